@@ -1,0 +1,193 @@
+//! One decoded answer of the stream: a plain value that any number of consumers can read.
+
+use std::sync::Arc;
+
+use super::schema::Schema;
+
+/// A text of an answer, read with [`Rows::text`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Text {
+    /// Byte offset into the text that `place` names.
+    pub(super) start: u32,
+    /// Length in bytes.
+    pub(super) length: u32,
+    /// Which text it is a part of.
+    pub(super) place: Place,
+}
+
+/// Texts without escapes stay where the answer has them; the few with escapes are written out once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In the answer itself.
+    Body,
+    /// Among the unescaped texts.
+    Unescaped,
+}
+
+/// One value of a row. Null, the empty string and the empty list are all [`Cell::Absent`]: no rule tells them apart.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Cell {
+    /// Nothing was reported.
+    Absent,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number without fraction and exponent, within `i64`: H3 indices and timestamps need every bit.
+    Integer(i64),
+    /// Any other number.
+    Float(f64),
+    /// A string that is not empty.
+    Text(Text),
+    /// A list with at least one element that is not null.
+    List(List),
+    /// An object, a string with a lone surrogate, a number beyond `f64`.
+    Unreadable(CellFault),
+}
+
+/// The elements of a list cell, read with [`Rows::elements`]; nulls are left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct List {
+    pub(super) first: u32,
+    pub(super) count: u32,
+}
+
+/// One element of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Element {
+    /// What kind of value it was.
+    pub kind: ElementKind,
+    /// A string's content; a number or boolean as it is spelled; of the others the empty text.
+    pub text: Text,
+}
+
+/// The kinds of list elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ElementKind {
+    /// A number without fraction and exponent.
+    Integer,
+    /// Any other number.
+    Float,
+    /// `true` or `false`.
+    Bool,
+    /// A string.
+    Text,
+    /// An object, a list, or a string that cannot be read.
+    Unreadable,
+}
+
+/// Why a cell, or an element of one, was left out. The metric `cells_rejected_total` counts by these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CellFault {
+    /// An object, or a list with a list or an object in it.
+    Shape,
+    /// A number that no `f64` holds.
+    Number,
+    /// A string that is no text, such as a lone surrogate.
+    Text,
+    /// An entry of an IP allocation that is neither an address nor a CIDR.
+    Address,
+    /// An alert code that is neither an integer nor a string.
+    Alert,
+}
+
+impl CellFault {
+    /// Every fault, in the order of their metric.
+    pub const ALL: [Self; 5] = [
+        Self::Shape,
+        Self::Number,
+        Self::Text,
+        Self::Address,
+        Self::Alert,
+    ];
+
+    /// The label value.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Shape => "shape",
+            Self::Number => "number",
+            Self::Text => "text",
+            Self::Address => "address",
+            Self::Alert => "alert",
+        }
+    }
+}
+
+/// Where a row's cells stand among all cells.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span {
+    pub(super) first: u32,
+    pub(super) count: u32,
+}
+
+/// The rows of an answer, in its order. One allocation for all cells, one for all list elements, and the answer's own text.
+#[derive(Debug, Default)]
+pub struct Rows {
+    pub(super) body: String,
+    pub(super) unescaped: String,
+    pub(super) cells: Vec<Cell>,
+    pub(super) elements: Vec<Element>,
+    pub(super) spans: Vec<Span>,
+    pub(super) malformed: usize,
+}
+
+impl Rows {
+    /// The cells of each row.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[Cell]> {
+        self.spans
+            .iter()
+            .map(|span| part(&self.cells, span.first, span.count))
+    }
+
+    /// The cells of one row; none of a row that does not exist.
+    #[must_use]
+    pub fn row(&self, index: usize) -> &[Cell] {
+        self.spans
+            .get(index)
+            .map_or(&[], |span| part(&self.cells, span.first, span.count))
+    }
+
+    /// How many entries `data.values` had, those that were no list included.
+    #[must_use]
+    pub fn received(&self) -> usize {
+        self.spans.len() + self.malformed
+    }
+
+    /// How many entries of `data.values` were no list.
+    #[must_use]
+    pub fn malformed(&self) -> usize {
+        self.malformed
+    }
+
+    /// What a text says.
+    #[must_use]
+    pub fn text(&self, text: Text) -> &str {
+        let whole = match text.place {
+            Place::Body => &self.body,
+            Place::Unescaped => &self.unescaped,
+        };
+        let start = text.start as usize;
+        whole
+            .get(start..start + text.length as usize)
+            .unwrap_or_default()
+    }
+
+    /// The elements of a list.
+    #[must_use]
+    pub fn elements(&self, list: List) -> &[Element] {
+        part(&self.elements, list.first, list.count)
+    }
+}
+
+fn part<T>(all: &[T], first: u32, count: u32) -> &[T] {
+    let first = first as usize;
+    all.get(first..first + count as usize).unwrap_or_default()
+}
+
+/// The rows of one answer and what their columns mean.
+#[derive(Debug)]
+pub struct Batch {
+    /// The rows.
+    pub rows: Rows,
+    /// The columns, type names and alert names that hold for these rows.
+    pub schema: Arc<Schema>,
+}

@@ -1,0 +1,508 @@
+//! From the bytes of an answer to its rows and column names, in one pass.
+//!
+//! The rows stand before the column names in the text, so cells are kept as what they are and get their meaning later.
+//! Broken JSON and a wrong envelope cost the answer; what cannot be read below that costs a cell or a row.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use thiserror::Error;
+
+use super::batch::{Cell, CellFault, Element, ElementKind, List, Place, Rows, Span, Text};
+use super::json::{JsonError, Kind, Number, Reader, StringToken, unescape};
+
+/// Why an answer could not be taken for one.
+#[derive(Debug, Error)]
+pub enum DecodeError {
+    /// Broken JSON, HTML, an answer that was cut.
+    #[error("the answer is not the JSON that was expected: {0}")]
+    Json(#[from] JsonError),
+    /// JSON of another shape.
+    #[error("the answer has no {0}")]
+    Missing(&'static str),
+    /// The column names are not names.
+    #[error("the answer's columnNamesByDeviceType cannot be read")]
+    Columns(#[source] serde_json::Error),
+    /// Positions are 32-bit numbers.
+    #[error("the answer has {0} bytes, more than 4 GiB")]
+    TooLong(usize),
+}
+
+/// What an answer says about its columns and codes. What it does not say is `None`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// Column names by device type code. A name that is no string is `None`: its column is nobody's.
+    pub columns: BTreeMap<String, Vec<Option<String>>>,
+    /// Names of the device type codes.
+    pub device_types: Option<BTreeMap<String, String>>,
+    /// Names of the alert codes, by device type code.
+    pub alerts: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// Decodes the body of a 200 answer.
+///
+/// # Errors
+/// When the body is not JSON from its first to its last byte, or lacks `data` or `data.values`.
+pub fn decode(body: Vec<u8>) -> Result<(Rows, Metadata), DecodeError> {
+    if u32::try_from(body.len()).is_err() {
+        return Err(DecodeError::TooLong(body.len()));
+    }
+    // An invalid byte costs the string it stands in: it becomes U+FFFD, and such strings are then unreadable.
+    let (body, repaired) = match String::from_utf8(body) {
+        Ok(body) => (body, false),
+        Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), true),
+    };
+    let mut decoder = Decoder {
+        reader: Reader::new(&body),
+        repaired,
+        rows: Rows::default(),
+    };
+    let metadata = decoder.answer()?;
+    let mut rows = decoder.rows;
+    rows.body = body;
+    Ok((rows, metadata))
+}
+
+struct Decoder<'t> {
+    reader: Reader<'t>,
+    /// Whether invalid bytes were replaced.
+    repaired: bool,
+    rows: Rows,
+}
+
+impl Decoder<'_> {
+    fn answer(&mut self) -> Result<Metadata, DecodeError> {
+        let mut columns = None;
+        let mut enums = Enums::default();
+        self.reader.begin_object()?;
+        let mut first = true;
+        while let Some(key) = self.reader.next_key(&mut first)? {
+            match self.reader.slice(key.span) {
+                "data" => columns = Some(self.data()?),
+                "metadata" => enums = Enums::read(self.skipped()?),
+                _ => drop(self.reader.skip()?),
+            }
+        }
+        self.reader.end()?;
+        Ok(Metadata {
+            columns: columns.ok_or(DecodeError::Missing("member `data`"))?,
+            device_types: enums.device_types,
+            alerts: enums.alerts,
+        })
+    }
+
+    fn data(&mut self) -> Result<BTreeMap<String, Vec<Option<String>>>, DecodeError> {
+        let mut columns = BTreeMap::new();
+        let mut has_values = false;
+        self.reader.begin_object()?;
+        let mut first = true;
+        while let Some(key) = self.reader.next_key(&mut first)? {
+            match self.reader.slice(key.span) {
+                "values" => {
+                    has_values = true;
+                    self.values()?;
+                }
+                "columnNamesByDeviceType" => columns = column_names(self.skipped()?)?,
+                _ => drop(self.reader.skip()?),
+            }
+        }
+        if has_values {
+            Ok(columns)
+        } else {
+            Err(DecodeError::Missing("member `data.values`"))
+        }
+    }
+
+    fn skipped(&mut self) -> Result<&str, JsonError> {
+        let span = self.reader.skip()?;
+        Ok(self.reader.slice(span))
+    }
+
+    /// All rows. `null` is an empty answer, like every null.
+    fn values(&mut self) -> Result<(), JsonError> {
+        self.rows = Rows::default();
+        if self.reader.kind()? == Kind::Null {
+            return self.reader.null();
+        }
+        self.reader.begin_array()?;
+        let mut first = true;
+        while self.reader.next_element(&mut first)? {
+            if self.reader.kind()? == Kind::Array {
+                self.row()?;
+            } else {
+                self.reader.skip()?;
+                self.rows.malformed += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn row(&mut self) -> Result<(), JsonError> {
+        let start = self.rows.cells.len();
+        self.reader.begin_array()?;
+        let mut first = true;
+        while self.reader.next_element(&mut first)? {
+            let cell = self.cell()?;
+            self.rows.cells.push(cell);
+        }
+        self.rows.spans.push(Span {
+            first: position(start),
+            count: position(self.rows.cells.len() - start),
+        });
+        Ok(())
+    }
+
+    fn cell(&mut self) -> Result<Cell, JsonError> {
+        Ok(match self.reader.kind()? {
+            Kind::Null => {
+                self.reader.null()?;
+                Cell::Absent
+            }
+            Kind::Bool => Cell::Bool(self.reader.bool()?),
+            Kind::Number => match self.reader.number()?.1 {
+                Number::Integer(integer) => Cell::Integer(integer),
+                Number::Float(float) => Cell::Float(float),
+                Number::TooLarge => Cell::Unreadable(CellFault::Number),
+            },
+            Kind::String => {
+                let token = self.reader.string()?;
+                match self.text(token) {
+                    Some(text) if text.length == 0 => Cell::Absent,
+                    Some(text) => Cell::Text(text),
+                    None => Cell::Unreadable(CellFault::Text),
+                }
+            }
+            Kind::Array => self.list()?,
+            Kind::Object => {
+                self.reader.skip()?;
+                Cell::Unreadable(CellFault::Shape)
+            }
+        })
+    }
+
+    fn list(&mut self) -> Result<Cell, JsonError> {
+        let start = self.rows.elements.len();
+        self.reader.begin_array()?;
+        let mut first = true;
+        while self.reader.next_element(&mut first)? {
+            if let Some(element) = self.element()? {
+                self.rows.elements.push(element);
+            }
+        }
+        let count = self.rows.elements.len() - start;
+        Ok(if count == 0 {
+            Cell::Absent
+        } else {
+            Cell::List(List {
+                first: position(start),
+                count: position(count),
+            })
+        })
+    }
+
+    fn element(&mut self) -> Result<Option<Element>, JsonError> {
+        let kind = self.reader.kind()?;
+        if kind == Kind::String {
+            let token = self.reader.string()?;
+            let text = self.text(token);
+            return Ok(Some(Element {
+                kind: text.map_or(ElementKind::Unreadable, |_| ElementKind::Text),
+                text: text.unwrap_or(NO_TEXT),
+            }));
+        }
+        let (kind, span) = match kind {
+            Kind::Number => {
+                let (span, number) = self.reader.number()?;
+                match number {
+                    Number::Integer(_) => (ElementKind::Integer, span),
+                    Number::Float(_) | Number::TooLarge => (ElementKind::Float, span),
+                }
+            }
+            Kind::Bool => (ElementKind::Bool, self.reader.skip()?),
+            Kind::Null => {
+                self.reader.null()?;
+                return Ok(None);
+            }
+            Kind::String | Kind::Array | Kind::Object => {
+                self.reader.skip()?;
+                (ElementKind::Unreadable, 0..0)
+            }
+        };
+        Ok(Some(Element {
+            kind,
+            text: Text {
+                start: position(span.start),
+                length: position(span.len()),
+                place: Place::Body,
+            },
+        }))
+    }
+
+    /// A string's text; `None` when it has none.
+    fn text(&mut self, token: StringToken) -> Option<Text> {
+        let content = self.reader.slice(token.span.clone());
+        if self.repaired && content.contains(char::REPLACEMENT_CHARACTER) {
+            return None;
+        }
+        let (start, length, place) = if token.escaped {
+            let start = self.rows.unescaped.len();
+            if !unescape(content, &mut self.rows.unescaped) {
+                return None;
+            }
+            let length = self.rows.unescaped.len() - start;
+            (start, length, Place::Unescaped)
+        } else {
+            (token.span.start, content.len(), Place::Body)
+        };
+        Some(Text {
+            start: position(start),
+            length: position(length),
+            place,
+        })
+    }
+}
+
+const NO_TEXT: Text = Text {
+    start: 0,
+    length: 0,
+    place: Place::Body,
+};
+
+/// A position in the answer, whose length was checked: it has no more cells, elements or unescaped bytes than bytes.
+/// A repaired body may be up to three times longer than what came; saturating makes its far end unreadable, not wrong.
+fn position(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+/// The column names by type. A type whose list is no list has none.
+fn column_names(json: &str) -> Result<BTreeMap<String, Vec<Option<String>>>, DecodeError> {
+    type Names = Lenient<Vec<Lenient<String>>>;
+    let by_type: Option<BTreeMap<String, Names>> =
+        serde_json::from_str(json).map_err(DecodeError::Columns)?;
+    let lists = by_type.into_iter().flatten();
+    Ok(lists
+        .filter_map(|(code, names)| {
+            let names = names.right()?.into_iter().map(Lenient::right).collect();
+            Some((code, names))
+        })
+        .collect())
+}
+
+/// The enums, as far as they can be read: an answer is not lost for want of names.
+#[derive(Default)]
+struct Enums {
+    device_types: Option<BTreeMap<String, String>>,
+    alerts: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Enums {
+    fn read(json: &str) -> Self {
+        type Names = BTreeMap<String, Lenient<String>>;
+        #[derive(Deserialize)]
+        struct WireMetadata {
+            enums: Option<WireEnums>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct WireEnums {
+            device_type: Option<Lenient<Names>>,
+            alerts_by_device_type: Option<Lenient<BTreeMap<String, Lenient<Names>>>>,
+        }
+        let readable = |names: Names| {
+            let names = names.into_iter();
+            names
+                .filter_map(|(code, name)| Some((code, name.right()?)))
+                .collect()
+        };
+        let Ok(WireMetadata { enums: Some(enums) }) = serde_json::from_str(json) else {
+            return Self::default();
+        };
+        let alerts = enums.alerts_by_device_type.and_then(Lenient::right);
+        Self {
+            device_types: enums.device_type.and_then(Lenient::right).map(readable),
+            alerts: alerts
+                .into_iter()
+                .flatten()
+                .filter_map(|(code, names)| Some((code, readable(names.right()?))))
+                .collect(),
+        }
+    }
+}
+
+/// A value of the expected shape, or whatever else stands in its place.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Lenient<T> {
+    Right(T),
+    Other(IgnoredAny),
+}
+
+impl<T> Lenient<T> {
+    fn right(self) -> Option<T> {
+        match self {
+            Self::Right(value) => Some(value),
+            Self::Other(IgnoredAny) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows_of(values: &str) -> Rows {
+        let body = format!(r#"{{"data":{{"values":{values},"columnNamesByDeviceType":{{}}}}}}"#);
+        decode(body.into_bytes()).unwrap().0
+    }
+
+    /// Cells as a person would write them.
+    fn shown(rows: &Rows, cell: Cell) -> String {
+        match cell {
+            Cell::Absent => "-".into(),
+            Cell::Bool(value) => format!("{value}"),
+            Cell::Integer(value) => format!("i{value}"),
+            Cell::Float(value) => format!("f{value}"),
+            Cell::Text(text) => format!("'{}'", rows.text(text)),
+            Cell::List(list) => {
+                let elements = rows.elements(list).iter();
+                let texts: Vec<_> = elements
+                    .map(|element| format!("{:?}:{}", element.kind, rows.text(element.text)))
+                    .collect();
+                format!("[{}]", texts.join(" "))
+            }
+            Cell::Unreadable(fault) => format!("!{}", fault.name()),
+        }
+    }
+
+    #[test]
+    fn cells_are_what_they_are() {
+        for (json, expected) in [
+            ("null", "-"),
+            ("\"\"", "-"),
+            ("[]", "-"),
+            ("[null, null]", "-"),
+            ("true", "true"),
+            ("599686042433355775", "i599686042433355775"),
+            ("0.5", "f0.5"),
+            ("18446744073709551615", "f18446744073709552000"),
+            ("1e999", "!number"),
+            ("\"a\"", "'a'"),
+            (r#""a\u00e9\"""#, "'aé\"'"),
+            (r#""\ud800""#, "!text"),
+            ("{\"a\":[1]}", "!shape"),
+            (
+                r#"[82,"x",null,1.50,true,[1],{},"\ud800"]"#,
+                "[Integer:82 Text:x Float:1.50 Bool:true Unreadable: Unreadable: Unreadable:]",
+            ),
+        ] {
+            let rows = rows_of(&format!("[[{json}]]"));
+            assert_eq!(shown(&rows, rows.row(0)[0]), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn an_unreadable_cell_costs_no_neighbour() {
+        let rows = rows_of(r#"[["u",1,"a",1e999,2],7,"x",null,{"u":1},["u",1,"\udead","b"],[]]"#);
+        let all: Vec<Vec<_>> = rows
+            .iter()
+            .map(|row| row.iter().map(|cell| shown(&rows, *cell)).collect())
+            .collect();
+        assert_eq!(
+            all,
+            [
+                vec!["'u'", "i1", "'a'", "!number", "i2"],
+                vec!["'u'", "i1", "!text", "'b'"],
+                vec![]
+            ]
+        );
+        assert_eq!((rows.received(), rows.malformed()), (7, 4));
+    }
+
+    #[test]
+    fn an_invalid_byte_costs_its_string() {
+        let body = b"{\"data\":{\"values\":[[\"u\",\"a\xff\",\"b\"]]}}".to_vec();
+        let (rows, _) = decode(body).unwrap();
+        let cells: Vec<_> = rows.row(0).iter().map(|cell| shown(&rows, *cell)).collect();
+        assert_eq!(cells, ["'u'", "!text", "'b'"]);
+    }
+
+    #[test]
+    fn metadata_is_read_as_far_as_it_goes() {
+        for (json, expected) in [
+            (
+                r#"{"data":{"values":[],"columnNamesByDeviceType":{"u":["A","B"],"r":7,"i":["A",null]},"more":[{}]},
+                    "metadata":{"enums":{"DeviceType":{"u":"UserTerminal","x":5},"Other":1,
+                    "AlertsByDeviceType":{"u":{"82":"pending","83":null},"r":{},"i":3}},"more":null}}"#,
+                Metadata {
+                    columns: BTreeMap::from([
+                        ("u".into(), vec![Some("A".into()), Some("B".into())]),
+                        ("i".into(), vec![Some("A".into()), None]),
+                    ]),
+                    device_types: Some(BTreeMap::from([("u".into(), "UserTerminal".into())])),
+                    alerts: BTreeMap::from([
+                        (
+                            "u".into(),
+                            BTreeMap::from([("82".into(), "pending".into())]),
+                        ),
+                        ("r".into(), BTreeMap::new()),
+                    ]),
+                },
+            ),
+            (r#"{"data":{"values":null}}"#, Metadata::default()),
+            (
+                r#" {"metadata":7,"data":{"columnNamesByDeviceType":null,"values":[]}} "#,
+                Metadata::default(),
+            ),
+            (
+                r#"{"data":{"values":[]},"metadata":{"enums":{"DeviceType":[],"AlertsByDeviceType":1}}}"#,
+                Metadata::default(),
+            ),
+        ] {
+            assert_eq!(decode(json.into()).unwrap().1, expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_answer_says_why() {
+        for (body, expected) in [
+            (
+                "",
+                "the answer is not the JSON that was expected: expected '{' at byte 0",
+            ),
+            (
+                "<html>",
+                "the answer is not the JSON that was expected: expected '{' at byte 0",
+            ),
+            (
+                "[]",
+                "the answer is not the JSON that was expected: expected '{' at byte 0",
+            ),
+            ("{}", "the answer has no member `data`"),
+            (r#"{"data":{}}"#, "the answer has no member `data.values`"),
+            (
+                r#"{"data":null}"#,
+                "the answer is not the JSON that was expected: expected '{' at byte 8",
+            ),
+            (
+                r#"{"data":{"values":{}}}"#,
+                "the answer is not the JSON that was expected: expected '[' at byte 18",
+            ),
+            (
+                r#"{"data":{"values":[["u",1"#,
+                "the answer is not the JSON that was expected: expected ',' or ']' at byte 25",
+            ),
+            (
+                r#"{"data":{"values":[]}} x"#,
+                "the answer is not the JSON that was expected: expected the end of the text at byte 23",
+            ),
+            (
+                r#"{"data":{"values":[],"columnNamesByDeviceType":[]}}"#,
+                "the answer's columnNamesByDeviceType cannot be read",
+            ),
+        ] {
+            let error = decode(body.into()).unwrap_err();
+            assert_eq!(error.to_string(), expected, "{body}");
+        }
+    }
+}

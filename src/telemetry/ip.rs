@@ -1,0 +1,79 @@
+//! IP addresses as numbers that an `f64` holds exactly.
+
+use std::net::IpAddr;
+
+/// How wide the folded groups of an IPv6 address are: below the 53 bits that an `f64` holds exactly.
+const GROUP_BITS: u32 = 52;
+
+/// The number of an address or a CIDR, whose prefix length is ignored. `None` when the text is neither.
+///
+/// IPv4: the 32-bit integer. IPv6: the XOR of the 128-bit integer's 52-bit groups from the low end (bits 0–51, 52–103,
+/// 104–127), so that a change in any bit shows, in prefixes too.
+#[must_use]
+pub fn numeric(text: &str) -> Option<f64> {
+    let (address, prefix) = match text.split_once('/') {
+        Some((address, prefix)) => (address, Some(prefix)),
+        None => (text, None),
+    };
+    let address: IpAddr = address.parse().ok()?;
+    let longest = if address.is_ipv4() { 32 } else { 128 };
+    if let Some(prefix) = prefix {
+        let digits = prefix.bytes().all(|byte| byte.is_ascii_digit());
+        prefix
+            .parse::<u8>()
+            .ok()
+            .filter(|&bits| digits && bits <= longest)?;
+    }
+    Some(match address {
+        IpAddr::V4(address) => f64::from(address.to_bits()),
+        IpAddr::V6(address) => fold(address.to_bits()),
+    })
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the folded number has 52 bits, which an f64 holds exactly"
+)]
+fn fold(bits: u128) -> f64 {
+    let mask = (1_u128 << GROUP_BITS) - 1;
+    let folded = (bits & mask) ^ ((bits >> GROUP_BITS) & mask) ^ (bits >> (2 * GROUP_BITS));
+    folded as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_and_cidrs_are_numbers() {
+        for (text, expected) in [
+            ("192.0.2.1", Some(3_221_225_985.0)),
+            ("192.0.2.1/24", Some(3_221_225_985.0)),
+            ("0.0.0.0", Some(0.0)),
+            ("255.255.255.255/32", Some(4_294_967_295.0)),
+            ("2001:db8:1::/64", Some(3_236_962_502_705_421.0)),
+            ("::", Some(0.0)),
+            ("::1/128", Some(1.0)),
+            ("192.0.2.1/33", None),
+            ("192.0.2.1/", None),
+            ("192.0.2.1/+4", None),
+            ("192.0.2.1/a", None),
+            ("192.0.2.1/24/24", None),
+            ("2001:db8::/129", None),
+            ("192.0.2", None),
+            ("192.0.2.1 ", None),
+            ("", None),
+            ("example.org", None),
+        ] {
+            assert_eq!(numeric(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_bit_of_an_ipv6_address_shows() {
+        let base = u128::from_str_radix("20010db8000100000000000000000000", 16).unwrap();
+        for bit in 0..128 {
+            assert_ne!(fold(base), fold(base ^ (1 << bit)), "bit {bit}");
+        }
+    }
+}

@@ -1,0 +1,523 @@
+//! What the columns of an answer mean, computed once for as long as they stay the same.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use super::decode::Metadata;
+use super::values::{info_key, sanitise};
+
+/// The metric name of an alert that is active begins with this.
+pub const ALERT_PREFIX: &str = "starlink_alert_active_";
+
+/// The metric names of IP allocations begin with these, by [`AddressKind`].
+const ADDRESS_FAMILIES: [&str; 3] = [
+    "starlink_Ipv4_numeric",
+    "starlink_Ipv6Ue_numeric",
+    "starlink_Ipv6Cpe_numeric",
+];
+
+/// The exporter's own families: a column that ends in one of these names is ignored.
+const OWN_FAMILIES: [&str; 6] = [
+    "starlink_info",
+    "starlink_up",
+    "starlink_online",
+    "starlink_latitude",
+    "starlink_longitude",
+    "starlink_last_report_timestamp_seconds",
+];
+
+/// The labels that every series has; no info field may take their place.
+const OWN_INFO_KEYS: [&str; 2] = ["device_type", "deviceid"];
+
+/// What a device type is to the exporter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceKind {
+    /// `u`, a user terminal.
+    Terminal,
+    /// `r`, a router.
+    Router,
+    /// `i`, an IP allocation: merged into its terminal.
+    Allocation,
+    /// Any other type: exported, without alerts and `starlink_online`.
+    Other,
+}
+
+impl DeviceKind {
+    /// The kind that a device type code stands for.
+    #[must_use]
+    pub fn of(code: &str) -> Self {
+        match code {
+            "u" => Self::Terminal,
+            "r" => Self::Router,
+            "i" => Self::Allocation,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The three address columns of an IP allocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddressKind {
+    /// `Ipv4`
+    Ipv4,
+    /// `Ipv6Ue`
+    Ipv6Ue,
+    /// `Ipv6Cpe`
+    Ipv6Cpe,
+}
+
+impl AddressKind {
+    /// All three, in the order of their families.
+    pub const ALL: [Self; 3] = [Self::Ipv4, Self::Ipv6Ue, Self::Ipv6Cpe];
+
+    /// The family of an allocation with one address; those of several append `_0`, `_1`, ….
+    #[must_use]
+    pub fn family(self) -> &'static str {
+        ADDRESS_FAMILIES[self as usize]
+    }
+}
+
+/// The names that a field's values go by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// The column's name, as Starlink spells it.
+    pub name: Arc<str>,
+    /// The family of its numbers, `starlink_<Field>`; `None` when another column or the exporter has that name.
+    pub gauge: Option<Arc<str>>,
+    /// The info key of its texts; `None` when another column or the exporter has that key.
+    pub info: Option<Arc<str>>,
+}
+
+/// What a column holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Column {
+    /// The type code, the timestamp, the identifier, or a name that is no string.
+    Ignored,
+    /// A field like any other.
+    Field(Field),
+    /// `H3CellId`.
+    Location(Field),
+    /// Active alert codes.
+    Alerts,
+    /// The addresses of an IP allocation.
+    Addresses(AddressKind),
+}
+
+/// The columns of one device type.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TypeSchema {
+    /// The type code.
+    pub code: Arc<str>,
+    /// What the code stands for.
+    pub kind: DeviceKind,
+    /// The value of the label `device_type`.
+    pub name: Arc<str>,
+    /// One entry for each column.
+    pub columns: Vec<Column>,
+    /// Which column is `DeviceId`.
+    pub identifier: Option<usize>,
+    /// Which column is `UtcTimestampNs`.
+    pub timestamp: Option<usize>,
+    /// Sanitised names by alert code.
+    alerts: BTreeMap<String, Arc<str>>,
+}
+
+impl TypeSchema {
+    /// The name of an alert, fit for a metric's name: what the enum says, or the code itself.
+    #[must_use]
+    pub fn alert(&self, code: &str) -> Arc<str> {
+        match self.alerts.get(code) {
+            Some(name) => Arc::clone(name),
+            None => sanitise(code).into(),
+        }
+    }
+}
+
+/// The columns of all device types of an answer.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Schema {
+    types: Vec<Arc<TypeSchema>>,
+}
+
+impl Schema {
+    /// The columns of a type, if the answer has them. Answers have a handful of types, found faster in a list than in a map.
+    #[must_use]
+    pub fn get(&self, code: &str) -> Option<&Arc<TypeSchema>> {
+        self.types.iter().find(|schema| *schema.code == *code)
+    }
+}
+
+/// A column that is left out because its name is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collision {
+    /// The device type's code.
+    pub device_type: Arc<str>,
+    /// The column's name.
+    pub column: Arc<str>,
+    /// The metric name or info key that it ended in.
+    pub name: String,
+}
+
+/// What [`SchemaCache::resolve`] found.
+#[derive(Debug)]
+pub struct Resolved {
+    /// The schema that holds for the answer: the same `Arc` as before when nothing changed.
+    pub schema: Arc<Schema>,
+    /// The types whose columns are other than when they were last seen.
+    pub changed: Vec<Arc<str>>,
+    /// The columns that new column lists leave out.
+    pub collisions: Vec<Collision>,
+}
+
+/// The schemas seen last. Answers repeat their columns, so that what is derived from them is derived once.
+#[derive(Debug, Default)]
+pub struct SchemaCache {
+    last: Option<(Metadata, Arc<Schema>)>,
+    types: BTreeMap<String, LastSeen>,
+    device_types: BTreeMap<String, String>,
+    alerts: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// A type's columns when they were last seen, and what was made of them.
+#[derive(Debug)]
+struct LastSeen {
+    columns: Vec<Option<String>>,
+    schema: Arc<TypeSchema>,
+}
+
+impl SchemaCache {
+    /// The schema of an answer. Column lists are the answer's own; an enum that it lacks is the one seen last.
+    pub fn resolve(&mut self, metadata: Metadata) -> Resolved {
+        if let Some((last, schema)) = &self.last
+            && *last == metadata
+        {
+            return Resolved {
+                schema: Arc::clone(schema),
+                changed: Vec::new(),
+                collisions: Vec::new(),
+            };
+        }
+        if let Some(names) = &metadata.device_types {
+            self.device_types.clone_from(names);
+        }
+        let enums = metadata.alerts.iter();
+        self.alerts
+            .extend(enums.map(|(code, names)| (code.clone(), names.clone())));
+
+        let mut changed = Vec::new();
+        let mut collisions = Vec::new();
+        let mut types = Vec::with_capacity(metadata.columns.len());
+        for (code, columns) in &metadata.columns {
+            let before = self.types.get(code);
+            let same_columns = before.is_some_and(|before| before.columns == *columns);
+            let (schema, left_out) = self.type_schema(code, columns);
+            if !same_columns {
+                collisions.extend(left_out);
+                if before.is_some() {
+                    changed.push(Arc::clone(&schema.code));
+                }
+            }
+            let schema = match before {
+                Some(before) if *before.schema == schema => Arc::clone(&before.schema),
+                _ => Arc::new(schema),
+            };
+            types.push(Arc::clone(&schema));
+            let columns = columns.clone();
+            self.types
+                .insert(code.clone(), LastSeen { columns, schema });
+        }
+        let schema = Arc::new(Schema { types });
+        self.last = Some((metadata, Arc::clone(&schema)));
+        Resolved {
+            schema,
+            changed,
+            collisions,
+        }
+    }
+
+    fn type_schema(&self, code: &str, names: &[Option<String>]) -> (TypeSchema, Vec<Collision>) {
+        let code: Arc<str> = code.into();
+        let kind = DeviceKind::of(&code);
+        let mut namer = Namer::new(&code);
+        let columns: Vec<_> = names
+            .iter()
+            .map(|name| column(kind, name.as_deref(), &mut namer))
+            .collect();
+        let place = |wanted| {
+            names
+                .iter()
+                .position(|name| name.as_deref() == Some(wanted))
+        };
+        let named = self
+            .device_types
+            .get(&*code)
+            .filter(|name| !name.is_empty());
+        let alerts = self.alerts.get(&*code).into_iter().flatten();
+        let schema = TypeSchema {
+            name: named.map_or_else(|| Arc::clone(&code), |name| name.as_str().into()),
+            identifier: place("DeviceId"),
+            timestamp: place("UtcTimestampNs"),
+            alerts: alerts
+                .map(|(code, name)| (code.clone(), sanitise(name).into()))
+                .collect(),
+            kind,
+            columns,
+            code,
+        };
+        (schema, namer.collisions)
+    }
+}
+
+fn column(kind: DeviceKind, name: Option<&str>, namer: &mut Namer) -> Column {
+    match (name, kind) {
+        (None | Some("DeviceType" | "UtcTimestampNs" | "DeviceId"), _) => Column::Ignored,
+        (Some("ActiveAlerts" | "ActiveAlert" | "Alerts" | "ActiveAlertIds"), _) => Column::Alerts,
+        (Some("Ipv4"), DeviceKind::Allocation) => Column::Addresses(AddressKind::Ipv4),
+        (Some("Ipv6Ue"), DeviceKind::Allocation) => Column::Addresses(AddressKind::Ipv6Ue),
+        (Some("Ipv6Cpe"), DeviceKind::Allocation) => Column::Addresses(AddressKind::Ipv6Cpe),
+        (Some("H3CellId"), _) => Column::Location(namer.field("H3CellId")),
+        (Some(name), _) => Column::Field(namer.field(name)),
+    }
+}
+
+/// Gives names to the fields of one column list: each name once, the first column winning.
+struct Namer {
+    device_type: Arc<str>,
+    families: HashSet<String>,
+    keys: HashSet<String>,
+    collisions: Vec<Collision>,
+}
+
+impl Namer {
+    fn new(device_type: &Arc<str>) -> Self {
+        Self {
+            device_type: Arc::clone(device_type),
+            families: HashSet::new(),
+            keys: HashSet::new(),
+            collisions: Vec::new(),
+        }
+    }
+
+    fn field(&mut self, column: &str) -> Field {
+        let name: Arc<str> = column.into();
+        let family = format!("starlink_{}", sanitise(column));
+        let key = info_key(column);
+        let family_is_free = !is_own_family(&family) && self.families.insert(family.clone());
+        let key_is_free = !OWN_INFO_KEYS.contains(&key.as_str()) && self.keys.insert(key.clone());
+        Field {
+            gauge: self.granted(&name, family, family_is_free),
+            info: self.granted(&name, key, key_is_free),
+            name,
+        }
+    }
+
+    fn granted(&mut self, column: &Arc<str>, name: String, free: bool) -> Option<Arc<str>> {
+        if free {
+            return Some(name.into());
+        }
+        self.collisions.push(Collision {
+            device_type: Arc::clone(&self.device_type),
+            column: Arc::clone(column),
+            name,
+        });
+        None
+    }
+}
+
+/// Whether a family is one that the exporter writes by itself.
+fn is_own_family(family: &str) -> bool {
+    let is_address = |base: &&str| {
+        family.strip_prefix(*base).is_some_and(|rest| {
+            let number = rest.strip_prefix('_').unwrap_or(rest);
+            rest.is_empty() || (!number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+        })
+    };
+    OWN_FAMILIES.contains(&family)
+        || family.starts_with("starlink_exporter_")
+        || family.starts_with(ALERT_PREFIX)
+        || ADDRESS_FAMILIES.iter().any(|base| is_address(base))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metadata(columns: &[(&str, &[&str])]) -> Metadata {
+        let columns = columns.iter().map(|(code, names)| {
+            let names = names.iter().map(|name| Some((*name).to_owned()));
+            ((*code).to_owned(), names.collect())
+        });
+        Metadata {
+            columns: columns.collect(),
+            ..Metadata::default()
+        }
+    }
+
+    fn enums(mut metadata: Metadata, names: &[(&str, &str)], alerts: &[(&str, &str)]) -> Metadata {
+        let owned = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
+                .collect()
+        };
+        metadata.device_types = Some(owned(names));
+        metadata.alerts.insert("u".into(), owned(alerts));
+        metadata
+    }
+
+    fn names(schema: &TypeSchema) -> Vec<String> {
+        let show = |name: &Option<Arc<str>>| name.as_deref().unwrap_or("-").to_owned();
+        schema
+            .columns
+            .iter()
+            .map(|column| match column {
+                Column::Field(field) => format!("{} {}", show(&field.gauge), show(&field.info)),
+                Column::Location(field) => format!("location {}", show(&field.gauge)),
+                other => format!("{other:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn columns_get_their_meaning_and_names() {
+        let mut cache = SchemaCache::default();
+        let columns: &[&str] = &[
+            "DeviceType",
+            "UtcTimestampNs",
+            "DeviceId",
+            "Uptime",
+            "H3CellId",
+            "ActiveAlerts",
+            "Ipv4",
+        ];
+        let resolved = cache.resolve(metadata(&[
+            ("u", columns),
+            ("i", &["DeviceId", "Ipv4", "Ipv6Ue", "Ipv6Cpe"]),
+        ]));
+        let terminal = resolved.schema.get("u").unwrap();
+        assert_eq!(
+            names(terminal),
+            [
+                "Ignored",
+                "Ignored",
+                "Ignored",
+                "starlink_Uptime uptime",
+                "location starlink_H3CellId",
+                "Alerts",
+                "starlink_Ipv4 ipv4",
+            ]
+        );
+        assert_eq!(
+            (terminal.identifier, terminal.timestamp),
+            (Some(2), Some(1))
+        );
+        assert_eq!(&*terminal.name, "u");
+        let allocation = resolved.schema.get("i").unwrap();
+        assert_eq!(allocation.columns[1], Column::Addresses(AddressKind::Ipv4));
+        assert_eq!(allocation.timestamp, None);
+        assert!(resolved.schema.get("r").is_none());
+    }
+
+    #[test]
+    fn the_first_of_two_names_wins_and_own_names_are_kept() {
+        let mut cache = SchemaCache::default();
+        let columns: &[&str] = &[
+            "A-B",
+            "A.B",
+            "a.b",
+            "up",
+            "Info",
+            "exporter_x",
+            "alert_active_y",
+            "Ipv4_numeric",
+            "Ipv4_numeric_12",
+            "Ipv4_numeric_x",
+            "Device-Type",
+            "DeviceID",
+        ];
+        let resolved = cache.resolve(metadata(&[("u", columns)]));
+        assert_eq!(
+            names(resolved.schema.get("u").unwrap()),
+            [
+                "starlink_A_B a_b",
+                "- -",
+                "starlink_a_b -",
+                "- up",
+                "starlink_Info info",
+                "- exporter_x",
+                "- alert_active_y",
+                "- ipv4_numeric",
+                "- ipv4_numeric_12",
+                "starlink_Ipv4_numeric_x ipv4_numeric_x",
+                "starlink_Device_Type -",
+                "starlink_DeviceID -",
+            ]
+        );
+        let collisions: Vec<_> = resolved
+            .collisions
+            .iter()
+            .map(|c| (&*c.column, c.name.as_str()))
+            .collect();
+        assert_eq!(
+            collisions[..4],
+            [
+                ("A.B", "starlink_A_B"),
+                ("A.B", "a_b"),
+                ("a.b", "a_b"),
+                ("up", "starlink_up")
+            ]
+        );
+        let again = cache.resolve(enums(
+            metadata(&[("u", columns)]),
+            &[("u", "UserTerminal")],
+            &[],
+        ));
+        assert_eq!(again.collisions, [], "one warning for each new column map");
+    }
+
+    #[test]
+    fn the_same_answer_gives_the_same_schema() {
+        let mut cache = SchemaCache::default();
+        let first = cache.resolve(metadata(&[("u", &["A"]), ("r", &["B"])]));
+        let same = cache.resolve(metadata(&[("u", &["A"]), ("r", &["B"])]));
+        assert!(Arc::ptr_eq(&first.schema, &same.schema));
+        let fewer = cache.resolve(metadata(&[("u", &["A"])]));
+        assert!(fewer.changed.is_empty() && fewer.schema.get("r").is_none());
+        let unchanged = fewer.schema.get("u").unwrap();
+        assert!(Arc::ptr_eq(first.schema.get("u").unwrap(), unchanged));
+        let other = cache.resolve(metadata(&[("u", &["A", "C"]), ("r", &["B"])]));
+        assert_eq!(other.changed, ["u".into()]);
+    }
+
+    #[test]
+    fn enums_that_an_answer_lacks_are_the_last_ones_seen() {
+        let mut cache = SchemaCache::default();
+        let columns = || metadata(&[("u", &["A"])]);
+        let alert =
+            |resolved: &Resolved, code| resolved.schema.get("u").unwrap().alert(code).to_string();
+        let name = |resolved: &Resolved| resolved.schema.get("u").unwrap().name.to_string();
+
+        let none = cache.resolve(columns());
+        assert_eq!((name(&none), alert(&none, "82")), ("u".into(), "82".into()));
+        let named = cache.resolve(enums(
+            columns(),
+            &[("u", "UserTerminal")],
+            &[("82", "pending-reboot")],
+        ));
+        assert_eq!(
+            (name(&named), alert(&named, "82")),
+            ("UserTerminal".into(), "pending_reboot".into())
+        );
+        let lacking = cache.resolve(columns());
+        assert_eq!(
+            (name(&lacking), alert(&lacking, "82")),
+            ("UserTerminal".into(), "pending_reboot".into())
+        );
+        let repointed = cache.resolve(enums(columns(), &[], &[("83", "other")]));
+        assert_eq!(
+            (name(&repointed), alert(&repointed, "82")),
+            ("u".into(), "82".into())
+        );
+        assert_eq!(alert(&repointed, "83"), "other");
+    }
+}
