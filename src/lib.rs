@@ -1,2 +1,4 @@
 //! t
+pub mod exposition;
+pub mod fleet;
 pub mod telemetry;

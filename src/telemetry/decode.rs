@@ -81,7 +81,9 @@ impl Decoder<'_> {
             match self.reader.slice(key.span) {
                 "data" => columns = Some(self.data()?),
                 "metadata" => enums = Enums::read(self.skipped()?),
-                _ => drop(self.reader.skip()?),
+                _ => {
+                    self.reader.skip()?;
+                }
             }
         }
         self.reader.end()?;
@@ -104,7 +106,9 @@ impl Decoder<'_> {
                     self.values()?;
                 }
                 "columnNamesByDeviceType" => columns = column_names(self.skipped()?)?,
-                _ => drop(self.reader.skip()?),
+                _ => {
+                    self.reader.skip()?;
+                }
             }
         }
         if has_values {

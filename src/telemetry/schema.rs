@@ -335,7 +335,7 @@ fn is_own_family(family: &str) -> bool {
     OWN_FAMILIES.contains(&family)
         || family.starts_with("starlink_exporter_")
         || family.starts_with(ALERT_PREFIX)
-        || ADDRESS_FAMILIES.iter().any(|base| is_address(base))
+        || ADDRESS_FAMILIES.iter().any(is_address)
 }
 
 #[cfg(test)]

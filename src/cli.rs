@@ -1,0 +1,133 @@
+//! The command line: which command, which configuration file. Everything else is a setting.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::settings_help;
+
+/// What stands on the command line.
+#[derive(Clone, Debug, PartialEq, Eq, Parser)]
+#[command(
+    name = "starlink-telemetry",
+    version,
+    about = "Prometheus exporter for the Starlink Enterprise telemetry stream",
+    long_about = "Prometheus exporter for the Starlink Enterprise telemetry stream.\n\n\
+                  It polls the stream of one service account, knows the last state of every terminal, and \
+                  answers Prometheus on /metrics. Without a command it does what `run` does.",
+    after_help = "All settings are environment variables: --help lists them.",
+    after_long_help = teaching(),
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// The command; without one it is `run`.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// File with settings, TOML or YAML, their names in lower case
+    #[arg(long, global = true, value_name = "PATH")]
+    pub config_file: Option<PathBuf>,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Poll Starlink and serve /metrics (the default)
+    Run,
+    /// Serve /metrics from a simulated Starlink on this machine, without credentials
+    Demo,
+    /// Validate the settings and print them, without secrets
+    CheckConfig {
+        /// Also ask Starlink for a token and tell what it answered
+        #[arg(long)]
+        connect: bool,
+    },
+    /// Ask /livez of the service on this machine; exit code 0 or 1
+    Healthcheck,
+}
+
+/// What stands at the end of `--help`: the settings and how to begin.
+fn teaching() -> String {
+    format!(
+        "Settings are environment variables. The environment wins over .env in the working directory, that wins over\n\
+         the configuration file, that wins over the defaults. An empty value counts as unset.\n\n{}\n\
+         Examples:\n  \
+         starlink-telemetry demo\n      \
+         See it work, without credentials: http://localhost:9100/metrics\n  \
+         CLIENT_ID=… CLIENT_SECRET_FILE=/run/secrets/starlink BATCH_SIZE=1000 MAX_LINGER=15000 starlink-telemetry\n      \
+         Poll Starlink; the secret is in a file.\n  \
+         starlink-telemetry check-config --connect --config-file starlink.toml\n      \
+         Find out whether settings and credentials are right.\n\n\
+         Exit codes: 0 ended as asked, 1 failed to start or unhealthy, 2 wrong settings or command line, 70 failed for good\n\
+         while running.",
+        settings_help()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_are_parsed() {
+        let check = |connect| Some(Command::CheckConfig { connect });
+        for (arguments, command, config_file) in [
+            (&[][..], None, None),
+            (&["run"], Some(Command::Run), None),
+            (&["demo"], Some(Command::Demo), None),
+            (&["healthcheck"], Some(Command::Healthcheck), None),
+            (&["check-config"], check(false), None),
+            (&["check-config", "--connect"], check(true), None),
+            (&["--config-file", "a.toml"], None, Some("a.toml")),
+            (
+                &["--config-file", "a.toml", "run"],
+                Some(Command::Run),
+                Some("a.toml"),
+            ),
+            (
+                &["check-config", "--config-file=a.yaml"],
+                check(false),
+                Some("a.yaml"),
+            ),
+        ] {
+            let cli = parse(arguments).unwrap();
+            assert_eq!(cli.command, command, "{arguments:?}");
+            assert_eq!(cli.config_file, config_file.map(PathBuf::from));
+        }
+    }
+
+    #[test]
+    fn what_is_no_command_exits_with_2() {
+        for arguments in [
+            &["serve"][..],
+            &["--port", "9100"],
+            &["run", "--connect"],
+            &["--config-file", ""],
+            &["--config-file"],
+        ] {
+            assert_eq!(
+                parse(arguments).unwrap_err().exit_code(),
+                2,
+                "{arguments:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn help_lists_settings_and_examples() {
+        let help = Cli::command().render_long_help().to_string();
+        assert!(help.contains(&settings_help()));
+        assert!(help.contains("Examples:"));
+    }
+
+    fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from([&["starlink-telemetry"], arguments].concat())
+    }
+}

@@ -1,0 +1,126 @@
+//! What can be wrong with the settings: every message one line, none with a secret in it.
+
+use std::io;
+
+use thiserror::Error;
+
+use super::credential::CredentialError;
+
+/// All that is wrong with the settings; `Display` gives one line for each problem.
+#[derive(Debug, Error)]
+#[error("{}", self.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct ConfigErrors(pub(super) Vec<ConfigError>);
+
+impl ConfigErrors {
+    /// The problems, in the order of the settings; never none.
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
+        self.0.iter()
+    }
+}
+
+/// One thing that is wrong. Its texts are fit to be shown: escaped, cut, without secrets.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// A required setting is not set anywhere.
+    #[error("{name} is not set: give {accepted}")]
+    Missing {
+        /// The variable.
+        name: &'static str,
+        /// What may be given.
+        accepted: String,
+    },
+    /// A value is outside what its setting takes.
+    #[error("{setting} is not accepted{reason}: give {accepted}")]
+    Invalid {
+        /// Variable, value (hidden where it is secret) and origin.
+        setting: String,
+        /// Why, where more than `accepted` can be said; else empty.
+        reason: String,
+        /// What may be given.
+        accepted: String,
+    },
+    /// A credential is given twice.
+    #[error(
+        "{name} ({origin}) and {file_name} ({file_origin}) exclude each other: leave one of them empty"
+    )]
+    Conflict {
+        /// The variable that holds the credential.
+        name: &'static str,
+        /// Where it is set.
+        origin: String,
+        /// The variable that names a file.
+        file_name: &'static str,
+        /// Where that is set.
+        file_origin: String,
+    },
+    /// The file of a credential gives none.
+    #[error("{setting} {source}: give {accepted}")]
+    CredentialFile {
+        /// Variable, path and origin.
+        setting: String,
+        /// What is wrong with the file.
+        source: CredentialError,
+        /// What may be given.
+        accepted: String,
+    },
+    /// A source of settings cannot be read.
+    #[error("{file} cannot be read: {source}; correct the path or the permissions")]
+    Unreadable {
+        /// The file, and where it is named.
+        file: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A source of settings cannot be understood.
+    #[error("{file} is not understood{place}: give {accepted}")]
+    Syntax {
+        /// The file, and where it is named.
+        file: String,
+        /// The line, where it is known; else empty.
+        place: String,
+        /// What may be given.
+        accepted: &'static str,
+    },
+    /// The configuration file holds a key that is no setting.
+    #[error("{file}: unknown setting {key}; {advice}")]
+    UnknownKey {
+        /// The file, and where it is named.
+        file: String,
+        /// The key, quoted.
+        key: String,
+        /// What to do.
+        advice: String,
+    },
+    /// The layers could not be merged.
+    #[error("the settings cannot be merged: {source}")]
+    Merge {
+        /// What the library says; no layer fails, so that it has nothing to quote.
+        source: config::ConfigError,
+    },
+}
+
+/// A text from outside, fit for one line of a message: quoted, escaped and cut to 100 characters.
+pub(super) fn quoted(text: &str) -> String {
+    const LONGEST: usize = 100;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_text_is_one_short_line() {
+        for (text, expected) in [
+            ("9100", r#""9100""#.to_owned()),
+            ("a\nb\u{1b}[0m", r#""a\nb\u{1b}[0m""#.to_owned()),
+            (&"é".repeat(100), format!("\"{}\"", "é".repeat(100))),
+            (&"é".repeat(101), format!("\"{}\"…", "é".repeat(100))),
+        ] {
+            assert_eq!(quoted(text), expected);
+        }
+    }
+}

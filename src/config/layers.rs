@@ -1,0 +1,276 @@
+//! The layers of settings, merged by the `config` crate: defaults, configuration file, `.env`, environment.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use config::{Config, File, FileFormat, Map, Source, Value, ValueKind};
+
+use super::error::{ConfigError, quoted};
+use super::sources::Sources;
+use super::table::{self, Presence, SETTINGS, Setting};
+
+/// What all layers say together.
+pub(super) struct Layers {
+    /// By the setting's key, each with its origin; what is unset or empty has none.
+    pub(super) values: Map<String, Value>,
+    /// What is wrong with the sources themselves.
+    pub(super) problems: Vec<ConfigError>,
+}
+
+/// Merges the sources, reading the configuration file that one of them names.
+pub(super) fn merge(sources: Sources) -> Layers {
+    let Sources {
+        config_file,
+        dotenv,
+        environment,
+    } = sources;
+    let mut problems = dotenv.problems;
+    let dotenv = Layer::new(
+        ".env",
+        of_settings(
+            dotenv
+                .variables
+                .into_iter()
+                .map(|(name, value)| (name, value.into())),
+        ),
+    );
+    let environment = Layer::new("environment", of_settings(environment));
+    let command_line = Layer::new("--config-file", path_value(config_file));
+
+    let named = [&command_line, &environment, &dotenv]
+        .into_iter()
+        .find_map(|layer| layer.values.get(&table::CONFIG_FILE.key()));
+    let file = match named {
+        Some(value) => read_file(value).unwrap_or_else(|problem| {
+            problems.push(problem);
+            FileLayer::default()
+        }),
+        None => FileLayer::default(),
+    };
+    problems.extend(file.problems);
+
+    let merged = Config::builder()
+        .add_source(Layer::new("default", defaults()))
+        .add_source(file.layer)
+        .add_source(dotenv)
+        .add_source(environment)
+        .add_source(command_line)
+        .build()
+        .and_then(|config| config.collect());
+    let values = merged.unwrap_or_else(|source| {
+        problems.push(ConfigError::Merge { source });
+        Map::new()
+    });
+    Layers { values, problems }
+}
+
+/// The values of one source.
+#[derive(Clone, Default)]
+struct Layer {
+    origin: String,
+    values: Map<String, Value>,
+}
+
+impl Layer {
+    /// A layer in which nothing is empty, so that an empty value leaves the layer below visible.
+    fn new(origin: &str, values: impl IntoIterator<Item = (String, ValueKind)>) -> Self {
+        let origin = origin.to_owned();
+        let values = values
+            .into_iter()
+            .map(|(key, kind)| (key, Value::new(Some(&origin), kind)))
+            .collect::<Map<String, Value>>()
+            .into_iter()
+            .filter(|(_, value)| !is_empty(&value.kind))
+            .collect();
+        Self { origin, values }
+    }
+}
+
+/// The trait wants `Debug`; the values may be secret.
+impl fmt::Debug for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Layer")
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Source for Layer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
+        Ok(self.values.clone())
+    }
+}
+
+fn is_empty(kind: &ValueKind) -> bool {
+    match kind {
+        ValueKind::Nil => true,
+        ValueKind::String(text) => text.trim().is_empty(),
+        _ => false,
+    }
+}
+
+fn defaults() -> impl Iterator<Item = (String, ValueKind)> {
+    SETTINGS
+        .iter()
+        .filter_map(|setting| match setting.presence {
+            Presence::Default(value) => Some((setting.key(), value.into())),
+            Presence::Required { .. } | Presence::Optional => None,
+        })
+}
+
+/// The variables that are settings. Bytes that are no text become U+FFFD, which is refused where the value is read.
+fn of_settings(
+    variables: impl IntoIterator<Item = (String, OsString)>,
+) -> impl Iterator<Item = (String, ValueKind)> {
+    variables
+        .into_iter()
+        .filter(|(name, _)| SETTINGS.iter().any(|setting| setting.name == name))
+        .map(|(name, value)| {
+            let text = value.to_string_lossy().into_owned();
+            (name.to_ascii_lowercase(), text.into())
+        })
+}
+
+fn path_value(path: Option<PathBuf>) -> Option<(String, ValueKind)> {
+    let path = path?.to_string_lossy().into_owned();
+    Some((table::CONFIG_FILE.key(), path.into()))
+}
+
+/// What the configuration file says, and which of its keys are no settings.
+#[derive(Default)]
+struct FileLayer {
+    layer: Layer,
+    problems: Vec<ConfigError>,
+}
+
+/// Reads the file that the setting `CONFIG_FILE` names.
+fn read_file(setting: &Value) -> Result<FileLayer, ConfigError> {
+    let path = setting.clone().into_string().unwrap_or_default();
+    let path = path.trim();
+    let file = match setting.origin() {
+        Some("--config-file") | None => format!("--config-file {}", quoted(path)),
+        Some(origin) => format!("CONFIG_FILE={} ({origin})", quoted(path)),
+    };
+    let Some((format, language)) = format_of(Path::new(path)) else {
+        return Err(ConfigError::Invalid {
+            setting: file,
+            reason: String::new(),
+            accepted: table::CONFIG_FILE.accepts.describe(),
+        });
+    };
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(source) => return Err(ConfigError::Unreadable { file, source }),
+    };
+    match File::from_str(&text, format).collect() {
+        Ok(values) => Ok(sort_keys(&file, path, values)),
+        Err(error) => Err(ConfigError::Syntax {
+            place: place(&error),
+            file,
+            accepted: language,
+        }),
+    }
+}
+
+/// The language of a file, told by its ending, and how to put it right.
+fn format_of(path: &Path) -> Option<(FileFormat, &'static str)> {
+    match path.extension()?.to_str()? {
+        "toml" => Some((FileFormat::Toml, "TOML, such as batch_size = 1000")),
+        "yaml" | "yml" => Some((FileFormat::Yaml, "YAML, such as batch_size: 1000")),
+        _ => None,
+    }
+}
+
+/// The line of an error, whose text may go on to quote the file, secrets included, and must not be shown.
+fn place(error: &config::ConfigError) -> String {
+    let text = error.to_string();
+    let digits: String = text
+        .lines()
+        .next()
+        .and_then(|head| head.rsplit_once(" line "))
+        .map(|(_, tail)| tail.chars().take_while(char::is_ascii_digit).collect())
+        .unwrap_or_default();
+    match digits.as_str() {
+        "" => String::new(),
+        line => format!(" (line {line})"),
+    }
+}
+
+/// Parts the keys of a file into settings and others; the others in alphabetical order.
+fn sort_keys(file: &str, path: &str, values: Map<String, Value>) -> FileLayer {
+    let (known, unknown): (Map<_, _>, Map<_, _>) =
+        values.into_iter().partition(|(key, _)| is_file_key(key));
+    let mut unknown: Vec<String> = unknown.into_keys().collect();
+    unknown.sort();
+    let origin = format!("file {}", quoted(path));
+    let kinds = known.into_iter().map(|(key, value)| (key, value.kind));
+    FileLayer {
+        layer: Layer::new(&origin, kinds),
+        problems: unknown
+            .iter()
+            .map(|key| unknown_key(file.to_owned(), key))
+            .collect(),
+    }
+}
+
+/// A file cannot name another one.
+fn is_file_key(key: &str) -> bool {
+    let is_key = |setting: &&Setting| setting.key() == key;
+    SETTINGS.iter().any(is_key) && key != table::CONFIG_FILE.key()
+}
+
+fn unknown_key(file: String, key: &str) -> ConfigError {
+    let advice = match table::nearest_key(key) {
+        Some(near) if near == table::CONFIG_FILE.key() => {
+            "a configuration file cannot name another one, remove it".to_owned()
+        }
+        Some(near) => format!("write {near}, if that is meant"),
+        None => "remove it, or see --help for the settings there are".to_owned(),
+    };
+    ConfigError::UnknownKey {
+        file,
+        key: shown_key(key),
+        advice,
+    }
+}
+
+/// A key as far as it looks like a name: behind a forgotten space, as in `client_secret:…`, a value may follow.
+fn shown_key(key: &str) -> String {
+    let end = key
+        .find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-'))
+        .unwrap_or(key.len());
+    let cut = if end < key.len() { "…" } else { "" };
+    format!("{}{cut}", quoted(&key[..end]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_shown_as_far_as_it_is_a_name() {
+        for (key, expected) in [
+            ("batchsize", "\"batchsize\""),
+            ("batch-size", "\"batch-size\""),
+            ("client_secret:needle", "\"client_secret\"…"),
+            ("", "\"\""),
+        ] {
+            assert_eq!(shown_key(key), expected);
+        }
+    }
+
+    #[test]
+    fn debug_of_a_layer_shows_no_value() {
+        let layer = Layer::new("environment", [("client_secret".into(), "needle".into())]);
+        assert_eq!(
+            format!("{layer:?}"),
+            r#"Layer { origin: "environment", .. }"#
+        );
+    }
+}

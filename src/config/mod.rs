@@ -1,0 +1,187 @@
+//! The settings: one table, four layers, all errors at once.
+
+mod account;
+mod credential;
+mod error;
+mod layers;
+mod parse;
+mod reader;
+mod sources;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+pub use account::Account;
+pub use credential::{Credential, CredentialError};
+pub use error::{ConfigError, ConfigErrors};
+pub use sources::{Dotenv, Sources};
+pub use table::settings_help;
+
+use crate::exposition::InfoFormat;
+use reader::Reader;
+
+/// Everything that can be set, validated.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The service account.
+    pub account: Account,
+    /// Where `/metrics` is served; port 0 is any free one.
+    pub listen: SocketAddr,
+    /// How `starlink_info` is written.
+    pub info_format: InfoFormat,
+    /// What is exported, and for how long.
+    pub fleet: FleetSettings,
+    /// How the service logs.
+    pub log: Log,
+    effective: Vec<String>,
+}
+
+/// What of the fleet is exported, and for how long. The three durations stand in any order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FleetSettings {
+    /// Whether routers give series.
+    pub include_routers: bool,
+    /// Whether anything is made from the H3 cell.
+    pub location: bool,
+    /// Silence after which a device is stale; from 1 s to ten years, like the others.
+    pub stale_after: Duration,
+    /// Silence after which the IP series of an allocation end.
+    pub ip_stale_after: Duration,
+    /// Silence after which a device is forgotten.
+    pub forget_after: Duration,
+}
+
+/// How the service logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The shape of a line.
+    pub format: LogFormat,
+    /// Directives that `tracing_subscriber::EnvFilter` has been seen to accept.
+    pub filter: String,
+}
+
+/// The shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+impl Settings {
+    /// Merges and validates. Reads no more than the files that the sources name.
+    ///
+    /// # Errors
+    /// All that is wrong, in the order of the settings.
+    pub fn from_sources(sources: Sources) -> Result<Self, ConfigErrors> {
+        let mut reader = Reader::new(sources);
+        reader.note_config_file();
+        let account = account::read(&mut reader);
+        Self::assemble(reader, account)
+    }
+
+    /// The settings of a demonstration: the account is the given one, whatever is configured, and everything else as configured.
+    ///
+    /// # Errors
+    /// All that is wrong with the other settings.
+    pub fn for_demo(
+        sources: Sources,
+        api_url: Url,
+        client_id: SecretString,
+        client_secret: SecretString,
+    ) -> Result<Self, ConfigErrors> {
+        let mut reader = Reader::new(sources);
+        reader.note_config_file();
+        let account = account::demo(&mut reader, api_url, client_id, client_secret);
+        Self::assemble(reader, Some(account))
+    }
+
+    /// What `check-config` prints: a line `NAME=value  # origin` for each setting, credentials without their value.
+    pub fn effective(&self) -> &[String] {
+        &self.effective
+    }
+
+    fn assemble(mut reader: Reader, account: Option<Account>) -> Result<Self, ConfigErrors> {
+        let settings = Self::read(&mut reader, account);
+        let (settings, effective) = reader.finish(settings)?;
+        Ok(Self {
+            effective,
+            ..settings
+        })
+    }
+
+    /// Reads what is left, all of it, before it looks whether anything is missing.
+    fn read(reader: &mut Reader, account: Option<Account>) -> Option<Self> {
+        let listen = read_listen(reader);
+        let info_format = reader.one_of(
+            &table::INFO_FORMAT,
+            &[
+                ("auto", InfoFormat::Auto),
+                ("labels", InfoFormat::Labels),
+                ("line-protocol", InfoFormat::LineProtocol),
+            ],
+        );
+        let fleet = read_fleet(reader);
+        let log = read_log(reader);
+        Some(Self {
+            account: account?,
+            listen: listen?,
+            info_format: info_format?,
+            fleet: fleet?,
+            log: log?,
+            effective: Vec::new(),
+        })
+    }
+}
+
+/// Where the configured service listens, for a command that needs nothing else. An unspecified address
+/// (0.0.0.0, ::) is what it is bound to; a client on the same machine asks the loopback address instead.
+///
+/// # Errors
+/// All that is wrong with the sources, `METRICS_ADDRESS` and `METRICS_PORT`.
+pub fn listen_address(sources: Sources) -> Result<SocketAddr, ConfigErrors> {
+    let mut reader = Reader::new(sources);
+    let listen = read_listen(&mut reader);
+    let (listen, _) = reader.finish(listen)?;
+    Ok(listen)
+}
+
+fn read_listen(reader: &mut Reader) -> Option<SocketAddr> {
+    let address = reader.read(&table::METRICS_ADDRESS, parse::address);
+    let port = reader.whole(&table::METRICS_PORT);
+    Some(SocketAddr::new(address?, port?))
+}
+
+fn read_fleet(reader: &mut Reader) -> Option<FleetSettings> {
+    let include_routers = reader.read(&table::INCLUDE_ROUTERS, parse::switch);
+    let location = reader.read(&table::LOCATION, parse::switch);
+    let stale_after = reader.whole(&table::STALE_AFTER);
+    let ip_stale_after = reader.whole(&table::IP_STALE_AFTER);
+    let forget_after = reader.whole(&table::FORGET_AFTER);
+    Some(FleetSettings {
+        include_routers: include_routers?,
+        location: location?,
+        stale_after: Duration::from_secs(stale_after?),
+        ip_stale_after: Duration::from_secs(ip_stale_after?),
+        forget_after: Duration::from_secs(forget_after?),
+    })
+}
+
+fn read_log(reader: &mut Reader) -> Option<Log> {
+    let format = reader.one_of(
+        &table::LOG_FORMAT,
+        &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+    );
+    let filter = reader.read(&table::RUST_LOG, parse::log_filter);
+    Some(Log {
+        format: format?,
+        filter: filter?,
+    })
+}

@@ -1,0 +1,152 @@
+//! From a setting's text to its value: pure functions, whose error says why where that helps.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use tracing_subscriber::EnvFilter;
+use url::Url;
+
+use super::error::quoted;
+
+/// Why a text is refused, beyond "it is not what the setting takes"; may be empty.
+pub(super) type Reason = &'static str;
+
+/// On or off, in any usual spelling and case.
+pub(super) fn switch(text: &str) -> Result<bool, Reason> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err(""),
+    }
+}
+
+/// An IP address; an IPv6 one may stand in brackets, as in a URL.
+pub(super) fn address(text: &str) -> Result<IpAddr, Reason> {
+    let bracketed = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    match bracketed {
+        Some(inner) => inner.parse::<Ipv6Addr>().map(IpAddr::V6).map_err(|_| ""),
+        None => text
+            .parse()
+            .map_err(|_| "(a host name or a port is no address)"),
+    }
+}
+
+/// An absolute http or https URL that holds neither credentials nor anything after the path.
+pub(super) fn url(text: &str) -> Result<Url, Reason> {
+    let url = Url::parse(text).map_err(|_| "(it is no absolute URL)")?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("(its scheme is another one)");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("(it holds a user name or a password)");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("(it holds a query or a fragment)");
+    }
+    Ok(url)
+}
+
+/// What may be shown of a text that should have been a URL, quoted: people put passwords before an `@` and keys
+/// after a `?`.
+pub(super) fn shown_url(text: &str) -> Option<String> {
+    if text.contains('@') {
+        return None;
+    }
+    match text.split_once(['?', '#']) {
+        Some((head, _)) => Some(format!("{}…", quoted(head))),
+        None => Some(quoted(text)),
+    }
+}
+
+/// Directives that `tracing_subscriber` understands.
+pub(super) fn log_filter(text: &str) -> Result<String, Reason> {
+    match EnvFilter::builder().parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn switches_have_eight_spellings_in_any_case() {
+        for (text, expected) in [
+            ("true", Ok(true)),
+            ("1", Ok(true)),
+            ("Yes", Ok(true)),
+            ("ON", Ok(true)),
+            ("FALSE", Ok(false)),
+            ("0", Ok(false)),
+            ("no", Ok(false)),
+            ("off", Ok(false)),
+            ("2", Err("")),
+            ("enabled", Err("")),
+        ] {
+            assert_eq!(switch(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_of_either_kind() {
+        for (text, expected) in [
+            ("127.0.0.1", Some("127.0.0.1")),
+            ("::1", Some("::1")),
+            ("[::]", Some("::")),
+            ("[127.0.0.1]", None),
+            ("[::1", None),
+            ("localhost", None),
+            ("127.0.0.1:9100", None),
+        ] {
+            let parsed = address(text).ok().map(|address| address.to_string());
+            assert_eq!(parsed.as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn urls_are_absolute_and_plain() {
+        for (text, accepted) in [
+            ("https://starlink.com/api/public", true),
+            ("HTTP://[::1]:8080/", true),
+            ("http://127.0.0.1:1", true),
+            ("starlink.com/api", false),
+            ("/api/public", false),
+            ("ftp://starlink.com/", false),
+            ("https://", false),
+            ("https://user@starlink.com/", false),
+            ("https://:pass@starlink.com/", false),
+            ("https://starlink.com/?", false),
+            ("https://starlink.com/#", false),
+        ] {
+            assert_eq!(url(text).is_ok(), accepted, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_of_a_url_holds_no_secret() {
+        for (text, expected) in [
+            ("ftp://h/", Some("\"ftp://h/\"")),
+            ("https://h/?key=needle", Some("\"https://h/\"…")),
+            ("https://h/#needle", Some("\"https://h/\"…")),
+            ("https://user:needle@h/", None),
+            ("user:needle@", None),
+        ] {
+            assert_eq!(shown_url(text).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn log_filters_are_directives() {
+        for (text, accepted) in [
+            ("info", true),
+            ("warn,awc=debug", true),
+            ("off", true),
+            ("awc=loud", false),
+            ("info,,=", false),
+        ] {
+            assert_eq!(log_filter(text).is_ok(), accepted, "{text}");
+        }
+    }
+}

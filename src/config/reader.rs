@@ -1,0 +1,239 @@
+//! Takes one setting after the other from the merged layers, and remembers every problem and the line of every value.
+
+use config::{Value, ValueKind};
+
+use super::credential::{self, Credential};
+use super::error::{ConfigError, ConfigErrors, quoted};
+use super::layers;
+use super::parse::{self, Reason};
+use super::sources::Sources;
+use super::table::{self, Accepts, Presence, Setting};
+
+/// The merged layers, the problems so far and the lines of `check-config` so far.
+pub(super) struct Reader {
+    values: config::Map<String, Value>,
+    problems: Vec<ConfigError>,
+    effective: Vec<String>,
+}
+
+/// A value as it was set.
+struct Found {
+    text: String,
+    origin: String,
+}
+
+impl Reader {
+    /// Merges the sources; their own problems come first.
+    pub(super) fn new(sources: Sources) -> Self {
+        let layers = layers::merge(sources);
+        Self {
+            values: layers.values,
+            problems: layers.problems,
+            effective: Vec::new(),
+        }
+    }
+
+    /// The value of a setting; none when it is unset or when that, or the value, is a problem.
+    pub(super) fn read<T>(
+        &mut self,
+        setting: &Setting,
+        parse: impl FnOnce(&str) -> Result<T, Reason>,
+    ) -> Option<T> {
+        match self.parsed(setting, parse) {
+            Ok(Some((value, found))) => {
+                self.note(setting, &found.text, &found.origin);
+                Some(value)
+            }
+            Ok(None) => {
+                self.note(setting, "", "not set");
+                None
+            }
+            Err(problem) => {
+                self.problems.push(problem);
+                None
+            }
+        }
+    }
+
+    /// The value of a setting that takes a whole number.
+    pub(super) fn whole<T: TryFrom<u64>>(&mut self, setting: &Setting) -> Option<T> {
+        self.read(setting, |text| match setting.accepts {
+            Accepts::Whole { from, to, .. } => text
+                .parse()
+                .ok()
+                .filter(|number| (from..=to).contains(number))
+                .and_then(|number| T::try_from(number).ok())
+                .ok_or_else(|| number_reason(text)),
+            _ => Err(""),
+        })
+    }
+
+    /// The value of a setting that takes one of some words: the meaning that stands with the word.
+    pub(super) fn one_of<T: Copy>(
+        &mut self,
+        setting: &Setting,
+        meanings: &[(&str, T)],
+    ) -> Option<T> {
+        self.read(setting, |text| {
+            meanings
+                .iter()
+                .find(|(word, _)| text.eq_ignore_ascii_case(word))
+                .map(|(_, meaning)| *meaning)
+                .ok_or("")
+        })
+    }
+
+    /// A credential: a value or a file, never both.
+    pub(super) fn credential(&mut self, fixed: &Setting, file: &Setting) -> Option<Credential> {
+        match self.try_credential(fixed, file) {
+            Ok((credential, origin)) => {
+                let shown = match credential.file() {
+                    Some(path) => format!("(from file {})", path.to_string_lossy().escape_debug()),
+                    None => "(set)".to_owned(),
+                };
+                self.note(fixed, &shown, &origin);
+                Some(credential)
+            }
+            Err(problem) => {
+                self.problems.push(problem);
+                None
+            }
+        }
+    }
+
+    /// Writes down what holds for a setting, in one line of `check-config`.
+    pub(super) fn note(&mut self, setting: &Setting, shown: &str, origin: &str) {
+        let name = setting.name;
+        self.effective.push(format!("{name}={shown}  # {origin}"));
+    }
+
+    /// Writes down which configuration file was read.
+    pub(super) fn note_config_file(&mut self) {
+        self.read(&table::CONFIG_FILE, |_| Ok(()));
+    }
+
+    /// Gives the value that was made of the settings, and the lines of `check-config`, if nothing was wrong.
+    /// There is no value only where a problem was remembered.
+    pub(super) fn finish<T>(self, value: Option<T>) -> Result<(T, Vec<String>), ConfigErrors> {
+        match value {
+            Some(value) if self.problems.is_empty() => Ok((value, self.effective)),
+            _ => Err(ConfigErrors(self.problems)),
+        }
+    }
+
+    fn parsed<T>(
+        &self,
+        setting: &Setting,
+        parse: impl FnOnce(&str) -> Result<T, Reason>,
+    ) -> Result<Option<(T, Found)>, ConfigError> {
+        let Some(found) = self.find(setting)? else {
+            return match setting.presence {
+                Presence::Required { .. } => Err(missing(setting, None)),
+                Presence::Optional | Presence::Default(_) => Ok(None),
+            };
+        };
+        match parse(&found.text) {
+            Ok(value) => Ok(Some((value, found))),
+            Err(reason) => Err(invalid(setting, Some(&found.text), &found.origin, reason)),
+        }
+    }
+
+    fn try_credential(
+        &self,
+        fixed: &Setting,
+        file: &Setting,
+    ) -> Result<(Credential, String), ConfigError> {
+        match (self.find(fixed)?, self.find(file)?) {
+            (None, None) => Err(missing(fixed, Some(file))),
+            (Some(found), None) => credential::parse(&found.text)
+                .map(|value| (Credential::fixed(value), found.origin))
+                .ok_or_else(|| missing(fixed, Some(file))),
+            (None, Some(found)) => match Credential::from_file(found.text.trim().into()) {
+                Ok(credential) => Ok((credential, found.origin)),
+                Err(source) => Err(ConfigError::CredentialFile {
+                    setting: shown(file, Some(&found.text), &found.origin),
+                    source,
+                    accepted: file.accepts.describe(),
+                }),
+            },
+            (Some(found), Some(found_file)) => Err(ConfigError::Conflict {
+                name: fixed.name,
+                origin: found.origin,
+                file_name: file.name,
+                file_origin: found_file.origin,
+            }),
+        }
+    }
+
+    /// What is set, as text: without the white space round it, but for a secret, where it may matter.
+    fn find(&self, setting: &Setting) -> Result<Option<Found>, ConfigError> {
+        let Some(value) = self.values.get(&setting.key()) else {
+            return Ok(None);
+        };
+        let origin = value.origin().unwrap_or("default").to_owned();
+        let refuse = |reason| Err(invalid(setting, None, &origin, reason));
+        let text = match &value.kind {
+            ValueKind::String(text) if text.contains(char::REPLACEMENT_CHARACTER) => {
+                return refuse("(it is not UTF-8 text)");
+            }
+            ValueKind::String(text) if setting.secret => text.clone(),
+            ValueKind::String(text) => text.trim().to_owned(),
+            ValueKind::Table(_) | ValueKind::Array(_) => {
+                return refuse("(it is a list or a table)");
+            }
+            // A file's 0123 or 1e3 has already lost its spelling.
+            _ if setting.secret => return refuse("(it must stand in quotes)"),
+            ValueKind::Float(number) => format!("{number:?}"),
+            number_or_boolean => number_or_boolean.to_string(),
+        };
+        Ok(Some(Found { text, origin }))
+    }
+}
+
+fn missing(setting: &Setting, file: Option<&Setting>) -> ConfigError {
+    let accepted = setting.accepts.describe();
+    let accepted = match (file, &setting.presence) {
+        (Some(file), _) => format!(
+            "{accepted}, or in {} {}",
+            file.name,
+            file.accepts.describe()
+        ),
+        (None, Presence::Required { example }) => format!("{accepted}, for example {example}"),
+        (None, _) => accepted,
+    };
+    ConfigError::Missing {
+        name: setting.name,
+        accepted,
+    }
+}
+
+fn invalid(setting: &Setting, text: Option<&str>, origin: &str, reason: Reason) -> ConfigError {
+    let space = if reason.is_empty() { "" } else { " " };
+    ConfigError::Invalid {
+        setting: shown(setting, text, origin),
+        reason: format!("{space}{reason}"),
+        accepted: setting.accepts.describe(),
+    }
+}
+
+/// Name, value and origin of a setting; secrets, also those in a URL, are left out.
+fn shown(setting: &Setting, text: Option<&str>, origin: &str) -> String {
+    let text = text.filter(|_| !setting.secret);
+    let is_url = [table::API_URL.name, table::TOKEN_URL.name].contains(&setting.name);
+    let value = match text {
+        Some(text) if is_url => parse::shown_url(text),
+        Some(text) => Some(quoted(text)),
+        None => None,
+    };
+    let value = value.unwrap_or_else(|| "(not shown)".to_owned());
+    format!("{}={value} ({origin})", setting.name)
+}
+
+/// A Service of that name makes Kubernetes set `METRICS_PORT` in every pod, which nobody would look for.
+fn number_reason(text: &str) -> Reason {
+    if text.starts_with("tcp://") {
+        "(Kubernetes sets it for a Service of that name: set enableServiceLinks: false in the pod)"
+    } else {
+        ""
+    }
+}

@@ -1,0 +1,144 @@
+//! Where settings come from: the edge that reads the process environment and `.env`, and the values that the rest works on.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::error::{ConfigError, quoted};
+use super::table::SETTINGS;
+
+/// Everything that may hold settings, the weakest last: `environment`, `dotenv`, the configuration file, the defaults.
+///
+/// It holds secrets, therefore it has no `Debug`.
+#[derive(Default)]
+pub struct Sources {
+    /// What `--config-file` names; it overrules the variable `CONFIG_FILE`.
+    pub config_file: Option<PathBuf>,
+    /// What `.env` says.
+    pub dotenv: Dotenv,
+    /// Variables of the environment; those that are no settings are ignored.
+    pub environment: Vec<(String, OsString)>,
+}
+
+impl Sources {
+    /// Reads the environment and `.env` in the working directory. The environment is not changed. Whatever is
+    /// wrong with `.env` is told together with everything else that is wrong, by the function that takes the sources.
+    pub fn from_process(config_file: Option<PathBuf>) -> Self {
+        let environment = SETTINGS
+            .iter()
+            .filter_map(|setting| Some((setting.name.to_owned(), env::var_os(setting.name)?)))
+            .collect();
+        Self {
+            config_file,
+            dotenv: Dotenv::read(Path::new(".env")),
+            environment,
+        }
+    }
+}
+
+/// The variables of a `.env` file, and what is wrong with it.
+#[derive(Default)]
+pub struct Dotenv {
+    pub(super) variables: Vec<(String, String)>,
+    pub(super) problems: Vec<ConfigError>,
+}
+
+impl Dotenv {
+    /// Reads a file. One that does not exist holds nothing, and that is no problem.
+    pub fn read(path: &Path) -> Self {
+        let file = quoted(&path.to_string_lossy());
+        match fs::read_to_string(path) {
+            Ok(text) => Self::parse_named(&text, &file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::default(),
+            Err(source) => Self {
+                variables: Vec::new(),
+                problems: vec![ConfigError::Unreadable { file, source }],
+            },
+        }
+    }
+
+    /// Reads a text as if it stood in `.env`. Variables that are no settings are ignored; of one that stands
+    /// there twice the last counts, as in a shell.
+    pub fn parse(text: &str) -> Self {
+        Self::parse_named(text, &quoted(".env"))
+    }
+
+    fn parse_named(text: &str, file: &str) -> Self {
+        let text = text.trim_start_matches('\u{feff}');
+        let mut dotenv = Self::default();
+        for item in dotenvy::from_read_iter(text.as_bytes()) {
+            match item {
+                Ok(variable) => dotenv.variables.push(variable),
+                Err(error) => dotenv.problems.push(ConfigError::Syntax {
+                    file: file.to_owned(),
+                    place: place(text, &error),
+                    accepted: "NAME=value lines, a value that holds a space, #, $ or \\ in single quotes",
+                }),
+            }
+        }
+        dotenv
+    }
+}
+
+/// The line of an error, which itself quotes the whole line, secrets included, and must not be shown.
+fn place(text: &str, error: &dotenvy::Error) -> String {
+    match error {
+        dotenvy::Error::LineParse(line, _) => text
+            .find(line.as_str())
+            .map(|start| format!(" (line {})", text[..start].matches('\n').count() + 1))
+            .unwrap_or_default(),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dotenv_is_read_as_usual() {
+        for (text, expected) in [
+            ("", vec![]),
+            ("A=1\nB=2\n", vec![("A", "1"), ("B", "2")]),
+            ("\u{feff}A=1\r\nB=2\r\n", vec![("A", "1"), ("B", "2")]),
+            ("# A=1\nexport B = 2 # two\n", vec![("B", "2")]),
+            ("A='x $y # z'\nA=\n", vec![("A", "x $y # z"), ("A", "")]),
+        ] {
+            let dotenv = Dotenv::parse(text);
+            let variables: Vec<(&str, &str)> = dotenv
+                .variables
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .collect();
+            assert_eq!(variables, expected, "{text}");
+            assert!(dotenv.problems.is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_broken_line_is_told_by_its_number_only() {
+        let dotenv = Dotenv::parse("A=1\nneedle\nB=2\nC=needle needle\n");
+        let problems: Vec<String> = dotenv.problems.iter().map(ToString::to_string).collect();
+        let expected = |line| {
+            format!(
+                "\".env\" is not understood (line {line}): give NAME=value lines, \
+                 a value that holds a space, #, $ or \\ in single quotes"
+            )
+        };
+        assert_eq!(problems, [expected(2), expected(4)]);
+        assert_eq!(dotenv.variables.len(), 2);
+    }
+
+    #[test]
+    fn a_missing_file_holds_nothing_and_an_unreadable_one_is_a_problem() {
+        let directory = tempfile::tempdir().unwrap();
+        let missing = Dotenv::read(&directory.path().join("missing"));
+        assert!(missing.variables.is_empty() && missing.problems.is_empty());
+
+        let unreadable = Dotenv::read(directory.path());
+        let problem = unreadable.problems[0].to_string();
+        assert!(problem.contains("cannot be read: "), "{problem}");
+    }
+}

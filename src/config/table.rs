@@ -1,0 +1,367 @@
+//! The one table of settings: what `--help`, `check-config`, `.env.example` and the search for misspelt keys are made from.
+
+/// The variable that names the configuration file.
+pub(super) const CONFIG_FILE: Setting = Setting {
+    name: "CONFIG_FILE",
+    presence: Presence::Optional,
+    accepts: Accepts::Words("the path of a file that ends in .toml, .yaml or .yml"),
+    secret: false,
+    help: "File with further settings, their names in lower case. --config-file wins over it.",
+};
+/// The service account's client ID.
+pub(super) const CLIENT_ID: Setting = Setting {
+    name: "CLIENT_ID",
+    presence: Presence::Required { example: "" },
+    accepts: Accepts::Words("the service account's client ID"),
+    secret: true,
+    help: "Client ID of the Starlink service account.",
+};
+/// The mounted file that holds the client ID.
+pub(super) const CLIENT_ID_FILE: Setting = Setting {
+    name: "CLIENT_ID_FILE",
+    presence: Presence::Optional,
+    accepts: Accepts::Words(CREDENTIAL_FILE),
+    secret: false,
+    help: "Instead of CLIENT_ID: a file that holds it, read again at each token request.",
+};
+/// The service account's client secret.
+pub(super) const CLIENT_SECRET: Setting = Setting {
+    name: "CLIENT_SECRET",
+    presence: Presence::Required { example: "" },
+    accepts: Accepts::Words("the service account's client secret"),
+    secret: true,
+    help: "Client secret of the Starlink service account.",
+};
+/// The mounted file that holds the client secret.
+pub(super) const CLIENT_SECRET_FILE: Setting = Setting {
+    name: "CLIENT_SECRET_FILE",
+    presence: Presence::Optional,
+    accepts: Accepts::Words(CREDENTIAL_FILE),
+    secret: false,
+    help: "Instead of CLIENT_SECRET: a file that holds it, read again at each token request.",
+};
+/// How many rows Starlink may put into one answer. Its API documents the maximum.
+pub(super) const BATCH_SIZE: Setting = Setting {
+    name: "BATCH_SIZE",
+    presence: Presence::Required { example: "1000" },
+    accepts: Accepts::Whole {
+        from: 1,
+        to: 65_000,
+        unit: "rows",
+    },
+    secret: false,
+    help: "Most rows in one answer. At least a 25th of the number of terminals and routers.",
+};
+/// How long Starlink may wait for a full answer. Its API documents the maximum.
+pub(super) const MAX_LINGER: Setting = Setting {
+    name: "MAX_LINGER",
+    presence: Presence::Required { example: "15000" },
+    accepts: Accepts::Whole {
+        from: 0,
+        to: 65_000,
+        unit: "milliseconds",
+    },
+    secret: false,
+    help: "How long Starlink waits for a full answer before it sends what it has.",
+};
+/// Where the API lives.
+pub(super) const API_URL: Setting = Setting {
+    name: "API_URL",
+    presence: Presence::Default("https://starlink.com/api/public"),
+    accepts: Accepts::Words(URL),
+    secret: false,
+    help: "Base URL of Starlink's API.",
+};
+/// Where tokens are asked for, if not below `API_URL`.
+pub(super) const TOKEN_URL: Setting = Setting {
+    name: "TOKEN_URL",
+    presence: Presence::Optional,
+    accepts: Accepts::Words(URL),
+    secret: false,
+    help: "The only URL to ask for tokens. Unset: API_URL followed by /auth/connect/token.",
+};
+/// The address to listen on.
+pub(super) const METRICS_ADDRESS: Setting = Setting {
+    name: "METRICS_ADDRESS",
+    presence: Presence::Default("0.0.0.0"),
+    accepts: Accepts::Words("an IPv4 or IPv6 address, such as 127.0.0.1 or ::"),
+    secret: false,
+    help: "Address to serve /metrics on.",
+};
+/// The port to listen on.
+pub(super) const METRICS_PORT: Setting = Setting {
+    name: "METRICS_PORT",
+    presence: Presence::Default("9100"),
+    accepts: Accepts::Whole {
+        from: 0,
+        to: 65_535,
+        unit: "0: any free port",
+    },
+    secret: false,
+    help: "Port to serve /metrics on.",
+};
+/// How `starlink_info` is written.
+pub(super) const INFO_FORMAT: Setting = Setting {
+    name: "INFO_FORMAT",
+    presence: Presence::Default("auto"),
+    accepts: Accepts::OneOf(&["auto", "labels", "line-protocol"]),
+    secret: false,
+    help: "How starlink_info is written: by the scraper's Accept header, as labels, or in line protocol.",
+};
+/// Whether routers give series.
+pub(super) const INCLUDE_ROUTERS: Setting = Setting {
+    name: "INCLUDE_ROUTERS",
+    presence: Presence::Default("false"),
+    accepts: Accepts::Switch,
+    secret: false,
+    help: "Whether routers are exported beside terminals.",
+};
+/// Whether a terminal's place is exported.
+pub(super) const LOCATION: Setting = Setting {
+    name: "LOCATION",
+    presence: Presence::Default("on"),
+    accepts: Accepts::Switch,
+    secret: false,
+    help: "Whether latitude, longitude and the H3 cell of terminals are exported.",
+};
+/// After how long without a row a device is stale.
+pub(super) const STALE_AFTER: Setting = Setting {
+    name: "STALE_AFTER",
+    presence: Presence::Default("120"),
+    accepts: SECONDS,
+    secret: false,
+    help: "Silence after which a device's gauges and alerts are left out.",
+};
+/// After how long without a row an allocation's series end.
+pub(super) const IP_STALE_AFTER: Setting = Setting {
+    name: "IP_STALE_AFTER",
+    presence: Presence::Default("900"),
+    accepts: SECONDS,
+    secret: false,
+    help: "Silence after which the series of a terminal's IP addresses are left out.",
+};
+/// After how long without a row a device is dropped.
+pub(super) const FORGET_AFTER: Setting = Setting {
+    name: "FORGET_AFTER",
+    presence: Presence::Default("86400"),
+    accepts: SECONDS,
+    secret: false,
+    help: "Silence after which a device is forgotten.",
+};
+/// How log lines are written.
+pub(super) const LOG_FORMAT: Setting = Setting {
+    name: "LOG_FORMAT",
+    presence: Presence::Default("text"),
+    accepts: Accepts::OneOf(&["text", "json"]),
+    secret: false,
+    help: "How log lines are written.",
+};
+/// Which log lines are written.
+pub(super) const RUST_LOG: Setting = Setting {
+    name: "RUST_LOG",
+    presence: Presence::Default("info"),
+    accepts: Accepts::Words("a level or target=level pairs, such as info or info,awc=debug"),
+    secret: false,
+    help: "Which log lines are written.",
+};
+
+/// Every setting, in the order in which people see them.
+pub(super) const SETTINGS: [&Setting; 19] = [
+    &CONFIG_FILE,
+    &CLIENT_ID,
+    &CLIENT_ID_FILE,
+    &CLIENT_SECRET,
+    &CLIENT_SECRET_FILE,
+    &BATCH_SIZE,
+    &MAX_LINGER,
+    &API_URL,
+    &TOKEN_URL,
+    &METRICS_ADDRESS,
+    &METRICS_PORT,
+    &INFO_FORMAT,
+    &INCLUDE_ROUTERS,
+    &LOCATION,
+    &STALE_AFTER,
+    &IP_STALE_AFTER,
+    &FORGET_AFTER,
+    &LOG_FORMAT,
+    &RUST_LOG,
+];
+
+const CREDENTIAL_FILE: &str = "the path of a readable file that holds just the credential";
+const URL: &str = "an absolute http or https URL without user name, query or fragment";
+
+/// Ten years at most, so that no sum of durations and clock readings can overflow.
+const SECONDS: Accepts = Accepts::Whole {
+    from: 1,
+    to: 315_360_000,
+    unit: "seconds",
+};
+
+/// One setting, as people see it.
+pub(super) struct Setting {
+    /// The environment variable.
+    pub(super) name: &'static str,
+    /// What holds when nobody sets it.
+    pub(super) presence: Presence,
+    /// Which values are taken.
+    pub(super) accepts: Accepts,
+    /// Whether its value must never be shown.
+    pub(super) secret: bool,
+    /// What it is for: one line.
+    pub(super) help: &'static str,
+}
+
+/// What holds when nobody sets a setting.
+pub(super) enum Presence {
+    /// The service does not start; the example is what `.env.example` proposes.
+    Required { example: &'static str },
+    /// It stays unset.
+    Optional,
+    /// This value holds.
+    Default(&'static str),
+}
+
+/// Which values a setting takes.
+pub(super) enum Accepts {
+    /// A whole number, both bounds included.
+    Whole {
+        from: u64,
+        to: u64,
+        unit: &'static str,
+    },
+    /// On or off, in any usual spelling.
+    Switch,
+    /// One of these words, in any case.
+    OneOf(&'static [&'static str]),
+    /// Whatever the words say; the reader of the setting checks it.
+    Words(&'static str),
+}
+
+impl Setting {
+    /// The setting's name in a configuration file.
+    pub(super) fn key(&self) -> String {
+        self.name.to_ascii_lowercase()
+    }
+}
+
+impl Accepts {
+    /// The values that are taken, in words that continue "give …".
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::Whole { from, to, unit } => {
+                format!("a whole number from {from} to {to} ({unit})")
+            }
+            Self::Switch => "true, false, yes, no, on, off, 1 or 0".to_owned(),
+            Self::OneOf(words) => match words.split_last() {
+                Some((last, rest)) if !rest.is_empty() => {
+                    format!("{} or {last}", rest.join(", "))
+                }
+                _ => words.concat(),
+            },
+            Self::Words(words) => (*words).to_owned(),
+        }
+    }
+}
+
+/// The list of all settings that `--help` prints: two lines for each.
+pub fn settings_help() -> String {
+    SETTINGS
+        .iter()
+        .map(|setting| {
+            let state = match setting.presence {
+                Presence::Required { .. } => "Required".to_owned(),
+                Presence::Optional => "Optional".to_owned(),
+                Presence::Default(value) => format!("Default {value}"),
+            };
+            let Setting { name, help, .. } = setting;
+            let accepts = setting.accepts.describe();
+            format!("  {name:<20}{help}\n{:22}{state}. Accepts {accepts}.\n", "")
+        })
+        .collect()
+}
+
+/// The key of a configuration file that was probably meant by an unknown one.
+pub(super) fn nearest_key(unknown: &str) -> Option<String> {
+    let unknown = unknown.to_ascii_lowercase().replace('-', "_");
+    SETTINGS
+        .iter()
+        .map(|setting| setting.key())
+        .map(|key| (edit_distance(&unknown, &key), key))
+        .filter(|(distance, key)| *distance <= 2.min(key.len() / 3))
+        .min()
+        .map(|(_, key)| key)
+}
+
+/// Levenshtein's distance: insertions, deletions and replacements of one character.
+fn edit_distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (line, from) in left.chars().enumerate() {
+        let mut diagonal = line;
+        row[0] = line + 1;
+        for (column, to) in right.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `.env.example` must say, made from the table.
+    fn env_example() -> String {
+        let entries: String = SETTINGS
+            .iter()
+            .map(|setting| {
+                let Setting { name, help, .. } = setting;
+                let accepts = setting.accepts.describe();
+                let line = match setting.presence {
+                    Presence::Required { example } => format!("{name}={example}"),
+                    Presence::Optional => format!("#{name}="),
+                    Presence::Default(value) => format!("#{name}={value}"),
+                };
+                format!("\n# {help}\n# Accepts {accepts}.\n{line}\n")
+            })
+            .collect();
+        format!(
+            "# Settings of starlink-telemetry. Copy to .env and fill in what has no # before it.\n\
+             # Put a value that holds a space, #, $ or \\ in single quotes. An empty value counts as unset.\n\
+             {entries}"
+        )
+    }
+
+    #[test]
+    fn env_example_lists_every_setting_with_its_default() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/.env.example");
+        assert_eq!(std::fs::read_to_string(path).unwrap(), env_example());
+    }
+
+    #[test]
+    fn help_names_every_setting() {
+        let help = settings_help();
+        for setting in SETTINGS {
+            assert!(help.contains(&format!("  {} ", setting.name)));
+        }
+    }
+
+    #[test]
+    fn a_misspelt_key_finds_the_nearest() {
+        for (unknown, expected) in [
+            ("batchsize", Some("batch_size")),
+            ("BATCH-SIZE", Some("batch_size")),
+            ("clientid", Some("client_id")),
+            ("client_secert", Some("client_secret")),
+            ("stale_aftr", Some("stale_after")),
+            ("rust_lgo", Some("rust_log")),
+            ("port", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest_key(unknown).as_deref(), expected, "{unknown}");
+        }
+    }
+}

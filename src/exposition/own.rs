@@ -1,0 +1,129 @@
+//! The exporter's own metrics as values, and how they are written.
+
+use super::Format;
+use super::text::{Family, Kind, header, label, line, number};
+
+/// One family of the exporter's own metrics, with its samples.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OwnFamily {
+    /// Name, help, type and unit.
+    pub family: Family<'static>,
+    /// The samples; a family without any is not written.
+    pub samples: Vec<OwnSample>,
+}
+
+/// One sample.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OwnSample {
+    /// What the sample's name has after the family's: `_bucket`, `_sum` and `_count` of a histogram, else nothing.
+    pub suffix: &'static str,
+    /// Keys and values, unescaped.
+    pub labels: Vec<(&'static str, String)>,
+    /// The value; finite.
+    pub value: f64,
+}
+
+impl OwnFamily {
+    /// A family whose unit is what its name ends in.
+    #[must_use]
+    pub fn new(kind: Kind, name: &'static str, help: &'static str) -> Self {
+        let base = name.strip_suffix("_total").unwrap_or(name);
+        let units = ["seconds", "bytes"].into_iter();
+        let unit = units.into_iter().find(|unit| base.ends_with(unit));
+        Self {
+            family: Family {
+                name,
+                help,
+                kind,
+                unit,
+            },
+            samples: Vec::new(),
+        }
+    }
+
+    /// Adds a sample without labels.
+    #[must_use]
+    pub fn value(self, value: f64) -> Self {
+        self.sample("", Vec::new(), value)
+    }
+
+    /// Adds a sample with one label.
+    #[must_use]
+    pub fn labelled(self, key: &'static str, of: &str, value: f64) -> Self {
+        self.sample("", vec![(key, of.to_owned())], value)
+    }
+
+    /// Adds any sample.
+    #[must_use]
+    pub fn sample(
+        mut self,
+        suffix: &'static str,
+        labels: Vec<(&'static str, String)>,
+        value: f64,
+    ) -> Self {
+        self.samples.push(OwnSample {
+            suffix,
+            labels,
+            value,
+        });
+        self
+    }
+}
+
+/// Writes families one after the other.
+pub fn write(out: &mut Vec<u8>, format: Format, families: &[OwnFamily]) {
+    for OwnFamily { family, samples } in families {
+        if samples.is_empty() {
+            continue;
+        }
+        header(out, format, family);
+        for sample in samples {
+            line(out, &[family.name, sample.suffix]);
+            for (index, (key, value)) in sample.labels.iter().enumerate() {
+                out.push(if index == 0 { b'{' } else { b',' });
+                label(out, key, value);
+            }
+            if !sample.labels.is_empty() {
+                out.push(b'}');
+            }
+            out.push(b' ');
+            number(out, sample.value);
+            out.push(b'\n');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_are_written_with_their_samples() {
+        let families = [
+            OwnFamily::new(Kind::Counter, "a_seconds_total", "A.")
+                .labelled("reason", "x\"", 1.0)
+                .labelled("reason", "y", 0.5),
+            OwnFamily::new(Kind::Gauge, "empty", "E."),
+            OwnFamily::new(Kind::Histogram, "h", "H.")
+                .sample("_bucket", vec![("le", "+Inf".into())], 2.0)
+                .sample("_sum", vec![], 0.25),
+        ];
+        for (format, expected) in [
+            (
+                Format::Prometheus,
+                "# HELP a_seconds_total A.\n# TYPE a_seconds_total counter\na_seconds_total{reason=\"x\\\"\"} 1\n\
+                 a_seconds_total{reason=\"y\"} 0.5\n# HELP h H.\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 2\nh_sum 0.25\n",
+            ),
+            (
+                Format::OpenMetrics,
+                "# HELP a_seconds A.\n# TYPE a_seconds counter\n# UNIT a_seconds seconds\n\
+                 a_seconds_total{reason=\"x\\\"\"} 1\na_seconds_total{reason=\"y\"} 0.5\n# HELP h H.\n\
+                 # TYPE h histogram\nh_bucket{le=\"+Inf\"} 2\nh_sum 0.25\n",
+            ),
+        ] {
+            let mut out = Vec::new();
+            write(&mut out, format, &families);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The smallest parts of all formats: headers, label values, tags and numbers.
+
+use super::Format;
+
+/// What a family's samples are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Goes up and down.
+    Gauge,
+    /// Only goes up; the samples' names end in `_total`.
+    Counter,
+    /// Cumulative buckets, a sum and a count.
+    Histogram,
+    /// Labels are the message; the samples' names end in `_info`.
+    Info,
+}
+
+/// What the lines before a family's samples say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Family<'a> {
+    /// The name of the samples (of a histogram without `_bucket`, `_sum`, `_count`).
+    pub name: &'a str,
+    /// One sentence, with the unit; unescaped.
+    pub help: &'a str,
+    /// The type.
+    pub kind: Kind,
+    /// The unit, where the family's name ends in it.
+    pub unit: Option<&'static str>,
+}
+
+/// Writes `# HELP`, `# TYPE` and, in OpenMetrics, `# UNIT`.
+///
+/// Text 0.0.4 names the samples there and has no type `info`; OpenMetrics names the family, without `_total` or `_info`.
+pub fn header(out: &mut Vec<u8>, format: Format, family: &Family<'_>) {
+    let (name, kind) = match (format, family.kind) {
+        (Format::OpenMetrics, Kind::Counter) => (without(family.name, "_total"), "counter"),
+        (Format::OpenMetrics, Kind::Info) => (without(family.name, "_info"), "info"),
+        (_, Kind::Counter) => (family.name, "counter"),
+        (_, Kind::Gauge | Kind::Info) => (family.name, "gauge"),
+        (_, Kind::Histogram) => (family.name, "histogram"),
+    };
+    let quote = format == Format::OpenMetrics;
+    line(out, &["# HELP ", name, " "]);
+    escape_into(out, family.help, quote);
+    line(out, &["\n# TYPE ", name, " ", kind, "\n"]);
+    if let (Format::OpenMetrics, Some(unit)) = (format, family.unit) {
+        line(out, &["# UNIT ", name, " ", unit, "\n"]);
+    }
+}
+
+fn without<'n>(name: &'n str, suffix: &str) -> &'n str {
+    name.strip_suffix(suffix).unwrap_or(name)
+}
+
+/// Writes parts one after the other.
+pub fn line(out: &mut Vec<u8>, parts: &[&str]) {
+    for part in parts {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
+/// A label value with `\`, `"` and newline escaped; `None` when it has none of them.
+#[must_use]
+pub fn escape_label(value: &str) -> Option<String> {
+    if !value.contains(['\\', '"', '\n']) {
+        return None;
+    }
+    let mut escaped = String::with_capacity(value.len() + 8);
+    for character in value.chars() {
+        match character {
+            '\\' => escaped.push_str("\\\\"),
+            '"' => escaped.push_str("\\\""),
+            '\n' => escaped.push_str("\\n"),
+            other => escaped.push(other),
+        }
+    }
+    Some(escaped)
+}
+
+/// Writes `key="value"`, the value escaped.
+pub fn label(out: &mut Vec<u8>, key: &str, value: &str) {
+    line(out, &[key, "=\""]);
+    escape_into(out, value, true);
+    out.push(b'"');
+}
+
+/// Writes a text with `\` and newline escaped, and `"` too if asked.
+fn escape_into(out: &mut Vec<u8>, text: &str, quote: bool) {
+    for byte in text.bytes() {
+        match byte {
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'"' if quote => out.extend_from_slice(b"\\\""),
+            other => out.push(other),
+        }
+    }
+}
+
+/// Writes `,key=value` of line protocol. An empty tag is left out: the protocol has none.
+///
+/// A backslash cannot be escaped there, and a control character would end the line or break a reader: both become `_`.
+pub fn tag(out: &mut Vec<u8>, key: &str, value: &str) {
+    if value.is_empty() {
+        return;
+    }
+    line(out, &[",", key, "="]);
+    for character in value.chars() {
+        match character {
+            ',' | '=' | ' ' => out.extend([b'\\', character as u8]),
+            '\\' => out.push(b'_'),
+            control if control.is_control() => out.push(b'_'),
+            other => push_char(out, other),
+        }
+    }
+}
+
+/// Writes `key="value"` of line protocol; control characters become spaces.
+pub fn string_field(out: &mut Vec<u8>, key: &str, value: &str) {
+    line(out, &[key, "=\""]);
+    for character in value.chars() {
+        match character {
+            '"' | '\\' => out.extend([b'\\', character as u8]),
+            control if control.is_control() => out.push(b' '),
+            other => push_char(out, other),
+        }
+    }
+    out.push(b'"');
+}
+
+fn push_char(out: &mut Vec<u8>, character: char) {
+    let mut buffer = [0; 4];
+    out.extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
+}
+
+/// Integers are written as such below 2^53: beyond, not every integer is an `f64`, and the shortest spelling is another.
+const LARGEST_PLAIN: f64 = 9_007_199_254_740_992.0;
+
+/// Writes a finite number in the shortest spelling that gives the same `f64` again.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the number is integral and far below i64::MAX"
+)]
+pub fn number(out: &mut Vec<u8>, value: f64) {
+    if value.fract() == 0.0 && value.abs() < LARGEST_PLAIN {
+        out.extend_from_slice(itoa::Buffer::new().format(value as i64).as_bytes());
+    } else {
+        out.extend_from_slice(zmij::Buffer::new().format(value).as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn headers_differ_by_format() {
+        let family = |name, kind, unit| Family {
+            name,
+            help: "A \"b\" \\ c\nd.",
+            kind,
+            unit,
+        };
+        let counter = family("x_total", Kind::Counter, None);
+        let seconds = family("y_seconds", Kind::Gauge, Some("seconds"));
+        let info = family("z_info", Kind::Info, None);
+        for (format, family, expected) in [
+            (
+                Format::Prometheus,
+                counter,
+                "# HELP x_total A \"b\" \\\\ c\\nd.\n# TYPE x_total counter\n",
+            ),
+            (
+                Format::Mixed,
+                seconds,
+                "# HELP y_seconds A \"b\" \\\\ c\\nd.\n# TYPE y_seconds gauge\n",
+            ),
+            (
+                Format::Prometheus,
+                info,
+                "# HELP z_info A \"b\" \\\\ c\\nd.\n# TYPE z_info gauge\n",
+            ),
+            (
+                Format::OpenMetrics,
+                counter,
+                "# HELP x A \\\"b\\\" \\\\ c\\nd.\n# TYPE x counter\n",
+            ),
+            (
+                Format::OpenMetrics,
+                info,
+                "# HELP z A \\\"b\\\" \\\\ c\\nd.\n# TYPE z info\n",
+            ),
+            (
+                Format::OpenMetrics,
+                seconds,
+                "# HELP y_seconds A \\\"b\\\" \\\\ c\\nd.\n# TYPE y_seconds gauge\n# UNIT y_seconds seconds\n",
+            ),
+        ] {
+            assert_eq!(written(|out| header(out, format, &family)), expected);
+        }
+    }
+
+    #[test]
+    fn texts_are_escaped_for_where_they_go() {
+        for (text, in_label, in_tag, in_field) in [
+            (
+                "plain é",
+                r#"k="plain é""#,
+                r",k=plain\ é",
+                r#"k="plain é""#,
+            ),
+            ("", r#"k="""#, "", r#"k="""#),
+            (
+                "a\"b\\c\nd",
+                r#"k="a\"b\\c\nd""#,
+                ",k=a\"b_c_d",
+                r#"k="a\"b\\c d""#,
+            ),
+            (
+                "a,b=c\td\u{85}",
+                "k=\"a,b=c\td\u{85}\"",
+                r",k=a\,b\=c_d_",
+                r#"k="a,b=c d ""#,
+            ),
+        ] {
+            assert_eq!(written(|out| label(out, "k", text)), in_label);
+            assert_eq!(written(|out| tag(out, "k", text)), in_tag);
+            assert_eq!(written(|out| string_field(out, "k", text)), in_field);
+            let escaped = escape_label(text).unwrap_or_else(|| text.into());
+            assert_eq!(format!("k=\"{escaped}\""), in_label);
+        }
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        for (value, expected) in [
+            (0.0, "0"),
+            (-1.0, "-1"),
+            (0.115, "0.115"),
+            (3_221_225_985.0, "3221225985"),
+            (599_686_042_433_355_775.0, "5.996860424333558e17"),
+            (1e300, "1e300"),
+        ] {
+            assert_eq!(written(|out| number(out, value)), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_come_back(value in any::<f64>().prop_filter("finite", |value| value.is_finite())) {
+            let text = written(|out| number(out, value));
+            prop_assert_eq!(text.parse::<f64>().unwrap(), value);
+        }
+    }
+}

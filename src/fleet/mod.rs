@@ -1,0 +1,196 @@
+//! The last state of every device. Pure: time comes in as an argument, and nothing here knows who asks.
+//!
+//! Devices stand in blocks of 256, column by column. A snapshot shares the blocks; a write copies a block that is shared, so
+//! that a scrape never waits for a batch and never sees half of one. A batch is planned ([`plan`]) before it is committed:
+//! whatever may fail does so before the first write.
+
+pub mod block;
+mod interner;
+pub mod moment;
+pub mod plan;
+pub mod snapshot;
+pub mod table;
+pub mod tally;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::block::DeviceState;
+use self::interner::Interner;
+use self::plan::{Plan, Planner};
+use self::table::Table;
+use crate::telemetry::Batch;
+
+pub use self::block::Presence;
+pub use self::moment::Moment;
+pub use self::snapshot::Snapshot;
+pub use self::tally::{RowCode, RowFault, RowIgnored, Tally};
+
+/// For how long what a row said holds. Each at least a second; in any order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// After this a device is stale.
+    pub stale_after: Duration,
+    /// After this the addresses of an allocation are gone.
+    pub ip_stale_after: Duration,
+    /// After this a device is gone.
+    pub forget_after: Duration,
+}
+
+/// What the fleet keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FleetOptions {
+    /// Whether routers are kept.
+    pub include_routers: bool,
+    /// Whether anything is made from `H3CellId`.
+    pub location: bool,
+    /// For how long.
+    pub retention: Retention,
+}
+
+/// The span of time that an answer of the stream covers: nothing that was sent in it is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coverage {
+    /// The end of the answer before this one, if that succeeded, else the start of this poll.
+    pub from: Moment,
+    /// When the answer was there.
+    pub to: Moment,
+}
+
+/// The tables by the order of their codes, at positions that never change.
+#[derive(Debug, Default)]
+struct Tables {
+    tables: Vec<Table>,
+}
+
+impl Tables {
+    /// An account has a handful of types, found faster in a list than in a map.
+    fn find_or_add(&mut self, code: &str) -> usize {
+        let found = self.tables.iter().position(|table| *table.code == *code);
+        found.unwrap_or_else(|| {
+            self.tables.push(Table::new(code.into()));
+            self.tables.len() - 1
+        })
+    }
+
+    fn get(&self, table: usize) -> &Table {
+        &self.tables[table]
+    }
+
+    fn get_mut(&mut self, table: usize) -> &mut Table {
+        &mut self.tables[table]
+    }
+}
+
+/// The last state of every device.
+#[derive(Debug)]
+pub struct Fleet {
+    options: FleetOptions,
+    tables: Tables,
+    texts: Interner,
+    /// A clock that advances only while polls succeed.
+    stream_time: Moment,
+    /// Changes with everything that a scrape could see.
+    version: u64,
+}
+
+impl Fleet {
+    /// A fleet without devices.
+    #[must_use]
+    pub fn new(options: FleetOptions) -> Self {
+        Self {
+            options,
+            tables: Tables::default(),
+            texts: Interner::default(),
+            stream_time: Moment::default(),
+            version: 0,
+        }
+    }
+
+    /// Works out what a batch does to the fleet at `now`. Nothing that a scrape shows has changed afterwards.
+    #[must_use]
+    pub fn plan(&mut self, batch: &Batch, now: Moment) -> Plan {
+        let planner = Planner {
+            options: &self.options,
+            tables: &mut self.tables,
+            texts: &mut self.texts,
+            now,
+            plan: Plan::default(),
+        };
+        planner.plan(batch)
+    }
+
+    /// Carries a plan out. `coverage` is the time that the batch speaks for, and ends now.
+    pub fn commit(&mut self, plan: &Plan, coverage: Coverage) -> Tally {
+        let now = coverage.to;
+        self.stream_time = self.stream_time.after(now.since(coverage.from));
+        let (mut gauges, mut infos) = (plan.gauges.as_slice(), plan.infos.as_slice());
+        let retention = self.options.retention;
+        let device_due = now.after(retention.stale_after.min(retention.forget_after));
+        for device in &plan.devices {
+            let table = self.tables.get_mut(device.table);
+            let (block, slot) = table.block_mut(device.slot, device_due);
+            let state = DeviceState {
+                reported: device.reported,
+                gauges: take(&mut gauges, device.gauges),
+                infos: take(&mut infos, device.infos),
+                place: device.place,
+                alerts: device.alerts.clone(),
+            };
+            block.replace(slot, state, now, self.stream_time);
+        }
+        let allocation_due = now.after(retention.ip_stale_after.min(retention.forget_after));
+        for planned in &plan.allocations {
+            let table = self.tables.get_mut(planned.table);
+            let (block, slot) = table.block_mut(planned.slot, allocation_due);
+            block.allocate(slot, Arc::clone(&planned.allocation));
+        }
+        let mut renamed = false;
+        for table in &mut self.tables.tables {
+            renamed |= table.rename();
+        }
+        if renamed || !plan.devices.is_empty() || !plan.allocations.is_empty() {
+            self.version += 1;
+        }
+        plan.tally
+    }
+
+    /// Does what time asks for: devices go stale, offline and are forgotten.
+    pub fn expire(&mut self, now: Moment) {
+        for table in &mut self.tables.tables {
+            let changed = table.expire(now, self.stream_time, &self.options.retention);
+            self.version += u64::from(changed);
+        }
+    }
+
+    /// A number that changes with everything that a scrape could see.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// How many devices the fleet has room for at the moment: the measure of what a snapshot may make the next batch copy.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        let blocks = self.tables.tables.iter().map(|table| table.blocks().len());
+        blocks.sum::<usize>() * block::BLOCK_SIZE
+    }
+
+    /// The fleet as it is now, shared, not copied. Call [`Fleet::expire`] before.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let mut tables: Vec<_> = self.tables.tables.iter().collect();
+        tables.sort_by(|one, other| one.code.cmp(&other.code));
+        Snapshot::of(tables.into_iter())
+    }
+}
+
+/// The next `count` of what is left.
+fn take<'a, T>(rest: &mut &'a [T], count: usize) -> &'a [T] {
+    let (taken, left) = rest.split_at(count);
+    *rest = left;
+    taken
+}
+
+#[cfg(test)]
+mod tests;

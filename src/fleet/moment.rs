@@ -1,0 +1,54 @@
+//! A point on a clock that never jumps.
+
+use std::time::Duration;
+
+/// Milliseconds on a monotonic clock that the caller reads: nothing in here knows what time it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// The last moment there is; nothing is ever due then.
+    pub const NEVER: Self = Self(u64::MAX);
+
+    /// The moment this many milliseconds after the clock's start.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// The moment this long after the clock's start.
+    #[must_use]
+    pub fn at(since_start: Duration) -> Self {
+        Self::default().after(since_start)
+    }
+
+    /// How long ago `earlier` was; zero when it lies ahead.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The moment this much later.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(millis))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_saturate() {
+        let moment = Moment::from_millis(1500);
+        assert_eq!(
+            moment.since(Moment::from_millis(500)),
+            Duration::from_secs(1)
+        );
+        assert_eq!(moment.since(Moment::NEVER), Duration::ZERO);
+        assert_eq!(moment.after(Duration::MAX), Moment::NEVER);
+        assert_eq!(Moment::at(Duration::from_millis(1500)), moment);
+    }
+}

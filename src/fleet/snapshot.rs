@@ -1,0 +1,83 @@
+//! The fleet at one moment: immutable, shared with whoever renders it.
+
+use std::sync::Arc;
+
+use super::block::{Block, Presence};
+use super::table::{Lanes, Table};
+use crate::telemetry::DeviceKind;
+
+/// All devices of one type at one moment.
+#[derive(Debug)]
+pub struct TableView {
+    /// The value of the label `device_type`; no other table of the snapshot has it.
+    pub name: Arc<str>,
+    /// What the type is.
+    pub kind: DeviceKind,
+    /// The families of the gauge lanes.
+    pub gauges: Arc<Lanes>,
+    /// The keys of the info lanes.
+    pub infos: Arc<Lanes>,
+    /// In which order the info lanes are written.
+    pub info_order: Vec<usize>,
+    /// The devices.
+    pub blocks: Vec<Arc<Block>>,
+    /// How many devices are online.
+    pub online: usize,
+    /// How many devices are known, but not online.
+    pub stale: usize,
+}
+
+/// The fleet at one moment.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// The tables, in the order of their type codes.
+    pub tables: Vec<TableView>,
+}
+
+impl Snapshot {
+    pub(super) fn of<'t>(tables: impl Iterator<Item = &'t Table>) -> Self {
+        let mut views: Vec<TableView> = Vec::new();
+        for table in tables {
+            let mut view = TableView::of(table);
+            if view.online + view.stale > 0 {
+                view.name = unique(&views, &table.name, &table.code);
+                views.push(view);
+            }
+        }
+        Self { tables: views }
+    }
+}
+
+impl TableView {
+    fn of(table: &Table) -> Self {
+        let (mut online, mut stale) = (0, 0);
+        for block in table.blocks() {
+            for slot in 0..block.len() {
+                match block.presence(slot) {
+                    Presence::Unknown => {}
+                    Presence::Online => online += 1,
+                    Presence::Stale | Presence::Offline => stale += 1,
+                }
+            }
+        }
+        Self {
+            name: Arc::clone(&table.name),
+            kind: table.kind,
+            gauges: Arc::clone(table.gauges()),
+            infos: Arc::clone(table.infos()),
+            info_order: table.info_order(),
+            blocks: table.blocks().to_vec(),
+            online,
+            stale,
+        }
+    }
+}
+
+/// The type's name, unless a type before it goes by the same: two types of one name would give the same series twice.
+fn unique(views: &[TableView], name: &Arc<str>, code: &str) -> Arc<str> {
+    let mut unique = Arc::clone(name);
+    while views.iter().any(|view| view.name == unique) {
+        unique = format!("{unique}_{code}").into();
+    }
+    unique
+}

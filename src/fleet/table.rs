@@ -1,0 +1,285 @@
+//! All devices of one type: which slot is whose, and which lane holds which field.
+
+use std::collections::BTreeMap;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::Retention;
+use super::block::{BLOCK_SIZE, Block, Label};
+use super::moment::Moment;
+use crate::telemetry::DeviceKind;
+use crate::telemetry::schema::{Column, Field, TypeSchema};
+
+/// The lanes of one kind of value: a name, once seen, keeps its lane.
+#[derive(Debug, Clone, Default)]
+pub struct Lanes {
+    lanes: Vec<Lane>,
+    by_name: BTreeMap<Arc<str>, usize>,
+}
+
+/// One lane: a column of values in each block.
+#[derive(Debug, Clone)]
+pub struct Lane {
+    /// The family of its gauges, or the key of its texts.
+    pub name: Arc<str>,
+    /// The field that it was made for, as Starlink spells it.
+    pub field: Arc<str>,
+}
+
+impl Lanes {
+    /// The lanes, by number.
+    #[must_use]
+    pub fn all(&self) -> &[Lane] {
+        &self.lanes
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    fn find_or_add(&mut self, name: &Arc<str>, field: &Arc<str>) -> usize {
+        if let Some(lane) = self.find(name) {
+            return lane;
+        }
+        let lane = self.lanes.len();
+        self.by_name.insert(Arc::clone(name), lane);
+        self.lanes.push(Lane {
+            name: Arc::clone(name),
+            field: Arc::clone(field),
+        });
+        lane
+    }
+}
+
+/// The lanes that a column's values go to, found when the first value of its kind comes.
+#[derive(Debug, Clone, Copy, Default)]
+struct ColumnLanes {
+    gauge: Option<usize>,
+    info: Option<usize>,
+}
+
+/// All devices of one type.
+#[derive(Debug)]
+pub struct Table {
+    /// The type code.
+    pub code: Arc<str>,
+    /// What the code stands for.
+    pub kind: DeviceKind,
+    /// The name of the type, as the last answer with such a row gave it.
+    pub name: Arc<str>,
+    gauges: Arc<Lanes>,
+    infos: Arc<Lanes>,
+    /// The columns of the last batch, and their lanes.
+    schema: Option<Arc<TypeSchema>>,
+    columns: Vec<ColumnLanes>,
+    blocks: Vec<Arc<Block>>,
+    /// When each block must be reviewed.
+    due: Vec<Moment>,
+    index: HashTable<usize>,
+    hasher: DefaultHashBuilder,
+    free: Vec<usize>,
+}
+
+impl Table {
+    /// A table without devices.
+    #[must_use]
+    pub fn new(code: Arc<str>) -> Self {
+        Self {
+            kind: DeviceKind::of(&code),
+            name: Arc::clone(&code),
+            code,
+            gauges: Arc::default(),
+            infos: Arc::default(),
+            schema: None,
+            columns: Vec::new(),
+            blocks: Vec::new(),
+            due: Vec::new(),
+            index: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            free: Vec::new(),
+        }
+    }
+
+    /// The blocks of all devices.
+    #[must_use]
+    pub fn blocks(&self) -> &[Arc<Block>] {
+        &self.blocks
+    }
+
+    /// The families of the gauge lanes.
+    #[must_use]
+    pub fn gauges(&self) -> &Arc<Lanes> {
+        &self.gauges
+    }
+
+    /// The keys of the info lanes.
+    #[must_use]
+    pub fn infos(&self) -> &Arc<Lanes> {
+        &self.infos
+    }
+
+    /// The info lanes in the order of the last columns, those that no column has any more at the end.
+    #[must_use]
+    pub fn info_order(&self) -> Vec<usize> {
+        let mut order: Vec<_> = self.columns.iter().filter_map(|lanes| lanes.info).collect();
+        let others = (0..self.infos.lanes.len()).filter(|lane| !order.contains(lane));
+        let others: Vec<_> = others.collect();
+        order.extend(others);
+        order
+    }
+
+    /// Takes the columns of a batch for those that lanes are asked for next.
+    pub fn adopt(&mut self, schema: &Arc<TypeSchema>) {
+        if self
+            .schema
+            .as_ref()
+            .is_some_and(|known| Arc::ptr_eq(known, schema))
+        {
+            return;
+        }
+        let lanes_of = |column: &Column| match column {
+            Column::Field(field) | Column::Location(field) => ColumnLanes {
+                gauge: field
+                    .gauge
+                    .as_deref()
+                    .and_then(|name| self.gauges.find(name)),
+                info: field.info.as_deref().and_then(|name| self.infos.find(name)),
+            },
+            Column::Ignored | Column::Alerts | Column::Addresses(_) => ColumnLanes::default(),
+        };
+        self.columns = schema.columns.iter().map(lanes_of).collect();
+        self.schema = Some(Arc::clone(schema));
+    }
+
+    /// Goes by the name that the adopted columns came with.
+    pub fn rename(&mut self) -> bool {
+        match &self.schema {
+            Some(schema) if schema.name != self.name => {
+                self.name = Arc::clone(&schema.name);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The gauge lane of an adopted column, made if need be; `None` when the column has no family of its own.
+    pub fn gauge_lane(&mut self, column: usize, field: &Field) -> Option<usize> {
+        let lanes = self.columns.get_mut(column)?;
+        if lanes.gauge.is_none() {
+            let family = field.gauge.as_ref()?;
+            lanes.gauge = Some(Arc::make_mut(&mut self.gauges).find_or_add(family, &field.name));
+        }
+        lanes.gauge
+    }
+
+    /// The info lane of an adopted column, made if need be; `None` when the column has no key of its own.
+    pub fn info_lane(&mut self, column: usize, field: &Field) -> Option<usize> {
+        let lanes = self.columns.get_mut(column)?;
+        if lanes.info.is_none() {
+            let key = field.info.as_ref()?;
+            lanes.info = Some(Arc::make_mut(&mut self.infos).find_or_add(key, &field.name));
+        }
+        lanes.info
+    }
+
+    /// The slot of a device, which gets one if it has none: known only once something is written to it.
+    pub fn slot(&mut self, id: &str) -> usize {
+        let hash = self.hasher.hash_one(id);
+        let blocks = &self.blocks;
+        let label = |slot: usize| blocks[slot / BLOCK_SIZE].label(slot % BLOCK_SIZE);
+        if let Some(&slot) = self.index.find(hash, |&slot| *label(slot).id == *id) {
+            return slot;
+        }
+        let slot = self.free.pop().unwrap_or_else(|| self.next_slot());
+        let block = slot / BLOCK_SIZE;
+        if block == self.blocks.len() {
+            self.blocks.push(Arc::default());
+            self.due.push(Moment::NEVER);
+        }
+        let escaped = crate::exposition::escape_label(id);
+        let label = Label {
+            id: id.into(),
+            escaped: escaped.map(Into::into),
+        };
+        Arc::make_mut(&mut self.blocks[block]).claim(slot % BLOCK_SIZE, label);
+        // A slot to which nothing is written after all is freed at the next review.
+        self.due[block] = Moment::default();
+        let (blocks, hasher) = (&self.blocks, &self.hasher);
+        let hash_of = |&slot: &usize| {
+            hasher.hash_one(&*blocks[slot / BLOCK_SIZE].label(slot % BLOCK_SIZE).id)
+        };
+        self.index.insert_unique(hash, slot, hash_of);
+        slot
+    }
+
+    fn next_slot(&self) -> usize {
+        let Some(last) = self.blocks.last() else {
+            return 0;
+        };
+        (self.blocks.len() - 1) * BLOCK_SIZE + last.len()
+    }
+
+    /// The block of a slot, and the slot within it.
+    #[must_use]
+    pub fn block(&self, slot: usize) -> (&Block, usize) {
+        (&self.blocks[slot / BLOCK_SIZE], slot % BLOCK_SIZE)
+    }
+
+    /// The block of a slot for writing, copied if a snapshot shares it; it is reviewed at `due` or before.
+    pub fn block_mut(&mut self, slot: usize, due: Moment) -> (&mut Block, usize) {
+        let block = slot / BLOCK_SIZE;
+        self.due[block] = self.due[block].min(due);
+        (Arc::make_mut(&mut self.blocks[block]), slot % BLOCK_SIZE)
+    }
+
+    /// Does what time asks for in the blocks that are due. Whether anything changed.
+    pub fn expire(&mut self, now: Moment, stream: Moment, retention: &Retention) -> bool {
+        let mut changed = false;
+        for block in 0..self.blocks.len() {
+            if self.due[block] <= now {
+                changed |= self.expire_block(block, now, stream, retention);
+            }
+        }
+        changed
+    }
+
+    fn expire_block(
+        &mut self,
+        block: usize,
+        now: Moment,
+        stream: Moment,
+        retention: &Retention,
+    ) -> bool {
+        let mut changed = false;
+        let mut due = Moment::NEVER;
+        for slot in 0..self.blocks[block].len() {
+            loop {
+                let (change, slot_due) = self.blocks[block].review(slot, now, stream, retention);
+                let Some(change) = change else {
+                    due = due.min(slot_due);
+                    break;
+                };
+                if change == super::block::Change::Free {
+                    self.release(block * BLOCK_SIZE + slot);
+                } else {
+                    changed = true;
+                }
+                Arc::make_mut(&mut self.blocks[block]).change(slot, change);
+            }
+        }
+        self.due[block] = due;
+        changed
+    }
+
+    /// Gives a slot back.
+    fn release(&mut self, slot: usize) {
+        let id = &*self.blocks[slot / BLOCK_SIZE].label(slot % BLOCK_SIZE).id;
+        let hash = self.hasher.hash_one(id);
+        if let Ok(entry) = self.index.find_entry(hash, |&known| known == slot) {
+            entry.remove();
+            self.free.push(slot);
+        }
+    }
+}

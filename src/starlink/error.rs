@@ -1,0 +1,406 @@
+//! What can go wrong when Starlink is called, and the closed lists of reasons for the metrics.
+//!
+//! A message names only its own level: the causes are the sources.
+
+use std::{error::Error, fmt, io, time::Duration};
+
+/// A source that may cross threads, as errors travel between actors.
+type Source = Box<dyn Error + Send + Sync>;
+
+/// Why a poll failed: the label `reason` of `starlink_exporter_poll_failures_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PollFailure {
+    /// There was no token to poll with.
+    Token,
+    /// 401.
+    Unauthorized,
+    /// 403.
+    Forbidden,
+    /// 404.
+    NotFound,
+    /// 422.
+    Unprocessable,
+    /// 429.
+    RateLimited,
+    /// Any other 4xx.
+    ClientError,
+    /// 3xx. Redirects are not followed.
+    Redirect,
+    /// 5xx.
+    ServerError,
+    /// No connection came about: name, TCP, TLS, or the time-out of these.
+    Connect,
+    /// The connection was lost before the answer was whole.
+    Disconnected,
+    /// The answer did not come, or not to its end, in time.
+    Timeout,
+    /// An answer came, but it is not a batch.
+    Decode,
+    /// The store did not take the batch.
+    StoreFailed,
+}
+
+impl PollFailure {
+    /// Every reason, in the order of declaration.
+    pub const ALL: [Self; 14] = [
+        Self::Token,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::Unprocessable,
+        Self::RateLimited,
+        Self::ClientError,
+        Self::Redirect,
+        Self::ServerError,
+        Self::Connect,
+        Self::Disconnected,
+        Self::Timeout,
+        Self::Decode,
+        Self::StoreFailed,
+    ];
+
+    /// The value of the label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::Unprocessable => "unprocessable",
+            Self::RateLimited => "rate_limited",
+            Self::ClientError => "client_error",
+            Self::Redirect => "redirect",
+            Self::ServerError => "server_error",
+            Self::Connect => "connect",
+            Self::Disconnected => "disconnected",
+            Self::Timeout => "timeout",
+            Self::Decode => "decode",
+            Self::StoreFailed => "store_failed",
+        }
+    }
+
+    /// The reason for an answer with another status than 200. A status that is neither an error
+    /// nor a redirect (204, say) brings no batch.
+    const fn of_status(status: u16) -> Self {
+        match status {
+            401 => Self::Unauthorized,
+            403 => Self::Forbidden,
+            404 => Self::NotFound,
+            422 => Self::Unprocessable,
+            429 => Self::RateLimited,
+            300..400 => Self::Redirect,
+            400..500 => Self::ClientError,
+            500..600 => Self::ServerError,
+            _ => Self::Decode,
+        }
+    }
+}
+
+/// Why a token request failed: the label `reason` of
+/// `starlink_exporter_token_request_failures_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TokenFailure {
+    /// 400, 401 or 403: the credentials are not accepted.
+    Refused,
+    /// 404 or 405: there is no token endpoint at this address.
+    NotFound,
+    /// Any other status than 200.
+    Status,
+    /// No connection came about: name, TCP, TLS, or the time-out of these.
+    Connect,
+    /// The connection was lost before the answer was whole.
+    Disconnected,
+    /// The answer did not come, or not to its end, in time.
+    Timeout,
+    /// An answer came, but there is no token in it.
+    Malformed,
+    /// The credentials could not be read.
+    Credentials,
+}
+
+impl TokenFailure {
+    /// Every reason, in the order of declaration.
+    pub const ALL: [Self; 8] = [
+        Self::Refused,
+        Self::NotFound,
+        Self::Status,
+        Self::Connect,
+        Self::Disconnected,
+        Self::Timeout,
+        Self::Malformed,
+        Self::Credentials,
+    ];
+
+    /// The value of the label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::NotFound => "not_found",
+            Self::Status => "status",
+            Self::Connect => "connect",
+            Self::Disconnected => "disconnected",
+            Self::Timeout => "timeout",
+            Self::Malformed => "malformed",
+            Self::Credentials => "credentials",
+        }
+    }
+
+    const fn of_status(status: u16) -> Self {
+        match status {
+            400 | 401 | 403 => Self::Refused,
+            404 | 405 => Self::NotFound,
+            _ => Self::Status,
+        }
+    }
+}
+
+/// An answer with another status than 200.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// What the API says about it, at most 200 characters, none of them a control character and
+    /// no secret of the request among them. Empty where the body is not the API's.
+    pub message: String,
+    /// How long to wait at least, from `Retry-After` of a 429 or 503. At most 5 minutes.
+    pub retry_after: Option<Duration>,
+}
+
+impl fmt::Display for ErrorAnswer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "status {}", self.status)?;
+        if self.message.is_empty() {
+            return Ok(());
+        }
+        write!(formatter, ": {}", self.message)
+    }
+}
+
+/// What the client waited for when the time was over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The head of the answer.
+    Head,
+    /// The next byte of the body.
+    NextByte,
+    /// The end of the body.
+    WholeBody,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Head => "the head of the answer",
+            Self::NextByte => "the next byte of the body",
+            Self::WholeBody => "the end of the body",
+        })
+    }
+}
+
+/// What is wrong with the form of an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// More than the limit, before or after decompression.
+    #[error("the body is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The gzip stream is damaged, or ends too early.
+    #[error("the gzip stream of the body is damaged or incomplete")]
+    Gzip(#[source] io::Error),
+    /// A Content-Encoding that was not asked for.
+    #[error("the body has a content encoding other than gzip")]
+    Encoding,
+    /// Neither a length nor chunks: awc takes such a body of HTTP/1.1 for an empty one.
+    #[error("the body has neither a length nor chunks")]
+    NoLength,
+    /// The answer breaks the rules of HTTP.
+    #[error("the answer is not valid HTTP")]
+    NotHttp(#[source] Source),
+}
+
+/// What can go wrong in any call.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// No connection came about.
+    #[error("could not connect")]
+    Connect(#[source] Source),
+    /// The connection was lost before the answer was whole.
+    #[error("the connection was lost")]
+    Disconnected(#[source] Source),
+    /// The time was over.
+    #[error("timed out while waiting for {0}")]
+    Timeout(Stage),
+    /// The answer cannot be read.
+    #[error("the answer cannot be read")]
+    Body(#[source] BodyError),
+    /// Another status than 200.
+    #[error("answered with {0}")]
+    Status(ErrorAnswer),
+}
+
+impl CallError {
+    /// The answer, where one came and had another status than 200.
+    pub const fn answer(&self) -> Option<&ErrorAnswer> {
+        match self {
+            Self::Status(answer) => Some(answer),
+            _ => None,
+        }
+    }
+}
+
+/// Why [`Client::poll`](super::Client::poll) gave no body.
+#[derive(Debug, thiserror::Error)]
+pub enum PollError {
+    /// The token holds characters that no header can carry.
+    #[error("the token cannot be sent in a header")]
+    Token,
+    /// The call failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+impl PollError {
+    /// The reason for the metrics.
+    pub const fn reason(&self) -> PollFailure {
+        match self {
+            Self::Token => PollFailure::Token,
+            Self::Call(CallError::Connect(_)) => PollFailure::Connect,
+            Self::Call(CallError::Disconnected(_)) => PollFailure::Disconnected,
+            Self::Call(CallError::Timeout(_)) => PollFailure::Timeout,
+            Self::Call(CallError::Body(_)) => PollFailure::Decode,
+            Self::Call(CallError::Status(answer)) => PollFailure::of_status(answer.status),
+        }
+    }
+
+    /// The answer, where one came and had another status than 200.
+    pub const fn answer(&self) -> Option<&ErrorAnswer> {
+        match self {
+            Self::Token => None,
+            Self::Call(error) => error.answer(),
+        }
+    }
+
+    /// How long Starlink wants us to wait, where it says so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.answer().and_then(|answer| answer.retry_after)
+    }
+}
+
+/// Why there is no new token.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The call failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// A whole answer, but without a usable token.
+    #[error("the answer holds no token: {0}")]
+    Malformed(&'static str),
+    /// The credentials could not be read, so that nothing was asked. Made by who reads them.
+    #[error("the credentials cannot be read")]
+    Credentials(#[source] Source),
+}
+
+impl TokenError {
+    /// The reason for the metrics.
+    pub const fn reason(&self) -> TokenFailure {
+        match self {
+            Self::Call(CallError::Connect(_)) => TokenFailure::Connect,
+            Self::Call(CallError::Disconnected(_)) => TokenFailure::Disconnected,
+            Self::Call(CallError::Timeout(_)) => TokenFailure::Timeout,
+            Self::Call(CallError::Status(answer)) => TokenFailure::of_status(answer.status),
+            Self::Call(CallError::Body(_)) | Self::Malformed(_) => TokenFailure::Malformed,
+            Self::Credentials(_) => TokenFailure::Credentials,
+        }
+    }
+
+    /// The answer, where one came and had another status than 200.
+    pub const fn answer(&self) -> Option<&ErrorAnswer> {
+        match self {
+            Self::Call(error) => error.answer(),
+            Self::Malformed(_) | Self::Credentials(_) => None,
+        }
+    }
+
+    /// How long Starlink wants us to wait, where it says so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.answer().and_then(|answer| answer.retry_after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn answered(status: u16) -> CallError {
+        CallError::Status(ErrorAnswer {
+            status,
+            message: String::new(),
+            retry_after: None,
+        })
+    }
+
+    #[test]
+    fn every_status_has_its_reasons() {
+        let cases = [
+            (100, "decode", "status"),
+            (204, "decode", "status"),
+            (301, "redirect", "status"),
+            (307, "redirect", "status"),
+            (400, "client_error", "refused"),
+            (401, "unauthorized", "refused"),
+            (403, "forbidden", "refused"),
+            (404, "not_found", "not_found"),
+            (405, "client_error", "not_found"),
+            (408, "client_error", "status"),
+            (422, "unprocessable", "status"),
+            (429, "rate_limited", "status"),
+            (500, "server_error", "status"),
+            (503, "server_error", "status"),
+            (599, "server_error", "status"),
+            (999, "decode", "status"),
+        ];
+        for (status, poll, token) in cases {
+            let reason = PollError::from(answered(status)).reason();
+            assert_eq!(reason.name(), poll, "{status}");
+            let reason = TokenError::from(answered(status)).reason();
+            assert_eq!(reason.name(), token, "{status}");
+        }
+    }
+
+    #[test]
+    fn the_lists_of_reasons_are_whole() {
+        let names: BTreeSet<_> = PollFailure::ALL.map(PollFailure::name).into();
+        assert_eq!(names.len(), PollFailure::ALL.len());
+        for (index, reason) in PollFailure::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index, "{reason:?}");
+        }
+        let names: BTreeSet<_> = TokenFailure::ALL.map(TokenFailure::name).into();
+        assert_eq!(names.len(), TokenFailure::ALL.len());
+        for (index, reason) in TokenFailure::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_told_with_its_message() {
+        let mut answer = ErrorAnswer {
+            status: 422,
+            message: "batchSize is too large".to_owned(),
+            retry_after: None,
+        };
+        assert_eq!(answer.to_string(), "status 422: batchSize is too large");
+        answer.message.clear();
+        let error = PollError::from(CallError::Status(answer));
+        assert_eq!(error.to_string(), "answered with status 422");
+    }
+
+    #[test]
+    fn errors_may_cross_threads() {
+        fn assert_crosses<T: Send + Sync + 'static>() {}
+        assert_crosses::<PollError>();
+        assert_crosses::<TokenError>();
+    }
+}
