@@ -191,3 +191,28 @@ pub struct Batch {
     /// The columns, type names and alert names that hold for these rows.
     pub schema: Arc<Schema>,
 }
+
+impl Batch {
+    /// The median `UtcTimestampNs` of the rows that have one, in seconds since 1970.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a lag is measured in seconds")]
+    pub fn median_timestamp(&self) -> Option<f64> {
+        let timestamp = |cells: &[Cell]| {
+            let Some(&Cell::Text(code)) = cells.first() else {
+                return None;
+            };
+            let column = self.schema.get(self.rows.text(code))?.timestamp?;
+            match cells.get(column) {
+                Some(&Cell::Integer(nanoseconds)) => Some(nanoseconds),
+                _ => None,
+            }
+        };
+        let mut timestamps: Vec<i64> = self.rows.iter().filter_map(timestamp).collect();
+        let middle = timestamps.len() / 2;
+        if timestamps.is_empty() {
+            return None;
+        }
+        let (_, median, _) = timestamps.select_nth_unstable(middle);
+        Some(*median as f64 / 1e9)
+    }
+}

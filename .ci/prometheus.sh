@@ -1,0 +1,172 @@
+#!/usr/bin/env bash
+# Has Prometheus's own tools judge the service: promtool its text format, a real server its scrapes.
+# Usage: .ci/prometheus.sh [BINARY]; needs prometheus, promtool, curl and python3.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+binary=$(realpath "${1:-${CARGO_TARGET_DIR:-target}/release/starlink-telemetry}")
+allowlist=$PWD/.ci/promtool-allowlist.txt
+readme=$PWD/README.md
+work=$(mktemp -d)
+readonly binary allowlist readme work
+declare -a pids=()
+
+# What a Prometheus server asks for first; the sample count must not depend on the format.
+readonly OPENMETRICS='application/openmetrics-text;version=1.0.0'
+readonly TEXT='text/plain;version=0.0.4'
+readonly JOB='{job="starlink"}'
+
+fail() {
+  echo "failed: $*" >&2
+  tail -n 20 "$work"/*.log >&2
+  exit 1
+}
+
+# shellcheck disable=SC2317,SC2329 # run by the trap below
+stop_everything() {
+  local pid tries
+  for pid in "${pids[@]}"; do
+    kill "$pid" 2>/dev/null || continue
+    for ((tries = 0; tries < 100; tries++)); do
+      kill -0 "$pid" 2>/dev/null || break
+      sleep 0.1
+    done
+    kill -KILL "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+  done
+  rm -rf "$work"
+}
+trap stop_everything EXIT
+trap 'exit 1' INT TERM
+
+# wait_for SECONDS WHAT COMMAND...: until COMMAND succeeds; a process that ended is not waited for.
+wait_for() {
+  local deadline=$((SECONDS + $1)) what=$2 pid
+  shift 2
+  until "$@"; do
+    for pid in "${pids[@]}"; do
+      kill -0 "$pid" 2>/dev/null || fail "process $pid ended while waiting for $what"
+    done
+    ((SECONDS < deadline)) || fail "gave up waiting for $what"
+    sleep 0.2
+  done
+}
+
+free_port() {
+  python3 -c 'import socket
+with socket.socket() as s:
+    s.bind(("127.0.0.1", 0))
+    print(s.getsockname()[1])'
+}
+
+answers() {
+  curl --silent --fail --max-time 5 --output /dev/null "$1"
+}
+
+# scrape ACCEPT: the service's body in the format asked for.
+scrape() {
+  curl --silent --show-error --fail --max-time 10 --header "Accept: $1" "$service/metrics"
+}
+
+# The number of sample lines in a body on standard input.
+count_samples() {
+  awk '!/^#/ { count++ } END { print count + 0 }'
+}
+
+# query EXPRESSION: the value of the only series it gives, nothing if there is none.
+query() {
+  promtool query instant "$server" "$1" 2>>"$work/promtool.log" | sed -E 's/.* => ([^ ]+) @.*/\1/'
+}
+
+start_demo() {
+  local port
+  port=$(free_port)
+  service=http://127.0.0.1:$port
+  # From an empty directory, so that no .env of the work tree has a say.
+  (cd "$work" && METRICS_ADDRESS=127.0.0.1 METRICS_PORT=$port exec "$binary" demo) >"$work/demo.log" 2>&1 &
+  pids+=($!)
+  wait_for 30 "the demo's /readyz" answers "$service/readyz"
+}
+
+has_telemetry() {
+  scrape "$TEXT" 2>/dev/null | grep -q '^starlink_online{'
+}
+
+# promtool ends with 0 (clean), 3 (lints only) or another code (not to be parsed).
+check_with_promtool() {
+  local code=0
+  scrape "$TEXT" >"$work/metrics.txt" || fail "the service did not answer"
+  promtool check metrics <"$work/metrics.txt" >"$work/lints.log" 2>&1 || code=$?
+  ((code == 0 || code == 3)) || fail "promtool cannot read the text format (exit code $code)"
+  if grep -vxE -f <(grep -v -e '^#' -e '^$' "$allowlist") "$work/lints.log" >"$work/unexpected.log"; then
+    fail "promtool has objections that .ci/promtool-allowlist.txt does not list"
+  fi
+  echo "promtool: $(count_samples <"$work/metrics.txt") samples, $(wc -l <"$work/lints.log") expected lints"
+}
+
+# Neither promtool nor the server objects to a series that stands twice in a body.
+check_unique() {
+  grep -v '^#' "$work/metrics.txt" | sed 's/ [^ ]*$//' | sort | uniq -d >"$work/twice.log"
+  [[ ! -s $work/twice.log ]] || fail "a series stands twice in one body"
+}
+
+# Telemetry fields and alerts come from Starlink; every other family has its row in README.md.
+check_readme() {
+  local family
+  while read -r family; do
+    # shellcheck disable=SC2016 # the backquotes are Markdown's
+    grep -qF -- '`'"$family"'`' "$readme" || fail "README.md does not name the metric $family"
+  done < <(awk '$1 == "#" && $2 == "TYPE" && $3 !~ /^starlink_([A-Z]|alert_active_)/ { print $3 }' "$work/metrics.txt")
+}
+
+start_prometheus() {
+  local port
+  port=$(free_port)
+  server=http://127.0.0.1:$port
+  cat >"$work/prometheus.yml" <<YAML
+global: {scrape_interval: 1s, scrape_timeout: 1s}
+scrape_configs:
+  - job_name: starlink
+    static_configs:
+      - targets: ["${service#http://}"]
+YAML
+  prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/data" \
+    --web.listen-address="127.0.0.1:$port" >"$work/prometheus.log" 2>&1 &
+  pids+=($!)
+  wait_for 30 "the Prometheus server" answers "$server/-/ready"
+}
+
+is_up() {
+  [[ $(query "up$JOB") == 1 ]]
+}
+
+# Succeeds once a scrape begun after the instant $1 is stored; its sample count is then in `scraped`.
+scraped_since() {
+  scraped=$(query "scrape_samples_scraped$JOB and timestamp(scrape_samples_scraped$JOB) > $1")
+  [[ -n $scraped ]]
+}
+
+# The demo's series come and go: what is waited for is a scrape between two bodies of the service,
+# all three with the same number of samples.
+check_sample_counts() {
+  local deadline=$((SECONDS + 60)) before after
+  while ((SECONDS < deadline)); do
+    before=$(scrape "$OPENMETRICS" | count_samples)
+    wait_for 15 "a scrape" scraped_since "$(date +%s.%3N)"
+    after=$(scrape "$OPENMETRICS" | count_samples)
+    if ((before == after && before == scraped)); then
+      echo "Prometheus: up, and scraped the $scraped samples that the service has"
+      return
+    fi
+  done
+  fail "Prometheus scraped $scraped samples, the service had $before before and $after after"
+}
+
+start_demo
+wait_for 30 "telemetry in the demo" has_telemetry
+check_with_promtool
+check_unique
+check_readme
+start_prometheus
+wait_for 30 "up == 1" is_up
+check_sample_counts

@@ -1,0 +1,118 @@
+//! Faults on demand: how tests kill, stop and hang actors. Not part of a release build (feature `fault-injection`).
+
+use std::time::Duration;
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture,
+};
+
+use super::{MetadataActor, MetricsStoreActor, StreamActor, TokenActor};
+
+/// What happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The actor panics.
+    Panic,
+    /// The actor stops.
+    Stop,
+    /// The actor's thread is stuck for so long.
+    Hang(Duration),
+}
+
+/// Where it happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the handler of the message that injects it.
+    Handler,
+    /// In a future that the actor has spawned.
+    Future,
+    /// In an interval.
+    Interval,
+    /// In `started`, so many times: the actor stops first.
+    Started(usize),
+    /// In the handler of the actor's next real message, so many times (not for the StreamActor, which gets none).
+    NextMessage(usize),
+}
+
+/// Injects a fault. Answered before it happens, unless it happens in the handler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct Inject(pub Place, pub Fault);
+
+/// Faults that wait for their time. Kept over restarts, like the actor they are in.
+#[derive(Debug, Default)]
+pub struct Armed {
+    started: Option<(usize, Fault)>,
+    message: Option<(usize, Fault)>,
+}
+
+impl Armed {
+    /// To be called in `started`.
+    pub fn on_start<A: Actor<Context = Context<A>>>(&mut self, context: &mut Context<A>) {
+        trip(&mut self.started, context);
+    }
+
+    /// To be called in the handler of a real message, before it does anything that lasts.
+    pub fn on_message<A: Actor<Context = Context<A>>>(&mut self, context: &mut Context<A>) {
+        trip(&mut self.message, context);
+    }
+}
+
+fn trip<A: Actor<Context = Context<A>>>(
+    armed: &mut Option<(usize, Fault)>,
+    context: &mut Context<A>,
+) {
+    if let Some((times, fault)) = armed.take() {
+        if times > 1 {
+            *armed = Some((times - 1, fault));
+        }
+        happen(fault, context);
+    }
+}
+
+fn happen<A: Actor<Context = Context<A>>>(fault: Fault, context: &mut Context<A>) {
+    match fault {
+        Fault::Panic => panic!("injected panic"),
+        Fault::Stop => context.stop(),
+        Fault::Hang(duration) => std::thread::sleep(duration),
+    }
+}
+
+fn inject<A: Actor<Context = Context<A>>>(
+    Inject(place, fault): Inject,
+    armed: impl Fn(&mut A) -> &mut Armed,
+    actor: &mut A,
+    context: &mut Context<A>,
+) {
+    match place {
+        Place::Handler => happen(fault, context),
+        Place::Future => {
+            let future = std::future::ready(()).into_actor(actor);
+            context.spawn(future.map(move |(), _, context| happen(fault, context)));
+        }
+        Place::Interval => {
+            context.run_interval(Duration::from_millis(1), move |_, context| {
+                happen(fault, context);
+            });
+        }
+        Place::Started(times) => {
+            armed(actor).started = Some((times, fault));
+            context.stop();
+        }
+        Place::NextMessage(times) => armed(actor).message = Some((times, fault)),
+    }
+}
+
+macro_rules! injectable {
+    ($($actor:ty),*) => {$(
+        impl Handler<Inject> for $actor {
+            type Result = ();
+
+            fn handle(&mut self, message: Inject, context: &mut Self::Context) {
+                inject(message, |actor: &mut Self| &mut actor.faults, self, context);
+            }
+        }
+    )*};
+}
+
+injectable!(TokenActor, StreamActor, MetadataActor, MetricsStoreActor);

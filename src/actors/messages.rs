@@ -1,0 +1,82 @@
+//! Everything that actors say to each other. Data flows one way; what comes back is an acknowledgement.
+
+use std::sync::Arc;
+
+use actix::Message;
+use secrecy::SecretString;
+
+use crate::fleet::{Moment, Snapshot};
+use crate::starlink::TokenError;
+use crate::telemetry::{Batch, Metadata, Schema};
+
+/// Are you there? Every actor answers.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Heartbeat;
+
+/// Asks the TokenActor for a token. Many may ask at once; they share one request.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<IssuedToken, TokenRefused>")]
+pub struct GetToken {
+    /// A token that no longer serves.
+    pub instead_of: Option<Renewal>,
+}
+
+/// Why a token must be renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewal {
+    /// Which token it is: one that was renewed since is not renewed again.
+    pub serial: u64,
+    /// Whether Starlink refused it (401), so that it must not be used even if no new one can be had.
+    pub discard: bool,
+}
+
+/// A token that may be used.
+#[derive(Debug, Clone)]
+pub struct IssuedToken {
+    /// Counts the tokens of this process.
+    pub serial: u64,
+    /// The token.
+    pub bearer: SecretString,
+}
+
+/// No token can be had at the moment. All that asked share the error.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("no token could be had")]
+pub struct TokenRefused(#[source] pub Arc<TokenError>);
+
+/// Asks the MetadataActor what the columns and codes of an answer mean.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Arc<Schema>")]
+pub struct Resolve(pub Metadata);
+
+/// Hands a batch to the MetricsStoreActor. Acknowledged when the next scrape shows it.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Apply {
+    /// The batch.
+    pub batch: Arc<Batch>,
+    /// Which batch of which stream it is: one that comes again is acknowledged, not applied twice.
+    pub id: BatchId,
+    /// Since when the stream was heard without a gap.
+    pub heard_since: Moment,
+}
+
+/// Which batch of which stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchId {
+    /// Which account's stream.
+    pub account: usize,
+    /// Counts the batches of the stream from 1.
+    pub number: u64,
+}
+
+/// Asks the MetricsStoreActor for the fleet as it is.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Arc<Snapshot>")]
+pub struct Query;
+
+/// Tells a StreamActor to poll no more. Acknowledged when the answer that is arriving, if any, is stored.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Drain;

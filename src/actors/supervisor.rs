@@ -1,0 +1,359 @@
+//! Restarts an actor that panics or stops, and says when it has become hopeless.
+//!
+//! actix's own supervisor does not survive a panic: it unwinds through the actor's future and takes mailbox and queued
+//! messages with it. Here every poll of that future runs inside `catch_unwind`; afterwards the same future is restarted.
+
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+use actix::dev::{ContextFut, ToEnvelope, channel};
+use actix::{Actor, Addr, ArbiterHandle, Context, Handler, Recipient, Supervised};
+use futures_util::FutureExt;
+use tokio::sync::mpsc;
+use tracing::{error, warn};
+
+use super::messages::Heartbeat;
+use crate::backoff::Backoff;
+use crate::clock::Clock;
+use crate::fleet::Moment;
+
+/// How many messages wait in a mailbox before a sender does. Polls are acknowledged one by one, scrapes are bounded.
+const MAILBOX: usize = 1024;
+
+/// What an actor is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Holds the token.
+    Token,
+    /// Polls the stream.
+    Stream,
+    /// Knows what columns mean.
+    Metadata,
+    /// Owns the fleet.
+    MetricsStore,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 4] = [
+        Self::Token,
+        Self::Stream,
+        Self::Metadata,
+        Self::MetricsStore,
+    ];
+
+    /// The label value.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Stream => "stream",
+            Self::Metadata => "metadata",
+            Self::MetricsStore => "metrics_store",
+        }
+    }
+}
+
+/// How an actor died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// It panicked.
+    Panic,
+    /// It stopped.
+    Stop,
+}
+
+impl Cause {
+    /// Every cause.
+    pub const ALL: [Self; 2] = [Self::Panic, Self::Stop];
+
+    /// The label value.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Panic => "panic",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+/// What an actor is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Life {
+    Up,
+    /// Dead, to be restarted when the backoff is over.
+    Backoff,
+    /// Given up.
+    Gone,
+}
+
+/// What is known of one actor from outside. Shared by the supervisor, `/livez` and `/metrics`.
+#[derive(Debug)]
+pub struct ActorStatus {
+    role: Role,
+    life: AtomicU8,
+    /// Milliseconds of the clock at which the actor last showed that it lives.
+    answered: AtomicU64,
+    restarts: [AtomicU64; Cause::ALL.len()],
+}
+
+impl ActorStatus {
+    fn new(role: Role, now: Moment) -> Self {
+        let status = Self {
+            role,
+            life: AtomicU8::new(Life::Up as u8),
+            answered: AtomicU64::default(),
+            restarts: Default::default(),
+        };
+        status.beat(now);
+        status
+    }
+
+    /// What the actor is there for.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Whether the actor is running.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.life.load(Ordering::Relaxed) == Life::Up as u8
+    }
+
+    /// How often the actor was restarted.
+    #[must_use]
+    pub fn restarts(&self, cause: Cause) -> u64 {
+        self.restarts[cause as usize].load(Ordering::Relaxed)
+    }
+
+    /// Why the actor cannot be relied on, if so: it is gone, or it has not answered for `limit`. One in restart backoff is no
+    /// reason to worry.
+    #[must_use]
+    pub fn trouble(&self, now: Moment, limit: Duration) -> Option<&'static str> {
+        let life = self.life.load(Ordering::Relaxed);
+        if life == Life::Gone as u8 {
+            return Some("gone");
+        }
+        let answered = Moment::from_millis(self.answered.load(Ordering::Relaxed));
+        (life == Life::Up as u8 && now.since(answered) > limit).then_some("hangs")
+    }
+
+    fn set(&self, life: Life) {
+        self.life.store(life as u8, Ordering::Relaxed);
+    }
+
+    fn beat(&self, now: Moment) {
+        let millis = now.since(Moment::default()).as_millis();
+        let millis = u64::try_from(millis).unwrap_or(u64::MAX);
+        self.answered.store(millis, Ordering::Relaxed);
+    }
+}
+
+/// When to restart and when to give up.
+#[derive(Debug, Clone)]
+pub struct SupervisionPolicy {
+    /// How long to wait before a restart.
+    pub backoff: Backoff,
+    /// How many restarts within `within` are still an accident.
+    pub restarts: usize,
+    /// The window of the restart intensity.
+    pub within: Duration,
+    /// How often each actor is asked for a heartbeat.
+    pub heartbeat: Duration,
+}
+
+impl Default for SupervisionPolicy {
+    fn default() -> Self {
+        Self {
+            backoff: Backoff::RESTARTS,
+            restarts: 5,
+            within: Duration::from_secs(60),
+            heartbeat: Duration::from_secs(5),
+        }
+    }
+}
+
+/// An actor died too often: the process must end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GivenUp(pub Role);
+
+/// Starts actors and keeps them alive.
+#[derive(Debug)]
+pub struct Supervisor {
+    policy: SupervisionPolicy,
+    clock: Clock,
+    given_up: mpsc::UnboundedSender<GivenUp>,
+    statuses: Vec<Arc<ActorStatus>>,
+}
+
+/// What is left of a supervisor when all actors are started: their statuses, and word of the one that was given up.
+#[derive(Debug)]
+pub struct Supervision {
+    /// One for each actor.
+    pub statuses: Vec<Arc<ActorStatus>>,
+}
+
+impl Supervisor {
+    /// A supervisor without actors, and where it says that it has given one up.
+    #[must_use]
+    pub fn new(
+        policy: SupervisionPolicy,
+        clock: Clock,
+    ) -> (Self, mpsc::UnboundedReceiver<GivenUp>) {
+        let (given_up, receiver) = mpsc::unbounded_channel();
+        let supervisor = Self {
+            policy,
+            clock,
+            given_up,
+            statuses: Vec::new(),
+        };
+        (supervisor, receiver)
+    }
+
+    /// Starts an actor on an arbiter. Its address is valid for as long as the arbiter runs.
+    ///
+    /// Must be called inside an actix system, which then asks the actor for heartbeats.
+    pub fn start<A, F>(&mut self, role: Role, arbiter: &ArbiterHandle, make: F) -> Addr<A>
+    where
+        A: Supervised + Actor<Context = Context<A>> + Handler<Heartbeat>,
+        A::Context: ToEnvelope<A, Heartbeat>,
+        F: FnOnce() -> A + Send + 'static,
+    {
+        let (sender, receiver) = channel::channel(MAILBOX);
+        let address = Addr::new(sender);
+        let status = Arc::new(ActorStatus::new(role, self.clock.now()));
+        let warden = Warden {
+            status: Arc::clone(&status),
+            policy: self.policy.clone(),
+            clock: self.clock,
+            given_up: self.given_up.clone(),
+            deaths: VecDeque::new(),
+        };
+        let spawned = arbiter.spawn_fn(move || {
+            let context = Context::with_receiver(receiver);
+            let actor = context.into_future(make());
+            actix_rt::spawn(warden.keep(actor));
+        });
+        if !spawned {
+            // The arbiter is gone: nobody will ever answer.
+            status.set(Life::Gone);
+        }
+        let beats = heartbeats(
+            address.clone().recipient(),
+            Arc::clone(&status),
+            self.clock,
+            self.policy.heartbeat,
+        );
+        actix_rt::spawn(beats);
+        self.statuses.push(status);
+        address
+    }
+
+    /// All actors are started.
+    #[must_use]
+    pub fn finish(self) -> Supervision {
+        Supervision {
+            statuses: self.statuses,
+        }
+    }
+}
+
+/// Asks an actor again and again whether it is there, and notes when it answered.
+async fn heartbeats(
+    actor: Recipient<Heartbeat>,
+    status: Arc<ActorStatus>,
+    clock: Clock,
+    every: Duration,
+) {
+    while actor.connected() {
+        // Without a time-out: a second question would tell nothing that the first one's silence does not.
+        if actor.send(Heartbeat).await.is_ok() {
+            status.beat(clock.now());
+        }
+        actix_rt::time::sleep(every).await;
+    }
+}
+
+/// Keeps one actor alive.
+struct Warden {
+    status: Arc<ActorStatus>,
+    policy: SupervisionPolicy,
+    clock: Clock,
+    given_up: mpsc::UnboundedSender<GivenUp>,
+    /// When the actor died, within the window.
+    deaths: VecDeque<Moment>,
+}
+
+impl Warden {
+    async fn keep<A>(mut self, mut actor: ContextFut<A, Context<A>>)
+    where
+        A: Supervised + Actor<Context = Context<A>>,
+    {
+        loop {
+            let life = AssertUnwindSafe(&mut actor).catch_unwind().await;
+            let mut cause = if life.is_err() {
+                Cause::Panic
+            } else {
+                Cause::Stop
+            };
+            if !actor.ctx().connected() {
+                return;
+            }
+            loop {
+                let Some(wait) = self.died(cause) else {
+                    return;
+                };
+                actix_rt::time::sleep(wait).await;
+                let restart = AssertUnwindSafe(|| actor.restart());
+                match std::panic::catch_unwind(restart) {
+                    Ok(true) => break,
+                    Ok(false) => return,
+                    Err(_) => cause = Cause::Panic,
+                }
+            }
+            self.status.restarts[cause as usize].fetch_add(1, Ordering::Relaxed);
+            self.status.beat(self.clock.now());
+            self.status.set(Life::Up);
+        }
+    }
+
+    /// Counts a death. How long to wait before the restart; `None` when there is to be none.
+    fn died(&mut self, cause: Cause) -> Option<Duration> {
+        let now = self.clock.now();
+        while let Some(&first) = self.deaths.front()
+            && now.since(first) >= self.policy.within
+        {
+            self.deaths.pop_front();
+        }
+        if self.deaths.is_empty() {
+            self.policy.backoff.reset();
+        }
+        self.deaths.push_back(now);
+        let actor = self.status.role.name();
+        if self.deaths.len() > self.policy.restarts {
+            self.status.set(Life::Gone);
+            error!(
+                actor,
+                cause = cause.name(),
+                "actor died too often: giving up"
+            );
+            // Nobody listens only when the application is ending anyway.
+            let _ = self.given_up.send(GivenUp(self.status.role));
+            return None;
+        }
+        self.status.set(Life::Backoff);
+        let wait = self.policy.backoff.next(0.0);
+        warn!(
+            actor,
+            cause = cause.name(),
+            ?wait,
+            "actor died: restarting it"
+        );
+        Some(wait)
+    }
+}

@@ -1,0 +1,333 @@
+//! The TokenActor: owner of the access token.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, Supervised, WrapFuture,
+};
+use secrecy::SecretString;
+use tokio::sync::oneshot;
+use tracing::{debug, error, info, warn};
+use url::Url;
+
+use super::messages::{GetToken, Heartbeat, IssuedToken, Renewal, TokenRefused};
+use crate::backoff::Backoff;
+use crate::clock::{Clock, unix_seconds};
+use crate::config::Credential;
+use crate::failure_log::{FailureLog, Report};
+use crate::fleet::Moment;
+use crate::self_metrics::SelfMetrics;
+use crate::starlink::{Client, ClientOptions, Token, TokenError, TokenFailure};
+
+/// Requests are at least so far apart, so that no fault of ours meets Starlink's limit of 1000 in 15 minutes.
+const BETWEEN_REQUESTS: Duration = Duration::from_secs(1);
+
+/// A token is renewed when so much of its life is over.
+const REFRESH_AT: f64 = 0.8;
+
+/// What a TokenActor needs to know.
+#[derive(Debug, Clone)]
+pub struct TokenOptions {
+    /// Who we are.
+    pub client_id: Credential,
+    /// And how we prove it.
+    pub client_secret: Credential,
+    /// Where to ask: the first, and, if that says 404 or 405, the second.
+    pub urls: Vec<Url>,
+    /// How to ask.
+    pub client: ClientOptions,
+}
+
+/// A promise to somebody who asked.
+#[derive(Debug)]
+struct Waiter {
+    instead_of: Option<Renewal>,
+    answer: oneshot::Sender<Result<IssuedToken, TokenRefused>>,
+}
+
+/// The token in use.
+#[derive(Debug)]
+struct Current {
+    token: IssuedToken,
+    refresh_at: Moment,
+}
+
+/// Holds the token: everybody who asks at the same time shares one request, and it is renewed before it expires. Token and
+/// promises survive the actor's restart.
+pub struct TokenActor {
+    options: TokenOptions,
+    client: Option<Rc<Client>>,
+    clock: Clock,
+    metrics: Arc<SelfMetrics>,
+    current: Option<Current>,
+    serial: u64,
+    is_requesting: bool,
+    last_request: Option<Moment>,
+    waiters: Vec<Waiter>,
+    backoff: Backoff,
+    failures: FailureLog<(TokenFailure, String)>,
+    #[cfg(feature = "fault-injection")]
+    pub(super) faults: super::faults::Armed,
+}
+
+impl TokenActor {
+    /// An actor without a token.
+    #[must_use]
+    pub fn new(options: TokenOptions, clock: Clock, metrics: Arc<SelfMetrics>) -> Self {
+        Self {
+            options,
+            client: None,
+            clock,
+            metrics,
+            current: None,
+            serial: 0,
+            is_requesting: false,
+            last_request: None,
+            waiters: Vec::new(),
+            backoff: Backoff::REQUESTS,
+            failures: FailureLog::new(),
+            #[cfg(feature = "fault-injection")]
+            faults: Default::default(),
+        }
+    }
+
+    /// The token, unless it is the one that must be renewed.
+    fn usable(&self, instead_of: Option<Renewal>) -> Option<IssuedToken> {
+        let current = self.current.as_ref()?;
+        let renew = instead_of.is_some_and(|renewal| renewal.serial == current.token.serial);
+        (!renew).then(|| current.token.clone())
+    }
+
+    /// Requests a token, unless a request is under way.
+    fn request(&mut self, context: &mut Context<Self>) {
+        let Some(client) = self.client.clone() else {
+            return;
+        };
+        if std::mem::replace(&mut self.is_requesting, true) {
+            return;
+        }
+        for credential in [&mut self.options.client_id, &mut self.options.client_secret] {
+            if let Err(error) = credential.refresh() {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "credential file cannot be read: the last value is used"
+                );
+            }
+        }
+        let now = self.clock.now();
+        let earliest = self.last_request.map(|last| last.after(BETWEEN_REQUESTS));
+        let wait = earliest.map_or(Duration::ZERO, |earliest| earliest.since(now));
+        let request = Request {
+            client,
+            urls: self.options.urls.clone(),
+            client_id: self.options.client_id.value().clone(),
+            client_secret: self.options.client_secret.value().clone(),
+            metrics: Arc::clone(&self.metrics),
+        };
+        // Noted ahead: a request that dies with the actor has perhaps been sent.
+        self.last_request = Some(now.after(wait));
+        let answer = async move {
+            actix_rt::time::sleep(wait).await;
+            request.send().await
+        };
+        context.spawn(answer.into_actor(self).map(Self::answered));
+    }
+
+    fn answered(
+        (result, url): (Result<Token, TokenError>, Option<Url>),
+        actor: &mut Self,
+        context: &mut Context<Self>,
+    ) {
+        actor.is_requesting = false;
+        actor.last_request = Some(actor.clock.now());
+        match result {
+            Ok(token) => {
+                if let Some(url) = url {
+                    actor.options.urls = vec![url];
+                }
+                actor.issued(token, context);
+            }
+            Err(error) => actor.failed(error, context),
+        }
+    }
+
+    fn issued(&mut self, token: Token, context: &mut Context<Self>) {
+        let now = self.clock.elapsed();
+        if let Some(recovered) = self.failures.recovered(now) {
+            info!(failures = recovered.failures, lasted = ?recovered.lasted, "tokens can be had again");
+        }
+        debug!(lifetime = ?token.lifetime, "token issued");
+        self.backoff.reset();
+        self.serial += 1;
+        let expiry = unix_seconds(SystemTime::now() + token.lifetime);
+        self.metrics.token_expiry.set(expiry);
+        let issued = IssuedToken {
+            serial: self.serial,
+            bearer: token.bearer,
+        };
+        self.current = Some(Current {
+            token: issued.clone(),
+            refresh_at: self.clock.now().after(token.lifetime.mul_f64(REFRESH_AT)),
+        });
+        for waiter in self.waiters.drain(..) {
+            // Whoever asked may have gone.
+            let _ = waiter.answer.send(Ok(issued.clone()));
+        }
+        self.arm_refresh(context);
+    }
+
+    fn failed(&mut self, error: TokenError, context: &mut Context<Self>) {
+        let reason = error.reason();
+        self.metrics.token_request_failed(reason);
+        self.log(&error);
+        let error = TokenRefused(Arc::new(error));
+        for waiter in std::mem::take(&mut self.waiters) {
+            let discard = waiter.instead_of.is_some_and(|renewal| renewal.discard);
+            let old = self.current.as_ref().filter(|_| !discard);
+            let answer = old.map(|current| current.token.clone());
+            let _ = waiter.answer.send(answer.ok_or_else(|| error.clone()));
+        }
+        if let Some(current) = &mut self.current {
+            let wait = self.backoff.next(fastrand::f64());
+            current.refresh_at = self.clock.now().after(wait);
+            self.arm_refresh(context);
+        }
+    }
+
+    fn log(&mut self, error: &TokenError) {
+        let answer = error.answer();
+        let status = answer.map(|answer| answer.status);
+        let message = answer.map_or("", |answer| answer.message.as_str());
+        let reason = error.reason();
+        let key = (reason, message.to_owned());
+        let error = error as &dyn std::error::Error;
+        let reason_name = reason.name();
+        match self.failures.failed(key, self.clock.elapsed()) {
+            Report::Silent => {}
+            Report::First if reason == TokenFailure::Refused => error!(
+                reason = reason_name,
+                status, message, error, "token refused: check CLIENT_ID and CLIENT_SECRET"
+            ),
+            Report::First => warn!(
+                reason = reason_name,
+                status, message, error, "token request failed: retrying"
+            ),
+            Report::Repeated { count, since } => warn!(
+                reason = reason_name,
+                status,
+                message,
+                count,
+                ?since,
+                "token requests still fail"
+            ),
+        }
+    }
+
+    /// Renews the token when its time has come.
+    fn arm_refresh(&self, context: &mut Context<Self>) {
+        let Some(current) = &self.current else {
+            return;
+        };
+        let serial = current.token.serial;
+        let refresh_at = current.refresh_at;
+        context.run_later(refresh_at.since(self.clock.now()), move |actor, context| {
+            let is_due = |current: &Current| {
+                current.token.serial == serial && current.refresh_at == refresh_at
+            };
+            if actor.current.as_ref().is_some_and(is_due) {
+                actor.request(context);
+            }
+        });
+    }
+}
+
+/// One request for a token, and a second one to the other address if the first does not exist.
+struct Request {
+    client: Rc<Client>,
+    urls: Vec<Url>,
+    client_id: SecretString,
+    client_secret: SecretString,
+    metrics: Arc<SelfMetrics>,
+}
+
+impl Request {
+    /// The token, and the address that gave it, if that was not the first.
+    async fn send(self) -> (Result<Token, TokenError>, Option<Url>) {
+        let mut result = Err(TokenError::Malformed("no address to ask"));
+        for (index, url) in self.urls.iter().enumerate() {
+            if index > 0 {
+                actix_rt::time::sleep(BETWEEN_REQUESTS).await;
+            }
+            self.metrics.token_requests.increment();
+            let client = &self.client;
+            result = client
+                .request_token(url, &self.client_id, &self.client_secret)
+                .await;
+            match &result {
+                Ok(_) => return (result, (index > 0).then(|| url.clone())),
+                Err(error) if error.reason() == TokenFailure::NotFound => {}
+                Err(_) => break,
+            }
+        }
+        (result, None)
+    }
+}
+
+impl Supervised for TokenActor {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        // The request died with its future.
+        self.is_requesting = false;
+    }
+}
+
+impl Actor for TokenActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        #[cfg(feature = "fault-injection")]
+        self.faults.on_start(context);
+        self.client = Some(Rc::new(Client::new(self.options.client.clone())));
+        self.arm_refresh(context);
+        if !self.waiters.is_empty() {
+            self.request(context);
+        }
+    }
+}
+
+impl Handler<Heartbeat> for TokenActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Heartbeat, _: &mut Self::Context) {}
+}
+
+impl Handler<GetToken> for TokenActor {
+    type Result = ResponseFuture<Result<IssuedToken, TokenRefused>>;
+
+    fn handle(
+        &mut self,
+        GetToken { instead_of }: GetToken,
+        context: &mut Self::Context,
+    ) -> Self::Result {
+        #[cfg(feature = "fault-injection")]
+        self.faults.on_message(context);
+        if let Some(token) = self.usable(instead_of) {
+            return Box::pin(std::future::ready(Ok(token)));
+        }
+        if instead_of.is_some_and(|renewal| renewal.discard) {
+            self.current = None;
+            self.metrics.token_expiry.clear();
+        }
+        let (answer, receiver) = oneshot::channel();
+        self.waiters.push(Waiter { instead_of, answer });
+        self.request(context);
+        Box::pin(async move {
+            match receiver.await {
+                Ok(result) => result,
+                // The actor is gone for good, and the process is about to end: the asker's time-out tells it so.
+                Err(_) => std::future::pending().await,
+            }
+        })
+    }
+}

@@ -1,0 +1,345 @@
+//! The application: all parts wired together, from the settings to the exit.
+
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix::{Addr, Arbiter};
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::{App, HttpServer, web};
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+use tracing_actix_web::TracingLogger;
+
+use crate::actors::messages::Drain;
+use crate::actors::{
+    GivenUp, MetadataActor, MetricsStoreActor, Neighbours, Role, StreamActor, StreamOptions,
+    SupervisionPolicy, Supervisor, TokenActor, TokenOptions,
+};
+use crate::clock::Clock;
+use crate::config::{Account, Settings};
+use crate::fleet::{Fleet, FleetOptions, Retention};
+use crate::http::{RequestSpan, State, routes};
+use crate::self_metrics::SelfMetrics;
+use crate::starlink::{ClientOptions, Timeouts, TlsError, tls_config};
+
+/// For how long `/readyz` says that the end is near while everything still works.
+const LAME_DUCK: Duration = Duration::from_secs(1);
+
+/// For how long open scrapes and an arriving answer may go on after that.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// More workers than this do not make scrapes faster.
+const MOST_WORKERS: usize = 4;
+
+/// Times that no operator needs to set, but tests do.
+#[derive(Debug, Clone)]
+pub struct Tuning {
+    /// When actors are restarted and given up.
+    pub supervision: SupervisionPolicy,
+    /// How long Starlink may take.
+    pub timeouts: Timeouts,
+    /// An actor that has not answered for so long hangs.
+    pub hang_limit: Duration,
+    /// A scrape waits so long for the store.
+    pub query_limit: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            supervision: SupervisionPolicy::default(),
+            timeouts: Timeouts::default(),
+            hang_limit: Duration::from_secs(30),
+            query_limit: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why the application could not start.
+#[derive(Debug, Error)]
+pub enum BuildError {
+    /// Somebody else has the port, or the address is not ours.
+    #[error("cannot listen on {address}: set METRICS_PORT or METRICS_ADDRESS to a free one")]
+    Listen {
+        /// Where it should have listened.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// No connection to Starlink can be trusted.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] TlsError),
+}
+
+/// Why the application ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It was asked to.
+    Asked,
+    /// An actor died too often.
+    GivenUp(Role),
+    /// The HTTP server ended by itself.
+    Server,
+}
+
+impl Ending {
+    /// What the process tells whoever started it: 70 (`EX_SOFTWARE` of sysexits.h) asks for a fresh start.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Asked => 0,
+            Self::Server => 1,
+            Self::GivenUp(_) => 70,
+        }
+    }
+}
+
+/// The addresses of the actors of one account.
+#[derive(Debug, Clone)]
+pub struct AccountActors {
+    /// Holds the token.
+    pub token: Addr<TokenActor>,
+    /// Explains columns.
+    pub metadata: Addr<MetadataActor>,
+    /// Polls.
+    pub stream: Addr<StreamActor>,
+}
+
+/// The service, listening and polling.
+pub struct Application {
+    address: SocketAddr,
+    account: AccountActors,
+    state: web::Data<State>,
+    server: Server,
+    given_up: mpsc::UnboundedReceiver<GivenUp>,
+    arbiters: Vec<Arbiter>,
+}
+
+impl Application {
+    /// Takes the port and starts all actors. Must be called inside an actix system.
+    ///
+    /// # Errors
+    /// When the port cannot be had, or TLS is needed and cannot be set up.
+    pub fn build(settings: &Settings, tuning: Tuning) -> Result<Self, BuildError> {
+        let listener = listen(settings.listen)?;
+        let address = listener.local_addr().unwrap_or(settings.listen);
+        let client = client_options(&settings.account, tuning.timeouts)?;
+
+        let clock = Clock::start();
+        let metrics = Arc::new(SelfMetrics::default());
+        let (mut supervisor, given_up) = Supervisor::new(tuning.supervision, clock);
+
+        let store_arbiter = Arbiter::new();
+        let fleet = Fleet::new(fleet_options(settings));
+        let store = {
+            let metrics = Arc::clone(&metrics);
+            let make = move || MetricsStoreActor::new(fleet, clock, metrics);
+            supervisor.start(Role::MetricsStore, &store_arbiter.handle(), make)
+        };
+        let stream_arbiter = Arbiter::new();
+        let account = start_account(
+            &mut supervisor,
+            &settings.account,
+            client,
+            Surroundings {
+                arbiter: &stream_arbiter,
+                store: &store,
+                clock,
+                metrics: &metrics,
+                stale_after: settings.fleet.stale_after,
+            },
+        );
+
+        let state = web::Data::new(State {
+            clock,
+            metrics,
+            actors: supervisor.finish().statuses,
+            store,
+            info_format: settings.info_format,
+            is_draining: AtomicBool::new(false),
+            hang_limit: tuning.hang_limit,
+            query_limit: tuning.query_limit,
+        });
+        let server = serve(listener, address, &state)?;
+        info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+        Ok(Self {
+            address,
+            account,
+            state,
+            server,
+            given_up,
+            arbiters: vec![store_arbiter, stream_arbiter],
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The actors of the account.
+    #[must_use]
+    pub fn account(&self) -> &AccountActors {
+        &self.account
+    }
+
+    /// The owner of the fleet.
+    #[must_use]
+    pub fn store(&self) -> &Addr<MetricsStoreActor> {
+        &self.state.store
+    }
+
+    /// Serves until `asked` is ready or an actor is given up, then drains: at most five seconds.
+    pub async fn run(mut self, asked: impl Future<Output = ()>) -> Ending {
+        let handle = self.server.handle();
+        let mut server = actix_rt::spawn(self.server);
+        let ending = tokio::select! {
+            () = asked => Ending::Asked,
+            Some(GivenUp(role)) = self.given_up.recv() => Ending::GivenUp(role),
+            _ = &mut server => Ending::Server,
+        };
+        info!(?ending, "shutting down");
+        self.state.is_draining.store(true, Ordering::Relaxed);
+        if ending != Ending::Server {
+            actix_rt::time::sleep(LAME_DUCK).await;
+            drain(&self.account.stream, &handle).await;
+        }
+        for arbiter in &self.arbiters {
+            arbiter.stop();
+        }
+        ending
+    }
+}
+
+/// Polls no more, takes no new connection; lets what is open and what is arriving come to its end.
+async fn drain(stream: &Addr<StreamActor>, server: &ServerHandle) {
+    let poll = stream.send(Drain).timeout(LAST_WORDS);
+    let ((), poll) = futures_util::future::join(server.stop(true), poll).await;
+    if poll.is_err() {
+        warn!("the last answer was not stored: its rows are lost");
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, BuildError> {
+    TcpListener::bind(address).map_err(|source| BuildError::Listen { address, source })
+}
+
+/// TLS is set up only where it is needed: a simulator on loopback needs no certificates.
+fn client_options(account: &Account, timeouts: Timeouts) -> Result<ClientOptions, TlsError> {
+    let mut urls = account.token_urls();
+    urls.push(account.stream_url());
+    let is_tls = urls.iter().any(|url| url.scheme() == "https");
+    Ok(ClientOptions {
+        tls: if is_tls { Some(tls_config()?) } else { None },
+        timeouts,
+        ..ClientOptions::default()
+    })
+}
+
+fn fleet_options(settings: &Settings) -> FleetOptions {
+    FleetOptions {
+        include_routers: settings.fleet.include_routers,
+        location: settings.fleet.location,
+        retention: Retention {
+            stale_after: settings.fleet.stale_after,
+            ip_stale_after: settings.fleet.ip_stale_after,
+            forget_after: settings.fleet.forget_after,
+        },
+    }
+}
+
+/// What the actors of an account are placed into.
+struct Surroundings<'a> {
+    arbiter: &'a Arbiter,
+    store: &'a Addr<MetricsStoreActor>,
+    clock: Clock,
+    metrics: &'a Arc<SelfMetrics>,
+    stale_after: Duration,
+}
+
+/// Starts the three actors of one account round a store. The token and the columns are asked for once a poll and need no
+/// thread of their own.
+fn start_account(
+    supervisor: &mut Supervisor,
+    account: &Account,
+    client: ClientOptions,
+    around: Surroundings<'_>,
+) -> AccountActors {
+    let clock = around.clock;
+    let here = Arbiter::current();
+    let token = {
+        let options = TokenOptions {
+            client_id: account.client_id.clone(),
+            client_secret: account.client_secret.clone(),
+            urls: account.token_urls(),
+            client: client.clone(),
+        };
+        let metrics = Arc::clone(around.metrics);
+        supervisor.start(Role::Token, &here, move || {
+            TokenActor::new(options, clock, metrics)
+        })
+    };
+    let metadata = {
+        let metrics = Arc::clone(around.metrics);
+        supervisor.start(Role::Metadata, &here, move || MetadataActor::new(metrics))
+    };
+    let options = StreamOptions {
+        account: 0,
+        url: account.stream_url(),
+        batch_size: account.batch_size,
+        max_linger: account.max_linger,
+        stale_after: around.stale_after,
+        client,
+    };
+    let neighbours = Neighbours {
+        token: token.clone(),
+        metadata: metadata.clone(),
+        store: around.store.clone(),
+    };
+    let metrics = Arc::clone(around.metrics);
+    let stream = supervisor.start(Role::Stream, &around.arbiter.handle(), move || {
+        StreamActor::new(options, neighbours, clock, metrics)
+    });
+    AccountActors {
+        token,
+        metadata,
+        stream,
+    }
+}
+
+fn serve(
+    listener: TcpListener,
+    address: SocketAddr,
+    state: &web::Data<State>,
+) -> Result<Server, BuildError> {
+    let state = state.clone();
+    let app = move || {
+        App::new()
+            .app_data(state.clone())
+            .wrap(TracingLogger::<RequestSpan>::new())
+            .configure(routes)
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let server = HttpServer::new(app)
+        .workers(cores.min(MOST_WORKERS))
+        .disable_signals()
+        .shutdown_timeout(LAST_WORDS.as_secs())
+        .listen(listener)
+        .map_err(|source| BuildError::Listen { address, source })?;
+    Ok(server.run())
+}
+
+/// Has every panic logged with its place. To be called once, by a binary: the hook belongs to the whole process.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let message = panic.payload_as_str().unwrap_or("no message");
+        let place = panic.location().map(ToString::to_string);
+        let thread = std::thread::current();
+        error!(message, place, thread = thread.name(), "panic");
+    }));
+}

@@ -1,0 +1,225 @@
+//! The commands of the binary.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info};
+use tracing_subscriber::EnvFilter;
+
+use crate::app::{Application, Tuning, log_panics};
+use crate::cli::{Cli, Command};
+use crate::config::{Account, ConfigErrors, Log, LogFormat, Settings, Sources, listen_address};
+use crate::simulator::{self, Simulator};
+use crate::starlink::{Client, ClientOptions, TokenError, TokenFailure, tls_config};
+
+/// The settings are wrong.
+const EXIT_CONFIG: u8 = 2;
+
+/// How long `healthcheck` waits.
+const HEALTHCHECK_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How many terminals the demo has.
+const DEMO_TERMINALS: usize = 25;
+
+/// How much faster than real time the demo's terminals report: every second instead of every 15.
+const DEMO_SPEED: f64 = 15.0;
+
+/// Anything that ends a command before its time.
+type Failure = Box<dyn std::error::Error>;
+
+/// Carries out a command line.
+#[must_use]
+pub fn execute(cli: Cli) -> ExitCode {
+    let command = cli.command.unwrap_or(Command::Run);
+    let system = actix_rt::System::new();
+    let outcome = system.block_on(async {
+        match command {
+            Command::Run => run(cli.config_file).await,
+            Command::Demo => demo(cli.config_file).await,
+            Command::CheckConfig { connect } => check_config(cli.config_file, connect).await,
+            Command::Healthcheck => healthcheck(cli.config_file).await,
+        }
+    });
+    outcome.unwrap_or_else(|failure| match failure.downcast::<ConfigErrors>() {
+        Ok(errors) => {
+            eprintln!("{errors}");
+            ExitCode::from(EXIT_CONFIG)
+        }
+        Err(failure) => {
+            eprintln!("{}", with_sources(&*failure));
+            ExitCode::FAILURE
+        }
+    })
+}
+
+/// An error and what caused it, on one line.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+async fn run(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
+    let settings = Settings::from_sources(Sources::from_process(config_file))?;
+    start_logging(&settings.log);
+    serve(&settings).await
+}
+
+async fn demo(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
+    let (id, secret) = ("demo", "demo");
+    let simulator = Simulator::start(simulator::Options {
+        client_id: id.to_owned(),
+        client_secret: secret.to_owned(),
+        terminals: DEMO_TERMINALS,
+        routers: true,
+        speed: DEMO_SPEED,
+        ..simulator::Options::default()
+    })?;
+    let settings = Settings::for_demo(
+        Sources::from_process(config_file),
+        simulator.api_url().parse()?,
+        SecretString::from(id),
+        SecretString::from(secret),
+    )?;
+    start_logging(&settings.log);
+    let port = settings.listen.port();
+    info!(
+        terminals = DEMO_TERMINALS,
+        "demo: simulated terminals, no Starlink account needed"
+    );
+    info!(
+        url = format!("http://localhost:{port}/metrics"),
+        "demo: look here"
+    );
+    serve(&settings).await
+}
+
+/// Serves until a signal comes.
+async fn serve(settings: &Settings) -> Result<ExitCode, Failure> {
+    log_panics();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let application = match Application::build(settings, Tuning::default()) {
+        Ok(application) => application,
+        Err(failure) => {
+            error!(error = &failure as &dyn std::error::Error, "cannot start");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let asked = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    Ok(ExitCode::from(application.run(asked).await.exit_code()))
+}
+
+fn start_logging(log: &Log) {
+    use std::io::IsTerminal;
+
+    // The web server reports each of its threads: of no interest unless somebody asks.
+    let filter = format!("actix_server=warn,{}", log.filter);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    match log.format {
+        LogFormat::Text => subscriber.init(),
+        LogFormat::Json => subscriber.json().flatten_event(true).init(),
+    }
+}
+
+/// Prints the settings in force and, if asked, what Starlink says to the credentials.
+async fn check_config(config_file: Option<PathBuf>, connect: bool) -> Result<ExitCode, Failure> {
+    let settings = Settings::from_sources(Sources::from_process(config_file))?;
+    for line in settings.effective() {
+        println!("{line}");
+    }
+    if !connect {
+        return Ok(ExitCode::SUCCESS);
+    }
+    match ask_for_token(&settings.account).await? {
+        Ok(message) => {
+            println!("{message}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(message) => {
+            eprintln!("{message}");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// What Starlink answered to a request for a token, good or bad.
+async fn ask_for_token(account: &Account) -> Result<Result<String, String>, Failure> {
+    let client = Client::new(ClientOptions {
+        tls: Some(tls_config()?),
+        ..ClientOptions::default()
+    });
+    let mut answer = Err("there is no address to ask for a token".to_owned());
+    for url in account.token_urls() {
+        let (id, secret) = (account.client_id.value(), account.client_secret.value());
+        match client.request_token(&url, id, secret).await {
+            Ok(token) => {
+                let seconds = token.lifetime.as_secs();
+                return Ok(Ok(format!("token: issued by {url}, valid for {seconds} s")));
+            }
+            Err(error) => {
+                answer = Err(refusal(&error, url.as_str()));
+                if error.reason() != TokenFailure::NotFound {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(answer)
+}
+
+fn refusal(error: &TokenError, url: &str) -> String {
+    let said = error.answer().map_or_else(String::new, |answer| {
+        format!(
+            "; Starlink answered {}: {:?}",
+            answer.status, answer.message
+        )
+    });
+    format!("token: not issued by {url}: {}{said}", with_sources(error))
+}
+
+/// Asks the service on this machine whether it is alive.
+async fn healthcheck(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
+    let address = reachable(listen_address(Sources::from_process(config_file))?);
+    let client = awc::Client::builder()
+        .timeout(HEALTHCHECK_PATIENCE)
+        .finish();
+    match client.get(format!("http://{address}/livez")).send().await {
+        Ok(answer) if answer.status().is_success() => Ok(ExitCode::SUCCESS),
+        Ok(mut answer) => {
+            let reason = answer.body().await.unwrap_or_default();
+            let reason = String::from_utf8_lossy(&reason);
+            eprintln!(
+                "http://{address}/livez: {}: {}",
+                answer.status(),
+                reason.trim_end()
+            );
+            Ok(ExitCode::FAILURE)
+        }
+        Err(error) => {
+            eprintln!("http://{address}/livez: {error}");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// Where to reach a service that listens there: on loopback, if it listens everywhere.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}

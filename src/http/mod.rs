@@ -1,0 +1,148 @@
+//! What the service answers: `/metrics`, the probes, and a page for people.
+
+mod metrics;
+mod page;
+mod probes;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix::Addr;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header;
+use actix_web::{HttpResponse, Resource, web};
+use tracing::Span;
+use tracing_actix_web::RootSpanBuilder;
+
+use crate::actors::{ActorStatus, MetricsStoreActor};
+use crate::clock::Clock;
+use crate::exposition::InfoFormat;
+use crate::self_metrics::SelfMetrics;
+
+/// What the handlers look at. Shared by all workers.
+#[derive(Debug)]
+pub struct State {
+    /// The application's clock.
+    pub clock: Clock,
+    /// The exporter's own numbers.
+    pub metrics: Arc<SelfMetrics>,
+    /// What is known of each actor.
+    pub actors: Vec<Arc<ActorStatus>>,
+    /// Who knows the fleet.
+    pub store: Addr<MetricsStoreActor>,
+    /// How `starlink_info` is written.
+    pub info_format: InfoFormat,
+    /// Whether the process is about to end.
+    pub is_draining: AtomicBool,
+    /// An actor that has not answered for so long hangs.
+    pub hang_limit: Duration,
+    /// A scrape waits so long for the store.
+    pub query_limit: Duration,
+}
+
+impl State {
+    /// Why the service should not be sent traffic, if so. Ready from the first successful poll until the drain.
+    fn unready(&self) -> Option<String> {
+        if self.is_draining.load(Ordering::Relaxed) {
+            return Some("the service is shutting down".to_owned());
+        }
+        if self.metrics.last_poll_success.value().is_some() {
+            return None;
+        }
+        let last = self.metrics.last_failure();
+        Some(match last {
+            Some(reason) => format!(
+                "no poll has succeeded yet; the last one failed: {}",
+                reason.name()
+            ),
+            None => "no poll has succeeded yet".to_owned(),
+        })
+    }
+
+    /// Which actors cannot be relied on, and why.
+    fn trouble(&self) -> Vec<(&'static str, &'static str)> {
+        let now = self.clock.now();
+        let actors = self.actors.iter();
+        let trouble = |status: &Arc<ActorStatus>| {
+            Some((status.role().name(), status.trouble(now, self.hang_limit)?))
+        };
+        actors.filter_map(trouble).collect()
+    }
+}
+
+/// Adds all routes to an application.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(resource(
+            "/metrics",
+            web::get().to(metrics::scrape),
+            web::head().to(metrics::scrape),
+        ))
+        .service(resource(
+            "/livez",
+            web::get().to(probes::live),
+            web::head().to(probes::live),
+        ))
+        .service(resource(
+            "/healthz",
+            web::get().to(probes::live),
+            web::head().to(probes::live),
+        ))
+        .service(resource(
+            "/readyz",
+            web::get().to(probes::ready),
+            web::head().to(probes::ready),
+        ))
+        .service(resource(
+            "/",
+            web::get().to(page::show),
+            web::head().to(page::show),
+        ))
+        .default_service(web::to(not_found));
+}
+
+fn resource(path: &str, get: actix_web::Route, head: actix_web::Route) -> Resource {
+    web::resource(path)
+        .route(get)
+        .route(head)
+        .default_service(web::to(method_not_allowed))
+}
+
+async fn method_not_allowed() -> HttpResponse {
+    HttpResponse::MethodNotAllowed()
+        .insert_header((header::ALLOW, "GET, HEAD"))
+        .content_type("text/plain; charset=utf-8")
+        .body("only GET and HEAD are answered here\n")
+}
+
+async fn not_found() -> HttpResponse {
+    HttpResponse::NotFound()
+        .content_type("text/plain; charset=utf-8")
+        .body("not found: there are /metrics, /livez, /readyz, /healthz and /\n")
+}
+
+/// One span for each request, at DEBUG: a scrape every few seconds is no news.
+#[derive(Debug)]
+pub struct RequestSpan;
+
+impl RootSpanBuilder for RequestSpan {
+    fn on_request_start(request: &ServiceRequest) -> Span {
+        let method = request.method();
+        let path = request.path();
+        tracing::debug_span!("request", %method, path, status = tracing::field::Empty)
+    }
+
+    fn on_request_end<B: MessageBody>(
+        span: Span,
+        outcome: &Result<ServiceResponse<B>, actix_web::Error>,
+    ) {
+        let status = match outcome {
+            Ok(response) => response.status(),
+            Err(error) => error.as_response_error().status_code(),
+        };
+        span.record("status", status.as_u16());
+        span.in_scope(|| tracing::debug!("request answered"));
+    }
+}

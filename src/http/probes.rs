@@ -1,0 +1,67 @@
+//! The probes: is the process alive, and is it ready for traffic.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+
+use super::State;
+
+/// What a probe says with `?verbose`.
+#[derive(Debug, Serialize)]
+struct Verdict<'a> {
+    status: &'static str,
+    reasons: Vec<String>,
+    actors: Vec<Actor<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Actor<'a> {
+    name: &'a str,
+    up: bool,
+    trouble: Option<&'a str>,
+}
+
+/// Fails only when an actor is gone or hangs: a restart of the process would help, and only then.
+pub async fn live(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+    let trouble = state.trouble();
+    let reasons = trouble
+        .iter()
+        .map(|(actor, trouble)| format!("actor {actor}: {trouble}"));
+    answer(&request, &state, reasons.collect())
+}
+
+/// Fails before the first successful poll and while the process ends.
+pub async fn ready(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+    let reasons = state.unready().into_iter();
+    answer(&request, &state, reasons.collect())
+}
+
+fn answer(request: &HttpRequest, state: &State, reasons: Vec<String>) -> HttpResponse {
+    let (mut response, status) = if reasons.is_empty() {
+        (HttpResponse::Ok(), "ok")
+    } else {
+        (HttpResponse::ServiceUnavailable(), "failing")
+    };
+    response.insert_header(("Cache-Control", "no-store"));
+    let mut parameters = url::form_urlencoded::parse(request.query_string().as_bytes());
+    if parameters.any(|(name, _)| name == "verbose") {
+        let now = state.clock.now();
+        let actors = state.actors.iter().map(|actor| Actor {
+            name: actor.role().name(),
+            up: actor.is_up(),
+            trouble: actor.trouble(now, state.hang_limit),
+        });
+        return response.json(Verdict {
+            status,
+            reasons,
+            actors: actors.collect(),
+        });
+    }
+    let text = if reasons.is_empty() {
+        status.to_owned()
+    } else {
+        reasons.join("; ")
+    };
+    response
+        .content_type("text/plain; charset=utf-8")
+        .body(format!("{text}\n"))
+}

@@ -1,0 +1,519 @@
+//! What the exporter counts about itself: written by the actors, read by scrapes, without a lock between them.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::exposition::{Format, Kind, OwnFamily};
+use crate::fleet::{RowCode, RowFault, RowIgnored, Snapshot, Tally};
+use crate::starlink::{PollFailure, TokenFailure};
+use crate::telemetry::CellFault;
+
+/// A number that only goes up.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds one.
+    pub fn increment(&self) {
+        self.add(1);
+    }
+
+    /// Adds any number.
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// The number.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
+    pub fn value(&self) -> f64 {
+        self.0.load(Ordering::Relaxed) as f64
+    }
+}
+
+/// A number that is set, or unknown until it is.
+#[derive(Debug)]
+pub struct Gauge(AtomicU64);
+
+impl Default for Gauge {
+    fn default() -> Self {
+        Self(AtomicU64::new(f64::NAN.to_bits()))
+    }
+}
+
+impl Gauge {
+    /// Sets the number.
+    pub fn set(&self, value: f64) {
+        self.0.store(value.to_bits(), Ordering::Relaxed);
+    }
+
+    /// Makes the number unknown again.
+    pub fn clear(&self) {
+        self.set(f64::NAN);
+    }
+
+    /// The number, if it is known.
+    #[must_use]
+    pub fn value(&self) -> Option<f64> {
+        let value = f64::from_bits(self.0.load(Ordering::Relaxed));
+        value.is_finite().then_some(value)
+    }
+}
+
+/// How long things took, in seconds.
+#[derive(Debug)]
+pub struct Histogram<const N: usize> {
+    bounds: [f64; N],
+    /// One count for each bound, one for what lies beyond.
+    counts: [AtomicU64; N],
+    beyond: AtomicU64,
+    sum_micros: AtomicU64,
+}
+
+impl<const N: usize> Histogram<N> {
+    fn new(bounds: [f64; N]) -> Self {
+        Self {
+            bounds,
+            counts: [const { AtomicU64::new(0) }; N],
+            beyond: AtomicU64::new(0),
+            sum_micros: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts one duration.
+    pub fn observe(&self, duration: Duration) {
+        let seconds = duration.as_secs_f64();
+        let bucket = self.bounds.iter().position(|bound| seconds <= *bound);
+        let count = bucket.map_or(&self.beyond, |bucket| &self.counts[bucket]);
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        self.sum_micros.fetch_add(micros, Ordering::Relaxed);
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
+    fn family(&self, name: &'static str, help: &'static str) -> OwnFamily {
+        let mut family = OwnFamily::new(Kind::Histogram, name, help);
+        let mut total = 0;
+        for (bound, count) in self.bounds.iter().zip(&self.counts) {
+            total += count.load(Ordering::Relaxed);
+            // `1.0`, not `1`: OpenMetrics wants it so, and one spelling for all formats keeps the series the same.
+            let labels = vec![("le", format!("{bound:?}"))];
+            family = family.sample("_bucket", labels, total as f64);
+        }
+        total += self.beyond.load(Ordering::Relaxed);
+        let sum = self.sum_micros.load(Ordering::Relaxed) as f64 / 1e6;
+        family
+            .sample("_bucket", vec![("le", "+Inf".to_owned())], total as f64)
+            .sample("_sum", Vec::new(), sum)
+            .sample("_count", Vec::new(), total as f64)
+    }
+}
+
+/// Seconds of a poll: it lingers, up to 65 s.
+const POLL_BOUNDS: [f64; 14] = [
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 90.0, 120.0,
+];
+
+/// Seconds of a scrape.
+const SCRAPE_BOUNDS: [f64; 11] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0,
+];
+
+/// The exporter's own numbers. Created once for an application and shared by its parts.
+#[derive(Debug)]
+pub struct SelfMetrics {
+    /// 1 when the last attempt succeeded, else 0.
+    pub up: Gauge,
+    /// Attempts that have ended.
+    pub polls: Counter,
+    /// Attempts that failed, by reason.
+    poll_failures: [Counter; PollFailure::ALL.len()],
+    /// One more than the reason of the last failed attempt; 0 before the first.
+    last_failure: AtomicUsize,
+    /// From the request to the whole answer.
+    pub poll_duration: Histogram<{ POLL_BOUNDS.len() }>,
+    /// Seconds since 1970.
+    pub last_poll_success: Gauge,
+    rows: [Counter; RowCode::ALL.len()],
+    rows_ignored: [Counter; RowIgnored::ALL.len()],
+    rows_rejected: [Counter; RowFault::ALL.len()],
+    cells_rejected: [Counter; CellFault::ALL.len()],
+    /// Seconds.
+    pub telemetry_lag: Gauge,
+    /// 1 or 0.
+    pub catching_up: Gauge,
+    /// Column lists that differed from the last of their type.
+    pub schema_changes: Counter,
+    /// Requests for a token.
+    pub token_requests: Counter,
+    token_request_failures: [Counter; TokenFailure::ALL.len()],
+    /// Seconds since 1970.
+    pub token_expiry: Gauge,
+    scrapes: [Counter; Format::ALL.len()],
+    /// From the request to the last byte.
+    pub scrape_duration: Histogram<{ SCRAPE_BOUNDS.len() }>,
+}
+
+impl Default for SelfMetrics {
+    fn default() -> Self {
+        let metrics = Self {
+            up: Gauge::default(),
+            polls: Counter::default(),
+            poll_failures: Default::default(),
+            last_failure: AtomicUsize::new(0),
+            poll_duration: Histogram::new(POLL_BOUNDS),
+            last_poll_success: Gauge::default(),
+            rows: Default::default(),
+            rows_ignored: Default::default(),
+            rows_rejected: Default::default(),
+            cells_rejected: Default::default(),
+            telemetry_lag: Gauge::default(),
+            catching_up: Gauge::default(),
+            schema_changes: Counter::default(),
+            token_requests: Counter::default(),
+            token_request_failures: Default::default(),
+            token_expiry: Gauge::default(),
+            scrapes: Default::default(),
+            scrape_duration: Histogram::new(SCRAPE_BOUNDS),
+        };
+        metrics.up.set(0.0);
+        metrics.catching_up.set(0.0);
+        metrics
+    }
+}
+
+impl SelfMetrics {
+    /// Counts a failed attempt.
+    pub fn poll_failed(&self, reason: PollFailure) {
+        self.poll_failures[reason as usize].increment();
+        self.last_failure
+            .store(reason as usize + 1, Ordering::Relaxed);
+        self.up.set(0.0);
+    }
+
+    /// Why the last failed attempt failed, if any did.
+    #[must_use]
+    pub fn last_failure(&self) -> Option<PollFailure> {
+        let last = self.last_failure.load(Ordering::Relaxed).checked_sub(1)?;
+        PollFailure::ALL.get(last).copied()
+    }
+
+    /// Counts a failed request for a token.
+    pub fn token_request_failed(&self, reason: TokenFailure) {
+        self.token_request_failures[reason as usize].increment();
+    }
+
+    /// Counts an answered scrape.
+    pub fn scraped(&self, format: Format) {
+        self.scrapes[format as usize].increment();
+    }
+
+    /// Counts the rows and cells of a batch.
+    pub fn count(&self, tally: &Tally) {
+        let add = |counters: &[Counter], counts: &[u64]| {
+            for (counter, count) in counters.iter().zip(counts) {
+                counter.add(*count);
+            }
+        };
+        add(&self.rows, &tally.rows);
+        add(&self.rows_ignored, &tally.ignored);
+        add(&self.rows_rejected, &tally.rejected);
+        add(&self.cells_rejected, &tally.cells);
+    }
+
+    /// Counts rows that were given up because the store failed on them twice.
+    pub fn rows_lost(&self, rows: u64) {
+        self.rows_rejected[RowFault::StoreFailed as usize].add(rows);
+    }
+
+    /// All families about polls, rows, tokens and scrapes.
+    #[must_use]
+    pub fn families(&self) -> Vec<OwnFamily> {
+        let counter = |name, help, value: &Counter| {
+            OwnFamily::new(Kind::Counter, name, help).value(value.value())
+        };
+        let gauge = |name, help, value: &Gauge| {
+            let family = OwnFamily::new(Kind::Gauge, name, help);
+            match value.value() {
+                Some(value) => family.value(value),
+                None => family,
+            }
+        };
+        vec![
+            gauge(
+                "starlink_up",
+                "Whether the last attempt to poll succeeded: token, request, answer, decoding and storing.",
+                &self.up,
+            ),
+            counter(
+                "starlink_exporter_polls_total",
+                "Attempts to poll the stream that have ended.",
+                &self.polls,
+            ),
+            by_label(
+                "starlink_exporter_poll_failures_total",
+                "Attempts to poll that failed, by reason.",
+                "reason",
+                PollFailure::ALL.iter().map(|reason| reason.name()),
+                &self.poll_failures,
+            ),
+            self.poll_duration.family(
+                "starlink_exporter_poll_duration_seconds",
+                "Time from a poll's request to its whole answer, the linger included.",
+            ),
+            gauge(
+                "starlink_exporter_last_poll_success_timestamp_seconds",
+                "When the last successful poll ended, in seconds since 1970.",
+                &self.last_poll_success,
+            ),
+            by_label(
+                "starlink_exporter_rows_total",
+                "Rows received, by device type code.",
+                "code",
+                RowCode::ALL.iter().map(|code| code.name()),
+                &self.rows,
+            ),
+            by_label(
+                "starlink_exporter_rows_ignored_total",
+                "Rows left out though nothing is wrong with them, by reason.",
+                "reason",
+                RowIgnored::ALL.iter().map(|reason| reason.name()),
+                &self.rows_ignored,
+            ),
+            by_label(
+                "starlink_exporter_rows_rejected_total",
+                "Rows that could not be read or stored, by reason.",
+                "reason",
+                RowFault::ALL.iter().map(|reason| reason.name()),
+                &self.rows_rejected,
+            ),
+            by_label(
+                "starlink_exporter_cells_rejected_total",
+                "Cells that could not be read, by reason.",
+                "reason",
+                CellFault::ALL.iter().map(|reason| reason.name()),
+                &self.cells_rejected,
+            ),
+            gauge(
+                "starlink_exporter_telemetry_lag_seconds",
+                "Age of the last batch with rows when it came: its receipt less the median timestamp of its rows.",
+                &self.telemetry_lag,
+            ),
+            gauge(
+                "starlink_exporter_catching_up",
+                "Whether batches are full and old: the exporter is working through a backlog.",
+                &self.catching_up,
+            ),
+            counter(
+                "starlink_exporter_schema_changes_total",
+                "Column lists that differed from the last one of their device type.",
+                &self.schema_changes,
+            ),
+            counter(
+                "starlink_exporter_token_requests_total",
+                "Requests for an access token.",
+                &self.token_requests,
+            ),
+            by_label(
+                "starlink_exporter_token_request_failures_total",
+                "Requests for an access token that failed, by reason.",
+                "reason",
+                TokenFailure::ALL.iter().map(|reason| reason.name()),
+                &self.token_request_failures,
+            ),
+            gauge(
+                "starlink_exporter_token_expiry_timestamp_seconds",
+                "When the access token expires, in seconds since 1970.",
+                &self.token_expiry,
+            ),
+            by_label(
+                "starlink_exporter_scrapes_total",
+                "Scrapes answered, by format.",
+                "format",
+                Format::ALL.iter().map(|format| format.name()),
+                &self.scrapes,
+            ),
+            self.scrape_duration.family(
+                "starlink_exporter_scrape_duration_seconds",
+                "Time from a scrape's request to the last byte of its answer.",
+            ),
+        ]
+    }
+}
+
+/// A family of counters with one label. All of them are there from the start, at 0.
+fn by_label(
+    name: &'static str,
+    help: &'static str,
+    key: &'static str,
+    values: impl Iterator<Item = &'static str>,
+    counters: &[Counter],
+) -> OwnFamily {
+    values.zip(counters).fold(
+        OwnFamily::new(Kind::Counter, name, help),
+        |family, (value, counter)| family.labelled(key, value, counter.value()),
+    )
+}
+
+/// How many devices a snapshot has.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
+pub fn devices(snapshot: &Snapshot) -> OwnFamily {
+    let mut family = OwnFamily::new(
+        Kind::Gauge,
+        "starlink_exporter_devices",
+        "Devices known, by type and state.",
+    );
+    for table in &snapshot.tables {
+        for (state, count) in [("online", table.online), ("stale", table.stale)] {
+            let labels = vec![
+                ("device_type", table.name.to_string()),
+                ("state", state.to_owned()),
+            ];
+            family = family.sample("", labels, count as f64);
+        }
+    }
+    family
+}
+
+/// Which build this is.
+#[must_use]
+pub fn build_info() -> OwnFamily {
+    let labels = vec![
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("revision", env!("BUILD_REVISION").to_owned()),
+        ("rustversion", env!("BUILD_RUST_VERSION").to_owned()),
+    ];
+    OwnFamily::new(
+        Kind::Info,
+        "starlink_exporter_build_info",
+        "Version, revision and compiler of the exporter.",
+    )
+    .sample("", labels, 1.0)
+}
+
+/// What the operating system knows of this process, named as client libraries name it. Families that the system does not
+/// tell about are left out.
+#[must_use]
+pub fn process() -> Vec<OwnFamily> {
+    #[cfg(target_os = "linux")]
+    return linux_process().unwrap_or_default();
+    #[cfg(not(target_os = "linux"))]
+    return Vec::new();
+}
+
+#[cfg(target_os = "linux")]
+#[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
+fn linux_process() -> Option<Vec<OwnFamily>> {
+    use procfs::WithCurrentSystemInfo;
+    use procfs::process::{LimitValue, Process};
+
+    let process = Process::myself().ok()?;
+    let stat = process.stat().ok()?;
+    let ticks = procfs::ticks_per_second() as f64;
+    let gauge = |name, help, value| OwnFamily::new(Kind::Gauge, name, help).value(value);
+    let cpu = (stat.utime + stat.stime) as f64 / ticks;
+    let mut families = vec![
+        OwnFamily::new(
+            Kind::Counter,
+            "process_cpu_seconds_total",
+            "User and system CPU time spent, in seconds.",
+        )
+        .value(cpu),
+        gauge(
+            "process_resident_memory_bytes",
+            "Resident memory, in bytes.",
+            stat.rss_bytes().get() as f64,
+        ),
+        gauge(
+            "process_virtual_memory_bytes",
+            "Virtual memory, in bytes.",
+            stat.vsize as f64,
+        ),
+        gauge(
+            "process_threads",
+            "Threads of the process.",
+            stat.num_threads as f64,
+        ),
+    ];
+    if let Ok(boot) = procfs::boot_time_secs() {
+        families.push(gauge(
+            "process_start_time_seconds",
+            "When the process started, in seconds since 1970.",
+            boot as f64 + stat.starttime as f64 / ticks,
+        ));
+    }
+    if let Ok(open) = process.fd_count() {
+        families.push(gauge(
+            "process_open_fds",
+            "Open file descriptors.",
+            open as f64,
+        ));
+    }
+    if let Ok(limits) = process.limits()
+        && let LimitValue::Value(most) = limits.max_open_files.soft_limit
+    {
+        families.push(gauge(
+            "process_max_fds",
+            "Most file descriptors that may be open.",
+            most as f64,
+        ));
+    }
+    Some(families)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn histograms_are_cumulative() {
+        let histogram = Histogram::new([0.5, 1.0]);
+        for millis in [100, 500, 900, 5000] {
+            histogram.observe(Duration::from_millis(millis));
+        }
+        let family = histogram.family("h", "H.");
+        let samples: Vec<_> = family
+            .samples
+            .iter()
+            .map(|sample| {
+                (
+                    sample.suffix,
+                    sample.labels.first().map(|label| label.1.as_str()),
+                    sample.value,
+                )
+            })
+            .collect();
+        assert_eq!(
+            samples,
+            [
+                ("_bucket", Some("0.5"), 2.0),
+                ("_bucket", Some("1.0"), 3.0),
+                ("_bucket", Some("+Inf"), 4.0),
+                ("_sum", None, 6.5),
+                ("_count", None, 4.0)
+            ]
+        );
+    }
+
+    #[test]
+    fn unknown_gauges_are_left_out_and_counters_start_at_zero() {
+        let families = SelfMetrics::default().families();
+        let samples = |name: &str| {
+            let family = families
+                .iter()
+                .find(|family| family.family.name == name)
+                .unwrap();
+            family
+                .samples
+                .iter()
+                .map(|sample| sample.value)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(samples("starlink_up"), [0.0]);
+        assert!(samples("starlink_exporter_telemetry_lag_seconds").is_empty());
+        assert_eq!(samples("starlink_exporter_rows_total"), [0.0; 5]);
+        let failures = samples("starlink_exporter_poll_failures_total");
+        assert_eq!(failures, vec![0.0; PollFailure::ALL.len()]);
+    }
+}

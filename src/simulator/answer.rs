@@ -1,0 +1,206 @@
+//! A scripted answer to a poll or a token request, faults included.
+
+use std::{io::Write, time::Duration};
+
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use serde_json::json;
+
+use super::body::AnswerBody;
+
+/// What is answered to one poll or token request: a status, headers, a body, and what goes wrong on the way.
+///
+/// A constructor gives a complete answer, the methods change it; faults combine. Offsets count the
+/// bytes of the body as they are sent, compressed ones after [`Answer::gzip`].
+///
+/// ```
+/// use std::time::Duration;
+/// use starlink_telemetry::simulator::Answer;
+///
+/// let unavailable = Answer::error(503, "try later").header("Retry-After", "7");
+/// let stalls = Answer::ordinary().delay(Duration::from_secs(1)).gzip().stall_at(100);
+/// # let _ = (unavailable, stalls);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(String, String)>,
+    /// None: what the simulator would have answered without a script.
+    pub(super) body: Option<Bytes>,
+    pub(super) rows: usize,
+    pub(super) gzip: bool,
+    pub(super) chunked: bool,
+    pub(super) delay: Duration,
+    pub(super) ending: Ending,
+    pub(super) trickle: Option<(usize, Duration)>,
+    pub(super) closed: bool,
+}
+
+/// How the sending of a body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// As it should.
+    Whole,
+    /// After so many bytes the connection is closed.
+    CutAt(usize),
+    /// After so many bytes nothing comes any more, and the connection stays open.
+    StallAt(usize),
+}
+
+impl Answer {
+    /// What the simulator answers without a script (a poll's generated rows after its linger, a token): a base for
+    /// faults.
+    pub fn ordinary() -> Self {
+        Self {
+            status: 200,
+            headers: Vec::new(),
+            body: None,
+            rows: 0,
+            gzip: false,
+            chunked: false,
+            delay: Duration::ZERO,
+            ending: Ending::Whole,
+            trickle: None,
+            closed: false,
+        }
+    }
+
+    /// A 200 with this body, sent as `application/json` whatever it is.
+    pub fn text(body: impl Into<Bytes>) -> Self {
+        Self {
+            body: Some(body.into()),
+            ..Self::ordinary()
+        }
+    }
+
+    /// A healthy answer with these rows, each JSON text, and the usual columns and enums.
+    pub fn rows<R: Into<String>>(rows: impl IntoIterator<Item = R>) -> Self {
+        AnswerBody::new().rows(rows).into()
+    }
+
+    /// An error as Starlink writes one: the status, and the message in the documented envelope.
+    pub fn error(status: u16, message: &str) -> Self {
+        let envelope = json!({
+            "errors": [{"memberNames": [], "errorMessage": message}],
+            "warnings": [],
+            "information": [],
+            "isValid": false,
+        });
+        Self::text(envelope.to_string()).status(status)
+    }
+
+    /// A refusal as the token endpoint writes one: 400 and `{"error":"invalid_client"}` or the like.
+    pub fn token_error(error: &str) -> Self {
+        Self::text(json!({"error": error}).to_string()).status(400)
+    }
+
+    /// A 429 whose `Retry-After` is this text, seconds or an HTTP date.
+    pub fn too_many_requests(retry_after: &str) -> Self {
+        Self::error(429, "API calls quota exceeded").header("Retry-After", retry_after)
+    }
+
+    /// A page of a proxy in between: HTML with status 200.
+    pub fn html() -> Self {
+        Self::text("<!DOCTYPE html>\n<html><body><h1>Please stand by</h1></body></html>\n")
+            .header("Content-Type", "text/html; charset=utf-8")
+    }
+
+    /// A 307 to `location`.
+    pub fn redirect(location: &str) -> Self {
+        Self::text("").status(307).header("Location", location)
+    }
+
+    /// No answer: the connection is closed before the head (after the delay, if one is set).
+    pub fn closed() -> Self {
+        Self {
+            closed: true,
+            ..Self::ordinary()
+        }
+    }
+
+    /// Sets the status. With an ordinary body too.
+    pub fn status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// Adds a header. `Content-Type` is `application/json` unless set here.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Compresses the body and says so in `Content-Encoding`. With [`AnswerBody::padding`] a bomb.
+    pub fn gzip(mut self) -> Self {
+        self.gzip = true;
+        self
+    }
+
+    /// Sends the body in chunks, without a Content-Length.
+    pub fn chunked(mut self) -> Self {
+        self.chunked = true;
+        self
+    }
+
+    /// Waits before the head.
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    /// Closes the connection after so many bytes of the body; the Content-Length still counts all of it.
+    pub fn cut_at(mut self, bytes: usize) -> Self {
+        self.ending = Ending::CutAt(bytes);
+        self
+    }
+
+    /// Sends nothing more after so many bytes of the body, and leaves the connection open.
+    pub fn stall_at(mut self, bytes: usize) -> Self {
+        self.ending = Ending::StallAt(bytes);
+        self
+    }
+
+    /// Sends the body in pieces of `bytes` (at least one), with a pause after each.
+    pub fn trickle(mut self, bytes: usize, pause: Duration) -> Self {
+        self.trickle = Some((bytes.max(1), pause));
+        self
+    }
+}
+
+impl From<AnswerBody> for Answer {
+    fn from(body: AnswerBody) -> Self {
+        Self {
+            rows: body.row_count(),
+            ..Self::text(body.to_json())
+        }
+    }
+}
+
+/// Compresses as one gzip member, fast rather than small.
+#[expect(clippy::expect_used, reason = "writing to a Vec cannot fail")]
+pub(super) fn compress(body: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(body).expect("a Vec takes all");
+    encoder.finish().expect("a Vec takes all").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_has_the_documented_envelope() {
+        let answer = Answer::error(403, "no \"View\"");
+        let body: serde_json::Value =
+            serde_json::from_slice(&answer.body.expect("a body")).expect("JSON");
+        assert_eq!(answer.status, 403);
+        assert_eq!(body["errors"][0]["errorMessage"], "no \"View\"");
+        assert_eq!(body["isValid"], false);
+    }
+
+    #[test]
+    fn rows_are_counted() {
+        assert_eq!(Answer::rows(["[1]", "[2]"]).rows, 2);
+        assert_eq!(Answer::text("{}").rows, 0);
+    }
+}

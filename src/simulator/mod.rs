@@ -1,0 +1,337 @@
+//! Starlink's Enterprise telemetry API on loopback, for the demo and the tests: the one place that says how Starlink
+//! behaves.
+//!
+//! [`Simulator::start`] serves the token and the stream endpoint from a thread of its own, so that it can be used from
+//! any code, async or not. A generated fleet (terminals, routers, IP allocations) reports every 15 simulated
+//! seconds; what is answered can be overruled by a script of [`Answer`]s, and what was asked stands in a [`Journal`].
+//!
+//! Ordinarily it keeps to what is known of Starlink:
+//! - one read index per service account: clients share the rows; 8 (simulated) hours are kept; a backlog
+//!   comes first, in full batches answered at once;
+//! - a poll is answered when `batchSize` rows are there or `maxLingerMs` (real milliseconds) have passed;
+//! - the index moves when the last byte of an answer has been passed to the connection. Rows of an answer that could not be
+//!   sent whole come again with the next one; rows that the client lost afterwards are gone;
+//! - errors of the stream have the documented envelope, those of the token endpoint `{"error": …}`.
+//!
+//! A poll must carry a valid token and a valid body before the script is asked: a scripted answer is not
+//! spent on a poll that Starlink would refuse. A poll that waits out its linger takes a scripted answer as soon as there is one.
+
+mod account;
+mod answer;
+mod body;
+mod cells;
+mod connection;
+mod fleet;
+mod journal;
+mod noise;
+mod sending;
+mod server;
+mod service;
+#[cfg(test)]
+mod tests;
+mod ticket;
+mod track;
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use actix_rt::time::timeout;
+
+pub use self::{
+    answer::Answer,
+    body::{
+        AnswerBody, DEVICE_TYPES, IP_COLUMNS, ROUTER_ALERTS, ROUTER_COLUMNS, TERMINAL_ALERTS,
+        TERMINAL_COLUMNS,
+    },
+    fleet::{router_id, terminal_id},
+    journal::{Journal, Outcome, Poll, TokenRequest},
+};
+use self::{
+    fleet::{Fleet, TICK_SECONDS},
+    server::Server,
+    service::{Clock, Service},
+};
+
+const API_PATH: &str = "/api/public";
+const PUBLIC_TOKEN_PATH: &str = "/api/public/auth/connect/token";
+const PLAIN_TOKEN_PATH: &str = "/api/auth/connect/token";
+const STREAM_PATH: &str = "/api/public/v2/telemetry/stream";
+/// Faster than this, ticks would be shorter than a millisecond.
+const HIGHEST_SPEED: f64 = 15_000.0;
+/// However slow the simulation, a tick stays a length of time that a clock can add.
+const MAX_TICK_SECONDS: f64 = 1e6;
+
+/// What is simulated.
+#[derive(Clone)]
+pub struct Options {
+    /// The only client id that gets a token.
+    pub client_id: String,
+    /// The secret that belongs to it.
+    pub client_secret: String,
+    /// The port of 127.0.0.1 to listen on; 0 takes a free one.
+    pub port: u16,
+    /// How many terminals there are. 0: all that is answered comes from the script, or is empty.
+    pub terminals: usize,
+    /// Whether each terminal has a router that reports too.
+    pub routers: bool,
+    /// Simulated seconds in a real one, above 0 and up to 15,000. Rows are stamped with the real time at any speed.
+    pub speed: f64,
+    /// The same seed gives the same fleet.
+    pub seed: u64,
+    /// How long a token is valid, in real time.
+    pub token_lifetime: Duration,
+    /// How many polls are admitted in any real minute; Starlink admits 250. None: any number.
+    pub polls_per_minute: Option<usize>,
+    /// How much simulated time stands in the stream before the start. More than 8 hours are not kept.
+    pub backlog: Duration,
+    /// Whether there are nulls, doubled rows, repeated allocations, tombstones, and outages of single terminals (from a
+    /// minute after the start, in fleets of four and more). Without, each device has one row a tick, and each allocation
+    /// one when it is due.
+    pub quirks: bool,
+}
+
+impl Default for Options {
+    /// No terminals, speed 1, tokens of 15 minutes, no rate limit; the credentials are `client` and `secret`.
+    fn default() -> Self {
+        Self {
+            client_id: "client".to_owned(),
+            client_secret: "secret".to_owned(),
+            port: 0,
+            terminals: 0,
+            routers: false,
+            speed: 1.0,
+            seed: 1,
+            token_lifetime: Duration::from_secs(900),
+            polls_per_minute: None,
+            backlog: Duration::ZERO,
+            quirks: true,
+        }
+    }
+}
+
+/// Why the simulator does not serve.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SimulatorError {
+    /// The speed is no number above 0 and up to 15,000.
+    #[error("speed {0} is not above 0 and up to 15000")]
+    Speed(f64),
+    /// The port is taken, or there is no loopback.
+    #[error("cannot listen on 127.0.0.1:{port}")]
+    Listen {
+        /// The port that was asked for.
+        port: u16,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The server's thread did not start.
+    #[error("cannot start the server")]
+    Start(#[source] io::Error),
+}
+
+/// A running simulator. Dropped, it ends as by [`Simulator::stop`].
+pub struct Simulator {
+    service: Arc<Service>,
+    address: SocketAddr,
+    server: Mutex<Option<Server>>,
+}
+
+impl Simulator {
+    /// Binds 127.0.0.1 and serves.
+    ///
+    /// # Errors
+    /// [`SimulatorError`], when the speed is out of range, the port is taken or no thread can be started.
+    pub fn start(options: Options) -> Result<Self, SimulatorError> {
+        let port = options.port;
+        let service = Arc::new(Service::new(options)?);
+        let server = Server::start(port, Arc::clone(&service))?;
+        Ok(Self {
+            service,
+            address: server.address(),
+            server: Mutex::new(Some(server)),
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The setting `API_URL` for a client: `http://127.0.0.1:PORT/api/public`.
+    pub fn api_url(&self) -> String {
+        format!("http://{}{API_PATH}", self.address)
+    }
+
+    /// Closes the listener and all connections at once and waits for the thread's end.
+    pub fn stop(self) {
+        self.unplug();
+    }
+
+    /// Pulls the network: closes the listener and all connections at once, whatever was under way. What is
+    /// known stays (tokens, read index, script, journal), and the fleet goes on reporting.
+    pub fn unplug(&self) {
+        let server = lock(&self.server).take();
+        if let Some(server) = server {
+            server.stop();
+        }
+    }
+
+    /// Listens again, on the same port, after [`Simulator::unplug`]; nothing if it does already.
+    ///
+    /// # Errors
+    /// [`SimulatorError`], when another has taken the port meanwhile or no thread can be started.
+    pub fn plug(&self) -> Result<(), SimulatorError> {
+        let mut server = lock(&self.server);
+        if server.is_none() {
+            *server = Some(Server::start(
+                self.address.port(),
+                Arc::clone(&self.service),
+            )?);
+        }
+        Ok(())
+    }
+
+    /// Answers a poll to come, or the one that waits now, with this: first in, first out, each once.
+    pub fn push_answer(&self, answer: impl Into<Answer>) {
+        lock(&self.service.poll_script)
+            .next
+            .push_back(answer.into());
+        self.service.script_changed.notify_waiters();
+    }
+
+    /// As [`Simulator::push_answer`], a healthy answer with these rows, each JSON text.
+    pub fn push_rows<R: Into<String>>(&self, rows: impl IntoIterator<Item = R>) {
+        self.push_answer(Answer::rows(rows));
+    }
+
+    /// As [`Simulator::push_answer`], a 200 with this body.
+    pub fn push_body(&self, json: &str) {
+        self.push_answer(Answer::text(json.to_owned()));
+    }
+
+    /// Answers every poll with this, the one that waits too, at once, while no pushed answer stands in line. None: as
+    /// ordinarily.
+    pub fn set_default_answer(&self, answer: Option<Answer>) {
+        lock(&self.service.poll_script).default = answer;
+        self.service.script_changed.notify_waiters();
+    }
+
+    /// Answers a token request to come with this: first in, first out, each once.
+    pub fn push_token_answer(&self, answer: Answer) {
+        lock(&self.service.token_script).next.push_back(answer);
+    }
+
+    /// Answers every token request with this while no pushed answer stands in line. None: as ordinarily.
+    pub fn set_default_token_answer(&self, answer: Option<Answer>) {
+        lock(&self.service.token_script).default = answer;
+    }
+
+    /// Whether `{API_URL}/auth/connect/token` gives tokens (as from the start) or answers 404, so that only
+    /// `/api/auth/connect/token` does.
+    pub fn set_public_token_path(&self, is_open: bool) {
+        *lock(&self.service.is_public_token_path_open) = is_open;
+    }
+
+    /// A valid token without a request, for scripted answers of the token endpoint.
+    pub fn issue_token(&self) -> String {
+        self.service.issue_token()
+    }
+
+    /// Ends all tokens: each is a 401 from now on.
+    pub fn revoke_tokens(&self) {
+        lock(&self.service.tokens).revoke();
+    }
+
+    /// A copy of what was seen so far.
+    pub fn journal(&self) -> Journal {
+        lock(&self.service.journal).clone()
+    }
+
+    /// Waits until the journal is as wanted; false when it is not within `limit`. Needs tokio's clock, as every actix
+    /// runtime has it.
+    #[must_use = "false when the time is up"]
+    pub async fn wait_until(
+        &self,
+        limit: Duration,
+        is_as_wanted: impl Fn(&Journal) -> bool,
+    ) -> bool {
+        let waiting = async {
+            loop {
+                let mut changed = std::pin::pin!(self.service.journal_changed.notified());
+                // From here on a change wakes, even one before the wait begins.
+                changed.as_mut().enable();
+                if is_as_wanted(&lock(&self.service.journal)) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        timeout(limit, waiting).await.is_ok()
+    }
+}
+
+impl fmt::Debug for Simulator {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The options stay out: a secret stands in them.
+        formatter
+            .debug_struct("Simulator")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.unplug();
+    }
+}
+
+impl Service {
+    fn new(options: Options) -> Result<Self, SimulatorError> {
+        let speed = options.speed;
+        if !(speed > 0.0 && speed <= HIGHEST_SPEED) {
+            return Err(SimulatorError::Speed(speed));
+        }
+        let tick_seconds = (TICK_SECONDS as f64 / speed).min(MAX_TICK_SECONDS);
+        let tick_ns = (tick_seconds * 1e9) as u64;
+        let first = options.backlog.as_secs() / TICK_SECONDS;
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let now_ns = now.as_nanos() as u64;
+        Ok(Self {
+            fleet: Fleet {
+                seed: options.seed,
+                terminals: options.terminals,
+                routers: options.routers,
+                quirks: options.quirks,
+                origin_ns: now_ns.saturating_sub(first * tick_ns),
+                tick_ns,
+            },
+            clock: Clock {
+                started: Instant::now(),
+                first,
+                tick_ns,
+            },
+            options,
+            journal: Mutex::default(),
+            journal_changed: tokio::sync::Notify::new(),
+            poll_script: Mutex::default(),
+            token_script: Mutex::default(),
+            script_changed: tokio::sync::Notify::new(),
+            tokens: Mutex::default(),
+            read_index: Mutex::default(),
+            rate_limit: Mutex::default(),
+            is_public_token_path_open: Mutex::new(true),
+        })
+    }
+}
+
+/// Locks; a thread that panicked has left nothing half done behind these locks.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

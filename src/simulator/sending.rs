@@ -1,0 +1,122 @@
+//! A body on its way, with the faults of its script.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use actix_rt::time::{Sleep, sleep};
+use actix_web::body::{BodySize, MessageBody};
+use bytes::Bytes;
+
+use super::{answer::Ending, connection::Connection, ticket::Ticket};
+
+/// One large buffer costs actix-web more than twice the time of pieces of this size.
+const PIECE_BYTES: usize = 64 * 1024;
+/// How long a body that is cut waits for its last bytes to leave before the connection is closed.
+const FLUSH_TIME: Duration = Duration::from_millis(20);
+
+/// A body as actix-web sends it.
+pub(super) struct Sending {
+    /// What is still to be sent.
+    rest: Bytes,
+    size: BodySize,
+    ending: Ending,
+    piece_bytes: usize,
+    pause: Option<Duration>,
+    timer: Option<Pin<Box<Sleep>>>,
+    is_flushed: bool,
+    connection: Connection,
+    /// The poll that is answered; none for tokens.
+    ticket: Option<Ticket>,
+}
+
+impl Sending {
+    pub(super) fn new(
+        body: Bytes,
+        is_chunked: bool,
+        ending: Ending,
+        trickle: Option<(usize, Duration)>,
+        connection: Connection,
+        mut ticket: Option<Ticket>,
+    ) -> Self {
+        let whole = body.len();
+        let sent = match ending {
+            Ending::Whole => whole,
+            Ending::CutAt(bytes) | Ending::StallAt(bytes) => bytes.min(whole),
+        };
+        let has_fault = ending != Ending::Whole;
+        // actix-web drops a body of size 0 unasked.
+        let is_stream = is_chunked || (whole == 0 && has_fault);
+        if whole == 0 && !is_stream {
+            ticket.take().into_iter().for_each(Ticket::answered);
+        }
+        Self {
+            rest: body.slice(..sent),
+            size: if is_stream {
+                BodySize::Stream
+            } else {
+                BodySize::Sized(whole as u64)
+            },
+            ending,
+            piece_bytes: trickle.map_or(PIECE_BYTES, |(bytes, _)| bytes),
+            pause: trickle.map(|(_, pause)| pause),
+            timer: None,
+            is_flushed: false,
+            connection,
+            ticket,
+        }
+    }
+
+    fn next_piece(&mut self) -> Bytes {
+        let piece = self.rest.split_to(self.piece_bytes.min(self.rest.len()));
+        self.timer = self.pause.map(|pause| Box::pin(sleep(pause)));
+        piece
+    }
+}
+
+impl MessageBody for Sending {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        self.size
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Infallible>>> {
+        loop {
+            if self.connection.is_gone() {
+                self.connection.close();
+                return Poll::Ready(None);
+            }
+            if let Some(timer) = &mut self.timer {
+                ready!(timer.as_mut().poll(cx));
+                self.timer = None;
+            }
+            if !self.rest.is_empty() {
+                return Poll::Ready(Some(Ok(self.next_piece())));
+            }
+            match self.ending {
+                Ending::Whole => {
+                    self.ticket.take().into_iter().for_each(Ticket::answered);
+                    return Poll::Ready(None);
+                }
+                Ending::StallAt(_) => return Poll::Pending,
+                Ending::CutAt(_) if self.is_flushed => {
+                    self.ticket.take().into_iter().for_each(Ticket::cut);
+                    self.connection.close();
+                    return Poll::Ready(None);
+                }
+                Ending::CutAt(_) => {
+                    self.is_flushed = true;
+                    self.timer = Some(Box::pin(sleep(FLUSH_TIME)));
+                }
+            }
+        }
+    }
+}

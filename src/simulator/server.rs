@@ -1,0 +1,119 @@
+//! The listener and its thread: made by `plug`, gone by `unplug`, while the service behind it stays.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    sync::{Arc, mpsc},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use actix_web::{
+    App, HttpResponse, HttpServer, dev::ServerHandle, http::KeepAlive, rt::net::TcpStream, web,
+};
+
+use super::{
+    SimulatorError,
+    answer::Answer,
+    connection::{Connection, Connections},
+    service::{Service, routes},
+};
+
+/// Longer than any pause between two polls, so that a test meets closed connections only where it wants to.
+const IDLE_TIME: Duration = Duration::from_secs(75);
+
+/// A listener that serves.
+pub(super) struct Server {
+    address: SocketAddr,
+    handle: ServerHandle,
+    connections: Arc<Connections>,
+    thread: JoinHandle<()>,
+}
+
+impl Server {
+    /// Listens on that port of 127.0.0.1 and serves from a thread with an actix system of its own.
+    pub(super) fn start(port: u16, service: Arc<Service>) -> Result<Self, SimulatorError> {
+        let listen = |source| SimulatorError::Listen { port, source };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let connections = Arc::new(Connections::default());
+
+        let (sender, receiver) = mpsc::channel();
+        let registry = Arc::clone(&connections);
+        let thread = thread::Builder::new()
+            .name("simulator".to_owned())
+            .spawn(move || {
+                actix_rt::System::new().block_on(async move {
+                    match serve(listener, service, registry) {
+                        Ok(server) => {
+                            // Nobody listens when `start` has given up.
+                            let _ = sender.send(Ok(server.handle()));
+                            let _ = server.await;
+                        }
+                        Err(error) => {
+                            let _ = sender.send(Err(error));
+                        }
+                    }
+                });
+            })
+            .map_err(SimulatorError::Start)?;
+        let handle = receiver
+            .recv()
+            .unwrap_or_else(|error| Err(std::io::Error::other(error)))
+            .map_err(SimulatorError::Start)?;
+        Ok(Self {
+            address,
+            handle,
+            connections,
+            thread,
+        })
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Closes all connections and the listener.
+    pub(super) fn stop(self) {
+        self.connections.close();
+        // The command is on its way when this returns; the thread's end is waited for instead of the answer.
+        drop(self.handle.stop(false));
+        // It ends by a panic only after all that it served is gone too.
+        let _ = self.thread.join();
+    }
+}
+
+fn serve(
+    listener: TcpListener,
+    service: Arc<Service>,
+    connections: Arc<Connections>,
+) -> std::io::Result<actix_web::dev::Server> {
+    let data = web::Data::from(service);
+    let app = move || {
+        App::new()
+            .app_data(data.clone())
+            .configure(routes)
+            .default_service(web::to(not_found))
+    };
+    let server = HttpServer::new(app)
+        .workers(1)
+        .keep_alive(KeepAlive::Timeout(IDLE_TIME))
+        .disable_signals()
+        .on_connect(move |socket, data| {
+            let socket = socket.downcast_ref::<TcpStream>();
+            if let Some(connection) = socket.and_then(Connection::of) {
+                connections.add(&connection);
+                data.insert(connection);
+            }
+        })
+        .listen(listener)?
+        .run();
+    Ok(server)
+}
+
+async fn not_found() -> HttpResponse {
+    let body = Answer::error(404, "Not found").body.unwrap_or_default();
+    HttpResponse::NotFound()
+        .content_type("application/json")
+        .body(body)
+}

@@ -1,0 +1,69 @@
+//! A poll that is being answered: whatever happens to it, its end is written down and no unsent row is lost.
+
+use std::sync::Arc;
+
+use super::{account::LoggedRow, journal::Outcome, lock, service::Service};
+
+/// A poll's place in the journal. Dropped without a word, the poll was abandoned.
+pub(super) struct Ticket {
+    service: Arc<Service>,
+    place: usize,
+    rows: Vec<LoggedRow>,
+    outcome: Outcome,
+}
+
+impl Ticket {
+    /// Begins a poll.
+    pub(super) fn begin(service: Arc<Service>, body: String, token_serial: Option<u64>) -> Self {
+        let place = lock(&service.journal).begin(body, token_serial);
+        service.journal_changed.notify_waiters();
+        Self {
+            service,
+            place,
+            rows: Vec::new(),
+            outcome: Outcome::Abandoned,
+        }
+    }
+
+    /// Writes down what was asked for.
+    pub(super) fn asked(&self, batch_size: u32, max_linger_ms: u32) {
+        let mut journal = lock(&self.service.journal);
+        if let Some(poll) = journal.poll_mut(self.place) {
+            poll.batch_size = Some(batch_size);
+            poll.max_linger_ms = Some(max_linger_ms);
+        }
+    }
+
+    /// Writes down what is about to be sent.
+    pub(super) fn answers(&self, status: u16, rows: usize) {
+        let mut journal = lock(&self.service.journal);
+        if let Some(poll) = journal.poll_mut(self.place) {
+            poll.status = Some(status);
+            poll.rows = rows;
+        }
+    }
+
+    /// Takes generated rows in charge: they go back to the stream unless they are sent.
+    pub(super) fn hold(&mut self, rows: Vec<LoggedRow>) {
+        self.rows = rows;
+    }
+
+    /// All was sent.
+    pub(super) fn answered(mut self) {
+        self.rows.clear();
+        self.outcome = Outcome::Answered;
+    }
+
+    /// The script closed the connection.
+    pub(super) fn cut(mut self) {
+        self.outcome = Outcome::Cut;
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        lock(&self.service.read_index).put_back(std::mem::take(&mut self.rows));
+        lock(&self.service.journal).end(self.place, self.outcome);
+        self.service.journal_changed.notify_waiters();
+    }
+}

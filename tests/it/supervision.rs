@@ -1,0 +1,313 @@
+//! Every actor dies in every place, and the service goes on.
+
+use std::time::{Duration, Instant};
+
+use actix::dev::ToEnvelope;
+use actix::{Actor, Addr, Context, Handler};
+use starlink_telemetry::actors::faults::{Fault, Inject, Place};
+use starlink_telemetry::actors::messages::{Heartbeat, Query};
+use starlink_telemetry::actors::{Role, SupervisionPolicy};
+use starlink_telemetry::app::{Ending, Tuning};
+use starlink_telemetry::simulator::{Answer, Simulator};
+
+use crate::harness::{Service, eventually, scripted_simulator, terminal_row, throughput};
+
+/// Does the same with the address of any actor.
+macro_rules! with_actor {
+    ($service:expr, $role:expr, |$address:ident| $body:expr) => {
+        match $role {
+            Role::Token => {
+                let $address = &$service.account.token;
+                $body
+            }
+            Role::Stream => {
+                let $address = &$service.account.stream;
+                $body
+            }
+            Role::Metadata => {
+                let $address = &$service.account.metadata;
+                $body
+            }
+            Role::MetricsStore => {
+                let $address = &$service.store;
+                $body
+            }
+        }
+    };
+}
+
+/// Injects a fault; a handler that panics cannot answer.
+async fn inject<A>(actor: &Addr<A>, place: Place, fault: Fault)
+where
+    A: Actor<Context = Context<A>> + Handler<Inject>,
+    A::Context: ToEnvelope<A, Inject>,
+{
+    let answer = actor.send(Inject(place, fault)).await;
+    assert_eq!(
+        answer.is_err(),
+        place == Place::Handler && fault == Fault::Panic
+    );
+}
+
+fn restarts(role: Role, cause: &str) -> String {
+    let actor = role.name();
+    format!(r#"starlink_exporter_actor_restarts_total{{actor="{actor}",cause="{cause}"}}"#)
+}
+
+fn up(role: Role) -> String {
+    format!(r#"starlink_exporter_actor_up{{actor="{}"}}"#, role.name())
+}
+
+/// A service that has stored one row.
+async fn running_service(tuning: Tuning) -> (Simulator, Service) {
+    let simulator = scripted_simulator();
+    simulator.push_rows([terminal_row("before", 1_000_000_000, 1.0)]);
+    let service = Service::tuned(&simulator, &[], tuning).await;
+    service.shows(&throughput("before"), 1.0).await;
+    (simulator, service)
+}
+
+/// The service polls and stores, with a new token and columns that it has not seen: all four actors have work to do.
+async fn still_works(simulator: &Simulator, service: &Service, id: &str) {
+    simulator.revoke_tokens();
+    simulator.push_rows([terminal_row(id, 1_000_000_000, 2.0)]);
+    service.shows(&throughput(id), 2.0).await;
+    let scrape = service.scrape().await;
+    assert_eq!(
+        scrape.value(&throughput("before")),
+        Some(1.0),
+        "the store's state is kept"
+    );
+}
+
+/// A panic and a stop of one actor in one place.
+async fn survives(role: Role, place: Place) {
+    let (simulator, service) = running_service(Tuning::default()).await;
+    for (fault, cause, id) in [
+        (Fault::Panic, "panic", "after-panic"),
+        (Fault::Stop, "stop", "after-stop"),
+    ] {
+        let before = service
+            .scrape()
+            .await
+            .value(&restarts(role, cause))
+            .unwrap();
+        with_actor!(service, role, |address| inject(address, place, fault).await);
+        let series = restarts(role, cause);
+        eventually("the actor is restarted", || async {
+            let scrape = service.scrape().await;
+            scrape.value(&series) > Some(before) && scrape.value(&up(role)) == Some(1.0)
+        })
+        .await;
+        with_actor!(service, role, |address| address
+            .send(Heartbeat)
+            .await
+            .unwrap());
+        still_works(&simulator, &service, id).await;
+    }
+    assert_eq!(service.get("/livez").await.status, 200);
+}
+
+macro_rules! survives {
+    ($($name:ident: $role:ident $place:expr;)*) => {$(
+        #[actix_rt::test]
+        async fn $name() {
+            survives(Role::$role, $place).await;
+        }
+    )*};
+}
+
+survives! {
+    token_dies_in_a_handler: Token Place::Handler;
+    token_dies_in_a_future: Token Place::Future;
+    token_dies_in_an_interval: Token Place::Interval;
+    token_dies_in_started: Token Place::Started(1);
+    stream_dies_in_a_handler: Stream Place::Handler;
+    stream_dies_in_a_future: Stream Place::Future;
+    stream_dies_in_an_interval: Stream Place::Interval;
+    stream_dies_in_started: Stream Place::Started(1);
+    metadata_dies_in_a_handler: Metadata Place::Handler;
+    metadata_dies_in_a_future: Metadata Place::Future;
+    metadata_dies_in_an_interval: Metadata Place::Interval;
+    metadata_dies_in_started: Metadata Place::Started(1);
+    store_dies_in_a_handler: MetricsStore Place::Handler;
+    store_dies_in_a_future: MetricsStore Place::Future;
+    store_dies_in_an_interval: MetricsStore Place::Interval;
+    store_dies_in_started: MetricsStore Place::Started(1);
+}
+
+#[actix_rt::test]
+async fn messages_queued_behind_a_panic_are_answered() {
+    let (_simulator, service) = running_service(Tuning::default()).await;
+    for role in Role::ALL {
+        with_actor!(service, role, |address| {
+            // While the actor is stuck the panic and everything behind it pile up in its mailbox.
+            let stuck = address.send(Inject(
+                Place::Handler,
+                Fault::Hang(Duration::from_millis(200)),
+            ));
+            let panic = address.send(Inject(Place::Handler, Fault::Panic));
+            let queued: Vec<_> = (0..1000).map(|_| address.send(Heartbeat)).collect();
+            assert!(stuck.await.is_ok());
+            assert!(panic.await.is_err());
+            for answer in queued {
+                assert!(answer.await.is_ok(), "{role:?}");
+            }
+        });
+    }
+}
+
+#[actix_rt::test]
+async fn queries_queued_behind_a_panic_are_answered() {
+    let (_simulator, service) = running_service(Tuning::default()).await;
+    let panic = service.store.send(Inject(Place::Handler, Fault::Panic));
+    let queued: Vec<_> = (0..100).map(|_| service.store.send(Query)).collect();
+    assert!(panic.await.is_err());
+    for answer in queued {
+        assert_eq!(answer.await.unwrap().tables.len(), 1);
+    }
+}
+
+#[actix_rt::test]
+async fn a_batch_on_which_the_store_panics_is_handed_over_again() {
+    let (simulator, service) = running_service(Tuning::default()).await;
+    inject(&service.store, Place::NextMessage(1), Fault::Panic).await;
+    let rows = ["a", "b"].map(|id| terminal_row(id, 1_000_000_000, 3.0));
+    simulator.set_default_answer(Some(Answer::rows(rows)));
+    service.shows(&throughput("b"), 3.0).await;
+    simulator.set_default_answer(None);
+    let scrape = service.scrape().await;
+    assert_eq!(
+        scrape.value(&restarts(Role::MetricsStore, "panic")),
+        Some(1.0)
+    );
+    let lost = r#"starlink_exporter_rows_rejected_total{reason="store_failed"}"#;
+    assert_eq!(scrape.value(lost), Some(0.0));
+    assert_eq!(scrape.value("starlink_up"), Some(1.0));
+}
+
+#[actix_rt::test]
+async fn a_batch_on_which_the_store_panics_twice_is_given_up() {
+    let (simulator, service) = running_service(Tuning::default()).await;
+    inject(&service.store, Place::NextMessage(2), Fault::Panic).await;
+    simulator.push_rows(["a", "b"].map(|id| terminal_row(id, 1_000_000_000, 3.0)));
+    let lost = r#"starlink_exporter_rows_rejected_total{reason="store_failed"}"#;
+    // The panics may meet an empty answer of the linger before, which has no rows to lose.
+    eventually("the batch is given up", || async {
+        let scrape = service.scrape().await;
+        let failed =
+            scrape.value(r#"starlink_exporter_poll_failures_total{reason="store_failed"}"#);
+        failed == Some(1.0) && (scrape.value(lost) == Some(2.0) || scrape.has(&throughput("a")))
+    })
+    .await;
+    still_works(&simulator, &service, "after").await;
+}
+
+#[actix_rt::test]
+async fn a_schema_on_which_the_metadata_actor_panics_is_asked_for_again() {
+    let (simulator, service) = running_service(Tuning::default()).await;
+    inject(
+        &service.account.metadata,
+        Place::NextMessage(1),
+        Fault::Panic,
+    )
+    .await;
+    still_works(&simulator, &service, "after").await;
+    let series = restarts(Role::Metadata, "panic");
+    assert_eq!(service.scrape().await.value(&series), Some(1.0));
+}
+
+#[actix_rt::test]
+async fn an_answer_that_is_under_way_survives_the_stream_actor() {
+    let (simulator, service) = running_service(Tuning::default()).await;
+    let polls = simulator.journal().polls.len();
+    let rows = [terminal_row("slow", 1_000_000_000, 4.0)];
+    simulator.set_default_answer(Some(Answer::rows(rows).delay(Duration::from_secs(1))));
+    assert!(
+        simulator
+            .wait_until(crate::harness::PATIENCE, move |seen| seen.polls.len()
+                > polls + 1)
+            .await
+    );
+    let polls = simulator.journal().polls.len();
+    inject(&service.account.stream, Place::Handler, Fault::Panic).await;
+    service.shows(&throughput("slow"), 4.0).await;
+    let journal = simulator.journal();
+    assert_eq!(journal.most_polls_in_flight, 1, "no poll overlaps another");
+    let abandoned = journal.polls_with(starlink_telemetry::simulator::Outcome::Abandoned);
+    assert_eq!(abandoned, 0, "after {polls} polls");
+}
+
+#[actix_rt::test]
+async fn restarts_back_off() {
+    let (_simulator, service) = running_service(Tuning::default()).await;
+    let before = Instant::now();
+    // It stops, then dies three times while it starts: 100, 200, 400 and 800 ms.
+    inject(&service.account.metadata, Place::Started(3), Fault::Panic).await;
+    eventually("the actor is down", || async {
+        service.scrape().await.value(&up(Role::Metadata)) == Some(0.0)
+    })
+    .await;
+    assert_eq!(
+        service.get("/livez").await.status,
+        200,
+        "a restart backoff is no reason to be killed"
+    );
+    service.shows(&up(Role::Metadata), 1.0).await;
+    eventually("all restarts", || async {
+        service
+            .scrape()
+            .await
+            .value(&restarts(Role::Metadata, "panic"))
+            == Some(3.0)
+    })
+    .await;
+    assert!(before.elapsed() >= Duration::from_millis(1500));
+}
+
+#[actix_rt::test]
+async fn an_actor_that_dies_too_often_ends_the_process() {
+    for role in Role::ALL {
+        let (_simulator, mut service) = running_service(Tuning::default()).await;
+        with_actor!(service, role, |address| inject(
+            address,
+            Place::Started(9),
+            Fault::Panic
+        )
+        .await);
+        eventually("the service is no longer ready", || async {
+            service.get("/readyz").await.status == 503
+        })
+        .await;
+        let ending = service.ended().await;
+        assert_eq!((ending, ending.exit_code()), (Ending::GivenUp(role), 70));
+    }
+}
+
+#[actix_rt::test]
+async fn a_hang_fails_livez_until_it_is_over() {
+    let tuning = Tuning {
+        supervision: SupervisionPolicy {
+            heartbeat: Duration::from_millis(50),
+            ..SupervisionPolicy::default()
+        },
+        hang_limit: Duration::from_millis(500),
+        ..Tuning::default()
+    };
+    let (_simulator, service) = running_service(tuning).await;
+    for role in [Role::Stream, Role::MetricsStore] {
+        assert_eq!(service.get("/livez").await.status, 200);
+        let hang = Fault::Hang(Duration::from_secs(2));
+        with_actor!(service, role, |address| address
+            .do_send(Inject(Place::Handler, hang)));
+        eventually("the hang is seen", || async {
+            let reply = service.get("/livez").await;
+            reply.status == 503 && reply.body.contains(role.name())
+        })
+        .await;
+        eventually("it is over", || async {
+            service.get("/livez").await.status == 200
+        })
+        .await;
+    }
+}
