@@ -146,6 +146,7 @@ impl Application {
             &settings.account,
             client,
             Surroundings {
+                account: 0,
                 arbiter: &stream_arbiter,
                 store: &store,
                 clock,
@@ -255,6 +256,8 @@ fn fleet_options(settings: &Settings) -> FleetOptions {
 
 /// What the actors of an account are placed into.
 struct Surroundings<'a> {
+    /// Which account it is, for the store to tell their batches apart.
+    account: usize,
     arbiter: &'a Arbiter,
     store: &'a Addr<MetricsStoreActor>,
     clock: Clock,
@@ -289,7 +292,7 @@ fn start_account(
         supervisor.start(Role::Metadata, &here, move || MetadataActor::new(metrics))
     };
     let options = StreamOptions {
-        account: 0,
+        account: around.account,
         url: account.stream_url(),
         batch_size: account.batch_size,
         max_linger: account.max_linger,

@@ -1,4 +1,47 @@
-//! t
+//! starlink-telemetry: from Starlink's Enterprise telemetry stream to a Prometheus scrape.
+//!
+//! ```text
+//!             TokenActor ──token──▶┐
+//! Starlink ◀─poll── StreamActor ───┤ bytes ─decode▶ Batch ──▶ MetricsStoreActor ──Snapshot──▶ /metrics ──▶ Prometheus
+//!                       │ ▲                                        │ Fleet                   Exposition
+//!                       ▼ │ Arc<Schema>
+//!                   MetadataActor
+//! ```
+//!
+//! # The map
+//!
+//! | where | what | knows nothing of |
+//! |---|---|---|
+//! | [`telemetry`] | bytes of an answer → [`telemetry::Batch`]: rows, and what their columns mean | actors, HTTP, clocks |
+//! | [`fleet`] | batches → the last state of every device → [`fleet::Snapshot`] | actors, HTTP, clocks |
+//! | [`exposition`] | a snapshot and the exporter's own families → text in three formats | actors, HTTP, clocks |
+//! | [`starlink`] | the only code that speaks to Starlink; makes a call once | what a failure means for the next one |
+//! | [`actors`] | who owns which state, who tells whom, who is restarted | formats |
+//! | [`http`] | `/metrics`, the probes, the page | Starlink |
+//! | [`app`] | all of it wired together, and the drain at the end | |
+//! | [`config`], [`cli`], [`commands`] | settings, command line, what each command does | |
+//! | [`self_metrics`] | what the exporter counts about itself | |
+//! | [`backoff`], [`pacing`], [`failure_log`] | when to try again, how often at most, what to say about it; pure | clocks |
+//! | [`clock`] | the one place that asks what time it is | |
+//! | [`simulator`] | Starlink's API on loopback, for the demo and the tests: the one place that says how Starlink behaves | the rest |
+//!
+//! # What always holds
+//!
+//! - Data flows one way; what comes back is an acknowledgement. One poll is in flight, ever, and its batch is acknowledged
+//!   before the next one starts.
+//! - The fleet has one writer. A scrape holds a snapshot that never changes, and nothing it does makes a poll wait.
+//! - A batch is planned before it is committed. What can fail fails before the first write, so that a panic needs no undo and
+//!   the batch can be handed over again.
+//! - Column lists are those of the answer that the rows came in.
+//! - Time is an argument everywhere but in [`clock`], the actors and the HTTP handlers.
+//! - A name that the exporter writes is unique in a scrape, whatever Starlink calls its columns.
+//!
+//! # What is absent on purpose
+//!
+//! No global state: everything is made in [`app::Application::build`], and could be made twice. No timestamps on samples. No
+//! `serde_json::Value` on the way of the rows. No retry below the actors. No `unsafe`. No test code in a release build: faults
+//! can be injected only with the feature `fault-injection`, which the package's tests switch on for themselves.
+
 pub mod actors;
 pub mod app;
 pub mod backoff;

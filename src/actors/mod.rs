@@ -6,6 +6,7 @@
 //! actor that dies too often ends the process, so that whatever runs it starts it afresh. What it cannot cure, a handler that
 //! hangs, it makes seen: each actor answers a heartbeat, and `/livez` looks at the time of the last answer.
 
+mod attempt;
 #[cfg(feature = "fault-injection")]
 pub mod faults;
 pub mod messages;

@@ -15,15 +15,13 @@ use actix::{
     Actor, ActorFuture, ActorFutureExt, Addr, AsyncContext, Context, Handler, ResponseFuture,
     Supervised, WrapFuture,
 };
-use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 use url::Url;
 
-use super::messages::{
-    Apply, BatchId, Drain, GetToken, Heartbeat, IssuedToken, Renewal, Resolve, TokenRefused,
-};
+use super::attempt::{Attempt, AttemptError, Polled, renewal};
+use super::messages::{Apply, BatchId, Drain, Heartbeat, Renewal, Resolve};
 use super::{MetadataActor, MetricsStoreActor, TokenActor};
 use crate::backoff::Backoff;
 use crate::clock::{Clock, unix_seconds};
@@ -31,14 +29,11 @@ use crate::failure_log::{FailureLog, Report};
 use crate::fleet::Moment;
 use crate::pacing::Pacer;
 use crate::self_metrics::SelfMetrics;
-use crate::starlink::{Client, ClientOptions, PollError, PollFailure};
-use crate::telemetry::{Batch, DecodeError, Metadata, Rows, Schema, decode};
+use crate::starlink::{Client, ClientOptions, PollFailure};
+use crate::telemetry::{Batch, Metadata, Rows, Schema, decode};
 
 /// How long an actor may take to answer: it may be in restart backoff.
 const ACTOR_PATIENCE: Duration = Duration::from_secs(30);
-
-/// How long a token may take: two requests, and their distance.
-const TOKEN_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often a batch is handed over before its rows are given up.
 const HAND_OVERS: u8 = 2;
@@ -91,14 +86,6 @@ struct InFlight {
     task: JoinHandle<Polled>,
 }
 
-/// How a poll ended, and with which token it was made.
-struct Polled {
-    result: Result<Bytes, AttemptError>,
-    token_serial: Option<u64>,
-    /// From the request to the end of the answer; `None` when there was no request.
-    took: Option<Duration>,
-}
-
 /// An answer that was decoded, and what has become of it.
 struct Received {
     started: Moment,
@@ -116,47 +103,6 @@ enum Content {
     Batch(Arc<Batch>),
     /// Between the two.
     Taken,
-}
-
-/// Why an attempt failed.
-#[derive(Debug, thiserror::Error)]
-enum AttemptError {
-    #[error("no token for the poll")]
-    Token(#[source] TokenRefused),
-    #[error("the token actor did not answer")]
-    TokenActor(#[source] actix::MailboxError),
-    #[error("the poll failed")]
-    Poll(#[from] PollError),
-    #[error("the answer cannot be decoded")]
-    Decode(#[from] DecodeError),
-    #[error("the store did not take the batch")]
-    Store,
-}
-
-impl AttemptError {
-    fn reason(&self) -> PollFailure {
-        match self {
-            Self::Token(_) | Self::TokenActor(_) => PollFailure::Token,
-            Self::Poll(error) => error.reason(),
-            Self::Decode(_) => PollFailure::Decode,
-            Self::Store => PollFailure::StoreFailed,
-        }
-    }
-
-    /// The status of the answer and what Starlink says about it.
-    fn answer(&self) -> Option<(u16, &str)> {
-        match self {
-            Self::Poll(error) => error.answer().map(|a| (a.status, a.message.as_str())),
-            _ => None,
-        }
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Poll(error) => error.retry_after(),
-            _ => None,
-        }
-    }
 }
 
 /// Polls the stream of one account, one poll at a time.
@@ -467,67 +413,6 @@ impl Received {
             other => other,
         };
         self.failures = 0;
-    }
-}
-
-/// Every answer other than 200 asks for a new token; only a 401 makes the old one useless.
-fn renewal(error: &AttemptError, serial: Option<u64>) -> Option<Renewal> {
-    error.answer()?;
-    Some(Renewal {
-        serial: serial?,
-        discard: error.reason() == PollFailure::Unauthorized,
-    })
-}
-
-/// One attempt: a token, then a poll.
-struct Attempt {
-    client: Rc<Client>,
-    token: Addr<TokenActor>,
-    instead_of: Option<Renewal>,
-    url: Url,
-    batch_size: u32,
-    max_linger: Duration,
-    is_arriving: Arc<AtomicBool>,
-    clock: Clock,
-}
-
-impl Attempt {
-    async fn make(self) -> Polled {
-        let IssuedToken { serial, bearer } = match self.token().await {
-            Ok(token) => token,
-            Err(error) => {
-                return Polled {
-                    result: Err(error),
-                    token_serial: None,
-                    took: None,
-                };
-            }
-        };
-        let started = self.clock.now();
-        let is_arriving = Arc::clone(&self.is_arriving);
-        let on_head = move || is_arriving.store(true, Ordering::Relaxed);
-        let poll = self.client.poll(
-            &self.url,
-            &bearer,
-            self.batch_size,
-            self.max_linger,
-            on_head,
-        );
-        Polled {
-            result: poll.await.map_err(Into::into),
-            token_serial: Some(serial),
-            took: Some(self.clock.now().since(started)),
-        }
-    }
-
-    async fn token(&self) -> Result<IssuedToken, AttemptError> {
-        let request = GetToken {
-            instead_of: self.instead_of,
-        };
-        let answer = self.token.send(request).timeout(TOKEN_PATIENCE).await;
-        answer
-            .map_err(AttemptError::TokenActor)?
-            .map_err(AttemptError::Token)
     }
 }
 

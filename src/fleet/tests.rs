@@ -118,7 +118,7 @@ fn a_row_gives_its_series() {
     let mut world = World::new();
     world.rows(r#"["u",1500000000,"a",0.5,"v1",599686042433355775,[82,"x-y",82]]"#);
     world.shows(&[
-        r#"H3CellId{"a"} 5.996860424333558e17"#,
+        r#"H3CellId{"a"} 5.996860424333558e+17"#,
         r#"Speed{"a"} 0.5"#,
         r#"alert_active_pending{"a"} 1"#,
         r#"alert_active_x_y{"a"} 1"#,

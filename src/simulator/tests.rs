@@ -73,7 +73,20 @@ async fn poll(simulator: &Simulator, token: &str, wanted: (u32, u32)) -> (u16, V
     let mut answer = send(simulator, token, &body).await.expect("an answer");
     let status = answer.status().as_u16();
     let body = answer.body().limit(100 << 20).await.expect("a body");
+    let is_gzip = answer.headers().contains_key("content-encoding");
+    let body = if is_gzip {
+        unzipped(&body)
+    } else {
+        body.to_vec()
+    };
     (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+}
+
+fn unzipped(body: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    let mut decoder = flate2::read::GzDecoder::new(body);
+    decoder.read_to_end(&mut plain).expect("one gzip member");
+    plain
 }
 
 fn rows(body: &Value) -> Vec<String> {

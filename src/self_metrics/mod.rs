@@ -1,113 +1,17 @@
 //! What the exporter counts about itself: written by the actors, read by scrapes, without a lock between them.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+mod instruments;
+mod process;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::exposition::{Format, Kind, OwnFamily};
 use crate::fleet::{RowCode, RowFault, RowIgnored, Snapshot, Tally};
 use crate::starlink::{PollFailure, TokenFailure};
 use crate::telemetry::CellFault;
 
-/// A number that only goes up.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// Adds one.
-    pub fn increment(&self) {
-        self.add(1);
-    }
-
-    /// Adds any number.
-    pub fn add(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
-    }
-
-    /// The number.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
-    pub fn value(&self) -> f64 {
-        self.0.load(Ordering::Relaxed) as f64
-    }
-}
-
-/// A number that is set, or unknown until it is.
-#[derive(Debug)]
-pub struct Gauge(AtomicU64);
-
-impl Default for Gauge {
-    fn default() -> Self {
-        Self(AtomicU64::new(f64::NAN.to_bits()))
-    }
-}
-
-impl Gauge {
-    /// Sets the number.
-    pub fn set(&self, value: f64) {
-        self.0.store(value.to_bits(), Ordering::Relaxed);
-    }
-
-    /// Makes the number unknown again.
-    pub fn clear(&self) {
-        self.set(f64::NAN);
-    }
-
-    /// The number, if it is known.
-    #[must_use]
-    pub fn value(&self) -> Option<f64> {
-        let value = f64::from_bits(self.0.load(Ordering::Relaxed));
-        value.is_finite().then_some(value)
-    }
-}
-
-/// How long things took, in seconds.
-#[derive(Debug)]
-pub struct Histogram<const N: usize> {
-    bounds: [f64; N],
-    /// One count for each bound, one for what lies beyond.
-    counts: [AtomicU64; N],
-    beyond: AtomicU64,
-    sum_micros: AtomicU64,
-}
-
-impl<const N: usize> Histogram<N> {
-    fn new(bounds: [f64; N]) -> Self {
-        Self {
-            bounds,
-            counts: [const { AtomicU64::new(0) }; N],
-            beyond: AtomicU64::new(0),
-            sum_micros: AtomicU64::new(0),
-        }
-    }
-
-    /// Counts one duration.
-    pub fn observe(&self, duration: Duration) {
-        let seconds = duration.as_secs_f64();
-        let bucket = self.bounds.iter().position(|bound| seconds <= *bound);
-        let count = bucket.map_or(&self.beyond, |bucket| &self.counts[bucket]);
-        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        self.sum_micros.fetch_add(micros, Ordering::Relaxed);
-        count.fetch_add(1, Ordering::Relaxed);
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
-    fn family(&self, name: &'static str, help: &'static str) -> OwnFamily {
-        let mut family = OwnFamily::new(Kind::Histogram, name, help);
-        let mut total = 0;
-        for (bound, count) in self.bounds.iter().zip(&self.counts) {
-            total += count.load(Ordering::Relaxed);
-            // `1.0`, not `1`: OpenMetrics wants it so, and one spelling for all formats keeps the series the same.
-            let labels = vec![("le", format!("{bound:?}"))];
-            family = family.sample("_bucket", labels, total as f64);
-        }
-        total += self.beyond.load(Ordering::Relaxed);
-        let sum = self.sum_micros.load(Ordering::Relaxed) as f64 / 1e6;
-        family
-            .sample("_bucket", vec![("le", "+Inf".to_owned())], total as f64)
-            .sample("_sum", Vec::new(), sum)
-            .sample("_count", Vec::new(), total as f64)
-    }
-}
+pub use self::instruments::{Counter, Gauge, Histogram};
+pub use self::process::process;
 
 /// Seconds of a poll: it lingers, up to 65 s.
 const POLL_BOUNDS: [f64; 14] = [
@@ -392,109 +296,9 @@ pub fn build_info() -> OwnFamily {
     .sample("", labels, 1.0)
 }
 
-/// What the operating system knows of this process, named as client libraries name it. Families that the system does not
-/// tell about are left out.
-#[must_use]
-pub fn process() -> Vec<OwnFamily> {
-    #[cfg(target_os = "linux")]
-    return linux_process().unwrap_or_default();
-    #[cfg(not(target_os = "linux"))]
-    return Vec::new();
-}
-
-#[cfg(target_os = "linux")]
-#[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
-fn linux_process() -> Option<Vec<OwnFamily>> {
-    use procfs::WithCurrentSystemInfo;
-    use procfs::process::{LimitValue, Process};
-
-    let process = Process::myself().ok()?;
-    let stat = process.stat().ok()?;
-    let ticks = procfs::ticks_per_second() as f64;
-    let gauge = |name, help, value| OwnFamily::new(Kind::Gauge, name, help).value(value);
-    let cpu = (stat.utime + stat.stime) as f64 / ticks;
-    let mut families = vec![
-        OwnFamily::new(
-            Kind::Counter,
-            "process_cpu_seconds_total",
-            "User and system CPU time spent, in seconds.",
-        )
-        .value(cpu),
-        gauge(
-            "process_resident_memory_bytes",
-            "Resident memory, in bytes.",
-            stat.rss_bytes().get() as f64,
-        ),
-        gauge(
-            "process_virtual_memory_bytes",
-            "Virtual memory, in bytes.",
-            stat.vsize as f64,
-        ),
-        gauge(
-            "process_threads",
-            "Threads of the process.",
-            stat.num_threads as f64,
-        ),
-    ];
-    if let Ok(boot) = procfs::boot_time_secs() {
-        families.push(gauge(
-            "process_start_time_seconds",
-            "When the process started, in seconds since 1970.",
-            boot as f64 + stat.starttime as f64 / ticks,
-        ));
-    }
-    if let Ok(open) = process.fd_count() {
-        families.push(gauge(
-            "process_open_fds",
-            "Open file descriptors.",
-            open as f64,
-        ));
-    }
-    if let Ok(limits) = process.limits()
-        && let LimitValue::Value(most) = limits.max_open_files.soft_limit
-    {
-        families.push(gauge(
-            "process_max_fds",
-            "Most file descriptors that may be open.",
-            most as f64,
-        ));
-    }
-    Some(families)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn histograms_are_cumulative() {
-        let histogram = Histogram::new([0.5, 1.0]);
-        for millis in [100, 500, 900, 5000] {
-            histogram.observe(Duration::from_millis(millis));
-        }
-        let family = histogram.family("h", "H.");
-        let samples: Vec<_> = family
-            .samples
-            .iter()
-            .map(|sample| {
-                (
-                    sample.suffix,
-                    sample.labels.first().map(|label| label.1.as_str()),
-                    sample.value,
-                )
-            })
-            .collect();
-        assert_eq!(
-            samples,
-            [
-                ("_bucket", Some("0.5"), 2.0),
-                ("_bucket", Some("1.0"), 3.0),
-                ("_bucket", Some("+Inf"), 4.0),
-                ("_sum", None, 6.5),
-                ("_count", None, 4.0)
-            ]
-        );
-    }
 
     #[test]
     fn unknown_gauges_are_left_out_and_counters_start_at_zero() {

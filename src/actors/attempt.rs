@@ -1,0 +1,129 @@
+//! One attempt to poll: a token, then a request; how it ended, and what that asks for.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix::Addr;
+use bytes::Bytes;
+use url::Url;
+
+use super::TokenActor;
+use super::messages::{GetToken, IssuedToken, Renewal, TokenRefused};
+use crate::clock::Clock;
+use crate::starlink::{Client, PollError, PollFailure};
+use crate::telemetry::DecodeError;
+
+/// How long a token may take: two requests, and their distance.
+const TOKEN_PATIENCE: Duration = Duration::from_secs(60);
+
+/// One attempt: a token, then a poll.
+pub(super) struct Attempt {
+    pub(super) client: Rc<Client>,
+    pub(super) token: Addr<TokenActor>,
+    pub(super) instead_of: Option<Renewal>,
+    pub(super) url: Url,
+    pub(super) batch_size: u32,
+    pub(super) max_linger: Duration,
+    pub(super) is_arriving: Arc<AtomicBool>,
+    pub(super) clock: Clock,
+}
+
+impl Attempt {
+    pub(super) async fn make(self) -> Polled {
+        let IssuedToken { serial, bearer } = match self.token().await {
+            Ok(token) => token,
+            Err(error) => {
+                return Polled {
+                    result: Err(error),
+                    token_serial: None,
+                    took: None,
+                };
+            }
+        };
+        let started = self.clock.now();
+        let is_arriving = Arc::clone(&self.is_arriving);
+        let on_head = move || is_arriving.store(true, Ordering::Relaxed);
+        let poll = self.client.poll(
+            &self.url,
+            &bearer,
+            self.batch_size,
+            self.max_linger,
+            on_head,
+        );
+        Polled {
+            result: poll.await.map_err(Into::into),
+            token_serial: Some(serial),
+            took: Some(self.clock.now().since(started)),
+        }
+    }
+
+    async fn token(&self) -> Result<IssuedToken, AttemptError> {
+        let request = GetToken {
+            instead_of: self.instead_of,
+        };
+        let answer = self.token.send(request).timeout(TOKEN_PATIENCE).await;
+        answer
+            .map_err(AttemptError::TokenActor)?
+            .map_err(AttemptError::Token)
+    }
+}
+
+/// How a poll ended, and with which token it was made.
+pub(super) struct Polled {
+    pub(super) result: Result<Bytes, AttemptError>,
+    pub(super) token_serial: Option<u64>,
+    /// From the request to the end of the answer; `None` when there was no request.
+    pub(super) took: Option<Duration>,
+}
+
+/// Why an attempt failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AttemptError {
+    #[error("no token for the poll")]
+    Token(#[source] TokenRefused),
+    #[error("the token actor did not answer")]
+    TokenActor(#[source] actix::MailboxError),
+    #[error("the poll failed")]
+    Poll(#[from] PollError),
+    #[error("the answer cannot be decoded")]
+    Decode(#[from] DecodeError),
+    #[error("the store did not take the batch")]
+    Store,
+}
+
+impl AttemptError {
+    pub(super) fn reason(&self) -> PollFailure {
+        match self {
+            Self::Token(_) | Self::TokenActor(_) => PollFailure::Token,
+            Self::Poll(error) => error.reason(),
+            Self::Decode(_) => PollFailure::Decode,
+            Self::Store => PollFailure::StoreFailed,
+        }
+    }
+
+    /// The status of the answer and what Starlink says about it.
+    pub(super) fn answer(&self) -> Option<(u16, &str)> {
+        match self {
+            Self::Poll(error) => error.answer().map(|a| (a.status, a.message.as_str())),
+            _ => None,
+        }
+    }
+
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Poll(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+}
+
+/// Every answer other than 200 asks for a new token; only a 401 makes the old one useless.
+pub(super) fn renewal(error: &AttemptError, serial: Option<u64>) -> Option<Renewal> {
+    error.answer()?;
+    Some(Renewal {
+        serial: serial?,
+        discard: error.reason() == PollFailure::Unauthorized,
+    })
+}

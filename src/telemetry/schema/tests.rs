@@ -1,0 +1,181 @@
+//! Column lists and enums in, meanings and names out.
+use super::*;
+
+fn metadata(columns: &[(&str, &[&str])]) -> Metadata {
+    let columns = columns.iter().map(|(code, names)| {
+        let names = names.iter().map(|name| Some((*name).to_owned()));
+        ((*code).to_owned(), names.collect())
+    });
+    Metadata {
+        columns: columns.collect(),
+        ..Metadata::default()
+    }
+}
+
+fn enums(mut metadata: Metadata, names: &[(&str, &str)], alerts: &[(&str, &str)]) -> Metadata {
+    let owned = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
+            .collect()
+    };
+    metadata.device_types = Some(owned(names));
+    metadata.alerts.insert("u".into(), owned(alerts));
+    metadata
+}
+
+fn names(schema: &TypeSchema) -> Vec<String> {
+    let show = |name: &Option<Arc<str>>| name.as_deref().unwrap_or("-").to_owned();
+    schema
+        .columns
+        .iter()
+        .map(|column| match column {
+            Column::Field(field) => format!("{} {}", show(&field.gauge), show(&field.info)),
+            Column::Location(field) => format!("location {}", show(&field.gauge)),
+            other => format!("{other:?}"),
+        })
+        .collect()
+}
+
+#[test]
+fn columns_get_their_meaning_and_names() {
+    let mut cache = SchemaCache::default();
+    let columns: &[&str] = &[
+        "DeviceType",
+        "UtcTimestampNs",
+        "DeviceId",
+        "Uptime",
+        "H3CellId",
+        "ActiveAlerts",
+        "Ipv4",
+    ];
+    let resolved = cache.resolve(metadata(&[
+        ("u", columns),
+        ("i", &["DeviceId", "Ipv4", "Ipv6Ue", "Ipv6Cpe"]),
+    ]));
+    let terminal = resolved.schema.get("u").unwrap();
+    assert_eq!(
+        names(terminal),
+        [
+            "Ignored",
+            "Ignored",
+            "Ignored",
+            "starlink_Uptime uptime",
+            "location starlink_H3CellId",
+            "Alerts",
+            "starlink_Ipv4 ipv4",
+        ]
+    );
+    assert_eq!(
+        (terminal.identifier, terminal.timestamp),
+        (Some(2), Some(1))
+    );
+    assert_eq!(&*terminal.name, "u");
+    let allocation = resolved.schema.get("i").unwrap();
+    assert_eq!(allocation.columns[1], Column::Addresses(AddressKind::Ipv4));
+    assert_eq!(allocation.timestamp, None);
+    assert!(resolved.schema.get("r").is_none());
+}
+
+#[test]
+fn the_first_of_two_names_wins_and_own_names_are_kept() {
+    let mut cache = SchemaCache::default();
+    let columns: &[&str] = &[
+        "A-B",
+        "A.B",
+        "a.b",
+        "up",
+        "Info",
+        "exporter_x",
+        "alert_active_y",
+        "Ipv4_numeric",
+        "Ipv4_numeric_12",
+        "Ipv4_numeric_x",
+        "Device-Type",
+        "DeviceID",
+    ];
+    let resolved = cache.resolve(metadata(&[("u", columns)]));
+    assert_eq!(
+        names(resolved.schema.get("u").unwrap()),
+        [
+            "starlink_A_B a_b",
+            "- -",
+            "starlink_a_b -",
+            "- up",
+            "starlink_Info info",
+            "- exporter_x",
+            "- alert_active_y",
+            "- ipv4_numeric",
+            "- ipv4_numeric_12",
+            "starlink_Ipv4_numeric_x ipv4_numeric_x",
+            "starlink_Device_Type -",
+            "starlink_DeviceID -",
+        ]
+    );
+    let collisions: Vec<_> = resolved
+        .collisions
+        .iter()
+        .map(|c| (&*c.column, c.name.as_str()))
+        .collect();
+    assert_eq!(
+        collisions[..4],
+        [
+            ("A.B", "starlink_A_B"),
+            ("A.B", "a_b"),
+            ("a.b", "a_b"),
+            ("up", "starlink_up")
+        ]
+    );
+    let again = cache.resolve(enums(
+        metadata(&[("u", columns)]),
+        &[("u", "UserTerminal")],
+        &[],
+    ));
+    assert_eq!(again.collisions, [], "one warning for each new column map");
+}
+
+#[test]
+fn the_same_answer_gives_the_same_schema() {
+    let mut cache = SchemaCache::default();
+    let first = cache.resolve(metadata(&[("u", &["A"]), ("r", &["B"])]));
+    let same = cache.resolve(metadata(&[("u", &["A"]), ("r", &["B"])]));
+    assert!(Arc::ptr_eq(&first.schema, &same.schema));
+    let fewer = cache.resolve(metadata(&[("u", &["A"])]));
+    assert!(fewer.changed.is_empty() && fewer.schema.get("r").is_none());
+    let unchanged = fewer.schema.get("u").unwrap();
+    assert!(Arc::ptr_eq(first.schema.get("u").unwrap(), unchanged));
+    let other = cache.resolve(metadata(&[("u", &["A", "C"]), ("r", &["B"])]));
+    assert_eq!(other.changed, ["u".into()]);
+}
+
+#[test]
+fn enums_that_an_answer_lacks_are_the_last_ones_seen() {
+    let mut cache = SchemaCache::default();
+    let columns = || metadata(&[("u", &["A"])]);
+    let alert =
+        |resolved: &Resolved, code| resolved.schema.get("u").unwrap().alert(code).to_string();
+    let name = |resolved: &Resolved| resolved.schema.get("u").unwrap().name.to_string();
+
+    let none = cache.resolve(columns());
+    assert_eq!((name(&none), alert(&none, "82")), ("u".into(), "82".into()));
+    let named = cache.resolve(enums(
+        columns(),
+        &[("u", "UserTerminal")],
+        &[("82", "pending-reboot")],
+    ));
+    assert_eq!(
+        (name(&named), alert(&named, "82")),
+        ("UserTerminal".into(), "pending_reboot".into())
+    );
+    let lacking = cache.resolve(columns());
+    assert_eq!(
+        (name(&lacking), alert(&lacking, "82")),
+        ("UserTerminal".into(), "pending_reboot".into())
+    );
+    let repointed = cache.resolve(enums(columns(), &[], &[("83", "other")]));
+    assert_eq!(
+        (name(&repointed), alert(&repointed, "82")),
+        ("u".into(), "82".into())
+    );
+    assert_eq!(alert(&repointed, "83"), "other");
+}
