@@ -8,9 +8,9 @@ use starlink_telemetry::actors::faults::{Fault, Inject, Place};
 use starlink_telemetry::actors::messages::{Heartbeat, Query};
 use starlink_telemetry::actors::{Role, SupervisionPolicy};
 use starlink_telemetry::app::{Ending, Tuning};
-use starlink_telemetry::simulator::{Answer, Simulator};
+use starlink_telemetry::simulator::{Answer, Journal, Outcome, Simulator};
 
-use crate::harness::{Service, eventually, scripted_simulator, terminal_row, throughput};
+use crate::harness::{PATIENCE, Service, eventually, scripted_simulator, terminal_row, throughput};
 
 /// Does the same with the address of any actor.
 macro_rules! with_actor {
@@ -60,12 +60,30 @@ fn up(role: Role) -> String {
 
 /// A service that has stored one row.
 async fn running_service(tuning: Tuning) -> (Simulator, Service) {
+    service_with(tuning, &[]).await
+}
+
+/// The same, and its next poll lingers until there is an answer: the next batch is the one that the test pushes.
+async fn lingering_service() -> (Simulator, Service) {
+    service_with(Tuning::default(), &[("MAX_LINGER", "60000")]).await
+}
+
+async fn service_with(tuning: Tuning, changes: &[(&str, &str)]) -> (Simulator, Service) {
     let simulator = scripted_simulator();
     simulator.push_rows([terminal_row("before", 1_000_000_000, 1.0)]);
-    let service = Service::tuned(&simulator, &[], tuning).await;
+    let service = Service::tuned(&simulator, changes, tuning).await;
     service.shows(&throughput("before"), 1.0).await;
+    assert!(
+        simulator
+            .wait_until(PATIENCE, |seen| seen.polls_in_flight == 1)
+            .await
+    );
     (simulator, service)
 }
+
+const LOST: &str = r#"starlink_exporter_rows_rejected_total{reason="store_failed"}"#;
+const STORE_FAILED: &str = r#"starlink_exporter_poll_failures_total{reason="store_failed"}"#;
+const TERMINAL_ROWS: &str = r#"starlink_exporter_rows_total{code="u"}"#;
 
 /// The service polls and stores, with a new token and columns that it has not seen: all four actors have work to do.
 async fn still_works(simulator: &Simulator, service: &Service, id: &str) {
@@ -170,42 +188,56 @@ async fn queries_queued_behind_a_panic_are_answered() {
 
 #[actix_rt::test]
 async fn a_batch_on_which_the_store_panics_is_handed_over_again() {
-    let (simulator, service) = running_service(Tuning::default()).await;
+    let (simulator, service) = lingering_service().await;
     inject(&service.store, Place::NextMessage(1), Fault::Panic).await;
-    let rows = ["a", "b"].map(|id| terminal_row(id, 1_000_000_000, 3.0));
-    simulator.set_default_answer(Some(Answer::rows(rows)));
+    simulator.push_rows(["a", "b"].map(|id| terminal_row(id, 1_000_000_000, 3.0)));
     service.shows(&throughput("b"), 3.0).await;
-    simulator.set_default_answer(None);
     let scrape = service.scrape().await;
-    assert_eq!(
-        scrape.value(&restarts(Role::MetricsStore, "panic")),
-        Some(1.0)
-    );
-    let lost = r#"starlink_exporter_rows_rejected_total{reason="store_failed"}"#;
-    assert_eq!(scrape.value(lost), Some(0.0));
-    assert_eq!(scrape.value("starlink_up"), Some(1.0));
+    for (series, expected) in [
+        (restarts(Role::MetricsStore, "panic").as_str(), 1.0),
+        (TERMINAL_ROWS, 3.0),
+        (LOST, 0.0),
+        (STORE_FAILED, 0.0),
+        ("starlink_up", 1.0),
+    ] {
+        assert_eq!(scrape.value(series), Some(expected), "{series}");
+    }
 }
 
 #[actix_rt::test]
 async fn a_batch_on_which_the_store_panics_twice_is_given_up() {
-    let (simulator, service) = running_service(Tuning::default()).await;
+    let (simulator, service) = lingering_service().await;
     inject(&service.store, Place::NextMessage(2), Fault::Panic).await;
     simulator.push_rows(["a", "b"].map(|id| terminal_row(id, 1_000_000_000, 3.0)));
-    let lost = r#"starlink_exporter_rows_rejected_total{reason="store_failed"}"#;
-    // The panics may meet an empty answer of the linger before, which has no rows to lose.
-    eventually("the batch is given up", || async {
-        let scrape = service.scrape().await;
-        let failed =
-            scrape.value(r#"starlink_exporter_poll_failures_total{reason="store_failed"}"#);
-        failed == Some(1.0) && (scrape.value(lost) == Some(2.0) || scrape.has(&throughput("a")))
-    })
-    .await;
+    service.shows(LOST, 2.0).await;
+    let scrape = service.scrape().await;
+    assert_eq!(scrape.value(STORE_FAILED), Some(1.0));
+    assert_eq!(scrape.value("starlink_up"), Some(0.0));
+    assert_eq!(scrape.value(TERMINAL_ROWS), Some(1.0));
+    assert!(!scrape.has(&throughput("a")), "half a batch is no batch");
     still_works(&simulator, &service, "after").await;
 }
 
 #[actix_rt::test]
+async fn a_batch_is_applied_once_though_the_stream_actor_dies_before_the_acknowledgement() {
+    let (simulator, service) = lingering_service().await;
+    // The store is stuck while the stream actor waits for it, and dies meanwhile.
+    let hang = Fault::Hang(Duration::from_millis(500));
+    inject(&service.store, Place::NextMessage(1), hang).await;
+    simulator.push_rows([terminal_row("a", 1_000_000_000, 3.0)]);
+    let answered = |seen: &Journal| seen.polls_in_flight == 0;
+    assert!(simulator.wait_until(PATIENCE, answered).await);
+    inject(&service.account.stream, Place::Handler, Fault::Panic).await;
+    service.shows(&throughput("a"), 3.0).await;
+    still_works(&simulator, &service, "after").await;
+    let scrape = service.scrape().await;
+    assert_eq!(scrape.value(&restarts(Role::Stream, "panic")), Some(1.0));
+    assert_eq!(scrape.value(TERMINAL_ROWS), Some(3.0), "each row is counted once");
+}
+
+#[actix_rt::test]
 async fn a_schema_on_which_the_metadata_actor_panics_is_asked_for_again() {
-    let (simulator, service) = running_service(Tuning::default()).await;
+    let (simulator, service) = lingering_service().await;
     inject(
         &service.account.metadata,
         Place::NextMessage(1),
@@ -225,8 +257,7 @@ async fn an_answer_that_is_under_way_survives_the_stream_actor() {
     simulator.set_default_answer(Some(Answer::rows(rows).delay(Duration::from_secs(1))));
     assert!(
         simulator
-            .wait_until(crate::harness::PATIENCE, move |seen| seen.polls.len()
-                > polls + 1)
+            .wait_until(PATIENCE, move |seen| seen.polls.len() > polls + 1)
             .await
     );
     let polls = simulator.journal().polls.len();
@@ -234,7 +265,7 @@ async fn an_answer_that_is_under_way_survives_the_stream_actor() {
     service.shows(&throughput("slow"), 4.0).await;
     let journal = simulator.journal();
     assert_eq!(journal.most_polls_in_flight, 1, "no poll overlaps another");
-    let abandoned = journal.polls_with(starlink_telemetry::simulator::Outcome::Abandoned);
+    let abandoned = journal.polls_with(Outcome::Abandoned);
     assert_eq!(abandoned, 0, "after {polls} polls");
 }
 
