@@ -20,6 +20,8 @@ const TOKEN_PATIENCE: Duration = Duration::from_secs(60);
 
 /// One attempt: a token, then a poll.
 pub(super) struct Attempt {
+    /// How long to wait before anything is sent.
+    pub(super) pace: Duration,
     pub(super) client: Rc<Client>,
     pub(super) token: Addr<TokenActor>,
     pub(super) instead_of: Option<Renewal>,
@@ -32,6 +34,7 @@ pub(super) struct Attempt {
 
 impl Attempt {
     pub(super) async fn make(self) -> Polled {
+        actix_rt::time::sleep(self.pace).await;
         let IssuedToken { serial, bearer } = match self.token().await {
             Ok(token) => token,
             Err(error) => {

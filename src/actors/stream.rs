@@ -187,7 +187,7 @@ impl StreamActor {
         }
     }
 
-    /// Starts a poll.
+    /// Starts a poll, or lets it wait until the pace allows it.
     fn poll(&mut self, context: &mut Context<Self>) {
         let (Phase::Waiting(_), Some(client)) = (&self.phase, self.client.clone()) else {
             return;
@@ -195,8 +195,10 @@ impl StreamActor {
         if self.is_draining {
             return self.go_on(context);
         }
+        let pace = self.pacer.reserve(self.clock.elapsed());
         let is_arriving = Arc::new(AtomicBool::new(false));
         let attempt = Attempt {
+            pace,
             client,
             token: self.neighbours.token.clone(),
             instead_of: self.renewal,
@@ -207,7 +209,7 @@ impl StreamActor {
             clock: self.clock,
         };
         self.phase = Phase::Polling(InFlight {
-            started: self.clock.now(),
+            started: self.clock.now().after(pace),
             is_arriving,
             task: actix_rt::spawn(attempt.make()),
         });
@@ -362,11 +364,9 @@ impl StreamActor {
         self.wait(wait, context);
     }
 
-    /// Lets the next poll start after `at_least`, and when the pace allows it.
-    fn wait(&mut self, at_least: Duration, context: &mut Context<Self>) {
-        let earliest = self.clock.elapsed() + at_least;
-        let pace = self.pacer.reserve(earliest);
-        self.phase = Phase::Waiting(Moment::at(earliest + pace));
+    /// Lets the next poll start after a while.
+    fn wait(&mut self, wait: Duration, context: &mut Context<Self>) {
+        self.phase = Phase::Waiting(self.clock.now().after(wait));
         self.go_on(context);
     }
 

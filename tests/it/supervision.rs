@@ -235,7 +235,11 @@ async fn a_batch_is_applied_once_though_the_stream_actor_dies_before_the_acknowl
     still_works(&simulator, &service, "after").await;
     let scrape = service.scrape().await;
     assert_eq!(scrape.value(&restarts(Role::Stream, "panic")), Some(1.0));
-    assert_eq!(scrape.value(TERMINAL_ROWS), Some(3.0), "each row is counted once");
+    assert_eq!(
+        scrape.value(TERMINAL_ROWS),
+        Some(3.0),
+        "each row is counted once"
+    );
 }
 
 #[actix_rt::test]
