@@ -340,9 +340,9 @@ fn serve(
 /// Has every panic logged with its place. To be called once, by a binary: the hook belongs to the whole process.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
-        let message = panic.payload_as_str().unwrap_or("no message");
+        let cause = panic.payload_as_str().unwrap_or("no message");
         let place = panic.location().map(ToString::to_string);
         let thread = std::thread::current();
-        error!(message, place, thread = thread.name(), "panic");
+        error!(cause, place, thread = thread.name(), "panic");
     }));
 }

@@ -115,7 +115,7 @@ pub struct StreamActor {
     phase: Phase,
     pacer: Pacer,
     backoff: Backoff,
-    failures: FailureLog<(PollFailure, String)>,
+    failures: FailureLog<(PollFailure, Option<u16>)>,
     /// The token that the next poll must not use.
     renewal: Option<Renewal>,
     /// Whether the one retry after a 401 was made.
@@ -372,11 +372,12 @@ impl StreamActor {
 
     fn log(&mut self, error: &AttemptError) {
         let reason = error.reason();
-        let (status, message) = match error.answer() {
-            Some((status, message)) => (Some(status), message),
+        let (status, api_message) = match error.answer() {
+            Some((status, api_message)) => (Some(status), api_message),
             None => (None, ""),
         };
-        let key = (reason, message.to_owned());
+        // Not the message: one that differs each time (a request's number) would flood the log.
+        let key = (reason, status);
         let error = error as &dyn std::error::Error;
         let reason_name = reason.name();
         match self.failures.failed(key, self.clock.elapsed()) {
@@ -384,18 +385,18 @@ impl StreamActor {
             Report::First if reason == PollFailure::Forbidden => error!(
                 reason = reason_name,
                 status,
-                message,
+                api_message,
                 error,
                 "poll forbidden: the service account needs the permission \"Device telemetry, View\""
             ),
             Report::First => warn!(
                 reason = reason_name,
-                status, message, error, "poll failed: retrying"
+                status, api_message, error, "poll failed: retrying"
             ),
             Report::Repeated { count, since } => warn!(
                 reason = reason_name,
                 status,
-                message,
+                api_message,
                 count,
                 ?since,
                 "polls still fail"

@@ -67,7 +67,7 @@ pub struct TokenActor {
     last_request: Option<Moment>,
     waiters: Vec<Waiter>,
     backoff: Backoff,
-    failures: FailureLog<(TokenFailure, String)>,
+    failures: FailureLog<(TokenFailure, Option<u16>)>,
     #[cfg(feature = "fault-injection")]
     pub(super) faults: super::faults::Armed,
 }
@@ -199,25 +199,26 @@ impl TokenActor {
     fn log(&mut self, error: &TokenError) {
         let answer = error.answer();
         let status = answer.map(|answer| answer.status);
-        let message = answer.map_or("", |answer| answer.message.as_str());
+        let api_message = answer.map_or("", |answer| answer.message.as_str());
         let reason = error.reason();
-        let key = (reason, message.to_owned());
+        // Not the message: one that differs each time (a request's number) would flood the log.
+        let key = (reason, status);
         let error = error as &dyn std::error::Error;
         let reason_name = reason.name();
         match self.failures.failed(key, self.clock.elapsed()) {
             Report::Silent => {}
             Report::First if reason == TokenFailure::Refused => error!(
                 reason = reason_name,
-                status, message, error, "token refused: check CLIENT_ID and CLIENT_SECRET"
+                status, api_message, error, "token refused: check CLIENT_ID and CLIENT_SECRET"
             ),
             Report::First => warn!(
                 reason = reason_name,
-                status, message, error, "token request failed: retrying"
+                status, api_message, error, "token request failed: retrying"
             ),
             Report::Repeated { count, since } => warn!(
                 reason = reason_name,
                 status,
-                message,
+                api_message,
                 count,
                 ?since,
                 "token requests still fail"
