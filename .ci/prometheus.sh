@@ -7,8 +7,9 @@ cd "$(dirname "$0")/.."
 binary=$(realpath "${1:-${CARGO_TARGET_DIR:-target}/release/starlink-telemetry}")
 allowlist=$PWD/.ci/promtool-allowlist.txt
 readme=$PWD/README.md
+parsers=$PWD/.ci/parse.py
 work=$(mktemp -d)
-readonly binary allowlist readme work
+readonly binary allowlist readme parsers work
 declare -a pids=()
 
 # What a Prometheus server asks for first; the sample count must not depend on the format.
@@ -110,6 +111,12 @@ check_unique() {
   [[ ! -s $work/twice.log ]] || fail "a series stands twice in one body"
 }
 
+# A second opinion on both formats; PARSER_PYTHON names a python that has prometheus_client.
+check_with_other_parsers() {
+  [[ -n ${PARSER_PYTHON:-} ]] || return 0
+  "$PARSER_PYTHON" "$parsers" "$service/metrics" || fail "prometheus_client cannot read the service"
+}
+
 # Telemetry fields and alerts come from Starlink; every other family has its row in README.md.
 check_readme() {
   local family
@@ -166,6 +173,7 @@ start_demo
 wait_for 30 "telemetry in the demo" has_telemetry
 check_with_promtool
 check_unique
+check_with_other_parsers
 check_readme
 start_prometheus
 wait_for 30 "up == 1" is_up

@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 use crate::app::{Application, Tuning, log_panics};
 use crate::cli::{Cli, Command};
 use crate::config::{Account, ConfigErrors, Log, LogFormat, Settings, Sources, listen_address};
+use crate::failure_log::with_sources;
 use crate::simulator::{self, Simulator};
 use crate::starlink::{Client, ClientOptions, TokenError, TokenFailure, tls_config};
 
@@ -56,16 +57,10 @@ pub fn execute(cli: Cli) -> ExitCode {
     })
 }
 
-/// An error and what caused it, on one line.
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
 async fn run(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
     let settings = Settings::from_sources(Sources::from_process(config_file))?;
     start_logging(&settings.log);
-    serve(&settings).await
+    serve(&settings, |_| {}).await
 }
 
 async fn demo(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
@@ -85,30 +80,33 @@ async fn demo(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
         SecretString::from(secret),
     )?;
     start_logging(&settings.log);
-    let port = settings.listen.port();
     info!(
         terminals = DEMO_TERMINALS,
         "demo: simulated terminals, no Starlink account needed"
     );
-    info!(
-        url = format!("http://localhost:{port}/metrics"),
-        "demo: look here"
-    );
-    serve(&settings).await
+    let announce = |address: SocketAddr| {
+        let url = format!("http://localhost:{}/metrics", address.port());
+        info!(url, "demo: look here");
+    };
+    serve(&settings, announce).await
 }
 
-/// Serves until a signal comes.
-async fn serve(settings: &Settings) -> Result<ExitCode, Failure> {
+/// Serves until a signal comes; says where as soon as it listens.
+async fn serve(
+    settings: &Settings,
+    announce: impl FnOnce(SocketAddr),
+) -> Result<ExitCode, Failure> {
     log_panics();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let application = match Application::build(settings, Tuning::default()) {
         Ok(application) => application,
         Err(failure) => {
-            error!(error = &failure as &dyn std::error::Error, "cannot start");
+            error!(error = with_sources(&failure), "cannot start");
             return Ok(ExitCode::FAILURE);
         }
     };
+    announce(application.address());
     let asked = async move {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -45,7 +45,7 @@ impl Attempt {
                 };
             }
         };
-        let started = self.clock.now();
+        let started = self.clock.elapsed();
         let is_arriving = Arc::clone(&self.is_arriving);
         let on_head = move || is_arriving.store(true, Ordering::Relaxed);
         let poll = self.client.poll(
@@ -58,7 +58,7 @@ impl Attempt {
         Polled {
             result: poll.await.map_err(Into::into),
             token_serial: Some(serial),
-            took: Some(self.clock.now().since(started)),
+            took: Some(self.clock.elapsed().saturating_sub(started)),
         }
     }
 
@@ -114,8 +114,10 @@ impl AttemptError {
         }
     }
 
+    /// How long Starlink wants us to wait, where it says so.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
+            Self::Token(TokenRefused(error)) => error.retry_after(),
             Self::Poll(error) => error.retry_after(),
             _ => None,
         }

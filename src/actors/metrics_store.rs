@@ -99,6 +99,7 @@ impl Handler<Apply> for MetricsStoreActor {
             return;
         }
         let now = self.clock.now();
+        self.fleet.expire(now);
         let plan = self.fleet.plan(&batch, now);
         #[cfg(feature = "fault-injection")]
         self.faults.on_message(_context);

@@ -25,7 +25,7 @@ use super::messages::{Apply, BatchId, Drain, Heartbeat, Renewal, Resolve};
 use super::{MetadataActor, MetricsStoreActor, TokenActor};
 use crate::backoff::Backoff;
 use crate::clock::{Clock, unix_seconds};
-use crate::failure_log::{FailureLog, Report};
+use crate::failure_log::{FailureLog, Report, with_sources};
 use crate::fleet::Moment;
 use crate::pacing::Pacer;
 use crate::self_metrics::SelfMetrics;
@@ -378,7 +378,7 @@ impl StreamActor {
         };
         // Not the message: one that differs each time (a request's number) would flood the log.
         let key = (reason, status);
-        let error = error as &dyn std::error::Error;
+        let error = with_sources(error);
         let reason_name = reason.name();
         match self.failures.failed(key, self.clock.elapsed()) {
             Report::Silent => {}

@@ -16,7 +16,7 @@ use super::messages::{GetToken, Heartbeat, IssuedToken, Renewal, TokenRefused};
 use crate::backoff::Backoff;
 use crate::clock::{Clock, unix_seconds};
 use crate::config::Credential;
-use crate::failure_log::{FailureLog, Report};
+use crate::failure_log::{FailureLog, Report, with_sources};
 use crate::fleet::Moment;
 use crate::self_metrics::SelfMetrics;
 use crate::starlink::{Client, ClientOptions, Token, TokenError, TokenFailure};
@@ -111,7 +111,7 @@ impl TokenActor {
         for credential in [&mut self.options.client_id, &mut self.options.client_secret] {
             if let Err(error) = credential.refresh() {
                 warn!(
-                    error = &error as &dyn std::error::Error,
+                    error = with_sources(&error),
                     "credential file cannot be read: the last value is used"
                 );
             }
@@ -203,7 +203,7 @@ impl TokenActor {
         let reason = error.reason();
         // Not the message: one that differs each time (a request's number) would flood the log.
         let key = (reason, status);
-        let error = error as &dyn std::error::Error;
+        let error = with_sources(error);
         let reason_name = reason.name();
         match self.failures.failed(key, self.clock.elapsed()) {
             Report::Silent => {}

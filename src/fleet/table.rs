@@ -74,6 +74,8 @@ pub struct Table {
     /// The columns of the last batch, and their lanes.
     schema: Option<Arc<TypeSchema>>,
     columns: Vec<ColumnLanes>,
+    /// At which column each info lane stood last.
+    info_columns: Vec<usize>,
     blocks: Vec<Arc<Block>>,
     /// When each block must be reviewed.
     due: Vec<Moment>,
@@ -94,6 +96,7 @@ impl Table {
             infos: Arc::default(),
             schema: None,
             columns: Vec::new(),
+            info_columns: Vec::new(),
             blocks: Vec::new(),
             due: Vec::new(),
             index: HashTable::new(),
@@ -120,13 +123,11 @@ impl Table {
         &self.infos
     }
 
-    /// The info lanes in the order of the last columns, those that no column has any more at the end.
+    /// The info lanes in column order; one that the last columns lack stands where its column stood last.
     #[must_use]
     pub fn info_order(&self) -> Vec<usize> {
-        let mut order: Vec<_> = self.columns.iter().filter_map(|lanes| lanes.info).collect();
-        let others = (0..self.infos.lanes.len()).filter(|lane| !order.contains(lane));
-        let others: Vec<_> = others.collect();
-        order.extend(others);
+        let mut order: Vec<_> = (0..self.info_columns.len()).collect();
+        order.sort_by_key(|&lane| self.info_columns[lane]);
         order
     }
 
@@ -150,6 +151,11 @@ impl Table {
             Column::Ignored | Column::Alerts | Column::Addresses(_) => ColumnLanes::default(),
         };
         self.columns = schema.columns.iter().map(lanes_of).collect();
+        for (column, lanes) in self.columns.iter().enumerate() {
+            if let Some(lane) = lanes.info {
+                self.info_columns[lane] = column;
+            }
+        }
         self.schema = Some(Arc::clone(schema));
     }
 
@@ -179,7 +185,9 @@ impl Table {
         let lanes = self.columns.get_mut(column)?;
         if lanes.info.is_none() {
             let key = field.info.as_ref()?;
-            lanes.info = Some(Arc::make_mut(&mut self.infos).find_or_add(key, &field.name));
+            let lane = Arc::make_mut(&mut self.infos).find_or_add(key, &field.name);
+            self.info_columns.resize(self.infos.lanes.len(), column);
+            lanes.info = Some(lane);
         }
         lanes.info
     }

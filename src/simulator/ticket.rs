@@ -41,6 +41,8 @@ impl Ticket {
             poll.status = Some(status);
             poll.rows = rows;
         }
+        drop(journal);
+        self.service.journal_changed.notify_waiters();
     }
 
     /// Takes generated rows in charge: they go back to the stream unless they are sent.

@@ -141,7 +141,7 @@ impl Client {
     /// Asks the token endpoint at `url` for a token.
     ///
     /// # Errors
-    /// [`TokenError`], never its variant `Credentials`.
+    /// [`TokenError`]. A request is not repeated: who calls decides.
     pub async fn request_token(
         &self,
         url: &Url,

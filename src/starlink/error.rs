@@ -114,13 +114,11 @@ pub enum TokenFailure {
     Timeout,
     /// An answer came, but there is no token in it.
     Malformed,
-    /// The credentials could not be read.
-    Credentials,
 }
 
 impl TokenFailure {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 7] = [
         Self::Refused,
         Self::NotFound,
         Self::Status,
@@ -128,7 +126,6 @@ impl TokenFailure {
         Self::Disconnected,
         Self::Timeout,
         Self::Malformed,
-        Self::Credentials,
     ];
 
     /// The value of the label.
@@ -141,7 +138,6 @@ impl TokenFailure {
             Self::Disconnected => "disconnected",
             Self::Timeout => "timeout",
             Self::Malformed => "malformed",
-            Self::Credentials => "credentials",
         }
     }
 
@@ -297,9 +293,6 @@ pub enum TokenError {
     /// A whole answer, but without a usable token.
     #[error("the answer holds no token: {0}")]
     Malformed(&'static str),
-    /// The credentials could not be read, so that nothing was asked. Made by who reads them.
-    #[error("the credentials cannot be read")]
-    Credentials(#[source] Source),
 }
 
 impl TokenError {
@@ -311,7 +304,6 @@ impl TokenError {
             Self::Call(CallError::Timeout(_)) => TokenFailure::Timeout,
             Self::Call(CallError::Status(answer)) => TokenFailure::of_status(answer.status),
             Self::Call(CallError::Body(_)) | Self::Malformed(_) => TokenFailure::Malformed,
-            Self::Credentials(_) => TokenFailure::Credentials,
         }
     }
 
@@ -319,7 +311,7 @@ impl TokenError {
     pub const fn answer(&self) -> Option<&ErrorAnswer> {
         match self {
             Self::Call(error) => error.answer(),
-            Self::Malformed(_) | Self::Credentials(_) => None,
+            Self::Malformed(_) => None,
         }
     }
 

@@ -3,6 +3,7 @@
 //! The rows stand before the column names in the text, so cells are kept as what they are and get their meaning later.
 //! Broken JSON and a wrong envelope cost the answer; what cannot be read below that costs a cell or a row.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -71,14 +72,14 @@ struct Decoder<'t> {
     rows: Rows,
 }
 
-impl Decoder<'_> {
+impl<'t> Decoder<'t> {
     fn answer(&mut self) -> Result<Metadata, DecodeError> {
         let mut columns = None;
         let mut enums = Enums::default();
         self.reader.begin_object()?;
         let mut first = true;
         while let Some(key) = self.reader.next_key(&mut first)? {
-            match self.reader.slice(key.span) {
+            match &*self.key(key) {
                 "data" => columns = Some(self.data()?),
                 "metadata" => enums = Enums::read(self.skipped()?),
                 _ => {
@@ -100,7 +101,7 @@ impl Decoder<'_> {
         self.reader.begin_object()?;
         let mut first = true;
         while let Some(key) = self.reader.next_key(&mut first)? {
-            match self.reader.slice(key.span) {
+            match &*self.key(key) {
                 "values" => {
                     has_values = true;
                     self.values()?;
@@ -116,6 +117,17 @@ impl Decoder<'_> {
         } else {
             Err(DecodeError::Missing("member `data.values`"))
         }
+    }
+
+    /// A member's name. One that cannot be read is nobody's.
+    fn key(&self, token: StringToken) -> Cow<'t, str> {
+        let content = self.reader.slice(token.span);
+        if !token.escaped {
+            return content.into();
+        }
+        let mut name = String::new();
+        unescape(content, &mut name);
+        name.into()
     }
 
     fn skipped(&mut self) -> Result<&str, JsonError> {

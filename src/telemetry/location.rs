@@ -19,9 +19,15 @@ pub struct Location {
 pub fn index(rows: &Rows, cell: Cell) -> Option<u64> {
     match cell {
         Cell::Integer(integer) => u64::try_from(integer).ok(),
-        Cell::Text(text) => u64::from_str_radix(rows.text(text), 16).ok(),
+        Cell::Text(text) => hexadecimal(rows.text(text)),
         _ => None,
     }
+}
+
+/// Digits only: the standard library would take a sign too.
+fn hexadecimal(text: &str) -> Option<u64> {
+    let is_digits = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_digits.then(|| u64::from_str_radix(text, 16).ok())?
 }
 
 /// The centre of the cell with this index; `None` when there is no such cell.

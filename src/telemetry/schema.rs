@@ -269,14 +269,17 @@ impl SchemaCache {
 }
 
 fn column(kind: DeviceKind, name: Option<&str>, namer: &mut Namer) -> Column {
+    let Some(name) = name else {
+        return Column::Ignored;
+    };
     match (name, kind) {
-        (None | Some("DeviceType" | "UtcTimestampNs" | "DeviceId"), _) => Column::Ignored,
-        (Some("ActiveAlerts" | "ActiveAlert" | "Alerts" | "ActiveAlertIds"), _) => Column::Alerts,
-        (Some("Ipv4"), DeviceKind::Allocation) => Column::Addresses(AddressKind::Ipv4),
-        (Some("Ipv6Ue"), DeviceKind::Allocation) => Column::Addresses(AddressKind::Ipv6Ue),
-        (Some("Ipv6Cpe"), DeviceKind::Allocation) => Column::Addresses(AddressKind::Ipv6Cpe),
-        (Some("H3CellId"), _) => Column::Location(namer.field("H3CellId")),
-        (Some(name), _) => Column::Field(namer.field(name)),
+        ("DeviceType" | "UtcTimestampNs" | "DeviceId", _) => Column::Ignored,
+        ("ActiveAlerts" | "ActiveAlert" | "Alerts" | "ActiveAlertIds", _) => Column::Alerts,
+        ("Ipv4", DeviceKind::Allocation) => namer.addresses(name, AddressKind::Ipv4),
+        ("Ipv6Ue", DeviceKind::Allocation) => namer.addresses(name, AddressKind::Ipv6Ue),
+        ("Ipv6Cpe", DeviceKind::Allocation) => namer.addresses(name, AddressKind::Ipv6Cpe),
+        ("H3CellId", _) => namer.location(name),
+        _ => Column::Field(namer.field(name)),
     }
 }
 
@@ -311,6 +314,25 @@ impl Namer {
         }
     }
 
+    /// The column that locations are made from. A second one ends in the same names and is a field without any.
+    fn location(&mut self, column: &str) -> Column {
+        let field = self.field(column);
+        if field.gauge.is_some() {
+            Column::Location(field)
+        } else {
+            Column::Field(field)
+        }
+    }
+
+    /// A column of addresses, whose series have names of their own.
+    fn addresses(&mut self, column: &str, kind: AddressKind) -> Column {
+        let is_free = self.families.insert(kind.family().to_owned());
+        match self.granted(&column.into(), kind.family().to_owned(), is_free) {
+            Some(_) => Column::Addresses(kind),
+            None => Column::Ignored,
+        }
+    }
+
     fn granted(&mut self, column: &Arc<str>, name: String, free: bool) -> Option<Arc<str>> {
         if free {
             return Some(name.into());
@@ -328,7 +350,7 @@ impl Namer {
 fn is_own_family(family: &str) -> bool {
     let is_address = |base: &&str| {
         family.strip_prefix(*base).is_some_and(|rest| {
-            let number = rest.strip_prefix('_').unwrap_or(rest);
+            let number = rest.strip_prefix('_').unwrap_or_default();
             rest.is_empty() || (!number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
         })
     };

@@ -144,17 +144,7 @@ impl Drop for Service {
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
-    pub headers: Vec<(String, String)>,
     pub body: String,
-}
-
-impl Reply {
-    /// A header's values, joined.
-    pub fn header(&self, name: &str) -> Option<String> {
-        let values = self.headers.iter().filter(|(known, _)| known == name);
-        let values: Vec<_> = values.map(|(_, value)| value.as_str()).collect();
-        (!values.is_empty()).then(|| values.join(", "))
-    }
 }
 
 /// GETs a path with headers.
@@ -169,12 +159,8 @@ pub async fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> R
     }
     let mut response = request.no_decompress().send().await.unwrap();
     let body = response.body().limit(64 << 20).await.unwrap();
-    let headers = response.headers().iter();
     Reply {
         status: response.status().as_u16(),
-        headers: headers
-            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
-            .collect(),
         body: String::from_utf8_lossy(&body).into_owned(),
     }
 }

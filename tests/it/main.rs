@@ -4,5 +4,17 @@
     reason = "a test that cannot go on fails, and the place tells why"
 )]
 
+mod binary;
+mod commands;
+mod exposition;
+mod failures;
+mod form;
+mod golden;
 mod harness;
+mod model;
+mod own_metrics;
+mod polling;
+mod process;
 mod supervision;
+mod tokens;
+mod wire;

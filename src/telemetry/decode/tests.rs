@@ -101,6 +101,10 @@ fn metadata_is_read_as_far_as_it_goes() {
         ),
         (r#"{"data":{"values":null}}"#, Metadata::default()),
         (
+            r#"{"d\u0061ta":{"\ud800":1,"\u0076alues":[]}}"#,
+            Metadata::default(),
+        ),
+        (
             r#" {"metadata":7,"data":{"columnNamesByDeviceType":null,"values":[]}} "#,
             Metadata::default(),
         ),

@@ -1,0 +1,557 @@
+//! HTTP as clients see it: formats, negotiation, compression, methods, probes, the page.
+#![expect(
+    clippy::expect_used,
+    reason = "a test that cannot go on fails, and the text tells why"
+)]
+
+use std::io::Read;
+use std::net::SocketAddr;
+
+use flate2::bufread::GzDecoder;
+use serde_json::Value;
+use starlink_telemetry::simulator::Simulator;
+
+use crate::form::{self, FORMATS};
+use crate::harness::{Service, eventually, scripted_simulator, throughput};
+use crate::wire::{Answer, ask, get, send};
+
+/// What `Vary` says on every answer that depends on what a client accepts.
+const VARY: &str = "Accept, Accept-Encoding";
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+const MIXED: &str = "text/plain; charset=utf-8";
+
+const PATHS: [&str; 5] = ["/metrics", "/livez", "/readyz", "/healthz", "/"];
+
+/// A row with a number and a text, so that each format shows what it is.
+fn row(id: &str) -> String {
+    format!(
+        r#"["u",1767225645000000000,"{id}",1.5,null,null,null,null,null,null,null,null,"2025.12.01.mr70001"]"#
+    )
+}
+
+/// A service that knows one terminal.
+async fn service(changes: &[(&str, &str)]) -> (Simulator, Service) {
+    let simulator = scripted_simulator();
+    simulator.push_rows([row("ut-1")]);
+    let service = Service::start(&simulator, changes).await;
+    eventually("the terminal is shown", || async {
+        get(service.address, "/metrics", &[])
+            .text()
+            .contains("ut-1")
+    })
+    .await;
+    (simulator, service)
+}
+
+/// That a body is in the format that its Content-Type promises.
+fn is_what_it_says(answer: &Answer) {
+    let (format, info) = match answer.header("content-type").unwrap().as_str() {
+        OPEN_METRICS => ("openmetrics", "starlink_info{"),
+        TEXT => ("prometheus", "starlink_info{"),
+        MIXED => ("mixed", "starlink_info,"),
+        other => panic!("no format of ours: {other}"),
+    };
+    let body = form::read(answer.text(), format);
+    let terminal = r#"device_type="UserTerminal",deviceID="ut-1""#;
+    assert_eq!(body.value(&throughput("ut-1")), Some(1.5));
+    let labels =
+        format!("starlink_info{{{terminal},runningsoftwareversion=\"2025.12.01.mr70001\"}}");
+    let line = r#"starlink_info,device_type=UserTerminal,deviceID=ut-1 runningsoftwareversion="2025.12.01.mr70001""#;
+    let spelling = if format == "mixed" { line } else { &labels };
+    assert!(spelling.starts_with(info));
+    let infos = answer
+        .text()
+        .lines()
+        .filter(|line| line.starts_with("starlink_info"));
+    let infos: Vec<_> = infos.collect();
+    let with_value = format!("{spelling} 1");
+    let expected = if format == "mixed" {
+        spelling
+    } else {
+        &with_value
+    };
+    assert_eq!(infos, [expected]);
+}
+
+/// What clients send, and what each gets under `INFO_FORMAT` auto, labels and line-protocol.
+const CLIENTS: [(&str, &[&str], [&str; 3]); 20] = [
+    ("nothing", &[], [MIXED, TEXT, MIXED]),
+    ("curl", &["*/*"], [MIXED, TEXT, MIXED]),
+    (
+        "Firefox",
+        &["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"],
+        [MIXED, TEXT, MIXED],
+    ),
+    (
+        "Chrome",
+        &[
+            "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7",
+        ],
+        [MIXED, TEXT, MIXED],
+    ),
+    (
+        "Prometheus 2.42",
+        &[
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+        ],
+        [OPEN_METRICS, OPEN_METRICS, MIXED],
+    ),
+    (
+        "Prometheus 2.42 with native histograms",
+        &[
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+        ],
+        [OPEN_METRICS, OPEN_METRICS, MIXED],
+    ),
+    (
+        "Prometheus 3",
+        &[
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+        ],
+        [OPEN_METRICS, OPEN_METRICS, MIXED],
+    ),
+    (
+        "Prometheus 1",
+        &[
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,text/plain;version=0.0.4;q=0.3,*/*;q=0.1",
+        ],
+        [TEXT, TEXT, MIXED],
+    ),
+    (
+        "VictoriaMetrics",
+        &["text/plain;version=0.0.4;q=1,*/*;q=0.1"],
+        [TEXT, TEXT, MIXED],
+    ),
+    (
+        "Telegraf",
+        &[
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,text/plain;version=0.0.4;q=0.3",
+        ],
+        [TEXT, TEXT, MIXED],
+    ),
+    ("Datadog", &["text/plain"], [TEXT, TEXT, MIXED]),
+    (
+        "only protobuf",
+        &["application/vnd.google.protobuf"],
+        [TEXT, TEXT, MIXED],
+    ),
+    (
+        "another OpenMetrics",
+        &["application/openmetrics-text;version=2.0.0"],
+        [TEXT, TEXT, MIXED],
+    ),
+    (
+        "any OpenMetrics",
+        &["application/openmetrics-text"],
+        [OPEN_METRICS, OPEN_METRICS, MIXED],
+    ),
+    (
+        "equal weights",
+        &["text/plain, application/openmetrics-text"],
+        [OPEN_METRICS, OPEN_METRICS, MIXED],
+    ),
+    (
+        "text preferred",
+        &["text/plain;q=0.6, application/openmetrics-text;q=0.5, */*"],
+        [TEXT, TEXT, MIXED],
+    ),
+    (
+        "nothing of ours",
+        &["application/json"],
+        [MIXED, TEXT, MIXED],
+    ),
+    (
+        "all excluded",
+        &["text/plain;q=0, application/openmetrics-text;q=0"],
+        [MIXED, TEXT, MIXED],
+    ),
+    (
+        "two headers",
+        &["text/html", "text/plain;q=0.1"],
+        [TEXT, TEXT, MIXED],
+    ),
+    (
+        "not to be understood",
+        &["\u{1f6f0};;;q=,"],
+        [MIXED, TEXT, MIXED],
+    ),
+];
+
+#[actix_rt::test]
+async fn every_client_gets_the_format_that_it_reads() {
+    for (index, setting) in ["auto", "labels", "line-protocol"].into_iter().enumerate() {
+        let (_simulator, service) = service(&[("INFO_FORMAT", setting)]).await;
+        for (client, accept, expected) in CLIENTS {
+            let accept: Vec<_> = accept.iter().map(|value| ("Accept", *value)).collect();
+            let answer = get(service.address, "/metrics", &accept);
+            let place = format!("{client}, INFO_FORMAT={setting}");
+            assert_eq!(answer.status, 200, "{place}");
+            assert_eq!(
+                answer.header("content-type").as_deref(),
+                Some(expected[index]),
+                "{place}"
+            );
+            assert_eq!(answer.header("vary").as_deref(), Some(VARY), "{place}");
+            assert_eq!(answer.header("content-encoding"), None, "{place}");
+            is_what_it_says(&answer);
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn the_parameter_overrules_header_and_setting() {
+    for setting in ["auto", "labels", "line-protocol"] {
+        let (_simulator, service) = service(&[("INFO_FORMAT", setting)]).await;
+        for (format, content_type) in FORMATS.into_iter().zip([OPEN_METRICS, TEXT, MIXED]) {
+            for accept in ["*/*", "text/plain", "application/openmetrics-text"] {
+                for target in [
+                    format!("/metrics?format={format}"),
+                    format!("/metrics?a=b&format={format}&c"),
+                ] {
+                    let answer = get(service.address, &target, &[("Accept", accept)]);
+                    assert_eq!(answer.status, 200);
+                    assert_eq!(
+                        answer.header("content-type").as_deref(),
+                        Some(content_type),
+                        "{target} {accept} INFO_FORMAT={setting}"
+                    );
+                    assert_eq!(answer.header("vary").as_deref(), Some(VARY));
+                    is_what_it_says(&answer);
+                }
+            }
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn another_value_of_the_parameter_is_refused() {
+    let (_simulator, service) = service(&[]).await;
+    for value in [
+        "",
+        "json",
+        "Mixed",
+        "mixed%20",
+        "openmetrics-text",
+        "%3Cscript%3E",
+        "0.0.4",
+    ] {
+        let target = format!("/metrics?format={value}");
+        let answer = get(service.address, &target, &[("Accept", "text/plain")]);
+        assert_eq!(answer.status, 400, "{target}");
+        for format in FORMATS {
+            assert!(
+                answer.text().contains(format),
+                "{target}: {}",
+                answer.text()
+            );
+        }
+        assert!(
+            !answer.text().contains("script"),
+            "what comes in does not go out"
+        );
+        assert_eq!(answer.header("vary").as_deref(), Some(VARY), "{target}");
+        assert_eq!(answer.header("content-type").as_deref(), Some(MIXED));
+        assert!(!answer.text().contains("starlink_"), "no half scrape");
+    }
+}
+
+/// What stands before the exporter's own metrics, which change from scrape to scrape.
+fn telemetry(body: &str) -> &str {
+    let end = body
+        .find("# HELP starlink_up ")
+        .expect("the own metrics follow");
+    &body[..end]
+}
+
+/// Decompresses; there is exactly one member.
+fn gunzip(body: &[u8]) -> String {
+    let mut decoder = GzDecoder::new(body);
+    let mut text = String::new();
+    decoder
+        .read_to_string(&mut text)
+        .expect("a whole member with the right CRC");
+    assert!(
+        decoder.into_inner().is_empty(),
+        "nothing follows the first member"
+    );
+    text
+}
+
+#[actix_rt::test]
+async fn a_compressed_scrape_is_one_gzip_member_with_the_same_text() {
+    let simulator = scripted_simulator();
+    // Enough for several chunks of any reasonable size.
+    simulator.push_rows((0..1500).map(|number| row(&format!("ut-{number}"))));
+    let service = Service::start(&simulator, &[]).await;
+    service.shows(&throughput("ut-1499"), 1.5).await;
+    for format in FORMATS {
+        let target = format!("/metrics?format={format}");
+        let plain = get(service.address, &target, &[]);
+        let compressed = get(service.address, &target, &[("Accept-Encoding", "gzip")]);
+        assert_eq!(compressed.status, 200);
+        assert_eq!(
+            compressed.header("content-encoding").as_deref(),
+            Some("gzip")
+        );
+        assert_eq!(compressed.header("vary").as_deref(), Some(VARY));
+        assert_eq!(
+            compressed.header("content-type"),
+            plain.header("content-type")
+        );
+        let text = gunzip(&compressed.body);
+        form::read(&text, format);
+        assert!(telemetry(plain.text()).len() > 256 * 1024);
+        assert_eq!(telemetry(&text), telemetry(plain.text()));
+        assert!(compressed.body.len() * 4 < plain.body.len());
+    }
+}
+
+#[actix_rt::test]
+async fn compression_is_what_the_client_accepts() {
+    let (_simulator, service) = service(&[]).await;
+    for (accepted, is_gzip) in [
+        ("gzip", true),
+        ("GZIP", true),
+        ("gzip, deflate, br, zstd", true),
+        ("deflate, gzip;q=0.5", true),
+        ("gzip;q=1.0, *;q=0.5", true),
+        ("identity", false),
+        ("br", false),
+        ("br, zstd, deflate", false),
+        ("gzip;q=0", false),
+        ("gzip;q=0, *", false),
+        ("", false),
+        ("gzip;q=high", false),
+        ("\u{1f6f0}", false),
+    ] {
+        let answer = get(
+            service.address,
+            "/metrics",
+            &[("Accept-Encoding", accepted)],
+        );
+        assert_eq!(answer.status, 200, "{accepted}");
+        let encoding = answer.header("content-encoding");
+        assert_eq!(encoding.as_deref(), is_gzip.then_some("gzip"), "{accepted}");
+        let text = match is_gzip {
+            true => gunzip(&answer.body),
+            false => answer.text().to_owned(),
+        };
+        form::read(&text, "mixed");
+    }
+}
+
+#[actix_rt::test]
+async fn head_is_get_without_the_body() {
+    let (_simulator, service) = service(&[]).await;
+    let head_of = |answer: &Answer| {
+        let names = ["content-type", "vary", "content-encoding", "cache-control"];
+        (answer.status, names.map(|name| answer.header(name)))
+    };
+    let mut targets: Vec<_> = PATHS.map(str::to_owned).to_vec();
+    targets.extend(FORMATS.map(|format| format!("/metrics?format={format}")));
+    targets.extend(["/metrics?format=x", "/readyz?verbose", "/nothing"].map(str::to_owned));
+    for target in targets {
+        for headers in [
+            &[][..],
+            &[("Accept-Encoding", "gzip"), ("Accept", "text/plain")],
+        ] {
+            let get = get(service.address, &target, headers);
+            let head = ask(service.address, "HEAD", &target, headers);
+            assert_eq!(head_of(&head), head_of(&get), "{target}");
+            assert_eq!(head.body, b"", "{target}");
+            assert!(!get.body.is_empty(), "{target}");
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn other_methods_are_refused() {
+    let (_simulator, service) = service(&[]).await;
+    for path in PATHS {
+        for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"] {
+            let answer = ask(service.address, method, path, &[]);
+            assert_eq!(answer.status, 405, "{method} {path}");
+            let allow = answer.header("allow").unwrap();
+            let mut allow: Vec<_> = allow.split(',').map(str::trim).collect();
+            allow.sort_unstable();
+            assert_eq!(allow, ["GET", "HEAD"], "{method} {path}");
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn a_body_that_never_comes_is_not_waited_for() {
+    let (_simulator, service) = service(&[]).await;
+    for path in PATHS {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n");
+        assert_eq!(send(service.address, head.as_bytes()).status, 405, "{path}");
+    }
+}
+
+#[actix_rt::test]
+async fn other_paths_are_not_found() {
+    let (_simulator, service) = service(&[]).await;
+    for path in [
+        "/metrics/",
+        "/METRICS",
+        "/metrics.txt",
+        "/favicon.ico",
+        "/api/public/v2/telemetry/stream",
+        "/..%2f..%2fetc/passwd",
+        "/%3Cscript%3E",
+    ] {
+        let answer = get(service.address, path, &[]);
+        assert_eq!(answer.status, 404, "{path}");
+        assert_eq!(
+            answer.header("content-type").as_deref(),
+            Some(MIXED),
+            "{path}"
+        );
+        assert!(answer.text().contains("/metrics"), "it says what there is");
+        assert!(
+            !answer.text().contains("script"),
+            "what comes in does not go out"
+        );
+    }
+}
+
+/// A probe's status, and what it says with `?verbose`.
+fn probe(address: SocketAddr, path: &str) -> (u16, Value) {
+    let short = get(address, path, &[]);
+    let long = get(address, &format!("{path}?verbose"), &[]);
+    assert_eq!(
+        long.header("content-type").as_deref(),
+        Some("application/json")
+    );
+    for answer in [&short, &long] {
+        assert_eq!(answer.header("cache-control").as_deref(), Some("no-store"));
+    }
+    assert_eq!(short.status, long.status, "{path}");
+    let verdict: Value = serde_json::from_slice(&long.body).unwrap();
+    // In short it is the reasons as text, or a plain ok.
+    let reasons = verdict["reasons"].as_array().unwrap();
+    let reasons: Vec<_> = reasons
+        .iter()
+        .map(|reason| reason.as_str().unwrap())
+        .collect();
+    let expected = if short.status == 200 {
+        "ok".into()
+    } else {
+        reasons.join("; ")
+    };
+    assert_eq!(short.text().trim_end(), expected);
+    assert!(
+        get(address, &format!("{path}?verbose=1"), &[])
+            .body
+            .starts_with(b"{")
+    );
+    (short.status, verdict)
+}
+
+/// The names of the actors, all of them up.
+fn actors_up(verdict: &Value) -> Vec<&str> {
+    let actors = verdict["actors"].as_array().unwrap().iter();
+    let mut names: Vec<_> = actors
+        .inspect(|actor| {
+            assert_eq!(
+                (&actor["up"], &actor["trouble"]),
+                (&Value::Bool(true), &Value::Null)
+            );
+        })
+        .map(|actor| actor["name"].as_str().unwrap())
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+#[actix_rt::test]
+async fn the_probes_tell_alive_from_ready() {
+    let simulator = scripted_simulator();
+    simulator.unplug();
+    let service = Service::start(&simulator, &[]).await;
+    let address = service.address;
+    service
+        .shows(
+            r#"starlink_exporter_poll_failures_total{reason="token"}"#,
+            1.0,
+        )
+        .await;
+
+    let (status, verdict) = probe(address, "/readyz");
+    assert_eq!((status, verdict["status"].as_str()), (503, Some("failing")));
+    let reason = verdict["reasons"][0].as_str().unwrap();
+    assert!(
+        reason.contains("no poll has succeeded") && reason.contains("token"),
+        "{reason}"
+    );
+    for path in ["/livez", "/healthz"] {
+        let (status, verdict) = probe(address, path);
+        assert_eq!(
+            (status, verdict["status"].as_str()),
+            (200, Some("ok")),
+            "{path}"
+        );
+        assert_eq!(
+            actors_up(&verdict),
+            ["metadata", "metrics_store", "stream", "token"]
+        );
+    }
+    let page = get(address, "/", &[]);
+    assert!(
+        page.text().contains("no poll has succeeded"),
+        "{}",
+        page.text()
+    );
+
+    simulator.plug().unwrap();
+    eventually("it is ready", || async {
+        get(address, "/readyz", &[]).status == 200
+    })
+    .await;
+    assert_eq!(service.scrape().await.value("starlink_up"), Some(1.0));
+
+    // A latch: without Starlink the state is still worth scraping.
+    simulator.unplug();
+    service.shows("starlink_up", 0.0).await;
+    for path in ["/readyz", "/livez", "/healthz"] {
+        let (status, verdict) = probe(address, path);
+        assert_eq!(
+            (status, verdict["status"].as_str()),
+            (200, Some("ok")),
+            "{path}"
+        );
+        assert_eq!(verdict["reasons"], Value::Array(Vec::new()));
+    }
+}
+
+#[actix_rt::test]
+async fn the_page_shows_the_state_and_links_to_what_there_is() {
+    let (_simulator, service) = service(&[]).await;
+    let page = get(service.address, "/", &[("Accept", "text/html")]);
+    assert_eq!(page.status, 200);
+    assert_eq!(
+        page.header("content-type").as_deref(),
+        Some("text/html; charset=utf-8")
+    );
+    assert!(page.text().starts_with("<!DOCTYPE html>"));
+    for expected in [
+        "<title>starlink-telemetry</title>",
+        env!("CARGO_PKG_VERSION"),
+        "succeeded",
+    ] {
+        assert!(page.text().contains(expected), "{expected}");
+    }
+    let links: Vec<_> = page.text().split("href=\"").skip(1).collect();
+    let links: Vec<_> = links
+        .iter()
+        .map(|link| link.split('"').next().unwrap())
+        .collect();
+    for wanted in ["/metrics", "/readyz?verbose", "/livez?verbose"] {
+        assert!(links.contains(&wanted), "{wanted} among {links:?}");
+    }
+    for link in links {
+        assert_eq!(get(service.address, link, &[]).status, 200, "{link}");
+    }
+}

@@ -1,0 +1,481 @@
+//! When things go wrong: each failure of a poll is counted, told once, waited for and overcome.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use futures_util::future::join_all;
+use starlink_telemetry::app::Tuning;
+use starlink_telemetry::simulator::{Answer, AnswerBody, Options, Outcome, Poll, Simulator};
+use starlink_telemetry::starlink::Timeouts;
+
+use crate::binary::{Binary, Event, scrape, shows};
+use crate::harness::{PATIENCE, Service, eventually, scripted_simulator, terminal_row, throughput};
+
+/// The shortest wait after a failure.
+const BACKOFF: Duration = Duration::from_secs(1);
+
+/// Decoded answers are at most so large.
+const BATCH_LIMIT: usize = 64 << 20;
+
+fn failed(reason: &str) -> String {
+    format!(r#"starlink_exporter_poll_failures_total{{reason="{reason}"}}"#)
+}
+
+fn rejected(reason: &str) -> String {
+    format!(r#"starlink_exporter_rows_rejected_total{{reason="{reason}"}}"#)
+}
+
+/// The time between the end of a poll and the start of the next one.
+fn pause_after(polls: &[Poll], index: usize) -> Duration {
+    let ended = polls[index].ended.unwrap();
+    polls[index + 1].started.duration_since(ended)
+}
+
+/// Waits until `count` polls have begun, and gives all.
+async fn polls(simulator: &Simulator, count: usize) -> Vec<Poll> {
+    let enough = simulator.wait_until(PATIENCE, |seen| seen.polls.len() >= count);
+    assert!(enough.await, "no {count} polls");
+    let journal = simulator.journal();
+    assert_eq!(journal.most_polls_in_flight, 1);
+    journal.polls
+}
+
+/// A healthy answer with one row, as text.
+fn body_with(id: &str) -> String {
+    AnswerBody::new()
+        .row(terminal_row(id, 2_000_000_000, 2.0))
+        .to_json()
+}
+
+/// A failed answer, and what must be made of it.
+struct Case {
+    answer: Answer,
+    reason: &'static str,
+    level: &'static str,
+    status: Option<u16>,
+    /// What of the answer's text the log says.
+    message: String,
+}
+
+fn case(answer: Answer, reason: &'static str, status: Option<u16>, message: &str) -> Case {
+    Case {
+        answer,
+        reason,
+        level: "WARN",
+        status,
+        message: message.to_owned(),
+    }
+}
+
+fn refusals() -> Vec<Case> {
+    let long = "é".repeat(300);
+    let dirty = format!("bad\u{1b}[31m\r\n{long}");
+    let clean = format!("bad[31m{}", &long[..193 * 2]);
+    vec![
+        case(
+            Answer::error(404, "no such stream"),
+            "not_found",
+            Some(404),
+            "no such stream",
+        ),
+        case(
+            Answer::error(422, &dirty),
+            "unprocessable",
+            Some(422),
+            &clean,
+        ),
+        case(
+            Answer::error(400, "odd body"),
+            "client_error",
+            Some(400),
+            "odd body",
+        ),
+        case(
+            Answer::error(500, "a fault"),
+            "server_error",
+            Some(500),
+            "a fault",
+        ),
+        case(Answer::html().status(502), "server_error", Some(502), ""),
+        case(
+            Answer::error(503, "busy"),
+            "server_error",
+            Some(503),
+            "busy",
+        ),
+        case(
+            Answer::error(429, "quota"),
+            "rate_limited",
+            Some(429),
+            "quota",
+        ),
+        case(
+            Answer::redirect("http://127.0.0.1:1/"),
+            "redirect",
+            Some(307),
+            "",
+        ),
+        case(Answer::closed(), "disconnected", None, ""),
+        Case {
+            level: "ERROR",
+            ..case(
+                Answer::error(403, "no access"),
+                "forbidden",
+                Some(403),
+                "no access",
+            )
+        },
+    ]
+}
+
+/// Answers with status 200 that are no batch; each holds a row in the part that can be read.
+fn nonsense() -> Vec<Case> {
+    let whole = body_with("unread");
+    let half = whole.len() / 2;
+    let decode = |answer| case(answer, "decode", None, "");
+    let disconnected = |answer| case(answer, "disconnected", None, "");
+    let row = terminal_row("unread", 2_000_000_000, 2.0);
+    let bomb = AnswerBody::new().row(row.as_str()).padding(BATCH_LIMIT);
+    vec![
+        decode(Answer::html()),
+        decode(Answer::text(whole[..half].to_owned())),
+        decode(Answer::text(format!("{whole}{whole}"))),
+        decode(Answer::text("")),
+        decode(Answer::text("null")),
+        decode(Answer::text(r#"{"data":null}"#)),
+        decode(Answer::text(format!("[{row}]"))),
+        decode(Answer::text(format!(
+            r#"{{"data":{{"values":{{"a":{row}}}}}}}"#
+        ))),
+        decode(Answer::text(whole.replace(
+            "columnNamesByDeviceType\":{",
+            "columnNamesByDeviceType\":7,\"x\":{",
+        ))),
+        decode(Answer::text(whole.clone()).header("Content-Encoding", "br")),
+        decode(Answer::text(whole.clone()).header("Content-Encoding", "gzip")),
+        decode(Answer::text(whole.clone()).chunked().cut_at(half)),
+        decode(Answer::from(bomb).gzip()),
+        disconnected(Answer::text(whole.clone()).cut_at(half)),
+        disconnected(Answer::text(whole).gzip().cut_at(300)),
+    ]
+}
+
+/// The service meets the failure once: it is counted, one line tells it, nothing is applied, the next poll comes after
+/// the backoff and its success is told.
+async fn is_told_and_overcome(case: Case) {
+    let simulator = scripted_simulator();
+    let (binary, address) = Binary::listening(&simulator, &[]).await;
+    shows(address, "starlink_up", 1.0).await;
+    simulator.push_answer(case.answer.clone());
+    binary.logs("polls succeed again").await;
+
+    let scrape = scrape(address).await;
+    let what = format!("{:?}", case.answer.clone().delay(Duration::ZERO));
+    let what = what.get(..300).unwrap_or(&what);
+    assert_eq!(scrape.value(&failed(case.reason)), Some(1.0), "{what}");
+    let failures = scrape.body.lines().filter(|line| {
+        line.starts_with("starlink_exporter_poll_failures_total{") && !line.ends_with(" 0")
+    });
+    assert_eq!(failures.count(), 1, "{what}");
+    assert!(!scrape.has("starlink_DownlinkThroughput{"), "{what}");
+    assert_eq!(scrape.value("starlink_up"), Some(1.0));
+
+    let told: Vec<Event> = binary
+        .events()
+        .into_iter()
+        .filter(|event| event.text("level") != "INFO")
+        .collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].text("level"), case.level, "{told:?}");
+    assert_eq!(told[0].text("reason"), case.reason, "{told:?}");
+    let status = told[0].value("status").and_then(serde_json::Value::as_u64);
+    assert_eq!(status, case.status.map(u64::from), "{told:?}");
+    if !case.message.is_empty() {
+        assert!(told[0].says(&case.message), "{told:?}");
+    }
+    if case.level == "ERROR" {
+        let permission = r#""Device telemetry, View""#;
+        assert!(told[0].text("message").contains(permission), "{told:?}");
+    }
+
+    let journal = simulator.journal();
+    let odd = |poll: &Poll| poll.outcome == Outcome::Cut || poll.status != Some(200);
+    let index = match case.status {
+        Some(status) => journal
+            .polls
+            .iter()
+            .position(|poll| poll.status == Some(status)),
+        None => journal.polls.iter().position(odd),
+    };
+    if let Some(index) = index.filter(|index| index + 1 < journal.polls.len()) {
+        assert!(pause_after(&journal.polls, index) >= BACKOFF, "{what}");
+    }
+    assert_eq!(journal.most_polls_in_flight, 1, "{what}");
+}
+
+#[actix_rt::test]
+async fn every_refusal_of_a_poll_is_told_and_overcome() {
+    join_all(refusals().into_iter().map(is_told_and_overcome)).await;
+}
+
+#[actix_rt::test]
+async fn nothing_of_an_answer_that_is_no_batch_is_applied() {
+    join_all(nonsense().into_iter().map(is_told_and_overcome)).await;
+}
+
+#[actix_rt::test]
+async fn unreachable_at_the_start_it_serves_and_recovers() {
+    let simulator = scripted_simulator();
+    simulator.unplug();
+    let service = Service::start(&simulator, &[]).await;
+    service.shows(&failed("token"), 1.0).await;
+    let scrape = service.scrape().await;
+    assert_eq!(scrape.value("starlink_up"), Some(0.0));
+    let connect = r#"starlink_exporter_token_request_failures_total{reason="connect"}"#;
+    assert_eq!(scrape.value(connect), Some(1.0));
+    let ready = service.get("/readyz").await;
+    assert_eq!(ready.status, 503);
+    assert!(ready.body.contains("token"), "{}", ready.body);
+    let verbose = service.get("/readyz?verbose").await;
+    let verbose: serde_json::Value = serde_json::from_str(&verbose.body).unwrap();
+    let reason = verbose["reasons"][0].as_str().unwrap();
+    assert!(reason.contains("token"), "{reason}");
+    assert_eq!(service.get("/livez").await.status, 200);
+
+    simulator.push_rows([terminal_row("here", 1_000_000_000, 1.0)]);
+    simulator.plug().unwrap();
+    service.shows(&throughput("here"), 1.0).await;
+    service.shows("starlink_up", 1.0).await;
+    assert_eq!(service.get("/readyz").await.status, 200);
+
+    simulator.unplug();
+    service.shows("starlink_up", 0.0).await;
+    let scrape = service.scrape().await;
+    assert!(scrape.has(&throughput("here")), "the state stays");
+    assert_eq!(service.get("/readyz").await.status, 200, "it is a latch");
+    assert_eq!(service.get("/livez").await.status, 200);
+    simulator.plug().unwrap();
+    service.shows("starlink_up", 1.0).await;
+}
+
+#[actix_rt::test]
+async fn after_a_401_one_retry_comes_at_once_with_a_new_token_then_backoff() {
+    let simulator = scripted_simulator();
+    let service = Service::start(&simulator, &[("MAX_LINGER", "1100")]).await;
+    // A linger later the token is old enough for the next request not to wait for its turn.
+    polls(&simulator, 2).await;
+    simulator.set_default_answer(Some(Answer::error(401, "expired")));
+    service.shows(&failed("unauthorized"), 2.0).await;
+    simulator.set_default_answer(None);
+    service.shows("starlink_up", 1.0).await;
+
+    let journal = simulator.journal();
+    let first = journal
+        .polls
+        .iter()
+        .position(|poll| poll.status == Some(401));
+    let first = first.unwrap();
+    let serials: Vec<_> = journal.polls[first..first + 3]
+        .iter()
+        .map(|poll| poll.token_serial)
+        .collect();
+    assert_eq!(serials, [Some(1), Some(2), Some(3)]);
+    let pauses = [0, 1].map(|index| pause_after(&journal.polls, first + index));
+    assert!(pauses[0] < BACKOFF && pauses[1] >= BACKOFF, "{pauses:?}");
+}
+
+#[actix_rt::test]
+async fn a_token_that_starlink_refused_is_never_used_again() {
+    let simulator = scripted_simulator();
+    let service = Service::start(&simulator, &[]).await;
+    service.shows("starlink_up", 1.0).await;
+    simulator.set_default_token_answer(Some(Answer::error(500, "down")));
+    simulator.revoke_tokens();
+    eventually("an attempt without a token", || async {
+        service.scrape().await.value(&failed("token")) >= Some(1.0)
+    })
+    .await;
+    assert!(
+        !service
+            .scrape()
+            .await
+            .has("starlink_exporter_token_expiry_timestamp_seconds ")
+    );
+    simulator.set_default_token_answer(None);
+    service.shows("starlink_up", 1.0).await;
+    let journal = simulator.journal();
+    let refused = journal.polls.iter().filter(|poll| poll.status == Some(401));
+    assert_eq!(refused.count(), 1);
+}
+
+#[actix_rt::test]
+async fn retry_after_is_heeded_in_seconds_and_as_a_date() {
+    let date = SystemTime::now() + Duration::from_secs(4);
+    let until = Instant::now() + Duration::from_secs(3);
+    // Without a word of Starlink's the first wait is one second.
+    let cases = [
+        (Answer::too_many_requests("3"), Duration::from_secs(3), None),
+        (
+            Answer::too_many_requests(&httpdate::fmt_http_date(date)),
+            BACKOFF,
+            Some(until),
+        ),
+        (Answer::too_many_requests("0"), BACKOFF, None),
+        (Answer::too_many_requests("soon"), BACKOFF, None),
+        (
+            Answer::error(503, "busy").header("Retry-After", "3"),
+            Duration::from_secs(3),
+            None,
+        ),
+    ];
+    join_all(cases.map(|(answer, at_least, not_before)| async move {
+        let simulator = scripted_simulator();
+        simulator.push_answer(answer.clone());
+        let _service = Service::start(&simulator, &[]).await;
+        let polls = polls(&simulator, 2).await;
+        let pause = pause_after(&polls, 0);
+        assert!(pause >= at_least, "{pause:?} after {answer:?}");
+        assert!(not_before.is_none_or(|time| polls[1].started >= time));
+    }))
+    .await;
+}
+
+#[actix_rt::test]
+async fn an_answer_that_does_not_come_in_time_is_a_time_out() {
+    let short = Duration::from_millis(500);
+    let timeouts = Timeouts::default();
+    let rows = || Answer::rows([terminal_row("late", 1_000_000_000, 1.0)]);
+    let cases = [
+        (
+            "the head",
+            rows().delay(PATIENCE),
+            Timeouts {
+                beyond_linger: short,
+                ..timeouts
+            },
+        ),
+        (
+            "the next byte",
+            rows().stall_at(100),
+            Timeouts {
+                idle: short,
+                ..timeouts
+            },
+        ),
+        (
+            "the whole body",
+            rows().trickle(1, Duration::from_millis(20)),
+            Timeouts {
+                body: short,
+                ..timeouts
+            },
+        ),
+    ];
+    join_all(cases.map(|(what, answer, timeouts)| async move {
+        let simulator = scripted_simulator();
+        simulator.push_answer(answer);
+        let tuning = Tuning {
+            timeouts,
+            ..Tuning::default()
+        };
+        let service = Service::tuned(&simulator, &[("MAX_LINGER", "100")], tuning).await;
+        service.shows(&failed("timeout"), 1.0).await;
+        let scrape = service.scrape().await;
+        assert!(!scrape.has("starlink_DownlinkThroughput{"), "{what}");
+        service.shows("starlink_up", 1.0).await;
+        let polls = polls(&simulator, 2).await;
+        assert_eq!(polls[0].outcome, Outcome::Abandoned, "{what}");
+        let apart = polls[1].started.duration_since(polls[0].started);
+        assert!(apart >= short / 2 + BACKOFF, "{what}: {apart:?}");
+    }))
+    .await;
+}
+
+#[actix_rt::test]
+async fn a_malformed_row_costs_only_itself() {
+    let simulator = scripted_simulator();
+    simulator.push_rows([
+        terminal_row("before", 1_000_000_000, 1.0),
+        "7".to_owned(),
+        r#"[7,1000000000,"type"]"#.to_owned(),
+        r#"["x",1000000000,"columns"]"#.to_owned(),
+        r#"["u",1000000000,""]"#.to_owned(),
+        r#"["u",1000000000,["id"]]"#.to_owned(),
+        r#"["u","soon","timestamp",1]"#.to_owned(),
+        r#"["u"]"#.to_owned(),
+        r#"["u",1000000000,"huge",1e999]"#.to_owned(),
+        terminal_row("after", 1_000_000_000, 2.0),
+    ]);
+    let service = Service::start(&simulator, &[]).await;
+    service.shows(&throughput("after"), 2.0).await;
+    let scrape = service.scrape().await;
+    assert_eq!(scrape.value(&throughput("before")), Some(1.0));
+    assert!(!scrape.has(&throughput("huge")));
+    let rejections = scrape.body.lines().filter_map(|line| {
+        let (series, value) = line.rsplit_once(' ')?;
+        series
+            .starts_with("starlink_exporter_rows_rejected_total{")
+            .then(|| value.parse::<f64>().unwrap())
+    });
+    assert_eq!(rejections.sum::<f64>(), 7.0);
+    assert_eq!(scrape.value(&rejected("no_columns")), Some(1.0));
+    assert_eq!(scrape.value(&failed("decode")), Some(0.0));
+    assert_eq!(scrape.value("starlink_up"), Some(1.0));
+}
+
+#[actix_rt::test]
+async fn a_failure_that_repeats_is_one_line_and_its_end_another() {
+    let simulator = scripted_simulator();
+    simulator.set_default_answer(Some(Answer::error(500, "a fault")));
+    let (binary, address) = Binary::listening(&simulator, &[]).await;
+    eventually("three failures", || async {
+        scrape(address).await.value(&failed("server_error")) >= Some(3.0)
+    })
+    .await;
+    simulator.set_default_answer(None);
+    binary.logs("polls succeed again").await;
+    let failures = scrape(address).await.value(&failed("server_error"));
+    let told = binary.events_at("WARN");
+    assert_eq!(told.len(), 1, "{told:?}");
+    let recoveries = binary.events_saying("polls succeed again");
+    assert_eq!(recoveries.len(), 1);
+    let counted = recoveries[0].value("failures").unwrap().as_f64();
+    assert_eq!(counted, failures);
+    assert_eq!(recoveries[0].text("level"), "INFO");
+}
+
+#[actix_rt::test]
+async fn a_refused_token_is_one_error_line_and_asked_for_again() {
+    let refusals = [
+        (Answer::token_error("invalid_client"), 400),
+        (Answer::token_error("invalid_client").status(401), 401),
+    ];
+    join_all(refusals.map(|(answer, status)| async move {
+        let id = "somebody";
+        let simulator = Simulator::start(Options {
+            client_id: id.to_owned(),
+            ..Options::default()
+        })
+        .unwrap();
+        simulator.set_default_token_answer(Some(answer));
+        let (binary, address) = Binary::listening(&simulator, &[("CLIENT_ID", id)]).await;
+        let asked = simulator.wait_until(PATIENCE, |seen| seen.token_requests.len() >= 2);
+        assert!(asked.await);
+        let told = binary.events_at("ERROR");
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].text("message").contains("token refused"));
+        assert_eq!(told[0].value("status").unwrap(), status);
+        assert!(told[0].says("invalid_client"), "{told:?}");
+        let scrape = scrape(address).await;
+        assert_eq!(scrape.value("starlink_up"), Some(0.0));
+        assert!(simulator.journal().polls.is_empty());
+
+        simulator.set_default_token_answer(None);
+        binary.logs("tokens can be had again").await;
+        shows(address, "starlink_up", 1.0).await;
+        let requests = simulator.journal().token_requests;
+        for pair in requests.windows(2) {
+            assert!(pair[1].at.duration_since(pair[0].at) >= BACKOFF, "{pair:?}");
+        }
+    }))
+    .await;
+}

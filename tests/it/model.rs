@@ -1,0 +1,407 @@
+//! The product against a second implementation of what it promises, over generated sequences of answers.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod answer;
+mod oracle;
+mod reader;
+mod strategy;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::test_runner::{TestCaseError, TestError, TestRunner};
+
+use starlink_telemetry::exposition::{Exposition, Format, Kind, OwnFamily};
+use starlink_telemetry::fleet::{
+    Coverage, Fleet, FleetOptions, Moment, Retention, RowCode, RowFault, RowIgnored,
+};
+use starlink_telemetry::telemetry::{Batch, SchemaCache, decode};
+
+use self::answer::Answer;
+use self::oracle::{Info, Oracle, Series, Settings};
+use self::reader::{Body, read};
+use self::strategy::{Scenario, Step, scenario};
+
+/// How many scenarios a plain `cargo test` tries; `PROPTEST_CASES` overrules it.
+const CASES: u32 = 1000;
+
+/// The product and the model, and the clock that both are told.
+struct Pair {
+    fleet: Fleet,
+    schemas: SchemaCache,
+    oracle: Oracle,
+    now: u64,
+    /// The end of what the stream has told us about.
+    covered: u64,
+    /// The families as they stood last.
+    order: Vec<String>,
+    /// Every column name so far.
+    columns: Vec<String>,
+}
+
+type Outcome = Result<(), String>;
+
+impl Pair {
+    fn new(settings: Settings) -> Self {
+        let options = FleetOptions {
+            include_routers: settings.include_routers,
+            location: settings.location,
+            retention: Retention {
+                stale_after: Duration::from_millis(settings.stale_after),
+                ip_stale_after: Duration::from_millis(settings.ip_stale_after),
+                forget_after: Duration::from_millis(settings.forget_after),
+            },
+        };
+        Self {
+            fleet: Fleet::new(options),
+            schemas: SchemaCache::default(),
+            oracle: Oracle::new(settings),
+            now: 0,
+            covered: 0,
+            order: Vec::new(),
+            columns: Vec::new(),
+        }
+    }
+
+    fn step(&mut self, step: &Step) -> Outcome {
+        match step {
+            Step::Wait(millis) => self.wait(*millis),
+            Step::Fail(millis) => {
+                self.wait(*millis);
+                self.covered = self.now;
+            }
+            Step::Answer {
+                after,
+                answer,
+                expire_before,
+                plan_twice,
+            } => {
+                self.now += after;
+                // Whoever owns a fleet lets it forget in time; going stale needs no call.
+                let forgets = self.oracle.wait(self.now);
+                if *expire_before || forgets {
+                    self.fleet.expire(Moment::from_millis(self.now));
+                }
+                self.answer(answer, *plan_twice)?;
+            }
+        }
+        self.compare()
+    }
+
+    fn wait(&mut self, millis: u64) {
+        self.now += millis;
+        self.fleet.expire(Moment::from_millis(self.now));
+        self.oracle.wait(self.now);
+    }
+
+    fn answer(&mut self, answer: &Answer, plan_twice: bool) -> Outcome {
+        let now = Moment::from_millis(self.now);
+        let (rows, metadata) = decode(answer.body().into()).map_err(|error| error.to_string())?;
+        let schema = self.schemas.resolve(metadata).schema;
+        let batch = Batch { rows, schema };
+        if plan_twice {
+            drop(self.fleet.plan(&batch, now));
+        }
+        let plan = self.fleet.plan(&batch, now);
+        let from = Moment::from_millis(self.covered);
+        let tally = self.fleet.commit(&plan, Coverage { from, to: now });
+        self.fleet.expire(now);
+        let counts = self.oracle.answer(answer, self.covered, self.now);
+        self.covered = self.now;
+        self.columns
+            .extend(answer.columns.values().flatten().flatten().cloned());
+        let cells: u64 = counts.cells.values().sum();
+        same("the rejected cells", &tally.cells.iter().sum(), &cells)?;
+        same(
+            "the rows",
+            &by_name(RowCode::ALL.map(RowCode::name), tally.rows),
+            &counts.rows,
+        )?;
+        same(
+            "the ignored rows",
+            &by_name(RowIgnored::ALL.map(RowIgnored::name), tally.ignored),
+            &counts.ignored,
+        )?;
+        same(
+            "the rejected rows",
+            &by_name(RowFault::ALL.map(RowFault::name), tally.rejected),
+            &counts.rejected,
+        )
+    }
+
+    fn compare(&mut self) -> Outcome {
+        let mut expected = self.oracle.expected();
+        let snapshot = Arc::new(self.fleet.snapshot());
+        let mut orders = Vec::new();
+        for format in Format::ALL {
+            let exposition = Exposition::new(format, Arc::clone(&snapshot), own_families());
+            let text = String::from_utf8(exposition.flatten().collect())
+                .map_err(|error| error.to_string())?;
+            let body = read(&text, format)?;
+            if format == Format::ALL[0] {
+                let series: Vec<_> = body
+                    .samples
+                    .iter()
+                    .map(|(series, _)| series.clone())
+                    .collect();
+                expected
+                    .infos
+                    .iter_mut()
+                    .for_each(|info| info.order_as(&series));
+            }
+            orders.push(self.check_families(&body, format)?);
+            let context = |problem| format!("{problem}\n{format:?}:\n{text}");
+            check_samples(body, format, &expected.samples, &expected.infos).map_err(context)?;
+        }
+        same("the families of Prometheus", &orders[1], &orders[0])?;
+        same("the families of mixed", &orders[2], &orders[0])?;
+        let order = orders.swap_remove(0);
+        let common = |one: &[String], other: &[String]| -> Vec<String> {
+            one.iter()
+                .filter(|name| other.contains(name))
+                .cloned()
+                .collect()
+        };
+        same(
+            "the order of the families",
+            &common(&order, &self.order),
+            &common(&self.order, &order),
+        )?;
+        self.order = order;
+        Ok(())
+    }
+
+    /// Checks HELP and TYPE; gives the names of the families as they stand.
+    fn check_families(&self, body: &Body, format: Format) -> Result<Vec<String>, String> {
+        let mut names = Vec::new();
+        for family in &body.families {
+            names.push(family.name.clone());
+            let info = family.name == "starlink_info";
+            let kind = match format {
+                _ if OWN.contains(&&*family.name) => continue,
+                Format::OpenMetrics if info => "info",
+                Format::Mixed if info => "",
+                _ => "gauge",
+            };
+            same(&family.name, &&*family.kind, &kind)?;
+            let told = self.columns.iter().any(|column| {
+                let gauge = format!("starlink_{}", oracle::sanitised(column));
+                family.name == gauge && family.help == format!("Starlink telemetry field {column}.")
+            });
+            let generic = family.help.starts_with("Starlink telemetry field ");
+            if generic != told || (family.help.is_empty() && !kind.is_empty()) {
+                return Err(format!("HELP of {} is {:?}", family.name, family.help));
+            }
+        }
+        Ok(names
+            .into_iter()
+            .filter(|name| !name.contains("exporter_"))
+            .collect())
+    }
+}
+
+/// The exporter's own families in the bodies compared, by the names that a format may give them.
+const OWN: [&str; 6] = [
+    "starlink_up",
+    "starlink_exporter_polls",
+    "starlink_exporter_polls_total",
+    "starlink_exporter_build_info",
+    "starlink_exporter_poll_duration_seconds",
+    "starlink_exporter_devices",
+];
+
+fn own_families() -> Vec<OwnFamily> {
+    let build = vec![
+        ("version", "1\"\\\n".to_owned()),
+        ("revision", "x".to_owned()),
+    ];
+    let histogram = OwnFamily::new(
+        Kind::Histogram,
+        "starlink_exporter_poll_duration_seconds",
+        "How long \"polls\" took.",
+    );
+    vec![
+        OwnFamily::new(Kind::Gauge, "starlink_up", "Whether it worked.").value(1.0),
+        OwnFamily::new(Kind::Info, "starlink_exporter_build_info", "Which build.")
+            .sample("", build, 1.0),
+        OwnFamily::new(Kind::Counter, "starlink_exporter_polls_total", "Polls.").value(3.0),
+        histogram
+            .sample("_bucket", vec![("le", "+Inf".to_owned())], 2.0)
+            .sample("_sum", Vec::new(), 0.5)
+            .sample("_count", Vec::new(), 2.0),
+    ]
+}
+
+fn check_samples(
+    body: Body,
+    format: Format,
+    samples: &BTreeMap<Series, f64>,
+    infos: &[Info],
+) -> Outcome {
+    let mut expected = samples.clone();
+    let mut lines = Vec::new();
+    for info in infos {
+        if format == Format::Mixed {
+            lines.push(info.line());
+        } else {
+            expected.insert(info.series(), 1.0);
+        }
+    }
+    let mut shown = BTreeMap::new();
+    for (series, value) in body.samples {
+        if !OWN.iter().any(|own| series.0.starts_with(own)) {
+            shown.insert(series, value);
+        }
+    }
+    let mut shown_lines = body.lines;
+    shown_lines.sort();
+    lines.sort();
+    same("the lines in line protocol", &shown_lines, &lines)?;
+    for (series, value) in &expected {
+        match shown.remove(series) {
+            None => return Err(format!("missing: {series:?} {value}")),
+            Some(other) if !equal(series, other, *value) => {
+                return Err(format!("{series:?} is {other}, not {value}"));
+            }
+            Some(_) => {}
+        }
+    }
+    same("what nobody expects", &shown, &BTreeMap::new())
+}
+
+/// Whether a value is the expected one. A time may be off by one step of `f64`, a quarter of a microsecond at present.
+fn equal(series: &Series, shown: f64, expected: f64) -> bool {
+    let tolerance = if series.0 == "starlink_last_report_timestamp_seconds" {
+        f64::EPSILON
+    } else {
+        0.0
+    };
+    (shown - expected).abs() <= tolerance * expected.abs()
+}
+
+/// The counts that are not 0.
+fn by_name<const N: usize>(
+    names: [&'static str; N],
+    counts: [u64; N],
+) -> BTreeMap<&'static str, u64> {
+    names
+        .into_iter()
+        .zip(counts)
+        .filter(|(_, count)| *count > 0)
+        .collect()
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, shown: &T, expected: &T) -> Outcome {
+    if shown == expected {
+        return Ok(());
+    }
+    Err(format!(
+        "{what}:\nshown    {shown:?}\nexpected {expected:?}"
+    ))
+}
+
+fn play(scenario: &Scenario) -> Outcome {
+    let mut pair = Pair::new(scenario.settings);
+    for (number, step) in scenario.steps.iter().enumerate() {
+        let named = |problem| format!("step {number}: {problem}");
+        pair.step(step).map_err(named)?;
+    }
+    Ok(())
+}
+
+/// What led to a failure, short enough to read.
+fn tell(scenario: &Scenario) -> String {
+    let mut story = format!("{:?}\n", scenario.settings);
+    for step in &scenario.steps {
+        story.push_str(&match step {
+            Step::Wait(millis) => format!("wait {millis}\n"),
+            Step::Fail(millis) => format!("fail after {millis}\n"),
+            Step::Answer {
+                after,
+                answer,
+                expire_before,
+                plan_twice,
+            } => {
+                let how = format!("expired before: {expire_before}, planned twice: {plan_twice}");
+                format!("answer after {after} ({how}):\n{}\n", answer.body())
+            }
+        });
+    }
+    story
+}
+
+/// A row and an allocation, and what is promised of them, number by number.
+#[test]
+fn the_model_knows_the_example() {
+    let body = r#"{"data":{"values":[
+        ["u",1756537212000000000,"ut01000000-00000000-00aa0001",0.115,21,true,599686042433355775,"2025.08.11.mr61518",[82]],
+        ["i",1756537213000000000,"ip-ut01000000-00000000-00aa0001","ACC-1",["192.0.2.1"],["2001:db8:1::/64"],[]]],
+        "columnNamesByDeviceType":{
+        "u":["DeviceType","UtcTimestampNs","DeviceId","DownlinkThroughput","PingLatencyMsAvg","InTerritorialWaters","H3CellId",
+            "RunningSoftwareVersion","ActiveAlerts"],
+        "i":["DeviceType","UtcTimestampNs","DeviceId","AccountNumber","Ipv4","Ipv6Ue","Ipv6Cpe"]}},
+        "metadata":{"enums":{"DeviceType":{"u":"UserTerminal"},
+            "AlertsByDeviceType":{"u":{"82":"software_update_reboot_pending"}}}}}"#;
+    let answer = Answer::parse(body);
+    let settings = Settings {
+        include_routers: false,
+        location: true,
+        stale_after: 120_000,
+        ip_stale_after: 900_000,
+        forget_after: 86_400_000,
+    };
+    let mut oracle = Oracle::new(settings);
+    oracle.answer(&answer, 0, 0);
+    let expected = oracle.expected();
+    let promised = [
+        ("starlink_DownlinkThroughput", 0.115),
+        ("starlink_H3CellId", 599_686_042_433_355_775_u64 as f64),
+        ("starlink_InTerritorialWaters", 1.0),
+        ("starlink_Ipv4_numeric", 3_221_225_985.0),
+        ("starlink_Ipv6Ue_numeric", 3_236_962_502_705_421.0),
+        ("starlink_PingLatencyMsAvg", 21.0),
+        ("starlink_alert_active_software_update_reboot_pending", 1.0),
+        ("starlink_last_report_timestamp_seconds", 1_756_537_212.0),
+        ("starlink_latitude", 37.345_793_4),
+        ("starlink_longitude", -121.976_376),
+        ("starlink_online", 1.0),
+    ];
+    assert_eq!(expected.samples.len(), promised.len());
+    for (((name, _), value), (promised_name, promised)) in expected.samples.iter().zip(promised) {
+        assert_eq!(name, promised_name);
+        assert!((value - promised).abs() < 1e-7, "{name} is {value}");
+    }
+    let lines: Vec<_> = expected.infos.iter().map(Info::line).collect();
+    let line = r#"starlink_info,device_type=UserTerminal,deviceID=ut01000000-00000000-00aa0001 runningsoftwareversion="2025.08.11.mr61518",accountnumber="ACC-1""#;
+    assert_eq!(lines, [line]);
+    let step = Step::Answer {
+        after: 0,
+        answer,
+        expire_before: false,
+        plan_twice: false,
+    };
+    Pair::new(settings).step(&step).unwrap();
+}
+
+#[test]
+fn the_product_shows_what_the_model_shows() {
+    let mut config = ProptestConfig {
+        failure_persistence: None,
+        max_shrink_iters: 5000,
+        ..ProptestConfig::default()
+    };
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = CASES;
+    }
+    let result = TestRunner::new(config).run(&scenario(), |scenario| {
+        play(&scenario).map_err(TestCaseError::fail)
+    });
+    match result {
+        Ok(()) => {}
+        Err(TestError::Fail(reason, scenario)) => panic!("{reason}\n{}", tell(&scenario)),
+        Err(TestError::Abort(reason)) => panic!("{reason}"),
+    }
+}

@@ -1,0 +1,772 @@
+//! The rules a second time: plain, slow and obvious, written from what is promised and not from the product's code.
+//!
+//! Where the promise is silent the model takes one reading:
+//! - A row that a later one of the same answer replaces counts as received and nothing else; its cells are not looked at. Nor
+//!   are those of rows that are ignored or rejected, of alert columns of types without alerts, and of `H3CellId` where
+//!   locations are off.
+//! - A cell that cannot be read counts also where its column's names are taken.
+//! - Names are taken column by column, gauges apart from info keys, whether or not a row fills them. `H3CellId` takes its key
+//!   too; the address columns of an allocation take none.
+//! - An integer is one of 64 bits with a sign. Any other number in an allocation's info field is written as an `f64` without
+//!   an exponent, `true` as `true`; in a list every element stands as it is spelled.
+//! - A list with a list, an object or an unreadable string in it cannot be read.
+//! - An empty type code is none, and so is an empty type name. A type bears the name of the last answer in which a row of it
+//!   counted, for all its devices; of two types of one name the later code is told apart by a suffix.
+//! - An allocation is older than another of the same terminal, with or without `ip-`, within `STALE_AFTER`. It is forgotten
+//!   when it is old enough and its terminal is not known. `ip-` alone names nobody.
+//! - An IPv6 address in an IPv4 column is an address. A CIDR whose prefix is too long is none.
+//! - An alert code that stands alone is a list of one; every other element that is no code counts as a cell. The code of an
+//!   empty string has an empty name.
+//! - A list in `H3CellId` is no cell and not unreadable.
+//! - At exactly the limit a device is stale, silent or forgotten.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::answer::{Answer, Columns, Json, Names};
+
+/// The settings that change what is shown. Times in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    pub include_routers: bool,
+    pub location: bool,
+    pub stale_after: u64,
+    pub ip_stale_after: u64,
+    pub forget_after: u64,
+}
+
+/// What became of the rows and cells of an answer.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub rows: BTreeMap<&'static str, u64>,
+    pub ignored: BTreeMap<&'static str, u64>,
+    pub rejected: BTreeMap<&'static str, u64>,
+    /// Rejected cells of the rows that count after the answer, by type and device: a row that a later one of the same answer
+    /// replaces is never shown, nor are its cells looked at.
+    pub cells: BTreeMap<(String, String), u64>,
+}
+
+/// Keys and values in order.
+pub type Labels = Vec<(String, String)>;
+
+/// A sample's name and its labels.
+pub type Series = (String, Labels);
+
+/// What a scrape has to show.
+#[derive(Debug, Default)]
+pub struct Expected {
+    /// Everything but `starlink_info`.
+    pub samples: BTreeMap<Series, f64>,
+    /// The devices with info fields.
+    pub infos: Vec<Info>,
+}
+
+/// The info fields of a device.
+#[derive(Debug)]
+pub struct Info {
+    pub device_type: String,
+    pub device: String,
+    pub fields: Vec<(String, String)>,
+    /// How many of the fields, the first ones, are the device's own and may stand in any order: those of a row whose column
+    /// list is no longer its type's last. Else 0.
+    pub unordered: usize,
+}
+
+/// The last row of a device that counted.
+#[derive(Debug)]
+struct Device {
+    timestamp: i64,
+    /// When it came, by the exporter's clock.
+    seen: u64,
+    /// When it came, in stream time.
+    heard: u64,
+    gauges: Vec<(String, f64)>,
+    place: Option<(f64, f64)>,
+    alerts: BTreeSet<String>,
+    infos: Vec<(String, String)>,
+    /// Whether its type has had another column list since.
+    outdated: bool,
+}
+
+/// The last row of an IP allocation that counted.
+#[derive(Debug)]
+struct Allocation {
+    timestamp: i64,
+    seen: u64,
+    addresses: Vec<(String, f64)>,
+    infos: Vec<(String, String)>,
+}
+
+/// The whole state.
+#[derive(Debug)]
+pub struct Oracle {
+    settings: Settings,
+    now: u64,
+    stream_time: u64,
+    /// The names of the last enum seen.
+    type_names: Names,
+    /// The names that the types bear: those of the last answer in which a row of the type counted.
+    borne_names: Names,
+    alert_names: BTreeMap<String, Names>,
+    /// The last column list of each type.
+    columns: Columns,
+    /// By type code and identifier.
+    devices: BTreeMap<(String, String), Device>,
+    /// By the terminal's identifier.
+    allocations: BTreeMap<String, Allocation>,
+}
+
+/// What a cell of an ordinary column is.
+enum Judged {
+    Absent,
+    Gauge(f64),
+    Info(String),
+    Rejected,
+}
+
+/// What a column may give.
+struct Field {
+    position: usize,
+    name: String,
+    /// The name of its gauge, unless that is taken.
+    gauge: Option<String>,
+    /// Its info key, unless that is taken.
+    key: Option<String>,
+}
+
+const ALERT_COLUMNS: [&str; 4] = ["ActiveAlerts", "ActiveAlert", "Alerts", "ActiveAlertIds"];
+const ADDRESS_COLUMNS: [&str; 3] = ["Ipv4", "Ipv6Ue", "Ipv6Cpe"];
+
+impl Oracle {
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            now: 0,
+            stream_time: 0,
+            type_names: Names::new(),
+            borne_names: Names::new(),
+            alert_names: BTreeMap::new(),
+            columns: Columns::new(),
+            devices: BTreeMap::new(),
+            allocations: BTreeMap::new(),
+        }
+    }
+
+    /// Time goes on to `now`: who has been silent for too long is forgotten. Says whether anybody was.
+    pub fn wait(&mut self, now: u64) -> bool {
+        self.now = now;
+        let before = self.devices.len() + self.allocations.len();
+        let forget_after = self.settings.forget_after;
+        self.devices
+            .retain(|_, device| now - device.seen < forget_after);
+        let devices = &self.devices;
+        self.allocations.retain(|terminal, allocation| {
+            let known = devices.contains_key(&("u".to_owned(), terminal.clone()));
+            known || now - allocation.seen < forget_after
+        });
+        self.devices.len() + self.allocations.len() < before
+    }
+
+    /// An answer that covers the time since `from` arrives at `now`.
+    pub fn answer(&mut self, answer: &Answer, from: u64, now: u64) -> Counts {
+        self.wait(now);
+        self.stream_time += now - from;
+        if let Some(names) = &answer.device_types {
+            self.type_names = names.clone();
+        }
+        for (code, names) in &answer.alerts {
+            self.alert_names.insert(code.clone(), names.clone());
+        }
+        for ((code, _), device) in &mut self.devices {
+            let columns = answer.columns.get(code);
+            device.outdated |=
+                columns.is_some_and(|columns| Some(columns) != self.columns.get(code));
+        }
+        self.columns.extend(answer.columns.clone());
+        let mut counts = Counts::default();
+        for row in &answer.rows {
+            let code = match row {
+                Json::List(cells) => cells.first(),
+                _ => None,
+            };
+            let known = ["u", "r", "i", "d"].into_iter();
+            let code = known
+                .into_iter()
+                .find(|known| code == Some(&Json::text(known)));
+            *counts.rows.entry(code.unwrap_or("other")).or_default() += 1;
+            if let Err(rejected) = self.row(row, answer, &mut counts) {
+                *counts.rejected.entry(rejected).or_default() += 1;
+            }
+        }
+        counts
+    }
+
+    fn row(
+        &mut self,
+        row: &Json,
+        answer: &Answer,
+        counts: &mut Counts,
+    ) -> Result<(), &'static str> {
+        let Json::List(cells) = row else {
+            return Err("shape");
+        };
+        let code = match cells.first() {
+            Some(Json::Text(code)) if !code.is_empty() => code,
+            _ => return Err("device_type"),
+        };
+        if code == "r" && !self.settings.include_routers {
+            *counts.ignored.entry("router").or_default() += 1;
+            return Ok(());
+        }
+        let columns = answer.columns.get(code).ok_or("no_columns")?;
+        let cell = |name: &str| {
+            let position = columns
+                .iter()
+                .position(|column| column.as_deref() == Some(name))?;
+            cells.get(position)
+        };
+        let device = match cell("DeviceId") {
+            Some(Json::Text(device)) if !device.is_empty() => device,
+            _ => return Err("device_id"),
+        };
+        let timestamp = match cell("UtcTimestampNs") {
+            Some(Json::Number(spelled)) => spelled.parse::<i64>().map_err(|_| "timestamp")?,
+            _ => return Err("timestamp"),
+        };
+        if code == "i" {
+            let terminal = device.strip_prefix("ip-").unwrap_or(device);
+            if terminal.is_empty() {
+                return Err("device_id");
+            }
+            let known = self.allocations.get(terminal);
+            if known.is_some_and(|known| self.is_older(timestamp, known.timestamp, known.seen)) {
+                *counts.ignored.entry("older").or_default() += 1;
+                return Ok(());
+            }
+            let mut rejected = 0;
+            let allocation = self.allocation(timestamp, columns, cells, &mut rejected);
+            counts
+                .cells
+                .insert((code.clone(), terminal.to_owned()), rejected);
+            self.allocations.insert(terminal.to_owned(), allocation);
+        } else {
+            let key = (code.clone(), device.clone());
+            let known = self.devices.get(&key);
+            if known.is_some_and(|known| self.is_older(timestamp, known.timestamp, known.seen)) {
+                *counts.ignored.entry("older").or_default() += 1;
+                return Ok(());
+            }
+            let mut rejected = 0;
+            let device = self.device(code, timestamp, columns, cells, &mut rejected);
+            counts.cells.insert(key.clone(), rejected);
+            let name = self.type_names.get(code).filter(|name| !name.is_empty());
+            self.borne_names
+                .insert(code.clone(), name.unwrap_or(code).clone());
+            self.devices.insert(key, device);
+        }
+        Ok(())
+    }
+
+    /// Whether a row loses against the one that is known; a stale device takes any.
+    fn is_older(&self, timestamp: i64, known: i64, seen: u64) -> bool {
+        timestamp < known && self.now - seen < self.settings.stale_after
+    }
+
+    fn device(
+        &self,
+        code: &str,
+        timestamp: i64,
+        columns: &[Option<String>],
+        cells: &[Json],
+        rejected: &mut u64,
+    ) -> Device {
+        let mut device = Device {
+            timestamp,
+            seen: self.now,
+            heard: self.stream_time,
+            gauges: Vec::new(),
+            place: None,
+            alerts: self.alerts(code, columns, cells, rejected),
+            infos: Vec::new(),
+            outdated: false,
+        };
+        for field in fields(columns, &[]) {
+            let cell = cells.get(field.position).unwrap_or(&Json::Null);
+            if field.name == "H3CellId" {
+                if field.gauge.is_some() && self.settings.location {
+                    locate(cell, &mut device, rejected);
+                }
+                continue;
+            }
+            match (judge(cell), field.gauge, field.key) {
+                (Judged::Gauge(value), Some(gauge), _) => device.gauges.push((gauge, value)),
+                (Judged::Info(text), _, Some(key)) => device.infos.push((key, text)),
+                (Judged::Rejected, _, _) => *rejected += 1,
+                _ => {}
+            }
+        }
+        device
+    }
+
+    fn alerts(
+        &self,
+        code: &str,
+        columns: &[Option<String>],
+        cells: &[Json],
+        rejected: &mut u64,
+    ) -> BTreeSet<String> {
+        let mut alerts = BTreeSet::new();
+        if !["u", "r"].contains(&code) {
+            return alerts;
+        }
+        let none = Names::new();
+        let names = self.alert_names.get(code).unwrap_or(&none);
+        for (column, cell) in columns.iter().zip(cells) {
+            if !column
+                .as_deref()
+                .is_some_and(|column| ALERT_COLUMNS.contains(&column))
+            {
+                continue;
+            }
+            for alert in entries(cell) {
+                let code = match alert {
+                    Json::Null => continue,
+                    Json::Text(code) => code,
+                    Json::Number(code) if is_integer(code) => code,
+                    _ => {
+                        *rejected += 1;
+                        continue;
+                    }
+                };
+                alerts.insert(sanitised(names.get(code).unwrap_or(code)));
+            }
+        }
+        alerts
+    }
+
+    fn allocation(
+        &self,
+        timestamp: i64,
+        columns: &[Option<String>],
+        cells: &[Json],
+        rejected: &mut u64,
+    ) -> Allocation {
+        let mut allocation = Allocation {
+            timestamp,
+            seen: self.now,
+            addresses: Vec::new(),
+            infos: Vec::new(),
+        };
+        for field in fields(columns, &ADDRESS_COLUMNS) {
+            let cell = cells.get(field.position).unwrap_or(&Json::Null);
+            if ADDRESS_COLUMNS.contains(&&*field.name) {
+                if field.gauge.is_none() {
+                    continue;
+                }
+                let addresses = addresses(cell, rejected);
+                let single = addresses.len() == 1;
+                for (index, address) in addresses.into_iter().enumerate() {
+                    let index = if single {
+                        String::new()
+                    } else {
+                        format!("_{index}")
+                    };
+                    let name = format!("starlink_{}_numeric{index}", field.name);
+                    allocation.addresses.push((name, address));
+                }
+            } else if field.name != "H3CellId" {
+                match (told(cell), field.key) {
+                    (Some(text), Some(key)) if !text.is_empty() => {
+                        allocation.infos.push((key, text))
+                    }
+                    (None, _) => *rejected += 1,
+                    _ => {}
+                }
+            }
+        }
+        allocation
+    }
+
+    /// The value of the label `device_type` of each type that has devices. Where two bear the same name, the later code is
+    /// told apart by a suffix.
+    fn device_types(&self) -> Names {
+        let mut device_types = Names::new();
+        for (code, _) in self.devices.keys() {
+            if device_types.contains_key(code) {
+                continue;
+            }
+            let mut name = self.borne_names[code].clone();
+            while device_types.values().any(|taken| *taken == name) {
+                name = format!("{name}_{code}");
+            }
+            device_types.insert(code.clone(), name);
+        }
+        device_types
+    }
+
+    /// What a scrape shows now.
+    pub fn expected(&self) -> Expected {
+        let mut expected = Expected::default();
+        let device_types = self.device_types();
+        for ((code, id), device) in &self.devices {
+            let device_type = device_types[code].clone();
+            let labels = vec![
+                ("device_type".to_owned(), device_type.clone()),
+                ("deviceID".to_owned(), id.clone()),
+            ];
+            let mut add = |name: &str, value: f64| {
+                let twice = expected
+                    .samples
+                    .insert((name.to_owned(), labels.clone()), value);
+                assert!(twice.is_none(), "the model gives {name} of {id} twice");
+            };
+            let stale = self.now - device.seen >= self.settings.stale_after;
+            if !stale {
+                for (name, value) in &device.gauges {
+                    add(name, *value);
+                }
+                for alert in &device.alerts {
+                    add(&format!("starlink_alert_active_{alert}"), 1.0);
+                }
+            }
+            if let Some((latitude, longitude)) = device.place {
+                add("starlink_latitude", latitude);
+                add("starlink_longitude", longitude);
+            }
+            add(
+                "starlink_last_report_timestamp_seconds",
+                seconds(device.timestamp),
+            );
+            let silent = self.stream_time - device.heard >= self.settings.stale_after;
+            if ["u", "r"].contains(&&**code) {
+                match (stale, silent) {
+                    (false, _) => add("starlink_online", 1.0),
+                    (true, true) => add("starlink_online", 0.0),
+                    (true, false) => {}
+                }
+            }
+            let mut fields = device.infos.clone();
+            if let Some(allocation) = self.allocations.get(id).filter(|_| code == "u") {
+                if self.now - allocation.seen < self.settings.ip_stale_after {
+                    for (name, value) in &allocation.addresses {
+                        add(name, *value);
+                    }
+                }
+                for (key, value) in &allocation.infos {
+                    if !fields.iter().any(|(own, _)| own == key) {
+                        fields.push((key.clone(), value.clone()));
+                    }
+                }
+            }
+            if !fields.is_empty() {
+                expected.infos.push(Info {
+                    device_type,
+                    device: id.clone(),
+                    fields,
+                    unordered: if device.outdated {
+                        device.infos.len()
+                    } else {
+                        0
+                    },
+                });
+            }
+        }
+        expected
+    }
+}
+
+impl Info {
+    /// Takes over the order in which the fields are shown, where it is free.
+    pub fn order_as(&mut self, shown: &[Series]) {
+        let own = &self.series().1[..2];
+        let shown = shown
+            .iter()
+            .find(|(name, labels)| name == "starlink_info" && labels.starts_with(own));
+        let position = |field: &(String, String)| {
+            shown.and_then(|(_, labels)| labels.iter().position(|label| label == field))
+        };
+        self.fields[..self.unordered].sort_by_key(position);
+    }
+
+    /// The sample of the formats that have one.
+    pub fn series(&self) -> Series {
+        let mut labels = vec![
+            ("device_type".to_owned(), self.device_type.clone()),
+            ("deviceID".to_owned(), self.device.clone()),
+        ];
+        labels.extend(self.fields.iter().cloned());
+        ("starlink_info".to_owned(), labels)
+    }
+
+    /// The line in line protocol.
+    pub fn line(&self) -> String {
+        let mut line = "starlink_info".to_owned();
+        for (key, value) in [
+            ("device_type", &self.device_type),
+            ("deviceID", &self.device),
+        ] {
+            if value.is_empty() {
+                continue;
+            }
+            line.push_str(&format!(",{key}="));
+            for char in value.chars() {
+                match char {
+                    ',' | '=' | ' ' => line.extend(['\\', char]),
+                    '\\' => line.push('_'),
+                    char if char.is_control() => line.push('_'),
+                    char => line.push(char),
+                }
+            }
+        }
+        for (index, (key, value)) in self.fields.iter().enumerate() {
+            line.push(if index == 0 { ' ' } else { ',' });
+            line.push_str(&format!("{key}=\""));
+            for char in value.chars() {
+                match char {
+                    '"' | '\\' => line.extend(['\\', char]),
+                    char if char.is_control() => line.push(' '),
+                    char => line.push(char),
+                }
+            }
+            line.push('"');
+        }
+        line
+    }
+}
+
+/// The columns that are fields, in their order, with the names that they may use. One that may use none is ignored, but what
+/// cannot be read in it is counted all the same. The `textless` are those that never become info fields.
+fn fields(columns: &[Option<String>], textless: &[&str]) -> Vec<Field> {
+    let mut fields: Vec<Field> = Vec::new();
+    let (mut gauges, mut keys) = (BTreeSet::new(), BTreeSet::new());
+    for (position, name) in columns.iter().enumerate() {
+        let Some(name) = name else { continue };
+        if ["DeviceType", "UtcTimestampNs", "DeviceId"].contains(&&**name)
+            || ALERT_COLUMNS.contains(&&**name)
+        {
+            continue;
+        }
+        let gauge = format!("starlink_{}", sanitised(name));
+        let key = info_key(name);
+        let gauge_is_free = !is_own_family(&gauge) && gauges.insert(gauge.clone());
+        let key_is_free = !textless.contains(&&**name)
+            && !["device_type", "deviceid"].contains(&&*key)
+            && keys.insert(key.clone());
+        fields.push(Field {
+            position,
+            name: name.clone(),
+            gauge: gauge_is_free.then_some(gauge),
+            key: key_is_free.then_some(key),
+        });
+    }
+    fields
+}
+
+fn is_own_family(name: &str) -> bool {
+    let name = name.strip_prefix("starlink_").unwrap();
+    let named = [
+        "info",
+        "latitude",
+        "longitude",
+        "last_report_timestamp_seconds",
+        "online",
+        "up",
+    ];
+    let address = ADDRESS_COLUMNS.into_iter().any(|column| {
+        let rest = name
+            .strip_prefix(column)
+            .and_then(|rest| rest.strip_prefix("_numeric"));
+        rest.is_some_and(|rest| {
+            let index = rest.strip_prefix('_').unwrap_or_default();
+            let is_index = !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit());
+            rest.is_empty() || is_index
+        })
+    });
+    named.contains(&name)
+        || address
+        || name.starts_with("exporter_")
+        || name.starts_with("alert_active_")
+}
+
+pub fn sanitised(name: &str) -> String {
+    let sane = |char: char| {
+        if char.is_ascii_alphanumeric() {
+            char
+        } else {
+            '_'
+        }
+    };
+    name.chars().map(sane).collect()
+}
+
+fn info_key(name: &str) -> String {
+    let key = sanitised(&name.to_lowercase());
+    match key.chars().next() {
+        None | Some('0'..='9' | '_') => format!("field_{key}"),
+        Some(_) => key,
+    }
+}
+
+fn judge(cell: &Json) -> Judged {
+    match cell {
+        Json::Null => Judged::Absent,
+        Json::Bool(value) => Judged::Gauge(f64::from(u8::from(*value))),
+        Json::Number(spelled) => match spelled.parse::<f64>().unwrap() {
+            value if value.is_finite() => Judged::Gauge(value),
+            _ => Judged::Rejected,
+        },
+        Json::Text(_) | Json::List(_) => match spelled(cell) {
+            None => Judged::Rejected,
+            Some(text) if text.is_empty() => Judged::Absent,
+            Some(text) => match finite_decimal(&text) {
+                Some(value) => Judged::Gauge(value),
+                None => Judged::Info(text),
+            },
+        },
+        Json::Object(_) | Json::Broken(_) => Judged::Rejected,
+    }
+}
+
+/// A cell as a text, `None` when it cannot be read.
+fn spelled(cell: &Json) -> Option<String> {
+    match cell {
+        Json::Null => Some(String::new()),
+        Json::Bool(value) => Some(value.to_string()),
+        Json::Number(spelled) => {
+            let finite = spelled.parse::<f64>().unwrap().is_finite();
+            finite.then(|| spelled.clone())
+        }
+        Json::Text(text) => Some(text.clone()),
+        Json::List(items) => {
+            let items = items.iter().filter(|item| **item != Json::Null);
+            let items = items.map(|item| match item {
+                Json::List(_) => None,
+                Json::Number(text) => Some(text.clone()),
+                item => spelled(item),
+            });
+            Some(items.collect::<Option<Vec<_>>>()?.join(";"))
+        }
+        Json::Broken(_) | Json::Object(_) => None,
+    }
+}
+
+/// A cell of an allocation as a text, `None` when it cannot be read. Outside a list, where numbers are joined as they are
+/// spelled, an integer has all its digits and another number the fewest that tell it from others, without an exponent.
+fn told(cell: &Json) -> Option<String> {
+    match cell {
+        Json::Number(spelled) => {
+            let value = spelled.parse::<f64>().unwrap();
+            match spelled.as_str() {
+                "-0" => Some("0".to_owned()),
+                spelled if is_integer(spelled) => Some(spelled.to_owned()),
+                _ => value.is_finite().then(|| value.to_string()),
+            }
+        }
+        cell => spelled(cell),
+    }
+}
+
+/// `[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?`, and finite.
+fn finite_decimal(text: &str) -> Option<f64> {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (unsigned, None),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let exponent = exponent.map(|exponent| exponent.strip_prefix(['+', '-']).unwrap_or(exponent));
+    let well_formed = !whole.is_empty()
+        && digits(whole)
+        && digits(fraction)
+        && exponent.is_none_or(|exponent| !exponent.is_empty() && digits(exponent));
+    let value = text.parse::<f64>().ok().filter(|_| well_formed)?;
+    value.is_finite().then_some(value)
+}
+
+/// Whether a number is one of 64 bits, without fraction and exponent.
+fn is_integer(spelled: &str) -> bool {
+    spelled.parse::<i64>().is_ok()
+}
+
+/// The elements of a list; anything else is a list of one, but what is absent has none.
+fn entries(cell: &Json) -> &[Json] {
+    match cell {
+        Json::List(items) => items,
+        Json::Text(text) if text.is_empty() => &[],
+        cell => std::slice::from_ref(cell),
+    }
+}
+
+fn locate(cell: &Json, device: &mut Device, rejected: &mut u64) {
+    let index = match cell {
+        Json::Number(spelled) if is_integer(spelled) => {
+            let value = spelled.parse::<f64>().unwrap();
+            if value.is_finite() {
+                device.gauges.push(("starlink_H3CellId".to_owned(), value));
+            } else {
+                *rejected += 1;
+            }
+            spelled.parse::<u64>().ok()
+        }
+        Json::Number(spelled) => {
+            *rejected += u64::from(spelled.parse::<f64>().unwrap().is_infinite());
+            None
+        }
+        Json::Text(text) if text.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            u64::from_str_radix(text, 16).ok()
+        }
+        Json::Object(_) | Json::Broken(_) => {
+            *rejected += 1;
+            None
+        }
+        _ => None,
+    };
+    let cell = index.and_then(|index| h3o::CellIndex::try_from(index).ok());
+    device.place = cell.map(|cell| {
+        let centre = h3o::LatLng::from(cell);
+        (centre.lat(), centre.lng())
+    });
+}
+
+/// The numbers of a cell's valid addresses.
+fn addresses(cell: &Json, rejected: &mut u64) -> Vec<f64> {
+    let mut numbers = Vec::new();
+    for entry in entries(cell) {
+        let address = match entry {
+            Json::Null => continue,
+            Json::Text(text) => address(text),
+            _ => None,
+        };
+        match address {
+            Some(IpAddr::V4(address)) => numbers.push(f64::from(u32::from(address))),
+            Some(IpAddr::V6(address)) => {
+                let bits = u128::from(address);
+                let group = |shift: u32| (bits >> shift) & ((1 << 52) - 1);
+                numbers.push((group(0) ^ group(52) ^ group(104)) as f64);
+            }
+            None => *rejected += 1,
+        }
+    }
+    numbers
+}
+
+/// An address, or the address of a CIDR.
+fn address(text: &str) -> Option<IpAddr> {
+    let Some((address, length)) = text.split_once('/') else {
+        return text.parse().ok();
+    };
+    let address: IpAddr = address.parse().ok()?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    (length.parse::<u8>().ok()? <= most).then_some(address)
+}
+
+/// Nanoseconds as seconds, rounded once.
+fn seconds(nanoseconds: i64) -> f64 {
+    let sign = if nanoseconds < 0 { "-" } else { "" };
+    let (seconds, rest) = (
+        nanoseconds.unsigned_abs() / 1_000_000_000,
+        nanoseconds.unsigned_abs() % 1_000_000_000,
+    );
+    format!("{sign}{seconds}.{rest:09}").parse().unwrap()
+}

@@ -1,0 +1,363 @@
+//! The process: exit codes, signals, and what it writes to stderr.
+
+use std::ffi::OsString;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use futures_util::future::{join, join_all};
+use starlink_telemetry::simulator::{Answer, AnswerBody, Journal, Outcome, Simulator};
+
+use crate::binary::{Binary, scrape, shows, try_get};
+use crate::harness::{PATIENCE, environment, eventually, get, scripted_simulator, terminal_row};
+
+/// For how long `/readyz` announces the end.
+const LAME_DUCK: Duration = Duration::from_secs(1);
+
+/// Until then open scrapes are served.
+const CUT_AFTER: Duration = Duration::from_secs(4);
+
+/// By then the process has ended.
+const END_WITHIN: Duration = Duration::from_secs(5);
+
+/// What is said of an answer that the drain does not wait for.
+const LOST: &str = "the last answer was not stored: its rows are lost";
+
+/// What each poll is to find: no rows, and nobody in a hurry.
+const LONG_LINGER: (&str, &str) = ("MAX_LINGER", "60000");
+
+/// Variables in the environment's form.
+fn variables(pairs: &[(&str, &str)]) -> Vec<(String, OsString)> {
+    let pairs = pairs.iter();
+    pairs
+        .map(|(name, value)| ((*name).to_owned(), OsString::from(value)))
+        .collect()
+}
+
+/// Runs a command to its end: exit code and lines on stderr.
+async fn outcome(
+    arguments: &[&str],
+    variables: Vec<(String, OsString)>,
+) -> (Option<i32>, Vec<String>) {
+    let mut binary = Binary::execute(arguments, variables);
+    let code = binary.ended().await;
+    (code, binary.lines())
+}
+
+#[actix_rt::test]
+async fn wrong_settings_are_all_told_before_any_connection() {
+    let simulator = scripted_simulator();
+    let url = simulator.api_url();
+    let settings = variables(&[
+        ("CLIENT_SECRET", "n33dle"),
+        ("CLIENT_SECRET_FILE", "/nowhere"),
+        ("BATCH_SIZE", "0"),
+        ("MAX_LINGER", "soon"),
+        ("API_URL", &url),
+        ("METRICS_ADDRESS", "127.0.0.1"),
+        ("METRICS_PORT", "65536"),
+        ("INFO_FORMAT", "xml"),
+        ("STALE_AFTER", "0"),
+        ("RUST_LOG", "loud=very"),
+    ]);
+    for command in [
+        &[][..],
+        &["run"],
+        &["check-config"],
+        &["check-config", "--connect"],
+    ] {
+        let (code, lines) = outcome(command, settings.clone()).await;
+        assert_eq!(code, Some(2), "{lines:?}");
+        let expected = [
+            ("CLIENT_ID", "client ID"),
+            ("CLIENT_SECRET", "CLIENT_SECRET_FILE"),
+            ("BATCH_SIZE=\"0\"", "1 to 65000"),
+            ("MAX_LINGER=\"soon\"", "0 to 65000"),
+            ("METRICS_PORT=\"65536\"", "0 to 65535"),
+            ("INFO_FORMAT=\"xml\"", "auto, labels or line-protocol"),
+            ("STALE_AFTER=\"0\"", "1 to 315360000"),
+            ("RUST_LOG=\"loud=very\"", "level"),
+        ];
+        assert_eq!(lines.len(), expected.len(), "{lines:#?}");
+        for (line, (beginning, accepted)) in lines.iter().zip(expected) {
+            assert!(line.starts_with(beginning), "{line}");
+            assert!(line.contains(accepted), "{line}");
+            assert!(!line.contains("n33dle"), "{line}");
+        }
+    }
+    let journal = simulator.journal();
+    assert!(journal.token_requests.is_empty() && journal.polls.is_empty());
+}
+
+#[actix_rt::test]
+async fn a_port_that_is_taken_is_one_error_line() {
+    let simulator = scripted_simulator();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let port = address.port().to_string();
+    let mut binary = Binary::start(&simulator, &[("METRICS_PORT", &port)]);
+    assert_eq!(binary.ended().await, Some(1));
+    let events = binary.events();
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0].text("level"), "ERROR");
+    let line = &binary.lines()[0];
+    assert!(line.contains(&address.to_string()), "{line}");
+    let journal = simulator.journal();
+    assert!(journal.token_requests.is_empty() && journal.polls.is_empty());
+}
+
+#[actix_rt::test]
+async fn commands_end_with_their_codes() {
+    let simulator = scripted_simulator();
+    let (_service, address) = Binary::listening(&simulator, &[]).await;
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = free.local_addr().unwrap().port().to_string();
+    drop(free);
+    let port = address.port().to_string();
+    let cases = [
+        ("--help", ("METRICS_PORT", "0"), 0),
+        ("--version", ("METRICS_PORT", "0"), 0),
+        ("serve", ("METRICS_PORT", "0"), 2),
+        ("check-config", ("METRICS_PORT", "0"), 0),
+        ("check-config --connect", ("METRICS_PORT", "0"), 0),
+        ("check-config --connect", ("CLIENT_SECRET", "no"), 1),
+        ("healthcheck", ("METRICS_PORT", &port), 0),
+        ("healthcheck", ("METRICS_PORT", &nobody), 1),
+    ];
+    join_all(cases.map(|(command, change, expected)| {
+        let environment = environment(&simulator, &[change]);
+        async move {
+            let words: Vec<_> = command.split(' ').collect();
+            let (code, lines) = outcome(&words, environment).await;
+            assert_eq!(code, Some(expected), "{command}: {lines:?}");
+        }
+    }))
+    .await;
+}
+
+#[actix_rt::test]
+async fn every_line_of_the_log_is_an_object_with_one_constant_message() {
+    let simulator = scripted_simulator();
+    simulator.push_token_answer(Answer::token_error("invalid_client"));
+    simulator.push_answer(Answer::error(500, "a fault"));
+    let (binary, _) = Binary::listening(&simulator, &[]).await;
+    binary.logs("polls succeed again").await;
+    let mut twice = Vec::new();
+    for event in binary.events() {
+        let keys: Vec<_> = event.0.iter().map(|(key, _)| key.clone()).collect();
+        let is_twice = |key: &&String| keys.iter().filter(|other| other == key).count() > 1;
+        twice.extend(keys.iter().find(is_twice).map(|key| (key.clone(), event)));
+    }
+    assert!(twice.is_empty(), "{twice:?}");
+}
+
+/// How a process ended: its code, and how long after the signal.
+async fn ended(binary: &mut Binary, signalled: Instant) -> (Option<i32>, Duration) {
+    let code = binary.ended().await;
+    (code, signalled.elapsed())
+}
+
+/// Waits until nobody listens at an address any more.
+async fn refuses(address: SocketAddr) {
+    eventually("no new connection", || async {
+        match TcpStream::connect(address) {
+            Err(error) => error.kind() == ErrorKind::ConnectionRefused,
+            Ok(_) => false,
+        }
+    })
+    .await;
+}
+
+async fn journal(simulator: &Simulator, what: &str, wanted: impl Fn(&Journal) -> bool) -> Journal {
+    assert!(simulator.wait_until(PATIENCE, wanted).await, "{what}");
+    simulator.journal()
+}
+
+/// The signal comes while a poll lingers.
+async fn drains_on(signal: &str) {
+    let simulator = scripted_simulator();
+    simulator.push_rows([terminal_row("here", 1_000_000_000, 1.0)]);
+    let (mut binary, address) = Binary::listening(&simulator, &[LONG_LINGER]).await;
+    shows(address, "starlink_up", 1.0).await;
+    assert_eq!(get(address, "/readyz", &[]).await.status, 200);
+    journal(&simulator, "a poll lingers", |seen| seen.polls.len() == 2).await;
+
+    let signalled = Instant::now();
+    binary.signal(signal);
+    eventually("it is not ready", || async {
+        get(address, "/readyz", &[]).await.status == 503
+    })
+    .await;
+    let ready = get(address, "/readyz", &[]).await;
+    assert!(ready.body.contains("shutting down"), "{}", ready.body);
+    assert!(scrape(address).await.has("starlink_DownlinkThroughput{"));
+    assert_eq!(get(address, "/livez", &[]).await.status, 200);
+
+    let mut last = None;
+    while let Some(reply) = try_get(address, "/readyz").await {
+        assert_eq!(reply.status, 503);
+        last = Some(signalled.elapsed());
+        actix_rt::time::sleep(Duration::from_millis(20)).await;
+    }
+    let last = last.unwrap();
+    assert!(last >= LAME_DUCK / 2, "answered for {last:?} only");
+    let (code, took) = ended(&mut binary, signalled).await;
+    assert_eq!(code, Some(0));
+    assert!(took >= LAME_DUCK && took < END_WITHIN, "{took:?}");
+    let journal = simulator.journal();
+    assert_eq!(journal.polls.len(), 2);
+    assert_eq!(journal.polls[1].outcome, Outcome::Abandoned);
+    let events = binary.events();
+    let is_info = |event: &crate::binary::Event| event.text("level") == "INFO";
+    assert!(events.iter().all(is_info), "{events:?}");
+}
+
+#[actix_rt::test]
+async fn a_signal_drains_it_and_a_silent_poll_is_aborted() {
+    join(drains_on("TERM"), drains_on("INT")).await;
+}
+
+#[actix_rt::test]
+async fn it_ends_while_starlink_is_unreachable_and_while_a_token_is_awaited() {
+    let unplugged = scripted_simulator();
+    unplugged.unplug();
+    let slow = scripted_simulator();
+    slow.push_token_answer(Answer::ordinary().delay(PATIENCE));
+    join_all([unplugged, slow].map(|simulator| async move {
+        let (mut binary, _) = Binary::listening(&simulator, &[]).await;
+        let signalled = Instant::now();
+        binary.signal("TERM");
+        let (code, took) = ended(&mut binary, signalled).await;
+        assert_eq!(code, Some(0));
+        assert!(took < END_WITHIN, "{took:?}");
+        assert!(binary.events_saying(LOST).is_empty());
+    }))
+    .await;
+}
+
+/// A service whose second poll is being answered, in so many pieces with a tenth of a second between them.
+async fn answering(pieces: usize) -> (Simulator, Binary) {
+    let simulator = scripted_simulator();
+    let changes = [LONG_LINGER, ("RUST_LOG", "starlink_telemetry=debug")];
+    let (binary, address) = Binary::listening(&simulator, &changes).await;
+    simulator.push_rows([terminal_row("first", 1_000_000_000, 1.0)]);
+    shows(address, "starlink_up", 1.0).await;
+    let rows = ["a", "b", "c"].map(|id| terminal_row(id, 1_000_000_000, 1.0));
+    let body = AnswerBody::new().rows(rows);
+    let piece = body.to_json().len().div_ceil(pieces);
+    simulator.push_answer(Answer::from(body).trickle(piece, Duration::from_millis(100)));
+    eventually("it arrives", || async {
+        let polls = simulator.journal().polls;
+        polls.len() == 2 && polls[1].status == Some(200)
+    })
+    .await;
+    (simulator, binary)
+}
+
+#[actix_rt::test]
+async fn an_answer_that_is_arriving_is_applied() {
+    let (simulator, mut binary) = answering(25).await;
+    let signalled = Instant::now();
+    binary.signal("TERM");
+    let (code, took) = ended(&mut binary, signalled).await;
+    assert_eq!(code, Some(0));
+    assert!(took < END_WITHIN, "{took:?}");
+    let events = binary.events();
+    let position = |wanted: &dyn Fn(&crate::binary::Event) -> bool| {
+        events
+            .iter()
+            .position(wanted)
+            .unwrap_or_else(|| panic!("{events:?}"))
+    };
+    let asked = position(&|event| event.text("message") == "shutting down");
+    let stored = position(&|event| {
+        event.text("message") == "batch stored" && event.value("rows").unwrap() == 3
+    });
+    assert!(asked < stored);
+    assert!(binary.events_saying(LOST).is_empty());
+    let journal = simulator.journal();
+    assert_eq!(journal.polls.len(), 2, "no poll starts any more");
+    let arrived = journal.polls[1].ended.unwrap().duration_since(signalled);
+    assert!(arrived > LAME_DUCK, "the drain has met it: {arrived:?}");
+}
+
+async fn an_answer_that_takes_too_long_is_given_up_and_told() {
+    let (simulator, mut binary) = answering(200).await;
+    let signalled = Instant::now();
+    binary.signal("TERM");
+    let (code, took) = ended(&mut binary, signalled).await;
+    assert_eq!(code, Some(0));
+    assert!(took >= CUT_AFTER && took < END_WITHIN, "{took:?}");
+    let told = binary.events_saying(LOST);
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].text("level"), "WARN");
+    let journal = journal(&simulator, "the end", |seen| seen.polls_in_flight == 0).await;
+    assert_eq!(journal.polls[1].outcome, Outcome::Abandoned);
+}
+
+/// A service with more to scrape than any socket buffers, and a scrape of which only the beginning was read.
+async fn scraped() -> (Simulator, Binary, SocketAddr, TcpStream) {
+    const NOTE_BYTES: usize = 40_000;
+    const TERMINALS: usize = 500;
+    let simulator = scripted_simulator();
+    let note = "x".repeat(NOTE_BYTES);
+    let rows = (0..TERMINALS).map(|number| format!(r#"["u",1000000000,"ut{number}","{note}"]"#));
+    let columns = ["DeviceType", "UtcTimestampNs", "DeviceId", "Note"];
+    simulator.push_answer(AnswerBody::new().columns("u", &columns).rows(rows));
+    let (binary, address) = Binary::listening(&simulator, &[LONG_LINGER]).await;
+    shows(address, "starlink_up", 1.0).await;
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+        .write_all(b"GET /metrics?format=prometheus HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    socket.read_exact(&mut [0; 100]).unwrap();
+    (simulator, binary, address, socket)
+}
+
+/// All that is still to be read.
+async fn rest(mut socket: TcpStream) -> Vec<u8> {
+    let reading = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // A reset tells no more than an end.
+        let _ = socket.read_to_end(&mut bytes);
+        bytes
+    });
+    eventually("the end of the scrape", || async { reading.is_finished() }).await;
+    reading.join().unwrap()
+}
+
+const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
+
+#[actix_rt::test]
+async fn an_open_scrape_may_end_while_new_ones_are_refused() {
+    let (_simulator, mut binary, address, socket) = scraped().await;
+    let signalled = Instant::now();
+    binary.signal("TERM");
+    refuses(address).await;
+    assert!(!binary.has_ended(), "the scrape is still open");
+    let body = rest(socket).await;
+    assert!(body.ends_with(LAST_CHUNK), "{} bytes", body.len());
+    let (code, took) = ended(&mut binary, signalled).await;
+    assert_eq!(code, Some(0));
+    assert!(took < END_WITHIN, "{took:?}");
+}
+
+async fn a_scrape_that_nobody_reads_is_cut() {
+    let (_simulator, mut binary, _, socket) = scraped().await;
+    let signalled = Instant::now();
+    binary.signal("TERM");
+    let (code, took) = ended(&mut binary, signalled).await;
+    assert_eq!(code, Some(0));
+    assert!(took >= CUT_AFTER && took < END_WITHIN, "{took:?}");
+    assert!(!rest(socket).await.ends_with(LAST_CHUNK));
+}
+
+#[actix_rt::test]
+async fn what_is_still_open_after_four_seconds_is_cut() {
+    join(
+        an_answer_that_takes_too_long_is_given_up_and_told(),
+        a_scrape_that_nobody_reads_is_cut(),
+    )
+    .await;
+}

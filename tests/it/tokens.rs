@@ -1,0 +1,267 @@
+//! The token: asked for once by many, renewed in time, kept when nothing better can be had.
+
+use std::fs;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use starlink_telemetry::actors::messages::GetToken;
+use starlink_telemetry::simulator::{Answer, Journal, Options, Simulator};
+
+use crate::binary::{Binary, shows};
+use crate::harness::{PATIENCE, Service, eventually, get, scripted_simulator};
+
+const PUBLIC_PATH: &str = "/api/public/auth/connect/token";
+const PLAIN_PATH: &str = "/api/auth/connect/token";
+
+fn failed(reason: &str) -> String {
+    format!(r#"starlink_exporter_token_request_failures_total{{reason="{reason}"}}"#)
+}
+
+/// Waits for a journal, and gives it.
+async fn journal(simulator: &Simulator, what: &str, wanted: impl Fn(&Journal) -> bool) -> Journal {
+    assert!(simulator.wait_until(PATIENCE, wanted).await, "{what}");
+    simulator.journal()
+}
+
+/// Requests for a token are at least a second apart.
+fn assert_apart(journal: &Journal) {
+    for pair in journal.token_requests.windows(2) {
+        let apart = pair[1].at.duration_since(pair[0].at);
+        // The second that is waited for begins before the simulator has noted the request.
+        assert!(apart >= Duration::from_millis(950), "{pair:?}");
+    }
+}
+
+fn paths(journal: &Journal) -> Vec<&str> {
+    let requests = journal.token_requests.iter();
+    requests.map(|request| request.path.as_str()).collect()
+}
+
+#[actix_rt::test]
+async fn many_that_ask_at_once_share_one_request() {
+    let simulator = scripted_simulator();
+    simulator.push_token_answer(Answer::ordinary().delay(Duration::from_millis(500)));
+    let service = Service::start(&simulator, &[]).await;
+    let ask = |_| service.account.token.send(GetToken { instead_of: None });
+    let answers = join_all((0..100).map(ask)).await;
+    for answer in answers {
+        assert_eq!(answer.unwrap().unwrap().serial, 1);
+    }
+    service.shows("starlink_up", 1.0).await;
+    assert_eq!(simulator.journal().token_requests.len(), 1);
+    let requests = "starlink_exporter_token_requests_total";
+    assert_eq!(service.scrape().await.value(requests), Some(1.0));
+}
+
+#[actix_rt::test]
+async fn a_token_is_renewed_when_four_fifths_of_its_life_are_over() {
+    let simulator = Simulator::start(Options {
+        token_lifetime: Duration::from_secs(5),
+        ..Options::default()
+    })
+    .unwrap();
+    let _service = Service::start(&simulator, &[]).await;
+    let renewed = |seen: &Journal| {
+        let mut polls = seen.polls.iter();
+        polls.any(|poll| poll.token_serial == Some(2))
+    };
+    let journal = journal(&simulator, "a poll with the second token", renewed).await;
+    let [first, second] = &journal.token_requests[..] else {
+        panic!("{:?}", journal.token_requests);
+    };
+    let age = second.at.duration_since(first.at);
+    assert!(age >= Duration::from_secs(4), "{age:?}");
+    assert_eq!(journal.polls_answered_with(401), 0, "never too late");
+}
+
+#[actix_rt::test]
+async fn every_answer_but_200_has_the_token_renewed_before_the_next_poll() {
+    let statuses = [302, 400, 401, 403, 404, 409, 422, 429, 500, 503];
+    join_all(statuses.map(|status| async move {
+        let simulator = scripted_simulator();
+        simulator.push_answer(Answer::error(status, "no"));
+        let service = Service::start(&simulator, &[]).await;
+        service.shows("starlink_up", 1.0).await;
+        let journal = simulator.journal();
+        let used: Vec<_> = journal.polls[..2]
+            .iter()
+            .map(|poll| (poll.status, poll.token_serial))
+            .collect();
+        let expected = [(Some(status), Some(1)), (Some(200), Some(2))];
+        assert_eq!(used, expected);
+        assert_eq!(journal.token_requests.len(), 2, "{status}");
+        assert_apart(&journal);
+    }))
+    .await;
+}
+
+#[actix_rt::test]
+async fn the_old_token_serves_until_a_new_one_can_be_had() {
+    let outages = [
+        (Answer::error(500, "down"), "status"),
+        (Answer::closed(), "disconnected"),
+        (Answer::html(), "malformed"),
+        (Answer::token_error("invalid_client"), "refused"),
+    ];
+    join_all(outages.map(|(outage, reason)| async move {
+        let simulator = scripted_simulator();
+        let service = Service::start(&simulator, &[]).await;
+        service.shows("starlink_up", 1.0).await;
+        simulator.set_default_token_answer(Some(outage));
+        simulator.push_answer(Answer::error(500, "a fault"));
+        eventually("the renewal fails", || async {
+            service.scrape().await.value(&failed(reason)) >= Some(1.0)
+        })
+        .await;
+        service.shows("starlink_up", 1.0).await;
+        let index = journal(&simulator, "the fault", |seen| {
+            seen.polls_answered_with(500) == 1
+        })
+        .await
+        .polls
+        .iter()
+        .position(|poll| poll.status == Some(500))
+        .unwrap();
+        let seen = journal(&simulator, "two more", |seen| seen.polls.len() > index + 2).await;
+        for poll in &seen.polls[index + 1..] {
+            assert_eq!(poll.token_serial, Some(1), "{reason}");
+        }
+
+        simulator.set_default_token_answer(None);
+        let renewed = |seen: &Journal| seen.polls.iter().any(|poll| poll.token_serial == Some(2));
+        let journal = journal(&simulator, "the successor is used", renewed).await;
+        assert_apart(&journal);
+    }))
+    .await;
+}
+
+#[actix_rt::test]
+async fn token_requests_are_a_second_apart_even_where_a_retry_is_due_at_once() {
+    let simulator = scripted_simulator();
+    simulator.push_answer(Answer::error(401, "not good"));
+    let service = Service::start(&simulator, &[]).await;
+    service.shows("starlink_up", 1.0).await;
+    let journal = simulator.journal();
+    assert_eq!(journal.token_requests.len(), 2);
+    assert_apart(&journal);
+}
+
+#[actix_rt::test]
+async fn the_second_address_is_tried_and_kept() {
+    let closed = [None, Some(Answer::error(405, "not here"))];
+    join_all(closed.map(|answer| async move {
+        let simulator = scripted_simulator();
+        match answer {
+            Some(answer) => simulator.push_token_answer(answer),
+            None => simulator.set_public_token_path(false),
+        }
+        let service = Service::start(&simulator, &[]).await;
+        service.shows("starlink_up", 1.0).await;
+        simulator.set_public_token_path(true);
+        simulator.revoke_tokens();
+        let third = |seen: &Journal| seen.token_requests.len() >= 3;
+        let journal = journal(&simulator, "a third request", third).await;
+        assert_eq!(paths(&journal), [PUBLIC_PATH, PLAIN_PATH, PLAIN_PATH]);
+        assert_apart(&journal);
+        service.shows("starlink_up", 1.0).await;
+        let refused = service.scrape().await.value(&failed("not_found"));
+        assert_eq!(refused, Some(0.0), "a token was had");
+    }))
+    .await;
+}
+
+#[actix_rt::test]
+async fn only_the_token_url_that_is_set_is_used() {
+    let simulator = scripted_simulator();
+    simulator.set_public_token_path(false);
+    let url = format!("http://{}{PUBLIC_PATH}", simulator.address());
+    let service = Service::start(&simulator, &[("TOKEN_URL", &url)]).await;
+    service.shows(&failed("not_found"), 2.0).await;
+    let journal = simulator.journal();
+    assert!(paths(&journal).iter().all(|path| *path == PUBLIC_PATH));
+    assert_apart(&journal);
+}
+
+#[actix_rt::test]
+async fn a_redirected_token_request_is_refused_and_the_secret_stays_here() {
+    let statuses = [301, 302, 303, 307, 308];
+    join_all(statuses.map(|status| async move {
+        let (simulator, elsewhere) = (scripted_simulator(), scripted_simulator());
+        let url = format!("http://{}{PUBLIC_PATH}", elsewhere.address());
+        let redirect = Answer::redirect(&url).status(status);
+        simulator.push_token_answer(redirect);
+        let service = Service::start(&simulator, &[]).await;
+        service.shows("starlink_up", 1.0).await;
+        assert_eq!(service.scrape().await.value(&failed("status")), Some(1.0));
+        assert!(elsewhere.journal().token_requests.is_empty(), "{status}");
+        let journal = simulator.journal();
+        assert_eq!(paths(&journal), [PUBLIC_PATH; 2]);
+        assert_apart(&journal);
+    }))
+    .await;
+}
+
+#[actix_rt::test]
+async fn a_secret_in_a_file_is_read_again_and_its_last_value_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("secret");
+    fs::write(&path, "of yesterday\n").unwrap();
+    let simulator = scripted_simulator();
+    let file = path.to_str().unwrap();
+    let changes = [("CLIENT_SECRET", ""), ("CLIENT_SECRET_FILE", file)];
+    let (binary, address) = Binary::listening(&simulator, &changes).await;
+    let refused = |seen: &Journal| !seen.token_requests.is_empty();
+    let refused = journal(&simulator, "a request", refused).await;
+    assert!(!refused.token_requests[0].is_form_ok);
+
+    fs::write(&path, "secret\r\n\n").unwrap();
+    shows(address, "starlink_up", 1.0).await;
+
+    fs::remove_file(&path).unwrap();
+    let serial = |seen: &Journal| seen.polls.last().and_then(|poll| poll.token_serial);
+    let before = serial(&simulator.journal());
+    simulator.revoke_tokens();
+    journal(&simulator, "a token by the kept secret", |seen| {
+        serial(seen).is_some_and(|serial| Some(serial) > before)
+    })
+    .await;
+    let unreadable = "credential file cannot be read: the last value is used";
+    assert_eq!(binary.events_saying(unreadable).len(), 1);
+    assert_eq!(binary.events_saying(unreadable)[0].text("level"), "WARN");
+    shows(address, "starlink_up", 1.0).await;
+}
+
+#[actix_rt::test]
+async fn no_secret_stands_in_a_log_a_metric_or_an_error() {
+    let secret = "n33dle-in-a-stack";
+    let simulator = Simulator::start(Options {
+        client_secret: secret.to_owned(),
+        ..Options::default()
+    })
+    .unwrap();
+    let tokens = [simulator.issue_token(), simulator.issue_token()];
+    simulator.push_token_answer(Answer::token_error(&format!("not {secret}")));
+    for token in &tokens {
+        let body = format!(r#"{{"access_token":"{token}","expires_in":900}}"#);
+        simulator.push_token_answer(Answer::text(body));
+    }
+    simulator.push_answer(Answer::error(422, &format!("not {}", tokens[0])));
+    let changes = [("RUST_LOG", "trace"), ("CLIENT_SECRET", secret)];
+    let (binary, address) = Binary::listening(&simulator, &changes).await;
+    let renewed = |seen: &Journal| seen.polls.iter().any(|poll| poll.token_serial == Some(2));
+    journal(&simulator, "the second token is used", renewed).await;
+    shows(address, "starlink_up", 1.0).await;
+
+    let log = binary.lines().join("\n");
+    assert!(log.contains("not [redacted]"), "the echoes are told: {log}");
+    assert!(log.contains("TRACE"), "everything is told");
+    let mut texts = vec![("log", log)];
+    for path in ["/metrics", "/", "/readyz?verbose", "/livez?verbose"] {
+        texts.push((path, get(address, path, &[]).await.body));
+    }
+    for (place, text) in texts {
+        for needle in tokens.iter().map(String::as_str).chain([secret]) {
+            assert!(!text.contains(needle), "{place}: {text}");
+        }
+    }
+}
