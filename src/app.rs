@@ -230,8 +230,11 @@ fn listen(address: SocketAddr) -> Result<TcpListener, BuildError> {
     TcpListener::bind(address).map_err(|source| BuildError::Listen { address, source })
 }
 
-/// TLS is set up only where it is needed: a simulator on loopback needs no certificates.
-fn client_options(account: &Account, timeouts: Timeouts) -> Result<ClientOptions, TlsError> {
+/// How an account's Starlink is spoken to. TLS is set up only where it is needed: a simulator on loopback needs no certificates.
+///
+/// # Errors
+/// When TLS is needed and cannot be set up.
+pub fn client_options(account: &Account, timeouts: Timeouts) -> Result<ClientOptions, TlsError> {
     let mut urls = account.token_urls();
     urls.push(account.stream_url());
     let is_tls = urls.iter().any(|url| url.scheme() == "https");

@@ -1,4 +1,4 @@
-//! The commands of the binary.
+//! What each command of the binary does. Errors end here: they are boxed, told and made an exit code.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -10,12 +10,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
 
-use crate::app::{Application, Tuning, log_panics};
-use crate::cli::{Cli, Command};
-use crate::config::{Account, ConfigErrors, Log, LogFormat, Settings, Sources, listen_address};
-use crate::failure_log::with_sources;
-use crate::simulator::{self, Simulator};
-use crate::starlink::{Client, ClientOptions, TokenError, TokenFailure, tls_config};
+use starlink_telemetry::app::{Application, Tuning, client_options, log_panics};
+use starlink_telemetry::cli::{Cli, Command};
+use starlink_telemetry::config::{
+    Account, ConfigErrors, Log, LogFormat, Settings, Sources, listen_address,
+};
+use starlink_telemetry::failure_log::with_sources;
+use starlink_telemetry::simulator::{self, Simulator};
+use starlink_telemetry::starlink::{Client, Timeouts, TokenError, TokenFailure};
 
 /// The settings are wrong.
 const EXIT_CONFIG: u8 = 2;
@@ -33,7 +35,6 @@ const DEMO_SPEED: f64 = 15.0;
 type Failure = Box<dyn std::error::Error>;
 
 /// Carries out a command line.
-#[must_use]
 pub fn execute(cli: Cli) -> ExitCode {
     let command = cli.command.unwrap_or(Command::Run);
     let system = actix_rt::System::new();
@@ -154,10 +155,7 @@ async fn check_config(config_file: Option<PathBuf>, connect: bool) -> Result<Exi
 
 /// What Starlink answered to a request for a token, good or bad.
 async fn ask_for_token(account: &Account) -> Result<Result<String, String>, Failure> {
-    let client = Client::new(ClientOptions {
-        tls: Some(tls_config()?),
-        ..ClientOptions::default()
-    });
+    let client = Client::new(client_options(account, Timeouts::default())?);
     let mut answer = Err("there is no address to ask for a token".to_owned());
     for url in account.token_urls() {
         let (id, secret) = (account.client_id.value(), account.client_secret.value());

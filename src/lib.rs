@@ -19,7 +19,7 @@
 //! | [`actors`] | who owns which state, who tells whom, who is restarted | formats |
 //! | [`http`] | `/metrics`, the probes, the page | Starlink |
 //! | [`app`] | all of it wired together, and the drain at the end | |
-//! | [`config`], [`cli`], [`commands`] | settings, command line, what each command does | |
+//! | [`config`], [`cli`] | settings and command line; what each command does stands in the binary (`commands.rs`) | |
 //! | [`self_metrics`] | what the exporter counts about itself | |
 //! | [`backoff`], [`pacing`], [`failure_log`] | when to try again, how often at most, what to say about it; pure | clocks |
 //! | [`clock`] | the one place that asks what time it is | |
@@ -47,7 +47,6 @@ pub mod app;
 pub mod backoff;
 pub mod cli;
 pub mod clock;
-pub mod commands;
 pub mod config;
 pub mod exposition;
 pub mod failure_log;

@@ -1,11 +1,12 @@
 //! The binary: a command line in, an exit code out.
 
+mod commands;
+
 use std::process::ExitCode;
 
 use clap::Parser;
 use starlink_telemetry::cli::Cli;
-use starlink_telemetry::commands::execute;
 
 fn main() -> ExitCode {
-    execute(Cli::parse())
+    commands::execute(Cli::parse())
 }
