@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use actix::{Addr, Arbiter};
+use actix::{Addr, Arbiter, MailboxError};
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App, HttpServer, web};
 use thiserror::Error;
@@ -158,7 +158,7 @@ impl Application {
         let state = web::Data::new(State {
             clock,
             metrics,
-            actors: supervisor.finish().statuses,
+            actors: supervisor.finish(),
             store,
             info_format: settings.info_format,
             is_draining: AtomicBool::new(false),
@@ -202,7 +202,10 @@ impl Application {
         let ending = tokio::select! {
             () = asked => Ending::Asked,
             Some(GivenUp(role)) = self.given_up.recv() => Ending::GivenUp(role),
-            _ = &mut server => Ending::Server,
+            ended = &mut server => {
+                error!(cause = ?ended, "the HTTP server has ended by itself");
+                Ending::Server
+            }
         };
         info!(?ending, "shutting down");
         self.state.is_draining.store(true, Ordering::Relaxed);
@@ -221,7 +224,7 @@ impl Application {
 async fn drain(stream: &Addr<StreamActor>, server: &ServerHandle) {
     let poll = stream.send(Drain).timeout(LAST_WORDS);
     let ((), poll) = futures_util::future::join(server.stop(true), poll).await;
-    if poll.is_err() {
+    if let Err(MailboxError::Timeout) = poll {
         warn!("the last answer was not stored: its rows are lost");
     }
 }

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
+use url::Url;
 
 use starlink_telemetry::app::{Application, Tuning, client_options, log_panics};
 use starlink_telemetry::cli::{Cli, Command};
@@ -24,6 +25,9 @@ const EXIT_CONFIG: u8 = 2;
 
 /// How long `healthcheck` waits.
 const HEALTHCHECK_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How far requests for a token are apart.
+const BETWEEN_TOKEN_REQUESTS: Duration = Duration::from_secs(1);
 
 /// How many terminals the demo has.
 const DEMO_TERMINALS: usize = 25;
@@ -46,6 +50,8 @@ pub fn execute(cli: Cli) -> ExitCode {
             Command::Healthcheck => healthcheck(cli.config_file).await,
         }
     });
+    // Dropped, it would wait for as long as a name is being looked up, far beyond the seconds that an end may take.
+    std::mem::forget(system);
     outcome.unwrap_or_else(|failure| match failure.downcast::<ConfigErrors>() {
         Ok(errors) => {
             eprintln!("{errors}");
@@ -120,8 +126,8 @@ async fn serve(
 fn start_logging(log: &Log) {
     use std::io::IsTerminal;
 
-    // The web server reports each of its threads: of no interest unless somebody asks.
-    let filter = format!("actix_server=warn,{}", log.filter);
+    // The web server reports each of its threads, and whoever sends it nonsense: of no interest unless somebody asks.
+    let filter = format!("actix_server=warn,actix_http=off,{}", log.filter);
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)
@@ -156,33 +162,30 @@ async fn check_config(config_file: Option<PathBuf>, connect: bool) -> Result<Exi
 /// What Starlink answered to a request for a token, good or bad.
 async fn ask_for_token(account: &Account) -> Result<Result<String, String>, Failure> {
     let client = Client::new(client_options(account, Timeouts::default())?);
-    let mut answer = Err("there is no address to ask for a token".to_owned());
-    for url in account.token_urls() {
-        let (id, secret) = (account.client_id.value(), account.client_secret.value());
-        match client.request_token(&url, id, secret).await {
-            Ok(token) => {
-                let seconds = token.lifetime.as_secs();
-                return Ok(Ok(format!("token: issued by {url}, valid for {seconds} s")));
-            }
-            Err(error) => {
-                answer = Err(refusal(&error, url.as_str()));
-                if error.reason() != TokenFailure::NotFound {
-                    break;
-                }
-            }
+    let urls = account.token_urls();
+    let (id, secret) = (account.client_id.value(), account.client_secret.value());
+    let asked = client.request_token_from(&urls, id, secret, BETWEEN_TOKEN_REQUESTS, || {});
+    Ok(match asked.await {
+        Ok((token, url)) => {
+            let seconds = token.lifetime.as_secs();
+            Ok(format!("token: issued by {url}, valid for {seconds} s"))
         }
-    }
-    Ok(answer)
+        Err(error) => Err(refusal(&error, &urls)),
+    })
 }
 
-fn refusal(error: &TokenError, url: &str) -> String {
-    let said = error.answer().map_or_else(String::new, |answer| {
-        format!(
-            "; Starlink answered {}: {:?}",
-            answer.status, answer.message
-        )
-    });
-    format!("token: not issued by {url}: {}{said}", with_sources(error))
+fn refusal(error: &TokenError, urls: &[Url]) -> String {
+    let urls: Vec<_> = urls.iter().map(Url::as_str).collect();
+    let advice = match error.reason() {
+        TokenFailure::Refused => ": check CLIENT_ID and CLIENT_SECRET",
+        TokenFailure::NotFound => ": check API_URL and TOKEN_URL",
+        _ => "",
+    };
+    format!(
+        "token: not issued by {}: {}{advice}",
+        urls.join(" or "),
+        with_sources(error)
+    )
 }
 
 /// Asks the service on this machine whether it is alive.

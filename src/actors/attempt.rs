@@ -3,17 +3,17 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use actix::Addr;
-use bytes::Bytes;
 use url::Url;
 
 use super::TokenActor;
 use super::messages::{GetToken, IssuedToken, Renewal, TokenRefused};
 use crate::clock::Clock;
+use crate::fleet::{Coverage, Moment};
 use crate::starlink::{Client, PollError, PollFailure};
-use crate::telemetry::DecodeError;
+use crate::telemetry::{DecodeError, Metadata, Rows, decode};
 
 /// How long a token may take: two requests, and their distance.
 const TOKEN_PATIENCE: Duration = Duration::from_secs(60);
@@ -30,6 +30,8 @@ pub(super) struct Attempt {
     pub(super) max_linger: Duration,
     pub(super) is_arriving: Arc<AtomicBool>,
     pub(super) clock: Clock,
+    #[cfg(feature = "fault-injection")]
+    pub(super) fault: Option<super::faults::Fault>,
 }
 
 impl Attempt {
@@ -45,7 +47,7 @@ impl Attempt {
                 };
             }
         };
-        let started = self.clock.elapsed();
+        let sent = self.clock.elapsed();
         let is_arriving = Arc::clone(&self.is_arriving);
         let on_head = move || is_arriving.store(true, Ordering::Relaxed);
         let poll = self.client.poll(
@@ -55,10 +57,25 @@ impl Attempt {
             self.max_linger,
             on_head,
         );
+        let body = poll.await;
+        let answered = self.clock.elapsed();
         Polled {
-            result: poll.await.map_err(Into::into),
+            result: body.map_err(Into::into).and_then(|body| {
+                #[cfg(feature = "fault-injection")]
+                assert!(self.fault.is_none(), "injected panic");
+                let (rows, metadata) = decode(body.into())?;
+                Ok(Answer {
+                    rows,
+                    metadata,
+                    poll: Coverage {
+                        from: Moment::at(sent),
+                        to: Moment::at(answered),
+                    },
+                    received: SystemTime::now(),
+                })
+            }),
             token_serial: Some(serial),
-            took: Some(self.clock.elapsed().saturating_sub(started)),
+            took: Some(answered.saturating_sub(sent)),
         }
     }
 
@@ -73,12 +90,22 @@ impl Attempt {
     }
 }
 
-/// How a poll ended, and with which token it was made.
+/// How an attempt ended, and with which token it was made.
 pub(super) struct Polled {
-    pub(super) result: Result<Bytes, AttemptError>,
+    pub(super) result: Result<Answer, AttemptError>,
     pub(super) token_serial: Option<u64>,
     /// From the request to the end of the answer; `None` when there was no request.
     pub(super) took: Option<Duration>,
+}
+
+/// What Starlink has answered.
+pub(super) struct Answer {
+    pub(super) rows: Rows,
+    pub(super) metadata: Metadata,
+    /// When the request was sent and when its answer was whole.
+    pub(super) poll: Coverage,
+    /// The same end by the system's clock.
+    pub(super) received: SystemTime,
 }
 
 /// Why an attempt failed.
@@ -92,7 +119,9 @@ pub(super) enum AttemptError {
     Poll(#[from] PollError),
     #[error("the answer cannot be decoded")]
     Decode(#[from] DecodeError),
-    #[error("the store did not take the batch")]
+    #[error("the metadata actor has not explained the columns of the rows, which are lost")]
+    Metadata,
+    #[error("the store has not taken the batch, whose rows are lost")]
     Store,
 }
 
@@ -102,14 +131,14 @@ impl AttemptError {
             Self::Token(_) | Self::TokenActor(_) => PollFailure::Token,
             Self::Poll(error) => error.reason(),
             Self::Decode(_) => PollFailure::Decode,
-            Self::Store => PollFailure::StoreFailed,
+            Self::Metadata | Self::Store => PollFailure::StoreFailed,
         }
     }
 
-    /// The status of the answer and what Starlink says about it.
-    pub(super) fn answer(&self) -> Option<(u16, &str)> {
+    /// The status of an answer that was none.
+    pub(super) fn status(&self) -> Option<u16> {
         match self {
-            Self::Poll(error) => error.answer().map(|a| (a.status, a.message.as_str())),
+            Self::Poll(error) => error.answer().map(|answer| answer.status),
             _ => None,
         }
     }
@@ -126,7 +155,7 @@ impl AttemptError {
 
 /// Every answer other than 200 asks for a new token; only a 401 makes the old one useless.
 pub(super) fn renewal(error: &AttemptError, serial: Option<u64>) -> Option<Renewal> {
-    error.answer()?;
+    error.status()?;
     Some(Renewal {
         serial: serial?,
         discard: error.reason() == PollFailure::Unauthorized,

@@ -30,7 +30,8 @@ pub enum Place {
     Interval,
     /// In `started`, so many times: the actor stops first.
     Started(usize),
-    /// In the handler of the actor's next real message, so many times (not for the StreamActor, which gets none).
+    /// In the handler of the actor's next real message, so many times. The StreamActor gets none: there it is the reading of an
+    /// answer by one of its next attempts, and a panic whatever the fault.
     NextMessage(usize),
 }
 
@@ -50,6 +51,11 @@ impl Armed {
     /// To be called in `started`.
     pub fn on_start<A: Actor<Context = Context<A>>>(&mut self, context: &mut Context<A>) {
         trip(&mut self.started, context);
+    }
+
+    /// The fault of the next message, for whoever makes it happen by itself.
+    pub(super) fn take_message(&mut self) -> Option<Fault> {
+        self.message.take().map(|(_, fault)| fault)
     }
 
     /// To be called in the handler of a real message, before it does anything that lasts.

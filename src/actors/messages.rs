@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::Message;
 use secrecy::SecretString;
 
-use crate::fleet::{Moment, Snapshot};
+use crate::fleet::{Coverage, Snapshot};
 use crate::starlink::TokenError;
 use crate::telemetry::{Batch, Metadata, Schema};
 
@@ -58,8 +58,8 @@ pub struct Apply {
     pub batch: Arc<Batch>,
     /// Which batch of which stream it is: one that comes again is acknowledged, not applied twice.
     pub id: BatchId,
-    /// Since when the stream was heard without a gap.
-    pub heard_since: Moment,
+    /// The time that the batch speaks for; it ended when the answer was there.
+    pub heard: Coverage,
 }
 
 /// Which batch of which stream.

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::messages::{Apply, Heartbeat, Query};
 use super::publisher::{Publication, Publisher};
 use crate::clock::Clock;
-use crate::fleet::{Coverage, Fleet, Snapshot};
+use crate::fleet::{Fleet, Snapshot};
 use crate::self_metrics::SelfMetrics;
 
 /// How often devices are expired and memory freed while nobody scrapes.
@@ -90,24 +90,16 @@ impl Handler<Apply> for MetricsStoreActor {
     type Result = ();
 
     fn handle(&mut self, message: Apply, _context: &mut Self::Context) {
-        let Apply {
-            batch,
-            id,
-            heard_since,
-        } = message;
+        let Apply { batch, id, heard } = message;
         if self.applied.get(&id.account) == Some(&id.number) {
             return;
         }
-        let now = self.clock.now();
-        self.fleet.expire(now);
-        let plan = self.fleet.plan(&batch, now);
+        // All times of a batch are that of its answer: how long it took to get here is nobody's silence.
+        self.fleet.expire(heard.to);
+        let plan = self.fleet.plan(&batch, heard.to);
         #[cfg(feature = "fault-injection")]
         self.faults.on_message(_context);
-        let coverage = Coverage {
-            from: heard_since,
-            to: now,
-        };
-        let tally = self.fleet.commit(&plan, coverage);
+        let tally = self.fleet.commit(&plan, heard);
         self.applied.insert(id.account, id.number);
         self.metrics.count(&tally);
     }

@@ -20,7 +20,5 @@ mod token;
 pub use metadata::MetadataActor;
 pub use metrics_store::MetricsStoreActor;
 pub use stream::{Neighbours, StreamActor, StreamOptions};
-pub use supervisor::{
-    ActorStatus, Cause, GivenUp, Role, Supervision, SupervisionPolicy, Supervisor,
-};
+pub use supervisor::{ActorStatus, Cause, GivenUp, Role, SupervisionPolicy, Supervisor};
 pub use token::{TokenActor, TokenOptions};

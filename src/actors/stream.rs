@@ -1,7 +1,8 @@
 //! The StreamActor: owner of the poll loop and of our place in the stream.
 //!
-//! What has been received is never lost to a death of this actor: a poll runs in a task of its own, whose handle stays in the
-//! struct, and a batch stays there until the store has acknowledged it. `started` goes on from wherever the loop was.
+//! A death of this actor loses no answer: an attempt runs in a task of its own, whose handle stays in the struct, and its rows
+//! stay there until the store has acknowledged them. `started` goes on from wherever the loop was. Only an attempt that panics
+//! itself is lost; it counts as failed.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -26,11 +27,11 @@ use super::{MetadataActor, MetricsStoreActor, TokenActor};
 use crate::backoff::Backoff;
 use crate::clock::{Clock, unix_seconds};
 use crate::failure_log::{FailureLog, Report, with_sources};
-use crate::fleet::Moment;
+use crate::fleet::{Coverage, Moment};
 use crate::pacing::Pacer;
 use crate::self_metrics::SelfMetrics;
 use crate::starlink::{Client, ClientOptions, PollFailure};
-use crate::telemetry::{Batch, Metadata, Rows, Schema, decode};
+use crate::telemetry::{Batch, Metadata, Rows, Schema};
 
 /// How long an actor may take to answer: it may be in restart backoff.
 const ACTOR_PATIENCE: Duration = Duration::from_secs(30);
@@ -80,29 +81,25 @@ enum Phase {
 
 /// A poll in flight.
 struct InFlight {
-    started: Moment,
     /// Whether Starlink has begun to answer.
     is_arriving: Arc<AtomicBool>,
     task: JoinHandle<Polled>,
 }
 
-/// An answer that was decoded, and what has become of it.
+/// The rows of an answer, and what has become of them.
 struct Received {
-    started: Moment,
-    answered: Moment,
+    poll: Coverage,
     received: SystemTime,
-    /// How often it was handed over in vain.
+    /// How often they were handed over in vain.
     failures: u8,
     content: Content,
 }
 
 enum Content {
     /// Rows whose columns are not explained yet.
-    Rows { rows: Rows, metadata: Metadata },
+    Rows(Rows, Metadata),
     /// A batch.
     Batch(Arc<Batch>),
-    /// Between the two.
-    Taken,
 }
 
 /// Polls the stream of one account, one poll at a time.
@@ -207,35 +204,30 @@ impl StreamActor {
             max_linger: self.options.max_linger,
             is_arriving: Arc::clone(&is_arriving),
             clock: self.clock,
+            #[cfg(feature = "fault-injection")]
+            fault: self.faults.take_message(),
         };
         self.phase = Phase::Polling(InFlight {
-            started: self.clock.now().after(pace),
             is_arriving,
             task: actix_rt::spawn(attempt.make()),
         });
         self.go_on(context);
     }
 
-    /// Takes what a poll has brought.
+    /// Takes what an attempt has brought.
     fn polled(&mut self, polled: Polled, context: &mut Context<Self>) {
-        let Phase::Polling(in_flight) = &self.phase else {
-            return;
-        };
-        let started = in_flight.started;
-        self.phase = Phase::Waiting(self.clock.now());
         if let Some(took) = polled.took {
             self.metrics.poll_duration.observe(took);
         }
-        match polled.result.and_then(|body| Ok(decode(body.into())?)) {
-            Ok((rows, metadata)) => {
+        match polled.result {
+            Ok(answer) => {
                 self.renewal = None;
                 self.batches += 1;
                 self.phase = Phase::Storing(Box::new(Received {
-                    started,
-                    answered: self.clock.now(),
-                    received: SystemTime::now(),
+                    poll: answer.poll,
+                    received: answer.received,
                     failures: 0,
-                    content: Content::Rows { rows, metadata },
+                    content: Content::Rows(answer.rows, answer.metadata),
                 }));
                 self.go_on(context);
             }
@@ -246,22 +238,23 @@ impl StreamActor {
         }
     }
 
+    /// An attempt has panicked. What it did last was to read an answer, and so it counts.
+    fn panicked(&mut self) {
+        self.count_failure(PollFailure::Decode);
+        let wait = self.backoff.next(fastrand::f64());
+        self.phase = Phase::Waiting(self.clock.now().after(wait));
+    }
+
     /// Has the rows explained, then hands them to the store and waits for its acknowledgement.
     fn hand_over(&mut self, context: &mut Context<Self>) {
-        let Phase::Storing(received) = &mut self.phase else {
+        let Phase::Storing(received) = &self.phase else {
             return;
         };
         if received.failures == HAND_OVERS {
-            let rows = match &received.content {
-                Content::Rows { rows, .. } => rows.received(),
-                Content::Batch(batch) => batch.rows.received(),
-                Content::Taken => 0,
-            };
-            self.metrics.rows_lost(rows as u64);
-            return self.failed(&AttemptError::Store, context);
+            return self.give_up(context);
         }
         match &received.content {
-            Content::Rows { metadata, .. } => {
+            Content::Rows(_, metadata) => {
                 let request = self.neighbours.metadata.send(Resolve(metadata.clone()));
                 let answer = request.timeout(ACTOR_PATIENCE).into_actor(self);
                 context.spawn(answer.map(|answer, actor, context| match answer {
@@ -276,7 +269,10 @@ impl StreamActor {
                         account: self.options.account,
                         number: self.batches,
                     },
-                    heard_since: self.heard_until.unwrap_or(received.started),
+                    heard: Coverage {
+                        from: self.heard_until.unwrap_or(received.poll.from),
+                        to: received.poll.to,
+                    },
                 };
                 let request = self.neighbours.store.send(apply);
                 let answer = request.timeout(ACTOR_PATIENCE).into_actor(self);
@@ -285,8 +281,20 @@ impl StreamActor {
                     Err(_) => actor.handed_over_in_vain(context),
                 }));
             }
-            Content::Taken => self.failed(&AttemptError::Store, context),
         }
+    }
+
+    /// The rows are lost: polling goes on without them.
+    fn give_up(&mut self, context: &mut Context<Self>) {
+        let Phase::Storing(received) = &self.phase else {
+            return;
+        };
+        let (rows, error) = match &received.content {
+            Content::Rows(rows, _) => (rows.received(), AttemptError::Metadata),
+            Content::Batch(batch) => (batch.rows.received(), AttemptError::Store),
+        };
+        self.metrics.rows_lost(rows as u64);
+        self.failed(&error, context);
     }
 
     /// The columns are known: the rows are a batch.
@@ -311,23 +319,30 @@ impl StreamActor {
             return;
         };
         let rows = match &received.content {
+            Content::Rows(rows, _) => rows.received(),
             Content::Batch(batch) => {
                 self.measure_lag(batch, received.received);
                 batch.rows.received()
             }
-            _ => 0,
         };
-        self.heard_until = Some(received.answered);
+        self.heard_until = Some(received.poll.to);
         self.has_retried = false;
         self.backoff.reset();
         self.metrics.polls.increment();
+        let is_first = self.metrics.last_poll_success.value().is_none();
         self.metrics
             .last_poll_success
             .set(unix_seconds(SystemTime::now()));
         self.metrics.up.set(1.0);
         debug!(rows, "batch stored");
         if let Some(recovered) = self.failures.recovered(self.clock.elapsed()) {
-            info!(failures = recovered.failures, lasted = ?recovered.lasted, "polls succeed again");
+            info!(
+                failures = recovered.failures,
+                lasted_seconds = recovered.lasted.as_secs(),
+                "polls succeed again"
+            );
+        } else if is_first {
+            info!(rows, "first poll succeeded");
         }
         self.wait(Duration::ZERO, context);
     }
@@ -349,10 +364,8 @@ impl StreamActor {
     /// The attempt has failed: the next one follows after a while, or at once after the first 401.
     fn failed(&mut self, error: &AttemptError, context: &mut Context<Self>) {
         let reason = error.reason();
-        self.metrics.polls.increment();
-        self.metrics.poll_failed(reason);
+        self.count_failure(reason);
         self.log(error);
-        self.heard_until = None;
         if reason == PollFailure::Unauthorized && !std::mem::replace(&mut self.has_retried, true) {
             return self.wait(Duration::ZERO, context);
         }
@@ -364,6 +377,12 @@ impl StreamActor {
         self.wait(wait, context);
     }
 
+    fn count_failure(&mut self, reason: PollFailure) {
+        self.metrics.polls.increment();
+        self.metrics.poll_failed(reason);
+        self.heard_until = None;
+    }
+
     /// Lets the next poll start after a while.
     fn wait(&mut self, wait: Duration, context: &mut Context<Self>) {
         self.phase = Phase::Waiting(self.clock.now().after(wait));
@@ -371,34 +390,27 @@ impl StreamActor {
     }
 
     fn log(&mut self, error: &AttemptError) {
-        let reason = error.reason();
-        let (status, api_message) = match error.answer() {
-            Some((status, api_message)) => (Some(status), api_message),
-            None => (None, ""),
-        };
+        let status = error.status();
         // Not the message: one that differs each time (a request's number) would flood the log.
-        let key = (reason, status);
+        let key = (error.reason(), status);
+        let is_forbidden = error.reason() == PollFailure::Forbidden;
+        let reason = error.reason().name();
         let error = with_sources(error);
-        let reason_name = reason.name();
         match self.failures.failed(key, self.clock.elapsed()) {
-            Report::Silent => {}
-            Report::First if reason == PollFailure::Forbidden => error!(
-                reason = reason_name,
+            Report::Silent => debug!(reason, status, error, "poll failed again"),
+            Report::First if is_forbidden => error!(
+                reason,
                 status,
-                api_message,
                 error,
                 "poll forbidden: the service account needs the permission \"Device telemetry, View\""
             ),
-            Report::First => warn!(
-                reason = reason_name,
-                status, api_message, error, "poll failed: retrying"
-            ),
+            Report::First => warn!(reason, status, error, "poll failed: retrying"),
             Report::Repeated { count, since } => warn!(
-                reason = reason_name,
+                reason,
                 status,
-                api_message,
+                error,
                 count,
-                ?since,
+                since_seconds = since.as_secs(),
                 "polls still fail"
             ),
         }
@@ -408,12 +420,11 @@ impl StreamActor {
 impl Received {
     /// The columns are known: rows become a batch, which is handed over from the beginning.
     fn explain(&mut self, schema: Arc<Schema>) {
-        let content = std::mem::replace(&mut self.content, Content::Taken);
-        self.content = match content {
-            Content::Rows { rows, .. } => Content::Batch(Arc::new(Batch { rows, schema })),
-            other => other,
-        };
-        self.failures = 0;
+        if let Content::Rows(rows, _) = &mut self.content {
+            let rows = std::mem::take(rows);
+            self.content = Content::Batch(Arc::new(Batch { rows, schema }));
+            self.failures = 0;
+        }
     }
 }
 
@@ -435,9 +446,9 @@ impl ActorFuture<StreamActor> for Arrival {
         match ready!(Pin::new(&mut in_flight.task).poll(task)) {
             Ok(polled) => Poll::Ready(polled),
             Err(error) => {
-                // It panicked, or a drain aborted it: either way there is nothing to wait for.
-                actor.phase = Phase::Waiting(actor.clock.now());
+                // A drain has aborted it, and has gone on by itself; or it panicked, and so does the actor.
                 if let Ok(panic) = error.try_into_panic() {
+                    actor.panicked();
                     std::panic::resume_unwind(panic);
                 }
                 Poll::Pending

@@ -191,13 +191,6 @@ pub struct Supervisor {
     statuses: Vec<Arc<ActorStatus>>,
 }
 
-/// What is left of a supervisor when all actors are started: their statuses, and word of the one that was given up.
-#[derive(Debug)]
-pub struct Supervision {
-    /// One for each actor.
-    pub statuses: Vec<Arc<ActorStatus>>,
-}
-
 impl Supervisor {
     /// A supervisor without actors, and where it says that it has given one up.
     #[must_use]
@@ -254,12 +247,10 @@ impl Supervisor {
         address
     }
 
-    /// All actors are started.
+    /// All actors are started: what is known of each.
     #[must_use]
-    pub fn finish(self) -> Supervision {
-        Supervision {
-            statuses: self.statuses,
-        }
+    pub fn finish(self) -> Vec<Arc<ActorStatus>> {
+        self.statuses
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime};
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, Supervised, WrapFuture,
 };
-use secrecy::SecretString;
 use tokio::sync::oneshot;
 use tracing::{debug, error, info, warn};
 use url::Url;
@@ -68,6 +67,7 @@ pub struct TokenActor {
     waiters: Vec<Waiter>,
     backoff: Backoff,
     failures: FailureLog<(TokenFailure, Option<u16>)>,
+    unreadable: FailureLog<()>,
     #[cfg(feature = "fault-injection")]
     pub(super) faults: super::faults::Armed,
 }
@@ -88,6 +88,7 @@ impl TokenActor {
             waiters: Vec::new(),
             backoff: Backoff::REQUESTS,
             failures: FailureLog::new(),
+            unreadable: FailureLog::new(),
             #[cfg(feature = "fault-injection")]
             faults: Default::default(),
         }
@@ -108,45 +109,56 @@ impl TokenActor {
         if std::mem::replace(&mut self.is_requesting, true) {
             return;
         }
-        for credential in [&mut self.options.client_id, &mut self.options.client_secret] {
-            if let Err(error) = credential.refresh() {
-                warn!(
-                    error = with_sources(&error),
-                    "credential file cannot be read: the last value is used"
-                );
-            }
-        }
+        self.read_credentials();
         let now = self.clock.now();
         let earliest = self.last_request.map(|last| last.after(BETWEEN_REQUESTS));
         let wait = earliest.map_or(Duration::ZERO, |earliest| earliest.since(now));
-        let request = Request {
-            client,
-            urls: self.options.urls.clone(),
-            client_id: self.options.client_id.value().clone(),
-            client_secret: self.options.client_secret.value().clone(),
-            metrics: Arc::clone(&self.metrics),
-        };
+        let urls = self.options.urls.clone();
+        let id = self.options.client_id.value().clone();
+        let secret = self.options.client_secret.value().clone();
+        let metrics = Arc::clone(&self.metrics);
         // Noted ahead: a request that dies with the actor has perhaps been sent.
         self.last_request = Some(now.after(wait));
         let answer = async move {
             actix_rt::time::sleep(wait).await;
-            request.send().await
+            let count = || metrics.token_requests.increment();
+            let asked = client.request_token_from(&urls, &id, &secret, BETWEEN_REQUESTS, count);
+            asked.await.map(|(token, url)| (token, url.clone()))
         };
         context.spawn(answer.into_actor(self).map(Self::answered));
     }
 
+    /// Reads the credential files again; what cannot be read keeps its last value.
+    fn read_credentials(&mut self) {
+        let now = self.clock.elapsed();
+        let options = &mut self.options;
+        let results = [options.client_id.refresh(), options.client_secret.refresh()];
+        let unreadable = results.into_iter().find_map(Result::err);
+        match unreadable.map(|error| (self.unreadable.failed((), now), error)) {
+            None => {
+                if self.unreadable.recovered(now).is_some() {
+                    info!("credential files can be read again");
+                }
+            }
+            Some((Report::Silent, _)) => {}
+            Some((_, error)) => warn!(
+                error = with_sources(&error),
+                "credential file cannot be read: the last value is used"
+            ),
+        }
+    }
+
     fn answered(
-        (result, url): (Result<Token, TokenError>, Option<Url>),
+        result: Result<(Token, Url), TokenError>,
         actor: &mut Self,
         context: &mut Context<Self>,
     ) {
         actor.is_requesting = false;
         actor.last_request = Some(actor.clock.now());
         match result {
-            Ok(token) => {
-                if let Some(url) = url {
-                    actor.options.urls = vec![url];
-                }
+            Ok((token, url)) => {
+                // What has worked is kept.
+                actor.options.urls = vec![url];
                 actor.issued(token, context);
             }
             Err(error) => actor.failed(error, context),
@@ -156,7 +168,11 @@ impl TokenActor {
     fn issued(&mut self, token: Token, context: &mut Context<Self>) {
         let now = self.clock.elapsed();
         if let Some(recovered) = self.failures.recovered(now) {
-            info!(failures = recovered.failures, lasted = ?recovered.lasted, "tokens can be had again");
+            info!(
+                failures = recovered.failures,
+                lasted_seconds = recovered.lasted.as_secs(),
+                "tokens can be had again"
+            );
         }
         debug!(lifetime = ?token.lifetime, "token issued");
         self.backoff.reset();
@@ -182,6 +198,7 @@ impl TokenActor {
         let reason = error.reason();
         self.metrics.token_request_failed(reason);
         self.log(&error);
+        let retry_after = error.retry_after().unwrap_or_default();
         let error = TokenRefused(Arc::new(error));
         for waiter in std::mem::take(&mut self.waiters) {
             let discard = waiter.instead_of.is_some_and(|renewal| renewal.discard);
@@ -190,37 +207,32 @@ impl TokenActor {
             let _ = waiter.answer.send(answer.ok_or_else(|| error.clone()));
         }
         if let Some(current) = &mut self.current {
-            let wait = self.backoff.next(fastrand::f64());
+            let wait = self.backoff.next(fastrand::f64()).max(retry_after);
             current.refresh_at = self.clock.now().after(wait);
             self.arm_refresh(context);
         }
     }
 
     fn log(&mut self, error: &TokenError) {
-        let answer = error.answer();
-        let status = answer.map(|answer| answer.status);
-        let api_message = answer.map_or("", |answer| answer.message.as_str());
-        let reason = error.reason();
+        let status = error.answer().map(|answer| answer.status);
         // Not the message: one that differs each time (a request's number) would flood the log.
-        let key = (reason, status);
+        let key = (error.reason(), status);
+        let error_is_refusal = error.reason() == TokenFailure::Refused;
+        let reason = error.reason().name();
         let error = with_sources(error);
-        let reason_name = reason.name();
         match self.failures.failed(key, self.clock.elapsed()) {
-            Report::Silent => {}
-            Report::First if reason == TokenFailure::Refused => error!(
-                reason = reason_name,
-                status, api_message, error, "token refused: check CLIENT_ID and CLIENT_SECRET"
+            Report::Silent => debug!(reason, status, error, "token request failed again"),
+            Report::First if error_is_refusal => error!(
+                reason,
+                status, error, "token refused: check CLIENT_ID and CLIENT_SECRET"
             ),
-            Report::First => warn!(
-                reason = reason_name,
-                status, api_message, error, "token request failed: retrying"
-            ),
+            Report::First => warn!(reason, status, error, "token request failed: retrying"),
             Report::Repeated { count, since } => warn!(
-                reason = reason_name,
+                reason,
                 status,
-                api_message,
+                error,
                 count,
-                ?since,
+                since_seconds = since.as_secs(),
                 "token requests still fail"
             ),
         }
@@ -241,38 +253,6 @@ impl TokenActor {
                 actor.request(context);
             }
         });
-    }
-}
-
-/// One request for a token, and a second one to the other address if the first does not exist.
-struct Request {
-    client: Rc<Client>,
-    urls: Vec<Url>,
-    client_id: SecretString,
-    client_secret: SecretString,
-    metrics: Arc<SelfMetrics>,
-}
-
-impl Request {
-    /// The token, and the address that gave it, if that was not the first.
-    async fn send(self) -> (Result<Token, TokenError>, Option<Url>) {
-        let mut result = Err(TokenError::Malformed("no address to ask"));
-        for (index, url) in self.urls.iter().enumerate() {
-            if index > 0 {
-                actix_rt::time::sleep(BETWEEN_REQUESTS).await;
-            }
-            self.metrics.token_requests.increment();
-            let client = &self.client;
-            result = client
-                .request_token(url, &self.client_id, &self.client_secret)
-                .await;
-            match &result {
-                Ok(_) => return (result, (index > 0).then(|| url.clone())),
-                Err(error) if error.reason() == TokenFailure::NotFound => {}
-                Err(_) => break,
-            }
-        }
-        (result, None)
     }
 }
 

@@ -122,11 +122,7 @@ impl Settings {
         let listen = read_listen(reader);
         let info_format = reader.one_of(
             &table::INFO_FORMAT,
-            &[
-                ("auto", InfoFormat::Auto),
-                ("labels", InfoFormat::Labels),
-                ("line-protocol", InfoFormat::LineProtocol),
-            ],
+            &InfoFormat::ALL.map(|format| (format.name(), format)),
         );
         let fleet = read_fleet(reader);
         let log = read_log(reader);

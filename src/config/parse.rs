@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use url::Url;
 
 use super::error::quoted;
@@ -61,6 +62,13 @@ pub(super) fn shown_url(text: &str) -> Option<String> {
 
 /// Directives that `tracing_subscriber` understands.
 pub(super) fn log_filter(text: &str) -> Result<String, Reason> {
+    // The filter would take any other word for the name of a target, and let nothing else through.
+    let is_bare = |directive: &str| !directive.contains(['=', '[', ':']);
+    let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+    let mut bare = text.split(',').filter(|directive| is_bare(directive));
+    if !bare.all(|word| is_level(word.trim())) {
+        return Err("a word alone is a level: off, error, warn, info, debug or trace");
+    }
     match EnvFilter::builder().parse(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(_) => Err(""),
@@ -143,6 +151,9 @@ mod tests {
             ("info", true),
             ("warn,awc=debug", true),
             ("off", true),
+            ("inof", false),
+            ("info,awc", false),
+            ("info,starlink_telemetry::actors", true),
             ("awc=loud", false),
             ("info,,=", false),
         ] {

@@ -82,15 +82,21 @@ impl Dotenv {
     }
 }
 
-/// The line of an error, which itself quotes the whole line, secrets included, and must not be shown.
+/// The line of an error, which itself quotes the line, or the end of it, secrets included, and must not be shown.
 fn place(text: &str, error: &dotenvy::Error) -> String {
-    match error {
-        dotenvy::Error::LineParse(line, _) => text
-            .find(line.as_str())
-            .map(|start| format!(" (line {})", text[..start].matches('\n').count() + 1))
-            .unwrap_or_default(),
-        _ => String::new(),
-    }
+    let dotenvy::Error::LineParse(line, _) = error else {
+        return String::new();
+    };
+    let befores = || {
+        text.match_indices(line.as_str())
+            .map(|(start, _)| &text[..start])
+    };
+    // The same text may stand within a comment or a value before.
+    let whole_line = befores().find(|before| before.is_empty() || before.ends_with('\n'));
+    whole_line
+        .or_else(|| befores().next())
+        .map(|before| format!(" (line {})", before.matches('\n').count() + 1))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

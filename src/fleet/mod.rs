@@ -51,7 +51,7 @@ pub struct FleetOptions {
 /// The span of time that an answer of the stream covers: nothing that was sent in it is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Coverage {
-    /// The end of the answer before this one, if that succeeded, else the start of this poll.
+    /// The end of the answer before this one, if that attempt succeeded, else the moment of this one's request.
     pub from: Moment,
     /// When the answer was there.
     pub to: Moment,
@@ -120,7 +120,7 @@ impl Fleet {
         planner.plan(batch)
     }
 
-    /// Carries a plan out. `coverage` is the time that the batch speaks for, and ends now.
+    /// Carries a plan out. `coverage` is the time that the batch speaks for; its end is the moment that was planned for.
     pub fn commit(&mut self, plan: &Plan, coverage: Coverage) -> Tally {
         let now = coverage.to;
         self.stream_time = self.stream_time.after(now.since(coverage.from));
@@ -147,7 +147,7 @@ impl Fleet {
         }
         let mut renamed = false;
         for table in &mut self.tables.tables {
-            renamed |= table.rename();
+            renamed |= table.settle();
         }
         if renamed || !plan.devices.is_empty() || !plan.allocations.is_empty() {
             self.version += 1;

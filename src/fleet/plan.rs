@@ -1,7 +1,8 @@
 //! What a batch will do to the fleet, worked out in full before anything is written.
 //!
-//! Everything that can fail or that makes room (decoding cells, interning texts, giving slots and lanes) happens here, and
-//! leaves nothing behind that a scrape could see. So a panic needs no undo, and the same batch can be planned again.
+//! Everything that can fail (judging cells, interning texts, giving slots and lanes) happens here, and leaves nothing behind
+//! that a scrape could see. So a panic needs no undo, and the same batch can be planned again. What is left to the commit
+//! copies and stores values.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -299,10 +300,10 @@ impl Planner<'_> {
             Cell::Text(code) => names.push(schema.alert(rows.text(code))),
             Cell::List(list) => {
                 for element in rows.elements(list) {
+                    let code = rows.text(element.text);
                     match element.kind {
-                        ElementKind::Integer | ElementKind::Text => {
-                            names.push(schema.alert(rows.text(element.text)));
-                        }
+                        ElementKind::Text if code.is_empty() => {}
+                        ElementKind::Integer | ElementKind::Text => names.push(schema.alert(code)),
                         _ => self.plan.tally.reject_cell(CellFault::Alert),
                     }
                 }

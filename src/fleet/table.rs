@@ -151,16 +151,16 @@ impl Table {
             Column::Ignored | Column::Alerts | Column::Addresses(_) => ColumnLanes::default(),
         };
         self.columns = schema.columns.iter().map(lanes_of).collect();
+        self.schema = Some(Arc::clone(schema));
+    }
+
+    /// Goes by the name and the column order that the adopted columns came with. Whether the name is a new one.
+    pub fn settle(&mut self) -> bool {
         for (column, lanes) in self.columns.iter().enumerate() {
             if let Some(lane) = lanes.info {
                 self.info_columns[lane] = column;
             }
         }
-        self.schema = Some(Arc::clone(schema));
-    }
-
-    /// Goes by the name that the adopted columns came with.
-    pub fn rename(&mut self) -> bool {
         match &self.schema {
             Some(schema) if schema.name != self.name => {
                 self.name = Arc::clone(&schema.name);

@@ -146,10 +146,4 @@ impl Tally {
     pub(super) fn reject_cell(&mut self, fault: CellFault) {
         self.cells[fault as usize] += 1;
     }
-
-    /// How many rows were rejected.
-    #[must_use]
-    pub fn rejected_rows(&self) -> u64 {
-        self.rejected.iter().sum()
-    }
 }

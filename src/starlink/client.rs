@@ -1,6 +1,7 @@
 //! The HTTP client: one request, one whole answer or an error, within limits of time and size.
 
 use super::{
+    TokenFailure,
     error::{BodyError, CallError, ErrorAnswer, PollError, Stage, TokenError},
     wire,
 };
@@ -23,7 +24,7 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use url::Url;
 
 /// The largest batch, decompressed. 65,000 rows are 15 to 20 MB.
@@ -158,10 +159,46 @@ impl Client {
                 client_secret,
                 grant_type: "client_credentials",
             });
-        let response = head(sending, self.timeouts.token).await?;
-        let secrets = [client_secret, client_id];
-        let body = self.body(response, SMALL_LIMIT, &secrets).await?;
-        wire::parse_token(&body)
+        let whole = async {
+            let response = head(sending, self.timeouts.token).await?;
+            let secrets = [client_secret, client_id];
+            self.body(response, SMALL_LIMIT, &secrets).await
+        };
+        let limit = self.timeouts.token;
+        match timeout(limit, whole).await {
+            Ok(body) => wire::parse_token(&body?),
+            Err(_) => Err(CallError::Timeout(Stage::WholeBody).into()),
+        }
+    }
+
+    /// Asks one address after the other for a token, `apart` from each other, until one is a token endpoint. Calls `on_request`
+    /// before each request. Gives the address that issued the token.
+    ///
+    /// # Errors
+    /// What the last address that was asked has answered.
+    pub async fn request_token_from<'u>(
+        &self,
+        urls: &'u [Url],
+        client_id: &SecretString,
+        client_secret: &SecretString,
+        apart: Duration,
+        on_request: impl Fn(),
+    ) -> Result<(Token, &'u Url), TokenError> {
+        let mut last = TokenError::Malformed("there was no address to ask");
+        for (index, url) in urls.iter().enumerate() {
+            if index > 0 {
+                sleep(apart).await;
+            }
+            on_request();
+            match self.request_token(url, client_id, client_secret).await {
+                Ok(token) => return Ok((token, url)),
+                Err(error) => last = error,
+            }
+            if last.reason() != TokenFailure::NotFound {
+                break;
+            }
+        }
+        Err(last)
     }
 
     /// Asks the stream at `url` for at most `batch_size` rows, for which it may wait `max_linger`.

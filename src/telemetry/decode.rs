@@ -6,8 +6,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 use thiserror::Error;
 
 use super::batch::{Cell, CellFault, Element, ElementKind, List, Place, Rows, Span, Text};
@@ -17,17 +15,27 @@ use super::json::{JsonError, Kind, Number, Reader, StringToken, unescape};
 #[derive(Debug, Error)]
 pub enum DecodeError {
     /// Broken JSON, HTML, an answer that was cut.
-    #[error("the answer is not the JSON that was expected: {0}")]
+    #[error("the answer is not the JSON that was expected")]
     Json(#[from] JsonError),
     /// JSON of another shape.
     #[error("the answer has no {0}")]
     Missing(&'static str),
-    /// The column names are not names.
-    #[error("the answer's columnNamesByDeviceType cannot be read")]
-    Columns(#[source] serde_json::Error),
     /// Positions are 32-bit numbers.
     #[error("the answer has {0} bytes, more than 4 GiB")]
     TooLong(usize),
+}
+
+/// Column names by device type code.
+type Columns = BTreeMap<String, Vec<Option<String>>>;
+
+/// Names by code.
+type Names = BTreeMap<String, String>;
+
+/// The names that an answer's metadata has.
+#[derive(Default)]
+struct Enums {
+    device_types: Option<Names>,
+    alerts: BTreeMap<String, Names>,
 }
 
 /// What an answer says about its columns and codes. What it does not say is `None`.
@@ -79,9 +87,9 @@ impl<'t> Decoder<'t> {
         self.reader.begin_object()?;
         let mut first = true;
         while let Some(key) = self.reader.next_key(&mut first)? {
-            match &*self.key(key) {
+            match self.key(key).as_deref().unwrap_or_default() {
                 "data" => columns = Some(self.data()?),
-                "metadata" => enums = Enums::read(self.skipped()?),
+                "metadata" => enums = self.metadata()?,
                 _ => {
                     self.reader.skip()?;
                 }
@@ -95,18 +103,18 @@ impl<'t> Decoder<'t> {
         })
     }
 
-    fn data(&mut self) -> Result<BTreeMap<String, Vec<Option<String>>>, DecodeError> {
-        let mut columns = BTreeMap::new();
+    fn data(&mut self) -> Result<Columns, DecodeError> {
+        let mut columns = Columns::new();
         let mut has_values = false;
         self.reader.begin_object()?;
         let mut first = true;
         while let Some(key) = self.reader.next_key(&mut first)? {
-            match &*self.key(key) {
+            match self.key(key).as_deref().unwrap_or_default() {
                 "values" => {
                     has_values = true;
                     self.values()?;
                 }
-                "columnNamesByDeviceType" => columns = column_names(self.skipped()?)?,
+                "columnNamesByDeviceType" => columns = self.column_names()?,
                 _ => {
                     self.reader.skip()?;
                 }
@@ -119,20 +127,129 @@ impl<'t> Decoder<'t> {
         }
     }
 
-    /// A member's name. One that cannot be read is nobody's.
-    fn key(&self, token: StringToken) -> Cow<'t, str> {
+    /// What a string says; `None` when it cannot be read.
+    fn key(&self, token: StringToken) -> Option<Cow<'t, str>> {
         let content = self.reader.slice(token.span);
+        if self.repaired && content.contains(char::REPLACEMENT_CHARACTER) {
+            return None;
+        }
         if !token.escaped {
-            return content.into();
+            return Some(content.into());
         }
         let mut name = String::new();
-        unescape(content, &mut name);
-        name.into()
+        unescape(content, &mut name).then(|| name.into())
     }
 
-    fn skipped(&mut self) -> Result<&str, JsonError> {
-        let span = self.reader.skip()?;
-        Ok(self.reader.slice(span))
+    /// The column names by type. A type whose list is no list has none.
+    fn column_names(&mut self) -> Result<Columns, JsonError> {
+        if self.reader.kind()? == Kind::Null {
+            self.reader.null()?;
+            return Ok(Columns::new());
+        }
+        let mut columns = Columns::new();
+        self.reader.begin_object()?;
+        self.members(|decoder, code| {
+            if decoder.is(Kind::Array)? {
+                columns.insert(code, decoder.list_of_names()?);
+            }
+            Ok(())
+        })?;
+        Ok(columns)
+    }
+
+    /// A list of strings. A place without a readable string is nobody's.
+    fn list_of_names(&mut self) -> Result<Vec<Option<String>>, JsonError> {
+        let mut names = Vec::new();
+        self.reader.begin_array()?;
+        let mut first = true;
+        while self.reader.next_element(&mut first)? {
+            names.push(self.name()?);
+        }
+        Ok(names)
+    }
+
+    /// The enums, as far as they can be read: an answer is not lost for want of names.
+    fn metadata(&mut self) -> Result<Enums, JsonError> {
+        let mut enums = Enums::default();
+        if !self.is(Kind::Object)? {
+            self.reader.skip()?;
+            return Ok(enums);
+        }
+        self.reader.begin_object()?;
+        self.members(|decoder, key| {
+            if key == "enums" && decoder.is(Kind::Object)? {
+                decoder.reader.begin_object()?;
+                decoder.members(|decoder, key| decoder.one_enum(&key, &mut enums))?;
+            }
+            Ok(())
+        })?;
+        Ok(enums)
+    }
+
+    fn one_enum(&mut self, key: &str, enums: &mut Enums) -> Result<(), JsonError> {
+        match key {
+            "DeviceType" => enums.device_types = self.names()?,
+            "AlertsByDeviceType" if self.is(Kind::Object)? => {
+                self.reader.begin_object()?;
+                self.members(|decoder, code| {
+                    let names = decoder.names()?;
+                    enums.alerts.extend(names.map(|names| (code, names)));
+                    Ok(())
+                })?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// An object of strings; what is no string is left out. `None` when it is no object.
+    fn names(&mut self) -> Result<Option<Names>, JsonError> {
+        if !self.is(Kind::Object)? {
+            return Ok(None);
+        }
+        let mut names = Names::new();
+        self.reader.begin_object()?;
+        self.members(|decoder, code| {
+            names.extend(decoder.name()?.map(|name| (code, name)));
+            Ok(())
+        })?;
+        Ok(Some(names))
+    }
+
+    /// A readable string, or whatever else stands there.
+    fn name(&mut self) -> Result<Option<String>, JsonError> {
+        if self.reader.kind()? != Kind::String {
+            self.reader.skip()?;
+            return Ok(None);
+        }
+        let token = self.reader.string()?;
+        Ok(self.key(token).map(Cow::into_owned))
+    }
+
+    /// Calls `each` with every member's name, at its value, of the object that was begun. What `each` leaves unread is skipped;
+    /// so is a member whose name cannot be read.
+    fn members(
+        &mut self,
+        mut each: impl FnMut(&mut Self, String) -> Result<(), JsonError>,
+    ) -> Result<(), JsonError> {
+        let mut first = true;
+        while let Some(token) = self.reader.next_key(&mut first)? {
+            // Looked at first, so that the position is that of the value and not of white space before it.
+            self.reader.kind()?;
+            let value = self.reader.position();
+            if let Some(key) = self.key(token) {
+                each(self, key.into_owned())?;
+            }
+            if self.reader.position() == value {
+                self.reader.skip()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the next value is of this kind.
+    fn is(&mut self, kind: Kind) -> Result<bool, JsonError> {
+        Ok(self.reader.kind()? == kind)
     }
 
     /// All rows. `null` is an empty answer, like every null.
@@ -289,78 +406,6 @@ const NO_TEXT: Text = Text {
 /// A repaired body may be up to three times longer than what came; saturating makes its far end unreadable, not wrong.
 fn position(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
-}
-
-/// The column names by type. A type whose list is no list has none.
-fn column_names(json: &str) -> Result<BTreeMap<String, Vec<Option<String>>>, DecodeError> {
-    type Names = Lenient<Vec<Lenient<String>>>;
-    let by_type: Option<BTreeMap<String, Names>> =
-        serde_json::from_str(json).map_err(DecodeError::Columns)?;
-    let lists = by_type.into_iter().flatten();
-    Ok(lists
-        .filter_map(|(code, names)| {
-            let names = names.right()?.into_iter().map(Lenient::right).collect();
-            Some((code, names))
-        })
-        .collect())
-}
-
-/// The enums, as far as they can be read: an answer is not lost for want of names.
-#[derive(Default)]
-struct Enums {
-    device_types: Option<BTreeMap<String, String>>,
-    alerts: BTreeMap<String, BTreeMap<String, String>>,
-}
-
-impl Enums {
-    fn read(json: &str) -> Self {
-        type Names = BTreeMap<String, Lenient<String>>;
-        #[derive(Deserialize)]
-        struct WireMetadata {
-            enums: Option<WireEnums>,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct WireEnums {
-            device_type: Option<Lenient<Names>>,
-            alerts_by_device_type: Option<Lenient<BTreeMap<String, Lenient<Names>>>>,
-        }
-        let readable = |names: Names| {
-            let names = names.into_iter();
-            names
-                .filter_map(|(code, name)| Some((code, name.right()?)))
-                .collect()
-        };
-        let Ok(WireMetadata { enums: Some(enums) }) = serde_json::from_str(json) else {
-            return Self::default();
-        };
-        let alerts = enums.alerts_by_device_type.and_then(Lenient::right);
-        Self {
-            device_types: enums.device_type.and_then(Lenient::right).map(readable),
-            alerts: alerts
-                .into_iter()
-                .flatten()
-                .filter_map(|(code, names)| Some((code, readable(names.right()?))))
-                .collect(),
-        }
-    }
-}
-
-/// A value of the expected shape, or whatever else stands in its place.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Lenient<T> {
-    Right(T),
-    Other(IgnoredAny),
-}
-
-impl<T> Lenient<T> {
-    fn right(self) -> Option<T> {
-        match self {
-            Self::Right(value) => Some(value),
-            Self::Other(IgnoredAny) => None,
-        }
-    }
 }
 
 #[cfg(test)]

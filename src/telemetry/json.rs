@@ -85,6 +85,12 @@ impl<'t> Reader<'t> {
         self.text.get(span).unwrap_or_default()
     }
 
+    /// How many bytes have been read. Looking at the kind of a value reads the white space before it.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
     /// The kind of the next value, which is not consumed.
     ///
     /// # Errors

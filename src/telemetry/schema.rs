@@ -1,6 +1,6 @@
 //! What the columns of an answer mean, computed once for as long as they stay the same.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::decode::Metadata;
@@ -178,11 +178,16 @@ pub struct SchemaCache {
     alerts: BTreeMap<String, BTreeMap<String, String>>,
 }
 
+/// How many column lists of a type are remembered as told about: answers may go back and forth between a few.
+const TOLD_AT_MOST: usize = 16;
+
 /// A type's columns when they were last seen, and what was made of them.
 #[derive(Debug)]
 struct LastSeen {
     columns: Vec<Option<String>>,
     schema: Arc<TypeSchema>,
+    /// The column lists whose collisions were told, the latest first.
+    told: VecDeque<Vec<Option<String>>>,
 }
 
 impl SchemaCache {
@@ -211,11 +216,14 @@ impl SchemaCache {
             let before = self.types.get(code);
             let same_columns = before.is_some_and(|before| before.columns == *columns);
             let (schema, left_out) = self.type_schema(code, columns);
-            if !same_columns {
+            if !same_columns && before.is_some() {
+                changed.push(Arc::clone(&schema.code));
+            }
+            let mut told = before.map_or_else(VecDeque::new, |before| before.told.clone());
+            if !told.contains(columns) {
                 collisions.extend(left_out);
-                if before.is_some() {
-                    changed.push(Arc::clone(&schema.code));
-                }
+                told.truncate(TOLD_AT_MOST - 1);
+                told.push_front(columns.clone());
             }
             let schema = match before {
                 Some(before) if *before.schema == schema => Arc::clone(&before.schema),
@@ -223,8 +231,14 @@ impl SchemaCache {
             };
             types.push(Arc::clone(&schema));
             let columns = columns.clone();
-            self.types
-                .insert(code.clone(), LastSeen { columns, schema });
+            self.types.insert(
+                code.clone(),
+                LastSeen {
+                    columns,
+                    schema,
+                    told,
+                },
+            );
         }
         let schema = Arc::new(Schema { types });
         self.last = Some((metadata, Arc::clone(&schema)));

@@ -1,8 +1,8 @@
 //! Starts the real binary, reads what it logs, and ends it by its own process id.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::fmt;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -14,13 +14,13 @@ use serde_json::Value;
 use starlink_telemetry::simulator::Simulator;
 use tempfile::TempDir;
 
-use crate::harness::{Reply, Scrape, environment, eventually, get};
+use crate::harness::{environment, eventually};
 
 /// A process of the binary; dropped, it is killed.
 pub struct Binary {
     child: Child,
-    lines: Arc<Mutex<Vec<String>>>,
-    reader: Option<JoinHandle<()>>,
+    stdout: Output,
+    stderr: Output,
     /// It works in an empty directory, where no `.env` is found.
     _directory: TempDir,
 }
@@ -36,8 +36,12 @@ impl Binary {
         Self::execute(&[], variables)
     }
 
-    /// Starts a command.
-    pub fn execute(arguments: &[&str], variables: Vec<(String, OsString)>) -> Self {
+    /// Starts a command, with nothing in its environment but these variables.
+    pub fn execute<N, V>(arguments: &[&str], variables: impl IntoIterator<Item = (N, V)>) -> Self
+    where
+        N: AsRef<OsStr>,
+        V: AsRef<OsStr>,
+    {
         let directory = tempfile::tempdir().unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_starlink-telemetry"))
             .args(arguments)
@@ -45,47 +49,60 @@ impl Binary {
             .envs(variables)
             .current_dir(&directory)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let sink = Arc::clone(&lines);
-        let reader = std::thread::spawn(move || {
-            for line in stderr.lines() {
-                sink.lock().unwrap().push(line.unwrap());
-            }
-        });
         Self {
+            stdout: Output::of(child.stdout.take().unwrap()),
+            stderr: Output::of(child.stderr.take().unwrap()),
             child,
-            lines,
-            reader: Some(reader),
             _directory: directory,
         }
     }
 
     /// Starts the service and waits until it listens.
     pub async fn listening(simulator: &Simulator, changes: &[(&str, &str)]) -> (Self, SocketAddr) {
-        let binary = Self::start(simulator, changes);
-        binary.logs("listening").await;
-        let started = binary.events_saying("listening").remove(0);
-        let address = started.text("address").parse().unwrap();
+        let mut binary = Self::start(simulator, changes);
+        let address = binary.address().await;
         (binary, address)
     }
 
-    /// All that stands on stderr so far.
-    pub fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap().clone()
+    /// Where it listens, once it does. Its log tells, in whatever form, since it was given port 0.
+    pub async fn address(&mut self) -> SocketAddr {
+        let mut found = None;
+        eventually("the service listens", || {
+            let log = self.stderr();
+            let line = log.lines().find(|line| line.contains("listening"));
+            found = line.and_then(|line| {
+                let (_, rest) = line.split_once("127.0.0.1:")?;
+                let mut parts = rest.split(|character: char| !character.is_ascii_digit());
+                format!("127.0.0.1:{}", parts.next()?).parse().ok()
+            });
+            assert!(found.is_some() || !self.has_ended(), "it has ended: {log}");
+            std::future::ready(found.is_some())
+        })
+        .await;
+        found.unwrap()
+    }
+
+    /// What stands on stdout so far.
+    pub fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
+    /// What stands on stderr so far.
+    pub fn stderr(&self) -> String {
+        self.stderr.text()
     }
 
     /// The log so far. Lines that are no JSON are the test's failure.
     pub fn events(&self) -> Vec<Event> {
-        let parse = |line: &String| match serde_json::from_str(line) {
+        let parse = |line: &str| match serde_json::from_str(line) {
             Ok(event) => event,
             Err(error) => panic!("{error}: {line}"),
         };
-        self.lines().iter().map(parse).collect()
+        self.stderr().lines().map(parse).collect()
     }
 
     /// The lines with this message.
@@ -124,16 +141,27 @@ impl Binary {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Waits for the end and gives the exit code; then all of stderr has been read.
+    /// Waits for the end and gives the exit code; then everything that it wrote has been read.
     pub async fn ended(&mut self) -> Option<i32> {
-        let child = Mutex::new(&mut self.child);
-        eventually("the process ends", || async {
-            child.lock().unwrap().try_wait().unwrap().is_some()
-        })
-        .await;
-        self.reader.take().unwrap().join().unwrap();
+        eventually("the process ends", || std::future::ready(self.has_ended())).await;
+        self.stdout.finish();
+        self.stderr.finish();
         self.child.wait().unwrap().code()
     }
+}
+
+/// Runs a command that ends by itself: exit code, stdout, stderr.
+pub async fn run<N, V>(
+    arguments: &[&str],
+    variables: impl IntoIterator<Item = (N, V)>,
+) -> (i32, String, String)
+where
+    N: AsRef<OsStr>,
+    V: AsRef<OsStr>,
+{
+    let mut binary = Binary::execute(arguments, variables);
+    let code = binary.ended().await.unwrap();
+    (code, binary.stdout(), binary.stderr())
 }
 
 impl Drop for Binary {
@@ -141,6 +169,42 @@ impl Drop for Binary {
         // An error means that it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// What a process writes, read by whole lines as it comes, so that the process never waits for its reader.
+struct Output {
+    text: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Output {
+    fn of(pipe: impl Read + Send + 'static) -> Self {
+        let text = Arc::new(Mutex::new(String::new()));
+        let sink = Arc::clone(&text);
+        let reader = std::thread::spawn(move || {
+            let mut pipe = BufReader::new(pipe);
+            let mut line = String::new();
+            while pipe.read_line(&mut line).unwrap() > 0 {
+                sink.lock().unwrap().push_str(&line);
+                line.clear();
+            }
+        });
+        Self {
+            text,
+            reader: Some(reader),
+        }
+    }
+
+    fn text(&self) -> String {
+        self.text.lock().unwrap().clone()
+    }
+
+    /// Waits for the end of the pipe.
+    fn finish(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
     }
 }
 
@@ -164,7 +228,8 @@ impl Event {
 
     /// Whether any value is this string.
     pub fn says(&self, text: &str) -> bool {
-        self.0.iter().any(|(_, value)| value == text)
+        let texts = self.0.iter().filter_map(|(_, value)| value.as_str());
+        texts.into_iter().any(|said| said.contains(text))
     }
 }
 
@@ -190,34 +255,4 @@ impl<'de> Deserialize<'de> for Event {
 
         deserializer.deserialize_map(Pairs)
     }
-}
-
-/// GETs a path; none where nobody listens any more or the connection ends early.
-pub async fn try_get(address: SocketAddr, path: &str) -> Option<Reply> {
-    let client = awc::Client::builder()
-        .timeout(crate::harness::PATIENCE)
-        .finish();
-    let url = format!("http://{address}{path}");
-    let mut response = client.get(url).send().await.ok()?;
-    let body = response.body().await.ok()?;
-    Some(Reply {
-        status: response.status().as_u16(),
-        body: String::from_utf8_lossy(&body).into_owned(),
-    })
-}
-
-/// Scrapes in text 0.0.4.
-pub async fn scrape(address: SocketAddr) -> Scrape {
-    let reply = get(address, "/metrics?format=prometheus", &[]).await;
-    assert_eq!(reply.status, 200, "{}", reply.body);
-    Scrape { body: reply.body }
-}
-
-/// Waits until a scrape shows a sample.
-pub async fn shows(address: SocketAddr, series: &str, value: f64) {
-    let what = format!("{series} {value}");
-    eventually(&what, || async {
-        scrape(address).await.value(series) == Some(value)
-    })
-    .await;
 }

@@ -1,14 +1,13 @@
-//! HTTP as clients see it: formats, negotiation, compression, methods, probes, the page.
+//! HTTP as clients see it: formats, negotiation, compression, methods, paths.
 #![expect(
     clippy::expect_used,
     reason = "a test that cannot go on fails, and the text tells why"
 )]
 
 use std::io::Read;
-use std::net::SocketAddr;
 
 use flate2::bufread::GzDecoder;
-use serde_json::Value;
+use futures_util::future::join_all;
 use starlink_telemetry::simulator::Simulator;
 
 use crate::form::{self, FORMATS};
@@ -38,7 +37,8 @@ async fn service(changes: &[(&str, &str)]) -> (Simulator, Service) {
     let service = Service::start(&simulator, changes).await;
     eventually("the terminal is shown", || async {
         get(service.address, "/metrics", &[])
-            .text()
+            .await
+            .body
             .contains("ut-1")
     })
     .await;
@@ -53,7 +53,7 @@ fn is_what_it_says(answer: &Answer) {
         MIXED => ("mixed", "starlink_info,"),
         other => panic!("no format of ours: {other}"),
     };
-    let body = form::read(answer.text(), format);
+    let body = form::read(&answer.body, format);
     let terminal = r#"device_type="UserTerminal",deviceID="ut-1""#;
     assert_eq!(body.value(&throughput("ut-1")), Some(1.5));
     let labels =
@@ -62,7 +62,7 @@ fn is_what_it_says(answer: &Answer) {
     let spelling = if format == "mixed" { line } else { &labels };
     assert!(spelling.starts_with(info));
     let infos = answer
-        .text()
+        .body
         .lines()
         .filter(|line| line.starts_with("starlink_info"));
     let infos: Vec<_> = infos.collect();
@@ -185,7 +185,7 @@ async fn every_client_gets_the_format_that_it_reads() {
         let (_simulator, service) = service(&[("INFO_FORMAT", setting)]).await;
         for (client, accept, expected) in CLIENTS {
             let accept: Vec<_> = accept.iter().map(|value| ("Accept", *value)).collect();
-            let answer = get(service.address, "/metrics", &accept);
+            let answer = get(service.address, "/metrics", &accept).await;
             let place = format!("{client}, INFO_FORMAT={setting}");
             assert_eq!(answer.status, 200, "{place}");
             assert_eq!(
@@ -210,7 +210,7 @@ async fn the_parameter_overrules_header_and_setting() {
                     format!("/metrics?format={format}"),
                     format!("/metrics?a=b&format={format}&c"),
                 ] {
-                    let answer = get(service.address, &target, &[("Accept", accept)]);
+                    let answer = get(service.address, &target, &[("Accept", accept)]).await;
                     assert_eq!(answer.status, 200);
                     assert_eq!(
                         answer.header("content-type").as_deref(),
@@ -238,22 +238,18 @@ async fn another_value_of_the_parameter_is_refused() {
         "0.0.4",
     ] {
         let target = format!("/metrics?format={value}");
-        let answer = get(service.address, &target, &[("Accept", "text/plain")]);
+        let answer = get(service.address, &target, &[("Accept", "text/plain")]).await;
         assert_eq!(answer.status, 400, "{target}");
         for format in FORMATS {
-            assert!(
-                answer.text().contains(format),
-                "{target}: {}",
-                answer.text()
-            );
+            assert!(answer.body.contains(format), "{target}: {}", answer.body);
         }
         assert!(
-            !answer.text().contains("script"),
+            !answer.body.contains("script"),
             "what comes in does not go out"
         );
         assert_eq!(answer.header("vary").as_deref(), Some(VARY), "{target}");
         assert_eq!(answer.header("content-type").as_deref(), Some(MIXED));
-        assert!(!answer.text().contains("starlink_"), "no half scrape");
+        assert!(!answer.body.contains("starlink_"), "no half scrape");
     }
 }
 
@@ -288,8 +284,8 @@ async fn a_compressed_scrape_is_one_gzip_member_with_the_same_text() {
     service.shows(&throughput("ut-1499"), 1.5).await;
     for format in FORMATS {
         let target = format!("/metrics?format={format}");
-        let plain = get(service.address, &target, &[]);
-        let compressed = get(service.address, &target, &[("Accept-Encoding", "gzip")]);
+        let plain = get(service.address, &target, &[]).await;
+        let compressed = get(service.address, &target, &[("Accept-Encoding", "gzip")]).await;
         assert_eq!(compressed.status, 200);
         assert_eq!(
             compressed.header("content-encoding").as_deref(),
@@ -300,11 +296,11 @@ async fn a_compressed_scrape_is_one_gzip_member_with_the_same_text() {
             compressed.header("content-type"),
             plain.header("content-type")
         );
-        let text = gunzip(&compressed.body);
+        let text = gunzip(&compressed.bytes);
         form::read(&text, format);
-        assert!(telemetry(plain.text()).len() > 256 * 1024);
-        assert_eq!(telemetry(&text), telemetry(plain.text()));
-        assert!(compressed.body.len() * 4 < plain.body.len());
+        assert!(telemetry(&plain.body).len() > 256 * 1024);
+        assert_eq!(telemetry(&text), telemetry(&plain.body));
+        assert!(compressed.bytes.len() * 4 < plain.bytes.len());
     }
 }
 
@@ -330,13 +326,15 @@ async fn compression_is_what_the_client_accepts() {
             service.address,
             "/metrics",
             &[("Accept-Encoding", accepted)],
-        );
+        )
+        .await;
         assert_eq!(answer.status, 200, "{accepted}");
         let encoding = answer.header("content-encoding");
         assert_eq!(encoding.as_deref(), is_gzip.then_some("gzip"), "{accepted}");
-        let text = match is_gzip {
-            true => gunzip(&answer.body),
-            false => answer.text().to_owned(),
+        let text = if is_gzip {
+            gunzip(&answer.bytes)
+        } else {
+            answer.body
         };
         form::read(&text, "mixed");
     }
@@ -357,11 +355,11 @@ async fn head_is_get_without_the_body() {
             &[][..],
             &[("Accept-Encoding", "gzip"), ("Accept", "text/plain")],
         ] {
-            let get = get(service.address, &target, headers);
-            let head = ask(service.address, "HEAD", &target, headers);
+            let get = get(service.address, &target, headers).await;
+            let head = ask(service.address, "HEAD", &target, headers).await;
             assert_eq!(head_of(&head), head_of(&get), "{target}");
-            assert_eq!(head.body, b"", "{target}");
-            assert!(!get.body.is_empty(), "{target}");
+            assert_eq!(head.bytes, b"", "{target}");
+            assert!(!get.bytes.is_empty(), "{target}");
         }
     }
 }
@@ -371,7 +369,7 @@ async fn other_methods_are_refused() {
     let (_simulator, service) = service(&[]).await;
     for path in PATHS {
         for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"] {
-            let answer = ask(service.address, method, path, &[]);
+            let answer = ask(service.address, method, path, &[]).await;
             assert_eq!(answer.status, 405, "{method} {path}");
             let allow = answer.header("allow").unwrap();
             let mut allow: Vec<_> = allow.split(',').map(str::trim).collect();
@@ -384,10 +382,12 @@ async fn other_methods_are_refused() {
 #[actix_rt::test]
 async fn a_body_that_never_comes_is_not_waited_for() {
     let (_simulator, service) = service(&[]).await;
-    for path in PATHS {
+    join_all(PATHS.map(|path| {
         let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n");
-        assert_eq!(send(service.address, head.as_bytes()).status, 405, "{path}");
-    }
+        let answer = send(service.address, head);
+        async move { assert_eq!(answer.await.status, 405, "{path}") }
+    }))
+    .await;
 }
 
 #[actix_rt::test]
@@ -402,156 +402,17 @@ async fn other_paths_are_not_found() {
         "/..%2f..%2fetc/passwd",
         "/%3Cscript%3E",
     ] {
-        let answer = get(service.address, path, &[]);
+        let answer = get(service.address, path, &[]).await;
         assert_eq!(answer.status, 404, "{path}");
         assert_eq!(
             answer.header("content-type").as_deref(),
             Some(MIXED),
             "{path}"
         );
-        assert!(answer.text().contains("/metrics"), "it says what there is");
+        assert!(answer.body.contains("/metrics"), "it says what there is");
         assert!(
-            !answer.text().contains("script"),
+            !answer.body.contains("script"),
             "what comes in does not go out"
         );
-    }
-}
-
-/// A probe's status, and what it says with `?verbose`.
-fn probe(address: SocketAddr, path: &str) -> (u16, Value) {
-    let short = get(address, path, &[]);
-    let long = get(address, &format!("{path}?verbose"), &[]);
-    assert_eq!(
-        long.header("content-type").as_deref(),
-        Some("application/json")
-    );
-    for answer in [&short, &long] {
-        assert_eq!(answer.header("cache-control").as_deref(), Some("no-store"));
-    }
-    assert_eq!(short.status, long.status, "{path}");
-    let verdict: Value = serde_json::from_slice(&long.body).unwrap();
-    // In short it is the reasons as text, or a plain ok.
-    let reasons = verdict["reasons"].as_array().unwrap();
-    let reasons: Vec<_> = reasons
-        .iter()
-        .map(|reason| reason.as_str().unwrap())
-        .collect();
-    let expected = if short.status == 200 {
-        "ok".into()
-    } else {
-        reasons.join("; ")
-    };
-    assert_eq!(short.text().trim_end(), expected);
-    assert!(
-        get(address, &format!("{path}?verbose=1"), &[])
-            .body
-            .starts_with(b"{")
-    );
-    (short.status, verdict)
-}
-
-/// The names of the actors, all of them up.
-fn actors_up(verdict: &Value) -> Vec<&str> {
-    let actors = verdict["actors"].as_array().unwrap().iter();
-    let mut names: Vec<_> = actors
-        .inspect(|actor| {
-            assert_eq!(
-                (&actor["up"], &actor["trouble"]),
-                (&Value::Bool(true), &Value::Null)
-            );
-        })
-        .map(|actor| actor["name"].as_str().unwrap())
-        .collect();
-    names.sort_unstable();
-    names
-}
-
-#[actix_rt::test]
-async fn the_probes_tell_alive_from_ready() {
-    let simulator = scripted_simulator();
-    simulator.unplug();
-    let service = Service::start(&simulator, &[]).await;
-    let address = service.address;
-    service
-        .shows(
-            r#"starlink_exporter_poll_failures_total{reason="token"}"#,
-            1.0,
-        )
-        .await;
-
-    let (status, verdict) = probe(address, "/readyz");
-    assert_eq!((status, verdict["status"].as_str()), (503, Some("failing")));
-    let reason = verdict["reasons"][0].as_str().unwrap();
-    assert!(
-        reason.contains("no poll has succeeded") && reason.contains("token"),
-        "{reason}"
-    );
-    for path in ["/livez", "/healthz"] {
-        let (status, verdict) = probe(address, path);
-        assert_eq!(
-            (status, verdict["status"].as_str()),
-            (200, Some("ok")),
-            "{path}"
-        );
-        assert_eq!(
-            actors_up(&verdict),
-            ["metadata", "metrics_store", "stream", "token"]
-        );
-    }
-    let page = get(address, "/", &[]);
-    assert!(
-        page.text().contains("no poll has succeeded"),
-        "{}",
-        page.text()
-    );
-
-    simulator.plug().unwrap();
-    eventually("it is ready", || async {
-        get(address, "/readyz", &[]).status == 200
-    })
-    .await;
-    assert_eq!(service.scrape().await.value("starlink_up"), Some(1.0));
-
-    // A latch: without Starlink the state is still worth scraping.
-    simulator.unplug();
-    service.shows("starlink_up", 0.0).await;
-    for path in ["/readyz", "/livez", "/healthz"] {
-        let (status, verdict) = probe(address, path);
-        assert_eq!(
-            (status, verdict["status"].as_str()),
-            (200, Some("ok")),
-            "{path}"
-        );
-        assert_eq!(verdict["reasons"], Value::Array(Vec::new()));
-    }
-}
-
-#[actix_rt::test]
-async fn the_page_shows_the_state_and_links_to_what_there_is() {
-    let (_simulator, service) = service(&[]).await;
-    let page = get(service.address, "/", &[("Accept", "text/html")]);
-    assert_eq!(page.status, 200);
-    assert_eq!(
-        page.header("content-type").as_deref(),
-        Some("text/html; charset=utf-8")
-    );
-    assert!(page.text().starts_with("<!DOCTYPE html>"));
-    for expected in [
-        "<title>starlink-telemetry</title>",
-        env!("CARGO_PKG_VERSION"),
-        "succeeded",
-    ] {
-        assert!(page.text().contains(expected), "{expected}");
-    }
-    let links: Vec<_> = page.text().split("href=\"").skip(1).collect();
-    let links: Vec<_> = links
-        .iter()
-        .map(|link| link.split('"').next().unwrap())
-        .collect();
-    for wanted in ["/metrics", "/readyz?verbose", "/livez?verbose"] {
-        assert!(links.contains(&wanted), "{wanted} among {links:?}");
-    }
-    for link in links {
-        assert_eq!(get(service.address, link, &[]).status, 200, "{link}");
     }
 }

@@ -1,14 +1,20 @@
 //! When things go wrong: each failure of a poll is counted, told once, waited for and overcome.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::join_all;
 use starlink_telemetry::app::Tuning;
-use starlink_telemetry::simulator::{Answer, AnswerBody, Options, Outcome, Poll, Simulator};
+use starlink_telemetry::simulator::{
+    Answer, AnswerBody, Journal, Options, Outcome, Poll, Simulator,
+};
 use starlink_telemetry::starlink::Timeouts;
 
-use crate::binary::{Binary, Event, scrape, shows};
-use crate::harness::{PATIENCE, Service, eventually, scripted_simulator, terminal_row, throughput};
+use crate::binary::{Binary, Event};
+use crate::form::{poll_failures, scrape};
+use crate::harness::{
+    PATIENCE, Service, eventually, journal, scripted_simulator, shows, terminal_row,
+};
 
 /// The shortest wait after a failure.
 const BACKOFF: Duration = Duration::from_secs(1);
@@ -16,27 +22,16 @@ const BACKOFF: Duration = Duration::from_secs(1);
 /// Decoded answers are at most so large.
 const BATCH_LIMIT: usize = 64 << 20;
 
-fn failed(reason: &str) -> String {
-    format!(r#"starlink_exporter_poll_failures_total{{reason="{reason}"}}"#)
-}
-
-fn rejected(reason: &str) -> String {
-    format!(r#"starlink_exporter_rows_rejected_total{{reason="{reason}"}}"#)
-}
-
 /// The time between the end of a poll and the start of the next one.
 fn pause_after(polls: &[Poll], index: usize) -> Duration {
     let ended = polls[index].ended.unwrap();
     polls[index + 1].started.duration_since(ended)
 }
 
-/// Waits until `count` polls have begun, and gives all.
-async fn polls(simulator: &Simulator, count: usize) -> Vec<Poll> {
-    let enough = simulator.wait_until(PATIENCE, |seen| seen.polls.len() >= count);
-    assert!(enough.await, "no {count} polls");
-    let journal = simulator.journal();
-    assert_eq!(journal.most_polls_in_flight, 1);
-    journal.polls
+/// Waits until the second poll has begun, and gives all.
+async fn two_polls(simulator: &Simulator) -> Vec<Poll> {
+    let seen = journal(simulator, "two polls", |seen| seen.polls.len() >= 2);
+    seen.await.polls
 }
 
 /// A healthy answer with one row, as text.
@@ -168,14 +163,11 @@ async fn is_told_and_overcome(case: Case) {
     simulator.push_answer(case.answer.clone());
     binary.logs("polls succeed again").await;
 
-    let scrape = scrape(address).await;
+    let scrape = scrape(address, "prometheus").await;
     let what = format!("{:?}", case.answer.clone().delay(Duration::ZERO));
     let what = what.get(..300).unwrap_or(&what);
-    assert_eq!(scrape.value(&failed(case.reason)), Some(1.0), "{what}");
-    let failures = scrape.body.lines().filter(|line| {
-        line.starts_with("starlink_exporter_poll_failures_total{") && !line.ends_with(" 0")
-    });
-    assert_eq!(failures.count(), 1, "{what}");
+    let once = BTreeMap::from([(case.reason.to_owned(), 1.0)]);
+    assert_eq!(scrape.poll_failures(), once, "{what}");
     assert!(!scrape.has("starlink_DownlinkThroughput{"), "{what}");
     assert_eq!(scrape.value("starlink_up"), Some(1.0));
 
@@ -223,48 +215,13 @@ async fn nothing_of_an_answer_that_is_no_batch_is_applied() {
 }
 
 #[actix_rt::test]
-async fn unreachable_at_the_start_it_serves_and_recovers() {
-    let simulator = scripted_simulator();
-    simulator.unplug();
-    let service = Service::start(&simulator, &[]).await;
-    service.shows(&failed("token"), 1.0).await;
-    let scrape = service.scrape().await;
-    assert_eq!(scrape.value("starlink_up"), Some(0.0));
-    let connect = r#"starlink_exporter_token_request_failures_total{reason="connect"}"#;
-    assert_eq!(scrape.value(connect), Some(1.0));
-    let ready = service.get("/readyz").await;
-    assert_eq!(ready.status, 503);
-    assert!(ready.body.contains("token"), "{}", ready.body);
-    let verbose = service.get("/readyz?verbose").await;
-    let verbose: serde_json::Value = serde_json::from_str(&verbose.body).unwrap();
-    let reason = verbose["reasons"][0].as_str().unwrap();
-    assert!(reason.contains("token"), "{reason}");
-    assert_eq!(service.get("/livez").await.status, 200);
-
-    simulator.push_rows([terminal_row("here", 1_000_000_000, 1.0)]);
-    simulator.plug().unwrap();
-    service.shows(&throughput("here"), 1.0).await;
-    service.shows("starlink_up", 1.0).await;
-    assert_eq!(service.get("/readyz").await.status, 200);
-
-    simulator.unplug();
-    service.shows("starlink_up", 0.0).await;
-    let scrape = service.scrape().await;
-    assert!(scrape.has(&throughput("here")), "the state stays");
-    assert_eq!(service.get("/readyz").await.status, 200, "it is a latch");
-    assert_eq!(service.get("/livez").await.status, 200);
-    simulator.plug().unwrap();
-    service.shows("starlink_up", 1.0).await;
-}
-
-#[actix_rt::test]
 async fn after_a_401_one_retry_comes_at_once_with_a_new_token_then_backoff() {
     let simulator = scripted_simulator();
     let service = Service::start(&simulator, &[("MAX_LINGER", "1100")]).await;
     // A linger later the token is old enough for the next request not to wait for its turn.
-    polls(&simulator, 2).await;
+    two_polls(&simulator).await;
     simulator.set_default_answer(Some(Answer::error(401, "expired")));
-    service.shows(&failed("unauthorized"), 2.0).await;
+    service.shows(&poll_failures("unauthorized"), 2.0).await;
     simulator.set_default_answer(None);
     service.shows("starlink_up", 1.0).await;
 
@@ -291,15 +248,11 @@ async fn a_token_that_starlink_refused_is_never_used_again() {
     simulator.set_default_token_answer(Some(Answer::error(500, "down")));
     simulator.revoke_tokens();
     eventually("an attempt without a token", || async {
-        service.scrape().await.value(&failed("token")) >= Some(1.0)
+        service.scrape().await.value(&poll_failures("token")) >= Some(1.0)
     })
     .await;
-    assert!(
-        !service
-            .scrape()
-            .await
-            .has("starlink_exporter_token_expiry_timestamp_seconds ")
-    );
+    let expiry = "starlink_exporter_token_expiry_timestamp_seconds";
+    assert_eq!(service.scrape().await.value(expiry), None);
     simulator.set_default_token_answer(None);
     service.shows("starlink_up", 1.0).await;
     let journal = simulator.journal();
@@ -309,11 +262,12 @@ async fn a_token_that_starlink_refused_is_never_used_again() {
 
 #[actix_rt::test]
 async fn retry_after_is_heeded_in_seconds_and_as_a_date() {
-    let date = SystemTime::now() + Duration::from_secs(4);
-    let until = Instant::now() + Duration::from_secs(3);
+    let until = Instant::now() + Duration::from_secs(2);
+    // A date has no fractions of a second.
+    let date = SystemTime::now() + Duration::from_secs(3);
     // Without a word of Starlink's the first wait is one second.
     let cases = [
-        (Answer::too_many_requests("3"), Duration::from_secs(3), None),
+        (Answer::too_many_requests("2"), 2 * BACKOFF, None),
         (
             Answer::too_many_requests(&httpdate::fmt_http_date(date)),
             BACKOFF,
@@ -322,8 +276,8 @@ async fn retry_after_is_heeded_in_seconds_and_as_a_date() {
         (Answer::too_many_requests("0"), BACKOFF, None),
         (Answer::too_many_requests("soon"), BACKOFF, None),
         (
-            Answer::error(503, "busy").header("Retry-After", "3"),
-            Duration::from_secs(3),
+            Answer::error(503, "busy").header("Retry-After", "2"),
+            2 * BACKOFF,
             None,
         ),
     ];
@@ -331,7 +285,7 @@ async fn retry_after_is_heeded_in_seconds_and_as_a_date() {
         let simulator = scripted_simulator();
         simulator.push_answer(answer.clone());
         let _service = Service::start(&simulator, &[]).await;
-        let polls = polls(&simulator, 2).await;
+        let polls = two_polls(&simulator).await;
         let pause = pause_after(&polls, 0);
         assert!(pause >= at_least, "{pause:?} after {answer:?}");
         assert!(not_before.is_none_or(|time| polls[1].started >= time));
@@ -378,11 +332,11 @@ async fn an_answer_that_does_not_come_in_time_is_a_time_out() {
             ..Tuning::default()
         };
         let service = Service::tuned(&simulator, &[("MAX_LINGER", "100")], tuning).await;
-        service.shows(&failed("timeout"), 1.0).await;
+        service.shows(&poll_failures("timeout"), 1.0).await;
         let scrape = service.scrape().await;
         assert!(!scrape.has("starlink_DownlinkThroughput{"), "{what}");
         service.shows("starlink_up", 1.0).await;
-        let polls = polls(&simulator, 2).await;
+        let polls = two_polls(&simulator).await;
         assert_eq!(polls[0].outcome, Outcome::Abandoned, "{what}");
         let apart = polls[1].started.duration_since(polls[0].started);
         assert!(apart >= short / 2 + BACKOFF, "{what}: {apart:?}");
@@ -391,49 +345,22 @@ async fn an_answer_that_does_not_come_in_time_is_a_time_out() {
 }
 
 #[actix_rt::test]
-async fn a_malformed_row_costs_only_itself() {
-    let simulator = scripted_simulator();
-    simulator.push_rows([
-        terminal_row("before", 1_000_000_000, 1.0),
-        "7".to_owned(),
-        r#"[7,1000000000,"type"]"#.to_owned(),
-        r#"["x",1000000000,"columns"]"#.to_owned(),
-        r#"["u",1000000000,""]"#.to_owned(),
-        r#"["u",1000000000,["id"]]"#.to_owned(),
-        r#"["u","soon","timestamp",1]"#.to_owned(),
-        r#"["u"]"#.to_owned(),
-        r#"["u",1000000000,"huge",1e999]"#.to_owned(),
-        terminal_row("after", 1_000_000_000, 2.0),
-    ]);
-    let service = Service::start(&simulator, &[]).await;
-    service.shows(&throughput("after"), 2.0).await;
-    let scrape = service.scrape().await;
-    assert_eq!(scrape.value(&throughput("before")), Some(1.0));
-    assert!(!scrape.has(&throughput("huge")));
-    let rejections = scrape.body.lines().filter_map(|line| {
-        let (series, value) = line.rsplit_once(' ')?;
-        series
-            .starts_with("starlink_exporter_rows_rejected_total{")
-            .then(|| value.parse::<f64>().unwrap())
-    });
-    assert_eq!(rejections.sum::<f64>(), 7.0);
-    assert_eq!(scrape.value(&rejected("no_columns")), Some(1.0));
-    assert_eq!(scrape.value(&failed("decode")), Some(0.0));
-    assert_eq!(scrape.value("starlink_up"), Some(1.0));
-}
-
-#[actix_rt::test]
 async fn a_failure_that_repeats_is_one_line_and_its_end_another() {
     let simulator = scripted_simulator();
     simulator.set_default_answer(Some(Answer::error(500, "a fault")));
     let (binary, address) = Binary::listening(&simulator, &[]).await;
-    eventually("three failures", || async {
-        scrape(address).await.value(&failed("server_error")) >= Some(3.0)
+    eventually("two failures", || async {
+        scrape(address, "prometheus")
+            .await
+            .value(&poll_failures("server_error"))
+            >= Some(2.0)
     })
     .await;
     simulator.set_default_answer(None);
     binary.logs("polls succeed again").await;
-    let failures = scrape(address).await.value(&failed("server_error"));
+    let failures = scrape(address, "prometheus")
+        .await
+        .value(&poll_failures("server_error"));
     let told = binary.events_at("WARN");
     assert_eq!(told.len(), 1, "{told:?}");
     let recoveries = binary.events_saying("polls succeed again");
@@ -458,14 +385,14 @@ async fn a_refused_token_is_one_error_line_and_asked_for_again() {
         .unwrap();
         simulator.set_default_token_answer(Some(answer));
         let (binary, address) = Binary::listening(&simulator, &[("CLIENT_ID", id)]).await;
-        let asked = simulator.wait_until(PATIENCE, |seen| seen.token_requests.len() >= 2);
-        assert!(asked.await);
+        let twice = |seen: &Journal| seen.token_requests.len() >= 2;
+        journal(&simulator, "two requests", twice).await;
         let told = binary.events_at("ERROR");
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].text("message").contains("token refused"));
         assert_eq!(told[0].value("status").unwrap(), status);
         assert!(told[0].says("invalid_client"), "{told:?}");
-        let scrape = scrape(address).await;
+        let scrape = scrape(address, "prometheus").await;
         assert_eq!(scrape.value("starlink_up"), Some(0.0));
         assert!(simulator.journal().polls.is_empty());
 

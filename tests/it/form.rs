@@ -1,10 +1,13 @@
-//! Reads a body of `/metrics` line by line and refuses whatever breaks the form that all formats share.
+//! Scrapes: fetches a body of `/metrics`, reads it line by line, and refuses whatever breaks the form that all formats share.
 #![expect(
     clippy::expect_used,
     reason = "a test that cannot go on fails, and the text tells why"
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use crate::wire::get;
 
 /// The values of the parameter `format`.
 pub const FORMATS: [&str; 3] = ["openmetrics", "prometheus", "mixed"];
@@ -22,6 +25,8 @@ pub struct Family {
 /// A body that has the right form.
 #[derive(Debug)]
 pub struct Body {
+    /// As it came.
+    pub text: String,
     pub families: Vec<Family>,
     /// `starlink_info` in line protocol.
     pub info_lines: Vec<String>,
@@ -48,6 +53,40 @@ impl Body {
             .map(|(series, value)| (series.as_str(), *value))
             .collect()
     }
+
+    /// Whether any series begins so.
+    pub fn has(&self, beginning: &str) -> bool {
+        !self.beginning(beginning).is_empty()
+    }
+
+    /// A family of counters with one label: what the label says, and the count, without those at 0.
+    pub fn moved(&self, name: &str) -> BTreeMap<String, f64> {
+        let samples = self.beginning(&format!("{name}{{"));
+        let moved = samples.into_iter().filter(|(_, value)| *value > 0.0);
+        let label = |series: &str| series.split('"').nth(1).unwrap().to_owned();
+        moved
+            .map(|(series, value)| (label(series), value))
+            .collect()
+    }
+
+    /// How many polls have failed, by reason; those for which none has are left out.
+    pub fn poll_failures(&self) -> BTreeMap<String, f64> {
+        self.moved(POLL_FAILURES)
+    }
+}
+
+const POLL_FAILURES: &str = "starlink_exporter_poll_failures_total";
+
+/// The series that counts the polls that failed for a reason.
+pub fn poll_failures(reason: &str) -> String {
+    format!("{POLL_FAILURES}{{reason=\"{reason}\"}}")
+}
+
+/// Scrapes in a format.
+pub async fn scrape(address: SocketAddr, format: &str) -> Body {
+    let answer = get(address, &format!("/metrics?format={format}"), &[]).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    read(&answer.body, format)
 }
 
 /// Reads a body.
@@ -59,6 +98,7 @@ pub fn read(text: &str, format: &str) -> Body {
     };
     let lines = lines.strip_suffix('\n').expect("a final newline");
     let mut body = Body {
+        text: text.to_owned(),
         families: Vec::new(),
         info_lines: Vec::new(),
     };

@@ -8,9 +8,8 @@ use std::path::PathBuf;
 
 use starlink_telemetry::simulator::Simulator;
 
-use crate::form::{self, FORMATS};
+use crate::form::{FORMATS, scrape};
 use crate::harness::{Service, scripted_simulator};
-use crate::wire::get;
 
 /// The exporter's own families whose values depend on when and where the test runs.
 const VOLATILE: [&str; 10] = [
@@ -43,12 +42,6 @@ async fn after(fixture: &str, rows: f64, changes: &[(&str, &str)]) -> (Simulator
         .shows(r#"starlink_exporter_rows_total{code="u"}"#, rows)
         .await;
     (simulator, service)
-}
-
-fn scrape(service: &Service, format: &str) -> String {
-    let answer = get(service.address, &format!("/metrics?format={format}"), &[]);
-    form::read(answer.text(), format);
-    answer.text().to_owned()
 }
 
 /// A body without what changes from run to run.
@@ -103,7 +96,7 @@ async fn golden_example() {
     for format in FORMATS {
         check(
             &format!("example.{format}.txt"),
-            &masked(&scrape(&service, format)),
+            &masked(&scrape(service.address, format).await.text),
         );
     }
 }
@@ -115,7 +108,7 @@ async fn golden_example_has_the_samples_that_were_promised() {
     let labels = r#"device_type="UserTerminal",deviceID="ut01000000-00000000-00aa0001""#;
     let text = r#"runningsoftwareversion="2025.08.11.mr61518",accountnumber="ACC-1""#;
     for format in FORMATS {
-        let body = form::read(&scrape(&service, format), format);
+        let body = scrape(service.address, format).await;
         let mut expected: Vec<_> = [
             ("DownlinkThroughput", 0.115),
             ("PingLatencyMsAvg", 21.0),
@@ -155,7 +148,7 @@ async fn golden_fleet() {
     for format in FORMATS {
         check(
             &format!("fleet.{format}.txt"),
-            telemetry(&scrape(&service, format)),
+            telemetry(&scrape(service.address, format).await.text),
         );
     }
 }
@@ -165,7 +158,7 @@ async fn golden_fleet_without_routers_and_places() {
     let (_simulator, service) = after("fleet.json", 4.0, &[("LOCATION", "off")]).await;
     check(
         "fleet-terminals.prometheus.txt",
-        telemetry(&scrape(&service, "prometheus")),
+        telemetry(&scrape(service.address, "prometheus").await.text),
     );
 }
 
@@ -175,7 +168,7 @@ async fn golden_hostile_texts() {
     for format in FORMATS {
         check(
             &format!("hostile.{format}.txt"),
-            telemetry(&scrape(&service, format)),
+            telemetry(&scrape(service.address, format).await.text),
         );
     }
 }

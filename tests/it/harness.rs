@@ -10,8 +10,11 @@ use actix::Addr;
 use starlink_telemetry::actors::MetricsStoreActor;
 use starlink_telemetry::app::{AccountActors, Application, Ending, Tuning};
 use starlink_telemetry::config::{Settings, Sources};
-use starlink_telemetry::simulator::{Options, Simulator};
+use starlink_telemetry::simulator::{Journal, Options, Simulator};
 use tokio::sync::oneshot;
+
+use crate::form::{self, Body};
+use crate::wire::{self, Answer};
 
 /// Long enough for a loaded machine; a condition that holds is noticed at once.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,6 +31,22 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: imp
 /// A simulator that has no terminals of its own: every row is the test's.
 pub fn scripted_simulator() -> Simulator {
     Simulator::start(Options::default()).unwrap()
+}
+
+/// Waits until the simulator has seen what is wanted, and gives its journal.
+pub async fn journal(
+    simulator: &Simulator,
+    what: &str,
+    wanted: impl Fn(&Journal) -> bool,
+) -> Journal {
+    let happened = simulator.wait_until(PATIENCE, wanted).await;
+    assert!(happened, "never happened: {what}");
+    let journal = simulator.journal();
+    assert!(
+        journal.most_polls_in_flight <= 1,
+        "one poll in flight, ever"
+    );
+    journal
 }
 
 /// The settings of a service that polls `simulator`, in the environment's form; `changes` come last and win.
@@ -100,24 +119,18 @@ impl Service {
     }
 
     /// GETs a path.
-    pub async fn get(&self, path: &str) -> Reply {
-        get(self.address, path, &[]).await
+    pub async fn get(&self, path: &str) -> Answer {
+        wire::get(self.address, path, &[]).await
     }
 
     /// Scrapes in text 0.0.4.
-    pub async fn scrape(&self) -> Scrape {
-        let reply = self.get("/metrics?format=prometheus").await;
-        assert_eq!(reply.status, 200, "{}", reply.body);
-        Scrape { body: reply.body }
+    pub async fn scrape(&self) -> Body {
+        form::scrape(self.address, "prometheus").await
     }
 
     /// Waits until a scrape shows a sample.
     pub async fn shows(&self, series: &str, value: f64) {
-        let what = format!("{series} {value}");
-        eventually(&what, || async {
-            self.scrape().await.value(series) == Some(value)
-        })
-        .await;
+        shows(self.address, series, value).await;
     }
 
     /// Asks the service to end.
@@ -140,48 +153,13 @@ impl Drop for Service {
     }
 }
 
-/// An answer of the service.
-#[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub body: String,
-}
-
-/// GETs a path with headers.
-pub async fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Reply {
-    let client = awc::Client::builder()
-        .timeout(PATIENCE)
-        .no_default_headers()
-        .finish();
-    let mut request = client.get(format!("http://{address}{path}"));
-    for (name, value) in headers {
-        request = request.append_header((*name, *value));
-    }
-    let mut response = request.no_decompress().send().await.unwrap();
-    let body = response.body().limit(64 << 20).await.unwrap();
-    Reply {
-        status: response.status().as_u16(),
-        body: String::from_utf8_lossy(&body).into_owned(),
-    }
-}
-
-/// The body of a scrape in text 0.0.4.
-#[derive(Debug)]
-pub struct Scrape {
-    pub body: String,
-}
-
-impl Scrape {
-    /// The value of a series, spelled as in the body: `name{labels}`.
-    pub fn value(&self, series: &str) -> Option<f64> {
-        let value = |line: &str| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok();
-        self.body.lines().find_map(value)
-    }
-
-    /// Whether any line begins so.
-    pub fn has(&self, beginning: &str) -> bool {
-        self.body.lines().any(|line| line.starts_with(beginning))
-    }
+/// Waits until a scrape shows a sample.
+pub async fn shows(address: SocketAddr, series: &str, value: f64) {
+    let what = format!("{series} {value}");
+    eventually(&what, || async {
+        form::scrape(address, "prometheus").await.value(series) == Some(value)
+    })
+    .await;
 }
 
 /// A terminal's row in the simulator's usual columns, with throughput as its only number.

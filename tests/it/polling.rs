@@ -1,5 +1,6 @@
 //! The poll loop: long polls, large answers, lost answers, pace, backlog.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -7,28 +8,12 @@ use starlink_telemetry::simulator::{
     Answer, AnswerBody, Journal, Options, Outcome, Simulator, terminal_id,
 };
 
-use crate::harness::{
-    PATIENCE, Scrape, Service, eventually, scripted_simulator, terminal_row, throughput,
-};
+use crate::form::poll_failures;
+use crate::harness::{Service, eventually, journal, scripted_simulator, terminal_row, throughput};
 
-fn failed(reason: &str) -> String {
-    format!(r#"starlink_exporter_poll_failures_total{{reason="{reason}"}}"#)
-}
-
-/// How many polls have failed, for whatever reason.
-fn failures(scrape: &Scrape) -> f64 {
-    let lines = scrape.body.lines();
-    let failures = lines.filter(|line| line.starts_with("starlink_exporter_poll_failures_total{"));
-    failures
-        .map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap())
-        .sum()
-}
-
-async fn journal(simulator: &Simulator, what: &str, wanted: impl Fn(&Journal) -> bool) -> Journal {
-    assert!(simulator.wait_until(PATIENCE, wanted).await, "{what}");
-    let journal = simulator.journal();
-    assert_eq!(journal.most_polls_in_flight, 1, "one poll in flight, ever");
-    journal
+/// No poll has failed.
+fn none() -> BTreeMap<String, f64> {
+    BTreeMap::new()
 }
 
 #[actix_rt::test]
@@ -41,7 +26,7 @@ async fn a_linger_longer_than_awc_waits_by_itself_is_no_failure() {
     let lingered = poll.ended.unwrap().duration_since(poll.started);
     assert!(lingered >= Duration::from_secs(6), "{lingered:?}");
     service.shows("starlink_up", 1.0).await;
-    assert_eq!(failures(&service.scrape().await), 0.0);
+    assert_eq!(service.scrape().await.poll_failures(), none());
 }
 
 #[actix_rt::test]
@@ -78,9 +63,9 @@ async fn bodies_up_to_64_mib_are_taken_however_they_come() {
         simulator.push_answer(answer);
         service.shows(&throughput(id), 1.0).await;
     }
-    assert_eq!(failures(&service.scrape().await), 0.0);
+    assert_eq!(service.scrape().await.poll_failures(), none());
     simulator.push_answer(answer_of(64 * MIB + 1, "f"));
-    service.shows(&failed("decode"), 1.0).await;
+    service.shows(&poll_failures("decode"), 1.0).await;
     assert!(!service.scrape().await.has(&throughput("f")));
     service.shows("starlink_up", 1.0).await;
 }
@@ -110,8 +95,8 @@ async fn the_rows_of_an_answer_that_was_cut_come_again_and_count_once() {
         let rows = r#"starlink_exporter_rows_total{code="u"}"#;
         service.shows(rows, TERMINALS as f64).await;
         let scrape = service.scrape().await;
-        assert_eq!(scrape.value(&failed(reason)), Some(1.0), "{what}");
-        assert_eq!(failures(&scrape), 1.0, "{what}");
+        let once = BTreeMap::from([(reason.to_owned(), 1.0)]);
+        assert_eq!(scrape.poll_failures(), once, "{what}");
         for number in 0..TERMINALS {
             let id = terminal_id(number);
             assert!(scrape.has(&throughput(&id)), "{id}");
@@ -133,7 +118,11 @@ async fn a_redirected_poll_is_refused() {
         let service = Service::start(&simulator, &[]).await;
         service.shows("starlink_up", 1.0).await;
         let scrape = service.scrape().await;
-        assert_eq!(scrape.value(&failed("redirect")), Some(1.0), "{status}");
+        assert_eq!(
+            scrape.value(&poll_failures("redirect")),
+            Some(1.0),
+            "{status}"
+        );
         assert!(elsewhere.journal().polls.is_empty(), "{status}");
         let journal = simulator.journal();
         assert_eq!(journal.polls[0].status, Some(status));
@@ -161,7 +150,7 @@ async fn a_server_that_answers_at_once_is_polled_twenty_times_and_then_three_tim
                 assert!(polls <= 22.0 + 3.0 * seconds, "{polls} in {seconds} s");
             }
         }
-        assert_eq!(failures(&service.scrape().await), 0.0);
+        assert_eq!(service.scrape().await.poll_failures(), none());
     }))
     .await;
 }
@@ -193,7 +182,7 @@ async fn a_backlog_is_replayed_in_full_batches_without_lingering() {
         assert_eq!((poll.status, poll.rows), (Some(200), BATCH));
     }
     // That no poll lingered: the first one to do so would still be open.
-    assert_eq!(failures(&service.scrape().await), 0.0);
+    assert_eq!(service.scrape().await.poll_failures(), none());
     let rows = || async {
         let scrape = service.scrape().await;
         ["u", "i"]

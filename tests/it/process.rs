@@ -1,15 +1,17 @@
-//! The process: exit codes, signals, and what it writes to stderr.
+//! The process: what its log looks like, and how a signal ends it.
 
-use std::ffi::OsString;
+use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
-use starlink_telemetry::simulator::{Answer, AnswerBody, Journal, Outcome, Simulator};
+use starlink_telemetry::simulator::{Answer, AnswerBody, Outcome, Simulator};
 
-use crate::binary::{Binary, scrape, shows, try_get};
-use crate::harness::{PATIENCE, environment, eventually, get, scripted_simulator, terminal_row};
+use crate::binary::{Binary, Event};
+use crate::form::scrape;
+use crate::harness::{PATIENCE, eventually, journal, scripted_simulator, shows, terminal_row};
+use crate::wire::{get, try_get};
 
 /// For how long `/readyz` announces the end.
 const LAME_DUCK: Duration = Duration::from_secs(1);
@@ -25,115 +27,6 @@ const LOST: &str = "the last answer was not stored: its rows are lost";
 
 /// What each poll is to find: no rows, and nobody in a hurry.
 const LONG_LINGER: (&str, &str) = ("MAX_LINGER", "60000");
-
-/// Variables in the environment's form.
-fn variables(pairs: &[(&str, &str)]) -> Vec<(String, OsString)> {
-    let pairs = pairs.iter();
-    pairs
-        .map(|(name, value)| ((*name).to_owned(), OsString::from(value)))
-        .collect()
-}
-
-/// Runs a command to its end: exit code and lines on stderr.
-async fn outcome(
-    arguments: &[&str],
-    variables: Vec<(String, OsString)>,
-) -> (Option<i32>, Vec<String>) {
-    let mut binary = Binary::execute(arguments, variables);
-    let code = binary.ended().await;
-    (code, binary.lines())
-}
-
-#[actix_rt::test]
-async fn wrong_settings_are_all_told_before_any_connection() {
-    let simulator = scripted_simulator();
-    let url = simulator.api_url();
-    let settings = variables(&[
-        ("CLIENT_SECRET", "n33dle"),
-        ("CLIENT_SECRET_FILE", "/nowhere"),
-        ("BATCH_SIZE", "0"),
-        ("MAX_LINGER", "soon"),
-        ("API_URL", &url),
-        ("METRICS_ADDRESS", "127.0.0.1"),
-        ("METRICS_PORT", "65536"),
-        ("INFO_FORMAT", "xml"),
-        ("STALE_AFTER", "0"),
-        ("RUST_LOG", "loud=very"),
-    ]);
-    for command in [
-        &[][..],
-        &["run"],
-        &["check-config"],
-        &["check-config", "--connect"],
-    ] {
-        let (code, lines) = outcome(command, settings.clone()).await;
-        assert_eq!(code, Some(2), "{lines:?}");
-        let expected = [
-            ("CLIENT_ID", "client ID"),
-            ("CLIENT_SECRET", "CLIENT_SECRET_FILE"),
-            ("BATCH_SIZE=\"0\"", "1 to 65000"),
-            ("MAX_LINGER=\"soon\"", "0 to 65000"),
-            ("METRICS_PORT=\"65536\"", "0 to 65535"),
-            ("INFO_FORMAT=\"xml\"", "auto, labels or line-protocol"),
-            ("STALE_AFTER=\"0\"", "1 to 315360000"),
-            ("RUST_LOG=\"loud=very\"", "level"),
-        ];
-        assert_eq!(lines.len(), expected.len(), "{lines:#?}");
-        for (line, (beginning, accepted)) in lines.iter().zip(expected) {
-            assert!(line.starts_with(beginning), "{line}");
-            assert!(line.contains(accepted), "{line}");
-            assert!(!line.contains("n33dle"), "{line}");
-        }
-    }
-    let journal = simulator.journal();
-    assert!(journal.token_requests.is_empty() && journal.polls.is_empty());
-}
-
-#[actix_rt::test]
-async fn a_port_that_is_taken_is_one_error_line() {
-    let simulator = scripted_simulator();
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap();
-    let port = address.port().to_string();
-    let mut binary = Binary::start(&simulator, &[("METRICS_PORT", &port)]);
-    assert_eq!(binary.ended().await, Some(1));
-    let events = binary.events();
-    assert_eq!(events.len(), 1, "{events:?}");
-    assert_eq!(events[0].text("level"), "ERROR");
-    let line = &binary.lines()[0];
-    assert!(line.contains(&address.to_string()), "{line}");
-    let journal = simulator.journal();
-    assert!(journal.token_requests.is_empty() && journal.polls.is_empty());
-}
-
-#[actix_rt::test]
-async fn commands_end_with_their_codes() {
-    let simulator = scripted_simulator();
-    let (_service, address) = Binary::listening(&simulator, &[]).await;
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody = free.local_addr().unwrap().port().to_string();
-    drop(free);
-    let port = address.port().to_string();
-    let cases = [
-        ("--help", ("METRICS_PORT", "0"), 0),
-        ("--version", ("METRICS_PORT", "0"), 0),
-        ("serve", ("METRICS_PORT", "0"), 2),
-        ("check-config", ("METRICS_PORT", "0"), 0),
-        ("check-config --connect", ("METRICS_PORT", "0"), 0),
-        ("check-config --connect", ("CLIENT_SECRET", "no"), 1),
-        ("healthcheck", ("METRICS_PORT", &port), 0),
-        ("healthcheck", ("METRICS_PORT", &nobody), 1),
-    ];
-    join_all(cases.map(|(command, change, expected)| {
-        let environment = environment(&simulator, &[change]);
-        async move {
-            let words: Vec<_> = command.split(' ').collect();
-            let (code, lines) = outcome(&words, environment).await;
-            assert_eq!(code, Some(expected), "{command}: {lines:?}");
-        }
-    }))
-    .await;
-}
 
 #[actix_rt::test]
 async fn every_line_of_the_log_is_an_object_with_one_constant_message() {
@@ -168,11 +61,6 @@ async fn refuses(address: SocketAddr) {
     .await;
 }
 
-async fn journal(simulator: &Simulator, what: &str, wanted: impl Fn(&Journal) -> bool) -> Journal {
-    assert!(simulator.wait_until(PATIENCE, wanted).await, "{what}");
-    simulator.journal()
-}
-
 /// The signal comes while a poll lingers.
 async fn drains_on(signal: &str) {
     let simulator = scripted_simulator();
@@ -190,16 +78,24 @@ async fn drains_on(signal: &str) {
     .await;
     let ready = get(address, "/readyz", &[]).await;
     assert!(ready.body.contains("shutting down"), "{}", ready.body);
-    assert!(scrape(address).await.has("starlink_DownlinkThroughput{"));
+    assert!(
+        scrape(address, "prometheus")
+            .await
+            .has("starlink_DownlinkThroughput{")
+    );
     assert_eq!(get(address, "/livez", &[]).await.status, 200);
 
-    let mut last = None;
-    while let Some(reply) = try_get(address, "/readyz").await {
-        assert_eq!(reply.status, 503);
-        last = Some(signalled.elapsed());
-        actix_rt::time::sleep(Duration::from_millis(20)).await;
-    }
-    let last = last.unwrap();
+    let last = Cell::new(Duration::ZERO);
+    eventually("it answers no more", || async {
+        let answer = try_get(address, "/readyz").await;
+        if let Some(answer) = &answer {
+            assert_eq!(answer.status, 503);
+            last.set(signalled.elapsed());
+        }
+        answer.is_none()
+    })
+    .await;
+    let last = last.get();
     assert!(last >= LAME_DUCK / 2, "answered for {last:?} only");
     let (code, took) = ended(&mut binary, signalled).await;
     assert_eq!(code, Some(0));
@@ -208,7 +104,7 @@ async fn drains_on(signal: &str) {
     assert_eq!(journal.polls.len(), 2);
     assert_eq!(journal.polls[1].outcome, Outcome::Abandoned);
     let events = binary.events();
-    let is_info = |event: &crate::binary::Event| event.text("level") == "INFO";
+    let is_info = |event: &Event| event.text("level") == "INFO";
     assert!(events.iter().all(is_info), "{events:?}");
 }
 
@@ -246,9 +142,8 @@ async fn answering(pieces: usize) -> (Simulator, Binary) {
     let body = AnswerBody::new().rows(rows);
     let piece = body.to_json().len().div_ceil(pieces);
     simulator.push_answer(Answer::from(body).trickle(piece, Duration::from_millis(100)));
-    eventually("it arrives", || async {
-        let polls = simulator.journal().polls;
-        polls.len() == 2 && polls[1].status == Some(200)
+    journal(&simulator, "it arrives", |seen| {
+        seen.polls.len() == 2 && seen.polls[1].status == Some(200)
     })
     .await;
     (simulator, binary)
@@ -263,7 +158,7 @@ async fn an_answer_that_is_arriving_is_applied() {
     assert_eq!(code, Some(0));
     assert!(took < END_WITHIN, "{took:?}");
     let events = binary.events();
-    let position = |wanted: &dyn Fn(&crate::binary::Event) -> bool| {
+    let position = |wanted: &dyn Fn(&Event) -> bool| {
         events
             .iter()
             .position(wanted)
@@ -305,7 +200,10 @@ async fn scraped() -> (Simulator, Binary, SocketAddr, TcpStream) {
     let columns = ["DeviceType", "UtcTimestampNs", "DeviceId", "Note"];
     simulator.push_answer(AnswerBody::new().columns("u", &columns).rows(rows));
     let (binary, address) = Binary::listening(&simulator, &[LONG_LINGER]).await;
-    shows(address, "starlink_up", 1.0).await;
+    eventually("a batch is stored", || async {
+        get(address, "/readyz", &[]).await.status == 200
+    })
+    .await;
     let mut socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket

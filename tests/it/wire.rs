@@ -4,8 +4,10 @@
     reason = "a test that cannot go on fails, and the text tells why"
 )]
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+
+use actix_rt::task::spawn_blocking;
 
 use crate::harness::PATIENCE;
 
@@ -16,7 +18,9 @@ pub struct Answer {
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
     /// Without the chunks' framing.
-    pub body: Vec<u8>,
+    pub bytes: Vec<u8>,
+    /// The same as text; empty where it came compressed.
+    pub body: String,
 }
 
 impl Answer {
@@ -26,43 +30,60 @@ impl Answer {
         let values: Vec<_> = values.map(|(_, value)| value.as_str()).collect();
         (!values.is_empty()).then(|| values.join(", "))
     }
-
-    /// The body as text.
-    pub fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).unwrap()
-    }
 }
 
 /// GETs a target with headers.
-pub fn get(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Answer {
-    ask(address, "GET", target, headers)
+pub async fn get(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Answer {
+    ask(address, "GET", target, headers).await
+}
+
+/// GETs a target; none where nobody listens any more or the connection ends without an answer.
+pub async fn try_get(address: SocketAddr, target: &str) -> Option<Answer> {
+    let answer = exchange(address, request(address, "GET", target, &[])).await;
+    answer.ok().and_then(|answer| parse(&answer))
 }
 
 /// Sends a request without a body and waits for the end of the connection.
-pub fn ask(address: SocketAddr, method: &str, target: &str, headers: &[(&str, &str)]) -> Answer {
+pub async fn ask(
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+) -> Answer {
+    send(address, request(address, method, target, headers)).await
+}
+
+/// Sends this text and reads until the service closes the connection.
+pub async fn send(address: SocketAddr, request: String) -> Answer {
+    let answer = exchange(address, request).await.unwrap();
+    parse(&answer).expect("the head has an end")
+}
+
+fn request(address: SocketAddr, method: &str, target: &str, headers: &[(&str, &str)]) -> String {
     let headers: String = headers
         .iter()
         .map(|(name, value)| format!("{name}: {value}\r\n"))
         .collect();
-    let head = format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\n{headers}");
-    send(
-        address,
-        format!("{head}Connection: close\r\n\r\n").as_bytes(),
-    )
+    format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\n{headers}Connection: close\r\n\r\n")
 }
 
-/// Sends these bytes and reads until the service closes the connection.
-pub fn send(address: SocketAddr, request: &[u8]) -> Answer {
-    let mut connection = TcpStream::connect(address).unwrap();
-    connection.set_read_timeout(Some(PATIENCE)).unwrap();
-    connection.write_all(request).unwrap();
-    let mut answer = Vec::new();
-    connection.read_to_end(&mut answer).unwrap();
-    parse(&answer)
+/// What comes back until the connection ends. The socket blocks a thread of its own: tests that run side by side in one
+/// system do not wait for each other.
+async fn exchange(address: SocketAddr, request: String) -> io::Result<Vec<u8>> {
+    let exchange = move || {
+        let mut connection = TcpStream::connect(address)?;
+        connection.set_read_timeout(Some(PATIENCE))?;
+        connection.write_all(request.as_bytes())?;
+        let mut answer = Vec::new();
+        connection.read_to_end(&mut answer)?;
+        Ok(answer)
+    };
+    spawn_blocking(exchange).await.unwrap()
 }
 
-fn parse(answer: &[u8]) -> Answer {
-    let end = find(answer, b"\r\n\r\n").expect("the head has an end");
+/// Reads an answer, if its head is whole.
+fn parse(answer: &[u8]) -> Option<Answer> {
+    let end = find(answer, b"\r\n\r\n")?;
     let head = std::str::from_utf8(&answer[..end]).unwrap();
     let mut lines = head.split("\r\n");
     let status = lines.next().unwrap().split(' ').nth(1).unwrap();
@@ -73,12 +94,17 @@ fn parse(answer: &[u8]) -> Answer {
     let mut answer = Answer {
         status: status.parse().unwrap(),
         headers: lines.map(header).collect(),
-        body: answer[end + 4..].to_vec(),
+        bytes: answer[end + 4..].to_vec(),
+        body: String::new(),
     };
-    if !answer.body.is_empty() && answer.header("transfer-encoding").as_deref() == Some("chunked") {
-        answer.body = without_chunks(&answer.body);
+    if !answer.bytes.is_empty() && answer.header("transfer-encoding").as_deref() == Some("chunked")
+    {
+        answer.bytes = without_chunks(&answer.bytes);
     }
-    answer
+    if answer.header("content-encoding").is_none() {
+        answer.body = String::from_utf8(answer.bytes.clone()).expect("text is UTF-8");
+    }
+    Some(answer)
 }
 
 fn without_chunks(mut framed: &[u8]) -> Vec<u8> {

@@ -1,5 +1,6 @@
 //! Answers in, cells and metadata out.
 use super::*;
+use crate::failure_log::with_sources;
 
 fn rows_of(values: &str) -> Rows {
     let body = format!(r#"{{"data":{{"values":{values},"columnNamesByDeviceType":{{}}}}}}"#);
@@ -99,6 +100,15 @@ fn metadata_is_read_as_far_as_it_goes() {
                 ]),
             },
         ),
+        (
+            r#"{"data":{"values":[],"columnNamesByDeviceType": { "u" : ["A","\ud800",1e999], "\udead":["B"], "r": {} }},
+                "metadata": {"enums": {"DeviceType": {"u": "\ud800", "r": "Router"}, "AlertsByDeviceType": {"u": {"1": 1e999, "2": "b"}}}}}"#,
+            Metadata {
+                columns: BTreeMap::from([("u".into(), vec![Some("A".into()), None, None])]),
+                device_types: Some(BTreeMap::from([("r".into(), "Router".into())])),
+                alerts: BTreeMap::from([("u".into(), BTreeMap::from([("2".into(), "b".into())]))]),
+            },
+        ),
         (r#"{"data":{"values":null}}"#, Metadata::default()),
         (
             r#"{"d\u0061ta":{"\ud800":1,"\u0076alues":[]}}"#,
@@ -152,10 +162,10 @@ fn what_is_no_answer_says_why() {
         ),
         (
             r#"{"data":{"values":[],"columnNamesByDeviceType":[]}}"#,
-            "the answer's columnNamesByDeviceType cannot be read",
+            "the answer is not the JSON that was expected: expected '{' at byte 47",
         ),
     ] {
         let error = decode(body.into()).unwrap_err();
-        assert_eq!(error.to_string(), expected, "{body}");
+        assert_eq!(with_sources(&error), expected, "{body}");
     }
 }

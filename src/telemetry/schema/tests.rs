@@ -132,6 +132,9 @@ fn the_first_of_two_names_wins_and_own_names_are_kept() {
         &[],
     ));
     assert_eq!(again.collisions, [], "one warning for each new column map");
+    cache.resolve(metadata(&[("u", &["B"])]));
+    let back = cache.resolve(metadata(&[("u", columns)]));
+    assert_eq!(back.collisions, [], "it is no new one when it comes back");
 }
 
 #[test]

@@ -15,8 +15,8 @@
 //! - An allocation is older than another of the same terminal, with or without `ip-`, within `STALE_AFTER`. It is forgotten
 //!   when it is old enough and its terminal is not known. `ip-` alone names nobody.
 //! - An IPv6 address in an IPv4 column is an address. A CIDR whose prefix is too long is none.
-//! - An alert code that stands alone is a list of one; every other element that is no code counts as a cell. The code of an
-//!   empty string has an empty name.
+//! - An alert code that stands alone is a list of one; every other element that is no code counts as a cell. An empty string is
+//!   absent, there as elsewhere.
 //! - A list in `H3CellId` is no cell and not unreadable.
 //! - At exactly the limit a device is stale, silent or forgotten.
 
@@ -331,6 +331,7 @@ impl Oracle {
             for alert in entries(cell) {
                 let code = match alert {
                     Json::Null => continue,
+                    Json::Text(code) if code.is_empty() => continue,
                     Json::Text(code) => code,
                     Json::Number(code) if is_integer(code) => code,
                     _ => {

@@ -1,0 +1,127 @@
+//! While polls fail, or requests for a token: only the right reason is counted, and nothing is said to be well.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use starlink_telemetry::app::Tuning;
+use starlink_telemetry::simulator::{Answer, Simulator};
+use starlink_telemetry::starlink::Timeouts;
+
+use super::observed;
+use crate::form::{Body, poll_failures};
+use crate::harness::{Service, eventually, scripted_simulator};
+
+const TOKEN_FAILURES: &str = "starlink_exporter_token_request_failures_total";
+
+/// A service whose first attempt fails like this, once it has.
+async fn fails_as(
+    reason: &str,
+    simulator: &Simulator,
+    changes: &[(&str, &str)],
+    timeouts: Timeouts,
+) -> Body {
+    let tuning = Tuning {
+        timeouts,
+        ..Tuning::default()
+    };
+    let service = Service::tuned(simulator, changes, tuning).await;
+    let failed = poll_failures(reason);
+    eventually(&failed, || async {
+        service.scrape().await.value(&failed) > Some(0.0)
+    })
+    .await;
+    let body = service.scrape().await;
+    let failures = body.poll_failures();
+    assert_eq!(failures.keys().collect::<Vec<_>>(), [reason]);
+    assert!(body.value("starlink_exporter_polls_total") >= Some(failures[reason]));
+    assert_eq!(body.value("starlink_up"), Some(0.0), "{reason}");
+    body
+}
+
+/// An answer that comes after the end of any test.
+fn never() -> Answer {
+    Answer::ordinary().delay(Duration::from_secs(600))
+}
+
+/// A time-out that a test can wait for.
+const SHORT: Duration = Duration::from_millis(300);
+
+/// That each other reason is counted, alone and once, is seen where such failures are overcome (failures.rs).
+#[actix_rt::test]
+async fn failed_polls_are_counted_and_measured_and_no_token_is_blamed() {
+    let patient = Timeouts::default();
+    let impatient = Timeouts {
+        beyond_linger: SHORT,
+        ..patient
+    };
+    let cases = [
+        ("unauthorized", Answer::error(401, "no"), patient),
+        ("client_error", Answer::error(418, "no"), patient),
+        ("server_error", Answer::error(503, "no"), patient),
+        ("disconnected", Answer::closed(), patient),
+        ("timeout", never(), impatient),
+        ("decode", Answer::html(), patient),
+    ];
+    join_all(cases.map(|(reason, answer, timeouts)| async move {
+        let simulator = scripted_simulator();
+        simulator.set_default_answer(Some(answer));
+        let body = fails_as(reason, &simulator, &[], timeouts).await;
+        let polls = observed(&body, "starlink_exporter_poll_duration_seconds");
+        assert!(polls >= 1.0, "{reason}");
+        assert_eq!(body.moved(TOKEN_FAILURES), BTreeMap::new(), "{reason}");
+        let success = "starlink_exporter_last_poll_success_timestamp_seconds";
+        assert_eq!(body.value(success), None, "{reason}");
+    }))
+    .await;
+}
+
+#[actix_rt::test]
+async fn a_poll_that_does_not_connect_is_counted_as_that() {
+    // Tokens come from one simulator, the stream would from one that is gone.
+    let simulator = scripted_simulator();
+    let gone = scripted_simulator();
+    gone.unplug();
+    let token_url = format!("{}/auth/connect/token", simulator.api_url());
+    let api_url = gone.api_url();
+    let changes = [("API_URL", api_url.as_str()), ("TOKEN_URL", &token_url)];
+    fails_as("connect", &simulator, &changes, Timeouts::default()).await;
+}
+
+#[actix_rt::test]
+async fn failed_requests_for_a_token_are_counted_by_their_reason() {
+    let patient = Timeouts::default();
+    let impatient = Timeouts {
+        token: SHORT,
+        ..patient
+    };
+    let refusal = Answer::token_error("invalid_client");
+    let cases = [
+        ("refused", Some(refusal), patient),
+        ("refused", Some(Answer::error(401, "no")), patient),
+        ("not_found", Some(Answer::error(404, "no")), patient),
+        ("status", Some(Answer::error(503, "no")), patient),
+        ("disconnected", Some(Answer::closed()), patient),
+        ("timeout", Some(never()), impatient),
+        ("malformed", Some(Answer::html()), patient),
+        ("malformed", Some(Answer::text("{}")), patient),
+        ("connect", None, patient),
+    ];
+    join_all(cases.map(|(reason, answer, timeouts)| async move {
+        let simulator = scripted_simulator();
+        match answer {
+            Some(_) => simulator.set_default_token_answer(answer),
+            None => simulator.unplug(),
+        }
+        let body = fails_as("token", &simulator, &[], timeouts).await;
+        let failed = body.moved(TOKEN_FAILURES);
+        assert_eq!(failed.keys().collect::<Vec<_>>(), [reason]);
+        let requests = body.value("starlink_exporter_token_requests_total");
+        assert!(requests >= Some(failed[reason]), "{reason}: {requests:?}");
+        let polls = observed(&body, "starlink_exporter_poll_duration_seconds");
+        assert_eq!(polls, 0.0, "{reason}: no poll was made");
+        let expiry = "starlink_exporter_token_expiry_timestamp_seconds";
+        assert_eq!(body.value(expiry), None, "{reason}");
+    }))
+    .await;
+}

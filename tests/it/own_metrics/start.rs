@@ -1,0 +1,244 @@
+//! What stands in the very first scrape, and what does not depend on polls.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, UNIX_EPOCH};
+
+use starlink_telemetry::simulator::Answer;
+
+use super::observed;
+use crate::form::{Body, FORMATS, scrape};
+use crate::harness::{Service, scripted_simulator};
+
+/// Names, types and label sets: all of the exporter's own samples that do not depend on what was polled.
+const FROM_THE_START: [(&str, &str, &[&str]); 13] = [
+    ("starlink_up", "gauge", &[""]),
+    ("starlink_exporter_polls_total", "counter", &[""]),
+    (
+        "starlink_exporter_poll_failures_total",
+        "counter",
+        &[
+            r#"reason="token""#,
+            r#"reason="unauthorized""#,
+            r#"reason="forbidden""#,
+            r#"reason="not_found""#,
+            r#"reason="unprocessable""#,
+            r#"reason="rate_limited""#,
+            r#"reason="client_error""#,
+            r#"reason="redirect""#,
+            r#"reason="server_error""#,
+            r#"reason="connect""#,
+            r#"reason="disconnected""#,
+            r#"reason="timeout""#,
+            r#"reason="decode""#,
+            r#"reason="store_failed""#,
+        ],
+    ),
+    (
+        "starlink_exporter_rows_total",
+        "counter",
+        &[
+            r#"code="u""#,
+            r#"code="r""#,
+            r#"code="i""#,
+            r#"code="d""#,
+            r#"code="other""#,
+        ],
+    ),
+    (
+        "starlink_exporter_rows_ignored_total",
+        "counter",
+        &[r#"reason="older""#, r#"reason="router""#],
+    ),
+    (
+        "starlink_exporter_rows_rejected_total",
+        "counter",
+        &[
+            r#"reason="shape""#,
+            r#"reason="device_type""#,
+            r#"reason="no_columns""#,
+            r#"reason="device_id""#,
+            r#"reason="timestamp""#,
+            r#"reason="store_failed""#,
+        ],
+    ),
+    (
+        "starlink_exporter_cells_rejected_total",
+        "counter",
+        &[
+            r#"reason="shape""#,
+            r#"reason="number""#,
+            r#"reason="text""#,
+            r#"reason="address""#,
+            r#"reason="alert""#,
+        ],
+    ),
+    ("starlink_exporter_catching_up", "gauge", &[""]),
+    ("starlink_exporter_schema_changes_total", "counter", &[""]),
+    ("starlink_exporter_token_requests_total", "counter", &[""]),
+    (
+        "starlink_exporter_token_request_failures_total",
+        "counter",
+        &[
+            r#"reason="refused""#,
+            r#"reason="not_found""#,
+            r#"reason="status""#,
+            r#"reason="connect""#,
+            r#"reason="disconnected""#,
+            r#"reason="timeout""#,
+            r#"reason="malformed""#,
+        ],
+    ),
+    (
+        "starlink_exporter_actor_restarts_total",
+        "counter",
+        &[
+            r#"actor="token",cause="panic""#,
+            r#"actor="token",cause="stop""#,
+            r#"actor="stream",cause="panic""#,
+            r#"actor="stream",cause="stop""#,
+            r#"actor="metadata",cause="panic""#,
+            r#"actor="metadata",cause="stop""#,
+            r#"actor="metrics_store",cause="panic""#,
+            r#"actor="metrics_store",cause="stop""#,
+        ],
+    ),
+    (
+        "starlink_exporter_scrapes_total",
+        "counter",
+        &[
+            r#"format="openmetrics""#,
+            r#"format="prometheus""#,
+            r#"format="mixed""#,
+        ],
+    ),
+];
+
+const HISTOGRAMS: [&str; 2] = [
+    "starlink_exporter_poll_duration_seconds",
+    "starlink_exporter_scrape_duration_seconds",
+];
+const ACTORS: [&str; 4] = ["token", "stream", "metadata", "metrics_store"];
+
+fn series(name: &str, labels: &str) -> String {
+    match labels {
+        "" => name.to_owned(),
+        labels => format!("{name}{{{labels}}}"),
+    }
+}
+
+/// What TYPE calls a family in this format.
+fn family_name(name: &str, kind: &str, format: &str) -> (String, String) {
+    match (format, kind) {
+        ("openmetrics", "counter") => (name.trim_end_matches("_total").to_owned(), kind.to_owned()),
+        ("openmetrics", "info") => (name.trim_end_matches("_info").to_owned(), kind.to_owned()),
+        (_, "info") => (name.to_owned(), "gauge".to_owned()),
+        _ => (name.to_owned(), kind.to_owned()),
+    }
+}
+
+#[actix_rt::test]
+async fn all_are_there_from_the_start_at_0() {
+    // The first request for a token never ends: nothing has happened yet.
+    let simulator = scripted_simulator();
+    simulator.set_default_token_answer(Some(Answer::ordinary().delay(Duration::from_secs(600))));
+    let service = Service::start(&simulator, &[]).await;
+    let mut scrapes = 0.0;
+    for format in FORMATS {
+        let body = scrape(service.address, format).await;
+        let mut expected = BTreeMap::new();
+        for (name, kind, label_sets) in FROM_THE_START {
+            let (family, kind) = family_name(name, kind, format);
+            let found = body
+                .family(&family)
+                .unwrap_or_else(|| panic!("{family} in {format}"));
+            assert_eq!(found.kind, kind, "{family} in {format}");
+            expected.extend(label_sets.iter().map(|labels| (series(name, labels), 0.0)));
+        }
+        for actor in ACTORS {
+            expected.insert(
+                format!("starlink_exporter_actor_up{{actor=\"{actor}\"}}"),
+                1.0,
+            );
+        }
+        // Each scrape counts those before it, and the one request for a token is under way.
+        for earlier in FORMATS.iter().take_while(|earlier| **earlier != format) {
+            expected.insert(
+                format!("starlink_exporter_scrapes_total{{format=\"{earlier}\"}}"),
+                1.0,
+            );
+        }
+        let requests = "starlink_exporter_token_requests_total";
+        let mut found = body.beginning("starlink_");
+        assert!(found.remove(requests) <= Some(1.0));
+        expected.remove(requests);
+        for histogram in HISTOGRAMS {
+            assert_eq!(body.family(histogram).unwrap().kind, "histogram");
+            let count = if histogram.contains("scrape") {
+                scrapes
+            } else {
+                0.0
+            };
+            assert_eq!(observed(&body, histogram), count, "{histogram}");
+        }
+        let is_sample = |series: &&str| !HISTOGRAMS.iter().any(|name| series.starts_with(name));
+        let build = |series: &&str| series.starts_with("starlink_exporter_build_info{");
+        assert_eq!(found.keys().filter(|series| build(series)).count(), 1);
+        let found: BTreeMap<_, _> = found
+            .into_iter()
+            .filter(|(series, _)| is_sample(series) && !build(series))
+            .map(|(series, value)| (series.to_owned(), value))
+            .collect();
+        assert_eq!(found, expected, "{format}");
+        scrapes += 1.0;
+    }
+}
+
+#[actix_rt::test]
+async fn build_and_process_tell_about_themselves() {
+    let before = UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    let simulator = scripted_simulator();
+    let service = Service::start(&simulator, &[]).await;
+    for format in FORMATS {
+        let body = scrape(service.address, format).await;
+        let (name, kind) = family_name("starlink_exporter_build_info", "info", format);
+        let build = body.family(&name).unwrap();
+        assert_eq!(build.kind, kind);
+        let [(labels, 1.0)] = build.samples.as_slice() else {
+            panic!("{build:?}");
+        };
+        let start = format!(
+            "starlink_exporter_build_info{{version=\"{}\",revision=\"",
+            env!("CARGO_PKG_VERSION")
+        );
+        let (revision, rust) = labels
+            .strip_prefix(&start)
+            .and_then(|rest| rest.strip_suffix("\"}")?.split_once("\",rustversion=\""))
+            .unwrap_or_else(|| panic!("{labels}"));
+        assert!(!revision.is_empty(), "{labels}");
+        assert!(rust.starts_with("1."), "{labels}");
+        if cfg!(target_os = "linux") {
+            process(&body, format, before);
+        }
+    }
+}
+
+/// Names and types as client libraries have them, with values that can be.
+fn process(body: &Body, format: &str, before: f64) {
+    let value = |name: &str, kind: &str| {
+        let (family, kind) = family_name(name, kind, format);
+        assert_eq!(body.family(&family).unwrap().kind, kind, "{family}");
+        body.value(name).unwrap()
+    };
+    assert!(value("process_cpu_seconds_total", "counter") >= 0.0);
+    let resident = value("process_resident_memory_bytes", "gauge");
+    assert!((1e6..1e10).contains(&resident), "{resident}");
+    assert!(value("process_virtual_memory_bytes", "gauge") >= resident);
+    assert!(value("process_threads", "gauge") >= 3.0);
+    assert!(value("process_open_fds", "gauge") >= 3.0);
+    let start = value("process_start_time_seconds", "gauge");
+    // The test's process started before the test, and not days ago; the system tells the boot in whole seconds.
+    assert!(
+        start < before + 2.0 && start > before - 86_400.0,
+        "{start} {before}"
+    );
+}

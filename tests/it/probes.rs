@@ -1,0 +1,137 @@
+//! The probes, which tell alive from ready, and the page for people.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use crate::form::poll_failures;
+use crate::harness::{Service, scripted_simulator, terminal_row, throughput};
+use crate::wire::get;
+
+/// A probe's status, and what it says with `?verbose`.
+async fn probe(address: SocketAddr, path: &str) -> (u16, Value) {
+    let short = get(address, path, &[]).await;
+    let long = get(address, &format!("{path}?verbose"), &[]).await;
+    assert_eq!(
+        long.header("content-type").as_deref(),
+        Some("application/json")
+    );
+    for answer in [&short, &long] {
+        assert_eq!(answer.header("cache-control").as_deref(), Some("no-store"));
+    }
+    assert_eq!(short.status, long.status, "{path}");
+    let verdict: Value = serde_json::from_str(&long.body).unwrap();
+    // In short it is the reasons as text, or a plain ok.
+    let reasons = verdict["reasons"].as_array().unwrap();
+    let reasons: Vec<_> = reasons
+        .iter()
+        .map(|reason| reason.as_str().unwrap())
+        .collect();
+    let expected = if short.status == 200 {
+        "ok".into()
+    } else {
+        reasons.join("; ")
+    };
+    assert_eq!(short.body.trim_end(), expected);
+    let with_value = get(address, &format!("{path}?verbose=1"), &[]).await;
+    assert!(with_value.body.starts_with('{'), "{path}");
+    (short.status, verdict)
+}
+
+/// The names of the actors, all of them up.
+fn actors_up(verdict: &Value) -> Vec<&str> {
+    let actors = verdict["actors"].as_array().unwrap().iter();
+    let mut names: Vec<_> = actors
+        .inspect(|actor| {
+            assert_eq!(
+                (&actor["up"], &actor["trouble"]),
+                (&Value::Bool(true), &Value::Null)
+            );
+        })
+        .map(|actor| actor["name"].as_str().unwrap())
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+/// That all is well by a probe; its verdict.
+async fn is_ok(address: SocketAddr, path: &str) -> Value {
+    let (status, verdict) = probe(address, path).await;
+    assert_eq!((status, &verdict["status"]), (200, &json!("ok")), "{path}");
+    assert_eq!(verdict["reasons"], json!([]), "{path}");
+    verdict
+}
+
+#[actix_rt::test]
+async fn unreachable_at_the_start_it_serves_and_tells_why_and_then_the_probes_are_a_latch() {
+    let simulator = scripted_simulator();
+    simulator.unplug();
+    let service = Service::start(&simulator, &[]).await;
+    let address = service.address;
+    service.shows(&poll_failures("token"), 1.0).await;
+    let scrape = service.scrape().await;
+    assert_eq!(scrape.value("starlink_up"), Some(0.0));
+    let connect = r#"starlink_exporter_token_request_failures_total{reason="connect"}"#;
+    assert_eq!(scrape.value(connect), Some(1.0));
+
+    let (status, verdict) = probe(address, "/readyz").await;
+    assert_eq!((status, &verdict["status"]), (503, &json!("failing")));
+    let reason = verdict["reasons"][0].as_str().unwrap();
+    let why = "no poll has succeeded";
+    assert!(reason.contains(why) && reason.contains("token"), "{reason}");
+    let page = get(address, "/", &[]).await;
+    assert!(page.body.contains(why), "{}", page.body);
+    for path in ["/livez", "/healthz"] {
+        let verdict = is_ok(address, path).await;
+        let actors = ["metadata", "metrics_store", "stream", "token"];
+        assert_eq!(actors_up(&verdict), actors);
+    }
+
+    simulator.push_rows([terminal_row("here", 1_000_000_000, 1.0)]);
+    simulator.plug().unwrap();
+    service.shows(&throughput("here"), 1.0).await;
+    service.shows("starlink_up", 1.0).await;
+    is_ok(address, "/readyz").await;
+
+    // Without Starlink the state is still worth scraping.
+    simulator.unplug();
+    service.shows("starlink_up", 0.0).await;
+    assert!(service.scrape().await.has(&throughput("here")));
+    for path in ["/readyz", "/livez", "/healthz"] {
+        is_ok(address, path).await;
+    }
+    simulator.plug().unwrap();
+    service.shows("starlink_up", 1.0).await;
+}
+
+#[actix_rt::test]
+async fn the_page_shows_the_state_and_links_to_what_there_is() {
+    let simulator = scripted_simulator();
+    let service = Service::start(&simulator, &[]).await;
+    service.shows("starlink_up", 1.0).await;
+    let page = get(service.address, "/", &[("Accept", "text/html")]).await;
+    assert_eq!(page.status, 200);
+    assert_eq!(
+        page.header("content-type").as_deref(),
+        Some("text/html; charset=utf-8")
+    );
+    assert!(page.body.starts_with("<!DOCTYPE html>"));
+    for expected in [
+        "<title>starlink-telemetry</title>",
+        env!("CARGO_PKG_VERSION"),
+        "succeeded",
+    ] {
+        assert!(page.body.contains(expected), "{expected}");
+    }
+    let links: Vec<_> = page.body.split("href=\"").skip(1).collect();
+    let links: Vec<_> = links
+        .iter()
+        .map(|link| link.split('"').next().unwrap())
+        .collect();
+    for wanted in ["/metrics", "/readyz?verbose", "/livez?verbose"] {
+        assert!(links.contains(&wanted), "{wanted} among {links:?}");
+    }
+    for link in links {
+        assert_eq!(get(service.address, link, &[]).await.status, 200, "{link}");
+    }
+}
