@@ -190,7 +190,14 @@ fn refusal(error: &TokenError, urls: &[Url]) -> String {
 
 /// Asks the service on this machine whether it is alive.
 async fn healthcheck(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
-    let address = reachable(listen_address(Sources::from_process(config_file))?);
+    let address = match listen_address(Sources::from_process(config_file)) {
+        Ok(address) => reachable(address),
+        Err(errors) => {
+            // Container engines know 0 and 1 of a health check, and reserve 2.
+            eprintln!("{errors}");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
     let client = awc::Client::builder()
         .timeout(HEALTHCHECK_PATIENCE)
         .finish();

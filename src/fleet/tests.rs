@@ -428,6 +428,22 @@ fn stale_devices_keep_what_does_not_age() {
 }
 
 #[test]
+fn stream_time_is_the_time_that_answers_cover() {
+    let mut world = World::new();
+    world.rows(r#"["u",1,"a",1]"#);
+    let is_offline = |world: &World| world.lines().contains(&r#"online{"a"} 0"#.to_owned());
+    // Each answer speaks for the time since the one before it, however late it is stored.
+    for _ in 0..119 {
+        world.listen(1);
+    }
+    world.wait(30);
+    assert!(!is_offline(&world), "{:?}", world.lines());
+    world.covered = world.now - 1000;
+    world.listen(0);
+    assert!(is_offline(&world));
+}
+
+#[test]
 fn retention_times_come_in_any_order() {
     let mut world = World::with(|options| options.retention.forget_after = Duration::from_secs(10));
     world.rows(r#"["u",1,"a",1],["i",1,"ip-a","ACC",["192.0.2.1"],[],[]]"#);

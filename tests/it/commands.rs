@@ -241,6 +241,10 @@ async fn healthcheck_asks_the_service_of_the_same_settings() {
     let (code, _, errors) = run(&["healthcheck"], local).await;
     assert_eq!(code, 1);
     assert!(errors.contains(&port), "{errors}");
+
+    let wrong = run(&["healthcheck"], [("METRICS_PORT", "http")]).await;
+    assert_eq!(wrong.0, 1, "container engines reserve 2");
+    assert!(wrong.2.contains("METRICS_PORT"), "{}", wrong.2);
 }
 
 /// Asks a running process to end, and sees that it does so in time and well.

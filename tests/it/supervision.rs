@@ -243,6 +243,45 @@ async fn a_batch_is_applied_once_though_the_stream_actor_dies_before_the_acknowl
 }
 
 #[actix_rt::test]
+async fn rows_that_the_metadata_actor_fails_on_twice_are_given_up() {
+    let (simulator, service) = lingering_service().await;
+    inject(
+        &service.account.metadata,
+        Place::NextMessage(2),
+        Fault::Panic,
+    )
+    .await;
+    simulator.push_rows([terminal_row("a", 1_000_000_000, 3.0)]);
+    service.shows(LOST, 1.0).await;
+    let scrape = service.scrape().await;
+    assert_eq!(scrape.value(STORE_FAILED), Some(1.0));
+    assert_eq!(scrape.value("starlink_up"), Some(0.0));
+    still_works(&simulator, &service, "after").await;
+}
+
+#[actix_rt::test]
+async fn an_attempt_that_panics_is_a_failed_one() {
+    let (simulator, service) = lingering_service().await;
+    inject(&service.account.stream, Place::NextMessage(1), Fault::Panic).await;
+    // The attempt that lingers was made before; the next one panics over its answer.
+    simulator.push_rows([terminal_row("a", 1_000_000_000, 3.0)]);
+    service.shows(&throughput("a"), 3.0).await;
+    let polls = service
+        .scrape()
+        .await
+        .value("starlink_exporter_polls_total");
+    simulator.push_rows([terminal_row("b", 1_000_000_000, 3.0)]);
+    service.shows(&restarts(Role::Stream, "panic"), 1.0).await;
+    let scrape = service.scrape().await;
+    let decode = r#"starlink_exporter_poll_failures_total{reason="decode"}"#;
+    assert_eq!(scrape.value(decode), Some(1.0));
+    assert_eq!(scrape.value("starlink_up"), Some(0.0));
+    let counted = scrape.value("starlink_exporter_polls_total");
+    assert_eq!(counted, polls.map(|polls| polls + 1.0));
+    still_works(&simulator, &service, "after").await;
+}
+
+#[actix_rt::test]
 async fn a_schema_on_which_the_metadata_actor_panics_is_asked_for_again() {
     let (simulator, service) = lingering_service().await;
     inject(
@@ -305,7 +344,7 @@ async fn restarts_back_off() {
 
 #[actix_rt::test]
 async fn an_actor_that_dies_too_often_ends_the_process() {
-    for role in Role::ALL {
+    let dies = |role: Role| async move {
         let (_simulator, mut service) = running_service(Tuning::default()).await;
         with_actor!(service, role, |address| inject(
             address,
@@ -319,7 +358,8 @@ async fn an_actor_that_dies_too_often_ends_the_process() {
         .await;
         let ending = service.ended().await;
         assert_eq!((ending, ending.exit_code()), (Ending::GivenUp(role), 70));
-    }
+    };
+    futures_util::future::join_all(Role::ALL.map(dies)).await;
 }
 
 #[actix_rt::test]

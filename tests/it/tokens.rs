@@ -69,6 +69,26 @@ async fn a_token_is_renewed_when_four_fifths_of_its_life_are_over() {
 }
 
 #[actix_rt::test]
+async fn a_renewal_heeds_retry_after() {
+    // The lifetime that the answer names has the token renewed at once; it is valid for longer, and serves meanwhile.
+    let simulator = scripted_simulator();
+    let short = format!(
+        r#"{{"access_token":"{}","expires_in":1}}"#,
+        simulator.issue_token()
+    );
+    simulator.push_token_answer(Answer::text(short));
+    simulator.push_token_answer(Answer::too_many_requests("3"));
+    let _service = Service::start(&simulator, &[]).await;
+    let asked_again = |seen: &Journal| seen.token_requests.len() == 3;
+    let journal = journal(&simulator, "a third request", asked_again).await;
+    let [_, refused, third] = &journal.token_requests[..] else {
+        panic!("{:?}", journal.token_requests);
+    };
+    let pause = third.at.duration_since(refused.at);
+    assert!(pause >= Duration::from_secs(3), "{pause:?}");
+}
+
+#[actix_rt::test]
 async fn every_answer_but_200_has_the_token_renewed_before_the_next_poll_a_second_apart() {
     let statuses = [302, 400, 401, 403, 404, 409, 422, 429, 500, 503];
     join_all(statuses.map(|status| async move {
