@@ -157,8 +157,10 @@ impl TokenActor {
         actor.last_request = Some(actor.clock.now());
         match result {
             Ok((token, url)) => {
-                // What has worked is kept.
-                actor.options.urls = vec![url];
+                if actor.options.urls.first() != Some(&url) {
+                    // The second address has worked where the first does not exist: it is kept.
+                    actor.options.urls = vec![url];
+                }
                 actor.issued(token, context);
             }
             Err(error) => actor.failed(error, context),

@@ -174,6 +174,19 @@ async fn the_second_address_is_tried_and_kept() {
 }
 
 #[actix_rt::test]
+async fn the_second_address_is_tried_also_where_the_first_has_worked_before() {
+    let simulator = scripted_simulator();
+    let service = Service::start(&simulator, &[]).await;
+    service.shows("starlink_up", 1.0).await;
+    simulator.set_public_token_path(false);
+    simulator.revoke_tokens();
+    let third = |seen: &Journal| seen.token_requests.len() >= 3;
+    let journal = journal(&simulator, "a third request", third).await;
+    assert_eq!(paths(&journal), [PUBLIC_PATH, PUBLIC_PATH, PLAIN_PATH]);
+    service.shows("starlink_up", 1.0).await;
+}
+
+#[actix_rt::test]
 async fn only_the_token_url_that_is_set_is_used() {
     let simulator = scripted_simulator();
     simulator.set_public_token_path(false);
