@@ -51,12 +51,8 @@ impl State {
         if self.metrics.last_poll_success.value().is_some() {
             return None;
         }
-        let last = self.metrics.last_failure();
-        Some(match last {
-            Some(reason) => format!(
-                "no poll has succeeded yet; the last one failed: {}",
-                reason.name()
-            ),
+        Some(match self.metrics.last_failure() {
+            Some(reason) => format!("no poll has succeeded yet; the last one failed: {reason}"),
             None => "no poll has succeeded yet".to_owned(),
         })
     }

@@ -20,7 +20,7 @@ pub async fn show(state: web::Data<State>) -> HttpResponse {
     let last = match state.metrics.up.value() {
         Some(up) if up > 0.0 => "succeeded".to_owned(),
         _ => match state.metrics.last_failure() {
-            Some(reason) => format!("failed: {}", reason.name()),
+            Some(reason) => format!("failed: {reason}"),
             None => "none yet".to_owned(),
         },
     };

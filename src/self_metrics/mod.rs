@@ -34,6 +34,8 @@ pub struct SelfMetrics {
     poll_failures: [Counter; PollFailure::ALL.len()],
     /// One more than the reason of the last failed attempt; 0 before the first.
     last_failure: AtomicUsize,
+    /// The same for requests for a token.
+    last_token_failure: AtomicUsize,
     /// From the request to the whole answer.
     pub poll_duration: Histogram<{ POLL_BOUNDS.len() }>,
     /// Seconds since 1970.
@@ -65,6 +67,7 @@ impl Default for SelfMetrics {
             polls: Counter::default(),
             poll_failures: Default::default(),
             last_failure: AtomicUsize::new(0),
+            last_token_failure: AtomicUsize::new(0),
             poll_duration: Histogram::new(POLL_BOUNDS),
             last_poll_success: Gauge::default(),
             rows: Default::default(),
@@ -95,16 +98,23 @@ impl SelfMetrics {
         self.up.set(0.0);
     }
 
-    /// Why the last failed attempt failed, if any did.
+    /// Why the last failed attempt failed, if any did: its reason, and for want of a token the reason of that too.
     #[must_use]
-    pub fn last_failure(&self) -> Option<PollFailure> {
-        let last = self.last_failure.load(Ordering::Relaxed).checked_sub(1)?;
-        PollFailure::ALL.get(last).copied()
+    pub fn last_failure(&self) -> Option<String> {
+        let last = |place: &AtomicUsize| place.load(Ordering::Relaxed).checked_sub(1);
+        let reason = PollFailure::ALL.get(last(&self.last_failure)?)?;
+        let token = last(&self.last_token_failure).and_then(|last| TokenFailure::ALL.get(last));
+        Some(match (reason, token) {
+            (PollFailure::Token, Some(token)) => format!("{}: {}", reason.name(), token.name()),
+            _ => reason.name().to_owned(),
+        })
     }
 
     /// Counts a failed request for a token.
     pub fn token_request_failed(&self, reason: TokenFailure) {
         self.token_request_failures[reason as usize].increment();
+        self.last_token_failure
+            .store(reason as usize + 1, Ordering::Relaxed);
     }
 
     /// Counts an answered scrape.
