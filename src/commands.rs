@@ -26,9 +26,6 @@ const EXIT_CONFIG: u8 = 2;
 /// How long `healthcheck` waits.
 const HEALTHCHECK_PATIENCE: Duration = Duration::from_secs(3);
 
-/// How far requests for a token are apart.
-const BETWEEN_TOKEN_REQUESTS: Duration = Duration::from_secs(1);
-
 /// How many terminals the demo has.
 const DEMO_TERMINALS: usize = 25;
 
@@ -164,7 +161,7 @@ async fn ask_for_token(account: &Account) -> Result<Result<String, String>, Fail
     let client = Client::new(client_options(account, Timeouts::default())?);
     let urls = account.token_urls();
     let (id, secret) = (account.client_id.value(), account.client_secret.value());
-    let asked = client.request_token_from(&urls, id, secret, BETWEEN_TOKEN_REQUESTS, || {});
+    let asked = client.request_token_from(&urls, id, secret, || {});
     Ok(match asked.await {
         Ok((token, url)) => {
             let seconds = token.lifetime.as_secs();

@@ -18,10 +18,9 @@ use crate::config::Credential;
 use crate::failure_log::{FailureLog, Report, with_sources};
 use crate::fleet::Moment;
 use crate::self_metrics::SelfMetrics;
-use crate::starlink::{Client, ClientOptions, Token, TokenError, TokenFailure};
-
-/// Requests are at least so far apart, so that no fault of ours meets Starlink's limit of 1000 in 15 minutes.
-const BETWEEN_REQUESTS: Duration = Duration::from_secs(1);
+use crate::starlink::{
+    BETWEEN_TOKEN_REQUESTS, Client, ClientOptions, Token, TokenError, TokenFailure,
+};
 
 /// A token is renewed when so much of its life is over.
 const REFRESH_AT: f64 = 0.8;
@@ -111,7 +110,9 @@ impl TokenActor {
         }
         self.read_credentials();
         let now = self.clock.now();
-        let earliest = self.last_request.map(|last| last.after(BETWEEN_REQUESTS));
+        let earliest = self
+            .last_request
+            .map(|last| last.after(BETWEEN_TOKEN_REQUESTS));
         let wait = earliest.map_or(Duration::ZERO, |earliest| earliest.since(now));
         let urls = self.options.urls.clone();
         let id = self.options.client_id.value().clone();
@@ -122,7 +123,7 @@ impl TokenActor {
         let answer = async move {
             actix_rt::time::sleep(wait).await;
             let count = || metrics.token_requests.increment();
-            let asked = client.request_token_from(&urls, &id, &secret, BETWEEN_REQUESTS, count);
+            let asked = client.request_token_from(&urls, &id, &secret, count);
             asked.await.map(|(token, url)| (token, url.clone()))
         };
         context.spawn(answer.into_actor(self).map(Self::answered));

@@ -234,12 +234,7 @@ impl Planner<'_> {
     ) {
         match judge(rows, cell) {
             Judged::Absent => {}
-            Judged::Number(number) => {
-                let table = self.tables.get_mut(candidate.table);
-                if let Some(lane) = table.gauge_lane(index, field) {
-                    self.plan.gauges.push((lane, number));
-                }
-            }
+            Judged::Number(number) => self.gauge(candidate, index, field, number),
             Judged::Text(text) => {
                 let table = self.tables.get_mut(candidate.table);
                 if let Some(lane) = table.info_lane(index, field) {
@@ -252,6 +247,13 @@ impl Planner<'_> {
                 }
             }
             Judged::Fault(fault) => self.plan.tally.reject_cell(fault),
+        }
+    }
+
+    fn gauge(&mut self, candidate: &Candidate<'_>, index: usize, field: &Field, number: f64) {
+        let table = self.tables.get_mut(candidate.table);
+        if let Some(lane) = table.gauge_lane(index, field) {
+            self.plan.gauges.push((lane, number));
         }
     }
 
@@ -268,12 +270,7 @@ impl Planner<'_> {
         cell: Cell,
     ) {
         match cell {
-            Cell::Integer(integer) => {
-                let table = self.tables.get_mut(candidate.table);
-                if let Some(lane) = table.gauge_lane(index, field) {
-                    self.plan.gauges.push((lane, integer as f64));
-                }
-            }
+            Cell::Integer(integer) => self.gauge(candidate, index, field, integer as f64),
             Cell::Unreadable(fault) => self.plan.tally.reject_cell(fault),
             _ => {}
         }

@@ -12,7 +12,7 @@ use actix::Addr;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header;
-use actix_web::{HttpResponse, Resource, web};
+use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, guard, web};
 use tracing::Span;
 use tracing_actix_web::RootSpanBuilder;
 
@@ -58,51 +58,37 @@ impl State {
     }
 
     /// Which actors cannot be relied on, and why.
-    fn trouble(&self) -> Vec<(&'static str, &'static str)> {
+    fn trouble(&self) -> Vec<String> {
         let now = self.clock.now();
-        let actors = self.actors.iter();
         let trouble = |status: &Arc<ActorStatus>| {
-            Some((status.role().name(), status.trouble(now, self.hang_limit)?))
+            let trouble = status.trouble(now, self.hang_limit)?;
+            Some(format!("actor {}: {trouble}", status.role().name()))
         };
-        actors.filter_map(trouble).collect()
+        self.actors.iter().filter_map(trouble).collect()
     }
 }
 
 /// Adds all routes to an application.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
-        .service(resource(
-            "/metrics",
-            web::get().to(metrics::scrape),
-            web::head().to(metrics::scrape),
-        ))
-        .service(resource(
-            "/livez",
-            web::get().to(probes::live),
-            web::head().to(probes::live),
-        ))
-        .service(resource(
-            "/healthz",
-            web::get().to(probes::live),
-            web::head().to(probes::live),
-        ))
-        .service(resource(
-            "/readyz",
-            web::get().to(probes::ready),
-            web::head().to(probes::ready),
-        ))
-        .service(resource(
-            "/",
-            web::get().to(page::show),
-            web::head().to(page::show),
-        ))
+        .service(resource("/metrics", metrics::scrape))
+        .service(resource("/livez", probes::live))
+        .service(resource("/healthz", probes::live))
+        .service(resource("/readyz", probes::ready))
+        .service(resource("/", page::show))
         .default_service(web::to(not_found));
 }
 
-fn resource(path: &str, get: actix_web::Route, head: actix_web::Route) -> Resource {
+/// A path that one handler answers, to GET and HEAD alike.
+fn resource<F, A>(path: &str, handler: F) -> Resource
+where
+    F: Handler<A>,
+    A: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    let reading = guard::Any(guard::Get()).or(guard::Head());
     web::resource(path)
-        .route(get)
-        .route(head)
+        .route(web::route().guard(reading).to(handler))
         .default_service(web::to(method_not_allowed))
 }
 

@@ -8,10 +8,6 @@ use super::State;
 pub async fn show(state: web::Data<State>) -> HttpResponse {
     let ready = state.unready().unwrap_or_else(|| "yes".to_owned());
     let trouble = state.trouble();
-    let trouble = trouble
-        .iter()
-        .map(|(actor, trouble)| format!("actor {actor}: {trouble}"));
-    let trouble: Vec<_> = trouble.collect();
     let live = if trouble.is_empty() {
         "yes".to_owned()
     } else {

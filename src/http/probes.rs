@@ -22,11 +22,7 @@ struct Actor<'a> {
 
 /// Fails only when an actor is gone or hangs: a restart of the process would help, and only then.
 pub async fn live(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
-    let trouble = state.trouble();
-    let reasons = trouble
-        .iter()
-        .map(|(actor, trouble)| format!("actor {actor}: {trouble}"));
-    answer(&request, &state, reasons.collect())
+    answer(&request, &state, state.trouble())
 }
 
 /// Fails before the first successful poll and while the process ends.

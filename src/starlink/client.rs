@@ -36,6 +36,9 @@ const SMALL_LIMIT: usize = 64 * 1024;
 /// How much is reserved for a body by its Content-Length alone, before any of it has come.
 const MAX_RESERVE: usize = 1024 * 1024;
 
+/// Requests for a token are at least so far apart, so that no fault of ours meets Starlink's limit of 1000 in 15 minutes.
+pub const BETWEEN_TOKEN_REQUESTS: Duration = Duration::from_secs(1);
+
 const USER_AGENT: &str = concat!("starlink-telemetry/", env!("CARGO_PKG_VERSION"));
 
 /// The longest waits of a call.
@@ -171,8 +174,8 @@ impl Client {
         }
     }
 
-    /// Asks one address after the other for a token, `apart` from each other, until one is a token endpoint. Calls `on_request`
-    /// before each request. Gives the address that issued the token.
+    /// Asks one address after the other for a token, [`BETWEEN_TOKEN_REQUESTS`] apart, until one is a token endpoint. Calls
+    /// `on_request` before each request. Gives the address that issued the token.
     ///
     /// # Errors
     /// What the last address that was asked has answered.
@@ -181,13 +184,12 @@ impl Client {
         urls: &'u [Url],
         client_id: &SecretString,
         client_secret: &SecretString,
-        apart: Duration,
         on_request: impl Fn(),
     ) -> Result<(Token, &'u Url), TokenError> {
         let mut last = TokenError::Malformed("there was no address to ask");
         for (index, url) in urls.iter().enumerate() {
             if index > 0 {
-                sleep(apart).await;
+                sleep(BETWEEN_TOKEN_REQUESTS).await;
             }
             on_request();
             match self.request_token(url, client_id, client_secret).await {

@@ -8,7 +8,7 @@ mod error;
 mod tls;
 mod wire;
 
-pub use client::{Client, ClientOptions, Timeouts, Token};
+pub use client::{BETWEEN_TOKEN_REQUESTS, Client, ClientOptions, Timeouts, Token};
 pub use error::{
     BodyError, CallError, ErrorAnswer, PollError, PollFailure, Stage, TokenError, TokenFailure,
 };

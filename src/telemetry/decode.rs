@@ -129,10 +129,7 @@ impl<'t> Decoder<'t> {
 
     /// What a string says; `None` when it cannot be read.
     fn key(&self, token: StringToken) -> Option<Cow<'t, str>> {
-        let content = self.reader.slice(token.span);
-        if self.repaired && content.contains(char::REPLACEMENT_CHARACTER) {
-            return None;
-        }
+        let content = self.valid(&token)?;
         if !token.escaped {
             return Some(content.into());
         }
@@ -372,12 +369,16 @@ impl<'t> Decoder<'t> {
         }))
     }
 
+    /// A string's content as it stands in the answer; `None` when a byte of it was none of UTF-8.
+    fn valid(&self, token: &StringToken) -> Option<&'t str> {
+        let content = self.reader.slice(token.span.clone());
+        let is_repaired = self.repaired && content.contains(char::REPLACEMENT_CHARACTER);
+        (!is_repaired).then_some(content)
+    }
+
     /// A string's text; `None` when it has none.
     fn text(&mut self, token: StringToken) -> Option<Text> {
-        let content = self.reader.slice(token.span.clone());
-        if self.repaired && content.contains(char::REPLACEMENT_CHARACTER) {
-            return None;
-        }
+        let content = self.valid(&token)?;
         let (start, length, place) = if token.escaped {
             let start = self.rows.unescaped.len();
             if !unescape(content, &mut self.rows.unescaped) {
