@@ -16,8 +16,8 @@ use tracing_actix_web::TracingLogger;
 
 use crate::actors::messages::Drain;
 use crate::actors::{
-    GivenUp, MetadataActor, MetricsStoreActor, Neighbours, Role, StreamActor, StreamOptions,
-    SupervisionPolicy, Supervisor, TokenActor, TokenOptions,
+    GivenUp, MetadataActor, MetricsStoreActor, Neighbours, Published, Role, StreamActor,
+    StreamOptions, SupervisionPolicy, Supervisor, TokenActor, TokenOptions,
 };
 use crate::clock::Clock;
 use crate::config::{Account, Settings};
@@ -113,6 +113,7 @@ pub struct AccountActors {
 pub struct Application {
     address: SocketAddr,
     account: AccountActors,
+    store: Addr<MetricsStoreActor>,
     state: web::Data<State>,
     server: Server,
     given_up: mpsc::UnboundedReceiver<GivenUp>,
@@ -129,15 +130,17 @@ impl Application {
         let address = listener.local_addr().unwrap_or(settings.listen);
         let client = client_options(&settings.account, tuning.timeouts)?;
 
+        let silence_limit = tuning.supervision.heartbeat + tuning.query_limit;
         let clock = Clock::start();
         let metrics = Arc::new(SelfMetrics::default());
         let (mut supervisor, given_up) = Supervisor::new(tuning.supervision, clock);
 
         let store_arbiter = Arbiter::new();
         let fleet = Fleet::new(fleet_options(settings));
+        let published = Arc::new(Published::default());
         let store = {
-            let metrics = Arc::clone(&metrics);
-            let make = move || MetricsStoreActor::new(fleet, clock, metrics);
+            let (published, metrics) = (Arc::clone(&published), Arc::clone(&metrics));
+            let make = move || MetricsStoreActor::new(fleet, published, clock, metrics);
             supervisor.start(Role::MetricsStore, &store_arbiter.handle(), make)
         };
         let stream_arbiter = Arbiter::new();
@@ -159,17 +162,19 @@ impl Application {
             clock,
             metrics,
             actors: supervisor.finish(),
-            store,
+            published,
             info_format: settings.info_format,
             is_draining: AtomicBool::new(false),
             hang_limit: tuning.hang_limit,
             query_limit: tuning.query_limit,
+            silence_limit,
         });
         let server = serve(listener, address, &state)?;
         info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
         Ok(Self {
             address,
             account,
+            store,
             state,
             server,
             given_up,
@@ -192,7 +197,7 @@ impl Application {
     /// The owner of the fleet.
     #[must_use]
     pub fn store(&self) -> &Addr<MetricsStoreActor> {
-        &self.state.store
+        &self.store
     }
 
     /// Serves until `asked` is ready or an actor is given up, then drains: at most five seconds.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::Message;
 use secrecy::SecretString;
 
-use crate::fleet::{Coverage, Snapshot};
+use crate::fleet::Coverage;
 use crate::starlink::TokenError;
 use crate::telemetry::{Batch, Metadata, Schema};
 
@@ -70,11 +70,6 @@ pub struct BatchId {
     /// Counts the batches of the stream from 1.
     pub number: u64,
 }
-
-/// Asks the MetricsStoreActor for the fleet as it is.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Arc<Snapshot>")]
-pub struct Query;
 
 /// Tells a StreamActor to poll no more. Acknowledged when the answer that is arriving, if any, is stored.
 #[derive(Debug, Clone, Copy, Message)]

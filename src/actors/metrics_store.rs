@@ -2,20 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, ResponseFuture, Supervised};
-use tokio::sync::oneshot;
+use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle, Supervised};
 
-use super::messages::{Apply, Heartbeat, Query};
-use super::publisher::{Publication, Publisher};
+use super::messages::{Apply, Heartbeat};
+use super::published::{Published, Publisher};
 use crate::clock::Clock;
-use crate::fleet::{Fleet, Snapshot};
+use crate::fleet::{Fleet, Moment};
 use crate::self_metrics::SelfMetrics;
 
-/// How often devices are expired and memory freed while nobody scrapes.
-const EXPIRE_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
-
-/// Applies batches and answers queries with snapshots. The fleet survives its restart.
+/// Applies batches, lets devices go stale, and lays out snapshots of what there is. The fleet survives its restart.
 #[derive(Debug)]
 pub struct MetricsStoreActor {
     fleet: Fleet,
@@ -24,43 +21,59 @@ pub struct MetricsStoreActor {
     metrics: Arc<SelfMetrics>,
     /// The last batch of each account.
     applied: BTreeMap<usize, u64>,
-    /// Queries that wait for the next snapshot.
-    waiting: Vec<oneshot::Sender<Arc<Snapshot>>>,
+    /// Rings when time has something to say.
+    alarm: Option<SpawnHandle>,
     #[cfg(feature = "fault-injection")]
     pub(super) faults: super::faults::Armed,
 }
 
 impl MetricsStoreActor {
-    /// The owner of a fleet.
+    /// The owner of a fleet, who lays its snapshots out at `published`.
     #[must_use]
-    pub fn new(fleet: Fleet, clock: Clock, metrics: Arc<SelfMetrics>) -> Self {
+    pub fn new(
+        fleet: Fleet,
+        published: Arc<Published>,
+        clock: Clock,
+        metrics: Arc<SelfMetrics>,
+    ) -> Self {
         Self {
             fleet,
-            publisher: Publisher::default(),
+            publisher: Publisher::new(published),
             clock,
             metrics,
             applied: BTreeMap::new(),
-            waiting: Vec::new(),
+            alarm: None,
             #[cfg(feature = "fault-injection")]
             faults: Default::default(),
         }
     }
 
-    /// Answers those who wait, or comes back when it may.
+    /// Lays the fleet out as it is, and sets the alarm for what comes next.
     fn publish(&mut self, context: &mut Context<Self>) {
-        if self.waiting.is_empty() {
-            return;
+        let now = self.clock.now();
+        let again = self.publisher.publish(&self.fleet, now);
+        let due = self.fleet.due();
+        let next = (due != Moment::NEVER).then(|| due.since(now));
+        let next = again.into_iter().chain(next).min();
+        if let Some(alarm) = self.alarm.take() {
+            context.cancel_future(alarm);
         }
-        match self.publisher.publish(&mut self.fleet, self.clock.now()) {
-            Publication::Ready(snapshot) => {
-                for query in self.waiting.drain(..) {
-                    // Whoever asked may have gone.
-                    let _ = query.send(Arc::clone(&snapshot));
-                }
-            }
-            Publication::Later(wait) => {
-                context.run_later(wait, Self::publish);
-            }
+        // The clock counts whole milliseconds: without one in between the alarm might ring too early, again and again.
+        let ring = |next: Duration| {
+            context.run_later(next + Duration::from_millis(1), |store, context| {
+                store.alarm = None;
+                store.expire();
+                store.publish(context);
+            })
+        };
+        self.alarm = next.map(ring);
+    }
+
+    fn expire(&mut self) {
+        let now = self.clock.now();
+        if self.fleet.due() <= now {
+            self.publisher.take_back(now);
+            self.fleet.expire(now);
         }
     }
 }
@@ -73,9 +86,9 @@ impl Actor for MetricsStoreActor {
     fn started(&mut self, context: &mut Self::Context) {
         #[cfg(feature = "fault-injection")]
         self.faults.on_start(context);
-        context.run_interval(EXPIRE_EVERY, |store, _| {
-            store.fleet.expire(store.clock.now());
-        });
+        // The handle of an earlier life would cancel something else.
+        self.alarm = None;
+        self.expire();
         self.publish(context);
     }
 }
@@ -89,7 +102,7 @@ impl Handler<Heartbeat> for MetricsStoreActor {
 impl Handler<Apply> for MetricsStoreActor {
     type Result = ();
 
-    fn handle(&mut self, message: Apply, _context: &mut Self::Context) {
+    fn handle(&mut self, message: Apply, context: &mut Self::Context) {
         let Apply { batch, id, heard } = message;
         if self.applied.get(&id.account) == Some(&id.number) {
             return;
@@ -98,26 +111,15 @@ impl Handler<Apply> for MetricsStoreActor {
         self.fleet.expire(heard.to);
         let plan = self.fleet.plan(&batch, heard.to);
         #[cfg(feature = "fault-injection")]
-        self.faults.on_message(_context);
+        self.faults.on_message(context);
+        if !plan.is_empty() {
+            self.publisher.take_back(heard.to);
+        }
         let tally = self.fleet.commit(&plan, heard);
         self.applied.insert(id.account, id.number);
-        self.metrics.count(&tally);
-    }
-}
-
-impl Handler<Query> for MetricsStoreActor {
-    type Result = ResponseFuture<Arc<Snapshot>>;
-
-    fn handle(&mut self, _: Query, context: &mut Self::Context) -> Self::Result {
-        let (sender, receiver) = oneshot::channel();
-        self.waiting.push(sender);
+        // Stream time has advanced, too.
+        self.fleet.expire(heard.to);
         self.publish(context);
-        Box::pin(async move {
-            match receiver.await {
-                Ok(snapshot) => snapshot,
-                // The store is gone for good, and the process is about to end: the asker's time-out tells it so.
-                Err(_) => std::future::pending().await,
-            }
-        })
+        self.metrics.count(&tally);
     }
 }

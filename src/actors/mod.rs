@@ -12,13 +12,14 @@ pub mod faults;
 pub mod messages;
 mod metadata;
 mod metrics_store;
-mod publisher;
+mod published;
 mod stream;
 mod supervisor;
 mod token;
 
 pub use metadata::MetadataActor;
 pub use metrics_store::MetricsStoreActor;
+pub use published::Published;
 pub use stream::{Neighbours, StreamActor, StreamOptions};
 pub use supervisor::{ActorStatus, Cause, GivenUp, Role, SupervisionPolicy, Supervisor};
 pub use token::{TokenActor, TokenOptions};

@@ -1,12 +1,15 @@
 //! How the fleet and the exporter's own metrics are written. Pure: a snapshot in, bytes out.
 
 mod help;
+mod layout;
 mod negotiate;
 mod own;
+mod shard;
 mod telemetry;
 mod text;
 
 pub use self::negotiate::{Format, InfoFormat, UnknownFormat, negotiate, requested};
 pub use self::own::OwnFamily;
-pub use self::telemetry::Exposition;
-pub use self::text::{Kind, escape_label};
+pub use self::shard::{Shard, UnknownShard};
+pub use self::telemetry::{Exposition, Telemetry, write_end};
+pub use self::text::{Kind, escape_label, push_padded};

@@ -1,9 +1,11 @@
 //! Up to 256 devices of one type, column by column: the unit that a snapshot shares and a write copies.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Retention;
+use super::labels::Labels;
 use super::moment::Moment;
 use crate::telemetry::location::Location;
 
@@ -24,15 +26,6 @@ pub enum Presence {
     Offline,
 }
 
-/// A device's identifier, and its form in a label value where that differs.
-#[derive(Debug, Clone, Default)]
-pub struct Label {
-    /// As Starlink spells it.
-    pub id: Box<str>,
-    /// Escaped for a label value; `None` when nothing needs escaping.
-    pub escaped: Option<Box<str>>,
-}
-
 /// Where a device is, and the H3 index that says so.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Place {
@@ -42,29 +35,29 @@ pub struct Place {
     pub centre: Location,
 }
 
-/// What the last row of an IP allocation said.
-#[derive(Debug, Clone, PartialEq)]
+/// A terminal's IP allocation.
+#[derive(Debug, Clone)]
 pub struct Allocation {
-    /// `UtcTimestampNs` of the row.
+    /// `UtcTimestampNs` of its last row.
     pub reported: i64,
-    /// When the row came.
+    /// When that row came.
     pub seen: Moment,
-    /// The addresses as numbers, by [`crate::telemetry::AddressKind`]; none once they are stale.
-    pub addresses: [Box<[f64]>; 3],
-    /// Info keys and values, in column order.
-    pub infos: Box<[(Arc<str>, Arc<str>)]>,
+    /// What it said.
+    pub content: Arc<AllocationContent>,
 }
 
-impl Allocation {
+/// What a row of an IP allocation says.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AllocationContent {
+    /// The addresses as numbers, by [`crate::telemetry::AddressKind`]; none once they are stale.
+    pub addresses: [Vec<f64>; 3],
+    /// Info keys and values, in column order.
+    pub infos: Vec<(Arc<str>, Arc<str>)>,
+}
+
+impl AllocationContent {
     fn has_addresses(&self) -> bool {
         self.addresses.iter().any(|addresses| !addresses.is_empty())
-    }
-
-    fn without_addresses(&self) -> Self {
-        Self {
-            addresses: Default::default(),
-            ..self.clone()
-        }
     }
 }
 
@@ -72,39 +65,48 @@ impl Allocation {
 pub type Alerts = Option<Arc<[Arc<str>]>>;
 
 /// The whole state that one row gives a device.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct DeviceState<'p> {
     /// `UtcTimestampNs`.
     pub reported: i64,
-    /// Lane and value of each number.
-    pub gauges: &'p [(usize, f64)],
-    /// Lane and value of each text.
-    pub infos: &'p [(usize, Arc<str>)],
-    /// Where it is.
-    pub place: Option<Place>,
-    /// Its active alerts.
-    pub alerts: Alerts,
+    /// The number of each lane, NaN where absent; the lanes behind them are absent.
+    pub gauges: &'p [f64],
+    /// Everything else that is other than it was.
+    pub changes: &'p [Difference],
 }
 
-/// One device's fixed-size state.
-#[derive(Debug, Clone)]
+/// What a row says otherwise than the one before it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Difference {
+    /// The text of a lane.
+    Info(usize, Option<Arc<str>>),
+    /// Where the device is.
+    Place(Option<Place>),
+    /// Its active alerts.
+    Alerts(Alerts),
+}
+
+/// When a device's row came.
+#[derive(Debug, Clone, Default)]
 struct Vital {
-    presence: Presence,
     reported: i64,
     seen: Moment,
     seen_in_stream: Moment,
-    place: Option<Place>,
 }
 
-/// Up to [`BLOCK_SIZE`] devices. Slots are the same in every lane; a lane may be shorter than the block, its rest is absent.
+/// Up to [`BLOCK_SIZE`] devices. Slots are the same in every column.
 #[derive(Debug, Clone, Default)]
 pub struct Block {
-    labels: Arc<Vec<Label>>,
+    labels: Arc<Labels>,
+    presences: Vec<Presence>,
     vitals: Vec<Vital>,
-    gauges: Vec<Vec<f64>>,
-    infos: Vec<Vec<Option<Arc<str>>>>,
+    places: Vec<Option<Place>>,
     alerts: Vec<Alerts>,
     allocations: Vec<Option<Arc<Allocation>>>,
+    /// Lane after lane, [`BLOCK_SIZE`] numbers of each, NaN where absent.
+    gauges: Vec<f64>,
+    /// Lane after lane, [`BLOCK_SIZE`] texts of each.
+    infos: Vec<Option<Arc<str>>>,
 }
 
 /// What [`Block::review`] found about a slot.
@@ -122,6 +124,44 @@ pub enum Change {
     Free,
 }
 
+/// When something must be looked at again if nothing comes: at the first of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// By the clock.
+    pub clock: Moment,
+    /// By stream time.
+    pub stream: Moment,
+}
+
+impl Due {
+    /// Only if something comes.
+    pub const NEVER: Self = Self::by_clock(Moment::NEVER);
+
+    /// At a moment of the clock.
+    #[must_use]
+    pub const fn by_clock(clock: Moment) -> Self {
+        Self {
+            clock,
+            stream: Moment::NEVER,
+        }
+    }
+
+    /// The earlier of both clocks' moments.
+    #[must_use]
+    pub fn min(self, other: Self) -> Self {
+        Self {
+            clock: self.clock.min(other.clock),
+            stream: self.stream.min(other.stream),
+        }
+    }
+
+    /// Whether it is time.
+    #[must_use]
+    pub fn is_over(self, clock: Moment, stream: Moment) -> bool {
+        self.clock <= clock || self.stream <= stream
+    }
+}
+
 impl Block {
     /// How many slots are in use or were.
     #[must_use]
@@ -135,112 +175,116 @@ impl Block {
         self.vitals.is_empty()
     }
 
-    /// Puts an identifier into a free slot, or into the next one when `slot` is the length.
-    pub fn claim(&mut self, slot: usize, label: Label) {
-        let labels = Arc::make_mut(&mut self.labels);
-        let vital = Vital {
-            presence: Presence::Unknown,
-            reported: 0,
-            seen: Moment::default(),
-            seen_in_stream: Moment::default(),
-            place: None,
-        };
+    /// Puts an identifier into a free slot, or into the next one when `slot` is the length. `hash` decides on its shard.
+    pub fn claim(&mut self, slot: usize, id: &str, hash: u32) {
+        Arc::make_mut(&mut self.labels).set(slot, id, hash);
         if slot == self.vitals.len() {
-            labels.push(label);
-            self.vitals.push(vital);
+            self.presences.push(Presence::Unknown);
+            self.vitals.push(Vital::default());
+            self.places.push(None);
             self.alerts.push(None);
             self.allocations.push(None);
-        } else {
-            labels[slot] = label;
-            self.vitals[slot] = vital;
         }
     }
 
     /// Forgets everything about a slot, its identifier included.
     pub fn free(&mut self, slot: usize) {
         self.clear(slot);
-        Arc::make_mut(&mut self.labels)[slot] = Label::default();
+        Arc::make_mut(&mut self.labels).clear(slot);
         self.allocations[slot] = None;
     }
 
     /// Forgets the device at a slot; its identifier and allocation stay.
     pub fn clear(&mut self, slot: usize) {
-        self.vitals[slot].presence = Presence::Unknown;
-        self.clear_lanes(slot);
-    }
-
-    fn clear_lanes(&mut self, slot: usize) {
-        for lane in &mut self.gauges {
-            if let Some(value) = lane.get_mut(slot) {
-                *value = f64::NAN;
-            }
-        }
-        for lane in &mut self.infos {
-            if let Some(text) = lane.get_mut(slot) {
-                *text = None;
-            }
-        }
+        self.presences[slot] = Presence::Unknown;
+        self.vitals[slot] = Vital::default();
+        self.places[slot] = None;
         self.alerts[slot] = None;
-        self.vitals[slot].place = None;
+        for lane in self.gauges.chunks_exact_mut(BLOCK_SIZE) {
+            lane[slot] = f64::NAN;
+        }
+        for lane in self.infos.chunks_exact_mut(BLOCK_SIZE) {
+            lane[slot] = None;
+        }
     }
 
-    /// Replaces the whole state of a device by what a row said.
-    pub fn replace(&mut self, slot: usize, state: DeviceState<'_>, seen: Moment, stream: Moment) {
-        self.clear_lanes(slot);
+    /// Replaces the whole state of a device by what a row said. Whether a scrape shows the difference.
+    pub fn replace(
+        &mut self,
+        slot: usize,
+        state: DeviceState<'_>,
+        seen: Moment,
+        stream: Moment,
+    ) -> bool {
+        let mut changed = !state.changes.is_empty();
+        changed |= self.presences[slot] != Presence::Online;
+        changed |= self.vitals[slot].reported != state.reported;
+        changed |= self.replace_gauges(slot, state.gauges);
+        self.presences[slot] = Presence::Online;
         self.vitals[slot] = Vital {
-            presence: Presence::Online,
             reported: state.reported,
             seen,
             seen_in_stream: stream,
-            place: state.place,
         };
-        self.alerts[slot] = state.alerts;
-        for &(lane, value) in state.gauges {
-            *entry(&mut self.gauges, lane, slot, f64::NAN) = value;
+        for change in state.changes {
+            match change {
+                Difference::Place(place) => self.places[slot] = *place,
+                Difference::Alerts(alerts) => self.alerts[slot].clone_from(alerts),
+                Difference::Info(lane, text) => {
+                    grow(&mut self.infos, lane + 1, None);
+                    self.infos[lane * BLOCK_SIZE + slot].clone_from(text);
+                }
+            }
         }
-        for (lane, text) in state.infos {
-            *entry(&mut self.infos, *lane, slot, None) = Some(Arc::clone(text));
-        }
+        changed
     }
 
-    /// Sets a slot's IP allocation.
-    pub fn allocate(&mut self, slot: usize, allocation: Arc<Allocation>) {
+    fn replace_gauges(&mut self, slot: usize, numbers: &[f64]) -> bool {
+        grow(&mut self.gauges, numbers.len(), f64::NAN);
+        let mut changed = false;
+        let numbers = numbers.iter().copied().chain(std::iter::repeat(f64::NAN));
+        for (lane, number) in self.gauges.chunks_exact_mut(BLOCK_SIZE).zip(numbers) {
+            changed |= lane[slot].to_bits() != number.to_bits();
+            lane[slot] = number;
+        }
+        changed
+    }
+
+    /// Sets a slot's IP allocation. Whether a scrape shows the difference.
+    pub fn allocate(&mut self, slot: usize, allocation: Arc<Allocation>) -> bool {
+        let before = self.allocations[slot].as_ref();
+        let same = before.is_some_and(|before| before.content == allocation.content);
         self.allocations[slot] = Some(allocation);
+        !same
     }
 
     /// Carries out what [`Block::review`] asked for.
     pub fn change(&mut self, slot: usize, change: Change) {
         match change {
-            Change::Presence(presence) => self.vitals[slot].presence = presence,
+            Change::Presence(presence) => self.presences[slot] = presence,
             Change::Forget => self.clear(slot),
             Change::DropAllocation => self.allocations[slot] = None,
             Change::Free => self.free(slot),
             Change::DropAddresses => {
                 if let Some(allocation) = &mut self.allocations[slot] {
-                    *allocation = Arc::new(allocation.without_addresses());
+                    let allocation = Arc::make_mut(allocation);
+                    Arc::make_mut(&mut allocation.content).addresses = Default::default();
                 }
             }
         }
     }
 
-    /// What time has done to a slot, and when it must be looked at again if nothing comes.
-    #[must_use]
+    /// When a slot must be looked at again if nothing comes, or what time has done to it.
     pub fn review(
         &self,
         slot: usize,
         now: Moment,
         stream: Moment,
         retention: &Retention,
-    ) -> (Option<Change>, Moment) {
-        let (device, device_due) = self.review_device(slot, now, stream, retention);
-        if device.is_some() {
-            return (device, now);
-        }
-        let (allocation, allocation_due) = self.review_allocation(slot, now, retention);
-        match allocation {
-            Some(_) => (allocation, now),
-            None => (None, device_due.min(allocation_due)),
-        }
+    ) -> ControlFlow<Change, Due> {
+        let device = self.review_device(slot, now, stream, retention)?;
+        let allocation = self.review_allocation(slot, now, retention)?;
+        ControlFlow::Continue(device.min(Due::by_clock(allocation)))
     }
 
     fn review_device(
@@ -249,20 +293,26 @@ impl Block {
         now: Moment,
         stream: Moment,
         retention: &Retention,
-    ) -> (Option<Change>, Moment) {
+    ) -> ControlFlow<Change, Due> {
         let vital = &self.vitals[slot];
         let forgotten = vital.seen.after(retention.forget_after);
         let stale = vital.seen.after(retention.stale_after);
         let silent = vital.seen_in_stream.after(retention.stale_after);
-        match vital.presence {
-            Presence::Unknown => (None, Moment::NEVER),
-            _ if now >= forgotten => (Some(Change::Forget), now),
-            Presence::Online if now >= stale => (Some(Change::Presence(Presence::Stale)), now),
-            Presence::Online => (None, stale.min(forgotten)),
-            Presence::Stale if stream >= silent => (Some(Change::Presence(Presence::Offline)), now),
-            // Stream time does not tell when it will advance.
-            Presence::Stale => (None, now),
-            Presence::Offline => (None, forgotten),
+        match self.presences[slot] {
+            Presence::Unknown => ControlFlow::Continue(Due::NEVER),
+            _ if now >= forgotten => ControlFlow::Break(Change::Forget),
+            Presence::Online if now >= stale => {
+                ControlFlow::Break(Change::Presence(Presence::Stale))
+            }
+            Presence::Online => ControlFlow::Continue(Due::by_clock(stale.min(forgotten))),
+            Presence::Stale if stream >= silent => {
+                ControlFlow::Break(Change::Presence(Presence::Offline))
+            }
+            Presence::Stale => ControlFlow::Continue(Due {
+                clock: forgotten,
+                stream: silent,
+            }),
+            Presence::Offline => ControlFlow::Continue(Due::by_clock(forgotten)),
         }
     }
 
@@ -271,39 +321,40 @@ impl Block {
         slot: usize,
         now: Moment,
         retention: &Retention,
-    ) -> (Option<Change>, Moment) {
-        let known = self.vitals[slot].presence != Presence::Unknown;
+    ) -> ControlFlow<Change, Moment> {
+        let known = self.presences[slot] != Presence::Unknown;
         let Some(allocation) = &self.allocations[slot] else {
-            let free = !known && !self.labels[slot].id.is_empty();
-            return (free.then_some(Change::Free), Moment::NEVER);
+            let is_free = known || self.labels.id(slot).is_empty();
+            return if is_free {
+                ControlFlow::Continue(Moment::NEVER)
+            } else {
+                ControlFlow::Break(Change::Free)
+            };
         };
         let stale = allocation.seen.after(retention.ip_stale_after);
         let forgotten = allocation.seen.after(retention.forget_after);
         if !known && now >= forgotten {
-            return (Some(Change::DropAllocation), now);
+            return ControlFlow::Break(Change::DropAllocation);
         }
-        if allocation.has_addresses() && now >= stale {
-            return (Some(Change::DropAddresses), now);
+        let has_addresses = allocation.content.has_addresses();
+        if has_addresses && now >= stale {
+            return ControlFlow::Break(Change::DropAddresses);
         }
-        let stale = if allocation.has_addresses() {
-            stale
-        } else {
-            Moment::NEVER
-        };
+        let stale = if has_addresses { stale } else { Moment::NEVER };
         let forgotten = if known { Moment::NEVER } else { forgotten };
-        (None, stale.min(forgotten))
+        ControlFlow::Continue(stale.min(forgotten))
     }
 
-    /// A slot's identifier.
+    /// The identifiers.
     #[must_use]
-    pub fn label(&self, slot: usize) -> &Label {
-        &self.labels[slot]
+    pub fn labels(&self) -> &Labels {
+        &self.labels
     }
 
-    /// A device's presence.
+    /// The devices' presences, by slot.
     #[must_use]
-    pub fn presence(&self, slot: usize) -> Presence {
-        self.vitals[slot].presence
+    pub fn presences(&self) -> &[Presence] {
+        &self.presences
     }
 
     /// `UtcTimestampNs` of the row that counts.
@@ -318,22 +369,25 @@ impl Block {
         now.since(self.vitals[slot].seen)
     }
 
-    /// The numbers of a lane by slot, NaN where absent; may be shorter than the block.
+    /// The numbers of a lane by slot, NaN where absent; none when the block does not have the lane.
     #[must_use]
     pub fn gauges(&self, lane: usize) -> &[f64] {
-        self.gauges.get(lane).map_or(&[], Vec::as_slice)
+        let start = lane * BLOCK_SIZE;
+        self.gauges
+            .get(start..start + self.len())
+            .unwrap_or_default()
     }
 
     /// A device's text in a lane.
     #[must_use]
     pub fn info(&self, lane: usize, slot: usize) -> Option<&Arc<str>> {
-        self.infos.get(lane)?.get(slot)?.as_ref()
+        self.infos.get(lane * BLOCK_SIZE + slot)?.as_ref()
     }
 
     /// Where a device is.
     #[must_use]
     pub fn place(&self, slot: usize) -> Option<&Place> {
-        self.vitals[slot].place.as_ref()
+        self.places[slot].as_ref()
     }
 
     /// A device's active alerts.
@@ -349,14 +403,11 @@ impl Block {
     }
 }
 
-/// The place of a value in its lane, which grows as far as needed.
-fn entry<T: Clone>(lanes: &mut Vec<Vec<T>>, lane: usize, slot: usize, absent: T) -> &mut T {
-    if lanes.len() <= lane {
-        lanes.resize(lane + 1, Vec::new());
+/// Makes room for so many lanes.
+fn grow<T: Clone>(column: &mut Vec<T>, lanes: usize, absent: T) {
+    let length = lanes * BLOCK_SIZE;
+    if column.len() < length {
+        column.reserve_exact(length - column.len());
+        column.resize(length, absent);
     }
-    let lane = &mut lanes[lane];
-    if lane.len() <= slot {
-        lane.resize(slot + 1, absent);
-    }
-    &mut lane[slot]
 }

@@ -6,6 +6,7 @@
 
 pub mod block;
 mod interner;
+pub mod labels;
 pub mod moment;
 pub mod plan;
 pub mod snapshot;
@@ -124,34 +125,30 @@ impl Fleet {
     pub fn commit(&mut self, plan: &Plan, coverage: Coverage) -> Tally {
         let now = coverage.to;
         self.stream_time = self.stream_time.after(now.since(coverage.from));
-        let (mut gauges, mut infos) = (plan.gauges.as_slice(), plan.infos.as_slice());
+        let (mut gauges, mut changes) = (plan.gauges.as_slice(), plan.changes.as_slice());
         let retention = self.options.retention;
+        let mut changed = false;
         let device_due = now.after(retention.stale_after.min(retention.forget_after));
         for device in &plan.devices {
-            let table = self.tables.get_mut(device.table);
-            let (block, slot) = table.block_mut(device.slot, device_due);
+            let table = self.tables.get_mut(device.table as usize);
+            let (block, slot) = table.block_mut(device.slot as usize, device_due);
             let state = DeviceState {
                 reported: device.reported,
                 gauges: take(&mut gauges, device.gauges),
-                infos: take(&mut infos, device.infos),
-                place: device.place,
-                alerts: device.alerts.clone(),
+                changes: take(&mut changes, device.changes),
             };
-            block.replace(slot, state, now, self.stream_time);
+            changed |= block.replace(slot, state, now, self.stream_time);
         }
         let allocation_due = now.after(retention.ip_stale_after.min(retention.forget_after));
         for planned in &plan.allocations {
             let table = self.tables.get_mut(planned.table);
             let (block, slot) = table.block_mut(planned.slot, allocation_due);
-            block.allocate(slot, Arc::clone(&planned.allocation));
+            changed |= block.allocate(slot, Arc::clone(&planned.allocation));
         }
-        let mut renamed = false;
         for table in &mut self.tables.tables {
-            renamed |= table.settle();
+            changed |= table.settle();
         }
-        if renamed || !plan.devices.is_empty() || !plan.allocations.is_empty() {
-            self.version += 1;
-        }
+        self.version += u64::from(changed);
         plan.tally
     }
 
@@ -169,11 +166,11 @@ impl Fleet {
         self.version
     }
 
-    /// How many devices the fleet has room for at the moment: the measure of what a snapshot may make the next batch copy.
+    /// When time asks for something next, if no batch comes before. [`Fleet::expire`] is then to be called.
     #[must_use]
-    pub fn capacity(&self) -> usize {
-        let blocks = self.tables.tables.iter().map(|table| table.blocks().len());
-        blocks.sum::<usize>() * block::BLOCK_SIZE
+    pub fn due(&self) -> Moment {
+        let due = self.tables.tables.iter().map(Table::due);
+        due.min().unwrap_or(Moment::NEVER)
     }
 
     /// The fleet as it is now, shared, not copied. Call [`Fleet::expire`] before.
@@ -181,13 +178,13 @@ impl Fleet {
     pub fn snapshot(&self) -> Snapshot {
         let mut tables: Vec<_> = self.tables.tables.iter().collect();
         tables.sort_by(|one, other| one.code.cmp(&other.code));
-        Snapshot::of(tables.into_iter())
+        Snapshot::of(tables.into_iter(), self.version)
     }
 }
 
 /// The next `count` of what is left.
-fn take<'a, T>(rest: &mut &'a [T], count: usize) -> &'a [T] {
-    let (taken, left) = rest.split_at(count);
+fn take<'a, T>(rest: &mut &'a [T], count: u32) -> &'a [T] {
+    let (taken, left) = rest.split_at(count as usize);
     *rest = left;
     taken
 }

@@ -4,14 +4,14 @@
 //! that a scrape could see. So a panic needs no undo, and the same batch can be planned again. What is left to the commit
 //! copies and stores values.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::block::{Alerts, Allocation, Place};
+use super::block::{Alerts, Allocation, AllocationContent, Difference, Place, Presence};
 use super::interner::Interner;
 use super::moment::Moment;
-use super::table::Table;
-use super::tally::{RowFault, RowIgnored, Tally};
+use super::table::{Subject, Table};
+use super::tally::{RowCode, RowFault, RowIgnored, Tally};
 use super::{FleetOptions, Tables};
 use crate::telemetry::batch::{ElementKind, List};
 use crate::telemetry::schema::{Column, Field, TypeSchema};
@@ -24,20 +24,28 @@ pub struct Plan {
     pub tally: Tally,
     pub(super) devices: Vec<PlannedDevice>,
     pub(super) allocations: Vec<PlannedAllocation>,
-    pub(super) gauges: Vec<(usize, f64)>,
-    pub(super) infos: Vec<(usize, Arc<str>)>,
+    pub(super) gauges: Vec<f64>,
+    pub(super) changes: Vec<Difference>,
 }
 
-/// The new state of one device. Its numbers and texts follow those of the device before it in the plan.
+impl Plan {
+    /// Whether it does nothing to any device.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.devices.is_empty() && self.allocations.is_empty()
+    }
+}
+
+/// The new state of one device. Its numbers and differences follow those of the device before it in the plan.
 #[derive(Debug)]
 pub(super) struct PlannedDevice {
-    pub(super) table: usize,
-    pub(super) slot: usize,
+    pub(super) table: u32,
+    pub(super) slot: u32,
     pub(super) reported: i64,
-    pub(super) gauges: usize,
-    pub(super) infos: usize,
-    pub(super) place: Option<Place>,
-    pub(super) alerts: Alerts,
+    /// How many numbers it has: one for each lane, NaN where absent.
+    pub(super) gauges: u32,
+    /// How many differences.
+    pub(super) changes: u32,
 }
 
 /// The new allocation of one terminal, known or not.
@@ -57,36 +65,55 @@ struct Candidate<'b> {
     cells: &'b [Cell],
 }
 
-/// The rows that count, in the order of their devices' first appearance; one for each device.
-#[derive(Default)]
+/// The rows that count, in the order of their subjects' first appearance; one for each.
 struct Candidates<'b> {
+    subject: Subject,
     rows: Vec<Candidate<'b>>,
-    by_slot: HashMap<(usize, usize), usize, hashbrown::DefaultHashBuilder>,
 }
 
 impl<'b> Candidates<'b> {
-    /// Takes the row unless what is known of the device is newer. `known` is asked for the fleet's own knowledge: the
-    /// timestamp that an older row must not replace.
-    fn offer(&mut self, candidate: Candidate<'b>, known: impl FnOnce() -> Option<i64>) -> bool {
-        let place = (candidate.table, candidate.slot);
-        match self.by_slot.get(&place) {
-            Some(&before) => {
-                let newer = candidate.reported >= self.rows[before].reported;
-                if newer {
-                    self.rows[before] = candidate;
-                }
-                newer
-            }
-            None => {
-                let newer = known().is_none_or(|reported| candidate.reported >= reported);
-                if newer {
-                    self.by_slot.insert(place, self.rows.len());
-                    self.rows.push(candidate);
-                }
-                newer
-            }
+    fn of(subject: Subject, at_most: usize) -> Self {
+        Self {
+            subject,
+            rows: Vec::with_capacity(at_most),
         }
     }
+
+    /// Takes the row unless what is known of its subject is newer. Which row of the batch named the subject before is noted
+    /// at its slot; a note that an earlier batch left leads to a row about something else, or to none.
+    fn offer(&mut self, candidate: Candidate<'b>, table: &mut Table, known: Option<i64>) -> bool {
+        let note = table.note(candidate.slot, self.subject);
+        if let Some(before) = self.rows.get_mut(*note as usize)
+            && (before.table, before.slot) == (candidate.table, candidate.slot)
+        {
+            let newer = candidate.reported >= before.reported;
+            if newer {
+                *before = candidate;
+            }
+            return newer;
+        }
+        let newer = known.is_none_or(|reported| candidate.reported >= reported);
+        if newer {
+            *note = counted(self.rows.len());
+            self.rows.push(candidate);
+        }
+        newer
+    }
+}
+
+/// What the rows of one type are. Rows of a type mostly follow each other, so that it is found out once for all of them.
+struct Kind<'b> {
+    code: &'b str,
+    counter: RowCode,
+    meaning: Result<Meaning<'b>, Left>,
+}
+
+/// What is made of a row.
+#[derive(Clone, Copy)]
+struct Meaning<'b> {
+    subject: Subject,
+    table: usize,
+    schema: &'b Arc<TypeSchema>,
 }
 
 /// What a row is about.
@@ -105,72 +132,109 @@ pub(super) struct Planner<'f> {
 
 impl Planner<'_> {
     pub(super) fn plan(mut self, batch: &Batch) -> Plan {
+        let tally = &mut self.plan.tally;
+        tally.reject_rows(RowFault::Shape, batch.rows.malformed());
+        tally.count_rows(RowCode::Other, batch.rows.malformed());
+        let (devices, allocations) = self.select(batch);
+        self.devices(&batch.rows, &devices.rows);
+        self.allocations(&batch.rows, &allocations.rows);
         self.plan
-            .tally
-            .reject_rows(RowFault::Shape, batch.rows.malformed());
-        self.plan.tally.count_other_rows(batch.rows.malformed());
-        let mut devices = Candidates::default();
-        let mut allocations = Candidates::default();
+    }
+
+    /// Finds out which rows count.
+    fn select<'b>(&mut self, batch: &'b Batch) -> (Candidates<'b>, Candidates<'b>) {
+        let mut devices = Candidates::of(Subject::Device, batch.rows.iter().len());
+        let mut allocations = Candidates::of(Subject::Allocation, 0);
+        let mut last = None;
         for cells in batch.rows.iter() {
-            match self.row(batch, cells, &mut devices, &mut allocations) {
+            let row = self.meaning(batch, cells, &mut last).and_then(|meaning| {
+                let candidates = match meaning.subject {
+                    Subject::Device => &mut devices,
+                    Subject::Allocation => &mut allocations,
+                };
+                self.row(&batch.rows, cells, meaning, candidates)
+            });
+            match row {
                 Ok(()) => {}
                 Err(Left::Rejected(fault)) => self.plan.tally.reject_rows(fault, 1),
                 Err(Left::Ignored(reason)) => self.plan.tally.ignore_row(reason),
             }
         }
-        for candidate in &devices.rows {
-            self.device(&batch.rows, candidate);
+        (devices, allocations)
+    }
+
+    /// Counts a row, and finds out what its type is. `last` is the type of the row before.
+    fn meaning<'b>(
+        &mut self,
+        batch: &'b Batch,
+        cells: &[Cell],
+        last: &mut Option<Kind<'b>>,
+    ) -> Result<Meaning<'b>, Left> {
+        let Some(&Cell::Text(code)) = cells.first() else {
+            self.plan.tally.count_rows(RowCode::Other, 1);
+            return Err(Left::Rejected(RowFault::DeviceType));
+        };
+        let code = batch.rows.text(code);
+        let kind = match last {
+            Some(kind) if kind.code == code => kind,
+            _ => last.insert(Kind {
+                code,
+                counter: RowCode::of(code),
+                meaning: self.meaning_of(batch, code),
+            }),
+        };
+        self.plan.tally.count_rows(kind.counter, 1);
+        kind.meaning
+    }
+
+    fn meaning_of<'b>(&mut self, batch: &'b Batch, code: &str) -> Result<Meaning<'b>, Left> {
+        let kind = DeviceKind::of(code);
+        if kind == DeviceKind::Router && !self.options.include_routers {
+            return Err(Left::Ignored(RowIgnored::Router));
         }
-        for candidate in &allocations.rows {
-            self.allocation(&batch.rows, candidate);
-        }
-        self.plan
+        let schema = batch.schema.get(code);
+        let schema = schema.ok_or(Left::Rejected(RowFault::NoColumns))?;
+        let (subject, code) = match kind {
+            DeviceKind::Allocation => (Subject::Allocation, "u"),
+            _ => (Subject::Device, code),
+        };
+        Ok(Meaning {
+            subject,
+            table: self.tables.find_or_add(code),
+            schema,
+        })
     }
 
     /// Finds out whose row it is and whether it counts.
     fn row<'b>(
         &mut self,
-        batch: &'b Batch,
+        rows: &'b Rows,
         cells: &'b [Cell],
-        devices: &mut Candidates<'b>,
-        allocations: &mut Candidates<'b>,
+        meaning: Meaning<'b>,
+        candidates: &mut Candidates<'b>,
     ) -> Result<(), Left> {
-        let code = match cells.first() {
-            Some(&Cell::Text(code)) => batch.rows.text(code),
-            _ => {
-                self.plan.tally.count_other_rows(1);
-                return Err(Left::Rejected(RowFault::DeviceType));
+        let heading = heading(rows, meaning.schema, cells)?;
+        let id = match meaning.subject {
+            Subject::Device => heading.id,
+            Subject::Allocation => {
+                terminal_of(heading.id).ok_or(Left::Rejected(RowFault::DeviceId))?
             }
         };
-        self.plan.tally.count_row(code);
-        let kind = DeviceKind::of(code);
-        if kind == DeviceKind::Router && !self.options.include_routers {
-            return Err(Left::Ignored(RowIgnored::Router));
-        }
-        let schema = batch
-            .schema
-            .get(code)
-            .ok_or(Left::Rejected(RowFault::NoColumns))?;
-        let heading = heading(&batch.rows, schema, cells)?;
-        let counts = if kind == DeviceKind::Allocation {
-            let table = self.tables.find_or_add("u");
-            let terminal = terminal_of(heading.id).ok_or(Left::Rejected(RowFault::DeviceId))?;
-            let slot = self.tables.get_mut(table).slot(terminal);
-            let known = || self.newest_allocation(self.tables.get(table), slot);
-            allocations.offer(
-                candidate(table, slot, heading.reported, schema, cells),
-                known,
-            )
-        } else {
-            let table = self.tables.find_or_add(code);
-            let slot = self.tables.get_mut(table).slot(heading.id);
-            let known = || self.newest_row(self.tables.get(table), slot);
-            devices.offer(
-                candidate(table, slot, heading.reported, schema, cells),
-                known,
-            )
+        let slot = self.tables.get_mut(meaning.table).slot(id);
+        let table = self.tables.get(meaning.table);
+        let known = match meaning.subject {
+            Subject::Device => self.newest_row(table, slot),
+            Subject::Allocation => self.newest_allocation(table, slot),
         };
-        if counts {
+        let candidate = Candidate {
+            table: meaning.table,
+            slot,
+            reported: heading.reported,
+            schema: meaning.schema,
+            cells,
+        };
+        let table = self.tables.get_mut(meaning.table);
+        if candidates.offer(candidate, table, known) {
             Ok(())
         } else {
             Err(Left::Ignored(RowIgnored::Older))
@@ -181,7 +245,7 @@ impl Planner<'_> {
     /// once in the future heals.
     fn newest_row(&self, table: &Table, slot: usize) -> Option<i64> {
         let (block, slot) = table.block(slot);
-        let known = block.presence(slot) != super::block::Presence::Unknown;
+        let known = block.presences()[slot] != Presence::Unknown;
         let fresh = block.age(slot, self.now) < self.options.retention.stale_after;
         (known && fresh).then(|| block.reported(slot))
     }
@@ -193,148 +257,82 @@ impl Planner<'_> {
         fresh.then_some(allocation.reported)
     }
 
-    /// Works out the whole new state of a device.
-    fn device(&mut self, rows: &Rows, candidate: &Candidate<'_>) {
-        let (gauges, infos) = (self.plan.gauges.len(), self.plan.infos.len());
-        let mut place = None;
-        let mut alerts: Vec<Arc<str>> = Vec::new();
-        let table = self.tables.get_mut(candidate.table);
-        table.adopt(candidate.schema);
-        let columns = candidate.schema.columns.iter().enumerate();
-        for ((index, column), &cell) in columns.zip(candidate.cells) {
-            match column {
-                Column::Field(field) => self.field(rows, candidate, index, field, cell),
-                Column::Location(field) if self.options.location => {
-                    self.location_gauge(candidate, index, field, cell);
-                    place = self.place(rows, candidate, cell);
-                }
-                Column::Alerts => self.alerts(rows, candidate.schema, cell, &mut alerts),
-                Column::Ignored | Column::Location(_) | Column::Addresses(_) => {}
-            }
-        }
-        let alerts = self.shared_alerts(candidate, alerts);
-        self.plan.devices.push(PlannedDevice {
-            table: candidate.table,
-            slot: candidate.slot,
-            reported: candidate.reported,
-            gauges: self.plan.gauges.len() - gauges,
-            infos: self.plan.infos.len() - infos,
-            place,
-            alerts,
+    /// Works out the whole new state of each device.
+    fn devices(&mut self, rows: &Rows, candidates: &[Candidate<'_>]) {
+        let lanes = candidates.first().map_or(0, |candidate| {
+            let table = self.tables.get(candidate.table);
+            table.gauges().all().len()
         });
+        self.plan.gauges.reserve(candidates.len() * lanes);
+        self.plan.devices.reserve_exact(candidates.len());
+        let mut texts = Vec::new();
+        for candidate in candidates {
+            let table = self.tables.get_mut(candidate.table);
+            table.adopt(candidate.schema);
+            texts.clear();
+            texts.resize(table.infos().all().len(), Seen::Absent);
+            let gauges = self.plan.gauges.len();
+            let absent = table.gauges().all().len();
+            self.plan.gauges.resize(gauges + absent, f64::NAN);
+            let row = DeviceRow {
+                rows,
+                schema: candidate.schema,
+                table,
+                slot: candidate.slot,
+                location: self.options.location,
+                interner: self.texts,
+                gauges,
+                texts,
+                place: None,
+                alerts: Vec::new(),
+                plan: &mut self.plan,
+            };
+            texts = row.plan(candidate);
+        }
     }
 
-    fn field(
+    /// Works out the new allocation of each terminal.
+    fn allocations(&mut self, rows: &Rows, candidates: &[Candidate<'_>]) {
+        self.plan.allocations.reserve_exact(candidates.len());
+        let mut content = AllocationContent::default();
+        for candidate in candidates {
+            content.addresses.iter_mut().for_each(Vec::clear);
+            content.infos.clear();
+            self.allocation(rows, candidate, &mut content);
+            let (block, slot) = self.tables.get(candidate.table).block(candidate.slot);
+            let content = match block.allocation(slot) {
+                Some(known) if *known.content == content => Arc::clone(&known.content),
+                _ => Arc::new(content.clone()),
+            };
+            self.plan.allocations.push(PlannedAllocation {
+                table: candidate.table,
+                slot: candidate.slot,
+                allocation: Arc::new(Allocation {
+                    reported: candidate.reported,
+                    seen: self.now,
+                    content,
+                }),
+            });
+        }
+    }
+
+    /// Reads a row of an allocation.
+    fn allocation(
         &mut self,
         rows: &Rows,
         candidate: &Candidate<'_>,
-        index: usize,
-        field: &Field,
-        cell: Cell,
+        content: &mut AllocationContent,
     ) {
-        match judge(rows, cell) {
-            Judged::Absent => {}
-            Judged::Number(number) => self.gauge(candidate, index, field, number),
-            Judged::Text(text) => {
-                let table = self.tables.get_mut(candidate.table);
-                if let Some(lane) = table.info_lane(index, field) {
-                    let (block, slot) = table.block(candidate.slot);
-                    let text = match block.info(lane, slot) {
-                        Some(known) if **known == *text => Arc::clone(known),
-                        _ => self.texts.intern(&text),
-                    };
-                    self.plan.infos.push((lane, text));
-                }
-            }
-            Judged::Fault(fault) => self.plan.tally.reject_cell(fault),
-        }
-    }
-
-    fn gauge(&mut self, candidate: &Candidate<'_>, index: usize, field: &Field, number: f64) {
-        let table = self.tables.get_mut(candidate.table);
-        if let Some(lane) = table.gauge_lane(index, field) {
-            self.plan.gauges.push((lane, number));
-        }
-    }
-
-    /// The H3 index as a gauge: integers only.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a gauge is an f64; the place is computed from all bits"
-    )]
-    fn location_gauge(
-        &mut self,
-        candidate: &Candidate<'_>,
-        index: usize,
-        field: &Field,
-        cell: Cell,
-    ) {
-        match cell {
-            Cell::Integer(integer) => self.gauge(candidate, index, field, integer as f64),
-            Cell::Unreadable(fault) => self.plan.tally.reject_cell(fault),
-            _ => {}
-        }
-    }
-
-    /// Where the device is: the trigonometry is done only when it has moved to another cell.
-    fn place(&self, rows: &Rows, candidate: &Candidate<'_>, cell: Cell) -> Option<Place> {
-        let index = location::index(rows, cell)?;
-        let (block, slot) = self.tables.get(candidate.table).block(candidate.slot);
-        match block.place(slot) {
-            Some(known) if known.index == index => Some(*known),
-            _ => location::centre(index).map(|centre| Place { index, centre }),
-        }
-    }
-
-    /// Collects the names of the active codes of one alert column.
-    fn alerts(&mut self, rows: &Rows, schema: &TypeSchema, cell: Cell, names: &mut Vec<Arc<str>>) {
-        if !matches!(schema.kind, DeviceKind::Terminal | DeviceKind::Router) {
-            return;
-        }
-        match cell {
-            Cell::Absent => {}
-            Cell::Integer(code) => names.push(schema.alert(&code.to_string())),
-            Cell::Text(code) => names.push(schema.alert(rows.text(code))),
-            Cell::List(list) => {
-                for element in rows.elements(list) {
-                    let code = rows.text(element.text);
-                    match element.kind {
-                        ElementKind::Text if code.is_empty() => {}
-                        ElementKind::Integer | ElementKind::Text => names.push(schema.alert(code)),
-                        _ => self.plan.tally.reject_cell(CellFault::Alert),
-                    }
-                }
-            }
-            Cell::Bool(_) | Cell::Float(_) => self.plan.tally.reject_cell(CellFault::Alert),
-            Cell::Unreadable(fault) => self.plan.tally.reject_cell(fault),
-        }
-    }
-
-    /// Each name once; the list that the device has already, if it is the same.
-    fn shared_alerts(&self, candidate: &Candidate<'_>, mut names: Vec<Arc<str>>) -> Alerts {
-        if names.is_empty() {
-            return None;
-        }
-        names.sort_unstable();
-        names.dedup();
-        let (block, slot) = self.tables.get(candidate.table).block(candidate.slot);
-        match block.alerts(slot) {
-            Some(known) if **known == *names => Some(Arc::clone(known)),
-            _ => Some(names.into()),
-        }
-    }
-
-    /// Works out the new allocation of a terminal.
-    fn allocation(&mut self, rows: &Rows, candidate: &Candidate<'_>) {
-        let mut addresses: [Box<[f64]>; 3] = Default::default();
-        let mut infos = Vec::new();
         for (column, &cell) in candidate.schema.columns.iter().zip(candidate.cells) {
             match column {
-                Column::Addresses(kind) => addresses[*kind as usize] = self.addresses(rows, cell),
+                Column::Addresses(kind) => {
+                    self.addresses(rows, cell, &mut content.addresses[*kind as usize]);
+                }
                 Column::Field(field) => match as_text(rows, cell) {
                     Ok(Some(text)) => {
                         let key = field.info.iter();
-                        infos.extend(key.map(|key| (Arc::clone(key), self.texts.intern(&text))));
+                        let infos = key.map(|key| (Arc::clone(key), self.texts.intern(&text)));
+                        content.infos.extend(infos);
                     }
                     Ok(None) => {}
                     Err(fault) => self.plan.tally.reject_cell(fault),
@@ -342,21 +340,10 @@ impl Planner<'_> {
                 Column::Ignored | Column::Location(_) | Column::Alerts => {}
             }
         }
-        self.plan.allocations.push(PlannedAllocation {
-            table: candidate.table,
-            slot: candidate.slot,
-            allocation: Arc::new(Allocation {
-                reported: candidate.reported,
-                seen: self.now,
-                addresses,
-                infos: infos.into(),
-            }),
-        });
     }
 
     /// The valid addresses of a cell, in its order; a bare string is a list of one.
-    fn addresses(&mut self, rows: &Rows, cell: Cell) -> Box<[f64]> {
-        let mut valid = Vec::new();
+    fn addresses(&mut self, rows: &Rows, cell: Cell, valid: &mut Vec<f64>) {
         let mut entry = |number: Option<f64>| match number {
             Some(number) => valid.push(number),
             None => self.plan.tally.reject_cell(CellFault::Address),
@@ -372,30 +359,200 @@ impl Planner<'_> {
             Cell::Bool(_) | Cell::Integer(_) | Cell::Float(_) => entry(None),
             Cell::Unreadable(fault) => self.plan.tally.reject_cell(fault),
         }
-        valid.into()
+    }
+}
+
+/// What a row says about an info lane.
+#[derive(Debug, Clone)]
+enum Seen {
+    /// Nothing.
+    Absent,
+    /// What stands there.
+    Known,
+    /// Something else.
+    New(Arc<str>),
+}
+
+/// The row of one device, while its cells are judged.
+struct DeviceRow<'a> {
+    rows: &'a Rows,
+    schema: &'a TypeSchema,
+    table: &'a mut Table,
+    slot: usize,
+    location: bool,
+    interner: &'a mut Interner,
+    plan: &'a mut Plan,
+    /// Where its numbers begin in the plan.
+    gauges: usize,
+    texts: Vec<Seen>,
+    place: Option<Place>,
+    alerts: Vec<Arc<str>>,
+}
+
+impl DeviceRow<'_> {
+    /// Judges all cells and plans the device. Gives the list of texts back, to be used again.
+    fn plan(mut self, candidate: &Candidate<'_>) -> Vec<Seen> {
+        let columns = candidate.schema.columns.iter().enumerate();
+        for ((index, column), &cell) in columns.zip(candidate.cells) {
+            match column {
+                Column::Field(field) => self.field(index, field, cell),
+                Column::Location(field) if self.location => {
+                    self.location_gauge(index, field, cell);
+                    self.place = self.place(cell);
+                }
+                Column::Alerts => self.alerts(cell),
+                Column::Ignored | Column::Location(_) | Column::Addresses(_) => {}
+            }
+        }
+        let changes = self.plan.changes.len();
+        self.differences();
+        self.plan.devices.push(PlannedDevice {
+            table: counted(candidate.table),
+            slot: counted(candidate.slot),
+            reported: candidate.reported,
+            gauges: counted(self.plan.gauges.len() - self.gauges),
+            changes: counted(self.plan.changes.len() - changes),
+        });
+        self.texts
+    }
+
+    fn field(&mut self, index: usize, field: &Field, cell: Cell) {
+        // Most texts are what they were, and so neither numbers nor new.
+        if let Cell::Text(text) = cell
+            && let Some(lane) = self.table.known_info_lane(index)
+            && self.known(lane) == Some(self.rows.text(text))
+        {
+            return self.text(lane, Seen::Known);
+        }
+        match judge(self.rows, cell) {
+            Judged::Absent => {}
+            Judged::Number(number) => self.gauge(index, field, number),
+            Judged::Fault(fault) => self.plan.tally.reject_cell(fault),
+            Judged::Text(text) => {
+                if let Some(lane) = self.table.info_lane(index, field) {
+                    let seen = match self.known(lane) == Some(&text) {
+                        true => Seen::Known,
+                        false => Seen::New(self.interner.intern(&text)),
+                    };
+                    self.text(lane, seen);
+                }
+            }
+        }
+    }
+
+    fn text(&mut self, lane: usize, seen: Seen) {
+        if lane >= self.texts.len() {
+            self.texts.resize(lane + 1, Seen::Absent);
+        }
+        self.texts[lane] = seen;
+    }
+
+    /// What the device's text in an info lane is so far.
+    fn known(&self, lane: usize) -> Option<&str> {
+        let (block, slot) = self.table.block(self.slot);
+        block.info(lane, slot).map(|text| &**text)
+    }
+
+    fn gauge(&mut self, index: usize, field: &Field, number: f64) {
+        if let Some(lane) = self.table.gauge_lane(index, field) {
+            let at = self.gauges + lane;
+            if at >= self.plan.gauges.len() {
+                self.plan.gauges.resize(at + 1, f64::NAN);
+            }
+            self.plan.gauges[at] = number;
+        }
+    }
+
+    /// The H3 index as a gauge: integers only.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a gauge is an f64; the place is computed from all bits"
+    )]
+    fn location_gauge(&mut self, index: usize, field: &Field, cell: Cell) {
+        match cell {
+            Cell::Integer(integer) => self.gauge(index, field, integer as f64),
+            Cell::Unreadable(fault) => self.plan.tally.reject_cell(fault),
+            _ => {}
+        }
+    }
+
+    /// Where the device is: the trigonometry is done only when it has moved to another cell.
+    fn place(&self, cell: Cell) -> Option<Place> {
+        let index = location::index(self.rows, cell)?;
+        let (block, slot) = self.table.block(self.slot);
+        match block.place(slot) {
+            Some(known) if known.index == index => Some(*known),
+            _ => location::centre(index).map(|centre| Place { index, centre }),
+        }
+    }
+
+    /// Collects the names of the active codes of one alert column.
+    fn alerts(&mut self, cell: Cell) {
+        let schema = self.schema;
+        if !matches!(schema.kind, DeviceKind::Terminal | DeviceKind::Router) {
+            return;
+        }
+        match cell {
+            Cell::Absent => {}
+            Cell::Integer(code) => {
+                let code = schema.alert(itoa::Buffer::new().format(code));
+                self.alerts.push(code);
+            }
+            Cell::Text(code) => self.alerts.push(schema.alert(self.rows.text(code))),
+            Cell::List(list) => {
+                for element in self.rows.elements(list) {
+                    let code = self.rows.text(element.text);
+                    match element.kind {
+                        ElementKind::Text if code.is_empty() => {}
+                        ElementKind::Integer | ElementKind::Text => {
+                            self.alerts.push(schema.alert(code));
+                        }
+                        _ => self.plan.tally.reject_cell(CellFault::Alert),
+                    }
+                }
+            }
+            Cell::Bool(_) | Cell::Float(_) => self.plan.tally.reject_cell(CellFault::Alert),
+            Cell::Unreadable(fault) => self.plan.tally.reject_cell(fault),
+        }
+    }
+
+    /// Plans what is other than it was: texts, the place, alerts. Most rows differ in numbers alone.
+    fn differences(&mut self) {
+        let (block, slot) = self.table.block(self.slot);
+        let changes = &mut self.plan.changes;
+        for (lane, seen) in self.texts.iter_mut().enumerate() {
+            match std::mem::replace(seen, Seen::Absent) {
+                Seen::Known => {}
+                Seen::New(text) => changes.push(Difference::Info(lane, Some(text))),
+                Seen::Absent if block.info(lane, slot).is_some() => {
+                    changes.push(Difference::Info(lane, None));
+                }
+                Seen::Absent => {}
+            }
+        }
+        if self.place.as_ref() != block.place(slot) {
+            changes.push(Difference::Place(self.place));
+        }
+        self.alerts.sort_unstable();
+        self.alerts.dedup();
+        if *self.alerts != *block.alerts(slot).as_deref().unwrap_or_default() {
+            let names = std::mem::take(&mut self.alerts);
+            let alerts: Alerts = (!names.is_empty()).then(|| names.into());
+            changes.push(Difference::Alerts(alerts));
+        }
     }
 }
 
 /// Why a row does not count.
+#[derive(Clone, Copy)]
 enum Left {
     Rejected(RowFault),
     Ignored(RowIgnored),
 }
 
-fn candidate<'b>(
-    table: usize,
-    slot: usize,
-    reported: i64,
-    schema: &'b Arc<TypeSchema>,
-    cells: &'b [Cell],
-) -> Candidate<'b> {
-    Candidate {
-        table,
-        slot,
-        reported,
-        schema,
-        cells,
-    }
+/// A count as a plan keeps it: an answer has less than 2^32 bytes, so no more of anything.
+fn counted(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 fn heading<'b>(rows: &'b Rows, schema: &TypeSchema, cells: &[Cell]) -> Result<Heading<'b>, Left> {
@@ -422,14 +579,14 @@ fn terminal_of(id: &str) -> Option<&str> {
 enum Judged<'r> {
     Absent,
     Number(f64),
-    Text(std::borrow::Cow<'r, str>),
+    Text(Cow<'r, str>),
     Fault(CellFault),
 }
 
 /// A number, a boolean, or a text that is a number: a number. Any other text: a text. A list is its joined elements.
 #[expect(clippy::cast_precision_loss, reason = "a gauge is an f64")]
 fn judge(rows: &Rows, cell: Cell) -> Judged<'_> {
-    let text: std::borrow::Cow<'_, str> = match cell {
+    let text: Cow<'_, str> = match cell {
         Cell::Absent => return Judged::Absent,
         Cell::Bool(value) => return Judged::Number(f64::from(u8::from(value))),
         Cell::Integer(value) => return Judged::Number(value as f64),
@@ -449,17 +606,17 @@ fn judge(rows: &Rows, cell: Cell) -> Judged<'_> {
 }
 
 /// The cell as a text, whatever it looks like.
-fn as_text(rows: &Rows, cell: Cell) -> Result<Option<String>, CellFault> {
+fn as_text(rows: &Rows, cell: Cell) -> Result<Option<Cow<'_, str>>, CellFault> {
     Ok(Some(match cell {
         Cell::Absent => return Ok(None),
-        Cell::Bool(value) => value.to_string(),
-        Cell::Integer(value) => value.to_string(),
-        Cell::Float(value) => value.to_string(),
+        Cell::Bool(value) => if value { "true" } else { "false" }.into(),
+        Cell::Integer(value) => value.to_string().into(),
+        Cell::Float(value) => value.to_string().into(),
         Cell::Unreadable(fault) => return Err(fault),
-        Cell::Text(text) => rows.text(text).to_owned(),
+        Cell::Text(text) => rows.text(text).into(),
         Cell::List(list) => match joined(rows, list)? {
             text if text.is_empty() => return Ok(None),
-            text => text,
+            text => text.into(),
         },
     }))
 }

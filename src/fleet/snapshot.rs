@@ -30,12 +30,14 @@ pub struct TableView {
 /// The fleet at one moment.
 #[derive(Debug, Default)]
 pub struct Snapshot {
+    /// Two snapshots of one fleet with the same number show the same.
+    pub version: u64,
     /// The tables, in the order of their type codes.
     pub tables: Vec<TableView>,
 }
 
 impl Snapshot {
-    pub(super) fn of<'t>(tables: impl Iterator<Item = &'t Table>) -> Self {
+    pub(super) fn of<'t>(tables: impl Iterator<Item = &'t Table>, version: u64) -> Self {
         let mut views: Vec<TableView> = Vec::new();
         for table in tables {
             let mut view = TableView::of(table);
@@ -44,7 +46,10 @@ impl Snapshot {
                 views.push(view);
             }
         }
-        Self { tables: views }
+        Self {
+            version,
+            tables: views,
+        }
     }
 }
 
@@ -52,13 +57,13 @@ impl TableView {
     fn of(table: &Table) -> Self {
         let (mut online, mut stale) = (0, 0);
         for block in table.blocks() {
-            for slot in 0..block.len() {
-                match block.presence(slot) {
-                    Presence::Unknown => {}
-                    Presence::Online => online += 1,
-                    Presence::Stale | Presence::Offline => stale += 1,
-                }
-            }
+            let presences = block.presences().iter();
+            let unknown = presences.filter(|presence| **presence == Presence::Unknown);
+            let presences = block.presences().iter();
+            let now = presences.filter(|presence| **presence == Presence::Online);
+            let now = now.count();
+            online += now;
+            stale += block.len() - now - unknown.count();
         }
         Self {
             name: Arc::clone(&table.name),

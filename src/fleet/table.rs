@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::Retention;
-use super::block::{BLOCK_SIZE, Block, Label};
+use super::block::{BLOCK_SIZE, Block, Change, Due};
+use super::labels::stable_hash;
 use super::moment::Moment;
 use crate::telemetry::DeviceKind;
 use crate::telemetry::schema::{Column, Field, TypeSchema};
@@ -60,6 +62,15 @@ struct ColumnLanes {
     info: Option<usize>,
 }
 
+/// What a row speaks of: the device at a slot, or its IP allocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// The device.
+    Device,
+    /// Its allocation.
+    Allocation,
+}
+
 /// All devices of one type.
 #[derive(Debug)]
 pub struct Table {
@@ -78,10 +89,12 @@ pub struct Table {
     info_columns: Vec<usize>,
     blocks: Vec<Arc<Block>>,
     /// When each block must be reviewed.
-    due: Vec<Moment>,
-    index: HashTable<usize>,
+    due: Vec<Due>,
+    index: HashTable<u32>,
     hasher: DefaultHashBuilder,
     free: Vec<usize>,
+    /// By slot: notes of who plans a batch, by [`Subject`]. Nothing is ever erased there: whoever reads one checks it.
+    notes: Vec<[u32; 2]>,
 }
 
 impl Table {
@@ -102,6 +115,7 @@ impl Table {
             index: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             free: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -154,20 +168,22 @@ impl Table {
         self.schema = Some(Arc::clone(schema));
     }
 
-    /// Goes by the name and the column order that the adopted columns came with. Whether the name is a new one.
+    /// Goes by the name and the column order that the adopted columns came with. Whether one of them is new.
     pub fn settle(&mut self) -> bool {
+        let mut changed = false;
         for (column, lanes) in self.columns.iter().enumerate() {
             if let Some(lane) = lanes.info {
+                changed |= self.info_columns[lane] != column;
                 self.info_columns[lane] = column;
             }
         }
-        match &self.schema {
-            Some(schema) if schema.name != self.name => {
-                self.name = Arc::clone(&schema.name);
-                true
-            }
-            _ => false,
+        if let Some(schema) = &self.schema
+            && schema.name != self.name
+        {
+            self.name = Arc::clone(&schema.name);
+            changed = true;
         }
+        changed
     }
 
     /// The gauge lane of an adopted column, made if need be; `None` when the column has no family of its own.
@@ -178,6 +194,12 @@ impl Table {
             lanes.gauge = Some(Arc::make_mut(&mut self.gauges).find_or_add(family, &field.name));
         }
         lanes.gauge
+    }
+
+    /// The info lane of an adopted column, if it has one already.
+    #[must_use]
+    pub fn known_info_lane(&self, column: usize) -> Option<usize> {
+        self.columns.get(column)?.info
     }
 
     /// The info lane of an adopted column, made if need be; `None` when the column has no key of its own.
@@ -196,29 +218,15 @@ impl Table {
     pub fn slot(&mut self, id: &str) -> usize {
         let hash = self.hasher.hash_one(id);
         let blocks = &self.blocks;
-        let label = |slot: usize| blocks[slot / BLOCK_SIZE].label(slot % BLOCK_SIZE);
-        if let Some(&slot) = self.index.find(hash, |&slot| *label(slot).id == *id) {
-            return slot;
+        let is_it = |&slot: &u32| id_at(blocks, slot as usize) == id;
+        if let Some(&slot) = self.index.find(hash, is_it) {
+            return slot as usize;
         }
         let slot = self.free.pop().unwrap_or_else(|| self.next_slot());
-        let block = slot / BLOCK_SIZE;
-        if block == self.blocks.len() {
-            self.blocks.push(Arc::default());
-            self.due.push(Moment::NEVER);
-        }
-        let escaped = crate::exposition::escape_label(id);
-        let label = Label {
-            id: id.into(),
-            escaped: escaped.map(Into::into),
-        };
-        Arc::make_mut(&mut self.blocks[block]).claim(slot % BLOCK_SIZE, label);
-        // A slot to which nothing is written after all is freed at the next review.
-        self.due[block] = Moment::default();
+        self.claim(slot, id);
         let (blocks, hasher) = (&self.blocks, &self.hasher);
-        let hash_of = |&slot: &usize| {
-            hasher.hash_one(&*blocks[slot / BLOCK_SIZE].label(slot % BLOCK_SIZE).id)
-        };
-        self.index.insert_unique(hash, slot, hash_of);
+        let hash_of = |&slot: &u32| hasher.hash_one(id_at(blocks, slot as usize));
+        self.index.insert_unique(hash, numbered(slot), hash_of);
         slot
     }
 
@@ -227,6 +235,26 @@ impl Table {
             return 0;
         };
         (self.blocks.len() - 1) * BLOCK_SIZE + last.len()
+    }
+
+    fn claim(&mut self, slot: usize, id: &str) {
+        let block = slot / BLOCK_SIZE;
+        if block == self.blocks.len() {
+            self.blocks.push(Arc::default());
+            self.due.push(Due::NEVER);
+        }
+        if slot == self.notes.len() {
+            self.notes.push([0; 2]);
+        }
+        let hash = stable_hash(&self.code, id);
+        Arc::make_mut(&mut self.blocks[block]).claim(slot % BLOCK_SIZE, id, hash);
+        // A slot to which nothing is written after all is freed at the next review.
+        self.due[block].clock = Moment::default();
+    }
+
+    /// The number that was noted last for a slot; by an earlier batch, or nobody, as well as by this one.
+    pub fn note(&mut self, slot: usize, subject: Subject) -> &mut u32 {
+        &mut self.notes[slot][subject as usize]
     }
 
     /// The block of a slot, and the slot within it.
@@ -238,15 +266,22 @@ impl Table {
     /// The block of a slot for writing, copied if a snapshot shares it; it is reviewed at `due` or before.
     pub fn block_mut(&mut self, slot: usize, due: Moment) -> (&mut Block, usize) {
         let block = slot / BLOCK_SIZE;
-        self.due[block] = self.due[block].min(due);
+        self.due[block].clock = self.due[block].clock.min(due);
         (Arc::make_mut(&mut self.blocks[block]), slot % BLOCK_SIZE)
+    }
+
+    /// When the next block must be reviewed, by the clock.
+    #[must_use]
+    pub fn due(&self) -> Moment {
+        let due = self.due.iter().map(|due| due.clock);
+        due.min().unwrap_or(Moment::NEVER)
     }
 
     /// Does what time asks for in the blocks that are due. Whether anything changed.
     pub fn expire(&mut self, now: Moment, stream: Moment, retention: &Retention) -> bool {
         let mut changed = false;
         for block in 0..self.blocks.len() {
-            if self.due[block] <= now {
+            if self.due[block].is_over(now, stream) {
                 changed |= self.expire_block(block, now, stream, retention);
             }
         }
@@ -261,20 +296,23 @@ impl Table {
         retention: &Retention,
     ) -> bool {
         let mut changed = false;
-        let mut due = Moment::NEVER;
+        let mut due = Due::NEVER;
         for slot in 0..self.blocks[block].len() {
             loop {
-                let (change, slot_due) = self.blocks[block].review(slot, now, stream, retention);
-                let Some(change) = change else {
-                    due = due.min(slot_due);
-                    break;
-                };
-                if change == super::block::Change::Free {
-                    self.release(block * BLOCK_SIZE + slot);
-                } else {
-                    changed = true;
+                match self.blocks[block].review(slot, now, stream, retention) {
+                    ControlFlow::Continue(next) => {
+                        due = due.min(next);
+                        break;
+                    }
+                    ControlFlow::Break(change) => {
+                        if change == Change::Free {
+                            self.release(block * BLOCK_SIZE + slot);
+                        } else {
+                            changed = true;
+                        }
+                        Arc::make_mut(&mut self.blocks[block]).change(slot, change);
+                    }
                 }
-                Arc::make_mut(&mut self.blocks[block]).change(slot, change);
             }
         }
         self.due[block] = due;
@@ -283,11 +321,21 @@ impl Table {
 
     /// Gives a slot back.
     fn release(&mut self, slot: usize) {
-        let id = &*self.blocks[slot / BLOCK_SIZE].label(slot % BLOCK_SIZE).id;
-        let hash = self.hasher.hash_one(id);
-        if let Ok(entry) = self.index.find_entry(hash, |&known| known == slot) {
+        let hash = self.hasher.hash_one(id_at(&self.blocks, slot));
+        let number = numbered(slot);
+        if let Ok(entry) = self.index.find_entry(hash, |&known| known == number) {
             entry.remove();
             self.free.push(slot);
         }
     }
+}
+
+/// The identifier at a slot of a table.
+fn id_at(blocks: &[Arc<Block>], slot: usize) -> &str {
+    blocks[slot / BLOCK_SIZE].labels().id(slot % BLOCK_SIZE)
+}
+
+/// A slot as the index keeps it. A fleet of 2^32 devices would not fit into any memory.
+fn numbered(slot: usize) -> u32 {
+    u32::try_from(slot).unwrap_or(u32::MAX)
 }

@@ -39,7 +39,7 @@ impl RowCode {
         }
     }
 
-    fn of(code: &str) -> Self {
+    pub(super) fn of(code: &str) -> Self {
         let known = Self::ALL.into_iter().take(4);
         known
             .into_iter()
@@ -127,12 +127,8 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub(super) fn count_row(&mut self, code: &str) {
-        self.rows[RowCode::of(code) as usize] += 1;
-    }
-
-    pub(super) fn count_other_rows(&mut self, rows: usize) {
-        self.rows[RowCode::Other as usize] += rows as u64;
+    pub(super) fn count_rows(&mut self, code: RowCode, rows: usize) {
+        self.rows[code as usize] += rows as u64;
     }
 
     pub(super) fn ignore_row(&mut self, reason: RowIgnored) {

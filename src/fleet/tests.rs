@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::exposition::{Exposition, Format};
+use crate::exposition::{Exposition, Format, Shard, Telemetry};
 use crate::telemetry::{SchemaCache, decode};
 
 const TERMINAL: &str =
@@ -87,7 +87,10 @@ impl World {
     }
 
     fn text(&self, format: Format) -> String {
-        let exposition = Exposition::new(format, Arc::new(self.fleet.snapshot()), Vec::new());
+        let exposition = Exposition::new(
+            Telemetry::new(format, Arc::new(self.fleet.snapshot()), Shard::WHOLE),
+            Vec::new(),
+        );
         String::from_utf8(exposition.flatten().collect()).unwrap()
     }
 
@@ -424,7 +427,13 @@ fn stale_devices_keep_what_does_not_age() {
         2,
         "the place of a forgotten device is used again"
     );
-    assert!(world.fleet.capacity() == block::BLOCK_SIZE);
+    let blocks = world
+        .fleet
+        .tables
+        .tables
+        .iter()
+        .map(|table| table.blocks().len());
+    assert_eq!(blocks.sum::<usize>(), 1);
 }
 
 #[test]
@@ -492,9 +501,12 @@ fn a_snapshot_does_not_change() {
     world.rows(r#"["u",1,"a",1]"#);
     let snapshot = Arc::new(world.fleet.snapshot());
     let render = || {
-        Exposition::new(Format::Mixed, Arc::clone(&snapshot), Vec::new())
-            .flatten()
-            .collect::<Vec<u8>>()
+        Exposition::new(
+            Telemetry::new(Format::Mixed, Arc::clone(&snapshot), Shard::WHOLE),
+            Vec::new(),
+        )
+        .flatten()
+        .collect::<Vec<u8>>()
     };
     let before = render();
     world.rows(r#"["u",2,"a",2],["u",1,"b",1]"#);

@@ -2,9 +2,8 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use actix::MailboxError;
 use actix_web::http::header::{self, AcceptEncoding, ContentEncoding, Encoding, Header};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -14,14 +13,12 @@ use flate2::write::GzEncoder;
 use futures_util::stream;
 
 use super::State;
-use crate::actors::messages::Query;
-use crate::actors::{ActorStatus, Cause};
-use crate::exposition::{Exposition, Format, Kind, OwnFamily, UnknownFormat, negotiate, requested};
+use crate::actors::{ActorStatus, Cause, Role};
+use crate::exposition::{
+    Exposition, Format, Kind, OwnFamily, Shard, Telemetry, UnknownFormat, negotiate, requested,
+};
 use crate::fleet::Snapshot;
 use crate::self_metrics::{self, SelfMetrics};
-
-/// How long to wait before asking a store that died with our question once more.
-const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Answers a scrape. It never waits for Starlink.
 pub async fn scrape(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
@@ -48,7 +45,7 @@ pub async fn scrape(request: HttpRequest, state: web::Data<State>) -> HttpRespon
         return response.streaming(stream::empty::<Result<Bytes, std::io::Error>>());
     }
     let own = own_families(own, &snapshot, &state);
-    let chunks = Exposition::new(format, snapshot, own);
+    let chunks = Exposition::new(Telemetry::new(format, snapshot, Shard::WHOLE), own);
     let scrape = Scrape {
         metrics: Arc::clone(&state.metrics),
         format,
@@ -89,19 +86,19 @@ fn accepts_gzip(request: &HttpRequest) -> bool {
         .is_some_and(|encoding| encoding == Encoding::gzip())
 }
 
-/// The fleet as it is; `None` when the store does not answer in time. A store that dies with the question is asked again.
+/// The fleet as it is; `None` when the store cannot say so: it is busy or dead for too long, or hangs.
 async fn snapshot(state: &State) -> Option<Arc<Snapshot>> {
-    let asked = async {
-        loop {
-            match state.store.send(Query).await {
-                Ok(snapshot) => return snapshot,
-                Err(MailboxError::Closed | MailboxError::Timeout) => {
-                    actix_rt::time::sleep(ASK_AGAIN).await;
-                }
-            }
-        }
-    };
-    actix_rt::time::timeout(state.query_limit, asked).await.ok()
+    let now = state.clock.now();
+    let store = state
+        .actors
+        .iter()
+        .find(|status| status.role() == Role::MetricsStore);
+    if store.is_some_and(|store| store.trouble(now, state.silence_limit).is_some()) {
+        return None;
+    }
+    actix_rt::time::timeout(state.query_limit, state.published.snapshot())
+        .await
+        .ok()
 }
 
 /// All own families, in their order: those about polls and scrapes, then devices, actors, build and process.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use actix::Addr;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header;
@@ -16,7 +15,7 @@ use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, guard, 
 use tracing::Span;
 use tracing_actix_web::RootSpanBuilder;
 
-use crate::actors::{ActorStatus, MetricsStoreActor};
+use crate::actors::{ActorStatus, Published};
 use crate::clock::Clock;
 use crate::exposition::InfoFormat;
 use crate::self_metrics::SelfMetrics;
@@ -30,8 +29,8 @@ pub struct State {
     pub metrics: Arc<SelfMetrics>,
     /// What is known of each actor.
     pub actors: Vec<Arc<ActorStatus>>,
-    /// Who knows the fleet.
-    pub store: Addr<MetricsStoreActor>,
+    /// Where the store lays out what it knows.
+    pub published: Arc<Published>,
     /// How `starlink_info` is written.
     pub info_format: InfoFormat,
     /// Whether the process is about to end.
@@ -40,6 +39,8 @@ pub struct State {
     pub hang_limit: Duration,
     /// A scrape waits so long for the store.
     pub query_limit: Duration,
+    /// What a store that has not answered for so long has laid out is not the fleet as it is.
+    pub silence_limit: Duration,
 }
 
 impl State {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestError, TestRunner};
 
-use starlink_telemetry::exposition::{Exposition, Format, Kind, OwnFamily};
+use starlink_telemetry::exposition::{Exposition, Format, Kind, OwnFamily, Shard, Telemetry};
 use starlink_telemetry::fleet::{
     Coverage, Fleet, FleetOptions, Moment, Retention, RowCode, RowFault, RowIgnored,
 };
@@ -137,7 +137,10 @@ impl Pair {
         let snapshot = Arc::new(self.fleet.snapshot());
         let mut orders = Vec::new();
         for format in Format::ALL {
-            let exposition = Exposition::new(format, Arc::clone(&snapshot), own_families());
+            let exposition = Exposition::new(
+                Telemetry::new(format, Arc::clone(&snapshot), Shard::WHOLE),
+                own_families(),
+            );
             let text = String::from_utf8(exposition.flatten().collect())
                 .map_err(|error| error.to_string())?;
             let body = read(&text, format)?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Context, Handler};
 use starlink_telemetry::actors::faults::{Fault, Inject, Place};
-use starlink_telemetry::actors::messages::{Heartbeat, Query};
+use starlink_telemetry::actors::messages::Heartbeat;
 use starlink_telemetry::actors::{Role, SupervisionPolicy};
 use starlink_telemetry::app::{Ending, Tuning};
 use starlink_telemetry::simulator::{Answer, Outcome, Simulator};
@@ -176,14 +176,45 @@ async fn messages_queued_behind_a_panic_are_answered() {
 }
 
 #[actix_rt::test]
-async fn queries_queued_behind_a_panic_are_answered() {
-    let (_simulator, service) = running_service(Tuning::default()).await;
-    let panic = service.store.send(Inject(Place::Handler, Fault::Panic));
-    let queued: Vec<_> = (0..100).map(|_| service.store.send(Query)).collect();
-    assert!(panic.await.is_err());
-    for answer in queued {
-        assert_eq!(answer.await.unwrap().tables.len(), 1);
-    }
+async fn scrapes_go_on_while_the_store_is_dead() {
+    let (simulator, service) = running_service(Tuning::default()).await;
+    // It stops, then dies three times while it starts: 100, 200, 400 and 800 ms.
+    inject(&service.store, Place::Started(3), Fault::Panic).await;
+    eventually("the store is down", || async {
+        service.scrape().await.value(&up(Role::MetricsStore)) == Some(0.0)
+    })
+    .await;
+    let scrape = service.scrape().await;
+    assert!(scrape.has(&throughput("before")), "never an empty 200");
+    still_works(&simulator, &service, "after").await;
+}
+
+#[actix_rt::test]
+async fn a_store_that_hangs_is_not_taken_for_the_truth() {
+    let tuning = Tuning {
+        query_limit: Duration::from_millis(200),
+        supervision: SupervisionPolicy {
+            heartbeat: Duration::from_millis(50),
+            ..SupervisionPolicy::default()
+        },
+        ..Tuning::default()
+    };
+    let (_simulator, service) = running_service(tuning).await;
+    inject(
+        &service.store,
+        Place::Future,
+        Fault::Hang(Duration::from_secs(2)),
+    )
+    .await;
+    eventually("a scrape is refused", || async {
+        let answer = service.get("/metrics").await;
+        answer.status == 503 && answer.body.contains("the store has not answered")
+    })
+    .await;
+    eventually("the store is back", || async {
+        service.get("/metrics").await.status == 200
+    })
+    .await;
 }
 
 #[actix_rt::test]

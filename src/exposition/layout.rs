@@ -1,0 +1,415 @@
+//! What a scrape of a snapshot will write, and in which order: families, and within them blocks of devices.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::shard::Shard;
+use super::text::{Family, Kind, header};
+use super::{Format, help};
+use crate::fleet::Snapshot;
+use crate::fleet::block::{Block, Presence};
+use crate::fleet::snapshot::TableView;
+use crate::telemetry::schema::ALERT_PREFIX;
+use crate::telemetry::{AddressKind, DeviceKind};
+
+/// A block of a snapshot: table and block.
+type BlockRef = (u32, u32);
+
+/// By table: in which lane a field's numbers are.
+type LaneOf = Vec<Option<usize>>;
+
+/// One family and how its samples are found.
+#[derive(Debug)]
+pub enum Section {
+    /// The numbers of a field.
+    Gauge {
+        /// The family's name.
+        name: Arc<str>,
+        /// The field's name, as Starlink spells it.
+        field: Arc<str>,
+        /// In which lane each table has them.
+        lanes: LaneOf,
+    },
+    /// An address of IP allocations: of those that have one, or the nth of those that have several.
+    Address {
+        /// Which addresses.
+        kind: AddressKind,
+        /// Which of several.
+        nth: Option<usize>,
+    },
+    /// An alert, where it is active.
+    Alert {
+        /// The alert's name.
+        name: Arc<str>,
+    },
+    /// `starlink_latitude`
+    Latitude,
+    /// `starlink_longitude`
+    Longitude,
+    /// `starlink_last_report_timestamp_seconds`
+    LastReport,
+    /// `starlink_online`
+    Online,
+    /// `starlink_info`
+    Info,
+}
+
+/// The samples of one family and one block: what is written at a time.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    section: u32,
+    block: BlockRef,
+    /// Whether the family's header stands before it.
+    is_first: bool,
+}
+
+/// All that a scrape of a snapshot writes but the exporter's own families. Refers to the snapshot by number, and does not
+/// keep it alive.
+#[derive(Debug)]
+pub struct Layout {
+    sections: Vec<Section>,
+    steps: Vec<Step>,
+}
+
+impl Layout {
+    /// Looks once at every device of a shard. Families without samples are left out.
+    #[must_use]
+    pub fn new(snapshot: &Snapshot, shard: Shard) -> Self {
+        let scattered = Scattered::collect(snapshot, shard);
+        let everywhere = everywhere(snapshot);
+        let mut layout = Self {
+            sections: Vec::new(),
+            steps: Vec::new(),
+        };
+        for section in gauges(snapshot) {
+            layout.add(section, &everywhere, snapshot, shard);
+        }
+        for kind in AddressKind::ALL {
+            let several = 0..scattered.most_addresses[kind as usize];
+            for nth in std::iter::once(None).chain(several.map(Some)) {
+                let section = Section::Address { kind, nth };
+                layout.add(section, &scattered.allocations, snapshot, shard);
+            }
+        }
+        for (name, blocks) in scattered.alerts {
+            layout.add(Section::Alert { name }, &blocks, snapshot, shard);
+        }
+        for section in [
+            Section::Latitude,
+            Section::Longitude,
+            Section::LastReport,
+            Section::Online,
+            Section::Info,
+        ] {
+            layout.add(section, &everywhere, snapshot, shard);
+        }
+        layout
+    }
+
+    /// Adds a section's steps, from the first block on that has samples.
+    fn add(&mut self, section: Section, blocks: &[BlockRef], snapshot: &Snapshot, shard: Shard) {
+        let is_empty = |&block: &BlockRef| {
+            let (table, view, block) = find(snapshot, block);
+            !section.has_samples(table, view, block, shard)
+        };
+        let empty = blocks.iter().position(|block| !is_empty(block));
+        let Some(empty) = empty else {
+            return;
+        };
+        let number = u32::try_from(self.sections.len()).unwrap_or(u32::MAX);
+        let steps = blocks.iter().skip(empty).enumerate();
+        self.steps.extend(steps.map(|(index, &block)| Step {
+            section: number,
+            block,
+            is_first: index == 0,
+        }));
+        self.sections.push(section);
+    }
+
+    /// What is written, in this order.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// What a step writes: the family, whether its header comes first, and which devices.
+    #[must_use]
+    pub fn resolve<'s>(
+        &'s self,
+        step: &Step,
+        snapshot: &'s Snapshot,
+    ) -> (&'s Section, bool, usize, &'s TableView, &'s Block) {
+        let section = &self.sections[step.section as usize];
+        let (table, view, block) = find(snapshot, step.block);
+        (section, step.is_first, table, view, block)
+    }
+}
+
+fn find(snapshot: &Snapshot, (table, block): BlockRef) -> (usize, &TableView, &Block) {
+    let view = &snapshot.tables[table as usize];
+    (table as usize, view, &view.blocks[block as usize])
+}
+
+fn everywhere(snapshot: &Snapshot) -> Vec<BlockRef> {
+    let tables = (0..).zip(&snapshot.tables);
+    let blocks = tables.flat_map(|(table, view)| {
+        let blocks = (0..).zip(&view.blocks);
+        blocks.map(move |(block, _)| (table, block))
+    });
+    blocks.collect()
+}
+
+/// The families of fields, by name.
+fn gauges(snapshot: &Snapshot) -> Vec<Section> {
+    let mut families: BTreeMap<_, (&Arc<str>, LaneOf)> = BTreeMap::new();
+    for (table, view) in snapshot.tables.iter().enumerate() {
+        for (number, lane) in view.gauges.all().iter().enumerate() {
+            let absent = || (&lane.field, vec![None; snapshot.tables.len()]);
+            let (_, lanes) = families.entry(&lane.name).or_insert_with(absent);
+            lanes[table] = Some(number);
+        }
+    }
+    let section = |(name, (field, lanes)): (&Arc<str>, (&Arc<str>, _))| Section::Gauge {
+        name: Arc::clone(name),
+        field: Arc::clone(field),
+        lanes,
+    };
+    families.into_iter().map(section).collect()
+}
+
+/// What few devices have, found in one pass over all.
+#[derive(Default)]
+struct Scattered {
+    /// The most addresses that an allocation with several has, by kind.
+    most_addresses: [usize; 3],
+    /// Where there are allocations.
+    allocations: Vec<BlockRef>,
+    /// Where each alert is active.
+    alerts: BTreeMap<Arc<str>, Vec<BlockRef>>,
+}
+
+impl Scattered {
+    fn collect(snapshot: &Snapshot, shard: Shard) -> Self {
+        let mut found = Self::default();
+        for at in everywhere(snapshot) {
+            let (_, _, block) = find(snapshot, at);
+            for slot in 0..block.len() {
+                if shard.holds(block.labels().hash(slot)) {
+                    found.device(block, slot, at);
+                }
+            }
+        }
+        found
+    }
+
+    fn device(&mut self, block: &Block, slot: usize, at: BlockRef) {
+        let presence = block.presences()[slot];
+        if presence == Presence::Online {
+            for name in block.alerts(slot).iter().flat_map(|names| names.iter()) {
+                match self.alerts.get_mut(name) {
+                    Some(blocks) => push_new(blocks, at),
+                    None => drop(self.alerts.insert(Arc::clone(name), vec![at])),
+                }
+            }
+        }
+        if presence != Presence::Unknown
+            && let Some(allocation) = block.allocation(slot)
+        {
+            push_new(&mut self.allocations, at);
+            let kinds = self.most_addresses.iter_mut();
+            for (most, addresses) in kinds.zip(&allocation.content.addresses) {
+                if addresses.len() > 1 {
+                    *most = addresses.len().max(*most);
+                }
+            }
+        }
+    }
+}
+
+/// Blocks are looked at one after the other.
+fn push_new(blocks: &mut Vec<BlockRef>, block: BlockRef) {
+    if blocks.last() != Some(&block) {
+        blocks.push(block);
+    }
+}
+
+impl Section {
+    /// The name of the family's samples.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Gauge { name, .. } => name.to_string(),
+            Self::Address { kind, nth: None } => kind.family().to_owned(),
+            Self::Address {
+                kind,
+                nth: Some(nth),
+            } => format!("{}_{nth}", kind.family()),
+            Self::Alert { name, .. } => format!("{ALERT_PREFIX}{name}"),
+            Self::Latitude => "starlink_latitude".to_owned(),
+            Self::Longitude => "starlink_longitude".to_owned(),
+            Self::LastReport => "starlink_last_report_timestamp_seconds".to_owned(),
+            Self::Online => "starlink_online".to_owned(),
+            Self::Info => "starlink_info".to_owned(),
+        }
+    }
+
+    fn help(&self) -> std::borrow::Cow<'static, str> {
+        match self {
+            Self::Gauge { field, .. } => help::field(field),
+            Self::Address {
+                kind: AddressKind::Ipv4,
+                ..
+            } => "IPv4 address allocated to the terminal, as a 32-bit integer.".into(),
+            Self::Address {
+                kind: AddressKind::Ipv6Ue,
+                ..
+            } => "IPv6 network of the terminal's own interface, folded into 52 bits.".into(),
+            Self::Address {
+                kind: AddressKind::Ipv6Cpe,
+                ..
+            } => "IPv6 network delegated to the terminal's customer, folded into 52 bits.".into(),
+            Self::Alert { name, .. } => format!("Alert {name} is active on the device.").into(),
+            Self::Latitude => "Latitude of the centre of the device's H3 cell, in degrees.".into(),
+            Self::Longitude => {
+                "Longitude of the centre of the device's H3 cell, in degrees.".into()
+            }
+            Self::LastReport => {
+                "Timestamp of the device's last row that counted, in seconds since 1970.".into()
+            }
+            Self::Online => {
+                "Whether the device reports: 1 online, 0 silent while the stream was heard.".into()
+            }
+            Self::Info => "What the device reports as text.".into(),
+        }
+    }
+
+    /// Writes the family's header.
+    pub fn header(&self, out: &mut Vec<u8>, format: Format) {
+        let (kind, unit) = match self {
+            // Line protocol has neither HELP nor TYPE.
+            Self::Info if format == Format::Mixed => return,
+            Self::Info => (Kind::Info, None),
+            Self::LastReport => (Kind::Gauge, Some("seconds")),
+            _ => (Kind::Gauge, None),
+        };
+        let family = Family {
+            name: &self.name(),
+            help: &self.help(),
+            kind,
+            unit,
+        };
+        header(out, format, &family);
+    }
+
+    fn has_samples(&self, table: usize, view: &TableView, block: &Block, shard: Shard) -> bool {
+        let mut found = false;
+        match self {
+            Self::Info => {
+                let has = |slot| {
+                    super::telemetry::info_fields(view, block, slot)
+                        .next()
+                        .is_some()
+                };
+                found = known(block, shard).any(has);
+            }
+            _ => self.each(table, view, block, shard, |_, _| found = true),
+        }
+        found
+    }
+
+    /// Calls `sample` with the slot and the value of each sample that a block has of the family. `starlink_info`, which has no
+    /// values, has none here.
+    pub fn each(
+        &self,
+        table: usize,
+        view: &TableView,
+        block: &Block,
+        shard: Shard,
+        mut sample: impl FnMut(usize, f64),
+    ) {
+        let mut maybe = |slot: usize, value: Option<f64>| {
+            if let Some(value) = value {
+                sample(slot, value);
+            }
+        };
+        match self {
+            Self::Gauge { lanes, .. } => {
+                let values = lanes[table].map_or(&[][..], |lane| block.gauges(lane));
+                let slots = values.iter().zip(block.presences()).enumerate();
+                for (slot, (&value, &presence)) in slots {
+                    let is_shown = !value.is_nan() && presence == Presence::Online;
+                    if is_shown && shard.holds(block.labels().hash(slot)) {
+                        sample(slot, value);
+                    }
+                }
+            }
+            Self::Address { kind, nth } => {
+                for slot in known(block, shard) {
+                    maybe(slot, address(block, slot, *kind, *nth));
+                }
+            }
+            Self::Alert { name } => {
+                for slot in known(block, shard) {
+                    let active = block.alerts(slot).as_deref().unwrap_or_default();
+                    let is_shown = block.presences()[slot] == Presence::Online
+                        && active.iter().any(|active| active == name);
+                    maybe(slot, is_shown.then_some(1.0));
+                }
+            }
+            Self::Latitude => {
+                for slot in known(block, shard) {
+                    maybe(slot, block.place(slot).map(|place| place.centre.latitude));
+                }
+            }
+            Self::Longitude => {
+                for slot in known(block, shard) {
+                    maybe(slot, block.place(slot).map(|place| place.centre.longitude));
+                }
+            }
+            Self::LastReport => {
+                for slot in known(block, shard) {
+                    sample(slot, seconds(block.reported(slot)));
+                }
+            }
+            Self::Online => {
+                if matches!(view.kind, DeviceKind::Terminal | DeviceKind::Router) {
+                    for slot in known(block, shard) {
+                        maybe(slot, online(block.presences()[slot]));
+                    }
+                }
+            }
+            Self::Info => {}
+        }
+    }
+}
+
+/// The slots of the devices that a scrape shows.
+pub fn known(block: &Block, shard: Shard) -> impl Iterator<Item = usize> {
+    let slots = block.presences().iter().enumerate();
+    let known = slots.filter(|(_, presence)| **presence != Presence::Unknown);
+    known.filter_map(move |(slot, _)| shard.holds(block.labels().hash(slot)).then_some(slot))
+}
+
+/// The only address of an allocation, or the nth of several.
+fn address(block: &Block, slot: usize, kind: AddressKind, nth: Option<usize>) -> Option<f64> {
+    let addresses = &block.allocation(slot)?.content.addresses[kind as usize];
+    match (nth, addresses.as_slice()) {
+        (None, &[only]) => Some(only),
+        (Some(nth), [_, _, ..]) => addresses.get(nth).copied(),
+        _ => None,
+    }
+}
+
+/// The value of `starlink_online`; absent while nobody knows.
+fn online(presence: Presence) -> Option<f64> {
+    match presence {
+        Presence::Online => Some(1.0),
+        Presence::Offline => Some(0.0),
+        Presence::Stale | Presence::Unknown => None,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
+fn seconds(nanoseconds: i64) -> f64 {
+    nanoseconds as f64 / 1e9
+}

@@ -1,0 +1,186 @@
+//! The identifiers of a block's devices, side by side in one text, ready to be written as label values.
+
+use std::collections::BTreeMap;
+
+use crate::exposition::{escape_label, push_padded};
+
+/// So many bytes stand behind the last label value: [`push_padded`] reads up to a multiple of them.
+const SLACK: usize = 32;
+
+/// Where a device's label value stands.
+#[derive(Debug, Clone, Copy, Default)]
+struct Entry {
+    start: usize,
+    length: u32,
+    /// What decides in which shard the device is.
+    hash: u32,
+}
+
+/// The identifiers of up to a block of devices, by slot. A free slot has the empty one, which no device has.
+#[derive(Debug, Clone)]
+pub struct Labels {
+    /// All label values, escaped, and the slack.
+    text: String,
+    entries: Vec<Entry>,
+    /// The few identifiers that a label value spells in another way, as Starlink does.
+    unescaped: BTreeMap<usize, Box<str>>,
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        Self {
+            text: " ".repeat(SLACK),
+            entries: Vec::new(),
+            unescaped: BTreeMap::new(),
+        }
+    }
+}
+
+impl Labels {
+    /// How many slots there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are no slots yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Names a slot, or the next one when `slot` is the length.
+    pub fn set(&mut self, slot: usize, id: &str, hash: u32) {
+        if slot == self.entries.len() {
+            let end = self.text.len() - SLACK;
+            self.entries.push(Entry {
+                start: end,
+                ..Entry::default()
+            });
+        }
+        let escaped = escape_label(id);
+        self.replace(slot, escaped.as_deref().unwrap_or(id));
+        self.entries[slot].hash = hash;
+        match escaped {
+            Some(_) => self.unescaped.insert(slot, id.into()),
+            None => self.unescaped.remove(&slot),
+        };
+    }
+
+    /// Takes a slot's identifier away.
+    pub fn clear(&mut self, slot: usize) {
+        self.replace(slot, "");
+        self.unescaped.remove(&slot);
+    }
+
+    /// Puts another text in the place of a slot's, and moves those behind it.
+    fn replace(&mut self, slot: usize, text: &str) {
+        let (start, length) = self.place(slot);
+        self.text.replace_range(start..start + length, text);
+        // An identifier is a part of an answer, and those have less than 4 GiB.
+        self.entries[slot].length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        for entry in &mut self.entries[slot + 1..] {
+            entry.start = entry.start - length + text.len();
+        }
+    }
+
+    /// An identifier as Starlink spells it.
+    #[must_use]
+    pub fn id(&self, slot: usize) -> &str {
+        if !self.unescaped.is_empty()
+            && let Some(id) = self.unescaped.get(&slot)
+        {
+            return id;
+        }
+        self.escaped(slot)
+    }
+
+    /// An identifier as a label value spells it.
+    #[must_use]
+    pub fn escaped(&self, slot: usize) -> &str {
+        let (start, length) = self.place(slot);
+        &self.text[start..start + length]
+    }
+
+    /// Appends a label value.
+    pub fn push(&self, slot: usize, out: &mut Vec<u8>) {
+        let (start, length) = self.place(slot);
+        let padded = length.next_multiple_of(SLACK);
+        push_padded(out, &self.text.as_bytes()[start..start + padded], length);
+    }
+
+    /// What decides in which shard a slot's device is.
+    #[must_use]
+    pub fn hash(&self, slot: usize) -> u32 {
+        self.entries[slot].hash
+    }
+
+    fn place(&self, slot: usize) -> (usize, usize) {
+        let entry = &self.entries[slot];
+        (entry.start, entry.length as usize)
+    }
+}
+
+/// A number that says nothing of a device but in which shard it is: the same in every process and on every machine.
+///
+/// FNV-1a in 64 bits, folded to 32 (Fowler, Noll, Vo; draft-eastlake-fnv).
+#[must_use]
+pub fn stable_hash(code: &str, id: &str) -> u32 {
+    let separated = code.bytes().chain([0]).chain(id.bytes());
+    let hash = separated.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let [a, b, c, d, e, f, g, h] = hash.to_le_bytes();
+    u32::from_le_bytes([a ^ e, b ^ f, c ^ g, d ^ h])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn labels_are_what_was_set(
+            changes in prop::collection::vec((0..8_usize, "[a-z\"\\\\é]{0,80}"), 0..40),
+        ) {
+            let mut labels = Labels::default();
+            let mut model: Vec<String> = Vec::new();
+            for (slot, id) in changes {
+                let slot = slot.min(model.len());
+                if slot == model.len() {
+                    model.push(String::new());
+                }
+                if id.is_empty() && slot < labels.len() {
+                    labels.clear(slot);
+                } else {
+                    labels.set(slot, &id, stable_hash("u", &id));
+                }
+                model[slot] = id;
+            }
+            prop_assert_eq!(labels.len(), model.len());
+            for (slot, id) in model.iter().enumerate() {
+                prop_assert_eq!(labels.id(slot), id);
+                let escaped = escape_label(id);
+                let escaped = escaped.as_ref().unwrap_or(id);
+                prop_assert_eq!(labels.escaped(slot), escaped);
+                let mut out = b"before ".to_vec();
+                labels.push(slot, &mut out);
+                prop_assert_eq!(out, format!("before {escaped}").into_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn a_device_keeps_its_hash() {
+        // Computed by hand from the published constants: changing these moves devices between shards.
+        for (code, id, expected) in [
+            ("u", "ut01000000-00000000-00aa0001", 54_065_145),
+            ("r", "ut01000000-00000000-00aa0001", 4_068_365_342),
+            ("u", "é", 1_057_664_838),
+        ] {
+            assert_eq!(stable_hash(code, id), expected, "{code} {id}");
+        }
+    }
+}
