@@ -189,6 +189,16 @@ fn push_char(out: &mut Vec<u8>, character: char) {
 /// Integers are written as such below 2^53: beyond, not every integer is an `f64`, and the shortest spelling is another.
 const LARGEST_PLAIN: u64 = 1 << 53;
 
+/// So many decimal places are tried before the general way: measurements mostly have no more.
+const PLACES: u32 = 4;
+
+/// One, in the unit of the last of these places.
+const ONE: u64 = 10_u64.pow(PLACES);
+
+/// Decimals of at most 15 digits and `f64`s stand one to one (Goldberg, "What every computer scientist should know about
+/// floating-point arithmetic", 1991): one that gives the number is its shortest spelling, once its last zeros are left out.
+const LARGEST_SCALED: u64 = 1_000_000_000_000_000;
+
 /// Writes a finite number in the shortest spelling that gives the same `f64` again.
 #[expect(
     clippy::cast_possible_truncation,
@@ -198,9 +208,47 @@ const LARGEST_PLAIN: u64 = 1 << 53;
 pub fn number(out: &mut Vec<u8>, value: f64) {
     let integer = value as i64;
     if integer as f64 == value && integer.unsigned_abs() < LARGEST_PLAIN {
-        out.extend_from_slice(itoa::Buffer::new().format(integer).as_bytes());
-    } else {
-        out.extend_from_slice(zmij::Buffer::new().format(value).as_bytes());
+        return short(out, itoa::Buffer::new().format(integer));
+    }
+    let one = ONE as f64;
+    let scaled = (value * one + 0.5_f64.copysign(value)) as i64;
+    if scaled as f64 / one == value && scaled.unsigned_abs() < LARGEST_SCALED {
+        return decimal(out, scaled);
+    }
+    short(out, zmij::Buffer::new().format(value));
+}
+
+/// Writes a number of so many ten-thousandths that is no integer.
+#[expect(clippy::cast_possible_truncation, reason = "a digit")]
+fn decimal(out: &mut Vec<u8>, scaled: i64) {
+    if scaled < 0 {
+        out.push(b'-');
+    }
+    let scaled = scaled.unsigned_abs();
+    short(out, itoa::Buffer::new().format(scaled / ONE));
+    let mut fraction = scaled % ONE;
+    let mut places = *b".0000";
+    for place in places[1..].iter_mut().rev() {
+        *place = b'0' + (fraction % 10) as u8;
+        fraction /= 10;
+    }
+    out.extend_from_slice(&places);
+    while out.last() == Some(&b'0') {
+        out.pop();
+    }
+}
+
+/// Appends a text of a few bytes: two overlapping copies of one size each, instead of one whose size is not known.
+fn short(out: &mut Vec<u8>, text: &str) {
+    let text = text.as_bytes();
+    match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        (Some(first), Some(last)) if text.len() <= 16 => {
+            let end = out.len() + text.len();
+            out.extend_from_slice(first);
+            out.truncate(end - 8);
+            out.extend_from_slice(last);
+        }
+        _ => out.extend_from_slice(text),
     }
 }
 
@@ -301,6 +349,12 @@ mod tests {
             (-1.0, "-1"),
             (0.115, "0.115"),
             (3_221_225_985.0, "3221225985"),
+            (0.5, "0.5"),
+            (-0.0001, "-0.0001"),
+            (-12.34, "-12.34"),
+            (100.25, "100.25"),
+            (0.00001, "0.00001"),
+            (99_999_999_999.9999, "99999999999.9999"),
             (599_686_042_433_355_775.0, "5.996860424333558e+17"),
             (1e300, "1e+300"),
         ] {
@@ -309,6 +363,28 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn few_places_are_written_as_shortly_as_many(scaled in any::<i64>(), places in 0..7_i32) {
+            let value = scaled as f64 / 10_f64.powi(places);
+            let text = written(|out| number(out, value));
+            prop_assert_eq!(text.parse::<f64>().unwrap(), value);
+            if value.fract() != 0.0 {
+                let mut shortest = zmij::Buffer::new();
+                prop_assert_eq!(text, shortest.format(value));
+            }
+        }
+
+        #[test]
+        fn small_numbers_of_few_places_are_written_shortly(scaled in -10_000_000..10_000_000_i32, places in 1..7_i32) {
+            let value = f64::from(scaled) / 10_f64.powi(places);
+            let text = written(|out| number(out, value));
+            let expected = match value.fract() == 0.0 {
+                true => format!("{value:.0}").replace("-0", "0"),
+                false => zmij::Buffer::new().format(value).to_owned(),
+            };
+            prop_assert_eq!(text, expected);
+        }
+
         #[test]
         fn numbers_come_back(value in any::<f64>().prop_filter("finite", |value| value.is_finite())) {
             let text = written(|out| number(out, value));
