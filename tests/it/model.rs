@@ -16,7 +16,7 @@ use proptest::test_runner::{TestCaseError, TestError, TestRunner};
 
 use starlink_telemetry::exposition::{Exposition, Format, Kind, OwnFamily, Shard, Telemetry};
 use starlink_telemetry::fleet::{
-    Coverage, Fleet, FleetOptions, Moment, Retention, RowCode, RowFault, RowIgnored,
+    Coverage, Fleet, FleetOptions, Moment, Retention, RowCode, RowFault, RowIgnored, Snapshot,
 };
 use starlink_telemetry::telemetry::{Batch, SchemaCache, decode};
 
@@ -40,6 +40,8 @@ struct Pair {
     order: Vec<String>,
     /// Every column name so far.
     columns: Vec<String>,
+    /// The last snapshot's version and text.
+    shown: Option<(u64, String)>,
 }
 
 type Outcome = Result<(), String>;
@@ -63,6 +65,7 @@ impl Pair {
             covered: 0,
             order: Vec::new(),
             columns: Vec::new(),
+            shown: None,
         }
     }
 
@@ -159,6 +162,8 @@ impl Pair {
             let context = |problem| format!("{problem}\n{format:?}:\n{text}");
             check_samples(body, format, &expected.samples, &expected.infos).map_err(context)?;
         }
+        self.check_version(&snapshot)?;
+        check_shards(&snapshot)?;
         same("the families of Prometheus", &orders[1], &orders[0])?;
         same("the families of mixed", &orders[2], &orders[0])?;
         let order = orders.swap_remove(0);
@@ -175,6 +180,16 @@ impl Pair {
         )?;
         self.order = order;
         Ok(())
+    }
+
+    /// Two snapshots of one version show the same.
+    fn check_version(&mut self, snapshot: &Arc<Snapshot>) -> Outcome {
+        let shown = (snapshot.version, written(snapshot, Shard::WHOLE));
+        let before = self.shown.replace(shown.clone());
+        match before {
+            Some(before) if before.0 == shown.0 => same("one version", &shown.1, &before.1),
+            _ => Ok(()),
+        }
     }
 
     /// Checks HELP and TYPE; gives the names of the families as they stand.
@@ -204,6 +219,35 @@ impl Pair {
             .filter(|name| !name.contains("exporter_"))
             .collect())
     }
+}
+
+/// Each sample stands in one shard.
+fn check_shards(snapshot: &Arc<Snapshot>) -> Outcome {
+    let samples = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.map(str::to_owned).collect()
+    };
+    let mut whole = samples(&written(snapshot, Shard::WHOLE));
+    whole.sort_unstable();
+    for total in ["2", "3"] {
+        let mut shards = Vec::new();
+        for shard in ["0", "1", "2"] {
+            if let Ok(shard) = Shard::requested(Some(shard), Some(total)) {
+                let text = written(snapshot, shard);
+                read(&text, Format::Prometheus)?;
+                shards.extend(samples(&text));
+            }
+        }
+        shards.sort_unstable();
+        same("the shards together", &shards, &whole)?;
+    }
+    Ok(())
+}
+
+fn written(snapshot: &Arc<Snapshot>, shard: Shard) -> String {
+    let telemetry = Telemetry::new(Format::Prometheus, Arc::clone(snapshot), shard);
+    let text = Exposition::new(telemetry, Vec::new()).flatten().collect();
+    String::from_utf8(text).unwrap()
 }
 
 /// The exporter's own families in the bodies compared, by the names that a format may give them.
