@@ -1,5 +1,6 @@
 //! The application: all parts wired together, from the settings to the exit.
 
+use std::any::Any;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -7,8 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::{Addr, Arbiter, MailboxError};
+#[cfg(target_os = "linux")]
+use actix_rt::net::TcpStream;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App, HttpServer, web};
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
@@ -22,7 +27,7 @@ use crate::actors::{
 use crate::clock::Clock;
 use crate::config::{Account, Settings};
 use crate::fleet::{Fleet, FleetOptions, Retention};
-use crate::http::{RequestSpan, State, routes};
+use crate::http::{Bodies, RequestSpan, State, routes};
 use crate::self_metrics::SelfMetrics;
 use crate::starlink::{ClientOptions, Timeouts, TlsError, tls_config};
 
@@ -46,6 +51,8 @@ pub struct Tuning {
     pub hang_limit: Duration,
     /// A scrape waits so long for the store.
     pub query_limit: Duration,
+    /// A client that takes nothing for so long is cut: what it reads holds a snapshot.
+    pub stall_limit: Duration,
 }
 
 impl Default for Tuning {
@@ -55,6 +62,7 @@ impl Default for Tuning {
             timeouts: Timeouts::default(),
             hang_limit: Duration::from_secs(30),
             query_limit: Duration::from_secs(5),
+            stall_limit: Duration::from_secs(10),
         }
     }
 }
@@ -163,13 +171,14 @@ impl Application {
             metrics,
             actors: supervisor.finish(),
             published,
+            bodies: Bodies::default(),
             info_format: settings.info_format,
             is_draining: AtomicBool::new(false),
             hang_limit: tuning.hang_limit,
             query_limit: tuning.query_limit,
             silence_limit,
         });
-        let server = serve(listener, address, &state)?;
+        let server = serve(listener, address, &state, tuning.stall_limit)?;
         info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
         Ok(Self {
             address,
@@ -330,6 +339,7 @@ fn serve(
     listener: TcpListener,
     address: SocketAddr,
     state: &web::Data<State>,
+    stall_limit: Duration,
 ) -> Result<Server, BuildError> {
     let state = state.clone();
     let app = move || {
@@ -341,12 +351,28 @@ fn serve(
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let server = HttpServer::new(app)
         .workers(cores.min(MOST_WORKERS))
+        .on_connect(move |connection, _| limit_stall(connection, stall_limit))
         .disable_signals()
         .shutdown_timeout(LAST_WORDS.as_secs())
         .listen(listener)
         .map_err(|source| BuildError::Listen { address, source })?;
     Ok(server.run())
 }
+
+/// Has the operating system end a connection whose client acknowledges nothing, or makes no room for more, for so long.
+#[cfg(target_os = "linux")]
+fn limit_stall(connection: &dyn Any, limit: Duration) {
+    let Some(stream) = connection.downcast_ref::<TcpStream>() else {
+        return;
+    };
+    if let Err(cause) = SockRef::from(stream).set_tcp_user_timeout(Some(limit)) {
+        warn!(%cause, "a connection stays without a time-out");
+    }
+}
+
+/// Other systems have no such limit.
+#[cfg(not(target_os = "linux"))]
+fn limit_stall(_: &dyn Any, _: Duration) {}
 
 /// Has every panic logged with its place. To be called once, by a binary: the hook belongs to the whole process.
 pub fn log_panics() {

@@ -1,21 +1,20 @@
-//! `/metrics`: asks the store for a snapshot and renders it chunk by chunk.
+//! `/metrics`: takes the snapshot that the store has laid out, and renders it chunk by chunk.
 
-use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use actix_web::http::header::{self, AcceptEncoding, ContentEncoding, Encoding, Header};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use futures_util::stream;
+use futures_util::{Stream, StreamExt, future, stream};
 
 use super::State;
+use super::bodies::member;
+use super::segments::Parts;
 use crate::actors::{ActorStatus, Cause, Role};
 use crate::exposition::{
-    Exposition, Format, Kind, OwnFamily, Shard, Telemetry, UnknownFormat, negotiate, requested,
+    Exposition, Format, Kind, OwnFamily, Shard, Telemetry, negotiate, requested, write_end,
 };
 use crate::fleet::Snapshot;
 use crate::self_metrics::{self, SelfMetrics};
@@ -23,9 +22,9 @@ use crate::self_metrics::{self, SelfMetrics};
 /// Answers a scrape. It never waits for Starlink.
 pub async fn scrape(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
     let started = Instant::now();
-    let format = match format(&request, &state) {
-        Ok(format) => format,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+    let (format, shard) = match wanted(&request, &state) {
+        Ok(wanted) => wanted,
+        Err(refusal) => return refuse(StatusCode::BAD_REQUEST, &refusal),
     };
     // Counted before the store is asked: a scrape that counts a batch shows it.
     let own = state.metrics.families();
@@ -44,18 +43,28 @@ pub async fn scrape(request: HttpRequest, state: web::Data<State>) -> HttpRespon
     if request.method() == Method::HEAD {
         return response.streaming(stream::empty::<Result<Bytes, std::io::Error>>());
     }
-    let own = own_families(own, &snapshot, &state);
-    let chunks = Exposition::new(Telemetry::new(format, snapshot, Shard::WHOLE), own);
+    let own = match shard.is_first() {
+        true => own_families(own, &snapshot, &state),
+        false => Vec::new(),
+    };
     let scrape = Scrape {
         metrics: Arc::clone(&state.metrics),
         format,
         started,
     };
     if is_gzip {
-        response.streaming(stream::iter(scrape.observed(Gzip::new(chunks))))
+        let version = snapshot.version;
+        let telemetry = LazyLock::new(move || Telemetry::new(format, snapshot, shard));
+        let reader = state
+            .bodies
+            .read(version, (format, shard), Arc::new(telemetry));
+        let mut end = Vec::new();
+        write_end(&mut end, format, &own);
+        response.streaming(scrape.observed(member(reader, end)))
     } else {
+        let chunks = Exposition::new(Telemetry::new(format, snapshot, shard), own);
         let chunks = chunks.map(|chunk| std::io::Result::Ok(Bytes::from(chunk)));
-        response.streaming(stream::iter(scrape.observed(chunks)))
+        response.streaming(scrape.observed(stream::iter(chunks)))
     }
 }
 
@@ -66,16 +75,29 @@ fn refuse(status: StatusCode, reason: &str) -> HttpResponse {
         .body(format!("{reason}\n"))
 }
 
-/// What the parameter `format` says, else what the client accepts.
-fn format(request: &HttpRequest, state: &State) -> Result<Format, UnknownFormat> {
-    let mut parameters = url::form_urlencoded::parse(request.query_string().as_bytes());
-    if let Some((_, wanted)) = parameters.find(|(name, _)| name == "format") {
-        return requested(&wanted);
-    }
+/// What the parameters ask for; the format else as the client accepts it. Of a parameter given twice the first counts, and
+/// others mean nothing here.
+fn wanted(request: &HttpRequest, state: &State) -> Result<(Format, Shard), String> {
+    let query = request.query_string().as_bytes();
+    let parameter = |wanted| {
+        let mut parameters = url::form_urlencoded::parse(query);
+        let found = parameters.find(|(name, _)| name == wanted);
+        found.map(|(_, value)| value)
+    };
+    let format = match parameter("format") {
+        Some(format) => requested(&format).map_err(|unknown| unknown.to_string())?,
+        None => accepted(request, state),
+    };
+    let (shard, total) = (parameter("shard"), parameter("total_shards"));
+    let shard = Shard::requested(shard.as_deref(), total.as_deref());
+    Ok((format, shard.map_err(|unknown| unknown.to_string())?))
+}
+
+fn accepted(request: &HttpRequest, state: &State) -> Format {
     let values = request.headers().get_all(header::ACCEPT);
     let values: Option<Vec<&str>> = values.map(|value| value.to_str().ok()).collect();
     let accept = values.map(|values| values.join(", "));
-    Ok(negotiate(accept.as_deref(), state.info_format))
+    negotiate(accept.as_deref(), state.info_format)
 }
 
 fn accepts_gzip(request: &HttpRequest) -> bool {
@@ -144,89 +166,25 @@ struct Scrape {
 }
 
 impl Scrape {
-    fn observed<I: Iterator>(self, chunks: I) -> impl Iterator<Item = I::Item> {
-        let mut pending = Some(self);
-        let last = std::iter::from_fn(move || {
-            if let Some(scrape) = pending.take() {
-                scrape.metrics.scraped(scrape.format);
-                scrape
-                    .metrics
-                    .scrape_duration
-                    .observe(scrape.started.elapsed());
-            }
-            None
-        });
-        chunks.chain(last)
+    fn observed<S: Stream>(self, chunks: S) -> impl Stream<Item = S::Item> {
+        let counted = stream::once(future::lazy(move |_| {
+            self.metrics.scraped(self.format);
+            self.metrics.scrape_duration.observe(self.started.elapsed());
+        }));
+        chunks.chain(counted.filter_map(|()| future::ready(None)))
     }
 }
 
-/// Compresses chunks into one gzip member.
-struct Gzip<I> {
-    chunks: I,
-    encoder: Option<GzEncoder<Vec<u8>>>,
-}
-
-impl<I: Iterator<Item = Vec<u8>>> Gzip<I> {
-    fn new(chunks: I) -> Self {
-        Self {
-            chunks,
-            encoder: Some(GzEncoder::new(Vec::new(), Compression::fast())),
-        }
+/// The telemetry is laid out by whoever compresses it: readers of a body that is ready need no layout.
+impl<F> Parts for LazyLock<Telemetry, F>
+where
+    F: FnOnce() -> Telemetry + Send + Sync + 'static,
+{
+    fn count(&self) -> usize {
+        self.steps()
     }
-}
 
-impl<I: Iterator<Item = Vec<u8>>> Iterator for Gzip<I> {
-    type Item = std::io::Result<Bytes>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let encoder = self.encoder.as_mut()?;
-            match self.chunks.next() {
-                Some(chunk) => {
-                    if let Err(error) = encoder.write_all(&chunk) {
-                        return Some(Err(error));
-                    }
-                    let compressed = std::mem::take(encoder.get_mut());
-                    if !compressed.is_empty() {
-                        return Some(Ok(compressed.into()));
-                    }
-                }
-                None => {
-                    return self
-                        .encoder
-                        .take()
-                        .map(|last| last.finish().map(Into::into));
-                }
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Read;
-
-    use super::*;
-
-    #[test]
-    fn chunks_become_one_gzip_member() {
-        for chunks in [
-            vec![],
-            vec![b"a".to_vec()],
-            vec![vec![b'x'; 100_000], b"yz".to_vec()],
-        ] {
-            let whole = chunks.concat();
-            let compressed: Vec<u8> = Gzip::new(chunks.into_iter())
-                .flat_map(Result::unwrap)
-                .collect();
-            let mut decoder = flate2::bufread::GzDecoder::new(compressed.as_slice());
-            let mut text = Vec::new();
-            decoder.read_to_end(&mut text).unwrap();
-            assert_eq!(text, whole);
-            assert!(
-                decoder.into_inner().is_empty(),
-                "one member, nothing behind it"
-            );
-        }
+    fn write(&self, part: usize, out: &mut Vec<u8>) {
+        Telemetry::write(self, part..part + 1, out);
     }
 }

@@ -1,8 +1,13 @@
 //! What the service answers: `/metrics`, the probes, and a page for people.
 
+mod bodies;
+mod gzip;
 mod metrics;
 mod page;
 mod probes;
+mod segments;
+
+pub use self::bodies::Bodies;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +22,7 @@ use tracing_actix_web::RootSpanBuilder;
 
 use crate::actors::{ActorStatus, Published};
 use crate::clock::Clock;
-use crate::exposition::InfoFormat;
+use crate::exposition::{Format, InfoFormat, Shard};
 use crate::self_metrics::SelfMetrics;
 
 /// What the handlers look at. Shared by all workers.
@@ -31,6 +36,8 @@ pub struct State {
     pub actors: Vec<Arc<ActorStatus>>,
     /// Where the store lays out what it knows.
     pub published: Arc<Published>,
+    /// Compressed bodies, for all scrapes of a snapshot.
+    pub bodies: Bodies<(Format, Shard)>,
     /// How `starlink_info` is written.
     pub info_format: InfoFormat,
     /// Whether the process is about to end.

@@ -4,6 +4,7 @@
     reason = "a test that cannot go on fails, and the text tells why"
 )]
 
+use std::collections::BTreeSet;
 use std::io::Read;
 
 use flate2::bufread::GzDecoder;
@@ -301,6 +302,76 @@ async fn a_compressed_scrape_is_one_gzip_member_with_the_same_text() {
         assert!(telemetry(&plain.body).len() > 256 * 1024);
         assert_eq!(telemetry(&text), telemetry(&plain.body));
         assert!(compressed.bytes.len() * 4 < plain.bytes.len());
+    }
+}
+
+/// The samples of the devices, and whether the exporter speaks of itself.
+fn samples(body: &str) -> (BTreeSet<String>, bool) {
+    let lines = body.lines().filter(|line| !line.starts_with('#'));
+    let (devices, own): (Vec<_>, Vec<_>) = lines.partition(|line| line.contains("deviceID="));
+    (
+        devices.into_iter().map(str::to_owned).collect(),
+        !own.is_empty(),
+    )
+}
+
+#[actix_rt::test]
+async fn shards_are_the_whole_and_stay_what_they_are() {
+    let mut before: Vec<BTreeSet<String>> = Vec::new();
+    for _restart in 0..2 {
+        let simulator = scripted_simulator();
+        simulator.push_rows((0..600).map(|number| row(&format!("ut-{number}"))));
+        let service = Service::start(&simulator, &[]).await;
+        service.shows(&throughput("ut-599"), 1.5).await;
+        let whole = get(service.address, "/metrics?shard=0&total_shards=1", &[]).await;
+        let (mut missing, is_own) = samples(&whole.body);
+        assert!(is_own && missing.len() >= 3 * 600);
+        let mut shards = Vec::new();
+        for shard in 0..4 {
+            let target = format!("/metrics?format=mixed&total_shards=4&shard={shard}");
+            let plain = get(service.address, &target, &[]).await;
+            let compressed = get(service.address, &target, &[("Accept-Encoding", "gzip")]).await;
+            form::read(&plain.body, "mixed");
+            let (devices, is_own) = samples(&plain.body);
+            assert_eq!(
+                samples(&gunzip(&compressed.bytes)),
+                (devices.clone(), is_own)
+            );
+            assert_eq!(is_own, shard == 0, "shard {shard}");
+            assert!(devices.len() > 300, "shard {shard} has its part");
+            for sample in &devices {
+                assert!(missing.remove(sample), "{sample} stands in one shard");
+            }
+            shards.push(devices);
+        }
+        assert_eq!(missing, BTreeSet::new(), "each sample stands in a shard");
+        if !before.is_empty() {
+            assert_eq!(shards, before, "a restart moves no device");
+        }
+        before = shards;
+    }
+}
+
+#[actix_rt::test]
+async fn a_shard_that_does_not_exist_is_refused() {
+    let (_simulator, service) = service(&[]).await;
+    for query in [
+        "shard=1",
+        "shard=4&total_shards=4",
+        "shard=-1&total_shards=4",
+        "shard=%3Cscript%3E&total_shards=4",
+        "shard=0&total_shards=0",
+        "shard=0&total_shards=",
+        "total_shards=4294967296",
+    ] {
+        let answer = get(service.address, &format!("/metrics?{query}"), &[]).await;
+        assert_eq!(answer.status, 400, "{query}");
+        let says = "total_shards is a number from 1 to 4294967295";
+        assert!(answer.body.contains(says), "{query}: {}", answer.body);
+        assert!(
+            !answer.body.contains("script"),
+            "what comes in does not go out"
+        );
     }
 }
 

@@ -17,6 +17,7 @@ mod polling;
 mod probes;
 mod process;
 mod secrets;
+mod slow_readers;
 mod supervision;
 mod tokens;
 mod wire;

@@ -1,0 +1,144 @@
+//! One gzip member (RFC 1952) put together from stretches of text that are deflated each by itself, on any thread.
+
+use bytes::Bytes;
+use flate2::{Compress, CompressError, Compression, Crc, FlushCompress};
+
+/// How a member begins: deflate, no name, no time, the fastest level, system unknown.
+pub const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
+
+/// A stretch of text, deflated. Those of a text, in their order, are its deflate stream.
+#[derive(Debug)]
+pub struct Segment {
+    /// Whole deflate blocks that end at a byte and refer to nothing before them.
+    pub bytes: Bytes,
+    /// Checksum and length of the text, to be combined with those of the segments before.
+    pub crc: Crc,
+}
+
+/// What follows a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// More segments.
+    Inside,
+    /// The trailer.
+    Last,
+}
+
+/// A compressor with its buffer, to be used for one segment after the other.
+#[derive(Debug)]
+pub struct Deflater {
+    compress: Compress,
+    out: Vec<u8>,
+}
+
+impl Default for Deflater {
+    fn default() -> Self {
+        Self {
+            compress: Compress::new(Compression::fast(), false),
+            out: Vec::new(),
+        }
+    }
+}
+
+impl Deflater {
+    /// Deflates a stretch of text.
+    ///
+    /// # Errors
+    /// When the compressor fails, which it has no reason to.
+    pub fn segment(&mut self, text: &[u8], place: Place) -> Result<Segment, CompressError> {
+        let flush = match place {
+            Place::Inside => FlushCompress::Full,
+            Place::Last => FlushCompress::Finish,
+        };
+        self.compress.reset();
+        self.out.clear();
+        let mut rest = text;
+        loop {
+            // A byte becomes nine bits at worst: one round is enough, and what is not needed costs no memory.
+            self.out.reserve(rest.len() + rest.len() / 4 + 64);
+            let before = self.compress.total_in();
+            self.compress.compress_vec(rest, &mut self.out, flush)?;
+            let consumed = self.compress.total_in() - before;
+            let consumed = usize::try_from(consumed).unwrap_or(usize::MAX);
+            rest = rest.get(consumed..).unwrap_or_default();
+            if self.out.len() < self.out.capacity() {
+                break;
+            }
+        }
+        let mut crc = Crc::new();
+        crc.update(text);
+        Ok(Segment {
+            bytes: Bytes::copy_from_slice(&self.out),
+            crc,
+        })
+    }
+}
+
+/// How a member ends: the checksum of the whole text, and its length modulo 2³².
+#[must_use]
+pub fn trailer(whole: &Crc) -> [u8; 8] {
+    let mut trailer = [0; 8];
+    let (checksum, length) = trailer.split_at_mut(4);
+    checksum.copy_from_slice(&whole.sum().to_le_bytes());
+    length.copy_from_slice(&whole.amount().to_le_bytes());
+    trailer
+}
+
+#[cfg(test)]
+pub mod tests {
+    use std::io::Read;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The text of exactly one member, with nothing behind it.
+    pub fn text_of(member: &[u8]) -> Vec<u8> {
+        let mut decoder = flate2::bufread::GzDecoder::new(member);
+        let mut text = Vec::new();
+        decoder.read_to_end(&mut text).unwrap();
+        assert!(decoder.into_inner().is_empty(), "nothing follows");
+        text
+    }
+
+    fn member(stretches: &[&[u8]], last: &[u8]) -> Vec<u8> {
+        let mut deflater = Deflater::default();
+        let mut whole = Crc::new();
+        let mut member = HEADER.to_vec();
+        let inside = stretches.iter().map(|text| (*text, Place::Inside));
+        for (text, place) in inside.chain([(last, Place::Last)]) {
+            let segment = deflater.segment(text, place).unwrap();
+            whole.combine(&segment.crc);
+            member.extend_from_slice(&segment.bytes);
+        }
+        member.extend_from_slice(&trailer(&whole));
+        member
+    }
+
+    #[test]
+    fn segments_are_one_member() {
+        let large = vec![b'x'; 3_000_000];
+        let noise: Vec<u8> = (0..700_000).map(|_| fastrand::u8(..)).collect();
+        for stretches in [
+            &[][..],
+            &[b"" as &[u8]],
+            &[b"a", b"", b"a"],
+            &[&large, b"y", &large],
+            &[&noise, &large, &noise],
+        ] {
+            for last in [b"" as &[u8], b"the end\n", &noise] {
+                let expected = [stretches.concat(), last.to_vec()].concat();
+                assert!(text_of(&member(stretches, last)) == expected);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_in_any_stretches_comes_back(stretches in vec(vec(any::<u8>(), 0..300), 0..8), last in vec(any::<u8>(), 0..300)) {
+            let stretches: Vec<&[u8]> = stretches.iter().map(Vec::as_slice).collect();
+            prop_assert_eq!(text_of(&member(&stretches, &last)), [stretches.concat(), last.clone()].concat());
+        }
+    }
+}
