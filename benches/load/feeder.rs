@@ -1,0 +1,269 @@
+//! Starlink with a fleet of any size: answers that stand ready, handed out when and as often as it is told.
+//!
+//! The simulator generates each row when it is asked for, which is too slow for a million terminals beside the service on two
+//! cores, and spreads the timestamps of a batch. Here all rows of a batch have one timestamp, so that a scrape shows whether it
+//! holds one batch, and every second report of a terminal has other values.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::Failure;
+use crate::feed::{Body, MOST_ROWS, columns, stamp_of};
+use crate::process::{Helper, Service};
+
+/// How long a poll waits for a batch before it gets an empty answer.
+pub const LINGER: Duration = Duration::from_millis(1000);
+
+/// A feeder in a process of its own.
+#[derive(Debug)]
+pub struct Feeder {
+    helper: Helper,
+    /// How many batches report the whole fleet.
+    pub sweep: usize,
+    /// How many batches report the allocations, once before the first sweep.
+    allocations: usize,
+    /// The setting `API_URL` of its client.
+    pub api_url: String,
+}
+
+impl Feeder {
+    /// A fleet of so many terminals. Batches have one row of each, 65,000 at most.
+    ///
+    /// # Errors
+    /// When the process does not start.
+    pub fn start(terminals: usize) -> Result<Self, Failure> {
+        let helper = Helper::start("feeder", &[terminals])?;
+        let api_url = helper.hear()?;
+        Ok(Self {
+            helper,
+            sweep: terminals.div_ceil(MOST_ROWS).max(1),
+            allocations: terminals.div_ceil(10).div_ceil(MOST_ROWS),
+            api_url,
+        })
+    }
+
+    /// Starts a service, and reports the whole fleet to it.
+    ///
+    /// # Errors
+    /// When the service does not start or takes no batch.
+    pub fn serve(&mut self) -> Result<Service, Failure> {
+        let service = Service::start(&self.api_url, LINGER.as_millis() as u32)?;
+        self.feed(self.allocations + self.sweep, Duration::ZERO)?;
+        Ok(service)
+    }
+
+    /// Hands out so many batches, at least `interval` apart, and waits until the service has them in its fleet. How long it took
+    /// with each: from the first byte of the answer until it polled again.
+    ///
+    /// # Errors
+    /// When the service does not poll.
+    pub fn feed(&mut self, batches: usize, interval: Duration) -> Result<Vec<Duration>, Failure> {
+        self.begin(batches, interval)?;
+        self.fed(batches)
+    }
+
+    /// As [`Feeder::feed`], without waiting.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn begin(&mut self, batches: usize, interval: Duration) -> Result<(), Failure> {
+        self.helper
+            .tell(&format!("{batches} {}", interval.as_millis()))
+    }
+
+    /// Waits for so many batches that were begun.
+    ///
+    /// # Errors
+    /// When the service does not poll.
+    pub fn fed(&mut self, batches: usize) -> Result<Vec<Duration>, Failure> {
+        let took = |_| Ok(Duration::from_micros(self.helper.hear()?.parse()?));
+        (0..batches).map(took).collect()
+    }
+}
+
+/// What the polls get.
+struct Stream {
+    /// The allocations, once.
+    once: Vec<Body>,
+    /// The terminals, round and round.
+    rounds: Vec<Body>,
+    handed_out: usize,
+    /// How many may be handed out.
+    allowed: usize,
+    interval: Duration,
+    due: Instant,
+    /// When the answer began that the next poll acknowledges.
+    answered: Option<Instant>,
+}
+
+impl Stream {
+    fn of(terminals: usize) -> Self {
+        let mut once = Vec::new();
+        for first in (0..terminals).step_by(10 * MOST_ROWS) {
+            once.push(Body::allocations(
+                first..terminals.min(first + 10 * MOST_ROWS),
+            ));
+        }
+        let columns = columns();
+        let mut rounds = Vec::new();
+        for variant in 0..2 {
+            // Without terminals there is one batch too, an empty one.
+            for first in (0..terminals.max(1)).step_by(MOST_ROWS) {
+                let chunk = first..terminals.min(first + MOST_ROWS);
+                rounds.push(Body::terminals(&columns, chunk, variant));
+            }
+        }
+        Self {
+            once,
+            rounds,
+            handed_out: 0,
+            allowed: 0,
+            interval: Duration::ZERO,
+            due: Instant::now(),
+            answered: None,
+        }
+    }
+
+    /// The next batch, if there may be one.
+    fn next(&mut self, now: Instant) -> Option<&[u8]> {
+        if self.allowed == 0 || now < self.due {
+            return None;
+        }
+        self.allowed -= 1;
+        self.due = now.max(self.due + self.interval);
+        let number = self.handed_out;
+        self.handed_out += 1;
+        let rounds = self.rounds.len();
+        let body = match number.checked_sub(self.once.len()) {
+            None => &mut self.once[number],
+            Some(number) => &mut self.rounds[number % rounds],
+        };
+        body.stamp(stamp_of(number as u64));
+        Some(body.json())
+    }
+}
+
+/// The stream, and a bell that rings when something may be handed out.
+struct Shared {
+    stream: Mutex<Stream>,
+    bell: Condvar,
+}
+
+/// The process: the number of terminals on the command line, then `batches milliseconds` on each line of its input.
+///
+/// # Errors
+/// When it cannot listen.
+pub fn serve(arguments: &[String]) -> Result<(), Failure> {
+    let terminals = arguments.first().ok_or("feeder TERMINALS")?.parse()?;
+    let stream = Stream::of(terminals);
+    let shared = &Shared {
+        stream: Mutex::new(stream),
+        bell: Condvar::new(),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    println!("http://{}/api/public", listener.local_addr()?);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for connection in listener.incoming().map_while(Result::ok) {
+                // A connection ends when its client wants it to.
+                scope.spawn(move || answer(connection, shared));
+            }
+        });
+        for line in std::io::stdin().lines().map_while(Result::ok) {
+            allow(shared, &line);
+        }
+        // Whoever started this has ended; the threads wait for clients that nobody will start.
+        std::process::exit(0)
+    })
+}
+
+fn allow(shared: &Shared, line: &str) {
+    let mut words = line.split(' ').map(str::parse::<u64>);
+    let (Some(Ok(batches)), Some(Ok(millis))) = (words.next(), words.next()) else {
+        return;
+    };
+    let mut stream = lock(&shared.stream);
+    stream.allowed += batches as usize;
+    stream.interval = Duration::from_millis(millis);
+    stream.due = Instant::now();
+    shared.bell.notify_all();
+}
+
+/// Answers the requests of a connection.
+fn answer(connection: TcpStream, shared: &Shared) -> std::io::Result<()> {
+    connection.set_nodelay(true)?;
+    let mut writer = connection.try_clone()?;
+    let mut reader = BufReader::new(connection);
+    while let Some(path) = read_request(&mut reader)? {
+        if path.contains("auth") {
+            let token = br#"{"access_token":"token","expires_in":900,"token_type":"Bearer"}"#;
+            send(&mut writer, token)?;
+        } else {
+            answer_poll(&mut writer, shared)?;
+        }
+    }
+    Ok(())
+}
+
+fn answer_poll(writer: &mut TcpStream, shared: &Shared) -> std::io::Result<()> {
+    let polled = Instant::now();
+    let mut stream = lock(&shared.stream);
+    if let Some(answered) = stream.answered.take() {
+        println!("{}", polled.duration_since(answered).as_micros());
+    }
+    loop {
+        let now = Instant::now();
+        let is_over = now.duration_since(polled) >= LINGER;
+        if let Some(body) = stream.next(now) {
+            send(writer, body)?;
+            stream.answered = Some(now);
+            return Ok(());
+        }
+        if is_over {
+            return send(writer, br#"{"data":{"values":[]}}"#);
+        }
+        let wait = (polled + LINGER).min(stream.due.max(now + Duration::from_millis(1))) - now;
+        let woken = shared.bell.wait_timeout(stream, wait);
+        stream = woken.unwrap_or_else(PoisonError::into_inner).0;
+    }
+}
+
+/// Reads a request and gives its path; none at the end of the connection.
+fn read_request(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<String>> {
+    let mut first = String::new();
+    if reader.read_line(&mut first)? == 0 {
+        return Ok(None);
+    }
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        if line.trim_end().is_empty() {
+            break;
+        }
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().unwrap_or(0);
+        }
+    }
+    std::io::copy(&mut reader.take(length), &mut std::io::sink())?;
+    let path = first.split(' ').nth(1).unwrap_or_default();
+    Ok(Some(path.to_owned()))
+}
+
+fn send(writer: &mut TcpStream, body: &[u8]) -> std::io::Result<()> {
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    );
+    writer.write_all(head.as_bytes())?;
+    writer.write_all(body)
+}
+
+/// Locks; nothing that panics leaves the stream half changed.
+fn lock(stream: &Mutex<Stream>) -> MutexGuard<'_, Stream> {
+    stream.lock().unwrap_or_else(PoisonError::into_inner)
+}

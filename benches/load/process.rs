@@ -1,0 +1,211 @@
+//! The processes of a run: started, asked about, and ended by their own pid, whatever happens.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use crate::Failure;
+
+/// Nothing that is waited for takes longer.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A process that ends with its owner.
+#[derive(Debug)]
+struct Guard(Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // One that has ended already is what is wanted.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// This program once more, in another role. It is told things line by line, and tells things line by line.
+#[derive(Debug)]
+pub struct Helper {
+    _process: Guard,
+    input: ChildStdin,
+    lines: Receiver<String>,
+}
+
+impl Helper {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When there is no process to be had.
+    pub fn start<A: ToString>(role: &str, arguments: &[A]) -> Result<Self, Failure> {
+        let mut process = Command::new(std::env::current_exe()?)
+            .arg(role)
+            .args(arguments.iter().map(ToString::to_string))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let input = process.stdin.take().ok_or("no stdin")?;
+        let output: ChildStdout = process.stdout.take().ok_or("no stdout")?;
+        Ok(Self {
+            _process: Guard(process),
+            input,
+            lines: lines(output),
+        })
+    }
+
+    /// Tells it something.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn tell(&mut self, line: &str) -> Result<(), Failure> {
+        Ok(writeln!(self.input, "{line}")?)
+    }
+
+    /// What it says next.
+    ///
+    /// # Errors
+    /// When it has ended or says nothing for two minutes.
+    pub fn hear(&self) -> Result<String, Failure> {
+        Ok(self.lines.recv_timeout(PATIENCE)?)
+    }
+
+    /// Everything else that it says until its end.
+    pub fn hear_all(&self) -> impl Iterator<Item = String> {
+        std::iter::from_fn(|| self.lines.recv_timeout(PATIENCE).ok())
+    }
+}
+
+/// The lines of a pipe. It is read to its end, so that nobody waits to write to it.
+fn lines(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            // Nobody may be interested.
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}
+
+/// The service's own binary, polling what it is given.
+#[derive(Debug)]
+pub struct Service {
+    process: Guard,
+    /// Where it answers.
+    pub address: SocketAddr,
+    log: Receiver<String>,
+}
+
+impl Service {
+    /// Starts it and waits until it listens. `linger` in milliseconds.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start(api_url: &str, linger: u32) -> Result<Self, Failure> {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_starlink-telemetry"))
+            .env_clear()
+            .envs([
+                ("CLIENT_ID", "client"),
+                ("CLIENT_SECRET", "secret"),
+                ("API_URL", api_url),
+                ("BATCH_SIZE", "65000"),
+                ("MAX_LINGER", &linger.to_string()),
+                ("METRICS_ADDRESS", "127.0.0.1"),
+                ("METRICS_PORT", "0"),
+                ("LOG_FORMAT", "json"),
+                // A fleet that is left alone for the length of a measurement stays as it is.
+                ("STALE_AFTER", "86400"),
+                ("IP_STALE_AFTER", "86400"),
+            ])
+            .current_dir(std::env::temp_dir())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let log: ChildStderr = process.stderr.take().ok_or("no stderr")?;
+        let process = Guard(process);
+        let log = lines(log);
+        loop {
+            let line = log.recv_timeout(PATIENCE)?;
+            let event: serde_json::Value = serde_json::from_str(&line)?;
+            if event["message"] == "listening" {
+                let address = event["address"].as_str().ok_or("no address")?.parse()?;
+                return Ok(Self {
+                    process,
+                    address,
+                    log,
+                });
+            }
+        }
+    }
+
+    /// What it has complained about since it was asked last.
+    pub fn complaints(&self) -> Vec<String> {
+        let is_complaint = |line: &String| line.contains("\"WARN\"") || line.contains("\"ERROR\"");
+        self.log.try_iter().filter(is_complaint).collect()
+    }
+
+    /// CPU time of all its threads so far. A thread that ended is no longer in it.
+    ///
+    /// # Errors
+    /// When the process has ended or the system does not tell.
+    pub fn cpu(&self) -> Result<Duration, Failure> {
+        let mut total = 0;
+        for task in fs::read_dir(self.path("task"))? {
+            let Ok(spent) = fs::read_to_string(task?.path().join("schedstat")) else {
+                continue;
+            };
+            let nanoseconds = spent.split(' ').next().unwrap_or_default();
+            total += nanoseconds.parse::<u64>()?;
+        }
+        Ok(Duration::from_nanos(total))
+    }
+
+    /// Resident memory now (`VmRSS`) or at its highest (`VmHWM`), in bytes.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn memory(&self, field: &str) -> Result<f64, Failure> {
+        let status = fs::read_to_string(self.path("status"))?;
+        let line = status.lines().find(|line| line.starts_with(field));
+        let kilobytes = line.and_then(|line| line.split_whitespace().nth(1));
+        let kilobytes: f64 = kilobytes.ok_or("no such field")?.parse()?;
+        Ok(kilobytes * 1024.0)
+    }
+
+    /// Has `VmHWM` begin anew from what is resident now.
+    ///
+    /// # Errors
+    /// When the system does not allow it.
+    pub fn forget_peak(&self) -> Result<(), Failure> {
+        Ok(fs::write(self.path("clear_refs"), "5")?)
+    }
+
+    /// How many file descriptors it has open.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn open_files(&self) -> Result<usize, Failure> {
+        Ok(fs::read_dir(self.path("fd"))?.count())
+    }
+
+    fn path(&self, file: &str) -> String {
+        format!("/proc/{}/{file}", self.process.0.id())
+    }
+}
+
+/// Waits for a condition, looking often; for how long it took, if it came true within `limit`.
+///
+/// # Errors
+/// Those of the condition.
+pub fn wait_for(
+    limit: Duration,
+    mut condition: impl FnMut() -> Result<bool, Failure>,
+) -> Result<Option<Duration>, Failure> {
+    let started = Instant::now();
+    while started.elapsed() < limit {
+        if condition()? {
+            return Ok(Some(started.elapsed()));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(None)
+}

@@ -1,0 +1,225 @@
+//! All that the benchmarks know of the crate's inside.
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use actix::Addr;
+use starlink_telemetry::actors::MetricsStoreActor;
+use starlink_telemetry::actors::messages::{Apply, BatchId};
+use starlink_telemetry::app::{Application, Ending, Tuning};
+use starlink_telemetry::clock::Clock;
+use starlink_telemetry::config::{Settings, Sources};
+pub use starlink_telemetry::exposition::Format;
+use starlink_telemetry::exposition::{Exposition, Shard, Telemetry};
+pub use starlink_telemetry::fleet::Snapshot;
+use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions, Moment, Retention};
+use starlink_telemetry::telemetry::{Batch, DecodeError, Rows, SchemaCache, decode};
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+use crate::feed::{Body, MOST_ROWS, columns, stamp_of};
+
+/// The terminals hold so long: nothing expires in a benchmark.
+const FOR_EVER: Duration = Duration::from_secs(86_400);
+
+/// The rows of a body alone.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn rows(body: Vec<u8>) -> Result<Rows, DecodeError> {
+    Ok(decode(body)?.0)
+}
+
+/// A fleet and what a batch needs to come to it.
+pub struct World {
+    fleet: Fleet,
+    schemas: SchemaCache,
+    now: Moment,
+}
+
+impl World {
+    /// A fleet without devices.
+    pub fn new() -> Self {
+        let retention = Retention {
+            stale_after: FOR_EVER,
+            ip_stale_after: FOR_EVER,
+            forget_after: FOR_EVER,
+        };
+        Self {
+            fleet: Fleet::new(FleetOptions {
+                include_routers: false,
+                location: true,
+                retention,
+            }),
+            schemas: SchemaCache::default(),
+            now: Moment::default(),
+        }
+    }
+
+    /// A fleet that knows so many terminals of twelve numbers and three texts, and the allocations of every tenth.
+    ///
+    /// # Errors
+    /// When a batch cannot be decoded.
+    pub fn of(terminals: usize) -> Result<Self, DecodeError> {
+        let mut world = Self::new();
+        for body in fleet_bodies(terminals, 0, 0) {
+            world.apply(body.json().to_vec())?;
+        }
+        Ok(world)
+    }
+
+    /// From the bytes of an answer to what the next scrape shows.
+    ///
+    /// # Errors
+    /// When they cannot be decoded.
+    pub fn apply(&mut self, body: Vec<u8>) -> Result<Batch, DecodeError> {
+        let batch = batch(body, &mut self.schemas)?;
+        let from = self.now;
+        self.now = from.after(Duration::from_secs(1));
+        let plan = self.fleet.plan(&batch, self.now);
+        let coverage = Coverage { from, to: self.now };
+        self.fleet.commit(&plan, coverage);
+        Ok(batch)
+    }
+
+    /// What a scrape holds.
+    pub fn snapshot(&mut self) -> Arc<Snapshot> {
+        self.fleet.expire(self.now);
+        Arc::new(self.fleet.snapshot())
+    }
+}
+
+/// The chunks of a scrape's telemetry.
+pub fn chunks(format: Format, snapshot: &Arc<Snapshot>) -> impl Iterator<Item = Vec<u8>> {
+    let telemetry = Telemetry::new(format, Arc::clone(snapshot), Shard::WHOLE);
+    Exposition::new(telemetry, Vec::new())
+}
+
+/// The service with all its routes, on a thread of its own. It polls where nobody answers; its fleet is what it is told.
+pub struct Service {
+    /// Where it listens.
+    pub address: SocketAddr,
+    store: Addr<MetricsStoreActor>,
+    schemas: SchemaCache,
+    clock: Clock,
+    applied: u64,
+    runtime: Runtime,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<Ending>>,
+}
+
+impl Service {
+    /// Starts it and fills its fleet.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start(terminals: usize) -> Result<Self, Box<dyn Error>> {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let (stop, stopped) = oneshot::channel();
+        let clock = Clock::start();
+        let settings = settings()?;
+        let thread = std::thread::spawn(move || {
+            actix_rt::System::new().block_on(async move {
+                let application = match Application::build(&settings, Tuning::default()) {
+                    Ok(application) => application,
+                    Err(_) => return Ending::Server,
+                };
+                // Whoever waits for the start is there, or the process is about to end.
+                let _ = sender.send((application.address(), application.store().clone()));
+                let asked = async { stopped.await.unwrap_or_default() };
+                application.run(asked).await
+            })
+        });
+        let (address, store) = receiver.recv()?;
+        let mut service = Self {
+            address,
+            store,
+            schemas: SchemaCache::default(),
+            clock,
+            applied: 0,
+            runtime: tokio::runtime::Builder::new_current_thread().build()?,
+            stop: Some(stop),
+            thread: Some(thread),
+        };
+        for body in fleet_bodies(terminals, 0, 0) {
+            service.apply(&body)?;
+        }
+        Ok(service)
+    }
+
+    /// Hands a batch over and waits until scrapes show it.
+    ///
+    /// # Errors
+    /// When it cannot be decoded or the store is gone.
+    pub fn apply(&mut self, body: &Body) -> Result<(), Box<dyn Error>> {
+        let batch = Arc::new(batch(body.json().to_vec(), &mut self.schemas)?);
+        let now = self.clock.now();
+        self.applied += 1;
+        // Not the account that the service polls for: whose batches count theirs.
+        let id = BatchId {
+            account: 1,
+            number: self.applied,
+        };
+        let heard = Coverage { from: now, to: now };
+        self.runtime
+            .block_on(self.store.send(Apply { batch, id, heard }))?;
+        Ok(())
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            // How it ended is nobody's concern here.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Batches that report a whole fleet: the allocations once, then the terminals.
+pub fn fleet_bodies(terminals: usize, variant: u64, number: u64) -> Vec<Body> {
+    let chunk = |first: usize| first..terminals.min(first + MOST_ROWS);
+    let mut bodies = Vec::new();
+    if number == 0 {
+        bodies.push(Body::allocations(0..terminals));
+    }
+    let firsts = (0..terminals).step_by(MOST_ROWS);
+    bodies.extend(firsts.map(|first| Body::terminals(&columns(), chunk(first), variant)));
+    for body in &mut bodies {
+        body.stamp(stamp_of(number));
+    }
+    bodies
+}
+
+fn batch(body: Vec<u8>, schemas: &mut SchemaCache) -> Result<Batch, DecodeError> {
+    let (rows, metadata) = decode(body)?;
+    let schema = schemas.resolve(metadata).schema;
+    Ok(Batch { rows, schema })
+}
+
+fn settings() -> Result<Settings, Box<dyn Error>> {
+    let environment = [
+        ("CLIENT_ID", "bench"),
+        ("CLIENT_SECRET", "bench"),
+        // The port that discards everything: nobody listens there.
+        ("API_URL", "http://127.0.0.1:9/api/public"),
+        ("BATCH_SIZE", "65000"),
+        ("MAX_LINGER", "1000"),
+        ("METRICS_ADDRESS", "127.0.0.1"),
+        ("METRICS_PORT", "0"),
+        ("STALE_AFTER", "86400"),
+        ("IP_STALE_AFTER", "86400"),
+    ];
+    let environment = environment
+        .map(|(name, value)| (name.to_owned(), OsString::from(value)))
+        .to_vec();
+    Ok(Settings::from_sources(Sources {
+        environment,
+        ..Sources::default()
+    })?)
+}

@@ -1,0 +1,35 @@
+//! How long a batch and a scrape take, beside what they are measured against: `cargo bench`, or `cargo bench -- FILTER`.
+
+#[path = "../support/feed.rs"]
+mod feed;
+#[path = "../support/verdict.rs"]
+mod verdict;
+#[path = "../support/wire.rs"]
+mod wire;
+
+mod crate_api;
+mod decode;
+mod peers;
+mod ready;
+mod render;
+mod runs;
+mod scrape;
+
+use std::error::Error;
+
+use self::runs::Runs;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut runs = Runs::from_command_line();
+    if runs.wants("decode") {
+        decode::run(&mut runs)?;
+    }
+    if runs.wants("render") {
+        render::run(&mut runs)?;
+    }
+    if runs.wants("scrape") || runs.wants("shards") {
+        scrape::run(&mut runs)?;
+    }
+    runs.finish();
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! A fleet written in the three formats, beside memcpy and beside two client libraries with the same series.
+
+use std::error::Error;
+use std::hint::black_box;
+
+use criterion::Throughput;
+
+use crate::crate_api::{Format, World, chunks};
+use crate::feed::MOST_ROWS;
+use crate::peers::{Prometheus, PrometheusClient};
+use crate::runs::{Runs, timed};
+use crate::verdict::Target;
+
+/// Measures rendering. Bytes a second.
+///
+/// # Errors
+/// When the fleet cannot be made.
+pub fn run(runs: &mut Runs) -> Result<(), Box<dyn Error>> {
+    let snapshot = World::of(MOST_ROWS)?.snapshot();
+    let text: Vec<u8> = chunks(Format::Prometheus, &snapshot).flatten().collect();
+    let text = String::from_utf8(text)?;
+    let lines = text.lines().filter(|line| !line.starts_with('#')).count();
+    runs.tell(
+        "render: series of 65,000 terminals",
+        lines as f64 / 1e6,
+        " M",
+        Target::Told,
+    );
+    let work = Throughput::Bytes(text.len() as u64);
+
+    let copy = "render/memcpy of the same bytes";
+    let mut ready = vec![0; text.len()];
+    runs.time(copy, work.clone(), || {
+        timed(|| black_box(&mut ready).copy_from_slice(black_box(text.as_bytes())))
+    });
+
+    let client = "render/prometheus-client's encode";
+    let peer = PrometheusClient::of(&text);
+    let mut out = String::with_capacity(2 * text.len());
+    runs.time(client, work.clone(), || {
+        out.clear();
+        timed(|| peer.encode(&mut out))
+    });
+    drop(peer);
+
+    let gather = "render/prometheus's gather and encode";
+    let peer = Prometheus::of(&text)?;
+    let mut out = Vec::with_capacity(2 * text.len());
+    runs.time(gather, work, || {
+        out.clear();
+        timed(|| peer.encode(&mut out))
+    });
+    drop(peer);
+
+    for format in Format::ALL {
+        let name = format!("render/{}", format.name());
+        let bytes = chunks(format, &snapshot).map(|chunk| chunk.len() as u64);
+        let work = Throughput::Bytes(bytes.sum());
+        runs.time(&name, work, || {
+            timed(|| {
+                for chunk in chunks(format, &snapshot) {
+                    black_box(chunk);
+                }
+            })
+        });
+        runs.outrun(&name, client, Target::AtLeast(8.0));
+        runs.outrun(&name, gather, Target::AtLeast(40.0));
+        runs.compare(&name, copy, Target::AtMost(3.0));
+        runs.rate(&name, lines as f64 / 1e6, " M lines/s", Target::Told);
+    }
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! Scrapes over loopback, whole and in shards, beside actix-web sending ready bytes and beside gzip on one thread.
+
+use std::error::Error;
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use criterion::Throughput;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::crate_api::{Service, fleet_bodies};
+use crate::feed::stamp_of;
+use crate::ready::ReadyServer;
+use crate::runs::{Runs, timed};
+use crate::verdict::Target;
+use crate::wire::{self, Sink};
+
+/// How many terminals are scraped.
+const TERMINALS: usize = 100_000;
+
+/// How many shards a fleet is shared out to.
+const SHARDS: usize = 4;
+
+/// The service makes one snapshot of so many devices in this time at most: a first scrape that came earlier would measure
+/// the wait.
+const BETWEEN_SNAPSHOTS: Duration = Duration::from_millis(150);
+
+const METRICS: &str = "/metrics?format=prometheus";
+
+/// The service, and the ready bytes that it is held against.
+struct Stage {
+    service: Service,
+    text: Bytes,
+    plain: ReadyServer,
+    compressed: Bytes,
+    gzip: ReadyServer,
+}
+
+impl Stage {
+    fn set() -> Result<Self, Box<dyn Error>> {
+        let service = Service::start(TERMINALS)?;
+        let text = Bytes::from(body(service.address, METRICS, false)?);
+        let compressed = Bytes::from(body(service.address, METRICS, true)?);
+        Ok(Self {
+            service,
+            plain: ReadyServer::start(text.clone())?,
+            text,
+            gzip: ReadyServer::start(compressed.clone())?,
+            compressed,
+        })
+    }
+}
+
+fn body(address: SocketAddr, path: &str, is_gzip: bool) -> std::io::Result<Vec<u8>> {
+    let mut answer = Vec::new();
+    wire::request(address, path, is_gzip)?.read_to_end(&mut answer)?;
+    wire::body(&answer)
+}
+
+/// Measures scrapes. Bytes of the text a second, compressed or not.
+///
+/// # Errors
+/// When the service does not start or does not answer.
+pub fn run(runs: &mut Runs) -> Result<(), Box<dyn Error>> {
+    let mut stage = Stage::set()?;
+    let megabytes = |bytes: &Bytes| bytes.len() as f64 / 1e6;
+    let (text, compressed) = (megabytes(&stage.text), megabytes(&stage.compressed));
+    runs.tell(
+        "scrape: the text of 100,000 terminals",
+        text,
+        " MB",
+        Target::Told,
+    );
+    runs.tell(
+        "scrape: the same, compressed",
+        compressed,
+        " MB",
+        Target::Told,
+    );
+    plain(runs, &stage);
+    gzip(runs, &mut stage)?;
+    shards(runs, &stage)
+}
+
+/// How long a client takes that reads everything and understands nothing.
+fn drained(sink: &mut Sink, address: SocketAddr, path: &str, is_gzip: bool) -> Duration {
+    let mut answer = Ok(0);
+    let took = timed(|| answer = sink.drain(address, path, is_gzip));
+    match answer {
+        Ok(_) => took,
+        Err(error) => panic!("{path}: {error}"),
+    }
+}
+
+fn plain(runs: &mut Runs, stage: &Stage) {
+    let mut sink = Sink::default();
+    let work = || Throughput::Bytes(stage.text.len() as u64);
+    let (buffer, chunks) = ("scrape/ready text, one buffer", "scrape/ready text, chunks");
+    for (name, path) in [(buffer, "/buffer"), (chunks, "/chunks")] {
+        runs.time(name, work(), || {
+            drained(&mut sink, stage.plain.address, path, false)
+        });
+    }
+    let name = "scrape/plain";
+    runs.time(name, work(), || {
+        drained(&mut sink, stage.service.address, METRICS, false)
+    });
+    runs.compare(name, buffer, Target::AtMost(2.0));
+    runs.compare(name, chunks, Target::AtMost(2.0));
+}
+
+fn gzip(runs: &mut Runs, stage: &mut Stage) -> Result<(), Box<dyn Error>> {
+    let mut sink = Sink::default();
+    let work = Throughput::Bytes(stage.text.len() as u64);
+    let (buffer, chunks) = ("scrape/ready gzip, one buffer", "scrape/ready gzip, chunks");
+    for (name, path) in [(buffer, "/buffer"), (chunks, "/chunks")] {
+        runs.time(name, work.clone(), || {
+            drained(&mut sink, stage.gzip.address, path, true)
+        });
+    }
+    let one_thread = "scrape/gzip -1 of the text, one thread";
+    runs.time(one_thread, work.clone(), || {
+        let out = Vec::with_capacity(stage.text.len());
+        timed(|| {
+            let mut encoder = GzEncoder::new(out, Compression::fast());
+            encoder.write_all(&stage.text).map(|()| encoder.finish())
+        })
+    });
+
+    let address = stage.service.address;
+    let later = "scrape/gzip, unchanged fleet";
+    runs.time(later, work.clone(), || {
+        drained(&mut sink, address, METRICS, true)
+    });
+    runs.compare(later, buffer, Target::AtMost(1.3));
+    runs.compare(later, chunks, Target::AtMost(1.3));
+
+    let mut fleets = [0, 1].map(|variant| fleet_bodies(TERMINALS, variant, 1));
+    let mut number = 1;
+    let first = "scrape/gzip, the first of a changed fleet";
+    runs.time(first, work, || {
+        number += 1;
+        for body in &mut fleets[number as usize % 2] {
+            body.stamp(stamp_of(number));
+            if let Err(error) = stage.service.apply(body) {
+                panic!("{error}");
+            }
+        }
+        std::thread::sleep(BETWEEN_SNAPSHOTS);
+        drained(&mut sink, address, METRICS, true)
+    });
+    runs.compare(first, one_thread, Target::AtMost(0.65));
+    Ok(())
+}
+
+fn shards(runs: &mut Runs, stage: &Stage) -> Result<(), Box<dyn Error>> {
+    let mut sink = Sink::default();
+    let address = stage.service.address;
+    let paths: Vec<_> = (0..SHARDS)
+        .map(|shard| format!("{METRICS}&shard={shard}&total_shards={SHARDS}"))
+        .collect();
+    let mut sizes = Vec::new();
+    for path in &paths {
+        sizes.push(body(address, path, false)?.len());
+    }
+    let all: usize = sizes.iter().sum();
+    let share = |bytes: usize| bytes as f64 / stage.text.len() as f64;
+    let most = sizes.iter().copied().max().unwrap_or_default();
+    runs.tell(
+        "shards: bytes of all four",
+        share(all),
+        " × the whole",
+        Target::AtMost(1.01),
+    );
+    runs.tell(
+        "shards: bytes of the largest",
+        share(most),
+        " × the whole",
+        Target::AtMost(0.26),
+    );
+
+    let whole = "scrape/plain";
+    let one = "shards/one of four";
+    runs.time(one, Throughput::Bytes(sizes[0] as u64), || {
+        drained(&mut sink, address, &paths[0], false)
+    });
+    runs.compare(one, whole, Target::Told);
+    let four = "shards/all four, one after the other";
+    runs.time(four, Throughput::Bytes(all as u64), || {
+        let paths = paths.iter();
+        paths
+            .map(|path| drained(&mut sink, address, path, false))
+            .sum()
+    });
+    runs.compare(four, whole, Target::Told);
+    Ok(())
+}

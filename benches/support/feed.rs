@@ -1,0 +1,173 @@
+//! Answers of the stream as large fleets give them: realistic rows, always the same, in a shuffled order.
+
+use std::fmt::Write;
+
+use starlink_telemetry::simulator::{AnswerBody, TERMINAL_COLUMNS};
+
+/// As many rows as an answer can have.
+pub const MOST_ROWS: usize = 65_000;
+
+/// The documented columns of a terminal are ten numbers, two texts and the alerts; with these there are twelve and three, as
+/// the targets for rendering and memory are worded.
+const MORE_COLUMNS: [&str; 3] = ["PowerIn", "SnrDb", "HardwareVersion"];
+
+/// A timestamp in nanoseconds since 1970 that is as long as all of this century: a body's are overwritten in place.
+const STAMP: u64 = 1_756_537_212_000_000_000;
+
+/// How many digits that is.
+const STAMP_LENGTH: usize = 19;
+
+/// The body of an answer, whose rows all have the same timestamp.
+#[derive(Debug, Clone)]
+pub struct Body {
+    json: Vec<u8>,
+    stamps: Vec<usize>,
+}
+
+impl Body {
+    /// One row of each terminal, in the documented columns or in [`columns`]. Terminals are counted from 0; bodies of other
+    /// `variant`s have other values in all numbers.
+    pub fn terminals(
+        columns: &[&str],
+        terminals: impl Iterator<Item = usize>,
+        variant: u64,
+    ) -> Self {
+        let extended = columns.len() > TERMINAL_COLUMNS.len();
+        let rows = shuffled(terminals)
+            .into_iter()
+            .map(|terminal| terminal_row(terminal, variant, extended));
+        Self::of(AnswerBody::new().columns("u", columns).rows(rows))
+    }
+
+    /// The IP allocation of each terminal of a range, the tenth part of the fleet that has one.
+    pub fn allocations(terminals: impl Iterator<Item = usize>) -> Self {
+        let holders = terminals.filter(|terminal| terminal % 10 == 0);
+        Self::of(AnswerBody::new().rows(shuffled(holders).into_iter().map(allocation_row)))
+    }
+
+    fn of(answer: AnswerBody) -> Self {
+        let json = answer.to_json();
+        let stamp = STAMP.to_string();
+        let stamps = json.match_indices(&stamp).map(|(at, _)| at).collect();
+        Self {
+            json: json.into_bytes(),
+            stamps,
+        }
+    }
+
+    /// Sets the timestamp of all rows, in nanoseconds since 1970.
+    pub fn stamp(&mut self, timestamp: u64) {
+        let digits = timestamp.to_string();
+        for &at in &self.stamps {
+            self.json[at..at + STAMP_LENGTH].copy_from_slice(digits.as_bytes());
+        }
+    }
+
+    /// The JSON text.
+    pub fn json(&self) -> &[u8] {
+        &self.json
+    }
+}
+
+/// The columns of a terminal with twelve numbers and three texts.
+pub fn columns() -> Vec<&'static str> {
+    [TERMINAL_COLUMNS, &MORE_COLUMNS].concat()
+}
+
+/// The timestamp of the batch with this number: a second after the one before.
+pub fn stamp_of(number: u64) -> u64 {
+    STAMP + number * 1_000_000_000
+}
+
+fn terminal_id(terminal: usize) -> String {
+    // Real identifiers do not count up: an odd factor spreads them and keeps them apart.
+    format!(
+        "ut01000000-00000000-{:08x}",
+        (terminal as u32).wrapping_mul(0x9e37_79b1)
+    )
+}
+
+fn terminal_row(terminal: usize, variant: u64, extended: bool) -> String {
+    let unit = |column| unit(terminal, column, variant);
+    let fixed = |column| hash(terminal, column, 0);
+    let mut row = String::with_capacity(320);
+    let id = terminal_id(terminal);
+    let uptime = 2 * (fixed(5) % 2_000_000) + variant;
+    let alerts = match fixed(12) % 50 {
+        0 => "82",
+        1 => "66,81",
+        _ => "",
+    };
+    let country = ["US", "DE", "JP", "BR"][fixed(10) as usize % 4];
+    let release = 60_000 + fixed(9) % 20;
+    let in_waters = fixed(11).wrapping_add(variant).is_multiple_of(3);
+    // Writing to a String cannot fail.
+    let _ = write!(
+        row,
+        r#"["u",{STAMP},"{id}",{},{},{},{},{},{uptime},{},{},{},"2025.08.11.mr{release}","{country}",{in_waters},[{alerts}]"#,
+        220.0 * unit(0),
+        25.0 * unit(1),
+        unit(2),
+        20.0 + 40.0 * unit(3),
+        unit(4),
+        unit(6),
+        h3_cell(fixed(7)),
+        (86_400.0 * unit(8)) as u64,
+    );
+    if extended {
+        let _ = write!(
+            row,
+            r#",{},{},"rev{}_proto{}""#,
+            90.0 * unit(13),
+            12.0 * unit(14),
+            fixed(15) % 4,
+            fixed(16) % 3
+        );
+    }
+    row.push(']');
+    row
+}
+
+fn allocation_row(terminal: usize) -> String {
+    let id = terminal_id(terminal);
+    let (high, low) = (terminal >> 16 & 0xff, terminal & 0xffff);
+    let account = terminal % 3;
+    format!(
+        r#"["i",{STAMP},"ip-{id}","ACC-1234567-89012-{account}",["198.51.{high}.{}"],["2001:db8:{high:x}:{low:x}::/64"],["2001:db8:{low:x}:{high:x}00::/56"]]"#,
+        low & 0xff
+    )
+}
+
+/// A cell of resolution 5: mode, resolution, one of the base cells 15 to 23, none of which is a pentagon, five digits of
+/// 0 to 6, and the unused digits, which are 7.
+fn h3_cell(random: u64) -> u64 {
+    let base = 15 + random % 9;
+    let mut cell = 1 << 59 | 5 << 52 | base << 45 | ((1 << 30) - 1);
+    let mut rest = random / 9;
+    for digit in 0..5 {
+        cell |= (rest % 7) << (42 - 3 * digit);
+        rest /= 7;
+    }
+    cell
+}
+
+/// Always the same order, which is that of no index.
+fn shuffled(items: impl Iterator<Item = usize>) -> Vec<usize> {
+    let mut items: Vec<_> = items.collect();
+    items.sort_by_cached_key(|&item| hash(item, 99, 0));
+    items
+}
+
+/// `0.0..1.0`, with all its digits.
+fn unit(terminal: usize, column: u64, variant: u64) -> f64 {
+    (hash(terminal, column, variant) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// A number that nobody would call a pattern (splitmix64).
+fn hash(terminal: usize, column: u64, variant: u64) -> u64 {
+    let mut state = (terminal as u64) << 16 | column << 8 | variant;
+    state = state.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    state = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    state = (state ^ state >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    state ^ state >> 31
+}
