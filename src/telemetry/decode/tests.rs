@@ -71,6 +71,15 @@ fn an_unreadable_cell_costs_no_neighbour() {
 }
 
 #[test]
+fn rows_like_the_first_are_allocated_once() {
+    let cells = 16 * 1100;
+    let row = format!("[{}]", vec!["1.25"; 16].join(","));
+    let rows = rows_of(&format!("[{}]", vec![row; 1100].join(",")));
+    assert_eq!(rows.cells.len(), cells);
+    assert!(rows.cells.capacity() < cells + cells / 4);
+}
+
+#[test]
 fn an_invalid_byte_costs_its_string() {
     let body = b"{\"data\":{\"values\":[[\"u\",\"a\xff\",\"b\"]]}}".to_vec();
     let (rows, _) = decode(body).unwrap();

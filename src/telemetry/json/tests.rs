@@ -39,6 +39,9 @@ fn numbers_mean_what_they_say() {
         ("1E+2", Number::Float(100.0)),
         ("125e-3", Number::Float(0.125)),
         ("0.00000000000000000000000000001", Number::Float(1e-29)),
+        ("12345678", Number::Integer(12_345_678)),
+        ("1234567.12345678", Number::Float(1_234_567.123_456_78)),
+        ("9007199254740993.0", Number::Float(9_007_199_254_740_992.0)),
         ("1e-999", Number::Float(0.0)),
         ("1e999", Number::TooLarge),
         ("-1e999", Number::TooLarge),
@@ -58,6 +61,11 @@ fn broken_texts_are_refused_with_their_place() {
         ("[1", 2, "',' or ']'"),
         ("{\"a\" 1}", 5, "':'"),
         ("{1:2}", 1, "a string"),
+        ("{\"a\":1,}", 7, "a string"),
+        ("[12345678,", 10, "a value"),
+        ("12345678.", 9, "a digit"),
+        ("\"abcdefgh", 9, "the rest of a string"),
+        ("\"abcdefgh\n\"", 9, "the rest of a string"),
         ("\"a", 2, "the rest of a string"),
         ("\"\u{1}\"", 1, "the rest of a string"),
         ("\"\\x\"", 2, "an escape"),
@@ -140,7 +148,31 @@ fn nearly_json() -> impl Strategy<Value = String> {
         })
 }
 
+/// Windows of bytes that are likely to mean something.
+fn window() -> impl Strategy<Value = [u8; WINDOW]> {
+    let byte = prop_oneof![
+        any::<u8>(),
+        b'0'..=b'9',
+        Just(b'"'),
+        Just(b'\\'),
+        0x1e..0x24_u8
+    ];
+    prop::array::uniform8(byte)
+}
+
 proptest! {
+    #[test]
+    fn windows_are_read_as_byte_by_byte(bytes in window()) {
+        let plain = |byte: &u8| !matches!(byte, b'"' | b'\\' | 0..0x20);
+        let count = bytes.iter().take_while(|byte| plain(byte)).count();
+        prop_assert_eq!(plain_bytes(u64::from_le_bytes(bytes)), count);
+
+        let digits: String =
+            bytes.iter().map(|byte| char::from(*byte)).take_while(char::is_ascii_digit).collect();
+        let expected = (digits.len(), digits.parse().unwrap_or(0));
+        prop_assert_eq!(leading_digits(u64::from_le_bytes(bytes)), expected);
+    }
+
     #[test]
     fn accepts_what_serde_json_accepts(text in nearly_json()) {
         prop_assert_eq!(accepts(&text), serde_json::from_str::<IgnoredAny>(&text).is_ok());
