@@ -186,6 +186,24 @@ proptest! {
     }
 
     #[test]
+    fn floats_of_many_digits_are_rounded_correctly(mantissa in any::<u64>(), places in 1..30_usize) {
+        let digits = format!("{mantissa:0width$}", width = places + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - places);
+        let text = format!("{whole}.{fraction}");
+        prop_assert_eq!(number(&text), Number::Float(text.parse().unwrap()), "{}", text);
+    }
+
+    #[test]
+    fn floats_and_what_lies_halfway_between_two_are_rounded_correctly(bits in any::<u32>(), scale in 0..30_i32) {
+        // A float of few bits and the middle to its neighbour have short, exact decimals.
+        let float = f64::from(bits) / 2_f64.powi(scale);
+        let middle = float + 2_f64.powi(-scale - 1);
+        for text in [float, middle, float.next_up(), float.next_down()].map(|value| format!("{value:?}")) {
+            prop_assert_eq!(number(&text), Number::Float(text.parse().unwrap()), "{}", text);
+        }
+    }
+
+    #[test]
     fn strings_mean_what_serde_json_says(text in any::<String>()) {
         let json = serde_json::to_string(&text).unwrap();
         let mut reader = Reader::new(&json);
