@@ -159,9 +159,10 @@ impl<'t> Decoder<'t> {
     fn list_of_names(&mut self) -> Result<Vec<Option<String>>, JsonError> {
         let mut names = Vec::new();
         self.reader.begin_array()?;
-        let mut first = true;
-        while self.reader.next_element(&mut first)? {
+        let mut more = self.reader.first_element();
+        while more {
             names.push(self.name()?);
+            more = self.reader.another_element()?;
         }
         Ok(names)
     }
@@ -257,14 +258,15 @@ impl<'t> Decoder<'t> {
             return self.reader.null();
         }
         self.reader.begin_array()?;
-        let mut first = true;
-        while self.reader.next_element(&mut first)? {
+        let mut more = self.reader.first_element();
+        while more {
             if self.reader.kind()? == Kind::Array {
                 self.row()?;
             } else {
                 self.reader.skip()?;
                 self.rows.malformed += 1;
             }
+            more = self.reader.another_element()?;
         }
         Ok(())
     }
@@ -273,10 +275,11 @@ impl<'t> Decoder<'t> {
         let start = self.rows.cells.len();
         let begin = self.reader.remaining();
         self.reader.begin_array()?;
-        let mut first = true;
-        while self.reader.next_element(&mut first)? {
+        let mut more = self.reader.first_element();
+        while more {
             let cell = self.cell()?;
             self.rows.cells.push(cell);
+            more = self.reader.another_element()?;
         }
         let count = self.rows.cells.len() - start;
         if self.rows.spans.is_empty() {
@@ -329,11 +332,12 @@ impl<'t> Decoder<'t> {
     fn list(&mut self) -> Result<Cell, JsonError> {
         let start = self.rows.elements.len();
         self.reader.begin_array()?;
-        let mut first = true;
-        while self.reader.next_element(&mut first)? {
+        let mut more = self.reader.first_element();
+        while more {
             if let Some(element) = self.element()? {
                 self.rows.elements.push(element);
             }
+            more = self.reader.another_element()?;
         }
         let count = self.rows.elements.len() - start;
         Ok(if count == 0 {

@@ -127,14 +127,31 @@ impl<'t> Reader<'t> {
         self.punctuation(b'[', "'['")
     }
 
-    /// Whether another element follows; consumes the comma before it, or the closing bracket.
-    /// `first` is true before the first element and is cleared here. A comma before the closing bracket is refused by whatever
-    /// reads the element.
+    /// Whether a first element follows the bracket that was consumed; consumes the closing bracket if not. What is no element
+    /// is refused by whatever reads it.
+    pub fn first_element(&mut self) -> bool {
+        self.skip_whitespace();
+        !self.consume(b']')
+    }
+
+    /// Whether another element follows the one that was read; consumes the comma before it, or the closing bracket. A comma
+    /// before the closing bracket is refused by whatever reads the element.
     ///
     /// # Errors
     /// When neither an element nor the end of the array follows.
-    pub fn next_element(&mut self, first: &mut bool) -> Result<bool, JsonError> {
-        self.next_member(first, b']', "',' or ']'")
+    pub fn another_element(&mut self) -> Result<bool, JsonError> {
+        self.skip_whitespace();
+        match self.rest {
+            [b',', rest @ ..] => {
+                self.rest = rest;
+                Ok(true)
+            }
+            [b']', rest @ ..] => {
+                self.rest = rest;
+                Ok(false)
+            }
+            _ => Err(self.expected("',' or ']'")),
+        }
     }
 
     /// Consumes `{`.
@@ -150,8 +167,12 @@ impl<'t> Reader<'t> {
     /// # Errors
     /// When neither a key nor the end of the object follows.
     pub fn next_key(&mut self, first: &mut bool) -> Result<Option<StringToken>, JsonError> {
-        if !self.next_member(first, b'}', "',' or '}'")? {
+        self.skip_whitespace();
+        if self.consume(b'}') {
             return Ok(None);
+        }
+        if !std::mem::take(first) && !self.consume(b',') {
+            return Err(self.expected("',' or '}'"));
         }
         let key = self.string()?;
         self.punctuation(b':', "':'")?;
@@ -191,10 +212,12 @@ impl<'t> Reader<'t> {
         let mut escaped = false;
         loop {
             let plain = plain_bytes(self.window());
-            self.advance(plain);
             if plain == WINDOW {
+                // A constant, so that the processor need not wait for the count before it goes on.
+                self.advance(WINDOW);
                 continue;
             }
+            self.advance(plain);
             let end = self.position();
             if self.consume(b'"') {
                 let span = start..end;
@@ -273,9 +296,10 @@ impl<'t> Reader<'t> {
             Kind::Array => {
                 let depth = self.deeper(depth)?;
                 self.begin_array()?;
-                let mut first = true;
-                while self.next_element(&mut first)? {
+                let mut more = self.first_element();
+                while more {
                     self.skip_nested(depth)?;
+                    more = self.another_element()?;
                 }
                 Ok(())
             }
@@ -297,22 +321,6 @@ impl<'t> Reader<'t> {
             .ok_or_else(|| self.expected("a shallower value"))
     }
 
-    fn next_member(
-        &mut self,
-        first: &mut bool,
-        close: u8,
-        expected: &'static str,
-    ) -> Result<bool, JsonError> {
-        self.skip_whitespace();
-        if self.consume(close) {
-            return Ok(false);
-        }
-        if !std::mem::take(first) && !self.consume(b',') {
-            return Err(self.expected(expected));
-        }
-        Ok(true)
-    }
-
     /// Consumes one or more decimal digits, and appends them to `decimal`; gives how many.
     #[inline(always)]
     fn digits(&mut self, decimal: &mut Decimal) -> Result<usize, JsonError> {
@@ -320,10 +328,11 @@ impl<'t> Reader<'t> {
         loop {
             let (count, value) = leading_digits(self.window());
             decimal.append(count, value);
-            self.advance(count);
             if count < WINDOW {
+                self.advance(count);
                 break;
             }
+            self.advance(WINDOW);
         }
         match before - self.rest.len() {
             0 => Err(self.expected("a digit")),
@@ -380,6 +389,14 @@ impl<'t> Reader<'t> {
     }
 
     fn skip_whitespace(&mut self) {
+        // No token begins with less than a blank, and compact texts have none.
+        if matches!(self.rest, [..=b' ', ..]) {
+            self.skip_some_whitespace();
+        }
+    }
+
+    #[cold]
+    fn skip_some_whitespace(&mut self) {
         while let [b' ' | b'\n' | b'\t' | b'\r', rest @ ..] = self.rest {
             self.rest = rest;
         }
@@ -485,6 +502,7 @@ impl Decimal {
     }
 
     /// What the number means; `None` where the digits alone do not tell.
+    #[inline(always)]
     fn meaning(&self, negative: bool, spelling: Spelling) -> Option<Number> {
         if self.overflowed {
             return None;
@@ -546,28 +564,35 @@ const RECIPROCALS: [Reciprocal; 28] = {
     all
 };
 
-/// The product, correctly rounded, but for about one in 500 of which the bits that the factor lacks would decide (Lemire,
+/// How many bits of 64 an `f64` does not hold, less the one to round by.
+const REST: u32 = 64 - 54;
+
+/// The product, correctly rounded, but for about one in 300 of which the bits that the factor lacks would decide (Lemire,
 /// "Number parsing at a gigabyte per second", 2021, with 64 bits for 128).
-#[expect(clippy::cast_precision_loss, reason = "53 bits are left, or 2^53")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "the upper half is taken, and of that 53 bits or 2^53 are left"
+)]
 fn times_reciprocal(mantissa: u64, reciprocal: Reciprocal) -> Option<f64> {
     let normalising = mantissa.leading_zeros();
     let mantissa = u128::from(mantissa.checked_shl(normalising)?);
     let product = mantissa * u128::from(reciprocal.factor);
-    // One bit more than an `f64` holds, to round by; the true product is less than `mantissa` above this one.
-    let dropped = 128 - 54 - product.leading_zeros();
-    let kept = product >> dropped;
-    let rest = product - (kept << dropped);
-    let may_carry = (rest + mantissa) >> dropped != 0;
+    // Both have their highest bit, so that the product has one of its two highest.
+    let upper = (product >> 64) as u64;
+    let missing = upper.leading_zeros();
+    let upper = ((product << missing) >> 64) as u64;
+    let (kept, rest) = (upper >> REST, upper & ((1 << REST) - 1));
+    // What the factor lacks, and what stands in the lower half, is less than three in units of the upper half.
+    let may_carry = rest >= (1 << REST) - 3;
     let may_be_half = kept & 1 == 1 && rest == 0;
     if may_carry || may_be_half {
         return None;
     }
-    let rounded = ((kept + 1) >> 1) as u64 as f64;
-    let exponent =
-        i32::try_from(dropped + 1).ok()? - i32::try_from(reciprocal.exponent + normalising).ok()?;
-    // Far from the smallest and the largest exponent there is: 1023 stands for 2^0.
-    let power = u64::try_from(exponent + 1023).ok()?;
-    Some(rounded * f64::from_bits(power << 52))
+    let rounded = ((kept + 1) >> 1) as f64;
+    // Far from the smallest and the largest exponent there is. 1023 stands for 2^0.
+    let exponent = 1023 + 64 + REST + 1 - normalising - missing - reciprocal.exponent;
+    Some(rounded * f64::from_bits(u64::from(exponent) << 52))
 }
 
 /// The meaning of any number.
