@@ -265,7 +265,7 @@ impl Planner<'_> {
         });
         self.plan.gauges.reserve(candidates.len() * lanes);
         self.plan.devices.reserve_exact(candidates.len());
-        let mut texts = Vec::new();
+        let (mut texts, mut rest) = (Vec::new(), Vec::new());
         for candidate in candidates {
             let table = self.tables.get_mut(candidate.table);
             table.adopt(candidate.schema);
@@ -274,6 +274,8 @@ impl Planner<'_> {
             let gauges = self.plan.gauges.len();
             let absent = table.gauges().all().len();
             self.plan.gauges.resize(gauges + absent, f64::NAN);
+            let numbers = &mut self.plan.gauges[gauges..];
+            plain_numbers(table, candidate, numbers, &mut rest);
             let row = DeviceRow {
                 rows,
                 schema: candidate.schema,
@@ -287,7 +289,7 @@ impl Planner<'_> {
                 alerts: Vec::new(),
                 plan: &mut self.plan,
             };
-            texts = row.plan(candidate);
+            texts = row.plan(candidate, &rest);
         }
     }
 
@@ -362,6 +364,32 @@ impl Planner<'_> {
     }
 }
 
+/// Takes the numbers of all fields that have had numbers before, which are most cells of most rows, to their lanes in
+/// `numbers`. The columns of all other cells that mean anything are left in `rest`.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is an f64")]
+fn plain_numbers(
+    table: &Table,
+    candidate: &Candidate<'_>,
+    numbers: &mut [f64],
+    rest: &mut Vec<usize>,
+) {
+    rest.clear();
+    let columns = candidate.schema.columns.iter().zip(table.gauge_lanes());
+    for (index, ((column, lane), &cell)) in columns.zip(candidate.cells).enumerate() {
+        let number = match cell {
+            Cell::Absent => continue,
+            Cell::Integer(value) => Some(value as f64),
+            Cell::Float(value) => Some(value),
+            _ => None,
+        };
+        match (column, number, lane.and_then(|lane| numbers.get_mut(lane))) {
+            (Column::Ignored, ..) => {}
+            (Column::Field(_), Some(number), Some(place)) => *place = number,
+            _ => rest.push(index),
+        }
+    }
+}
+
 /// What a row says about an info lane.
 #[derive(Debug, Clone)]
 enum Seen {
@@ -390,11 +418,11 @@ struct DeviceRow<'a> {
 }
 
 impl DeviceRow<'_> {
-    /// Judges all cells and plans the device. Gives the list of texts back, to be used again.
-    fn plan(mut self, candidate: &Candidate<'_>) -> Vec<Seen> {
-        let columns = candidate.schema.columns.iter().enumerate();
-        for ((index, column), &cell) in columns.zip(candidate.cells) {
-            match column {
+    /// Judges the cells that are left, and plans the device. Gives the list of texts back, to be used again.
+    fn plan(mut self, candidate: &Candidate<'_>, rest: &[usize]) -> Vec<Seen> {
+        for &index in rest {
+            let cell = candidate.cells[index];
+            match &candidate.schema.columns[index] {
                 Column::Field(field) => self.field(index, field, cell),
                 Column::Location(field) if self.location => {
                     self.location_gauge(index, field, cell);

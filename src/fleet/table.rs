@@ -196,6 +196,11 @@ impl Table {
         lanes.gauge
     }
 
+    /// The gauge lanes of the adopted columns, as far as they have one already.
+    pub fn gauge_lanes(&self) -> impl Iterator<Item = Option<usize>> {
+        self.columns.iter().map(|lanes| lanes.gauge)
+    }
+
     /// The info lane of an adopted column, if it has one already.
     #[must_use]
     pub fn known_info_lane(&self, column: usize) -> Option<usize> {

@@ -326,12 +326,14 @@ impl<'t> Reader<'t> {
     fn digits(&mut self, decimal: &mut Decimal) -> Result<usize, JsonError> {
         let before = self.rest.len();
         loop {
-            let (count, value) = leading_digits(self.window());
-            decimal.append(count, value);
-            if count < WINDOW {
+            let window = self.window();
+            if !is_all_digits(window) {
+                let (count, value) = leading_digits(window);
+                decimal.append(count, value);
                 self.advance(count);
                 break;
             }
+            decimal.append(WINDOW, eight_digits(window ^ each(b'0')));
             self.advance(WINDOW);
         }
         match before - self.rest.len() {
@@ -451,17 +453,32 @@ fn plain_bytes(window: u64) -> usize {
     before_mark((quote_or_control | backslash) & !window)
 }
 
+/// Marks the bytes that are no digits, given how far they are from the digit 0.
+fn no_digits(values: u64) -> u64 {
+    values | values.wrapping_add(each(0x7f - 9))
+}
+
+/// Whether a window holds digits alone.
+fn is_all_digits(window: u64) -> bool {
+    no_digits(window ^ each(b'0')) & each(0x80) == 0
+}
+
 /// How many bytes of a window come before the first that is no digit, and the number that they spell.
 fn leading_digits(window: u64) -> (usize, u64) {
     let values = window ^ each(b'0');
-    // Marks what is above 9.
-    let count = before_mark(values | values.wrapping_add(each(0x7f - 9)));
-    // Zeros in front of the digits, then neighbours united: digits to pairs, pairs to fours, fours to eight.
-    let digits = values.unbounded_shl(64 - 8 * count as u32);
+    let count = before_mark(no_digits(values));
+    // Zeros in front of the digits.
+    (
+        count,
+        eight_digits(values.unbounded_shl(64 - 8 * count as u32)),
+    )
+}
+
+/// The number that the values of eight digits make: neighbours are united, digits to pairs, pairs to fours, fours to eight.
+fn eight_digits(digits: u64) -> u64 {
     let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
     let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
-    let eight = fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff;
-    (count, eight)
+    fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff
 }
 
 /// How a number is spelled.
