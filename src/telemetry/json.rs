@@ -586,11 +586,7 @@ const REST: u32 = 64 - 54;
 
 /// The product, correctly rounded, but for about one in 300 of which the bits that the factor lacks would decide (Lemire,
 /// "Number parsing at a gigabyte per second", 2021, with 64 bits for 128).
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "the upper half is taken, and of that 53 bits or 2^53 are left"
-)]
+#[expect(clippy::cast_precision_loss, reason = "53 bits are left, or 2^53")]
 fn times_reciprocal(mantissa: u64, reciprocal: Reciprocal) -> Option<f64> {
     let normalising = mantissa.leading_zeros();
     let mantissa = u128::from(mantissa.checked_shl(normalising)?);
