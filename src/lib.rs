@@ -17,7 +17,7 @@
 //! | [`exposition`] | a snapshot and the exporter's own families → text in three formats | actors, HTTP, clocks |
 //! | [`starlink`] | the only code that speaks to Starlink; makes a call once | what a failure means for the next one |
 //! | [`actors`] | who owns which state, who tells whom, who is restarted | formats |
-//! | [`http`] | `/metrics`, the probes, the page | Starlink |
+//! | [`http`] | `/metrics` (compressed once for all who ask), the probes, the page | Starlink |
 //! | [`app`] | all of it wired together, and the drain at the end | |
 //! | [`config`], [`cli`] | settings and command line; what each command does stands in the binary (`commands.rs`) | |
 //! | [`self_metrics`] | what the exporter counts about itself | |
@@ -29,7 +29,10 @@
 //!
 //! - Data flows one way; what comes back is an acknowledgement. One poll is in flight, ever, and its batch is acknowledged
 //!   before the next one starts.
-//! - The fleet has one writer. A scrape holds a snapshot that never changes, and nothing it does makes a poll wait.
+//! - The fleet has one writer. A scrape holds a snapshot that never changes, and nothing it does makes a poll wait: the store
+//!   lays snapshots out, and scrapes take them without a message or a lock.
+//! - What a scrape costs is bounded: a plain one holds a chunk, a compressed one some segments, and what is kept of
+//!   compressed bodies has a limit. Slow clients hold two snapshots, a third only after ten seconds; those that stall are cut.
 //! - A batch is planned before it is committed. What can fail fails before the first write, so that a panic needs no undo and
 //!   the batch can be handed over again.
 //! - Column lists are those of the answer that the rows came in.
