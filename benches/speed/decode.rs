@@ -7,40 +7,45 @@ use serde_json::Value;
 use starlink_telemetry::simulator::TERMINAL_COLUMNS;
 
 use crate::crate_api::{World, rows};
-use crate::feed::{Body, MOST_ROWS, stamp_of};
+use crate::feed::{Body, Digits, MOST_ROWS, stamp_of};
 use crate::runs::{Runs, timed};
 use crate::verdict::Target;
-
-const TREE: &str = "decode/serde_json::Value of the same bytes";
 
 /// Measures decoding and applying. Rows a second.
 ///
 /// # Errors
 /// When the batch is not what the crate takes for one.
 pub fn run(runs: &mut Runs) -> Result<(), Box<dyn Error>> {
+    batches(runs, Digits::Documented, "")?;
+    batches(runs, Digits::All, " of 17 digits")
+}
+
+fn batches(runs: &mut Runs, digits: Digits, which: &str) -> Result<(), Box<dyn Error>> {
+    let tree = format!("decode/serde_json::Value of the same bytes{which}");
     let work = Throughput::Elements(MOST_ROWS as u64);
-    let bodies = [0, 1].map(|variant| Body::terminals(TERMINAL_COLUMNS, 0..MOST_ROWS, variant));
+    let body = |variant| Body::terminals(TERMINAL_COLUMNS, 0..MOST_ROWS, variant, digits);
+    let bodies = [0, 1].map(body);
     let json = bodies[0].json();
     serde_json::from_slice::<Value>(json)?;
     runs.tell(
-        "decode: the batch of 65,000 rows of 16 columns",
+        &format!("decode: the batch of 65,000 rows of 16 columns{which}"),
         json.len() as f64 / 1e6,
         " MB",
         Target::Told,
     );
-    runs.time(TREE, work.clone(), || {
+    runs.time(&tree, work.clone(), || {
         timed(|| serde_json::from_slice::<Value>(json))
     });
-    let alone = "decode/decode alone";
-    runs.time(alone, work.clone(), || {
+    let alone = format!("decode/decode alone{which}");
+    runs.time(&alone, work.clone(), || {
         let body = json.to_vec();
         timed(|| rows(body))
     });
-    runs.compare(alone, TREE, Target::Told);
+    runs.compare(&alone, &tree, Target::Told);
 
     for (is_changing, values) in [(false, "same values"), (true, "other values")] {
         for (is_watched, watched) in [(false, ""), (true, ", a snapshot alive")] {
-            let name = format!("decode/decode and apply, {values}{watched}");
+            let name = format!("decode/decode and apply, {values}{watched}{which}");
             let mut world = World::new();
             let mut bodies = bodies.clone();
             world.apply(bodies[0].json().to_vec())?;
@@ -55,7 +60,7 @@ pub fn run(runs: &mut Runs) -> Result<(), Box<dyn Error>> {
                 drop(snapshot);
                 took
             });
-            runs.compare(&name, TREE, Target::AtMost(0.6));
+            runs.compare(&name, &tree, Target::AtMost(0.6));
             let millions = MOST_ROWS as f64 / 1e6;
             runs.rate(&name, millions, " M rows/s", Target::AtLeast(1.5));
         }

@@ -17,6 +17,15 @@ const STAMP: u64 = 1_756_537_212_000_000_000;
 /// How many digits that is.
 const STAMP_LENGTH: usize = 19;
 
+/// How many digits fractions have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Digits {
+    /// Those of single precision, at most nine, as in the documented answers.
+    Documented,
+    /// Those of double precision, up to seventeen.
+    All,
+}
+
 /// The body of an answer, whose rows all have the same timestamp.
 #[derive(Debug, Clone)]
 pub struct Body {
@@ -31,11 +40,12 @@ impl Body {
         columns: &[&str],
         terminals: impl Iterator<Item = usize>,
         variant: u64,
+        digits: Digits,
     ) -> Self {
         let extended = columns.len() > TERMINAL_COLUMNS.len();
         let rows = shuffled(terminals)
             .into_iter()
-            .map(|terminal| terminal_row(terminal, variant, extended));
+            .map(|terminal| terminal_row(terminal, variant, extended, digits));
         Self::of(AnswerBody::new().columns("u", columns).rows(rows))
     }
 
@@ -87,8 +97,12 @@ fn terminal_id(terminal: usize) -> String {
     )
 }
 
-fn terminal_row(terminal: usize, variant: u64, extended: bool) -> String {
+fn terminal_row(terminal: usize, variant: u64, extended: bool, digits: Digits) -> String {
     let unit = |column| unit(terminal, column, variant);
+    let number = |value: f64| match digits {
+        Digits::Documented => (value as f32).to_string(),
+        Digits::All => value.to_string(),
+    };
     let fixed = |column| hash(terminal, column, 0);
     let mut row = String::with_capacity(320);
     let id = terminal_id(terminal);
@@ -105,12 +119,12 @@ fn terminal_row(terminal: usize, variant: u64, extended: bool) -> String {
     let _ = write!(
         row,
         r#"["u",{STAMP},"{id}",{},{},{},{},{},{uptime},{},{},{},"2025.08.11.mr{release}","{country}",{in_waters},[{alerts}]"#,
-        220.0 * unit(0),
-        25.0 * unit(1),
-        unit(2),
-        20.0 + 40.0 * unit(3),
-        unit(4),
-        unit(6),
+        number(220.0 * unit(0)),
+        number(25.0 * unit(1)),
+        number(unit(2)),
+        number(20.0 + 40.0 * unit(3)),
+        number(unit(4)),
+        number(unit(6)),
         h3_cell(fixed(7)),
         (86_400.0 * unit(8)) as u64,
     );
@@ -118,8 +132,8 @@ fn terminal_row(terminal: usize, variant: u64, extended: bool) -> String {
         let _ = write!(
             row,
             r#",{},{},"rev{}_proto{}""#,
-            90.0 * unit(13),
-            12.0 * unit(14),
+            number(90.0 * unit(13)),
+            number(12.0 * unit(14)),
             fixed(15) % 4,
             fixed(16) % 3
         );
@@ -158,7 +172,7 @@ fn shuffled(items: impl Iterator<Item = usize>) -> Vec<usize> {
     items
 }
 
-/// `0.0..1.0`, with all its digits.
+/// `0.0..1.0`
 fn unit(terminal: usize, column: u64, variant: u64) -> f64 {
     (hash(terminal, column, variant) >> 11) as f64 / (1_u64 << 53) as f64
 }

@@ -350,9 +350,9 @@ impl Section {
             }
             Self::Alert { name } => {
                 for slot in known(block, shard) {
-                    let active = block.alerts(slot).as_deref().unwrap_or_default();
+                    let mut active = block.alerts(slot).iter().flat_map(|names| names.iter());
                     let is_shown = block.presences()[slot] == Presence::Online
-                        && active.iter().any(|active| active == name);
+                        && active.any(|active| active == name);
                     maybe(slot, is_shown.then_some(1.0));
                 }
             }

@@ -1,10 +1,12 @@
 //! Up to 256 devices of one type, column by column: the unit that a snapshot shares and a write copies.
 
+use std::num::NonZeroU64;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Retention;
+use super::interner::Text;
 use super::labels::Labels;
 use super::moment::Moment;
 use crate::telemetry::location::Location;
@@ -29,8 +31,8 @@ pub enum Presence {
 /// Where a device is, and the H3 index that says so.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Place {
-    /// The H3 cell.
-    pub index: u64,
+    /// The H3 cell, which is never 0.
+    pub index: NonZeroU64,
     /// Its centre.
     pub centre: Location,
 }
@@ -52,7 +54,7 @@ pub struct AllocationContent {
     /// The addresses as numbers, by [`crate::telemetry::AddressKind`]; none once they are stale.
     pub addresses: [Vec<f64>; 3],
     /// Info keys and values, in column order.
-    pub infos: Vec<(Arc<str>, Arc<str>)>,
+    pub infos: Vec<(Arc<str>, Text)>,
 }
 
 impl AllocationContent {
@@ -62,7 +64,7 @@ impl AllocationContent {
 }
 
 /// Active alerts: sorted names, each once. `None` when there are none.
-pub type Alerts = Option<Arc<[Arc<str>]>>;
+pub type Alerts = Option<Arc<Vec<Arc<str>>>>;
 
 /// The whole state that one row gives a device.
 #[derive(Debug)]
@@ -79,7 +81,7 @@ pub struct DeviceState<'p> {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Difference {
     /// The text of a lane.
-    Info(usize, Option<Arc<str>>),
+    Info(usize, Option<Text>),
     /// Where the device is.
     Place(Option<Place>),
     /// Its active alerts.
@@ -106,7 +108,7 @@ pub struct Block {
     /// Lane after lane, [`BLOCK_SIZE`] numbers of each, NaN where absent.
     gauges: Vec<f64>,
     /// Lane after lane, [`BLOCK_SIZE`] texts of each.
-    infos: Vec<Option<Arc<str>>>,
+    infos: Vec<Option<Text>>,
 }
 
 /// What [`Block::review`] found about a slot.
@@ -380,7 +382,7 @@ impl Block {
 
     /// A device's text in a lane.
     #[must_use]
-    pub fn info(&self, lane: usize, slot: usize) -> Option<&Arc<str>> {
+    pub fn info(&self, lane: usize, slot: usize) -> Option<&Text> {
         self.infos.get(lane * BLOCK_SIZE + slot)?.as_ref()
     }
 

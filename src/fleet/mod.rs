@@ -5,7 +5,7 @@
 //! whatever may fail does so before the first write.
 
 pub mod block;
-mod interner;
+pub mod interner;
 pub mod labels;
 pub mod moment;
 pub mod plan;

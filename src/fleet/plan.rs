@@ -5,10 +5,11 @@
 //! copies and stores values.
 
 use std::borrow::Cow;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::block::{Alerts, Allocation, AllocationContent, Difference, Place, Presence};
-use super::interner::Interner;
+use super::interner::{Interner, Text};
 use super::moment::Moment;
 use super::table::{Subject, Table};
 use super::tally::{RowCode, RowFault, RowIgnored, Tally};
@@ -398,7 +399,7 @@ enum Seen {
     /// What stands there.
     Known,
     /// Something else.
-    New(Arc<str>),
+    New(Text),
 }
 
 /// The row of one device, while its cells are judged.
@@ -506,11 +507,11 @@ impl DeviceRow<'_> {
 
     /// Where the device is: the trigonometry is done only when it has moved to another cell.
     fn place(&self, cell: Cell) -> Option<Place> {
-        let index = location::index(self.rows, cell)?;
+        let index = NonZeroU64::new(location::index(self.rows, cell)?)?;
         let (block, slot) = self.table.block(self.slot);
         match block.place(slot) {
             Some(known) if known.index == index => Some(*known),
-            _ => location::centre(index).map(|centre| Place { index, centre }),
+            _ => location::centre(index.get()).map(|centre| Place { index, centre }),
         }
     }
 
@@ -563,9 +564,10 @@ impl DeviceRow<'_> {
         }
         self.alerts.sort_unstable();
         self.alerts.dedup();
-        if *self.alerts != *block.alerts(slot).as_deref().unwrap_or_default() {
+        let known = block.alerts(slot).as_ref().map_or(&[][..], |names| names);
+        if *self.alerts != *known {
             let names = std::mem::take(&mut self.alerts);
-            let alerts: Alerts = (!names.is_empty()).then(|| names.into());
+            let alerts: Alerts = (!names.is_empty()).then(|| Arc::new(names));
             changes.push(Difference::Alerts(alerts));
         }
     }
