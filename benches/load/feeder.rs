@@ -10,7 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::Failure;
-use crate::feed::{Body, Digits, MOST_ROWS, columns, stamp_of};
+use crate::feed::{Body, Digits, MOST_ROWS, columns, documented, stamp_of};
 use crate::process::{Helper, Service};
 
 /// How long a poll waits for a batch before it gets an empty answer.
@@ -112,12 +112,7 @@ impl Stream {
             // Without terminals there is one batch too, an empty one.
             for first in (0..terminals.max(1)).step_by(MOST_ROWS) {
                 let chunk = first..terminals.min(first + MOST_ROWS);
-                rounds.push(Body::terminals(
-                    &columns,
-                    chunk,
-                    variant,
-                    Digits::Documented,
-                ));
+                rounds.push(Body::terminals(&columns, chunk, variant, documented));
             }
         }
         Self {

@@ -21,7 +21,7 @@ use starlink_telemetry::telemetry::{Batch, DecodeError, Rows, SchemaCache, decod
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-use crate::feed::{Body, Digits, MOST_ROWS, columns, stamp_of};
+use crate::feed::{Body, MOST_ROWS, columns, documented, stamp_of};
 
 /// The terminals hold so long: nothing expires in a benchmark.
 const FOR_EVER: Duration = Duration::from_secs(86_400);
@@ -189,9 +189,8 @@ pub fn fleet_bodies(terminals: usize, variant: u64, number: u64) -> Vec<Body> {
         bodies.push(Body::allocations(0..terminals));
     }
     let firsts = (0..terminals).step_by(MOST_ROWS);
-    bodies.extend(
-        firsts.map(|first| Body::terminals(&columns(), chunk(first), variant, Digits::Documented)),
-    );
+    bodies
+        .extend(firsts.map(|first| Body::terminals(&columns(), chunk(first), variant, documented)));
     for body in &mut bodies {
         body.stamp(stamp_of(number));
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use starlink_telemetry::simulator::TERMINAL_COLUMNS;
 
 use crate::crate_api::{World, rows};
-use crate::feed::{Body, Digits, MOST_ROWS, stamp_of};
+use crate::feed::{Body, Digits, MOST_ROWS, documented, stamp_of};
 use crate::runs::{Runs, timed};
 use crate::verdict::Target;
 
@@ -16,8 +16,8 @@ use crate::verdict::Target;
 /// # Errors
 /// When the batch is not what the crate takes for one.
 pub fn run(runs: &mut Runs) -> Result<(), Box<dyn Error>> {
-    batches(runs, Digits::Documented, "")?;
-    batches(runs, Digits::All, " of 17 digits")
+    batches(runs, documented, "")?;
+    batches(runs, |value| value.to_string(), " of 17 digits")
 }
 
 fn batches(runs: &mut Runs, digits: Digits, which: &str) -> Result<(), Box<dyn Error>> {

@@ -17,13 +17,12 @@ const STAMP: u64 = 1_756_537_212_000_000_000;
 /// How many digits that is.
 const STAMP_LENGTH: usize = 19;
 
-/// How many digits fractions have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Digits {
-    /// Those of single precision, at most nine, as in the documented answers.
-    Documented,
-    /// Those of double precision, up to seventeen.
-    All,
+/// How a fraction is written.
+pub type Digits = fn(f64) -> String;
+
+/// With the digits of single precision, at most nine, as in the documented answers.
+pub fn documented(value: f64) -> String {
+    (value as f32).to_string()
 }
 
 /// The body of an answer, whose rows all have the same timestamp.
@@ -99,10 +98,6 @@ fn terminal_id(terminal: usize) -> String {
 
 fn terminal_row(terminal: usize, variant: u64, extended: bool, digits: Digits) -> String {
     let unit = |column| unit(terminal, column, variant);
-    let number = |value: f64| match digits {
-        Digits::Documented => (value as f32).to_string(),
-        Digits::All => value.to_string(),
-    };
     let fixed = |column| hash(terminal, column, 0);
     let mut row = String::with_capacity(320);
     let id = terminal_id(terminal);
@@ -119,12 +114,12 @@ fn terminal_row(terminal: usize, variant: u64, extended: bool, digits: Digits) -
     let _ = write!(
         row,
         r#"["u",{STAMP},"{id}",{},{},{},{},{},{uptime},{},{},{},"2025.08.11.mr{release}","{country}",{in_waters},[{alerts}]"#,
-        number(220.0 * unit(0)),
-        number(25.0 * unit(1)),
-        number(unit(2)),
-        number(20.0 + 40.0 * unit(3)),
-        number(unit(4)),
-        number(unit(6)),
+        digits(220.0 * unit(0)),
+        digits(25.0 * unit(1)),
+        digits(unit(2)),
+        digits(20.0 + 40.0 * unit(3)),
+        digits(unit(4)),
+        digits(unit(6)),
         h3_cell(fixed(7)),
         (86_400.0 * unit(8)) as u64,
     );
@@ -132,8 +127,8 @@ fn terminal_row(terminal: usize, variant: u64, extended: bool, digits: Digits) -
         let _ = write!(
             row,
             r#",{},{},"rev{}_proto{}""#,
-            number(90.0 * unit(13)),
-            number(12.0 * unit(14)),
+            digits(90.0 * unit(13)),
+            digits(12.0 * unit(14)),
             fixed(15) % 4,
             fixed(16) % 3
         );
