@@ -10,7 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::Failure;
-use crate::feed::{Body, Digits, MOST_ROWS, columns, documented, stamp_of};
+use crate::feed::{Body, MOST_ROWS, columns, documented, stamp_of};
 use crate::process::{Helper, Service};
 
 /// How long a poll waits for a batch before it gets an empty answer.
