@@ -237,11 +237,11 @@ fn decimal(out: &mut Vec<u8>, scaled: i64) {
 /// The digits of a number below 10^8, the first one in the lowest byte. Halves it three times, in lanes of 32, 16 and 8 bits;
 /// the factors are reciprocals, exact for numbers that small.
 fn eight_digits(number: u64) -> u64 {
-    let fours = number / 10_000 | (number % 10_000) << 32;
-    let hundreds = (fours * 10_486) >> 20 & 0x0000_007f_0000_007f;
-    let pairs = hundreds | (fours - hundreds * 100) << 16;
-    let tens = (pairs * 103) >> 10 & 0x000f_000f_000f_000f;
-    tens | (pairs - tens * 10) << 8
+    let fours = (number / 10_000) | ((number % 10_000) << 32);
+    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let pairs = hundreds | ((fours - hundreds * 100) << 16);
+    let tens = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
+    tens | ((pairs - tens * 10) << 8)
 }
 
 /// Appends a text of a few bytes: two overlapping copies of one size each, instead of one whose size is not known.

@@ -81,8 +81,8 @@ impl<K: Clone + Eq + Hash + 'static> Bodies<K> {
                 room: Arc::clone(&self.room),
                 filling,
             };
-            // Twice, because what is ready waits for what is before it.
-            let ahead = (2 * self.cores).min(MOST_AHEAD);
+            // More than there are cores: what is ready waits for what is before it, and whoever starts more may have to wait for a core.
+            let ahead = (4 * self.cores).min(MOST_AHEAD);
             actix_rt::spawn(filler.fill(Segments::new(Arc::clone(&parts), 0, ahead)));
             Some(filled)
         };
