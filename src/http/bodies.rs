@@ -17,6 +17,9 @@ use super::segments::{BodyError, Parts, Segments};
 /// The most compressed bytes that are kept, of all bodies together.
 const LIMIT: usize = 128 * 1024 * 1024;
 
+/// The most bodies that are kept. A fleet is shared out by a few shards; what is asked for beyond that is compressed for each reader by itself.
+const MOST_BODIES: usize = 256;
+
 /// More segments than this are not compressed side by side for all readers of a body: each takes about a megabyte meanwhile.
 const MOST_AHEAD: usize = 16;
 
@@ -72,6 +75,8 @@ impl<K: Clone + Eq + Hash + 'static> Bodies<K> {
             None
         } else if let Some(filled) = shelf.bodies.get(&key) {
             Some(filled.clone())
+        } else if shelf.bodies.len() >= MOST_BODIES {
+            None
         } else {
             let (filling, filled) = watch::channel(Filled::default());
             shelf.bodies.insert(key.clone(), filled.clone());
