@@ -1,6 +1,5 @@
 //! The application: all parts wired together, from the settings to the exit.
 
-use std::any::Any;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -8,16 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::{Addr, Arbiter, MailboxError};
-#[cfg(target_os = "linux")]
-use actix_rt::net::TcpStream;
 use actix_web::dev::{Server, ServerHandle};
-use actix_web::{App, HttpServer, web};
-#[cfg(target_os = "linux")]
-use socket2::SockRef;
+use actix_web::web;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
-use tracing_actix_web::TracingLogger;
 
 use crate::actors::messages::Drain;
 use crate::actors::{
@@ -27,7 +21,7 @@ use crate::actors::{
 use crate::clock::Clock;
 use crate::config::{Account, Settings};
 use crate::fleet::{Fleet, FleetOptions, Retention};
-use crate::http::{Bodies, RequestSpan, State, routes};
+use crate::http::{Bodies, State, serve};
 use crate::self_metrics::SelfMetrics;
 use crate::starlink::{ClientOptions, Timeouts, TlsError, tls_config};
 
@@ -36,9 +30,6 @@ const LAME_DUCK: Duration = Duration::from_secs(1);
 
 /// For how long open scrapes and an arriving answer may go on after that.
 const LAST_WORDS: Duration = Duration::from_secs(3);
-
-/// More workers than this do not make scrapes faster.
-const MOST_WORKERS: usize = 4;
 
 /// Times that no operator needs to set, but tests do.
 #[derive(Debug, Clone)]
@@ -134,7 +125,11 @@ impl Application {
     /// # Errors
     /// When the port cannot be had, or TLS is needed and cannot be set up.
     pub fn build(settings: &Settings, tuning: Tuning) -> Result<Self, BuildError> {
-        let listener = listen(settings.listen)?;
+        let listen = |source| BuildError::Listen {
+            address: settings.listen,
+            source,
+        };
+        let listener = TcpListener::bind(settings.listen).map_err(listen)?;
         let address = listener.local_addr().unwrap_or(settings.listen);
         let client = client_options(&settings.account, tuning.timeouts)?;
 
@@ -178,7 +173,7 @@ impl Application {
             query_limit: tuning.query_limit,
             silence_limit,
         });
-        let server = serve(listener, address, &state, tuning.stall_limit)?;
+        let server = serve(listener, &state, tuning.stall_limit, LAST_WORDS).map_err(listen)?;
         info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
         Ok(Self {
             address,
@@ -241,10 +236,6 @@ async fn drain(stream: &Addr<StreamActor>, server: &ServerHandle) {
     if let Err(MailboxError::Timeout) = poll {
         warn!("the last answer was not stored: its rows are lost");
     }
-}
-
-fn listen(address: SocketAddr) -> Result<TcpListener, BuildError> {
-    TcpListener::bind(address).map_err(|source| BuildError::Listen { address, source })
 }
 
 /// How an account's Starlink is spoken to. TLS is set up only where it is needed: a simulator on loopback needs no certificates.
@@ -334,45 +325,6 @@ fn start_account(
         stream,
     }
 }
-
-fn serve(
-    listener: TcpListener,
-    address: SocketAddr,
-    state: &web::Data<State>,
-    stall_limit: Duration,
-) -> Result<Server, BuildError> {
-    let state = state.clone();
-    let app = move || {
-        App::new()
-            .app_data(state.clone())
-            .wrap(TracingLogger::<RequestSpan>::new())
-            .configure(routes)
-    };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let server = HttpServer::new(app)
-        .workers(cores.min(MOST_WORKERS))
-        .on_connect(move |connection, _| limit_stall(connection, stall_limit))
-        .disable_signals()
-        .shutdown_timeout(LAST_WORDS.as_secs())
-        .listen(listener)
-        .map_err(|source| BuildError::Listen { address, source })?;
-    Ok(server.run())
-}
-
-/// Has the operating system end a connection whose client acknowledges nothing, or makes no room for more, for so long.
-#[cfg(target_os = "linux")]
-fn limit_stall(connection: &dyn Any, limit: Duration) {
-    let Some(stream) = connection.downcast_ref::<TcpStream>() else {
-        return;
-    };
-    if let Err(cause) = SockRef::from(stream).set_tcp_user_timeout(Some(limit)) {
-        warn!(%cause, "a connection stays without a time-out");
-    }
-}
-
-/// Other systems have no such limit.
-#[cfg(not(target_os = "linux"))]
-fn limit_stall(_: &dyn Any, _: Duration) {}
 
 /// Has every panic logged with its place. To be called once, by a binary: the hook belongs to the whole process.
 pub fn log_panics() {

@@ -6,8 +6,7 @@ mod metrics;
 mod page;
 mod probes;
 mod segments;
-
-pub use self::bodies::Bodies;
+mod server;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +23,9 @@ use crate::actors::{ActorStatus, Published};
 use crate::clock::Clock;
 use crate::exposition::{Format, InfoFormat, Shard};
 use crate::self_metrics::SelfMetrics;
+
+pub use self::bodies::Bodies;
+pub use self::server::serve;
 
 /// What the handlers look at. Shared by all workers.
 #[derive(Debug)]
@@ -77,7 +79,7 @@ impl State {
 }
 
 /// Adds all routes to an application.
-pub fn routes(config: &mut web::ServiceConfig) {
+fn routes(config: &mut web::ServiceConfig) {
     config
         .service(resource("/metrics", metrics::scrape))
         .service(resource("/livez", probes::live))
@@ -115,7 +117,7 @@ async fn not_found() -> HttpResponse {
 
 /// One span for each request, at DEBUG: a scrape every few seconds is no news.
 #[derive(Debug)]
-pub struct RequestSpan;
+struct RequestSpan;
 
 impl RootSpanBuilder for RequestSpan {
     fn on_request_start(request: &ServiceRequest) -> Span {
