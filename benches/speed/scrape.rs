@@ -23,10 +23,6 @@ const TERMINALS: usize = 100_000;
 /// How many shards a fleet is shared out to.
 const SHARDS: usize = 4;
 
-/// The service makes one snapshot of so many devices in this time at most: a first scrape that came earlier would measure
-/// the wait.
-const BETWEEN_SNAPSHOTS: Duration = Duration::from_millis(150);
-
 const METRICS: &str = "/metrics?format=prometheus";
 
 /// The service, and the ready bytes that it is held against.
@@ -148,7 +144,6 @@ fn gzip(runs: &mut Runs, stage: &mut Stage) -> Result<(), Box<dyn Error>> {
                 panic!("{error}");
             }
         }
-        std::thread::sleep(BETWEEN_SNAPSHOTS);
         drained(&mut sink, address, METRICS, true)
     });
     runs.compare(first, one_thread, Target::AtMost(0.65));

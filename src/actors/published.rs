@@ -49,8 +49,8 @@ impl Published {
 /// Lays out snapshots, for the store. A fleet that has not changed gives no new one.
 ///
 /// A snapshot shares the fleet's blocks, and a block that is shared is copied when it is written to. So the snapshot is taken
-/// back before each batch: one that nobody reads costs nothing. Scrapes may hold two; while they do, the younger stays laid out, for ten
-/// seconds at most.
+/// back before each batch: one that nobody reads costs nothing. Scrapes may hold two; while they do, the younger stays laid
+/// out, for ten seconds at most.
 #[derive(Debug)]
 pub struct Publisher {
     published: Arc<Published>,

@@ -108,16 +108,15 @@ impl Layout {
 
     /// Adds a section's steps, from the first block on that has samples.
     fn add(&mut self, section: Section, blocks: &[BlockRef], snapshot: &Snapshot, shard: Shard) {
-        let is_empty = |&block: &BlockRef| {
+        let has_samples = |&block: &BlockRef| {
             let (table, view, block) = find(snapshot, block);
-            !section.has_samples(table, view, block, shard)
+            section.has_samples(table, view, block, shard)
         };
-        let empty = blocks.iter().position(|block| !is_empty(block));
-        let Some(empty) = empty else {
+        let Some(first) = blocks.iter().position(has_samples) else {
             return;
         };
         let number = u32::try_from(self.sections.len()).unwrap_or(u32::MAX);
-        let steps = blocks.iter().skip(empty).enumerate();
+        let steps = blocks.iter().skip(first).enumerate();
         self.steps.extend(steps.map(|(index, &block)| Step {
             section: number,
             block,
@@ -305,11 +304,7 @@ impl Section {
         let mut found = false;
         match self {
             Self::Info => {
-                let has = |slot| {
-                    super::telemetry::info_fields(view, block, slot)
-                        .next()
-                        .is_some()
-                };
+                let has = |slot| info_fields(view, block, slot).next().is_some();
                 found = known(block, shard).any(has);
             }
             _ => self.each(table, view, block, shard, |_, _| found = true),
@@ -388,6 +383,23 @@ pub fn known(block: &Block, shard: Shard) -> impl Iterator<Item = usize> {
     let slots = block.presences().iter().enumerate();
     let known = slots.filter(|(_, presence)| **presence != Presence::Unknown);
     known.filter_map(move |(slot, _)| shard.holds(block.labels().hash(slot)).then_some(slot))
+}
+
+/// The info fields of a device: its own in column order, then those of its allocation whose keys it has not itself.
+pub fn info_fields<'a>(
+    view: &'a TableView,
+    block: &'a Block,
+    slot: usize,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let own = view.info_order.iter().filter_map(move |&lane| {
+        let key = &*view.infos.all().get(lane)?.name;
+        Some((key, &**block.info(lane, slot)?))
+    });
+    let allocated = block.allocation(slot).into_iter();
+    let allocated = allocated.flat_map(|allocation| &allocation.content.infos);
+    let allocated = allocated.map(|(key, value)| (&**key, &**value));
+    let is_own = own.clone();
+    own.chain(allocated.filter(move |(key, _)| is_own.clone().all(|(own, _)| own != *key)))
 }
 
 /// The only address of an allocation, or the nth of several.

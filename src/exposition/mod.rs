@@ -12,4 +12,4 @@ pub use self::negotiate::{Format, InfoFormat, UnknownFormat, negotiate, requeste
 pub use self::own::OwnFamily;
 pub use self::shard::{Shard, UnknownShard};
 pub use self::telemetry::{Exposition, Telemetry, write_end};
-pub use self::text::{Kind, escape_label, push_padded};
+pub use self::text::{Kind, PADDING, escape_label, push_padded};

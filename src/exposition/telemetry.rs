@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::layout::{Layout, Section, known};
+use super::layout::{Layout, Section, info_fields, known};
 use super::own::{self, OwnFamily};
 use super::text::{Padded, escape_into, label, line, number, string_field, tag};
 use super::{Format, Shard};
@@ -127,23 +127,6 @@ fn line_protocol(view: &TableView, block: &Block, slot: usize, out: &mut Vec<u8>
         string_field(out, key, value);
     }
     out.push(b'\n');
-}
-
-/// The info fields of a device: its own in column order, then those of its allocation whose keys it has not itself.
-pub fn info_fields<'a>(
-    view: &'a TableView,
-    block: &'a Block,
-    slot: usize,
-) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let own = view.info_order.iter().filter_map(move |&lane| {
-        let key = &*view.infos.all().get(lane)?.name;
-        Some((key, &**block.info(lane, slot)?))
-    });
-    let allocated = block.allocation(slot).into_iter();
-    let allocated = allocated.flat_map(|allocation| &allocation.content.infos);
-    let allocated = allocated.map(|(key, value)| (&**key, &**value));
-    let is_own = own.clone();
-    own.chain(allocated.filter(move |(key, _)| is_own.clone().all(|(own, _)| own != *key)))
 }
 
 /// The body of a scrape: an iterator over its chunks.

@@ -77,14 +77,14 @@ pub fn escape_label(value: &str) -> Option<String> {
     Some(escaped)
 }
 
-/// Texts are copied so many bytes at a time.
-const STEP: usize = 32;
+/// Texts that are written often are copied so many bytes at a time: as many must stand behind what [`push_padded`] reads.
+pub const PADDING: usize = 32;
 
-/// Appends the first `length` bytes of a text that goes on for a multiple of 32 bytes. Copies that are of one size are several
+/// Appends the first `length` bytes of a text that goes on for a multiple of [`PADDING`]. Copies that are of one size are several
 /// times faster than those of just as many bytes as there are; what was too much is taken back.
 pub fn push_padded(out: &mut Vec<u8>, text: &[u8], length: usize) {
     let end = out.len() + length;
-    let (steps, _) = text.as_chunks::<STEP>();
+    let (steps, _) = text.as_chunks::<PADDING>();
     for step in steps {
         out.extend_from_slice(step);
     }
@@ -103,7 +103,7 @@ impl Padded {
     #[must_use]
     pub fn new(mut text: Vec<u8>) -> Self {
         let length = text.len();
-        text.resize(length.next_multiple_of(STEP), b' ');
+        text.resize(length.next_multiple_of(PADDING), b' ');
         Self { text, length }
     }
 

@@ -326,11 +326,11 @@ impl Block {
     ) -> ControlFlow<Change, Moment> {
         let known = self.presences[slot] != Presence::Unknown;
         let Some(allocation) = &self.allocations[slot] else {
-            let is_free = known || self.labels.id(slot).is_empty();
-            return if is_free {
-                ControlFlow::Continue(Moment::NEVER)
-            } else {
+            let is_left_over = !known && !self.labels.id(slot).is_empty();
+            return if is_left_over {
                 ControlFlow::Break(Change::Free)
+            } else {
+                ControlFlow::Continue(Moment::NEVER)
             };
         };
         let stale = allocation.seen.after(retention.ip_stale_after);

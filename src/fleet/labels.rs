@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::exposition::{escape_label, push_padded};
-
-/// So many bytes stand behind the last label value: [`push_padded`] reads up to a multiple of them.
-const SLACK: usize = 32;
+use crate::exposition::{PADDING, escape_label, push_padded};
 
 /// Where a device's label value stands.
 #[derive(Debug, Clone, Copy, Default)]
@@ -19,7 +16,7 @@ struct Entry {
 /// The identifiers of up to a block of devices, by slot. A free slot has the empty one, which no device has.
 #[derive(Debug, Clone)]
 pub struct Labels {
-    /// All label values, escaped, and the slack.
+    /// All label values, escaped, and the padding behind the last one.
     text: String,
     entries: Vec<Entry>,
     /// The few identifiers that a label value spells in another way, as Starlink does.
@@ -29,7 +26,7 @@ pub struct Labels {
 impl Default for Labels {
     fn default() -> Self {
         Self {
-            text: " ".repeat(SLACK),
+            text: " ".repeat(PADDING),
             entries: Vec::new(),
             unescaped: BTreeMap::new(),
         }
@@ -52,7 +49,7 @@ impl Labels {
     /// Names a slot, or the next one when `slot` is the length.
     pub fn set(&mut self, slot: usize, id: &str, hash: u32) {
         if slot == self.entries.len() {
-            let end = self.text.len() - SLACK;
+            let end = self.text.len() - PADDING;
             self.entries.push(Entry {
                 start: end,
                 ..Entry::default()
@@ -105,7 +102,7 @@ impl Labels {
     /// Appends a label value.
     pub fn push(&self, slot: usize, out: &mut Vec<u8>) {
         let (start, length) = self.place(slot);
-        let padded = length.next_multiple_of(SLACK);
+        let padded = length.next_multiple_of(PADDING);
         push_padded(out, &self.text.as_bytes()[start..start + padded], length);
     }
 
@@ -174,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_device_keeps_its_hash() {
-        // Computed by hand from the published constants: changing these moves devices between shards.
+        // Changing these moves devices between shards.
         for (code, id, expected) in [
             ("u", "ut01000000-00000000-00aa0001", 54_065_145),
             ("r", "ut01000000-00000000-00aa0001", 4_068_365_342),

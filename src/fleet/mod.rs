@@ -1,7 +1,7 @@
 //! The last state of every device. Pure: time comes in as an argument, and nothing here knows who asks.
 //!
 //! Devices stand in blocks of 256, column by column. A snapshot shares the blocks; a write copies a block that is shared, so
-//! that a scrape never waits for a batch and never sees half of one. A batch is planned ([`plan`]) before it is committed:
+//! that a scrape never sees half of a batch, and one that is being read holds no batch up. A batch is planned ([`plan`]) before it is committed:
 //! whatever may fail does so before the first write.
 
 pub mod block;

@@ -56,14 +56,12 @@ impl Snapshot {
 impl TableView {
     fn of(table: &Table) -> Self {
         let (mut online, mut stale) = (0, 0);
-        for block in table.blocks() {
-            let presences = block.presences().iter();
-            let unknown = presences.filter(|presence| **presence == Presence::Unknown);
-            let presences = block.presences().iter();
-            let now = presences.filter(|presence| **presence == Presence::Online);
-            let now = now.count();
-            online += now;
-            stale += block.len() - now - unknown.count();
+        for presence in table.blocks().iter().flat_map(|block| block.presences()) {
+            match presence {
+                Presence::Unknown => {}
+                Presence::Online => online += 1,
+                Presence::Stale | Presence::Offline => stale += 1,
+            }
         }
         Self {
             name: Arc::clone(&table.name),

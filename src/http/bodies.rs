@@ -17,7 +17,8 @@ use super::segments::{BodyError, Parts, Segments};
 /// The most compressed bytes that are kept, of all bodies together.
 const LIMIT: usize = 128 * 1024 * 1024;
 
-/// The most bodies that are kept. A fleet is shared out by a few shards; what is asked for beyond that is compressed for each reader by itself.
+/// The most bodies that are kept. A fleet is shared out by a few shards; what is asked for beyond that is compressed for each
+/// reader by itself.
 const MOST_BODIES: usize = 256;
 
 /// More segments than this are not compressed side by side for all readers of a body: each takes about a megabyte meanwhile.

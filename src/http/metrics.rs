@@ -26,7 +26,7 @@ pub async fn scrape(request: HttpRequest, state: web::Data<State>) -> HttpRespon
         Ok(wanted) => wanted,
         Err(refusal) => return refuse(StatusCode::BAD_REQUEST, &refusal),
     };
-    // Counted before the store is asked: a scrape that counts a batch shows it.
+    // Read before the snapshot is taken: a scrape that counts a batch shows it.
     let own = state.metrics.families();
     let Some(snapshot) = snapshot(&state).await else {
         let reason = format!("the store has not answered within {:?}", state.query_limit);
