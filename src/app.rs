@@ -10,7 +10,7 @@ use actix::{Addr, Arbiter, MailboxError};
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::web;
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tracing::{error, info, warn};
 
 use crate::actors::messages::Drain;
@@ -21,7 +21,7 @@ use crate::actors::{
 use crate::clock::Clock;
 use crate::config::{Account, Settings};
 use crate::fleet::{Fleet, FleetOptions, Retention};
-use crate::http::{Bodies, State, serve};
+use crate::http::{Bodies, Patience, State, serve};
 use crate::self_metrics::SelfMetrics;
 use crate::starlink::{ClientOptions, Timeouts, TlsError, tls_config};
 
@@ -42,8 +42,10 @@ pub struct Tuning {
     pub hang_limit: Duration,
     /// A scrape waits so long for the store.
     pub query_limit: Duration,
-    /// A client that takes nothing for so long is cut: what it reads holds a snapshot.
-    pub stall_limit: Duration,
+    /// How long clients may take.
+    pub patience: Patience,
+    /// So many scrapes are answered at once; others wait as they would for the store.
+    pub most_scrapes: usize,
 }
 
 impl Default for Tuning {
@@ -53,7 +55,8 @@ impl Default for Tuning {
             timeouts: Timeouts::default(),
             hang_limit: Duration::from_secs(30),
             query_limit: Duration::from_secs(5),
-            stall_limit: Duration::from_secs(10),
+            patience: Patience::default(),
+            most_scrapes: 256,
         }
     }
 }
@@ -172,8 +175,10 @@ impl Application {
             hang_limit: tuning.hang_limit,
             query_limit: tuning.query_limit,
             silence_limit,
+            scrape_limit: tuning.patience.answer,
+            scrapes: Arc::new(Semaphore::new(tuning.most_scrapes)),
         });
-        let server = serve(listener, &state, tuning.stall_limit, LAST_WORDS).map_err(listen)?;
+        let server = serve(listener, &state, tuning.patience, LAST_WORDS).map_err(listen)?;
         info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
         Ok(Self {
             address,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
@@ -17,6 +17,7 @@ use starlink_telemetry::config::{
     Account, ConfigErrors, Log, LogFormat, Settings, Sources, listen_address,
 };
 use starlink_telemetry::failure_log::with_sources;
+use starlink_telemetry::http::raise_limit;
 use starlink_telemetry::simulator::{self, Simulator};
 use starlink_telemetry::starlink::{Client, Timeouts, TokenError, TokenFailure};
 
@@ -101,6 +102,9 @@ async fn serve(
     announce: impl FnOnce(SocketAddr),
 ) -> Result<ExitCode, Failure> {
     log_panics();
+    if let Err(cause) = raise_limit() {
+        warn!(%cause, "the limit of open files stays as it is");
+    }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let application = match Application::build(settings, Tuning::default()) {

@@ -1,13 +1,17 @@
 //! `/metrics`: takes the snapshot that the store has laid out, and renders it chunk by chunk.
 
+use std::error::Error;
 use std::sync::{Arc, LazyLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use actix_web::http::header::{self, AcceptEncoding, ContentEncoding, Encoding, Header};
+use actix_web::http::header::{
+    self, AcceptEncoding, ContentEncoding, Encoding, Header, HeaderValue,
+};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future, stream};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::State;
 use super::bodies::member;
@@ -17,7 +21,7 @@ use crate::exposition::{
     Exposition, Format, Kind, OwnFamily, Shard, Telemetry, negotiate, requested, write_end,
 };
 use crate::fleet::Snapshot;
-use crate::self_metrics::{self, SelfMetrics};
+use crate::self_metrics::{self, ScrapeRefusal, SelfMetrics};
 
 /// Answers a scrape. It never waits for Starlink.
 pub async fn scrape(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
@@ -26,11 +30,19 @@ pub async fn scrape(request: HttpRequest, state: web::Data<State>) -> HttpRespon
         Ok(wanted) => wanted,
         Err(refusal) => return refuse(StatusCode::BAD_REQUEST, &refusal),
     };
+    let is_head = request.method() == Method::HEAD;
+    let permit = match is_head {
+        // There is no body that could take long.
+        true => None,
+        false => match admitted(&state).await {
+            Some(permit) => Some(permit),
+            None => return refuse_for_now(&state, ScrapeRefusal::Busy),
+        },
+    };
     // Read before the snapshot is taken: a scrape that counts a batch shows it.
     let own = state.metrics.families();
     let Some(snapshot) = snapshot(&state).await else {
-        let reason = format!("the store has not answered within {:?}", state.query_limit);
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, &reason);
+        return refuse_for_now(&state, ScrapeRefusal::Store);
     };
     let is_gzip = accepts_gzip(&request);
     let mut response = HttpResponse::Ok();
@@ -40,7 +52,7 @@ pub async fn scrape(request: HttpRequest, state: web::Data<State>) -> HttpRespon
     if is_gzip {
         response.insert_header(ContentEncoding::Gzip);
     }
-    if request.method() == Method::HEAD {
+    if is_head {
         return response.streaming(stream::empty::<Result<Bytes, std::io::Error>>());
     }
     let own = match shard.is_first() {
@@ -51,6 +63,8 @@ pub async fn scrape(request: HttpRequest, state: web::Data<State>) -> HttpRespon
         metrics: Arc::clone(&state.metrics),
         format,
         started,
+        limit: state.scrape_limit,
+        permit,
     };
     if is_gzip {
         let version = snapshot.version;
@@ -73,6 +87,28 @@ fn refuse(status: StatusCode, reason: &str) -> HttpResponse {
         .insert_header((header::VARY, "Accept, Accept-Encoding"))
         .content_type("text/plain; charset=utf-8")
         .body(format!("{reason}\n"))
+}
+
+/// Leave to answer a scrape, for as long as it is being read; `None` when too many others are.
+async fn admitted(state: &State) -> Option<OwnedSemaphorePermit> {
+    let permit = Arc::clone(&state.scrapes).acquire_owned();
+    let permit = actix_rt::time::timeout(state.query_limit, permit).await;
+    permit.ok()?.ok()
+}
+
+fn refuse_for_now(state: &State, why: ScrapeRefusal) -> HttpResponse {
+    state.metrics.scrape_refused(why);
+    let waited = state.query_limit;
+    let reason = match why {
+        ScrapeRefusal::Busy => {
+            format!("too many scrapes at once: none has ended within {waited:?}")
+        }
+        ScrapeRefusal::Store => format!("the store has not answered within {waited:?}"),
+    };
+    let mut response = refuse(StatusCode::SERVICE_UNAVAILABLE, &reason);
+    let soon = HeaderValue::from_static("5");
+    response.headers_mut().insert(header::RETRY_AFTER, soon);
+    response
 }
 
 /// What the parameters ask for; the format else as the client accepts it. Of a parameter given twice the first counts, and
@@ -158,18 +194,32 @@ fn actor_families(actors: &[Arc<ActorStatus>]) -> [OwnFamily; 2] {
     [up, restarts]
 }
 
-/// Counts a scrape when its last chunk is out.
+/// A scrape that is being read.
 struct Scrape {
     metrics: Arc<SelfMetrics>,
     format: Format,
     started: Instant,
+    limit: Duration,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Scrape {
-    fn observed<S: Stream>(self, chunks: S) -> impl Stream<Item = S::Item> {
+    /// The chunks; an error in their place when reading them takes too long, which ends the connection. Counts the scrape when
+    /// its last chunk is out, and gives its permit back at the end, whatever it is.
+    fn observed<S, E>(self, chunks: S) -> impl Stream<Item = Result<Bytes, Box<dyn Error>>>
+    where
+        S: Stream<Item = Result<Bytes, E>>,
+        E: Into<Box<dyn Error>>,
+    {
+        let deadline = self.started + self.limit;
+        let chunks = chunks.map(move |chunk| match Instant::now() < deadline {
+            true => chunk.map_err(Into::into),
+            false => Err("the scrape was read for too long".into()),
+        });
         let counted = stream::once(future::lazy(move |_| {
             self.metrics.scraped(self.format);
             self.metrics.scrape_duration.observe(self.started.elapsed());
+            drop(self.permit);
         }));
         chunks.chain(counted.filter_map(|()| future::ready(None)))
     }

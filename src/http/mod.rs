@@ -1,10 +1,13 @@
 //! What the service answers: `/metrics`, the probes, and a page for people.
 
 mod bodies;
+mod connection;
 mod gzip;
 mod metrics;
+mod open_files;
 mod page;
 mod probes;
+mod refusals;
 mod segments;
 mod server;
 
@@ -15,7 +18,10 @@ use std::time::Duration;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header;
-use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, guard, web};
+use actix_web::{
+    FromRequest, Handler, HttpResponse, HttpResponseBuilder, Resource, Responder, guard, web,
+};
+use tokio::sync::Semaphore;
 use tracing::Span;
 use tracing_actix_web::RootSpanBuilder;
 
@@ -25,7 +31,9 @@ use crate::exposition::{Format, InfoFormat, Shard};
 use crate::self_metrics::SelfMetrics;
 
 pub use self::bodies::Bodies;
-pub use self::server::serve;
+pub use self::connection::Patience;
+pub use self::open_files::raise_limit;
+pub use self::server::{MOST_CONNECTIONS, serve};
 
 /// What the handlers look at. Shared by all workers.
 #[derive(Debug)]
@@ -50,6 +58,10 @@ pub struct State {
     pub query_limit: Duration,
     /// What a store that has not answered for so long has laid out is not the fleet as it is.
     pub silence_limit: Duration,
+    /// A scrape that is still being read after so long is cut.
+    pub scrape_limit: Duration,
+    /// A permit for each scrape that is answered at the same time.
+    pub scrapes: Arc<Semaphore>,
 }
 
 impl State {
@@ -103,10 +115,15 @@ where
 }
 
 async fn method_not_allowed() -> HttpResponse {
-    HttpResponse::MethodNotAllowed()
-        .insert_header((header::ALLOW, "GET, HEAD"))
+    method_not_allowed_builder()
         .content_type("text/plain; charset=utf-8")
         .body("only GET and HEAD are answered here\n")
+}
+
+fn method_not_allowed_builder() -> HttpResponseBuilder {
+    let mut response = HttpResponse::MethodNotAllowed();
+    response.insert_header((header::ALLOW, "GET, HEAD"));
+    response
 }
 
 async fn not_found() -> HttpResponse {

@@ -23,6 +23,29 @@ const SCRAPE_BOUNDS: [f64; 11] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0,
 ];
 
+/// Why a scrape was answered with 503.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScrapeRefusal {
+    /// Too many others are being answered.
+    Busy,
+    /// The store did not answer.
+    Store,
+}
+
+impl ScrapeRefusal {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 2] = [Self::Busy, Self::Store];
+
+    /// The value of the label `reason`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Store => "store",
+        }
+    }
+}
+
 /// The exporter's own numbers. Created once for an application and shared by its parts.
 #[derive(Debug)]
 pub struct SelfMetrics {
@@ -56,6 +79,7 @@ pub struct SelfMetrics {
     /// Seconds since 1970.
     pub token_expiry: Gauge,
     scrapes: [Counter; Format::ALL.len()],
+    scrapes_refused: [Counter; ScrapeRefusal::ALL.len()],
     /// From the request to the last byte.
     pub scrape_duration: Histogram<{ SCRAPE_BOUNDS.len() }>,
 }
@@ -81,6 +105,7 @@ impl Default for SelfMetrics {
             token_request_failures: Default::default(),
             token_expiry: Gauge::default(),
             scrapes: Default::default(),
+            scrapes_refused: Default::default(),
             scrape_duration: Histogram::new(SCRAPE_BOUNDS),
         };
         metrics.up.set(0.0);
@@ -120,6 +145,11 @@ impl SelfMetrics {
     /// Counts an answered scrape.
     pub fn scraped(&self, format: Format) {
         self.scrapes[format as usize].increment();
+    }
+
+    /// Counts a scrape that could not be answered.
+    pub fn scrape_refused(&self, why: ScrapeRefusal) {
+        self.scrapes_refused[why as usize].increment();
     }
 
     /// Counts the rows and cells of a batch.
@@ -246,6 +276,13 @@ impl SelfMetrics {
                 "format",
                 Format::ALL.iter().map(|format| format.name()),
                 &self.scrapes,
+            ),
+            by_label(
+                "starlink_exporter_scrapes_refused_total",
+                "Scrapes answered with 503, by reason.",
+                "reason",
+                ScrapeRefusal::ALL.iter().map(|reason| reason.name()),
+                &self.scrapes_refused,
             ),
             self.scrape_duration.family(
                 "starlink_exporter_scrape_duration_seconds",

@@ -43,7 +43,10 @@ impl Binary {
         V: AsRef<OsStr>,
     {
         let directory = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_starlink-telemetry"))
+        // Under the limit of open files that most systems start programs with.
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", r#"ulimit -S -n 1024 && exec "$0" "$@""#])
+            .arg(env!("CARGO_BIN_EXE_starlink-telemetry"))
             .args(arguments)
             .env_clear()
             .envs(variables)

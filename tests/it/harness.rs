@@ -167,6 +167,16 @@ pub fn terminal_row(id: &str, timestamp: u64, throughput: f64) -> String {
     format!(r#"["u",{timestamp},"{id}",{throughput}]"#)
 }
 
+/// Long names that do not compress well: a fleet of some thousands fits into no socket's buffers.
+pub fn long_names(count: usize) -> Vec<String> {
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut name = || -> String {
+        let digit = |_| char::from_digit(random.u32(..16), 16).unwrap();
+        (0..600).map(digit).collect()
+    };
+    (0..count).map(|_| name()).collect()
+}
+
 /// The series of a terminal's throughput.
 pub fn throughput(id: &str) -> String {
     format!(r#"starlink_DownlinkThroughput{{device_type="UserTerminal",deviceID="{id}"}}"#)

@@ -8,6 +8,7 @@ mod binary;
 mod commands;
 mod exposition;
 mod failures;
+mod floods;
 mod form;
 mod golden;
 mod harness;

@@ -8,9 +8,12 @@ use std::time::{Duration, Instant};
 use actix_rt::task::spawn_blocking;
 use socket2::{Domain, Socket, Type};
 use starlink_telemetry::app::Tuning;
+use starlink_telemetry::http::Patience;
 use starlink_telemetry::simulator::Simulator;
 
-use crate::harness::{PATIENCE, Service, eventually, scripted_simulator, terminal_row, throughput};
+use crate::harness::{
+    PATIENCE, Service, eventually, long_names, scripted_simulator, terminal_row, throughput,
+};
 
 /// In these tests a client may stall for so long.
 const STALL_LIMIT: Duration = Duration::from_secs(2);
@@ -20,12 +23,7 @@ const DEVICES: usize = 12_000;
 
 /// A service with a fleet of devices with long names, which do not compress well.
 async fn service() -> (Simulator, Service) {
-    let mut random = fastrand::Rng::with_seed(1);
-    let mut name = || -> String {
-        let digit = |_| char::from_digit(random.u32(..16), 16).unwrap();
-        (0..600).map(digit).collect()
-    };
-    let names: Vec<String> = (0..DEVICES).map(|_| name()).collect();
+    let names = long_names(DEVICES);
     let simulator = scripted_simulator();
     simulator.push_rows(
         names
@@ -33,7 +31,10 @@ async fn service() -> (Simulator, Service) {
             .map(|name| terminal_row(name, 1_000_000_000, 1.0)),
     );
     let tuning = Tuning {
-        stall_limit: STALL_LIMIT,
+        patience: Patience {
+            stall: STALL_LIMIT,
+            ..Patience::default()
+        },
         ..Tuning::default()
     };
     let changes = [("BATCH_SIZE", "65000")];

@@ -1,0 +1,48 @@
+//! How many files the operating system lets the process have open: each connection is one.
+
+/// What is left to everything but the clients' connections: logs, connections to Starlink, files that are read and written.
+const OURS: usize = 256;
+
+/// Raises the soft limit as far as the hard one allows, up to what the most connections need. To be called once, by a binary: the
+/// limit belongs to the whole process.
+///
+/// # Errors
+/// What the operating system says against it.
+#[cfg(unix)]
+pub fn raise_limit() -> std::io::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let wanted = (super::MOST_CONNECTIONS + OURS) as u64;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= wanted) {
+        return Ok(());
+    }
+    let current = maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    let limit = Rlimit {
+        current: Some(current),
+        maximum,
+    };
+    Ok(setrlimit(Resource::Nofile, limit)?)
+}
+
+/// How many connections fit into the limit.
+#[cfg(unix)]
+pub fn connections() -> usize {
+    use rustix::process::{Resource, getrlimit};
+
+    let files = getrlimit(Resource::Nofile).current;
+    let files = files.map_or(usize::MAX, |files| files.try_into().unwrap_or(usize::MAX));
+    files.saturating_sub(OURS).max(1)
+}
+
+/// Other systems have no such limit.
+#[cfg(not(unix))]
+pub fn raise_limit() -> std::io::Result<()> {
+    Ok(())
+}
+
+/// Other systems have no such limit.
+#[cfg(not(unix))]
+pub fn connections() -> usize {
+    usize::MAX
+}

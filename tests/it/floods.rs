@@ -1,0 +1,313 @@
+//! Clients that want too much, or never say what they want, keep nobody else from anything.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use actix_rt::task::spawn_blocking;
+use socket2::{Domain, Socket, Type};
+use starlink_telemetry::app::Tuning;
+use starlink_telemetry::http::Patience;
+use starlink_telemetry::simulator::Simulator;
+
+use crate::binary::Binary;
+use crate::form;
+use crate::harness::{
+    PATIENCE, Service, eventually, long_names, scripted_simulator, shows, terminal_row, throughput,
+};
+use crate::wire::{ask, get, send};
+
+/// How many connections stay open without asking anything.
+const IDLE: usize = 10_000;
+
+/// How many clients read a byte now and then.
+const SLOW: usize = 100;
+
+/// In the tests of patience a client may take so long.
+const SHORT: Duration = Duration::from_secs(1);
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// A connection with a small buffer that has asked for the metrics and has read nothing yet.
+fn ask_slowly(address: SocketAddr, encoding: &str) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(8 * 1024).unwrap();
+    socket.connect(&address.into()).unwrap();
+    let mut stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request =
+        format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nAccept-Encoding: {encoding}\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    stream
+}
+
+/// Asks for `/livez` on a connection that stays open, and reads the answer.
+fn ask_and_stay(stream: &mut TcpStream) {
+    stream
+        .write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    let mut answer = Vec::new();
+    let mut chunk = [0; 1024];
+    while !answer.ends_with(b"ok\n") {
+        let length = stream.read(&mut chunk).unwrap();
+        assert_ne!(length, 0, "{}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&chunk[..length]);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
+}
+
+/// What is read until the connection ends, in whatever way.
+fn rest(stream: &mut TcpStream) -> String {
+    let mut read = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut read) {
+        assert_ne!(error.kind(), io::ErrorKind::WouldBlock, "it does not end");
+    }
+    String::from_utf8_lossy(&read).into_owned()
+}
+
+/// Rows whose scrape does not fit into the buffers of two sockets; the last device's name.
+fn push_large_fleet(simulator: &Simulator) -> String {
+    let mut names = long_names(6000);
+    let rows = names
+        .iter()
+        .map(|name| terminal_row(name, 1_000_000_000, 1.0));
+    simulator.push_rows(rows);
+    names.pop().unwrap()
+}
+
+async fn patient(tuning: Tuning) -> (Simulator, Service) {
+    let simulator = scripted_simulator();
+    let service = Service::tuned(&simulator, &[("BATCH_SIZE", "65000")], tuning).await;
+    (simulator, service)
+}
+
+fn impatience() -> Patience {
+    Patience {
+        first: SHORT,
+        request: SHORT,
+        ..Patience::default()
+    }
+}
+
+#[actix_rt::test]
+async fn ten_thousand_idle_connections_and_a_hundred_slow_readers_leave_everything_alive() {
+    let simulator = scripted_simulator();
+    let last = push_large_fleet(&simulator);
+    let (_binary, address) = Binary::listening(&simulator, &[("BATCH_SIZE", "65000")]).await;
+    shows(address, &throughput(&last), 1.0).await;
+
+    let idle = spawn_blocking(move || -> Vec<TcpStream> {
+        let open = |_| {
+            let mut stream = connect(address);
+            ask_and_stay(&mut stream);
+            stream
+        };
+        (0..IDLE).map(open).collect()
+    });
+    let idle = idle.await.unwrap();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let slow = {
+        let is_over = Arc::clone(&is_over);
+        spawn_blocking(move || {
+            // What is compressed is so once for all, as for Prometheus: a few others are enough to keep the workers busy.
+            let encoding = |number| if number % 20 == 0 { "identity" } else { "gzip" };
+            let mut readers: Vec<_> = (0..SLOW)
+                .map(|number| ask_slowly(address, encoding(number)))
+                .collect();
+            let mut bytes = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                for reader in &mut readers {
+                    bytes += reader.read(&mut [0; 1]).unwrap();
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            bytes
+        })
+    };
+    for round in 2..5_u32 {
+        let row = terminal_row(&last, u64::from(round) * 1_000_000_000, f64::from(round));
+        simulator.push_rows([row]);
+        shows(address, &throughput(&last), f64::from(round)).await;
+        for probe in ["/livez", "/readyz"] {
+            assert_eq!(get(address, probe, &[]).await.status, 200, "{probe}");
+        }
+        let gzip = get(address, "/metrics", &[("Accept-Encoding", "gzip")]).await;
+        assert_eq!(gzip.status, 200);
+    }
+    let body = form::scrape(address, "prometheus").await;
+    assert!(body.value("process_open_fds") >= Some((IDLE + SLOW) as f64));
+    is_over.store(true, Ordering::Relaxed);
+    assert!(slow.await.unwrap() > SLOW, "the slow readers were served");
+    drop(idle);
+}
+
+#[actix_rt::test]
+async fn clients_that_trickle_or_say_nothing_are_dropped() {
+    let tuning = Tuning {
+        patience: impatience(),
+        ..Tuning::default()
+    };
+    let (_simulator, service) = patient(tuning).await;
+    let address = service.address;
+    let silent = spawn_blocking(move || rest(&mut connect(address)));
+    let trickle = |is_first: bool| {
+        spawn_blocking(move || {
+            let mut stream = connect(address);
+            if !is_first {
+                ask_and_stay(&mut stream);
+            }
+            let mut reader = stream.try_clone().unwrap();
+            let reading = std::thread::spawn(move || rest(&mut reader));
+            while !reading.is_finished() {
+                // Fails when the service has had enough.
+                let _ = stream.write_all(b"x");
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            reading.join().unwrap()
+        })
+    };
+    let (first, later) = (trickle(true), trickle(false));
+    assert!(silent.await.unwrap().starts_with("HTTP/1.1 408 "));
+    let first = first.await.unwrap();
+    assert!(
+        first.is_empty() || first.starts_with("HTTP/1.1 408 "),
+        "{first}"
+    );
+    assert_eq!(later.await.unwrap(), "");
+}
+
+#[actix_rt::test]
+async fn a_head_without_an_end_is_dropped() {
+    let (_simulator, service) = patient(Tuning::default()).await;
+    let address = service.address;
+    let flood = spawn_blocking(move || {
+        let mut stream = connect(address);
+        let start = b"GET /metrics HTTP/1.1\r\nx: ";
+        let mut sent = stream.write(start).unwrap();
+        while let Ok(bytes) = stream.write(&[b'x'; 8192]) {
+            sent += bytes;
+            assert!(sent < 100_000_000, "it is read for ever");
+        }
+    });
+    flood.await.unwrap();
+    let many: String = (0..1000)
+        .map(|number| format!("x{number}: y\r\n"))
+        .collect();
+    let request = format!("GET /metrics HTTP/1.1\r\n{many}Connection: close\r\n\r\n");
+    assert_eq!(send(address, request).await.status, 431);
+    assert_eq!(service.get("/livez").await.status, 200);
+}
+
+#[actix_rt::test]
+async fn bodies_are_refused_unread() {
+    let (_simulator, service) = patient(Tuning::default()).await;
+    let long = ("Content-Length", "1000000000000");
+    let chunked = ("Transfer-Encoding", "chunked");
+    for path in ["/metrics", "/livez", "/", "/nowhere"] {
+        for header in [long, chunked] {
+            for (method, expected) in [("GET", 413), ("HEAD", 413), ("POST", 405), ("PUT", 405)] {
+                let answer = ask(service.address, method, path, &[header]).await;
+                assert_eq!(answer.status, expected, "{method} {path}");
+                assert_eq!(answer.header("connection").as_deref(), Some("close"));
+                let allow = answer.header("allow");
+                assert_eq!(allow.is_some(), expected == 405, "{method} {path}");
+            }
+        }
+        let headers = [("Content-Length", "1"), ("Expect", "100-continue")];
+        let answer = ask(service.address, "POST", path, &headers).await;
+        assert_eq!(answer.status, 417, "{path}");
+    }
+    let address = service.address;
+    let endless = spawn_blocking(move || {
+        let mut stream = connect(address);
+        write!(
+            stream,
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n"
+        )
+        .unwrap();
+        let mut sent = 0;
+        while let Ok(bytes) = stream.write(&[b'x'; 8192]) {
+            sent += bytes;
+            assert!(sent < 100_000_000, "it is read for ever");
+        }
+    });
+    endless.await.unwrap();
+}
+
+#[actix_rt::test]
+async fn scrapes_beyond_the_bound_wait_and_are_refused() {
+    let tuning = Tuning {
+        most_scrapes: 1,
+        query_limit: SHORT,
+        ..Tuning::default()
+    };
+    let (simulator, service) = patient(tuning).await;
+    let last = push_large_fleet(&simulator);
+    service.shows(&throughput(&last), 1.0).await;
+    let mut slow = ask_slowly(service.address, "identity");
+    slow.read_exact(&mut [0; 17]).unwrap();
+
+    let refused = service.get("/metrics").await;
+    assert_eq!(refused.status, 503);
+    assert!(
+        refused.body.contains("too many scrapes at once"),
+        "{}",
+        refused.body
+    );
+    assert_eq!(refused.header("retry-after").as_deref(), Some("5"));
+    assert_eq!(
+        ask(service.address, "HEAD", "/metrics", &[]).await.status,
+        200
+    );
+    assert_eq!(service.get("/readyz").await.status, 200);
+
+    drop(slow);
+    eventually("a scrape is answered again", || async {
+        service.get("/metrics").await.status == 200
+    })
+    .await;
+    let body = service.scrape().await;
+    let refused = body.value("starlink_exporter_scrapes_refused_total{reason=\"busy\"}");
+    assert!(refused >= Some(1.0), "{refused:?}");
+}
+
+#[actix_rt::test]
+async fn a_scrape_that_is_read_for_too_long_is_cut() {
+    let tuning = Tuning {
+        patience: Patience {
+            answer: 3 * SHORT,
+            ..Patience::default()
+        },
+        ..Tuning::default()
+    };
+    let (simulator, service) = patient(tuning).await;
+    let last = push_large_fleet(&simulator);
+    service.shows(&throughput(&last), 1.0).await;
+    let address = service.address;
+    let read = spawn_blocking(move || {
+        let mut stream = ask_slowly(address, "identity");
+        let mut read = vec![0; 17];
+        stream.read_exact(&mut read).unwrap();
+        let since = Instant::now();
+        let mut chunk = [0; 4096];
+        // Steadily, but no more than can be read in time; then as fast as it can.
+        loop {
+            match stream.read(&mut chunk) {
+                Ok(0) | Err(_) => return read,
+                Ok(length) => read.extend_from_slice(&chunk[..length]),
+            }
+            if since.elapsed() < 4 * SHORT {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    });
+    let read = read.await.unwrap();
+    assert!(read.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    assert!(!read.ends_with(b"\r\n0\r\n\r\n"), "it does not look whole");
+}
