@@ -371,6 +371,25 @@ impl Block {
         now.since(self.vitals[slot].seen)
     }
 
+    /// When the row that counts came, by the clock and by stream time.
+    #[must_use]
+    pub fn seen(&self, slot: usize) -> (Moment, Moment) {
+        let vital = &self.vitals[slot];
+        (vital.seen, vital.seen_in_stream)
+    }
+
+    /// How many lanes of numbers there are.
+    #[must_use]
+    pub fn gauge_lanes(&self) -> usize {
+        self.gauges.len() / BLOCK_SIZE
+    }
+
+    /// How many lanes of texts there are.
+    #[must_use]
+    pub fn info_lanes(&self) -> usize {
+        self.infos.len() / BLOCK_SIZE
+    }
+
     /// The numbers of a lane by slot, NaN where absent; none when the block does not have the lane.
     #[must_use]
     pub fn gauges(&self, lane: usize) -> &[f64] {

@@ -5,6 +5,7 @@
 //! whatever may fail does so before the first write.
 
 pub mod block;
+pub mod dump;
 pub mod interner;
 pub mod labels;
 pub mod moment;
@@ -23,6 +24,7 @@ use self::table::Table;
 use crate::telemetry::Batch;
 
 pub use self::block::Presence;
+pub use self::dump::{DumpError, Frozen};
 pub use self::moment::Moment;
 pub use self::snapshot::Snapshot;
 pub use self::tally::{RowCode, RowFault, RowIgnored, Tally};
@@ -171,6 +173,12 @@ impl Fleet {
     pub fn due(&self) -> Moment {
         let due = self.tables.tables.iter().map(Table::due);
         due.min().unwrap_or(Moment::NEVER)
+    }
+
+    /// All that a later process needs, shared, not copied.
+    #[must_use]
+    pub fn freeze(&self) -> Frozen {
+        Frozen::of(self)
     }
 
     /// The fleet as it is now, shared, not copied. Call [`Fleet::expire`] before.

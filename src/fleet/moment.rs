@@ -16,6 +16,12 @@ impl Moment {
         Self(millis)
     }
 
+    /// How many milliseconds after the clock's start.
+    #[must_use]
+    pub const fn millis(self) -> u64 {
+        self.0
+    }
+
     /// The moment this long after the clock's start.
     #[must_use]
     pub fn at(since_start: Duration) -> Self {

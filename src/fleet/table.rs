@@ -137,6 +137,24 @@ impl Table {
         &self.infos
     }
 
+    /// At which column each info lane stood last.
+    #[must_use]
+    pub fn info_columns(&self) -> &[usize] {
+        &self.info_columns
+    }
+
+    /// The gauge lane of a family that an earlier process knew.
+    pub fn thaw_gauge_lane(&mut self, family: &str, field: &str) -> usize {
+        Arc::make_mut(&mut self.gauges).find_or_add(&family.into(), &field.into())
+    }
+
+    /// The info lane of a key that an earlier process knew, and at which column it stood last.
+    pub fn thaw_info_lane(&mut self, key: &str, field: &str, column: usize) -> usize {
+        let lane = Arc::make_mut(&mut self.infos).find_or_add(&key.into(), &field.into());
+        self.info_columns.resize(self.infos.lanes.len(), column);
+        lane
+    }
+
     /// The info lanes in column order; one that the last columns lack stands where its column stood last.
     #[must_use]
     pub fn info_order(&self) -> Vec<usize> {

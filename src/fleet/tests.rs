@@ -14,19 +14,19 @@ const ALLOCATION: &str =
 const ENUMS: &str = r#"{"DeviceType":{"u":"UserTerminal","r":"Router"},"AlertsByDeviceType":{"u":{"82":"pending"},"r":{"82":"other"}}}"#;
 
 /// A fleet and the clock that it is told.
-struct World {
-    fleet: Fleet,
+pub(super) struct World {
+    pub(super) fleet: Fleet,
     schemas: SchemaCache,
-    now: u64,
+    pub(super) now: u64,
     covered: u64,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(|_| {})
     }
 
-    fn with(change: impl FnOnce(&mut FleetOptions)) -> Self {
+    pub(super) fn with(change: impl FnOnce(&mut FleetOptions)) -> Self {
         let mut options = FleetOptions {
             include_routers: false,
             location: true,
@@ -46,7 +46,7 @@ impl World {
     }
 
     /// Time passes without a word from Starlink.
-    fn wait(&mut self, seconds: u64) -> &mut Self {
+    pub(super) fn wait(&mut self, seconds: u64) -> &mut Self {
         self.now += seconds * 1000;
         self.fleet.expire(Moment::from_millis(self.now));
         self
@@ -75,7 +75,7 @@ impl World {
     }
 
     /// Rows with the usual columns and enums.
-    fn rows(&mut self, rows: &str) -> Tally {
+    pub(super) fn rows(&mut self, rows: &str) -> Tally {
         self.answer(&body(rows, &format!("{TERMINAL},{ALLOCATION}")))
     }
 
@@ -95,7 +95,7 @@ impl World {
     }
 
     /// The samples, without the labels that all of them share.
-    fn lines(&self) -> Vec<String> {
+    pub(super) fn lines(&self) -> Vec<String> {
         let text = self.text(Format::Prometheus);
         let samples = text.lines().filter(|line| !line.starts_with('#'));
         let short = |line: &str| {

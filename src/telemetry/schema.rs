@@ -26,6 +26,9 @@ const OWN_FAMILIES: [&str; 6] = [
     "starlink_last_report_timestamp_seconds",
 ];
 
+/// The field that locations are made from.
+pub const LOCATION_FIELD: &str = "H3CellId";
+
 /// The labels that every series has; no info field may take their place.
 const OWN_INFO_KEYS: [&str; 2] = ["device_type", "deviceid"];
 
@@ -292,7 +295,7 @@ fn column(kind: DeviceKind, name: Option<&str>, namer: &mut Namer) -> Column {
         ("Ipv4", DeviceKind::Allocation) => namer.addresses(name, AddressKind::Ipv4),
         ("Ipv6Ue", DeviceKind::Allocation) => namer.addresses(name, AddressKind::Ipv6Ue),
         ("Ipv6Cpe", DeviceKind::Allocation) => namer.addresses(name, AddressKind::Ipv6Cpe),
-        ("H3CellId", _) => namer.location(name),
+        (LOCATION_FIELD, _) => namer.location(name),
         _ => Column::Field(namer.field(name)),
     }
 }
@@ -319,8 +322,8 @@ impl Namer {
         let name: Arc<str> = column.into();
         let family = format!("starlink_{}", sanitise(column));
         let key = info_key(column);
-        let family_is_free = !is_own_family(&family) && self.families.insert(family.clone());
-        let key_is_free = !OWN_INFO_KEYS.contains(&key.as_str()) && self.keys.insert(key.clone());
+        let family_is_free = is_free_family(&family) && self.families.insert(family.clone());
+        let key_is_free = is_free_key(&key) && self.keys.insert(key.clone());
         Field {
             gauge: self.granted(&name, family, family_is_free),
             info: self.granted(&name, key, key_is_free),
@@ -358,6 +361,18 @@ impl Namer {
         });
         None
     }
+}
+
+/// Whether a field may have this family.
+#[must_use]
+pub fn is_free_family(family: &str) -> bool {
+    family.starts_with("starlink_") && sanitise(family) == family && !is_own_family(family)
+}
+
+/// Whether a field may have this info key.
+#[must_use]
+pub fn is_free_key(key: &str) -> bool {
+    info_key(key) == key && !OWN_INFO_KEYS.contains(&key)
 }
 
 /// Whether a family is one that the exporter writes by itself.

@@ -30,6 +30,7 @@ const CASES: u32 = 1000;
 
 /// The product and the model, and the clock that both are told.
 struct Pair {
+    options: FleetOptions,
     fleet: Fleet,
     schemas: SchemaCache,
     oracle: Oracle,
@@ -58,6 +59,7 @@ impl Pair {
             },
         };
         Self {
+            options,
             fleet: Fleet::new(options),
             schemas: SchemaCache::default(),
             oracle: Oracle::new(settings),
@@ -76,6 +78,7 @@ impl Pair {
                 self.wait(*millis);
                 self.covered = self.now;
             }
+            Step::Restart => self.restart()?,
             Step::Answer {
                 after,
                 answer,
@@ -92,6 +95,20 @@ impl Pair {
             }
         }
         self.compare()
+    }
+
+    /// Another process goes on with what this one knew: nothing shows the difference.
+    fn restart(&mut self) -> Outcome {
+        let mut state = Vec::new();
+        let frozen = self.fleet.freeze();
+        frozen
+            .write(&mut state)
+            .map_err(|error| error.to_string())?;
+        let thawed = Fleet::thaw(self.options, &state);
+        self.fleet = thawed.map_err(|error| error.to_string())?;
+        self.fleet.expire(Moment::from_millis(self.now));
+        self.shown = None;
+        Ok(())
     }
 
     fn wait(&mut self, millis: u64) {
@@ -366,6 +383,7 @@ fn tell(scenario: &Scenario) -> String {
         story.push_str(&match step {
             Step::Wait(millis) => format!("wait {millis}\n"),
             Step::Fail(millis) => format!("fail after {millis}\n"),
+            Step::Restart => "restart\n".to_owned(),
             Step::Answer {
                 after,
                 answer,

@@ -16,6 +16,8 @@ pub enum Step {
     Wait(u64),
     /// Time passes, and at its end a poll has failed.
     Fail(u64),
+    /// The process ends, and another one goes on.
+    Restart,
     /// Time passes, then an answer comes.
     Answer {
         after: u64,
@@ -97,6 +99,7 @@ fn step(maps: Vec<Columns>) -> impl Strategy<Value = Step> {
     prop_oneof![
         1 => millis().prop_map(Step::Wait),
         1 => millis().prop_map(Step::Fail),
+        1 => Just(Step::Restart),
         5 => (millis(), answer(maps), any::<bool>(), prop::bool::weighted(0.2)).prop_map(
             |(after, answer, expire_before, plan_twice)| Step::Answer {
                 after,

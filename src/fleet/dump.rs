@@ -1,0 +1,463 @@
+//! The fleet as bytes, for a process that comes after this one.
+//!
+//! Integers and floats stand in little endian, texts and lists behind their length in 32 bits. What can be computed from the
+//! rest is left out: presences follow from ages, places from H3 indices. Moments stand as they are: the next process goes on
+//! counting on the clock of this one.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::block::{
+    Alerts, Allocation, AllocationContent, Block, DeviceState, Difference, Place, Presence,
+};
+use super::moment::Moment;
+use super::table::{Lanes, Table};
+use super::{Fleet, FleetOptions};
+use crate::telemetry::schema::{LOCATION_FIELD, is_free_family, is_free_key};
+use crate::telemetry::values::sanitise;
+use crate::telemetry::{DeviceKind, location};
+
+/// No moment lies later than a thousand years after the clock's start: sums with durations stay far from overflow.
+const LAST_MOMENT: Moment = Moment::from_millis(1000 * 366 * 86_400 * 1000);
+
+/// A device is in it.
+const DEVICE: u8 = 1;
+
+/// An allocation is in it.
+const ALLOCATION: u8 = 2;
+
+/// The state of a fleet, shared with it: what the fleet writes to meanwhile it copies.
+#[derive(Debug)]
+pub struct Frozen {
+    stream_time: Moment,
+    tables: Vec<FrozenTable>,
+}
+
+#[derive(Debug)]
+struct FrozenTable {
+    code: Arc<str>,
+    name: Arc<str>,
+    gauges: Arc<Lanes>,
+    infos: Arc<Lanes>,
+    info_columns: Vec<usize>,
+    blocks: Vec<Arc<Block>>,
+}
+
+/// Why bytes are no fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum DumpError {
+    /// They end too early.
+    #[error("it ends in the middle")]
+    End,
+    /// They go on behind the end.
+    #[error("it goes on behind its end")]
+    Rest,
+    /// A value that no fleet has.
+    #[error("{0} is not what it can be")]
+    Value(&'static str),
+}
+
+impl Frozen {
+    pub(super) fn of(fleet: &Fleet) -> Self {
+        let frozen = |table: &Table| FrozenTable {
+            code: Arc::clone(&table.code),
+            name: Arc::clone(&table.name),
+            gauges: Arc::clone(table.gauges()),
+            infos: Arc::clone(table.infos()),
+            info_columns: table.info_columns().to_vec(),
+            blocks: table.blocks().to_vec(),
+        };
+        Self {
+            stream_time: fleet.stream_time,
+            tables: fleet.tables.tables.iter().map(frozen).collect(),
+        }
+    }
+
+    /// Writes it. Blocks are let go of one after the other, so that the fleet copies few.
+    ///
+    /// # Errors
+    /// What writing fails with.
+    pub fn write(self, out: &mut impl Write) -> io::Result<()> {
+        moment(out, self.stream_time)?;
+        length(out, self.tables.len())?;
+        self.tables
+            .into_iter()
+            .try_for_each(|table| table.write(out))
+    }
+}
+
+impl FrozenTable {
+    fn write(self, out: &mut impl Write) -> io::Result<()> {
+        text(out, &self.code)?;
+        text(out, &self.name)?;
+        length(out, self.gauges.all().len())?;
+        for lane in self.gauges.all() {
+            text(out, &lane.name)?;
+            text(out, &lane.field)?;
+        }
+        length(out, self.infos.all().len())?;
+        for (lane, &column) in self.infos.all().iter().zip(&self.info_columns) {
+            text(out, &lane.name)?;
+            text(out, &lane.field)?;
+            length(out, column)?;
+        }
+        length(out, self.blocks.iter().map(|block| entries(block)).sum())?;
+        for block in self.blocks {
+            for slot in 0..block.len() {
+                write_slot(out, &block, slot)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn contents(block: &Block, slot: usize) -> u8 {
+    let device = (block.presences()[slot] != Presence::Unknown).then_some(DEVICE);
+    let allocation = block.allocation(slot).map(|_| ALLOCATION);
+    device.unwrap_or_default() | allocation.unwrap_or_default()
+}
+
+/// How many slots of a block are written.
+fn entries(block: &Block) -> usize {
+    let slots = 0..block.len();
+    slots.filter(|&slot| contents(block, slot) != 0).count()
+}
+
+fn write_slot(out: &mut impl Write, block: &Block, slot: usize) -> io::Result<()> {
+    let contents = contents(block, slot);
+    if contents == 0 {
+        return Ok(());
+    }
+    text(out, block.labels().id(slot))?;
+    out.write_all(&[contents])?;
+    if contents & DEVICE != 0 {
+        write_device(out, block, slot)?;
+    }
+    match block.allocation(slot) {
+        Some(allocation) => write_allocation(out, allocation),
+        None => Ok(()),
+    }
+}
+
+fn write_device(out: &mut impl Write, block: &Block, slot: usize) -> io::Result<()> {
+    let (seen, seen_in_stream) = block.seen(slot);
+    out.write_all(&block.reported(slot).to_le_bytes())?;
+    moment(out, seen)?;
+    moment(out, seen_in_stream)?;
+    let index = block.place(slot).map_or(0, |place| place.index.get());
+    out.write_all(&index.to_le_bytes())?;
+    let alerts = block.alerts(slot).as_deref().map_or(&[][..], Vec::as_slice);
+    length(out, alerts.len())?;
+    alerts.iter().try_for_each(|name| text(out, name))?;
+    length(out, block.gauge_lanes())?;
+    for lane in 0..block.gauge_lanes() {
+        out.write_all(&block.gauges(lane)[slot].to_le_bytes())?;
+    }
+    let infos = || (0..block.info_lanes()).filter_map(|lane| Some((lane, block.info(lane, slot)?)));
+    length(out, infos().count())?;
+    infos().try_for_each(|(lane, value)| {
+        length(out, lane)?;
+        text(out, value)
+    })
+}
+
+fn write_allocation(out: &mut impl Write, allocation: &Allocation) -> io::Result<()> {
+    out.write_all(&allocation.reported.to_le_bytes())?;
+    moment(out, allocation.seen)?;
+    for addresses in &allocation.content.addresses {
+        length(out, addresses.len())?;
+        for address in addresses {
+            out.write_all(&address.to_le_bytes())?;
+        }
+    }
+    length(out, allocation.content.infos.len())?;
+    for (key, value) in &allocation.content.infos {
+        text(out, key)?;
+        text(out, value)?;
+    }
+    Ok(())
+}
+
+fn moment(out: &mut impl Write, moment: Moment) -> io::Result<()> {
+    out.write_all(&moment.millis().to_le_bytes())
+}
+
+fn text(out: &mut impl Write, text: &str) -> io::Result<()> {
+    length(out, text.len())?;
+    out.write_all(text.as_bytes())
+}
+
+fn length(out: &mut impl Write, length: usize) -> io::Result<()> {
+    let length = u32::try_from(length).map_err(io::Error::other)?;
+    out.write_all(&length.to_le_bytes())
+}
+
+impl Fleet {
+    /// The fleet that [`Frozen::write`] wrote, as far as the options have a place for it. [`Fleet::expire`] is then to be called.
+    ///
+    /// The bytes need not be friendly: nothing in them makes it panic, or take more memory than they themselves do, but for a
+    /// small factor.
+    ///
+    /// # Errors
+    /// When the bytes are no fleet.
+    pub fn thaw(options: FleetOptions, bytes: &[u8]) -> Result<Self, DumpError> {
+        let mut input = Input { rest: bytes };
+        let mut fleet = Self::new(options);
+        fleet.stream_time = input.moment()?;
+        for _ in 0..input.length()? {
+            Thawing {
+                fleet: &mut fleet,
+                input: &mut input,
+                names: BTreeSet::new(),
+            }
+            .table()?;
+        }
+        if !input.rest.is_empty() {
+            return Err(DumpError::Rest);
+        }
+        fleet.version = 1;
+        Ok(fleet)
+    }
+}
+
+/// Reads one table.
+struct Thawing<'f, 'i> {
+    fleet: &'f mut Fleet,
+    input: &'f mut Input<'i>,
+    /// Names of alerts and keys, each once.
+    names: BTreeSet<Arc<str>>,
+}
+
+/// In which lanes the values of a table go; none where the options leave them out.
+struct LaneNumbers {
+    gauges: Vec<Option<usize>>,
+    infos: Vec<usize>,
+}
+
+impl Thawing<'_, '_> {
+    fn table(&mut self) -> Result<(), DumpError> {
+        let code = self.input.text()?;
+        let name = self.input.text()?;
+        let kind = DeviceKind::of(code);
+        let is_kept = kind != DeviceKind::Router || self.fleet.options.include_routers;
+        if kind == DeviceKind::Allocation {
+            return Err(DumpError::Value("a device type"));
+        }
+        let number = self.fleet.tables.find_or_add(code);
+        let lanes = self.lanes(number)?;
+        self.fleet.tables.get_mut(number).name = name.into();
+        for _ in 0..self.input.length()? {
+            self.slot(number, &lanes, is_kept)?;
+        }
+        Ok(())
+    }
+
+    fn lanes(&mut self, table: usize) -> Result<LaneNumbers, DumpError> {
+        let location = self.fleet.options.location;
+        let table = self.fleet.tables.get_mut(table);
+        let mut gauges = Vec::new();
+        for _ in 0..self.input.length()? {
+            let (name, field) = (self.input.text()?, self.input.text()?);
+            if !is_free_family(name) {
+                return Err(DumpError::Value("a metric name"));
+            }
+            let is_kept = location || field != LOCATION_FIELD;
+            gauges.push(is_kept.then(|| table.thaw_gauge_lane(name, field)));
+        }
+        let mut infos = Vec::new();
+        for _ in 0..self.input.length()? {
+            let (key, field) = (self.input.text()?, self.input.text()?);
+            let column = self.input.length()?;
+            if !is_free_key(key) {
+                return Err(DumpError::Value("an info key"));
+            }
+            infos.push(table.thaw_info_lane(key, field, column as usize));
+        }
+        Ok(LaneNumbers { gauges, infos })
+    }
+
+    fn slot(&mut self, table: usize, lanes: &LaneNumbers, is_kept: bool) -> Result<(), DumpError> {
+        let id = self.input.text()?;
+        if id.is_empty() {
+            return Err(DumpError::Value("an identifier"));
+        }
+        let [contents] = self.input.array()?;
+        let device = match contents & DEVICE {
+            0 => None,
+            _ => Some(self.device(lanes)?),
+        };
+        let allocation = match contents & ALLOCATION {
+            0 => None,
+            _ => Some(Arc::new(self.allocation()?)),
+        };
+        if !is_kept {
+            return Ok(());
+        }
+        let table = self.fleet.tables.get_mut(table);
+        let slot = table.slot(id);
+        // Reviewed as soon as possible: ages have grown.
+        let (block, slot) = table.block_mut(slot, Moment::default());
+        if let Some(device) = device {
+            let state = DeviceState {
+                reported: device.reported,
+                gauges: &device.gauges,
+                changes: &device.changes,
+            };
+            block.replace(slot, state, device.seen, device.seen_in_stream);
+        }
+        if let Some(allocation) = allocation {
+            block.allocate(slot, allocation);
+        }
+        Ok(())
+    }
+
+    fn device(&mut self, lanes: &LaneNumbers) -> Result<Device, DumpError> {
+        let reported = i64::from_le_bytes(self.input.array()?);
+        let seen = self.input.moment()?;
+        let seen_in_stream = self.input.moment()?;
+        let place = self.place()?;
+        let alerts = self.alerts()?;
+        let gauges = self.gauges(&lanes.gauges)?;
+        let mut changes = vec![Difference::Place(place), Difference::Alerts(alerts)];
+        for _ in 0..self.input.length()? {
+            let lane = lanes.infos.get(self.input.length()? as usize);
+            let lane = *lane.ok_or(DumpError::Value("a text's place"))?;
+            let text = self.fleet.texts.intern(self.input.text()?);
+            changes.push(Difference::Info(lane, Some(text)));
+        }
+        Ok(Device {
+            reported,
+            seen,
+            seen_in_stream,
+            gauges,
+            changes,
+        })
+    }
+
+    fn place(&mut self) -> Result<Option<Place>, DumpError> {
+        let index = NonZeroU64::new(u64::from_le_bytes(self.input.array()?));
+        let Some(index) = index.filter(|_| self.fleet.options.location) else {
+            return Ok(None);
+        };
+        let centre = location::centre(index.get()).ok_or(DumpError::Value("an H3 index"))?;
+        Ok(Some(Place { index, centre }))
+    }
+
+    fn alerts(&mut self) -> Result<Alerts, DumpError> {
+        let mut names = Vec::new();
+        for _ in 0..self.input.length()? {
+            let name = self.input.text()?;
+            if sanitise(name) != name {
+                return Err(DumpError::Value("an alert's name"));
+            }
+            names.push(self.name(name));
+        }
+        names.sort_unstable();
+        names.dedup();
+        Ok((!names.is_empty()).then(|| Arc::new(names)))
+    }
+
+    fn gauges(&mut self, lanes: &[Option<usize>]) -> Result<Vec<f64>, DumpError> {
+        let mut gauges = Vec::new();
+        for number in 0..self.input.length()? {
+            let value = f64::from_le_bytes(self.input.array()?);
+            let lane = lanes.get(number as usize);
+            let lane = lane.ok_or(DumpError::Value("a number's place"))?;
+            if let Some(lane) = *lane
+                && value.is_finite()
+            {
+                if lane >= gauges.len() {
+                    gauges.resize(lane + 1, f64::NAN);
+                }
+                gauges[lane] = value;
+            }
+        }
+        Ok(gauges)
+    }
+
+    fn allocation(&mut self) -> Result<Allocation, DumpError> {
+        let reported = i64::from_le_bytes(self.input.array()?);
+        let seen = self.input.moment()?;
+        let mut content = AllocationContent::default();
+        for addresses in &mut content.addresses {
+            for _ in 0..self.input.length()? {
+                let address = f64::from_le_bytes(self.input.array()?);
+                if !address.is_finite() {
+                    return Err(DumpError::Value("an address"));
+                }
+                addresses.push(address);
+            }
+        }
+        for _ in 0..self.input.length()? {
+            let (key, value) = (self.input.text()?, self.input.text()?);
+            let is_new = content.infos.iter().all(|(known, _)| **known != *key);
+            if !is_free_key(key) || !is_new {
+                return Err(DumpError::Value("an info key"));
+            }
+            let key = self.name(key);
+            content.infos.push((key, self.fleet.texts.intern(value)));
+        }
+        Ok(Allocation {
+            reported,
+            seen,
+            content: Arc::new(content),
+        })
+    }
+
+    fn name(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.names.get(name) {
+            return Arc::clone(known);
+        }
+        let name: Arc<str> = name.into();
+        self.names.insert(Arc::clone(&name));
+        name
+    }
+}
+
+/// A device as it stands in a dump.
+struct Device {
+    reported: i64,
+    seen: Moment,
+    seen_in_stream: Moment,
+    gauges: Vec<f64>,
+    changes: Vec<Difference>,
+}
+
+/// What is left to read.
+struct Input<'i> {
+    rest: &'i [u8],
+}
+
+impl<'i> Input<'i> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DumpError> {
+        let (array, rest) = self.rest.split_first_chunk().ok_or(DumpError::End)?;
+        self.rest = rest;
+        Ok(*array)
+    }
+
+    fn length(&mut self) -> Result<u32, DumpError> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    fn text(&mut self) -> Result<&'i str, DumpError> {
+        let length = self.length()? as usize;
+        let (text, rest) = self.rest.split_at_checked(length).ok_or(DumpError::End)?;
+        self.rest = rest;
+        str::from_utf8(text).map_err(|_| DumpError::Value("a text"))
+    }
+
+    fn moment(&mut self) -> Result<Moment, DumpError> {
+        let moment = Moment::from_millis(u64::from_le_bytes(self.array()?));
+        match moment <= LAST_MOMENT {
+            true => Ok(moment),
+            false => Err(DumpError::Value("a moment")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
