@@ -9,8 +9,9 @@ use std::time::Duration;
 use actix::{Addr, Arbiter, MailboxError};
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::web;
+use futures_util::future::OptionFuture;
 use thiserror::Error;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::{error, info, warn};
 
 use crate::actors::messages::Drain;
@@ -24,6 +25,7 @@ use crate::fleet::{Fleet, FleetOptions, Retention};
 use crate::http::{Bodies, Patience, State, serve};
 use crate::self_metrics::SelfMetrics;
 use crate::starlink::{ClientOptions, Timeouts, TlsError, tls_config};
+use crate::state_file::{Keeper, Restored, StateFile, recover};
 
 /// For how long `/readyz` says that the end is near while everything still works.
 const LAME_DUCK: Duration = Duration::from_secs(1);
@@ -117,6 +119,7 @@ pub struct Application {
     account: AccountActors,
     store: Addr<MetricsStoreActor>,
     state: web::Data<State>,
+    keeper: Option<Keeper>,
     server: Server,
     given_up: mpsc::UnboundedReceiver<GivenUp>,
     arbiters: Vec<Arbiter>,
@@ -137,12 +140,11 @@ impl Application {
         let client = client_options(&settings.account, tuning.timeouts)?;
 
         let silence_limit = tuning.supervision.heartbeat + tuning.query_limit;
-        let clock = Clock::start();
+        let (fleet, clock) = begin(settings);
         let metrics = Arc::new(SelfMetrics::default());
         let (mut supervisor, given_up) = Supervisor::new(tuning.supervision, clock);
 
         let store_arbiter = Arbiter::new();
-        let fleet = Fleet::new(fleet_options(settings));
         let published = Arc::new(Published::default());
         let store = {
             let (published, metrics) = (Arc::clone(&published), Arc::clone(&metrics));
@@ -164,6 +166,13 @@ impl Application {
             },
         );
 
+        let keeper = settings.state.as_ref().map(|state| Keeper {
+            file: StateFile::new(state.file.clone()),
+            interval: state.interval,
+            store: store.clone(),
+            clock,
+            metrics: Arc::clone(&metrics),
+        });
         let state = web::Data::new(State {
             clock,
             metrics,
@@ -185,6 +194,7 @@ impl Application {
             account,
             store,
             state,
+            keeper,
             server,
             given_up,
             arbiters: vec![store_arbiter, stream_arbiter],
@@ -212,6 +222,9 @@ impl Application {
     /// Serves until `asked` is ready or an actor is given up, then drains: at most five seconds.
     pub async fn run(mut self, asked: impl Future<Output = ()>) -> Ending {
         let handle = self.server.handle();
+        let (save, asked_to_save) = oneshot::channel();
+        let keeper = self.keeper.take();
+        let keeper = keeper.map(|keeper| actix_rt::spawn(keeper.run(asked_to_save)));
         let mut server = actix_rt::spawn(self.server);
         let ending = tokio::select! {
             () = asked => Ending::Asked,
@@ -227,6 +240,10 @@ impl Application {
             actix_rt::time::sleep(LAME_DUCK).await;
             drain(&self.account.stream, &handle).await;
         }
+        drop(save);
+        if let Some(Err(cause)) = OptionFuture::from(keeper).await {
+            error!(%cause, "the state file was not written at the end");
+        }
         for arbiter in &self.arbiters {
             arbiter.stop();
         }
@@ -240,6 +257,17 @@ async fn drain(stream: &Addr<StreamActor>, server: &ServerHandle) {
     let ((), poll) = futures_util::future::join(server.stop(true), poll).await;
     if let Err(MailboxError::Timeout) = poll {
         warn!("the last answer was not stored: its rows are lost");
+    }
+}
+
+/// The fleet and its clock: those of the process before this one, if it left them.
+fn begin(settings: &Settings) -> (Fleet, Clock) {
+    let options = fleet_options(settings);
+    let state = settings.state.as_ref();
+    let recovered = state.and_then(|state| recover(&StateFile::new(state.file.clone()), options));
+    match recovered {
+        Some(Restored { fleet, now, .. }) => (fleet, Clock::resume(now)),
+        None => (Fleet::new(options), Clock::start()),
     }
 }
 

@@ -8,21 +8,30 @@ use crate::fleet::Moment;
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     start: Instant,
+    /// What it showed when it was started.
+    before: Duration,
 }
 
 impl Clock {
     /// A clock that starts now.
     #[must_use]
     pub fn start() -> Self {
+        Self::resume(Moment::default())
+    }
+
+    /// A clock that goes on from a moment that an earlier process's clock has shown.
+    #[must_use]
+    pub fn resume(moment: Moment) -> Self {
         Self {
             start: Instant::now(),
+            before: moment.since(Moment::default()),
         }
     }
 
-    /// How long ago the clock was started.
+    /// What it shows: the time since it was started first.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        self.start.elapsed()
+        self.before.saturating_add(self.start.elapsed())
     }
 
     /// The same as a moment.

@@ -20,6 +20,7 @@
 //! | [`http`] | `/metrics` (compressed once for all who ask), the probes, the page | Starlink |
 //! | [`app`] | all of it wired together, and the drain at the end | |
 //! | [`config`], [`cli`] | settings and command line; what each command does stands in the binary (`commands.rs`) | |
+//! | [`state_file`] | the fleet on disk, for the process that comes after this one | what a row means |
 //! | [`self_metrics`] | what the exporter counts about itself | |
 //! | [`backoff`], [`pacing`], [`failure_log`] | when to try again, how often at most, what to say about it; pure | clocks |
 //! | [`clock`] | the one place that asks what time it is | |
@@ -59,4 +60,5 @@ pub mod pacing;
 pub mod self_metrics;
 pub mod simulator;
 pub mod starlink;
+pub mod state_file;
 pub mod telemetry;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::Message;
 use secrecy::SecretString;
 
-use crate::fleet::Coverage;
+use crate::fleet::{Coverage, Frozen};
 use crate::starlink::TokenError;
 use crate::telemetry::{Batch, Metadata, Schema};
 
@@ -61,6 +61,11 @@ pub struct Apply {
     /// The time that the batch speaks for; it ended when the answer was there.
     pub heard: Coverage,
 }
+
+/// Asks the MetricsStoreActor for all that a later process needs.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Frozen")]
+pub struct Freeze;
 
 /// Which batch of which stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle, Supervised};
+use actix::{Actor, AsyncContext, Context, Handler, MessageResult, SpawnHandle, Supervised};
 
-use super::messages::{Apply, Heartbeat};
+use super::messages::{Apply, Freeze, Heartbeat};
 use super::published::{Published, Publisher};
 use crate::clock::Clock;
 use crate::fleet::{Fleet, Moment};
@@ -121,5 +121,13 @@ impl Handler<Apply> for MetricsStoreActor {
         self.fleet.expire(heard.to);
         self.publish(context);
         self.metrics.count(&tally);
+    }
+}
+
+impl Handler<Freeze> for MetricsStoreActor {
+    type Result = MessageResult<Freeze>;
+
+    fn handle(&mut self, _: Freeze, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.fleet.freeze())
     }
 }

@@ -12,6 +12,7 @@ mod table;
 mod tests;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub info_format: InfoFormat,
     /// What is exported, and for how long.
     pub fleet: FleetSettings,
+    /// Where the fleet is kept over restarts, if anywhere.
+    pub state: Option<StateSettings>,
     /// How the service logs.
     pub log: Log,
     effective: Vec<String>,
@@ -55,6 +58,15 @@ pub struct FleetSettings {
     pub ip_stale_after: Duration,
     /// Silence after which a device is forgotten.
     pub forget_after: Duration,
+}
+
+/// Where the fleet is kept over restarts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateSettings {
+    /// The file.
+    pub file: PathBuf,
+    /// How often it is written.
+    pub interval: Duration,
 }
 
 /// How the service logs.
@@ -125,12 +137,14 @@ impl Settings {
             &InfoFormat::ALL.map(|format| (format.name(), format)),
         );
         let fleet = read_fleet(reader);
+        let state = read_state(reader);
         let log = read_log(reader);
         Some(Self {
             account: account?,
             listen: listen?,
             info_format: info_format?,
             fleet: fleet?,
+            state: state?,
             log: log?,
             effective: Vec::new(),
         })
@@ -168,6 +182,13 @@ fn read_fleet(reader: &mut Reader) -> Option<FleetSettings> {
         ip_stale_after: Duration::from_secs(ip_stale_after?),
         forget_after: Duration::from_secs(forget_after?),
     })
+}
+
+/// No file is no error.
+fn read_state(reader: &mut Reader) -> Option<Option<StateSettings>> {
+    let file = reader.read(&table::STATE_FILE, parse::state_file);
+    let interval = Duration::from_secs(reader.whole(&table::STATE_INTERVAL)?);
+    Some(file.map(|file| StateSettings { file, interval }))
 }
 
 fn read_log(reader: &mut Reader) -> Option<Log> {

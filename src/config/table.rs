@@ -148,6 +148,24 @@ pub(super) const FORGET_AFTER: Setting = Setting {
     secret: false,
     help: "Silence after which a device is forgotten.",
 };
+/// Where the fleet is kept over restarts.
+pub(super) const STATE_FILE: Setting = Setting {
+    name: "STATE_FILE",
+    presence: Presence::Optional,
+    accepts: Accepts::Words(
+        "the path of a file, which need not exist, in a directory that can be written to",
+    ),
+    secret: false,
+    help: "File that keeps the state of all devices over restarts. Unset: it is not kept.",
+};
+/// How often it is kept.
+pub(super) const STATE_INTERVAL: Setting = Setting {
+    name: "STATE_INTERVAL",
+    presence: Presence::Default("60"),
+    accepts: SECONDS,
+    secret: false,
+    help: "How often STATE_FILE is written; at the end it is written too.",
+};
 /// How log lines are written.
 pub(super) const LOG_FORMAT: Setting = Setting {
     name: "LOG_FORMAT",
@@ -166,7 +184,7 @@ pub(super) const RUST_LOG: Setting = Setting {
 };
 
 /// Every setting, in the order in which people see them.
-pub(super) const SETTINGS: [&Setting; 19] = [
+pub(super) const SETTINGS: [&Setting; 21] = [
     &CONFIG_FILE,
     &CLIENT_ID,
     &CLIENT_ID_FILE,
@@ -184,6 +202,8 @@ pub(super) const SETTINGS: [&Setting; 19] = [
     &STALE_AFTER,
     &IP_STALE_AFTER,
     &FORGET_AFTER,
+    &STATE_FILE,
+    &STATE_INTERVAL,
     &LOG_FORMAT,
     &RUST_LOG,
 ];

@@ -290,6 +290,8 @@ LOCATION=no  # .env
 STALE_AFTER=120  # default
 IP_STALE_AFTER=900  # default
 FORGET_AFTER=86400  # default
+STATE_FILE=  # not set
+STATE_INTERVAL=60  # default
 LOG_FORMAT=text  # default
 RUST_LOG=info  # default"
     );

@@ -78,6 +78,10 @@ pub struct SelfMetrics {
     token_request_failures: [Counter; TokenFailure::ALL.len()],
     /// Seconds since 1970.
     pub token_expiry: Gauge,
+    /// Times that the state file could not be written.
+    pub state_write_failures: Counter,
+    /// Seconds since 1970.
+    pub state_last_write: Gauge,
     scrapes: [Counter; Format::ALL.len()],
     scrapes_refused: [Counter; ScrapeRefusal::ALL.len()],
     /// From the request to the last byte.
@@ -104,6 +108,8 @@ impl Default for SelfMetrics {
             token_requests: Counter::default(),
             token_request_failures: Default::default(),
             token_expiry: Gauge::default(),
+            state_write_failures: Counter::default(),
+            state_last_write: Gauge::default(),
             scrapes: Default::default(),
             scrapes_refused: Default::default(),
             scrape_duration: Histogram::new(SCRAPE_BOUNDS),
@@ -269,6 +275,16 @@ impl SelfMetrics {
                 "starlink_exporter_token_expiry_timestamp_seconds",
                 "When the access token expires, in seconds since 1970.",
                 &self.token_expiry,
+            ),
+            counter(
+                "starlink_exporter_state_write_failures_total",
+                "Times that the state file could not be written.",
+                &self.state_write_failures,
+            ),
+            gauge(
+                "starlink_exporter_state_last_write_timestamp_seconds",
+                "When the state file was written last, in seconds since 1970.",
+                &self.state_last_write,
             ),
             by_label(
                 "starlink_exporter_scrapes_total",

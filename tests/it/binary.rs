@@ -42,10 +42,23 @@ impl Binary {
         N: AsRef<OsStr>,
         V: AsRef<OsStr>,
     {
-        let directory = tempfile::tempdir().unwrap();
         // Under the limit of open files that most systems start programs with.
+        Self::execute_after("ulimit -S -n 1024", arguments, variables)
+    }
+
+    /// The same after a command of the shell, whose limits hold for the process.
+    pub fn execute_after<N, V>(
+        prelude: &str,
+        arguments: &[&str],
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> Self
+    where
+        N: AsRef<OsStr>,
+        V: AsRef<OsStr>,
+    {
+        let directory = tempfile::tempdir().unwrap();
         let mut child = Command::new("/bin/sh")
-            .args(["-c", r#"ulimit -S -n 1024 && exec "$0" "$@""#])
+            .args(["-c", &format!(r#"{prelude} && exec "$0" "$@""#)])
             .arg(env!("CARGO_BIN_EXE_starlink-telemetry"))
             .args(arguments)
             .env_clear()
@@ -128,6 +141,11 @@ impl Binary {
             !self.events_saying(message).is_empty()
         })
         .await;
+    }
+
+    /// Ends it on the spot.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
     }
 
     /// Sends a signal: `TERM` or `INT`.

@@ -19,6 +19,7 @@ mod probes;
 mod process;
 mod secrets;
 mod slow_readers;
+mod state;
 mod supervision;
 mod tokens;
 mod wire;

@@ -1,0 +1,226 @@
+//! The fleet in a file, so that a process that comes after this one knows at once what this one knew.
+//!
+//! A line that says what it is, the version of the form, the moment of the fleet's clock and the time of day when it was
+//! written, the fleet ([`crate::fleet::dump`]), and the CRC-32 of all of it.
+
+mod keeper;
+mod recovery;
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use flate2::Crc;
+use thiserror::Error;
+
+use crate::fleet::{DumpError, Fleet, FleetOptions, Frozen, Moment};
+
+pub use self::keeper::Keeper;
+pub use self::recovery::recover;
+
+/// What the file begins with.
+const MAGIC: &[u8] = b"starlink-telemetry state\n";
+
+/// The version of the form. One for each change of it: older files are read no more, they are a minute's loss.
+const VERSION: u32 = 1;
+
+/// A process was away no longer than this, whatever the system's clock says.
+const LONGEST_ABSENCE: Duration = Duration::from_secs(10 * 366 * 86_400);
+
+/// Why a file gives no fleet.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// The file cannot be read: it may be whole.
+    #[error("it cannot be read")]
+    Io(#[from] io::Error),
+    /// Somebody else's file.
+    #[error("it is no state file of starlink-telemetry")]
+    Foreign,
+    /// A file of another version of the service.
+    #[error("its form has version {0}, and this is version {VERSION}")]
+    Version(u32),
+    /// A file that is not as it was written.
+    #[error("its checksum is wrong: it was cut short or changed")]
+    Damaged,
+    /// The checksum is right, the fleet is not.
+    #[error("its content is wrong")]
+    Content(#[from] DumpError),
+}
+
+/// A fleet that an earlier process left.
+#[derive(Debug)]
+pub struct Restored {
+    /// What it knew.
+    pub fleet: Fleet,
+    /// What the fleet's clock shows now.
+    pub now: Moment,
+    /// How long ago it was written.
+    pub age: Duration,
+}
+
+/// Where the fleet is kept.
+#[derive(Debug, Clone)]
+pub struct StateFile {
+    path: PathBuf,
+}
+
+impl StateFile {
+    /// The file need not exist.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Replaces the file at one stroke: whoever reads it finds what was there before or what is there now, whatever happens
+    /// meanwhile. `now` is what the fleet's clock shows, `wall` the time of day.
+    ///
+    /// # Errors
+    /// What the file system says. The file that was there before stays.
+    pub fn write(&self, frozen: Frozen, now: Moment, wall: SystemTime) -> io::Result<()> {
+        let directory = self.directory();
+        // Only its owner may read it, and its name is nobody else's.
+        let file = tempfile::Builder::new()
+            .prefix(&self.temporary_prefix())
+            .suffix(".tmp")
+            .tempfile_in(directory)?;
+        let mut out = Checked {
+            out: BufWriter::with_capacity(256 * 1024, file),
+            checksum: Crc::new(),
+        };
+        out.write_all(MAGIC)?;
+        out.write_all(&VERSION.to_le_bytes())?;
+        out.write_all(&now.millis().to_le_bytes())?;
+        out.write_all(&unix_millis(wall).to_le_bytes())?;
+        frozen.write(&mut out)?;
+        let checksum = out.checksum.sum();
+        out.write_all(&checksum.to_le_bytes())?;
+        let file = out
+            .out
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?;
+        file.as_file().sync_all()?;
+        file.persist(&self.path).map_err(|error| error.error)?;
+        // The name is on the disk when its directory is.
+        File::open(directory)?.sync_all()
+    }
+
+    /// The fleet that an earlier process left at this path, if one did. `wall` is the time of day.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn read(
+        &self,
+        options: FleetOptions,
+        wall: SystemTime,
+    ) -> Result<Option<Restored>, ReadError> {
+        match fs::read(&self.path) {
+            Ok(bytes) => restore(&bytes, options, wall).map(Some),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Puts a file that cannot be used out of the way, in the place of the one before it: there is one at most. Gives its new path.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn set_aside(&self) -> io::Result<PathBuf> {
+        let mut aside = self.path.clone().into_os_string();
+        aside.push(".broken");
+        fs::rename(&self.path, &aside)?;
+        Ok(aside.into())
+    }
+
+    /// Removes what processes that were killed while they wrote have left. How many files.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn clean(&self) -> io::Result<usize> {
+        let prefix = self.temporary_prefix();
+        let mut removed = 0;
+        for entry in fs::read_dir(self.directory())? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with(&prefix) && name.ends_with(".tmp") {
+                fs::remove_file(entry.path())?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    fn directory(&self) -> &Path {
+        match self.path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        }
+    }
+
+    fn temporary_prefix(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default();
+        format!(".{}.", name.to_string_lossy())
+    }
+}
+
+fn restore(bytes: &[u8], options: FleetOptions, wall: SystemTime) -> Result<Restored, ReadError> {
+    let rest = bytes.strip_prefix(MAGIC).ok_or(ReadError::Foreign)?;
+    let (version, rest) = rest.split_first_chunk().ok_or(ReadError::Damaged)?;
+    let version = u32::from_le_bytes(*version);
+    if version != VERSION {
+        return Err(ReadError::Version(version));
+    }
+    let (content, checksum) = bytes.split_last_chunk().ok_or(ReadError::Damaged)?;
+    let mut expected = Crc::new();
+    expected.update(content);
+    if expected.sum() != u32::from_le_bytes(*checksum) {
+        return Err(ReadError::Damaged);
+    }
+    let rest = &rest[..rest.len().saturating_sub(checksum.len())];
+    let (now, rest) = rest.split_first_chunk().ok_or(ReadError::Damaged)?;
+    let (written, fleet) = rest.split_first_chunk().ok_or(ReadError::Damaged)?;
+    let written = Duration::from_millis(u64::from_le_bytes(*written));
+    // A clock that was set back makes nothing younger than it was.
+    let age = wall
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(Duration::ZERO, |wall| wall.saturating_sub(written))
+        .min(LONGEST_ABSENCE);
+    Ok(Restored {
+        fleet: Fleet::thaw(options, fleet)?,
+        now: Moment::from_millis(u64::from_le_bytes(*now)).after(age),
+        age,
+    })
+}
+
+fn unix_millis(wall: SystemTime) -> u64 {
+    let since = wall.duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis().try_into().unwrap_or(u64::MAX))
+}
+
+/// Computes the checksum of what passes.
+struct Checked<W> {
+    out: W,
+    checksum: Crc,
+}
+
+impl<W: Write> Write for Checked<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.checksum.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! Files that were cut short, changed, or are something else.
+
+use super::*;
+use crate::fleet::{Coverage, Retention};
+use crate::telemetry::{Batch, SchemaCache, decode};
+
+const OPTIONS: FleetOptions = FleetOptions {
+    include_routers: false,
+    location: true,
+    retention: Retention {
+        stale_after: Duration::from_secs(120),
+        ip_stale_after: Duration::from_secs(900),
+        forget_after: Duration::from_secs(86_400),
+    },
+};
+
+/// The time of day at which files are written here.
+const WRITTEN: Duration = Duration::from_secs(1_000_000_000);
+
+fn wall(after: Duration) -> SystemTime {
+    SystemTime::UNIX_EPOCH + WRITTEN + after
+}
+
+/// What the fleet's clock shows then.
+const NOW: Moment = Moment::from_millis(5000);
+
+/// One device that reported a second before [`NOW`].
+fn fleet() -> Fleet {
+    let body = r#"{"data":{"values":[["u",7,"a",0.5,"text",599686042433355775,[1]],["i",7,"ip-a",["192.0.2.1"]]],"columnNamesByDeviceType":{
+        "u":["DeviceType","UtcTimestampNs","DeviceId","Number","Text","H3CellId","ActiveAlerts"],
+        "i":["DeviceType","UtcTimestampNs","DeviceId","Ipv4"]}}}"#;
+    let (rows, metadata) = decode(body.into()).unwrap();
+    let schema = SchemaCache::default().resolve(metadata).schema;
+    let mut fleet = Fleet::new(OPTIONS);
+    let heard = Moment::from_millis(4000);
+    let plan = fleet.plan(&Batch { rows, schema }, heard);
+    fleet.commit(
+        &plan,
+        Coverage {
+            from: heard,
+            to: heard,
+        },
+    );
+    fleet
+}
+
+/// A directory with a state file, and what stands in it.
+fn written() -> (tempfile::TempDir, StateFile, Vec<u8>) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = StateFile::new(directory.path().join("state"));
+    file.write(fleet().freeze(), NOW, wall(Duration::ZERO))
+        .unwrap();
+    let bytes = fs::read(file.path()).unwrap();
+    (directory, file, bytes)
+}
+
+#[test]
+fn a_fleet_comes_back_older_by_the_time_between() {
+    let (_directory, file, _) = written();
+    let down = Duration::from_secs(30);
+    let restored = file.read(OPTIONS, wall(down)).unwrap().unwrap();
+    assert_eq!(restored.age, down);
+    assert_eq!(restored.now, NOW.after(down));
+    // Heard 31 s ago, it has 89 s left.
+    let mut fleet = restored.fleet;
+    fleet.expire(restored.now);
+    assert_eq!(fleet.snapshot().tables[0].online, 1);
+    fleet.expire(restored.now.after(Duration::from_secs(88)));
+    assert_eq!(fleet.snapshot().tables[0].online, 1);
+    fleet.expire(restored.now.after(Duration::from_secs(89)));
+    assert_eq!(fleet.snapshot().tables[0].online, 0);
+}
+
+#[test]
+fn a_clock_that_was_set_makes_nothing_younger_and_nothing_overflow() {
+    let (_directory, file, _) = written();
+    for (wall, age) in [
+        (SystemTime::UNIX_EPOCH, Duration::ZERO),
+        (wall(Duration::ZERO), Duration::ZERO),
+        (wall(LONGEST_ABSENCE * 5), LONGEST_ABSENCE),
+    ] {
+        let mut restored = file.read(OPTIONS, wall).unwrap().unwrap();
+        assert_eq!(restored.age, age);
+        restored.fleet.expire(restored.now);
+    }
+}
+
+#[test]
+fn every_truncation_and_every_changed_byte_is_noticed() {
+    let (_directory, file, bytes) = written();
+    for end in 0..bytes.len() {
+        fs::write(file.path(), &bytes[..end]).unwrap();
+        let error = file.read(OPTIONS, wall(Duration::ZERO)).unwrap_err();
+        let is_foreign = end < MAGIC.len();
+        assert_eq!(matches!(error, ReadError::Foreign), is_foreign, "{end}");
+        assert_eq!(matches!(error, ReadError::Damaged), !is_foreign, "{end}");
+    }
+    for place in 0..bytes.len() {
+        for change in [1, 0x80, 0xff] {
+            let mut bytes = bytes.clone();
+            bytes[place] ^= change;
+            let error = restore(&bytes, OPTIONS, wall(Duration::ZERO)).unwrap_err();
+            match place.checked_sub(MAGIC.len()) {
+                None => assert!(matches!(error, ReadError::Foreign), "{place}: {error}"),
+                Some(0..4) => assert!(matches!(error, ReadError::Version(_)), "{place}: {error}"),
+                Some(_) => assert!(matches!(error, ReadError::Damaged), "{place}: {error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_right_checksum_makes_no_friend() {
+    let (_directory, _, bytes) = written();
+    let start = MAGIC.len() + 4;
+    for place in start..bytes.len() - 4 {
+        let mut bytes = bytes[..bytes.len() - 4].to_vec();
+        bytes[place] ^= 0xff;
+        let mut checksum = Crc::new();
+        checksum.update(&bytes);
+        bytes.extend(checksum.sum().to_le_bytes());
+        if let Ok(mut restored) = restore(&bytes, OPTIONS, wall(Duration::ZERO)) {
+            restored.fleet.expire(restored.now);
+            drop(restored.fleet.snapshot());
+        }
+    }
+}
+
+#[test]
+fn a_file_is_set_aside_in_the_place_of_the_one_before() {
+    let (directory, file, _) = written();
+    for content in ["one", "two"] {
+        fs::write(file.path(), content).unwrap();
+        let aside = file.set_aside().unwrap();
+        assert_eq!(fs::read_to_string(aside).unwrap(), content);
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    assert!(matches!(file.read(OPTIONS, wall(Duration::ZERO)), Ok(None)));
+}
+
+#[test]
+fn what_killed_writers_left_goes_and_nothing_else() {
+    let (directory, file, _) = written();
+    for name in [".state.x.tmp", ".other.x.tmp", "state.tmp", ".state.x"] {
+        fs::write(directory.path().join(name), "").unwrap();
+    }
+    assert_eq!(file.clean().unwrap(), 1);
+    assert!(!directory.path().join(".state.x.tmp").exists());
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 4);
+}
+
+#[cfg(unix)]
+#[test]
+fn only_its_owner_may_read_it() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let (_directory, file, _) = written();
+    let mode = fs::metadata(file.path()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_file_that_cannot_be_written_leaves_the_one_before() {
+    let (directory, _, _) = written();
+    // Even the superuser cannot write below a file.
+    let file = StateFile::new(directory.path().join("state").join("state"));
+    assert!(
+        file.write(fleet().freeze(), NOW, wall(Duration::ZERO))
+            .is_err()
+    );
+    let other = StateFile::new(directory.path().join("state"));
+    assert!(other.read(OPTIONS, wall(Duration::ZERO)).unwrap().is_some());
+}
