@@ -21,7 +21,7 @@ use crate::actors::{
 };
 use crate::clock::Clock;
 use crate::config::{Account, Settings};
-use crate::fleet::{Fleet, FleetOptions, Retention};
+use crate::fleet::{Fleet, FleetOptions, Limits, Retention};
 use crate::http::{Bodies, Patience, State, serve};
 use crate::self_metrics::SelfMetrics;
 use crate::starlink::{ClientOptions, Timeouts, TlsError, tls_config};
@@ -294,6 +294,10 @@ fn fleet_options(settings: &Settings) -> FleetOptions {
             stale_after: settings.fleet.stale_after,
             ip_stale_after: settings.fleet.ip_stale_after,
             forget_after: settings.fleet.forget_after,
+        },
+        limits: Limits {
+            devices: settings.fleet.max_devices,
+            ..Limits::STANDARD
         },
     }
 }

@@ -16,7 +16,7 @@ use starlink_telemetry::config::{Settings, Sources};
 pub use starlink_telemetry::exposition::Format;
 use starlink_telemetry::exposition::{Exposition, Shard, Telemetry};
 pub use starlink_telemetry::fleet::Snapshot;
-use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions, Moment, Retention};
+use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions, Limits, Moment, Retention};
 use starlink_telemetry::telemetry::{Batch, DecodeError, Rows, SchemaCache, decode};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -52,6 +52,7 @@ impl World {
         Self {
             fleet: Fleet::new(FleetOptions {
                 include_routers: false,
+                limits: Limits::STANDARD,
                 location: true,
                 retention,
             }),

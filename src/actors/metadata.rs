@@ -13,6 +13,8 @@ use crate::telemetry::SchemaCache;
 #[derive(Debug)]
 pub struct MetadataActor {
     cache: SchemaCache,
+    /// Whether it was told that names are left out. Answers may change with every poll: once is enough.
+    has_told: bool,
     metrics: Arc<SelfMetrics>,
     #[cfg(feature = "fault-injection")]
     pub(super) faults: super::faults::Armed,
@@ -24,6 +26,7 @@ impl MetadataActor {
     pub fn new(metrics: Arc<SelfMetrics>) -> Self {
         Self {
             cache: SchemaCache::default(),
+            has_told: false,
             metrics,
             #[cfg(feature = "fault-injection")]
             faults: Default::default(),
@@ -64,6 +67,11 @@ impl Handler<Resolve> for MetadataActor {
                 columns = ?resolved.collisions,
                 "columns are left out: their names are taken"
             );
+        }
+        if resolved.left_out > 0 && !self.has_told {
+            self.has_told = true;
+            let names = resolved.left_out;
+            warn!(names, "names are left out: they are too many or too long");
         }
         MessageResult(resolved.schema)
     }

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, MessageResult, SpawnHandle, Supervised};
 
+use tracing::warn;
+
 use super::messages::{Apply, Freeze, Heartbeat};
 use super::published::{Published, Publisher};
 use crate::clock::Clock;
-use crate::fleet::{Fleet, Moment};
+use crate::fleet::{Fleet, Moment, RowIgnored, Tally};
 use crate::self_metrics::SelfMetrics;
 
 /// Applies batches, lets devices go stale, and lays out snapshots of what there is. The fleet survives its restart.
@@ -23,6 +25,8 @@ pub struct MetricsStoreActor {
     applied: BTreeMap<usize, u64>,
     /// Rings when time has something to say.
     alarm: Option<SpawnHandle>,
+    /// Whether devices are being left out: told once.
+    is_full: bool,
     #[cfg(feature = "fault-injection")]
     pub(super) faults: super::faults::Armed,
 }
@@ -43,6 +47,7 @@ impl MetricsStoreActor {
             metrics,
             applied: BTreeMap::new(),
             alarm: None,
+            is_full: false,
             #[cfg(feature = "fault-injection")]
             faults: Default::default(),
         }
@@ -67,6 +72,19 @@ impl MetricsStoreActor {
             })
         };
         self.alarm = next.map(ring);
+    }
+
+    /// One warning when devices begin to be left out; the next one only after there was room again.
+    fn tell_whether_full(&mut self, tally: &Tally) {
+        let left_out = tally.ignored[RowIgnored::DeviceLimit as usize] > 0;
+        if left_out && !self.is_full {
+            let devices = self.fleet.devices();
+            warn!(
+                devices,
+                "there are as many devices as MAX_DEVICES allows, or as many types as may be: further ones are left out"
+            );
+        }
+        self.is_full = left_out || (self.is_full && !self.fleet.has_room());
     }
 
     fn expire(&mut self) {
@@ -121,6 +139,7 @@ impl Handler<Apply> for MetricsStoreActor {
         self.fleet.expire(heard.to);
         self.publish(context);
         self.metrics.count(&tally);
+        self.tell_whether_full(&tally);
     }
 }
 

@@ -114,7 +114,7 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     use super::*;
-    use crate::fleet::{Coverage, FleetOptions, Retention};
+    use crate::fleet::{Coverage, FleetOptions, Limits, Retention};
     use crate::telemetry::{Batch, SchemaCache, decode};
 
     /// A fleet that changes when it is told to, and what is laid out of it.
@@ -138,6 +138,7 @@ mod tests {
                         ip_stale_after: long,
                         forget_after: long,
                     },
+                    limits: Limits::STANDARD,
                 }),
                 publisher: Publisher::new(Arc::clone(&published)),
                 published,

@@ -58,6 +58,8 @@ pub struct FleetSettings {
     pub ip_stale_after: Duration,
     /// Silence after which a device is forgotten.
     pub forget_after: Duration,
+    /// Further devices than so many are left out.
+    pub max_devices: usize,
 }
 
 /// Where the fleet is kept over restarts.
@@ -175,12 +177,14 @@ fn read_fleet(reader: &mut Reader) -> Option<FleetSettings> {
     let stale_after = reader.whole(&table::STALE_AFTER);
     let ip_stale_after = reader.whole(&table::IP_STALE_AFTER);
     let forget_after = reader.whole(&table::FORGET_AFTER);
+    let max_devices = reader.whole(&table::MAX_DEVICES);
     Some(FleetSettings {
         include_routers: include_routers?,
         location: location?,
         stale_after: Duration::from_secs(stale_after?),
         ip_stale_after: Duration::from_secs(ip_stale_after?),
         forget_after: Duration::from_secs(forget_after?),
+        max_devices: max_devices?,
     })
 }
 

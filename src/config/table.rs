@@ -148,6 +148,18 @@ pub(super) const FORGET_AFTER: Setting = Setting {
     secret: false,
     help: "Silence after which a device is forgotten.",
 };
+/// How many devices are known at most.
+pub(super) const MAX_DEVICES: Setting = Setting {
+    name: "MAX_DEVICES",
+    presence: Presence::Default("1000000"),
+    accepts: Accepts::Whole {
+        from: 1,
+        to: 4_000_000_000,
+        unit: "devices",
+    },
+    secret: false,
+    help: "Most devices that are known at once. Further ones are counted and left out.",
+};
 /// Where the fleet is kept over restarts.
 pub(super) const STATE_FILE: Setting = Setting {
     name: "STATE_FILE",
@@ -184,7 +196,7 @@ pub(super) const RUST_LOG: Setting = Setting {
 };
 
 /// Every setting, in the order in which people see them.
-pub(super) const SETTINGS: [&Setting; 21] = [
+pub(super) const SETTINGS: [&Setting; 22] = [
     &CONFIG_FILE,
     &CLIENT_ID,
     &CLIENT_ID_FILE,
@@ -202,6 +214,7 @@ pub(super) const SETTINGS: [&Setting; 21] = [
     &STALE_AFTER,
     &IP_STALE_AFTER,
     &FORGET_AFTER,
+    &MAX_DEVICES,
     &STATE_FILE,
     &STATE_INTERVAL,
     &LOG_FORMAT,

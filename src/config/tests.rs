@@ -78,6 +78,7 @@ fn defaults_stand_where_nothing_is_set() {
             stale_after: Duration::from_secs(120),
             ip_stale_after: Duration::from_secs(900),
             forget_after: Duration::from_secs(86_400),
+            max_devices: 1_000_000,
         }
     );
     assert_eq!(settings.log.format, LogFormat::Text);
@@ -115,6 +116,7 @@ fn every_setting_is_heeded() {
             stale_after: Duration::from_secs(1),
             ip_stale_after: Duration::from_secs(2),
             forget_after: Duration::from_secs(315_360_000),
+            max_devices: 1_000_000,
         }
     );
     assert_eq!(settings.log.filter, "warn,awc=debug");
@@ -290,6 +292,7 @@ LOCATION=no  # .env
 STALE_AFTER=120  # default
 IP_STALE_AFTER=900  # default
 FORGET_AFTER=86400  # default
+MAX_DEVICES=1000000  # default
 STATE_FILE=  # not set
 STATE_INTERVAL=60  # default
 LOG_FORMAT=text  # default

@@ -378,6 +378,44 @@ impl Block {
         (vital.seen, vital.seen_in_stream)
     }
 
+    /// Whether any device has a number in a lane.
+    #[must_use]
+    pub fn has_gauges(&self, lane: usize) -> bool {
+        self.gauges(lane).iter().any(|number| !number.is_nan())
+    }
+
+    /// Whether any device has a text in a lane.
+    #[must_use]
+    pub fn has_infos(&self, lane: usize) -> bool {
+        (0..self.len()).any(|slot| self.info(lane, slot).is_some())
+    }
+
+    /// The block with just these lanes, in this order.
+    #[must_use]
+    pub fn with_lanes(&self, gauges: &[usize], infos: &[usize]) -> Self {
+        let mut block = Self {
+            gauges: Vec::new(),
+            infos: Vec::new(),
+            ..self.clone()
+        };
+        for (number, &lane) in gauges.iter().enumerate() {
+            if self.has_gauges(lane) {
+                grow(&mut block.gauges, number + 1, f64::NAN);
+                let start = number * BLOCK_SIZE;
+                block.gauges[start..start + self.len()].copy_from_slice(self.gauges(lane));
+            }
+        }
+        for (number, &lane) in infos.iter().enumerate() {
+            if self.has_infos(lane) {
+                grow(&mut block.infos, number + 1, None);
+                let (from, to) = (lane * BLOCK_SIZE, number * BLOCK_SIZE);
+                let texts = &self.infos[from..from + BLOCK_SIZE];
+                block.infos[to..to + BLOCK_SIZE].clone_from_slice(texts);
+            }
+        }
+        block
+    }
+
     /// How many lanes of numbers there are.
     #[must_use]
     pub fn gauge_lanes(&self) -> usize {

@@ -212,7 +212,7 @@ impl Fleet {
             Thawing {
                 fleet: &mut fleet,
                 input: &mut input,
-                names: BTreeSet::new(),
+                keys: BTreeSet::new(),
             }
             .table()?;
         }
@@ -228,8 +228,8 @@ impl Fleet {
 struct Thawing<'f, 'i> {
     fleet: &'f mut Fleet,
     input: &'f mut Input<'i>,
-    /// Names of alerts and keys, each once.
-    names: BTreeSet<Arc<str>>,
+    /// The info keys of allocations, each once.
+    keys: BTreeSet<Arc<str>>,
 }
 
 /// In which lanes the values of a table go; none where the options leave them out.
@@ -247,7 +247,8 @@ impl Thawing<'_, '_> {
         if kind == DeviceKind::Allocation {
             return Err(DumpError::Value("a device type"));
         }
-        let number = self.fleet.tables.find_or_add(code);
+        let number = self.fleet.tables.find(code);
+        let number = number.unwrap_or_else(|| self.fleet.tables.add(code));
         let lanes = self.lanes(number)?;
         self.fleet.tables.get_mut(number).name = name.into();
         for _ in 0..self.input.length()? {
@@ -297,8 +298,11 @@ impl Thawing<'_, '_> {
         if !is_kept {
             return Ok(());
         }
+        let may_add = self.fleet.devices() < self.fleet.options.limits.devices;
         let table = self.fleet.tables.get_mut(table);
-        let slot = table.slot(id);
+        let Some(slot) = table.slot(id, may_add) else {
+            return Ok(());
+        };
         // Reviewed as soon as possible: ages have grown.
         let (block, slot) = table.block_mut(slot, Moment::default());
         if let Some(device) = device {
@@ -327,7 +331,7 @@ impl Thawing<'_, '_> {
             let lane = lanes.infos.get(self.input.length()? as usize);
             let lane = *lane.ok_or(DumpError::Value("a text's place"))?;
             let text = self.fleet.texts.intern(self.input.text()?);
-            changes.push(Difference::Info(lane, Some(text)));
+            changes.extend(text.map(|text| Difference::Info(lane, Some(text))));
         }
         Ok(Device {
             reported,
@@ -354,7 +358,7 @@ impl Thawing<'_, '_> {
             if sanitise(name) != name {
                 return Err(DumpError::Value("an alert's name"));
             }
-            names.push(self.name(name));
+            names.extend(self.fleet.alert_names.intern(name));
         }
         names.sort_unstable();
         names.dedup();
@@ -398,8 +402,9 @@ impl Thawing<'_, '_> {
             if !is_free_key(key) || !is_new {
                 return Err(DumpError::Value("an info key"));
             }
-            let key = self.name(key);
-            content.infos.push((key, self.fleet.texts.intern(value)));
+            let key = self.key(key);
+            let value = self.fleet.texts.intern(value);
+            content.infos.extend(value.map(|value| (key, value)));
         }
         Ok(Allocation {
             reported,
@@ -408,13 +413,13 @@ impl Thawing<'_, '_> {
         })
     }
 
-    fn name(&mut self, name: &str) -> Arc<str> {
-        if let Some(known) = self.names.get(name) {
+    fn key(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.keys.get(name) {
             return Arc::clone(known);
         }
-        let name: Arc<str> = name.into();
-        self.names.insert(Arc::clone(&name));
-        name
+        let key: Arc<str> = name.into();
+        self.keys.insert(Arc::clone(&key));
+        key
     }
 }
 

@@ -1,7 +1,8 @@
-//! One copy of each text, for as long as somebody holds it.
+//! One copy of each text, for as long as somebody holds it, and no more of them than there is room for.
 
 use std::borrow::Borrow;
 use std::collections::HashSet;
+use std::hash::Hash;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -23,31 +24,111 @@ impl Borrow<str> for Text {
     }
 }
 
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self(Arc::new(text.into()))
+    }
+}
+
+/// A text that knows whether somebody else holds it.
+pub trait Shared: Clone + Eq + Hash + Borrow<str> + for<'t> From<&'t str> {
+    /// How many hold it.
+    fn holders(&self) -> usize;
+}
+
+impl Shared for Text {
+    fn holders(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+}
+
+impl Shared for Arc<str> {
+    fn holders(&self) -> usize {
+        Self::strong_count(self)
+    }
+}
+
 /// Below this many texts it is not worth looking for those that nobody holds.
 const SWEEP_FROM: usize = 1024;
 
+/// What a text takes beside its bytes: pointers, counters, its place in the table.
+const OVERHEAD: usize = 64;
+
 /// Texts that repeat over the fleet: software versions, country codes, account numbers.
-#[derive(Debug, Default)]
-pub struct Interner {
-    texts: HashSet<Text>,
+#[derive(Debug)]
+pub struct Interner<T> {
+    texts: HashSet<T>,
     sweep_at: usize,
+    bytes: usize,
+    limit: usize,
+    may_sweep: bool,
 }
 
-impl Interner {
-    /// The one copy of a text.
-    pub fn intern(&mut self, text: &str) -> Text {
+impl<T: Shared> Interner<T> {
+    /// An interner with room for texts of so many bytes together.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self {
+            texts: HashSet::new(),
+            sweep_at: SWEEP_FROM,
+            bytes: 0,
+            limit,
+            may_sweep: true,
+        }
+    }
+
+    /// To be called before each batch: where there is no room, texts that nobody holds are looked for once a batch.
+    pub fn begin(&mut self) {
+        self.may_sweep = true;
+    }
+
+    /// The one copy of a text; `None` when there is no room for another one.
+    pub fn intern(&mut self, text: &str) -> Option<T> {
         if let Some(known) = self.texts.get(text) {
-            return known.clone();
+            return Some(known.clone());
         }
         if self.texts.len() >= self.sweep_at {
             // Amortised: the next sweep comes when the number of texts has doubled.
-            self.texts.retain(|text| Arc::strong_count(&text.0) > 1);
+            self.sweep();
             self.sweep_at = SWEEP_FROM.max(self.texts.len() * 2);
         }
-        let text = Text(Arc::new(text.into()));
+        if !self.has_room(text) && self.may_sweep {
+            self.may_sweep = false;
+            self.sweep();
+        }
+        if !self.has_room(text) {
+            return None;
+        }
+        self.bytes += cost(text);
+        let text = T::from(text);
         self.texts.insert(text.clone());
-        text
+        Some(text)
     }
+
+    /// How many texts there are, those included that nobody holds any more.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    fn has_room(&self, text: &str) -> bool {
+        self.bytes + cost(text) <= self.limit
+    }
+
+    fn sweep(&mut self) {
+        self.texts.retain(|text| text.holders() > 1);
+        self.bytes = self.texts.iter().map(|text| cost(text.borrow())).sum();
+    }
+}
+
+fn cost(text: &str) -> usize {
+    text.len() + OVERHEAD
 }
 
 #[cfg(test)]
@@ -56,19 +137,33 @@ mod tests {
 
     #[test]
     fn a_text_has_one_copy() {
-        let mut interner = Interner::default();
-        let (one, two) = (interner.intern("a"), interner.intern("a"));
+        let mut interner: Interner<Text> = Interner::new(1000);
+        let (one, two) = (interner.intern("a").unwrap(), interner.intern("a").unwrap());
         assert!(Arc::ptr_eq(&one.0, &two.0));
     }
 
     #[test]
     fn texts_that_nobody_holds_go() {
-        let mut interner = Interner::default();
-        let kept = interner.intern("kept");
+        let mut interner: Interner<Text> = Interner::new(usize::MAX);
+        let kept = interner.intern("kept").unwrap();
         for number in 0..100 * SWEEP_FROM {
-            interner.intern(&number.to_string());
+            interner.intern(&number.to_string()).unwrap();
         }
-        assert!(interner.texts.len() <= SWEEP_FROM + 1);
-        assert!(Arc::ptr_eq(&kept.0, &interner.intern("kept").0));
+        assert!(interner.len() <= SWEEP_FROM + 1);
+        assert!(Arc::ptr_eq(&kept.0, &interner.intern("kept").unwrap().0));
+    }
+
+    #[test]
+    fn there_is_room_for_so_much() {
+        let mut interner: Interner<Arc<str>> = Interner::new(2 * OVERHEAD + 4);
+        let one = interner.intern("aa");
+        let two = interner.intern("bb");
+        assert!(one.is_some() && two.is_some());
+        assert_eq!(interner.intern("c"), None);
+        assert_eq!(interner.intern("aa"), one, "what is known needs no room");
+        drop(two);
+        assert_eq!(interner.intern("c"), None, "looked for once a batch");
+        interner.begin();
+        assert!(interner.intern("c").is_some());
     }
 }

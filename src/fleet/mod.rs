@@ -8,6 +8,7 @@ pub mod block;
 pub mod dump;
 pub mod interner;
 pub mod labels;
+pub mod limits;
 pub mod moment;
 pub mod plan;
 pub mod snapshot;
@@ -18,13 +19,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::block::DeviceState;
-use self::interner::Interner;
+use self::interner::{Interner, Text};
 use self::plan::{Plan, Planner};
 use self::table::Table;
 use crate::telemetry::Batch;
 
 pub use self::block::Presence;
 pub use self::dump::{DumpError, Frozen};
+pub use self::limits::Limits;
 pub use self::moment::Moment;
 pub use self::snapshot::Snapshot;
 pub use self::tally::{RowCode, RowFault, RowIgnored, Tally};
@@ -49,6 +51,8 @@ pub struct FleetOptions {
     pub location: bool,
     /// For how long.
     pub retention: Retention,
+    /// How much at most.
+    pub limits: Limits,
 }
 
 /// The span of time that an answer of the stream covers: nothing that was sent in it is missing.
@@ -60,6 +64,19 @@ pub struct Coverage {
     pub to: Moment,
 }
 
+/// How much a fleet holds, whether it is needed or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Slots of devices, free ones included.
+    pub slots: usize,
+    /// Lanes of numbers and of texts.
+    pub lanes: usize,
+    /// Different info texts.
+    pub texts: usize,
+    /// Different names of alerts.
+    pub alert_names: usize,
+}
+
 /// The tables by the order of their codes, at positions that never change.
 #[derive(Debug, Default)]
 struct Tables {
@@ -68,12 +85,19 @@ struct Tables {
 
 impl Tables {
     /// An account has a handful of types, found faster in a list than in a map.
-    fn find_or_add(&mut self, code: &str) -> usize {
-        let found = self.tables.iter().position(|table| *table.code == *code);
-        found.unwrap_or_else(|| {
-            self.tables.push(Table::new(code.into()));
-            self.tables.len() - 1
-        })
+    fn find(&self, code: &str) -> Option<usize> {
+        self.tables.iter().position(|table| *table.code == *code)
+    }
+
+    /// The number of the new table.
+    fn add(&mut self, code: &str) -> usize {
+        self.tables.push(Table::new(code.into()));
+        self.tables.len() - 1
+    }
+
+    /// How many slots are taken.
+    fn devices(&self) -> usize {
+        self.tables.iter().map(Table::devices).sum()
     }
 
     fn get(&self, table: usize) -> &Table {
@@ -90,7 +114,8 @@ impl Tables {
 pub struct Fleet {
     options: FleetOptions,
     tables: Tables,
-    texts: Interner,
+    texts: Interner<Text>,
+    alert_names: Interner<Arc<str>>,
     /// A clock that advances only while polls succeed.
     stream_time: Moment,
     /// Changes with everything that a scrape could see.
@@ -104,7 +129,8 @@ impl Fleet {
         Self {
             options,
             tables: Tables::default(),
-            texts: Interner::default(),
+            texts: Interner::new(options.limits.texts),
+            alert_names: Interner::new(options.limits.alert_names),
             stream_time: Moment::default(),
             version: 0,
         }
@@ -113,10 +139,17 @@ impl Fleet {
     /// Works out what a batch does to the fleet at `now`. Nothing that a scrape shows has changed afterwards.
     #[must_use]
     pub fn plan(&mut self, batch: &Batch, now: Moment) -> Plan {
+        self.texts.begin();
+        self.alert_names.begin();
+        for table in &mut self.tables.tables {
+            table.drop_unused_lanes(now, self.options.limits.lanes);
+        }
         let planner = Planner {
             options: &self.options,
+            devices: self.tables.devices(),
             tables: &mut self.tables,
             texts: &mut self.texts,
+            alert_names: &mut self.alert_names,
             now,
             plan: Plan::default(),
         };
@@ -160,6 +193,30 @@ impl Fleet {
             let changed = table.expire(now, self.stream_time, &self.options.retention);
             self.version += u64::from(changed);
         }
+    }
+
+    /// How many devices there are, terminals of which only an IP allocation is known included.
+    #[must_use]
+    pub fn devices(&self) -> usize {
+        self.tables.devices()
+    }
+
+    /// How much is held: for those who watch that nothing grows.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        let tables = || self.tables.tables.iter();
+        Held {
+            slots: tables().map(Table::slots).sum(),
+            lanes: tables().map(Table::lanes).sum(),
+            texts: self.texts.len(),
+            alert_names: self.alert_names.len(),
+        }
+    }
+
+    /// Whether another device would be taken.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.devices() < self.options.limits.devices
     }
 
     /// A number that changes with everything that a scrape could see.

@@ -126,7 +126,10 @@ struct Heading<'b> {
 pub(super) struct Planner<'f> {
     pub(super) options: &'f FleetOptions,
     pub(super) tables: &'f mut Tables,
-    pub(super) texts: &'f mut Interner,
+    pub(super) texts: &'f mut Interner<Text>,
+    pub(super) alert_names: &'f mut Interner<Arc<str>>,
+    /// How many devices there are.
+    pub(super) devices: usize,
     pub(super) now: Moment,
     pub(super) plan: Plan,
 }
@@ -201,9 +204,34 @@ impl Planner<'_> {
         };
         Ok(Meaning {
             subject,
-            table: self.tables.find_or_add(code),
+            table: self.table(code)?,
             schema,
         })
+    }
+
+    fn table(&mut self, code: &str) -> Result<usize, Left> {
+        let limits = &self.options.limits;
+        match self.tables.find(code) {
+            Some(table) => Ok(table),
+            None if code.len() > limits.identifier => Err(Left::Rejected(RowFault::Limit)),
+            None if self.tables.tables.len() >= limits.types => {
+                Err(Left::Ignored(RowIgnored::DeviceLimit))
+            }
+            None => Ok(self.tables.add(code)),
+        }
+    }
+
+    /// The slot of a device, which gets one if it has none and there is room.
+    fn slot(&mut self, table: usize, id: &str) -> Result<usize, Left> {
+        if id.len() > self.options.limits.identifier {
+            return Err(Left::Rejected(RowFault::Limit));
+        }
+        let may_add = self.devices < self.options.limits.devices;
+        let table = self.tables.get_mut(table);
+        let before = table.devices();
+        let slot = table.slot(id, may_add);
+        self.devices += table.devices() - before;
+        slot.ok_or(Left::Ignored(RowIgnored::DeviceLimit))
     }
 
     /// Finds out whose row it is and whether it counts.
@@ -221,7 +249,7 @@ impl Planner<'_> {
                 terminal_of(heading.id).ok_or(Left::Rejected(RowFault::DeviceId))?
             }
         };
-        let slot = self.tables.get_mut(meaning.table).slot(id);
+        let slot = self.slot(meaning.table, id)?;
         let table = self.tables.get(meaning.table);
         let known = match meaning.subject {
             Subject::Device => self.newest_row(table, slot),
@@ -282,8 +310,9 @@ impl Planner<'_> {
                 schema: candidate.schema,
                 table,
                 slot: candidate.slot,
-                location: self.options.location,
+                options: self.options,
                 interner: self.texts,
+                alert_names: self.alert_names,
                 gauges,
                 texts,
                 place: None,
@@ -333,9 +362,12 @@ impl Planner<'_> {
                 }
                 Column::Field(field) => match as_text(rows, cell) {
                     Ok(Some(text)) => {
-                        let key = field.info.iter();
-                        let infos = key.map(|key| (Arc::clone(key), self.texts.intern(&text)));
-                        content.infos.extend(infos);
+                        if let Some(key) = &field.info {
+                            match bounded(self.texts, &text, self.options.limits.text) {
+                                Ok(text) => content.infos.push((Arc::clone(key), text)),
+                                Err(fault) => self.plan.tally.reject_cell(fault),
+                            }
+                        }
                     }
                     Ok(None) => {}
                     Err(fault) => self.plan.tally.reject_cell(fault),
@@ -347,7 +379,9 @@ impl Planner<'_> {
 
     /// The valid addresses of a cell, in its order; a bare string is a list of one.
     fn addresses(&mut self, rows: &Rows, cell: Cell, valid: &mut Vec<f64>) {
+        let most = self.options.limits.addresses;
         let mut entry = |number: Option<f64>| match number {
+            Some(_) if valid.len() >= most => self.plan.tally.reject_cell(CellFault::Limit),
             Some(number) => valid.push(number),
             None => self.plan.tally.reject_cell(CellFault::Address),
         };
@@ -408,8 +442,9 @@ struct DeviceRow<'a> {
     schema: &'a TypeSchema,
     table: &'a mut Table,
     slot: usize,
-    location: bool,
-    interner: &'a mut Interner,
+    options: &'a FleetOptions,
+    interner: &'a mut Interner<Text>,
+    alert_names: &'a mut Interner<Arc<str>>,
     plan: &'a mut Plan,
     /// Where its numbers begin in the plan.
     gauges: usize,
@@ -425,7 +460,7 @@ impl DeviceRow<'_> {
             let cell = candidate.cells[index];
             match &candidate.schema.columns[index] {
                 Column::Field(field) => self.field(index, field, cell),
-                Column::Location(field) if self.location => {
+                Column::Location(field) if self.options.location => {
                     self.location_gauge(index, field, cell);
                     self.place = self.place(cell);
                 }
@@ -458,15 +493,26 @@ impl DeviceRow<'_> {
             Judged::Number(number) => self.gauge(index, field, number),
             Judged::Fault(fault) => self.plan.tally.reject_cell(fault),
             Judged::Text(text) => {
-                if let Some(lane) = self.table.info_lane(index, field) {
-                    let seen = match self.known(lane) == Some(&text) {
-                        true => Seen::Known,
-                        false => Seen::New(self.interner.intern(&text)),
-                    };
-                    self.text(lane, seen);
+                if field.info.is_some()
+                    && let Err(fault) = self.new_text(index, field, &text)
+                {
+                    self.plan.tally.reject_cell(fault);
                 }
             }
         }
+    }
+
+    /// A text of a column that has had none yet, or another one.
+    fn new_text(&mut self, index: usize, field: &Field, text: &str) -> Result<(), CellFault> {
+        let limits = &self.options.limits;
+        let lane = self.table.info_lane(index, field, limits.lanes);
+        let lane = lane.ok_or(CellFault::Limit)?;
+        let seen = match self.known(lane) == Some(text) {
+            true => Seen::Known,
+            false => Seen::New(bounded(self.interner, text, limits.text)?),
+        };
+        self.text(lane, seen);
+        Ok(())
     }
 
     fn text(&mut self, lane: usize, seen: Seen) {
@@ -483,13 +529,18 @@ impl DeviceRow<'_> {
     }
 
     fn gauge(&mut self, index: usize, field: &Field, number: f64) {
-        if let Some(lane) = self.table.gauge_lane(index, field) {
-            let at = self.gauges + lane;
-            if at >= self.plan.gauges.len() {
-                self.plan.gauges.resize(at + 1, f64::NAN);
-            }
-            self.plan.gauges[at] = number;
+        if field.gauge.is_none() {
+            return;
         }
+        let lanes = self.options.limits.lanes;
+        let Some(lane) = self.table.gauge_lane(index, field, lanes) else {
+            return self.plan.tally.reject_cell(CellFault::Limit);
+        };
+        let at = self.gauges + lane;
+        if at >= self.plan.gauges.len() {
+            self.plan.gauges.resize(at + 1, f64::NAN);
+        }
+        self.plan.gauges[at] = number;
     }
 
     /// The H3 index as a gauge: integers only.
@@ -523,25 +574,31 @@ impl DeviceRow<'_> {
         }
         match cell {
             Cell::Absent => {}
-            Cell::Integer(code) => {
-                let code = schema.alert(itoa::Buffer::new().format(code));
-                self.alerts.push(code);
-            }
-            Cell::Text(code) => self.alerts.push(schema.alert(self.rows.text(code))),
+            Cell::Integer(code) => self.alert(itoa::Buffer::new().format(code)),
+            Cell::Text(code) => self.alert(self.rows.text(code)),
             Cell::List(list) => {
                 for element in self.rows.elements(list) {
                     let code = self.rows.text(element.text);
                     match element.kind {
                         ElementKind::Text if code.is_empty() => {}
-                        ElementKind::Integer | ElementKind::Text => {
-                            self.alerts.push(schema.alert(code));
-                        }
+                        ElementKind::Integer | ElementKind::Text => self.alert(code),
                         _ => self.plan.tally.reject_cell(CellFault::Alert),
                     }
                 }
             }
             Cell::Bool(_) | Cell::Float(_) => self.plan.tally.reject_cell(CellFault::Alert),
             Cell::Unreadable(fault) => self.plan.tally.reject_cell(fault),
+        }
+    }
+
+    /// Adds the name of an active code.
+    fn alert(&mut self, code: &str) {
+        let limits = &self.options.limits;
+        let is_bounded = code.len() <= limits.alert && self.alerts.len() < limits.alerts;
+        let name = is_bounded.then(|| self.schema.alert(code));
+        match name.and_then(|name| self.alert_names.intern(&name)) {
+            Some(name) => self.alerts.push(name),
+            None => self.plan.tally.reject_cell(CellFault::Limit),
         }
     }
 
@@ -571,6 +628,12 @@ impl DeviceRow<'_> {
             changes.push(Difference::Alerts(alerts));
         }
     }
+}
+
+/// The one copy of a text that is not too long, if there is room for it.
+fn bounded(texts: &mut Interner<Text>, text: &str, longest: usize) -> Result<Text, CellFault> {
+    let text = (text.len() <= longest).then(|| texts.intern(text));
+    text.flatten().ok_or(CellFault::Limit)
 }
 
 /// Why a row does not count.

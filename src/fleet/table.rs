@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -13,6 +14,12 @@ use super::labels::stable_hash;
 use super::moment::Moment;
 use crate::telemetry::DeviceKind;
 use crate::telemetry::schema::{Column, Field, TypeSchema};
+
+/// Below this many lanes it is not worth looking for those that nobody needs.
+const LOOK_FROM: usize = 128;
+
+/// How long to wait before looking again where all lanes are needed.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
 
 /// The lanes of one kind of value: a name, once seen, keeps its lane.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +46,16 @@ impl Lanes {
 
     fn find(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
+    }
+
+    /// These lanes, in this order.
+    fn only(&self, lanes: &[usize]) -> Self {
+        let mut only = Self::default();
+        for &lane in lanes {
+            let Lane { name, field } = &self.lanes[lane];
+            only.find_or_add(name, field);
+        }
+        only
     }
 
     fn find_or_add(&mut self, name: &Arc<str>, field: &Arc<str>) -> usize {
@@ -93,6 +110,9 @@ pub struct Table {
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
     free: Vec<usize>,
+    /// At how many lanes to look for those that nobody needs, and when at the earliest where there is no room.
+    look_at: usize,
+    look_again: Moment,
     /// By slot: notes of who plans a batch, by [`Subject`]. Nothing is ever erased there: whoever reads one checks it.
     notes: Vec<[u32; 2]>,
 }
@@ -115,6 +135,8 @@ impl Table {
             index: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             free: Vec::new(),
+            look_at: LOOK_FROM,
+            look_again: Moment::default(),
             notes: Vec::new(),
         }
     }
@@ -163,6 +185,36 @@ impl Table {
         order
     }
 
+    /// Gives the lanes back that no device has a value in, once there are many of them and they are worth the look: when they have
+    /// doubled since the last time, or when there are `most`, but then once a minute only. To be called between batches.
+    pub fn drop_unused_lanes(&mut self, now: Moment, most: usize) {
+        let lanes = self.gauges.lanes.len().max(self.infos.lanes.len());
+        let is_full = lanes >= most && now >= self.look_again;
+        if lanes < self.look_at && !is_full {
+            return;
+        }
+        let has_gauge = |lane: &usize| self.blocks.iter().any(|block| block.has_gauges(*lane));
+        let has_info = |lane: &usize| self.blocks.iter().any(|block| block.has_infos(*lane));
+        let gauges: Vec<_> = (0..self.gauges.lanes.len()).filter(has_gauge).collect();
+        let infos: Vec<_> = (0..self.infos.lanes.len()).filter(has_info).collect();
+        // All that can fail comes before the first change.
+        let blocks = self
+            .blocks
+            .iter()
+            .map(|block| block.with_lanes(&gauges, &infos));
+        let blocks: Vec<_> = blocks.map(Arc::new).collect();
+        let info_columns = infos.iter().map(|&lane| self.info_columns[lane]).collect();
+        self.look_at = LOOK_FROM.max(2 * gauges.len().max(infos.len()));
+        self.look_again = now.after(BETWEEN_LOOKS);
+        self.gauges = Arc::new(self.gauges.only(&gauges));
+        self.infos = Arc::new(self.infos.only(&infos));
+        self.info_columns = info_columns;
+        self.blocks = blocks;
+        // Columns are to be adopted anew: their lanes have other numbers.
+        self.schema = None;
+        self.columns.clear();
+    }
+
     /// Takes the columns of a batch for those that lanes are asked for next.
     pub fn adopt(&mut self, schema: &Arc<TypeSchema>) {
         if self
@@ -204,11 +256,15 @@ impl Table {
         changed
     }
 
-    /// The gauge lane of an adopted column, made if need be; `None` when the column has no family of its own.
-    pub fn gauge_lane(&mut self, column: usize, field: &Field) -> Option<usize> {
+    /// The gauge lane of an adopted column, made if need be; `None` when the column has no family of its own, or there are `most`
+    /// lanes already.
+    pub fn gauge_lane(&mut self, column: usize, field: &Field, most: usize) -> Option<usize> {
         let lanes = self.columns.get_mut(column)?;
         if lanes.gauge.is_none() {
             let family = field.gauge.as_ref()?;
+            if self.gauges.lanes.len() >= most && self.gauges.find(family).is_none() {
+                return None;
+            }
             lanes.gauge = Some(Arc::make_mut(&mut self.gauges).find_or_add(family, &field.name));
         }
         lanes.gauge
@@ -225,11 +281,15 @@ impl Table {
         self.columns.get(column)?.info
     }
 
-    /// The info lane of an adopted column, made if need be; `None` when the column has no key of its own.
-    pub fn info_lane(&mut self, column: usize, field: &Field) -> Option<usize> {
+    /// The info lane of an adopted column, made if need be; `None` when the column has no key of its own, or there are `most`
+    /// lanes already.
+    pub fn info_lane(&mut self, column: usize, field: &Field, most: usize) -> Option<usize> {
         let lanes = self.columns.get_mut(column)?;
         if lanes.info.is_none() {
             let key = field.info.as_ref()?;
+            if self.infos.lanes.len() >= most && self.infos.find(key).is_none() {
+                return None;
+            }
             let lane = Arc::make_mut(&mut self.infos).find_or_add(key, &field.name);
             self.info_columns.resize(self.infos.lanes.len(), column);
             lanes.info = Some(lane);
@@ -237,20 +297,41 @@ impl Table {
         lanes.info
     }
 
-    /// The slot of a device, which gets one if it has none: known only once something is written to it.
-    pub fn slot(&mut self, id: &str) -> usize {
+    /// How many slots there are, free ones included.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.notes.len()
+    }
+
+    /// How many lanes there are, of numbers and of texts.
+    #[must_use]
+    pub fn lanes(&self) -> usize {
+        self.gauges.lanes.len() + self.infos.lanes.len()
+    }
+
+    /// How many slots are taken.
+    #[must_use]
+    pub fn devices(&self) -> usize {
+        self.index.len()
+    }
+
+    /// The slot of a device. If it has none it gets one, where it may: known only once something is written to it.
+    pub fn slot(&mut self, id: &str, may_add: bool) -> Option<usize> {
         let hash = self.hasher.hash_one(id);
         let blocks = &self.blocks;
         let is_it = |&slot: &u32| id_at(blocks, slot as usize) == id;
         if let Some(&slot) = self.index.find(hash, is_it) {
-            return slot as usize;
+            return Some(slot as usize);
+        }
+        if !may_add {
+            return None;
         }
         let slot = self.free.pop().unwrap_or_else(|| self.next_slot());
         self.claim(slot, id);
         let (blocks, hasher) = (&self.blocks, &self.hasher);
         let hash_of = |&slot: &u32| hasher.hash_one(id_at(blocks, slot as usize));
         self.index.insert_unique(hash, numbered(slot), hash_of);
-        slot
+        Some(slot)
     }
 
     fn next_slot(&self) -> usize {

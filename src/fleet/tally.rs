@@ -55,11 +55,13 @@ pub enum RowIgnored {
     Older,
     /// It is a router's, and routers are left out.
     Router,
+    /// There are as many devices, or types of devices, as may be, and this is another one.
+    DeviceLimit,
 }
 
 impl RowIgnored {
     /// Every reason, in the order of their metric.
-    pub const ALL: [Self; 2] = [Self::Older, Self::Router];
+    pub const ALL: [Self; 3] = [Self::Older, Self::Router, Self::DeviceLimit];
 
     /// The label value.
     #[must_use]
@@ -67,6 +69,7 @@ impl RowIgnored {
         match self {
             Self::Older => "older",
             Self::Router => "router",
+            Self::DeviceLimit => "device_limit",
         }
     }
 }
@@ -84,18 +87,21 @@ pub enum RowFault {
     DeviceId,
     /// Its timestamp is no integer.
     Timestamp,
+    /// Its identifier or its type's code is too long.
+    Limit,
     /// The store failed on its batch, twice.
     StoreFailed,
 }
 
 impl RowFault {
     /// Every reason, in the order of their metric.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Shape,
         Self::DeviceType,
         Self::NoColumns,
         Self::DeviceId,
         Self::Timestamp,
+        Self::Limit,
         Self::StoreFailed,
     ];
 
@@ -108,6 +114,7 @@ impl RowFault {
             Self::NoColumns => "no_columns",
             Self::DeviceId => "device_id",
             Self::Timestamp => "timestamp",
+            Self::Limit => "limit",
             Self::StoreFailed => "store_failed",
         }
     }

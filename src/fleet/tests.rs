@@ -35,6 +35,7 @@ impl World {
                 ip_stale_after: Duration::from_secs(900),
                 forget_after: Duration::from_secs(86400),
             },
+            limits: Limits::STANDARD,
         };
         change(&mut options);
         Self {
@@ -59,7 +60,7 @@ impl World {
         self
     }
 
-    fn answer(&mut self, body: &str) -> Tally {
+    pub(super) fn answer(&mut self, body: &str) -> Tally {
         let (rows, metadata) = decode(body.into()).unwrap();
         let schema = self.schemas.resolve(metadata).schema;
         let now = Moment::from_millis(self.now);
@@ -110,7 +111,7 @@ impl World {
     }
 }
 
-fn body(rows: &str, columns: &str) -> String {
+pub(super) fn body(rows: &str, columns: &str) -> String {
     format!(
         r#"{{"data":{{"values":[{rows}],"columnNamesByDeviceType":{{{columns}}}}},"metadata":{{"enums":{ENUMS}}}}}"#
     )

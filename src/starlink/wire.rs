@@ -106,7 +106,14 @@ pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     Some(wait.min(MAX_RETRY_AFTER))
 }
 
-/// Undoes the content encoding: none or gzip, which must be whole. Gives at most `limit` bytes.
+/// How many times as long as it came a body may be. Telemetry is some ten times as long; gzip could make it a thousand times.
+const MOST_EXPANSION: usize = 256;
+
+/// So many bytes may come out of however few.
+const FREE_EXPANSION: usize = 1024 * 1024;
+
+/// Undoes the content encoding: none or gzip, which must be whole. Gives at most `limit` bytes, and no more than a body
+/// expands to that is no bomb.
 pub(super) fn decompress(
     raw: Bytes,
     encoding: Option<&[u8]>,
@@ -119,6 +126,7 @@ pub(super) fn decompress(
     if !encoding.eq_ignore_ascii_case(b"gzip") && !encoding.eq_ignore_ascii_case(b"x-gzip") {
         return Err(BodyError::Encoding);
     }
+    let limit = limit.min(raw.len().saturating_mul(MOST_EXPANSION).max(FREE_EXPANSION));
     let mut body = Vec::new();
     MultiGzDecoder::new(raw.as_ref())
         // One byte more shows that there is more.
@@ -143,6 +151,25 @@ mod tests {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(body).unwrap();
         encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn a_bomb_gives_no_more_than_telemetry_would() {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(&vec![0; 32 * 1024 * 1024]).unwrap();
+        let bomb = Bytes::from(encoder.finish().unwrap());
+        let most = bomb.len() * MOST_EXPANSION;
+        assert!(most < 32 * 1024 * 1024, "{most}");
+        let error = decompress(bomb, Some(b"gzip"), 64 * 1024 * 1024).unwrap_err();
+        assert!(
+            matches!(error, BodyError::TooLarge { limit } if limit == most),
+            "{error}"
+        );
+        let small = Bytes::from(gzip(&vec![0; FREE_EXPANSION]));
+        assert_eq!(
+            decompress(small, Some(b"gzip"), usize::MAX).unwrap().len(),
+            FREE_EXPANSION
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Files that were cut short, changed, or are something else.
 
 use super::*;
-use crate::fleet::{Coverage, Retention};
+use crate::fleet::{Coverage, Limits, Retention};
 use crate::telemetry::{Batch, SchemaCache, decode};
 
 const OPTIONS: FleetOptions = FleetOptions {
@@ -12,6 +12,7 @@ const OPTIONS: FleetOptions = FleetOptions {
         ip_stale_after: Duration::from_secs(900),
         forget_after: Duration::from_secs(86_400),
     },
+    limits: Limits::STANDARD,
 };
 
 /// The time of day at which files are written here.

@@ -87,16 +87,19 @@ pub enum CellFault {
     Address,
     /// An alert code that is neither an integer nor a string.
     Alert,
+    /// More, or longer, than there is room for.
+    Limit,
 }
 
 impl CellFault {
     /// Every fault, in the order of their metric.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Shape,
         Self::Number,
         Self::Text,
         Self::Address,
         Self::Alert,
+        Self::Limit,
     ];
 
     /// The label value.
@@ -108,6 +111,7 @@ impl CellFault {
             Self::Text => "text",
             Self::Address => "address",
             Self::Alert => "alert",
+            Self::Limit => "limit",
         }
     }
 }

@@ -32,6 +32,18 @@ pub const LOCATION_FIELD: &str = "H3CellId";
 /// The labels that every series has; no info field may take their place.
 const OWN_INFO_KEYS: [&str; 2] = ["device_type", "deviceid"];
 
+/// How many device types an answer may explain: columns and names of further ones are left out.
+const MOST_TYPES: usize = 64;
+
+/// How many columns a type may have: further ones are nobody's.
+const MOST_COLUMNS: usize = 1024;
+
+/// How many alert codes a type may have names for: further ones are their own names.
+const MOST_ALERT_NAMES: usize = 4096;
+
+/// The most bytes of a name: a longer one of a column is nobody's, of a type or an alert none.
+const LONGEST_NAME: usize = 256;
+
 /// What a device type is to the exporter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceKind {
@@ -170,6 +182,8 @@ pub struct Resolved {
     pub changed: Vec<Arc<str>>,
     /// The columns that new column lists leave out.
     pub collisions: Vec<Collision>,
+    /// How many names of columns, types and alerts are left out because they are too many or too long; 0 while nothing changed.
+    pub left_out: usize,
 }
 
 /// The schemas seen last. Answers repeat their columns, so that what is derived from them is derived once.
@@ -195,7 +209,8 @@ struct LastSeen {
 
 impl SchemaCache {
     /// The schema of an answer. Column lists are the answer's own; an enum that it lacks is the one seen last.
-    pub fn resolve(&mut self, metadata: Metadata) -> Resolved {
+    pub fn resolve(&mut self, mut metadata: Metadata) -> Resolved {
+        let left_out = bound(&mut metadata);
         if let Some((last, schema)) = &self.last
             && *last == metadata
         {
@@ -203,6 +218,7 @@ impl SchemaCache {
                 schema: Arc::clone(schema),
                 changed: Vec::new(),
                 collisions: Vec::new(),
+                left_out: 0,
             };
         }
         if let Some(names) = &metadata.device_types {
@@ -245,10 +261,25 @@ impl SchemaCache {
         }
         let schema = Arc::new(Schema { types });
         self.last = Some((metadata, Arc::clone(&schema)));
+        self.forget_types();
         Resolved {
             schema,
             changed,
             collisions,
+            left_out,
+        }
+    }
+
+    /// Forgets what answers said about types that the last one does not explain, once that is too much.
+    fn forget_types(&mut self) {
+        if self.types.len() > MOST_TYPES {
+            let last = self.last.as_ref().map(|(metadata, _)| &metadata.columns);
+            self.types
+                .retain(|code, _| last.is_some_and(|last| last.contains_key(code)));
+        }
+        if self.alerts.len() > MOST_TYPES {
+            let types = &self.types;
+            self.alerts.retain(|code, _| types.contains_key(code));
         }
     }
 
@@ -283,6 +314,44 @@ impl SchemaCache {
         };
         (schema, namer.collisions)
     }
+}
+
+/// Leaves out what no honest answer has. How much.
+fn bound(metadata: &mut Metadata) -> usize {
+    let is_long = |name: &String| name.len() > LONGEST_NAME;
+    let mut left_out = 0;
+    bound_map(&mut metadata.columns, MOST_TYPES, &mut left_out);
+    for columns in metadata.columns.values_mut() {
+        left_out += columns.len().saturating_sub(MOST_COLUMNS);
+        columns.truncate(MOST_COLUMNS);
+        for column in columns {
+            left_out += usize::from(column.take_if(|name| is_long(name)).is_some());
+        }
+    }
+    if let Some(names) = &mut metadata.device_types {
+        bound_map(names, MOST_TYPES, &mut left_out);
+        names.retain(|_, name| !is_long(name));
+    }
+    bound_map(&mut metadata.alerts, MOST_TYPES, &mut left_out);
+    for names in metadata.alerts.values_mut() {
+        bound_map(names, MOST_ALERT_NAMES, &mut left_out);
+        names.retain(|_, name| !is_long(name));
+    }
+    left_out
+}
+
+/// Leaves out long keys, and those behind the first `most`.
+fn bound_map<V>(map: &mut BTreeMap<String, V>, most: usize, left_out: &mut usize) {
+    let before = map.len();
+    map.retain(|key, _| key.len() <= LONGEST_NAME);
+    if map.len() > most {
+        let mut kept = 0;
+        map.retain(|_, _| {
+            kept += 1;
+            kept <= most
+        });
+    }
+    *left_out += before - map.len();
 }
 
 fn column(kind: DeviceKind, name: Option<&str>, namer: &mut Namer) -> Column {

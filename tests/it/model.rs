@@ -16,7 +16,8 @@ use proptest::test_runner::{TestCaseError, TestError, TestRunner};
 
 use starlink_telemetry::exposition::{Exposition, Format, Kind, OwnFamily, Shard, Telemetry};
 use starlink_telemetry::fleet::{
-    Coverage, Fleet, FleetOptions, Moment, Retention, RowCode, RowFault, RowIgnored, Snapshot,
+    Coverage, Fleet, FleetOptions, Limits, Moment, Retention, RowCode, RowFault, RowIgnored,
+    Snapshot,
 };
 use starlink_telemetry::telemetry::{Batch, SchemaCache, decode};
 
@@ -57,6 +58,7 @@ impl Pair {
                 ip_stale_after: Duration::from_millis(settings.ip_stale_after),
                 forget_after: Duration::from_millis(settings.forget_after),
             },
+            limits: Limits::STANDARD,
         };
         Self {
             options,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use starlink_telemetry::app::Ending;
-use starlink_telemetry::fleet::{FleetOptions, Retention};
+use starlink_telemetry::fleet::{FleetOptions, Limits, Retention};
 use starlink_telemetry::simulator::{Answer, Simulator};
 use starlink_telemetry::state_file::StateFile;
 
@@ -129,6 +129,7 @@ fn restored(path: &Path) -> Option<usize> {
             ip_stale_after: day,
             forget_after: day,
         },
+        limits: Limits::STANDARD,
     };
     let file = StateFile::new(path.to_owned());
     let mut restored = file.read(options, SystemTime::now()).unwrap()?;

@@ -5,7 +5,7 @@ use std::fs;
 
 use starlink_telemetry::simulator::{ROUTER_COLUMNS, TERMINAL_COLUMNS};
 
-use crate::harness::{Service, scripted_simulator, throughput};
+use crate::harness::{Service, eventually, scripted_simulator, throughput};
 
 /// The metrics that the tables of README.md name, each with its type where the table has one.
 fn documented() -> BTreeMap<String, Option<String>> {
@@ -65,10 +65,21 @@ async fn the_documented_metrics_are_those_that_there_are() {
         full_row("r", "Router-1", ROUTER_COLUMNS),
         r#"["i",1767225645000000000,"ip-ut-1","ACC-1",["192.0.2.1"],["2001:db8::/64"],["2001:db8::/56"]]"#.to_owned(),
     ]);
-    let service = Service::start(&simulator, &[("INCLUDE_ROUTERS", "true")]).await;
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let changes = [
+        ("INCLUDE_ROUTERS", "true"),
+        ("STATE_FILE", state.to_str().unwrap()),
+        ("STATE_INTERVAL", "1"),
+    ];
+    let service = Service::start(&simulator, &changes).await;
     service.shows(&throughput("ut-1"), 1.0).await;
     service.shows("starlink_up", 1.0).await;
-    let body = service.scrape().await;
+    eventually("the state is written", || async { state.exists() }).await;
+    let mut body = service.scrape().await;
+    while !body.has("starlink_exporter_state_last_write_timestamp_seconds") {
+        body = service.scrape().await;
+    }
     let exposed: BTreeMap<_, _> = body
         .families
         .iter()

@@ -47,7 +47,11 @@ const FROM_THE_START: [(&str, &str, &[&str]); 15] = [
     (
         "starlink_exporter_rows_ignored_total",
         "counter",
-        &[r#"reason="older""#, r#"reason="router""#],
+        &[
+            r#"reason="older""#,
+            r#"reason="router""#,
+            r#"reason="device_limit""#,
+        ],
     ),
     (
         "starlink_exporter_rows_rejected_total",
@@ -58,6 +62,7 @@ const FROM_THE_START: [(&str, &str, &[&str]); 15] = [
             r#"reason="no_columns""#,
             r#"reason="device_id""#,
             r#"reason="timestamp""#,
+            r#"reason="limit""#,
             r#"reason="store_failed""#,
         ],
     ),
@@ -70,6 +75,7 @@ const FROM_THE_START: [(&str, &str, &[&str]); 15] = [
             r#"reason="text""#,
             r#"reason="address""#,
             r#"reason="alert""#,
+            r#"reason="limit""#,
         ],
     ),
     ("starlink_exporter_catching_up", "gauge", &[""]),

@@ -1,0 +1,235 @@
+//! Each bound: what is within it shows, what is beyond it is counted, the rest of the batch counts.
+
+use std::fmt::Write;
+
+use crate::fleet::tests::{World, body};
+use crate::fleet::{FleetOptions, Limits, Moment, RowFault, RowIgnored, Tally};
+use crate::telemetry::{CellFault, SchemaCache, decode};
+
+/// A fleet with small limits.
+fn world(change: impl FnOnce(&mut Limits)) -> World {
+    World::with(|options: &mut FleetOptions| change(&mut options.limits))
+}
+
+fn cells(tally: &Tally) -> u64 {
+    tally.cells[CellFault::Limit as usize]
+}
+
+fn ignored(tally: &Tally) -> u64 {
+    tally.ignored[RowIgnored::DeviceLimit as usize]
+}
+
+#[test]
+fn devices_beyond_the_limit_are_left_out_until_there_is_room() {
+    let mut world = world(|limits| limits.devices = 2);
+    let row = |id: &str| format!(r#"["u",1,"{id}",1,"v",null,[]]"#);
+    // The allocation takes a place for its terminal, which has it when it comes.
+    let tally = world.rows(&format!(
+        r#"{},["i",1,"ip-b","",["192.0.2.1"],[],[]],{},["i",1,"ip-d","",["192.0.2.1"],[],[]]"#,
+        row("a"),
+        row("c")
+    ));
+    assert_eq!(ignored(&tally), 2);
+    assert!(!world.fleet.has_room());
+    let tally = world.rows(&[row("a"), row("b"), row("c")].join(","));
+    assert_eq!(ignored(&tally), 1);
+    let lines = world.lines().join("\n");
+    assert!(lines.contains(r#"Ipv4_numeric{"b"} 3221225985"#), "{lines}");
+    assert!(
+        !lines.contains("\"c\"") && !lines.contains("\"d\""),
+        "{lines}"
+    );
+
+    world.wait(86_400 + 1);
+    assert!(world.fleet.has_room());
+    assert_eq!(ignored(&world.rows(&row("c"))), 0);
+}
+
+#[test]
+fn types_beyond_the_limit_are_left_out() {
+    let mut world = world(|limits| limits.types = 2);
+    let columns = r#""a":["DeviceType","UtcTimestampNs","DeviceId"],"b":["DeviceType","UtcTimestampNs","DeviceId"],"c":["DeviceType","UtcTimestampNs","DeviceId"]"#;
+    let rows = r#"["a",1,"x"],["b",1,"x"],["c",1,"x"]"#;
+    assert_eq!(ignored(&world.answer(&body(rows, columns))), 1);
+    assert_eq!(world.fleet.devices(), 2);
+}
+
+#[test]
+fn long_identifiers_cost_their_row() {
+    let mut world = world(|limits| limits.identifier = 5);
+    let tally = world.rows(
+        r#"["u",1,"12345",1,"v",null,[]],["u",1,"123456",1,"v",null,[]],["i",1,"ip-123456","",["192.0.2.1"],[],[]]"#,
+    );
+    assert_eq!(tally.rejected[RowFault::Limit as usize], 2);
+    assert_eq!(world.fleet.devices(), 1);
+}
+
+#[test]
+fn texts_beyond_the_limits_cost_their_cell() {
+    let row = |text: &str| format!(r#"["u",1,"a",1,"{text}",null,[]]"#);
+    let mut long = world(|limits| limits.text = 3);
+    assert_eq!(cells(&long.rows(&row("abc"))), 0);
+    assert_eq!(cells(&long.rows(&row("abcd"))), 1);
+    assert!(!long.lines().join("\n").contains("info{"));
+    let allocation = r#"["i",1,"ip-a","abcd",["192.0.2.1"],[],[]]"#;
+    assert_eq!(cells(&long.rows(allocation)), 1);
+
+    // Room for one text: the next one finds it when the first is gone, a batch later.
+    let mut many = world(|limits| limits.texts = 70);
+    assert_eq!(cells(&many.rows(&row("abc"))), 0);
+    assert_eq!(cells(&many.rows(&row("abd"))), 1);
+    assert_eq!(cells(&many.rows(&row("abd"))), 0);
+    assert!(many.lines().join("\n").contains("version=\"abd\""));
+}
+
+#[test]
+fn alerts_and_addresses_beyond_the_limits_are_left_out() {
+    let mut few = world(|limits| {
+        limits.alerts = 2;
+        limits.alert = 4;
+        limits.addresses = 2;
+    });
+    let tally = few.rows(
+        r#"["u",1,"a",1,"v",null,["b","c","d"]],["u",1,"b",1,"v",null,["12345","1234"]],
+           ["i",1,"ip-a","",["192.0.2.1","x","192.0.2.2","192.0.2.3"],[],[]]"#,
+    );
+    assert_eq!(cells(&tally), 3);
+    let lines = few.lines().join("\n");
+    assert_eq!(lines.matches("alert_active_").count(), 3, "{lines}");
+    assert_eq!(lines.matches("Ipv4_numeric_").count(), 2, "{lines}");
+
+    let mut names = world(|limits| limits.alert_names = 70);
+    let row = |alert: &str| format!(r#"["u",1,"a",1,"v",null,["{alert}"]]"#);
+    assert_eq!(cells(&names.rows(&row("x"))), 0);
+    assert_eq!(cells(&names.rows(&row("y"))), 1);
+    assert_eq!(cells(&names.rows(&row("y"))), 0);
+}
+
+/// One terminal's row in columns of its own: a number and a text.
+fn other_columns(number: usize) -> String {
+    let columns =
+        format!(r#""u":["DeviceType","UtcTimestampNs","DeviceId","N{number}","T{number}"]"#);
+    body(r#"["u",1,"a",1,"text"]"#, &columns)
+}
+
+#[test]
+fn lanes_that_nobody_needs_are_given_back() {
+    let mut world = world(|limits| limits.lanes = 300);
+    for number in 0..5000 {
+        let tally = world.answer(&other_columns(number));
+        assert_eq!(cells(&tally), 0, "{number}");
+        let tables = world.fleet.snapshot().tables;
+        assert!(tables[0].gauges.all().len() <= 129, "{number}");
+        assert!(tables[0].blocks[0].gauge_lanes() <= 129, "{number}");
+    }
+    let lines = world.lines();
+    assert_eq!(lines[0], r#"N4999{"a"} 1"#);
+    assert_eq!(lines[3], r#"info{"a",t4999="text"} 1"#);
+    assert_eq!(lines.len(), 4);
+}
+
+#[test]
+fn where_all_lanes_are_needed_further_columns_are_left_out() {
+    let mut world = world(|limits| limits.lanes = 3);
+    let columns = |from: usize| {
+        let names: Vec<_> = (from..from + 3)
+            .map(|number| format!("\"C{number}\""))
+            .collect();
+        format!(
+            r#""u":["DeviceType","UtcTimestampNs","DeviceId",{}]"#,
+            names.join(",")
+        )
+    };
+    let tally = world.answer(&body(r#"["u",1,"a",1,2,3]"#, &columns(0)));
+    assert_eq!(cells(&tally), 0);
+    let tally = world.answer(&body(r#"["u",1,"b",4,5,6]"#, &columns(2)));
+    assert_eq!(cells(&tally), 2);
+    world.wait(60);
+    // The first device goes on with the other columns: the lanes of the old ones are free a minute later.
+    world.answer(&body(r#"["u",2,"a",1,2,3]"#, &columns(2)));
+    world.wait(60);
+    let tally = world.answer(&body(r#"["u",2,"b",4,5,6]"#, &columns(2)));
+    assert_eq!(cells(&tally), 0);
+    let lines = world.lines();
+    assert_eq!(
+        lines[0..3],
+        [r#"C2{"a"} 1"#, r#"C2{"b"} 4"#, r#"C3{"b"} 5"#]
+    );
+}
+
+#[test]
+fn names_beyond_the_limits_are_left_out() {
+    let mut columns = String::new();
+    for number in 0..2000 {
+        write!(columns, ",\"C{number}\"").unwrap();
+    }
+    let long = "x".repeat(257);
+    let mut enums = String::from("\"x\":\"y\"");
+    for number in 0..5000 {
+        write!(enums, ",\"{number}\":\"name\"").unwrap();
+    }
+    let mut types = String::new();
+    for number in 0..100 {
+        write!(types, ",\"t{number:02}\":[]").unwrap();
+    }
+    let answer = format!(
+        r#"{{"data":{{"values":[],"columnNamesByDeviceType":{{"a":["{long}"{columns}]{types}}}}},
+            "metadata":{{"enums":{{"DeviceType":{{"{long}":"x","u":"{long}"}},"AlertsByDeviceType":{{"a":{{{enums}}}}}}}}}}}"#
+    );
+    let mut cache = SchemaCache::default();
+    let resolve = |cache: &mut SchemaCache, answer: &str| {
+        let (_, metadata) = decode(answer.to_owned().into()).unwrap();
+        cache.resolve(metadata)
+    };
+    let resolved = resolve(&mut cache, &answer);
+    let schema = resolved.schema.get("a").unwrap();
+    assert_eq!(schema.columns.len(), 1024);
+    assert!(resolved.schema.get("t62").is_some() && resolved.schema.get("t63").is_none());
+    // 977 columns and the long one, 37 types, the long code of a type, 905 alerts.
+    assert_eq!(resolved.left_out, 977 + 1 + 37 + 1 + 905);
+    assert_eq!(resolve(&mut cache, &answer).left_out, 0, "told once");
+}
+
+/// An hour of ticks of 15 s, in each of which other devices report, with texts, alerts, columns and allocations of their own.
+#[test]
+fn what_is_forgotten_is_freed() {
+    const TICKS: usize = 240;
+    const EACH: usize = 417;
+    let mut world = World::with(|options| {
+        options.retention.stale_after = std::time::Duration::from_secs(30);
+        options.retention.ip_stale_after = std::time::Duration::from_secs(45);
+        options.retention.forget_after = std::time::Duration::from_secs(60);
+    });
+    let mut seen = 0;
+    for tick in 0..TICKS {
+        let columns = format!(
+            r#""u":["DeviceType","UtcTimestampNs","DeviceId","N{tick}","T{tick}","ActiveAlerts"],
+               "i":["DeviceType","UtcTimestampNs","DeviceId","I{tick}","Ipv4"]"#
+        );
+        let mut rows = Vec::new();
+        for number in seen..seen + EACH {
+            rows.push(format!(
+                r#"["u",1,"ut-{number}",1,"text {number}",["alert {number}"]]"#
+            ));
+            rows.push(format!(
+                r#"["i",1,"ip-ut-{number}","info {number}",["192.0.2.1"]]"#
+            ));
+            rows.push(format!(r#"["i",1,"ip-waiting-{number}","",["192.0.2.1"]]"#));
+        }
+        seen += EACH;
+        world.wait(15);
+        let tally = world.answer(&body(&rows.join(","), &columns));
+        assert_eq!(tally.cells.iter().sum::<u64>(), 0);
+        let held = world.fleet.held();
+        // Five ticks' devices at most, with and without their terminal.
+        assert!(held.slots <= 2 * EACH * 5, "{tick}: {held:?}");
+        assert!(held.lanes <= 256, "{tick}: {held:?}");
+        assert!(held.texts <= 2 * EACH * 5 * 4, "{tick}: {held:?}");
+        assert!(held.alert_names <= 2 * EACH * 5 * 2, "{tick}: {held:?}");
+    }
+    assert!(seen >= 100_000);
+    world.wait(61);
+    assert_eq!(world.fleet.devices(), 0);
+    assert_eq!(world.lines(), Vec::<String>::new());
+    assert_eq!(world.fleet.due(), Moment::NEVER);
+}
