@@ -33,7 +33,8 @@
 //! - The fleet has one writer. A scrape holds a snapshot that never changes, and nothing it does makes a poll wait: the store
 //!   lays snapshots out, and scrapes take them without a message or a lock.
 //! - What a scrape costs is bounded: a plain one holds a chunk, a compressed one some segments, and what is kept of
-//!   compressed bodies has a limit. Slow clients hold two snapshots, a third only after ten seconds; those that stall are cut.
+//!   compressed bodies has a limit. Slow clients hold two snapshots, of small fleets up to 64, and one more only after ten
+//!   seconds; those that stall are cut.
 //! - A batch is planned before it is committed. What can fail fails before the first write, so that a panic needs no undo and
 //!   the batch can be handed over again.
 //! - Column lists are those of the answer that the rows came in.

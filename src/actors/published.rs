@@ -10,8 +10,14 @@ use tokio::sync::Notify;
 
 use crate::fleet::{Fleet, Moment, Snapshot};
 
-/// How many snapshots scrapes may hold: each may make a copy of the fleet necessary.
-const MOST_HELD: usize = 2;
+/// How many snapshots scrapes may hold of a fleet however large: each may make a copy of it necessary.
+const LEAST_HELD: usize = 2;
+
+/// Of smaller fleets they may hold more, with so many devices in all of them together: some tens of megabytes.
+const HELD_DEVICES: usize = 128 * 1024;
+
+/// How many snapshots of any fleet.
+const MOST_HELD: usize = 64;
 
 /// For how long slow scrapes may keep a new snapshot from being laid out. Memory matters, but not more than what is true.
 const HELD_AT_MOST: Duration = Duration::from_secs(10);
@@ -49,8 +55,8 @@ impl Published {
 /// Lays out snapshots, for the store. A fleet that has not changed gives no new one.
 ///
 /// A snapshot shares the fleet's blocks, and a block that is shared is copied when it is written to. So the snapshot is taken
-/// back before each batch: one that nobody reads costs nothing. Scrapes may hold two; while they do, the younger stays laid
-/// out, for ten seconds at most.
+/// back before each batch: one that nobody reads costs nothing. Scrapes may hold two, of small fleets more; while they do, the
+/// youngest stays laid out, for ten seconds at most.
 #[derive(Debug)]
 pub struct Publisher {
     published: Arc<Published>,
@@ -81,7 +87,7 @@ impl Publisher {
         };
         let readers = Arc::downgrade(&current);
         if let Err(current) = Arc::try_unwrap(current) {
-            let must_wait = self.held.len() + 1 >= MOST_HELD;
+            let must_wait = self.held.len() + 1 >= most_held(current.devices());
             if must_wait && now.since(self.made) < HELD_AT_MOST {
                 self.published.put(current);
             } else {
@@ -106,6 +112,11 @@ impl Publisher {
         self.published.put(Arc::new(fleet.snapshot()));
         None
     }
+}
+
+/// How many snapshots of a fleet of so many devices scrapes may hold.
+fn most_held(devices: usize) -> usize {
+    (HELD_DEVICES / devices.max(1)).clamp(LEAST_HELD, MOST_HELD)
 }
 
 #[cfg(test)]
@@ -211,21 +222,37 @@ mod tests {
     }
 
     #[test]
-    fn slow_scrapes_hold_two_snapshots_and_not_for_ever() {
+    fn the_larger_the_fleet_the_fewer_of_its_snapshots_may_be_held() {
+        for (devices, expected) in [
+            (0, 64),
+            (2048, 64),
+            (10_000, 13),
+            (65_000, 2),
+            (1_000_000, 2),
+        ] {
+            assert_eq!(most_held(devices), expected, "{devices}");
+        }
+    }
+
+    #[test]
+    fn slow_scrapes_hold_so_many_snapshots_and_not_for_ever() {
         let mut world = World::new();
-        world.change(1, 1);
-        let slow = world.scrape();
-        assert_eq!(world.change(1, 2), None);
-        let slower = world.scrape();
-        assert_eq!(world.change(1, 3), Some(LOOK_AGAIN));
-        assert!(Arc::ptr_eq(&slower, &world.scrape()));
+        let mut held = Vec::new();
+        for number in 1..64 {
+            assert_eq!(world.change(1, number), None, "{number}");
+            held.push(world.scrape());
+        }
+        assert_eq!(world.change(1, 64), None);
+        let slowest = world.scrape();
+        assert_eq!(world.change(1, 65), Some(LOOK_AGAIN));
+        assert!(Arc::ptr_eq(&slowest, &world.scrape()));
         assert_eq!(world.publish_after(9_998), Some(LOOK_AGAIN));
         assert_eq!(world.publish_after(1), None);
         let fresh = world.scrape();
-        assert!(!Arc::ptr_eq(&slower, &fresh));
-        drop(slow);
-        drop(slower);
-        assert_eq!(world.change(1, 4), None);
+        assert!(!Arc::ptr_eq(&slowest, &fresh));
+        drop(held);
+        drop(slowest);
+        assert_eq!(world.change(1, 66), None);
         assert!(!Arc::ptr_eq(&fresh, &world.scrape()));
     }
 

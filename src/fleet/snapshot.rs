@@ -37,6 +37,13 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// How many devices it shows.
+    #[must_use]
+    pub fn devices(&self) -> usize {
+        let devices = self.tables.iter().map(|table| table.online + table.stale);
+        devices.sum()
+    }
+
     pub(super) fn of<'t>(tables: impl Iterator<Item = &'t Table>, version: u64) -> Self {
         let mut views: Vec<TableView> = Vec::new();
         for table in tables {
