@@ -192,8 +192,8 @@ async fn an_answer_that_takes_too_long_is_given_up_and_told() {
 
 /// A service with more to scrape than any socket buffers, and a scrape of which only the beginning was read.
 async fn scraped() -> (Simulator, Binary, SocketAddr, TcpStream) {
-    const NOTE_BYTES: usize = 40_000;
-    const TERMINALS: usize = 500;
+    const NOTE_BYTES: usize = 10_000;
+    const TERMINALS: usize = 2000;
     let simulator = scripted_simulator();
     let note = "x".repeat(NOTE_BYTES);
     let rows = (0..TERMINALS).map(|number| format!(r#"["u",1000000000,"ut{number}","{note}"]"#));
