@@ -1,0 +1,319 @@
+//! Good answers in every dress, and all kinds of bad ones.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use starlink_telemetry::simulator::{Answer, AnswerBody};
+
+use crate::model::{Model, Row};
+
+/// How many devices there are.
+pub const DEVICES: usize = 12;
+
+/// About now, in nanoseconds.
+const NOW: i64 = 1_790_000_000_000_000_000;
+
+const DAY: i64 = 86_400_000_000_000;
+
+pub fn id(device: usize) -> String {
+    format!("ut-{device}")
+}
+
+/// A whole, healthy answer in a random order of columns, with noise in it that costs nothing of the rest. The number of its batch.
+///
+/// One whose rows are not counted leaves no trace in the journal where the network is pulled at the wrong moment: nobody waits for it.
+pub fn good(
+    model: &mut Model,
+    random: &mut Rng,
+    clocks: &mut [i64],
+    is_counted: bool,
+) -> (usize, Answer) {
+    let columns = columns(random);
+    let names: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let (mut rows, mut texts) = (Vec::new(), Vec::new());
+    for _ in 0..random.usize(1..20) {
+        let device = random.usize(..DEVICES);
+        let (number, text) = row(model, random, clocks, device, &columns);
+        rows.push(number);
+        texts.push(text);
+    }
+    noise(random, &mut texts);
+    let mut body = AnswerBody::new().rows(texts).columns("u", &names);
+    if random.u8(..4) == 0 {
+        body = body.without_alerts();
+    }
+    if random.u8(..4) == 0 {
+        body = body.without_device_types();
+    }
+    let mut answer = match is_counted {
+        true => Answer::from(body),
+        false => Answer::text(body.to_json()),
+    };
+    if random.bool() {
+        answer = answer.gzip();
+    }
+    if random.bool() {
+        answer = answer.chunked();
+    }
+    if random.u8(..6) == 0 {
+        answer = answer.trickle(500, Duration::from_millis(5));
+    }
+    if random.u8(..6) == 0 {
+        answer = answer.delay(Duration::from_millis(random.u64(..300)));
+    }
+    (model.batch(rows), answer)
+}
+
+/// One row of every device, newer than all before.
+pub fn last(model: &mut Model, clocks: &mut [i64]) -> (usize, Answer) {
+    let columns = [
+        "DeviceType",
+        "UtcTimestampNs",
+        "DeviceId",
+        "Number",
+        "Double",
+        "Text",
+        "ActiveAlerts",
+    ];
+    let columns: Vec<String> = columns.map(str::to_owned).to_vec();
+    let mut random = Rng::with_seed(0);
+    let newest = clocks.iter().max().copied().unwrap_or(NOW) + 1;
+    clocks.fill(newest);
+    let rows = (0..DEVICES).map(|device| row(model, &mut random, clocks, device, &columns));
+    let (rows, texts): (Vec<_>, Vec<_>) = rows.unzip();
+    let names: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let answer = Answer::from(AnswerBody::new().rows(texts).columns("u", &names));
+    (model.batch(rows), answer)
+}
+
+/// The columns that rows are read by, shuffled, some missing, strange ones among them.
+fn columns(random: &mut Rng) -> Vec<String> {
+    let mut columns: Vec<String> = ["DeviceType", "UtcTimestampNs", "DeviceId", "Number"]
+        .map(str::to_owned)
+        .to_vec();
+    for optional in ["Double", "Text", "ActiveAlerts"] {
+        if random.u8(..8) > 0 {
+            columns.push(optional.to_owned());
+        }
+    }
+    for _ in 0..random.u8(..4) {
+        columns.push(format!("Renamed{}", random.u8(..50)));
+    }
+    // The type's code stands first, as Starlink documents; everything else wherever it likes.
+    random.shuffle(&mut columns[1..]);
+    if random.u8(..4) == 0 {
+        // The first column of a name counts.
+        columns.push("Number".to_owned());
+    }
+    columns
+}
+
+fn row(
+    model: &mut Model,
+    random: &mut Rng,
+    clocks: &mut [i64],
+    device: usize,
+    columns: &[String],
+) -> (usize, String) {
+    clocks[device] = timestamp(random, clocks[device]);
+    // Sometimes the row is an old one that comes late.
+    let late = if random.u8(..6) == 0 {
+        random.i64(1..DAY)
+    } else {
+        0
+    };
+    let timestamp = clocks[device] - late;
+    let has = |name: &str| columns.iter().any(|column| column == name);
+    let number = model.row(Row {
+        device,
+        timestamp,
+        has_text: has("Text"),
+        has_double: has("Double"),
+        has_alert: has("ActiveAlerts"),
+    });
+    let mut is_first = true;
+    let cells = columns.iter().map(|column| match column.as_str() {
+        "DeviceType" => "\"u\"".to_owned(),
+        "UtcTimestampNs" => timestamp.to_string(),
+        "DeviceId" => format!("{:?}", id(device)),
+        "Number" if std::mem::take(&mut is_first) => number.to_string(),
+        "Number" => "-1".to_owned(),
+        "Double" => (2 * number).to_string(),
+        "Text" => format!("\"text {number}\""),
+        "ActiveAlerts" => format!("[{}]", 1_000_000 + number),
+        _ => "1".to_owned(),
+    });
+    let cells: Vec<_> = cells.collect();
+    (number, format!("[{}]", cells.join(",")))
+}
+
+/// The next reading of a device's clock: it may run ahead for years, and never back.
+fn timestamp(random: &mut Rng, before: i64) -> i64 {
+    match (before, random.u8(..40)) {
+        (0, 0..10) => NOW - random.i64(0..10_000) * DAY,
+        (0, _) => NOW,
+        (_, 0) => before.saturating_add(random.i64(0..365) * DAY),
+        // Of equal timestamps the later row counts.
+        (_, 1..4) => before,
+        _ => before + 15_000_000_000,
+    }
+}
+
+/// Rows and elements that cannot be read: each costs itself.
+fn noise(random: &mut Rng, rows: &mut Vec<String>) {
+    let broken = [
+        "null",
+        "{}",
+        "[]",
+        "[7]",
+        "[\"u\"]",
+        "[\"u\",\"now\",\"noise\",1]",
+        "[\"x\",1,\"noise\",1]",
+        "[\"u\",1e999,\"noise\",1]",
+        "[\"u\",1,\"\\ud800\",1]",
+        "\"u\"",
+    ];
+    for _ in 0..random.usize(..3) {
+        let place = random.usize(..=rows.len());
+        rows.insert(place, broken[random.usize(..broken.len())].to_owned());
+    }
+}
+
+/// An answer from which nothing can be learnt, and what it is.
+pub fn bad(random: &mut Rng) -> (&'static str, Answer) {
+    let row = "[\"u\",9000000000000000000,\"ut-0\",999999999]";
+    // Not counted as rows: who counts answers that came whole counts good ones.
+    let whole = || Answer::text(AnswerBody::new().rows([row; 50]).to_json());
+    // Each is shorter than the body, compressed or not.
+    let inside = random.usize(..40);
+    match random.u8(..24) {
+        0 => (
+            "status 4xx",
+            Answer::error(
+                random
+                    .choice([400, 402, 404, 405, 408, 409, 410, 418, 422, 431, 451])
+                    .unwrap_or(400),
+                "no",
+            ),
+        ),
+        1 => (
+            "status 5xx",
+            Answer::error(
+                random
+                    .choice([500, 501, 502, 503, 504, 520, 599])
+                    .unwrap_or(500),
+                "later",
+            ),
+        ),
+        2 => ("status 401", Answer::error(401, "who are you?")),
+        3 => ("status 403", Answer::error(403, "you may not")),
+        4 => (
+            "status 2xx",
+            whole().status(random.choice([201, 202, 203, 205, 206, 207]).unwrap_or(201)),
+        ),
+        5 => ("redirect", Answer::redirect("http://127.0.0.1:1/")),
+        6 => ("redirect with a body", whole().status(302)),
+        7 => (
+            "Retry-After seconds",
+            Answer::too_many_requests(random.choice(["0", "1", "2"]).unwrap_or("0")),
+        ),
+        8 => (
+            "Retry-After nonsense",
+            Answer::too_many_requests(
+                random
+                    .choice([
+                        "",
+                        "-1",
+                        "soon",
+                        "1e3",
+                        "0x10",
+                        "1;2",
+                        "Thu, 32 Foo 2026 99:99:99 GMT",
+                    ])
+                    .unwrap_or(""),
+            ),
+        ),
+        9 => (
+            "Retry-After in the past",
+            Answer::too_many_requests("Sun, 06 Nov 1994 08:49:37 GMT"),
+        ),
+        10 => ("HTML", Answer::html()),
+        11 => ("HTML and an error", Answer::html().status(502)),
+        12 => ("empty", Answer::text("")),
+        13 => ("white space", Answer::text("  \n")),
+        14 => (
+            "wrong envelope",
+            Answer::text(
+                random
+                    .choice([
+                        "{}",
+                        "[]",
+                        "null",
+                        "{\"data\":[]}",
+                        "{\"data\":{\"values\":{}}}",
+                        "{\"data\":null}",
+                        "7",
+                    ])
+                    .unwrap_or("{}"),
+            ),
+        ),
+        15 => (
+            "cut JSON",
+            Answer::text(format!("{{\"data\":{{\"values\":[{row},{row}")),
+        ),
+        16 => (
+            "JSON and more",
+            Answer::text("{\"data\":{\"values\":[]}}{}"),
+        ),
+        17 => ("cut", whole().cut_at(inside)),
+        18 => ("cut gzip", whole().gzip().cut_at(inside)),
+        19 => ("cut chunks", whole().chunked().cut_at(inside)),
+        20 => ("never-ending", whole().stall_at(inside)),
+        21 => (
+            "slow",
+            whole()
+                .trickle(1, Duration::from_millis(100))
+                .delay(Duration::from_millis(100)),
+        ),
+        22 => (
+            "closed",
+            Answer::closed().delay(Duration::from_millis(random.u64(..200))),
+        ),
+        _ => ("no gzip", whole().header("Content-Encoding", "gzip")),
+    }
+}
+
+/// A token request that fails, or brings a token that is soon over.
+pub fn bad_token(random: &mut Rng, token: &str) -> (&'static str, Answer) {
+    match random.u8(..9) {
+        0 => ("token refused", Answer::token_error("invalid_client")),
+        1 => (
+            "token status",
+            Answer::error(
+                random.choice([401, 403, 429, 500, 503]).unwrap_or(500),
+                "no token",
+            ),
+        ),
+        2 => ("token HTML", Answer::html()),
+        3 => ("token empty", Answer::text("")),
+        4 => ("token closed", Answer::closed()),
+        5 => (
+            "token never-ending",
+            Answer::text("{\"access_token\":\"x\"}").stall_at(5),
+        ),
+        6 => (
+            "token unknown",
+            Answer::text("{\"access_token\":\"unknown\",\"expires_in\":900}"),
+        ),
+        7 => (
+            "token with a broken life",
+            Answer::text(format!(
+                "{{\"access_token\":\"{token}\",\"expires_in\":-5}}"
+            )),
+        ),
+        _ => (
+            "token that ends at once",
+            Answer::text(format!("{{\"access_token\":\"{token}\",\"expires_in\":1}}")),
+        ),
+    }
+}

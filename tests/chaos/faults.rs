@@ -1,0 +1,77 @@
+//! Deaths and hangs of actors, at random.
+
+use std::time::Duration;
+
+use actix::dev::ToEnvelope;
+use actix::{Actor, Addr, Context, Handler};
+use fastrand::Rng;
+use starlink_telemetry::actors::Role;
+use starlink_telemetry::actors::faults::{Fault, Inject, Place};
+
+use crate::harness::Service;
+
+const ROLES: [Role; 4] = [
+    Role::Token,
+    Role::Stream,
+    Role::Metadata,
+    Role::MetricsStore,
+];
+
+/// A fault from which nothing may be lost.
+pub fn draw(random: &mut Rng) -> (Role, Inject) {
+    let role = ROLES[random.usize(..ROLES.len())];
+    let fault = match random.u8(..5) {
+        0 | 1 => Fault::Panic,
+        2 | 3 => Fault::Stop,
+        _ => Fault::Hang(Duration::from_millis(random.u64(..400))),
+    };
+    let place = match random.u8(..5) {
+        0 => Place::Handler,
+        1 => Place::Future,
+        2 => Place::Interval,
+        3 => Place::Started(random.usize(1..3)),
+        // In the StreamActor this loses the answer that is being read.
+        _ if role == Role::Stream => Place::Handler,
+        _ => Place::NextMessage(1),
+    };
+    match (place, fault) {
+        // It would hang again and again for as long as the actor lives.
+        (Place::Interval, Fault::Hang(_)) => (role, Inject(Place::Handler, fault)),
+        _ => (role, Inject(place, fault)),
+    }
+}
+
+/// Injects it. A handler that panics does not answer.
+pub async fn inject(service: &Service, role: Role, fault: Inject) {
+    match role {
+        Role::Token => tell(&service.account.token, fault).await,
+        Role::Stream => tell(&service.account.stream, fault).await,
+        Role::Metadata => tell(&service.account.metadata, fault).await,
+        Role::MetricsStore => tell(&service.store, fault).await,
+    }
+}
+
+async fn tell<A>(actor: &Addr<A>, fault: Inject)
+where
+    A: Actor<Context = Context<A>> + Handler<Inject>,
+    A::Context: ToEnvelope<A, Inject>,
+{
+    let _ = actor.send(fault).timeout(Duration::from_secs(10)).await;
+}
+
+/// What to call it in the summary.
+pub fn name(role: Role, Inject(place, fault): Inject) -> String {
+    let place = match place {
+        Place::Handler => "in a handler",
+        Place::Future => "in a future",
+        Place::Interval => "in an interval",
+        Place::Started(_) => "at its start",
+        Place::NextMessage(_) => "at its next message",
+    };
+    let fault = match fault {
+        Fault::Panic => "panics",
+        Fault::Stop => "stops",
+        Fault::Hang(_) => "hangs",
+    };
+    format!("{} {fault} {place}", role.name())
+}

@@ -1,0 +1,139 @@
+//! The fault campaign: the real service against the simulator, while everything that can go wrong does.
+//!
+//! `cargo test --locked` runs it for a minute. `cargo test --locked --test chaos -- --minutes 30` runs it for longer,
+//! `-- --seeds 17,18` and `-- --seeds 1..200` play worlds that are known by their seeds. A seed decides what happens and when; only how
+//! the threads meet is left to the machine.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails, and the place tells why"
+)]
+
+mod answers;
+mod faults;
+#[path = "../it/form.rs"]
+#[allow(dead_code, reason = "shared with the integration tests")]
+mod form;
+#[path = "../it/harness.rs"]
+#[allow(dead_code, reason = "shared with the integration tests")]
+mod harness;
+mod model;
+mod plan;
+mod scraper;
+#[path = "../it/wire.rs"]
+#[allow(dead_code, reason = "shared with the integration tests")]
+mod wire;
+mod world;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use self::plan::{Plan, Seeds};
+
+/// Most of a world is waiting: so many are played at once.
+const AT_ONCE: usize = 6;
+
+/// What happened in all worlds together.
+#[derive(Default)]
+struct Summary {
+    worlds: AtomicUsize,
+    failed: Mutex<Vec<u64>>,
+    counts: Mutex<BTreeMap<String, u64>>,
+}
+
+fn main() -> ExitCode {
+    let plan = match Plan::from_arguments(std::env::args().skip(1)) {
+        Ok(Some(plan)) => plan,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
+    };
+    println!("fault campaign: {plan}");
+    let files = open_files();
+    let summary = run(&plan);
+    let failed = summary.failed.into_inner().unwrap();
+    println!("worlds: {}", summary.worlds.into_inner());
+    for (what, count) in summary.counts.into_inner().unwrap() {
+        println!("{what}: {count}");
+    }
+    for seed in &failed {
+        println!("FAILED: cargo test --locked --test chaos -- --seeds {seed}");
+    }
+    if failed.is_empty() && !are_closed(files) {
+        println!(
+            "FAILED: {} files are open, {files} were before",
+            open_files()
+        );
+        return ExitCode::FAILURE;
+    }
+    if failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Plays worlds until the plan is fulfilled or one has failed.
+fn run(plan: &Plan) -> Summary {
+    let summary = Summary::default();
+    let deadline = Instant::now() + plan.time;
+    let next = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(seed) = plan.seed(next.fetch_add(1, Ordering::Relaxed)) {
+                    let is_over = plan.seeds == Seeds::Endless && Instant::now() >= deadline;
+                    if is_over || !summary.failed.lock().unwrap().is_empty() {
+                        return;
+                    }
+                    play(seed, plan, &summary);
+                }
+            });
+        }
+    });
+    summary
+}
+
+fn play(seed: u64, plan: &Plan, summary: &Summary) {
+    let length = plan.world;
+    let played = catch_unwind(AssertUnwindSafe(|| {
+        actix_rt::System::new().block_on(world::play(seed, length))
+    }));
+    summary.worlds.fetch_add(1, Ordering::Relaxed);
+    match played {
+        Ok(counts) => {
+            let mut all = summary
+                .counts
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            for (what, count) in counts {
+                *all.entry(what).or_default() += count;
+            }
+        }
+        Err(_) => {
+            println!("world {seed} has failed");
+            summary.failed.lock().unwrap().push(seed);
+        }
+    }
+}
+
+fn open_files() -> usize {
+    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+}
+
+/// Whether as few files are open as before, or soon are: connections take a moment to end. A few are the runtime's own.
+fn are_closed(before: usize) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while open_files() > before + 20 {
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    true
+}

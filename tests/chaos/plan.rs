@@ -1,0 +1,89 @@
+//! What the command line asks for.
+
+use std::fmt;
+use std::ops::Range;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Which worlds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seeds {
+    /// One after the other, from a seed that the time of day gives, until the time is up.
+    Endless,
+    /// These.
+    Listed(Vec<u64>),
+    /// All of a range.
+    Range(Range<u64>),
+}
+
+/// Which worlds are played, and for how long.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub seeds: Seeds,
+    first: u64,
+    /// When no further world begins.
+    pub time: Duration,
+    /// How long faults happen in each.
+    pub world: Duration,
+}
+
+impl Plan {
+    /// The plan; none when the words name other tests than this one, as cargo passes them to all.
+    pub fn from_arguments(arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let mut plan = Self {
+            seeds: Seeds::Endless,
+            first: now.map_or(1, |now| now.as_secs()),
+            // The last worlds begin before this and end after the minute.
+            time: Duration::from_secs(45),
+            world: Duration::from_secs(20),
+        };
+        let mut arguments = arguments.peekable();
+        let mut is_meant = true;
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+            match argument.as_str() {
+                "--minutes" => {
+                    let minutes: u64 = value()?.parse().map_err(|_| "--minutes takes a number")?;
+                    plan.time = Duration::from_secs(minutes * 60);
+                }
+                "--seeds" => plan.seeds = seeds(&value()?)?,
+                "--list" => is_meant = false,
+                "--test-threads" | "--color" | "--format" | "--skip" | "-Z" => drop(value()?),
+                option if option.starts_with('-') => {}
+                filter => is_meant &= "chaos".contains(filter),
+            }
+        }
+        Ok(is_meant.then_some(plan))
+    }
+
+    /// The seed of a world, counted from 0.
+    pub fn seed(&self, number: u64) -> Option<u64> {
+        match &self.seeds {
+            Seeds::Endless => Some(self.first + number),
+            Seeds::Listed(seeds) => seeds.get(number as usize).copied(),
+            Seeds::Range(range) => range.clone().nth(number as usize),
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.seeds {
+            Seeds::Endless => write!(formatter, "seeds from {} on", self.first),
+            seeds => write!(formatter, "{seeds:?}"),
+        }
+    }
+}
+
+/// `1,5,7` or `1..200`.
+fn seeds(text: &str) -> Result<Seeds, String> {
+    let number = |text: &str| {
+        let wrong = |_| format!("--seeds takes numbers, as in 1,5,7 or 1..200: {text}");
+        text.trim().parse::<u64>().map_err(wrong)
+    };
+    if let Some((from, to)) = text.split_once("..") {
+        return Ok(Seeds::Range(number(from)?..number(to)?));
+    }
+    let listed: Result<_, _> = text.split(',').map(number).collect();
+    Ok(Seeds::Listed(listed?))
+}

@@ -1,0 +1,175 @@
+//! Scrapes in every format, and what must hold of each.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fastrand::Rng;
+use flate2::read::MultiGzDecoder;
+
+use crate::form::{self, Body, FORMATS};
+use crate::model::{Floor, Model};
+use crate::wire::get;
+
+pub fn lock(model: &Mutex<Model>) -> MutexGuard<'_, Model> {
+    model.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A store that was hurt may have nothing to say for so long: the longest restart backoff, and what a scrape waits.
+const EXCUSED_FOR: Duration = Duration::from_secs(20);
+
+/// One scraper: its scrapes follow each other, so counters never fall.
+#[derive(Default)]
+pub struct Scraper {
+    counters: BTreeMap<String, f64>,
+    pub counts: BTreeMap<String, u64>,
+}
+
+impl Scraper {
+    /// Scrapes once and checks what comes; none when the service could not say just then.
+    pub async fn scrape(
+        &mut self,
+        address: SocketAddr,
+        model: &Mutex<Model>,
+        random: &mut Rng,
+    ) -> Option<Body> {
+        let format = FORMATS[random.usize(..FORMATS.len())];
+        let is_gzip = random.bool();
+        let encoding = if is_gzip { "gzip" } else { "identity" };
+        let floor = lock(model).floor();
+        let target = format!("/metrics?format={format}");
+        let answer = get(address, &target, &[("Accept-Encoding", encoding)]).await;
+        *self
+            .counts
+            .entry(format!("scrapes {format} {encoding} {}", answer.status))
+            .or_default() += 1;
+        if answer.status == 503 {
+            let hurt = lock(model).store_hurt;
+            let is_excused = hurt.is_some_and(|hurt| hurt.elapsed() < EXCUSED_FOR);
+            assert!(
+                is_excused,
+                "nothing keeps the store from answering: {}",
+                answer.body
+            );
+            return None;
+        }
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let text = match is_gzip {
+            true => {
+                let mut text = String::new();
+                MultiGzDecoder::new(&answer.bytes[..])
+                    .read_to_string(&mut text)
+                    .unwrap();
+                text
+            }
+            false => answer.body,
+        };
+        let body = form::read(&text, format);
+        let mut model = lock(model);
+        check_devices(&body, &mut model, &floor);
+        self.check_counters(&body, format);
+        Some(body)
+    }
+
+    fn check_counters(&mut self, body: &Body, format: &str) {
+        for family in &body.families {
+            let is_counter = ["counter", "histogram"].contains(&family.kind.as_str());
+            // Floating sums and processor time are counters too.
+            for (series, value) in family.samples.iter().filter(|_| is_counter) {
+                let before = self.counters.insert(series.clone(), *value);
+                assert!(
+                    before <= Some(*value),
+                    "{series} fell from {before:?} to {value} ({format})"
+                );
+            }
+        }
+    }
+}
+
+/// The device of a series.
+fn device(series: &str) -> Option<usize> {
+    let (_, rest) = series.split_once("deviceID=\"ut-")?;
+    rest.split('"').next()?.parse().ok()
+}
+
+/// Each device shows one row, wholly, and none that is older than what must be shown.
+fn check_devices(body: &Body, model: &mut Model, floor: &Floor) {
+    let mut shown: BTreeMap<usize, usize> = BTreeMap::new();
+    for (series, value) in body.beginning("starlink_Number{") {
+        if let Some(device) = device(series) {
+            assert!(value >= 0.0, "{series} {value}");
+            shown.insert(device, value as usize);
+        }
+    }
+    for (&device, &least) in floor {
+        assert!(
+            shown.contains_key(&device),
+            "device {device} is gone, its row {least} was stored"
+        );
+    }
+    for (&device, &row) in &shown {
+        if let Err(wrong) = model.may_show(row, device, floor) {
+            let least = floor.get(&device).map(|&least| (least, &model.rows[least]));
+            let shown = &model.rows[row];
+            panic!("device {device} shows row {row}, {shown:?}: {wrong}; at least {least:?}");
+        }
+    }
+    check_whole(body, model, &shown);
+    for &row in shown.values() {
+        model.saw(row);
+    }
+}
+
+/// All samples of a device are of the row that it shows.
+fn check_whole(body: &Body, model: &Model, shown: &BTreeMap<usize, usize>) {
+    let by_device = |name: &str| -> BTreeMap<usize, f64> {
+        let samples = body.beginning(&format!("{name}{{")).into_iter();
+        samples
+            .filter_map(|(series, value)| Some((device(series)?, value)))
+            .collect()
+    };
+    let (doubles, reports) = (
+        by_device("starlink_Double"),
+        by_device("starlink_last_report_timestamp_seconds"),
+    );
+    for (&device, &number) in shown {
+        let row = &model.rows[number];
+        let double = row.has_double.then_some(2.0 * number as f64);
+        assert_eq!(
+            doubles.get(&device).copied(),
+            double,
+            "device {device} is torn"
+        );
+        let seconds = row.timestamp as f64 / 1e9;
+        assert_eq!(
+            reports.get(&device),
+            Some(&seconds),
+            "device {device} is torn"
+        );
+        let alert = format!("starlink_alert_active_{}{{", 1_000_000 + number);
+        let is_active = body
+            .beginning(&alert)
+            .keys()
+            .any(|series| self::device(series) == Some(device));
+        assert_eq!(is_active, row.has_alert, "device {device} is torn");
+        let text = format!("text=\"text {number}\"");
+        let has_text = body.text.lines().any(|line| {
+            line.starts_with("starlink_info")
+                && line.contains(&text)
+                && line.contains(&format!("ut-{device}"))
+        });
+        assert_eq!(has_text, row.has_text, "device {device} is torn");
+    }
+    let alerts = body.beginning("starlink_alert_active_");
+    let alerts = alerts
+        .keys()
+        .filter(|series| device(series).is_some())
+        .count();
+    let expected = shown
+        .values()
+        .filter(|&&row| model.rows[row].has_alert)
+        .count();
+    assert_eq!(alerts, expected, "alerts of rows that are no longer shown");
+}

@@ -1,0 +1,362 @@
+//! One world: a service, a Starlink, and what happens to both.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use actix_rt::task::JoinHandle;
+use actix_rt::time::sleep;
+use fastrand::Rng;
+use starlink_telemetry::actors::Role;
+use starlink_telemetry::actors::SupervisionPolicy;
+use starlink_telemetry::actors::faults::{Fault, Inject, Place};
+use starlink_telemetry::app::{Ending, Tuning};
+use starlink_telemetry::simulator::{Answer, Journal, Options, Outcome, Poll, Simulator};
+use starlink_telemetry::starlink::Timeouts;
+
+use crate::answers::{self, DEVICES};
+use crate::faults::{draw, inject, name};
+use crate::harness::{Service, eventually};
+use crate::model::{Fate, Model};
+use crate::scraper::{Scraper, lock};
+
+/// How often each thing happened.
+pub type Counts = BTreeMap<String, u64>;
+
+/// What Starlink's documentation and ours allow.
+const POLLS_A_MINUTE: usize = 250;
+const TOKENS_IN_A_QUARTER: usize = 1000;
+
+/// Longer than any backoff that a world runs into.
+const PATIENCE: Duration = Duration::from_secs(150);
+
+struct World {
+    simulator: Simulator,
+    service: Service,
+    model: Arc<Mutex<Model>>,
+    scraper: Scraper,
+    random: Rng,
+    clocks: Vec<i64>,
+    /// How many good answers were given out.
+    good: usize,
+    counts: Counts,
+}
+
+/// Plays a world: faults for so long, then peace, in which all that is known must show.
+pub async fn play(seed: u64, length: Duration) -> Counts {
+    let mut random = Rng::with_seed(seed);
+    if random.u8(..8) == 0 {
+        return give_up(random).await;
+    }
+    let mut world = World::new(random).await;
+    let is_over = Rc::new(Cell::new(false));
+    let watching = world.watch(Rc::clone(&is_over));
+    let end = Instant::now() + length;
+    // It begins well: what codes mean is known from then on.
+    world.good(Doubt::None).await;
+    while Instant::now() < end {
+        world.step().await;
+        world.scrape().await;
+    }
+    world.peace().await;
+    is_over.set(true);
+    let watched = watching.await.unwrap();
+    judge(&world.simulator.journal());
+    let mut counts = world.counts;
+    for (what, count) in world.scraper.counts.into_iter().chain(watched) {
+        *counts.entry(what).or_default() += count;
+    }
+    counts
+}
+
+/// An actor that dies too often ends the service, for whoever started it to start it again.
+async fn give_up(mut random: Rng) -> Counts {
+    let simulator = Simulator::start(Options::default()).unwrap();
+    let mut service = Service::start(&simulator, &[]).await;
+    let (role, _) = draw(&mut random);
+    // Two that meet in one life are one death.
+    for _ in 0..30 {
+        inject(&service, role, Inject(Place::Future, Fault::Panic)).await;
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(service.ended().await, Ending::GivenUp(role));
+    Counts::from([(format!("given up {}", role.name()), 1)])
+}
+
+/// Whether something happens that may lose an answer on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    None,
+    /// The attempt that reads it dies.
+    Attempt,
+    /// The attempt before it should have died, and perhaps did not.
+    Echo,
+    /// The network is pulled.
+    Network,
+}
+
+impl World {
+    async fn new(mut random: Rng) -> Self {
+        let simulator = Simulator::start(Options {
+            token_lifetime: Duration::from_secs(random.u64(2..60)),
+            ..Options::default()
+        })
+        .unwrap();
+        let tuning = Tuning {
+            supervision: SupervisionPolicy {
+                // Deaths are what this is about.
+                restarts: 10_000,
+                ..SupervisionPolicy::default()
+            },
+            timeouts: Timeouts {
+                connect: Duration::from_secs(2),
+                token: Duration::from_secs(2),
+                beyond_linger: Duration::from_secs(3),
+                body: Duration::from_secs(3),
+                idle: Duration::from_secs(1),
+            },
+            ..Tuning::default()
+        };
+        // Some ask as often as they may: pacing is what holds them.
+        let linger = ["0", "300", "1000"][random.usize(..3)];
+        let changes = [("MAX_LINGER", linger), ("STALE_AFTER", "3600")];
+        let service = Service::tuned(&simulator, &changes, tuning).await;
+        Self {
+            simulator,
+            service,
+            model: Arc::default(),
+            scraper: Scraper::default(),
+            random,
+            clocks: vec![0; DEVICES],
+            good: 0,
+            counts: Counts::new(),
+        }
+    }
+
+    fn count(&mut self, what: impl Into<String>) {
+        *self.counts.entry(what.into()).or_default() += 1;
+    }
+
+    /// A scraper that goes on for itself until all is over.
+    fn watch(&mut self, is_over: Rc<Cell<bool>>) -> JoinHandle<Counts> {
+        let (address, model) = (self.service.address, Arc::clone(&self.model));
+        let mut random = self.random.fork();
+        actix_rt::spawn(async move {
+            let mut scraper = Scraper::default();
+            while !is_over.get() {
+                scraper.scrape(address, &model, &mut random).await;
+                sleep(Duration::from_millis(random.u64(..100))).await;
+            }
+            scraper.counts
+        })
+    }
+
+    async fn scrape(&mut self) {
+        let address = self.service.address;
+        let body = self.scraper.scrape(address, &self.model, &mut self.random);
+        body.await;
+    }
+
+    async fn step(&mut self) {
+        match self.random.u8(..20) {
+            0..8 => self.good(Doubt::None).await,
+            8..11 => self.bad(),
+            11..16 => self.hurt().await,
+            16 => self.bad_tokens(),
+            17 => {
+                self.count("tokens revoked");
+                self.simulator.revoke_tokens();
+            }
+            18 => {
+                self.good(Doubt::Attempt).await;
+                // An attempt that was under way already is spared: then it is this answer's that dies.
+                self.good(Doubt::Echo).await;
+            }
+            _ => self.good(Doubt::Network).await,
+        }
+    }
+
+    fn bad(&mut self) {
+        let (what, answer) = answers::bad(&mut self.random);
+        self.count(what);
+        self.simulator.push_answer(answer);
+    }
+
+    fn bad_tokens(&mut self) {
+        for _ in 0..self.random.u8(1..3) {
+            let token = self.simulator.issue_token();
+            let (what, answer) = answers::bad_token(&mut self.random, &token);
+            self.count(what);
+            self.simulator.push_token_answer(answer);
+        }
+        self.simulator.revoke_tokens();
+    }
+
+    /// An actor dies or hangs, while there is something to do or not, and is back soon.
+    async fn hurt(&mut self) {
+        let (role, fault) = draw(&mut self.random);
+        self.count(name(role, fault));
+        if role == Role::MetricsStore {
+            lock(&self.model).store_hurt = Some(Instant::now());
+        }
+        inject(&self.service, role, fault).await;
+        if self.random.bool() {
+            self.good(Doubt::None).await;
+        }
+        self.are_up().await;
+    }
+
+    async fn are_up(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let address = self.service.address;
+            let body = self
+                .scraper
+                .scrape(address, &self.model, &mut self.random)
+                .await;
+            let up = body
+                .as_ref()
+                .map(|body| body.beginning("starlink_exporter_actor_up{"));
+            if up.is_some_and(|up| up.len() == 4 && up.values().all(|up| *up == 1.0)) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "an actor does not come back");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// A good answer comes, and the service asks for the next one.
+    async fn good(&mut self, doubt: Doubt) {
+        let (batch, answer) = {
+            let mut model = lock(&self.model);
+            let is_counted = doubt != Doubt::Network;
+            answers::good(&mut model, &mut self.random, &mut self.clocks, is_counted)
+        };
+        self.deliver(batch, answer, doubt).await;
+    }
+
+    async fn deliver(&mut self, batch: usize, answer: Answer, doubt: Doubt) {
+        self.count(format!("good answers, doubt: {doubt:?}"));
+        if doubt == Doubt::Attempt {
+            let fault = Inject(Place::NextMessage(1), Fault::Panic);
+            inject(&self.service, Role::Stream, fault).await;
+        }
+        self.simulator.push_answer(answer);
+        if doubt == Doubt::Network {
+            return self.pull().await;
+        }
+        self.good += 1;
+        let number = self.good;
+        let is_decided = |seen: &Journal| come(seen, number).is_some();
+        let decided = self.simulator.wait_until(PATIENCE, is_decided).await;
+        assert!(
+            decided,
+            "the service polls no more: {}",
+            told(&self.simulator.journal())
+        );
+        let outcome = come(&self.simulator.journal(), number);
+        if outcome == Some(Outcome::Answered) && doubt == Doubt::None {
+            lock(&self.model).decide(batch, Fate::Certain);
+        }
+    }
+
+    /// The network is gone for a moment.
+    async fn pull(&mut self) {
+        sleep(Duration::from_millis(self.random.u64(..40))).await;
+        self.simulator.unplug();
+        sleep(Duration::from_millis(self.random.u64(..600))).await;
+        let simulator = &self.simulator;
+        let plug = || async { simulator.plug().is_ok() };
+        eventually("the port is free again", plug).await;
+        let before = simulator.journal().polls.len();
+        let polls_again = |seen: &Journal| seen.polls.len() > before + 1;
+        let again = simulator.wait_until(PATIENCE, polls_again).await;
+        assert!(again, "no more polls: {}", told(&simulator.journal()));
+    }
+
+    /// Nothing bad happens any more: all that was stored shows, everything runs, and one more answer is the newest of all.
+    async fn peace(&mut self) {
+        let (batch, answer) = answers::last(&mut lock(&self.model), &mut self.clocks);
+        self.deliver(batch, answer, Doubt::None).await;
+        self.are_up().await;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let address = self.service.address;
+            let body = self
+                .scraper
+                .scrape(address, &self.model, &mut self.random)
+                .await;
+            if body.is_some_and(|body| body.value("starlink_up") == Some(1.0)) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "starlink_up stays 0");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// The last of what was asked.
+fn told(journal: &Journal) -> String {
+    let now = Instant::now();
+    let polls = journal.polls.iter().rev().take(12).rev();
+    let polls: Vec<_> = polls
+        .map(|poll| {
+            format!(
+                "{:.1?} ago: {:?} {:?}",
+                now - poll.started,
+                poll.status,
+                poll.outcome
+            )
+        })
+        .collect();
+    let tokens = journal.token_requests.iter().rev().take(12).rev();
+    let tokens: Vec<_> = tokens
+        .map(|token| format!("{:.1?} ago: {:?}", now - token.at, token.status))
+        .collect();
+    format!("polls {polls:#?}, token requests {tokens:#?}")
+}
+
+/// What became of the good answer of that number, once the service has asked again: it has done with it then.
+fn come(journal: &Journal, number: usize) -> Option<Outcome> {
+    let is_good = |poll: &&Poll| poll.rows > 0;
+    let poll = journal.polls.iter().filter(is_good).nth(number - 1)?;
+    let ended = poll.ended?;
+    let has_asked = journal.polls.iter().any(|later| later.started > ended);
+    has_asked.then_some(poll.outcome)
+}
+
+/// Never two polls at once, never more of anything than is allowed.
+fn judge(journal: &Journal) {
+    assert!(journal.most_polls_in_flight <= 1, "polls overlap");
+    let polls: Vec<_> = journal.polls.iter().map(|poll| poll.started).collect();
+    let tokens: Vec<_> = journal
+        .token_requests
+        .iter()
+        .map(|request| request.at)
+        .collect();
+    assert_most(&polls, POLLS_A_MINUTE, Duration::from_secs(60), "polls");
+    assert_most(
+        &tokens,
+        TOKENS_IN_A_QUARTER,
+        Duration::from_secs(900),
+        "token requests",
+    );
+    for pair in tokens.windows(2) {
+        let apart = pair[1] - pair[0];
+        assert!(
+            apart > Duration::from_millis(900),
+            "two token requests {apart:?} apart"
+        );
+    }
+}
+
+fn assert_most(times: &[Instant], most: usize, within: Duration, what: &str) {
+    for window in times.windows(most + 1) {
+        assert!(
+            window[most] - window[0] > within,
+            "more than {most} {what} within {within:?}"
+        );
+    }
+}
