@@ -137,7 +137,7 @@ impl Application {
         };
         let listener = TcpListener::bind(settings.listen).map_err(listen)?;
         let address = listener.local_addr().unwrap_or(settings.listen);
-        let client = client_options(&settings.account, tuning.timeouts)?;
+        let client = client_options(settings, tuning.timeouts)?;
 
         let silence_limit = tuning.supervision.heartbeat + tuning.query_limit;
         let (fleet, clock) = begin(settings);
@@ -271,16 +271,20 @@ fn begin(settings: &Settings) -> (Fleet, Clock) {
     }
 }
 
-/// How an account's Starlink is spoken to. TLS is set up only where it is needed: a simulator on loopback needs no certificates.
+/// How Starlink is spoken to. TLS is set up only where it is needed: a simulator on loopback needs no certificates.
 ///
 /// # Errors
 /// When TLS is needed and cannot be set up.
-pub fn client_options(account: &Account, timeouts: Timeouts) -> Result<ClientOptions, TlsError> {
-    let mut urls = account.token_urls();
-    urls.push(account.stream_url());
+pub fn client_options(settings: &Settings, timeouts: Timeouts) -> Result<ClientOptions, TlsError> {
+    let mut urls = settings.account.token_urls();
+    urls.push(settings.account.stream_url());
     let is_tls = urls.iter().any(|url| url.scheme() == "https");
     Ok(ClientOptions {
-        tls: if is_tls { Some(tls_config()?) } else { None },
+        tls: match is_tls {
+            true => Some(tls_config(&settings.outgoing.extra_roots)?),
+            false => None,
+        },
+        proxy: settings.outgoing.proxy.clone(),
         timeouts,
         ..ClientOptions::default()
     })

@@ -13,9 +13,7 @@ use url::Url;
 
 use starlink_telemetry::app::{Application, Tuning, client_options, log_panics};
 use starlink_telemetry::cli::{Cli, Command};
-use starlink_telemetry::config::{
-    Account, ConfigErrors, Log, LogFormat, Settings, Sources, listen_address,
-};
+use starlink_telemetry::config::{ConfigErrors, Log, LogFormat, Settings, Sources, listen_address};
 use starlink_telemetry::failure_log::with_sources;
 use starlink_telemetry::http::raise_limit;
 use starlink_telemetry::simulator::{self, Simulator};
@@ -148,7 +146,7 @@ async fn check_config(config_file: Option<PathBuf>, connect: bool) -> Result<Exi
     if !connect {
         return Ok(ExitCode::SUCCESS);
     }
-    match ask_for_token(&settings.account).await? {
+    match ask_for_token(&settings).await? {
         Ok(message) => {
             println!("{message}");
             Ok(ExitCode::SUCCESS)
@@ -161,8 +159,9 @@ async fn check_config(config_file: Option<PathBuf>, connect: bool) -> Result<Exi
 }
 
 /// What Starlink answered to a request for a token, good or bad.
-async fn ask_for_token(account: &Account) -> Result<Result<String, String>, Failure> {
-    let client = Client::new(client_options(account, Timeouts::default())?);
+async fn ask_for_token(settings: &Settings) -> Result<Result<String, String>, Failure> {
+    let account = &settings.account;
+    let client = Client::new(client_options(settings, Timeouts::default())?);
     let urls = account.token_urls();
     let (id, secret) = (account.client_id.value(), account.client_secret.value());
     let asked = client.request_token_from(&urls, id, secret, || {});

@@ -69,8 +69,11 @@ pub(super) fn read(reader: &mut Reader) -> Option<Account> {
     let client_secret = reader.credential(&table::CLIENT_SECRET, &table::CLIENT_SECRET_FILE);
     let batch_size = reader.whole(&table::BATCH_SIZE);
     let max_linger = reader.whole(&table::MAX_LINGER);
-    let api_url = reader.read(&table::API_URL, parse::url);
-    let token_url = reader.read(&table::TOKEN_URL, parse::url);
+    // A switch that is not understood is told; what depends on it is taken for allowed, so as not to be told as well.
+    let is_insecure = reader.read(&table::ALLOW_INSECURE_API, parse::switch);
+    let url = |text: &str| parse::api_url(text, is_insecure.unwrap_or(true));
+    let api_url = reader.read(&table::API_URL, url);
+    let token_url = reader.read(&table::TOKEN_URL, url);
     Some(Account {
         client_id: client_id?,
         client_secret: client_secret?,
@@ -95,6 +98,7 @@ pub(super) fn demo(
         (&table::CLIENT_SECRET, "(set)"),
         (&table::BATCH_SIZE, &BATCH_SIZE.to_string()),
         (&table::MAX_LINGER, &MAX_LINGER_MS.to_string()),
+        (&table::ALLOW_INSECURE_API, "false"),
         (&table::API_URL, api_url.as_str()),
         (&table::TOKEN_URL, ""),
     ] {

@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use secrecy::SecretString;
 use url::Url;
 
@@ -25,6 +26,7 @@ pub use sources::{Dotenv, Sources};
 pub use table::settings_help;
 
 use crate::exposition::InfoFormat;
+use crate::starlink::{Exceptions, Proxy, read_roots};
 use reader::Reader;
 
 /// Everything that can be set, validated.
@@ -32,6 +34,8 @@ use reader::Reader;
 pub struct Settings {
     /// The service account.
     pub account: Account,
+    /// The way to Starlink.
+    pub outgoing: Outgoing,
     /// Where `/metrics` is served; port 0 is any free one.
     pub listen: SocketAddr,
     /// How `starlink_info` is written.
@@ -43,6 +47,15 @@ pub struct Settings {
     /// How the service logs.
     pub log: Log,
     effective: Vec<String>,
+}
+
+/// The way to Starlink.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// Certificates that are trusted beside the machine's.
+    pub extra_roots: Vec<CertificateDer<'static>>,
+    /// The proxy in between, if there is one.
+    pub proxy: Option<Proxy>,
 }
 
 /// What of the fleet is exported, and for how long. The three durations stand in any order.
@@ -133,6 +146,7 @@ impl Settings {
 
     /// Reads what is left, all of it, before it looks whether anything is missing.
     fn read(reader: &mut Reader, account: Option<Account>) -> Option<Self> {
+        let outgoing = read_outgoing(reader);
         let listen = read_listen(reader);
         let info_format = reader.one_of(
             &table::INFO_FORMAT,
@@ -143,6 +157,7 @@ impl Settings {
         let log = read_log(reader);
         Some(Self {
             account: account?,
+            outgoing: outgoing?,
             listen: listen?,
             info_format: info_format?,
             fleet: fleet?,
@@ -169,6 +184,18 @@ fn read_listen(reader: &mut Reader) -> Option<SocketAddr> {
     let address = reader.read(&table::METRICS_ADDRESS, parse::address);
     let port = reader.whole(&table::METRICS_PORT);
     Some(SocketAddr::new(address?, port?))
+}
+
+fn read_outgoing(reader: &mut Reader) -> Option<Outgoing> {
+    let extra_roots = reader.read(&table::API_CA_FILE, |path| read_roots(path.as_ref()));
+    let proxy = reader.read_shown(&table::HTTPS_PROXY, Proxy::parse, |_, proxy| {
+        proxy.to_string()
+    });
+    let exceptions = reader.read(&table::NO_PROXY, Exceptions::parse);
+    Some(Outgoing {
+        extra_roots: extra_roots.unwrap_or_default(),
+        proxy: proxy.map(|proxy| proxy.except(exceptions.unwrap_or_default())),
+    })
 }
 
 fn read_fleet(reader: &mut Reader) -> Option<FleetSettings> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
-use url::Url;
+use url::{Host, Url};
 
 use super::error::quoted;
 
@@ -54,6 +54,23 @@ pub(super) fn url(text: &str) -> Result<Url, Reason> {
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err("(it holds a query or a fragment)");
+    }
+    Ok(url)
+}
+
+/// Such a URL, at which a secret is safe from whoever listens on the way: https, or http on this machine.
+pub(super) fn api_url(text: &str, is_insecure: bool) -> Result<Url, Reason> {
+    let url = url(text)?;
+    let is_here = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    if url.scheme() == "http" && !is_here && !is_insecure {
+        return Err(
+            "(with plain http the credentials can be read on the way: use https, or set ALLOW_INSECURE_API=true)",
+        );
     }
     Ok(url)
 }
@@ -139,6 +156,24 @@ mod tests {
             ("https://starlink.com/#", false),
         ] {
             assert_eq!(url(text).is_ok(), accepted, "{text}");
+        }
+    }
+
+    #[test]
+    fn plain_http_stays_on_this_machine() {
+        for (text, is_safe) in [
+            ("https://starlink.com/api/public", true),
+            ("http://127.0.0.1:1/", true),
+            ("http://127.1.2.3/", true),
+            ("http://[::1]:8080", true),
+            ("http://localhost:8080/x", true),
+            ("http://localhost.example/", false),
+            ("http://starlink.com/api/public", false),
+            ("http://10.0.0.1/", false),
+            ("http://0.0.0.0/", false),
+        ] {
+            assert_eq!(api_url(text, false).is_ok(), is_safe, "{text}");
+            assert!(api_url(text, true).is_ok(), "{text}");
         }
     }
 

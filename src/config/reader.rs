@@ -39,9 +39,19 @@ impl Reader {
         setting: &Setting,
         parse: impl FnOnce(&str) -> Result<T, Reason>,
     ) -> Option<T> {
+        self.read_shown(setting, parse, |text, _| text.to_owned())
+    }
+
+    /// The same for a value that must not be shown as it was set.
+    pub(super) fn read_shown<T>(
+        &mut self,
+        setting: &Setting,
+        parse: impl FnOnce(&str) -> Result<T, Reason>,
+        show: impl FnOnce(&str, &T) -> String,
+    ) -> Option<T> {
         match self.parsed(setting, parse) {
             Ok(Some((value, found))) => {
-                self.note(setting, &found.text, &found.origin);
+                self.note(setting, &show(&found.text, &value), &found.origin);
                 Some(value)
             }
             Ok(None) => {

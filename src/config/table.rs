@@ -80,6 +80,40 @@ pub(super) const TOKEN_URL: Setting = Setting {
     secret: false,
     help: "The only URL to ask for tokens. Unset: API_URL followed by /auth/connect/token.",
 };
+/// Whether the client's secret may cross a network in the open.
+pub(super) const ALLOW_INSECURE_API: Setting = Setting {
+    name: "ALLOW_INSECURE_API",
+    presence: Presence::Default("false"),
+    accepts: Accepts::Switch,
+    secret: false,
+    help: "Whether API_URL and TOKEN_URL may be plain http to other machines: secrets can be read on the way.",
+};
+/// Certificates that the machine does not know.
+pub(super) const API_CA_FILE: Setting = Setting {
+    name: "API_CA_FILE",
+    presence: Presence::Optional,
+    accepts: Accepts::Words("the path of a readable file with certificates in PEM form"),
+    secret: false,
+    help: "Certificate authorities that are trusted beside the machine's, for instance those of a proxy.",
+};
+/// The way out.
+pub(super) const HTTPS_PROXY: Setting = Setting {
+    name: "HTTPS_PROXY",
+    presence: Presence::Optional,
+    accepts: Accepts::Words("the URL of an HTTP proxy, such as http://user:password@proxy:3128"),
+    secret: true,
+    help: "HTTP proxy through which Starlink is reached, by CONNECT.",
+};
+/// Whom the proxy is not asked for.
+pub(super) const NO_PROXY: Setting = Setting {
+    name: "NO_PROXY",
+    presence: Presence::Optional,
+    accepts: Accepts::Words(
+        "hosts, domains, addresses and networks with commas between them, or *",
+    ),
+    secret: false,
+    help: "Hosts that are reached without HTTPS_PROXY.",
+};
 /// The address to listen on.
 pub(super) const METRICS_ADDRESS: Setting = Setting {
     name: "METRICS_ADDRESS",
@@ -196,7 +230,7 @@ pub(super) const RUST_LOG: Setting = Setting {
 };
 
 /// Every setting, in the order in which people see them.
-pub(super) const SETTINGS: [&Setting; 22] = [
+pub(super) const SETTINGS: [&Setting; 26] = [
     &CONFIG_FILE,
     &CLIENT_ID,
     &CLIENT_ID_FILE,
@@ -204,8 +238,12 @@ pub(super) const SETTINGS: [&Setting; 22] = [
     &CLIENT_SECRET_FILE,
     &BATCH_SIZE,
     &MAX_LINGER,
+    &ALLOW_INSECURE_API,
     &API_URL,
     &TOKEN_URL,
+    &API_CA_FILE,
+    &HTTPS_PROXY,
+    &NO_PROXY,
     &METRICS_ADDRESS,
     &METRICS_PORT,
     &INFO_FORMAT,

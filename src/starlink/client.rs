@@ -3,6 +3,7 @@
 use super::{
     TokenFailure,
     error::{BodyError, CallError, ErrorAnswer, PollError, Stage, TokenError},
+    proxy::{Proxy, Way},
     wire,
 };
 // awc gives out this error, but not its name.
@@ -39,7 +40,8 @@ const MAX_RESERVE: usize = 1024 * 1024;
 /// Requests for a token are at least so far apart, so that no fault of ours meets Starlink's limit of 1000 in 15 minutes.
 pub const BETWEEN_TOKEN_REQUESTS: Duration = Duration::from_secs(1);
 
-const USER_AGENT: &str = concat!("starlink-telemetry/", env!("CARGO_PKG_VERSION"));
+/// What we call ourselves.
+pub(super) const USER_AGENT: &str = concat!("starlink-telemetry/", env!("CARGO_PKG_VERSION"));
 
 /// The longest waits of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +75,8 @@ impl Default for Timeouts {
 pub struct ClientOptions {
     /// From [`tls_config`](super::tls_config). Without it `https` addresses fail to connect.
     pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// What https connections go through; none goes straight.
+    pub proxy: Option<Proxy>,
     /// The longest waits.
     pub timeouts: Timeouts,
     /// The largest batch in bytes, before and after decompression.
@@ -84,6 +88,7 @@ impl Default for ClientOptions {
     fn default() -> Self {
         Self {
             tls: None,
+            proxy: None,
             timeouts: Timeouts::default(),
             batch_limit: BATCH_LIMIT,
         }
@@ -116,10 +121,12 @@ impl Client {
     pub fn new(options: ClientOptions) -> Self {
         let ClientOptions {
             tls,
+            proxy,
             timeouts,
             batch_limit,
         } = options;
         let mut connector = Connector::new()
+            .connector(Way::new(proxy))
             .timeout(timeouts.connect)
             .handshake_timeout(timeouts.connect);
         if let Some(tls) = tls {

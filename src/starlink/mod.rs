@@ -5,6 +5,7 @@
 
 mod client;
 mod error;
+mod proxy;
 mod tls;
 mod wire;
 
@@ -12,4 +13,5 @@ pub use client::{BETWEEN_TOKEN_REQUESTS, Client, ClientOptions, Timeouts, Token}
 pub use error::{
     BodyError, CallError, ErrorAnswer, PollError, PollFailure, Stage, TokenError, TokenFailure,
 };
-pub use tls::{TlsError, tls_config};
+pub use proxy::{Exceptions, Proxy};
+pub use tls::{TlsError, read_roots, tls_config};

@@ -1,7 +1,12 @@
 //! The TLS settings of connections to Starlink: ring, the machine's root certificates, HTTP/1.1.
 
-use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer};
+use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
 /// Why no TLS connection could ever be made.
 #[derive(Debug, thiserror::Error)]
@@ -16,18 +21,41 @@ pub enum TlsError {
     Setup(#[from] rustls::Error),
 }
 
-/// The settings, with the root certificates that the machine has now: those in `SSL_CERT_FILE` and
-/// `SSL_CERT_DIR` where one is set, else the platform's. Reads files, so call it once.
+/// The settings, with the root certificates that the machine has now (those in `SSL_CERT_FILE` and `SSL_CERT_DIR` where one is
+/// set, else the platform's) and the extra ones. Reads files, so call it once.
 ///
 /// # Errors
 /// [`TlsError::NoRoots`] when no certificate can be used; single bad ones only give a warning.
-pub fn tls_config() -> Result<Arc<ClientConfig>, TlsError> {
+pub fn tls_config(extra: &[CertificateDer<'static>]) -> Result<Arc<ClientConfig>, TlsError> {
     let found = rustls_native_certs::load_native_certs();
     if let Some(error) = found.errors.first() {
         let failures = found.errors.len();
         tracing::warn!(failures, %error, "some root certificates cannot be read");
     }
-    with_roots(found.certs)
+    with_roots(found.certs.into_iter().chain(extra.iter().cloned()))
+}
+
+/// The certificates of a file in PEM form, to be trusted beside the machine's.
+///
+/// # Errors
+/// Why they cannot be used, in words that hold nothing of the file.
+pub fn read_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, &'static str> {
+    let text = std::fs::read(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => "(there is no such file)",
+        ErrorKind::PermissionDenied => "(it may not be read)",
+        _ => "(it cannot be read)",
+    })?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let certificates = certificates.map_err(|_| "(it is no text in PEM form)")?;
+    let mut roots = RootCertStore::empty();
+    for certificate in &certificates {
+        let added = roots.add(certificate.clone());
+        added.map_err(|_| "(a certificate in it is damaged)")?;
+    }
+    if roots.is_empty() {
+        return Err("(there is no certificate in it)");
+    }
+    Ok(certificates)
 }
 
 fn with_roots(

@@ -1,0 +1,343 @@
+//! The way to Starlink: TLS that is verified, and proxies.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use actix_rt::net::{TcpListener, TcpStream};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use starlink_telemetry::simulator::Simulator;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use url::Url;
+
+use crate::binary::{Binary, run};
+use crate::form::scrape;
+use crate::harness::{
+    environment, eventually, scripted_simulator, shows, terminal_row, throughput,
+};
+use crate::tls::{Authority, Front, Identity};
+
+/// The simulator behind TLS.
+struct Starlink {
+    simulator: Simulator,
+    front: Front,
+    authority: Authority,
+}
+
+impl Starlink {
+    async fn start() -> Self {
+        Self::with(|authority| authority.issue(&["localhost"])).await
+    }
+
+    async fn with(identity: impl FnOnce(&Authority) -> Identity) -> Self {
+        let simulator = scripted_simulator();
+        simulator.push_rows([terminal_row("shown", 1_000_000_000, 1.0)]);
+        let authority = Authority::new();
+        let identity = identity(&authority);
+        let front = Front::before(address(&simulator), &identity).await;
+        Self {
+            simulator,
+            front,
+            authority,
+        }
+    }
+
+    /// What is set so that the service reaches it; `changes` come last and win.
+    fn settings(&self, changes: &[(&str, &str)]) -> Vec<(String, String)> {
+        let ca_file = self.authority.file();
+        let mut url = Url::parse(&self.simulator.api_url()).unwrap();
+        url.set_scheme("https").unwrap();
+        url.set_host(Some("localhost")).unwrap();
+        url.set_port(Some(self.front.address.port())).unwrap();
+        let known = [
+            ("API_URL", url.as_str()),
+            ("API_CA_FILE", ca_file.to_str().unwrap()),
+        ];
+        let kept = known
+            .iter()
+            .filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
+        let all = kept.chain(changes);
+        all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    async fn binary(&self, changes: &[(&str, &str)]) -> (Binary, SocketAddr) {
+        let settings = self.settings(changes);
+        let settings: Vec<_> = settings
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        Binary::listening(&self.simulator, &settings).await
+    }
+
+    /// What `check-config --connect` says.
+    async fn check(&self, changes: &[(&str, &str)]) -> (i32, String, String) {
+        let settings = self.settings(changes);
+        let settings: Vec<_> = settings
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let variables = environment(&self.simulator, &settings);
+        run(&["check-config", "--connect"], variables).await
+    }
+}
+
+fn address(simulator: &Simulator) -> SocketAddr {
+    let url = Url::parse(&simulator.api_url()).unwrap();
+    url.socket_addrs(|| None).unwrap()[0]
+}
+
+/// How a proxy of the tests behaves.
+#[derive(Clone, Copy)]
+enum Manner {
+    /// It makes tunnels for whoever knows `user:needle@word`.
+    Asks,
+    /// It answers with this, and closes.
+    Says(&'static str),
+}
+
+// Percent-encoded where it need not be.
+const CREDENTIALS: &str = "user:needle%77ord";
+const WANTED: &str = "user:needleword";
+
+/// A proxy that makes tunnels, and remembers where to.
+struct ProxyServer {
+    address: SocketAddr,
+    targets: Arc<Mutex<Vec<String>>>,
+}
+
+impl ProxyServer {
+    async fn start(manner: Manner) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let targets = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&targets);
+        actix_rt::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                actix_rt::spawn(serve(client, manner, Arc::clone(&seen)));
+            }
+        });
+        Self { address, targets }
+    }
+
+    fn url(&self, credentials: &str) -> String {
+        format!("http://{credentials}@{}", self.address)
+    }
+
+    fn targets(&self) -> Vec<String> {
+        self.targets.lock().unwrap().clone()
+    }
+}
+
+async fn serve(mut client: TcpStream, manner: Manner, seen: Arc<Mutex<Vec<String>>>) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if client.read_exact(&mut byte).await.is_err() {
+            return;
+        }
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let target = head
+        .strip_prefix("CONNECT ")
+        .and_then(|rest| rest.split_once(" HTTP/1.1\r\n"))
+        .unwrap()
+        .0;
+    let authorization = format!(
+        "\r\nProxy-Authorization: Basic {}\r\n",
+        BASE64_STANDARD.encode(WANTED)
+    );
+    let answer = match manner {
+        Manner::Says(answer) => answer,
+        Manner::Asks if !head.contains(&authorization) => {
+            "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"x\"\r\n\r\nwho?"
+        }
+        Manner::Asks => {
+            seen.lock().unwrap().push(target.to_owned());
+            let mut server = TcpStream::connect(target).await.unwrap();
+            let established = b"HTTP/1.1 200 Connection established\r\n\r\n";
+            client.write_all(established).await.unwrap();
+            // However it ends: both ends see it.
+            let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            return;
+        }
+    };
+    // It may have had enough before it has read all.
+    let _ = client.write_all(answer.as_bytes()).await;
+}
+
+#[actix_rt::test]
+async fn starlink_is_polled_over_tls_that_an_extra_authority_vouches_for() {
+    let starlink = Starlink::start().await;
+    let (_binary, address) = starlink.binary(&[]).await;
+    shows(address, &throughput("shown"), 1.0).await;
+    assert!(starlink.front.connections() > 0);
+}
+
+/// Neither the credentials nor anything else is sent where the certificate is not right.
+#[actix_rt::test]
+async fn a_certificate_that_is_not_right_is_not_spoken_to() {
+    let wrong_name = Starlink::with(|authority| authority.issue(&["example.com"])).await;
+    let expired = Starlink::with(|authority| authority.issue_expired(&["localhost"])).await;
+    let stranger = Starlink::start().await;
+    let other = stranger
+        .authority
+        .write("other.pem", &Authority::named("another").pem());
+    for (starlink, changes, expected) in [
+        (&wrong_name, &[][..], "not valid for name"),
+        (&expired, &[], "expired"),
+        (
+            &stranger,
+            &[("API_CA_FILE", other.to_str().unwrap())],
+            "UnknownIssuer",
+        ),
+    ] {
+        let (code, output, errors) = starlink.check(changes).await;
+        assert_eq!(code, 1, "{output}{errors}");
+        assert!(errors.contains(expected), "{errors}");
+        let (_binary, address) = starlink.binary(changes).await;
+        eventually("it has tried", || async {
+            scrape(address, "prometheus")
+                .await
+                .value("starlink_exporter_token_requests_total")
+                > Some(0.0)
+        })
+        .await;
+        eventually("it has failed", || async {
+            scrape(address, "prometheus").await.value("starlink_up") == Some(0.0)
+        })
+        .await;
+        assert_eq!(starlink.front.connections(), 0);
+        assert_eq!(starlink.simulator.journal().token_requests.len(), 0);
+    }
+}
+
+/// `STARLINK_TEST_PROXY` names a real proxy to take instead: one that asks for the same user name and password.
+#[actix_rt::test]
+async fn a_proxy_that_asks_who_we_are_makes_the_tunnel() {
+    let starlink = Starlink::start().await;
+    let own = ProxyServer::start(Manner::Asks).await;
+    let real = std::env::var("STARLINK_TEST_PROXY").ok();
+    let place = real.clone().unwrap_or_else(|| own.address.to_string());
+    let proxy = format!("http://{CREDENTIALS}@{place}");
+    let (_binary, address) = starlink.binary(&[("HTTPS_PROXY", &proxy)]).await;
+    shows(address, &throughput("shown"), 1.0).await;
+    if real.is_none() {
+        let target = format!("localhost:{}", starlink.front.address.port());
+        let targets = own.targets();
+        assert!(!targets.is_empty());
+        assert!(targets.iter().all(|seen| *seen == target), "{targets:?}");
+    }
+    let proxy = format!("http://user:wrong@{place}");
+    let (code, _, errors) = starlink.check(&[("HTTPS_PROXY", &proxy)]).await;
+    assert_eq!(code, 1);
+    for told in ["HTTPS_PROXY", "user name and password"] {
+        assert!(errors.contains(told), "{errors}");
+    }
+}
+
+#[actix_rt::test]
+async fn exceptions_go_straight() {
+    let starlink = Starlink::start().await;
+    let proxy = ProxyServer::start(Manner::Asks).await;
+    let url = proxy.url(CREDENTIALS);
+    let changes = [
+        ("HTTPS_PROXY", url.as_str()),
+        ("NO_PROXY", "10.0.0.0/8,localhost"),
+    ];
+    let (_binary, address) = starlink.binary(&changes).await;
+    shows(address, &throughput("shown"), 1.0).await;
+    assert_eq!(proxy.targets(), Vec::<String>::new());
+}
+
+#[actix_rt::test]
+async fn a_proxy_of_no_use_is_told() {
+    let starlink = Starlink::start().await;
+    let long = "HTTP/1.1 200 OK\r\n\r\nand more";
+    for (answer, expected) in [
+        (
+            "HTTP/1.1 403 Forbidden\r\n\r\n",
+            "does not let this host through",
+        ),
+        (
+            "HTTP/1.1 503 Service Unavailable\r\n\r\n",
+            "cannot reach the host",
+        ),
+        (
+            "SSH-2.0-OpenSSH\r\n\r\n",
+            "does not answer like an HTTP proxy",
+        ),
+        (long, "does not answer like an HTTP proxy"),
+        ("HTTP/1.1 20", "closed the connection"),
+        ("", "closed the connection"),
+    ] {
+        let proxy = ProxyServer::start(Manner::Says(answer)).await;
+        let url = proxy.url(CREDENTIALS);
+        let (code, output, errors) = starlink.check(&[("HTTPS_PROXY", &url)]).await;
+        assert_eq!(code, 1, "{answer}");
+        assert!(errors.contains(expected), "{answer}: {errors}");
+        assert!(!format!("{output}{errors}").contains("needle"), "{errors}");
+    }
+    let (code, _, errors) = starlink
+        .check(&[("HTTPS_PROXY", "http://127.0.0.1:1")])
+        .await;
+    assert_eq!(code, 1);
+    assert!(errors.contains("cannot be reached"), "{errors}");
+    assert_eq!(starlink.front.connections(), 0);
+}
+
+#[actix_rt::test]
+async fn wrong_settings_of_the_way_out_are_told() {
+    let simulator = scripted_simulator();
+    let authority = Authority::new();
+    let empty = authority.write("empty.pem", "");
+    let damaged = authority.pem().replacen("MII", "AAA", 1);
+    let damaged = authority.write("damaged.pem", &damaged);
+    for (changes, expected) in [
+        (
+            &[("API_URL", "http://starlink.example/api/public")][..],
+            "ALLOW_INSECURE_API=true",
+        ),
+        (
+            &[("TOKEN_URL", "http://192.0.2.1/token")],
+            "ALLOW_INSECURE_API=true",
+        ),
+        (
+            &[("API_CA_FILE", "/nowhere/ca.pem")],
+            "there is no such file",
+        ),
+        (
+            &[("API_CA_FILE", empty.to_str().unwrap())],
+            "no certificate",
+        ),
+        (&[("API_CA_FILE", damaged.to_str().unwrap())], "damaged"),
+        (
+            &[("HTTPS_PROXY", "https://user:needle@proxy:1")],
+            "scheme is http",
+        ),
+        (
+            &[("HTTPS_PROXY", "http://user:needle@proxy:1/x")],
+            "after the port",
+        ),
+        (&[("NO_PROXY", "10.0.0.0/99")], "NO_PROXY"),
+    ] {
+        let (code, output, errors) = run(&["check-config"], environment(&simulator, changes)).await;
+        assert_eq!(code, 2, "{changes:?}");
+        assert_eq!(errors.lines().count(), 1, "{errors}");
+        assert!(errors.contains(expected), "{errors}");
+        assert!(!format!("{output}{errors}").contains("needle"), "{errors}");
+    }
+    let changes = [
+        ("API_URL", "http://starlink.example/api/public"),
+        ("ALLOW_INSECURE_API", "true"),
+        ("HTTPS_PROXY", "http://user:needle@proxy:1"),
+    ];
+    let (code, output, errors) = run(&["check-config"], environment(&simulator, &changes)).await;
+    assert_eq!(code, 0, "{errors}");
+    assert!(
+        output.contains("HTTPS_PROXY=http://(set)@proxy:1  # environment\n"),
+        "{output}"
+    );
+    assert!(!format!("{output}{errors}").contains("needle"));
+}
