@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::{Addr, Arbiter, MailboxError};
+use actix_rt::task::JoinHandle;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::web;
-use futures_util::future::OptionFuture;
+use futures_util::future::{OptionFuture, join, join_all, select_all};
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::{error, info, warn};
@@ -22,10 +23,11 @@ use crate::actors::{
 use crate::clock::Clock;
 use crate::config::{Account, Settings};
 use crate::fleet::{Fleet, FleetOptions, Limits, Retention};
-use crate::http::{Bodies, Patience, State, serve};
+use crate::http::{Bodies, Patience, Site, State, serve};
 use crate::self_metrics::SelfMetrics;
 use crate::starlink::{ClientOptions, Timeouts, TlsError, tls_config};
 use crate::state_file::{Keeper, Restored, StateFile, recover};
+use crate::web_config::{Gate, WebConfigError};
 
 /// For how long `/readyz` says that the end is near while everything still works.
 const LAME_DUCK: Duration = Duration::from_secs(1);
@@ -48,6 +50,8 @@ pub struct Tuning {
     pub patience: Patience,
     /// So many scrapes are answered at once; others wait as they would for the store.
     pub most_scrapes: usize,
+    /// How often certificates, keys and users are looked at again.
+    pub reload_interval: Duration,
 }
 
 impl Default for Tuning {
@@ -59,6 +63,7 @@ impl Default for Tuning {
             query_limit: Duration::from_secs(5),
             patience: Patience::default(),
             most_scrapes: 256,
+            reload_interval: Duration::from_secs(5),
         }
     }
 }
@@ -74,6 +79,9 @@ pub enum BuildError {
         /// What the operating system says.
         source: std::io::Error,
     },
+    /// The web configuration is no longer what it was when the settings were read.
+    #[error("the web configuration cannot be used")]
+    WebConfig(#[from] WebConfigError),
     /// No connection to Starlink can be trusted.
     #[error("TLS cannot be set up")]
     Tls(#[from] TlsError),
@@ -116,11 +124,14 @@ pub struct AccountActors {
 /// The service, listening and polling.
 pub struct Application {
     address: SocketAddr,
+    probes_address: Option<SocketAddr>,
     account: AccountActors,
     store: Addr<MetricsStoreActor>,
     state: web::Data<State>,
     keeper: Option<Keeper>,
-    server: Server,
+    servers: Vec<Server>,
+    /// Keeps who gets in up to date.
+    watch: Option<JoinHandle<()>>,
     given_up: mpsc::UnboundedReceiver<GivenUp>,
     arbiters: Vec<Arbiter>,
 }
@@ -131,12 +142,12 @@ impl Application {
     /// # Errors
     /// When the port cannot be had, or TLS is needed and cannot be set up.
     pub fn build(settings: &Settings, tuning: Tuning) -> Result<Self, BuildError> {
-        let listen = |source| BuildError::Listen {
-            address: settings.listen,
-            source,
+        let (listener, address) = bind(settings.listen)?;
+        let probes = settings.probes.map(bind).transpose()?;
+        let gate = match &settings.web_config {
+            Some(path) => Some(Gate::load(path)?),
+            None => None,
         };
-        let listener = TcpListener::bind(settings.listen).map_err(listen)?;
-        let address = listener.local_addr().unwrap_or(settings.listen);
         let client = client_options(settings, tuning.timeouts)?;
 
         let silence_limit = tuning.supervision.heartbeat + tuning.query_limit;
@@ -187,15 +198,34 @@ impl Application {
             scrape_limit: tuning.patience.answer,
             scrapes: Arc::new(Semaphore::new(tuning.most_scrapes)),
         });
-        let server = serve(listener, &state, tuning.patience, LAST_WORDS).map_err(listen)?;
-        info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+        let (gate, watch) = match gate {
+            Some((gate, watch)) => (Some(Arc::new(gate)), Some(watch)),
+            None => (None, None),
+        };
+        let serve = |listener, address, site: &Site| {
+            serve(listener, site, &state, tuning.patience, LAST_WORDS)
+                .map_err(|source| BuildError::Listen { address, source })
+        };
+        let is_tls = gate.as_ref().is_some_and(|gate| gate.tls().is_some());
+        info!(%address, tls = is_tls, version = env!("CARGO_PKG_VERSION"), "listening");
+        let mut servers = vec![serve(listener, address, &Site::Everything(gate.clone()))?];
+        let probes_address = probes.as_ref().map(|(_, address)| *address);
+        if let Some((listener, address)) = probes {
+            servers.push(serve(listener, address, &Site::Probes)?);
+            info!(%address, "probes have a port of their own");
+        }
+        let watch = watch.zip(gate);
+        let watch =
+            watch.map(|(watch, gate)| actix_rt::spawn(watch.run(gate, tuning.reload_interval)));
         Ok(Self {
             address,
+            probes_address,
             account,
             store,
             state,
             keeper,
-            server,
+            servers,
+            watch,
             given_up,
             arbiters: vec![store_arbiter, stream_arbiter],
         })
@@ -205,6 +235,12 @@ impl Application {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the probes have a port of their own, if they have.
+    #[must_use]
+    pub fn probes_address(&self) -> Option<SocketAddr> {
+        self.probes_address
     }
 
     /// The actors of the account.
@@ -221,15 +257,15 @@ impl Application {
 
     /// Serves until `asked` is ready or an actor is given up, then drains: at most five seconds.
     pub async fn run(mut self, asked: impl Future<Output = ()>) -> Ending {
-        let handle = self.server.handle();
+        let handles: Vec<_> = self.servers.iter().map(Server::handle).collect();
         let (save, asked_to_save) = oneshot::channel();
         let keeper = self.keeper.take();
         let keeper = keeper.map(|keeper| actix_rt::spawn(keeper.run(asked_to_save)));
-        let mut server = actix_rt::spawn(self.server);
+        let mut server = select_all(self.servers.into_iter().map(actix_rt::spawn));
         let ending = tokio::select! {
             () = asked => Ending::Asked,
             Some(GivenUp(role)) = self.given_up.recv() => Ending::GivenUp(role),
-            ended = &mut server => {
+            (ended, ..) = &mut server => {
                 error!(cause = ?ended, "the HTTP server has ended by itself");
                 Ending::Server
             }
@@ -238,9 +274,12 @@ impl Application {
         self.state.is_draining.store(true, Ordering::Relaxed);
         if ending != Ending::Server {
             actix_rt::time::sleep(LAME_DUCK).await;
-            drain(&self.account.stream, &handle).await;
+            drain(&self.account.stream, &handles).await;
         }
         drop(save);
+        if let Some(watch) = self.watch {
+            watch.abort();
+        }
         if let Some(Err(cause)) = OptionFuture::from(keeper).await {
             error!(%cause, "the state file was not written at the end");
         }
@@ -252,12 +291,20 @@ impl Application {
 }
 
 /// Polls no more, takes no new connection; lets what is open and what is arriving come to its end.
-async fn drain(stream: &Addr<StreamActor>, server: &ServerHandle) {
+async fn drain(stream: &Addr<StreamActor>, servers: &[ServerHandle]) {
     let poll = stream.send(Drain).timeout(LAST_WORDS);
-    let ((), poll) = futures_util::future::join(server.stop(true), poll).await;
+    let servers = join_all(servers.iter().map(|server| server.stop(true)));
+    let (_, poll) = join(servers, poll).await;
     if let Err(MailboxError::Timeout) = poll {
         warn!("the last answer was not stored: its rows are lost");
     }
+}
+
+fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BuildError> {
+    let listen = |source| BuildError::Listen { address, source };
+    let listener = TcpListener::bind(address).map_err(listen)?;
+    let address = listener.local_addr().unwrap_or(address);
+    Ok((listener, address))
 }
 
 /// The fleet and its clock: those of the process before this one, if it left them.

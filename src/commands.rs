@@ -3,7 +3,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,17 +12,17 @@ use url::Url;
 
 use starlink_telemetry::app::{Application, Tuning, client_options, log_panics};
 use starlink_telemetry::cli::{Cli, Command};
-use starlink_telemetry::config::{ConfigErrors, Log, LogFormat, Settings, Sources, listen_address};
+use starlink_telemetry::config::{
+    ConfigErrors, Log, LogFormat, ProbesAddress, Settings, Sources, probes_address,
+};
 use starlink_telemetry::failure_log::with_sources;
+use starlink_telemetry::healthcheck::healthcheck;
 use starlink_telemetry::http::raise_limit;
 use starlink_telemetry::simulator::{self, Simulator};
 use starlink_telemetry::starlink::{Client, Timeouts, TokenError, TokenFailure};
 
 /// The settings are wrong.
 const EXIT_CONFIG: u8 = 2;
-
-/// How long `healthcheck` waits.
-const HEALTHCHECK_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How many terminals the demo has.
 const DEMO_TERMINALS: usize = 25;
@@ -43,7 +42,7 @@ pub fn execute(cli: Cli) -> ExitCode {
             Command::Run => run(cli.config_file).await,
             Command::Demo => demo(cli.config_file).await,
             Command::CheckConfig { connect } => check_config(cli.config_file, connect).await,
-            Command::Healthcheck => healthcheck(cli.config_file).await,
+            Command::Healthcheck => check_health(cli.config_file).await,
         }
     });
     // Dropped, it would wait for as long as a name is being looked up, far beyond the seconds that an end may take.
@@ -189,35 +188,18 @@ fn refusal(error: &TokenError, urls: &[Url]) -> String {
 }
 
 /// Asks the service on this machine whether it is alive.
-async fn healthcheck(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
-    let address = match listen_address(Sources::from_process(config_file)) {
-        Ok(address) => reachable(address),
+async fn check_health(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
+    let place = match probes_address(Sources::from_process(config_file)) {
+        Ok(place) => place,
         Err(errors) => {
             // Container engines know 0 and 1 of a health check, and reserve 2.
             eprintln!("{errors}");
             return Ok(ExitCode::FAILURE);
         }
     };
-    let client = awc::Client::builder()
-        .timeout(HEALTHCHECK_PATIENCE)
-        .finish();
-    match client.get(format!("http://{address}/livez")).send().await {
-        Ok(answer) if answer.status().is_success() => Ok(ExitCode::SUCCESS),
-        Ok(mut answer) => {
-            let reason = answer.body().await.unwrap_or_default();
-            let reason = String::from_utf8_lossy(&reason);
-            eprintln!(
-                "http://{address}/livez: {}: {}",
-                answer.status(),
-                reason.trim_end()
-            );
-            Ok(ExitCode::FAILURE)
-        }
-        Err(error) => {
-            eprintln!("http://{address}/livez: {error}");
-            Ok(ExitCode::FAILURE)
-        }
-    }
+    let address = reachable(place.address);
+    healthcheck(ProbesAddress { address, ..place }).await?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Where to reach a service that listens there: on loopback, if it listens everywhere.

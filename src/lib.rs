@@ -18,6 +18,8 @@
 //! | [`starlink`] | the only code that speaks to Starlink; makes a call once | what a failure means for the next one |
 //! | [`actors`] | who owns which state, who tells whom, who is restarted | formats |
 //! | [`http`] | `/metrics` (compressed once for all who ask), the probes, the page | Starlink |
+//! | [`web_config`] | who gets in: TLS, certificates, passwords, read again when they change | what is behind |
+//! | [`healthcheck`] | asks a running service whether it is alive | |
 //! | [`app`] | all of it wired together, and the drain at the end | |
 //! | [`config`], [`cli`] | settings and command line; what each command does stands in the binary (`commands.rs`) | |
 //! | [`state_file`] | the fleet on disk, for the process that comes after this one | what a row means |
@@ -56,6 +58,7 @@ pub mod config;
 pub mod exposition;
 pub mod failure_log;
 pub mod fleet;
+pub mod healthcheck;
 pub mod http;
 pub mod pacing;
 pub mod self_metrics;
@@ -63,3 +66,4 @@ pub mod simulator;
 pub mod starlink;
 pub mod state_file;
 pub mod telemetry;
+pub mod web_config;

@@ -5,6 +5,7 @@ use std::io;
 use thiserror::Error;
 
 use super::credential::CredentialError;
+use crate::web_config::WebConfigError;
 
 /// All that is wrong with the settings; `Display` gives one line for each problem.
 #[derive(Debug, Error)]
@@ -60,6 +61,20 @@ pub enum ConfigError {
         setting: String,
         /// What is wrong with the file.
         source: CredentialError,
+        /// What may be given.
+        accepted: String,
+    },
+    /// The web configuration cannot be used.
+    #[error("WEB_CONFIG_FILE: {source}")]
+    WebConfig {
+        /// What is wrong with it, and where.
+        source: WebConfigError,
+    },
+    /// No probe could get in.
+    #[error(
+        "PROBES_PORT is not set, and WEB_CONFIG_FILE demands client certificates, which probes have not: give {accepted}"
+    )]
+    ProbesShutOut {
         /// What may be given.
         accepted: String,
     },

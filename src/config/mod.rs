@@ -27,6 +27,7 @@ pub use table::settings_help;
 
 use crate::exposition::InfoFormat;
 use crate::starlink::{Exceptions, Proxy, read_roots};
+use crate::web_config::Gate;
 use reader::Reader;
 
 /// Everything that can be set, validated.
@@ -38,6 +39,10 @@ pub struct Settings {
     pub outgoing: Outgoing,
     /// Where `/metrics` is served; port 0 is any free one.
     pub listen: SocketAddr,
+    /// Who gets in: the file that says so, which could be read. Without it everybody does.
+    pub web_config: Option<PathBuf>,
+    /// Where the probes are served to everybody, beside the rest, if anywhere.
+    pub probes: Option<SocketAddr>,
     /// How `starlink_info` is written.
     pub info_format: InfoFormat,
     /// What is exported, and for how long.
@@ -148,6 +153,7 @@ impl Settings {
     fn read(reader: &mut Reader, account: Option<Account>) -> Option<Self> {
         let outgoing = read_outgoing(reader);
         let listen = read_listen(reader);
+        let (web_config, probes_port) = read_web(reader);
         let info_format = reader.one_of(
             &table::INFO_FORMAT,
             &InfoFormat::ALL.map(|format| (format.name(), format)),
@@ -159,6 +165,10 @@ impl Settings {
             account: account?,
             outgoing: outgoing?,
             listen: listen?,
+            web_config,
+            probes: listen
+                .zip(probes_port)
+                .map(|(listen, port)| SocketAddr::new(listen.ip(), port)),
             info_format: info_format?,
             fleet: fleet?,
             state: state?,
@@ -168,16 +178,46 @@ impl Settings {
     }
 }
 
-/// Where the configured service listens, for a command that needs nothing else. An unspecified address
-/// (0.0.0.0, ::) is what it is bound to; a client on the same machine asks the loopback address instead.
+/// Where the probes of the configured service are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbesAddress {
+    /// An unspecified address (0.0.0.0, ::) is what it is bound to; a client on the same machine asks the loopback address instead.
+    pub address: SocketAddr,
+    /// Whether TLS may be spoken there.
+    pub may_be_tls: bool,
+}
+
+/// Where the probes are, for a command that needs nothing else. What the web configuration says is not looked at: the service may
+/// still go by an older one.
 ///
 /// # Errors
-/// All that is wrong with the sources, `METRICS_ADDRESS` and `METRICS_PORT`.
-pub fn listen_address(sources: Sources) -> Result<SocketAddr, ConfigErrors> {
+/// All that is wrong with the sources, `METRICS_ADDRESS`, `METRICS_PORT` and `PROBES_PORT`.
+pub fn probes_address(sources: Sources) -> Result<ProbesAddress, ConfigErrors> {
     let mut reader = Reader::new(sources);
     let listen = read_listen(&mut reader);
+    let web_config = reader.read(&table::WEB_CONFIG_FILE, |_| Ok(()));
+    let own = reader.whole(&table::PROBES_PORT);
     let (listen, _) = reader.finish(listen)?;
-    Ok(listen)
+    Ok(ProbesAddress {
+        address: SocketAddr::new(listen.ip(), own.unwrap_or(listen.port())),
+        may_be_tls: own.is_none() && web_config.is_some(),
+    })
+}
+
+/// The file is read once here, so that whatever is wrong with it is told with everything else.
+fn read_web(reader: &mut Reader) -> (Option<PathBuf>, Option<u16>) {
+    let path = reader.read(&table::WEB_CONFIG_FILE, |text| Ok(PathBuf::from(text)));
+    let gate = path.as_deref().map(Gate::load);
+    let port = reader.whole(&table::PROBES_PORT);
+    match gate {
+        Some(Err(source)) => reader.refuse(ConfigError::WebConfig { source }),
+        Some(Ok((gate, _))) if gate.demands_certificates() && port.is_none() => {
+            let accepted = table::PROBES_PORT.accepts.describe();
+            reader.refuse(ConfigError::ProbesShutOut { accepted });
+        }
+        _ => {}
+    }
+    (path, port)
 }
 
 fn read_listen(reader: &mut Reader) -> Option<SocketAddr> {

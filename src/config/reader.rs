@@ -111,6 +111,11 @@ impl Reader {
         }
     }
 
+    /// Remembers what else is wrong.
+    pub(super) fn refuse(&mut self, problem: ConfigError) {
+        self.problems.push(problem);
+    }
+
     /// Writes down what holds for a setting, in one line of `check-config`.
     pub(super) fn note(&mut self, setting: &Setting, shown: &str, origin: &str) {
         let name = setting.name;

@@ -134,6 +134,28 @@ pub(super) const METRICS_PORT: Setting = Setting {
     secret: false,
     help: "Port to serve /metrics on.",
 };
+/// Who gets in.
+pub(super) const WEB_CONFIG_FILE: Setting = Setting {
+    name: "WEB_CONFIG_FILE",
+    presence: Presence::Optional,
+    accepts: Accepts::Words(
+        "the path of a web configuration file as of Prometheus's exporter-toolkit",
+    ),
+    secret: false,
+    help: "File with TLS certificate, client certificates and users. Unset: plain HTTP, and everybody gets in.",
+};
+/// Where probes need no certificate.
+pub(super) const PROBES_PORT: Setting = Setting {
+    name: "PROBES_PORT",
+    presence: Presence::Optional,
+    accepts: Accepts::Whole {
+        from: 0,
+        to: 65_535,
+        unit: "0: any free port",
+    },
+    secret: false,
+    help: "Further port, with the probes alone, in plain HTTP. Needed where client certificates are demanded.",
+};
 /// How `starlink_info` is written.
 pub(super) const INFO_FORMAT: Setting = Setting {
     name: "INFO_FORMAT",
@@ -230,7 +252,7 @@ pub(super) const RUST_LOG: Setting = Setting {
 };
 
 /// Every setting, in the order in which people see them.
-pub(super) const SETTINGS: [&Setting; 26] = [
+pub(super) const SETTINGS: [&Setting; 28] = [
     &CONFIG_FILE,
     &CLIENT_ID,
     &CLIENT_ID_FILE,
@@ -246,6 +268,8 @@ pub(super) const SETTINGS: [&Setting; 26] = [
     &NO_PROXY,
     &METRICS_ADDRESS,
     &METRICS_PORT,
+    &WEB_CONFIG_FILE,
+    &PROBES_PORT,
     &INFO_FORMAT,
     &INCLUDE_ROUTERS,
     &LOCATION,

@@ -229,13 +229,33 @@ fn the_configuration_file_is_named_by_the_highest_layer() {
             format!("CONFIG_FILE='{}'", path.display())
         });
         let environment = environment.map(|path| ("CONFIG_FILE".to_owned(), path.into()));
-        let address = listen_address(Sources {
+        let place = probes_address(Sources {
             config_file: command_line.cloned(),
             dotenv: Dotenv::parse(&dotenv),
             environment: environment.into_iter().collect(),
         })
         .unwrap();
-        assert_eq!(address.port(), expected);
+        assert_eq!(place.address.port(), expected);
+    }
+}
+
+#[test]
+fn probes_are_asked_on_their_own_port_where_they_have_one() {
+    for (variable, address, may_be_tls) in [
+        (("METRICS_PORT", "9200"), "0.0.0.0:9200", true),
+        (("PROBES_PORT", "9300"), "0.0.0.0:9300", false),
+    ] {
+        let environment = variables(&[("WEB_CONFIG_FILE", "/nowhere/web.yml"), variable]);
+        let place = probes_address(Sources {
+            environment,
+            ..Sources::default()
+        });
+        let address = address.parse().unwrap();
+        let expected = ProbesAddress {
+            address,
+            may_be_tls,
+        };
+        assert_eq!(place.unwrap(), expected);
     }
 }
 
@@ -245,7 +265,7 @@ fn listening_and_the_demo_need_no_account() {
         environment: variables(&[("METRICS_PORT", "9200"), ("BATCH_SIZE", "wrong")]),
         ..Sources::default()
     };
-    let listen = listen_address(sources()).unwrap();
+    let listen = probes_address(sources()).unwrap().address;
     assert_eq!(listen.to_string(), "0.0.0.0:9200");
 
     let api_url: Url = "http://127.0.0.1:1".parse().unwrap();
@@ -290,6 +310,8 @@ HTTPS_PROXY=  # not set
 NO_PROXY=  # not set
 METRICS_ADDRESS=0.0.0.0  # default
 METRICS_PORT=9100  # default
+WEB_CONFIG_FILE=  # not set
+PROBES_PORT=  # not set
 INFO_FORMAT=auto  # default
 INCLUDE_ROUTERS=false  # default
 LOCATION=no  # .env

@@ -129,6 +129,11 @@ impl<T> Connection<T> {
             self.has_sent();
             return written;
         }
+        self.wait_for_room(context)
+    }
+
+    /// Nothing more can be written at the moment.
+    fn wait_for_room<R>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<R>> {
         if !self.is_stalled {
             self.is_stalled = true;
             // Not the shorter time: there may be no room for long while a slow client empties the operating system's buffer.
@@ -179,7 +184,12 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Connection<T> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(context)
+        let this = self.get_mut();
+        // TLS takes some bytes in before it has room for them.
+        match Pin::new(&mut this.io).poll_flush(context) {
+            Poll::Ready(flushed) => Poll::Ready(flushed),
+            Poll::Pending => this.wait_for_room(context),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

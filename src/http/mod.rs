@@ -1,5 +1,6 @@
 //! What the service answers: `/metrics`, the probes, and a page for people.
 
+mod admission;
 mod bodies;
 mod connection;
 mod gzip;
@@ -33,7 +34,7 @@ use crate::self_metrics::SelfMetrics;
 pub use self::bodies::Bodies;
 pub use self::connection::Patience;
 pub use self::open_files::raise_limit;
-pub use self::server::{MOST_CONNECTIONS, serve};
+pub use self::server::{MOST_CONNECTIONS, Site, serve};
 
 /// What the handlers look at. Shared by all workers.
 #[derive(Debug)]
@@ -90,14 +91,20 @@ impl State {
     }
 }
 
-/// Adds all routes to an application.
+/// Adds everything to an application.
 fn routes(config: &mut web::ServiceConfig) {
     config
         .service(resource("/metrics", metrics::scrape))
+        .service(resource("/", page::show));
+    probe_routes(config);
+}
+
+/// Adds the probes alone.
+fn probe_routes(config: &mut web::ServiceConfig) {
+    config
         .service(resource("/livez", probes::live))
         .service(resource("/healthz", probes::live))
         .service(resource("/readyz", probes::ready))
-        .service(resource("/", page::show))
         .default_service(web::to(not_found));
 }
 

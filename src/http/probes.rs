@@ -5,6 +5,9 @@ use serde::Serialize;
 
 use super::State;
 
+/// Where the probes answer.
+pub const PATHS: [&str; 3] = ["/livez", "/healthz", "/readyz"];
+
 /// What a probe says with `?verbose`.
 #[derive(Debug, Serialize)]
 struct Verdict<'a> {

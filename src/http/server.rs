@@ -3,12 +3,12 @@
 //! Built of the parts that actix-web's own `HttpServer` is built of, because that one takes no connections but its own: ours
 //! have limits of time that hold for every request of a connection.
 
-use std::convert::Infallible;
-use std::future::ready;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
+use actix_http::error::DispatchError;
 use actix_http::{HttpService, Protocol, Request};
 use actix_rt::net::TcpStream;
 use actix_server::Server;
@@ -16,12 +16,18 @@ use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_confi
 use actix_web::dev::AppConfig;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, web};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 use tracing_actix_web::TracingLogger;
 
+use super::admission::{Doorkeeper, add_headers, admit};
 use super::connection::{Connection, Patience};
 use super::open_files;
 use super::refusals::refuse_bodies;
-use super::{RequestSpan, State, routes};
+use super::{RequestSpan, State, probe_routes, routes};
+use crate::web_config::Gate;
 
 /// More workers than this do not make scrapes faster.
 const MOST_WORKERS: usize = 4;
@@ -29,19 +35,67 @@ const MOST_WORKERS: usize = 4;
 /// The most connections that are open at once, if the operating system lets us have them. Further ones wait to be accepted.
 pub const MOST_CONNECTIONS: usize = 16 * 1024;
 
+/// The most connections of the probes' own listener. Its users are few: kubelets, load balancers.
+const MOST_PROBES: usize = 256;
+
+/// What a listener answers.
+#[derive(Debug, Clone)]
+pub enum Site {
+    /// Everything, to whom the gate lets in if there is one.
+    Everything(Option<Arc<Gate>>),
+    /// The probes, to everybody, from a thread that nobody else uses.
+    Probes,
+}
+
+impl Site {
+    fn workers(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        match self {
+            Self::Everything(_) => cores.min(MOST_WORKERS),
+            Self::Probes => 1,
+        }
+    }
+
+    fn connections(&self) -> usize {
+        match self {
+            Self::Everything(_) => open_files::connections().min(MOST_CONNECTIONS),
+            Self::Probes => MOST_PROBES,
+        }
+    }
+
+    fn gate(&self) -> Doorkeeper {
+        match self {
+            Self::Everything(gate) => gate.clone(),
+            Self::Probes => None,
+        }
+    }
+
+    fn routes(&self) -> fn(&mut web::ServiceConfig) {
+        match self {
+            Self::Everything(_) => routes,
+            Self::Probes => probe_routes,
+        }
+    }
+}
+
 /// Answers whoever connects to the listener, with this much patience. At the end requests that are open have `last_words` left.
 ///
 /// # Errors
 /// What the operating system says against listening.
 pub fn serve(
     listener: TcpListener,
+    site: &Site,
     state: &web::Data<State>,
     patience: Patience,
     last_words: Duration,
 ) -> io::Result<Server> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = cores.min(MOST_WORKERS);
-    let connections = open_files::connections().min(MOST_CONNECTIONS);
+    let workers = site.workers();
+    let connections = site.connections();
+    let routes = site.routes();
+    let gate = site.gate();
+    let doorkeeper = web::Data::new(gate.clone());
+    let tls = gate.as_ref().and_then(|gate| gate.tls());
+    let tls = tls.map(|config| TlsAcceptor::from(Arc::clone(config)));
     let builder = Server::build()
         .workers(workers)
         .max_concurrent_connections(connections.div_ceil(workers))
@@ -49,10 +103,13 @@ pub fn serve(
         .shutdown_timeout(last_words.as_secs());
     let shutdown = builder.graceful_shutdown_signal();
     let state = state.clone();
-    let builder = builder.listen("metrics", listener, move || {
+    let builder = builder.listen("web", listener, move || {
         let app = App::new()
             .app_data(state.clone())
+            .app_data(doorkeeper.clone())
+            .wrap(from_fn(admit))
             .wrap(from_fn(refuse_bodies))
+            .wrap(from_fn(add_headers))
             .wrap(TracingLogger::<RequestSpan>::new())
             .configure(routes);
         let app = map_config(app.into_factory(), |()| AppConfig::default());
@@ -70,20 +127,38 @@ pub fn serve(
             })
             .expect(fn_service(refuse_expectation))
             .finish(app);
-        fn_service(move |stream| ready(accept(stream, patience)))
-            .map_err(|never| match never {})
+        let tls = tls.clone();
+        fn_service(move |stream| accept(stream, tls.clone(), patience))
+            .map_err(DispatchError::Io)
             .and_then(http)
     })?;
     Ok(builder.run())
 }
 
-/// What the web server takes for a connection.
-type Accepted<T> = (Connection<T>, Protocol, Option<std::net::SocketAddr>);
+/// With TLS or without. Boxed, for most of a TLS connection is its state.
+type Transport = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
-fn accept(stream: TcpStream, patience: Patience) -> Result<Accepted<TcpStream>, Infallible> {
+/// What the web server takes for a connection.
+type Accepted = (Connection<Transport>, Protocol, Option<SocketAddr>);
+
+/// Shakes hands, where TLS is spoken, for as long as a client may take for a request.
+async fn accept(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    patience: Patience,
+) -> io::Result<Accepted> {
     limit_stall(&stream, patience.stall);
     let peer = stream.peer_addr().ok();
-    let connection = Connection::new(stream, patience);
+    let transport = match tls {
+        None => Either::Left(stream),
+        Some(tls) => {
+            let shaken = timeout(patience.first, tls.accept(stream)).await;
+            let shaken = shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            let told = |cause: &io::Error| tracing::debug!(?peer, %cause, "no TLS connection");
+            Either::Right(Box::new(shaken.inspect_err(told)?))
+        }
+    };
+    let connection = Connection::new(transport, patience);
     Ok((connection, Protocol::Http1, peer))
 }
 

@@ -24,4 +24,5 @@ mod state;
 mod supervision;
 mod tls;
 mod tokens;
+mod web_config;
 mod wire;

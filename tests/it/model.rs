@@ -4,7 +4,7 @@
 
 mod answer;
 mod oracle;
-mod reader;
+pub mod reader;
 mod strategy;
 
 use std::collections::BTreeMap;

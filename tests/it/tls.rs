@@ -1,18 +1,26 @@
 //! Certificates that tests make for themselves, and a front that speaks TLS before any server, as a load balancer does.
 
-use std::net::SocketAddr;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream as StdTcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actix_rt::net::{TcpListener, TcpStream};
+use actix_rt::task::spawn_blocking;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned,
+    SupportedProtocolVersion,
+};
 use tempfile::TempDir;
 use tokio_rustls::TlsAcceptor;
+
+use crate::harness::PATIENCE;
+use crate::wire::{self, Answer};
 
 /// A certificate authority, with a directory for what it has signed.
 pub struct Authority {
@@ -82,12 +90,73 @@ impl Authority {
     }
 }
 
+/// How a client speaks TLS.
+pub struct TlsClient {
+    config: Arc<ClientConfig>,
+}
+
+impl TlsClient {
+    /// Trusts the authority alone; shows a certificate, if it has one.
+    pub fn new(
+        authority: &Authority,
+        versions: &[&'static SupportedProtocolVersion],
+        identity: Option<&Identity>,
+    ) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.issuer.der().clone()).unwrap();
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(roots);
+        let config = match identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => builder
+                .with_client_auth_cert(identity.chain(), identity.private_key())
+                .unwrap(),
+        };
+        Self {
+            config: Arc::new(config),
+        }
+    }
+
+    /// GETs a target from a server that is `localhost`; the certificate that it has shown as well.
+    pub async fn get(
+        &self,
+        address: SocketAddr,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> io::Result<(Answer, CertificateDer<'static>)> {
+        let config = Arc::clone(&self.config);
+        let request = wire::request(address, "GET", target, headers);
+        let exchange = move || {
+            let name = ServerName::try_from("localhost").unwrap();
+            let connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
+            let socket = StdTcpStream::connect(address)?;
+            socket.set_read_timeout(Some(PATIENCE))?;
+            let mut stream = StreamOwned::new(connection, socket);
+            stream.write_all(request.as_bytes())?;
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer)?;
+            let shown = stream.conn.peer_certificates().unwrap()[0].clone();
+            Ok((wire::parse(&answer).unwrap(), shown.into_owned()))
+        };
+        spawn_blocking(exchange).await.unwrap()
+    }
+}
+
 fn params(names: &[&str]) -> CertificateParams {
     let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
     CertificateParams::new(names).unwrap()
 }
 
 impl Identity {
+    /// Certificate and key in files.
+    pub fn write(&self, authority: &Authority, name: &str) -> (PathBuf, PathBuf) {
+        let certificate = authority.write(&format!("{name}.pem"), &self.certificate);
+        let key = authority.write(&format!("{name}.key"), &self.key);
+        (certificate, key)
+    }
+
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
         let chain = CertificateDer::pem_slice_iter(self.certificate.as_bytes());
         chain.collect::<Result<_, _>>().unwrap()

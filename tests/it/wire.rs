@@ -59,7 +59,13 @@ pub async fn send(address: SocketAddr, request: String) -> Answer {
     parse(&answer).expect("the head has an end")
 }
 
-fn request(address: SocketAddr, method: &str, target: &str, headers: &[(&str, &str)]) -> String {
+/// The text of a request.
+pub fn request(
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+) -> String {
     let headers: String = headers
         .iter()
         .map(|(name, value)| format!("{name}: {value}\r\n"))
@@ -82,7 +88,7 @@ async fn exchange(address: SocketAddr, request: String) -> io::Result<Vec<u8>> {
 }
 
 /// Reads an answer, if its head is whole.
-fn parse(answer: &[u8]) -> Option<Answer> {
+pub fn parse(answer: &[u8]) -> Option<Answer> {
     let end = find(answer, b"\r\n\r\n")?;
     let head = std::str::from_utf8(&answer[..end]).unwrap();
     let mut lines = head.split("\r\n");

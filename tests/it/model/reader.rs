@@ -70,7 +70,7 @@ impl Reader {
         if line.is_empty() {
             return Err("a blank line".into());
         }
-        if self.format == Format::Mixed && line.starts_with("starlink_info") {
+        if self.format == Format::Mixed && line.starts_with("starlink_info,") {
             return self.line_protocol(line);
         }
         match line.strip_prefix("# ") {

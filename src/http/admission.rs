@@ -1,0 +1,70 @@
+//! Who may see what: passwords where there are any, and the headers that the operator adds to every answer.
+
+use std::sync::Arc;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header;
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpResponse, web};
+
+use super::probes;
+use crate::web_config::{Admission, Gate};
+
+/// Who decides, for the workers of a listener; nobody, where everybody gets in.
+pub type Doorkeeper = Option<Arc<Gate>>;
+
+fn gate(request: &ServiceRequest) -> Doorkeeper {
+    let doorkeeper = request.app_data::<web::Data<Doorkeeper>>()?;
+    doorkeeper.as_ref().clone()
+}
+
+/// Lets through whoever may see what is asked for.
+pub async fn admit(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let admission = match gate(&request) {
+        // A kubelet knows no password, and the probes have nothing to hide.
+        Some(gate) if !probes::PATHS.contains(&request.path()) => {
+            let authorization = request.headers().get(header::AUTHORIZATION);
+            gate.admit(authorization).await
+        }
+        _ => Admission::Granted,
+    };
+    if admission == Admission::Granted {
+        return Ok(next.call(request).await?.map_into_left_body());
+    }
+    let (request, _) = request.into_parts();
+    Ok(ServiceResponse::new(request, refusal(admission)).map_into_right_body())
+}
+
+/// Adds the operator's headers to whatever is answered; they win over ours.
+pub async fn add_headers(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let gate = gate(&request);
+    let mut response = next.call(request).await?;
+    for (name, value) in gate.iter().flat_map(|gate| gate.headers()) {
+        response.headers_mut().insert(name.clone(), value.clone());
+    }
+    Ok(response)
+}
+
+fn refusal(admission: Admission) -> HttpResponse {
+    if admission == Admission::Busy {
+        return HttpResponse::ServiceUnavailable()
+            .insert_header((header::RETRY_AFTER, "1"))
+            .content_type("text/plain; charset=utf-8")
+            .body("too many passwords are being looked at\n");
+    }
+    HttpResponse::Unauthorized()
+        .insert_header((
+            header::WWW_AUTHENTICATE,
+            r#"Basic realm="starlink-telemetry", charset="UTF-8""#,
+        ))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .content_type("text/plain; charset=utf-8")
+        .body("a user name and a password are needed\n")
+}

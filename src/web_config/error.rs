@@ -1,0 +1,35 @@
+//! What can be wrong with a web configuration. No message quotes the file: it holds hashes of passwords.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// What is wrong on a line of the file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) line: usize,
+    pub(super) what: String,
+}
+
+/// Why a web configuration cannot be used.
+#[derive(Debug, Error)]
+pub enum WebConfigError {
+    /// The file itself cannot be read.
+    #[error("{} cannot be read: {source}", .path.display().to_string().escape_debug())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Something in it is wrong.
+    #[error("{} line {line}: {what}", .path.display().to_string().escape_debug())]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong, and what would be right.
+        what: String,
+    },
+}

@@ -1,0 +1,503 @@
+//! The web configuration's file: the format of Prometheus's exporter-toolkit, checked key by key.
+//!
+//! <https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md>
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use actix_web::http::header::{HeaderName, HeaderValue};
+use ring::digest::{Context, SHA256};
+use rustls::sign::CertifiedKey;
+
+use super::error::{Problem, WebConfigError};
+use super::tls::{self, ClientAuth, MinVersion, Mismatch};
+use super::users::Users;
+use super::yaml::{self, Node, Value};
+
+/// The headers that may be set, and to what, if not to anything: those that exporter-toolkit takes.
+const HEADERS: [(&str, &[&str]); 5] = [
+    ("Content-Security-Policy", &[]),
+    ("Strict-Transport-Security", &[]),
+    ("X-Content-Type-Options", &["nosniff"]),
+    ("X-Frame-Options", &["deny", "sameorigin"]),
+    ("X-XSS-Protection", &[]),
+];
+
+/// What the file and those that it names say.
+pub(super) struct Loaded {
+    /// The certificate to show, where TLS is spoken.
+    pub(super) identity: Option<Arc<CertifiedKey>>,
+    pub(super) users: Users,
+    pub(super) fixed: Fixed,
+    /// The same as long as no file has changed.
+    pub(super) fingerprint: Vec<u8>,
+}
+
+/// What cannot change while the service runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Fixed {
+    /// Whether TLS is spoken, and how.
+    pub(super) tls: Option<(ClientAuth, MinVersion)>,
+    /// What is added to every answer.
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Reads the file and those that it names, whose paths are relative to its own place.
+///
+/// # Errors
+/// The first thing that is wrong, with its line.
+pub(super) fn load(path: &Path) -> Result<Loaded, WebConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| WebConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    let mut reader = Reader {
+        directory: path.parent().unwrap_or(Path::new("")),
+        digest: Context::new(&SHA256),
+    };
+    reader.digest.update(text.as_bytes());
+    reader
+        .read(&text)
+        .map_err(|Problem { line, what }| WebConfigError::Wrong {
+            path: path.to_owned(),
+            line,
+            what,
+        })
+}
+
+struct Reader<'p> {
+    directory: &'p Path,
+    digest: Context,
+}
+
+impl Reader<'_> {
+    fn read(mut self, text: &str) -> Result<Loaded, Problem> {
+        let root = yaml::parse(text)?;
+        let known = [
+            "tls_server_config",
+            "http_server_config",
+            "basic_auth_users",
+        ];
+        let section = Section::of(&root, &known, &["rate_limit"])?;
+        let headers = match section.get("http_server_config") {
+            Some(node) => read_headers(node)?,
+            None => Vec::new(),
+        };
+        let users = read_users(section.get("basic_auth_users"))?;
+        let tls = match section.get("tls_server_config") {
+            Some(node) => self.read_tls(node)?,
+            None => None,
+        };
+        let (identity, tls) = match tls {
+            Some((identity, client_auth, min_version)) => {
+                (Some(identity), Some((client_auth, min_version)))
+            }
+            None => (None, None),
+        };
+        Ok(Loaded {
+            identity,
+            users,
+            fixed: Fixed { tls, headers },
+            fingerprint: self.digest.finish().as_ref().to_owned(),
+        })
+    }
+
+    /// Nothing where the section is empty, as if it were not there.
+    fn read_tls(
+        &mut self,
+        node: &Node,
+    ) -> Result<Option<(Arc<CertifiedKey>, ClientAuth, MinVersion)>, Problem> {
+        let known = [
+            "cert_file",
+            "key_file",
+            "client_auth_type",
+            "client_ca_file",
+            "min_version",
+        ];
+        let elsewhere = [
+            "cert",
+            "key",
+            "client_ca",
+            "client_allowed_sans",
+            "max_version",
+            "cipher_suites",
+            "prefer_server_cipher_suites",
+            "curve_preferences",
+        ];
+        let section = Section::of(node, &known, &elsewhere)?;
+        if section.entries.is_empty() {
+            return Ok(None);
+        }
+        let certificate = section.required("cert_file")?;
+        let key = section.required("key_file")?;
+        let chain = self.file(&certificate)?;
+        let key_bytes = self.file(&key)?;
+        let identity =
+            tls::certified_key(&chain, &key_bytes).map_err(|mismatch| match mismatch {
+                Mismatch::Certificate(what) => certificate.problem(&format!("cert_file: {what}")),
+                Mismatch::Key(what) => key.problem(&format!("key_file: {what}")),
+            })?;
+        let min_version = match section.text("min_version")? {
+            None => MinVersion::Tls12,
+            Some(entry) => match entry.text {
+                "TLS12" => MinVersion::Tls12,
+                "TLS13" => MinVersion::Tls13,
+                "TLS10" | "TLS11" => {
+                    let what =
+                        "min_version: this version is not safe and not spoken: give TLS12 or TLS13";
+                    return Err(entry.problem(what));
+                }
+                _ => return Err(entry.problem("min_version: give TLS12 or TLS13")),
+            },
+        };
+        let client_auth = self.read_client_auth(&section)?;
+        Ok(Some((identity, client_auth, min_version)))
+    }
+
+    fn read_client_auth(&mut self, section: &Section<'_>) -> Result<ClientAuth, Problem> {
+        let kind = section.text("client_auth_type")?;
+        let authorities = match section.text("client_ca_file")? {
+            None => None,
+            Some(entry) => {
+                let text = self.file(&entry)?;
+                let authorities = tls::certificates(&text)
+                    .map_err(|what| entry.problem(&format!("client_ca_file: {what}")))?;
+                Some((entry, authorities))
+            }
+        };
+        let wrong = |what: &str| match &kind {
+            Some(entry) => entry.problem(&format!("client_auth_type: {what}")),
+            None => section.problem(what),
+        };
+        let needs =
+            || wrong("client_ca_file is needed, with the authorities whose certificates are good");
+        let client_auth = match kind.as_ref().map(|entry| entry.text) {
+            // Whoever is asked and may say anything need not be asked.
+            None | Some("NoClientCert" | "RequestClientCert") => match authorities {
+                None => return Ok(ClientAuth::None),
+                Some((entry, _)) => {
+                    let what = "client_ca_file: without client_auth_type VerifyClientCertIfGiven or RequireAndVerifyClientCert nobody is asked for a certificate";
+                    return Err(entry.problem(what));
+                }
+            },
+            Some("VerifyClientCertIfGiven") => {
+                ClientAuth::IfGiven(authorities.ok_or_else(needs)?.1)
+            }
+            Some("RequireAndVerifyClientCert") => {
+                ClientAuth::Required(authorities.ok_or_else(needs)?.1)
+            }
+            Some("RequireAnyClientCert") => {
+                let what = "any certificate would do, also one that the client made itself: give RequireAndVerifyClientCert";
+                return Err(wrong(what));
+            }
+            Some(_) => {
+                let what =
+                    "give NoClientCert, VerifyClientCertIfGiven or RequireAndVerifyClientCert";
+                return Err(wrong(what));
+            }
+        };
+        Ok(client_auth)
+    }
+
+    /// What a file holds that the configuration names.
+    fn file(&mut self, entry: &Text<'_>) -> Result<Vec<u8>, Problem> {
+        let path: PathBuf = self.directory.join(entry.text);
+        let bytes = tls::read(&path).map_err(|what| {
+            let shown = path.display().to_string();
+            entry.problem(&format!("{}: {}: {what}", entry.key, shown.escape_debug()))
+        })?;
+        self.digest.update(&bytes.len().to_le_bytes());
+        self.digest.update(&bytes);
+        Ok(bytes)
+    }
+}
+
+fn read_users(node: Option<&Node>) -> Result<Users, Problem> {
+    let none = Node {
+        line: 1,
+        value: Value::Null,
+    };
+    let node = node.unwrap_or(&none);
+    let wrong = |line, what: &str| Problem {
+        line,
+        what: format!("basic_auth_users: {what}"),
+    };
+    let entries = match &node.value {
+        Value::Null => &[],
+        Value::Map(entries) => entries.as_slice(),
+        _ => {
+            return Err(wrong(
+                node.line,
+                "give user names, each with the bcrypt hash of its password",
+            ));
+        }
+    };
+    let mut pairs = Vec::new();
+    for (name, hash) in entries {
+        if name.contains(':') || name.is_empty() {
+            return Err(wrong(
+                hash.line,
+                "a user name is not empty and holds no colon",
+            ));
+        }
+        let Value::Text(hash) = &hash.value else {
+            return Err(wrong(hash.line, "a user has no bcrypt hash"));
+        };
+        pairs.push((name.clone(), hash.clone()));
+    }
+    Users::new(pairs).map_err(|bad| {
+        let line = entries
+            .get(bad.index)
+            .map_or(node.line, |(_, hash)| hash.line);
+        wrong(line, bad.what)
+    })
+}
+
+fn read_headers(node: &Node) -> Result<Vec<(HeaderName, HeaderValue)>, Problem> {
+    // HTTP/2 is not spoken, whether or not it may be.
+    let section = Section::of(node, &["headers", "http2"], &[])?;
+    if let Some(entry) = section.text("http2")?
+        && !["true", "false"].contains(&entry.text)
+    {
+        return Err(entry.problem("http2: give true or false"));
+    }
+    let Some(headers) = section.get("headers") else {
+        return Ok(Vec::new());
+    };
+    let section = Section::of(headers, &HEADERS.map(|(name, _)| name), &[])?;
+    let mut read = Vec::new();
+    for (name, values) in HEADERS {
+        let Some(entry) = section.text(name)? else {
+            continue;
+        };
+        if !values.is_empty() && !values.contains(&entry.text) {
+            return Err(entry.problem(&format!("{name}: give {}", values.join(" or "))));
+        }
+        match (
+            HeaderName::try_from(name),
+            HeaderValue::from_str(entry.text),
+        ) {
+            (Ok(name), Ok(value)) => read.push((name, value)),
+            _ => {
+                return Err(entry.problem(&format!(
+                    "{name}: a header's value is one line of plain text"
+                )));
+            }
+        }
+    }
+    Ok(read)
+}
+
+/// A part of the file that holds known keys.
+struct Section<'n> {
+    line: usize,
+    entries: &'n [(String, Node)],
+}
+
+/// A key with a text for its value.
+struct Text<'n> {
+    line: usize,
+    key: &'n str,
+    text: &'n str,
+}
+
+impl<'n> Section<'n> {
+    /// `elsewhere` are keys that exporter-toolkit knows and we do not.
+    fn of(node: &'n Node, known: &[&str], elsewhere: &[&str]) -> Result<Self, Problem> {
+        let problem = |line, what: String| Problem { line, what };
+        let list = known.join(", ");
+        let entries = match &node.value {
+            Value::Null => &[],
+            Value::Map(entries) => entries.as_slice(),
+            _ => {
+                let what = format!("here stand keys with values: {list}");
+                return Err(problem(node.line, what));
+            }
+        };
+        for (key, value) in entries {
+            if elsewhere.contains(&key.as_str()) {
+                let what = format!("{key} is not supported here; supported are {list}");
+                return Err(problem(value.line, what));
+            }
+            if !known.contains(&key.as_str()) {
+                // Anything may stand here by mistake, a hash as well.
+                let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+                let shown = match key.len() < 40 && key.bytes().all(is_word) {
+                    true => format!("unknown key {key}"),
+                    false => "an unknown key".to_owned(),
+                };
+                return Err(problem(value.line, format!("{shown}; known are {list}")));
+            }
+        }
+        Ok(Self {
+            line: node.line,
+            entries,
+        })
+    }
+
+    fn get(&self, key: &str) -> Option<&'n Node> {
+        let entry = self.entries.iter().find(|(known, _)| known == key);
+        entry.map(|(_, node)| node)
+    }
+
+    /// None where the key is not there, or has no value.
+    fn text(&self, key: &str) -> Result<Option<Text<'n>>, Problem> {
+        let Some((key, node)) = self.entries.iter().find(|(known, _)| known == key) else {
+            return Ok(None);
+        };
+        let line = node.line;
+        match &node.value {
+            Value::Null => Ok(None),
+            Value::Text(text) => Ok(Some(Text { line, key, text })),
+            _ => Err(Problem {
+                line,
+                what: format!("{key}: give one text"),
+            }),
+        }
+    }
+
+    fn required(&self, key: &str) -> Result<Text<'n>, Problem> {
+        match self.text(key)? {
+            Some(text) => Ok(text),
+            None => Err(self.problem(&format!(
+                "{key} is missing: TLS needs cert_file and key_file"
+            ))),
+        }
+    }
+
+    fn problem(&self, what: &str) -> Problem {
+        Problem {
+            line: self.line,
+            what: what.to_owned(),
+        }
+    }
+}
+
+impl Text<'_> {
+    fn problem(&self, what: &str) -> Problem {
+        Problem {
+            line: self.line,
+            what: what.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: &str = "$2y$04$abcdefghijklmnopqrstuuAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA.";
+
+    fn read(text: &str) -> Result<Loaded, String> {
+        let reader = Reader {
+            directory: Path::new("/nowhere"),
+            digest: Context::new(&SHA256),
+        };
+        let problem = |Problem { line, what }| format!("{line}: {what}");
+        reader.read(text).map_err(problem)
+    }
+
+    #[test]
+    fn an_empty_file_lets_everybody_in() {
+        for text in [
+            "",
+            "tls_server_config:\n",
+            "basic_auth_users: {}\nhttp_server_config:\n",
+        ] {
+            let loaded = read(text).unwrap();
+            assert!(loaded.identity.is_none() && loaded.users.is_empty());
+            assert_eq!(loaded.fixed, Fixed::default());
+        }
+    }
+
+    #[test]
+    fn users_and_headers_are_read() {
+        let loaded = read(&format!(
+            "basic_auth_users:\n  ann: {HASH}\nhttp_server_config:\n  http2: false\n  headers:\n    X-Frame-Options: deny\n    Strict-Transport-Security: max-age=1\n"
+        ))
+        .unwrap();
+        assert!(!loaded.users.is_empty());
+        let names: Vec<_> = loaded
+            .fixed
+            .headers
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        assert_eq!(names, ["strict-transport-security", "x-frame-options"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_line_and_without_hashes() {
+        for (text, expected) in [
+            (
+                "\ntls_sever_config:\n",
+                "2: unknown key tls_sever_config; known are tls_server_config",
+            ),
+            (&format!("ann: {HASH}\n"), "1: unknown key ann"),
+            (&format!("{HASH}: ann\n"), "1: an unknown key"),
+            ("rate_limit: 1\n", "1: rate_limit is not supported here"),
+            ("tls_server_config: x\n", "1: here stand keys"),
+            (
+                "tls_server_config:\n  cert_file: a\n",
+                "1: key_file is missing",
+            ),
+            (
+                "tls_server_config:\n  key_file: a\n",
+                "1: cert_file is missing",
+            ),
+            (
+                "tls_server_config:\n  max_version: TLS13\n",
+                "2: max_version is not supported",
+            ),
+            (
+                "tls_server_config:\n  cert_file: a.pem\n  key_file: b\n",
+                "2: cert_file: /nowhere/a.pem: there is no such file",
+            ),
+            (
+                "tls_server_config:\n  cert_file: [a]\n",
+                "2: cert_file: give one text",
+            ),
+            (
+                &format!("basic_auth_users: {HASH}\n"),
+                "1: basic_auth_users: give user names",
+            ),
+            (
+                &format!("basic_auth_users:\n  - {HASH}\n"),
+                "1: basic_auth_users: give user names",
+            ),
+            (
+                "basic_auth_users:\n  ann: secret\n",
+                "2: basic_auth_users: this is no bcrypt hash",
+            ),
+            (
+                "basic_auth_users:\n  ann:\n",
+                "2: basic_auth_users: a user has no",
+            ),
+            (
+                &format!("basic_auth_users:\n  'a:b': {HASH}\n"),
+                "2: basic_auth_users: a user name",
+            ),
+            (
+                "http_server_config:\n  headers:\n    X-Other: y\n",
+                "3: unknown key X-Other",
+            ),
+            (
+                "http_server_config:\n  headers:\n    X-Frame-Options: no\n",
+                "3: X-Frame-Options: give deny",
+            ),
+            (
+                "http_server_config:\n  headers:\n    X-XSS-Protection: \"a\\nb\"\n",
+                "3: X-XSS-Protection: a header",
+            ),
+            (
+                "http_server_config:\n  http2: x\n",
+                "2: http2: give true or false",
+            ),
+            ("a: b: c\n", "1: "),
+        ] {
+            let told = read(text).err().unwrap_or_default();
+            assert!(told.starts_with(expected), "{text}: {told}");
+            assert!(!told.contains(HASH), "{told}");
+        }
+    }
+}

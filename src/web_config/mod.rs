@@ -1,0 +1,264 @@
+//! Who gets in: TLS, client certificates and passwords, in the format of Prometheus's exporter-toolkit, and kept up to date.
+
+mod error;
+mod file;
+mod tls;
+mod users;
+mod yaml;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_rt::task::spawn_blocking;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use arc_swap::ArcSwap;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use rustls::ServerConfig;
+use tokio::sync::Semaphore;
+use tracing::{info, warn};
+
+use self::file::{Fixed, Loaded};
+use self::tls::{ClientAuth, Identity};
+use self::users::{Known, Users};
+
+pub use self::error::WebConfigError;
+
+/// So many passwords are looked at at the same time: each keeps a core busy.
+const AT_ONCE: usize = 1;
+
+/// So many wait for that, or are looked at.
+const MOST_WAITING: usize = 32;
+
+/// What decides who gets in, as it is at the moment.
+#[derive(Debug)]
+pub struct Gate {
+    tls: Option<(Arc<Identity>, Arc<ServerConfig>)>,
+    users: ArcSwap<Users>,
+    fixed: Fixed,
+    turns: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+}
+
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// It is answered.
+    Granted,
+    /// Its credentials are missing or wrong.
+    Refused,
+    /// Too many others wait for their passwords to be looked at.
+    Busy,
+}
+
+impl Gate {
+    /// Reads a web configuration, and all files that it names.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place.
+    pub fn load(path: &Path) -> Result<(Self, Watch), WebConfigError> {
+        let loaded = file::load(path)?;
+        let wrong = |what: &str| WebConfigError::Wrong {
+            path: path.to_owned(),
+            line: 1,
+            what: format!("client_ca_file: {what}"),
+        };
+        let tls = match (loaded.identity, &loaded.fixed.tls) {
+            (Some(identity), Some((client_auth, min_version))) => {
+                let identity = Arc::new(Identity::new(identity));
+                let config = tls::server_config(Arc::clone(&identity), client_auth, *min_version);
+                Some((identity, config.map_err(wrong)?))
+            }
+            _ => None,
+        };
+        let watch = Watch {
+            path: path.to_owned(),
+            seen: Seen::Good(loaded.fingerprint),
+        };
+        let gate = Self {
+            tls,
+            users: ArcSwap::from_pointee(loaded.users),
+            fixed: loaded.fixed,
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            waiting: Arc::new(Semaphore::new(MOST_WAITING)),
+        };
+        Ok((gate, watch))
+    }
+
+    /// How TLS is spoken, if it is.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Arc<ServerConfig>> {
+        self.tls.as_ref().map(|(_, config)| config)
+    }
+
+    /// Whether nobody gets in without a certificate.
+    #[must_use]
+    pub fn demands_certificates(&self) -> bool {
+        matches!(self.fixed.tls, Some((ClientAuth::Required(_), _)))
+    }
+
+    /// What is added to every answer.
+    #[must_use]
+    pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.fixed.headers
+    }
+
+    /// What becomes of a request with this header Authorization. Passwords that are new are looked at on a thread of their own, one
+    /// at a time.
+    pub async fn admit(&self, authorization: Option<&HeaderValue>) -> Admission {
+        let users = self.users.load_full();
+        if users.is_empty() {
+            return Admission::Granted;
+        }
+        let Some((name, password)) = authorization.and_then(credentials) else {
+            return Admission::Refused;
+        };
+        if users.recall(&name, &password) == Known::Good {
+            return Admission::Granted;
+        }
+        let Ok(place) = Arc::clone(&self.waiting).try_acquire_owned() else {
+            return Admission::Busy;
+        };
+        let Ok(turn) = Arc::clone(&self.turns).acquire_owned().await else {
+            return Admission::Busy;
+        };
+        let verified = spawn_blocking(move || {
+            // Held until the work is done, also when nobody waits for it any more.
+            let _held = (place, turn);
+            // Whoever was before us may have had the same password.
+            users.recall(&name, &password) == Known::Good || users.verify(&name, &password)
+        });
+        match verified.await {
+            Ok(true) => Admission::Granted,
+            Ok(false) | Err(_) => Admission::Refused,
+        }
+    }
+
+    /// Takes over what may change while the service runs. The rest, if it has changed, is given back as what needs a restart.
+    fn apply(&self, loaded: Loaded) -> Vec<&'static str> {
+        let mut rest = Vec::new();
+        match (&self.tls, loaded.identity) {
+            (Some((current, _)), Some(identity)) => current.replace(identity),
+            (None, None) => {}
+            _ => rest.push("whether TLS is spoken"),
+        }
+        if let (Some(before), Some(after)) = (&self.fixed.tls, &loaded.fixed.tls) {
+            if before.0 != after.0 {
+                rest.push("client_auth_type or client_ca_file");
+            }
+            if before.1 != after.1 {
+                rest.push("min_version");
+            }
+        }
+        if self.fixed.headers != loaded.fixed.headers {
+            rest.push("headers");
+        }
+        self.users.store(Arc::new(loaded.users));
+        rest
+    }
+}
+
+/// User name and password of a header (RFC 7617).
+fn credentials(authorization: &HeaderValue) -> Option<(String, Vec<u8>)> {
+    let (scheme, encoded) = authorization.to_str().ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let mut pair = BASE64_STANDARD.decode(encoded.trim()).ok()?;
+    let colon = pair.iter().position(|byte| *byte == b':')?;
+    let password = pair.split_off(colon + 1);
+    pair.pop();
+    Some((String::from_utf8(pair).ok()?, password))
+}
+
+/// Looks again and again whether the files have changed.
+#[derive(Debug)]
+pub struct Watch {
+    path: PathBuf,
+    seen: Seen,
+}
+
+/// What the files were when they were looked at last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Seen {
+    /// They could be used; their fingerprint.
+    Good(Vec<u8>),
+    /// They could not; the reason.
+    Bad(String),
+}
+
+impl Watch {
+    /// Keeps the gate up to date, for ever.
+    pub async fn run(mut self, gate: Arc<Gate>, interval: Duration) {
+        loop {
+            actix_rt::time::sleep(interval).await;
+            let path = self.path.clone();
+            // Files may be far away.
+            if let Ok(loaded) = spawn_blocking(move || file::load(&path)).await {
+                self.take(&gate, loaded);
+            }
+        }
+    }
+
+    /// Everything is told once.
+    fn take(&mut self, gate: &Gate, loaded: Result<Loaded, WebConfigError>) {
+        let now = match &loaded {
+            Ok(loaded) => Seen::Good(loaded.fingerprint.clone()),
+            Err(error) => Seen::Bad(error.to_string()),
+        };
+        if now == self.seen {
+            return;
+        }
+        self.seen = now;
+        let file = self.path.to_string_lossy();
+        match loaded {
+            Err(error) => {
+                warn!(%error, "the web configuration cannot be used: what was read before stays in force");
+            }
+            Ok(loaded) => {
+                let rest = gate.apply(loaded);
+                info!(%file, "web configuration read again: certificate, key and users");
+                if !rest.is_empty() {
+                    let changed = rest.join(", ");
+                    warn!(%file, changed, "a change of the web configuration needs a restart");
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_a_name_and_a_password() {
+        let encoded = |pair: &[u8]| format!("Basic {}", BASE64_STANDARD.encode(pair));
+        for (header, expected) in [
+            (encoded(b"ann:apple"), Some(("ann", &b"apple"[..]))),
+            (encoded(b"ann:a:b"), Some(("ann", b"a:b"))),
+            (encoded(b"ann:"), Some(("ann", b""))),
+            (encoded(b"ann:\xff"), Some(("ann", b"\xff"))),
+            (encoded(b"\xff:x"), None),
+            (encoded(b"ann"), None),
+            (
+                encoded(b"ann:apple")
+                    .to_uppercase()
+                    .replace("BASIC", "basic"),
+                None,
+            ),
+            ("basic YTpi".to_owned(), Some(("a", b"b"))),
+            ("Bearer YTpi".to_owned(), None),
+            ("Basic".to_owned(), None),
+            ("Basic ???".to_owned(), None),
+        ] {
+            let value = HeaderValue::from_str(&header).unwrap();
+            let read = credentials(&value);
+            let read = read
+                .as_ref()
+                .map(|(name, password)| (name.as_str(), password.as_slice()));
+            assert_eq!(read, expected, "{header}");
+        }
+    }
+}

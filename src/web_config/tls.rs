@@ -1,0 +1,149 @@
+//! The TLS of our own port: which certificate is shown, and which are asked for.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
+
+static BOTH: [&SupportedProtocolVersion; 2] = [&version::TLS12, &version::TLS13];
+
+static NEWER: [&SupportedProtocolVersion; 1] = [&version::TLS13];
+
+/// Both versions that are safe, or the newer one alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MinVersion {
+    Tls12,
+    Tls13,
+}
+
+impl MinVersion {
+    fn versions(self) -> &'static [&'static SupportedProtocolVersion] {
+        match self {
+            Self::Tls12 => &BOTH,
+            Self::Tls13 => &NEWER,
+        }
+    }
+}
+
+/// What clients have to show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ClientAuth {
+    /// Nothing.
+    None,
+    /// Nothing, or a certificate of these authorities.
+    IfGiven(Vec<CertificateDer<'static>>),
+    /// A certificate of these authorities.
+    Required(Vec<CertificateDer<'static>>),
+}
+
+/// Shows the certificate that is the current one when a client says hello.
+pub(super) struct Identity(ArcSwap<CertifiedKey>);
+
+impl Identity {
+    pub(super) fn new(current: Arc<CertifiedKey>) -> Self {
+        Self(ArcSwap::new(current))
+    }
+
+    /// Connections that are open go on with the old one.
+    pub(super) fn replace(&self, current: Arc<CertifiedKey>) {
+        self.0.store(current);
+    }
+}
+
+impl ResolvesServerCert for Identity {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+/// Nothing of the key.
+impl fmt::Debug for Identity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Identity")
+    }
+}
+
+/// The settings of the port; HTTP/1.1 is what is spoken inside.
+pub(super) fn server_config(
+    identity: Arc<Identity>,
+    client_auth: &ClientAuth,
+    min_version: MinVersion,
+) -> Result<Arc<ServerConfig>, &'static str> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(min_version.versions())
+        .map_err(|_| "the TLS library cannot be set up")?;
+    let builder = match client_auth {
+        ClientAuth::None => builder.with_no_client_auth(),
+        ClientAuth::IfGiven(authorities) | ClientAuth::Required(authorities) => {
+            let mut roots = RootCertStore::empty();
+            for authority in authorities {
+                let added = roots.add(authority.clone());
+                added.map_err(|_| "a certificate in it is damaged")?;
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = match client_auth {
+                ClientAuth::Required(_) => verifier,
+                _ => verifier.allow_unauthenticated(),
+            };
+            let verifier = verifier
+                .build()
+                .map_err(|_| "there is no certificate in it")?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config = builder.with_cert_resolver(identity);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// A chain of certificates and the key of the first, which belong together.
+pub(super) fn certified_key(chain: &[u8], key: &[u8]) -> Result<Arc<CertifiedKey>, Mismatch> {
+    let chain = certificates(chain).map_err(Mismatch::Certificate)?;
+    let key = PrivateKeyDer::from_pem_slice(key)
+        .map_err(|_| Mismatch::Key("there is no private key in PEM form in it"))?;
+    match CertifiedKey::from_der(chain, key, &ring::default_provider()) {
+        Ok(certified) => Ok(Arc::new(certified)),
+        Err(rustls::Error::InconsistentKeys(_)) => Err(Mismatch::Key(
+            "the key in it is not the one of the certificate in cert_file",
+        )),
+        Err(rustls::Error::InvalidCertificate(_)) => {
+            Err(Mismatch::Certificate("the certificate in it is damaged"))
+        }
+        Err(_) => Err(Mismatch::Key(
+            "the key in it is damaged, or of no kind that is known here",
+        )),
+    }
+}
+
+/// Which of two files is wrong, and how.
+pub(super) enum Mismatch {
+    Certificate(&'static str),
+    Key(&'static str),
+}
+
+/// The certificates of a text in PEM form, at least one.
+pub(super) fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, &'static str> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
+    match certificates {
+        Ok(certificates) if certificates.is_empty() => Err("there is no certificate in it"),
+        Ok(certificates) => Ok(certificates),
+        Err(_) => Err("it is no text in PEM form"),
+    }
+}
+
+/// What a file holds.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, &'static str> {
+    std::fs::read(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file",
+        std::io::ErrorKind::PermissionDenied => "it may not be read",
+        _ => "it cannot be read",
+    })
+}
