@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Has Prometheus's own tools judge the service: promtool its text format, a real server its scrapes.
-# Usage: .ci/prometheus.sh [BINARY]; needs prometheus, promtool, curl and python3.
+# Usage: .ci/prometheus.sh [BINARY]; needs prometheus, promtool, curl, openssl and python3.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,6 +16,11 @@ declare -a pids=()
 readonly OPENMETRICS='application/openmetrics-text;version=1.0.0'
 readonly TEXT='text/plain;version=0.0.4'
 readonly JOB='{job="starlink"}'
+
+# A password of the check's own and its hash, as `htpasswd -nbBC 10` makes one.
+readonly PASSWORD=scrape-me
+# shellcheck disable=SC2016 # the dollars are bcrypt's
+readonly HASH='$2b$10$M4wieFmDLcDJENtO6VDGs.AUVS9kRwe35UvckDOlwcqN9qEnR1IgO'
 
 fail() {
   echo "failed: $*" >&2
@@ -126,6 +131,63 @@ check_readme() {
   done < <(awk '$1 == "#" && $2 == "TYPE" && $3 !~ /^starlink_([A-Z]|alert_active_)/ { print $3 }' "$work/metrics.txt")
 }
 
+# A service that shows a certificate, demands one and asks for a password, with probes on a port of their own; curl gets in, and
+# is kept out where something is missing.
+start_guarded() {
+  local port probes
+  port=$(free_port)
+  probes=$(free_port)
+  guarded=localhost:$port
+  make_certificates
+  printf '%s' "$PASSWORD" >"$work/password"
+  cat >"$work/web.yml" <<YAML
+tls_server_config:
+  cert_file: server.pem
+  key_file: server.key
+  client_auth_type: RequireAndVerifyClientCert
+  client_ca_file: ca.pem
+  min_version: TLS13
+http_server_config:
+  headers:
+    X-Frame-Options: deny
+basic_auth_users:
+  prometheus: $HASH
+YAML
+  export PROBES_PORT=$probes
+  (cd "$work" && METRICS_ADDRESS=127.0.0.1 METRICS_PORT=$port WEB_CONFIG_FILE=$work/web.yml exec "$binary" demo) >"$work/guarded.log" 2>&1 &
+  pids+=($!)
+  wait_for 30 "the guarded /readyz" answers "http://127.0.0.1:$probes/readyz"
+  (cd "$work" && METRICS_ADDRESS=127.0.0.1 WEB_CONFIG_FILE=$work/web.yml "$binary" healthcheck) || fail "healthcheck does not get in"
+  unset PROBES_PORT
+
+  local -a ca=(--cacert "$work/ca.pem") certificate=(--cert "$work/client.pem" --key "$work/client.key")
+  [[ $(status "${ca[@]}" "${certificate[@]}" --user "prometheus:$PASSWORD") == 200 ]] || fail "curl does not get in"
+  [[ $(status "${ca[@]}" "${certificate[@]}" --user prometheus:wrong) == 401 ]] || fail "a wrong password is good enough"
+  [[ $(status "${ca[@]}" "${certificate[@]}") == 401 ]] || fail "no password is good enough"
+  [[ $(status "${ca[@]}" --user "prometheus:$PASSWORD") == 000 ]] || fail "no client certificate is needed"
+  [[ $(status "${certificate[@]}" --user "prometheus:$PASSWORD") == 000 ]] || fail "curl trusts a certificate that it cannot know"
+  [[ $(status --tls-max 1.2 "${ca[@]}" "${certificate[@]}") == 000 ]] || fail "TLS 1.2 is spoken"
+  echo "curl: gets in with certificate and password, and not without"
+}
+
+# The status that curl gets from the guarded service, 000 where there is no connection.
+status() {
+  curl --silent --max-time 10 --output /dev/null --write-out '%{http_code}' "$@" "https://$guarded/metrics" || true
+}
+
+# An authority, and two certificates that it has signed.
+make_certificates() {
+  local name
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=authority \
+    -keyout "$work/ca.key" -out "$work/ca.pem" 2>>"$work/openssl.log"
+  for name in server client; do
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=$name" \
+      -keyout "$work/$name.key" -out "$work/$name.csr" 2>>"$work/openssl.log"
+    openssl x509 -req -days 2 -in "$work/$name.csr" -CA "$work/ca.pem" -CAkey "$work/ca.key" -CAcreateserial \
+      -extfile <(echo subjectAltName=DNS:localhost) -out "$work/$name.pem" 2>>"$work/openssl.log"
+  done
+}
+
 start_prometheus() {
   local port
   port=$(free_port)
@@ -136,6 +198,12 @@ scrape_configs:
   - job_name: starlink
     static_configs:
       - targets: ["${service#http://}"]
+  - job_name: guarded
+    scheme: https
+    tls_config: {ca_file: "$work/ca.pem", cert_file: "$work/client.pem", key_file: "$work/client.key"}
+    basic_auth: {username: prometheus, password_file: "$work/password"}
+    static_configs:
+      - targets: ["$guarded"]
 YAML
   prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/data" \
     --web.listen-address="127.0.0.1:$port" >"$work/prometheus.log" 2>&1 &
@@ -145,6 +213,10 @@ YAML
 
 is_up() {
   [[ $(query "up$JOB") == 1 ]]
+}
+
+gets_in() {
+  [[ $(query 'up{job="guarded"}') == 1 && $(query 'count(starlink_online{job="guarded"})') -gt 0 ]]
 }
 
 # Succeeds once a scrape begun after the instant $1 is stored; its sample count is then in `scraped`.
@@ -175,6 +247,9 @@ check_with_promtool
 check_unique
 check_with_other_parsers
 check_readme
+start_guarded
 start_prometheus
 wait_for 30 "up == 1" is_up
 check_sample_counts
+wait_for 30 "a scrape with certificate and password" gets_in
+echo "Prometheus: scrapes over TLS with certificate and password"
