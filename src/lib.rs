@@ -48,6 +48,7 @@
 //! No global state: everything is made in [`app::Application::build`], and could be made twice. No timestamps on samples. No
 //! `serde_json::Value` on the way of the rows. No retry below the actors. No `unsafe`. No test code in a release build: faults
 //! can be injected only with the feature `fault-injection`, which the package's tests switch on for themselves.
+#![forbid(unsafe_code)]
 
 pub mod actors;
 pub mod app;

@@ -1,4 +1,5 @@
 //! The binary: a command line in, an exit code out.
+#![forbid(unsafe_code)]
 
 mod commands;
 
