@@ -12,6 +12,7 @@ mod floods;
 mod form;
 mod golden;
 mod harness;
+mod hostile;
 mod model;
 mod outgoing;
 mod own_metrics;

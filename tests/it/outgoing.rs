@@ -18,8 +18,8 @@ use crate::harness::{
 use crate::tls::{Authority, Front, Identity};
 
 /// The simulator behind TLS.
-struct Starlink {
-    simulator: Simulator,
+pub struct Starlink {
+    pub simulator: Simulator,
     front: Front,
     authority: Authority,
 }
@@ -32,6 +32,14 @@ impl Starlink {
     async fn with(identity: impl FnOnce(&Authority) -> Identity) -> Self {
         let simulator = scripted_simulator();
         simulator.push_rows([terminal_row("shown", 1_000_000_000, 1.0)]);
+        Self::before(simulator, identity).await
+    }
+
+    /// With a simulator that is there already.
+    pub async fn before(
+        simulator: Simulator,
+        identity: impl FnOnce(&Authority) -> Identity,
+    ) -> Self {
         let authority = Authority::new();
         let identity = identity(&authority);
         let front = Front::before(address(&simulator), &identity).await;
@@ -43,7 +51,7 @@ impl Starlink {
     }
 
     /// What is set so that the service reaches it; `changes` come last and win.
-    fn settings(&self, changes: &[(&str, &str)]) -> Vec<(String, String)> {
+    pub fn settings(&self, changes: &[(&str, &str)]) -> Vec<(String, String)> {
         let ca_file = self.authority.file();
         let mut url = Url::parse(&self.simulator.api_url()).unwrap();
         url.set_scheme("https").unwrap();
@@ -89,7 +97,7 @@ fn address(simulator: &Simulator) -> SocketAddr {
 
 /// How a proxy of the tests behaves.
 #[derive(Clone, Copy)]
-enum Manner {
+pub enum Manner {
     /// It makes tunnels for whoever knows `user:needle@word`.
     Asks,
     /// It answers with this, and closes.
@@ -97,17 +105,17 @@ enum Manner {
 }
 
 // Percent-encoded where it need not be.
-const CREDENTIALS: &str = "user:needle%77ord";
-const WANTED: &str = "user:needleword";
+pub const CREDENTIALS: &str = "user:needle%77ord";
+pub const WANTED: &str = "user:needleword";
 
 /// A proxy that makes tunnels, and remembers where to.
-struct ProxyServer {
+pub struct ProxyServer {
     address: SocketAddr,
     targets: Arc<Mutex<Vec<String>>>,
 }
 
 impl ProxyServer {
-    async fn start(manner: Manner) -> Self {
+    pub async fn start(manner: Manner) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let targets = Arc::new(Mutex::new(Vec::new()));
@@ -120,11 +128,11 @@ impl ProxyServer {
         Self { address, targets }
     }
 
-    fn url(&self, credentials: &str) -> String {
+    pub fn url(&self, credentials: &str) -> String {
         format!("http://{credentials}@{}", self.address)
     }
 
-    fn targets(&self) -> Vec<String> {
+    pub fn targets(&self) -> Vec<String> {
         self.targets.lock().unwrap().clone()
     }
 }

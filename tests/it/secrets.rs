@@ -1,47 +1,154 @@
-//! No secret shows anywhere, whatever happens to a token and a poll, at the most talkative log level.
+//! A needle in every setting that holds a secret, looked for in everything that the service ever says: over TLS, through a proxy,
+//! at the most talkative log level, whatever happens to a token and a poll.
 
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use futures_util::future::join_all;
+use rustls::version::TLS13;
+use starlink_telemetry::actors::faults::{Fault, Inject, Place};
+use starlink_telemetry::app::Tuning;
+use starlink_telemetry::config::{Settings, Sources};
 use starlink_telemetry::simulator::{Answer, Options, Simulator};
+use starlink_telemetry::web_config::Gate;
 
 use crate::binary::{Binary, run};
-use crate::form::{FORMATS, poll_failures, scrape};
-use crate::harness::{environment, eventually, terminal_row};
-use crate::wire::get;
+use crate::form::{self, Body, FORMATS, poll_failures};
+use crate::harness::{Service, environment, eventually, terminal_row};
+use crate::outgoing::{self, Manner, ProxyServer, Starlink};
+use crate::tls::{Authority, TlsClient};
 
 const ID: &str = "needle/id one";
 const SECRET: &str = "needle+secret&=\"%";
 
-/// A simulator that knows these credentials, and the token that it gives in each healthy token answer.
-fn simulator() -> (Simulator, Needles) {
-    let simulator = Simulator::start(Options {
-        client_id: ID.to_owned(),
-        client_secret: SECRET.to_owned(),
-        ..Options::default()
-    })
-    .unwrap();
-    let token = simulator.issue_token();
-    let issued = format!(r#"{{"access_token":"{token}","expires_in":900}}"#);
-    simulator.set_default_token_answer(Some(Answer::text(issued)));
-    (simulator, Needles { token })
+/// What whoever scrapes has to know.
+const SCRAPER: &str = "prometheus:needle-scraper\"%";
+
+/// Everything that the service needs in order to run with a secret in every setting that holds one.
+struct Site {
+    starlink: Starlink,
+    proxy: ProxyServer,
+    authority: Authority,
+    needles: Needles,
 }
 
-/// What must stay secret, in the spellings in which it might come to light.
-struct Needles {
-    token: String,
+impl Site {
+    async fn new() -> Self {
+        let simulator = Simulator::start(Options {
+            client_id: ID.to_owned(),
+            client_secret: SECRET.to_owned(),
+            ..Options::default()
+        })
+        .unwrap();
+        let token = simulator.issue_token();
+        let issued = format!(r#"{{"access_token":"{token}","expires_in":900}}"#);
+        simulator.set_default_token_answer(Some(Answer::text(issued)));
+        let starlink =
+            Starlink::before(simulator, |authority| authority.issue(&["localhost"])).await;
+
+        let authority = Authority::new();
+        let identity = authority.issue(&["localhost"]);
+        let (_, password) = SCRAPER.split_once(':').unwrap();
+        let hash = bcrypt::hash(password, 4).unwrap();
+        identity.write(&authority, "server");
+        let text = format!(
+            "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\nbasic_auth_users:\n  prometheus: {hash}\n"
+        );
+        authority.write("web.yml", &text);
+        let key = identity.key.lines().nth(1).unwrap().to_owned();
+        let of_scraper = BASE64_STANDARD.encode(SCRAPER);
+        let of_proxy = BASE64_STANDARD.encode(outgoing::WANTED);
+        let (_, proxy_password) = outgoing::WANTED.split_once(':').unwrap();
+        let (_, proxy_spelled) = outgoing::CREDENTIALS.split_once(':').unwrap();
+        let mut all = [ID, SECRET, password, proxy_password, proxy_spelled]
+            .map(str::to_owned)
+            .to_vec();
+        all.extend([token, hash, key, of_scraper, of_proxy]);
+        Self {
+            starlink,
+            proxy: ProxyServer::start(Manner::Asks).await,
+            authority,
+            needles: Needles(all),
+        }
+    }
+
+    fn settings(&self, log_format: &str) -> Vec<(String, String)> {
+        let mut settings = self.starlink.settings(&[]);
+        let web_config = self.authority.path("web.yml").display().to_string();
+        for (name, value) in [
+            ("CLIENT_ID", ID),
+            ("CLIENT_SECRET", SECRET),
+            ("HTTPS_PROXY", &self.proxy.url(outgoing::CREDENTIALS)),
+            ("WEB_CONFIG_FILE", &web_config),
+            ("RUST_LOG", "trace"),
+            ("LOG_FORMAT", log_format),
+        ] {
+            settings.push((name.to_owned(), value.to_owned()));
+        }
+        settings
+    }
+
+    /// A page of the service, for whoever knows the password.
+    async fn get(&self, address: SocketAddr, path: &str) -> crate::wire::Answer {
+        let authorization = format!("Basic {}", BASE64_STANDARD.encode(SCRAPER));
+        let headers = [("Authorization", authorization.as_str())];
+        let client = TlsClient::new(&self.authority, &[&TLS13], None);
+        client.get(address, path, &headers).await.unwrap().0
+    }
+
+    async fn scrape(&self, address: SocketAddr) -> Body {
+        let answer = self.get(address, "/metrics?format=prometheus").await;
+        form::read(&answer.body, "prometheus")
+    }
+
+    /// Nothing that can be asked for has a secret in it; nor has what is told to whoever knows none.
+    async fn check_pages(&self, address: SocketAddr) {
+        let mut pages = FORMATS
+            .map(|format| format!("/metrics?format={format}"))
+            .to_vec();
+        pages.extend(["/metrics", "/", "/readyz?verbose", "/livez?verbose"].map(str::to_owned));
+        for page in pages {
+            let answer = self.get(address, &page).await;
+            assert_eq!(answer.status, 200, "{page}");
+            self.needles.check(&page, &answer.body);
+            self.needles.check(&page, &format!("{:?}", answer.headers));
+        }
+        let client = TlsClient::new(&self.authority, &[&TLS13], None);
+        let wrong = format!("Basic {}", BASE64_STANDARD.encode("prometheus:wrong"));
+        let wrong = [("Authorization", wrong.as_str())];
+        let (answer, _) = client.get(address, "/metrics", &wrong).await.unwrap();
+        assert_eq!(answer.status, 401);
+        self.needles.check("a refusal", &format!("{answer:?}"));
+    }
 }
+
+fn borrowed(settings: &[(String, String)]) -> Vec<(&str, &str)> {
+    let pairs = settings.iter();
+    pairs
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect()
+}
+
+/// What must stay secret.
+struct Needles(Vec<String>);
 
 impl Needles {
+    /// In none of the spellings in which it might come to light.
     fn check(&self, place: &str, text: &str) {
         let in_a_form = |text: &str| {
             let mut form = url::form_urlencoded::Serializer::new(String::new());
             let form = form.append_pair("", text).finish();
             form.trim_start_matches('=').to_owned()
         };
-        for needle in [ID, SECRET, &self.token] {
+        for needle in &self.0 {
+            let bytes: Vec<_> = needle.bytes().map(|byte| byte.to_string()).collect();
             for spelling in [
-                needle.to_owned(),
+                needle.clone(),
                 in_a_form(needle),
                 needle.replace('"', "\\\""),
+                bytes.join(", "),
             ] {
                 assert!(!text.contains(&spelling), "{spelling} in {place}:\n{text}");
             }
@@ -85,15 +192,16 @@ fn troubles(token: &str) -> Vec<Trouble> {
 async fn no_secret_stands_in_a_log_a_page_a_metric_or_an_error() {
     let cases = ["text", "json"].map(|format| [0, 1, 2].map(|index| (format, index)));
     join_all(cases.as_flattened().iter().map(|(format, index)| async {
-        let (simulator, needles) = simulator();
-        let trouble = troubles(&needles.token).swap_remove(*index);
-        keeps(&simulator, &needles, trouble, format).await;
+        let site = Site::new().await;
+        let trouble = troubles(&site.needles.0[5]).swap_remove(*index);
+        keeps(&site, trouble, format).await;
     }))
     .await;
 }
 
 /// The service overcomes the trouble; then nothing that it ever said has a secret in it.
-async fn keeps(simulator: &Simulator, needles: &Needles, trouble: Trouble, log_format: &str) {
+async fn keeps(site: &Site, trouble: Trouble, log_format: &str) {
+    let simulator = &site.starlink.simulator;
     for answer in trouble.token_answers {
         simulator.push_token_answer(answer);
     }
@@ -103,36 +211,37 @@ async fn keeps(simulator: &Simulator, needles: &Needles, trouble: Trouble, log_f
         // A success, so that the next failure is not waited for.
         simulator.push_rows([row()]);
     }
-    let settings = [
-        ("CLIENT_ID", ID),
-        ("CLIENT_SECRET", SECRET),
-        ("RUST_LOG", "trace"),
-        ("LOG_FORMAT", log_format),
-    ];
-    let (mut service, address) = Binary::listening(simulator, &settings).await;
+    let settings = site.settings(log_format);
+    let (mut service, address) = Binary::listening(simulator, &borrowed(&settings)).await;
     eventually("all is overcome", || async {
-        let body = scrape(address, "prometheus").await;
+        let body = site.scrape(address).await;
         let has_failed = |reason: &&str| body.value(&poll_failures(reason)) > Some(0.0);
         body.value("starlink_up") == Some(1.0) && trouble.reasons.iter().all(has_failed)
     })
     .await;
-    let mut pages = FORMATS
-        .map(|format| format!("/metrics?format={format}"))
-        .to_vec();
-    pages.extend(["/metrics", "/", "/readyz?verbose", "/livez?verbose"].map(str::to_owned));
-    for page in pages {
-        let answer = get(address, &page, &[("Authorization", "Bearer x")]).await;
-        assert_eq!(answer.status, 200, "{page}");
-        needles.check(&page, &answer.body);
-    }
+    site.check_pages(address).await;
+    // A wrong web configuration is told at the next look at it.
+    let text = std::fs::read_to_string(site.authority.path("web.yml")).unwrap();
+    site.authority
+        .write("web.yml", &text.replace("server.key", "server.pem"));
+    eventually("the mistake is told", || async {
+        service
+            .stderr()
+            .contains("the web configuration cannot be used")
+    })
+    .await;
     service.signal("TERM");
     assert_eq!(service.ended().await, Some(0));
     let log = service.stderr();
-    for told in ["TRACE", "batch stored"] {
+    for told in ["TRACE", "batch stored", "rustls"] {
         assert!(log.contains(told), "it was talkative");
     }
-    needles.check("the log", &log);
-    needles.check("stdout", &service.stdout());
+    assert!(
+        !site.proxy.targets().is_empty(),
+        "it went through the proxy"
+    );
+    site.needles.check("the log", &log);
+    site.needles.check("stdout", &service.stdout());
     let echoes = ["token", "unprocessable"];
     if trouble.reasons.iter().any(|reason| echoes.contains(reason)) {
         assert!(log.contains("not [redacted]"), "the echo is told: {log}");
@@ -147,19 +256,116 @@ async fn no_secret_stands_in_what_check_config_prints() {
         Some(Answer::redirect("http://127.0.0.1:1/")),
     ];
     for answer in answers {
-        let (simulator, needles) = simulator();
+        let site = Site::new().await;
         let expected = i32::from(answer.is_some());
+        let simulator = &site.starlink.simulator;
         if let Some(answer) = answer {
             simulator.push_token_answer(answer);
         }
-        let settings = [
-            ("CLIENT_ID", ID),
-            ("CLIENT_SECRET", SECRET),
-            ("RUST_LOG", "trace"),
-        ];
-        let settings = environment(&simulator, &settings);
+        let settings = site.settings("text");
+        let settings = environment(simulator, &borrowed(&settings));
         let (code, output, errors) = run(&["check-config", "--connect"], settings).await;
         assert_eq!(code, expected, "{errors}");
-        needles.check("check-config", &format!("{output}{errors}"));
+        site.needles
+            .check("check-config", &format!("{output}{errors}"));
     }
+}
+
+/// Every setting that holds a secret is wrong in some way, and named all the same.
+#[actix_rt::test]
+async fn no_secret_stands_in_what_is_said_of_wrong_settings() {
+    let site = Site::new().await;
+    let mut settings = site.settings("needle");
+    let proxy = site
+        .proxy
+        .url(outgoing::CREDENTIALS)
+        .replace("http:", "ftp:");
+    let url = "https://needle-user:needle-pass@starlink.example/?needle-key";
+    for (name, value) in [
+        ("HTTPS_PROXY", proxy.as_str()),
+        ("API_URL", url),
+        ("TOKEN_URL", url),
+    ] {
+        settings.retain(|(known, _)| known != name);
+        settings.push((name.to_owned(), value.to_owned()));
+    }
+    settings.retain(|(name, _)| name != "LOG_FORMAT");
+    let text = std::fs::read_to_string(site.authority.path("web.yml")).unwrap();
+    let settings = environment(&site.starlink.simulator, &borrowed(&settings));
+    for wrong in [
+        text.replace("prometheus: ", "prometheus: x"),
+        text.replace("basic_auth_users:\n  prometheus: ", ""),
+        text.replace("  prometheus: ", "  - "),
+        text.replace("server.key", "web.yml"),
+    ] {
+        site.authority.write("web.yml", &wrong);
+        let (code, output, errors) = run(&["check-config"], settings.clone()).await;
+        assert_eq!(code, 2, "{errors}");
+        for name in ["HTTPS_PROXY", "API_URL", "TOKEN_URL", "WEB_CONFIG_FILE"] {
+            assert!(errors.contains(name), "{errors}");
+        }
+        let said = format!("{output}{errors}");
+        site.needles.check("check-config", &said);
+        assert!(!said.contains("needle-"), "{said}");
+    }
+}
+
+/// Every panic of this process from now on, as its hook gets it; it is still told as before.
+fn panics() -> Arc<Mutex<String>> {
+    let told = Arc::new(Mutex::new(String::new()));
+    let sink = Arc::clone(&told);
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        sink.lock()
+            .unwrap()
+            .push_str(&format!("{panic}\n{panic:?}\n"));
+        before(panic);
+    }));
+    told
+}
+
+#[actix_rt::test]
+async fn no_secret_stands_in_debug_or_in_a_panic() {
+    let site = Site::new().await;
+    let told = panics();
+    let settings = site.settings("text");
+    let environment = environment(&site.starlink.simulator, &borrowed(&settings));
+    let read = Settings::from_sources(Sources {
+        environment,
+        ..Sources::default()
+    })
+    .unwrap();
+    let gate = Gate::load(&site.authority.path("web.yml")).unwrap();
+    site.needles
+        .check("Debug", &format!("{read:?}{read:#?}{gate:?}"));
+    site.needles
+        .check("the settings in force", &read.effective().concat());
+
+    let row = terminal_row("shown", 1_000_000_000, 1.0);
+    site.starlink.simulator.push_rows([row]);
+    let service = Service::tuned(
+        &site.starlink.simulator,
+        &borrowed(&settings),
+        Tuning::default(),
+    )
+    .await;
+    eventually("it polls", || async {
+        site.scrape(service.address).await.value("starlink_up") == Some(1.0)
+    })
+    .await;
+    let panic = Inject(Place::Handler, Fault::Panic);
+    assert!(service.account.token.send(panic).await.is_err());
+    assert!(service.account.metadata.send(panic).await.is_err());
+    assert!(service.account.stream.send(panic).await.is_err());
+    assert!(service.store.send(panic).await.is_err());
+    eventually("all are restarted", || async {
+        let body = site.scrape(service.address).await;
+        let up = body.beginning("starlink_exporter_actor_up{");
+        up.len() == 4 && up.values().all(|up| *up == 1.0)
+    })
+    .await;
+    site.check_pages(service.address).await;
+    let told = told.lock().unwrap().clone();
+    assert!(told.matches("src/actors/faults.rs").count() >= 4, "{told}");
+    site.needles.check("a panic", &told);
 }

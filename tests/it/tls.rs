@@ -82,9 +82,14 @@ impl Authority {
         self.issuer.pem()
     }
 
+    /// Where a file beside it is.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
     /// A file beside it.
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.directory.path().join(name);
+        let path = self.path(name);
         std::fs::write(&path, text).unwrap();
         path
     }
