@@ -6,6 +6,7 @@
 
 mod binary;
 mod commands;
+mod corpus;
 mod exposition;
 mod failures;
 mod floods;

@@ -106,3 +106,15 @@ proptest! {
         let _ = Fleet::thaw(world.fleet.options, &bytes);
     }
 }
+
+/// The bytes of a fleet as the first version of the format had them; the fuzzer begins with them, too. Written anew, with
+/// `UPDATE_GOLDEN=1`, only together with a new version of the format.
+#[test]
+fn bytes_that_were_written_once_can_still_be_read() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/state/fleet");
+    if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
+        std::fs::write(path, bytes(&world())).unwrap();
+    }
+    let written = std::fs::read(path).unwrap();
+    assert_eq!(thawed(world(), &written).lines(), world().lines());
+}

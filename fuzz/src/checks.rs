@@ -1,0 +1,237 @@
+//! The checks: each takes any bytes and panics when the product breaks a promise. Also replayed over the corpus by the integration
+//! tests, without a fuzzer.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use starlink_telemetry::config::{Settings, Sources};
+use starlink_telemetry::exposition::{
+    Exposition, Format, InfoFormat, Shard, Telemetry, negotiate, requested,
+};
+use starlink_telemetry::fleet::{
+    Coverage, Fleet, FleetOptions, Limits, Moment, Retention, Snapshot,
+};
+use starlink_telemetry::telemetry::{Batch, SchemaCache, decode};
+use starlink_telemetry::web_config::Gate;
+
+use crate::model::reader::{Body, read};
+
+const FORMATS: [Format; 3] = [Format::OpenMetrics, Format::Prometheus, Format::Mixed];
+
+/// Everything is included, and time passes fast.
+fn options() -> FleetOptions {
+    FleetOptions {
+        include_routers: true,
+        location: true,
+        retention: Retention {
+            stale_after: Duration::from_secs(120),
+            ip_stale_after: Duration::from_secs(900),
+            forget_after: Duration::from_secs(3600),
+        },
+        limits: Limits::STANDARD,
+    }
+}
+
+/// A fleet, and the clock that it is told.
+struct World {
+    fleet: Fleet,
+    schemas: SchemaCache,
+    now: Moment,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            fleet: Fleet::new(options()),
+            schemas: SchemaCache::default(),
+            now: Moment::default(),
+        }
+    }
+
+    fn answer(&mut self, body: &[u8]) {
+        let Ok((rows, metadata)) = decode(body.to_vec()) else {
+            return;
+        };
+        let schema = self.schemas.resolve(metadata).schema;
+        let plan = self.fleet.plan(&Batch { rows, schema }, self.now);
+        let heard = Coverage {
+            from: self.now,
+            to: self.now,
+        };
+        self.fleet.commit(&plan, heard);
+    }
+
+    /// Everything that can be scraped can be read, and the shards make up the whole.
+    fn bodies(&self) -> [Body; 3] {
+        let snapshot = Arc::new(self.fleet.snapshot());
+        FORMATS.map(|format| {
+            let whole = parsed(&snapshot, format, Shard::WHOLE);
+            let samples: usize = [("0", "2"), ("1", "2")]
+                .into_iter()
+                .filter_map(|(shard, total)| Shard::requested(Some(shard), Some(total)).ok())
+                .map(|shard| parsed(&snapshot, format, shard).samples.len())
+                .sum();
+            assert_eq!(samples, whole.samples.len(), "shards make up the whole");
+            whole
+        })
+    }
+}
+
+fn text(snapshot: &Arc<Snapshot>, format: Format, shard: Shard) -> Vec<u8> {
+    let telemetry = Telemetry::new(format, Arc::clone(snapshot), shard);
+    Exposition::new(telemetry, Vec::new()).flatten().collect()
+}
+
+fn parsed(snapshot: &Arc<Snapshot>, format: Format, shard: Shard) -> Body {
+    let text = text(snapshot, format, shard);
+    let text = str::from_utf8(&text).unwrap_or_else(|error| panic!("{error}"));
+    read(text, format).unwrap_or_else(|rule| panic!("{rule}\n{text}"))
+}
+
+/// Answers stand one after the other with a byte 0 between them; the first byte of each says how many minutes pass before.
+pub fn batches(data: &[u8]) {
+    let mut world = World::new();
+    for answer in data.split(|byte| *byte == 0) {
+        let Some((minutes, answer)) = answer.split_first() else {
+            continue;
+        };
+        world.now = world
+            .now
+            .after(Duration::from_secs(60) * u32::from(*minutes % 16));
+        world.fleet.expire(world.now);
+        world.answer(answer);
+        world.fleet.expire(world.now);
+    }
+    world.bodies();
+}
+
+/// The bytes are a header, and parameters of a query.
+pub fn accept(data: &[u8]) {
+    let header = String::from_utf8_lossy(data);
+    let negotiated = |how| negotiate(Some(&header), how);
+    assert_eq!(negotiated(InfoFormat::LineProtocol), Format::Mixed);
+    assert_ne!(negotiated(InfoFormat::Labels), Format::Mixed);
+    let lower = header.to_ascii_lowercase();
+    let names_ours = ["openmetrics", "text/plain", "protobuf"];
+    if !names_ours.iter().any(|name| lower.contains(name)) {
+        assert_eq!(negotiated(InfoFormat::Auto), Format::Mixed, "{header}");
+    }
+    if !lower.contains("openmetrics") {
+        assert_ne!(
+            negotiated(InfoFormat::Auto),
+            Format::OpenMetrics,
+            "{header}"
+        );
+    }
+    let is_known = ["openmetrics", "prometheus", "mixed"].contains(&&*header);
+    assert_eq!(requested(&header).is_ok(), is_known, "{header}");
+    let (shard, total) = header.split_once('/').unwrap_or((&header, "3"));
+    let _ = Shard::requested(Some(shard), Some(total));
+}
+
+/// The text is everything that Starlink may spell: it comes back as it was, wherever it stands for itself.
+pub fn escaping(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let quoted = serde_json::Value::from(&*text).to_string();
+    let answer = format!(
+        r#"{{"data":{{"values":[["u",1,{quoted},1,{quoted},[{quoted}]],["i",1,{quoted},{quoted},["192.0.2.1"]]],
+        "columnNamesByDeviceType":{{"u":["DeviceType","UtcTimestampNs","DeviceId",{quoted},"Text","ActiveAlerts"],
+        "i":["DeviceType","UtcTimestampNs","DeviceId",{quoted},"Ipv4"]}}}},
+        "metadata":{{"enums":{{"DeviceType":{{"u":{quoted}}},"AlertsByDeviceType":{{"u":{{{quoted}:{quoted}}}}}}}}}}}"#
+    );
+    let mut world = World::new();
+    world.answer(answer.as_bytes());
+    let [open, prometheus, _] = world.bodies();
+    // The replacement character marks a string that could not be read.
+    if text.is_empty() || text.len() > 256 || text.contains(char::REPLACEMENT_CHARACTER) {
+        return;
+    }
+    for body in [open, prometheus] {
+        let has = |key: &str, value: &str| {
+            let mut labels = body.samples.iter().flat_map(|(series, _)| &series.1);
+            labels.any(|(known, label)| known == key && label == value)
+        };
+        assert!(has("deviceID", &text), "{text:?}");
+        assert!(has("device_type", &text), "{text:?}");
+    }
+}
+
+/// Settings stand one after the other with a byte 0 between them; then come a TOML, a YAML and a web configuration file.
+pub fn settings(data: &[u8]) {
+    const NAMES: [&str; 18] = [
+        "CLIENT_ID",
+        "BATCH_SIZE",
+        "MAX_LINGER",
+        "API_URL",
+        "TOKEN_URL",
+        "METRICS_ADDRESS",
+        "METRICS_PORT",
+        "INFO_FORMAT",
+        "INCLUDE_ROUTERS",
+        "STALE_AFTER",
+        "MAX_DEVICES",
+        "LOG_FORMAT",
+        "RUST_LOG",
+        "STATE_INTERVAL",
+        "ALLOW_INSECURE_API",
+        "HTTPS_PROXY",
+        "NO_PROXY",
+        "PROBES_PORT",
+    ];
+    const NEEDLE: &str = "n33dle-s3cret";
+    let text = String::from_utf8_lossy(data);
+    let mut parts = text.split('\0');
+    let named = NAMES.iter().zip(parts.by_ref());
+    let mut environment: Vec<_> = named
+        .map(|(name, value)| ((*name).to_owned(), value.into()))
+        .collect();
+    environment.push(("CLIENT_SECRET".to_owned(), NEEDLE.into()));
+    let mut files = [None, None, None];
+    for ((part, suffix), place) in parts.zip([".toml", ".yaml", ".web"]).zip(&mut files) {
+        let file = tempfile::Builder::new().suffix(suffix).tempfile();
+        let Ok(mut file) = file else { return };
+        if file.write_all(part.as_bytes()).is_ok() {
+            *place = Some(file);
+        }
+    }
+    let [toml, yaml, web] = files;
+    if let Some(web) = web {
+        let path = web.path().as_os_str().to_owned();
+        environment.push(("WEB_CONFIG_FILE".to_owned(), path));
+        if let Err(error) = Gate::load(web.path()) {
+            assert_eq!(error.to_string().lines().count(), 1, "{error}");
+        }
+    }
+    for file in [None, toml, yaml] {
+        let config_file = file.as_ref().map(|file| file.path().to_owned());
+        let settings = Settings::from_sources(Sources {
+            config_file,
+            environment: environment.clone(),
+            ..Sources::default()
+        });
+        let told = match settings {
+            Ok(settings) => format!("{}{settings:?}", settings.effective().concat()),
+            Err(errors) => errors.to_string(),
+        };
+        assert!(!told.is_empty());
+        assert!(text.contains(NEEDLE) || !told.contains(NEEDLE), "{told}");
+    }
+}
+
+/// The bytes may be a fleet. If they are, it can be shown, used, and written again.
+pub fn state(data: &[u8]) {
+    let Ok(fleet) = Fleet::thaw(options(), data) else {
+        return;
+    };
+    let mut world = World::new();
+    world.fleet = fleet;
+    world.fleet.expire(world.now);
+    world.bodies();
+    world.answer(br#"{"data":{"values":[["u",1,"a",1]],"columnNamesByDeviceType":{"u":["DeviceType","UtcTimestampNs","DeviceId","N"]}}}"#);
+    world.bodies();
+    let mut again = Vec::new();
+    let written = world.fleet.freeze().write(&mut again);
+    assert!(written.is_ok());
+    assert!(Fleet::thaw(options(), &again).is_ok());
+}
