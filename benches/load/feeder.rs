@@ -2,7 +2,8 @@
 //!
 //! The simulator generates each row when it is asked for, which is too slow for a million terminals beside the service on two
 //! cores, and spreads the timestamps of a batch. Here all rows of a batch have one timestamp, so that a scrape shows whether it
-//! holds one batch, and every second report of a terminal has other values.
+//! holds one batch, and every second report of a terminal has other values. Or terminals come and go: each batch has some that
+//! were never seen before, and lacks some that will never be seen again.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -44,14 +45,38 @@ impl Feeder {
         })
     }
 
+    /// Terminals that come and go: so many new ones with each batch, which stay for so many batches.
+    ///
+    /// # Errors
+    /// When the process does not start.
+    pub fn start_passing(newcomers: usize, stay: usize) -> Result<Self, Failure> {
+        let helper = Helper::start("feeder", &[newcomers, stay])?;
+        let api_url = helper.hear()?;
+        Ok(Self {
+            helper,
+            sweep: 1,
+            allocations: 0,
+            api_url,
+        })
+    }
+
     /// Starts a service, and reports the whole fleet to it.
     ///
     /// # Errors
     /// When the service does not start or takes no batch.
     pub fn serve(&mut self) -> Result<Service, Failure> {
         let service = Service::start(&self.api_url, LINGER.as_millis() as u32)?;
-        self.feed(self.allocations + self.sweep, Duration::ZERO)?;
+        self.fill()?;
         Ok(service)
+    }
+
+    /// Reports the whole fleet to a service that has been started.
+    ///
+    /// # Errors
+    /// When the service takes no batch.
+    pub fn fill(&mut self) -> Result<(), Failure> {
+        self.feed(self.allocations + self.sweep, Duration::ZERO)?;
+        Ok(())
     }
 
     /// Hands out so many batches, at least `interval` apart, and waits until the service has them in its fleet. How long it took
@@ -83,12 +108,51 @@ impl Feeder {
     }
 }
 
+/// Whose rows the polls get.
+enum Terminals {
+    /// Always the same.
+    Staying {
+        /// The allocations, once.
+        once: Vec<Body>,
+        /// The terminals, round and round.
+        rounds: Vec<Body>,
+    },
+    /// So many new ones with each batch.
+    Passing {
+        newcomers: usize,
+        stay: usize,
+        /// The batch before.
+        body: Body,
+    },
+}
+
+impl Terminals {
+    /// The batch with this number.
+    fn batch(&mut self, number: usize) -> &mut Body {
+        match self {
+            Self::Staying { once, rounds } => match number.checked_sub(once.len()) {
+                None => &mut once[number],
+                Some(number) => {
+                    let rounds_count = rounds.len();
+                    &mut rounds[number % rounds_count]
+                }
+            },
+            Self::Passing {
+                newcomers,
+                stay,
+                body,
+            } => {
+                let first = (number + 1).saturating_sub(*stay) * *newcomers;
+                *body = Body::passing(first..(number + 1) * *newcomers);
+                body
+            }
+        }
+    }
+}
+
 /// What the polls get.
 struct Stream {
-    /// The allocations, once.
-    once: Vec<Body>,
-    /// The terminals, round and round.
-    rounds: Vec<Body>,
+    terminals: Terminals,
     handed_out: usize,
     /// How many may be handed out.
     allowed: usize,
@@ -115,9 +179,12 @@ impl Stream {
                 rounds.push(Body::terminals(&columns, chunk, variant, documented));
             }
         }
+        Self::with(Terminals::Staying { once, rounds })
+    }
+
+    fn with(terminals: Terminals) -> Self {
         Self {
-            once,
-            rounds,
+            terminals,
             handed_out: 0,
             allowed: 0,
             interval: Duration::ZERO,
@@ -135,11 +202,7 @@ impl Stream {
         self.due = now.max(self.due + self.interval);
         let number = self.handed_out;
         self.handed_out += 1;
-        let rounds = self.rounds.len();
-        let body = match number.checked_sub(self.once.len()) {
-            None => &mut self.once[number],
-            Some(number) => &mut self.rounds[number % rounds],
-        };
+        let body = self.terminals.batch(number);
         body.stamp(stamp_of(number as u64));
         Some(body.json())
     }
@@ -151,13 +214,21 @@ struct Shared {
     bell: Condvar,
 }
 
-/// The process: the number of terminals on the command line, then `batches milliseconds` on each line of its input.
+/// The process: the number of terminals on the command line, or of those that come with each batch and for how many they stay; then `batches milliseconds` on each line of its input.
 ///
 /// # Errors
 /// When it cannot listen.
 pub fn serve(arguments: &[String]) -> Result<(), Failure> {
-    let terminals = arguments.first().ok_or("feeder TERMINALS")?.parse()?;
-    let stream = Stream::of(terminals);
+    let numbers: Result<Vec<usize>, _> = arguments.iter().map(|word| word.parse()).collect();
+    let stream = match *numbers? {
+        [terminals] => Stream::of(terminals),
+        [newcomers, stay] => Stream::with(Terminals::Passing {
+            newcomers,
+            stay,
+            body: Body::passing(0..0),
+        }),
+        _ => return Err("feeder TERMINALS, or feeder NEWCOMERS STAY".into()),
+    };
     let shared = &Shared {
         stream: Mutex::new(stream),
         bell: Condvar::new(),

@@ -1,5 +1,5 @@
-//! The service under load, as a process of its own: `cargo bench --bench load`, or with `-- cadence`, `memory`, `cost`, `idle`
-//! one part of it.
+//! The service under load, as a process of its own: `cargo bench --bench load`, or with `-- cadence`, `memory`, `cost`, `idle`,
+//! `restart`, `soak` one part of it.
 //!
 //! The program starts the service's real binary, and itself again as whatever the service talks to: Starlink with a fleet of
 //! any size (`feeder`), the simulator, scrapers. All listen on loopback and end with it.
@@ -17,7 +17,9 @@ mod feeder;
 mod idle;
 mod memory;
 mod process;
+mod restart;
 mod scraper;
+mod soak;
 
 use std::error::Error;
 
@@ -30,11 +32,13 @@ type Failure = Box<dyn Error>;
 type Part = (&'static str, fn(&mut Verdict) -> Result<(), Failure>);
 
 /// The parts in their order.
-const PARTS: [Part; 4] = [
+const PARTS: [Part; 6] = [
     ("cadence", cadence::run),
     ("memory", memory::run),
     ("cost", cost::run),
     ("idle", idle::run),
+    ("restart", restart::run),
+    ("soak", soak::run),
 ];
 
 fn main() -> Result<(), Failure> {

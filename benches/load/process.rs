@@ -102,6 +102,18 @@ impl Service {
     /// # Errors
     /// When it does not start.
     pub fn start(api_url: &str, linger: u32) -> Result<Self, Failure> {
+        Self::start_with(api_url, linger, &[])
+    }
+
+    /// The same with further settings, which win.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start_with(
+        api_url: &str,
+        linger: u32,
+        settings: &[(&str, &str)],
+    ) -> Result<Self, Failure> {
         let mut process = Command::new(env!("CARGO_BIN_EXE_starlink-telemetry"))
             .env_clear()
             .envs([
@@ -117,6 +129,7 @@ impl Service {
                 ("STALE_AFTER", "86400"),
                 ("IP_STALE_AFTER", "86400"),
             ])
+            .envs(settings.iter().copied())
             .current_dir(std::env::temp_dir())
             .stderr(Stdio::piped())
             .spawn()?;
@@ -134,6 +147,21 @@ impl Service {
                     log,
                 });
             }
+        }
+    }
+
+    /// Asks it to end, and waits until it has.
+    ///
+    /// # Errors
+    /// When it cannot be asked, or ends with an error.
+    pub fn terminate(mut self) -> Result<Duration, Failure> {
+        let asked = Instant::now();
+        let pid = self.process.0.id().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status()?;
+        let status = self.process.0.wait()?;
+        match status.success() {
+            true => Ok(asked.elapsed()),
+            false => Err(format!("the service ended with {status}").into()),
         }
     }
 

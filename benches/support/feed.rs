@@ -54,6 +54,28 @@ impl Body {
         Self::of(AnswerBody::new().rows(shuffled(holders).into_iter().map(allocation_row)))
     }
 
+    /// Terminals that pass through: one row of each, its allocation, and a text that no other has.
+    pub fn passing(terminals: impl Iterator<Item = usize> + Clone) -> Self {
+        let columns = [
+            "DeviceType",
+            "UtcTimestampNs",
+            "DeviceId",
+            "DownlinkThroughput",
+            "Note",
+        ];
+        let row = |terminal| {
+            let id = terminal_id(terminal);
+            format!(r#"["u",{STAMP},"{id}",{}.5,"note {id}"]"#, terminal % 200)
+        };
+        let rows = terminals.clone().map(row);
+        let allocations = terminals.map(allocation_row);
+        Self::of(
+            AnswerBody::new()
+                .columns("u", &columns)
+                .rows(rows.chain(allocations)),
+        )
+    }
+
     fn of(answer: AnswerBody) -> Self {
         let json = answer.to_json();
         let stamp = STAMP.to_string();

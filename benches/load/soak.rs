@@ -1,0 +1,123 @@
+//! An hour of fast time with terminals that come and go, 100,000 in all: what is forgotten is freed, and nothing else piles up.
+
+use std::io::Read;
+use std::time::Duration;
+
+use crate::Failure;
+use crate::feeder::{Feeder, LINGER};
+use crate::process::{Service, wait_for};
+use crate::verdict::{Target, Verdict};
+use crate::wire;
+
+/// A batch each second, each for 15 seconds of the terminals' own time: this is an hour of it.
+const BATCHES: usize = 240;
+
+/// Terminals that were never seen before, in each batch: 100,080 in all.
+const NEWCOMERS: usize = 417;
+
+/// How many batches a terminal stays for: five minutes.
+const STAY: usize = 20;
+
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Silence is as short as it can be measured: 15 and 30 seconds.
+const SETTINGS: [(&str, &str); 4] = [
+    ("STALE_AFTER", "1"),
+    ("IP_STALE_AFTER", "1"),
+    ("FORGET_AFTER", "2"),
+    ("STATE_INTERVAL", "5"),
+];
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// Measures what is resident and what is open after each quarter.
+///
+/// # Errors
+/// When a process does not start or ends.
+pub fn run(verdict: &mut Verdict) -> Result<(), Failure> {
+    let directory = tempfile::tempdir()?;
+    let state = directory.path().join("state");
+    let state = state.to_str().ok_or("an odd directory")?;
+    let mut feeder = Feeder::start_passing(NEWCOMERS, STAY)?;
+    let settings = [&SETTINGS[..], &[("STATE_FILE", state)]].concat();
+    let service = Service::start_with(&feeder.api_url, LINGER.as_millis() as u32, &settings)?;
+
+    let mut quarters = Vec::new();
+    for _ in 0..4 {
+        feeder.begin(BATCHES / 4, EVERY)?;
+        for _ in 0..BATCHES / 4 {
+            feeder.fed(1)?;
+            // On connections of their own, which come and go like the terminals.
+            for is_gzip in [false, true] {
+                scrape(&service, is_gzip)?;
+            }
+        }
+        quarters.push((service.memory("VmRSS")? / MIB, service.open_files()? as f64));
+    }
+    let [(first, first_files), .., (last, last_files)] = quarters[..] else {
+        return Err("there are four quarters".into());
+    };
+    let between: Vec<_> = quarters
+        .iter()
+        .map(|(resident, _)| format!("{resident:.1}"))
+        .collect();
+    let yardstick = format!("after each quarter: {} MiB", between.join(", "));
+    verdict.judge(
+        "soak: resident at the end, to the first quarter",
+        &yardstick,
+        last / first,
+        "",
+        Target::AtMost(1.05),
+    );
+    let yardstick = format!("after the first quarter: {first_files}");
+    verdict.judge(
+        "soak: open files at the end",
+        &yardstick,
+        last_files,
+        "",
+        Target::AtMost(first_files + 2.0),
+    );
+    let known = terminals(&service)?;
+    verdict.judge(
+        "soak: terminals known at the end",
+        "100,080 have been there",
+        known,
+        "",
+        Target::AtMost((NEWCOMERS * (STAY + 4)) as f64),
+    );
+    let is_empty = wait_for(Duration::from_secs(20), || Ok(terminals(&service)? == 0.0))?;
+    let took = is_empty.map_or(f64::INFINITY, |took| took.as_secs_f64());
+    verdict.judge(
+        "soak: until all that are silent are forgotten",
+        "",
+        took,
+        " s",
+        Target::AtMost(10.0),
+    );
+    let complaints = service.complaints();
+    verdict.judge(
+        "soak: complaints in the log",
+        "",
+        complaints.len() as f64,
+        "",
+        Target::AtMost(0.0),
+    );
+    for complaint in complaints.iter().take(3) {
+        eprintln!("{complaint}");
+    }
+    Ok(())
+}
+
+fn scrape(service: &Service, is_gzip: bool) -> Result<Vec<u8>, Failure> {
+    let mut answer = Vec::new();
+    wire::request(service.address, "/metrics?format=prometheus", is_gzip)?
+        .read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+/// How many terminals a scrape shows.
+fn terminals(service: &Service) -> Result<f64, Failure> {
+    let answer = scrape(service, false)?;
+    let text = String::from_utf8_lossy(&answer);
+    Ok(text.matches("\nstarlink_online{").count() as f64)
+}
