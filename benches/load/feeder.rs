@@ -7,11 +7,16 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use starlink_telemetry::simulator::AnswerBody;
+
 use crate::Failure;
-use crate::feed::{Body, MOST_ROWS, columns, documented, stamp_of};
+use crate::feed::{
+    Body, MOST_ROWS, STAMP, allocation_row, columns, documented, stamp_of, terminal_id,
+};
 use crate::process::{Helper, Service};
 
 /// How long a poll waits for a batch before it gets an empty answer.
@@ -143,11 +148,30 @@ impl Terminals {
                 body,
             } => {
                 let first = (number + 1).saturating_sub(*stay) * *newcomers;
-                *body = Body::passing(first..(number + 1) * *newcomers);
+                *body = passing(first..(number + 1) * *newcomers);
                 body
             }
         }
     }
+}
+
+/// One row of each terminal, its allocation, and a text that no other has.
+fn passing(terminals: Range<usize>) -> Body {
+    let columns = [
+        "DeviceType",
+        "UtcTimestampNs",
+        "DeviceId",
+        "DownlinkThroughput",
+        "Note",
+    ];
+    let row = |terminal| {
+        let id = terminal_id(terminal);
+        format!(r#"["u",{STAMP},"{id}",{}.5,"note {id}"]"#, terminal % 200)
+    };
+    let rows = terminals.clone().map(row);
+    let allocations = terminals.map(allocation_row);
+    let answer = AnswerBody::new().columns("u", &columns);
+    Body::of(answer.rows(rows.chain(allocations)))
 }
 
 /// What the polls get.
@@ -225,7 +249,7 @@ pub fn serve(arguments: &[String]) -> Result<(), Failure> {
         [newcomers, stay] => Stream::with(Terminals::Passing {
             newcomers,
             stay,
-            body: Body::passing(0..0),
+            body: passing(0..0),
         }),
         _ => return Err("feeder TERMINALS, or feeder NEWCOMERS STAY".into()),
     };

@@ -12,7 +12,7 @@ pub const MOST_ROWS: usize = 65_000;
 const MORE_COLUMNS: [&str; 3] = ["PowerIn", "SnrDb", "HardwareVersion"];
 
 /// A timestamp in nanoseconds since 1970 that is as long as all of this century: a body's are overwritten in place.
-const STAMP: u64 = 1_756_537_212_000_000_000;
+pub const STAMP: u64 = 1_756_537_212_000_000_000;
 
 /// How many digits that is.
 const STAMP_LENGTH: usize = 19;
@@ -54,29 +54,8 @@ impl Body {
         Self::of(AnswerBody::new().rows(shuffled(holders).into_iter().map(allocation_row)))
     }
 
-    /// Terminals that pass through: one row of each, its allocation, and a text that no other has.
-    pub fn passing(terminals: impl Iterator<Item = usize> + Clone) -> Self {
-        let columns = [
-            "DeviceType",
-            "UtcTimestampNs",
-            "DeviceId",
-            "DownlinkThroughput",
-            "Note",
-        ];
-        let row = |terminal| {
-            let id = terminal_id(terminal);
-            format!(r#"["u",{STAMP},"{id}",{}.5,"note {id}"]"#, terminal % 200)
-        };
-        let rows = terminals.clone().map(row);
-        let allocations = terminals.map(allocation_row);
-        Self::of(
-            AnswerBody::new()
-                .columns("u", &columns)
-                .rows(rows.chain(allocations)),
-        )
-    }
-
-    fn of(answer: AnswerBody) -> Self {
+    /// An answer whose rows all have the timestamp [`STAMP`].
+    pub fn of(answer: AnswerBody) -> Self {
         let json = answer.to_json();
         let stamp = STAMP.to_string();
         let stamps = json.match_indices(&stamp).map(|(at, _)| at).collect();
@@ -110,7 +89,8 @@ pub fn stamp_of(number: u64) -> u64 {
     STAMP + number * 1_000_000_000
 }
 
-fn terminal_id(terminal: usize) -> String {
+/// The identifier of a terminal.
+pub fn terminal_id(terminal: usize) -> String {
     // Real identifiers do not count up: an odd factor spreads them and keeps them apart.
     format!(
         "ut01000000-00000000-{:08x}",
@@ -159,7 +139,8 @@ fn terminal_row(terminal: usize, variant: u64, extended: bool, digits: Digits) -
     row
 }
 
-fn allocation_row(terminal: usize) -> String {
+/// The row of a terminal's allocation.
+pub fn allocation_row(terminal: usize) -> String {
     let id = terminal_id(terminal);
     let (high, low) = (terminal >> 16 & 0xff, terminal & 0xffff);
     let account = terminal % 3;

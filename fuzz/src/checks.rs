@@ -179,7 +179,8 @@ pub fn settings(data: &[u8]) {
         "NO_PROXY",
         "PROBES_PORT",
     ];
-    const NEEDLE: &str = "n33dle-s3cret";
+    // No escape ends in a capital letter: none can spell it together with what follows.
+    const NEEDLE: &str = "N33dle-s3cret";
     let text = String::from_utf8_lossy(data);
     let mut parts = text.split('\0');
     let named = NAMES.iter().zip(parts.by_ref());

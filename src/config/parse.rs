@@ -94,7 +94,7 @@ pub(super) fn log_filter(text: &str) -> Result<String, Reason> {
     let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
     let mut bare = text.split(',').filter(|directive| is_bare(directive));
     if !bare.all(|word| is_level(word.trim())) {
-        return Err("a word alone is a level: off, error, warn, info, debug or trace");
+        return Err("(a word alone is a level: off, error, warn, info, debug or trace)");
     }
     match EnvFilter::builder().parse(text) {
         Ok(_) => Ok(text.to_owned()),

@@ -63,6 +63,17 @@ impl Site {
         }
     }
 
+    /// Few connections are not to be held by who says nothing: a probe's is closed soon.
+    fn patience(&self, patience: Patience) -> Patience {
+        match self {
+            Self::Everything(_) => patience,
+            Self::Probes => Patience {
+                idle: patience.first,
+                ..patience
+            },
+        }
+    }
+
     fn gate(&self) -> Doorkeeper {
         match self {
             Self::Everything(gate) => gate.clone(),
@@ -89,6 +100,7 @@ pub fn serve(
     patience: Patience,
     last_words: Duration,
 ) -> io::Result<Server> {
+    let patience = site.patience(patience);
     let workers = site.workers();
     let connections = site.connections();
     let routes = site.routes();

@@ -38,6 +38,7 @@ pub fn good(
         texts.push(text);
     }
     noise(random, &mut texts);
+    model.sent += texts.len();
     let mut body = AnswerBody::new().rows(texts).columns("u", &names);
     if random.u8(..4) == 0 {
         body = body.without_alerts();
@@ -81,6 +82,7 @@ pub fn last(model: &mut Model, clocks: &mut [i64]) -> (usize, Answer) {
     clocks.fill(newest);
     let rows = (0..DEVICES).map(|device| row(model, &mut random, clocks, device, &columns));
     let (rows, texts): (Vec<_>, Vec<_>) = rows.unzip();
+    model.sent += texts.len();
     let names: Vec<&str> = columns.iter().map(String::as_str).collect();
     let answer = Answer::from(AnswerBody::new().rows(texts).columns("u", &names));
     (model.batch(rows), answer)

@@ -26,6 +26,8 @@ pub enum Fate {
 #[derive(Debug, Default)]
 pub struct Model {
     pub rows: Vec<Row>,
+    /// How many rows stood in all good answers, those that cannot be read among them.
+    pub sent: usize,
     /// The rows of each batch.
     batches: Vec<(Vec<usize>, Fate)>,
     /// When the store was hurt last: only then may it have nothing to say.

@@ -47,8 +47,10 @@ struct World {
 /// Plays a world: faults for so long, then peace, in which all that is known must show.
 pub async fn play(seed: u64, length: Duration) -> Counts {
     let mut random = Rng::with_seed(seed);
-    if random.u8(..8) == 0 {
-        return give_up(random).await;
+    match random.u8(..16) {
+        0 | 1 => return give_up(random).await,
+        2 => return hurry(random, length).await,
+        _ => {}
     }
     let mut world = World::new(random).await;
     let is_over = Rc::new(Cell::new(false));
@@ -85,6 +87,40 @@ async fn give_up(mut random: Rng) -> Counts {
     Counts::from([(format!("given up {}", role.name()), 1)])
 }
 
+/// There is nothing to wait for: the service asks as often as it may, while the actor that keeps the pace dies again and again.
+async fn hurry(mut random: Rng, length: Duration) -> Counts {
+    let simulator = Simulator::start(Options::default()).unwrap();
+    let service = Service::tuned(&simulator, &[("MAX_LINGER", "0")], often_dying()).await;
+    let end = Instant::now() + length;
+    let mut deaths = 0;
+    while Instant::now() < end {
+        sleep(Duration::from_millis(random.u64(2000..6000))).await;
+        let place = [Place::Handler, Place::Future, Place::Interval][random.usize(..3)];
+        inject(&service, Role::Stream, Inject(place, Fault::Panic)).await;
+        deaths += 1;
+    }
+    let journal = simulator.journal();
+    judge(&journal);
+    let polls = journal.polls.len();
+    // The first 20 are free; then it is three a second.
+    assert!(polls > 40, "{polls} polls are no hurry");
+    Counts::from([
+        ("polls in a hurry".to_owned(), polls as u64),
+        ("deaths in a hurry".to_owned(), deaths),
+    ])
+}
+
+/// Deaths are what this is about: they are never too many.
+fn often_dying() -> Tuning {
+    Tuning {
+        supervision: SupervisionPolicy {
+            restarts: 10_000,
+            ..SupervisionPolicy::default()
+        },
+        ..Tuning::default()
+    }
+}
+
 /// Whether something happens that may lose an answer on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Doubt {
@@ -105,11 +141,6 @@ impl World {
         })
         .unwrap();
         let tuning = Tuning {
-            supervision: SupervisionPolicy {
-                // Deaths are what this is about.
-                restarts: 10_000,
-                ..SupervisionPolicy::default()
-            },
             timeouts: Timeouts {
                 connect: Duration::from_secs(2),
                 token: Duration::from_secs(2),
@@ -117,7 +148,7 @@ impl World {
                 body: Duration::from_secs(3),
                 idle: Duration::from_secs(1),
             },
-            ..Tuning::default()
+            ..often_dying()
         };
         // Some ask as often as they may: pacing is what holds them.
         let linger = ["0", "300", "1000"][random.usize(..3)];
@@ -288,13 +319,22 @@ impl World {
                 .scraper
                 .scrape(address, &self.model, &mut self.random)
                 .await;
-            if body.is_some_and(|body| body.value("starlink_up") == Some(1.0)) {
-                return;
+            if let Some(body) = body.filter(|body| body.value("starlink_up") == Some(1.0)) {
+                let counted = body.beginning("starlink_exporter_rows_total{");
+                return judge_rows(counted.values().sum(), lock(&self.model).sent);
             }
             assert!(Instant::now() < deadline, "starlink_up stays 0");
             sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// No batch counts twice, however often it was handed over.
+fn judge_rows(counted: f64, sent: usize) {
+    assert!(
+        counted <= sent as f64,
+        "{counted} rows are counted of {sent} that were sent"
+    );
 }
 
 /// The last of what was asked.

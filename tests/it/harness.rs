@@ -77,6 +77,8 @@ pub fn environment(simulator: &Simulator, changes: &[(&str, &str)]) -> Vec<(Stri
 /// The service, running in this process on a thread and an actix system of its own.
 pub struct Service {
     pub address: SocketAddr,
+    /// Where the probes have a port of their own.
+    pub probes: Option<SocketAddr>,
     pub account: AccountActors,
     pub store: Addr<MetricsStoreActor>,
     stop: Option<oneshot::Sender<()>>,
@@ -101,16 +103,18 @@ impl Service {
                 let application = Application::build(&settings, tuning).unwrap();
                 let account = application.account().clone();
                 let store = application.store().clone();
-                let started = (application.address(), account, store);
+                let addresses = (application.address(), application.probes_address());
+                let started = (addresses, account, store);
                 assert!(sender.send(started).is_ok(), "the test waits for the start");
                 application
                     .run(async { stopped.await.unwrap_or_default() })
                     .await
             })
         });
-        let (address, account, store) = receiver.await.unwrap();
+        let ((address, probes), account, store) = receiver.await.unwrap();
         Self {
             address,
+            probes,
             account,
             store,
             stop: Some(stop),

@@ -167,6 +167,30 @@ async fn client_certificates_are_demanded_and_probes_have_a_port_of_their_own() 
     assert_eq!(ask(probes, "POST", "/livez", &[]).await.status, 405);
 }
 
+/// More connections than the probes' port has room for, none of which says anything.
+#[actix_rt::test]
+async fn silent_connections_keep_no_probe_out_for_long() {
+    let simulator = scripted_simulator();
+    let tuning = Tuning {
+        patience: Patience {
+            first: Duration::from_secs(1),
+            ..Patience::default()
+        },
+        ..Tuning::default()
+    };
+    let service = Service::tuned(&simulator, &[("PROBES_PORT", "0")], tuning).await;
+    let probes = service.probes.unwrap();
+    let connect = move || -> Vec<_> {
+        (0..300)
+            .map(|_| TcpStream::connect(probes).unwrap())
+            .collect()
+    };
+    let silent = spawn_blocking(connect).await.unwrap();
+    assert_eq!(get(probes, "/livez", &[]).await.status, 200);
+    assert_eq!(get(service.address, "/livez", &[]).await.status, 200);
+    drop(silent);
+}
+
 #[actix_rt::test]
 async fn a_certificate_may_be_asked_for_only() {
     let simulator = scripted_simulator();
