@@ -11,6 +11,7 @@ use actix_rt::task::JoinHandle;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::web;
 use futures_util::future::{OptionFuture, join, join_all, select_all};
+use socket2::{Domain, Socket, Type};
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::{error, info, warn};
@@ -28,6 +29,9 @@ use crate::self_metrics::SelfMetrics;
 use crate::starlink::{ClientOptions, Timeouts, TlsError, tls_config};
 use crate::state_file::{Keeper, Restored, StateFile, recover};
 use crate::web_config::{Gate, WebConfigError};
+
+/// How many connections wait to be accepted.
+const BACKLOG: i32 = 1024;
 
 /// For how long `/readyz` says that the end is near while everything still works.
 const LAME_DUCK: Duration = Duration::from_secs(1);
@@ -137,13 +141,14 @@ pub struct Application {
 }
 
 impl Application {
-    /// Takes the port and starts all actors. Must be called inside an actix system.
+    /// Takes the ports, reads what there is to read, starts all actors, and only then lets clients in. Must be called inside an actix
+    /// system.
     ///
     /// # Errors
     /// When the port cannot be had, or TLS is needed and cannot be set up.
     pub fn build(settings: &Settings, tuning: Tuning) -> Result<Self, BuildError> {
-        let (listener, address) = bind(settings.listen)?;
-        let probes = settings.probes.map(bind).transpose()?;
+        let port = Port::take(settings.listen)?;
+        let probes = settings.probes.map(Port::take).transpose()?;
         let gate = match &settings.web_config {
             Some(path) => Some(Gate::load(path)?),
             None => None,
@@ -202,16 +207,21 @@ impl Application {
             Some((gate, watch)) => (Some(Arc::new(gate)), Some(watch)),
             None => (None, None),
         };
-        let serve = |listener, address, site: &Site| {
-            serve(listener, site, &state, tuning.patience, LAST_WORDS)
-                .map_err(|source| BuildError::Listen { address, source })
+        let serve = |port: Port, site: &Site| {
+            let address = port.address;
+            let server = port
+                .open()
+                .and_then(|listener| serve(listener, site, &state, tuning.patience, LAST_WORDS));
+            server.map_err(|source| BuildError::Listen { address, source })
         };
+        let address = port.address;
+        let mut servers = vec![serve(port, &Site::Everything(gate.clone()))?];
         let is_tls = gate.as_ref().is_some_and(|gate| gate.tls().is_some());
         info!(%address, tls = is_tls, version = env!("CARGO_PKG_VERSION"), "listening");
-        let mut servers = vec![serve(listener, address, &Site::Everything(gate.clone()))?];
-        let probes_address = probes.as_ref().map(|(_, address)| *address);
-        if let Some((listener, address)) = probes {
-            servers.push(serve(listener, address, &Site::Probes)?);
+        let probes_address = probes.as_ref().map(|port| port.address);
+        if let Some(port) = probes {
+            let address = port.address;
+            servers.push(serve(port, &Site::Probes)?);
             info!(%address, "probes have a port of their own");
         }
         let watch = watch.zip(gate);
@@ -300,11 +310,35 @@ async fn drain(stream: &Addr<StreamActor>, servers: &[ServerHandle]) {
     }
 }
 
-fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BuildError> {
-    let listen = |source| BuildError::Listen { address, source };
-    let listener = TcpListener::bind(address).map_err(listen)?;
-    let address = listener.local_addr().unwrap_or(address);
-    Ok((listener, address))
+/// A port that is ours, at which nobody is let in yet.
+struct Port {
+    socket: Socket,
+    address: SocketAddr,
+}
+
+impl Port {
+    fn take(address: SocketAddr) -> Result<Self, BuildError> {
+        let take = || {
+            let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+            // As the standard library does: on Unix a port can be had again at once, elsewhere this would share it.
+            if cfg!(unix) {
+                socket.set_reuse_address(true)?;
+            }
+            socket.bind(&address.into())?;
+            // Which one it is, where any was asked for.
+            let taken = socket.local_addr()?.as_socket().unwrap_or(address);
+            Ok(Self {
+                socket,
+                address: taken,
+            })
+        };
+        take().map_err(|source| BuildError::Listen { address, source })
+    }
+
+    fn open(self) -> std::io::Result<TcpListener> {
+        self.socket.listen(BACKLOG)?;
+        Ok(self.socket.into())
+    }
 }
 
 /// The fleet and its clock: those of the process before this one, if it left them.
