@@ -60,6 +60,9 @@ pub fn good(
         answer = answer.trickle(500, Duration::from_millis(5));
     }
     if random.u8(..6) == 0 {
+        answer = answer.header("Connection", "close");
+    }
+    if random.u8(..6) == 0 {
         answer = answer.delay(Duration::from_millis(random.u64(..300)));
     }
     (model.batch(rows), answer)
@@ -186,9 +189,18 @@ pub fn bad(random: &mut Rng) -> (&'static str, Answer) {
     let row = "[\"u\",9000000000000000000,\"ut-0\",999999999]";
     // Not counted as rows: who counts answers that came whole counts good ones.
     let whole = || Answer::text(AnswerBody::new().rows([row; 50]).to_json());
+    // More than is read of any answer; packed, more than any real one is packed.
+    let huge = || {
+        Answer::text(
+            AnswerBody::new()
+                .rows([row])
+                .padding(65 * 1024 * 1024)
+                .to_json(),
+        )
+    };
     // Each is shorter than the body, compressed or not.
     let inside = random.usize(..40);
-    match random.u8(..24) {
+    match random.u8(..26) {
         0 => (
             "status 4xx",
             Answer::error(
@@ -211,7 +223,11 @@ pub fn bad(random: &mut Rng) -> (&'static str, Answer) {
         3 => ("status 403", Answer::error(403, "you may not")),
         4 => (
             "status 2xx",
-            whole().status(random.choice([201, 202, 203, 205, 206, 207]).unwrap_or(201)),
+            whole().status(
+                random
+                    .choice([201, 202, 203, 204, 205, 206, 207, 226])
+                    .unwrap_or(201),
+            ),
         ),
         5 => ("redirect", Answer::redirect("http://127.0.0.1:1/")),
         6 => ("redirect with a body", whole().status(302)),
@@ -281,6 +297,8 @@ pub fn bad(random: &mut Rng) -> (&'static str, Answer) {
             "closed",
             Answer::closed().delay(Duration::from_millis(random.u64(..200))),
         ),
+        23 => ("huge", huge()),
+        24 => ("huge when unpacked", huge().gzip()),
         _ => ("no gzip", whole().header("Content-Encoding", "gzip")),
     }
 }
