@@ -160,7 +160,7 @@ impl Reader<'_> {
             None => None,
             Some(entry) => {
                 let text = self.file(&entry)?;
-                let authorities = tls::certificates(&text)
+                let authorities = tls::authorities(&text)
                     .map_err(|what| entry.problem(&format!("client_ca_file: {what}")))?;
                 Some((entry, authorities))
             }

@@ -8,7 +8,9 @@ use arc_swap::ArcSwap;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
+};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 
@@ -84,10 +86,8 @@ pub(super) fn server_config(
         ClientAuth::None => builder.with_no_client_auth(),
         ClientAuth::IfGiven(authorities) | ClientAuth::Required(authorities) => {
             let mut roots = RootCertStore::empty();
-            for authority in authorities {
-                let added = roots.add(authority.clone());
-                added.map_err(|_| "a certificate in it is damaged")?;
-            }
+            // They were looked at when they were read.
+            roots.add_parsable_certificates(authorities.iter().cloned());
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
             let verifier = match client_auth {
                 ClientAuth::Required(_) => verifier,
@@ -101,6 +101,11 @@ pub(super) fn server_config(
     };
     let mut config = builder.with_cert_resolver(identity);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    if *client_auth != ClientAuth::None {
+        // A session that is resumed brings its client's certificate along, without a look at whether its time is over.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     Ok(Arc::new(config))
 }
 
@@ -114,9 +119,9 @@ pub(super) fn certified_key(chain: &[u8], key: &[u8]) -> Result<Arc<CertifiedKey
         Err(rustls::Error::InconsistentKeys(_)) => Err(Mismatch::Key(
             "the key in it is not the one of the certificate in cert_file",
         )),
-        Err(rustls::Error::InvalidCertificate(_)) => {
-            Err(Mismatch::Certificate("the certificate in it is damaged"))
-        }
+        Err(rustls::Error::InvalidCertificate(_)) => Err(Mismatch::Certificate(
+            "the certificate in it is damaged, or not of X.509 version 3",
+        )),
         Err(_) => Err(Mismatch::Key(
             "the key in it is damaged, or of no kind that is known here",
         )),
@@ -137,6 +142,17 @@ pub(super) fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, 
         Ok(certificates) => Ok(certificates),
         Err(_) => Err("it is no text in PEM form"),
     }
+}
+
+/// The authorities of such a text.
+pub(super) fn authorities(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, &'static str> {
+    let certificates = certificates(text)?;
+    let mut roots = RootCertStore::empty();
+    for certificate in &certificates {
+        let added = roots.add(certificate.clone());
+        added.map_err(|_| "a certificate in it is damaged, or not of X.509 version 3")?;
+    }
+    Ok(certificates)
 }
 
 /// What a file holds.
