@@ -406,8 +406,8 @@ pub fn info_fields<'a>(
 fn address(block: &Block, slot: usize, kind: AddressKind, nth: Option<usize>) -> Option<f64> {
     let addresses = &block.allocation(slot)?.content.addresses[kind as usize];
     match (nth, addresses.as_slice()) {
-        (None, &[only]) => Some(only),
-        (Some(nth), [_, _, ..]) => addresses.get(nth).copied(),
+        (None, [only]) => Some(only.numeric()),
+        (Some(nth), [_, _, ..]) => Some(addresses.get(nth)?.numeric()),
         _ => None,
     }
 }

@@ -9,6 +9,7 @@ use super::Retention;
 use super::interner::Text;
 use super::labels::Labels;
 use super::moment::Moment;
+use crate::telemetry::ip::Address;
 use crate::telemetry::location::Location;
 
 /// How many devices a block holds. Small enough that a batch of a few devices copies little, large enough that a column's
@@ -51,8 +52,8 @@ pub struct Allocation {
 /// What a row of an IP allocation says.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AllocationContent {
-    /// The addresses as numbers, by [`crate::telemetry::AddressKind`]; none once they are stale.
-    pub addresses: [Vec<f64>; 3],
+    /// The addresses, by [`crate::telemetry::AddressKind`]; none once they are stale.
+    pub addresses: [Vec<Address>; 3],
     /// Info keys and values, in column order.
     pub infos: Vec<(Arc<str>, Text)>,
 }

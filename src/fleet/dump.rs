@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use super::block::{
 use super::moment::Moment;
 use super::table::{Lanes, Table};
 use super::{Fleet, FleetOptions};
+use crate::telemetry::ip::Address;
 use crate::telemetry::schema::{LOCATION_FIELD, is_free_family, is_free_key};
 use crate::telemetry::values::sanitise;
 use crate::telemetry::{DeviceKind, location};
@@ -29,6 +31,15 @@ const DEVICE: u8 = 1;
 
 /// An allocation is in it.
 const ALLOCATION: u8 = 2;
+
+/// Four bytes of an address follow.
+const IPV4: u8 = 4;
+
+/// Sixteen bytes of an address follow.
+const IPV6: u8 = 6;
+
+/// In the place of a prefix length.
+const NO_PREFIX: u8 = u8::MAX;
 
 /// The state of a fleet, shared with it: what the fleet writes to meanwhile it copies.
 #[derive(Debug)]
@@ -170,8 +181,8 @@ fn write_allocation(out: &mut impl Write, allocation: &Allocation) -> io::Result
     moment(out, allocation.seen)?;
     for addresses in &allocation.content.addresses {
         length(out, addresses.len())?;
-        for address in addresses {
-            out.write_all(&address.to_le_bytes())?;
+        for &address in addresses {
+            write_address(out, address)?;
         }
     }
     length(out, allocation.content.infos.len())?;
@@ -180,6 +191,20 @@ fn write_allocation(out: &mut impl Write, allocation: &Allocation) -> io::Result
         text(out, value)?;
     }
     Ok(())
+}
+
+fn write_address(out: &mut impl Write, address: Address) -> io::Result<()> {
+    match address.address() {
+        IpAddr::V4(bits) => {
+            out.write_all(&[IPV4])?;
+            out.write_all(&bits.octets())?;
+        }
+        IpAddr::V6(bits) => {
+            out.write_all(&[IPV6])?;
+            out.write_all(&bits.octets())?;
+        }
+    }
+    out.write_all(&[address.prefix().unwrap_or(NO_PREFIX)])
 }
 
 fn moment(out: &mut impl Write, moment: Moment) -> io::Result<()> {
@@ -389,11 +414,7 @@ impl Thawing<'_, '_> {
         let mut content = AllocationContent::default();
         for addresses in &mut content.addresses {
             for _ in 0..self.input.length()? {
-                let address = f64::from_le_bytes(self.input.array()?);
-                if !address.is_finite() {
-                    return Err(DumpError::Value("an address"));
-                }
-                addresses.push(address);
+                addresses.push(self.address()?);
             }
         }
         for _ in 0..self.input.length()? {
@@ -411,6 +432,17 @@ impl Thawing<'_, '_> {
             seen,
             content: Arc::new(content),
         })
+    }
+
+    fn address(&mut self) -> Result<Address, DumpError> {
+        let address = match self.input.array()? {
+            [IPV4] => IpAddr::from(self.input.array::<4>()?),
+            [IPV6] => IpAddr::from(self.input.array::<16>()?),
+            [_] => return Err(DumpError::Value("an address's kind")),
+        };
+        let [prefix] = self.input.array()?;
+        let prefix = (prefix != NO_PREFIX).then_some(prefix);
+        Address::new(address, prefix).ok_or(DumpError::Value("an address's prefix"))
     }
 
     fn key(&mut self, name: &str) -> Arc<str> {

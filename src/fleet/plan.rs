@@ -16,7 +16,8 @@ use super::tally::{RowCode, RowFault, RowIgnored, Tally};
 use super::{FleetOptions, Tables};
 use crate::telemetry::batch::{ElementKind, List};
 use crate::telemetry::schema::{Column, Field, TypeSchema};
-use crate::telemetry::{Batch, Cell, CellFault, DeviceKind, Rows, ip, location, values};
+use crate::telemetry::ip::Address;
+use crate::telemetry::{Batch, Cell, CellFault, DeviceKind, Rows, location, values};
 
 /// What a batch will do.
 #[derive(Debug, Default)]
@@ -378,19 +379,19 @@ impl Planner<'_> {
     }
 
     /// The valid addresses of a cell, in its order; a bare string is a list of one.
-    fn addresses(&mut self, rows: &Rows, cell: Cell, valid: &mut Vec<f64>) {
+    fn addresses(&mut self, rows: &Rows, cell: Cell, valid: &mut Vec<Address>) {
         let most = self.options.limits.addresses;
-        let mut entry = |number: Option<f64>| match number {
+        let mut entry = |address: Option<Address>| match address {
             Some(_) if valid.len() >= most => self.plan.tally.reject_cell(CellFault::Limit),
-            Some(number) => valid.push(number),
+            Some(address) => valid.push(address),
             None => self.plan.tally.reject_cell(CellFault::Address),
         };
         match cell {
             Cell::Absent => {}
-            Cell::Text(text) => entry(ip::numeric(rows.text(text))),
+            Cell::Text(text) => entry(Address::parse(rows.text(text))),
             Cell::List(list) => {
                 for element in rows.elements(list) {
-                    entry(ip::numeric(rows.text(element.text)));
+                    entry(Address::parse(rows.text(element.text)));
                 }
             }
             Cell::Bool(_) | Cell::Integer(_) | Cell::Float(_) => entry(None),

@@ -1,33 +1,73 @@
-//! IP addresses as numbers that an `f64` holds exactly.
+//! IP addresses, for people and as numbers that an `f64` holds exactly.
 
+use std::fmt;
 use std::net::IpAddr;
 
 /// How wide the folded groups of an IPv6 address are: below the 53 bits that an `f64` holds exactly.
 const GROUP_BITS: u32 = 52;
 
-/// The number of an address or a CIDR, whose prefix length is ignored. `None` when the text is neither.
-///
-/// IPv4: the 32-bit integer. IPv6: the XOR of the 128-bit integer's 52-bit groups from the low end (bits 0–51, 52–103,
-/// 104–127), so that a change in any bit shows, in prefixes too.
-#[must_use]
-pub fn numeric(text: &str) -> Option<f64> {
-    let (address, prefix) = match text.split_once('/') {
-        Some((address, prefix)) => (address, Some(prefix)),
-        None => (text, None),
-    };
-    let address: IpAddr = address.parse().ok()?;
-    let longest = if address.is_ipv4() { 32 } else { 128 };
-    if let Some(prefix) = prefix {
-        let digits = prefix.bytes().all(|byte| byte.is_ascii_digit());
-        prefix
-            .parse::<u8>()
-            .ok()
-            .filter(|&bits| digits && bits <= longest)?;
+/// An address of an IP allocation, or the network that a CIDR names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address {
+    address: IpAddr,
+    prefix: Option<u8>,
+}
+
+impl Address {
+    /// The address with a prefix length, if it has one; `None` when the prefix is too long.
+    #[must_use]
+    pub fn new(address: IpAddr, prefix: Option<u8>) -> Option<Self> {
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        let fits = prefix.is_none_or(|bits| bits <= longest);
+        fits.then_some(Self { address, prefix })
     }
-    Some(match address {
-        IpAddr::V4(address) => f64::from(address.to_bits()),
-        IpAddr::V6(address) => fold(address.to_bits()),
-    })
+
+    /// What a text names; `None` when it is neither an address nor a CIDR.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let Some((address, prefix)) = text.split_once('/') else {
+            return Self::new(text.parse().ok()?, None);
+        };
+        // The standard library would take a sign.
+        let digits = prefix.bytes().all(|byte| byte.is_ascii_digit());
+        let prefix = prefix.parse().ok().filter(|_| digits)?;
+        Self::new(address.parse().ok()?, Some(prefix))
+    }
+
+    /// The address without the prefix length.
+    #[must_use]
+    pub fn address(self) -> IpAddr {
+        self.address
+    }
+
+    /// The prefix length of a CIDR.
+    #[must_use]
+    pub fn prefix(self) -> Option<u8> {
+        self.prefix
+    }
+
+    /// The number that stands for it; a prefix length means nothing.
+    ///
+    /// IPv4: the 32-bit integer. IPv6: the XOR of the 128-bit integer's 52-bit groups from the low end (bits 0–51, 52–103,
+    /// 104–127), so that a change in any bit shows, in prefixes too.
+    #[must_use]
+    pub fn numeric(self) -> f64 {
+        match self.address {
+            IpAddr::V4(address) => f64::from(address.to_bits()),
+            IpAddr::V6(address) => fold(address.to_bits()),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    /// As people write it: `192.0.2.1`, `2001:db8:1::/64`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.address)?;
+        match self.prefix {
+            Some(prefix) => write!(formatter, "/{prefix}"),
+            None => Ok(()),
+        }
+    }
 }
 
 #[expect(
@@ -65,7 +105,11 @@ mod tests {
             ("", None),
             ("example.org", None),
         ] {
-            assert_eq!(numeric(text), expected, "{text:?}");
+            let address = Address::parse(text);
+            assert_eq!(address.map(Address::numeric), expected, "{text:?}");
+            if let Some(address) = address {
+                assert_eq!(address.to_string(), text);
+            }
         }
     }
 
