@@ -24,7 +24,7 @@ use crate::actors::{
 use crate::clock::Clock;
 use crate::config::{Account, Settings};
 use crate::fleet::{Fleet, FleetOptions, Limits, Retention};
-use crate::http::{Bodies, Patience, Site, State, serve};
+use crate::http::{Bodies, MOST_LOOKS, Patience, Site, State, serve};
 use crate::self_metrics::SelfMetrics;
 use crate::starlink::{ClientOptions, Timeouts, TlsError, tls_config};
 use crate::state_file::{Keeper, Restored, StateFile, recover};
@@ -202,6 +202,8 @@ impl Application {
             silence_limit,
             scrape_limit: tuning.patience.answer,
             scrapes: Arc::new(Semaphore::new(tuning.most_scrapes)),
+            looks: Arc::new(Semaphore::new(MOST_LOOKS)),
+            names: Arc::default(),
         });
         let (gate, watch) = match gate {
             Some((gate, watch)) => (Some(Arc::new(gate)), Some(watch)),

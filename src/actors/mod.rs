@@ -21,5 +21,5 @@ pub use metadata::MetadataActor;
 pub use metrics_store::MetricsStoreActor;
 pub use published::Published;
 pub use stream::{Neighbours, StreamActor, StreamOptions};
-pub use supervisor::{ActorStatus, Cause, GivenUp, Role, SupervisionPolicy, Supervisor};
+pub use supervisor::{ActorStatus, Cause, Death, GivenUp, Role, SupervisionPolicy, Supervisor};
 pub use token::{TokenActor, TokenOptions};

@@ -3,10 +3,11 @@
 //! actix's own supervisor does not survive a panic: it unwinds through the actor's future and takes mailbox and queued
 //! messages with it. Here every poll of that future runs inside `catch_unwind`; afterwards the same future is restarted.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::dev::{ContextFut, ToEnvelope, channel};
@@ -91,6 +92,20 @@ enum Life {
     Gone,
 }
 
+/// The most characters of a panic's message that are kept.
+const MOST_OF_A_MESSAGE: usize = 200;
+
+/// What is known of an actor's death.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Death {
+    /// When it died.
+    pub at: Moment,
+    /// How.
+    pub cause: Cause,
+    /// What the panic said, without control characters and at most 200 characters of it.
+    pub message: Option<String>,
+}
+
 /// What is known of one actor from outside. Shared by the supervisor, `/livez` and `/metrics`.
 #[derive(Debug)]
 pub struct ActorStatus {
@@ -99,6 +114,7 @@ pub struct ActorStatus {
     /// Milliseconds of the clock at which the actor last showed that it lives.
     answered: AtomicU64,
     restarts: [AtomicU64; Cause::ALL.len()],
+    last_death: Mutex<Option<Death>>,
 }
 
 impl ActorStatus {
@@ -108,6 +124,7 @@ impl ActorStatus {
             life: AtomicU8::new(Life::Up as u8),
             answered: AtomicU64::default(),
             restarts: Default::default(),
+            last_death: Mutex::default(),
         };
         status.beat(now);
         status
@@ -143,8 +160,20 @@ impl ActorStatus {
         (life == Life::Up as u8 && now.since(answered) > limit).then_some("hangs")
     }
 
+    /// How the actor died last, if it ever did.
+    #[must_use]
+    pub fn last_death(&self) -> Option<Death> {
+        let last = self.last_death.lock();
+        last.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn set(&self, life: Life) {
         self.life.store(life as u8, Ordering::Relaxed);
+    }
+
+    fn note(&self, death: Death) {
+        let last = self.last_death.lock();
+        *last.unwrap_or_else(PoisonError::into_inner) = Some(death);
     }
 
     fn beat(&self, now: Moment) {
@@ -287,35 +316,47 @@ impl Warden {
     {
         loop {
             let life = AssertUnwindSafe(&mut actor).catch_unwind().await;
-            let mut cause = if life.is_err() {
-                Cause::Panic
-            } else {
-                Cause::Stop
-            };
+            let mut panic = life.err();
             if !actor.ctx().connected() {
                 return;
             }
             loop {
-                let Some(wait) = self.died(cause) else {
+                let (cause, wait) = self.died(panic.as_deref());
+                let Some(wait) = wait else {
                     return;
                 };
                 actix_rt::time::sleep(wait).await;
                 let restart = AssertUnwindSafe(|| actor.restart());
                 match std::panic::catch_unwind(restart) {
-                    Ok(true) => break,
+                    Ok(true) => {
+                        self.status.restarts[cause as usize].fetch_add(1, Ordering::Relaxed);
+                        break;
+                    }
                     Ok(false) => return,
-                    Err(_) => cause = Cause::Panic,
+                    Err(another) => panic = Some(another),
                 }
             }
-            self.status.restarts[cause as usize].fetch_add(1, Ordering::Relaxed);
             self.status.beat(self.clock.now());
             self.status.set(Life::Up);
         }
     }
 
-    /// Counts a death. How long to wait before the restart; `None` when there is to be none.
-    fn died(&mut self, cause: Cause) -> Option<Duration> {
+    /// Counts a death, by what it panicked with if it did. How long to wait before the restart; `None` when there is to be none.
+    fn died(&mut self, panic: Option<&(dyn Any + Send)>) -> (Cause, Option<Duration>) {
         let now = self.clock.now();
+        let cause = match panic {
+            Some(_) => Cause::Panic,
+            None => Cause::Stop,
+        };
+        self.status.note(Death {
+            at: now,
+            cause,
+            message: panic.and_then(message),
+        });
+        (cause, self.backoff(cause, now))
+    }
+
+    fn backoff(&mut self, cause: Cause, now: Moment) -> Option<Duration> {
         while let Some(&first) = self.deaths.front()
             && now.since(first) >= self.policy.within
         {
@@ -347,4 +388,14 @@ impl Warden {
         );
         Some(wait)
     }
+}
+
+/// What a panic says, where that is a text.
+fn message(panic: &(dyn Any + Send)) -> Option<String> {
+    let text = match panic.downcast_ref::<String>() {
+        Some(text) => text.as_str(),
+        None => panic.downcast_ref::<&str>()?,
+    };
+    let printable = text.chars().filter(|character| !character.is_control());
+    Some(printable.take(MOST_OF_A_MESSAGE).collect())
 }

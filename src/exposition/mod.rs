@@ -8,6 +8,7 @@ mod shard;
 mod telemetry;
 mod text;
 
+pub use self::layout::info_fields;
 pub use self::negotiate::{Format, InfoFormat, UnknownFormat, negotiate, requested};
 pub use self::own::OwnFamily;
 pub use self::shard::{Shard, UnknownShard};

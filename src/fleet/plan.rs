@@ -15,8 +15,8 @@ use super::table::{Subject, Table};
 use super::tally::{RowCode, RowFault, RowIgnored, Tally};
 use super::{FleetOptions, Tables};
 use crate::telemetry::batch::{ElementKind, List};
-use crate::telemetry::schema::{Column, Field, TypeSchema};
 use crate::telemetry::ip::Address;
+use crate::telemetry::schema::{Column, Field, TypeSchema};
 use crate::telemetry::{Batch, Cell, CellFault, DeviceKind, Rows, location, values};
 
 /// What a batch will do.

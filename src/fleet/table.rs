@@ -44,7 +44,9 @@ impl Lanes {
         &self.lanes
     }
 
-    fn find(&self, name: &str) -> Option<usize> {
+    /// The lane with this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
     }
 

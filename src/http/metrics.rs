@@ -145,7 +145,7 @@ fn accepts_gzip(request: &HttpRequest) -> bool {
 }
 
 /// The fleet as it is; `None` when the store cannot say so: it is busy or dead for too long, or hangs.
-async fn snapshot(state: &State) -> Option<Arc<Snapshot>> {
+pub async fn snapshot(state: &State) -> Option<Arc<Snapshot>> {
     let now = state.clock.now();
     let store = state
         .actors

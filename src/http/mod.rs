@@ -1,9 +1,11 @@
 //! What the service answers: `/metrics`, the probes, and a page for people.
 
 mod admission;
+mod api;
 mod bodies;
 mod connection;
 mod gzip;
+mod look;
 mod metrics;
 mod open_files;
 mod page;
@@ -11,6 +13,7 @@ mod probes;
 mod refusals;
 mod segments;
 mod server;
+mod status;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +25,7 @@ use actix_web::http::header;
 use actix_web::{
     FromRequest, Handler, HttpResponse, HttpResponseBuilder, Resource, Responder, guard, web,
 };
+use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use tracing::Span;
 use tracing_actix_web::RootSpanBuilder;
@@ -29,10 +33,12 @@ use tracing_actix_web::RootSpanBuilder;
 use crate::actors::{ActorStatus, Published};
 use crate::clock::Clock;
 use crate::exposition::{Format, InfoFormat, Shard};
+use crate::names::Names;
 use crate::self_metrics::SelfMetrics;
 
 pub use self::bodies::Bodies;
 pub use self::connection::Patience;
+pub use self::look::MOST_LOOKS;
 pub use self::open_files::raise_limit;
 pub use self::server::{MOST_CONNECTIONS, Site, serve};
 
@@ -63,6 +69,10 @@ pub struct State {
     pub scrape_limit: Duration,
     /// A permit for each scrape that is answered at the same time.
     pub scrapes: Arc<Semaphore>,
+    /// A permit for each page or answer of the API that is made at the same time.
+    pub looks: Arc<Semaphore>,
+    /// What people call their devices.
+    pub names: Arc<ArcSwap<Names>>,
 }
 
 impl State {
@@ -95,7 +105,11 @@ impl State {
 fn routes(config: &mut web::ServiceConfig) {
     config
         .service(resource("/metrics", metrics::scrape))
-        .service(resource("/", page::show));
+        .service(resource("/", page::show))
+        .service(resource("/api/v1/status", api::status))
+        .service(resource("/api/v1/devices", api::devices))
+        .service(resource("/api/v1/devices/{id:.+}", api::device))
+        .service(resource("/api/v1/openapi.json", api::openapi));
     probe_routes(config);
 }
 

@@ -132,13 +132,33 @@ impl SelfMetrics {
     /// Why the last failed attempt failed, if any did: its reason, and for want of a token the reason of that too.
     #[must_use]
     pub fn last_failure(&self) -> Option<String> {
-        let last = |place: &AtomicUsize| place.load(Ordering::Relaxed).checked_sub(1);
-        let reason = PollFailure::ALL.get(last(&self.last_failure)?)?;
-        let token = last(&self.last_token_failure).and_then(|last| TokenFailure::ALL.get(last));
-        Some(match (reason, token) {
-            (PollFailure::Token, Some(token)) => format!("{}: {}", reason.name(), token.name()),
+        let last = self.last_failure.load(Ordering::Relaxed);
+        let reason = PollFailure::ALL.get(last.checked_sub(1)?)?;
+        Some(match (reason, self.last_token_failure()) {
+            (PollFailure::Token, Some(token)) => format!("{}: {token}", reason.name()),
             _ => reason.name().to_owned(),
         })
+    }
+
+    /// Why the last request for a token that failed did, if any did.
+    #[must_use]
+    pub fn last_token_failure(&self) -> Option<&'static str> {
+        let last = self.last_token_failure.load(Ordering::Relaxed);
+        let reason = TokenFailure::ALL.get(last.checked_sub(1)?)?;
+        Some(reason.name())
+    }
+
+    /// How many attempts have failed.
+    #[must_use]
+    pub fn failed_polls(&self) -> f64 {
+        self.poll_failures.iter().map(Counter::value).sum()
+    }
+
+    /// How many requests for a token have failed.
+    #[must_use]
+    pub fn failed_token_requests(&self) -> f64 {
+        let failures = self.token_request_failures.iter();
+        failures.map(Counter::value).sum()
     }
 
     /// Counts a failed request for a token.

@@ -1,0 +1,384 @@
+//! One device of a snapshot, and its values under names that do not change with Starlink's columns.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Scene;
+use crate::exposition::info_fields;
+use crate::fleet::Moment;
+use crate::fleet::block::{Block, Presence};
+use crate::fleet::snapshot::TableView;
+use crate::names::Name;
+use crate::telemetry::AddressKind;
+
+/// Numbers that lists show. Each is the first of its families that a device has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// Mbit/s to the terminal.
+    Downlink,
+    /// Mbit/s from the terminal.
+    Uplink,
+    /// Mean time of a ping, in milliseconds.
+    Latency,
+    /// Share of lost pings, 0 to 1.
+    DropRate,
+    /// Share of the time without a view of the sky, in percent.
+    Obstruction,
+    /// 0 to 1.
+    Signal,
+    /// Seconds since the device started.
+    Uptime,
+}
+
+impl Measure {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 7] = [
+        Self::Downlink,
+        Self::Uplink,
+        Self::Latency,
+        Self::DropRate,
+        Self::Obstruction,
+        Self::Signal,
+        Self::Uptime,
+    ];
+
+    /// The families that have it: a terminal's, then a router's.
+    const fn families(self) -> &'static [&'static str] {
+        match self {
+            Self::Downlink => &["starlink_DownlinkThroughput"],
+            Self::Uplink => &["starlink_UplinkThroughput"],
+            Self::Latency => &[
+                "starlink_PingLatencyMsAvg",
+                "starlink_InternetPingLatencyMs",
+            ],
+            Self::DropRate => &["starlink_PingDropRateAvg", "starlink_InternetPingDropRate"],
+            Self::Obstruction => &["starlink_ObstructionPercentTime"],
+            Self::Signal => &["starlink_SignalQuality"],
+            Self::Uptime => &["starlink_Uptime", "starlink_WifiUptimeS"],
+        }
+    }
+}
+
+/// Texts that lists show, in the same way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trait {
+    /// The version of the device's software.
+    Software,
+    /// The country that the device is in, in two letters.
+    Country,
+}
+
+impl Trait {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 2] = [Self::Software, Self::Country];
+
+    const fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Software => &["runningsoftwareversion", "wifisoftwareversion"],
+            Self::Country => &["countrycode"],
+        }
+    }
+}
+
+/// Whether a device reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceState {
+    /// Silent for `STALE_AFTER` while the stream was heard.
+    Offline,
+    /// Not heard for `STALE_AFTER`, but neither was the stream.
+    Stale,
+    /// Heard within `STALE_AFTER`.
+    Online,
+}
+
+impl DeviceState {
+    /// All of them, the worst first.
+    pub const ALL: [Self; 3] = [Self::Offline, Self::Stale, Self::Online];
+
+    /// What it is called.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Offline => "offline",
+            Self::Stale => "stale",
+            Self::Online => "online",
+        }
+    }
+
+    /// The state of a device that is known; `None` for a slot without one.
+    #[must_use]
+    pub const fn of(presence: Presence) -> Option<Self> {
+        match presence {
+            Presence::Unknown => None,
+            Presence::Online => Some(Self::Online),
+            Presence::Stale => Some(Self::Stale),
+            Presence::Offline => Some(Self::Offline),
+        }
+    }
+}
+
+impl FromStr for DeviceState {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        let found = Self::ALL.into_iter().find(|state| state.name() == name);
+        found.ok_or(())
+    }
+}
+
+/// All devices of one type, and where their values are.
+#[derive(Debug)]
+pub struct Shelf<'s> {
+    view: &'s TableView,
+    measures: [Vec<usize>; Measure::ALL.len()],
+    traits: [Vec<usize>; Trait::ALL.len()],
+}
+
+impl<'s> Shelf<'s> {
+    /// Looks up the columns once for all devices.
+    #[must_use]
+    pub fn new(view: &'s TableView) -> Self {
+        let gauges = |measure: Measure| {
+            let families = measure.families().iter();
+            families.filter_map(|name| view.gauges.find(name)).collect()
+        };
+        let infos = |kind: Trait| {
+            let keys = kind.keys().iter();
+            keys.filter_map(|key| view.infos.find(key)).collect()
+        };
+        Self {
+            view,
+            measures: Measure::ALL.map(gauges),
+            traits: Trait::ALL.map(infos),
+        }
+    }
+
+    /// The devices, in no particular order.
+    pub fn devices(&'s self) -> impl Iterator<Item = DeviceRef<'s>> {
+        self.view.blocks.iter().flat_map(move |block| {
+            let presences = block.presences().iter().enumerate();
+            presences.filter_map(move |(slot, &presence)| {
+                Some(DeviceRef {
+                    shelf: self,
+                    block,
+                    slot,
+                    state: DeviceState::of(presence)?,
+                })
+            })
+        })
+    }
+}
+
+/// A device where it stands in the snapshot.
+#[derive(Debug, Clone, Copy)]
+pub struct DeviceRef<'s> {
+    shelf: &'s Shelf<'s>,
+    block: &'s Block,
+    slot: usize,
+    /// Whether it reports.
+    pub state: DeviceState,
+}
+
+impl<'s> DeviceRef<'s> {
+    /// The identifier, as Starlink spells it.
+    #[must_use]
+    pub fn id(&self) -> &'s str {
+        self.block.labels().id(self.slot)
+    }
+
+    /// The name of its type.
+    #[must_use]
+    pub fn device_type(&self) -> &'s str {
+        &self.shelf.view.name
+    }
+
+    /// `UtcTimestampNs` of the row that counts.
+    #[must_use]
+    pub fn reported(&self) -> i64 {
+        self.block.reported(self.slot)
+    }
+
+    /// How long ago that row came.
+    #[must_use]
+    pub fn silence(&self, now: Moment) -> Duration {
+        self.block.age(self.slot, now)
+    }
+
+    /// A number that lists show.
+    #[must_use]
+    pub fn measure(&self, measure: Measure) -> Option<f64> {
+        let lanes = self.shelf.measures[measure as usize].iter();
+        lanes.filter_map(|&lane| self.gauge(lane)).next()
+    }
+
+    fn gauge(&self, lane: usize) -> Option<f64> {
+        let value = *self.block.gauges(lane).get(self.slot)?;
+        (self.state == DeviceState::Online && !value.is_nan()).then_some(value)
+    }
+
+    /// A text that lists show.
+    #[must_use]
+    pub fn text(&self, kind: Trait) -> Option<&'s str> {
+        let lanes = self.shelf.traits[kind as usize].iter();
+        let texts = lanes.filter_map(|&lane| Some(&**self.block.info(lane, self.slot)?));
+        texts.into_iter().next()
+    }
+
+    /// The names of the active alerts, sorted.
+    pub fn alerts(&self) -> impl ExactSizeIterator<Item = &'s str> + use<'s> {
+        let names = match (self.state, self.block.alerts(self.slot)) {
+            (DeviceState::Online, Some(names)) => names.as_slice(),
+            _ => &[],
+        };
+        names.iter().map(|name| &**name)
+    }
+
+    /// Degrees north and east.
+    #[must_use]
+    pub fn location(&self) -> Option<(f64, f64)> {
+        let centre = self.block.place(self.slot)?.centre;
+        Some((centre.latitude, centre.longitude))
+    }
+
+    /// All info fields: the device's own, then its allocation's.
+    pub fn infos(&self) -> impl Iterator<Item = (&'s str, &'s str)> + use<'s> {
+        info_fields(self.shelf.view, self.block, self.slot)
+    }
+
+    /// Its public addresses of one kind, for people.
+    pub fn addresses(&self, kind: AddressKind) -> impl Iterator<Item = String> + use<'s> {
+        let allocation = self.block.allocation(self.slot).into_iter();
+        let addresses = allocation.flat_map(move |found| &found.content.addresses[kind as usize]);
+        addresses.map(ToString::to_string)
+    }
+
+    /// What lists show of it.
+    #[must_use]
+    pub fn device(&self, scene: &Scene) -> Device {
+        let name = scene.names.get(self.id());
+        let [latitude, longitude] = match self.location() {
+            Some((latitude, longitude)) => [Some(latitude), Some(longitude)],
+            None => [None; 2],
+        };
+        Device {
+            id: self.id().to_owned(),
+            device_type: self.device_type().to_owned(),
+            name: name.map(|name| name.name.to_string()),
+            group: name.and_then(group),
+            state: self.state,
+            last_report_timestamp_seconds: seconds(self.reported()),
+            silent_for_seconds: self.silence(scene.now).as_secs_f64(),
+            downlink_mbps: self.measure(Measure::Downlink),
+            uplink_mbps: self.measure(Measure::Uplink),
+            latency_ms: self.measure(Measure::Latency),
+            drop_rate: self.measure(Measure::DropRate),
+            obstruction_percent: self.measure(Measure::Obstruction),
+            signal_quality: self.measure(Measure::Signal),
+            uptime_seconds: self.measure(Measure::Uptime),
+            alerts: self.alerts().map(ToOwned::to_owned).collect(),
+            software: self.text(Trait::Software).map(ToOwned::to_owned),
+            country: self.text(Trait::Country).map(ToOwned::to_owned),
+            latitude,
+            longitude,
+            ipv4: self.addresses(AddressKind::Ipv4).collect(),
+            ipv6_ue: self.addresses(AddressKind::Ipv6Ue).collect(),
+            ipv6_cpe: self.addresses(AddressKind::Ipv6Cpe).collect(),
+        }
+    }
+
+    /// All that is known of it.
+    #[must_use]
+    pub fn detail(&self, scene: &Scene) -> DeviceDetail {
+        let lanes = self.shelf.view.gauges.all().iter().enumerate();
+        let fields = lanes.filter_map(|(lane, names)| {
+            let value = self.gauge(lane)?;
+            Some((names.field.to_string(), value))
+        });
+        let infos = self.infos();
+        let cell = self.block.place(self.slot);
+        DeviceDetail {
+            device: self.device(scene),
+            h3_cell: cell.map(|place| format!("{:x}", place.index)),
+            fields: fields.collect(),
+            info: infos
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
+        }
+    }
+}
+
+fn group(name: &Name) -> Option<String> {
+    (!name.group.is_empty()).then(|| name.group.to_string())
+}
+
+/// What lists show of a device. Absent is `null`, or an empty list.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Device {
+    /// The identifier, as Starlink spells it.
+    pub id: String,
+    /// The value of the label `device_type`.
+    pub device_type: String,
+    /// What `NAMES_FILE` calls it.
+    pub name: Option<String>,
+    /// The group that `NAMES_FILE` puts it in.
+    pub group: Option<String>,
+    /// Whether it reports.
+    pub state: DeviceState,
+    /// `UtcTimestampNs` of the row that counts, in seconds since 1970.
+    pub last_report_timestamp_seconds: f64,
+    /// How long ago that row came, by the exporter's clock.
+    pub silent_for_seconds: f64,
+    /// Mbit/s.
+    pub downlink_mbps: Option<f64>,
+    /// Mbit/s.
+    pub uplink_mbps: Option<f64>,
+    /// Milliseconds.
+    pub latency_ms: Option<f64>,
+    /// 0 to 1.
+    pub drop_rate: Option<f64>,
+    /// 0 to 100.
+    pub obstruction_percent: Option<f64>,
+    /// 0 to 1.
+    pub signal_quality: Option<f64>,
+    /// Seconds.
+    pub uptime_seconds: Option<f64>,
+    /// Names of the active alerts, sorted.
+    pub alerts: Vec<String>,
+    /// The version of its software.
+    pub software: Option<String>,
+    /// Two letters.
+    pub country: Option<String>,
+    /// Degrees north.
+    pub latitude: Option<f64>,
+    /// Degrees east.
+    pub longitude: Option<f64>,
+    /// Public addresses.
+    pub ipv4: Vec<String>,
+    /// The network of the terminal's users.
+    pub ipv6_ue: Vec<String>,
+    /// The network that is delegated to the customer's own router.
+    pub ipv6_cpe: Vec<String>,
+}
+
+/// All that is known of a device.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DeviceDetail {
+    /// What lists show.
+    #[serde(flatten)]
+    pub device: Device,
+    /// The H3 cell that it is in, in hexadecimal digits: an integer that JSON's numbers do not hold.
+    pub h3_cell: Option<String>,
+    /// All numbers, by the field's name as Starlink spells it.
+    pub fields: BTreeMap<String, f64>,
+    /// All texts, by the key that `starlink_info` has for them.
+    pub info: BTreeMap<String, String>,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "JSON's numbers are f64s")]
+fn seconds(nanoseconds: i64) -> f64 {
+    nanoseconds as f64 / 1e9
+}

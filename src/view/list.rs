@@ -1,0 +1,222 @@
+//! Lists of devices: filtered, sorted, a page at a time. Looks at each device once; only those of the page are sorted and copied.
+
+use std::cmp::Ordering;
+
+use serde::Serialize;
+
+use super::Scene;
+use super::device::{Device, DeviceDetail, DeviceRef, Shelf};
+use super::question::{Near, Order, Question, SortKey};
+use crate::telemetry::{AddressKind, DeviceKind};
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DevicePage {
+    /// How many devices there are on all pages.
+    pub total: usize,
+    /// Which page this is, from 1.
+    pub page: usize,
+    /// How many pages there are; 1 where there are no devices.
+    pub pages: usize,
+    /// The most devices of a page.
+    pub per_page: usize,
+    /// The devices; none behind the last page.
+    pub devices: Vec<Device>,
+}
+
+/// What a device is sorted by.
+#[derive(Debug, Clone, Copy)]
+enum Rank<'s> {
+    Number(f64),
+    Text(&'s str),
+    Absent,
+}
+
+impl Rank<'_> {
+    fn compare(self, other: Self, is_descending: bool) -> Ordering {
+        let order = match (self, other) {
+            (Self::Number(one), Self::Number(other)) => one.total_cmp(&other),
+            (Self::Text(one), Self::Text(other)) => one.cmp(other),
+            (Self::Absent, Self::Absent) => return Ordering::Equal,
+            (Self::Absent, _) => return Ordering::Greater,
+            (_, Self::Absent) => return Ordering::Less,
+            // All of one list are of one kind.
+            (Self::Number(_), Self::Text(_)) | (Self::Text(_), Self::Number(_)) => Ordering::Equal,
+        };
+        if is_descending {
+            order.reverse()
+        } else {
+            order
+        }
+    }
+}
+
+/// The page that is asked for.
+#[must_use]
+pub fn list(scene: &Scene, question: &Question) -> DevicePage {
+    let shelves = shelves(scene);
+    let filter = Filter::new(scene, question);
+    let devices = shelves.iter().flat_map(Shelf::devices);
+    let mut found: Vec<(Rank<'_>, DeviceRef<'_>)> = devices
+        .filter(|device| filter.lets_through(device))
+        .map(|device| (rank(scene, question, &device), device))
+        .collect();
+    let is_descending = question.order.is_some_and(|order| order.is_descending);
+    let order = |one: &(Rank<'_>, DeviceRef<'_>), other: &(Rank<'_>, DeviceRef<'_>)| {
+        let by_rank = one.0.compare(other.0, is_descending);
+        let (one, other) = (&one.1, &other.1);
+        by_rank
+            .then_with(|| one.id().cmp(other.id()))
+            .then_with(|| one.device_type().cmp(other.device_type()))
+    };
+    let total = found.len();
+    let start = (question.page - 1)
+        .saturating_mul(question.per_page)
+        .min(total);
+    let end = start.saturating_add(question.per_page).min(total);
+    if start < end {
+        if end < total {
+            found.select_nth_unstable_by(end, order);
+        }
+        found.truncate(end);
+        found.sort_unstable_by(order);
+    } else {
+        found.clear();
+    }
+    let devices = found.get(start..).unwrap_or_default();
+    DevicePage {
+        total,
+        page: question.page,
+        pages: total.div_ceil(question.per_page).max(1),
+        per_page: question.per_page,
+        devices: devices
+            .iter()
+            .map(|(_, device)| device.device(scene))
+            .collect(),
+    }
+}
+
+/// All that is known of the device with this identifier: of the type with this name, else of the first type that has it.
+#[must_use]
+pub fn find(scene: &Scene, id: &str, device_type: Option<&str>) -> Option<DeviceDetail> {
+    let shelves = shelves(scene);
+    let mut devices = shelves.iter().flat_map(Shelf::devices);
+    let found = devices.find(|device| {
+        device.id() == id && device_type.is_none_or(|name| name == device.device_type())
+    });
+    found.map(|device| device.detail(scene))
+}
+
+/// Terminals first: theirs are the identifiers that people know.
+fn shelves(scene: &Scene) -> Vec<Shelf<'_>> {
+    let mut tables: Vec<_> = scene.snapshot.tables.iter().collect();
+    tables.sort_by_key(|table| table.kind != DeviceKind::Terminal);
+    tables.into_iter().map(Shelf::new).collect()
+}
+
+fn rank<'s>(scene: &'s Scene, question: &Question, device: &DeviceRef<'s>) -> Rank<'s> {
+    let Some(Order { key, .. }) = question.order else {
+        return match (question.near, device.location()) {
+            (Some(near), Some(place)) => Rank::Number(distance(near, place)),
+            _ => Rank::Absent,
+        };
+    };
+    let named = || scene.names.get(device.id());
+    let text = |text: Option<&'s str>| match text {
+        None | Some("") => Rank::Absent,
+        Some(text) => Rank::Text(text),
+    };
+    match key {
+        SortKey::Id => Rank::Text(device.id()),
+        SortKey::Name => text(named().map(|name| &*name.name)),
+        SortKey::Group => text(named().map(|name| &*name.group)),
+        SortKey::Type => Rank::Text(device.device_type()),
+        SortKey::State => Rank::Number(f64::from(device.state as u8)),
+        SortKey::LastReport => Rank::Number(-device.silence(scene.now).as_secs_f64()),
+        SortKey::Measure(measure) => device.measure(measure).map_or(Rank::Absent, Rank::Number),
+        SortKey::Alerts => match device.alerts().len() {
+            0 => Rank::Absent,
+            // Far fewer than an f64 holds exactly.
+            count => Rank::Number(u32::try_from(count).unwrap_or(u32::MAX).into()),
+        },
+        SortKey::Trait(kind) => text(device.text(kind)),
+    }
+}
+
+/// What is asked for, made ready for many devices.
+struct Filter<'q> {
+    scene: &'q Scene,
+    question: &'q Question,
+    /// In lower case.
+    search: Option<String>,
+    /// Whether the search may mean an address: those are spelled out only then.
+    is_address: bool,
+}
+
+impl<'q> Filter<'q> {
+    fn new(scene: &'q Scene, question: &'q Question) -> Self {
+        let search = question.search.as_ref().map(|text| text.to_lowercase());
+        let is_address = search.as_ref().is_some_and(|search| {
+            let is_part = |byte: u8| byte.is_ascii_hexdigit() || b".:/".contains(&byte);
+            search.bytes().all(is_part) && search.contains(['.', ':'])
+        });
+        Self {
+            scene,
+            question,
+            search,
+            is_address,
+        }
+    }
+
+    fn lets_through(&self, device: &DeviceRef<'_>) -> bool {
+        let Question {
+            state,
+            alert,
+            device_type,
+            near,
+            ..
+        } = self.question;
+        state.is_none_or(|state| state == device.state)
+            && device_type
+                .as_ref()
+                .is_none_or(|name| name == device.device_type())
+            && (near.is_none() || device.location().is_some())
+            && alert
+                .as_ref()
+                .is_none_or(|alert| device.alerts().any(|active| active == alert))
+            && self
+                .search
+                .as_ref()
+                .is_none_or(|search| self.mentions(device, search))
+    }
+
+    fn mentions(&self, device: &DeviceRef<'_>, search: &str) -> bool {
+        if contains(device.id(), search) {
+            return true;
+        }
+        let name = self.scene.names.get(device.id());
+        name.is_some_and(|name| contains(&name.name, search) || contains(&name.group, search))
+            || device.infos().any(|(_, value)| contains(value, search))
+            || self.is_address
+                && AddressKind::ALL
+                    .into_iter()
+                    .flat_map(|kind| device.addresses(kind))
+                    .any(|address| address.contains(search))
+    }
+}
+
+/// Whether a text has another one, which is in lower case, in it.
+fn contains(text: &str, search: &str) -> bool {
+    if !text.is_ascii() {
+        return text.to_lowercase().contains(search);
+    }
+    let mut windows = text.as_bytes().windows(search.len().max(1));
+    windows.any(|window| window.eq_ignore_ascii_case(search.as_bytes()))
+}
+
+/// The haversine of the angle between two places: grows with their distance.
+fn distance(near: Near, (latitude, longitude): (f64, f64)) -> f64 {
+    let square = |degrees: f64| (degrees.to_radians() / 2.0).sin().powi(2);
+    let shrink = near.latitude.to_radians().cos() * latitude.to_radians().cos();
+    square(latitude - near.latitude) + shrink * square(longitude - near.longitude)
+}

@@ -1,0 +1,33 @@
+//! What people and programs see of the fleet besides metrics: its state at a glance, lists of devices, one device whole. Pure:
+//! a snapshot, names and a question in, plain values out, which the JSON API and the pages both show.
+//!
+//! What is absent on `/metrics` is absent here: numbers and alerts of a device that is not online are gone, not frozen.
+
+pub mod device;
+pub mod list;
+pub mod overview;
+pub mod question;
+
+use std::sync::Arc;
+
+use crate::fleet::{Moment, Snapshot};
+use crate::names::Names;
+
+pub use self::device::{Device, DeviceDetail, DeviceState};
+pub use self::list::{DevicePage, find, list};
+pub use self::overview::{AlertCount, Dots, Overview, TypeCount};
+pub use self::question::{Near, Order, Question, QuestionError, SortKey};
+
+/// What is looked at.
+#[derive(Debug, Clone)]
+pub struct Scene {
+    /// The fleet.
+    pub snapshot: Arc<Snapshot>,
+    /// What its devices are called.
+    pub names: Arc<Names>,
+    /// When.
+    pub now: Moment,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! The fleet at a glance: how many devices are in which state, which alerts are active, and where the devices are.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::device::{DeviceState, Shelf};
+use crate::fleet::Snapshot;
+
+/// How many devices of a type are in which state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TypeCount {
+    /// The value of the label `device_type`.
+    pub device_type: String,
+    /// Heard within `STALE_AFTER`.
+    pub online: usize,
+    /// Not heard, but neither was the stream.
+    pub stale: usize,
+    /// Silent while the stream was heard.
+    pub offline: usize,
+}
+
+impl TypeCount {
+    /// How many devices are in a state.
+    #[must_use]
+    pub fn of(&self, state: DeviceState) -> usize {
+        match state {
+            DeviceState::Online => self.online,
+            DeviceState::Stale => self.stale,
+            DeviceState::Offline => self.offline,
+        }
+    }
+}
+
+/// How many devices have an alert.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AlertCount {
+    /// The alert's name.
+    pub alert: String,
+    /// The devices that have it.
+    pub devices: usize,
+}
+
+/// The fleet at a glance.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Overview {
+    /// By type, in the order of the type codes.
+    pub types: Vec<TypeCount>,
+    /// The most frequent first.
+    pub alerts: Vec<AlertCount>,
+    /// How many devices are known to be somewhere.
+    pub located: usize,
+    /// Where they are: for maps alone.
+    #[serde(skip)]
+    pub dots: Dots,
+}
+
+/// Where devices are: x is tenths of degrees east of 180° west, y tenths of degrees south of the North Pole. By state, in the
+/// order of [`DeviceState::ALL`]; each place once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dots {
+    places: [Vec<(u16, u16)>; DeviceState::ALL.len()],
+}
+
+impl Dots {
+    /// Where devices in a state are, from the south to the north and from west to east.
+    #[must_use]
+    pub fn of(&self, state: DeviceState) -> &[(u16, u16)] {
+        &self.places[state as usize]
+    }
+}
+
+impl Overview {
+    /// Looks at each device once.
+    #[must_use]
+    pub fn of(snapshot: &Snapshot) -> Self {
+        let mut overview = Self::default();
+        let mut alerts: HashMap<&str, usize> = HashMap::new();
+        let shelves: Vec<_> = snapshot.tables.iter().map(Shelf::new).collect();
+        for (shelf, table) in shelves.iter().zip(&snapshot.tables) {
+            let mut states = [0; DeviceState::ALL.len()];
+            for device in shelf.devices() {
+                states[device.state as usize] += 1;
+                for alert in device.alerts() {
+                    *alerts.entry(alert).or_default() += 1;
+                }
+                if let Some(place) = device.location() {
+                    overview.located += 1;
+                    overview.dots.places[device.state as usize].push(dot(place));
+                }
+            }
+            let [offline, stale, online] = states;
+            overview.types.push(TypeCount {
+                device_type: table.name.to_string(),
+                online,
+                stale,
+                offline,
+            });
+        }
+        for places in &mut overview.dots.places {
+            places.sort_unstable();
+            places.dedup();
+        }
+        let counted = alerts.into_iter().map(|(alert, devices)| AlertCount {
+            alert: alert.to_owned(),
+            devices,
+        });
+        overview.alerts = counted.collect();
+        let order = |count: &AlertCount| (std::cmp::Reverse(count.devices), count.alert.clone());
+        overview.alerts.sort_by_cached_key(order);
+        overview
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a float becomes the nearest integer that there is"
+)]
+fn dot((latitude, longitude): (f64, f64)) -> (u16, u16) {
+    let x = (longitude + 180.0) * 10.0;
+    let y = (90.0 - latitude) * 10.0;
+    (x.round() as u16, y.round() as u16)
+}

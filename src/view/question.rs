@@ -1,0 +1,282 @@
+//! Which devices a list shows, in which order, and how many: the parameters of `/api/v1/devices` and of the page.
+
+use thiserror::Error;
+use url::form_urlencoded;
+
+use super::device::{DeviceState, Measure, Trait};
+
+/// How many devices a page shows, unless it is asked for more or fewer.
+const PER_PAGE: usize = 50;
+
+/// The most devices of one page.
+const MOST_PER_PAGE: usize = 1000;
+
+/// The parameters, as errors name them.
+const PARAMETERS: &str = "state, alert, type, search, near, sort, page, per_page";
+
+/// By what a list is sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SortKey {
+    /// The identifier.
+    Id,
+    /// What `NAMES_FILE` calls it.
+    Name,
+    /// The group that `NAMES_FILE` puts it in.
+    Group,
+    /// The type.
+    Type,
+    /// The worst first.
+    State,
+    /// The longest silent first.
+    LastReport,
+    /// One of the numbers.
+    Measure(Measure),
+    /// How many alerts are active.
+    Alerts,
+    /// One of the texts.
+    Trait(Trait),
+}
+
+impl SortKey {
+    /// All of them, and what they are called.
+    pub const ALL: [(Self, &'static str); 14] = [
+        (Self::Id, "id"),
+        (Self::Name, "name"),
+        (Self::Group, "group"),
+        (Self::Type, "type"),
+        (Self::State, "state"),
+        (Self::LastReport, "last_report"),
+        (Self::Measure(Measure::Downlink), "downlink"),
+        (Self::Measure(Measure::Uplink), "uplink"),
+        (Self::Measure(Measure::Latency), "latency"),
+        (Self::Measure(Measure::DropRate), "drop_rate"),
+        (Self::Measure(Measure::Obstruction), "obstruction"),
+        (Self::Alerts, "alerts"),
+        (Self::Trait(Trait::Software), "software"),
+        (Self::Trait(Trait::Country), "country"),
+    ];
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        let found = Self::ALL.iter().find(|(key, _)| *key == self);
+        found.map_or("", |(_, name)| name)
+    }
+}
+
+/// In which order a list stands. Devices that lack what it is sorted by come last, either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Order {
+    /// By what.
+    pub key: SortKey,
+    /// The largest first.
+    pub is_descending: bool,
+}
+
+impl Order {
+    /// The parameter that asks for it.
+    #[must_use]
+    pub fn parameter(self) -> String {
+        let sign = if self.is_descending { "-" } else { "" };
+        format!("{sign}{}", self.key.name())
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (is_descending, name) = match text.strip_prefix('-') {
+            Some(name) => (true, name),
+            None => (false, text),
+        };
+        let (key, _) = SortKey::ALL.into_iter().find(|(_, known)| *known == name)?;
+        Some(Self { key, is_descending })
+    }
+}
+
+/// A place on Earth, in degrees.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Near {
+    /// North positive, −90 to 90.
+    pub latitude: f64,
+    /// East positive, −180 to 180.
+    pub longitude: f64,
+}
+
+impl Near {
+    fn parse(text: &str) -> Option<Self> {
+        let (latitude, longitude) = text.split_once(',')?;
+        let latitude: f64 = latitude.trim().parse().ok()?;
+        let longitude: f64 = longitude.trim().parse().ok()?;
+        let is_place = latitude.abs() <= 90.0 && longitude.abs() <= 180.0;
+        is_place.then_some(Self {
+            latitude,
+            longitude,
+        })
+    }
+}
+
+/// What a list is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    /// Only devices in this state.
+    pub state: Option<DeviceState>,
+    /// Only devices with this alert.
+    pub alert: Option<String>,
+    /// Only devices of the type with this name.
+    pub device_type: Option<String>,
+    /// Only devices with this in their identifier, name, group, texts or addresses; upper and lower case are the same.
+    pub search: Option<String>,
+    /// Only devices that are known to be somewhere, those near this place first.
+    pub near: Option<Near>,
+    /// In which order. None: by identifier, or by distance where a place is given.
+    pub order: Option<Order>,
+    /// Which page, from 1.
+    pub page: usize,
+    /// Devices of a page.
+    pub per_page: usize,
+}
+
+impl Default for Question {
+    fn default() -> Self {
+        Self {
+            state: None,
+            alert: None,
+            device_type: None,
+            search: None,
+            near: None,
+            order: None,
+            page: 1,
+            per_page: PER_PAGE,
+        }
+    }
+}
+
+/// What is wrong with a parameter, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum QuestionError {
+    /// There is no such parameter.
+    #[error("there is no parameter {0:?}: known are {PARAMETERS}")]
+    Unknown(String),
+    /// It stands twice.
+    #[error("{0} is given twice: give it once")]
+    Twice(&'static str),
+    /// Its value is none of those that it can have.
+    #[error("{name}: {value:?} is not known: give {expected}")]
+    Value {
+        /// The parameter.
+        name: &'static str,
+        /// What was given.
+        value: String,
+        /// What may be given.
+        expected: String,
+    },
+}
+
+impl Question {
+    /// What the query of a URL asks for. Empty values, as forms send them, ask for nothing.
+    ///
+    /// # Errors
+    /// When a parameter is not known, stands twice, or has a value that means nothing.
+    pub fn parse(query: &str) -> Result<Self, QuestionError> {
+        let mut question = Self::default();
+        let mut seen = Vec::new();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let name = question.set(&name, &value)?;
+            if seen.contains(&name) {
+                return Err(QuestionError::Twice(name));
+            }
+            seen.push(name);
+        }
+        Ok(question)
+    }
+
+    /// Takes one parameter over, and tells which it was.
+    fn set(&mut self, name: &str, value: &str) -> Result<&'static str, QuestionError> {
+        let text = (!value.is_empty()).then(|| value.to_owned());
+        let wrong = |name, expected: String| QuestionError::Value {
+            name,
+            value: value.to_owned(),
+            expected,
+        };
+        let number = |name, most: usize| {
+            let number = value
+                .parse()
+                .ok()
+                .filter(|number| (1..=most).contains(number));
+            number.ok_or_else(|| wrong(name, format!("a whole number from 1 to {most}")))
+        };
+        Ok(match name {
+            "state" => {
+                let states = DeviceState::ALL.map(DeviceState::name).join(", ");
+                let state = text.map(|text| text.parse());
+                self.state = state.transpose().map_err(|()| wrong("state", states))?;
+                "state"
+            }
+            "alert" => {
+                self.alert = text;
+                "alert"
+            }
+            "type" => {
+                self.device_type = text;
+                "type"
+            }
+            "search" => {
+                let text = value.trim();
+                self.search = (!text.is_empty()).then(|| text.to_owned());
+                "search"
+            }
+            "near" => {
+                let expected =
+                    || wrong("near", "degrees north and east, as 47.5,-122.3".to_owned());
+                let near = text.map(|text| Near::parse(&text).ok_or_else(expected));
+                self.near = near.transpose()?;
+                "near"
+            }
+            "sort" => {
+                let keys = SortKey::ALL.map(|(_, name)| name).join(", ");
+                let expected = || {
+                    wrong(
+                        "sort",
+                        format!("{keys}, with - before it for the largest first"),
+                    )
+                };
+                let order = text.map(|text| Order::parse(&text).ok_or_else(expected));
+                self.order = order.transpose()?;
+                "sort"
+            }
+            "page" => {
+                if text.is_some() {
+                    self.page = number("page", usize::MAX / MOST_PER_PAGE)?;
+                }
+                "page"
+            }
+            "per_page" => {
+                if text.is_some() {
+                    self.per_page = number("per_page", MOST_PER_PAGE)?;
+                }
+                "per_page"
+            }
+            _ => return Err(QuestionError::Unknown(name.to_owned())),
+        })
+    }
+
+    /// The query of a URL that asks for this.
+    #[must_use]
+    pub fn query(&self) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        let mut add = |name, value: Option<String>| {
+            if let Some(value) = value {
+                query.append_pair(name, &value);
+            }
+        };
+        add("state", self.state.map(|state| state.name().to_owned()));
+        add("alert", self.alert.clone());
+        add("type", self.device_type.clone());
+        add("search", self.search.clone());
+        let near = |near: Near| format!("{},{}", near.latitude, near.longitude);
+        add("near", self.near.map(near));
+        add("sort", self.order.map(Order::parameter));
+        add("page", (self.page != 1).then(|| self.page.to_string()));
+        let per_page = (self.per_page != PER_PAGE).then(|| self.per_page.to_string());
+        add("per_page", per_page);
+        query.finish()
+    }
+}
