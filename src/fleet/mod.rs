@@ -255,4 +255,4 @@ fn take<'a, T>(rest: &mut &'a [T], count: u32) -> &'a [T] {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

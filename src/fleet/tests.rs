@@ -14,19 +14,19 @@ const ALLOCATION: &str =
 const ENUMS: &str = r#"{"DeviceType":{"u":"UserTerminal","r":"Router"},"AlertsByDeviceType":{"u":{"82":"pending"},"r":{"82":"other"}}}"#;
 
 /// A fleet and the clock that it is told.
-pub(super) struct World {
-    pub(super) fleet: Fleet,
+pub(crate) struct World {
+    pub(crate) fleet: Fleet,
     schemas: SchemaCache,
-    pub(super) now: u64,
+    pub(crate) now: u64,
     covered: u64,
 }
 
 impl World {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(|_| {})
     }
 
-    pub(super) fn with(change: impl FnOnce(&mut FleetOptions)) -> Self {
+    pub(crate) fn with(change: impl FnOnce(&mut FleetOptions)) -> Self {
         let mut options = FleetOptions {
             include_routers: false,
             location: true,
@@ -47,7 +47,7 @@ impl World {
     }
 
     /// Time passes without a word from Starlink.
-    pub(super) fn wait(&mut self, seconds: u64) -> &mut Self {
+    pub(crate) fn wait(&mut self, seconds: u64) -> &mut Self {
         self.now += seconds * 1000;
         self.fleet.expire(Moment::from_millis(self.now));
         self
@@ -60,7 +60,7 @@ impl World {
         self
     }
 
-    pub(super) fn answer(&mut self, body: &str) -> Tally {
+    pub(crate) fn answer(&mut self, body: &str) -> Tally {
         let (rows, metadata) = decode(body.into()).unwrap();
         let schema = self.schemas.resolve(metadata).schema;
         let now = Moment::from_millis(self.now);
@@ -76,7 +76,7 @@ impl World {
     }
 
     /// Rows with the usual columns and enums.
-    pub(super) fn rows(&mut self, rows: &str) -> Tally {
+    pub(crate) fn rows(&mut self, rows: &str) -> Tally {
         self.answer(&body(rows, &format!("{TERMINAL},{ALLOCATION}")))
     }
 
@@ -96,7 +96,7 @@ impl World {
     }
 
     /// The samples, without the labels that all of them share.
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let text = self.text(Format::Prometheus);
         let samples = text.lines().filter(|line| !line.starts_with('#'));
         let short = |line: &str| {
@@ -111,7 +111,7 @@ impl World {
     }
 }
 
-pub(super) fn body(rows: &str, columns: &str) -> String {
+pub(crate) fn body(rows: &str, columns: &str) -> String {
     format!(
         r#"{{"data":{{"values":[{rows}],"columnNamesByDeviceType":{{{columns}}}}},"metadata":{{"enums":{ENUMS}}}}}"#
     )

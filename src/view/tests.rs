@@ -1,1 +1,219 @@
+//! Lists against a plain model: all devices, filtered and sorted by the standard library.
 
+use std::cmp::Ordering;
+
+use proptest::prelude::*;
+
+use super::device::{DeviceState, Measure};
+use super::*;
+use crate::fleet::tests::World;
+
+/// A fleet of terminals with these speeds, versions and alerts; some are silent.
+fn scene(devices: &[(u16, Option<u8>, Option<u8>, bool)]) -> Scene {
+    let mut world = World::new();
+    let row = |(id, speed, version, has_alert): &(u16, Option<u8>, Option<u8>, bool)| {
+        let speed = speed.map_or("null".to_owned(), |speed| speed.to_string());
+        let version = version.map_or("null".to_owned(), |version| format!("\"v{version}\""));
+        let alerts = if *has_alert { "[82]" } else { "[]" };
+        format!(r#"["u",1000000000,"ut-{id}",{speed},{version},599686042433355775,{alerts}]"#)
+    };
+    let (silent, heard) = devices.split_at(devices.len() / 4);
+    let body = |devices: &[_]| {
+        let rows: Vec<_> = devices.iter().map(row).collect();
+        format!(
+            r#"{{"data":{{"values":[{}],"columnNamesByDeviceType":{{"u":["DeviceType","UtcTimestampNs","DeviceId",
+            "DownlinkThroughput","RunningSoftwareVersion","H3CellId","ActiveAlerts"]}}}},
+            "metadata":{{"enums":{{"DeviceType":{{"u":"UserTerminal"}},"AlertsByDeviceType":{{"u":{{"82":"pending"}}}}}}}}}}"#,
+            rows.join(",")
+        )
+    };
+    world.answer(&body(silent));
+    world.wait(200);
+    world.answer(&body(heard));
+    Scene {
+        snapshot: Arc::new(world.fleet.snapshot()),
+        names: Arc::default(),
+        now: Moment::from_millis(world.now),
+    }
+}
+
+fn all(scene: &Scene) -> Vec<Device> {
+    let question = Question {
+        per_page: 1000,
+        ..Question::default()
+    };
+    list(scene, &question).devices
+}
+
+/// Absent values last.
+fn compare<T: PartialOrd>(one: Option<T>, other: Option<T>, is_descending: bool) -> Ordering {
+    match (one, other) {
+        (Some(one), Some(other)) => {
+            let order = one.partial_cmp(&other).unwrap();
+            if is_descending {
+                order.reverse()
+            } else {
+                order
+            }
+        }
+        (one, other) => other.is_some().cmp(&one.is_some()),
+    }
+}
+
+proptest! {
+    #[test]
+    fn pages_are_the_sorted_and_filtered_whole(
+        devices in prop::collection::vec((0..40_u16, prop::option::of(0..5_u8), prop::option::of(0..3_u8), any::<bool>()), 0..60),
+        key in 0..3_usize,
+        is_descending in any::<bool>(),
+        state in prop::option::of(prop::sample::select(&DeviceState::ALL[..])),
+        alert in any::<bool>(),
+        search in prop::option::of("[0-9uUtTvV]{1,2}"),
+        per_page in 1..20_usize,
+    ) {
+        let scene = scene(&devices);
+        let mut expected = all(&scene);
+        let mentions = |text: &str, search: &str| text.to_lowercase().contains(&search.to_lowercase());
+        expected.retain(|device| {
+            let mut texts = std::iter::once(&device.id).chain(&device.software);
+            state.is_none_or(|state| device.state == state)
+                && (!alert || device.alerts == ["pending"])
+                && search.as_ref().is_none_or(|search| texts.any(|text| mentions(text, search)))
+        });
+        let key = [SortKey::Id, SortKey::Measure(Measure::Downlink), SortKey::Alerts][key];
+        expected.sort_by(|one, other| {
+            let by_key = match key {
+                SortKey::Id => compare(Some(&one.id), Some(&other.id), is_descending),
+                SortKey::Alerts => {
+                    let count = |device: &Device| Some(device.alerts.len()).filter(|&count| count > 0);
+                    compare(count(one), count(other), is_descending)
+                }
+                _ => compare(one.downlink_mbps, other.downlink_mbps, is_descending),
+            };
+            by_key.then_with(|| one.id.cmp(&other.id))
+        });
+        let mut question = Question {
+            state,
+            alert: alert.then(|| "pending".to_owned()),
+            search,
+            order: Some(Order { key, is_descending }),
+            per_page,
+            ..Question::default()
+        };
+        // What a URL says is what is asked.
+        prop_assert_eq!(&Question::parse(&question.query()).unwrap(), &question);
+        let mut listed = Vec::new();
+        loop {
+            let page = list(&scene, &question);
+            prop_assert_eq!(page.total, expected.len());
+            prop_assert_eq!(page.pages, expected.len().div_ceil(per_page).max(1));
+            prop_assert!(page.devices.len() <= per_page);
+            listed.extend(page.devices);
+            if question.page >= page.pages {
+                break;
+            }
+            question.page += 1;
+        }
+        prop_assert_eq!(listed, expected);
+    }
+}
+
+#[test]
+fn what_is_silent_keeps_its_place_and_loses_its_numbers() {
+    let scene = scene(&[
+        (1, Some(5), Some(1), true),
+        (2, Some(6), Some(1), true),
+        (3, Some(7), Some(1), true),
+        (4, Some(8), None, false),
+    ]);
+    let devices = all(&scene);
+    let [silent, heard, ..] = &devices[..] else {
+        panic!("there are four");
+    };
+    assert_eq!(silent.state, DeviceState::Offline);
+    assert_eq!(silent.silent_for_seconds, 200.0);
+    assert!(silent.alerts.is_empty() && silent.latitude.is_some());
+    assert_eq!(silent.software.as_deref(), Some("v1"));
+    assert_eq!(heard.state, DeviceState::Online);
+    assert_eq!(heard.alerts, ["pending"]);
+    let fields = |id| find(&scene, id, None).unwrap().fields;
+    assert!(fields("ut-1").is_empty());
+    assert_eq!(fields("ut-2")["DownlinkThroughput"], 6.0);
+}
+
+#[test]
+fn the_overview_counts_and_places() {
+    let scene = scene(&[
+        (1, None, None, true),
+        (2, None, None, true),
+        (3, None, None, true),
+        (4, None, None, false),
+    ]);
+    let overview = Overview::of(&scene.snapshot);
+    assert_eq!(
+        overview.types,
+        [TypeCount {
+            device_type: "UserTerminal".to_owned(),
+            online: 3,
+            stale: 0,
+            offline: 1,
+        }]
+    );
+    assert_eq!(
+        overview.alerts,
+        [AlertCount {
+            alert: "pending".to_owned(),
+            devices: 2,
+        }]
+    );
+    assert_eq!(overview.located, 4);
+    // 37.35 degrees north and 121.98 degrees west.
+    let place = &[(580, 527)][..];
+    for (state, expected) in [
+        (DeviceState::Online, place),
+        (DeviceState::Offline, place),
+        (DeviceState::Stale, &[]),
+    ] {
+        assert_eq!(overview.dots.of(state), expected, "{state:?}");
+    }
+}
+
+#[test]
+fn the_nearest_come_first() {
+    let mut world = World::new();
+    // About 37° north and 122° west; 52.5° north and 13.4° east (Berlin); 35.7° north and 139.7° east (Tokyo).
+    for (id, cell) in [
+        ("west", 599_686_042_433_355_775_u64),
+        ("berlin", h3(52.5, 13.4)),
+        ("tokyo", h3(35.7, 139.7)),
+    ] {
+        world.rows(&format!(r#"["u",1000000000,"{id}",1,null,{cell},[]]"#));
+    }
+    world.rows(r#"["u",1000000000,"nowhere",1,null,null,[]]"#);
+    let scene = Scene {
+        snapshot: Arc::new(world.fleet.snapshot()),
+        names: Arc::default(),
+        now: Moment::default(),
+    };
+    for (near, expected) in [
+        ("48.8,2.3", ["berlin", "west", "tokyo"]),
+        ("0,179", ["tokyo", "west", "berlin"]),
+        // Over the date line.
+        ("40,-179", ["tokyo", "west", "berlin"]),
+    ] {
+        let question = Question::parse(&format!("near={near}")).unwrap();
+        let page = list(&scene, &question);
+        let ids: Vec<_> = page
+            .devices
+            .iter()
+            .map(|device| device.id.as_str())
+            .collect();
+        assert_eq!(ids, expected, "{near}");
+    }
+}
+
+/// The cell of resolution 5 that a place is in.
+fn h3(latitude: f64, longitude: f64) -> u64 {
+    let place = h3o::LatLng::new(latitude, longitude).unwrap();
+    place.to_cell(h3o::Resolution::Five).into()
+}
