@@ -9,6 +9,7 @@ mod wire;
 
 mod crate_api;
 mod decode;
+mod pages;
 mod peers;
 mod ready;
 mod render;
@@ -29,6 +30,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if runs.wants("scrape") || runs.wants("shards") {
         scrape::run(&mut runs)?;
+    }
+    if runs.wants("pages") {
+        pages::run(&mut runs)?;
     }
     runs.finish();
     Ok(())

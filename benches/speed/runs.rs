@@ -17,7 +17,7 @@ const MEASURED: Duration = Duration::from_secs(2);
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// What the names of the benchmarks begin with.
-const GROUPS: [&str; 4] = ["decode", "render", "scrape", "shards"];
+const GROUPS: [&str; 5] = ["decode", "render", "scrape", "shards", "pages"];
 
 /// All benchmarks of a run.
 pub struct Runs {
@@ -98,6 +98,15 @@ impl Runs {
             let figure = format!("{name}: {}", millis(*best));
             let rate = millions / best.as_secs_f64();
             self.verdict.judge(&figure, "", rate, unit, target);
+        }
+    }
+
+    /// Whether a benchmark's best is within so many milliseconds.
+    pub fn within(&mut self, name: &str, most: f64) {
+        if let Some(best) = self.best.get(name) {
+            let took = best.as_secs_f64() * 1e3;
+            self.verdict
+                .judge(name, "", took, " ms", Target::AtMost(most));
         }
     }
 

@@ -1,0 +1,59 @@
+//! The page and the JSON API over a large fleet, beside an answer that needs no look at it.
+
+use std::error::Error;
+
+use criterion::Throughput;
+
+use crate::crate_api::Service;
+use crate::runs::{Runs, timed};
+use crate::verdict::Target;
+use crate::wire::Sink;
+
+/// How many terminals are looked at.
+const TERMINALS: usize = 100_000;
+
+/// What is asked, and how: the page as it opens, a search that looks at every text and finds nothing, sorted lists.
+const QUESTIONS: [(&str, &str); 6] = [
+    ("pages/the page", "/"),
+    ("pages/the page, searched", "/?search=zzz"),
+    ("pages/status", "/api/v1/status"),
+    (
+        "pages/devices, sorted by latency",
+        "/api/v1/devices?sort=-latency",
+    ),
+    (
+        "pages/devices, the last page",
+        "/api/v1/devices?page=2000&per_page=50",
+    ),
+    (
+        "pages/devices, an address searched",
+        "/api/v1/devices?search=192.0.2.999",
+    ),
+];
+
+/// Measures answers a second.
+///
+/// # Errors
+/// When the service does not start or does not answer.
+pub fn run(runs: &mut Runs) -> Result<(), Box<dyn Error>> {
+    let service = Service::start(TERMINALS)?;
+    let mut sink = Sink::default();
+    let mut time = |runs: &mut Runs, name: &str, path: &str| {
+        runs.time(name, Throughput::Elements(1), || {
+            let mut answer = Ok(0);
+            let took = timed(|| answer = sink.drain(service.address, path, false));
+            match answer {
+                Ok(_) => took,
+                Err(error) => panic!("{path}: {error}"),
+            }
+        });
+    };
+    let yardstick = "pages/livez, which looks at no device";
+    time(runs, yardstick, "/livez");
+    for (name, path) in QUESTIONS {
+        time(runs, name, path);
+        runs.compare(name, yardstick, Target::Told);
+        runs.within(name, 100.0);
+    }
+    Ok(())
+}
