@@ -6,10 +6,10 @@ cd "$(dirname "$0")/.."
 
 binary=$(realpath "${1:-${CARGO_TARGET_DIR:-target}/release/starlink-telemetry}")
 allowlist=$PWD/.ci/promtool-allowlist.txt
-readme=$PWD/README.md
+documented=$PWD/docs/METRICS.md
 parsers=$PWD/.ci/parse.py
 work=$(mktemp -d)
-readonly binary allowlist readme parsers work
+readonly binary allowlist documented parsers work
 declare -a pids=()
 
 # What a Prometheus server asks for first; the sample count must not depend on the format.
@@ -122,12 +122,12 @@ check_with_other_parsers() {
   "$PARSER_PYTHON" "$parsers" "$service/metrics" || fail "prometheus_client cannot read the service"
 }
 
-# Telemetry fields and alerts come from Starlink; every other family has its row in README.md.
-check_readme() {
+# Telemetry fields and alerts come from Starlink; every other family has its row in docs/METRICS.md.
+check_documented() {
   local family
   while read -r family; do
     # shellcheck disable=SC2016 # the backquotes are Markdown's
-    grep -qF -- '`'"$family"'`' "$readme" || fail "README.md does not name the metric $family"
+    grep -qF -- '`'"$family"'`' "$documented" || fail "docs/METRICS.md does not name the metric $family"
   done < <(awk '$1 == "#" && $2 == "TYPE" && $3 !~ /^starlink_([A-Z]|alert_active_)/ { print $3 }' "$work/metrics.txt")
 }
 
@@ -246,7 +246,7 @@ wait_for 30 "telemetry in the demo" has_telemetry
 check_with_promtool
 check_unique
 check_with_other_parsers
-check_readme
+check_documented
 start_guarded
 start_prometheus
 wait_for 30 "up == 1" is_up

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// Fields and their meaning, sorted by name. Sources: Starlink's published telemetry guide.
-const FIELDS: [(&str, &str); 36] = [
+const FIELDS: [(&str, &str); 38] = [
     ("Clients", "Clients connected to the router."),
     ("Clients2Ghz", "Clients connected on the 2.4 GHz band."),
     (
@@ -122,6 +122,14 @@ const FIELDS: [(&str, &str); 36] = [
     (
         "WifiIsRepeater",
         "Whether the router is a repeater, 1 or 0.",
+    ),
+    (
+        "WifiPopPingDropRate",
+        "Share of pings from the router to Starlink's point of presence that were lost, 0 to 1.",
+    ),
+    (
+        "WifiPopPingLatencyMs",
+        "Round trip from the router to Starlink's point of presence, in milliseconds.",
     ),
     ("WifiUptimeS", "Time since the router started, in seconds."),
 ];

@@ -18,6 +18,8 @@ pub struct Family {
     /// As TYPE has it: in OpenMetrics without `_total` and `_info`.
     pub name: String,
     pub kind: String,
+    /// What HELP says, as it is escaped.
+    pub help: String,
     /// Series, spelled as in the body, and their values.
     pub samples: Vec<(String, f64)>,
 }
@@ -118,6 +120,7 @@ pub fn read(text: &str, format: &str) -> Body {
             body.families.push(Family {
                 name: name.to_owned(),
                 kind: kind.to_owned(),
+                help: help.to_owned(),
                 samples: Vec::new(),
             });
         } else if let Some(rest) = line.strip_prefix("# UNIT ") {

@@ -1,37 +1,147 @@
-//! The tables of README.md name just the metrics that there are.
+//! docs/METRICS.md is made of what a service says of its own metrics: `UPDATE_GOLDEN=1 cargo test --locked --test it documented` writes
+//! it anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use starlink_telemetry::simulator::{ROUTER_COLUMNS, TERMINAL_COLUMNS};
 
+use crate::form::{Body, Family};
 use crate::harness::{Service, eventually, scripted_simulator, throughput};
 
-/// The metrics that the tables of README.md name, each with its type where the table has one.
-fn documented() -> BTreeMap<String, Option<String>> {
-    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let (_, metrics) = readme.split_once("\n## Metrics\n").unwrap();
-    let (metrics, _) = metrics.split_once("\n## ").unwrap();
-    let mut found = BTreeMap::new();
-    for line in metrics.lines() {
-        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
-        let kind = (cells.len() == 3).then(|| cells[1].to_owned());
-        for name in cells[0].split(", ") {
-            let Some(name) = name
-                .strip_prefix('`')
-                .and_then(|name| name.strip_suffix('`'))
-            else {
-                continue;
-            };
-            if line.starts_with('|') {
-                assert!(
-                    found.insert(name.to_owned(), kind.clone()).is_none(),
-                    "{name} twice"
-                );
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/METRICS.md");
+
+/// Not where the number of open files has no limit.
+const OPTIONAL: &str = "process_max_fds";
+
+const DEVICE_LABELS: [&str; 2] = ["device_type", "deviceID"];
+
+const BEGIN: &str = "\
+# Metrics
+
+What `/metrics` says, made from what the service says of itself. Names are those of the Prometheus text format; OpenMetrics names a counter's
+family without `_total`, and an info's without `_info`.
+
+Every series of a device has the labels `device_type` (`UserTerminal`, `Router`, …) and `deviceID`, and no others, but for `starlink_info` and
+`starlink_device_name`. No sample carries a timestamp. What a device does not report is absent: never 0, never the older value.
+";
+
+/// A part of the document: its title, what it says first, and which families belong to it.
+type Part = (&'static str, &'static str, fn(&Family) -> bool);
+
+const PARTS: [Part; 4] = [
+    (
+        "Fields of terminals",
+        "Fields that Starlink adds appear by themselves, as `starlink_<Field>`.",
+        |family| is_field(family) && is_of(family, "UserTerminal"),
+    ),
+    (
+        "Fields of routers",
+        "With `INCLUDE_ROUTERS=true`. Rates and strengths of clients are absent where there are none.",
+        |family| is_field(family) && !is_of(family, "UserTerminal"),
+    ),
+    (
+        "Made of what devices report",
+        "A terminal with several addresses has `starlink_Ipv4_numeric_0`, `starlink_Ipv4_numeric_1` and so on instead, and IPv6 likewise. \
+         `starlink_info` has a label for each text field, its name in lower case. When what becomes absent, the README says under \"Metrics\".",
+        |family| !is_field(family) && labels(family).contains_key("deviceID"),
+    ),
+    (
+        "The exporter",
+        "The values of `reason`, `cause`, `actor`, `code`, `format` and `state` are closed lists; counters are there from the start, at 0.",
+        |family| !labels(family).contains_key("deviceID"),
+    ),
+];
+
+/// What Starlink names begins with a capital letter.
+fn is_field(family: &Family) -> bool {
+    let field = family.name.strip_prefix("starlink_").unwrap_or_default();
+    field.starts_with(|first: char| first.is_ascii_uppercase()) && !field.ends_with("_numeric")
+}
+
+fn is_of(family: &Family, device_type: &str) -> bool {
+    let label = format!("device_type=\"{device_type}\"");
+    family
+        .samples
+        .iter()
+        .any(|(series, _)| series.contains(&label))
+}
+
+/// The labels of a family and their values.
+fn labels(family: &Family) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut labels: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (series, _) in &family.samples {
+        let (_, inner) = series.split_once('{').unwrap_or_default();
+        for label in inner.trim_end_matches('}').split("\",") {
+            if let Some((name, value)) = label.split_once("=\"") {
+                labels
+                    .entry(name)
+                    .or_default()
+                    .insert(value.trim_end_matches('"'));
             }
         }
     }
-    found
+    // A bucket's is the type's own.
+    labels.remove("le");
+    labels
+}
+
+/// What is said of a family's labels: the values of closed lists, the names of others.
+fn label_cell(family: &Family) -> String {
+    let labels = labels(family);
+    let has_device = DEVICE_LABELS.iter().all(|name| labels.contains_key(name));
+    let cells = labels
+        .iter()
+        .filter(|(name, _)| !(has_device && DEVICE_LABELS.contains(name)));
+    let cells: Vec<_> = cells
+        .map(|(name, values)| match *name {
+            "actor" | "cause" | "code" | "format" | "reason" | "state" => {
+                let values: Vec<_> = values.iter().map(|value| format!("`{value}`")).collect();
+                format!("`{name}`: {}", values.join(", "))
+            }
+            _ if family.name == "starlink_info" => "the device's texts".to_owned(),
+            _ => format!("`{name}`"),
+        })
+        .collect();
+    let unique: BTreeSet<_> = cells.iter().map(String::as_str).collect();
+    unique.into_iter().collect::<Vec<_>>().join("; ")
+}
+
+fn shown_name(family: &Family) -> &str {
+    match family.name.starts_with("starlink_alert_active_") {
+        true => "starlink_alert_active_<name>",
+        false => &family.name,
+    }
+}
+
+/// One row of a table.
+fn row(family: &Family, with_labels: bool) -> String {
+    let name = shown_name(family);
+    let alert = family.name.strip_prefix("starlink_alert_active_");
+    let help = family.help.replace(alert.unwrap_or("\0"), "`<name>`");
+    let cells = [name, &family.kind, &label_cell(family), &help];
+    let cells = cells.map(|cell| cell.replace("\\\\", "\\").replace('|', "\\|"));
+    let [name, kind, labels, help] = cells;
+    match with_labels {
+        true => format!("| `{name}` | {kind} | {labels} | {help} |\n"),
+        false => format!("| `{name}` | {kind} | {help} |\n"),
+    }
+}
+
+/// The document that a body makes.
+fn document(body: &Body) -> String {
+    let mut document = BEGIN.to_owned();
+    for (title, text, belongs) in PARTS {
+        let families = || body.families.iter().filter(|family| belongs(family));
+        let with_labels = families().any(|family| !label_cell(family).is_empty());
+        let head = match with_labels {
+            true => "| metric | type | labels | meaning |\n|---|---|---|---|\n",
+            false => "| metric | type | meaning |\n|---|---|---|\n",
+        };
+        document += &format!("\n## {title}\n\n{text}\n\n{head}");
+        document.extend(families().map(|family| row(family, with_labels)));
+    }
+    document
 }
 
 /// A row that fills all columns of its type.
@@ -57,12 +167,13 @@ fn full_row(code: &str, id: &str, columns: &[&str]) -> String {
     format!("[{}]", cells.collect::<Vec<_>>().join(","))
 }
 
-#[actix_rt::test]
-async fn the_documented_metrics_are_those_that_there_are() {
+/// All that there may be: one device of each kind, with everything, and each setting that adds a metric.
+async fn full_body() -> Body {
     let simulator = scripted_simulator();
     simulator.push_rows([
         full_row("u", "ut-1", TERMINAL_COLUMNS),
-        full_row("r", "Router-1", ROUTER_COLUMNS),
+        full_row("r", "Router-1", ROUTER_COLUMNS)
+            .replace("[55]", "[]"),
         r#"["i",1767225645000000000,"ip-ut-1","ACC-1",["192.0.2.1"],["2001:db8::/64"],["2001:db8::/56"]]"#.to_owned(),
     ]);
     let directory = tempfile::tempdir().unwrap();
@@ -75,43 +186,33 @@ async fn the_documented_metrics_are_those_that_there_are() {
     let service = Service::start(&simulator, &changes).await;
     service.shows(&throughput("ut-1"), 1.0).await;
     service.shows("starlink_up", 1.0).await;
-    eventually("the state is written", || async { state.exists() }).await;
-    let mut body = service.scrape().await;
-    while !body.has("starlink_exporter_state_last_write_timestamp_seconds") {
-        body = service.scrape().await;
+    let written = "starlink_exporter_state_last_write_timestamp_seconds";
+    eventually("the state is written", || async {
+        service.scrape().await.has(written)
+    })
+    .await;
+    service.scrape().await
+}
+
+#[actix_rt::test]
+async fn the_documented_metrics_are_those_that_there_are() {
+    let body = full_body().await;
+    let mut found = document(&body);
+    if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
+        fs::write(FILE, &found).unwrap();
     }
-    let exposed: BTreeMap<_, _> = body
-        .families
-        .iter()
-        .map(|family| {
-            let is_alert = family.name.starts_with("starlink_alert_active_");
-            let name = if is_alert {
-                "starlink_alert_active_<name>"
-            } else {
-                &family.name
-            };
-            (name.to_owned(), family.kind.clone())
-        })
-        .collect();
-    let documented = documented();
-    let names = |of: Vec<&String>| of.into_iter().cloned().collect::<BTreeSet<_>>();
-    let (in_readme, in_body) = (
-        names(documented.keys().collect()),
-        names(exposed.keys().collect()),
-    );
-    let optional = BTreeSet::from(["process_max_fds".to_owned()]);
-    let missing: Vec<_> = in_readme
-        .difference(&in_body)
-        .filter(|name| !optional.contains(*name))
-        .collect();
-    let unknown: Vec<_> = in_body.difference(&in_readme).collect();
+    let mut expected = fs::read_to_string(FILE).unwrap();
+    if body.family(OPTIONAL).is_none() {
+        let lines = expected.lines().filter(|line| !line.contains(OPTIONAL));
+        expected = lines.collect::<Vec<_>>().join("\n");
+        found = found.trim_end().to_owned();
+    }
+    let pairs = expected.lines().zip(found.lines());
+    let first = pairs
+        .into_iter()
+        .find(|(expected, found)| expected != found);
     assert!(
-        missing.is_empty() && unknown.is_empty(),
-        "only in README.md: {missing:?}; only exposed: {unknown:?}"
+        expected == found,
+        "docs/METRICS.md differs, first at {first:?}"
     );
-    for (name, kind) in &documented {
-        if let (Some(kind), Some(exposed)) = (kind, exposed.get(name)) {
-            assert_eq!(kind, exposed, "{name}");
-        }
-    }
 }
