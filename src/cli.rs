@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::config::settings_help;
 
@@ -44,6 +45,11 @@ pub enum Command {
     },
     /// Ask /livez of the service on this machine; exit code 0 or 1
     Healthcheck,
+    /// Print completions for a shell, for it to read at its start
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
 }
 
 /// What stands at the end of `--help`: the settings and how to begin.
@@ -53,11 +59,13 @@ fn teaching() -> String {
          the configuration file, that wins over the defaults. An empty value counts as unset.\n\n{}\n\
          Examples:\n  \
          starlink-telemetry demo\n      \
-         See it work, without credentials: http://localhost:9100/metrics\n  \
+         See it work, without credentials: http://localhost:9100/\n  \
          CLIENT_ID=… CLIENT_SECRET_FILE=/run/secrets/starlink BATCH_SIZE=1000 MAX_LINGER=15000 starlink-telemetry\n      \
          Poll Starlink; the secret is in a file.\n  \
          starlink-telemetry check-config --connect --config-file starlink.toml\n      \
-         Find out whether settings and credentials are right.\n\n\
+         Find out whether settings and credentials are right.\n  \
+         starlink-telemetry completions bash >/etc/bash_completion.d/starlink-telemetry\n      \
+         Let the shell complete commands and options.\n\n\
          Exit codes: 0 ended as asked, 1 failed to start or unhealthy, 2 wrong settings or command line, 70 failed for good\n\
          while running.",
         settings_help()
@@ -83,6 +91,11 @@ mod tests {
             (&["run"], Some(Command::Run), None),
             (&["demo"], Some(Command::Demo), None),
             (&["healthcheck"], Some(Command::Healthcheck), None),
+            (
+                &["completions", "zsh"],
+                Some(Command::Completions { shell: Shell::Zsh }),
+                None,
+            ),
             (&["check-config"], check(false), None),
             (&["check-config", "--connect"], check(true), None),
             (&["--config-file", "a.toml"], None, Some("a.toml")),
@@ -111,6 +124,8 @@ mod tests {
             &["run", "--connect"],
             &["--config-file", ""],
             &["--config-file"],
+            &["completions"],
+            &["completions", "cmd"],
         ] {
             assert_eq!(
                 parse(arguments).unwrap_err().exit_code(),

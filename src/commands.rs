@@ -1,9 +1,12 @@
 //! What each command of the binary does. Errors end here: they are boxed, told and made an exit code.
 
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::CommandFactory;
+use clap_complete::Shell;
 use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
@@ -43,6 +46,7 @@ pub fn execute(cli: Cli) -> ExitCode {
             Command::Demo => demo(cli.config_file).await,
             Command::CheckConfig { connect } => check_config(cli.config_file, connect).await,
             Command::Healthcheck => check_health(cli.config_file).await,
+            Command::Completions { shell } => print_completions(shell),
         }
     });
     // Dropped, it would wait for as long as a name is being looked up, far beyond the seconds that an end may take.
@@ -87,7 +91,7 @@ async fn demo(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
         "demo: simulated terminals, no Starlink account needed"
     );
     let announce = |address: SocketAddr| {
-        let url = format!("http://localhost:{}/metrics", address.port());
+        let url = format!("http://localhost:{}/", address.port());
         info!(url, "demo: look here");
     };
     serve(&settings, announce).await
@@ -199,6 +203,16 @@ async fn check_health(config_file: Option<PathBuf>) -> Result<ExitCode, Failure>
     };
     let address = reachable(place.address);
     healthcheck(ProbesAddress { address, ..place }).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_completions(shell: Shell) -> Result<ExitCode, Failure> {
+    let mut script = Vec::new();
+    let mut command = Cli::command();
+    let name = command.get_name().to_owned();
+    clap_complete::generate(shell, &mut command, name, &mut script);
+    // A reader that has seen enough is no panic.
+    std::io::stdout().write_all(&script)?;
     Ok(ExitCode::SUCCESS)
 }
 

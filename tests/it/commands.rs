@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::Command as Process;
 use std::time::{Duration, Instant};
 
 use crate::binary::{Binary, run};
@@ -25,15 +26,44 @@ async fn version_and_help_need_no_settings() {
 
     let (code, help, errors) = run(&["--help"], NOTHING).await;
     assert_eq!((code, errors.as_str()), (0, ""));
-    for command in ["run", "demo", "check-config", "healthcheck"] {
+    let commands = ["run", "demo", "check-config", "healthcheck", "completions"];
+    for command in commands {
         let is_listed = |line: &str| line.trim_start().starts_with(command);
         assert!(help.lines().any(is_listed), "{command} in {help}");
     }
     for setting in documented_settings() {
         assert!(help.contains(&setting), "{setting} in {help}");
     }
-    for command in ["demo", "check-config", "healthcheck", "run"] {
+    for command in commands {
         assert_eq!(run(&[command, "--help"], NOTHING).await.0, 0, "{command}");
+    }
+}
+
+/// A real shell completes what stands in the script; others are at least told apart.
+#[actix_rt::test]
+async fn a_shell_completes_commands_and_options() {
+    let (code, script, errors) = run(&["completions", "bash"], NOTHING).await;
+    assert_eq!((code, errors.as_str()), (0, ""));
+    let complete = |words: &'static str| {
+        let ask = format!(
+            "{script}\nCOMP_WORDS=({words} '') COMP_CWORD={}\nset -- $(complete -p starlink-telemetry)\n\"${{@: -2:1}}\" starlink-telemetry '' x\necho \"${{COMPREPLY[*]}}\"",
+            words.split(' ').count()
+        );
+        let answer = Process::new("bash").args(["-c", &ask]).output().unwrap();
+        String::from_utf8(answer.stdout).unwrap()
+    };
+    let commands = complete("starlink-telemetry");
+    assert!(
+        commands.contains("check-config") && commands.contains("--config-file"),
+        "{commands}"
+    );
+    assert!(complete("starlink-telemetry check-config").contains("--connect"));
+    for shell in ["zsh", "fish", "elvish", "powershell"] {
+        let (code, other, _) = run(&["completions", shell], NOTHING).await;
+        assert!(
+            code == 0 && other.contains("check-config") && other != script,
+            "{shell}"
+        );
     }
 }
 
