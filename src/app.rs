@@ -24,7 +24,7 @@ use crate::actors::{
 use crate::clock::Clock;
 use crate::config::{Account, Settings};
 use crate::fleet::{Fleet, FleetOptions, Limits, Retention};
-use crate::http::{Bodies, MOST_LOOKS, Patience, Site, State, serve};
+use crate::http::{Bodies, Patience, Site, State, serve};
 use crate::self_metrics::SelfMetrics;
 use crate::starlink::{ClientOptions, Timeouts, TlsError, tls_config};
 use crate::state_file::{Keeper, Restored, StateFile, recover};
@@ -54,6 +54,8 @@ pub struct Tuning {
     pub patience: Patience,
     /// So many scrapes are answered at once; others wait as they would for the store.
     pub most_scrapes: usize,
+    /// So many pages and answers of the API are made or read at once; others wait as they would for the store.
+    pub most_looks: usize,
     /// How often certificates, keys and users are looked at again.
     pub reload_interval: Duration,
 }
@@ -67,6 +69,7 @@ impl Default for Tuning {
             query_limit: Duration::from_secs(5),
             patience: Patience::default(),
             most_scrapes: 256,
+            most_looks: 16,
             reload_interval: Duration::from_secs(5),
         }
     }
@@ -202,7 +205,7 @@ impl Application {
             silence_limit,
             scrape_limit: tuning.patience.answer,
             scrapes: Arc::new(Semaphore::new(tuning.most_scrapes)),
-            looks: Arc::new(Semaphore::new(MOST_LOOKS)),
+            looks: Arc::new(Semaphore::new(tuning.most_looks)),
             names: Arc::default(),
         });
         let (gate, watch) = match gate {

@@ -74,7 +74,8 @@ pub fn device_type(request: &HttpRequest) -> Option<String> {
     values.next().map(|(_, value)| value.into_owned())
 }
 
-fn problem(response: HttpResponseBuilder, error: &dyn ToString) -> HttpResponse {
+/// An answer that says why there is no other.
+pub fn problem(response: HttpResponseBuilder, error: &dyn ToString) -> HttpResponse {
     let error = error.to_string();
     json(response, &Problem { error })
 }

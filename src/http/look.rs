@@ -1,25 +1,33 @@
-//! Looks at the fleet for people and programs: off the workers' threads, and a few at a time, so that scrapes and probes never wait for it.
+//! Looks at the fleet for people and programs: off the workers' threads, and a few at a time, so that scrapes and probes never wait for
+//! it, and what nobody takes fills no memory.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use actix_rt::task::spawn_blocking;
-use actix_web::HttpResponse;
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header;
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpResponse, HttpResponseBuilder, web};
+use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tracing::error;
 
-use super::State;
 use super::metrics::snapshot;
+use super::{State, api};
 use crate::view::Scene;
 
-/// So many looks are taken at the same time: each may keep a core busy for a while.
-pub const MOST_LOOKS: usize = 2;
+/// So much of an answer is handed to a connection at a time.
+const PIECE: usize = 64 * 1024;
 
 /// Why nothing can be shown at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Blind {
     /// Too many others are looking.
-    #[error("too many pages are being made: try again in a moment")]
+    #[error("too many pages are being made or read: try again in a moment")]
     Busy,
     /// The store has not answered.
     #[error("the store has not answered: the fleet's state is not known at the moment")]
@@ -32,7 +40,7 @@ pub enum Blind {
 impl Blind {
     /// The status, which says to try again later.
     #[must_use]
-    pub fn response(self) -> actix_web::HttpResponseBuilder {
+    pub fn response(self) -> HttpResponseBuilder {
         let mut response = match self {
             Self::Failed => HttpResponse::InternalServerError(),
             Self::Busy | Self::Store => HttpResponse::ServiceUnavailable(),
@@ -44,30 +52,78 @@ impl Blind {
     }
 }
 
+/// Lets a few requests through at a time, each until its client has taken the answer.
+pub async fn few_at_a_time(
+    request: ServiceRequest,
+    next: Next<impl MessageBody<Error = impl Into<Box<dyn std::error::Error>>> + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let state = request.app_data::<web::Data<State>>().cloned();
+    let permit = match &state {
+        Some(state) => {
+            let permit = Arc::clone(&state.looks).acquire_owned();
+            timeout(state.query_limit, permit).await
+        }
+        // Every application has it.
+        None => return Err(actix_web::error::ErrorInternalServerError("no state")),
+    };
+    let Ok(Ok(permit)) = permit else {
+        let (request, _) = request.into_parts();
+        let refusal = api::problem(Blind::Busy.response(), &Blind::Busy);
+        return Ok(ServiceResponse::new(request, refusal).map_into_right_body());
+    };
+    let response = next.call(request).await?;
+    let held = response.map_body(|_, body| Held {
+        body: Box::pin(body),
+        piece: Bytes::new(),
+        _permit: permit,
+    });
+    Ok(held.map_into_left_body())
+}
+
+/// A body that holds a permit until it is out, and goes out in pieces: whole, it would stand in the connection's buffer with nobody counting it.
+struct Held<B> {
+    body: Pin<Box<B>>,
+    piece: Bytes,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl<B: MessageBody> MessageBody for Held<B> {
+    type Error = B::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, B::Error>>> {
+        if self.piece.is_empty() {
+            match ready!(self.body.as_mut().poll_next(context)) {
+                Some(Ok(bytes)) => self.piece = bytes,
+                end => return Poll::Ready(end),
+            }
+        }
+        let length = self.piece.len().min(PIECE);
+        Poll::Ready(Some(Ok(self.piece.split_to(length))))
+    }
+}
+
 /// What `view` makes of the fleet as it is.
 ///
 /// # Errors
-/// When there is nothing to look at, or no room.
+/// When there is nothing to look at.
 pub async fn look<T: Send + 'static>(
     state: &State,
     view: impl FnOnce(&Scene) -> T + Send + 'static,
 ) -> Result<T, Blind> {
-    let permit = timeout(state.query_limit, Arc::clone(&state.looks).acquire_owned());
-    let Ok(Ok(permit)) = permit.await else {
-        return Err(Blind::Busy);
-    };
     let scene = Scene {
         snapshot: snapshot(state).await.ok_or(Blind::Store)?,
         names: state.names.load_full(),
         now: state.clock.now(),
     };
-    let seen = spawn_blocking(move || {
-        let seen = view(&scene);
-        // The look is over, also where the client has gone meanwhile.
-        drop(permit);
-        seen
-    });
-    seen.await.map_err(|cause| {
+    let seen = spawn_blocking(move || view(&scene)).await;
+    seen.map_err(|cause| {
         error!(%cause, "a page could not be made");
         Blind::Failed
     })

@@ -20,8 +20,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_web::body::MessageBody;
+use actix_web::dev::HttpServiceFactory;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header;
+use actix_web::middleware::from_fn;
 use actix_web::{
     FromRequest, Handler, HttpResponse, HttpResponseBuilder, Resource, Responder, guard, web,
 };
@@ -38,7 +40,6 @@ use crate::self_metrics::SelfMetrics;
 
 pub use self::bodies::Bodies;
 pub use self::connection::Patience;
-pub use self::look::MOST_LOOKS;
 pub use self::open_files::raise_limit;
 pub use self::server::{MOST_CONNECTIONS, Site, serve};
 
@@ -69,7 +70,7 @@ pub struct State {
     pub scrape_limit: Duration,
     /// A permit for each scrape that is answered at the same time.
     pub scrapes: Arc<Semaphore>,
-    /// A permit for each page or answer of the API that is made at the same time.
+    /// A permit for each page or answer of the API that is made or read at the same time.
     pub looks: Arc<Semaphore>,
     /// What people call their devices.
     pub names: Arc<ArcSwap<Names>>,
@@ -106,9 +107,9 @@ fn routes(config: &mut web::ServiceConfig) {
     config
         .service(resource("/metrics", metrics::scrape))
         .service(resource("/", page::show))
-        .service(resource("/api/v1/status", api::status))
-        .service(resource("/api/v1/devices", api::devices))
-        .service(resource("/api/v1/devices/{id:.+}", api::device))
+        .service(look("/api/v1/status", api::status))
+        .service(look("/api/v1/devices", api::devices))
+        .service(look("/api/v1/devices/{id:.+}", api::device))
         .service(resource("/api/v1/openapi.json", api::openapi));
     probe_routes(config);
 }
@@ -133,6 +134,16 @@ where
     web::resource(path)
         .route(web::route().guard(reading).to(handler))
         .default_service(web::to(method_not_allowed))
+}
+
+/// A path at which the fleet is looked at: a few requests at a time.
+fn look<F, A>(path: &str, handler: F) -> impl HttpServiceFactory + 'static
+where
+    F: Handler<A>,
+    A: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    resource(path, handler).wrap(from_fn(look::few_at_a_time))
 }
 
 async fn method_not_allowed() -> HttpResponse {

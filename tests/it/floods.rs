@@ -10,7 +10,7 @@ use actix_rt::task::spawn_blocking;
 use socket2::{Domain, Socket, Type};
 use starlink_telemetry::app::Tuning;
 use starlink_telemetry::http::Patience;
-use starlink_telemetry::simulator::Simulator;
+use starlink_telemetry::simulator::{AnswerBody, Simulator};
 
 use crate::binary::Binary;
 use crate::form;
@@ -34,15 +34,15 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// A connection with a small buffer that has asked for the metrics and has read nothing yet.
-fn ask_slowly(address: SocketAddr, encoding: &str) -> TcpStream {
+/// A connection with a small buffer that has asked for something and has read nothing yet.
+fn ask_slowly(address: SocketAddr, path: &str, encoding: &str) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(8 * 1024).unwrap();
     socket.connect(&address.into()).unwrap();
     let mut stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let request =
-        format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nAccept-Encoding: {encoding}\r\n\r\n");
+        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept-Encoding: {encoding}\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     stream
 }
@@ -118,7 +118,7 @@ async fn ten_thousand_idle_connections_and_a_hundred_slow_readers_leave_everythi
             // What is compressed is so once for all, as for Prometheus: a few others are enough to keep the workers busy.
             let encoding = |number| if number % 20 == 0 { "identity" } else { "gzip" };
             let mut readers: Vec<_> = (0..SLOW)
-                .map(|number| ask_slowly(address, encoding(number)))
+                .map(|number| ask_slowly(address, "/metrics", encoding(number)))
                 .collect();
             let mut bytes = 0;
             while !is_over.load(Ordering::Relaxed) {
@@ -126,7 +126,7 @@ async fn ten_thousand_idle_connections_and_a_hundred_slow_readers_leave_everythi
                     match reader.read(&mut [0; 1]) {
                         Ok(read) if read > 0 => bytes += read,
                         // It was too slow for too long and is cut: it comes again.
-                        _ => *reader = ask_slowly(address, encoding(number)),
+                        _ => *reader = ask_slowly(address, "/metrics", encoding(number)),
                     }
                 }
                 std::thread::sleep(Duration::from_millis(10));
@@ -254,7 +254,7 @@ async fn scrapes_beyond_the_bound_wait_and_are_refused() {
     let (simulator, service) = patient(tuning).await;
     let last = push_large_fleet(&simulator);
     service.shows(&throughput(&last), 1.0).await;
-    let mut slow = ask_slowly(service.address, "identity");
+    let mut slow = ask_slowly(service.address, "/metrics", "identity");
     slow.read_exact(&mut [0; 17]).unwrap();
 
     let refused = service.get("/metrics").await;
@@ -281,6 +281,52 @@ async fn scrapes_beyond_the_bound_wait_and_are_refused() {
     assert!(refused >= Some(1.0), "{refused:?}");
 }
 
+/// An answer that nobody takes counts until it is out, or cut.
+#[actix_rt::test]
+async fn pages_beyond_the_bound_wait_and_are_refused() {
+    let tuning = Tuning {
+        most_looks: 1,
+        query_limit: SHORT,
+        ..Tuning::default()
+    };
+    let (simulator, service) = patient(tuning).await;
+    // More than the operating system keeps for a client that reads nothing.
+    let text = "v".repeat(10_000);
+    let row = |number| format!(r#"["u",1000000000,"ut-{number}",1,"{text}"]"#);
+    simulator.push_answer(
+        AnswerBody::new()
+            .columns(
+                "u",
+                &[
+                    "DeviceType",
+                    "UtcTimestampNs",
+                    "DeviceId",
+                    "DownlinkThroughput",
+                    "RunningSoftwareVersion",
+                ],
+            )
+            .rows((0..1000).map(row)),
+    );
+    service.shows(&throughput("ut-999"), 1.0).await;
+    let list = "/api/v1/devices?per_page=1000";
+    let mut slow = ask_slowly(service.address, list, "identity");
+    slow.read_exact(&mut [0; 17]).unwrap();
+
+    let refused = service.get("/api/v1/status").await;
+    assert_eq!(refused.status, 503);
+    assert!(refused.body.contains("too many pages"), "{}", refused.body);
+    assert_eq!(refused.header("retry-after").as_deref(), Some("5"));
+    for path in ["/metrics", "/readyz", "/api/v1/openapi.json"] {
+        assert_eq!(service.get(path).await.status, 200, "{path}");
+    }
+
+    drop(slow);
+    eventually("a page is answered again", || async {
+        service.get(list).await.status == 200
+    })
+    .await;
+}
+
 #[actix_rt::test]
 async fn a_scrape_that_is_read_for_too_long_is_cut() {
     let tuning = Tuning {
@@ -295,7 +341,7 @@ async fn a_scrape_that_is_read_for_too_long_is_cut() {
     service.shows(&throughput(&last), 1.0).await;
     let address = service.address;
     let read = spawn_blocking(move || {
-        let mut stream = ask_slowly(address, "identity");
+        let mut stream = ask_slowly(address, "/metrics", "identity");
         let mut read = vec![0; 17];
         stream.read_exact(&mut read).unwrap();
         let since = Instant::now();
