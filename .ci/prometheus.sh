@@ -4,75 +4,22 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-binary=$(realpath "${1:-${CARGO_TARGET_DIR:-target}/release/starlink-telemetry}")
+# shellcheck source=.ci/lib.sh
+. .ci/lib.sh
+
 allowlist=$PWD/.ci/promtool-allowlist.txt
 documented=$PWD/docs/METRICS.md
 parsers=$PWD/.ci/parse.py
-work=$(mktemp -d)
-readonly binary allowlist documented parsers work
-declare -a pids=()
+readonly allowlist documented parsers
 
 # What a Prometheus server asks for first; the sample count must not depend on the format.
 readonly OPENMETRICS='application/openmetrics-text;version=1.0.0'
-readonly TEXT='text/plain;version=0.0.4'
 readonly JOB='{job="starlink"}'
 
 # A password of the check's own and its hash, as `htpasswd -nbBC 10` makes one.
 readonly PASSWORD=scrape-me
 # shellcheck disable=SC2016 # the dollars are bcrypt's
 readonly HASH='$2b$10$M4wieFmDLcDJENtO6VDGs.AUVS9kRwe35UvckDOlwcqN9qEnR1IgO'
-
-fail() {
-  echo "failed: $*" >&2
-  tail -n 20 "$work"/*.log >&2
-  exit 1
-}
-
-# shellcheck disable=SC2317,SC2329 # run by the trap below
-stop_everything() {
-  local pid tries
-  for pid in "${pids[@]}"; do
-    kill "$pid" 2>/dev/null || continue
-    for ((tries = 0; tries < 100; tries++)); do
-      kill -0 "$pid" 2>/dev/null || break
-      sleep 0.1
-    done
-    kill -KILL "$pid" 2>/dev/null || true
-    wait "$pid" 2>/dev/null || true
-  done
-  rm -rf "$work"
-}
-trap stop_everything EXIT
-trap 'exit 1' INT TERM
-
-# wait_for SECONDS WHAT COMMAND...: until COMMAND succeeds; a process that ended is not waited for.
-wait_for() {
-  local deadline=$((SECONDS + $1)) what=$2 pid
-  shift 2
-  until "$@"; do
-    for pid in "${pids[@]}"; do
-      kill -0 "$pid" 2>/dev/null || fail "process $pid ended while waiting for $what"
-    done
-    ((SECONDS < deadline)) || fail "gave up waiting for $what"
-    sleep 0.2
-  done
-}
-
-free_port() {
-  python3 -c 'import socket
-with socket.socket() as s:
-    s.bind(("127.0.0.1", 0))
-    print(s.getsockname()[1])'
-}
-
-answers() {
-  curl --silent --fail --max-time 5 --output /dev/null "$1"
-}
-
-# scrape ACCEPT: the service's body in the format asked for.
-scrape() {
-  curl --silent --show-error --fail --max-time 10 --header "Accept: $1" "$service/metrics"
-}
 
 # The number of sample lines in a body on standard input.
 count_samples() {
@@ -82,20 +29,6 @@ count_samples() {
 # query EXPRESSION: the value of the only series it gives, nothing if there is none.
 query() {
   promtool query instant "$server" "$1" 2>>"$work/promtool.log" | sed -E 's/.* => ([^ ]+) @.*/\1/'
-}
-
-start_demo() {
-  local port
-  port=$(free_port)
-  service=http://127.0.0.1:$port
-  # From an empty directory, so that no .env of the work tree has a say.
-  (cd "$work" && METRICS_ADDRESS=127.0.0.1 METRICS_PORT=$port exec "$binary" demo) >"$work/demo.log" 2>&1 &
-  pids+=($!)
-  wait_for 30 "the demo's /readyz" answers "$service/readyz"
-}
-
-has_telemetry() {
-  scrape "$TEXT" 2>/dev/null | grep -q '^starlink_online{'
 }
 
 # promtool ends with 0 (clean), 3 (lints only) or another code (not to be parsed).
@@ -188,10 +121,7 @@ make_certificates() {
   done
 }
 
-start_prometheus() {
-  local port
-  port=$(free_port)
-  server=http://127.0.0.1:$port
+configure_prometheus() {
   cat >"$work/prometheus.yml" <<YAML
 global: {scrape_interval: 1s, scrape_timeout: 1s}
 scrape_configs:
@@ -205,10 +135,6 @@ scrape_configs:
     static_configs:
       - targets: ["$guarded"]
 YAML
-  prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/data" \
-    --web.listen-address="127.0.0.1:$port" >"$work/prometheus.log" 2>&1 &
-  pids+=($!)
-  wait_for 30 "the Prometheus server" answers "$server/-/ready"
 }
 
 is_up() {
@@ -241,13 +167,13 @@ check_sample_counts() {
   fail "Prometheus scraped $scraped samples, the service had $before before and $after after"
 }
 
-start_demo
-wait_for 30 "telemetry in the demo" has_telemetry
+start_demo demo
 check_with_promtool
 check_unique
 check_with_other_parsers
 check_documented
 start_guarded
+configure_prometheus
 start_prometheus
 wait_for 30 "up == 1" is_up
 check_sample_counts

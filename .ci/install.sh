@@ -1,0 +1,30 @@
+# Installs what the checks need from Debian, without starting its daemons: sourced by .ci/run and by checks.
+# shellcheck shell=bash
+
+# Runs the command in a way that no package starts its daemon: Debian asks policy-rc.d first.
+install_without_starting() (
+  policy=/usr/sbin/policy-rc.d
+  if [[ ! -e $policy ]]; then
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod +x "$policy"
+  fi
+  "$@"
+)
+
+# install_programs PROGRAM... -- PACKAGE...: installs the packages, if one of the programs is missing. Fails, with nothing installed,
+# only if they cannot be had from here; an installation that breaks ends the whole run.
+install_programs() {
+  local -a programs=()
+  while [[ $1 != -- ]]; do
+    programs+=("$1")
+    shift
+  done
+  shift
+  hash "${programs[@]}" 2>/dev/null && return
+  export DEBIAN_FRONTEND=noninteractive
+  local -a install=(apt-get install --quiet --yes --no-install-recommends "$@")
+  apt-get update --quiet || true
+  "${install[@]}" --download-only || return 1
+  install_without_starting "${install[@]}" || exit 1
+}
