@@ -1,0 +1,142 @@
+#!/usr/bin/env bash
+# Has real servers judge what users of Grafana, Prometheus, VictoriaMetrics and InfluxDB get: every expression of every dashboard and
+# rule is run on a server that scrapes the demo, and the demo's line protocol is written to InfluxDB.
+# Usage: .ci/dashboards.sh [BINARY]; needs python3, installs Debian's prometheus, victoria-metrics, influxdb and curl.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# shellcheck source=.ci/install.sh
+. .ci/install.sh
+
+.ci/expressions.py lint
+if ! install_programs prometheus promtool victoria-metrics influxd curl -- prometheus victoria-metrics influxdb curl; then
+  echo "skipped: expressions on real servers: Debian's packages prometheus, victoria-metrics and influxdb cannot be had from here"
+  exit 0
+fi
+
+# shellcheck source=.ci/lib.sh
+. .ci/lib.sh
+readonly RULES=$PWD/Docker/prometheus/rules
+
+# Two demos, because all is to work with names and without. Both have what else a setting brings: routers, a state file.
+start_demos() {
+  cat >"$work/names.csv" <<'CSV'
+deviceID,name,group
+ut01000000-00000000-00aa0001,MV Albatross,North
+ut01000000-00000000-00aa0002,"Depot ""South"", roof",Depots
+ut01000000-00000000-00aa0003,MV Cormorant,North
+CSV
+  local -a settings=(INCLUDE_ROUTERS=true STATE_INTERVAL=2)
+  start_demo nameless "${settings[@]}" STATE_FILE="$work/nameless.state"
+  nameless=${service#http://}
+  start_demo named "${settings[@]}" STATE_FILE="$work/named.state" NAMES_FILE="$work/names.csv"
+  named=${service#http://}
+}
+
+# The demo has few of the alerts that rules look for. A target that stands still has them all: what the rules say of
+# them can be seen then.
+start_alerts() {
+  local port
+  port=$(free_port)
+  alerts=127.0.0.1:$port
+  mkdir "$work/alerts"
+  .ci/expressions.py alerts "$RULES"/*.yml >"$work/alerts/metrics"
+  python3 -m http.server --bind 127.0.0.1 --directory "$work/alerts" "$port" >"$work/alerts.log" 2>&1 &
+  pids+=($!)
+  wait_for 30 "the target with all alerts" answers "http://$alerts/metrics"
+}
+
+# The rules as they are shipped, but that none waits for its first turn.
+copy_rules() {
+  local file
+  mkdir "$work/rules"
+  for file in "$RULES"/*.yml; do
+    sed -E 's/^( +interval:).*/\1 1s/' "$file" >"$work/rules/${file##*/}"
+  done
+}
+
+configure_scrapes() {
+  cat >"$work/scrape.yml" <<YAML
+scrape_configs:
+  - job_name: starlink
+    scrape_interval: 1s
+    scrape_timeout: 1s
+    static_configs:
+      - targets: ["$named", "$nameless"]
+YAML
+  cp "$work/scrape.yml" "$work/prometheus.yml"
+  [[ -d $RULES ]] || return 0
+  start_alerts
+  copy_rules
+  cat >>"$work/prometheus.yml" <<YAML
+  - job_name: alerts
+    scrape_interval: 1s
+    scrape_timeout: 1s
+    static_configs:
+      - targets: ["$alerts"]
+global: {evaluation_interval: 1s}
+rule_files: ["$work/rules/*.yml"]
+YAML
+}
+
+start_victoria_metrics() {
+  local port
+  port=$(free_port)
+  server=http://127.0.0.1:$port
+  # Without latencyOffset what is less than 30 s old would not be shown.
+  victoria-metrics -promscrape.config="$work/scrape.yml" -storageDataPath="$work/victoria-metrics" -httpListenAddr="127.0.0.1:$port" \
+    -search.latencyOffset=0s -memory.allowedBytes=256MB >"$work/victoria-metrics.log" 2>&1 &
+  pids+=($!)
+  wait_for 30 "VictoriaMetrics" answers "$server/health"
+}
+
+start_influxdb() {
+  local port rpc
+  port=$(free_port)
+  rpc=$(free_port)
+  influxdb=http://127.0.0.1:$port
+  env INFLUXDB_REPORTING_DISABLED=true INFLUXDB_BIND_ADDRESS="127.0.0.1:$rpc" INFLUXDB_HTTP_BIND_ADDRESS="127.0.0.1:$port" \
+    INFLUXDB_META_DIR="$work/influxdb/meta" INFLUXDB_DATA_DIR="$work/influxdb/data" INFLUXDB_DATA_WAL_DIR="$work/influxdb/wal" \
+    influxd run -config /dev/null >"$work/influxdb.log" 2>&1 &
+  pids+=($!)
+  wait_for 30 "InfluxDB" answers "$influxdb/ping"
+}
+
+# ask_influxdb QUERY: the only value of its answer.
+ask_influxdb() {
+  curl --silent --show-error --fail --max-time 10 --data-urlencode "q=$1" "$influxdb/query?db=starlink" |
+    python3 -c 'import json, sys
+result = json.load(sys.stdin)["results"][0]
+print(result["series"][0]["values"][0][-1] if "series" in result else result.get("error", ""))'
+}
+
+# Every line of starlink_info in the mixed format is one point of InfluxDB, with all its fields.
+check_line_protocol() {
+  local lines found
+  start_influxdb
+  curl --silent --show-error --fail --max-time 10 "$service/metrics?format=mixed" | grep '^starlink_info,' >"$work/lines" ||
+    fail "there is no line protocol in the mixed format"
+  ask_influxdb "CREATE DATABASE starlink" >/dev/null
+  curl --silent --show-error --fail-with-body --max-time 10 --data-binary @"$work/lines" "$influxdb/write?db=starlink" >"$work/write.log" ||
+    fail "InfluxDB does not take the line protocol"
+  lines=$(wc -l <"$work/lines")
+  found=$(ask_influxdb "SHOW SERIES EXACT CARDINALITY")
+  [[ $found == "$lines" ]] || fail "of $lines devices InfluxDB has $found"
+  lines=$(grep -c 'countrycode="' "$work/lines")
+  found=$(ask_influxdb "SELECT COUNT(countrycode) FROM starlink_info")
+  [[ $found == "$lines" ]] || fail "of $lines devices with a country InfluxDB has $found"
+  echo "InfluxDB: has taken $(wc -l <"$work/lines") lines of starlink_info"
+}
+
+start_demos
+configure_scrapes
+echo "Prometheus:"
+start_prometheus
+.ci/expressions.py dashboards "$server" "$named"
+.ci/expressions.py dashboards "$server" "$nameless" nameless
+[[ ! -d $RULES ]] || .ci/expressions.py rules "$server"
+echo "VictoriaMetrics:"
+start_victoria_metrics
+.ci/expressions.py series "$server" "$named"
+.ci/expressions.py dashboards "$server" "$named"
+check_line_protocol
