@@ -35,6 +35,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 DASHBOARDS = HERE.parent / "Docker/grafana/dashboards"
+COMPOSE = HERE.parent / "docker-compose.yml"
 ALLOWLIST = HERE / "expressions-allowlist.txt"
 
 # What the panels' types must be: Grafana's own, which need no plugin.
@@ -225,6 +226,9 @@ def lint_board(boards, board):
 def lint():
     boards = read_dashboards()
     objections = [f"{name}: {text}" for name, board in boards.items() for text in lint_board(boards, board)]
+    home = re.search(r"HOME_DASHBOARD_PATH: /etc/grafana/dashboards/(\S+)", COMPOSE.read_text("utf-8"))
+    if not home or home[1] not in boards:
+        objections.append(f"{COMPOSE.name}: Grafana's home is no dashboard of ours")
     if objections:
         sys.exit("failed:\n  " + "\n  ".join(dict.fromkeys(objections)))
     panels = sum(1 for board in boards.values() for _ in panels_of(board))
@@ -277,9 +281,9 @@ def substitute(text, values):
 def options(server, variable, values):
     """What a variable offers to choose from, as Grafana finds it."""
     query = substitute(variable["query"]["query"], values)
-    if found := re.fullmatch(r"label_values\((.+),\s*(\w+)\)", query, re.DOTALL):
+    if found := re.fullmatch(r"label_values\((.+),\s*(\w+)\)", query):
         texts = server.get(f"label/{found[2]}/values", **{"match[]": found[1]})
-    elif found := re.fullmatch(r"query_result\((.+)\)", query, re.DOTALL):
+    elif found := re.fullmatch(r"query_result\((.+)\)", query):
         texts = [
             "{" + ",".join(f'{key}="{value}"' for key, value in sorted(metric.items())) + "} 1 0"
             for metric in server.series(found[1], False)
