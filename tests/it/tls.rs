@@ -13,7 +13,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned,
+    ClientConfig, ClientConnection, HandshakeKind, RootCertStore, ServerConfig, StreamOwned,
     SupportedProtocolVersion,
 };
 use tempfile::TempDir;
@@ -131,6 +131,24 @@ impl TlsClient {
         target: &str,
         headers: &[(&str, &str)],
     ) -> io::Result<(Answer, CertificateDer<'static>)> {
+        let (answer, connection) = self.talk(address, target, headers).await?;
+        let shown = connection.peer_certificates().unwrap()[0].clone();
+        Ok((answer, shown.into_owned()))
+    }
+
+    /// GETs `/livez`; whether an earlier session of this client was resumed for it.
+    pub async fn resumes(&self, address: SocketAddr) -> bool {
+        let (answer, connection) = self.talk(address, "/livez", &[]).await.unwrap();
+        assert_eq!(answer.status, 200);
+        connection.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    async fn talk(
+        &self,
+        address: SocketAddr,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> io::Result<(Answer, ClientConnection)> {
         let config = Arc::clone(&self.config);
         let request = wire::request(address, "GET", target, headers);
         let exchange = move || {
@@ -142,8 +160,7 @@ impl TlsClient {
             stream.write_all(request.as_bytes())?;
             let mut answer = Vec::new();
             stream.read_to_end(&mut answer)?;
-            let shown = stream.conn.peer_certificates().unwrap()[0].clone();
-            Ok((wire::parse(&answer).unwrap(), shown.into_owned()))
+            Ok((wire::parse(&answer).unwrap(), stream.conn))
         };
         spawn_blocking(exchange).await.unwrap()
     }

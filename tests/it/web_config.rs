@@ -167,6 +167,27 @@ async fn client_certificates_are_demanded_and_probes_have_a_port_of_their_own() 
     assert_eq!(ask(probes, "POST", "/livez", &[]).await.status, 405);
 }
 
+/// A session that is resumed would bring its client's certificate along, whose time may be over by then.
+#[actix_rt::test]
+async fn sessions_of_clients_with_certificates_are_not_resumed() {
+    let simulator = scripted_simulator();
+    for (text, expected) in [(TLS.to_owned(), true), (format!("{TLS}{MUTUAL}"), false)] {
+        let site = Site::new(&text);
+        let settings = [site.setting(), ("PROBES_PORT", "0")];
+        let (_binary, address) = listening(&simulator, &settings).await;
+        for version in [&TLS12, &TLS13] {
+            let known = site.authority.issue(&["prometheus"]);
+            let client = TlsClient::new(&site.authority, &[version], Some(&known));
+            assert!(!client.resumes(address).await, "the first is a new one");
+            assert_eq!(
+                client.resumes(address).await,
+                expected,
+                "{text} {version:?}"
+            );
+        }
+    }
+}
+
 /// More connections than the probes' port has room for, none of which says anything.
 #[actix_rt::test]
 async fn silent_connections_keep_no_probe_out_for_long() {
@@ -438,6 +459,9 @@ async fn a_wrong_file_is_refused_at_the_start_with_its_place() {
     let other = foreign.authority.issue(&["localhost"]);
     foreign.authority.write("server.key", &other.key);
     let missing = Site::new("tls_server_config:\n  cert_file: no.pem\n  key_file: x\n");
+    let damaged = Site::new(&format!("{TLS}{MUTUAL}"));
+    let nothing = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+    damaged.authority.write("authority.pem", nothing);
     for (site, expected) in [
         (
             &broken,
@@ -448,6 +472,10 @@ async fn a_wrong_file_is_refused_at_the_start_with_its_place() {
             "web.yml line 3: key_file: the key in it is not the one",
         ),
         (&missing, "line 2: cert_file: "),
+        (
+            &damaged,
+            "web.yml line 5: client_ca_file: a certificate in it is damaged",
+        ),
     ] {
         let variables = environment(&simulator, &[site.setting()]);
         let (code, _, errors) = run(&[], variables).await;
