@@ -19,6 +19,7 @@
 //! | [`actors`] | who owns which state, who tells whom, who is restarted | formats |
 //! | [`http`] | `/metrics` (compressed once for all who ask), the probes, the page | Starlink |
 //! | [`web_config`] | who gets in: TLS, certificates, passwords, read again when they change | what is behind |
+//! | [`reload`] | files that are read again when they change | what stands in them |
 //! | [`healthcheck`] | asks a running service whether it is alive | |
 //! | [`app`] | all of it wired together, and the drain at the end | |
 //! | [`config`], [`cli`] | settings and command line; what each command does stands in the binary (`commands.rs`) | |
@@ -63,6 +64,7 @@ pub mod healthcheck;
 pub mod http;
 pub mod names;
 pub mod pacing;
+pub mod reload;
 pub mod self_metrics;
 pub mod simulator;
 pub mod starlink;

@@ -19,6 +19,8 @@ use rustls::ServerConfig;
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
+use crate::reload::{Seen, watch};
+
 use self::file::{Fixed, Loaded};
 use self::tls::{ClientAuth, Identity};
 use self::users::{Known, Users};
@@ -74,7 +76,7 @@ impl Gate {
         };
         let watch = Watch {
             path: path.to_owned(),
-            seen: Seen::Good(loaded.fingerprint),
+            seen: Seen::Content(loaded.fingerprint),
         };
         let gate = Self {
             tls,
@@ -179,40 +181,12 @@ pub struct Watch {
     seen: Seen,
 }
 
-/// What the files were when they were looked at last.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Seen {
-    /// They could be used; their fingerprint.
-    Good(Vec<u8>),
-    /// They could not; the reason.
-    Bad(String),
-}
-
 impl Watch {
     /// Keeps the gate up to date, for ever.
-    pub async fn run(mut self, gate: Arc<Gate>, interval: Duration) {
-        loop {
-            actix_rt::time::sleep(interval).await;
-            let path = self.path.clone();
-            // Files may be far away.
-            if let Ok(loaded) = spawn_blocking(move || file::load(&path)).await {
-                self.take(&gate, loaded);
-            }
-        }
-    }
-
-    /// Everything is told once.
-    fn take(&mut self, gate: &Gate, loaded: Result<Loaded, WebConfigError>) {
-        let now = match &loaded {
-            Ok(loaded) => Seen::Good(loaded.fingerprint.clone()),
-            Err(error) => Seen::Bad(error.to_string()),
-        };
-        if now == self.seen {
-            return;
-        }
-        self.seen = now;
-        let file = self.path.to_string_lossy();
-        match loaded {
+    pub async fn run(self, gate: Arc<Gate>, interval: Duration) {
+        let file = self.path.to_string_lossy().into_owned();
+        let look = move |seen: &Seen| look(&self.path, seen);
+        watch(self.seen, interval, look, |loaded| match loaded {
             Err(error) => {
                 warn!(%error, "the web configuration cannot be used: what was read before stays in force");
             }
@@ -224,8 +198,19 @@ impl Watch {
                     warn!(%file, changed, "a change of the web configuration needs a restart");
                 }
             }
-        }
+        })
+        .await;
     }
+}
+
+/// What the files say, if that is something new.
+fn look(path: &Path, seen: &Seen) -> Option<(Seen, Result<Loaded, WebConfigError>)> {
+    let loaded = file::load(path);
+    let now = match &loaded {
+        Ok(loaded) => Seen::Content(loaded.fingerprint.clone()),
+        Err(error) => Seen::Trouble(error.to_string()),
+    };
+    (now != *seen).then_some((now, loaded))
 }
 
 #[cfg(test)]
