@@ -10,6 +10,7 @@ use actix::{Addr, Arbiter, MailboxError};
 use actix_rt::task::JoinHandle;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::web;
+use arc_swap::ArcSwap;
 use futures_util::future::{OptionFuture, join, join_all, select_all};
 use socket2::{Domain, Socket, Type};
 use thiserror::Error;
@@ -25,6 +26,7 @@ use crate::clock::Clock;
 use crate::config::{Account, Settings};
 use crate::fleet::{Fleet, FleetOptions, Limits, Retention};
 use crate::http::{Bodies, Patience, Site, State, serve};
+use crate::names::{Names, NamesError};
 use crate::self_metrics::SelfMetrics;
 use crate::starlink::{ClientOptions, Timeouts, TlsError, tls_config};
 use crate::state_file::{Keeper, Restored, StateFile, recover};
@@ -56,7 +58,7 @@ pub struct Tuning {
     pub most_scrapes: usize,
     /// So many pages and answers of the API are made or read at once; others wait as they would for the store.
     pub most_looks: usize,
-    /// How often certificates, keys and users are looked at again.
+    /// How often files that may change are looked at again: certificates, keys, users and names.
     pub reload_interval: Duration,
 }
 
@@ -89,6 +91,9 @@ pub enum BuildError {
     /// The web configuration is no longer what it was when the settings were read.
     #[error("the web configuration cannot be used")]
     WebConfig(#[from] WebConfigError),
+    /// The file of names is no longer what it was when the settings were read.
+    #[error("the file of names cannot be used")]
+    Names(#[from] NamesError),
     /// No connection to Starlink can be trusted.
     #[error("TLS cannot be set up")]
     Tls(#[from] TlsError),
@@ -137,8 +142,8 @@ pub struct Application {
     state: web::Data<State>,
     keeper: Option<Keeper>,
     servers: Vec<Server>,
-    /// Keeps who gets in up to date.
-    watch: Option<JoinHandle<()>>,
+    /// Keep up to date what is read from files that may change.
+    watches: Vec<JoinHandle<()>>,
     given_up: mpsc::UnboundedReceiver<GivenUp>,
     arbiters: Vec<Arbiter>,
 }
@@ -156,6 +161,16 @@ impl Application {
             Some(path) => Some(Gate::load(path)?),
             None => None,
         };
+        let (names, names_watch) = settings
+            .names
+            .as_deref()
+            .map(Names::load)
+            .transpose()?
+            .unzip();
+        if let Some(names) = &names {
+            info!(names = names.len(), "names read");
+        }
+        let names = Arc::new(ArcSwap::from_pointee(names.unwrap_or_default()));
         let client = client_options(settings, tuning.timeouts)?;
 
         let silence_limit = tuning.supervision.heartbeat + tuning.query_limit;
@@ -206,7 +221,7 @@ impl Application {
             scrape_limit: tuning.patience.answer,
             scrapes: Arc::new(Semaphore::new(tuning.most_scrapes)),
             looks: Arc::new(Semaphore::new(tuning.most_looks)),
-            names: Arc::default(),
+            names: Arc::clone(&names),
         });
         let (gate, watch) = match gate {
             Some((gate, watch)) => (Some(Arc::new(gate)), Some(watch)),
@@ -232,6 +247,8 @@ impl Application {
         let watch = watch.zip(gate);
         let watch =
             watch.map(|(watch, gate)| actix_rt::spawn(watch.run(gate, tuning.reload_interval)));
+        let names_watch =
+            names_watch.map(|watch| actix_rt::spawn(watch.run(names, tuning.reload_interval)));
         Ok(Self {
             address,
             probes_address,
@@ -240,7 +257,7 @@ impl Application {
             state,
             keeper,
             servers,
-            watch,
+            watches: watch.into_iter().chain(names_watch).collect(),
             given_up,
             arbiters: vec![store_arbiter, stream_arbiter],
         })
@@ -292,7 +309,7 @@ impl Application {
             drain(&self.account.stream, &handles).await;
         }
         drop(save);
-        if let Some(watch) = self.watch {
+        for watch in &self.watches {
             watch.abort();
         }
         if let Some(Err(cause)) = OptionFuture::from(keeper).await {

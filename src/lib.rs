@@ -19,6 +19,7 @@
 //! | [`actors`] | who owns which state, who tells whom, who is restarted | formats |
 //! | [`http`] | `/metrics` (compressed once for all who ask), the probes, the page | Starlink |
 //! | [`web_config`] | who gets in: TLS, certificates, passwords, read again when they change | what is behind |
+//! | [`names`] | what people call the devices, from a file of theirs | devices, HTTP |
 //! | [`reload`] | files that are read again when they change | what stands in them |
 //! | [`healthcheck`] | asks a running service whether it is alive | |
 //! | [`app`] | all of it wired together, and the drain at the end | |

@@ -5,6 +5,7 @@ use std::io;
 use thiserror::Error;
 
 use super::credential::CredentialError;
+use crate::names::NamesError;
 use crate::web_config::WebConfigError;
 
 /// All that is wrong with the settings; `Display` gives one line for each problem.
@@ -69,6 +70,12 @@ pub enum ConfigError {
     WebConfig {
         /// What is wrong with it, and where.
         source: WebConfigError,
+    },
+    /// The file of names cannot be used.
+    #[error("NAMES_FILE: {source}")]
+    Names {
+        /// What is wrong with it, and where.
+        source: NamesError,
     },
     /// No probe could get in.
     #[error(

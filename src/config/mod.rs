@@ -26,6 +26,7 @@ pub use sources::{Dotenv, Sources};
 pub use table::settings_help;
 
 use crate::exposition::InfoFormat;
+use crate::names::Names;
 use crate::starlink::{Exceptions, Proxy, read_roots};
 use crate::web_config::Gate;
 use reader::Reader;
@@ -43,6 +44,8 @@ pub struct Settings {
     pub web_config: Option<PathBuf>,
     /// Where the probes are served to everybody, beside the rest, if anywhere.
     pub probes: Option<SocketAddr>,
+    /// What the devices are called: the file that says so, which could be read.
+    pub names: Option<PathBuf>,
     /// How `starlink_info` is written.
     pub info_format: InfoFormat,
     /// What is exported, and for how long.
@@ -154,6 +157,7 @@ impl Settings {
         let outgoing = read_outgoing(reader);
         let listen = read_listen(reader);
         let (web_config, probes_port) = read_web(reader);
+        let names = read_names(reader);
         let info_format = reader.one_of(
             &table::INFO_FORMAT,
             &InfoFormat::ALL.map(|format| (format.name(), format)),
@@ -169,6 +173,7 @@ impl Settings {
             probes: listen
                 .zip(probes_port)
                 .map(|(listen, port)| SocketAddr::new(listen.ip(), port)),
+            names,
             info_format: info_format?,
             fleet: fleet?,
             state: state?,
@@ -218,6 +223,15 @@ fn read_web(reader: &mut Reader) -> (Option<PathBuf>, Option<u16>) {
         _ => {}
     }
     (path, port)
+}
+
+/// As with the web configuration: read once here, to be told what is wrong with it in time.
+fn read_names(reader: &mut Reader) -> Option<PathBuf> {
+    let path = reader.read(&table::NAMES_FILE, |text| Ok(PathBuf::from(text)))?;
+    if let Err(source) = Names::load(&path) {
+        reader.refuse(ConfigError::Names { source });
+    }
+    Some(path)
 }
 
 fn read_listen(reader: &mut Reader) -> Option<SocketAddr> {

@@ -156,6 +156,14 @@ pub(super) const PROBES_PORT: Setting = Setting {
     secret: false,
     help: "Further port, with the probes alone, in plain HTTP. Needed where client certificates are demanded.",
 };
+/// What people call the devices.
+pub(super) const NAMES_FILE: Setting = Setting {
+    name: "NAMES_FILE",
+    presence: Presence::Optional,
+    accepts: Accepts::Words("the path of a CSV file with the header deviceID,name,group"),
+    secret: false,
+    help: "File with a name for each device, for starlink_device_name. Read again when it changes.",
+};
 /// How `starlink_info` is written.
 pub(super) const INFO_FORMAT: Setting = Setting {
     name: "INFO_FORMAT",
@@ -252,7 +260,7 @@ pub(super) const RUST_LOG: Setting = Setting {
 };
 
 /// Every setting, in the order in which people see them.
-pub(super) const SETTINGS: [&Setting; 28] = [
+pub(super) const SETTINGS: [&Setting; 29] = [
     &CONFIG_FILE,
     &CLIENT_ID,
     &CLIENT_ID_FILE,
@@ -270,6 +278,7 @@ pub(super) const SETTINGS: [&Setting; 28] = [
     &METRICS_PORT,
     &WEB_CONFIG_FILE,
     &PROBES_PORT,
+    &NAMES_FILE,
     &INFO_FORMAT,
     &INCLUDE_ROUTERS,
     &LOCATION,

@@ -312,6 +312,7 @@ METRICS_ADDRESS=0.0.0.0  # default
 METRICS_PORT=9100  # default
 WEB_CONFIG_FILE=  # not set
 PROBES_PORT=  # not set
+NAMES_FILE=  # not set
 INFO_FORMAT=auto  # default
 INCLUDE_ROUTERS=false  # default
 LOCATION=no  # .env

@@ -9,8 +9,12 @@ use super::{Format, help};
 use crate::fleet::Snapshot;
 use crate::fleet::block::{Block, Presence};
 use crate::fleet::snapshot::TableView;
+use crate::names::Names;
 use crate::telemetry::schema::ALERT_PREFIX;
 use crate::telemetry::{AddressKind, DeviceKind};
+
+/// The family of names that people give the devices.
+pub const DEVICE_NAME: &str = "starlink_device_name";
 
 /// A block of a snapshot: table and block.
 type BlockRef = (u32, u32);
@@ -50,6 +54,8 @@ pub enum Section {
     LastReport,
     /// `starlink_online`
     Online,
+    /// `starlink_device_name`
+    DeviceName(Arc<Names>),
     /// `starlink_info`
     Info,
 }
@@ -73,15 +79,18 @@ pub struct Layout {
 
 impl Layout {
     /// Looks once at every device of a shard. Families without samples are left out.
+    ///
+    /// Where there are names, their family's name is the exporter's own, and a field's family of that name is left out. Here and not
+    /// where columns get their names: what the fleet knows may be older than the setting.
     #[must_use]
-    pub fn new(snapshot: &Snapshot, shard: Shard) -> Self {
+    pub fn new(snapshot: &Snapshot, shard: Shard, names: Option<&Arc<Names>>) -> Self {
         let scattered = Scattered::collect(snapshot, shard);
         let everywhere = everywhere(snapshot);
         let mut layout = Self {
             sections: Vec::new(),
             steps: Vec::new(),
         };
-        for section in gauges(snapshot) {
+        for section in gauges(snapshot, names.map(|_| DEVICE_NAME)) {
             layout.add(section, &everywhere, snapshot, shard);
         }
         for kind in AddressKind::ALL {
@@ -94,13 +103,15 @@ impl Layout {
         for (name, blocks) in scattered.alerts {
             layout.add(Section::Alert { name }, &blocks, snapshot, shard);
         }
-        for section in [
-            Section::Latitude,
-            Section::Longitude,
-            Section::LastReport,
-            Section::Online,
-            Section::Info,
-        ] {
+        let sections = [
+            Some(Section::Latitude),
+            Some(Section::Longitude),
+            Some(Section::LastReport),
+            Some(Section::Online),
+            names.map(|names| Section::DeviceName(Arc::clone(names))),
+            Some(Section::Info),
+        ];
+        for section in sections.into_iter().flatten() {
             layout.add(section, &everywhere, snapshot, shard);
         }
         layout
@@ -158,11 +169,14 @@ fn everywhere(snapshot: &Snapshot) -> Vec<BlockRef> {
     blocks.collect()
 }
 
-/// The families of fields, by name.
-fn gauges(snapshot: &Snapshot) -> Vec<Section> {
+/// The families of fields, by name, without one whose name is taken.
+fn gauges(snapshot: &Snapshot, taken: Option<&str>) -> Vec<Section> {
     let mut families: BTreeMap<_, (&Arc<str>, LaneOf)> = BTreeMap::new();
     for (table, view) in snapshot.tables.iter().enumerate() {
         for (number, lane) in view.gauges.all().iter().enumerate() {
+            if Some(&*lane.name) == taken {
+                continue;
+            }
             let absent = || (&lane.field, vec![None; snapshot.tables.len()]);
             let (_, lanes) = families.entry(&lane.name).or_insert_with(absent);
             lanes[table] = Some(number);
@@ -248,6 +262,7 @@ impl Section {
             Self::Longitude => "starlink_longitude".to_owned(),
             Self::LastReport => "starlink_last_report_timestamp_seconds".to_owned(),
             Self::Online => "starlink_online".to_owned(),
+            Self::DeviceName(_) => DEVICE_NAME.to_owned(),
             Self::Info => "starlink_info".to_owned(),
         }
     }
@@ -278,6 +293,7 @@ impl Section {
             Self::Online => {
                 "Whether the device reports: 1 online, 0 silent while the stream was heard.".into()
             }
+            Self::DeviceName(_) => "What people call the device, and its group.".into(),
             Self::Info => "What the device reports as text.".into(),
         }
     }
@@ -307,13 +323,17 @@ impl Section {
                 let has = |slot| info_fields(view, block, slot).next().is_some();
                 found = known(block, shard).any(has);
             }
+            Self::DeviceName(names) => {
+                let has = |slot| names.get(block.labels().id(slot)).is_some();
+                found = known(block, shard).any(has);
+            }
             _ => self.each(table, view, block, shard, |_, _| found = true),
         }
         found
     }
 
-    /// Calls `sample` with the slot and the value of each sample that a block has of the family. `starlink_info`, which has no
-    /// values, has none here.
+    /// Calls `sample` with the slot and the value of each sample that a block has of the family. `starlink_info` and
+    /// `starlink_device_name`, which have no values, have none here.
     pub fn each(
         &self,
         table: usize,
@@ -373,7 +393,7 @@ impl Section {
                     }
                 }
             }
-            Self::Info => {}
+            Self::DeviceName(_) | Self::Info => {}
         }
     }
 }

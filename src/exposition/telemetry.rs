@@ -4,13 +4,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::layout::{Layout, Section, info_fields, known};
+use super::layout::{DEVICE_NAME, Layout, Section, info_fields, known};
 use super::own::{self, OwnFamily};
 use super::text::{Padded, escape_into, label, line, number, string_field, tag};
 use super::{Format, Shard};
 use crate::fleet::Snapshot;
 use crate::fleet::block::Block;
 use crate::fleet::snapshot::TableView;
+use crate::names::Names;
 
 /// A chunk is handed out when it has reached this many bytes.
 const CHUNK: usize = 64 * 1024;
@@ -28,11 +29,32 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Works out what is to be written.
+    /// Works out what is to be written where nobody gives devices names.
     #[must_use]
     pub fn new(format: Format, snapshot: Arc<Snapshot>, shard: Shard) -> Self {
+        Self::of(format, snapshot, shard, None)
+    }
+
+    /// The same with the names of the devices. Names of no generation are none.
+    #[must_use]
+    pub fn named(
+        format: Format,
+        snapshot: Arc<Snapshot>,
+        shard: Shard,
+        names: &Arc<Names>,
+    ) -> Self {
+        let names = (names.generation() > 0).then_some(names);
+        Self::of(format, snapshot, shard, names)
+    }
+
+    fn of(
+        format: Format,
+        snapshot: Arc<Snapshot>,
+        shard: Shard,
+        names: Option<&Arc<Names>>,
+    ) -> Self {
         Self {
-            layout: Layout::new(&snapshot, shard),
+            layout: Layout::new(&snapshot, shard, names),
             snapshot,
             shard,
             format,
@@ -54,6 +76,7 @@ impl Telemetry {
             }
             match section {
                 Section::Info => self.infos(view, block, out),
+                Section::DeviceName(names) => self.device_names(names, view, block, out),
                 _ => self.samples(section, table, view, block, out),
             }
         }
@@ -76,6 +99,24 @@ impl Telemetry {
             number(out, value);
             out.push(b'\n');
         });
+    }
+
+    fn device_names(&self, names: &Names, view: &TableView, block: &Block, out: &mut Vec<u8>) {
+        let prefix = prefix(DEVICE_NAME, view);
+        let labels = block.labels();
+        for slot in known(block, self.shard) {
+            let Some(called) = names.get(labels.id(slot)) else {
+                continue;
+            };
+            prefix.push(out);
+            labels.push(slot, out);
+            // The group also where there is none: all samples have the same labels.
+            for (key, value) in [("name", &*called.name), ("group", &*called.group)] {
+                line(out, &["\",", key, "=\""]);
+                escape_into(out, value, true);
+            }
+            line(out, &["\"} 1\n"]);
+        }
     }
 
     fn infos(&self, view: &TableView, block: &Block, out: &mut Vec<u8>) {

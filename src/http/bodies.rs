@@ -27,6 +27,9 @@ const MOST_AHEAD: usize = 16;
 /// The same for one reader that compresses for itself.
 const MOST_AHEAD_ALONE: usize = 4;
 
+/// Tells apart what bodies are made of, and grows: the snapshot's version, and of one snapshot the generation of the names.
+pub type Version = (u64, u64);
+
 /// The bodies of the newest snapshot that was scraped, one for each key (what there may be of one snapshot: formats, shards).
 ///
 /// The first reader of a body has it filled, by a task that waits for no reader; others take the same segments meanwhile or
@@ -50,7 +53,7 @@ impl<K> Bodies<K> {
     fn with_limit(limit: usize) -> Self {
         Self {
             shelf: Arc::new(Mutex::new(Shelf {
-                version: 0,
+                version: (0, 0),
                 bodies: HashMap::new(),
             })),
             room: Arc::new(Semaphore::new(limit)),
@@ -60,10 +63,10 @@ impl<K> Bodies<K> {
 }
 
 impl<K: Clone + Eq + Hash + 'static> Bodies<K> {
-    /// A reader of the body `key` of a snapshot: `version` tells snapshots apart and grows, `parts` are the body's text, the same for
-    /// the same version and key; they are not looked at where the body is ready. To be called in an actix runtime.
+    /// A reader of the body `key`: `parts` are its text, the same for the same version and key; they are not looked at where the body
+    /// is ready. To be called in an actix runtime.
     #[must_use]
-    pub fn read(&self, version: u64, key: K, parts: Arc<dyn Parts>) -> Reader {
+    pub fn read(&self, version: Version, key: K, parts: Arc<dyn Parts>) -> Reader {
         // Freed after the lock is.
         let _replaced;
         let mut shelf = lock(&self.shelf);
@@ -99,7 +102,7 @@ impl<K: Clone + Eq + Hash + 'static> Bodies<K> {
 
 #[derive(Debug)]
 struct Shelf<K> {
-    version: u64,
+    version: Version,
     bodies: HashMap<K, watch::Receiver<Filled>>,
 }
 

@@ -66,9 +66,10 @@ pub async fn scrape(request: HttpRequest, state: web::Data<State>) -> HttpRespon
         limit: state.scrape_limit,
         permit,
     };
+    let names = state.names.load_full();
     if is_gzip {
-        let version = snapshot.version;
-        let telemetry = LazyLock::new(move || Telemetry::new(format, snapshot, shard));
+        let version = (snapshot.version, names.generation());
+        let telemetry = LazyLock::new(move || Telemetry::named(format, snapshot, shard, &names));
         let reader = state
             .bodies
             .read(version, (format, shard), Arc::new(telemetry));
@@ -76,7 +77,7 @@ pub async fn scrape(request: HttpRequest, state: web::Data<State>) -> HttpRespon
         write_end(&mut end, format, &own);
         response.streaming(scrape.observed(member(reader, end)))
     } else {
-        let chunks = Exposition::new(Telemetry::new(format, snapshot, shard), own);
+        let chunks = Exposition::new(Telemetry::named(format, snapshot, shard, &names), own);
         let chunks = chunks.map(|chunk| std::io::Result::Ok(Bytes::from(chunk)));
         response.streaming(scrape.observed(stream::iter(chunks)))
     }

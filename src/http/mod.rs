@@ -54,7 +54,7 @@ pub struct State {
     pub actors: Vec<Arc<ActorStatus>>,
     /// Where the store lays out what it knows.
     pub published: Arc<Published>,
-    /// Compressed bodies, for all scrapes of a snapshot.
+    /// Compressed bodies, for all scrapes of a snapshot with the same names.
     pub bodies: Bodies<(Format, Shard)>,
     /// How `starlink_info` is written.
     pub info_format: InfoFormat,
@@ -72,7 +72,7 @@ pub struct State {
     pub scrapes: Arc<Semaphore>,
     /// A permit for each page or answer of the API that is made or read at the same time.
     pub looks: Arc<Semaphore>,
-    /// What people call their devices.
+    /// What people call the devices, as their file says it at the moment.
     pub names: Arc<ArcSwap<Names>>,
 }
 

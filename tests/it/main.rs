@@ -16,6 +16,7 @@ mod golden;
 mod harness;
 mod hostile;
 mod model;
+mod names;
 mod outgoing;
 mod own_metrics;
 mod polling;

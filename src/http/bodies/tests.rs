@@ -96,6 +96,10 @@ fn noise(seed: usize, length: usize) -> Vec<u8> {
 }
 
 fn stream(bodies: &Bodies<u8>, version: u64, text: &Arc<Text>) -> Bytestream {
+    stream_of(bodies, (version, 0), text)
+}
+
+fn stream_of(bodies: &Bodies<u8>, version: Version, text: &Arc<Text>) -> Bytestream {
     let parts = Arc::clone(text);
     Box::pin(member(bodies.read(version, 0, parts), LAST.to_vec()))
 }
@@ -190,7 +194,7 @@ async fn there_is_room_for_so_many_bodies() {
     let bodies: Bodies<usize> = Bodies::default();
     let text = Arc::new(Text::new(vec![b"text\n".to_vec()]));
     for key in 0..MOST_BODIES + 2 {
-        let reader = bodies.read(1, key, Arc::clone(&text) as Arc<dyn Parts>);
+        let reader = bodies.read((1, 0), key, Arc::clone(&text) as Arc<dyn Parts>);
         assert!(read(Box::pin(member(reader, LAST.to_vec()))).await == text.whole());
     }
     assert_eq!(lock(&bodies.shelf).bodies.len(), MOST_BODIES);
@@ -250,21 +254,23 @@ async fn a_panic_ends_all_readers_and_the_next_tries_again() {
 }
 
 #[actix_rt::test]
-async fn a_newer_snapshot_replaces_an_older_one() {
-    let bodies = Bodies::default();
-    let old = Arc::new(Text::of_segments(6).waiting_at(3));
-    let new = Arc::new(Text::of_segments(4));
-    let under_way = stream(&bodies, 1, &old);
-    assert!(read(stream(&bodies, 2, &new)).await == new.whole());
-    old.allow_all();
-    assert!(read(under_way).await == old.whole());
-    assert_eq!(old.written(), [1; 6]);
-    assert!(read(stream(&bodies, 1, &old)).await == old.whole());
-    assert_eq!(old.written(), [2; 6], "what is old is not kept");
-    assert!(read(stream(&bodies, 2, &new)).await == new.whole());
-    assert_eq!(new.written(), [1; 4], "what is new is");
-    let room = bodies.room.available_permits();
-    assert_eq!(room + kept(&bodies), LIMIT, "nothing else takes room");
+async fn a_newer_snapshot_replaces_an_older_one_and_so_do_newer_names() {
+    for (before, after) in [((1, 0), (2, 0)), ((1, 1), (1, 2)), ((1, 2), (2, 1))] {
+        let bodies = Bodies::default();
+        let old = Arc::new(Text::of_segments(6).waiting_at(3));
+        let new = Arc::new(Text::of_segments(4));
+        let under_way = stream_of(&bodies, before, &old);
+        assert!(read(stream_of(&bodies, after, &new)).await == new.whole());
+        old.allow_all();
+        assert!(read(under_way).await == old.whole());
+        assert_eq!(old.written(), [1; 6]);
+        assert!(read(stream_of(&bodies, before, &old)).await == old.whole());
+        assert_eq!(old.written(), [2; 6], "what is old is not kept");
+        assert!(read(stream_of(&bodies, after, &new)).await == new.whole());
+        assert_eq!(new.written(), [1; 4], "what is new is");
+        let room = bodies.room.available_permits();
+        assert_eq!(room + kept(&bodies), LIMIT, "nothing else takes room");
+    }
 }
 
 #[actix_rt::test]

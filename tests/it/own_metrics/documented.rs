@@ -178,8 +178,11 @@ async fn full_body() -> Body {
     ]);
     let directory = tempfile::tempdir().unwrap();
     let state = directory.path().join("state");
+    let names = directory.path().join("names.csv");
+    fs::write(&names, "deviceID,name,group\nut-1,Aurora,north\n").unwrap();
     let changes = [
         ("INCLUDE_ROUTERS", "true"),
+        ("NAMES_FILE", names.to_str().unwrap()),
         ("STATE_FILE", state.to_str().unwrap()),
         ("STATE_INTERVAL", "1"),
     ];

@@ -1,0 +1,95 @@
+//! What can be wrong with a file of names. Messages tell the line and quote nothing of it.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Why a file of names cannot be used.
+#[derive(Debug, Error)]
+pub enum NamesError {
+    /// It cannot be read.
+    #[error("{} cannot be read: {source}; correct the path or the permissions", .path.display().to_string().escape_debug())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// It is a directory, a pipe or a device.
+    #[error("{} is no regular file", .path.display().to_string().escape_debug())]
+    NoFile {
+        /// What should be a file.
+        path: PathBuf,
+    },
+    /// It is longer than any fleet needs.
+    #[error("{} is too long: {} MiB at most", .path.display().to_string().escape_debug(), super::file::LONGEST >> 20)]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something in it is wrong.
+    #[error("{} {fault}", .path.display().to_string().escape_debug())]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// What, and where.
+        fault: Fault,
+    },
+}
+
+/// What is wrong, and on which line.
+#[derive(Debug, PartialEq, Eq, Error)]
+#[error("line {line}: {problem}")]
+pub struct Fault {
+    /// Counted from 1: where the entry begins.
+    pub line: usize,
+    /// What is wrong there.
+    pub problem: Problem,
+}
+
+/// What is wrong with a text, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Problem {
+    /// Bytes that are no text.
+    #[error("this is not UTF-8: save the file as CSV in UTF-8")]
+    NotText,
+    /// The header lacks a column.
+    #[error("no column {0}: the first line is deviceID,name,group, with commas between them")]
+    NoColumn(&'static str),
+    /// The header has a column twice.
+    #[error("the column {0} stands here twice: leave one of them out")]
+    ColumnTwice(&'static str),
+    /// Another number of cells than the header's.
+    #[error(
+        "{found} cells, but the header has {expected}: as many commas on each line, and a text with a comma in it in double quotes"
+    )]
+    Cells {
+        /// How many there are.
+        found: usize,
+        /// How many the header has.
+        expected: usize,
+    },
+    /// A double quote opens a text and none closes it.
+    #[error(
+        "a text that begins with a double quote has no other at its end: close it; within a text a double quote is written twice"
+    )]
+    NeverClosed,
+    /// A cell that must say something says nothing.
+    #[error("{0} is empty: each line has a deviceID and a name; group may be empty")]
+    Empty(&'static str),
+    /// A cell is too long.
+    #[error("{0} is too long: {max} bytes at most", max = super::parse::LONGEST_CELL)]
+    TooLong(&'static str),
+    /// A device has two names.
+    #[error("this deviceID stands on line {first} too: one line for each device")]
+    Twice {
+        /// Where it stands first.
+        first: usize,
+    },
+    /// More lines than any fleet needs.
+    #[error("too many lines: {} devices at most", super::parse::MOST_NAMES)]
+    TooMany,
+    /// What the reader of CSV says.
+    #[error("this is no CSV: {0}")]
+    NoCsv(String),
+}

@@ -1,0 +1,351 @@
+//! A CSV text → names by device ID.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::io::{Chain, Read};
+use std::sync::Arc;
+
+use csv::{Reader, ReaderBuilder, StringRecord};
+
+use super::Name;
+use super::error::{Fault, Problem};
+
+/// The most bytes of an ID, a name or a group.
+pub(super) const LONGEST_CELL: usize = 1024;
+
+/// The most devices that may have names.
+pub(super) const MOST_NAMES: usize = 1_000_000;
+
+/// Stands behind the text, as a line of its own: whatever swallows it is a quoted text without an end, which the reader takes
+/// for a cell like any other.
+const END: &[u8] = b"\n\0\n";
+
+/// Reads a text.
+///
+/// # Errors
+/// The first thing that is wrong, with its line.
+pub(super) fn parse(text: &[u8]) -> Result<HashMap<Box<str>, Name>, Fault> {
+    let text = match std::str::from_utf8(text) {
+        Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
+        Err(error) => {
+            return Err(Fault {
+                line: line(text, error.valid_up_to()),
+                problem: Problem::NotText,
+            });
+        }
+    };
+    let mut rows = Rows::of(text);
+    let columns = match rows.next()? {
+        Some(header) => Columns::find(header).map_err(|problem| rows.fault(problem))?,
+        None => {
+            return Err(Fault {
+                line: 1,
+                problem: Problem::NoColumn("deviceID"),
+            });
+        }
+    };
+    let mut names = HashMap::new();
+    let mut groups = HashSet::new();
+    while let Some(row) = rows.next()? {
+        let read = columns.read(row, &mut groups);
+        let (id, name) = read.map_err(|problem| rows.fault(problem))?;
+        let has_room = names.len() < MOST_NAMES;
+        match names.entry(id) {
+            Entry::Occupied(first) => {
+                let first = columns.line_of(first.key(), text);
+                return Err(rows.fault(Problem::Twice { first }));
+            }
+            Entry::Vacant(_) if !has_room => return Err(rows.fault(Problem::TooMany)),
+            Entry::Vacant(free) => free.insert(name),
+        };
+    }
+    Ok(names)
+}
+
+/// On which line a place is.
+fn line(text: &[u8], at: usize) -> usize {
+    let before = text.get(..at).unwrap_or(text);
+    1 + before.iter().filter(|byte| **byte == b'\n').count()
+}
+
+/// The lines of a text that are not blank.
+struct Rows<'t> {
+    text: &'t [u8],
+    reader: Reader<Chain<&'t [u8], &'static [u8]>>,
+    row: StringRecord,
+}
+
+impl<'t> Rows<'t> {
+    fn of(text: &'t str) -> Self {
+        let text = text.as_bytes();
+        Self {
+            text,
+            reader: ReaderBuilder::new()
+                .has_headers(false)
+                .flexible(true)
+                .from_reader(text.chain(END)),
+            row: StringRecord::new(),
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<&StringRecord>, Fault> {
+        loop {
+            match self.reader.read_record(&mut self.row) {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(error) => return Err(self.fault(Problem::NoCsv(error.to_string()))),
+            }
+            let end = self.text.len() + END.len();
+            let is_last = usize::try_from(self.reader.position().byte()) == Ok(end);
+            let only = match self.row.len() {
+                1 => self.row[0].trim(),
+                _ => "cells",
+            };
+            match is_last {
+                true if only == "\0" => return Ok(None),
+                true => return Err(self.fault(Problem::NeverClosed)),
+                false if only.is_empty() => {}
+                false => return Ok(Some(&self.row)),
+            }
+        }
+    }
+
+    /// A problem of the row.
+    fn fault(&self, problem: Problem) -> Fault {
+        let start = self.row.position().map_or(0, csv::Position::byte);
+        let start = usize::try_from(start).unwrap_or(usize::MAX);
+        // Blank lines before it count as its own.
+        let rest = self.text.get(start..).unwrap_or_default();
+        let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+        Fault {
+            line: line(self.text, start + blank.count()),
+            problem,
+        }
+    }
+}
+
+/// Which cell of a line is what.
+struct Columns {
+    count: usize,
+    id: usize,
+    name: usize,
+    group: Option<usize>,
+}
+
+impl Columns {
+    fn find(header: &StringRecord) -> Result<Self, Problem> {
+        let find = |wanted: &'static str| {
+            let cells = header.iter().enumerate();
+            let mut found = cells.filter(|(_, cell)| cell.trim() == wanted);
+            match (found.next(), found.next()) {
+                (Some(_), Some(_)) => Err(Problem::ColumnTwice(wanted)),
+                (found, _) => Ok(found.map(|(at, _)| at)),
+            }
+        };
+        Ok(Self {
+            count: header.len(),
+            id: find("deviceID")?.ok_or(Problem::NoColumn("deviceID"))?,
+            name: find("name")?.ok_or(Problem::NoColumn("name"))?,
+            group: find("group")?,
+        })
+    }
+
+    fn read(
+        &self,
+        row: &StringRecord,
+        groups: &mut HashSet<Arc<str>>,
+    ) -> Result<(Box<str>, Name), Problem> {
+        if row.len() != self.count {
+            return Err(Problem::Cells {
+                found: row.len(),
+                expected: self.count,
+            });
+        }
+        let cell = |at: usize, column| match row[at].trim() {
+            long if long.len() > LONGEST_CELL => Err(Problem::TooLong(column)),
+            cell => Ok(cell),
+        };
+        let filled = |at, column| match cell(at, column)? {
+            "" => Err(Problem::Empty(column)),
+            cell => Ok(cell),
+        };
+        let id = filled(self.id, "deviceID")?;
+        let name = filled(self.name, "name")?;
+        let group = self.group.map_or(Ok(""), |at| cell(at, "group"))?;
+        let group = match groups.get(group) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let new: Arc<str> = group.into();
+                groups.insert(Arc::clone(&new));
+                new
+            }
+        };
+        let name = name.into();
+        Ok((id.into(), Name { name, group }))
+    }
+
+    /// The first line of a device. Looked for only where there is a second one.
+    fn line_of(&self, id: &str, text: &str) -> usize {
+        let mut rows = Rows::of(text);
+        while let Ok(Some(row)) = rows.next() {
+            if row.get(self.id).map(str::trim) == Some(id) {
+                break;
+            }
+        }
+        rows.fault(Problem::NotText).line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All names, in the order of their IDs.
+    fn read(text: &str) -> Result<Vec<[String; 3]>, (usize, Problem)> {
+        let names = parse(text.as_bytes()).map_err(|fault| (fault.line, fault.problem))?;
+        let row = |(id, name): (Box<str>, Name)| {
+            [id.into(), name.name.into(), String::from(&*name.group)]
+        };
+        let mut rows: Vec<_> = names.into_iter().map(row).collect();
+        rows.sort();
+        Ok(rows)
+    }
+
+    #[test]
+    fn a_text_is_read_as_people_and_spreadsheets_write_it() {
+        let both = [["ut-1", "Aurora", "north"], ["ut-2", "Borealis", ""]];
+        for text in [
+            "deviceID,name,group\nut-1,Aurora,north\nut-2,Borealis,\n",
+            "deviceID,name,group\nut-1,Aurora,north\nut-2,Borealis,",
+            "\u{feff}deviceID,name,group\r\nut-1,Aurora,north\r\nut-2,Borealis,\r\n",
+            "group,IMO,name,deviceID\nnorth,9,Aurora,ut-1\n,,Borealis,ut-2\n",
+            " deviceID , name , group \n\n ut-1 ,\tAurora , north\n  \n\nut-2,Borealis\u{a0}, \n\n",
+            "\"deviceID\",\"name\",\"group\"\n\"ut-1\",\"Aurora\",\"north\"\n\"ut-2\",\"Borealis\",\"\"\n",
+        ] {
+            assert_eq!(read(text).unwrap(), both, "{text:?}");
+        }
+        for (text, expected) in [
+            ("deviceID,name,group\n", vec![]),
+            ("deviceID,name,group", vec![]),
+            ("deviceID,name\nip-ut-1,A\n", vec![["ip-ut-1", "A", ""]]),
+            (
+                "deviceID,name\nut-1,\"A, \"\"B\"\"\n\\C\r\u{1b}\"\n",
+                vec![["ut-1", "A, \"B\"\n\\C\r\u{1b}", ""]],
+            ),
+            (
+                "deviceID,name\nut-1,12\" dish\nUT-1,é\n",
+                vec![["UT-1", "é", ""], ["ut-1", "12\" dish", ""]],
+            ),
+            (
+                &format!("deviceID,name\n{0},{0}\n", "x".repeat(1024)),
+                vec![[&*"x".repeat(1024), &"x".repeat(1024), ""]],
+            ),
+        ] {
+            assert_eq!(read(text).unwrap(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_line() {
+        let long = "x".repeat(1025);
+        let cells = |found, expected| Problem::Cells { found, expected };
+        for (text, line, problem) in [
+            ("", 1, Problem::NoColumn("deviceID")),
+            ("\n\n", 1, Problem::NoColumn("deviceID")),
+            ("ut-1,Aurora,north\n", 1, Problem::NoColumn("deviceID")),
+            ("deviceID;name;group\n", 1, Problem::NoColumn("deviceID")),
+            ("\n\ndeviceID,Name\n", 3, Problem::NoColumn("name")),
+            ("deviceID,name,name\n", 1, Problem::ColumnTwice("name")),
+            (
+                "deviceID,name,group,group\n",
+                1,
+                Problem::ColumnTwice("group"),
+            ),
+            ("deviceID,name\nut-1,A\n\n\nut-2\n", 5, cells(1, 2)),
+            ("deviceID,name\r\nut-1,A\r\nut-2,A, B\r\n", 3, cells(3, 2)),
+            ("deviceID,name\nut-1,\"A\nB\"\n\0\nut-2,C\n", 4, cells(1, 2)),
+            (
+                "deviceID,name\nut-1,\"A\nB\"\n,C\n",
+                4,
+                Problem::Empty("deviceID"),
+            ),
+            ("deviceID,name\nut-1, \n", 2, Problem::Empty("name")),
+            (
+                "deviceID,name\nut-1,A\nut-2,B\n ut-1,C\n",
+                4,
+                Problem::Twice { first: 2 },
+            ),
+            (
+                "deviceID,name\n\nut-1,A\nut-1,A\n",
+                4,
+                Problem::Twice { first: 3 },
+            ),
+            ("deviceID,name\nut-1,\"A\nut-2,B\n", 2, Problem::NeverClosed),
+            (
+                "deviceID,name\nut-1,A\n\r\nut-2,\"B",
+                4,
+                Problem::NeverClosed,
+            ),
+            (
+                "deviceID,name\nut-1,A\nut-2,\"B\"\"\n",
+                3,
+                Problem::NeverClosed,
+            ),
+            ("\"deviceID,name\n", 1, Problem::NeverClosed),
+            (
+                &format!("deviceID,name\n{long},A\n"),
+                2,
+                Problem::TooLong("deviceID"),
+            ),
+            (
+                &format!("deviceID,name\nut-1,{long}\n"),
+                2,
+                Problem::TooLong("name"),
+            ),
+            (
+                &format!("deviceID,name,group\nut-1,A,{long}\n"),
+                2,
+                Problem::TooLong("group"),
+            ),
+        ] {
+            assert_eq!(read(text), Err((line, problem)), "{text:?}");
+        }
+        let not_text = parse(b"deviceID,name\nut-1,A\nut-2,Gro\xdf\n").unwrap_err();
+        assert_eq!((not_text.line, not_text.problem), (3, Problem::NotText));
+    }
+
+    #[test]
+    fn a_million_devices_have_names_and_no_more() {
+        let mut text = "deviceID,name\n".to_owned();
+        for number in 0..MOST_NAMES {
+            text.push_str(&format!("{number},x\n"));
+        }
+        assert_eq!(parse(text.as_bytes()).unwrap().len(), MOST_NAMES);
+        text.push_str("one,more\n");
+        let fault = parse(text.as_bytes()).unwrap_err();
+        assert_eq!(
+            fault,
+            Fault {
+                line: MOST_NAMES + 2,
+                problem: Problem::TooMany
+            }
+        );
+    }
+
+    #[test]
+    fn every_message_says_what_would_be_right() {
+        let fault = parse(b"deviceID,name\nut-1,A,B\n").unwrap_err();
+        assert_eq!(
+            fault.to_string(),
+            "line 2: 3 cells, but the header has 2: as many commas on each line, and a text with a comma in it in double quotes"
+        );
+        assert_eq!(
+            Problem::TooLong("name").to_string(),
+            "name is too long: 1024 bytes at most"
+        );
+        assert_eq!(
+            Problem::TooMany.to_string(),
+            "too many lines: 1000000 devices at most"
+        );
+    }
+}
