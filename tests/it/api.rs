@@ -188,6 +188,42 @@ async fn lists_are_filtered_sorted_and_paged() {
 }
 
 #[async_test]
+async fn devices_are_known_by_the_names_that_people_give_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("names.csv");
+    let names = "deviceID,name,group\nut-a,MV Zephyr,Northern\nut-c,MV Ämilia,\n";
+    std::fs::write(&file, names).unwrap();
+    let simulator = scripted_simulator();
+    let row = |id| format!(r#"["u",1000000000,"{id}",75]"#);
+    simulator.push_rows(["ut-a", "ut-b", "ut-c"].map(row));
+    let settings = [("NAMES_FILE", file.to_str().unwrap())];
+    let service = Service::start(&simulator, &settings).await;
+    service.shows(&throughput("ut-c"), 75.0).await;
+    let description = Description::of(&service).await;
+    for (query, expected) in [
+        ("search=zephyr", &["ut-a"][..]),
+        ("search=north", &["ut-a"]),
+        ("search=%C3%A4MILIA", &["ut-c"]),
+        ("sort=name", &["ut-a", "ut-c", "ut-b"]),
+        ("sort=group", &["ut-a", "ut-b", "ut-c"]),
+    ] {
+        let page = description.list(&service, query).await;
+        assert_eq!(ids(&page), expected, "{query}");
+    }
+    for (id, name, group) in [
+        ("ut-a", json!("MV Zephyr"), json!("Northern")),
+        ("ut-b", Value::Null, Value::Null),
+        ("ut-c", json!("MV Ämilia"), Value::Null),
+    ] {
+        let target = format!("/api/v1/devices/{id}");
+        let device = description
+            .ask(&service, "/api/v1/devices/{id}", &target, 200)
+            .await;
+        assert_eq!((&device["name"], &device["group"]), (&name, &group));
+    }
+}
+
+#[async_test]
 async fn what_cannot_be_asked_is_refused_with_what_can() {
     let (_simulator, service, description) = fleet().await;
     for (query, expected) in [
