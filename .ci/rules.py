@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""Holds the rules for Prometheus against their tests and their runbooks, which promtool does not.
+
+Usage: rules.py DIRECTORY RUNBOOKS. DIRECTORY has rules/ and tests/, RUNBOOKS has a heading of level 3 for each alert.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+SEVERITIES = {"critical", "warning", "info"}
+ANNOTATIONS = {"summary", "description", "runbook_url"}
+RECORD = re.compile(r"starlink:[a-z0-9_]+:[a-z0-9]+")
+METRIC = re.compile(r"\b(starlink[_:][A-Za-z0-9_:]+|up|process_[a-z_]+)\b")
+
+
+def load(paths):
+    for path in sorted(paths):
+        yield path, yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def main():
+    home, runbooks = Path(sys.argv[1]), Path(sys.argv[2])
+    rules = [
+        rule
+        for _, file in load(home.glob("rules/*.yml"))
+        for group in file["groups"]
+        for rule in group["rules"]
+    ]
+    alerts = {rule["alert"]: rule for rule in rules if "alert" in rule}
+    records = {rule["record"] for rule in rules if "record" in rule}
+    tests = [
+        (path.name, test)
+        for path, file in load(home.glob("tests/*_test.yml"))
+        for test in file["tests"]
+    ]
+    objections = [
+        *check_alerts(rules, alerts, runbooks.name),
+        *check_runbooks(alerts, runbooks.read_text(encoding="utf-8")),
+        *check_records(records, tests),
+        *check_tests(alerts, tests),
+    ]
+    for objection in objections:
+        print(f"failed: {objection}", file=sys.stderr)
+    if objections or not alerts or not records:
+        sys.exit(1)
+    print(f"rules: {len(alerts)} alerts and {len(records)} recorded names, each with its tests; each alert has a runbook")
+
+
+def check_alerts(rules, alerts, runbooks):
+    if len(alerts) != sum("alert" in rule for rule in rules):
+        yield "two alerts have one name"
+    for name, rule in alerts.items():
+        severity = rule.get("labels", {}).get("severity")
+        if severity not in SEVERITIES:
+            yield f"{name} has the severity {severity}, which is none of {sorted(SEVERITIES)}"
+        annotations = rule.get("annotations", {})
+        if set(annotations) != ANNOTATIONS or not all(annotations.values()):
+            yield f"{name} has not exactly the annotations {sorted(ANNOTATIONS)}"
+        # A heading's anchor, as GitHub and GitLab make it.
+        if annotations.get("runbook_url") != f"docs/{runbooks}#{name.lower()}":
+            yield f"{name} has the runbook_url {annotations.get('runbook_url')}, which is not its own"
+
+
+def check_runbooks(alerts, text):
+    sections = re.findall(r"^### (.*)$", text, re.MULTILINE)
+    for name in sorted({name for name in sections if sections.count(name) > 1}):
+        yield f"the runbook {name} stands twice"
+    for name in sorted(set(sections) - set(alerts)):
+        yield f"the runbook {name} belongs to no alert"
+    for name in sorted(set(alerts) - set(sections)):
+        yield f"{name} has no runbook"
+
+
+def check_records(records, tests):
+    tested = {
+        name
+        for _, test in tests
+        for case in test.get("promql_expr_test", [])
+        if case.get("exp_samples")
+        for name in METRIC.findall(case["expr"])
+    }
+    for name in sorted(records):
+        if not RECORD.fullmatch(name):
+            yield f"{name} is not of the form starlink:metric:operation"
+        if name not in tested:
+            yield f"{name} has no test"
+
+
+def check_tests(alerts, tests):
+    fires, rests = set(), set()
+    for file, test in tests:
+        series = [entry["series"] for entry in test["input_series"]]
+        for case in test.get("alert_rule_test", []):
+            name = case["alertname"]
+            if name not in alerts:
+                # promtool takes it for an alert that does not fire.
+                yield f"{file} tests {name}, which does not exist"
+            elif case["exp_alerts"]:
+                fires.add(name)
+            elif asks_for(alerts[name]["expr"], series):
+                rests.add(name)
+    for name in alerts:
+        if name not in fires:
+            yield f"{name} has no test in which it fires"
+        if name not in rests:
+            yield f"{name} has no test in which there is what it looks at and it does not fire"
+
+
+def asks_for(expression, series):
+    """Whether one of the series is of a metric that the expression names, or whose name's beginning it names."""
+    metrics = set(METRIC.findall(expression)) - {"starlink_exporter_catching_up"} or {"starlink_exporter_catching_up"}
+    return any(entry.startswith(metric) for entry in series for metric in metrics)
+
+
+main()

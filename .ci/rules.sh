@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Checks the rules for Prometheus: their syntax, their unit tests, and that every alert has tests and a runbook.
+# Needs promtool (Debian's package prometheus), and a python that has PyYAML: CI_PYTHON names it, else it is python3.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly home=Docker/prometheus
+declare -ar rules=("$home"/rules/*.yml) tests=("$home"/tests/*_test.yml)
+
+fail() {
+  echo "failed: $*" >&2
+  exit 1
+}
+
+hash promtool 2>/dev/null || fail "promtool is not installed: it is in Debian's package prometheus"
+[[ -e ${rules[0]} && -e ${tests[0]} ]] || fail "there are no rules, or no tests, below $home"
+
+# A pattern in rule_files that finds nothing is no error to promtool.
+found=$(promtool check config "$home/prometheus.yml") || fail "$home/prometheus.yml: $found"
+[[ $found == *"SUCCESS: ${#rules[@]} rule files found"* ]] ||
+  fail "$home/prometheus.yml does not load the ${#rules[@]} files of $home/rules"
+promtool check rules "${rules[@]}"
+promtool test rules "${tests[@]}"
+"${CI_PYTHON:-python3}" .ci/rules.py "$home" docs/RUNBOOKS.md
