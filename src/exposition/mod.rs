@@ -1,6 +1,6 @@
 //! How the fleet and the exporter's own metrics are written. Pure: a snapshot in, bytes out.
 
-mod help;
+pub mod help;
 mod layout;
 mod negotiate;
 mod own;

@@ -106,7 +106,9 @@ impl State {
 fn routes(config: &mut web::ServiceConfig) {
     config
         .service(resource("/metrics", metrics::scrape))
-        .service(resource("/", page::show))
+        .service(look("/", page::home))
+        .service(look("/device", page::device))
+        .service(resource("/assets/{file}", page::assets::show))
         .service(look("/api/v1/status", api::status))
         .service(look("/api/v1/devices", api::devices))
         .service(look("/api/v1/devices/{id:.+}", api::device))

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Tests the page in a real headless Chromium: browser.sh BINARY [--pictures DIR]. Installs what it needs: Debian's chromium, and
+# playwright-core and axe-core from npm below target/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() {
+  echo "usage: .ci/browser.sh BINARY [--pictures DIR]" >&2
+  exit 2
+}
+
+[[ $# -eq 1 || ($# -eq 3 && $2 == --pictures) ]] || usage
+binary=$(realpath "$1")
+pictures=${3:+$(realpath --canonicalize-missing "$3")}
+
+install_chromium() {
+  hash chromium 2>/dev/null && return
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update --quiet || true
+  apt-get install --quiet --yes --no-install-recommends chromium fonts-dejavu-core
+}
+
+install_modules() {
+  local folder=target/browser
+  mkdir -p "$folder"
+  [[ -e $folder/package.json ]] || echo '{"private":true}' >"$folder/package.json"
+  npm install --prefix "$folder" --no-save --ignore-scripts --no-audit --no-fund --silent playwright-core@1.64.1 axe-core@4.14.1
+}
+
+install_chromium
+install_modules
+BROWSER_MODULES=$PWD/target/browser
+CHROMIUM=$(command -v chromium)
+export BROWSER_MODULES CHROMIUM
+
+# A test that hangs is a test that fails.
+timeout --kill-after=10 300 node .ci/browser/main.mjs "$binary" ${pictures:+"$pictures"}
+if [[ -n $pictures ]] && hash pngquant 2>/dev/null; then
+  pngquant --force --skip-if-larger --ext .png --quality 70-95 "$pictures"/page-*.png || true
+fi

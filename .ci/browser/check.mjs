@@ -1,0 +1,90 @@
+// What the tests of the page stand on: a browser whose every complaint fails the test, and conditions that are waited for.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+
+const load = createRequire(`${process.env.BROWSER_MODULES}/`);
+const { chromium } = load("playwright-core");
+const AXE = readFileSync(load.resolve("axe-core/axe.min.js"), "utf8");
+
+const ARGUMENTS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+/** A browser with a profile of its own, which playwright makes and removes. */
+export function startBrowser() {
+  return chromium.launch({ executablePath: process.env.CHROMIUM, args: ARGUMENTS });
+}
+
+/** Opens a page in a context of its own; what goes wrong in it is collected. */
+export async function open(browser, origin, options = {}) {
+  const { allowed = /^$/, ...context } = options;
+  const own = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...context });
+  own.setDefaultTimeout(20_000);
+  const page = await own.newPage();
+  const complaints = [];
+  const complain = (what) => {
+    if (!allowed.test(what)) complaints.push(what);
+  };
+  page.on("console", (message) => {
+    if (["error", "warning"].includes(message.type())) complain(`console: ${message.text()}`);
+  });
+  page.on("pageerror", (error) => complain(`error: ${error.message}`));
+  page.on("dialog", (dialog) => {
+    complain(`dialog: ${dialog.message()}`);
+    dialog.dismiss();
+  });
+  page.on("request", (request) => {
+    if (!request.url().startsWith(`${origin}/`)) complain(`request to ${request.url()}`);
+  });
+  page.on("response", (response) => {
+    if (response.status() >= 400) complain(`status ${response.status()} of ${response.url()}`);
+  });
+  page.on("popup", () => complain("a window was opened"));
+  page.close_ = async () => {
+    await own.close();
+    assert.deepEqual(complaints, [], "the browser complained");
+  };
+  return page;
+}
+
+/** Waits until a condition gives something true. */
+export async function eventually(what, condition, patience = 20_000) {
+  const deadline = Date.now() + patience;
+  for (;;) {
+    const result = await condition();
+    if (result) return result;
+    if (Date.now() > deadline) throw new Error(`never happened: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** Has axe look at the page, by all its rules. */
+export async function isAccessible(page, what) {
+  // Not as a script of the page: its policy would not let it in.
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
+  const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html + node.failureSummary).join("; ")}`);
+  assert.deepEqual(found, [], `axe: ${what}`);
+}
+
+/** Makes the page refresh itself now, and waits until it has. */
+export async function refresh(page) {
+  const answered = page.waitForResponse((response) => response.request().resourceType() === "fetch");
+  await page.evaluate(() => dispatchEvent(new Event("online")));
+  await (await answered).finished();
+  // The answer is shown in the task that read it.
+  await page.evaluate(() => new Promise((resolve) => setTimeout(resolve)));
+}
+
+/** The texts of a column of the list. */
+export function column(page, label) {
+  return page.locator(`#list td[data-label="${label}"]`).allInnerTexts();
+}

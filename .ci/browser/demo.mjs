@@ -1,0 +1,273 @@
+// The page against the demo: what people do with it.
+import assert from "node:assert/strict";
+import { column, eventually, isAccessible, open, refresh } from "./check.mjs";
+
+const rows = (page) => page.locator("#list tbody tr[data-key]");
+
+/** Waits until the demo's whole fleet has reported. */
+async function whole(page) {
+  await eventually("all terminals are there", async () => {
+    await page.reload();
+    return (await rows(page).count()) >= 25;
+  });
+}
+
+async function glance({ browser, demo }) {
+  for (const colorScheme of ["light", "dark"]) {
+    const page = await open(browser, demo.url, { colorScheme });
+    await page.goto(`${demo.url}/`);
+    await whole(page);
+    assert.match(await page.locator("#verdict").innerText(), /Healthy/);
+    assert.match(await page.locator("#facts").innerText(), /succeeded \d+ s ago[^]*valid for \d+ min/);
+    const actors = await page.locator("#actors tbody th").allInnerTexts();
+    assert.deepEqual(actors.map((name) => name.replace(/^\W+/, "")).sort(), ["metadata", "metrics_store", "stream", "supervisor", "token"]);
+    assert.match(await page.locator("#counts").innerText(), /UserTerminal/);
+    const dots = await page.locator("#map .dots").evaluateAll((paths) => paths.map((path) => path.getAttribute("d").split("h0").length - 1));
+    assert.ok(dots.reduce((sum, count) => sum + count, 0) >= 20, `${dots}`);
+    // The outline has come, and has the style's colour.
+    await eventually("the land is drawn", () => page.locator("#map .land").evaluate((land) => land.getBBox().width > 3000));
+    await isAccessible(page, `the page in ${colorScheme}`);
+    await rows(page).first().locator("a").click();
+    await page.waitForURL(/\/device\?id=/);
+    await isAccessible(page, `a device in ${colorScheme}`);
+    await page.close_();
+  }
+}
+
+async function search({ browser, demo }) {
+  const page = await open(browser, demo.url);
+  await page.goto(`${demo.url}/`);
+  await whole(page);
+  const id = await rows(page).nth(7).locator(".id").innerText();
+  await page.evaluate(() => (globalThis.isSamePage = true));
+  await page.getByLabel("Search").pressSequentially(id.toUpperCase());
+  await eventually("the list is filtered while one types", async () => (await rows(page).count()) <= 2);
+  assert.ok((await rows(page).first().innerText()).includes(id));
+  assert.equal(new URL(page.url()).searchParams.get("search"), id.toUpperCase());
+  assert.equal(await page.getByLabel("Search").inputValue(), id.toUpperCase());
+  await page.getByLabel("Search").fill("no such thing");
+  await page.getByText("No device is like that.").waitFor();
+  await page.getByRole("link", { name: /^Show all/ }).click();
+  await eventually("all are shown again", async () => (await rows(page).count()) >= 25);
+  assert.equal(await page.getByLabel("Search").inputValue(), "");
+  assert.ok(await page.evaluate(() => globalThis.isSamePage), "the page was not left");
+  await page.close_();
+}
+
+async function sort({ browser, demo }) {
+  const page = await open(browser, demo.url);
+  await page.goto(`${demo.url}/?per_page=10&type=UserTerminal`);
+  await whole10(page);
+  const numbers = async () => {
+    const texts = await column(page, "Latency");
+    return texts.map((text) => Number.parseFloat(text)).filter((value) => !Number.isNaN(value));
+  };
+  const head = page.locator("#list th", { hasText: "Latency" });
+  for (const [order, sign] of [["descending", -1], ["ascending", 1]]) {
+    await head.getByRole("link").click();
+    await eventually(order, async () => (await head.getAttribute("aria-sort")) === order);
+    const found = await numbers();
+    assert.ok(found.length > 0);
+    assert.deepEqual(found, found.toSorted((one, other) => sign * (one - other)));
+  }
+  // Focus is still there: the other way round by the keyboard.
+  await page.keyboard.press("Enter");
+  await eventually("the keyboard sorts", async () => (await head.getAttribute("aria-sort")) === "descending");
+  const first = await page.locator("#list caption").innerText();
+  assert.match(first, /^1 to 10 of \d+ devices$/);
+  await page.getByRole("link", { name: "Next" }).click();
+  await eventually("the second page", async () => /^11 to 20 of/.test(await page.locator("#list caption").innerText()));
+  await page.goBack();
+  await eventually("back on the first one", async () => (await page.locator("#list caption").innerText()).startsWith("1 to 10"));
+  await page.getByLabel("State").selectOption("offline");
+  await eventually("a list filters", async () => (await column(page, "State")).every((state) => state === "offline"));
+  await page.close_();
+}
+
+async function whole10(page) {
+  await eventually("there are pages", async () => {
+    await page.reload();
+    return (await page.getByRole("link", { name: "Next" }).count()) > 0;
+  });
+}
+
+async function device({ browser, demo }) {
+  const page = await open(browser, demo.url);
+  await page.goto(`${demo.url}/?type=UserTerminal&state=online`);
+  await eventually("a terminal is there", async () => (await page.reload()) && (await rows(page).count()) > 0);
+  const id = await rows(page).first().locator(".id").innerText();
+  await rows(page).first().locator("a").click();
+  await page.waitForURL(/\/device\?/);
+  assert.equal(await page.locator("h1").innerText(), id);
+  const field = page.locator("#fields tr", { hasText: "DownlinkThroughput" });
+  assert.match(await field.innerText(), /DownlinkThroughput\s+[\d.]+\s+Mbit\/s\s+Throughput from the satellite/);
+  assert.match(await page.locator("#info").innerText(), /runningsoftwareversion/i);
+  await eventually("it is on the small map", () => page.locator("#map .dots").evaluate((path) => path.getAttribute("d").startsWith("M")));
+  await refresh(page);
+  await page.getByRole("link", { name: "Devices nearby" }).click();
+  await page.waitForURL(/near=/);
+  assert.ok((await rows(page).first().innerText()).includes(id), "the nearest is itself");
+  await page.close_();
+}
+
+async function near({ browser, demo }) {
+  const page = await open(browser, demo.url);
+  await page.goto(`${demo.url}/`);
+  await whole(page);
+  const box = await page.locator("#map svg").boundingBox();
+  await page.mouse.click(box.x + box.width / 2, box.y + box.height / 3);
+  await page.waitForURL(/near=/);
+  await eventually("the nearest are listed", async () => /nearest first/.test(await page.locator("#list caption").innerText()));
+  const [latitude, longitude] = new URL(page.url()).searchParams.get("near").split(",").map(Number);
+  assert.ok(Math.abs(longitude) < 1 && Math.abs(latitude - 37.3) < 2, `${latitude}, ${longitude}`);
+  assert.equal(await page.locator("#map .mark").count(), 1);
+  await page.close_();
+}
+
+async function keeps({ browser, demo }) {
+  const page = await open(browser, demo.url, { viewport: { width: 900, height: 500 } });
+  await page.goto(`${demo.url}/`);
+  await whole(page);
+  const link = rows(page).nth(3).locator("a");
+  const address = await link.getAttribute("href");
+  await page.getByLabel("Near").fill("half a pl");
+  await link.focus();
+  await page.locator("#list").evaluate((list) => (list.scrollLeft = 40));
+  const y = await page.evaluate(() => scrollY);
+  const facts = await page.locator("#facts").innerText();
+  await eventually("it is refreshed", async () => {
+    await refresh(page);
+    return (await page.locator("#facts").innerText()) !== facts;
+  });
+  assert.equal(await page.evaluate(() => document.activeElement.getAttribute("href")), address);
+  assert.equal(await page.getByLabel("Near").inputValue(), "half a pl");
+  assert.equal(await page.locator("#list").evaluate((list) => list.scrollLeft), 40);
+  assert.equal(await page.evaluate(() => scrollY), y);
+  const selected = await page.evaluate(() => {
+    document.getSelection().selectAllChildren(document.querySelector("#list tbody tr"));
+    return document.getSelection().toString();
+  });
+  await refresh(page);
+  await refresh(page);
+  assert.equal(await page.evaluate(() => document.getSelection().toString()), selected);
+  await page.close_();
+}
+
+async function hidden({ browser, demo }) {
+  const page = await open(browser, demo.url);
+  await page.clock.install();
+  await page.goto(`${demo.url}/`);
+  let asked = 0;
+  page.on("request", () => (asked += 1));
+  const hide = (isHidden) =>
+    page.evaluate((value) => {
+      Object.defineProperty(document, "hidden", { configurable: true, get: () => value });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, isHidden);
+  await page.clock.runFor(10_100);
+  await eventually("it refreshes itself", () => asked === 1);
+  await hide(true);
+  await page.clock.runFor(60_000);
+  assert.equal(asked, 1, "it is quiet while nobody looks");
+  await hide(false);
+  await eventually("it goes on", () => asked === 2);
+  await page.close_();
+}
+
+async function keyboard({ browser, demo }) {
+  const page = await open(browser, demo.url);
+  await page.goto(`${demo.url}/`);
+  await whole(page);
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to the devices");
+  await page.keyboard.press("Enter");
+  let isRow = false;
+  for (let tabs = 0; tabs < 40 && !isRow; tabs += 1) {
+    await page.keyboard.press("Tab");
+    isRow = await page.evaluate(() => document.activeElement.matches("#list tbody th a"));
+  }
+  assert.ok(isRow, "a row is reached by the keyboard");
+  const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
+  assert.equal(outline, "solid", "focus is seen");
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/\/device\?id=/);
+  await page.close_();
+}
+
+async function plain({ browser, demo }) {
+  const page = await open(browser, demo.url, { javaScriptEnabled: false });
+  await page.goto(`${demo.url}/`);
+  await whole(page);
+  assert.match(await page.content(), /<noscript><meta http-equiv="refresh"/);
+  assert.equal(await page.locator(".hint").isVisible(), false, "what needs a script is not offered");
+  const id = await rows(page).nth(5).locator(".id").innerText();
+  await page.getByLabel("Search").fill(id);
+  await page.getByRole("button", { name: "Show" }).click();
+  await page.waitForURL(/search=/);
+  assert.ok((await rows(page).count()) <= 2);
+  await page.getByRole("link", { name: "Clear" }).click();
+  await page.getByRole("link", { name: /^Down/ }).click();
+  await page.waitForURL(/sort=-downlink/);
+  assert.equal(await page.locator('th[aria-sort="descending"]').count(), 1);
+  await rows(page).first().locator("a").click();
+  await page.waitForURL(/\/device\?/);
+  await page.close_();
+}
+
+async function phone({ browser, demo }) {
+  const page = await open(browser, demo.url, { viewport: { width: 360, height: 740 }, hasTouch: true });
+  const fits = async (what) => {
+    const [width, room] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+    assert.ok(width <= room, `${what}: ${width} in ${room}`);
+  };
+  await page.goto(`${demo.url}/`);
+  await whole(page);
+  await fits("the page");
+  await isAccessible(page, "the page on a phone");
+  await rows(page).first().locator("a").click();
+  await page.waitForURL(/\/device\?/);
+  await fits("a device");
+  await isAccessible(page, "a device on a phone");
+  await page.close_();
+}
+
+async function wrong({ browser, demo }) {
+  const page = await open(browser, demo.url, { allowed: /40[04]/ });
+  const answer = await page.goto(`${demo.url}/?state=lost`);
+  assert.equal(answer.status(), 400);
+  assert.match(await page.getByRole("alert").innerText(), /state: "lost" is not known: give offline, stale, online/);
+  await isAccessible(page, "a wrong parameter");
+  assert.equal((await page.goto(`${demo.url}/device?id=nobody`)).status(), 404);
+  await isAccessible(page, "an unknown device");
+  await page.close_();
+}
+
+/** The demo's alerts come and go: one appears and one clears while the page is only looked at. */
+async function alerts({ browser, demo }) {
+  const page = await open(browser, demo.url);
+  await page.goto(`${demo.url}/?type=UserTerminal`);
+  await whole(page);
+  const active = async () => {
+    const pairs = await rows(page).evaluateAll((all) =>
+      all.flatMap((row) => [...row.querySelectorAll(".alert")].map((alert) => `${row.dataset.key} ${alert.textContent}`)),
+    );
+    return new Set(pairs);
+  };
+  let seen = await active();
+  let [appeared, cleared] = [0, 0];
+  await eventually(
+    "an alert appears, and one clears",
+    async () => {
+      const now = await active();
+      appeared += [...now].filter((alert) => !seen.has(alert)).length;
+      cleared += [...seen].filter((alert) => !now.has(alert)).length;
+      seen = now;
+      return appeared > 0 && cleared > 0;
+    },
+    90_000,
+  );
+  await page.close_();
+}
+
+export const slow = { alerts };
+export const quick = { glance, search, sort, device, near, keeps, hidden, keyboard, plain, phone, wrong };

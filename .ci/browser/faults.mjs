@@ -1,0 +1,136 @@
+// The page when things go wrong: polls that fail, an exporter that does not answer, and names that try to break out.
+import assert from "node:assert/strict";
+import { eventually, isAccessible, open, refresh } from "./check.mjs";
+import { startService } from "./service.mjs";
+import { startStub } from "./stub.mjs";
+
+const COLUMNS = ["DeviceType", "UtcTimestampNs", "DeviceId", "DownlinkThroughput", "RunningSoftwareVersion", "ActiveAlerts"];
+
+/** The real program, polling a stub; both end with the test. */
+async function withStub(binary, test) {
+  const stub = await startStub();
+  stub.columns = { u: COLUMNS };
+  stub.enums = { DeviceType: { u: "UserTerminal" }, AlertsByDeviceType: { u: { 1: "motors_stuck" } } };
+  const settings = { CLIENT_ID: "id", CLIENT_SECRET: "secret", BATCH_SIZE: "1000", MAX_LINGER: "1000", API_URL: stub.url };
+  const service = await startService(binary, [], settings);
+  try {
+    await test(stub, service);
+  } finally {
+    await service.stop();
+    stub.stop();
+  }
+}
+
+const row = (id, down, alerts = []) => ["u", Date.now() * 1_000_000, id, down, "2026.01.01", alerts];
+
+async function unhealthy({ browser, binary }) {
+  await withStub(binary, async (stub, service) => {
+    stub.rows = [row("ut-1", 1)];
+    const page = await open(browser, service.url);
+    await page.goto(`${service.url}/`);
+    const verdict = page.locator("#verdict");
+    const says = (pattern) =>
+      eventually(`the verdict is ${pattern}`, async () => {
+        await refresh(page);
+        return pattern.test(await verdict.innerText());
+      });
+    await says(/Healthy/);
+    stub.status = 500;
+    await says(/Failing[^]*the last poll failed/);
+    assert.match(await page.locator("#facts").innerText(), /failed \(.*\); the last success was/);
+    await isAccessible(page, "a failing stream");
+    stub.status = 200;
+    await says(/Healthy/);
+    stub.rows = [row("ut-1", 1, [1])];
+    await eventually("an alert appears", async () => {
+      await refresh(page);
+      return /motors_stuck\s*1/.test(await page.locator("#alerts").innerText());
+    });
+    stub.rows = [row("ut-1", 1, [])];
+    await eventually("and clears", async () => {
+      await refresh(page);
+      return /None/.test(await page.locator("#alerts").innerText());
+    });
+    await page.close_();
+  });
+}
+
+async function frozen({ browser, binary }) {
+  await withStub(binary, async (stub, service) => {
+    stub.rows = [row("ut-1", 1)];
+    const page = await open(browser, service.url);
+    await page.clock.install();
+    await page.goto(`${service.url}/`);
+    service.freeze();
+    const banner = page.locator("#silence");
+    assert.equal(await banner.isVisible(), false);
+    // Its next question, and the end of its patience.
+    await page.clock.runFor(10_100);
+    await page.clock.runFor(8_100);
+    await banner.waitFor({ state: "visible" });
+    assert.match(await banner.innerText(), /The exporter does not answer since \d+:\d+/);
+    assert.equal(await page.locator("[aria-live] #silence").count(), 1, "it is read aloud");
+    await isAccessible(page, "an exporter that does not answer");
+    service.thaw();
+    await page.clock.runFor(10_100);
+    await banner.waitFor({ state: "hidden" });
+    await page.close_();
+  });
+}
+
+const HOSTILE = [
+  "..",
+  "a&b=c#d?e/f%2e+g h",
+  `"><script>alert(1)</script>`,
+  `'"><img src=x onerror=alert(1)>`,
+  "javascript:alert(1)",
+  "\u202Egnp.exe\u2066",
+  "{{7*7}}${1}<!--",
+  "</table></main><h1>x",
+  "x\u0000\u001b[31m\r\n\u2028",
+  "x".repeat(120),
+];
+
+async function hostile({ browser, binary }) {
+  await withStub(binary, async (stub, service) => {
+    const evil = HOSTILE[3];
+    stub.columns = { u: [...COLUMNS, evil, "Text"] };
+    stub.enums = { DeviceType: { u: evil }, AlertsByDeviceType: { u: { 1: HOSTILE[2] } } };
+    stub.rows = HOSTILE.map((id) => ["u", Date.now() * 1_000_000, id, 1, evil, [1], 7, HOSTILE[2]]);
+    const page = await open(browser, service.url, { viewport: { width: 360, height: 740 } });
+    await page.goto(`${service.url}/`);
+    const rows = page.locator("#list tbody tr[data-key]");
+    await eventually("all of them are there", async () => {
+      await refresh(page);
+      return (await rows.count()) === HOSTILE.length;
+    });
+    const isTame = async (what) => {
+      assert.equal(await page.locator("img, script:not([src]), main h1 ~ h1").count(), 0, what);
+      const [width, room] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+      assert.ok(width <= room, `${what}: ${width} in ${room}`);
+    };
+    await isTame("the list");
+    await isAccessible(page, "hostile names");
+    const links = await rows.evaluateAll((all) => all.map((one) => one.querySelector("th a").getAttribute("href")));
+    const ids = links.map((link) => new URL(link, service.url).searchParams.get("id"));
+    assert.deepEqual(ids.toSorted(), HOSTILE.toSorted(), "links lead to the very devices");
+    for (const [at, link] of links.entries()) {
+      const answer = await page.goto(service.url + link);
+      assert.equal(answer.status(), 200, link);
+      const title = await page.locator("h1").textContent();
+      // Controls are shown as pictures of themselves.
+      const shown = ids[at].replace(/[\0-\x1f]/g, (control) => String.fromCharCode(0x2400 + control.charCodeAt(0))).replace("\u2028", "\u2424");
+      assert.equal(title, shown);
+      await isTame(link);
+    }
+    await page.locator("#alerts a").click();
+    await page.waitForURL(/alert=/);
+    assert.equal(await rows.count(), HOSTILE.length, "an alert's link leads to all who have it");
+    await page.getByLabel("Search").fill(evil);
+    await eventually("the search is told", async () => new URL(page.url()).searchParams.get("search") === evil);
+    await isTame("a search");
+    await page.close_();
+  });
+}
+
+export const faults = { unhealthy, frozen, hostile };

@@ -1,0 +1,187 @@
+//! Numbers, times and texts as people read them: rounded, with a unit, and nothing in them that an eye or a terminal trips over.
+
+/// How long something took or is ago, in its largest unit that is worth two digits: `12 s`, `3 min`, `2 h`.
+#[must_use]
+pub fn age(seconds: f64) -> String {
+    const UNITS: [(f64, f64, &str); 3] = [
+        (100.0, 1.0, "s"),
+        (100.0 * 60.0, 60.0, "min"),
+        (48.0 * 3600.0, 3600.0, "h"),
+    ];
+    let seconds = seconds.max(0.0);
+    let unit = UNITS.iter().find(|(limit, ..)| seconds < *limit);
+    let (_, size, name) = unit.copied().unwrap_or((0.0, 86400.0, "d"));
+    format!("{:.0} {name}", (seconds / size).floor())
+}
+
+/// A number with so many decimals. What is not nothing does not look like it.
+#[must_use]
+pub fn decimals(value: f64, places: usize) -> String {
+    let least = 10f64.powi(-i32::try_from(places).unwrap_or(0));
+    if value > 0.0 && value < least / 2.0 {
+        return format!("<{least:.places$}");
+    }
+    // Minus nothing is nothing.
+    format!("{:.places$}", value + 0.0)
+}
+
+/// A number of which nothing else is known: integers whole, others with four digits that count.
+#[must_use]
+pub fn number(value: f64) -> String {
+    let size = value.abs();
+    if size >= 1e15 || (size > 0.0 && size < 1e-4) {
+        return format!("{value:.3e}");
+    }
+    if value.fract() == 0.0 {
+        return format!("{:.0}", value + 0.0);
+    }
+    let places = match size {
+        1000.0.. => 0,
+        100.0.. => 1,
+        10.0.. => 2,
+        1.0.. => 3,
+        _ => 4,
+    };
+    let text = format!("{value:.places$}");
+    if places == 0 {
+        return text;
+    }
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// A count, its digits in groups of three.
+#[must_use]
+pub fn count(value: usize) -> String {
+    let digits = value.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            // A space that keeps them in one line.
+            text.push('\u{a0}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A moment in seconds since 1970, as a date and a time of UTC.
+#[must_use]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "what is no moment of the calendar's next millennia is written as its end"
+)]
+pub fn moment(seconds: f64) -> String {
+    const LAST: f64 = 253_402_300_799.0;
+    let seconds = seconds.clamp(0.0, LAST) as i64;
+    let (days, second) = (seconds / 86400, seconds % 86400);
+    // Days since 1 March of the year 0, in cycles of 400 years: the leap day comes last.
+    let days = days + 719_468;
+    let (cycle, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (year, month) = match month {
+        0..10 => (400 * cycle + year, month + 3),
+        _ => (400 * cycle + year + 1, month - 9),
+    };
+    let (hour, minute) = (second / 3600, second / 60 % 60);
+    format!(
+        "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{:02} UTC",
+        second % 60
+    )
+}
+
+/// A text from outside: control characters are shown as pictures of themselves, and line breaks as what they are.
+#[must_use]
+pub fn tame(text: &str) -> String {
+    let shown = |character: char| match character {
+        '\0'..='\u{1f}' => char::from_u32(0x2400 + u32::from(character)).unwrap_or('\u{fffd}'),
+        '\u{7f}' => '\u{2421}',
+        '\u{80}'..='\u{9f}' => '\u{fffd}',
+        '\u{2028}' | '\u{2029}' => '\u{2424}',
+        other => other,
+    };
+    text.chars().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_have_one_unit() {
+        for (seconds, expected) in [
+            (-1.0, "0 s"),
+            (0.4, "0 s"),
+            (12.0, "12 s"),
+            (99.9, "99 s"),
+            (100.0, "1 min"),
+            (5999.0, "99 min"),
+            (6000.0, "1 h"),
+            (172_799.0, "47 h"),
+            (172_800.0, "2 d"),
+            (1e9, "11574 d"),
+        ] {
+            assert_eq!(age(seconds), expected, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_rounded() {
+        for (value, places, expected) in [
+            (0.0, 1, "0.0"),
+            (-0.0, 1, "0.0"),
+            (0.04, 1, "<0.1"),
+            (0.06, 1, "0.1"),
+            (210.44, 1, "210.4"),
+            (33.6, 0, "34"),
+            (0.2, 0, "<1"),
+            (-3.26, 1, "-3.3"),
+        ] {
+            assert_eq!(decimals(value, places), expected, "{value}");
+        }
+        for (value, expected) in [
+            (0.0, "0"),
+            (-0.0, "0"),
+            (-1.0, "-1"),
+            (0.5, "0.5"),
+            (0.123_45, "0.1235"),
+            (1.234_56, "1.235"),
+            (12.345_6, "12.35"),
+            (1234.56, "1235"),
+            (1_209_600.0, "1209600"),
+            (5.995e17, "5.995e17"),
+            (0.000_012_3, "1.230e-5"),
+            (f64::INFINITY, "inf"),
+        ] {
+            assert_eq!(number(value), expected, "{value}");
+        }
+        for (value, expected) in [(0, "0"), (999, "999"), (1000, "1\u{a0}000"), (1_234_567, "1\u{a0}234\u{a0}567")] {
+            assert_eq!(count(value), expected);
+        }
+    }
+
+    #[test]
+    fn moments_are_dates() {
+        for (seconds, expected) in [
+            (0.0, "1970-01-01 00:00:00 UTC"),
+            (951_782_399.9, "2000-02-28 23:59:59 UTC"),
+            (951_868_799.0, "2000-02-29 23:59:59 UTC"),
+            (951_868_800.0, "2000-03-01 00:00:00 UTC"),
+            (1_767_225_645.0, "2026-01-01 00:00:45 UTC"),
+            (4_107_542_399.0, "2100-02-28 23:59:59 UTC"),
+            (4_107_542_400.0, "2100-03-01 00:00:00 UTC"),
+            (-5.0, "1970-01-01 00:00:00 UTC"),
+            (1e300, "9999-12-31 23:59:59 UTC"),
+        ] {
+            assert_eq!(moment(seconds), expected);
+        }
+    }
+
+    #[test]
+    fn controls_become_pictures() {
+        let text = "a\0\u{1b}[31m\r\n\u{7f}\u{85}\u{2028}é<\u{202e}";
+        assert_eq!(tame(text), "a␀␛[31m␍␊␡\u{fffd}␤é<\u{202e}");
+    }
+}

@@ -1,0 +1,218 @@
+//! `/`: the exporter, the fleet, where it is, and its devices.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+
+use super::format::{count, tame};
+use super::map::Map;
+use super::table::{self, Choice, Head, Row, Turn, filter_link};
+use super::verdict::{Branch, Fact, Verdict, branches, facts};
+use super::{Frame, page, render};
+use crate::http::State;
+use crate::http::look::{Blind, look};
+use crate::http::status::{ActorState, Status};
+use crate::view::{self, DeviceState, Overview, Question, Scene};
+
+/// The whole page.
+#[derive(Debug, Template)]
+#[template(path = "home.html", config = "src/http/page/askama.toml")]
+struct Home {
+    frame: Frame,
+    /// What is wrong with the request, or with what can be seen.
+    problem: Option<String>,
+    verdict: Verdict,
+    facts: Vec<Fact>,
+    supervisor: String,
+    branches: Vec<Branch>,
+    /// None where nothing can be seen.
+    fleet: Option<Fleet>,
+}
+
+/// What is known of the devices.
+#[derive(Debug)]
+struct Fleet {
+    total: String,
+    types: Vec<TypeRow>,
+    alerts: Vec<Link>,
+    map: Map,
+    /// What the map shows, in words.
+    map_text: String,
+    legend: Vec<Link>,
+    search: String,
+    near: String,
+    per_page: Option<String>,
+    states: Vec<Choice>,
+    kinds: Vec<Choice>,
+    active: Vec<Choice>,
+    orders: Vec<Choice>,
+    is_filtered: bool,
+    caption: String,
+    heads: Vec<Head>,
+    rows: Vec<Row>,
+    page: String,
+    pages: String,
+    turns: Vec<Turn>,
+}
+
+/// The devices of a type.
+#[derive(Debug)]
+struct TypeRow {
+    name: String,
+    link: String,
+    /// In the order of [`STATES`].
+    states: Vec<Link>,
+}
+
+/// A link to devices, and how many those are.
+#[derive(Debug)]
+struct Link {
+    title: String,
+    count: String,
+    is_none: bool,
+    link: String,
+    is_current: bool,
+}
+
+/// As they are read: what is well, and then what is not.
+const STATES: [DeviceState; 3] = [DeviceState::Online, DeviceState::Stale, DeviceState::Offline];
+
+/// `/`
+pub async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+    let (question, problem) = match Question::parse(request.query_string()) {
+        Ok(question) => (question, None),
+        Err(error) => (Question::default(), Some(error.to_string())),
+    };
+    let response = match &problem {
+        None => HttpResponse::Ok(),
+        Some(_) => HttpResponse::BadRequest(),
+    };
+    let shared = state.clone();
+    let seen = look(&state, move |scene| {
+        let status = Status::of(&shared, Overview::of(&scene.snapshot));
+        let fleet = Fleet::of(scene, &status.fleet, &question);
+        render(&Home::new(&status, Some(fleet), problem))
+    });
+    match seen.await {
+        Ok(html) => page(response, html),
+        Err(blind) => unseen(&state, blind),
+    }
+}
+
+/// How the exporter is can be told without the fleet.
+fn unseen(state: &State, blind: Blind) -> HttpResponse {
+    let status = Status::of(state, Overview::default());
+    let html = render(&Home::new(&status, None, Some(blind.to_string())));
+    page(blind.response(), html)
+}
+
+impl Home {
+    fn new(status: &Status, fleet: Option<Fleet>, problem: Option<String>) -> Self {
+        let is_up = |state: ActorState| state == ActorState::Up;
+        let up = status.actors.iter().filter(|actor| is_up(actor.state)).count();
+        Self {
+            frame: Frame::new(),
+            problem: problem.as_deref().map(tame),
+            verdict: Verdict::of(status),
+            facts: facts(status),
+            supervisor: format!("{up} of {} up", status.actors.len()),
+            branches: branches(&status.actors),
+            fleet,
+        }
+    }
+}
+
+impl Fleet {
+    fn of(scene: &Scene, overview: &Overview, question: &Question) -> Self {
+        let list = view::list(scene, question);
+        let in_state = |state| overview.types.iter().map(|kind| kind.of(state)).sum::<usize>();
+        let total: usize = STATES.map(in_state).iter().sum();
+        let counts = STATES.map(|state| format!("{} {}", count(in_state(state)), state.name()));
+        let names = overview.types.iter().map(|kind| kind.device_type.as_str());
+        let alerts = overview.alerts.iter().map(|alert| alert.alert.as_str());
+        let near = question.near;
+        let is_standard = question.per_page == Question::default().per_page;
+        Self {
+            total: count(total),
+            types: type_rows(overview, question),
+            alerts: alert_links(overview, question),
+            map: Map::world(&overview.dots, near),
+            map_text: format!(
+                "World map with {} of {} devices, the others have told no place. Of all devices, {}.",
+                count(overview.located),
+                count(total),
+                counts.join(", ")
+            ),
+            legend: STATES.map(|state| legend(question, state, in_state(state))).into(),
+            search: question.search.as_deref().map(tame).unwrap_or_default(),
+            near: near.map_or(String::new(), |near| format!("{},{}", near.latitude, near.longitude)),
+            per_page: (!is_standard).then(|| question.per_page.to_string()),
+            states: Choice::list(
+                STATES.map(DeviceState::name).into_iter(),
+                question.state.map(DeviceState::name),
+            ),
+            kinds: Choice::list(names, question.device_type.as_deref()),
+            active: Choice::list(alerts, question.alert.as_deref()),
+            orders: table::orders(question),
+            is_filtered: *question
+                != Question {
+                    order: question.order,
+                    page: question.page,
+                    per_page: question.per_page,
+                    ..Question::default()
+                },
+            caption: table::caption(&list, question),
+            heads: table::heads(question),
+            rows: list.devices.iter().map(Row::of).collect(),
+            page: count(list.page),
+            pages: count(list.pages),
+            turns: table::turns(&list, question),
+        }
+    }
+}
+
+fn legend(question: &Question, state: DeviceState, devices: usize) -> Link {
+    let link = filter_link(None, Some(state), None);
+    Link {
+        title: state.name().to_owned(),
+        count: count(devices),
+        is_none: devices == 0,
+        is_current: link == table::link(question),
+        link,
+    }
+}
+
+fn type_rows(overview: &Overview, question: &Question) -> Vec<TypeRow> {
+    let rows = overview.types.iter().map(|kind| {
+        let name = kind.device_type.as_str();
+        let states = STATES.map(|state| {
+            let link = filter_link(Some(name), Some(state), None);
+            Link {
+                title: state.name().to_owned(),
+                count: count(kind.of(state)),
+                is_none: kind.of(state) == 0,
+                is_current: link == table::link(question),
+                link,
+            }
+        });
+        TypeRow {
+            name: tame(name),
+            link: filter_link(Some(name), None, None),
+            states: states.into(),
+        }
+    });
+    rows.collect()
+}
+
+fn alert_links(overview: &Overview, question: &Question) -> Vec<Link> {
+    let links = overview.alerts.iter().map(|alert| {
+        let link = filter_link(None, None, Some(&alert.alert));
+        Link {
+            title: tame(&alert.alert),
+            count: count(alert.devices),
+            is_none: false,
+            is_current: link == table::link(question),
+            link,
+        }
+    });
+    links.collect()
+}

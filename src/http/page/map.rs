@@ -1,0 +1,174 @@
+//! Maps: the land's outline, and on it a path for each state, whose every part is a dot.
+
+use std::fmt::Write as _;
+
+use crate::view::{DeviceState, Dots, Near};
+
+/// More dots than that are drawn on a coarser grid: nobody sees the difference, and a page stays small.
+const MOST_DOTS: usize = 10_000;
+
+/// Devices in one state, on a map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// What the state is called.
+    pub state: &'static str,
+    /// Path data: for each dot a line of no length, which a round or square cap makes visible.
+    pub path: String,
+}
+
+/// A map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Map {
+    /// What of the world it shows: x is tenths of degrees east of 180° west, y tenths of degrees south of the North Pole.
+    pub view_box: String,
+    /// How large the dots are.
+    pub density: &'static str,
+    /// From the bottom to the top.
+    pub layers: Vec<Layer>,
+    /// A place that is pointed at.
+    pub mark: Option<(u16, u16)>,
+}
+
+impl Map {
+    /// The world. What is offline lies on top, where it is seen.
+    #[must_use]
+    pub fn world(dots: &Dots, near: Option<Near>) -> Self {
+        let count: usize = DeviceState::ALL.map(|state| dots.of(state).len()).iter().sum();
+        // Nobody lives at the poles: they are shown only if somebody does.
+        let all = DeviceState::ALL.iter().flat_map(|&state| dots.of(state));
+        let (mut north, mut south) = (60, 1460);
+        for &(_, y) in all {
+            north = north.min(y.saturating_sub(20));
+            south = south.max((y + 20).min(1800));
+        }
+        let grid = grid(dots);
+        let layers = DeviceState::ALL.into_iter().rev().map(|state| Layer {
+            state: state.name(),
+            path: path(dots.of(state), grid),
+        });
+        Self {
+            view_box: format!("0 {north} 3600 {}", south - north),
+            density: match count {
+                0..=200 => "few",
+                201..=2000 => "some",
+                _ => "many",
+            },
+            layers: layers.filter(|layer| !layer.path.is_empty()).collect(),
+            mark: near.map(|near| place(near.latitude, near.longitude)),
+        }
+    }
+
+    /// The surroundings of one device.
+    #[must_use]
+    pub fn around(state: DeviceState, latitude: f64, longitude: f64) -> Self {
+        const SIZE: (u16, u16) = (700, 440);
+        let (x, y) = place(latitude, longitude);
+        let left = x.saturating_sub(SIZE.0 / 2).min(3600 - SIZE.0);
+        let top = y.saturating_sub(SIZE.1 / 2).min(1800 - SIZE.1);
+        Self {
+            view_box: format!("{left} {top} {} {}", SIZE.0, SIZE.1),
+            density: "one",
+            layers: vec![Layer {
+                state: state.name(),
+                path: path(&[(x, y)], 1),
+            }],
+            mark: None,
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a float becomes the nearest integer that there is"
+)]
+fn place(latitude: f64, longitude: f64) -> (u16, u16) {
+    let x = (longitude + 180.0) * 10.0;
+    let y = (90.0 - latitude) * 10.0;
+    (
+        x.round().clamp(0.0, 3600.0) as u16,
+        y.round().clamp(0.0, 1800.0) as u16,
+    )
+}
+
+/// How many tenths of a degree apart dots stand, so that they are not too many.
+fn grid(dots: &Dots) -> u16 {
+    let is_enough = |grid: u16| {
+        let counts = DeviceState::ALL.map(|state| snapped(dots.of(state), grid).len());
+        counts.iter().sum::<usize>() <= MOST_DOTS
+    };
+    // The last of them has fewer places than that on the whole Earth.
+    [1, 2, 3, 5, 10, 20, 40]
+        .into_iter()
+        .find(|&grid| is_enough(grid))
+        .unwrap_or(40)
+}
+
+fn snapped(dots: &[(u16, u16)], grid: u16) -> Vec<(u16, u16)> {
+    if grid == 1 {
+        return dots.to_vec();
+    }
+    let snap = |value: u16| value / grid * grid + grid / 2;
+    let mut snapped: Vec<_> = dots.iter().map(|&(x, y)| (snap(x), snap(y))).collect();
+    snapped.sort_unstable();
+    snapped.dedup();
+    snapped
+}
+
+fn path(dots: &[(u16, u16)], grid: u16) -> String {
+    let mut path = String::new();
+    let mut last: Option<(i32, i32)> = None;
+    for (x, y) in snapped(dots, grid) {
+        let (x, y) = (i32::from(x), i32::from(y));
+        // Steps from dot to dot are shorter than places. Writing to a string does not fail.
+        let _ = match last {
+            None => write!(path, "M{x} {y}h0"),
+            Some((from_x, from_y)) => write!(path, "m{} {}h0", x - from_x, y - from_y),
+        };
+        last = Some((x, y));
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dots_are_steps_from_one_to_the_next() {
+        for (dots, grid, expected) in [
+            (&[][..], 1, ""),
+            (&[(1800, 900)], 1, "M1800 900h0"),
+            (&[(10, 20), (10, 25), (13, 4)], 1, "M10 20h0m0 5h0m3 -21h0"),
+            (&[(10, 20), (11, 21), (13, 4)], 3, "M10 19h0m0 3h0m3 -18h0"),
+            (&[(10, 20), (11, 21), (13, 4)], 10, "M15 5h0m0 20h0"),
+        ] {
+            assert_eq!(path(dots, grid), expected, "{dots:?} {grid}");
+        }
+    }
+
+    #[test]
+    fn a_device_is_on_its_map() {
+        for (latitude, longitude, view_box, dot) in [
+            (0.0, 0.0, "1450 680 700 440", "M1800 900h0"),
+            (90.0, -180.0, "0 0 700 440", "M0 0h0"),
+            (-90.0, 180.0, "2900 1360 700 440", "M3600 1800h0"),
+        ] {
+            let map = Map::around(DeviceState::Stale, latitude, longitude);
+            assert_eq!((&*map.view_box, &*map.layers[0].path), (view_box, dot));
+            assert_eq!(map.layers[0].state, "stale");
+        }
+    }
+
+    #[test]
+    fn the_world_is_shown_without_its_poles() {
+        let near = Near {
+            latitude: 45.0,
+            longitude: -90.0,
+        };
+        let map = Map::world(&Dots::default(), Some(near));
+        assert_eq!(map.view_box, "0 60 3600 1400");
+        assert_eq!(map.mark, Some((900, 450)));
+        assert!(map.layers.is_empty());
+    }
+}

@@ -1,0 +1,163 @@
+//! The table's links and words.
+
+use super::*;
+
+fn device(id: &str) -> Device {
+    Device {
+        id: id.to_owned(),
+        device_type: "UserTerminal".to_owned(),
+        name: None,
+        group: None,
+        state: DeviceState::Online,
+        last_report_timestamp_seconds: 1000.0,
+        silent_for_seconds: 12.3,
+        downlink_mbps: Some(210.44),
+        uplink_mbps: Some(0.0),
+        latency_ms: Some(33.6),
+        drop_rate: Some(0.0004),
+        obstruction_percent: None,
+        signal_quality: None,
+        uptime_seconds: None,
+        alerts: Vec::new(),
+        software: Some("2026.01.01\u{1b}".to_owned()),
+        country: None,
+        latitude: None,
+        longitude: None,
+        ipv4: Vec::new(),
+        ipv6_ue: Vec::new(),
+        ipv6_cpe: Vec::new(),
+    }
+}
+
+fn listed(total: usize, page: usize, devices: usize) -> DevicePage {
+    DevicePage {
+        total,
+        page,
+        pages: total.div_ceil(50).max(1),
+        per_page: 50,
+        devices: vec![device("x"); devices],
+    }
+}
+
+#[test]
+fn a_row_is_rounded_and_tamed() {
+    let some = |text: &str| Some(text.to_owned());
+    let mut full = device("ut-1");
+    full.name = some("Aurora\u{7}");
+    full.alerts = ["a", "b", "c", "d", "e"].map(ToOwned::to_owned).into();
+    full.ipv4 = vec!["192.0.2.1".to_owned()];
+    full.ipv6_cpe = vec!["2001:db8::/56".to_owned()];
+    let row = Row::of(&full);
+    assert_eq!(row.name, some("Aurora␇"));
+    assert_eq!(row.silence, "12 s");
+    let numbers = [some("210.4"), some("0.0"), some("34"), some("<0.1"), None];
+    assert_eq!(row.numbers, numbers);
+    assert_eq!((&*row.alerts.concat(), row.more_alerts), ("abc", 2));
+    assert_eq!(row.software, some("2026.01.01␛"));
+    assert_eq!(row.addresses, ["192.0.2.1", "2001:db8::/56"]);
+    assert_eq!(row.more_addresses, 0);
+}
+
+#[test]
+fn a_device_is_linked_whatever_it_is_called() {
+    for (id, expected) in [
+        ("ut-1", "/device?id=ut-1&type=UserTerminal"),
+        ("..", "/device?id=..&type=UserTerminal"),
+        ("a&b=c#d e/", "/device?id=a%26b%3Dc%23d+e%2F&type=UserTerminal"),
+        ("\"<\u{202e}\0", "/device?id=%22%3C%E2%80%AE%00&type=UserTerminal"),
+    ] {
+        assert_eq!(device_link(&device(id)), expected);
+    }
+}
+
+#[test]
+fn heads_sort_and_turn_round() {
+    for (asked, column, sorted, link) in [
+        ("", 0, None, "/?sort=id#devices"),
+        ("", 4, None, "/?sort=-downlink#devices"),
+        ("sort=id", 0, Some("ascending"), "/?sort=-id#devices"),
+        ("sort=-latency&page=3", 6, Some("descending"), "/?sort=latency#devices"),
+        ("state=online&per_page=5&page=2", 9, None, "/?state=online&sort=-alerts&per_page=5#devices"),
+    ] {
+        let heads = heads(&Question::parse(asked).unwrap());
+        assert_eq!((heads[column].sorted, &*heads[column].link), (sorted, link), "{asked}");
+        let others = heads.iter().enumerate().filter(|(at, _)| *at != column);
+        assert!(others.into_iter().all(|(_, head)| head.sorted.is_none()));
+    }
+}
+
+#[test]
+fn the_form_offers_each_order_and_knows_the_one_in_force() {
+    for (asked, chosen) in [
+        ("", None),
+        ("sort=id", Some(("id", "Device"))),
+        ("sort=-id", Some(("-id", "Device, the other way round"))),
+        ("sort=latency", Some(("latency", "Latency, least first"))),
+        ("sort=-group", Some(("-group", "Group, the other way round"))),
+    ] {
+        let choices = orders(&Question::parse(asked).unwrap());
+        // In the order that is not the natural one, both are offered.
+        let both = usize::from(chosen.is_some_and(|(_, title)| title.contains(',')));
+        assert_eq!(choices.len(), SortKey::ALL.len() + both, "{asked}");
+        let found = choices.iter().find(|choice| choice.is_chosen);
+        let found = found.map(|choice| (&*choice.value, &*choice.title));
+        assert_eq!(found, chosen, "{asked}");
+        for choice in choices {
+            let query = format!("sort={}", choice.value);
+            assert!(Question::parse(&query).is_ok(), "{query}");
+        }
+    }
+}
+
+#[test]
+fn what_is_chosen_can_be_chosen() {
+    let told = |chosen| {
+        let choices = Choice::list(["a", "b"].into_iter(), chosen);
+        let titles = choices.iter().map(|choice| {
+            let mark = if choice.is_chosen { "*" } else { "" };
+            format!("{}{mark}", choice.title)
+        });
+        titles.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(told(None), "a b");
+    assert_eq!(told(Some("b")), "a b*");
+    assert_eq!(told(Some("c\n")), "a b c␊*");
+}
+
+#[test]
+fn pages_are_turned() {
+    for (page, expected) in [
+        (listed(0, 1, 0), [None, None, None, None]),
+        (listed(120, 1, 50), [None, None, Some("page=2"), Some("page=3")]),
+        (listed(120, 2, 50), [Some(""), Some(""), Some("page=3"), Some("page=3")]),
+        (listed(120, 3, 20), [Some(""), Some("page=2"), None, None]),
+        (listed(120, 9, 0), [Some(""), Some("page=3"), None, None]),
+    ] {
+        let question = Question {
+            page: page.page,
+            ..Question::default()
+        };
+        let links = turns(&page, &question).into_iter().map(|turn| turn.link);
+        let address = |query: &str| match query {
+            "" => "/#devices".to_owned(),
+            query => format!("/?{query}#devices"),
+        };
+        let expected = expected.map(|query| query.map(address));
+        assert_eq!(links.collect::<Vec<_>>(), expected, "{}", page.page);
+    }
+}
+
+#[test]
+fn the_caption_says_what_is_shown() {
+    let caption = |page, asked| caption(&page, &Question::parse(asked).unwrap());
+    for (page, asked, expected) in [
+        (listed(0, 1, 0), "", "0 devices"),
+        (listed(1, 1, 1), "", "1 device"),
+        (listed(25, 1, 25), "near=1,2", "25 devices, the nearest first"),
+        (listed(25, 1, 25), "near=1,2&sort=id", "25 devices"),
+        (listed(1120, 2, 50), "page=2", "51 to 100 of 1\u{a0}120 devices"),
+        (listed(120, 9, 0), "page=9", "page 9 of 3, of 120 devices"),
+    ] {
+        assert_eq!(caption(page, asked), expected);
+    }
+}
