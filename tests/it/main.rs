@@ -19,6 +19,7 @@ mod model;
 mod names;
 mod outgoing;
 mod own_metrics;
+mod page;
 mod polling;
 mod probes;
 mod process;

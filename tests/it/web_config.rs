@@ -240,6 +240,8 @@ async fn a_password_is_needed_for_everything_but_the_probes() {
     for path in [
         "/metrics",
         "/",
+        "/device?id=x",
+        "/assets/x",
         "/nowhere",
         "/livez/",
         "//livez",

@@ -7,7 +7,7 @@ use askama::Template;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use url::form_urlencoded;
 
-use super::format::{age, moment, number, tame};
+use super::format::{age, decimals, moment, number, tame};
 use super::map::Map;
 use super::table::{filter_link, link};
 use super::{Frame, page, render};
@@ -98,11 +98,7 @@ pub async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse
     }
 }
 
-fn message(
-    response: HttpResponseBuilder,
-    title: &'static str,
-    text: String,
-) -> HttpResponse {
+fn message(response: HttpResponseBuilder, title: &'static str, text: String) -> HttpResponse {
     let frame = Frame::new();
     page(response, render(&Message { frame, title, text }))
 }
@@ -114,10 +110,12 @@ impl DeviceView {
         let pairs = detail.info.iter();
         let kinds = [
             ("IPv4", &device.ipv4),
-            ("IPv6 of its users", &device.ipv6_ue),
-            ("IPv6 for a router of one's own", &device.ipv6_cpe),
+            ("IPv6, users", &device.ipv6_ue),
+            ("IPv6, router", &device.ipv6_cpe),
         ];
-        let there = kinds.into_iter().filter(|(_, addresses)| !addresses.is_empty());
+        let there = kinds
+            .into_iter()
+            .filter(|(_, addresses)| !addresses.is_empty());
         let alert = |name: &String| (tame(name), filter_link(None, None, Some(name)));
         Self {
             frame: Frame::new(),
@@ -131,7 +129,11 @@ impl DeviceView {
             country: tamed(&device.country),
             alerts: device.alerts.iter().map(alert).collect(),
             place: place(detail),
-            fields: detail.fields.iter().map(|(name, &value)| field(name, value)).collect(),
+            fields: detail
+                .fields
+                .iter()
+                .map(|(name, &value)| field(name, value))
+                .collect(),
             info: pairs.map(|(key, value)| (tame(key), tame(value))).collect(),
             addresses: there
                 .map(|(kind, addresses)| (kind, addresses.iter().map(|text| tame(text)).collect()))
@@ -157,7 +159,11 @@ fn place(detail: &DeviceDetail) -> Option<Place> {
         let side = if value < 0.0 { negative } else { positive };
         format!("{:.2}° {side}", value.abs())
     };
-    let text = format!("{}, {}", side(latitude, ["N", "S"]), side(longitude, ["E", "W"]));
+    let text = format!(
+        "{}, {}",
+        side(latitude, ["N", "S"]),
+        side(longitude, ["E", "W"])
+    );
     // The centre of a cell is known no better.
     let round = |value: f64| (value * 100.0).round() / 100.0;
     Some(Place {
@@ -179,11 +185,34 @@ fn field(name: &str, value: f64) -> Field {
         Cow::Borrowed(sentence) => (unit(sentence), Some(sentence.to_owned())),
         Cow::Owned(_) => ("", None),
     };
+    let (value, unit) = scaled(value, unit);
     Field {
         name: tame(name),
-        value: number(value),
+        value,
         unit,
         meaning,
+    }
+}
+
+/// Long times and many bytes in units that have fewer digits.
+fn scaled(value: f64, unit: &'static str) -> (String, &'static str) {
+    const BYTES: [(f64, &str); 4] = [(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
+    const TIMES: [(f64, f64, &str); 3] = [
+        (48.0 * 3600.0, 86400.0, "d"),
+        (100.0 * 60.0, 3600.0, "h"),
+        (100.0, 60.0, "min"),
+    ];
+    let found = match unit {
+        "B" => BYTES.into_iter().find(|(size, _)| value >= *size),
+        "s" => {
+            let time = TIMES.into_iter().find(|(least, ..)| value >= *least);
+            time.map(|(_, size, name)| (size, name))
+        }
+        _ => None,
+    };
+    match found {
+        Some((size, name)) => (decimals(value / size, 1), name),
+        None => (number(value), unit),
     }
 }
 
@@ -211,8 +240,10 @@ mod tests {
             ("PingLatencyMsAvg", 33.0, "33", "ms"),
             ("SecondsUntilSwupdateRebootPossible", -1.0, "-1", "s"),
             ("Clients2GhzSignalStrengthMin", -70.5, "-70.5", "dBm"),
-            ("WanRxBytes", 1e9, "1000000000", "B"),
+            ("WanRxBytes", 1.25e9, "1.2", "GB"),
+            ("WanRxBytes", 999.0, "999", "B"),
             ("Uptime", 60.0, "60", "s"),
+            ("Uptime", 454_060.0, "5.3", "d"),
             ("SignalQuality", 0.5, "0.5", ""),
             ("Clients", 3.0, "3", ""),
         ] {

@@ -157,7 +157,12 @@ mod tests {
         ] {
             assert_eq!(number(value), expected, "{value}");
         }
-        for (value, expected) in [(0, "0"), (999, "999"), (1000, "1\u{a0}000"), (1_234_567, "1\u{a0}234\u{a0}567")] {
+        for (value, expected) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1\u{a0}000"),
+            (1_234_567, "1\u{a0}234\u{a0}567"),
+        ] {
             assert_eq!(count(value), expected);
         }
     }

@@ -74,7 +74,11 @@ struct Link {
 }
 
 /// As they are read: what is well, and then what is not.
-const STATES: [DeviceState; 3] = [DeviceState::Online, DeviceState::Stale, DeviceState::Offline];
+const STATES: [DeviceState; 3] = [
+    DeviceState::Online,
+    DeviceState::Stale,
+    DeviceState::Offline,
+];
 
 /// `/`
 pub async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
@@ -108,7 +112,11 @@ fn unseen(state: &State, blind: Blind) -> HttpResponse {
 impl Home {
     fn new(status: &Status, fleet: Option<Fleet>, problem: Option<String>) -> Self {
         let is_up = |state: ActorState| state == ActorState::Up;
-        let up = status.actors.iter().filter(|actor| is_up(actor.state)).count();
+        let up = status
+            .actors
+            .iter()
+            .filter(|actor| is_up(actor.state))
+            .count();
         Self {
             frame: Frame::new(),
             problem: problem.as_deref().map(tame),
@@ -124,7 +132,13 @@ impl Home {
 impl Fleet {
     fn of(scene: &Scene, overview: &Overview, question: &Question) -> Self {
         let list = view::list(scene, question);
-        let in_state = |state| overview.types.iter().map(|kind| kind.of(state)).sum::<usize>();
+        let in_state = |state| {
+            overview
+                .types
+                .iter()
+                .map(|kind| kind.of(state))
+                .sum::<usize>()
+        };
         let total: usize = STATES.map(in_state).iter().sum();
         let counts = STATES.map(|state| format!("{} {}", count(in_state(state)), state.name()));
         let names = overview.types.iter().map(|kind| kind.device_type.as_str());
@@ -142,9 +156,13 @@ impl Fleet {
                 count(total),
                 counts.join(", ")
             ),
-            legend: STATES.map(|state| legend(question, state, in_state(state))).into(),
+            legend: STATES
+                .map(|state| legend(question, state, in_state(state)))
+                .into(),
             search: question.search.as_deref().map(tame).unwrap_or_default(),
-            near: near.map_or(String::new(), |near| format!("{},{}", near.latitude, near.longitude)),
+            near: near.map_or(String::new(), |near| {
+                format!("{},{}", near.latitude, near.longitude)
+            }),
             per_page: (!is_standard).then(|| question.per_page.to_string()),
             states: Choice::list(
                 STATES.map(DeviceState::name).into_iter(),

@@ -33,10 +33,13 @@ impl Map {
     /// The world. What is offline lies on top, where it is seen.
     #[must_use]
     pub fn world(dots: &Dots, near: Option<Near>) -> Self {
-        let count: usize = DeviceState::ALL.map(|state| dots.of(state).len()).iter().sum();
+        let count: usize = DeviceState::ALL
+            .map(|state| dots.of(state).len())
+            .iter()
+            .sum();
         // Nobody lives at the poles: they are shown only if somebody does.
         let all = DeviceState::ALL.iter().flat_map(|&state| dots.of(state));
-        let (mut north, mut south) = (60, 1460);
+        let (mut north, mut south) = (60, 1500);
         for &(_, y) in all {
             north = north.min(y.saturating_sub(20));
             south = south.max((y + 20).min(1800));
@@ -167,7 +170,7 @@ mod tests {
             longitude: -90.0,
         };
         let map = Map::world(&Dots::default(), Some(near));
-        assert_eq!(map.view_box, "0 60 3600 1400");
+        assert_eq!(map.view_box, "0 60 3600 1440");
         assert_eq!(map.mark, Some((900, 450)));
         assert!(map.layers.is_empty());
     }

@@ -18,7 +18,12 @@ struct Column {
     is_largest_first: bool,
 }
 
-const fn column(key: SortKey, title: &'static str, unit: &'static str, is_largest_first: bool) -> Column {
+const fn column(
+    key: SortKey,
+    title: &'static str,
+    unit: &'static str,
+    is_largest_first: bool,
+) -> Column {
     Column {
         key,
         title,
@@ -37,7 +42,12 @@ const COLUMNS: [Column; 12] = [
     column(SortKey::Measure(Measure::Uplink), "Up", "Mbit/s", true),
     column(SortKey::Measure(Measure::Latency), "Latency", "ms", true),
     column(SortKey::Measure(Measure::DropRate), "Drop rate", "%", true),
-    column(SortKey::Measure(Measure::Obstruction), "Obstruction", "%", true),
+    column(
+        SortKey::Measure(Measure::Obstruction),
+        "Obstruction",
+        "%",
+        true,
+    ),
     column(SortKey::Alerts, "Alerts", "", true),
     column(SortKey::Trait(Trait::Software), "Software", "", false),
     column(SortKey::Trait(Trait::Country), "Country", "", false),
@@ -139,7 +149,10 @@ pub fn orders(question: &Question) -> Vec<Choice> {
     for (column, natural) in offered {
         let is_sorted = current.filter(|order| order.key == column.key);
         let other = is_sorted.filter(|order| order.is_descending != natural);
-        for is_descending in [Some(natural), other.map(|_| !natural)].into_iter().flatten() {
+        for is_descending in [Some(natural), other.map(|_| !natural)]
+            .into_iter()
+            .flatten()
+        {
             let key = column.key;
             choices.push(Choice {
                 value: Order { key, is_descending }.parameter(),
@@ -274,7 +287,12 @@ pub fn caption(page: &DevicePage, question: &Question) -> String {
     if page.devices.is_empty() {
         return match page.total {
             0 => devices(0),
-            total => format!("page {} of {}, of {}", count(page.page), count(page.pages), devices(total)),
+            total => format!(
+                "page {} of {}, of {}",
+                count(page.page),
+                count(page.pages),
+                devices(total)
+            ),
         };
     }
     let first = (page.page - 1) * page.per_page + 1;
@@ -290,7 +308,11 @@ pub fn caption(page: &DevicePage, question: &Question) -> String {
 
 /// The devices of a type in a state, or all of them.
 #[must_use]
-pub fn filter_link(device_type: Option<&str>, state: Option<DeviceState>, alert: Option<&str>) -> String {
+pub fn filter_link(
+    device_type: Option<&str>,
+    state: Option<DeviceState>,
+    alert: Option<&str>,
+) -> String {
     link(&Question {
         device_type: device_type.map(ToOwned::to_owned),
         state,
@@ -298,7 +320,6 @@ pub fn filter_link(device_type: Option<&str>, state: Option<DeviceState>, alert:
         ..Question::default()
     })
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -76,10 +76,14 @@ impl Verdict {
         }
         if !stream.up {
             let why = stream.last_failure.as_deref().unwrap_or("unknown");
-            let because = format!("the last poll failed ({why}): the fleet is shown as it was last heard");
+            let because =
+                format!("the last poll failed ({why}): the fleet is shown as it was last heard");
             return new(Level::Bad, "Failing", &because);
         }
-        let down = status.actors.iter().filter(|actor| actor.state != ActorState::Up);
+        let down = status
+            .actors
+            .iter()
+            .filter(|actor| actor.state != ActorState::Up);
         let down: Vec<_> = down.map(|actor| actor.name).collect();
         if !down.is_empty() {
             let because = format!("{} is started again", down.join(", "));
@@ -92,10 +96,15 @@ impl Verdict {
             return new(Level::Notice, "At risk", &because);
         }
         if stream.catching_up {
-            let because = "a backlog is being worked through: the fleet is shown as it was a while ago";
+            let because =
+                "a backlog is being worked through: the fleet is shown as it was a while ago";
             return new(Level::Notice, "Catching up", because);
         }
-        new(Level::Good, "Healthy", "polls succeed, and all actors are up")
+        new(
+            Level::Good,
+            "Healthy",
+            "polls succeed, and all actors are up",
+        )
     }
 }
 
@@ -116,11 +125,19 @@ pub fn facts(status: &Status) -> Vec<Fact> {
     let Status { stream, token, .. } = status;
     let now = status.timestamp_seconds;
     let fact = |name, level, value| Fact { name, value, level };
-    let success = stream.last_success_timestamp_seconds.map(|at| age(now - at));
+    let success = stream
+        .last_success_timestamp_seconds
+        .map(|at| age(now - at));
     let poll = match (stream.up, success, &stream.last_failure) {
         (true, Some(ago), _) => (Level::Good, format!("succeeded {ago} ago")),
-        (_, Some(ago), Some(why)) => (Level::Bad, format!("failed ({why}); the last success was {ago} ago")),
-        (_, None, Some(why)) => (Level::Bad, format!("failed ({why}); none has succeeded yet")),
+        (_, Some(ago), Some(why)) => (
+            Level::Bad,
+            format!("failed ({why}); the last success was {ago} ago"),
+        ),
+        (_, None, Some(why)) => (
+            Level::Bad,
+            format!("failed ({why}); none has succeeded yet"),
+        ),
         _ => (Level::Notice, "none yet".to_owned()),
     };
     let polls = match stream.failed_polls {
@@ -254,7 +271,12 @@ mod tests {
         };
         // From good to bad: each stands though all before it hold.
         let cases: [(Change, Level, &str, &str); 9] = [
-            (|_| {}, Level::Good, "Healthy", "polls succeed, and all actors are up"),
+            (
+                |_| {},
+                Level::Good,
+                "Healthy",
+                "polls succeed, and all actors are up",
+            ),
             (
                 |status| status.stream.catching_up = true,
                 Level::Notice,
@@ -289,7 +311,12 @@ mod tests {
                 "it ends",
             ),
             (unready, Level::Bad, "Failing", "why"),
-            (|status| status.stream.last_failure = None, Level::Notice, "Starting", "why"),
+            (
+                |status| status.stream.last_failure = None,
+                Level::Notice,
+                "Starting",
+                "why",
+            ),
             (
                 |status| {
                     status.exporter.live = false;
@@ -304,7 +331,11 @@ mod tests {
         for (change, level, word, because) in cases {
             change(&mut status);
             let because = because.to_owned();
-            let expected = Verdict { level, word, because };
+            let expected = Verdict {
+                level,
+                word,
+                because,
+            };
             assert_eq!(Verdict::of(&status), expected);
         }
     }
@@ -314,7 +345,9 @@ mod tests {
         let mut status = healthy();
         let told = |status: &Status| -> Vec<String> {
             let facts = facts(status).into_iter();
-            facts.map(|fact| format!("{} {}: {}", fact.level.sign(), fact.name, fact.value)).collect()
+            facts
+                .map(|fact| format!("{} {}: {}", fact.level.sign(), fact.name, fact.value))
+                .collect()
         };
         assert_eq!(
             told(&status),
@@ -368,6 +401,9 @@ mod tests {
         assert_eq!(branches[0].last_error, None);
         assert_eq!((branches[1].state, branches[1].level), ("gone", Level::Bad));
         assert_eq!(branches[1].restarts, "3");
-        assert_eq!(branches[1].last_error.as_deref(), Some("panic 5 s ago: odd␊"));
+        assert_eq!(
+            branches[1].last_error.as_deref(),
+            Some("panic 5 s ago: odd␊")
+        );
     }
 }

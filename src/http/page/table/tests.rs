@@ -63,8 +63,14 @@ fn a_device_is_linked_whatever_it_is_called() {
     for (id, expected) in [
         ("ut-1", "/device?id=ut-1&type=UserTerminal"),
         ("..", "/device?id=..&type=UserTerminal"),
-        ("a&b=c#d e/", "/device?id=a%26b%3Dc%23d+e%2F&type=UserTerminal"),
-        ("\"<\u{202e}\0", "/device?id=%22%3C%E2%80%AE%00&type=UserTerminal"),
+        (
+            "a&b=c#d e/",
+            "/device?id=a%26b%3Dc%23d+e%2F&type=UserTerminal",
+        ),
+        (
+            "\"<\u{202e}\0",
+            "/device?id=%22%3C%E2%80%AE%00&type=UserTerminal",
+        ),
     ] {
         assert_eq!(device_link(&device(id)), expected);
     }
@@ -76,11 +82,25 @@ fn heads_sort_and_turn_round() {
         ("", 0, None, "/?sort=id#devices"),
         ("", 4, None, "/?sort=-downlink#devices"),
         ("sort=id", 0, Some("ascending"), "/?sort=-id#devices"),
-        ("sort=-latency&page=3", 6, Some("descending"), "/?sort=latency#devices"),
-        ("state=online&per_page=5&page=2", 9, None, "/?state=online&sort=-alerts&per_page=5#devices"),
+        (
+            "sort=-latency&page=3",
+            6,
+            Some("descending"),
+            "/?sort=latency#devices",
+        ),
+        (
+            "state=online&per_page=5&page=2",
+            9,
+            None,
+            "/?state=online&sort=-alerts&per_page=5#devices",
+        ),
     ] {
         let heads = heads(&Question::parse(asked).unwrap());
-        assert_eq!((heads[column].sorted, &*heads[column].link), (sorted, link), "{asked}");
+        assert_eq!(
+            (heads[column].sorted, &*heads[column].link),
+            (sorted, link),
+            "{asked}"
+        );
         let others = heads.iter().enumerate().filter(|(at, _)| *at != column);
         assert!(others.into_iter().all(|(_, head)| head.sorted.is_none()));
     }
@@ -93,7 +113,10 @@ fn the_form_offers_each_order_and_knows_the_one_in_force() {
         ("sort=id", Some(("id", "Device"))),
         ("sort=-id", Some(("-id", "Device, the other way round"))),
         ("sort=latency", Some(("latency", "Latency, least first"))),
-        ("sort=-group", Some(("-group", "Group, the other way round"))),
+        (
+            "sort=-group",
+            Some(("-group", "Group, the other way round")),
+        ),
     ] {
         let choices = orders(&Question::parse(asked).unwrap());
         // In the order that is not the natural one, both are offered.
@@ -128,8 +151,14 @@ fn what_is_chosen_can_be_chosen() {
 fn pages_are_turned() {
     for (page, expected) in [
         (listed(0, 1, 0), [None, None, None, None]),
-        (listed(120, 1, 50), [None, None, Some("page=2"), Some("page=3")]),
-        (listed(120, 2, 50), [Some(""), Some(""), Some("page=3"), Some("page=3")]),
+        (
+            listed(120, 1, 50),
+            [None, None, Some("page=2"), Some("page=3")],
+        ),
+        (
+            listed(120, 2, 50),
+            [Some(""), Some(""), Some("page=3"), Some("page=3")],
+        ),
         (listed(120, 3, 20), [Some(""), Some("page=2"), None, None]),
         (listed(120, 9, 0), [Some(""), Some("page=3"), None, None]),
     ] {
@@ -153,9 +182,17 @@ fn the_caption_says_what_is_shown() {
     for (page, asked, expected) in [
         (listed(0, 1, 0), "", "0 devices"),
         (listed(1, 1, 1), "", "1 device"),
-        (listed(25, 1, 25), "near=1,2", "25 devices, the nearest first"),
+        (
+            listed(25, 1, 25),
+            "near=1,2",
+            "25 devices, the nearest first",
+        ),
         (listed(25, 1, 25), "near=1,2&sort=id", "25 devices"),
-        (listed(1120, 2, 50), "page=2", "51 to 100 of 1\u{a0}120 devices"),
+        (
+            listed(1120, 2, 50),
+            "page=2",
+            "51 to 100 of 1\u{a0}120 devices",
+        ),
         (listed(120, 9, 0), "page=9", "page 9 of 3, of 120 devices"),
     ] {
         assert_eq!(caption(page, asked), expected);
