@@ -137,7 +137,8 @@ fn accepted(request: &HttpRequest, state: &State) -> Format {
     negotiate(accept.as_deref(), state.info_format)
 }
 
-fn accepts_gzip(request: &HttpRequest) -> bool {
+/// Whether the client would rather have it compressed.
+pub fn accepts_gzip(request: &HttpRequest) -> bool {
     let supported = [Encoding::gzip(), Encoding::identity()];
     AcceptEncoding::parse(request)
         .ok()

@@ -10,7 +10,7 @@ use url::form_urlencoded;
 use super::format::{age, decimals, moment, number, tame};
 use super::map::Map;
 use super::table::{filter_link, link};
-use super::{Frame, page, render};
+use super::{Frame, Packing, page};
 use crate::exposition::help;
 use crate::http::State;
 use crate::http::look::look;
@@ -70,6 +70,7 @@ struct Message {
 
 /// `/device?id=…&type=…`
 pub async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+    let packing = Packing::wanted(&request);
     let parameter = |wanted: &str| {
         let mut query = form_urlencoded::parse(request.query_string().as_bytes());
         let found = query.find(|(name, _)| name == wanted);
@@ -77,13 +78,13 @@ pub async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse
     };
     let Some(id) = parameter("id") else {
         let text = "The parameter id says which device to show: /device?id=…".to_owned();
-        return message(HttpResponse::BadRequest(), "No device", text);
+        return message(HttpResponse::BadRequest(), packing, "No device", text);
     };
     let device_type = parameter("type").filter(|name| !name.is_empty());
     let wanted = id.clone();
     let seen = look(&state, move |scene| {
         let device = view::find(scene, &wanted, device_type.as_deref())?;
-        Some(render(&DeviceView::of(&device)))
+        Some(packing.render(&DeviceView::of(&device)))
     });
     match seen.await {
         Ok(Some(html)) => page(HttpResponse::Ok(), html),
@@ -92,15 +93,25 @@ pub async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse
                 "No device with the identifier “{}” is known. Devices that have been silent for FORGET_AFTER are forgotten.",
                 tame(&id)
             );
-            message(HttpResponse::NotFound(), "Unknown device", text)
+            message(HttpResponse::NotFound(), packing, "Unknown device", text)
         }
-        Err(blind) => message(blind.response(), "Nothing to see", format!("{blind}.")),
+        Err(blind) => message(
+            blind.response(),
+            packing,
+            "Nothing to see",
+            format!("{blind}."),
+        ),
     }
 }
 
-fn message(response: HttpResponseBuilder, title: &'static str, text: String) -> HttpResponse {
+fn message(
+    response: HttpResponseBuilder,
+    packing: Packing,
+    title: &'static str,
+    text: String,
+) -> HttpResponse {
     let frame = Frame::new();
-    page(response, render(&Message { frame, title, text }))
+    page(response, packing.render(&Message { frame, title, text }))
 }
 
 impl DeviceView {

@@ -7,7 +7,7 @@ use super::format::{count, tame};
 use super::map::Map;
 use super::table::{self, Choice, Head, Row, Turn, filter_link};
 use super::verdict::{Branch, Fact, Verdict, branches, facts};
-use super::{Frame, page, render};
+use super::{Frame, Packing, page};
 use crate::http::State;
 use crate::http::look::{Blind, look};
 use crate::http::status::{ActorState, Status};
@@ -91,21 +91,22 @@ pub async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse
         Some(_) => HttpResponse::BadRequest(),
     };
     let shared = state.clone();
+    let packing = Packing::wanted(&request);
     let seen = look(&state, move |scene| {
         let status = Status::of(&shared, Overview::of(&scene.snapshot));
         let fleet = Fleet::of(scene, &status.fleet, &question);
-        render(&Home::new(&status, Some(fleet), problem))
+        packing.render(&Home::new(&status, Some(fleet), problem))
     });
     match seen.await {
         Ok(html) => page(response, html),
-        Err(blind) => unseen(&state, blind),
+        Err(blind) => unseen(&state, blind, packing),
     }
 }
 
 /// How the exporter is can be told without the fleet.
-fn unseen(state: &State, blind: Blind) -> HttpResponse {
+fn unseen(state: &State, blind: Blind, packing: Packing) -> HttpResponse {
     let status = Status::of(state, Overview::default());
-    let html = render(&Home::new(&status, None, Some(blind.to_string())));
+    let html = packing.render(&Home::new(&status, None, Some(blind.to_string())));
     page(blind.response(), html)
 }
 

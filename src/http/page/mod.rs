@@ -9,13 +9,18 @@ mod map;
 mod table;
 mod verdict;
 
-use actix_web::http::header;
-use actix_web::{HttpResponse, HttpResponseBuilder};
+use std::io::Write as _;
+
+use actix_web::http::header::{self, ContentEncoding};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use askama::Template;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use tracing::error;
 
 pub use self::device::show as device;
 pub use self::home::show as home;
+use super::metrics::accepts_gzip;
 
 /// Nothing but what this service sends is loaded, run or asked, and nobody shows the page in a frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -54,21 +59,63 @@ fn secured(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
     response
 }
 
-/// A page; `None` where its template failed, which the log tells.
-fn page(response: HttpResponseBuilder, html: Option<String>) -> HttpResponse {
-    let Some(html) = html else {
+/// A page as it is sent.
+#[derive(Debug)]
+struct Html {
+    bytes: Vec<u8>,
+    is_packed: bool,
+}
+
+/// In which form a client wants pages: they are asked for again and again, and shrink to a sixth.
+#[derive(Debug, Clone, Copy)]
+struct Packing(bool);
+
+impl Packing {
+    fn wanted(request: &HttpRequest) -> Self {
+        Self(accepts_gzip(request))
+    }
+
+    /// Makes a page; `None` where its template fails, which the log tells.
+    fn render(self, template: &impl Template) -> Option<Html> {
+        let made = template.render();
+        let html = made
+            .inspect_err(|cause| error!(%cause, "a page could not be made"))
+            .ok()?
+            .into_bytes();
+        let packed = if self.0 { pack(&html) } else { None };
+        Some(match packed {
+            Some(bytes) => Html {
+                bytes,
+                is_packed: true,
+            },
+            None => Html {
+                bytes: html,
+                is_packed: false,
+            },
+        })
+    }
+}
+
+fn pack(html: &[u8]) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(html).ok()?;
+    encoder.finish().ok()
+}
+
+/// An answer with a page.
+fn page(response: HttpResponseBuilder, html: Option<Html>) -> HttpResponse {
+    let Some(Html { bytes, is_packed }) = html else {
         return HttpResponse::InternalServerError()
             .content_type("text/plain; charset=utf-8")
             .body("the page could not be made: see the log\n");
     };
-    secured(response)
+    let mut response = secured(response);
+    response
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .content_type("text/html; charset=utf-8")
-        .body(html)
-}
-
-fn render(template: &impl Template) -> Option<String> {
-    let made = template.render();
-    made.inspect_err(|cause| error!(%cause, "a page could not be made"))
-        .ok()
+        .insert_header((header::VARY, "Accept-Encoding"))
+        .content_type("text/html; charset=utf-8");
+    if is_packed {
+        response.insert_header(ContentEncoding::Gzip);
+    }
+    response.body(bytes)
 }
