@@ -68,12 +68,31 @@ async function frozen({ browser, binary }) {
     await page.clock.runFor(10_100);
     await page.clock.runFor(8_100);
     await banner.waitFor({ state: "visible" });
-    assert.match(await banner.innerText(), /The exporter does not answer since \d+:\d+/);
+    assert.match(await banner.innerText(), /The exporter has not answered since \d+:\d+/);
     assert.equal(await page.locator("[aria-live] #silence").count(), 1, "it is read aloud");
     await isAccessible(page, "an exporter that does not answer");
     service.thaw();
     await page.clock.runFor(10_100);
     await banner.waitFor({ state: "hidden" });
+    await page.close_();
+  });
+}
+
+/** A device that is forgotten while somebody looks at it. */
+async function forgotten({ browser, binary }) {
+  await withStub(binary, async (stub, service) => {
+    stub.rows = [row("ut-1", 1)];
+    const page = await open(browser, service.url, { allowed: /404/ });
+    await eventually("the device is there", async () => (await page.goto(`${service.url}/device?id=ut-1`)).ok());
+    await refresh(page);
+    assert.equal(await page.locator("#silence").isVisible(), false);
+    await page.route("**/device?id=ut-1", async (route) => {
+      const answer = await route.fetch({ url: `${service.url}/device?id=ut-2` });
+      await route.fulfill({ response: answer });
+    });
+    await refresh(page);
+    assert.match(await page.locator("#silence").innerText(), /This device has not been known since/);
+    assert.equal(await page.locator("h1").innerText(), "ut-1");
     await page.close_();
   });
 }
@@ -133,4 +152,4 @@ async function hostile({ browser, binary }) {
   });
 }
 
-export const faults = { unhealthy, frozen, hostile };
+export const faults = { unhealthy, frozen, forgotten, hostile };

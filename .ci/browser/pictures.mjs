@@ -2,8 +2,8 @@
 import { open } from "./check.mjs";
 
 const PICTURES = [
-  ["page-light", { viewport: { width: 1440, height: 900 }, colorScheme: "light" }],
-  ["page-dark", { viewport: { width: 1440, height: 900 }, colorScheme: "dark" }],
+  ["page-light", { viewport: { width: 1440, height: 1080 }, colorScheme: "light" }],
+  ["page-dark", { viewport: { width: 1440, height: 1080 }, colorScheme: "dark" }],
   ["page-phone", { viewport: { width: 360, height: 780 }, deviceScaleFactor: 2, colorScheme: "light" }],
 ];
 

@@ -63,6 +63,16 @@ pub struct Dots {
 }
 
 impl Dots {
+    /// Dots at these places, by state in the order of [`DeviceState::ALL`].
+    #[must_use]
+    pub fn new(mut places: [Vec<(u16, u16)>; DeviceState::ALL.len()]) -> Self {
+        for places in &mut places {
+            places.sort_unstable();
+            places.dedup();
+        }
+        Self { places }
+    }
+
     /// Where devices in a state are, from the south to the north and from west to east.
     #[must_use]
     pub fn of(&self, state: DeviceState) -> &[(u16, u16)] {
@@ -76,6 +86,7 @@ impl Overview {
     pub fn of(snapshot: &Snapshot) -> Self {
         let mut overview = Self::default();
         let mut alerts: HashMap<&str, usize> = HashMap::new();
+        let mut places: [Vec<(u16, u16)>; DeviceState::ALL.len()] = Default::default();
         let shelves: Vec<_> = snapshot.tables.iter().map(Shelf::new).collect();
         for (shelf, table) in shelves.iter().zip(&snapshot.tables) {
             let mut states = [0; DeviceState::ALL.len()];
@@ -86,7 +97,7 @@ impl Overview {
                 }
                 if let Some(place) = device.location() {
                     overview.located += 1;
-                    overview.dots.places[device.state as usize].push(dot(place));
+                    places[device.state as usize].push(dot(place));
                 }
             }
             let [offline, stale, online] = states;
@@ -97,10 +108,7 @@ impl Overview {
                 offline,
             });
         }
-        for places in &mut overview.dots.places {
-            places.sort_unstable();
-            places.dedup();
-        }
+        overview.dots = Dots::new(places);
         let counted = alerts.into_iter().map(|(alert, devices)| AlertCount {
             alert: alert.to_owned(),
             devices,

@@ -151,6 +151,31 @@ mod tests {
     }
 
     #[test]
+    fn a_huge_fleet_is_drawn_on_a_coarser_grid() {
+        for (offline, stale, online) in [(0, 0, 100), (1, 50, 100), (10, 200, 300)] {
+            let square = |side: u16| -> Vec<(u16, u16)> {
+                let places = (0..side).flat_map(|x| (0..side).map(move |y| (10 * x, 5 * y)));
+                places.collect()
+            };
+            let map = Map::world(
+                &Dots::new([square(offline), square(stale), square(online)]),
+                None,
+            );
+            let drawn: usize = map
+                .layers
+                .iter()
+                .map(|layer| layer.path.matches("h0").count())
+                .sum();
+            assert!((MOST_DOTS / 10..=MOST_DOTS).contains(&drawn), "{drawn}");
+            let length: usize = map.layers.iter().map(|layer| layer.path.len()).sum();
+            assert!(length < 12 * MOST_DOTS, "{length}");
+            // What is offline is on top.
+            let last = map.layers.last().map(|layer| layer.state);
+            assert_eq!(last, Some(if offline > 0 { "offline" } else { "online" }));
+        }
+    }
+
+    #[test]
     fn a_device_is_on_its_map() {
         for (latitude, longitude, view_box, dot) in [
             (0.0, 0.0, "1450 680 700 440", "M1800 900h0"),

@@ -121,10 +121,13 @@ async function ask(address, isAsked) {
     if (asking !== mine) return;
     const fresh = new DOMParser().parseFromString(text, "text/html");
     if (fresh.getElementById("main")) show(fresh, isAsked);
-    if (answer.status < 500 && answer.status !== 401 && answer.status !== 403) silence.hidden = true;
-    else complain(`The exporter cannot show the fleet (status ${answer.status})`);
+    // A page that says what is wrong with a question is whole.
+    if (answer.ok || answer.status === 400) silence.hidden = true;
+    else if (answer.status === 404) complain("This device has not been known");
+    else if (answer.status >= 500) complain("The exporter has not been able to show the fleet");
+    else complain(`The exporter has answered with status ${answer.status}`);
   } catch {
-    if (asking === mine) complain("The exporter does not answer");
+    if (asking === mine) complain("The exporter has not answered");
   } finally {
     clearTimeout(patience);
     if (asking === mine) {
