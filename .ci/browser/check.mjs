@@ -18,6 +18,8 @@ const ARGUMENTS = [
   "--disable-sync",
 ];
 
+const complaintsOf = new WeakMap();
+
 /** A browser with a profile of its own, which playwright makes and removes. */
 export function startBrowser() {
   return chromium.launch({ executablePath: process.env.CHROMIUM, args: ARGUMENTS });
@@ -48,11 +50,14 @@ export async function open(browser, origin, options = {}) {
     if (response.status() >= 400) complain(`status ${response.status()} of ${response.url()}`);
   });
   page.on("popup", () => complain("a window was opened"));
-  page.close_ = async () => {
-    await own.close();
-    assert.deepEqual(complaints, [], "the browser complained");
-  };
+  complaintsOf.set(page, complaints);
   return page;
+}
+
+/** Closes a page; fails if the browser has complained about it. */
+export async function finish(page) {
+  await page.context().close();
+  assert.deepEqual(complaintsOf.get(page), [], "the browser complained");
 }
 
 /** Waits until a condition gives something true. */

@@ -1,6 +1,6 @@
 // The page against the demo: what people do with it.
 import assert from "node:assert/strict";
-import { column, eventually, isAccessible, open, refresh } from "./check.mjs";
+import { column, eventually, finish, isAccessible, open, refresh } from "./check.mjs";
 
 const rows = (page) => page.locator("#list tbody tr[data-key]");
 
@@ -30,7 +30,7 @@ async function glance({ browser, demo }) {
     await rows(page).first().locator("a").click();
     await page.waitForURL(/\/device\?id=/);
     await isAccessible(page, `a device in ${colorScheme}`);
-    await page.close_();
+    await finish(page);
   }
 }
 
@@ -51,7 +51,7 @@ async function search({ browser, demo }) {
   await eventually("all are shown again", async () => (await rows(page).count()) >= 25);
   assert.equal(await page.getByLabel("Search").inputValue(), "");
   assert.ok(await page.evaluate(() => globalThis.isSamePage), "the page was not left");
-  await page.close_();
+  await finish(page);
 }
 
 async function sort({ browser, demo }) {
@@ -81,7 +81,7 @@ async function sort({ browser, demo }) {
   await eventually("back on the first one", async () => (await page.locator("#list caption").innerText()).startsWith("1 to 10"));
   await page.locator("#filter select[name=state]").selectOption("offline");
   await eventually("a list filters", async () => (await column(page, "State")).every((state) => state === "offline"));
-  await page.close_();
+  await finish(page);
 }
 
 async function whole10(page) {
@@ -107,7 +107,7 @@ async function device({ browser, demo }) {
   await page.getByRole("link", { name: "Devices nearby" }).click();
   await page.waitForURL(/near=/);
   assert.ok((await rows(page).first().innerText()).includes(id), "the nearest is itself");
-  await page.close_();
+  await finish(page);
 }
 
 async function near({ browser, demo }) {
@@ -127,7 +127,7 @@ async function near({ browser, demo }) {
   const isThere = Math.abs(longitude - dot.longitude) < 0.5 && Math.abs(latitude - dot.latitude) < 0.5;
   assert.ok(isThere, `${latitude}, ${longitude} for ${JSON.stringify(dot)}`);
   assert.equal(await page.locator("#map .mark").count(), 1);
-  await page.close_();
+  await finish(page);
 }
 
 async function keeps({ browser, demo }) {
@@ -156,7 +156,7 @@ async function keeps({ browser, demo }) {
   await refresh(page);
   await refresh(page);
   assert.equal(await page.evaluate(() => document.getSelection().toString()), selected);
-  await page.close_();
+  await finish(page);
 }
 
 async function hidden({ browser, demo }) {
@@ -177,7 +177,7 @@ async function hidden({ browser, demo }) {
   assert.equal(asked, 1, "it is quiet while nobody looks");
   await hide(false);
   await eventually("it goes on", () => asked === 2);
-  await page.close_();
+  await finish(page);
 }
 
 async function keyboard({ browser, demo }) {
@@ -197,7 +197,7 @@ async function keyboard({ browser, demo }) {
   assert.equal(outline, "solid", "focus is seen");
   await page.keyboard.press("Enter");
   await page.waitForURL(/\/device\?id=/);
-  await page.close_();
+  await finish(page);
 }
 
 async function plain({ browser, demo }) {
@@ -217,7 +217,7 @@ async function plain({ browser, demo }) {
   assert.equal(await page.locator('th[aria-sort="descending"]').count(), 1);
   await rows(page).first().locator("a").click();
   await page.waitForURL(/\/device\?/);
-  await page.close_();
+  await finish(page);
 }
 
 async function phone({ browser, demo }) {
@@ -234,7 +234,7 @@ async function phone({ browser, demo }) {
   await page.waitForURL(/\/device\?/);
   await fits("a device");
   await isAccessible(page, "a device on a phone");
-  await page.close_();
+  await finish(page);
 }
 
 async function wrong({ browser, demo }) {
@@ -245,7 +245,7 @@ async function wrong({ browser, demo }) {
   await isAccessible(page, "a wrong parameter");
   assert.equal((await page.goto(`${demo.url}/device?id=nobody`)).status(), 404);
   await isAccessible(page, "an unknown device");
-  await page.close_();
+  await finish(page);
 }
 
 /** The demo's alerts come and go: one appears and one clears while the page is only looked at. */
@@ -272,7 +272,7 @@ async function alerts({ browser, demo }) {
     },
     90_000,
   );
-  await page.close_();
+  await finish(page);
 }
 
 export const slow = { alerts };

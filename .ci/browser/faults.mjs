@@ -1,6 +1,6 @@
 // The page when things go wrong: polls that fail, an exporter that does not answer, and names that try to break out.
 import assert from "node:assert/strict";
-import { eventually, isAccessible, open, refresh } from "./check.mjs";
+import { eventually, finish, isAccessible, open, refresh } from "./check.mjs";
 import { startService } from "./service.mjs";
 import { startStub } from "./stub.mjs";
 
@@ -51,7 +51,7 @@ async function unhealthy({ browser, binary }) {
       await refresh(page);
       return /None/.test(await page.locator("#alerts").innerText());
     });
-    await page.close_();
+    await finish(page);
   });
 }
 
@@ -74,7 +74,7 @@ async function frozen({ browser, binary }) {
     service.thaw();
     await page.clock.runFor(10_100);
     await banner.waitFor({ state: "hidden" });
-    await page.close_();
+    await finish(page);
   });
 }
 
@@ -93,7 +93,7 @@ async function forgotten({ browser, binary }) {
     await refresh(page);
     assert.match(await page.locator("#silence").innerText(), /This device has not been known since/);
     assert.equal(await page.locator("h1").innerText(), "ut-1");
-    await page.close_();
+    await finish(page);
   });
 }
 
@@ -148,7 +148,7 @@ async function hostile({ browser, binary }) {
     await page.getByLabel("Search").fill(evil);
     await eventually("the search is told", async () => new URL(page.url()).searchParams.get("search") === evil);
     await isTame("a search");
-    await page.close_();
+    await finish(page);
   });
 }
 

@@ -1,5 +1,5 @@
 // Takes the README's pictures of the demo.
-import { open } from "./check.mjs";
+import { finish, open } from "./check.mjs";
 
 const PICTURES = [
   ["page-light", { viewport: { width: 1440, height: 1080 }, colorScheme: "light" }],
@@ -13,6 +13,6 @@ export async function takePictures({ browser, demo }, folder) {
     await page.goto(`${demo.url}/`);
     await page.waitForLoadState("networkidle");
     await page.screenshot({ path: `${folder}/${name}.png` });
-    await page.close_();
+    await finish(page);
   }
 }
