@@ -35,6 +35,3 @@ export BROWSER_MODULES CHROMIUM
 
 # A test that hangs is a test that fails.
 timeout --kill-after=10 300 node .ci/browser/main.mjs "$binary" ${pictures:+"$pictures"}
-if [[ -n $pictures ]] && hash pngquant 2>/dev/null; then
-  pngquant --force --skip-if-larger --ext .png --quality 70-95 "$pictures"/page-*.png || true
-fi

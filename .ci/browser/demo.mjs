@@ -46,7 +46,7 @@ async function search({ browser, demo }) {
   assert.equal(new URL(page.url()).searchParams.get("search"), id.toUpperCase());
   assert.equal(await page.getByLabel("Search").inputValue(), id.toUpperCase());
   await page.getByLabel("Search").fill("no such thing");
-  await page.getByText("No device is like that.").waitFor();
+  await page.getByText("No device matches.").waitFor();
   await page.getByRole("link", { name: /^Show all/ }).click();
   await eventually("all are shown again", async () => (await rows(page).count()) >= 25);
   assert.equal(await page.getByLabel("Search").inputValue(), "");

@@ -4,14 +4,14 @@ import { eventually, finish, isAccessible, open, refresh } from "./check.mjs";
 import { startService } from "./service.mjs";
 import { startStub } from "./stub.mjs";
 
-const COLUMNS = ["DeviceType", "UtcTimestampNs", "DeviceId", "DownlinkThroughput", "RunningSoftwareVersion", "ActiveAlerts"];
+const COLUMNS = ["DeviceType", "UtcTimestampNs", "DeviceId", "DownlinkThroughput", "H3CellId", "ActiveAlerts"];
 
 /** The real program, polling a stub; both end with the test. */
-async function withStub(binary, test) {
+async function withStub(binary, test, more = {}) {
   const stub = await startStub();
   stub.columns = { u: COLUMNS };
   stub.enums = { DeviceType: { u: "UserTerminal" }, AlertsByDeviceType: { u: { 1: "motors_stuck" } } };
-  const settings = { CLIENT_ID: "id", CLIENT_SECRET: "secret", BATCH_SIZE: "1000", MAX_LINGER: "1000", API_URL: stub.url };
+  const settings = { CLIENT_ID: "id", CLIENT_SECRET: "secret", BATCH_SIZE: "1000", MAX_LINGER: "1000", API_URL: stub.url, ...more };
   const service = await startService(binary, [], settings);
   try {
     await test(stub, service);
@@ -21,11 +21,15 @@ async function withStub(binary, test) {
   }
 }
 
-const row = (id, down, alerts = []) => ["u", Date.now() * 1_000_000, id, down, "2026.01.01", alerts];
+/** A terminal's row, of now. Its place is an H3 cell in hexadecimal digits. */
+const row = (id, down, alerts = [], cell = null) => ["u", Date.now() * 1_000_000, id, down, cell, alerts];
+
+/** Terminals in San Francisco, Paris and Sydney. */
+const PLACES = { "ut-1": "0x85283083fffffff", "ut-2": "0x851fb467fffffff", "ut-3": "0x85be0e37fffffff" };
 
 async function unhealthy({ browser, binary }) {
   await withStub(binary, async (stub, service) => {
-    stub.rows = [row("ut-1", 1)];
+    stub.rows = () => [row("ut-1", 1)];
     const page = await open(browser, service.url);
     await page.goto(`${service.url}/`);
     const verdict = page.locator("#verdict");
@@ -41,12 +45,12 @@ async function unhealthy({ browser, binary }) {
     await isAccessible(page, "a failing stream");
     stub.status = 200;
     await says(/Healthy/);
-    stub.rows = [row("ut-1", 1, [1])];
+    stub.rows = () => [row("ut-1", 1, [1])];
     await eventually("an alert appears", async () => {
       await refresh(page);
       return /motors_stuck\s*1/.test(await page.locator("#alerts").innerText());
     });
-    stub.rows = [row("ut-1", 1, [])];
+    stub.rows = () => [row("ut-1", 1, [])];
     await eventually("and clears", async () => {
       await refresh(page);
       return /None/.test(await page.locator("#alerts").innerText());
@@ -55,9 +59,44 @@ async function unhealthy({ browser, binary }) {
   });
 }
 
+async function states({ browser, binary }) {
+  const test = async (stub, service) => {
+    const reporting = (...ids) => () => ids.map((id) => row(id, 1, [], PLACES[id]));
+    stub.rows = reporting("ut-1", "ut-2", "ut-3");
+    const page = await open(browser, service.url);
+    await page.goto(`${service.url}/`);
+    const become = (what, ...wanted) =>
+      eventually(what, async () => {
+        await refresh(page);
+        const found = await page.locator("#list tbody tr[data-key]").evaluateAll((rows) => rows.map((one) => one.className));
+        return found.join() === wanted.join();
+      });
+    await become("all report", "online", "online", "online");
+    assert.equal(await page.locator("#map .dots").count(), 1);
+    stub.rows = reporting("ut-1", "ut-2");
+    await become("one is silent", "online", "online", "offline");
+    const dots = () => page.locator("#map .dots").evaluateAll((layers) => layers.map((layer) => layer.classList[1]));
+    assert.deepEqual(await dots(), ["online", "offline"], "what is offline is on top");
+    const number = page.locator("#list tr.offline td.number").first();
+    assert.match(await number.innerText(), /^–\s*none$/);
+    assert.match(await page.locator("#counts tbody").innerText(), /UserTerminal\s+2\s+online\s+0\s+stale\s+1\s+offline/);
+    await page.locator("#legend").getByRole("link", { name: /offline/ }).click();
+    await page.waitForURL(/state=offline/);
+    await become("only it is listed", "offline");
+    assert.equal(await page.locator('#legend [aria-current="true"]').count(), 1);
+    await page.goBack();
+    stub.status = 500;
+    await become("nobody is heard", "stale", "stale", "offline");
+    assert.deepEqual(await dots(), ["stale", "offline"]);
+    await isAccessible(page, "all states");
+    await finish(page);
+  };
+  await withStub(binary, test, { STALE_AFTER: "2" });
+}
+
 async function frozen({ browser, binary }) {
   await withStub(binary, async (stub, service) => {
-    stub.rows = [row("ut-1", 1)];
+    stub.rows = () => [row("ut-1", 1)];
     const page = await open(browser, service.url);
     await page.clock.install();
     await page.goto(`${service.url}/`);
@@ -81,7 +120,7 @@ async function frozen({ browser, binary }) {
 /** A device that is forgotten while somebody looks at it. */
 async function forgotten({ browser, binary }) {
   await withStub(binary, async (stub, service) => {
-    stub.rows = [row("ut-1", 1)];
+    stub.rows = () => [row("ut-1", 1)];
     const page = await open(browser, service.url, { allowed: /404/ });
     await eventually("the device is there", async () => (await page.goto(`${service.url}/device?id=ut-1`)).ok());
     await refresh(page);
@@ -115,7 +154,7 @@ async function hostile({ browser, binary }) {
     const evil = HOSTILE[3];
     stub.columns = { u: [...COLUMNS, evil, "Text"] };
     stub.enums = { DeviceType: { u: evil }, AlertsByDeviceType: { u: { 1: HOSTILE[2] } } };
-    stub.rows = HOSTILE.map((id) => ["u", Date.now() * 1_000_000, id, 1, evil, [1], 7, HOSTILE[2]]);
+    stub.rows = () => HOSTILE.map((id) => [...row(id, 1, [1]), 7, HOSTILE[2]]);
     const page = await open(browser, service.url, { viewport: { width: 360, height: 740 } });
     await page.goto(`${service.url}/`);
     const rows = page.locator("#list tbody tr[data-key]");
@@ -152,4 +191,4 @@ async function hostile({ browser, binary }) {
   });
 }
 
-export const faults = { unhealthy, frozen, forgotten, hostile };
+export const faults = { unhealthy, states, frozen, forgotten, hostile };

@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 
 /** Starts it. What it answers to polls is the test's to change at any time. */
 export async function startStub() {
-  const stub = { rows: [], columns: {}, enums: {}, status: 200, polls: 0 };
+  const stub = { rows: () => [], columns: {}, enums: {}, status: 200, polls: 0 };
   const server = createServer((request, response) => {
     request.resume();
     request.on("end", () => {
@@ -16,7 +16,7 @@ export async function startStub() {
         answer(response, stub.status, { errors: [{ memberNames: [], errorMessage: "as the test wants" }] });
         return;
       }
-      const body = { data: { values: stub.rows, columnNamesByDeviceType: stub.columns }, metadata: { enums: stub.enums } };
+      const body = { data: { values: stub.rows(), columnNamesByDeviceType: stub.columns }, metadata: { enums: stub.enums } };
       // A short linger: a change of the test's is seen at once.
       setTimeout(() => answer(response, 200, body), 200);
     });
@@ -32,5 +32,6 @@ export async function startStub() {
 
 function answer(response, status, body) {
   response.writeHead(status, { "Content-Type": "application/json" });
-  response.end(JSON.stringify(body));
+  // Integers that JavaScript does not hold are written in hexadecimal digits until here.
+  response.end(JSON.stringify(body).replace(/"(0x[0-9a-f]{15})"/g, (_, cell) => BigInt(cell)));
 }
