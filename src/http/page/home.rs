@@ -152,9 +152,13 @@ impl Fleet {
             alerts: alert_links(overview, question),
             map: Map::world(&overview.dots, near),
             map_text: format!(
-                "World map with {} of {} devices, the others have told no place. Of all devices, {}.",
+                "World map with {} of {} devices{}. Of all devices, {}.",
                 count(overview.located),
                 count(total),
+                match overview.located {
+                    located if located < total => ": the others have told no place",
+                    _ => "",
+                },
                 counts.join(", ")
             ),
             legend: STATES

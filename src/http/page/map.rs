@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::view::{DeviceState, Dots, Near};
 
 /// More dots than that are drawn on a coarser grid: nobody sees the difference, and a page stays small.
-const MOST_DOTS: usize = 10_000;
+const MOST_DOTS: usize = 20_000;
 
 /// Devices in one state, on a map.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +101,7 @@ fn grid(dots: &Dots) -> u16 {
         counts.iter().sum::<usize>() <= MOST_DOTS
     };
     // The last of them has fewer places than that on the whole Earth.
-    [1, 2, 3, 5, 10, 20, 40]
+    [1, 2, 3, 4, 5, 7, 10, 14, 20, 28, 40]
         .into_iter()
         .find(|&grid| is_enough(grid))
         .unwrap_or(40)
