@@ -9,6 +9,9 @@ use super::look::look;
 use super::status::Status;
 use crate::view::{self, Overview, Question};
 
+/// What all its paths begin with.
+pub const ROOT: &str = "/api/";
+
 /// The description of this API.
 const OPENAPI: &str = include_str!("api.openapi.json");
 

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use actix_rt::task::spawn_blocking;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::ErrorInternalServerError;
 use actix_web::http::header;
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse, HttpResponseBuilder, web};
@@ -17,7 +18,7 @@ use tokio::time::timeout;
 use tracing::error;
 
 use super::metrics::snapshot;
-use super::{State, api};
+use super::{State, api, page};
 use crate::view::Scene;
 
 /// So much of an answer is handed to a connection at a time.
@@ -58,17 +59,14 @@ pub async fn few_at_a_time(
     next: Next<impl MessageBody<Error = impl Into<Box<dyn std::error::Error>>> + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let state = request.app_data::<web::Data<State>>().cloned();
-    let permit = match &state {
-        Some(state) => {
-            let permit = Arc::clone(&state.looks).acquire_owned();
-            timeout(state.query_limit, permit).await
-        }
-        // Every application has it.
-        None => return Err(actix_web::error::ErrorInternalServerError("no state")),
-    };
-    let Ok(Ok(permit)) = permit else {
+    let state = state.ok_or_else(|| ErrorInternalServerError("no state"))?;
+    let permit = Arc::clone(&state.looks).acquire_owned();
+    let Ok(Ok(permit)) = timeout(state.query_limit, permit).await else {
         let (request, _) = request.into_parts();
-        let refusal = api::problem(Blind::Busy.response(), &Blind::Busy);
+        let refusal = match request.path().starts_with(api::ROOT) {
+            true => api::problem(Blind::Busy.response(), &Blind::Busy),
+            false => page::unseen(&request, &state, Blind::Busy),
+        };
         return Ok(ServiceResponse::new(request, refusal).map_into_right_body());
     };
     let response = next.call(request).await?;

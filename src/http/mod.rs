@@ -163,7 +163,7 @@ fn method_not_allowed_builder() -> HttpResponseBuilder {
 async fn not_found() -> HttpResponse {
     HttpResponse::NotFound()
         .content_type("text/plain; charset=utf-8")
-        .body("not found: there are /metrics, /livez, /readyz, /healthz and /\n")
+        .body("not found: there are /, /metrics, /api/v1/openapi.json, /livez, /readyz and /healthz\n")
 }
 
 /// One span for each request, at DEBUG: a scrape every few seconds is no news.

@@ -316,6 +316,13 @@ async fn pages_beyond_the_bound_wait_and_are_refused() {
     assert_eq!(refused.status, 503);
     assert!(refused.body.contains("too many pages"), "{}", refused.body);
     assert_eq!(refused.header("retry-after").as_deref(), Some("5"));
+    let refused = service.get("/").await;
+    assert_eq!(refused.status, 503);
+    assert!(
+        refused.body.contains("<html") && refused.body.contains("too many pages"),
+        "{}",
+        refused.body
+    );
     for path in ["/metrics", "/readyz", "/api/v1/openapi.json"] {
         assert_eq!(service.get(path).await.status, 200, "{path}");
     }

@@ -99,14 +99,14 @@ pub async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse
     });
     match seen.await {
         Ok(html) => page(response, html),
-        Err(blind) => unseen(&state, blind, packing),
+        Err(blind) => unseen(&request, &state, blind),
     }
 }
 
 /// How the exporter is can be told without the fleet.
-fn unseen(state: &State, blind: Blind, packing: Packing) -> HttpResponse {
+pub fn unseen(request: &HttpRequest, state: &State, blind: Blind) -> HttpResponse {
     let status = Status::of(state, Overview::default());
-    let html = packing.render(&Home::new(&status, None, Some(blind.to_string())));
+    let html = Packing::wanted(request).render(&Home::new(&status, None, Some(blind.to_string())));
     page(blind.response(), html)
 }
 

@@ -19,7 +19,7 @@ use flate2::write::GzEncoder;
 use tracing::error;
 
 pub use self::device::show as device;
-pub use self::home::show as home;
+pub use self::home::{show as home, unseen};
 use super::metrics::accepts_gzip;
 
 /// Nothing but what this service sends is loaded, run or asked, and nobody shows the page in a frame.
