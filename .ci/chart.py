@@ -1,0 +1,327 @@
+#!/usr/bin/env python3
+"""Judges what Helm and kubectl render: see .ci/chart.sh, which runs it.
+
+chart.py without-operator FILE...  prints what Kubernetes itself defines
+chart.py check FILE...             the Prometheus Operator's schemas, and what the chart promises
+chart.py repository                whether versions, settings and values agree over the repository
+chart.py run BINARY FILE...        whether the service takes the settings that the pods would have, and answers where the probes ask
+"""
+
+import json
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+import urllib.request
+
+import yaml
+
+CHART = pathlib.Path("kubernetes/chart")
+RULES = pathlib.Path("Docker/prometheus/rules")
+DASHBOARDS = pathlib.Path("Docker/grafana/dashboards")
+OPERATOR = "monitoring.coreos.com/v1"
+# A password of nobody, hashed as a web configuration wants it.
+WEB_CONFIG = "basic_auth_users:\n  prometheus: $2b$10$M4wieFmDLcDJENtO6VDGs.AUVS9kRwe35UvckDOlwcqN9qEnR1IgO\n"
+
+
+class Wrong(Exception):
+    """What is not as it must be."""
+
+
+def must(holds, message):
+    if not holds:
+        raise Wrong(message)
+
+
+def documents(files):
+    for file in files:
+        for document in yaml.safe_load_all(pathlib.Path(file).read_text()):
+            if document:
+                yield file, document
+
+
+def without_operator(files):
+    for _, document in documents(files):
+        if document["apiVersion"] != OPERATOR:
+            print("---")
+            print(yaml.safe_dump(document))
+
+
+def lost(given, kept, path=""):
+    """The places in `given` that a schema does not know. Kubernetes would drop them without a word."""
+    if isinstance(given, dict):
+        for key, value in given.items():
+            if not isinstance(kept, dict) or key not in kept:
+                yield f"{path}.{key}"
+            else:
+                yield from lost(value, kept[key], f"{path}.{key}")
+    elif isinstance(given, list):
+        for index, value in enumerate(given):
+            yield from lost(value, kept[index], f"{path}[{index}]")
+
+
+def check_operator(document):
+    from cloudcoil.models.prometheus_operator import v1
+
+    model = getattr(v1, document["kind"]).model_validate(document)
+    unknown = list(lost(document["spec"], model.model_dump(mode="json", by_alias=True, exclude_unset=True)["spec"]))
+    must(not unknown, f"unknown to the Prometheus Operator: {', '.join(unknown)}")
+
+
+def check_stateful_set(document):
+    spec = document["spec"]
+    pod = spec["template"]["spec"]
+    (container,) = pod["containers"]
+    must(spec["replicas"] == 1, "more than one replica")
+    must(spec["podManagementPolicy"] == "Parallel", "a pod that never became ready would not be replaced")
+    must(spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items(), "the selector misses the pod")
+    must(pod["automountServiceAccountToken"] is False, "a token is mounted")
+    must(pod["enableServiceLinks"] is False, "Services come into the environment")
+    must(pod["securityContext"]["runAsNonRoot"] is True, "may run as root")
+    must(pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, "no seccomp profile")
+    must(
+        container["securityContext"]
+        == {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}},
+        "the container is not hardened",
+    )
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    names = [entry["name"] for entry in container["env"]]
+    must(len(names) == len(set(names)), "a variable is set twice")
+    environment = {entry["name"]: entry.get("value") for entry in container["env"]}
+    must(ports["metrics"] == int(environment["METRICS_PORT"]), "the port is not the one that the service is told")
+    must(("probes" in ports) == ("PROBES_PORT" in environment) == ("WEB_CONFIG_FILE" in environment), "probes could not come in")
+    for probe, path in (("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
+        asked = container[probe]["httpGet"]
+        must(asked == {"path": path, "port": "probes" if "probes" in ports else "metrics"}, f"{probe} asks {asked}")
+    # Whatever is mounted is there to be mounted, and the other way round.
+    volumes = {volume["name"] for volume in pod.get("volumes", [])} | {claim["metadata"]["name"] for claim in spec.get("volumeClaimTemplates", [])}
+    mounts = {mount["name"] for mount in container.get("volumeMounts", [])}
+    must(volumes == mounts, f"volumes {sorted(volumes)}, mounts {sorted(mounts)}")
+    writable = {mount["mountPath"] for mount in container.get("volumeMounts", []) if not mount.get("readOnly")}
+    must(writable == ({"/var/lib/starlink-telemetry"} if "STATE_FILE" in environment else set()), f"can write to {writable}")
+    must(not any(mount.get("subPath") for mount in container.get("volumeMounts", [])), "a subPath never sees a change")
+
+
+def rule_files():
+    """The groups of all rule files, in the order in which the chart takes them."""
+    files = sorted(file for file in RULES.glob("*.yml") if not file.name.endswith("_test.yml"))
+    return [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
+
+
+def check_rules(document):
+    groups = [group for group in document["spec"]["groups"] if group["name"] != "mine"]
+    for group in groups:
+        for rule in group["rules"]:
+            # What the values of the tests add to each alert.
+            if "alert" in rule and "labels" in rule and rule["labels"].get("team") == "network":
+                del rule["labels"]["team"]
+    must(groups == rule_files(), "the rules are not those of the rule files")
+
+
+def check_dashboard(document):
+    ((name, text),) = document["data"].items()
+    file = DASHBOARDS / name.removeprefix("starlink-telemetry-").removeprefix("starlink-")
+    must(text == file.read_text(), f"{name} is not {file}")
+    json.loads(text)
+
+
+def check_together(file, found):
+    """What only all manifests of one file can show."""
+    sets = [document for document in found if document["kind"] == "StatefulSet"]
+    services = [document for document in found if document["kind"] == "Service"]
+    if not sets:
+        return
+    (stateful,), (service,) = sets, services
+    labels = stateful["spec"]["template"]["metadata"]["labels"]
+    must(service["metadata"]["name"] == stateful["spec"]["serviceName"], "the StatefulSet names another Service")
+    must(service["spec"]["selector"].items() <= labels.items(), "the Service misses the pod")
+    ports = {port["name"] for port in stateful["spec"]["template"]["spec"]["containers"][0]["ports"]}
+    must({port["targetPort"] for port in service["spec"]["ports"]} == ports, "the Service has other ports than the pod")
+    account = stateful["spec"]["template"]["spec"]["serviceAccountName"]
+    accounts = [document["metadata"]["name"] for document in found if document["kind"] == "ServiceAccount"]
+    must(accounts == ([] if account == "default" else [account]), f"the account {account} is not made")
+    for document in found:
+        kind, spec = document["kind"], document.get("spec", {})
+        if kind == "ServiceMonitor":
+            must(spec["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items(), "the ServiceMonitor misses the Service")
+            monitored = spec["endpoints"]
+        elif kind == "PodMonitor":
+            must(spec["selector"]["matchLabels"].items() <= labels.items(), "the PodMonitor misses the pod")
+            monitored = spec["podMetricsEndpoints"]
+        else:
+            monitored = []
+        for endpoint in monitored:
+            must(endpoint["port"] == "metrics", f"{kind} scrapes {endpoint['port']}")
+        if kind == "NetworkPolicy":
+            must(spec["podSelector"]["matchLabels"].items() <= labels.items(), "the NetworkPolicy misses the pod")
+            must(all(rule.get("from") for rule in spec["ingress"]), "everybody gets in")
+        if kind == "PodDisruptionBudget":
+            must(spec["selector"]["matchLabels"].items() <= labels.items(), "the PodDisruptionBudget misses the pod")
+            must(spec["maxUnavailable"] == 1 and "minAvailable" not in spec, "a drain would be blocked")
+        if kind == "Pod" and "helm.sh/hook" in document["metadata"].get("annotations", {}):
+            must(not service["spec"]["selector"].items() <= document["metadata"]["labels"].items(), "the Service takes the test for the service")
+
+
+def check(files):
+    kinds = {}
+    by_file = {}
+    for file, document in documents(files):
+        kind = document["kind"]
+        place = f"{pathlib.Path(file).name}: {kind} {document['metadata']['name']}"
+        try:
+            if document["apiVersion"] == OPERATOR:
+                check_operator(document)
+            if kind == "StatefulSet":
+                check_stateful_set(document)
+            elif kind == "PrometheusRule":
+                check_rules(document)
+            elif kind == "ConfigMap" and "grafana_dashboard" in document["metadata"].get("labels", {}):
+                check_dashboard(document)
+        except (Wrong, ValueError) as error:
+            raise Wrong(f"{place}: {error}") from error
+        kinds[kind] = kinds.get(kind, 0) + 1
+        by_file.setdefault(file, []).append(document)
+    for file, found in by_file.items():
+        try:
+            check_together(file, found)
+        except Wrong as error:
+            raise Wrong(f"{pathlib.Path(file).name}: {error}") from error
+        dashboards = sum(document["kind"] == "ConfigMap" and "grafana_dashboard" in document["metadata"].get("labels", {}) for document in found)
+        must(dashboards in (0, len(list(DASHBOARDS.glob("*.json")))), f"{file} has {dashboards} dashboards")
+    print("judged:", ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
+
+
+# What the chart itself sets, from other values than `settings`.
+OWN_SETTINGS = {
+    "CLIENT_ID", "CLIENT_ID_FILE", "CLIENT_SECRET", "CLIENT_SECRET_FILE",
+    "METRICS_PORT", "PROBES_PORT", "WEB_CONFIG_FILE", "STATE_FILE", "NAMES_FILE",
+}
+
+
+def repository(_):
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    version = tomllib.loads(pathlib.Path("Cargo.toml").read_text())["package"]["version"]
+    must(chart["appVersion"] == version, f"Chart.yaml has appVersion {chart['appVersion']}, Cargo.toml has version {version}")
+    (image,) = yaml.safe_load(pathlib.Path("kubernetes/kustomization.yaml").read_text())["images"]
+    must(image["newTag"] == version, f"kustomization.yaml has the tag {image['newTag']}, Cargo.toml has version {version}")
+
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    known = set(schema["properties"]["settings"]["properties"])
+    settings = set(re.findall(r"^#?([A-Z][A-Z0-9_]*)=", pathlib.Path(".env.example").read_text(), re.M))
+    must(settings <= known | OWN_SETTINGS, f"values.schema.json lacks the settings {sorted(settings - known - OWN_SETTINGS)}")
+    must(known <= settings, f"values.schema.json has settings that the service has not: {sorted(known - settings)}")
+    must(not known & OWN_SETTINGS, f"settings that the chart sets itself: {sorted(known & OWN_SETTINGS)}")
+
+    # Each value has its row in the chart's README, and a default.
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    readme = (CHART / "README.md").read_text()
+    for key in sorted(set(schema["properties"]) - {"global", "enabled"}):
+        must(key in values, f"values.yaml has no {key}")
+        inner = schema["properties"][key].get("properties", {})
+        rows = [f"`{key}.{name}`" for name in inner if name in (values[key] or {})] if key != "settings" else []
+        if "$ref" in schema["properties"][key] or re.search("Probe$", key) or not rows:
+            rows = [f"`{key}`"]
+        for row in rows:
+            must(row in readme, f"the chart's README.md does not name {row}")
+    print(f"agreed: version {version}, {len(known)} settings, {len(values)} values")
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+def status(port, path):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return None
+
+
+def environment_of(container, found, root):
+    """What the container would have, with its files below `root` instead of where they are mounted."""
+    mounted = {
+        "CLIENT_ID_FILE": "an-id",
+        "CLIENT_SECRET_FILE": "a-secret",
+        "WEB_CONFIG_FILE": WEB_CONFIG,
+        "NAMES_FILE": next((next(iter(document["data"].values())) for document in found if document["metadata"]["name"].endswith("-names")), "deviceID,name,group\n"),
+        "STATE_FILE": None,
+    }
+    environment = {entry["name"]: entry["value"] for entry in container["env"]}
+    for name, content in mounted.items():
+        if name in environment:
+            path = root / environment[name].lstrip("/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if content is not None:
+                path.write_text(content)
+            environment[name] = str(path)
+    return environment
+
+
+def run_service(arguments):
+    binary, *files = arguments
+    binary = os.path.abspath(binary)
+    accepted = demos = 0
+    by_file = {}
+    for file, document in documents(files):
+        by_file.setdefault(file, []).append(document)
+    for file, found in by_file.items():
+        for document in found:
+            if document["kind"] != "StatefulSet":
+                continue
+            (container,) = document["spec"]["template"]["spec"]["containers"]
+            with tempfile.TemporaryDirectory() as directory:
+                root = pathlib.Path(directory)
+                environment = environment_of(container, found, root)
+                if container.get("args") == ["demo"]:
+                    run_demo(binary, container, environment, directory, found)
+                    demos += 1
+                    continue
+                result = subprocess.run([binary, "check-config"], env=environment, cwd=directory, capture_output=True, text=True, timeout=30)
+                must(result.returncode == 0, f"{pathlib.Path(file).name}: the service does not accept its settings:\n{result.stdout}{result.stderr}")
+                accepted += 1
+    must(accepted and demos, "nothing was run")
+    print(f"accepted: the settings of {accepted} StatefulSets; {demos} demo ran, and answered its probes and the chart's test")
+
+
+def run_demo(binary, container, environment, directory, found):
+    port = free_port()
+    environment |= {"METRICS_PORT": str(port), "METRICS_ADDRESS": "127.0.0.1"}
+    service = subprocess.Popen([binary, *container["args"]], env=environment, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            path = container[probe]["httpGet"]["path"]
+            deadline = time.monotonic() + 30
+            while status(port, path) != 200:
+                must(service.poll() is None, "the demo ended")
+                must(time.monotonic() < deadline, f"{path}, which {probe} asks, does not answer")
+                time.sleep(0.1)
+        # What `helm test` runs, asking here instead of in a cluster.
+        (test,) = [document for document in found if document["kind"] == "Pod"]
+        (asking,) = test["spec"]["containers"]
+        command = [*asking["command"], *(re.sub(r"^http://[^/]*", f"http://127.0.0.1:{port}", argument) for argument in asking["args"])]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        must(result.returncode == 0, f"the chart's test fails: {result.stderr}")
+        nobody = [argument.replace(f":{port}/", f":{free_port()}/") if argument.startswith("http") else "0" if argument == "5" else argument for argument in command]
+        must(subprocess.run(nobody, capture_output=True, timeout=60).returncode != 0, "the chart's test passes where nobody answers")
+    finally:
+        service.terminate()
+        service.wait(10)
+
+
+ACTIONS = {"without-operator": without_operator, "check": check, "repository": repository, "run": run_service}
+
+if __name__ == "__main__":
+    try:
+        ACTIONS[sys.argv[1]](sys.argv[2:])
+    except Wrong as error:
+        sys.exit(f"failed: {error}")

