@@ -1,0 +1,182 @@
+#!/usr/bin/env bash
+# Has a real systemd judge and run the unit: a small Debian is booted in a container, with the unit and the binary as docs/SYSTEMD.md
+# has them installed. Usage: .ci/systemd.sh [BINARY]. Needs root, Debian's packages, curl and python3; the rest it installs.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+binary=$(realpath "${1:-${CARGO_TARGET_DIR:-target}/release/starlink-telemetry}")
+work=$(mktemp -d)
+root=$work/root
+readonly binary work root
+readonly UNIT=starlink-telemetry.service
+# Of 100: what the service cannot do without costs 11 (the network, and /proc/stat), and nothing more is given away.
+readonly EXPOSURE=11
+machine=
+
+fail() {
+  echo "failed: $*" >&2
+  if [[ -n $machine ]]; then
+    inside journalctl --no-pager --lines 30 --unit "$UNIT" >&2 || true
+  elif [[ -s $work/log ]]; then
+    tail -n 40 "$work/log" >&2
+  fi
+  exit 1
+}
+
+# shellcheck disable=SC2317,SC2329 # run by the trap below
+clean_up() {
+  local tries
+  if [[ -n $machine ]]; then
+    # To systemd-nspawn this means: shut down.
+    kill -TERM "$machine" 2>/dev/null || true
+    for ((tries = 0; tries < 100; tries++)); do
+      kill -0 "$machine" 2>/dev/null || break
+      sleep 0.1
+    done
+    kill -KILL "$machine" 2>/dev/null || true
+    wait "$machine" 2>/dev/null || true
+  fi
+  rm -rf "$work"
+}
+trap clean_up EXIT
+trap 'exit 1' INT TERM
+
+install_tools() {
+  hash debootstrap systemd-nspawn curl 2>/dev/null && return
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update --quiet || true
+  apt-get install --quiet --yes --no-install-recommends debootstrap systemd-container curl
+}
+
+# A Debian of this machine's release, from where this machine's apt has its packages.
+make_root() {
+  local codename url
+  codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+  # shellcheck disable=SC2016 # the dollars are apt's
+  url=$(apt-get indextargets --format '$(REPO_URI) $(COMPONENT)' 'Created-By: Packages' "Codename: $codename" |
+    awk '$2 == "main" { print $1; exit }')
+  [[ -n $url ]] || fail "apt knows no source of $codename's main section"
+  debootstrap --variant=minbase --include=systemd "$codename" "$root" "$url" >"$work/log" 2>&1 || fail "debootstrap"
+}
+
+# As docs/SYSTEMD.md says. Only where it listens and where it asks is special here.
+install_unit() {
+  install -m 755 "$binary" "$root/usr/local/bin/starlink-telemetry"
+  install -m 644 "systemd/$UNIT" "$root/etc/systemd/system/$UNIT"
+  install -d -m 755 "$root/etc/starlink-telemetry"
+  install -m 600 .env.example "$root/etc/starlink-telemetry/settings"
+  # Where no Starlink is: the service runs, and says so.
+  printf '%s\n' CLIENT_ID=nobody API_URL=http://127.0.0.1:9 METRICS_ADDRESS=127.0.0.1 "METRICS_PORT=$port" \
+    >>"$root/etc/starlink-telemetry/settings"
+  (umask 077 && echo a-secret >"$root/etc/starlink-telemetry/client-secret")
+  systemctl --root="$root" enable --quiet "$UNIT"
+}
+
+judge_unit() {
+  chroot "$root" systemd-analyze verify "/etc/systemd/system/$UNIT" >"$work/log" 2>&1 || fail "systemd-analyze verify"
+  # It ends with 0 and complains where a line is unknown.
+  [[ ! -s $work/log ]] || fail "systemd-analyze verify has something to say"
+  chroot "$root" systemd-analyze security --offline=yes --threshold="$EXPOSURE" "/etc/systemd/system/$UNIT" >"$work/log" 2>&1 ||
+    fail "the unit gives away too much"
+  grep -o 'Overall exposure level.*' "$work/log"
+}
+
+# inside COMMAND...: in the booted container.
+inside() {
+  local leader
+  leader=$(pgrep --parent "$machine" | head -n 1)
+  nsenter --target "$leader" --mount --uts --ipc --pid "$@"
+}
+
+property() {
+  inside systemctl show --property "$1" --value "$UNIT"
+}
+
+# wait_for WHAT COMMAND...
+wait_for() {
+  local deadline=$((SECONDS + 60)) what=$1
+  shift
+  until "$@" >/dev/null 2>&1; do
+    kill -0 "$machine" 2>/dev/null || {
+      machine=
+      fail "the machine ended while waiting for $what"
+    }
+    ((SECONDS < deadline)) || fail "gave up waiting for $what"
+    sleep 0.2
+  done
+}
+
+# expect WHAT IS WANTED
+expect() {
+  [[ $2 == "$3" ]] || fail "$1 is \"$2\", not \"$3\""
+}
+
+answers() {
+  curl --silent --fail --max-time 5 --output /dev/null "http://127.0.0.1:$port/$1"
+}
+
+has_telemetry() {
+  curl --silent --fail --max-time 5 "http://127.0.0.1:$port/metrics" | grep -q '^starlink_online{'
+}
+
+restarted_once() {
+  [[ $(property NRestarts) == 1 ]] && answers livez
+}
+
+run_unit() {
+  systemd-nspawn --boot --quiet --register=no --keep-unit --link-journal=no --resolv-conf=off --timezone=off \
+    --machine "starlink-ci-$$" --directory "$root" --console=pipe >"$work/log" 2>&1 &
+  machine=$!
+  wait_for "/livez" answers livez
+  local pid status
+  pid=$(property MainPID)
+  status=$(inside cat "/proc/$pid/status")
+  [[ $(awk '$1 == "Uid:" { print $2 }' <<<"$status") -ge 61184 ]] || fail "the user is none of systemd's dynamic ones"
+  expect "the capabilities" "$(awk '$1 == "CapEff:" || $1 == "CapBnd:" { print $2 }' <<<"$status" | sort -u)" 0000000000000000
+  expect "the system calls' filter" "$(awk '$1 == "Seccomp:" { print $2 }' <<<"$status")" 2
+  curl --silent --fail --max-time 5 "http://127.0.0.1:$port/metrics" | grep -q '^process_start_time_seconds ' ||
+    fail "the process does not know when it started"
+
+  inside systemctl kill --kill-who=main --signal=KILL "$UNIT"
+  wait_for "a restart after the process was killed" restarted_once
+
+  inside systemctl stop "$UNIT"
+  expect "the result of a stop" "$(property Result)" success
+  expect "the state file's mode" "$(inside stat --format %a /var/lib/private/starlink-telemetry/state)" 600
+
+  # With telemetry: the demo, under the same rules.
+  inside mkdir -p "/run/systemd/system/$UNIT.d"
+  printf '[Service]\nExecStart=\nExecStart=/usr/local/bin/starlink-telemetry demo\n' | inside tee "/run/systemd/system/$UNIT.d/demo.conf" >/dev/null
+  inside systemctl daemon-reload
+  inside systemctl start "$UNIT"
+  wait_for "telemetry of the demo" has_telemetry
+  inside systemctl stop "$UNIT"
+  inside rm -r "/run/systemd/system/$UNIT.d"
+  inside systemctl daemon-reload
+
+  # A wrong setting: it ends with 2, and is left alone.
+  echo BATCH_SIZE=0 | inside tee -a /etc/starlink-telemetry/settings >/dev/null
+  inside systemctl start "$UNIT" || true
+  wait_for "the end of a service with a wrong setting" inside systemctl is-failed --quiet "$UNIT"
+  expect "the exit code" "$(property ExecMainStatus)" 2
+  echo "ran: as a user of its own, restarted after a kill, kept its state, showed the demo, and was left alone with a wrong setting"
+}
+
+if ((EUID != 0)); then
+  fail "booting a container needs root"
+fi
+if ! install_tools; then
+  [[ ${CI:-} != true ]] || fail "debootstrap and systemd-nspawn cannot be had from here"
+  echo "skipped: debootstrap and systemd-nspawn cannot be had from here"
+  exit 0
+fi
+port=$(python3 -c 'import socket
+with socket.socket() as s:
+    s.bind(("127.0.0.1", 0))
+    print(s.getsockname()[1])')
+readonly port
+
+make_root
+install_unit
+judge_unit
+run_unit
