@@ -206,7 +206,9 @@ OWN_SETTINGS = {
 def repository(_):
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     version = tomllib.loads(pathlib.Path("Cargo.toml").read_text())["package"]["version"]
-    must(chart["appVersion"] == version, f"Chart.yaml has appVersion {chart['appVersion']}, Cargo.toml has version {version}")
+    # One tag is one release of both.
+    for key in ("version", "appVersion"):
+        must(chart[key] == version, f"Chart.yaml has {key} {chart[key]}, Cargo.toml has version {version}")
     (image,) = yaml.safe_load(pathlib.Path("kubernetes/kustomization.yaml").read_text())["images"]
     must(image["newTag"] == version, f"kustomization.yaml has the tag {image['newTag']}, Cargo.toml has version {version}")
 
@@ -311,8 +313,11 @@ def run_demo(binary, container, environment, directory, found):
         command = [*asking["command"], *(re.sub(r"^http://[^/]*", f"http://127.0.0.1:{port}", argument) for argument in asking["args"])]
         result = subprocess.run(command, capture_output=True, text=True, timeout=60)
         must(result.returncode == 0, f"the chart's test fails: {result.stderr}")
-        nobody = [argument.replace(f":{port}/", f":{free_port()}/") if argument.startswith("http") else "0" if argument == "5" else argument for argument in command]
-        must(subprocess.run(nobody, capture_output=True, timeout=60).returncode != 0, "the chart's test passes where nobody answers")
+        # And it can fail: where nobody answers, and where either answer is none.
+        for old, new in ((f":{port}/", f":{free_port()}/"), ("/livez", "/nowhere"), ("/metrics", "/nowhere")):
+            broken = ["0" if argument == "5" else argument.replace(old, new) for argument in command]
+            must(broken != command, f"the chart's test does not ask for {old}")
+            must(subprocess.run(broken, capture_output=True, timeout=60).returncode != 0, f"the chart's test passes with {new} instead of {old}")
     finally:
         service.terminate()
         service.wait(10)
