@@ -25,6 +25,8 @@ CHART = pathlib.Path("kubernetes/chart")
 RULES = pathlib.Path("Docker/prometheus/rules")
 DASHBOARDS = pathlib.Path("Docker/grafana/dashboards")
 OPERATOR = "monitoring.coreos.com/v1"
+# Where kubernetes/chart/ci/full-values.yaml has the runbooks.
+RUNBOOKS = "https://runbooks.example/starlink/"
 # A password of nobody, hashed as a web configuration wants it.
 WEB_CONFIG = "basic_auth_users:\n  prometheus: $2b$10$M4wieFmDLcDJENtO6VDGs.AUVS9kRwe35UvckDOlwcqN9qEnR1IgO\n"
 
@@ -120,6 +122,9 @@ def check_rules(document):
             # What the values of the tests add to each alert.
             if "alert" in rule and "labels" in rule and rule["labels"].get("team") == "network":
                 del rule["labels"]["team"]
+                link = rule["annotations"]["runbook_url"]
+                must(link.startswith(f"{RUNBOOKS}docs/"), f"{rule['alert']} links to {link}")
+                rule["annotations"]["runbook_url"] = link.removeprefix(RUNBOOKS)
     must(groups == rule_files(), "the rules are not those of the rule files")
 
 
