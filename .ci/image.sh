@@ -121,6 +121,8 @@ check_configuration() {
   expect "the user" "$(inspect .Docker.config.User)" 65532:65532
   expect "the port" "$(inspect '.Docker.config.ExposedPorts | keys | join(" ")')" 9100/tcp
   expect "the entry point" "$(inspect '.Docker.config.Entrypoint | join(" ")')" starlink-telemetry
+  # One that needs no shell.
+  expect "the health check" "$(inspect '.Docker.config.Healthcheck.Test // [] | join(" ")')" "CMD starlink-telemetry healthcheck"
   local label=.Docker.config.Labels.\"org.opencontainers.image
   expect "the title" "$(inspect "$label.title\"")" starlink-telemetry
   expect "the description" "$(inspect "$label.description\"")" "$(manifest description)"
@@ -164,8 +166,7 @@ make_bundle() {
 # The image's own check of its health, in the running container.
 healthcheck() {
   local -a command
-  mapfile -t command < <(inspect '.Docker.config.Healthcheck.Test | select(.[0] == "CMD") | .[1:][]')
-  ((${#command[@]} > 0)) || fail "the image has no health check that needs no shell"
+  mapfile -t command < <(inspect '.Docker.config.Healthcheck.Test[1:][]')
   runtime exec --env "METRICS_ADDRESS=${1:-127.0.0.1}" --env "METRICS_PORT=${2:-$port}" "$IMAGE" "${command[@]}"
 }
 
