@@ -4,6 +4,8 @@
 # machine's Rust. Needs root, Debian's packages and cargo; the rest it installs. The image itself is kept nowhere.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=.ci/install.sh
+. .ci/install.sh
 
 work=$(mktemp -d)
 readonly work
@@ -48,13 +50,6 @@ logged() {
   log=$work/$1.log
   shift
   "$@" >"$log" 2>&1 || fail "$*"
-}
-
-install_tools() {
-  hash buildah debootstrap runc curl jq 2>/dev/null && return
-  export DEBIAN_FRONTEND=noninteractive
-  apt-get update --quiet || true
-  apt-get install --quiet --yes --no-install-recommends buildah debootstrap runc curl jq
 }
 
 # Debian's mirror and release, as this machine's apt has them.
@@ -242,7 +237,7 @@ if ((EUID != 0)); then
   echo "failed: building and running an image without an engine needs root" >&2
   exit 1
 fi
-if ! install_tools; then
+if ! install_programs buildah debootstrap runc curl jq -- buildah debootstrap runc curl jq; then
   [[ ${CI:-} != true ]] || fail "buildah, debootstrap and runc cannot be had from here"
   echo "skipped: buildah, debootstrap and runc cannot be had from here"
   exit 0

