@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Runs the commands that README.md tells a new user to type, where that is possible; .ci/readme-commands.txt says which, and why others are not.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=.ci/lib.sh
+. .ci/lib.sh
+
+# As a new user types it, in the repository; what it is not to touch is set aside.
+typed() {
+  bash -euo pipefail -c "$1"
+}
+
+# The command serves until it is ended; meanwhile it shows its page and its metrics.
+serve() {
+  local pid port
+  port=$(free_port)
+  service=http://127.0.0.1:$port
+  # One process, which can be ended.
+  METRICS_ADDRESS=127.0.0.1 METRICS_PORT=$port bash -euo pipefail -c "exec $1" >"$work/serve.log" 2>&1 &
+  pid=$!
+  pids+=("$pid")
+  wait_for 300 "$1" answers "$service/readyz"
+  wait_for 30 "telemetry of $1" has_telemetry
+  curl --silent --fail --max-time 5 "$service/" | grep -q '<html' || fail "$1 shows no page"
+  kill "$pid"
+  wait "$pid" || fail "$1 ended with $?"
+  pids=()
+}
+
+[[ ! -e .env ]] || fail "there is a .env already, which the commands of README.md would overwrite"
+python3 .ci/readme.py README.md .ci/readme-commands.txt >"$work/commands.txt"
+while IFS=$'\t' read -r what command <&3; do
+  case $what in
+    run)
+      typed "$command" >"$work/run.log" 2>&1 || fail "$command"
+      echo "run: $command"
+      ;;
+    serve)
+      serve "$command"
+      echo "served: $command"
+      ;;
+    *) echo "not run ($what): $command" ;;
+  esac
+done 3<"$work/commands.txt"
+
+# The example with credentials in it is a configuration.
+sed -i -e 's/^CLIENT_ID=.*/CLIENT_ID=id/' -e 's/^CLIENT_SECRET=.*/CLIENT_SECRET=secret/' .env
+"$binary" check-config >"$work/config.log" || fail ".env.example is no configuration"
+rm .env
