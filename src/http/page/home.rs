@@ -193,15 +193,21 @@ impl Fleet {
     }
 }
 
+impl Link {
+    fn new(title: &str, devices: usize, link: String, question: &Question) -> Self {
+        Self {
+            title: tame(title),
+            count: count(devices),
+            is_none: devices == 0,
+            is_current: link == table::link(question),
+            link,
+        }
+    }
+}
+
 fn legend(question: &Question, state: DeviceState, devices: usize) -> Link {
     let link = filter_link(None, Some(state), None);
-    Link {
-        title: state.name().to_owned(),
-        count: count(devices),
-        is_none: devices == 0,
-        is_current: link == table::link(question),
-        link,
-    }
+    Link::new(state.name(), devices, link, question)
 }
 
 fn type_rows(overview: &Overview, question: &Question) -> Vec<TypeRow> {
@@ -209,13 +215,7 @@ fn type_rows(overview: &Overview, question: &Question) -> Vec<TypeRow> {
         let name = kind.device_type.as_str();
         let states = STATES.map(|state| {
             let link = filter_link(Some(name), Some(state), None);
-            Link {
-                title: state.name().to_owned(),
-                count: count(kind.of(state)),
-                is_none: kind.of(state) == 0,
-                is_current: link == table::link(question),
-                link,
-            }
+            Link::new(state.name(), kind.of(state), link, question)
         });
         TypeRow {
             name: tame(name),
@@ -229,13 +229,7 @@ fn type_rows(overview: &Overview, question: &Question) -> Vec<TypeRow> {
 fn alert_links(overview: &Overview, question: &Question) -> Vec<Link> {
     let links = overview.alerts.iter().map(|alert| {
         let link = filter_link(None, None, Some(&alert.alert));
-        Link {
-            title: tame(&alert.alert),
-            count: count(alert.devices),
-            is_none: false,
-            is_current: link == table::link(question),
-            link,
-        }
+        Link::new(&alert.alert, alert.devices, link, question)
     });
     links.collect()
 }
