@@ -1,6 +1,6 @@
 // Runs the real program for a test, and ends it by its own process id.
 import { spawn } from "node:child_process";
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -37,6 +37,7 @@ export async function startService(binary, words, settings = {}) {
       child.kill("SIGCONT");
       child.kill("SIGKILL");
       await ended;
+      rmSync(cwd, { recursive: true });
     },
   };
 }
