@@ -15,9 +15,10 @@
 //! | [`telemetry`] | bytes of an answer → [`telemetry::Batch`]: rows, and what their columns mean | actors, HTTP, clocks |
 //! | [`fleet`] | batches → the last state of every device → [`fleet::Snapshot`] | actors, HTTP, clocks |
 //! | [`exposition`] | a snapshot and the exporter's own families → text in three formats | actors, HTTP, clocks |
+//! | [`view`] | a snapshot, names and a question → lists, a device, the fleet at a glance: what the API and the page show | actors, HTTP, clocks |
 //! | [`starlink`] | the only code that speaks to Starlink; makes a call once | what a failure means for the next one |
 //! | [`actors`] | who owns which state, who tells whom, who is restarted | formats |
-//! | [`http`] | `/metrics` (compressed once for all who ask), the probes, the page | Starlink |
+//! | [`http`] | `/metrics` (compressed once for all who ask), the JSON API, the page, the probes | Starlink |
 //! | [`web_config`] | who gets in: TLS, certificates, passwords, read again when they change | what is behind |
 //! | [`names`] | what people call the devices, from a file of theirs | devices, HTTP |
 //! | [`reload`] | files that are read again when they change | what stands in them |
