@@ -137,6 +137,7 @@ pub struct AccountActors {
 pub struct Application {
     address: SocketAddr,
     probes_address: Option<SocketAddr>,
+    is_tls: bool,
     account: AccountActors,
     store: Addr<MetricsStoreActor>,
     state: web::Data<State>,
@@ -252,6 +253,7 @@ impl Application {
         Ok(Self {
             address,
             probes_address,
+            is_tls,
             account,
             store,
             state,
@@ -267,6 +269,12 @@ impl Application {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Whether TLS is spoken there.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.is_tls
     }
 
     /// Where the probes have a port of their own, if they have.

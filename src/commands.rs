@@ -90,8 +90,8 @@ async fn demo(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
         terminals = DEMO_TERMINALS,
         "demo: simulated terminals, no Starlink account needed"
     );
-    let announce = |address: SocketAddr| {
-        let url = format!("http://localhost:{}/", address.port());
+    let announce = |application: &Application| {
+        let url = page_url(application.address(), application.is_tls());
         info!(url, "demo: look here");
     };
     serve(&settings, announce).await
@@ -100,7 +100,7 @@ async fn demo(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
 /// Serves until a signal comes; says where as soon as it listens.
 async fn serve(
     settings: &Settings,
-    announce: impl FnOnce(SocketAddr),
+    announce: impl FnOnce(&Application),
 ) -> Result<ExitCode, Failure> {
     log_panics();
     if let Err(cause) = raise_limit() {
@@ -115,7 +115,7 @@ async fn serve(
             return Ok(ExitCode::FAILURE);
         }
     };
-    announce(application.address());
+    announce(&application);
     let asked = async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -216,6 +216,20 @@ fn print_completions(shell: Shell) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where a browser on this machine finds the page.
+fn page_url(address: SocketAddr, is_tls: bool) -> String {
+    let scheme = if is_tls { "https" } else { "http" };
+    let here = reachable(address);
+    let localhost = [
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        Ipv6Addr::LOCALHOST.into(),
+    ];
+    match localhost.contains(&here.ip()) {
+        true => format!("{scheme}://localhost:{}/", here.port()),
+        false => format!("{scheme}://{here}/"),
+    }
+}
+
 /// Where to reach a service that listens there: on loopback, if it listens everywhere.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
@@ -224,4 +238,24 @@ fn reachable(address: SocketAddr) -> SocketAddr {
         ip => ip,
     };
     SocketAddr::new(ip, address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_where_a_browser_finds_it() {
+        for (address, is_tls, expected) in [
+            ("0.0.0.0:9100", false, "http://localhost:9100/"),
+            ("127.0.0.1:9100", true, "https://localhost:9100/"),
+            ("[::]:9100", false, "http://localhost:9100/"),
+            ("127.0.0.2:9100", false, "http://127.0.0.2:9100/"),
+            ("[2001:db8::1]:9100", true, "https://[2001:db8::1]:9100/"),
+        ] {
+            let address: Result<SocketAddr, _> = address.parse();
+            let url = address.map(|address| page_url(address, is_tls));
+            assert_eq!(url, Ok(expected.to_owned()));
+        }
+    }
 }

@@ -135,7 +135,12 @@ impl Settings {
         let mut reader = Reader::new(sources);
         reader.note_config_file();
         let account = account::demo(&mut reader, api_url, client_id, client_secret);
-        Self::assemble(reader, Some(account))
+        let mut settings = Self::assemble(reader, Some(account))?;
+        // Terminals that do not exist must not come back among those that do.
+        if let Some(state) = &mut settings.state {
+            state.file.as_mut_os_string().push(".demo");
+        }
+        Ok(settings)
     }
 
     /// What `check-config` prints: a line `NAME=value  # origin` for each setting, credentials without their value.

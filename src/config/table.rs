@@ -78,7 +78,7 @@ pub(super) const TOKEN_URL: Setting = Setting {
     presence: Presence::Optional,
     accepts: Accepts::Words(URL),
     secret: false,
-    help: "The only URL to ask for tokens. Unset: API_URL followed by /auth/connect/token.",
+    help: "The only URL to ask for tokens. Unset: API_URL followed by /auth/connect/token, or where that is 404 or 405, the same without /public.",
 };
 /// Whether the client's secret may cross a network in the open.
 pub(super) const ALLOW_INSECURE_API: Setting = Setting {
@@ -139,7 +139,7 @@ pub(super) const WEB_CONFIG_FILE: Setting = Setting {
     name: "WEB_CONFIG_FILE",
     presence: Presence::Optional,
     accepts: Accepts::Words(
-        "the path of a web configuration file as of Prometheus's exporter-toolkit",
+        "the path of a web configuration file in the format of Prometheus's exporter-toolkit",
     ),
     secret: false,
     help: "File with TLS certificate, client certificates and users. Unset: plain HTTP, and everybody gets in.",

@@ -262,7 +262,11 @@ fn probes_are_asked_on_their_own_port_where_they_have_one() {
 #[test]
 fn listening_and_the_demo_need_no_account() {
     let sources = || Sources {
-        environment: variables(&[("METRICS_PORT", "9200"), ("BATCH_SIZE", "wrong")]),
+        environment: variables(&[
+            ("METRICS_PORT", "9200"),
+            ("BATCH_SIZE", "wrong"),
+            ("STATE_FILE", "/tmp/state"),
+        ]),
         ..Sources::default()
     };
     let listen = probes_address(sources()).unwrap().address;
@@ -273,6 +277,8 @@ fn listening_and_the_demo_need_no_account() {
     assert_eq!(demo.listen, listen);
     assert_eq!(demo.account.api_url, api_url);
     assert_eq!(demo.account.batch_size, 1000);
+    let state = demo.state.map(|state| state.file);
+    assert_eq!(state, Some("/tmp/state.demo".into()), "no real fleet's");
     assert_eq!(demo.account.client_secret.value().expose_secret(), NEEDLE);
     assert!(!demo.effective().concat().contains(NEEDLE));
 

@@ -112,17 +112,23 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(look("/api/v1/status", api::status))
         .service(look("/api/v1/devices", api::devices))
         .service(look("/api/v1/devices/{id:.+}", api::device))
-        .service(resource("/api/v1/openapi.json", api::openapi));
-    probe_routes(config);
+        .service(resource("/api/v1/openapi.json", api::openapi))
+        .configure(probe_resources)
+        .default_service(web::to(not_found));
 }
 
 /// Adds the probes alone.
 fn probe_routes(config: &mut web::ServiceConfig) {
     config
+        .configure(probe_resources)
+        .default_service(web::to(no_probe));
+}
+
+fn probe_resources(config: &mut web::ServiceConfig) {
+    config
         .service(resource("/livez", probes::live))
         .service(resource("/healthz", probes::live))
-        .service(resource("/readyz", probes::ready))
-        .default_service(web::to(not_found));
+        .service(resource("/readyz", probes::ready));
 }
 
 /// A path that one handler answers, to GET and HEAD alike.
@@ -164,6 +170,12 @@ async fn not_found() -> HttpResponse {
     HttpResponse::NotFound()
         .content_type("text/plain; charset=utf-8")
         .body("not found: there are /, /metrics, /api/v1/openapi.json, /livez, /readyz and /healthz\n")
+}
+
+async fn no_probe() -> HttpResponse {
+    HttpResponse::NotFound()
+        .content_type("text/plain; charset=utf-8")
+        .body("not found: there are /livez, /readyz and /healthz\n")
 }
 
 /// One span for each request, at DEBUG: a scrape every few seconds is no news.

@@ -349,7 +349,7 @@ pub fn devices(snapshot: &Snapshot) -> OwnFamily {
     let mut family = OwnFamily::new(
         Kind::Gauge,
         "starlink_exporter_devices",
-        "Devices known, by type and state.",
+        "Devices known, by type and state: online, or stale, which here is each that is silent.",
     );
     for table in &snapshot.tables {
         for (state, count) in [("online", table.online), ("stale", table.stale)] {

@@ -157,7 +157,7 @@ fn parse_status(head: &[u8]) -> Option<u16> {
 #[derive(Debug, Error)]
 enum ProxyError {
     /// It does not listen there, or its name is unknown.
-    #[error("the proxy of HTTPS_PROXY cannot be reached: {0}")]
+    #[error("the proxy of HTTPS_PROXY cannot be reached")]
     Unreachable(#[source] io::Error),
     /// It wants to know who asks.
     #[error("the proxy of HTTPS_PROXY refused the tunnel with {status}{}", advice(*.status))]

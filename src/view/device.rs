@@ -25,7 +25,7 @@ pub enum Measure {
     Latency,
     /// Share of lost pings, 0 to 1.
     DropRate,
-    /// Share of the time without a view of the sky, in percent.
+    /// Share of the time without a view of the sky, 0 to 1 in spite of the field's name.
     Obstruction,
     /// 0 to 1.
     Signal,
@@ -276,7 +276,7 @@ impl<'s> DeviceRef<'s> {
             uplink_mbps: self.measure(Measure::Uplink),
             latency_ms: self.measure(Measure::Latency),
             drop_rate: self.measure(Measure::DropRate),
-            obstruction_percent: self.measure(Measure::Obstruction),
+            obstruction: self.measure(Measure::Obstruction),
             signal_quality: self.measure(Measure::Signal),
             uptime_seconds: self.measure(Measure::Uptime),
             alerts: self.alerts().map(ToOwned::to_owned).collect(),
@@ -340,8 +340,8 @@ pub struct Device {
     pub latency_ms: Option<f64>,
     /// 0 to 1.
     pub drop_rate: Option<f64>,
-    /// 0 to 100.
-    pub obstruction_percent: Option<f64>,
+    /// 0 to 1, in spite of the field's name.
+    pub obstruction: Option<f64>,
     /// 0 to 1.
     pub signal_quality: Option<f64>,
     /// Seconds.
@@ -358,9 +358,9 @@ pub struct Device {
     pub longitude: Option<f64>,
     /// Public addresses.
     pub ipv4: Vec<String>,
-    /// The network of the terminal's users.
+    /// The networks of the terminal's own interface.
     pub ipv6_ue: Vec<String>,
-    /// The network that is delegated to the customer's own router.
+    /// The networks that are delegated to the terminal's customer.
     pub ipv6_cpe: Vec<String>,
 }
 

@@ -196,12 +196,12 @@ impl Question {
             value: value.to_owned(),
             expected,
         };
-        let number = |name, most: usize| {
+        let number = |name, most: usize, expected: &str| {
             let number = value
                 .parse()
                 .ok()
                 .filter(|number| (1..=most).contains(number));
-            number.ok_or_else(|| wrong(name, format!("a whole number from 1 to {most}")))
+            number.ok_or_else(|| wrong(name, format!("a whole number from 1{expected}")))
         };
         Ok(match name {
             "state" => {
@@ -244,13 +244,13 @@ impl Question {
             }
             "page" => {
                 if text.is_some() {
-                    self.page = number("page", usize::MAX / MOST_PER_PAGE)?;
+                    self.page = number("page", usize::MAX, " on")?;
                 }
                 "page"
             }
             "per_page" => {
                 if text.is_some() {
-                    self.per_page = number("per_page", MOST_PER_PAGE)?;
+                    self.per_page = number("per_page", MOST_PER_PAGE, " to 1000")?;
                 }
                 "per_page"
             }

@@ -121,8 +121,8 @@ impl DeviceView {
         let pairs = detail.info.iter();
         let kinds = [
             ("IPv4", &device.ipv4),
-            ("IPv6, users", &device.ipv6_ue),
-            ("IPv6, router", &device.ipv6_cpe),
+            ("IPv6, terminal", &device.ipv6_ue),
+            ("IPv6, delegated", &device.ipv6_cpe),
         ];
         let there = kinds
             .into_iter()

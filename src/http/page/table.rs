@@ -216,7 +216,7 @@ impl Row {
                 one(device.uplink_mbps),
                 device.latency_ms.map(|value| decimals(value, 0)),
                 one(percent),
-                one(device.obstruction_percent),
+                one(device.obstruction.map(|share| share * 100.0)),
             ],
             alerts: device.alerts.iter().take(MOST_LISTED).map(tamed).collect(),
             more_alerts: device.alerts.len().saturating_sub(MOST_LISTED),

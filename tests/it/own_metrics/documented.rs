@@ -43,7 +43,7 @@ const PARTS: [Part; 4] = [
     (
         "Made of what devices report",
         "A terminal with several addresses has `starlink_Ipv4_numeric_0`, `starlink_Ipv4_numeric_1` and so on instead, and IPv6 likewise. \
-         `starlink_info` has a label for each text field, its name in lower case. When what becomes absent, the README says under \"Metrics\".",
+         `starlink_info` has a label for each text field, its name in lower case. When what becomes absent: see [Metrics](../README.md#metrics).",
         |family| !is_field(family) && labels(family).contains_key("deviceID"),
     ),
     (

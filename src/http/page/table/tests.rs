@@ -15,7 +15,7 @@ fn device(id: &str) -> Device {
         uplink_mbps: Some(0.0),
         latency_ms: Some(33.6),
         drop_rate: Some(0.0004),
-        obstruction_percent: None,
+        obstruction: None,
         signal_quality: None,
         uptime_seconds: None,
         alerts: Vec::new(),
