@@ -277,7 +277,7 @@ fn listening_and_the_demo_need_no_account() {
     assert_eq!(demo.listen, listen);
     assert_eq!(demo.account.api_url, api_url);
     assert_eq!(demo.account.batch_size, 1000);
-    let state = demo.state.map(|state| state.file);
+    let state = demo.state.as_ref().map(|state| state.file.clone());
     assert_eq!(state, Some("/tmp/state.demo".into()), "no real fleet's");
     assert_eq!(demo.account.client_secret.value().expose_secret(), NEEDLE);
     assert!(!demo.effective().concat().contains(NEEDLE));
