@@ -11,7 +11,8 @@ cd "$(dirname "$0")/.."
 .ci/expressions.py lint
 if ! install_programs prometheus promtool victoria-metrics influxd curl -- prometheus victoria-metrics influxdb curl; then
   echo "skipped: expressions on real servers: Debian's packages prometheus, victoria-metrics and influxdb cannot be had from here"
-  exit 0
+  [[ ${CI:-} != true ]]
+  exit
 fi
 
 # shellcheck source=.ci/lib.sh

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 # shellcheck source=.ci/lib.sh
 . .ci/lib.sh
 
-# As a new user types it, in the repository; what it is not to touch is set aside.
+# As a new user types it, in the repository.
 typed() {
   bash -euo pipefail -c "$1"
 }
@@ -28,6 +28,7 @@ serve() {
 }
 
 [[ ! -e .env ]] || fail "there is a .env already, which the commands of README.md would overwrite"
+trap 'rm -f .env; stop_everything' EXIT
 python3 .ci/readme.py README.md .ci/readme-commands.txt >"$work/commands.txt"
 while IFS=$'\t' read -r what command <&3; do
   case $what in
@@ -46,4 +47,3 @@ done 3<"$work/commands.txt"
 # The example with credentials in it is a configuration.
 sed -i -e 's/^CLIENT_ID=.*/CLIENT_ID=id/' -e 's/^CLIENT_SECRET=.*/CLIENT_SECRET=secret/' .env
 "$binary" check-config >"$work/config.log" || fail ".env.example is no configuration"
-rm .env

@@ -15,6 +15,7 @@ use futures_util::future::{OptionFuture, join, join_all, select_all};
 use socket2::{Domain, Socket, Type};
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 
 use crate::actors::messages::Drain;
@@ -38,6 +39,9 @@ const BACKLOG: i32 = 1024;
 /// For how long `/readyz` says that the end is near while everything still works.
 const LAME_DUCK: Duration = Duration::from_secs(1);
 
+/// After this the process has ended, whatever is not done.
+const END: Duration = Duration::from_millis(4_800);
+
 /// For how long open scrapes and an arriving answer may go on after that.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
@@ -58,7 +62,7 @@ pub struct Tuning {
     pub most_scrapes: usize,
     /// So many pages and answers of the API are made or read at once; others wait as they would for the store.
     pub most_looks: usize,
-    /// How often files that may change are looked at again: certificates, keys, users and names.
+    /// How often files that may change are looked at again: certificates, keys, users and names. A change counts a quarter of it later.
     pub reload_interval: Duration,
 }
 
@@ -72,7 +76,7 @@ impl Default for Tuning {
             patience: Patience::default(),
             most_scrapes: 256,
             most_looks: 16,
-            reload_interval: Duration::from_secs(5),
+            reload_interval: Duration::from_secs(4),
         }
     }
 }
@@ -219,7 +223,7 @@ impl Application {
             hang_limit: tuning.hang_limit,
             query_limit: tuning.query_limit,
             silence_limit,
-            scrape_limit: tuning.patience.answer,
+            answer_limit: tuning.patience.answer,
             scrapes: Arc::new(Semaphore::new(tuning.most_scrapes)),
             looks: Arc::new(Semaphore::new(tuning.most_looks)),
             names: Arc::clone(&names),
@@ -311,6 +315,7 @@ impl Application {
             }
         };
         info!(?ending, "shutting down");
+        let deadline = Instant::now() + END;
         self.state.is_draining.store(true, Ordering::Relaxed);
         if ending != Ending::Server {
             actix_rt::time::sleep(LAME_DUCK).await;
@@ -320,8 +325,10 @@ impl Application {
         for watch in &self.watches {
             watch.abort();
         }
-        if let Some(Err(cause)) = OptionFuture::from(keeper).await {
-            error!(%cause, "the state file was not written at the end");
+        match timeout_at(deadline, OptionFuture::from(keeper)).await {
+            Ok(None | Some(Ok(()))) => {}
+            Ok(Some(Err(cause))) => error!(%cause, "the state file was not written at the end"),
+            Err(_) => error!("the state file was not written at the end: there was no time left"),
         }
         for arbiter in &self.arbiters {
             arbiter.stop();

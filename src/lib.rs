@@ -28,7 +28,7 @@
 //! | [`state_file`] | the fleet on disk, for the process that comes after this one | what a row means |
 //! | [`self_metrics`] | what the exporter counts about itself | |
 //! | [`backoff`], [`pacing`], [`failure_log`] | when to try again, how often at most, what to say about it; pure | clocks |
-//! | [`clock`] | the one place that asks what time it is | |
+//! | [`clock`] | the clock that all parts share | |
 //! | [`simulator`] | Starlink's API on loopback, for the demo and the tests: the one place that says how Starlink behaves | the rest |
 //!
 //! # What always holds
@@ -43,7 +43,7 @@
 //! - A batch is planned before it is committed. What can fail fails before the first write, so that a panic needs no undo and
 //!   the batch can be handed over again.
 //! - Column lists are those of the answer that the rows came in.
-//! - Time is an argument everywhere but in [`clock`], the actors and the HTTP handlers.
+//! - Time is an argument everywhere but in [`clock`], the actors, the HTTP handlers, and where files and answers come in.
 //! - A name that the exporter writes is unique in a scrape, whatever Starlink calls its columns.
 //!
 //! # What is absent on purpose

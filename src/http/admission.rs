@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::ErrorInternalServerError;
 use actix_web::http::header;
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse, web};
@@ -14,9 +15,11 @@ use crate::web_config::{Admission, Gate};
 /// Who decides, for the workers of a listener; nobody, where everybody gets in.
 pub type Doorkeeper = Option<Arc<Gate>>;
 
-fn gate(request: &ServiceRequest) -> Doorkeeper {
-    let doorkeeper = request.app_data::<web::Data<Doorkeeper>>()?;
-    doorkeeper.as_ref().clone()
+/// The doorkeeper, if there is one. An application that was made without saying so lets nobody in.
+fn gate(request: &ServiceRequest) -> Result<Doorkeeper, Error> {
+    let doorkeeper = request.app_data::<web::Data<Doorkeeper>>();
+    let doorkeeper = doorkeeper.ok_or_else(|| ErrorInternalServerError("no doorkeeper"))?;
+    Ok(doorkeeper.as_ref().clone())
 }
 
 /// Lets through whoever may see what is asked for.
@@ -24,7 +27,7 @@ pub async fn admit(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let admission = match gate(&request) {
+    let admission = match gate(&request)? {
         // A kubelet knows no password, and the probes have nothing to hide.
         Some(gate) if !probes::PATHS.contains(&request.path()) => {
             let authorization = request.headers().get(header::AUTHORIZATION);
@@ -44,7 +47,7 @@ pub async fn add_headers(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let gate = gate(&request);
+    let gate = gate(&request)?;
     let mut response = next.call(request).await?;
     for (name, value) in gate.iter().flat_map(|gate| gate.headers()) {
         response.headers_mut().insert(name.clone(), value.clone());

@@ -22,8 +22,8 @@ struct Problem {
 }
 
 /// `/api/v1/status`: how the exporter and the fleet are.
-pub async fn status(state: web::Data<State>) -> HttpResponse {
-    match look(&state, |scene| Overview::of(&scene.snapshot)).await {
+pub async fn status(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+    match look(&request, &state, |scene| Overview::of(&scene.snapshot)).await {
         Ok(overview) => json(HttpResponse::Ok(), &Status::of(&state, overview)),
         Err(blind) => problem(blind.response(), &blind),
     }
@@ -35,7 +35,7 @@ pub async fn devices(request: HttpRequest, state: web::Data<State>) -> HttpRespo
         Ok(question) => question,
         Err(error) => return problem(HttpResponse::BadRequest(), &error),
     };
-    match look(&state, move |scene| view::list(scene, &question)).await {
+    match look(&request, &state, move |scene| view::list(scene, &question)).await {
         Ok(page) => json(HttpResponse::Ok(), &page),
         Err(blind) => problem(blind.response(), &blind),
     }
@@ -47,16 +47,17 @@ pub async fn device(
     request: HttpRequest,
     state: web::Data<State>,
 ) -> HttpResponse {
-    let device_type = device_type(&request);
-    let wanted = id.clone();
-    let found = look(&state, move |scene| {
+    let device_type = super::device_type(&request);
+    let (wanted, named) = (id.clone(), device_type.clone());
+    let found = look(&request, &state, move |scene| {
         view::find(scene, &wanted, device_type.as_deref())
     })
     .await;
     match found {
         Ok(Some(device)) => json(HttpResponse::Ok(), &device),
         Ok(None) => {
-            let what = format!("no device with the identifier {:?} is known", &*id);
+            let of_type = named.map_or(String::new(), |name| format!(" and the type {name:?}"));
+            let what = format!("no device with the identifier {:?}{of_type} is known", &*id);
             problem(HttpResponse::NotFound(), &what)
         }
         Err(blind) => problem(blind.response(), &blind),
@@ -68,13 +69,6 @@ pub async fn openapi() -> HttpResponse {
     HttpResponse::Ok()
         .content_type("application/json")
         .body(OPENAPI)
-}
-
-/// The type that a request for one device names, if it does.
-pub fn device_type(request: &HttpRequest) -> Option<String> {
-    let query = url::form_urlencoded::parse(request.query_string().as_bytes());
-    let mut values = query.filter(|(name, _)| name == "type");
-    values.next().map(|(_, value)| value.into_owned())
 }
 
 /// An answer that says why there is no other.

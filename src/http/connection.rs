@@ -23,7 +23,7 @@ pub struct Patience {
     pub request: Duration,
     /// For taking anything of an answer, as far as the operating system can tell.
     pub stall: Duration,
-    /// For taking a whole answer.
+    /// For reading a whole answer, to which scrapes and pages keep. On the connection itself it begins anew with whatever is taken.
     pub answer: Duration,
     /// Between requests.
     pub idle: Duration,

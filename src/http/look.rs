@@ -11,10 +11,10 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::ErrorInternalServerError;
 use actix_web::http::header;
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpResponse, HttpResponseBuilder, web};
+use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::error;
 
 use super::metrics::snapshot;
@@ -53,10 +53,13 @@ impl Blind {
     }
 }
 
-/// Lets a few requests through at a time, each until its client has taken the answer.
+/// Leave to look. Whatever works for a request holds it, also when nobody waits for that any more.
+type Permit = Arc<OwnedSemaphorePermit>;
+
+/// Lets a few requests through at a time, each until its client has taken the answer, and for so long as a scrape may take.
 pub async fn few_at_a_time(
     request: ServiceRequest,
-    next: Next<impl MessageBody<Error = impl Into<Box<dyn std::error::Error>>> + 'static>,
+    next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let state = request.app_data::<web::Data<State>>().cloned();
     let state = state.ok_or_else(|| ErrorInternalServerError("no state"))?;
@@ -69,10 +72,14 @@ pub async fn few_at_a_time(
         };
         return Ok(ServiceResponse::new(request, refusal).map_into_right_body());
     };
+    let permit = Permit::new(permit);
+    request.extensions_mut().insert(Permit::clone(&permit));
+    let deadline = Instant::now() + state.answer_limit;
     let response = next.call(request).await?;
     let held = response.map_body(|_, body| Held {
         body: Box::pin(body),
         piece: Bytes::new(),
+        deadline,
         _permit: permit,
     });
     Ok(held.map_into_left_body())
@@ -82,11 +89,12 @@ pub async fn few_at_a_time(
 struct Held<B> {
     body: Pin<Box<B>>,
     piece: Bytes,
-    _permit: OwnedSemaphorePermit,
+    deadline: Instant,
+    _permit: Permit,
 }
 
 impl<B: MessageBody> MessageBody for Held<B> {
-    type Error = B::Error;
+    type Error = Box<dyn std::error::Error>;
 
     fn size(&self) -> BodySize {
         self.body.size()
@@ -95,11 +103,14 @@ impl<B: MessageBody> MessageBody for Held<B> {
     fn poll_next(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, B::Error>>> {
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        if Instant::now() >= self.deadline {
+            return Poll::Ready(Some(Err("the answer was read for too long".into())));
+        }
         if self.piece.is_empty() {
             match ready!(self.body.as_mut().poll_next(context)) {
                 Some(Ok(bytes)) => self.piece = bytes,
-                end => return Poll::Ready(end),
+                end => return Poll::Ready(end.map(|end| end.map_err(Into::into))),
             }
         }
         let length = self.piece.len().min(PIECE);
@@ -112,6 +123,7 @@ impl<B: MessageBody> MessageBody for Held<B> {
 /// # Errors
 /// When there is nothing to look at.
 pub async fn look<T: Send + 'static>(
+    request: &HttpRequest,
     state: &State,
     view: impl FnOnce(&Scene) -> T + Send + 'static,
 ) -> Result<T, Blind> {
@@ -120,8 +132,12 @@ pub async fn look<T: Send + 'static>(
         names: state.names.load_full(),
         now: state.clock.now(),
     };
-    let seen = spawn_blocking(move || view(&scene)).await;
-    seen.map_err(|cause| {
+    let permit = request.extensions().get::<Permit>().cloned();
+    let seen = spawn_blocking(move || {
+        let _held = permit;
+        view(&scene)
+    });
+    seen.await.map_err(|cause| {
         error!(%cause, "a page could not be made");
         Blind::Failed
     })

@@ -13,9 +13,9 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future, stream};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::State;
 use super::bodies::member;
 use super::segments::Parts;
+use super::{State, parameter};
 use crate::actors::{ActorStatus, Cause, Role};
 use crate::exposition::{
     Exposition, Format, Kind, OwnFamily, Shard, Telemetry, negotiate, requested, write_end,
@@ -63,7 +63,7 @@ pub async fn scrape(request: HttpRequest, state: web::Data<State>) -> HttpRespon
         metrics: Arc::clone(&state.metrics),
         format,
         started,
-        limit: state.scrape_limit,
+        limit: state.answer_limit,
         permit,
     };
     let names = state.names.load_full();
@@ -115,12 +115,7 @@ fn refuse_for_now(state: &State, why: ScrapeRefusal) -> HttpResponse {
 /// What the parameters ask for; the format else as the client accepts it. Of a parameter given twice the first counts, and
 /// others mean nothing here.
 fn wanted(request: &HttpRequest, state: &State) -> Result<(Format, Shard), String> {
-    let query = request.query_string().as_bytes();
-    let parameter = |wanted| {
-        let mut parameters = url::form_urlencoded::parse(query);
-        let found = parameters.find(|(name, _)| name == wanted);
-        found.map(|(_, value)| value)
-    };
+    let parameter = |wanted| parameter(request, wanted);
     let format = match parameter("format") {
         Some(format) => requested(&format).map_err(|unknown| unknown.to_string())?,
         None => accepted(request, state),

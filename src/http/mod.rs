@@ -15,6 +15,7 @@ mod segments;
 mod server;
 mod status;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -25,7 +26,8 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header;
 use actix_web::middleware::from_fn;
 use actix_web::{
-    FromRequest, Handler, HttpResponse, HttpResponseBuilder, Resource, Responder, guard, web,
+    FromRequest, Handler, HttpRequest, HttpResponse, HttpResponseBuilder, Resource, Responder,
+    guard, web,
 };
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
@@ -66,8 +68,8 @@ pub struct State {
     pub query_limit: Duration,
     /// What a store that has not answered for so long has laid out is not the fleet as it is.
     pub silence_limit: Duration,
-    /// A scrape that is still being read after so long is cut.
-    pub scrape_limit: Duration,
+    /// An answer that is still being read after so long is cut.
+    pub answer_limit: Duration,
     /// A permit for each scrape that is answered at the same time.
     pub scrapes: Arc<Semaphore>,
     /// A permit for each page or answer of the API that is made or read at the same time.
@@ -152,6 +154,19 @@ where
     F::Output: Responder + 'static,
 {
     resource(path, handler).wrap(from_fn(look::few_at_a_time))
+}
+
+/// The first value that the query gives a parameter.
+fn parameter<'r>(request: &'r HttpRequest, wanted: &str) -> Option<Cow<'r, str>> {
+    let mut parameters = url::form_urlencoded::parse(request.query_string().as_bytes());
+    let found = parameters.find(|(name, _)| name == wanted);
+    found.map(|(_, value)| value)
+}
+
+/// The type that a request for one device names; an empty one, as forms send it, is none.
+fn device_type(request: &HttpRequest) -> Option<String> {
+    let name = parameter(request, "type").filter(|name| !name.is_empty());
+    name.map(Cow::into_owned)
 }
 
 async fn method_not_allowed() -> HttpResponse {

@@ -1,7 +1,10 @@
 //! How many files the operating system lets the process have open: each connection is one.
 
-/// What is left to everything but the clients' connections: logs, connections to Starlink, files that are read and written.
-const OURS: usize = 256;
+use super::server::MOST_PROBES;
+
+/// What is left to everything but the clients' connections: logs, connections to Starlink, files that are read and written, and the
+/// probes where they have a port of their own.
+const OURS: usize = 256 + MOST_PROBES;
 
 /// Raises the soft limit as far as the hard one allows, up to what the most connections need. To be called once, by a binary: the
 /// limit belongs to the whole process.

@@ -36,7 +36,7 @@ const MOST_WORKERS: usize = 4;
 pub const MOST_CONNECTIONS: usize = 16 * 1024;
 
 /// The most connections of the probes' own listener. Its users are few: kubelets, load balancers.
-const MOST_PROBES: usize = 256;
+pub const MOST_PROBES: usize = 256;
 
 /// What a listener answers.
 #[derive(Debug, Clone)]

@@ -1,5 +1,6 @@
 //! How the exporter and the fleet are, as plain values: what `/api/v1/status` says and the page shows first.
 
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use serde::Serialize;
@@ -38,6 +39,8 @@ pub struct Exporter {
     pub ready: bool,
     /// Why it is not ready.
     pub not_ready_because: Option<String>,
+    /// Whether it is about to end.
+    pub draining: bool,
     /// What `/livez` says.
     pub live: bool,
     /// Why it is not.
@@ -169,6 +172,7 @@ impl Status {
                 revision: env!("BUILD_REVISION"),
                 ready: not_ready_because.is_none(),
                 not_ready_because,
+                draining: state.is_draining.load(Ordering::Relaxed),
                 live: not_live_because.is_empty(),
                 not_live_because,
             },

@@ -118,7 +118,7 @@ fn open(path: &Path) -> Result<impl Read, NamesError> {
         });
     }
     let file = File::open(path).map_err(unreadable(path))?;
-    Ok(file.take(LONGEST))
+    Ok(file.take(metadata.len()))
 }
 
 fn unreadable(path: &Path) -> impl Fn(std::io::Error) -> NamesError {

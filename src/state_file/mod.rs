@@ -7,7 +7,7 @@ mod keeper;
 mod recovery;
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -120,11 +120,27 @@ impl StateFile {
         options: FleetOptions,
         wall: SystemTime,
     ) -> Result<Option<Restored>, ReadError> {
-        match fs::read(&self.path) {
+        match self.read_ours() {
             Ok(bytes) => restore(&bytes, options, wall).map(Some),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(ReadError::Io(error)) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
+    }
+
+    /// The whole file, if it begins as ours do: another one may be a pipe without an end, or longer than memory.
+    fn read_ours(&self) -> Result<Vec<u8>, ReadError> {
+        if !fs::metadata(&self.path)?.is_file() {
+            return Err(ReadError::Foreign);
+        }
+        let mut file = File::open(&self.path)?;
+        let mut bytes = Vec::new();
+        let mut begin = Read::by_ref(&mut file).take(MAGIC.len() as u64);
+        begin.read_to_end(&mut bytes)?;
+        if bytes != MAGIC {
+            return Err(ReadError::Foreign);
+        }
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// Puts a file that cannot be used out of the way, in the place of the one before it: there is one at most. Gives its new path.

@@ -73,7 +73,7 @@ impl Dots {
         Self { places }
     }
 
-    /// Where devices in a state are, from the south to the north and from west to east.
+    /// Where devices in a state are, from west to east, and from north to south.
     #[must_use]
     pub fn of(&self, state: DeviceState) -> &[(u16, u16)] {
         &self.places[state as usize]

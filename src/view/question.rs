@@ -122,7 +122,7 @@ pub struct Question {
     pub alert: Option<String>,
     /// Only devices of the type with this name.
     pub device_type: Option<String>,
-    /// Only devices with this in their identifier, name, group, texts or addresses; upper and lower case are the same.
+    /// Only devices with this in their identifier, name, group or texts, or in an address where it has a dot or a colon; upper and lower case are the same.
     pub search: Option<String>,
     /// Only devices that are known to be somewhere, those near this place first.
     pub near: Option<Near>,

@@ -156,7 +156,11 @@ impl Gate {
         if self.fixed.headers != loaded.fixed.headers {
             rest.push("headers");
         }
-        self.users.store(Arc::new(loaded.users));
+        // A file that was emptied by mistake, or is being saved, opens no door.
+        match loaded.users.is_empty() && !self.users.load().is_empty() {
+            true => rest.push("whether passwords are asked for"),
+            false => self.users.store(Arc::new(loaded.users)),
+        }
         rest
     }
 }

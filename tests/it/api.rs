@@ -1,8 +1,11 @@
 //! The JSON API: its answers against its own description, and what lists can be asked for.
 
+use std::time::Duration;
+
 use actix_rt::test as async_test;
 use jsonschema::Validator;
 use serde_json::{Value, json};
+use starlink_telemetry::actors::SupervisionPolicy;
 use starlink_telemetry::actors::faults::{Fault, Inject, Place};
 use starlink_telemetry::app::Tuning;
 use starlink_telemetry::simulator::{Answer, AnswerBody, Simulator, TERMINAL_COLUMNS};
@@ -144,7 +147,7 @@ async fn a_device_has_all_its_values() {
     let problem = description.ask(&service, path, unknown, 404).await;
     assert_eq!(
         problem["error"],
-        r#"no device with the identifier "ut-a" is known"#
+        r#"no device with the identifier "ut-a" and the type "Router" is known"#
     );
 }
 
@@ -377,6 +380,39 @@ async fn before_the_first_poll_there_is_an_answer_too() {
     .await;
     let page = description.list(&service, "").await;
     assert_eq!((&page["total"], &page["pages"]), (&json!(0), &json!(1)));
+}
+
+#[async_test]
+async fn a_store_that_hangs_is_told() {
+    let simulator = scripted_simulator();
+    simulator.push_rows([r#"["u",1000000000,"ut-a",75]"#]);
+    let tuning = Tuning {
+        query_limit: Duration::from_millis(200),
+        supervision: SupervisionPolicy {
+            heartbeat: Duration::from_millis(50),
+            ..SupervisionPolicy::default()
+        },
+        ..Tuning::default()
+    };
+    let service = Service::tuned(&simulator, &[], tuning).await;
+    service.shows(&throughput("ut-a"), 75.0).await;
+    let description = Description::of(&service).await;
+    let hang = Fault::Hang(Duration::from_secs(2));
+    let injected = service.store.send(Inject(Place::Future, hang)).await;
+    assert!(injected.is_ok());
+    eventually("there is nothing to see", || async {
+        service.get(DEVICES).await.status == 503
+    })
+    .await;
+    for (path, target) in [
+        ("/api/v1/status", "/api/v1/status"),
+        (DEVICES, DEVICES),
+        ("/api/v1/devices/{id}", "/api/v1/devices/ut-a"),
+    ] {
+        let problem = description.ask(&service, path, target, 503).await;
+        let told = problem["error"].as_str().unwrap();
+        assert!(told.contains("the store has not answered"), "{told}");
+    }
 }
 
 #[async_test]

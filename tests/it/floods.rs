@@ -81,6 +81,21 @@ fn push_large_fleet(simulator: &Simulator) -> String {
     names.pop().unwrap()
 }
 
+/// A thousand terminals of which there is more to say than the operating system keeps for a client that reads nothing.
+fn push_long_texts(simulator: &Simulator) {
+    let columns = [
+        "DeviceType",
+        "UtcTimestampNs",
+        "DeviceId",
+        "DownlinkThroughput",
+        "RunningSoftwareVersion",
+    ];
+    let text = "v".repeat(10_000);
+    let row = |number| format!(r#"["u",1000000000,"ut-{number}",1,"{text}"]"#);
+    let body = AnswerBody::new().columns("u", &columns);
+    simulator.push_answer(body.rows((0..1000).map(row)));
+}
+
 async fn patient(tuning: Tuning) -> (Simulator, Service) {
     let simulator = scripted_simulator();
     let service = Service::tuned(&simulator, &[("BATCH_SIZE", "65000")], tuning).await;
@@ -290,23 +305,7 @@ async fn pages_beyond_the_bound_wait_and_are_refused() {
         ..Tuning::default()
     };
     let (simulator, service) = patient(tuning).await;
-    // More than the operating system keeps for a client that reads nothing.
-    let text = "v".repeat(10_000);
-    let row = |number| format!(r#"["u",1000000000,"ut-{number}",1,"{text}"]"#);
-    simulator.push_answer(
-        AnswerBody::new()
-            .columns(
-                "u",
-                &[
-                    "DeviceType",
-                    "UtcTimestampNs",
-                    "DeviceId",
-                    "DownlinkThroughput",
-                    "RunningSoftwareVersion",
-                ],
-            )
-            .rows((0..1000).map(row)),
-    );
+    push_long_texts(&simulator);
     service.shows(&throughput("ut-999"), 1.0).await;
     let list = "/api/v1/devices?per_page=1000";
     let mut slow = ask_slowly(service.address, list, "identity");
@@ -336,6 +335,16 @@ async fn pages_beyond_the_bound_wait_and_are_refused() {
 
 #[actix_rt::test]
 async fn a_scrape_that_is_read_for_too_long_is_cut() {
+    is_cut("/metrics", "\r\n0\r\n\r\n").await;
+}
+
+#[actix_rt::test]
+async fn a_page_that_is_read_for_too_long_is_cut() {
+    is_cut("/api/v1/devices?per_page=1000", "}").await;
+}
+
+/// Who reads an answer for too long does not see its end.
+async fn is_cut(path: &'static str, end: &str) {
     let tuning = Tuning {
         patience: Patience {
             answer: 3 * SHORT,
@@ -344,11 +353,11 @@ async fn a_scrape_that_is_read_for_too_long_is_cut() {
         ..Tuning::default()
     };
     let (simulator, service) = patient(tuning).await;
-    let last = push_large_fleet(&simulator);
-    service.shows(&throughput(&last), 1.0).await;
+    push_long_texts(&simulator);
+    service.shows(&throughput("ut-999"), 1.0).await;
     let address = service.address;
     let read = spawn_blocking(move || {
-        let mut stream = ask_slowly(address, "/metrics", "identity");
+        let mut stream = ask_slowly(address, path, "identity");
         let mut read = vec![0; 17];
         stream.read_exact(&mut read).unwrap();
         let since = Instant::now();
@@ -366,5 +375,5 @@ async fn a_scrape_that_is_read_for_too_long_is_cut() {
     });
     let read = read.await.unwrap();
     assert!(read.starts_with(b"HTTP/1.1 200 OK\r\n"));
-    assert!(!read.ends_with(b"\r\n0\r\n\r\n"), "it does not look whole");
+    assert!(!read.ends_with(end.as_bytes()), "it does not look whole");
 }

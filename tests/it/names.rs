@@ -209,10 +209,15 @@ async fn a_file_that_is_wrong_later_changes_nothing_and_is_told_once() {
     let warning = "the file of names cannot be used: the names that were read before stay in force";
     binary.logs(warning).await;
     assert_eq!(name().await, old);
-    // It is looked at again meanwhile.
-    actix_rt::time::sleep(Duration::from_secs(6)).await;
+    // It is looked at again and again; the next mistake is the next thing that is told.
+    file.write("deviceID\nut-1\n");
+    eventually("the next mistake is told", || async {
+        binary.events_saying(warning).len() > 1
+    })
+    .await;
     let told = binary.events_saying(warning);
-    assert_eq!(told.len(), 1);
+    assert_eq!(told.len(), 2);
+    assert_ne!(told[0].text("error"), told[1].text("error"));
     let error = format!(
         "{} line 3: this deviceID stands on line 2 too: one line for each device",
         file.setting()

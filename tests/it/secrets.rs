@@ -108,7 +108,16 @@ impl Site {
         let mut pages = FORMATS
             .map(|format| format!("/metrics?format={format}"))
             .to_vec();
-        pages.extend(["/metrics", "/", "/readyz?verbose", "/livez?verbose"].map(str::to_owned));
+        let others = [
+            "/metrics",
+            "/",
+            "/readyz?verbose",
+            "/livez?verbose",
+            "/api/v1/status",
+            "/api/v1/devices",
+            "/api/v1/openapi.json",
+        ];
+        pages.extend(others.map(str::to_owned));
         for page in pages {
             let answer = self.get(address, &page).await;
             assert_eq!(answer.status, 200, "{page}");

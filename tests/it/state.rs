@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
+use starlink_telemetry::actors::faults::{Fault, Inject, Place};
 use starlink_telemetry::app::Ending;
 use starlink_telemetry::fleet::{FleetOptions, Limits, Retention};
 use starlink_telemetry::simulator::{Answer, Simulator};
@@ -116,6 +118,41 @@ async fn a_file_of_no_use_is_told_set_aside_and_replaced() {
     })
     .await;
     assert!(restored(&path).is_some());
+}
+
+/// A pipe is no file: nobody waits for who might write into it.
+#[actix_rt::test]
+async fn a_pipe_in_the_place_of_the_file_stops_no_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    let made = Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    let simulator = scripted_simulator();
+    let changes = [("STATE_FILE", path.to_str().unwrap())];
+    let (binary, _) = Binary::listening(&simulator, &changes).await;
+    let told = binary.events_saying("the state file is of no use: starting without");
+    assert!(told[0].says("it is no state file"), "{told:?}");
+}
+
+/// What is known is lost then, but the file of before stays.
+#[actix_rt::test]
+async fn a_store_that_hangs_does_not_keep_the_process_from_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    let simulator = scripted_simulator();
+    simulator.push_rows([terminal_row("a", 1_000_000_000, 1.0)]);
+    let changes = [("STATE_FILE", path.to_str().unwrap())];
+    let mut service = Service::start(&simulator, &changes).await;
+    service.shows(&throughput("a"), 1.0).await;
+    let hang = Fault::Hang(Duration::from_secs(20));
+    let injected = service.store.send(Inject(Place::Future, hang)).await;
+    assert!(injected.is_ok());
+    let since = Instant::now();
+    service.ask_to_stop();
+    assert_eq!(service.ended().await, Ending::Asked);
+    // Of a process that ends in 5 s, and a machine that has other things to do.
+    assert!(since.elapsed() < Duration::from_secs(8));
+    assert!(restored(&path).is_none(), "nothing half written");
 }
 
 /// How many devices the file has, if it is whole. The test fails if it is there and is not.

@@ -157,6 +157,8 @@ async fn client_certificates_are_demanded_and_probes_have_a_port_of_their_own() 
         ("/healthz?verbose", 200),
         ("/metrics", 404),
         ("/", 404),
+        ("/device?id=x", 404),
+        ("/api/v1/status", 404),
     ] {
         assert_eq!(get(probes, path, &[]).await.status, expected, "{path}");
     }
@@ -241,6 +243,10 @@ async fn a_password_is_needed_for_everything_but_the_probes() {
         "/metrics",
         "/",
         "/device?id=x",
+        "/api/v1/status",
+        "/api/v1/devices",
+        "/api/v1/devices/x",
+        "/api/v1/openapi.json",
         "/assets/x",
         "/nowhere",
         "/livez/",
@@ -424,15 +430,38 @@ async fn certificates_and_users_are_read_again_and_what_is_wrong_is_not_taken_ov
     assert_eq!(second, fresh.chain()[0]);
     assert_ne!(second, first);
 
+    // A file that is being saved, or was emptied, opens no door.
+    for (text, told) in [("", 1), (TLS, 2)] {
+        site.rewrite(text);
+        let warning = "a change of the web configuration needs a restart";
+        eventually("it is told", || async {
+            binary.events_saying(warning).len() == told
+        })
+        .await;
+        assert_eq!(status("").await.0, 401);
+        assert_eq!(status(&ann).await.0, 200);
+    }
+
     let users = format!("basic_auth_users:\n  bob: '{}'\n", hash("other", 4));
     site.rewrite(&format!(
         "{TLS}{users}http_server_config:\n  headers:\n    X-Frame-Options: deny\n"
     ));
-    binary
-        .logs("a change of the web configuration needs a restart")
-        .await;
-    let warning = binary.events_saying("a change of the web configuration needs a restart");
-    assert_eq!(warning[0].text("changed"), "headers");
+    let told = || {
+        let told = binary.events_saying("a change of the web configuration needs a restart");
+        told.iter()
+            .map(|event| event.text("changed").to_owned())
+            .collect::<Vec<_>>()
+    };
+    eventually("the headers are told of", || async { told().len() == 3 }).await;
+    let passwords = "whether passwords are asked for";
+    assert_eq!(
+        told(),
+        [
+            &format!("whether TLS is spoken, {passwords}"),
+            passwords,
+            "headers"
+        ]
+    );
     assert_eq!(status(&bob).await.0, 200);
     assert_eq!(
         status(&ann).await.0,

@@ -12,8 +12,8 @@ use super::map::Map;
 use super::table::{filter_link, link};
 use super::{Frame, Packing, page};
 use crate::exposition::help;
-use crate::http::State;
 use crate::http::look::look;
+use crate::http::{State, device_type, parameter};
 use crate::view::{self, DeviceDetail, Near, Question};
 
 /// The whole page.
@@ -71,18 +71,13 @@ struct Message {
 /// `/device?id=…&type=…`
 pub async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
     let packing = Packing::wanted(&request);
-    let parameter = |wanted: &str| {
-        let mut query = form_urlencoded::parse(request.query_string().as_bytes());
-        let found = query.find(|(name, _)| name == wanted);
-        found.map(|(_, value)| value.into_owned())
-    };
-    let Some(id) = parameter("id") else {
+    let Some(id) = parameter(&request, "id").map(Cow::into_owned) else {
         let text = "The parameter id says which device to show: /device?id=…".to_owned();
         return message(HttpResponse::BadRequest(), packing, "No device", text);
     };
-    let device_type = parameter("type").filter(|name| !name.is_empty());
+    let device_type = device_type(&request);
     let wanted = id.clone();
-    let seen = look(&state, move |scene| {
+    let seen = look(&request, &state, move |scene| {
         let device = view::find(scene, &wanted, device_type.as_deref())?;
         Some(packing.render(&DeviceView::of(&device)))
     });

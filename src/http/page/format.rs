@@ -21,8 +21,15 @@ pub fn decimals(value: f64, places: usize) -> String {
     if value > 0.0 && value < least / 2.0 {
         return format!("<{least:.places$}");
     }
-    // Minus nothing is nothing.
-    format!("{:.places$}", value + 0.0)
+    if value.abs() >= 1e9 {
+        return number(value);
+    }
+    let text = format!("{value:.places$}");
+    match text.strip_prefix('-') {
+        // Minus nothing is nothing.
+        Some(rest) if !rest.contains(|digit| matches!(digit, '1'..='9')) => rest.to_owned(),
+        _ => text,
+    }
 }
 
 /// A number of which nothing else is known: integers whole, others with four digits that count.

@@ -92,7 +92,7 @@ pub async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse
     };
     let shared = state.clone();
     let packing = Packing::wanted(&request);
-    let seen = look(&state, move |scene| {
+    let seen = look(&request, &state, move |scene| {
         let status = Status::of(&shared, Overview::of(&scene.snapshot));
         let fleet = Fleet::of(scene, &status.fleet, &question);
         packing.render(&Home::new(&status, Some(fleet), problem))

@@ -66,7 +66,7 @@ impl Verdict {
             return new(Level::Bad, "Broken", &exporter.not_live_because.join("; "));
         }
         if let Some(reason) = &exporter.not_ready_because {
-            return if stream.last_success_timestamp_seconds.is_some() {
+            return if exporter.draining {
                 new(Level::Notice, "Ending", reason)
             } else if stream.last_failure.is_some() {
                 new(Level::Bad, "Failing", reason)

@@ -19,6 +19,7 @@ fn healthy() -> Status {
             revision: "r",
             ready: true,
             not_ready_because: None,
+            draining: false,
             live: true,
             not_live_because: Vec::new(),
         },
@@ -51,6 +52,7 @@ fn the_worst_is_the_verdict() {
     };
     let unready: Change = |status| {
         status.exporter.not_ready_because = Some("why".to_owned());
+        status.exporter.draining = false;
         status.stream.last_success_timestamp_seconds = None;
     };
     // From good to bad: each stands though all before it hold.
@@ -89,7 +91,10 @@ fn the_worst_is_the_verdict() {
             "the last poll failed (connect): the fleet is shown as it was last heard",
         ),
         (
-            |status| status.exporter.not_ready_because = Some("it ends".to_owned()),
+            |status| {
+                status.exporter.not_ready_because = Some("it ends".to_owned());
+                status.exporter.draining = true;
+            },
             Level::Notice,
             "Ending",
             "it ends",
