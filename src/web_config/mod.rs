@@ -156,10 +156,13 @@ impl Gate {
         if self.fixed.headers != loaded.fixed.headers {
             rest.push("headers");
         }
-        // A file that was emptied by mistake, or is being saved, opens no door.
-        match loaded.users.is_empty() && !self.users.load().is_empty() {
-            true => rest.push("whether passwords are asked for"),
-            false => self.users.store(Arc::new(loaded.users)),
+        let users = self.users.load();
+        if loaded.users.is_empty() && !users.is_empty() {
+            // A file that was emptied by mistake, or is being saved, opens no door.
+            rest.push("whether passwords are asked for");
+        } else if !users.is_same(&loaded.users) {
+            // With a new certificate alone, whoever is known need not be looked at again.
+            self.users.store(Arc::new(loaded.users));
         }
         rest
     }

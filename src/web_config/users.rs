@@ -79,6 +79,15 @@ impl Users {
         self.users.is_empty()
     }
 
+    /// Whether the same names have the same hashes, so that what was found to match still does.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        fn hashes(users: &Users) -> impl Iterator<Item = (&String, &String)> {
+            users.users.iter().map(|(name, user)| (name, &user.hash))
+        }
+        hashes(self).eq(hashes(other))
+    }
+
     /// Whether the pair has been found to match before: some microseconds. Compared in constant time.
     #[must_use]
     pub fn recall(&self, name: &str, password: &[u8]) -> Known {
@@ -160,6 +169,31 @@ mod tests {
             ("", "", false),
         ] {
             assert_eq!(users.verify(name, password.as_bytes()), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_same_users_have_the_same_hashes() {
+        let of = |pairs: &[(&str, &str)]| {
+            let hash = |text: &str| {
+                bcrypt::hash_with_salt(text, 4, [1; 16])
+                    .unwrap()
+                    .to_string()
+            };
+            let pairs = pairs
+                .iter()
+                .map(|(name, text)| ((*name).to_owned(), hash(text)));
+            Users::new(pairs.collect::<Vec<_>>()).unwrap_or_else(|bad| panic!("{}", bad.what))
+        };
+        let users = of(&[("ann", "apple"), ("bob", "pear")]);
+        for (others, expected) in [
+            (&[("bob", "pear"), ("ann", "apple")][..], true),
+            (&[("ann", "apple")], false),
+            (&[("ann", "apple"), ("bob", "plum")], false),
+            (&[("ann", "apple"), ("eve", "pear")], false),
+            (&[], false),
+        ] {
+            assert_eq!(users.is_same(&of(others)), expected, "{others:?}");
         }
     }
 
