@@ -422,6 +422,32 @@ async fn assets_are_kept_for_good_under_the_name_of_their_content() {
 }
 
 #[actix_rt::test]
+async fn of_very_many_alerts_the_first_are_named() {
+    let simulator = scripted_simulator();
+    let columns = [
+        "DeviceType",
+        "UtcTimestampNs",
+        "DeviceId",
+        "DownlinkThroughput",
+        "ActiveAlerts",
+    ];
+    let codes: Vec<_> = (0..150).map(|code| format!("\"a{code:03}\"")).collect();
+    let row = format!(r#"["u",1000000000,"ut-1",1,[{}]]"#, codes.join(","));
+    simulator.push_answer(AnswerBody::new().columns("u", &columns).row(row));
+    let service = Service::start(&simulator, &[]).await;
+    service.shows(&throughput("ut-1"), 1.0).await;
+    let home = page(&service, "/").await;
+    assert!(home.body.contains("and 50 more"), "{}", home.body);
+    for (alert, expected) in [("a000", true), ("a099", true), ("a100", false)] {
+        let link = format!("/?alert={alert}");
+        assert_eq!(home.body.contains(&link), expected, "{alert}");
+    }
+    // One that is asked for is offered all the same.
+    let chosen = page(&service, "/?alert=a149").await;
+    assert!(chosen.body.contains(r#"value="a149" selected"#));
+}
+
+#[actix_rt::test]
 async fn while_the_store_does_not_answer_the_exporter_is_shown_alone() {
     let simulator = scripted_simulator();
     let tuning = Tuning {

@@ -34,6 +34,7 @@ struct Fleet {
     total: String,
     types: Vec<TypeRow>,
     alerts: Vec<Link>,
+    more_alerts: usize,
     map: Map,
     /// What the map shows, in words.
     map_text: String,
@@ -62,6 +63,9 @@ struct TypeRow {
     /// In the order of [`STATES`].
     states: Vec<Link>,
 }
+
+/// So many alerts are named, the most frequent ones. Starlink knows some dozens.
+const MOST_ALERTS: usize = 100;
 
 /// A link to devices, and how many those are.
 #[derive(Debug)]
@@ -143,13 +147,15 @@ impl Fleet {
         let total: usize = STATES.map(in_state).iter().sum();
         let counts = STATES.map(|state| format!("{} {}", count(in_state(state)), state.name()));
         let names = overview.types.iter().map(|kind| kind.device_type.as_str());
-        let alerts = overview.alerts.iter().map(|alert| alert.alert.as_str());
+        let alerts = overview.alerts.iter().take(MOST_ALERTS);
+        let alerts = alerts.map(|alert| alert.alert.as_str());
         let near = question.near;
         let is_standard = question.per_page == Question::default().per_page;
         Self {
             total: count(total),
             types: type_rows(overview, question),
             alerts: alert_links(overview, question),
+            more_alerts: overview.alerts.len().saturating_sub(MOST_ALERTS),
             map: Map::world(&overview.dots, near),
             map_text: format!(
                 "World map with {} of {} devices{}. Of all devices, {}.",
@@ -227,7 +233,7 @@ fn type_rows(overview: &Overview, question: &Question) -> Vec<TypeRow> {
 }
 
 fn alert_links(overview: &Overview, question: &Question) -> Vec<Link> {
-    let links = overview.alerts.iter().map(|alert| {
+    let links = overview.alerts.iter().take(MOST_ALERTS).map(|alert| {
         let link = filter_link(None, None, Some(&alert.alert));
         Link::new(&alert.alert, alert.devices, link, question)
     });
