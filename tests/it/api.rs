@@ -5,14 +5,15 @@ use std::time::Duration;
 use actix_rt::test as async_test;
 use jsonschema::Validator;
 use serde_json::{Value, json};
-use starlink_telemetry::actors::SupervisionPolicy;
 use starlink_telemetry::actors::faults::{Fault, Inject, Place};
 use starlink_telemetry::app::Tuning;
 use starlink_telemetry::simulator::{Answer, AnswerBody, Simulator, TERMINAL_COLUMNS};
 use starlink_telemetry::view::{Question, SortKey};
 use url::form_urlencoded::byte_serialize;
 
-use crate::harness::{Service, eventually, scripted_simulator, throughput};
+use crate::harness::{
+    Service, eventually, impatient_with_the_store, scripted_simulator, throughput,
+};
 use crate::wire::{ask, get};
 
 const DEVICES: &str = "/api/v1/devices";
@@ -386,14 +387,7 @@ async fn before_the_first_poll_there_is_an_answer_too() {
 async fn a_store_that_hangs_is_told() {
     let simulator = scripted_simulator();
     simulator.push_rows([r#"["u",1000000000,"ut-a",75]"#]);
-    let tuning = Tuning {
-        query_limit: Duration::from_millis(200),
-        supervision: SupervisionPolicy {
-            heartbeat: Duration::from_millis(50),
-            ..SupervisionPolicy::default()
-        },
-        ..Tuning::default()
-    };
+    let tuning = impatient_with_the_store();
     let service = Service::tuned(&simulator, &[], tuning).await;
     service.shows(&throughput("ut-a"), 75.0).await;
     let description = Description::of(&service).await;

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use actix::Addr;
-use starlink_telemetry::actors::MetricsStoreActor;
+use starlink_telemetry::actors::{MetricsStoreActor, SupervisionPolicy};
 use starlink_telemetry::app::{AccountActors, Application, Ending, Tuning};
 use starlink_telemetry::config::{Settings, Sources};
 use starlink_telemetry::simulator::{Journal, Options, Simulator};
@@ -72,6 +72,18 @@ pub fn environment(simulator: &Simulator, changes: &[(&str, &str)]) -> Vec<(Stri
     let all = kept.chain(changes);
     all.map(|(name, value)| ((*name).to_owned(), OsString::from(value)))
         .collect()
+}
+
+/// A store that hangs is noticed soon.
+pub fn impatient_with_the_store() -> Tuning {
+    Tuning {
+        query_limit: Duration::from_millis(200),
+        supervision: SupervisionPolicy {
+            heartbeat: Duration::from_millis(50),
+            ..SupervisionPolicy::default()
+        },
+        ..Tuning::default()
+    }
 }
 
 /// The service, running in this process on a thread and an actix system of its own.

@@ -5,13 +5,13 @@ use std::io::Read;
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
-use starlink_telemetry::actors::SupervisionPolicy;
 use starlink_telemetry::actors::faults::{Fault, Inject, Place};
-use starlink_telemetry::app::Tuning;
 use starlink_telemetry::simulator::{AnswerBody, Simulator};
 use url::form_urlencoded;
 
-use crate::harness::{Service, eventually, scripted_simulator, terminal_row, throughput};
+use crate::harness::{
+    Service, eventually, impatient_with_the_store, scripted_simulator, terminal_row, throughput,
+};
 use crate::wire::{Answer, ask};
 
 const COLUMNS: [&str; 9] = [
@@ -450,14 +450,7 @@ async fn of_very_many_alerts_the_first_are_named() {
 #[actix_rt::test]
 async fn while_the_store_does_not_answer_the_exporter_is_shown_alone() {
     let simulator = scripted_simulator();
-    let tuning = Tuning {
-        query_limit: Duration::from_millis(200),
-        supervision: SupervisionPolicy {
-            heartbeat: Duration::from_millis(50),
-            ..SupervisionPolicy::default()
-        },
-        ..Tuning::default()
-    };
+    let tuning = impatient_with_the_store();
     simulator.push_rows([terminal_row("ut-1", 1_000_000_000, 1.0)]);
     let service = Service::tuned(&simulator, &[], tuning).await;
     service.shows(&throughput("ut-1"), 1.0).await;

@@ -10,7 +10,10 @@ use starlink_telemetry::actors::{Role, SupervisionPolicy};
 use starlink_telemetry::app::{Ending, Tuning};
 use starlink_telemetry::simulator::{Answer, Outcome, Simulator};
 
-use crate::harness::{PATIENCE, Service, eventually, scripted_simulator, terminal_row, throughput};
+use crate::harness::{
+    PATIENCE, Service, eventually, impatient_with_the_store, scripted_simulator, terminal_row,
+    throughput,
+};
 
 /// Does the same with the address of any actor.
 macro_rules! with_actor {
@@ -191,14 +194,7 @@ async fn scrapes_go_on_while_the_store_is_dead() {
 
 #[actix_rt::test]
 async fn a_store_that_hangs_is_not_taken_for_the_truth() {
-    let tuning = Tuning {
-        query_limit: Duration::from_millis(200),
-        supervision: SupervisionPolicy {
-            heartbeat: Duration::from_millis(50),
-            ..SupervisionPolicy::default()
-        },
-        ..Tuning::default()
-    };
+    let tuning = impatient_with_the_store();
     let (_simulator, service) = running_service(tuning).await;
     inject(
         &service.store,

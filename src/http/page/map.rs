@@ -44,10 +44,11 @@ impl Map {
             north = north.min(y.saturating_sub(20));
             south = south.max((y + 20).min(1800));
         }
-        let grid = grid(dots);
-        let layers = DeviceState::ALL.into_iter().rev().map(|state| Layer {
+        let drawn = drawn(dots);
+        let layers = DeviceState::ALL.iter().zip(&drawn).rev();
+        let layers = layers.map(|(state, dots)| Layer {
             state: state.name(),
-            path: path(dots.of(state), grid),
+            path: path(dots),
         });
         Self {
             view_box: format!("0 {north} 3600 {}", south - north),
@@ -73,7 +74,7 @@ impl Map {
             density: "one",
             layers: vec![Layer {
                 state: state.name(),
-                path: path(&[(x, y)], 1),
+                path: path(&[(x, y)]),
             }],
             mark: None,
         }
@@ -94,17 +95,13 @@ fn place(latitude: f64, longitude: f64) -> (u16, u16) {
     )
 }
 
-/// How many tenths of a degree apart dots stand, so that they are not too many.
-fn grid(dots: &Dots) -> u16 {
-    let is_enough = |grid: u16| {
-        let counts = DeviceState::ALL.map(|state| snapped(dots.of(state), grid).len());
-        counts.iter().sum::<usize>() <= MOST_DOTS
-    };
-    // The last of them has fewer places than that on the whole Earth.
-    [1, 2, 3, 4, 5, 7, 10, 14, 20, 28, 40]
-        .into_iter()
-        .find(|&grid| is_enough(grid))
-        .unwrap_or(40)
+/// The dots of each state, so many tenths of a degree apart that they are not too many.
+fn drawn(dots: &Dots) -> [Vec<(u16, u16)>; DeviceState::ALL.len()] {
+    let on_grid = |grid| DeviceState::ALL.map(|state| snapped(dots.of(state), grid));
+    let mut grids = [1, 2, 3, 4, 5, 7, 10, 14, 20, 28].into_iter().map(on_grid);
+    let enough = grids.find(|layers| layers.iter().map(Vec::len).sum::<usize>() <= MOST_DOTS);
+    // This one has fewer places than that on the whole Earth.
+    enough.unwrap_or_else(|| on_grid(40))
 }
 
 fn snapped(dots: &[(u16, u16)], grid: u16) -> Vec<(u16, u16)> {
@@ -118,10 +115,10 @@ fn snapped(dots: &[(u16, u16)], grid: u16) -> Vec<(u16, u16)> {
     snapped
 }
 
-fn path(dots: &[(u16, u16)], grid: u16) -> String {
+fn path(dots: &[(u16, u16)]) -> String {
     let mut path = String::new();
     let mut last: Option<(i32, i32)> = None;
-    for (x, y) in snapped(dots, grid) {
+    for &(x, y) in dots {
         let (x, y) = (i32::from(x), i32::from(y));
         // Steps from dot to dot are shorter than places. Writing to a string does not fail.
         let _ = match last {
@@ -146,7 +143,8 @@ mod tests {
             (&[(10, 20), (11, 21), (13, 4)], 3, "M10 19h0m0 3h0m3 -18h0"),
             (&[(10, 20), (11, 21), (13, 4)], 10, "M15 5h0m0 20h0"),
         ] {
-            assert_eq!(path(dots, grid), expected, "{dots:?} {grid}");
+            let path = path(&snapped(dots, grid));
+            assert_eq!(path, expected, "{dots:?} {grid}");
         }
     }
 

@@ -200,7 +200,7 @@ impl Row {
     #[must_use]
     pub fn of(device: &Device) -> Self {
         let one = |value: Option<f64>| value.map(|value| decimals(value, 1));
-        let percent = device.drop_rate.map(|share| share * 100.0);
+        let percent = |share: Option<f64>| one(share.map(|share| share * 100.0));
         let addresses = [&device.ipv4, &device.ipv6_ue, &device.ipv6_cpe];
         let addresses = addresses.into_iter().flatten();
         let tamed = |text: &String| tame(text);
@@ -215,8 +215,8 @@ impl Row {
                 one(device.downlink_mbps),
                 one(device.uplink_mbps),
                 device.latency_ms.map(|value| decimals(value, 0)),
-                one(percent),
-                one(device.obstruction.map(|share| share * 100.0)),
+                percent(device.drop_rate),
+                percent(device.obstruction),
             ],
             alerts: device.alerts.iter().take(MOST_LISTED).map(tamed).collect(),
             more_alerts: device.alerts.len().saturating_sub(MOST_LISTED),
