@@ -3,6 +3,8 @@
 # playwright-core and axe-core from npm below target/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=.ci/machine.sh
+. .ci/machine.sh
 
 usage() {
   echo "usage: .ci/browser.sh BINARY [--pictures DIR]" >&2
@@ -13,13 +15,6 @@ usage() {
 binary=$(realpath "$1")
 pictures=${3:+$(realpath --canonicalize-missing "$3")}
 
-install_chromium() {
-  hash chromium 2>/dev/null && return
-  export DEBIAN_FRONTEND=noninteractive
-  apt-get update --quiet || true
-  apt-get install --quiet --yes --no-install-recommends chromium fonts-dejavu-core
-}
-
 install_modules() {
   local folder=target/browser
   mkdir -p "$folder"
@@ -27,7 +22,7 @@ install_modules() {
   npm install --prefix "$folder" --no-save --ignore-scripts --no-audit --no-fund --silent playwright-core@1.64.1 axe-core@4.14.1
 }
 
-install_chromium
+install_programs chromium -- chromium fonts-dejavu-core
 install_modules
 BROWSER_MODULES=$PWD/target/browser
 CHROMIUM=$(command -v chromium)

@@ -5,8 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# shellcheck source=.ci/install.sh
-. .ci/install.sh
+# shellcheck source=.ci/machine.sh
+. .ci/machine.sh
 
 .ci/expressions.py lint
 if ! install_programs prometheus promtool victoria-metrics influxd curl -- prometheus victoria-metrics influxdb curl; then

@@ -4,8 +4,8 @@
 # machine's Rust. Needs root, Debian's packages and cargo; the rest it installs. The image itself is kept nowhere.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-# shellcheck source=.ci/install.sh
-. .ci/install.sh
+# shellcheck source=.ci/machine.sh
+. .ci/machine.sh
 
 work=$(mktemp -d)
 readonly work
@@ -50,15 +50,6 @@ logged() {
   log=$work/$1.log
   shift
   "$@" >"$log" 2>&1 || fail "$*"
-}
-
-# Debian's mirror and release, as this machine's apt has them.
-mirror() {
-  local codename
-  codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
-  # shellcheck disable=SC2016 # the dollars are apt's
-  echo "$codename" "$(apt-get indextargets --format '$(REPO_URI) $(COMPONENT)' 'Created-By: Packages' "Codename: $codename" |
-    awk '$2 == "main" { print $1; exit }')"
 }
 
 # debian NAME PACKAGES: a container NAME with a small Debian in it, and further packages.
@@ -167,13 +158,6 @@ healthcheck() {
 
 has_telemetry() {
   curl --silent --fail --max-time 5 "http://127.0.0.1:$port/metrics" >"$work/metrics.txt" && grep -q '^starlink_online{' "$work/metrics.txt"
-}
-
-free_port() {
-  python3 -c 'import socket
-with socket.socket() as s:
-    s.bind(("127.0.0.1", 0))
-    print(s.getsockname()[1])'
 }
 
 run_image() {

@@ -1,6 +1,8 @@
 # What the checks with real programs share: a folder of their own, processes that end with them, the demo, a Prometheus server.
 # Sourced, from the repository's root, with the arguments of the check: the first one is the binary.
 # shellcheck shell=bash
+# shellcheck source=.ci/machine.sh
+. .ci/machine.sh
 
 binary=$(realpath "${1:-${CARGO_TARGET_DIR:-target}/release/starlink-telemetry}")
 work=$(mktemp -d)
@@ -44,13 +46,6 @@ wait_for() {
     ((SECONDS < deadline)) || fail "gave up waiting for $what"
     sleep 0.2
   done
-}
-
-free_port() {
-  python3 -c 'import socket
-with socket.socket() as s:
-    s.bind(("127.0.0.1", 0))
-    print(s.getsockname()[1])'
 }
 
 answers() {

@@ -3,11 +3,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# shellcheck source=.ci/machine.sh
+. .ci/machine.sh
+
 work=$(mktemp -d)
-port=$(python3 -c 'import socket
-with socket.socket() as s:
-    s.bind(("127.0.0.1", 0))
-    print(s.getsockname()[1])')
+port=$(free_port)
 readonly work port
 
 # The credentials are those of tests/it/outgoing.rs.

@@ -3,8 +3,8 @@
 # has them installed. Usage: .ci/systemd.sh [BINARY]. Needs root, Debian's packages, curl and python3; the rest it installs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-# shellcheck source=.ci/install.sh
-. .ci/install.sh
+# shellcheck source=.ci/machine.sh
+. .ci/machine.sh
 
 binary=$(realpath "${1:-${CARGO_TARGET_DIR:-target}/release/starlink-telemetry}")
 work=$(mktemp -d)
@@ -46,10 +46,7 @@ trap 'exit 1' INT TERM
 # A Debian of this machine's release, from where this machine's apt has its packages.
 make_root() {
   local codename url
-  codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
-  # shellcheck disable=SC2016 # the dollars are apt's
-  url=$(apt-get indextargets --format '$(REPO_URI) $(COMPONENT)' 'Created-By: Packages' "Codename: $codename" |
-    awk '$2 == "main" { print $1; exit }')
+  read -r codename url < <(mirror)
   [[ -n $url ]] || fail "apt knows no source of $codename's main section"
   debootstrap --variant=minbase --include=systemd "$codename" "$root" "$url" >"$work/log" 2>&1 || fail "debootstrap"
 }
@@ -165,10 +162,7 @@ if ! install_programs debootstrap systemd-nspawn curl -- debootstrap systemd-con
   echo "skipped: debootstrap and systemd-nspawn cannot be had from here"
   exit 0
 fi
-port=$(python3 -c 'import socket
-with socket.socket() as s:
-    s.bind(("127.0.0.1", 0))
-    print(s.getsockname()[1])')
+port=$(free_port)
 readonly port
 
 make_root

@@ -1,4 +1,5 @@
-# Installs what the checks need from Debian, without starting its daemons: sourced by .ci/run and by checks.
+# What the checks need of the machine: Debian's packages, without their daemons started, Debian's mirror, a free port. Sourced by .ci/run
+# and by checks.
 # shellcheck shell=bash
 
 # Runs the command in a way that no package starts its daemon: Debian asks policy-rc.d first.
@@ -27,4 +28,20 @@ install_programs() {
   apt-get update --quiet || true
   "${install[@]}" --download-only || return 1
   install_without_starting "${install[@]}" || exit 1
+}
+
+# Debian's release and mirror, as this machine's apt has them.
+mirror() {
+  local codename
+  codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+  # shellcheck disable=SC2016 # the dollars are apt's
+  echo "$codename" "$(apt-get indextargets --format '$(REPO_URI) $(COMPONENT)' 'Created-By: Packages' "Codename: $codename" |
+    awk '$2 == "main" { print $1; exit }')"
+}
+
+free_port() {
+  python3 -c 'import socket
+with socket.socket() as s:
+    s.bind(("127.0.0.1", 0))
+    print(s.getsockname()[1])'
 }
