@@ -23,7 +23,6 @@ use crate::actors::{
     GivenUp, MetadataActor, MetricsStoreActor, Neighbours, Published, Role, StreamActor,
     StreamOptions, SupervisionPolicy, Supervisor, TokenActor, TokenOptions,
 };
-use crate::clock::Clock;
 use crate::config::{Account, Settings};
 use crate::fleet::{Fleet, FleetOptions, Limits, Retention};
 use crate::http::{Bodies, Patience, Site, State, serve};
@@ -31,6 +30,7 @@ use crate::names::{Names, NamesError};
 use crate::self_metrics::SelfMetrics;
 use crate::starlink::{ClientOptions, Timeouts, TlsError, tls_config};
 use crate::state_file::{Keeper, Restored, StateFile, recover};
+use crate::time::Clock;
 use crate::web_config::{Gate, WebConfigError};
 
 /// How many connections wait to be accepted.
@@ -179,14 +179,15 @@ impl Application {
         let client = client_options(settings, tuning.timeouts)?;
 
         let silence_limit = tuning.supervision.heartbeat + tuning.query_limit;
-        let (fleet, clock) = begin(settings);
+        let (fleet, clock) = begin(settings, Clock::system());
         let metrics = Arc::new(SelfMetrics::default());
-        let (mut supervisor, given_up) = Supervisor::new(tuning.supervision, clock);
+        let (mut supervisor, given_up) = Supervisor::new(tuning.supervision, clock.clone());
 
         let store_arbiter = Arbiter::new();
         let published = Arc::new(Published::default());
         let store = {
             let (published, metrics) = (Arc::clone(&published), Arc::clone(&metrics));
+            let clock = clock.clone();
             let make = move || MetricsStoreActor::new(fleet, published, clock, metrics);
             supervisor.start(Role::MetricsStore, &store_arbiter.handle(), make)
         };
@@ -199,7 +200,7 @@ impl Application {
                 account: 0,
                 arbiter: &stream_arbiter,
                 store: &store,
-                clock,
+                clock: &clock,
                 metrics: &metrics,
                 stale_after: settings.fleet.stale_after,
             },
@@ -209,7 +210,7 @@ impl Application {
             file: StateFile::new(state.file.clone()),
             interval: state.interval,
             store: store.clone(),
-            clock,
+            clock: clock.clone(),
             metrics: Arc::clone(&metrics),
         });
         let state = web::Data::new(State {
@@ -379,13 +380,13 @@ impl Port {
 }
 
 /// The fleet and its clock: those of the process before this one, if it left them.
-fn begin(settings: &Settings) -> (Fleet, Clock) {
+fn begin(settings: &Settings, clock: Clock) -> (Fleet, Clock) {
     let options = fleet_options(settings);
     let state = settings.state.as_ref();
     let recovered = state.and_then(|state| recover(&StateFile::new(state.file.clone()), options));
     match recovered {
-        Some(Restored { fleet, now, .. }) => (fleet, Clock::resume(now)),
-        None => (Fleet::new(options), Clock::start()),
+        Some(Restored { fleet, now, .. }) => (fleet, clock.resume(now)),
+        None => (Fleet::new(options), clock),
     }
 }
 
@@ -430,7 +431,7 @@ struct Surroundings<'a> {
     account: usize,
     arbiter: &'a Arbiter,
     store: &'a Addr<MetricsStoreActor>,
-    clock: Clock,
+    clock: &'a Clock,
     metrics: &'a Arc<SelfMetrics>,
     stale_after: Duration,
 }
@@ -452,7 +453,7 @@ fn start_account(
             urls: account.token_urls(),
             client: client.clone(),
         };
-        let metrics = Arc::clone(around.metrics);
+        let (clock, metrics) = (clock.clone(), Arc::clone(around.metrics));
         supervisor.start(Role::Token, &here, move || {
             TokenActor::new(options, clock, metrics)
         })
@@ -474,7 +475,7 @@ fn start_account(
         metadata: metadata.clone(),
         store: around.store.clone(),
     };
-    let metrics = Arc::clone(around.metrics);
+    let (clock, metrics) = (clock.clone(), Arc::clone(around.metrics));
     let stream = supervisor.start(Role::Stream, &around.arbiter.handle(), move || {
         StreamActor::new(options, neighbours, clock, metrics)
     });

@@ -18,11 +18,11 @@ use starlink_telemetry::cli::{Cli, Command};
 use starlink_telemetry::config::{
     ConfigErrors, Log, LogFormat, ProbesAddress, Settings, Sources, probes_address,
 };
-use starlink_telemetry::failure_log::with_sources;
 use starlink_telemetry::healthcheck::healthcheck;
 use starlink_telemetry::http::raise_limit;
 use starlink_telemetry::simulator::{self, Simulator};
 use starlink_telemetry::starlink::{Client, Timeouts, TokenError, TokenFailure};
+use starlink_telemetry::text::with_sources;
 
 /// The settings are wrong.
 const EXIT_CONFIG: u8 = 2;

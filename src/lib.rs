@@ -27,8 +27,8 @@
 //! | [`config`], [`cli`] | settings and command line; what each command does stands in the binary (`commands.rs`) | |
 //! | [`state_file`] | the fleet on disk, for the process that comes after this one | what a row means |
 //! | [`self_metrics`] | what the exporter counts about itself | |
-//! | [`backoff`], [`pacing`], [`failure_log`] | when to try again, how often at most, what to say about it; pure | clocks |
-//! | [`clock`] | the clock that all parts share | |
+//! | [`time`] | the one handle for time, which tests can move; backoff, pace, and which failures to log | the rest |
+//! | [`text`] | helpers for text that depend on nothing else | the rest |
 //! | [`simulator`] | Starlink's API on loopback, for the demo and the tests: the one place that says how Starlink behaves | the rest |
 //!
 //! # What always holds
@@ -43,7 +43,7 @@
 //! - A batch is planned before it is committed. What can fail fails before the first write, so that a panic needs no undo and
 //!   the batch can be handed over again.
 //! - Column lists are those of the answer that the rows came in.
-//! - Time is an argument everywhere but in [`clock`], the actors, the HTTP handlers, and where files and answers come in.
+//! - Time is an argument everywhere but in [`time`], the actors, the HTTP handlers, and where files and answers come in.
 //! - A name that the exporter writes is unique in a scrape, whatever Starlink calls its columns.
 //!
 //! # What is absent on purpose
@@ -55,22 +55,20 @@
 
 pub mod actors;
 pub mod app;
-pub mod backoff;
 pub mod cli;
-pub mod clock;
 pub mod config;
 pub mod exposition;
-pub mod failure_log;
 pub mod fleet;
 pub mod healthcheck;
 pub mod http;
 pub mod names;
-pub mod pacing;
 pub mod reload;
 pub mod self_metrics;
 pub mod simulator;
 pub mod starlink;
 pub mod state_file;
 pub mod telemetry;
+pub mod text;
+pub mod time;
 pub mod view;
 pub mod web_config;

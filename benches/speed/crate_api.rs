@@ -11,13 +11,14 @@ use actix::Addr;
 use starlink_telemetry::actors::MetricsStoreActor;
 use starlink_telemetry::actors::messages::{Apply, BatchId};
 use starlink_telemetry::app::{Application, Ending, Tuning};
-use starlink_telemetry::clock::Clock;
 use starlink_telemetry::config::{Settings, Sources};
 pub use starlink_telemetry::exposition::Format;
 use starlink_telemetry::exposition::{Exposition, Shard, Telemetry};
 pub use starlink_telemetry::fleet::Snapshot;
-use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions, Limits, Moment, Retention};
+use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions, Limits, Retention};
 use starlink_telemetry::telemetry::{Batch, DecodeError, Rows, SchemaCache, decode};
+use starlink_telemetry::time::Clock;
+use starlink_telemetry::time::Moment;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
@@ -121,7 +122,7 @@ impl Service {
     pub fn start(terminals: usize) -> Result<Self, Box<dyn Error>> {
         let (sender, receiver) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel();
-        let clock = Clock::start();
+        let clock = Clock::system();
         let settings = settings()?;
         let thread = std::thread::spawn(move || {
             actix_rt::System::new().block_on(async move {

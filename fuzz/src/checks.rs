@@ -9,10 +9,9 @@ use starlink_telemetry::config::{Settings, Sources};
 use starlink_telemetry::exposition::{
     Exposition, Format, InfoFormat, Shard, Telemetry, negotiate, requested,
 };
-use starlink_telemetry::fleet::{
-    Coverage, Fleet, FleetOptions, Limits, Moment, Retention, Snapshot,
-};
+use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions, Limits, Retention, Snapshot};
 use starlink_telemetry::telemetry::{Batch, SchemaCache, decode};
+use starlink_telemetry::time::Moment;
 use starlink_telemetry::web_config::Gate;
 
 use crate::model::reader::{Body, read};

@@ -10,10 +10,11 @@ use url::Url;
 
 use super::TokenActor;
 use super::messages::{GetToken, IssuedToken, Renewal, TokenRefused};
-use crate::clock::Clock;
-use crate::fleet::{Coverage, Moment};
+use crate::fleet::Coverage;
 use crate::starlink::{Client, PollError, PollFailure};
 use crate::telemetry::{DecodeError, Metadata, Rows, decode};
+use crate::time::Clock;
+use crate::time::Moment;
 
 /// How long a token may take: two requests, and their distance.
 const TOKEN_PATIENCE: Duration = Duration::from_secs(60);

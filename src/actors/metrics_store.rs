@@ -10,9 +10,10 @@ use tracing::warn;
 
 use super::messages::{Apply, Freeze, Heartbeat};
 use super::published::{Published, Publisher};
-use crate::clock::Clock;
-use crate::fleet::{Fleet, Moment, RowIgnored, Tally};
+use crate::fleet::{Fleet, RowIgnored, Tally};
 use crate::self_metrics::SelfMetrics;
+use crate::time::Clock;
+use crate::time::Moment;
 
 /// Applies batches, lets devices go stale, and lays out snapshots of what there is. The fleet survives its restart.
 #[derive(Debug)]

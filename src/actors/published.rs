@@ -8,7 +8,8 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
 
-use crate::fleet::{Fleet, Moment, Snapshot};
+use crate::fleet::{Fleet, Snapshot};
+use crate::time::Moment;
 
 /// How many snapshots scrapes may hold of a fleet however large: each may make a copy of it necessary.
 const LEAST_HELD: usize = 2;

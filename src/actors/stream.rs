@@ -24,14 +24,16 @@ use url::Url;
 use super::attempt::{Attempt, AttemptError, Polled, renewal};
 use super::messages::{Apply, BatchId, Drain, Heartbeat, Renewal, Resolve};
 use super::{MetadataActor, MetricsStoreActor, TokenActor};
-use crate::backoff::Backoff;
-use crate::clock::{Clock, unix_seconds};
-use crate::failure_log::{FailureLog, Report, with_sources};
-use crate::fleet::{Coverage, Moment};
-use crate::pacing::Pacer;
+use crate::fleet::Coverage;
 use crate::self_metrics::SelfMetrics;
 use crate::starlink::{Client, ClientOptions, PollFailure};
 use crate::telemetry::{Batch, Metadata, Rows, Schema};
+use crate::text::with_sources;
+use crate::time::Backoff;
+use crate::time::Moment;
+use crate::time::Pacer;
+use crate::time::{Clock, unix_seconds};
+use crate::time::{FailureLog, Report};
 
 /// How long an actor may take to answer: it may be in restart backoff.
 const ACTOR_PATIENCE: Duration = Duration::from_secs(30);
@@ -139,9 +141,9 @@ impl StreamActor {
             options,
             neighbours,
             client: None,
-            clock,
             metrics,
             phase: Phase::Waiting(clock.now()),
+            clock,
             pacer: Pacer::default(),
             backoff: Backoff::REQUESTS,
             failures: FailureLog::new(),
@@ -203,7 +205,7 @@ impl StreamActor {
             batch_size: self.options.batch_size,
             max_linger: self.options.max_linger,
             is_arriving: Arc::clone(&is_arriving),
-            clock: self.clock,
+            clock: self.clock.clone(),
             #[cfg(feature = "fault-injection")]
             fault: self.faults.take_message(),
         };

@@ -17,9 +17,9 @@ use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 use super::messages::Heartbeat;
-use crate::backoff::Backoff;
-use crate::clock::Clock;
-use crate::fleet::Moment;
+use crate::time::Backoff;
+use crate::time::Clock;
+use crate::time::Moment;
 
 /// How many messages wait in a mailbox before a sender does. Polls are acknowledged one by one, scrapes are bounded.
 const MAILBOX: usize = 1024;
@@ -252,7 +252,7 @@ impl Supervisor {
         let warden = Warden {
             status: Arc::clone(&status),
             policy: self.policy.clone(),
-            clock: self.clock,
+            clock: self.clock.clone(),
             given_up: self.given_up.clone(),
             deaths: VecDeque::new(),
         };
@@ -268,7 +268,7 @@ impl Supervisor {
         let beats = heartbeats(
             address.clone().recipient(),
             Arc::clone(&status),
-            self.clock,
+            self.clock.clone(),
             self.policy.heartbeat,
         );
         actix_rt::spawn(beats);

@@ -12,15 +12,16 @@ use tracing::{debug, error, info, warn};
 use url::Url;
 
 use super::messages::{GetToken, Heartbeat, IssuedToken, Renewal, TokenRefused};
-use crate::backoff::Backoff;
-use crate::clock::{Clock, unix_seconds};
 use crate::config::Credential;
-use crate::failure_log::{FailureLog, Report, with_sources};
-use crate::fleet::Moment;
 use crate::self_metrics::SelfMetrics;
 use crate::starlink::{
     BETWEEN_TOKEN_REQUESTS, Client, ClientOptions, Token, TokenError, TokenFailure,
 };
+use crate::text::with_sources;
+use crate::time::Backoff;
+use crate::time::Moment;
+use crate::time::{Clock, unix_seconds};
+use crate::time::{FailureLog, Report};
 
 /// A token is renewed when so much of its life is over.
 const REFRESH_AT: f64 = 0.8;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use super::Retention;
 use super::interner::Text;
 use super::labels::Labels;
-use super::moment::Moment;
 use crate::telemetry::ip::Address;
 use crate::telemetry::location::Location;
+use crate::time::Moment;
 
 /// How many devices a block holds. Small enough that a batch of a few devices copies little, large enough that a column's
 /// part of it fills cache lines.

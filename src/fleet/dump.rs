@@ -15,13 +15,13 @@ use thiserror::Error;
 use super::block::{
     Alerts, Allocation, AllocationContent, Block, DeviceState, Difference, Place, Presence,
 };
-use super::moment::Moment;
 use super::table::{Lanes, Table};
 use super::{Fleet, FleetOptions};
 use crate::telemetry::ip::Address;
 use crate::telemetry::schema::{LOCATION_FIELD, is_free_family, is_free_key};
 use crate::telemetry::values::sanitise;
 use crate::telemetry::{DeviceKind, location};
+use crate::time::Moment;
 
 /// No moment lies later than a thousand years after the clock's start: sums with durations stay far from overflow.
 const LAST_MOMENT: Moment = Moment::from_millis(1000 * 366 * 86_400 * 1000);

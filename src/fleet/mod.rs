@@ -9,7 +9,6 @@ pub mod dump;
 pub mod interner;
 pub mod labels;
 pub mod limits;
-pub mod moment;
 pub mod plan;
 pub mod snapshot;
 pub mod table;
@@ -23,11 +22,11 @@ use self::interner::{Interner, Text};
 use self::plan::{Plan, Planner};
 use self::table::Table;
 use crate::telemetry::Batch;
+use crate::time::Moment;
 
 pub use self::block::Presence;
 pub use self::dump::{DumpError, Frozen};
 pub use self::limits::Limits;
-pub use self::moment::Moment;
 pub use self::snapshot::Snapshot;
 pub use self::tally::{RowCode, RowFault, RowIgnored, Tally};
 

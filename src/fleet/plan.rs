@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use super::block::{Alerts, Allocation, AllocationContent, Difference, Place, Presence};
 use super::interner::{Interner, Text};
-use super::moment::Moment;
 use super::table::{Subject, Table};
 use super::tally::{RowCode, RowFault, RowIgnored, Tally};
 use super::{FleetOptions, Tables};
@@ -18,6 +17,7 @@ use crate::telemetry::batch::{ElementKind, List};
 use crate::telemetry::ip::Address;
 use crate::telemetry::schema::{Column, Field, TypeSchema};
 use crate::telemetry::{Batch, Cell, CellFault, DeviceKind, Rows, location, values};
+use crate::time::Moment;
 
 /// What a batch will do.
 #[derive(Debug, Default)]

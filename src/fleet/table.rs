@@ -11,9 +11,9 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use super::Retention;
 use super::block::{BLOCK_SIZE, Block, Change, Due};
 use super::labels::stable_hash;
-use super::moment::Moment;
 use crate::telemetry::DeviceKind;
 use crate::telemetry::schema::{Column, Field, TypeSchema};
+use crate::time::Moment;
 
 /// Below this many lanes it is not worth looking for those that nobody needs.
 const LOOK_FROM: usize = 128;

@@ -35,10 +35,10 @@ use tracing::Span;
 use tracing_actix_web::RootSpanBuilder;
 
 use crate::actors::{ActorStatus, Published};
-use crate::clock::Clock;
 use crate::exposition::{Format, InfoFormat, Shard};
 use crate::names::Names;
 use crate::self_metrics::SelfMetrics;
+use crate::time::Clock;
 
 pub use self::bodies::Bodies;
 pub use self::connection::Patience;

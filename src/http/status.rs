@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::State;
 use crate::actors::{ActorStatus, Cause};
-use crate::clock::unix_seconds;
-use crate::fleet::Moment;
+use crate::time::Moment;
+use crate::time::unix_seconds;
 use crate::view::Overview;
 
 /// How all of it is.

@@ -13,9 +13,9 @@ use tracing::{error, info};
 use super::StateFile;
 use crate::actors::MetricsStoreActor;
 use crate::actors::messages::Freeze;
-use crate::clock::{Clock, unix_seconds};
-use crate::failure_log::with_sources;
 use crate::self_metrics::SelfMetrics;
+use crate::text::with_sources;
+use crate::time::{Clock, unix_seconds};
 
 /// The store answers in time, or the state is written the next time.
 const STORE_PATIENCE: Duration = Duration::from_secs(3);

@@ -14,7 +14,8 @@ use std::time::{Duration, SystemTime};
 use flate2::Crc;
 use thiserror::Error;
 
-use crate::fleet::{DumpError, Fleet, FleetOptions, Frozen, Moment};
+use crate::fleet::{DumpError, Fleet, FleetOptions, Frozen};
+use crate::time::Moment;
 
 pub use self::keeper::Keeper;
 pub use self::recovery::recover;

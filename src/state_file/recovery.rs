@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use tracing::{error, info, warn};
 
 use super::{ReadError, Restored, StateFile};
-use crate::failure_log::with_sources;
 use crate::fleet::FleetOptions;
+use crate::text::with_sources;
 
 /// The fleet in the file, if it can be used; the log tells. A file that can not is set aside.
 #[must_use]

@@ -8,11 +8,11 @@ use serde::Serialize;
 
 use super::Scene;
 use crate::exposition::info_fields;
-use crate::fleet::Moment;
 use crate::fleet::block::{Block, Presence};
 use crate::fleet::snapshot::TableView;
 use crate::names::Name;
 use crate::telemetry::AddressKind;
+use crate::time::Moment;
 
 /// Numbers that lists show. Each is the first of its families that a device has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

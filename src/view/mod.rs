@@ -10,8 +10,9 @@ pub mod question;
 
 use std::sync::Arc;
 
-use crate::fleet::{Moment, Snapshot};
+use crate::fleet::Snapshot;
 use crate::names::Names;
+use crate::time::Moment;
 
 pub use self::device::{Device, DeviceDetail, DeviceState};
 pub use self::list::{DevicePage, find, list};

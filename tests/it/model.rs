@@ -16,10 +16,10 @@ use proptest::test_runner::{TestCaseError, TestError, TestRunner};
 
 use starlink_telemetry::exposition::{Exposition, Format, Kind, OwnFamily, Shard, Telemetry};
 use starlink_telemetry::fleet::{
-    Coverage, Fleet, FleetOptions, Limits, Moment, Retention, RowCode, RowFault, RowIgnored,
-    Snapshot,
+    Coverage, Fleet, FleetOptions, Limits, Retention, RowCode, RowFault, RowIgnored, Snapshot,
 };
 use starlink_telemetry::telemetry::{Batch, SchemaCache, decode};
+use starlink_telemetry::time::Moment;
 
 use self::answer::Answer;
 use self::oracle::{Info, Oracle, Series, Settings};

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use crate::fleet::tests::{World, body};
-use crate::fleet::{FleetOptions, Limits, Moment, RowFault, RowIgnored, Tally};
+use crate::fleet::{FleetOptions, Limits, RowFault, RowIgnored, Tally};
 use crate::telemetry::{CellFault, SchemaCache, decode};
+use crate::time::Moment;
 
 /// A fleet with small limits.
 fn world(change: impl FnOnce(&mut Limits)) -> World {

@@ -1,6 +1,6 @@
 //! Answers in, cells and metadata out.
 use super::*;
-use crate::failure_log::with_sources;
+use crate::text::with_sources;
 
 fn rows_of(values: &str) -> Rows {
     let body = format!(r#"{{"data":{{"values":{values},"columnNamesByDeviceType":{{}}}}}}"#);
