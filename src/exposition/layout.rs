@@ -225,7 +225,7 @@ impl Scattered {
                 }
             }
         }
-        if presence != Presence::Unknown
+        if presence != Presence::Absent
             && let Some(allocation) = block.allocation(slot)
         {
             push_new(&mut self.allocations, at);
@@ -401,7 +401,7 @@ impl Section {
 /// The slots of the devices that a scrape shows.
 pub fn known(block: &Block, shard: Shard) -> impl Iterator<Item = usize> {
     let slots = block.presences().iter().enumerate();
-    let known = slots.filter(|(_, presence)| **presence != Presence::Unknown);
+    let known = slots.filter(|(_, presence)| **presence != Presence::Absent);
     known.filter_map(move |(slot, _)| shard.holds(block.labels().hash(slot)).then_some(slot))
 }
 
@@ -437,7 +437,7 @@ fn online(presence: Presence) -> Option<f64> {
     match presence {
         Presence::Online => Some(1.0),
         Presence::Offline => Some(0.0),
-        Presence::Stale | Presence::Unknown => None,
+        Presence::Stale | Presence::Absent => None,
     }
 }
 

@@ -19,8 +19,8 @@ pub const BLOCK_SIZE: usize = 256;
 /// What is known of a device's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
-    /// No such device: a free place, or a terminal of which only the IP allocation is known.
-    Unknown,
+    /// No such device: a free slot, or a terminal of which only the IP allocation is known.
+    Absent,
     /// A row counted within `STALE_AFTER`.
     Online,
     /// No row counted lately, but the stream was not heard for long enough to say that the device is silent.
@@ -182,7 +182,7 @@ impl Block {
     pub fn claim(&mut self, slot: usize, id: &str, hash: u32) {
         Arc::make_mut(&mut self.labels).set(slot, id, hash);
         if slot == self.vitals.len() {
-            self.presences.push(Presence::Unknown);
+            self.presences.push(Presence::Absent);
             self.vitals.push(Vital::default());
             self.places.push(None);
             self.alerts.push(None);
@@ -199,7 +199,7 @@ impl Block {
 
     /// Forgets the device at a slot; its identifier and allocation stay.
     pub fn clear(&mut self, slot: usize) {
-        self.presences[slot] = Presence::Unknown;
+        self.presences[slot] = Presence::Absent;
         self.vitals[slot] = Vital::default();
         self.places[slot] = None;
         self.alerts[slot] = None;
@@ -302,7 +302,7 @@ impl Block {
         let stale = vital.seen.after(retention.stale_after);
         let silent = vital.seen_in_stream.after(retention.stale_after);
         match self.presences[slot] {
-            Presence::Unknown => ControlFlow::Continue(Due::NEVER),
+            Presence::Absent => ControlFlow::Continue(Due::NEVER),
             _ if now >= forgotten => ControlFlow::Break(Change::Forget),
             Presence::Online if now >= stale => {
                 ControlFlow::Break(Change::Presence(Presence::Stale))
@@ -325,7 +325,7 @@ impl Block {
         now: Moment,
         retention: &Retention,
     ) -> ControlFlow<Change, Moment> {
-        let known = self.presences[slot] != Presence::Unknown;
+        let known = self.presences[slot] != Presence::Absent;
         let Some(allocation) = &self.allocations[slot] else {
             let is_left_over = !known && !self.labels.id(slot).is_empty();
             return if is_left_over {

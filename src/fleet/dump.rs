@@ -127,7 +127,7 @@ impl FrozenTable {
 }
 
 fn contents(block: &Block, slot: usize) -> u8 {
-    let device = (block.presences()[slot] != Presence::Unknown).then_some(DEVICE);
+    let device = (block.presences()[slot] != Presence::Absent).then_some(DEVICE);
     let allocation = block.allocation(slot).map(|_| ALLOCATION);
     device.unwrap_or_default() | allocation.unwrap_or_default()
 }

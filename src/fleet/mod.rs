@@ -27,7 +27,7 @@ use crate::time::Moment;
 pub use self::block::Presence;
 pub use self::dump::{DumpError, Frozen};
 pub use self::limits::Limits;
-pub use self::snapshot::Snapshot;
+pub use self::snapshot::{Counts, Snapshot};
 pub use self::tally::{RowCode, RowFault, RowIgnored, Tally};
 
 /// For how long what a row said holds. Each at least a second; in any order.

@@ -275,7 +275,7 @@ impl Planner<'_> {
     /// once in the future heals.
     fn newest_row(&self, table: &Table, slot: usize) -> Option<i64> {
         let (block, slot) = table.block(slot);
-        let known = block.presences()[slot] != Presence::Unknown;
+        let known = block.presences()[slot] != Presence::Absent;
         let fresh = block.age(slot, self.now) < self.options.retention.stale_after;
         (known && fresh).then(|| block.reported(slot))
     }

@@ -21,10 +21,41 @@ pub struct TableView {
     pub info_order: Vec<usize>,
     /// The devices.
     pub blocks: Vec<Arc<Block>>,
-    /// How many devices are online.
+    /// How many devices are in which state.
+    pub counts: Counts,
+}
+
+/// How many devices are in each of the three states that `starlink_exporter_devices`, the page and the API name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// A row counted within `STALE_AFTER`.
     pub online: usize,
-    /// How many devices are known, but not online.
-    pub stale: usize,
+    /// Silent for `STALE_AFTER` of stream time.
+    pub offline: usize,
+    /// No row counted within `STALE_AFTER`, but the stream was not heard for that long either.
+    pub unknown: usize,
+}
+
+impl Counts {
+    /// How many devices there are.
+    #[must_use]
+    pub const fn all(self) -> usize {
+        self.online + self.offline + self.unknown
+    }
+
+    fn of<'b>(blocks: impl IntoIterator<Item = &'b Arc<Block>>) -> Self {
+        let mut counts = Self::default();
+        let blocks = blocks.into_iter();
+        for presence in blocks.flat_map(|block| block.presences()) {
+            match presence {
+                Presence::Absent => {}
+                Presence::Online => counts.online += 1,
+                Presence::Offline => counts.offline += 1,
+                Presence::Stale => counts.unknown += 1,
+            }
+        }
+        counts
+    }
 }
 
 /// The fleet at one moment.
@@ -40,15 +71,14 @@ impl Snapshot {
     /// How many devices it shows.
     #[must_use]
     pub fn devices(&self) -> usize {
-        let devices = self.tables.iter().map(|table| table.online + table.stale);
-        devices.sum()
+        self.tables.iter().map(|table| table.counts.all()).sum()
     }
 
     pub(super) fn of<'t>(tables: impl Iterator<Item = &'t Table>, version: u64) -> Self {
         let mut views: Vec<TableView> = Vec::new();
         for table in tables {
             let mut view = TableView::of(table);
-            if view.online + view.stale > 0 {
+            if view.counts.all() > 0 {
                 view.name = unique(&views, &table.name, &table.code);
                 views.push(view);
             }
@@ -62,14 +92,6 @@ impl Snapshot {
 
 impl TableView {
     fn of(table: &Table) -> Self {
-        let (mut online, mut stale) = (0, 0);
-        for presence in table.blocks().iter().flat_map(|block| block.presences()) {
-            match presence {
-                Presence::Unknown => {}
-                Presence::Online => online += 1,
-                Presence::Stale | Presence::Offline => stale += 1,
-            }
-        }
         Self {
             name: Arc::clone(&table.name),
             kind: table.kind,
@@ -77,8 +99,7 @@ impl TableView {
             infos: Arc::clone(table.infos()),
             info_order: table.info_order(),
             blocks: table.blocks().to_vec(),
-            online,
-            stale,
+            counts: Counts::of(table.blocks()),
         }
     }
 }

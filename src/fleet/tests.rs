@@ -438,6 +438,27 @@ fn stale_devices_keep_what_does_not_age() {
 }
 
 #[test]
+fn devices_are_counted_in_three_states() {
+    let mut world = World::new();
+    let counts = |world: &World| world.fleet.snapshot().tables[0].counts;
+    // "c" has only an allocation and is no device.
+    world.rows(r#"["u",1,"a",1],["i",1,"ip-c","ACC"]"#);
+    world.outage(600);
+    world.rows(r#"["u",1,"b",1]"#);
+    let cases = [(0, 1, 0, 1), (119, 1, 0, 1), (1, 0, 2, 0)];
+    for (seconds, online, offline, unknown) in cases {
+        world.listen(seconds);
+        let expected = Counts {
+            online,
+            offline,
+            unknown,
+        };
+        assert_eq!(counts(&world), expected, "after {seconds} s more");
+        assert_eq!(counts(&world).all(), 2);
+    }
+}
+
+#[test]
 fn stream_time_is_the_time_that_answers_cover() {
     let mut world = World::new();
     world.rows(r#"["u",1,"a",1]"#);

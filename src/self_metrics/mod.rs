@@ -6,7 +6,7 @@ mod process;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::exposition::{Format, Kind, OwnFamily};
-use crate::fleet::{RowCode, RowFault, RowIgnored, Snapshot, Tally};
+use crate::fleet::{Counts, RowCode, RowFault, RowIgnored, Snapshot, Tally};
 use crate::starlink::{PollFailure, TokenFailure};
 use crate::telemetry::CellFault;
 
@@ -349,10 +349,19 @@ pub fn devices(snapshot: &Snapshot) -> OwnFamily {
     let mut family = OwnFamily::new(
         Kind::Gauge,
         "starlink_exporter_devices",
-        "Devices known, by type and state: online, or stale, which here is each that is silent.",
+        "Known devices by type and state: online; offline (silent while polls succeeded); unknown (not heard, and polls failed).",
     );
     for table in &snapshot.tables {
-        for (state, count) in [("online", table.online), ("stale", table.stale)] {
+        let Counts {
+            online,
+            offline,
+            unknown,
+        } = table.counts;
+        for (state, count) in [
+            ("online", online),
+            ("offline", offline),
+            ("unknown", unknown),
+        ] {
             let labels = vec![
                 ("device_type", table.name.to_string()),
                 ("state", state.to_owned()),

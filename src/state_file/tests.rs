@@ -65,11 +65,11 @@ fn a_fleet_comes_back_older_by_the_time_between() {
     // Heard 31 s ago, it has 89 s left.
     let mut fleet = restored.fleet;
     fleet.expire(restored.now);
-    assert_eq!(fleet.snapshot().tables[0].online, 1);
+    assert_eq!(fleet.snapshot().tables[0].counts.online, 1);
     fleet.expire(restored.now.after(Duration::from_secs(88)));
-    assert_eq!(fleet.snapshot().tables[0].online, 1);
+    assert_eq!(fleet.snapshot().tables[0].counts.online, 1);
     fleet.expire(restored.now.after(Duration::from_secs(89)));
-    assert_eq!(fleet.snapshot().tables[0].online, 0);
+    assert_eq!(fleet.snapshot().tables[0].counts.online, 0);
 }
 
 #[test]

@@ -90,21 +90,21 @@ pub enum DeviceState {
     /// Silent for `STALE_AFTER` while the stream was heard.
     Offline,
     /// Not heard for `STALE_AFTER`, but neither was the stream.
-    Stale,
+    Unknown,
     /// Heard within `STALE_AFTER`.
     Online,
 }
 
 impl DeviceState {
     /// All of them, the worst first.
-    pub const ALL: [Self; 3] = [Self::Offline, Self::Stale, Self::Online];
+    pub const ALL: [Self; 3] = [Self::Offline, Self::Unknown, Self::Online];
 
     /// What it is called.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Offline => "offline",
-            Self::Stale => "stale",
+            Self::Unknown => "unknown",
             Self::Online => "online",
         }
     }
@@ -113,9 +113,9 @@ impl DeviceState {
     #[must_use]
     pub const fn of(presence: Presence) -> Option<Self> {
         match presence {
-            Presence::Unknown => None,
+            Presence::Absent => None,
             Presence::Online => Some(Self::Online),
-            Presence::Stale => Some(Self::Stale),
+            Presence::Stale => Some(Self::Unknown),
             Presence::Offline => Some(Self::Offline),
         }
     }

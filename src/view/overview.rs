@@ -14,10 +14,10 @@ pub struct TypeCount {
     pub device_type: String,
     /// Heard within `STALE_AFTER`.
     pub online: usize,
-    /// Not heard, but neither was the stream.
-    pub stale: usize,
-    /// Silent while the stream was heard.
+    /// Silent for `STALE_AFTER` while the stream was heard.
     pub offline: usize,
+    /// Not heard within `STALE_AFTER`, but neither was the stream.
+    pub unknown: usize,
 }
 
 impl TypeCount {
@@ -26,7 +26,7 @@ impl TypeCount {
     pub fn of(&self, state: DeviceState) -> usize {
         match state {
             DeviceState::Online => self.online,
-            DeviceState::Stale => self.stale,
+            DeviceState::Unknown => self.unknown,
             DeviceState::Offline => self.offline,
         }
     }
@@ -100,12 +100,12 @@ impl Overview {
                     places[device.state as usize].push(dot(place));
                 }
             }
-            let [offline, stale, online] = states;
+            let [offline, unknown, online] = states;
             overview.types.push(TypeCount {
                 device_type: table.name.to_string(),
                 online,
-                stale,
                 offline,
+                unknown,
             });
         }
         overview.dots = Dots::new(places);

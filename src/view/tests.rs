@@ -155,8 +155,8 @@ fn the_overview_counts_and_places() {
         [TypeCount {
             device_type: "UserTerminal".to_owned(),
             online: 3,
-            stale: 0,
             offline: 1,
+            unknown: 0,
         }]
     );
     assert_eq!(
@@ -172,7 +172,7 @@ fn the_overview_counts_and_places() {
     for (state, expected) in [
         (DeviceState::Online, place),
         (DeviceState::Offline, place),
-        (DeviceState::Stale, &[]),
+        (DeviceState::Unknown, &[]),
     ] {
         assert_eq!(overview.dots.of(state), expected, "{state:?}");
     }

@@ -237,7 +237,7 @@ async fn what_cannot_be_asked_is_refused_with_what_can() {
         ),
         (
             "state=on",
-            "state: \"on\" is not known: give offline, stale, online",
+            "state: \"on\" is not known: give offline, unknown, online",
         ),
         (
             "page=0",
@@ -325,8 +325,8 @@ async fn the_status_tells_of_the_exporter_and_the_fleet() {
         status["fleet"],
         json!({
             "types": [
-                {"device_type": "Router", "online": 1, "stale": 0, "offline": 0},
-                {"device_type": "UserTerminal", "online": 3, "stale": 0, "offline": 0},
+                {"device_type": "Router", "online": 1, "offline": 0, "unknown": 0},
+                {"device_type": "UserTerminal", "online": 3, "offline": 0, "unknown": 0},
             ],
             "alerts": [
                 {"alert": "software_update_reboot_pending", "devices": 2},

@@ -282,7 +282,7 @@ async fn what_is_wrong_is_told_on_a_page() {
         (
             "/?state=lost",
             400,
-            "state: &#34;lost&#34; is not known: give offline, stale, online",
+            "state: &#34;lost&#34; is not known: give offline, unknown, online",
         ),
         ("/?x=%3Cscript%3E", 400, "there is no parameter &#34;x&#34;"),
         ("/?page=1&page=2", 400, "page is given twice"),

@@ -172,7 +172,7 @@ fn restored(path: &Path) -> Option<usize> {
     let mut restored = file.read(options, SystemTime::now()).unwrap()?;
     restored.fleet.expire(restored.now);
     let tables = restored.fleet.snapshot().tables;
-    Some(tables.iter().map(|table| table.online + table.stale).sum())
+    Some(tables.iter().map(|table| table.counts.all()).sum())
 }
 
 /// A state file that cannot be written is told once, counted, and disturbs nothing; `mend` makes it possible again, if it can be.

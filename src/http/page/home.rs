@@ -80,7 +80,7 @@ struct Link {
 /// As they are read: what is well, and then what is not.
 const STATES: [DeviceState; 3] = [
     DeviceState::Online,
-    DeviceState::Stale,
+    DeviceState::Unknown,
     DeviceState::Offline,
 ];
 

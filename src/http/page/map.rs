@@ -150,13 +150,13 @@ mod tests {
 
     #[test]
     fn a_huge_fleet_is_drawn_on_a_coarser_grid() {
-        for (offline, stale, online) in [(0, 0, 100), (1, 50, 100), (10, 200, 300)] {
+        for (offline, unknown, online) in [(0, 0, 100), (1, 50, 100), (10, 200, 300)] {
             let square = |side: u16| -> Vec<(u16, u16)> {
                 let places = (0..side).flat_map(|x| (0..side).map(move |y| (10 * x, 5 * y)));
                 places.collect()
             };
             let map = Map::world(
-                &Dots::new([square(offline), square(stale), square(online)]),
+                &Dots::new([square(offline), square(unknown), square(online)]),
                 None,
             );
             let drawn: usize = map
@@ -180,9 +180,9 @@ mod tests {
             (90.0, -180.0, "0 0 700 440", "M0 0h0"),
             (-90.0, 180.0, "2900 1360 700 440", "M3600 1800h0"),
         ] {
-            let map = Map::around(DeviceState::Stale, latitude, longitude);
+            let map = Map::around(DeviceState::Unknown, latitude, longitude);
             assert_eq!((&*map.view_box, &*map.layers[0].path), (view_box, dot));
-            assert_eq!(map.layers[0].state, "stale");
+            assert_eq!(map.layers[0].state, "unknown");
         }
     }
 

@@ -183,7 +183,7 @@ async fn devices_are_counted_by_type_and_state() {
             (series("z", state), 1.0),
         ])
     };
-    for expected in [three("online"), three("stale"), BTreeMap::new()] {
+    for expected in [three("online"), three("offline"), BTreeMap::new()] {
         let what = format!("{expected:?}");
         eventually(&what, || async {
             devices(&scrape(service.address, "prometheus").await) == expected
