@@ -27,7 +27,7 @@ pub use table::settings_help;
 
 use crate::exposition::InfoFormat;
 use crate::names::Names;
-use crate::starlink::{Exceptions, Proxy, read_roots};
+use crate::outgoing::{Exceptions, Proxy, read_roots};
 use crate::web_config::Gate;
 use reader::Reader;
 

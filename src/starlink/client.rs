@@ -3,9 +3,9 @@
 use super::{
     TokenFailure,
     error::{BodyError, CallError, ErrorAnswer, PollError, Stage, TokenError},
-    proxy::{Proxy, Way},
     wire,
 };
+use crate::outgoing::{Proxy, USER_AGENT, Way};
 // awc gives out this error, but not its name.
 use actix_web::error::ParseError;
 use awc::{
@@ -40,9 +40,6 @@ const MAX_RESERVE: usize = 1024 * 1024;
 /// Requests for a token are at least so far apart, so that no fault of ours meets Starlink's limit of 1000 in 15 minutes.
 pub const BETWEEN_TOKEN_REQUESTS: Duration = Duration::from_secs(1);
 
-/// What we call ourselves.
-pub(super) const USER_AGENT: &str = concat!("starlink-telemetry/", env!("CARGO_PKG_VERSION"));
-
 /// The longest waits of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
@@ -73,7 +70,7 @@ impl Default for Timeouts {
 /// How a client is made.
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
-    /// From [`tls_config`](super::tls_config). Without it `https` addresses fail to connect.
+    /// From [`tls_config`](crate::outgoing::tls_config). Without it `https` addresses fail to connect.
     pub tls: Option<Arc<rustls::ClientConfig>>,
     /// What https connections go through; none goes straight.
     pub proxy: Option<Proxy>,

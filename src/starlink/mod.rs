@@ -5,13 +5,9 @@
 
 mod client;
 mod error;
-mod proxy;
-mod tls;
 mod wire;
 
 pub use client::{BETWEEN_TOKEN_REQUESTS, Client, ClientOptions, Timeouts, Token};
 pub use error::{
     BodyError, CallError, ErrorAnswer, PollError, PollFailure, Stage, TokenError, TokenFailure,
 };
-pub use proxy::{Exceptions, Proxy};
-pub use tls::{TlsError, read_roots, tls_config};

@@ -98,7 +98,7 @@ impl Proxy {
         };
         let request = format!(
             "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: {}\r\n{authorization}\r\n",
-            super::client::USER_AGENT
+            super::USER_AGENT
         );
         stream.write_all(request.as_bytes()).await?;
         let status = read_status(&mut stream).await?;
@@ -188,13 +188,13 @@ fn advice(status: u16) -> &'static str {
 
 /// Connects below TLS: straight, or through the proxy if there is one and it is meant.
 #[derive(Clone)]
-pub(super) struct Way {
+pub(crate) struct Way {
     straight: ConnectorService,
     proxy: Option<Rc<Proxy>>,
 }
 
 impl Way {
-    pub(super) fn new(proxy: Option<Proxy>) -> Self {
+    pub(crate) fn new(proxy: Option<Proxy>) -> Self {
         Self {
             straight: Connector::default().service(),
             proxy: proxy.map(Rc::new),
