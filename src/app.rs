@@ -94,10 +94,10 @@ pub enum BuildError {
         source: std::io::Error,
     },
     /// The web configuration is no longer what it was when the settings were read.
-    #[error("the web configuration cannot be used")]
+    #[error("cannot use WEB_CONFIG_FILE")]
     WebConfig(#[from] WebConfigError),
     /// The file of names is no longer what it was when the settings were read.
-    #[error("the file of names cannot be used")]
+    #[error("cannot use NAMES_FILE")]
     Names(#[from] NamesError),
     /// No connection to Starlink can be trusted.
     #[error("TLS cannot be set up")]
@@ -249,7 +249,7 @@ impl Application {
         if let Some(port) = probes {
             let address = port.address;
             servers.push(serve(port, &Site::Probes)?);
-            info!(%address, "probes have a port of their own");
+            info!(%address, "probes are served on a separate port");
         }
         let watch = watch.zip(gate);
         let watch =
@@ -312,7 +312,7 @@ impl Application {
             () = asked => Ending::Asked,
             Some(GivenUp(role)) = self.given_up.recv() => Ending::GivenUp(role),
             (ended, ..) = &mut server => {
-                error!(cause = ?ended, "the HTTP server has ended by itself");
+                error!(error = ?ended, "the HTTP server stopped unexpectedly");
                 Ending::Server
             }
         };
@@ -329,8 +329,8 @@ impl Application {
         }
         match timeout_at(deadline, OptionFuture::from(keeper)).await {
             Ok(None | Some(Ok(()))) => {}
-            Ok(Some(Err(cause))) => error!(%cause, "the state file was not written at the end"),
-            Err(_) => error!("the state file was not written at the end: there was no time left"),
+            Ok(Some(Err(error))) => error!(%error, "the state file was not written at shutdown"),
+            Err(_) => error!("the state file was not written at shutdown: timed out"),
         }
         for arbiter in &self.arbiters {
             arbiter.stop();
@@ -345,7 +345,7 @@ async fn drain(stream: &Addr<StreamActor>, servers: &[ServerHandle]) {
     let servers = join_all(servers.iter().map(|server| server.stop(true)));
     let (_, poll) = join(servers, poll).await;
     if let Err(MailboxError::Timeout) = poll {
-        warn!("the last answer was not stored: its rows are lost");
+        warn!("the last answer was not stored before shutdown: its rows are lost");
     }
 }
 

@@ -92,7 +92,7 @@ async fn demo(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
     );
     let announce = |application: &Application| {
         let url = page_url(application.address(), application.is_tls());
-        info!(url, "demo: look here");
+        info!(url, "demo is running");
     };
     serve(&settings, announce).await
 }
@@ -103,8 +103,8 @@ async fn serve(
     announce: impl FnOnce(&Application),
 ) -> Result<ExitCode, Failure> {
     log_panics();
-    if let Err(cause) = raise_limit() {
-        warn!(%cause, "the limit of open files stays as it is");
+    if let Err(error) = raise_limit() {
+        warn!(%error, "could not raise the open-file limit");
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -112,8 +112,8 @@ pub(super) struct Answer {
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AttemptError {
-    #[error("no token for the poll")]
-    Token(#[source] TokenRefused),
+    #[error(transparent)]
+    Token(TokenRefused),
     #[error("the token actor did not answer")]
     TokenActor(#[source] actix::MailboxError),
     #[error("the poll failed")]

@@ -40,9 +40,9 @@ pub struct IssuedToken {
     pub bearer: SecretString,
 }
 
-/// No token can be had at the moment. All that asked share the error.
+/// No access token is available at the moment. All that asked share the error.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("no token could be had")]
+#[error("no access token")]
 pub struct TokenRefused(#[source] pub Arc<TokenError>);
 
 /// Asks the MetadataActor what the columns and codes of an answer mean.

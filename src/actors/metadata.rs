@@ -65,13 +65,16 @@ impl Handler<Resolve> for MetadataActor {
         if !resolved.collisions.is_empty() {
             warn!(
                 columns = ?resolved.collisions,
-                "columns are left out: their names are taken"
+                "columns ignored: metric name already in use"
             );
         }
         if resolved.left_out > 0 && !self.has_told {
             self.has_told = true;
             let names = resolved.left_out;
-            warn!(names, "names are left out: they are too many or too long");
+            warn!(
+                names,
+                "columns, types or alerts ignored: too many or too long"
+            );
         }
         MessageResult(resolved.schema)
     }

@@ -82,7 +82,7 @@ impl MetricsStoreActor {
             let devices = self.fleet.devices();
             warn!(
                 devices,
-                "there are as many devices as MAX_DEVICES allows, or as many types as may be: further ones are left out"
+                "further devices are ignored: MAX_DEVICES or the limit of device types is reached"
             );
         }
         self.is_full = left_out || (self.is_full && !self.fleet.has_room());

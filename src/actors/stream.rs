@@ -340,7 +340,7 @@ impl StreamActor {
         if let Some(recovered) = self.failures.recovered(self.clock.elapsed()) {
             info!(
                 failures = recovered.failures,
-                lasted_seconds = recovered.lasted.as_secs(),
+                for_seconds = recovered.lasted.as_secs(),
                 "polls succeed again"
             );
         } else if is_first {
@@ -367,15 +367,18 @@ impl StreamActor {
     fn failed(&mut self, error: &AttemptError, context: &mut Context<Self>) {
         let reason = error.reason();
         self.count_failure(reason);
-        self.log(error);
-        if reason == PollFailure::Unauthorized && !std::mem::replace(&mut self.has_retried, true) {
-            return self.wait(Duration::ZERO, context);
-        }
-        // The backoff is never below a second.
-        let backoff = self.backoff.next(fastrand::f64());
-        let wait = error
-            .retry_after()
-            .map_or(backoff, |after| after.max(backoff));
+        let retries_now =
+            reason == PollFailure::Unauthorized && !std::mem::replace(&mut self.has_retried, true);
+        let wait = if retries_now {
+            Duration::ZERO
+        } else {
+            // The backoff is never below a second.
+            let backoff = self.backoff.next(fastrand::f64());
+            error
+                .retry_after()
+                .map_or(backoff, |after| after.max(backoff))
+        };
+        self.log(error, wait);
         self.wait(wait, context);
     }
 
@@ -391,28 +394,39 @@ impl StreamActor {
         self.go_on(context);
     }
 
-    fn log(&mut self, error: &AttemptError) {
+    fn log(&mut self, error: &AttemptError, wait: Duration) {
         let status = error.status();
         // Not the message: one that differs each time (a request's number) would flood the log.
         let key = (error.reason(), status);
         let is_forbidden = error.reason() == PollFailure::Forbidden;
+        // The token actor has logged this failure already: one fault, one line.
+        let is_logged = matches!(error, AttemptError::Token(_));
         let reason = error.reason().name();
         let error = with_sources(error);
+        let retry_in_seconds = wait.as_secs_f64();
         match self.failures.failed(key, self.clock.elapsed()) {
-            Report::Silent => debug!(reason, status, error, "poll failed again"),
+            _ if is_logged => debug!(reason, error, retry_in_seconds, "poll failed"),
+            Report::Silent => {
+                debug!(reason, status, error, retry_in_seconds, "poll failed again");
+            }
             Report::First if is_forbidden => error!(
                 reason,
                 status,
                 error,
+                retry_in_seconds,
                 "poll forbidden: the service account needs the permission \"Device telemetry, View\""
             ),
-            Report::First => warn!(reason, status, error, "poll failed: retrying"),
+            Report::First => warn!(
+                reason,
+                status, error, retry_in_seconds, "poll failed: retrying"
+            ),
             Report::Repeated { count, since } => warn!(
                 reason,
                 status,
                 error,
                 count,
-                since_seconds = since.as_secs(),
+                for_seconds = since.as_secs(),
+                retry_in_seconds,
                 "polls still fail"
             ),
         }

@@ -366,13 +366,13 @@ impl Warden {
             self.policy.backoff.reset();
         }
         self.deaths.push_back(now);
-        let actor = self.status.role.name();
+        let component = self.status.role.name();
         if self.deaths.len() > self.policy.restarts {
             self.status.set(Life::Gone);
             error!(
-                actor,
-                cause = cause.name(),
-                "actor died too often: giving up"
+                component,
+                reason = cause.name(),
+                "component keeps failing: exiting"
             );
             // Nobody listens only when the application is ending anyway.
             let _ = self.given_up.send(GivenUp(self.status.role));
@@ -381,10 +381,10 @@ impl Warden {
         self.status.set(Life::Backoff);
         let wait = self.policy.backoff.next(0.0);
         warn!(
-            actor,
-            cause = cause.name(),
-            ?wait,
-            "actor died: restarting it"
+            component,
+            reason = cause.name(),
+            restart_in_seconds = wait.as_secs_f64(),
+            "component failed: restarting it"
         );
         Some(wait)
     }

@@ -139,13 +139,13 @@ impl TokenActor {
         match unreadable.map(|error| (self.unreadable.failed((), now), error)) {
             None => {
                 if self.unreadable.recovered(now).is_some() {
-                    info!("credential files can be read again");
+                    info!("credential files are readable again");
                 }
             }
             Some((Report::Silent, _)) => {}
             Some((_, error)) => warn!(
                 error = with_sources(&error),
-                "credential file cannot be read: the last value is used"
+                "cannot read a credential file: the last value stays in use"
             ),
         }
     }
@@ -174,8 +174,8 @@ impl TokenActor {
         if let Some(recovered) = self.failures.recovered(now) {
             info!(
                 failures = recovered.failures,
-                lasted_seconds = recovered.lasted.as_secs(),
-                "tokens can be had again"
+                for_seconds = recovered.lasted.as_secs(),
+                "token requests succeed again"
             );
         }
         debug!(lifetime = ?token.lifetime, "token issued");
@@ -236,7 +236,7 @@ impl TokenActor {
                 status,
                 error,
                 count,
-                since_seconds = since.as_secs(),
+                for_seconds = since.as_secs(),
                 "token requests still fail"
             ),
         }

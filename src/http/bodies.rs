@@ -155,7 +155,7 @@ impl<K: Eq + Hash> Filler<K> {
                     }
                     next = stretch.end;
                 }
-                Some(Err(cause)) => return error!(%cause, "a body could not be compressed"),
+                Some(Err(error)) => return error!(%error, "cannot compress a response"),
             }
         }
     }

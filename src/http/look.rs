@@ -15,7 +15,7 @@ use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuild
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
-use tracing::error;
+use tracing::debug;
 
 use super::metrics::snapshot;
 use super::{State, api, page};
@@ -137,8 +137,8 @@ pub async fn look<T: Send + 'static>(
         let _held = permit;
         view(&scene)
     });
-    seen.await.map_err(|cause| {
-        error!(%cause, "a page could not be made");
+    seen.await.map_err(|error| {
+        debug!(%error, "cannot render a page");
         Blind::Failed
     })
 }

@@ -166,7 +166,7 @@ async fn accept(
         Some(tls) => {
             let shaken = timeout(patience.first, tls.accept(stream)).await;
             let shaken = shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-            let told = |cause: &io::Error| tracing::debug!(?peer, %cause, "no TLS connection");
+            let told = |error: &io::Error| tracing::debug!(?peer, %error, "TLS handshake failed");
             Either::Right(Box::new(shaken.inspect_err(told)?))
         }
     };
@@ -185,8 +185,8 @@ async fn refuse_expectation(_: Request) -> Result<Request, actix_web::Error> {
 #[cfg(target_os = "linux")]
 fn limit_stall(stream: &TcpStream, limit: Duration) {
     let socket = socket2::SockRef::from(stream);
-    if let Err(cause) = socket.set_tcp_user_timeout(Some(limit)) {
-        tracing::warn!(%cause, "a connection stays without a time-out");
+    if let Err(error) = socket.set_tcp_user_timeout(Some(limit)) {
+        tracing::warn!(%error, "cannot set a time-out on a connection");
     }
 }
 

@@ -46,11 +46,11 @@ impl Watch {
         let look = move |seen: &Seen| look(&self.path, seen);
         watch(self.seen, interval, look, |found| match found {
             Err(error) => {
-                warn!(%error, "the file of names cannot be used: the names that were read before stay in force");
+                warn!(%error, "cannot use the changed names file: the previous names stay in use");
             }
             Ok(mut new) => {
                 new.generation = names.load().generation + 1;
-                info!(%file, names = new.len(), "names read again");
+                info!(%file, names = new.len(), "names reloaded");
                 let old = names.swap(Arc::new(new));
                 // To free a million names takes its time.
                 drop(spawn_blocking(move || drop(old)));

@@ -30,7 +30,7 @@ pub fn tls_config(extra: &[CertificateDer<'static>]) -> Result<Arc<ClientConfig>
     let found = rustls_native_certs::load_native_certs();
     if let Some(error) = found.errors.first() {
         let failures = found.errors.len();
-        tracing::warn!(failures, %error, "some root certificates cannot be read");
+        tracing::warn!(failures, %error, "cannot read some root certificates");
     }
     with_roots(found.certs.into_iter().chain(extra.iter().cloned()))
 }
@@ -64,7 +64,7 @@ fn with_roots(
     let mut roots = RootCertStore::empty();
     let (used, ignored) = roots.add_parsable_certificates(certificates);
     if ignored > 0 {
-        tracing::warn!(used, ignored, "some root certificates are damaged");
+        tracing::warn!(used, ignored, "some root certificates are invalid");
     }
     if roots.is_empty() {
         return Err(TlsError::NoRoots);

@@ -80,14 +80,14 @@ impl Keeper {
                 let now = unix_seconds(SystemTime::now());
                 self.metrics.state_last_write.set(now);
                 if std::mem::take(is_failing) {
-                    info!(%path, "the state file is written again");
+                    info!(%path, "writing the state file succeeds again");
                 }
             }
             Err(failure) => {
                 self.metrics.state_write_failures.increment();
                 if !std::mem::replace(is_failing, true) {
-                    let cause = with_sources(failure);
-                    error!(%path, cause, "the state file cannot be written");
+                    let error = with_sources(failure);
+                    error!(%path, error, "cannot write the state file");
                 }
             }
         }

@@ -12,22 +12,22 @@ use crate::text::with_sources;
 #[must_use]
 pub fn recover(file: &StateFile, options: FleetOptions) -> Option<Restored> {
     let path = file.path().display();
-    if let Err(cause) = file.clean() {
-        warn!(%path, %cause, "unfinished state files may stay beside the state file");
+    if let Err(error) = file.clean() {
+        warn!(%path, %error, "cannot clean up old temporary state files");
     }
     match file.read(options, SystemTime::now()) {
         Ok(Some(restored)) => {
             let age = restored.age;
-            info!(%path, ?age, "the state file is read");
+            info!(%path, age_seconds = age.as_secs(), "state file read");
             Some(restored)
         }
         Ok(None) => {
-            info!(%path, "there is no state file yet");
+            info!(%path, "no state file yet");
             None
         }
         Err(failure) => {
-            let cause = with_sources(&failure);
-            error!(%path, cause, "the state file is of no use: starting without");
+            let error = with_sources(&failure);
+            error!(%path, error, "state file is unusable, starting empty");
             if !matches!(failure, ReadError::Io(_)) {
                 set_aside(file);
             }
@@ -41,8 +41,8 @@ fn set_aside(file: &StateFile) {
     match file.set_aside() {
         Ok(aside) => {
             let aside = aside.display();
-            info!(%path, %aside, "the state file is set aside");
+            info!(%path, %aside, "state file set aside");
         }
-        Err(cause) => warn!(%path, %cause, "the state file cannot be set aside"),
+        Err(error) => warn!(%path, %error, "cannot set the state file aside"),
     }
 }

@@ -195,14 +195,14 @@ impl Watch {
         let look = move |seen: &Seen| look(&self.path, seen);
         watch(self.seen, interval, look, |loaded| match loaded {
             Err(error) => {
-                warn!(%error, "the web configuration cannot be used: what was read before stays in force");
+                warn!(%error, "cannot use the changed web configuration: the previous one stays in use");
             }
             Ok(loaded) => {
                 let rest = gate.apply(loaded);
-                info!(%file, "web configuration read again: certificate, key and users");
+                info!(%file, "web configuration reloaded: certificate, key and users");
                 if !rest.is_empty() {
                     let changed = rest.join(", ");
-                    warn!(%file, changed, "a change of the web configuration needs a restart");
+                    warn!(%file, changed, "changes of the web configuration need a restart");
                 }
             }
         })

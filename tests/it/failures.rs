@@ -392,12 +392,15 @@ async fn a_refused_token_is_one_error_line_and_asked_for_again() {
         assert!(told[0].text("message").contains("token refused"));
         assert_eq!(told[0].value("status").unwrap(), status);
         assert!(told[0].says("invalid_client"), "{told:?}");
+        // The failed poll has the same cause: it is no second line.
+        let warnings = binary.events_at("WARN");
+        assert!(warnings.is_empty(), "{warnings:?}");
         let scrape = scrape(address, "prometheus").await;
         assert_eq!(scrape.value("starlink_up"), Some(0.0));
         assert!(simulator.journal().polls.is_empty());
 
         simulator.set_default_token_answer(None);
-        binary.logs("tokens can be had again").await;
+        binary.logs("token requests succeed again").await;
         shows(address, "starlink_up", 1.0).await;
         let requests = simulator.journal().token_requests;
         for pair in requests.windows(2) {

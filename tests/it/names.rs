@@ -206,7 +206,7 @@ async fn a_file_that_is_wrong_later_changes_nothing_and_is_told_once() {
     );
 
     file.write("deviceID,name\nut-1,Borealis\nut-1,needle\n");
-    let warning = "the file of names cannot be used: the names that were read before stay in force";
+    let warning = "cannot use the changed names file: the previous names stay in use";
     binary.logs(warning).await;
     assert_eq!(name().await, old);
     // It is looked at again and again; the next mistake is the next thing that is told.
@@ -229,8 +229,8 @@ async fn a_file_that_is_wrong_later_changes_nothing_and_is_told_once() {
     assert_eq!(name().await, old);
 
     file.write("deviceID,name\nut-1,Borealis\nut-2,Carina\n");
-    binary.logs("names read again").await;
-    let told = binary.events_saying("names read again");
+    binary.logs("names reloaded").await;
+    let told = binary.events_saying("names reloaded");
     assert_eq!(
         (told[0].value("names"), told[0].text("level")),
         (Some(&2.into()), "INFO")

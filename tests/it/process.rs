@@ -23,7 +23,7 @@ const CUT_AFTER: Duration = Duration::from_secs(4);
 const END_WITHIN: Duration = Duration::from_secs(5);
 
 /// What is said of an answer that the drain does not wait for.
-const LOST: &str = "the last answer was not stored: its rows are lost";
+const LOST: &str = "the last answer was not stored before shutdown: its rows are lost";
 
 /// What each poll is to find: no rows, and nobody in a hurry.
 const LONG_LINGER: (&str, &str) = ("MAX_LINGER", "60000");

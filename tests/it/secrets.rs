@@ -236,7 +236,7 @@ async fn keeps(site: &Site, trouble: Trouble, log_format: &str) {
     eventually("the mistake is told", || async {
         service
             .stderr()
-            .contains("the web configuration cannot be used")
+            .contains("cannot use the changed web configuration")
     })
     .await;
     service.signal("TERM");

@@ -104,7 +104,7 @@ async fn a_file_of_no_use_is_told_set_aside_and_replaced() {
         ("STATE_INTERVAL", "1"),
     ];
     let (binary, address) = Binary::listening(&simulator, &changes).await;
-    let told = binary.events_saying("the state file is of no use: starting without");
+    let told = binary.events_saying("state file is unusable, starting empty");
     assert_eq!(told.len(), 1);
     assert_eq!(told[0].text("level"), "ERROR");
     assert!(told[0].says("it is no state file"), "{told:?}");
@@ -130,7 +130,7 @@ async fn a_pipe_in_the_place_of_the_file_stops_no_start() {
     let simulator = scripted_simulator();
     let changes = [("STATE_FILE", path.to_str().unwrap())];
     let (binary, _) = Binary::listening(&simulator, &changes).await;
-    let told = binary.events_saying("the state file is of no use: starting without");
+    let told = binary.events_saying("state file is unusable, starting empty");
     assert!(told[0].says("it is no state file"), "{told:?}");
 }
 
@@ -185,12 +185,12 @@ async fn unwritable(mut binary: Binary, simulator: &Simulator, mend: Option<&dyn
     simulator.push_rows([terminal_row("a", 1_000_000_000, 1.0)]);
     shows(address, &throughput("a"), 1.0).await;
     assert_eq!(get(address, "/livez", &[]).await.status, 200);
-    let told = binary.events_saying("the state file cannot be written");
+    let told = binary.events_saying("cannot write the state file");
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0].text("level"), "ERROR");
     if let Some(mend) = mend {
         mend();
-        binary.logs("the state file is written again").await;
+        binary.logs("writing the state file succeeds again").await;
         let body = form::scrape(address, "prometheus").await;
         assert!(body.value(LAST_WRITE).is_some());
     }

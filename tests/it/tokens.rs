@@ -241,7 +241,7 @@ async fn a_secret_in_a_file_is_read_again_and_its_last_value_kept() {
         serial(seen).is_some_and(|serial| Some(serial) > before)
     })
     .await;
-    let unreadable = "credential file cannot be read: the last value is used";
+    let unreadable = "cannot read a credential file: the last value stays in use";
     assert_eq!(binary.events_saying(unreadable).len(), 1);
     assert_eq!(binary.events_saying(unreadable)[0].text("level"), "WARN");
     shows(address, "starlink_up", 1.0).await;

@@ -84,10 +84,10 @@ async fn listening(simulator: &Simulator, settings: &[(&str, &str)]) -> (Binary,
     Binary::listening(simulator, settings).await
 }
 
-/// Where the probes have a port of their own.
+/// Where the probes are served on a separate port.
 async fn probes_of(binary: &Binary) -> SocketAddr {
-    binary.logs("probes have a port of their own").await;
-    let events = binary.events_saying("probes have a port of their own");
+    binary.logs("probes are served on a separate port").await;
+    let events = binary.events_saying("probes are served on a separate port");
     events[0].text("address").parse().unwrap()
 }
 
@@ -417,13 +417,13 @@ async fn certificates_and_users_are_read_again_and_what_is_wrong_is_not_taken_ov
     let fresh = site.authority.issue(&["localhost"]);
     site.authority.write("server.pem", &fresh.certificate);
     binary
-        .logs("the web configuration cannot be used: what was read before stays in force")
+        .logs("cannot use the changed web configuration: the previous one stays in use")
         .await;
     assert_eq!(status(&ann).await, (200, first.clone()));
 
     site.authority.write("server.key", &fresh.key);
     binary
-        .logs("web configuration read again: certificate, key and users")
+        .logs("web configuration reloaded: certificate, key and users")
         .await;
     let (code, second) = status(&ann).await;
     assert_eq!(code, 200);
@@ -433,7 +433,7 @@ async fn certificates_and_users_are_read_again_and_what_is_wrong_is_not_taken_ov
     // A file that is being saved, or was emptied, opens no door.
     for (text, told) in [("", 1), (TLS, 2)] {
         site.rewrite(text);
-        let warning = "a change of the web configuration needs a restart";
+        let warning = "changes of the web configuration need a restart";
         eventually("it is told", || async {
             binary.events_saying(warning).len() == told
         })
@@ -447,7 +447,7 @@ async fn certificates_and_users_are_read_again_and_what_is_wrong_is_not_taken_ov
         "{TLS}{users}http_server_config:\n  headers:\n    X-Frame-Options: deny\n"
     ));
     let told = || {
-        let told = binary.events_saying("a change of the web configuration needs a restart");
+        let told = binary.events_saying("changes of the web configuration need a restart");
         told.iter()
             .map(|event| event.text("changed").to_owned())
             .collect::<Vec<_>>()

@@ -16,7 +16,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use askama::Template;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tracing::error;
+use tracing::debug;
 
 pub use self::device::show as device;
 pub use self::home::{show as home, unseen};
@@ -79,7 +79,7 @@ impl Packing {
     fn render(self, template: &impl Template) -> Option<Html> {
         let made = template.render();
         let html = made
-            .inspect_err(|cause| error!(%cause, "a page could not be made"))
+            .inspect_err(|error| debug!(%error, "cannot render a page"))
             .ok()?
             .into_bytes();
         let packed = if self.0 { pack(&html) } else { None };
