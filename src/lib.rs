@@ -22,6 +22,8 @@
 //! | [`http`] | `/metrics` (compressed once for all who ask), the JSON API, the page, the probes | Starlink |
 //! | [`web_config`] | who gets in: TLS, certificates, passwords, read again when they change | what is behind |
 //! | [`names`] | what people call the devices, from a file of theirs | devices, HTTP |
+//! | [`files`] | the one way in which files that an operator names are read and followed | what stands in them |
+//! | [`tasks`] | long-running tasks that are no actors: restarts, heartbeats, threads | what they do |
 //! | [`reload`] | files that are read again when they change | what stands in them |
 //! | [`healthcheck`] | asks a running service whether it is alive | |
 //! | [`app`] | all of it wired together, and the drain at the end | |
@@ -59,6 +61,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod exposition;
+pub mod files;
 pub mod fleet;
 pub mod healthcheck;
 pub mod http;
@@ -69,6 +72,7 @@ pub mod self_metrics;
 pub mod simulator;
 pub mod starlink;
 pub mod state_file;
+pub mod tasks;
 pub mod telemetry;
 pub mod text;
 pub mod time;

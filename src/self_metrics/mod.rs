@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::exposition::{Format, Kind, OwnFamily};
 use crate::fleet::{Counts, RowCode, RowFault, RowIgnored, Snapshot, Tally};
 use crate::starlink::{PollFailure, TokenFailure};
+use crate::tasks::Task;
 use crate::telemetry::CellFault;
 
 pub use self::instruments::{Counter, Gauge, Histogram};
@@ -82,6 +83,7 @@ pub struct SelfMetrics {
     pub state_write_failures: Counter,
     /// Seconds since 1970.
     pub state_last_write: Gauge,
+    task_restarts: [Counter; Task::ALL.len()],
     scrapes: [Counter; Format::ALL.len()],
     scrapes_refused: [Counter; ScrapeRefusal::ALL.len()],
     /// From the request to the last byte.
@@ -110,6 +112,7 @@ impl Default for SelfMetrics {
             token_expiry: Gauge::default(),
             state_write_failures: Counter::default(),
             state_last_write: Gauge::default(),
+            task_restarts: Default::default(),
             scrapes: Default::default(),
             scrapes_refused: Default::default(),
             scrape_duration: Histogram::new(SCRAPE_BOUNDS),
@@ -166,6 +169,11 @@ impl SelfMetrics {
         self.token_request_failures[reason as usize].increment();
         self.last_token_failure
             .store(reason as usize + 1, Ordering::Relaxed);
+    }
+
+    /// Counts the restart of a long-running task.
+    pub fn task_restarted(&self, task: Task) {
+        self.task_restarts[task as usize].increment();
     }
 
     /// Counts an answered scrape.
@@ -305,6 +313,13 @@ impl SelfMetrics {
                 "starlink_exporter_state_last_write_timestamp_seconds",
                 "When the state file was written last, in seconds since 1970.",
                 &self.state_last_write,
+            ),
+            by_label(
+                "starlink_exporter_task_restarts_total",
+                "Restarts of long-running tasks that are not actors, by task.",
+                "task",
+                Task::ALL.iter().map(|task| task.name()),
+                &self.task_restarts,
             ),
             by_label(
                 "starlink_exporter_scrapes_total",

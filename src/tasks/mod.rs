@@ -1,0 +1,290 @@
+//! Long-running tasks that are no actors: each is restarted when it panics, shows by a heartbeat that it runs, and counts its restarts.
+
+mod thread;
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tracing::error;
+
+use crate::self_metrics::SelfMetrics;
+use crate::time::{Backoff, Clock, Moment};
+
+pub use self::thread::{ThreadError, in_thread};
+
+/// How often a task shows that it runs, whatever it waits for.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// A task that has run for so long has recovered: its next restart is as prompt as the first.
+const RECOVERED: Duration = Duration::from_secs(60);
+
+/// The tasks that there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Writes the state file.
+    StateFile,
+    /// Follows the names file.
+    Names,
+    /// Follows the web configuration and the files that it names.
+    WebConfig,
+    /// Follows the files of client ID and client secret.
+    Credentials,
+    /// Follows the file of certificate authorities for connections to Starlink.
+    Authorities,
+}
+
+impl Task {
+    /// Every task.
+    pub const ALL: [Self; 5] = [
+        Self::StateFile,
+        Self::Names,
+        Self::WebConfig,
+        Self::Credentials,
+        Self::Authorities,
+    ];
+
+    /// The value of the label `task`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::StateFile => "state_file",
+            Self::Names => "names",
+            Self::WebConfig => "web_config",
+            Self::Credentials => "credentials",
+            Self::Authorities => "authorities",
+        }
+    }
+}
+
+/// What a task is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Life {
+    Runs,
+    /// Panicked; runs again when the backoff is over.
+    Backoff,
+    /// Has done all that it had to.
+    Done,
+}
+
+/// What is known of one task from outside.
+#[derive(Debug)]
+pub struct TaskStatus {
+    task: Task,
+    life: AtomicU8,
+    /// Milliseconds of the clock at which the task last showed that it runs.
+    beat: AtomicU64,
+    /// What keeps the task from its work.
+    obstacle: Mutex<Option<String>>,
+}
+
+impl TaskStatus {
+    fn new(task: Task, now: Moment) -> Self {
+        Self {
+            task,
+            life: AtomicU8::new(Life::Runs as u8),
+            beat: AtomicU64::new(now.millis()),
+            obstacle: Mutex::default(),
+        }
+    }
+
+    /// Which task it is.
+    #[must_use]
+    pub fn task(&self) -> Task {
+        self.task
+    }
+
+    /// Whether it runs, or has done its work.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.life.load(Ordering::Relaxed) != Life::Backoff as u8
+    }
+
+    /// Whether it has shown no life for `limit`, which only a restart of the process cures. One in restart backoff has `is_up`.
+    #[must_use]
+    pub fn hangs(&self, now: Moment, limit: Duration) -> bool {
+        let beat = Moment::from_millis(self.beat.load(Ordering::Relaxed));
+        self.life.load(Ordering::Relaxed) == Life::Runs as u8 && now.since(beat) > limit
+    }
+
+    /// What keeps it from its work, such as a file that does not respond. A restart of the process would not help.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<String> {
+        let obstacle = self.obstacle.lock();
+        obstacle.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, life: Life) {
+        self.life.store(life as u8, Ordering::Relaxed);
+    }
+
+    fn beat(&self, now: Moment) {
+        self.beat.store(now.millis(), Ordering::Relaxed);
+    }
+}
+
+/// A task's way to show that it runs. Clones show the same.
+#[derive(Debug, Clone)]
+pub struct Pulse {
+    status: Arc<TaskStatus>,
+    clock: Clock,
+}
+
+impl Pulse {
+    /// Waits for something, and shows all the while that the task runs: it is what a task waits with.
+    pub async fn during<F: Future>(&self, awaited: F) -> F::Output {
+        let mut awaited = pin!(awaited);
+        loop {
+            self.status.beat(self.clock.now());
+            tokio::select! {
+                biased;
+                output = &mut awaited => return output,
+                () = self.clock.sleep(BEAT) => {}
+            }
+        }
+    }
+
+    /// Tells what keeps the task from its work, or that nothing does.
+    pub fn obstacle(&self, obstacle: Option<String>) {
+        let current = self.status.obstacle.lock();
+        *current.unwrap_or_else(PoisonError::into_inner) = obstacle;
+    }
+}
+
+/// A task that is to be run.
+#[derive(Debug)]
+pub struct Supervised {
+    pulse: Pulse,
+    metrics: Arc<SelfMetrics>,
+}
+
+impl Supervised {
+    /// A task that begins now.
+    #[must_use]
+    pub fn new(task: Task, clock: Clock, metrics: Arc<SelfMetrics>) -> Self {
+        let status = Arc::new(TaskStatus::new(task, clock.now()));
+        Self {
+            pulse: Pulse { status, clock },
+            metrics,
+        }
+    }
+
+    /// What is known of it.
+    #[must_use]
+    pub fn status(&self) -> Arc<TaskStatus> {
+        Arc::clone(&self.pulse.status)
+    }
+
+    /// Runs what `make` gives until that ends. After a panic `make` is asked for another one, with backoff, for ever.
+    pub async fn run<F: Future<Output = ()>>(self, mut make: impl FnMut(Pulse) -> F) {
+        let Pulse { status, clock } = &self.pulse;
+        let mut backoff = Backoff::RESTARTS;
+        let mut is_told = false;
+        loop {
+            let began = clock.now();
+            status.set(Life::Runs);
+            let life = async { make(self.pulse.clone()).await };
+            let Err(panic) = AssertUnwindSafe(life).catch_unwind().await else {
+                status.set(Life::Done);
+                return;
+            };
+            status.set(Life::Backoff);
+            let now = clock.now();
+            if now.since(began) >= RECOVERED {
+                backoff.reset();
+                is_told = false;
+            }
+            let wait = backoff.next(0.0);
+            self.metrics.task_restarted(status.task);
+            // A task that panics again and again is one event.
+            if !std::mem::replace(&mut is_told, true) {
+                let task = status.task.name();
+                error!(task, cause = message(&*panic), "task failed: restarting it");
+            }
+            clock.sleep(wait).await;
+        }
+    }
+}
+
+/// What a panic says, where that is a text.
+fn message(panic: &(dyn Any + Send)) -> &str {
+    match panic.downcast_ref::<String>() {
+        Some(text) => text,
+        None => panic.downcast_ref::<&str>().unwrap_or(&"no message"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::time::SystemTime;
+
+    use super::*;
+
+    fn supervised() -> (Supervised, crate::time::Hands) {
+        let (clock, hands) = Clock::manual(SystemTime::UNIX_EPOCH);
+        let task = Supervised::new(Task::Names, clock, Arc::default());
+        (task, hands)
+    }
+
+    #[test]
+    fn a_task_that_panics_is_made_again_and_counted() {
+        let (task, hands) = supervised();
+        let (status, metrics) = (task.status(), Arc::clone(&task.metrics));
+        let runs = Cell::new(0);
+        let mut life = Box::pin(task.run(|_| {
+            runs.set(runs.get() + 1);
+            let run = runs.get();
+            async move { assert!(run > 2, "not yet") }
+        }));
+        assert!((&mut life).now_or_never().is_none());
+        assert!(!status.is_up() && runs.get() == 1);
+        hands.advance(Duration::from_millis(100));
+        assert!((&mut life).now_or_never().is_none());
+        assert_eq!(runs.get(), 2);
+        hands.advance(Duration::from_millis(200));
+        assert!((&mut life).now_or_never().is_some());
+        assert!(status.is_up() && runs.get() == 3);
+        let families = metrics.families();
+        let named = |name| move |family: &&crate::exposition::OwnFamily| family.family.name == name;
+        let restarts = families
+            .iter()
+            .find(named("starlink_exporter_task_restarts_total"))
+            .unwrap();
+        let names = Task::Names as usize;
+        assert!((restarts.samples[names].value - 2.0).abs() < f64::EPSILON);
+        assert_eq!(restarts.samples.len(), Task::ALL.len());
+    }
+
+    #[test]
+    fn a_task_shows_that_it_runs_while_it_waits_and_hangs_when_it_does_not() {
+        let limit = Duration::from_secs(30);
+        let (task, hands) = supervised();
+        let status = task.status();
+        let clock = task.pulse.clock.clone();
+        let mut waits =
+            Box::pin(task.run(|pulse| async move { pulse.during(std::future::pending()).await }));
+        for _ in 0..20 {
+            assert!((&mut waits).now_or_never().is_none());
+            assert!(!status.hangs(clock.now(), limit));
+            hands.advance(BEAT);
+        }
+        hands.advance(limit);
+        assert!(status.hangs(clock.now(), limit), "it was not run meanwhile");
+        assert!((&mut waits).now_or_never().is_none());
+        assert!(!status.hangs(clock.now(), limit), "it is run again");
+    }
+
+    #[actix_rt::test]
+    async fn work_on_a_thread_that_panics_is_an_error() {
+        assert_eq!(in_thread("test", || 7).await.unwrap(), 7);
+        let failed: Result<(), _> = in_thread("test", || panic!("at work")).await;
+        assert!(matches!(failed, Err(ThreadError::Panicked)));
+    }
+}

@@ -1,0 +1,41 @@
+//! Work that blocks, on a thread of its own: not on the pool that scrapes use, and without a panic where no thread can be had.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+/// Why work on a thread has no result.
+#[derive(Debug, Error)]
+pub enum ThreadError {
+    /// The system gives no thread.
+    #[error("no thread can be started")]
+    NoThread(#[from] io::Error),
+    /// The work panicked.
+    #[error("the work on a thread failed")]
+    Panicked,
+}
+
+/// Does a job on a thread of its own, and waits for it without blocking.
+///
+/// # Errors
+/// [`ThreadError`].
+pub async fn in_thread<T: Send + 'static>(
+    name: &str,
+    job: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ThreadError> {
+    let (sender, receiver) = oneshot::channel();
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            let result = catch_unwind(AssertUnwindSafe(job));
+            // Whoever asked may have gone.
+            let _ = sender.send(result);
+        })?;
+    match receiver.await {
+        Ok(Ok(result)) => Ok(result),
+        Ok(Err(_)) | Err(_) => Err(ThreadError::Panicked),
+    }
+}
