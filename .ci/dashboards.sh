@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Has real servers judge what users of Grafana, Prometheus, VictoriaMetrics and InfluxDB get: every expression of every dashboard and
-# rule is run on a server that scrapes the demo, and the demo's line protocol is written to InfluxDB.
+# Has real servers judge what users of Grafana, Prometheus, VictoriaMetrics and InfluxDB get: every expression of every dashboard, rule and
+# document is run on a server that scrapes the demo, and the demo's line protocol is written to InfluxDB.
 # Usage: .ci/dashboards.sh [BINARY]; needs python3, installs Debian's prometheus, victoria-metrics, influxdb and curl.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -47,6 +47,33 @@ start_alerts() {
   wait_for 30 "the target with all alerts" answers "http://$alerts/metrics"
 }
 
+# Two exporters that know the same devices, under two jobs: what the demo with names and routers says at one moment, twice, with other
+# names in the second. They stand still, so that what is shown of both can be compared with what is shown of one.
+start_copies() {
+  local port copy
+  port=$(free_port)
+  copies=127.0.0.1:$port
+  service=http://$named
+  wait_for 60 "a moment at which the demo has all that dashboards show" is_complete
+  for copy in one two; do
+    mkdir -p "$work/copies/$copy"
+    cp "$work/complete" "$work/copies/$copy/metrics"
+  done
+  sed -i -E '/^starlink_device_name/s/name="([^"\\]*)/name="Other \1/' "$work/copies/two/metrics"
+  python3 -m http.server --bind 127.0.0.1 --directory "$work/copies" "$port" >"$work/copies.log" 2>&1 &
+  pids+=($!)
+  wait_for 30 "the copies" answers "http://$copies/two/metrics"
+}
+
+# Keeps the body in which the first terminal is online with an alert, and there are names, routers and addresses.
+is_complete() {
+  local pattern
+  scrape "$TEXT" >"$work/complete"
+  for pattern in '_device_name\{' '_alert_active_.*UserTerminal' '_Clients\{' '_Ipv4_numeric' '_WanRxBytes\{'; do
+    grep -qE "^starlink$pattern" "$work/complete" || return 1
+  done
+}
+
 # The rules as they are shipped, but that none waits for its first turn.
 copy_rules() {
   local file
@@ -64,6 +91,20 @@ scrape_configs:
     scrape_timeout: 1s
     static_configs:
       - targets: ["$named", "$nameless"]
+  - job_name: copy
+    scrape_interval: 1s
+    scrape_timeout: 1s
+    metrics_path: /one/metrics
+    static_configs:
+      - targets: ["$copies"]
+        labels: {instance: one}
+  - job_name: twin
+    scrape_interval: 1s
+    scrape_timeout: 1s
+    metrics_path: /two/metrics
+    static_configs:
+      - targets: ["$copies"]
+        labels: {instance: two}
 YAML
   cp "$work/scrape.yml" "$work/prometheus.yml"
   [[ -d $RULES ]] || return 0
@@ -130,14 +171,18 @@ check_line_protocol() {
 }
 
 start_demos
+start_copies
 configure_scrapes
 echo "Prometheus:"
 start_prometheus
 .ci/expressions.py dashboards "$server" "$named"
 .ci/expressions.py dashboards "$server" "$nameless" nameless
+.ci/twice.py "$server" one two
 [[ ! -d $RULES ]] || .ci/expressions.py rules "$server"
+.ci/queries.py "$server" README.md docs/RUNBOOKS.md docs/METRICS.md
 echo "VictoriaMetrics:"
 start_victoria_metrics
 .ci/expressions.py series "$server" "$named"
 .ci/expressions.py dashboards "$server" "$named"
+.ci/twice.py "$server" one two
 check_line_protocol

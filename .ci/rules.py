@@ -13,6 +13,8 @@ import yaml
 SEVERITIES = {"critical", "warning", "info"}
 ANNOTATIONS = {"summary", "description", "runbook_url"}
 RECORD = re.compile(r"starlink:[a-z0-9_]+:[a-z0-9]+")
+# A family about devices, as against one about the exporter.
+ABOUT_DEVICES = re.compile(r"\bstarlink_(?!exporter_|up\b)\w+")
 METRIC = re.compile(r"\b(starlink[_:][A-Za-z0-9_:]+|up|process_[a-z_]+)\b")
 
 
@@ -89,8 +91,14 @@ def check_records(records, tests):
             yield f"{name} has no test"
 
 
+def is_known_twice(series):
+    """Whether two instances have the same series of a device."""
+    found = [re.sub(r'(instance|job)="[^"]*",?', "", entry) for entry in series if "deviceID=" in entry]
+    return len(set(found)) < len(found)
+
+
 def check_tests(alerts, tests):
-    fires, rests = set(), set()
+    fires, rests, fires_once = set(), set(), set()
     for file, test in tests:
         series = [entry["series"] for entry in test["input_series"]]
         for case in test.get("alert_rule_test", []):
@@ -100,11 +108,15 @@ def check_tests(alerts, tests):
                 yield f"{file} tests {name}, which does not exist"
             elif case["exp_alerts"]:
                 fires.add(name)
+                if is_known_twice(series) and len(case["exp_alerts"]) == 1:
+                    fires_once.add(name)
             elif asks_for(alerts[name]["expr"], series):
                 rests.add(name)
     for name in alerts:
         if name not in fires:
             yield f"{name} has no test in which it fires"
+        if ABOUT_DEVICES.search(alerts[name]["expr"]) and name not in fires_once:
+            yield f"{name} is about devices, and has no test in which two exporters know one and it fires once"
         if name not in rests:
             yield f"{name} has no test in which there is what it looks at and it does not fire"
 

@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""Checks that a device which several exporters know counts once in every panel about devices.
+
+Usage: twice.py SERVER ONE OTHER
+
+ONE and OTHER are instances under which SERVER has the same series, which stand still. What a panel shows of both must be what it shows
+of one, value by value.
+"""
+
+import re
+import sys
+import time
+
+from expressions import BUILT_IN, Server, options, panels_of, read_dashboards, substitute
+
+# Dashboards about devices. The third is about exporters, and shows each.
+ABOUT_DEVICES = ("fleet.json", "terminal.json")
+
+
+def values_of(server, board, instances):
+    """Values for the dashboard's variables: the first choice of each, where Grafana would let a user choose."""
+    values = {}
+    for variable in board["templating"]["list"]:
+        if variable["type"] == "datasource":
+            continue
+        if variable["name"] == "instance":
+            values["instance"] = "(" + "|".join(map(re.escape, instances)) + ")"
+            continue
+        values[variable["name"]] = options(server, variable, values)[0]
+    return {**BUILT_IN, **values}
+
+
+def result(server, expression, at):
+    """What the expression gives at a time: the labels of each series with its value, in a fixed order."""
+    data = server.get("query", query=expression, time=at)["result"]
+    return sorted((sorted(one["metric"].items()), float(one["value"][1])) for one in data)
+
+
+def main(url, one, other):
+    server = Server(url)
+    at = time.time()
+    count, objections = 0, []
+    for name in ABOUT_DEVICES:
+        board = read_dashboards()[name]
+        once, both = values_of(server, board, [one]), values_of(server, board, [one, other])
+        for panel in panels_of(board):
+            for target in panel["targets"]:
+                place = f"{name}: {panel['title']}: {target['refId']}"
+                count += 1
+                try:
+                    first, second = (result(server, substitute(target["expr"], values), at) for values in (once, both))
+                except ValueError as error:
+                    objections.append(f"{place}: {error}")
+                    continue
+                if str(first) != str(second):
+                    objections.append(f"{place}: with one exporter {str(first)[:120]}, with two {str(second)[:120]}")
+    if objections or not count:
+        sys.exit("failed:\n  " + "\n  ".join(objections))
+    print(f"devices: {count} expressions of dashboards show the same when two exporters know each device")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
