@@ -82,7 +82,7 @@ impl World {
         let batch = batch(body, &mut self.schemas)?;
         let from = self.now;
         self.now = from.after(Duration::from_secs(1));
-        let plan = self.fleet.plan(&batch, self.now);
+        let plan = self.fleet.plan(&batch, self.now, i64::MAX);
         let coverage = Coverage { from, to: self.now };
         self.fleet.commit(&plan, coverage);
         Ok(batch)
@@ -167,8 +167,12 @@ impl Service {
             number: self.applied,
         };
         let heard = Coverage { from: now, to: now };
-        self.runtime
-            .block_on(self.store.send(Apply { batch, id, heard }))?;
+        self.runtime.block_on(self.store.send(Apply {
+            batch,
+            id,
+            heard,
+            latest: i64::MAX,
+        }))?;
         Ok(())
     }
 }

@@ -53,7 +53,7 @@ impl World {
             return;
         };
         let schema = self.schemas.resolve(metadata).schema;
-        let plan = self.fleet.plan(&Batch { rows, schema }, self.now);
+        let plan = self.fleet.plan(&Batch { rows, schema }, self.now, i64::MAX);
         let heard = Coverage {
             from: self.now,
             to: self.now,
@@ -134,7 +134,7 @@ pub fn escaping(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let quoted = serde_json::Value::from(&*text).to_string();
     let answer = format!(
-        r#"{{"data":{{"values":[["u",1,{quoted},1,{quoted},[{quoted}]],["i",1,{quoted},{quoted},["192.0.2.1"]]],
+        r#"{{"data":{{"values":[["u",1700000000000000001,{quoted},1,{quoted},[{quoted}]],["i",1700000000000000001,{quoted},{quoted},["192.0.2.1"]]],
         "columnNamesByDeviceType":{{"u":["DeviceType","UtcTimestampNs","DeviceId",{quoted},"Text","ActiveAlerts"],
         "i":["DeviceType","UtcTimestampNs","DeviceId",{quoted},"Ipv4"]}}}},
         "metadata":{{"enums":{{"DeviceType":{{"u":{quoted}}},"AlertsByDeviceType":{{"u":{{{quoted}:{quoted}}}}}}}}}}}"#
@@ -228,7 +228,7 @@ pub fn state(data: &[u8]) {
     world.fleet = fleet;
     world.fleet.expire(world.now);
     world.bodies();
-    world.answer(br#"{"data":{"values":[["u",1,"a",1]],"columnNamesByDeviceType":{"u":["DeviceType","UtcTimestampNs","DeviceId","N"]}}}"#);
+    world.answer(br#"{"data":{"values":[["u",1700000000000000001,"a",1]],"columnNamesByDeviceType":{"u":["DeviceType","UtcTimestampNs","DeviceId","N"]}}}"#);
     world.bodies();
     let mut again = Vec::new();
     let written = world.fleet.freeze().write(&mut again);

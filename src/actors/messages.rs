@@ -60,6 +60,8 @@ pub struct Apply {
     pub id: BatchId,
     /// The time that the batch speaks for; it ended when the answer was there.
     pub heard: Coverage,
+    /// The latest `UtcTimestampNs` that was not in the future when the answer came.
+    pub latest: i64,
 }
 
 /// Asks the MetricsStoreActor for all that a later process needs.

@@ -10,10 +10,12 @@ use tracing::warn;
 
 use super::messages::{Apply, Freeze, Heartbeat};
 use super::published::{Published, Publisher};
-use crate::fleet::{Fleet, RowIgnored, Tally};
+use crate::fleet::plan::Plan;
+use crate::fleet::{Example, Fleet, RowIgnored, Tally};
 use crate::self_metrics::SelfMetrics;
 use crate::time::Clock;
 use crate::time::Moment;
+use crate::time::{FailureLog, Report};
 
 /// Applies batches, lets devices go stale, and lays out snapshots of what there is. The fleet survives its restart.
 #[derive(Debug)]
@@ -28,6 +30,10 @@ pub struct MetricsStoreActor {
     alarm: Option<SpawnHandle>,
     /// Whether devices are being left out: told once.
     is_full: bool,
+    /// Rows of the future.
+    future: FailureLog<()>,
+    /// Rows from before 2019.
+    early: FailureLog<()>,
     #[cfg(feature = "fault-injection")]
     pub(super) faults: super::faults::Armed,
 }
@@ -49,6 +55,8 @@ impl MetricsStoreActor {
             applied: BTreeMap::new(),
             alarm: None,
             is_full: false,
+            future: FailureLog::new(),
+            early: FailureLog::new(),
             #[cfg(feature = "fault-injection")]
             faults: Default::default(),
         }
@@ -88,6 +96,31 @@ impl MetricsStoreActor {
         self.is_full = left_out || (self.is_full && !self.fleet.has_room());
     }
 
+    /// Names an example of the rows whose timestamps cannot be, once a minute at most.
+    fn tell_odd_timestamps(&mut self, plan: &Plan) {
+        let now = self.clock.elapsed();
+        let is_due = |kind: &mut FailureLog<()>| kind.failed((), now) != Report::Silent;
+        if let Some(Example { id, reported }) = &plan.future
+            && is_due(&mut self.future)
+        {
+            warn!(
+                device = id,
+                timestamp_ns = reported,
+                rows = plan.tally.ignored[RowIgnored::Future as usize],
+                "rows ignored: their timestamps are more than 10 minutes in the future"
+            );
+        }
+        if let Some(Example { id, reported }) = &plan.early
+            && is_due(&mut self.early)
+        {
+            warn!(
+                device = id,
+                timestamp_ns = reported,
+                "rows rejected: their timestamps are before 2019, or not in nanoseconds"
+            );
+        }
+    }
+
     fn expire(&mut self) {
         let now = self.clock.now();
         if self.fleet.due() <= now {
@@ -122,13 +155,18 @@ impl Handler<Apply> for MetricsStoreActor {
     type Result = ();
 
     fn handle(&mut self, message: Apply, context: &mut Self::Context) {
-        let Apply { batch, id, heard } = message;
+        let Apply {
+            batch,
+            id,
+            heard,
+            latest,
+        } = message;
         if self.applied.get(&id.account) == Some(&id.number) {
             return;
         }
         // All times of a batch are that of its answer: how long it took to get here is nobody's silence.
         self.fleet.expire(heard.to);
-        let plan = self.fleet.plan(&batch, heard.to);
+        let plan = self.fleet.plan(&batch, heard.to, latest);
         #[cfg(feature = "fault-injection")]
         self.faults.on_message(context);
         if !plan.is_empty() {
@@ -141,6 +179,7 @@ impl Handler<Apply> for MetricsStoreActor {
         self.publish(context);
         self.metrics.count(&tally);
         self.tell_whether_full(&tally);
+        self.tell_odd_timestamps(&plan);
     }
 }
 

@@ -150,7 +150,10 @@ mod tests {
                         ip_stale_after: long,
                         forget_after: long,
                     },
-                    limits: Limits::STANDARD,
+                    limits: Limits {
+                        earliest: 0,
+                        ..Limits::STANDARD
+                    },
                 }),
                 publisher: Publisher::new(Arc::clone(&published)),
                 published,
@@ -168,7 +171,7 @@ mod tests {
             let (rows, metadata) = decode(body.into()).unwrap();
             let schema = SchemaCache::default().resolve(metadata).schema;
             let now = Moment::from_millis(self.now);
-            let plan = self.fleet.plan(&Batch { rows, schema }, now);
+            let plan = self.fleet.plan(&Batch { rows, schema }, now, i64::MAX);
             self.publisher.take_back(now);
             let coverage = Coverage { from: now, to: now };
             self.fleet.commit(&plan, coverage);

@@ -24,7 +24,7 @@ use url::Url;
 use super::attempt::{Attempt, AttemptError, Polled, renewal};
 use super::messages::{Apply, BatchId, Drain, Heartbeat, Renewal, Resolve};
 use super::{MetadataActor, MetricsStoreActor, TokenActor};
-use crate::fleet::Coverage;
+use crate::fleet::{Coverage, Limits, latest};
 use crate::self_metrics::SelfMetrics;
 use crate::starlink::{Client, ClientOptions, PollFailure};
 use crate::telemetry::{Batch, Metadata, Rows, Schema};
@@ -271,6 +271,7 @@ impl StreamActor {
                         account: self.options.account,
                         number: self.batches,
                     },
+                    latest: received.latest(batch),
                     heard: Coverage {
                         from: self.heard_until.unwrap_or(received.poll.from),
                         to: received.poll.to,
@@ -323,7 +324,7 @@ impl StreamActor {
         let rows = match &received.content {
             Content::Rows(rows, _) => rows.received(),
             Content::Batch(batch) => {
-                self.measure_lag(batch, received.received);
+                self.measure_lag(batch, received);
                 batch.rows.received()
             }
         };
@@ -349,12 +350,14 @@ impl StreamActor {
         self.wait(Duration::ZERO, context);
     }
 
-    fn measure_lag(&self, batch: &Batch, received: SystemTime) {
-        let Some(median) = batch.median_timestamp() else {
+    #[expect(clippy::cast_precision_loss, reason = "a lag is measured in seconds")]
+    fn measure_lag(&self, batch: &Batch, received: &Received) {
+        let range = Limits::STANDARD.earliest..=received.latest(batch);
+        let Some(median) = batch.median_timestamp(range) else {
             self.metrics.catching_up.set(0.0);
             return;
         };
-        let lag = unix_seconds(received) - median;
+        let lag = unix_seconds(received.received) - median as f64 / 1e9;
         let is_full = batch.rows.received() >= self.options.batch_size as usize;
         let is_late = lag > self.options.stale_after.as_secs_f64();
         self.metrics.telemetry_lag.set(lag);
@@ -434,6 +437,15 @@ impl StreamActor {
 }
 
 impl Received {
+    /// The latest timestamp of a row that is not in the future.
+    fn latest(&self, batch: &Batch) -> i64 {
+        let received = self.received.duration_since(SystemTime::UNIX_EPOCH);
+        let received = received
+            .ok()
+            .and_then(|since| i64::try_from(since.as_nanos()).ok());
+        latest(batch, received, &Limits::STANDARD)
+    }
+
     /// The columns are known: rows become a batch, which is handed over from the beginning.
     fn explain(&mut self, schema: Arc<Schema>) {
         if let Content::Rows(rows, _) = &mut self.content {

@@ -1,5 +1,8 @@
 //! How much a fleet takes at most, whatever Starlink sends: the one place that says so.
 
+/// 2019-01-01 00:00:00 UTC in nanoseconds since 1970: Starlink launched its first satellites for customers that year.
+const START_OF_2019: i64 = 1_546_300_800 * 1_000_000_000;
+
 /// Bounds that no honest stream comes near. What exceeds one costs a cell, an element of one or a row, and is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -23,6 +26,8 @@ pub struct Limits {
     pub alert_names: usize,
     /// Addresses of one kind of an allocation: each place is a family.
     pub addresses: usize,
+    /// The earliest `UtcTimestampNs`. A row with an earlier one has another unit than nanoseconds, or no time at all.
+    pub earliest: i64,
 }
 
 impl Limits {
@@ -38,6 +43,7 @@ impl Limits {
         alert: 256,
         alert_names: 4 * 1024 * 1024,
         addresses: 256,
+        earliest: START_OF_2019,
     };
 }
 

@@ -27,6 +27,7 @@ use crate::time::Moment;
 pub use self::block::Presence;
 pub use self::dump::{DumpError, Frozen};
 pub use self::limits::Limits;
+pub use self::plan::Example;
 pub use self::snapshot::{Counts, Snapshot};
 pub use self::tally::{RowCode, RowFault, RowIgnored, Tally};
 
@@ -135,9 +136,10 @@ impl Fleet {
         }
     }
 
-    /// Works out what a batch does to the fleet at `now`. Nothing that a scrape shows has changed afterwards.
+    /// Works out what a batch does to the fleet at `now`. Rows with a timestamp above `latest` (see [`latest`]) are in the
+    /// future. Nothing that a scrape shows has changed afterwards.
     #[must_use]
-    pub fn plan(&mut self, batch: &Batch, now: Moment) -> Plan {
+    pub fn plan(&mut self, batch: &Batch, now: Moment, latest: i64) -> Plan {
         self.texts.begin();
         self.alert_names.begin();
         for table in &mut self.tables.tables {
@@ -150,6 +152,7 @@ impl Fleet {
             texts: &mut self.texts,
             alert_names: &mut self.alert_names,
             now,
+            latest,
             plan: Plan::default(),
         };
         planner.plan(batch)
@@ -244,6 +247,17 @@ impl Fleet {
         tables.sort_by(|one, other| one.code.cmp(&other.code));
         Snapshot::of(tables.into_iter(), self.version)
     }
+}
+
+/// How far a row's timestamp may be ahead of the corrected clock, in nanoseconds.
+const AHEAD: i64 = 10 * 60 * 1_000_000_000;
+
+/// The latest `UtcTimestampNs` of a batch that is not in the future: ten minutes ahead of `now`, the corrected clock at its
+/// receipt in nanoseconds since 1970, or of the median of its rows where no answer has said yet what time it is.
+#[must_use]
+pub fn latest(batch: &Batch, now: Option<i64>, limits: &Limits) -> i64 {
+    let now = now.or_else(|| batch.median_timestamp(limits.earliest..=i64::MAX));
+    now.map_or(i64::MAX, |now| now.saturating_add(AHEAD))
 }
 
 /// The next `count` of what is left.

@@ -24,6 +24,10 @@ use crate::time::Moment;
 pub struct Plan {
     /// What it counts.
     pub tally: Tally,
+    /// The first row whose timestamp is too far ahead of the corrected clock.
+    pub future: Option<Example>,
+    /// The first row whose timestamp is before 2019.
+    pub early: Option<Example>,
     pub(super) devices: Vec<PlannedDevice>,
     pub(super) allocations: Vec<PlannedAllocation>,
     pub(super) gauges: Vec<f64>,
@@ -35,6 +39,26 @@ impl Plan {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.devices.is_empty() && self.allocations.is_empty()
+    }
+}
+
+/// A row that is named in a log line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    /// Its DeviceId, escaped, at most 100 characters of it.
+    pub id: String,
+    /// `UtcTimestampNs`.
+    pub reported: i64,
+}
+
+impl Example {
+    const LONGEST: usize = 100;
+
+    fn of(heading: &Heading<'_>) -> Self {
+        Self {
+            id: heading.id.escape_debug().take(Self::LONGEST).collect(),
+            reported: heading.reported,
+        }
     }
 }
 
@@ -132,6 +156,8 @@ pub(super) struct Planner<'f> {
     /// How many devices there are.
     pub(super) devices: usize,
     pub(super) now: Moment,
+    /// The latest `UtcTimestampNs` that is not in the future.
+    pub(super) latest: i64,
     pub(super) plan: Plan,
 }
 
@@ -235,6 +261,20 @@ impl Planner<'_> {
         slot.ok_or(Left::Ignored(RowIgnored::DeviceLimit))
     }
 
+    /// Leaves out rows of a time that cannot be, before they take a slot.
+    fn in_time(&mut self, heading: &Heading<'_>) -> Result<(), Left> {
+        let example = || Example::of(heading);
+        if heading.reported < self.options.limits.earliest {
+            self.plan.early.get_or_insert_with(example);
+            return Err(Left::Rejected(RowFault::Timestamp));
+        }
+        if heading.reported > self.latest {
+            self.plan.future.get_or_insert_with(example);
+            return Err(Left::Ignored(RowIgnored::Future));
+        }
+        Ok(())
+    }
+
     /// Finds out whose row it is and whether it counts.
     fn row<'b>(
         &mut self,
@@ -244,6 +284,7 @@ impl Planner<'_> {
         candidates: &mut Candidates<'b>,
     ) -> Result<(), Left> {
         let heading = heading(rows, meaning.schema, cells)?;
+        self.in_time(&heading)?;
         let id = match meaning.subject {
             Subject::Device => heading.id,
             Subject::Allocation => {

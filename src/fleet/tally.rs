@@ -53,6 +53,8 @@ impl RowCode {
 pub enum RowIgnored {
     /// A newer row of its device counts.
     Older,
+    /// Its timestamp is more than ten minutes ahead of the corrected clock.
+    Future,
     /// It is a router's, and routers are left out.
     Router,
     /// There are as many devices, or types of devices, as may be, and this is another one.
@@ -61,13 +63,14 @@ pub enum RowIgnored {
 
 impl RowIgnored {
     /// Every reason, in the order of their metric.
-    pub const ALL: [Self; 3] = [Self::Older, Self::Router, Self::DeviceLimit];
+    pub const ALL: [Self; 4] = [Self::Older, Self::Future, Self::Router, Self::DeviceLimit];
 
     /// The label value.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Older => "older",
+            Self::Future => "future",
             Self::Router => "router",
             Self::DeviceLimit => "device_limit",
         }
@@ -85,7 +88,7 @@ pub enum RowFault {
     NoColumns,
     /// Its identifier is no non-empty string.
     DeviceId,
-    /// Its timestamp is no integer.
+    /// Its timestamp is no integer, or before 2019.
     Timestamp,
     /// Its identifier or its type's code is too long.
     Limit,

@@ -7,6 +7,8 @@ use super::*;
 use crate::exposition::{Exposition, Format, Shard, Telemetry};
 use crate::telemetry::{SchemaCache, decode};
 
+mod times;
+
 const TERMINAL: &str =
     r#""u":["DeviceType","UtcTimestampNs","DeviceId","Speed","Version","H3CellId","ActiveAlerts"]"#;
 const ALLOCATION: &str =
@@ -19,6 +21,7 @@ pub(crate) struct World {
     schemas: SchemaCache,
     pub(crate) now: u64,
     covered: u64,
+    pub(crate) latest: i64,
 }
 
 impl World {
@@ -35,7 +38,11 @@ impl World {
                 ip_stale_after: Duration::from_secs(900),
                 forget_after: Duration::from_secs(86400),
             },
-            limits: Limits::STANDARD,
+            // Timestamps are small numbers here.
+            limits: Limits {
+                earliest: 0,
+                ..Limits::STANDARD
+            },
         };
         change(&mut options);
         Self {
@@ -43,6 +50,7 @@ impl World {
             schemas: SchemaCache::default(),
             now: 0,
             covered: 0,
+            latest: i64::MAX,
         }
     }
 
@@ -64,7 +72,7 @@ impl World {
         let (rows, metadata) = decode(body.into()).unwrap();
         let schema = self.schemas.resolve(metadata).schema;
         let now = Moment::from_millis(self.now);
-        let plan = self.fleet.plan(&Batch { rows, schema }, now);
+        let plan = self.fleet.plan(&Batch { rows, schema }, now, self.latest);
         let coverage = Coverage {
             from: Moment::from_millis(self.covered),
             to: now,
@@ -507,7 +515,7 @@ fn planning_shows_nothing_and_can_be_repeated() {
     drop(
         world
             .fleet
-            .plan(&Batch { rows, schema }, Moment::from_millis(0)),
+            .plan(&Batch { rows, schema }, Moment::from_millis(0), i64::MAX),
     );
     assert_eq!(
         (world.text(Format::Mixed), world.fleet.version()),

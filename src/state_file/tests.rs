@@ -27,14 +27,14 @@ const NOW: Moment = Moment::from_millis(5000);
 
 /// One device that reported a second before [`NOW`].
 fn fleet() -> Fleet {
-    let body = r#"{"data":{"values":[["u",7,"a",0.5,"text",599686042433355775,[1]],["i",7,"ip-a",["192.0.2.1"]]],"columnNamesByDeviceType":{
+    let body = r#"{"data":{"values":[["u",1700000000000000007,"a",0.5,"text",599686042433355775,[1]],["i",1700000000000000007,"ip-a",["192.0.2.1"]]],"columnNamesByDeviceType":{
         "u":["DeviceType","UtcTimestampNs","DeviceId","Number","Text","H3CellId","ActiveAlerts"],
         "i":["DeviceType","UtcTimestampNs","DeviceId","Ipv4"]}}}"#;
     let (rows, metadata) = decode(body.into()).unwrap();
     let schema = SchemaCache::default().resolve(metadata).schema;
     let mut fleet = Fleet::new(OPTIONS);
     let heard = Moment::from_millis(4000);
-    let plan = fleet.plan(&Batch { rows, schema }, heard);
+    let plan = fleet.plan(&Batch { rows, schema }, heard, i64::MAX);
     fleet.commit(
         &plan,
         Coverage {

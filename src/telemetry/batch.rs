@@ -1,5 +1,6 @@
 //! One decoded answer of the stream: a plain value that any number of consumers can read.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::schema::Schema;
@@ -197,17 +198,18 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The median `UtcTimestampNs` of the rows that have one, in seconds since 1970.
+    /// The median `UtcTimestampNs` of the rows that have one within `range`.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a lag is measured in seconds")]
-    pub fn median_timestamp(&self) -> Option<f64> {
+    pub fn median_timestamp(&self, range: RangeInclusive<i64>) -> Option<i64> {
         let timestamp = |cells: &[Cell]| {
             let Some(&Cell::Text(code)) = cells.first() else {
                 return None;
             };
             let column = self.schema.get(self.rows.text(code))?.timestamp?;
             match cells.get(column) {
-                Some(&Cell::Integer(nanoseconds)) => Some(nanoseconds),
+                Some(&Cell::Integer(nanoseconds)) if range.contains(&nanoseconds) => {
+                    Some(nanoseconds)
+                }
                 _ => None,
             }
         };
@@ -217,6 +219,6 @@ impl Batch {
             return None;
         }
         let (_, median, _) = timestamps.select_nth_unstable(middle);
-        Some(*median as f64 / 1e9)
+        Some(*median)
     }
 }

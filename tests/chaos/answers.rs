@@ -1,6 +1,6 @@
 //! Good answers in every dress, and all kinds of bad ones.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use fastrand::Rng;
 use starlink_telemetry::simulator::{Answer, AnswerBody};
@@ -10,10 +10,20 @@ use crate::model::{Model, Row};
 /// How many devices there are.
 pub const DEVICES: usize = 12;
 
-/// About now, in nanoseconds.
-const NOW: i64 = 1_790_000_000_000_000_000;
+const MINUTE: i64 = 60_000_000_000;
 
-const DAY: i64 = 86_400_000_000_000;
+const DAY: i64 = 24 * 60 * MINUTE;
+
+/// Nanoseconds since 1970.
+fn now() -> i64 {
+    let now = UNIX_EPOCH.elapsed().unwrap();
+    i64::try_from(now.as_nanos()).unwrap()
+}
+
+/// Where devices' clocks begin, behind now by more than a world's rows move them.
+fn start() -> i64 {
+    now() - DAY
+}
 
 pub fn id(device: usize) -> String {
     format!("ut-{device}")
@@ -36,6 +46,10 @@ pub fn good(
         let (number, text) = row(model, random, clocks, device, &columns);
         rows.push(number);
         texts.push(text);
+    }
+    if random.u8(..4) == 0 {
+        let device = random.usize(..DEVICES);
+        texts.push(untimely(model, random, device, &columns));
     }
     noise(random, &mut texts);
     model.sent += texts.len();
@@ -81,7 +95,13 @@ pub fn last(model: &mut Model, clocks: &mut [i64]) -> (usize, Answer) {
     ];
     let columns: Vec<String> = columns.map(str::to_owned).to_vec();
     let mut random = Rng::with_seed(0);
-    let newest = clocks.iter().max().copied().unwrap_or(NOW) + 1;
+    let newest = clocks
+        .iter()
+        .max()
+        .copied()
+        .unwrap_or_default()
+        .max(start())
+        + 1;
     clocks.fill(newest);
     let rows = (0..DEVICES).map(|device| row(model, &mut random, clocks, device, &columns));
     let (rows, texts): (Vec<_>, Vec<_>) = rows.unzip();
@@ -128,10 +148,32 @@ fn row(
         0
     };
     let timestamp = clocks[device] - late;
+    spelled(model, device, timestamp, columns, true)
+}
+
+/// A row of a time that cannot be: it must never show.
+fn untimely(model: &mut Model, random: &mut Rng, device: usize, columns: &[String]) -> String {
+    let timestamp = match random.u8(..3) {
+        0 => now() + random.i64(15 * MINUTE..10_000 * DAY),
+        1 => random.i64(..1_546_300_800_000_000_000),
+        // Milliseconds.
+        _ => now() / 1_000_000,
+    };
+    spelled(model, device, timestamp, columns, false).1
+}
+
+fn spelled(
+    model: &mut Model,
+    device: usize,
+    timestamp: i64,
+    columns: &[String],
+    counts: bool,
+) -> (usize, String) {
     let has = |name: &str| columns.iter().any(|column| column == name);
     let number = model.row(Row {
         device,
         timestamp,
+        counts,
         has_text: has("Text"),
         has_double: has("Double"),
         has_alert: has("ActiveAlerts"),
@@ -152,14 +194,13 @@ fn row(
     (number, format!("[{}]", cells.join(",")))
 }
 
-/// The next reading of a device's clock: it may run ahead for years, and never back.
+/// The next reading of a device's clock: it never runs back.
 fn timestamp(random: &mut Rng, before: i64) -> i64 {
     match (before, random.u8(..40)) {
-        (0, 0..10) => NOW - random.i64(0..10_000) * DAY,
-        (0, _) => NOW,
-        (_, 0) => before.saturating_add(random.i64(0..365) * DAY),
+        (0, 0..10) => start() - random.i64(0..2000) * DAY,
+        (0, _) => start(),
         // Of equal timestamps the later row counts.
-        (_, 1..4) => before,
+        (_, 0..4) => before,
         _ => before + 15_000_000_000,
     }
 }
@@ -186,7 +227,9 @@ fn noise(random: &mut Rng, rows: &mut Vec<String>) {
 
 /// An answer from which nothing can be learnt, and what it is.
 pub fn bad(random: &mut Rng) -> (&'static str, Answer) {
-    let row = "[\"u\",9000000000000000000,\"ut-0\",999999999]";
+    // Newer than all others: it would show.
+    let row = format!("[\"u\",{},\"ut-0\",999999999]", now() + MINUTE);
+    let row = row.as_str();
     // Not counted as rows: who counts answers that came whole counts good ones.
     let whole = || Answer::text(AnswerBody::new().rows([row; 50]).to_json());
     // More than is read of any answer; packed, more than any real one is packed.

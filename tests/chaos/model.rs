@@ -8,6 +8,8 @@ use std::time::Instant;
 pub struct Row {
     pub device: usize,
     pub timestamp: i64,
+    /// Whether its time is one that can be.
+    pub counts: bool,
     pub has_text: bool,
     pub has_double: bool,
     pub has_alert: bool,
@@ -81,6 +83,9 @@ impl Model {
         let row = self.rows.get(shown).ok_or("a row that was never sent")?;
         if row.device != device {
             return Err(format!("a row of device {}", row.device));
+        }
+        if !row.counts {
+            return Err(format!("a row of a time that cannot be: {}", row.timestamp));
         }
         match floor.get(&device) {
             Some(&least) if row.timestamp < self.rows[least].timestamp => {

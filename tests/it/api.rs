@@ -66,10 +66,10 @@ impl Description {
 async fn fleet() -> (Simulator, Service, Description) {
     let simulator = scripted_simulator();
     let rows = [
-        r#"["u",1000000000,"ut-a",100,10,0.5,20,1.5,1000,0.9,599686042433355775,-1,"2025.1.mr1","US",true,[80,82]]"#,
-        r#"["u",2000000000,"ut-b",50,20,0,null,0,1000,0.9,null,-1,"2025.2.mr1","DE",true,[82]]"#,
-        r#"["u",3000000000,"ut-c",75]"#,
-        r#"["i",1000000000,"ip-ut-a","ACC-1",["192.0.2.1"],["2001:db8:1::/64"],[]]"#,
+        r#"["u",1700000001000000000,"ut-a",100,10,0.5,20,1.5,1000,0.9,599686042433355775,-1,"2025.1.mr1","US",true,[80,82]]"#,
+        r#"["u",1700000002000000000,"ut-b",50,20,0,null,0,1000,0.9,null,-1,"2025.2.mr1","DE",true,[82]]"#,
+        r#"["u",1700000003000000000,"ut-c",75]"#,
+        r#"["i",1700000001000000000,"ip-ut-a","ACC-1",["192.0.2.1"],["2001:db8:1::/64"],[]]"#,
     ];
     let router = [
         "DeviceType",
@@ -83,7 +83,7 @@ async fn fleet() -> (Simulator, Service, Description) {
             .columns("u", TERMINAL_COLUMNS)
             .columns("r", &router)
             .rows(rows)
-            .row(r#"["r",1000000000,"Router-1",5,"2024.9.mr1"]"#),
+            .row(r#"["r",1700000001000000000,"Router-1",5,"2024.9.mr1"]"#),
     );
     let service = Service::start(&simulator, &[("INCLUDE_ROUTERS", "true")]).await;
     service.shows(&throughput("ut-c"), 75.0).await;
@@ -107,7 +107,7 @@ async fn a_device_has_all_its_values() {
         .await;
     let mut expected = json!({
         "id": "ut-a", "device_type": "UserTerminal", "name": null, "group": null, "state": "online",
-        "last_report_timestamp_seconds": 1.0,
+        "last_report_timestamp_seconds": 1_700_000_001.0,
         "downlink_mbps": 100.0, "uplink_mbps": 10.0, "latency_ms": 20.0, "drop_rate": 0.5, "obstruction": 1.5,
         "signal_quality": 0.9, "uptime_seconds": 1000.0,
         "alerts": ["software_update_reboot_pending", "thermal_shutdown"],
@@ -198,7 +198,7 @@ async fn devices_are_known_by_the_names_that_people_give_them() {
     let names = "deviceID,name,group\nut-a,MV Zephyr,Northern\nut-c,MV Ämilia,\n";
     std::fs::write(&file, names).unwrap();
     let simulator = scripted_simulator();
-    let row = |id| format!(r#"["u",1000000000,"{id}",75]"#);
+    let row = |id| format!(r#"["u",1700000001000000000,"{id}",75]"#);
     simulator.push_rows(["ut-a", "ut-b", "ut-c"].map(row));
     let settings = [("NAMES_FILE", file.to_str().unwrap())];
     let service = Service::start(&simulator, &settings).await;
@@ -386,7 +386,7 @@ async fn before_the_first_poll_there_is_an_answer_too() {
 #[async_test]
 async fn a_store_that_hangs_is_told() {
     let simulator = scripted_simulator();
-    simulator.push_rows([r#"["u",1000000000,"ut-a",75]"#]);
+    simulator.push_rows([r#"["u",1700000001000000000,"ut-a",75]"#]);
     let tuning = impatient_with_the_store();
     let service = Service::tuned(&simulator, &[], tuning).await;
     service.shows(&throughput("ut-a"), 75.0).await;
@@ -423,7 +423,7 @@ async fn devices_of_any_name_can_be_asked_for() {
         "\"<script>",
     ];
     let simulator = scripted_simulator();
-    let row = |name: &&str| format!(r#"["u",1000000000,{},1]"#, json!(name));
+    let row = |name: &&str| format!(r#"["u",1700000001000000000,{},1]"#, json!(name));
     simulator.push_rows(names.iter().map(row));
     let service = Service::start(&simulator, &[]).await;
     let description = Description::of(&service).await;

@@ -91,7 +91,7 @@ fn push_long_texts(simulator: &Simulator) {
         "RunningSoftwareVersion",
     ];
     let text = "v".repeat(10_000);
-    let row = |number| format!(r#"["u",1000000000,"ut-{number}",1,"{text}"]"#);
+    let row = |number| format!(r#"["u",1700000001000000000,"ut-{number}",1,"{text}"]"#);
     let body = AnswerBody::new().columns("u", &columns);
     simulator.push_answer(body.rows((0..1000).map(row)));
 }

@@ -178,8 +178,17 @@ pub async fn shows(address: SocketAddr, series: &str, value: f64) {
     .await;
 }
 
-/// A terminal's row in the simulator's usual columns, with throughput as its only number.
-pub fn terminal_row(id: &str, timestamp: u64, throughput: f64) -> String {
+/// A time in 2023, in nanoseconds since 1970: rows from before 2019 are rejected.
+pub const START: u64 = 1_700_000_000_000_000_000;
+
+/// A terminal's row in the simulator's usual columns, with throughput as its only number. It was reported so many nanoseconds
+/// after [`START`].
+pub fn terminal_row(id: &str, after_start: u64, throughput: f64) -> String {
+    row_of(id, START + after_start, throughput)
+}
+
+/// The same with a timestamp.
+pub fn row_of(id: &str, timestamp: u64, throughput: f64) -> String {
     format!(r#"["u",{timestamp},"{id}",{throughput}]"#)
 }
 

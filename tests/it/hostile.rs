@@ -34,7 +34,7 @@ fn quoted() -> String {
 fn push_everything(simulator: &starlink_telemetry::simulator::Simulator) {
     let name = quoted();
     let body = format!(
-        r#"{{"data":{{"values":[["u",1000000000,{name},1,{name},["1",{name}]],["i",1000000000,{name},["192.0.2.1",{name}]]],
+        r#"{{"data":{{"values":[["u",1700000001000000000,{name},1,{name},["1",{name}]],["i",1700000001000000000,{name},["192.0.2.1",{name}]]],
         "columnNamesByDeviceType":{{
             "u":["DeviceType","UtcTimestampNs","DeviceId",{name},"Text","ActiveAlerts"],
             "i":["DeviceType","UtcTimestampNs","DeviceId","Ipv4"]}}}},
@@ -46,7 +46,7 @@ fn push_everything(simulator: &starlink_telemetry::simulator::Simulator) {
     simulator.push_answer(
         AnswerBody::new()
             .columns("u", &columns)
-            .rows([format!(r#"["u",2000000000,{name},2,3]"#)]),
+            .rows([format!(r#"["u",1700000002000000000,{name},2,3]"#)]),
     );
     simulator.push_answer(Answer::error(422, HOSTILE));
     simulator.push_token_answer(Answer::token_error(HOSTILE));

@@ -17,6 +17,7 @@ use proptest::test_runner::{TestCaseError, TestError, TestRunner};
 use starlink_telemetry::exposition::{Exposition, Format, Kind, OwnFamily, Shard, Telemetry};
 use starlink_telemetry::fleet::{
     Coverage, Fleet, FleetOptions, Limits, Retention, RowCode, RowFault, RowIgnored, Snapshot,
+    latest,
 };
 use starlink_telemetry::telemetry::{Batch, SchemaCache, decode};
 use starlink_telemetry::time::Moment;
@@ -24,7 +25,7 @@ use starlink_telemetry::time::Moment;
 use self::answer::Answer;
 use self::oracle::{Info, Oracle, Series, Settings};
 use self::reader::{Body, read};
-use self::strategy::{Scenario, Step, scenario};
+use self::strategy::{START, Scenario, Step, scenario};
 
 /// How many scenarios a plain `cargo test` tries; `PROPTEST_CASES` overrules it.
 const CASES: u32 = 1000;
@@ -35,6 +36,8 @@ struct Pair {
     fleet: Fleet,
     schemas: SchemaCache,
     oracle: Oracle,
+    /// Whether answers say what time it is.
+    dated: bool,
     now: u64,
     /// The end of what the stream has told us about.
     covered: u64,
@@ -65,6 +68,7 @@ impl Pair {
             fleet: Fleet::new(options),
             schemas: SchemaCache::default(),
             oracle: Oracle::new(settings),
+            dated: settings.dated,
             now: 0,
             covered: 0,
             order: Vec::new(),
@@ -124,10 +128,14 @@ impl Pair {
         let (rows, metadata) = decode(answer.body().into()).map_err(|error| error.to_string())?;
         let schema = self.schemas.resolve(metadata).schema;
         let batch = Batch { rows, schema };
+        let starlink = self
+            .dated
+            .then(|| START + i64::try_from(self.now).unwrap() * 1_000_000);
+        let latest = latest(&batch, starlink, &Limits::STANDARD);
         if plan_twice {
-            drop(self.fleet.plan(&batch, now));
+            drop(self.fleet.plan(&batch, now, latest));
         }
-        let plan = self.fleet.plan(&batch, now);
+        let plan = self.fleet.plan(&batch, now, latest);
         let from = Moment::from_millis(self.covered);
         let tally = self.fleet.commit(&plan, Coverage { from, to: now });
         self.fleet.expire(now);
@@ -419,6 +427,7 @@ fn the_model_knows_the_example() {
         stale_after: 120_000,
         ip_stale_after: 900_000,
         forget_after: 86_400_000,
+        dated: true,
     };
     let mut oracle = Oracle::new(settings);
     oracle.answer(&answer, 0, 0);

@@ -102,8 +102,8 @@ async fn devices_of_every_type_have_names_in_every_format() {
         AnswerBody::new()
             .columns("x", &["DeviceType", "UtcTimestampNs", "DeviceId", "Number"])
             .rows([
-                r#"["r",1000000000,"router-1",5]"#,
-                r#"["x",1000000000,"x-1",5]"#,
+                r#"["r",1700000001000000000,"router-1",5]"#,
+                r#"["x",1700000001000000000,"x-1",5]"#,
             ]),
     );
     let changes = [
@@ -282,7 +282,7 @@ async fn hostile_names_are_escaped_as_labels_are() {
     let file = NamesFile::new(&format!("deviceID,name,group\n{cell},{cell},{cell}\n"));
     let simulator = scripted_simulator();
     let id = serde_json::to_string(hostile).unwrap();
-    simulator.push_rows([format!(r#"["u",1000000000,{id},1.5]"#)]);
+    simulator.push_rows([format!(r#"["u",1700000001000000000,{id},1.5]"#)]);
     let service = Service::start(&simulator, &[("NAMES_FILE", &file.setting())]).await;
     service.shows(&throughput(escaped), 1.5).await;
     let expected = series("UserTerminal", escaped, escaped, escaped);
@@ -350,7 +350,7 @@ async fn a_column_of_that_name_loses_only_where_there_is_a_file() {
             simulator.push_answer(
                 AnswerBody::new()
                     .columns("u", &columns)
-                    .rows([r#"["u",1000000000,"ut-1",7,8]"#]),
+                    .rows([r#"["u",1700000001000000000,"ut-1",7,8]"#]),
             );
         }
         let changes = [("NAMES_FILE", &*setting), ("STATE_FILE", &*state)];

@@ -432,7 +432,10 @@ async fn of_very_many_alerts_the_first_are_named() {
         "ActiveAlerts",
     ];
     let codes: Vec<_> = (0..150).map(|code| format!("\"a{code:03}\"")).collect();
-    let row = format!(r#"["u",1000000000,"ut-1",1,[{}]]"#, codes.join(","));
+    let row = format!(
+        r#"["u",1700000001000000000,"ut-1",1,[{}]]"#,
+        codes.join(",")
+    );
     simulator.push_answer(AnswerBody::new().columns("u", &columns).row(row));
     let service = Service::start(&simulator, &[]).await;
     service.shows(&throughput("ut-1"), 1.0).await;

@@ -9,7 +9,9 @@ use starlink_telemetry::simulator::{
 };
 
 use crate::form::poll_failures;
-use crate::harness::{Service, eventually, journal, scripted_simulator, terminal_row, throughput};
+use crate::harness::{
+    Service, eventually, journal, row_of, scripted_simulator, terminal_row, throughput,
+};
 
 /// No poll has failed.
 fn none() -> BTreeMap<String, f64> {
@@ -217,7 +219,7 @@ async fn catching_up_is_told_while_batches_are_full_and_old() {
         ("f", now() - hour, 0, 0.0),
     ];
     for (id, timestamp, rows, expected) in batches {
-        let row = |number| terminal_row(&format!("{id}{number}"), timestamp, 1.0);
+        let row = |number| row_of(&format!("{id}{number}"), timestamp, 1.0);
         simulator.push_rows((0..rows).map(row));
         service
             .shows("starlink_exporter_catching_up", expected)

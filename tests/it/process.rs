@@ -196,7 +196,8 @@ async fn scraped() -> (Simulator, Binary, SocketAddr, TcpStream) {
     const TERMINALS: usize = 2000;
     let simulator = scripted_simulator();
     let note = "x".repeat(NOTE_BYTES);
-    let rows = (0..TERMINALS).map(|number| format!(r#"["u",1000000000,"ut{number}","{note}"]"#));
+    let rows =
+        (0..TERMINALS).map(|number| format!(r#"["u",1700000001000000000,"ut{number}","{note}"]"#));
     let columns = ["DeviceType", "UtcTimestampNs", "DeviceId", "Note"];
     simulator.push_answer(AnswerBody::new().columns("u", &columns).rows(rows));
     let (binary, address) = Binary::listening(&simulator, &[LONG_LINGER]).await;

@@ -18,12 +18,15 @@
 //! - An alert code that stands alone is a list of one; every other element that is no code counts as a cell. An empty string is
 //!   absent, there as elsewhere.
 //! - A list in `H3CellId` is no cell and not unreadable.
+//! - Where Starlink's clock is not known, the upper of two middle timestamps is the median; rows count for it whatever else
+//!   is wrong with them.
 //! - At exactly the limit a device is stale, silent or forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::answer::{Answer, Columns, Json, Names};
+use super::strategy::START;
 
 /// The settings that change what is shown. Times in milliseconds.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +36,8 @@ pub struct Settings {
     pub stale_after: u64,
     pub ip_stale_after: u64,
     pub forget_after: u64,
+    /// Whether answers say what time it is.
+    pub dated: bool,
 }
 
 /// What became of the rows and cells of an answer.
@@ -103,6 +108,8 @@ pub struct Oracle {
     settings: Settings,
     now: u64,
     stream_time: u64,
+    /// The latest timestamp of the answer's rows that is not in the future.
+    latest: Option<i64>,
     /// The names of the last enum seen.
     type_names: Names,
     /// The names that the types bear: those of the last answer in which a row of the type counted.
@@ -137,12 +144,37 @@ struct Field {
 const ALERT_COLUMNS: [&str; 4] = ["ActiveAlerts", "ActiveAlert", "Alerts", "ActiveAlertIds"];
 const ADDRESS_COLUMNS: [&str; 3] = ["Ipv4", "Ipv6Ue", "Ipv6Cpe"];
 
+/// The earliest timestamp that a row may have: 2019-01-01 00:00:00 UTC.
+const START_OF_2019: i64 = 1_546_300_800_000_000_000;
+
+/// The timestamp of a row, if it has one that can be.
+fn stamp(row: &Json, answer: &Answer) -> Option<i64> {
+    let Json::List(cells) = row else {
+        return None;
+    };
+    let Some(Json::Text(code)) = cells.first().filter(|code| **code != Json::text("")) else {
+        return None;
+    };
+    let columns = answer.columns.get(code)?;
+    let column = columns
+        .iter()
+        .position(|column| column.as_deref() == Some("UtcTimestampNs"))?;
+    let Some(Json::Number(spelled)) = cells.get(column) else {
+        return None;
+    };
+    spelled
+        .parse()
+        .ok()
+        .filter(|timestamp| *timestamp >= START_OF_2019)
+}
+
 impl Oracle {
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
             now: 0,
             stream_time: 0,
+            latest: None,
             type_names: Names::new(),
             borne_names: Names::new(),
             alert_names: BTreeMap::new(),
@@ -183,6 +215,7 @@ impl Oracle {
                 columns.is_some_and(|columns| Some(columns) != self.columns.get(code));
         }
         self.columns.extend(answer.columns.clone());
+        self.latest = self.latest(answer);
         let mut counts = Counts::default();
         for row in &answer.rows {
             let code = match row {
@@ -199,6 +232,22 @@ impl Oracle {
             }
         }
         counts
+    }
+
+    /// Ten minutes ahead of Starlink's clock, or of the answer's median timestamp where that clock is not known.
+    fn latest(&self, answer: &Answer) -> Option<i64> {
+        let now = if self.settings.dated {
+            START + i64::try_from(self.now).unwrap() * 1_000_000
+        } else {
+            let mut timestamps: Vec<_> = answer
+                .rows
+                .iter()
+                .filter_map(|row| stamp(row, answer))
+                .collect();
+            timestamps.sort_unstable();
+            *timestamps.get(timestamps.len() / 2)?
+        };
+        Some(now.saturating_add(600 * 1_000_000_000))
     }
 
     fn row(
@@ -233,6 +282,13 @@ impl Oracle {
             Some(Json::Number(spelled)) => spelled.parse::<i64>().map_err(|_| "timestamp")?,
             _ => return Err("timestamp"),
         };
+        if timestamp < START_OF_2019 {
+            return Err("timestamp");
+        }
+        if self.latest.is_some_and(|latest| timestamp > latest) {
+            *counts.ignored.entry("future").or_default() += 1;
+            return Ok(());
+        }
         if code == "i" {
             let terminal = device.strip_prefix("ip-").unwrap_or(device);
             if terminal.is_empty() {

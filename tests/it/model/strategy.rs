@@ -36,6 +36,9 @@ pub struct Scenario {
     pub steps: Vec<Step>,
 }
 
+/// What Starlink's clock shows at the start, in nanoseconds since 1970.
+pub const START: i64 = 1_756_537_212_000_000_000;
+
 const TYPES: [&str; 6] = ["u", "r", "i", "d", "z\"\\\nz", ""];
 
 /// The fixed parts of a row's content; which columns they fill is the answer's matter.
@@ -73,15 +76,22 @@ fn settings() -> impl Strategy<Value = Settings> {
         2 => Just([100, 200, 50]),
         2 => Just([1, 300, 60]),
     ];
-    (seconds, any::<bool>(), prop::bool::weighted(0.85)).prop_map(
-        |([stale, ip_stale, forget], include_routers, location)| Settings {
-            include_routers,
-            location,
-            stale_after: stale * 1000,
-            ip_stale_after: ip_stale * 1000,
-            forget_after: forget * 1000,
-        },
+    (
+        seconds,
+        any::<bool>(),
+        prop::bool::weighted(0.85),
+        prop::bool::weighted(0.8),
     )
+        .prop_map(
+            |([stale, ip_stale, forget], include_routers, location, dated)| Settings {
+                include_routers,
+                location,
+                stale_after: stale * 1000,
+                ip_stale_after: ip_stale * 1000,
+                forget_after: forget * 1000,
+                dated,
+            },
+        )
 }
 
 fn millis() -> impl Strategy<Value = u64> {
@@ -403,11 +413,15 @@ fn timestamp() -> impl Strategy<Value = Json> {
         "9223372036854775807",
         "-9223372036854775808",
         "1756537212123456789",
+        "1546300799999999999",
+        "1546300800000000000",
     ];
     prop_oneof![
-        12 => (1..6u64).prop_map(|seconds| number(&format!("{seconds}000000000"))),
-        4 => (0..3_000_000_000i64)
-            .prop_map(|nanos| number(&(1_756_537_212_000_000_000 + nanos).to_string())),
+        12 => (1..6i64).prop_map(|seconds| number(&(START + seconds * 1_000_000_000).to_string())),
+        4 => (0..3_000_000_000i64).prop_map(|nanos| number(&(START + nanos).to_string())),
+        // Around what is in the future, at the start and some steps later.
+        2 => (select(vec![600, 615, 630, 700, 86_400]), -1..=1i64)
+            .prop_map(|(seconds, off)| number(&(START + seconds * 1_000_000_000 + off).to_string())),
         2 => select(odd.to_vec()).prop_map(number),
         1 => bad,
     ]

@@ -7,7 +7,7 @@ use starlink_telemetry::simulator::{Answer, AnswerBody};
 
 use super::observed;
 use crate::form::{Body, FORMATS, scrape};
-use crate::harness::{Service, eventually, scripted_simulator, terminal_row, throughput};
+use crate::harness::{Service, eventually, row_of, scripted_simulator, terminal_row, throughput};
 use crate::wire::get;
 
 /// Those that have no value before something was polled.
@@ -28,7 +28,7 @@ fn now() -> f64 {
 #[actix_rt::test]
 async fn malformed_rows_and_cells_cost_only_themselves_and_are_counted() {
     let simulator = scripted_simulator();
-    let row = |code: &str, cells: &str| format!(r#"["{code}",1000000000,{cells}]"#);
+    let row = |code: &str, cells: &str| format!(r#"["{code}",1700000001000000000,{cells}]"#);
     let address = |id: &str, list: &str| row("i", &format!(r#""{id}","ACC-1",{list},[],[]"#));
     let with_alerts = |id: &str, alerts: &str| row("u", &format!(r#""{id}",1,null,{alerts}"#));
     let body = AnswerBody::new()
@@ -51,7 +51,7 @@ async fn malformed_rows_and_cells_cost_only_themselves_and_are_counted() {
             row("u", r#""ut-2",1"#),
         ])
         // Older than what stands before it, three times.
-        .rows([1, 2, 3].map(|at| format!(r#"["u",{at},"ut-2",9]"#)))
+        .rows([1, 2, 3].map(|at| terminal_row("ut-2", at, 9.0)))
         .rows([row("r", r#""Router-1""#), row("r", r#""Router-2""#)])
         .rows([row("d", r#""ut-1""#), row("z", r#""z-1""#)])
         .rows(["7", "{}", "null", "\"u\""])
@@ -172,9 +172,12 @@ async fn devices_are_counted_by_type_and_state() {
     let answer = AnswerBody::new()
         .columns("z", &["DeviceType", "UtcTimestampNs", "DeviceId"])
         .rows([terminal_row("ut-1", 1, 1.0), terminal_row("ut-2", 1, 1.0)])
-        .rows([r#"["r",1,"Router-1"]"#, r#"["z",1,"z-1"]"#])
+        .rows([
+            r#"["r",1700000000000000001,"Router-1"]"#,
+            r#"["z",1700000000000000001,"z-1"]"#,
+        ])
         // Allocations are no devices, not even of a terminal that is unknown.
-        .rows([r#"["i",1,"ip-ut-3","ACC-1",["192.0.2.1"],[],[]]"#]);
+        .rows([r#"["i",1700000000000000001,"ip-ut-3","ACC-1",["192.0.2.1"],[],[]]"#]);
     simulator.push_answer(answer);
     let three = |state: &str| {
         BTreeMap::from([
@@ -200,9 +203,9 @@ async fn what_a_poll_brings_is_measured() {
     let stamp = |late: f64| ((start - late) * 1e9) as u64;
     // The median of three rows counts, not the mean, nor the order.
     let rows = [
-        terminal_row("ut-1", stamp(50_000.0), 1.0),
-        terminal_row("ut-2", stamp(1.0), 1.0),
-        terminal_row("ut-3", stamp(lag), 1.0),
+        row_of("ut-1", stamp(50_000.0), 1.0),
+        row_of("ut-2", stamp(1.0), 1.0),
+        row_of("ut-3", stamp(lag), 1.0),
     ];
     simulator.push_answer(Answer::rows(rows).delay(Duration::from_millis(300)));
     let service = Service::start(&simulator, &[("BATCH_SIZE", "3"), QUIET]).await;

@@ -49,6 +49,7 @@ const FROM_THE_START: [(&str, &str, &[&str]); 15] = [
         "counter",
         &[
             r#"reason="older""#,
+            r#"reason="future""#,
             r#"reason="router""#,
             r#"reason="device_limit""#,
         ],
