@@ -2,10 +2,13 @@
 
 use thiserror::Error;
 
-/// The parameters name no shard. What they said is not repeated: an answer to a browser shows nothing that came in.
+/// The most shards of a fleet. Each may have a compressed body of its own.
+const MOST_SHARDS: u32 = 1024;
+
+/// The parameters name no shard. The message does not repeat them: a response to a browser contains no text of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
-    "no such shard: total_shards is a number from 1 to 4294967295 (1 if it is absent), shard one from 0 to total_shards - 1 (0 if it is absent)"
+    "Invalid shard: need 0 <= shard < total_shards <= {MOST_SHARDS} (default 0 of 1)."
 )]
 pub struct UnknownShard;
 
@@ -40,7 +43,7 @@ impl Shard {
             is_plain.then(|| text.parse().ok()).flatten()
         };
         let (index, total) = (number(shard)?, number(total_shards)?);
-        (index < total).then_some(Self { index, total })
+        (index < total && total <= MOST_SHARDS).then_some(Self { index, total })
     }
 
     /// Whether a device belongs to it, by the device's hash.
@@ -67,11 +70,9 @@ mod tests {
             (Some("0"), None, Some((0, 1))),
             (None, Some("4"), Some((0, 4))),
             (Some("3"), Some("4"), Some((3, 4))),
-            (
-                Some("4294967294"),
-                Some("4294967295"),
-                Some((4_294_967_294, u32::MAX)),
-            ),
+            (Some("1023"), Some("1024"), Some((1023, 1024))),
+            (Some("0"), Some("1025"), None),
+            (Some("4294967294"), Some("4294967295"), None),
             (Some("4"), Some("4"), None),
             (Some("1"), None, None),
             (Some("0"), Some("0"), None),
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     fn shards_are_disjoint_and_complete() {
-        for total in [1, 2, 3, 7, u32::MAX] {
+        for total in [1, 2, 3, 7, MOST_SHARDS] {
             for hash in [0, 1, 5, 54_065_145, u32::MAX] {
                 let shards = (0..total.min(10)).map(|index| Shard { index, total });
                 let holding = shards.filter(|shard| shard.holds(hash)).count();

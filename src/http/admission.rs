@@ -1,4 +1,4 @@
-//! Who may see what: passwords where there are any, and the headers that the operator adds to every answer.
+//! Who may see what: passwords, where there are any.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::web_config::{Admission, Gate};
 pub type Doorkeeper = Option<Arc<Gate>>;
 
 /// The doorkeeper, if there is one. An application that was made without saying so lets nobody in.
-fn gate(request: &ServiceRequest) -> Result<Doorkeeper, Error> {
+pub fn gate(request: &ServiceRequest) -> Result<Doorkeeper, Error> {
     let doorkeeper = request.app_data::<web::Data<Doorkeeper>>();
     let doorkeeper = doorkeeper.ok_or_else(|| ErrorInternalServerError("no doorkeeper"))?;
     Ok(doorkeeper.as_ref().clone())
@@ -42,19 +42,6 @@ pub async fn admit(
     Ok(ServiceResponse::new(request, refusal(admission)).map_into_right_body())
 }
 
-/// Adds the operator's headers to whatever is answered; they win over ours.
-pub async fn add_headers(
-    request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let gate = gate(&request)?;
-    let mut response = next.call(request).await?;
-    for (name, value) in gate.iter().flat_map(|gate| gate.headers()) {
-        response.headers_mut().insert(name.clone(), value.clone());
-    }
-    Ok(response)
-}
-
 fn refusal(admission: Admission) -> HttpResponse {
     if admission == Admission::Busy {
         return HttpResponse::ServiceUnavailable()
@@ -69,5 +56,5 @@ fn refusal(admission: Admission) -> HttpResponse {
         ))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .content_type("text/plain; charset=utf-8")
-        .body("a user name and a password are needed\n")
+        .body("Authentication required\n")
 }

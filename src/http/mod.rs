@@ -4,6 +4,7 @@ mod admission;
 mod api;
 mod bodies;
 mod connection;
+mod finish;
 mod gzip;
 mod look;
 mod metrics;

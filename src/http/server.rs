@@ -14,6 +14,7 @@ use actix_rt::net::TcpStream;
 use actix_server::Server;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::dev::AppConfig;
+use actix_web::http::header;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, web};
 use tokio::time::timeout;
@@ -22,8 +23,9 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 use tracing_actix_web::TracingLogger;
 
-use super::admission::{Doorkeeper, add_headers, admit};
+use super::admission::{Doorkeeper, admit};
 use super::connection::{Connection, Patience};
+use super::finish::finish;
 use super::open_files;
 use super::refusals::refuse_bodies;
 use super::{RequestSpan, State, probe_routes, routes};
@@ -121,7 +123,7 @@ pub fn serve(
             .app_data(doorkeeper.clone())
             .wrap(from_fn(admit))
             .wrap(from_fn(refuse_bodies))
-            .wrap(from_fn(add_headers))
+            .wrap(from_fn(finish))
             .wrap(TracingLogger::<RequestSpan>::new())
             .configure(routes);
         let app = map_config(app.into_factory(), |()| AppConfig::default());
@@ -176,7 +178,9 @@ async fn accept(
 
 /// Whoever asks before sending a body is told to keep it.
 async fn refuse_expectation(_: Request) -> Result<Request, actix_web::Error> {
-    let refusal = HttpResponse::ExpectationFailed().finish();
+    let refusal = HttpResponse::ExpectationFailed()
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .finish();
     Err(actix_web::error::InternalError::from_response("Expect", refusal).into())
 }
 

@@ -363,10 +363,11 @@ async fn a_shard_that_does_not_exist_is_refused() {
         "shard=0&total_shards=0",
         "shard=0&total_shards=",
         "total_shards=4294967296",
+        "shard=1&total_shards=1025",
     ] {
         let answer = get(service.address, &format!("/metrics?{query}"), &[]).await;
         assert_eq!(answer.status, 400, "{query}");
-        let says = "total_shards is a number from 1 to 4294967295";
+        let says = "Invalid shard: need 0 <= shard < total_shards <= 1024";
         assert!(answer.body.contains(says), "{query}: {}", answer.body);
         assert!(
             !answer.body.contains("script"),

@@ -6,6 +6,7 @@
 
 mod api;
 mod binary;
+mod clients;
 mod commands;
 mod corpus;
 mod exposition;

@@ -1,0 +1,36 @@
+//! What every response gets last: the headers that all share, and a framing that its client understands.
+
+use actix_web::Error;
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::{ConnectionType, Version};
+use actix_web::middleware::Next;
+
+use super::admission::gate;
+
+/// Adds `X-Content-Type-Options: nosniff` and the operator's headers, which win over ours; ends the connection behind a body that an
+/// HTTP/1.0 client could not delimit otherwise.
+pub async fn finish(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let gate = gate(&request)?;
+    let version = request.version();
+    let mut response = next.call(request).await?;
+    let headers = response.headers_mut();
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    for (name, value) in gate.iter().flat_map(|gate| gate.headers()) {
+        headers.insert(name.clone(), value.clone());
+    }
+    if version < Version::HTTP_11 && response.response().body().size() == BodySize::Stream {
+        let head = response.response_mut().head_mut();
+        // The chunked transfer coding exists since HTTP/1.1 (RFC 9112, 7.1).
+        head.no_chunking(true);
+        head.set_connection_type(ConnectionType::Close);
+    }
+    Ok(response)
+}
