@@ -32,6 +32,7 @@
 //! | [`self_metrics`] | what the exporter counts about itself | |
 //! | [`time`] | the one handle for time, which tests can move; backoff, pace, and which failures to log | the rest |
 //! | [`text`] | helpers for text that depend on nothing else | the rest |
+//! | [`shares`] | bounded things that clients share: places, bytes, turns | the rest |
 //! | [`simulator`] | Starlink's API on loopback, for the demo and the tests: the one place that says how Starlink behaves | the rest |
 //!
 //! # What always holds
@@ -69,6 +70,7 @@ pub mod names;
 pub mod outgoing;
 pub mod reload;
 pub mod self_metrics;
+pub mod shares;
 pub mod simulator;
 pub mod starlink;
 pub mod state_file;

@@ -47,6 +47,12 @@ impl Published {
         }
     }
 
+    /// Lays out an empty fleet, for tests of what reads it.
+    #[cfg(test)]
+    pub fn put_empty(&self) {
+        self.put(Arc::default());
+    }
+
     fn put(&self, snapshot: Arc<Snapshot>) {
         self.current.store(Some(snapshot));
         self.laid_out.notify_waiters();

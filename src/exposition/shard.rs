@@ -7,9 +7,7 @@ const MOST_SHARDS: u32 = 1024;
 
 /// The parameters name no shard. The message does not repeat them: a response to a browser contains no text of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error(
-    "Invalid shard: need 0 <= shard < total_shards <= {MOST_SHARDS} (default 0 of 1)."
-)]
+#[error("Invalid shard: need 0 <= shard < total_shards <= {MOST_SHARDS} (default 0 of 1).")]
 pub struct UnknownShard;
 
 /// One of several disjoint parts of the fleet that are complete together. Named as in kube-state-metrics, whose

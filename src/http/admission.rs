@@ -9,7 +9,7 @@ use actix_web::http::header;
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse, web};
 
-use super::probes;
+use super::{client, probes};
 use crate::web_config::{Admission, Gate};
 
 /// Who decides, for the workers of a listener; nobody, where everybody gets in.
@@ -31,7 +31,7 @@ pub async fn admit(
         // A kubelet knows no password, and the probes have nothing to hide.
         Some(gate) if !probes::PATHS.contains(&request.path()) => {
             let authorization = request.headers().get(header::AUTHORIZATION);
-            gate.admit(authorization).await
+            gate.admit(client(request.peer_addr()), authorization).await
         }
         _ => Admission::Granted,
     };
@@ -47,7 +47,7 @@ fn refusal(admission: Admission) -> HttpResponse {
         return HttpResponse::ServiceUnavailable()
             .insert_header((header::RETRY_AFTER, "1"))
             .content_type("text/plain; charset=utf-8")
-            .body("too many passwords are being looked at\n");
+            .body("Too many passwords are being checked. Try again in a moment.\n");
     }
     HttpResponse::Unauthorized()
         .insert_header((

@@ -142,3 +142,32 @@ pub async fn look<T: Send + 'static>(
         Blind::Failed
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_web::middleware::from_fn;
+    use actix_web::test::{TestRequest, call_service, init_service};
+    use actix_web::{App, HttpRequest, HttpResponse, web};
+
+    use super::super::tests::state;
+    use super::*;
+
+    #[actix_rt::test]
+    async fn permits_come_back_after_panics() {
+        async fn panics(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+            match look(&request, &state, |_| panic!("a view panics")).await {
+                Ok(()) => HttpResponse::Ok().finish(),
+                Err(blind) => blind.response().finish(),
+            }
+        }
+        let state = web::Data::new(state());
+        let app = App::new()
+            .app_data(state.clone())
+            .service(web::resource("/").wrap(from_fn(few_at_a_time)).to(panics));
+        let app = init_service(app).await;
+        for number in 0..100 {
+            let answer = call_service(&app, TestRequest::default().to_request()).await;
+            assert_eq!(answer.status(), 500, "{number}");
+        }
+    }
+}

@@ -17,6 +17,7 @@ mod server;
 mod status;
 
 use std::borrow::Cow;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -39,6 +40,7 @@ use crate::actors::{ActorStatus, Published};
 use crate::exposition::{Format, InfoFormat, Shard};
 use crate::names::Names;
 use crate::self_metrics::SelfMetrics;
+use crate::shares::Client;
 use crate::time::Clock;
 
 pub use self::bodies::Bodies;
@@ -134,6 +136,11 @@ fn probe_resources(config: &mut web::ServiceConfig) {
         .service(resource("/readyz", probes::ready));
 }
 
+/// Who asks. Every connection has an address as long as it is open.
+fn client(peer: Option<SocketAddr>) -> Client {
+    Client::from(peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip()))
+}
+
 /// A path that one handler answers, to GET and HEAD alike.
 fn resource<F, A>(path: &str, handler: F) -> Resource
 where
@@ -215,5 +222,35 @@ impl RootSpanBuilder for RequestSpan {
         };
         span.record("status", status.as_u16());
         span.in_scope(|| tracing::debug!("request answered"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    /// What handlers look at, of an empty fleet.
+    pub fn state() -> State {
+        let (clock, _hands) = Clock::manual(SystemTime::UNIX_EPOCH);
+        let published = Arc::new(Published::default());
+        published.put_empty();
+        State {
+            clock,
+            metrics: Arc::default(),
+            actors: Vec::new(),
+            published,
+            bodies: Bodies::default(),
+            info_format: InfoFormat::Auto,
+            is_draining: AtomicBool::new(false),
+            hang_limit: Duration::from_secs(30),
+            query_limit: Duration::from_secs(1),
+            silence_limit: Duration::from_secs(10),
+            answer_limit: Duration::from_secs(120),
+            scrapes: Arc::new(Semaphore::new(4)),
+            looks: Arc::new(Semaphore::new(4)),
+            names: Arc::default(),
+        }
     }
 }

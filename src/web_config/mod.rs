@@ -1,6 +1,7 @@
 //! Who gets in: TLS, client certificates and passwords, in the format of Prometheus's exporter-toolkit, and kept up to date.
 
 mod error;
+mod failed_names;
 mod file;
 mod tls;
 mod users;
@@ -16,22 +17,25 @@ use arc_swap::ArcSwap;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use rustls::ServerConfig;
-use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use crate::reload::{Seen, watch};
+use crate::shares::{Client, Limits, Shares};
 
+use self::failed_names::FailedNames;
 use self::file::{Fixed, Loaded};
 use self::tls::{ClientAuth, Identity};
-use self::users::{Known, Users};
+use self::users::{Known, Users, is_possible};
 
 pub use self::error::WebConfigError;
 
-/// So many passwords are looked at at the same time: each keeps a core busy.
-const AT_ONCE: usize = 1;
-
-/// So many wait for that, or are looked at.
-const MOST_WAITING: usize = 32;
+/// One password is checked at a time: each keeps a core busy. Of 32 that wait, a client may have eight.
+const CHECKS: Limits = Limits {
+    units: 1,
+    units_each: 1,
+    waiting: 32,
+    waiting_each: 8,
+};
 
 /// What decides who gets in, as it is at the moment.
 #[derive(Debug)]
@@ -39,8 +43,8 @@ pub struct Gate {
     tls: Option<(Arc<Identity>, Arc<ServerConfig>)>,
     users: ArcSwap<Users>,
     fixed: Fixed,
-    turns: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
+    checks: Shares,
+    failed_names: Arc<FailedNames>,
 }
 
 /// What becomes of a request.
@@ -82,9 +86,10 @@ impl Gate {
             tls,
             users: ArcSwap::from_pointee(loaded.users),
             fixed: loaded.fixed,
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
-            waiting: Arc::new(Semaphore::new(MOST_WAITING)),
+            checks: Shares::new(CHECKS),
+            failed_names: Arc::default(),
         };
+        gate.tell_costs(path);
         Ok((gate, watch))
     }
 
@@ -106,30 +111,34 @@ impl Gate {
         &self.fixed.headers
     }
 
-    /// What becomes of a request with this header Authorization. Passwords that are new are looked at on a thread of their own, one
-    /// at a time.
-    pub async fn admit(&self, authorization: Option<&HeaderValue>) -> Admission {
+    /// What becomes of a client's request with this header Authorization. A password that is new is checked on a thread of its own,
+    /// one at a time: clients take turns, and names whose last password was wrong come after others of the same client.
+    pub async fn admit(&self, client: Client, authorization: Option<&HeaderValue>) -> Admission {
         let users = self.users.load_full();
         if users.is_empty() {
             return Admission::Granted;
         }
-        let Some((name, password)) = authorization.and_then(credentials) else {
+        let credentials = authorization.and_then(credentials);
+        let Some((name, password)) = credentials.filter(|(_, password)| is_possible(password))
+        else {
             return Admission::Refused;
         };
         if users.recall(&name, &password) == Known::Good {
             return Admission::Granted;
         }
-        let Ok(place) = Arc::clone(&self.waiting).try_acquire_owned() else {
+        let rank = self.failed_names.rank(&name);
+        let Ok(turn) = self.checks.take(client, 1, rank).await else {
             return Admission::Busy;
         };
-        let Ok(turn) = Arc::clone(&self.turns).acquire_owned().await else {
-            return Admission::Busy;
-        };
+        let failed_names = Arc::clone(&self.failed_names);
         let verified = spawn_blocking(move || {
-            // Held until the work is done, also when nobody waits for it any more.
-            let _held = (place, turn);
-            // Whoever was before us may have had the same password.
-            users.recall(&name, &password) == Known::Good || users.verify(&name, &password)
+            // Held until the work is done, also when the client is gone meanwhile.
+            let _held = turn;
+            // A request before this one may have had the same password.
+            let is_right =
+                users.recall(&name, &password) == Known::Good || users.verify(&name, &password);
+            failed_names.checked(&name, is_right);
+            is_right
         });
         match verified.await {
             Ok(true) => Admission::Granted,
@@ -137,8 +146,16 @@ impl Gate {
         }
     }
 
+    /// Warns of hashes of different costs: the first successful check of a cheap one is faster, which tells that its user exists.
+    fn tell_costs(&self, path: &Path) {
+        if let Some((lowest, highest)) = self.users.load().mixed_costs() {
+            let file = path.display();
+            warn!(%file, lowest, highest, "password hashes have different bcrypt costs: each wrong password takes as long as the highest");
+        }
+    }
+
     /// Takes over what may change while the service runs. The rest, if it has changed, is given back as what needs a restart.
-    fn apply(&self, loaded: Loaded) -> Vec<&'static str> {
+    fn apply(&self, path: &Path, loaded: Loaded) -> Vec<&'static str> {
         let mut rest = Vec::new();
         match (&self.tls, loaded.identity) {
             (Some((current, _)), Some(identity)) => current.replace(identity),
@@ -163,6 +180,7 @@ impl Gate {
         } else if !users.is_same(&loaded.users) {
             // With a new certificate alone, whoever is known need not be looked at again.
             self.users.store(Arc::new(loaded.users));
+            self.tell_costs(path);
         }
         rest
     }
@@ -192,13 +210,14 @@ impl Watch {
     /// Keeps the gate up to date, for ever.
     pub async fn run(self, gate: Arc<Gate>, interval: Duration) {
         let file = self.path.to_string_lossy().into_owned();
-        let look = move |seen: &Seen| look(&self.path, seen);
+        let path = self.path.clone();
+        let look = move |seen: &Seen| look(&path, seen);
         watch(self.seen, interval, look, |loaded| match loaded {
             Err(error) => {
                 warn!(%error, "cannot use the changed web configuration: the previous one stays in use");
             }
             Ok(loaded) => {
-                let rest = gate.apply(loaded);
+                let rest = gate.apply(&self.path, loaded);
                 info!(%file, "web configuration reloaded: certificate, key and users");
                 if !rest.is_empty() {
                     let changed = rest.join(", ");

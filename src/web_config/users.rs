@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hint::black_box;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use bcrypt::HashParts;
@@ -11,17 +13,21 @@ use ring::rand::SystemRandom;
 /// The highest cost of a hash. One more doubles the time: this one takes some seconds.
 const HIGHEST_COST: u32 = 16;
 
+/// bcrypt reads so many bytes of a password; what follows would not matter.
+const LONGEST_PASSWORD: usize = 72;
+
 /// The users and their passwords' hashes. Nothing of them is ever shown.
 pub struct Users {
     users: BTreeMap<String, User>,
     /// The costliest hash: what an unknown user's password is compared with.
-    decoy: Option<String>,
+    decoy: Option<User>,
     /// Made anew for each set of users.
     key: hmac::Key,
 }
 
 struct User {
     hash: String,
+    cost: u32,
     /// The password that has been found to match, authenticated by the key. Written once, by whoever has seen it match this very
     /// hash, and never replaced: no request, good or bad, can push another one out or get one in.
     matched: OnceLock<hmac::Tag>,
@@ -43,7 +49,7 @@ impl Users {
     /// What is wrong with a hash, and whose it is by its place.
     pub fn new(hashes: impl IntoIterator<Item = (String, String)>) -> Result<Self, BadHash> {
         let mut users = BTreeMap::new();
-        let mut costliest = (0, None);
+        let mut decoy: Option<User> = None;
         for (index, (name, hash)) in hashes.into_iter().enumerate() {
             let parts: HashParts = hash.parse().map_err(|_| BadHash {
                 index,
@@ -55,22 +61,26 @@ impl Users {
                     what: "this hash would keep a core busy for long: its cost may be 16 at most",
                 });
             }
-            if parts.get_cost() > costliest.0 {
-                costliest = (parts.get_cost(), Some(hash.clone()));
+            let user = User {
+                hash,
+                cost: parts.get_cost(),
+                matched: OnceLock::new(),
+            };
+            if decoy.as_ref().is_none_or(|decoy| decoy.cost < user.cost) {
+                decoy = Some(User {
+                    hash: user.hash.clone(),
+                    cost: user.cost,
+                    matched: OnceLock::new(),
+                });
             }
-            let matched = OnceLock::new();
-            users.insert(name, User { hash, matched });
+            users.insert(name, user);
         }
         let random = SystemRandom::new();
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &random).map_err(|_| BadHash {
             index: 0,
             what: "the system gives no random numbers",
         })?;
-        Ok(Self {
-            users,
-            decoy: costliest.1,
-            key,
-        })
+        Ok(Self { users, decoy, key })
     }
 
     /// Whether nobody is asked for a password.
@@ -102,25 +112,54 @@ impl Users {
         }
     }
 
-    /// Whether the pair matches: as long as bcrypt takes, so not to be called where others wait. An unknown user takes as long as
-    /// the costliest known one.
+    /// The lowest and the highest cost of the hashes, where they differ.
+    #[must_use]
+    pub fn mixed_costs(&self) -> Option<(u32, u32)> {
+        let lowest = self.users.values().map(|user| user.cost).min()?;
+        let highest = self.users.values().map(|user| user.cost).max()?;
+        (lowest < highest).then_some((lowest, highest))
+    }
+
+    /// Whether the pair matches. Blocks for as long as bcrypt takes. A pair that does not match takes as long as the costliest hash
+    /// does, whoever's it is, and whether the user exists or not.
     #[must_use]
     pub fn verify(&self, name: &str, password: &[u8]) -> bool {
-        let user = self.users.get(name);
-        let Some(hash) = user.map(|user| &user.hash).or(self.decoy.as_ref()) else {
+        let known = self.users.get(name);
+        let Some((compared, rest)) = self.work(name) else {
             return false;
         };
-        let is_match = bcrypt::verify(password, hash).unwrap_or(false);
-        let Some(user) = user.filter(|_| is_match) else {
+        if !is_possible(password) {
             return false;
-        };
-        user.matched
-            .get_or_init(|| hmac::sign(&self.key, &marked(password)));
-        true
+        }
+        let is_match = bcrypt::verify(password, &compared.hash).unwrap_or(false);
+        if let Some(user) = known.filter(|_| is_match) {
+            user.matched
+                .get_or_init(|| hmac::sign(&self.key, &marked(password)));
+            return true;
+        }
+        for cost in rest {
+            // An error would be a wrong cost, which none is.
+            black_box(bcrypt::hash_with_salt(password, cost, [0; 16]).ok());
+        }
+        false
+    }
+
+    /// The work that a name causes: the user whose hash is compared, and the costs of further hashes that are computed for their time
+    /// alone. A cost of one more doubles the time, so those of `cost..costliest` take as long together as the difference.
+    fn work(&self, name: &str) -> Option<(&User, Range<u32>)> {
+        let decoy = self.decoy.as_ref()?;
+        let compared = self.users.get(name).unwrap_or(decoy);
+        Some((compared, compared.cost..decoy.cost))
     }
 }
 
-/// Nobody's password is what nothing known is compared with: it begins with a mark.
+/// Whether bcrypt tells the password from every other: it reads 72 bytes, and repeats a shorter password with a NUL behind it.
+#[must_use]
+pub fn is_possible(password: &[u8]) -> bool {
+    password.len() <= LONGEST_PASSWORD && !password.contains(&0)
+}
+
+/// The prefix keeps the tag of the empty text, which unknown users are compared with, from equalling any password's tag.
 fn marked(password: &[u8]) -> Vec<u8> {
     [b"password:", password].concat()
 }
@@ -233,15 +272,61 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_user_is_compared_with_the_costliest_hash() {
-        let costly = bcrypt::hash("x", 5).unwrap();
-        let users = Users::new([
-            ("a".to_owned(), hash("x")),
-            ("b".to_owned(), costly.clone()),
-        ])
-        .unwrap();
-        assert_eq!(users.decoy, Some(costly));
-        assert!(!users.verify("nobody", b"x"), "though the hash matches");
+    fn every_wrong_password_costs_the_same() {
+        let of = |costs: &[u32]| {
+            let pairs = costs.iter().map(|cost| {
+                let hash = bcrypt::hash_with_salt("x", *cost, [1; 16]).unwrap();
+                (format!("cost-{cost}"), hash.to_string())
+            });
+            Users::new(pairs.collect::<Vec<_>>()).unwrap()
+        };
+        for (costs, mixed) in [
+            (&[5][..], None),
+            (&[4, 6], Some((4, 6))),
+            (&[7, 4, 5], Some((4, 7))),
+            (&[6, 6], None),
+            (&[], None),
+        ] {
+            let users = of(costs);
+            assert_eq!(users.mixed_costs(), mixed, "{costs:?}");
+            let highest = costs.iter().max();
+            let names = costs.iter().map(|cost| format!("cost-{cost}"));
+            for name in names.chain(["nobody".to_owned()]) {
+                let work = users.work(&name).map(|(compared, rest)| {
+                    rest.map(|cost| 1_u64 << cost).sum::<u64>() + (1 << compared.cost)
+                });
+                assert_eq!(
+                    work,
+                    highest.map(|highest| 1 << highest),
+                    "{costs:?} {name}"
+                );
+            }
+            assert!(!users.verify("nobody", b"x"), "though the hash matches");
+        }
+    }
+
+    #[test]
+    fn what_bcrypt_does_not_see_is_refused() {
+        let longest = "y".repeat(72);
+        let pairs = [("ann", "apple"), ("bob", &longest), ("cat", "")];
+        let pairs = pairs.map(|(name, password)| (name.to_owned(), hash(password)));
+        let users = Users::new(pairs).unwrap();
+        for (name, password, expected) in [
+            ("ann", "apple", true),
+            ("ann", "apple\0apple", false),
+            ("ann", "apple\0", false),
+            ("bob", &longest, true),
+            ("bob", &format!("{longest}y"), false),
+            ("bob", &format!("{longest}\0"), false),
+            ("cat", "", true),
+            ("cat", "\0", false),
+        ] {
+            assert_eq!(
+                users.verify(name, password.as_bytes()),
+                expected,
+                "{password:?}"
+            );
+        }
     }
 
     #[test]

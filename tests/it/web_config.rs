@@ -1,8 +1,10 @@
 //! Who gets in: TLS, client certificates, passwords, and probes that need none of it.
 
 use std::io::Read;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_rt::task::spawn_blocking;
@@ -17,7 +19,7 @@ use starlink_telemetry::simulator::Simulator;
 use crate::binary::{Binary, run};
 use crate::harness::{PATIENCE, Service, environment, eventually, scripted_simulator};
 use crate::tls::{Authority, Identity, TlsClient};
-use crate::wire::{Answer, ask, get, send, try_get};
+use crate::wire::{Answer, ask, get, get_from, send, try_get};
 
 const USER: &str = "ann";
 const PASSWORD: &str = "needle:pass word";
@@ -348,6 +350,101 @@ async fn a_flood_of_wrong_passwords_keeps_nobody_out() {
             get_as(address, "/metrics", user, password).await.status,
             401
         );
+    }
+}
+
+/// After a restart no password is known: a user's check comes after at most one of each other client, and, at the address of a
+/// flood, before the names that have failed.
+#[actix_rt::test]
+async fn a_user_gets_in_after_few_checks_of_a_flood() {
+    const FLOOD: usize = 24;
+    let simulator = scripted_simulator();
+    let site = Site::new(&format!(
+        "basic_auth_users:\n  ann: '{0}'\n  bob: '{0}'\n",
+        hash(PASSWORD, 9)
+    ));
+    let (_binary, address) = listening(&simulator, &[site.setting()]).await;
+    let attacker = Ipv4Addr::new(127, 0, 0, 9);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let refused = Arc::new(AtomicUsize::new(0));
+    let flood = join_all((0..FLOOD).map(|number| {
+        let (is_over, refused) = (Arc::clone(&is_over), Arc::clone(&refused));
+        async move {
+            let authorization = authorization("eve", &format!("wrong {number}"));
+            let headers = [("Authorization", authorization.as_str())];
+            while !is_over.load(Ordering::Relaxed) {
+                match get_from(attacker, address, "/metrics", &headers)
+                    .await
+                    .status
+                {
+                    401 => drop(refused.fetch_add(1, Ordering::Relaxed)),
+                    503 => actix_rt::time::sleep(Duration::from_millis(20)).await,
+                    status => panic!("{status}"),
+                }
+            }
+        }
+    }));
+    let flood = actix_rt::spawn(flood);
+    eventually("the flood is on", || async {
+        refused.load(Ordering::Relaxed) > 4
+    })
+    .await;
+    for (user, source) in [("ann", Ipv4Addr::LOCALHOST), ("bob", attacker)] {
+        let before = refused.load(Ordering::Relaxed);
+        let authorization = authorization(user, PASSWORD);
+        let headers = [("Authorization", authorization.as_str())];
+        let answer = get_from(source, address, "/metrics", &headers).await;
+        let between = refused.load(Ordering::Relaxed) - before;
+        assert_eq!(answer.status, 200, "{user}");
+        assert!(between <= 4, "{between} checks came before {user}'s");
+    }
+    is_over.store(true, Ordering::Relaxed);
+    flood.await.unwrap();
+}
+
+#[actix_rt::test]
+async fn passwords_that_bcrypt_does_not_read_wholly_are_refused() {
+    let simulator = scripted_simulator();
+    let long = "z".repeat(72);
+    let site = Site::new(&format!(
+        "basic_auth_users:\n  ann: '{}'\n  bob: '{}'\n",
+        hash("short", 4),
+        hash(&long, 4)
+    ));
+    let (_binary, address) = listening(&simulator, &[site.setting()]).await;
+    for (user, password, expected) in [
+        ("ann", "short\0short", 401),
+        ("ann", "short", 200),
+        ("bob", &format!("{long}!"), 401),
+        ("bob", &long, 200),
+        ("bob", &format!("{long}!"), 401),
+        ("ann", "short\0short", 401),
+    ] {
+        let answer = get_as(address, "/metrics", user, password).await;
+        assert_eq!(answer.status, expected, "{user} {password:?}");
+    }
+}
+
+#[actix_rt::test]
+async fn different_costs_are_warned_of() {
+    let simulator = scripted_simulator();
+    let warning = "password hashes have different bcrypt costs: each wrong password takes as long as the highest";
+    for (costs, expected) in [([4, 4], 0), ([5, 4], 1)] {
+        let site = Site::new(&format!(
+            "basic_auth_users:\n  ann: '{}'\n  bob: '{}'\n",
+            hash("a", costs[0]),
+            hash("b", costs[1])
+        ));
+        let (binary, _) = listening(&simulator, &[site.setting()]).await;
+        let events = binary.events_saying(warning);
+        assert_eq!(events.len(), expected, "{costs:?}");
+        if let [event] = events.as_slice() {
+            assert_eq!(event.text("level"), "WARN");
+            assert_eq!(
+                (event.value("lowest"), event.value("highest")),
+                (Some(&4.into()), Some(&5.into()))
+            );
+        }
     }
 }
 

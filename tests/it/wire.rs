@@ -5,9 +5,10 @@
 )]
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use actix_rt::task::spawn_blocking;
+use socket2::{Domain, Socket, Type};
 
 use crate::harness::PATIENCE;
 
@@ -41,6 +42,35 @@ pub async fn get(address: SocketAddr, target: &str, headers: &[(&str, &str)]) ->
 pub async fn try_get(address: SocketAddr, target: &str) -> Option<Answer> {
     let answer = exchange(address, request(address, "GET", target, &[])).await;
     answer.ok().and_then(|answer| parse(&answer))
+}
+
+/// GETs a target from a loopback address of the test's choice, as another client would.
+pub async fn get_from(
+    source: Ipv4Addr,
+    address: SocketAddr,
+    target: &str,
+    headers: &[(&str, &str)],
+) -> Answer {
+    let request = request(address, "GET", target, headers);
+    let exchange = move || {
+        let mut connection = connect_from(source, address);
+        connection.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        connection.read_to_end(&mut answer).unwrap();
+        answer
+    };
+    let answer = spawn_blocking(exchange).await.unwrap();
+    parse(&answer).expect("the head has an end")
+}
+
+/// A connection from a loopback address of the test's choice.
+pub fn connect_from(source: Ipv4Addr, address: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+    socket.connect(&address.into()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
 }
 
 /// Sends a request without a body and waits for the end of the connection.
