@@ -406,6 +406,7 @@ pub fn client_options(settings: &Settings, timeouts: Timeouts) -> Result<ClientO
         },
         proxy: settings.outgoing.proxy.clone(),
         timeouts,
+        redactor: settings.redactor.clone(),
         ..ClientOptions::default()
     })
 }

@@ -70,7 +70,7 @@ async fn run(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
 }
 
 async fn demo(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
-    let (id, secret) = ("demo", "demo");
+    let (id, secret) = ("simulated-client-id", "simulated-client-secret");
     let simulator = Simulator::start(simulator::Options {
         client_id: id.to_owned(),
         client_secret: secret.to_owned(),
@@ -173,7 +173,10 @@ async fn ask_for_token(settings: &Settings) -> Result<Result<String, String>, Fa
             let seconds = token.lifetime.as_secs();
             Ok(format!("token: issued by {url}, valid for {seconds} s"))
         }
-        Err(error) => Err(refusal(&error, &urls)),
+        Err(error) => {
+            let refusal = refusal(&error, &urls);
+            Err(settings.redactor.redact(&refusal).into_owned())
+        }
     })
 }
 

@@ -31,6 +31,7 @@
 //! | [`state_file`] | the fleet on disk, for the process that comes after this one | what a row means |
 //! | [`self_metrics`] | what the exporter counts about itself | |
 //! | [`time`] | the one handle for time, which tests can move; backoff, pace, and which failures to log | the rest |
+//! | [`redaction`] | removes the secrets of the process from texts that come from outside | the rest |
 //! | [`text`] | helpers for text that depend on nothing else | the rest |
 //! | [`shares`] | bounded things that clients share: places, bytes, turns | the rest |
 //! | [`simulator`] | Starlink's API on loopback, for the demo and the tests: the one place that says how Starlink behaves | the rest |
@@ -68,6 +69,7 @@ pub mod healthcheck;
 pub mod http;
 pub mod names;
 pub mod outgoing;
+pub mod redaction;
 pub mod reload;
 pub mod self_metrics;
 pub mod shares;

@@ -28,6 +28,7 @@ pub use table::settings_help;
 use crate::exposition::InfoFormat;
 use crate::names::Names;
 use crate::outgoing::{Exceptions, Proxy, read_roots};
+use crate::redaction::Redactor;
 use crate::web_config::Gate;
 use reader::Reader;
 
@@ -54,6 +55,8 @@ pub struct Settings {
     pub state: Option<StateSettings>,
     /// How the service logs.
     pub log: Log,
+    /// Knows the secrets among the settings, and learns those that come later. Clones of the settings share it.
+    pub redactor: Redactor,
     effective: Vec<String>,
 }
 
@@ -151,10 +154,20 @@ impl Settings {
     fn assemble(mut reader: Reader, account: Option<Account>) -> Result<Self, ConfigErrors> {
         let settings = Self::read(&mut reader, account);
         let (settings, effective) = reader.finish(settings)?;
+        settings.register_secrets();
         Ok(Self {
             effective,
             ..settings
         })
+    }
+
+    fn register_secrets(&self) {
+        let account = &self.account;
+        self.redactor.register(account.client_id.value());
+        self.redactor.register(account.client_secret.value());
+        for secret in self.outgoing.proxy.iter().flat_map(Proxy::secrets) {
+            self.redactor.register(&secret);
+        }
     }
 
     /// Reads what is left, all of it, before it looks whether anything is missing.
@@ -183,6 +196,7 @@ impl Settings {
             fleet: fleet?,
             state: state?,
             log: log?,
+            redactor: Redactor::default(),
             effective: Vec::new(),
         })
     }

@@ -76,6 +76,19 @@ impl Proxy {
         Self { exceptions, ..self }
     }
 
+    /// What no text may show: the password, and the header's value with it.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<SecretString> {
+        let Some(credentials) = &self.credentials else {
+            return Vec::new();
+        };
+        let pair = BASE64_STANDARD.decode(credentials.expose_secret());
+        let pair = pair.ok().and_then(|pair| String::from_utf8(pair).ok());
+        let password = pair.as_deref().and_then(|pair| pair.split_once(':'));
+        let password = password.map(|(_, password)| SecretString::from(password));
+        password.into_iter().chain([credentials.clone()]).collect()
+    }
+
     /// The host and port to ask for a tunnel to, if the way to the address leads through the proxy.
     fn target(&self, uri: &Uri) -> Option<String> {
         let host = uri.host()?;

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::outgoing::{Proxy, USER_AGENT, Way};
 // awc gives out this error, but not its name.
+use crate::redaction::Redactor;
 use actix_web::error::ParseError;
 use awc::{
     ClientResponse, Connector,
@@ -78,6 +79,8 @@ pub struct ClientOptions {
     pub timeouts: Timeouts,
     /// The largest batch in bytes, before and after decompression.
     pub batch_limit: usize,
+    /// Learns the secrets that are sent and received, and removes them from error messages.
+    pub redactor: Redactor,
 }
 
 impl Default for ClientOptions {
@@ -88,6 +91,7 @@ impl Default for ClientOptions {
             proxy: None,
             timeouts: Timeouts::default(),
             batch_limit: BATCH_LIMIT,
+            redactor: Redactor::default(),
         }
     }
 }
@@ -111,6 +115,7 @@ pub struct Client {
     http: awc::Client,
     timeouts: Timeouts,
     batch_limit: usize,
+    redactor: Redactor,
 }
 
 impl Client {
@@ -121,6 +126,7 @@ impl Client {
             proxy,
             timeouts,
             batch_limit,
+            redactor,
         } = options;
         let mut connector = Connector::new()
             .connector(Way::new(proxy))
@@ -143,6 +149,7 @@ impl Client {
             http,
             timeouts,
             batch_limit,
+            redactor,
         }
     }
 
@@ -156,6 +163,8 @@ impl Client {
         client_id: &SecretString,
         client_secret: &SecretString,
     ) -> Result<Token, TokenError> {
+        self.redactor.register(client_id);
+        self.redactor.register(client_secret);
         let (client_id, client_secret) = (client_id.expose_secret(), client_secret.expose_secret());
         let sending = self
             .http
@@ -168,12 +177,15 @@ impl Client {
             });
         let whole = async {
             let response = head(sending, self.timeouts.token).await?;
-            let secrets = [client_secret, client_id];
-            self.body(response, SMALL_LIMIT, &secrets).await
+            self.body(response, SMALL_LIMIT).await
         };
         let limit = self.timeouts.token;
         match timeout(limit, whole).await {
-            Ok(body) => wire::parse_token(&body?),
+            Ok(body) => {
+                let token = wire::parse_token(&body?)?;
+                self.redactor.register(&token.bearer);
+                Ok(token)
+            }
             Err(_) => Err(CallError::Timeout(Stage::WholeBody).into()),
         }
     }
@@ -225,6 +237,7 @@ impl Client {
         max_linger: Duration,
         on_head: impl FnOnce(),
     ) -> Result<Bytes, PollError> {
+        self.redactor.register(bearer);
         let bearer = bearer.expose_secret();
         let sending = self
             .http
@@ -238,7 +251,7 @@ impl Client {
         let limit = max_linger.saturating_add(self.timeouts.beyond_linger);
         let response = head(sending, limit).await?;
         on_head();
-        Ok(self.body(response, self.batch_limit, &[bearer]).await?)
+        Ok(self.body(response, self.batch_limit).await?)
     }
 
     /// The decompressed body of a 200; any other answer is an error.
@@ -246,10 +259,9 @@ impl Client {
         &self,
         response: ClientResponse<S>,
         limit: usize,
-        secrets: &[&str],
     ) -> Result<Bytes, CallError> {
         if response.status() != StatusCode::OK {
-            return Err(self.error_answer(response, secrets).await);
+            return Err(self.error_answer(response).await);
         }
         match timeout(self.timeouts.body, self.whole_body(response, limit)).await {
             Ok(body) => body,
@@ -258,11 +270,7 @@ impl Client {
     }
 
     /// Turns an answer into its error. That its body is large, broken or slow hides no status.
-    async fn error_answer<S: Chunks>(
-        &self,
-        response: ClientResponse<S>,
-        secrets: &[&str],
-    ) -> CallError {
+    async fn error_answer<S: Chunks>(&self, response: ClientResponse<S>) -> CallError {
         let status = response.status();
         let retry_after = if matches!(
             status,
@@ -275,7 +283,7 @@ impl Client {
         };
         let body = timeout(self.timeouts.idle, self.whole_body(response, SMALL_LIMIT)).await;
         let message = match body {
-            Ok(Ok(body)) => wire::error_message(&body, secrets),
+            Ok(Ok(body)) => wire::error_message(&body, &self.redactor),
             Ok(Err(_)) | Err(_) => String::new(),
         };
         CallError::Status(ErrorAnswer {

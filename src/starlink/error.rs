@@ -155,8 +155,8 @@ impl TokenFailure {
 pub struct ErrorAnswer {
     /// The HTTP status.
     pub status: u16,
-    /// What the API says about it, at most 200 characters, none of them a control character and
-    /// no secret of the request among them. Empty where the body is not the API's.
+    /// What the API says about it, at most 200 characters, none of them a control character, and
+    /// without secrets of the process. Empty where the body is not the API's.
     pub message: String,
     /// How long to wait at least, from `Retry-After` of a 429 or 503. At most 5 minutes.
     pub retry_after: Option<Duration>,

@@ -1,6 +1,7 @@
 //! What goes over the wire: the requests' bodies, and the parts of answers that a call itself reads.
 
 use super::{client::Token, error::BodyError, error::TokenError};
+use crate::redaction::Redactor;
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
 use secrecy::SecretString;
@@ -64,8 +65,8 @@ pub(super) fn parse_token(body: &[u8]) -> Result<Token, TokenError> {
 }
 
 /// What an error body says: the `errorMessage`s of the API joined with `"; "`, else OAuth's
-/// `error`, else nothing. `secrets` are what was sent with the request, lest it be echoed.
-pub(super) fn error_message(body: &[u8], secrets: &[&str]) -> String {
+/// `error`, else nothing. Without secrets, which it may echo.
+pub(super) fn error_message(body: &[u8], redactor: &Redactor) -> String {
     let Ok(answer) = serde_json::from_slice::<Value>(body) else {
         return String::new();
     };
@@ -86,10 +87,11 @@ pub(super) fn error_message(body: &[u8], secrets: &[&str]) -> String {
         messages.join("; ")
     };
     message.retain(|character| !character.is_control());
-    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-        message = message.replace(secret, "[redacted]");
-    }
-    message.chars().take(MAX_MESSAGE).collect()
+    redactor
+        .redact(&message)
+        .chars()
+        .take(MAX_MESSAGE)
+        .collect()
 }
 
 /// Reads `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date, which counts from `now` and
@@ -252,8 +254,10 @@ mod tests {
             ("null", String::new()),
             ("", String::new()),
         ];
+        let redactor = Redactor::default();
+        redactor.register(&SecretString::from("hunter2"));
         for (body, expected) in cases {
-            let message = error_message(body.as_bytes(), &["", "hunter2"]);
+            let message = error_message(body.as_bytes(), &redactor);
             assert_eq!(message, expected, "{body}");
         }
     }
@@ -340,7 +344,7 @@ mod tests {
         fn nothing_from_outside_panics(bytes in any::<Vec<u8>>(), text in any::<String>()) {
             let _ = parse_token(&bytes);
             let _ = decompress(bytes.clone().into(), Some(b"gzip"), 1000);
-            prop_assert!(error_message(&bytes, &[]).chars().count() <= MAX_MESSAGE);
+            prop_assert!(error_message(&bytes, &Redactor::default()).chars().count() <= MAX_MESSAGE);
             let wait = retry_after(&text, SystemTime::UNIX_EPOCH);
             prop_assert!(wait.is_none_or(|wait| wait <= MAX_RETRY_AFTER));
         }

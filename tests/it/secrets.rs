@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use futures_util::future::join_all;
 use rustls::version::TLS13;
 use starlink_telemetry::actors::faults::{Fault, Inject, Place};
@@ -254,6 +254,62 @@ async fn keeps(site: &Site, trouble: Trouble, log_format: &str) {
     let echoes = ["token", "unprocessable"];
     if trouble.reasons.iter().any(|reason| echoes.contains(reason)) {
         assert!(log.contains("not [redacted]"), "the echo is told: {log}");
+    }
+}
+
+/// An error message may echo what was never a part of its own request: the credentials, a token that was renewed long ago.
+#[actix_rt::test]
+async fn an_echo_is_redacted_whatever_it_echoes_and_however_it_is_encoded() {
+    const OLD: &str = "old-needle.of_the-first.token";
+    const NEW: &str = "new-needle.of_the-second.token";
+    let simulator = Simulator::start(Options {
+        client_id: "Needle id/7".to_owned(),
+        client_secret: "needle secret+%é".to_owned(),
+        ..Options::default()
+    })
+    .unwrap();
+    for token in [OLD, NEW] {
+        let issued = format!(r#"{{"access_token":"{token}","expires_in":900}}"#);
+        simulator.push_token_answer(Answer::text(issued));
+    }
+    let basic = BASE64_STANDARD.encode("Needle id/7:needle secret+%é");
+    let shifted = BASE64_URL_SAFE_NO_PAD.encode(format!("..{OLD}"));
+    let echoes = [
+        "Needle+id%2F7".to_owned(),
+        "needle%20secret%2b%25%c3%a9".to_owned(),
+        "%6Eeedle+secret%2B%25%C3%A9".to_owned(),
+        OLD.to_owned(),
+        OLD.replace('-', "%2d"),
+        NEW.to_owned(),
+        basic,
+        shifted,
+        "needle@proxy".to_owned(),
+        BASE64_STANDARD.encode("somebody:needle@proxy"),
+    ];
+    simulator.push_answer(Answer::error(401, "renew"));
+    for echo in &echoes {
+        simulator.push_answer(Answer::error(403, &format!("told <{echo}>")));
+        // A success, so that the next failure is not waited for.
+        simulator.push_rows([terminal_row("shown", 1_000_000_000, 1.0)]);
+    }
+    let changes = [
+        ("CLIENT_ID", "Needle id/7"),
+        ("CLIENT_SECRET", "needle secret+%é"),
+        ("HTTPS_PROXY", "http://somebody:needle%40proxy@127.0.0.1:1"),
+        ("RUST_LOG", "starlink_telemetry=debug"),
+    ];
+    let (binary, _) = Binary::listening(&simulator, &changes).await;
+    let told = || {
+        let mut events = binary.events();
+        events.retain(|event| event.says("told <"));
+        events
+    };
+    eventually("all echoes are logged", || async {
+        told().len() >= echoes.len()
+    })
+    .await;
+    for event in told() {
+        assert!(event.says("told <[redacted]>"), "{event:?}");
     }
 }
 

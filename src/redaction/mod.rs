@@ -1,0 +1,189 @@
+//! Removes the secrets of the process from texts that come from outside, before anything shows them.
+//!
+//! A secret is found as it is, percent-encoded (in whole or in part, twice at most, `+` for a space), with the escapes of JSON,
+//! and inside base64, at any alignment. Whoever holds a secret registers it with the [`Redactor`], whose clones share what they know.
+
+mod decode;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use secrecy::{ExposeSecret, SecretString};
+
+use self::decode::{Decoded, base64_runs, decoded_base64};
+
+/// What stands in the place of a secret.
+const REDACTED: &str = "[redacted]";
+
+/// Shorter secrets are found only as whole words: a client ID `id` must not break up `invalid_client`.
+const WHOLE_WORDS_BELOW: usize = 8;
+
+/// A longer secret is looked for in pieces of this length, so that one that is cut is still found.
+const PIECE: usize = 1024;
+
+/// How many secrets are remembered; a new one takes the place of the oldest. Tokens change every 12 minutes, so this is hours.
+const REMEMBERED: usize = 64;
+
+/// How much of a text is looked through, in bytes. Nothing behind it is ever shown.
+const SCANNED: usize = 16 * 1024;
+
+/// Of that so much is shown at most. What begins before this and is a secret ends, whatever its encoding, before [`SCANNED`].
+const SHOWN: usize = 8 * 1024;
+
+/// Knows the secrets of the process. Clones share them.
+#[derive(Clone, Default)]
+pub struct Redactor {
+    secrets: Arc<ArcSwap<Secrets>>,
+}
+
+/// The secrets, the newest first; a long one in pieces.
+type Secrets = VecDeque<Arc<[Box<[u8]>]>>;
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.secrets.load().len();
+        write!(formatter, "Redactor({count} secrets)")
+    }
+}
+
+impl Redactor {
+    /// Remembers a secret. An empty or blank one is none.
+    pub fn register(&self, secret: &SecretString) {
+        let bytes = secret.expose_secret().trim().as_bytes();
+        if bytes.is_empty()
+            || self
+                .secrets
+                .load()
+                .iter()
+                .any(|known| is_whole(known, bytes))
+        {
+            return;
+        }
+        let pieces: Arc<[Box<[u8]>]> = bytes.chunks(PIECE).map(Box::from).collect();
+        self.secrets.rcu(|secrets| {
+            let mut secrets = Secrets::clone(secrets);
+            if !secrets.iter().any(|known| is_whole(known, bytes)) {
+                secrets.truncate(REMEMBERED - 1);
+                secrets.push_front(Arc::clone(&pieces));
+            }
+            secrets
+        });
+    }
+
+    /// The text with every secret replaced by `[redacted]`; no more of it than the first 8 KiB.
+    #[must_use]
+    pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let secrets = self.secrets.load();
+        let scanned = &text[..text.floor_char_boundary(SCANNED)];
+        let shown = text.floor_char_boundary(SHOWN);
+        let found = match secrets.is_empty() {
+            true => Vec::new(),
+            false => places(&secrets, scanned),
+        };
+        if found.is_empty() {
+            return Cow::Borrowed(&text[..shown]);
+        }
+        let mut clean = String::with_capacity(shown);
+        let mut from = 0;
+        for place in found {
+            if place.start >= shown {
+                break;
+            }
+            clean.push_str(&text[from..place.start]);
+            clean.push_str(REDACTED);
+            from = place.end;
+        }
+        clean.push_str(text.get(from..shown).unwrap_or_default());
+        Cow::Owned(clean)
+    }
+}
+
+fn is_whole(pieces: &[Box<[u8]>], secret: &[u8]) -> bool {
+    pieces.iter().flat_map(|piece| piece.iter()).eq(secret)
+}
+
+/// Where secrets stand in a text, in any of their encodings: in order, apart from each other, on character boundaries.
+fn places(secrets: &Secrets, text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let pieces = secrets.iter().flat_map(|pieces| pieces.iter());
+    let shortest = pieces.map(|piece| piece.len()).min().unwrap_or_default();
+    for view in Decoded::views(text.as_bytes()) {
+        find(secrets, view.bytes(), |range| {
+            found.push(view.source(range))
+        });
+        for run in base64_runs(view.bytes()) {
+            let may_hold = run.len() * 3 / 4 >= shortest;
+            if may_hold && holds_in_base64(secrets, &view.bytes()[run.clone()]) {
+                found.push(view.source(run));
+            }
+        }
+    }
+    for place in &mut found {
+        place.start = text.floor_char_boundary(place.start);
+        place.end = text.ceil_char_boundary(place.end);
+    }
+    merged(found)
+}
+
+/// Base64 is decoded from each of its first four characters on: what stands before it may be of the same alphabet.
+fn holds_in_base64(secrets: &Secrets, run: &[u8]) -> bool {
+    (0..4.min(run.len())).any(|skipped| {
+        let mut is_found = false;
+        // The ID and secret of a Basic authorization are percent-encoded inside (RFC 6749, section 2.3.1).
+        for view in Decoded::views(&decoded_base64(&run[skipped..])) {
+            find(secrets, view.bytes(), |_| is_found = true);
+        }
+        is_found
+    })
+}
+
+/// Calls `found` with each place of each secret.
+fn find(secrets: &Secrets, bytes: &[u8], mut found: impl FnMut(Range<usize>)) {
+    for piece in secrets.iter().flat_map(|pieces| pieces.iter()) {
+        let whole_words = piece.len() < WHOLE_WORDS_BELOW;
+        let mut from = 0;
+        while let Some(start) = position(&bytes[from..], piece).map(|start| from + start) {
+            let end = start + piece.len();
+            if !whole_words || is_word(bytes, start..end) {
+                found(start..end);
+            }
+            // Places may overlap.
+            from = start + 1;
+        }
+    }
+}
+
+/// The first place of a secret. In forms a space is a `+`.
+fn position(bytes: &[u8], secret: &[u8]) -> Option<usize> {
+    let is_same = |(byte, wanted): (&u8, &u8)| byte == wanted || (*byte == b'+' && *wanted == b' ');
+    bytes
+        .windows(secret.len())
+        .position(|window| window.iter().zip(secret).all(is_same))
+}
+
+fn is_word(bytes: &[u8], range: Range<usize>) -> bool {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || !byte.is_ascii();
+    let before = range
+        .start
+        .checked_sub(1)
+        .and_then(|index| bytes.get(index));
+    !before.is_some_and(is_part) && !bytes.get(range.end).is_some_and(is_part)
+}
+
+fn merged(mut places: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    places.sort_unstable_by_key(|place| (place.start, place.end));
+    let mut merged: Vec<Range<usize>> = Vec::with_capacity(places.len());
+    for place in places {
+        match merged.last_mut() {
+            Some(last) if place.start <= last.end => last.end = last.end.max(place.end),
+            _ => merged.push(place),
+        }
+    }
+    merged
+}

@@ -1,0 +1,152 @@
+//! Secrets in every spelling, and texts that must stay as they are.
+
+use base64::Engine;
+use base64::prelude::{
+    BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD,
+};
+use proptest::prelude::*;
+
+use super::*;
+
+fn redactor(secrets: &[&str]) -> Redactor {
+    let redactor = Redactor::default();
+    for secret in secrets {
+        redactor.register(&SecretString::from(*secret));
+    }
+    redactor
+}
+
+#[test]
+fn secrets_are_found_in_their_encodings() {
+    let redactor = redactor(&["p@ss wörd/1+2", "acc0unt-7", "id"]);
+    for (text, expected) in [
+        ("not p@ss wörd/1+2!", "not [redacted]!"),
+        ("acc0unt-7acc0unt-7", "[redacted]"),
+        ("p%40ss%20w%C3%B6rd%2F1%2B2", "[redacted]"),
+        ("p%40ss+w%c3%b6rd%2f1%2b2&x=1", "[redacted]&x=1"),
+        ("p@ss+w%C3%B6rd/1%2B2", "[redacted]"),
+        ("p%2540ss%2520w%25C3%25B6rd%252F1%252B2.", "[redacted]."),
+        (r"p\u0040ss w%C3%B6rd\/1\u002b2", "[redacted]"),
+        ("%61cc0unt%2D7", "[redacted]"),
+        (
+            "inval%69d id invalid_client",
+            "inval%69d [redacted] invalid_client",
+        ),
+        ("client_id=id&idea", "client_id=[redacted]&idea"),
+        ("%69%64", "[redacted]"),
+        ("%3Aid%26", "%3A[redacted]%26"),
+        ("acc0unt-", "acc0unt-"),
+        ("ACC0UNT-7", "ACC0UNT-7"),
+        ("100% of 5%4", "100% of 5%4"),
+        ("", ""),
+    ] {
+        assert_eq!(redactor.redact(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn secrets_are_found_inside_base64() {
+    let redactor = redactor(&["acc0unt-7", "id"]);
+    let standard = |text: &str| BASE64_STANDARD.encode(text);
+    for (text, expected) in [
+        (
+            format!("Basic {}", standard("acc0unt-7:x")),
+            "Basic [redacted]",
+        ),
+        (format!("({})", standard("?acc0unt-7")), "([redacted])"),
+        (standard("??acc0unt-7"), "[redacted]"),
+        (format!("a{}", standard("acc0unt-7")), "[redacted]"),
+        (BASE64_STANDARD.encode("x:acc0unt%2D7"), "[redacted]"),
+        (standard("x:acc0unt-7").replace('=', "%3D"), "[redacted]"),
+        (format!("x {}", standard("id:other")), "x [redacted]"),
+        (standard("idea"), "aWRlYQ=="),
+        (standard("nothing of it"), "bm90aGluZyBvZiBpdA=="),
+    ] {
+        assert_eq!(redactor.redact(&text), expected, "{text}");
+    }
+}
+
+#[test]
+fn nothing_is_no_secret_and_the_oldest_are_forgotten() {
+    let redactor = redactor(&["", " ", "\n"]);
+    assert_eq!(redactor.redact("a b"), "a b");
+    let secret = |number: usize| format!("number-{number:03}");
+    for number in 0..=REMEMBERED {
+        redactor.register(&SecretString::from(secret(number)));
+        redactor.register(&SecretString::from(secret(number)));
+    }
+    let told = |number| redactor.redact(&secret(number)).into_owned();
+    assert_eq!(told(0), secret(0));
+    assert_eq!(told(1), REDACTED);
+    assert_eq!(told(REMEMBERED), REDACTED);
+    assert_eq!(format!("{redactor:?}"), "Redactor(64 secrets)");
+}
+
+#[test]
+fn a_secret_that_reaches_over_the_end_of_what_is_shown_is_not_cut() {
+    let long = "0123456789abcdefghijklmnopqrstuvwxyz".repeat(40);
+    let redactor = redactor(&[&long]);
+    for length in [0, SHOWN - 1, SHOWN - 500, SHOWN] {
+        let padding = ".".repeat(length);
+        let text = format!("{padding}{long}{}", "!".repeat(2 * SCANNED));
+        let redacted = redactor.redact(&text);
+        assert!(!redacted.contains("0123"), "{length}");
+        assert!(redacted.len() <= SHOWN + REDACTED.len(), "{length}");
+    }
+}
+
+/// Each byte as it is or percent-encoded, in either case.
+fn partly_encoded(secret: &str, choices: &[u8]) -> String {
+    let choices = choices.iter().cycle();
+    let mut text = Vec::new();
+    for (byte, choice) in secret.bytes().zip(choices) {
+        match choice % 3 {
+            0 if byte == b' ' => text.push(b'+'),
+            0 if byte.is_ascii() && byte != b'%' && byte != b'\\' => text.push(byte),
+            1 => text.extend(format!("%{byte:02x}").bytes()),
+            _ => text.extend(format!("%{byte:02X}").bytes()),
+        }
+    }
+    String::from_utf8(text).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn no_spelling_survives(
+        secret in "[ -~]{6}[!-~é]{3,40}[0-9a-z]",
+        before in "[a-z:/?=& ]{0,9}",
+        after in "[a-z:/?=& ]{0,9}",
+        choices in prop::collection::vec(0_u8..3, 1..9),
+    ) {
+        let redactor = redactor(&[&secret]);
+        let inner = format!("{before}{}{after}", secret.trim());
+        let mut texts = vec![
+            inner.clone(),
+            format!("{before}{}{after}", partly_encoded(secret.trim(), &choices)),
+            serde_json::to_string(&inner).unwrap(),
+        ];
+        for engine in [BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD] {
+            texts.push(format!("{before} {} {after}", engine.encode(&inner)));
+        }
+        for text in texts {
+            let redacted = redactor.redact(&text);
+            prop_assert!(redacted.contains(REDACTED), "{text}");
+            prop_assert!(!redacted.contains(secret.trim()), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_texts_stay_as_they_are(text in any::<String>()) {
+        let redactor = redactor(&["a secret that is not in it", "\u{1}\u{2}"]);
+        if !text.contains("\u{1}\u{2}") {
+            prop_assert_eq!(redactor.redact(&text), text.as_str());
+        }
+    }
+
+    #[test]
+    fn no_text_panics(text in any::<String>(), secret in any::<String>(), bytes in "[%0-9a-fé\\\\u+]{0,40}") {
+        let redactor = redactor(&[&secret, &text, "%", "é"]);
+        let _ = redactor.redact(&text);
+        let _ = redactor.redact(&bytes);
+    }
+}
