@@ -225,6 +225,7 @@ impl Application {
             hang_limit: tuning.hang_limit,
             query_limit: tuning.query_limit,
             silence_limit,
+            stale_after: settings.fleet.stale_after,
             answer_limit: tuning.patience.answer,
             scrapes: Arc::new(Semaphore::new(tuning.most_scrapes)),
             looks: Arc::new(Semaphore::new(tuning.most_looks)),

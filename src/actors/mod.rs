@@ -16,6 +16,7 @@ mod published;
 mod stream;
 mod supervisor;
 mod token;
+mod told;
 
 pub use metadata::MetadataActor;
 pub use metrics_store::MetricsStoreActor;

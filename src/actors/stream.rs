@@ -23,9 +23,9 @@ use url::Url;
 
 use super::attempt::{Attempt, AttemptError, Polled, renewal};
 use super::messages::{Apply, BatchId, Drain, Heartbeat, Renewal, Resolve};
-use super::{MetadataActor, MetricsStoreActor, TokenActor};
+use super::{MetadataActor, MetricsStoreActor, TokenActor, told};
 use crate::fleet::{Coverage, Limits, latest};
-use crate::self_metrics::SelfMetrics;
+use crate::self_metrics::{SelfMetrics, Told};
 use crate::starlink::{Client, ClientOptions, PollFailure};
 use crate::telemetry::{Batch, Metadata, Rows, Schema};
 use crate::text::with_sources;
@@ -242,7 +242,11 @@ impl StreamActor {
 
     /// An attempt has panicked. What it did last was to read an answer, and so it counts.
     fn panicked(&mut self) {
-        self.count_failure(PollFailure::Decode);
+        let told = Told::new(
+            "The attempt panicked while reading an answer: see the log",
+            None,
+        );
+        self.count_failure(PollFailure::Decode, told);
         let wait = self.backoff.next(fastrand::f64());
         self.phase = Phase::Waiting(self.clock.now().after(wait));
     }
@@ -369,7 +373,7 @@ impl StreamActor {
     /// The attempt has failed: the next one follows after a while, or at once after the first 401.
     fn failed(&mut self, error: &AttemptError, context: &mut Context<Self>) {
         let reason = error.reason();
-        self.count_failure(reason);
+        self.count_failure(reason, told::attempt(error));
         let retries_now =
             reason == PollFailure::Unauthorized && !std::mem::replace(&mut self.has_retried, true);
         let wait = if retries_now {
@@ -385,9 +389,9 @@ impl StreamActor {
         self.wait(wait, context);
     }
 
-    fn count_failure(&mut self, reason: PollFailure) {
+    fn count_failure(&mut self, reason: PollFailure, told: Told) {
         self.metrics.polls.increment();
-        self.metrics.poll_failed(reason);
+        self.metrics.poll_failed(reason, told);
         self.heard_until = None;
     }
 

@@ -12,6 +12,7 @@ use tracing::{debug, error, info, warn};
 use url::Url;
 
 use super::messages::{GetToken, Heartbeat, IssuedToken, Renewal, TokenRefused};
+use super::told;
 use crate::config::Credential;
 use crate::self_metrics::SelfMetrics;
 use crate::starlink::{
@@ -200,7 +201,8 @@ impl TokenActor {
 
     fn failed(&mut self, error: TokenError, context: &mut Context<Self>) {
         let reason = error.reason();
-        self.metrics.token_request_failed(reason);
+        self.metrics
+            .token_request_failed(reason, told::token(&error));
         self.log(&error);
         let retry_after = error.retry_after().unwrap_or_default();
         let error = TokenRefused(Arc::new(error));

@@ -70,7 +70,7 @@ const FIELDS: [(&str, &str); 38] = [
     ),
     (
         "H3CellId",
-        "H3 cell of the terminal, resolution 5, as a number (an f64 does not hold all its digits).",
+        "H3 cell of the terminal, resolution 5, rounded; use latitude and longitude instead.",
     ),
     (
         "InTerritorialWaters",

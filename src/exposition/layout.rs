@@ -288,12 +288,12 @@ impl Section {
                 "Longitude of the centre of the device's H3 cell, in degrees.".into()
             }
             Self::LastReport => {
-                "Timestamp of the device's last row that counted, in seconds since 1970.".into()
+                "Timestamp of the device's last accepted row, in seconds since 1970.".into()
             }
             Self::Online => {
                 "Whether the device reports: 1 online, 0 silent while the stream was heard.".into()
             }
-            Self::DeviceName(_) => "What people call the device, and its group.".into(),
+            Self::DeviceName(_) => "Name and group from NAMES_FILE.".into(),
             Self::Info => "What the device reports as text.".into(),
         }
     }

@@ -1,13 +1,15 @@
-//! What the service answers: `/metrics`, the probes, and a page for people.
+//! What the service answers: `/metrics`, the probes, the JSON API and the status page.
 
 mod admission;
 mod api;
 mod bodies;
+mod compress;
 mod connection;
 mod finish;
 mod gzip;
 mod look;
 mod metrics;
+mod not_found;
 mod open_files;
 mod page;
 mod probes;
@@ -71,6 +73,8 @@ pub struct State {
     pub query_limit: Duration,
     /// What a store that has not answered for so long has laid out is not the fleet as it is.
     pub silence_limit: Duration,
+    /// Telemetry with a greater lag is late; a device that is silent for longer is not online.
+    pub stale_after: Duration,
     /// An answer that is still being read after so long is cut.
     pub answer_limit: Duration,
     /// A permit for each scrape that is answered at the same time.
@@ -90,8 +94,8 @@ impl State {
         if self.metrics.last_poll_success.value().is_some() {
             return None;
         }
-        Some(match self.metrics.last_failure() {
-            Some(reason) => format!("no poll has succeeded yet; the last one failed: {reason}"),
+        Some(match self.metrics.told() {
+            Some(told) => format!("no poll has succeeded yet. {told}"),
             None => "no poll has succeeded yet".to_owned(),
         })
     }
@@ -110,6 +114,8 @@ impl State {
 /// Adds everything to an application.
 fn routes(config: &mut web::ServiceConfig) {
     config
+        .app_data(web::Data::new(page::assets::Assets::new()))
+        .app_data(web::Data::new(api::Description::new()))
         .service(resource("/metrics", metrics::scrape))
         .service(look("/", page::home))
         .service(look("/device", page::device))
@@ -119,7 +125,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(look("/api/v1/devices/{id:.+}", api::device))
         .service(resource("/api/v1/openapi.json", api::openapi))
         .configure(probe_resources)
-        .default_service(web::to(not_found));
+        .default_service(web::to(not_found::show));
 }
 
 /// Adds the probes alone.
@@ -177,10 +183,15 @@ fn device_type(request: &HttpRequest) -> Option<String> {
     name.map(Cow::into_owned)
 }
 
-async fn method_not_allowed() -> HttpResponse {
-    method_not_allowed_builder()
+async fn method_not_allowed(request: HttpRequest) -> HttpResponse {
+    let mut response = method_not_allowed_builder();
+    let problem = "only GET and HEAD are supported";
+    if request.path().starts_with(api::ROOT) {
+        return api::problem(response, &problem);
+    }
+    response
         .content_type("text/plain; charset=utf-8")
-        .body("only GET and HEAD are answered here\n")
+        .body(format!("{problem}\n"))
 }
 
 fn method_not_allowed_builder() -> HttpResponseBuilder {
@@ -189,16 +200,10 @@ fn method_not_allowed_builder() -> HttpResponseBuilder {
     response
 }
 
-async fn not_found() -> HttpResponse {
-    HttpResponse::NotFound()
-        .content_type("text/plain; charset=utf-8")
-        .body("not found: there are /, /metrics, /api/v1/openapi.json, /livez, /readyz and /healthz\n")
-}
-
 async fn no_probe() -> HttpResponse {
     HttpResponse::NotFound()
         .content_type("text/plain; charset=utf-8")
-        .body("not found: there are /livez, /readyz and /healthz\n")
+        .body("Not found. Available: /livez, /readyz, /healthz\n")
 }
 
 /// One span for each request, at DEBUG: a scrape every few seconds is no news.
@@ -247,6 +252,7 @@ mod tests {
             hang_limit: Duration::from_secs(30),
             query_limit: Duration::from_secs(1),
             silence_limit: Duration::from_secs(10),
+            stale_after: Duration::from_secs(120),
             answer_limit: Duration::from_secs(120),
             scrapes: Arc::new(Semaphore::new(4)),
             looks: Arc::new(Semaphore::new(4)),

@@ -1,7 +1,6 @@
-//! How the exporter and the fleet are, as plain values: what `/api/v1/status` says and the page shows first.
+//! The state of the exporter and the fleet as plain values: what `/api/v1/status` returns and the page shows first.
 
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
 
 use serde::Serialize;
 
@@ -11,10 +10,10 @@ use crate::time::Moment;
 use crate::time::unix_seconds;
 use crate::view::Overview;
 
-/// How all of it is.
+/// The state of the exporter and the fleet.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Status {
-    /// When this was so, in seconds since 1970.
+    /// The time of this status, in seconds since 1970.
     pub timestamp_seconds: f64,
     /// The process.
     pub exporter: Exporter,
@@ -31,19 +30,19 @@ pub struct Status {
 /// The process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Exporter {
-    /// Which release it is.
+    /// The release.
     pub version: &'static str,
-    /// Which revision of the source.
+    /// The revision of the source.
     pub revision: &'static str,
     /// What `/readyz` says.
     pub ready: bool,
     /// Why it is not ready.
     pub not_ready_because: Option<String>,
-    /// Whether it is about to end.
+    /// Whether it is shutting down.
     pub draining: bool,
     /// What `/livez` says.
     pub live: bool,
-    /// Why it is not.
+    /// Why it is not live.
     pub not_live_because: Vec<String>,
 }
 
@@ -53,16 +52,22 @@ pub struct Stream {
     /// Whether the last attempt succeeded.
     pub up: bool,
     /// Attempts that have ended.
-    pub polls: f64,
-    /// Those that failed.
-    pub failed_polls: f64,
-    /// Why the last one that failed did.
+    pub polls: u64,
+    /// Attempts that failed.
+    pub failed_polls: u64,
+    /// The reason of the last failed attempt, as a code.
     pub last_failure: Option<String>,
-    /// When the last success was, in seconds since 1970.
+    /// The last failed attempt in words: what Starlink said, or why it could not be reached.
+    pub last_failure_message: Option<String>,
+    /// What an operator can do about it.
+    pub last_failure_remedy: Option<&'static str>,
+    /// When the last successful attempt ended, in seconds since 1970.
     pub last_success_timestamp_seconds: Option<f64>,
-    /// Age of the last batch when it came.
+    /// Age of the last batch with rows on arrival.
     pub lag_seconds: Option<f64>,
-    /// Whether a backlog is being worked through.
+    /// Whether that is more than `STALE_AFTER`.
+    pub late: bool,
+    /// Whether the exporter is working through a backlog.
     pub catching_up: bool,
 }
 
@@ -71,12 +76,16 @@ pub struct Stream {
 pub struct Token {
     /// When it expires, in seconds since 1970.
     pub expiry_timestamp_seconds: Option<f64>,
-    /// Requests for one.
-    pub requests: f64,
-    /// Those that failed.
-    pub failed_requests: f64,
-    /// Why the last one that failed did.
+    /// Requests for a token.
+    pub requests: u64,
+    /// Requests that failed.
+    pub failed_requests: u64,
+    /// The reason of the last failed request, as a code.
     pub last_failure: Option<&'static str>,
+    /// The last failed request in words.
+    pub last_failure_message: Option<String>,
+    /// What an operator can do about it.
+    pub last_failure_remedy: Option<&'static str>,
 }
 
 /// What an actor is doing.
@@ -156,7 +165,7 @@ impl Actor {
 }
 
 impl Status {
-    /// How it is now, with a fleet that looks like this.
+    /// The status now, with this fleet.
     #[must_use]
     pub fn of(state: &State, fleet: Overview) -> Self {
         let now = state.clock.now();
@@ -165,8 +174,12 @@ impl Status {
         let not_live_because = state.trouble();
         let actors = state.actors.iter();
         let is_set = |value: Option<f64>| value.is_some_and(|value| value > 0.0);
+        let lag = metrics.telemetry_lag.value();
+        let (told, token_told) = (metrics.told(), metrics.token_told());
+        let told = told.as_deref();
+        let token_told = token_told.as_deref();
         Self {
-            timestamp_seconds: unix_seconds(SystemTime::now()),
+            timestamp_seconds: unix_seconds(state.clock.wall()),
             exporter: Exporter {
                 version: env!("CARGO_PKG_VERSION"),
                 revision: env!("BUILD_REVISION"),
@@ -178,18 +191,23 @@ impl Status {
             },
             stream: Stream {
                 up: is_set(metrics.up.value()),
-                polls: metrics.polls.value(),
+                polls: metrics.polls.count(),
                 failed_polls: metrics.failed_polls(),
                 last_failure: metrics.last_failure(),
+                last_failure_message: told.map(|told| told.message.clone()),
+                last_failure_remedy: told.and_then(|told| told.remedy),
                 last_success_timestamp_seconds: metrics.last_poll_success.value(),
-                lag_seconds: metrics.telemetry_lag.value(),
+                lag_seconds: lag,
+                late: lag.is_some_and(|lag| lag > state.stale_after.as_secs_f64()),
                 catching_up: is_set(metrics.catching_up.value()),
             },
             token: Token {
                 expiry_timestamp_seconds: metrics.token_expiry.value(),
-                requests: metrics.token_requests.value(),
+                requests: metrics.token_requests.count(),
                 failed_requests: metrics.failed_token_requests(),
                 last_failure: metrics.last_token_failure(),
+                last_failure_message: token_told.map(|told| told.message.clone()),
+                last_failure_remedy: token_told.and_then(|told| told.remedy),
             },
             actors: actors.map(|actor| Actor::of(actor, now, state)).collect(),
             fleet,

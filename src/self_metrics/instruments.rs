@@ -22,9 +22,15 @@ impl Counter {
 
     /// The number.
     #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// The number as a sample has it.
+    #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
     pub fn value(&self) -> f64 {
-        self.0.load(Ordering::Relaxed) as f64
+        self.count() as f64
     }
 }
 

@@ -2,8 +2,12 @@
 
 mod instruments;
 mod process;
+mod told;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arc_swap::ArcSwapOption;
 
 use crate::exposition::{Format, Kind, OwnFamily};
 use crate::fleet::{Counts, RowCode, RowFault, RowIgnored, Snapshot, Tally};
@@ -13,6 +17,7 @@ use crate::telemetry::CellFault;
 
 pub use self::instruments::{Counter, Gauge, Histogram};
 pub use self::process::process;
+pub use self::told::Told;
 
 /// Seconds of a poll: it lingers, up to 65 s.
 const POLL_BOUNDS: [f64; 14] = [
@@ -60,6 +65,10 @@ pub struct SelfMetrics {
     last_failure: AtomicUsize,
     /// The same for requests for a token.
     last_token_failure: AtomicUsize,
+    /// The last failed attempt in words; `None` before the first.
+    told: ArcSwapOption<Told>,
+    /// The same for requests for a token.
+    token_told: ArcSwapOption<Told>,
     /// From the request to the whole answer.
     pub poll_duration: Histogram<{ POLL_BOUNDS.len() }>,
     /// Seconds since 1970.
@@ -98,6 +107,8 @@ impl Default for SelfMetrics {
             poll_failures: Default::default(),
             last_failure: AtomicUsize::new(0),
             last_token_failure: AtomicUsize::new(0),
+            told: ArcSwapOption::default(),
+            token_told: ArcSwapOption::default(),
             poll_duration: Histogram::new(POLL_BOUNDS),
             last_poll_success: Gauge::default(),
             rows: Default::default(),
@@ -124,8 +135,9 @@ impl Default for SelfMetrics {
 }
 
 impl SelfMetrics {
-    /// Counts a failed attempt.
-    pub fn poll_failed(&self, reason: PollFailure) {
+    /// Counts a failed attempt, and keeps it in words.
+    pub fn poll_failed(&self, reason: PollFailure, told: Told) {
+        self.told.store(Some(Arc::new(told)));
         self.poll_failures[reason as usize].increment();
         self.last_failure
             .store(reason as usize + 1, Ordering::Relaxed);
@@ -151,21 +163,34 @@ impl SelfMetrics {
         Some(reason.name())
     }
 
+    /// The last failed attempt in words, if any failed.
+    #[must_use]
+    pub fn told(&self) -> Option<Arc<Told>> {
+        self.told.load_full()
+    }
+
+    /// The last failed request for a token in words, if any failed.
+    #[must_use]
+    pub fn token_told(&self) -> Option<Arc<Told>> {
+        self.token_told.load_full()
+    }
+
     /// How many attempts have failed.
     #[must_use]
-    pub fn failed_polls(&self) -> f64 {
-        self.poll_failures.iter().map(Counter::value).sum()
+    pub fn failed_polls(&self) -> u64 {
+        self.poll_failures.iter().map(Counter::count).sum()
     }
 
     /// How many requests for a token have failed.
     #[must_use]
-    pub fn failed_token_requests(&self) -> f64 {
+    pub fn failed_token_requests(&self) -> u64 {
         let failures = self.token_request_failures.iter();
-        failures.map(Counter::value).sum()
+        failures.map(Counter::count).sum()
     }
 
-    /// Counts a failed request for a token.
-    pub fn token_request_failed(&self, reason: TokenFailure) {
+    /// Counts a failed request for a token, and keeps it in words.
+    pub fn token_request_failed(&self, reason: TokenFailure, told: Told) {
+        self.token_told.store(Some(Arc::new(told)));
         self.token_request_failures[reason as usize].increment();
         self.last_token_failure
             .store(reason as usize + 1, Ordering::Relaxed);
@@ -253,7 +278,7 @@ impl SelfMetrics {
             ),
             by_label(
                 "starlink_exporter_rows_ignored_total",
-                "Rows left out though nothing is wrong with them, by reason.",
+                "Valid rows that were not stored, by reason.",
                 "reason",
                 RowIgnored::ALL.iter().map(|reason| reason.name()),
                 &self.rows_ignored,
@@ -274,17 +299,17 @@ impl SelfMetrics {
             ),
             gauge(
                 "starlink_exporter_telemetry_lag_seconds",
-                "Age of the last batch with rows when it came: its receipt less the median timestamp of its rows.",
+                "Age of the last batch with rows on arrival: time between the median row timestamp and its arrival.",
                 &self.telemetry_lag,
             ),
             gauge(
                 "starlink_exporter_catching_up",
-                "Whether batches are full and old: the exporter is working through a backlog.",
+                "Whether the exporter is working through a backlog: batches are full, and their lag is above STALE_AFTER.",
                 &self.catching_up,
             ),
             counter(
                 "starlink_exporter_schema_changes_total",
-                "Column lists that differed from the last one of their device type.",
+                "Changes of the stream's columns.",
                 &self.schema_changes,
             ),
             counter(
@@ -306,7 +331,7 @@ impl SelfMetrics {
             ),
             counter(
                 "starlink_exporter_state_write_failures_total",
-                "Times that the state file could not be written.",
+                "Failed writes of the state file.",
                 &self.state_write_failures,
             ),
             gauge(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -87,11 +88,11 @@ impl Trait {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceState {
-    /// Silent for `STALE_AFTER` while the stream was heard.
+    /// No row for `STALE_AFTER`, while polls succeeded.
     Offline,
-    /// Not heard for `STALE_AFTER`, but neither was the stream.
+    /// No row for `STALE_AFTER`, because polls failed.
     Unknown,
-    /// Heard within `STALE_AFTER`.
+    /// A row within `STALE_AFTER`.
     Online,
 }
 
@@ -202,7 +203,7 @@ impl<'s> DeviceRef<'s> {
         self.block.reported(self.slot)
     }
 
-    /// How long ago that row came.
+    /// How long ago that row arrived.
     #[must_use]
     pub fn silence(&self, now: Moment) -> Duration {
         self.block.age(self.slot, now)
@@ -215,9 +216,24 @@ impl<'s> DeviceRef<'s> {
         lanes.filter_map(|&lane| self.gauge(lane)).next()
     }
 
+    /// A number that holds now.
     fn gauge(&self, lane: usize) -> Option<f64> {
+        self.last_gauge(lane)
+            .filter(|_| self.state == DeviceState::Online)
+    }
+
+    /// A number of the last row, however old that is.
+    fn last_gauge(&self, lane: usize) -> Option<f64> {
         let value = *self.block.gauges(lane).get(self.slot)?;
-        (self.state == DeviceState::Online && !value.is_nan()).then_some(value)
+        (!value.is_nan()).then_some(value)
+    }
+
+    /// All numbers of the last row, by the field's name.
+    fn last_fields(&self) -> BTreeMap<String, f64> {
+        let lanes = self.shelf.view.gauges.all().iter().enumerate();
+        let fields = lanes
+            .filter_map(|(lane, names)| Some((names.field.to_string(), self.last_gauge(lane)?)));
+        fields.collect()
     }
 
     /// A text that lists show.
@@ -228,13 +244,24 @@ impl<'s> DeviceRef<'s> {
         texts.into_iter().next()
     }
 
-    /// The names of the active alerts, sorted.
+    /// The names of the active alerts, sorted; none of a device that is not online, for which they are unknown.
     pub fn alerts(&self) -> impl ExactSizeIterator<Item = &'s str> + use<'s> {
-        let names = match (self.state, self.block.alerts(self.slot)) {
-            (DeviceState::Online, Some(names)) => names.as_slice(),
-            _ => &[],
+        let names = match self.state {
+            DeviceState::Online => self.block.alerts(self.slot).as_ref(),
+            DeviceState::Offline | DeviceState::Unknown => None,
         };
-        names.iter().map(|name| &**name)
+        names_of(names)
+    }
+
+    /// What the last row said, for a device that is not online.
+    fn last_readings(&self) -> Option<LastReadings> {
+        (self.state != DeviceState::Online).then(|| LastReadings {
+            timestamp_seconds: seconds(self.reported()),
+            fields: self.last_fields(),
+            alerts: names_of(self.block.alerts(self.slot).as_ref())
+                .map(ToOwned::to_owned)
+                .collect(),
+        })
     }
 
     /// Degrees north and east.
@@ -279,7 +306,8 @@ impl<'s> DeviceRef<'s> {
             obstruction: self.measure(Measure::Obstruction),
             signal_quality: self.measure(Measure::Signal),
             uptime_seconds: self.measure(Measure::Uptime),
-            alerts: self.alerts().map(ToOwned::to_owned).collect(),
+            alerts: (self.state == DeviceState::Online)
+                .then(|| self.alerts().map(ToOwned::to_owned).collect()),
             software: self.text(Trait::Software).map(ToOwned::to_owned),
             country: self.text(Trait::Country).map(ToOwned::to_owned),
             latitude,
@@ -293,22 +321,27 @@ impl<'s> DeviceRef<'s> {
     /// All that is known of it.
     #[must_use]
     pub fn detail(&self, scene: &Scene) -> DeviceDetail {
-        let lanes = self.shelf.view.gauges.all().iter().enumerate();
-        let fields = lanes.filter_map(|(lane, names)| {
-            let value = self.gauge(lane)?;
-            Some((names.field.to_string(), value))
-        });
         let infos = self.infos();
         let cell = self.block.place(self.slot);
         DeviceDetail {
             device: self.device(scene),
             h3_cell: cell.map(|place| format!("{:x}", place.index)),
-            fields: fields.collect(),
+            fields: match self.state {
+                DeviceState::Online => self.last_fields(),
+                DeviceState::Offline | DeviceState::Unknown => BTreeMap::new(),
+            },
+            last_readings: self.last_readings(),
             info: infos
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .collect(),
         }
     }
+}
+
+/// The names of alerts, sorted.
+fn names_of(alerts: Option<&Arc<Vec<Arc<str>>>>) -> impl ExactSizeIterator<Item = &str> {
+    let names = alerts.map_or(&[][..], |names| names.as_slice());
+    names.iter().map(|name| &**name)
 }
 
 fn group(name: &Name) -> Option<String> {
@@ -346,8 +379,8 @@ pub struct Device {
     pub signal_quality: Option<f64>,
     /// Seconds.
     pub uptime_seconds: Option<f64>,
-    /// Names of the active alerts, sorted.
-    pub alerts: Vec<String>,
+    /// Names of the active alerts, sorted; `None` where they are unknown, for the device is not online.
+    pub alerts: Option<Vec<String>>,
     /// The version of its software.
     pub software: Option<String>,
     /// Two letters.
@@ -372,10 +405,23 @@ pub struct DeviceDetail {
     pub device: Device,
     /// The H3 cell that it is in, in hexadecimal digits: an integer that JSON's numbers do not hold.
     pub h3_cell: Option<String>,
-    /// All numbers, by the field's name as Starlink spells it.
+    /// All numbers of a device that is online, by the field's name as Starlink spells it.
     pub fields: BTreeMap<String, f64>,
+    /// What the last row said, for a device that is not online.
+    pub last_readings: Option<LastReadings>,
     /// All texts, by the key that `starlink_info` has for them.
     pub info: BTreeMap<String, String>,
+}
+
+/// What the last row of a device said that is not online: how it was then.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LastReadings {
+    /// `UtcTimestampNs` of the row, in seconds since 1970.
+    pub timestamp_seconds: f64,
+    /// All numbers, by the field's name as Starlink spells it.
+    pub fields: BTreeMap<String, f64>,
+    /// Names of the alerts that were active, sorted.
+    pub alerts: Vec<String>,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "JSON's numbers are f64s")]

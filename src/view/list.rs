@@ -20,7 +20,7 @@ pub struct DevicePage {
     pub pages: usize,
     /// The most devices of a page.
     pub per_page: usize,
-    /// The devices; none behind the last page.
+    /// The devices; none past the last page.
     pub devices: Vec<Device>,
 }
 
@@ -28,6 +28,7 @@ pub struct DevicePage {
 #[derive(Debug, Clone, Copy)]
 enum Rank<'s> {
     Number(f64),
+    Integer(i64),
     Text(&'s str),
     Absent,
 }
@@ -36,12 +37,13 @@ impl Rank<'_> {
     fn compare(self, other: Self, is_descending: bool) -> Ordering {
         let order = match (self, other) {
             (Self::Number(one), Self::Number(other)) => one.total_cmp(&other),
+            (Self::Integer(one), Self::Integer(other)) => one.cmp(&other),
             (Self::Text(one), Self::Text(other)) => one.cmp(other),
             (Self::Absent, Self::Absent) => return Ordering::Equal,
             (Self::Absent, _) => return Ordering::Greater,
             (_, Self::Absent) => return Ordering::Less,
             // All of one list are of one kind.
-            (Self::Number(_), Self::Text(_)) | (Self::Text(_), Self::Number(_)) => Ordering::Equal,
+            _ => Ordering::Equal,
         };
         if is_descending {
             order.reverse()
@@ -132,7 +134,7 @@ fn rank<'s>(scene: &'s Scene, question: &Question, device: &DeviceRef<'s>) -> Ra
         SortKey::Group => text(named().map(|name| &*name.group)),
         SortKey::Type => Rank::Text(device.device_type()),
         SortKey::State => Rank::Number(f64::from(device.state as u8)),
-        SortKey::LastReport => Rank::Number(-device.silence(scene.now).as_secs_f64()),
+        SortKey::LastReport => Rank::Integer(device.reported()),
         SortKey::Measure(measure) => device.measure(measure).map_or(Rank::Absent, Rank::Number),
         SortKey::Alerts => match device.alerts().len() {
             0 => Rank::Absent,

@@ -48,7 +48,9 @@ pub struct Overview {
     pub types: Vec<TypeCount>,
     /// The most frequent first.
     pub alerts: Vec<AlertCount>,
-    /// How many devices are known to be somewhere.
+    /// How many devices are not online, so that their alerts are unknown.
+    pub alerts_unknown: usize,
+    /// How many devices have a location.
     pub located: usize,
     /// Where they are: for maps alone.
     #[serde(skip)]
@@ -101,6 +103,7 @@ impl Overview {
                 }
             }
             let [offline, unknown, online] = states;
+            overview.alerts_unknown += offline + unknown;
             overview.types.push(TypeCount {
                 device_type: table.name.to_string(),
                 online,

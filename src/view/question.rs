@@ -27,7 +27,7 @@ pub enum SortKey {
     Type,
     /// The worst first.
     State,
-    /// The longest silent first.
+    /// By the time of the last report, the oldest first.
     LastReport,
     /// One of the numbers.
     Measure(Measure),
@@ -153,13 +153,13 @@ impl Default for Question {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum QuestionError {
     /// There is no such parameter.
-    #[error("there is no parameter {0:?}: known are {PARAMETERS}")]
+    #[error("unknown parameter {0:?}: use {PARAMETERS}")]
     Unknown(String),
-    /// It stands twice.
-    #[error("{0} is given twice: give it once")]
+    /// It is given more than once.
+    #[error("parameter {0} is given more than once")]
     Twice(&'static str),
-    /// Its value is none of those that it can have.
-    #[error("{name}: {value:?} is not known: give {expected}")]
+    /// Its value is none of a list.
+    #[error("unknown {name} {value:?}: use {expected}")]
     Value {
         /// The parameter.
         name: &'static str,
@@ -168,13 +168,23 @@ pub enum QuestionError {
         /// What may be given.
         expected: String,
     },
+    /// Its value is not of the right form.
+    #[error("{name} must be {expected}, not {value:?}")]
+    Form {
+        /// The parameter.
+        name: &'static str,
+        /// What was given.
+        value: String,
+        /// What may be given.
+        expected: &'static str,
+    },
 }
 
 impl Question {
     /// What the query of a URL asks for. Empty values, as forms send them, ask for nothing.
     ///
     /// # Errors
-    /// When a parameter is not known, stands twice, or has a value that means nothing.
+    /// When a parameter is unknown, is given more than once, or has a value that is not accepted.
     pub fn parse(query: &str) -> Result<Self, QuestionError> {
         let mut question = Self::default();
         let mut seen = Vec::new();
@@ -193,15 +203,18 @@ impl Question {
         let text = (!value.is_empty()).then(|| value.to_owned());
         let wrong = |name, expected: String| QuestionError::Value {
             name,
-            value: value.to_owned(),
+            value: shortened(value),
             expected,
         };
-        let number = |name, most: usize, expected: &str| {
-            let number = value
-                .parse()
-                .ok()
-                .filter(|number| (1..=most).contains(number));
-            number.ok_or_else(|| wrong(name, format!("a whole number from 1{expected}")))
+        let ill_formed = |name, expected| QuestionError::Form {
+            name,
+            value: shortened(value),
+            expected,
+        };
+        let number = |name, most: usize, expected| {
+            let number = value.parse().ok();
+            let number = number.filter(|number| (1..=most).contains(number));
+            number.ok_or_else(|| ill_formed(name, expected))
         };
         Ok(match name {
             "state" => {
@@ -224,37 +237,33 @@ impl Question {
                 "search"
             }
             "near" => {
-                let expected =
-                    || wrong("near", "degrees north and east, as 47.5,-122.3".to_owned());
-                let near = text.map(|text| Near::parse(&text).ok_or_else(expected));
+                let expected = "latitude,longitude in degrees, such as 47.5,-122.3";
+                let near =
+                    text.map(|text| Near::parse(&text).ok_or_else(|| ill_formed("near", expected)));
                 self.near = near.transpose()?;
                 "near"
             }
             "sort" => {
                 let keys = SortKey::ALL.map(|(_, name)| name).join(", ");
-                let expected = || {
-                    wrong(
-                        "sort",
-                        format!("{keys}, with - before it for the largest first"),
-                    )
-                };
+                let expected = || wrong("sort", format!("{keys}; prefix with - for descending"));
                 let order = text.map(|text| Order::parse(&text).ok_or_else(expected));
                 self.order = order.transpose()?;
                 "sort"
             }
             "page" => {
                 if text.is_some() {
-                    self.page = number("page", usize::MAX, " on")?;
+                    self.page = number("page", usize::MAX, "a whole number, 1 or greater")?;
                 }
                 "page"
             }
             "per_page" => {
                 if text.is_some() {
-                    self.per_page = number("per_page", MOST_PER_PAGE, " to 1000")?;
+                    self.per_page =
+                        number("per_page", MOST_PER_PAGE, "a whole number from 1 to 1000")?;
                 }
                 "per_page"
             }
-            _ => return Err(QuestionError::Unknown(name.to_owned())),
+            _ => return Err(QuestionError::Unknown(shortened(name))),
         })
     }
 
@@ -279,4 +288,14 @@ impl Question {
         add("per_page", per_page);
         query.finish()
     }
+}
+
+/// The beginning of a text that an error repeats.
+fn shortened(text: &str) -> String {
+    const MOST: usize = 100;
+    let mut start: String = text.chars().take(MOST).collect();
+    if start.len() < text.len() {
+        start.push('…');
+    }
+    start
 }

@@ -77,7 +77,7 @@ proptest! {
         expected.retain(|device| {
             let mut texts = std::iter::once(&device.id).chain(&device.software);
             state.is_none_or(|state| device.state == state)
-                && (!alert || device.alerts == ["pending"])
+                && (!alert || device.alerts.as_deref() == Some(&["pending".to_owned()][..]))
                 && search.as_ref().is_none_or(|search| texts.any(|text| mentions(text, search)))
         });
         let key = [SortKey::Id, SortKey::Measure(Measure::Downlink), SortKey::Alerts][key];
@@ -85,7 +85,7 @@ proptest! {
             let by_key = match key {
                 SortKey::Id => compare(Some(&one.id), Some(&other.id), is_descending),
                 SortKey::Alerts => {
-                    let count = |device: &Device| Some(device.alerts.len()).filter(|&count| count > 0);
+                    let count = |device: &Device| device.alerts.as_ref().map(Vec::len).filter(|&count| count > 0);
                     compare(count(one), count(other), is_descending)
                 }
                 _ => compare(one.downlink_mbps, other.downlink_mbps, is_descending),
@@ -132,13 +132,21 @@ fn what_is_silent_keeps_its_place_and_loses_its_numbers() {
     };
     assert_eq!(silent.state, DeviceState::Offline);
     assert_eq!(silent.silent_for_seconds, 200.0);
-    assert!(silent.alerts.is_empty() && silent.latitude.is_some());
+    assert!(silent.alerts.is_none() && silent.latitude.is_some());
     assert_eq!(silent.software.as_deref(), Some("v1"));
     assert_eq!(heard.state, DeviceState::Online);
-    assert_eq!(heard.alerts, ["pending"]);
-    let fields = |id| find(&scene, id, None).unwrap().fields;
-    assert!(fields("ut-1").is_empty());
-    assert_eq!(fields("ut-2")["DownlinkThroughput"], 6.0);
+    assert_eq!(heard.alerts.as_deref(), Some(&["pending".to_owned()][..]));
+    let found = |id| find(&scene, id, None).unwrap();
+    assert_eq!(found("ut-2").fields["DownlinkThroughput"], 6.0);
+    assert_eq!(found("ut-2").last_readings, None);
+    // What it said last is told as that.
+    assert!(found("ut-1").fields.is_empty());
+    let last = found("ut-1").last_readings.unwrap();
+    assert_eq!(last.fields["DownlinkThroughput"], 5.0);
+    assert_eq!(
+        (last.timestamp_seconds, &last.alerts[..]),
+        (1.0, &["pending".to_owned()][..])
+    );
 }
 
 #[test]
@@ -166,7 +174,7 @@ fn the_overview_counts_and_places() {
             devices: 2,
         }]
     );
-    assert_eq!(overview.located, 4);
+    assert_eq!((overview.located, overview.alerts_unknown), (4, 1));
     // 37.35 degrees north and 121.98 degrees west.
     let place = &[(580, 527)][..];
     for (state, expected) in [

@@ -120,6 +120,7 @@ async fn a_device_has_all_its_values() {
             "ObstructionPercentTime": 1.5, "Uptime": 1000.0, "SignalQuality": 0.9, "H3CellId": 599_686_042_433_355_775_u64 as f64,
             "SecondsUntilSwupdateRebootPossible": -1.0, "InTerritorialWaters": 1.0,
         },
+        "last_readings": null,
         "info": {"runningsoftwareversion": "2025.1.mr1", "countrycode": "US", "accountnumber": "ACC-1"},
     });
     expected["silent_for_seconds"] = device["silent_for_seconds"].clone();
@@ -148,7 +149,7 @@ async fn a_device_has_all_its_values() {
     let problem = description.ask(&service, path, unknown, 404).await;
     assert_eq!(
         problem["error"],
-        r#"no device with the identifier "ut-a" and the type "Router" is known"#
+        r#"unknown device: ID "ut-a" and type "Router""#
     );
 }
 
@@ -233,32 +234,32 @@ async fn what_cannot_be_asked_is_refused_with_what_can() {
     for (query, expected) in [
         (
             "serach=a",
-            "there is no parameter \"serach\": known are state, alert, type, search, near, sort, page, per_page",
+            "unknown parameter \"serach\": use state, alert, type, search, near, sort, page, per_page",
         ),
         (
             "state=on",
-            "state: \"on\" is not known: give offline, unknown, online",
+            "unknown state \"on\": use offline, unknown, online",
         ),
         (
             "page=0",
-            "page: \"0\" is not known: give a whole number from 1 on",
+            "page must be a whole number, 1 or greater, not \"0\"",
         ),
-        ("page=1&page=2", "page is given twice: give it once"),
+        ("page=1&page=2", "parameter page is given more than once"),
         (
             "per_page=1001",
-            "per_page: \"1001\" is not known: give a whole number from 1 to 1000",
+            "per_page must be a whole number from 1 to 1000, not \"1001\"",
         ),
         (
             "near=91,0",
-            "near: \"91,0\" is not known: give degrees north and east, as 47.5,-122.3",
+            "near must be latitude,longitude in degrees, such as 47.5,-122.3, not \"91,0\"",
         ),
         (
             "near=nan,0",
-            "near: \"nan,0\" is not known: give degrees north and east, as 47.5,-122.3",
+            "near must be latitude,longitude in degrees, such as 47.5,-122.3, not \"nan,0\"",
         ),
         (
             "sort=--id",
-            "sort: \"--id\" is not known: give id, name, group, type, state, last_report, downlink, uplink, latency, drop_rate, obstruction, alerts, software, country, with - before it for the largest first",
+            "unknown sort \"--id\": use id, name, group, type, state, last_report, downlink, uplink, latency, drop_rate, obstruction, alerts, software, country; prefix with - for descending",
         ),
     ] {
         let target = format!("{DEVICES}?{query}");
@@ -308,7 +309,7 @@ async fn the_description_names_what_can_be_asked() {
     }
     let refusal = service.get(&format!("{DEVICES}?x=")).await.body;
     assert!(
-        refusal.contains(&format!("known are {}\"", names.join(", "))),
+        refusal.contains(&format!("use {}\"", names.join(", "))),
         "{refusal}"
     );
 }
@@ -321,6 +322,15 @@ async fn the_status_tells_of_the_exporter_and_the_fleet() {
     assert_eq!(status["exporter"]["ready"], true);
     assert_eq!(status["exporter"]["live"], true);
     assert_eq!(status["stream"]["up"], true);
+    // Counts are integers.
+    for count in [
+        &status["stream"]["polls"],
+        &status["stream"]["failed_polls"],
+        &status["token"]["requests"],
+        &status["token"]["failed_requests"],
+    ] {
+        assert!(count.is_u64(), "{count}");
+    }
     assert_eq!(
         status["fleet"],
         json!({
@@ -332,6 +342,7 @@ async fn the_status_tells_of_the_exporter_and_the_fleet() {
                 {"alert": "software_update_reboot_pending", "devices": 2},
                 {"alert": "thermal_shutdown", "devices": 1},
             ],
+            "alerts_unknown": 0,
             "located": 1,
         })
     );

@@ -470,7 +470,7 @@ async fn other_paths_are_not_found() {
         "/METRICS",
         "/metrics.txt",
         "/favicon.ico",
-        "/api/public/v2/telemetry/stream",
+        "/apis/public/v2/telemetry/stream",
         "/..%2f..%2fetc/passwd",
         "/%3Cscript%3E",
     ] {

@@ -21,6 +21,7 @@ mod names;
 mod outgoing;
 mod own_metrics;
 mod page;
+mod page_states;
 mod polling;
 mod probes;
 mod process;

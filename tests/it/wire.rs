@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use actix_rt::task::spawn_blocking;
 use socket2::{Domain, Socket, Type};
+use url::{Position, Url};
 
 use crate::harness::PATIENCE;
 
@@ -31,6 +32,12 @@ impl Answer {
         let values: Vec<_> = values.map(|(_, value)| value.as_str()).collect();
         (!values.is_empty()).then(|| values.join(", "))
     }
+}
+
+/// What a browser requests for a link of `/` or `/device`: it resolves relative links and keeps the fragment to itself.
+pub fn target(link: &str) -> String {
+    let url = Url::parse("http://host/").unwrap().join(link).unwrap();
+    url[Position::BeforePath..Position::AfterQuery].to_owned()
 }
 
 /// GETs a target with headers.

@@ -1,9 +1,10 @@
 //! What the page is made of besides HTML: embedded, under URLs that change with the content, so that browsers keep it for good.
 
 use actix_web::http::header;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::secured;
+use crate::http::compress::{Compress, Fixed};
 
 /// A file that the page needs.
 #[derive(Debug, Clone, Copy)]
@@ -31,10 +32,10 @@ impl Asset {
         }
     }
 
-    /// Where it is.
+    /// Its address, as seen from a page whose way to the root this is.
     #[must_use]
-    pub fn url(&self) -> String {
-        format!("/assets/{}", self.file())
+    pub fn below(&self, root: &str) -> String {
+        format!("{root}assets/{}", self.file())
     }
 
     fn file(&self) -> String {
@@ -42,7 +43,7 @@ impl Asset {
     }
 }
 
-/// The looks.
+/// The style sheet.
 pub const STYLE: Asset = Asset::new(
     "style",
     "css",
@@ -50,7 +51,7 @@ pub const STYLE: Asset = Asset::new(
     include_str!("assets/style.css"),
 );
 
-/// What makes the page refresh itself.
+/// The script that refreshes the page.
 pub const SCRIPT: Asset = Asset::new(
     "page",
     "js",
@@ -66,7 +67,7 @@ pub const WORLD: Asset = Asset::new(
     include_str!("assets/world.svg"),
 );
 
-/// What a browser shows in a tab.
+/// The icon of the tab.
 pub const ICON: Asset = Asset::new(
     "icon",
     "svg",
@@ -76,7 +77,7 @@ pub const ICON: Asset = Asset::new(
 
 const ALL: [Asset; 4] = [STYLE, SCRIPT, WORLD, ICON];
 
-/// FNV-1a: tells contents apart, which is all that a name needs, and can be had while compiling.
+/// FNV-1a: enough to tell contents apart, and computed at compile time.
 const fn digest(content: &[u8]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325;
     let mut at = 0;
@@ -87,18 +88,39 @@ const fn digest(content: &[u8]) -> u64 {
     hash
 }
 
+/// All assets, in both forms in which they are sent.
+#[derive(Debug)]
+pub struct Assets([(Asset, Fixed); ALL.len()]);
+
+impl Assets {
+    /// Compresses them.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(ALL.map(|asset| (asset, Fixed::new(asset.content))))
+    }
+
+    fn find(&self, file: &str) -> Option<&(Asset, Fixed)> {
+        self.0.iter().find(|(asset, _)| asset.file() == file)
+    }
+}
+
 /// `/assets/{file}`
-pub async fn show(file: web::Path<String>) -> HttpResponse {
-    let Some(asset) = ALL.iter().find(|asset| asset.file() == *file) else {
+pub async fn show(
+    file: web::Path<String>,
+    request: HttpRequest,
+    assets: web::Data<Assets>,
+) -> HttpResponse {
+    let Some((asset, content)) = assets.find(&file) else {
         return HttpResponse::NotFound()
             .insert_header((header::CACHE_CONTROL, "no-store"))
             .content_type("text/plain; charset=utf-8")
-            .body("not found: the page of this release names other files\n");
+            .body("Not found: the pages of this release use other files.\n");
     };
-    secured(HttpResponse::Ok())
+    let mut response = secured(HttpResponse::Ok());
+    response
         .insert_header((header::CACHE_CONTROL, "public, max-age=31536000, immutable"))
-        .content_type(asset.kind)
-        .body(asset.content)
+        .content_type(asset.kind);
+    content.body(Compress::accepted(&request)).send(response)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `/device`: all that is known of one device.
+//! `/device`: everything that is known about one device.
 
 use std::borrow::Cow;
 
@@ -7,13 +7,16 @@ use askama::Template;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use url::form_urlencoded;
 
-use super::format::{age, decimals, moment, number, tame};
+use super::format::{age, decimals, moment, number, printable};
 use super::map::Map;
-use super::table::{filter_link, link};
-use super::{Frame, Packing, page};
+use super::table::{LIST, filter_link, link};
+use super::{Frame, page, render};
 use crate::exposition::help;
+use crate::http::compress::Compress;
 use crate::http::look::look;
 use crate::http::{State, device_type, parameter};
+use crate::telemetry::schema::LOCATION_FIELD;
+use crate::time::unix_seconds;
 use crate::view::{self, DeviceDetail, Near, Question};
 
 /// The whole page.
@@ -27,26 +30,52 @@ struct DeviceView {
     device_type: String,
     group: Option<String>,
     state: &'static str,
-    silence: String,
+    /// Age of its last report.
+    age: String,
+    /// Date and time of its last report.
     reported: String,
-    country: Option<String>,
+    country: Option<Country>,
+    /// The active alerts; those of the last report, if the device is not online.
     alerts: Vec<(String, String)>,
+    /// Whether the device is online: alerts and fields hold now.
+    is_online: bool,
     place: Option<Place>,
+    /// As last reported.
     fields: Vec<Field>,
     info: Vec<(String, String)>,
     addresses: Vec<(&'static str, Vec<String>)>,
     api: String,
+    /// The list that the page was reached from.
+    list_link: String,
     /// Devices of its type.
     kind_link: String,
 }
 
-/// Where it is.
+/// The country that a device is in.
+#[derive(Debug, PartialEq, Eq)]
+struct Country {
+    code: String,
+    /// What the code means, where it is no country's.
+    meaning: Option<&'static str>,
+}
+
+impl Country {
+    fn new(code: &str) -> Self {
+        Self {
+            code: printable(code),
+            // UN/LOCODE's code for installations in international waters.
+            meaning: (code == "XZ").then_some("international waters"),
+        }
+    }
+}
+
+/// The location of a device.
 #[derive(Debug)]
 struct Place {
     map: Map,
     text: String,
     cell: Option<String>,
-    /// The devices that are nearest.
+    /// The nearest devices.
     link: String,
 }
 
@@ -70,30 +99,37 @@ struct Message {
 
 /// `/device?id=…&type=…`
 pub async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
-    let packing = Packing::wanted(&request);
+    let compress = Compress::accepted(&request);
+    let frame = Frame::of(&request);
     let Some(id) = parameter(&request, "id").map(Cow::into_owned) else {
-        let text = "The parameter id says which device to show: /device?id=…".to_owned();
-        return message(HttpResponse::BadRequest(), packing, "No device", text);
+        let text = "The parameter id is missing. Use /device?id=ID.".to_owned();
+        return message(HttpResponse::BadRequest(), &request, "No device", text);
     };
+    let list_link = parameter(&request, LIST).and_then(|list| Question::parse(&list).ok());
+    let list_link = link(&list_link.unwrap_or_default());
+    let now = unix_seconds(state.clock.wall());
     let device_type = device_type(&request);
     let wanted = id.clone();
     let seen = look(&request, &state, move |scene| {
         let device = view::find(scene, &wanted, device_type.as_deref())?;
-        Some(packing.render(&DeviceView::of(&device)))
+        Some(render(
+            compress,
+            &DeviceView::of(frame, &device, now, list_link),
+        ))
     });
     match seen.await {
         Ok(Some(html)) => page(HttpResponse::Ok(), html),
         Ok(None) => {
             let text = format!(
-                "No device with the identifier “{}” is known. Devices that have been silent for FORGET_AFTER are forgotten.",
-                tame(&id)
+                "No device with the ID “{}” is known. A device is forgotten when it has not reported for FORGET_AFTER.",
+                printable(&id)
             );
-            message(HttpResponse::NotFound(), packing, "Unknown device", text)
+            message(HttpResponse::NotFound(), &request, "Unknown device", text)
         }
         Err(blind) => message(
             blind.response(),
-            packing,
-            "Nothing to see",
+            &request,
+            "Not available",
             format!("{blind}."),
         ),
     }
@@ -101,18 +137,31 @@ pub async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse
 
 fn message(
     response: HttpResponseBuilder,
-    packing: Packing,
+    request: &HttpRequest,
     title: &'static str,
     text: String,
 ) -> HttpResponse {
-    let frame = Frame::new();
-    page(response, packing.render(&Message { frame, title, text }))
+    let frame = Frame::of(request);
+    let message = Message { frame, title, text };
+    page(response, render(Compress::accepted(request), &message))
+}
+
+/// A page that says that there is none at the request's path.
+pub fn not_found(request: &HttpRequest) -> HttpResponse {
+    let text = "There is no page at this address.".to_owned();
+    message(HttpResponse::NotFound(), request, "Not found", text)
 }
 
 impl DeviceView {
-    fn of(detail: &DeviceDetail) -> Self {
+    fn of(frame: Frame, detail: &DeviceDetail, now: f64, list_link: String) -> Self {
         let device = &detail.device;
-        let tamed = |text: &Option<String>| text.as_deref().map(tame);
+        let last = detail.last_readings.as_ref();
+        let alerts = match last {
+            Some(last) => &last.alerts[..],
+            None => device.alerts.as_deref().unwrap_or_default(),
+        };
+        let numbers = last.map_or(&detail.fields, |last| &last.fields);
+        let tamed = |text: &Option<String>| text.as_deref().map(printable);
         let pairs = detail.info.iter();
         let kinds = [
             ("IPv4", &device.ipv4),
@@ -122,40 +171,49 @@ impl DeviceView {
         let there = kinds
             .into_iter()
             .filter(|(_, addresses)| !addresses.is_empty());
-        let alert = |name: &String| (tame(name), filter_link(None, None, Some(name)));
+        let alert = |name: &String| (printable(name), filter_link(None, None, Some(name)));
         Self {
-            frame: Frame::new(),
-            title: tame(device.name.as_ref().unwrap_or(&device.id)),
-            id: tame(&device.id),
-            device_type: tame(&device.device_type),
+            frame,
+            title: printable(device.name.as_ref().unwrap_or(&device.id)),
+            id: printable(&device.id),
+            device_type: printable(&device.device_type),
             group: tamed(&device.group),
             state: device.state.name(),
-            silence: age(device.silent_for_seconds),
+            age: age(now - device.last_report_timestamp_seconds),
             reported: moment(device.last_report_timestamp_seconds),
-            country: tamed(&device.country),
-            alerts: device.alerts.iter().map(alert).collect(),
+            country: device.country.as_deref().map(Country::new),
+            alerts: alerts.iter().map(alert).collect(),
+            is_online: last.is_none(),
             place: place(detail),
-            fields: detail
-                .fields
+            fields: numbers
                 .iter()
-                .map(|(name, &value)| field(name, value))
+                .filter_map(|(name, &value)| match (&**name, &detail.h3_cell) {
+                    (LOCATION_FIELD, Some(cell)) => cell_field(cell),
+                    (LOCATION_FIELD, None) => None,
+                    _ => Some(field(name, value)),
+                })
                 .collect(),
-            info: pairs.map(|(key, value)| (tame(key), tame(value))).collect(),
+            info: pairs
+                .map(|(key, value)| (printable(key), printable(value)))
+                .collect(),
             addresses: there
-                .map(|(kind, addresses)| (kind, addresses.iter().map(|text| tame(text)).collect()))
+                .map(|(kind, addresses)| {
+                    (kind, addresses.iter().map(|text| printable(text)).collect())
+                })
                 .collect(),
             api: api_link(detail),
+            list_link,
             kind_link: filter_link(Some(&device.device_type), None, None),
         }
     }
 }
 
-/// The same device in the JSON API. Some identifiers cannot stand in a path, for browsers shorten it.
+/// The same device in the JSON API. The identifier is percent-encoded whole, as browsers shorten paths with dots in them.
 fn api_link(detail: &DeviceDetail) -> String {
     let device = &detail.device;
     let id = utf8_percent_encode(&device.id, NON_ALPHANUMERIC);
     let kind: String = form_urlencoded::byte_serialize(device.device_type.as_bytes()).collect();
-    format!("/api/v1/devices/{id}?type={kind}")
+    format!("./api/v1/devices/{id}?type={kind}")
 }
 
 fn place(detail: &DeviceDetail) -> Option<Place> {
@@ -170,7 +228,7 @@ fn place(detail: &DeviceDetail) -> Option<Place> {
         side(latitude, ["N", "S"]),
         side(longitude, ["E", "W"])
     );
-    // The centre of a cell is known no better.
+    // A cell is about 10 km wide: more decimals would mean nothing.
     let round = |value: f64| (value * 100.0).round() / 100.0;
     Some(Place {
         map: Map::around(device.state, latitude, longitude),
@@ -186,14 +244,24 @@ fn place(detail: &DeviceDetail) -> Option<Place> {
     })
 }
 
+/// The H3 cell with all its digits, which its number does not hold.
+fn cell_field(cell: &str) -> Option<Field> {
+    Some(Field {
+        name: LOCATION_FIELD.to_owned(),
+        value: u64::from_str_radix(cell, 16).ok()?.to_string(),
+        unit: "",
+        meaning: Some("H3 cell of the terminal, resolution 5.".to_owned()),
+    })
+}
+
 fn field(name: &str, value: f64) -> Field {
     let (unit, meaning) = match help::field(name) {
-        Cow::Borrowed(sentence) => (unit(sentence), Some(sentence.to_owned())),
+        Cow::Borrowed(sentence) => described(sentence),
         Cow::Owned(_) => ("", None),
     };
     let (value, unit) = scaled(value, unit);
     Field {
-        name: tame(name),
+        name: printable(name),
         value,
         unit,
         meaning,
@@ -209,6 +277,7 @@ fn scaled(value: f64, unit: &'static str) -> (String, &'static str) {
         (100.0, 60.0, "min"),
     ];
     let found = match unit {
+        "%" => return (number(value * 100.0), unit),
         "B" => BYTES.into_iter().find(|(size, _)| value >= *size),
         "s" => {
             let time = TIMES.into_iter().find(|(least, ..)| value >= *least);
@@ -222,17 +291,23 @@ fn scaled(value: f64, unit: &'static str) -> (String, &'static str) {
     }
 }
 
-/// The unit that a field's help names.
-fn unit(sentence: &str) -> &'static str {
-    const UNITS: [(&str, &str); 5] = [
-        ("in Mbit/s", "Mbit/s"),
-        ("in dBm", "dBm"),
-        ("in milliseconds", "ms"),
-        ("in seconds", "s"),
-        ("Bytes ", "B"),
+/// The unit that a field's help names, and what else it says: the page shows shares as percent and scales other numbers, so that
+/// the words for the unit would be wrong beside them.
+fn described(sentence: &str) -> (&'static str, Option<String>) {
+    const UNITS: [(&str, &str); 6] = [
+        (", in Mbit/s", "Mbit/s"),
+        (", in dBm", "dBm"),
+        (", in milliseconds", "ms"),
+        (", in seconds", "s"),
+        (", 0 to 1", "%"),
+        (", as Starlink reports it", "%"),
     ];
     let mut found = UNITS.iter().filter(|(words, _)| sentence.contains(words));
-    found.next().map_or("", |(_, unit)| unit)
+    match found.next() {
+        Some((words, unit)) => (unit, Some(sentence.replace(words, ""))),
+        None if sentence.starts_with("Bytes ") => ("B", Some(sentence.to_owned())),
+        None => ("", Some(sentence.to_owned())),
+    }
 }
 
 #[cfg(test)]
@@ -250,14 +325,21 @@ mod tests {
             ("WanRxBytes", 999.0, "999", "B"),
             ("Uptime", 60.0, "60", "s"),
             ("Uptime", 454_060.0, "5.3", "d"),
-            ("SignalQuality", 0.5, "0.5", ""),
+            ("SignalQuality", 0.5, "50", "%"),
+            ("ObstructionPercentTime", 0.0768, "7.68", "%"),
+            ("InternetPingDropRate", 0.000_4, "0.04", "%"),
             ("Clients", 3.0, "3", ""),
         ] {
             let field = field(name, value);
             assert_eq!((&*field.value, field.unit), (shown, unit), "{name}");
-            assert!(field.meaning.is_some(), "{name}");
+            let meaning = field.meaning.unwrap();
+            for words in [" in seconds", " 0 to 1", " in Mbit/s"] {
+                assert!(!meaning.contains(words), "{name}: {meaning}");
+            }
         }
         let unknown = field("New\n", 1.0);
         assert_eq!((&*unknown.name, unknown.meaning), ("New␊", None));
+        let cell = cell_field("85283083fffffff").unwrap();
+        assert_eq!((&*cell.value, cell.unit), ("599685771850416127", ""));
     }
 }

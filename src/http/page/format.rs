@@ -1,4 +1,4 @@
-//! Numbers, times and texts as people read them: rounded, with a unit, and nothing in them that an eye or a terminal trips over.
+//! Numbers, times and texts for display: rounded, with a unit, without control characters.
 
 /// How long something took or is ago, in its largest unit that is worth two digits: `12 s`, `3 min`, `2 h`.
 #[must_use]
@@ -14,7 +14,7 @@ pub fn age(seconds: f64) -> String {
     format!("{:.0} {name}", (seconds / size).floor())
 }
 
-/// A number with so many decimals. What is not nothing does not look like it.
+/// A number with so many decimals. A number that is not 0 is not shown as 0.
 #[must_use]
 pub fn decimals(value: f64, places: usize) -> String {
     let least = 10f64.powi(-i32::try_from(places).unwrap_or(0));
@@ -26,21 +26,24 @@ pub fn decimals(value: f64, places: usize) -> String {
     }
     let text = format!("{value:.places$}");
     match text.strip_prefix('-') {
-        // Minus nothing is nothing.
+        // -0.0 is shown as 0.0.
         Some(rest) if !rest.contains(|digit| matches!(digit, '1'..='9')) => rest.to_owned(),
         _ => text,
     }
 }
 
-/// A number of which nothing else is known: integers whole, others with four digits that count.
+/// A number of unknown meaning: integers whole, others with four significant digits.
 #[must_use]
 pub fn number(value: f64) -> String {
     let size = value.abs();
+    if !size.is_finite() {
+        return value.to_string();
+    }
     if size >= 1e15 || (size > 0.0 && size < 1e-4) {
-        return format!("{value:.3e}");
+        return format!("≈{value:.3e}");
     }
     if value.fract() == 0.0 {
-        return format!("{:.0}", value + 0.0);
+        return grouped(&format!("{:.0}", value + 0.0));
     }
     let places = match size {
         1000.0.. => 0,
@@ -59,12 +62,19 @@ pub fn number(value: f64) -> String {
 /// A count, its digits in groups of three.
 #[must_use]
 pub fn count(value: usize) -> String {
-    let digits = value.to_string();
-    let mut text = String::new();
+    grouped(&value.to_string())
+}
+
+/// An integer, its digits in groups of three.
+fn grouped(integer: &str) -> String {
+    let (sign, digits) = match integer.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", integer),
+    };
+    let mut text = sign.to_owned();
     for (at, digit) in digits.char_indices() {
         if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            // A space that keeps them in one line.
-            text.push('\u{a0}');
+            text.push(',');
         }
         text.push(digit);
     }
@@ -101,7 +111,7 @@ pub fn moment(seconds: f64) -> String {
 
 /// A text from outside: control characters are shown as pictures of themselves, and line breaks as what they are.
 #[must_use]
-pub fn tame(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     let shown = |character: char| match character {
         '\0'..='\u{1f}' => char::from_u32(0x2400 + u32::from(character)).unwrap_or('\u{fffd}'),
         '\u{7f}' => '\u{2421}',
@@ -157,9 +167,10 @@ mod tests {
             (1.234_56, "1.235"),
             (12.345_6, "12.35"),
             (1234.56, "1235"),
-            (1_209_600.0, "1209600"),
-            (5.995e17, "5.995e17"),
-            (0.000_012_3, "1.230e-5"),
+            (1_209_600.0, "1,209,600"),
+            (-123_456.0, "-123,456"),
+            (5.995e17, "≈5.995e17"),
+            (0.000_012_3, "≈1.230e-5"),
             (f64::INFINITY, "inf"),
         ] {
             assert_eq!(number(value), expected, "{value}");
@@ -167,8 +178,9 @@ mod tests {
         for (value, expected) in [
             (0, "0"),
             (999, "999"),
-            (1000, "1\u{a0}000"),
-            (1_234_567, "1\u{a0}234\u{a0}567"),
+            (1000, "1,000"),
+            (1_234_567, "1,234,567"),
+            (usize::MAX, "18,446,744,073,709,551,615"),
         ] {
             assert_eq!(count(value), expected);
         }
@@ -194,6 +206,6 @@ mod tests {
     #[test]
     fn controls_become_pictures() {
         let text = "a\0\u{1b}[31m\r\n\u{7f}\u{85}\u{2028}é<\u{202e}";
-        assert_eq!(tame(text), "a␀␛[31m␍␊␡\u{fffd}␤é<\u{202e}");
+        assert_eq!(printable(text), "a␀␛[31m␍␊␡\u{fffd}␤é<\u{202e}");
     }
 }

@@ -1,14 +1,15 @@
-//! `/`: the exporter, the fleet, where it is, and its devices.
+//! `/`: the exporter, the fleet, the map, and the list of devices.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use super::format::{count, tame};
+use super::format::{count, printable};
 use super::map::Map;
 use super::table::{self, Choice, Head, Row, Turn, filter_link};
 use super::verdict::{Branch, Fact, Verdict, branches, facts};
-use super::{Frame, Packing, page};
+use super::{Frame, page, render};
 use crate::http::State;
+use crate::http::compress::Compress;
 use crate::http::look::{Blind, look};
 use crate::http::status::{ActorState, Status};
 use crate::view::{self, DeviceState, Overview, Question, Scene};
@@ -18,13 +19,13 @@ use crate::view::{self, DeviceState, Overview, Question, Scene};
 #[template(path = "home.html", config = "src/http/page/askama.toml")]
 struct Home {
     frame: Frame,
-    /// What is wrong with the request, or with what can be seen.
+    /// What is wrong with the request, or why the fleet cannot be shown.
     problem: Option<String>,
     verdict: Verdict,
     facts: Vec<Fact>,
     supervisor: String,
     branches: Vec<Branch>,
-    /// None where nothing can be seen.
+    /// `None` while the store does not answer.
     fleet: Option<Fleet>,
 }
 
@@ -34,6 +35,8 @@ struct Fleet {
     total: String,
     types: Vec<TypeRow>,
     alerts: Vec<Link>,
+    /// What is not known of the alerts.
+    unknown_alerts: Option<String>,
     more_alerts: usize,
     map: Map,
     /// What the map shows, in words.
@@ -47,11 +50,17 @@ struct Fleet {
     active: Vec<Choice>,
     orders: Vec<Choice>,
     is_filtered: bool,
+    /// Whether the list is asked for in any way: it is scrolled to.
+    is_asked: bool,
+    /// How many devices the list has, of how many.
+    found: String,
+    /// Leads from a page past the end to the last one.
+    last_page: Option<String>,
     caption: String,
     heads: Vec<Head>,
     rows: Vec<Row>,
-    page: String,
-    pages: String,
+    /// Which page of how many, if there are several.
+    pages: Option<String>,
     turns: Vec<Turn>,
 }
 
@@ -64,10 +73,10 @@ struct TypeRow {
     states: Vec<Link>,
 }
 
-/// So many alerts are named, the most frequent ones. Starlink knows some dozens.
+/// So many alerts are named, the most frequent ones. Starlink has a few dozen.
 const MOST_ALERTS: usize = 100;
 
-/// A link to devices, and how many those are.
+/// A link to a list of devices, with its length.
 #[derive(Debug)]
 struct Link {
     title: String,
@@ -77,7 +86,7 @@ struct Link {
     is_current: bool,
 }
 
-/// As they are read: what is well, and then what is not.
+/// In the order of display.
 const STATES: [DeviceState; 3] = [
     DeviceState::Online,
     DeviceState::Unknown,
@@ -95,11 +104,12 @@ pub async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse
         Some(_) => HttpResponse::BadRequest(),
     };
     let shared = state.clone();
-    let packing = Packing::wanted(&request);
+    let compress = Compress::accepted(&request);
+    let frame = Frame::of(&request);
     let seen = look(&request, &state, move |scene| {
         let status = Status::of(&shared, Overview::of(&scene.snapshot));
-        let fleet = Fleet::of(scene, &status.fleet, &question);
-        packing.render(&Home::new(&status, Some(fleet), problem))
+        let fleet = Fleet::of(scene, &status, &question);
+        render(compress, &Home::new(frame, &status, Some(fleet), problem))
     });
     match seen.await {
         Ok(html) => page(response, html),
@@ -107,15 +117,15 @@ pub async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse
     }
 }
 
-/// How the exporter is can be told without the fleet.
+/// The page without the fleet.
 pub fn unseen(request: &HttpRequest, state: &State, blind: Blind) -> HttpResponse {
     let status = Status::of(state, Overview::default());
-    let html = Packing::wanted(request).render(&Home::new(&status, None, Some(blind.to_string())));
-    page(blind.response(), html)
+    let home = Home::new(Frame::of(request), &status, None, Some(blind.to_string()));
+    page(blind.response(), render(Compress::accepted(request), &home))
 }
 
 impl Home {
-    fn new(status: &Status, fleet: Option<Fleet>, problem: Option<String>) -> Self {
+    fn new(frame: Frame, status: &Status, fleet: Option<Fleet>, problem: Option<String>) -> Self {
         let is_up = |state: ActorState| state == ActorState::Up;
         let up = status
             .actors
@@ -123,8 +133,8 @@ impl Home {
             .filter(|actor| is_up(actor.state))
             .count();
         Self {
-            frame: Frame::new(),
-            problem: problem.as_deref().map(tame),
+            frame,
+            problem: problem.as_deref().map(printable),
             verdict: Verdict::of(status),
             facts: facts(status),
             supervisor: format!("{up} of {} up", status.actors.len()),
@@ -135,7 +145,8 @@ impl Home {
 }
 
 impl Fleet {
-    fn of(scene: &Scene, overview: &Overview, question: &Question) -> Self {
+    fn of(scene: &Scene, status: &Status, question: &Question) -> Self {
+        let overview = &status.fleet;
         let list = view::list(scene, question);
         let in_state = |state| {
             overview
@@ -155,6 +166,7 @@ impl Fleet {
             total: count(total),
             types: type_rows(overview, question),
             alerts: alert_links(overview, question),
+            unknown_alerts: unknown_alerts(overview.alerts_unknown, total),
             more_alerts: overview.alerts.len().saturating_sub(MOST_ALERTS),
             map: Map::world(&overview.dots, near),
             map_text: format!(
@@ -162,7 +174,7 @@ impl Fleet {
                 count(overview.located),
                 count(total),
                 match overview.located {
-                    located if located < total => ": the others have told no place",
+                    located if located < total => "; the others report no location",
                     _ => "",
                 },
                 counts.join(", ")
@@ -170,7 +182,11 @@ impl Fleet {
             legend: STATES
                 .map(|state| legend(question, state, in_state(state)))
                 .into(),
-            search: question.search.as_deref().map(tame).unwrap_or_default(),
+            search: question
+                .search
+                .as_deref()
+                .map(printable)
+                .unwrap_or_default(),
             near: near.map_or(String::new(), |near| {
                 format!("{},{}", near.latitude, near.longitude)
             }),
@@ -189,11 +205,26 @@ impl Fleet {
                     per_page: question.per_page,
                     ..Question::default()
                 },
+            is_asked: *question != Question::default(),
+            found: match list.total {
+                found if found == total => table::devices(total),
+                found => format!("{} of {}", count(found), table::devices(total)),
+            },
+            last_page: table::is_past_the_end(&list).then(|| {
+                table::link(&Question {
+                    page: list.pages,
+                    ..question.clone()
+                })
+            }),
             caption: table::caption(&list, question),
             heads: table::heads(question),
-            rows: list.devices.iter().map(Row::of).collect(),
-            page: count(list.page),
-            pages: count(list.pages),
+            rows: list
+                .devices
+                .iter()
+                .map(|device| Row::of(device, question, status.timestamp_seconds))
+                .collect(),
+            pages: (list.pages > 1 && !table::is_past_the_end(&list))
+                .then(|| format!("Page {} of {}", count(list.page), count(list.pages))),
             turns: table::turns(&list, question),
         }
     }
@@ -202,7 +233,7 @@ impl Fleet {
 impl Link {
     fn new(title: &str, devices: usize, link: String, question: &Question) -> Self {
         Self {
-            title: tame(title),
+            title: printable(title),
             count: count(devices),
             is_none: devices == 0,
             is_current: link == table::link(question),
@@ -224,7 +255,7 @@ fn type_rows(overview: &Overview, question: &Question) -> Vec<TypeRow> {
             Link::new(state.name(), kind.of(state), link, question)
         });
         TypeRow {
-            name: tame(name),
+            name: printable(name),
             link: filter_link(Some(name), None, None),
             states: states.into(),
         }
@@ -238,4 +269,17 @@ fn alert_links(overview: &Overview, question: &Question) -> Vec<Link> {
         Link::new(&alert.alert, alert.devices, link, question)
     });
     links.collect()
+}
+
+/// Says for how many of the devices it is not known whether they have alerts.
+fn unknown_alerts(unknown: usize, total: usize) -> Option<String> {
+    match unknown {
+        0 => None,
+        unknown if unknown == total => Some("Unknown: no device is online.".to_owned()),
+        unknown => Some(format!(
+            "Unknown for {}, which {} not online.",
+            table::devices(unknown),
+            if unknown == 1 { "is" } else { "are" }
+        )),
+    }
 }

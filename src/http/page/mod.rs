@@ -1,5 +1,7 @@
-//! The pages for people: the exporter and the fleet at `/`, one device at `/device`. They show what the JSON API says, rounded; all
-//! of it is made on the server, and works without the script, which only keeps it fresh.
+//! The status page: the exporter and the fleet at `/`, one device at `/device`. The pages show what the JSON API returns, rounded.
+//! All of it is made on the server and works without the script, which only keeps it fresh.
+//!
+//! All links are relative, so that a proxy may serve the page below any path.
 
 pub mod assets;
 mod device;
@@ -9,26 +11,24 @@ mod map;
 mod table;
 mod verdict;
 
-use std::io::Write as _;
-
-use actix_web::http::header::{self, ContentEncoding};
+use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use askama::Template;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use tracing::debug;
 
-pub use self::device::show as device;
+pub use self::device::{not_found, show as device};
 pub use self::home::{show as home, unseen};
-use super::metrics::accepts_gzip;
+use super::compress::{Body, Compress};
 
-/// Nothing but what this service sends is loaded, run or asked, and nobody shows the page in a frame.
+/// Only what this service sends is loaded, run or requested, and no other page may frame this one.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// What stands around each page.
 #[derive(Debug)]
 struct Frame {
+    /// Leads from the page to the service's root: `./`, `../` …
+    root: String,
     style: String,
     script: String,
     icon: String,
@@ -38,19 +38,33 @@ struct Frame {
 }
 
 impl Frame {
-    fn new() -> Self {
+    /// The frame of a page at the path of this request.
+    fn of(request: &HttpRequest) -> Self {
+        Self::below(&root(request.uri().path()))
+    }
+
+    fn below(root: &str) -> Self {
         Self {
-            style: assets::STYLE.url(),
-            script: assets::SCRIPT.url(),
-            icon: assets::ICON.url(),
-            world: assets::WORLD.url(),
+            root: root.to_owned(),
+            style: assets::STYLE.below(root),
+            script: assets::SCRIPT.below(root),
+            icon: assets::ICON.below(root),
+            world: assets::WORLD.below(root),
             version: env!("CARGO_PKG_VERSION"),
             revision: env!("BUILD_REVISION"),
         }
     }
 }
 
-/// An answer that browsers take for what it says it is, and for no more.
+/// The way from a path to the root. Browsers resolve it by the slashes of the path as it was sent.
+fn root(path: &str) -> String {
+    match path.matches('/').count() {
+        0 | 1 => "./".to_owned(),
+        slashes => "../".repeat(slashes - 1),
+    }
+}
+
+/// Adds the headers that keep a browser from taking a response for anything else.
 fn secured(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
     response
         .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
@@ -59,52 +73,16 @@ fn secured(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
     response
 }
 
-/// A page as it is sent.
-#[derive(Debug)]
-struct Html {
-    bytes: Vec<u8>,
-    is_packed: bool,
+/// Makes a page; `None` where its template fails, which is logged.
+fn render(compress: Compress, template: &impl Template) -> Option<Body> {
+    let made = template.render();
+    let html = made.inspect_err(|error| debug!(%error, "cannot render a page"));
+    Some(compress.body(html.ok()?.into_bytes()))
 }
 
-/// In which form a client wants pages: they are asked for again and again, and shrink to a sixth.
-#[derive(Debug, Clone, Copy)]
-struct Packing(bool);
-
-impl Packing {
-    fn wanted(request: &HttpRequest) -> Self {
-        Self(accepts_gzip(request))
-    }
-
-    /// Makes a page; `None` where its template fails, which the log tells.
-    fn render(self, template: &impl Template) -> Option<Html> {
-        let made = template.render();
-        let html = made
-            .inspect_err(|error| debug!(%error, "cannot render a page"))
-            .ok()?
-            .into_bytes();
-        let packed = if self.0 { pack(&html) } else { None };
-        Some(match packed {
-            Some(bytes) => Html {
-                bytes,
-                is_packed: true,
-            },
-            None => Html {
-                bytes: html,
-                is_packed: false,
-            },
-        })
-    }
-}
-
-fn pack(html: &[u8]) -> Option<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(html).ok()?;
-    encoder.finish().ok()
-}
-
-/// An answer with a page.
-fn page(response: HttpResponseBuilder, html: Option<Html>) -> HttpResponse {
-    let Some(Html { bytes, is_packed }) = html else {
+/// The response with a page.
+fn page(response: HttpResponseBuilder, html: Option<Body>) -> HttpResponse {
+    let Some(html) = html else {
         return HttpResponse::InternalServerError()
             .content_type("text/plain; charset=utf-8")
             .body("the page could not be made: see the log\n");
@@ -112,10 +90,25 @@ fn page(response: HttpResponseBuilder, html: Option<Html>) -> HttpResponse {
     let mut response = secured(response);
     response
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .insert_header((header::VARY, "Accept-Encoding"))
         .content_type("text/html; charset=utf-8");
-    if is_packed {
-        response.insert_header(ContentEncoding::Gzip);
+    html.send(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_is_found_from_any_path() {
+        for (path, expected) in [
+            ("", "./"),
+            ("/", "./"),
+            ("/device", "./"),
+            ("/device/", "../"),
+            ("/a/b/c", "../../"),
+            ("//a", "../"),
+        ] {
+            assert_eq!(root(path), expected, "{path}");
+        }
     }
-    response.body(bytes)
 }

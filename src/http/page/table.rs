@@ -1,20 +1,20 @@
-//! The table of devices: its columns, its cells as people read them, and the links that sort it and turn its pages.
+//! The table of devices: its columns, its cells as text, and the links that sort it and turn its pages.
 
 use url::form_urlencoded;
 
-use super::format::{age, count, decimals, tame};
+use super::format::{age, count, decimals, printable};
 use crate::view::device::{Measure, Trait};
 use crate::view::{Device, DevicePage, DeviceState, Order, Question, SortKey};
 
-/// More alerts or addresses than that are only counted: one device does not fill a screen.
+/// More alerts or addresses than that are counted instead of listed: one device must not fill a screen.
 const MOST_LISTED: usize = 3;
 
-/// Something by which the table is sorted, as people call it.
+/// Something by which the table can be sorted.
 struct Column {
     key: SortKey,
     title: &'static str,
     unit: &'static str,
-    /// Which end is looked for first.
+    /// Whether its natural order is descending.
     is_largest_first: bool,
 }
 
@@ -105,7 +105,7 @@ pub fn heads(question: &Question) -> Vec<Head> {
 pub struct Choice {
     /// The parameter's value.
     pub value: String,
-    /// What people read.
+    /// What the form shows.
     pub title: String,
     /// Whether it is chosen.
     pub is_chosen: bool,
@@ -117,7 +117,7 @@ impl Choice {
     pub fn list<'a>(values: impl Iterator<Item = &'a str>, chosen: Option<&str>) -> Vec<Self> {
         let choice = |value: &str| Self {
             value: value.to_owned(),
-            title: tame(value),
+            title: printable(value),
             is_chosen: chosen == Some(value),
         };
         let mut choices: Vec<_> = values.map(choice).collect();
@@ -139,8 +139,8 @@ pub fn orders(question: &Question) -> Vec<Choice> {
     let title = |column: &Column, is_descending: bool| {
         let order = match (is_descending, column.is_largest_first) {
             (true, true) => "",
-            (true, false) => ", the other way round",
-            (false, true) => ", least first",
+            (true, false) => ", descending",
+            (false, true) => ", ascending",
             (false, false) => "",
         };
         format!("{}{order}", column.title)
@@ -167,7 +167,9 @@ pub fn orders(question: &Question) -> Vec<Choice> {
 /// A row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// The page of the device.
+    /// Tells the device from all others.
+    pub key: String,
+    /// The page of the device, from which a link leads back to this list.
     pub link: String,
     /// What it is called, if it has a name.
     pub name: Option<String>,
@@ -177,17 +179,17 @@ pub struct Row {
     pub device_type: String,
     /// Its state.
     pub state: &'static str,
-    /// How long ago it reported.
-    pub silence: String,
+    /// Age of its last report.
+    pub age: String,
     /// Throughput down and up, latency, drop rate, obstruction.
     pub numbers: [Option<String>; 5],
-    /// Its alerts, or the first of them.
-    pub alerts: Vec<String>,
+    /// Its alerts, or the first of them; `None` where they are unknown.
+    pub alerts: Option<Vec<String>>,
     /// How many more there are.
     pub more_alerts: usize,
     /// The version of its software.
     pub software: Option<String>,
-    /// Where it is.
+    /// The country that it is in.
     pub country: Option<String>,
     /// Its addresses, or the first of them.
     pub addresses: Vec<String>,
@@ -196,21 +198,24 @@ pub struct Row {
 }
 
 impl Row {
-    /// What is shown of a device.
+    /// What the list that a question asks for shows of a device, at this time in seconds since 1970.
     #[must_use]
-    pub fn of(device: &Device) -> Self {
+    pub fn of(device: &Device, question: &Question, now: f64) -> Self {
+        let key = device_link(device);
+        let alerts = device.alerts.as_ref();
         let one = |value: Option<f64>| value.map(|value| decimals(value, 1));
         let percent = |share: Option<f64>| one(share.map(|share| share * 100.0));
         let addresses = [&device.ipv4, &device.ipv6_ue, &device.ipv6_cpe];
         let addresses = addresses.into_iter().flatten();
-        let tamed = |text: &String| tame(text);
+        let tamed = |text: &String| printable(text);
         Self {
-            link: device_link(device),
+            link: with_list(&key, question),
+            key,
             name: device.name.as_ref().map(tamed),
-            id: tame(&device.id),
-            device_type: tame(&device.device_type),
+            id: printable(&device.id),
+            device_type: printable(&device.device_type),
             state: device.state.name(),
-            silence: age(device.silent_for_seconds),
+            age: age(now - device.last_report_timestamp_seconds),
             numbers: [
                 one(device.downlink_mbps),
                 one(device.uplink_mbps),
@@ -218,8 +223,8 @@ impl Row {
                 percent(device.drop_rate),
                 percent(device.obstruction),
             ],
-            alerts: device.alerts.iter().take(MOST_LISTED).map(tamed).collect(),
-            more_alerts: device.alerts.len().saturating_sub(MOST_LISTED),
+            alerts: alerts.map(|alerts| alerts.iter().take(MOST_LISTED).map(tamed).collect()),
+            more_alerts: alerts.map_or(0, |alerts| alerts.len().saturating_sub(MOST_LISTED)),
             software: device.software.as_ref().map(tamed),
             country: device.country.as_ref().map(tamed),
             more_addresses: addresses.clone().count().saturating_sub(MOST_LISTED),
@@ -228,21 +233,34 @@ impl Row {
     }
 }
 
-/// The page of a device. A query holds any identifier; a path would not, for browsers shorten those with dots.
+/// The page of a device. The identifier is in the query: browsers shorten paths with dots in them.
 #[must_use]
 pub fn device_link(device: &Device) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("id", &device.id);
     query.append_pair("type", &device.device_type);
-    format!("/device?{}", query.finish())
+    format!("device?{}", query.finish())
 }
 
-/// The page with the table that a question asks for, and in it the table.
+/// Adds the list that a device's page leads back to.
+fn with_list(device: &str, question: &Question) -> String {
+    let list = question.query();
+    if list.is_empty() {
+        return device.to_owned();
+    }
+    let list: String = form_urlencoded::byte_serialize(list.as_bytes()).collect();
+    format!("{device}&{LIST}={list}")
+}
+
+/// The parameter of a device's page with the query of the list that it was reached from.
+pub const LIST: &str = "list";
+
+/// The page with the table that a question asks for, scrolled to the table.
 #[must_use]
 pub fn link(question: &Question) -> String {
     let query = question.query();
     let mark = if query.is_empty() { "" } else { "?" };
-    format!("/{mark}{query}#devices")
+    format!("./{mark}{query}#devices")
 }
 
 /// A link to another page of the table.
@@ -250,7 +268,7 @@ pub fn link(question: &Question) -> String {
 pub struct Turn {
     /// Where it leads.
     pub title: &'static str,
-    /// Its address; none where there is nothing there.
+    /// Its address; `None` where there is no such page.
     pub link: Option<String>,
 }
 
@@ -263,7 +281,7 @@ pub fn turns(page: &DevicePage, question: &Question) -> Vec<Turn> {
             ..question.clone()
         })
     };
-    // Behind the last page, the way back leads to the last one.
+    // Past the end, the way back leads to the last page.
     let before = page.page.saturating_sub(1).min(page.pages);
     let turn = |title, is_there: bool, number| Turn {
         title,
@@ -272,34 +290,43 @@ pub fn turns(page: &DevicePage, question: &Question) -> Vec<Turn> {
     vec![
         turn("First", page.page > 1, 1),
         turn("Previous", page.page > 1, before),
-        turn("Next", page.page < page.pages, page.page + 1),
+        turn("Next", page.page < page.pages, page.page.saturating_add(1)),
         turn("Last", page.page < page.pages, page.pages),
     ]
 }
 
-/// What of how many the table shows.
+/// A number of devices in words.
 #[must_use]
-pub fn caption(page: &DevicePage, question: &Question) -> String {
-    let devices = |number| match number {
+pub fn devices(number: usize) -> String {
+    match number {
         1 => "1 device".to_owned(),
         number => format!("{} devices", count(number)),
-    };
-    if page.devices.is_empty() {
-        return match page.total {
-            0 => devices(0),
-            total => format!(
-                "page {} of {}, of {}",
-                count(page.page),
-                count(page.pages),
-                devices(total)
-            ),
-        };
     }
-    let first = (page.page - 1) * page.per_page + 1;
-    let last = first + page.devices.len() - 1;
+}
+
+/// Whether a page is past the end of a list that is not empty.
+#[must_use]
+pub fn is_past_the_end(page: &DevicePage) -> bool {
+    page.page > page.pages
+}
+
+/// Which part of the list the table shows.
+#[must_use]
+pub fn caption(page: &DevicePage, question: &Question) -> String {
+    if is_past_the_end(page) {
+        let pages = match page.pages {
+            1 => "1 page".to_owned(),
+            pages => format!("{} pages", count(pages)),
+        };
+        let (page, total) = (count(page.page), devices(page.total));
+        return format!("Page {page} does not exist ({pages}, {total})");
+    }
+    let before = page.page.saturating_sub(1).saturating_mul(page.per_page);
+    let first = before.saturating_add(1);
+    let last = before.saturating_add(page.devices.len());
     let near = question.near.is_some() && question.order.is_none();
-    let nearest = if near { ", the nearest first" } else { "" };
-    if (first, last) == (1, page.total) {
+    let nearest = if near { ", nearest first" } else { "" };
+    if page.devices.len() == page.total {
         return format!("{}{nearest}", devices(page.total));
     }
     let range = format!("{} to {}", count(first), count(last));

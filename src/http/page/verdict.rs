@@ -1,21 +1,21 @@
-//! How the exporter is, in words: one verdict, the facts that it rests on, and the actors.
+//! The exporter's state in words: one verdict, the facts behind it, and the components.
 
-use super::format::{age, count};
-use crate::http::status::{Actor, ActorState, Status};
+use super::format::{age, count, printable};
+use crate::http::status::{Actor, ActorState, Status, Stream, Token};
 
 /// How good or bad something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
     /// As it should be.
     Good,
-    /// It passes, or may turn into trouble.
+    /// It is temporary, or may become a problem.
     Notice,
-    /// Somebody should look.
+    /// An operator should look.
     Bad,
 }
 
 impl Level {
-    /// What the style calls it.
+    /// Its class in the style sheet.
     #[must_use]
     pub const fn class(self) -> &'static str {
         match self {
@@ -25,7 +25,7 @@ impl Level {
         }
     }
 
-    /// A sign that tells it without a colour.
+    /// A sign that shows it without a colour.
     #[must_use]
     pub const fn sign(self) -> &'static str {
         match self {
@@ -36,14 +36,14 @@ impl Level {
     }
 }
 
-/// Whether the exporter is healthy. It is read aloud when it changes, so that no number that always changes is in it.
+/// Whether the exporter is healthy. Screen readers read it aloud when it changes, so it holds no number that always changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// How good or bad it is.
+    /// The level.
     pub level: Level,
-    /// In a word.
+    /// The summary.
     pub word: &'static str,
-    /// Why.
+    /// The reason.
     pub because: String,
 }
 
@@ -62,22 +62,33 @@ impl Verdict {
             token,
             ..
         } = status;
+        let told = told(
+            stream.last_failure_message.as_deref(),
+            stream.last_failure_remedy,
+        );
         if !exporter.live {
             return new(Level::Bad, "Broken", &exporter.not_live_because.join("; "));
         }
-        if let Some(reason) = &exporter.not_ready_because {
-            return if exporter.draining {
-                new(Level::Notice, "Ending", reason)
-            } else if stream.last_failure.is_some() {
-                new(Level::Bad, "Failing", reason)
-            } else {
-                new(Level::Notice, "Starting", reason)
+        if exporter.draining {
+            return new(
+                Level::Notice,
+                "Shutting down",
+                "The exporter is shutting down.",
+            );
+        }
+        if !exporter.ready {
+            return match told {
+                Some(told) => new(Level::Bad, "Failing", &told),
+                None => new(
+                    Level::Notice,
+                    "Starting",
+                    "Waiting for Starlink's first answer.",
+                ),
             };
         }
         if !stream.up {
-            let why = stream.last_failure.as_deref().unwrap_or("unknown");
-            let because =
-                format!("the last poll failed ({why}): the fleet is shown as it was last heard");
+            let told = told.unwrap_or_else(|| "The last poll failed.".to_owned());
+            let because = format!("{told} Data below is from the last successful poll.");
             return new(Level::Bad, "Failing", &because);
         }
         let down = status
@@ -86,40 +97,59 @@ impl Verdict {
             .filter(|actor| actor.state != ActorState::Up);
         let down: Vec<_> = down.map(|actor| actor.name).collect();
         if !down.is_empty() {
-            let because = format!("{} is started again", down.join(", "));
+            let because = format!("Restarting: {}.", down.join(", "));
             return new(Level::Notice, "Recovering", &because);
         }
         let is_expired = |expiry| expiry < status.timestamp_seconds;
         if token.expiry_timestamp_seconds.is_some_and(is_expired) {
-            let why = token.last_failure.unwrap_or("it has not been renewed");
-            let because = format!("the access token has expired: {why}");
-            return new(Level::Notice, "At risk", &because);
+            let because = token_told(token).unwrap_or_else(|| "It was not renewed.".to_owned());
+            return new(Level::Notice, "Token expired", &because);
         }
         if stream.catching_up {
-            let because =
-                "a backlog is being worked through: the fleet is shown as it was a while ago";
+            let because = "Working through a backlog: data below is old, but complete.";
             return new(Level::Notice, "Catching up", because);
         }
-        new(
-            Level::Good,
-            "Healthy",
-            "polls succeed, and all actors are up",
-        )
+        if stream.late {
+            let because = "Rows are older than STALE_AFTER when they arrive: data below is old.";
+            return new(Level::Notice, "Delayed", because);
+        }
+        let because = match stream.lag_seconds {
+            Some(_) => "Receiving telemetry. All components are running.",
+            None => "Polls succeed, but no row has arrived yet. All components are running.",
+        };
+        new(Level::Good, "Healthy", because)
     }
+}
+
+/// A failure in words, with its remedy.
+fn told(message: Option<&str>, remedy: Option<&str>) -> Option<String> {
+    let message = printable(message?);
+    Some(match remedy {
+        Some(remedy) => format!("{message} {remedy}"),
+        None => message,
+    })
+}
+
+/// The last failed request for a token in words.
+fn token_told(token: &Token) -> Option<String> {
+    told(
+        token.last_failure_message.as_deref(),
+        token.last_failure_remedy,
+    )
 }
 
 /// One fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fact {
-    /// What it is about.
+    /// The name.
     pub name: &'static str,
-    /// How it is.
+    /// The value.
     pub value: String,
-    /// Whether that is good.
+    /// The level.
     pub level: Level,
 }
 
-/// What the verdict rests on.
+/// The facts behind the verdict.
 #[must_use]
 pub fn facts(status: &Status) -> Vec<Fact> {
     let Status { stream, token, .. } = status;
@@ -128,28 +158,22 @@ pub fn facts(status: &Status) -> Vec<Fact> {
     let success = stream
         .last_success_timestamp_seconds
         .map(|at| age(now - at));
-    let poll = match (stream.up, success, &stream.last_failure) {
+    let poll = match (stream.up, &success, &stream.last_failure) {
         (true, Some(ago), _) => (Level::Good, format!("succeeded {ago} ago")),
-        (_, Some(ago), Some(why)) => (
+        (_, Some(ago), Some(_)) => (
             Level::Bad,
-            format!("failed ({why}); the last success was {ago} ago"),
+            format!("failed; the last success was {ago} ago"),
         ),
-        (_, None, Some(why)) => (
-            Level::Bad,
-            format!("failed ({why}); none has succeeded yet"),
-        ),
+        (_, None, Some(_)) => (Level::Bad, "failed; none has succeeded yet".to_owned()),
         _ => (Level::Notice, "none yet".to_owned()),
     };
     let polls = match stream.failed_polls {
-        0.0 => whole(stream.polls),
-        failed => format!("{}, {} failed", whole(stream.polls), whole(failed)),
+        0 => whole(stream.polls),
+        failed => format!("{} ({} failed)", whole(stream.polls), whole(failed)),
     };
-    let lag = match (stream.lag_seconds.map(age), stream.catching_up) {
-        (None, _) => (Level::Good, "not known yet".to_owned()),
-        (Some(lag), true) => (Level::Notice, format!("{lag}, catching up")),
-        (Some(lag), false) => (Level::Good, lag),
-    };
-    let why = token.last_failure.unwrap_or("none was issued yet");
+    let lag = lag(stream, success.as_deref());
+    let why = token.last_failure_message.as_deref().map(printable);
+    let why = why.unwrap_or_else(|| "not requested yet".to_owned());
     let life = match token.expiry_timestamp_seconds.map(|expiry| expiry - now) {
         Some(life) if life > 0.0 => (Level::Good, format!("valid for {}", age(life))),
         Some(life) => (Level::Bad, format!("expired {} ago", age(-life))),
@@ -163,24 +187,37 @@ pub fn facts(status: &Status) -> Vec<Fact> {
     ]
 }
 
-/// A counter's value.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a float becomes the nearest integer that there is"
-)]
-fn whole(value: f64) -> String {
-    count(value as usize)
+/// The lag, and which answer it is of where that is not the last poll's.
+fn lag(stream: &Stream, success: Option<&str>) -> (Level, String) {
+    let Some(lag) = stream.lag_seconds.map(age) else {
+        return (Level::Good, "unknown: no row has arrived yet".to_owned());
+    };
+    let level = match stream.late || stream.catching_up {
+        true => Level::Notice,
+        false => Level::Good,
+    };
+    let what = match (stream.up, success) {
+        (false, Some(ago)) => format!(" (of the last answer, {ago} ago)"),
+        _ if stream.catching_up => ", catching up".to_owned(),
+        _ if stream.late => ", above STALE_AFTER".to_owned(),
+        _ => String::new(),
+    };
+    (level, format!("{lag}{what}"))
 }
 
-/// A row of the actor tree.
+/// A counter's value.
+fn whole(value: u64) -> String {
+    count(usize::try_from(value).unwrap_or(usize::MAX))
+}
+
+/// A row of the table of components.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Branch {
     /// The actor's name.
     pub name: &'static str,
     /// What it is doing.
     pub state: &'static str,
-    /// Whether that is good.
+    /// The level.
     pub level: Level,
     /// Its restarts.
     pub restarts: String,
@@ -202,7 +239,7 @@ pub fn branches(actors: &[Actor]) -> Vec<Branch> {
         restarts: (actor.panics + actor.stops).to_string(),
         last_error: actor.last_error.as_ref().map(|error| {
             let message = error.message.as_deref();
-            let message = message.map(|text| format!(": {}", super::format::tame(text)));
+            let message = message.map(|text| format!(": {}", printable(text)));
             format!(
                 "{} {} ago{}",
                 error.cause,

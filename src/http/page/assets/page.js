@@ -1,17 +1,21 @@
-// Keeps the page fresh: asks for it again and puts what has changed in its place, so that focus, scrolling, selections and what is
-// being typed stay. Without it the page works all the same.
+// Keeps the page fresh: requests it again and replaces what has changed, so that focus, scrolling, selections and text that is being
+// typed stay. The page works without this script.
 "use strict";
 
 const PERIOD = 10_000;
 const PATIENCE = 8_000;
 const TYPING = 250;
 
+/** So many pixels below the caption the first rows are in sight. */
+const FIRST_ROWS = 120;
+
 const silence = document.getElementById("silence");
 const form = document.getElementById("filter");
 let asking = null;
 let timer = 0;
+let title = document.title;
 
-/** Makes a node what another one is, and keeps as much of it as can be. */
+/** Makes a node equal to another one, and keeps as much of it as possible. */
 function morph(old, fresh) {
   if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName) {
     old.replaceWith(document.importNode(fresh, true));
@@ -32,7 +36,7 @@ function morph(old, fresh) {
   morphChildren(old, fresh);
 }
 
-/** What stands for something follows it when it moves: by its key, where it has one. */
+/** Children with a key are moved instead of rewritten. */
 function morphChildren(old, fresh) {
   const keyed = new Map();
   for (const child of old.children) {
@@ -61,17 +65,17 @@ function morphChildren(old, fresh) {
   }
 }
 
-/** Whether somebody has selected text in it, to copy it. */
+/** Whether text in it is selected, for copying. */
 function isSelected(part) {
   const selection = document.getSelection();
   return !selection.isCollapsed && selection.containsNode(part, true);
 }
 
-/** Takes over what a fresh page says. */
+/** Takes over a fresh page. */
 function show(fresh, isAsked) {
   const script = (page) => page.querySelector("script[src]")?.getAttribute("src");
   if (script(fresh) !== script(document)) {
-    // Another release answers: its page goes with its own script.
+    // Another release answers: its page needs its own script.
     location.reload();
     return;
   }
@@ -80,10 +84,8 @@ function show(fresh, isAsked) {
     const wanted = fresh.getElementById(part.id);
     if (wanted && (isAsked || !isSelected(part))) morph(part, wanted);
   }
-  if (isAsked) {
-    document.title = fresh.title;
-    fill(fresh);
-  }
+  title = fresh.title;
+  if (isAsked) fill(fresh);
   prepare();
   if (focused && focused !== document.activeElement) {
     const home = focused.isConnected ? focused : document.getElementById("list");
@@ -91,7 +93,7 @@ function show(fresh, isAsked) {
   }
 }
 
-/** The form shows what was asked for, but for the field that is being typed in. */
+/** Fills the form with the question, except the field that has the focus. */
 function fill(fresh) {
   for (const control of form?.elements ?? []) {
     const wanted = fresh.getElementById("filter")?.elements[control.name];
@@ -99,16 +101,49 @@ function fill(fresh) {
   }
 }
 
-function complain(text) {
-  if (!silence.hidden && silence.dataset.why === text) return;
-  const since = silence.hidden ? new Date().toLocaleTimeString() : silence.dataset.since;
+/** The parts of the page that have a heading. */
+const PARTS = "main section, #head";
+
+/** Says at the top, in the title and at each heading that the page is out of date; parts that `fresh` has are not. */
+function complain(text, fresh) {
+  const since = silence.hidden ? `${new Date().toISOString().slice(11, 19)} UTC` : silence.dataset.since;
   silence.dataset.since = since;
-  silence.dataset.why = text;
-  silence.textContent = `${text} since ${since}. What is shown is from before.`;
+  const message = `${text.replace("SINCE", since)} Data below is out of date.`;
+  if (silence.textContent !== message) silence.textContent = message;
   silence.hidden = false;
+  document.title = `Out of date: ${title}`;
+  for (const part of document.querySelectorAll(PARTS)) {
+    const live = part.matches("[data-live]") ? [part] : [...part.querySelectorAll("[data-live]")];
+    mark(part, !live.every(({ id }) => fresh?.getElementById(id)));
+  }
+  if (fresh?.getElementById("verdict")) return;
+  const verdict = document.querySelector("#verdict .verdict");
+  if (!verdict) return;
+  verdict.className = "verdict bad";
+  verdict.querySelector(".sign").textContent = "✕";
+  verdict.querySelector("strong").textContent = "Unknown";
+  verdict.querySelector(".because").textContent = "The state of the exporter is not known.";
 }
 
-/** Asks for a page and shows it. */
+function mark(part, isOutdated) {
+  part.classList.toggle("outdated", isOutdated);
+  const old = part.querySelector(".outdated-note");
+  if (isOutdated === Boolean(old)) return;
+  if (old) return old.remove();
+  const note = document.createElement("span");
+  note.className = "outdated-note";
+  note.textContent = " out of date";
+  part.querySelector("h1, h2").append(note);
+}
+
+/** The page is as fresh as it can be. */
+function calm() {
+  silence.hidden = true;
+  document.title = title;
+  for (const part of document.querySelectorAll(PARTS)) mark(part, false);
+}
+
+/** Requests a page and shows it. */
 async function ask(address, isAsked) {
   asking?.abort();
   clearTimeout(timer);
@@ -120,14 +155,15 @@ async function ask(address, isAsked) {
     const text = await answer.text();
     if (asking !== mine) return;
     const fresh = new DOMParser().parseFromString(text, "text/html");
-    if (fresh.getElementById("main")) show(fresh, isAsked);
+    const isOurs = fresh.getElementById("main") !== null;
+    if (isOurs) show(fresh, isAsked);
     // A page that says what is wrong with a question is whole.
-    if (answer.ok || answer.status === 400) silence.hidden = true;
-    else if (answer.status === 404) complain("This device has not been known");
-    else if (answer.status >= 500) complain("The exporter has not been able to show the fleet");
-    else complain(`The exporter has answered with status ${answer.status}`);
+    if (isOurs && (answer.ok || answer.status === 400)) calm();
+    else if (isOurs && answer.status === 404) complain("The exporter no longer knows this device (since SINCE).", fresh);
+    else if (isOurs && answer.status >= 500) complain("The exporter cannot show the fleet since SINCE.", fresh);
+    else complain(`Something else than the exporter answers since SINCE, with status ${answer.status}.`);
   } catch {
-    if (asking === mine) complain("The exporter has not answered");
+    if (asking === mine) complain("Connection to the exporter lost at SINCE.");
   } finally {
     clearTimeout(patience);
     if (asking === mine) {
@@ -146,22 +182,32 @@ function later() {
   if (!document.hidden) timer = setTimeout(refresh, PERIOD);
 }
 
-/** Goes to a list of devices without leaving the page. */
-function go(address, isNew) {
+/** Goes to a list of devices without leaving the page, and scrolls to it. */
+async function go(address, isNew) {
   const url = new URL(address, location.href);
-  url.hash = "";
+  // Whoever opens a copy of the address sees the list first, as here.
+  url.hash = "devices";
   if (isNew) history.pushState(null, "", url);
   else history.replaceState(null, "", url);
-  ask(url.href, true);
+  await ask(url.href, true);
+  reveal();
+}
+
+/** Scrolls to the list, unless its caption and first rows are in sight. */
+function reveal() {
+  const list = document.getElementById("list-caption")?.getBoundingClientRect();
+  if (!list) return;
+  const height = visualViewport?.height ?? innerHeight;
+  if (list.top < 0 || list.bottom + FIRST_ROWS > height) document.getElementById("devices").scrollIntoView();
 }
 
 /** The address that the form would lead to. */
 function asked() {
   const pairs = [...new FormData(form)].filter(([, value]) => value !== "");
-  return `/?${new URLSearchParams(pairs)}`;
+  return `./?${new URLSearchParams(pairs)}`;
 }
 
-/** What works only with this script is offered only by it. */
+/** Shows what works only with this script. */
 function prepare() {
   for (const hint of document.querySelectorAll(".hint")) hint.hidden = false;
 }
@@ -188,18 +234,15 @@ if (form) {
   });
   form.addEventListener("input", (event) => {
     clearTimeout(typing);
-    // A place means nothing before it is whole.
+    // A location is not valid before it is complete.
     if (event.target.name !== "near") typing = setTimeout(() => go(asked(), false), event.target.name === "search" ? TYPING : 0);
   });
   document.addEventListener("click", (event) => {
     if (event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
     const link = event.target.closest?.("a[href]");
-    if (link?.closest("[data-live]") && link.origin === location.origin && link.pathname === "/") {
+    if (link?.closest("[data-live]") && link.origin === location.origin && link.pathname === location.pathname) {
       event.preventDefault();
-      const list = document.getElementById("list");
-      const isInList = document.getElementById("devices").contains(link);
       go(link.href, true);
-      if (!isInList) list.scrollIntoView({ block: "nearest" });
     } else if (!link) near(event);
   });
   addEventListener("popstate", () => ask(location.href, true));
@@ -209,5 +252,6 @@ if (silence) {
   document.addEventListener("visibilitychange", refresh);
   addEventListener("online", refresh);
   prepare();
+  if (document.querySelector("[data-asked]") && !location.hash) reveal();
   later();
 }

@@ -18,7 +18,7 @@ fn device(id: &str) -> Device {
         obstruction: None,
         signal_quality: None,
         uptime_seconds: None,
-        alerts: Vec::new(),
+        alerts: Some(Vec::new()),
         software: Some("2026.01.01\u{1b}".to_owned()),
         country: None,
         latitude: None,
@@ -44,15 +44,22 @@ fn a_row_is_rounded_and_tamed() {
     let some = |text: &str| Some(text.to_owned());
     let mut full = device("ut-1");
     full.name = some("Aurora\u{7}");
-    full.alerts = ["a", "b", "c", "d", "e"].map(ToOwned::to_owned).into();
+    full.alerts = Some(["a", "b", "c", "d", "e"].map(ToOwned::to_owned).into());
     full.ipv4 = vec!["192.0.2.1".to_owned()];
     full.ipv6_cpe = vec!["2001:db8::/56".to_owned()];
-    let row = Row::of(&full);
+    let asked = Question::parse("state=online&sort=-id").unwrap();
+    let row = Row::of(&full, &asked, 1012.3);
     assert_eq!(row.name, some("Aurora␇"));
-    assert_eq!(row.silence, "12 s");
+    assert_eq!(row.age, "12 s");
+    assert_eq!(row.key, "device?id=ut-1&type=UserTerminal");
+    let link = "device?id=ut-1&type=UserTerminal&list=state%3Donline%26sort%3D-id";
+    assert_eq!(row.link, link);
     let numbers = [some("210.4"), some("0.0"), some("34"), some("<0.1"), None];
     assert_eq!(row.numbers, numbers);
-    assert_eq!((&*row.alerts.concat(), row.more_alerts), ("abc", 2));
+    assert_eq!(
+        (&*row.alerts.unwrap().concat(), row.more_alerts),
+        ("abc", 2)
+    );
     assert_eq!(row.software, some("2026.01.01␛"));
     assert_eq!(row.addresses, ["192.0.2.1", "2001:db8::/56"]);
     assert_eq!(row.more_addresses, 0);
@@ -61,15 +68,15 @@ fn a_row_is_rounded_and_tamed() {
 #[test]
 fn a_device_is_linked_whatever_it_is_called() {
     for (id, expected) in [
-        ("ut-1", "/device?id=ut-1&type=UserTerminal"),
-        ("..", "/device?id=..&type=UserTerminal"),
+        ("ut-1", "device?id=ut-1&type=UserTerminal"),
+        ("..", "device?id=..&type=UserTerminal"),
         (
             "a&b=c#d e/",
-            "/device?id=a%26b%3Dc%23d+e%2F&type=UserTerminal",
+            "device?id=a%26b%3Dc%23d+e%2F&type=UserTerminal",
         ),
         (
             "\"<\u{202e}\0",
-            "/device?id=%22%3C%E2%80%AE%00&type=UserTerminal",
+            "device?id=%22%3C%E2%80%AE%00&type=UserTerminal",
         ),
     ] {
         assert_eq!(device_link(&device(id)), expected);
@@ -79,20 +86,20 @@ fn a_device_is_linked_whatever_it_is_called() {
 #[test]
 fn heads_sort_and_turn_round() {
     for (asked, column, sorted, link) in [
-        ("", 0, None, "/?sort=id#devices"),
-        ("", 4, None, "/?sort=-downlink#devices"),
-        ("sort=id", 0, Some("ascending"), "/?sort=-id#devices"),
+        ("", 0, None, "./?sort=id#devices"),
+        ("", 4, None, "./?sort=-downlink#devices"),
+        ("sort=id", 0, Some("ascending"), "./?sort=-id#devices"),
         (
             "sort=-latency&page=3",
             6,
             Some("descending"),
-            "/?sort=latency#devices",
+            "./?sort=latency#devices",
         ),
         (
             "state=online&per_page=5&page=2",
             9,
             None,
-            "/?state=online&sort=-alerts&per_page=5#devices",
+            "./?state=online&sort=-alerts&per_page=5#devices",
         ),
     ] {
         let heads = heads(&Question::parse(asked).unwrap());
@@ -111,12 +118,9 @@ fn the_form_offers_each_order_and_knows_the_one_in_force() {
     for (asked, chosen) in [
         ("", None),
         ("sort=id", Some(("id", "Device"))),
-        ("sort=-id", Some(("-id", "Device, the other way round"))),
-        ("sort=latency", Some(("latency", "Latency, least first"))),
-        (
-            "sort=-group",
-            Some(("-group", "Group, the other way round")),
-        ),
+        ("sort=-id", Some(("-id", "Device, descending"))),
+        ("sort=latency", Some(("latency", "Latency, ascending"))),
+        ("sort=-group", Some(("-group", "Group, descending"))),
     ] {
         let choices = orders(&Question::parse(asked).unwrap());
         // In the order that is not the natural one, both are offered.
@@ -161,6 +165,10 @@ fn pages_are_turned() {
         ),
         (listed(120, 3, 20), [Some(""), Some("page=2"), None, None]),
         (listed(120, 9, 0), [Some(""), Some("page=3"), None, None]),
+        (
+            listed(120, usize::MAX, 0),
+            [Some(""), Some("page=3"), None, None],
+        ),
     ] {
         let question = Question {
             page: page.page,
@@ -168,8 +176,8 @@ fn pages_are_turned() {
         };
         let links = turns(&page, &question).into_iter().map(|turn| turn.link);
         let address = |query: &str| match query {
-            "" => "/#devices".to_owned(),
-            query => format!("/?{query}#devices"),
+            "" => "./#devices".to_owned(),
+            query => format!("./?{query}#devices"),
         };
         let expected = expected.map(|query| query.map(address));
         assert_eq!(links.collect::<Vec<_>>(), expected, "{}", page.page);
@@ -182,18 +190,19 @@ fn the_caption_says_what_is_shown() {
     for (page, asked, expected) in [
         (listed(0, 1, 0), "", "0 devices"),
         (listed(1, 1, 1), "", "1 device"),
-        (
-            listed(25, 1, 25),
-            "near=1,2",
-            "25 devices, the nearest first",
-        ),
+        (listed(25, 1, 25), "near=1,2", "25 devices, nearest first"),
         (listed(25, 1, 25), "near=1,2&sort=id", "25 devices"),
+        (listed(1120, 2, 50), "page=2", "51 to 100 of 1,120 devices"),
         (
-            listed(1120, 2, 50),
-            "page=2",
-            "51 to 100 of 1\u{a0}120 devices",
+            listed(120, 9, 0),
+            "page=9",
+            "Page 9 does not exist (3 pages, 120 devices)",
         ),
-        (listed(120, 9, 0), "page=9", "page 9 of 3, of 120 devices"),
+        (
+            listed(1, usize::MAX, 0),
+            "",
+            "Page 18,446,744,073,709,551,615 does not exist (1 page, 1 device)",
+        ),
     ] {
         assert_eq!(caption(page, asked), expected);
     }

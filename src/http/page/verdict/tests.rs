@@ -25,18 +25,23 @@ fn healthy() -> Status {
         },
         stream: Stream {
             up: true,
-            polls: 1234.0,
-            failed_polls: 0.0,
+            polls: 1234,
+            failed_polls: 0,
             last_failure: None,
+            last_failure_message: None,
+            last_failure_remedy: None,
             last_success_timestamp_seconds: Some(997.0),
             lag_seconds: Some(12.3),
+            late: false,
             catching_up: false,
         },
         token: Token {
             expiry_timestamp_seconds: Some(1720.0),
-            requests: 1.0,
-            failed_requests: 0.0,
+            requests: 1,
+            failed_requests: 0,
             last_failure: None,
+            last_failure_message: None,
+            last_failure_remedy: None,
         },
         actors: vec![actor("token"), actor("stream")],
         fleet: Overview::default(),
@@ -48,63 +53,72 @@ fn the_worst_is_the_verdict() {
     type Change = fn(&mut Status);
     let failed: Change = |status| {
         status.stream.up = false;
-        status.stream.last_failure = Some("connect".to_owned());
+        status.stream.last_failure_message = Some("No way\u{7} there.".to_owned());
+        status.stream.last_failure_remedy = Some("Build one.");
     };
     let unready: Change = |status| {
-        status.exporter.not_ready_because = Some("why".to_owned());
+        status.exporter.ready = false;
         status.exporter.draining = false;
-        status.stream.last_success_timestamp_seconds = None;
     };
-    // From good to bad: each stands though all before it hold.
-    let cases: [(Change, Level, &str, &str); 9] = [
+    // From good to bad: each is the verdict although all before it hold, too.
+    let cases: [(Change, Level, &str, &str); 11] = [
         (
             |_| {},
             Level::Good,
             "Healthy",
-            "polls succeed, and all actors are up",
+            "Receiving telemetry. All components are running.",
+        ),
+        (
+            |status| status.stream.lag_seconds = None,
+            Level::Good,
+            "Healthy",
+            "Polls succeed, but no row has arrived yet. All components are running.",
+        ),
+        (
+            |status| status.stream.late = true,
+            Level::Notice,
+            "Delayed",
+            "Rows are older than STALE_AFTER when they arrive: data below is old.",
         ),
         (
             |status| status.stream.catching_up = true,
             Level::Notice,
             "Catching up",
-            "a backlog is being worked through: the fleet is shown as it was a while ago",
+            "Working through a backlog: data below is old, but complete.",
         ),
         (
             |status| {
                 status.token.expiry_timestamp_seconds = Some(999.0);
-                status.token.last_failure = Some("refused");
+                status.token.last_failure_message = Some("Starlink is away.".to_owned());
             },
             Level::Notice,
-            "At risk",
-            "the access token has expired: refused",
+            "Token expired",
+            "Starlink is away.",
         ),
         (
             |status| status.actors[1].state = ActorState::Restarting,
             Level::Notice,
             "Recovering",
-            "stream is started again",
+            "Restarting: stream.",
         ),
         (
             failed,
             Level::Bad,
             "Failing",
-            "the last poll failed (connect): the fleet is shown as it was last heard",
+            "No way␇ there. Build one. Data below is from the last successful poll.",
         ),
+        (unready, Level::Bad, "Failing", "No way␇ there. Build one."),
         (
-            |status| {
-                status.exporter.not_ready_because = Some("it ends".to_owned());
-                status.exporter.draining = true;
-            },
-            Level::Notice,
-            "Ending",
-            "it ends",
-        ),
-        (unready, Level::Bad, "Failing", "why"),
-        (
-            |status| status.stream.last_failure = None,
+            |status| status.stream.last_failure_message = None,
             Level::Notice,
             "Starting",
-            "why",
+            "Waiting for Starlink's first answer.",
+        ),
+        (
+            |status| status.exporter.draining = true,
+            Level::Notice,
+            "Shutting down",
+            "The exporter is shutting down.",
         ),
         (
             |status| {
@@ -142,34 +156,42 @@ fn facts_are_told_in_words() {
         told(&status),
         [
             "✓ Last poll: succeeded 3 s ago",
-            "✓ Polls: 1\u{a0}234",
+            "✓ Polls: 1,234",
             "✓ Lag: 12 s",
             "✓ Token: valid for 12 min",
         ]
     );
+    status.stream.late = true;
+    assert_eq!(told(&status)[2], "▲ Lag: 12 s, above STALE_AFTER");
+    status.stream.catching_up = true;
+    assert_eq!(told(&status)[2], "▲ Lag: 12 s, catching up");
     status.stream.up = false;
     status.stream.last_failure = Some("token".to_owned());
-    status.stream.failed_polls = 3.0;
-    status.stream.catching_up = true;
+    status.stream.failed_polls = 3;
     status.token.expiry_timestamp_seconds = Some(800.0);
     assert_eq!(
         told(&status),
         [
-            "✕ Last poll: failed (token); the last success was 3 s ago",
-            "✓ Polls: 1\u{a0}234, 3 failed",
-            "▲ Lag: 12 s, catching up",
+            "✕ Last poll: failed; the last success was 3 s ago",
+            "✓ Polls: 1,234 (3 failed)",
+            "▲ Lag: 12 s (of the last answer, 3 s ago)",
             "✕ Token: expired 3 min ago",
         ]
     );
     status.stream.last_success_timestamp_seconds = None;
     status.stream.lag_seconds = None;
     status.token.expiry_timestamp_seconds = None;
-    status.token.last_failure = Some("refused");
+    status.token.last_failure_message = Some("Refused.".to_owned());
+    status.token.last_failure_remedy = Some("Check it.");
     assert_eq!(
-        told(&status)[..1],
-        ["✕ Last poll: failed (token); none has succeeded yet"]
+        told(&status),
+        [
+            "✕ Last poll: failed; none has succeeded yet",
+            "✓ Polls: 1,234 (3 failed)",
+            "✓ Lag: unknown: no row has arrived yet",
+            "▲ Token: none: Refused.",
+        ]
     );
-    assert_eq!(told(&status)[3..], ["▲ Token: none: refused"]);
     status.stream.last_failure = None;
     assert_eq!(told(&status)[0], "▲ Last poll: none yet");
 }

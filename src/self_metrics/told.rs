@@ -1,0 +1,61 @@
+//! What is told about a failure in words: by the page and the API, which read it here, and by the log.
+
+use std::fmt;
+
+/// Longer messages are cut: they are shown on a page.
+const MOST_CHARACTERS: usize = 500;
+
+/// A failure in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// What happened, as a sentence. At most [`MOST_CHARACTERS`] and an ellipsis.
+    pub message: String,
+    /// What an operator can do about it, as a sentence.
+    pub remedy: Option<&'static str>,
+}
+
+impl Told {
+    /// A message, bounded and with a full stop at its end.
+    #[must_use]
+    pub fn new(message: &str, remedy: Option<&'static str>) -> Self {
+        let message = message.trim_end();
+        let mut bounded: String = message.chars().take(MOST_CHARACTERS).collect();
+        if bounded.len() < message.len() {
+            bounded.push('…');
+        } else if !bounded.ends_with(['.', '!', '?', '…']) {
+            bounded.push('.');
+        }
+        Self {
+            message: bounded,
+            remedy,
+        }
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)?;
+        match self.remedy {
+            Some(remedy) => write!(formatter, " {remedy}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_a_bounded_sentence() {
+        let long = "é".repeat(2 * MOST_CHARACTERS);
+        let cut = format!("{}…", "é".repeat(MOST_CHARACTERS));
+        for (message, remedy, expected) in [
+            ("It failed", None, "It failed."),
+            ("It failed. ", Some("Try again."), "It failed. Try again."),
+            (&long, None, &cut),
+        ] {
+            assert_eq!(Told::new(message, remedy).to_string(), expected);
+        }
+    }
+}

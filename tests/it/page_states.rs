@@ -1,0 +1,349 @@
+//! What the pages say when something is wrong or not known: outages, refused credentials, old rows, silent devices, odd requests.
+
+use std::io::Read;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use flate2::read::GzDecoder;
+use serde_json::{Value, json};
+use starlink_telemetry::simulator::{Answer, AnswerBody, Simulator};
+
+use crate::harness::{PATIENCE, Service, eventually, scripted_simulator, throughput};
+use crate::wire::ask;
+
+const COLUMNS: [&str; 8] = [
+    "DeviceType",
+    "UtcTimestampNs",
+    "DeviceId",
+    "DownlinkThroughput",
+    "ObstructionPercentTime",
+    "Uptime",
+    "CountryCode",
+    "ActiveAlerts",
+];
+
+/// Nanoseconds since 1970, so long ago.
+fn ago(seconds: u64) -> u128 {
+    let now = SystemTime::now() - Duration::from_secs(seconds);
+    now.duration_since(UNIX_EPOCH).unwrap().as_nanos()
+}
+
+/// Devices that reported so long ago, the first of them with an alert.
+fn answer(ids: &[&str], seconds: u64) -> AnswerBody {
+    let row = |(at, id): (usize, &&str)| {
+        let alerts = if at == 0 { "[7]" } else { "[]" };
+        format!(
+            r#"["u",{},"{id}",42,0.0312,200000,"XZ",{alerts}]"#,
+            ago(seconds)
+        )
+    };
+    AnswerBody::new()
+        .columns("u", &COLUMNS)
+        .alerts("u", &[("7", "mast_not_vertical")])
+        .rows(ids.iter().enumerate().map(row))
+}
+
+/// A service that knows these devices.
+async fn service(ids: &[&str], seconds: u64, settings: &[(&str, &str)]) -> (Simulator, Service) {
+    let simulator = scripted_simulator();
+    simulator.push_answer(answer(ids, seconds));
+    let service = Service::start(&simulator, settings).await;
+    service.shows(&throughput(ids[0]), 42.0).await;
+    (simulator, service)
+}
+
+async fn json_of(service: &Service, path: &str) -> Value {
+    serde_json::from_str(&service.get(path).await.body).unwrap()
+}
+
+/// Waits until a page says all of this.
+async fn says(service: &Service, path: &str, texts: &[&str]) {
+    let what = format!("{path} says {texts:?}");
+    let mut last = String::new();
+    let deadline = Instant::now() + PATIENCE;
+    while !texts.iter().all(|text| last.contains(text)) {
+        assert!(Instant::now() < deadline, "never happened: {what}: {last}");
+        last = service.get(path).await.body;
+    }
+}
+
+#[actix_rt::test]
+async fn every_page_number_gives_a_page_that_leads_back() {
+    let ids: Vec<_> = (10..25).map(|number| format!("ut-{number}")).collect();
+    let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+    let (_simulator, service) = service(&ids, 1, &[]).await;
+    for (query, expected, link) in [
+        (
+            "page=18446744073709551615&near=",
+            "Page 18,446,744,073,709,551,615 does not exist (1 page, 15 devices)",
+            "./#devices",
+        ),
+        (
+            "per_page=4&page=18446744073709551615&sort=-downlink",
+            "Page 18,446,744,073,709,551,615 does not exist (4 pages, 15 devices)",
+            "./?sort=-downlink&#38;page=4&#38;per_page=4#devices",
+        ),
+        (
+            "per_page=1000&page=9223372036854775808",
+            "Page 9,223,372,036,854,775,808 does not exist (1 page, 15 devices)",
+            "./?per_page=1000#devices",
+        ),
+        (
+            "page=3&search=ut-11",
+            "Page 3 does not exist (1 page, 1 device)",
+            "./?search=ut-11#devices",
+        ),
+    ] {
+        let answer = service.get(&format!("/?{query}")).await;
+        assert_eq!(answer.status, 200, "{query}");
+        assert!(answer.body.contains(expected), "{query}: {}", answer.body);
+        let link = format!("<a href=\"{link}\">");
+        assert!(answer.body.contains(&link), "{query}: {}", answer.body);
+        for wrong in ["page 3 of", "Page 3 of", "No device matches"] {
+            assert!(!answer.body.contains(wrong), "{query}: {wrong}");
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn in_an_outage_what_is_not_known_is_called_unknown() {
+    let (simulator, service) = service(&["ut-lit", "ut-dark"], 1, &[("STALE_AFTER", "1")]).await;
+    let status = "/api/v1/status";
+    simulator.set_default_answer(Some(Answer::error(502, "the gateway is overloaded")));
+    eventually("nothing is known of the devices any more", || async {
+        json_of(&service, status).await["fleet"]["types"][0]["unknown"] == 2
+    })
+    .await;
+    let home = service.get("/").await.body;
+    for expected in [
+        "Starlink answered 502 (the gateway is overloaded)",
+        "Unknown: no device is online",
+        "of the last answer",
+        "unknown",
+    ] {
+        assert!(home.contains(expected), "{expected}: {home}");
+    }
+    for wrong in ["None.", "Healthy", "as it was last heard", "stale"] {
+        assert!(!home.contains(wrong), "{wrong}: {home}");
+    }
+    let status = json_of(&service, status).await;
+    assert_eq!(status["fleet"]["alerts_unknown"], 2);
+    assert_eq!(status["stream"]["last_failure"], "server_error");
+    assert_eq!(
+        status["stream"]["last_failure_message"],
+        "Starlink answered 502 (the gateway is overloaded)."
+    );
+    for (id, last) in [
+        ("ut-lit", json!(["mast_not_vertical"])),
+        ("ut-dark", json!([])),
+    ] {
+        let page = service.get(&format!("/device?id={id}")).await.body;
+        assert!(page.contains("Unknown (last report <time>"), "{page}");
+        assert!(!page.contains("None."), "{page}");
+        assert!(page.contains("Last readings, from "), "{page}");
+        assert!(page.contains("DownlinkThroughput"), "{page}");
+        let device = json_of(&service, &format!("/api/v1/devices/{id}")).await;
+        assert_eq!(device["state"], "unknown");
+        assert_eq!(device["alerts"], Value::Null);
+        assert_eq!(device["downlink_mbps"], Value::Null);
+        assert_eq!(device["fields"], json!({}));
+        assert_eq!(
+            device["last_readings"]["fields"]["DownlinkThroughput"],
+            42.0
+        );
+        assert_eq!(device["last_readings"]["alerts"], last);
+    }
+    let listed = json_of(&service, "/api/v1/devices").await;
+    assert_eq!(listed["devices"][0]["alerts"], Value::Null);
+}
+
+#[actix_rt::test]
+async fn a_silent_device_shows_what_it_reported_last() {
+    let (simulator, service) = service(&["ut-lost", "ut-here"], 1, &[("STALE_AFTER", "2")]).await;
+    simulator.set_default_answer(None);
+    eventually("one is silent", || async {
+        simulator.push_answer(answer(&["ut-here"], 0));
+        let device = json_of(&service, "/api/v1/devices/ut-lost").await;
+        device["state"] == "offline"
+    })
+    .await;
+    let page = service.get("/device?id=ut-lost").await.body;
+    for expected in [
+        "Last readings, from <time>20",
+        " UTC</time>:",
+        "<bdi>mast_not_vertical</bdi>",
+        "Unknown (last report <time>",
+        "<td class=\"number\">42</td><td>Mbit/s</td>",
+    ] {
+        assert!(page.contains(expected), "{expected}: {page}");
+    }
+    assert!(!page.contains("nobody knows"), "{page}");
+    // The fleet's alerts are those of the devices that report.
+    let home = service.get("/").await.body;
+    assert!(home.contains("Unknown for 1 device"), "{home}");
+}
+
+#[actix_rt::test]
+async fn a_refusal_comes_with_starlinks_words_and_the_remedy() {
+    let simulator = scripted_simulator();
+    simulator.set_default_token_answer(Some(Answer::token_error("access_denied")));
+    let service = Service::start(&simulator, &[]).await;
+    says(
+        &service,
+        "/",
+        &[
+            "Starlink rejected the credentials (status 400: access_denied). Check CLIENT_ID and CLIENT_SECRET.",
+            "<dt>Token</dt><dd class=\"notice\">none: Starlink rejected the credentials",
+        ],
+    )
+    .await;
+    let status = json_of(&service, "/api/v1/status").await;
+    assert_eq!(
+        status["stream"]["last_failure_remedy"],
+        "Check CLIENT_ID and CLIENT_SECRET."
+    );
+    let home = service.get("/").await.body;
+    assert!(!home.contains("token: refused"), "{home}");
+}
+
+#[actix_rt::test]
+async fn no_way_to_starlink_is_told_in_words() {
+    let simulator = scripted_simulator();
+    // A port that was free a moment ago: nobody listens there.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    drop(listener);
+    let service = Service::start(&simulator, &[("API_URL", &url)]).await;
+    says(&service, "/", &["Cannot reach Starlink", "efused"]).await;
+    let home = service.get("/").await.body;
+    assert!(!home.contains("none: connect"), "{home}");
+}
+
+#[actix_rt::test]
+async fn rows_that_arrive_late_are_old_and_not_healthy() {
+    let (_simulator, service) = service(&["ut-slow"], 2700, &[]).await;
+    let home = service.get("/").await.body;
+    for expected in [
+        "<strong>Delayed</strong>",
+        "45 min<span class=\"hidden\"> ago</span>",
+        "<dt>Lag</dt><dd class=\"notice\">45 min",
+    ] {
+        assert!(home.contains(expected), "{expected}: {home}");
+    }
+    let page = service.get("/device?id=ut-slow").await.body;
+    assert!(page.contains("<time>45 min ago</time>"), "{page}");
+    let status = json_of(&service, "/api/v1/status").await;
+    assert_eq!(status["stream"]["late"], true);
+}
+
+#[actix_rt::test]
+async fn values_and_their_meanings_have_one_unit() {
+    let (_simulator, service) = service(&["ut-1"], 1, &[]).await;
+    let home = service.get("/").await.body;
+    assert!(home.contains("<span data-unit=\" %\">3.1</span>"), "{home}");
+    let page = service.get("/device?id=ut-1").await.body;
+    for expected in [
+        "<td class=\"number\">3.12</td><td>%</td><td>Share of time that the terminal&#39;s view was obstructed.</td>",
+        "<td class=\"number\">2.3</td><td>d</td><td>Time since the terminal started.</td>",
+        "<abbr title=\"international waters\">XZ</abbr>",
+    ] {
+        assert!(page.contains(expected), "{expected}: {page}");
+    }
+    // What the device has not is not listed.
+    for wrong in ["<dt>Group</dt>", "in seconds"] {
+        assert!(!page.contains(wrong), "{wrong}: {page}");
+    }
+}
+
+#[actix_rt::test]
+async fn what_is_not_there_is_a_page_for_browsers_and_json_for_programs() {
+    let (_simulator, service) = service(&["ut-1"], 1, &[]).await;
+    let browser = [("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")];
+    for (path, home) in [
+        ("/nothing", "./"),
+        ("/device/", "../"),
+        ("/deep/er/nothing?x=1/2", "../../"),
+        ("/%2Fodd//", "../../"),
+    ] {
+        let answer = ask(service.address, "GET", path, &browser).await;
+        assert_eq!(answer.status, 404, "{path}");
+        assert_eq!(
+            answer.header("content-type").as_deref(),
+            Some("text/html; charset=utf-8"),
+            "{path}"
+        );
+        assert!(answer.header("content-security-policy").is_some());
+        for link in ["", "metrics", "api/v1/status", "api/v1/openapi.json"] {
+            let link = format!("href=\"{home}{link}");
+            assert!(
+                answer.body.contains(&link),
+                "{path}: {link}: {}",
+                answer.body
+            );
+        }
+        assert!(!answer.body.contains("href=\"/"), "{path}");
+    }
+    let answer = service.get("/nothing").await;
+    assert_eq!(answer.status, 404);
+    for named in ["/device", "/api/v1/status", "/api/v1/devices", "/metrics"] {
+        assert!(answer.body.contains(named), "{named}: {}", answer.body);
+    }
+    for path in ["/api/v1/nothing", "/api/", "/api/v2/devices"] {
+        let answer = ask(service.address, "GET", path, &browser).await;
+        assert_eq!(answer.status, 404, "{path}");
+        let problem: Value = serde_json::from_str(&answer.body).unwrap();
+        let told = problem["error"].as_str().unwrap();
+        assert!(told.contains("/api/v1/openapi.json"), "{told}");
+    }
+    let refused = ask(service.address, "POST", "/api/v1/devices", &browser).await;
+    assert_eq!(refused.status, 405);
+    assert!(serde_json::from_str::<Value>(&refused.body).is_ok());
+}
+
+#[actix_rt::test]
+async fn what_shrinks_is_sent_compressed_to_who_accepts_it() {
+    let ids: Vec<_> = (100..140).map(|number| format!("ut-{number}")).collect();
+    let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+    let (_simulator, service) = service(&ids, 1, &[]).await;
+    let home = service.get("/").await.body;
+    let assets = home.split('"').filter(|text| text.contains("assets/"));
+    let assets: Vec<_> = assets
+        .map(|link| {
+            format!(
+                "/{}",
+                link.trim_start_matches("./").split('#').next().unwrap()
+            )
+        })
+        .collect();
+    assert!(assets.len() >= 4, "{assets:?}");
+    let paths = ["/", "/api/v1/devices", "/api/v1/openapi.json"].map(ToOwned::to_owned);
+    for path in assets.iter().chain(&paths) {
+        let gzip = [("Accept-Encoding", "gzip, br")];
+        let [plain, packed] = [
+            service.get(path).await,
+            ask(service.address, "GET", path, &gzip).await,
+        ];
+        assert_eq!(packed.status, 200, "{path}");
+        assert!(
+            packed
+                .header("vary")
+                .is_some_and(|vary| vary.contains("Accept-Encoding")),
+            "{path}"
+        );
+        assert_eq!(plain.header("content-encoding"), None, "{path}");
+        if plain.bytes.len() < 1024 {
+            continue;
+        }
+        assert_eq!(
+            packed.header("content-encoding").as_deref(),
+            Some("gzip"),
+            "{path}"
+        );
+        assert!(packed.bytes.len() < plain.bytes.len() * 3 / 4, "{path}");
+        let mut text = String::new();
+        let mut decoder = GzDecoder::new(&*packed.bytes);
+        decoder.read_to_string(&mut text).unwrap();
+        if path != "/" && !path.contains("devices") {
+            assert_eq!(text, plain.body, "{path}");
+        }
+    }
+}
