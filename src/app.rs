@@ -181,6 +181,10 @@ impl Application {
 
         let silence_limit = tuning.supervision.heartbeat + tuning.query_limit;
         let (fleet, clock) = begin(settings, Clock::system());
+        let client = ClientOptions {
+            clock: clock.clone(),
+            ..client
+        };
         let metrics = Arc::new(SelfMetrics::default());
         let (mut supervisor, given_up) = Supervisor::new(tuning.supervision, clock.clone());
 

@@ -16,7 +16,7 @@
 //! | [`fleet`] | batches → the last state of every device → [`fleet::Snapshot`] | actors, HTTP, clocks |
 //! | [`exposition`] | a snapshot and the exporter's own families → text in three formats | actors, HTTP, clocks |
 //! | [`view`] | a snapshot, names and a question → lists, a device, the fleet at a glance: what the API and the page show | actors, HTTP, clocks |
-//! | [`outgoing`] | connections to the outside: TLS and proxies | Starlink |
+//! | [`outgoing`] | connections to the outside: every address of a host, TLS, proxies | what is sent |
 //! | [`starlink`] | the only code that speaks to Starlink; makes a call once | what a failure means for the next one |
 //! | [`actors`] | who owns which state, who tells whom, who is restarted | formats |
 //! | [`http`] | `/metrics` (compressed once for all who ask), the JSON API, the page, the probes | Starlink |

@@ -1,24 +1,18 @@
-//! The way out through an HTTP proxy: which connections take it, and the request for a tunnel (RFC 9110, section 9.3.6).
+//! An HTTP proxy: its URL, and the request for a tunnel (RFC 9110, section 9.3.6).
 
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
-use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::time::Duration;
 
-use actix_rt::net::TcpStream;
-use actix_service::Service;
-use actix_tls::connect::{ConnectError, ConnectInfo, Connection, Connector, ConnectorService};
-use awc::http::Uri;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use futures_util::future::LocalBoxFuture;
-use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use url::Url;
+
+use super::Exceptions;
 
 /// The longest head of an answer that a proxy may give.
 const LONGEST_HEAD: usize = 8 * 1024;
@@ -89,19 +83,28 @@ impl Proxy {
         password.into_iter().chain([credentials.clone()]).collect()
     }
 
-    /// The host and port to ask for a tunnel to, if the way to the address leads through the proxy.
-    fn target(&self, uri: &Uri) -> Option<String> {
-        let host = uri.host()?;
-        let port = uri.port_u16().unwrap_or(443);
-        let is_meant = uri.scheme_str() == Some("https") && !self.exceptions.hold(host, port);
-        is_meant.then(|| format!("{host}:{port}"))
+    /// Whether connections to that host and port go through the proxy.
+    pub(super) fn is_for(&self, host: &str, port: u16) -> bool {
+        !self.exceptions.hold(host, port)
     }
 
-    async fn tunnel(&self, target: &str) -> Result<TcpStream, ProxyError> {
-        let place = (self.host.trim_matches(['[', ']']), self.port);
-        let mut stream = TcpStream::connect(place)
-            .await
-            .map_err(ProxyError::Unreachable)?;
+    /// Name or address of the proxy, an IPv6 address in brackets.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Asks for a tunnel to that host and port, over a connection to the proxy.
+    pub(super) async fn tunnel(
+        &self,
+        stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+        host: &str,
+        port: u16,
+    ) -> Result<(), ProxyError> {
+        let target = format!("{host}:{port}");
         let authorization = match &self.credentials {
             Some(credentials) => format!(
                 "Proxy-Authorization: Basic {}\r\n",
@@ -114,9 +117,8 @@ impl Proxy {
             super::USER_AGENT
         );
         stream.write_all(request.as_bytes()).await?;
-        let status = read_status(&mut stream).await?;
-        match status {
-            200..=299 => Ok(stream),
+        match read_status(stream).await? {
+            200..=299 => Ok(()),
             status => Err(ProxyError::Refused { status }),
         }
     }
@@ -135,7 +137,7 @@ impl fmt::Display for Proxy {
 
 /// The status of the answer. The head of a good one must be all that has come: beyond it the tunnel begins, and in it we speak
 /// first.
-async fn read_status(stream: &mut TcpStream) -> Result<u16, ProxyError> {
+async fn read_status(stream: &mut (impl AsyncRead + Unpin)) -> Result<u16, ProxyError> {
     let mut head = Vec::new();
     while !head.ends_with(HEAD_END) {
         let mut chunk = [0; 1024];
@@ -168,10 +170,13 @@ fn parse_status(head: &[u8]) -> Option<u16> {
 
 /// Why there is no tunnel.
 #[derive(Debug, Error)]
-enum ProxyError {
-    /// It does not listen there, or its name is unknown.
-    #[error("the proxy of HTTPS_PROXY cannot be reached")]
-    Unreachable(#[source] io::Error),
+pub enum ProxyError {
+    /// It has not answered.
+    #[error("the proxy of HTTPS_PROXY gave no answer within {} s", limit.as_secs_f64())]
+    Timeout {
+        /// How long an answer was waited for.
+        limit: Duration,
+    },
     /// It wants to know who asks.
     #[error("the proxy of HTTPS_PROXY refused the tunnel with {status}{}", advice(*.status))]
     Refused {
@@ -196,150 +201,6 @@ fn advice(status: u16) -> &'static str {
         403 => ": it does not let this host through",
         502..=504 => ": it cannot reach the host itself",
         _ => "",
-    }
-}
-
-/// Connects below TLS: straight, or through the proxy if there is one and it is meant.
-#[derive(Clone)]
-pub(crate) struct Way {
-    straight: ConnectorService,
-    proxy: Option<Rc<Proxy>>,
-}
-
-impl Way {
-    pub(crate) fn new(proxy: Option<Proxy>) -> Self {
-        Self {
-            straight: Connector::default().service(),
-            proxy: proxy.map(Rc::new),
-        }
-    }
-}
-
-impl Service<ConnectInfo<Uri>> for Way {
-    type Response = Connection<Uri, TcpStream>;
-    type Error = ConnectError;
-    type Future = LocalBoxFuture<'static, Result<Self::Response, Self::Error>>;
-
-    fn poll_ready(&self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        // Neither way is ever busy.
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&self, wanted: ConnectInfo<Uri>) -> Self::Future {
-        let uri = wanted.request().clone();
-        let proxy = self.proxy.clone();
-        let tunnel = proxy.and_then(|proxy| Some((proxy.target(&uri)?, proxy)));
-        let Some((target, proxy)) = tunnel else {
-            return Box::pin(self.straight.call(wanted));
-        };
-        Box::pin(async move {
-            match proxy.tunnel(&target).await {
-                Ok(stream) => Ok(Connection::new(uri, stream)),
-                Err(error) => Err(ConnectError::Io(io::Error::other(error))),
-            }
-        })
-    }
-}
-
-/// Hosts that are reached without the proxy.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Exceptions(Vec<Exception>);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Exception {
-    hosts: Hosts,
-    /// Only on this port, if on one.
-    port: Option<u16>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Hosts {
-    All,
-    /// Addresses of a network; a host that is a name is in none.
-    Net(IpNet),
-    /// The domain, and what is below it.
-    Domain(String),
-    /// Only what is below the domain, which begins with a dot.
-    Below(String),
-}
-
-impl Exceptions {
-    /// From a list with commas: `*`, addresses, networks such as `10.0.0.0/8`, domains, which stand for what is below them too,
-    /// `.domain` for what is below alone; each may end with `:port`. As in Go's `golang.org/x/net/http/httpproxy`.
-    ///
-    /// # Errors
-    /// What is wrong with the first entry that is none of these.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let entries = text.split(',').map(str::trim);
-        entries
-            .filter(|entry| !entry.is_empty())
-            .map(Exception::parse)
-            .collect::<Result<_, _>>()
-            .map(Self)
-    }
-
-    fn hold(&self, host: &str, port: u16) -> bool {
-        let host = host.trim_matches(['[', ']']).trim_end_matches('.');
-        let host = host.to_ascii_lowercase();
-        self.0.iter().any(|exception| {
-            let is_port = exception.port.is_none_or(|only| only == port);
-            is_port && exception.hosts.hold(&host)
-        })
-    }
-}
-
-impl Exception {
-    fn parse(entry: &str) -> Result<Self, &'static str> {
-        if let Some(hosts) = Hosts::of_addresses(entry) {
-            return Ok(Self { hosts, port: None });
-        }
-        let (host, port) = match entry.rsplit_once(':') {
-            Some((host, port)) => {
-                let port = port.parse().map_err(|_| "(an entry has no port after :)")?;
-                (host, Some(port))
-            }
-            None => (entry, None),
-        };
-        let hosts = match Hosts::of_addresses(host) {
-            Some(hosts) => hosts,
-            None => Hosts::of_names(host)?,
-        };
-        Ok(Self { hosts, port })
-    }
-}
-
-impl Hosts {
-    fn of_addresses(text: &str) -> Option<Self> {
-        let text = text.trim_matches(['[', ']']);
-        let address = || Some(IpNet::from(text.parse::<IpAddr>().ok()?));
-        text.parse().ok().or_else(address).map(Self::Net)
-    }
-
-    fn of_names(text: &str) -> Result<Self, &'static str> {
-        let name = text.trim_end_matches('.').to_ascii_lowercase();
-        let name = name.strip_prefix('*').unwrap_or(&name);
-        let is_name = |character: char| character.is_alphanumeric() || "-_.".contains(character);
-        if !name.chars().all(is_name) {
-            return Err("(an entry is neither a host, nor a domain, nor a network)");
-        }
-        Ok(match name {
-            "" => Self::All,
-            below if below.starts_with('.') => Self::Below(below.to_owned()),
-            name => Self::Domain(name.to_owned()),
-        })
-    }
-
-    /// Whether the host, in lower case and without brackets, is one of these.
-    fn hold(&self, host: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Net(net) => host.parse().is_ok_and(|host: IpAddr| net.contains(&host)),
-            Self::Domain(name) => match host.strip_suffix(name.as_str()) {
-                Some(rest) => rest.is_empty() || rest.ends_with('.'),
-                None => false,
-            },
-            Self::Below(name) => host.ends_with(name.as_str()) && host.len() > name.len(),
-        }
     }
 }
 
@@ -380,53 +241,6 @@ mod tests {
                 (Err(error), Err(expected)) => assert!(error.contains(expected), "{text}: {error}"),
                 (made, _) => panic!("{text}: {made:?}"),
             }
-        }
-    }
-
-    #[test]
-    fn exceptions_are_told_by_host_and_port() {
-        for (list, host, expected) in [
-            ("", "a.example", false),
-            ("*", "a.example", true),
-            ("example", "a.example", true),
-            ("example", "example", true),
-            ("EXAMPLE.", "a.Example", true),
-            ("example", "counterexample", false),
-            (".example", "a.example", true),
-            (".example", "example", false),
-            ("*.example", "a.b.example", true),
-            ("x, a.example:443", "a.example", true),
-            ("a.example:80", "a.example", false),
-            ("10.0.0.0/8", "10.1.2.3", true),
-            ("10.0.0.0/8", "11.1.2.3", false),
-            ("10.0.0.0/8", "10.example", false),
-            ("10.1.2.3", "10.1.2.3", true),
-            ("10.1.2.3:80", "10.1.2.3", false),
-            ("::1", "[::1]", true),
-            ("[::1]:443", "[::1]", true),
-            ("fd00::/8", "[fd12::1]", true),
-        ] {
-            let exceptions = Exceptions::parse(list).unwrap();
-            assert_eq!(exceptions.hold(host, 443), expected, "{list}: {host}");
-        }
-        for list in ["a/b", "10.0.0.0/40", "a:b", "a b"] {
-            assert!(Exceptions::parse(list).is_err(), "{list}");
-        }
-    }
-
-    #[test]
-    fn only_tls_goes_through_the_proxy() {
-        let exceptions = Exceptions::parse("inside.example").unwrap();
-        let proxy = Proxy::parse("proxy:1").unwrap().except(exceptions);
-        for (uri, expected) in [
-            ("https://a.example/x", Some("a.example:443")),
-            ("https://a.example:8443/x", Some("a.example:8443")),
-            ("https://[::1]/", Some("[::1]:443")),
-            ("http://a.example/x", None),
-            ("https://inside.example/x", None),
-        ] {
-            let target = proxy.target(&Uri::from_static(uri));
-            assert_eq!(target.as_deref(), expected, "{uri}");
         }
     }
 

@@ -5,12 +5,13 @@ use super::{
     error::{BodyError, CallError, ErrorAnswer, PollError, Stage, TokenError},
     wire,
 };
-use crate::outgoing::{Proxy, USER_AGENT, Way};
+use crate::outgoing::{self, ConnectorOptions, Proxy, Resolver, USER_AGENT};
+use crate::time::Clock;
 // awc gives out this error, but not its name.
 use crate::redaction::Redactor;
 use actix_web::error::ParseError;
 use awc::{
-    ClientResponse, Connector,
+    ClientRequest, ClientResponse, Connector,
     error::{ConnectError, PayloadError, SendRequestError},
     http::{
         StatusCode, Version,
@@ -27,7 +28,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tokio::time::{sleep, timeout};
-use url::Url;
+use url::{Position, Url};
 
 /// The largest batch, decompressed. 65,000 rows are 15 to 20 MB.
 const BATCH_LIMIT: usize = 64 * 1024 * 1024;
@@ -44,7 +45,7 @@ pub const BETWEEN_TOKEN_REQUESTS: Duration = Duration::from_secs(1);
 /// The longest waits of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For the name and the TCP connection together, and once more for the TLS handshake.
+    /// For the name and the TCP connection together, and once more for the tunnel of a proxy and for the TLS handshake each.
     pub connect: Duration,
     /// For the head of a token answer, connecting included.
     pub token: Duration,
@@ -75,6 +76,10 @@ pub struct ClientOptions {
     pub tls: Option<Arc<rustls::ClientConfig>>,
     /// What https connections go through; none goes straight.
     pub proxy: Option<Proxy>,
+    /// Finds the addresses of names.
+    pub resolver: Resolver,
+    /// What connections are timed by.
+    pub clock: Clock,
     /// The longest waits.
     pub timeouts: Timeouts,
     /// The largest batch in bytes, before and after decompression.
@@ -89,6 +94,8 @@ impl Default for ClientOptions {
         Self {
             tls: None,
             proxy: None,
+            resolver: Resolver::system(),
+            clock: Clock::system(),
             timeouts: Timeouts::default(),
             batch_limit: BATCH_LIMIT,
             redactor: Redactor::default(),
@@ -112,45 +119,53 @@ impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Chunks for S {}
 
 /// A client of Starlink's API. It belongs to the thread, and to the actix system, that made it.
 pub struct Client {
-    http: awc::Client,
+    plain: awc::Client,
+    tls: Option<awc::Client>,
     timeouts: Timeouts,
     batch_limit: usize,
     redactor: Redactor,
 }
 
 impl Client {
-    /// A client with a connection pool of its own.
+    /// A client with connection pools of its own.
     pub fn new(options: ClientOptions) -> Self {
         let ClientOptions {
             tls,
             proxy,
+            resolver,
+            clock,
             timeouts,
             batch_limit,
             redactor,
         } = options;
-        let mut connector = Connector::new()
-            .connector(Way::new(proxy))
-            .timeout(timeouts.connect)
-            .handshake_timeout(timeouts.connect);
-        if let Some(tls) = tls {
-            connector = connector.rustls_0_23(tls);
-        }
-        let http = awc::Client::builder()
-            .connector(connector)
-            // Its time-out is one for all requests and ends with the head: ours replace it.
-            .disable_timeout()
-            // A redirect would send the client's secret, or the token, wherever it points.
-            .disable_redirects()
-            .add_default_header((header::USER_AGENT, USER_AGENT))
-            .add_default_header((header::ACCEPT, "application/json"))
-            .add_default_header((header::ACCEPT_ENCODING, "gzip"))
-            .finish();
+        let options = ConnectorOptions {
+            resolver,
+            clock,
+            limit: timeouts.connect,
+        };
+        let tls = tls.map(|tls| outgoing::Connector::tls(options.clone(), tls, proxy));
         Self {
-            http,
+            plain: http_client(outgoing::Connector::plain(options), timeouts),
+            tls: tls.map(|connector| http_client(connector, timeouts)),
             timeouts,
             batch_limit,
             redactor,
         }
+    }
+
+    /// A request to that URL. With TLS awc gets the URL as `http`: the connector sets up TLS itself.
+    fn post(&self, url: &Url) -> ClientRequest {
+        let mut plain = url.clone();
+        let secure = self.tls.as_ref().filter(|_| url.scheme() == "https");
+        let port = url.port_or_known_default();
+        // The scheme first: the URL leaves out the port that is the scheme's own.
+        let http = match secure {
+            Some(tls) if plain.set_scheme("http").is_ok() && plain.set_port(port).is_ok() => tls,
+            _ => &self.plain,
+        };
+        let host = &url[Position::BeforeHost..Position::AfterPort];
+        let request = http.post(plain.as_str());
+        request.insert_header((header::HOST, host)).no_decompress()
     }
 
     /// Asks the token endpoint at `url` for a token.
@@ -166,15 +181,11 @@ impl Client {
         self.redactor.register(client_id);
         self.redactor.register(client_secret);
         let (client_id, client_secret) = (client_id.expose_secret(), client_secret.expose_secret());
-        let sending = self
-            .http
-            .post(url.as_str())
-            .no_decompress()
-            .send_form(&wire::TokenRequest {
-                client_id,
-                client_secret,
-                grant_type: "client_credentials",
-            });
+        let sending = self.post(url).send_form(&wire::TokenRequest {
+            client_id,
+            client_secret,
+            grant_type: "client_credentials",
+        });
         let whole = async {
             let response = head(sending, self.timeouts.token).await?;
             self.body(response, SMALL_LIMIT).await
@@ -240,9 +251,7 @@ impl Client {
         self.redactor.register(bearer);
         let bearer = bearer.expose_secret();
         let sending = self
-            .http
-            .post(url.as_str())
-            .no_decompress()
+            .post(url)
             .insert_header((header::AUTHORIZATION, authorization(bearer)?))
             .send_json(&wire::PollRequest {
                 batch_size,
@@ -335,6 +344,23 @@ impl Client {
         }
         Ok(raw.freeze())
     }
+}
+
+fn http_client(connector: outgoing::Connector, timeouts: Timeouts) -> awc::Client {
+    let connector = Connector::new()
+        .connector(connector)
+        // Ours has limits of its own, whose messages say more.
+        .timeout(timeouts.connect * 4);
+    awc::Client::builder()
+        .connector(connector)
+        // Its time-out is one for all requests and ends with the head: ours replace it.
+        .disable_timeout()
+        // A redirect would send the client's secret, or the token, wherever it points.
+        .disable_redirects()
+        .add_default_header((header::USER_AGENT, USER_AGENT))
+        .add_default_header((header::ACCEPT, "application/json"))
+        .add_default_header((header::ACCEPT_ENCODING, "gzip"))
+        .finish()
 }
 
 /// Sends a request and waits for the head of its answer.

@@ -10,6 +10,8 @@ use std::{
     thread,
 };
 
+mod connections;
+
 const BODY: &str = r#"{"data":{"values":[]}}"#;
 
 /// What the fake server does with a connection once it has read a request. Then it closes it.

@@ -1,0 +1,200 @@
+//! Makes connections: finds the addresses of a host or of its proxy, connects to the first that answers, asks the proxy for a
+//! tunnel, and sets up TLS.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_rt::net::TcpStream;
+use actix_service::Service;
+use actix_tls::connect::{ConnectError as ServiceError, ConnectInfo, Connection};
+use awc::http::Uri;
+use futures_util::future::LocalBoxFuture;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio_rustls::TlsConnector;
+
+use super::Proxy;
+use super::error::{ConnectError, Peer, Tried, Via};
+use super::race::{in_turns, race};
+use super::resolve::Resolver;
+use super::stream::{Stream, Transport};
+use crate::time::Clock;
+
+/// What all connections of a client have in common.
+#[derive(Debug, Clone)]
+pub struct ConnectorOptions {
+    /// Finds the addresses of names.
+    pub resolver: Resolver,
+    /// What pauses and limits are measured by.
+    pub clock: Clock,
+    /// The longest wait for a TCP connection, the look-up of the name included; once more for the tunnel of a proxy, and once more
+    /// for the TLS handshake.
+    pub limit: Duration,
+}
+
+/// Makes the connections of an awc client, all with TLS or all without. awc itself knows them as `http` either way.
+#[derive(Clone)]
+pub(crate) struct Connector {
+    options: Arc<ConnectorOptions>,
+    /// With it every connection is TLS, through the proxy if there is one and the host is none of its exceptions.
+    tls: Option<(Arc<ClientConfig>, Option<Arc<Proxy>>)>,
+}
+
+impl Connector {
+    /// Connections without TLS, and without a proxy.
+    pub(crate) fn plain(options: ConnectorOptions) -> Self {
+        Self {
+            options: Arc::new(options),
+            tls: None,
+        }
+    }
+
+    /// Connections with TLS.
+    pub(crate) fn tls(
+        options: ConnectorOptions,
+        tls: Arc<ClientConfig>,
+        proxy: Option<Proxy>,
+    ) -> Self {
+        Self {
+            options: Arc::new(options),
+            tls: Some((tls, proxy.map(Arc::new))),
+        }
+    }
+
+    async fn connect(&self, host: &str, port: u16) -> Result<Stream, ConnectError> {
+        let Some((tls, proxy)) = &self.tls else {
+            let peer = Peer {
+                host: host.to_owned(),
+                is_proxy: false,
+            };
+            let stream = self.reach(peer, port).await?;
+            return Ok(Stream::new(Transport::Plain(stream)));
+        };
+        let proxy = proxy.as_ref().filter(|proxy| proxy.is_for(host, port));
+        let peer = Peer {
+            host: proxy.map_or(host, |proxy| proxy.host()).to_owned(),
+            is_proxy: proxy.is_some(),
+        };
+        let first_port = proxy.map_or(port, |proxy| proxy.port());
+        let mut stream = self.reach(peer, first_port).await?;
+        if let Some(proxy) = proxy {
+            let tunnel = proxy.tunnel(&mut stream, host, port);
+            let limit = self.options.limit;
+            let made = within(&self.options.clock, limit, tunnel).await;
+            made.ok_or(super::proxy::ProxyError::Timeout { limit })??;
+        }
+        self.handshake(tls, host, stream, proxy.is_some()).await
+    }
+
+    /// Connects to the first address of the host that answers.
+    async fn reach(&self, peer: Peer, port: u16) -> Result<TcpStream, ConnectError> {
+        let ConnectorOptions {
+            resolver,
+            clock,
+            limit,
+        } = &*self.options;
+        let limit = *limit;
+        let begin = clock.now();
+        let found = within(clock, limit, resolver.lookup(&peer.host, clock)).await;
+        let addresses = match found {
+            Some(Ok(addresses)) if addresses.is_empty() => Err("it has no address".to_owned()),
+            Some(found) => found,
+            None => return Err(ConnectError::ResolveTimeout { peer, limit }),
+        };
+        let addresses = match addresses {
+            Ok(addresses) => in_turns(&addresses),
+            Err(reason) => return Err(ConnectError::Resolve { peer, reason }),
+        };
+        let addresses: Vec<SocketAddr> = addresses
+            .into_iter()
+            .map(|address| SocketAddr::new(address, port))
+            .collect();
+        let left = limit.saturating_sub(clock.now().since(begin));
+        let mut attempts = Vec::new();
+        let connecting = race(&addresses, clock, &mut attempts, TcpStream::connect);
+        match within(clock, left, connecting).await.flatten() {
+            Some(stream) => {
+                // Requests are written as a whole: nothing is gained by waiting for more.
+                let _ = stream.set_nodelay(true);
+                tracing::trace!(host = peer.host, address = ?stream.peer_addr().ok(), "connected");
+                Ok(stream)
+            }
+            None => {
+                let tried = Tried::new(attempts, left);
+                Err(ConnectError::Unreachable { peer, tried })
+            }
+        }
+    }
+
+    async fn handshake(
+        &self,
+        tls: &Arc<ClientConfig>,
+        host: &str,
+        stream: TcpStream,
+        is_tunnel: bool,
+    ) -> Result<Stream, ConnectError> {
+        let failed = |via, source| ConnectError::Tls {
+            host: host.to_owned(),
+            via,
+            source,
+        };
+        let via = stream.peer_addr().map(match is_tunnel {
+            true => Via::Proxy,
+            false => Via::Address,
+        });
+        let via = match via {
+            Ok(via) => via,
+            Err(source) => return Err(failed(Via::Unknown, source)),
+        };
+        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
+        let name = match name {
+            Ok(name) => name,
+            Err(error) => return Err(failed(via, io::Error::other(error))),
+        };
+        let connecting = TlsConnector::from(Arc::clone(tls)).connect(name, stream);
+        let limit = self.options.limit;
+        match within(&self.options.clock, limit, connecting).await {
+            Some(Ok(stream)) => Ok(Stream::new(Transport::Tls(Box::new(stream)))),
+            Some(Err(source)) => Err(failed(via, source)),
+            None => Err(ConnectError::TlsTimeout {
+                host: host.to_owned(),
+                via,
+                limit,
+            }),
+        }
+    }
+}
+
+/// What a future gives, unless the time is over first.
+async fn within<T>(clock: &Clock, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        result = future => Some(result),
+        () = clock.sleep(limit) => None,
+    }
+}
+
+impl Service<ConnectInfo<Uri>> for Connector {
+    type Response = Connection<Uri, Stream>;
+    type Error = ServiceError;
+    type Future = LocalBoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        // It is never busy.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&self, wanted: ConnectInfo<Uri>) -> Self::Future {
+        let connector = self.clone();
+        Box::pin(async move {
+            let (uri, port) = (wanted.request().clone(), wanted.port());
+            match connector.connect(wanted.hostname(), port).await {
+                Ok(stream) => Ok(Connection::new(uri, stream)),
+                Err(error) => Err(ServiceError::Io(io::Error::other(error))),
+            }
+        })
+    }
+}

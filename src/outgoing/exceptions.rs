@@ -1,0 +1,143 @@
+//! `NO_PROXY`: the hosts that are reached without the proxy.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// Hosts that are reached without the proxy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exceptions(Vec<Exception>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Exception {
+    hosts: Hosts,
+    /// Only on this port, if on one.
+    port: Option<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Hosts {
+    All,
+    /// Addresses of a network; a host that is a name is in none.
+    Net(IpNet),
+    /// The domain, and what is below it.
+    Domain(String),
+    /// Only what is below the domain, which begins with a dot.
+    Below(String),
+}
+
+impl Exceptions {
+    /// From a list with commas: `*`, addresses, networks such as `10.0.0.0/8`, domains, which stand for what is below them too,
+    /// `.domain` for what is below alone; each may end with `:port`. As in Go's `golang.org/x/net/http/httpproxy`.
+    ///
+    /// # Errors
+    /// What is wrong with the first entry that is none of these.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let entries = text.split(',').map(str::trim);
+        entries
+            .filter(|entry| !entry.is_empty())
+            .map(Exception::parse)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    pub(super) fn hold(&self, host: &str, port: u16) -> bool {
+        let host = host.trim_matches(['[', ']']).trim_end_matches('.');
+        let host = host.to_ascii_lowercase();
+        self.0.iter().any(|exception| {
+            let is_port = exception.port.is_none_or(|only| only == port);
+            is_port && exception.hosts.hold(&host)
+        })
+    }
+}
+
+impl Exception {
+    fn parse(entry: &str) -> Result<Self, &'static str> {
+        if let Some(hosts) = Hosts::of_addresses(entry) {
+            return Ok(Self { hosts, port: None });
+        }
+        let (host, port) = match entry.rsplit_once(':') {
+            Some((host, port)) => {
+                let port = port.parse().map_err(|_| "(an entry has no port after :)")?;
+                (host, Some(port))
+            }
+            None => (entry, None),
+        };
+        let hosts = match Hosts::of_addresses(host) {
+            Some(hosts) => hosts,
+            None => Hosts::of_names(host)?,
+        };
+        Ok(Self { hosts, port })
+    }
+}
+
+impl Hosts {
+    fn of_addresses(text: &str) -> Option<Self> {
+        let text = text.trim_matches(['[', ']']);
+        let address = || Some(IpNet::from(text.parse::<IpAddr>().ok()?));
+        text.parse().ok().or_else(address).map(Self::Net)
+    }
+
+    fn of_names(text: &str) -> Result<Self, &'static str> {
+        let name = text.trim_end_matches('.').to_ascii_lowercase();
+        let name = name.strip_prefix('*').unwrap_or(&name);
+        let is_name = |character: char| character.is_alphanumeric() || "-_.".contains(character);
+        if !name.chars().all(is_name) {
+            return Err("(an entry is neither a host, nor a domain, nor a network)");
+        }
+        Ok(match name {
+            "" => Self::All,
+            below if below.starts_with('.') => Self::Below(below.to_owned()),
+            name => Self::Domain(name.to_owned()),
+        })
+    }
+
+    /// Whether the host, in lower case and without brackets, is one of these.
+    fn hold(&self, host: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Net(net) => host.parse().is_ok_and(|host: IpAddr| net.contains(&host)),
+            Self::Domain(name) => match host.strip_suffix(name.as_str()) {
+                Some(rest) => rest.is_empty() || rest.ends_with('.'),
+                None => false,
+            },
+            Self::Below(name) => host.ends_with(name.as_str()) && host.len() > name.len(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exceptions_are_told_by_host_and_port() {
+        for (list, host, expected) in [
+            ("", "a.example", false),
+            ("*", "a.example", true),
+            ("example", "a.example", true),
+            ("example", "example", true),
+            ("EXAMPLE.", "a.Example", true),
+            ("example", "counterexample", false),
+            (".example", "a.example", true),
+            (".example", "example", false),
+            ("*.example", "a.b.example", true),
+            ("x, a.example:443", "a.example", true),
+            ("a.example:80", "a.example", false),
+            ("10.0.0.0/8", "10.1.2.3", true),
+            ("10.0.0.0/8", "11.1.2.3", false),
+            ("10.0.0.0/8", "10.example", false),
+            ("10.1.2.3", "10.1.2.3", true),
+            ("10.1.2.3:80", "10.1.2.3", false),
+            ("::1", "[::1]", true),
+            ("[::1]:443", "[::1]", true),
+            ("fd00::/8", "[fd12::1]", true),
+        ] {
+            let exceptions = Exceptions::parse(list).unwrap();
+            assert_eq!(exceptions.hold(host, 443), expected, "{list}: {host}");
+        }
+        for list in ["a/b", "10.0.0.0/40", "a:b", "a b"] {
+            assert!(Exceptions::parse(list).is_err(), "{list}");
+        }
+    }
+}
