@@ -1,7 +1,7 @@
 //! The application: all parts wired together, from the settings to the exit.
 
 use std::future::Future;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,7 +12,6 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::web;
 use arc_swap::ArcSwap;
 use futures_util::future::{OptionFuture, join, join_all, select_all};
-use socket2::{Domain, Socket, Type};
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -25,7 +24,7 @@ use crate::actors::{
 };
 use crate::config::{Account, Settings};
 use crate::fleet::{Fleet, FleetOptions, Limits, Retention};
-use crate::http::{Bodies, Patience, Site, State, serve};
+use crate::http::{Bodies, ListenError, Patience, Port, Site, State, serve};
 use crate::names::{Names, NamesError};
 use crate::outgoing::{TlsError, tls_config};
 use crate::self_metrics::SelfMetrics;
@@ -34,8 +33,9 @@ use crate::state_file::{Keeper, Restored, StateFile, recover};
 use crate::time::Clock;
 use crate::web_config::{Gate, WebConfigError};
 
-/// How many connections wait to be accepted.
-const BACKLOG: i32 = 1024;
+/// The settings that ports come from.
+const METRICS_PORT: &str = "METRICS_PORT";
+const PROBES_PORT: &str = "PROBES_PORT";
 
 /// For how long `/readyz` says that the end is near while everything still works.
 const LAME_DUCK: Duration = Duration::from_secs(1);
@@ -85,14 +85,12 @@ impl Default for Tuning {
 /// Why the application could not start.
 #[derive(Debug, Error)]
 pub enum BuildError {
-    /// Somebody else has the port, or the address is not ours.
-    #[error("cannot listen on {address}: set METRICS_PORT or METRICS_ADDRESS to a free one")]
-    Listen {
-        /// Where it should have listened.
-        address: SocketAddr,
-        /// What the operating system says.
-        source: std::io::Error,
-    },
+    /// The port or the address cannot be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The web server has no threads or no connections.
+    #[error("the web server cannot be started")]
+    Serve(#[source] std::io::Error),
     /// The web configuration is no longer what it was when the settings were read.
     #[error("cannot use WEB_CONFIG_FILE")]
     WebConfig(#[from] WebConfigError),
@@ -161,8 +159,9 @@ impl Application {
     /// # Errors
     /// When the port cannot be had, or TLS is needed and cannot be set up.
     pub fn build(settings: &Settings, tuning: Tuning) -> Result<Self, BuildError> {
-        let port = Port::take(settings.listen)?;
-        let probes = settings.probes.map(Port::take).transpose()?;
+        let port = Port::take(settings.listen, METRICS_PORT)?;
+        let take_probes = |address| Port::take(address, PROBES_PORT);
+        let probes = settings.probes.map(take_probes).transpose()?;
         let gate = match &settings.web_config {
             Some(path) => Some(Gate::load(path)?),
             None => None,
@@ -240,19 +239,17 @@ impl Application {
             None => (None, None),
         };
         let serve = |port: Port, site: &Site| {
-            let address = port.address;
-            let server = port
-                .open()
-                .and_then(|listener| serve(listener, site, &state, tuning.patience, LAST_WORDS));
-            server.map_err(|source| BuildError::Listen { address, source })
+            let listener = port.open()?;
+            let server = serve(listener, site, &state, tuning.patience, LAST_WORDS);
+            server.map_err(BuildError::Serve)
         };
-        let address = port.address;
+        let address = port.address();
         let mut servers = vec![serve(port, &Site::Everything(gate.clone()))?];
         let is_tls = gate.as_ref().is_some_and(|gate| gate.tls().is_some());
         info!(%address, tls = is_tls, version = env!("CARGO_PKG_VERSION"), "listening");
-        let probes_address = probes.as_ref().map(|port| port.address);
+        let probes_address = probes.as_ref().map(Port::address);
         if let Some(port) = probes {
-            let address = port.address;
+            let address = port.address();
             servers.push(serve(port, &Site::Probes)?);
             info!(%address, "probes are served on a separate port");
         }
@@ -351,37 +348,6 @@ async fn drain(stream: &Addr<StreamActor>, servers: &[ServerHandle]) {
     let (_, poll) = join(servers, poll).await;
     if let Err(MailboxError::Timeout) = poll {
         warn!("the last answer was not stored before shutdown: its rows are lost");
-    }
-}
-
-/// A port that is ours, at which nobody is let in yet.
-struct Port {
-    socket: Socket,
-    address: SocketAddr,
-}
-
-impl Port {
-    fn take(address: SocketAddr) -> Result<Self, BuildError> {
-        let take = || {
-            let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-            // As the standard library does: on Unix a port can be had again at once, elsewhere this would share it.
-            if cfg!(unix) {
-                socket.set_reuse_address(true)?;
-            }
-            socket.bind(&address.into())?;
-            // Which one it is, where any was asked for.
-            let taken = socket.local_addr()?.as_socket().unwrap_or(address);
-            Ok(Self {
-                socket,
-                address: taken,
-            })
-        };
-        take().map_err(|source| BuildError::Listen { address, source })
-    }
-
-    fn open(self) -> std::io::Result<TcpListener> {
-        self.socket.listen(BACKLOG)?;
-        Ok(self.socket.into())
     }
 }
 

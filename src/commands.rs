@@ -15,11 +15,9 @@ use url::Url;
 
 use starlink_telemetry::app::{Application, Tuning, client_options, log_panics};
 use starlink_telemetry::cli::{Cli, Command};
-use starlink_telemetry::config::{
-    ConfigErrors, Log, LogFormat, ProbesAddress, Settings, Sources, probes_address,
-};
+use starlink_telemetry::config::{ConfigErrors, Log, LogFormat, Settings, Sources, probes_address};
 use starlink_telemetry::healthcheck::healthcheck;
-use starlink_telemetry::http::raise_limit;
+use starlink_telemetry::http::{raise_limit, reachable};
 use starlink_telemetry::simulator::{self, Simulator};
 use starlink_telemetry::starlink::{Client, Timeouts, TokenError, TokenFailure};
 use starlink_telemetry::text::with_sources;
@@ -204,8 +202,7 @@ async fn check_health(config_file: Option<PathBuf>) -> Result<ExitCode, Failure>
             return Ok(ExitCode::FAILURE);
         }
     };
-    let address = reachable(place.address);
-    healthcheck(ProbesAddress { address, ..place }).await?;
+    healthcheck(place).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -222,7 +219,7 @@ fn print_completions(shell: Shell) -> Result<ExitCode, Failure> {
 /// Where a browser on this machine finds the page.
 fn page_url(address: SocketAddr, is_tls: bool) -> String {
     let scheme = if is_tls { "https" } else { "http" };
-    let here = reachable(address);
+    let here = reachable(address).first().copied().unwrap_or(address);
     let localhost = [
         IpAddr::from(Ipv4Addr::LOCALHOST),
         Ipv6Addr::LOCALHOST.into(),
@@ -231,16 +228,6 @@ fn page_url(address: SocketAddr, is_tls: bool) -> String {
         true => format!("{scheme}://localhost:{}/", here.port()),
         false => format!("{scheme}://{here}/"),
     }
-}
-
-/// Where to reach a service that listens there: on loopback, if it listens everywhere.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 #[cfg(test)]

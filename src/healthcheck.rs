@@ -1,6 +1,7 @@
 //! Asks a service on the same machine whether it is alive, over TLS or without.
 
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use thiserror::Error;
 
 use crate::config::ProbesAddress;
+use crate::http::reachable;
 
 /// How long it may take.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -29,26 +31,41 @@ pub enum Unhealthy {
         /// With what reason.
         reason: String,
     },
-    /// It does not answer.
-    #[error("{url}: {cause}")]
-    Unreachable {
+    /// It takes connections and does not answer.
+    #[error("{url}: no answer within {} s", PATIENCE.as_secs())]
+    Silent {
         /// What was asked.
         url: String,
-        /// What the client says.
-        cause: String,
+    },
+    /// It cannot be reached.
+    #[error("{}", tried.join("; "))]
+    Unreachable {
+        /// What was asked, each with what the client says.
+        tried: Vec<String>,
     },
     /// TLS could not be set up.
     #[error("TLS cannot be set up")]
     Tls(#[from] rustls::Error),
 }
 
-/// Asks `/livez`. Where TLS may be spoken it is tried first. Needs an actix system.
+/// Asks `/livez`, on loopback where the service listens on all addresses: with IPv4, then with IPv6, until one is answered. Where TLS
+/// may be spoken it is tried first. Needs an actix system.
 ///
 /// # Errors
 /// Why the service is not known to be alive.
 pub async fn healthcheck(place: ProbesAddress) -> Result<(), Unhealthy> {
-    let address = place.address;
-    if place.may_be_tls {
+    let mut failures = Vec::new();
+    for address in reachable(place.address) {
+        match ask_at(address, place.may_be_tls).await {
+            Err(Unhealthy::Unreachable { tried }) => failures.extend(tried),
+            answered => return answered,
+        }
+    }
+    Err(Unhealthy::Unreachable { tried: failures })
+}
+
+async fn ask_at(address: SocketAddr, may_be_tls: bool) -> Result<(), Unhealthy> {
+    if may_be_tls {
         let connector = awc::Connector::new().rustls_0_23(tls()?);
         let client = awc::Client::builder()
             .connector(connector)
@@ -76,13 +93,14 @@ async fn ask(client: &awc::Client, url: String) -> Result<(), Unhealthy> {
                 reason,
             })
         }
+        Err(SendRequestError::Timeout) => Err(Unhealthy::Silent { url }),
         Err(error) => Err(unreachable(url, &error)),
     }
 }
 
 fn unreachable(url: String, error: &SendRequestError) -> Unhealthy {
-    let cause = error.to_string();
-    Unhealthy::Unreachable { url, cause }
+    let tried = vec![format!("{url}: {error}")];
+    Unhealthy::Unreachable { tried }
 }
 
 /// TLS with a service whose certificate is made out to the names that others know it by, and may not be known here.

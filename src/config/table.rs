@@ -117,10 +117,10 @@ pub(super) const NO_PROXY: Setting = Setting {
 /// The address to listen on.
 pub(super) const METRICS_ADDRESS: Setting = Setting {
     name: "METRICS_ADDRESS",
-    presence: Presence::Default("0.0.0.0"),
+    presence: Presence::Default("::"),
     accepts: Accepts::Words("an IPv4 or IPv6 address, such as 127.0.0.1 or ::"),
     secret: false,
-    help: "Address to serve /metrics on.",
+    help: "Address to serve /metrics on. :: is every address, IPv4 and IPv6; where there is no IPv6, every IPv4 address.",
 };
 /// The port to listen on.
 pub(super) const METRICS_PORT: Setting = Setting {

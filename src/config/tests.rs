@@ -68,7 +68,7 @@ fn each_wrong_setting_has_its_exact_message() {
 #[test]
 fn defaults_stand_where_nothing_is_set() {
     let settings = from_environment(&[]).unwrap();
-    assert_eq!(settings.listen.to_string(), "0.0.0.0:9100");
+    assert_eq!(settings.listen.to_string(), "[::]:9100");
     assert_eq!(settings.info_format, InfoFormat::Auto);
     assert_eq!(
         settings.fleet,
@@ -242,8 +242,8 @@ fn the_configuration_file_is_named_by_the_highest_layer() {
 #[test]
 fn probes_are_asked_on_their_own_port_where_they_have_one() {
     for (variable, address, may_be_tls) in [
-        (("METRICS_PORT", "9200"), "0.0.0.0:9200", true),
-        (("PROBES_PORT", "9300"), "0.0.0.0:9300", false),
+        (("METRICS_PORT", "9200"), "[::]:9200", true),
+        (("PROBES_PORT", "9300"), "[::]:9300", false),
     ] {
         let environment = variables(&[("WEB_CONFIG_FILE", "/nowhere/web.yml"), variable]);
         let place = probes_address(Sources {
@@ -270,7 +270,7 @@ fn listening_and_the_demo_need_no_account() {
         ..Sources::default()
     };
     let listen = probes_address(sources()).unwrap().address;
-    assert_eq!(listen.to_string(), "0.0.0.0:9200");
+    assert_eq!(listen.to_string(), "[::]:9200");
 
     let api_url: Url = "http://127.0.0.1:1".parse().unwrap();
     let demo = Settings::for_demo(sources(), api_url.clone(), "id".into(), NEEDLE.into()).unwrap();
@@ -314,7 +314,7 @@ TOKEN_URL=  # not set
 API_CA_FILE=  # not set
 HTTPS_PROXY=  # not set
 NO_PROXY=  # not set
-METRICS_ADDRESS=0.0.0.0  # default
+METRICS_ADDRESS=::  # default
 METRICS_PORT=9100  # default
 WEB_CONFIG_FILE=  # not set
 PROBES_PORT=  # not set

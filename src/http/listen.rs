@@ -3,9 +3,10 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
-use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 use thiserror::Error;
+
+use crate::text::io_reason;
 
 /// How many connections wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -23,10 +24,6 @@ pub struct ListenError {
 }
 
 impl ListenError {
-    fn is(&self, errno: Errno) -> bool {
-        self.cause.raw_os_error() == Some(errno.raw_os_error())
-    }
-
     fn family(&self) -> &'static str {
         match self.address.ip() {
             IpAddr::V4(_) => "IPv4",
@@ -41,10 +38,10 @@ impl ListenError {
                 format!("this machine does not have this {} address", self.family())
             }
             io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-            _ if self.is(Errno::AFNOSUPPORT) => {
+            _ if is_family_missing(&self.cause) => {
                 format!("this machine does not support {}", self.family())
             }
-            _ => self.cause.to_string(),
+            _ => io_reason(&self.cause),
         }
     }
 
@@ -52,13 +49,15 @@ impl ListenError {
         let port = self.port_setting;
         match self.cause.kind() {
             io::ErrorKind::AddrNotAvailable => {
-                "Set METRICS_ADDRESS to one that it has, or leave it unset for all of them.".to_owned()
+                "Set METRICS_ADDRESS to one that it has, or leave it unset for all of them."
+                    .to_owned()
             }
             io::ErrorKind::PermissionDenied => {
                 format!("Set {port} to 1024 or above, or grant CAP_NET_BIND_SERVICE.")
             }
-            _ if self.is(Errno::AFNOSUPPORT) => {
-                "Set METRICS_ADDRESS to an address of the other family, or leave it unset.".to_owned()
+            _ if is_family_missing(&self.cause) => {
+                "Set METRICS_ADDRESS to an address of the other family, or leave it unset."
+                    .to_owned()
             }
             _ => format!("Set {port} or METRICS_ADDRESS."),
         }
@@ -140,10 +139,24 @@ fn bind(address: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
     Ok((socket, taken))
 }
 
-/// The kernel has no IPv6, or a policy keeps it from this process, or no interface has it.
+/// No interface has IPv6, or there is none for this process.
 fn is_without_ipv6(cause: &io::Error) -> bool {
-    let is = |errno: Errno| cause.raw_os_error() == Some(errno.raw_os_error());
-    is(Errno::AFNOSUPPORT) || is(Errno::ADDRNOTAVAIL) || is(Errno::PROTONOSUPPORT)
+    cause.kind() == io::ErrorKind::AddrNotAvailable || is_family_missing(cause)
+}
+
+/// The kernel does not have the family of the address, or a policy keeps it from this process.
+#[cfg(unix)]
+fn is_family_missing(cause: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let missing = [Errno::AFNOSUPPORT, Errno::PROTONOSUPPORT].map(Errno::raw_os_error);
+    cause
+        .raw_os_error()
+        .is_some_and(|code| missing.contains(&code))
+}
+
+#[cfg(not(unix))]
+fn is_family_missing(_: &io::Error) -> bool {
+    false
 }
 
 /// Where a client on the same machine reaches a service that listens there: for all addresses, the loopback ones, which it tries in
@@ -166,6 +179,8 @@ pub fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use std::net::TcpStream;
+
+    use rustix::io::Errno;
 
     use super::*;
 
@@ -226,7 +241,7 @@ mod tests {
             (
                 "127.0.0.1:91",
                 Errno::MFILE,
-                "cannot listen on 127.0.0.1:91: Too many open files (os error 24). \
+                "cannot listen on 127.0.0.1:91: Too many open files. \
                  Set METRICS_PORT or METRICS_ADDRESS.",
             ),
         ] {

@@ -7,6 +7,7 @@ mod compress;
 mod connection;
 mod finish;
 mod gzip;
+mod listen;
 mod look;
 mod metrics;
 mod not_found;
@@ -47,6 +48,7 @@ use crate::time::Clock;
 
 pub use self::bodies::Bodies;
 pub use self::connection::Patience;
+pub use self::listen::{ListenError, Port, reachable};
 pub use self::open_files::raise_limit;
 pub use self::server::{MOST_CONNECTIONS, Site, serve};
 

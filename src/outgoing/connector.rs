@@ -123,7 +123,7 @@ impl Connector {
                 Ok(stream)
             }
             None => {
-                let tried = Tried::new(attempts, left);
+                let tried = Tried::new(attempts, limit);
                 Err(ConnectError::Unreachable { peer, tried })
             }
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::race::Attempt;
+use crate::text::io_reason;
 
 /// More addresses than these are only counted.
 const MOST_SHOWN: usize = 8;
@@ -124,7 +125,7 @@ impl fmt::Display for Tried {
             let separator = if index == 0 { "" } else { ", " };
             write!(formatter, "{separator}{}: ", attempt.address)?;
             match &attempt.failure {
-                Some(failure) => formatter.write_str(&without_code(failure))?,
+                Some(failure) => formatter.write_str(&io_reason(failure))?,
                 None => write!(formatter, "no answer within {} s", self.limit.as_secs_f64())?,
             }
         }
@@ -132,15 +133,6 @@ impl fmt::Display for Tried {
             0 => Ok(()),
             more => write!(formatter, ", and {more} more"),
         }
-    }
-}
-
-/// What the operating system says, without the number of the error.
-fn without_code(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.rsplit_once(" (os error ") {
-        Some((words, _)) => words.to_owned(),
-        None => text,
     }
 }
 
