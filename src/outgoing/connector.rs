@@ -157,7 +157,10 @@ impl Connector {
         let connecting = TlsConnector::from(Arc::clone(tls)).connect(name, stream);
         let limit = self.options.limit;
         match within(&self.options.clock, limit, connecting).await {
-            Some(Ok(stream)) => Ok(Stream::new(Transport::Tls(Box::new(stream)))),
+            Some(Ok(stream)) => {
+                tracing::trace!(host, %via, "TLS established");
+                Ok(Stream::new(Transport::Tls(Box::new(stream))))
+            }
             Some(Err(source)) => Err(failed(via, source)),
             None => Err(ConnectError::TlsTimeout {
                 host: host.to_owned(),

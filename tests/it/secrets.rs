@@ -242,7 +242,7 @@ async fn keeps(site: &Site, trouble: Trouble, log_format: &str) {
     service.signal("TERM");
     assert_eq!(service.ended().await, Some(0));
     let log = service.stderr();
-    for told in ["TRACE", "batch stored", "rustls"] {
+    for told in ["TRACE", "batch stored", "TLS established"] {
         assert!(log.contains(told), "it was talkative");
     }
     assert!(

@@ -154,10 +154,12 @@ fn an_address_that_does_not_answer_is_passed_over() {
     }
 }
 
+type Ask = fn(&str) -> io::Result<Vec<IpAddr>>;
+
 #[test]
 fn a_name_that_is_unknown_or_without_an_answer_is_told() {
     let url: Url = "http://starlink.example/".parse().unwrap();
-    let resolvers: [(_, fn(&str) -> io::Result<Vec<IpAddr>>); 3] = [
+    let resolvers: [(&str, Ask); 3] = [
         ("cannot resolve starlink.example: no such host", |_| {
             Err(io::Error::other("no such host"))
         }),
