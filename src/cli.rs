@@ -45,30 +45,30 @@ pub enum Command {
     },
     /// Ask /livez of the service on this machine; exit code 0 or 1
     Healthcheck,
-    /// Print completions for a shell, for it to read at its start
+    /// Generate shell completions
     Completions {
         /// Which shell
         shell: Shell,
     },
 }
 
-/// What stands at the end of `--help`: the settings and how to begin.
+/// What stands at the end of `--help`: how to begin, and the settings.
 fn teaching() -> String {
     format!(
-        "Settings are environment variables. The environment wins over .env in the working directory, that wins over\n\
-         the configuration file, that wins over the defaults. An empty value counts as unset.\n\n{}\n\
-         Examples:\n  \
+        "Examples:\n  \
          starlink-telemetry demo\n      \
          See it work, without credentials: http://localhost:9100/\n  \
          CLIENT_ID=… CLIENT_SECRET_FILE=/run/secrets/starlink BATCH_SIZE=1000 MAX_LINGER=15000 starlink-telemetry\n      \
          Poll Starlink; the secret is in a file.\n  \
          starlink-telemetry check-config --connect --config-file starlink.toml\n      \
-         Find out whether settings and credentials are right.\n  \
+         Check settings and credentials.\n  \
          starlink-telemetry completions bash >/etc/bash_completion.d/starlink-telemetry\n      \
          Let the shell complete commands and options.\n\n\
          Exit codes: 0 ended as asked, 1 failed to start or unhealthy, 2 wrong settings or command line, 70 failed for good\n\
-         while running.",
-        settings_help()
+         while running.\n\n\
+         Settings are environment variables. The environment wins over .env in the working directory, that wins over\n\
+         the configuration file, that wins over the defaults. An empty value counts as unset.\n\n{}",
+        settings_help().trim_end()
     )
 }
 
@@ -138,8 +138,9 @@ mod tests {
     #[test]
     fn help_lists_settings_and_examples() {
         let help = Cli::command().render_long_help().to_string();
-        assert!(help.contains(&settings_help()));
-        assert!(help.contains("Examples:"));
+        let settings = settings_help();
+        let place = help.find(settings.trim_end());
+        assert!(place > help.find("Examples:") && help.contains("Examples:"));
     }
 
     fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {

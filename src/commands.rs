@@ -1,5 +1,7 @@
 //! What each command of the binary does. Errors end here: they are boxed, told and made an exit code.
 
+mod check_config;
+
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -11,15 +13,15 @@ use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
-use url::Url;
 
-use starlink_telemetry::app::{Application, Tuning, client_options, log_panics};
+use starlink_telemetry::app::{Application, Tuning, log_panics};
 use starlink_telemetry::cli::{Cli, Command};
-use starlink_telemetry::config::{ConfigErrors, Log, LogFormat, Settings, Sources, probes_address};
+use starlink_telemetry::config::{
+    ConfigErrors, Log, LogFormat, Settings, Sources, Warning, probes_address,
+};
 use starlink_telemetry::healthcheck::healthcheck;
 use starlink_telemetry::http::{raise_limit, reachable};
 use starlink_telemetry::simulator::{self, Simulator};
-use starlink_telemetry::starlink::{Client, Timeouts, TokenError, TokenFailure};
 use starlink_telemetry::text::with_sources;
 
 /// The settings are wrong.
@@ -42,7 +44,9 @@ pub fn execute(cli: Cli) -> ExitCode {
         match command {
             Command::Run => run(cli.config_file).await,
             Command::Demo => demo(cli.config_file).await,
-            Command::CheckConfig { connect } => check_config(cli.config_file, connect).await,
+            Command::CheckConfig { connect } => {
+                check_config::execute(cli.config_file, connect).await
+            }
             Command::Healthcheck => check_health(cli.config_file).await,
             Command::Completions { shell } => print_completions(shell),
         }
@@ -51,7 +55,7 @@ pub fn execute(cli: Cli) -> ExitCode {
     std::mem::forget(system);
     outcome.unwrap_or_else(|failure| match failure.downcast::<ConfigErrors>() {
         Ok(errors) => {
-            eprintln!("{errors}");
+            eprintln!("{}", told(&errors));
             ExitCode::from(EXIT_CONFIG)
         }
         Err(failure) => {
@@ -61,9 +65,26 @@ pub fn execute(cli: Cli) -> ExitCode {
     })
 }
 
+/// All that is wrong or doubtful, a line for each.
+fn told(errors: &ConfigErrors) -> String {
+    let warnings = errors.warnings().iter();
+    let warnings: String = warnings
+        .map(|warning| format!("\nWARN {warning}"))
+        .collect();
+    format!("{errors}{warnings}")
+}
+
+/// Logs what is doubtful about the settings.
+fn log_warnings(settings: &Settings) {
+    for Warning { setting, advice } in settings.warnings() {
+        warn!(setting, advice, "a setting is doubtful");
+    }
+}
+
 async fn run(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
     let settings = Settings::from_sources(Sources::from_process(config_file))?;
     start_logging(&settings.log);
+    log_warnings(&settings);
     serve(&settings, |_| {}).await
 }
 
@@ -136,60 +157,6 @@ fn start_logging(log: &Log) {
         LogFormat::Text => subscriber.init(),
         LogFormat::Json => subscriber.json().flatten_event(true).init(),
     }
-}
-
-/// Prints the settings in force and, if asked, what Starlink says to the credentials.
-async fn check_config(config_file: Option<PathBuf>, connect: bool) -> Result<ExitCode, Failure> {
-    let settings = Settings::from_sources(Sources::from_process(config_file))?;
-    for line in settings.effective() {
-        println!("{line}");
-    }
-    if !connect {
-        return Ok(ExitCode::SUCCESS);
-    }
-    match ask_for_token(&settings).await? {
-        Ok(message) => {
-            println!("{message}");
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(message) => {
-            eprintln!("{message}");
-            Ok(ExitCode::FAILURE)
-        }
-    }
-}
-
-/// What Starlink answered to a request for a token, good or bad.
-async fn ask_for_token(settings: &Settings) -> Result<Result<String, String>, Failure> {
-    let account = &settings.account;
-    let client = Client::new(client_options(settings, Timeouts::default())?);
-    let urls = account.token_urls();
-    let (id, secret) = (account.client_id.value(), account.client_secret.value());
-    let asked = client.request_token_from(&urls, id, secret, || {});
-    Ok(match asked.await {
-        Ok((token, url)) => {
-            let seconds = token.lifetime.as_secs();
-            Ok(format!("token: issued by {url}, valid for {seconds} s"))
-        }
-        Err(error) => {
-            let refusal = refusal(&error, &urls);
-            Err(settings.redactor.redact(&refusal).into_owned())
-        }
-    })
-}
-
-fn refusal(error: &TokenError, urls: &[Url]) -> String {
-    let urls: Vec<_> = urls.iter().map(Url::as_str).collect();
-    let advice = match error.reason() {
-        TokenFailure::Refused => ": check CLIENT_ID and CLIENT_SECRET",
-        TokenFailure::NotFound => ": check API_URL and TOKEN_URL",
-        _ => "",
-    };
-    format!(
-        "token: not issued by {}: {}{advice}",
-        urls.join(" or "),
-        with_sources(error)
-    )
 }
 
 /// Asks the service on this machine whether it is alive.

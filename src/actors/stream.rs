@@ -409,6 +409,12 @@ impl StreamActor {
         // The token actor has logged this failure already: one fault, one line.
         let is_logged = matches!(error, AttemptError::Token(_));
         let reason = error.reason().name();
+        let is_elsewhere = matches!(
+            error.reason(),
+            PollFailure::NotFound | PollFailure::Redirect
+        );
+        let advice = (is_elsewhere && self.metrics.last_poll_success.value().is_none())
+            .then_some("is API_URL right?");
         let error = with_sources(error);
         let retry_in_seconds = wait.as_secs_f64();
         match self.failures.failed(key, self.clock.elapsed()) {
@@ -425,12 +431,13 @@ impl StreamActor {
             ),
             Report::First => warn!(
                 reason,
-                status, error, retry_in_seconds, "poll failed: retrying"
+                status, error, advice, retry_in_seconds, "poll failed: retrying"
             ),
             Report::Repeated { count, since } => warn!(
                 reason,
                 status,
                 error,
+                advice,
                 count,
                 for_seconds = since.as_secs(),
                 retry_in_seconds,

@@ -34,7 +34,8 @@ pub struct TokenOptions {
     pub client_id: Credential,
     /// And how we prove it.
     pub client_secret: Credential,
-    /// Where to ask: the first, and, if that says 404 or 405, the second.
+    /// Where to ask: the first, and, if that gives no token, the second: until one was issued for any answer, later for 404 and
+    /// 405 alone. A single one is the only one asked.
     pub urls: Vec<Url>,
     /// How to ask.
     pub client: ClientOptions,
@@ -120,12 +121,17 @@ impl TokenActor {
         let id = self.options.client_id.value().clone();
         let secret = self.options.client_secret.value().clone();
         let metrics = Arc::clone(&self.metrics);
+        let was_issued = self.serial > 0;
         // Noted ahead: a request that dies with the actor has perhaps been sent.
         self.last_request = Some(now.after(wait));
         let answer = async move {
             actix_rt::time::sleep(wait).await;
             let count = || metrics.token_requests.increment();
-            let asked = client.request_token_from(&urls, &id, &secret, count);
+            let follows = |error: &TokenError| match was_issued {
+                true => error.reason() == TokenFailure::NotFound,
+                false => error.is_answer(),
+            };
+            let asked = client.request_token_from(&urls, &id, &secret, follows, count);
             asked.await.map(|(token, url)| (token, url.clone()))
         };
         context.spawn(answer.into_actor(self).map(Self::answered));
@@ -161,7 +167,7 @@ impl TokenActor {
         match result {
             Ok((token, url)) => {
                 if actor.options.urls.first() != Some(&url) {
-                    // The second address has worked where the first does not exist: it is kept.
+                    // The second address has worked where the first has not: it is kept.
                     actor.options.urls = vec![url];
                 }
                 actor.issued(token, context);

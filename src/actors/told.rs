@@ -106,6 +106,7 @@ mod tests {
         CallError::Status(ErrorAnswer {
             status,
             message: message.to_owned(),
+            is_oauth: false,
             retry_after: None,
         })
     }

@@ -21,9 +21,9 @@ pub struct Account {
     pub batch_size: u32,
     /// How long Starlink may wait for a full answer, 0 to 65 s.
     pub max_linger: Duration,
-    /// Base URL of the API, without user name, query or fragment; it may end in a slash.
+    /// Base URL of the API, without user name, query or fragment, and without the API's version.
     pub api_url: Url,
-    /// The only URL to ask for tokens, if one is set.
+    /// Where tokens are asked for, if that is set.
     pub token_url: Option<Url>,
 }
 
@@ -33,7 +33,7 @@ impl Account {
         self.below_api("/v2/telemetry/stream")
     }
 
-    /// Where tokens are asked for: the first, and if that does not exist there the next one. Never empty, at most two.
+    /// Where tokens are asked for: the first, and if that gives none the next one. Never empty, at most two.
     ///
     /// Starlink's guides name `/api/public/auth/connect/token`, its OIDC discovery document `/api/auth/connect/token`.
     pub fn token_urls(&self) -> Vec<Url> {
@@ -71,9 +71,13 @@ pub(super) fn read(reader: &mut Reader) -> Option<Account> {
     let max_linger = reader.whole(&table::MAX_LINGER);
     // A switch that is not understood is told; what depends on it is taken for allowed, so as not to be told as well.
     let is_insecure = reader.read(&table::ALLOW_INSECURE_API, parse::switch);
-    let url = |text: &str| parse::api_url(text, is_insecure.unwrap_or(true));
-    let api_url = reader.read(&table::API_URL, url);
-    let token_url = reader.read(&table::TOKEN_URL, url);
+    let is_insecure = is_insecure.unwrap_or(true);
+    let base_url = |text: &str| parse::base_url(text, is_insecure);
+    let show = |_: &str, url: &Url| url.as_str().trim_end_matches('/').to_owned();
+    let api_url = reader.read_shown(&table::API_URL, base_url, show);
+    let token_url = reader.read(&table::TOKEN_URL, |text| {
+        parse::token_url(text, is_insecure)
+    });
     Some(Account {
         client_id: client_id?,
         client_secret: client_secret?,

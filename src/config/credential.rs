@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
 /// A file longer than this, in bytes, holds no credential.
@@ -102,11 +102,39 @@ pub(super) fn parse(text: &str) -> Option<SecretString> {
     (!text.trim().is_empty()).then(|| SecretString::from(text))
 }
 
+/// What makes a credential look as if it were not what Starlink has issued; nothing of its value.
+pub(super) fn doubts(credential: &SecretString) -> Vec<&'static str> {
+    let text = credential.expose_secret();
+    let trimmed = text.trim();
+    let is_quoted = |quote| {
+        let inner = trimmed.strip_prefix(quote);
+        inner.is_some_and(|inner| inner.ends_with(quote))
+    };
+    let doubts = [
+        (
+            trimmed.len() < text.len(),
+            "it begins or ends with white space, which is sent as a part of it: remove it if Starlink refuses the credentials",
+        ),
+        (
+            is_quoted('\'') || is_quoted('"'),
+            "it is in quotes, which are sent as a part of it: remove them if Starlink refuses the credentials",
+        ),
+        (
+            trimmed.chars().any(char::is_control),
+            "it holds a control character, such as a line end: credentials of Starlink have none",
+        ),
+        (
+            !trimmed.is_ascii(),
+            "it holds a character that is not ASCII: credentials of Starlink have none",
+        ),
+    ];
+    let found = doubts.into_iter().filter(|(is_so, _)| *is_so);
+    found.map(|(_, doubt)| doubt).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
-
-    use secrecy::ExposeSecret;
 
     use super::*;
 
@@ -160,6 +188,31 @@ mod tests {
         fs::write(&path, "third").unwrap();
         credential.refresh().unwrap();
         assert_eq!(credential.value().expose_secret(), "third");
+    }
+
+    #[test]
+    fn a_credential_that_looks_wrong_is_doubted() {
+        for (text, expected) in [
+            ("0a1b-2c3d_4e5f!$#", &[][..]),
+            ("it's", &[]),
+            ("'", &[]),
+            (" abc", &["white space"]),
+            ("abc\t", &["white space"]),
+            ("'abc'", &["in quotes"]),
+            ("\"abc\" ", &["white space", "in quotes"]),
+            ("'abc\"", &[]),
+            ("abc\ndef", &["control character"]),
+            ("abc\u{1b}", &["control character"]),
+            ("geheimnis\u{e4}", &["not ASCII"]),
+            ("abc\u{200b}def", &["not ASCII"]),
+            ("\u{a0}abc", &["white space"]),
+        ] {
+            let doubts = doubts(&SecretString::from(text));
+            assert_eq!(doubts.len(), expected.len(), "{text:?}: {doubts:?}");
+            for (doubt, part) in doubts.iter().zip(expected) {
+                assert!(doubt.contains(part) && !doubt.contains("abc"), "{doubt}");
+            }
+        }
     }
 
     #[test]

@@ -10,14 +10,32 @@ use crate::web_config::WebConfigError;
 
 /// All that is wrong with the settings; `Display` gives one line for each problem.
 #[derive(Debug, Error)]
-#[error("{}", self.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-pub struct ConfigErrors(pub(super) Vec<ConfigError>);
+#[error("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct ConfigErrors {
+    pub(super) problems: Vec<ConfigError>,
+    pub(super) warnings: Vec<Warning>,
+}
 
 impl ConfigErrors {
     /// The problems, in the order of the settings; never none.
     pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
-        self.0.iter()
+        self.problems.iter()
     }
+
+    /// What is doubtful beside that.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+}
+
+/// A setting that is accepted and probably not meant so. Its texts are fit to be shown: escaped, cut, without secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{setting}: {advice}")]
+pub struct Warning {
+    /// The variable, or where it stands.
+    pub setting: String,
+    /// What is doubtful about it, and what to do.
+    pub advice: String,
 }
 
 /// One thing that is wrong. Its texts are fit to be shown: escaped, cut, without secrets.
@@ -102,6 +120,18 @@ pub enum ConfigError {
         place: String,
         /// What may be given.
         accepted: &'static str,
+    },
+    /// `.env` would make something else of a secret.
+    #[error("{file} (line {line}): {name} holds {hazard}: put its value in single quotes")]
+    Unquoted {
+        /// The file.
+        file: String,
+        /// The line, from 1 on.
+        line: usize,
+        /// The variable.
+        name: String,
+        /// What is in it, and what that would mean.
+        hazard: &'static str,
     },
     /// The configuration file holds a key that is no setting.
     #[error("{file}: unknown setting {key}; {advice}")]

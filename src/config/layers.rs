@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use config::{Config, File, FileFormat, Map, Source, Value, ValueKind};
 
-use super::error::{ConfigError, quoted};
-use super::sources::Sources;
+use super::error::{ConfigError, Warning, quoted};
+use super::sources::{Dotenv, Sources};
 use super::table::{self, Presence, SETTINGS, Setting};
 
 /// What all layers say together.
@@ -17,6 +17,8 @@ pub(super) struct Layers {
     pub(super) values: Map<String, Value>,
     /// What is wrong with the sources themselves.
     pub(super) problems: Vec<ConfigError>,
+    /// What is doubtful about them.
+    pub(super) warnings: Vec<Warning>,
 }
 
 /// Merges the sources, reading the configuration file that one of them names.
@@ -26,12 +28,16 @@ pub(super) fn merge(sources: Sources) -> Layers {
         dotenv,
         environment,
     } = sources;
-    let mut problems = dotenv.problems;
+    let Dotenv {
+        variables,
+        mut problems,
+        mut warnings,
+    } = dotenv;
+    let others = Others::of(&environment, &variables);
     let dotenv = Layer::new(
         ".env",
         of_settings(
-            dotenv
-                .variables
+            variables
                 .into_iter()
                 .map(|(name, value)| (name, value.into())),
         ),
@@ -59,11 +65,87 @@ pub(super) fn merge(sources: Sources) -> Layers {
         .add_source(command_line)
         .build()
         .and_then(|config| config.collect());
-    let values = merged.unwrap_or_else(|source| {
+    let mut values = merged.unwrap_or_else(|source| {
         problems.push(ConfigError::Merge { source });
         Map::new()
     });
-    Layers { values, problems }
+    others.fill(&mut values, &mut warnings);
+    Layers {
+        values,
+        problems,
+        warnings,
+    }
+}
+
+/// The variables beside the settings' own names, the environment's first: name, value and origin, none of them empty.
+struct Others(Vec<(&'static str, String, &'static str)>);
+
+impl Others {
+    fn of(environment: &[(String, OsString)], dotenv: &[(String, String)]) -> Self {
+        let of_environment = |name: &str| {
+            let found = environment.iter().rfind(|(known, _)| known == name);
+            found.map(|(_, value)| value.to_string_lossy().into_owned())
+        };
+        let of_dotenv = |name: &str| {
+            let found = dotenv.iter().rfind(|(known, _)| known == name);
+            found.map(|(_, value)| value.clone())
+        };
+        let both = table::other_names().flat_map(|name| {
+            [
+                (name, of_environment(name), "environment"),
+                (name, of_dotenv(name), ".env"),
+            ]
+        });
+        let set = both.filter_map(|(name, value, origin)| Some((name, value?, origin)));
+        Self(
+            set.filter(|(_, value, _)| !value.trim().is_empty())
+                .collect(),
+        )
+    }
+
+    /// Gives the settings that have other names and are unset the first value that is set under one of them.
+    fn fill(&self, values: &mut Map<String, Value>, warnings: &mut Vec<Warning>) {
+        for (setting, names) in table::ALIASES {
+            for name in names {
+                let others = self.0.iter().filter(|(known, ..)| known == name);
+                for (_, value, origin) in others {
+                    if values.contains_key(&setting.key()) {
+                        continue;
+                    }
+                    if is_other_proxy(name, value) {
+                        warnings.push(Warning {
+                            setting: (*name).to_owned(),
+                            advice:
+                                "it is not used: only HTTP proxies (http://host:port) are supported"
+                                    .to_owned(),
+                        });
+                        continue;
+                    }
+                    let origin = format!("{origin}, as {name}");
+                    let value = Value::new(Some(&origin), value.clone());
+                    values.insert(setting.key(), value);
+                }
+            }
+        }
+        let http_proxy = self
+            .0
+            .iter()
+            .find(|(name, ..)| table::HTTP_PROXY.contains(name));
+        if let Some((name, ..)) = http_proxy
+            && !values.contains_key(&table::HTTPS_PROXY.key())
+        {
+            warnings.push(Warning {
+                setting: (*name).to_owned(),
+                advice: "it is not used: Starlink is reached over https. Set HTTPS_PROXY if connections to it go through a proxy".to_owned(),
+            });
+        }
+    }
+}
+
+/// Whether a variable for all protocols names a proxy of another kind, such as SOCKS.
+fn is_other_proxy(name: &str, value: &str) -> bool {
+    let is_http = |(scheme, _): (&str, &str)| scheme.trim().eq_ignore_ascii_case("http");
+    name.eq_ignore_ascii_case("ALL_PROXY") && !value.split_once("://").is_none_or(is_http)
 }
 
 /// The values of one source.
@@ -230,7 +312,7 @@ fn unknown_key(file: String, key: &str) -> ConfigError {
         Some(near) if near == table::CONFIG_FILE.key() => {
             "a configuration file cannot name another one, remove it".to_owned()
         }
-        Some(near) => format!("write {near}, if that is meant"),
+        Some(near) => format!("did you mean {near}?"),
         None => "remove it, or see --help for the settings there are".to_owned(),
     };
     ConfigError::UnknownKey {

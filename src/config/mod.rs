@@ -2,7 +2,9 @@
 
 mod account;
 mod credential;
+mod dotenv;
 mod error;
+mod hints;
 mod layers;
 mod parse;
 mod reader;
@@ -21,7 +23,7 @@ use url::Url;
 
 pub use account::Account;
 pub use credential::{Credential, CredentialError};
-pub use error::{ConfigError, ConfigErrors};
+pub use error::{ConfigError, ConfigErrors, Warning};
 pub use sources::{Dotenv, Sources};
 pub use table::settings_help;
 
@@ -30,6 +32,7 @@ use crate::names::Names;
 use crate::outgoing::{Exceptions, Proxy, read_roots};
 use crate::redaction::Redactor;
 use crate::web_config::Gate;
+use error::quoted;
 use reader::Reader;
 
 /// Everything that can be set, validated.
@@ -58,6 +61,7 @@ pub struct Settings {
     /// Knows the secrets among the settings, and learns those that come later. Clones of the settings share it.
     pub redactor: Redactor,
     effective: Vec<String>,
+    warnings: Vec<Warning>,
 }
 
 /// The way to Starlink.
@@ -151,13 +155,22 @@ impl Settings {
         &self.effective
     }
 
+    /// What is accepted and probably not meant so.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
     fn assemble(mut reader: Reader, account: Option<Account>) -> Result<Self, ConfigErrors> {
         let settings = Self::read(&mut reader, account);
-        let (settings, effective) = reader.finish(settings)?;
-        settings.register_secrets();
+        if let Some(settings) = &settings {
+            hints::give(&mut reader, settings);
+        }
+        let finished = reader.finish(settings)?;
+        finished.value.register_secrets();
         Ok(Self {
-            effective,
-            ..settings
+            effective: finished.effective,
+            warnings: finished.warnings,
+            ..finished.value
         })
     }
 
@@ -198,6 +211,7 @@ impl Settings {
             log: log?,
             redactor: Redactor::default(),
             effective: Vec::new(),
+            warnings: Vec::new(),
         })
     }
 }
@@ -221,7 +235,7 @@ pub fn probes_address(sources: Sources) -> Result<ProbesAddress, ConfigErrors> {
     let listen = read_listen(&mut reader);
     let web_config = reader.read(&table::WEB_CONFIG_FILE, |_| Ok(()));
     let own = reader.whole(&table::PROBES_PORT);
-    let (listen, _) = reader.finish(listen)?;
+    let listen = reader.finish(listen)?.value;
     Ok(ProbesAddress {
         address: SocketAddr::new(listen.ip(), own.unwrap_or(listen.port())),
         may_be_tls: own.is_none() && web_config.is_some(),
@@ -264,11 +278,39 @@ fn read_outgoing(reader: &mut Reader) -> Option<Outgoing> {
     let proxy = reader.read_shown(&table::HTTPS_PROXY, Proxy::parse, |_, proxy| {
         proxy.to_string()
     });
-    let exceptions = reader.read(&table::NO_PROXY, Exceptions::parse);
+    let proxy = match proxy {
+        Some(proxy) => Some(proxy.except(read_exceptions(reader))),
+        None => {
+            reader.note_unread(&table::NO_PROXY, "not read without a proxy");
+            None
+        }
+    };
     Some(Outgoing {
         extra_roots: extra_roots.unwrap_or_default(),
-        proxy: proxy.map(|proxy| proxy.except(exceptions.unwrap_or_default())),
+        proxy,
     })
+}
+
+/// What is not understood is left out: other programs read the same variable, each in its own way.
+fn read_exceptions(reader: &mut Reader) -> Exceptions {
+    const MOST_NAMED: usize = 10;
+    let Some((exceptions, left_out)) =
+        reader.read(&table::NO_PROXY, |text| Ok(Exceptions::parse(text)))
+    else {
+        return Exceptions::default();
+    };
+    if !left_out.is_empty() {
+        let named = left_out.iter().take(MOST_NAMED).map(|entry| quoted(entry));
+        let named = named.collect::<Vec<_>>().join(", ");
+        let more = match left_out.len().saturating_sub(MOST_NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let accepted = table::NO_PROXY.accepts.describe();
+        let advice = format!("{named}{more} not understood and left out: give {accepted}");
+        reader.warn(table::NO_PROXY.name, advice);
+    }
+    exceptions
 }
 
 fn read_fleet(reader: &mut Reader) -> Option<FleetSettings> {

@@ -39,12 +39,16 @@ pub(super) fn address(text: &str) -> Result<IpAddr, Reason> {
         Some(inner) => inner.parse::<Ipv6Addr>().map(IpAddr::V6).map_err(|_| ""),
         None => text
             .parse()
-            .map_err(|_| "(a host name or a port is no address)"),
+            .map_err(|_| "(host names and ports are not allowed)"),
     }
 }
 
 /// An absolute http or https URL that holds neither credentials nor anything after the path.
 pub(super) fn url(text: &str) -> Result<Url, Reason> {
+    // The parser would leave some of them out.
+    if text.chars().any(char::is_control) {
+        return Err("(it holds a control character)");
+    }
     let url = Url::parse(text).map_err(|_| "(it is no absolute URL)")?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err("(its scheme is another one)");
@@ -72,6 +76,45 @@ pub(super) fn api_url(text: &str, is_insecure: bool) -> Result<Url, Reason> {
             "(with plain http the credentials can be read on the way: use https, or set ALLOW_INSECURE_API=true)",
         );
     }
+    Ok(url)
+}
+
+/// Such a URL, where the host is not one that Starlink has given up.
+pub(super) fn token_url(text: &str, is_insecure: bool) -> Result<Url, Reason> {
+    let url = api_url(text, is_insecure)?;
+    let host = url.host_str().unwrap_or_default();
+    if host.trim_end_matches('.') == "web-api.starlink.com" {
+        return Err(
+            "(web-api.starlink.com is gone: Starlink's API is at https://starlink.com/api/public)",
+        );
+    }
+    Ok(url)
+}
+
+/// The base URL of the API, without what people write behind it: the version, the path of the stream or of tokens, slashes.
+pub(super) fn base_url(text: &str, is_insecure: bool) -> Result<Url, Reason> {
+    const NOT_BASE: [&str; 4] = [
+        "/v2/telemetry/stream",
+        "/v2/telemetry",
+        "/v2",
+        "/auth/connect/token",
+    ];
+    let mut url = token_url(text, is_insecure)?;
+    let segments = url.path().split('/').filter(|segment| !segment.is_empty());
+    let path: String = segments.map(|segment| format!("/{segment}")).collect();
+    let lower = path.to_ascii_lowercase();
+    let base = NOT_BASE.iter().find_map(|rest| lower.strip_suffix(rest));
+    let base = &path[..base.map_or(path.len(), str::len)];
+    if base
+        .to_ascii_lowercase()
+        .split('/')
+        .any(|segment| segment == "v1")
+    {
+        return Err(
+            "(version 1 of the API is gone: give the URL without it, such as https://starlink.com/api/public)",
+        );
+    }
+    url.set_path(base);
     Ok(url)
 }
 
@@ -154,8 +197,64 @@ mod tests {
             ("https://:pass@starlink.com/", false),
             ("https://starlink.com/?", false),
             ("https://starlink.com/#", false),
+            ("https://star\tlink.com/", false),
+            ("https://starlink.com/\u{1b}[31m", false),
+            ("https://starlink.com/\u{7f}", false),
         ] {
             assert_eq!(url(text).is_ok(), accepted, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_base_url_is_what_stands_before_the_version() {
+        let base = "https://starlink.com/api/public";
+        for (text, expected) in [
+            ("https://starlink.com/api/public", Ok(base)),
+            ("https://starlink.com/api/public/", Ok(base)),
+            ("https://starlink.com//api/public///", Ok(base)),
+            ("https://starlink.com/api/public/v2", Ok(base)),
+            ("https://starlink.com/api/public//V2/", Ok(base)),
+            (
+                "https://starlink.com/api/public/v2/telemetry/stream",
+                Ok(base),
+            ),
+            ("https://starlink.com/api/public/v2/telemetry/", Ok(base)),
+            (
+                "https://starlink.com/api/public/auth/connect/token",
+                Ok(base),
+            ),
+            ("https://STARLINK.com:443/api/public/v2", Ok(base)),
+            ("http://127.0.0.1:1/v2", Ok("http://127.0.0.1:1/")),
+            ("http://127.0.0.1:1", Ok("http://127.0.0.1:1/")),
+            (
+                "https://proxy.example/v2/starlink",
+                Ok("https://proxy.example/v2/starlink"),
+            ),
+            (
+                "https://proxy.example/revv2",
+                Ok("https://proxy.example/revv2"),
+            ),
+            (
+                "https://web-api.starlink.com",
+                Err("https://starlink.com/api/public"),
+            ),
+            (
+                "https://WEB-API.starlink.com./api/v2",
+                Err("https://starlink.com/api/public"),
+            ),
+            ("https://starlink.com/api/public/v1", Err("version 1")),
+            (
+                "https://starlink.com/api/public/v1/telemetry/stream",
+                Err("version 1"),
+            ),
+            ("https://starlink.com/api/public/v2?x=y", Err("query")),
+            ("https://user@starlink.com/api/public/v2", Err("user name")),
+        ] {
+            match (base_url(text, false), expected) {
+                (Ok(url), Ok(expected)) => assert_eq!(url.as_str(), expected, "{text}"),
+                (Err(reason), Err(part)) => assert!(reason.contains(part), "{text}: {reason}"),
+                (found, _) => panic!("{text}: {found:?}"),
+            }
         }
     }
 

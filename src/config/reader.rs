@@ -3,7 +3,7 @@
 use config::{Value, ValueKind};
 
 use super::credential::{self, Credential};
-use super::error::{ConfigError, ConfigErrors, quoted};
+use super::error::{ConfigError, ConfigErrors, Warning, quoted};
 use super::layers;
 use super::parse::{self, Reason};
 use super::sources::Sources;
@@ -13,7 +13,16 @@ use super::table::{self, Accepts, Presence, Setting};
 pub(super) struct Reader {
     values: config::Map<String, Value>,
     problems: Vec<ConfigError>,
+    warnings: Vec<Warning>,
     effective: Vec<String>,
+}
+
+/// What was read, where nothing is wrong with it.
+pub(super) struct Finished<T> {
+    pub(super) value: T,
+    /// The lines of `check-config`.
+    pub(super) effective: Vec<String>,
+    pub(super) warnings: Vec<Warning>,
 }
 
 /// A value as it was set.
@@ -29,6 +38,7 @@ impl Reader {
         Self {
             values: layers.values,
             problems: layers.problems,
+            warnings: layers.warnings,
             effective: Vec::new(),
         }
     }
@@ -102,6 +112,14 @@ impl Reader {
                     None => "(set)".to_owned(),
                 };
                 self.note(fixed, &shown, &origin);
+                let setting = if credential.file().is_some() {
+                    file
+                } else {
+                    fixed
+                };
+                for doubt in credential::doubts(credential.value()) {
+                    self.warn(setting.name, doubt);
+                }
                 Some(credential)
             }
             Err(problem) => {
@@ -116,10 +134,30 @@ impl Reader {
         self.problems.push(problem);
     }
 
+    /// Remembers what is doubtful about a setting.
+    pub(super) fn warn(&mut self, setting: &str, advice: impl Into<String>) {
+        self.warnings.push(Warning {
+            setting: setting.to_owned(),
+            advice: advice.into(),
+        });
+    }
+
     /// Writes down what holds for a setting, in one line of `check-config`.
     pub(super) fn note(&mut self, setting: &Setting, shown: &str, origin: &str) {
-        let name = setting.name;
+        let (name, shown) = (setting.name, printable(shown));
         self.effective.push(format!("{name}={shown}  # {origin}"));
+    }
+
+    /// Writes down that a setting is not read, and why.
+    pub(super) fn note_unread(&mut self, setting: &Setting, why: &str) {
+        match self.find(setting) {
+            Ok(Some(found)) => {
+                let origin = format!("{}, {why}", found.origin);
+                self.note(setting, &found.text, &origin);
+            }
+            Ok(None) => self.note(setting, "", "not set"),
+            Err(_) => self.note(setting, "(not shown)", why),
+        }
     }
 
     /// Writes down which configuration file was read.
@@ -127,12 +165,21 @@ impl Reader {
         self.read(&table::CONFIG_FILE, |_| Ok(()));
     }
 
-    /// Gives the value that was made of the settings, and the lines of `check-config`, if nothing was wrong.
-    /// There is no value only where a problem was remembered.
-    pub(super) fn finish<T>(self, value: Option<T>) -> Result<(T, Vec<String>), ConfigErrors> {
+    /// Gives what was made of the settings, if nothing was wrong. There is no value only where a problem was remembered.
+    pub(super) fn finish<T>(self, value: Option<T>) -> Result<Finished<T>, ConfigErrors> {
+        let Self {
+            problems,
+            warnings,
+            effective,
+            ..
+        } = self;
         match value {
-            Some(value) if self.problems.is_empty() => Ok((value, self.effective)),
-            _ => Err(ConfigErrors(self.problems)),
+            Some(value) if problems.is_empty() => Ok(Finished {
+                value,
+                effective,
+                warnings,
+            }),
+            _ => Err(ConfigErrors { problems, warnings }),
         }
     }
 
@@ -197,12 +244,21 @@ impl Reader {
                 return refuse("(it is a list or a table)");
             }
             // A file's 0123 or 1e3 has already lost its spelling.
-            _ if setting.secret => return refuse("(it must stand in quotes)"),
+            _ if setting.secret => return refuse("(must be quoted)"),
             ValueKind::Float(number) => format!("{number:?}"),
             number_or_boolean => number_or_boolean.to_string(),
         };
         Ok(Some(Found { text, origin }))
     }
+}
+
+/// A text from outside on one line, with its control characters escaped.
+fn printable(text: &str) -> String {
+    let escape = |character: char| match character.is_control() {
+        true => character.escape_default().to_string(),
+        false => character.to_string(),
+    };
+    text.chars().map(escape).collect()
 }
 
 fn missing(setting: &Setting, file: Option<&Setting>) -> ConfigError {

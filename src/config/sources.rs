@@ -6,8 +6,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::error::{ConfigError, quoted};
-use super::table::SETTINGS;
+use super::dotenv;
+use super::error::{ConfigError, Warning, quoted};
+use super::table::{self, SETTINGS};
 
 /// Everything that may hold settings, the weakest last: `environment`, `dotenv`, the configuration file, the defaults.
 ///
@@ -26,9 +27,10 @@ impl Sources {
     /// Reads the environment and `.env` in the working directory. The environment is not changed. Whatever is
     /// wrong with `.env` is told together with everything else that is wrong, by the function that takes the sources.
     pub fn from_process(config_file: Option<PathBuf>) -> Self {
-        let environment = SETTINGS
-            .iter()
-            .filter_map(|setting| Some((setting.name.to_owned(), env::var_os(setting.name)?)))
+        let names = SETTINGS.iter().map(|setting| setting.name);
+        let environment = names
+            .chain(table::other_names())
+            .filter_map(|name| Some((name.to_owned(), env::var_os(name)?)))
             .collect();
         Self {
             config_file,
@@ -43,6 +45,7 @@ impl Sources {
 pub struct Dotenv {
     pub(super) variables: Vec<(String, String)>,
     pub(super) problems: Vec<ConfigError>,
+    pub(super) warnings: Vec<Warning>,
 }
 
 impl Dotenv {
@@ -53,8 +56,8 @@ impl Dotenv {
             Ok(text) => Self::parse_named(&text, &file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::default(),
             Err(source) => Self {
-                variables: Vec::new(),
                 problems: vec![ConfigError::Unreadable { file, source }],
+                ..Self::default()
             },
         }
     }
@@ -78,7 +81,37 @@ impl Dotenv {
                 }),
             }
         }
+        for entry in dotenv::entries(text) {
+            dotenv.judge(&entry, file);
+        }
         dotenv
+    }
+
+    /// Tells of a secret that was changed on the way, and of a name that is nearly a setting's.
+    fn judge(&mut self, entry: &dotenv::Entry<'_>, file: &str) {
+        let dotenv::Entry { line, name, hazard } = *entry;
+        if let Some(hazard) = hazard {
+            self.problems.push(ConfigError::Unquoted {
+                file: file.to_owned(),
+                line,
+                name: name.to_owned(),
+                hazard,
+            });
+        }
+        let is_known = SETTINGS.iter().any(|setting| setting.name == name);
+        if is_known || table::other_names().any(|other| other == name) {
+            return;
+        }
+        if let Some(near) = table::nearest_key(name) {
+            self.warnings.push(Warning {
+                setting: format!("{file} (line {line})"),
+                advice: format!(
+                    "{} is no setting; did you mean {}?",
+                    quoted(name),
+                    near.to_ascii_uppercase()
+                ),
+            });
+        }
     }
 }
 
@@ -135,6 +168,22 @@ mod tests {
         };
         assert_eq!(problems, [expected(2), expected(4)]);
         assert_eq!(dotenv.variables.len(), 2);
+    }
+
+    #[test]
+    fn names_that_are_nearly_settings_are_told() {
+        let text = "BATCH_SIZ=100\nbatch_size=1\nmax-linger=1\nMETRIC_PORT=1\nHTTP_PROXY=x\nno_proxy=y\nCOMPOSE_PROFILES=z\n";
+        let dotenv = Dotenv::parse(text);
+        let warnings: Vec<String> = dotenv.warnings.iter().map(ToString::to_string).collect();
+        let expected = [
+            (1, "BATCH_SIZ", "BATCH_SIZE"),
+            (2, "batch_size", "BATCH_SIZE"),
+            (4, "METRIC_PORT", "METRICS_PORT"),
+        ];
+        let expected = expected.map(|(line, name, near)| {
+            format!("\".env\" (line {line}): \"{name}\" is no setting; did you mean {near}?")
+        });
+        assert_eq!(warnings, expected);
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub(super) const TOKEN_URL: Setting = Setting {
     presence: Presence::Optional,
     accepts: Accepts::Words(URL),
     secret: false,
-    help: "The only URL to ask for tokens. Unset: API_URL followed by /auth/connect/token, or where that is 404 or 405, the same without /public.",
+    help: "Token endpoint. Default: API_URL followed by /auth/connect/token, or, where that gives no token, the same without /public.",
 };
 /// Whether the client's secret may cross a network in the open.
 pub(super) const ALLOW_INSECURE_API: Setting = Setting {
@@ -102,17 +102,17 @@ pub(super) const HTTPS_PROXY: Setting = Setting {
     presence: Presence::Optional,
     accepts: Accepts::Words("the URL of an HTTP proxy, such as http://user:password@proxy:3128"),
     secret: true,
-    help: "HTTP proxy through which Starlink is reached, by CONNECT.",
+    help: "HTTP proxy through which Starlink is reached, by CONNECT. Unset: https_proxy, ALL_PROXY or all_proxy. HTTP_PROXY is not used.",
 };
 /// Whom the proxy is not asked for.
 pub(super) const NO_PROXY: Setting = Setting {
     name: "NO_PROXY",
     presence: Presence::Optional,
     accepts: Accepts::Words(
-        "hosts, domains, addresses and networks with commas between them, or *",
+        "hosts, domains, addresses and networks such as 192.168.0.0/16, separated by commas, or *",
     ),
     secret: false,
-    help: "Hosts that are reached without HTTPS_PROXY.",
+    help: "Hosts that are reached without HTTPS_PROXY. Unset: no_proxy. Not read without a proxy.",
 };
 /// The address to listen on.
 pub(super) const METRICS_ADDRESS: Setting = Setting {
@@ -368,11 +368,29 @@ impl Accepts {
     }
 }
 
-/// The list of all settings that `--help` prints: two lines for each.
+/// The headings that `--help` shows, each with the setting that its group begins with, in the order of [`SETTINGS`].
+const GROUPS: [(&str, &Setting); 8] = [
+    ("Configuration file", &CONFIG_FILE),
+    ("Service account and polling (required)", &CLIENT_ID),
+    ("Connection to Starlink", &ALLOW_INSECURE_API),
+    ("Listening", &METRICS_ADDRESS),
+    ("What is exported", &NAMES_FILE),
+    ("For how long, and how much", &STALE_AFTER),
+    ("Keeping state across restarts", &STATE_FILE),
+    ("Logging", &LOG_FORMAT),
+];
+
+/// The list of all settings that `--help` prints: headings, and two lines for each setting.
 pub fn settings_help() -> String {
     SETTINGS
         .iter()
         .map(|setting| {
+            let is_first = |(_, first): &&(&str, &Setting)| first.name == setting.name;
+            let heading = match GROUPS.iter().find(is_first) {
+                Some((heading, _)) if setting.name == SETTINGS[0].name => format!("{heading}:\n"),
+                Some((heading, _)) => format!("\n{heading}:\n"),
+                None => String::new(),
+            };
             let state = match setting.presence {
                 Presence::Required { .. } => "Required".to_owned(),
                 Presence::Optional => "Optional".to_owned(),
@@ -380,9 +398,28 @@ pub fn settings_help() -> String {
             };
             let Setting { name, help, .. } = setting;
             let accepts = setting.accepts.describe();
-            format!("  {name:<20}{help}\n{:22}{state}. Accepts {accepts}.\n", "")
+            format!(
+                "{heading}  {name:<20}{help}\n{:22}{state}. Accepts {accepts}.\n",
+                ""
+            )
         })
         .collect()
+}
+
+/// Other names of a setting in the environment and in `.env`, which are taken where the setting's own name is unset: the first of
+/// these that is set.
+pub(super) const ALIASES: [(&Setting, &[&str]); 2] = [
+    (&HTTPS_PROXY, &["https_proxy", "ALL_PROXY", "all_proxy"]),
+    (&NO_PROXY, &["no_proxy"]),
+];
+
+/// Variables that look like settings and are none, as Starlink is reached over https.
+pub(super) const HTTP_PROXY: [&str; 2] = ["HTTP_PROXY", "http_proxy"];
+
+/// Every variable that is looked at, beside the settings' own names.
+pub(super) fn other_names() -> impl Iterator<Item = &'static str> {
+    let aliases = ALIASES.iter().flat_map(|(_, names)| names.iter());
+    aliases.chain(&HTTP_PROXY).copied()
 }
 
 /// The key of a configuration file that was probably meant by an unknown one.
@@ -391,26 +428,10 @@ pub(super) fn nearest_key(unknown: &str) -> Option<String> {
     SETTINGS
         .iter()
         .map(|setting| setting.key())
-        .map(|key| (edit_distance(&unknown, &key), key))
+        .map(|key| (strsim::osa_distance(&unknown, &key), key))
         .filter(|(distance, key)| *distance <= 2.min(key.len() / 3))
         .min()
         .map(|(_, key)| key)
-}
-
-/// Levenshtein's distance: insertions, deletions and replacements of one character.
-fn edit_distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (line, from) in left.chars().enumerate() {
-        let mut diagonal = line;
-        row[0] = line + 1;
-        for (column, to) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[right.len()]
 }
 
 #[cfg(test)]
@@ -451,6 +472,11 @@ mod tests {
         for setting in SETTINGS {
             assert!(help.contains(&format!("  {} ", setting.name)));
         }
+        let places = GROUPS.map(|(heading, _)| help.find(&format!("{heading}:\n")));
+        assert!(
+            places.iter().all(Option::is_some) && places.is_sorted(),
+            "{places:?}"
+        );
     }
 
     #[test]

@@ -27,18 +27,21 @@ enum Hosts {
 }
 
 impl Exceptions {
-    /// From a list with commas: `*`, addresses, networks such as `10.0.0.0/8`, domains, which stand for what is below them too,
-    /// `.domain` for what is below alone; each may end with `:port`. As in Go's `golang.org/x/net/http/httpproxy`.
-    ///
-    /// # Errors
-    /// What is wrong with the first entry that is none of these.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let entries = text.split(',').map(str::trim);
-        entries
-            .filter(|entry| !entry.is_empty())
-            .map(Exception::parse)
-            .collect::<Result<_, _>>()
-            .map(Self)
+    /// From a list with commas, semicolons or white space between entries: `*`, addresses, networks such as `10.0.0.0/8`, domains,
+    /// which stand for what is below them too, `.domain` for what is below alone; each may end with `:port`. As in Go's
+    /// `golang.org/x/net/http/httpproxy`. Gives also the entries that are none of these, which are left out.
+    pub fn parse(text: &str) -> (Self, Vec<String>) {
+        let is_separator =
+            |character: char| matches!(character, ',' | ';') || character.is_whitespace();
+        let mut exceptions = Vec::new();
+        let mut left_out = Vec::new();
+        for entry in text.split(is_separator).filter(|entry| !entry.is_empty()) {
+            match Exception::parse(entry) {
+                Some(exception) => exceptions.push(exception),
+                None => left_out.push(entry.to_owned()),
+            }
+        }
+        (Self(exceptions), left_out)
     }
 
     pub(super) fn hold(&self, host: &str, port: u16) -> bool {
@@ -52,22 +55,16 @@ impl Exceptions {
 }
 
 impl Exception {
-    fn parse(entry: &str) -> Result<Self, &'static str> {
+    fn parse(entry: &str) -> Option<Self> {
         if let Some(hosts) = Hosts::of_addresses(entry) {
-            return Ok(Self { hosts, port: None });
+            return Some(Self { hosts, port: None });
         }
         let (host, port) = match entry.rsplit_once(':') {
-            Some((host, port)) => {
-                let port = port.parse().map_err(|_| "(an entry has no port after :)")?;
-                (host, Some(port))
-            }
+            Some((host, port)) => (host, Some(port.parse().ok()?)),
             None => (entry, None),
         };
-        let hosts = match Hosts::of_addresses(host) {
-            Some(hosts) => hosts,
-            None => Hosts::of_names(host)?,
-        };
-        Ok(Self { hosts, port })
+        let hosts = Hosts::of_addresses(host).or_else(|| Hosts::of_names(host))?;
+        Some(Self { hosts, port })
     }
 }
 
@@ -78,14 +75,14 @@ impl Hosts {
         text.parse().ok().or_else(address).map(Self::Net)
     }
 
-    fn of_names(text: &str) -> Result<Self, &'static str> {
+    fn of_names(text: &str) -> Option<Self> {
         let name = text.trim_end_matches('.').to_ascii_lowercase();
         let name = name.strip_prefix('*').unwrap_or(&name);
         let is_name = |character: char| character.is_alphanumeric() || "-_.".contains(character);
         if !name.chars().all(is_name) {
-            return Err("(an entry is neither a host, nor a domain, nor a network)");
+            return None;
         }
-        Ok(match name {
+        Some(match name {
             "" => Self::All,
             below if below.starts_with('.') => Self::Below(below.to_owned()),
             name => Self::Domain(name.to_owned()),
@@ -133,11 +130,33 @@ mod tests {
             ("[::1]:443", "[::1]", true),
             ("fd00::/8", "[fd12::1]", true),
         ] {
-            let exceptions = Exceptions::parse(list).unwrap();
+            let (exceptions, left_out) = Exceptions::parse(list);
             assert_eq!(exceptions.hold(host, 443), expected, "{list}: {host}");
+            assert!(left_out.is_empty(), "{left_out:?}");
         }
-        for list in ["a/b", "10.0.0.0/40", "a:b", "a b"] {
-            assert!(Exceptions::parse(list).is_err(), "{list}");
+    }
+
+    #[test]
+    fn what_is_not_understood_is_left_out_and_the_rest_holds() {
+        for (list, expected) in [
+            ("a b;10.0.0.0/8\tc , [::1]", &[][..]),
+            (" ,; ", &[]),
+            ("a,192.168.*,<local>,10.1.2.3", &["192.168.*", "<local>"]),
+            (
+                "a 172.16.0.0/255.240.0.0 10.0.0.0/8",
+                &["172.16.0.0/255.240.0.0"],
+            ),
+            (
+                "a;10.0.0.0/40;b:c;x/y;10.0.0.0/8",
+                &["10.0.0.0/40", "b:c", "x/y"],
+            ),
+            ("http://a/", &["http://a/"]),
+        ] {
+            let (exceptions, left_out) = Exceptions::parse(list);
+            assert_eq!(left_out, expected, "{list}");
+            let holds = ["a", "10.1.2.3"].map(|host| exceptions.hold(host, 443));
+            assert!(holds == [true; 2] || holds == [false; 2], "{list}");
+            assert_eq!(holds[0], list.starts_with('a'), "{list}");
         }
     }
 }

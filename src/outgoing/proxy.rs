@@ -36,7 +36,13 @@ impl Proxy {
     /// What is wrong with the URL, in words that hold nothing of it.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let text = text.trim();
-        // curl and others take a bare host and port as well.
+        if text.chars().any(char::is_control) {
+            return Err("(it holds a control character)");
+        }
+        // curl and others take a bare host and port as well. A word alone is more likely a mistake.
+        if !text.contains("://") && !ends_with_port(text) {
+            return Err("(it names no port)");
+        }
         let url = match text.contains("://") {
             true => Url::parse(text),
             false => Url::parse(&format!("http://{text}")),
@@ -135,6 +141,11 @@ impl fmt::Display for Proxy {
     }
 }
 
+fn ends_with_port(text: &str) -> bool {
+    let port = text.trim_end_matches('/').rsplit_once(':');
+    port.is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+}
+
 /// The status of the answer. The head of a good one must be all that has come: beyond it the tunnel begins, and in it we speak
 /// first.
 async fn read_status(stream: &mut (impl AsyncRead + Unpin)) -> Result<u16, ProxyError> {
@@ -229,6 +240,14 @@ mod tests {
             ("http://proxy:1/path", Err("after the port"), None),
             ("http://", Err("no URL"), None),
             ("http://proxy:port", Err("no URL"), None),
+            ("proxy", Err("no port"), None),
+            ("proxy.example/", Err("no port"), None),
+            ("[::1]", Err("no port"), None),
+            ("user:word@proxy", Err("no port"), None),
+            ("proxy:port", Err("no port"), None),
+            ("proxy:80", Ok("http://proxy:80"), None),
+            ("http://proxy", Ok("http://proxy:80"), None),
+            ("http://pro\u{7}xy:1", Err("control character"), None),
         ] {
             match (Proxy::parse(text), shown) {
                 (Ok(proxy), Ok(shown)) => {

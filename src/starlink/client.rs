@@ -1,7 +1,6 @@
 //! The HTTP client: one request, one whole answer or an error, within limits of time and size.
 
 use super::{
-    TokenFailure,
     error::{BodyError, CallError, ErrorAnswer, PollError, Stage, TokenError},
     wire,
 };
@@ -201,33 +200,39 @@ impl Client {
         }
     }
 
-    /// Asks one address after the other for a token, [`BETWEEN_TOKEN_REQUESTS`] apart, until one is a token endpoint. Calls
-    /// `on_request` before each request. Gives the address that issued the token.
+    /// Asks one address after the other for a token, [`BETWEEN_TOKEN_REQUESTS`] apart, until one issues it or `follows` says that
+    /// the failure of one leads to no other. Calls `on_request` before each request. Gives the address that issued the token.
     ///
     /// # Errors
-    /// What the last address that was asked has answered.
+    /// Of what the addresses have answered, that which says most ([`TokenError::weight`]); of equals, the first.
     pub async fn request_token_from<'u>(
         &self,
         urls: &'u [Url],
         client_id: &SecretString,
         client_secret: &SecretString,
+        follows: impl Fn(&TokenError) -> bool,
         on_request: impl Fn(),
     ) -> Result<(Token, &'u Url), TokenError> {
-        let mut last = TokenError::Malformed("there was no address to ask");
+        let mut told: Option<TokenError> = None;
         for (index, url) in urls.iter().enumerate() {
             if index > 0 {
                 sleep(BETWEEN_TOKEN_REQUESTS).await;
             }
             on_request();
-            match self.request_token(url, client_id, client_secret).await {
+            let error = match self.request_token(url, client_id, client_secret).await {
                 Ok(token) => return Ok((token, url)),
-                Err(error) => last = error,
-            }
-            if last.reason() != TokenFailure::NotFound {
+                Err(error) => error,
+            };
+            let goes_on = follows(&error);
+            told = Some(match told {
+                Some(told) if told.weight() >= error.weight() => told,
+                _ => error,
+            });
+            if !goes_on {
                 break;
             }
         }
-        Err(last)
+        Err(told.unwrap_or(TokenError::Malformed("there was no address to ask")))
     }
 
     /// Asks the stream at `url` for at most `batch_size` rows, for which it may wait `max_linger`.
@@ -290,14 +295,15 @@ impl Client {
         } else {
             None
         };
+        let target = text(response.headers(), header::LOCATION)
+            .filter(|_| status.is_redirection())
+            .map(|location| wire::redirect_message(location, &self.redactor));
         let body = timeout(self.timeouts.idle, self.whole_body(response, SMALL_LIMIT)).await;
-        let message = match body {
-            Ok(Ok(body)) => wire::error_message(&body, &self.redactor),
-            Ok(Err(_)) | Err(_) => String::new(),
-        };
+        let body = body.ok().and_then(Result::ok).unwrap_or_default();
         CallError::Status(ErrorAnswer {
             status: status.as_u16(),
-            message,
+            message: target.unwrap_or_else(|| wire::error_message(&body, &self.redactor)),
+            is_oauth: wire::is_oauth_error(&body),
             retry_after,
         })
     }

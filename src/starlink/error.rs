@@ -158,6 +158,8 @@ pub struct ErrorAnswer {
     /// What the API says about it, at most 200 characters, none of them a control character, and
     /// without secrets of the process. Empty where the body is not the API's.
     pub message: String,
+    /// Whether it is an error of OAuth, which only a token endpoint gives.
+    pub is_oauth: bool,
     /// How long to wait at least, from `Retry-After` of a 429 or 503. At most 5 minutes.
     pub retry_after: Option<Duration>,
 }
@@ -307,6 +309,24 @@ impl TokenError {
         }
     }
 
+    /// Whether an answer came, whatever it was, and no token in it.
+    pub const fn is_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::Malformed(_) | Self::Call(CallError::Status(_) | CallError::Body(_))
+        )
+    }
+
+    /// How much it says of why there is no token, where several addresses were asked: an error of OAuth most, as that is a token
+    /// endpoint's own, and that there is no such page least.
+    pub fn weight(&self) -> u8 {
+        match self {
+            Self::Call(CallError::Status(answer)) if answer.is_oauth => 2,
+            _ if self.reason() == TokenFailure::NotFound => 0,
+            _ => 1,
+        }
+    }
+
     /// The answer, where one came and had another status than 200.
     pub const fn answer(&self) -> Option<&ErrorAnswer> {
         match self {
@@ -330,6 +350,7 @@ mod tests {
         CallError::Status(ErrorAnswer {
             status,
             message: String::new(),
+            is_oauth: false,
             retry_after: None,
         })
     }
@@ -381,6 +402,7 @@ mod tests {
         let mut answer = ErrorAnswer {
             status: 422,
             message: "batchSize is too large".to_owned(),
+            is_oauth: false,
             retry_after: None,
         };
         assert_eq!(answer.to_string(), "status 422: batchSize is too large");

@@ -11,6 +11,7 @@ use std::{
     io::Read,
     time::{Duration, SystemTime},
 };
+use url::Url;
 
 /// The life of a token whose answer names none, or none that makes sense.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(900);
@@ -87,6 +88,34 @@ pub(super) fn error_message(body: &[u8], redactor: &Redactor) -> String {
         messages.join("; ")
     };
     message.retain(|character| !character.is_control());
+    redactor
+        .redact(&message)
+        .chars()
+        .take(MAX_MESSAGE)
+        .collect()
+}
+
+/// Whether an error body is one of OAuth (RFC 6749, section 5.2): `{"error": "invalid_client", …}`. Only a token endpoint says that.
+pub(super) fn is_oauth_error(body: &[u8]) -> bool {
+    let answer = serde_json::from_slice::<Value>(body);
+    answer.is_ok_and(|answer| answer.get("error").is_some_and(Value::is_string))
+}
+
+/// What is told of a redirect, which is not followed: the scheme and the host of its target, and nothing behind them, where a token
+/// or a password could be.
+pub(super) fn redirect_message(location: &str, redactor: &Redactor) -> String {
+    const HERE: &str = "https://here.invalid/";
+    let target = Url::parse(HERE).and_then(|here| here.join(location));
+    let message = match target {
+        Ok(url) if url.as_str().starts_with(HERE) => {
+            "redirect to another path of this host".to_owned()
+        }
+        Ok(url) => match url.host_str() {
+            Some(host) => format!("redirect to {}://{host}", url.scheme()),
+            None => format!("redirect to a URL of the scheme {}", url.scheme()),
+        },
+        Err(_) => "redirect to what is no URL".to_owned(),
+    };
     redactor
         .redact(&message)
         .chars()
@@ -259,6 +288,61 @@ mod tests {
         for (body, expected) in cases {
             let message = error_message(body.as_bytes(), &redactor);
             assert_eq!(message, expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn of_a_redirect_only_scheme_and_host_are_told() {
+        let redactor = Redactor::default();
+        redactor.register(&SecretString::from("hunter2-hunter2"));
+        let long = format!("https://{}.example/", "a".repeat(300));
+        for (location, expected) in [
+            (
+                "https://example.com/login?token=t#f",
+                "redirect to https://example.com",
+            ),
+            (
+                "http://user:word@192.0.2.1:8080/x",
+                "redirect to http://192.0.2.1",
+            ),
+            (
+                "https://[2001:db8::1]/",
+                "redirect to https://[2001:db8::1]",
+            ),
+            ("//other.example/x", "redirect to https://other.example"),
+            ("/api/v3?x=y", "redirect to another path of this host"),
+            ("../x", "redirect to another path of this host"),
+            ("", "redirect to another path of this host"),
+            ("mailto:a@b", "redirect to a URL of the scheme mailto"),
+            ("https://", "redirect to what is no URL"),
+            (
+                "https://hunter2-hunter2.example/",
+                "redirect to https://[redacted].example",
+            ),
+        ] {
+            assert_eq!(
+                redirect_message(location, &redactor),
+                expected,
+                "{location}"
+            );
+        }
+        assert_eq!(
+            redirect_message(&long, &redactor).chars().count(),
+            MAX_MESSAGE
+        );
+    }
+
+    #[test]
+    fn errors_of_oauth_are_told_from_others() {
+        for (body, expected) in [
+            (r#"{"error":"invalid_client"}"#, true),
+            (r#"{"error":"x","error_description":"y"}"#, true),
+            (r#"{"error":7}"#, false),
+            (r#"{"errors":[{"errorMessage":"x"}]}"#, false),
+            ("<html>", false),
+            ("", false),
+        ] {
+            assert_eq!(is_oauth_error(body.as_bytes()), expected, "{body}");
         }
     }
 

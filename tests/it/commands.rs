@@ -109,7 +109,9 @@ async fn check_config_prints_what_is_in_force_without_secrets() {
         let (value, origin) = rest.split_once("  # ").unwrap();
         (name.to_owned(), (value.to_owned(), origin.to_owned()))
     };
-    let shown: BTreeMap<_, _> = output.lines().map(value).collect();
+    let (lines, verdict) = output.trim_end().rsplit_once('\n').unwrap();
+    assert_eq!(verdict, "OK: settings are valid");
+    let shown: BTreeMap<_, _> = lines.lines().map(value).collect();
     for (name, expected) in [
         ("BATCH_SIZE", ("1000", "environment")),
         ("API_URL", ("http://127.0.0.1:1/api/public", "environment")),
@@ -169,7 +171,9 @@ async fn wrong_settings_are_all_told_before_any_connection() {
             ("STALE_AFTER=\"0\"", "1 to 315360000"),
             ("RUST_LOG=\"loud=very\"", "level"),
         ];
-        assert_eq!(errors.lines().count(), expected.len(), "{errors}");
+        let is_check = command.first() == Some(&"check-config");
+        let verdict = is_check.then_some("FAILED: 9 problems");
+        assert_eq!(errors.lines().nth(expected.len()), verdict, "{errors}");
         for (line, (beginning, accepted)) in errors.lines().zip(expected) {
             assert!(line.starts_with(beginning), "{line}");
             assert!(line.contains(accepted), "{line}");
@@ -178,6 +182,144 @@ async fn wrong_settings_are_all_told_before_any_connection() {
     }
     let journal = simulator.journal();
     assert!(journal.token_requests.is_empty() && journal.polls.is_empty());
+}
+
+/// Settings that are accepted and probably not meant so: told by the check and at the start, and never a secret's value.
+#[actix_rt::test]
+async fn doubtful_settings_are_told() {
+    let simulator = scripted_simulator();
+    let changes = [
+        ("CLIENT_SECRET", "'needle\u{e4}' "),
+        ("STALE_AFTER", "1000"),
+        ("IP_STALE_AFTER", "900"),
+        ("http_proxy", "http://proxy:1"),
+        ("ALL_PROXY", "socks5://proxy:1"),
+    ];
+    let expected = [
+        ("ALL_PROXY", "only HTTP proxies"),
+        ("http_proxy", "over https"),
+        ("CLIENT_SECRET", "white space"),
+        ("CLIENT_SECRET", "quotes"),
+        ("CLIENT_SECRET", "not ASCII"),
+        ("IP_STALE_AFTER", "STALE_AFTER"),
+    ];
+    let (code, output, _) = run(&["check-config"], environment(&simulator, &changes)).await;
+    assert_eq!(code, 0, "{output}");
+    assert!(!output.contains("needle"), "{output}");
+    let warnings: Vec<_> = output
+        .lines()
+        .filter_map(|line| line.strip_prefix("WARN "))
+        .collect();
+    assert_eq!(warnings.len(), expected.len(), "{output}");
+    for (line, (setting, part)) in warnings.iter().zip(expected) {
+        assert!(
+            line.starts_with(&format!("{setting}: ")) && line.contains(part),
+            "{line}"
+        );
+    }
+    assert_eq!(
+        output.lines().last(),
+        Some("OK: settings are valid, with 6 warnings")
+    );
+
+    let (binary, _address) = Binary::listening(&simulator, &changes).await;
+    let told = binary.events_saying("a setting is doubtful");
+    let told: Vec<_> = told
+        .iter()
+        .map(|event| (event.text("setting"), event.text("level")))
+        .collect();
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(setting, _)| (*setting, "WARN"))
+        .collect();
+    assert_eq!(told, expected);
+    assert!(!binary.stderr().contains("needle"));
+}
+
+/// What stands in the settings does not reach a terminal as it is.
+#[actix_rt::test]
+async fn control_characters_are_escaped_or_refused() {
+    let simulator = scripted_simulator();
+    let changes = [
+        ("RUST_LOG", "info,a=\u{9b}31mdebug"),
+        ("STATE_FILE", "/tmp/\u{1b}[31m"),
+    ];
+    let (_, output, errors) = run(&["check-config"], environment(&simulator, &changes)).await;
+    let is_control = |character: char| character.is_control() && character != '\n';
+    assert!(!output.contains(is_control) && !errors.contains(is_control));
+    assert!(format!("{output}{errors}").contains("31m"));
+    for (name, value) in [
+        ("API_URL", "http://127.0.0.1:1/\u{1b}[2J"),
+        ("TOKEN_URL", "http://127.0.0.1\t:1/"),
+        ("HTTPS_PROXY", "http://proxy\u{7}:1"),
+    ] {
+        let settings = environment(&simulator, &[(name, value)]);
+        let (code, _, errors) = run(&["check-config"], settings).await;
+        assert_eq!(code, 2, "{errors}");
+        assert!(
+            errors.starts_with(name) && errors.contains("control character"),
+            "{errors}"
+        );
+        assert!(!errors.contains(is_control), "{errors}");
+    }
+}
+
+/// The variables of other programs for a proxy: the setting's own name wins, then these in their order.
+#[actix_rt::test]
+async fn a_proxy_is_found_under_its_other_names() {
+    let simulator = scripted_simulator();
+    for (changes, proxy, exceptions) in [
+        (
+            &[("https_proxy", "http://a:1"), ("no_proxy", "x.example")][..],
+            "http://a:1  # environment, as https_proxy",
+            "x.example  # environment, as no_proxy",
+        ),
+        (
+            &[
+                ("HTTPS_PROXY", "http://a:1"),
+                ("https_proxy", "http://b:1"),
+                ("NO_PROXY", "y;z"),
+                ("no_proxy", "x"),
+            ],
+            "http://a:1  # environment",
+            "y;z  # environment",
+        ),
+        (
+            &[
+                ("HTTPS_PROXY", ""),
+                ("all_proxy", "http://c:1"),
+                ("ALL_PROXY", "http://d:1"),
+            ],
+            "http://d:1  # environment, as ALL_PROXY",
+            "  # not set",
+        ),
+        (
+            &[("NO_PROXY", "192.168.*, <local>")],
+            "  # not set",
+            "192.168.*, <local>  # environment, not read without a proxy",
+        ),
+    ] {
+        let (code, output, errors) = run(&["check-config"], environment(&simulator, changes)).await;
+        assert_eq!(code, 0, "{errors}");
+        for line in [
+            format!("HTTPS_PROXY={proxy}"),
+            format!("NO_PROXY={exceptions}"),
+        ] {
+            assert!(
+                output.lines().any(|told| told == line),
+                "{line} in {output}"
+            );
+        }
+        assert!(!output.contains("WARN"), "{output}");
+    }
+    let changes = [
+        ("HTTPS_PROXY", "http://a:1"),
+        ("NO_PROXY", "x 172.16.*;<local>"),
+    ];
+    let (code, output, _) = run(&["check-config"], environment(&simulator, &changes)).await;
+    assert_eq!(code, 0);
+    let told = r#"WARN NO_PROXY: "172.16.*", "<local>" not understood and left out: give "#;
+    assert!(output.contains(told), "{output}");
 }
 
 #[actix_rt::test]
@@ -207,6 +349,7 @@ async fn check_config_connects_and_tells_what_was_answered() {
     let (code, output, errors) = good().await;
     assert_eq!((code, errors.as_str()), (0, ""), "{output}");
     let told = output.lines().last().unwrap();
+    assert!(told.starts_with("OK: settings are valid, and "), "{told}");
     let public = format!("{}/auth/connect/token", simulator.api_url());
     assert!(told.contains(&public) && told.contains("900 s"), "{told}");
 
@@ -215,6 +358,11 @@ async fn check_config_connects_and_tells_what_was_answered() {
     assert_eq!(code, 1, "{output}{errors}");
     assert!(
         errors.contains("400") && errors.contains("invalid_client"),
+        "{errors}"
+    );
+    let verdict = "FAILED: settings are valid, but no token was issued";
+    assert!(
+        errors.starts_with(verdict) && errors.lines().count() == 1,
         "{errors}"
     );
     assert!(

@@ -49,7 +49,10 @@ fn push_everything(simulator: &starlink_telemetry::simulator::Simulator) {
             .rows([format!(r#"["u",1700000002000000000,{name},2,3]"#)]),
     );
     simulator.push_answer(Answer::error(422, HOSTILE));
-    simulator.push_token_answer(Answer::token_error(HOSTILE));
+    // For both token URLs.
+    for _ in 0..2 {
+        simulator.push_token_answer(Answer::token_error(HOSTILE));
+    }
     simulator.push_answer(Answer::text(format!("<html>{HOSTILE}</html>")));
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use actix_rt::net::{TcpListener, TcpStream};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use starlink_telemetry::simulator::Simulator;
+use starlink_telemetry::simulator::{Answer, Simulator};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use url::Url;
 
@@ -330,11 +330,15 @@ async fn wrong_settings_of_the_way_out_are_told() {
             &[("HTTPS_PROXY", "http://user:needle@proxy:1/x")],
             "after the port",
         ),
-        (&[("NO_PROXY", "10.0.0.0/99")], "NO_PROXY"),
+        (&[("HTTPS_PROXY", "needle")], "names no port"),
+        (
+            &[("API_URL", "https://web-api.starlink.com/x")],
+            "https://starlink.com/api/public",
+        ),
     ] {
         let (code, output, errors) = run(&["check-config"], environment(&simulator, changes)).await;
         assert_eq!(code, 2, "{changes:?}");
-        assert_eq!(errors.lines().count(), 1, "{errors}");
+        assert_eq!(errors.lines().nth(1), Some("FAILED: 1 problem"), "{errors}");
         assert!(errors.contains(expected), "{errors}");
         assert!(!format!("{output}{errors}").contains("needle"), "{errors}");
     }
@@ -350,4 +354,53 @@ async fn wrong_settings_of_the_way_out_are_told() {
         "{output}"
     );
     assert!(!format!("{output}{errors}").contains("needle"));
+}
+
+/// Until a poll has succeeded, an answer that nothing is there most likely means a wrong URL; afterwards it is Starlink's fault.
+#[actix_rt::test]
+async fn a_stream_that_was_never_there_has_the_url_questioned() {
+    const FAILED: &str = "poll failed: retrying";
+    let target = "https://user:word@elsewhere.example:8443/path?token=needle";
+    for (answer, told) in [
+        (Answer::error(404, "no page"), "status 404: no page"),
+        (
+            Answer::redirect(target).status(308),
+            "status 308: redirect to https://elsewhere.example",
+        ),
+    ] {
+        let simulator = scripted_simulator();
+        simulator.push_answer(answer);
+        let (binary, address) = Binary::listening(&simulator, &[]).await;
+        shows(address, "starlink_up", 1.0).await;
+        simulator.push_answer(Answer::error(404, "an incident"));
+        eventually("the second failure is logged", || async {
+            binary.events_saying(FAILED).len() == 2
+        })
+        .await;
+        let [first, second] = &binary.events_saying(FAILED)[..] else {
+            panic!("{:?}", binary.events());
+        };
+        assert_eq!(first.text("advice"), "is API_URL right?");
+        assert!(first.text("error").ends_with(told), "{first:?}");
+        assert_eq!(second.value("advice"), None, "{second:?}");
+        assert!(!binary.stderr().contains("needle") && !binary.stderr().contains("8443"));
+    }
+}
+
+/// What people write behind the base URL is taken off.
+#[actix_rt::test]
+async fn the_version_may_stand_in_the_url() {
+    let simulator = scripted_simulator();
+    simulator.push_rows([terminal_row("shown", 1_000_000_000, 1.0)]);
+    let url = format!("{}/v2/telemetry/stream/", simulator.api_url());
+    let (_binary, address) = Binary::listening(&simulator, &[("API_URL", &url)]).await;
+    shows(address, &throughput("shown"), 1.0).await;
+    let (code, output, _) = run(
+        &["check-config"],
+        environment(&simulator, &[("API_URL", &url)]),
+    )
+    .await;
+    assert_eq!(code, 0);
+    let shown = format!("API_URL={}  # environment\n", simulator.api_url());
+    assert!(output.contains(&shown), "{output}");
 }

@@ -31,7 +31,10 @@ const LONG_LINGER: (&str, &str) = ("MAX_LINGER", "60000");
 #[actix_rt::test]
 async fn every_line_of_the_log_is_an_object_with_one_constant_message() {
     let simulator = scripted_simulator();
-    simulator.push_token_answer(Answer::token_error("invalid_client"));
+    // For both token URLs.
+    for _ in 0..2 {
+        simulator.push_token_answer(Answer::token_error("invalid_client"));
+    }
     simulator.push_answer(Answer::error(500, "a fault"));
     let (binary, _) = Binary::listening(&simulator, &[]).await;
     binary.logs("polls succeed again").await;

@@ -324,9 +324,7 @@ async fn no_secret_stands_in_what_check_config_prints() {
         let site = Site::new().await;
         let expected = i32::from(answer.is_some());
         let simulator = &site.starlink.simulator;
-        if let Some(answer) = answer {
-            simulator.push_token_answer(answer);
-        }
+        simulator.set_default_token_answer(answer);
         let settings = site.settings("text");
         let settings = environment(simulator, &borrowed(&settings));
         let (code, output, errors) = run(&["check-config", "--connect"], settings).await;

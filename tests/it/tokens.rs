@@ -7,11 +7,13 @@ use futures_util::future::join_all;
 use starlink_telemetry::actors::messages::GetToken;
 use starlink_telemetry::simulator::{Answer, Journal, Options, Simulator};
 
-use crate::binary::Binary;
-use crate::harness::{Service, eventually, journal, scripted_simulator, shows};
+use crate::binary::{Binary, run};
+use crate::harness::{Service, environment, eventually, journal, scripted_simulator, shows};
 
 const PUBLIC_PATH: &str = "/api/public/auth/connect/token";
 const PLAIN_PATH: &str = "/api/auth/connect/token";
+
+const TOKEN_FAILURES: &str = "starlink_exporter_token_request_failures_total";
 
 fn failed(reason: &str) -> String {
     format!(r#"starlink_exporter_token_request_failures_total{{reason="{reason}"}}"#)
@@ -149,10 +151,22 @@ async fn the_old_token_serves_until_a_new_one_can_be_had() {
     .await;
 }
 
+/// Whatever the first answers, as long as no token was ever issued.
 #[actix_rt::test]
 async fn the_second_address_is_tried_and_kept() {
-    let closed = [None, Some(Answer::error(405, "not here"))];
-    join_all(closed.map(|answer| async move {
+    let refusals = [
+        None,
+        Some(Answer::error(405, "not here")),
+        Some(Answer::token_error("invalid_client")),
+        Some(Answer::token_error("unauthorized_client").status(401)),
+        Some(Answer::error(403, "no")),
+        Some(Answer::too_many_requests("1")),
+        Some(Answer::error(500, "down")),
+        Some(Answer::html().status(502)),
+        Some(Answer::html()),
+        Some(Answer::text("{}")),
+    ];
+    join_all(refusals.map(|answer| async move {
         let simulator = scripted_simulator();
         match answer {
             Some(answer) => simulator.push_token_answer(answer),
@@ -167,10 +181,69 @@ async fn the_second_address_is_tried_and_kept() {
         assert_eq!(paths(&journal), [PUBLIC_PATH, PLAIN_PATH, PLAIN_PATH]);
         assert_apart(&journal);
         service.shows("starlink_up", 1.0).await;
-        let refused = service.scrape().await.value(&failed("not_found"));
-        assert_eq!(refused, Some(0.0), "a token was had");
+        let failures = service.scrape().await.moved(TOKEN_FAILURES);
+        assert!(failures.is_empty(), "a token was issued: {failures:?}");
     }))
     .await;
+}
+
+/// A connection that fails says nothing of the address.
+#[actix_rt::test]
+async fn only_an_answer_leads_to_the_second_address() {
+    let simulator = scripted_simulator();
+    simulator.push_token_answer(Answer::closed());
+    let service = Service::start(&simulator, &[]).await;
+    service.shows("starlink_up", 1.0).await;
+    assert_eq!(paths(&simulator.journal()), [PUBLIC_PATH; 2]);
+}
+
+/// Of two refusals the one that is told is a token endpoint's.
+#[actix_rt::test]
+async fn of_two_refusals_an_error_of_oauth_is_told() {
+    let oauth = || Answer::token_error("invalid_client");
+    for (first, second, expected) in [
+        (oauth(), Answer::error(404, "no page"), "invalid_client"),
+        (Answer::html().status(403), oauth(), "invalid_client"),
+        (Answer::error(503, "maintenance"), oauth(), "invalid_client"),
+        (
+            Answer::error(404, "no page"),
+            Answer::error(503, "maintenance"),
+            "maintenance",
+        ),
+        (
+            Answer::error(503, "maintenance"),
+            Answer::error(404, "no page"),
+            "maintenance",
+        ),
+        (
+            Answer::token_error("first"),
+            Answer::token_error("second"),
+            "status 400: first",
+        ),
+    ] {
+        let simulator = scripted_simulator();
+        simulator.push_token_answer(first);
+        simulator.push_token_answer(second);
+        let settings = environment(&simulator, &[]);
+        let (code, _, errors) = run(&["check-config", "--connect"], settings).await;
+        assert_eq!(code, 1, "{errors}");
+        assert!(errors.contains(expected), "{expected}: {errors}");
+        assert_eq!(paths(&simulator.journal()), [PUBLIC_PATH, PLAIN_PATH]);
+    }
+}
+
+/// Once a token was issued, only that the address is gone leads to the other one.
+#[actix_rt::test]
+async fn an_address_that_has_worked_is_kept_when_it_refuses() {
+    let simulator = scripted_simulator();
+    let service = Service::start(&simulator, &[]).await;
+    service.shows("starlink_up", 1.0).await;
+    simulator.push_token_answer(Answer::error(500, "down"));
+    simulator.push_token_answer(Answer::html());
+    simulator.revoke_tokens();
+    let fourth = |seen: &Journal| seen.token_requests.len() >= 4;
+    let journal = journal(&simulator, "a fourth request", fourth).await;
+    assert_eq!(paths(&journal), [PUBLIC_PATH; 4]);
 }
 
 #[actix_rt::test]
@@ -190,6 +263,7 @@ async fn the_second_address_is_tried_also_where_the_first_has_worked_before() {
 async fn only_the_token_url_that_is_set_is_used() {
     let simulator = scripted_simulator();
     simulator.set_public_token_path(false);
+    simulator.push_token_answer(Answer::token_error("invalid_client"));
     let url = format!("http://{}{PUBLIC_PATH}", simulator.address());
     let service = Service::start(&simulator, &[("TOKEN_URL", &url)]).await;
     service.shows(&failed("not_found"), 2.0).await;
@@ -208,10 +282,9 @@ async fn a_redirected_token_request_is_refused_and_the_secret_stays_here() {
         simulator.push_token_answer(redirect);
         let service = Service::start(&simulator, &[]).await;
         service.shows("starlink_up", 1.0).await;
-        assert_eq!(service.scrape().await.value(&failed("status")), Some(1.0));
         assert!(elsewhere.journal().token_requests.is_empty(), "{status}");
         let journal = simulator.journal();
-        assert_eq!(paths(&journal), [PUBLIC_PATH; 2]);
+        assert_eq!(paths(&journal), [PUBLIC_PATH, PLAIN_PATH]);
         assert_apart(&journal);
     }))
     .await;

@@ -1,0 +1,95 @@
+//! Settings that are accepted each and make little sense together.
+
+use std::time::Duration;
+
+use super::reader::Reader;
+use super::{FleetSettings, Settings};
+
+/// Starlink sends the addresses of a terminal at least this often.
+const ADDRESSES_EVERY: Duration = Duration::from_secs(300);
+
+/// Remembers the hints that settings give occasion to.
+pub(super) fn give(reader: &mut Reader, settings: &Settings) {
+    for (setting, advice) in of(&settings.fleet, settings.account.max_linger) {
+        reader.warn(setting, advice);
+    }
+}
+
+fn of(fleet: &FleetSettings, max_linger: Duration) -> Vec<(&'static str, &'static str)> {
+    let FleetSettings {
+        stale_after,
+        ip_stale_after,
+        forget_after,
+        ..
+    } = *fleet;
+    let hints = [
+        (
+            stale_after <= max_linger,
+            "STALE_AFTER",
+            "it is not longer than MAX_LINGER, so that devices can become stale between two answers: make it a multiple of it",
+        ),
+        (
+            ip_stale_after < stale_after,
+            "IP_STALE_AFTER",
+            "it is shorter than STALE_AFTER, so that addresses disappear from terminals that are online",
+        ),
+        (
+            ip_stale_after < ADDRESSES_EVERY,
+            "IP_STALE_AFTER",
+            "it is shorter than 300 s, and Starlink sends addresses every 5 minutes: they disappear in between",
+        ),
+        (
+            forget_after < stale_after,
+            "FORGET_AFTER",
+            "it is shorter than STALE_AFTER, so that devices are forgotten before they are shown as offline",
+        ),
+    ];
+    let apply = hints.into_iter().filter(|(applies, ..)| *applies);
+    apply
+        .map(|(_, setting, advice)| (setting, advice))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_contradict_each_other_are_told() {
+        for (stale, ip_stale, forget, linger_ms, expected) in [
+            (120, 900, 86_400, 15_000, &[][..]),
+            (120, 300, 120, 65_000, &[]),
+            (60, 900, 86_400, 60_000, &["STALE_AFTER"]),
+            (1_000, 900, 86_400, 15_000, &["IP_STALE_AFTER"]),
+            (120, 299, 86_400, 15_000, &["IP_STALE_AFTER"]),
+            (120, 900, 119, 15_000, &["FORGET_AFTER"]),
+            (
+                2,
+                1,
+                1,
+                2_000,
+                &[
+                    "STALE_AFTER",
+                    "IP_STALE_AFTER",
+                    "IP_STALE_AFTER",
+                    "FORGET_AFTER",
+                ],
+            ),
+        ] {
+            let fleet = FleetSettings {
+                include_routers: false,
+                location: true,
+                stale_after: Duration::from_secs(stale),
+                ip_stale_after: Duration::from_secs(ip_stale),
+                forget_after: Duration::from_secs(forget),
+                max_devices: 1,
+            };
+            let hints = of(&fleet, Duration::from_millis(linger_ms));
+            let settings: Vec<_> = hints.into_iter().map(|(setting, _)| setting).collect();
+            assert_eq!(
+                settings, expected,
+                "{stale} {ip_stale} {forget} {linger_ms}"
+            );
+        }
+    }
+}
