@@ -107,7 +107,55 @@ check_refusals() {
   refused 'pullPolicy' --set demo=true,image.pullPolicy=Sometimes
   refused 'repository' --set demo=true,image.repository=
   refused 'interval' --set demo=true,serviceMonitor.interval=fast
+  refused 'interval' --set demo=true,serviceMonitor.enabled=true,serviceMonitor.interval=30s1m
+  refused 'interval' --set demo=true,podMonitor.enabled=true,podMonitor.interval=
+  refused 'interval' --set demo=true,podMonitor.enabled=true,podMonitor.interval=0s
+  refused 'serviceMonitor.scrapeTimeout \(15s\) is longer than .*interval \(12s\)' \
+    --set demo=true,serviceMonitor.enabled=true,serviceMonitor.interval=12s,serviceMonitor.scrapeTimeout=15s
+  refused 'podMonitor.scrapeTimeout \(1m500ms\) is longer than .*interval \(1m\)' \
+    --set demo=true,podMonitor.enabled=true,podMonitor.interval=1m,podMonitor.scrapeTimeout=1m500ms
   echo "refused: what must be"
+}
+
+# timeout KIND INTERVAL [TIMEOUT]: what the monitor has as its scrapeTimeout.
+timeout_of() {
+  "$tools/helm4/helm/helm" template test kubernetes/chart --set "demo=true,$1.enabled=true,$1.interval=$2${3:+,$1.scrapeTimeout=$3}" |
+    sed -nE 's/^ +scrapeTimeout: //p'
+}
+
+# A scrape that may take longer than the time to the next one makes the Prometheus Operator drop the target.
+check_timeouts() {
+  local kind
+  for kind in serviceMonitor podMonitor; do
+    [[ $(timeout_of $kind 4s) == 4s && $(timeout_of $kind 750ms) == 750ms ]] || fail "the timeout of $kind does not follow a short interval"
+    [[ $(timeout_of $kind 10s) == 10s && $(timeout_of $kind 1h) == 10s ]] || fail "the timeout of $kind is not 10 s"
+    [[ $(timeout_of $kind 1m30s 90s) == 90s && $(timeout_of $kind 1d 23h) == 23h ]] || fail "$kind refuses a timeout as long as its interval"
+  done
+  echo "timeouts: never longer than the interval"
+}
+
+# text BYTES [COMMENT]: a file of that many bytes, in lines.
+text() {
+  local file=$work/$1.txt
+  yes "${2:-ut01000000-00000000-00aa0001,Aurora,north}" | head -c "$1" >"$file"
+  echo "$file"
+}
+
+# Kubernetes takes no ConfigMap or Secret above 1 MiB, and no other object above 1.5.
+check_sizes() {
+  local helm=$tools/helm4/helm/helm
+  refused 'names.csv: 1000001 bytes.*extraVolumes' --set demo=true --set-file "names.csv=$(text 1000001)"
+  "$helm" template test kubernetes/chart --set demo=true --set-file "names.csv=$(text 1000000)" >"$work/names.yaml" ||
+    fail "names of 1,000,000 bytes are refused"
+  refused 'credentials: .* bytes' --set credentials.clientId=id --set-file "credentials.clientSecret=$(text 1000300 secret)"
+  refused 'extraManifests: .* bytes' --set demo=true --set 'extraManifests[0].kind=ConfigMap' --set-file "extraManifests[0].data.names=$(text 1000001)"
+  refused 'prometheusRule.extraGroups: .* bytes' --set demo=true,prometheusRule.enabled=true \
+    --set 'prometheusRule.extraGroups[0].name=mine,prometheusRule.extraGroups[0].rules[0].record=mine' \
+    --set-file "prometheusRule.extraGroups[0].rules[0].expr=$(text 1000001)"
+  # What README.md of the chart says to do instead.
+  "$helm" template test kubernetes/chart --values kubernetes/chart/ci/large-names-values.yaml >"$work/large-names.yaml"
+  grep -q '/srv/names/names.csv' "$work/large-names.yaml" || fail "names cannot come from a volume"
+  echo "sizes: nothing is rendered that Kubernetes would not take"
 }
 
 # The chart as it is handed out: with its copies, and without the values of its tests.
@@ -146,6 +194,8 @@ check_made
 "$tools/python/bin/python" .ci/chart.py repository
 render_all
 check_refusals
+check_timeouts
+check_sizes
 check_package
 check_plain
 if [[ -n $binary ]]; then

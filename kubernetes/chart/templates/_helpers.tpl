@@ -77,11 +77,43 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/* A duration as Prometheus writes it, in milliseconds. */}}
+{{- define "starlink-telemetry.milliseconds" -}}
+{{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 "w" 604800000 }}
+{{- $total := 0 }}
+{{- range regexFindAll "[0-9]+(ms|s|m|h|d|w)" . -1 }}
+{{- $unit := regexFind "[a-z]+$" . }}
+{{- $total = add $total (mul (trimSuffix $unit . | int64) (get $units $unit)) }}
+{{- end }}
+{{- $total }}
+{{- end }}
+
+{{/* The timeout of a scrape. The Prometheus Operator drops a target whose timeout is longer than its interval. */}}
+{{- define "starlink-telemetry.scrapeTimeout" -}}
+{{- $interval := include "starlink-telemetry.milliseconds" .monitor.interval | int64 }}
+{{- if not $interval }}
+{{- fail (printf "%s.interval (%s) is no time: set it to 20s, for example" .name .monitor.interval) }}
+{{- end }}
+{{- $timeout := .monitor.scrapeTimeout | default (gt $interval 10000 | ternary "10s" .monitor.interval) }}
+{{- if gt (include "starlink-telemetry.milliseconds" $timeout | int64) $interval }}
+{{- fail (printf "%s.scrapeTimeout (%s) is longer than %s.interval (%s), and the Prometheus Operator would drop the target: leave scrapeTimeout unset, or set it to at most %s" .name $timeout .name .monitor.interval .monitor.interval) }}
+{{- end }}
+{{- $timeout }}
+{{- end }}
+
+{{/* Refuses a text that no ConfigMap or Secret can hold: Kubernetes takes at most 1 MiB of data in one. */}}
+{{- define "starlink-telemetry.fits" -}}
+{{- if gt (len .text) 1000000 }}
+{{- fail (printf "%s: %d bytes, and one Kubernetes object should hold at most 1000000: %s" .what (len .text) .instead) }}
+{{- end }}
+{{- end }}
+
 {{/* How a scraper reaches the service, for both kinds of monitor: a list, with one entry for each shard. */}}
 {{- define "starlink-telemetry.endpoints" -}}
 {{- $monitor := .monitor }}
 {{- $instance := .instance }}
 {{- $shards := int $monitor.shards }}
+{{- $timeout := include "starlink-telemetry.scrapeTimeout" . }}
 {{- range $shard := until $shards }}
 - port: metrics
   path: /metrics
@@ -102,7 +134,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
     {{- toYaml . | nindent 4 }}
   {{- end }}
   interval: {{ $monitor.interval }}
-  scrapeTimeout: {{ $monitor.scrapeTimeout }}
+  scrapeTimeout: {{ $timeout }}
   relabelings:
     # By default `instance` is the pod's address, which changes with each restart and would begin
     # every series anew. This name stays.
