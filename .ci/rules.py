@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Holds the rules for Prometheus against their tests and their runbooks, which promtool does not.
 
-Usage: rules.py DIRECTORY RUNBOOKS. DIRECTORY has rules/ and tests/, RUNBOOKS has a heading of level 3 for each alert.
+Usage: rules.py DIRECTORY RUNBOOKS. DIRECTORY has rules/ and tests/. RUNBOOKS has a heading of level 3 for each alert, below it a line with
+severity and `for`, and an index with the same.
 """
 
 import re
@@ -67,13 +68,21 @@ def check_alerts(rules, alerts, runbooks):
 
 
 def check_runbooks(alerts, text):
-    sections = re.findall(r"^### (.*)$", text, re.MULTILINE)
+    # Other headings of this level have spaces.
+    sections = re.findall(r"^### (\w+)$", text, re.MULTILINE)
     for name in sorted({name for name in sections if sections.count(name) > 1}):
         yield f"the runbook {name} stands twice"
     for name in sorted(set(sections) - set(alerts)):
         yield f"the runbook {name} belongs to no alert"
     for name in sorted(set(alerts) - set(sections)):
         yield f"{name} has no runbook"
+    for name, rule in alerts.items():
+        severity, wait = rule["labels"]["severity"], rule.get("for")
+        head = f"### {name}\n\n*{severity}, {f'after {wait}' if wait else 'at once'}*\n"
+        if head not in text:
+            yield f"the runbook {name} does not begin with {head.splitlines()[-1]}"
+        if f"| [{name}](#{name.lower()}) | {severity} | {wait or 'at once'} | " not in text:
+            yield f"the index of the runbooks lacks {name}, or has another severity or time"
 
 
 def check_records(records, tests):
