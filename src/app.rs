@@ -30,6 +30,7 @@ use crate::outgoing::{TlsError, tls_config};
 use crate::self_metrics::SelfMetrics;
 use crate::starlink::{ClientOptions, Timeouts};
 use crate::state_file::{Keeper, Restored, StateFile, recover};
+use crate::telemetry::FieldFilter;
 use crate::time::Clock;
 use crate::web_config::{Gate, WebConfigError};
 
@@ -207,6 +208,7 @@ impl Application {
                 clock: &clock,
                 metrics: &metrics,
                 stale_after: settings.fleet.stale_after,
+                fields: &settings.fleet.fields,
             },
         );
 
@@ -355,7 +357,8 @@ async fn drain(stream: &Addr<StreamActor>, servers: &[ServerHandle]) {
 fn begin(settings: &Settings, clock: Clock) -> (Fleet, Clock) {
     let options = fleet_options(settings);
     let state = settings.state.as_ref();
-    let recovered = state.and_then(|state| recover(&StateFile::new(state.file.clone()), options));
+    let recovered =
+        state.and_then(|state| recover(&StateFile::new(state.file.clone()), options.clone()));
     match recovered {
         Some(Restored { fleet, now, .. }) => (fleet, clock.resume(now)),
         None => (Fleet::new(options), clock),
@@ -385,7 +388,7 @@ pub fn client_options(settings: &Settings, timeouts: Timeouts) -> Result<ClientO
 fn fleet_options(settings: &Settings) -> FleetOptions {
     FleetOptions {
         include_routers: settings.fleet.include_routers,
-        location: settings.fleet.location,
+        fields: settings.fleet.fields.clone(),
         retention: Retention {
             stale_after: settings.fleet.stale_after,
             ip_stale_after: settings.fleet.ip_stale_after,
@@ -407,6 +410,7 @@ struct Surroundings<'a> {
     clock: &'a Clock,
     metrics: &'a Arc<SelfMetrics>,
     stale_after: Duration,
+    fields: &'a FieldFilter,
 }
 
 /// Starts the three actors of one account round a store. The token and the columns are asked for once a poll and need no
@@ -432,8 +436,11 @@ fn start_account(
         })
     };
     let metadata = {
-        let metrics = Arc::clone(around.metrics);
-        supervisor.start(Role::Metadata, &here, move || MetadataActor::new(metrics))
+        let fields = around.fields.clone();
+        let (clock, metrics) = (around.clock.clone(), Arc::clone(around.metrics));
+        supervisor.start(Role::Metadata, &here, move || {
+            MetadataActor::new(fields, clock, metrics)
+        })
     };
     let options = StreamOptions {
         account: around.account,

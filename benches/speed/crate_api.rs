@@ -16,7 +16,7 @@ pub use starlink_telemetry::exposition::Format;
 use starlink_telemetry::exposition::{Exposition, Shard, Telemetry};
 pub use starlink_telemetry::fleet::Snapshot;
 use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions, Limits, Retention};
-use starlink_telemetry::telemetry::{Batch, DecodeError, Rows, SchemaCache, decode};
+use starlink_telemetry::telemetry::{Batch, DecodeError, FieldFilter, Rows, SchemaCache, decode};
 use starlink_telemetry::time::Clock;
 use starlink_telemetry::time::Moment;
 use tokio::runtime::Runtime;
@@ -54,7 +54,7 @@ impl World {
             fleet: Fleet::new(FleetOptions {
                 include_routers: false,
                 limits: Limits::STANDARD,
-                location: true,
+                fields: FieldFilter::EVERYTHING,
                 retention,
             }),
             schemas: SchemaCache::default(),
@@ -205,7 +205,7 @@ pub fn fleet_bodies(terminals: usize, variant: u64, number: u64) -> Vec<Body> {
 
 fn batch(body: Vec<u8>, schemas: &mut SchemaCache) -> Result<Batch, DecodeError> {
     let (rows, metadata) = decode(body)?;
-    let schema = schemas.resolve(metadata).schema;
+    let schema = schemas.resolve(&metadata).schema;
     Ok(Batch { rows, schema })
 }
 

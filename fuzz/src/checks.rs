@@ -10,7 +10,7 @@ use starlink_telemetry::exposition::{
     Exposition, Format, InfoFormat, Shard, Telemetry, negotiate, requested,
 };
 use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions, Limits, Retention, Snapshot};
-use starlink_telemetry::telemetry::{Batch, SchemaCache, decode};
+use starlink_telemetry::telemetry::{Batch, FieldFilter, SchemaCache, decode};
 use starlink_telemetry::time::Moment;
 use starlink_telemetry::web_config::Gate;
 
@@ -22,7 +22,7 @@ const FORMATS: [Format; 3] = [Format::OpenMetrics, Format::Prometheus, Format::M
 fn options() -> FleetOptions {
     FleetOptions {
         include_routers: true,
-        location: true,
+        fields: FieldFilter::EVERYTHING,
         retention: Retention {
             stale_after: Duration::from_secs(120),
             ip_stale_after: Duration::from_secs(900),
@@ -52,7 +52,7 @@ impl World {
         let Ok((rows, metadata)) = decode(body.to_vec()) else {
             return;
         };
-        let schema = self.schemas.resolve(metadata).schema;
+        let schema = self.schemas.resolve(&metadata).schema;
         let plan = self.fleet.plan(&Batch { rows, schema }, self.now, i64::MAX);
         let heard = Coverage {
             from: self.now,
@@ -221,7 +221,7 @@ pub fn settings(data: &[u8]) {
 
 /// The bytes may be a fleet. If they are, it can be shown, used, and written again.
 pub fn state(data: &[u8]) {
-    let Ok(fleet) = Fleet::thaw(options(), data) else {
+    let Ok(fleet) = Fleet::thaw(options(), Moment::default(), data) else {
         return;
     };
     let mut world = World::new();
@@ -233,5 +233,5 @@ pub fn state(data: &[u8]) {
     let mut again = Vec::new();
     let written = world.fleet.freeze().write(&mut again);
     assert!(written.is_ok());
-    assert!(Fleet::thaw(options(), &again).is_ok());
+    assert!(Fleet::thaw(options(), Moment::default(), &again).is_ok());
 }

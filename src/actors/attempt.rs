@@ -10,6 +10,7 @@ use url::Url;
 
 use super::TokenActor;
 use super::messages::{GetToken, IssuedToken, Renewal, TokenRefused};
+use super::worker::{WorkPanicked, Worker};
 use crate::fleet::Coverage;
 use crate::starlink::{Client, PollError, PollFailure};
 use crate::telemetry::{DecodeError, Metadata, Rows, decode};
@@ -31,6 +32,8 @@ pub(super) struct Attempt {
     pub(super) max_linger: Duration,
     pub(super) is_arriving: Arc<AtomicBool>,
     pub(super) clock: Clock,
+    /// Decodes the answer.
+    pub(super) worker: Worker,
     #[cfg(feature = "fault-injection")]
     pub(super) fault: Option<super::faults::Fault>,
 }
@@ -60,24 +63,38 @@ impl Attempt {
         );
         let body = poll.await;
         let answered = self.clock.elapsed();
+        let received = self.clock.wall();
+        let poll = Coverage {
+            from: Moment::at(sent),
+            to: Moment::at(answered),
+        };
         Polled {
-            result: body.map_err(Into::into).and_then(|body| {
-                #[cfg(feature = "fault-injection")]
-                assert!(self.fault.is_none(), "injected panic");
-                let (rows, metadata) = decode(body.into())?;
-                Ok(Answer {
-                    rows,
-                    metadata,
-                    poll: Coverage {
-                        from: Moment::at(sent),
-                        to: Moment::at(answered),
-                    },
-                    received: SystemTime::now(),
-                })
-            }),
+            result: match body {
+                Ok(body) => self.decode(body.into(), poll, received).await,
+                Err(error) => Err(error.into()),
+            },
             token_serial: Some(serial),
             took: Some(answered.saturating_sub(sent)),
         }
+    }
+
+    /// Decodes an answer where it stops no heartbeat: a hostile one takes seconds.
+    async fn decode(
+        &self,
+        body: Vec<u8>,
+        poll: Coverage,
+        received: SystemTime,
+    ) -> Result<Answer, AttemptError> {
+        #[cfg(feature = "fault-injection")]
+        assert!(self.fault.is_none(), "injected panic");
+        let decoded = self.worker.run(move || decode(body)).await;
+        let (rows, metadata) = decoded.map_err(AttemptError::Panicked)??;
+        Ok(Answer {
+            rows,
+            metadata,
+            poll,
+            received,
+        })
     }
 
     async fn token(&self) -> Result<IssuedToken, AttemptError> {
@@ -120,6 +137,8 @@ pub(super) enum AttemptError {
     Poll(#[from] PollError),
     #[error("the answer cannot be decoded")]
     Decode(#[from] DecodeError),
+    #[error("decoding the answer has failed, and its rows are lost")]
+    Panicked(#[source] WorkPanicked),
     #[error("the metadata actor has not explained the columns of the rows, which are lost")]
     Metadata,
     #[error("the store has not taken the batch, whose rows are lost")]
@@ -131,7 +150,7 @@ impl AttemptError {
         match self {
             Self::Token(_) | Self::TokenActor(_) => PollFailure::Token,
             Self::Poll(error) => error.reason(),
-            Self::Decode(_) => PollFailure::Decode,
+            Self::Decode(_) | Self::Panicked(_) => PollFailure::Decode,
             Self::Metadata | Self::Store => PollFailure::StoreFailed,
         }
     }

@@ -48,7 +48,7 @@ pub struct TokenRefused(#[source] pub Arc<TokenError>);
 /// Asks the MetadataActor what the columns and codes of an answer mean.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Arc<Schema>")]
-pub struct Resolve(pub Metadata);
+pub struct Resolve(pub Arc<Metadata>);
 
 /// Hands a batch to the MetricsStoreActor. Acknowledged when the next scrape shows it.
 #[derive(Debug, Clone, Message)]

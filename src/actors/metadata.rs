@@ -7,29 +7,80 @@ use tracing::{info, warn};
 
 use super::messages::{Heartbeat, Resolve};
 use crate::self_metrics::SelfMetrics;
-use crate::telemetry::SchemaCache;
+use crate::telemetry::schema::Resolved;
+use crate::telemetry::{FieldFilter, Metadata, Schema, SchemaCache};
+use crate::text::listed;
+use crate::time::{Clock, Throttle};
 
 /// Caches column maps and alert names by device type. The cache survives its restart.
 #[derive(Debug)]
 pub struct MetadataActor {
     cache: SchemaCache,
-    /// Whether it was told that names are left out. Answers may change with every poll: once is enough.
+    /// Whether the names that are left out have been reported. Answers may change with every poll: once is enough.
     has_told: bool,
+    changes: Throttle,
+    collisions: Throttle,
+    clock: Clock,
     metrics: Arc<SelfMetrics>,
     #[cfg(feature = "fault-injection")]
     pub(super) faults: super::faults::Armed,
 }
 
 impl MetadataActor {
-    /// An actor that has seen no answer yet.
+    /// An actor that has seen no answer yet. `fields` says which columns are left out.
     #[must_use]
-    pub fn new(metrics: Arc<SelfMetrics>) -> Self {
+    pub fn new(fields: FieldFilter, clock: Clock, metrics: Arc<SelfMetrics>) -> Self {
         Self {
-            cache: SchemaCache::default(),
+            cache: SchemaCache::new(fields),
             has_told: false,
+            changes: Throttle::default(),
+            collisions: Throttle::default(),
+            clock,
             metrics,
             #[cfg(feature = "fault-injection")]
             faults: Default::default(),
+        }
+    }
+
+    fn explain(&mut self, metadata: &Metadata) -> Arc<Schema> {
+        let resolved = self.cache.resolve(metadata);
+        self.log(&resolved);
+        resolved.schema
+    }
+
+    /// Column lists may change with every poll: one line a minute about changes, one about collisions.
+    fn log(&mut self, resolved: &Resolved) {
+        let now = self.clock.elapsed();
+        let changed = &resolved.changed;
+        for _ in changed {
+            self.metrics.schema_changes.increment();
+        }
+        if !changed.is_empty()
+            && let Some(not_logged) = self.changes.admit(now)
+        {
+            let device_types = listed(changed, changed.len());
+            info!(device_types, not_logged, "columns changed");
+        }
+        let collisions = &resolved.collisions;
+        if collisions.count > 0
+            && let Some(not_logged) = self.collisions.admit(now)
+        {
+            let count = collisions.count;
+            let named = collisions.named.iter();
+            let columns = listed(named.clone().map(|it| &it.column), count);
+            let names = listed(named.map(|it| &it.name), count);
+            warn!(
+                count,
+                columns, names, not_logged, "columns ignored: metric name already in use"
+            );
+        }
+        if resolved.left_out > 0 && !self.has_told {
+            self.has_told = true;
+            let names = resolved.left_out;
+            warn!(
+                names,
+                "columns, types or alerts ignored: too many or too long"
+            );
         }
     }
 }
@@ -57,25 +108,78 @@ impl Handler<Resolve> for MetadataActor {
     fn handle(&mut self, Resolve(metadata): Resolve, _context: &mut Self::Context) -> Self::Result {
         #[cfg(feature = "fault-injection")]
         self.faults.on_message(_context);
-        let resolved = self.cache.resolve(metadata);
-        for device_type in &resolved.changed {
-            self.metrics.schema_changes.increment();
-            info!(%device_type, "columns changed");
+        MessageResult(self.explain(&metadata))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::Mutex;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::telemetry::decode;
+
+    /// Lines of the log.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
         }
-        if !resolved.collisions.is_empty() {
-            warn!(
-                columns = ?resolved.collisions,
-                "columns ignored: metric name already in use"
-            );
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
         }
-        if resolved.left_out > 0 && !self.has_told {
-            self.has_told = true;
-            let names = resolved.left_out;
-            warn!(
-                names,
-                "columns, types or alerts ignored: too many or too long"
-            );
-        }
-        MessageResult(resolved.schema)
+    }
+
+    /// So many types of so many columns, whose long names collide in pairs and change from answer to answer.
+    fn answer(number: usize, types: usize, columns: usize) -> Metadata {
+        let name = |at: usize| {
+            let mark = ["-", "."][at % 2];
+            format!("\"{number}{mark}{}{}\"", at / 2, "ü".repeat(100))
+        };
+        let columns: Vec<_> = (0..columns).map(name).collect();
+        let columns = columns.join(",");
+        let list = |code| format!("\"t{code}\":[{columns}]");
+        let lists: Vec<_> = (0..types).map(list).collect();
+        let body = format!(
+            r#"{{"data":{{"values":[],"columnNamesByDeviceType":{{{}}}}}}}"#,
+            lists.join(",")
+        );
+        decode(body.into()).unwrap().1
+    }
+
+    #[test]
+    fn changing_columns_are_logged_once_a_minute_in_short_lines() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        let (clock, hand) = Clock::manual(SystemTime::UNIX_EPOCH);
+        let mut actor = MetadataActor::new(
+            FieldFilter::default(),
+            clock,
+            Arc::new(SelfMetrics::default()),
+        );
+        tracing::subscriber::with_default(subscriber, || {
+            for number in 0..9 {
+                actor.explain(&answer(number, 40, 100));
+                hand.advance(Duration::from_secs(15));
+            }
+        });
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        let count = |message: &str| lines.iter().filter(|line| line.contains(message)).count();
+        // At 0, 60 and 120 s; the first answer changes nothing.
+        assert_eq!(count("columns ignored: metric name"), 3, "{text}");
+        assert_eq!(count("columns changed"), 2, "{text}");
+        assert!(lines.iter().all(|line| line.len() <= 4096), "{text}");
+        assert!(lines.len() <= 6, "{text}");
     }
 }

@@ -13,6 +13,7 @@ use super::published::{Published, Publisher};
 use crate::fleet::plan::Plan;
 use crate::fleet::{Example, Fleet, RowIgnored, Tally};
 use crate::self_metrics::SelfMetrics;
+use crate::text::listed;
 use crate::time::Clock;
 use crate::time::Moment;
 use crate::time::{FailureLog, Report};
@@ -173,6 +174,14 @@ impl Handler<Apply> for MetricsStoreActor {
             self.publisher.take_back(heard.to);
         }
         let tally = self.fleet.commit(&plan, heard);
+        if !plan.churning.is_empty() {
+            let columns = listed(&plan.churning, plan.churning.len());
+            warn!(
+                columns,
+                "text changes in nearly every row of most devices, and each change makes a new series of starlink_info: \
+                 name these columns in DROP_FIELDS"
+            );
+        }
         self.applied.insert(id.account, id.number);
         // Stream time has advanced, too.
         self.fleet.expire(heard.to);

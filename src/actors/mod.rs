@@ -17,6 +17,7 @@ mod stream;
 mod supervisor;
 mod token;
 mod told;
+mod worker;
 
 pub use metadata::MetadataActor;
 pub use metrics_store::MetricsStoreActor;

@@ -133,7 +133,7 @@ mod tests {
 
     use super::*;
     use crate::fleet::{Coverage, FleetOptions, Limits, Retention};
-    use crate::telemetry::{Batch, SchemaCache, decode};
+    use crate::telemetry::{Batch, FieldFilter, SchemaCache, decode};
 
     /// A fleet that changes when it is told to, and what is laid out of it.
     struct World {
@@ -150,7 +150,7 @@ mod tests {
             Self {
                 fleet: Fleet::new(FleetOptions {
                     include_routers: false,
-                    location: true,
+                    fields: FieldFilter::EVERYTHING,
                     retention: Retention {
                         stale_after: long,
                         ip_stale_after: long,
@@ -175,7 +175,7 @@ mod tests {
                 "columnNamesByDeviceType":{{"u":["DeviceType","UtcTimestampNs","DeviceId"]}}}}}}"#
             );
             let (rows, metadata) = decode(body.into()).unwrap();
-            let schema = SchemaCache::default().resolve(metadata).schema;
+            let schema = SchemaCache::default().resolve(&metadata).schema;
             let now = Moment::from_millis(self.now);
             let plan = self.fleet.plan(&Batch { rows, schema }, now, i64::MAX);
             self.publisher.take_back(now);

@@ -23,6 +23,7 @@ use url::Url;
 
 use super::attempt::{Attempt, AttemptError, Polled, renewal};
 use super::messages::{Apply, BatchId, Drain, Heartbeat, Renewal, Resolve};
+use super::worker::Worker;
 use super::{MetadataActor, MetricsStoreActor, TokenActor, told};
 use crate::fleet::{Coverage, Limits, latest};
 use crate::self_metrics::{SelfMetrics, Told};
@@ -99,7 +100,7 @@ struct Received {
 
 enum Content {
     /// Rows whose columns are not explained yet.
-    Rows(Rows, Metadata),
+    Rows(Rows, Arc<Metadata>),
     /// A batch.
     Batch(Arc<Batch>),
 }
@@ -110,6 +111,8 @@ pub struct StreamActor {
     neighbours: Neighbours,
     client: Option<Rc<Client>>,
     clock: Clock,
+    /// Decodes answers.
+    worker: Worker,
     metrics: Arc<SelfMetrics>,
     phase: Phase,
     pacer: Pacer,
@@ -144,6 +147,7 @@ impl StreamActor {
             metrics,
             phase: Phase::Waiting(clock.now()),
             clock,
+            worker: Worker::default(),
             pacer: Pacer::default(),
             backoff: Backoff::REQUESTS,
             failures: FailureLog::new(),
@@ -206,6 +210,7 @@ impl StreamActor {
             max_linger: self.options.max_linger,
             is_arriving: Arc::clone(&is_arriving),
             clock: self.clock.clone(),
+            worker: self.worker.clone(),
             #[cfg(feature = "fault-injection")]
             fault: self.faults.take_message(),
         };
@@ -229,7 +234,7 @@ impl StreamActor {
                     poll: answer.poll,
                     received: answer.received,
                     failures: 0,
-                    content: Content::Rows(answer.rows, answer.metadata),
+                    content: Content::Rows(answer.rows, Arc::new(answer.metadata)),
                 }));
                 self.go_on(context);
             }
@@ -261,7 +266,7 @@ impl StreamActor {
         }
         match &received.content {
             Content::Rows(_, metadata) => {
-                let request = self.neighbours.metadata.send(Resolve(metadata.clone()));
+                let request = self.neighbours.metadata.send(Resolve(Arc::clone(metadata)));
                 let answer = request.timeout(ACTOR_PATIENCE).into_actor(self);
                 context.spawn(answer.map(|answer, actor, context| match answer {
                     Ok(schema) => actor.explained(schema, context),

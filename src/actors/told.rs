@@ -20,7 +20,8 @@ pub(super) fn attempt(error: &AttemptError) -> Told {
             );
             Told::new(&message, None)
         }
-        AttemptError::Poll(PollError::Token)
+        AttemptError::Panicked(_)
+        | AttemptError::Poll(PollError::Token)
         | AttemptError::TokenActor(_)
         | AttemptError::Metadata
         | AttemptError::Store => {

@@ -53,6 +53,7 @@ fn of(fleet: &FleetSettings, max_linger: Duration) -> Vec<(&'static str, &'stati
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::FieldFilter;
 
     #[test]
     fn settings_that_contradict_each_other_are_told() {
@@ -78,7 +79,7 @@ mod tests {
         ] {
             let fleet = FleetSettings {
                 include_routers: false,
-                location: true,
+                fields: FieldFilter::EVERYTHING,
                 stale_after: Duration::from_secs(stale),
                 ip_stale_after: Duration::from_secs(ip_stale),
                 forget_after: Duration::from_secs(forget),

@@ -31,6 +31,7 @@ use crate::exposition::InfoFormat;
 use crate::names::Names;
 use crate::outgoing::{Exceptions, Proxy, read_roots};
 use crate::redaction::Redactor;
+use crate::telemetry::FieldFilter;
 use crate::web_config::Gate;
 use error::quoted;
 use reader::Reader;
@@ -74,12 +75,12 @@ pub struct Outgoing {
 }
 
 /// What of the fleet is exported, and for how long. The three durations stand in any order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FleetSettings {
     /// Whether routers give series.
     pub include_routers: bool,
-    /// Whether anything is made from the H3 cell.
-    pub location: bool,
+    /// Which of Starlink's fields are exported.
+    pub fields: FieldFilter,
     /// Silence after which a device is stale; from 1 s to ten years, like the others.
     pub stale_after: Duration,
     /// Silence after which the IP series of an allocation end.
@@ -316,13 +317,14 @@ fn read_exceptions(reader: &mut Reader) -> Exceptions {
 fn read_fleet(reader: &mut Reader) -> Option<FleetSettings> {
     let include_routers = reader.read(&table::INCLUDE_ROUTERS, parse::switch);
     let location = reader.read(&table::LOCATION, parse::switch);
+    let dropped = reader.read(&table::DROP_FIELDS, parse::expressions);
     let stale_after = reader.whole(&table::STALE_AFTER);
     let ip_stale_after = reader.whole(&table::IP_STALE_AFTER);
     let forget_after = reader.whole(&table::FORGET_AFTER);
     let max_devices = reader.whole(&table::MAX_DEVICES);
     Some(FleetSettings {
         include_routers: include_routers?,
-        location: location?,
+        fields: FieldFilter::new(location?, dropped.unwrap_or_default()),
         stale_after: Duration::from_secs(stale_after?),
         ip_stale_after: Duration::from_secs(ip_stale_after?),
         forget_after: Duration::from_secs(forget_after?),

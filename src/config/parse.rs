@@ -3,11 +3,13 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
+use regex_lite::Regex;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use url::{Host, Url};
 
 use super::error::quoted;
+use crate::telemetry::fields::anchored;
 
 /// Why a text is refused, beyond "it is not what the setting takes"; may be empty.
 pub(super) type Reason = &'static str;
@@ -130,6 +132,41 @@ pub(super) fn shown_url(text: &str) -> Option<String> {
     }
 }
 
+/// Regular expressions for whole names, with commas between them; commas within brackets or braces are a part of the expression.
+pub(super) fn expressions(text: &str) -> Result<Vec<Regex>, Reason> {
+    let mut expressions = Vec::new();
+    for expression in separated(text) {
+        let expression = expression.trim();
+        if expression.is_empty() {
+            continue;
+        }
+        let expression =
+            anchored(expression).map_err(|_| "(one of them is no regular expression)")?;
+        expressions.push(expression);
+    }
+    Ok(expressions)
+}
+
+/// The parts of a list of regular expressions.
+fn separated(text: &str) -> Vec<&str> {
+    let (mut parts, mut begin, mut depth, mut is_escaped) = (Vec::new(), 0, 0_usize, false);
+    for (at, character) in text.char_indices() {
+        match character {
+            _ if is_escaped => {}
+            '[' | '{' | '(' => depth += 1,
+            ']' | '}' | ')' => depth = depth.saturating_sub(1),
+            ',' if depth == 0 => {
+                parts.push(&text[begin..at]);
+                begin = at + 1;
+            }
+            _ => {}
+        }
+        is_escaped = character == '\\' && !is_escaped;
+    }
+    parts.push(&text[begin..]);
+    parts
+}
+
 /// Directives that `tracing_subscriber` understands.
 pub(super) fn log_filter(text: &str) -> Result<String, Reason> {
     // The filter would take any other word for the name of a target, and let nothing else through.
@@ -148,6 +185,35 @@ pub(super) fn log_filter(text: &str) -> Result<String, Reason> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn expressions_have_commas_between_them() {
+        for (text, expected) in [
+            ("", Ok(vec![])),
+            ("Uptime", Ok(vec!["^(?:Uptime)$"])),
+            (" A , B.*,,", Ok(vec!["^(?:A)$", "^(?:B.*)$"])),
+            (
+                "A{1,2},[,x](a,b)",
+                Ok(vec!["^(?:A{1,2})$", "^(?:[,x](a,b))$"]),
+            ),
+            (r"a\[,b", Ok(vec![r"^(?:a\[)$", "^(?:b)$"])),
+            ("A,(", Err("(one of them is no regular expression)")),
+            ("*", Err("(one of them is no regular expression)")),
+        ] {
+            let read = expressions(text);
+            let read = read
+                .as_ref()
+                .map(|all| all.iter().map(Regex::as_str).collect());
+            assert_eq!(
+                read,
+                expected
+                    .as_ref()
+                    .cloned()
+                    .map_err(|_| &"(one of them is no regular expression)"),
+                "{text}"
+            );
+        }
+    }
 
     #[test]
     fn switches_have_eight_spellings_in_any_case() {

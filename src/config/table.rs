@@ -186,7 +186,17 @@ pub(super) const LOCATION: Setting = Setting {
     presence: Presence::Default("on"),
     accepts: Accepts::Switch,
     secret: false,
-    help: "Whether latitude, longitude and the H3 cell of terminals are exported.",
+    help: "Whether fields that say where a terminal is are exported: H3 cell, latitude, longitude, altitude, geohash, location.",
+};
+/// Which fields are left out.
+pub(super) const DROP_FIELDS: Setting = Setting {
+    name: "DROP_FIELDS",
+    presence: Presence::Optional,
+    accepts: Accepts::Words(
+        "regular expressions with commas between them, each for the whole name of a field, such as SignalQuality,Clients.*",
+    ),
+    secret: false,
+    help: "Fields of Starlink that are left out, by the names that Starlink gives them.",
 };
 /// After how long without a row a device is stale.
 pub(super) const STALE_AFTER: Setting = Setting {
@@ -260,7 +270,7 @@ pub(super) const RUST_LOG: Setting = Setting {
 };
 
 /// Every setting, in the order in which people see them.
-pub(super) const SETTINGS: [&Setting; 29] = [
+pub(super) const SETTINGS: [&Setting; 30] = [
     &CONFIG_FILE,
     &CLIENT_ID,
     &CLIENT_ID_FILE,
@@ -282,6 +292,7 @@ pub(super) const SETTINGS: [&Setting; 29] = [
     &INFO_FORMAT,
     &INCLUDE_ROUTERS,
     &LOCATION,
+    &DROP_FIELDS,
     &STALE_AFTER,
     &IP_STALE_AFTER,
     &FORGET_AFTER,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::telemetry::fields::anchored;
 
 const NEEDLE: &str = "n33dle";
 
@@ -74,7 +75,7 @@ fn defaults_stand_where_nothing_is_set() {
         settings.fleet,
         FleetSettings {
             include_routers: false,
-            location: true,
+            fields: FieldFilter::EVERYTHING,
             stale_after: Duration::from_secs(120),
             ip_stale_after: Duration::from_secs(900),
             forget_after: Duration::from_secs(86_400),
@@ -101,6 +102,7 @@ fn every_setting_is_heeded() {
         ("METRICS_PORT", " 0 "),
         ("INCLUDE_ROUTERS", "YES"),
         ("LOCATION", "Off"),
+        ("DROP_FIELDS", "Uptime"),
         ("STALE_AFTER", "1"),
         ("IP_STALE_AFTER", "2"),
         ("FORGET_AFTER", "315360000"),
@@ -112,7 +114,7 @@ fn every_setting_is_heeded() {
         settings.fleet,
         FleetSettings {
             include_routers: true,
-            location: false,
+            fields: FieldFilter::new(false, vec![anchored("Uptime").unwrap()]),
             stale_after: Duration::from_secs(1),
             ip_stale_after: Duration::from_secs(2),
             forget_after: Duration::from_secs(315_360_000),
@@ -322,6 +324,7 @@ NAMES_FILE=  # not set
 INFO_FORMAT=auto  # default
 INCLUDE_ROUTERS=false  # default
 LOCATION=no  # .env
+DROP_FIELDS=  # not set
 STALE_AFTER=120  # default
 IP_STALE_AFTER=900  # default
 FORGET_AFTER=86400  # default

@@ -1,6 +1,6 @@
 //! What a scrape of a snapshot will write, and in which order: families, and within them blocks of devices.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::shard::Shard;
@@ -17,7 +17,7 @@ use crate::telemetry::{AddressKind, DeviceKind};
 pub const DEVICE_NAME: &str = "starlink_device_name";
 
 /// A block of a snapshot: table and block.
-type BlockRef = (u32, u32);
+pub type BlockRef = (u32, u32);
 
 /// By table: in which lane a field's numbers are.
 type LaneOf = Vec<Option<usize>>;
@@ -45,6 +45,8 @@ pub enum Section {
     Alert {
         /// The alert's name.
         name: Arc<str>,
+        /// The slots of the devices that it is active on, by block.
+        active: Vec<ActiveSlots>,
     },
     /// `starlink_latitude`
     Latitude,
@@ -59,6 +61,9 @@ pub enum Section {
     /// `starlink_info`
     Info,
 }
+
+/// The slots of a block, ascending.
+pub type ActiveSlots = (BlockRef, Vec<u8>);
 
 /// The samples of one family and one block: what is written at a time.
 #[derive(Debug, Clone, Copy)]
@@ -100,8 +105,11 @@ impl Layout {
                 layout.add(section, &scattered.allocations, snapshot, shard);
             }
         }
-        for (name, blocks) in scattered.alerts {
-            layout.add(Section::Alert { name }, &blocks, snapshot, shard);
+        let mut alerts = scattered.alerts;
+        alerts.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        for (name, active) in alerts {
+            let blocks: Vec<_> = active.iter().map(|(block, _)| *block).collect();
+            layout.add(Section::Alert { name, active }, &blocks, snapshot, shard);
         }
         let sections = [
             Some(Section::Latitude),
@@ -117,17 +125,19 @@ impl Layout {
         layout
     }
 
-    /// Adds a section's steps, from the first block on that has samples.
+    /// Adds a section's steps, from the first block on that has samples; blocks that certainly have none are left out.
     fn add(&mut self, section: Section, blocks: &[BlockRef], snapshot: &Snapshot, shard: Shard) {
-        let has_samples = |&block: &BlockRef| {
-            let (table, view, block) = find(snapshot, block);
-            section.has_samples(table, view, block, shard)
+        let may_have = |&&at: &&BlockRef| section.may_have_samples(at, find(snapshot, at).2);
+        let has_samples = |&&at: &&BlockRef| {
+            let (_, view, block) = find(snapshot, at);
+            section.has_samples(at, view, block, shard)
         };
-        let Some(first) = blocks.iter().position(has_samples) else {
+        let mut blocks = blocks.iter().filter(may_have);
+        let Some(first) = blocks.find(has_samples) else {
             return;
         };
         let number = u32::try_from(self.sections.len()).unwrap_or(u32::MAX);
-        let steps = blocks.iter().skip(first).enumerate();
+        let steps = std::iter::once(first).chain(blocks).enumerate();
         self.steps.extend(steps.map(|(index, &block)| Step {
             section: number,
             block,
@@ -148,10 +158,10 @@ impl Layout {
         &'s self,
         step: &Step,
         snapshot: &'s Snapshot,
-    ) -> (&'s Section, bool, usize, &'s TableView, &'s Block) {
+    ) -> (&'s Section, bool, BlockRef, &'s TableView, &'s Block) {
         let section = &self.sections[step.section as usize];
-        let (table, view, block) = find(snapshot, step.block);
-        (section, step.is_first, table, view, block)
+        let (_, view, block) = find(snapshot, step.block);
+        (section, step.is_first, step.block, view, block)
     }
 }
 
@@ -198,7 +208,12 @@ struct Scattered {
     /// Where there are allocations.
     allocations: Vec<BlockRef>,
     /// Where each alert is active.
-    alerts: BTreeMap<Arc<str>, Vec<BlockRef>>,
+    alerts: Vec<(Arc<str>, Vec<ActiveSlots>)>,
+    /// The places of the alerts there, by their text's address: each name is kept once, so that it need not be compared again and
+    /// again.
+    by_address: HashMap<*const u8, usize>,
+    /// The same by name.
+    by_name: HashMap<Arc<str>, usize>,
 }
 
 impl Scattered {
@@ -219,10 +234,7 @@ impl Scattered {
         let presence = block.presences()[slot];
         if presence == Presence::Online {
             for name in block.alerts(slot).iter().flat_map(|names| names.iter()) {
-                match self.alerts.get_mut(name) {
-                    Some(blocks) => push_new(blocks, at),
-                    None => drop(self.alerts.insert(Arc::clone(name), vec![at])),
-                }
+                self.alert(name, at, slot);
             }
         }
         if presence != Presence::Absent
@@ -235,6 +247,33 @@ impl Scattered {
                     *most = addresses.len().max(*most);
                 }
             }
+        }
+    }
+}
+
+impl Scattered {
+    fn alert(&mut self, name: &Arc<str>, at: BlockRef, slot: usize) {
+        let address = name.as_ptr();
+        let alert = match self.by_address.get(&address) {
+            Some(alert) => *alert,
+            None => {
+                let alert = match self.by_name.get(name) {
+                    Some(alert) => *alert,
+                    None => {
+                        self.alerts.push((Arc::clone(name), Vec::new()));
+                        self.by_name.insert(Arc::clone(name), self.alerts.len() - 1);
+                        self.alerts.len() - 1
+                    }
+                };
+                self.by_address.insert(address, alert);
+                alert
+            }
+        };
+        let (_, active) = &mut self.alerts[alert];
+        // A block has 256 slots.
+        match active.last_mut() {
+            Some((block, slots)) if *block == at => slots.push(slot as u8),
+            _ => active.push((at, vec![slot as u8])),
         }
     }
 }
@@ -316,7 +355,17 @@ impl Section {
         header(out, format, &family);
     }
 
-    fn has_samples(&self, table: usize, view: &TableView, block: &Block, shard: Shard) -> bool {
+    /// Whether a look at the block's devices is worth it.
+    fn may_have_samples(&self, at: BlockRef, block: &Block) -> bool {
+        match self {
+            Self::Gauge { lanes, .. } => {
+                lanes[at.0 as usize].is_some_and(|lane| block.gauges().may_have(lane))
+            }
+            _ => true,
+        }
+    }
+
+    fn has_samples(&self, at: BlockRef, view: &TableView, block: &Block, shard: Shard) -> bool {
         let mut found = false;
         match self {
             Self::Info => {
@@ -327,7 +376,7 @@ impl Section {
                 let has = |slot| names.get(block.labels().id(slot)).is_some();
                 found = known(block, shard).any(has);
             }
-            _ => self.each(table, view, block, shard, |_, _| found = true),
+            _ => self.each(at, view, block, shard, |_, _| found = true),
         }
         found
     }
@@ -336,7 +385,7 @@ impl Section {
     /// `starlink_device_name`, which have no values, have none here.
     pub fn each(
         &self,
-        table: usize,
+        at: BlockRef,
         view: &TableView,
         block: &Block,
         shard: Shard,
@@ -349,26 +398,27 @@ impl Section {
         };
         match self {
             Self::Gauge { lanes, .. } => {
-                let values = lanes[table].map_or(&[][..], |lane| block.gauges(lane));
-                let slots = values.iter().zip(block.presences()).enumerate();
-                for (slot, (&value, &presence)) in slots {
-                    let is_shown = !value.is_nan() && presence == Presence::Online;
+                let Some(lane) = lanes[at.0 as usize] else {
+                    return;
+                };
+                block.gauges().each(lane, |slot, &value| {
+                    let is_shown = block.presences()[slot] == Presence::Online;
                     if is_shown && shard.holds(block.labels().hash(slot)) {
                         sample(slot, value);
                     }
-                }
+                });
             }
             Self::Address { kind, nth } => {
                 for slot in known(block, shard) {
                     maybe(slot, address(block, slot, *kind, *nth));
                 }
             }
-            Self::Alert { name } => {
-                for slot in known(block, shard) {
-                    let mut active = block.alerts(slot).iter().flat_map(|names| names.iter());
-                    let is_shown = block.presences()[slot] == Presence::Online
-                        && active.any(|active| active == name);
-                    maybe(slot, is_shown.then_some(1.0));
+            Self::Alert { active, .. } => {
+                // Just those that the shard shows.
+                if let Ok(found) = active.binary_search_by_key(&at, |(block, _)| *block) {
+                    for &slot in &active[found].1 {
+                        sample(usize::from(slot), 1.0);
+                    }
                 }
             }
             Self::Latitude => {

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::layout::{DEVICE_NAME, Layout, Section, info_fields, known};
+use super::layout::{BlockRef, DEVICE_NAME, Layout, Section, info_fields, known};
 use super::own::{self, OwnFamily};
 use super::text::{Padded, escape_into, label, line, number, string_field, tag};
 use super::{Format, Shard};
@@ -70,14 +70,14 @@ impl Telemetry {
     /// Appends some of the steps. Those that do not exist write nothing.
     pub fn write(&self, steps: Range<usize>, out: &mut Vec<u8>) {
         for step in self.layout.steps().get(steps).unwrap_or_default() {
-            let (section, is_first, table, view, block) = self.layout.resolve(step, &self.snapshot);
+            let (section, is_first, at, view, block) = self.layout.resolve(step, &self.snapshot);
             if is_first {
                 section.header(out, self.format);
             }
             match section {
                 Section::Info => self.infos(view, block, out),
                 Section::DeviceName(names) => self.device_names(names, view, block, out),
-                _ => self.samples(section, table, view, block, out),
+                _ => self.samples(section, at, view, block, out),
             }
         }
     }
@@ -85,14 +85,14 @@ impl Telemetry {
     fn samples(
         &self,
         section: &Section,
-        table: usize,
+        at: BlockRef,
         view: &TableView,
         block: &Block,
         out: &mut Vec<u8>,
     ) {
         let prefix = prefix(&section.name(), view);
         let labels = block.labels();
-        section.each(table, view, block, self.shard, |slot, value| {
+        section.each(at, view, block, self.shard, |slot, value| {
             prefix.push(out);
             labels.push(slot, out);
             out.extend_from_slice(b"\"} ");

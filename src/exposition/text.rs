@@ -1,5 +1,7 @@
 //! The smallest parts of all formats: headers, label values, tags and numbers.
 
+use std::ops::Range;
+
 use super::Format;
 
 /// What a family's samples are.
@@ -197,7 +199,8 @@ const ONE: u64 = 100_000_000;
 
 /// Decimals of at most 15 digits and `f64`s stand one to one (Goldberg, "What every computer scientist should know about
 /// floating-point arithmetic", 1991): one that gives the number is its shortest spelling, once its last zeros are left out.
-const LARGEST_SCALED: u64 = 1_000_000_000_000_000;
+/// Below a hundred-thousandth an exponent is shorter.
+const IS_SCALED: Range<u64> = 1_000..1_000_000_000_000_000;
 
 /// Writes a finite number in the shortest spelling that gives the same `f64` again.
 #[expect(
@@ -212,7 +215,7 @@ pub fn number(out: &mut Vec<u8>, value: f64) {
     }
     let one = ONE as f64;
     let scaled = (value * one + 0.5_f64.copysign(value)) as i64;
-    if scaled as f64 / one == value && scaled.unsigned_abs() < LARGEST_SCALED {
+    if scaled as f64 / one == value && IS_SCALED.contains(&scaled.unsigned_abs()) {
         return decimal(out, scaled);
     }
     short(out, zmij::Buffer::new().format(value));

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Retention;
+use super::columns::Columns;
 use super::interner::Text;
 use super::labels::Labels;
+use crate::telemetry::AddressKind;
 use crate::telemetry::ip::Address;
 use crate::telemetry::location::Location;
 use crate::time::Moment;
@@ -52,13 +54,41 @@ pub struct Allocation {
 /// What a row of an IP allocation says.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AllocationContent {
-    /// The addresses, by [`crate::telemetry::AddressKind`]; none once they are stale.
+    /// The addresses, by [`AddressKind`], ascending, each once; none once they are stale.
     pub addresses: [Vec<Address>; 3],
     /// Info keys and values, in column order.
     pub infos: Vec<(Arc<str>, Text)>,
 }
 
+/// What became of an address that was added to a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Added {
+    /// It stands there, once.
+    Yes,
+    /// It is one of the other family.
+    WrongFamily,
+    /// There are as many as may be.
+    Full,
+}
+
 impl AllocationContent {
+    /// Puts an address at its place in the ascending order, unless it stands there already.
+    pub fn add(&mut self, kind: AddressKind, address: Address, most: usize) -> Added {
+        if address.address().is_ipv4() != (kind == AddressKind::Ipv4) {
+            return Added::WrongFamily;
+        }
+        let addresses = &mut self.addresses[kind as usize];
+        let place = addresses.binary_search_by_key(&address.address(), |known| known.address());
+        match place {
+            Ok(_) => Added::Yes,
+            Err(_) if addresses.len() >= most => Added::Full,
+            Err(place) => {
+                addresses.insert(place, address);
+                Added::Yes
+            }
+        }
+    }
+
     fn has_addresses(&self) -> bool {
         self.addresses.iter().any(|addresses| !addresses.is_empty())
     }
@@ -72,7 +102,9 @@ pub type Alerts = Option<Arc<Vec<Arc<str>>>>;
 pub struct DeviceState<'p> {
     /// `UtcTimestampNs`.
     pub reported: i64,
-    /// The number of each lane, NaN where absent; the lanes behind them are absent.
+    /// The lanes that it has numbers in, ascending.
+    pub lanes: &'p [u32],
+    /// The number of each of them.
     pub gauges: &'p [f64],
     /// Everything else that is other than it was.
     pub changes: &'p [Difference],
@@ -102,14 +134,14 @@ struct Vital {
 pub struct Block {
     labels: Arc<Labels>,
     presences: Vec<Presence>,
+    /// Whether just one row of the device has counted since it became known.
+    is_new: Vec<bool>,
     vitals: Vec<Vital>,
     places: Vec<Option<Place>>,
     alerts: Vec<Alerts>,
     allocations: Vec<Option<Arc<Allocation>>>,
-    /// Lane after lane, [`BLOCK_SIZE`] numbers of each, NaN where absent.
-    gauges: Vec<f64>,
-    /// Lane after lane, [`BLOCK_SIZE`] texts of each.
-    infos: Vec<Option<Text>>,
+    gauges: Columns<f64>,
+    infos: Columns<Option<Text>>,
 }
 
 /// What [`Block::review`] found about a slot.
@@ -183,6 +215,7 @@ impl Block {
         Arc::make_mut(&mut self.labels).set(slot, id, hash);
         if slot == self.vitals.len() {
             self.presences.push(Presence::Absent);
+            self.is_new.push(false);
             self.vitals.push(Vital::default());
             self.places.push(None);
             self.alerts.push(None);
@@ -200,15 +233,12 @@ impl Block {
     /// Forgets the device at a slot; its identifier and allocation stay.
     pub fn clear(&mut self, slot: usize) {
         self.presences[slot] = Presence::Absent;
+        self.is_new[slot] = false;
         self.vitals[slot] = Vital::default();
         self.places[slot] = None;
         self.alerts[slot] = None;
-        for lane in self.gauges.chunks_exact_mut(BLOCK_SIZE) {
-            lane[slot] = f64::NAN;
-        }
-        for lane in self.infos.chunks_exact_mut(BLOCK_SIZE) {
-            lane[slot] = None;
-        }
+        self.gauges.clear(slot);
+        self.infos.clear(slot);
     }
 
     /// Replaces the whole state of a device by what a row said. Whether a scrape shows the difference.
@@ -222,7 +252,8 @@ impl Block {
         let mut changed = !state.changes.is_empty();
         changed |= self.presences[slot] != Presence::Online;
         changed |= self.vitals[slot].reported != state.reported;
-        changed |= self.replace_gauges(slot, state.gauges);
+        changed |= self.gauges.replace(slot, state.lanes, state.gauges);
+        self.is_new[slot] = self.presences[slot] == Presence::Absent;
         self.presences[slot] = Presence::Online;
         self.vitals[slot] = Vital {
             reported: state.reported,
@@ -233,24 +264,15 @@ impl Block {
             match change {
                 Difference::Place(place) => self.places[slot] = *place,
                 Difference::Alerts(alerts) => self.alerts[slot].clone_from(alerts),
-                Difference::Info(lane, text) => {
-                    grow(&mut self.infos, lane + 1, None);
-                    self.infos[lane * BLOCK_SIZE + slot].clone_from(text);
-                }
+                Difference::Info(lane, text) => drop(self.infos.set(*lane, slot, text)),
             }
         }
         changed
     }
 
-    fn replace_gauges(&mut self, slot: usize, numbers: &[f64]) -> bool {
-        grow(&mut self.gauges, numbers.len(), f64::NAN);
-        let mut changed = false;
-        let numbers = numbers.iter().copied().chain(std::iter::repeat(f64::NAN));
-        for (lane, number) in self.gauges.chunks_exact_mut(BLOCK_SIZE).zip(numbers) {
-            changed |= lane[slot].to_bits() != number.to_bits();
-            lane[slot] = number;
-        }
-        changed
+    /// Makes a device one of which more than one row has counted: an earlier process has seen the others.
+    pub fn settle(&mut self, slot: usize) {
+        self.is_new[slot] = false;
     }
 
     /// Sets a slot's IP allocation. Whether a scrape shows the difference.
@@ -379,69 +401,72 @@ impl Block {
         (vital.seen, vital.seen_in_stream)
     }
 
-    /// Whether any device has a number in a lane.
+    /// Whether just one row of the device has counted since it became known.
     #[must_use]
-    pub fn has_gauges(&self, lane: usize) -> bool {
-        self.gauges(lane).iter().any(|number| !number.is_nan())
+    pub fn is_new(&self, slot: usize) -> bool {
+        self.is_new[slot]
     }
 
-    /// Whether any device has a text in a lane.
+    /// Since when a slot has been silent, if it may give way to another device: one that has reported once and is not online, or a
+    /// terminal of which only an allocation is known, for `stale_after`.
     #[must_use]
-    pub fn has_infos(&self, lane: usize) -> bool {
-        (0..self.len()).any(|slot| self.info(lane, slot).is_some())
+    pub fn gives_way(&self, slot: usize, now: Moment, stale_after: Duration) -> Option<Moment> {
+        match self.presences[slot] {
+            Presence::Online => None,
+            Presence::Stale | Presence::Offline => {
+                self.is_new[slot].then_some(self.vitals[slot].seen)
+            }
+            Presence::Absent => {
+                let seen = self.allocations[slot].as_ref()?.seen;
+                (now.since(seen) >= stale_after).then_some(seen)
+            }
+        }
     }
 
     /// The block with just these lanes, in this order.
     #[must_use]
     pub fn with_lanes(&self, gauges: &[usize], infos: &[usize]) -> Self {
-        let mut block = Self {
-            gauges: Vec::new(),
-            infos: Vec::new(),
-            ..self.clone()
-        };
-        for (number, &lane) in gauges.iter().enumerate() {
-            if self.has_gauges(lane) {
-                grow(&mut block.gauges, number + 1, f64::NAN);
-                let start = number * BLOCK_SIZE;
-                block.gauges[start..start + self.len()].copy_from_slice(self.gauges(lane));
-            }
+        Self {
+            gauges: self.gauges.only(gauges),
+            infos: self.infos.only(infos),
+            labels: Arc::clone(&self.labels),
+            presences: self.presences.clone(),
+            is_new: self.is_new.clone(),
+            vitals: self.vitals.clone(),
+            places: self.places.clone(),
+            alerts: self.alerts.clone(),
+            allocations: self.allocations.clone(),
         }
-        for (number, &lane) in infos.iter().enumerate() {
-            if self.has_infos(lane) {
-                grow(&mut block.infos, number + 1, None);
-                let (from, to) = (lane * BLOCK_SIZE, number * BLOCK_SIZE);
-                let texts = &self.infos[from..from + BLOCK_SIZE];
-                block.infos[to..to + BLOCK_SIZE].clone_from_slice(texts);
-            }
-        }
-        block
     }
 
-    /// How many lanes of numbers there are.
+    /// The devices' numbers.
     #[must_use]
-    pub fn gauge_lanes(&self) -> usize {
-        self.gauges.len() / BLOCK_SIZE
+    pub fn gauges(&self) -> &Columns<f64> {
+        &self.gauges
     }
 
-    /// How many lanes of texts there are.
+    /// The devices' texts.
     #[must_use]
-    pub fn info_lanes(&self) -> usize {
-        self.infos.len() / BLOCK_SIZE
+    pub fn infos(&self) -> &Columns<Option<Text>> {
+        &self.infos
     }
 
-    /// The numbers of a lane by slot, NaN where absent; none when the block does not have the lane.
+    /// How many bytes numbers and texts take here, the texts themselves not counted.
     #[must_use]
-    pub fn gauges(&self, lane: usize) -> &[f64] {
-        let start = lane * BLOCK_SIZE;
-        self.gauges
-            .get(start..start + self.len())
-            .unwrap_or_default()
+    pub fn value_bytes(&self) -> usize {
+        self.gauges.bytes() + self.infos.bytes()
+    }
+
+    /// A device's number in a lane.
+    #[must_use]
+    pub fn gauge(&self, lane: usize, slot: usize) -> Option<f64> {
+        self.gauges.get(lane, slot).copied()
     }
 
     /// A device's text in a lane.
     #[must_use]
     pub fn info(&self, lane: usize, slot: usize) -> Option<&Text> {
-        self.infos.get(lane * BLOCK_SIZE + slot)?.as_ref()
+        self.infos.get(lane, slot)?.as_ref()
     }
 
     /// Where a device is.
@@ -460,14 +485,5 @@ impl Block {
     #[must_use]
     pub fn allocation(&self, slot: usize) -> Option<&Arc<Allocation>> {
         self.allocations[slot].as_ref()
-    }
-}
-
-/// Makes room for so many lanes.
-fn grow<T: Clone>(column: &mut Vec<T>, lanes: usize, absent: T) {
-    let length = lanes * BLOCK_SIZE;
-    if column.len() < length {
-        column.reserve_exact(length - column.len());
-        column.resize(length, absent);
     }
 }

@@ -15,22 +15,33 @@ use thiserror::Error;
 use super::block::{
     Alerts, Allocation, AllocationContent, Block, DeviceState, Difference, Place, Presence,
 };
+use super::columns::MOST_FOR_A_VALUE;
 use super::table::{Lanes, Table};
 use super::{Fleet, FleetOptions};
+use crate::telemetry::bounds::{LONGEST_NAME, MOST_COLUMNS};
 use crate::telemetry::ip::Address;
 use crate::telemetry::schema::{LOCATION_FIELD, is_free_family, is_free_key};
 use crate::telemetry::values::sanitise;
-use crate::telemetry::{DeviceKind, location};
+use crate::telemetry::{AddressKind, DeviceKind, location};
 use crate::time::Moment;
 
 /// No moment lies later than a thousand years after the clock's start: sums with durations stay far from overflow.
 const LAST_MOMENT: Moment = Moment::from_millis(1000 * 366 * 86_400 * 1000);
+
+/// The longest name of a lane: a column's, and what is put before it.
+const LONGEST_LANE: usize = LONGEST_NAME + 16;
+
+/// With less room than this it is not worth looking for more.
+const LEAST_ROOM: usize = 64 * 1024;
 
 /// A device is in it.
 const DEVICE: u8 = 1;
 
 /// An allocation is in it.
 const ALLOCATION: u8 = 2;
+
+/// Just one row of the device has counted. Files of earlier builds never say so, and earlier builds do not look.
+const NEW: u8 = 4;
 
 /// Four bytes of an address follow.
 const IPV4: u8 = 4;
@@ -127,9 +138,13 @@ impl FrozenTable {
 }
 
 fn contents(block: &Block, slot: usize) -> u8 {
-    let device = (block.presences()[slot] != Presence::Absent).then_some(DEVICE);
+    let device = match block.presences()[slot] {
+        Presence::Absent => 0,
+        _ if block.is_new(slot) => DEVICE | NEW,
+        _ => DEVICE,
+    };
     let allocation = block.allocation(slot).map(|_| ALLOCATION);
-    device.unwrap_or_default() | allocation.unwrap_or_default()
+    device | allocation.unwrap_or_default()
 }
 
 /// How many slots of a block are written.
@@ -164,16 +179,26 @@ fn write_device(out: &mut impl Write, block: &Block, slot: usize) -> io::Result<
     let alerts = block.alerts(slot).as_deref().map_or(&[][..], Vec::as_slice);
     length(out, alerts.len())?;
     alerts.iter().try_for_each(|name| text(out, name))?;
-    length(out, block.gauge_lanes())?;
-    for lane in 0..block.gauge_lanes() {
-        out.write_all(&block.gauges(lane)[slot].to_le_bytes())?;
-    }
-    let infos = || (0..block.info_lanes()).filter_map(|lane| Some((lane, block.info(lane, slot)?)));
-    length(out, infos().count())?;
-    infos().try_for_each(|(lane, value)| {
+    write_gauges(out, &block.gauges().row(slot))?;
+    let infos = block.infos().row(slot);
+    length(out, infos.len())?;
+    infos.into_iter().try_for_each(|(lane, value)| {
         length(out, lane)?;
-        text(out, value)
+        text(out, value.as_deref().unwrap_or_default())
     })
+}
+
+/// Numbers stand at the places of their lanes, up to the last one that there is.
+fn write_gauges(out: &mut impl Write, row: &[(usize, &f64)]) -> io::Result<()> {
+    let lanes = row.last().map_or(0, |(last, _)| last + 1);
+    length(out, lanes)?;
+    let mut row = row.iter().peekable();
+    for lane in 0..lanes {
+        let number = row.next_if(|(known, _)| *known == lane);
+        let number = number.map_or(f64::NAN, |(_, number)| **number);
+        out.write_all(&number.to_le_bytes())?;
+    }
+    Ok(())
 }
 
 fn write_allocation(out: &mut impl Write, allocation: &Allocation) -> io::Result<()> {
@@ -222,21 +247,28 @@ fn length(out: &mut impl Write, length: usize) -> io::Result<()> {
 }
 
 impl Fleet {
-    /// The fleet that [`Frozen::write`] wrote, as far as the options have a place for it. [`Fleet::expire`] is then to be called.
+    /// The fleet that [`Frozen::write`] wrote when its clock showed `now`, as far as the options have a place for it: what is beyond
+    /// its limits is left out. [`Fleet::expire`] is then to be called.
     ///
     /// The bytes need not be friendly: nothing in them makes it panic, or take more memory than they themselves do, but for a
     /// small factor.
     ///
     /// # Errors
     /// When the bytes are no fleet.
-    pub fn thaw(options: FleetOptions, bytes: &[u8]) -> Result<Self, DumpError> {
+    pub fn thaw(options: FleetOptions, now: Moment, bytes: &[u8]) -> Result<Self, DumpError> {
+        if now > LAST_MOMENT {
+            return Err(DumpError::Value("the clock"));
+        }
         let mut input = Input { rest: bytes };
+        let mut room = options.limits.values;
         let mut fleet = Self::new(options);
-        fleet.stream_time = input.moment()?;
+        fleet.stream_time = input.moment()?.min(now);
         for _ in 0..input.length()? {
             Thawing {
                 fleet: &mut fleet,
                 input: &mut input,
+                now,
+                room: &mut room,
                 keys: BTreeSet::new(),
             }
             .table()?;
@@ -253,6 +285,10 @@ impl Fleet {
 struct Thawing<'f, 'i> {
     fleet: &'f mut Fleet,
     input: &'f mut Input<'i>,
+    /// What the clock showed when it was written: nothing has happened later.
+    now: Moment,
+    /// For how many bytes of numbers and places of texts there is certainly room.
+    room: &'f mut usize,
     /// The info keys of allocations, each once.
     keys: BTreeSet<Arc<str>>,
 }
@@ -260,7 +296,7 @@ struct Thawing<'f, 'i> {
 /// In which lanes the values of a table go; none where the options leave them out.
 struct LaneNumbers {
     gauges: Vec<Option<usize>>,
-    infos: Vec<usize>,
+    infos: Vec<Option<usize>>,
 }
 
 impl Thawing<'_, '_> {
@@ -268,31 +304,51 @@ impl Thawing<'_, '_> {
         let code = self.input.text()?;
         let name = self.input.text()?;
         let kind = DeviceKind::of(code);
-        let is_kept = kind != DeviceKind::Router || self.fleet.options.include_routers;
         if kind == DeviceKind::Allocation {
             return Err(DumpError::Value("a device type"));
         }
-        let number = self.fleet.tables.find(code);
-        let number = number.unwrap_or_else(|| self.fleet.tables.add(code));
+        let number = self.table_of(code, name);
         let lanes = self.lanes(number)?;
-        self.fleet.tables.get_mut(number).name = name.into();
         for _ in 0..self.input.length()? {
-            self.slot(number, &lanes, is_kept)?;
+            self.slot(number, &lanes)?;
         }
         Ok(())
     }
 
-    fn lanes(&mut self, table: usize) -> Result<LaneNumbers, DumpError> {
-        let location = self.fleet.options.location;
-        let table = self.fleet.tables.get_mut(table);
+    /// The table of a type, if the options have a place for it.
+    fn table_of(&mut self, code: &str, name: &str) -> Option<usize> {
+        let FleetOptions {
+            limits,
+            include_routers,
+            ..
+        } = &self.fleet.options;
+        let is_kept = DeviceKind::of(code) != DeviceKind::Router || *include_routers;
+        let fits = code.len() <= limits.identifier && name.len() <= LONGEST_NAME.max(code.len());
+        let known = self.fleet.tables.find(code);
+        let has_room = known.is_some() || self.fleet.tables.tables.len() < limits.types;
+        if !(is_kept && fits && has_room) {
+            return None;
+        }
+        let number = known.unwrap_or_else(|| self.fleet.tables.add(code));
+        self.fleet.tables.get_mut(number).name = name.into();
+        Some(number)
+    }
+
+    fn lanes(&mut self, table: Option<usize>) -> Result<LaneNumbers, DumpError> {
+        let fields = self.fleet.options.fields.clone();
+        let most = self.fleet.options.limits.lanes;
+        let mut table = table.map(|table| self.fleet.tables.get_mut(table));
+        let is_kept = |name: &str, field: &str| {
+            fields.keeps(field) && field.len() <= LONGEST_NAME && name.len() <= LONGEST_LANE
+        };
         let mut gauges = Vec::new();
         for _ in 0..self.input.length()? {
             let (name, field) = (self.input.text()?, self.input.text()?);
             if !is_free_family(name) {
                 return Err(DumpError::Value("a metric name"));
             }
-            let is_kept = location || field != LOCATION_FIELD;
-            gauges.push(is_kept.then(|| table.thaw_gauge_lane(name, field)));
+            let table = table.as_mut().filter(|_| is_kept(name, field));
+            gauges.push(table.and_then(|table| table.thaw_gauge_lane(name, field, most)));
         }
         let mut infos = Vec::new();
         for _ in 0..self.input.length()? {
@@ -301,12 +357,14 @@ impl Thawing<'_, '_> {
             if !is_free_key(key) {
                 return Err(DumpError::Value("an info key"));
             }
-            infos.push(table.thaw_info_lane(key, field, column as usize));
+            let column = (column as usize).min(MOST_COLUMNS);
+            let table = table.as_mut().filter(|_| is_kept(key, field));
+            infos.push(table.and_then(|table| table.thaw_info_lane(key, field, column, most)));
         }
         Ok(LaneNumbers { gauges, infos })
     }
 
-    fn slot(&mut self, table: usize, lanes: &LaneNumbers, is_kept: bool) -> Result<(), DumpError> {
+    fn slot(&mut self, table: Option<usize>, lanes: &LaneNumbers) -> Result<(), DumpError> {
         let id = self.input.text()?;
         if id.is_empty() {
             return Err(DumpError::Value("an identifier"));
@@ -320,10 +378,11 @@ impl Thawing<'_, '_> {
             0 => None,
             _ => Some(Arc::new(self.allocation()?)),
         };
-        if !is_kept {
+        let limits = &self.fleet.options.limits;
+        let Some(table) = table.filter(|_| id.len() <= limits.identifier) else {
             return Ok(());
-        }
-        let may_add = self.fleet.devices() < self.fleet.options.limits.devices;
+        };
+        let may_add = self.fleet.devices() < limits.devices;
         let table = self.fleet.tables.get_mut(table);
         let Some(slot) = table.slot(id, may_add) else {
             return Ok(());
@@ -333,10 +392,14 @@ impl Thawing<'_, '_> {
         if let Some(device) = device {
             let state = DeviceState {
                 reported: device.reported,
+                lanes: &device.lanes,
                 gauges: &device.gauges,
                 changes: &device.changes,
             };
             block.replace(slot, state, device.seen, device.seen_in_stream);
+            if contents & NEW == 0 {
+                block.settle(slot);
+            }
         }
         if let Some(allocation) = allocation {
             block.allocate(slot, allocation);
@@ -346,30 +409,57 @@ impl Thawing<'_, '_> {
 
     fn device(&mut self, lanes: &LaneNumbers) -> Result<Device, DumpError> {
         let reported = i64::from_le_bytes(self.input.array()?);
-        let seen = self.input.moment()?;
-        let seen_in_stream = self.input.moment()?;
+        let seen = self.input.moment()?.min(self.now);
+        let seen_in_stream = self.input.moment()?.min(self.fleet.stream_time);
         let place = self.place()?;
         let alerts = self.alerts()?;
         let gauges = self.gauges(&lanes.gauges)?;
+        let (lanes_of_gauges, gauges) = gauges.into_iter().unzip();
+        let longest = self.fleet.options.limits.text;
         let mut changes = vec![Difference::Place(place), Difference::Alerts(alerts)];
         for _ in 0..self.input.length()? {
             let lane = lanes.infos.get(self.input.length()? as usize);
             let lane = *lane.ok_or(DumpError::Value("a text's place"))?;
-            let text = self.fleet.texts.intern(self.input.text()?);
-            changes.extend(text.map(|text| Difference::Info(lane, Some(text))));
+            let text = self.input.text()?;
+            if let Some(lane) = lane
+                && text.len() <= longest
+                && self.has_room_for_a_value()
+            {
+                let text = self.fleet.texts.intern(text);
+                changes.extend(text.map(|text| Difference::Info(lane, Some(text))));
+            }
         }
         Ok(Device {
             reported,
             seen,
             seen_in_stream,
+            lanes: lanes_of_gauges,
             gauges,
             changes,
         })
     }
 
+    /// Whether the fleet may hold one more number or text.
+    fn has_room_for_a_value(&mut self) -> bool {
+        if *self.room < MOST_FOR_A_VALUE {
+            // The last time was a long way off, or there is no room.
+            let taken = self.fleet.tables.value_bytes();
+            let room = self.fleet.options.limits.values.saturating_sub(taken);
+            *self.room = if room < LEAST_ROOM { 0 } else { room };
+        }
+        match self.room.checked_sub(MOST_FOR_A_VALUE) {
+            Some(left) => {
+                *self.room = left;
+                true
+            }
+            None => false,
+        }
+    }
+
     fn place(&mut self) -> Result<Option<Place>, DumpError> {
         let index = NonZeroU64::new(u64::from_le_bytes(self.input.array()?));
-        let Some(index) = index.filter(|_| self.fleet.options.location) else {
+        let is_kept = self.fleet.options.fields.keeps(LOCATION_FIELD);
+        let Some(index) = index.filter(|_| is_kept) else {
             return Ok(None);
         };
         let centre = location::centre(index.get()).ok_or(DumpError::Value("an H3 index"))?;
@@ -383,47 +473,64 @@ impl Thawing<'_, '_> {
             if sanitise(name) != name {
                 return Err(DumpError::Value("an alert's name"));
             }
-            names.extend(self.fleet.alert_names.intern(name));
+            let limits = &self.fleet.options.limits;
+            if names.len() < limits.alerts && name.len() <= limits.alert.max(LONGEST_NAME) {
+                names.extend(self.fleet.alert_names.intern(name));
+            }
         }
         names.sort_unstable();
         names.dedup();
         Ok((!names.is_empty()).then(|| Arc::new(names)))
     }
 
-    fn gauges(&mut self, lanes: &[Option<usize>]) -> Result<Vec<f64>, DumpError> {
+    /// Lanes, ascending, and the number of each.
+    fn gauges(&mut self, lanes: &[Option<usize>]) -> Result<Vec<(u32, f64)>, DumpError> {
         let mut gauges = Vec::new();
         for number in 0..self.input.length()? {
             let value = f64::from_le_bytes(self.input.array()?);
             let lane = lanes.get(number as usize);
             let lane = lane.ok_or(DumpError::Value("a number's place"))?;
-            if let Some(lane) = *lane
+            if let Some(lane) = lane.and_then(|lane| u32::try_from(lane).ok())
                 && value.is_finite()
+                && self.has_room_for_a_value()
             {
-                if lane >= gauges.len() {
-                    gauges.resize(lane + 1, f64::NAN);
-                }
-                gauges[lane] = value;
+                gauges.push((lane, value));
             }
         }
+        gauges.sort_by_key(|(lane, _)| *lane);
+        gauges.dedup_by_key(|(lane, _)| *lane);
         Ok(gauges)
     }
 
     fn allocation(&mut self) -> Result<Allocation, DumpError> {
         let reported = i64::from_le_bytes(self.input.array()?);
-        let seen = self.input.moment()?;
+        let seen = self.input.moment()?.min(self.now);
         let mut content = AllocationContent::default();
-        for addresses in &mut content.addresses {
+        let fields = self.fleet.options.fields.clone();
+        let most = self.fleet.options.limits.addresses;
+        for kind in AddressKind::ALL {
             for _ in 0..self.input.length()? {
-                addresses.push(self.address()?);
+                let address = self.address()?;
+                if fields.keeps(kind.field()) {
+                    content.add(kind, address, most);
+                }
             }
         }
+        let mut known = BTreeSet::new();
+        let longest = self.fleet.options.limits.text;
         for _ in 0..self.input.length()? {
             let (key, value) = (self.input.text()?, self.input.text()?);
-            let is_new = content.infos.iter().all(|(known, _)| **known != *key);
-            if !is_free_key(key) || !is_new {
+            if !is_free_key(key) || !known.insert(key) {
                 return Err(DumpError::Value("an info key"));
             }
-            let key = self.key(key);
+            if value.len() > longest || key.len() > LONGEST_LANE {
+                continue;
+            }
+            // The next row of the allocation brings back what is left out in vain.
+            if !fields.keeps_key(key) {
+                continue;
+            }
+            let Some(key) = self.key(key) else { continue };
             let value = self.fleet.texts.intern(value);
             content.infos.extend(value.map(|value| (key, value)));
         }
@@ -445,13 +552,16 @@ impl Thawing<'_, '_> {
         Address::new(address, prefix).ok_or(DumpError::Value("an address's prefix"))
     }
 
-    fn key(&mut self, name: &str) -> Arc<str> {
+    fn key(&mut self, name: &str) -> Option<Arc<str>> {
         if let Some(known) = self.keys.get(name) {
-            return Arc::clone(known);
+            return Some(Arc::clone(known));
+        }
+        if self.keys.len() >= self.fleet.options.limits.lanes {
+            return None;
         }
         let key: Arc<str> = name.into();
         self.keys.insert(Arc::clone(&key));
-        key
+        Some(key)
     }
 }
 
@@ -460,6 +570,7 @@ struct Device {
     reported: i64,
     seen: Moment,
     seen_in_stream: Moment,
+    lanes: Vec<u32>,
     gauges: Vec<f64>,
     changes: Vec<Difference>,
 }

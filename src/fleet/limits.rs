@@ -14,6 +14,8 @@ pub struct Limits {
     pub identifier: usize,
     /// Gauges that a type has values of, and as many info fields. Starlink documents some thirty columns.
     pub lanes: usize,
+    /// Bytes of all numbers and of all places for texts together. Full columns for a million devices are some 8 MiB each.
+    pub values: usize,
     /// Bytes of an info field.
     pub text: usize,
     /// Bytes of all different info texts together.
@@ -37,6 +39,7 @@ impl Limits {
         types: 64,
         identifier: 1024,
         lanes: 1024,
+        values: 512 * 1024 * 1024,
         text: 16 * 1024,
         texts: 256 * 1024 * 1024,
         alerts: 1024,

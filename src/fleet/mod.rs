@@ -5,6 +5,7 @@
 //! whatever may fail does so before the first write.
 
 pub mod block;
+pub mod columns;
 pub mod dump;
 pub mod interner;
 pub mod labels;
@@ -21,7 +22,7 @@ use self::block::DeviceState;
 use self::interner::{Interner, Text};
 use self::plan::{Plan, Planner};
 use self::table::Table;
-use crate::telemetry::Batch;
+use crate::telemetry::{Batch, FieldFilter};
 use crate::time::Moment;
 
 pub use self::block::Presence;
@@ -43,12 +44,12 @@ pub struct Retention {
 }
 
 /// What the fleet keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FleetOptions {
     /// Whether routers are kept.
     pub include_routers: bool,
-    /// Whether anything is made from `H3CellId`.
-    pub location: bool,
+    /// Which fields are kept of what an earlier process knew. Batches come without the others already.
+    pub fields: FieldFilter,
     /// For how long.
     pub retention: Retention,
     /// How much at most.
@@ -100,6 +101,11 @@ impl Tables {
         self.tables.iter().map(Table::devices).sum()
     }
 
+    /// How many bytes numbers and texts take, the texts themselves not counted.
+    fn value_bytes(&self) -> usize {
+        self.tables.iter().map(Table::value_bytes).sum()
+    }
+
     fn get(&self, table: usize) -> &Table {
         &self.tables[table]
     }
@@ -118,7 +124,7 @@ pub struct Fleet {
     alert_names: Interner<Arc<str>>,
     /// A clock that advances only while polls succeed.
     stream_time: Moment,
-    /// Changes with everything that a scrape could see.
+    /// Counts the changes that a scrape shows.
     version: u64,
 }
 
@@ -127,10 +133,10 @@ impl Fleet {
     #[must_use]
     pub fn new(options: FleetOptions) -> Self {
         Self {
-            options,
             tables: Tables::default(),
             texts: Interner::new(options.limits.texts),
             alert_names: Interner::new(options.limits.alert_names),
+            options,
             stream_time: Moment::default(),
             version: 0,
         }
@@ -142,12 +148,20 @@ impl Fleet {
     pub fn plan(&mut self, batch: &Batch, now: Moment, latest: i64) -> Plan {
         self.texts.begin();
         self.alert_names.begin();
+        let most_new = batch.rows.cells().saturating_mul(columns::MOST_FOR_A_VALUE);
+        let is_tight = |tables: &Tables, limits: &Limits| {
+            tables.value_bytes().saturating_add(most_new) > limits.values
+        };
+        let limits = &self.options.limits;
+        let was_tight = is_tight(&self.tables, limits);
         for table in &mut self.tables.tables {
-            table.drop_unused_lanes(now, self.options.limits.lanes);
+            table.drop_unused_lanes(now, limits.lanes, was_tight);
         }
         let planner = Planner {
             options: &self.options,
             devices: self.tables.devices(),
+            room: limits.devices,
+            is_tight: was_tight && is_tight(&self.tables, limits),
             tables: &mut self.tables,
             texts: &mut self.texts,
             alert_names: &mut self.alert_names,
@@ -165,12 +179,16 @@ impl Fleet {
         let (mut gauges, mut changes) = (plan.gauges.as_slice(), plan.changes.as_slice());
         let retention = self.options.retention;
         let mut changed = false;
+        for &(table, slot) in &plan.evicted {
+            changed |= self.tables.get_mut(table).evict(slot);
+        }
         let device_due = now.after(retention.stale_after.min(retention.forget_after));
         for device in &plan.devices {
             let table = self.tables.get_mut(device.table as usize);
             let (block, slot) = table.block_mut(device.slot as usize, device_due);
             let state = DeviceState {
                 reported: device.reported,
+                lanes: &plan.lanes[device.lanes as usize..][..device.gauges as usize],
                 gauges: take(&mut gauges, device.gauges),
                 changes: take(&mut changes, device.changes),
             };
@@ -221,10 +239,12 @@ impl Fleet {
         self.devices() < self.options.limits.devices
     }
 
-    /// A number that changes with everything that a scrape could see.
+    /// A number that grows with everything that a scrape could see, and with everything that changes in how snapshots are laid out:
+    /// in which blocks and lanes things stand.
     #[must_use]
     pub fn version(&self) -> u64 {
-        self.version
+        let layouts = self.tables.tables.iter().map(Table::layouts);
+        self.version + layouts.sum::<u64>()
     }
 
     /// When time asks for something next, if no batch comes before. [`Fleet::expire`] is then to be called.
@@ -245,7 +265,7 @@ impl Fleet {
     pub fn snapshot(&self) -> Snapshot {
         let mut tables: Vec<_> = self.tables.tables.iter().collect();
         tables.sort_by(|one, other| one.code.cmp(&other.code));
-        Snapshot::of(tables.into_iter(), self.version)
+        Snapshot::of(tables.into_iter(), self.version())
     }
 }
 

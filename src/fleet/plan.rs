@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use super::block::{Alerts, Allocation, AllocationContent, Difference, Place, Presence};
+use super::block::{Added, Alerts, Allocation, AllocationContent, Difference, Place, Presence};
 use super::interner::{Interner, Text};
 use super::table::{Subject, Table};
 use super::tally::{RowCode, RowFault, RowIgnored, Tally};
@@ -16,7 +16,7 @@ use super::{FleetOptions, Tables};
 use crate::telemetry::batch::{ElementKind, List};
 use crate::telemetry::ip::Address;
 use crate::telemetry::schema::{Column, Field, TypeSchema};
-use crate::telemetry::{Batch, Cell, CellFault, DeviceKind, Rows, location, values};
+use crate::telemetry::{AddressKind, Batch, Cell, CellFault, DeviceKind, Rows, location, values};
 use crate::time::Moment;
 
 /// What a batch will do.
@@ -30,15 +30,21 @@ pub struct Plan {
     pub early: Option<Example>,
     pub(super) devices: Vec<PlannedDevice>,
     pub(super) allocations: Vec<PlannedAllocation>,
+    /// Devices and waiting allocations that give way to new ones: table and slot.
+    pub(super) evicted: Vec<(usize, usize)>,
+    /// Lists of ascending lanes; devices of the same lanes share one.
+    pub(super) lanes: Vec<u32>,
     pub(super) gauges: Vec<f64>,
     pub(super) changes: Vec<Difference>,
+    /// Fields whose text has turned out to change in nearly every row of most devices.
+    pub churning: Vec<Arc<str>>,
 }
 
 impl Plan {
     /// Whether it does nothing to any device.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.devices.is_empty() && self.allocations.is_empty()
+        self.devices.is_empty() && self.allocations.is_empty() && self.evicted.is_empty()
     }
 }
 
@@ -68,7 +74,9 @@ pub(super) struct PlannedDevice {
     pub(super) table: u32,
     pub(super) slot: u32,
     pub(super) reported: i64,
-    /// How many numbers it has: one for each lane, NaN where absent.
+    /// Where the lanes of its numbers begin in the plan.
+    pub(super) lanes: u32,
+    /// How many numbers it has.
     pub(super) gauges: u32,
     /// How many differences.
     pub(super) changes: u32,
@@ -103,6 +111,12 @@ impl<'b> Candidates<'b> {
             subject,
             rows: Vec::with_capacity(at_most),
         }
+    }
+
+    /// Whether there is a row about the subject at a slot.
+    fn has(&self, table: usize, slot: usize, known: &Table) -> bool {
+        let row = self.rows.get(known.noted(slot, self.subject) as usize);
+        row.is_some_and(|row| (row.table, row.slot) == (table, slot))
     }
 
     /// Takes the row unless what is known of its subject is newer. Which row of the batch named the subject before is noted
@@ -155,6 +169,10 @@ pub(super) struct Planner<'f> {
     pub(super) alert_names: &'f mut Interner<Arc<str>>,
     /// How many devices there are.
     pub(super) devices: usize,
+    /// How many there may be, those that give way included.
+    pub(super) room: usize,
+    /// Whether devices get no values in lanes that they have none in.
+    pub(super) is_tight: bool,
     pub(super) now: Moment,
     /// The latest `UtcTimestampNs` that is not in the future.
     pub(super) latest: i64,
@@ -166,6 +184,8 @@ impl Planner<'_> {
         let tally = &mut self.plan.tally;
         tally.reject_rows(RowFault::Shape, batch.rows.malformed());
         tally.count_rows(RowCode::Other, batch.rows.malformed());
+        tally.reject_rows(RowFault::Limit, batch.rows.beyond());
+        tally.count_rows(RowCode::Other, batch.rows.beyond());
         let (devices, allocations) = self.select(batch);
         self.devices(&batch.rows, &devices.rows);
         self.allocations(&batch.rows, &allocations.rows);
@@ -177,21 +197,75 @@ impl Planner<'_> {
         let mut devices = Candidates::of(Subject::Device, batch.rows.iter().len());
         let mut allocations = Candidates::of(Subject::Allocation, 0);
         let mut last = None;
+        let mut without_room = Vec::new();
         for cells in batch.rows.iter() {
             let row = self.meaning(batch, cells, &mut last).and_then(|meaning| {
                 let candidates = match meaning.subject {
                     Subject::Device => &mut devices,
                     Subject::Allocation => &mut allocations,
                 };
-                self.row(&batch.rows, cells, meaning, candidates)
+                let row = self.row(&batch.rows, cells, meaning, candidates);
+                if matches!(row, Err(Left::NoRoom)) {
+                    without_room.push((meaning, cells));
+                    return Ok(());
+                }
+                row
             });
-            match row {
-                Ok(()) => {}
-                Err(Left::Rejected(fault)) => self.plan.tally.reject_rows(fault, 1),
-                Err(Left::Ignored(reason)) => self.plan.tally.ignore_row(reason),
-            }
+            self.count(row);
+        }
+        if !without_room.is_empty() || self.devices > self.room {
+            self.make_room(&batch.rows, without_room, &mut devices, &mut allocations);
         }
         (devices, allocations)
+    }
+
+    /// Gives the rows of new devices the places of those that have reported once and are silent, the longest silent first. None that
+    /// this batch has a row of gives way.
+    fn make_room<'b>(
+        &mut self,
+        rows: &'b Rows,
+        without_room: Vec<(Meaning<'b>, &'b [Cell])>,
+        devices: &mut Candidates<'b>,
+        allocations: &mut Candidates<'b>,
+    ) {
+        let limit = self.room;
+        let stale_after = self.options.retention.stale_after;
+        let mut giving_way = Vec::new();
+        for (number, table) in self.tables.tables.iter().enumerate() {
+            for (slot, since) in table.giving_way(self.now, stale_after) {
+                let is_heard = [&*devices, &*allocations]
+                    .into_iter()
+                    .any(|candidates| candidates.has(number, slot, table));
+                if !is_heard {
+                    giving_way.push((since, number, slot));
+                }
+            }
+        }
+        self.room = limit.saturating_add(giving_way.len());
+        for (meaning, cells) in without_room {
+            let candidates = match meaning.subject {
+                Subject::Device => &mut *devices,
+                Subject::Allocation => &mut *allocations,
+            };
+            let row = self.row(rows, cells, meaning, candidates);
+            self.count(row);
+        }
+        let needed = self.devices.saturating_sub(limit).min(giving_way.len());
+        giving_way.sort_unstable();
+        for (_, table, slot) in giving_way.into_iter().take(needed) {
+            self.plan.evicted.push((table, slot));
+            // Its only row is lost with it.
+            self.plan.tally.ignore_row(RowIgnored::DeviceLimit);
+        }
+    }
+
+    fn count(&mut self, row: Result<(), Left>) {
+        match row {
+            Ok(()) => {}
+            Err(Left::Rejected(fault)) => self.plan.tally.reject_rows(fault, 1),
+            Err(Left::Ignored(reason)) => self.plan.tally.ignore_row(reason),
+            Err(Left::NoRoom) => self.plan.tally.ignore_row(RowIgnored::DeviceLimit),
+        }
     }
 
     /// Counts a row, and finds out what its type is. `last` is the type of the row before.
@@ -253,12 +327,12 @@ impl Planner<'_> {
         if id.len() > self.options.limits.identifier {
             return Err(Left::Rejected(RowFault::Limit));
         }
-        let may_add = self.devices < self.options.limits.devices;
+        let may_add = self.devices < self.room;
         let table = self.tables.get_mut(table);
         let before = table.devices();
         let slot = table.slot(id, may_add);
         self.devices += table.devices() - before;
-        slot.ok_or(Left::Ignored(RowIgnored::DeviceLimit))
+        slot.ok_or(Left::NoRoom)
     }
 
     /// Leaves out rows of a time that cannot be, before they take a slot.
@@ -334,19 +408,18 @@ impl Planner<'_> {
             let table = self.tables.get(candidate.table);
             table.gauges().all().len()
         });
-        self.plan.gauges.reserve(candidates.len() * lanes);
+        let numbers = (candidates.len() * lanes).min(rows.cells());
+        self.plan.gauges.reserve(numbers);
         self.plan.devices.reserve_exact(candidates.len());
-        let (mut texts, mut rest) = (Vec::new(), Vec::new());
+        let (mut numbers, mut texts, mut rest) = (Vec::new(), Vec::new(), Vec::new());
         for candidate in candidates {
             let table = self.tables.get_mut(candidate.table);
             table.adopt(candidate.schema);
             texts.clear();
             texts.resize(table.infos().all().len(), Seen::Absent);
-            let gauges = self.plan.gauges.len();
-            let absent = table.gauges().all().len();
-            self.plan.gauges.resize(gauges + absent, f64::NAN);
-            let numbers = &mut self.plan.gauges[gauges..];
-            plain_numbers(table, candidate, numbers, &mut rest);
+            numbers.clear();
+            numbers.resize(table.gauges().all().len(), f64::NAN);
+            plain_numbers(table, candidate, &mut numbers, &mut rest);
             let row = DeviceRow {
                 rows,
                 schema: candidate.schema,
@@ -355,13 +428,17 @@ impl Planner<'_> {
                 options: self.options,
                 interner: self.texts,
                 alert_names: self.alert_names,
-                gauges,
+                numbers,
                 texts,
                 place: None,
                 alerts: Vec::new(),
+                is_tight: self.is_tight,
                 plan: &mut self.plan,
             };
-            texts = row.plan(candidate, &rest);
+            (numbers, texts) = row.plan(candidate, &rest);
+        }
+        for table in &mut self.tables.tables {
+            self.plan.churning.extend(table.churning());
         }
     }
 
@@ -399,9 +476,7 @@ impl Planner<'_> {
     ) {
         for (column, &cell) in candidate.schema.columns.iter().zip(candidate.cells) {
             match column {
-                Column::Addresses(kind) => {
-                    self.addresses(rows, cell, &mut content.addresses[*kind as usize]);
-                }
+                Column::Addresses(kind) => self.addresses(rows, cell, *kind, content),
                 Column::Field(field) => match as_text(rows, cell) {
                     Ok(Some(text)) => {
                         if let Some(key) = &field.info {
@@ -419,13 +494,22 @@ impl Planner<'_> {
         }
     }
 
-    /// The valid addresses of a cell, in its order; a bare string is a list of one.
-    fn addresses(&mut self, rows: &Rows, cell: Cell, valid: &mut Vec<Address>) {
+    /// The valid addresses of a cell; a bare string is a list of one.
+    fn addresses(
+        &mut self,
+        rows: &Rows,
+        cell: Cell,
+        kind: AddressKind,
+        content: &mut AllocationContent,
+    ) {
         let most = self.options.limits.addresses;
-        let mut entry = |address: Option<Address>| match address {
-            Some(_) if valid.len() >= most => self.plan.tally.reject_cell(CellFault::Limit),
-            Some(address) => valid.push(address),
-            None => self.plan.tally.reject_cell(CellFault::Address),
+        let mut entry = |address: Option<Address>| {
+            let added = address.map_or(Added::WrongFamily, |it| content.add(kind, it, most));
+            match added {
+                Added::Yes => {}
+                Added::WrongFamily => self.plan.tally.reject_cell(CellFault::Address),
+                Added::Full => self.plan.tally.reject_cell(CellFault::Limit),
+            }
         };
         match cell {
             Cell::Absent => {}
@@ -488,38 +572,69 @@ struct DeviceRow<'a> {
     interner: &'a mut Interner<Text>,
     alert_names: &'a mut Interner<Arc<str>>,
     plan: &'a mut Plan,
-    /// Where its numbers begin in the plan.
-    gauges: usize,
+    /// By lane, NaN where absent.
+    numbers: Vec<f64>,
     texts: Vec<Seen>,
     place: Option<Place>,
     alerts: Vec<Arc<str>>,
+    /// Whether it gets no values in lanes that it has none in.
+    is_tight: bool,
 }
 
 impl DeviceRow<'_> {
-    /// Judges the cells that are left, and plans the device. Gives the list of texts back, to be used again.
-    fn plan(mut self, candidate: &Candidate<'_>, rest: &[usize]) -> Vec<Seen> {
+    /// Judges the cells that are left, and plans the device. Gives the lists of numbers and texts back, to be used again.
+    fn plan(mut self, candidate: &Candidate<'_>, rest: &[usize]) -> (Vec<f64>, Vec<Seen>) {
         for &index in rest {
             let cell = candidate.cells[index];
             match &candidate.schema.columns[index] {
                 Column::Field(field) => self.field(index, field, cell),
-                Column::Location(field) if self.options.location => {
-                    self.location_gauge(index, field, cell);
-                    self.place = self.place(cell);
-                }
+                Column::Location(field) => self.location(index, field, cell),
                 Column::Alerts => self.alerts(cell),
-                Column::Ignored | Column::Location(_) | Column::Addresses(_) => {}
+                Column::Ignored | Column::Addresses(_) => {}
             }
         }
+        self.table.note_row();
         let changes = self.plan.changes.len();
         self.differences();
+        let (lanes, gauges) = self.keep_numbers();
         self.plan.devices.push(PlannedDevice {
             table: counted(candidate.table),
             slot: counted(candidate.slot),
             reported: candidate.reported,
-            gauges: counted(self.plan.gauges.len() - self.gauges),
+            lanes,
+            gauges,
             changes: counted(self.plan.changes.len() - changes),
         });
-        self.texts
+        (self.numbers, self.texts)
+    }
+
+    /// Takes the numbers that there are into the plan, with their lanes, which are mostly those of the row before. Where the lanes
+    /// begin, and how many there are.
+    fn keep_numbers(&mut self) -> (u32, u32) {
+        let (block, slot) = self.table.block(self.slot);
+        let plan = &mut *self.plan;
+        let begin = plan.lanes.len();
+        for (lane, &number) in self.numbers.iter().enumerate() {
+            if number.is_nan() {
+                continue;
+            }
+            if self.is_tight && block.gauge(lane, slot).is_none() {
+                plan.tally.reject_cell(CellFault::Limit);
+                continue;
+            }
+            plan.lanes.push(counted(lane));
+            plan.gauges.push(number);
+        }
+        let count = counted(plan.lanes.len() - begin);
+        if let Some(last) = plan.devices.last() {
+            let known = last.lanes as usize;
+            let (before, these) = plan.lanes.split_at(begin);
+            if before.get(known..known + these.len()) == Some(these) {
+                plan.lanes.truncate(begin);
+                return (last.lanes, count);
+            }
+        }
+        (counted(begin), count)
     }
 
     fn field(&mut self, index: usize, field: &Field, cell: Cell) {
@@ -578,23 +693,27 @@ impl DeviceRow<'_> {
         let Some(lane) = self.table.gauge_lane(index, field, lanes) else {
             return self.plan.tally.reject_cell(CellFault::Limit);
         };
-        let at = self.gauges + lane;
-        if at >= self.plan.gauges.len() {
-            self.plan.gauges.resize(at + 1, f64::NAN);
+        if lane >= self.numbers.len() {
+            self.numbers.resize(lane + 1, f64::NAN);
         }
-        self.plan.gauges[at] = number;
+        self.numbers[lane] = number;
     }
 
-    /// The H3 index as a gauge: integers only.
+    /// The place that an H3 index names; integers are gauges too, whether they name one or not.
     #[expect(
         clippy::cast_precision_loss,
         reason = "a gauge is an f64; the place is computed from all bits"
     )]
-    fn location_gauge(&mut self, index: usize, field: &Field, cell: Cell) {
+    fn location(&mut self, index: usize, field: &Field, cell: Cell) {
         match cell {
+            Cell::Absent => return,
+            Cell::Unreadable(fault) => return self.plan.tally.reject_cell(fault),
             Cell::Integer(integer) => self.gauge(index, field, integer as f64),
-            Cell::Unreadable(fault) => self.plan.tally.reject_cell(fault),
             _ => {}
+        }
+        self.place = self.place(cell);
+        if self.place.is_none() {
+            self.plan.tally.reject_cell(CellFault::Location);
         }
     }
 
@@ -646,18 +765,28 @@ impl DeviceRow<'_> {
 
     /// Plans what is other than it was: texts, the place, alerts. Most rows differ in numbers alone.
     fn differences(&mut self) {
-        let (block, slot) = self.table.block(self.slot);
-        let changes = &mut self.plan.changes;
         for (lane, seen) in self.texts.iter_mut().enumerate() {
+            let (block, slot) = self.table.block(self.slot);
+            let had_text = block.info(lane, slot).is_some();
             match std::mem::replace(seen, Seen::Absent) {
-                Seen::Known => {}
-                Seen::New(text) => changes.push(Difference::Info(lane, Some(text))),
-                Seen::Absent if block.info(lane, slot).is_some() => {
-                    changes.push(Difference::Info(lane, None));
+                Seen::Known => self.table.note_text(lane, false),
+                Seen::New(_) if self.is_tight && !had_text => {
+                    self.plan.tally.reject_cell(CellFault::Limit);
+                }
+                Seen::New(text) => {
+                    self.plan.changes.push(Difference::Info(lane, Some(text)));
+                    if had_text {
+                        self.table.note_text(lane, true);
+                    }
+                }
+                Seen::Absent if had_text => {
+                    self.plan.changes.push(Difference::Info(lane, None));
                 }
                 Seen::Absent => {}
             }
         }
+        let (block, slot) = self.table.block(self.slot);
+        let changes = &mut self.plan.changes;
         if self.place.as_ref() != block.place(slot) {
             changes.push(Difference::Place(self.place));
         }
@@ -683,6 +812,8 @@ fn bounded(texts: &mut Interner<Text>, text: &str, longest: usize) -> Result<Tex
 enum Left {
     Rejected(RowFault),
     Ignored(RowIgnored),
+    /// There are as many devices as may be, and it is of another one.
+    NoRoom,
 }
 
 /// A count as a plan keeps it: an answer has less than 2^32 bytes, so no more of anything.

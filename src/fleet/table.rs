@@ -1,6 +1,6 @@
 //! All devices of one type: which slot is whose, and which lane holds which field.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::Retention;
-use super::block::{BLOCK_SIZE, Block, Change, Due};
+use super::block::{BLOCK_SIZE, Block, Change, Due, Presence};
 use super::labels::stable_hash;
 use crate::telemetry::DeviceKind;
 use crate::telemetry::schema::{Column, Field, TypeSchema};
@@ -81,6 +81,60 @@ struct ColumnLanes {
     info: Option<usize>,
 }
 
+/// How often the texts of info lanes change, to find columns whose text is another one in nearly every row: each change makes
+/// a new series of `starlink_info`.
+#[derive(Debug, Default)]
+struct Churn {
+    rows: u64,
+    /// By lane: in how many rows there was a text before and after, and in how many of them another one.
+    lanes: Vec<[u64; 2]>,
+    /// The fields that were reported.
+    told: BTreeSet<Arc<str>>,
+}
+
+/// Fewer rows of a type than so many say nothing about how its texts change.
+const LEAST_ROWS: u64 = 100;
+
+/// Nor do fewer rows of each device.
+const LEAST_ROWS_EACH: u64 = 10;
+
+/// How many columns of a type are reported. Columns may have other names with every answer.
+const MOST_TOLD: usize = 64;
+
+impl Churn {
+    fn begin(&mut self) {
+        self.rows = 0;
+        self.lanes.clear();
+    }
+
+    fn note(&mut self, lane: usize, changed: bool) {
+        if lane >= self.lanes.len() {
+            self.lanes.resize(lane + 1, [0; 2]);
+        }
+        self.lanes[lane][0] += 1;
+        self.lanes[lane][1] += u64::from(changed);
+    }
+
+    /// The fields whose text has changed in at least nine of ten rows, and in half of all, since the last look.
+    fn look(&mut self, devices: usize, lanes: &[Lane]) -> Vec<Arc<str>> {
+        if self.rows < LEAST_ROWS.max(LEAST_ROWS_EACH * devices as u64) {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        for ([compared, changed], lane) in self.lanes.iter().zip(lanes) {
+            let is_restless = changed * 10 >= compared * 9 && changed * 2 >= self.rows;
+            if is_restless
+                && self.told.len() < MOST_TOLD
+                && self.told.insert(Arc::clone(&lane.field))
+            {
+                found.push(Arc::clone(&lane.field));
+            }
+        }
+        self.begin();
+        found
+    }
+}
+
 /// What a row speaks of: the device at a slot, or its IP allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
@@ -112,9 +166,12 @@ pub struct Table {
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
     free: Vec<usize>,
+    /// Counts what changes in the layout of snapshots without a change of what they show.
+    layouts: u64,
     /// At how many lanes to look for those that nobody needs, and when at the earliest where there is no room.
     look_at: usize,
     look_again: Moment,
+    churn: Churn,
     /// By slot: notes of who plans a batch, by [`Subject`]. Nothing is ever erased there: whoever reads one checks it.
     notes: Vec<[u32; 2]>,
 }
@@ -137,8 +194,10 @@ impl Table {
             index: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             free: Vec::new(),
+            layouts: 0,
             look_at: LOOK_FROM,
             look_again: Moment::default(),
+            churn: Churn::default(),
             notes: Vec::new(),
         }
     }
@@ -167,16 +226,29 @@ impl Table {
         &self.info_columns
     }
 
-    /// The gauge lane of a family that an earlier process knew.
-    pub fn thaw_gauge_lane(&mut self, family: &str, field: &str) -> usize {
-        Arc::make_mut(&mut self.gauges).find_or_add(&family.into(), &field.into())
+    /// The gauge lane of a family that an earlier process knew; `None` when there are `most` lanes already.
+    pub fn thaw_gauge_lane(&mut self, family: &str, field: &str, most: usize) -> Option<usize> {
+        if self.gauges.lanes.len() >= most && self.gauges.find(family).is_none() {
+            return None;
+        }
+        Some(Arc::make_mut(&mut self.gauges).find_or_add(&family.into(), &field.into()))
     }
 
-    /// The info lane of a key that an earlier process knew, and at which column it stood last.
-    pub fn thaw_info_lane(&mut self, key: &str, field: &str, column: usize) -> usize {
+    /// The info lane of a key that an earlier process knew, and at which column it stood last; `None` when there are `most` lanes
+    /// already.
+    pub fn thaw_info_lane(
+        &mut self,
+        key: &str,
+        field: &str,
+        column: usize,
+        most: usize,
+    ) -> Option<usize> {
+        if self.infos.lanes.len() >= most && self.infos.find(key).is_none() {
+            return None;
+        }
         let lane = Arc::make_mut(&mut self.infos).find_or_add(&key.into(), &field.into());
         self.info_columns.resize(self.infos.lanes.len(), column);
-        lane
+        Some(lane)
     }
 
     /// The info lanes in column order; one that the last columns lack stands where its column stood last.
@@ -187,16 +259,17 @@ impl Table {
         order
     }
 
-    /// Gives the lanes back that no device has a value in, once there are many of them and they are worth the look: when they have
-    /// doubled since the last time, or when there are `most`, but then once a minute only. To be called between batches.
-    pub fn drop_unused_lanes(&mut self, now: Moment, most: usize) {
+    /// Gives the lanes back that no device has a value in, and the room of columns that few devices have values in, once there are
+    /// many lanes and they are worth the look: when they have doubled since the last time, or when there are `most` or values have
+    /// no room (`is_tight`), but then once a minute only. To be called between batches.
+    pub fn drop_unused_lanes(&mut self, now: Moment, most: usize, is_tight: bool) {
         let lanes = self.gauges.lanes.len().max(self.infos.lanes.len());
-        let is_full = lanes >= most && now >= self.look_again;
+        let is_full = (lanes >= most || is_tight) && now >= self.look_again;
         if lanes < self.look_at && !is_full {
             return;
         }
-        let has_gauge = |lane: &usize| self.blocks.iter().any(|block| block.has_gauges(*lane));
-        let has_info = |lane: &usize| self.blocks.iter().any(|block| block.has_infos(*lane));
+        let has_gauge = |lane: &usize| self.blocks.iter().any(|block| block.gauges().has(*lane));
+        let has_info = |lane: &usize| self.blocks.iter().any(|block| block.infos().has(*lane));
         let gauges: Vec<_> = (0..self.gauges.lanes.len()).filter(has_gauge).collect();
         let infos: Vec<_> = (0..self.infos.lanes.len()).filter(has_info).collect();
         // All that can fail comes before the first change.
@@ -208,11 +281,13 @@ impl Table {
         let info_columns = infos.iter().map(|&lane| self.info_columns[lane]).collect();
         self.look_at = LOOK_FROM.max(2 * gauges.len().max(infos.len()));
         self.look_again = now.after(BETWEEN_LOOKS);
+        self.layouts += 1;
         self.gauges = Arc::new(self.gauges.only(&gauges));
         self.infos = Arc::new(self.infos.only(&infos));
         self.info_columns = info_columns;
         self.blocks = blocks;
         // Columns are to be adopted anew: their lanes have other numbers.
+        self.churn.begin();
         self.schema = None;
         self.columns.clear();
     }
@@ -299,6 +374,18 @@ impl Table {
         lanes.info
     }
 
+    /// A number that grows whenever blocks or lanes are added, moved or taken away.
+    #[must_use]
+    pub fn layouts(&self) -> u64 {
+        self.layouts
+    }
+
+    /// How many bytes numbers and texts take, the texts themselves not counted.
+    #[must_use]
+    pub fn value_bytes(&self) -> usize {
+        self.blocks.iter().map(|block| block.value_bytes()).sum()
+    }
+
     /// How many slots there are, free ones included.
     #[must_use]
     pub fn slots(&self) -> usize {
@@ -309,6 +396,21 @@ impl Table {
     #[must_use]
     pub fn lanes(&self) -> usize {
         self.gauges.lanes.len() + self.infos.lanes.len()
+    }
+
+    /// Counts a row that counts, for [`Table::churning`].
+    pub fn note_row(&mut self) {
+        self.churn.rows += 1;
+    }
+
+    /// Counts a row of a device that had a text in an info lane and has one, for [`Table::churning`].
+    pub fn note_text(&mut self, lane: usize, changed: bool) {
+        self.churn.note(lane, changed);
+    }
+
+    /// The fields that have turned out to change their text in nearly every row of most devices; each once.
+    pub fn churning(&mut self) -> Vec<Arc<str>> {
+        self.churn.look(self.index.len(), &self.infos.lanes)
     }
 
     /// How many slots are taken.
@@ -346,6 +448,7 @@ impl Table {
     fn claim(&mut self, slot: usize, id: &str) {
         let block = slot / BLOCK_SIZE;
         if block == self.blocks.len() {
+            self.layouts += 1;
             self.blocks.push(Arc::default());
             self.due.push(Due::NEVER);
         }
@@ -361,6 +464,28 @@ impl Table {
     /// The number that was noted last for a slot; by an earlier batch, or nobody, as well as by this one.
     pub fn note(&mut self, slot: usize, subject: Subject) -> &mut u32 {
         &mut self.notes[slot][subject as usize]
+    }
+
+    /// The same number, to look at.
+    #[must_use]
+    pub fn noted(&self, slot: usize, subject: Subject) -> u32 {
+        self.notes[slot][subject as usize]
+    }
+
+    /// The slots that may give way to other devices, and since when they have been silent.
+    pub fn giving_way(
+        &self,
+        now: Moment,
+        stale_after: Duration,
+    ) -> impl Iterator<Item = (usize, Moment)> {
+        let blocks = self.blocks.iter().enumerate();
+        blocks.flat_map(move |(number, block)| {
+            let slots = 0..block.len();
+            slots.filter_map(move |slot| {
+                let since = block.gives_way(slot, now, stale_after)?;
+                Some((number * BLOCK_SIZE + slot, since))
+            })
+        })
     }
 
     /// The block of a slot, and the slot within it.
@@ -423,6 +548,15 @@ impl Table {
         }
         self.due[block] = due;
         changed
+    }
+
+    /// Forgets everything about a slot, so that another device can have it. Whether a scrape shows the difference.
+    pub fn evict(&mut self, slot: usize) -> bool {
+        self.release(slot);
+        let block = Arc::make_mut(&mut self.blocks[slot / BLOCK_SIZE]);
+        let was_known = block.presences()[slot % BLOCK_SIZE] != Presence::Absent;
+        block.free(slot % BLOCK_SIZE);
+        was_known
     }
 
     /// Gives a slot back.

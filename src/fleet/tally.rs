@@ -90,7 +90,7 @@ pub enum RowFault {
     DeviceId,
     /// Its timestamp is no integer, or before 2019.
     Timestamp,
-    /// Its identifier or its type's code is too long.
+    /// Its identifier or its type's code is too long, or there were too many rows before it in its answer.
     Limit,
     /// The store failed on its batch, twice.
     StoreFailed,

@@ -209,9 +209,10 @@ fn restore(bytes: &[u8], options: FleetOptions, wall: SystemTime) -> Result<Rest
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(Duration::ZERO, |wall| wall.saturating_sub(written))
         .min(LONGEST_ABSENCE);
+    let now = Moment::from_millis(u64::from_le_bytes(*now));
     Ok(Restored {
-        fleet: Fleet::thaw(options, fleet)?,
-        now: Moment::from_millis(u64::from_le_bytes(*now)).after(age),
+        fleet: Fleet::thaw(options, now, fleet)?,
+        now: now.after(age),
         age,
     })
 }

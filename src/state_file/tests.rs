@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::fleet::{Coverage, Limits, Retention};
-use crate::telemetry::{Batch, SchemaCache, decode};
+use crate::telemetry::{Batch, FieldFilter, SchemaCache, decode};
 
 const OPTIONS: FleetOptions = FleetOptions {
     include_routers: false,
-    location: true,
+    fields: FieldFilter::EVERYTHING,
     retention: Retention {
         stale_after: Duration::from_secs(120),
         ip_stale_after: Duration::from_secs(900),
@@ -31,7 +31,7 @@ fn fleet() -> Fleet {
         "u":["DeviceType","UtcTimestampNs","DeviceId","Number","Text","H3CellId","ActiveAlerts"],
         "i":["DeviceType","UtcTimestampNs","DeviceId","Ipv4"]}}}"#;
     let (rows, metadata) = decode(body.into()).unwrap();
-    let schema = SchemaCache::default().resolve(metadata).schema;
+    let schema = SchemaCache::default().resolve(&metadata).schema;
     let mut fleet = Fleet::new(OPTIONS);
     let heard = Moment::from_millis(4000);
     let plan = fleet.plan(&Batch { rows, schema }, heard, i64::MAX);

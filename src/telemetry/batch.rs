@@ -84,22 +84,25 @@ pub enum CellFault {
     Number,
     /// A string that is no text, such as a lone surrogate.
     Text,
-    /// An entry of an IP allocation that is neither an address nor a CIDR.
+    /// An entry of an IP allocation that is neither an address nor a CIDR, or is one of the other family.
     Address,
     /// An alert code that is neither an integer nor a string.
     Alert,
+    /// An H3 index of no cell.
+    Location,
     /// More, or longer, than there is room for.
     Limit,
 }
 
 impl CellFault {
     /// Every fault, in the order of their metric.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Shape,
         Self::Number,
         Self::Text,
         Self::Address,
         Self::Alert,
+        Self::Location,
         Self::Limit,
     ];
 
@@ -112,6 +115,7 @@ impl CellFault {
             Self::Text => "text",
             Self::Address => "address",
             Self::Alert => "alert",
+            Self::Location => "location",
             Self::Limit => "limit",
         }
     }
@@ -133,6 +137,7 @@ pub struct Rows {
     pub(super) elements: Vec<Element>,
     pub(super) spans: Vec<Span>,
     pub(super) malformed: usize,
+    pub(super) beyond: usize,
 }
 
 impl Rows {
@@ -151,10 +156,22 @@ impl Rows {
             .map_or(&[], |span| part(&self.cells, span.first, span.count))
     }
 
-    /// How many entries `data.values` had, those that were no list included.
+    /// How many entries `data.values` had, those that were no list or too many included.
     #[must_use]
     pub fn received(&self) -> usize {
-        self.spans.len() + self.malformed
+        self.spans.len() + self.malformed + self.beyond
+    }
+
+    /// How many entries of `data.values` were left out unread because there were too many rows or cells before them.
+    #[must_use]
+    pub fn beyond(&self) -> usize {
+        self.beyond
+    }
+
+    /// How many cells all rows have together.
+    #[must_use]
+    pub fn cells(&self) -> usize {
+        self.cells.len()
     }
 
     /// How many entries of `data.values` were no list.

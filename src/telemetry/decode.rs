@@ -10,6 +10,10 @@ use std::ops::Range;
 use thiserror::Error;
 
 use super::batch::{Cell, CellFault, Element, ElementKind, List, Place, Rows, Span, Text};
+use super::bounds::{
+    LONGEST_NAME, MOST_ALERT_NAMES, MOST_CELLS, MOST_COLUMNS, MOST_ELEMENTS, MOST_NAME_BYTES,
+    MOST_ROWS, MOST_TYPES, NAME_OVERHEAD,
+};
 use super::json::{JsonError, Kind, Number, Reader, StringToken, unescape};
 
 /// Why an answer could not be taken for one.
@@ -21,6 +25,9 @@ pub enum DecodeError {
     /// JSON of another shape.
     #[error("the answer has no {0}")]
     Missing(&'static str),
+    /// A member that decides on the meaning of the rest, twice: which of them counts is anybody's guess.
+    #[error("the answer has more than one {0}")]
+    Repeated(&'static str),
     /// Positions are 32-bit numbers.
     #[error("the answer has {0} bytes, more than 4 GiB")]
     TooLong(usize),
@@ -39,7 +46,7 @@ struct Enums {
     alerts: BTreeMap<String, Names>,
 }
 
-/// What an answer says about its columns and codes. What it does not say is `None`.
+/// What an answer says about its columns and codes, within the bounds of [`super::bounds`]. What it does not say is `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Metadata {
     /// Column names by device type code. A name that is no string is `None`: its column is nobody's.
@@ -48,12 +55,15 @@ pub struct Metadata {
     pub device_types: Option<BTreeMap<String, String>>,
     /// Names of the alert codes, by device type code.
     pub alerts: BTreeMap<String, BTreeMap<String, String>>,
+    /// How many names of columns, types and alerts were left out because they are too many or too long.
+    pub left_out: usize,
 }
 
 /// Decodes the body of a 200 answer.
 ///
 /// # Errors
-/// When the body is not JSON from its first to its last byte, or lacks `data` or `data.values`.
+/// When the body is not JSON from its first to its last byte, or does not have `data` and `data.values` once, or has
+/// `data.columnNamesByDeviceType` more than once.
 pub fn decode(body: Vec<u8>) -> Result<(Rows, Metadata), DecodeError> {
     if u32::try_from(body.len()).is_err() {
         return Err(DecodeError::TooLong(body.len()));
@@ -67,6 +77,8 @@ pub fn decode(body: Vec<u8>) -> Result<(Rows, Metadata), DecodeError> {
         reader: Reader::new(&body),
         repaired,
         rows: Rows::default(),
+        room: MOST_NAME_BYTES,
+        left_out: 0,
     };
     let metadata = decoder.answer()?;
     let mut rows = decoder.rows;
@@ -79,6 +91,10 @@ struct Decoder<'t> {
     /// Whether invalid bytes were replaced.
     repaired: bool,
     rows: Rows,
+    /// How many bytes of names there is room for.
+    room: usize,
+    /// How many names are left out.
+    left_out: usize,
 }
 
 impl<'t> Decoder<'t> {
@@ -89,6 +105,9 @@ impl<'t> Decoder<'t> {
         let mut first = true;
         while let Some(key) = self.reader.next_key(&mut first)? {
             match self.key(key).as_deref().unwrap_or_default() {
+                "data" if columns.is_some() => {
+                    return Err(DecodeError::Repeated("member `data`"));
+                }
                 "data" => columns = Some(self.data()?),
                 "metadata" => enums = self.metadata()?,
                 _ => {
@@ -101,28 +120,36 @@ impl<'t> Decoder<'t> {
             columns: columns.ok_or(DecodeError::Missing("member `data`"))?,
             device_types: enums.device_types,
             alerts: enums.alerts,
+            left_out: self.left_out,
         })
     }
 
     fn data(&mut self) -> Result<Columns, DecodeError> {
-        let mut columns = Columns::new();
+        let mut columns = None;
         let mut has_values = false;
         self.reader.begin_object()?;
         let mut first = true;
         while let Some(key) = self.reader.next_key(&mut first)? {
             match self.key(key).as_deref().unwrap_or_default() {
+                "values" if has_values => {
+                    return Err(DecodeError::Repeated("member `data.values`"));
+                }
                 "values" => {
                     has_values = true;
                     self.values()?;
                 }
-                "columnNamesByDeviceType" => columns = self.column_names()?,
+                "columnNamesByDeviceType" if columns.is_some() => {
+                    let member = "member `data.columnNamesByDeviceType`";
+                    return Err(DecodeError::Repeated(member));
+                }
+                "columnNamesByDeviceType" => columns = Some(self.column_names()?),
                 _ => {
                     self.reader.skip()?;
                 }
             }
         }
         if has_values {
-            Ok(columns)
+            Ok(columns.unwrap_or_default())
         } else {
             Err(DecodeError::Missing("member `data.values`"))
         }
@@ -147,8 +174,9 @@ impl<'t> Decoder<'t> {
         let mut columns = Columns::new();
         self.reader.begin_object()?;
         self.members(|decoder, code| {
-            if decoder.is(Kind::Array)? {
-                columns.insert(code, decoder.list_of_names()?);
+            if decoder.is(Kind::Array)? && decoder.admits(&columns, code, MOST_TYPES) {
+                let names = decoder.list_of_names()?;
+                columns.insert(code.to_owned(), names);
             }
             Ok(())
         })?;
@@ -161,7 +189,13 @@ impl<'t> Decoder<'t> {
         self.reader.begin_array()?;
         let mut more = self.reader.first_element();
         while more {
-            names.push(self.name()?);
+            if names.len() < MOST_COLUMNS {
+                let name = self.name()?;
+                names.push(name.and_then(|name| self.kept(name)));
+            } else {
+                self.reader.skip()?;
+                self.left_out += 1;
+            }
             more = self.reader.another_element()?;
         }
         Ok(names)
@@ -178,7 +212,7 @@ impl<'t> Decoder<'t> {
         self.members(|decoder, key| {
             if key == "enums" && decoder.is(Kind::Object)? {
                 decoder.reader.begin_object()?;
-                decoder.members(|decoder, key| decoder.one_enum(&key, &mut enums))?;
+                decoder.members(|decoder, key| decoder.one_enum(key, &mut enums))?;
             }
             Ok(())
         })?;
@@ -187,12 +221,15 @@ impl<'t> Decoder<'t> {
 
     fn one_enum(&mut self, key: &str, enums: &mut Enums) -> Result<(), JsonError> {
         match key {
-            "DeviceType" => enums.device_types = self.names()?,
+            "DeviceType" => enums.device_types = self.names(MOST_TYPES)?,
             "AlertsByDeviceType" if self.is(Kind::Object)? => {
                 self.reader.begin_object()?;
                 self.members(|decoder, code| {
-                    let names = decoder.names()?;
-                    enums.alerts.extend(names.map(|names| (code, names)));
+                    if decoder.admits(&enums.alerts, code, MOST_TYPES) {
+                        let names = decoder.names(MOST_ALERT_NAMES)?;
+                        let names = names.map(|names| (code.to_owned(), names));
+                        enums.alerts.extend(names);
+                    }
                     Ok(())
                 })?;
             }
@@ -201,35 +238,65 @@ impl<'t> Decoder<'t> {
         Ok(())
     }
 
-    /// An object of strings; what is no string is left out. `None` when it is no object.
-    fn names(&mut self) -> Result<Option<Names>, JsonError> {
+    /// An object of at most so many strings; what is no string is left out. `None` when it is no object.
+    fn names(&mut self, most: usize) -> Result<Option<Names>, JsonError> {
         if !self.is(Kind::Object)? {
             return Ok(None);
         }
         let mut names = Names::new();
         self.reader.begin_object()?;
         self.members(|decoder, code| {
-            names.extend(decoder.name()?.map(|name| (code, name)));
+            if decoder.admits(&names, code, most)
+                && let Some(name) = decoder.name()?
+                && let Some(name) = decoder.kept(name)
+            {
+                names.insert(code.to_owned(), name);
+            }
             Ok(())
         })?;
         Ok(Some(names))
     }
 
     /// A readable string, or whatever else stands there.
-    fn name(&mut self) -> Result<Option<String>, JsonError> {
+    fn name(&mut self) -> Result<Option<Cow<'t, str>>, JsonError> {
         if self.reader.kind()? != Kind::String {
             self.reader.skip()?;
             return Ok(None);
         }
         let token = self.reader.string()?;
-        Ok(self.key(token).map(Cow::into_owned))
+        Ok(self.key(token))
+    }
+
+    /// Whether there is room for one more code, or for another meaning of one that is known; counted if not.
+    fn admits<V>(&mut self, known: &BTreeMap<String, V>, code: &str, most: usize) -> bool {
+        let cost = code.len() + NAME_OVERHEAD;
+        let fits = code.len() <= LONGEST_NAME
+            && cost <= self.room
+            && (known.len() < most || known.contains_key(code));
+        if fits {
+            self.room -= cost;
+        } else {
+            self.left_out += 1;
+        }
+        fits
+    }
+
+    /// The name, if there is room for it; counted if not.
+    fn kept(&mut self, name: Cow<'t, str>) -> Option<String> {
+        let cost = name.len() + NAME_OVERHEAD;
+        if name.len() > LONGEST_NAME || cost > self.room {
+            self.left_out += 1;
+            return None;
+        }
+        self.room -= cost;
+        Some(name.into_owned())
     }
 
     /// Calls `each` with every member's name, at its value, of the object that was begun. What `each` leaves unread is skipped;
     /// so is a member whose name cannot be read.
     fn members(
         &mut self,
-        mut each: impl FnMut(&mut Self, String) -> Result<(), JsonError>,
+        mut each: impl FnMut(&mut Self, &str) -> Result<(), JsonError>,
     ) -> Result<(), JsonError> {
         let mut first = true;
         while let Some(token) = self.reader.next_key(&mut first)? {
@@ -237,7 +304,7 @@ impl<'t> Decoder<'t> {
             self.reader.kind()?;
             let value = self.reader.position();
             if let Some(key) = self.key(token) {
-                each(self, key.into_owned())?;
+                each(self, &key)?;
             }
             if self.reader.position() == value {
                 self.reader.skip()?;
@@ -251,16 +318,19 @@ impl<'t> Decoder<'t> {
         Ok(self.reader.kind()? == kind)
     }
 
-    /// All rows. `null` is an empty answer, like every null.
+    /// All rows, as far as there is room for them. `null` is an empty answer, like every null.
     fn values(&mut self) -> Result<(), JsonError> {
-        self.rows = Rows::default();
         if self.reader.kind()? == Kind::Null {
             return self.reader.null();
         }
         self.reader.begin_array()?;
         let mut more = self.reader.first_element();
         while more {
-            if self.reader.kind()? == Kind::Array {
+            let has_room = self.rows.received() < MOST_ROWS && self.rows.cells.len() < MOST_CELLS;
+            if !has_room {
+                self.reader.skip()?;
+                self.rows.beyond += 1;
+            } else if self.reader.kind()? == Kind::Array {
                 self.row()?;
             } else {
                 self.reader.skip()?;
@@ -277,8 +347,13 @@ impl<'t> Decoder<'t> {
         self.reader.begin_array()?;
         let mut more = self.reader.first_element();
         while more {
-            let cell = self.cell()?;
-            self.rows.cells.push(cell);
+            if self.rows.cells.len() - start < MOST_COLUMNS {
+                let cell = self.cell()?;
+                self.rows.cells.push(cell);
+            } else {
+                // No column has these cells.
+                self.reader.skip()?;
+            }
             more = self.reader.another_element()?;
         }
         let count = self.rows.cells.len() - start;
@@ -293,12 +368,13 @@ impl<'t> Decoder<'t> {
     }
 
     /// Makes room for the rows to come, as if they were all like the first one with its `cells` in so many `bytes`: growing
-    /// by doubling would ask for up to twice the memory. No answer has more than one cell in two bytes, so that this is never
-    /// more than its densest continuation would need, but for an eighth in reserve; what is not written to costs no memory.
+    /// by doubling would ask for up to twice the memory. Called once an answer, and bounded like the rows themselves; what is not
+    /// written to costs no memory.
     fn expect_rows_like(&mut self, cells: usize, bytes: usize) {
         let rows = self.reader.remaining() / bytes;
-        self.rows.spans.reserve(rows + rows / 8);
-        self.rows.cells.reserve((rows + rows / 8) * cells);
+        let rows = (rows + rows / 8).min(MOST_ROWS);
+        self.rows.spans.reserve(rows);
+        self.rows.cells.reserve((rows * cells).min(MOST_CELLS));
     }
 
     fn cell(&mut self) -> Result<Cell, JsonError> {
@@ -333,14 +409,21 @@ impl<'t> Decoder<'t> {
         let start = self.rows.elements.len();
         self.reader.begin_array()?;
         let mut more = self.reader.first_element();
+        let mut is_cut = false;
         while more {
-            if let Some(element) = self.element()? {
+            if self.rows.elements.len() >= MOST_ELEMENTS {
+                self.reader.skip()?;
+                is_cut = true;
+            } else if let Some(element) = self.element()? {
                 self.rows.elements.push(element);
             }
             more = self.reader.another_element()?;
         }
         let count = self.rows.elements.len() - start;
-        Ok(if count == 0 {
+        Ok(if is_cut {
+            self.rows.elements.truncate(start);
+            Cell::Unreadable(CellFault::Limit)
+        } else if count == 0 {
             Cell::Absent
         } else {
             Cell::List(List {

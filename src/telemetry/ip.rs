@@ -14,12 +14,24 @@ pub struct Address {
 }
 
 impl Address {
-    /// The address with a prefix length, if it has one; `None` when the prefix is too long.
+    /// The address with a prefix length, if it has one; `None` when the prefix is too long. An IPv4-mapped IPv6 address is the IPv4
+    /// address, whose prefix is shorter by the 96 bits before it.
     #[must_use]
     pub fn new(address: IpAddr, prefix: Option<u8>) -> Option<Self> {
         let longest = if address.is_ipv4() { 32 } else { 128 };
-        let fits = prefix.is_none_or(|bits| bits <= longest);
-        fits.then_some(Self { address, prefix })
+        if prefix.is_some_and(|bits| bits > longest) {
+            return None;
+        }
+        let canonical = address.to_canonical();
+        let prefix = if canonical == address {
+            prefix
+        } else {
+            prefix.and_then(|bits| bits.checked_sub(96))
+        };
+        Some(Self {
+            address: canonical,
+            prefix,
+        })
     }
 
     /// What a text names; `None` when it is neither an address nor a CIDR.
@@ -95,6 +107,7 @@ mod tests {
             ("::", Some(0.0)),
             ("::1/128", Some(1.0)),
             ("192.0.2.1/33", None),
+            ("::ffff:192.0.2.1/129", None),
             ("192.0.2.1/", None),
             ("192.0.2.1/+4", None),
             ("192.0.2.1/a", None),
@@ -110,6 +123,20 @@ mod tests {
             if let Some(address) = address {
                 assert_eq!(address.to_string(), text);
             }
+        }
+    }
+
+    #[test]
+    fn mapped_addresses_are_ipv4() {
+        for (text, expected) in [
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("::ffff:c000:201/128", "192.0.2.1/32"),
+            ("::ffff:192.0.2.1/120", "192.0.2.1/24"),
+            ("::ffff:192.0.2.1/64", "192.0.2.1"),
+            ("::192.0.2.1", "::c000:201"),
+        ] {
+            let address = Address::parse(text).map(|address| address.to_string());
+            assert_eq!(address.as_deref(), Some(expected), "{text}");
         }
     }
 

@@ -9,9 +9,6 @@ use std::ops::Range;
 
 use thiserror::Error;
 
-/// How deep arrays and objects may nest, as in `serde_json`: recursion must not meet the end of the stack.
-const MAX_DEPTH: u8 = 127;
-
 /// Powers of ten that an `f64` holds exactly; a mantissa up to 2^53 divided by one of them is rounded once, and correctly
 /// (Clinger, "How to read floating point numbers accurately", 1990).
 const POWERS_OF_TEN: [f64; 23] = [
@@ -239,6 +236,17 @@ impl<'t> Reader<'t> {
     pub fn number(&mut self) -> Result<(Range<usize>, Number), JsonError> {
         self.skip_whitespace();
         let start = self.position();
+        let (negative, decimal, spelling) = self.spelled_number()?;
+        let span = start..self.position();
+        let number = decimal
+            .meaning(negative, spelling)
+            .unwrap_or_else(|| parsed(self.slice(span.clone())));
+        Ok((span, number))
+    }
+
+    /// Consumes a number; gives its sign, its digits and its spelling, which is far cheaper than its meaning may be.
+    #[inline(always)]
+    fn spelled_number(&mut self) -> Result<(bool, Decimal, Spelling), JsonError> {
         let negative = self.consume(b'-');
         let mut decimal = Decimal::default();
         if !self.consume(b'0') {
@@ -256,21 +264,18 @@ impl<'t> Reader<'t> {
             self.digits(&mut Decimal::default())?;
             spelling = Spelling::Exponent;
         }
-        let span = start..self.position();
-        let number = decimal
-            .meaning(negative, spelling)
-            .unwrap_or_else(|| parsed(self.slice(span.clone())));
-        Ok((span, number))
+        Ok((negative, decimal, spelling))
     }
 
     /// Consumes any value, checking its grammar, and gives its place in the text.
     ///
     /// # Errors
-    /// When no well-formed value stands here, or it nests too deep.
+    /// When no well-formed value stands here.
     pub fn skip(&mut self) -> Result<Range<usize>, JsonError> {
         self.skip_whitespace();
         let start = self.position();
-        self.skip_nested(MAX_DEPTH)?;
+        let mut nesting = Nesting::default();
+        while self.skip_scalar_or_open(&mut nesting)? {}
         Ok(start..self.position())
     }
 
@@ -287,38 +292,41 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn skip_nested(&mut self, depth: u8) -> Result<(), JsonError> {
+    /// Consumes a scalar and all brackets that end behind it, or an opening bracket. Whether a value follows that belongs to the
+    /// same outermost one. Not recursive: what is skipped may nest as deep as it likes.
+    fn skip_scalar_or_open(&mut self, nesting: &mut Nesting) -> Result<bool, JsonError> {
         match self.kind()? {
-            Kind::Null => self.null(),
-            Kind::Bool => self.bool().map(drop),
-            Kind::Number => self.number().map(drop),
-            Kind::String => self.string().map(drop),
+            Kind::Null => self.null()?,
+            Kind::Bool => self.bool().map(|_| ())?,
+            Kind::Number => self.spelled_number().map(|_| ())?,
+            Kind::String => self.string().map(|_| ())?,
             Kind::Array => {
-                let depth = self.deeper(depth)?;
                 self.begin_array()?;
-                let mut more = self.first_element();
-                while more {
-                    self.skip_nested(depth)?;
-                    more = self.another_element()?;
+                if self.first_element() {
+                    nesting.push(false);
+                    return Ok(true);
                 }
-                Ok(())
             }
             Kind::Object => {
-                let depth = self.deeper(depth)?;
                 self.begin_object()?;
-                let mut first = true;
-                while self.next_key(&mut first)?.is_some() {
-                    self.skip_nested(depth)?;
+                if self.next_key(&mut true)?.is_some() {
+                    nesting.push(true);
+                    return Ok(true);
                 }
-                Ok(())
             }
         }
-    }
-
-    fn deeper(&self, depth: u8) -> Result<u8, JsonError> {
-        depth
-            .checked_sub(1)
-            .ok_or_else(|| self.expected("a shallower value"))
+        while let Some(is_object) = nesting.innermost() {
+            let more = if is_object {
+                self.next_key(&mut false)?.is_some()
+            } else {
+                self.another_element()?
+            };
+            if more {
+                return Ok(true);
+            }
+            nesting.pop();
+        }
+        Ok(false)
     }
 
     /// Consumes one or more decimal digits, and appends them to `decimal`; gives how many.
@@ -425,6 +433,41 @@ impl<'t> Reader<'t> {
         JsonError {
             at: self.position(),
             expected,
+        }
+    }
+}
+
+/// The arrays and objects that have begun and not ended: a bit for each, which is set for objects.
+#[derive(Default)]
+struct Nesting {
+    /// The innermost ones, the last one lowest.
+    bits: u64,
+    /// How many there are.
+    depth: usize,
+    /// The outer ones, 64 at a time.
+    outer: Vec<u64>,
+}
+
+impl Nesting {
+    fn push(&mut self, is_object: bool) {
+        if self.depth > 0 && self.depth.is_multiple_of(64) {
+            self.outer.push(self.bits);
+        }
+        self.bits = self.bits << 1 | u64::from(is_object);
+        self.depth += 1;
+    }
+
+    fn innermost(&self) -> Option<bool> {
+        (self.depth > 0).then_some(self.bits & 1 == 1)
+    }
+
+    fn pop(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+        self.bits >>= 1;
+        if self.depth.is_multiple_of(64)
+            && let Some(bits) = self.outer.pop()
+        {
+            self.bits = bits;
         }
     }
 }

@@ -13,21 +13,28 @@ pub struct Location {
     pub longitude: f64,
 }
 
-/// The H3 index that a cell of the telemetry holds: an integer, or a string of hexadecimal digits. It lies above 2^53, so
-/// that it must never pass through an `f64`. Not necessarily a valid index; [`centre`] tells.
+/// The H3 index that a cell of the telemetry holds: an integer, or a string. It lies above 2^53, so that it must never pass through
+/// an `f64`. Not necessarily a valid index; [`centre`] tells.
 #[must_use]
 pub fn index(rows: &Rows, cell: Cell) -> Option<u64> {
     match cell {
         Cell::Integer(integer) => u64::try_from(integer).ok(),
-        Cell::Text(text) => hexadecimal(rows.text(text)),
+        Cell::Text(text) => spelled(rows.text(text)),
         _ => None,
     }
 }
 
-/// Digits only: the standard library would take a sign too.
-fn hexadecimal(text: &str) -> Option<u64> {
-    let is_digits = text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_digits.then(|| u64::from_str_radix(text, 16).ok())?
+/// A text of 15 or 16 hexadecimal digits, with or without `0x` before them, as H3's tools write an index; any other text of digits
+/// is decimal. Digits only: the standard library would take a sign too.
+fn spelled(text: &str) -> Option<u64> {
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    let hexadecimal = digits.unwrap_or(text);
+    let is_hexadecimal = hexadecimal.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hexadecimal && matches!(hexadecimal.len(), 15 | 16) {
+        return u64::from_str_radix(hexadecimal, 16).ok();
+    }
+    let is_decimal = text.bytes().all(|byte| byte.is_ascii_digit());
+    is_decimal.then(|| text.parse().ok())?
 }
 
 /// The centre of the cell with this index; `None` when there is no such cell.

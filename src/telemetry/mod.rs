@@ -1,7 +1,9 @@
 //! From the bytes of an answer to rows with a meaning. Pure: no actix, no awc, no clock.
 
 pub mod batch;
+pub mod bounds;
 pub mod decode;
+pub mod fields;
 pub mod ip;
 pub mod json;
 pub mod location;
@@ -10,4 +12,5 @@ pub mod values;
 
 pub use batch::{Batch, Cell, CellFault, Rows};
 pub use decode::{DecodeError, Metadata, decode};
+pub use fields::FieldFilter;
 pub use schema::{AddressKind, DeviceKind, Schema, SchemaCache};

@@ -3,7 +3,11 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use ring::digest;
+
+use super::bounds::MOST_TYPES;
 use super::decode::Metadata;
+use super::fields::FieldFilter;
 use super::values::{info_key, sanitise};
 
 /// The metric name of an alert that is active begins with this.
@@ -31,18 +35,6 @@ pub const LOCATION_FIELD: &str = "H3CellId";
 
 /// The labels that every series has; no info field may take their place.
 const OWN_INFO_KEYS: [&str; 2] = ["device_type", "deviceid"];
-
-/// How many device types an answer may explain: columns and names of further ones are left out.
-const MOST_TYPES: usize = 64;
-
-/// How many columns a type may have: further ones are nobody's.
-const MOST_COLUMNS: usize = 1024;
-
-/// How many alert codes a type may have names for: further ones are their own names.
-const MOST_ALERT_NAMES: usize = 4096;
-
-/// The most bytes of a name: a longer one of a column is nobody's, of a type or an alert none.
-const LONGEST_NAME: usize = 256;
 
 /// What a device type is to the exporter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +82,16 @@ impl AddressKind {
     pub fn family(self) -> &'static str {
         ADDRESS_FAMILIES[self as usize]
     }
+
+    /// The column that has them.
+    #[must_use]
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "Ipv4",
+            Self::Ipv6Ue => "Ipv6Ue",
+            Self::Ipv6Cpe => "Ipv6Cpe",
+        }
+    }
 }
 
 /// The names that a field's values go by.
@@ -106,7 +108,7 @@ pub struct Field {
 /// What a column holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Column {
-    /// The type code, the timestamp, the identifier, or a name that is no string.
+    /// The type code, the timestamp, the identifier, a name that is no string, or a field that is left out.
     Ignored,
     /// A field like any other.
     Field(Field),
@@ -133,15 +135,27 @@ pub struct TypeSchema {
     pub identifier: Option<usize>,
     /// Which column is `UtcTimestampNs`.
     pub timestamp: Option<usize>,
-    /// Sanitised names by alert code.
-    alerts: BTreeMap<String, Arc<str>>,
+    alerts: Arc<AlertNames>,
+}
+
+/// Names by alert code, fit for a metric's name. Those without a letter or digit are left out: their code says more.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct AlertNames(BTreeMap<Box<str>, Arc<str>>);
+
+impl AlertNames {
+    fn new(names: &BTreeMap<String, String>) -> Self {
+        let says_something = |name: &&String| name.contains(|c: char| c.is_ascii_alphanumeric());
+        let names = names.iter().filter(|(_, name)| says_something(name));
+        let named = names.map(|(code, name)| (code.as_str().into(), sanitise(name).into()));
+        Self(named.collect())
+    }
 }
 
 impl TypeSchema {
     /// The name of an alert, fit for a metric's name: what the enum says, or the code itself.
     #[must_use]
     pub fn alert(&self, code: &str) -> Arc<str> {
-        match self.alerts.get(code) {
+        match self.alerts.0.get(code) {
             Some(name) => Arc::clone(name),
             None => sanitise(code).into(),
         }
@@ -173,6 +187,33 @@ pub struct Collision {
     pub name: String,
 }
 
+/// How many of the columns that are left out are named; the others are counted.
+pub const MOST_NAMED: usize = 10;
+
+/// The columns that new column lists leave out because their names are taken.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Collisions {
+    /// The first [`MOST_NAMED`] of them.
+    pub named: Vec<Collision>,
+    /// How many there are.
+    pub count: usize,
+}
+
+impl Collisions {
+    fn push(&mut self, collision: Collision) {
+        if self.named.len() < MOST_NAMED {
+            self.named.push(collision);
+        }
+        self.count += 1;
+    }
+
+    fn append(&mut self, others: Self) {
+        let room = MOST_NAMED - self.named.len();
+        self.named.extend(others.named.into_iter().take(room));
+        self.count += others.count;
+    }
+}
+
 /// What [`SchemaCache::resolve`] found.
 #[derive(Debug)]
 pub struct Resolved {
@@ -181,18 +222,20 @@ pub struct Resolved {
     /// The types whose columns are other than when they were last seen.
     pub changed: Vec<Arc<str>>,
     /// The columns that new column lists leave out.
-    pub collisions: Vec<Collision>,
+    pub collisions: Collisions,
     /// How many names of columns, types and alerts are left out because they are too many or too long; 0 while nothing changed.
     pub left_out: usize,
 }
 
-/// The schemas seen last. Answers repeat their columns, so that what is derived from them is derived once.
+/// The schemas seen last. Answers repeat their columns, so that what is derived from them is derived once. What was seen is
+/// remembered by its digest: answers may have megabytes of names.
 #[derive(Debug, Default)]
 pub struct SchemaCache {
-    last: Option<(Metadata, Arc<Schema>)>,
-    types: BTreeMap<String, LastSeen>,
+    fields: FieldFilter,
+    last: Option<(Digest, Arc<Schema>)>,
+    types: BTreeMap<Arc<str>, LastSeen>,
     device_types: BTreeMap<String, String>,
-    alerts: BTreeMap<String, BTreeMap<String, String>>,
+    alerts: BTreeMap<String, Arc<AlertNames>>,
 }
 
 /// How many column lists of a type are remembered as told about: answers may go back and forth between a few.
@@ -201,95 +244,111 @@ const TOLD_AT_MOST: usize = 16;
 /// A type's columns when they were last seen, and what was made of them.
 #[derive(Debug)]
 struct LastSeen {
-    columns: Vec<Option<String>>,
+    columns: Digest,
     schema: Arc<TypeSchema>,
     /// The column lists whose collisions were told, the latest first.
-    told: VecDeque<Vec<Option<String>>>,
+    told: VecDeque<Digest>,
 }
 
 impl SchemaCache {
+    /// A cache that has seen no answer, for schemas without the fields that the filter leaves out.
+    #[must_use]
+    pub fn new(fields: FieldFilter) -> Self {
+        Self {
+            fields,
+            ..Self::default()
+        }
+    }
+
     /// The schema of an answer. Column lists are the answer's own; an enum that it lacks is the one seen last.
-    pub fn resolve(&mut self, mut metadata: Metadata) -> Resolved {
-        let left_out = bound(&mut metadata);
+    pub fn resolve(&mut self, metadata: &Metadata) -> Resolved {
+        let seen = digest_of(metadata);
         if let Some((last, schema)) = &self.last
-            && *last == metadata
+            && *last == seen
         {
             return Resolved {
                 schema: Arc::clone(schema),
                 changed: Vec::new(),
-                collisions: Vec::new(),
+                collisions: Collisions::default(),
                 left_out: 0,
             };
         }
-        if let Some(names) = &metadata.device_types {
-            self.device_types.clone_from(names);
-        }
-        let enums = metadata.alerts.iter();
-        self.alerts
-            .extend(enums.map(|(code, names)| (code.clone(), names.clone())));
-
+        self.take_names(metadata);
         let mut changed = Vec::new();
-        let mut collisions = Vec::new();
+        let mut collisions = Collisions::default();
         let mut types = Vec::with_capacity(metadata.columns.len());
         for (code, columns) in &metadata.columns {
-            let before = self.types.get(code);
-            let same_columns = before.is_some_and(|before| before.columns == *columns);
+            let list = digest_of_columns(columns);
             let (schema, left_out) = self.type_schema(code, columns);
-            if !same_columns && before.is_some() {
-                changed.push(Arc::clone(&schema.code));
+            let mut schema = Arc::new(schema);
+            let mut told = VecDeque::new();
+            if let Some(before) = self.types.remove(&**code) {
+                if before.columns != list {
+                    changed.push(Arc::clone(&schema.code));
+                }
+                if *before.schema == *schema {
+                    schema = before.schema;
+                }
+                told = before.told;
             }
-            let mut told = before.map_or_else(VecDeque::new, |before| before.told.clone());
-            if !told.contains(columns) {
-                collisions.extend(left_out);
+            if !told.contains(&list) {
+                collisions.append(left_out);
                 told.truncate(TOLD_AT_MOST - 1);
-                told.push_front(columns.clone());
+                told.push_front(list);
             }
-            let schema = match before {
-                Some(before) if *before.schema == schema => Arc::clone(&before.schema),
-                _ => Arc::new(schema),
+            let last_seen = LastSeen {
+                columns: list,
+                schema: Arc::clone(&schema),
+                told,
             };
-            types.push(Arc::clone(&schema));
-            let columns = columns.clone();
-            self.types.insert(
-                code.clone(),
-                LastSeen {
-                    columns,
-                    schema,
-                    told,
-                },
-            );
+            self.types.insert(Arc::clone(&schema.code), last_seen);
+            types.push(schema);
         }
         let schema = Arc::new(Schema { types });
-        self.last = Some((metadata, Arc::clone(&schema)));
-        self.forget_types();
+        self.last = Some((seen, Arc::clone(&schema)));
+        self.forget_types(metadata);
         Resolved {
             schema,
             changed,
             collisions,
-            left_out,
+            left_out: metadata.left_out,
+        }
+    }
+
+    /// Takes the enums that an answer has.
+    fn take_names(&mut self, metadata: &Metadata) {
+        if let Some(names) = &metadata.device_types {
+            self.device_types.clone_from(names);
+        }
+        for (code, names) in &metadata.alerts {
+            let names = AlertNames::new(names);
+            match self.alerts.get(code) {
+                Some(known) if **known == names => {}
+                _ => drop(self.alerts.insert(code.clone(), Arc::new(names))),
+            }
         }
     }
 
     /// Forgets what answers said about types that the last one does not explain, once that is too much.
-    fn forget_types(&mut self) {
+    fn forget_types(&mut self, last: &Metadata) {
         if self.types.len() > MOST_TYPES {
-            let last = self.last.as_ref().map(|(metadata, _)| &metadata.columns);
             self.types
-                .retain(|code, _| last.is_some_and(|last| last.contains_key(code)));
+                .retain(|code, _| last.columns.contains_key(&**code));
         }
         if self.alerts.len() > MOST_TYPES {
             let types = &self.types;
-            self.alerts.retain(|code, _| types.contains_key(code));
+            self.alerts
+                .retain(|code, _| types.contains_key(code.as_str()));
         }
     }
 
-    fn type_schema(&self, code: &str, names: &[Option<String>]) -> (TypeSchema, Vec<Collision>) {
+    fn type_schema(&self, code: &str, names: &[Option<String>]) -> (TypeSchema, Collisions) {
         let code: Arc<str> = code.into();
         let kind = DeviceKind::of(&code);
         let mut namer = Namer::new(&code);
         let columns: Vec<_> = names
             .iter()
-            .map(|name| column(kind, name.as_deref(), &mut namer))
+            .map(|name| column(kind, name.as_deref(), &self.fields, &mut namer))
             .collect();
         let place = |wanted| {
             names
@@ -300,14 +359,12 @@ impl SchemaCache {
             .device_types
             .get(&*code)
             .filter(|name| !name.is_empty());
-        let alerts = self.alerts.get(&*code).into_iter().flatten();
+        let alerts = self.alerts.get(&*code).map(Arc::clone);
         let schema = TypeSchema {
             name: named.map_or_else(|| Arc::clone(&code), |name| name.as_str().into()),
             identifier: place("DeviceId"),
             timestamp: place("UtcTimestampNs"),
-            alerts: alerts
-                .map(|(code, name)| (code.clone(), sanitise(name).into()))
-                .collect(),
+            alerts: alerts.unwrap_or_default(),
             kind,
             columns,
             code,
@@ -316,51 +373,84 @@ impl SchemaCache {
     }
 }
 
-/// Leaves out what no honest answer has. How much.
-fn bound(metadata: &mut Metadata) -> usize {
-    let is_long = |name: &String| name.len() > LONGEST_NAME;
-    let mut left_out = 0;
-    bound_map(&mut metadata.columns, MOST_TYPES, &mut left_out);
-    for columns in metadata.columns.values_mut() {
-        left_out += columns.len().saturating_sub(MOST_COLUMNS);
-        columns.truncate(MOST_COLUMNS);
+/// SHA-256, which no two texts share that anybody could find.
+type Digest = [u8; digest::SHA256_OUTPUT_LEN];
+
+/// Computes the digest of texts and numbers, each of which ends where it does.
+struct Digester(digest::Context);
+
+impl Digester {
+    fn new() -> Self {
+        Self(digest::Context::new(&digest::SHA256))
+    }
+
+    fn number(&mut self, number: usize) {
+        self.0.update(&(number as u64).to_le_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.number(text.len());
+        self.0.update(text.as_bytes());
+    }
+
+    fn columns(&mut self, columns: &[Option<String>]) {
+        self.number(columns.len());
         for column in columns {
-            left_out += usize::from(column.take_if(|name| is_long(name)).is_some());
+            self.number(usize::from(column.is_some()));
+            self.text(column.as_deref().unwrap_or_default());
         }
     }
-    if let Some(names) = &mut metadata.device_types {
-        bound_map(names, MOST_TYPES, &mut left_out);
-        names.retain(|_, name| !is_long(name));
+
+    fn names(&mut self, names: &BTreeMap<String, String>) {
+        self.number(names.len());
+        for (code, name) in names {
+            self.text(code);
+            self.text(name);
+        }
     }
-    bound_map(&mut metadata.alerts, MOST_TYPES, &mut left_out);
-    for names in metadata.alerts.values_mut() {
-        bound_map(names, MOST_ALERT_NAMES, &mut left_out);
-        names.retain(|_, name| !is_long(name));
+
+    fn finish(self) -> Digest {
+        let mut all = Digest::default();
+        all.copy_from_slice(self.0.finish().as_ref());
+        all
     }
-    left_out
 }
 
-/// Leaves out long keys, and those behind the first `most`.
-fn bound_map<V>(map: &mut BTreeMap<String, V>, most: usize, left_out: &mut usize) {
-    let before = map.len();
-    map.retain(|key, _| key.len() <= LONGEST_NAME);
-    if map.len() > most {
-        let mut kept = 0;
-        map.retain(|_, _| {
-            kept += 1;
-            kept <= most
-        });
-    }
-    *left_out += before - map.len();
+fn digest_of_columns(columns: &[Option<String>]) -> Digest {
+    let mut digester = Digester::new();
+    digester.columns(columns);
+    digester.finish()
 }
 
-fn column(kind: DeviceKind, name: Option<&str>, namer: &mut Namer) -> Column {
+fn digest_of(metadata: &Metadata) -> Digest {
+    let mut digester = Digester::new();
+    digester.number(metadata.columns.len());
+    for (code, columns) in &metadata.columns {
+        digester.text(code);
+        digester.columns(columns);
+    }
+    digester.number(usize::from(metadata.device_types.is_some()));
+    metadata
+        .device_types
+        .iter()
+        .for_each(|names| digester.names(names));
+    digester.number(metadata.alerts.len());
+    for (code, names) in &metadata.alerts {
+        digester.text(code);
+        digester.names(names);
+    }
+    digester.number(metadata.left_out);
+    digester.finish()
+}
+
+fn column(kind: DeviceKind, name: Option<&str>, fields: &FieldFilter, namer: &mut Namer) -> Column {
     let Some(name) = name else {
         return Column::Ignored;
     };
     match (name, kind) {
         ("DeviceType" | "UtcTimestampNs" | "DeviceId", _) => Column::Ignored,
         ("ActiveAlerts" | "ActiveAlert" | "Alerts" | "ActiveAlertIds", _) => Column::Alerts,
+        _ if !fields.keeps(name) => Column::Ignored,
         ("Ipv4", DeviceKind::Allocation) => namer.addresses(name, AddressKind::Ipv4),
         ("Ipv6Ue", DeviceKind::Allocation) => namer.addresses(name, AddressKind::Ipv6Ue),
         ("Ipv6Cpe", DeviceKind::Allocation) => namer.addresses(name, AddressKind::Ipv6Cpe),
@@ -374,7 +464,7 @@ struct Namer {
     device_type: Arc<str>,
     families: HashSet<String>,
     keys: HashSet<String>,
-    collisions: Vec<Collision>,
+    collisions: Collisions,
 }
 
 impl Namer {
@@ -383,7 +473,7 @@ impl Namer {
             device_type: Arc::clone(device_type),
             families: HashSet::new(),
             keys: HashSet::new(),
-            collisions: Vec::new(),
+            collisions: Collisions::default(),
         }
     }
 

@@ -12,9 +12,63 @@ pub fn io_reason(error: &io::Error) -> String {
     }
 }
 
+/// How many names a log line has at most.
+const MOST_LISTED: usize = 10;
+
+/// How many characters of a name it has at most.
+const LONGEST_LISTED: usize = 100;
+
+/// Names from outside for a log line: the first ten, each printable and cut after 100 characters, and how many more there are
+/// of `count`.
+#[must_use]
+pub fn listed(names: impl IntoIterator<Item = impl AsRef<str>>, count: usize) -> String {
+    let mut list = String::new();
+    let mut shown = 0;
+    for name in names.into_iter().take(MOST_LISTED) {
+        if shown > 0 {
+            list.push_str(", ");
+        }
+        let mut printable = name.as_ref().escape_debug();
+        list.extend(printable.by_ref().take(LONGEST_LISTED));
+        if printable.next().is_some() {
+            list.push('…');
+        }
+        shown += 1;
+    }
+    if count > shown {
+        list.push_str(&format!(" and {} more", count - shown));
+    }
+    list
+}
+
 /// An error and what caused it, on one line.
 #[must_use]
 pub fn with_sources(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_names_are_short_and_printable() {
+        let long = "x".repeat(101);
+        for (names, count, expected) in [
+            (vec![], 0, String::new()),
+            (vec!["a", "b c"], 2, "a, b c".to_owned()),
+            (vec!["a\nb"], 3, "a\\nb and 2 more".to_owned()),
+            (
+                vec!["a"; 12],
+                12,
+                format!("{}a and 2 more", "a, ".repeat(9)),
+            ),
+            (vec![&long], 1, format!("{}…", &long[1..])),
+        ] {
+            assert_eq!(listed(&names, count), expected);
+        }
+        let worst = "\u{e000}".repeat(10_000);
+        assert!(listed(vec![worst; 1000], usize::MAX).len() < 2048);
+    }
 }

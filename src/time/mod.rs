@@ -7,9 +7,11 @@ mod clock;
 mod failure_log;
 mod moment;
 mod pacer;
+mod throttle;
 
 pub use self::backoff::{Backoff, InvalidBounds, Jitter};
 pub use self::clock::{Clock, Hands, unix_seconds};
 pub use self::failure_log::{FailureLog, Recovered, Report};
 pub use self::moment::Moment;
 pub use self::pacer::Pacer;
+pub use self::throttle::Throttle;

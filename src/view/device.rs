@@ -224,8 +224,7 @@ impl<'s> DeviceRef<'s> {
 
     /// A number of the last row, however old that is.
     fn last_gauge(&self, lane: usize) -> Option<f64> {
-        let value = *self.block.gauges(lane).get(self.slot)?;
-        (!value.is_nan()).then_some(value)
+        self.block.gauge(lane, self.slot)
     }
 
     /// All numbers of the last row, by the field's name.

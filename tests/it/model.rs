@@ -19,7 +19,8 @@ use starlink_telemetry::fleet::{
     Coverage, Fleet, FleetOptions, Limits, Retention, RowCode, RowFault, RowIgnored, Snapshot,
     latest,
 };
-use starlink_telemetry::telemetry::{Batch, SchemaCache, decode};
+use starlink_telemetry::telemetry::fields::anchored;
+use starlink_telemetry::telemetry::{Batch, CellFault, FieldFilter, SchemaCache, decode};
 use starlink_telemetry::time::Moment;
 
 use self::answer::Answer;
@@ -51,11 +52,17 @@ struct Pair {
 
 type Outcome = Result<(), String>;
 
+/// The same choice of fields as the model's, which names them one by one.
+fn fields(settings: Settings) -> FieldFilter {
+    let dropped = settings.dropped.iter().map(|field| anchored(field));
+    FieldFilter::new(settings.location, dropped.map(Result::unwrap).collect())
+}
+
 impl Pair {
     fn new(settings: Settings) -> Self {
         let options = FleetOptions {
             include_routers: settings.include_routers,
-            location: settings.location,
+            fields: fields(settings),
             retention: Retention {
                 stale_after: Duration::from_millis(settings.stale_after),
                 ip_stale_after: Duration::from_millis(settings.ip_stale_after),
@@ -64,9 +71,9 @@ impl Pair {
             limits: Limits::STANDARD,
         };
         Self {
+            fleet: Fleet::new(options.clone()),
+            schemas: SchemaCache::new(options.fields.clone()),
             options,
-            fleet: Fleet::new(options),
-            schemas: SchemaCache::default(),
             oracle: Oracle::new(settings),
             dated: settings.dated,
             now: 0,
@@ -110,9 +117,11 @@ impl Pair {
         frozen
             .write(&mut state)
             .map_err(|error| error.to_string())?;
-        let thawed = Fleet::thaw(self.options, &state);
+        let now = Moment::from_millis(self.now);
+        let thawed = Fleet::thaw(self.options.clone(), now, &state);
         self.fleet = thawed.map_err(|error| error.to_string())?;
         self.fleet.expire(Moment::from_millis(self.now));
+        self.oracle.restart();
         self.shown = None;
         Ok(())
     }
@@ -126,7 +135,7 @@ impl Pair {
     fn answer(&mut self, answer: &Answer, plan_twice: bool) -> Outcome {
         let now = Moment::from_millis(self.now);
         let (rows, metadata) = decode(answer.body().into()).map_err(|error| error.to_string())?;
-        let schema = self.schemas.resolve(metadata).schema;
+        let schema = self.schemas.resolve(&metadata).schema;
         let batch = Batch { rows, schema };
         let starlink = self
             .dated
@@ -145,6 +154,12 @@ impl Pair {
             .extend(answer.columns.values().flatten().flatten().cloned());
         let cells: u64 = counts.cells.values().sum();
         same("the rejected cells", &tally.cells.iter().sum(), &cells)?;
+        let places = tally.cells[CellFault::Location as usize];
+        same(
+            "the rejected places",
+            &places,
+            &counts.places.values().sum(),
+        )?;
         same(
             "the rows",
             &by_name(RowCode::ALL.map(RowCode::name), tally.rows),
@@ -424,6 +439,7 @@ fn the_model_knows_the_example() {
     let settings = Settings {
         include_routers: false,
         location: true,
+        dropped: &[],
         stale_after: 120_000,
         ip_stale_after: 900_000,
         forget_after: 86_400_000,

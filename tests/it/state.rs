@@ -10,6 +10,7 @@ use starlink_telemetry::app::Ending;
 use starlink_telemetry::fleet::{FleetOptions, Limits, Retention};
 use starlink_telemetry::simulator::{Answer, Simulator};
 use starlink_telemetry::state_file::StateFile;
+use starlink_telemetry::telemetry::FieldFilter;
 
 use crate::binary::Binary;
 use crate::form::{self, Body};
@@ -160,7 +161,7 @@ fn restored(path: &Path) -> Option<usize> {
     let day = Duration::from_secs(86_400);
     let options = FleetOptions {
         include_routers: true,
-        location: true,
+        fields: FieldFilter::EVERYTHING,
         retention: Retention {
             stale_after: day,
             ip_stale_after: day,

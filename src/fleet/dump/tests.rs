@@ -4,6 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::fleet::tests::World;
+use crate::telemetry::FieldFilter;
+
+/// What the clock shows at first.
+const NOW: Moment = Moment::from_millis(0);
 
 /// A small fleet of which everything is known that can be.
 fn world() -> World {
@@ -25,7 +29,8 @@ fn bytes(world: &World) -> Vec<u8> {
 
 /// The world with the fleet that the bytes are, in the same moment.
 fn thawed(mut world: World, bytes: &[u8]) -> World {
-    world.fleet = Fleet::thaw(world.fleet.options, bytes).unwrap();
+    let now = Moment::from_millis(world.now);
+    world.fleet = Fleet::thaw(world.fleet.options.clone(), now, bytes).unwrap();
     world.fleet.expire(Moment::from_millis(world.now));
     world
 }
@@ -57,8 +62,8 @@ fn an_older_row_than_the_one_before_the_restart_does_not_count() {
 #[test]
 fn what_the_options_leave_out_does_not_come_back() {
     let bytes = bytes(&world());
-    let mut world = World::with(|options| options.location = false);
-    world.fleet = Fleet::thaw(world.fleet.options, &bytes).unwrap();
+    let mut world = World::with(|options| options.fields = FieldFilter::new(false, Vec::new()));
+    world.fleet = Fleet::thaw(world.fleet.options.clone(), NOW, &bytes).unwrap();
     world.fleet.expire(Moment::from_millis(0));
     let lines = world.lines().join("\n");
     assert!(lines.contains("Speed{\"a\"} 0.5"), "{lines}");
@@ -71,13 +76,16 @@ fn what_the_options_leave_out_does_not_come_back() {
 #[test]
 fn every_part_of_a_fleet_is_no_fleet() {
     let bytes = bytes(&world());
-    let options = world().fleet.options;
+    let options = world().fleet.options.clone();
     for end in 0..bytes.len() {
-        let error = Fleet::thaw(options, &bytes[..end]).unwrap_err();
+        let error = Fleet::thaw(options.clone(), NOW, &bytes[..end]).unwrap_err();
         assert_eq!(error, DumpError::End, "up to {end}");
     }
     let longer = [&bytes[..], &[0]].concat();
-    assert_eq!(Fleet::thaw(options, &longer).unwrap_err(), DumpError::Rest);
+    assert_eq!(
+        Fleet::thaw(options.clone(), NOW, &longer).unwrap_err(),
+        DumpError::Rest
+    );
 }
 
 proptest! {
@@ -92,7 +100,7 @@ proptest! {
             let length = bytes.len();
             bytes[place.index(length)] = byte;
         }
-        if let Ok(fleet) = Fleet::thaw(world.fleet.options, &bytes) {
+        if let Ok(fleet) = Fleet::thaw(world.fleet.options.clone(), NOW, &bytes) {
             world.fleet = fleet;
             world.wait(1).lines();
             world.rows(r#"["u",1500000000,"a",0.5,"v1",null,[82]]"#);
@@ -103,7 +111,7 @@ proptest! {
     #[test]
     fn any_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let world = World::new();
-        let _ = Fleet::thaw(world.fleet.options, &bytes);
+        let _ = Fleet::thaw(world.fleet.options.clone(), NOW, &bytes);
     }
 }
 
@@ -117,4 +125,197 @@ fn bytes_that_were_written_once_can_still_be_read() {
     }
     let written = std::fs::read(path).unwrap();
     assert_eq!(thawed(world(), &written).lines(), world().lines());
+}
+
+/// The bytes of a file, field by field.
+#[derive(Default)]
+struct Crafted(Vec<u8>);
+
+impl Crafted {
+    fn moment(mut self, millis: u64) -> Self {
+        self.0.extend(millis.to_le_bytes());
+        self
+    }
+
+    fn number(mut self, number: usize) -> Self {
+        self.0.extend(u32::try_from(number).unwrap().to_le_bytes());
+        self
+    }
+
+    fn text(self, text: &str) -> Self {
+        let mut crafted = self.number(text.len());
+        crafted.0.extend(text.as_bytes());
+        crafted
+    }
+
+    fn raw(mut self, bytes: &[u8]) -> Self {
+        self.0.extend(bytes);
+        self
+    }
+
+    /// A fleet of one table, up to the list of its gauge lanes.
+    fn table(code: &str) -> Self {
+        Self::default().moment(0).number(1).text(code).text("Name")
+    }
+
+    /// A terminal that was heard at a moment, up to its alerts.
+    fn terminal(self, id: &str, seen: u64) -> Self {
+        self.text(id)
+            .raw(&[DEVICE])
+            .moment(1)
+            .moment(seen)
+            .moment(seen)
+            .moment(0)
+    }
+}
+
+fn limited(change: impl FnOnce(&mut crate::fleet::Limits)) -> FleetOptions {
+    let mut options = World::new().fleet.options.clone();
+    change(&mut options.limits);
+    options
+}
+
+#[test]
+fn lanes_beyond_the_limit_take_no_room() {
+    let options = limited(|limits| limits.lanes = 10);
+    let mut crafted = Crafted::table("u").number(3000);
+    for lane in 0..3000 {
+        crafted = crafted
+            .text(&format!("starlink_G{lane}"))
+            .text(&format!("G{lane}"));
+    }
+    crafted = crafted.number(3000);
+    for lane in 0..3000 {
+        crafted = crafted
+            .text(&format!("t{lane}"))
+            .text(&format!("T{lane}"))
+            .number(lane);
+    }
+    crafted = crafted.number(1).terminal("a", 0).number(0).number(3000);
+    for lane in 0..3000 {
+        crafted = crafted.raw(&f64::from(lane).to_le_bytes());
+    }
+    let texts = [0, 9, 10, 2999];
+    crafted = crafted.number(texts.len());
+    for lane in texts {
+        crafted = crafted.number(lane).text("text");
+    }
+    let fleet = Fleet::thaw(options, NOW, &crafted.0).unwrap();
+    let view = &fleet.snapshot().tables[0];
+    assert_eq!((view.gauges.all().len(), view.infos.all().len()), (10, 10));
+    assert_eq!(view.blocks[0].gauges().row(0).len(), 10);
+    assert_eq!(view.blocks[0].infos().row(0).len(), 2);
+    assert!(view.blocks[0].value_bytes() < 4096);
+}
+
+#[test]
+fn fields_beyond_the_limits_are_left_out() {
+    let empty = |crafted: Crafted, id| crafted.terminal(id, 0).number(0).number(0).number(0);
+    let devices = |options: FleetOptions, crafted: Crafted| {
+        let mut fleet = Fleet::thaw(options, NOW, &crafted.0).unwrap();
+        fleet.expire(NOW);
+        fleet.devices()
+    };
+    let table = |code: &str| Crafted::table(code).number(0).number(0).number(2);
+    let two = |code: &str| empty(empty(table(code), "a"), "bb");
+    assert_eq!(devices(limited(|_| {}), two("u")), 2);
+    assert_eq!(
+        devices(limited(|limits| limits.identifier = 1), two("u")),
+        1
+    );
+    assert_eq!(devices(limited(|limits| limits.devices = 1), two("u")), 1);
+    assert_eq!(devices(limited(|limits| limits.types = 0), two("u")), 0);
+    assert_eq!(
+        devices(limited(|limits| limits.identifier = 1), two("uu")),
+        0
+    );
+
+    let shown = |options: FleetOptions| {
+        let crafted = Crafted::table("u")
+            .number(0)
+            .number(1)
+            .text("t")
+            .text("T")
+            .number(0)
+            .number(1);
+        let crafted = crafted
+            .terminal("a", 0)
+            .number(3)
+            .text("one")
+            .text("two")
+            .text("three");
+        let crafted = crafted.number(0).number(1).number(0).text("a long text");
+        let mut world = World::new();
+        world.fleet = Fleet::thaw(options, NOW, &crafted.0).unwrap();
+        world.wait(1).lines().len()
+    };
+    assert_eq!(shown(limited(|_| {})), 3 + 3);
+    assert_eq!(shown(limited(|limits| limits.alerts = 1)), 1 + 3);
+    assert_eq!(shown(limited(|limits| limits.text = 3)), 3 + 2);
+    assert_eq!(shown(limited(|limits| limits.values = 0)), 3 + 2);
+}
+
+#[test]
+fn addresses_come_back_in_order_each_once_and_within_the_limit() {
+    let crafted = Crafted::table("u")
+        .number(0)
+        .number(0)
+        .number(1)
+        .text("a")
+        .raw(&[ALLOCATION]);
+    let ipv4 = |last| [IPV4, 192, 0, 2, last, NO_PREFIX];
+    let crafted = crafted.moment(1).moment(0).number(4);
+    let crafted = [9, 3, 9, 5]
+        .into_iter()
+        .fold(crafted, |crafted, last| crafted.raw(&ipv4(last)));
+    let crafted = crafted.number(1).raw(&ipv4(1)).number(0).number(0);
+    let fleet = Fleet::thaw(limited(|limits| limits.addresses = 2), NOW, &crafted.0).unwrap();
+    let (block, slot) = fleet.tables.get(0).block(0);
+    let content = &block.allocation(slot).unwrap().content;
+    let told: Vec<_> = content
+        .addresses
+        .iter()
+        .map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            vec!["192.0.2.3".to_owned(), "192.0.2.9".to_owned()],
+            vec![],
+            vec![]
+        ]
+    );
+}
+
+#[test]
+fn nothing_has_happened_after_the_clock_of_the_file() {
+    let far = LAST_MOMENT.millis();
+    let crafted = Crafted::table("u")
+        .number(0)
+        .number(0)
+        .number(1)
+        .terminal("a", far);
+    let crafted = crafted.number(0).number(0).number(0);
+    let mut world = World::new();
+    world.now = 5000;
+    let now = Moment::from_millis(world.now);
+    world.fleet = Fleet::thaw(world.fleet.options.clone(), now, &crafted.0).unwrap();
+    assert!(
+        world
+            .wait(119)
+            .lines()
+            .contains(&r#"online{device_type="Name",deviceID="a"} 1"#.to_owned())
+    );
+    assert!(
+        !world
+            .wait(1)
+            .lines()
+            .iter()
+            .any(|line| line.ends_with(" 1") && line.starts_with("online"))
+    );
+    for clock in [far + 1, u64::MAX] {
+        let options = world.fleet.options.clone();
+        let error = Fleet::thaw(options, Moment::from_millis(clock), &crafted.0).unwrap_err();
+        assert_eq!(error, DumpError::Value("the clock"));
+    }
 }

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
+use crate::fleet::columns::MOST_FOR_A_VALUE;
 use crate::fleet::tests::{World, body};
-use crate::fleet::{FleetOptions, Limits, RowFault, RowIgnored, Tally};
+use crate::fleet::{Fleet, FleetOptions, Limits, RowFault, RowIgnored, Tally};
 use crate::telemetry::{CellFault, SchemaCache, decode};
 use crate::time::Moment;
 
@@ -121,7 +122,7 @@ fn lanes_that_nobody_needs_are_given_back() {
         assert_eq!(cells(&tally), 0, "{number}");
         let tables = world.fleet.snapshot().tables;
         assert!(tables[0].gauges.all().len() <= 129, "{number}");
-        assert!(tables[0].blocks[0].gauge_lanes() <= 129, "{number}");
+        assert!(tables[0].blocks[0].gauges().lanes() <= 129, "{number}");
     }
     let lines = world.lines();
     assert_eq!(lines[0], r#"N4999{"a"} 1"#);
@@ -180,14 +181,14 @@ fn names_beyond_the_limits_are_left_out() {
     let mut cache = SchemaCache::default();
     let resolve = |cache: &mut SchemaCache, answer: &str| {
         let (_, metadata) = decode(answer.to_owned().into()).unwrap();
-        cache.resolve(metadata)
+        cache.resolve(&metadata)
     };
     let resolved = resolve(&mut cache, &answer);
     let schema = resolved.schema.get("a").unwrap();
     assert_eq!(schema.columns.len(), 1024);
     assert!(resolved.schema.get("t62").is_some() && resolved.schema.get("t63").is_none());
-    // 977 columns and the long one, 37 types, the long code of a type, 905 alerts.
-    assert_eq!(resolved.left_out, 977 + 1 + 37 + 1 + 905);
+    // 977 columns and the long one, 37 types, the long code of a type and the long name of one, 905 alerts.
+    assert_eq!(resolved.left_out, 977 + 1 + 37 + 1 + 1 + 905);
     assert_eq!(resolve(&mut cache, &answer).left_out, 0, "told once");
 }
 
@@ -233,4 +234,142 @@ fn what_is_forgotten_is_freed() {
     assert_eq!(world.fleet.devices(), 0);
     assert_eq!(world.lines(), Vec::<String>::new());
     assert_eq!(world.fleet.due(), Moment::NEVER);
+}
+
+#[test]
+fn rows_beyond_what_an_answer_may_have_are_counted_and_left_out() {
+    let mut world = World::new();
+    let mut rows = String::from("7,");
+    for number in 0..64_998 {
+        write!(rows, r#"["u",1,"a",{number}],"#).unwrap();
+    }
+    rows.push_str(r#"["u",2,"b",1],["u",3,"c",1],["u",3,"d",1e999],8"#);
+    let tally = world.rows(&rows);
+    assert_eq!(tally.rejected[RowFault::Limit as usize], 3);
+    assert_eq!(tally.rejected[RowFault::Shape as usize], 1);
+    assert_eq!(tally.rows.iter().sum::<u64>(), 65_003);
+    let lines = world.lines().join("\n");
+    assert!(
+        lines.contains("{\"b\"}") && !lines.contains("{\"c\"}"),
+        "{lines}"
+    );
+}
+
+/// A terminal's row.
+fn terminal(id: &str) -> String {
+    format!(r#"["u",1,"{id}",1,"v",null,[]]"#)
+}
+
+fn shows(world: &World, id: &str) -> bool {
+    let lines = world.lines().join("\n");
+    lines.contains(&format!("last_report_timestamp_seconds{{\"{id}\"}}"))
+}
+
+#[test]
+fn devices_that_reported_once_and_are_silent_give_way() {
+    let mut world = world(|limits| limits.devices = 5);
+    world.rows(&[terminal("twice"), terminal("old")].join(","));
+    world
+        .wait(1)
+        .rows(&[terminal("twice"), terminal("mid")].join(","));
+    world
+        .wait(1)
+        .rows(r#"["i",1,"ip-waiting","",["192.0.2.1"],[],[]]"#);
+    world.wait(1).rows(&terminal("late"));
+    assert!(!world.fleet.has_room());
+
+    // Nobody is silent for long enough.
+    world.wait(100);
+    assert_eq!(ignored(&world.rows(&terminal("new-1"))), 1);
+    assert!(!shows(&world, "new-1"));
+
+    // Two are needed: the longest silent ones go. One that reports again in the same batch stays, wherever its row stands.
+    world.wait(60);
+    let rows = [terminal("new-1"), terminal("new-2"), terminal("old")].join(",");
+    let tally = world.rows(&rows);
+    assert_eq!(ignored(&tally), 2, "each that gives way is counted");
+    for (id, expected) in [
+        ("twice", true),
+        ("old", true),
+        ("mid", false),
+        ("late", true),
+        ("new-1", true),
+        ("new-2", true),
+    ] {
+        assert_eq!(shows(&world, id), expected, "{id}");
+    }
+    assert_eq!(world.fleet.devices(), 5);
+    // Its allocation gave way, too.
+    world.wait(200);
+    let rows: Vec<_> = ["a", "b", "c", "d", "e", "waiting"].map(terminal).into();
+    assert_eq!(
+        ignored(&world.rows(&rows.join(","))),
+        3 + 3,
+        "three give way, three find no room"
+    );
+    assert!(
+        shows(&world, "twice") && shows(&world, "old"),
+        "they reported more than once"
+    );
+    assert!(!world.lines().join("\n").contains("Ipv4"));
+    assert_eq!(world.fleet.devices(), 5);
+}
+
+#[test]
+fn a_plan_that_is_given_up_lets_nobody_give_way_and_takes_no_room() {
+    let mut world = world(|limits| limits.devices = 2);
+    world.rows(&[terminal("a"), terminal("b")].join(","));
+    world.wait(200);
+    let before = world.lines();
+    let rows = [terminal("c"), terminal("d"), terminal("e")].join(",");
+    drop(world.plan(&rows));
+    assert_eq!(world.lines(), before);
+    let tally = world.rows(&rows);
+    assert_eq!(world.fleet.devices(), 2);
+    assert_eq!(ignored(&tally), 2 + 1);
+    assert!(shows(&world, "c") && shows(&world, "d"));
+}
+
+#[test]
+fn over_a_restart_it_stays_known_who_has_reported_once() {
+    let mut world = world(|limits| limits.devices = 2);
+    world.rows(&[terminal("once"), terminal("twice")].join(","));
+    world.rows(&terminal("twice"));
+    let mut bytes = Vec::new();
+    world.fleet.freeze().write(&mut bytes).unwrap();
+    let now = Moment::from_millis(world.now);
+    world.fleet = Fleet::thaw(world.fleet.options.clone(), now, &bytes).unwrap();
+    world.wait(200);
+    assert_eq!(
+        ignored(&world.rows(&[terminal("a"), terminal("b")].join(","))),
+        2
+    );
+    assert!(shows(&world, "twice") && shows(&world, "a"));
+    assert!(!shows(&world, "once") && !shows(&world, "b"));
+}
+
+#[test]
+fn numbers_and_texts_beyond_the_limit_are_left_out_and_those_that_are_held_go_on() {
+    let columns = r#""u":["DeviceType","UtcTimestampNs","DeviceId","N","T","M"]"#;
+    let row = |id: usize, n: usize| format!(r#"["u",{n},"{id}",{n},"t{n}",null]"#);
+    let rows = |ids: std::ops::Range<usize>, n: usize| -> String {
+        ids.map(|id| row(id, n)).collect::<Vec<_>>().join(",")
+    };
+    // Room for a column of each, for a batch of so many cells, and for a few more values.
+    let mut world = world(|limits| limits.values = 2 * 2048 + 256 * 6 * MOST_FOR_A_VALUE);
+    assert_eq!(cells(&world.answer(&body(&rows(0..256, 1), columns))), 0);
+    let tally = world.answer(&body(&rows(0..300, 2), columns));
+    assert_eq!(cells(&tally), 2 * 44, "new devices get nothing");
+    assert_eq!(world.fleet.devices(), 300);
+    let lines = world.lines();
+    assert_eq!(
+        lines.iter().filter(|line| line.starts_with("N{")).count(),
+        256
+    );
+    assert!(
+        lines
+            .iter()
+            .all(|line| !line.starts_with("N{") || line.ends_with(" 2"))
+    );
+    assert!(lines.contains(&r#"info{"7",t="t2"} 1"#.to_owned()));
 }

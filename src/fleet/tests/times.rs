@@ -33,7 +33,7 @@ fn the_first_row_of_a_wrong_time_is_named() {
     world.latest = 1_800_000_000_000_000_000;
     let rows = r#"["u",1,"p\n1"],["u",1900000000000000000,"f1"],["u",1,"p2"],["u",1900000000000000000,"f2"]"#;
     let (rows, metadata) = decode(body(rows, TERMINAL).into()).unwrap();
-    let schema = world.schemas.resolve(metadata).schema;
+    let schema = world.schemas.resolve(&metadata).schema;
     let batch = Batch { rows, schema };
     let plan = world.fleet.plan(&batch, Moment::default(), world.latest);
     let example = |id: &str, reported| {
@@ -80,7 +80,7 @@ fn the_latest_time_is_by_the_clock_or_else_by_the_median() {
         let rows = timestamps.iter().map(|at| format!(r#"["u",{at},"a"]"#));
         let rows: Vec<_> = rows.collect();
         let (rows, metadata) = decode(body(&rows.join(","), TERMINAL).into()).unwrap();
-        let schema = SchemaCache::default().resolve(metadata).schema;
+        let schema = SchemaCache::default().resolve(&metadata).schema;
         Batch { rows, schema }
     };
     const T: i64 = 1_756_537_212_000_000_000;

@@ -107,6 +107,7 @@ fn metadata_is_read_as_far_as_it_goes() {
                     ),
                     ("r".into(), BTreeMap::new()),
                 ]),
+                left_out: 0,
             },
         ),
         (
@@ -116,6 +117,7 @@ fn metadata_is_read_as_far_as_it_goes() {
                 columns: BTreeMap::from([("u".into(), vec![Some("A".into()), None, None])]),
                 device_types: Some(BTreeMap::from([("r".into(), "Router".into())])),
                 alerts: BTreeMap::from([("u".into(), BTreeMap::from([("2".into(), "b".into())]))]),
+                left_out: 0,
             },
         ),
         (r#"{"data":{"values":null}}"#, Metadata::default()),
@@ -176,5 +178,44 @@ fn what_is_no_answer_says_why() {
     ] {
         let error = decode(body.into()).unwrap_err();
         assert_eq!(with_sources(&error), expected, "{body}");
+    }
+}
+
+#[test]
+fn a_repeated_member_of_the_envelope_is_a_wrong_envelope() {
+    let columns = r#""columnNamesByDeviceType":{"u":["A"]}"#;
+    for (body, expected) in [
+        (
+            format!(r#"{{"data":{{"values":[["u"]],{columns},"values":null}}}}"#),
+            "the answer has more than one member `data.values`",
+        ),
+        (
+            format!(r#"{{"data":{{{columns},"values":[],"x":1,{columns}}}}}"#),
+            "the answer has more than one member `data.columnNamesByDeviceType`",
+        ),
+        (
+            format!(r#"{{"data":{{"values":[],{columns}}},"d\u0061ta":{{"values":[]}}}}"#),
+            "the answer has more than one member `data`",
+        ),
+    ] {
+        let error = decode(body.clone().into()).unwrap_err();
+        assert_eq!(with_sources(&error), expected, "{body}");
+    }
+}
+
+#[test]
+fn deep_nesting_costs_its_cell() {
+    for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[{\"a\":", "}]")] {
+        for depth in [127, 5_000] {
+            let deep = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+            let rows = rows_of(&format!(r#"[["u",{deep},2],{deep},[3]]"#));
+            let cells: Vec<_> = rows.iter().map(<[Cell]>::len).collect();
+            assert!(
+                matches!(rows.row(0)[1], Cell::Unreadable(_) | Cell::List(_)),
+                "{open} {depth}"
+            );
+            assert_eq!(cells.first(), Some(&3), "{open} {depth}");
+            assert_eq!(rows.received(), 3, "{open} {depth}");
+        }
     }
 }

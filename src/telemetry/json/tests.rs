@@ -85,11 +85,27 @@ fn broken_texts_are_refused_with_their_place() {
 }
 
 #[test]
-fn nesting_has_a_limit() {
-    let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
-    assert!(accepts(&nested(127)));
-    assert!(!accepts(&nested(128)));
-    assert!(!accepts(&nested(1_000_000)));
+fn nesting_has_no_limit_and_is_checked_all_the_way() {
+    for depth in [1, 63, 64, 65, 127, 128, 129, 193, 1_000_000] {
+        // Arrays and objects in a pattern that does not repeat every 64 levels.
+        let is_object = |level: usize| level.is_multiple_of(3);
+        let open: String = (0..depth)
+            .map(|level| if is_object(level) { "{\"a\":" } else { "[" })
+            .collect();
+        let close = |wrong: Option<usize>| -> String {
+            let levels = (0..depth).rev();
+            let bracket = |level| match is_object(level) != (wrong == Some(level)) {
+                true => '}',
+                false => ']',
+            };
+            levels.map(bracket).collect()
+        };
+        assert!(accepts(&format!("{open}1{}", close(None))), "{depth}");
+        assert!(!accepts(&format!("{open}1{}", &close(None)[1..])));
+        for wrong in [0, depth / 2, depth - 1] {
+            assert!(!accepts(&format!("{open}1{}", close(Some(wrong)))));
+        }
+    }
 }
 
 #[test]

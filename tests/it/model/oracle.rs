@@ -2,8 +2,7 @@
 //!
 //! Where the promise is silent the model takes one reading:
 //! - A row that a later one of the same answer replaces counts as received and nothing else; its cells are not looked at. Nor
-//!   are those of rows that are ignored or rejected, of alert columns of types without alerts, and of `H3CellId` where
-//!   locations are off.
+//!   are those of rows that are ignored or rejected, and of alert columns of types without alerts.
 //! - A cell that cannot be read counts also where its column's names are taken.
 //! - Names are taken column by column, gauges apart from info keys, whether or not a row fills them. `H3CellId` takes its key
 //!   too; the address columns of an allocation take none.
@@ -14,12 +13,14 @@
 //!   counted, for all its devices; of two types of one name the later code is told apart by a suffix.
 //! - An allocation is older than another of the same terminal, with or without `ip-`, within `STALE_AFTER`. It is forgotten
 //!   when it is old enough and its terminal is not known. `ip-` alone names nobody.
-//! - An IPv6 address in an IPv4 column is an address. A CIDR whose prefix is too long is none.
+//! - A CIDR whose prefix is too long is no address.
 //! - An alert code that stands alone is a list of one; every other element that is no code counts as a cell. An empty string is
 //!   absent, there as elsewhere.
-//! - A list in `H3CellId` is no cell and not unreadable.
 //! - Where Starlink's clock is not known, the upper of two middle timestamps is the median; rows count for it whatever else
 //!   is wrong with them.
+//! - A list in `H3CellId` is no cell, whatever is in it.
+//! - Over a restart an info field of an allocation is lost where fields are left out by name and its key does not tell its name.
+//! - A field that a setting leaves out takes no name and is not looked at. Alert columns are no fields.
 //! - At exactly the limit a device is stale, silent or forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,8 @@ use super::strategy::START;
 pub struct Settings {
     pub include_routers: bool,
     pub location: bool,
+    /// The names of `DROP_FIELDS`: here each is one name.
+    pub dropped: &'static [&'static str],
     pub stale_after: u64,
     pub ip_stale_after: u64,
     pub forget_after: u64,
@@ -49,6 +52,8 @@ pub struct Counts {
     /// Rejected cells of the rows that count after the answer, by type and device: a row that a later one of the same answer
     /// replaces is never shown, nor are its cells looked at.
     pub cells: BTreeMap<(String, String), u64>,
+    /// Those of them that name no cell.
+    pub places: BTreeMap<(String, String), u64>,
 }
 
 /// Keys and values in order.
@@ -143,6 +148,14 @@ struct Field {
 
 const ALERT_COLUMNS: [&str; 4] = ["ActiveAlerts", "ActiveAlert", "Alerts", "ActiveAlertIds"];
 const ADDRESS_COLUMNS: [&str; 3] = ["Ipv4", "Ipv6Ue", "Ipv6Cpe"];
+const PLACES: [&str; 6] = [
+    "latitude",
+    "longitude",
+    "altitude",
+    "h3cell",
+    "geohash",
+    "location",
+];
 
 /// The earliest timestamp that a row may have: 2019-01-01 00:00:00 UTC.
 const START_OF_2019: i64 = 1_546_300_800_000_000_000;
@@ -197,6 +210,20 @@ impl Oracle {
             known || now - allocation.seen < forget_after
         });
         self.devices.len() + self.allocations.len() < before
+    }
+
+    /// Another process goes on with what is known.
+    pub fn restart(&mut self) {
+        if self.settings.dropped.is_empty() {
+            return;
+        }
+        let dropped = self.settings.dropped;
+        let may_be_dropped = |key: &str| {
+            key.contains('_') || dropped.iter().any(|name| name.eq_ignore_ascii_case(key))
+        };
+        for allocation in self.allocations.values_mut() {
+            allocation.infos.retain(|(key, _)| !may_be_dropped(key));
+        }
     }
 
     /// An answer that covers the time since `from` arrives at `now`.
@@ -312,9 +339,10 @@ impl Oracle {
                 *counts.ignored.entry("older").or_default() += 1;
                 return Ok(());
             }
-            let mut rejected = 0;
-            let device = self.device(code, timestamp, columns, cells, &mut rejected);
-            counts.cells.insert(key.clone(), rejected);
+            let (mut rejected, mut places) = (0, 0);
+            let device = self.device(code, timestamp, columns, cells, &mut rejected, &mut places);
+            counts.cells.insert(key.clone(), rejected + places);
+            counts.places.insert(key.clone(), places);
             let name = self.type_names.get(code).filter(|name| !name.is_empty());
             self.borne_names
                 .insert(code.clone(), name.unwrap_or(code).clone());
@@ -335,6 +363,7 @@ impl Oracle {
         columns: &[Option<String>],
         cells: &[Json],
         rejected: &mut u64,
+        places: &mut u64,
     ) -> Device {
         let mut device = Device {
             timestamp,
@@ -346,11 +375,11 @@ impl Oracle {
             infos: Vec::new(),
             outdated: false,
         };
-        for field in fields(columns, &[]) {
+        for field in self.fields(columns, &[]) {
             let cell = cells.get(field.position).unwrap_or(&Json::Null);
             if field.name == "H3CellId" {
-                if field.gauge.is_some() && self.settings.location {
-                    locate(cell, &mut device, rejected);
+                if field.gauge.is_some() {
+                    locate(cell, &mut device, rejected, places);
                 }
                 continue;
             }
@@ -395,7 +424,10 @@ impl Oracle {
                         continue;
                     }
                 };
-                alerts.insert(sanitised(names.get(code).unwrap_or(code)));
+                let says_something =
+                    |name: &&String| name.bytes().any(|byte| byte.is_ascii_alphanumeric());
+                let name = names.get(code).filter(says_something);
+                alerts.insert(sanitised(name.unwrap_or(code)));
             }
         }
         alerts
@@ -414,13 +446,13 @@ impl Oracle {
             addresses: Vec::new(),
             infos: Vec::new(),
         };
-        for field in fields(columns, &ADDRESS_COLUMNS) {
+        for field in self.fields(columns, &ADDRESS_COLUMNS) {
             let cell = cells.get(field.position).unwrap_or(&Json::Null);
             if ADDRESS_COLUMNS.contains(&&*field.name) {
                 if field.gauge.is_none() {
                     continue;
                 }
-                let addresses = addresses(cell, rejected);
+                let addresses = addresses(cell, field.name == "Ipv4", rejected);
                 let single = addresses.len() == 1;
                 for (index, address) in addresses.into_iter().enumerate() {
                     let index = if single {
@@ -442,6 +474,42 @@ impl Oracle {
             }
         }
         allocation
+    }
+
+    /// The columns that are fields, in their order, with the names that they may use. One that may use none is ignored, but what
+    /// cannot be read in it is counted all the same. The `textless` are those that never become info fields.
+    fn fields(&self, columns: &[Option<String>], textless: &[&str]) -> Vec<Field> {
+        let mut fields: Vec<Field> = Vec::new();
+        let (mut gauges, mut keys) = (BTreeSet::new(), BTreeSet::new());
+        for (position, name) in columns.iter().enumerate() {
+            let Some(name) = name else { continue };
+            if ["DeviceType", "UtcTimestampNs", "DeviceId"].contains(&&**name)
+                || ALERT_COLUMNS.contains(&&**name)
+                || self.leaves_out(name)
+            {
+                continue;
+            }
+            let gauge = format!("starlink_{}", sanitised(name));
+            let key = info_key(name);
+            let gauge_is_free = !is_own_family(&gauge) && gauges.insert(gauge.clone());
+            let key_is_free = !textless.contains(&&**name)
+                && !["device_type", "deviceid"].contains(&&*key)
+                && keys.insert(key.clone());
+            fields.push(Field {
+                position,
+                name: name.clone(),
+                gauge: gauge_is_free.then_some(gauge),
+                key: key_is_free.then_some(key),
+            });
+        }
+        fields
+    }
+
+    /// Whether the settings leave a field out.
+    fn leaves_out(&self, name: &str) -> bool {
+        let lower = name.to_lowercase();
+        let is_place = PLACES.iter().any(|place| lower.contains(place));
+        (is_place && !self.settings.location) || self.settings.dropped.contains(&name)
     }
 
     /// The value of the label `device_type` of each type that has devices. Where two bear the same name, the later code is
@@ -591,34 +659,6 @@ impl Info {
     }
 }
 
-/// The columns that are fields, in their order, with the names that they may use. One that may use none is ignored, but what
-/// cannot be read in it is counted all the same. The `textless` are those that never become info fields.
-fn fields(columns: &[Option<String>], textless: &[&str]) -> Vec<Field> {
-    let mut fields: Vec<Field> = Vec::new();
-    let (mut gauges, mut keys) = (BTreeSet::new(), BTreeSet::new());
-    for (position, name) in columns.iter().enumerate() {
-        let Some(name) = name else { continue };
-        if ["DeviceType", "UtcTimestampNs", "DeviceId"].contains(&&**name)
-            || ALERT_COLUMNS.contains(&&**name)
-        {
-            continue;
-        }
-        let gauge = format!("starlink_{}", sanitised(name));
-        let key = info_key(name);
-        let gauge_is_free = !is_own_family(&gauge) && gauges.insert(gauge.clone());
-        let key_is_free = !textless.contains(&&**name)
-            && !["device_type", "deviceid"].contains(&&*key)
-            && keys.insert(key.clone());
-        fields.push(Field {
-            position,
-            name: name.clone(),
-            gauge: gauge_is_free.then_some(gauge),
-            key: key_is_free.then_some(key),
-        });
-    }
-    fields
-}
-
 fn is_own_family(name: &str) -> bool {
     let name = name.strip_prefix("starlink_").unwrap();
     let named = [
@@ -755,40 +795,49 @@ fn entries(cell: &Json) -> &[Json] {
     }
 }
 
-fn locate(cell: &Json, device: &mut Device, rejected: &mut u64) {
+fn locate(cell: &Json, device: &mut Device, rejected: &mut u64, places: &mut u64) {
     let index = match cell {
+        Json::Null => return,
+        Json::Text(text) if text.is_empty() => return,
+        Json::List(items) if items.iter().all(|item| *item == Json::Null) => return,
         Json::Number(spelled) if is_integer(spelled) => {
             let value = spelled.parse::<f64>().unwrap();
-            if value.is_finite() {
-                device.gauges.push(("starlink_H3CellId".to_owned(), value));
-            } else {
-                *rejected += 1;
-            }
+            device.gauges.push(("starlink_H3CellId".to_owned(), value));
             spelled.parse::<u64>().ok()
         }
-        Json::Number(spelled) => {
-            *rejected += u64::from(spelled.parse::<f64>().unwrap().is_infinite());
-            None
-        }
-        Json::Text(text) if text.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-            u64::from_str_radix(text, 16).ok()
+        Json::Number(spelled) if spelled.parse::<f64>().unwrap().is_infinite() => {
+            *rejected += 1;
+            return;
         }
         Json::Object(_) | Json::Broken(_) => {
             *rejected += 1;
-            None
+            return;
+        }
+        Json::Text(text) => {
+            let digits = text.strip_prefix("0x").unwrap_or(text);
+            let all = |text: &str, radix| text.chars().all(|char| char.is_digit(radix));
+            if [15, 16].contains(&digits.len()) && all(digits, 16) {
+                u64::from_str_radix(digits, 16).ok()
+            } else if all(text, 10) {
+                text.parse().ok()
+            } else {
+                None
+            }
         }
         _ => None,
     };
-    let cell = index.and_then(|index| h3o::CellIndex::try_from(index).ok());
-    device.place = cell.map(|cell| {
-        let centre = h3o::LatLng::from(cell);
-        (centre.lat(), centre.lng())
-    });
+    match index.and_then(|index| h3o::CellIndex::try_from(index).ok()) {
+        Some(cell) => {
+            let centre = h3o::LatLng::from(cell);
+            device.place = Some((centre.lat(), centre.lng()));
+        }
+        None => *places += 1,
+    }
 }
 
-/// The numbers of a cell's valid addresses.
-fn addresses(cell: &Json, rejected: &mut u64) -> Vec<f64> {
-    let mut numbers = Vec::new();
+/// The numbers of a cell's valid addresses of one family, in the order of the addresses, each once.
+fn addresses(cell: &Json, ipv4: bool, rejected: &mut u64) -> Vec<f64> {
+    let mut found = BTreeSet::new();
     for entry in entries(cell) {
         let address = match entry {
             Json::Null => continue,
@@ -796,26 +845,35 @@ fn addresses(cell: &Json, rejected: &mut u64) -> Vec<f64> {
             _ => None,
         };
         match address {
-            Some(IpAddr::V4(address)) => numbers.push(f64::from(u32::from(address))),
-            Some(IpAddr::V6(address)) => {
-                let bits = u128::from(address);
-                let group = |shift: u32| (bits >> shift) & ((1 << 52) - 1);
-                numbers.push((group(0) ^ group(52) ^ group(104)) as f64);
-            }
-            None => *rejected += 1,
+            Some(IpAddr::V4(address)) if ipv4 => drop(found.insert(u128::from(u32::from(address)))),
+            Some(IpAddr::V6(address)) if !ipv4 => drop(found.insert(u128::from(address))),
+            _ => *rejected += 1,
         }
     }
-    numbers
+    let number = |bits: u128| {
+        let group = |shift: u32| (bits >> shift) & ((1 << 52) - 1);
+        (group(0) ^ group(52) ^ group(104)) as f64
+    };
+    found.into_iter().map(number).collect()
 }
 
-/// An address, or the address of a CIDR.
+/// An address, or the address of a CIDR; one that maps an IPv4 address is that.
 fn address(text: &str) -> Option<IpAddr> {
-    let Some((address, length)) = text.split_once('/') else {
-        return text.parse().ok();
-    };
+    let (address, length) = text.split_once('/').unwrap_or((text, "0"));
     let address: IpAddr = address.parse().ok()?;
     let most = if address.is_ipv4() { 32 } else { 128 };
-    (length.parse::<u8>().ok()? <= most).then_some(address)
+    let is_valid = length.parse::<u8>().ok()? <= most;
+    let mapped = match address {
+        IpAddr::V6(address) => match address.segments() {
+            [0, 0, 0, 0, 0, 0xffff, ..] => {
+                let [.., a, b, c, d] = address.octets();
+                Some(IpAddr::from([a, b, c, d]))
+            }
+            _ => None,
+        },
+        IpAddr::V4(_) => None,
+    };
+    is_valid.then_some(mapped.unwrap_or(address))
 }
 
 /// Nanoseconds as seconds, rounded once.

@@ -76,16 +76,25 @@ fn settings() -> impl Strategy<Value = Settings> {
         2 => Just([100, 200, 50]),
         2 => Just([1, 300, 60]),
     ];
+    let dropped: [&[&str]; 4] = [
+        &[],
+        &["Speed", "Ipv4"],
+        &["AccountNumber"],
+        &["H3CellId", "Alerts"],
+    ];
+    let dropped = prop_oneof![4 => Just(dropped[0]), 1 => select(dropped.to_vec())];
     (
         seconds,
         any::<bool>(),
         prop::bool::weighted(0.85),
         prop::bool::weighted(0.8),
+        dropped,
     )
         .prop_map(
-            |([stale, ip_stale, forget], include_routers, location, dated)| Settings {
+            |([stale, ip_stale, forget], include_routers, location, dated, dropped)| Settings {
                 include_routers,
                 location,
+                dropped,
                 stale_after: stale * 1000,
                 ip_stale_after: ip_stale * 1000,
                 forget_after: forget * 1000,
@@ -168,7 +177,12 @@ fn alert_names() -> impl Strategy<Value = BTreeMap<String, Names>> {
     ];
     let pointed = vec![(
         "u",
-        names(&[("82", "disabled"), ("55", "größe \"\n"), ("-1", "")]),
+        names(&[
+            ("82", "disabled"),
+            ("55", "größe \"\n"),
+            ("-1", ""),
+            ("7", "é _"),
+        ]),
     )];
     let map = |list: Vec<(&str, Names)>| -> BTreeMap<String, Names> {
         let list = list.into_iter();
@@ -239,6 +253,7 @@ fn device_column() -> BoxedStrategy<&'static str> {
             "alert_active_", "alert_active", "Ipv4_numeric", "Ipv6Ue_numeric_0", "Ipv4_numeric_x",
             "Ipv4_numeric5", "exporter_up", "exporter",
             "Ipv4", "Info", "Online", "created", "x_total", "x_count", "x_seconds",
+            "GpsLatitude", "LONGITUDE", "altitudeM", "HomeLocation", "geoHash", "OldH3CellId",
         ]),
         1 => select(vec![
             "", "_x", "1x", "Größe", "a\"b\\c\nd", "DeviceID", "Device-Type", "device_type", "deviceid", "DeviceType",
@@ -252,7 +267,7 @@ fn allocation_column() -> BoxedStrategy<&'static str> {
     prop_oneof![
         6 => select(vec!["Ipv4", "Ipv6Ue", "Ipv6Cpe"]),
         3 => select(vec!["AccountNumber", "Version", "Site", "site"]),
-        1 => select(vec!["H3CellId", "ActiveAlerts", "ipv4", "DeviceID", "", "1x", "latitude"]),
+        1 => select(vec!["H3CellId", "ActiveAlerts", "ipv4", "DeviceID", "", "1x", "latitude", "SiteLocation"]),
     ]
     .boxed()
 }
@@ -530,6 +545,12 @@ fn h3_cell() -> impl Strategy<Value = Json> {
         "0",
         "-1",
         "85283473fffffff0",
+        "0x85283473fffffff",
+        "0x085283473FFFFFFF",
+        "0x599686042433355775",
+        "599686042433355",
+        "0599686042433355775",
+        "85283473ffffff",
     ];
     prop_oneof![
         4 => select(indices.to_vec()).prop_map(number),
@@ -565,6 +586,9 @@ fn address() -> impl Strategy<Value = Json> {
         "2001:db8:1::1",
         "::",
         "::ffff:192.0.2.1/128",
+        "::ffff:c000:201",
+        "::ffff:192.0.2.7/100",
+        "2001:db8:0:ffff::/56",
         "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
     ];
     let bad = [

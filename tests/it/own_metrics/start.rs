@@ -76,6 +76,7 @@ const FROM_THE_START: [(&str, &str, &[&str]); 15] = [
             r#"reason="text""#,
             r#"reason="address""#,
             r#"reason="alert""#,
+            r#"reason="location""#,
             r#"reason="limit""#,
         ],
     ),

@@ -1,0 +1,29 @@
+//! How much of an answer is kept at most. Applied while it is read, so that a hostile answer costs no more memory than an honest
+//! one of its length.
+
+/// Rows of an answer: Starlink's own maximum. Further ones are rejected.
+pub const MOST_ROWS: usize = 65_000;
+
+/// Device types for which an answer may have columns or names. Further ones are left out.
+pub const MOST_TYPES: usize = 64;
+
+/// Columns of a type, and cells of a row. Further ones are left out.
+pub const MOST_COLUMNS: usize = 1024;
+
+/// Cells of all rows together. Rows that begin beyond it are rejected.
+pub const MOST_CELLS: usize = MOST_ROWS * 128;
+
+/// Elements of all lists together. Lists beyond it cannot be read.
+pub const MOST_ELEMENTS: usize = 4 << 20;
+
+/// Alert codes of a type that may have names. Further ones are their own names.
+pub const MOST_ALERT_NAMES: usize = 4096;
+
+/// Bytes of a name: a longer one of a column makes it a column without a name, of a type or an alert it is left out.
+pub const LONGEST_NAME: usize = 256;
+
+/// What all names of an answer may take together, with [`NAME_OVERHEAD`] for each.
+pub const MOST_NAME_BYTES: usize = 8 << 20;
+
+/// What a name takes beside its bytes.
+pub const NAME_OVERHEAD: usize = 64;
