@@ -27,7 +27,7 @@ use crate::fleet::{Fleet, FleetOptions, Limits, Retention};
 use crate::http::{Bodies, ListenError, Patience, Port, Site, State, serve};
 use crate::names::{Names, NamesError};
 use crate::outgoing::{TlsError, tls_config};
-use crate::self_metrics::SelfMetrics;
+use crate::self_metrics::{Counter, SelfMetrics};
 use crate::starlink::{ClientOptions, Timeouts};
 use crate::state_file::{Keeper, Restored, StateFile, recover};
 use crate::telemetry::FieldFilter;
@@ -66,6 +66,8 @@ pub struct Tuning {
     pub most_looks: usize,
     /// How often files that may change are looked at again: certificates, keys, users and names. A change counts a quarter of it later.
     pub reload_interval: Duration,
+    /// Lines that the log of the process has lost. Whoever writes the log counts them here; scrapes show them.
+    pub dropped_lines: Arc<Counter>,
 }
 
 impl Default for Tuning {
@@ -79,6 +81,7 @@ impl Default for Tuning {
             most_scrapes: 256,
             most_looks: 16,
             reload_interval: Duration::from_secs(4),
+            dropped_lines: Arc::default(),
         }
     }
 }
@@ -115,6 +118,16 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// Why, in the words of the log.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Asked => "signal",
+            Self::Server => "the HTTP server stopped",
+            Self::GivenUp(_) => "a component keeps failing",
+        }
+    }
+
     /// What the process tells whoever started it: 70 (`EX_SOFTWARE` of sysexits.h) asks for a fresh start.
     #[must_use]
     pub fn exit_code(self) -> u8 {
@@ -235,6 +248,7 @@ impl Application {
             scrapes: Arc::new(Semaphore::new(tuning.most_scrapes)),
             looks: Arc::new(Semaphore::new(tuning.most_looks)),
             names: Arc::clone(&names),
+            dropped_lines: tuning.dropped_lines,
         });
         let (gate, watch) = match gate {
             Some((gate, watch)) => (Some(Arc::new(gate)), Some(watch)),
@@ -320,7 +334,7 @@ impl Application {
                 Ending::Server
             }
         };
-        info!(?ending, "shutting down");
+        info!(reason = ending.reason(), "shutting down");
         let deadline = Instant::now() + END;
         self.state.is_draining.store(true, Ordering::Relaxed);
         if ending != Ending::Server {
@@ -464,14 +478,4 @@ fn start_account(
         metadata,
         stream,
     }
-}
-
-/// Has every panic logged with its place. To be called once, by a binary: the hook belongs to the whole process.
-pub fn log_panics() {
-    std::panic::set_hook(Box::new(|panic| {
-        let cause = panic.payload_as_str().unwrap_or("no message");
-        let place = panic.location().map(ToString::to_string);
-        let thread = std::thread::current();
-        error!(cause, place, thread = thread.name(), "panic");
-    }));
 }

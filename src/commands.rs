@@ -2,30 +2,34 @@
 
 mod check_config;
 
-use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::CommandFactory;
 use clap_complete::Shell;
 use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
-use tracing_subscriber::EnvFilter;
 
-use starlink_telemetry::app::{Application, Tuning, log_panics};
+use starlink_telemetry::app::{Application, Tuning};
 use starlink_telemetry::cli::{Cli, Command};
-use starlink_telemetry::config::{
-    ConfigErrors, Log, LogFormat, Settings, Sources, Warning, probes_address,
-};
+use starlink_telemetry::config::{ConfigErrors, Settings, Sources, Warning, probes_address};
 use starlink_telemetry::healthcheck::healthcheck;
 use starlink_telemetry::http::{raise_limit, reachable};
+use starlink_telemetry::logging::Logging;
 use starlink_telemetry::simulator::{self, Simulator};
 use starlink_telemetry::text::with_sources;
 
+use crate::console::{complain, print};
+
 /// The settings are wrong.
 const EXIT_CONFIG: u8 = 2;
+
+/// For so long the end waits for a reader of the log. With the drain it stays below the 5 s that an end may take.
+const LAST_LINES: Duration = Duration::from_millis(100);
 
 /// How many terminals the demo has.
 const DEMO_TERMINALS: usize = 25;
@@ -55,11 +59,11 @@ pub fn execute(cli: Cli) -> ExitCode {
     std::mem::forget(system);
     outcome.unwrap_or_else(|failure| match failure.downcast::<ConfigErrors>() {
         Ok(errors) => {
-            eprintln!("{}", told(&errors));
+            complain(told(&errors));
             ExitCode::from(EXIT_CONFIG)
         }
         Err(failure) => {
-            eprintln!("{}", with_sources(&*failure));
+            complain(with_sources(&*failure));
             ExitCode::FAILURE
         }
     })
@@ -83,9 +87,12 @@ fn log_warnings(settings: &Settings) {
 
 async fn run(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
     let settings = Settings::from_sources(Sources::from_process(config_file))?;
-    start_logging(&settings.log);
+    let tuning = Tuning::default();
+    let logging = start_logging(&settings, &tuning)?;
     log_warnings(&settings);
-    serve(&settings, |_| {}).await
+    let code = serve(&settings, tuning, |_| {}).await;
+    logging.flush(LAST_LINES);
+    Ok(code)
 }
 
 async fn demo(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
@@ -104,7 +111,8 @@ async fn demo(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
         SecretString::from(id),
         SecretString::from(secret),
     )?;
-    start_logging(&settings.log);
+    let tuning = Tuning::default();
+    let logging = start_logging(&settings, &tuning)?;
     info!(
         terminals = DEMO_TERMINALS,
         "demo: simulated terminals, no Starlink account needed"
@@ -113,27 +121,35 @@ async fn demo(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
         let url = page_url(application.address(), application.is_tls());
         info!(url, "demo is running");
     };
-    serve(&settings, announce).await
+    let code = serve(&settings, tuning, announce).await;
+    logging.flush(LAST_LINES);
+    Ok(code)
 }
 
-/// Serves until a signal comes; says where as soon as it listens.
+/// Serves until a signal comes; says where as soon as it listens. What goes wrong is logged.
 async fn serve(
     settings: &Settings,
+    tuning: Tuning,
+    announce: impl FnOnce(&Application),
+) -> ExitCode {
+    let served = try_to_serve(settings, tuning, announce).await;
+    served.unwrap_or_else(|failure| {
+        error!(error = with_sources(&*failure), "cannot start");
+        ExitCode::FAILURE
+    })
+}
+
+async fn try_to_serve(
+    settings: &Settings,
+    tuning: Tuning,
     announce: impl FnOnce(&Application),
 ) -> Result<ExitCode, Failure> {
-    log_panics();
     if let Err(error) = raise_limit() {
         warn!(%error, "could not raise the open-file limit");
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let application = match Application::build(settings, Tuning::default()) {
-        Ok(application) => application,
-        Err(failure) => {
-            error!(error = with_sources(&failure), "cannot start");
-            return Ok(ExitCode::FAILURE);
-        }
-    };
+    let application = Application::build(settings, tuning)?;
     announce(&application);
     let asked = async move {
         tokio::select! {
@@ -141,22 +157,15 @@ async fn serve(
             _ = interrupt.recv() => {}
         }
     };
-    Ok(ExitCode::from(application.run(asked).await.exit_code()))
+    let ending = application.run(asked).await;
+    info!("stopped");
+    Ok(ExitCode::from(ending.exit_code()))
 }
 
-fn start_logging(log: &Log) {
-    use std::io::IsTerminal;
-
-    // The web server reports each of its threads, and whoever sends it nonsense: of no interest unless somebody asks.
-    let filter = format!("actix_server=warn,actix_http=off,{}", log.filter);
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    match log.format {
-        LogFormat::Text => subscriber.init(),
-        LogFormat::Json => subscriber.json().flatten_event(true).init(),
-    }
+fn start_logging(settings: &Settings, tuning: &Tuning) -> Result<Logging, Failure> {
+    let dropped = Arc::clone(&tuning.dropped_lines);
+    let redactor = settings.redactor.clone();
+    Ok(Logging::start(&settings.log, redactor, dropped)?)
 }
 
 /// Asks the service on this machine whether it is alive.
@@ -165,7 +174,7 @@ async fn check_health(config_file: Option<PathBuf>) -> Result<ExitCode, Failure>
         Ok(place) => place,
         Err(errors) => {
             // Container engines know 0 and 1 of a health check, and reserve 2.
-            eprintln!("{errors}");
+            complain(errors);
             return Ok(ExitCode::FAILURE);
         }
     };
@@ -178,8 +187,7 @@ fn print_completions(shell: Shell) -> Result<ExitCode, Failure> {
     let mut command = Cli::command();
     let name = command.get_name().to_owned();
     clap_complete::generate(shell, &mut command, name, &mut script);
-    // A reader that has seen enough is no panic.
-    std::io::stdout().write_all(&script)?;
+    print(String::from_utf8_lossy(&script))?;
     Ok(ExitCode::SUCCESS)
 }
 

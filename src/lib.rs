@@ -31,6 +31,7 @@
 //! | [`state_file`] | the fleet on disk, for the process that comes after this one | what a row means |
 //! | [`self_metrics`] | what the exporter counts about itself | |
 //! | [`time`] | the one handle for time, which tests can move; backoff, pace, and which failures to log | the rest |
+//! | [`logging`] | the log: bounded lines, redacted and escaped, written by a thread of its own, dropped and counted where they cannot be | the rest |
 //! | [`redaction`] | removes the secrets of the process from texts that come from outside | the rest |
 //! | [`text`] | helpers for text that depend on nothing else | the rest |
 //! | [`shares`] | bounded things that clients share: places, bytes, turns | the rest |
@@ -57,6 +58,8 @@
 //! `serde_json::Value` on the way of the rows. No retry below the actors. No `unsafe`. No test code in a release build: faults
 //! can be injected only with the feature `fault-injection`, which the package's tests switch on for themselves.
 #![forbid(unsafe_code)]
+// What is worth saying is logged, which neither panics nor blocks.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod actors;
 pub mod app;
@@ -67,6 +70,7 @@ pub mod files;
 pub mod fleet;
 pub mod healthcheck;
 pub mod http;
+pub mod logging;
 pub mod names;
 pub mod outgoing;
 pub mod redaction;

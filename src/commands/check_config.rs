@@ -1,6 +1,5 @@
 //! `check-config`: the settings in force, what is doubtful about them, what Starlink says to the credentials if asked, and a verdict.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,6 +10,7 @@ use starlink_telemetry::text::with_sources;
 use url::Url;
 
 use super::{EXIT_CONFIG, Failure, told};
+use crate::console::{complain, print};
 
 /// Prints the settings and the verdict, which is the last line.
 pub(super) async fn execute(
@@ -20,7 +20,7 @@ pub(super) async fn execute(
     let settings = match Settings::from_sources(Sources::from_process(config_file)) {
         Ok(settings) => settings,
         Err(errors) => {
-            eprintln!("{}\n{}", told(&errors), refused(&errors));
+            complain(format!("{}\n{}", told(&errors), refused(&errors)));
             return Ok(ExitCode::from(EXIT_CONFIG));
         }
     };
@@ -36,12 +36,11 @@ pub(super) async fn execute(
     if let Ok(issued) = &outcome {
         report += &format!("OK: {valid}{issued}\n");
     }
-    // A reader that has seen enough is no panic.
-    std::io::stdout().write_all(report.as_bytes())?;
+    print(report)?;
     match outcome {
         Ok(_) => Ok(ExitCode::SUCCESS),
         Err(refusal) => {
-            eprintln!("FAILED: {valid}, but {refusal}");
+            complain(format!("FAILED: {valid}, but {refusal}"));
             Ok(ExitCode::FAILURE)
         }
     }

@@ -160,6 +160,7 @@ pub async fn snapshot(state: &State) -> Option<Arc<Snapshot>> {
 fn own_families(mut own: Vec<OwnFamily>, snapshot: &Snapshot, state: &State) -> Vec<OwnFamily> {
     own.push(self_metrics::devices(snapshot));
     own.extend(actor_families(&state.actors));
+    own.push(self_metrics::dropped_lines(&state.dropped_lines));
     own.push(self_metrics::build_info());
     own.extend(self_metrics::process());
     own

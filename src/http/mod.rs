@@ -42,7 +42,7 @@ use tracing_actix_web::RootSpanBuilder;
 use crate::actors::{ActorStatus, Published};
 use crate::exposition::{Format, InfoFormat, Shard};
 use crate::names::Names;
-use crate::self_metrics::SelfMetrics;
+use crate::self_metrics::{Counter, SelfMetrics};
 use crate::shares::Client;
 use crate::time::Clock;
 
@@ -85,6 +85,8 @@ pub struct State {
     pub looks: Arc<Semaphore>,
     /// What people call the devices, as their file says it at the moment.
     pub names: Arc<ArcSwap<Names>>,
+    /// Lines that the log of the process has lost.
+    pub dropped_lines: Arc<Counter>,
 }
 
 impl State {
@@ -259,6 +261,7 @@ mod tests {
             scrapes: Arc::new(Semaphore::new(4)),
             looks: Arc::new(Semaphore::new(4)),
             names: Arc::default(),
+            dropped_lines: Arc::default(),
         }
     }
 }

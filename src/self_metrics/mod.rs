@@ -412,6 +412,17 @@ pub fn devices(snapshot: &Snapshot) -> OwnFamily {
     family
 }
 
+/// How many lines of the log were lost.
+#[must_use]
+pub fn dropped_lines(count: &Counter) -> OwnFamily {
+    OwnFamily::new(
+        Kind::Counter,
+        "starlink_exporter_log_lines_dropped_total",
+        "Log lines that were dropped because stderr was blocked or failed.",
+    )
+    .value(count.value())
+}
+
 /// Which build this is.
 #[must_use]
 pub fn build_info() -> OwnFamily {

@@ -16,6 +16,7 @@ mod form;
 mod golden;
 mod harness;
 mod hostile;
+mod logs;
 mod model;
 mod names;
 mod outgoing;

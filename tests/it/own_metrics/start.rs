@@ -10,7 +10,7 @@ use crate::form::{Body, FORMATS, scrape};
 use crate::harness::{Service, scripted_simulator};
 
 /// Names, types and label sets: all of the exporter's own samples that do not depend on what was polled.
-const FROM_THE_START: [(&str, &str, &[&str]); 15] = [
+const FROM_THE_START: [(&str, &str, &[&str]); 16] = [
     ("starlink_up", "gauge", &[""]),
     ("starlink_exporter_polls_total", "counter", &[""]),
     (
@@ -121,6 +121,11 @@ const FROM_THE_START: [(&str, &str, &[&str]); 15] = [
     ),
     (
         "starlink_exporter_state_write_failures_total",
+        "counter",
+        &[""],
+    ),
+    (
+        "starlink_exporter_log_lines_dropped_total",
         "counter",
         &[""],
     ),

@@ -1,0 +1,123 @@
+//! From tracing's events and spans to lines in the queue.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tracing::callsite::Identifier;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan;
+
+use super::fields::{Fields, Value};
+use super::line::{self, Format};
+use super::queue::{Importance, Queue};
+use super::repeats::{Repeats, Verdict};
+use crate::redaction::Redactor;
+use crate::time::Clock;
+
+/// Of nested spans no more are shown, from the root inwards.
+const MOST_SPANS: usize = 4;
+
+/// Makes a line of each event that is worth one.
+pub(super) struct LogLayer {
+    format: Format,
+    redactor: Redactor,
+    clock: Clock,
+    repeats: Mutex<Repeats<Identifier>>,
+    queue: Arc<Queue>,
+}
+
+impl LogLayer {
+    pub(super) fn new(format: Format, redactor: Redactor, clock: Clock, queue: Arc<Queue>) -> Self {
+        Self {
+            format,
+            redactor,
+            clock,
+            repeats: Mutex::new(Repeats::new()),
+            queue,
+        }
+    }
+
+    /// Details are wanted as they come; everything else is limited.
+    fn judge(&self, event: &Event<'_>, fields: &Fields) -> Verdict {
+        let level = *event.metadata().level();
+        if level > Level::INFO {
+            return Verdict::Write { suppressed: 0 };
+        }
+        // A change of state is news also if it is the same as before: a file that is read again, say.
+        let digest = (level < Level::INFO).then(|| digest(fields));
+        let site = event.metadata().callsite();
+        let mut repeats = self.repeats.lock().unwrap_or_else(PoisonError::into_inner);
+        repeats.judge(site, digest, self.clock.elapsed())
+    }
+}
+
+/// What an event says: its texts. Its numbers (counts, durations) differ where nothing else does.
+fn digest(fields: &Fields) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    fields.message.hash(&mut hasher);
+    for (name, value) in &fields.others {
+        if let Value::Text(text) = value {
+            (name, text).hash(&mut hasher);
+        }
+    }
+    hasher.finish()
+}
+
+impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for LogLayer {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        if let Some(span) = context.span(id) {
+            let fields = Fields::collect(&self.redactor, |visitor| attributes.record(visitor));
+            span.extensions_mut().replace(fields);
+        }
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        // Before the span is locked: to format a value may log.
+        let later = Fields::collect(&self.redactor, |visitor| values.record(visitor));
+        if let Some(span) = context.span(id)
+            && let Some(fields) = span.extensions_mut().get_mut::<Fields>()
+        {
+            fields.update(later);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let fields = Fields::collect(&self.redactor, |visitor| event.record(visitor));
+        let Verdict::Write { suppressed } = self.judge(event, &fields) else {
+            return;
+        };
+        let spans = context.event_scope(event).into_iter();
+        let spans = spans.flat_map(|scope| scope.from_root()).take(MOST_SPANS);
+        let spans = spans.map(|span| {
+            let fields = span.extensions().get::<Fields>().cloned();
+            (span.name(), fields.unwrap_or_default())
+        });
+        let spans: Vec<_> = spans.collect();
+        let mut time = String::new();
+        // A clock before 1970 is the only error; the line goes without a time then.
+        let _ = SystemTime.format_time(&mut Writer::new(&mut time));
+        let metadata = event.metadata();
+        let level = *metadata.level();
+        let line = line::write(
+            self.format,
+            &line::Event {
+                time: &time,
+                level,
+                target: metadata.target(),
+                fields: &fields,
+                suppressed,
+                spans: &spans,
+            },
+        );
+        let importance = match level > Level::INFO {
+            true => Importance::Detail,
+            false => Importance::Event,
+        };
+        self.queue.push(line, importance);
+    }
+}
