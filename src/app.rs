@@ -19,15 +19,19 @@ use tracing::{error, info, warn};
 
 use crate::actors::messages::Drain;
 use crate::actors::{
-    GivenUp, MetadataActor, MetricsStoreActor, Neighbours, Published, Role, StreamActor,
+    GivenUp, MetadataActor, MetricsStoreActor, Neighbours, PinLimits, Published, Role, StreamActor,
     StreamOptions, SupervisionPolicy, Supervisor, TokenActor, TokenOptions,
 };
 use crate::config::{Account, Settings};
 use crate::fleet::{Fleet, FleetOptions, Limits, Retention};
-use crate::http::{Bodies, ListenError, Patience, Port, Site, State, serve};
+use crate::http::{
+    Bodies, ListenError, PAGES, PAGES_AT_ONCE, Patience, Port, SCRAPE_SHARES, Site, State,
+    body_limits, serve,
+};
 use crate::names::{Names, NamesError};
 use crate::outgoing::{TlsError, tls_config};
 use crate::self_metrics::{Counter, SelfMetrics};
+use crate::shares::{Limits as ShareLimits, Shares};
 use crate::starlink::{ClientOptions, Timeouts};
 use crate::state_file::{Keeper, Restored, StateFile, recover};
 use crate::telemetry::FieldFilter;
@@ -47,6 +51,9 @@ const END: Duration = Duration::from_millis(4_800);
 /// For how long open scrapes and an arriving answer may go on after that.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
+/// The most scrapes that wait for their turn, and the most pages: further ones are refused at once.
+const MOST_WAITING: usize = 1024;
+
 /// Times that no operator needs to set, but tests do.
 #[derive(Debug, Clone)]
 pub struct Tuning {
@@ -60,10 +67,14 @@ pub struct Tuning {
     pub query_limit: Duration,
     /// How long clients may take.
     pub patience: Patience,
-    /// So many scrapes are answered at once; others wait as they would for the store.
-    pub most_scrapes: usize,
-    /// So many pages and answers of the API are made or read at once; others wait as they would for the store.
+    /// So many bytes may be held by scrapes that are answered at once; others wait as they would for the store. One client may have a
+    /// quarter of it.
+    pub scrape_memory: usize,
+    /// So many pages and answers of the API are made or read at once; others wait as they would for the store. One client may have a
+    /// quarter of them.
     pub most_looks: usize,
+    /// How much memory slow readers may keep of older states of the fleet.
+    pub pins: PinLimits,
     /// How often files that may change are looked at again: certificates, keys, users and names. A change counts a quarter of it later.
     pub reload_interval: Duration,
     /// Lines that the log of the process has lost. Whoever writes the log counts them here; scrapes show them.
@@ -78,8 +89,9 @@ impl Default for Tuning {
             hang_limit: Duration::from_secs(30),
             query_limit: Duration::from_secs(5),
             patience: Patience::default(),
-            most_scrapes: 256,
+            scrape_memory: SCRAPE_SHARES,
             most_looks: 16,
+            pins: PinLimits::default(),
             reload_interval: Duration::from_secs(4),
             dropped_lines: Arc::default(),
         }
@@ -206,7 +218,8 @@ impl Application {
         let store = {
             let (published, metrics) = (Arc::clone(&published), Arc::clone(&metrics));
             let clock = clock.clone();
-            let make = move || MetricsStoreActor::new(fleet, published, clock, metrics);
+            let pins = tuning.pins;
+            let make = move || MetricsStoreActor::new(fleet, published, pins, clock, metrics);
             supervisor.start(Role::MetricsStore, &store_arbiter.handle(), make)
         };
         let stream_arbiter = Arbiter::new();
@@ -237,7 +250,7 @@ impl Application {
             metrics,
             actors: supervisor.finish(),
             published,
-            bodies: Bodies::default(),
+            bodies: Bodies::new(body_limits()),
             info_format: settings.info_format,
             is_draining: AtomicBool::new(false),
             hang_limit: tuning.hang_limit,
@@ -245,8 +258,10 @@ impl Application {
             silence_limit,
             stale_after: settings.fleet.stale_after,
             answer_limit: tuning.patience.answer,
-            scrapes: Arc::new(Semaphore::new(tuning.most_scrapes)),
-            looks: Arc::new(Semaphore::new(tuning.most_looks)),
+            scrapes: Shares::new(ShareLimits::quartered(tuning.scrape_memory, MOST_WAITING)),
+            looks: Shares::new(ShareLimits::quartered(tuning.most_looks, MOST_WAITING)),
+            look_memory: Shares::new(ShareLimits::quartered(PAGES, 0)),
+            making: Arc::new(Semaphore::new(PAGES_AT_ONCE)),
             names: Arc::clone(&names),
             dropped_lines: tuning.dropped_lines,
         });

@@ -206,6 +206,12 @@ impl Shares {
         fits.then(|| books.hand_out(self, client, units))
     }
 
+    /// How much there is.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.lock().limits
+    }
+
     /// Units that nobody holds.
     #[must_use]
     pub fn free(&self) -> usize {

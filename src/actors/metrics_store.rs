@@ -9,7 +9,7 @@ use actix::{Actor, AsyncContext, Context, Handler, MessageResult, SpawnHandle, S
 use tracing::warn;
 
 use super::messages::{Apply, Freeze, Heartbeat};
-use super::published::{Published, Publisher};
+use super::published::{PinLimits, Published, Publisher};
 use crate::fleet::plan::Plan;
 use crate::fleet::{Example, Fleet, RowIgnored, Tally};
 use crate::self_metrics::SelfMetrics;
@@ -45,12 +45,13 @@ impl MetricsStoreActor {
     pub fn new(
         fleet: Fleet,
         published: Arc<Published>,
+        pins: PinLimits,
         clock: Clock,
         metrics: Arc<SelfMetrics>,
     ) -> Self {
         Self {
             fleet,
-            publisher: Publisher::new(published),
+            publisher: Publisher::new(published, pins),
             clock,
             metrics,
             applied: BTreeMap::new(),
@@ -125,7 +126,7 @@ impl MetricsStoreActor {
     fn expire(&mut self) {
         let now = self.clock.now();
         if self.fleet.due() <= now {
-            self.publisher.take_back(now);
+            self.publisher.take_back(&self.fleet, now);
             self.fleet.expire(now);
         }
     }
@@ -171,7 +172,7 @@ impl Handler<Apply> for MetricsStoreActor {
         #[cfg(feature = "fault-injection")]
         self.faults.on_message(context);
         if !plan.is_empty() {
-            self.publisher.take_back(heard.to);
+            self.publisher.take_back(&self.fleet, heard.to);
         }
         let tally = self.fleet.commit(&plan, heard);
         if !plan.churning.is_empty() {

@@ -21,7 +21,7 @@ mod worker;
 
 pub use metadata::MetadataActor;
 pub use metrics_store::MetricsStoreActor;
-pub use published::Published;
+pub use published::{PinLimits, Published};
 pub use stream::{Neighbours, StreamActor, StreamOptions};
 pub use supervisor::{ActorStatus, Cause, Death, GivenUp, Role, SupervisionPolicy, Supervisor};
 pub use token::{TokenActor, TokenOptions};

@@ -1,4 +1,4 @@
-//! The place where the store lays its snapshots out, and where scrapes find them.
+//! The place where the store publishes its snapshots, and where scrapes find them.
 //!
 //! Scrapes send the store no message and take no lock: however many there are, none stands between the poll and the store.
 
@@ -7,86 +7,126 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
+use tracing::debug;
 
-use crate::fleet::{Fleet, Snapshot};
+use crate::fleet::{Fleet, Lease, Snapshot, pinned};
 use crate::time::Moment;
 
-/// How many snapshots scrapes may hold of a fleet however large: each may make a copy of it necessary.
-const LEAST_HELD: usize = 2;
+/// Slow readers may keep so many bytes of a small fleet's older states alive.
+const LEAST_PINNED: usize = 64 * 1024 * 1024;
 
-/// Of smaller fleets they may hold more, with so many devices in all of them together: some tens of megabytes.
-const HELD_DEVICES: usize = 128 * 1024;
+/// And so many times the size of a large fleet: two scrapers of one fleet, each of which reads for as long as the whole fleet takes to
+/// change, need less.
+const PINNED_FLEETS: usize = 2;
 
-/// How many snapshots of any fleet.
-const MOST_HELD: usize = 64;
+/// For how long slow readers may delay a new snapshot, while they pin more than half of what they may.
+const DELAYED_AT_MOST: Duration = Duration::from_secs(10);
 
-/// For how long slow scrapes may keep a new snapshot from being laid out. Memory matters, but not more than what is true.
-const HELD_AT_MOST: Duration = Duration::from_secs(10);
-
-/// How soon to look whether slow scrapes have come to their end.
+/// How soon to look whether slow readers have come to their end.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The snapshot that a scrape takes. Empty for the moments in which the store writes.
 #[derive(Debug, Default)]
 pub struct Published {
-    current: ArcSwapOption<Snapshot>,
-    laid_out: Notify,
+    current: ArcSwapOption<Lease>,
+    changed: Notify,
 }
 
 impl Published {
     /// The fleet as it is. Waits while the store writes.
-    pub async fn snapshot(&self) -> Arc<Snapshot> {
+    pub async fn lease(&self) -> Arc<Lease> {
         loop {
-            let mut laid_out = std::pin::pin!(self.laid_out.notified());
-            // Listens before it looks: what is laid out in between is noticed.
-            laid_out.as_mut().enable();
-            if let Some(snapshot) = self.current.load_full() {
-                return snapshot;
+            let mut changed = std::pin::pin!(self.changed.notified());
+            // Listens before it looks: what is published in between is noticed.
+            changed.as_mut().enable();
+            if let Some(lease) = self.current.load_full() {
+                return lease;
             }
-            laid_out.await;
+            changed.await;
         }
     }
 
-    /// Lays out an empty fleet, for tests of what reads it.
-    #[cfg(test)]
-    pub fn put_empty(&self) {
-        self.put(Arc::default());
+    /// The fleet as it is, if the store does not write at the moment.
+    #[must_use]
+    pub fn now(&self) -> Option<Arc<Snapshot>> {
+        self.current.load().as_ref()?.get()
     }
 
-    fn put(&self, snapshot: Arc<Snapshot>) {
-        self.current.store(Some(snapshot));
-        self.laid_out.notify_waiters();
+    fn put(&self, lease: Arc<Lease>) {
+        self.current.store(Some(lease));
+        self.changed.notify_waiters();
     }
 }
 
-/// Lays out snapshots, for the store. A fleet that has not changed gives no new one.
+#[cfg(test)]
+impl From<Snapshot> for Published {
+    /// A snapshot that never changes.
+    fn from(snapshot: Snapshot) -> Self {
+        let published = Self::default();
+        published.put(Arc::new(Arc::new(snapshot).into()));
+        published
+    }
+}
+
+/// Publishes snapshots, for the store. A fleet that has not changed gives no new one.
 ///
 /// A snapshot shares the fleet's blocks, and a block that is shared is copied when it is written to. So the snapshot is taken
-/// back before each batch: one that nobody reads costs nothing. Scrapes may hold two, of small fleets more; while they do, the
-/// youngest stays laid out, for ten seconds at most.
+/// back before each batch: one without readers costs nothing. What older snapshots alone keep alive has a limit in bytes; above
+/// half of it the youngest stays published for up to ten seconds, and beyond it the readers of the oldest lose theirs.
 #[derive(Debug)]
 pub struct Publisher {
     published: Arc<Published>,
-    /// The snapshots that were in use when they were taken back.
-    held: Vec<Weak<Snapshot>>,
+    /// The leases that were in use when they were taken back, the oldest first.
+    held: Vec<Weak<Lease>>,
+    limits: PinLimits,
+    pinned: usize,
+    /// Numbers the snapshots. The fleet's version says whether it shows something else, not in which blocks.
+    number: u64,
     version: u64,
     made: Moment,
 }
 
+/// How many bytes old snapshots may keep alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PinLimits {
+    /// Of small fleets.
+    pub least: usize,
+    /// Of large ones: so many times their size.
+    pub fleets: usize,
+}
+
+impl Default for PinLimits {
+    fn default() -> Self {
+        Self {
+            least: LEAST_PINNED,
+            fleets: PINNED_FLEETS,
+        }
+    }
+}
+
+impl PinLimits {
+    fn of(self, fleet_bytes: usize) -> usize {
+        self.least.max(self.fleets.saturating_mul(fleet_bytes))
+    }
+}
+
 impl Publisher {
-    /// Nothing is laid out yet.
+    /// Nothing is published yet.
     #[must_use]
-    pub fn new(published: Arc<Published>) -> Self {
+    pub fn new(published: Arc<Published>, limits: PinLimits) -> Self {
         Self {
             published,
             held: Vec::new(),
+            limits,
+            pinned: 0,
+            number: 0,
             version: 0,
             made: Moment::default(),
         }
     }
 
     /// To be called before the fleet is written to. Scrapes then wait until [`Publisher::publish`] is called.
-    pub fn take_back(&mut self, now: Moment) {
+    pub fn take_back(&mut self, fleet: &Fleet, now: Moment) {
         let current = self.published.current.swap(None);
         self.held.retain(|held| held.strong_count() > 0);
         let Some(current) = current else {
@@ -94,8 +134,9 @@ impl Publisher {
         };
         let readers = Arc::downgrade(&current);
         if let Err(current) = Arc::try_unwrap(current) {
-            let must_wait = self.held.len() + 1 >= most_held(current.devices());
-            if must_wait && now.since(self.made) < HELD_AT_MOST {
+            self.pinned = self.pinned_by(None, fleet);
+            let must_wait = self.pinned > self.limit(fleet) / 2;
+            if must_wait && now.since(self.made) < DELAYED_AT_MOST {
                 self.published.put(current);
             } else {
                 self.held.push(readers);
@@ -103,27 +144,58 @@ impl Publisher {
         }
     }
 
-    /// To be called when the fleet has been written to, and at the moment that it returned last. Lays the fleet out as it is,
-    /// unless slow scrapes are in the way: gives how soon to try again then.
+    /// To be called when the fleet has been written to, and at the moment that it returned last. Publishes the fleet as it is,
+    /// unless slow readers are in the way: gives how soon to try again then.
     pub fn publish(&mut self, fleet: &Fleet, now: Moment) -> Option<Duration> {
-        let is_laid_out = self.published.current.load().is_some();
-        if is_laid_out && self.version == fleet.version() {
+        self.cut(fleet);
+        let is_published = self.published.current.load().is_some();
+        if is_published && self.version == fleet.version() {
             return None;
         }
-        self.take_back(now);
+        self.take_back(fleet, now);
         if self.published.current.load().is_some() {
             return Some(LOOK_AGAIN);
         }
         self.version = fleet.version();
+        self.number += 1;
         self.made = now;
-        self.published.put(Arc::new(fleet.snapshot()));
+        let snapshot = Arc::new(fleet.snapshot());
+        self.published
+            .put(Arc::new(Lease::new(self.number, snapshot)));
         None
     }
-}
 
-/// How many snapshots of a fleet of so many devices scrapes may hold.
-fn most_held(devices: usize) -> usize {
-    (HELD_DEVICES / devices.max(1)).clamp(LEAST_HELD, MOST_HELD)
+    fn limit(&self, fleet: &Fleet) -> usize {
+        self.limits
+            .of(fleet.blocks().map(|block| block.bytes()).sum())
+    }
+
+    /// Takes snapshots away from their readers, the oldest first, until what is left is within the limit: whoever still reads the
+    /// oldest is the slowest.
+    fn cut(&mut self, fleet: &Fleet) {
+        let limit = self.limit(fleet);
+        let current = self.published.current.load_full();
+        while self.pinned_by(current.as_deref(), fleet) > limit {
+            let oldest = match self.held.is_empty() {
+                false => self.held.remove(0).upgrade(),
+                true => self.published.current.swap(None),
+            };
+            let Some(oldest) = oldest else { continue };
+            debug!(
+                limit,
+                "slow readers lose their snapshot: it keeps too much memory"
+            );
+            oldest.revoke();
+        }
+    }
+
+    /// The bytes that the snapshots in use keep alive, the published one among them if it is given.
+    fn pinned_by(&self, current: Option<&Lease>, fleet: &Fleet) -> usize {
+        let held: Vec<_> = self.held.iter().filter_map(Weak::upgrade).collect();
+        let held = held.iter().map(Arc::as_ref).chain(current);
+        let snapshots: Vec<_> = held.filter_map(Lease::get).collect();
+        pinned(snapshots.iter().map(Arc::as_ref), fleet)
+    }
 }
 
 #[cfg(test)]
@@ -145,6 +217,10 @@ mod tests {
 
     impl World {
         fn new() -> Self {
+            Self::limited(PinLimits::default())
+        }
+
+        fn limited(limits: PinLimits) -> Self {
             let long = Duration::from_secs(86400);
             let published = Arc::new(Published::default());
             Self {
@@ -161,7 +237,7 @@ mod tests {
                         ..Limits::STANDARD
                     },
                 }),
-                publisher: Publisher::new(Arc::clone(&published)),
+                publisher: Publisher::new(Arc::clone(&published), limits),
                 published,
                 now: 0,
             }
@@ -178,7 +254,7 @@ mod tests {
             let schema = SchemaCache::default().resolve(&metadata).schema;
             let now = Moment::from_millis(self.now);
             let plan = self.fleet.plan(&Batch { rows, schema }, now, i64::MAX);
-            self.publisher.take_back(now);
+            self.publisher.take_back(&self.fleet, now);
             let coverage = Coverage { from: now, to: now };
             self.fleet.commit(&plan, coverage);
             self.publisher.publish(&self.fleet, now)
@@ -191,7 +267,7 @@ mod tests {
         }
 
         /// What a scrape gets.
-        fn scrape(&self) -> Arc<Snapshot> {
+        fn scrape(&self) -> Arc<Lease> {
             self.published.current.load_full().unwrap()
         }
     }
@@ -200,77 +276,103 @@ mod tests {
     fn what_has_not_changed_is_not_laid_out_again() {
         let mut world = World::new();
         world.publish_after(0);
+        let version = |world: &World| world.scrape().get().unwrap().version;
         let empty = Arc::downgrade(&world.scrape());
         world.publish_after(100_000);
-        assert_eq!(world.scrape().version, 0);
+        assert_eq!(version(&world), 0);
         assert!(empty.upgrade().is_some());
         world.change(1, 5);
-        let version = world.scrape().version;
-        assert_ne!(version, 0);
+        let before = version(&world);
+        assert_ne!(before, 0);
         world.change(1, 5);
-        assert_eq!(
-            world.scrape().version,
-            version,
-            "the same row shows the same"
-        );
+        assert_eq!(version(&world), before, "the same row shows the same");
         world.change(1, 6);
-        assert_ne!(world.scrape().version, version);
+        assert_ne!(version(&world), before);
     }
 
     #[test]
     fn a_snapshot_that_nobody_reads_costs_no_copy() {
         let mut world = World::new();
         world.change(1, 1);
-        let block = |world: &World| Arc::as_ptr(&world.scrape().tables[0].blocks[0]);
-        let before = block(&world);
+        let block = |lease: &Lease| Arc::as_ptr(&lease.get().unwrap().tables[0].blocks[0]);
+        let before = block(&world.scrape());
         world.change(1, 2);
-        assert_eq!(block(&world), before);
+        assert_eq!(block(&world.scrape()), before);
         let read = world.scrape();
         world.change(1, 3);
-        assert_ne!(block(&world), before);
-        assert_eq!(Arc::as_ptr(&read.tables[0].blocks[0]), before);
+        assert_ne!(block(&world.scrape()), before);
+        assert_eq!(block(&read), before);
     }
 
-    #[test]
-    fn the_larger_the_fleet_the_fewer_of_its_snapshots_may_be_held() {
-        for (devices, expected) in [
-            (0, 64),
-            (2048, 64),
-            (10_000, 13),
-            (65_000, 2),
-            (1_000_000, 2),
-        ] {
-            assert_eq!(most_held(devices), expected, "{devices}");
-        }
-    }
-
-    #[test]
-    fn slow_scrapes_hold_so_many_snapshots_and_not_for_ever() {
+    /// Limits of so many copies of the world's only block.
+    fn blocks(count: usize) -> PinLimits {
         let mut world = World::new();
-        let mut held = Vec::new();
-        for number in 1..64 {
-            assert_eq!(world.change(1, number), None, "{number}");
-            held.push(world.scrape());
+        world.change(1, 1);
+        let snapshot = world.scrape().get().unwrap();
+        PinLimits {
+            least: count * snapshot.tables[0].blocks[0].bytes(),
+            fleets: 0,
         }
-        assert_eq!(world.change(1, 64), None);
-        let slowest = world.scrape();
-        assert_eq!(world.change(1, 65), Some(LOOK_AGAIN));
-        assert!(Arc::ptr_eq(&slowest, &world.scrape()));
+    }
+
+    #[test]
+    fn slow_readers_pin_so_many_bytes_and_the_oldest_lose_theirs() {
+        let mut world = World::limited(blocks(4));
+        world.change(1, 1);
+        let mut held = Vec::new();
+        let count = |held: &[Arc<Lease>]| held.iter().filter(|lease| lease.get().is_some()).count();
+        for number in 2..5 {
+            held.push(world.scrape());
+            assert_eq!(world.change(1, number), None, "{number}");
+        }
+        held.push(world.scrape());
+        // Two blocks are half of what may be pinned; what is published now waits, for ten seconds at most.
+        assert_eq!(world.change(1, 5), Some(LOOK_AGAIN));
+        assert!(Arc::ptr_eq(&held[3], &world.scrape()));
         assert_eq!(world.publish_after(9_998), Some(LOOK_AGAIN));
         assert_eq!(world.publish_after(1), None);
-        let fresh = world.scrape();
-        assert!(!Arc::ptr_eq(&slowest, &fresh));
-        drop(held);
-        drop(slowest);
-        assert_eq!(world.change(1, 66), None);
-        assert!(!Arc::ptr_eq(&fresh, &world.scrape()));
+        assert_eq!(count(&held), 4, "four blocks are pinned");
+        for number in 6..20 {
+            held.push(world.scrape());
+            world.change(10_001, number);
+            assert_eq!(count(&held), 4, "{number}");
+            assert!(held[held.len() - 1].get().is_some(), "the youngest stay");
+        }
+        held.clear();
+        assert_eq!(world.change(1, 30), None);
+        assert_eq!(world.publisher.held.len(), 0);
+    }
+
+    #[test]
+    fn the_larger_the_fleet_the_more_may_be_pinned() {
+        let limits = PinLimits::default();
+        for (fleet, expected) in [
+            (0, LEAST_PINNED),
+            (LEAST_PINNED / 2, LEAST_PINNED),
+            (LEAST_PINNED, 2 * LEAST_PINNED),
+            (usize::MAX, usize::MAX),
+        ] {
+            assert_eq!(limits.of(fleet), expected, "{fleet}");
+        }
+    }
+
+    /// Two snapshots of the same contents may differ in their blocks: a body must not begin in one and go on in the other.
+    #[test]
+    fn every_published_snapshot_has_a_number_of_its_own() {
+        let mut world = World::new();
+        let mut numbers = Vec::new();
+        for number in 1..5 {
+            world.change(1, number);
+            numbers.push(world.scrape().number());
+        }
+        assert_eq!(numbers, [1, 2, 3, 4]);
     }
 
     #[test]
     fn a_scrape_waits_while_the_store_writes() {
         let mut world = World::new();
         let published = Arc::clone(&world.published);
-        let mut scrape = std::pin::pin!(published.snapshot());
+        let mut scrape = std::pin::pin!(published.lease());
         let mut context = Context::from_waker(Waker::noop());
         assert!(scrape.as_mut().poll(&mut context).is_pending());
         world.publish_after(0);

@@ -12,5 +12,5 @@ pub use self::layout::info_fields;
 pub use self::negotiate::{Format, InfoFormat, UnknownFormat, negotiate, requested};
 pub use self::own::OwnFamily;
 pub use self::shard::{Shard, UnknownShard};
-pub use self::telemetry::{Exposition, Telemetry, write_end};
+pub use self::telemetry::{Cursor, Exposition, Revoked, Telemetry, write_end};
 pub use self::text::{Kind, PADDING, escape_label, push_padded};

@@ -1,16 +1,15 @@
 //! Writes the telemetry of a snapshot, step by step: a scrape of any fleet holds one chunk at a time, and steps may be
 //! written in any order and on any thread.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::layout::{BlockRef, DEVICE_NAME, Layout, Section, info_fields, known};
 use super::own::{self, OwnFamily};
 use super::text::{Padded, escape_into, label, line, number, string_field, tag};
 use super::{Format, Shard};
-use crate::fleet::Snapshot;
 use crate::fleet::block::Block;
 use crate::fleet::snapshot::TableView;
+use crate::fleet::{Lease, Snapshot};
 use crate::names::Names;
 
 /// A chunk is handed out when it has reached this many bytes.
@@ -19,10 +18,36 @@ const CHUNK: usize = 64 * 1024;
 /// How much more than [`CHUNK`] a chunk may grow before it is looked at: the samples of one family and block.
 const SLACK: usize = 32 * 1024;
 
+/// The snapshot was taken away from its reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the snapshot was taken away from a slow reader")]
+pub struct Revoked;
+
+/// Where a text goes on: behind a device of a family's block.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cursor {
+    step: usize,
+    slot: usize,
+}
+
+impl Cursor {
+    /// The begin of a step: the samples of one family and block.
+    #[must_use]
+    pub const fn at_step(step: usize) -> Self {
+        Self { step, slot: 0 }
+    }
+
+    /// In which step it is.
+    #[must_use]
+    pub const fn step(self) -> usize {
+        self.step
+    }
+}
+
 /// The telemetry of a shard of a snapshot in one format.
 #[derive(Debug)]
 pub struct Telemetry {
-    snapshot: Arc<Snapshot>,
+    lease: Arc<Lease>,
     shard: Shard,
     format: Format,
     layout: Layout,
@@ -32,64 +57,85 @@ impl Telemetry {
     /// Works out what is to be written where nobody gives devices names.
     #[must_use]
     pub fn new(format: Format, snapshot: Arc<Snapshot>, shard: Shard) -> Self {
-        Self::of(format, snapshot, shard, None)
+        let lease = Arc::new(Lease::from(snapshot));
+        Self::of(format, lease, shard, None)
     }
 
     /// The same with the names of the devices. Names of no generation are none.
     #[must_use]
-    pub fn named(
-        format: Format,
-        snapshot: Arc<Snapshot>,
-        shard: Shard,
-        names: &Arc<Names>,
-    ) -> Self {
+    pub fn named(format: Format, lease: Arc<Lease>, shard: Shard, names: &Arc<Names>) -> Self {
         let names = (names.generation() > 0).then_some(names);
-        Self::of(format, snapshot, shard, names)
+        Self::of(format, lease, shard, names)
     }
 
-    fn of(
-        format: Format,
-        snapshot: Arc<Snapshot>,
-        shard: Shard,
-        names: Option<&Arc<Names>>,
-    ) -> Self {
+    /// Of a lease that was revoked nothing is written.
+    fn of(format: Format, lease: Arc<Lease>, shard: Shard, names: Option<&Arc<Names>>) -> Self {
+        let snapshot = lease.get().unwrap_or_default();
         Self {
             layout: Layout::new(&snapshot, shard, names),
-            snapshot,
+            lease,
             shard,
             format,
         }
     }
 
-    /// In how many steps it is written: each one family of up to 256 devices.
+    /// In how many steps it is written.
     #[must_use]
     pub fn steps(&self) -> usize {
         self.layout.steps().len()
     }
 
-    /// Appends some of the steps. Those that do not exist write nothing.
-    pub fn write(&self, steps: Range<usize>, out: &mut Vec<u8>) {
-        for step in self.layout.steps().get(steps).unwrap_or_default() {
-            let (section, is_first, at, view, block) = self.layout.resolve(step, &self.snapshot);
-            if is_first {
+    /// Appends the text from a place on until `out` has `enough` bytes, and gives the place where it goes on; `None` at the end. Goes
+    /// beyond `enough` by the samples of a family of up to 256 devices, or by the texts of one device.
+    ///
+    /// # Errors
+    /// When the snapshot was taken away.
+    pub fn write(
+        &self,
+        from: Cursor,
+        out: &mut Vec<u8>,
+        enough: usize,
+    ) -> Result<Option<Cursor>, Revoked> {
+        let snapshot = self.lease.get().ok_or(Revoked)?;
+        let mut at = from;
+        while let Some(step) = self.layout.steps().get(at.step) {
+            if out.len() >= enough {
+                return Ok(Some(at));
+            }
+            let (section, is_first, place, view, block) = self.layout.resolve(step, &snapshot);
+            if is_first && at.slot == 0 {
                 section.header(out, self.format);
             }
-            match section {
-                Section::Info => self.infos(view, block, out),
-                Section::DeviceName(names) => self.device_names(names, view, block, out),
-                _ => self.samples(section, at, view, block, out),
-            }
+            let mut part = Part {
+                view,
+                block,
+                first: at.slot,
+                enough,
+                out,
+            };
+            let next = match section {
+                Section::Info => self.infos(&mut part),
+                Section::DeviceName(names) => self.device_names(names, &mut part),
+                _ => {
+                    self.samples(section, place, &mut part);
+                    None
+                }
+            };
+            at = match next {
+                Some(slot) => Cursor { slot, ..at },
+                None => Cursor {
+                    step: at.step + 1,
+                    slot: 0,
+                },
+            };
         }
+        Ok(None)
     }
 
-    fn samples(
-        &self,
-        section: &Section,
-        at: BlockRef,
-        view: &TableView,
-        block: &Block,
-        out: &mut Vec<u8>,
-    ) {
+    fn samples(&self, section: &Section, at: BlockRef, part: &mut Part<'_>) {
+        let Part {
+            view, block, out, ..
+        } = part;
         let prefix = prefix(&section.name(), view);
         let labels = block.labels();
         section.each(at, view, block, self.shard, |slot, value| {
@@ -101,12 +147,12 @@ impl Telemetry {
         });
     }
 
-    fn device_names(&self, names: &Names, view: &TableView, block: &Block, out: &mut Vec<u8>) {
-        let prefix = prefix(DEVICE_NAME, view);
-        let labels = block.labels();
-        for slot in known(block, self.shard) {
+    fn device_names(&self, names: &Names, part: &mut Part<'_>) -> Option<usize> {
+        let prefix = prefix(DEVICE_NAME, part.view);
+        let labels = part.block.labels();
+        part.each(self.shard, |slot, out| {
             let Some(called) = names.get(labels.id(slot)) else {
-                continue;
+                return;
             };
             prefix.push(out);
             labels.push(slot, out);
@@ -116,14 +162,15 @@ impl Telemetry {
                 escape_into(out, value, true);
             }
             line(out, &["\"} 1\n"]);
-        }
+        })
     }
 
-    fn infos(&self, view: &TableView, block: &Block, out: &mut Vec<u8>) {
+    fn infos(&self, part: &mut Part<'_>) -> Option<usize> {
         let write = match self.format {
             Format::Mixed => line_protocol,
             Format::Prometheus | Format::OpenMetrics => info_labels,
         };
+        let (view, block) = (part.view, part.block);
         let prefix = match self.format {
             Format::Mixed => {
                 let mut prefix = b"starlink_info".to_vec();
@@ -132,12 +179,38 @@ impl Telemetry {
             }
             Format::Prometheus | Format::OpenMetrics => prefix("starlink_info", view),
         };
-        for slot in known(block, self.shard) {
+        part.each(self.shard, |slot, out| {
             if info_fields(view, block, slot).next().is_some() {
                 prefix.push(out);
                 write(view, block, slot, out);
             }
+        })
+    }
+}
+
+/// A family of a block that is being written.
+struct Part<'p> {
+    view: &'p TableView,
+    block: &'p Block,
+    /// The first slot that is not written yet.
+    first: usize,
+    enough: usize,
+    out: &'p mut Vec<u8>,
+}
+
+impl<'p> Part<'p> {
+    /// Calls `write` with each slot that a scrape shows, at least one, until there is enough: the slot that comes next then.
+    fn each(&mut self, shard: Shard, mut write: impl FnMut(usize, &mut Vec<u8>)) -> Option<usize> {
+        let from = self.first;
+        let mut slots = known(self.block, shard).filter(|slot| *slot >= from);
+        write(slots.next()?, self.out);
+        for slot in slots {
+            if self.out.len() >= self.enough {
+                return Some(slot);
+            }
+            write(slot, self.out);
         }
+        None
     }
 }
 
@@ -174,8 +247,9 @@ fn line_protocol(view: &TableView, block: &Block, slot: usize, out: &mut Vec<u8>
 #[derive(Debug)]
 pub struct Exposition {
     telemetry: Telemetry,
-    steps: Range<usize>,
+    next: Option<Cursor>,
     own: Option<Vec<OwnFamily>>,
+    is_revoked: bool,
 }
 
 impl Exposition {
@@ -183,10 +257,34 @@ impl Exposition {
     #[must_use]
     pub fn new(telemetry: Telemetry, own: Vec<OwnFamily>) -> Self {
         Self {
-            steps: 0..telemetry.steps(),
             telemetry,
+            next: Some(Cursor::default()),
             own: Some(own),
+            is_revoked: false,
         }
+    }
+
+    /// After the last chunk: whether that was the end.
+    ///
+    /// # Errors
+    /// When the snapshot was taken away before the end.
+    pub fn ended(&self) -> Result<(), Revoked> {
+        match self.is_revoked {
+            true => Err(Revoked),
+            false => Ok(()),
+        }
+    }
+
+    fn write(&mut self, chunk: &mut Vec<u8>) -> Result<(), Revoked> {
+        if let Some(next) = self.next {
+            self.next = self.telemetry.write(next, chunk, CHUNK)?;
+        }
+        if self.next.is_none()
+            && let Some(own) = self.own.take()
+        {
+            write_end(chunk, self.telemetry.format, &own);
+        }
+        Ok(())
     }
 }
 
@@ -195,15 +293,9 @@ impl Iterator for Exposition {
 
     fn next(&mut self) -> Option<Vec<u8>> {
         let mut chunk = Vec::with_capacity(CHUNK + SLACK);
-        while chunk.len() < CHUNK {
-            if let Some(step) = self.steps.next() {
-                self.telemetry.write(step..step + 1, &mut chunk);
-                continue;
-            }
-            if let Some(own) = self.own.take() {
-                write_end(&mut chunk, self.telemetry.format, &own);
-            }
-            break;
+        if self.is_revoked || self.write(&mut chunk).is_err() {
+            self.is_revoked = true;
+            return None;
         }
         (!chunk.is_empty()).then_some(chunk)
     }

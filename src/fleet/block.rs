@@ -204,6 +204,18 @@ impl Block {
         self.vitals.len()
     }
 
+    /// About how many bytes of memory the block has for itself. Texts and labels are shared with other blocks.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + size_of_val(self.presences.as_slice())
+            + size_of_val(self.vitals.as_slice())
+            + size_of_val(self.places.as_slice())
+            + size_of_val(self.alerts.as_slice())
+            + size_of_val(self.allocations.as_slice())
+            + self.value_bytes()
+    }
+
     /// Whether the block has no slots yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {

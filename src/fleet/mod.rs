@@ -9,6 +9,7 @@ pub mod columns;
 pub mod dump;
 pub mod interner;
 pub mod labels;
+mod lease;
 pub mod limits;
 pub mod plan;
 pub mod snapshot;
@@ -18,7 +19,7 @@ pub mod tally;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::block::DeviceState;
+use self::block::{Block, DeviceState};
 use self::interner::{Interner, Text};
 use self::plan::{Plan, Planner};
 use self::table::Table;
@@ -27,6 +28,7 @@ use crate::time::Moment;
 
 pub use self::block::Presence;
 pub use self::dump::{DumpError, Frozen};
+pub use self::lease::{Lease, pinned};
 pub use self::limits::Limits;
 pub use self::plan::Example;
 pub use self::snapshot::{Counts, Snapshot};
@@ -258,6 +260,11 @@ impl Fleet {
     #[must_use]
     pub fn freeze(&self) -> Frozen {
         Frozen::of(self)
+    }
+
+    /// The blocks of all tables.
+    pub fn blocks(&self) -> impl Iterator<Item = &Arc<Block>> {
+        self.tables.tables.iter().flat_map(Table::blocks)
     }
 
     /// The fleet as it is now, shared, not copied. Call [`Fleet::expire`] before.

@@ -1,9 +1,9 @@
 //! Compressed bodies: each is compressed once, for all who scrape the same snapshot, and kept until there is a newer one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use flate2::Crc;
@@ -12,52 +12,56 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::error;
 
 use super::gzip::{self, Deflater, Place, Segment};
-use super::segments::{BodyError, Parts, Segments};
-
-/// The most compressed bytes that are kept, of all bodies together.
-const LIMIT: usize = 128 * 1024 * 1024;
+use super::segments::{BodyError, Parts, Segments, Workbenches};
+use crate::exposition::Cursor;
 
 /// The most bodies that are kept. A fleet is shared out by a few shards; what is asked for beyond that is compressed for each
 /// reader by itself.
 const MOST_BODIES: usize = 256;
 
-/// More segments than this are not compressed side by side for all readers of a body: each takes about a megabyte meanwhile.
-const MOST_AHEAD: usize = 16;
+/// So much of a body is handed to a connection at a time: it copies it.
+pub const PIECE: usize = 32 * 1024;
 
-/// The same for one reader that compresses for itself.
-const MOST_AHEAD_ALONE: usize = 4;
-
-/// Tells apart what bodies are made of, and grows: the snapshot's version, and of one snapshot the generation of the names.
+/// Tells apart what bodies are made of, and grows: the snapshot's number, and of one snapshot the generation of the names.
 pub type Version = (u64, u64);
+
+/// What bodies may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyLimits {
+    /// The most compressed bytes that are kept, of all bodies together.
+    pub kept: usize,
+    /// The most segments that are compressed at the same time, of all bodies and readers together.
+    pub workbenches: usize,
+}
 
 /// The bodies of the newest snapshot that was scraped, one for each key (what there may be of one snapshot: formats, shards).
 ///
 /// The first reader of a body has it filled, by a task that waits for no reader; others take the same segments meanwhile or
-/// later, each at its own pace. Where the limit ends a body, each reader compresses the rest for itself, when its client is
-/// ready for it. A body that nobody reads is not filled any further, and is forgotten unless it is whole.
+/// later, each at its own pace. What is kept has a limit: a body that needs room takes it from bodies without readers, then from
+/// bodies of older snapshots, whose readers are the slowest and fail. Where there is none left, each reader compresses the rest for
+/// itself, one segment at a time, when its client is ready for it.
 #[derive(Debug)]
 pub struct Bodies<K> {
     shelf: Arc<Mutex<Shelf<K>>>,
-    /// A permit for each compressed byte that may be kept. Bodies of older snapshots count as long as somebody reads them.
+    /// A permit for each compressed byte that may be kept.
     room: Arc<Semaphore>,
-    cores: usize,
-}
-
-impl<K> Default for Bodies<K> {
-    fn default() -> Self {
-        Self::with_limit(LIMIT)
-    }
+    workbenches: Workbenches,
+    ahead: usize,
 }
 
 impl<K> Bodies<K> {
-    fn with_limit(limit: usize) -> Self {
+    /// None yet.
+    #[must_use]
+    pub fn new(limits: BodyLimits) -> Self {
         Self {
             shelf: Arc::new(Mutex::new(Shelf {
                 version: (0, 0),
                 bodies: HashMap::new(),
+                replaced: VecDeque::new(),
             })),
-            room: Arc::new(Semaphore::new(limit)),
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            room: Arc::new(Semaphore::new(limits.kept)),
+            workbenches: Workbenches::new(limits.workbenches),
+            ahead: limits.workbenches,
         }
     }
 }
@@ -67,43 +71,83 @@ impl<K: Clone + Eq + Hash + 'static> Bodies<K> {
     /// is ready. To be called in an actix runtime.
     #[must_use]
     pub fn read(&self, version: Version, key: K, parts: Arc<dyn Parts>) -> Reader {
-        // Freed after the lock is.
-        let _replaced;
         let mut shelf = lock(&self.shelf);
         if version > shelf.version {
-            shelf.version = version;
-            _replaced = std::mem::take(&mut shelf.bodies);
+            shelf.replace(version);
         }
         let body = if version < shelf.version {
-            // Somebody has a newer snapshot: what is old is of use to this reader alone.
+            // There is a newer snapshot: what is old is of use to this reader alone.
             None
-        } else if let Some(filled) = shelf.bodies.get(&key) {
-            Some(filled.clone())
+        } else if let Some(body) = shelf.bodies.get(&key) {
+            Some((Arc::clone(body), body.subscribe()))
         } else if shelf.bodies.len() >= MOST_BODIES {
             None
         } else {
-            let (filling, filled) = watch::channel(Filled::default());
-            shelf.bodies.insert(key.clone(), filled.clone());
+            let (body, filled) = watch::channel(Filled::default());
+            let body = Arc::new(body);
+            shelf.bodies.insert(key.clone(), Arc::clone(&body));
             let filler = Filler {
                 shelf: Arc::clone(&self.shelf),
                 key,
                 room: Arc::clone(&self.room),
-                filling,
+                body: Arc::clone(&body),
             };
-            // More than there are cores: what is ready waits for what is before it, and whoever starts more may have to wait for a core.
-            let ahead = (4 * self.cores).min(MOST_AHEAD);
-            actix_rt::spawn(filler.fill(Segments::new(Arc::clone(&parts), 0, ahead)));
-            Some(filled)
+            // What is ready waits for what is before it, and whoever starts more may have to wait for a core.
+            let segments = Segments::new(
+                Arc::clone(&parts),
+                Cursor::default(),
+                self.ahead,
+                &self.workbenches,
+            );
+            actix_rt::spawn(filler.fill(segments, Arc::clone(&parts)));
+            Some((body, filled))
         };
-        let ahead = (2 * self.cores).min(MOST_AHEAD_ALONE);
-        Reader::new(body, parts, ahead)
+        Reader::new(body, parts, &self.workbenches)
     }
 }
 
 #[derive(Debug)]
 struct Shelf<K> {
     version: Version,
-    bodies: HashMap<K, watch::Receiver<Filled>>,
+    bodies: HashMap<K, Body>,
+    /// Bodies of older snapshots that may have readers, the oldest first.
+    replaced: VecDeque<Weak<watch::Sender<Filled>>>,
+}
+
+/// Its receivers are its readers, which hold the sender, too: a body that was replaced goes with the last of them.
+type Body = Arc<watch::Sender<Filled>>;
+
+impl<K: Eq + Hash> Shelf<K> {
+    fn replace(&mut self, version: Version) {
+        self.version = version;
+        self.replaced.retain(|body| body.strong_count() > 0);
+        let replaced = self.bodies.drain().map(|(_, body)| body);
+        self.replaced
+            .extend(replaced.map(|body| Arc::downgrade(&body)));
+    }
+
+    /// Takes a body away to make room, but not the one that needs it: one without readers, else that of the oldest snapshot. Whether
+    /// there was any.
+    fn give_way(&mut self, needy: &Body) -> bool {
+        let is_unread = |body: &&Body| body.receiver_count() == 0 && body.borrow().end.is_some();
+        let unread = self.bodies.iter().find(|(_, body)| is_unread(body));
+        if let Some((_, unread)) = unread {
+            let unread = Arc::clone(unread);
+            self.bodies.retain(|_, body| !Arc::ptr_eq(body, &unread));
+            return true;
+        }
+        while let Some(oldest) = self.replaced.pop_front() {
+            let oldest = oldest.upgrade();
+            if let Some(oldest) = oldest.filter(|body| !Arc::ptr_eq(body, needy)) {
+                oldest.send_modify(|filled| {
+                    filled.segments = Vec::new();
+                    filled.end = Some(End::Cut);
+                });
+                return true;
+            }
+        }
+        false
+    }
 }
 
 /// Held for moments only. A panic while it is held leaves nothing half done.
@@ -123,8 +167,10 @@ struct Filled {
 enum End {
     /// It is whole.
     Whole,
-    /// There is no room for more. The text goes on with this part.
-    Full(usize),
+    /// There is no room for more. The text, of so many steps, goes on here.
+    Full(Cursor, usize),
+    /// A newer body needed its room.
+    Cut,
 }
 
 /// A segment that is kept, and its room.
@@ -139,75 +185,97 @@ struct Filler<K: Eq + Hash> {
     shelf: Arc<Mutex<Shelf<K>>>,
     key: K,
     room: Arc<Semaphore>,
-    filling: watch::Sender<Filled>,
+    body: Body,
 }
 
 impl<K: Eq + Hash> Filler<K> {
     /// Fills the body to its end, or until nobody reads it any more. A body that fails is forgotten, and its readers fail.
-    async fn fill(self, mut segments: Segments) {
-        let mut next = 0;
+    async fn fill(self, mut segments: Segments, parts: Arc<dyn Parts>) {
+        let mut next = Cursor::default();
         while !self.is_abandoned() {
             match segments.next().await {
                 None => return self.end(End::Whole),
                 Some(Ok(stretch)) => {
                     if !self.keep(stretch.segment) {
-                        return self.end(End::Full(next));
+                        return self.end(End::Full(next, parts.steps()));
                     }
-                    next = stretch.end;
+                    match stretch.next {
+                        Some(end) => next = end,
+                        None => return self.end(End::Whole),
+                    }
                 }
-                Some(Err(error)) => return error!(%error, "cannot compress a response"),
+                Some(Err(BodyError::Revoked(_))) => return,
+                Some(Err(error)) => return error!(%error, "cannot compress a scrape"),
             }
         }
     }
 
     /// Hands a segment to all readers, if there is room for it.
     fn keep(&self, segment: Segment) -> bool {
-        let Ok(size) = u32::try_from(segment.bytes.len()) else {
-            return false;
-        };
-        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(size) else {
+        let Some(room) = self.take_room(segment.bytes.len()) else {
             return false;
         };
         let kept = Arc::new(Kept {
             segment,
             _room: room,
         });
-        self.filling
-            .send_modify(|filled| filled.segments.push(kept));
-        true
+        self.body.send_if_modified(|filled| {
+            let grows = filled.end.is_none();
+            if grows {
+                filled.segments.push(kept);
+            }
+            grows
+        })
+    }
+
+    fn take_room(&self, size: usize) -> Option<OwnedSemaphorePermit> {
+        let size = u32::try_from(size).ok()?;
+        loop {
+            if let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(size) {
+                return Some(room);
+            }
+            if !lock(&self.shelf).give_way(&self.body) {
+                return None;
+            }
+        }
     }
 
     fn end(&self, end: End) {
-        self.filling.send_modify(|filled| filled.end = Some(end));
+        self.body.send_if_modified(|filled| {
+            let grows = filled.end.is_none();
+            if grows {
+                filled.end = Some(end);
+            }
+            grows
+        });
     }
 
     /// Whether nobody reads the body. It is off the shelf then, so that nobody will.
     fn is_abandoned(&self) -> bool {
         let mut shelf = lock(&self.shelf);
-        let is_shelved = self.is_shelved(&shelf);
-        let is_abandoned = self.filling.receiver_count() == usize::from(is_shelved);
-        if is_abandoned && is_shelved {
-            shelf.bodies.remove(&self.key);
+        let is_abandoned = self.body.receiver_count() == 0;
+        if is_abandoned {
+            self.take_off(&mut shelf);
         }
         is_abandoned
     }
 
-    /// Whether new readers find this body: not when there is a newer snapshot.
-    fn is_shelved(&self, shelf: &Shelf<K>) -> bool {
+    /// Has new readers find another body; there is one already if there is a newer snapshot.
+    fn take_off(&self, shelf: &mut Shelf<K>) {
         let found = shelf.bodies.get(&self.key);
-        found.is_some_and(|filled| filled.same_channel(&self.filling.subscribe()))
+        if found.is_some_and(|body| Arc::ptr_eq(body, &self.body)) {
+            shelf.bodies.remove(&self.key);
+        }
     }
 }
 
 impl<K: Eq + Hash> Drop for Filler<K> {
-    /// A body without an end, which would never get one, is no use to later readers.
+    /// A body without an end, which would never get one, is no use to later readers, and fails those that it has.
     fn drop(&mut self) {
-        if self.filling.borrow().end.is_some() {
-            return;
-        }
-        let mut shelf = lock(&self.shelf);
-        if self.is_shelved(&shelf) {
-            shelf.bodies.remove(&self.key);
+        let has_end = self.body.borrow().end.is_some();
+        if !has_end {
+            self.take_off(&mut lock(&self.shelf));
+            self.end(End::Cut);
         }
     }
 }
@@ -215,9 +283,9 @@ impl<K: Eq + Hash> Drop for Filler<K> {
 /// Reads a body from its begin, at its own pace.
 pub struct Reader {
     source: Source,
-    /// Dropped as soon as it is known that they are not needed: they hold a snapshot.
+    /// Dropped as soon as it is known that they are not needed.
     parts: Option<Arc<dyn Parts>>,
-    ahead: usize,
+    workbenches: Workbenches,
 }
 
 /// Where the next segment comes from.
@@ -227,11 +295,19 @@ enum Source {
     Shared {
         filled: watch::Receiver<Filled>,
         taken: usize,
+        _body: Body,
     },
     /// This reader's own work.
     Own(Segments),
     /// There are no more.
     Ended,
+}
+
+/// Bytes of a body and whatever counts them, until they are out.
+#[derive(Debug)]
+struct Piece {
+    bytes: Bytes,
+    _kept: Option<Arc<Kept>>,
 }
 
 impl fmt::Debug for Reader {
@@ -241,27 +317,43 @@ impl fmt::Debug for Reader {
 }
 
 impl Reader {
-    fn new(body: Option<watch::Receiver<Filled>>, parts: Arc<dyn Parts>, ahead: usize) -> Self {
-        let Some(filled) = body else {
-            return Self {
-                source: Source::Own(Segments::new(parts, 0, ahead)),
-                parts: None,
-                ahead,
-            };
+    fn new(
+        body: Option<(Body, watch::Receiver<Filled>)>,
+        parts: Arc<dyn Parts>,
+        workbenches: &Workbenches,
+    ) -> Self {
+        let (source, parts) = match body {
+            None => (
+                Source::Own(Self::own(parts, Cursor::default(), workbenches)),
+                None,
+            ),
+            Some((body, filled)) => {
+                let is_whole = filled.borrow().end == Some(End::Whole);
+                let source = Source::Shared {
+                    filled,
+                    taken: 0,
+                    _body: body,
+                };
+                (source, (!is_whole).then_some(parts))
+            }
         };
-        let is_whole = filled.borrow().end == Some(End::Whole);
         Self {
-            source: Source::Shared { filled, taken: 0 },
-            parts: (!is_whole).then_some(parts),
-            ahead,
+            source,
+            parts,
+            workbenches: workbenches.clone(),
         }
     }
 
+    /// One segment at a time: a slow client is not to have several in memory.
+    fn own(parts: Arc<dyn Parts>, first: Cursor, workbenches: &Workbenches) -> Segments {
+        Segments::new(parts, first, 1, workbenches)
+    }
+
     /// The next bytes of the deflate stream, whose text is added to `crc`; none at the end.
-    async fn next(&mut self, crc: &mut Crc) -> Result<Option<Bytes>, BodyError> {
+    async fn next(&mut self, crc: &mut Crc) -> Result<Option<Piece>, BodyError> {
         loop {
             match &mut self.source {
-                Source::Shared { filled, taken } => {
+                Source::Shared { filled, taken, .. } => {
                     let has_more =
                         |filled: &Filled| filled.segments.len() > *taken || filled.end.is_some();
                     let filled = filled.wait_for(has_more).await;
@@ -272,22 +364,29 @@ impl Reader {
                     if let Some(kept) = filled.segments.get(*taken) {
                         *taken += 1;
                         crc.combine(&kept.segment.crc);
-                        return Ok(Some(kept.segment.bytes.clone()));
+                        return Ok(Some(Piece {
+                            bytes: kept.segment.bytes.clone(),
+                            _kept: Some(Arc::clone(kept)),
+                        }));
                     }
                     let end = filled.end;
                     drop(filled);
                     self.source = match (end, self.parts.take()) {
-                        (Some(End::Full(next)), Some(parts)) => {
-                            Source::Own(Segments::new(parts, next, self.ahead))
+                        (Some(End::Full(next, steps)), Some(parts)) if parts.steps() == steps => {
+                            Source::Own(Self::own(parts, next, &self.workbenches))
                         }
-                        _ => Source::Ended,
+                        (Some(End::Whole), _) => Source::Ended,
+                        _ => return Err(BodyError::GivenUp),
                     };
                 }
                 Source::Own(segments) => match segments.next().await {
                     Some(stretch) => {
                         let segment = stretch?.segment;
                         crc.combine(&segment.crc);
-                        return Ok(Some(segment.bytes));
+                        return Ok(Some(Piece {
+                            bytes: segment.bytes,
+                            _kept: None,
+                        }));
                     }
                     None => self.source = Source::Ended,
                 },
@@ -297,18 +396,46 @@ impl Reader {
     }
 }
 
+/// What is left to be sent of a member.
+struct Member {
+    reader: Reader,
+    crc: Crc,
+    last: Vec<u8>,
+    piece: Option<Piece>,
+}
+
+impl Member {
+    /// The next bytes, and whether they are the last.
+    async fn next(&mut self) -> Result<(Bytes, bool), BodyError> {
+        if self.piece.is_none() {
+            self.piece = self.reader.next(&mut self.crc).await?;
+        }
+        let Some(piece) = &mut self.piece else {
+            return Ok((ending(std::mem::take(&mut self.crc), &self.last)?, true));
+        };
+        let bytes = piece.bytes.split_to(piece.bytes.len().min(PIECE));
+        if piece.bytes.is_empty() {
+            self.piece = None;
+        }
+        Ok((bytes, false))
+    }
+}
+
 /// A gzip member: what the reader gives, then `last`, a text that is this answer's own.
 pub fn member(reader: Reader, last: Vec<u8>) -> impl Stream<Item = Result<Bytes, BodyError>> {
     let header = future::ready(Ok(Bytes::from_static(&gzip::HEADER)));
-    let start = Some((reader, Crc::new(), last));
+    let start = Some(Member {
+        reader,
+        crc: Crc::new(),
+        last,
+        piece: None,
+    });
     let segments = stream::try_unfold(start, |rest| async {
-        let Some((mut reader, mut whole, last)) = rest else {
+        let Some(mut member) = rest else {
             return Ok(None);
         };
-        Ok(Some(match reader.next(&mut whole).await? {
-            Some(bytes) => (bytes, Some((reader, whole, last))),
-            None => (ending(whole, &last)?, None),
-        }))
+        let (bytes, is_last) = member.next().await?;
+        Ok(Some((bytes, (!is_last).then_some(member))))
     });
     stream::once(header).chain(segments)
 }

@@ -1,5 +1,4 @@
-//! A client's connection, and how much of our patience it has: silence, requests without an end and answers that nobody takes
-//! end it.
+//! A client's connection and its time limits: silence, requests without an end and responses that are read too slowly end it.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind};
@@ -25,6 +24,10 @@ pub struct Patience {
     pub stall: Duration,
     /// For reading a whole answer, to which scrapes and pages keep. On the connection itself it begins anew with whatever is taken.
     pub answer: Duration,
+    /// Bytes a second that a client must have taken of a response, from its begin to any moment that it keeps us waiting.
+    pub rate: u32,
+    /// For so long it may be slower.
+    pub grace: Duration,
     /// Between requests.
     pub idle: Duration,
     /// For the end of a connection that we have done with.
@@ -38,6 +41,8 @@ impl Default for Patience {
             request: Duration::from_secs(20),
             stall: Duration::from_secs(10),
             answer: Duration::from_secs(120),
+            rate: 256 * 1024,
+            grace: Duration::from_secs(10),
             // Longer than most scrape intervals, so that Prometheus need not connect each time.
             idle: Duration::from_secs(75),
             goodbye: Duration::from_secs(1),
@@ -45,22 +50,55 @@ impl Default for Patience {
     }
 }
 
-/// Lets the handler of a request say that its answer is the connection's last: the client may keep what it has not sent yet.
+/// What the handlers of a connection's requests tell the connection.
 #[derive(Debug, Clone, Default)]
-pub struct LastAnswer(Rc<Cell<bool>>);
+pub struct Line(Rc<Told>);
 
-impl LastAnswer {
-    /// To be called before the answer is sent.
-    pub fn announce(&self) {
-        self.0.set(true);
+#[derive(Debug, Default)]
+struct Told {
+    is_last: Cell<bool>,
+    is_broken: Cell<bool>,
+    response: Cell<Option<Instant>>,
+    /// Bytes of the response so far.
+    sent: Cell<u64>,
+}
+
+impl Line {
+    /// The response that begins is the connection's last: the client may keep what it has not sent yet.
+    pub fn announce_last(&self) {
+        self.0.is_last.set(true);
     }
+
+    /// A response begins: from now on it must be read at a rate.
+    pub fn begin_response(&self) {
+        self.0.response.set(Some(Instant::now()));
+        self.0.sent.set(0);
+    }
+
+    /// The response ends before its end: so that it cannot be taken for a whole one, the connection is reset.
+    pub fn break_off(&self) {
+        self.0.is_broken.set(true);
+    }
+
+    /// When the client must have taken more than it has.
+    fn due(&self, patience: &Patience) -> Option<Instant> {
+        let millis = self.0.sent.get().saturating_mul(1000) / u64::from(patience.rate.max(1));
+        let time = Duration::from_millis(millis).saturating_add(patience.grace);
+        self.0.response.get()?.checked_add(time)
+    }
+}
+
+/// A transport whose end may be one that its peer takes for a failure.
+pub trait Reset {
+    /// Has the transport end in this way when it is closed.
+    fn reset(&self);
 }
 
 /// A stream of bytes that fails when its client has used up our patience.
 ///
 /// The web server itself limits the first request of a connection only: the head of a later one may trickle for ever.
 #[derive(Debug)]
-pub struct Connection<T> {
+pub struct Connection<T: Reset> {
     io: T,
     patience: Patience,
     /// When the client's time is over.
@@ -68,10 +106,10 @@ pub struct Connection<T> {
     /// How many bytes have come since we wrote the last time.
     unanswered: usize,
     is_stalled: bool,
-    last_answer: LastAnswer,
+    line: Line,
 }
 
-impl<T> Connection<T> {
+impl<T: Reset> Connection<T> {
     /// Waits for a request. Needs a tokio runtime with timers.
     pub fn new(io: T, patience: Patience) -> Self {
         Self {
@@ -80,13 +118,13 @@ impl<T> Connection<T> {
             timer: Box::pin(sleep(patience.idle)),
             unanswered: 0,
             is_stalled: false,
-            last_answer: LastAnswer::default(),
+            line: Line::default(),
         }
     }
 
     /// For the handlers of this connection's requests.
-    pub fn last_answer(&self) -> LastAnswer {
-        self.last_answer.clone()
+    pub fn line(&self) -> Line {
+        self.line.clone()
     }
 
     fn wait_at_most(&mut self, time: Duration) {
@@ -104,10 +142,12 @@ impl<T> Connection<T> {
         Ok(())
     }
 
-    fn has_sent(&mut self) {
+    fn has_sent(&mut self, bytes: usize) {
+        let sent = &self.line.0.sent;
+        sent.set(sent.get().saturating_add(bytes as u64));
         self.unanswered = 0;
         self.is_stalled = false;
-        self.wait_at_most(match self.last_answer.0.get() {
+        self.wait_at_most(match self.line.0.is_last.get() {
             true => self.patience.goodbye,
             false => self.patience.idle,
         });
@@ -116,6 +156,9 @@ impl<T> Connection<T> {
     /// Nothing comes or goes at the moment. Fails when it has been so for too long.
     fn poll_patience<R>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<R>> {
         ready!(self.timer.as_mut().poll(context));
+        if self.is_stalled {
+            self.line.break_off();
+        }
         Poll::Ready(Err(ErrorKind::TimedOut.into()))
     }
 
@@ -125,8 +168,8 @@ impl<T> Connection<T> {
         written: Poll<io::Result<usize>>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            self.has_sent();
+        if let Poll::Ready(result) = &written {
+            self.has_sent(*result.as_ref().unwrap_or(&0));
             return written;
         }
         self.wait_for_room(context)
@@ -138,12 +181,25 @@ impl<T> Connection<T> {
             self.is_stalled = true;
             // Not the shorter time: there may be no room for long while a slow client empties the operating system's buffer.
             self.wait_at_most(self.patience.answer);
+            if let Some(due) = self.line.due(&self.patience)
+                && due < self.timer.deadline()
+            {
+                self.timer.as_mut().reset(due);
+            }
         }
         self.poll_patience(context)
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
+impl<T: Reset> Drop for Connection<T> {
+    fn drop(&mut self) {
+        if self.line.0.is_broken.get() {
+            self.io.reset();
+        }
+    }
+}
+
+impl<T: Reset + AsyncRead + Unpin> AsyncRead for Connection<T> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -158,7 +214,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Connection<T> {
+impl<T: Reset + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -208,9 +264,15 @@ mod tests {
         request: Duration::from_secs(20),
         stall: Duration::from_secs(5),
         answer: Duration::from_secs(10),
+        rate: 4,
+        grace: Duration::from_secs(6),
         idle: Duration::from_secs(75),
         goodbye: Duration::from_secs(1),
     };
+
+    impl Reset for DuplexStream {
+        fn reset(&self) {}
+    }
 
     /// A connection and its client, between whom eight bytes fit. The clock goes on by itself when everybody waits.
     fn connected() -> (Connection<DuplexStream>, DuplexStream) {
@@ -234,7 +296,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nothing_is_read_for_long_behind_the_last_answer() {
         let (mut connection, _client) = connected();
-        connection.last_answer().announce();
+        connection.line().announce_last();
         connection.write_all(b"no").await.unwrap();
         let since = Instant::now();
         let failed = connection.read(&mut [0; 8]).await;
@@ -291,6 +353,47 @@ mod tests {
         let written = async { connection.write_all(&[0; 8 * 50]).await };
         let ((), written) = tokio::join!(reading, written);
         written.unwrap();
+    }
+
+    /// How long a client is served that takes so many bytes every second, and how many it gets.
+    async fn served(bytes: usize) -> (u64, usize) {
+        let (mut connection, mut client) = connected();
+        connection.line().begin_response();
+        let since = Instant::now();
+        let mut taken = 0;
+        let reading = async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                taken += client.read_exact(&mut vec![0; bytes]).await?;
+            }
+        };
+        let written: io::Result<()> = tokio::select! {
+            never = reading => never,
+            written = connection.write_all(&[0; 800]) => written,
+        };
+        assert_eq!(connection.line.0.is_broken.get(), written.is_err());
+        (since.elapsed().as_secs(), taken)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_below_the_rate_is_cut() {
+        // Eight bytes are in the pipe; the rest is read at the rate, or above it.
+        for (bytes, expected) in [(0, 8), (1, 10), (2, 15), (4, 198), (8, 99)] {
+            let (seconds, taken) = served(bytes).await;
+            assert_eq!(seconds, expected, "{bytes} a second: {taken} taken");
+            assert_eq!(taken + 8 >= 800, bytes >= 4, "{taken}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_response_has_its_own_time() {
+        let (mut connection, mut client) = connected();
+        for _ in 0..5 {
+            connection.line().begin_response();
+            connection.write_all(b"response").await.unwrap();
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            client.read_exact(&mut [0; 8]).await.unwrap();
+        }
     }
 
     #[tokio::test(start_paused = true)]

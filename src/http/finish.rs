@@ -1,22 +1,28 @@
 //! What every response gets last: the headers that all share, and a framing that its client understands.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
 use actix_web::Error;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{ConnectionType, Version};
 use actix_web::middleware::Next;
+use bytes::Bytes;
 
 use super::admission::gate;
+use super::connection::Line;
 
 /// Adds `X-Content-Type-Options: nosniff` and the operator's headers, which win over ours; ends the connection behind a body that an
 /// HTTP/1.0 client could not delimit otherwise.
 pub async fn finish(
     request: ServiceRequest,
-    next: Next<impl MessageBody>,
+    next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let gate = gate(&request)?;
     let version = request.version();
+    let line = request.conn_data::<Line>().cloned().unwrap_or_default();
     let mut response = next.call(request).await?;
     let headers = response.headers_mut();
     headers.insert(
@@ -32,5 +38,34 @@ pub async fn finish(
         head.no_chunking(true);
         head.set_connection_type(ConnectionType::Close);
     }
-    Ok(response)
+    line.begin_response();
+    Ok(response.map_body(|_, body| Watched {
+        body: Box::pin(body),
+        line,
+    }))
+}
+
+/// A body whose connection learns when it ends before its end.
+struct Watched<B> {
+    body: Pin<Box<B>>,
+    line: Line,
+}
+
+impl<B: MessageBody> MessageBody for Watched<B> {
+    type Error = B::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        let piece = ready!(self.body.as_mut().poll_next(context));
+        if let Some(Err(_)) = &piece {
+            self.line.break_off();
+        }
+        Poll::Ready(piece)
+    }
 }

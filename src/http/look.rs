@@ -13,16 +13,16 @@ use actix_web::http::header;
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
-use super::metrics::snapshot;
-use super::{State, api, page};
+use super::metrics::lease;
+use super::{State, api, client, page};
+use crate::shares::{Rank, Share};
 use crate::view::Scene;
 
 /// So much of an answer is handed to a connection at a time.
-const PIECE: usize = 64 * 1024;
+const PIECE: usize = 32 * 1024;
 
 /// Why nothing can be shown at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +33,9 @@ pub enum Blind {
     /// The store has not answered.
     #[error("the store has not answered: the fleet's state is not known at the moment")]
     Store,
+    /// The response would take more memory than one client may have.
+    #[error("the response would be too large: ask for fewer devices with per_page")]
+    TooLarge,
     /// A fault of this program, which the log tells.
     #[error("the page could not be made: see the log")]
     Failed,
@@ -44,9 +47,10 @@ impl Blind {
     pub fn response(self) -> HttpResponseBuilder {
         let mut response = match self {
             Self::Failed => HttpResponse::InternalServerError(),
+            Self::TooLarge => HttpResponse::BadRequest(),
             Self::Busy | Self::Store => HttpResponse::ServiceUnavailable(),
         };
-        if self != Self::Failed {
+        if matches!(self, Self::Busy | Self::Store) {
             response.insert_header((header::RETRY_AFTER, "5"));
         }
         response
@@ -54,7 +58,7 @@ impl Blind {
 }
 
 /// Leave to look. Whatever works for a request holds it, also when nobody waits for that any more.
-type Permit = Arc<OwnedSemaphorePermit>;
+type Permit = Arc<Share>;
 
 /// Lets a few requests through at a time, each until its client has taken the answer, and for so long as a scrape may take.
 pub async fn few_at_a_time(
@@ -63,26 +67,47 @@ pub async fn few_at_a_time(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let state = request.app_data::<web::Data<State>>().cloned();
     let state = state.ok_or_else(|| ErrorInternalServerError("no state"))?;
-    let permit = Arc::clone(&state.looks).acquire_owned();
+    let client = client(request.peer_addr());
+    let permit = state.looks.take(client, 1, Rank::First);
     let Ok(Ok(permit)) = timeout(state.query_limit, permit).await else {
         let (request, _) = request.into_parts();
-        let refusal = match request.path().starts_with(api::ROOT) {
-            true => api::problem(Blind::Busy.response(), &Blind::Busy),
-            false => page::unseen(&request, &state, Blind::Busy),
-        };
-        return Ok(ServiceResponse::new(request, refusal).map_into_right_body());
+        return Ok(refusal(request, &state, Blind::Busy).map_into_right_body());
     };
     let permit = Permit::new(permit);
     request.extensions_mut().insert(Permit::clone(&permit));
-    let deadline = Instant::now() + state.answer_limit;
     let response = next.call(request).await?;
+    let deadline = Instant::now() + state.answer_limit;
+    let BodySize::Sized(size) = response.response().body().size() else {
+        return Err(ErrorInternalServerError("a page without a length"));
+    };
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let memory = match size > state.look_memory.limits().units_each {
+        true => Err(Blind::TooLarge),
+        false => state.look_memory.try_take(client, size).ok_or(Blind::Busy),
+    };
+    let memory = match memory {
+        Ok(memory) => memory,
+        Err(blind) => {
+            let (request, _) = response.into_parts();
+            return Ok(refusal(request, &state, blind).map_into_right_body());
+        }
+    };
     let held = response.map_body(|_, body| Held {
         body: Box::pin(body),
         piece: Bytes::new(),
         deadline,
-        _permit: permit,
+        _held: (permit, memory),
     });
     Ok(held.map_into_left_body())
+}
+
+/// Why a page or an answer of the API is not to be had.
+fn refusal(request: HttpRequest, state: &State, blind: Blind) -> ServiceResponse {
+    let refusal = match request.path().starts_with(api::ROOT) {
+        true => api::problem(blind.response(), &blind),
+        false => page::unseen(&request, state, blind),
+    };
+    ServiceResponse::new(request, refusal)
 }
 
 /// A body that holds a permit until it is out, and goes out in pieces: whole, it would stand in the connection's buffer with nobody counting it.
@@ -90,7 +115,7 @@ struct Held<B> {
     body: Pin<Box<B>>,
     piece: Bytes,
     deadline: Instant,
-    _permit: Permit,
+    _held: (Permit, Share),
 }
 
 impl<B: MessageBody> MessageBody for Held<B> {
@@ -127,14 +152,17 @@ pub async fn look<T: Send + 'static>(
     state: &State,
     view: impl FnOnce(&Scene) -> T + Send + 'static,
 ) -> Result<T, Blind> {
+    // Before there is a snapshot to hold. The semaphore is never closed.
+    let making = Arc::clone(&state.making).acquire_owned().await;
+    let snapshot = lease(state).await.and_then(|lease| lease.get());
     let scene = Scene {
-        snapshot: snapshot(state).await.ok_or(Blind::Store)?,
+        snapshot: snapshot.ok_or(Blind::Store)?,
         names: state.names.load_full(),
         now: state.clock.now(),
     };
     let permit = request.extensions().get::<Permit>().cloned();
     let seen = spawn_blocking(move || {
-        let _held = permit;
+        let _held = (permit, making);
         view(&scene)
     });
     seen.await.map_err(|error| {

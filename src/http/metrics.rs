@@ -11,17 +11,18 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future, stream};
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::bodies::member;
+use super::bodies::{PIECE, member};
 use super::segments::Parts;
-use super::{State, parameter};
+use super::{State, budget, client, parameter};
 use crate::actors::{ActorStatus, Cause, Role};
 use crate::exposition::{
-    Exposition, Format, Kind, OwnFamily, Shard, Telemetry, negotiate, requested, write_end,
+    Cursor, Exposition, Format, Kind, OwnFamily, Revoked, Shard, Telemetry, negotiate, requested,
+    write_end,
 };
-use crate::fleet::Snapshot;
+use crate::fleet::{Lease, Snapshot};
 use crate::self_metrics::{self, ScrapeRefusal, SelfMetrics};
+use crate::shares::{Rank, Share};
 
 /// Answers a scrape. It never waits for Starlink.
 pub async fn scrape(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
@@ -31,17 +32,19 @@ pub async fn scrape(request: HttpRequest, state: web::Data<State>) -> HttpRespon
         Err(refusal) => return refuse(StatusCode::BAD_REQUEST, &refusal),
     };
     let is_head = request.method() == Method::HEAD;
-    let permit = match is_head {
+    let share = match is_head {
         // There is no body that could take long.
         true => None,
-        false => match admitted(&state).await {
-            Some(permit) => Some(permit),
-            None => return refuse_for_now(&state, ScrapeRefusal::Busy),
+        false => match admitted(&request, &state).await {
+            Ok(share) => Some(share),
+            Err(refusal) => return refuse_for_now(&state, refusal),
         },
     };
     // Read before the snapshot is taken: a scrape that counts a batch shows it.
     let own = state.metrics.families();
-    let Some(snapshot) = snapshot(&state).await else {
+    let lease = lease(&state).await;
+    let Some((lease, snapshot)) = lease.and_then(|lease| Some((lease.clone(), lease.get()?)))
+    else {
         return refuse_for_now(&state, ScrapeRefusal::Store);
     };
     let is_gzip = accepts_gzip(&request);
@@ -64,12 +67,14 @@ pub async fn scrape(request: HttpRequest, state: web::Data<State>) -> HttpRespon
         format,
         started,
         limit: state.answer_limit,
-        permit,
+        share,
     };
     let names = state.names.load_full();
+    // What is read slowly asks the lease for it, step by step.
+    drop(snapshot);
     if is_gzip {
-        let version = (snapshot.version, names.generation());
-        let telemetry = LazyLock::new(move || Telemetry::named(format, snapshot, shard, &names));
+        let version = (lease.number(), names.generation());
+        let telemetry = LazyLock::new(move || Telemetry::named(format, lease, shard, &names));
         let reader = state
             .bodies
             .read(version, (format, shard), Arc::new(telemetry));
@@ -77,9 +82,8 @@ pub async fn scrape(request: HttpRequest, state: web::Data<State>) -> HttpRespon
         write_end(&mut end, format, &own);
         response.streaming(scrape.observed(member(reader, end)))
     } else {
-        let chunks = Exposition::new(Telemetry::named(format, snapshot, shard, &names), own);
-        let chunks = chunks.map(|chunk| std::io::Result::Ok(Bytes::from(chunk)));
-        response.streaming(scrape.observed(stream::iter(chunks)))
+        let text = Exposition::new(Telemetry::named(format, lease, shard, &names), own);
+        response.streaming(scrape.observed(stream::iter(pieces(text))))
     }
 }
 
@@ -90,11 +94,32 @@ fn refuse(status: StatusCode, reason: &str) -> HttpResponse {
         .body(format!("{reason}\n"))
 }
 
-/// Leave to answer a scrape, for as long as it is being read; `None` when too many others are.
-async fn admitted(state: &State) -> Option<OwnedSemaphorePermit> {
-    let permit = Arc::clone(&state.scrapes).acquire_owned();
-    let permit = actix_rt::time::timeout(state.query_limit, permit).await;
-    permit.ok()?.ok()
+/// A text in pieces: a connection copies what it is handed. The last is an error where the snapshot was taken away.
+fn pieces(mut text: Exposition) -> impl Iterator<Item = Result<Bytes, Revoked>> {
+    let mut chunk = Bytes::new();
+    std::iter::from_fn(move || {
+        if chunk.is_empty() {
+            chunk = match text.next() {
+                Some(next) => next.into(),
+                None => return text.ended().err().map(Err),
+            };
+        }
+        Some(Ok(chunk.split_to(chunk.len().min(PIECE))))
+    })
+}
+
+/// The memory that a scrape holds for as long as it is being read, or why it cannot have it.
+async fn admitted(request: &HttpRequest, state: &State) -> Result<Share, ScrapeRefusal> {
+    let snapshot = state.published.now().unwrap_or_default();
+    let bytes = budget::scrape(&snapshot);
+    drop(snapshot);
+    let client = client(request.peer_addr());
+    let share = state.scrapes.take(client, bytes, Rank::First);
+    match actix_rt::time::timeout(state.query_limit, share).await {
+        Ok(Ok(share)) => Ok(share),
+        _ if state.scrapes.is_client_full(client, bytes) => Err(ScrapeRefusal::Client),
+        _ => Err(ScrapeRefusal::Busy),
+    }
 }
 
 fn refuse_for_now(state: &State, why: ScrapeRefusal) -> HttpResponse {
@@ -103,6 +128,9 @@ fn refuse_for_now(state: &State, why: ScrapeRefusal) -> HttpResponse {
     let reason = match why {
         ScrapeRefusal::Busy => {
             format!("too many scrapes at once: none has ended within {waited:?}")
+        }
+        ScrapeRefusal::Client => {
+            format!("too many scrapes of this client at once: none has ended within {waited:?}")
         }
         ScrapeRefusal::Store => format!("the store has not answered within {waited:?}"),
     };
@@ -142,7 +170,7 @@ pub fn accepts_gzip(request: &HttpRequest) -> bool {
 }
 
 /// The fleet as it is; `None` when the store cannot say so: it is busy or dead for too long, or hangs.
-pub async fn snapshot(state: &State) -> Option<Arc<Snapshot>> {
+pub async fn lease(state: &State) -> Option<Arc<Lease>> {
     let now = state.clock.now();
     let store = state
         .actors
@@ -151,7 +179,7 @@ pub async fn snapshot(state: &State) -> Option<Arc<Snapshot>> {
     if store.is_some_and(|store| store.trouble(now, state.silence_limit).is_some()) {
         return None;
     }
-    actix_rt::time::timeout(state.query_limit, state.published.snapshot())
+    actix_rt::time::timeout(state.query_limit, state.published.lease())
         .await
         .ok()
 }
@@ -198,12 +226,12 @@ struct Scrape {
     format: Format,
     started: Instant,
     limit: Duration,
-    permit: Option<OwnedSemaphorePermit>,
+    share: Option<Share>,
 }
 
 impl Scrape {
     /// The chunks; an error in their place when reading them takes too long, which ends the connection. Counts the scrape when
-    /// its last chunk is out, and gives its permit back at the end, whatever it is.
+    /// its last chunk is out, and gives its share back at the end, whatever it is.
     fn observed<S, E>(self, chunks: S) -> impl Stream<Item = Result<Bytes, Box<dyn Error>>>
     where
         S: Stream<Item = Result<Bytes, E>>,
@@ -217,7 +245,7 @@ impl Scrape {
         let counted = stream::once(future::lazy(move |_| {
             self.metrics.scraped(self.format);
             self.metrics.scrape_duration.observe(self.started.elapsed());
-            drop(self.permit);
+            drop(self.share);
         }));
         chunks.chain(counted.filter_map(|()| future::ready(None)))
     }
@@ -228,11 +256,16 @@ impl<F> Parts for LazyLock<Telemetry, F>
 where
     F: FnOnce() -> Telemetry + Send + Sync + 'static,
 {
-    fn count(&self) -> usize {
-        self.steps()
+    fn steps(&self) -> usize {
+        Telemetry::steps(self)
     }
 
-    fn write(&self, part: usize, out: &mut Vec<u8>) {
-        Telemetry::write(self, part..part + 1, out);
+    fn write(
+        &self,
+        from: Cursor,
+        out: &mut Vec<u8>,
+        enough: usize,
+    ) -> Result<Option<Cursor>, Revoked> {
+        Telemetry::write(self, from, out, enough)
     }
 }

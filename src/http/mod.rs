@@ -3,6 +3,7 @@
 mod admission;
 mod api;
 mod bodies;
+mod budget;
 mod compress;
 mod connection;
 mod finish;
@@ -43,10 +44,11 @@ use crate::actors::{ActorStatus, Published};
 use crate::exposition::{Format, InfoFormat, Shard};
 use crate::names::Names;
 use crate::self_metrics::{Counter, SelfMetrics};
-use crate::shares::Client;
+use crate::shares::{Client, Shares};
 use crate::time::Clock;
 
-pub use self::bodies::Bodies;
+pub use self::bodies::{Bodies, BodyLimits};
+pub use self::budget::{PAGES, PAGES_AT_ONCE, SCRAPE_SHARES, bodies as body_limits};
 pub use self::connection::Patience;
 pub use self::listen::{ListenError, Port, reachable};
 pub use self::open_files::raise_limit;
@@ -79,10 +81,14 @@ pub struct State {
     pub stale_after: Duration,
     /// An answer that is still being read after so long is cut.
     pub answer_limit: Duration,
-    /// A permit for each scrape that is answered at the same time.
-    pub scrapes: Arc<Semaphore>,
-    /// A permit for each page or answer of the API that is made or read at the same time.
-    pub looks: Arc<Semaphore>,
+    /// The bytes that scrapes may hold while they are answered.
+    pub scrapes: Shares,
+    /// Places for pages and answers of the API that are made or read at the same time.
+    pub looks: Shares,
+    /// The bytes of those that are read.
+    pub look_memory: Shares,
+    /// A permit for each page that is made at the same time.
+    pub making: Arc<Semaphore>,
     /// What people call the devices, as their file says it at the moment.
     pub names: Arc<ArcSwap<Names>>,
     /// Lines that the log of the process has lost.
@@ -239,18 +245,19 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+    use crate::fleet::Snapshot;
+    use crate::shares::Limits;
 
     /// What handlers look at, of an empty fleet.
     pub fn state() -> State {
         let (clock, _hands) = Clock::manual(SystemTime::UNIX_EPOCH);
-        let published = Arc::new(Published::default());
-        published.put_empty();
+        let published = Arc::new(Published::from(Snapshot::default()));
         State {
             clock,
             metrics: Arc::default(),
             actors: Vec::new(),
             published,
-            bodies: Bodies::default(),
+            bodies: Bodies::new(body_limits()),
             info_format: InfoFormat::Auto,
             is_draining: AtomicBool::new(false),
             hang_limit: Duration::from_secs(30),
@@ -258,8 +265,10 @@ mod tests {
             silence_limit: Duration::from_secs(10),
             stale_after: Duration::from_secs(120),
             answer_limit: Duration::from_secs(120),
-            scrapes: Arc::new(Semaphore::new(4)),
-            looks: Arc::new(Semaphore::new(4)),
+            scrapes: Shares::new(Limits::quartered(SCRAPE_SHARES, 16)),
+            looks: Shares::new(Limits::quartered(4, 16)),
+            look_memory: Shares::new(Limits::quartered(PAGES, 0)),
+            making: Arc::new(Semaphore::new(PAGES_AT_ONCE)),
             names: Arc::default(),
             dropped_lines: Arc::default(),
         }

@@ -7,7 +7,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse};
 
-use super::connection::LastAnswer;
+use super::connection::Line;
 
 /// Refuses requests with a body. The connection is closed: what would follow is not read.
 pub async fn refuse_bodies(
@@ -15,8 +15,8 @@ pub async fn refuse_bodies(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     if has_body(request.headers()) {
-        if let Some(answer) = request.conn_data::<LastAnswer>() {
-            answer.announce();
+        if let Some(line) = request.conn_data::<Line>() {
+            line.announce_last();
         }
         let (request, _) = request.into_parts();
         let refusal = refuse_body(request.method());

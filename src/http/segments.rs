@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use actix_rt::task::{JoinHandle, spawn_blocking};
@@ -10,19 +10,40 @@ use flate2::CompressError;
 use futures_util::FutureExt;
 use futures_util::future::poll_fn;
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
+use tokio_util::sync::PollSemaphore;
 
 use super::gzip::{Deflater, Place, Segment};
+use crate::exposition::{Cursor, Revoked};
 
-/// A segment takes parts until it has so many bytes of text.
-const SEGMENT: usize = 512 * 1024;
+/// A segment takes text until it has so many bytes: a few devices more, never a whole family.
+pub const SEGMENT: usize = 128 * 1024;
+
+/// The most bytes that a segment of usual text has when it is compressed: nine bits for each byte at worst.
+pub const LARGEST_SEGMENT: usize = SEGMENT + SEGMENT / 4;
+
+/// What a workbench takes: text, compressed text, and the compressor's state.
+pub const WORKBENCH: usize = 2 * LARGEST_SEGMENT + 320 * 1024;
+
+/// The most workbenches: more do not make scrapes faster.
+pub const MOST_WORKBENCHES: usize = 16;
 
 /// A text that is written in parts, each by itself and in any order.
 pub trait Parts: Send + Sync + 'static {
-    /// How many parts there are.
-    fn count(&self) -> usize;
-    /// Appends one part. Called from any thread.
-    fn write(&self, part: usize, out: &mut Vec<u8>);
+    /// How many families and blocks it has. Two texts of one version have the same.
+    fn steps(&self) -> usize;
+
+    /// Appends the text from a place on until `out` has `enough` bytes: the place where it goes on, `None` at the end. Called from any
+    /// thread.
+    ///
+    /// # Errors
+    /// When there is no more text to be had.
+    fn write(
+        &self,
+        from: Cursor,
+        out: &mut Vec<u8>,
+        enough: usize,
+    ) -> Result<Option<Cursor>, Revoked>;
 }
 
 /// Why a body ends before its end.
@@ -34,6 +55,9 @@ pub enum BodyError {
     /// The compressor failed.
     #[error("the text could not be compressed")]
     Compress(#[from] CompressError),
+    /// The snapshot was needed no more, or took too much memory.
+    #[error(transparent)]
+    Revoked(#[from] Revoked),
     /// Whoever compressed the body for all of its readers is gone.
     #[error("the compression was given up")]
     GivenUp,
@@ -44,123 +68,156 @@ pub enum BodyError {
 pub struct Stretch {
     /// The parts, compressed.
     pub segment: Segment,
-    /// The first part behind them.
-    pub end: usize,
+    /// What comes behind them; `None` at the end.
+    pub next: Option<Cursor>,
 }
 
-/// What a thread needs to make a segment. Handed from one to the next.
+/// What a thread needs to make a segment.
 #[derive(Debug, Default)]
 struct Workbench {
     text: Vec<u8>,
     deflater: Deflater,
 }
 
-/// The segments of a text from a part on, in their order. Which parts a segment takes depends on the parts alone, so that two
-/// of these that begin with the same part give the same.
+/// The workbenches of all bodies: so many segments are under way at the same time, whoever they are for.
+#[derive(Debug, Clone)]
+pub struct Workbenches {
+    free: Arc<Semaphore>,
+    idle: Arc<Mutex<Vec<Workbench>>>,
+}
+
+impl Workbenches {
+    /// So many, each made when it is first needed.
+    #[must_use]
+    pub fn new(count: usize) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(count)),
+            idle: Arc::default(),
+        }
+    }
+
+    fn take(&self) -> Workbench {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.pop().unwrap_or_default()
+    }
+
+    /// One that a text of unusual length has made large is not kept.
+    fn put_back(&self, mut workbench: Workbench) {
+        if workbench.text.capacity() > 2 * SEGMENT {
+            workbench = Workbench::default();
+        }
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.push(workbench);
+    }
+}
+
+/// The segments of a text from a place on, in their order. Which parts a segment takes depends on the text alone, so that two
+/// of these that begin at the same place give the same.
 ///
 /// Where a segment ends is known once it is rendered, which takes a fraction of its compression: segments are rendered one
-/// after the other, each on its thread, and compressed side by side.
+/// after the other, each on its thread, and compressed side by side. A workbench is held for the work alone, never while a client
+/// takes its time.
 pub struct Segments {
     parts: Arc<dyn Parts>,
-    /// The part that the next segment begins with.
-    next: usize,
+    /// Where the next segment begins; `None` at the end.
+    next: Option<Cursor>,
     /// How many segments may be under way or waiting to be taken.
     ahead: usize,
     /// Says where the youngest segment ends.
-    rendering: Option<oneshot::Receiver<usize>>,
-    running: VecDeque<JoinHandle<Result<(Stretch, Workbench), CompressError>>>,
-    idle: Vec<Workbench>,
+    rendering: Option<oneshot::Receiver<Option<Cursor>>>,
+    running: VecDeque<JoinHandle<Result<Stretch, BodyError>>>,
+    workbenches: Workbenches,
+    turn: PollSemaphore,
 }
 
 impl fmt::Debug for Segments {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { next, running, .. } = self;
-        write!(formatter, "Segments({} before {next})", running.len())
+        write!(formatter, "Segments({} before {next:?})", running.len())
     }
 }
 
 impl Segments {
-    /// The text from part `first` on, at most `ahead` segments ahead. Nothing happens before the first is asked for.
+    /// The text from a place on, at most `ahead` segments ahead. Nothing happens before the first is asked for.
     #[must_use]
-    pub fn new(parts: Arc<dyn Parts>, first: usize, ahead: usize) -> Self {
+    pub fn new(
+        parts: Arc<dyn Parts>,
+        first: Cursor,
+        ahead: usize,
+        workbenches: &Workbenches,
+    ) -> Self {
         Self {
             parts,
-            next: first,
+            next: Some(first),
             ahead: ahead.max(1),
             rendering: None,
             running: VecDeque::new(),
-            idle: Vec::new(),
+            workbenches: workbenches.clone(),
+            turn: PollSemaphore::new(Arc::clone(&workbenches.free)),
         }
     }
 
-    /// The next segment; none behind the last part. To be called in a runtime; may be cancelled.
+    /// The next segment; none behind the end. To be called in a runtime; may be cancelled.
     ///
     /// # Errors
-    /// When a part panics or the compressor fails. There is no use in going on then.
+    /// When a part panics, the text is taken away or the compressor fails. There is no use in going on then.
     pub async fn next(&mut self) -> Option<Result<Stretch, BodyError>> {
         poll_fn(|context| self.poll_next(context)).await
     }
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Stretch, BodyError>>> {
-        self.poll_start(context);
+        let is_waiting = self.poll_start(context).is_pending();
         let Some(oldest) = self.running.front_mut() else {
-            return Poll::Ready(None);
+            return match is_waiting {
+                true => Poll::Pending,
+                false => Poll::Ready(None),
+            };
         };
         let ended = ready!(oldest.poll_unpin(context));
         self.running.pop_front();
-        Poll::Ready(Some(match ended {
-            Ok(Ok((stretch, workbench))) => {
-                self.idle.push(workbench);
-                Ok(stretch)
-            }
-            Ok(Err(error)) => Err(error.into()),
-            Err(_panicked_or_cancelled) => Err(BodyError::Part),
-        }))
+        Poll::Ready(Some(ended.unwrap_or(Err(BodyError::Part))))
     }
 
-    /// Starts as many segments as may be, as far as it is known where they begin.
-    fn poll_start(&mut self, context: &mut Context<'_>) {
+    /// Starts as many segments as may be, as far as it is known where they begin and there are workbenches.
+    fn poll_start(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             if let Some(rendering) = &mut self.rendering {
-                let Poll::Ready(end) = rendering.poll_unpin(context) else {
-                    return;
-                };
-                // A segment that panicked is the last.
-                self.next = end.unwrap_or(usize::MAX);
+                // A segment that failed is the last.
+                self.next = ready!(rendering.poll_unpin(context)).unwrap_or(None);
                 self.rendering = None;
             }
-            if self.running.len() >= self.ahead || self.next >= self.parts.count() {
-                return;
-            }
-            self.start();
+            let Some(first) = self.next.filter(|_| self.running.len() < self.ahead) else {
+                return Poll::Ready(());
+            };
+            // The semaphore is never closed.
+            let turn = ready!(self.turn.poll_acquire(context));
+            let (rendered, rendering) = oneshot::channel();
+            self.rendering = Some(rendering);
+            let (parts, workbenches) = (Arc::clone(&self.parts), self.workbenches.clone());
+            self.running.push_back(spawn_blocking(move || {
+                let _turn = turn;
+                let mut workbench = workbenches.take();
+                let stretch = workbench.stretch(&*parts, first, rendered);
+                drop(parts);
+                workbenches.put_back(workbench);
+                stretch
+            }));
         }
-    }
-
-    fn start(&mut self) {
-        let (rendered, rendering) = oneshot::channel();
-        let parts = Arc::clone(&self.parts);
-        let first = self.next;
-        let mut workbench = self.idle.pop().unwrap_or_default();
-        self.rendering = Some(rendering);
-        self.running.push_back(spawn_blocking(move || {
-            let Workbench { text, deflater } = &mut workbench;
-            let end = render(&*parts, first, text);
-            // Nobody listens where the reader is gone.
-            rendered.send(end).ok();
-            drop(parts);
-            let segment = deflater.segment(text, Place::Inside)?;
-            Ok((Stretch { segment, end }, workbench))
-        }));
     }
 }
 
-/// Writes parts from `first` on until there is enough for a segment, and tells which part comes next.
-fn render(parts: &dyn Parts, first: usize, text: &mut Vec<u8>) -> usize {
-    text.clear();
-    let mut part = first;
-    while part < parts.count() && text.len() < SEGMENT {
-        parts.write(part, text);
-        part += 1;
+impl Workbench {
+    fn stretch(
+        &mut self,
+        parts: &dyn Parts,
+        first: Cursor,
+        rendered: oneshot::Sender<Option<Cursor>>,
+    ) -> Result<Stretch, BodyError> {
+        self.text.clear();
+        let next = parts.write(first, &mut self.text, SEGMENT)?;
+        // Nobody listens where the reader is gone.
+        rendered.send(next).ok();
+        let segment = self.deflater.segment(&self.text, Place::Inside)?;
+        Ok(Stretch { segment, next })
     }
-    part
 }

@@ -24,7 +24,7 @@ use tokio_util::either::Either;
 use tracing_actix_web::TracingLogger;
 
 use super::admission::{Doorkeeper, admit};
-use super::connection::{Connection, Patience};
+use super::connection::{Connection, Patience, Reset};
 use super::finish::finish;
 use super::open_files;
 use super::refusals::refuse_bodies;
@@ -39,6 +39,10 @@ pub const MOST_CONNECTIONS: usize = 16 * 1024;
 
 /// The most connections of the probes' own listener. Its users are few: kubelets, load balancers.
 pub const MOST_PROBES: usize = 256;
+
+/// So many bytes of a connection wait in the operating system for its client.
+#[cfg(target_os = "linux")]
+const MOST_UNSENT: u32 = 128 * 1024;
 
 /// What a listener answers.
 #[derive(Debug, Clone)]
@@ -137,7 +141,7 @@ pub fn serve(
             .keep_alive(patience.idle)
             .client_disconnect_timeout(patience.goodbye)
             .on_connect_ext(|connection: &Connection<_>, data| {
-                data.insert(connection.last_answer());
+                data.insert(connection.line());
             })
             .expect(fn_service(refuse_expectation))
             .finish(app);
@@ -151,6 +155,20 @@ pub fn serve(
 
 /// With TLS or without. Boxed, for most of a TLS connection is its state.
 type Transport = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
+impl Reset for Transport {
+    /// Closing sends a reset in the place of an end (RFC 9293, 3.10.4), and what is not sent yet is dropped.
+    fn reset(&self) {
+        let stream = match self {
+            Self::Left(stream) => stream,
+            Self::Right(stream) => stream.get_ref().0,
+        };
+        let socket = socket2::SockRef::from(stream);
+        if let Err(error) = socket.set_linger(Some(Duration::ZERO)) {
+            tracing::debug!(%error, "cannot reset a connection");
+        }
+    }
+}
 
 /// What the web server takes for a connection.
 type Accepted = (Connection<Transport>, Protocol, Option<SocketAddr>);
@@ -185,12 +203,16 @@ async fn refuse_expectation(_: Request) -> Result<Request, actix_web::Error> {
 }
 
 /// Has the operating system end a connection whose client acknowledges nothing, or makes no room for more, for so long: also
-/// what has been written and is still on its way.
+/// what has been written and is still on its way. And bounds how much that is.
 #[cfg(target_os = "linux")]
 fn limit_stall(stream: &TcpStream, limit: Duration) {
     let socket = socket2::SockRef::from(stream);
+    // The kernel's buffer counts as the process's memory in a container.
+    if let Err(error) = socket.set_tcp_notsent_lowat(MOST_UNSENT) {
+        tracing::debug!(%error, "cannot bound the buffer of a connection");
+    }
     if let Err(error) = socket.set_tcp_user_timeout(Some(limit)) {
-        tracing::warn!(%error, "cannot set a time-out on a connection");
+        tracing::debug!(%error, "cannot set a time-out on a connection");
     }
 }
 

@@ -34,19 +34,22 @@ const SCRAPE_BOUNDS: [f64; 11] = [
 pub enum ScrapeRefusal {
     /// Too many others are being answered.
     Busy,
+    /// Too many others of the same client are being answered.
+    Client,
     /// The store did not answer.
     Store,
 }
 
 impl ScrapeRefusal {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 2] = [Self::Busy, Self::Store];
+    pub const ALL: [Self; 3] = [Self::Busy, Self::Client, Self::Store];
 
     /// The value of the label `reason`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Busy => "busy",
+            Self::Client => "client",
             Self::Store => "store",
         }
     }

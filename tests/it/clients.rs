@@ -1,19 +1,36 @@
 //! What a client gets whatever it is and however it behaves: headers, framing, and a bounded share of the service.
 
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use actix_rt::task::spawn_blocking;
+use futures_util::future::{join, join_all};
+use socket2::{Domain, Socket, Type};
+use starlink_telemetry::actors::PinLimits;
+use starlink_telemetry::app::Tuning;
+use starlink_telemetry::http::Patience;
 use starlink_telemetry::simulator::Simulator;
 
-use crate::harness::{Service, long_names, scripted_simulator, terminal_row, throughput};
-use crate::wire::{ask, get, send};
+use crate::harness::{
+    PATIENCE, Service, eventually, long_names, scripted_simulator, terminal_row, throughput,
+};
+use crate::wire::{ask, get, get_from, send, try_get};
+
+/// A client that takes its time.
+const SLOW: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
 /// A service that shows some terminals.
 async fn service(terminals: usize) -> (Simulator, Service) {
+    tuned(terminals, Tuning::default()).await
+}
+
+async fn tuned(terminals: usize, tuning: Tuning) -> (Simulator, Service) {
     let simulator = scripted_simulator();
     let names = long_names(terminals);
-    let rows = names
-        .iter()
-        .map(|name| terminal_row(name, 1_700_000_000_000_000_000, 1.0));
+    let rows = names.iter().map(|name| terminal_row(name, 1, 1.0));
     simulator.push_rows(rows);
-    let service = Service::start(&simulator, &[("BATCH_SIZE", "65000")]).await;
+    let service = Service::tuned(&simulator, &[("BATCH_SIZE", "65000")], tuning).await;
     service.shows(&throughput(&names[terminals - 1]), 1.0).await;
     (simulator, service)
 }
@@ -86,5 +103,172 @@ async fn no_response_is_sniffed() {
         assert_eq!(answer.status, expected, "{method} {path}");
         let nosniff = answer.header("x-content-type-options");
         assert_eq!(nosniff.as_deref(), Some("nosniff"), "{method} {path}");
+    }
+}
+
+/// A request of a slow client whose first bytes have come; the rest of the response fits into no buffer.
+fn begun(address: SocketAddr, request: &str) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(8 * 1024).unwrap();
+    socket.bind(&SocketAddr::from((SLOW, 0)).into()).unwrap();
+    socket.connect(&address.into()).unwrap();
+    let mut stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut status = [0; 15];
+    stream.read_exact(&mut status).unwrap();
+    assert!(
+        status.ends_with(b" 200 OK"),
+        "{}",
+        String::from_utf8_lossy(&status)
+    );
+    stream
+}
+
+/// Reads so many bytes every 20 ms until the response or its connection ends: what was read and how it ended.
+fn read_slowly(mut stream: TcpStream, bytes: usize) -> (Vec<u8>, Result<(), ErrorKind>) {
+    let mut read = Vec::new();
+    let mut piece = vec![0; bytes];
+    loop {
+        match stream.read(&mut piece) {
+            Ok(0) => return (read, Ok(())),
+            Ok(length) => read.extend_from_slice(&piece[..length]),
+            Err(error) => return (read, Err(error.kind())),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// What comes until the response or its connection ends.
+fn rest(mut stream: TcpStream) -> Vec<u8> {
+    let mut read = Vec::new();
+    // Where it is cut the reading ends with an error.
+    stream.read_to_end(&mut read).ok();
+    read
+}
+
+#[actix_rt::test]
+async fn slow_scrapes_of_one_client_leave_room_for_others() {
+    let tuning = Tuning {
+        // Twelve scrapes, or three of one client.
+        scrape_memory: 12 * 400 * 1024,
+        ..Tuning::default()
+    };
+    let (_simulator, service) = tuned(3000, tuning).await;
+    let address = service.address;
+    let open = move || -> Vec<_> {
+        let request = |(shard, encoding)| {
+            format!(
+                "GET /metrics?shard={shard}&total_shards=2 HTTP/1.1\r\nHost: x\r\nAccept-Encoding: {encoding}\r\n\r\n"
+            )
+        };
+        let kinds = [(0, "gzip"), (1, "gzip"), (1, "identity")];
+        kinds.map(request).map(|text| begun(address, &text)).into()
+    };
+    let slow = spawn_blocking(open).await.unwrap();
+    let answers = ["gzip", "identity"].map(|encoding| async move {
+        let headers = [("Accept-Encoding", encoding)];
+        let refused = get_from(SLOW, address, "/metrics", &headers);
+        let other = get(address, "/metrics", &headers);
+        let (refused, other) = join(refused, other).await;
+        assert_eq!(refused.status, 503, "{encoding}");
+        assert!(refused.body.starts_with("too many scrapes of this client"));
+        assert_eq!(other.status, 200, "{encoding}");
+    });
+    join_all(answers).await;
+    let body = service.scrape().await;
+    let refused = body.value(r#"starlink_exporter_scrapes_refused_total{reason="client"}"#);
+    assert_eq!(refused, Some(2.0));
+    drop(slow);
+    eventually("the client is answered again", || async {
+        get_from(SLOW, address, "/metrics", &[]).await.status == 200
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn slow_pages_of_one_client_leave_room_for_others() {
+    let tuning = Tuning {
+        most_looks: 8,
+        ..Tuning::default()
+    };
+    let (_simulator, service) = tuned(3000, tuning).await;
+    let address = service.address;
+    let list = "/api/v1/devices?per_page=1000";
+    let open = move || -> Vec<_> {
+        let request = format!("GET {list} HTTP/1.1\r\nHost: x\r\n\r\n");
+        (0..2).map(|_| begun(address, &request)).collect()
+    };
+    let slow = spawn_blocking(open).await.unwrap();
+    let answers = [list, "/"].map(|path| async move {
+        let refused = get_from(SLOW, address, path, &[]);
+        let (refused, other) = join(refused, get(address, path, &[])).await;
+        assert_eq!((refused.status, other.status), (503, 200), "{path}");
+    });
+    join_all(answers).await;
+    drop(slow);
+}
+
+/// Above the limit of stalls, below the rate; and where the protocol cannot say where a body ends, the connection is reset.
+#[actix_rt::test]
+async fn a_client_that_reads_below_the_rate_is_cut() {
+    let tuning = Tuning {
+        patience: Patience {
+            rate: 4 * 1024 * 1024,
+            grace: Duration::from_secs(1),
+            ..Patience::default()
+        },
+        ..Tuning::default()
+    };
+    let (_simulator, service) = tuned(3000, tuning).await;
+    let address = service.address;
+    for (version, path, encoding) in [
+        ("1.1", "/metrics", "identity"),
+        ("1.1", "/metrics", "gzip"),
+        ("1.0", "/metrics", "identity"),
+        ("1.1", "/api/v1/devices?per_page=1000", "identity"),
+    ] {
+        let request =
+            format!("GET {path} HTTP/{version}\r\nHost: x\r\nAccept-Encoding: {encoding}\r\n\r\n");
+        let slow = spawn_blocking(move || {
+            let since = Instant::now();
+            let (read, ended) = read_slowly(begun(address, &request), 8 * 1024);
+            (read, ended, since.elapsed())
+        });
+        let (read, ended, after) = slow.await.unwrap();
+        let what = format!(
+            "HTTP/{version} {path} {encoding}: {} bytes, {after:?}",
+            read.len()
+        );
+        assert_eq!(ended, Err(ErrorKind::ConnectionReset), "{what}");
+        assert!(!read.ends_with(b"0\r\n\r\n"), "{what}");
+        assert!(after < Patience::default().stall, "{what}");
+    }
+}
+
+#[actix_rt::test]
+async fn readers_of_old_states_are_cut_when_these_take_too_much_memory() {
+    for (least, is_cut) in [(0, true), (PinLimits::default().least, false)] {
+        let tuning = Tuning {
+            pins: PinLimits { least, fleets: 0 },
+            ..Tuning::default()
+        };
+        let (simulator, service) = tuned(3000, tuning).await;
+        let address = service.address;
+        let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        let slow = spawn_blocking(move || begun(address, request))
+            .await
+            .unwrap();
+        let last = long_names(3000).pop().unwrap();
+        simulator.push_rows([terminal_row(&last, 2, 2.0)]);
+        // A scrape that the change overtakes may be cut, too.
+        let sample = format!("{} 2\n", throughput(&last));
+        eventually("the change is shown", || async {
+            let scrape = try_get(address, "/metrics?format=prometheus").await;
+            scrape.is_some_and(|answer| answer.body.contains(&sample))
+        })
+        .await;
+        let read = spawn_blocking(move || rest(slow)).await.unwrap();
+        assert_eq!(read.ends_with(b"0\r\n\r\n"), !is_cut, "{least}");
     }
 }

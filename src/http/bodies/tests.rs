@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Weak};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use proptest::prelude::*;
 
 use super::super::gzip::tests::text_of;
 use super::*;
+use crate::exposition::Revoked;
 
 type Bytestream = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>>>>;
 
@@ -24,6 +26,7 @@ struct Text {
     more_allowed: Condvar,
     panics_at: Option<usize>,
     must_not_be_looked_at: bool,
+    is_revoked: AtomicBool,
 }
 
 impl Text {
@@ -34,6 +37,7 @@ impl Text {
             more_allowed: Condvar::new(),
             panics_at: None,
             must_not_be_looked_at: false,
+            is_revoked: AtomicBool::new(false),
             parts,
         }
     }
@@ -67,13 +71,8 @@ impl Text {
     }
 }
 
-impl Parts for Text {
-    fn count(&self) -> usize {
-        assert!(!self.must_not_be_looked_at, "nobody needs it");
-        self.parts.len()
-    }
-
-    fn write(&self, part: usize, out: &mut Vec<u8>) {
+impl Text {
+    fn write_part(&self, part: usize, out: &mut Vec<u8>) {
         let allowed = self.allowed.lock().unwrap();
         drop(
             self.more_allowed
@@ -84,6 +83,44 @@ impl Parts for Text {
         self.written.lock().unwrap()[part] += 1;
         out.extend_from_slice(&self.parts[part]);
     }
+}
+
+impl Parts for Text {
+    fn steps(&self) -> usize {
+        self.parts.len()
+    }
+
+    fn write(
+        &self,
+        from: Cursor,
+        out: &mut Vec<u8>,
+        enough: usize,
+    ) -> Result<Option<Cursor>, Revoked> {
+        assert!(!self.must_not_be_looked_at, "nobody needs it");
+        for part in from.step()..self.parts.len() {
+            if self.is_revoked.load(Ordering::Relaxed) {
+                return Err(Revoked);
+            }
+            if out.len() >= enough {
+                return Ok(Some(Cursor::at_step(part)));
+            }
+            self.write_part(part, out);
+        }
+        Ok(None)
+    }
+}
+
+const LIMITS: BodyLimits = BodyLimits {
+    kept: 64 * 1024 * 1024,
+    workbenches: 8,
+};
+
+fn unlimited<K>() -> Bodies<K> {
+    Bodies::new(LIMITS)
+}
+
+fn limited<K>(kept: usize) -> Bodies<K> {
+    Bodies::new(BodyLimits { kept, ..LIMITS })
 }
 
 /// Something that can be compressed, but not away.
@@ -146,7 +183,7 @@ proptest! {
     fn every_reader_gets_the_whole_text(lengths in vec(prop_oneof![0..2000usize, 0..700_000usize], 0..12), limit in 0..600_000usize) {
         let parts = lengths.into_iter().enumerate().map(|(seed, length)| noise(seed, length));
         let text = Arc::new(Text::new(parts.collect()));
-        let bodies = Bodies::with_limit(limit);
+        let bodies = limited(limit);
         run(async {
             let eager = rest(stream(&bodies, 1, &text), Vec::new());
             let mut quitter = stream(&bodies, 1, &text);
@@ -176,7 +213,7 @@ proptest! {
 
 #[actix_rt::test]
 async fn all_readers_cost_one_compression() {
-    let bodies = Bodies::default();
+    let bodies = unlimited();
     let text = Arc::new(Text::of_segments(10));
     let together = join_all((0..3).map(|_| read(stream(&bodies, 1, &text)))).await;
     let later = read(stream(&bodies, 1, &text)).await;
@@ -191,7 +228,7 @@ async fn all_readers_cost_one_compression() {
 
 #[actix_rt::test]
 async fn there_is_room_for_so_many_bodies() {
-    let bodies: Bodies<usize> = Bodies::default();
+    let bodies: Bodies<usize> = unlimited();
     let text = Arc::new(Text::new(vec![b"text\n".to_vec()]));
     for key in 0..MOST_BODIES + 2 {
         let reader = bodies.read((1, 0), key, Arc::clone(&text) as Arc<dyn Parts>);
@@ -202,7 +239,7 @@ async fn there_is_room_for_so_many_bodies() {
 
 #[actix_rt::test]
 async fn readers_on_other_threads_take_part() {
-    let bodies = Arc::new(Bodies::default());
+    let bodies = Arc::new(unlimited());
     let text = Arc::new(Text::of_segments(10));
     let reader = || {
         let (bodies, text) = (Arc::clone(&bodies), Arc::clone(&text));
@@ -219,7 +256,7 @@ async fn readers_on_other_threads_take_part() {
 #[actix_rt::test]
 async fn a_body_is_filled_whatever_its_first_reader_does() {
     for does_stay in [true, false] {
-        let bodies = Bodies::default();
+        let bodies = unlimited();
         let text = Arc::new(Text::of_segments(8).waiting_at(2));
         let mut first = stream(&bodies, 1, &text);
         first.next().await.unwrap().unwrap();
@@ -237,14 +274,14 @@ async fn a_body_is_filled_whatever_its_first_reader_does() {
 
 #[actix_rt::test]
 async fn a_panic_ends_all_readers_and_the_next_tries_again() {
-    let bodies = Bodies::default();
+    let bodies = unlimited();
     for part in [0, 3, 7] {
         let text = Arc::new(Text::of_segments(8).panicking_at(part));
         let readers = (0..3).map(|_| rest(stream(&bodies, 1, &text), Vec::new()));
         for read in join_all(readers).await {
             assert!(matches!(read, Err(BodyError::GivenUp)), "{part}");
         }
-        let alone = Bodies::with_limit(0);
+        let alone = limited(0);
         let read = rest(stream(&alone, 1, &text), Vec::new()).await;
         assert!(read.is_err(), "{part}");
         let text = Arc::new(Text::of_segments(2));
@@ -256,7 +293,7 @@ async fn a_panic_ends_all_readers_and_the_next_tries_again() {
 #[actix_rt::test]
 async fn a_newer_snapshot_replaces_an_older_one_and_so_do_newer_names() {
     for (before, after) in [((1, 0), (2, 0)), ((1, 1), (1, 2)), ((1, 2), (2, 1))] {
-        let bodies = Bodies::default();
+        let bodies = unlimited();
         let old = Arc::new(Text::of_segments(6).waiting_at(3));
         let new = Arc::new(Text::of_segments(4));
         let under_way = stream_of(&bodies, before, &old);
@@ -269,13 +306,13 @@ async fn a_newer_snapshot_replaces_an_older_one_and_so_do_newer_names() {
         assert!(read(stream_of(&bodies, after, &new)).await == new.whole());
         assert_eq!(new.written(), [1; 4], "what is new is");
         let room = bodies.room.available_permits();
-        assert_eq!(room + kept(&bodies), LIMIT, "nothing else takes room");
+        assert_eq!(room + kept(&bodies), LIMITS.kept, "nothing else takes room");
     }
 }
 
 #[actix_rt::test]
 async fn a_body_that_nobody_reads_is_not_filled() {
-    let bodies = Bodies::default();
+    let bodies = unlimited();
     let text = Arc::new(Text::of_segments(40).waiting_at(10));
     let mut reader = stream(&bodies, 1, &text);
     for _ in 0..3 {
@@ -291,13 +328,13 @@ async fn a_body_that_nobody_reads_is_not_filled() {
     assert!(written < 40, "{written}");
     drop(text);
     assert!(Weak::upgrade(&parts).is_none());
-    assert_eq!(bodies.room.available_permits(), LIMIT);
+    assert_eq!(bodies.room.available_permits(), LIMITS.kept);
     assert!(lock(&bodies.shelf).bodies.is_empty());
 }
 
 #[actix_rt::test]
 async fn a_whole_body_needs_no_parts() {
-    let bodies = Bodies::default();
+    let bodies = unlimited();
     let text = Arc::new(Text::of_segments(3));
     let mut slow = stream(&bodies, 1, &text);
     slow.next().await.unwrap().unwrap();
@@ -318,7 +355,7 @@ async fn a_whole_body_needs_no_parts() {
 async fn what_does_not_fit_is_compressed_by_each_reader() {
     let segment = 140 * 1024;
     let limit = 4 * segment;
-    let bodies = Bodies::with_limit(limit);
+    let bodies = limited(limit);
     let text = Arc::new(Text::of_segments(30));
     let mut slow = stream(&bodies, 1, &text);
     let mut taken = Vec::new();
@@ -338,4 +375,86 @@ async fn what_does_not_fit_is_compressed_by_each_reader() {
     assert!(text_of(&rest(slow, taken).await.unwrap()) == text.whole());
     assert_eq!(text.written()[29], 3);
     eventually("the parts are let go", || Arc::strong_count(&text) == 1).await;
+}
+
+/// A slow reader of an old snapshot keeps its body's room only until a newer body needs it.
+#[actix_rt::test]
+async fn newer_bodies_take_their_room_from_older_ones() {
+    let segment = 300 * 1024;
+    let bodies = limited(5 * segment);
+    let old = Arc::new(Text::of_segments(4));
+    let mut slow = stream(&bodies, 1, &old);
+    slow.next().await.unwrap().unwrap();
+    assert!(read(stream(&bodies, 1, &old)).await == old.whole());
+    let new = Arc::new(Text::of_segments(4));
+    for _ in 0..2 {
+        assert!(read(stream(&bodies, 2, &new)).await == new.whole());
+    }
+    assert_eq!(new.written(), [1; 4], "the newer one is kept whole");
+    let cut = rest(slow, Vec::new()).await;
+    assert!(matches!(cut, Err(BodyError::GivenUp)));
+}
+
+/// Bodies of the same snapshot that nobody reads any more give way, so that rare shards do not crowd out the one that is in use.
+#[actix_rt::test]
+async fn bodies_without_readers_give_way() {
+    let segment = 300 * 1024;
+    let bodies: Bodies<usize> = limited(5 * segment);
+    let texts: Vec<_> = (0..3).map(|_| Arc::new(Text::of_segments(4))).collect();
+    for (key, text) in texts.iter().enumerate() {
+        for _ in 0..2 {
+            let reader = bodies.read((1, 0), key, Arc::clone(text) as Arc<dyn Parts>);
+            assert!(read(Box::pin(member(reader, LAST.to_vec()))).await == text.whole());
+        }
+        assert_eq!(text.written(), [1; 4], "{key} is kept while it is in use");
+    }
+}
+
+/// Two texts that go by one version never become one body.
+#[actix_rt::test]
+async fn a_body_goes_on_in_its_own_text_alone() {
+    let bodies = limited(3 * 140 * 1024);
+    let text = Arc::new(Text::of_segments(6));
+    assert!(read(stream(&bodies, 1, &text)).await == text.whole());
+    let other = Arc::new(Text::of_segments(7));
+    let read = rest(stream(&bodies, 1, &other), Vec::new()).await;
+    assert!(matches!(read, Err(BodyError::GivenUp)));
+}
+
+#[actix_rt::test]
+async fn a_text_that_is_taken_away_ends_its_readers() {
+    for kept in [0, LIMITS.kept] {
+        let bodies = limited(kept);
+        let text = Arc::new(Text::of_segments(30).waiting_at(2));
+        let mut reader = stream(&bodies, 1, &text);
+        reader.next().await.unwrap().unwrap();
+        text.is_revoked.store(true, Ordering::Relaxed);
+        text.allow_all();
+        let read = rest(reader, Vec::new()).await;
+        assert!(matches!(
+            read,
+            Err(BodyError::GivenUp | BodyError::Revoked(_))
+        ));
+        eventually("the text is let go", || Arc::strong_count(&text) == 1).await;
+    }
+}
+
+/// However many readers compress for themselves: workbenches are shared, and a reader that waits for its client holds none.
+#[actix_rt::test]
+async fn slow_readers_hold_no_workbench() {
+    let bodies = Bodies::new(BodyLimits {
+        kept: 0,
+        workbenches: 1,
+    });
+    let text = Arc::new(Text::of_segments(6));
+    let mut slow: Vec<_> = (0..40).map(|_| stream(&bodies, 1, &text)).collect();
+    for reader in &mut slow {
+        for _ in 0..2 {
+            reader.next().await.unwrap().unwrap();
+        }
+    }
+    assert!(read(stream(&bodies, 1, &text)).await == text.whole());
+    for reader in slow {
+        assert!(rest(reader, Vec::new()).await.is_ok());
+    }
 }

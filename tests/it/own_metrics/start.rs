@@ -132,7 +132,11 @@ const FROM_THE_START: [(&str, &str, &[&str]); 16] = [
     (
         "starlink_exporter_scrapes_refused_total",
         "counter",
-        &[r#"reason="busy""#, r#"reason="store""#],
+        &[
+            r#"reason="busy""#,
+            r#"reason="client""#,
+            r#"reason="store""#,
+        ],
     ),
 ];
 

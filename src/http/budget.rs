@@ -1,0 +1,63 @@
+//! How much memory clients can make the service take, all together: the figures of docs/LIMITS.md.
+
+use super::bodies::BodyLimits;
+use super::segments::{LARGEST_SEGMENT, MOST_WORKBENCHES, WORKBENCH};
+use crate::fleet::Snapshot;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// All scrapes together: what is compressed, what is kept for further readers, and what each holds while it is read.
+const SCRAPES: usize = 128 * MIB;
+
+/// Compressed bodies that are kept for further readers.
+const KEPT: usize = 48 * MIB;
+
+/// What is left for the scrapes themselves: each takes its share when it is admitted.
+pub const SCRAPE_SHARES: usize = SCRAPES - KEPT - MOST_WORKBENCHES * WORKBENCH;
+
+/// A chunk of text or a compressed segment, and the connection's buffer.
+const SCRAPE: usize = LARGEST_SEGMENT + 160 * KIB;
+
+/// For each family and block of devices, what a scrape's layout takes.
+const STEP: usize = 16;
+
+/// Families of a block that are not numbers of a field: addresses, alerts, places, names.
+const OTHER_FAMILIES: usize = 24;
+
+/// All pages and answers of the API together, from when they are made until they are read.
+pub const PAGES: usize = 64 * MIB;
+
+/// How many pages are made at the same time.
+pub const PAGES_AT_ONCE: usize = 2;
+
+/// What all scrapes' bodies may take.
+#[must_use]
+pub fn bodies() -> BodyLimits {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    BodyLimits {
+        kept: KEPT,
+        workbenches: (4 * cores).min(MOST_WORKBENCHES),
+    }
+}
+
+/// What a scrape of a snapshot holds while it is read.
+#[must_use]
+pub fn scrape(snapshot: &Snapshot) -> usize {
+    let steps = snapshot.tables.iter().map(|table| {
+        let families = table.gauges.all().len() + OTHER_FAMILIES;
+        families.saturating_mul(table.blocks.len())
+    });
+    SCRAPE + STEP * steps.sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_scrapes_fit_into_the_budget() {
+        assert_eq!(SCRAPE_SHARES, 70 * MIB);
+        assert!(SCRAPE_SHARES / scrape(&Snapshot::default()) >= 200);
+    }
+}
