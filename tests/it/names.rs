@@ -264,7 +264,7 @@ async fn a_wrong_file_is_refused_at_the_start_with_everything_else() {
             let (code, _, errors) = run(command, environment(&simulator, &settings)).await;
             assert_eq!(code, 2, "{errors}");
             assert!(errors.starts_with(&expected), "{errors}");
-            assert_eq!(errors.lines().count(), 2, "and the other one: {errors}");
+            assert_eq!(errors.lines().count(), 3, "and the other one: {errors}");
         }
     }
     let settings = [("NAMES_FILE", "/nowhere/names.csv")];
