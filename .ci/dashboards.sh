@@ -121,15 +121,47 @@ rule_files: ["$work/rules/*.yml"]
 YAML
 }
 
+# start_victoria_metrics CONFIGURATION [OPTION]...
 start_victoria_metrics() {
-  local port
+  local configuration=$1 port
+  shift
   port=$(free_port)
   server=http://127.0.0.1:$port
   # Without latencyOffset what is less than 30 s old would not be shown.
-  victoria-metrics -promscrape.config="$work/scrape.yml" -storageDataPath="$work/victoria-metrics" -httpListenAddr="127.0.0.1:$port" \
-    -search.latencyOffset=0s -memory.allowedBytes=256MB >"$work/victoria-metrics.log" 2>&1 &
+  victoria-metrics -promscrape.config="$work/$configuration.yml" -storageDataPath="$work/victoria-metrics-$port" -httpListenAddr="127.0.0.1:$port" \
+    -search.latencyOffset=0s -memory.allowedBytes=256MB "$@" >"$work/victoria-metrics.log" 2>&1 &
   pids+=($!)
   wait_for 30 "VictoriaMetrics" answers "$server/health"
+}
+
+# What README.md says of the limit of vmagent and VictoriaMetrics: 17 MB are too much, and its option helps.
+check_scrape_size() {
+  local option
+  option=$(grep -o -- '-promscrape.maxScrapeSize=[0-9A-Za-z]*' README.md) || fail "README.md does not name the limit of vmagent"
+  mkdir -p "$work/copies/large"
+  awk 'BEGIN {
+    for (n = 0; n < 9200; n++)
+      for (line = 0; line < 17; line++)
+        printf "starlink_Field%d_of_a_terminal{device_type=\"UserTerminal\",deviceID=\"ut01000000-00000000-%08x\"} 1.25\n", line, n
+  }' >"$work/copies/large/metrics"
+  cat >"$work/large.yml" <<YAML
+scrape_configs:
+  - job_name: large
+    scrape_interval: 2s
+    metrics_path: /large/metrics
+    static_configs:
+      - targets: ["$copies"]
+YAML
+  start_victoria_metrics large
+  wait_for 30 "a scrape that is too large" is_up 0
+  start_victoria_metrics large "$option"
+  wait_for 60 "a large scrape with $option" is_up 1
+  echo "VictoriaMetrics: takes $(wc -c <"$work/copies/large/metrics") bytes with $option, and not without"
+}
+
+# is_up VALUE: whether the server has this value of `up` for the large target.
+is_up() {
+  curl --silent --fail --max-time 5 --data-urlencode 'query=up{job="large"}' "$server/api/v1/query" | grep -qE "\"value\":\[[0-9.]+,\"$1\"\]"
 }
 
 start_influxdb() {
@@ -181,8 +213,9 @@ start_prometheus
 [[ ! -d $RULES ]] || .ci/expressions.py rules "$server"
 .ci/queries.py "$server" README.md docs/RUNBOOKS.md docs/METRICS.md
 echo "VictoriaMetrics:"
-start_victoria_metrics
+start_victoria_metrics scrape
 .ci/expressions.py series "$server" "$named"
 .ci/expressions.py dashboards "$server" "$named"
 .ci/twice.py "$server" one two
 check_line_protocol
+check_scrape_size

@@ -43,6 +43,33 @@ check_with_promtool() {
   echo "promtool: $(count_samples <"$work/metrics.txt") samples, $(wc -l <"$work/lints.log") expected lints"
 }
 
+# README.md's pipe for clients that name no format. Without its parameter the body is mixed, which promtool cannot read.
+check_pipe() {
+  local pipe code=0
+  pipe=$(grep -m 1 '^curl .*?format=prometheus.* | promtool check metrics$' README.md) || fail "README.md has no pipe to promtool"
+  pipe=${pipe/http:\/\/localhost:9100/$service}
+  bash -uo pipefail -c "$pipe" >"$work/pipe.log" 2>&1 || code=$?
+  ((code == 0 || code == 3)) || fail "README.md's pipe to promtool ends with $code"
+  bash -uo pipefail -c "${pipe/\?format=prometheus/}" >"$work/mixed.log" 2>&1 || code=$?
+  ((code == 1)) || fail "promtool can read the mixed format, so README.md's advice is out of date"
+  echo "promtool: reads what README.md pipes to it"
+}
+
+# What README.md says of scrapers' limits: series and bytes of a terminal and of a router.
+check_sizes() {
+  local kind series bytes
+  for kind in 'UserTerminal 17 2000' 'Router 30 3000'; do
+    read -r kind series bytes <<<"$kind"
+    awk -v kind="device_type=\"$kind\"" -v series="$series" -v bytes="$bytes" '
+      index($0, kind) { match($0, /deviceID="[^"]*"/); seen[substr($0, RSTART, RLENGTH)]; lines++; size += length($0) + 1 }
+      END {
+        for (id in seen) devices++
+        printf "%s: %.1f series and %.0f bytes each\n", kind, lines / devices, size / devices
+        exit !(lines / devices > 0.75 * series && lines / devices < 1.25 * series && size / devices > 0.75 * bytes && size / devices < 1.25 * bytes)
+      }' "$work/metrics.txt" || fail "README.md has other sizes of a device: $series series and $bytes bytes"
+  done
+}
+
 # Neither promtool nor the server objects to a series that stands twice in a body.
 check_unique() {
   grep -v '^#' "$work/metrics.txt" | sed 's/ [^ ]*$//' | sort | uniq -d >"$work/twice.log"
@@ -167,8 +194,10 @@ check_sample_counts() {
   fail "Prometheus scraped $scraped samples, the service had $before before and $after after"
 }
 
-start_demo demo
+start_demo demo INCLUDE_ROUTERS=true
 check_with_promtool
+check_pipe
+check_sizes
 check_unique
 check_with_other_parsers
 check_documented

@@ -49,7 +49,10 @@ def check(server, query, needs_data):
 
 def main(url, files):
     server = Server(url)
-    terminal = server.series('starlink_online{device_type="UserTerminal"}', False)[0]["deviceID"]
+    online = 'starlink_online{device_type="UserTerminal"}'
+    if patiently(lambda: not server.series(online, False)):
+        sys.exit("failed: the server has no terminal")
+    terminal = server.series(online, False)[0]["deviceID"]
     objections, count, with_data = [], 0, 0
     for file in files:
         with open(file, encoding="utf-8") as opened:

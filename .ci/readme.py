@@ -1,10 +1,14 @@
-"""Lists the commands of README.md and what .ci/readme-commands.txt says of them: one line each, what and command, with a tab between.
+"""Lists the commands of documents and what .ci/readme-commands.txt says of them: one line each, what and command, with a tab between.
 
-Fails where a command has no line there, or a line no command.
+Usage: readme.py LIST DOCUMENT...
+
+Fails where a command has no line in LIST, or a line no command; and where a link from a document of this repository leads to a file or
+heading that is not there.
 """
 
 import re
 import sys
+from pathlib import Path
 
 
 def commands(text):
@@ -28,18 +32,36 @@ def listed(text):
             yield command, what
 
 
-def main(readme, list_file):
-    with open(readme, encoding="utf-8") as file:
-        found = list(dict.fromkeys(commands(file.read())))
-    with open(list_file, encoding="utf-8") as file:
-        known = dict(listed(file.read()))
-    unknown = [command for command in found if command not in known]
-    stale = [command for command in known if command not in found]
-    for command in unknown:
-        print(f"{readme} has a command of which {list_file} says nothing: {command}", file=sys.stderr)
-    for command in stale:
-        print(f"{list_file} has a command that {readme} has not: {command}", file=sys.stderr)
-    if unknown or stale or not found:
+def anchors(text):
+    """The anchors of a document's headings, as GitHub and GitLab make them."""
+    for heading in re.findall(r"^#+ (.*)$", text, re.M):
+        yield re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+def broken_links(document):
+    """The links of a document that lead nowhere in this repository."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text(encoding="utf-8")):
+        path, _, anchor = link.partition("#")
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        target = document.parent / path if path else document
+        if not target.exists():
+            yield link
+        elif anchor and anchor not in anchors(target.read_text(encoding="utf-8")):
+            yield link
+
+
+def main(list_file, *documents):
+    texts = [Path(document).read_text(encoding="utf-8") for document in documents]
+    found = list(dict.fromkeys(command for text in texts for command in commands(text)))
+    known = dict(listed(Path(list_file).read_text(encoding="utf-8")))
+    objections = [f"{list_file} does not say what to do with this command: {command}" for command in found if command not in known]
+    objections += [f"{list_file} has a command that no document has: {command}" for command in known if command not in found]
+    for document in [*Path().glob("*.md"), *Path("docs").glob("*.md"), Path("kubernetes/chart/README.md")]:
+        objections += [f"{document} has a link that leads nowhere: {link}" for link in broken_links(document)]
+    for objection in objections:
+        print(objection, file=sys.stderr)
+    if objections or not found:
         sys.exit(1)
     for command in found:
         print(f"{known[command]}\t{command}")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the commands that README.md tells a new user to type, where that is possible; .ci/readme-commands.txt says which, and why others are not.
+# Runs the commands that README.md and CONTRIBUTING.md tell a reader to type, where that is possible; .ci/readme-commands.txt says which, and why others are not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=.ci/lib.sh
@@ -29,7 +29,7 @@ serve() {
 
 [[ ! -e .env ]] || fail "there is a .env already, which the commands of README.md would overwrite"
 trap 'rm -f .env; stop_everything' EXIT
-python3 .ci/readme.py README.md .ci/readme-commands.txt >"$work/commands.txt"
+python3 .ci/readme.py .ci/readme-commands.txt README.md CONTRIBUTING.md >"$work/commands.txt"
 while IFS=$'\t' read -r what command <&3; do
   case $what in
     run)

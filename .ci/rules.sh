@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Checks the rules for Prometheus: their syntax, their unit tests, and that every alert has tests and a runbook.
+# Checks the rules for Prometheus: their syntax, their unit tests, that every alert has tests and a runbook, and that README.md's command
+# makes the links to the runbooks absolute.
 # Needs promtool (Debian's package prometheus), and a python that has PyYAML: CI_PYTHON names it, else it is python3.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -22,3 +23,13 @@ found=$(promtool check config "$home/prometheus.yml") || fail "$home/prometheus.
 promtool check rules "${rules[@]}"
 promtool test rules "${tests[@]}"
 "${CI_PYTHON:-python3}" .ci/rules.py "$home" docs/RUNBOOKS.md
+
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+cp "$home/rules/starlink.alerts.yml" "$copy"
+command=$(grep -m 1 "^sed -i 's|runbook_url: " README.md) || fail "README.md has no command for the links to the runbooks"
+(cd "$copy" && bash -euo pipefail -c "$command")
+promtool check rules "$copy/starlink.alerts.yml" >"$copy/log" || fail "$(cat "$copy/log")"
+[[ $(grep -c '  runbook_url: https://.*/docs/RUNBOOKS.md#' "$copy/starlink.alerts.yml") == $(grep -c '  - alert: ' "$copy/starlink.alerts.yml") ]] ||
+  fail "README.md's command does not make every link to a runbook absolute"
+echo "links: absolute after README.md's command"

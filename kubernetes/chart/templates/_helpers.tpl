@@ -136,8 +136,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   interval: {{ $monitor.interval }}
   scrapeTimeout: {{ $timeout }}
   relabelings:
-    # By default `instance` is the pod's address, which changes with each restart and would begin
-    # every series anew. This name stays.
+    # By default `instance` is the address of the pod, which changes with each restart and would start
+    # new series. This name stays the same.
     - sourceLabels: [{{ $instance }}]
       targetLabel: instance
     {{- if gt $shards 1 }}

@@ -19,12 +19,15 @@ const DEVICE_LABELS: [&str; 2] = ["device_type", "deviceID"];
 const BEGIN: &str = "\
 # Metrics
 
-What `/metrics` says, made from what the service says of itself. Names are those of the Prometheus text format; OpenMetrics names a counter's
-family without `_total`, and an info's without `_info`.
+What `/metrics` contains. The tables are generated from the service. Names are those of the Prometheus text format; OpenMetrics names the family of a
+counter without `_total`, and that of an info without `_info`.
 
-Every series of a device has the labels `device_type` (`UserTerminal`, `Router`, …) and `deviceID`, and no others, but for `starlink_info` and
-`starlink_device_name`. No sample carries a timestamp. What a device does not report is absent: never 0, never the older value.
+Every series of a device has the labels `device_type` (`UserTerminal`, `Router`, …) and `deviceID`, and no others, except for `starlink_info` and
+`starlink_device_name`. Samples have no timestamps. What a device does not report is absent: never 0, never an older value.
 ";
+
+/// What follows the tables.
+const END: &str = include_str!("documented.md");
 
 /// A part of the document: its title, what it says first, and which families belong to it.
 type Part = (&'static str, &'static str, fn(&Family) -> bool);
@@ -32,7 +35,7 @@ type Part = (&'static str, &'static str, fn(&Family) -> bool);
 const PARTS: [Part; 4] = [
     (
         "Fields of terminals",
-        "Fields that Starlink adds appear by themselves, as `starlink_<Field>`.",
+        "Fields that Starlink adds appear automatically, as `starlink_<Field>`.",
         |family| is_field(family) && is_of(family, "UserTerminal"),
     ),
     (
@@ -41,14 +44,14 @@ const PARTS: [Part; 4] = [
         |family| is_field(family) && !is_of(family, "UserTerminal"),
     ),
     (
-        "Made of what devices report",
+        "Derived from what devices report",
         "A terminal with several addresses has `starlink_Ipv4_numeric_0`, `starlink_Ipv4_numeric_1` and so on instead, and IPv6 likewise. \
-         `starlink_info` has a label for each text field, its name in lower case. When what becomes absent: see [Metrics](../README.md#metrics).",
+         `starlink_info` has a label for each text field, its name in lower case. For when a series is absent, see [below](#when-a-series-is-absent).",
         |family| !is_field(family) && labels(family).contains_key("deviceID"),
     ),
     (
         "The exporter",
-        "The values of `reason`, `cause`, `actor`, `code`, `format` and `state` are closed lists; counters are there from the start, at 0.",
+        "The values of `reason`, `cause`, `actor`, `code`, `format` and `state` are closed lists; all counters exist from the start, at 0.",
         |family| !labels(family).contains_key("deviceID"),
     ),
 ];
@@ -141,7 +144,7 @@ fn document(body: &Body) -> String {
         document += &format!("\n## {title}\n\n{text}\n\n{head}");
         document.extend(families().map(|family| row(family, with_labels)));
     }
-    document
+    document + END
 }
 
 /// A row that fills all columns of its type.
