@@ -3,8 +3,8 @@
 
 Usage: twice.py SERVER ONE OTHER
 
-ONE and OTHER are instances under which SERVER has the same series, which stand still. What a panel shows of both must be what it shows
-of one, value by value.
+ONE and OTHER are instances under which SERVER has the same series, which stand still; names have a prefix in OTHER. What a panel shows of
+both must be what it shows of one, value by value.
 """
 
 import re
@@ -13,6 +13,8 @@ import time
 
 from expressions import BUILT_IN, Server, options, panels_of, read_dashboards, substitute
 
+# What .ci/dashboards.sh puts before the names of the second exporter. Which of two names is shown does not matter, only that it is one.
+PREFIX = re.compile("^Other ")
 # Dashboards about devices. The third is about exporters, and shows each.
 ABOUT_DEVICES = ("fleet.json", "terminal.json")
 
@@ -33,7 +35,10 @@ def values_of(server, board, instances):
 def result(server, expression, at):
     """What the expression gives at a time: the labels of each series with its value, in a fixed order."""
     data = server.get("query", query=expression, time=at)["result"]
-    return sorted((sorted(one["metric"].items()), float(one["value"][1])) for one in data)
+    # Sums depend on the order in their last digits.
+    return sorted(
+        (sorted((label, PREFIX.sub("", value)) for label, value in one["metric"].items()), f"{float(one['value'][1]):.9g}") for one in data
+    )
 
 
 def main(url, one, other):
