@@ -11,7 +11,7 @@ import re
 import sys
 import time
 
-from expressions import BUILT_IN, Server, options, panels_of, read_dashboards, substitute
+from expressions import BUILT_IN, Server, options, panels_of, patiently, read_dashboards, substitute
 
 # What .ci/dashboards.sh puts before the names of the second exporter. Which of two names is shown does not matter, only that it is one.
 PREFIX = re.compile("^Other ")
@@ -43,6 +43,8 @@ def result(server, expression, at):
 
 def main(url, one, other):
     server = Server(url)
+    if patiently(lambda: [name for name in (one, other) if not server.series(f'starlink_online{{instance="{name}"}}', False)]):
+        sys.exit(f"failed: the server has not both {one} and {other}")
     at = time.time()
     count, objections = 0, []
     for name in ABOUT_DEVICES:
