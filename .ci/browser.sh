@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tests the page in a real headless Chromium: browser.sh BINARY [--pictures DIR]. Installs what it needs: Debian's chromium, and
-# playwright-core and axe-core from npm below target/.
+# Tests the page in a real headless Chromium, also behind a real nginx: browser.sh BINARY [--pictures DIR]. Installs what it needs:
+# Debian's chromium and nginx, and playwright-core and axe-core from npm below target/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=.ci/machine.sh
@@ -22,7 +22,7 @@ install_modules() {
   npm install --prefix "$folder" --no-save --ignore-scripts --no-audit --no-fund --silent playwright-core@1.64.1 axe-core@4.14.1
 }
 
-install_programs chromium -- chromium fonts-dejavu-core
+install_programs chromium nginx -- chromium fonts-dejavu-core nginx-light
 install_modules
 BROWSER_MODULES=$PWD/target/browser
 CHROMIUM=$(command -v chromium)

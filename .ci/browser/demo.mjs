@@ -54,6 +54,47 @@ async function search({ browser, demo }) {
   await finish(page);
 }
 
+/** Whether the count and the first row of the result can be seen without scrolling. */
+function isInSight(page) {
+  return page.evaluate(() => {
+    const isSeen = (node) => {
+      const { top, bottom } = node.getBoundingClientRect();
+      return top >= 0 && bottom <= innerHeight;
+    };
+    return isSeen(document.getElementById("found")) && isSeen(document.querySelector("#list tbody th a"));
+  });
+}
+
+async function insight({ browser, demo }) {
+  const sizes = [
+    [1440, 900],
+    [1366, 768],
+    [390, 844],
+  ];
+  for (const [width, height] of sizes) {
+    const size = `${width}×${height}`;
+    const page = await open(browser, demo.url, { viewport: { width, height } });
+    await page.goto(`${demo.url}/`);
+    await whole(page);
+    assert.match(await page.locator("#found").innerText(), /^\d+$/);
+    const id = await rows(page).nth(4).locator(".id").innerText();
+    const field = page.getByLabel("Search");
+    await field.fill(id);
+    await eventually(`${size}: a search`, async () => /^\d+ of \d+$/.test(await page.locator("#found").innerText()) && (await isInSight(page)));
+    const address = page.url();
+    await page.goto(`${demo.url}/`);
+    await page.locator("#map svg").click({ position: { x: 60, y: 60 } });
+    await eventually(`${size}: a click on the map`, async () => page.url().includes("near=") && (await isInSight(page)));
+    // A link that was copied from the address bar, and one that was written by hand.
+    for (const shared of [address, `${demo.url}/?type=UserTerminal`]) {
+      await page.goto("about:blank");
+      await page.goto(shared);
+      await eventually(`${size}: ${shared}`, () => isInSight(page));
+    }
+    await finish(page);
+  }
+}
+
 async function sort({ browser, demo }) {
   const page = await open(browser, demo.url);
   await page.goto(`${demo.url}/?per_page=10&type=UserTerminal`);
@@ -105,6 +146,8 @@ async function device({ browser, demo }) {
   assert.equal(await page.locator("h1").innerText(), id);
   const field = page.locator("#fields tr", { hasText: "DownlinkThroughput" });
   assert.match(await field.innerText(), /DownlinkThroughput\s+[\d.]+\s+Mbit\/s\s+Throughput from the satellite/);
+  // The way back keeps the filter.
+  assert.match(await page.getByRole("link", { name: "Back to the list" }).getAttribute("href"), /type=UserTerminal/);
   assert.match(await page.locator("#info").innerText(), /runningsoftwareversion/i);
   await eventually("it is on the small map", () => page.locator("#map .dots").evaluate((path) => path.getAttribute("d").startsWith("M")));
   await refresh(page);
@@ -230,13 +273,21 @@ async function phone({ browser, demo }) {
     const [width, room] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
     assert.ok(width <= room, `${what}: ${width} in ${room}`);
   };
+  const targets = async (what) => {
+    const small = await page.locator("header a, .back a, #counts a, #alerts a, #legend a, #pages a, #list th a, #about a, .place .line a, input:not([type=hidden]), select, button").evaluateAll((all) =>
+      all.map((one) => [one, one.getBoundingClientRect()]).filter(([, box]) => box.height > 0 && (box.height < 24 || box.width < 24)).map(([one, box]) => `${one.textContent.trim()} ${box.width}×${box.height}`),
+    );
+    assert.deepEqual(small, [], `${what}: targets below 24 pixels`);
+  };
   await page.goto(`${demo.url}/`);
   await whole(page);
   await fits("the page");
+  await targets("the page");
   await isAccessible(page, "the page on a phone");
   await rows(page).first().locator("a").click();
   await page.waitForURL(/\/device\?/);
   await fits("a device");
+  await targets("a device");
   await isAccessible(page, "a device on a phone");
   await finish(page);
 }
@@ -245,10 +296,13 @@ async function wrong({ browser, demo }) {
   const page = await open(browser, demo.url, { allowed: /40[04]/ });
   const answer = await page.goto(`${demo.url}/?state=lost`);
   assert.equal(answer.status(), 400);
-  assert.match(await page.getByRole("alert").innerText(), /state: "lost" is not known: give offline, stale, online/);
+  assert.match(await page.getByRole("alert").innerText(), /unknown state "lost": use offline, unknown, online/);
   await isAccessible(page, "a wrong parameter");
-  assert.equal((await page.goto(`${demo.url}/device?id=nobody`)).status(), 404);
-  await isAccessible(page, "an unknown device");
+  for (const path of ["/device?id=nobody", "/nothing/at/all"]) {
+    assert.equal((await page.goto(demo.url + path)).status(), 404);
+    await isAccessible(page, path);
+    assert.equal(await page.locator("main a").evaluate((link) => link.href), `${demo.url}/`);
+  }
   await finish(page);
 }
 
@@ -280,4 +334,4 @@ async function alerts({ browser, demo }) {
 }
 
 export const slow = { alerts };
-export const quick = { glance, search, sort, device, near, keeps, hidden, keyboard, plain, phone, wrong };
+export const quick = { glance, search, insight, sort, device, near, keeps, hidden, keyboard, plain, phone, wrong };

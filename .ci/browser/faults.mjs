@@ -40,8 +40,8 @@ async function unhealthy({ browser, binary }) {
       });
     await says(/Healthy/);
     stub.status = 500;
-    await says(/Failing[^]*the last poll failed/);
-    assert.match(await page.locator("#facts").innerText(), /failed \(.*\); the last success was/);
+    await says(/Failing[^]*Starlink answered 500 \(as the test wants\)/);
+    assert.match(await page.locator("#facts").innerText(), /failed; the last success was[^]*of the last answer/);
     await isAccessible(page, "a failing stream");
     stub.status = 200;
     await says(/Healthy/);
@@ -79,15 +79,15 @@ async function states({ browser, binary }) {
     assert.deepEqual(await dots(), ["online", "offline"], "what is offline is on top");
     const number = page.locator("#list tr.offline td.number").first();
     assert.match(await number.innerText(), /^–\s*none$/);
-    assert.match(await page.locator("#counts tbody").innerText(), /UserTerminal\s+2\s+online\s+0\s+stale\s+1\s+offline/);
+    assert.match(await page.locator("#counts tbody").innerText(), /UserTerminal\s+2\s+online\s+0\s+unknown\s+1\s+offline/);
     await page.locator("#legend").getByRole("link", { name: /offline/ }).click();
     await page.waitForURL(/state=offline/);
     await become("only it is listed", "offline");
     assert.equal(await page.locator('#legend [aria-current="true"]').count(), 1);
     await page.goBack();
     stub.status = 500;
-    await become("nobody is heard", "stale", "stale", "offline");
-    assert.deepEqual(await dots(), ["stale", "offline"]);
+    await become("nobody is heard", "unknown", "unknown", "offline");
+    assert.deepEqual(await dots(), ["unknown", "offline"]);
     await isAccessible(page, "all states");
     await finish(page);
   };
@@ -96,23 +96,51 @@ async function states({ browser, binary }) {
 
 async function frozen({ browser, binary }) {
   await withStub(binary, async (stub, service) => {
+    stub.rows = () => [row("ut-1", 1, [1], PLACES["ut-1"])];
+    for (const path of ["/", "/device?id=ut-1"]) {
+      const page = await open(browser, service.url, { viewport: { width: 390, height: 844 } });
+      await eventually("the device is there", async () => (await page.goto(service.url + path)).ok() && (await page.getByText("ut-1").count()) > 0);
+      await page.clock.install();
+      await page.reload();
+      const title = await page.title();
+      const notes = () => page.locator(".outdated-note").count();
+      const headings = await page.locator("main section > h2, #head h1").count();
+      service.freeze();
+      const banner = page.locator("#silence");
+      assert.equal(await banner.isVisible(), false);
+      // The next request, and the end of its time.
+      await page.clock.runFor(10_100);
+      await page.clock.runFor(8_100);
+      await banner.waitFor({ state: "visible" });
+      assert.match(await banner.innerText(), /Connection to the exporter lost at \d\d:\d\d:\d\d UTC\. Data below is out of date\./);
+      assert.equal(await page.locator("[aria-live] #silence").count(), 1, "it is read aloud");
+      assert.equal(await page.title(), `Out of date: ${title}`);
+      assert.equal(await notes(), headings, "every part says it");
+      if (path === "/") assert.match(await page.locator("#verdict").innerText(), /Unknown/);
+      assert.doesNotMatch(await page.locator("main").innerText(), /Healthy/);
+      assert.equal(await banner.evaluate((bar) => getComputedStyle(bar).position), "static", "the bar covers nothing");
+      await isAccessible(page, `${path} of an exporter that does not answer`);
+      service.thaw();
+      await page.clock.runFor(10_100);
+      await banner.waitFor({ state: "hidden" });
+      assert.equal(await page.title(), title);
+      assert.equal(await notes(), 0);
+      if (path === "/") assert.match(await page.locator("#verdict").innerText(), /Healthy/);
+      await finish(page);
+    }
+  });
+}
+
+/** Something else answers in the exporter's place: a proxy that asks for a password, say. */
+async function replaced({ browser, binary }) {
+  await withStub(binary, async (stub, service) => {
     stub.rows = () => [row("ut-1", 1)];
     const page = await open(browser, service.url);
-    await page.clock.install();
     await page.goto(`${service.url}/`);
-    service.freeze();
-    const banner = page.locator("#silence");
-    assert.equal(await banner.isVisible(), false);
-    // Its next question, and the end of its patience.
-    await page.clock.runFor(10_100);
-    await page.clock.runFor(8_100);
-    await banner.waitFor({ state: "visible" });
-    assert.match(await banner.innerText(), /The exporter has not answered since \d+:\d+/);
-    assert.equal(await page.locator("[aria-live] #silence").count(), 1, "it is read aloud");
-    await isAccessible(page, "an exporter that does not answer");
-    service.thaw();
-    await page.clock.runFor(10_100);
-    await banner.waitFor({ state: "hidden" });
+    await page.route("**/", (route) => route.fulfill({ status: 200, contentType: "text/html", body: "<title>Log in</title><h1>Log in</h1>" }));
+    await refresh(page);
+    assert.match(await page.locator("#silence").innerText(), /Something else than the exporter answers/);
+    assert.match(await page.title(), /^Out of date: /);
     await finish(page);
   });
 }
@@ -130,8 +158,9 @@ async function forgotten({ browser, binary }) {
       await route.fulfill({ response: answer });
     });
     await refresh(page);
-    assert.match(await page.locator("#silence").innerText(), /This device has not been known since/);
-    assert.equal(await page.locator("h1").innerText(), "ut-1");
+    assert.match(await page.locator("#silence").innerText(), /The exporter no longer knows this device \(since \d\d:\d\d:\d\d UTC\)/);
+    assert.ok((await page.locator(".outdated-note").count()) > 3);
+    assert.equal(await page.locator("h1").innerText(), "ut-1 – out of date");
     await finish(page);
   });
 }
@@ -173,7 +202,7 @@ async function hostile({ browser, binary }) {
     const ids = links.map((link) => new URL(link, service.url).searchParams.get("id"));
     assert.deepEqual(ids.toSorted(), HOSTILE.toSorted(), "links lead to the very devices");
     for (const [at, link] of links.entries()) {
-      const answer = await page.goto(service.url + link);
+      const answer = await page.goto(new URL(link, service.url).href);
       assert.equal(answer.status(), 200, link);
       const title = await page.locator("h1").textContent();
       // Controls are shown as pictures of themselves.
@@ -191,4 +220,4 @@ async function hostile({ browser, binary }) {
   });
 }
 
-export const faults = { unhealthy, states, frozen, forgotten, hostile };
+export const faults = { unhealthy, states, frozen, replaced, forgotten, hostile };

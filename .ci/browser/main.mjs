@@ -3,6 +3,7 @@ import { mkdirSync } from "node:fs";
 import { startBrowser } from "./check.mjs";
 import { quick, slow } from "./demo.mjs";
 import { faults } from "./faults.mjs";
+import { proxied } from "./proxy.mjs";
 import { takePictures } from "./pictures.mjs";
 import { startService } from "./service.mjs";
 
@@ -33,7 +34,7 @@ async function runAll(tests) {
 
 try {
   // What waits for the demo's time to pass waits beside the others.
-  await Promise.all([runAll(slow), runAll(quick).then(() => runAll(faults))]);
+  await Promise.all([runAll(slow), runAll({ ...quick, proxied }).then(() => runAll(faults))]);
   if (pictures) {
     mkdirSync(pictures, { recursive: true });
     await takePictures(world, pictures);

@@ -173,7 +173,9 @@ impl Drop for Service {
 pub async fn shows(address: SocketAddr, series: &str, value: f64) {
     let what = format!("{series} {value}");
     eventually(&what, || async {
-        form::scrape(address, "prometheus").await.value(series) == Some(value)
+        // While the machine is busy, the store may answer too late for a scrape.
+        let answer = wire::get(address, "/metrics?format=prometheus", &[]).await;
+        answer.status == 200 && form::read(&answer.body, "prometheus").value(series) == Some(value)
     })
     .await;
 }

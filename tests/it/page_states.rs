@@ -192,7 +192,7 @@ async fn a_refusal_comes_with_starlinks_words_and_the_remedy() {
         "/",
         &[
             "Starlink rejected the credentials (status 400: access_denied). Check CLIENT_ID and CLIENT_SECRET.",
-            "<dt>Token</dt><dd class=\"notice\">none: Starlink rejected the credentials",
+            "<dt>Token</dt><dd class=\"notice\">Starlink rejected the credentials",
         ],
     )
     .await;

@@ -207,8 +207,8 @@ impl Fleet {
                 },
             is_asked: *question != Question::default(),
             found: match list.total {
-                found if found == total => table::devices(total),
-                found => format!("{} of {}", count(found), table::devices(total)),
+                found if found == total => count(total),
+                found => format!("{} of {}", count(found), count(total)),
             },
             last_page: table::is_past_the_end(&list).then(|| {
                 table::link(&Question {

@@ -173,11 +173,11 @@ pub fn facts(status: &Status) -> Vec<Fact> {
     };
     let lag = lag(stream, success.as_deref());
     let why = token.last_failure_message.as_deref().map(printable);
-    let why = why.unwrap_or_else(|| "not requested yet".to_owned());
+    let why = why.unwrap_or_else(|| "none yet".to_owned());
     let life = match token.expiry_timestamp_seconds.map(|expiry| expiry - now) {
         Some(life) if life > 0.0 => (Level::Good, format!("valid for {}", age(life))),
         Some(life) => (Level::Bad, format!("expired {} ago", age(-life))),
-        None => (Level::Notice, format!("none: {why}")),
+        None => (Level::Notice, why),
     };
     vec![
         fact("Last poll", poll.0, poll.1),

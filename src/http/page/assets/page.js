@@ -132,7 +132,7 @@ function mark(part, isOutdated) {
   if (old) return old.remove();
   const note = document.createElement("span");
   note.className = "outdated-note";
-  note.textContent = " out of date";
+  note.textContent = " – out of date";
   part.querySelector("h1, h2").append(note);
 }
 

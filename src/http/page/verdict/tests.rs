@@ -189,7 +189,7 @@ fn facts_are_told_in_words() {
             "✕ Last poll: failed; none has succeeded yet",
             "✓ Polls: 1,234 (3 failed)",
             "✓ Lag: unknown: no row has arrived yet",
-            "▲ Token: none: Refused.",
+            "▲ Token: Refused.",
         ]
     );
     status.stream.last_failure = None;
