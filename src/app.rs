@@ -1,19 +1,23 @@
 //! The application: all parts wired together, from the settings to the exit.
 
+mod begin;
+mod ending;
+mod followers;
+
 use std::future::Future;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::{Addr, Arbiter, MailboxError};
-use actix_rt::task::JoinHandle;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::web;
 use arc_swap::ArcSwap;
 use futures_util::future::{OptionFuture, join, join_all, select_all};
 use thiserror::Error;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 
@@ -23,7 +27,7 @@ use crate::actors::{
     StreamOptions, SupervisionPolicy, Supervisor, TokenActor, TokenOptions,
 };
 use crate::config::{Account, Settings};
-use crate::fleet::{Fleet, FleetOptions, Limits, Retention};
+use crate::files::Reloads;
 use crate::http::{
     Bodies, ListenError, PAGES, PAGES_AT_ONCE, Patience, Port, SCRAPE_SHARES, Site, State,
     body_limits, serve,
@@ -33,10 +37,15 @@ use crate::outgoing::{TlsError, tls_config};
 use crate::self_metrics::{Counter, SelfMetrics};
 use crate::shares::{Limits as ShareLimits, Shares};
 use crate::starlink::{ClientOptions, Timeouts};
-use crate::state_file::{Keeper, Restored, StateFile, recover};
+use crate::state_file::{Keeper, Lock, LockError, StateFile};
+use crate::tasks::{Supervised, Task};
 use crate::telemetry::FieldFilter;
 use crate::time::Clock;
 use crate::web_config::{Gate, WebConfigError};
+
+use self::begin::{Begin, begin};
+pub use self::ending::Ending;
+use self::followers::Followers;
 
 /// The settings that ports come from.
 const METRICS_PORT: &str = "METRICS_PORT";
@@ -116,39 +125,12 @@ pub enum BuildError {
     /// No connection to Starlink can be trusted.
     #[error("TLS cannot be set up")]
     Tls(#[from] TlsError),
-}
-
-/// Why the application ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// It was asked to.
-    Asked,
-    /// An actor died too often.
-    GivenUp(Role),
-    /// The HTTP server ended by itself.
-    Server,
-}
-
-impl Ending {
-    /// Why, in the words of the log.
-    #[must_use]
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Asked => "signal",
-            Self::Server => "the HTTP server stopped",
-            Self::GivenUp(_) => "a component keeps failing",
-        }
-    }
-
-    /// What the process tells whoever started it: 70 (`EX_SOFTWARE` of sysexits.h) asks for a fresh start.
-    #[must_use]
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Self::Asked => 0,
-            Self::Server => 1,
-            Self::GivenUp(_) => 70,
-        }
-    }
+    /// Another process writes the state file, or nobody can.
+    #[error("cannot use STATE_FILE")]
+    StateFile(#[from] LockError),
+    /// The system gives no thread, or no files for one.
+    #[error("cannot start a thread")]
+    Thread(#[from] std::io::Error),
 }
 
 /// The addresses of the actors of one account.
@@ -170,10 +152,11 @@ pub struct Application {
     account: AccountActors,
     store: Addr<MetricsStoreActor>,
     state: web::Data<State>,
-    keeper: Option<Keeper>,
+    keeper: Option<(Keeper, Supervised)>,
     servers: Vec<Server>,
-    /// Keep up to date what is read from files that may change.
-    watches: Vec<JoinHandle<()>>,
+    followers: Followers,
+    /// Held to the end.
+    state_lock: Option<Lock>,
     given_up: mpsc::UnboundedReceiver<GivenUp>,
     arbiters: Vec<Arbiter>,
 }
@@ -188,11 +171,14 @@ impl Application {
         let port = Port::take(settings.listen, METRICS_PORT)?;
         let take_probes = |address| Port::take(address, PROBES_PORT);
         let probes = settings.probes.map(take_probes).transpose()?;
-        let gate = match &settings.web_config {
-            Some(path) => Some(Gate::load(path)?),
-            None => None,
-        };
-        let (names, names_watch) = settings
+        let (gate, gate_seen) = settings
+            .web_config
+            .as_deref()
+            .map(Gate::load)
+            .transpose()?
+            .unzip();
+        let gate = gate.map(Arc::new);
+        let (names, names_seen) = settings
             .names
             .as_deref()
             .map(Names::load)
@@ -205,7 +191,12 @@ impl Application {
         let client = client_options(settings, tuning.timeouts)?;
 
         let silence_limit = tuning.supervision.heartbeat + tuning.query_limit;
-        let (fleet, clock) = begin(settings, Clock::system());
+        let Begin {
+            fleet,
+            clock,
+            state_lock,
+            is_unread,
+        } = begin(settings, Clock::system())?;
         let client = ClientOptions {
             clock: clock.clone(),
             ..client
@@ -213,7 +204,7 @@ impl Application {
         let metrics = Arc::new(SelfMetrics::default());
         let (mut supervisor, given_up) = Supervisor::new(tuning.supervision, clock.clone());
 
-        let store_arbiter = Arbiter::new();
+        let store_arbiter = Arbiter::try_new()?;
         let published = Arc::new(Published::default());
         let store = {
             let (published, metrics) = (Arc::clone(&published), Arc::clone(&metrics));
@@ -222,7 +213,7 @@ impl Application {
             let make = move || MetricsStoreActor::new(fleet, published, pins, clock, metrics);
             supervisor.start(Role::MetricsStore, &store_arbiter.handle(), make)
         };
-        let stream_arbiter = Arbiter::new();
+        let stream_arbiter = Arbiter::try_new()?;
         let account = start_account(
             &mut supervisor,
             &settings.account,
@@ -238,17 +229,33 @@ impl Application {
             },
         );
 
-        let keeper = settings.state.as_ref().map(|state| Keeper {
-            file: StateFile::new(state.file.clone()),
-            interval: state.interval,
-            store: store.clone(),
-            clock: clock.clone(),
-            metrics: Arc::clone(&metrics),
+        let keeper = settings.state.as_ref().map(|state| {
+            let keeper = Keeper {
+                file: StateFile::new(state.file.clone()),
+                interval: state.interval,
+                store: store.clone(),
+                clock: clock.clone(),
+                metrics: Arc::clone(&metrics),
+                is_unread: AtomicBool::new(is_unread),
+            };
+            let task = Supervised::new(Task::StateFile, clock.clone(), Arc::clone(&metrics));
+            (keeper, task)
         });
+        let mut followers = Followers::new(&clock, &metrics, tuning.reload_interval);
+        followers.outgoing(settings);
+        if let (Some(path), Some(seen), Some(gate)) = (&settings.web_config, gate_seen, &gate) {
+            followers.gate(path, seen, gate);
+        }
+        if let (Some(path), Some(seen)) = (&settings.names, names_seen) {
+            followers.names(path, seen, &names, &published);
+        }
+        let keeper_status = keeper.iter().map(|(_, task)| task.status());
+        let tasks = keeper_status.chain(followers.statuses.iter().cloned());
         let state = web::Data::new(State {
             clock,
             metrics,
             actors: supervisor.finish(),
+            tasks: tasks.collect(),
             published,
             bodies: Bodies::new(body_limits()),
             info_format: settings.info_format,
@@ -265,10 +272,6 @@ impl Application {
             names: Arc::clone(&names),
             dropped_lines: tuning.dropped_lines,
         });
-        let (gate, watch) = match gate {
-            Some((gate, watch)) => (Some(Arc::new(gate)), Some(watch)),
-            None => (None, None),
-        };
         let serve = |port: Port, site: &Site| {
             let listener = port.open()?;
             let server = serve(listener, site, &state, tuning.patience, LAST_WORDS);
@@ -284,11 +287,6 @@ impl Application {
             servers.push(serve(port, &Site::Probes)?);
             info!(%address, "probes are served on a separate port");
         }
-        let watch = watch.zip(gate);
-        let watch =
-            watch.map(|(watch, gate)| actix_rt::spawn(watch.run(gate, tuning.reload_interval)));
-        let names_watch =
-            names_watch.map(|watch| actix_rt::spawn(watch.run(names, tuning.reload_interval)));
         Ok(Self {
             address,
             probes_address,
@@ -298,7 +296,8 @@ impl Application {
             state,
             keeper,
             servers,
-            watches: watch.into_iter().chain(names_watch).collect(),
+            followers,
+            state_lock,
             given_up,
             arbiters: vec![store_arbiter, stream_arbiter],
         })
@@ -334,12 +333,23 @@ impl Application {
         &self.store
     }
 
+    /// Has all files read again now that may change while the service runs.
+    #[must_use]
+    pub fn reloads(&self) -> Arc<Reloads> {
+        self.followers.reloads()
+    }
+
     /// Serves until `asked` is ready or an actor is given up, then drains: at most five seconds.
     pub async fn run(mut self, asked: impl Future<Output = ()>) -> Ending {
         let handles: Vec<_> = self.servers.iter().map(Server::handle).collect();
-        let (save, asked_to_save) = oneshot::channel();
-        let keeper = self.keeper.take();
-        let keeper = keeper.map(|keeper| actix_rt::spawn(keeper.run(asked_to_save)));
+        let (save, asked_to_save) = watch::channel(());
+        let keeper = self.keeper.take().map(|(keeper, task)| {
+            let keeper = Rc::new(keeper);
+            actix_rt::spawn(task.run(move |pulse| {
+                let (keeper, last) = (Rc::clone(&keeper), asked_to_save.clone());
+                async move { keeper.run(&pulse, last).await }
+            }))
+        });
         let mut server = select_all(self.servers.into_iter().map(actix_rt::spawn));
         let ending = tokio::select! {
             () = asked => Ending::Asked,
@@ -357,9 +367,7 @@ impl Application {
             drain(&self.account.stream, &handles).await;
         }
         drop(save);
-        for watch in &self.watches {
-            watch.abort();
-        }
+        self.followers.abort();
         match timeout_at(deadline, OptionFuture::from(keeper)).await {
             Ok(None | Some(Ok(()))) => {}
             Ok(Some(Err(error))) => error!(%error, "the state file was not written at shutdown"),
@@ -368,6 +376,7 @@ impl Application {
         for arbiter in &self.arbiters {
             arbiter.stop();
         }
+        drop(self.state_lock);
         ending
     }
 }
@@ -382,18 +391,6 @@ async fn drain(stream: &Addr<StreamActor>, servers: &[ServerHandle]) {
     }
 }
 
-/// The fleet and its clock: those of the process before this one, if it left them.
-fn begin(settings: &Settings, clock: Clock) -> (Fleet, Clock) {
-    let options = fleet_options(settings);
-    let state = settings.state.as_ref();
-    let recovered =
-        state.and_then(|state| recover(&StateFile::new(state.file.clone()), options.clone()));
-    match recovered {
-        Some(Restored { fleet, now, .. }) => (fleet, clock.resume(now)),
-        None => (Fleet::new(options), clock),
-    }
-}
-
 /// How Starlink is spoken to. TLS is set up only where it is needed: a simulator on loopback needs no certificates.
 ///
 /// # Errors
@@ -404,7 +401,7 @@ pub fn client_options(settings: &Settings, timeouts: Timeouts) -> Result<ClientO
     let is_tls = urls.iter().any(|url| url.scheme() == "https");
     Ok(ClientOptions {
         tls: match is_tls {
-            true => Some(tls_config(&settings.outgoing.extra_roots)?),
+            true => Some(tls_config(settings.outgoing.authorities.as_ref())?),
             false => None,
         },
         proxy: settings.outgoing.proxy.clone(),
@@ -412,22 +409,6 @@ pub fn client_options(settings: &Settings, timeouts: Timeouts) -> Result<ClientO
         redactor: settings.redactor.clone(),
         ..ClientOptions::default()
     })
-}
-
-fn fleet_options(settings: &Settings) -> FleetOptions {
-    FleetOptions {
-        include_routers: settings.fleet.include_routers,
-        fields: settings.fleet.fields.clone(),
-        retention: Retention {
-            stale_after: settings.fleet.stale_after,
-            ip_stale_after: settings.fleet.ip_stale_after,
-            forget_after: settings.fleet.forget_after,
-        },
-        limits: Limits {
-            devices: settings.fleet.max_devices,
-            ..Limits::STANDARD
-        },
-    }
 }
 
 /// What the actors of an account are placed into.

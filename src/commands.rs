@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::CommandFactory;
 use clap_complete::Shell;
 use secrecy::SecretString;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Runtime;
 use tracing::{error, info, warn};
 
 use starlink_telemetry::app::{Application, Tuning};
@@ -24,6 +24,8 @@ use starlink_telemetry::simulator::{self, Simulator};
 use starlink_telemetry::text::with_sources;
 
 use crate::console::{complain, print};
+use crate::preflight;
+use crate::signals::Signals;
 
 /// The settings are wrong.
 const EXIT_CONFIG: u8 = 2;
@@ -43,7 +45,14 @@ type Failure = Box<dyn std::error::Error>;
 /// Carries out a command line.
 pub fn execute(cli: Cli) -> ExitCode {
     let command = cli.command.unwrap_or(Command::Run);
-    let system = actix_rt::System::new();
+    let runtime = match prepare(command) {
+        Ok(runtime) => runtime,
+        Err(failure) => {
+            complain(with_sources(&*failure));
+            return ExitCode::FAILURE;
+        }
+    };
+    let system = actix_rt::System::with_tokio_rt(move || runtime);
     let outcome = system.block_on(async {
         match command {
             Command::Run => run(cli.config_file).await,
@@ -84,6 +93,23 @@ fn log_warnings(settings: &Settings) {
         warn!(setting, advice, "a setting is doubtful");
     }
 }
+
+/// The runtime of the main thread, where the system has what the command needs.
+fn prepare(command: Command) -> Result<Runtime, Failure> {
+    if matches!(command, Command::Run | Command::Demo) {
+        // Told where there is a log.
+        let _ = raise_limit();
+        preflight::check()?;
+    }
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build();
+    Ok(runtime.map_err(NoRuntime)?)
+}
+
+/// The runtime needs files of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start")]
+struct NoRuntime(#[source] std::io::Error);
 
 async fn run(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
     let settings = Settings::from_sources(Sources::from_process(config_file))?;
@@ -147,16 +173,10 @@ async fn try_to_serve(
     if let Err(error) = raise_limit() {
         warn!(%error, "could not raise the open-file limit");
     }
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let signals = Signals::new()?;
     let application = Application::build(settings, tuning)?;
     announce(&application);
-    let asked = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
+    let asked = signals.handle(application.reloads());
     let ending = application.run(asked).await;
     info!("stopped");
     Ok(ExitCode::from(ending.exit_code()))

@@ -21,10 +21,9 @@
 //! | [`actors`] | who owns which state, who tells whom, who is restarted | formats |
 //! | [`http`] | `/metrics` (compressed once for all who ask), the JSON API, the page, the probes | Starlink |
 //! | [`web_config`] | who gets in: TLS, certificates, passwords, read again when they change | what is behind |
-//! | [`names`] | what people call the devices, from a file of theirs | devices, HTTP |
+//! | [`names`] | what people call the devices, from a file of theirs, and which names match no device | HTTP |
 //! | [`files`] | the one way in which files that an operator names are read and followed | what stands in them |
 //! | [`tasks`] | long-running tasks that are no actors: restarts, heartbeats, threads | what they do |
-//! | [`reload`] | files that are read again when they change | what stands in them |
 //! | [`healthcheck`] | asks a running service whether it is alive | |
 //! | [`app`] | all of it wired together, and the drain at the end | |
 //! | [`config`], [`cli`] | settings and command line; what each command does stands in the binary (`commands.rs`) | |
@@ -74,7 +73,6 @@ pub mod logging;
 pub mod names;
 pub mod outgoing;
 pub mod redaction;
-pub mod reload;
 pub mod self_metrics;
 pub mod shares;
 pub mod simulator;

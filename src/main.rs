@@ -5,6 +5,8 @@
 
 mod commands;
 mod console;
+mod preflight;
+mod signals;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

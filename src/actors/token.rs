@@ -69,7 +69,6 @@ pub struct TokenActor {
     waiters: Vec<Waiter>,
     backoff: Backoff,
     failures: FailureLog<(TokenFailure, Option<u16>)>,
-    unreadable: FailureLog<()>,
     #[cfg(feature = "fault-injection")]
     pub(super) faults: super::faults::Armed,
 }
@@ -90,7 +89,6 @@ impl TokenActor {
             waiters: Vec::new(),
             backoff: Backoff::REQUESTS,
             failures: FailureLog::new(),
-            unreadable: FailureLog::new(),
             #[cfg(feature = "fault-injection")]
             faults: Default::default(),
         }
@@ -111,15 +109,16 @@ impl TokenActor {
         if std::mem::replace(&mut self.is_requesting, true) {
             return;
         }
-        self.read_credentials();
         let now = self.clock.now();
         let earliest = self
             .last_request
             .map(|last| last.after(BETWEEN_TOKEN_REQUESTS));
         let wait = earliest.map_or(Duration::ZERO, |earliest| earliest.since(now));
         let urls = self.options.urls.clone();
-        let id = self.options.client_id.value().clone();
-        let secret = self.options.client_secret.value().clone();
+        let (id, secret) = (
+            self.options.client_id.clone(),
+            self.options.client_secret.clone(),
+        );
         let metrics = Arc::clone(&self.metrics);
         let was_issued = self.serial > 0;
         // Noted ahead: a request that dies with the actor has perhaps been sent.
@@ -127,6 +126,7 @@ impl TokenActor {
         let answer = async move {
             actix_rt::time::sleep(wait).await;
             let count = || metrics.token_requests.increment();
+            let (id, secret) = (id.value(), secret.value());
             let follows = |error: &TokenError| match was_issued {
                 true => error.reason() == TokenFailure::NotFound,
                 false => error.is_answer(),
@@ -135,26 +135,6 @@ impl TokenActor {
             asked.await.map(|(token, url)| (token, url.clone()))
         };
         context.spawn(answer.into_actor(self).map(Self::answered));
-    }
-
-    /// Reads the credential files again; what cannot be read keeps its last value.
-    fn read_credentials(&mut self) {
-        let now = self.clock.elapsed();
-        let options = &mut self.options;
-        let results = [options.client_id.refresh(), options.client_secret.refresh()];
-        let unreadable = results.into_iter().find_map(Result::err);
-        match unreadable.map(|error| (self.unreadable.failed((), now), error)) {
-            None => {
-                if self.unreadable.recovered(now).is_some() {
-                    info!("credential files are readable again");
-                }
-            }
-            Some((Report::Silent, _)) => {}
-            Some((_, error)) => warn!(
-                error = with_sources(&error),
-                "cannot read a credential file: the last value stays in use"
-            ),
-        }
     }
 
     fn answered(

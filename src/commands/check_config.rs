@@ -67,7 +67,7 @@ async fn ask_for_token(settings: &Settings) -> Result<Result<String, String>, Fa
     let client = Client::new(client_options(settings, Timeouts::default())?);
     let urls = account.token_urls();
     let (id, secret) = (account.client_id.value(), account.client_secret.value());
-    let asked = client.request_token_from(&urls, id, secret, TokenError::is_answer, || {});
+    let asked = client.request_token_from(&urls, &id, &secret, TokenError::is_answer, || {});
     Ok(match asked.await {
         Ok((token, url)) => {
             let seconds = token.lifetime.as_secs();

@@ -1,27 +1,34 @@
 //! A credential: a value in the settings, or a mounted file that may be replaced while the service runs.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
+use tracing::{info, warn};
+
+use crate::files::{Change, FileError, Reader, Seen, Watched, watch};
+use crate::tasks::Pulse;
 
 /// A file longer than this, in bytes, holds no credential.
 const LONGEST: u64 = 65_536;
 
-/// Client ID or client secret. There always is a value: the one that was read last.
+/// Client ID or client secret. There always is a value: the one that was read last. Clones share it.
 #[derive(Clone)]
 pub struct Credential {
-    value: SecretString,
-    file: Option<PathBuf>,
+    value: Arc<ArcSwap<SecretString>>,
+    file: Option<(PathBuf, Seen)>,
 }
 
 impl Credential {
     /// A credential that never changes.
     pub fn fixed(value: SecretString) -> Self {
-        Self { value, file: None }
+        Self {
+            value: Arc::new(ArcSwap::from_pointee(value)),
+            file: None,
+        }
     }
 
     /// A credential that a file holds.
@@ -29,38 +36,56 @@ impl Credential {
     /// # Errors
     /// When the file gives no credential now.
     pub fn from_file(path: PathBuf) -> Result<Self, CredentialError> {
+        let mut reader = Reader::default();
+        let value = read(&path, &mut reader)?;
+        let file = Some((path, reader.seen()));
         Ok(Self {
-            value: read(&path)?,
-            file: Some(path),
+            file,
+            ..Self::fixed(value)
         })
     }
 
-    /// Reads the file again; to be called before each token request. A fixed value needs nothing.
-    ///
-    /// # Errors
-    /// When the file gives no credential any more. The last good value stays: worth a WARN, no failure.
-    pub fn refresh(&mut self) -> Result<(), CredentialError> {
-        if let Some(path) = &self.file {
-            self.value = read(path)?;
-        }
-        Ok(())
-    }
-
     /// The last good value.
-    pub fn value(&self) -> &SecretString {
-        &self.value
+    pub fn value(&self) -> Arc<SecretString> {
+        self.value.load_full()
     }
 
     /// The file that holds it, if it is not fixed.
     pub fn file(&self) -> Option<&Path> {
-        self.file.as_deref()
+        self.file.as_ref().map(|(path, _)| path.as_path())
+    }
+
+    /// What the file was found to be when it was read first, if there is one.
+    pub fn seen(&self) -> Option<&Seen> {
+        self.file.as_ref().map(|(_, seen)| seen)
+    }
+
+    /// Keeps the value up to date with its file, for ever; a fixed one needs nothing. While the file gives no credential the last value
+    /// stays.
+    pub async fn follow(self, watched: Watched, pulse: Pulse) {
+        let Some((path, _)) = self.file.clone() else {
+            return;
+        };
+        let file = path.to_string_lossy().into_owned();
+        let load = move |reader: &mut Reader| read(&path, reader);
+        watch(pulse, watched, load, |change| match change {
+            Change::New(Ok(value)) => {
+                self.value.store(Arc::new(value));
+                info!(%file, "credential reloaded");
+            }
+            Change::Same(Ok(_)) => info!(%file, "credential is unchanged"),
+            Change::New(Err(error)) | Change::Same(Err(error)) => {
+                warn!(%file, %error, "cannot read a credential file: the last value stays in use");
+            }
+        })
+        .await;
     }
 }
 
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.file {
-            Some(path) => write!(f, "Credential(from file {path:?})"),
+            Some((path, _)) => write!(f, "Credential(from file {path:?})"),
             None => f.write_str("Credential(set)"),
         }
     }
@@ -69,29 +94,20 @@ impl fmt::Debug for Credential {
 /// Why a file gives no credential; the texts continue the file's name.
 #[derive(Debug, Error)]
 pub enum CredentialError {
-    /// The file cannot be opened or read.
-    #[error("cannot be read: {0}")]
-    Unreadable(#[from] io::Error),
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The file holds nothing but white space.
     #[error("is empty")]
     Empty,
-    /// The file is longer than any credential.
-    #[error("is longer than {LONGEST} bytes")]
-    TooLong,
     /// The file holds bytes that are no text.
     #[error("is not UTF-8 text")]
     NotText,
 }
 
 /// The credential in a file, without the line ends that editors and `echo` put after it.
-fn read(path: &Path) -> Result<SecretString, CredentialError> {
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(LONGEST + 1)
-        .read_to_end(&mut bytes)?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > LONGEST) {
-        return Err(CredentialError::TooLong);
-    }
+fn read(path: &Path, reader: &mut Reader) -> Result<SecretString, CredentialError> {
+    let bytes = reader.read(path, LONGEST)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| CredentialError::NotText)?;
     parse(text).ok_or(CredentialError::Empty)
 }
@@ -157,37 +173,24 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_again_and_its_last_good_value_stays() {
+    fn a_file_that_gives_no_credential_is_told() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("secret");
-        fs::write(&path, "first\n").unwrap();
-        let mut credential = Credential::from_file(path.clone()).unwrap();
-        assert_eq!(credential.value().expose_secret(), "first");
-
-        fs::write(&path, "second").unwrap();
-        credential.refresh().unwrap();
-        assert_eq!(credential.value().expose_secret(), "second");
-
         let long = vec![b'a'; 65_537];
         for (content, expected) in [
-            (&b"\n"[..], "is empty"),
-            (b"\xff\xfe", "is not UTF-8 text"),
-            (&long, "is longer than 65536 bytes"),
+            (&b"first\n"[..], Ok("first")),
+            (b"\xef\xbb\xbfsecond\r\n", Ok("second")),
+            (b"\n", Err("is empty")),
+            (b"\xef\xbb\xbf", Err("is empty")),
+            (b"\xff\xfe", Err("is not UTF-8 text")),
+            (&long, Err("is longer than 64 KiB")),
         ] {
             fs::write(&path, content).unwrap();
-            let error = credential.refresh().unwrap_err();
-            assert_eq!(error.to_string(), expected);
-            assert_eq!(credential.value().expose_secret(), "second");
+            let read = Credential::from_file(path.clone());
+            let read = read.map(|read| read.value().expose_secret().to_owned());
+            let read = read.map_err(|error| error.to_string());
+            assert_eq!(read, expected.map(str::to_owned).map_err(str::to_owned));
         }
-
-        fs::remove_file(&path).unwrap();
-        let error = credential.refresh().unwrap_err();
-        assert!(matches!(error, CredentialError::Unreadable(_)));
-        assert_eq!(credential.value().expose_secret(), "second");
-
-        fs::write(&path, "third").unwrap();
-        credential.refresh().unwrap();
-        assert_eq!(credential.value().expose_secret(), "third");
     }
 
     #[test]
@@ -217,8 +220,7 @@ mod tests {
 
     #[test]
     fn a_fixed_value_needs_no_file() {
-        let mut credential = Credential::fixed(SecretString::from("value"));
-        credential.refresh().unwrap();
+        let credential = Credential::fixed(SecretString::from("value"));
         assert_eq!(credential.value().expose_secret(), "value");
         assert_eq!(credential.file(), None);
     }

@@ -1,11 +1,15 @@
 //! What can be wrong with the settings: every message one line, none with a secret in it.
 
-use std::io;
+use std::path::PathBuf;
+use std::str::Utf8Error;
 
 use thiserror::Error;
 
 use super::credential::CredentialError;
+use crate::files::FileError;
 use crate::names::NamesError;
+use crate::outgoing::AuthoritiesError;
+use crate::state_file::Unsuitable;
 use crate::web_config::WebConfigError;
 
 /// All that is wrong with the settings; `Display` gives one line for each problem.
@@ -95,6 +99,22 @@ pub enum ConfigError {
         /// What is wrong with it, and where.
         source: NamesError,
     },
+    /// The certificate authorities cannot be used.
+    #[error("API_CA_FILE: {} {source}", .path.display().to_string().escape_debug())]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: AuthoritiesError,
+    },
+    /// The state cannot be kept there.
+    #[error("STATE_FILE: {} {source}", .path.display().to_string().escape_debug())]
+    StateFile {
+        /// Where it was to be kept.
+        path: PathBuf,
+        /// Why it cannot be.
+        source: Unsuitable,
+    },
     /// No probe could get in.
     #[error(
         "PROBES_PORT is not set, and WEB_CONFIG_FILE demands client certificates, which probes have not: give {accepted}"
@@ -104,12 +124,12 @@ pub enum ConfigError {
         accepted: String,
     },
     /// A source of settings cannot be read.
-    #[error("{file} cannot be read: {source}; correct the path or the permissions")]
+    #[error("{file} {source}; correct the path or the permissions")]
     Unreadable {
         /// The file, and where it is named.
         file: String,
-        /// What the system says.
-        source: io::Error,
+        /// Why.
+        source: FileError,
     },
     /// A source of settings cannot be understood.
     #[error("{file} is not understood{place}: give {accepted}")]
@@ -133,6 +153,16 @@ pub enum ConfigError {
         /// What is in it, and what that would mean.
         hazard: &'static str,
     },
+    /// The configuration file contains YAML that is not supported.
+    #[error("{file} line {line}: {what}")]
+    Yaml {
+        /// The file, and where it is named.
+        file: String,
+        /// Counted from 1.
+        line: usize,
+        /// What is not supported.
+        what: &'static str,
+    },
     /// The configuration file holds a key that is no setting.
     #[error("{file}: unknown setting {key}; {advice}")]
     UnknownKey {
@@ -149,6 +179,17 @@ pub enum ConfigError {
         /// What the library says; no layer fails, so that it has nothing to quote.
         source: config::ConfigError,
     },
+}
+
+/// That a file holds bytes that are no text, and on which line the first of them stands.
+pub(super) fn not_text(file: String, bytes: &[u8], error: Utf8Error) -> ConfigError {
+    let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+    let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+    ConfigError::Syntax {
+        file,
+        place: format!(" (line {line})"),
+        accepted: "text in UTF-8",
+    }
 }
 
 /// A text from outside, fit for one line of a message: quoted, escaped and cut to 100 characters.

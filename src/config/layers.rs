@@ -2,14 +2,15 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use config::{Config, File, FileFormat, Map, Source, Value, ValueKind};
 
-use super::error::{ConfigError, Warning, quoted};
+use super::error::{ConfigError, Warning, not_text, quoted};
 use super::sources::{Dotenv, Sources};
 use super::table::{self, Presence, SETTINGS, Setting};
+use crate::files;
+use crate::text::yaml::{self, Problem};
 
 /// What all layers say together.
 pub(super) struct Layers {
@@ -246,11 +247,18 @@ fn read_file(setting: &Value) -> Result<FileLayer, ConfigError> {
             accepted: table::CONFIG_FILE.accepts.describe(),
         });
     };
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
+    let bytes = match files::Reader::default().read(Path::new(path), files::SMALL) {
+        Ok(bytes) => bytes,
         Err(source) => return Err(ConfigError::Unreadable { file, source }),
     };
-    match File::from_str(&text, format).collect() {
+    let text = match std::str::from_utf8(&bytes) {
+        Ok(text) => text,
+        Err(error) => return Err(not_text(file, &bytes, error)),
+    };
+    if let (FileFormat::Yaml, Err(Problem { line, what })) = (format, yaml::check(text)) {
+        return Err(ConfigError::Yaml { file, line, what });
+    }
+    match File::from_str(text, format).collect() {
         Ok(values) => Ok(sort_keys(&file, path, values)),
         Err(error) => Err(ConfigError::Syntax {
             place: place(&error),

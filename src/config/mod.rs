@@ -17,7 +17,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
 use secrecy::SecretString;
 use url::Url;
 
@@ -29,8 +28,9 @@ pub use table::settings_help;
 
 use crate::exposition::InfoFormat;
 use crate::names::Names;
-use crate::outgoing::{Exceptions, Proxy, read_roots};
+use crate::outgoing::{Authorities, Exceptions, Proxy};
 use crate::redaction::Redactor;
+use crate::state_file::StateFile;
 use crate::telemetry::FieldFilter;
 use crate::web_config::Gate;
 use error::quoted;
@@ -68,8 +68,8 @@ pub struct Settings {
 /// The way to Starlink.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
-    /// Certificates that are trusted beside the machine's.
-    pub extra_roots: Vec<CertificateDer<'static>>,
+    /// Authorities that are trusted beside the machine's.
+    pub authorities: Option<Authorities>,
     /// The proxy in between, if there is one.
     pub proxy: Option<Proxy>,
 }
@@ -127,7 +127,7 @@ impl Settings {
         let mut reader = Reader::new(sources);
         reader.note_config_file();
         let account = account::read(&mut reader);
-        Self::assemble(reader, account)
+        Self::assemble(reader, account, "")
     }
 
     /// The settings of a demonstration: the account is the given one, whatever is configured, and everything else as configured.
@@ -143,12 +143,8 @@ impl Settings {
         let mut reader = Reader::new(sources);
         reader.note_config_file();
         let account = account::demo(&mut reader, api_url, client_id, client_secret);
-        let mut settings = Self::assemble(reader, Some(account))?;
-        // Terminals that do not exist must not come back among those that do.
-        if let Some(state) = &mut settings.state {
-            state.file.as_mut_os_string().push(".demo");
-        }
-        Ok(settings)
+        // Demo terminals never mix with real ones.
+        Self::assemble(reader, Some(account), ".demo")
     }
 
     /// What `check-config` prints: a line `NAME=value  # origin` for each setting, credentials without their value.
@@ -161,8 +157,13 @@ impl Settings {
         &self.warnings
     }
 
-    fn assemble(mut reader: Reader, account: Option<Account>) -> Result<Self, ConfigErrors> {
-        let settings = Self::read(&mut reader, account);
+    /// `suffix` is appended to the path of the state file.
+    fn assemble(
+        mut reader: Reader,
+        account: Option<Account>,
+        suffix: &str,
+    ) -> Result<Self, ConfigErrors> {
+        let settings = Self::read(&mut reader, account, suffix);
         if let Some(settings) = &settings {
             hints::give(&mut reader, settings);
         }
@@ -177,15 +178,15 @@ impl Settings {
 
     fn register_secrets(&self) {
         let account = &self.account;
-        self.redactor.register(account.client_id.value());
-        self.redactor.register(account.client_secret.value());
+        self.redactor.register(&account.client_id.value());
+        self.redactor.register(&account.client_secret.value());
         for secret in self.outgoing.proxy.iter().flat_map(Proxy::secrets) {
             self.redactor.register(&secret);
         }
     }
 
     /// Reads what is left, all of it, before it looks whether anything is missing.
-    fn read(reader: &mut Reader, account: Option<Account>) -> Option<Self> {
+    fn read(reader: &mut Reader, account: Option<Account>, suffix: &str) -> Option<Self> {
         let outgoing = read_outgoing(reader);
         let listen = read_listen(reader);
         let (web_config, probes_port) = read_web(reader);
@@ -195,7 +196,7 @@ impl Settings {
             &InfoFormat::ALL.map(|format| (format.name(), format)),
         );
         let fleet = read_fleet(reader);
-        let state = read_state(reader);
+        let state = read_state(reader, suffix);
         let log = read_log(reader);
         Some(Self {
             account: account?,
@@ -259,6 +260,18 @@ fn read_web(reader: &mut Reader) -> (Option<PathBuf>, Option<u16>) {
     (path, port)
 }
 
+/// Likewise.
+fn read_authorities(reader: &mut Reader) -> Option<Authorities> {
+    let path = reader.read(&table::API_CA_FILE, |text| Ok(PathBuf::from(text)))?;
+    match Authorities::load(path.clone()) {
+        Ok(authorities) => Some(authorities),
+        Err(source) => {
+            reader.refuse(ConfigError::Authorities { path, source });
+            None
+        }
+    }
+}
+
 /// As with the web configuration: read once here, to be told what is wrong with it in time.
 fn read_names(reader: &mut Reader) -> Option<PathBuf> {
     let path = reader.read(&table::NAMES_FILE, |text| Ok(PathBuf::from(text)))?;
@@ -275,7 +288,7 @@ fn read_listen(reader: &mut Reader) -> Option<SocketAddr> {
 }
 
 fn read_outgoing(reader: &mut Reader) -> Option<Outgoing> {
-    let extra_roots = reader.read(&table::API_CA_FILE, |path| read_roots(path.as_ref()));
+    let authorities = read_authorities(reader);
     let proxy = reader.read_shown(&table::HTTPS_PROXY, Proxy::parse, |_, proxy| {
         proxy.to_string()
     });
@@ -286,10 +299,7 @@ fn read_outgoing(reader: &mut Reader) -> Option<Outgoing> {
             None
         }
     };
-    Some(Outgoing {
-        extra_roots: extra_roots.unwrap_or_default(),
-        proxy,
-    })
+    Some(Outgoing { authorities, proxy })
 }
 
 /// What is not understood is left out: other programs read the same variable, each in its own way.
@@ -332,10 +342,20 @@ fn read_fleet(reader: &mut Reader) -> Option<FleetSettings> {
     })
 }
 
-/// No file is no error.
-fn read_state(reader: &mut Reader) -> Option<Option<StateSettings>> {
-    let file = reader.read(&table::STATE_FILE, parse::state_file);
+/// No file is no error. A place that cannot hold the state is.
+fn read_state(reader: &mut Reader, suffix: &str) -> Option<Option<StateSettings>> {
+    let file = reader.read(&table::STATE_FILE, |text| Ok(PathBuf::from(text)));
     let interval = Duration::from_secs(reader.whole(&table::STATE_INTERVAL)?);
+    let file = file.map(|mut file| {
+        file.as_mut_os_string().push(suffix);
+        file
+    });
+    if let Some(path) = &file
+        && let Err(source) = StateFile::new(path.clone()).check()
+    {
+        let path = path.clone();
+        reader.refuse(ConfigError::StateFile { path, source });
+    }
     Some(file.map(|file| StateSettings { file, interval }))
 }
 

@@ -1,7 +1,6 @@
 //! From a setting's text to its value: pure functions, whose error says why where that helps.
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::path::PathBuf;
 
 use regex_lite::Regex;
 use tracing_subscriber::EnvFilter;
@@ -21,15 +20,6 @@ pub(super) fn switch(text: &str) -> Result<bool, Reason> {
         "false" | "0" | "no" | "off" => Ok(false),
         _ => Err(""),
     }
-}
-
-/// Where a file may be written.
-pub(super) fn state_file(text: &str) -> Result<PathBuf, Reason> {
-    let path = PathBuf::from(text);
-    if path.is_dir() || path.file_name().is_none() {
-        return Err("(it is a directory)");
-    }
-    Ok(path)
 }
 
 /// An IP address; an IPv6 one may stand in brackets, as in a URL.

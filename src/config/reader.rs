@@ -117,7 +117,7 @@ impl Reader {
                 } else {
                     fixed
                 };
-                for doubt in credential::doubts(credential.value()) {
+                for doubt in credential::doubts(&credential.value()) {
                     self.warn(setting.name, doubt);
                 }
                 Some(credential)

@@ -2,13 +2,12 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::dotenv;
-use super::error::{ConfigError, Warning, quoted};
+use super::error::{ConfigError, Warning, not_text, quoted};
 use super::table::{self, SETTINGS};
+use crate::files;
 
 /// Everything that may hold settings, the weakest last: `environment`, `dotenv`, the configuration file, the defaults.
 ///
@@ -52,13 +51,17 @@ impl Dotenv {
     /// Reads a file. One that does not exist holds nothing, and that is no problem.
     pub fn read(path: &Path) -> Self {
         let file = quoted(&path.to_string_lossy());
-        match fs::read_to_string(path) {
-            Ok(text) => Self::parse_named(&text, &file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::default(),
-            Err(source) => Self {
-                problems: vec![ConfigError::Unreadable { file, source }],
-                ..Self::default()
+        let problem = |problem| Self {
+            problems: vec![problem],
+            ..Self::default()
+        };
+        match files::Reader::default().read(path, files::SMALL) {
+            Ok(bytes) => match std::str::from_utf8(&bytes) {
+                Ok(text) => Self::parse_named(text, &file),
+                Err(error) => problem(not_text(file, &bytes, error)),
             },
+            Err(error) if error.is_not_found() => Self::default(),
+            Err(source) => problem(ConfigError::Unreadable { file, source }),
         }
     }
 
@@ -194,6 +197,6 @@ mod tests {
 
         let unreadable = Dotenv::read(directory.path());
         let problem = unreadable.problems[0].to_string();
-        assert!(problem.contains("cannot be read: "), "{problem}");
+        assert!(problem.contains("is not a regular file"), "{problem}");
     }
 }

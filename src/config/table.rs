@@ -22,7 +22,7 @@ pub(super) const CLIENT_ID_FILE: Setting = Setting {
     presence: Presence::Optional,
     accepts: Accepts::Words(CREDENTIAL_FILE),
     secret: false,
-    help: "Instead of CLIENT_ID: a file that holds it, read again at each token request.",
+    help: "Instead of CLIENT_ID: a file that holds it, read again when it changes.",
 };
 /// The service account's client secret.
 pub(super) const CLIENT_SECRET: Setting = Setting {
@@ -38,7 +38,7 @@ pub(super) const CLIENT_SECRET_FILE: Setting = Setting {
     presence: Presence::Optional,
     accepts: Accepts::Words(CREDENTIAL_FILE),
     secret: false,
-    help: "Instead of CLIENT_SECRET: a file that holds it, read again at each token request.",
+    help: "Instead of CLIENT_SECRET: a file that holds it, read again when it changes.",
 };
 /// How many rows Starlink may put into one answer. Its API documents the maximum.
 pub(super) const BATCH_SIZE: Setting = Setting {

@@ -168,7 +168,10 @@ impl Reader {
     }
 
     /// Runs a job on a thread of its own. While an earlier job on this path hangs, none is started.
-    pub(super) fn on_thread<T: Send + 'static>(
+    ///
+    /// # Errors
+    /// What the job gives, or that it did not end in time.
+    pub fn on_thread<T: Send + 'static>(
         &mut self,
         path: &Path,
         job: impl FnOnce() -> Result<T, FileError> + Send + 'static,

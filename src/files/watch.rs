@@ -7,6 +7,7 @@ use tracing::{error, info, warn};
 
 use super::{Reader, Seen};
 use crate::tasks::{Pulse, ThreadError, in_thread};
+use crate::text::with_sources;
 use crate::time::{Clock, Moment};
 
 /// How often files are looked at by their content, in intervals: once a minute.
@@ -162,7 +163,7 @@ struct Threads {
 impl Threads {
     fn work(&mut self) {
         if std::mem::take(&mut self.are_failing) {
-            info!("files are looked at again");
+            info!("files are checked for changes again");
         }
     }
 
@@ -170,14 +171,11 @@ impl Threads {
         if std::mem::replace(&mut self.are_failing, true) {
             return;
         }
-        let cause = crate::text::with_sources(error);
-        match error {
-            ThreadError::NoThread(_) => {
-                warn!(cause, "files cannot be looked at: changes are not seen");
-            }
-            ThreadError::Panicked => {
-                error!(cause, "a look at files failed: changes are not seen");
-            }
+        let is_bug = matches!(error, ThreadError::Panicked);
+        let error = with_sources(error);
+        match is_bug {
+            false => warn!(error, "cannot check files for changes"),
+            true => error!(error, "cannot check files for changes"),
         }
     }
 }

@@ -45,6 +45,7 @@ use crate::exposition::{Format, InfoFormat, Shard};
 use crate::names::Names;
 use crate::self_metrics::{Counter, SelfMetrics};
 use crate::shares::{Client, Shares};
+use crate::tasks::TaskStatus;
 use crate::time::Clock;
 
 pub use self::bodies::{Bodies, BodyLimits};
@@ -63,6 +64,8 @@ pub struct State {
     pub metrics: Arc<SelfMetrics>,
     /// What is known of each actor.
     pub actors: Vec<Arc<ActorStatus>>,
+    /// What is known of each long-running task.
+    pub tasks: Vec<Arc<TaskStatus>>,
     /// Where the store lays out what it knows.
     pub published: Arc<Published>,
     /// Compressed bodies, for all scrapes of a snapshot with the same names.
@@ -110,14 +113,21 @@ impl State {
         })
     }
 
-    /// Which actors cannot be relied on, and why.
+    /// Which actors and tasks cannot be relied on, and why.
     fn trouble(&self) -> Vec<String> {
         let now = self.clock.now();
         let trouble = |status: &Arc<ActorStatus>| {
             let trouble = status.trouble(now, self.hang_limit)?;
             Some(format!("actor {}: {trouble}", status.role().name()))
         };
-        self.actors.iter().filter_map(trouble).collect()
+        let hangs = |task: &&Arc<TaskStatus>| task.hangs(now, self.hang_limit);
+        let hanging = self.tasks.iter().filter(hangs);
+        let tasks = hanging.map(|task| format!("task {}: hangs", task.task().name()));
+        self.actors
+            .iter()
+            .filter_map(trouble)
+            .chain(tasks)
+            .collect()
     }
 }
 
@@ -256,6 +266,7 @@ mod tests {
             clock,
             metrics: Arc::default(),
             actors: Vec::new(),
+            tasks: Vec::new(),
             published,
             bodies: Bodies::new(body_limits()),
             info_format: InfoFormat::Auto,

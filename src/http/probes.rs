@@ -14,6 +14,7 @@ struct Verdict<'a> {
     status: &'static str,
     reasons: Vec<String>,
     actors: Vec<Actor<'a>>,
+    tasks: Vec<Task<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -23,7 +24,15 @@ struct Actor<'a> {
     trouble: Option<&'a str>,
 }
 
-/// Fails only when an actor is gone or hangs: a restart of the process would help, and only then.
+/// A long-running task. One that is kept from its work, by a file that does not respond say, fails no probe: a restart would not help.
+#[derive(Debug, Serialize)]
+struct Task<'a> {
+    name: &'a str,
+    up: bool,
+    trouble: Option<String>,
+}
+
+/// Fails only when an actor is gone or hangs, or a task hangs: a restart of the process would help, and only then.
 pub async fn live(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
     answer(&request, &state, state.trouble())
 }
@@ -49,10 +58,19 @@ fn answer(request: &HttpRequest, state: &State, reasons: Vec<String>) -> HttpRes
             up: actor.is_up(),
             trouble: actor.trouble(now, state.hang_limit),
         });
+        let tasks = state.tasks.iter().map(|task| Task {
+            name: task.task().name(),
+            up: task.is_up(),
+            trouble: match task.hangs(now, state.hang_limit) {
+                true => Some("hangs".to_owned()),
+                false => task.obstacle(),
+            },
+        });
         return response.json(Verdict {
             status,
             reasons,
             actors: actors.collect(),
+            tasks: tasks.collect(),
         });
     }
     let text = if reasons.is_empty() {

@@ -23,8 +23,19 @@ pub struct Status {
     pub token: Token,
     /// The actors, in the order in which they were started.
     pub actors: Vec<Actor>,
+    /// The names file.
+    pub names: Names,
     /// The devices.
     pub fleet: Overview,
+}
+
+/// The names of devices.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Names {
+    /// How many the file has; none where there is no file.
+    pub known: usize,
+    /// Those that have matched no device so far; unknown where there is no file, or devices were not looked at yet.
+    pub unmatched: Option<f64>,
 }
 
 /// The process.
@@ -210,6 +221,10 @@ impl Status {
                 last_failure_remedy: token_told.and_then(|told| told.remedy),
             },
             actors: actors.map(|actor| Actor::of(actor, now, state)).collect(),
+            names: Names {
+                known: state.names.load().len(),
+                unmatched: metrics.names_unmatched.value(),
+            },
             fleet,
         }
     }

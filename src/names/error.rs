@@ -4,28 +4,18 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::files::FileError;
+
 /// Why a file of names cannot be used.
 #[derive(Debug, Error)]
 pub enum NamesError {
     /// It cannot be read.
-    #[error("{} cannot be read: {source}; correct the path or the permissions", .path.display().to_string().escape_debug())]
-    Unreadable {
+    #[error("{} {source}", .path.display().to_string().escape_debug())]
+    File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// It is a directory, a pipe or a device.
-    #[error("{} is no regular file", .path.display().to_string().escape_debug())]
-    NoFile {
-        /// What should be a file.
-        path: PathBuf,
-    },
-    /// It is longer than any fleet needs.
-    #[error("{} is too long: {} MiB at most", .path.display().to_string().escape_debug(), super::file::LONGEST >> 20)]
-    TooLong {
-        /// The file.
-        path: PathBuf,
+        /// Why.
+        source: FileError,
     },
     /// Something in it is wrong.
     #[error("{} {fault}", .path.display().to_string().escape_debug())]
@@ -54,14 +44,14 @@ pub enum Problem {
     #[error("this is not UTF-8: save the file as CSV in UTF-8")]
     NotText,
     /// The header lacks a column.
-    #[error("no column {0}: the first line is deviceID,name,group, with commas between them")]
+    #[error("no column {0}: the first line is deviceID,name,group")]
     NoColumn(&'static str),
     /// The header has a column twice.
     #[error("the column {0} stands here twice: leave one of them out")]
     ColumnTwice(&'static str),
     /// Another number of cells than the header's.
     #[error(
-        "{found} cells, but the header has {expected}: as many commas on each line, and a text with a comma in it in double quotes"
+        "{found} cells, but the header has {expected}: each line has as many separators as the header, and a text that contains one is put in double quotes"
     )]
     Cells {
         /// How many there are.
@@ -81,7 +71,7 @@ pub enum Problem {
     #[error("{0} is too long: {max} bytes at most", max = super::parse::LONGEST_CELL)]
     TooLong(&'static str),
     /// A device has two names.
-    #[error("this deviceID stands on line {first} too: one line for each device")]
+    #[error("duplicate deviceID (first on line {first})")]
     Twice {
         /// Where it stands first.
         first: usize,
@@ -89,7 +79,13 @@ pub enum Problem {
     /// More lines than any fleet needs.
     #[error("too many lines: {} devices at most", super::parse::MOST_NAMES)]
     TooMany,
-    /// What the reader of CSV says.
-    #[error("this is no CSV: {0}")]
-    NoCsv(String),
+    /// A record with more cells than any table needs.
+    #[error("too many cells: {} at most", super::rows::MOST_CELLS)]
+    TooManyCells,
+    /// A record that is longer than any table needs.
+    #[error(
+        "the cells are longer than {} KiB together: perhaps a double quote is not closed",
+        super::rows::LONGEST_RECORD >> 10
+    )]
+    LongRecord,
 }

@@ -2,35 +2,61 @@
 
 mod error;
 mod file;
+mod matching;
 mod parse;
+mod rows;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use self::error::{Fault, NamesError, Problem};
-pub use self::file::Watch;
+pub use self::file::follow;
+pub use self::matching::{Unmatched, match_devices};
+
+/// What Starlink puts before the identifiers of terminals and routers, in the spelling of keys. The other systems of Starlink, from
+/// which people copy identifiers, leave it out.
+const PREFIXES: [&str; 2] = ["ut", "router-"];
 
 /// What a device is called.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Name {
     /// The device's name; never empty.
     pub name: Box<str>,
     /// The group that it belongs to; empty where it belongs to none. Groups are few, and shared.
     pub group: Arc<str>,
+    /// Whether a device with this name has been seen.
+    is_met: AtomicBool,
+}
+
+impl Name {
+    /// A name that no device has been seen with.
+    #[must_use]
+    pub fn new(name: Box<str>, group: Arc<str>) -> Self {
+        Self {
+            name,
+            group,
+            is_met: AtomicBool::new(false),
+        }
+    }
 }
 
 /// The names of devices, as a file had them at one moment.
 #[derive(Debug, Default)]
 pub struct Names {
-    by_id: HashMap<Box<str>, Name>,
+    by_key: HashMap<Box<str>, Name>,
     generation: u64,
 }
 
 impl Names {
-    /// What a device is called, by its ID as Starlink spells it.
+    /// What a device is called, by its ID as Starlink spells it. In the file the ID may be in any case, and without `ut` or `Router-`; an
+    /// entry with the prefix goes before one without.
     #[must_use]
     pub fn get(&self, device_id: &str) -> Option<&Name> {
-        self.by_id.get(device_id)
+        let key = key(device_id);
+        let found = self.by_key.get(&*key);
+        found.or_else(|| self.by_key.get(bare(&key)?))
     }
 
     /// How often the file has been read: 0 where there is none, 1 at first, more after each change.
@@ -42,13 +68,13 @@ impl Names {
     /// How many names there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.by_id.len()
+        self.by_key.len()
     }
 
     /// Whether there are none: there is no file, or it has only its header.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
+        self.by_key.is_empty()
     }
 
     /// The names that a text gives, in their first generation.
@@ -57,8 +83,119 @@ impl Names {
     /// The first thing that is wrong, with its line.
     pub fn parse(text: &[u8]) -> Result<Self, Fault> {
         Ok(Self {
-            by_id: parse::parse(text)?,
+            by_key: parse::parse(text)?,
             generation: 1,
         })
+    }
+
+    /// How many names no device has been seen with so far, as a sample.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
+    pub fn unmatched(&self) -> f64 {
+        self.meet([]).count as f64
+    }
+
+    /// Notes that there are devices with these IDs, and counts the names that no device has been seen with so far.
+    pub fn meet<'i>(&self, device_ids: impl IntoIterator<Item = &'i str>) -> Unmatched {
+        for id in device_ids {
+            if let Some(name) = self.get(id) {
+                name.is_met.store(true, Ordering::Relaxed);
+            }
+        }
+        let mut unmatched = Unmatched::default();
+        for (key, name) in &self.by_key {
+            if name.is_met.load(Ordering::Relaxed) {
+                continue;
+            }
+            unmatched.count += 1;
+            // The first in the order of the alphabet, so that the same file gives the same example.
+            if unmatched
+                .example
+                .as_deref()
+                .is_none_or(|first| **key < *first)
+            {
+                unmatched.example = Some(key.to_string());
+            }
+        }
+        unmatched
+    }
+}
+
+/// The spelling by which IDs are compared: people write them in any case.
+fn key(id: &str) -> Cow<'_, str> {
+    match id.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => id.to_ascii_lowercase().into(),
+        false => id.into(),
+    }
+}
+
+/// The key without the prefix of terminals or routers, if it has one and an identifier after it.
+fn bare(key: &str) -> Option<&str> {
+    let mut bare = PREFIXES
+        .iter()
+        .filter_map(|prefix| key.strip_prefix(prefix));
+    bare.find(|rest| rest.starts_with(|first: char| first.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(ids: &[&str]) -> Names {
+        let lines: String = ids
+            .iter()
+            .map(|id| format!("{id},name of {id}\n"))
+            .collect();
+        Names::parse(format!("deviceID,name\n{lines}").as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn an_id_is_found_in_any_case_and_without_its_prefix() {
+        const TERMINAL: &str = "ut01000000-00000000-00c0ffee";
+        const ROUTER: &str = "Router-0100000000000000000BEEF5";
+        for (written, device, is_found) in [
+            (TERMINAL, TERMINAL, true),
+            ("UT01000000-00000000-00C0FFEE", TERMINAL, true),
+            ("01000000-00000000-00c0ffee", TERMINAL, true),
+            ("01000000-00000000-00C0FFEE", TERMINAL, true),
+            (ROUTER, ROUTER, true),
+            ("router-0100000000000000000beef5", ROUTER, true),
+            ("0100000000000000000BEEF5", ROUTER, true),
+            ("0100000000000000000beef5", ROUTER, true),
+            ("01000000-00000000-00c0ffee", ROUTER, false),
+            ("KIT00000001", TERMINAL, false),
+            ("1", "ut-1", false),
+            ("-1", "ut-1", false),
+            ("", "ut", false),
+        ] {
+            if written.is_empty() {
+                continue;
+            }
+            let found = names(&[written]).get(device).is_some();
+            assert_eq!(found, is_found, "{written} for {device}");
+        }
+    }
+
+    #[test]
+    fn an_entry_with_the_prefix_goes_before_one_without() {
+        for ids in [["0a", "ut0a"], ["ut0a", "0a"]] {
+            let names = names(&ids);
+            assert_eq!(&*names.get("ut0a").unwrap().name, "name of ut0a");
+            assert_eq!(&*names.get("Router-0A").unwrap().name, "name of 0a");
+        }
+    }
+
+    #[test]
+    fn names_that_met_no_device_are_counted_with_an_example() {
+        let names = names(&["UT0b", "0a", "kit1", "kit0"]);
+        let unmatched = |count, example: Option<&str>| Unmatched {
+            count,
+            example: example.map(str::to_owned),
+        };
+        assert_eq!(names.meet([]), unmatched(4, Some("0a")));
+        assert_eq!(names.meet(["ut0a", "ut99"]), unmatched(3, Some("kit0")));
+        // Once met, always met: a device that is forgotten makes no name wrong.
+        assert_eq!(names.meet(["ut0b"]), unmatched(2, Some("kit0")));
+        assert_eq!(names.meet(["kit0", "kit1"]), unmatched(0, None));
     }
 }

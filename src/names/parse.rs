@@ -2,13 +2,11 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::io::{Chain, Read};
 use std::sync::Arc;
 
-use csv::{Reader, ReaderBuilder, StringRecord};
-
-use super::Name;
 use super::error::{Fault, Problem};
+use super::rows::{Rows, line};
+use super::{Name, key};
 
 /// The most bytes of an ID, a name or a group.
 pub(super) const LONGEST_CELL: usize = 1024;
@@ -16,9 +14,8 @@ pub(super) const LONGEST_CELL: usize = 1024;
 /// The most devices that may have names.
 pub(super) const MOST_NAMES: usize = 1_000_000;
 
-/// Stands behind the text, as a line of its own: whatever swallows it is a quoted text without an end, which the reader takes
-/// for a cell like any other.
-const END: &[u8] = b"\n\0\n";
+/// What may stand between cells: a comma, or what spreadsheets of some languages write.
+const SEPARATORS: [u8; 3] = *b",;\t";
 
 /// Reads a text.
 ///
@@ -34,20 +31,11 @@ pub(super) fn parse(text: &[u8]) -> Result<HashMap<Box<str>, Name>, Fault> {
             });
         }
     };
-    let mut rows = Rows::of(text);
-    let columns = match rows.next()? {
-        Some(header) => Columns::find(header).map_err(|problem| rows.fault(problem))?,
-        None => {
-            return Err(Fault {
-                line: 1,
-                problem: Problem::NoColumn("deviceID"),
-            });
-        }
-    };
+    let (mut rows, columns) = header(text)?;
     let mut names = HashMap::new();
     let mut groups = HashSet::new();
-    while let Some(row) = rows.next()? {
-        let read = columns.read(row, &mut groups);
+    while rows.advance()? {
+        let read = columns.read(&rows, &mut groups);
         let (id, name) = read.map_err(|problem| rows.fault(problem))?;
         let has_room = names.len() < MOST_NAMES;
         match names.entry(id) {
@@ -62,70 +50,39 @@ pub(super) fn parse(text: &[u8]) -> Result<HashMap<Box<str>, Name>, Fault> {
     Ok(names)
 }
 
-/// On which line a place is.
-fn line(text: &[u8], at: usize) -> usize {
-    let before = text.get(..at).unwrap_or(text);
-    1 + before.iter().filter(|byte| **byte == b'\n').count()
-}
-
-/// The lines of a text that are not blank.
-struct Rows<'t> {
-    text: &'t [u8],
-    reader: Reader<Chain<&'t [u8], &'static [u8]>>,
-    row: StringRecord,
-}
-
-impl<'t> Rows<'t> {
-    fn of(text: &'t str) -> Self {
-        let text = text.as_bytes();
-        Self {
-            text,
-            reader: ReaderBuilder::new()
-                .has_headers(false)
-                .flexible(true)
-                .from_reader(text.chain(END)),
-            row: StringRecord::new(),
+/// The columns, and the rows below them, by the first separator with which the header has what it must.
+fn header(text: &str) -> Result<(Rows<'_>, Columns), Fault> {
+    let read = |separator| {
+        let mut rows = Rows::of(text, separator);
+        if !rows.advance()? {
+            return Err(Fault {
+                line: 1,
+                problem: Problem::NoColumn("deviceID"),
+            });
         }
-    }
-
-    fn next(&mut self) -> Result<Option<&StringRecord>, Fault> {
-        loop {
-            match self.reader.read_record(&mut self.row) {
-                Ok(true) => {}
-                Ok(false) => return Ok(None),
-                Err(error) => return Err(self.fault(Problem::NoCsv(error.to_string()))),
-            }
-            let end = self.text.len() + END.len();
-            let is_last = usize::try_from(self.reader.position().byte()) == Ok(end);
-            let only = match self.row.len() {
-                1 => self.row[0].trim(),
-                _ => "cells",
-            };
-            match is_last {
-                true if only == "\0" => return Ok(None),
-                true => return Err(self.fault(Problem::NeverClosed)),
-                false if only.is_empty() => {}
-                false => return Ok(Some(&self.row)),
-            }
+        match Columns::find(&rows, separator) {
+            Ok(columns) => Ok((rows, columns)),
+            Err(problem) => Err(rows.fault(problem)),
         }
-    }
-
-    /// A problem of the row.
-    fn fault(&self, problem: Problem) -> Fault {
-        let start = self.row.position().map_or(0, csv::Position::byte);
-        let start = usize::try_from(start).unwrap_or(usize::MAX);
-        // Blank lines before it count as its own.
-        let rest = self.text.get(start..).unwrap_or_default();
-        let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
-        Fault {
-            line: line(self.text, start + blank.count()),
-            problem,
+    };
+    let [comma, others @ ..] = SEPARATORS;
+    read(comma).or_else(|fault| {
+        let mut others = others.into_iter().map(read);
+        // What is wrong with a header is told by the separator that splits it.
+        let is_split = |read: &Result<_, Fault>| match read {
+            Err(fault) => fault.problem != Problem::NoColumn("deviceID"),
+            Ok(_) => true,
+        };
+        match fault.problem {
+            Problem::NoColumn("deviceID") => others.find(is_split).unwrap_or(Err(fault)),
+            _ => Err(fault),
         }
-    }
+    })
 }
 
 /// Which cell of a line is what.
 struct Columns {
+    separator: u8,
     count: usize,
     id: usize,
     name: usize,
@@ -133,17 +90,17 @@ struct Columns {
 }
 
 impl Columns {
-    fn find(header: &StringRecord) -> Result<Self, Problem> {
+    fn find(header: &Rows<'_>, separator: u8) -> Result<Self, Problem> {
         let find = |wanted: &'static str| {
-            let cells = header.iter().enumerate();
-            let mut found = cells.filter(|(_, cell)| cell.trim() == wanted);
+            let mut found = (0..header.count()).filter(|at| header.cell(*at) == wanted);
             match (found.next(), found.next()) {
                 (Some(_), Some(_)) => Err(Problem::ColumnTwice(wanted)),
-                (found, _) => Ok(found.map(|(at, _)| at)),
+                (found, _) => Ok(found),
             }
         };
         Ok(Self {
-            count: header.len(),
+            separator,
+            count: header.count(),
             id: find("deviceID")?.ok_or(Problem::NoColumn("deviceID"))?,
             name: find("name")?.ok_or(Problem::NoColumn("name"))?,
             group: find("group")?,
@@ -152,16 +109,16 @@ impl Columns {
 
     fn read(
         &self,
-        row: &StringRecord,
+        row: &Rows<'_>,
         groups: &mut HashSet<Arc<str>>,
     ) -> Result<(Box<str>, Name), Problem> {
-        if row.len() != self.count {
+        if row.count() != self.count {
             return Err(Problem::Cells {
-                found: row.len(),
+                found: row.count(),
                 expected: self.count,
             });
         }
-        let cell = |at: usize, column| match row[at].trim() {
+        let cell = |at: usize, column| match row.cell(at) {
             long if long.len() > LONGEST_CELL => Err(Problem::TooLong(column)),
             cell => Ok(cell),
         };
@@ -180,15 +137,14 @@ impl Columns {
                 new
             }
         };
-        let name = name.into();
-        Ok((id.into(), Name { name, group }))
+        Ok((key(id).into(), Name::new(name.into(), group)))
     }
 
-    /// The first line of a device. Looked for only where there is a second one.
+    /// The first line of a device, by its key. Looked for only where there is a second one.
     fn line_of(&self, id: &str, text: &str) -> usize {
-        let mut rows = Rows::of(text);
-        while let Ok(Some(row)) = rows.next() {
-            if row.get(self.id).map(str::trim) == Some(id) {
+        let mut rows = Rows::of(text, self.separator);
+        while rows.advance().unwrap_or(false) {
+            if key(rows.cell(self.id)) == id {
                 break;
             }
         }
@@ -220,6 +176,9 @@ mod tests {
             "\u{feff}deviceID,name,group\r\nut-1,Aurora,north\r\nut-2,Borealis,\r\n",
             "group,IMO,name,deviceID\nnorth,9,Aurora,ut-1\n,,Borealis,ut-2\n",
             " deviceID , name , group \n\n ut-1 ,\tAurora , north\n  \n\nut-2,Borealis\u{a0}, \n\n",
+            "deviceID,name,group\n,,\nut-1,Aurora,north\n , ,\t\nut-2,Borealis,\n,,\n",
+            "deviceID;name;group\r\nut-1;Aurora;north\r\n;;\r\nut-2;Borealis;\r\n",
+            "group\tdeviceID\tname\nnorth\tut-1\tAurora\n\t\t\n\tut-2\tBorealis\n",
             "\"deviceID\",\"name\",\"group\"\n\"ut-1\",\"Aurora\",\"north\"\n\"ut-2\",\"Borealis\",\"\"\n",
         ] {
             assert_eq!(read(text).unwrap(), both, "{text:?}");
@@ -233,8 +192,8 @@ mod tests {
                 vec![["ut-1", "A, \"B\"\n\\C\r\u{1b}", ""]],
             ),
             (
-                "deviceID,name\nut-1,12\" dish\nUT-1,é\n",
-                vec![["UT-1", "é", ""], ["ut-1", "12\" dish", ""]],
+                "deviceID,name\nut-1,12\" dish\nUT-2,é\n",
+                vec![["ut-1", "12\" dish", ""], ["ut-2", "é", ""]],
             ),
             (
                 &format!("deviceID,name\n{0},{0}\n", "x".repeat(1024)),
@@ -253,7 +212,26 @@ mod tests {
             ("", 1, Problem::NoColumn("deviceID")),
             ("\n\n", 1, Problem::NoColumn("deviceID")),
             ("ut-1,Aurora,north\n", 1, Problem::NoColumn("deviceID")),
-            ("deviceID;name;group\n", 1, Problem::NoColumn("deviceID")),
+            ("deviceID|name|group\n", 1, Problem::NoColumn("deviceID")),
+            ("deviceID;Name\n", 1, Problem::NoColumn("name")),
+            ("deviceID;name;name\n", 1, Problem::ColumnTwice("name")),
+            ("deviceID;name\nut-1,A\n", 2, cells(1, 2)),
+            (
+                "deviceID,name\nut-1,A\n,\nUT-1,B\n",
+                4,
+                Problem::Twice { first: 2 },
+            ),
+            (
+                &format!("deviceID,name\nut-1,A{}\n", ",".repeat(1023)),
+                2,
+                Problem::TooManyCells,
+            ),
+            (&",".repeat(100_000), 1, Problem::TooManyCells),
+            (
+                &format!("deviceID,name\nut-1,{}\n", "x".repeat(70_000)),
+                2,
+                Problem::LongRecord,
+            ),
             ("\n\ndeviceID,Name\n", 3, Problem::NoColumn("name")),
             ("deviceID,name,name\n", 1, Problem::ColumnTwice("name")),
             (
@@ -337,7 +315,7 @@ mod tests {
         let fault = parse(b"deviceID,name\nut-1,A,B\n").unwrap_err();
         assert_eq!(
             fault.to_string(),
-            "line 2: 3 cells, but the header has 2: as many commas on each line, and a text with a comma in it in double quotes"
+            "line 2: 3 cells, but the header has 2: each line has as many separators as the header, and a text that contains one is put in double quotes"
         );
         assert_eq!(
             Problem::TooLong("name").to_string(),

@@ -4,6 +4,7 @@
 //! ([`race`]), asks the proxy for a tunnel ([`proxy`]), sets up TLS ([`tls`]), and takes interim responses out of what comes
 //! ([`stream`]). Nothing here knows what is sent.
 
+mod authorities;
 mod connector;
 mod error;
 mod exceptions;
@@ -14,13 +15,14 @@ mod resolve;
 mod stream;
 mod tls;
 
+pub use authorities::{Authorities, AuthoritiesError};
 pub(crate) use connector::Connector;
 pub use connector::ConnectorOptions;
 pub use error::{ConnectError, Peer, Tried, Via};
 pub use exceptions::Exceptions;
 pub use proxy::{Proxy, ProxyError};
 pub use resolve::Resolver;
-pub use tls::{TlsError, read_roots, tls_config};
+pub use tls::{TlsError, tls_config};
 
 /// The value of the header User-Agent.
 pub(crate) const USER_AGENT: &str = concat!("starlink-telemetry/", env!("CARGO_PKG_VERSION"));

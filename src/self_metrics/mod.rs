@@ -96,6 +96,8 @@ pub struct SelfMetrics {
     /// Seconds since 1970.
     pub state_last_write: Gauge,
     task_restarts: [Counter; Task::ALL.len()],
+    /// Entries of the names file that have met no device.
+    pub names_unmatched: Gauge,
     scrapes: [Counter; Format::ALL.len()],
     scrapes_refused: [Counter; ScrapeRefusal::ALL.len()],
     /// From the request to the last byte.
@@ -127,6 +129,7 @@ impl Default for SelfMetrics {
             state_write_failures: Counter::default(),
             state_last_write: Gauge::default(),
             task_restarts: Default::default(),
+            names_unmatched: Gauge::default(),
             scrapes: Default::default(),
             scrapes_refused: Default::default(),
             scrape_duration: Histogram::new(SCRAPE_BOUNDS),
@@ -348,6 +351,11 @@ impl SelfMetrics {
                 "task",
                 Task::ALL.iter().map(|task| task.name()),
                 &self.task_restarts,
+            ),
+            gauge(
+                "starlink_exporter_names_unmatched",
+                "Entries of NAMES_FILE that have matched no device so far.",
+                &self.names_unmatched,
             ),
             by_label(
                 "starlink_exporter_scrapes_total",

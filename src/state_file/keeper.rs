@@ -1,24 +1,28 @@
-//! Who writes the state file: every now and then, and once more at the end.
+//! Writes the state file: every now and then, and once more at the end.
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use actix::Addr;
-use actix_rt::task::spawn_blocking;
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tracing::{error, info};
 
-use super::StateFile;
+use super::{Blocked, StateFile};
 use crate::actors::MetricsStoreActor;
 use crate::actors::messages::Freeze;
 use crate::self_metrics::SelfMetrics;
+use crate::tasks::{Pulse, ThreadError, in_thread};
 use crate::text::with_sources;
 use crate::time::{Clock, unix_seconds};
 
 /// The store answers in time, or the state is written the next time.
 const STORE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// A file system that takes longer than this to write the state counts as one that does not respond.
+const WRITE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Why the state was not written.
 #[derive(Debug, Error)]
@@ -27,8 +31,12 @@ enum SaveError {
     Store(#[from] actix::MailboxError),
     #[error("the file system refuses it")]
     Write(#[from] io::Error),
-    #[error("writing panicked")]
-    Panic,
+    #[error("the file that is there could not be read at the start, and is not overwritten")]
+    Blocked(#[from] Blocked),
+    #[error("the file system has not responded for {} s", WRITE_LIMIT.as_secs())]
+    Hangs,
+    #[error(transparent)]
+    Thread(#[from] ThreadError),
 }
 
 /// Writes the fleet to the state file. A failure stops nothing: it is told once, and counted.
@@ -44,51 +52,76 @@ pub struct Keeper {
     pub clock: Clock,
     /// Where it is counted.
     pub metrics: Arc<SelfMetrics>,
+    /// Whether the file that is there may hold a state that nobody has read.
+    pub is_unread: AtomicBool,
 }
 
 impl Keeper {
-    /// Writes until `last` comes, then once more.
-    pub async fn run(self, mut last: oneshot::Receiver<()>) {
+    /// Writes until `last` is sent or dropped, then once more.
+    pub async fn run(&self, pulse: &Pulse, mut last: watch::Receiver<()>) {
         let mut is_failing = false;
         loop {
-            let is_last = tokio::select! {
-                () = actix_rt::time::sleep(self.interval) => false,
-                _ = &mut last => true,
-            };
-            let saved = self.save().await;
-            self.report(&saved, &mut is_failing);
+            let is_last = pulse
+                .during(async {
+                    tokio::select! {
+                        () = self.clock.sleep(self.interval) => false,
+                        _ = last.changed() => true,
+                    }
+                })
+                .await;
+            let saved = pulse.during(self.save(pulse, &mut is_failing)).await;
+            self.report(&saved, pulse, &mut is_failing);
             if is_last {
+                if saved.is_ok() {
+                    info!(path = %self.file.path().display(), "state file saved");
+                }
                 return;
             }
         }
     }
 
-    async fn save(&self) -> Result<(), SaveError> {
+    async fn save(&self, pulse: &Pulse, is_failing: &mut bool) -> Result<(), SaveError> {
         let frozen = self.store.send(Freeze).timeout(STORE_PATIENCE).await?;
-        let (file, now) = (self.file.clone(), self.clock.now());
-        let write = move || file.write(frozen, now, SystemTime::now());
-        spawn_blocking(write)
-            .await
-            .map_err(|_| SaveError::Panic)?
-            .map_err(SaveError::Write)
+        let (file, now, wall) = (self.file.clone(), self.clock.now(), self.clock.wall());
+        let is_unread = self.is_unread.load(Ordering::Relaxed);
+        let write = in_thread("state-file", move || {
+            if is_unread {
+                file.make_room()?;
+            }
+            file.write(frozen, now, wall).map_err(SaveError::Write)
+        });
+        let mut write = std::pin::pin!(write);
+        let written = tokio::select! {
+            written = &mut write => written,
+            () = self.clock.sleep(WRITE_LIMIT) => {
+                self.report(&Err(SaveError::Hangs), pulse, is_failing);
+                // No second attempt is made beside this one.
+                write.await
+            }
+        };
+        written??;
+        self.is_unread.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
-    fn report(&self, saved: &Result<(), SaveError>, is_failing: &mut bool) {
+    fn report(&self, saved: &Result<(), SaveError>, pulse: &Pulse, is_failing: &mut bool) {
         let path = self.file.path().display();
         match saved {
             Ok(()) => {
-                let now = unix_seconds(SystemTime::now());
+                let now = unix_seconds(self.clock.wall());
                 self.metrics.state_last_write.set(now);
+                pulse.obstacle(None);
                 if std::mem::take(is_failing) {
                     info!(%path, "writing the state file succeeds again");
                 }
             }
             Err(failure) => {
                 self.metrics.state_write_failures.increment();
+                let error = with_sources(failure);
                 if !std::mem::replace(is_failing, true) {
-                    let error = with_sources(failure);
                     error!(%path, error, "cannot write the state file");
                 }
+                pulse.obstacle(Some(error));
             }
         }
     }

@@ -3,28 +3,40 @@
 //! A line that says what it is, the version of the form, the moment of the fleet's clock and the time of day when it was
 //! written, the fleet ([`crate::fleet::dump`]), and the CRC-32 of all of it.
 
+mod check;
 mod keeper;
+mod lock;
 mod recovery;
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use flate2::Crc;
+use tempfile::NamedTempFile;
 use thiserror::Error;
 
+use crate::files::{FileError, Reader};
 use crate::fleet::{DumpError, Fleet, FleetOptions, Frozen};
 use crate::time::Moment;
 
+pub use self::check::Unsuitable;
 pub use self::keeper::Keeper;
-pub use self::recovery::recover;
+pub use self::lock::{Lock, LockError};
+pub use self::recovery::{Recovered, recover};
 
 /// What the file begins with.
 const MAGIC: &[u8] = b"starlink-telemetry state\n";
 
 /// The version of the form. One for each change of it: older files are read no more, they are a minute's loss.
 const VERSION: u32 = 1;
+
+/// The most bytes of a file: far more than the largest fleet takes.
+const LONGEST: u64 = 1 << 30;
+
+/// A file system may take so long to deliver the file at the start.
+const READ_LIMIT: Duration = Duration::from_secs(30);
 
 /// A process was away no longer than this, whatever the system's clock says.
 const LONGEST_ABSENCE: Duration = Duration::from_secs(10 * 366 * 86_400);
@@ -33,8 +45,8 @@ const LONGEST_ABSENCE: Duration = Duration::from_secs(10 * 366 * 86_400);
 #[derive(Debug, Error)]
 pub enum ReadError {
     /// The file cannot be read: it may be whole.
-    #[error("it cannot be read")]
-    Io(#[from] io::Error),
+    #[error("it {0}")]
+    File(FileError),
     /// Somebody else's file.
     #[error("it is no state file of starlink-telemetry")]
     Foreign,
@@ -47,6 +59,20 @@ pub enum ReadError {
     /// The checksum is right, the fleet is not.
     #[error("its content is wrong")]
     Content(#[from] DumpError),
+}
+
+/// Why the place of a file that could not be read cannot be taken yet.
+#[derive(Debug, Error)]
+pub enum Blocked {
+    /// It still cannot be read.
+    #[error("it {0}")]
+    Unreadable(FileError),
+    /// It is no state file.
+    #[error("it is no state file of starlink-telemetry")]
+    Foreign,
+    /// It cannot be set aside.
+    #[error("it cannot be set aside")]
+    Stays(#[from] io::Error),
 }
 
 /// A fleet that an earlier process left.
@@ -79,18 +105,14 @@ impl StateFile {
         &self.path
     }
 
-    /// Replaces the file at one stroke: whoever reads it finds what was there before or what is there now, whatever happens
-    /// meanwhile. `now` is what the fleet's clock shows, `wall` the time of day.
+    /// Replaces the file atomically: whoever reads it finds what was there before or what is there now, whatever happens meanwhile.
+    /// `now` is what the fleet's clock shows, `wall` the time of day.
     ///
     /// # Errors
     /// What the file system says. The file that was there before stays.
     pub fn write(&self, frozen: Frozen, now: Moment, wall: SystemTime) -> io::Result<()> {
         let directory = self.directory();
-        // Only its owner may read it, and its name is nobody else's.
-        let file = tempfile::Builder::new()
-            .prefix(&self.temporary_prefix())
-            .suffix(".tmp")
-            .tempfile_in(directory)?;
+        let file = self.temporary()?;
         let mut out = Checked {
             out: BufWriter::with_capacity(256 * 1024, file),
             checksum: Crc::new(),
@@ -121,27 +143,37 @@ impl StateFile {
         options: FleetOptions,
         wall: SystemTime,
     ) -> Result<Option<Restored>, ReadError> {
-        match self.read_ours() {
-            Ok(bytes) => restore(&bytes, options, wall).map(Some),
-            Err(ReadError::Io(error)) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+        let mut reader = Reader::new(READ_LIMIT);
+        // Another file may be longer than memory.
+        let beginning = match reader.beginning(&self.path, MAGIC.len() as u64) {
+            Err(error) if error.is_not_found() => return Ok(None),
+            beginning => beginning.map_err(ReadError::File)?,
+        };
+        if beginning.is_empty() {
+            // Created for us, and not written yet.
+            return Ok(None);
         }
+        if beginning != MAGIC {
+            return Err(ReadError::Foreign);
+        }
+        let bytes = reader.read(&self.path, LONGEST);
+        restore(&bytes.map_err(ReadError::File)?, options, wall).map(Some)
     }
 
-    /// The whole file, if it begins as ours do: another one may be a pipe without an end, or longer than memory.
-    fn read_ours(&self) -> Result<Vec<u8>, ReadError> {
-        if !fs::metadata(&self.path)?.is_file() {
-            return Err(ReadError::Foreign);
+    /// Makes room for a new file where one could not be read at the start: once it can be read it is set aside.
+    ///
+    /// # Errors
+    /// Why it is still in the way.
+    pub fn make_room(&self) -> Result<(), Blocked> {
+        match Reader::default().beginning(&self.path, MAGIC.len() as u64) {
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) => Err(Blocked::Unreadable(error)),
+            Ok(beginning) if beginning == MAGIC => {
+                self.set_aside()?;
+                Ok(())
+            }
+            Ok(_) => Err(Blocked::Foreign),
         }
-        let mut file = File::open(&self.path)?;
-        let mut bytes = Vec::new();
-        let mut begin = Read::by_ref(&mut file).take(MAGIC.len() as u64);
-        begin.read_to_end(&mut bytes)?;
-        if bytes != MAGIC {
-            return Err(ReadError::Foreign);
-        }
-        file.read_to_end(&mut bytes)?;
-        Ok(bytes)
     }
 
     /// Puts a file that cannot be used out of the way, in the place of the one before it: there is one at most. Gives its new path.
@@ -172,6 +204,14 @@ impl StateFile {
             }
         }
         Ok(removed)
+    }
+
+    /// A file beside this one that only its owner may read, and that goes with the value unless it is put in place.
+    fn temporary(&self) -> io::Result<NamedTempFile> {
+        tempfile::Builder::new()
+            .prefix(&self.temporary_prefix())
+            .suffix(".tmp")
+            .tempfile_in(self.directory())
     }
 
     fn directory(&self) -> &Path {

@@ -1,48 +1,67 @@
-//! What the process before this one left: nothing of it keeps this one from starting.
-
-use std::time::SystemTime;
+//! What the process before this one left: a file that cannot be used does not keep this one from starting.
 
 use tracing::{error, info, warn};
 
 use super::{ReadError, Restored, StateFile};
 use crate::fleet::FleetOptions;
 use crate::text::with_sources;
+use crate::time::Clock;
 
-/// The fleet in the file, if it can be used; the log tells. A file that can not is set aside.
+/// What was found at the start.
+#[derive(Debug)]
+pub enum Recovered {
+    /// The fleet that the process before left.
+    Fleet(Box<Restored>),
+    /// No fleet; the file, if there is one, may be overwritten.
+    Nothing,
+    /// No fleet; the file could not be read, and may hold one.
+    Unread,
+}
+
+/// The fleet in the file, if it can be used; the log tells. A state file that is damaged, or of another version, is set aside.
 #[must_use]
-pub fn recover(file: &StateFile, options: FleetOptions) -> Option<Restored> {
+pub fn recover(file: &StateFile, options: FleetOptions, clock: &Clock) -> Recovered {
     let path = file.path().display();
     if let Err(error) = file.clean() {
         warn!(%path, %error, "cannot clean up old temporary state files");
     }
-    match file.read(options, SystemTime::now()) {
+    match file.read(options, clock.wall()) {
         Ok(Some(restored)) => {
             let age = restored.age;
             info!(%path, age_seconds = age.as_secs(), "state file read");
-            Some(restored)
+            Recovered::Fleet(Box::new(restored))
         }
         Ok(None) => {
             info!(%path, "no state file yet");
-            None
+            Recovered::Nothing
         }
         Err(failure) => {
             let error = with_sources(&failure);
-            error!(%path, error, "state file is unusable, starting empty");
-            if !matches!(failure, ReadError::Io(_)) {
-                set_aside(file);
+            match failure {
+                ReadError::File(_) | ReadError::Foreign => {
+                    error!(%path, error, "cannot read the state file: starting empty, the file is kept");
+                    Recovered::Unread
+                }
+                ReadError::Version(_) | ReadError::Damaged | ReadError::Content(_) => {
+                    error!(%path, error, "state file is unusable, starting empty");
+                    set_aside(file)
+                }
             }
-            None
         }
     }
 }
 
-fn set_aside(file: &StateFile) {
+fn set_aside(file: &StateFile) -> Recovered {
     let path = file.path().display();
     match file.set_aside() {
         Ok(aside) => {
             let aside = aside.display();
             info!(%path, %aside, "state file set aside");
+            Recovered::Nothing
         }
-        Err(error) => warn!(%path, %error, "cannot set the state file aside"),
+        Err(error) => {
+            warn!(%path, %error, "cannot set the state file aside");
+            Recovered::Unread
+        }
     }
 }

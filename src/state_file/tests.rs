@@ -89,7 +89,8 @@ fn a_clock_that_was_set_makes_nothing_younger_and_nothing_overflow() {
 #[test]
 fn every_truncation_and_every_changed_byte_is_noticed() {
     let (_directory, file, bytes) = written();
-    for end in 0..bytes.len() {
+    // An empty file is none yet.
+    for end in 1..bytes.len() {
         fs::write(file.path(), &bytes[..end]).unwrap();
         let error = file.read(OPTIONS, wall(Duration::ZERO)).unwrap_err();
         let is_foreign = end < MAGIC.len();

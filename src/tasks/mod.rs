@@ -205,7 +205,7 @@ impl Supervised {
             // A task that panics again and again is one event.
             if !std::mem::replace(&mut is_told, true) {
                 let task = status.task.name();
-                error!(task, cause = message(&*panic), "task failed: restarting it");
+                error!(task, error = message(&*panic), "task failed: restarting it");
             }
             clock.sleep(wait).await;
         }

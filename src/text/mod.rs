@@ -1,5 +1,7 @@
 //! Helpers for text that depend on nothing else in this crate.
 
+pub mod yaml;
+
 use std::io;
 
 /// What the operating system says of an error, without its number.

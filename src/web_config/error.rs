@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::files::FileError;
+
 /// What is wrong on a line of the file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Problem {
@@ -15,12 +17,12 @@ pub(super) struct Problem {
 #[derive(Debug, Error)]
 pub enum WebConfigError {
     /// The file itself cannot be read.
-    #[error("{} cannot be read: {source}", .path.display().to_string().escape_debug())]
-    Unreadable {
+    #[error("{} {source}", .path.display().to_string().escape_debug())]
+    File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
+        /// Why.
+        source: FileError,
     },
     /// Something in it is wrong.
     #[error("{} line {line}: {what}", .path.display().to_string().escape_debug())]

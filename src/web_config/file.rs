@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use actix_web::http::header::{HeaderName, HeaderValue};
-use ring::digest::{Context, SHA256};
 use rustls::sign::CertifiedKey;
 
 use super::error::{Problem, WebConfigError};
 use super::tls::{self, ClientAuth, MinVersion, Mismatch};
 use super::users::Users;
 use super::yaml::{self, Node, Value};
+use crate::files;
 
 /// The headers that may be set, and to what, if not to anything: those that exporter-toolkit takes.
 const HEADERS: [(&str, &[&str]); 5] = [
@@ -29,8 +29,6 @@ pub(super) struct Loaded {
     pub(super) identity: Option<Arc<CertifiedKey>>,
     pub(super) users: Users,
     pub(super) fixed: Fixed,
-    /// The same as long as no file has changed.
-    pub(super) fingerprint: Vec<u8>,
 }
 
 /// What cannot change while the service runs.
@@ -46,18 +44,19 @@ pub(super) struct Fixed {
 ///
 /// # Errors
 /// The first thing that is wrong, with its line.
-pub(super) fn load(path: &Path) -> Result<Loaded, WebConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| WebConfigError::Unreadable {
-        path: path.to_owned(),
-        source,
-    })?;
-    let mut reader = Reader {
+pub(super) fn load(path: &Path, files: &mut files::Reader) -> Result<Loaded, WebConfigError> {
+    let bytes = files
+        .read(path, files::SMALL)
+        .map_err(|source| WebConfigError::File {
+            path: path.to_owned(),
+            source,
+        })?;
+    let reader = Reader {
         directory: path.parent().unwrap_or(Path::new("")),
-        digest: Context::new(&SHA256),
+        files,
     };
-    reader.digest.update(text.as_bytes());
     reader
-        .read(&text)
+        .read(&bytes)
         .map_err(|Problem { line, what }| WebConfigError::Wrong {
             path: path.to_owned(),
             line,
@@ -67,11 +66,15 @@ pub(super) fn load(path: &Path) -> Result<Loaded, WebConfigError> {
 
 struct Reader<'p> {
     directory: &'p Path,
-    digest: Context,
+    files: &'p mut files::Reader,
 }
 
 impl Reader<'_> {
-    fn read(mut self, text: &str) -> Result<Loaded, Problem> {
+    fn read(mut self, bytes: &[u8]) -> Result<Loaded, Problem> {
+        let text = std::str::from_utf8(bytes).map_err(|error| Problem {
+            line: 1 + newlines(&bytes[..error.valid_up_to()]),
+            what: "this is not UTF-8".to_owned(),
+        })?;
         let root = yaml::parse(text)?;
         let known = [
             "tls_server_config",
@@ -98,7 +101,6 @@ impl Reader<'_> {
             identity,
             users,
             fixed: Fixed { tls, headers },
-            fingerprint: self.digest.finish().as_ref().to_owned(),
         })
     }
 
@@ -202,14 +204,15 @@ impl Reader<'_> {
     /// What a file holds that the configuration names.
     fn file(&mut self, entry: &Text<'_>) -> Result<Vec<u8>, Problem> {
         let path: PathBuf = self.directory.join(entry.text);
-        let bytes = tls::read(&path).map_err(|what| {
+        self.files.read(&path, files::SMALL).map_err(|error| {
             let shown = path.display().to_string();
-            entry.problem(&format!("{}: {}: {what}", entry.key, shown.escape_debug()))
-        })?;
-        self.digest.update(&bytes.len().to_le_bytes());
-        self.digest.update(&bytes);
-        Ok(bytes)
+            entry.problem(&format!("{}: {} {error}", entry.key, shown.escape_debug()))
+        })
     }
+}
+
+fn newlines(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte == b'\n').count()
 }
 
 fn read_users(node: Option<&Node>) -> Result<Users, Problem> {
@@ -391,10 +394,10 @@ mod tests {
     fn read(text: &str) -> Result<Loaded, String> {
         let reader = Reader {
             directory: Path::new("/nowhere"),
-            digest: Context::new(&SHA256),
+            files: &mut files::Reader::default(),
         };
         let problem = |Problem { line, what }| format!("{line}: {what}");
-        reader.read(text).map_err(problem)
+        reader.read(text.as_bytes()).map_err(problem)
     }
 
     #[test]
@@ -451,7 +454,7 @@ mod tests {
             ),
             (
                 "tls_server_config:\n  cert_file: a.pem\n  key_file: b\n",
-                "2: cert_file: /nowhere/a.pem: there is no such file",
+                "2: cert_file: /nowhere/a.pem cannot be read: No such file",
             ),
             (
                 "tls_server_config:\n  cert_file: [a]\n",

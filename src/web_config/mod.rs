@@ -9,7 +9,6 @@ mod yaml;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_rt::task::spawn_blocking;
 use actix_web::http::header::{HeaderName, HeaderValue};
@@ -19,8 +18,9 @@ use base64::prelude::BASE64_STANDARD;
 use rustls::ServerConfig;
 use tracing::{info, warn};
 
-use crate::reload::{Seen, watch};
+use crate::files::{Change, Reader, Seen, Watched, watch};
 use crate::shares::{Client, Limits, Shares};
+use crate::tasks::Pulse;
 
 use self::failed_names::FailedNames;
 use self::file::{Fixed, Loaded};
@@ -63,8 +63,9 @@ impl Gate {
     ///
     /// # Errors
     /// The first thing that is wrong, with its place.
-    pub fn load(path: &Path) -> Result<(Self, Watch), WebConfigError> {
-        let loaded = file::load(path)?;
+    pub fn load(path: &Path) -> Result<(Self, Seen), WebConfigError> {
+        let mut reader = Reader::default();
+        let loaded = file::load(path, &mut reader)?;
         let wrong = |what: &str| WebConfigError::Wrong {
             path: path.to_owned(),
             line: 1,
@@ -78,10 +79,6 @@ impl Gate {
             }
             _ => None,
         };
-        let watch = Watch {
-            path: path.to_owned(),
-            seen: Seen::Content(loaded.fingerprint),
-        };
         let gate = Self {
             tls,
             users: ArcSwap::from_pointee(loaded.users),
@@ -90,7 +87,7 @@ impl Gate {
             failed_names: Arc::default(),
         };
         gate.tell_costs(path);
-        Ok((gate, watch))
+        Ok((gate, reader.seen()))
     }
 
     /// How TLS is spoken, if it is.
@@ -199,44 +196,26 @@ fn credentials(authorization: &HeaderValue) -> Option<(String, Vec<u8>)> {
     Some((String::from_utf8(pair).ok()?, password))
 }
 
-/// Looks again and again whether the files have changed.
-#[derive(Debug)]
-pub struct Watch {
-    path: PathBuf,
-    seen: Seen,
-}
-
-impl Watch {
-    /// Keeps the gate up to date, for ever.
-    pub async fn run(self, gate: Arc<Gate>, interval: Duration) {
-        let file = self.path.to_string_lossy().into_owned();
-        let path = self.path.clone();
-        let look = move |seen: &Seen| look(&path, seen);
-        watch(self.seen, interval, look, |loaded| match loaded {
-            Err(error) => {
-                warn!(%error, "cannot use the changed web configuration: the previous one stays in use");
+/// Keeps the gate up to date with the web configuration and the files that it names, for ever.
+pub async fn follow(path: PathBuf, gate: Arc<Gate>, watched: Watched, pulse: Pulse) {
+    let file = path.to_string_lossy().into_owned();
+    let of = path.clone();
+    let load = move |reader: &mut Reader| file::load(&of, reader);
+    watch(pulse, watched, load, |change| match change {
+        Change::New(Err(error)) | Change::Same(Err(error)) => {
+            warn!(%error, "cannot use the changed web configuration: the previous one stays in use");
+        }
+        Change::New(Ok(loaded)) => {
+            let rest = gate.apply(&path, loaded);
+            info!(%file, "web configuration reloaded: certificate, key and users");
+            if !rest.is_empty() {
+                let changed = rest.join(", ");
+                warn!(%file, changed, "changes of the web configuration need a restart");
             }
-            Ok(loaded) => {
-                let rest = gate.apply(&self.path, loaded);
-                info!(%file, "web configuration reloaded: certificate, key and users");
-                if !rest.is_empty() {
-                    let changed = rest.join(", ");
-                    warn!(%file, changed, "changes of the web configuration need a restart");
-                }
-            }
-        })
-        .await;
-    }
-}
-
-/// What the files say, if that is something new.
-fn look(path: &Path, seen: &Seen) -> Option<(Seen, Result<Loaded, WebConfigError>)> {
-    let loaded = file::load(path);
-    let now = match &loaded {
-        Ok(loaded) => Seen::Content(loaded.fingerprint.clone()),
-        Err(error) => Seen::Trouble(error.to_string()),
-    };
-    (now != *seen).then_some((now, loaded))
+        }
+        Change::Same(Ok(_)) => info!(%file, "web configuration is unchanged"),
+    })
+    .await;
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! The TLS of our own port: which certificate is shown, and which are asked for.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -153,13 +152,4 @@ pub(super) fn authorities(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, &
         added.map_err(|_| "a certificate in it is damaged, or not of X.509 version 3")?;
     }
     Ok(certificates)
-}
-
-/// What a file holds.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, &'static str> {
-    std::fs::read(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file",
-        std::io::ErrorKind::PermissionDenied => "it may not be read",
-        _ => "it cannot be read",
-    })
 }

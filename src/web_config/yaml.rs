@@ -2,6 +2,8 @@
 //!
 //! Read by events, because no message may quote what it stumbles over: there are hashes of passwords in the file.
 
+use std::collections::HashSet;
+
 use yaml_rust2::parser::{Event, Parser};
 use yaml_rust2::scanner::{Marker, ScanError, TScalarStyle};
 
@@ -90,14 +92,15 @@ impl Reader<'_> {
     }
 
     fn map(&mut self, depth: usize) -> Result<Value, Problem> {
-        let mut entries: Vec<(String, Node)> = Vec::new();
+        let mut entries = Vec::new();
+        let mut known = HashSet::new();
         loop {
             let (key, mark) = match self.next()? {
                 (Event::MappingEnd, _) => return Ok(Value::Map(entries)),
                 (Event::Scalar(key, ..), mark) => (key, mark),
                 (_, mark) => return Err(at(mark, "a key is no text")),
             };
-            if entries.iter().any(|(known, _)| *known == key) {
+            if !known.insert(key.clone()) {
                 return Err(at(mark, "a key stands here for the second time"));
             }
             let first = self.next()?;

@@ -11,6 +11,7 @@ mod commands;
 mod corpus;
 mod exposition;
 mod failures;
+mod files;
 mod floods;
 mod form;
 mod golden;

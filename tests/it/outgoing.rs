@@ -315,7 +315,7 @@ async fn wrong_settings_of_the_way_out_are_told() {
         ),
         (
             &[("API_CA_FILE", "/nowhere/ca.pem")],
-            "there is no such file",
+            "/nowhere/ca.pem cannot be read: No such file",
         ),
         (
             &[("API_CA_FILE", empty.to_str().unwrap())],

@@ -1,6 +1,7 @@
 //! The process: what its log looks like, and how a signal ends it.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -113,7 +114,27 @@ async fn drains_on(signal: &str) {
 
 #[actix_rt::test]
 async fn a_signal_drains_it_and_a_silent_poll_is_aborted() {
-    join(drains_on("TERM"), drains_on("INT")).await;
+    join_all(["TERM", "INT", "QUIT"].map(drains_on)).await;
+}
+
+#[actix_rt::test]
+async fn other_signals_are_told_and_change_nothing() {
+    let simulator = scripted_simulator();
+    let (mut binary, address) = Binary::listening(&simulator, &[]).await;
+    for signal in ["USR1", "USR2", "HUP"] {
+        binary.signal(signal);
+    }
+    eventually("both are told", || async {
+        binary.events_saying("signal ignored").len() == 2
+    })
+    .await;
+    binary.logs("reloading files").await;
+    let told = binary.events_saying("signal ignored");
+    let told: BTreeSet<_> = told.iter().map(|event| event.text("signal")).collect();
+    assert_eq!(told, ["SIGUSR1", "SIGUSR2"].into());
+    assert_eq!(get(address, "/livez", &[]).await.status, 200);
+    binary.signal("TERM");
+    assert_eq!(binary.ended().await, Some(0));
 }
 
 #[actix_rt::test]

@@ -1,6 +1,10 @@
 //! What a process leaves to the one after it, however it ends.
 
-use std::fs;
+use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
+use std::net::SocketAddr;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
@@ -12,7 +16,7 @@ use starlink_telemetry::simulator::{Answer, Simulator};
 use starlink_telemetry::state_file::StateFile;
 use starlink_telemetry::telemetry::FieldFilter;
 
-use crate::binary::Binary;
+use crate::binary::{Binary, run};
 use crate::form::{self, Body};
 use crate::harness::{
     PATIENCE, Service, environment, eventually, scripted_simulator, shows, terminal_row, throughput,
@@ -94,10 +98,11 @@ async fn a_restored_device_goes_on_where_it_was() {
 }
 
 #[actix_rt::test]
-async fn a_file_of_no_use_is_told_set_aside_and_replaced() {
+async fn a_damaged_file_is_told_set_aside_and_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state");
-    fs::write(&path, "somebody else's").unwrap();
+    const DAMAGED: &str = "starlink-telemetry state\n\u{1}\0\0\0nothing like a fleet";
+    fs::write(&path, DAMAGED).unwrap();
     let simulator = scripted_simulator();
     simulator.push_rows([terminal_row("a", 1_000_000_000, 1.0)]);
     let changes = [
@@ -108,31 +113,164 @@ async fn a_file_of_no_use_is_told_set_aside_and_replaced() {
     let told = binary.events_saying("state file is unusable, starting empty");
     assert_eq!(told.len(), 1);
     assert_eq!(told[0].text("level"), "ERROR");
-    assert!(told[0].says("it is no state file"), "{told:?}");
+    assert!(told[0].says("its checksum is wrong"), "{told:?}");
     let aside = directory.path().join("state.broken");
-    assert_eq!(fs::read_to_string(aside).unwrap(), "somebody else's");
-    eventually("the state is written", || async {
-        form::scrape(address, "prometheus")
-            .await
-            .value(LAST_WRITE)
-            .is_some()
-    })
-    .await;
+    assert_eq!(fs::read_to_string(aside).unwrap(), DAMAGED);
+    is_written(address).await;
     assert!(restored(&path).is_some());
 }
 
-/// A pipe is no file: nobody waits for who might write into it.
+async fn is_written(address: SocketAddr) {
+    eventually("the state is written", || async {
+        let body = form::scrape(address, "prometheus").await;
+        body.value(LAST_WRITE).is_some()
+    })
+    .await;
+}
+
+/// Nothing that is there is renamed, replaced or waited for.
 #[actix_rt::test]
-async fn a_pipe_in_the_place_of_the_file_stops_no_start() {
+async fn a_place_that_cannot_hold_the_state_is_refused_at_the_start_and_by_check_config() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::write(at("foreign"), "[database]\npassword = 1\n").unwrap();
+    fs::write(at("beginning"), "starlink-tele").unwrap();
+    let made = Command::new("mkfifo").arg(at("fifo")).status().unwrap();
+    assert!(made.success());
+    let _socket = UnixListener::bind(at("socket")).unwrap();
+    symlink("target", at("link")).unwrap();
+    fs::create_dir(at("directory")).unwrap();
+    let shown = directory.path().display();
+    let simulator = scripted_simulator();
+    for (path, expected) in [
+        (at("foreign"), "is not a state file of starlink-telemetry, and is not overwritten: give another path, or remove the file".to_owned()),
+        (at("beginning"), "is not a state file of starlink-telemetry, and is not overwritten: give another path, or remove the file".to_owned()),
+        (at("fifo"), "is not a regular file: give the path of a file, which need not exist".to_owned()),
+        (at("socket"), "is not a regular file: give the path of a file, which need not exist".to_owned()),
+        ("/dev/full".into(), "is not a regular file: give the path of a file, which need not exist".to_owned()),
+        (at("link"), "is a symbolic link: give the path of the file itself".to_owned()),
+        (at("directory"), "is a directory: give the path of a file".to_owned()),
+        (at("missing/state"), format!("cannot be written: there is no directory {shown}/missing")),
+        (at("foreign/state"), format!("cannot be written: there is no directory {shown}/foreign")),
+        // Not even the superuser can create a file there.
+        ("/proc/state".into(), "cannot be written: no file can be created in /proc: No such file or directory (os error 2)".to_owned()),
+    ] {
+        let path = path.to_str().unwrap();
+        let expected = format!("STATE_FILE: {path} {expected}");
+        for command in [&[][..], &["check-config"]] {
+            let settings = [("STATE_FILE", path), ("LOCATION", "perhaps")];
+            let (code, _, errors) = run(command, environment(&simulator, &settings)).await;
+            assert_eq!(code, 2, "{errors}");
+            let problems = errors.lines().filter(|line| !line.starts_with("FAILED"));
+            let problems: Vec<_> = problems.collect();
+            assert_eq!(problems.len(), 2, "and the other one: {errors}");
+            let is_told = |problem: &&str| problem.starts_with(&expected);
+            assert!(problems.iter().any(is_told), "{errors}");
+        }
+    }
+    let left: BTreeSet<_> = fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let expected = [
+        "beginning",
+        "directory",
+        "fifo",
+        "foreign",
+        "link",
+        "socket",
+    ];
+    assert_eq!(left, expected.map(str::to_owned).into());
+    let foreign = fs::read_to_string(at("foreign")).unwrap();
+    assert_eq!(foreign, "[database]\npassword = 1\n");
+}
+
+#[actix_rt::test]
+async fn an_empty_file_is_no_state_yet() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    let simulator = scripted_simulator();
+    let changes = [("STATE_FILE", path), ("STATE_INTERVAL", "1")];
+    let (binary, address) = Binary::listening(&simulator, &changes).await;
+    assert_eq!(binary.events_saying("no state file yet").len(), 1);
+    is_written(address).await;
+    assert!(restored(file.path()).is_some());
+}
+
+#[actix_rt::test]
+async fn a_file_belongs_to_one_process_at_a_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("fleet");
+    let shown = path.to_str().unwrap();
+    let simulator = scripted_simulator();
+    simulator.push_rows([terminal_row("a", 1_000_000_000, 1.0)]);
+    let changes = [("STATE_FILE", shown), ("STATE_INTERVAL", "1")];
+    let (mut first, address) = Binary::listening(&simulator, &changes).await;
+    shows(address, &throughput("a"), 1.0).await;
+    is_written(address).await;
+    let mut second = Binary::start(&simulator, &changes);
+    assert_eq!(second.ended().await, Some(1));
+    let told = second.events_saying("cannot start");
+    let expected = format!(
+        "cannot use STATE_FILE: STATE_FILE {shown} is in use by another process, which holds {shown}.lock: give each instance a file of its own"
+    );
+    assert_eq!(told.len(), 1, "{}", second.stderr());
+    assert_eq!(
+        (told[0].text("error"), told[0].text("level")),
+        (&*expected, "ERROR")
+    );
+    // Whatever ends the first one frees the file.
+    first.kill();
+    assert_eq!(first.ended().await, None);
+    let (third, address) = Binary::listening(&simulator, &changes).await;
+    shows(address, &throughput("a"), 1.0).await;
+    assert_eq!(third.events_saying("state file read").len(), 1);
+}
+
+/// It may be whole: it is put aside before its place is taken.
+#[actix_rt::test]
+async fn a_file_that_cannot_be_read_is_not_overwritten_until_it_can_be() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state");
-    let made = Command::new("mkfifo").arg(&path).status().unwrap();
-    assert!(made.success());
+    let shown = path.to_str().unwrap();
     let simulator = scripted_simulator();
-    let changes = [("STATE_FILE", path.to_str().unwrap())];
-    let (binary, _) = Binary::listening(&simulator, &changes).await;
-    let told = binary.events_saying("state file is unusable, starting empty");
-    assert!(told[0].says("it is no state file"), "{told:?}");
+    simulator.push_rows([terminal_row("old", 1_000_000_000, 1.0)]);
+    let changes = [
+        ("STATE_FILE", shown),
+        ("STATE_INTERVAL", "1"),
+        ("LOG_FORMAT", "json"),
+    ];
+    let (mut first, address) = Binary::listening(&simulator, &changes).await;
+    shows(address, &throughput("old"), 1.0).await;
+    first.signal("TERM");
+    assert_eq!(first.ended().await, Some(0));
+    let told = first.events_saying("state file saved");
+    assert_eq!((told.len(), told[0].text("level")), (1, "INFO"));
+    let before = fs::read(&path).unwrap();
+
+    let forbid = |mode| fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+    forbid(0o000);
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o777)).unwrap();
+    fs::remove_file(directory.path().join("state.lock")).unwrap();
+    // What the superuser may not read does not exist: another user runs the service then.
+    let prelude =
+        r#"{ [ "$(id -u)" != 0 ] || exec setpriv --reuid 65534 --clear-groups "$0" "$@"; }"#;
+    let mut second = Binary::execute_after(prelude, &[], environment(&simulator, &changes));
+    let address = second.address().await;
+    let kept = second.events_saying("cannot read the state file: starting empty, the file is kept");
+    assert_eq!((kept.len(), kept[0].text("level")), (1, "ERROR"));
+    simulator.push_rows([terminal_row("new", 2_000_000_000, 2.0)]);
+    shows(address, &throughput("new"), 2.0).await;
+    eventually("it fails again and again", || async {
+        form::scrape(address, "prometheus").await.value(FAILURES) >= Some(2.0)
+    })
+    .await;
+    assert_eq!(second.events_saying("cannot write the state file").len(), 1);
+    forbid(0o644);
+    second.logs("writing the state file succeeds again").await;
+    let aside = directory.path().join("state.broken");
+    assert_eq!(fs::read(aside).unwrap(), before);
+    assert_eq!(restored(&path), Some(1));
 }
 
 /// What is known is lost then, but the file of before stays.
@@ -202,20 +340,23 @@ async fn unwritable(mut binary: Binary, simulator: &Simulator, mend: Option<&dyn
 #[actix_rt::test]
 async fn a_path_that_cannot_be_written_is_told_once_and_again_when_it_can() {
     let directory = tempfile::tempdir().unwrap();
-    // Not even the superuser can write below a file.
     let parent = directory.path().join("parent");
-    fs::write(&parent, "").unwrap();
+    let away = directory.path().join("away");
+    fs::create_dir(&parent).unwrap();
     let path = parent.join("state");
     let simulator = scripted_simulator();
     let changes = [
         ("STATE_FILE", path.to_str().unwrap()),
         ("STATE_INTERVAL", "1"),
     ];
+    let (binary, _) = Binary::listening(&simulator, &changes).await;
+    // Not even the superuser can write below a file.
+    fs::rename(&parent, &away).unwrap();
+    fs::write(&parent, "").unwrap();
     let mend = || {
         fs::remove_file(&parent).unwrap();
-        fs::create_dir(&parent).unwrap();
+        fs::rename(&away, &parent).unwrap();
     };
-    let binary = Binary::start(&simulator, &changes);
     unwritable(binary, &simulator, Some(&mend)).await;
     assert_eq!(restored(&path), Some(1));
 }
@@ -236,7 +377,7 @@ async fn a_disk_that_takes_no_more_is_told_once() {
     unwritable(binary, &simulator, None).await;
     assert_eq!(restored(&path), None);
     let left = fs::read_dir(directory.path()).unwrap().count();
-    assert_eq!(left, 0, "nothing unfinished is left behind");
+    assert_eq!(left, 1, "the lock, and nothing unfinished");
 }
 
 /// Waits until there is more than the file and what an earlier process left.
@@ -279,7 +420,8 @@ async fn a_kill_at_any_moment_leaves_a_whole_file() {
         binary.kill();
         assert_eq!(binary.ended().await, None);
         assert!(restored(&path).is_some());
-        let files = fs::read_dir(directory.path()).unwrap().count();
+        // The lock is always there.
+        let files = fs::read_dir(directory.path()).unwrap().count() - 1;
         assert!(files <= 2, "the leftovers of earlier processes are gone");
         unfinished += usize::from(files == 2);
     }

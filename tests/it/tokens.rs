@@ -315,6 +315,7 @@ async fn a_secret_in_a_file_is_read_again_and_its_last_value_kept() {
     })
     .await;
     let unreadable = "cannot read a credential file: the last value stays in use";
+    binary.logs(unreadable).await;
     assert_eq!(binary.events_saying(unreadable).len(), 1);
     assert_eq!(binary.events_saying(unreadable)[0].text("level"), "WARN");
     shows(address, "starlink_up", 1.0).await;

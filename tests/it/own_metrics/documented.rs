@@ -51,7 +51,7 @@ const PARTS: [Part; 4] = [
     ),
     (
         "The exporter",
-        "The values of `reason`, `cause`, `actor`, `code`, `format` and `state` are closed lists; all counters exist from the start, at 0.",
+        "The values of `reason`, `cause`, `actor`, `code`, `format`, `state` and `task` are closed lists; all counters exist from the start, at 0.",
         |family| !labels(family).contains_key("deviceID"),
     ),
 ];
@@ -98,7 +98,7 @@ fn label_cell(family: &Family) -> String {
         .filter(|(name, _)| !(has_device && DEVICE_LABELS.contains(name)));
     let cells: Vec<_> = cells
         .map(|(name, values)| match *name {
-            "actor" | "cause" | "code" | "format" | "reason" | "state" => {
+            "actor" | "cause" | "code" | "format" | "reason" | "state" | "task" => {
                 let values: Vec<_> = values.iter().map(|value| format!("`{value}`")).collect();
                 format!("`{name}`: {}", values.join(", "))
             }

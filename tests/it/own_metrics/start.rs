@@ -10,7 +10,7 @@ use crate::form::{Body, FORMATS, scrape};
 use crate::harness::{Service, scripted_simulator};
 
 /// Names, types and label sets: all of the exporter's own samples that do not depend on what was polled.
-const FROM_THE_START: [(&str, &str, &[&str]); 16] = [
+const FROM_THE_START: [(&str, &str, &[&str]); 17] = [
     ("starlink_up", "gauge", &[""]),
     ("starlink_exporter_polls_total", "counter", &[""]),
     (
@@ -128,6 +128,17 @@ const FROM_THE_START: [(&str, &str, &[&str]); 16] = [
         "starlink_exporter_log_lines_dropped_total",
         "counter",
         &[""],
+    ),
+    (
+        "starlink_exporter_task_restarts_total",
+        "counter",
+        &[
+            r#"task="state_file""#,
+            r#"task="names""#,
+            r#"task="web_config""#,
+            r#"task="credentials""#,
+            r#"task="authorities""#,
+        ],
     ),
     (
         "starlink_exporter_scrapes_refused_total",

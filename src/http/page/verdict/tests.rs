@@ -1,7 +1,7 @@
 //! Verdicts, facts and actors, in words.
 
 use super::*;
-use crate::http::status::{Exporter, LastError, Stream, Token};
+use crate::http::status::{Exporter, LastError, Names, Stream, Token};
 use crate::view::Overview;
 
 fn healthy() -> Status {
@@ -44,6 +44,10 @@ fn healthy() -> Status {
             last_failure_remedy: None,
         },
         actors: vec![actor("token"), actor("stream")],
+        names: Names {
+            known: 0,
+            unmatched: None,
+        },
         fleet: Overview::default(),
     }
 }

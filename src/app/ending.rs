@@ -1,0 +1,36 @@
+//! Why the application ended, and what the process tells of it.
+
+use crate::actors::Role;
+
+/// Why the application ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It was asked to.
+    Asked,
+    /// An actor died too often.
+    GivenUp(Role),
+    /// The HTTP server ended by itself.
+    Server,
+}
+
+impl Ending {
+    /// Why, in the words of the log.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Asked => "signal",
+            Self::Server => "the HTTP server stopped",
+            Self::GivenUp(_) => "a component keeps failing",
+        }
+    }
+
+    /// What the process tells whoever started it: 70 (`EX_SOFTWARE` of sysexits.h) asks for a fresh start.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Asked => 0,
+            Self::Server => 1,
+            Self::GivenUp(_) => 70,
+        }
+    }
+}

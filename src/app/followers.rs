@@ -1,0 +1,127 @@
+//! The tasks that keep up to date what is made of files.
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_rt::task::JoinHandle;
+use arc_swap::ArcSwap;
+use futures_util::future::join;
+
+use crate::actors::Published;
+use crate::config::Settings;
+use crate::files::{Reloads, Seen, Watched};
+use crate::names::{self, Names};
+use crate::self_metrics::SelfMetrics;
+use crate::tasks::{Pulse, Supervised, Task, TaskStatus};
+use crate::time::Clock;
+use crate::web_config::{self, Gate};
+
+/// In so many intervals of a look at files names are compared with devices once.
+const LOOKS_PER_MATCH: u32 = 4;
+
+/// The tasks, which run from the moment that they are added.
+#[derive(Debug)]
+pub(super) struct Followers {
+    clock: Clock,
+    metrics: Arc<SelfMetrics>,
+    interval: Duration,
+    reloads: Arc<Reloads>,
+    pub(super) statuses: Vec<Arc<TaskStatus>>,
+    handles: Vec<JoinHandle<()>>,
+}
+
+impl Followers {
+    pub(super) fn new(clock: &Clock, metrics: &Arc<SelfMetrics>, interval: Duration) -> Self {
+        Self {
+            clock: clock.clone(),
+            metrics: Arc::clone(metrics),
+            interval,
+            reloads: Arc::default(),
+            statuses: Vec::new(),
+            handles: Vec::new(),
+        }
+    }
+
+    /// Has all files read again now.
+    pub(super) fn reloads(&self) -> Arc<Reloads> {
+        Arc::clone(&self.reloads)
+    }
+
+    /// Follows the credentials and authorities that are in files.
+    pub(super) fn outgoing(&mut self, settings: &Settings) {
+        let account = &settings.account;
+        for credential in [&account.client_id, &account.client_secret] {
+            if let Some(seen) = credential.seen() {
+                let credential = credential.clone();
+                self.add(Task::Credentials, seen.clone(), move |watched, pulse| {
+                    credential.clone().follow(watched, pulse)
+                });
+            }
+        }
+        if let Some(authorities) = settings.outgoing.authorities.clone() {
+            let seen = authorities.seen().clone();
+            self.add(Task::Authorities, seen, move |watched, pulse| {
+                authorities.clone().follow(watched, pulse)
+            });
+        }
+    }
+
+    /// Follows the web configuration.
+    pub(super) fn gate(&mut self, path: &Path, seen: Seen, gate: &Arc<Gate>) {
+        let (path, gate) = (path.to_owned(), Arc::clone(gate));
+        self.add(Task::WebConfig, seen, move |watched, pulse| {
+            web_config::follow(path.clone(), Arc::clone(&gate), watched, pulse)
+        });
+    }
+
+    /// Follows the names, and compares them with the devices.
+    pub(super) fn names(
+        &mut self,
+        path: &Path,
+        seen: Seen,
+        names: &Arc<ArcSwap<Names>>,
+        published: &Arc<Published>,
+    ) {
+        // Until devices were looked at first.
+        self.metrics.names_unmatched.set(names.load().unmatched());
+        let (path, names) = (path.to_owned(), Arc::clone(names));
+        let (published, metrics) = (Arc::clone(published), Arc::clone(&self.metrics));
+        let every = (self.clock.clone(), self.interval * LOOKS_PER_MATCH);
+        self.add(Task::Names, seen, move |watched, pulse| {
+            let (names, metrics) = (Arc::clone(&names), Arc::clone(&metrics));
+            let follow = names::follow(path.clone(), Arc::clone(&names), watched, pulse.clone());
+            let published = Arc::clone(&published);
+            let compare = names::match_devices(names, published, metrics, every.clone(), pulse);
+            async {
+                join(follow, compare).await;
+            }
+        });
+    }
+
+    fn add<F: Future<Output = ()> + 'static>(
+        &mut self,
+        task: Task,
+        seen: Seen,
+        mut follow: impl FnMut(Watched, Pulse) -> F + 'static,
+    ) {
+        let watched = Watched {
+            seen,
+            interval: self.interval,
+            clock: self.clock.clone(),
+            trigger: self.reloads.trigger(),
+        };
+        let supervised = Supervised::new(task, self.clock.clone(), Arc::clone(&self.metrics));
+        self.statuses.push(supervised.status());
+        let run = supervised.run(move |pulse| follow(watched.clone(), pulse));
+        self.handles.push(actix_rt::spawn(run));
+    }
+
+    /// Ends all of them.
+    pub(super) fn abort(&self) {
+        for handle in &self.handles {
+            handle.abort();
+        }
+    }
+}

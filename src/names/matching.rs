@@ -1,0 +1,109 @@
+//! How many names belong to no device: counted again and again, and told once for each version of the file.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tracing::{info, warn};
+
+use super::Names;
+use crate::actors::Published;
+use crate::fleet::Snapshot;
+use crate::fleet::block::Presence;
+use crate::self_metrics::SelfMetrics;
+use crate::tasks::{Pulse, in_thread};
+use crate::time::Clock;
+
+/// So many times in a row names are compared with the devices that are known before it is told which have met none: with the usual
+/// interval a minute, in which each terminal reports four times.
+const LOOKS_BEFORE_TELLING: u32 = 4;
+
+/// What to look for, in the words of the log.
+const HINT: &str = "deviceID is the ID that telemetry uses (ut… or Router-…, with or without the prefix), not a kit number or a serial number";
+
+/// The names that have met no device.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unmatched {
+    /// How many.
+    pub count: usize,
+    /// One of them, in lower case.
+    pub example: Option<String>,
+}
+
+/// Compares names with the devices that are known, every so often, for ever.
+pub async fn match_devices(
+    names: Arc<ArcSwap<Names>>,
+    published: Arc<Published>,
+    metrics: Arc<SelfMetrics>,
+    (clock, interval): (Clock, Duration),
+    pulse: Pulse,
+) {
+    let mut looks = 0;
+    let mut generation = 0;
+    loop {
+        pulse.during(clock.sleep(interval)).await;
+        let current = names.load_full();
+        if current.generation() != generation {
+            generation = current.generation();
+            looks = 0;
+        }
+        let lease = pulse.during(published.lease()).await;
+        let meeting = {
+            let current = Arc::clone(&current);
+            in_thread("names", move || {
+                let snapshot = lease.get()?;
+                Some(current.meet(ids(&snapshot)))
+            })
+        };
+        // Where no thread can be had, or the snapshot was given up meanwhile, the last count stays.
+        let Ok(Some(unmatched)) = pulse.during(meeting).await else {
+            continue;
+        };
+        metrics.names_unmatched.set(count(unmatched.count));
+        // Before the first poll no device can be known.
+        if metrics.last_poll_success.value().is_some() {
+            looks += 1;
+            if looks == LOOKS_BEFORE_TELLING {
+                tell(&current, &unmatched);
+            }
+        }
+    }
+}
+
+fn tell(names: &Names, unmatched: &Unmatched) {
+    let Some(example) = &unmatched.example else {
+        return;
+    };
+    let (unmatched, names) = (unmatched.count, names.len());
+    match unmatched == names {
+        true => warn!(
+            unmatched,
+            names,
+            example,
+            hint = HINT,
+            "names match no device"
+        ),
+        false => info!(
+            unmatched,
+            names,
+            example,
+            hint = HINT,
+            "some names match no device"
+        ),
+    }
+}
+
+/// The IDs of the devices that a snapshot shows.
+fn ids(snapshot: &Snapshot) -> impl Iterator<Item = &str> {
+    let blocks = snapshot.tables.iter().flat_map(|table| &table.blocks);
+    blocks.flat_map(|block| {
+        let slots = block.presences().iter().enumerate();
+        let known = slots.filter(|(_, presence)| **presence != Presence::Absent);
+        known.map(|(slot, _)| block.labels().id(slot))
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
+fn count(names: usize) -> f64 {
+    names as f64
+}

@@ -1,0 +1,131 @@
+//! The records of a CSV text, each with a bound: a text that is no CSV costs no more memory than one record may.
+
+use std::ops::Range;
+
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+
+use super::error::{Fault, Problem};
+
+/// The most cells of a record.
+pub(super) const MOST_CELLS: usize = 1024;
+
+/// The most bytes of a record's cells.
+pub(super) const LONGEST_RECORD: usize = 64 * 1024;
+
+/// A record of its own after the text. If a quoted cell swallows it, the quote was never closed: the reader takes such a cell for one
+/// like any other.
+const END: &[u8] = b"\n\0\n";
+
+/// The records of a text that have anything in them.
+pub(super) struct Rows<'t> {
+    text: &'t [u8],
+    reader: Reader,
+    /// How far the text and [`END`] after it have been read.
+    position: usize,
+    /// Where the last record starts.
+    start: usize,
+    /// The text of the last record's cells, one after the other, and where each of them ends.
+    cells: Box<[u8]>,
+    ends: Box<[usize]>,
+    count: usize,
+}
+
+impl<'t> Rows<'t> {
+    /// The records of a text whose cells are separated by this character.
+    pub(super) fn of(text: &'t str, separator: u8) -> Self {
+        Self {
+            text: text.as_bytes(),
+            reader: ReaderBuilder::new().delimiter(separator).build(),
+            position: 0,
+            start: 0,
+            cells: vec![0; LONGEST_RECORD].into(),
+            ends: vec![0; MOST_CELLS].into(),
+            count: 0,
+        }
+    }
+
+    /// Goes to the next record with a cell that is not blank. False at the end.
+    ///
+    /// # Errors
+    /// What is wrong with the record as a whole; nothing behind it can be read then.
+    pub(super) fn advance(&mut self) -> Result<bool, Fault> {
+        loop {
+            self.start = self.position;
+            self.read()?;
+            let is_last = self.position >= self.text.len() + END.len();
+            let is_end = self.count == 1 && self.cell(0) == "\0";
+            let is_blank = (0..self.count).all(|at| self.cell(at).is_empty());
+            match is_last {
+                true if is_end => return Ok(false),
+                true => return Err(self.fault(Problem::NeverClosed)),
+                false if is_blank => {}
+                false => return Ok(true),
+            }
+        }
+    }
+
+    fn read(&mut self) -> Result<(), Fault> {
+        let (mut written, mut count) = (0, 0);
+        loop {
+            let input = match self.text.get(self.position..) {
+                Some(rest) if !rest.is_empty() => rest,
+                _ => END
+                    .get(self.position.saturating_sub(self.text.len())..)
+                    .unwrap_or_default(),
+            };
+            let (result, read, bytes, ends) =
+                self.reader
+                    .read_record(input, &mut self.cells[written..], &mut self.ends[count..]);
+            self.position += read;
+            written += bytes;
+            count += ends;
+            match result {
+                ReadRecordResult::InputEmpty if read > 0 => {}
+                // Nothing is left, not even the record after the text.
+                ReadRecordResult::InputEmpty | ReadRecordResult::End | ReadRecordResult::Record => {
+                    self.count = count;
+                    return Ok(());
+                }
+                ReadRecordResult::OutputFull => return Err(self.fault(Problem::LongRecord)),
+                ReadRecordResult::OutputEndsFull => return Err(self.fault(Problem::TooManyCells)),
+            }
+        }
+    }
+
+    /// How many cells the last record has.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// A cell of the last record without the white space round it; empty where there is none.
+    pub(super) fn cell(&self, at: usize) -> &str {
+        let bytes = self.cells.get(self.range(at)).unwrap_or_default();
+        // The whole text is UTF-8, and separators and quotes cut no character in two.
+        std::str::from_utf8(bytes).unwrap_or_default().trim()
+    }
+
+    fn range(&self, at: usize) -> Range<usize> {
+        if at >= self.count {
+            return 0..0;
+        }
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        start..self.ends[at]
+    }
+
+    /// A problem of the last record.
+    pub(super) fn fault(&self, problem: Problem) -> Fault {
+        // Blank lines before it count as its own.
+        let rest = self.text.get(self.start..).unwrap_or_default();
+        let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+        Fault {
+            line: line(self.text, self.start + blank.count()),
+            problem,
+        }
+    }
+}
+
+/// On which line a place is.
+pub(super) fn line(text: &[u8], at: usize) -> usize {
+    let before = text.get(..at).unwrap_or(text);
+    1 + before.iter().filter(|byte| **byte == b'\n').count()
+}

@@ -1,0 +1,196 @@
+//! Certificate authorities that an operator names beside the machine's own: read at the start, followed, and asked at each handshake.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::VerifierBuilderError;
+use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use thiserror::Error;
+use tracing::{info, warn};
+
+use crate::files::{Change, FileError, Reader, SMALL, Seen, Watched, watch};
+use crate::tasks::Pulse;
+
+/// Why a file gives no authorities; the texts continue its path.
+#[derive(Debug, Error)]
+pub enum AuthoritiesError {
+    /// It cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It holds something else.
+    #[error("is not text in PEM form")]
+    NotPem,
+    /// One of its certificates cannot be used.
+    #[error("contains a damaged certificate")]
+    Damaged,
+    /// It holds none.
+    #[error("contains no certificate")]
+    Empty,
+}
+
+type Certificates = Vec<CertificateDer<'static>>;
+
+/// The authorities in a file: those that were read last. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Authorities {
+    path: PathBuf,
+    seen: Seen,
+    certificates: Arc<ArcSwap<Certificates>>,
+}
+
+impl Authorities {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it gives none now.
+    pub fn load(path: PathBuf) -> Result<Self, AuthoritiesError> {
+        let mut reader = Reader::default();
+        let certificates = read(&path, &mut reader)?;
+        Ok(Self {
+            path,
+            seen: reader.seen(),
+            certificates: Arc::new(ArcSwap::from_pointee(certificates)),
+        })
+    }
+
+    /// What the file was found to be when it was read first.
+    #[must_use]
+    pub fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// Keeps the authorities up to date with the file, for ever. While it gives none the last ones stay.
+    pub async fn follow(self, watched: Watched, pulse: Pulse) {
+        let file = self.path.to_string_lossy().into_owned();
+        let path = self.path.clone();
+        let load = move |reader: &mut Reader| read(&path, reader);
+        watch(pulse, watched, load, |change| match change {
+            Change::New(Ok(certificates)) => {
+                let count = certificates.len();
+                self.certificates.store(Arc::new(certificates));
+                info!(%file, certificates = count, "certificate authorities reloaded");
+            }
+            Change::Same(Ok(_)) => info!(%file, "certificate authorities are unchanged"),
+            Change::New(Err(error)) | Change::Same(Err(error)) => {
+                warn!(%file, %error, "cannot use the changed certificate authorities: the previous ones stay in use");
+            }
+        })
+        .await;
+    }
+}
+
+fn read(path: &Path, reader: &mut Reader) -> Result<Certificates, AuthoritiesError> {
+    let text = reader.read(path, SMALL)?;
+    let certificates: Result<Certificates, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let certificates = certificates.map_err(|_| AuthoritiesError::NotPem)?;
+    let mut roots = RootCertStore::empty();
+    for certificate in &certificates {
+        let added = roots.add(certificate.clone());
+        added.map_err(|_| AuthoritiesError::Damaged)?;
+    }
+    match certificates.is_empty() {
+        true => Err(AuthoritiesError::Empty),
+        false => Ok(certificates),
+    }
+}
+
+/// Judges a server by the machine's roots and the authorities as they are at the moment.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    machine: RootCertStore,
+    authorities: Authorities,
+    current: ArcSwap<Current>,
+}
+
+#[derive(Debug)]
+struct Current {
+    certificates: Arc<Certificates>,
+    verifier: Arc<WebPkiServerVerifier>,
+}
+
+impl Current {
+    fn new(
+        machine: &RootCertStore,
+        certificates: Arc<Certificates>,
+    ) -> Result<Self, VerifierBuilderError> {
+        let mut roots = machine.clone();
+        roots.add_parsable_certificates(certificates.iter().cloned());
+        let provider = Arc::new(ring::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+        Ok(Self {
+            certificates,
+            verifier: verifier.build()?,
+        })
+    }
+}
+
+impl Verifier {
+    pub(super) fn new(
+        machine: RootCertStore,
+        authorities: Authorities,
+    ) -> Result<Self, VerifierBuilderError> {
+        let current = Current::new(&machine, authorities.certificates.load_full())?;
+        Ok(Self {
+            machine,
+            authorities,
+            current: ArcSwap::from_pointee(current),
+        })
+    }
+
+    fn current(&self) -> Arc<WebPkiServerVerifier> {
+        let current = self.current.load();
+        let certificates = self.authorities.certificates.load_full();
+        if !Arc::ptr_eq(&current.certificates, &certificates)
+            && let Ok(now) = Current::new(&self.machine, certificates)
+        {
+            let verifier = Arc::clone(&now.verifier);
+            self.current.store(Arc::new(now));
+            return verifier;
+        }
+        Arc::clone(&current.verifier)
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let current = self.current();
+        current.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let current = self.current();
+        current.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let current = self.current();
+        current.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.current().supported_verify_schemes()
+    }
+}

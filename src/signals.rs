@@ -1,0 +1,55 @@
+//! What signals do to the running service.
+
+use std::io;
+use std::sync::Arc;
+
+use starlink_telemetry::files::Reloads;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::info;
+
+/// The signals that would end the process on the spot if nobody listened.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    hang_up: Signal,
+    user_1: Signal,
+    user_2: Signal,
+}
+
+impl Signals {
+    /// From now on signals are caught.
+    ///
+    /// # Errors
+    /// When the system refuses to tell of them.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            hang_up: signal(SignalKind::hangup())?,
+            user_1: signal(SignalKind::user_defined1())?,
+            user_2: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    /// Waits for a signal that asks for the end: SIGTERM, SIGINT or SIGQUIT. SIGHUP has files read again meanwhile, and SIGUSR1 and
+    /// SIGUSR2 are logged alone.
+    pub async fn handle(mut self, reloads: Arc<Reloads>) {
+        loop {
+            let ignored = tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.quit.recv() => return,
+                _ = self.hang_up.recv() => {
+                    info!(signal = "SIGHUP", "reloading files");
+                    reloads.ask();
+                    continue;
+                }
+                _ = self.user_1.recv() => "SIGUSR1",
+                _ = self.user_2.recv() => "SIGUSR2",
+            };
+            info!(signal = ignored, "signal ignored");
+        }
+    }
+}
