@@ -140,7 +140,7 @@ check_scrape_size() {
   option=$(grep -o -- '-promscrape.maxScrapeSize=[0-9A-Za-z]*' README.md) || fail "README.md does not name the limit of vmagent"
   mkdir -p "$work/copies/large"
   awk 'BEGIN {
-    for (n = 0; n < 9200; n++)
+    for (n = 0; n < 10000; n++)
       for (line = 0; line < 17; line++)
         printf "starlink_Field%d_of_a_terminal{device_type=\"UserTerminal\",deviceID=\"ut01000000-00000000-%08x\"} 1.25\n", line, n
   }' >"$work/copies/large/metrics"
