@@ -74,6 +74,16 @@ impl World {
         Ok(world)
     }
 
+    /// A fleet of so many terminals on each of which so many alerts are active.
+    ///
+    /// # Errors
+    /// When the batch cannot be decoded.
+    pub fn of_alerts(terminals: usize, alerts: usize) -> Result<Self, DecodeError> {
+        let mut world = Self::new();
+        world.apply(Body::alerts(terminals, alerts).json().to_vec())?;
+        Ok(world)
+    }
+
     /// From the bytes of an answer to what the next scrape shows.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! How long a batch and a scrape take, beside what they are measured against: `cargo bench`, or `cargo bench -- FILTER`.
 
+#[path = "../support/bombs.rs"]
+mod bombs;
 #[path = "../support/feed.rs"]
 mod feed;
 #[path = "../support/verdict.rs"]
@@ -9,6 +11,7 @@ mod wire;
 
 mod crate_api;
 mod decode;
+mod hostile;
 mod pages;
 mod peers;
 mod ready;
@@ -24,6 +27,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut runs = Runs::from_command_line();
     if runs.wants("decode") {
         decode::run(&mut runs)?;
+    }
+    if runs.wants("bombs") {
+        hostile::run(&mut runs);
     }
     if runs.wants("render") {
         render::run(&mut runs)?;

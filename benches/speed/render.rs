@@ -68,5 +68,23 @@ pub fn run(runs: &mut Runs) -> Result<(), Box<dyn Error>> {
         runs.compare(&name, copy, Target::AtMost(3.0));
         runs.rate(&name, lines as f64 / 1e6, " M lines/s", Target::Told);
     }
+    alerts(runs)
+}
+
+/// As many alerts as there may be, on terminals of sixteen blocks.
+fn alerts(runs: &mut Runs) -> Result<(), Box<dyn Error>> {
+    const TERMINALS: usize = 4096;
+    const ALERTS: usize = 1024;
+    let lines = TERMINALS * ALERTS;
+    let snapshot = World::of_alerts(TERMINALS, ALERTS)?.snapshot();
+    let name = "render/1,024 alerts on each of 4,096 terminals";
+    runs.time(name, Throughput::Elements(lines as u64), || {
+        timed(|| {
+            for chunk in chunks(Format::Prometheus, &snapshot) {
+                black_box(chunk);
+            }
+        })
+    });
+    runs.rate(name, lines as f64 / 1e6, " M lines/s", Target::AtLeast(2.0));
     Ok(())
 }

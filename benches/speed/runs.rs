@@ -17,7 +17,7 @@ const MEASURED: Duration = Duration::from_secs(2);
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// What the names of the benchmarks begin with.
-const GROUPS: [&str; 5] = ["decode", "render", "scrape", "shards", "pages"];
+const GROUPS: [&str; 6] = ["decode", "bombs", "render", "scrape", "shards", "pages"];
 
 /// All benchmarks of a run.
 pub struct Runs {
@@ -108,6 +108,11 @@ impl Runs {
             self.verdict
                 .judge(name, "", took, " ms", Target::AtMost(most));
         }
+    }
+
+    /// A figure that was measured beside its yardstick elsewhere.
+    pub fn judge(&mut self, figure: &str, yardstick: &str, value: f64, unit: &str, target: Target) {
+        self.verdict.judge(figure, yardstick, value, unit, target);
     }
 
     /// A figure that is no time.

@@ -1,4 +1,9 @@
 //! Any bytes as answers, one after the other.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| starlink_telemetry_fuzz::checks::batches(data));
+use starlink_telemetry_fuzz::{bounds, checks};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    bounds::within(data, checks::play_batches);
+    checks::batches(data);
+});

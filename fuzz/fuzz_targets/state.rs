@@ -1,4 +1,9 @@
 //! Any bytes as the fleet of an earlier process.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| starlink_telemetry_fuzz::checks::state(data));
+use starlink_telemetry_fuzz::{bounds, checks};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    bounds::within(data, checks::thaw);
+    checks::state(data);
+});

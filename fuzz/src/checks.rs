@@ -90,6 +90,15 @@ fn parsed(snapshot: &Arc<Snapshot>, format: Format, shard: Shard) -> Body {
 
 /// Answers stand one after the other with a byte 0 between them; the first byte of each says how many minutes pass before.
 pub fn batches(data: &[u8]) {
+    played(data).bodies();
+}
+
+/// The product's part of it: what it may cost is bounded.
+pub fn play_batches(data: &[u8]) {
+    drop(played(data));
+}
+
+fn played(data: &[u8]) -> World {
     let mut world = World::new();
     for answer in data.split(|byte| *byte == 0) {
         let Some((minutes, answer)) = answer.split_first() else {
@@ -102,7 +111,7 @@ pub fn batches(data: &[u8]) {
         world.answer(answer);
         world.fleet.expire(world.now);
     }
-    world.bodies();
+    world
 }
 
 /// The bytes are a header, and parameters of a query.
@@ -217,6 +226,11 @@ pub fn settings(data: &[u8]) {
         assert!(!told.is_empty());
         assert!(text.contains(NEEDLE) || !told.contains(NEEDLE), "{told}");
     }
+}
+
+/// The product's part of reading a state file.
+pub fn thaw(data: &[u8]) {
+    drop(Fleet::thaw(options(), Moment::default(), data));
 }
 
 /// The bytes may be a fleet. If they are, it can be shown, used, and written again.

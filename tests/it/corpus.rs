@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 #[path = "../../fuzz/src/checks.rs"]
+#[allow(dead_code, reason = "the fuzzer bounds parts of it")]
 mod checks;
 
 /// Every file of a target's corpus, those that the fuzzer found to be wrong among them.

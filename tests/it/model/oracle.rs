@@ -27,7 +27,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::answer::{Answer, Columns, Json, Names};
-use super::strategy::START;
+
+/// What Starlink's clock shows at the start, in nanoseconds since 1970.
+pub const START: i64 = 1_756_537_212_000_000_000;
 
 /// The settings that change what is shown. Times in milliseconds.
 #[derive(Debug, Clone, Copy)]

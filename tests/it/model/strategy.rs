@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::answer::{Answer, Columns, Json, Names, Style};
-use super::oracle::Settings;
+use super::oracle::{START, Settings};
 
 /// What happens, one after the other.
 #[derive(Debug, Clone)]
@@ -35,9 +35,6 @@ pub struct Scenario {
     pub settings: Settings,
     pub steps: Vec<Step>,
 }
-
-/// What Starlink's clock shows at the start, in nanoseconds since 1970.
-pub const START: i64 = 1_756_537_212_000_000_000;
 
 const TYPES: [&str; 6] = ["u", "r", "i", "d", "z\"\\\nz", ""];
 

@@ -1,0 +1,221 @@
+//! What answers and state files cost in memory, measured by an allocator that counts.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "../../benches/support/bombs.rs"]
+mod bombs;
+
+use std::alloc::System;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use peakmem_alloc::{INSTRUMENTED_SYSTEM, PeakMemAlloc, PeakMemAllocTrait};
+use starlink_telemetry::exposition::{Exposition, Format, Shard, Telemetry};
+use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions, Limits, Retention};
+use starlink_telemetry::telemetry::{Batch, FieldFilter, SchemaCache, decode};
+use starlink_telemetry::time::Moment;
+
+use self::bombs::BOMBS;
+
+#[global_allocator]
+static MEMORY: &PeakMemAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// The allocator counts for the whole process: one test at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
+const MIB: usize = 1024 * 1024;
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The most bytes that were allocated at once, beyond those that were before.
+fn peak(work: impl FnOnce()) -> usize {
+    MEMORY.reset_peak_memory();
+    work();
+    MEMORY.get_peak_memory()
+}
+
+fn options() -> FleetOptions {
+    FleetOptions {
+        include_routers: true,
+        fields: FieldFilter::EVERYTHING,
+        retention: Retention {
+            stale_after: Duration::from_secs(120),
+            ip_stale_after: Duration::from_secs(900),
+            forget_after: Duration::from_secs(86_400),
+        },
+        limits: Limits::STANDARD,
+    }
+}
+
+struct World {
+    fleet: Fleet,
+    schemas: SchemaCache,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            fleet: Fleet::new(options()),
+            schemas: SchemaCache::default(),
+        }
+    }
+
+    /// The whole way of an answer, if it is one.
+    fn answer(&mut self, body: Vec<u8>) {
+        let Ok((rows, metadata)) = decode(body) else {
+            return;
+        };
+        let schema = self.schemas.resolve(&metadata).schema;
+        drop(metadata);
+        let now = Moment::default();
+        let plan = self.fleet.plan(&Batch { rows, schema }, now, i64::MAX);
+        self.fleet.commit(&plan, Coverage { from: now, to: now });
+    }
+
+    /// How many bytes a scrape has.
+    fn scrape(&self) -> usize {
+        let snapshot = Arc::new(self.fleet.snapshot());
+        let telemetry = Telemetry::new(Format::OpenMetrics, snapshot, Shard::WHOLE);
+        Exposition::new(telemetry, Vec::new())
+            .map(|chunk| chunk.len())
+            .sum()
+    }
+}
+
+/// An answer with the given rows, of terminals with so many numbers.
+fn answer(rows: &str, numbers: usize) -> Vec<u8> {
+    let mut columns = String::new();
+    for number in 0..numbers {
+        write!(columns, ",\"Number{number}\"").unwrap();
+    }
+    format!(
+        r#"{{"data":{{"values":[{rows}],"columnNamesByDeviceType":{{"u":["DeviceType","UtcTimestampNs","DeviceId"{columns}]}}}}}}"#
+    )
+    .into_bytes()
+}
+
+/// The rows of so many terminals with the same numbers.
+fn rows(first: usize, count: usize, numbers: usize) -> String {
+    let numbers = ",1".repeat(numbers);
+    let row = |id| format!(r#"["u",1600000000000000000,"ut-{id}"{numbers}]"#);
+    (first..first + count)
+        .map(row)
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+/// Sixteen bytes for each of an input, and eight MiB: what the fuzzers hold it to as well.
+fn allowed(length: usize) -> usize {
+    16 * length + 8 * MIB
+}
+
+#[test]
+fn the_dearest_answers_cost_at_most_sixteen_times_their_length() {
+    let _turn = turn();
+    for bomb in BOMBS {
+        let body = bomb.body(3 * MIB);
+        let length = body.len();
+        let mut world = World::new();
+        let peak = peak(|| world.answer(body));
+        assert!(
+            peak <= allowed(length),
+            "{}: {} MiB for {} MiB",
+            bomb.name,
+            peak / MIB,
+            length / MIB
+        );
+    }
+}
+
+#[test]
+fn one_wide_row_costs_the_others_nothing() {
+    let _turn = turn();
+    let cost = |wide: usize| {
+        // Not the first row: from that one it is estimated, without being touched, what all of them will need.
+        let parts = [rows(1, 300, 3), rows(0, 1, wide), rows(301, 19_700, 3)];
+        let body = answer(&parts.join(","), 900);
+        let again = answer(&rows(1, 20_000, 3), 900);
+        let mut world = World::new();
+        peak(|| {
+            world.answer(body);
+            world.answer(again);
+            world.scrape();
+        })
+    };
+    let (narrow, wide) = (cost(3), cost(900));
+    assert!(wide < narrow + MIB, "{wide} beside {narrow}");
+}
+
+#[test]
+fn wide_rows_in_every_block_cost_what_they_hold() {
+    let _turn = turn();
+    // Each 250th terminal has 900 numbers: 80 of 20,000.
+    let mut all = String::new();
+    for first in (0..20_000).step_by(250) {
+        write!(all, "{},{},", rows(first, 1, 900), rows(first + 1, 249, 3)).unwrap();
+    }
+    let body = answer(all.trim_end_matches(','), 900);
+    let mut world = World::new();
+    let peak = peak(|| world.answer(body));
+    // 72,000 numbers at 128 bytes, and 20,000 terminals.
+    assert!(peak < 40 * MIB, "{} MiB", peak / MIB);
+}
+
+#[test]
+fn names_cost_at_most_what_an_answer_may_have_of_them() {
+    let _turn = turn();
+    let name = "n".repeat(240);
+    let list: Vec<_> = (0..1024).map(|at| format!("\"{at}{name}\"")).collect();
+    let list = list.join(",");
+    let mut body = String::from(r#"{"data":{"values":[],"columnNamesByDeviceType":{"t":[]"#);
+    for code in 0..64 {
+        write!(body, ",\"t{code}\":[{list}]").unwrap();
+    }
+    body.push_str("}}}");
+    let mut world = World::new();
+    let metadata = decode(body.into_bytes()).unwrap().1;
+    assert!(metadata.left_out > 0);
+    // The names three times: as Starlink spells them, as families, and as keys.
+    let peak = peak(|| drop(world.schemas.resolve(&metadata)));
+    assert!(peak < 40 * MIB, "{} MiB", peak / MIB);
+}
+
+#[test]
+fn state_files_cost_at_most_sixteen_times_their_length() {
+    let _turn = turn();
+    let number = |out: &mut Vec<u8>, number: usize| {
+        out.extend(u32::try_from(number).unwrap().to_le_bytes());
+    };
+    let text = |out: &mut Vec<u8>, text: &str| {
+        number(out, text.len());
+        out.extend(text.as_bytes());
+    };
+    // One terminal whose only text stands in the last of many lanes.
+    let mut bytes = 0_u64.to_le_bytes().to_vec();
+    number(&mut bytes, 1);
+    text(&mut bytes, "u");
+    text(&mut bytes, "UserTerminal");
+    number(&mut bytes, 0);
+    const LANES: usize = 70_000;
+    number(&mut bytes, LANES);
+    for lane in 0..LANES {
+        text(&mut bytes, &format!("k{lane}"));
+        text(&mut bytes, &format!("K{lane}"));
+        number(&mut bytes, lane);
+    }
+    number(&mut bytes, 1);
+    text(&mut bytes, "ut-1");
+    bytes.push(1);
+    bytes.extend([0; 8 * 4]);
+    number(&mut bytes, 0);
+    number(&mut bytes, 0);
+    number(&mut bytes, 1);
+    number(&mut bytes, LANES - 1);
+    text(&mut bytes, "text");
+    let peak = peak(|| drop(Fleet::thaw(options(), Moment::default(), &bytes).unwrap()));
+    assert!(peak <= allowed(bytes.len()), "{} MiB", peak / MIB);
+    assert!(peak <= 4 * bytes.len(), "{peak} for {}", bytes.len());
+}
