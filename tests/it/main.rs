@@ -11,6 +11,7 @@ mod commands;
 mod corpus;
 mod exposition;
 mod failures;
+mod fields;
 mod files;
 mod floods;
 mod form;

@@ -24,9 +24,9 @@ use starlink_telemetry::telemetry::{Batch, CellFault, FieldFilter, SchemaCache, 
 use starlink_telemetry::time::Moment;
 
 use self::answer::Answer;
-use self::oracle::{Info, Oracle, Series, Settings};
+use self::oracle::{Info, Oracle, START, Series, Settings};
 use self::reader::{Body, read};
-use self::strategy::{START, Scenario, Step, scenario};
+use self::strategy::{Scenario, Step, scenario};
 
 /// How many scenarios a plain `cargo test` tries; `PROPTEST_CASES` overrules it.
 const CASES: u32 = 1000;
