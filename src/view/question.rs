@@ -11,6 +11,9 @@ const PER_PAGE: usize = 50;
 /// The most devices of one page.
 const MOST_PER_PAGE: usize = 1000;
 
+/// Longer texts than that name nothing: each link of a page repeats them.
+const MOST_TEXT: usize = 4096;
+
 /// The parameters, as errors name them.
 const PARAMETERS: &str = "state, alert, type, search, near, sort, page, per_page";
 
@@ -216,6 +219,11 @@ impl Question {
             let number = number.filter(|number| (1..=most).contains(number));
             number.ok_or_else(|| ill_formed(name, expected))
         };
+        for named in ["alert", "type", "search"] {
+            if name == named && value.len() > MOST_TEXT {
+                return Err(ill_formed(named, "at most 4096 bytes long"));
+            }
+        }
         Ok(match name {
             "state" => {
                 let states = DeviceState::ALL.map(DeviceState::name).join(", ");

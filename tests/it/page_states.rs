@@ -105,6 +105,26 @@ async fn every_page_number_gives_a_page_that_leads_back() {
 }
 
 #[actix_rt::test]
+async fn what_a_request_repeats_is_bounded() {
+    let (_simulator, service) = service(&["ut-1"], 1, &[]).await;
+    let plain = service.get("/").await.bytes.len();
+    for name in [
+        "search", "alert", "type", "state", "sort", "near", "x", "page",
+    ] {
+        let answer = service
+            .get(&format!("/?{name}={}", "%C3%A9".repeat(5000)))
+            .await;
+        assert_eq!(answer.status, 400, "{name}");
+        assert!(answer.bytes.len() < plain + 2000, "{name}");
+        let answer = service
+            .get(&format!("/api/v1/devices?{name}={}", "z".repeat(9000)))
+            .await;
+        assert_eq!(answer.status, 400, "{name}");
+        assert!(answer.bytes.len() < 1000, "{name}");
+    }
+}
+
+#[actix_rt::test]
 async fn in_an_outage_what_is_not_known_is_called_unknown() {
     let (simulator, service) = service(&["ut-lit", "ut-dark"], 1, &[("STALE_AFTER", "1")]).await;
     let status = "/api/v1/status";

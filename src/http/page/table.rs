@@ -245,12 +245,15 @@ pub fn device_link(device: &Device) -> String {
 /// Adds the list that a device's page leads back to.
 fn with_list(device: &str, question: &Question) -> String {
     let list = question.query();
-    if list.is_empty() {
+    if list.is_empty() || list.len() > MOST_LIST {
         return device.to_owned();
     }
     let list: String = form_urlencoded::byte_serialize(list.as_bytes()).collect();
     format!("{device}&{LIST}={list}")
 }
+
+/// Longer lists are not led back to: each row of the table repeats them.
+const MOST_LIST: usize = 512;
 
 /// The parameter of a device's page with the query of the list that it was reached from.
 pub const LIST: &str = "list";

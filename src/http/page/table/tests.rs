@@ -54,6 +54,10 @@ fn a_row_is_rounded_and_tamed() {
     assert_eq!(row.key, "device?id=ut-1&type=UserTerminal");
     let link = "device?id=ut-1&type=UserTerminal&list=state%3Donline%26sort%3D-id";
     assert_eq!(row.link, link);
+    // A long search is not repeated in each row.
+    let long = Question::parse(&format!("search={}", "ut".repeat(500))).unwrap();
+    let row = Row::of(&full, &long, 1012.3);
+    assert_eq!(row.link, row.key);
     let numbers = [some("210.4"), some("0.0"), some("34"), some("<0.1"), None];
     assert_eq!(row.numbers, numbers);
     assert_eq!(
