@@ -167,7 +167,10 @@ impl Application {
     ///
     /// # Errors
     /// When the port cannot be had, or TLS is needed and cannot be set up.
-    pub fn build(settings: &Settings, tuning: Tuning) -> Result<Self, BuildError> {
+    pub fn build(settings: &Settings, tuning: Tuning, clock: Clock) -> Result<Self, BuildError> {
+        if let Err(error) = clock.watch() {
+            warn!(%error, "time in which the process is stopped cannot be told from time in which it runs");
+        }
         let port = Port::take(settings.listen, METRICS_PORT)?;
         let take_probes = |address| Port::take(address, PROBES_PORT);
         let probes = settings.probes.map(take_probes).transpose()?;
@@ -188,19 +191,14 @@ impl Application {
             info!(names = names.len(), "names read");
         }
         let names = Arc::new(ArcSwap::from_pointee(names.unwrap_or_default()));
-        let client = client_options(settings, tuning.timeouts)?;
-
         let silence_limit = tuning.supervision.heartbeat + tuning.query_limit;
         let Begin {
             fleet,
             clock,
             state_lock,
             is_unread,
-        } = begin(settings, Clock::system())?;
-        let client = ClientOptions {
-            clock: clock.clone(),
-            ..client
-        };
+        } = begin(settings, clock)?;
+        let client = client_options(settings, tuning.timeouts, clock.clone())?;
         let metrics = Arc::new(SelfMetrics::default());
         let (mut supervisor, given_up) = Supervisor::new(tuning.supervision, clock.clone());
 
@@ -395,7 +393,11 @@ async fn drain(stream: &Addr<StreamActor>, servers: &[ServerHandle]) {
 ///
 /// # Errors
 /// When TLS is needed and cannot be set up.
-pub fn client_options(settings: &Settings, timeouts: Timeouts) -> Result<ClientOptions, TlsError> {
+pub fn client_options(
+    settings: &Settings,
+    timeouts: Timeouts,
+    clock: Clock,
+) -> Result<ClientOptions, TlsError> {
     let mut urls = settings.account.token_urls();
     urls.push(settings.account.stream_url());
     let is_tls = urls.iter().any(|url| url.scheme() == "https");
@@ -407,6 +409,7 @@ pub fn client_options(settings: &Settings, timeouts: Timeouts) -> Result<ClientO
         proxy: settings.outgoing.proxy.clone(),
         timeouts,
         redactor: settings.redactor.clone(),
+        clock,
         ..ClientOptions::default()
     })
 }

@@ -22,6 +22,7 @@ use starlink_telemetry::http::{raise_limit, reachable};
 use starlink_telemetry::logging::Logging;
 use starlink_telemetry::simulator::{self, Simulator};
 use starlink_telemetry::text::with_sources;
+use starlink_telemetry::time::Clock;
 
 use crate::console::{complain, print};
 use crate::preflight;
@@ -174,7 +175,7 @@ async fn try_to_serve(
         warn!(%error, "could not raise the open-file limit");
     }
     let signals = Signals::new()?;
-    let application = Application::build(settings, tuning)?;
+    let application = Application::build(settings, tuning, Clock::system())?;
     announce(&application);
     let asked = signals.handle(application.reloads());
     let ending = application.run(asked).await;

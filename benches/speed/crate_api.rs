@@ -8,8 +8,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use actix::Addr;
-use starlink_telemetry::actors::MetricsStoreActor;
 use starlink_telemetry::actors::messages::{Apply, BatchId};
+use starlink_telemetry::actors::{Handover, MetricsStoreActor};
 use starlink_telemetry::app::{Application, Ending, Tuning};
 use starlink_telemetry::config::{Settings, Sources};
 pub use starlink_telemetry::exposition::Format;
@@ -93,7 +93,10 @@ impl World {
         let from = self.now;
         self.now = from.after(Duration::from_secs(1));
         let plan = self.fleet.plan(&batch, self.now, i64::MAX);
-        let coverage = Coverage { from, to: self.now };
+        let coverage = Coverage {
+            to: self.now,
+            covers: self.now.since(from),
+        };
         self.fleet.commit(&plan, coverage);
         Ok(batch)
     }
@@ -136,10 +139,11 @@ impl Service {
         let settings = settings()?;
         let thread = std::thread::spawn(move || {
             actix_rt::System::new().block_on(async move {
-                let application = match Application::build(&settings, Tuning::default()) {
-                    Ok(application) => application,
-                    Err(_) => return Ending::Server,
-                };
+                let application =
+                    match Application::build(&settings, Tuning::default(), Clock::system()) {
+                        Ok(application) => application,
+                        Err(_) => return Ending::Server,
+                    };
                 // Whoever waits for the start is there, or the process is about to end.
                 let _ = sender.send((application.address(), application.store().clone()));
                 let asked = async { stopped.await.unwrap_or_default() };
@@ -176,12 +180,16 @@ impl Service {
             account: 1,
             number: self.applied,
         };
-        let heard = Coverage { from: now, to: now };
+        let heard = Coverage {
+            to: now,
+            covers: Duration::ZERO,
+        };
         self.runtime.block_on(self.store.send(Apply {
             batch,
             id,
             heard,
             latest: i64::MAX,
+            handover: Handover::default(),
         }))?;
         Ok(())
     }

@@ -55,8 +55,8 @@ impl World {
         let schema = self.schemas.resolve(&metadata).schema;
         let plan = self.fleet.plan(&Batch { rows, schema }, self.now, i64::MAX);
         let heard = Coverage {
-            from: self.now,
             to: self.now,
+            covers: Duration::ZERO,
         };
         self.fleet.commit(&plan, heard);
     }

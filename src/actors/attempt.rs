@@ -5,17 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use actix::Addr;
+use actix::{Addr, MailboxError};
 use url::Url;
 
 use super::TokenActor;
 use super::messages::{GetToken, IssuedToken, Renewal, TokenRefused};
 use super::worker::{WorkPanicked, Worker};
-use crate::fleet::Coverage;
+use crate::fleet::{Limits, latest};
 use crate::starlink::{Client, PollError, PollFailure};
-use crate::telemetry::{DecodeError, Metadata, Rows, decode};
-use crate::time::Clock;
-use crate::time::Moment;
+use crate::telemetry::{Batch, DecodeError, Metadata, Rows, decode};
+use crate::time::{Clock, Moment, unix_nanos};
 
 /// How long a token may take: two requests, and their distance.
 const TOKEN_PATIENCE: Duration = Duration::from_secs(60);
@@ -40,7 +39,7 @@ pub(super) struct Attempt {
 
 impl Attempt {
     pub(super) async fn make(self) -> Polled {
-        actix_rt::time::sleep(self.pace).await;
+        self.clock.sleep(self.pace).await;
         let IssuedToken { serial, bearer } = match self.token().await {
             Ok(token) => token,
             Err(error) => {
@@ -51,7 +50,7 @@ impl Attempt {
                 };
             }
         };
-        let sent = self.clock.elapsed();
+        let sent = self.clock.ran();
         let is_arriving = Arc::clone(&self.is_arriving);
         let on_head = move || is_arriving.store(true, Ordering::Relaxed);
         let poll = self.client.poll(
@@ -62,15 +61,17 @@ impl Attempt {
             on_head,
         );
         let body = poll.await;
-        let answered = self.clock.elapsed();
-        let received = self.clock.wall();
-        let poll = Coverage {
-            from: Moment::at(sent),
-            to: Moment::at(answered),
+        let answered = self.clock.ran();
+        let receipt = Receipt {
+            sent,
+            answered,
+            at: self.clock.now(),
+            corrected: self.clock.corrected(),
+            is_corrected: self.clock.offset().is_some(),
         };
         Polled {
             result: match body {
-                Ok(body) => self.decode(body.into(), poll, received).await,
+                Ok(body) => self.decode(body.into(), receipt).await,
                 Err(error) => Err(error.into()),
             },
             token_serial: Some(serial),
@@ -79,12 +80,7 @@ impl Attempt {
     }
 
     /// Decodes an answer where it stops no heartbeat: a hostile one takes seconds.
-    async fn decode(
-        &self,
-        body: Vec<u8>,
-        poll: Coverage,
-        received: SystemTime,
-    ) -> Result<Answer, AttemptError> {
+    async fn decode(&self, body: Vec<u8>, receipt: Receipt) -> Result<Answer, AttemptError> {
         #[cfg(feature = "fault-injection")]
         assert!(self.fault.is_none(), "injected panic");
         let decoded = self.worker.run(move || decode(body)).await;
@@ -92,8 +88,7 @@ impl Attempt {
         Ok(Answer {
             rows,
             metadata,
-            poll,
-            received,
+            receipt,
         })
     }
 
@@ -101,7 +96,8 @@ impl Attempt {
         let request = GetToken {
             instead_of: self.instead_of,
         };
-        let answer = self.token.send(request).timeout(TOKEN_PATIENCE).await;
+        let answer = self.clock.timeout(TOKEN_PATIENCE, self.token.send(request));
+        let answer = answer.await.unwrap_or(Err(MailboxError::Timeout));
         answer
             .map_err(AttemptError::TokenActor)?
             .map_err(AttemptError::Token)
@@ -120,10 +116,30 @@ pub(super) struct Polled {
 pub(super) struct Answer {
     pub(super) rows: Rows,
     pub(super) metadata: Metadata,
-    /// When the request was sent and when its answer was whole.
-    pub(super) poll: Coverage,
-    /// The same end by the system's clock.
-    pub(super) received: SystemTime,
+    pub(super) receipt: Receipt,
+}
+
+/// When an answer came, by each of the clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Receipt {
+    /// When its request was sent, by the time that the process ran.
+    pub(super) sent: Duration,
+    /// When the answer was whole, by the same clock.
+    pub(super) answered: Duration,
+    /// The same moment by the clock that devices age by.
+    pub(super) at: Moment,
+    /// The same moment by the corrected clock.
+    pub(super) corrected: SystemTime,
+    /// Whether any answer has said yet what time it is.
+    pub(super) is_corrected: bool,
+}
+
+impl Receipt {
+    /// The latest timestamp of a row of this answer that is not in the future.
+    pub(super) fn latest(&self, batch: &Batch) -> i64 {
+        let now = self.is_corrected.then(|| unix_nanos(self.corrected));
+        latest(batch, now, &Limits::STANDARD)
+    }
 }
 
 /// Why an attempt failed.
@@ -132,7 +148,7 @@ pub(super) enum AttemptError {
     #[error(transparent)]
     Token(TokenRefused),
     #[error("the token actor did not answer")]
-    TokenActor(#[source] actix::MailboxError),
+    TokenActor(#[source] MailboxError),
     #[error("the poll failed")]
     Poll(#[from] PollError),
     #[error("the answer cannot be decoded")]
@@ -161,6 +177,11 @@ impl AttemptError {
             Self::Poll(error) => error.answer().map(|answer| answer.status),
             _ => None,
         }
+    }
+
+    /// Whether something in between may have cut the poll: it was lost, or a gateway answered instead of Starlink.
+    pub(super) fn is_cut(&self) -> bool {
+        self.reason() == PollFailure::Disconnected || matches!(self.status(), Some(408 | 502 | 504))
     }
 
     /// How long Starlink wants us to wait, where it says so.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix::Message;
 use secrecy::SecretString;
 
+use super::handover::Handover;
 use crate::fleet::{Coverage, Frozen};
 use crate::starlink::TokenError;
 use crate::telemetry::{Batch, Metadata, Schema};
@@ -60,6 +61,8 @@ pub struct Apply {
     pub id: BatchId,
     /// The time that the batch speaks for; it ended when the answer was there.
     pub heard: Coverage,
+    /// Whether the batch has been given up meanwhile.
+    pub handover: Handover,
     /// The latest `UtcTimestampNs` that was not in the future when the answer came.
     pub latest: i64,
 }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, MessageResult, SpawnHandle, Supervised};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, SpawnHandle, Supervised,
+    WrapFuture,
+};
 
 use tracing::warn;
 
@@ -16,7 +18,7 @@ use crate::self_metrics::SelfMetrics;
 use crate::text::listed;
 use crate::time::Clock;
 use crate::time::Moment;
-use crate::time::{FailureLog, Report};
+use crate::time::Throttle;
 
 /// Applies batches, lets devices go stale, and lays out snapshots of what there is. The fleet survives its restart.
 #[derive(Debug)]
@@ -32,9 +34,9 @@ pub struct MetricsStoreActor {
     /// Whether devices are being left out: told once.
     is_full: bool,
     /// Rows of the future.
-    future: FailureLog<()>,
+    future: Throttle,
     /// Rows from before 2019.
-    early: FailureLog<()>,
+    early: Throttle,
     #[cfg(feature = "fault-injection")]
     pub(super) faults: super::faults::Armed,
 }
@@ -57,8 +59,8 @@ impl MetricsStoreActor {
             applied: BTreeMap::new(),
             alarm: None,
             is_full: false,
-            future: FailureLog::new(),
-            early: FailureLog::new(),
+            future: Throttle::default(),
+            early: Throttle::default(),
             #[cfg(feature = "fault-injection")]
             faults: Default::default(),
         }
@@ -74,13 +76,14 @@ impl MetricsStoreActor {
         if let Some(alarm) = self.alarm.take() {
             context.cancel_future(alarm);
         }
-        // The clock counts whole milliseconds: without one in between the alarm might ring too early, again and again.
-        let ring = |next: Duration| {
-            context.run_later(next + Duration::from_millis(1), |store, context| {
+        let ring = |next| {
+            let clock = self.clock.clone();
+            let wait = async move { clock.sleep_until(now.after(next)).await }.into_actor(self);
+            context.spawn(wait.map(|(), store, context| {
                 store.alarm = None;
                 store.expire();
                 store.publish(context);
-            })
+            }))
         };
         self.alarm = next.map(ring);
     }
@@ -101,9 +104,8 @@ impl MetricsStoreActor {
     /// Names an example of the rows whose timestamps cannot be, once a minute at most.
     fn tell_odd_timestamps(&mut self, plan: &Plan) {
         let now = self.clock.elapsed();
-        let is_due = |kind: &mut FailureLog<()>| kind.failed((), now) != Report::Silent;
         if let Some(Example { id, reported }) = &plan.future
-            && is_due(&mut self.future)
+            && self.future.admit(now).is_some()
         {
             warn!(
                 device = id,
@@ -113,7 +115,7 @@ impl MetricsStoreActor {
             );
         }
         if let Some(Example { id, reported }) = &plan.early
-            && is_due(&mut self.early)
+            && self.early.admit(now).is_some()
         {
             warn!(
                 device = id,
@@ -161,6 +163,7 @@ impl Handler<Apply> for MetricsStoreActor {
             batch,
             id,
             heard,
+            handover,
             latest,
         } = message;
         if self.applied.get(&id.account) == Some(&id.number) {
@@ -171,6 +174,10 @@ impl Handler<Apply> for MetricsStoreActor {
         let plan = self.fleet.plan(&batch, heard.to, latest);
         #[cfg(feature = "fault-injection")]
         self.faults.on_message(context);
+        // From here on nothing can fail.
+        if !handover.take() {
+            return;
+        }
         if !plan.is_empty() {
             self.publisher.take_back(&self.fleet, heard.to);
         }
@@ -186,6 +193,10 @@ impl Handler<Apply> for MetricsStoreActor {
         self.applied.insert(id.account, id.number);
         // Stream time has advanced, too.
         self.fleet.expire(heard.to);
+        let is_silent = self.fleet.is_stream_silent();
+        self.metrics
+            .stream_silent
+            .set(f64::from(u8::from(is_silent)));
         self.publish(context);
         self.metrics.count(&tally);
         self.tell_whether_full(&tally);

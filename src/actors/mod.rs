@@ -7,11 +7,15 @@
 //! hangs, it makes seen: each actor answers a heartbeat, and `/livez` looks at the time of the last answer.
 
 mod attempt;
+mod cuts;
 #[cfg(feature = "fault-injection")]
 pub mod faults;
+mod handover;
+mod heard;
 pub mod messages;
 mod metadata;
 mod metrics_store;
+mod poll_log;
 mod published;
 mod stream;
 mod supervisor;
@@ -19,6 +23,7 @@ mod token;
 mod told;
 mod worker;
 
+pub use handover::Handover;
 pub use metadata::MetadataActor;
 pub use metrics_store::MetricsStoreActor;
 pub use published::{PinLimits, Published};

@@ -255,7 +255,10 @@ mod tests {
             let now = Moment::from_millis(self.now);
             let plan = self.fleet.plan(&Batch { rows, schema }, now, i64::MAX);
             self.publisher.take_back(&self.fleet, now);
-            let coverage = Coverage { from: now, to: now };
+            let coverage = Coverage {
+                to: now,
+                covers: Duration::ZERO,
+            };
             self.fleet.commit(&plan, coverage);
             self.publisher.publish(&self.fleet, now)
         }

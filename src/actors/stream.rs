@@ -10,31 +10,32 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context as TaskContext, Poll, ready};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use actix::{
-    Actor, ActorFuture, ActorFutureExt, Addr, AsyncContext, Context, Handler, ResponseFuture,
-    Supervised, WrapFuture,
+    Actor, ActorFuture, ActorFutureExt, Addr, AsyncContext, Context, Handler, MailboxError,
+    ResponseFuture, Supervised, WrapFuture,
 };
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info};
 use url::Url;
 
-use super::attempt::{Attempt, AttemptError, Polled, renewal};
+use super::attempt::{Attempt, AttemptError, Polled, Receipt, renewal};
+use super::handover::Handover;
+use super::heard::Heard;
 use super::messages::{Apply, BatchId, Drain, Heartbeat, Renewal, Resolve};
+use super::poll_log::PollLog;
 use super::worker::Worker;
 use super::{MetadataActor, MetricsStoreActor, TokenActor, told};
-use crate::fleet::{Coverage, Limits, latest};
+use crate::fleet::{Coverage, Limits};
 use crate::self_metrics::{SelfMetrics, Told};
 use crate::starlink::{Client, ClientOptions, PollFailure};
 use crate::telemetry::{Batch, Metadata, Rows, Schema};
-use crate::text::with_sources;
 use crate::time::Backoff;
 use crate::time::Moment;
 use crate::time::Pacer;
 use crate::time::{Clock, unix_seconds};
-use crate::time::{FailureLog, Report};
 
 /// How long an actor may take to answer: it may be in restart backoff.
 const ACTOR_PATIENCE: Duration = Duration::from_secs(30);
@@ -91,8 +92,9 @@ struct InFlight {
 
 /// The rows of an answer, and what has become of them.
 struct Received {
-    poll: Coverage,
-    received: SystemTime,
+    receipt: Receipt,
+    /// Shared with the store: the batch is stored or given up, and never both.
+    handover: Handover,
     /// How often they were handed over in vain.
     failures: u8,
     content: Content,
@@ -117,13 +119,12 @@ pub struct StreamActor {
     phase: Phase,
     pacer: Pacer,
     backoff: Backoff,
-    failures: FailureLog<(PollFailure, Option<u16>)>,
+    log: PollLog,
     /// The token that the next poll must not use.
     renewal: Option<Renewal>,
     /// Whether the one retry after a 401 was made.
     has_retried: bool,
-    /// The end of the last answer, if no attempt has failed since.
-    heard_until: Option<Moment>,
+    heard: Heard,
     batches: u64,
     is_draining: bool,
     drained: Vec<oneshot::Sender<()>>,
@@ -140,6 +141,7 @@ impl StreamActor {
         clock: Clock,
         metrics: Arc<SelfMetrics>,
     ) -> Self {
+        let log = PollLog::new(options.max_linger);
         Self {
             options,
             neighbours,
@@ -150,10 +152,10 @@ impl StreamActor {
             worker: Worker::default(),
             pacer: Pacer::default(),
             backoff: Backoff::REQUESTS,
-            failures: FailureLog::new(),
+            log,
             renewal: None,
             has_retried: false,
-            heard_until: None,
+            heard: Heard::default(),
             batches: 0,
             is_draining: false,
             drained: Vec::new(),
@@ -169,7 +171,8 @@ impl StreamActor {
         }
         match &self.phase {
             Phase::Waiting(until) => {
-                let wait = actix_rt::time::sleep(until.since(self.clock.now()));
+                let (clock, until) = (self.clock.clone(), *until);
+                let wait = async move { clock.sleep_until(until).await };
                 context.spawn(
                     wait.into_actor(self)
                         .map(|(), actor, context| actor.poll(context)),
@@ -228,11 +231,12 @@ impl StreamActor {
         }
         match polled.result {
             Ok(answer) => {
+                self.log.answered(polled.took.unwrap_or_default());
                 self.renewal = None;
                 self.batches += 1;
                 self.phase = Phase::Storing(Box::new(Received {
-                    poll: answer.poll,
-                    received: answer.received,
+                    receipt: answer.receipt,
+                    handover: Handover::default(),
                     failures: 0,
                     content: Content::Rows(answer.rows, Arc::new(answer.metadata)),
                 }));
@@ -240,7 +244,7 @@ impl StreamActor {
             }
             Err(error) => {
                 self.renewal = renewal(&error, polled.token_serial).or(self.renewal);
-                self.failed(&error, context);
+                self.failed(&error, polled.took, context);
             }
         }
     }
@@ -267,7 +271,7 @@ impl StreamActor {
         match &received.content {
             Content::Rows(_, metadata) => {
                 let request = self.neighbours.metadata.send(Resolve(Arc::clone(metadata)));
-                let answer = request.timeout(ACTOR_PATIENCE).into_actor(self);
+                let answer = patiently(self.clock.clone(), request).into_actor(self);
                 context.spawn(answer.map(|answer, actor, context| match answer {
                     Ok(schema) => actor.explained(schema, context),
                     Err(_) => actor.handed_over_in_vain(context),
@@ -280,14 +284,12 @@ impl StreamActor {
                         account: self.options.account,
                         number: self.batches,
                     },
-                    latest: received.latest(batch),
-                    heard: Coverage {
-                        from: self.heard_until.unwrap_or(received.poll.from),
-                        to: received.poll.to,
-                    },
+                    heard: self.coverage(&received.receipt, batch),
+                    handover: received.handover.clone(),
+                    latest: received.receipt.latest(batch),
                 };
                 let request = self.neighbours.store.send(apply);
-                let answer = request.timeout(ACTOR_PATIENCE).into_actor(self);
+                let answer = patiently(self.clock.clone(), request).into_actor(self);
                 context.spawn(answer.map(|answer, actor, context| match answer {
                     Ok(()) => actor.stored(context),
                     Err(_) => actor.handed_over_in_vain(context),
@@ -296,17 +298,37 @@ impl StreamActor {
         }
     }
 
-    /// The rows are lost: polling goes on without them.
+    /// The time that a batch speaks for.
+    fn coverage(&self, receipt: &Receipt, batch: &Batch) -> Coverage {
+        let covers = self
+            .heard
+            .covered(receipt.sent, receipt.answered, self.is_full(batch));
+        Coverage {
+            to: receipt.at,
+            covers,
+        }
+    }
+
+    /// Whether more rows are waiting at Starlink.
+    fn is_full(&self, batch: &Batch) -> bool {
+        batch.rows.received() >= self.options.batch_size as usize
+    }
+
+    /// The rows are lost: polling goes on without them. Unless the store has written them, and only its acknowledgement is
+    /// lost.
     fn give_up(&mut self, context: &mut Context<Self>) {
         let Phase::Storing(received) = &self.phase else {
             return;
         };
+        if !received.handover.withdraw() {
+            return self.stored(context);
+        }
         let (rows, error) = match &received.content {
             Content::Rows(rows, _) => (rows.received(), AttemptError::Metadata),
             Content::Batch(batch) => (batch.rows.received(), AttemptError::Store),
         };
         self.metrics.rows_lost(rows as u64);
-        self.failed(&error, context);
+        self.failed(&error, None, context);
     }
 
     /// The columns are known: the rows are a batch.
@@ -337,23 +359,16 @@ impl StreamActor {
                 batch.rows.received()
             }
         };
-        self.heard_until = Some(received.poll.to);
+        self.heard.stored(received.receipt.answered);
         self.has_retried = false;
         self.backoff.reset();
         self.metrics.polls.increment();
         let is_first = self.metrics.last_poll_success.value().is_none();
-        self.metrics
-            .last_poll_success
-            .set(unix_seconds(SystemTime::now()));
+        let now = unix_seconds(self.clock.corrected());
+        self.metrics.last_poll_success.set(now);
         self.metrics.up.set(1.0);
         debug!(rows, "batch stored");
-        if let Some(recovered) = self.failures.recovered(self.clock.elapsed()) {
-            info!(
-                failures = recovered.failures,
-                for_seconds = recovered.lasted.as_secs(),
-                "polls succeed again"
-            );
-        } else if is_first {
+        if !self.log.recovered(self.clock.elapsed()) && is_first {
             info!(rows, "first poll succeeded");
         }
         self.wait(Duration::ZERO, context);
@@ -361,13 +376,13 @@ impl StreamActor {
 
     #[expect(clippy::cast_precision_loss, reason = "a lag is measured in seconds")]
     fn measure_lag(&self, batch: &Batch, received: &Received) {
-        let range = Limits::STANDARD.earliest..=received.latest(batch);
+        let range = Limits::STANDARD.earliest..=received.receipt.latest(batch);
         let Some(median) = batch.median_timestamp(range) else {
             self.metrics.catching_up.set(0.0);
             return;
         };
-        let lag = unix_seconds(received.received) - median as f64 / 1e9;
-        let is_full = batch.rows.received() >= self.options.batch_size as usize;
+        let lag = unix_seconds(received.receipt.corrected) - median as f64 / 1e9;
+        let is_full = self.is_full(batch);
         let is_late = lag > self.options.stale_after.as_secs_f64();
         self.metrics.telemetry_lag.set(lag);
         self.metrics
@@ -376,7 +391,12 @@ impl StreamActor {
     }
 
     /// The attempt has failed: the next one follows after a while, or at once after the first 401.
-    fn failed(&mut self, error: &AttemptError, context: &mut Context<Self>) {
+    fn failed(
+        &mut self,
+        error: &AttemptError,
+        took: Option<Duration>,
+        context: &mut Context<Self>,
+    ) {
         let reason = error.reason();
         self.count_failure(reason, told::attempt(error));
         let retries_now =
@@ -390,14 +410,14 @@ impl StreamActor {
                 .retry_after()
                 .map_or(backoff, |after| after.max(backoff))
         };
-        self.log(error, wait);
+        self.log.failed(error, took, wait, self.clock.elapsed());
         self.wait(wait, context);
     }
 
     fn count_failure(&mut self, reason: PollFailure, told: Told) {
         self.metrics.polls.increment();
         self.metrics.poll_failed(reason, told);
-        self.heard_until = None;
+        self.heard.failed();
     }
 
     /// Lets the next poll start after a while.
@@ -405,63 +425,18 @@ impl StreamActor {
         self.phase = Phase::Waiting(self.clock.now().after(wait));
         self.go_on(context);
     }
+}
 
-    fn log(&mut self, error: &AttemptError, wait: Duration) {
-        let status = error.status();
-        // Not the message: one that differs each time (a request's number) would flood the log.
-        let key = (error.reason(), status);
-        let is_forbidden = error.reason() == PollFailure::Forbidden;
-        // The token actor has logged this failure already: one fault, one line.
-        let is_logged = matches!(error, AttemptError::Token(_));
-        let reason = error.reason().name();
-        let is_elsewhere = matches!(
-            error.reason(),
-            PollFailure::NotFound | PollFailure::Redirect
-        );
-        let advice = (is_elsewhere && self.metrics.last_poll_success.value().is_none())
-            .then_some("is API_URL right?");
-        let error = with_sources(error);
-        let retry_in_seconds = wait.as_secs_f64();
-        match self.failures.failed(key, self.clock.elapsed()) {
-            _ if is_logged => debug!(reason, error, retry_in_seconds, "poll failed"),
-            Report::Silent => {
-                debug!(reason, status, error, retry_in_seconds, "poll failed again");
-            }
-            Report::First if is_forbidden => error!(
-                reason,
-                status,
-                error,
-                retry_in_seconds,
-                "poll forbidden: the service account needs the permission \"Device telemetry, View\""
-            ),
-            Report::First => warn!(
-                reason,
-                status, error, advice, retry_in_seconds, "poll failed: retrying"
-            ),
-            Report::Repeated { count, since } => warn!(
-                reason,
-                status,
-                error,
-                advice,
-                count,
-                for_seconds = since.as_secs(),
-                retry_in_seconds,
-                "polls still fail"
-            ),
-        }
-    }
+/// Waits for the reply of an actor that may be in restart backoff.
+async fn patiently<R>(
+    clock: Clock,
+    request: impl Future<Output = Result<R, MailboxError>>,
+) -> Result<R, MailboxError> {
+    let reply = clock.timeout(ACTOR_PATIENCE, request).await;
+    reply.unwrap_or(Err(MailboxError::Timeout))
 }
 
 impl Received {
-    /// The latest timestamp of a row that is not in the future.
-    fn latest(&self, batch: &Batch) -> i64 {
-        let received = self.received.duration_since(SystemTime::UNIX_EPOCH);
-        let received = received
-            .ok()
-            .and_then(|since| i64::try_from(since.as_nanos()).ok());
-        latest(batch, received, &Limits::STANDARD)
-    }
-
     /// The columns are known: rows become a batch, which is handed over from the beginning.
     fn explain(&mut self, schema: Arc<Schema>) {
         if let Content::Rows(rows, _) = &mut self.content {

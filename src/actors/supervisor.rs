@@ -111,14 +111,14 @@ pub struct Death {
 pub struct ActorStatus {
     role: Role,
     life: AtomicU8,
-    /// Milliseconds of the clock at which the actor last showed that it lives.
+    /// Milliseconds that the process had run when the actor last showed that it lives.
     answered: AtomicU64,
     restarts: [AtomicU64; Cause::ALL.len()],
     last_death: Mutex<Option<Death>>,
 }
 
 impl ActorStatus {
-    fn new(role: Role, now: Moment) -> Self {
+    fn new(role: Role, ran: Duration) -> Self {
         let status = Self {
             role,
             life: AtomicU8::new(Life::Up as u8),
@@ -126,7 +126,7 @@ impl ActorStatus {
             restarts: Default::default(),
             last_death: Mutex::default(),
         };
-        status.beat(now);
+        status.beat(ran);
         status
     }
 
@@ -148,16 +148,16 @@ impl ActorStatus {
         self.restarts[cause as usize].load(Ordering::Relaxed)
     }
 
-    /// Why the actor cannot be relied on, if so: it is gone, or it has not answered for `limit`. One in restart backoff is no
-    /// reason to worry.
+    /// Why the actor cannot be relied on, if so: it is gone, or it has not answered for `limit` of the time that the process
+    /// `ran`: one that was stopped or suspended is no reason to worry. Nor is an actor in restart backoff.
     #[must_use]
-    pub fn trouble(&self, now: Moment, limit: Duration) -> Option<&'static str> {
+    pub fn trouble(&self, ran: Duration, limit: Duration) -> Option<&'static str> {
         let life = self.life.load(Ordering::Relaxed);
         if life == Life::Gone as u8 {
             return Some("gone");
         }
-        let answered = Moment::from_millis(self.answered.load(Ordering::Relaxed));
-        (life == Life::Up as u8 && now.since(answered) > limit).then_some("hangs")
+        let answered = Duration::from_millis(self.answered.load(Ordering::Relaxed));
+        (life == Life::Up as u8 && ran.saturating_sub(answered) > limit).then_some("hangs")
     }
 
     /// How the actor died last, if it ever did.
@@ -176,9 +176,8 @@ impl ActorStatus {
         *last.unwrap_or_else(PoisonError::into_inner) = Some(death);
     }
 
-    fn beat(&self, now: Moment) {
-        let millis = now.since(Moment::default()).as_millis();
-        let millis = u64::try_from(millis).unwrap_or(u64::MAX);
+    fn beat(&self, ran: Duration) {
+        let millis = u64::try_from(ran.as_millis()).unwrap_or(u64::MAX);
         self.answered.store(millis, Ordering::Relaxed);
     }
 }
@@ -248,7 +247,7 @@ impl Supervisor {
     {
         let (sender, receiver) = channel::channel(MAILBOX);
         let address = Addr::new(sender);
-        let status = Arc::new(ActorStatus::new(role, self.clock.now()));
+        let status = Arc::new(ActorStatus::new(role, self.clock.ran()));
         let warden = Warden {
             status: Arc::clone(&status),
             policy: self.policy.clone(),
@@ -293,9 +292,9 @@ async fn heartbeats(
     while actor.connected() {
         // Without a time-out: a second question would tell nothing that the first one's silence does not.
         if actor.send(Heartbeat).await.is_ok() {
-            status.beat(clock.now());
+            status.beat(clock.ran());
         }
-        actix_rt::time::sleep(every).await;
+        clock.sleep(every).await;
     }
 }
 
@@ -325,7 +324,7 @@ impl Warden {
                 let Some(wait) = wait else {
                     return;
                 };
-                actix_rt::time::sleep(wait).await;
+                self.clock.sleep(wait).await;
                 let restart = AssertUnwindSafe(|| actor.restart());
                 match std::panic::catch_unwind(restart) {
                     Ok(true) => {
@@ -336,7 +335,7 @@ impl Warden {
                     Err(another) => panic = Some(another),
                 }
             }
-            self.status.beat(self.clock.now());
+            self.status.beat(self.clock.ran());
             self.status.set(Life::Up);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, Supervised, WrapFuture,
@@ -119,12 +119,12 @@ impl TokenActor {
             self.options.client_id.clone(),
             self.options.client_secret.clone(),
         );
-        let metrics = Arc::clone(&self.metrics);
+        let (clock, metrics) = (self.clock.clone(), Arc::clone(&self.metrics));
         let was_issued = self.serial > 0;
         // Noted ahead: a request that dies with the actor has perhaps been sent.
         self.last_request = Some(now.after(wait));
         let answer = async move {
-            actix_rt::time::sleep(wait).await;
+            clock.sleep(wait).await;
             let count = || metrics.token_requests.increment();
             let (id, secret) = (id.value(), secret.value());
             let follows = |error: &TokenError| match was_issued {
@@ -157,18 +157,12 @@ impl TokenActor {
     }
 
     fn issued(&mut self, token: Token, context: &mut Context<Self>) {
-        let now = self.clock.elapsed();
-        if let Some(recovered) = self.failures.recovered(now) {
-            info!(
-                failures = recovered.failures,
-                for_seconds = recovered.lasted.as_secs(),
-                "token requests succeed again"
-            );
-        }
+        self.tell_recovery();
+        self.arm_recovery(context);
         debug!(lifetime = ?token.lifetime, "token issued");
         self.backoff.reset();
         self.serial += 1;
-        let expiry = unix_seconds(SystemTime::now() + token.lifetime);
+        let expiry = unix_seconds(self.clock.corrected() + token.lifetime);
         self.metrics.token_expiry.set(expiry);
         let issued = IssuedToken {
             serial: self.serial,
@@ -230,6 +224,42 @@ impl TokenActor {
         }
     }
 
+    /// Logs the end of an outage, if this is one.
+    fn tell_recovery(&mut self) {
+        if let Some(recovered) = self.failures.recovered(self.clock.elapsed()) {
+            info!(
+                failures = recovered.failures,
+                for_seconds = recovered.lasted.as_secs(),
+                "token requests succeed again"
+            );
+        }
+    }
+
+    /// Looks again when the outage will be over: the next request may be many minutes away.
+    fn arm_recovery(&self, context: &mut Context<Self>) {
+        if let Some(over_at) = self.failures.over_at() {
+            // Moments are whole milliseconds: not before it is over.
+            let moment = Moment::at(over_at).after(Duration::from_millis(1));
+            self.later(moment, context, move |actor, _| {
+                if actor.failures.over_at() == Some(over_at) {
+                    actor.tell_recovery();
+                }
+            });
+        }
+    }
+
+    /// Does something at a moment of the clock.
+    fn later(
+        &self,
+        moment: Moment,
+        context: &mut Context<Self>,
+        act: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
+    ) {
+        let clock = self.clock.clone();
+        let wait = async move { clock.sleep_until(moment).await }.into_actor(self);
+        context.spawn(wait.map(|(), actor, context| act(actor, context)));
+    }
+
     /// Renews the token when its time has come.
     fn arm_refresh(&self, context: &mut Context<Self>) {
         let Some(current) = &self.current else {
@@ -237,7 +267,7 @@ impl TokenActor {
         };
         let serial = current.token.serial;
         let refresh_at = current.refresh_at;
-        context.run_later(refresh_at.since(self.clock.now()), move |actor, context| {
+        self.later(refresh_at, context, move |actor, context| {
             let is_due = |current: &Current| {
                 current.token.serial == serial && current.refresh_at == refresh_at
             };

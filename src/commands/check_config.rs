@@ -7,6 +7,7 @@ use starlink_telemetry::app::client_options;
 use starlink_telemetry::config::{ConfigErrors, Settings, Sources};
 use starlink_telemetry::starlink::{Client, Timeouts, TokenError, TokenFailure};
 use starlink_telemetry::text::with_sources;
+use starlink_telemetry::time::Clock;
 use url::Url;
 
 use super::{EXIT_CONFIG, Failure, told};
@@ -64,7 +65,11 @@ fn refused(errors: &ConfigErrors) -> String {
 /// What Starlink answered to a request for a token, good or bad, in words that go on after those on the settings.
 async fn ask_for_token(settings: &Settings) -> Result<Result<String, String>, Failure> {
     let account = &settings.account;
-    let client = Client::new(client_options(settings, Timeouts::default())?);
+    let client = Client::new(client_options(
+        settings,
+        Timeouts::default(),
+        Clock::system(),
+    )?);
     let urls = account.token_urls();
     let (id, secret) = (account.client_id.value(), account.client_secret.value());
     let asked = client.request_token_from(&urls, &id, &secret, TokenError::is_answer, || {});

@@ -16,8 +16,9 @@ use super::block::{
     Alerts, Allocation, AllocationContent, Block, DeviceState, Difference, Place, Presence,
 };
 use super::columns::MOST_FOR_A_VALUE;
+use super::stream_time::StreamTime;
 use super::table::{Lanes, Table};
-use super::{Fleet, FleetOptions};
+use super::{Fleet, FleetOptions, online};
 use crate::telemetry::bounds::{LONGEST_NAME, MOST_COLUMNS};
 use crate::telemetry::ip::Address;
 use crate::telemetry::schema::{LOCATION_FIELD, is_free_family, is_free_key};
@@ -94,7 +95,7 @@ impl Frozen {
             blocks: table.blocks().to_vec(),
         };
         Self {
-            stream_time: fleet.stream_time,
+            stream_time: fleet.stream_time.now(),
             tables: fleet.tables.tables.iter().map(frozen).collect(),
         }
     }
@@ -262,7 +263,7 @@ impl Fleet {
         let mut input = Input { rest: bytes };
         let mut room = options.limits.values;
         let mut fleet = Self::new(options);
-        fleet.stream_time = input.moment()?.min(now);
+        fleet.stream_time = StreamTime::resume(input.moment()?.min(now));
         for _ in 0..input.length()? {
             Thawing {
                 fleet: &mut fleet,
@@ -276,6 +277,9 @@ impl Fleet {
         if !input.rest.is_empty() {
             return Err(DumpError::Rest);
         }
+        // What time has done to them since the state was written.
+        fleet.expire(now);
+        fleet.stream_time.note_online(online(&fleet.tables));
         fleet.version = 1;
         Ok(fleet)
     }
@@ -410,7 +414,7 @@ impl Thawing<'_, '_> {
     fn device(&mut self, lanes: &LaneNumbers) -> Result<Device, DumpError> {
         let reported = i64::from_le_bytes(self.input.array()?);
         let seen = self.input.moment()?.min(self.now);
-        let seen_in_stream = self.input.moment()?.min(self.fleet.stream_time);
+        let seen_in_stream = self.input.moment()?.min(self.fleet.stream_time.now());
         let place = self.place()?;
         let alerts = self.alerts()?;
         let gauges = self.gauges(&lanes.gauges)?;

@@ -13,6 +13,7 @@ mod lease;
 pub mod limits;
 pub mod plan;
 pub mod snapshot;
+mod stream_time;
 pub mod table;
 pub mod tally;
 
@@ -22,6 +23,7 @@ use std::time::Duration;
 use self::block::{Block, DeviceState};
 use self::interner::{Interner, Text};
 use self::plan::{Plan, Planner};
+use self::stream_time::StreamTime;
 use self::table::Table;
 use crate::telemetry::{Batch, FieldFilter};
 use crate::time::Moment;
@@ -58,13 +60,13 @@ pub struct FleetOptions {
     pub limits: Limits,
 }
 
-/// The span of time that an answer of the stream covers: nothing that was sent in it is missing.
+/// The time that an answer of the stream covers: nothing that was sent in it is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Coverage {
-    /// The end of the answer before this one, if that attempt succeeded, else the moment of this one's request.
-    pub from: Moment,
     /// When the answer was there.
     pub to: Moment,
+    /// How much of the time before that it covers.
+    pub covers: Duration,
 }
 
 /// How much a fleet holds, whether it is needed or not.
@@ -124,8 +126,8 @@ pub struct Fleet {
     tables: Tables,
     texts: Interner<Text>,
     alert_names: Interner<Arc<str>>,
-    /// A clock that advances only while polls succeed.
-    stream_time: Moment,
+    /// A clock that goes on only while the stream is heard.
+    stream_time: StreamTime,
     /// Counts the changes that a scrape shows.
     version: u64,
 }
@@ -139,7 +141,7 @@ impl Fleet {
             texts: Interner::new(options.limits.texts),
             alert_names: Interner::new(options.limits.alert_names),
             options,
-            stream_time: Moment::default(),
+            stream_time: StreamTime::default(),
             version: 0,
         }
     }
@@ -177,7 +179,9 @@ impl Fleet {
     /// Carries a plan out. `coverage` is the time that the batch speaks for; its end is the moment that was planned for.
     pub fn commit(&mut self, plan: &Plan, coverage: Coverage) -> Tally {
         let now = coverage.to;
-        self.stream_time = self.stream_time.after(now.since(coverage.from));
+        let has_rows = plan.tally.rows.iter().any(|rows| *rows > 0);
+        self.hear(coverage.covers, has_rows);
+        let stream_time = self.stream_time.now();
         let (mut gauges, mut changes) = (plan.gauges.as_slice(), plan.changes.as_slice());
         let retention = self.options.retention;
         let mut changed = false;
@@ -194,7 +198,7 @@ impl Fleet {
                 gauges: take(&mut gauges, device.gauges),
                 changes: take(&mut changes, device.changes),
             };
-            changed |= block.replace(slot, state, now, self.stream_time);
+            changed |= block.replace(slot, state, now, stream_time);
         }
         let allocation_due = now.after(retention.ip_stale_after.min(retention.forget_after));
         for planned in &plan.allocations {
@@ -206,13 +210,31 @@ impl Fleet {
             changed |= table.settle();
         }
         self.version += u64::from(changed);
+        if has_rows {
+            self.stream_time.note_online(online(&self.tables));
+        }
         plan.tally
+    }
+
+    fn hear(&mut self, covers: Duration, has_rows: bool) {
+        let stale_after = self.options.retention.stale_after;
+        match has_rows {
+            true => self.stream_time.hear_rows(covers, stale_after),
+            false => self.stream_time.hear_nothing(covers),
+        }
+    }
+
+    /// Whether the stream as a whole is silent: answers come, but no row in them, though many devices were online.
+    #[must_use]
+    pub fn is_stream_silent(&self) -> bool {
+        let stale_after = self.options.retention.stale_after;
+        self.stream_time.is_silent(stale_after)
     }
 
     /// Does what time asks for: devices go stale, offline and are forgotten.
     pub fn expire(&mut self, now: Moment) {
         for table in &mut self.tables.tables {
-            let changed = table.expire(now, self.stream_time, &self.options.retention);
+            let changed = table.expire(now, self.stream_time.now(), &self.options.retention);
             self.version += u64::from(changed);
         }
     }
@@ -285,6 +307,13 @@ const AHEAD: i64 = 10 * 60 * 1_000_000_000;
 pub fn latest(batch: &Batch, now: Option<i64>, limits: &Limits) -> i64 {
     let now = now.or_else(|| batch.median_timestamp(limits.earliest..=i64::MAX));
     now.map_or(i64::MAX, |now| now.saturating_add(AHEAD))
+}
+
+/// The devices that are online.
+fn online(tables: &Tables) -> impl Iterator<Item = &Presence> {
+    let blocks = tables.tables.iter().flat_map(Table::blocks);
+    let presences = blocks.flat_map(|block| block.presences());
+    presences.filter(|presence| **presence == Presence::Online)
 }
 
 /// The next `count` of what is left.

@@ -76,8 +76,8 @@ impl World {
         let now = Moment::from_millis(self.now);
         let plan = self.fleet.plan(&Batch { rows, schema }, now, self.latest);
         let coverage = Coverage {
-            from: Moment::from_millis(self.covered),
             to: now,
+            covers: now.since(Moment::from_millis(self.covered)),
         };
         self.covered = self.now;
         let tally = self.fleet.commit(&plan, coverage);
@@ -96,7 +96,10 @@ impl World {
 
     pub(crate) fn carry_out(&mut self, plan: &Plan) {
         let now = Moment::from_millis(self.now);
-        let coverage = Coverage { from: now, to: now };
+        let coverage = Coverage {
+            to: now,
+            covers: Duration::ZERO,
+        };
         self.fleet.commit(plan, coverage);
     }
 

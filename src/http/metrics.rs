@@ -171,12 +171,12 @@ pub fn accepts_gzip(request: &HttpRequest) -> bool {
 
 /// The fleet as it is; `None` when the store cannot say so: it is busy or dead for too long, or hangs.
 pub async fn lease(state: &State) -> Option<Arc<Lease>> {
-    let now = state.clock.now();
+    let ran = state.clock.ran();
     let store = state
         .actors
         .iter()
         .find(|status| status.role() == Role::MetricsStore);
-    if store.is_some_and(|store| store.trouble(now, state.silence_limit).is_some()) {
+    if store.is_some_and(|store| store.trouble(ran, state.silence_limit).is_some()) {
         return None;
     }
     actix_rt::time::timeout(state.query_limit, state.published.lease())
@@ -186,6 +186,7 @@ pub async fn lease(state: &State) -> Option<Arc<Lease>> {
 
 /// All own families, in their order: those about polls and scrapes, then devices, actors, build and process.
 fn own_families(mut own: Vec<OwnFamily>, snapshot: &Snapshot, state: &State) -> Vec<OwnFamily> {
+    own.push(self_metrics::clock_offset(&state.clock));
     own.push(self_metrics::devices(snapshot));
     own.extend(actor_families(&state.actors));
     own.push(self_metrics::dropped_lines(&state.dropped_lines));

@@ -115,12 +115,12 @@ impl State {
 
     /// Which actors and tasks cannot be relied on, and why.
     fn trouble(&self) -> Vec<String> {
-        let now = self.clock.now();
+        let ran = self.clock.ran();
         let trouble = |status: &Arc<ActorStatus>| {
-            let trouble = status.trouble(now, self.hang_limit)?;
+            let trouble = status.trouble(ran, self.hang_limit)?;
             Some(format!("actor {}: {trouble}", status.role().name()))
         };
-        let hangs = |task: &&Arc<TaskStatus>| task.hangs(now, self.hang_limit);
+        let hangs = |task: &&Arc<TaskStatus>| task.hangs(ran, self.hang_limit);
         let hanging = self.tasks.iter().filter(hangs);
         let tasks = hanging.map(|task| format!("task {}: hangs", task.task().name()));
         self.actors

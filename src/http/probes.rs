@@ -52,16 +52,16 @@ fn answer(request: &HttpRequest, state: &State, reasons: Vec<String>) -> HttpRes
     response.insert_header(("Cache-Control", "no-store"));
     let mut parameters = url::form_urlencoded::parse(request.query_string().as_bytes());
     if parameters.any(|(name, _)| name == "verbose") {
-        let now = state.clock.now();
+        let ran = state.clock.ran();
         let actors = state.actors.iter().map(|actor| Actor {
             name: actor.role().name(),
             up: actor.is_up(),
-            trouble: actor.trouble(now, state.hang_limit),
+            trouble: actor.trouble(ran, state.hang_limit),
         });
         let tasks = state.tasks.iter().map(|task| Task {
             name: task.task().name(),
             up: task.is_up(),
-            trouble: match task.hangs(now, state.hang_limit) {
+            trouble: match task.hangs(ran, state.hang_limit) {
                 true => Some("hangs".to_owned()),
                 false => task.obstacle(),
             },

@@ -15,6 +15,8 @@ use crate::view::Overview;
 pub struct Status {
     /// The time of this status, in seconds since 1970.
     pub timestamp_seconds: f64,
+    /// The system's clock.
+    pub clock: Clock,
     /// The process.
     pub exporter: Exporter,
     /// The polls.
@@ -36,6 +38,15 @@ pub struct Names {
     pub known: usize,
     /// Those that have matched no device so far; unknown where there is no file, or devices were not looked at yet.
     pub unmatched: Option<f64>,
+}
+
+/// The system's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Clock {
+    /// Starlink's clock less ours in seconds, by its last answers.
+    pub offset_seconds: Option<f64>,
+    /// Whether that is so much that all times are corrected by it: 30 s or more.
+    pub wrong: bool,
 }
 
 /// The process.
@@ -80,6 +91,8 @@ pub struct Stream {
     pub late: bool,
     /// Whether the exporter is working through a backlog.
     pub catching_up: bool,
+    /// Whether answers bring no rows although many devices were online: the stream as a whole is silent.
+    pub silent: bool,
 }
 
 /// The access token.
@@ -154,7 +167,7 @@ pub struct LastError {
 
 impl Actor {
     fn of(status: &ActorStatus, now: Moment, state: &State) -> Self {
-        let trouble = status.trouble(now, state.hang_limit);
+        let trouble = status.trouble(state.clock.ran(), state.hang_limit);
         let last_error = status.last_death().map(|death| LastError {
             cause: death.cause.name(),
             message: death.message,
@@ -190,7 +203,11 @@ impl Status {
         let told = told.as_deref();
         let token_told = token_told.as_deref();
         Self {
-            timestamp_seconds: unix_seconds(state.clock.wall()),
+            timestamp_seconds: unix_seconds(state.clock.corrected()),
+            clock: Clock {
+                offset_seconds: state.clock.offset(),
+                wrong: state.clock.is_wrong(),
+            },
             exporter: Exporter {
                 version: env!("CARGO_PKG_VERSION"),
                 revision: env!("BUILD_REVISION"),
@@ -211,6 +228,7 @@ impl Status {
                 lag_seconds: lag,
                 late: lag.is_some_and(|lag| lag > state.stale_after.as_secs_f64()),
                 catching_up: is_set(metrics.catching_up.value()),
+                silent: is_set(metrics.stream_silent.value()),
             },
             token: Token {
                 expiry_timestamp_seconds: metrics.token_expiry.value(),

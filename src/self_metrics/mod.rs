@@ -14,6 +14,7 @@ use crate::fleet::{Counts, RowCode, RowFault, RowIgnored, Snapshot, Tally};
 use crate::starlink::{PollFailure, TokenFailure};
 use crate::tasks::Task;
 use crate::telemetry::CellFault;
+use crate::time::Clock;
 
 pub use self::instruments::{Counter, Gauge, Histogram};
 pub use self::process::process;
@@ -84,6 +85,8 @@ pub struct SelfMetrics {
     pub telemetry_lag: Gauge,
     /// 1 or 0.
     pub catching_up: Gauge,
+    /// 1 or 0.
+    pub stream_silent: Gauge,
     /// Column lists that differed from the last of their type.
     pub schema_changes: Counter,
     /// Requests for a token.
@@ -122,6 +125,7 @@ impl Default for SelfMetrics {
             cells_rejected: Default::default(),
             telemetry_lag: Gauge::default(),
             catching_up: Gauge::default(),
+            stream_silent: Gauge::default(),
             schema_changes: Counter::default(),
             token_requests: Counter::default(),
             token_request_failures: Default::default(),
@@ -136,6 +140,7 @@ impl Default for SelfMetrics {
         };
         metrics.up.set(0.0);
         metrics.catching_up.set(0.0);
+        metrics.stream_silent.set(0.0);
         metrics
     }
 }
@@ -313,6 +318,11 @@ impl SelfMetrics {
                 "Whether the exporter is working through a backlog: batches are full, and their lag is above STALE_AFTER.",
                 &self.catching_up,
             ),
+            gauge(
+                "starlink_exporter_stream_silent",
+                "Whether answers bring no rows although at least 10 devices were online when rows came last.",
+                &self.stream_silent,
+            ),
             counter(
                 "starlink_exporter_schema_changes_total",
                 "Changes of the stream's columns.",
@@ -432,6 +442,20 @@ pub fn dropped_lines(count: &Counter) -> OwnFamily {
         "Log lines that were dropped because stderr was blocked or failed.",
     )
     .value(count.value())
+}
+
+/// How far the system's clock is from Starlink's.
+#[must_use]
+pub fn clock_offset(clock: &Clock) -> OwnFamily {
+    let family = OwnFamily::new(
+        Kind::Gauge,
+        "starlink_exporter_clock_offset_seconds",
+        "Starlink's clock less the system clock, by the Date headers of the last five answers.",
+    );
+    match clock.offset() {
+        Some(offset) => family.value(offset),
+        None => family,
+    }
 }
 
 /// Which build this is.

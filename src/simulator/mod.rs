@@ -236,6 +236,12 @@ impl Simulator {
         *lock(&self.service.is_public_token_path_open) = is_open;
     }
 
+    /// What the header `Date` of every answer says from now on, unless its script says otherwise. As from the start it is the time
+    /// that it is.
+    pub fn set_date(&self, now: impl Fn() -> SystemTime + Send + Sync + 'static) {
+        *lock(&self.service.clock_of_answers) = Some(Arc::new(now));
+    }
+
     /// A valid token without a request, for scripted answers of the token endpoint.
     pub fn issue_token(&self) -> String {
         self.service.issue_token()
@@ -327,6 +333,7 @@ impl Service {
             read_index: Mutex::default(),
             rate_limit: Mutex::default(),
             is_public_token_path_open: Mutex::new(true),
+            clock_of_answers: Mutex::default(),
         })
     }
 }

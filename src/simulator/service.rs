@@ -6,7 +6,7 @@ use std::{
     pin::pin,
     sync::{Arc, Mutex},
     task::Poll,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use actix_rt::time::sleep_until;
@@ -47,7 +47,11 @@ pub(super) struct Service {
     pub read_index: Mutex<ReadIndex>,
     pub rate_limit: Mutex<RateLimit>,
     pub is_public_token_path_open: Mutex<bool>,
+    pub clock_of_answers: Mutex<Option<Now>>,
 }
+
+/// Gives a time of day.
+pub(super) type Now = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// Which tick it is.
 pub(super) struct Clock {
@@ -151,7 +155,7 @@ async fn token(request: HttpRequest, form: Bytes, service: web::Data<Service>) -
         status: (!answer.closed).then_some(answer.status),
     });
     service.journal_changed.notify_waiters();
-    send(answer, connection, None).await
+    send(answer, connection, None, &service).await
 }
 
 /// The stream endpoint.
@@ -177,7 +181,7 @@ async fn stream(request: HttpRequest, body: Bytes, service: web::Data<Service>) 
         }
         Err((status, reason)) => Answer::error(status, &reason),
     };
-    send(answer, connection, Some(ticket)).await
+    send(answer, connection, Some(ticket), &service).await
 }
 
 fn bearer(request: &HttpRequest) -> Option<&str> {
@@ -207,6 +211,12 @@ impl Options {
 
 impl Service {
     /// A new token, valid from now.
+    /// What the header `Date` says, if not the time that it is.
+    fn date(&self) -> Option<SystemTime> {
+        let now = lock(&self.clock_of_answers).clone();
+        now.map(|now| now())
+    }
+
     pub(super) fn issue_token(&self) -> String {
         let expires = Instant::now() + self.options.token_lifetime;
         lock(&self.tokens).issue(self.options.seed, expires)
@@ -324,7 +334,12 @@ fn with_body(scripted: Answer, ordinary: impl FnOnce() -> Answer) -> Answer {
 }
 
 /// Sends an answer, with its delay and faults.
-async fn send(answer: Answer, connection: Connection, ticket: Option<Ticket>) -> HttpResponse {
+async fn send(
+    answer: Answer,
+    connection: Connection,
+    ticket: Option<Ticket>,
+    service: &Service,
+) -> HttpResponse {
     if !answer.delay.is_zero() {
         let delay = wait(
             Instant::now() + answer.delay,
@@ -344,7 +359,7 @@ async fn send(answer: Answer, connection: Connection, ticket: Option<Ticket>) ->
     if let Some(ticket) = &ticket {
         ticket.answers(answer.status, answer.rows);
     }
-    let mut response = head(&answer);
+    let mut response = head(&answer, service.date());
     let mut body = answer.body.unwrap_or_default();
     if answer.gzip {
         body = compress(&body);
@@ -360,12 +375,15 @@ async fn send(answer: Answer, connection: Connection, ticket: Option<Ticket>) ->
     response.body(sending)
 }
 
-fn head(answer: &Answer) -> actix_web::HttpResponseBuilder {
+fn head(answer: &Answer, date: Option<SystemTime>) -> actix_web::HttpResponseBuilder {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
     response.insert_header(header::ContentType::json());
     if answer.gzip {
         response.insert_header((header::CONTENT_ENCODING, "gzip"));
+    }
+    if let Some(date) = date {
+        response.insert_header((header::DATE, httpdate::fmt_http_date(date)));
     }
     for (name, value) in &answer.headers {
         // A header that is set replaces the one of the same name that every answer has.

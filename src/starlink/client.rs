@@ -5,9 +5,9 @@ use super::{
     wire,
 };
 use crate::outgoing::{self, ConnectorOptions, Proxy, Resolver, USER_AGENT};
-use crate::time::Clock;
 // awc gives out this error, but not its name.
 use crate::redaction::Redactor;
+use crate::time::Clock;
 use actix_web::error::ParseError;
 use awc::{
     ClientRequest, ClientResponse, Connector,
@@ -26,7 +26,8 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
-use tokio::time::{sleep, timeout};
+// The limits of a request are the connection's own, and stay on tokio's timers.
+use tokio::time::timeout;
 use url::{Position, Url};
 
 /// The largest batch, decompressed. 65,000 rows are 15 to 20 MB.
@@ -77,7 +78,7 @@ pub struct ClientOptions {
     pub proxy: Option<Proxy>,
     /// Finds the addresses of names.
     pub resolver: Resolver,
-    /// What connections are timed by.
+    /// What connections are timed by, and what learns from answers what time it is.
     pub clock: Clock,
     /// The longest waits.
     pub timeouts: Timeouts,
@@ -123,6 +124,7 @@ pub struct Client {
     timeouts: Timeouts,
     batch_limit: usize,
     redactor: Redactor,
+    clock: Clock,
 }
 
 impl Client {
@@ -139,7 +141,7 @@ impl Client {
         } = options;
         let options = ConnectorOptions {
             resolver,
-            clock,
+            clock: clock.clone(),
             limit: timeouts.connect,
         };
         let tls = tls.map(|tls| outgoing::Connector::tls(options.clone(), tls, proxy));
@@ -149,6 +151,7 @@ impl Client {
             timeouts,
             batch_limit,
             redactor,
+            clock,
         }
     }
 
@@ -186,7 +189,7 @@ impl Client {
             grant_type: "client_credentials",
         });
         let whole = async {
-            let response = head(sending, self.timeouts.token).await?;
+            let response = self.head(sending, self.timeouts.token).await?;
             self.body(response, SMALL_LIMIT).await
         };
         let limit = self.timeouts.token;
@@ -216,7 +219,7 @@ impl Client {
         let mut told: Option<TokenError> = None;
         for (index, url) in urls.iter().enumerate() {
             if index > 0 {
-                sleep(BETWEEN_TOKEN_REQUESTS).await;
+                self.clock.sleep(BETWEEN_TOKEN_REQUESTS).await;
             }
             on_request();
             let error = match self.request_token(url, client_id, client_secret).await {
@@ -263,9 +266,26 @@ impl Client {
                 max_linger_ms: max_linger.as_millis(),
             });
         let limit = max_linger.saturating_add(self.timeouts.beyond_linger);
-        let response = head(sending, limit).await?;
+        let response = self.head(sending, limit).await?;
         on_head();
         Ok(self.body(response, self.batch_limit).await?)
+    }
+
+    /// Sends a request and waits for the head of its answer, whose `Date` corrects the clock.
+    async fn head<S>(
+        &self,
+        sending: impl Future<Output = Result<ClientResponse<S>, SendRequestError>>,
+        limit: Duration,
+    ) -> Result<ClientResponse<S>, CallError> {
+        let sent = self.clock.now();
+        let response = match timeout(limit, sending).await {
+            Ok(response) => response.map_err(no_head)?,
+            Err(_) => return Err(CallError::Timeout(Stage::Head)),
+        };
+        if let Some(date) = date(&response) {
+            self.clock.dated(date, sent);
+        }
+        Ok(response)
     }
 
     /// The decompressed body of a 200; any other answer is an error.
@@ -291,7 +311,7 @@ impl Client {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
         ) {
             text(response.headers(), header::RETRY_AFTER)
-                .and_then(|value| wire::retry_after(value, SystemTime::now()))
+                .and_then(|value| wire::retry_after(value, self.clock.corrected()))
         } else {
             None
         };
@@ -369,15 +389,14 @@ fn http_client(connector: outgoing::Connector, timeouts: Timeouts) -> awc::Clien
         .finish()
 }
 
-/// Sends a request and waits for the head of its answer.
-async fn head<S>(
-    sending: impl Future<Output = Result<ClientResponse<S>, SendRequestError>>,
-    limit: Duration,
-) -> Result<ClientResponse<S>, CallError> {
-    match timeout(limit, sending).await {
-        Ok(response) => response.map_err(no_head),
-        Err(_) => Err(CallError::Timeout(Stage::Head)),
+/// When Starlink made an answer, if it says so. One with an `Age` was made for somebody else, and kept by a cache; a 5xx is as a
+/// rule the answer of something in between.
+fn date<S>(response: &ClientResponse<S>) -> Option<SystemTime> {
+    let headers = response.headers();
+    if headers.contains_key(header::AGE) || response.status().is_server_error() {
+        return None;
     }
+    httpdate::parse_http_date(text(headers, header::DATE)?).ok()
 }
 
 /// The header that carries the token, marked so that nothing prints it.

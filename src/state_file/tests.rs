@@ -38,8 +38,8 @@ fn fleet() -> Fleet {
     fleet.commit(
         &plan,
         Coverage {
-            from: heard,
             to: heard,
+            covers: Duration::ZERO,
         },
     );
     fleet

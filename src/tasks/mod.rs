@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use tracing::error;
 
 use crate::self_metrics::SelfMetrics;
-use crate::time::{Backoff, Clock, Moment};
+use crate::time::{Backoff, Clock};
 
 pub use self::thread::{ThreadError, in_thread};
 
@@ -85,11 +85,11 @@ pub struct TaskStatus {
 }
 
 impl TaskStatus {
-    fn new(task: Task, now: Moment) -> Self {
+    fn new(task: Task, ran: Duration) -> Self {
         Self {
             task,
             life: AtomicU8::new(Life::Runs as u8),
-            beat: AtomicU64::new(now.millis()),
+            beat: AtomicU64::new(millis(ran)),
             obstacle: Mutex::default(),
         }
     }
@@ -108,9 +108,9 @@ impl TaskStatus {
 
     /// Whether it has shown no life for `limit`, which only a restart of the process cures. One in restart backoff has `is_up`.
     #[must_use]
-    pub fn hangs(&self, now: Moment, limit: Duration) -> bool {
-        let beat = Moment::from_millis(self.beat.load(Ordering::Relaxed));
-        self.life.load(Ordering::Relaxed) == Life::Runs as u8 && now.since(beat) > limit
+    pub fn hangs(&self, ran: Duration, limit: Duration) -> bool {
+        let beat = Duration::from_millis(self.beat.load(Ordering::Relaxed));
+        self.life.load(Ordering::Relaxed) == Life::Runs as u8 && ran.saturating_sub(beat) > limit
     }
 
     /// What keeps it from its work, such as a file that does not respond. A restart of the process would not help.
@@ -124,8 +124,8 @@ impl TaskStatus {
         self.life.store(life as u8, Ordering::Relaxed);
     }
 
-    fn beat(&self, now: Moment) {
-        self.beat.store(now.millis(), Ordering::Relaxed);
+    fn beat(&self, ran: Duration) {
+        self.beat.store(millis(ran), Ordering::Relaxed);
     }
 }
 
@@ -141,7 +141,7 @@ impl Pulse {
     pub async fn during<F: Future>(&self, awaited: F) -> F::Output {
         let mut awaited = pin!(awaited);
         loop {
-            self.status.beat(self.clock.now());
+            self.status.beat(self.clock.ran());
             tokio::select! {
                 biased;
                 output = &mut awaited => return output,
@@ -168,7 +168,7 @@ impl Supervised {
     /// A task that begins now.
     #[must_use]
     pub fn new(task: Task, clock: Clock, metrics: Arc<SelfMetrics>) -> Self {
-        let status = Arc::new(TaskStatus::new(task, clock.now()));
+        let status = Arc::new(TaskStatus::new(task, clock.ran()));
         Self {
             pulse: Pulse { status, clock },
             metrics,
@@ -218,6 +218,11 @@ fn message(panic: &(dyn Any + Send)) -> &str {
         Some(text) => text,
         None => panic.downcast_ref::<&str>().unwrap_or(&"no message"),
     }
+}
+
+/// Whole milliseconds; an `AtomicU64` holds no duration.
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -272,13 +277,13 @@ mod tests {
             Box::pin(task.run(|pulse| async move { pulse.during(std::future::pending()).await }));
         for _ in 0..20 {
             assert!((&mut waits).now_or_never().is_none());
-            assert!(!status.hangs(clock.now(), limit));
+            assert!(!status.hangs(clock.ran(), limit));
             hands.advance(BEAT);
         }
         hands.advance(limit);
-        assert!(status.hangs(clock.now(), limit), "it was not run meanwhile");
+        assert!(status.hangs(clock.ran(), limit), "it was not run meanwhile");
         assert!((&mut waits).now_or_never().is_none());
-        assert!(!status.hangs(clock.now(), limit), "it is run again");
+        assert!(!status.hangs(clock.ran(), limit), "it is run again");
     }
 
     #[actix_rt::test]

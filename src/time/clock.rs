@@ -1,71 +1,173 @@
 //! The handle for time: what all parts of one application ask for the time, and wait by.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
+use futures_util::future::{Either, select};
 use tokio::sync::Notify;
+use tracing::{info, warn};
 
 use super::Moment;
+use super::correction::{Change, Correction, Dated};
+use super::pauses::{Jump, Jumps, Stops, TICK};
+use super::source::{Hands, Manual, Readings, Source, System};
 
-/// The clocks of one application: a monotonic one, and the system's wall clock. Clones share the same time.
+/// Stops and suspensions that last for so long are logged.
+const NOTEWORTHY: Duration = Duration::from_secs(10);
+
+/// The clocks of one application. Clones share the same time, and what answers said about it.
+///
+/// - [`Clock::now`] is monotonic, and goes on while the machine sleeps and while the process is stopped: devices age by it.
+/// - [`Clock::ran`] is monotonic, and stands still in both: silence is measured by it.
+/// - [`Clock::wall`] is the system's; [`Clock::corrected`] is the system's as Starlink corrects it.
 #[derive(Debug, Clone)]
 pub struct Clock {
-    source: Source,
+    shared: Arc<Shared>,
     /// What the monotonic clock showed when its source began.
     base: Duration,
 }
 
-#[derive(Debug, Clone)]
-enum Source {
-    /// The operating system's clocks, since this instant.
-    System(Instant),
-    /// Clocks that a test moves.
-    Manual(Arc<Manual>),
-}
-
 #[derive(Debug)]
-struct Manual {
-    times: Mutex<Times>,
-    moved: Notify,
+pub(super) struct Shared {
+    pub(super) source: Source,
+    state: Mutex<State>,
+    /// The clocks have jumped: who waits looks again.
+    pub(super) moved: Notify,
+    /// Whether a thread reads the clocks all the time, so that a gap between readings means something.
+    is_watched: AtomicBool,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Times {
-    elapsed: Duration,
-    wall: SystemTime,
+/// What readings and answers have told.
+#[derive(Debug, Default)]
+struct State {
+    /// Sleep that only the system's clock and an answer have shown.
+    inferred: Duration,
+    /// Sleep that the operating system has counted, at the last reading.
+    asleep: Duration,
+    stops: Stops,
+    jumps: Jumps,
+    correction: Correction,
 }
 
-impl Manual {
-    fn times(&self) -> Times {
-        *self.times.lock().unwrap_or_else(PoisonError::into_inner)
+impl Shared {
+    fn new(source: Source) -> Arc<Self> {
+        let shared = Self {
+            source,
+            state: Mutex::default(),
+            moved: Notify::new(),
+            is_watched: AtomicBool::new(false),
+        };
+        shared.look();
+        Arc::new(shared)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the clocks, and notes what has happened to them since the last time.
+    pub(super) fn look(&self) {
+        let mut state = self.state();
+        let readings = self.source.read();
+        state.read(readings);
+        let slept = readings.asleep.saturating_sub(state.asleep);
+        state.asleep = readings.asleep;
+        drop(state);
+        if slept >= LEAST_SLEEP {
+            // Their timers have not noticed it.
+            self.moved.notify_waiters();
+        }
+        if slept >= NOTEWORTHY {
+            let seconds = slept.as_secs();
+            info!(seconds, "the machine was suspended");
+        }
+    }
+
+    /// Reads the clock that stands still while the process is stopped.
+    fn ran(&self) -> Duration {
+        let mut state = self.state();
+        let readings = self.source.read();
+        if self.is_watched.load(Ordering::Relaxed) {
+            let stopped = state.stops.read(readings.awake);
+            if stopped >= NOTEWORTHY {
+                let seconds = stopped.as_secs();
+                info!(seconds, "the process was stopped");
+            }
+        }
+        readings.ran.saturating_sub(state.stops.stopped())
+    }
+}
+
+/// Less is the distance between the readings of two clocks.
+const LEAST_SLEEP: Duration = Duration::from_millis(500);
+
+impl State {
+    fn read(&mut self, readings: Readings) {
+        let now = readings.now().saturating_add(self.inferred);
+        self.jumps.read(now, readings.wall);
+    }
+
+    fn dated(&mut self, dated: Dated) -> Option<Change> {
+        match self.jumps.explain(dated, self.correction.offset()) {
+            Some(Jump::Set(forward)) => self.correction.clock_was_set(forward),
+            Some(Jump::Slept(slept)) => self.inferred = self.inferred.saturating_add(slept),
+            None => {}
+        }
+        self.correction.observe(dated.offset())
     }
 }
 
 impl Clock {
-    /// The operating system's clocks; the monotonic one starts at zero.
+    /// The operating system's clocks; the monotonic ones start at zero.
     #[must_use]
     pub fn system() -> Self {
-        Self {
-            source: Source::System(Instant::now()),
-            base: Duration::ZERO,
-        }
+        Self::of(Source::System(System::start()))
     }
 
     /// Clocks that stand still until the returned handle moves them, for tests.
     #[must_use]
     pub fn manual(wall: SystemTime) -> (Self, Hands) {
-        let manual = Arc::new(Manual {
-            times: Mutex::new(Times {
-                elapsed: Duration::ZERO,
-                wall,
-            }),
-            moved: Notify::new(),
-        });
-        let clock = Self {
-            source: Source::Manual(Arc::clone(&manual)),
+        let clock = Self::of(Source::Manual(Manual::new(wall)));
+        let hands = Hands::new(Arc::clone(&clock.shared));
+        (clock, hands)
+    }
+
+    fn of(source: Source) -> Self {
+        Self {
+            shared: Shared::new(source),
             base: Duration::ZERO,
+        }
+    }
+
+    /// Starts the thread that notices when the machine slept or the process was stopped. It ends with the last clone.
+    ///
+    /// # Errors
+    /// When there can be no other thread. Then time in which the process was stopped counts as time in which it ran.
+    pub fn watch(&self) -> io::Result<()> {
+        let shared = Arc::downgrade(&self.shared);
+        if matches!(self.shared.source, Source::Manual(_))
+            || self.shared.is_watched.load(Ordering::Relaxed)
+        {
+            return Ok(());
+        }
+        let watch = move || {
+            while let Some(shared) = shared.upgrade() {
+                shared.look();
+                shared.ran();
+                drop(shared);
+                std::thread::sleep(TICK);
+            }
         };
-        (clock, Hands(manual))
+        let thread = std::thread::Builder::new().name("clock".to_owned());
+        thread.spawn(watch)?;
+        let now = self.shared.source.read().awake;
+        self.shared.state().stops.begin(now);
+        self.shared.is_watched.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// The same clocks, with a monotonic one that goes on from a moment that an earlier process's clock has shown.
@@ -73,19 +175,17 @@ impl Clock {
     pub fn resume(&self, moment: Moment) -> Self {
         let shown = moment.since(Moment::default());
         Self {
-            source: self.source.clone(),
+            shared: Arc::clone(&self.shared),
             base: self.base.saturating_add(shown),
         }
     }
 
-    /// The monotonic time since the clock was first started.
+    /// The time since the clock was first started, time slept included.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        let since = match &self.source {
-            Source::System(start) => start.elapsed(),
-            Source::Manual(manual) => manual.times().elapsed,
-        };
-        self.base.saturating_add(since)
+        let inferred = self.shared.state().inferred;
+        let now = self.shared.source.read().now();
+        self.base.saturating_add(now).saturating_add(inferred)
     }
 
     /// The same as a moment.
@@ -94,28 +194,89 @@ impl Clock {
         Moment::at(self.elapsed())
     }
 
+    /// The time that this process ran: without the time that the machine slept or the process was stopped.
+    #[must_use]
+    pub fn ran(&self) -> Duration {
+        self.shared.ran()
+    }
+
     /// The system's wall clock.
     #[must_use]
     pub fn wall(&self) -> SystemTime {
-        match &self.source {
-            Source::System(_) => SystemTime::now(),
-            Source::Manual(manual) => manual.times().wall,
+        self.shared.source.read().wall
+    }
+
+    /// The system's wall clock, corrected where Starlink's answers say that it is wrong by 30 s or more.
+    #[must_use]
+    pub fn corrected(&self) -> SystemTime {
+        let state = self.shared.state();
+        state.correction.correct(self.shared.source.read().wall)
+    }
+
+    /// Starlink's clock less the system's in seconds, by the last answers; `None` before the first.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "years in milliseconds are exact"
+    )]
+    pub fn offset(&self) -> Option<f64> {
+        let offset = self.shared.state().correction.offset()?;
+        Some(offset as f64 / 1e3)
+    }
+
+    /// Whether the system's clock is wrong by Starlink's, so that it is corrected.
+    #[must_use]
+    pub fn is_wrong(&self) -> bool {
+        self.shared.state().correction.corrects()
+    }
+
+    /// Takes the `Date` header of an answer whose head has just come; `sent` is when it was asked for.
+    pub fn dated(&self, date: SystemTime, sent: Moment) {
+        let took = self.now().since(sent);
+        let mut state = self.shared.state();
+        let readings = self.shared.source.read();
+        state.read(readings);
+        let received = readings.wall;
+        let before = state.inferred;
+        let change = state.dated(Dated {
+            date,
+            received,
+            took,
+        });
+        let slept = state.inferred.saturating_sub(before);
+        drop(state);
+        if slept > Duration::ZERO {
+            self.shared.moved.notify_waiters();
+            info!(seconds = slept.as_secs(), "the machine was suspended");
+        }
+        let offset_seconds = self.offset();
+        match change {
+            Some(Change::Began) => warn!(
+                offset_seconds,
+                "the system clock is wrong: Starlink's clock is used. Synchronise the host's clock (NTP)"
+            ),
+            Some(Change::Ended) => info!(offset_seconds, "the system clock is right again"),
+            None => {}
         }
     }
 
-    /// Waits until the monotonic clock shows `moment`.
+    /// Waits until the monotonic clock shows `moment`; time slept counts.
     pub async fn sleep_until(&self, moment: Moment) {
-        match &self.source {
-            Source::System(_) => tokio::time::sleep(moment.since(self.now())).await,
-            Source::Manual(manual) => loop {
-                let mut moved = std::pin::pin!(manual.moved.notified());
-                // Listens before it looks, so that no move in between is missed.
-                moved.as_mut().enable();
-                if self.now() >= moment {
-                    return;
+        loop {
+            let mut moved = pin!(self.shared.moved.notified());
+            // Listens before it looks, so that no move in between is missed.
+            moved.as_mut().enable();
+            let now = self.now();
+            if now >= moment {
+                return;
+            }
+            match &self.shared.source {
+                Source::System(_) => {
+                    let timer = pin!(tokio::time::sleep(moment.since(now)));
+                    select(timer, moved).await;
                 }
-                moved.await;
-            },
+                Source::Manual(_) => moved.await,
+            }
         }
     }
 
@@ -123,31 +284,13 @@ impl Clock {
     pub async fn sleep(&self, duration: Duration) {
         self.sleep_until(self.now().after(duration)).await;
     }
-}
 
-/// Moves the clocks of [`Clock::manual`]. Clones move the same ones.
-#[derive(Debug, Clone)]
-pub struct Hands(Arc<Manual>);
-
-impl Hands {
-    /// Lets time pass: both clocks go forward, and waits whose time has come end.
-    pub fn advance(&self, duration: Duration) {
-        self.change(|times| {
-            times.elapsed = times.elapsed.saturating_add(duration);
-            times.wall += duration;
-        });
-    }
-
-    /// Sets the wall clock alone, as an operator or NTP does.
-    pub fn set_wall(&self, wall: SystemTime) {
-        self.change(|times| times.wall = wall);
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Times)) {
-        let mut times = self.0.times.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut times);
-        drop(times);
-        self.0.moved.notify_waiters();
+    /// What `future` gives, unless that takes longer than `limit`.
+    pub async fn timeout<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
+        match select(pin!(future), pin!(self.sleep(limit))).await {
+            Either::Left((output, _)) => Some(output),
+            Either::Right(_) => None,
+        }
     }
 }
 
@@ -158,27 +301,13 @@ pub fn unix_seconds(time: SystemTime) -> f64 {
         .map_or(0.0, |since| since.as_secs_f64())
 }
 
-#[cfg(test)]
-mod tests {
-    use futures_util::FutureExt;
-
-    use super::*;
-
-    #[test]
-    fn a_manual_clock_moves_by_hand_alone() {
-        let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        let (clock, hands) = Clock::manual(start);
-        let resumed = clock.resume(Moment::from_millis(500));
-        assert_eq!((clock.now().millis(), resumed.now().millis()), (0, 500));
-        let mut wait = Box::pin(clock.sleep(Duration::from_secs(3600)));
-        assert!((&mut wait).now_or_never().is_none());
-        hands.advance(Duration::from_secs(3599));
-        assert!((&mut wait).now_or_never().is_none());
-        hands.advance(Duration::from_secs(1));
-        assert!((&mut wait).now_or_never().is_some());
-        assert_eq!(resumed.now().millis(), 3_600_500);
-        assert_eq!(clock.wall(), start + Duration::from_secs(3600));
-        hands.set_wall(start);
-        assert_eq!((clock.wall(), clock.now().millis()), (start, 3_600_000));
-    }
+/// Nanoseconds since 1970; zero for an earlier time.
+#[must_use]
+pub fn unix_nanos(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    let since = since.unwrap_or_default().as_nanos();
+    i64::try_from(since).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,80 +1,124 @@
-//! Which of many equal failures are worth a log line: the first, one a minute, and the recovery.
+//! Which of many failures are worth a log line: the first of an outage, one a minute, and its end.
 
 use std::time::Duration;
 
-/// The shortest time between two lines about one failure.
-const REPEAT_EVERY: Duration = Duration::from_secs(60);
+/// The shortest time between two lines about one activity, and the time after which success is the end of an outage.
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// What to log about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Report {
-    /// A new failure, or another than before: log it.
+    /// A new outage, or another failure than the one that was logged last: log it.
     First,
-    /// The same for a minute or longer since the last line: log it, with its count.
+    /// The failure that was logged last, a minute ago or longer: log it, with its count.
     Repeated {
-        /// How often it happened since it was first reported, that first time and this included.
+        /// How many attempts of the outage failed, of whatever kind.
         count: u64,
-        /// How long ago it was first reported.
+        /// How long ago the outage began.
         since: Duration,
     },
-    /// Said less than a minute ago: log nothing.
+    /// A line was logged less than a minute ago: log nothing.
     Silent,
 }
 
-/// The end of a series of failures.
+/// The end of an outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recovered {
     /// How many attempts failed, of whatever kind.
     pub failures: u64,
-    /// The time from the first failure to the recovery.
+    /// The time from the first failure to the first success after the last one.
     pub lasted: Duration,
 }
 
 /// Follows one activity that fails and recovers. `K` says which failures are the same one.
 ///
+/// Success and failure may alternate: that is one outage, which ends after a minute without a failure. There is at most one
+/// line a minute, whatever happens.
+///
 /// Times are monotonic durations since any fixed moment, handed in by the caller.
 #[derive(Debug, Clone)]
 pub struct FailureLog<K> {
     outage: Option<Outage<K>>,
+    /// When a line was logged last.
+    last_line: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]
 struct Outage<K> {
     began: Duration,
     failures: u64,
-    key: K,
-    key_began: Duration,
-    key_count: u64,
-    last_line: Duration,
+    /// The first success after the last failure.
+    succeeded: Option<Duration>,
+    /// Which of its failures was logged last, if one was.
+    logged: Option<K>,
 }
 
 impl<K: PartialEq> FailureLog<K> {
     /// A log of an activity that has not failed.
     pub const fn new() -> Self {
-        Self { outage: None }
+        Self {
+            outage: None,
+            last_line: None,
+        }
     }
 
     /// Counts a failure and says what to log about it.
     pub fn failed(&mut self, key: K, now: Duration) -> Report {
-        match &mut self.outage {
-            Some(outage) if outage.key == key => outage.repeated(now),
-            Some(outage) => {
-                outage.changed(key, now);
-                Report::First
-            }
-            none => {
-                *none = Some(Outage::new(key, now));
-                Report::First
-            }
+        let last_line = self.last_line;
+        let outage = self.count(now);
+        if last_line.is_some_and(|last| now.saturating_sub(last) < MINUTE) {
+            return Report::Silent;
         }
+        if outage.logged.as_ref() == Some(&key) {
+            let (count, since) = (outage.failures, now.saturating_sub(outage.began));
+            self.last_line = Some(now);
+            return Report::Repeated { count, since };
+        }
+        outage.logged = Some(key);
+        self.last_line = Some(now);
+        Report::First
     }
 
-    /// Ends the series of failures. `None` when there was none: then there is nothing to log.
+    /// Counts a failure that is logged elsewhere.
+    pub fn failed_elsewhere(&mut self, now: Duration) {
+        self.count(now);
+    }
+
+    fn count(&mut self, now: Duration) -> &mut Outage<K> {
+        let outage = self.outage.take().filter(|outage| !outage.is_over(now));
+        let outage = self.outage.insert(outage.unwrap_or(Outage {
+            began: now,
+            failures: 0,
+            succeeded: None,
+            logged: None,
+        }));
+        outage.failures = outage.failures.saturating_add(1);
+        outage.succeeded = None;
+        outage
+    }
+
+    /// Notes a success, or looks again after one: gives the end of the outage, once, when a minute has passed without a failure
+    /// since the first success. An outage of which nothing was logged ends without a word.
     pub fn recovered(&mut self, now: Duration) -> Option<Recovered> {
-        self.outage.take().map(|outage| Recovered {
+        let outage = self.outage.as_mut()?;
+        outage.succeeded.get_or_insert(now);
+        if !outage.is_over(now) {
+            return None;
+        }
+        let outage = self.outage.take()?;
+        outage.logged.as_ref()?;
+        self.last_line = Some(now);
+        Some(Recovered {
             failures: outage.failures,
-            lasted: now.saturating_sub(outage.began),
+            lasted: outage.succeeded?.saturating_sub(outage.began),
         })
+    }
+
+    /// When the outage will be over if nothing fails any more; `None` without one, or before a success.
+    #[must_use]
+    pub fn over_at(&self) -> Option<Duration> {
+        let succeeded = self.outage.as_ref()?.succeeded?;
+        Some(succeeded.saturating_add(MINUTE))
     }
 }
 
@@ -85,45 +129,20 @@ impl<K: PartialEq> Default for FailureLog<K> {
 }
 
 impl<K> Outage<K> {
-    fn new(key: K, now: Duration) -> Self {
-        Self {
-            began: now,
-            failures: 1,
-            key,
-            key_began: now,
-            key_count: 1,
-            last_line: now,
-        }
-    }
-
-    fn changed(&mut self, key: K, now: Duration) {
-        self.failures = self.failures.saturating_add(1);
-        self.key = key;
-        self.key_began = now;
-        self.key_count = 1;
-        self.last_line = now;
-    }
-
-    fn repeated(&mut self, now: Duration) -> Report {
-        self.failures = self.failures.saturating_add(1);
-        self.key_count = self.key_count.saturating_add(1);
-        if now.saturating_sub(self.last_line) < REPEAT_EVERY {
-            return Report::Silent;
-        }
-        self.last_line = now;
-        Report::Repeated {
-            count: self.key_count,
-            since: now.saturating_sub(self.key_began),
-        }
+    fn is_over(&self, now: Duration) -> bool {
+        self.succeeded
+            .is_some_and(|succeeded| now.saturating_sub(succeeded) >= MINUTE)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    /// A key and when it failed, in seconds.
-    type Failure = (char, u64);
+    /// What happens at a second: a failure of a kind, or a success.
+    type Event = (u64, Option<char>);
 
     const fn secs(secs: u64) -> Duration {
         Duration::from_secs(secs)
@@ -138,6 +157,7 @@ mod tests {
 
     #[test]
     fn failures_are_reported_once_and_then_by_the_minute() {
+        type Failure = (char, u64);
         let cases: &[(&str, &[(Failure, Report)])] = &[
             ("one", &[(('a', 7), Report::First)]),
             (
@@ -160,13 +180,14 @@ mod tests {
                 ],
             ),
             (
-                "another in between",
+                "another in between: still one line a minute",
                 &[
                     (('a', 0), Report::First),
-                    (('b', 10), Report::First),
-                    (('b', 60), Report::Silent),
-                    (('b', 70), repeated(3, 60)),
-                    (('a', 71), Report::First),
+                    (('b', 10), Report::Silent),
+                    (('b', 60), Report::First),
+                    (('a', 70), Report::Silent),
+                    (('b', 120), repeated(5, 120)),
+                    (('a', 180), Report::First),
                 ],
             ),
             (
@@ -191,34 +212,85 @@ mod tests {
     }
 
     #[test]
-    fn a_recovery_is_reported_once() {
-        let cases: &[(&[Failure], u64, Option<Recovered>)] = &[
+    fn an_outage_ends_after_a_minute_of_success() {
+        let ended = |failures, lasted| {
+            Some(Recovered {
+                failures,
+                lasted: secs(lasted),
+            })
+        };
+        let cases: &[(&[Event], u64, Option<Recovered>)] = &[
             (&[], 5, None),
+            (&[(5, Some('a')), (9, None)], 68, None),
+            (&[(5, Some('a')), (9, None)], 69, ended(1, 4)),
             (
-                &[('a', 5)],
-                9,
-                Some(Recovered {
-                    failures: 1,
-                    lasted: secs(4),
-                }),
+                &[(5, Some('a')), (6, None), (7, Some('b')), (8, None)],
+                67,
+                None,
             ),
             (
-                &[('a', 5), ('a', 6), ('b', 100), ('a', 200)],
-                205,
-                Some(Recovered {
-                    failures: 4,
-                    lasted: secs(200),
-                }),
+                &[(5, Some('a')), (6, None), (7, Some('b')), (8, None)],
+                68,
+                ended(2, 3),
             ),
         ];
-        for (failures, now, expected) in cases {
+        for (events, now, expected) in cases {
             let mut log = FailureLog::default();
-            for (key, at) in *failures {
-                log.failed(*key, secs(*at));
+            for (at, key) in *events {
+                match key {
+                    Some(key) => drop(log.failed(*key, secs(*at))),
+                    None => assert_eq!(log.recovered(secs(*at)), None),
+                }
             }
-            assert_eq!(log.recovered(secs(*now)), *expected);
-            assert_eq!(log.recovered(secs(*now)), None);
-            assert_eq!(log.failed('a', secs(*now)), Report::First);
+            assert_eq!(log.recovered(secs(*now)), *expected, "{events:?}");
+            if expected.is_some() {
+                assert_eq!(log.recovered(secs(*now)), None);
+                // The end was a line, too.
+                assert_eq!(log.failed('a', secs(*now + 59)), Report::Silent);
+                assert_eq!(log.failed('a', secs(*now + 60)), Report::First);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_logged_elsewhere_takes_no_line() {
+        let mut log = FailureLog::new();
+        log.failed_elsewhere(secs(0));
+        assert_eq!(log.recovered(secs(1)), None);
+        assert_eq!(log.recovered(secs(61)), None);
+        log.failed_elsewhere(secs(70));
+        assert_eq!(log.failed('a', secs(71)), Report::First);
+    }
+
+    #[test]
+    fn an_outage_whose_end_nothing_has_noticed_is_over_all_the_same() {
+        let mut log = FailureLog::new();
+        log.failed('a', secs(0));
+        assert_eq!(log.over_at(), None);
+        log.recovered(secs(1));
+        assert_eq!(log.over_at(), Some(secs(61)));
+        assert_eq!(log.failed('a', secs(61)), Report::First);
+        assert_eq!(log.failed('a', secs(121)), repeated(2, 60));
+    }
+
+    proptest! {
+        #[test]
+        fn there_is_one_line_a_minute_at_most(
+            events in prop::collection::vec((0_u64..90, prop::option::weighted(0.5, 0_u8..3)), 1..300),
+        ) {
+            let mut log = FailureLog::new();
+            let (mut now, mut last_line) = (1000, None::<u64>);
+            for (after, key) in events {
+                now += after;
+                let is_line = match key {
+                    Some(key) => log.failed(key, secs(now)) != Report::Silent,
+                    None => log.recovered(secs(now)).is_some(),
+                };
+                if is_line {
+                    prop_assert!(last_line.is_none_or(|last| now - last >= 60), "{now} {last_line:?}");
+                    last_line = Some(now);
+                }
+            }
         }
     }
 }

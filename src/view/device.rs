@@ -424,6 +424,6 @@ pub struct LastReadings {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "JSON's numbers are f64s")]
-fn seconds(nanoseconds: i64) -> f64 {
+pub(super) fn seconds(nanoseconds: i64) -> f64 {
     nanoseconds as f64 / 1e9
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::device::{DeviceState, Shelf};
+use super::device::{DeviceState, Shelf, seconds};
 use crate::fleet::Snapshot;
 
 /// How many devices of a type are in which state.
@@ -42,7 +42,7 @@ pub struct AlertCount {
 }
 
 /// The fleet at a glance.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Overview {
     /// By type, in the order of the type codes.
     pub types: Vec<TypeCount>,
@@ -52,6 +52,8 @@ pub struct Overview {
     pub alerts_unknown: usize,
     /// How many devices have a location.
     pub located: usize,
+    /// When the newest row of all devices was reported, in seconds since 1970: by the devices' clocks, however late it came.
+    pub last_report_timestamp_seconds: Option<f64>,
     /// Where they are: for maps alone.
     #[serde(skip)]
     pub dots: Dots,
@@ -89,10 +91,12 @@ impl Overview {
         let mut overview = Self::default();
         let mut alerts: HashMap<&str, usize> = HashMap::new();
         let mut places: [Vec<(u16, u16)>; DeviceState::ALL.len()] = Default::default();
+        let mut newest = None;
         let shelves: Vec<_> = snapshot.tables.iter().map(Shelf::new).collect();
         for (shelf, table) in shelves.iter().zip(&snapshot.tables) {
             let mut states = [0; DeviceState::ALL.len()];
             for device in shelf.devices() {
+                newest = newest.max(Some(device.reported()));
                 states[device.state as usize] += 1;
                 for alert in device.alerts() {
                     *alerts.entry(alert).or_default() += 1;
@@ -111,6 +115,7 @@ impl Overview {
                 unknown,
             });
         }
+        overview.last_report_timestamp_seconds = newest.map(seconds);
         overview.dots = Dots::new(places);
         let counted = alerts.into_iter().map(|(alert, devices)| AlertCount {
             alert: alert.to_owned(),

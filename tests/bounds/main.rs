@@ -72,7 +72,13 @@ impl World {
         drop(metadata);
         let now = Moment::default();
         let plan = self.fleet.plan(&Batch { rows, schema }, now, i64::MAX);
-        self.fleet.commit(&plan, Coverage { from: now, to: now });
+        self.fleet.commit(
+            &plan,
+            Coverage {
+                to: now,
+                covers: Duration::ZERO,
+            },
+        );
     }
 
     /// How many bytes a scrape has.

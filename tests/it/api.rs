@@ -343,6 +343,7 @@ async fn the_status_tells_of_the_exporter_and_the_fleet() {
                 {"alert": "thermal_shutdown", "devices": 1},
             ],
             "alerts_unknown": 0,
+            "last_report_timestamp_seconds": 1_700_000_003.0,
             "located": 1,
         })
     );

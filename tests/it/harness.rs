@@ -4,13 +4,14 @@ use std::ffi::OsString;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use actix::Addr;
 use starlink_telemetry::actors::{MetricsStoreActor, SupervisionPolicy};
 use starlink_telemetry::app::{AccountActors, Application, Ending, Tuning};
 use starlink_telemetry::config::{Settings, Sources};
 use starlink_telemetry::simulator::{Journal, Options, Simulator};
+use starlink_telemetry::time::{Clock, Hands};
 use tokio::sync::oneshot;
 
 use crate::form::{self, Body};
@@ -93,6 +94,8 @@ pub struct Service {
     pub probes: Option<SocketAddr>,
     pub account: AccountActors,
     pub store: Addr<MetricsStoreActor>,
+    /// The number of its actix system.
+    pub system: usize,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<Ending>>,
 }
@@ -103,6 +106,26 @@ impl Service {
     }
 
     pub async fn tuned(simulator: &Simulator, changes: &[(&str, &str)], tuning: Tuning) -> Self {
+        Self::timed(simulator, changes, tuning, Clock::system()).await
+    }
+
+    /// With clocks that the test moves. Starlink's answers are dated by them: by the time that passes, whatever becomes of the
+    /// wall clock.
+    pub async fn by_hand(simulator: &Simulator, changes: &[(&str, &str)]) -> (Self, Hands) {
+        let start = SystemTime::now();
+        let (clock, hands) = Clock::manual(start);
+        let passes = clock.clone();
+        simulator.set_date(move || start + passes.elapsed());
+        let service = Self::timed(simulator, changes, Tuning::default(), clock).await;
+        (service, hands)
+    }
+
+    pub async fn timed(
+        simulator: &Simulator,
+        changes: &[(&str, &str)],
+        tuning: Tuning,
+        clock: Clock,
+    ) -> Self {
         let settings = Settings::from_sources(Sources {
             environment: environment(simulator, changes),
             ..Sources::default()
@@ -112,23 +135,25 @@ impl Service {
         let (sender, receiver) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             actix_rt::System::new().block_on(async move {
-                let application = Application::build(&settings, tuning).unwrap();
+                let application = Application::build(&settings, tuning, clock).unwrap();
                 let account = application.account().clone();
                 let store = application.store().clone();
                 let addresses = (application.address(), application.probes_address());
-                let started = (addresses, account, store);
+                let system = actix_rt::System::current().id();
+                let started = (addresses, account, store, system);
                 assert!(sender.send(started).is_ok(), "the test waits for the start");
                 application
                     .run(async { stopped.await.unwrap_or_default() })
                     .await
             })
         });
-        let ((address, probes), account, store) = receiver.await.unwrap();
+        let ((address, probes), account, store, system) = receiver.await.unwrap();
         Self {
             address,
             probes,
             account,
             store,
+            system,
             stop: Some(stop),
             thread: Some(thread),
         }

@@ -6,7 +6,9 @@
 
 mod api;
 mod binary;
+mod captured;
 mod clients;
+mod clocks;
 mod commands;
 mod corpus;
 mod exposition;

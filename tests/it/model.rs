@@ -120,8 +120,8 @@ impl Pair {
         let now = Moment::from_millis(self.now);
         let thawed = Fleet::thaw(self.options.clone(), now, &state);
         self.fleet = thawed.map_err(|error| error.to_string())?;
-        self.fleet.expire(Moment::from_millis(self.now));
         self.oracle.restart();
+        self.fleet.expire(Moment::from_millis(self.now));
         self.shown = None;
         Ok(())
     }
@@ -146,7 +146,8 @@ impl Pair {
         }
         let plan = self.fleet.plan(&batch, now, latest);
         let from = Moment::from_millis(self.covered);
-        let tally = self.fleet.commit(&plan, Coverage { from, to: now });
+        let covers = now.since(from);
+        let tally = self.fleet.commit(&plan, Coverage { to: now, covers });
         self.fleet.expire(now);
         let counts = self.oracle.answer(answer, self.covered, self.now);
         self.covered = self.now;

@@ -37,8 +37,9 @@ async fn every_line_of_the_log_is_an_object_with_one_constant_message() {
         simulator.push_token_answer(Answer::token_error("invalid_client"));
     }
     simulator.push_answer(Answer::error(500, "a fault"));
-    let (binary, _) = Binary::listening(&simulator, &[]).await;
-    binary.logs("polls succeed again").await;
+    let (binary, address) = Binary::listening(&simulator, &[]).await;
+    binary.logs("poll failed: retrying").await;
+    shows(address, "starlink_up", 1.0).await;
     let mut twice = Vec::new();
     for event in binary.events() {
         let keys: Vec<_> = event.0.iter().map(|(key, _)| key.clone()).collect();

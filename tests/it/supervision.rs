@@ -40,7 +40,7 @@ macro_rules! with_actor {
 }
 
 /// Injects a fault; a handler that panics cannot answer.
-async fn inject<A>(actor: &Addr<A>, place: Place, fault: Fault)
+pub async fn inject<A>(actor: &Addr<A>, place: Place, fault: Fault)
 where
     A: Actor<Context = Context<A>> + Handler<Inject>,
     A::Context: ToEnvelope<A, Inject>,

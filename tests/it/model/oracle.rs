@@ -115,6 +115,10 @@ pub struct Oracle {
     settings: Settings,
     now: u64,
     stream_time: u64,
+    /// Whether at least ten devices were online when rows came last.
+    is_crowd: bool,
+    /// The time that answers without rows have covered since.
+    empty: u64,
     /// The latest timestamp of the answer's rows that is not in the future.
     latest: Option<i64>,
     /// The names of the last enum seen.
@@ -189,6 +193,8 @@ impl Oracle {
             settings,
             now: 0,
             stream_time: 0,
+            is_crowd: false,
+            empty: 0,
             latest: None,
             type_names: Names::new(),
             borne_names: Names::new(),
@@ -216,6 +222,8 @@ impl Oracle {
 
     /// Another process goes on with what is known.
     pub fn restart(&mut self) {
+        self.is_crowd = self.online() >= 10;
+        self.empty = 0;
         if self.settings.dropped.is_empty() {
             return;
         }
@@ -231,7 +239,7 @@ impl Oracle {
     /// An answer that covers the time since `from` arrives at `now`.
     pub fn answer(&mut self, answer: &Answer, from: u64, now: u64) -> Counts {
         self.wait(now);
-        self.stream_time += now - from;
+        self.hear(answer, now - from);
         if let Some(names) = &answer.device_types {
             self.type_names = names.clone();
         }
@@ -260,7 +268,31 @@ impl Oracle {
                 *counts.rejected.entry(rejected).or_default() += 1;
             }
         }
+        if !answer.rows.is_empty() {
+            self.is_crowd = self.online() >= 10;
+        }
         counts
+    }
+
+    /// Stream time goes on, but for a stream without any rows where many devices were online: not for 45 minutes, unless the
+    /// pause was short.
+    fn hear(&mut self, answer: &Answer, covered: u64) {
+        if answer.rows.is_empty() && self.is_crowd && self.empty < 45 * 60_000 {
+            self.empty += covered;
+            return;
+        }
+        if !answer.rows.is_empty() {
+            if covered > 0 && self.empty <= (self.settings.stale_after / 2).min(60_000) {
+                self.stream_time += self.empty;
+            }
+            self.empty = 0;
+        }
+        self.stream_time += covered;
+    }
+
+    fn online(&self) -> usize {
+        let is_online = |device: &&Device| self.now - device.seen < self.settings.stale_after;
+        self.devices.values().filter(is_online).count()
     }
 
     /// Ten minutes ahead of Starlink's clock, or of the answer's median timestamp where that clock is not known.

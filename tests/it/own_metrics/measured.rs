@@ -11,7 +11,8 @@ use crate::harness::{Service, eventually, row_of, scripted_simulator, terminal_r
 use crate::wire::get;
 
 /// Those that have no value before something was polled.
-const AFTER_A_POLL: [&str; 4] = [
+const AFTER_A_POLL: [&str; 5] = [
+    "starlink_exporter_clock_offset_seconds",
     "starlink_exporter_last_poll_success_timestamp_seconds",
     "starlink_exporter_telemetry_lag_seconds",
     "starlink_exporter_token_expiry_timestamp_seconds",

@@ -1,7 +1,7 @@
 //! Verdicts, facts and actors, in words.
 
 use super::*;
-use crate::http::status::{Exporter, LastError, Names, Stream, Token};
+use crate::http::status::{Clock, Exporter, LastError, Names, Stream, Token};
 use crate::view::Overview;
 
 fn healthy() -> Status {
@@ -14,6 +14,10 @@ fn healthy() -> Status {
     };
     Status {
         timestamp_seconds: 1000.0,
+        clock: Clock {
+            offset_seconds: Some(0.0),
+            wrong: false,
+        },
         exporter: Exporter {
             version: "1",
             revision: "r",
@@ -34,6 +38,7 @@ fn healthy() -> Status {
             lag_seconds: Some(12.3),
             late: false,
             catching_up: false,
+            silent: false,
         },
         token: Token {
             expiry_timestamp_seconds: Some(1720.0),

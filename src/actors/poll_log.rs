@@ -1,0 +1,120 @@
+//! What the log says about polls: the beginning of an outage, a line a minute, and its end.
+
+use std::time::Duration;
+
+use tracing::{debug, error, info, warn};
+
+use super::attempt::AttemptError;
+use super::cuts::Cuts;
+use crate::starlink::PollFailure;
+use crate::text::with_sources;
+use crate::time::{FailureLog, Report};
+
+/// Logs how attempts to poll end.
+#[derive(Debug)]
+pub(super) struct PollLog {
+    /// By reason, status, and whether something cuts polls.
+    failures: FailureLog<(PollFailure, Option<u16>, bool)>,
+    cuts: Cuts,
+    max_linger: Duration,
+    has_succeeded: bool,
+}
+
+impl PollLog {
+    /// A log of polls that linger for so long.
+    pub(super) fn new(max_linger: Duration) -> Self {
+        Self {
+            failures: FailureLog::new(),
+            cuts: Cuts::default(),
+            max_linger,
+            has_succeeded: false,
+        }
+    }
+
+    /// A poll was answered after this time.
+    pub(super) fn answered(&mut self, took: Duration) {
+        self.cuts.answered(took);
+    }
+
+    /// Notes a success. Whether it has ended an outage.
+    pub(super) fn recovered(&mut self, now: Duration) -> bool {
+        self.has_succeeded = true;
+        let Some(recovered) = self.failures.recovered(now) else {
+            return false;
+        };
+        info!(
+            failures = recovered.failures,
+            for_seconds = recovered.lasted.as_secs(),
+            "polls succeed again"
+        );
+        true
+    }
+
+    /// Counts a failed attempt, whose request took this time if there was one. The next one comes in `wait`.
+    pub(super) fn failed(
+        &mut self,
+        error: &AttemptError,
+        took: Option<Duration>,
+        wait: Duration,
+        now: Duration,
+    ) {
+        let status = error.status();
+        let cut = took.filter(|_| error.is_cut());
+        let cut_after = cut.and_then(|took| self.cuts.lost(took, self.max_linger));
+        // Not the message: one that differs each time (a request's number) would flood the log.
+        let key = (error.reason(), status, cut_after.is_some());
+        let is_forbidden = error.reason() == PollFailure::Forbidden;
+        // The token actor has logged this failure already: one fault, one line.
+        let is_logged = matches!(error, AttemptError::Token(_));
+        let reason = error.reason().name();
+        let is_elsewhere = matches!(
+            error.reason(),
+            PollFailure::NotFound | PollFailure::Redirect
+        );
+        let advice = (is_elsewhere && !self.has_succeeded).then_some("is API_URL right?");
+        let mut error = with_sources(error);
+        if let Some(cut_after) = cut_after {
+            error.push_str(&cut_advice(cut_after, self.max_linger));
+        }
+        let retry_in_seconds = wait.as_secs_f64();
+        if is_logged {
+            debug!(reason, error, retry_in_seconds, "poll failed");
+            return self.failures.failed_elsewhere(now);
+        }
+        match self.failures.failed(key, now) {
+            Report::Silent => {
+                debug!(reason, status, error, retry_in_seconds, "poll failed again");
+            }
+            Report::First if is_forbidden => error!(
+                reason,
+                status,
+                error,
+                retry_in_seconds,
+                "poll forbidden: the service account needs the permission \"Device telemetry, View\""
+            ),
+            Report::First => warn!(
+                reason,
+                status, error, advice, retry_in_seconds, "poll failed: retrying"
+            ),
+            Report::Repeated { count, since } => warn!(
+                reason,
+                status,
+                error,
+                advice,
+                count,
+                for_seconds = since.as_secs(),
+                retry_in_seconds,
+                "polls still fail"
+            ),
+        }
+    }
+}
+
+/// What to do about something that cuts polls.
+fn cut_advice(cut_after: Duration, max_linger: Duration) -> String {
+    format!(
+        ": polls are cut after about {} s: set MAX_LINGER (now {} ms) below that",
+        cut_after.as_secs(),
+        max_linger.as_millis()
+    )
+}

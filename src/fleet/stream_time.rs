@@ -1,0 +1,162 @@
+//! Stream time: a clock that goes on only while the stream is heard. A device that is silent by it is offline.
+
+use std::time::Duration;
+
+use crate::time::Moment;
+
+/// From so many devices on, a stream without any rows is more likely to be silent itself than all of them.
+const CROWD: usize = 10;
+
+/// For so long: announced maintenance delays telemetry by up to 30 minutes.
+const SILENCE: Duration = Duration::from_secs(45 * 60);
+
+/// Starlink's devices report every 15 s: a stream that is silent for no longer than this is not remarkable.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// The clock, and for how long the stream has been silent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct StreamTime {
+    now: Moment,
+    /// Whether at least [`CROWD`] devices were online when rows came last.
+    is_crowd: bool,
+    /// The time that answers without rows have covered since.
+    empty: Duration,
+}
+
+impl StreamTime {
+    /// A clock that goes on from where an earlier process has left it.
+    pub(super) fn resume(now: Moment) -> Self {
+        Self {
+            now,
+            ..Self::default()
+        }
+    }
+
+    /// What the clock shows.
+    pub(super) fn now(&self) -> Moment {
+        self.now
+    }
+
+    /// An answer without any row, which covers this time. It counts at once where few devices were online, else only
+    /// when the silence has been long, or when rows come soon.
+    pub(super) fn hear_nothing(&mut self, covered: Duration) {
+        if self.is_crowd && self.empty < SILENCE {
+            self.empty = self.empty.saturating_add(covered);
+        } else {
+            self.now = self.now.after(covered);
+        }
+    }
+
+    /// An answer with rows, which covers this time. `stale_after` bounds how long a pause before it may have been.
+    pub(super) fn hear_rows(&mut self, covered: Duration, stale_after: Duration) {
+        let empty = std::mem::take(&mut self.empty);
+        if empty <= longest_pause(stale_after) && covered > Duration::ZERO {
+            self.now = self.now.after(empty);
+        }
+        self.now = self.now.after(covered);
+    }
+
+    /// Notes the devices that are online when rows have come.
+    pub(super) fn note_online(&mut self, online: impl Iterator) {
+        self.is_crowd = online.take(CROWD).count() == CROWD;
+    }
+
+    /// Whether the stream as a whole is silent.
+    pub(super) fn is_silent(&self, stale_after: Duration) -> bool {
+        self.empty > longest_pause(stale_after) && self.empty < SILENCE
+    }
+}
+
+/// No pause makes a device offline that has not been silent before it.
+fn longest_pause(stale_after: Duration) -> Duration {
+    LONGEST_PAUSE.min(stale_after / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STALE_AFTER: Duration = Duration::from_secs(120);
+
+    enum Answer {
+        /// Seconds covered, and how many devices are online.
+        Rows(u64, usize),
+        Nothing(u64),
+    }
+
+    #[test]
+    fn a_stream_without_any_rows_is_silent_itself_for_a_while() {
+        use Answer::{Nothing, Rows};
+        // What came, what the clock shows afterwards, and whether the stream is silent.
+        type Step = (Answer, u64, bool);
+        let cases: &[(&str, &[Step])] = &[
+            (
+                "few devices: silence is theirs",
+                &[
+                    (Rows(15, 9), 15, false),
+                    (Nothing(15), 30, false),
+                    (Nothing(3000), 3030, false),
+                ],
+            ),
+            (
+                "many: it is the stream's, for 45 minutes",
+                &[
+                    (Rows(15, 10), 15, false),
+                    (Nothing(60), 15, false),
+                    (Nothing(1), 15, true),
+                    (Nothing(2638), 15, true),
+                    (Nothing(1), 15, false),
+                    (Nothing(15), 30, false),
+                    (Rows(15, 10), 45, false),
+                ],
+            ),
+            (
+                "the backlog that follows covers nothing of it",
+                &[
+                    (Rows(0, 12), 0, false),
+                    (Nothing(1800), 0, true),
+                    (Rows(0, 3), 0, false),
+                    (Rows(2, 12), 2, false),
+                ],
+            ),
+            (
+                "pauses between the rows of an idle fleet were heard",
+                &[
+                    (Rows(1, 12), 1, false),
+                    (Nothing(7), 1, false),
+                    (Nothing(7), 1, false),
+                    (Rows(1, 12), 16, false),
+                    (Nothing(60), 16, false),
+                    (Rows(1, 12), 77, false),
+                    (Nothing(60), 77, false),
+                    (Rows(0, 12), 77, false),
+                ],
+            ),
+        ];
+        for (name, answers) in cases {
+            let mut time = StreamTime::default();
+            for (index, (answer, now, is_silent)) in answers.iter().enumerate() {
+                match answer {
+                    Rows(covered, online) => {
+                        time.hear_rows(Duration::from_secs(*covered), STALE_AFTER);
+                        time.note_online(0..*online);
+                    }
+                    Nothing(covered) => time.hear_nothing(Duration::from_secs(*covered)),
+                }
+                let shown = (time.now().millis() / 1000, time.is_silent(STALE_AFTER));
+                assert_eq!(shown, (*now, *is_silent), "{name}, {index}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_process_that_goes_on_knows_its_crowd() {
+        let now = Moment::from_millis(5);
+        for (online, after) in [(9, 60_005), (10, 5)] {
+            let mut time = StreamTime::resume(now);
+            time.note_online(0..online);
+            time.hear_nothing(Duration::from_secs(60));
+            assert_eq!(time.now().millis(), after, "{online}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The clocks of a test's hands, and the system's.
+
+use futures_util::FutureExt;
+
+use super::*;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn start() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)
+}
+
+#[test]
+fn a_manual_clock_moves_by_hand_alone() {
+    let (clock, hands) = Clock::manual(start());
+    let resumed = clock.resume(Moment::from_millis(500));
+    assert_eq!((clock.now().millis(), resumed.now().millis()), (0, 500));
+    let mut wait = Box::pin(clock.sleep(HOUR));
+    assert!((&mut wait).now_or_never().is_none());
+    hands.advance(HOUR - Duration::from_secs(1));
+    assert!((&mut wait).now_or_never().is_none());
+    hands.advance(Duration::from_secs(1));
+    assert!((&mut wait).now_or_never().is_some());
+    assert_eq!(resumed.now().millis(), 3_600_500);
+    assert_eq!(clock.wall(), start() + HOUR);
+    hands.set_wall(start());
+    assert_eq!((clock.wall(), clock.now().millis()), (start(), 3_600_000));
+}
+
+#[test]
+fn time_slept_and_stopped_counts_as_age_and_not_as_running() {
+    let (clock, hands) = Clock::manual(start());
+    let mut wait = Box::pin(clock.sleep(2 * HOUR));
+    assert!((&mut wait).now_or_never().is_none());
+    hands.stop(HOUR);
+    assert!((&mut wait).now_or_never().is_none());
+    assert_eq!((clock.elapsed(), clock.ran()), (HOUR, Duration::ZERO));
+    hands.suspend(HOUR);
+    assert!((&mut wait).now_or_never().is_some());
+    assert_eq!((clock.elapsed(), clock.ran()), (2 * HOUR, Duration::ZERO));
+    hands.advance(HOUR);
+    assert_eq!((clock.elapsed(), clock.ran()), (3 * HOUR, HOUR));
+    assert_eq!(clock.wall(), start() + 3 * HOUR);
+}
+
+/// An answer that comes at once, `ahead` of the system's clock.
+fn answer(clock: &Clock, date: SystemTime) {
+    clock.dated(date, clock.now());
+}
+
+#[test]
+fn a_jump_that_an_answer_confirms_was_sleep_and_a_step_was_not() {
+    let (clock, hands) = Clock::manual(start());
+    answer(&clock, start());
+    // The wall clock alone jumps: the machine has slept without knowing.
+    hands.set_wall(start() + HOUR);
+    assert_eq!(
+        clock.elapsed(),
+        Duration::ZERO,
+        "not before it is confirmed"
+    );
+    answer(&clock, start() + HOUR);
+    assert_eq!((clock.elapsed(), clock.ran()), (HOUR, Duration::ZERO));
+    assert_eq!(clock.offset(), Some(0.0));
+    // Somebody sets the clock forward, and NTP sets it right again.
+    hands.set_wall(start() + 3 * HOUR);
+    answer(&clock, start() + HOUR);
+    assert_eq!(clock.elapsed(), HOUR);
+    assert_eq!(clock.offset(), Some(-7200.0));
+    assert_eq!(clock.corrected(), start() + HOUR);
+    hands.set_wall(start() + HOUR);
+    answer(&clock, start() + HOUR);
+    assert_eq!(clock.elapsed(), HOUR);
+    assert!(clock.offset().unwrap().abs() <= 1.0, "{:?}", clock.offset());
+    assert_eq!(clock.corrected(), start() + HOUR);
+}
+
+#[actix_rt::test]
+async fn a_limit_ends_what_takes_longer() {
+    let (clock, hands) = Clock::manual(start());
+    assert_eq!(clock.timeout(HOUR, std::future::ready(1)).await, Some(1));
+    let mut never = Box::pin(clock.timeout(HOUR, std::future::pending::<()>()));
+    assert!((&mut never).now_or_never().is_none());
+    hands.advance(HOUR);
+    assert_eq!((&mut never).now_or_never(), Some(None));
+}
+
+#[actix_rt::test]
+async fn the_systems_clocks_go_on() {
+    let clock = Clock::system();
+    let (now, ran) = (clock.now(), clock.ran());
+    clock.sleep(Duration::from_millis(20)).await;
+    assert!(clock.now().since(now) >= Duration::from_millis(20));
+    assert!(clock.ran() >= ran + Duration::from_millis(20));
+    assert!(clock.wall() >= start());
+    assert_eq!(
+        clock
+            .corrected()
+            .duration_since(clock.wall())
+            .unwrap_or_default()
+            .as_secs(),
+        0
+    );
+}
+
+#[test]
+fn the_watch_ends_with_the_clock() {
+    let clock = Clock::system();
+    clock.watch().unwrap();
+    clock.watch().unwrap();
+    let shared = Arc::downgrade(&clock.shared);
+    drop(clock);
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while shared.strong_count() > 0 {
+        assert!(std::time::Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

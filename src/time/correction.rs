@@ -1,0 +1,236 @@
+//! How far the system's clock is from Starlink's: by the `Date` headers of its answers.
+
+use std::collections::VecDeque;
+use std::time::{Duration, SystemTime};
+
+/// So many answers are remembered; their median counts.
+const REMEMBERED: usize = 5;
+
+/// The correction begins at this offset, in milliseconds…
+const BEGINS: i64 = 30_000;
+
+/// … and ends below this one.
+const ENDS: i64 = 10_000;
+
+/// `Date` counts whole seconds, and says when the answer was made, between the request and its head.
+const TOLERANCE: Duration = Duration::from_secs(1);
+
+/// What the `Date` header of an answer says, and when the answer came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dated {
+    /// The header.
+    pub date: SystemTime,
+    /// When the head was there, by the system's clock.
+    pub received: SystemTime,
+    /// The time from the request to the head.
+    pub took: Duration,
+}
+
+impl Dated {
+    /// Starlink's clock less ours in milliseconds: 0 where `Date` lies between the request and the head, with a second of
+    /// tolerance; else the distance to the nearer of the two.
+    #[must_use]
+    pub fn offset(&self) -> i64 {
+        let since_receipt = millis_between(self.received, self.date);
+        let latest = millis(TOLERANCE);
+        let earliest = -millis(self.took.saturating_add(TOLERANCE));
+        since_receipt - since_receipt.clamp(earliest, latest)
+    }
+}
+
+/// What an answer has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// The system's clock is corrected from now on.
+    Began,
+    /// It is right again.
+    Ended,
+}
+
+/// The offsets of the last answers, and whether the system's clock is corrected by them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Correction {
+    offsets: VecDeque<i64>,
+    corrects: bool,
+}
+
+impl Correction {
+    /// Takes the offset of one more answer, in milliseconds.
+    pub fn observe(&mut self, offset: i64) -> Option<Change> {
+        if self.offsets.len() == REMEMBERED {
+            self.offsets.pop_front();
+        }
+        self.offsets.push_back(offset);
+        let offset = self.offset()?.saturating_abs();
+        let corrects = offset >= if self.corrects { ENDS } else { BEGINS };
+        let changed = std::mem::replace(&mut self.corrects, corrects) != corrects;
+        changed.then_some(if corrects {
+            Change::Began
+        } else {
+            Change::Ended
+        })
+    }
+
+    /// The system's clock was set forward by so many milliseconds, or back: the answers before it have been that much nearer to
+    /// it, or farther.
+    pub fn clock_was_set(&mut self, forward: i64) {
+        for offset in &mut self.offsets {
+            *offset = offset.saturating_sub(forward);
+        }
+    }
+
+    /// Starlink's clock less ours in milliseconds, the median of the last five answers; `None` before the first. Of two in the
+    /// middle the smaller counts.
+    #[must_use]
+    pub fn offset(&self) -> Option<i64> {
+        let mut offsets: Vec<_> = self.offsets.iter().copied().collect();
+        offsets.sort_unstable();
+        let upper = *offsets.get(offsets.len() / 2)?;
+        let lower = *offsets.get((offsets.len() - 1) / 2)?;
+        Some(if lower.saturating_abs() <= upper.saturating_abs() {
+            lower
+        } else {
+            upper
+        })
+    }
+
+    /// Whether the system's clock is corrected.
+    #[must_use]
+    pub fn corrects(&self) -> bool {
+        self.corrects
+    }
+
+    /// What the system's clock shows when it is corrected.
+    #[must_use]
+    pub fn correct(&self, wall: SystemTime) -> SystemTime {
+        let offset = self.offset().filter(|_| self.corrects).unwrap_or_default();
+        let distance = Duration::from_millis(offset.unsigned_abs());
+        let corrected = match offset {
+            0.. => wall.checked_add(distance),
+            _ => wall.checked_sub(distance),
+        };
+        corrected.unwrap_or(wall)
+    }
+}
+
+/// From the one to the other in milliseconds, negative when `to` is before `from`.
+pub(super) fn millis_between(from: SystemTime, to: SystemTime) -> i64 {
+    match to.duration_since(from) {
+        Ok(after) => millis(after),
+        Err(before) => -millis(before.duration()),
+    }
+}
+
+/// At most a million years, so that sums do not overflow.
+pub(super) fn millis(duration: Duration) -> i64 {
+    const MOST: i64 = 1_000_000 * 366 * 86_400_000;
+    i64::try_from(duration.as_millis()).map_or(MOST, |millis| millis.min(MOST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_between_request_and_head_is_no_offset() {
+        // Milliseconds: what Date says after the head came, how long it took, the offset.
+        let cases = [
+            (0, 0, 0),
+            (1000, 0, 0),
+            (1001, 0, 1),
+            (-1000, 0, 0),
+            (-1001, 0, -1),
+            // A long poll's date may be as old as its linger.
+            (-15_999, 15_000, 0),
+            (-16_001, 15_000, -1),
+            (300_000, 15_000, 299_000),
+            (-300_000, 15_000, -284_000),
+        ];
+        let received = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        for (date, took, expected) in cases {
+            let distance = Duration::from_millis(i64::unsigned_abs(date));
+            let dated = Dated {
+                date: if date < 0 {
+                    received - distance
+                } else {
+                    received + distance
+                },
+                received,
+                took: Duration::from_millis(took),
+            };
+            assert_eq!(dated.offset(), expected, "{date} {took}");
+        }
+    }
+
+    #[test]
+    fn the_median_of_five_corrects_from_30_seconds_until_below_10() {
+        // Offsets one after the other in seconds; the median and whether it corrects after each.
+        let cases: &[&[(i64, i64, bool)]] = &[
+            &[(0, 0, false), (29, 0, false), (29, 29, false)],
+            &[(30, 30, true)],
+            &[(-30, -30, true), (0, 0, false)],
+            // One answer that is wrong changes nothing.
+            &[
+                (1, 1, false),
+                (0, 0, false),
+                (9000, 1, false),
+                (0, 0, false),
+                (1, 1, false),
+            ],
+            &[
+                (300, 300, true),
+                (300, 300, true),
+                (300, 300, true),
+                (10, 300, true),
+                (10, 300, true),
+                (10, 10, true),
+                (9, 10, true),
+                (9, 10, true),
+                (9, 9, false),
+                (29, 9, false),
+            ],
+        ];
+        for offsets in cases {
+            let mut correction = Correction::default();
+            let mut before = false;
+            for &(offset, median, corrects) in *offsets {
+                let change = correction.observe(offset * 1000);
+                assert_eq!(correction.offset(), Some(median * 1000), "{offsets:?}");
+                assert_eq!(correction.corrects, corrects, "{offsets:?} {offset}");
+                let expected = match (before, corrects) {
+                    (false, true) => Some(Change::Began),
+                    (true, false) => Some(Change::Ended),
+                    _ => None,
+                };
+                assert_eq!(change, expected);
+                before = corrects;
+            }
+        }
+    }
+
+    #[test]
+    fn the_corrected_clock_is_starlinks() {
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let mut correction = Correction::default();
+        assert_eq!(
+            (correction.offset(), correction.correct(wall)),
+            (None, wall)
+        );
+        correction.observe(-300_000);
+        assert_eq!(correction.correct(wall), wall - Duration::from_secs(300));
+        // The clock is set right: answers from before say so at once.
+        correction.clock_was_set(-300_000);
+        assert_eq!(correction.observe(0), Some(Change::Ended));
+        assert_eq!(
+            (correction.offset(), correction.correct(wall)),
+            (Some(0), wall)
+        );
+        // Nothing overflows, whatever an answer says.
+        for offset in [i64::MIN, i64::MAX] {
+            correction = Correction::default();
+            correction.observe(offset);
+            correction.clock_was_set(-offset.saturating_abs());
+            let _ = correction.correct(wall);
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Time in which the process did not run, or the machine slept: what a clock's readings tell about it.
+
+use std::time::{Duration, SystemTime};
+
+use super::correction::{Dated, millis, millis_between};
+
+/// How often the clocks are read for that.
+pub(super) const TICK: Duration = Duration::from_millis(250);
+
+/// Readings that are further apart mean that the process was stopped. Long enough for a busy machine.
+const LONGEST_GAP: Duration = Duration::from_secs(1);
+
+/// A system clock that differs by so much from one reading to the next was set, or the machine has slept.
+const LEAST_JUMP: i64 = 5_000;
+
+/// Tells the time that the process ran from the time in which it was stopped (`SIGSTOP`, a frozen container, a debugger).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Stops {
+    last: Duration,
+    stopped: Duration,
+}
+
+impl Stops {
+    /// Readings begin, or begin anew: what was before is not judged.
+    pub(super) fn begin(&mut self, now: Duration) {
+        self.last = now;
+    }
+
+    /// Reads a clock that stands still while the machine sleeps. Gives the time that the process was stopped since the last
+    /// reading.
+    pub(super) fn read(&mut self, now: Duration) -> Duration {
+        let gap = now.saturating_sub(self.last);
+        self.last = self.last.max(now);
+        if gap <= LONGEST_GAP {
+            return Duration::ZERO;
+        }
+        // It ran until the next reading was due, at the longest.
+        let stopped = gap.saturating_sub(TICK);
+        self.stopped = self.stopped.saturating_add(stopped);
+        stopped
+    }
+
+    /// How long the process was stopped so far.
+    pub(super) fn stopped(&self) -> Duration {
+        self.stopped
+    }
+}
+
+/// Why the system's clock jumped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Jump {
+    /// It was set forward by so many milliseconds, or back.
+    Set(i64),
+    /// The machine has slept for so long, and no monotonic clock has noticed.
+    Slept(Duration),
+}
+
+/// Notices jumps of the system's clock against the monotonic one; the next answer's `Date` explains them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Jumps {
+    /// The system's clock less the monotonic one at the last reading.
+    drift: Option<i64>,
+    unexplained: i64,
+}
+
+impl Jumps {
+    /// Reads both clocks.
+    pub(super) fn read(&mut self, now: Duration, wall: SystemTime) {
+        let drift = millis_between(SystemTime::UNIX_EPOCH, wall) - millis(now);
+        if let Some(before) = self.drift.replace(drift)
+            && (drift - before).abs() >= LEAST_JUMP
+        {
+            self.unexplained += drift - before;
+        }
+    }
+
+    /// What an answer tells about the jump before it, if there was one that it can tell anything about. `before` is Starlink's
+    /// clock less ours before the jump.
+    pub(super) fn explain(&mut self, dated: Dated, before: Option<i64>) -> Option<Jump> {
+        let jump = std::mem::take(&mut self.unexplained);
+        // A `Date` cannot tell less than the time that its answer took.
+        if jump.abs() < LEAST_JUMP || jump.abs() <= millis(dated.took) + 2000 {
+            return None;
+        }
+        let offset = dated.offset();
+        // Starlink's clock has moved as far as ours: the time has really passed.
+        let has_passed = |before: i64| (offset - before).abs() < (offset - (before - jump)).abs();
+        match before {
+            Some(before) if jump > 0 && has_passed(before) => {
+                self.drift = self.drift.map(|drift| drift - jump);
+                Some(Jump::Slept(Duration::from_millis(jump.unsigned_abs())))
+            }
+            _ => Some(Jump::Set(jump)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_between_readings_is_a_stop() {
+        let mut stops = Stops::default();
+        stops.begin(Duration::from_secs(100));
+        // When the clock was read, and how long the process was stopped until then, in milliseconds.
+        let cases = [
+            (100_250, 0),
+            (101_250, 0),
+            (101_300, 0),
+            // Just longer than a gap may be.
+            (102_301, 751),
+            (102_500, 751),
+            (117_500, 751 + 14_750),
+            // A reading that was overtaken by another.
+            (117_400, 751 + 14_750),
+            (117_750, 751 + 14_750),
+        ];
+        for (at, stopped) in cases {
+            stops.read(Duration::from_millis(at));
+            assert_eq!(stops.stopped(), Duration::from_millis(stopped), "{at}");
+        }
+    }
+
+    #[test]
+    fn the_next_date_explains_a_jump() {
+        const HOUR: i64 = 3_600_000;
+        // The jump, the offset before it, the offset and the duration of the next answer, and what that means.
+        let cases = [
+            ("no jump", 0, Some(0), 0, 100, None),
+            (
+                "an NTP step forward",
+                HOUR,
+                Some(HOUR),
+                0,
+                100,
+                Some(Jump::Set(HOUR)),
+            ),
+            (
+                "somebody sets it wrong",
+                HOUR,
+                Some(0),
+                -HOUR,
+                100,
+                Some(Jump::Set(HOUR)),
+            ),
+            (
+                "set back",
+                -HOUR,
+                Some(0),
+                HOUR,
+                100,
+                Some(Jump::Set(-HOUR)),
+            ),
+            (
+                "an NTP step back",
+                -HOUR,
+                Some(-HOUR),
+                0,
+                100,
+                Some(Jump::Set(-HOUR)),
+            ),
+            (
+                "asleep",
+                HOUR,
+                Some(0),
+                0,
+                100,
+                Some(Jump::Slept(Duration::from_secs(3600))),
+            ),
+            (
+                "asleep with a wrong clock",
+                HOUR,
+                Some(-HOUR),
+                -HOUR,
+                100,
+                Some(Jump::Slept(Duration::from_secs(3600))),
+            ),
+            (
+                "nothing known before",
+                HOUR,
+                None,
+                0,
+                100,
+                Some(Jump::Set(HOUR)),
+            ),
+            ("too small to tell", 20_000, Some(0), 0, 20_000, None),
+        ];
+        for (name, jump, before, offset, took, expected) in cases {
+            let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+            let moved = |by: i64| {
+                let distance = Duration::from_millis(by.unsigned_abs());
+                if by < 0 {
+                    start - distance
+                } else {
+                    start + distance
+                }
+            };
+            let mut jumps = Jumps::default();
+            let now = Duration::from_secs(50);
+            jumps.read(now, start);
+            jumps.read(now, moved(jump));
+            let tolerance = if offset < 0 {
+                -1000 - took as i64
+            } else {
+                1000
+            };
+            let dated = Dated {
+                date: moved(jump + offset + if offset == 0 { 0 } else { tolerance }),
+                received: moved(jump),
+                took: Duration::from_millis(took),
+            };
+            assert_eq!(jumps.explain(dated, before), expected, "{name}");
+            assert_eq!(jumps.explain(dated, before), None, "{name}: explained once");
+            // Both clocks go on together.
+            let slept = match expected {
+                Some(Jump::Slept(slept)) => slept,
+                _ => Duration::ZERO,
+            };
+            jumps.read(now + slept, moved(jump));
+            assert_eq!(jumps.unexplained, 0, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_drifts_does_not_jump() {
+        let mut jumps = Jumps::default();
+        for seconds in 0..10_000_u64 {
+            let now = Duration::from_secs(seconds);
+            // A tenth of a second in each: far more than NTP slews.
+            let wall = SystemTime::UNIX_EPOCH + now + now / 10;
+            jumps.read(now, wall);
+        }
+        assert_eq!(jumps.unexplained, 0);
+    }
+}
