@@ -30,7 +30,7 @@ use crate::config::{Account, Settings};
 use crate::files::Reloads;
 use crate::http::{
     Bodies, ListenError, PAGES, PAGES_AT_ONCE, Patience, Port, SCRAPE_SHARES, Site, State,
-    body_limits, serve,
+    body_limits, own_name, serve,
 };
 use crate::names::{Names, NamesError};
 use crate::outgoing::{TlsError, tls_config};
@@ -267,6 +267,10 @@ impl Application {
             looks: Shares::new(ShareLimits::quartered(tuning.most_looks, MOST_WAITING)),
             look_memory: Shares::new(ShareLimits::quartered(PAGES, 0)),
             making: Arc::new(Semaphore::new(PAGES_AT_ONCE)),
+            allowed_hosts: settings
+                .allowed_hosts
+                .clone()
+                .map(|hosts| hosts.and(&own_name())),
             names: Arc::clone(&names),
             dropped_lines: tuning.dropped_lines,
         });

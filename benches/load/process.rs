@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -114,7 +115,21 @@ impl Service {
         linger: u32,
         settings: &[(&str, &str)],
     ) -> Result<Self, Failure> {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_starlink-telemetry"))
+        let binary = Path::new(env!("CARGO_BIN_EXE_starlink-telemetry"));
+        Self::start_binary(binary, api_url, linger, settings)
+    }
+
+    /// The same with another binary.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start_binary(
+        binary: &Path,
+        api_url: &str,
+        linger: u32,
+        settings: &[(&str, &str)],
+    ) -> Result<Self, Failure> {
+        let mut process = Command::new(binary)
             .env_clear()
             .envs([
                 ("CLIENT_ID", "client"),

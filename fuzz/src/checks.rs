@@ -10,8 +10,10 @@ use starlink_telemetry::exposition::{
     Exposition, Format, InfoFormat, Shard, Telemetry, negotiate, requested,
 };
 use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions, Limits, Retention, Snapshot};
+use starlink_telemetry::http::AllowedHosts;
 use starlink_telemetry::telemetry::{Batch, FieldFilter, SchemaCache, decode};
 use starlink_telemetry::time::Moment;
+use starlink_telemetry::view::{Question, Scene, find, list};
 use starlink_telemetry::web_config::Gate;
 
 use crate::model::reader::{Body, read};
@@ -112,6 +114,51 @@ fn played(data: &[u8]) -> World {
         world.fleet.expire(world.now);
     }
     world
+}
+
+/// A fleet of three, to ask about.
+fn scene() -> Scene {
+    let mut world = World::new();
+    world.now = Moment::at(Duration::from_secs(1));
+    world.answer(
+        br#"{"data":{"values":[["u",1756537212000000000,"a",1,[82]],["u",1756537212000000000,"b",2,[]],["u",1756537212000000000,"c",null,[]]],
+        "columnNamesByDeviceType":{"u":["DeviceType","UtcTimestampNs","DeviceId","PingLatencyMsAvg","ActiveAlerts"]}}}"#,
+    );
+    Scene {
+        snapshot: Arc::new(world.fleet.snapshot()),
+        names: Arc::default(),
+        now: world.now,
+    }
+}
+
+/// The bytes are the target of a request, `path?query`, and behind a byte 0 its host.
+pub fn query(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (target, host) = text.split_once('\0').unwrap_or((&text, "localhost"));
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let scene = scene();
+    if let Ok(question) = Question::parse(query) {
+        let page = list(&scene, &question);
+        let shown = serde_json::to_string(&page).unwrap_or_else(|error| panic!("{error}"));
+        assert!(shown.len() < 64 * 1024, "three devices fit into little");
+        let again = Question::parse(&question.query());
+        assert_eq!(again.as_ref(), Ok(&question), "a link leads to the same");
+    }
+    let device = path.strip_prefix("/api/v1/devices/").unwrap_or(path);
+    let _ = find(&scene, device, Some(query));
+    let mut parameters = query.split('&');
+    let _ = Shard::requested(parameters.next(), parameters.next());
+    if let Ok(allowed) = AllowedHosts::parse(query) {
+        let named = query.trim().trim_end_matches('.').to_ascii_lowercase();
+        let is_one_name = !named.is_empty() && !named.contains([',', '*']);
+        assert!(
+            !is_one_name || allowed.allows(&named),
+            "{named:?} is what was allowed"
+        );
+    }
+    let none = AllowedHosts::default();
+    let is_rebound = host.ends_with(".example") && none.allows(host);
+    assert!(!is_rebound, "{host:?}");
 }
 
 /// The bytes are a header, and parameters of a query.

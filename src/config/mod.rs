@@ -27,6 +27,7 @@ pub use sources::{Dotenv, Sources};
 pub use table::settings_help;
 
 use crate::exposition::InfoFormat;
+use crate::http::AllowedHosts;
 use crate::names::Names;
 use crate::outgoing::{Authorities, Exceptions, Proxy};
 use crate::redaction::Redactor;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Who gets in: the file that says so, which could be read. Without it everybody does.
     pub web_config: Option<PathBuf>,
+    /// Host names under which requests are answered; all where there are none.
+    pub allowed_hosts: Option<AllowedHosts>,
     /// Where the probes are served to everybody, beside the rest, if anywhere.
     pub probes: Option<SocketAddr>,
     /// What the devices are called: the file that says so, which could be read.
@@ -191,6 +194,7 @@ impl Settings {
         let listen = read_listen(reader);
         let (web_config, probes_port) = read_web(reader);
         let names = read_names(reader);
+        let allowed_hosts = reader.read(&table::ALLOWED_HOSTS, AllowedHosts::parse);
         let info_format = reader.one_of(
             &table::INFO_FORMAT,
             &InfoFormat::ALL.map(|format| (format.name(), format)),
@@ -207,6 +211,7 @@ impl Settings {
                 .zip(probes_port)
                 .map(|(listen, port)| SocketAddr::new(listen.ip(), port)),
             names,
+            allowed_hosts,
             info_format: info_format?,
             fleet: fleet?,
             state: state?,

@@ -188,6 +188,16 @@ pub(super) const LOCATION: Setting = Setting {
     secret: false,
     help: "Whether fields that say where a terminal is are exported: H3 cell, latitude, longitude, altitude, geohash, location.",
 };
+/// The host names under which the service answers.
+pub(super) const ALLOWED_HOSTS: Setting = Setting {
+    name: "ALLOWED_HOSTS",
+    presence: Presence::Optional,
+    accepts: Accepts::Words(
+        "host names with commas between them, such as monitor.example.com,*.fleet.example.com",
+    ),
+    secret: false,
+    help: "Host names in requests that are answered; others get 421. Addresses, localhost and the host's own name always are.",
+};
 /// Which fields are left out.
 pub(super) const DROP_FIELDS: Setting = Setting {
     name: "DROP_FIELDS",
@@ -270,7 +280,7 @@ pub(super) const RUST_LOG: Setting = Setting {
 };
 
 /// Every setting, in the order in which people see them.
-pub(super) const SETTINGS: [&Setting; 30] = [
+pub(super) const SETTINGS: [&Setting; 31] = [
     &CONFIG_FILE,
     &CLIENT_ID,
     &CLIENT_ID_FILE,
@@ -289,6 +299,7 @@ pub(super) const SETTINGS: [&Setting; 30] = [
     &WEB_CONFIG_FILE,
     &PROBES_PORT,
     &NAMES_FILE,
+    &ALLOWED_HOSTS,
     &INFO_FORMAT,
     &INCLUDE_ROUTERS,
     &LOCATION,

@@ -102,6 +102,7 @@ fn every_setting_is_heeded() {
         ("METRICS_PORT", " 0 "),
         ("INCLUDE_ROUTERS", "YES"),
         ("LOCATION", "Off"),
+        ("ALLOWED_HOSTS", "a.example"),
         ("DROP_FIELDS", "Uptime"),
         ("STALE_AFTER", "1"),
         ("IP_STALE_AFTER", "2"),
@@ -321,6 +322,7 @@ METRICS_PORT=9100  # default
 WEB_CONFIG_FILE=  # not set
 PROBES_PORT=  # not set
 NAMES_FILE=  # not set
+ALLOWED_HOSTS=  # not set
 INFO_FORMAT=auto  # default
 INCLUDE_ROUTERS=false  # default
 LOCATION=no  # .env

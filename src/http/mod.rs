@@ -8,6 +8,7 @@ mod compress;
 mod connection;
 mod finish;
 mod gzip;
+mod hosts;
 mod listen;
 mod look;
 mod metrics;
@@ -51,6 +52,7 @@ use crate::time::Clock;
 pub use self::bodies::{Bodies, BodyLimits};
 pub use self::budget::{PAGES, PAGES_AT_ONCE, SCRAPE_SHARES, bodies as body_limits};
 pub use self::connection::Patience;
+pub use self::hosts::{AllowedHosts, own_name};
 pub use self::listen::{ListenError, Port, reachable};
 pub use self::open_files::raise_limit;
 pub use self::server::{MOST_CONNECTIONS, Site, serve};
@@ -90,6 +92,8 @@ pub struct State {
     pub looks: Shares,
     /// The bytes of those that are read.
     pub look_memory: Shares,
+    /// The host names under which the service answers; all where there are none.
+    pub allowed_hosts: Option<AllowedHosts>,
     /// A permit for each page that is made at the same time.
     pub making: Arc<Semaphore>,
     /// What people call the devices, as their file says it at the moment.
@@ -280,6 +284,7 @@ mod tests {
             looks: Shares::new(Limits::quartered(4, 16)),
             look_memory: Shares::new(Limits::quartered(PAGES, 0)),
             making: Arc::new(Semaphore::new(PAGES_AT_ONCE)),
+            allowed_hosts: None,
             names: Arc::default(),
             dropped_lines: Arc::default(),
         }

@@ -26,6 +26,7 @@ use tracing_actix_web::TracingLogger;
 use super::admission::{Doorkeeper, admit};
 use super::connection::{Connection, Patience, Reset};
 use super::finish::finish;
+use super::hosts::check_host;
 use super::open_files;
 use super::refusals::refuse_bodies;
 use super::{RequestSpan, State, probe_routes, routes};
@@ -126,6 +127,7 @@ pub fn serve(
             .app_data(state.clone())
             .app_data(doorkeeper.clone())
             .wrap(from_fn(admit))
+            .wrap(from_fn(check_host))
             .wrap(from_fn(refuse_bodies))
             .wrap(from_fn(finish))
             .wrap(TracingLogger::<RequestSpan>::new())

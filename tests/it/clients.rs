@@ -274,3 +274,43 @@ async fn readers_of_old_states_are_cut_when_these_take_too_much_memory() {
         assert_eq!(read.ends_with(b"0\r\n\r\n"), !is_cut, "{least}");
     }
 }
+
+#[actix_rt::test]
+async fn requests_for_other_hosts_are_misdirected() {
+    let simulator = scripted_simulator();
+    let settings = [("ALLOWED_HOSTS", "exporter.example,*.fleet.example")];
+    let service = Service::start(&simulator, &settings).await;
+    let open = Service::start(&simulator, &[]).await;
+    let own = rustix::system::uname();
+    let own = own.nodename().to_str().unwrap();
+    for (host, expected) in [
+        ("exporter.example:9100", 200),
+        ("a.fleet.example", 200),
+        ("localhost", 200),
+        (own, 200),
+        ("[::1]:9100", 200),
+        ("192.0.2.7", 200),
+        ("rebound.example", 421),
+        ("fleet.example", 421),
+        ("exporter.example.evil.example", 421),
+    ] {
+        for path in ["/metrics", "/", "/api/v1/status"] {
+            let request =
+                format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+            let answer = send(service.address, request.clone()).await;
+            assert_eq!(answer.status, expected, "{host} {path}");
+            assert_eq!(
+                send(open.address, request).await.status,
+                200,
+                "{host} {path}"
+            );
+        }
+    }
+    let probe = "GET /livez HTTP/1.1\r\nHost: kubelet.example\r\nConnection: close\r\n\r\n";
+    assert_eq!(send(service.address, probe.to_owned()).await.status, 200);
+    let absolute =
+        "GET http://rebound.example/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    assert_eq!(send(service.address, absolute.to_owned()).await.status, 421);
+    let old = "GET /metrics HTTP/1.0\r\n\r\n".to_owned();
+    assert_eq!(send(service.address, old).await.status, 200, "no host");
+}

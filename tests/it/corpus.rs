@@ -34,6 +34,11 @@ fn headers_in_the_corpus_are_negotiated() {
 }
 
 #[test]
+fn targets_in_the_corpus_are_answered() {
+    replay("query", checks::query);
+}
+
+#[test]
 fn texts_in_the_corpus_are_escaped() {
     replay("escaping", checks::escaping);
 }

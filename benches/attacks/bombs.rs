@@ -1,0 +1,145 @@
+//! Answers of Starlink that are small on the wire and large, or slow, when they are read.
+
+use std::fmt::Write;
+use std::time::SystemTime;
+
+use crate::stage::Stage;
+use crate::starlink::Answer;
+use crate::{Failure, Scale};
+
+/// The most text that the service reads of an answer.
+const MOST_TEXT: usize = 64 << 20;
+
+/// How much text a bomb has.
+fn text(stage: &Stage) -> usize {
+    match stage.scale {
+        Scale::Short => MOST_TEXT / 4,
+        Scale::Full => MOST_TEXT - (1 << 20),
+    }
+}
+
+/// Now, in nanoseconds since 1970.
+fn now() -> Result<u128, Failure> {
+    Ok(SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)?
+        .as_nanos())
+}
+
+/// Hands out an answer, which may be taken or refused.
+fn play(stage: &Stage, json: &str) -> Result<(), Failure> {
+    stage.starlink.push(Answer::new(json.as_bytes())?);
+    stage.settled()
+}
+
+/// The same member again and again.
+///
+/// # Errors
+/// When the service does not come through.
+pub fn repeated_members(stage: &Stage) -> Result<(), Failure> {
+    for member in [
+        r#""values":[[0]],"#,
+        r#""columnNamesByDeviceType":{"u":["a"]},"#,
+    ] {
+        let members = member.repeat(text(stage) / member.len());
+        play(stage, &format!(r#"{{"data":{{{members}"values":[]}}}}"#))?;
+        let members = member.repeat(16);
+        let data = format!(r#""data":{{{members}"values":[]}},"#);
+        let data = data.repeat(text(stage) / data.len());
+        play(stage, &format!(r#"{{{data}"metadata":{{}}}}"#))?;
+    }
+    stage.report()
+}
+
+/// One row with as many numbers as there may be, then a row of each of many devices with none.
+///
+/// # Errors
+/// When the service does not come through.
+pub fn many_columns(stage: &Stage) -> Result<(), Failure> {
+    let columns = |wide: usize| -> String {
+        let fields = (0..wide).map(|number| format!(r#","Field{number}""#));
+        format!(
+            r#""columnNamesByDeviceType":{{"u":["DeviceType","UtcTimestampNs","DeviceId"{}]}}"#,
+            fields.collect::<String>()
+        )
+    };
+    let numbers = ",1.5".repeat(1021);
+    let devices = match stage.scale {
+        Scale::Short => 20_000,
+        Scale::Full => 65_000,
+    };
+    for round in 0..2 {
+        let now = now()?;
+        let mut rows = format!(r#"["u",{now},"wide"{numbers}]"#);
+        for device in 0..devices {
+            write!(rows, r#",["u",{now},"ut-{round}-{device}",{device}]"#)?;
+        }
+        let json = format!(r#"{{"data":{{"values":[{rows}],{}}}}}"#, columns(1021));
+        play(stage, &json)?;
+    }
+    Ok(())
+}
+
+/// An answer that is nothing but column names, names of types and of alerts.
+///
+/// # Errors
+/// When the service does not come through.
+pub fn much_metadata(stage: &Stage) -> Result<(), Failure> {
+    let text = text(stage);
+    let mut names = String::new();
+    while names.len() < text / 2 {
+        write!(names, r#","Column{}""#, names.len())?;
+    }
+    let columns = format!(
+        r#"{{"data":{{"values":[],"columnNamesByDeviceType":{{"u":["DeviceType","UtcTimestampNs","DeviceId"{names}]}}}}}}"#
+    );
+    play(stage, &columns)?;
+    let mut types = String::from(r#""u":["a"]"#);
+    while types.len() < text {
+        write!(types, r#","t{}":["a","b"]"#, types.len())?;
+    }
+    let types = format!(r#"{{"data":{{"values":[],"columnNamesByDeviceType":{{{types}}}}}}}"#);
+    play(stage, &types)?;
+    let mut alerts = String::from(r#""0":"none""#);
+    while alerts.len() < text {
+        write!(alerts, r#","{0}":"alert_{0}""#, alerts.len())?;
+    }
+    let alerts = format!(
+        r#"{{"data":{{"values":[]}},"metadata":{{"enums":{{"AlertsByDeviceType":{{"u":{{{alerts}}}}}}}}}}}"#
+    );
+    play(stage, &alerts)?;
+    stage.report()
+}
+
+/// Column lists that change with every answer, with texts that no answer had before, and names that collide.
+///
+/// # Errors
+/// When the service does not come through.
+pub fn changing_columns(stage: &Stage) -> Result<(), Failure> {
+    let rounds = match stage.scale {
+        Scale::Short => 20,
+        Scale::Full => 200,
+    };
+    for round in 0..rounds {
+        let now = now()?;
+        let mut types = String::new();
+        let mut rows = String::new();
+        for number in 0..64 {
+            let fields: String = (0..if number % 8 == 0 { 1021 } else { 16 })
+                .map(|field| format!(r#","Field.{}-{field}""#, round % 3 * field))
+                .collect();
+            let separator = if number == 0 { "" } else { "," };
+            write!(
+                types,
+                r#"{separator}"x{number}":["DeviceType","UtcTimestampNs","DeviceId"{fields}]"#
+            )?;
+            write!(
+                rows,
+                r#"{separator}["x{number}",{now},"churn-{round}",{round},"text {round} {number}"]"#
+            )?;
+        }
+        let json =
+            format!(r#"{{"data":{{"values":[{rows}],"columnNamesByDeviceType":{{{types}}}}}}}"#);
+        play(stage, &json)?;
+    }
+    Ok(())
+}

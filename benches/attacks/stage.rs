@@ -1,0 +1,280 @@
+//! What an attack is played on: a service with its fleet, and someone who asks all the time whether it is alive.
+
+use std::fmt;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use socket2::{Domain, Socket, Type};
+
+use crate::feed::{Body, MOST_ROWS, columns, documented};
+use crate::process::Service;
+use crate::starlink::{Answer, Starlink};
+use crate::{Failure, Scale};
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// The longest answer of `/livez` that is promised: below a kubelet's usual time-out of a second, were it not for busy machines.
+const LONGEST_PROBE: Duration = Duration::from_secs(2);
+
+/// Nothing that is waited for takes longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where an attack's files are.
+pub type Directory = tempfile::TempDir;
+
+/// The service under attack.
+#[derive(Debug)]
+pub struct Stage {
+    pub scale: Scale,
+    pub starlink: Starlink,
+    pub address: SocketAddr,
+    service: Service,
+    prober: Prober,
+    terminals: usize,
+    batches: AtomicU64,
+    before: f64,
+    _directory: Directory,
+}
+
+impl Stage {
+    /// Starts a service and reports a fleet to it.
+    ///
+    /// # Errors
+    /// When the service does not start or takes no batch.
+    pub fn new(
+        scale: Scale,
+        terminals: usize,
+        binary: &Path,
+        settings: fn(&Directory) -> Vec<(String, String)>,
+    ) -> Result<Self, Failure> {
+        let starlink = Starlink::start()?;
+        let directory = tempfile::tempdir()?;
+        let settings = settings(&directory);
+        let settings: Vec<_> = settings
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let service = Service::start_binary(binary, &starlink.url, 500, &settings)
+            .map_err(|error| error.to_string())?;
+        let mut stage = Self {
+            scale,
+            starlink,
+            address: service.address,
+            prober: Prober::start(service.address),
+            service,
+            terminals,
+            batches: AtomicU64::new(0),
+            before: 0.0,
+            _directory: directory,
+        };
+        // Twice: what a batch needs while it is applied is in both figures.
+        for _ in 0..2 {
+            stage.report()?;
+        }
+        stage.before = stage.memory("VmRSS")?;
+        Ok(stage)
+    }
+
+    /// Every terminal reports anew, so that every block of the fleet changes.
+    ///
+    /// # Errors
+    /// When the service takes no batch.
+    pub fn report(&self) -> Result<(), Failure> {
+        let number = self.batches.fetch_add(1, Ordering::Relaxed);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+        for first in (0..self.terminals).step_by(MOST_ROWS) {
+            let chunk = first..self.terminals.min(first + MOST_ROWS);
+            let mut body = Body::terminals(&columns(), chunk, number % 2, documented);
+            body.stamp(u64::try_from(now.as_nanos())?);
+            self.starlink.push(Answer::new(body.json())?);
+        }
+        self.settled()
+    }
+
+    /// Waits until the service has taken everything.
+    ///
+    /// # Errors
+    /// When it takes too long.
+    pub fn settled(&self) -> Result<(), Failure> {
+        match self.starlink.wait(PATIENCE) {
+            true => Ok(()),
+            false => Err("the service has not polled again within a minute".into()),
+        }
+    }
+
+    fn memory(&self, field: &str) -> Result<f64, Failure> {
+        let memory = self.service.memory(field);
+        Ok(memory.map_err(|error| error.to_string())?)
+    }
+
+    /// What the attack has cost.
+    ///
+    /// # Errors
+    /// When the service is gone.
+    pub fn verdict(
+        self,
+        name: &'static str,
+        promise: f64,
+        fault: Option<Failure>,
+    ) -> Result<Verdict, Failure> {
+        let peak = self.memory("VmHWM").unwrap_or(f64::INFINITY) / MIB;
+        let after = self.memory("VmRSS").unwrap_or(f64::INFINITY) / MIB;
+        let before = self.before / MIB;
+        Ok(Verdict {
+            name,
+            terminals: self.terminals,
+            before,
+            peak,
+            after,
+            promise: before + promise,
+            probe: self.prober.longest(),
+            fault: fault.map(|fault| fault.to_string()),
+        })
+    }
+}
+
+/// What is printed of an attack.
+#[derive(Debug)]
+pub struct Verdict {
+    name: &'static str,
+    terminals: usize,
+    before: f64,
+    peak: f64,
+    after: f64,
+    promise: f64,
+    probe: Duration,
+    fault: Option<String>,
+}
+
+impl Verdict {
+    /// The head of the table.
+    pub const HEAD: &str = "| attack | terminals | before, MiB | peak, MiB | promise, MiB | after, MiB | longest /livez | promise | kept |\n\
+                            | --- | --- | --- | --- | --- | --- | --- | --- | --- |";
+
+    /// Whether all that is promised was kept.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.peak <= self.promise && self.probe <= LONGEST_PROBE && self.fault.is_none()
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kept = match &self.fault {
+            Some(fault) => format!("NO: {fault}"),
+            None if self.is_kept() => "yes".to_owned(),
+            None => "NO".to_owned(),
+        };
+        let Self {
+            name,
+            terminals,
+            before,
+            peak,
+            after,
+            promise,
+            probe,
+            ..
+        } = self;
+        write!(
+            formatter,
+            "| {name} | {terminals} | {before:.0} | {peak:.0} | {promise:.0} | {after:.0} | {probe:.1?} | {LONGEST_PROBE:?} | {kept} |"
+        )
+    }
+}
+
+/// Asks `/livez` ten times a second, from an address of its own.
+#[derive(Debug)]
+struct Prober {
+    is_over: Arc<AtomicBool>,
+    longest: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Prober {
+    fn start(address: SocketAddr) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let longest = Arc::new(AtomicU64::new(0));
+        let thread = {
+            let (is_over, longest) = (Arc::clone(&is_over), Arc::clone(&longest));
+            std::thread::spawn(move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    let asked = Instant::now();
+                    let took = match get(Ipv4Addr::new(127, 1, 0, 1), address, "/livez", "") {
+                        Ok(answer) if answer.starts_with(b"HTTP/1.1 200") => asked.elapsed(),
+                        _ => PATIENCE,
+                    };
+                    longest.fetch_max(took.as_micros() as u64, Ordering::Relaxed);
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+            })
+        };
+        Self {
+            is_over,
+            longest,
+            thread: Some(thread),
+        }
+    }
+
+    fn longest(&self) -> Duration {
+        Duration::from_micros(self.longest.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for Prober {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A connection from an address, with a small buffer, that has asked for something.
+///
+/// # Errors
+/// Of the connection.
+pub fn ask(
+    source: Ipv4Addr,
+    address: SocketAddr,
+    path: &str,
+    headers: &str,
+) -> std::io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_recv_buffer_size(16 * 1024)?;
+    socket.bind(&SocketAddr::from((source, 0)).into())?;
+    socket.connect(&address.into())?;
+    let mut stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n"
+    )?;
+    Ok(stream)
+}
+
+/// All of an answer.
+///
+/// # Errors
+/// Of the connection.
+pub fn get(
+    source: Ipv4Addr,
+    address: SocketAddr,
+    path: &str,
+    headers: &str,
+) -> std::io::Result<Vec<u8>> {
+    let mut stream = ask(
+        source,
+        address,
+        path,
+        &format!("{headers}Connection: close\r\n"),
+    )?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(answer)
+}

@@ -1,0 +1,167 @@
+//! Starlink, as far as an attack needs it: hands out what it is given, one answer for each poll.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::Failure;
+
+/// How long an empty answer is waited for.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// A JSON text, gzipped as it is sent.
+#[derive(Debug, Clone)]
+pub struct Answer(Arc<[u8]>);
+
+impl Answer {
+    /// Compresses a text.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn new(json: &[u8]) -> Result<Self, Failure> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(json)?;
+        Ok(Self(encoder.finish()?.into()))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    answers: VecDeque<Answer>,
+    handed_out: usize,
+    /// Polls that came after the last answer: the one before is stored then.
+    polls: usize,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    bell: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The server, on threads of this process that end with it.
+#[derive(Debug)]
+pub struct Starlink {
+    shared: Arc<Shared>,
+    /// For `API_URL`.
+    pub url: String,
+}
+
+impl Starlink {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When there is no port.
+    pub fn start() -> Result<Self, Failure> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let url = format!("http://{}/api/public", listener.local_addr()?);
+        let shared = Arc::new(Shared::default());
+        let served = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            for connection in listener.incoming().map_while(Result::ok) {
+                let shared = Arc::clone(&served);
+                // A connection ends when its client wants it to.
+                std::thread::spawn(move || serve(connection, &shared));
+            }
+        });
+        Ok(Self { shared, url })
+    }
+
+    /// Puts an answer into the queue.
+    pub fn push(&self, answer: Answer) {
+        self.shared.lock().answers.push_back(answer);
+        self.shared.bell.notify_all();
+    }
+
+    /// Waits until everything is handed out and the service has polled again. Whether it has.
+    pub fn wait(&self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline {
+            let queue = self.shared.lock();
+            if queue.answers.is_empty() && queue.polls > queue.handed_out {
+                return true;
+            }
+            drop(queue);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        false
+    }
+}
+
+fn serve(connection: TcpStream, shared: &Shared) -> std::io::Result<()> {
+    let mut writer = connection.try_clone()?;
+    let mut reader = BufReader::new(connection);
+    while let Some(path) = read_request(&mut reader)? {
+        if path.contains("auth") {
+            send(
+                &mut writer,
+                br#"{"access_token":"token","expires_in":900,"token_type":"Bearer"}"#,
+                "",
+            )?;
+            continue;
+        }
+        match next(shared) {
+            Some(Answer(gzip)) => send(&mut writer, &gzip, "Content-Encoding: gzip\r\n")?,
+            None => send(&mut writer, br#"{"data":{"values":[]}}"#, "")?,
+        }
+    }
+    Ok(())
+}
+
+fn next(shared: &Shared) -> Option<Answer> {
+    let mut queue = shared.lock();
+    queue.polls = queue.handed_out + 1;
+    let deadline = Instant::now() + LINGER;
+    loop {
+        if let Some(answer) = queue.answers.pop_front() {
+            queue.handed_out += 1;
+            return Some(answer);
+        }
+        let left = deadline.checked_duration_since(Instant::now())?;
+        let woken = shared.bell.wait_timeout(queue, left);
+        queue = woken.unwrap_or_else(PoisonError::into_inner).0;
+    }
+}
+
+/// Reads a request and gives its path; none at the end of the connection.
+fn read_request(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<String>> {
+    let mut first = String::new();
+    if reader.read_line(&mut first)? == 0 {
+        return Ok(None);
+    }
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        if line.trim_end().is_empty() {
+            break;
+        }
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().unwrap_or(0);
+        }
+    }
+    std::io::copy(&mut reader.take(length), &mut std::io::sink())?;
+    Ok(Some(first.split(' ').nth(1).unwrap_or_default().to_owned()))
+}
+
+fn send(writer: &mut TcpStream, body: &[u8], headers: &str) -> std::io::Result<()> {
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{headers}\r\n"
+    );
+    writer.write_all(head.as_bytes())?;
+    writer.write_all(body)
+}
