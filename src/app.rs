@@ -341,8 +341,8 @@ impl Application {
         self.followers.reloads()
     }
 
-    /// Serves until `asked` is ready or an actor is given up, then drains: at most five seconds.
-    pub async fn run(mut self, asked: impl Future<Output = ()>) -> Ending {
+    /// Serves until `asked` is ready, with the reason for the log, or an actor is given up, then drains: at most five seconds.
+    pub async fn run(mut self, asked: impl Future<Output = &'static str>) -> Ending {
         let handles: Vec<_> = self.servers.iter().map(Server::handle).collect();
         let (save, asked_to_save) = watch::channel(());
         let keeper = self.keeper.take().map(|(keeper, task)| {
@@ -353,15 +353,17 @@ impl Application {
             }))
         });
         let mut server = select_all(self.servers.into_iter().map(actix_rt::spawn));
-        let ending = tokio::select! {
-            () = asked => Ending::Asked,
-            Some(GivenUp(role)) = self.given_up.recv() => Ending::GivenUp(role),
+        let (ending, reason) = tokio::select! {
+            reason = asked => (Ending::Asked, reason),
+            Some(GivenUp(role)) = self.given_up.recv() => {
+                (Ending::GivenUp(role), "a component keeps failing")
+            }
             (ended, ..) = &mut server => {
                 error!(error = ?ended, "the HTTP server stopped unexpectedly");
-                Ending::Server
+                (Ending::Server, "the HTTP server stopped")
             }
         };
-        info!(reason = ending.reason(), "shutting down");
+        info!(reason, "shutting down");
         let deadline = Instant::now() + END;
         self.state.is_draining.store(true, Ordering::Relaxed);
         if ending != Ending::Server {

@@ -3,7 +3,7 @@
 mod check_config;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,6 +86,23 @@ fn told(errors: &ConfigErrors) -> String {
         .map(|warning| format!("\nWARN {warning}"))
         .collect();
     format!("{errors}{warnings}")
+}
+
+/// Logs the settings that say what this installation does.
+fn log_settings(settings: &Settings) {
+    let account = &settings.account;
+    let path = |path: Option<&Path>| path.map(|path| path.display().to_string());
+    info!(
+        api_host = account.api_url.host_str(),
+        batch_size = account.batch_size,
+        max_linger_ms = account.max_linger.as_millis(),
+        proxy = settings.outgoing.proxy.as_ref().map(ToString::to_string),
+        state_file = path(settings.state.as_ref().map(|state| state.file.as_path())),
+        names_file = path(settings.names.as_deref()),
+        web_config_file = path(settings.web_config.as_deref()),
+        include_routers = settings.fleet.include_routers,
+        "settings"
+    );
 }
 
 /// Logs what is doubtful about the settings.
@@ -176,6 +193,7 @@ async fn try_to_serve(
     }
     let signals = Signals::new()?;
     let application = Application::build(settings, tuning, Clock::system())?;
+    log_settings(settings);
     announce(&application);
     let asked = signals.handle(application.reloads());
     let ending = application.run(asked).await;

@@ -33,14 +33,14 @@ impl Signals {
         })
     }
 
-    /// Waits for a signal that asks for the end: SIGTERM, SIGINT or SIGQUIT. SIGHUP has files read again meanwhile, and SIGUSR1 and
+    /// Waits for a signal that asks for the end, and names it: SIGTERM, SIGINT or SIGQUIT. SIGHUP has files read again meanwhile, and SIGUSR1 and
     /// SIGUSR2 are logged alone.
-    pub async fn handle(mut self, reloads: Arc<Reloads>) {
+    pub async fn handle(mut self, reloads: Arc<Reloads>) -> &'static str {
         loop {
             let ignored = tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.quit.recv() => return,
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.quit.recv() => return "SIGQUIT",
                 _ = self.hang_up.recv() => {
                     info!(signal = "SIGHUP", "reloading files");
                     reloads.ask();

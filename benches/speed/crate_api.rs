@@ -146,7 +146,10 @@ impl Service {
                     };
                 // Whoever waits for the start is there, or the process is about to end.
                 let _ = sender.send((application.address(), application.store().clone()));
-                let asked = async { stopped.await.unwrap_or_default() };
+                let asked = async {
+                    stopped.await.unwrap_or_default();
+                    "the benchmark"
+                };
                 application.run(asked).await
             })
         });

@@ -14,16 +14,6 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// Why, in the words of the log.
-    #[must_use]
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Asked => "signal",
-            Self::Server => "the HTTP server stopped",
-            Self::GivenUp(_) => "a component keeps failing",
-        }
-    }
-
     /// What the process tells whoever started it: 70 (`EX_SOFTWARE` of sysexits.h) asks for a fresh start.
     #[must_use]
     pub fn exit_code(self) -> u8 {

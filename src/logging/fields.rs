@@ -88,6 +88,14 @@ impl Visit for Collector<'_> {
         self.put_plain(field, value);
     }
 
+    fn record_i128(&mut self, field: &Field, value: i128) {
+        self.put_plain(field, value);
+    }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        self.put_plain(field, value);
+    }
+
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.put_plain(field, value);
     }

@@ -143,7 +143,10 @@ impl Service {
                 let started = (addresses, account, store, system);
                 assert!(sender.send(started).is_ok(), "the test waits for the start");
                 application
-                    .run(async { stopped.await.unwrap_or_default() })
+                    .run(async {
+                        stopped.await.unwrap_or_default();
+                        "the test"
+                    })
                     .await
             })
         });

@@ -111,6 +111,19 @@ async fn drains_on(signal: &str) {
     let events = binary.events();
     let is_info = |event: &Event| event.text("level") == "INFO";
     assert!(events.iter().all(is_info), "{events:?}");
+    let settings = &binary.events_saying("settings")[0];
+    assert_eq!(settings.text("api_host"), "127.0.0.1");
+    assert_eq!(settings.value("max_linger_ms").unwrap(), 60_000);
+    assert!(!settings.says("secret"), "{settings:?}");
+    let position = |message: &str| {
+        let found = events
+            .iter()
+            .position(|event| event.text("message") == message);
+        found.unwrap_or_else(|| panic!("{message} in {events:?}"))
+    };
+    let asked = &events[position("shutting down")];
+    assert_eq!(asked.text("reason"), format!("SIG{signal}"));
+    assert_eq!(position("stopped"), events.len() - 1);
 }
 
 #[actix_rt::test]
