@@ -367,3 +367,39 @@ async fn what_shrinks_is_sent_compressed_to_who_accepts_it() {
         }
     }
 }
+
+#[actix_rt::test]
+async fn a_wrong_host_clock_is_told_and_ages_are_those_of_starlinks() {
+    let simulator = scripted_simulator();
+    let (service, hands) = Service::by_hand(&simulator, &[]).await;
+    simulator.push_answer(answer(&["ut-1"], 5));
+    service.shows(&throughput("ut-1"), 42.0).await;
+    let right = service.get("/").await.body;
+    assert!(!right.contains("Host clock"), "{right}");
+    hands.set_wall(SystemTime::now() - Duration::from_secs(3600));
+    says(
+        &service,
+        "/",
+        &[
+            "<strong>Clock wrong</strong>",
+            "Synchronise it (NTP).",
+            "<dt>Host clock</dt><dd class=\"notice\">60 min behind Starlink&#39;s",
+        ],
+    )
+    .await;
+    let home = service.get("/").await.body;
+    // Fifteen minutes at most, as Starlink's tokens are.
+    let token = home.split("valid for ").nth(1).unwrap();
+    let minutes: u32 = token.split(' ').next().unwrap().parse().unwrap();
+    assert!(minutes <= 15, "{token}");
+    let status = json_of(&service, "/api/v1/status").await;
+    assert_eq!(status["clock"]["wrong"], true);
+    let offset = status["clock"]["offset_seconds"].as_f64().unwrap();
+    assert!((3590.0..3610.0).contains(&offset), "{offset}");
+    let age = unix_seconds_of(&status) - json_of(&service, "/api/v1/devices/ut-1").await["last_report_timestamp_seconds"].as_f64().unwrap();
+    assert!((0.0..120.0).contains(&age), "{age}");
+}
+
+fn unix_seconds_of(status: &Value) -> f64 {
+    status["timestamp_seconds"].as_f64().unwrap()
+}

@@ -107,7 +107,7 @@ pub async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse
     };
     let list_link = parameter(&request, LIST).and_then(|list| Question::parse(&list).ok());
     let list_link = link(&list_link.unwrap_or_default());
-    let now = unix_seconds(state.clock.wall());
+    let now = unix_seconds(state.clock.corrected());
     let device_type = device_type(&request);
     let wanted = id.clone();
     let seen = look(&request, &state, move |scene| {

@@ -105,6 +105,10 @@ impl Verdict {
             let because = token_told(token).unwrap_or_else(|| "It was not renewed.".to_owned());
             return new(Level::Notice, "Token expired", &because);
         }
+        if status.clock.wrong {
+            let because = "The clock of this host is wrong. Ages below are corrected by Starlink's clock. Synchronise it (NTP).";
+            return new(Level::Notice, "Clock wrong", because);
+        }
         if stream.catching_up {
             let because = "Working through a backlog: data below is old, but complete.";
             return new(Level::Notice, "Catching up", because);
@@ -179,12 +183,19 @@ pub fn facts(status: &Status) -> Vec<Fact> {
         Some(life) => (Level::Bad, format!("expired {} ago", age(-life))),
         None => (Level::Notice, why),
     };
-    vec![
+    let clock = status.clock.offset_seconds.map(|offset| {
+        let side = if offset < 0.0 { "ahead of" } else { "behind" };
+        format!("{} {side} Starlink's", age(offset.abs()))
+    });
+    let clock = clock.filter(|_| status.clock.wrong);
+    let clock = clock.map(|value| fact("Host clock", Level::Notice, value));
+    let facts = [
         fact("Last poll", poll.0, poll.1),
         fact("Polls", Level::Good, polls),
         fact("Lag", lag.0, lag.1),
         fact("Token", life.0, life.1),
-    ]
+    ];
+    facts.into_iter().chain(clock).collect()
 }
 
 /// The lag, and which answer it is of where that is not the last poll's.

@@ -70,7 +70,7 @@ fn the_worst_is_the_verdict() {
         status.exporter.draining = false;
     };
     // From good to bad: each is the verdict although all before it hold, too.
-    let cases: [(Change, Level, &str, &str); 11] = [
+    let cases: [(Change, Level, &str, &str); 12] = [
         (
             |_| {},
             Level::Good,
@@ -94,6 +94,12 @@ fn the_worst_is_the_verdict() {
             Level::Notice,
             "Catching up",
             "Working through a backlog: data below is old, but complete.",
+        ),
+        (
+            |status| status.clock.wrong = true,
+            Level::Notice,
+            "Clock wrong",
+            "The clock of this host is wrong. Ages below are corrected by Starlink's clock. Synchronise it (NTP).",
         ),
         (
             |status| {
@@ -170,6 +176,16 @@ fn facts_are_told_in_words() {
             "✓ Token: valid for 12 min",
         ]
     );
+    for (offset, expected) in [
+        (7200.0, "▲ Host clock: 2 h behind Starlink's"),
+        (-40.0, "▲ Host clock: 40 s ahead of Starlink's"),
+    ] {
+        status.clock.offset_seconds = Some(offset);
+        status.clock.wrong = true;
+        assert_eq!(told(&status)[4], expected);
+    }
+    status.clock.wrong = false;
+    assert_eq!(told(&status).len(), 4);
     status.stream.late = true;
     assert_eq!(told(&status)[2], "▲ Lag: 12 s, above STALE_AFTER");
     status.stream.catching_up = true;
