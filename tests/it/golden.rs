@@ -17,6 +17,7 @@ const VOLATILE: [&str; 10] = [
     "starlink_exporter_poll_duration_seconds",
     "starlink_exporter_last_poll_success_timestamp_seconds",
     "starlink_exporter_telemetry_lag_seconds",
+    "starlink_exporter_clock_offset_seconds",
     "starlink_exporter_token_expiry_timestamp_seconds",
     "starlink_exporter_scrapes_total",
     "starlink_exporter_scrape_duration_seconds",
