@@ -12,7 +12,7 @@ use crate::form::{FORMATS, scrape};
 use crate::harness::{Service, scripted_simulator};
 
 /// The exporter's own families whose values depend on when and where the test runs.
-const VOLATILE: [&str; 10] = [
+const VOLATILE: [&str; 11] = [
     "starlink_exporter_polls_total",
     "starlink_exporter_poll_duration_seconds",
     "starlink_exporter_last_poll_success_timestamp_seconds",

@@ -396,7 +396,10 @@ async fn a_wrong_host_clock_is_told_and_ages_are_those_of_starlinks() {
     assert_eq!(status["clock"]["wrong"], true);
     let offset = status["clock"]["offset_seconds"].as_f64().unwrap();
     assert!((3590.0..3610.0).contains(&offset), "{offset}");
-    let age = unix_seconds_of(&status) - json_of(&service, "/api/v1/devices/ut-1").await["last_report_timestamp_seconds"].as_f64().unwrap();
+    let age = unix_seconds_of(&status)
+        - json_of(&service, "/api/v1/devices/ut-1").await["last_report_timestamp_seconds"]
+            .as_f64()
+            .unwrap();
     assert!((0.0..120.0).contains(&age), "{age}");
 }
 
