@@ -16,6 +16,7 @@ use super::{FleetOptions, Tables};
 use crate::telemetry::batch::{ElementKind, List};
 use crate::telemetry::ip::Address;
 use crate::telemetry::schema::{Column, Field, TypeSchema};
+use crate::telemetry::values::LongNumbers;
 use crate::telemetry::{AddressKind, Batch, Cell, CellFault, DeviceKind, Rows, location, values};
 use crate::time::Moment;
 
@@ -34,6 +35,8 @@ pub struct Plan {
     pub(super) evicted: Vec<(usize, usize)>,
     /// Lists of ascending lanes; devices of the same lanes share one.
     pub(super) lanes: Vec<u32>,
+    /// Reads texts that are numbers.
+    numbers: LongNumbers,
     pub(super) gauges: Vec<f64>,
     pub(super) changes: Vec<Difference>,
     /// Fields whose text has turned out to change in nearly every row of most devices.
@@ -645,7 +648,7 @@ impl DeviceRow<'_> {
         {
             return self.text(lane, Seen::Known);
         }
-        match judge(self.rows, cell) {
+        match judge(self.rows, cell, &mut self.plan.numbers) {
             Judged::Absent => {}
             Judged::Number(number) => self.gauge(index, field, number),
             Judged::Fault(fault) => self.plan.tally.reject_cell(fault),
@@ -851,7 +854,7 @@ enum Judged<'r> {
 
 /// A number, a boolean, or a text that is a number: a number. Any other text: a text. A list is its joined elements.
 #[expect(clippy::cast_precision_loss, reason = "a gauge is an f64")]
-fn judge(rows: &Rows, cell: Cell) -> Judged<'_> {
+fn judge<'r>(rows: &'r Rows, cell: Cell, numbers: &mut LongNumbers) -> Judged<'r> {
     let text: Cow<'_, str> = match cell {
         Cell::Absent => return Judged::Absent,
         Cell::Bool(value) => return Judged::Number(f64::from(u8::from(value))),
@@ -864,7 +867,7 @@ fn judge(rows: &Rows, cell: Cell) -> Judged<'_> {
             Err(fault) => return Judged::Fault(fault),
         },
     };
-    match values::decimal(&text) {
+    match values::decimal(&text, numbers) {
         Some(number) => Judged::Number(number),
         None if text.is_empty() => Judged::Absent,
         None => Judged::Text(text),

@@ -9,6 +9,8 @@ use std::ops::Range;
 
 use thiserror::Error;
 
+use super::values::LongNumbers;
+
 /// Powers of ten that an `f64` holds exactly; a mantissa up to 2^53 divided by one of them is rounded once, and correctly
 /// (Clinger, "How to read floating point numbers accurately", 1990).
 const POWERS_OF_TEN: [f64; 23] = [
@@ -69,6 +71,7 @@ pub struct Reader<'t> {
     text: &'t str,
     /// What has not been read yet.
     rest: &'t [u8],
+    numbers: LongNumbers,
 }
 
 impl<'t> Reader<'t> {
@@ -78,6 +81,7 @@ impl<'t> Reader<'t> {
         Self {
             text,
             rest: text.as_bytes(),
+            numbers: LongNumbers::default(),
         }
     }
 
@@ -238,10 +242,19 @@ impl<'t> Reader<'t> {
         let start = self.position();
         let (negative, decimal, spelling) = self.spelled_number()?;
         let span = start..self.position();
-        let number = decimal
-            .meaning(negative, spelling)
-            .unwrap_or_else(|| parsed(self.slice(span.clone())));
+        let number = match decimal.meaning(negative, spelling) {
+            Some(number) => number,
+            None => self.parsed(span.clone()),
+        };
         Ok((span, number))
+    }
+
+    /// The meaning of any number.
+    fn parsed(&mut self, span: Range<usize>) -> Number {
+        match self.numbers.parse(self.text.get(span).unwrap_or_default()) {
+            Some(float) if float.is_finite() => Number::Float(float),
+            _ => Number::TooLarge,
+        }
     }
 
     /// Consumes a number; gives its sign, its digits and its spelling, which is far cheaper than its meaning may be.
@@ -649,14 +662,6 @@ fn times_reciprocal(mantissa: u64, reciprocal: Reciprocal) -> Option<f64> {
     // Far from the smallest and the largest exponent there is. 1023 stands for 2^0.
     let exponent = 1023 + 64 + REST + 1 - normalising - missing - reciprocal.exponent;
     Some(rounded * f64::from_bits(u64::from(exponent) << 52))
-}
-
-/// The meaning of any number.
-fn parsed(text: &str) -> Number {
-    match text.parse() {
-        Ok(float) if f64::is_finite(float) => Number::Float(float),
-        _ => Number::TooLarge,
-    }
 }
 
 /// Appends the meaning of an escaped string's content to `out`. `false` when it has none (a lone surrogate); `out` is then

@@ -1,10 +1,72 @@
 //! What a cell's text means: is it a number, and which names does a field end in.
 
+/// How many digits a `u64` always holds: a number of no more is rounded in nanoseconds.
+const SHORT: usize = 19;
+
+/// How many longer numbers of an answer are rounded correctly, which may take microseconds for each (where they lie halfway between
+/// two `f64`s). Of further ones the first digits count: a hostile answer has millions, an honest one none.
+const MOST_LONG: usize = 16_384;
+
+/// Reads numbers, and bounds what all of an answer cost.
+#[derive(Debug, Clone)]
+pub struct LongNumbers {
+    left: usize,
+}
+
+impl Default for LongNumbers {
+    fn default() -> Self {
+        Self { left: MOST_LONG }
+    }
+}
+
+impl LongNumbers {
+    /// The value of a well-formed number, infinite where no `f64` holds it.
+    pub fn parse(&mut self, text: &str) -> Option<f64> {
+        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, ""));
+        let digits = || mantissa.bytes().filter(u8::is_ascii_digit);
+        let is_short = digits()
+            .skip_while(|digit| *digit == b'0')
+            .nth(SHORT)
+            .is_none();
+        if is_short {
+            return text.parse().ok();
+        }
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                text.parse().ok()
+            }
+            None => first_digits(mantissa, exponent)?.parse().ok(),
+        }
+    }
+}
+
+/// A number with its first [`SHORT`] digits alone.
+fn first_digits(mantissa: &str, exponent: &str) -> Option<String> {
+    let sign = if mantissa.starts_with('-') { "-" } else { "" };
+    let unsigned = mantissa.trim_start_matches(['+', '-']);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let digits = || whole.bytes().chain(fraction.bytes());
+    let zeros = digits().take_while(|digit| *digit == b'0').count();
+    let kept: String = digits().skip(zeros).take(SHORT).map(char::from).collect();
+    // An exponent that no i64 holds is as good as the largest or smallest.
+    let exponent: i64 = match exponent.parse() {
+        Ok(exponent) => exponent,
+        Err(_) if exponent.is_empty() => 0,
+        Err(_) if exponent.starts_with('-') => i64::MIN / 2,
+        Err(_) => i64::MAX / 2,
+    };
+    // The number is its kept digits as an integer, moved to their place.
+    let place = i64::try_from(whole.len()).ok()? - i64::try_from(zeros + kept.len()).ok()?;
+    let exponent = exponent.saturating_add(place);
+    Some(format!("{sign}{kept}e{exponent}"))
+}
+
 /// The value of a text that is wholly a finite decimal number, `[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?`.
 ///
 /// Stricter than `f64::from_str`, which also reads `inf`, `nan` and `.5`.
 #[must_use]
-pub fn decimal(text: &str) -> Option<f64> {
+pub fn decimal(text: &str, numbers: &mut LongNumbers) -> Option<f64> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let rest = strip_digits(unsigned)?;
     let rest = match rest.strip_prefix('.') {
@@ -19,7 +81,7 @@ pub fn decimal(text: &str) -> Option<f64> {
     } else if !rest.is_empty() {
         return None;
     }
-    text.parse().ok().filter(|value: &f64| value.is_finite())
+    numbers.parse(text).filter(|value| value.is_finite())
 }
 
 /// What follows one or more leading digits.
@@ -82,8 +144,39 @@ mod tests {
             ("١", None),
             ("2025.08.11.mr61518", None),
         ] {
-            assert_eq!(decimal(text), expected, "{text:?}");
+            assert_eq!(
+                decimal(text, &mut LongNumbers::default()),
+                expected,
+                "{text:?}"
+            );
         }
+    }
+
+    #[test]
+    fn of_long_numbers_beyond_the_bound_the_first_digits_count() {
+        for text in [
+            "2.4703282292062327208e-324",
+            "9007199254740993.00000000000000000001",
+            "-123456789012345678901234567890",
+            "0.0001234567890123456789012345",
+            "+00012345678901234567890123.5E-3",
+            "12345678901234567890e400",
+            "12345678901234567890e-99999999999999999999",
+            "12345678901234567890e99999999999999999999",
+            "0.00000000000000000000000000000000000000000000000001",
+        ] {
+            let exact: f64 = text.parse().unwrap();
+            let mut spent = LongNumbers { left: 0 };
+            let near = spent.parse(text).unwrap();
+            let is_near = near == exact || near == exact.next_up() || near == exact.next_down();
+            assert!(is_near, "{text}: {near:e} for {exact:e}");
+            assert_eq!(LongNumbers { left: 1 }.parse(text), Some(exact), "{text}");
+        }
+        let mut one = LongNumbers { left: 1 };
+        for text in ["1.5", "1234567890123456789", "0.0000000000000000000000001"] {
+            assert_eq!(one.parse(text), text.parse().ok(), "{text}");
+        }
+        assert_eq!(one.left, 1, "short ones are free");
     }
 
     #[test]
