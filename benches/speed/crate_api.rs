@@ -16,13 +16,14 @@ pub use starlink_telemetry::exposition::Format;
 use starlink_telemetry::exposition::{Exposition, Shard, Telemetry};
 pub use starlink_telemetry::fleet::Snapshot;
 use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions, Limits, Retention};
+use starlink_telemetry::simulator::AnswerBody;
 use starlink_telemetry::telemetry::{Batch, DecodeError, FieldFilter, Rows, SchemaCache, decode};
 use starlink_telemetry::time::Clock;
 use starlink_telemetry::time::Moment;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-use crate::feed::{Body, MOST_ROWS, columns, documented, stamp_of};
+use crate::feed::{Body, MOST_ROWS, STAMP, columns, documented, stamp_of, terminal_id};
 
 /// The terminals hold so long: nothing expires in a benchmark.
 const FOR_EVER: Duration = Duration::from_secs(86_400);
@@ -80,7 +81,7 @@ impl World {
     /// When the batch cannot be decoded.
     pub fn of_alerts(terminals: usize, alerts: usize) -> Result<Self, DecodeError> {
         let mut world = Self::new();
-        world.apply(Body::alerts(terminals, alerts).json().to_vec())?;
+        world.apply(all_alerting(terminals, alerts).json().to_vec())?;
         Ok(world)
     }
 
@@ -250,4 +251,17 @@ fn settings() -> Result<Settings, Box<dyn Error>> {
         environment,
         ..Sources::default()
     })?)
+}
+
+/// One row of each terminal, on which so many alerts are active.
+fn all_alerting(terminals: usize, alerts: usize) -> Body {
+    let codes: Vec<_> = (0..alerts).map(|code| code.to_string()).collect();
+    let codes = codes.join(",");
+    let row = |terminal| format!(r#"["u",{STAMP},"{}",[{codes}]]"#, terminal_id(terminal));
+    let columns = &["DeviceType", "UtcTimestampNs", "DeviceId", "ActiveAlerts"];
+    Body::of(
+        AnswerBody::new()
+            .columns("u", columns)
+            .rows((0..terminals).map(row)),
+    )
 }

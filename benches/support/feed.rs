@@ -54,16 +54,6 @@ impl Body {
         Self::of(AnswerBody::new().rows(shuffled(holders).into_iter().map(allocation_row)))
     }
 
-    /// One row of each terminal, on which so many alerts are active.
-    pub fn alerts(terminals: usize, alerts: usize) -> Self {
-        let codes: Vec<_> = (0..alerts).map(|code| code.to_string()).collect();
-        let codes = codes.join(",");
-        let row = |terminal| format!(r#"["u",{STAMP},"{}",[{codes}]]"#, terminal_id(terminal));
-        let columns = &["DeviceType", "UtcTimestampNs", "DeviceId", "ActiveAlerts"];
-        let rows = (0..terminals).map(row);
-        Self::of(AnswerBody::new().columns("u", columns).rows(rows))
-    }
-
     /// An answer whose rows all have the timestamp [`STAMP`].
     pub fn of(answer: AnswerBody) -> Self {
         let json = answer.to_json();

@@ -28,9 +28,7 @@ async fn service(terminals: usize) -> (Simulator, Service) {
 async fn tuned(terminals: usize, tuning: Tuning) -> (Simulator, Service) {
     let simulator = scripted_simulator();
     let names = long_names(terminals);
-    let rows = names
-        .iter()
-        .map(|name| terminal_row(name, 1_000_000_000, 1.0));
+    let rows = names.iter().map(|name| terminal_row(name, 1, 1.0));
     simulator.push_rows(rows);
     let service = Service::tuned(&simulator, &[("BATCH_SIZE", "65000")], tuning).await;
     service.shows(&throughput(&names[terminals - 1]), 1.0).await;
