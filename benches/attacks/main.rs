@@ -11,6 +11,8 @@ mod feed;
 #[path = "../load/process.rs"]
 #[allow(dead_code, reason = "the other benchmarks need the rest")]
 mod process;
+#[path = "../support/request.rs"]
+mod request;
 
 mod bombs;
 mod clients;

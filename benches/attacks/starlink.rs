@@ -1,7 +1,7 @@
 //! Starlink, as far as an attack needs it: hands out what it is given, one answer for each poll.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,6 +10,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::Failure;
+
+use crate::request::read_request;
 
 /// How long an empty answer is waited for.
 const LINGER: Duration = Duration::from_millis(500);
@@ -132,29 +134,6 @@ fn next(shared: &Shared) -> Option<Answer> {
         let woken = shared.bell.wait_timeout(queue, left);
         queue = woken.unwrap_or_else(PoisonError::into_inner).0;
     }
-}
-
-/// Reads a request and gives its path; none at the end of the connection.
-fn read_request(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<String>> {
-    let mut first = String::new();
-    if reader.read_line(&mut first)? == 0 {
-        return Ok(None);
-    }
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        if line.trim_end().is_empty() {
-            break;
-        }
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            length = value.trim().parse().unwrap_or(0);
-        }
-    }
-    std::io::copy(&mut reader.take(length), &mut std::io::sink())?;
-    Ok(Some(first.split(' ').nth(1).unwrap_or_default().to_owned()))
 }
 
 fn send(writer: &mut TcpStream, body: &[u8], headers: &str) -> std::io::Result<()> {

@@ -5,7 +5,7 @@
 //! holds one batch, and every second report of a terminal has other values. Or terminals come and go: each batch has some that
 //! were never seen before, and lacks some that will never be seen again.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -18,6 +18,7 @@ use crate::feed::{
     Body, MOST_ROWS, STAMP, allocation_row, columns, documented, stamp_of, terminal_id,
 };
 use crate::process::{Helper, Service};
+use crate::request::read_request;
 
 /// How long a poll waits for a batch before it gets an empty answer.
 pub const LINGER: Duration = Duration::from_millis(1000);
@@ -323,30 +324,6 @@ fn answer_poll(writer: &mut TcpStream, shared: &Shared) -> std::io::Result<()> {
         let woken = shared.bell.wait_timeout(stream, wait);
         stream = woken.unwrap_or_else(PoisonError::into_inner).0;
     }
-}
-
-/// Reads a request and gives its path; none at the end of the connection.
-fn read_request(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<String>> {
-    let mut first = String::new();
-    if reader.read_line(&mut first)? == 0 {
-        return Ok(None);
-    }
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        if line.trim_end().is_empty() {
-            break;
-        }
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            length = value.trim().parse().unwrap_or(0);
-        }
-    }
-    std::io::copy(&mut reader.take(length), &mut std::io::sink())?;
-    let path = first.split(' ').nth(1).unwrap_or_default();
-    Ok(Some(path.to_owned()))
 }
 
 fn send(writer: &mut TcpStream, body: &[u8]) -> std::io::Result<()> {

@@ -6,6 +6,8 @@
 
 #[path = "../support/feed.rs"]
 mod feed;
+#[path = "../support/request.rs"]
+mod request;
 #[path = "../support/verdict.rs"]
 mod verdict;
 #[path = "../support/wire.rs"]
