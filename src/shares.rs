@@ -1,5 +1,9 @@
 //! Something bounded (places, bytes, turns) shared out among clients: none takes more than its part, and none waits behind
 //! another's queue.
+//!
+//! A client may hold a quarter, and no more than what stays free. So the part of each shrinks as the number of clients grows, and
+//! something is left for a client that holds nothing: the dynamic threshold of Choudhury and Hahne ("Dynamic queue length
+//! thresholds for shared-memory packet switches", 1998).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -29,7 +33,7 @@ impl From<IpAddr> for Client {
 pub struct Limits {
     /// Units of all clients together.
     pub units: usize,
-    /// Units of one client.
+    /// Units of one client at most. It may also hold no more than stay free.
     pub units_each: usize,
     /// Requests that wait.
     pub waiting: usize,
@@ -199,10 +203,7 @@ impl Shares {
     pub fn try_take(&self, client: Client, units: usize) -> Option<Share> {
         let mut books = self.lock();
         let units = books.bounded(units);
-        let held = books.clients.get(&client).map_or(0, |account| account.held);
-        let fits = books.queue.is_empty()
-            && units <= books.free
-            && held + units <= books.limits.units_each;
+        let fits = books.queue.is_empty() && books.is_allowed(books.held(client), units);
         fits.then(|| books.hand_out(self, client, units))
     }
 
@@ -222,14 +223,24 @@ impl Shares {
     #[must_use]
     pub fn is_client_full(&self, client: Client, units: usize) -> bool {
         let books = self.lock();
-        let held = books.clients.get(&client).map_or(0, |account| account.held);
-        held + books.bounded(units) > books.limits.units_each
+        let units = books.bounded(units);
+        !books.is_allowed(books.held(client), units) && books.is_allowed(0, units)
     }
 }
 
 impl Books {
     fn bounded(&self, units: usize) -> usize {
         units.min(self.limits.units_each)
+    }
+
+    fn held(&self, client: Client) -> usize {
+        self.clients.get(&client).map_or(0, |account| account.held)
+    }
+
+    /// Whether a client that holds so many units may have more.
+    fn is_allowed(&self, held: usize, units: usize) -> bool {
+        let holds = held + units;
+        holds <= self.limits.units_each && holds <= self.free.div_ceil(2)
     }
 
     /// Puts a request into the queue: its number.
@@ -240,14 +251,15 @@ impl Books {
         rank: Rank,
         granted: oneshot::Sender<Share>,
     ) -> Result<u64, Crowded> {
-        let waiting = self
-            .clients
-            .get(&client)
-            .map_or(0, |account| account.waiting);
+        let waiting = self.waiting(client);
         if waiting >= self.limits.waiting_each {
-            self.displace(client, rank)?;
+            self.displace(client, |waiting| waiting.rank > rank)?;
         } else if self.queue.len() >= self.limits.waiting {
-            return Err(Crowded);
+            let longest = self.longest_queue().ok_or(Crowded)?;
+            if self.waiting(longest) <= waiting + 1 {
+                return Err(Crowded);
+            }
+            self.displace(longest, |_| true)?;
         }
         self.clock += 1;
         let units = self.bounded(units);
@@ -262,10 +274,28 @@ impl Books {
         Ok(self.clock)
     }
 
-    /// Makes room in a client's own queue by its youngest request of a lower rank, which fails.
-    fn displace(&mut self, client: Client, rank: Rank) -> Result<(), Crowded> {
-        let is_lower = |waiting: &Waiting| waiting.client == client && waiting.rank > rank;
-        let place = self.queue.iter().rposition(is_lower).ok_or(Crowded)?;
+    fn waiting(&self, client: Client) -> usize {
+        let account = self.clients.get(&client);
+        account.map_or(0, |account| account.waiting)
+    }
+
+    /// The client with the most waiting requests.
+    fn longest_queue(&self) -> Option<Client> {
+        let clients = self.clients.iter();
+        let longest = clients.max_by_key(|(client, account)| (account.waiting, **client));
+        longest.map(|(client, _)| *client)
+    }
+
+    /// Makes room by one of a client's waiting requests, which fails: of those that may go, the last one in its order.
+    fn displace(
+        &mut self,
+        client: Client,
+        may_go: impl Fn(&Waiting) -> bool,
+    ) -> Result<(), Crowded> {
+        let its = self.queue.iter().enumerate();
+        let its = its.filter(|(_, waiting)| waiting.client == client && may_go(waiting));
+        let last = its.max_by_key(|(_, waiting)| (waiting.rank, waiting.number));
+        let (place, _) = last.ok_or(Crowded)?;
         drop(self.leave(place));
         Ok(())
     }
@@ -296,9 +326,6 @@ impl Books {
     fn grant(&mut self, shares: &Shares) -> Vec<(oneshot::Sender<Share>, Share)> {
         let mut granted = Vec::new();
         while let Some(place) = self.next() {
-            if self.queue[place].units > self.free {
-                break;
-            }
             let (client, units) = (self.queue[place].client, self.queue[place].units);
             // Before it leaves: its account must not be forgotten with the time of its last turn.
             let share = self.hand_out(shares, client, units);
@@ -307,11 +334,12 @@ impl Books {
         granted
     }
 
-    /// The request that comes next, of those whose clients may hold more.
+    /// The request that comes next, of those whose clients may hold more. All ask for about the same, so that none that wants much
+    /// is passed over for ever.
     fn next(&self) -> Option<usize> {
         let turn = |waiting: &Waiting| {
             let account = self.clients.get(&waiting.client)?;
-            let fits = account.held + waiting.units <= self.limits.units_each;
+            let fits = self.is_allowed(account.held, waiting.units);
             fits.then_some((account.last_turn, waiting.rank, waiting.number))
         };
         let turns = self.queue.iter().enumerate();
@@ -453,16 +481,71 @@ mod tests {
         let mut other = take(2, Rank::Last);
         assert!((&mut other).now_or_never().is_none());
         assert_eq!(
-            take(3, Rank::First).now_or_never().unwrap().err(),
+            take(2, Rank::First).now_or_never().unwrap().err(),
             Some(Crowded)
         );
         drop(older);
         assert!(
-            take(3, Rank::First).now_or_never().is_none(),
+            take(2, Rank::First).now_or_never().is_none(),
             "there is a place"
         );
         drop(held);
         assert!(better.now_or_never().unwrap().is_ok());
+    }
+
+    #[test]
+    fn something_is_left_for_a_client_that_holds_nothing() {
+        for clients in [1, 2, 4, 8, 40] {
+            let shares = Shares::new(Limits::quartered(224, 0));
+            let held: Vec<_> = (0..1000)
+                .filter_map(|number| shares.try_take(client(number_of(number, clients)), 1))
+                .collect();
+            assert!(held.len() <= 224 - shares.free(), "{clients}");
+            assert!(shares.is_client_full(client(0), 1), "{clients}");
+            assert!(!shares.is_client_full(client(99), 1), "{clients}");
+            let others: Vec<_> = (0..3)
+                .filter_map(|_| shares.try_take(client(99), 1))
+                .collect();
+            assert_eq!(others.len(), 3, "beside {clients} others");
+        }
+    }
+
+    fn number_of(request: usize, clients: usize) -> u8 {
+        u8::try_from(request % clients).unwrap()
+    }
+
+    #[test]
+    fn the_longest_queue_gives_way_to_a_client_that_waits_for_less() {
+        let shares = Shares::new(Limits {
+            units: 1,
+            units_each: 1,
+            waiting: 4,
+            waiting_each: 3,
+        });
+        let held = shares.try_take(client(9), 1).unwrap();
+        let take = |number| {
+            let mut request = Box::pin(shares.take(client(number), 1, Rank::First));
+            let is_waiting = (&mut request).now_or_never().is_none();
+            (request, is_waiting)
+        };
+        let mut waiting: Vec<_> = [1, 2, 2, 2].into_iter().map(take).collect();
+        assert!(waiting.iter().all(|(_, is_waiting)| *is_waiting));
+        for (number, expected, displaced) in [
+            // The second client has three waiting requests, then two, and then nobody has more than one above the others.
+            (3, true, Some(3)),
+            (1, false, None),
+            (4, true, Some(2)),
+            (5, false, None),
+        ] {
+            let (request, is_waiting) = take(number);
+            assert_eq!(is_waiting, expected, "{number}");
+            if let Some(place) = displaced {
+                let ended = (&mut waiting[place].0).now_or_never();
+                assert_eq!(ended.map(|share| share.err()), Some(Some(Crowded)));
+                waiting.push((request, true));
+            }
+        }
+        drop(held);
     }
 
     #[test]
