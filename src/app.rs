@@ -200,7 +200,8 @@ impl Application {
         } = begin(settings, clock)?;
         let client = client_options(settings, tuning.timeouts, clock.clone())?;
         let metrics = Arc::new(SelfMetrics::default());
-        let (mut supervisor, given_up) = Supervisor::new(tuning.supervision, clock.clone());
+        let (mut supervisor, given_up) =
+            Supervisor::new(tuning.supervision, clock.clone(), settings.redactor.clone());
 
         let store_arbiter = Arbiter::try_new()?;
         let published = Arc::new(Published::default());

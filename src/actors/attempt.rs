@@ -187,8 +187,15 @@ impl AttemptError {
     /// How long Starlink wants us to wait, where it says so.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Token(TokenRefused(error)) => error.retry_after(),
             Self::Poll(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+
+    /// How long to wait for the next attempt, where the token actor has decided that.
+    pub(super) fn retry_in(&self) -> Option<Duration> {
+        match self {
+            Self::Token(refused) => Some(refused.retry_in),
             _ => None,
         }
     }

@@ -13,6 +13,8 @@ use super::{MetadataActor, MetricsStoreActor, StreamActor, TokenActor};
 pub enum Fault {
     /// The actor panics.
     Panic,
+    /// The actor panics with this message.
+    PanicSaying(&'static str),
     /// The actor stops.
     Stop,
     /// The actor's thread is stuck for so long.
@@ -79,6 +81,7 @@ fn trip<A: Actor<Context = Context<A>>>(
 fn happen<A: Actor<Context = Context<A>>>(fault: Fault, context: &mut Context<A>) {
     match fault {
         Fault::Panic => panic!("injected panic"),
+        Fault::PanicSaying(message) => panic!("{message}"),
         Fault::Stop => context.stop(),
         Fault::Hang(duration) => std::thread::sleep(duration),
     }

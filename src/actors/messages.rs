@@ -1,6 +1,7 @@
 //! Everything that actors say to each other. Data flows one way; what comes back is an acknowledgement.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::Message;
 use secrecy::SecretString;
@@ -44,7 +45,13 @@ pub struct IssuedToken {
 /// No access token is available at the moment. All that asked share the error.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("no access token")]
-pub struct TokenRefused(#[source] pub Arc<TokenError>);
+pub struct TokenRefused {
+    /// Why the last request gave none.
+    #[source]
+    pub error: Arc<TokenError>,
+    /// When to ask for a token again: the log names this time.
+    pub retry_in: Duration,
+}
 
 /// Asks the MetadataActor what the columns and codes of an answer mean.
 #[derive(Debug, Clone, Message)]

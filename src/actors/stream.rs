@@ -403,6 +403,8 @@ impl StreamActor {
             reason == PollFailure::Unauthorized && !std::mem::replace(&mut self.has_retried, true);
         let wait = if retries_now {
             Duration::ZERO
+        } else if let Some(wait) = error.retry_in() {
+            wait
         } else {
             // The backoff is never below a second.
             let backoff = self.backoff.next(fastrand::f64());

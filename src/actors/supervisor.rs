@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 use super::messages::Heartbeat;
+use crate::redaction::Redactor;
 use crate::time::Backoff;
 use crate::time::Clock;
 use crate::time::Moment;
@@ -102,7 +103,7 @@ pub struct Death {
     pub at: Moment,
     /// How.
     pub cause: Cause,
-    /// What the panic said, without control characters and at most 200 characters of it.
+    /// What the panic said, without secrets and control characters, and at most 200 characters of it.
     pub message: Option<String>,
 }
 
@@ -215,21 +216,25 @@ pub struct GivenUp(pub Role);
 pub struct Supervisor {
     policy: SupervisionPolicy,
     clock: Clock,
+    redactor: Redactor,
     given_up: mpsc::UnboundedSender<GivenUp>,
     statuses: Vec<Arc<ActorStatus>>,
 }
 
 impl Supervisor {
-    /// A supervisor without actors, and where it says that it has given one up.
+    /// A supervisor without actors, and where it says that it has given one up. The redactor removes secrets from the messages of
+    /// panics.
     #[must_use]
     pub fn new(
         policy: SupervisionPolicy,
         clock: Clock,
+        redactor: Redactor,
     ) -> (Self, mpsc::UnboundedReceiver<GivenUp>) {
         let (given_up, receiver) = mpsc::unbounded_channel();
         let supervisor = Self {
             policy,
             clock,
+            redactor,
             given_up,
             statuses: Vec::new(),
         };
@@ -252,6 +257,7 @@ impl Supervisor {
             status: Arc::clone(&status),
             policy: self.policy.clone(),
             clock: self.clock.clone(),
+            redactor: self.redactor.clone(),
             given_up: self.given_up.clone(),
             deaths: VecDeque::new(),
         };
@@ -303,6 +309,7 @@ struct Warden {
     status: Arc<ActorStatus>,
     policy: SupervisionPolicy,
     clock: Clock,
+    redactor: Redactor,
     given_up: mpsc::UnboundedSender<GivenUp>,
     /// When the actor died, within the window.
     deaths: VecDeque<Moment>,
@@ -350,7 +357,7 @@ impl Warden {
         self.status.note(Death {
             at: now,
             cause,
-            message: panic.and_then(message),
+            message: panic.and_then(|panic| message(panic, &self.redactor)),
         });
         (cause, self.backoff(cause, now))
     }
@@ -390,11 +397,13 @@ impl Warden {
 }
 
 /// What a panic says, where that is a text.
-fn message(panic: &(dyn Any + Send)) -> Option<String> {
+fn message(panic: &(dyn Any + Send), redactor: &Redactor) -> Option<String> {
     let text = match panic.downcast_ref::<String>() {
         Some(text) => text.as_str(),
         None => panic.downcast_ref::<&str>()?,
     };
+    // Before it is cut: half a secret would not be found.
+    let text = redactor.redact(text);
     let printable = text.chars().filter(|character| !character.is_control());
     Some(printable.take(MOST_OF_A_MESSAGE).collect())
 }

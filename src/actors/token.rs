@@ -68,6 +68,8 @@ pub struct TokenActor {
     last_request: Option<Moment>,
     waiters: Vec<Waiter>,
     backoff: Backoff,
+    /// After a failed request: no other one before, as long as the last token may be used.
+    retry_at: Option<Moment>,
     failures: FailureLog<(TokenFailure, Option<u16>)>,
     #[cfg(feature = "fault-injection")]
     pub(super) faults: super::faults::Armed,
@@ -88,16 +90,21 @@ impl TokenActor {
             last_request: None,
             waiters: Vec::new(),
             backoff: Backoff::REQUESTS,
+            retry_at: None,
             failures: FailureLog::new(),
             #[cfg(feature = "fault-injection")]
             faults: Default::default(),
         }
     }
 
-    /// The token, unless it is the one that must be renewed.
+    /// The token, unless it is the one that must be renewed. After a failed renewal it serves until the next one, unless Starlink
+    /// has refused it.
     fn usable(&self, instead_of: Option<Renewal>) -> Option<IssuedToken> {
         let current = self.current.as_ref()?;
-        let renew = instead_of.is_some_and(|renewal| renewal.serial == current.token.serial);
+        let is_early = self.retry_at.is_some_and(|at| self.clock.now() < at);
+        let renew = instead_of.is_some_and(|renewal| {
+            renewal.serial == current.token.serial && (renewal.discard || !is_early)
+        });
         (!renew).then(|| current.token.clone())
     }
 
@@ -161,6 +168,7 @@ impl TokenActor {
         self.arm_recovery(context);
         debug!(lifetime = ?token.lifetime, "token issued");
         self.backoff.reset();
+        self.retry_at = None;
         self.serial += 1;
         let expiry = unix_seconds(self.clock.corrected() + token.lifetime);
         self.metrics.token_expiry.set(expiry);
@@ -183,42 +191,56 @@ impl TokenActor {
         let reason = error.reason();
         self.metrics
             .token_request_failed(reason, told::token(&error));
-        self.log(&error);
         let retry_after = error.retry_after().unwrap_or_default();
-        let error = TokenRefused(Arc::new(error));
+        let retry_in = self.backoff.next(fastrand::f64()).max(retry_after);
+        let retry_at = self.clock.now().after(retry_in);
+        self.retry_at = Some(retry_at);
+        self.log(&error, retry_in);
+        let refused = TokenRefused {
+            error: Arc::new(error),
+            retry_in,
+        };
         for waiter in std::mem::take(&mut self.waiters) {
             let discard = waiter.instead_of.is_some_and(|renewal| renewal.discard);
             let old = self.current.as_ref().filter(|_| !discard);
             let answer = old.map(|current| current.token.clone());
-            let _ = waiter.answer.send(answer.ok_or_else(|| error.clone()));
+            let _ = waiter.answer.send(answer.ok_or_else(|| refused.clone()));
         }
         if let Some(current) = &mut self.current {
-            let wait = self.backoff.next(fastrand::f64()).max(retry_after);
-            current.refresh_at = self.clock.now().after(wait);
+            current.refresh_at = retry_at;
             self.arm_refresh(context);
         }
     }
 
-    fn log(&mut self, error: &TokenError) {
+    /// Logs a failed request; the next one comes in `retry_in`.
+    fn log(&mut self, error: &TokenError, retry_in: Duration) {
         let status = error.answer().map(|answer| answer.status);
         // Not the message: one that differs each time (a request's number) would flood the log.
         let key = (error.reason(), status);
         let error_is_refusal = error.reason() == TokenFailure::Refused;
         let reason = error.reason().name();
         let error = with_sources(error);
+        let retry_in_seconds = retry_in.as_secs_f64();
         match self.failures.failed(key, self.clock.elapsed()) {
-            Report::Silent => debug!(reason, status, error, "token request failed again"),
+            Report::Silent => debug!(
+                reason,
+                status, error, retry_in_seconds, "token request failed again"
+            ),
             Report::First if error_is_refusal => error!(
                 reason,
-                status, error, "token refused: check CLIENT_ID and CLIENT_SECRET"
+                status, error, retry_in_seconds, "token refused: check CLIENT_ID and CLIENT_SECRET"
             ),
-            Report::First => warn!(reason, status, error, "token request failed: retrying"),
+            Report::First => warn!(
+                reason,
+                status, error, retry_in_seconds, "token request failed: retrying"
+            ),
             Report::Repeated { count, since } => warn!(
                 reason,
                 status,
                 error,
                 count,
                 for_seconds = since.as_secs(),
+                retry_in_seconds,
                 "token requests still fail"
             ),
         }

@@ -1,7 +1,6 @@
 //! Failures of polls and token requests in words: what Starlink said, and what an operator can do about it.
 
 use super::attempt::AttemptError;
-use super::messages::TokenRefused;
 use crate::self_metrics::Told;
 use crate::starlink::{CallError, PollError, PollFailure, TokenError, TokenFailure};
 use crate::text::with_sources;
@@ -9,7 +8,7 @@ use crate::text::with_sources;
 /// A failed attempt to poll.
 pub(super) fn attempt(error: &AttemptError) -> Told {
     match error {
-        AttemptError::Token(TokenRefused(error)) => token(error),
+        AttemptError::Token(refused) => token(&refused.error),
         AttemptError::Poll(PollError::Call(call)) => {
             Told::new(&call_failed(call), remedy(error.reason()))
         }
@@ -100,6 +99,10 @@ fn call_failed(error: &CallError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::super::messages::TokenRefused;
     use super::*;
     use crate::starlink::{ErrorAnswer, Stage};
 
@@ -157,7 +160,10 @@ mod tests {
                 "No access token: Starlink's answer holds none: it is empty.",
             ),
         ] {
-            let error = TokenRefused(std::sync::Arc::new(error));
+            let error = TokenRefused {
+                error: Arc::new(error),
+                retry_in: Duration::ZERO,
+            };
             assert_eq!(attempt(&AttemptError::Token(error)).to_string(), expected);
         }
     }

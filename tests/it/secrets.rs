@@ -16,7 +16,7 @@ use starlink_telemetry::web_config::Gate;
 
 use crate::binary::{Binary, run};
 use crate::form::{self, Body, FORMATS, poll_failures};
-use crate::harness::{Service, environment, eventually, terminal_row};
+use crate::harness::{Service, environment, eventually, scripted_simulator, terminal_row};
 use crate::outgoing::{self, Manner, ProxyServer, Starlink};
 use crate::tls::{Authority, TlsClient};
 
@@ -432,4 +432,33 @@ async fn no_secret_stands_in_debug_or_in_a_panic() {
     let told = told.lock().unwrap().clone();
     assert!(told.matches("src/actors/faults.rs").count() >= 4, "{told}");
     site.needles.check("a panic", &told);
+}
+
+/// What a panic says may hold what an answer held. Half a secret counts too: long messages are cut.
+#[actix_rt::test]
+async fn no_secret_stands_in_what_pages_tell_of_a_panic() {
+    const NEEDLE: &str = "needle-that-a-panic-tells";
+    let simulator = scripted_simulator();
+    let service = Service::start(&simulator, &[("CLIENT_SECRET", NEEDLE)]).await;
+    let whole = Fault::PanicSaying("no such cell: needle-that-a-panic-tells");
+    let cut = Fault::PanicSaying(concat!(
+        "a message that is cut in the middle of what it must not tell, after two hundred characters: ",
+        "....................................................................................... ",
+        "needle-that-a-panic-tells"
+    ));
+    let metadata = service.account.metadata.send(Inject(Place::Handler, whole));
+    assert!(metadata.await.is_err());
+    let store = service.store.send(Inject(Place::Handler, cut));
+    assert!(store.await.is_err());
+    eventually("both panics are told", || async {
+        let status = service.get("/api/v1/status").await.body;
+        status.contains("no such cell") && status.contains("in the middle")
+    })
+    .await;
+    for page in ["/", "/api/v1/status", "/livez?verbose", "/readyz?verbose"] {
+        let body = service.get(page).await.body;
+        assert!(!body.contains("needle-that"), "{page}: {body}");
+    }
+    let status = service.get("/api/v1/status").await.body;
+    assert!(status.contains("no such cell: [redacted]"), "{status}");
 }

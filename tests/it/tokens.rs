@@ -90,6 +90,43 @@ async fn a_renewal_heeds_retry_after() {
     assert!(pause >= Duration::from_secs(3), "{pause:?}");
 }
 
+/// What the log says of the next request is when it comes.
+#[actix_rt::test]
+async fn a_failed_token_request_is_logged_with_the_time_until_the_next_one() {
+    let simulator = scripted_simulator();
+    simulator.push_token_answer(Answer::too_many_requests("3"));
+    let url = format!("http://{}{PUBLIC_PATH}", simulator.address());
+    let (binary, address) = Binary::listening(&simulator, &[("TOKEN_URL", &url)]).await;
+    shows(address, "starlink_up", 1.0).await;
+    let failed = "token request failed: retrying";
+    binary.logs(failed).await;
+    let events = binary.events_saying(failed);
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0].value("retry_in_seconds"), Some(&3.into()));
+    let requests = simulator.journal().token_requests;
+    let pause = requests[1].at.duration_since(requests[0].at);
+    assert!(pause >= Duration::from_secs(3), "{pause:?}");
+}
+
+/// Polls that fail meanwhile are no reason to ask earlier: the old token serves.
+#[actix_rt::test]
+async fn a_failed_renewal_is_not_repeated_before_its_time() {
+    let simulator = scripted_simulator();
+    let service = Service::start(&simulator, &[]).await;
+    service.shows("starlink_up", 1.0).await;
+    simulator.push_token_answer(Answer::too_many_requests("5"));
+    for _ in 0..3 {
+        simulator.push_answer(Answer::error(500, "a fault"));
+    }
+    let asked_again = |seen: &Journal| seen.token_requests.len() == 3;
+    let journal = journal(&simulator, "a third request", asked_again).await;
+    let [_, refused, third] = &journal.token_requests[..] else {
+        panic!("{:?}", journal.token_requests);
+    };
+    let pause = third.at.duration_since(refused.at);
+    assert!(pause >= Duration::from_secs(5), "{pause:?}");
+}
+
 #[actix_rt::test]
 async fn every_answer_but_200_has_the_token_renewed_before_the_next_poll_a_second_apart() {
     let statuses = [302, 400, 401, 403, 404, 409, 422, 429, 500, 503];
