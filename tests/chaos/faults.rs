@@ -69,7 +69,7 @@ pub fn name(role: Role, Inject(place, fault): Inject) -> String {
         Place::NextMessage(_) => "at its next message",
     };
     let fault = match fault {
-        Fault::Panic => "panics",
+        Fault::Panic | Fault::PanicSaying(_) => "panics",
         Fault::Stop => "stops",
         Fault::Hang(_) => "hangs",
     };
