@@ -92,7 +92,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "starlink-telemetry.scrapeTimeout" -}}
 {{- $interval := include "starlink-telemetry.milliseconds" .monitor.interval | int64 }}
 {{- if not $interval }}
-{{- fail (printf "%s.interval (%s) is no time: set it to 20s, for example" .name .monitor.interval) }}
+{{- fail (printf "%s.interval (%s) is not a duration: use for example 20s" .name .monitor.interval) }}
 {{- end }}
 {{- $timeout := .monitor.scrapeTimeout | default (gt $interval 10000 | ternary "10s" .monitor.interval) }}
 {{- if gt (include "starlink-telemetry.milliseconds" $timeout | int64) $interval }}
@@ -141,7 +141,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
     - sourceLabels: [{{ $instance }}]
       targetLabel: instance
     {{- if gt $shards 1 }}
-    # Targets of one job and instance would be one to Prometheus.
+    # Without it, Prometheus would treat the targets as one, because their job and instance are the same.
     - targetLabel: shard
       replacement: {{ $shard | quote }}
     {{- end }}
