@@ -30,7 +30,10 @@ pub struct Unmatched {
     pub example: Option<String>,
 }
 
-/// Compares names with the devices that are known, every so often, for ever.
+/// How soon the names are compared after a device has been added.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Compares names with the devices that are known: soon after their number has changed, and at every interval. Never ends.
 pub async fn match_devices(
     names: Arc<ArcSwap<Names>>,
     published: Arc<Published>,
@@ -40,14 +43,22 @@ pub async fn match_devices(
 ) {
     let mut looks = 0;
     let mut generation = 0;
+    let mut last = clock.now();
+    let mut counted = None;
     loop {
-        pulse.during(clock.sleep(interval)).await;
+        pulse.during(clock.sleep(interval.min(SOON))).await;
         let current = names.load_full();
         if current.generation() != generation {
             generation = current.generation();
             looks = 0;
+            counted = None;
         }
         let lease = pulse.during(published.lease()).await;
+        let known = lease.get().map(|snapshot| ids(&snapshot).count());
+        let is_due = clock.now().since(last) >= interval;
+        if known == counted && !is_due {
+            continue;
+        }
         let meeting = {
             let current = Arc::clone(&current);
             in_thread("names", move || {
@@ -55,13 +66,17 @@ pub async fn match_devices(
                 Some(current.meet(ids(&snapshot)))
             })
         };
-        // Where no thread can be had, or the snapshot was given up meanwhile, the last count stays.
+        // Without a thread, or when the snapshot was revoked meanwhile, the last count is kept.
         let Ok(Some(unmatched)) = pulse.during(meeting).await else {
             continue;
         };
+        counted = known;
         metrics.names_unmatched.set(count(unmatched.count));
+        if is_due {
+            last = clock.now();
+        }
         // Before the first poll no device can be known.
-        if metrics.last_poll_success.value().is_some() {
+        if is_due && metrics.last_poll_success.value().is_some() {
             looks += 1;
             if looks == LOOKS_BEFORE_TELLING {
                 tell(&current, &unmatched);
