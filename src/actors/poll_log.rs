@@ -50,19 +50,28 @@ impl PollLog {
         true
     }
 
-    /// Counts a failed attempt, whose request took this time if there was one. The next one comes in `wait`.
+    /// What to do about a failed attempt, whose request took this time, if something cuts polls. To be called once for each.
+    pub(super) fn cut(&mut self, error: &AttemptError, took: Option<Duration>) -> Option<String> {
+        let took = took.filter(|_| error.is_cut())?;
+        let cut_after = self.cuts.lost(took, self.max_linger)?;
+        Some(format!(
+            "Polls are cut after about {} s: set MAX_LINGER (now {} ms) below that.",
+            cut_after.as_secs(),
+            self.max_linger.as_millis()
+        ))
+    }
+
+    /// Counts a failed attempt, with what [`PollLog::cut`] gave for it. The next one comes in `wait`.
     pub(super) fn failed(
         &mut self,
         error: &AttemptError,
-        took: Option<Duration>,
+        cut: Option<&str>,
         wait: Duration,
         now: Duration,
     ) {
         let status = error.status();
-        let cut = took.filter(|_| error.is_cut());
-        let cut_after = cut.and_then(|took| self.cuts.lost(took, self.max_linger));
         // Not the message: one that differs each time (a request's number) would flood the log.
-        let key = (error.reason(), status, cut_after.is_some());
+        let key = (error.reason(), status, cut.is_some());
         let is_forbidden = error.reason() == PollFailure::Forbidden;
         // The token actor has logged this failure already: one fault, one line.
         let is_logged = matches!(error, AttemptError::Token(_));
@@ -71,11 +80,9 @@ impl PollLog {
             error.reason(),
             PollFailure::NotFound | PollFailure::Redirect
         );
-        let advice = (is_elsewhere && !self.has_succeeded).then_some("is API_URL right?");
-        let mut error = with_sources(error);
-        if let Some(cut_after) = cut_after {
-            error.push_str(&cut_advice(cut_after, self.max_linger));
-        }
+        let is_wrong_url = is_elsewhere && !self.has_succeeded;
+        let advice = cut.or(is_wrong_url.then_some("is API_URL right?"));
+        let error = with_sources(error);
         let retry_in_seconds = wait.as_secs_f64();
         if is_logged {
             debug!(reason, error, retry_in_seconds, "poll failed");
@@ -108,13 +115,4 @@ impl PollLog {
             ),
         }
     }
-}
-
-/// What to do about something that cuts polls.
-fn cut_advice(cut_after: Duration, max_linger: Duration) -> String {
-    format!(
-        ": polls are cut after about {} s: set MAX_LINGER (now {} ms) below that",
-        cut_after.as_secs(),
-        max_linger.as_millis()
-    )
 }

@@ -398,7 +398,13 @@ impl StreamActor {
         context: &mut Context<Self>,
     ) {
         let reason = error.reason();
-        self.count_failure(reason, told::attempt(error));
+        let cut = self.log.cut(error, took);
+        let told = told::attempt(error);
+        let told = match &cut {
+            Some(advice) => told.and(advice),
+            None => told,
+        };
+        self.count_failure(reason, told);
         let retries_now =
             reason == PollFailure::Unauthorized && !std::mem::replace(&mut self.has_retried, true);
         let wait = if retries_now {
@@ -412,7 +418,8 @@ impl StreamActor {
                 .retry_after()
                 .map_or(backoff, |after| after.max(backoff))
         };
-        self.log.failed(error, took, wait, self.clock.elapsed());
+        self.log
+            .failed(error, cut.as_deref(), wait, self.clock.elapsed());
         self.wait(wait, context);
     }
 

@@ -30,6 +30,14 @@ impl Told {
             remedy,
         }
     }
+
+    /// The same with a further sentence.
+    #[must_use]
+    pub fn and(mut self, sentence: &str) -> Self {
+        self.message.push(' ');
+        self.message.push_str(sentence);
+        self
+    }
 }
 
 impl fmt::Display for Told {

@@ -623,6 +623,12 @@ async fn something_that_cuts_polls_is_named_with_its_time() {
             .any(|event| (40..=43).any(|cut| event.says(&format!("about {cut} s"))))
     })
     .await;
+    let status = world.service.get("/api/v1/status").await;
+    assert!(
+        status.body.contains("set MAX_LINGER (now 65000 ms)"),
+        "{}",
+        status.body
+    );
 }
 
 #[actix_rt::test]
