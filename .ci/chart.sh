@@ -183,8 +183,8 @@ check_plain() {
 }
 
 if ! install_tools; then
-  [[ ${CI:-} != true ]] || fail "Helm, kubectl and the schemas cannot be had from here"
-  echo "skipped: Helm, kubectl and the schemas cannot be had from here"
+  [[ ${CI:-} != true ]] || fail "Helm, kubectl and the schemas cannot be installed here"
+  echo "skipped: Helm, kubectl and the schemas cannot be installed here"
   exit 0
 fi
 

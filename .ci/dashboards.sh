@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 .ci/expressions.py lint
 if ! install_programs prometheus promtool victoria-metrics influxd curl -- prometheus victoria-metrics influxdb curl; then
-  echo "skipped: expressions on real servers: Debian's packages prometheus, victoria-metrics and influxdb cannot be had from here"
+  echo "skipped: expressions on real servers: Debian's packages prometheus, victoria-metrics and influxdb cannot be installed here"
   [[ ${CI:-} != true ]]
   exit
 fi

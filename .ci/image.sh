@@ -222,8 +222,8 @@ if ((EUID != 0)); then
   exit 1
 fi
 if ! install_programs buildah debootstrap runc curl jq -- buildah debootstrap runc curl jq; then
-  [[ ${CI:-} != true ]] || fail "buildah, debootstrap and runc cannot be had from here"
-  echo "skipped: buildah, debootstrap and runc cannot be had from here"
+  [[ ${CI:-} != true ]] || fail "buildah, debootstrap and runc cannot be installed here"
+  echo "skipped: buildah, debootstrap and runc cannot be installed here"
   exit 0
 fi
 

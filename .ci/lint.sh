@@ -80,8 +80,8 @@ check_workflows() {
 }
 
 if ! install_tools; then
-  [[ ${CI:-} != true ]] || fail "hadolint, shellcheck, Docker Compose and actionlint cannot be had from here"
-  echo "skipped: hadolint, shellcheck, Docker Compose and actionlint cannot be had from here"
+  [[ ${CI:-} != true ]] || fail "hadolint, shellcheck, Docker Compose and actionlint cannot be installed here"
+  echo "skipped: hadolint, shellcheck, Docker Compose and actionlint cannot be installed here"
   exit 0
 fi
 check_scripts

@@ -14,7 +14,7 @@ install_without_starting() (
 )
 
 # install_programs PROGRAM... -- PACKAGE...: installs the packages, if one of the programs is missing. Fails, with nothing installed,
-# only if they cannot be had from here; an installation that breaks ends the whole run.
+# only if they cannot be installed here; an installation that breaks ends the whole run.
 install_programs() {
   local -a programs=()
   while [[ $1 != -- ]]; do

@@ -15,7 +15,7 @@ readonly HERE4=192.0.2.1 THERE4=192.0.2.2 HOLE4=198.51.100.9
 readonly HERE6=2001:db8:1::1 THERE6=2001:db8:1::2 HOLE6=2001:db8:dead::9
 readonly PORT=9100
 
-install_programs curl openssl -- curl openssl || fail "curl or openssl cannot be had from here"
+install_programs curl openssl -- curl openssl || fail "curl or openssl cannot be installed here"
 
 # shellcheck disable=SC2317,SC2329 # run by the trap below
 clean_up() {
@@ -210,7 +210,7 @@ begin 4
 names "$THERE4"
 code=0
 run_binary METRICS_ADDRESS=::1 LD_PRELOAD="$work/no_ipv6.so" >"$work/refused" 2>&1 || code=$?
-[[ $code == 1 ]] || fail "exit code $code where the address cannot be had"
+[[ $code == 1 ]] || fail "exit code $code although the address is not available"
 grep -q 'does not support IPv6' "$work/refused" || fail "the error does not name the family: $(cat "$work/refused")"
 finish
 

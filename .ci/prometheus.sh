@@ -73,7 +73,7 @@ check_sizes() {
 # Neither promtool nor the server objects to a series that stands twice in a body.
 check_unique() {
   grep -v '^#' "$work/metrics.txt" | sed 's/ [^ ]*$//' | sort | uniq -d >"$work/twice.log"
-  [[ ! -s $work/twice.log ]] || fail "a series stands twice in one body"
+  [[ ! -s $work/twice.log ]] || fail "a series appears twice in one body"
 }
 
 # A second opinion on both formats; PARSER_PYTHON names a python that has prometheus_client.
@@ -117,17 +117,17 @@ YAML
   (cd "$work" && METRICS_ADDRESS=127.0.0.1 METRICS_PORT=$port WEB_CONFIG_FILE=$work/web.yml exec "$binary" demo) >"$work/guarded.log" 2>&1 &
   pids+=($!)
   wait_for 30 "the guarded /readyz" answers "http://127.0.0.1:$probes/readyz"
-  (cd "$work" && METRICS_ADDRESS=127.0.0.1 WEB_CONFIG_FILE=$work/web.yml "$binary" healthcheck) || fail "healthcheck does not get in"
+  (cd "$work" && METRICS_ADDRESS=127.0.0.1 WEB_CONFIG_FILE=$work/web.yml "$binary" healthcheck) || fail "healthcheck is refused"
   unset PROBES_PORT
 
   local -a ca=(--cacert "$work/ca.pem") certificate=(--cert "$work/client.pem" --key "$work/client.key")
-  [[ $(status "${ca[@]}" "${certificate[@]}" --user "prometheus:$PASSWORD") == 200 ]] || fail "curl does not get in"
-  [[ $(status "${ca[@]}" "${certificate[@]}" --user prometheus:wrong) == 401 ]] || fail "a wrong password is good enough"
-  [[ $(status "${ca[@]}" "${certificate[@]}") == 401 ]] || fail "no password is good enough"
-  [[ $(status "${ca[@]}" --user "prometheus:$PASSWORD") == 000 ]] || fail "no client certificate is needed"
+  [[ $(status "${ca[@]}" "${certificate[@]}" --user "prometheus:$PASSWORD") == 200 ]] || fail "curl is refused"
+  [[ $(status "${ca[@]}" "${certificate[@]}" --user prometheus:wrong) == 401 ]] || fail "a wrong password is accepted"
+  [[ $(status "${ca[@]}" "${certificate[@]}") == 401 ]] || fail "a request without a password is accepted"
+  [[ $(status "${ca[@]}" --user "prometheus:$PASSWORD") == 000 ]] || fail "a connection without a client certificate is accepted"
   [[ $(status "${certificate[@]}" --user "prometheus:$PASSWORD") == 000 ]] || fail "curl trusts a certificate that it cannot know"
-  [[ $(status --tls-max 1.2 "${ca[@]}" "${certificate[@]}") == 000 ]] || fail "TLS 1.2 is spoken"
-  echo "curl: gets in with certificate and password, and not without"
+  [[ $(status --tls-max 1.2 "${ca[@]}" "${certificate[@]}") == 000 ]] || fail "TLS 1.2 is accepted"
+  echo "curl: is accepted only with certificate and password"
 }
 
 # The status that curl gets from the guarded service, 000 where there is no connection.

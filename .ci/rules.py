@@ -71,7 +71,7 @@ def check_runbooks(alerts, text):
     # Other headings of this level have spaces.
     sections = re.findall(r"^### (\w+)$", text, re.MULTILINE)
     for name in sorted({name for name in sections if sections.count(name) > 1}):
-        yield f"the runbook {name} stands twice"
+        yield f"there are two runbooks {name}"
     for name in sorted(set(sections) - set(alerts)):
         yield f"the runbook {name} belongs to no alert"
     for name in sorted(set(alerts) - set(sections)):

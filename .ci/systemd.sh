@@ -158,8 +158,8 @@ if ((EUID != 0)); then
   fail "booting a container needs root"
 fi
 if ! install_programs debootstrap systemd-nspawn curl -- debootstrap systemd-container curl; then
-  [[ ${CI:-} != true ]] || fail "debootstrap and systemd-nspawn cannot be had from here"
-  echo "skipped: debootstrap and systemd-nspawn cannot be had from here"
+  [[ ${CI:-} != true ]] || fail "debootstrap and systemd-nspawn cannot be installed here"
+  echo "skipped: debootstrap and systemd-nspawn cannot be installed here"
   exit 0
 fi
 port=$(free_port)

@@ -169,7 +169,7 @@ impl Application {
     /// When the port cannot be had, or TLS is needed and cannot be set up.
     pub fn build(settings: &Settings, tuning: Tuning, clock: Clock) -> Result<Self, BuildError> {
         if let Err(error) = clock.watch() {
-            warn!(%error, "time in which the process is stopped cannot be told from time in which it runs");
+            warn!(%error, "cannot detect when the process is stopped");
         }
         let port = Port::take(settings.listen, METRICS_PORT)?;
         let take_probes = |address| Port::take(address, PROBES_PORT);

@@ -14,8 +14,8 @@ use crate::config::settings_help;
     version,
     about = "Prometheus exporter for the Starlink Enterprise telemetry stream",
     long_about = "Prometheus exporter for the Starlink Enterprise telemetry stream.\n\n\
-                  It polls the stream of one service account, knows the last state of every terminal, and \
-                  answers Prometheus on /metrics. Without a command it does what `run` does.",
+                  It polls the stream of one service account, keeps the last state of every terminal, and \
+                  serves it to Prometheus on /metrics. Without a command it does the same as `run`.",
     after_help = "All settings are environment variables: --help lists them.",
     after_long_help = teaching(),
     disable_help_subcommand = true
@@ -57,17 +57,17 @@ fn teaching() -> String {
     format!(
         "Examples:\n  \
          starlink-telemetry demo\n      \
-         See it work, without credentials: http://localhost:9100/\n  \
+         Try it without credentials: http://localhost:9100/\n  \
          CLIENT_ID=… CLIENT_SECRET_FILE=/run/secrets/starlink BATCH_SIZE=1000 MAX_LINGER=15000 starlink-telemetry\n      \
-         Poll Starlink; the secret is in a file.\n  \
+         Poll Starlink, with the secret in a file.\n  \
          starlink-telemetry check-config --connect --config-file starlink.toml\n      \
          Check settings and credentials.\n  \
          starlink-telemetry completions bash >/etc/bash_completion.d/starlink-telemetry\n      \
-         Let the shell complete commands and options.\n\n\
-         Exit codes: 0 ended as asked, 1 failed to start or unhealthy, 2 wrong settings or command line, 70 failed for good\n\
-         while running.\n\n\
-         Settings are environment variables. The environment wins over .env in the working directory, that wins over\n\
-         the configuration file, that wins over the defaults. An empty value counts as unset.\n\n{}",
+         Install shell completions.\n\n\
+         Exit codes: 0 stopped normally, 1 failed to start or unhealthy, 2 wrong settings or command line, 70 a component kept\n\
+         failing.\n\n\
+         Settings are environment variables. Precedence, highest first: the environment, .env in the working directory,\n\
+         the configuration file, the defaults. An empty value counts as unset.\n\n{}",
         settings_help().trim_end()
     )
 }

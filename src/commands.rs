@@ -108,7 +108,7 @@ fn log_settings(settings: &Settings) {
 /// Logs what is doubtful about the settings.
 fn log_warnings(settings: &Settings) {
     for Warning { setting, advice } in settings.warnings() {
-        warn!(setting, advice, "a setting is doubtful");
+        warn!(setting, advice, "a setting may be wrong");
     }
 }
 

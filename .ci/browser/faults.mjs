@@ -139,7 +139,7 @@ async function replaced({ browser, binary }) {
     await page.goto(`${service.url}/`);
     await page.route("**/", (route) => route.fulfill({ status: 200, contentType: "text/html", body: "<title>Log in</title><h1>Log in</h1>" }));
     await refresh(page);
-    assert.match(await page.locator("#silence").innerText(), /Something else than the exporter answers/);
+    assert.match(await page.locator("#silence").innerText(), /Something other than the exporter has answered/);
     assert.match(await page.title(), /^Out of date: /);
     await finish(page);
   });

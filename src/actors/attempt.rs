@@ -147,17 +147,17 @@ impl Receipt {
 pub(super) enum AttemptError {
     #[error(transparent)]
     Token(TokenRefused),
-    #[error("the token actor did not answer")]
+    #[error("the token actor did not respond")]
     TokenActor(#[source] MailboxError),
     #[error("the poll failed")]
     Poll(#[from] PollError),
     #[error("the answer cannot be decoded")]
     Decode(#[from] DecodeError),
-    #[error("decoding the answer has failed, and its rows are lost")]
+    #[error("decoding the answer failed: its rows are lost")]
     Panicked(#[source] WorkPanicked),
-    #[error("the metadata actor has not explained the columns of the rows, which are lost")]
+    #[error("the metadata actor did not respond: the rows of the answer are lost")]
     Metadata,
-    #[error("the store has not taken the batch, whose rows are lost")]
+    #[error("the store did not take the batch: its rows are lost")]
     Store,
 }
 

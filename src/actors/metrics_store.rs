@@ -186,8 +186,8 @@ impl Handler<Apply> for MetricsStoreActor {
             let columns = listed(&plan.churning, plan.churning.len());
             warn!(
                 columns,
-                "text changes in nearly every row of most devices, and each change makes a new series of starlink_info: \
-                 name these columns in DROP_FIELDS"
+                "text changes in nearly every row of most devices, and each change starts a new series of starlink_info: \
+                 add these columns to DROP_FIELDS"
             );
         }
         self.applied.insert(id.account, id.number);

@@ -183,7 +183,7 @@ impl Publisher {
             let Some(oldest) = oldest else { continue };
             debug!(
                 limit,
-                "slow readers lose their snapshot: it keeps too much memory"
+                "disconnecting slow readers: their snapshot takes too much memory"
             );
             oldest.revoke();
         }

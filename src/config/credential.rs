@@ -137,11 +137,11 @@ pub(super) fn doubts(credential: &SecretString) -> Vec<&'static str> {
         ),
         (
             trimmed.chars().any(char::is_control),
-            "it holds a control character, such as a line end: credentials of Starlink have none",
+            "it contains a control character, such as a line break: credentials of Starlink have none",
         ),
         (
             !trimmed.is_ascii(),
-            "it holds a character that is not ASCII: credentials of Starlink have none",
+            "it contains a character that is not ASCII: credentials of Starlink have none",
         ),
     ];
     let found = doubts.into_iter().filter(|(is_so, _)| *is_so);

@@ -12,8 +12,8 @@ pub(super) struct Entry<'a> {
     pub(super) hazard: Option<&'static str>,
 }
 
-const VARIABLE: &str = "$, which stands for a variable";
-const COMMENT: &str = "#, which begins a comment";
+const VARIABLE: &str = "$, which starts a variable";
+const COMMENT: &str = "#, which starts a comment";
 
 /// The variables of a file, in order; lines that are none are left to dotenvy.
 pub(super) fn entries(text: &str) -> Vec<Entry<'_>> {

@@ -65,7 +65,7 @@ pub enum ConfigError {
     },
     /// A credential is given twice.
     #[error(
-        "{name} ({origin}) and {file_name} ({file_origin}) exclude each other: leave one of them empty"
+        "{name} ({origin}) and {file_name} ({file_origin}) are both set: leave one of them empty"
     )]
     Conflict {
         /// The variable that holds the credential.
@@ -117,7 +117,7 @@ pub enum ConfigError {
     },
     /// No probe could get in.
     #[error(
-        "PROBES_PORT is not set, and WEB_CONFIG_FILE demands client certificates, which probes have not: give {accepted}"
+        "PROBES_PORT is not set, and WEB_CONFIG_FILE requires client certificates, which probes do not have: give {accepted}"
     )]
     ProbesShutOut {
         /// What may be given.
@@ -142,7 +142,7 @@ pub enum ConfigError {
         accepted: &'static str,
     },
     /// `.env` would make something else of a secret.
-    #[error("{file} (line {line}): {name} holds {hazard}: put its value in single quotes")]
+    #[error("{file} (line {line}): {name} contains {hazard}: put its value in single quotes")]
     Unquoted {
         /// The file.
         file: String,

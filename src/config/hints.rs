@@ -26,22 +26,22 @@ fn of(fleet: &FleetSettings, max_linger: Duration) -> Vec<(&'static str, &'stati
         (
             stale_after <= max_linger,
             "STALE_AFTER",
-            "it is not longer than MAX_LINGER, so that devices can become stale between two answers: make it a multiple of it",
+            "it is not longer than MAX_LINGER, so devices can become stale between two answers: set it to a multiple of MAX_LINGER",
         ),
         (
             ip_stale_after < stale_after,
             "IP_STALE_AFTER",
-            "it is shorter than STALE_AFTER, so that addresses disappear from terminals that are online",
+            "it is shorter than STALE_AFTER, so addresses disappear from terminals that are online",
         ),
         (
             ip_stale_after < ADDRESSES_EVERY,
             "IP_STALE_AFTER",
-            "it is shorter than 300 s, and Starlink sends addresses every 5 minutes: they disappear in between",
+            "it is shorter than 300 s, but Starlink sends addresses every 5 minutes, so they disappear in between",
         ),
         (
             forget_after < stale_after,
             "FORGET_AFTER",
-            "it is shorter than STALE_AFTER, so that devices are forgotten before they are shown as offline",
+            "it is shorter than STALE_AFTER, so devices are forgotten before they are shown as offline",
         ),
     ];
     let apply = hints.into_iter().filter(|(applies, ..)| *applies);

@@ -321,7 +321,7 @@ fn unknown_key(file: String, key: &str) -> ConfigError {
             "a configuration file cannot name another one, remove it".to_owned()
         }
         Some(near) => format!("did you mean {near}?"),
-        None => "remove it, or see --help for the settings there are".to_owned(),
+        None => "remove it; --help lists all settings".to_owned(),
     };
     ConfigError::UnknownKey {
         file,

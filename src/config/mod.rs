@@ -88,7 +88,7 @@ pub struct FleetSettings {
     pub stale_after: Duration,
     /// Silence after which the IP series of an allocation end.
     pub ip_stale_after: Duration,
-    /// Silence after which a device is forgotten.
+    /// Time without data after which a device is forgotten.
     pub forget_after: Duration,
     /// Further devices than so many are left out.
     pub max_devices: usize,

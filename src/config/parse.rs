@@ -39,17 +39,17 @@ pub(super) fn address(text: &str) -> Result<IpAddr, Reason> {
 pub(super) fn url(text: &str) -> Result<Url, Reason> {
     // The parser would leave some of them out.
     if text.chars().any(char::is_control) {
-        return Err("(it holds a control character)");
+        return Err("(it contains a control character)");
     }
-    let url = Url::parse(text).map_err(|_| "(it is no absolute URL)")?;
+    let url = Url::parse(text).map_err(|_| "(it is not an absolute URL)")?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err("(its scheme is another one)");
+        return Err("(its scheme is not http or https)");
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("(it holds a user name or a password)");
+        return Err("(it contains a user name or a password)");
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err("(it holds a query or a fragment)");
+        return Err("(it contains a query or a fragment)");
     }
     Ok(url)
 }
@@ -65,7 +65,7 @@ pub(super) fn api_url(text: &str, is_insecure: bool) -> Result<Url, Reason> {
     };
     if url.scheme() == "http" && !is_here && !is_insecure {
         return Err(
-            "(with plain http the credentials can be read on the way: use https, or set ALLOW_INSECURE_API=true)",
+            "(with plain http the credentials can be intercepted: use https, or set ALLOW_INSECURE_API=true)",
         );
     }
     Ok(url)
@@ -77,7 +77,7 @@ pub(super) fn token_url(text: &str, is_insecure: bool) -> Result<Url, Reason> {
     let host = url.host_str().unwrap_or_default();
     if host.trim_end_matches('.') == "web-api.starlink.com" {
         return Err(
-            "(web-api.starlink.com is gone: Starlink's API is at https://starlink.com/api/public)",
+            "(web-api.starlink.com no longer exists: Starlink's API is at https://starlink.com/api/public)",
         );
     }
     Ok(url)
@@ -103,7 +103,7 @@ pub(super) fn base_url(text: &str, is_insecure: bool) -> Result<Url, Reason> {
         .any(|segment| segment == "v1")
     {
         return Err(
-            "(version 1 of the API is gone: give the URL without it, such as https://starlink.com/api/public)",
+            "(version 1 of the API no longer exists: give the URL without it, such as https://starlink.com/api/public)",
         );
     }
     url.set_path(base);
@@ -131,7 +131,7 @@ pub(super) fn expressions(text: &str) -> Result<Vec<Regex>, Reason> {
             continue;
         }
         let expression =
-            anchored(expression).map_err(|_| "(one of them is no regular expression)")?;
+            anchored(expression).map_err(|_| "(one of them is not a valid regular expression)")?;
         expressions.push(expression);
     }
     Ok(expressions)
@@ -164,7 +164,7 @@ pub(super) fn log_filter(text: &str) -> Result<String, Reason> {
     let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
     let mut bare = text.split(',').filter(|directive| is_bare(directive));
     if !bare.all(|word| is_level(word.trim())) {
-        return Err("(a word alone is a level: off, error, warn, info, debug or trace)");
+        return Err("(a single word must be a level: off, error, warn, info, debug or trace)");
     }
     match EnvFilter::builder().parse(text) {
         Ok(_) => Ok(text.to_owned()),
@@ -187,8 +187,11 @@ mod tests {
                 Ok(vec!["^(?:A{1,2})$", "^(?:[,x](a,b))$"]),
             ),
             (r"a\[,b", Ok(vec![r"^(?:a\[)$", "^(?:b)$"])),
-            ("A,(", Err("(one of them is no regular expression)")),
-            ("*", Err("(one of them is no regular expression)")),
+            (
+                "A,(",
+                Err("(one of them is not a valid regular expression)"),
+            ),
+            ("*", Err("(one of them is not a valid regular expression)")),
         ] {
             let read = expressions(text);
             let read = read
@@ -199,7 +202,7 @@ mod tests {
                 expected
                     .as_ref()
                     .cloned()
-                    .map_err(|_| &"(one of them is no regular expression)"),
+                    .map_err(|_| &"(one of them is not a valid regular expression)"),
                 "{text}"
             );
         }

@@ -80,7 +80,7 @@ impl Dotenv {
                 Err(error) => dotenv.problems.push(ConfigError::Syntax {
                     file: file.to_owned(),
                     place: place(text, &error),
-                    accepted: "NAME=value lines, a value that holds a space, #, $ or \\ in single quotes",
+                    accepted: "NAME=value lines, with the value in single quotes if it contains a space, #, $ or \\",
                 }),
             }
         }
@@ -166,7 +166,7 @@ mod tests {
         let expected = |line| {
             format!(
                 "\".env\" is not understood (line {line}): give NAME=value lines, \
-                 a value that holds a space, #, $ or \\ in single quotes"
+                 with the value in single quotes if it contains a space, #, $ or \\"
             )
         };
         assert_eq!(problems, [expected(2), expected(4)]);

@@ -6,7 +6,7 @@ pub(super) const CONFIG_FILE: Setting = Setting {
     presence: Presence::Optional,
     accepts: Accepts::Words("the path of a file that ends in .toml, .yaml or .yml"),
     secret: false,
-    help: "File with further settings, their names in lower case. --config-file wins over it.",
+    help: "File with further settings, their names in lower case. --config-file overrides it.",
 };
 /// The service account's client ID.
 pub(super) const CLIENT_ID: Setting = Setting {
@@ -22,7 +22,7 @@ pub(super) const CLIENT_ID_FILE: Setting = Setting {
     presence: Presence::Optional,
     accepts: Accepts::Words(CREDENTIAL_FILE),
     secret: false,
-    help: "Instead of CLIENT_ID: a file that holds it, read again when it changes.",
+    help: "Instead of CLIENT_ID: a file that contains it, read again when it changes.",
 };
 /// The service account's client secret.
 pub(super) const CLIENT_SECRET: Setting = Setting {
@@ -38,7 +38,7 @@ pub(super) const CLIENT_SECRET_FILE: Setting = Setting {
     presence: Presence::Optional,
     accepts: Accepts::Words(CREDENTIAL_FILE),
     secret: false,
-    help: "Instead of CLIENT_SECRET: a file that holds it, read again when it changes.",
+    help: "Instead of CLIENT_SECRET: a file that contains it, read again when it changes.",
 };
 /// How many rows Starlink may put into one answer. Its API documents the maximum.
 pub(super) const BATCH_SIZE: Setting = Setting {
@@ -50,7 +50,7 @@ pub(super) const BATCH_SIZE: Setting = Setting {
         unit: "rows",
     },
     secret: false,
-    help: "Most rows in one answer. At least a 25th of the number of terminals and routers.",
+    help: "Maximum number of rows in one answer. Set it to at least (terminals + routers) / 25.",
 };
 /// How long Starlink may wait for a full answer. Its API documents the maximum.
 pub(super) const MAX_LINGER: Setting = Setting {
@@ -62,7 +62,7 @@ pub(super) const MAX_LINGER: Setting = Setting {
         unit: "milliseconds",
     },
     secret: false,
-    help: "How long Starlink waits for a full answer before it sends what it has.",
+    help: "How long Starlink may wait for a full answer before it sends the rows that it has.",
 };
 /// Where the API lives.
 pub(super) const API_URL: Setting = Setting {
@@ -78,7 +78,7 @@ pub(super) const TOKEN_URL: Setting = Setting {
     presence: Presence::Optional,
     accepts: Accepts::Words(URL),
     secret: false,
-    help: "Token endpoint. Default: API_URL followed by /auth/connect/token, or, where that gives no token, the same without /public.",
+    help: "Token endpoint. Default: API_URL followed by /auth/connect/token; if that gives no token, the same without /public.",
 };
 /// Whether the client's secret may cross a network in the open.
 pub(super) const ALLOW_INSECURE_API: Setting = Setting {
@@ -86,7 +86,7 @@ pub(super) const ALLOW_INSECURE_API: Setting = Setting {
     presence: Presence::Default("false"),
     accepts: Accepts::Switch,
     secret: false,
-    help: "Whether API_URL and TOKEN_URL may be plain http to other machines: secrets can be read on the way.",
+    help: "Whether API_URL and TOKEN_URL may use plain http to other machines. The credentials can then be intercepted.",
 };
 /// Certificates that the machine does not know.
 pub(super) const API_CA_FILE: Setting = Setting {
@@ -94,7 +94,7 @@ pub(super) const API_CA_FILE: Setting = Setting {
     presence: Presence::Optional,
     accepts: Accepts::Words("the path of a readable file with certificates in PEM form"),
     secret: false,
-    help: "Certificate authorities that are trusted beside the machine's, for instance those of a proxy.",
+    help: "Certificate authorities that are trusted in addition to the machine's, for example that of a proxy that intercepts TLS.",
 };
 /// The way out.
 pub(super) const HTTPS_PROXY: Setting = Setting {
@@ -142,7 +142,7 @@ pub(super) const WEB_CONFIG_FILE: Setting = Setting {
         "the path of a web configuration file in the format of Prometheus's exporter-toolkit",
     ),
     secret: false,
-    help: "File with TLS certificate, client certificates and users. Unset: plain HTTP, and everybody gets in.",
+    help: "File with the TLS certificate, client certificates and users. Unset: plain HTTP without authentication.",
 };
 /// Where probes need no certificate.
 pub(super) const PROBES_PORT: Setting = Setting {
@@ -154,7 +154,7 @@ pub(super) const PROBES_PORT: Setting = Setting {
         unit: "0: any free port",
     },
     secret: false,
-    help: "Further port, with the probes alone, in plain HTTP. Needed where client certificates are demanded.",
+    help: "Second port, for the probes only, in plain HTTP. Required if client certificates are required.",
 };
 /// What people call the devices.
 pub(super) const NAMES_FILE: Setting = Setting {
@@ -178,7 +178,7 @@ pub(super) const INCLUDE_ROUTERS: Setting = Setting {
     presence: Presence::Default("false"),
     accepts: Accepts::Switch,
     secret: false,
-    help: "Whether routers are exported beside terminals.",
+    help: "Whether routers are exported in addition to terminals.",
 };
 /// Whether a terminal's place is exported.
 pub(super) const LOCATION: Setting = Setting {
@@ -186,27 +186,27 @@ pub(super) const LOCATION: Setting = Setting {
     presence: Presence::Default("on"),
     accepts: Accepts::Switch,
     secret: false,
-    help: "Whether fields that say where a terminal is are exported: H3 cell, latitude, longitude, altitude, geohash, location.",
+    help: "Whether fields that contain the location of a terminal are exported: H3 cell, latitude, longitude, altitude, geohash, location.",
 };
 /// The host names under which the service answers.
 pub(super) const ALLOWED_HOSTS: Setting = Setting {
     name: "ALLOWED_HOSTS",
     presence: Presence::Optional,
     accepts: Accepts::Words(
-        "host names with commas between them, such as monitor.example.com,*.fleet.example.com",
+        "host names separated by commas, such as monitor.example.com,*.fleet.example.com",
     ),
     secret: false,
-    help: "Host names in requests that are answered; others get 421. Addresses, localhost and the host's own name always are.",
+    help: "Host names under which requests are answered; others get 421. Addresses, localhost and the host's own name are always allowed.",
 };
 /// Which fields are left out.
 pub(super) const DROP_FIELDS: Setting = Setting {
     name: "DROP_FIELDS",
     presence: Presence::Optional,
     accepts: Accepts::Words(
-        "regular expressions with commas between them, each for the whole name of a field, such as SignalQuality,Clients.*",
+        "regular expressions separated by commas, each for the whole name of a field, such as SignalQuality,Clients.*",
     ),
     secret: false,
-    help: "Fields of Starlink that are left out, by the names that Starlink gives them.",
+    help: "Fields that are left out everywhere, by their names as Starlink spells them.",
 };
 /// After how long without a row a device is stale.
 pub(super) const STALE_AFTER: Setting = Setting {
@@ -214,7 +214,7 @@ pub(super) const STALE_AFTER: Setting = Setting {
     presence: Presence::Default("120"),
     accepts: SECONDS,
     secret: false,
-    help: "Silence after which a device's gauges and alerts are left out.",
+    help: "Time without data after which the gauges and alerts of a device are left out.",
 };
 /// After how long without a row an allocation's series end.
 pub(super) const IP_STALE_AFTER: Setting = Setting {
@@ -222,7 +222,7 @@ pub(super) const IP_STALE_AFTER: Setting = Setting {
     presence: Presence::Default("900"),
     accepts: SECONDS,
     secret: false,
-    help: "Silence after which the series of a terminal's IP addresses are left out.",
+    help: "Time without an allocation row after which the IP series of a terminal are left out.",
 };
 /// After how long without a row a device is dropped.
 pub(super) const FORGET_AFTER: Setting = Setting {
@@ -230,7 +230,7 @@ pub(super) const FORGET_AFTER: Setting = Setting {
     presence: Presence::Default("86400"),
     accepts: SECONDS,
     secret: false,
-    help: "Silence after which a device is forgotten.",
+    help: "Time without data after which a device is forgotten.",
 };
 /// How many devices are known at most.
 pub(super) const MAX_DEVICES: Setting = Setting {
@@ -242,17 +242,15 @@ pub(super) const MAX_DEVICES: Setting = Setting {
         unit: "devices",
     },
     secret: false,
-    help: "Most devices that are known at once. Further ones are counted and left out.",
+    help: "Maximum number of devices, of all types together. Further ones are counted and left out.",
 };
 /// Where the fleet is kept over restarts.
 pub(super) const STATE_FILE: Setting = Setting {
     name: "STATE_FILE",
     presence: Presence::Optional,
-    accepts: Accepts::Words(
-        "the path of a file, which need not exist, in a directory that can be written to",
-    ),
+    accepts: Accepts::Words("the path of a file in a writable directory; the file need not exist"),
     secret: false,
-    help: "File that keeps the state of all devices over restarts. Unset: it is not kept.",
+    help: "File that keeps the state of all devices across restarts. Unset: the state is not kept.",
 };
 /// How often it is kept.
 pub(super) const STATE_INTERVAL: Setting = Setting {
@@ -260,23 +258,23 @@ pub(super) const STATE_INTERVAL: Setting = Setting {
     presence: Presence::Default("60"),
     accepts: SECONDS,
     secret: false,
-    help: "How often STATE_FILE is written; at the end it is written too.",
+    help: "How often STATE_FILE is written. It is also written at shutdown.",
 };
-/// How log lines are written.
+/// Format of log lines.
 pub(super) const LOG_FORMAT: Setting = Setting {
     name: "LOG_FORMAT",
     presence: Presence::Default("text"),
     accepts: Accepts::OneOf(&["text", "json"]),
     secret: false,
-    help: "How log lines are written.",
+    help: "Format of log lines.",
 };
-/// Which log lines are written.
+/// Log level.
 pub(super) const RUST_LOG: Setting = Setting {
     name: "RUST_LOG",
     presence: Presence::Default("info"),
     accepts: Accepts::Words("a level or target=level pairs, such as info or info,awc=debug"),
     secret: false,
-    help: "Which log lines are written.",
+    help: "Log level.",
 };
 
 /// Every setting, in the order in which people see them.
@@ -314,7 +312,7 @@ pub(super) const SETTINGS: [&Setting; 31] = [
     &RUST_LOG,
 ];
 
-const CREDENTIAL_FILE: &str = "the path of a readable file that holds just the credential";
+const CREDENTIAL_FILE: &str = "the path of a readable file that contains only the credential";
 const URL: &str = "an absolute http or https URL without user name, query or fragment";
 
 /// Ten years at most, so that no sum of durations and clock readings can overflow.
@@ -476,8 +474,8 @@ mod tests {
             })
             .collect();
         format!(
-            "# Settings of starlink-telemetry. Copy to .env and fill in what has no # before it.\n\
-             # Put a value that holds a space, #, $ or \\ in single quotes. An empty value counts as unset.\n\
+            "# Settings of starlink-telemetry. Copy to .env and fill in the lines without a #.\n\
+             # Use single quotes if a value contains a space, #, $ or \\. An empty value counts as unset.\n\
              {entries}"
         )
     }

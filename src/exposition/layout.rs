@@ -330,7 +330,7 @@ impl Section {
                 "Timestamp of the device's last accepted row, in seconds since 1970.".into()
             }
             Self::Online => {
-                "Whether the device reports: 1 online, 0 silent while the stream was heard.".into()
+                "Whether the device reports: 1 online, 0 offline (no data although polls succeeded).".into()
             }
             Self::DeviceName(_) => "Name and group from NAMES_FILE.".into(),
             Self::Info => "What the device reports as text.".into(),

@@ -74,13 +74,13 @@ struct FrozenTable {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum DumpError {
     /// They end too early.
-    #[error("it ends in the middle")]
+    #[error("it is truncated")]
     End,
     /// They go on behind the end.
-    #[error("it goes on behind its end")]
+    #[error("it has bytes after its end")]
     Rest,
     /// A value that no fleet has.
-    #[error("{0} is not what it can be")]
+    #[error("{0} is not valid")]
     Value(&'static str),
 }
 

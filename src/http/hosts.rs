@@ -40,12 +40,14 @@ impl AllowedHosts {
             let is_of_a_name =
                 |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
             if name.is_empty() || !name.chars().all(is_of_a_name) {
-                return Err("(a host name has letters, digits, - and dots alone: no port, no URL)");
+                return Err(
+                    "(a host name contains only letters, digits, - and dots: no port, no URL)",
+                );
             }
             names.push(normal(name));
         }
         match allowed == Self::default() {
-            true => Err("(it names no host)"),
+            true => Err("(it contains no host name)"),
             false => Ok(allowed),
         }
     }

@@ -28,16 +28,16 @@ const PIECE: usize = 32 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Blind {
     /// Too many others are looking.
-    #[error("too many pages are being made or read: try again in a moment")]
+    #[error("too many requests at once: try again in a moment")]
     Busy,
     /// The store has not answered.
-    #[error("the store has not answered: the fleet's state is not known at the moment")]
+    #[error("the store has not answered: the state of the fleet is not available at the moment")]
     Store,
     /// The response would take more memory than one client may have.
     #[error("the response would be too large: ask for fewer devices with per_page")]
     TooLarge,
     /// A fault of this program, which the log tells.
-    #[error("the page could not be made: see the log")]
+    #[error("the page could not be rendered: see the log")]
     Failed,
 }
 

@@ -39,7 +39,7 @@ fn refuse_body(method: &Method) -> HttpResponse {
     response
         .force_close()
         .content_type("text/plain; charset=utf-8")
-        .body("requests are answered here that have no body\n")
+        .body("Requests must not have a body.\n")
 }
 
 #[cfg(test)]

@@ -47,11 +47,11 @@ pub enum Problem {
     #[error("no column {0}: the first line is deviceID,name,group")]
     NoColumn(&'static str),
     /// The header has a column twice.
-    #[error("the column {0} stands here twice: leave one of them out")]
+    #[error("duplicate column {0}: remove one")]
     ColumnTwice(&'static str),
     /// Another number of cells than the header's.
     #[error(
-        "{found} cells, but the header has {expected}: each line has as many separators as the header, and a text that contains one is put in double quotes"
+        "{found} cells, but the header has {expected}: use as many separators as in the header, and double quotes around a text that contains one"
     )]
     Cells {
         /// How many there are.
@@ -61,7 +61,7 @@ pub enum Problem {
     },
     /// A double quote opens a text and none closes it.
     #[error(
-        "a text that begins with a double quote has no other at its end: close it; within a text a double quote is written twice"
+        "a quoted text is not closed: end it with a double quote, and write a double quote within it twice"
     )]
     NeverClosed,
     /// A cell that must say something says nothing.

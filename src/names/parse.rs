@@ -315,7 +315,7 @@ mod tests {
         let fault = parse(b"deviceID,name\nut-1,A,B\n").unwrap_err();
         assert_eq!(
             fault.to_string(),
-            "line 2: 3 cells, but the header has 2: each line has as many separators as the header, and a text that contains one is put in double quotes"
+            "line 2: 3 cells, but the header has 2: use as many separators as in the header, and double quotes around a text that contains one"
         );
         assert_eq!(
             Problem::TooLong("name").to_string(),

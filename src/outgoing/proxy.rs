@@ -37,24 +37,24 @@ impl Proxy {
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let text = text.trim();
         if text.chars().any(char::is_control) {
-            return Err("(it holds a control character)");
+            return Err("(it contains a control character)");
         }
         // curl and others take a bare host and port as well. A word alone is more likely a mistake.
         if !text.contains("://") && !ends_with_port(text) {
-            return Err("(it names no port)");
+            return Err("(it has no port)");
         }
         let url = match text.contains("://") {
             true => Url::parse(text),
             false => Url::parse(&format!("http://{text}")),
         };
-        let url = url.map_err(|_| "(it is no URL)")?;
+        let url = url.map_err(|_| "(it is not a URL)")?;
         if url.scheme() != "http" {
-            return Err("(the proxy itself is spoken to without TLS, so its scheme is http)");
+            return Err("(connections to the proxy itself have no TLS: its scheme must be http)");
         }
         if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-            return Err("(it goes on after the port)");
+            return Err("(it has a path, query or fragment)");
         }
-        let host = url.host_str().ok_or("(it names no host)")?.to_owned();
+        let host = url.host_str().ok_or("(it has no host)")?.to_owned();
         let is_open = url.username().is_empty() && url.password().is_none();
         let credentials = || {
             let user = percent_decode_str(url.username()).collect::<Vec<u8>>();
@@ -183,7 +183,7 @@ fn parse_status(head: &[u8]) -> Option<u16> {
 #[derive(Debug, Error)]
 pub enum ProxyError {
     /// It has not answered.
-    #[error("the proxy of HTTPS_PROXY gave no answer within {} s", limit.as_secs_f64())]
+    #[error("the proxy of HTTPS_PROXY did not answer within {} s", limit.as_secs_f64())]
     Timeout {
         /// How long an answer was waited for.
         limit: Duration,
@@ -195,13 +195,13 @@ pub enum ProxyError {
         status: u16,
     },
     /// It is something else.
-    #[error("what HTTPS_PROXY names does not answer like an HTTP proxy")]
+    #[error("the server named by HTTPS_PROXY does not answer like an HTTP proxy")]
     NotHttp,
     /// It ended the connection.
     #[error("the proxy of HTTPS_PROXY closed the connection before it answered")]
     Closed,
     /// The connection to it broke.
-    #[error("the connection to the proxy of HTTPS_PROXY broke: {0}")]
+    #[error("the connection to the proxy of HTTPS_PROXY was lost: {0}")]
     Broken(#[from] io::Error),
 }
 
@@ -209,7 +209,7 @@ fn advice(status: u16) -> &'static str {
     match status {
         // 401 is what tinyproxy says to wrong ones.
         401 | 407 => ": check its user name and password",
-        403 => ": it does not let this host through",
+        403 => ": it does not allow this host",
         502..=504 => ": it cannot reach the host itself",
         _ => "",
     }
@@ -235,11 +235,11 @@ mod tests {
                 Ok("http://(set)@proxy:1"),
                 Some("user:"),
             ),
-            ("https://proxy:1", Err("scheme is http"), None),
-            ("socks5://proxy:1", Err("scheme is http"), None),
-            ("http://proxy:1/path", Err("after the port"), None),
-            ("http://", Err("no URL"), None),
-            ("http://proxy:port", Err("no URL"), None),
+            ("https://proxy:1", Err("scheme must be http"), None),
+            ("socks5://proxy:1", Err("scheme must be http"), None),
+            ("http://proxy:1/path", Err("path, query or fragment"), None),
+            ("http://", Err("not a URL"), None),
+            ("http://proxy:port", Err("not a URL"), None),
             ("proxy", Err("no port"), None),
             ("proxy.example/", Err("no port"), None),
             ("[::1]", Err("no port"), None),

@@ -67,7 +67,7 @@ fn linux_process() -> Option<Vec<OwnFamily>> {
     {
         families.push(gauge(
             "process_max_fds",
-            "Most file descriptors that may be open.",
+            "Maximum number of open file descriptors.",
             most as f64,
         ));
     }

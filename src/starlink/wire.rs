@@ -114,7 +114,7 @@ pub(super) fn redirect_message(location: &str, redactor: &Redactor) -> String {
             Some(host) => format!("redirect to {}://{host}", url.scheme()),
             None => format!("redirect to a URL of the scheme {}", url.scheme()),
         },
-        Err(_) => "redirect to what is no URL".to_owned(),
+        Err(_) => "redirect to an invalid URL".to_owned(),
     };
     redactor
         .redact(&message)
@@ -314,7 +314,7 @@ mod tests {
             ("../x", "redirect to another path of this host"),
             ("", "redirect to another path of this host"),
             ("mailto:a@b", "redirect to a URL of the scheme mailto"),
-            ("https://", "redirect to what is no URL"),
+            ("https://", "redirect to an invalid URL"),
             (
                 "https://hunter2-hunter2.example/",
                 "redirect to https://[redacted].example",

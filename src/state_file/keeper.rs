@@ -31,7 +31,7 @@ enum SaveError {
     Store(#[from] actix::MailboxError),
     #[error("the file system refuses it")]
     Write(#[from] io::Error),
-    #[error("the file that is there could not be read at the start, and is not overwritten")]
+    #[error("the existing file could not be read at start, and is not overwritten")]
     Blocked(#[from] Blocked),
     #[error("the file system has not responded for {} s", WRITE_LIMIT.as_secs())]
     Hangs,

@@ -48,13 +48,13 @@ pub enum ReadError {
     #[error("it {0}")]
     File(FileError),
     /// Somebody else's file.
-    #[error("it is no state file of starlink-telemetry")]
+    #[error("it is not a state file of starlink-telemetry")]
     Foreign,
     /// A file of another version of the service.
-    #[error("its form has version {0}, and this is version {VERSION}")]
+    #[error("its format has version {0}, and this program reads version {VERSION}")]
     Version(u32),
     /// A file that is not as it was written.
-    #[error("its checksum is wrong: it was cut short or changed")]
+    #[error("its checksum is wrong: it was truncated or changed")]
     Damaged,
     /// The checksum is right, the fleet is not.
     #[error("its content is wrong")]
@@ -68,10 +68,10 @@ pub enum Blocked {
     #[error("it {0}")]
     Unreadable(FileError),
     /// It is no state file.
-    #[error("it is no state file of starlink-telemetry")]
+    #[error("it is not a state file of starlink-telemetry")]
     Foreign,
     /// It cannot be set aside.
-    #[error("it cannot be set aside")]
+    #[error("it cannot be renamed")]
     Stays(#[from] io::Error),
 }
 

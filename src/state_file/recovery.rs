@@ -56,11 +56,11 @@ fn set_aside(file: &StateFile) -> Recovered {
     match file.set_aside() {
         Ok(aside) => {
             let aside = aside.display();
-            info!(%path, %aside, "state file set aside");
+            info!(%path, %aside, "unusable state file renamed");
             Recovered::Nothing
         }
         Err(error) => {
-            warn!(%path, %error, "cannot set the state file aside");
+            warn!(%path, %error, "cannot rename the unusable state file");
             Recovered::Unread
         }
     }

@@ -145,8 +145,7 @@ impl Reader<'_> {
                 "TLS12" => MinVersion::Tls12,
                 "TLS13" => MinVersion::Tls13,
                 "TLS10" | "TLS11" => {
-                    let what =
-                        "min_version: this version is not safe and not spoken: give TLS12 or TLS13";
+                    let what = "min_version: this version is not safe and not supported: give TLS12 or TLS13";
                     return Err(entry.problem(what));
                 }
                 _ => return Err(entry.problem("min_version: give TLS12 or TLS13")),
@@ -171,14 +170,15 @@ impl Reader<'_> {
             Some(entry) => entry.problem(&format!("client_auth_type: {what}")),
             None => section.problem(what),
         };
-        let needs =
-            || wrong("client_ca_file is needed, with the authorities whose certificates are good");
+        let needs = || {
+            wrong("client_ca_file is required: the authorities that issue the client certificates")
+        };
         let client_auth = match kind.as_ref().map(|entry| entry.text) {
             // Whoever is asked and may say anything need not be asked.
             None | Some("NoClientCert" | "RequestClientCert") => match authorities {
                 None => return Ok(ClientAuth::None),
                 Some((entry, _)) => {
-                    let what = "client_ca_file: without client_auth_type VerifyClientCertIfGiven or RequireAndVerifyClientCert nobody is asked for a certificate";
+                    let what = "client_ca_file: without client_auth_type VerifyClientCertIfGiven or RequireAndVerifyClientCert no certificate is requested";
                     return Err(entry.problem(what));
                 }
             },
@@ -189,7 +189,7 @@ impl Reader<'_> {
                 ClientAuth::Required(authorities.ok_or_else(needs)?.1)
             }
             Some("RequireAnyClientCert") => {
-                let what = "any certificate would do, also one that the client made itself: give RequireAndVerifyClientCert";
+                let what = "any certificate would be accepted, even a self-signed one: give RequireAndVerifyClientCert";
                 return Err(wrong(what));
             }
             Some(_) => {
@@ -240,7 +240,7 @@ fn read_users(node: Option<&Node>) -> Result<Users, Problem> {
         if name.contains(':') || name.is_empty() {
             return Err(wrong(
                 hash.line,
-                "a user name is not empty and holds no colon",
+                "a user name must not be empty or contain a colon",
             ));
         }
         let Value::Text(hash) = &hash.value else {
@@ -282,9 +282,9 @@ fn read_headers(node: &Node) -> Result<Vec<(HeaderName, HeaderValue)>, Problem> 
         ) {
             (Ok(name), Ok(value)) => read.push((name, value)),
             _ => {
-                return Err(entry.problem(&format!(
-                    "{name}: a header's value is one line of plain text"
-                )));
+                return Err(
+                    entry.problem(&format!("{name}: the value must be one line of plain text"))
+                );
             }
         }
     }
@@ -313,13 +313,13 @@ impl<'n> Section<'n> {
             Value::Null => &[],
             Value::Map(entries) => entries.as_slice(),
             _ => {
-                let what = format!("here stand keys with values: {list}");
+                let what = format!("expected keys with values: {list}");
                 return Err(problem(node.line, what));
             }
         };
         for (key, value) in entries {
             if elsewhere.contains(&key.as_str()) {
-                let what = format!("{key} is not supported here; supported are {list}");
+                let what = format!("{key} is not supported; use {list}");
                 return Err(problem(value.line, what));
             }
             if !known.contains(&key.as_str()) {
@@ -329,7 +329,7 @@ impl<'n> Section<'n> {
                     true => format!("unknown key {key}"),
                     false => "an unknown key".to_owned(),
                 };
-                return Err(problem(value.line, format!("{shown}; known are {list}")));
+                return Err(problem(value.line, format!("{shown}; use {list}")));
             }
         }
         Ok(Self {
@@ -434,12 +434,12 @@ mod tests {
         for (text, expected) in [
             (
                 "\ntls_sever_config:\n",
-                "2: unknown key tls_sever_config; known are tls_server_config",
+                "2: unknown key tls_sever_config; use tls_server_config",
             ),
             (&format!("ann: {HASH}\n"), "1: unknown key ann"),
             (&format!("{HASH}: ann\n"), "1: an unknown key"),
-            ("rate_limit: 1\n", "1: rate_limit is not supported here"),
-            ("tls_server_config: x\n", "1: here stand keys"),
+            ("rate_limit: 1\n", "1: rate_limit is not supported"),
+            ("tls_server_config: x\n", "1: expected keys"),
             (
                 "tls_server_config:\n  cert_file: a\n",
                 "1: key_file is missing",
@@ -470,7 +470,7 @@ mod tests {
             ),
             (
                 "basic_auth_users:\n  ann: secret\n",
-                "2: basic_auth_users: this is no bcrypt hash",
+                "2: basic_auth_users: this is not a bcrypt hash",
             ),
             (
                 "basic_auth_users:\n  ann:\n",
@@ -490,7 +490,7 @@ mod tests {
             ),
             (
                 "http_server_config:\n  headers:\n    X-XSS-Protection: \"a\\nb\"\n",
-                "3: X-XSS-Protection: a header",
+                "3: X-XSS-Protection: the value",
             ),
             (
                 "http_server_config:\n  http2: x\n",

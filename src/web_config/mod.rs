@@ -157,7 +157,7 @@ impl Gate {
         match (&self.tls, loaded.identity) {
             (Some((current, _)), Some(identity)) => current.replace(identity),
             (None, None) => {}
-            _ => rest.push("whether TLS is spoken"),
+            _ => rest.push("whether TLS is used"),
         }
         if let (Some(before), Some(after)) = (&self.fixed.tls, &loaded.fixed.tls) {
             if before.0 != after.0 {
@@ -173,7 +173,7 @@ impl Gate {
         let users = self.users.load();
         if loaded.users.is_empty() && !users.is_empty() {
             // A file that was emptied by mistake, or is being saved, opens no door.
-            rest.push("whether passwords are asked for");
+            rest.push("whether passwords are required");
         } else if !users.is_same(&loaded.users) {
             // With a new certificate alone, whoever is known need not be looked at again.
             self.users.store(Arc::new(loaded.users));

@@ -92,9 +92,7 @@ pub(super) fn server_config(
                 ClientAuth::Required(_) => verifier,
                 _ => verifier.allow_unauthenticated(),
             };
-            let verifier = verifier
-                .build()
-                .map_err(|_| "there is no certificate in it")?;
+            let verifier = verifier.build().map_err(|_| "it contains no certificate")?;
             builder.with_client_cert_verifier(verifier)
         }
     };
@@ -112,17 +110,17 @@ pub(super) fn server_config(
 pub(super) fn certified_key(chain: &[u8], key: &[u8]) -> Result<Arc<CertifiedKey>, Mismatch> {
     let chain = certificates(chain).map_err(Mismatch::Certificate)?;
     let key = PrivateKeyDer::from_pem_slice(key)
-        .map_err(|_| Mismatch::Key("there is no private key in PEM form in it"))?;
+        .map_err(|_| Mismatch::Key("it contains no private key in PEM form"))?;
     match CertifiedKey::from_der(chain, key, &ring::default_provider()) {
         Ok(certified) => Ok(Arc::new(certified)),
         Err(rustls::Error::InconsistentKeys(_)) => Err(Mismatch::Key(
-            "the key in it is not the one of the certificate in cert_file",
+            "the key does not belong to the certificate in cert_file",
         )),
         Err(rustls::Error::InvalidCertificate(_)) => Err(Mismatch::Certificate(
             "the certificate in it is damaged, or not of X.509 version 3",
         )),
         Err(_) => Err(Mismatch::Key(
-            "the key in it is damaged, or of no kind that is known here",
+            "the key is damaged, or of an unsupported kind",
         )),
     }
 }
@@ -137,9 +135,9 @@ pub(super) enum Mismatch {
 pub(super) fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, &'static str> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
     match certificates {
-        Ok(certificates) if certificates.is_empty() => Err("there is no certificate in it"),
+        Ok(certificates) if certificates.is_empty() => Err("it contains no certificate"),
         Ok(certificates) => Ok(certificates),
-        Err(_) => Err("it is no text in PEM form"),
+        Err(_) => Err("it is not text in PEM form"),
     }
 }
 

@@ -53,12 +53,12 @@ impl Users {
         for (index, (name, hash)) in hashes.into_iter().enumerate() {
             let parts: HashParts = hash.parse().map_err(|_| BadHash {
                 index,
-                what: "this is no bcrypt hash, such as htpasswd -nB prints",
+                what: "this is not a bcrypt hash, as printed by htpasswd -nB",
             })?;
             if parts.get_cost() > HIGHEST_COST {
                 return Err(BadHash {
                     index,
-                    what: "this hash would keep a core busy for long: its cost may be 16 at most",
+                    what: "the cost of this hash is too high: at most 16",
                 });
             }
             let user = User {
@@ -332,12 +332,12 @@ mod tests {
     #[test]
     fn hashes_of_other_kinds_are_refused() {
         for (hash, expected) in [
-            ("apple", "no bcrypt hash"),
-            ("", "no bcrypt hash"),
-            ("$1$abc$def", "no bcrypt hash"),
+            ("apple", "not a bcrypt hash"),
+            ("", "not a bcrypt hash"),
+            ("$1$abc$def", "not a bcrypt hash"),
             (
                 "$2y$20$abcdefghijklmnopqrstuuAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA.",
-                "16 at most",
+                "at most 16",
             ),
         ] {
             let error = Users::new([("a".to_owned(), hash.to_owned())]).unwrap_err();

@@ -66,12 +66,12 @@ struct Reader<'t> {
 impl Reader<'_> {
     fn next(&mut self) -> Result<(Event, Marker), Problem> {
         let next = self.parser.next_token();
-        next.map_err(|error: ScanError| at(*error.marker(), "this is no YAML"))
+        next.map_err(|error: ScanError| at(*error.marker(), "this is not valid YAML"))
     }
 
     fn node(&mut self, (event, mark): (Event, Marker), depth: usize) -> Result<Node, Problem> {
         if depth > DEEPEST {
-            return Err(at(mark, "too much stands in each other"));
+            return Err(at(mark, "too many nested levels"));
         }
         let value = match event {
             Event::Scalar(text, TScalarStyle::Plain, ..)
@@ -82,8 +82,8 @@ impl Reader<'_> {
             Event::Scalar(text, ..) => Value::Text(text),
             Event::MappingStart(..) => self.map(depth)?,
             Event::SequenceStart(..) => self.list(depth)?,
-            Event::Alias(_) => return Err(at(mark, "aliases (*) are not read")),
-            _ => return Err(at(mark, "this is no YAML")),
+            Event::Alias(_) => return Err(at(mark, "aliases (*) are not supported")),
+            _ => return Err(at(mark, "this is not valid YAML")),
         };
         Ok(Node {
             line: mark.line(),
@@ -98,10 +98,10 @@ impl Reader<'_> {
             let (key, mark) = match self.next()? {
                 (Event::MappingEnd, _) => return Ok(Value::Map(entries)),
                 (Event::Scalar(key, ..), mark) => (key, mark),
-                (_, mark) => return Err(at(mark, "a key is no text")),
+                (_, mark) => return Err(at(mark, "a key is not a text")),
             };
             if !known.insert(key.clone()) {
-                return Err(at(mark, "a key stands here for the second time"));
+                return Err(at(mark, "duplicate key"));
             }
             let first = self.next()?;
             let mut node = self.node(first, depth + 1)?;

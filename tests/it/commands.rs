@@ -223,7 +223,7 @@ async fn doubtful_settings_are_told() {
     );
 
     let (binary, _address) = Binary::listening(&simulator, &changes).await;
-    let told = binary.events_saying("a setting is doubtful");
+    let told = binary.events_saying("a setting may be wrong");
     let told: Vec<_> = told
         .iter()
         .map(|event| (event.text("setting"), event.text("level")))

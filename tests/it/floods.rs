@@ -325,12 +325,16 @@ async fn pages_beyond_the_bound_wait_and_are_refused() {
 
     let refused = service.get("/api/v1/status").await;
     assert_eq!(refused.status, 503);
-    assert!(refused.body.contains("too many pages"), "{}", refused.body);
+    assert!(
+        refused.body.contains("too many requests at once"),
+        "{}",
+        refused.body
+    );
     assert_eq!(refused.header("retry-after").as_deref(), Some("5"));
     let refused = service.get("/").await;
     assert_eq!(refused.status, 503);
     assert!(
-        refused.body.contains("<html") && refused.body.contains("too many pages"),
+        refused.body.contains("<html") && refused.body.contains("too many requests at once"),
         "{}",
         refused.body
     );

@@ -264,10 +264,7 @@ async fn a_proxy_of_no_use_is_told() {
     let starlink = Starlink::start().await;
     let long = "HTTP/1.1 200 OK\r\n\r\nand more";
     for (answer, expected) in [
-        (
-            "HTTP/1.1 403 Forbidden\r\n\r\n",
-            "does not let this host through",
-        ),
+        ("HTTP/1.1 403 Forbidden\r\n\r\n", "does not allow this host"),
         (
             "HTTP/1.1 503 Service Unavailable\r\n\r\n",
             "cannot reach the host",
@@ -324,13 +321,13 @@ async fn wrong_settings_of_the_way_out_are_told() {
         (&[("API_CA_FILE", damaged.to_str().unwrap())], "damaged"),
         (
             &[("HTTPS_PROXY", "https://user:needle@proxy:1")],
-            "scheme is http",
+            "scheme must be http",
         ),
         (
             &[("HTTPS_PROXY", "http://user:needle@proxy:1/x")],
-            "after the port",
+            "path, query or fragment",
         ),
-        (&[("HTTPS_PROXY", "needle")], "names no port"),
+        (&[("HTTPS_PROXY", "needle")], "has no port"),
         (
             &[("API_URL", "https://web-api.starlink.com/x")],
             "https://starlink.com/api/public",

@@ -550,11 +550,11 @@ async fn certificates_and_users_are_read_again_and_what_is_wrong_is_not_taken_ov
             .collect::<Vec<_>>()
     };
     eventually("the headers are told of", || async { told().len() == 3 }).await;
-    let passwords = "whether passwords are asked for";
+    let passwords = "whether passwords are required";
     assert_eq!(
         told(),
         [
-            &format!("whether TLS is spoken, {passwords}"),
+            &format!("whether TLS is used, {passwords}"),
             passwords,
             "headers"
         ]
@@ -593,11 +593,11 @@ async fn a_wrong_file_is_refused_at_the_start_with_its_place() {
     for (site, expected) in [
         (
             &broken,
-            "web.yml line 3: basic_auth_users: this is no bcrypt hash",
+            "web.yml line 3: basic_auth_users: this is not a bcrypt hash",
         ),
         (
             &foreign,
-            "web.yml line 3: key_file: the key in it is not the one",
+            "web.yml line 3: key_file: the key does not belong",
         ),
         (&missing, "line 2: cert_file: "),
         (

@@ -85,7 +85,7 @@ fn page(response: HttpResponseBuilder, html: Option<Body>) -> HttpResponse {
     let Some(html) = html else {
         return HttpResponse::InternalServerError()
             .content_type("text/plain; charset=utf-8")
-            .body("the page could not be made: see the log\n");
+            .body("the page could not be rendered: see the log\n");
     };
     let mut response = secured(response);
     response

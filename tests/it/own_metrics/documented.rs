@@ -40,7 +40,7 @@ const PARTS: [Part; 4] = [
     ),
     (
         "Fields of routers",
-        "With `INCLUDE_ROUTERS=true`. Rates and strengths of clients are absent where there are none.",
+        "With `INCLUDE_ROUTERS=true`. Rates and signal strengths of clients are absent if no client is connected.",
         |family| is_field(family) && !is_of(family, "UserTerminal"),
     ),
     (
@@ -102,7 +102,7 @@ fn label_cell(family: &Family) -> String {
                 let values: Vec<_> = values.iter().map(|value| format!("`{value}`")).collect();
                 format!("`{name}`: {}", values.join(", "))
             }
-            _ if family.name == "starlink_info" => "the device's texts".to_owned(),
+            _ if family.name == "starlink_info" => "one for each text field".to_owned(),
             _ => format!("`{name}`"),
         })
         .collect();

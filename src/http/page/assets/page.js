@@ -160,8 +160,8 @@ async function ask(address, isAsked) {
     // A page that says what is wrong with a question is whole.
     if (isOurs && (answer.ok || answer.status === 400)) calm();
     else if (isOurs && answer.status === 404) complain("The exporter no longer knows this device (since SINCE).", fresh);
-    else if (isOurs && answer.status >= 500) complain("The exporter cannot show the fleet since SINCE.", fresh);
-    else complain(`Something else than the exporter answers since SINCE, with status ${answer.status}.`);
+    else if (isOurs && answer.status >= 500) complain("The exporter has been unable to show the fleet since SINCE.", fresh);
+    else complain(`Something other than the exporter has answered since SINCE, with status ${answer.status}.`);
   } catch {
     if (asking === mine) complain("Connection to the exporter lost at SINCE.");
   } finally {
