@@ -389,11 +389,10 @@ fn http_client(connector: outgoing::Connector, timeouts: Timeouts) -> awc::Clien
         .finish()
 }
 
-/// When Starlink made an answer, if it says so. One with an `Age` was made for somebody else, and kept by a cache; a 5xx is as a
-/// rule the answer of something in between.
+/// When an answer was made, if it says so and came from no cache (RFC 9111, 5.1: a cache adds `Age`).
 fn date<S>(response: &ClientResponse<S>) -> Option<SystemTime> {
     let headers = response.headers();
-    if headers.contains_key(header::AGE) || response.status().is_server_error() {
+    if headers.contains_key(header::AGE) {
         return None;
     }
     httpdate::parse_http_date(text(headers, header::DATE)?).ok()
