@@ -217,9 +217,8 @@ impl Fleet {
     }
 
     fn hear(&mut self, covers: Duration, has_rows: bool) {
-        let stale_after = self.options.retention.stale_after;
         match has_rows {
-            true => self.stream_time.hear_rows(covers, stale_after),
+            true => self.stream_time.hear_rows(covers),
             false => self.stream_time.hear_nothing(covers),
         }
     }
@@ -227,8 +226,7 @@ impl Fleet {
     /// Whether the stream as a whole is silent: answers come, but no row in them, though many devices were online.
     #[must_use]
     pub fn is_stream_silent(&self) -> bool {
-        let stale_after = self.options.retention.stale_after;
-        self.stream_time.is_silent(stale_after)
+        self.stream_time.is_silent()
     }
 
     /// Does what time asks for: devices go stale, offline and are forgotten.

@@ -10,17 +10,14 @@ const CROWD: usize = 10;
 /// For so long: announced maintenance delays telemetry by up to 30 minutes.
 const SILENCE: Duration = Duration::from_secs(45 * 60);
 
-/// Starlink's devices report every 15 s: a stream that is silent for no longer than this is not remarkable.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-
 /// The clock, and for how long the stream has been silent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct StreamTime {
     now: Moment,
     /// Whether at least [`CROWD`] devices were online when rows came last.
     is_crowd: bool,
-    /// The time that answers without rows have covered since.
-    empty: Duration,
+    /// The time that answers without rows have covered since; `None` if there was none.
+    empty: Option<Duration>,
 }
 
 impl StreamTime {
@@ -37,22 +34,20 @@ impl StreamTime {
         self.now
     }
 
-    /// An answer without any row, which covers this time. It counts at once where few devices were online, else only
-    /// when the silence has been long, or when rows come soon.
+    /// An answer without any row, which covers this time. It counts where few devices were online, or when the silence has been
+    /// long.
     pub(super) fn hear_nothing(&mut self, covered: Duration) {
-        if self.is_crowd && self.empty < SILENCE {
-            self.empty = self.empty.saturating_add(covered);
+        if self.is_crowd && self.empty.is_none_or(|empty| empty < SILENCE) {
+            let empty = self.empty.unwrap_or_default();
+            self.empty = Some(empty.saturating_add(covered));
         } else {
             self.now = self.now.after(covered);
         }
     }
 
-    /// An answer with rows, which covers this time. `stale_after` bounds how long a pause before it may have been.
-    pub(super) fn hear_rows(&mut self, covered: Duration, stale_after: Duration) {
-        let empty = std::mem::take(&mut self.empty);
-        if empty <= longest_pause(stale_after) && covered > Duration::ZERO {
-            self.now = self.now.after(empty);
-        }
+    /// An answer with rows, which covers this time.
+    pub(super) fn hear_rows(&mut self, covered: Duration) {
+        self.empty = None;
         self.now = self.now.after(covered);
     }
 
@@ -61,22 +56,15 @@ impl StreamTime {
         self.is_crowd = online.take(CROWD).count() == CROWD;
     }
 
-    /// Whether the stream as a whole is silent.
-    pub(super) fn is_silent(&self, stale_after: Duration) -> bool {
-        self.empty > longest_pause(stale_after) && self.empty < SILENCE
+    /// Whether the stream as a whole is silent: answers without rows cover no time.
+    pub(super) fn is_silent(&self) -> bool {
+        self.empty.is_some_and(|empty| empty < SILENCE)
     }
-}
-
-/// No pause makes a device offline that has not been silent before it.
-fn longest_pause(stale_after: Duration) -> Duration {
-    LONGEST_PAUSE.min(stale_after / 2)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const STALE_AFTER: Duration = Duration::from_secs(120);
 
     enum Answer {
         /// Seconds covered, and how many devices are online.
@@ -102,34 +90,23 @@ mod tests {
                 "many: it is the stream's, for 45 minutes",
                 &[
                     (Rows(15, 10), 15, false),
-                    (Nothing(60), 15, false),
-                    (Nothing(1), 15, true),
-                    (Nothing(2638), 15, true),
+                    (Nothing(60), 15, true),
+                    (Nothing(2639), 15, true),
                     (Nothing(1), 15, false),
                     (Nothing(15), 30, false),
                     (Rows(15, 10), 45, false),
+                    (Nothing(15), 45, true),
                 ],
             ),
             (
-                "the backlog that follows covers nothing of it",
+                "rows end it, and cover what they cover",
                 &[
                     (Rows(0, 12), 0, false),
                     (Nothing(1800), 0, true),
                     (Rows(0, 3), 0, false),
                     (Rows(2, 12), 2, false),
-                ],
-            ),
-            (
-                "pauses between the rows of an idle fleet were heard",
-                &[
-                    (Rows(1, 12), 1, false),
-                    (Nothing(7), 1, false),
-                    (Nothing(7), 1, false),
-                    (Rows(1, 12), 16, false),
-                    (Nothing(60), 16, false),
-                    (Rows(1, 12), 77, false),
-                    (Nothing(60), 77, false),
-                    (Rows(0, 12), 77, false),
+                    (Nothing(0), 2, true),
+                    (Rows(3, 12), 5, false),
                 ],
             ),
         ];
@@ -138,12 +115,12 @@ mod tests {
             for (index, (answer, now, is_silent)) in answers.iter().enumerate() {
                 match answer {
                     Rows(covered, online) => {
-                        time.hear_rows(Duration::from_secs(*covered), STALE_AFTER);
+                        time.hear_rows(Duration::from_secs(*covered));
                         time.note_online(0..*online);
                     }
                     Nothing(covered) => time.hear_nothing(Duration::from_secs(*covered)),
                 }
-                let shown = (time.now().millis() / 1000, time.is_silent(STALE_AFTER));
+                let shown = (time.now().millis() / 1000, time.is_silent());
                 assert_eq!(shown, (*now, *is_silent), "{name}, {index}");
             }
         }

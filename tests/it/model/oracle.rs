@@ -274,17 +274,14 @@ impl Oracle {
         counts
     }
 
-    /// Stream time goes on, but for a stream without any rows where many devices were online: not for 45 minutes, unless the
-    /// pause was short.
+    /// Stream time goes on, but for a stream without any rows where many devices were online: not for 45
+    /// minutes.
     fn hear(&mut self, answer: &Answer, covered: u64) {
         if answer.rows.is_empty() && self.is_crowd && self.empty < 45 * 60_000 {
             self.empty += covered;
             return;
         }
         if !answer.rows.is_empty() {
-            if covered > 0 && self.empty <= (self.settings.stale_after / 2).min(60_000) {
-                self.stream_time += self.empty;
-            }
             self.empty = 0;
         }
         self.stream_time += covered;
