@@ -273,7 +273,7 @@ impl SelfMetrics {
             ),
             self.poll_duration.family(
                 "starlink_exporter_poll_duration_seconds",
-                "Time from a poll's request to its whole answer, the linger included.",
+                "Time from the request of a poll to its complete answer, including the linger.",
             ),
             gauge(
                 "starlink_exporter_last_poll_success_timestamp_seconds",
@@ -320,7 +320,7 @@ impl SelfMetrics {
             ),
             gauge(
                 "starlink_exporter_stream_silent",
-                "Whether answers bring no rows although at least 10 devices were online when rows came last.",
+                "Whether answers contain no rows although at least 10 devices were online when rows last arrived.",
                 &self.stream_silent,
             ),
             counter(
@@ -352,7 +352,7 @@ impl SelfMetrics {
             ),
             gauge(
                 "starlink_exporter_state_last_write_timestamp_seconds",
-                "When the state file was written last, in seconds since 1970.",
+                "When the state file was last written, in seconds since 1970.",
                 &self.state_last_write,
             ),
             by_label(
@@ -383,7 +383,7 @@ impl SelfMetrics {
             ),
             self.scrape_duration.family(
                 "starlink_exporter_scrape_duration_seconds",
-                "Time from a scrape's request to the last byte of its answer.",
+                "Time from the request of a scrape to the last byte of its response.",
             ),
         ]
     }
@@ -450,7 +450,7 @@ pub fn clock_offset(clock: &Clock) -> OwnFamily {
     let family = OwnFamily::new(
         Kind::Gauge,
         "starlink_exporter_clock_offset_seconds",
-        "Starlink's clock less the system clock, by the Date headers of the last five answers.",
+        "Starlink's clock minus the system clock, from the Date headers of the last five answers.",
     );
     match clock.offset() {
         Some(offset) => family.value(offset),

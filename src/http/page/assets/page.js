@@ -185,7 +185,7 @@ function later() {
 /** Goes to a list of devices without leaving the page, and scrolls to it. */
 async function go(address, isNew) {
   const url = new URL(address, location.href);
-  // Whoever opens a copy of the address sees the list first, as here.
+  // A copy of the address opens at the list, too.
   url.hash = "devices";
   if (isNew) history.pushState(null, "", url);
   else history.replaceState(null, "", url);
