@@ -73,6 +73,8 @@ impl MetricsStoreActor {
         let due = self.fleet.due();
         let next = (due != Moment::NEVER).then(|| due.since(now));
         let next = again.into_iter().chain(next).min();
+        let holds_until = next.map_or(Moment::NEVER, |next| now.after(next));
+        self.publisher.holds_until(holds_until);
         if let Some(alarm) = self.alarm.take() {
             context.cancel_future(alarm);
         }

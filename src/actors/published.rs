@@ -2,6 +2,7 @@
 //!
 //! Scrapes send the store no message and take no lock: however many there are, none stands between the poll and the store.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -26,20 +27,34 @@ const DELAYED_AT_MOST: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The snapshot that a scrape takes. Empty for the moments in which the store writes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Published {
     current: ArcSwapOption<Lease>,
     changed: Notify,
+    /// The [`Moment`] up to which the snapshot holds, in milliseconds: then the store removes what is too old.
+    holds_until: AtomicU64,
+}
+
+impl Default for Published {
+    fn default() -> Self {
+        Self {
+            current: ArcSwapOption::default(),
+            changed: Notify::default(),
+            holds_until: AtomicU64::new(Moment::NEVER.millis()),
+        }
+    }
 }
 
 impl Published {
-    /// The fleet as it is. Waits while the store writes.
-    pub async fn lease(&self) -> Arc<Lease> {
+    /// The fleet as it is. Waits while the store writes, and while it has not yet removed what was too old before `at`: after
+    /// the process was stopped or the machine slept, scrapes may come before the store's timer.
+    pub async fn lease(&self, at: Moment) -> Arc<Lease> {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             // Listens before it looks: what is published in between is noticed.
             changed.as_mut().enable();
-            if let Some(lease) = self.current.load_full() {
+            let holds = self.holds_until.load(Ordering::Acquire) >= at.millis();
+            if let Some(lease) = self.current.load_full().filter(|_| holds) {
                 return lease;
             }
             changed.await;
@@ -163,6 +178,13 @@ impl Publisher {
         self.published
             .put(Arc::new(Lease::new(self.number, snapshot)));
         None
+    }
+
+    /// To be called after [`Publisher::publish`] with the moment of the next one.
+    pub fn holds_until(&self, next: Moment) {
+        let holds_until = &self.published.holds_until;
+        holds_until.store(next.millis(), Ordering::Release);
+        self.published.changed.notify_waiters();
     }
 
     fn limit(&self, fleet: &Fleet) -> usize {
@@ -375,10 +397,32 @@ mod tests {
     fn a_scrape_waits_while_the_store_writes() {
         let mut world = World::new();
         let published = Arc::clone(&world.published);
-        let mut scrape = std::pin::pin!(published.lease());
+        let mut scrape = std::pin::pin!(published.lease(Moment::default()));
         let mut context = Context::from_waker(Waker::noop());
         assert!(scrape.as_mut().poll(&mut context).is_pending());
         world.publish_after(0);
         assert!(matches!(scrape.as_mut().poll(&mut context), Poll::Ready(_)));
+    }
+
+    #[test]
+    fn a_scrape_waits_for_the_removal_of_what_is_too_old() {
+        let mut world = World::new();
+        world.change(1, 1);
+        let published = Arc::clone(&world.published);
+        let mut context = Context::from_waker(Waker::noop());
+        world.publisher.holds_until(Moment::from_millis(1000));
+        let mut scrape_at = |at| {
+            let mut scrape = Box::pin(published.lease(Moment::from_millis(at)));
+            let is_answered = scrape.as_mut().poll(&mut context).is_ready();
+            (is_answered, scrape)
+        };
+        assert!(scrape_at(1000).0);
+        let (is_answered, mut scrape) = scrape_at(1001);
+        assert!(!is_answered);
+        // Nothing had to be removed: the same snapshot holds for longer.
+        assert_eq!(world.publish_after(1001), None);
+        world.publisher.holds_until(Moment::NEVER);
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(scrape.as_mut().poll(&mut context).is_ready());
     }
 }

@@ -23,6 +23,7 @@ use crate::exposition::{
 use crate::fleet::{Lease, Snapshot};
 use crate::self_metrics::{self, ScrapeRefusal, SelfMetrics};
 use crate::shares::{Rank, Share};
+use crate::time::Moment;
 
 /// Answers a scrape. It never waits for Starlink.
 pub async fn scrape(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
@@ -179,7 +180,9 @@ pub async fn lease(state: &State) -> Option<Arc<Lease>> {
     if store.is_some_and(|store| store.trouble(ran, state.silence_limit).is_some()) {
         return None;
     }
-    actix_rt::time::timeout(state.query_limit, state.published.lease())
+    // The store has as long to remove what is too old as to answer.
+    let due = state.clock.elapsed().saturating_sub(state.silence_limit);
+    actix_rt::time::timeout(state.query_limit, state.published.lease(Moment::at(due)))
         .await
         .ok()
 }

@@ -12,7 +12,7 @@ use crate::fleet::Snapshot;
 use crate::fleet::block::Presence;
 use crate::self_metrics::SelfMetrics;
 use crate::tasks::{Pulse, in_thread};
-use crate::time::Clock;
+use crate::time::{Clock, Moment};
 
 /// So many times in a row names are compared with the devices that are known before it is told which have met none: with the usual
 /// interval a minute, in which each terminal reports four times.
@@ -53,7 +53,7 @@ pub async fn match_devices(
             looks = 0;
             counted = None;
         }
-        let lease = pulse.during(published.lease()).await;
+        let lease = pulse.during(published.lease(Moment::default())).await;
         let known = lease.get().map(|snapshot| ids(&snapshot).count());
         let is_due = clock.now().since(last) >= interval;
         if known == counted && !is_due {

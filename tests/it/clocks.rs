@@ -392,15 +392,9 @@ async fn what_was_slept_counts_as_age_and_is_nobodys_silence() {
     let mut world = World::new(&[]).await;
     world.rows(&["ut-1", "ut-2"], Duration::ZERO).await;
     world.hands.suspend(3 * HOUR);
-    // At once, before Starlink says anything.
-    world
-        .service
-        .shows(
-            r#"starlink_exporter_devices{device_type="UserTerminal",state="unknown"}"#,
-            2.0,
-        )
-        .await;
+    // The first scrape, before Starlink says anything.
     let body = world.service.scrape().await;
+    assert_eq!(states(&body), BTreeMap::from([("unknown", 2.0)]));
     assert!(!shown(&body, "ut-1"), "a reading of three hours ago");
     assert_eq!(body.value("starlink_up"), Some(1.0));
     // The poll that was pending is answered for one of them: the other is not known to be silent.

@@ -33,6 +33,7 @@ mod process;
 mod secrets;
 mod slow_readers;
 mod state;
+mod stopped;
 mod supervision;
 mod tls;
 mod tokens;
