@@ -60,6 +60,14 @@ const END: Duration = Duration::from_millis(4_800);
 /// For how long open scrapes and an arriving answer may go on after that.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
+/// Container runtimes are promised that the process ends within so many milliseconds.
+const PROMISED: u128 = 5_000;
+
+const _: () = assert!(
+    LAME_DUCK.as_millis() + LAST_WORDS.as_millis() < END.as_millis() && END.as_millis() < PROMISED,
+    "the last write of the state file has its time after the drain, and the process ends as promised"
+);
+
 /// The most scrapes that wait for their turn, and the most pages: further ones are refused at once.
 const MOST_WAITING: usize = 1024;
 
@@ -86,6 +94,8 @@ pub struct Tuning {
     pub pins: PinLimits,
     /// How often files that may change are looked at again: certificates, keys, users and names. A change counts a quarter of it later.
     pub reload_interval: Duration,
+    /// For how long `/readyz` announces the end before the drain begins.
+    pub lame_duck: Duration,
     /// Lines that the log of the process has lost. Whoever writes the log counts them here; scrapes show them.
     pub dropped_lines: Arc<Counter>,
 }
@@ -102,6 +112,7 @@ impl Default for Tuning {
             most_looks: 16,
             pins: PinLimits::default(),
             reload_interval: Duration::from_secs(4),
+            lame_duck: LAME_DUCK,
             dropped_lines: Arc::default(),
         }
     }
@@ -152,6 +163,7 @@ pub struct Application {
     account: AccountActors,
     store: Addr<MetricsStoreActor>,
     state: web::Data<State>,
+    lame_duck: Duration,
     keeper: Option<(Keeper, Supervised)>,
     servers: Vec<Server>,
     followers: Followers,
@@ -297,6 +309,7 @@ impl Application {
             account,
             store,
             state,
+            lame_duck: tuning.lame_duck,
             keeper,
             servers,
             followers,
@@ -368,7 +381,7 @@ impl Application {
         let deadline = Instant::now() + END;
         self.state.is_draining.store(true, Ordering::Relaxed);
         if ending != Ending::Server {
-            actix_rt::time::sleep(LAME_DUCK).await;
+            actix_rt::time::sleep(self.lame_duck).await;
             drain(&self.account.stream, &handles).await;
         }
         drop(save);

@@ -3,18 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command as Process;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::binary::{Binary, run};
 use crate::form::scrape;
-use crate::harness::{environment, eventually, scripted_simulator};
+use crate::harness::{END_WITHIN, environment, eventually, scripted_simulator};
 use crate::wire::get;
 
 /// No variable at all.
 const NOTHING: [(&str, &str); 0] = [];
-
-/// How long an ending may take, by what is promised to container runtimes.
-const ENDING: Duration = Duration::from_secs(5);
 
 #[actix_rt::test]
 async fn version_and_help_need_no_settings() {
@@ -432,7 +429,7 @@ async fn ends_well(mut binary: Binary, signal: &str) {
     let code = binary.ended().await;
     let log = binary.stderr();
     assert_eq!(code, Some(0), "{log}");
-    assert!(before.elapsed() < ENDING, "{log}");
+    assert!(before.elapsed() < END_WITHIN, "{log}");
     assert!(!log.contains("ERROR") && !log.contains("panic"), "{log}");
 }
 

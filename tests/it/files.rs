@@ -4,7 +4,6 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use actix_rt::task::spawn_blocking;
 use serde_json::Value;
@@ -18,9 +17,6 @@ use crate::harness::{
 };
 use crate::tls::Authority;
 use crate::wire::get;
-
-/// A service that waits for no file ends a command much sooner.
-const PROMPT: Duration = Duration::from_secs(4);
 
 fn fifo(path: &Path) {
     let made = Command::new("mkfifo").arg(path).status().unwrap();
@@ -81,7 +77,7 @@ async fn what_is_no_regular_file_or_has_no_end_is_refused_at_once_and_by_name() 
     let piped = identity(pem.to_str().unwrap(), at("fifo").to_str().unwrap());
     const NO_FILE: &str = "is not a regular file";
     let simulator = scripted_simulator();
-    let began = Instant::now();
+    // None of them is waited for: that would be another error, "no response within 5 s".
     for (setting, path, expected) in [
         ("NAMES_FILE", at("fifo"), NO_FILE),
         ("NAMES_FILE", "/dev/zero".into(), NO_FILE),
@@ -117,7 +113,6 @@ async fn what_is_no_regular_file_or_has_no_end_is_refused_at_once_and_by_name() 
             "{errors}"
         );
     }
-    assert!(began.elapsed() < PROMPT * 4, "{:?}", began.elapsed());
 }
 
 #[actix_rt::test]

@@ -20,6 +20,10 @@ use crate::wire::{self, Answer};
 /// Long enough for a loaded machine; a condition that holds is noticed at once.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// By then a process that was asked to end has ended. It takes 5 s (src/app.rs), and longer on a busy machine. What the end cuts in a
+/// test would go on for longer than this.
+pub const END_WITHIN: Duration = Duration::from_secs(20);
+
 /// Waits until a condition holds, and fails the test when it never does.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
     let deadline = Instant::now() + PATIENCE;

@@ -11,15 +11,12 @@ use starlink_telemetry::simulator::{Answer, AnswerBody, Simulator};
 
 use crate::binary::Binary;
 use crate::form::scrape;
-use crate::harness::{environment, eventually, scripted_simulator, terminal_row};
+use crate::harness::{END_WITHIN, environment, eventually, scripted_simulator, terminal_row};
 use crate::wire::get;
 
 const DROPPED: &str = "starlink_exporter_log_lines_dropped_total";
 
 const POLLS: &str = "starlink_exporter_polls_total";
-
-/// By then the process has ended.
-const END_WITHIN: Duration = Duration::from_secs(5);
 
 /// The longest line, its end included.
 const LONGEST_LINE: usize = 4096;

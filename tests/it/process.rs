@@ -4,14 +4,19 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
+use starlink_telemetry::app::Tuning;
 use starlink_telemetry::simulator::{Answer, AnswerBody, Outcome, Simulator};
 
 use crate::binary::{Binary, Event};
-use crate::form::scrape;
-use crate::harness::{PATIENCE, eventually, journal, scripted_simulator, shows, terminal_row};
+use crate::harness::{
+    END_WITHIN, PATIENCE, Service, eventually, journal, scripted_simulator, shows, terminal_row,
+    throughput,
+};
 use crate::wire::{get, try_get};
 
 /// For how long `/readyz` announces the end.
@@ -19,9 +24,6 @@ const LAME_DUCK: Duration = Duration::from_secs(1);
 
 /// Until then open scrapes are served.
 const CUT_AFTER: Duration = Duration::from_secs(4);
-
-/// By then the process has ended.
-const END_WITHIN: Duration = Duration::from_secs(5);
 
 /// What is said of an answer that the drain does not wait for.
 const LOST: &str = "the last answer was not stored before shutdown: its rows are lost";
@@ -77,31 +79,18 @@ async fn drains_on(signal: &str) {
 
     let signalled = Instant::now();
     binary.signal(signal);
-    eventually("it is not ready", || async {
-        get(address, "/readyz", &[]).await.status == 503
-    })
-    .await;
-    let ready = get(address, "/readyz", &[]).await;
-    assert!(ready.body.contains("shutting down"), "{}", ready.body);
-    assert!(
-        scrape(address, "prometheus")
-            .await
-            .has("starlink_DownlinkThroughput{")
-    );
-    assert_eq!(get(address, "/livez", &[]).await.status, 200);
-
-    let last = Cell::new(Duration::ZERO);
+    let is_unready = Cell::new(false);
     eventually("it answers no more", || async {
         let answer = try_get(address, "/readyz").await;
         if let Some(answer) = &answer {
-            assert_eq!(answer.status, 503);
-            last.set(signalled.elapsed());
+            is_unready.set(is_unready.get() || answer.status == 503);
+            assert!(answer.status == 503 || !is_unready.get(), "ready again");
         }
         answer.is_none()
     })
     .await;
-    let last = last.get();
-    assert!(last >= LAME_DUCK / 2, "answered for {last:?} only");
+    let served = signalled.elapsed();
+    assert!(served >= LAME_DUCK, "refused after {served:?}");
     let (code, took) = ended(&mut binary, signalled).await;
     assert_eq!(code, Some(0));
     assert!(took >= LAME_DUCK && took < END_WITHIN, "{took:?}");
@@ -124,6 +113,31 @@ async fn drains_on(signal: &str) {
     let asked = &events[position("shutting down")];
     assert_eq!(asked.text("reason"), format!("SIG{signal}"));
     assert_eq!(position("stopped"), events.len() - 1);
+}
+
+/// The drain does not begin before the end of the test.
+#[actix_rt::test]
+async fn until_the_drain_everything_works_and_readyz_announces_it() {
+    let simulator = scripted_simulator();
+    simulator.push_rows([terminal_row("here", 1_000_000_000, 1.0)]);
+    let tuning = Tuning {
+        lame_duck: 2 * PATIENCE,
+        ..Tuning::default()
+    };
+    let mut service = Service::tuned(&simulator, &[LONG_LINGER], tuning).await;
+    service.shows(&throughput("here"), 1.0).await;
+    assert_eq!(service.get("/readyz").await.status, 200);
+    service.ask_to_stop();
+    eventually("it is not ready", || async {
+        service.get("/readyz").await.status == 503
+    })
+    .await;
+    let ready = service.get("/readyz").await;
+    assert!(ready.body.contains("shutting down"), "{}", ready.body);
+    assert_eq!(service.get("/livez").await.status, 200);
+    simulator.push_rows([terminal_row("late", 1_000_000_000, 2.0)]);
+    service.shows(&throughput("late"), 2.0).await;
+    assert_eq!(service.get("/readyz").await.status, 503);
 }
 
 #[actix_rt::test]
@@ -156,7 +170,7 @@ async fn it_ends_while_starlink_is_unreachable_and_while_a_token_is_awaited() {
     let unplugged = scripted_simulator();
     unplugged.unplug();
     let slow = scripted_simulator();
-    slow.push_token_answer(Answer::ordinary().delay(PATIENCE));
+    slow.push_token_answer(Answer::ordinary().delay(2 * END_WITHIN));
     join_all([unplugged, slow].map(|simulator| async move {
         let (mut binary, _) = Binary::listening(&simulator, &[]).await;
         let signalled = Instant::now();
@@ -169,8 +183,8 @@ async fn it_ends_while_starlink_is_unreachable_and_while_a_token_is_awaited() {
     .await;
 }
 
-/// A service whose second poll is being answered, in so many pieces with a tenth of a second between them.
-async fn answering(pieces: usize) -> (Simulator, Binary) {
+/// A service whose second poll is being answered, in so many pieces with a pause between them.
+async fn answering(pieces: usize, pause: Duration) -> (Simulator, Binary) {
     let simulator = scripted_simulator();
     let changes = [LONG_LINGER, ("RUST_LOG", "starlink_telemetry=debug")];
     let (binary, address) = Binary::listening(&simulator, &changes).await;
@@ -179,7 +193,7 @@ async fn answering(pieces: usize) -> (Simulator, Binary) {
     let rows = ["a", "b", "c"].map(|id| terminal_row(id, 1_000_000_000, 1.0));
     let body = AnswerBody::new().rows(rows);
     let piece = body.to_json().len().div_ceil(pieces);
-    simulator.push_answer(Answer::from(body).trickle(piece, Duration::from_millis(100)));
+    simulator.push_answer(Answer::from(body).trickle(piece, pause));
     journal(&simulator, "it arrives", |seen| {
         seen.polls.len() == 2 && seen.polls[1].status == Some(200)
     })
@@ -189,7 +203,8 @@ async fn answering(pieces: usize) -> (Simulator, Binary) {
 
 #[actix_rt::test]
 async fn an_answer_that_is_arriving_is_applied() {
-    let (simulator, mut binary) = answering(25).await;
+    // Between the beginning of the drain and its end, with a second and a half on either side.
+    let (simulator, mut binary) = answering(25, Duration::from_millis(100)).await;
     let signalled = Instant::now();
     binary.signal("TERM");
     let (code, took) = ended(&mut binary, signalled).await;
@@ -215,7 +230,7 @@ async fn an_answer_that_is_arriving_is_applied() {
 }
 
 async fn an_answer_that_takes_too_long_is_given_up_and_told() {
-    let (simulator, mut binary) = answering(200).await;
+    let (simulator, mut binary) = answering(100, END_WITHIN / 50).await;
     let signalled = Instant::now();
     binary.signal("TERM");
     let (code, took) = ended(&mut binary, signalled).await;
@@ -280,13 +295,30 @@ async fn an_open_scrape_may_end_while_new_ones_are_refused() {
     assert!(took < END_WITHIN, "{took:?}");
 }
 
-async fn a_scrape_that_nobody_reads_is_cut() {
+/// At this pace the scrape takes longer than [`END_WITHIN`], and is no stalled one: those are cut without a signal, too.
+fn read_slowly(mut socket: &TcpStream) -> bool {
+    std::thread::sleep(Duration::from_millis(100));
+    socket
+        .read(&mut [0; 40 * 1024])
+        .is_ok_and(|length| length > 0)
+}
+
+async fn a_scrape_that_is_read_slowly_is_cut() {
     let (_simulator, mut binary, _, socket) = scraped().await;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let reading = {
+        let (is_over, socket) = (Arc::clone(&is_over), socket.try_clone().unwrap());
+        std::thread::spawn(
+            move || while read_slowly(&socket) && !is_over.load(Ordering::Relaxed) {},
+        )
+    };
     let signalled = Instant::now();
     binary.signal("TERM");
     let (code, took) = ended(&mut binary, signalled).await;
     assert_eq!(code, Some(0));
     assert!(took >= CUT_AFTER && took < END_WITHIN, "{took:?}");
+    is_over.store(true, Ordering::Relaxed);
+    eventually("the reader is done", || async { reading.is_finished() }).await;
     assert!(!rest(socket).await.ends_with(LAST_CHUNK));
 }
 
@@ -294,7 +326,7 @@ async fn a_scrape_that_nobody_reads_is_cut() {
 async fn what_is_still_open_after_four_seconds_is_cut() {
     join(
         an_answer_that_takes_too_long_is_given_up_and_told(),
-        a_scrape_that_nobody_reads_is_cut(),
+        a_scrape_that_is_read_slowly_is_cut(),
     )
     .await;
 }

@@ -399,20 +399,31 @@ async fn a_hang_fails_livez_until_it_is_over() {
         hang_limit: Duration::from_millis(500),
         ..Tuning::default()
     };
-    let (_simulator, service) = running_service(tuning).await;
-    for role in [Role::Stream, Role::MetricsStore] {
-        assert_eq!(service.get("/livez").await.status, 200);
+    let (simulator, service) = running_service(tuning).await;
+    for role in Role::ALL {
+        let name = role.name();
+        eventually("nothing hangs", || async {
+            service.get("/livez").await.status == 200
+        })
+        .await;
         let hang = Fault::Hang(Duration::from_secs(2));
         with_actor!(service, role, |address| address
             .do_send(Inject(Place::Handler, hang)));
-        eventually("the hang is seen", || async {
+        let told = format!("actor {name}: hangs");
+        eventually(&told, || async {
             let reply = service.get("/livez").await;
-            reply.status == 503 && reply.body.contains(role.name())
+            reply.status == 503 && reply.body.contains(&told)
         })
         .await;
         eventually("it is over", || async {
             service.get("/livez").await.status == 200
         })
         .await;
+        still_works(&simulator, &service, name).await;
+        // A hang is no death: whoever started the process starts it again, where `/livez` says so for long enough.
+        let scrape = service.scrape().await;
+        for cause in ["panic", "stop"] {
+            assert_eq!(scrape.value(&restarts(role, cause)), Some(0.0), "{name}");
+        }
     }
 }
