@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{self, PipeReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::future::join_all;
 use starlink_telemetry::simulator::{Answer, AnswerBody, Simulator};
