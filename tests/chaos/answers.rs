@@ -1,11 +1,13 @@
 //! Good answers in every dress, and all kinds of bad ones.
 
+use std::ops::Range;
 use std::time::{Duration, UNIX_EPOCH};
 
 use fastrand::Rng;
 use starlink_telemetry::simulator::{Answer, AnswerBody};
 
-use crate::model::{Model, Row};
+use crate::ageing::Ages;
+use crate::model::{FIRST_ADDRESS, Model, Row};
 
 /// How many devices there are.
 pub const DEVICES: usize = 12;
@@ -36,13 +38,17 @@ pub fn good(
     model: &mut Model,
     random: &mut Rng,
     clocks: &mut [i64],
+    devices: &[usize],
     is_counted: bool,
 ) -> (usize, Answer) {
     let columns = columns(random);
     let names: Vec<&str> = columns.iter().map(String::as_str).collect();
     let (mut rows, mut texts) = (Vec::new(), Vec::new());
     for _ in 0..random.usize(1..20) {
-        let device = random.usize(..DEVICES);
+        let device = devices[random.usize(..devices.len())];
+        if random.u8(..4) == 0 {
+            texts.push(allocation(model, device));
+        }
         let (number, text) = row(model, random, clocks, device, &columns);
         rows.push(number);
         texts.push(text);
@@ -53,7 +59,10 @@ pub fn good(
     }
     noise(random, &mut texts);
     model.sent += texts.len();
-    let mut body = AnswerBody::new().rows(texts).columns("u", &names);
+    let mut body = AnswerBody::new()
+        .rows(texts)
+        .columns("u", &names)
+        .columns("i", &ALLOCATION);
     if random.u8(..4) == 0 {
         body = body.without_alerts();
     }
@@ -82,8 +91,18 @@ pub fn good(
     (model.batch(rows), answer)
 }
 
-/// One row of every device, newer than all before.
-pub fn last(model: &mut Model, clocks: &mut [i64]) -> (usize, Answer) {
+const ALLOCATION: [&str; 4] = ["DeviceType", "UtcTimestampNs", "DeviceId", "Ipv4"];
+
+/// A row with an address of a device, newer than all before.
+fn allocation(model: &mut Model, device: usize) -> String {
+    let number = model.allocate(device);
+    let timestamp = 1_700_000_000_000_000_000 + number;
+    let address = std::net::Ipv4Addr::from(FIRST_ADDRESS + number as u32);
+    format!(r#"["i",{timestamp},"ip-{}",["{address}"]]"#, id(device))
+}
+
+/// A row and an address of each of these devices, newer than all before.
+pub fn newest(model: &mut Model, clocks: &mut [i64], devices: Range<usize>) -> (usize, Answer) {
     let columns = [
         "DeviceType",
         "UtcTimestampNs",
@@ -103,12 +122,16 @@ pub fn last(model: &mut Model, clocks: &mut [i64]) -> (usize, Answer) {
         .max(start())
         + 1;
     clocks.fill(newest);
-    let rows = (0..DEVICES).map(|device| row(model, &mut random, clocks, device, &columns));
-    let (rows, texts): (Vec<_>, Vec<_>) = rows.unzip();
+    let rows = devices
+        .clone()
+        .map(|device| row(model, &mut random, clocks, device, &columns));
+    let (rows, mut texts): (Vec<_>, Vec<_>) = rows.unzip();
+    texts.extend(devices.map(|device| allocation(model, device)));
     model.sent += texts.len();
     let names: Vec<&str> = columns.iter().map(String::as_str).collect();
-    let answer = Answer::from(AnswerBody::new().rows(texts).columns("u", &names));
-    (model.batch(rows), answer)
+    let body = AnswerBody::new().rows(texts);
+    let body = body.columns("u", &names).columns("i", &ALLOCATION);
+    (model.batch(rows), Answer::from(body))
 }
 
 /// The columns that rows are read by, shuffled, some missing, strange ones among them.
@@ -141,8 +164,8 @@ fn row(
     columns: &[String],
 ) -> (usize, String) {
     clocks[device] = timestamp(random, clocks[device]);
-    // Sometimes the row is an old one that comes late.
-    let late = if random.u8(..6) == 0 {
+    // Sometimes the row is an old one that comes late. A stale device would take it.
+    let late = if model.ages == Ages::LONG && random.u8(..6) == 0 {
         random.i64(1..DAY)
     } else {
         0
@@ -171,6 +194,7 @@ fn spelled(
 ) -> (usize, String) {
     let has = |name: &str| columns.iter().any(|column| column == name);
     let number = model.row(Row {
+        batch: model.next_batch(),
         device,
         timestamp,
         counts,

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails, and the place tells why"
 )]
 
+mod ageing;
 mod answers;
 mod faults;
 #[path = "../it/form.rs"]

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use flate2::read::MultiGzDecoder;
 
+use crate::ageing::{self, Taken};
 use crate::form::{self, Body, FORMATS};
 use crate::model::{Floor, Model};
 use crate::wire::get;
@@ -39,14 +40,19 @@ impl Scraper {
         let is_gzip = random.bool();
         let encoding = if is_gzip { "gzip" } else { "identity" };
         let floor = lock(model).floor();
+        let from = Instant::now();
         let target = format!("/metrics?format={format}");
         let answer = get(address, &target, &[("Accept-Encoding", encoding)]).await;
         *self
             .counts
             .entry(format!("scrapes {format} {encoding} {}", answer.status))
             .or_default() += 1;
+        let to = Instant::now();
         if answer.status == 503 {
-            let hurt = lock(model).store_hurt;
+            let mut model = lock(model);
+            model.store_down = Some(to);
+            let hurt = model.store_hurt;
+            drop(model);
             let is_excused = hurt.is_some_and(|hurt| hurt.elapsed() < EXCUSED_FOR);
             assert!(
                 is_excused,
@@ -68,7 +74,8 @@ impl Scraper {
         };
         let body = form::read(&text, format);
         let mut model = lock(model);
-        check_devices(&body, &mut model, &floor);
+        let taken = Taken { from, to };
+        check_devices(&body, &mut model, &floor, taken);
         self.check_counters(&body, format);
         Some(body)
     }
@@ -95,19 +102,13 @@ fn device(series: &str) -> Option<usize> {
 }
 
 /// Each device shows one row, wholly, and none that is older than what must be shown.
-fn check_devices(body: &Body, model: &mut Model, floor: &Floor) {
+fn check_devices(body: &Body, model: &mut Model, floor: &Floor, taken: Taken) {
     let mut shown: BTreeMap<usize, usize> = BTreeMap::new();
     for (series, value) in body.beginning("starlink_Number{") {
         if let Some(device) = device(series) {
             assert!(value >= 0.0, "{series} {value}");
             shown.insert(device, value as usize);
         }
-    }
-    for (&device, &least) in floor {
-        assert!(
-            shown.contains_key(&device),
-            "device {device} is gone, its row {least} was stored"
-        );
     }
     for (&device, &row) in &shown {
         if let Err(wrong) = model.may_show(row, device, floor) {
@@ -117,23 +118,26 @@ fn check_devices(body: &Body, model: &mut Model, floor: &Floor) {
         }
     }
     check_whole(body, model, &shown);
+    ageing::check(body, model, floor, &shown, taken);
     for &row in shown.values() {
         model.saw(row);
     }
 }
 
+/// The samples of a name, by device.
+pub fn by_device(body: &Body, name: &str) -> BTreeMap<usize, f64> {
+    let samples = body.beginning(&format!("{name}{{")).into_iter();
+    samples
+        .filter_map(|(series, value)| Some((device(series)?, value)))
+        .collect()
+}
+
 /// All samples of a device are of the row that it shows.
 fn check_whole(body: &Body, model: &Model, shown: &BTreeMap<usize, usize>) {
-    let by_device = |name: &str| -> BTreeMap<usize, f64> {
-        let samples = body.beginning(&format!("{name}{{")).into_iter();
-        samples
-            .filter_map(|(series, value)| Some((device(series)?, value)))
-            .collect()
-    };
-    let (doubles, reports) = (
-        by_device("starlink_Double"),
-        by_device("starlink_last_report_timestamp_seconds"),
-    );
+    let doubles = by_device(body, "starlink_Double");
+    let reports = by_device(body, "starlink_last_report_timestamp_seconds");
+    let is_torn = |device: &&usize| !shown.contains_key(device);
+    assert_eq!(doubles.keys().find(is_torn), None, "half of a row");
     for (&device, &number) in shown {
         let row = &model.rows[number];
         let double = row.has_double.then_some(2.0 * number as f64);

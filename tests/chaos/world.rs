@@ -16,11 +16,13 @@ use starlink_telemetry::app::{Ending, Tuning};
 use starlink_telemetry::simulator::{Answer, Journal, Options, Outcome, Poll, Simulator};
 use starlink_telemetry::starlink::Timeouts;
 
+use crate::ageing::{self, Ages};
 use crate::answers::{self, DEVICES};
 use crate::faults::{draw, inject, name};
+use crate::form::Body;
 use crate::harness::{Service, eventually};
 use crate::model::{Fate, Model};
-use crate::scraper::{Scraper, lock};
+use crate::scraper::{Scraper, by_device, lock};
 
 /// How often each thing happened.
 pub type Counts = BTreeMap<String, u64>;
@@ -39,6 +41,8 @@ struct World {
     scraper: Scraper,
     random: Rng,
     clocks: Vec<i64>,
+    /// The devices that report at present.
+    reporting: Vec<usize>,
     /// How many good answers were given out.
     good: usize,
     counts: Counts,
@@ -55,7 +59,13 @@ pub async fn play(seed: u64, length: Duration) -> Counts {
     let mut world = World::new(random).await;
     let is_over = Rc::new(Cell::new(false));
     let watching = world.watch(Rc::clone(&is_over));
-    let end = Instant::now() + length;
+    let ages = lock(&world.model).ages;
+    let end = Instant::now()
+        + length.saturating_sub(if ages == Ages::SHORT {
+            ages.forget
+        } else {
+            Duration::ZERO
+        });
     // It begins well: what codes mean is known from then on.
     world.good(Doubt::None).await;
     while Instant::now() < end {
@@ -63,6 +73,9 @@ pub async fn play(seed: u64, length: Duration) -> Counts {
         world.scrape().await;
     }
     world.peace().await;
+    if ages == Ages::SHORT {
+        world.silence().await;
+    }
     is_over.set(true);
     let watched = watching.await.unwrap();
     judge(&world.simulator.journal());
@@ -152,15 +165,22 @@ impl World {
         };
         // Some ask as often as they may: pacing is what holds them.
         let linger = ["0", "300", "1000"][random.usize(..3)];
-        let changes = [("MAX_LINGER", linger), ("STALE_AFTER", "3600")];
+        let ages = match random.u8(..3) {
+            0 => Ages::SHORT,
+            _ => Ages::LONG,
+        };
+        let settings = ages.settings();
+        let mut changes = vec![("MAX_LINGER", linger)];
+        changes.extend(settings.iter().map(|(name, value)| (*name, value.as_str())));
         let service = Service::tuned(&simulator, &changes, tuning).await;
         Self {
             simulator,
             service,
-            model: Arc::default(),
+            model: Arc::new(Mutex::new(Model::new(ages))),
             scraper: Scraper::default(),
             random,
             clocks: vec![0; DEVICES],
+            reporting: (0..DEVICES).collect(),
             good: 0,
             counts: Counts::new(),
         }
@@ -184,10 +204,18 @@ impl World {
         })
     }
 
-    async fn scrape(&mut self) {
+    async fn scrape(&mut self) -> Option<Body> {
         let address = self.service.address;
+        let floor = lock(&self.model).floor();
         let body = self.scraper.scrape(address, &self.model, &mut self.random);
-        body.await;
+        let body = body.await?;
+        let journal = self.simulator.journal();
+        let offline = ageing::check_offline(&body, &lock(&self.model), &floor, &journal);
+        *self
+            .counts
+            .entry("offline devices seen".to_owned())
+            .or_default() += offline as u64;
+        Some(body)
     }
 
     async fn step(&mut self) {
@@ -242,11 +270,7 @@ impl World {
     async fn are_up(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let address = self.service.address;
-            let body = self
-                .scraper
-                .scrape(address, &self.model, &mut self.random)
-                .await;
+            let body = self.scrape().await;
             let up = body
                 .as_ref()
                 .map(|body| body.beginning("starlink_exporter_actor_up{"));
@@ -260,12 +284,29 @@ impl World {
 
     /// A good answer comes, and the service asks for the next one.
     async fn good(&mut self, doubt: Doubt) {
+        self.change_who_reports();
         let (batch, answer) = {
             let mut model = lock(&self.model);
             let is_counted = doubt != Doubt::Network;
-            answers::good(&mut model, &mut self.random, &mut self.clocks, is_counted)
+            answers::good(
+                &mut model,
+                &mut self.random,
+                &mut self.clocks,
+                &self.reporting,
+                is_counted,
+            )
         };
         self.deliver(batch, answer, doubt).await;
+    }
+
+    /// Where devices age, some report for a while and others do not.
+    fn change_who_reports(&mut self) {
+        if lock(&self.model).ages == Ages::SHORT && self.random.u8(..4) == 0 {
+            let mut all: Vec<_> = (0..DEVICES).collect();
+            self.random.shuffle(&mut all);
+            all.truncate(self.random.usize(1..DEVICES / 2));
+            self.reporting = all;
+        }
     }
 
     async fn deliver(&mut self, batch: usize, answer: Answer, doubt: Doubt) {
@@ -287,6 +328,7 @@ impl World {
             "the service polls no more: {}",
             told(&self.simulator.journal())
         );
+        lock(&self.model).settle(batch);
         let outcome = come(&self.simulator.journal(), number);
         if outcome == Some(Outcome::Answered) && doubt == Doubt::None {
             lock(&self.model).decide(batch, Fate::Certain);
@@ -309,22 +351,46 @@ impl World {
 
     /// Nothing bad happens any more: all that was stored shows, everything runs, and one more answer is the newest of all.
     async fn peace(&mut self) {
-        let (batch, answer) = answers::last(&mut lock(&self.model), &mut self.clocks);
+        let (batch, answer) = answers::newest(&mut lock(&self.model), &mut self.clocks, 0..DEVICES);
         self.deliver(batch, answer, Doubt::None).await;
         self.are_up().await;
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let address = self.service.address;
-            let body = self
-                .scraper
-                .scrape(address, &self.model, &mut self.random)
-                .await;
+            let body = self.scrape().await;
             if let Some(body) = body.filter(|body| body.value("starlink_up") == Some(1.0)) {
                 let counted = body.beginning("starlink_exporter_rows_total{");
                 return judge_rows(counted.values().sum(), lock(&self.model).sent);
             }
             assert!(Instant::now() < deadline, "starlink_up stays 0");
             sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl World {
+    /// Half of the devices go on reporting. The others become offline, and are forgotten.
+    async fn silence(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        let (speaking, silent) = (0..DEVICES / 2, DEVICES / 2..DEVICES);
+        let mut were_offline = false;
+        loop {
+            let (batch, answer) =
+                answers::newest(&mut lock(&self.model), &mut self.clocks, speaking.clone());
+            self.deliver(batch, answer, Doubt::None).await;
+            if let Some(body) = self.scrape().await {
+                let online = by_device(&body, "starlink_online");
+                were_offline |= silent
+                    .clone()
+                    .all(|device| online.get(&device) == Some(&0.0));
+                let is_over = silent
+                    .clone()
+                    .all(|device| ageing::is_forgotten(&body, device));
+                if were_offline && is_over {
+                    return self.count("devices forgotten");
+                }
+                assert!(!is_over, "they were never offline");
+            }
+            assert!(Instant::now() < deadline, "silent devices stay");
         }
     }
 }
