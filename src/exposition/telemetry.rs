@@ -18,6 +18,9 @@ const CHUNK: usize = 64 * 1024;
 /// How much more than [`CHUNK`] a chunk may grow before it is looked at: the samples of one family and block.
 const SLACK: usize = 32 * 1024;
 
+/// The first line of the mixed format, of which a scraper for Prometheus text needs to know.
+const MIXED: &str = "# starlink_info is in InfluxDB line protocol here: ?format=prometheus gives strict Prometheus text.\n";
+
 /// The snapshot was taken away from its reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the snapshot was taken away from a slow reader")]
@@ -98,6 +101,12 @@ impl Telemetry {
     ) -> Result<Option<Cursor>, Revoked> {
         let snapshot = self.lease.get().ok_or(Revoked)?;
         let mut at = from;
+        let mut enough = enough;
+        if self.format == Format::Mixed && from == Cursor::default() && out.len() < enough {
+            line(out, &[MIXED]);
+            // Beside it: a place must not be given twice.
+            enough = enough.saturating_add(MIXED.len());
+        }
         while let Some(step) = self.layout.steps().get(at.step) {
             if out.len() >= enough {
                 return Ok(Some(at));

@@ -98,6 +98,10 @@ pub fn read(text: &str, format: &str) -> Body {
         true => text.strip_suffix("# EOF\n").expect("# EOF at the end"),
         false => text,
     };
+    let lines = match format {
+        "mixed" => without_comment(lines),
+        _ => lines,
+    };
     let lines = lines.strip_suffix('\n').expect("a final newline");
     let mut body = Body {
         text: text.to_owned(),
@@ -147,6 +151,16 @@ pub fn read(text: &str, format: &str) -> Body {
     let is_empty = |family: &Family| family.samples.is_empty();
     assert!(!body.families.iter().any(is_empty), "a family has samples");
     body
+}
+
+/// What follows the first line of the mixed format, which says what is special about it.
+fn without_comment(text: &str) -> &str {
+    let (comment, rest) = text.split_once('\n').expect("a first line");
+    assert!(comment.starts_with("# starlink_info "), "{comment}");
+    for said in ["line protocol", "?format=prometheus"] {
+        assert!(comment.contains(said), "{comment}");
+    }
+    rest
 }
 
 /// What must not come twice.

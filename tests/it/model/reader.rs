@@ -43,6 +43,14 @@ pub fn read(text: &str, format: Format) -> Result<Body, String> {
     if format == Format::OpenMetrics {
         text = text.strip_suffix("# EOF\n").ok_or("no # EOF at the end")?;
     }
+    if format == Format::Mixed {
+        let (comment, rest) = text.split_once('\n').ok_or("no first line")?;
+        let says = |what| comment.contains(what);
+        if !(comment.starts_with("# ") && says("line protocol") && says("?format=prometheus")) {
+            return Err(format!("the first line is not the comment: {comment:?}"));
+        }
+        text = rest;
+    }
     let mut reader = Reader {
         format,
         body: Body::default(),
