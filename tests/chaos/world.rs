@@ -23,6 +23,7 @@ use crate::form::Body;
 use crate::harness::{Service, eventually};
 use crate::model::{Fate, Model};
 use crate::scraper::{Scraper, by_device, lock};
+use crate::wire::try_get;
 
 /// How often each thing happened.
 pub type Counts = BTreeMap<String, u64>;
@@ -60,12 +61,12 @@ pub async fn play(seed: u64, length: Duration) -> Counts {
     let is_over = Rc::new(Cell::new(false));
     let watching = world.watch(Rc::clone(&is_over));
     let ages = lock(&world.model).ages;
-    let end = Instant::now()
-        + length.saturating_sub(if ages == Ages::SHORT {
-            ages.forget
-        } else {
-            Duration::ZERO
-        });
+    // The silence at the end is part of the world.
+    let silence = match ages {
+        Ages::SHORT => ages.forget,
+        _ => Duration::ZERO,
+    };
+    let end = Instant::now() + length.saturating_sub(silence);
     // It begins well: what codes mean is known from then on.
     world.good(Doubt::None).await;
     while Instant::now() < end {
@@ -92,10 +93,12 @@ async fn give_up(mut random: Rng) -> Counts {
     let mut service = Service::start(&simulator, &[]).await;
     let (role, _) = draw(&mut random);
     // Two that meet in one life are one death.
-    for _ in 0..30 {
+    eventually("the service is shutting down", || async {
         inject(&service, role, Inject(Place::Future, Fault::Panic)).await;
-        sleep(Duration::from_millis(50)).await;
-    }
+        let ready = try_get(service.address, "/readyz").await;
+        ready.is_none_or(|ready| ready.body.contains("shutting down"))
+    })
+    .await;
     assert_eq!(service.ended().await, Ending::GivenUp(role));
     Counts::from([(format!("given up {}", role.name()), 1)])
 }
@@ -451,8 +454,9 @@ fn judge(journal: &Journal) {
     );
     for pair in tokens.windows(2) {
         let apart = pair[1] - pair[0];
+        // It is a second for the service. A busy simulator notes a request later than it was sent, if that died with its actor.
         assert!(
-            apart > Duration::from_millis(900),
+            apart > Duration::from_millis(500),
             "two token requests {apart:?} apart"
         );
     }

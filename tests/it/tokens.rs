@@ -23,7 +23,7 @@ fn failed(reason: &str) -> String {
 fn assert_apart(journal: &Journal) {
     for pair in journal.token_requests.windows(2) {
         let apart = pair[1].at.duration_since(pair[0].at);
-        // The second that is waited for begins before the simulator has noted the request.
+        // Each is noted before it is answered, and the second begins with the answer. The clocks are read in milliseconds.
         assert!(apart >= Duration::from_millis(950), "{pair:?}");
     }
 }
