@@ -1,4 +1,4 @@
-//! What devices may and must show as time passes without their rows: what is known of it beside the rows themselves.
+//! Ages: what a scrape must show and must not show of devices whose last rows were sent some time ago.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use starlink_telemetry::simulator::{Journal, Poll};
 
 use crate::answers::id;
 use crate::form::Body;
-use crate::model::{Floor, Model};
+use crate::model::{Floor, Model, Row};
 use crate::scraper::by_device;
 
 /// The ages at which series end.
@@ -110,7 +110,7 @@ pub fn check(
     }
     for (&device, &seconds) in &reports {
         let newest = floor.get(&device).map(|&least| model.rows[least].timestamp);
-        let is_of = |row: &crate::model::Row| {
+        let is_of = |row: &Row| {
             row.device == device
                 && row.timestamp as f64 / 1e9 == seconds
                 && Some(row.timestamp) >= newest
@@ -119,8 +119,7 @@ pub fn check(
         let is_shown = numbers.contains_key(&device);
         let online = online.get(&device).copied();
         assert_eq!(online == Some(1.0), is_shown, "device {device}: {online:?}");
-        let last = model.last_word(device).filter(|_| !may_be_late);
-        if let Some(last) = last {
+        if let Some(last) = model.last_word(device).filter(|_| !may_be_late) {
             let old = |age| taken.is_old(last, age);
             assert!(!is_shown || !old(ages.stale), "device {device} is stale");
             assert!(!old(ages.forget), "device {device} is to be forgotten");
@@ -143,7 +142,7 @@ fn check_addresses(
     let age = model.ages.ip_stale;
     for (&device, &value) in &shown {
         assert!(reports.contains_key(&device), "device {device} is unknown");
-        let least = taken.floor_of_addresses(model, device);
+        let least = model.certain_address(device, taken.from);
         let number = model.allocation(device, value);
         assert!(number >= least, "device {device}: {number:?} < {least:?}");
         if let Some(last) = model.last_address(device).filter(|_| !may_be_late) {
@@ -151,18 +150,11 @@ fn check_addresses(
         }
     }
     for &device in reports.keys() {
-        if let Some(least) = taken.floor_of_addresses(model, device) {
+        if let Some(least) = model.certain_address(device, taken.from) {
             let is_young = taken.is_young(model.address_sent(least), age);
             let is_shown = shown.contains_key(&device);
             assert!(is_shown || !is_young, "device {device}: no address");
         }
-    }
-}
-
-impl Taken {
-    /// The newest allocation of a device that was known to be stored before the scrape.
-    fn floor_of_addresses(self, model: &Model, device: usize) -> Option<usize> {
-        model.certain_address(device, self.from)
     }
 }
 
@@ -174,6 +166,7 @@ pub fn check_offline(body: &Body, model: &Model, floor: &Floor, journal: &Journa
     let mut count = 0;
     for device in offline {
         count += 1;
+        // Of a device without a row that was surely stored nothing is known.
         let Some(&least) = floor.get(&device) else {
             continue;
         };
