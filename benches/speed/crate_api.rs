@@ -15,9 +15,9 @@ use starlink_telemetry::config::{Settings, Sources};
 pub use starlink_telemetry::exposition::Format;
 use starlink_telemetry::exposition::{Exposition, Shard, Telemetry};
 pub use starlink_telemetry::fleet::Snapshot;
-use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions, Limits, Retention};
+use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions, Retention};
 use starlink_telemetry::simulator::AnswerBody;
-use starlink_telemetry::telemetry::{Batch, DecodeError, FieldFilter, Rows, SchemaCache, decode};
+use starlink_telemetry::telemetry::{Batch, DecodeError, Rows, SchemaCache, decode};
 use starlink_telemetry::time::Clock;
 use starlink_telemetry::time::Moment;
 use tokio::runtime::Runtime;
@@ -53,10 +53,8 @@ impl World {
         };
         Self {
             fleet: Fleet::new(FleetOptions {
-                include_routers: false,
-                limits: Limits::STANDARD,
-                fields: FieldFilter::EVERYTHING,
                 retention,
+                ..FleetOptions::STANDARD
             }),
             schemas: SchemaCache::default(),
             now: Moment::default(),
@@ -72,16 +70,6 @@ impl World {
         for body in fleet_bodies(terminals, 0, 0) {
             world.apply(body.json().to_vec())?;
         }
-        Ok(world)
-    }
-
-    /// A fleet of so many terminals on each of which so many alerts are active.
-    ///
-    /// # Errors
-    /// When the batch cannot be decoded.
-    pub fn of_alerts(terminals: usize, alerts: usize) -> Result<Self, DecodeError> {
-        let mut world = Self::new();
-        world.apply(all_alerting(terminals, alerts).json().to_vec())?;
         Ok(world)
     }
 
@@ -254,7 +242,7 @@ fn settings() -> Result<Settings, Box<dyn Error>> {
 }
 
 /// One row of each terminal, on which so many alerts are active.
-fn all_alerting(terminals: usize, alerts: usize) -> Body {
+pub fn all_alerting(terminals: usize, alerts: usize) -> Body {
     let codes: Vec<_> = (0..alerts).map(|code| code.to_string()).collect();
     let codes = codes.join(",");
     let row = |terminal| format!(r#"["u",{STAMP},"{}",[{codes}]]"#, terminal_id(terminal));

@@ -9,9 +9,9 @@ use starlink_telemetry::config::{Settings, Sources};
 use starlink_telemetry::exposition::{
     Exposition, Format, InfoFormat, Shard, Telemetry, negotiate, requested,
 };
-use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions, Limits, Retention, Snapshot};
+use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions, Retention, Snapshot};
 use starlink_telemetry::http::AllowedHosts;
-use starlink_telemetry::telemetry::{Batch, FieldFilter, SchemaCache, decode};
+use starlink_telemetry::telemetry::{Batch, SchemaCache, decode};
 use starlink_telemetry::time::Moment;
 use starlink_telemetry::view::{Question, Scene, find, list};
 use starlink_telemetry::web_config::Gate;
@@ -24,13 +24,11 @@ const FORMATS: [Format; 3] = [Format::OpenMetrics, Format::Prometheus, Format::M
 fn options() -> FleetOptions {
     FleetOptions {
         include_routers: true,
-        fields: FieldFilter::EVERYTHING,
         retention: Retention {
-            stale_after: Duration::from_secs(120),
-            ip_stale_after: Duration::from_secs(900),
             forget_after: Duration::from_secs(3600),
+            ..FleetOptions::STANDARD.retention
         },
-        limits: Limits::STANDARD,
+        ..FleetOptions::STANDARD
     }
 }
 

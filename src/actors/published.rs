@@ -227,7 +227,7 @@ mod tests {
 
     use super::*;
     use crate::fleet::{Coverage, FleetOptions, Limits, Retention};
-    use crate::telemetry::{Batch, FieldFilter, SchemaCache, decode};
+    use crate::telemetry::{Batch, SchemaCache, decode};
 
     /// A fleet that changes when it is told to, and what is laid out of it.
     struct World {
@@ -247,8 +247,6 @@ mod tests {
             let published = Arc::new(Published::default());
             Self {
                 fleet: Fleet::new(FleetOptions {
-                    include_routers: false,
-                    fields: FieldFilter::EVERYTHING,
                     retention: Retention {
                         stale_after: long,
                         ip_stale_after: long,
@@ -258,6 +256,7 @@ mod tests {
                         earliest: 0,
                         ..Limits::STANDARD
                     },
+                    ..FleetOptions::STANDARD
                 }),
                 publisher: Publisher::new(Arc::clone(&published), limits),
                 published,

@@ -54,3 +54,22 @@ fn fleet_options(settings: &Settings) -> FleetOptions {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+    use crate::config::Sources;
+
+    #[test]
+    fn the_default_settings_give_the_standard_options() {
+        let required = [("CLIENT_ID", "somebody"), ("CLIENT_SECRET", "secret")];
+        let required = required.map(|(name, value)| (name.to_owned(), OsString::from(value)));
+        let settings = Settings::from_sources(Sources {
+            environment: required.to_vec(),
+            ..Sources::default()
+        });
+        assert_eq!(fleet_options(&settings.unwrap()), FleetOptions::STANDARD);
+    }
+}

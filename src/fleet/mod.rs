@@ -60,6 +60,20 @@ pub struct FleetOptions {
     pub limits: Limits,
 }
 
+impl FleetOptions {
+    /// Those of the default settings.
+    pub const STANDARD: Self = Self {
+        include_routers: false,
+        fields: FieldFilter::EVERYTHING,
+        retention: Retention {
+            stale_after: Duration::from_secs(120),
+            ip_stale_after: Duration::from_secs(900),
+            forget_after: Duration::from_secs(86_400),
+        },
+        limits: Limits::STANDARD,
+    };
+}
+
 /// The time that an answer of the stream covers: nothing that was sent in it is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Coverage {

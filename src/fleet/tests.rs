@@ -7,7 +7,7 @@ mod readings;
 
 use super::*;
 use crate::exposition::{Exposition, Format, Shard, Telemetry};
-use crate::telemetry::{FieldFilter, SchemaCache, decode};
+use crate::telemetry::{SchemaCache, decode};
 
 mod times;
 
@@ -33,18 +33,12 @@ impl World {
 
     pub(crate) fn with(change: impl FnOnce(&mut FleetOptions)) -> Self {
         let mut options = FleetOptions {
-            include_routers: false,
-            fields: FieldFilter::EVERYTHING,
-            retention: Retention {
-                stale_after: Duration::from_secs(120),
-                ip_stale_after: Duration::from_secs(900),
-                forget_after: Duration::from_secs(86400),
-            },
             // Timestamps are small numbers here.
             limits: Limits {
                 earliest: 0,
                 ..Limits::STANDARD
             },
+            ..FleetOptions::STANDARD
         };
         change(&mut options);
         Self {

@@ -1,19 +1,10 @@
 //! Files that were cut short, changed, or are something else.
 
 use super::*;
-use crate::fleet::{Coverage, Limits, Retention};
-use crate::telemetry::{Batch, FieldFilter, SchemaCache, decode};
+use crate::fleet::Coverage;
+use crate::telemetry::{Batch, SchemaCache, decode};
 
-const OPTIONS: FleetOptions = FleetOptions {
-    include_routers: false,
-    fields: FieldFilter::EVERYTHING,
-    retention: Retention {
-        stale_after: Duration::from_secs(120),
-        ip_stale_after: Duration::from_secs(900),
-        forget_after: Duration::from_secs(86_400),
-    },
-    limits: Limits::STANDARD,
-};
+const OPTIONS: FleetOptions = FleetOptions::STANDARD;
 
 /// The time of day at which files are written here.
 const WRITTEN: Duration = Duration::from_secs(1_000_000_000);

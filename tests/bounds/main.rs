@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use peakmem_alloc::{INSTRUMENTED_SYSTEM, PeakMemAlloc, PeakMemAllocTrait};
 use starlink_telemetry::exposition::{Exposition, Format, Shard, Telemetry};
-use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions, Limits, Retention};
-use starlink_telemetry::telemetry::{Batch, FieldFilter, SchemaCache, decode};
+use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions};
+use starlink_telemetry::telemetry::{Batch, SchemaCache, decode};
 use starlink_telemetry::time::Moment;
 
 use self::bombs::BOMBS;
@@ -40,13 +40,7 @@ fn peak(work: impl FnOnce()) -> usize {
 fn options() -> FleetOptions {
     FleetOptions {
         include_routers: true,
-        fields: FieldFilter::EVERYTHING,
-        retention: Retention {
-            stale_after: Duration::from_secs(120),
-            ip_stale_after: Duration::from_secs(900),
-            forget_after: Duration::from_secs(86_400),
-        },
-        limits: Limits::STANDARD,
+        ..FleetOptions::STANDARD
     }
 }
 

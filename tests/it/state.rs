@@ -11,10 +11,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use starlink_telemetry::actors::faults::{Fault, Inject, Place};
 use starlink_telemetry::app::Ending;
-use starlink_telemetry::fleet::{FleetOptions, Limits, Retention};
+use starlink_telemetry::fleet::{FleetOptions, Retention};
 use starlink_telemetry::simulator::{Answer, Simulator};
 use starlink_telemetry::state_file::StateFile;
-use starlink_telemetry::telemetry::FieldFilter;
 
 use crate::binary::{Binary, run};
 use crate::form::{self, Body};
@@ -299,13 +298,12 @@ fn restored(path: &Path) -> Option<usize> {
     let day = Duration::from_secs(86_400);
     let options = FleetOptions {
         include_routers: true,
-        fields: FieldFilter::EVERYTHING,
         retention: Retention {
             stale_after: day,
             ip_stale_after: day,
             forget_after: day,
         },
-        limits: Limits::STANDARD,
+        ..FleetOptions::STANDARD
     };
     let file = StateFile::new(path.to_owned());
     let mut restored = file.read(options, SystemTime::now()).unwrap()?;
