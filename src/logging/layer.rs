@@ -22,6 +22,9 @@ use crate::time::Clock;
 /// Of nested spans no more are shown, from the root inwards.
 const MOST_SPANS: usize = 4;
 
+/// A field that alone says whether two events say the same. A client that can make the service panic can also vary the message.
+pub(super) const PLACE: &str = "place";
+
 /// Makes a line of each event that is worth one.
 pub(super) struct LogLayer {
     format: Format,
@@ -56,9 +59,13 @@ impl LogLayer {
     }
 }
 
-/// What an event says: its texts. Its numbers (counts, durations) differ where nothing else does.
+/// What an event says: its place, if it has one, or its texts. Its numbers (counts, durations) differ where nothing else does.
 fn digest(fields: &Fields) -> u64 {
     let mut hasher = DefaultHasher::new();
+    if let Some((_, Value::Text(place))) = fields.others.iter().find(|(name, _)| *name == PLACE) {
+        place.hash(&mut hasher);
+        return hasher.finish();
+    }
     fields.message.hash(&mut hasher);
     for (name, value) in &fields.others {
         if let Value::Text(text) = value {
@@ -119,5 +126,39 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for LogLayer {
             false => Importance::Event,
         };
         self.queue.push(line, importance);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime as WallClock};
+
+    use tracing_subscriber::Registry;
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::super::log_panic;
+    use super::*;
+
+    /// A request that makes the service panic may come any number of times, each time with another message.
+    #[test]
+    fn panics_of_one_place_are_logged_once_a_minute() {
+        let (clock, hands) = Clock::manual(WallClock::UNIX_EPOCH);
+        let queue = Arc::new(Queue::new(1 << 20, Arc::default()));
+        let layer = LogLayer::new(Format::Json, Redactor::default(), clock, Arc::clone(&queue));
+        let place = |place: &str| Some(place.to_owned());
+        tracing::subscriber::with_default(Registry::default().with(layer), || {
+            for index in 0..100 {
+                log_panic(&format!("no element {index}"), place("src/one.rs:1:1"));
+            }
+            log_panic("no element 0", place("src/other.rs:1:1"));
+            hands.advance(Duration::from_secs(60));
+            log_panic("no element 100", place("src/one.rs:1:1"));
+        });
+        let lines = std::iter::from_fn(|| (!queue.is_empty()).then(|| queue.next()));
+        let lines: Vec<_> = lines.map(|line| String::from_utf8(line).unwrap()).collect();
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        for (line, expected) in lines.iter().zip(["element 0", "other.rs", "element 100"]) {
+            assert!(line.contains(expected), "{lines:?}");
+        }
     }
 }

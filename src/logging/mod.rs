@@ -93,7 +93,12 @@ fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let error = panic.payload_as_str().unwrap_or("no message");
         let place = panic.location().map(ToString::to_string);
-        let thread = std::thread::current();
-        error!(error, place, thread = thread.name(), "panic");
+        log_panic(error, place);
     }));
+}
+
+/// Logs one panic. Those of one place say the same ([`layer::PLACE`]).
+fn log_panic(error: &str, place: Option<String>) {
+    let thread = std::thread::current();
+    error!(error, place, thread = thread.name(), "panic");
 }
