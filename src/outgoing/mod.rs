@@ -12,6 +12,7 @@ mod interim;
 mod proxy;
 mod race;
 mod resolve;
+mod roots;
 mod stream;
 mod tls;
 

@@ -8,6 +8,7 @@ use rustls::server::VerifierBuilderError;
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
 use super::authorities::{Authorities, Verifier};
+use super::roots::machine_roots;
 
 /// Why no TLS connection could ever be made.
 #[derive(Debug, thiserror::Error)]
@@ -31,12 +32,12 @@ pub enum TlsError {
 /// # Errors
 /// [`TlsError::NoRoots`] when no certificate can be used; single bad ones only give a warning.
 pub fn tls_config(authorities: Option<&Authorities>) -> Result<Arc<ClientConfig>, TlsError> {
-    let found = rustls_native_certs::load_native_certs();
-    if let Some(error) = found.errors.first() {
-        let failures = found.errors.len();
-        tracing::warn!(failures, %error, "cannot read some root certificates");
+    let roots = machine_roots();
+    if let Some(error) = roots.error {
+        let failures = roots.failures;
+        tracing::warn!(failures, error, "cannot read some root certificates");
     }
-    with_roots(found.certs, authorities)
+    with_roots(roots.certificates, authorities)
 }
 
 fn with_roots(
