@@ -64,7 +64,12 @@ mod tests {
 
     #[test]
     fn the_default_settings_give_the_standard_options() {
-        let required = [("CLIENT_ID", "somebody"), ("CLIENT_SECRET", "secret")];
+        let required = [
+            ("CLIENT_ID", "somebody"),
+            ("CLIENT_SECRET", "secret"),
+            ("BATCH_SIZE", "1000"),
+            ("MAX_LINGER", "15000"),
+        ];
         let required = required.map(|(name, value)| (name.to_owned(), OsString::from(value)));
         let settings = Settings::from_sources(Sources {
             environment: required.to_vec(),
