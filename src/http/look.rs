@@ -4,6 +4,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use actix_rt::task::spawn_blocking;
 use actix_web::body::{BodySize, MessageBody};
@@ -13,12 +14,13 @@ use actix_web::http::header;
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use bytes::Bytes;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tracing::debug;
 
 use super::metrics::lease;
 use super::{State, api, client, page};
 use crate::shares::{Rank, Share};
+use crate::time::Clock;
 use crate::view::Scene;
 
 /// So much of an answer is handed to a connection at a time.
@@ -76,7 +78,7 @@ pub async fn few_at_a_time(
     let permit = Permit::new(permit);
     request.extensions_mut().insert(Permit::clone(&permit));
     let response = next.call(request).await?;
-    let deadline = Instant::now() + state.answer_limit;
+    let deadline = state.clock.ran().saturating_add(state.answer_limit);
     let BodySize::Sized(size) = response.response().body().size() else {
         return Err(ErrorInternalServerError("a page without a length"));
     };
@@ -95,6 +97,7 @@ pub async fn few_at_a_time(
     let held = response.map_body(|_, body| Held {
         body: Box::pin(body),
         piece: Bytes::new(),
+        clock: state.clock.clone(),
         deadline,
         _held: (permit, memory),
     });
@@ -114,7 +117,9 @@ fn refusal(request: HttpRequest, state: &State, blind: Blind) -> ServiceResponse
 struct Held<B> {
     body: Pin<Box<B>>,
     piece: Bytes,
-    deadline: Instant,
+    clock: Clock,
+    /// By the time that the process ran: a client cannot read while it is stopped.
+    deadline: Duration,
     _held: (Permit, Share),
 }
 
@@ -129,7 +134,7 @@ impl<B: MessageBody> MessageBody for Held<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        if Instant::now() >= self.deadline {
+        if self.clock.ran() >= self.deadline {
             return Poll::Ready(Some(Err("the answer was read for too long".into())));
         }
         if self.piece.is_empty() {
@@ -173,12 +178,37 @@ pub async fn look<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::time::SystemTime;
+
     use actix_web::middleware::from_fn;
     use actix_web::test::{TestRequest, call_service, init_service};
     use actix_web::{App, HttpRequest, HttpResponse, web};
 
     use super::super::tests::state;
     use super::*;
+
+    #[actix_rt::test]
+    async fn a_page_that_is_read_for_too_long_is_cut() {
+        async fn page() -> HttpResponse {
+            HttpResponse::Ok().body("x".repeat(3 * PIECE))
+        }
+        let (clock, hands) = Clock::manual(SystemTime::UNIX_EPOCH);
+        let state = State { clock, ..state() };
+        let limit = state.answer_limit;
+        let app = App::new()
+            .app_data(web::Data::new(state))
+            .service(web::resource("/").wrap(from_fn(few_at_a_time)).to(page));
+        let app = init_service(app).await;
+        let answer = call_service(&app, TestRequest::default().to_request()).await;
+        let mut body = Box::pin(answer.into_body());
+        let mut pieces = async || poll_fn(|context| body.as_mut().poll_next(context)).await;
+        assert!(pieces().await.is_some_and(|piece| piece.is_ok()));
+        hands.advance(limit - Duration::from_secs(1));
+        assert!(pieces().await.is_some_and(|piece| piece.is_ok()));
+        hands.advance(Duration::from_secs(1));
+        assert!(pieces().await.is_some_and(|piece| piece.is_err()));
+    }
 
     #[actix_rt::test]
     async fn permits_come_back_after_panics() {

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix_web::http::header::{
     self, AcceptEncoding, ContentEncoding, Encoding, Header, HeaderValue,
@@ -23,11 +23,11 @@ use crate::exposition::{
 use crate::fleet::{Lease, Snapshot};
 use crate::self_metrics::{self, ScrapeRefusal, SelfMetrics};
 use crate::shares::{Rank, Share};
-use crate::time::Moment;
+use crate::time::{Clock, Moment};
 
 /// Answers a scrape. It never waits for Starlink.
 pub async fn scrape(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
-    let started = Instant::now();
+    let started = state.clock.ran();
     let (format, shard) = match wanted(&request, &state) {
         Ok(wanted) => wanted,
         Err(refusal) => return refuse(StatusCode::BAD_REQUEST, &refusal),
@@ -66,6 +66,7 @@ pub async fn scrape(request: HttpRequest, state: web::Data<State>) -> HttpRespon
     let scrape = Scrape {
         metrics: Arc::clone(&state.metrics),
         format,
+        clock: state.clock.clone(),
         started,
         limit: state.answer_limit,
         share,
@@ -228,7 +229,9 @@ fn actor_families(actors: &[Arc<ActorStatus>]) -> [OwnFamily; 2] {
 struct Scrape {
     metrics: Arc<SelfMetrics>,
     format: Format,
-    started: Instant,
+    clock: Clock,
+    /// By the time that the process ran: a client cannot read while it is stopped.
+    started: Duration,
     limit: Duration,
     share: Option<Share>,
 }
@@ -241,14 +244,16 @@ impl Scrape {
         S: Stream<Item = Result<Bytes, E>>,
         E: Into<Box<dyn Error>>,
     {
-        let deadline = self.started + self.limit;
-        let chunks = chunks.map(move |chunk| match Instant::now() < deadline {
+        let deadline = self.started.saturating_add(self.limit);
+        let clock = self.clock.clone();
+        let chunks = chunks.map(move |chunk| match clock.ran() < deadline {
             true => chunk.map_err(Into::into),
             false => Err("the scrape was read for too long".into()),
         });
         let counted = stream::once(future::lazy(move |_| {
             self.metrics.scraped(self.format);
-            self.metrics.scrape_duration.observe(self.started.elapsed());
+            let took = self.clock.ran().saturating_sub(self.started);
+            self.metrics.scrape_duration.observe(took);
             drop(self.share);
         }));
         chunks.chain(counted.filter_map(|()| future::ready(None)))
@@ -271,5 +276,48 @@ where
         enough: usize,
     ) -> Result<Option<Cursor>, Revoked> {
         Telemetry::write(self, from, out, enough)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[actix_rt::test]
+    async fn a_scrape_that_is_read_for_too_long_is_cut_and_not_counted() {
+        const LIMIT: Duration = Duration::from_secs(120);
+        for (each, expected) in [
+            (30, [true, true, true, true]),
+            (41, [true, true, true, false]),
+        ] {
+            let (clock, hands) = Clock::manual(SystemTime::UNIX_EPOCH);
+            let scrape = Scrape {
+                metrics: Arc::default(),
+                format: Format::Prometheus,
+                started: clock.ran(),
+                clock,
+                limit: LIMIT,
+                share: None,
+            };
+            let metrics = Arc::clone(&scrape.metrics);
+            let chunks =
+                stream::iter([(); 4].map(|()| Ok::<_, Revoked>(Bytes::from_static(b"chunk"))));
+            let mut read = Box::pin(scrape.observed(chunks));
+            for is_whole in expected {
+                assert_eq!(read.next().await.map(|chunk| chunk.is_ok()), Some(is_whole));
+                hands.advance(Duration::from_secs(each));
+            }
+            if each == 30 {
+                assert!(read.next().await.is_none());
+            }
+            let families = metrics.families();
+            let family = |name| families.iter().find(|family| family.family.name == name);
+            let took = family("starlink_exporter_scrape_duration_seconds").unwrap();
+            let sum = took.samples.iter().find(|sample| sample.suffix == "_sum");
+            let expected = if each == 30 { 120.0 } else { 0.0 };
+            assert!((sum.unwrap().value - expected).abs() < f64::EPSILON);
+        }
     }
 }
