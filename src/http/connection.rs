@@ -59,6 +59,10 @@ struct Told {
     is_last: Cell<bool>,
     is_broken: Cell<bool>,
     response: Cell<Option<Instant>>,
+    /// Whether a response has begun whose body is not at its end.
+    is_open: Cell<bool>,
+    /// Whether a response has begun that may not be written to its end.
+    is_unwritten: Cell<bool>,
     /// Bytes of the response so far.
     sent: Cell<u64>,
 }
@@ -73,6 +77,23 @@ impl Line {
     pub fn begin_response(&self) {
         self.0.response.set(Some(Instant::now()));
         self.0.sent.set(0);
+        self.0.is_open.set(true);
+        self.0.is_unwritten.set(true);
+    }
+
+    /// The body of the response is at its end, but perhaps not written yet.
+    pub fn end_response(&self) {
+        self.0.is_open.set(false);
+    }
+
+    /// All that was there to be written is written.
+    pub fn flushed(&self) {
+        self.0.is_unwritten.set(self.0.is_open.get());
+    }
+
+    /// Whether what is written next may be a part of a handler's response.
+    pub fn has_response(&self) -> bool {
+        self.0.is_unwritten.get()
     }
 
     /// The response ends before its end: so that it cannot be taken for a whole one, the connection is reset.

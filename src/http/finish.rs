@@ -6,12 +6,12 @@ use std::task::{Context, Poll, ready};
 use actix_web::Error;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::http::{ConnectionType, Version};
 use actix_web::middleware::Next;
 use bytes::Bytes;
 
-use super::admission::gate;
+use super::admission::{Doorkeeper, gate};
 use super::connection::Line;
 
 /// Adds `X-Content-Type-Options: nosniff` and the operator's headers, which win over ours; ends the connection behind a body that an
@@ -25,13 +25,7 @@ pub async fn finish(
     let line = request.conn_data::<Line>().cloned().unwrap_or_default();
     let mut response = next.call(request).await?;
     let headers = response.headers_mut();
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    for (name, value) in gate.iter().flat_map(|gate| gate.headers()) {
-        headers.insert(name.clone(), value.clone());
-    }
+    insert_shared(headers, &gate);
     if version < Version::HTTP_11 && response.response().body().size() == BodySize::Stream {
         let head = response.response_mut().head_mut();
         // The chunked transfer coding exists since HTTP/1.1 (RFC 9112, 7.1).
@@ -45,10 +39,27 @@ pub async fn finish(
     }))
 }
 
-/// A body whose connection learns when it ends before its end.
+/// Inserts `X-Content-Type-Options: nosniff` and the operator's headers, which win over all others.
+pub fn insert_shared(headers: &mut HeaderMap, doorkeeper: &Doorkeeper) {
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    for (name, value) in doorkeeper.iter().flat_map(|gate| gate.headers()) {
+        headers.insert(name.clone(), value.clone());
+    }
+}
+
+/// A body whose connection learns when it ends, and whether that is before its end.
 struct Watched<B> {
     body: Pin<Box<B>>,
     line: Line,
+}
+
+impl<B> Drop for Watched<B> {
+    fn drop(&mut self) {
+        self.line.end_response();
+    }
 }
 
 impl<B: MessageBody> MessageBody for Watched<B> {

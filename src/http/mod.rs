@@ -9,6 +9,7 @@ mod connection;
 mod finish;
 mod gzip;
 mod hosts;
+mod library_responses;
 mod listen;
 mod look;
 mod metrics;

@@ -14,7 +14,6 @@ use actix_rt::net::TcpStream;
 use actix_server::Server;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::dev::AppConfig;
-use actix_web::http::header;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, web};
 use tokio::time::timeout;
@@ -27,6 +26,7 @@ use super::admission::{Doorkeeper, admit};
 use super::connection::{Connection, Patience, Reset};
 use super::finish::finish;
 use super::hosts::check_host;
+use super::library_responses::Completed;
 use super::open_files;
 use super::refusals::refuse_bodies;
 use super::{RequestSpan, State, probe_routes, routes};
@@ -134,6 +134,7 @@ pub fn serve(
             .configure(routes);
         let app = map_config(app.into_factory(), |()| AppConfig::default());
         let shutdown = shutdown.clone();
+        let gate = gate.clone();
         let http = HttpService::build()
             .graceful_shutdown_signal(move || {
                 let shutdown = shutdown.clone();
@@ -142,13 +143,13 @@ pub fn serve(
             .client_request_timeout(patience.first)
             .keep_alive(patience.idle)
             .client_disconnect_timeout(patience.goodbye)
-            .on_connect_ext(|connection: &Connection<_>, data| {
+            .on_connect_ext(|connection: &Completed<_>, data| {
                 data.insert(connection.line());
             })
             .expect(fn_service(refuse_expectation))
             .finish(app);
         let tls = tls.clone();
-        fn_service(move |stream| accept(stream, tls.clone(), patience))
+        fn_service(move |stream| accept(stream, tls.clone(), gate.clone(), patience))
             .map_err(DispatchError::Io)
             .and_then(http)
     })?;
@@ -173,12 +174,17 @@ impl Reset for Transport {
 }
 
 /// What the web server takes for a connection.
-type Accepted = (Connection<Transport>, Protocol, Option<SocketAddr>);
+type Accepted = (
+    Completed<Connection<Transport>>,
+    Protocol,
+    Option<SocketAddr>,
+);
 
 /// Shakes hands, where TLS is spoken, for as long as a client may take for a request.
 async fn accept(
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
+    doorkeeper: Doorkeeper,
     patience: Patience,
 ) -> io::Result<Accepted> {
     limit_stall(&stream, patience.stall);
@@ -193,14 +199,14 @@ async fn accept(
         }
     };
     let connection = Connection::new(transport, patience);
+    let line = connection.line();
+    let connection = Completed::new(connection, line, doorkeeper);
     Ok((connection, Protocol::Http1, peer))
 }
 
 /// Whoever asks before sending a body is told to keep it.
 async fn refuse_expectation(_: Request) -> Result<Request, actix_web::Error> {
-    let refusal = HttpResponse::ExpectationFailed()
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .finish();
+    let refusal = HttpResponse::ExpectationFailed().finish();
     Err(actix_web::error::InternalError::from_response("Expect", refusal).into())
 }
 

@@ -235,6 +235,58 @@ async fn a_head_without_an_end_is_dropped() {
     assert_eq!(service.get("/livez").await.status, 200);
 }
 
+/// Heads that no handler ever sees, as the first of a connection and behind a request that was answered.
+#[actix_rt::test]
+async fn refused_heads_are_answered_with_the_headers_of_all_responses() {
+    let directory = tempfile::tempdir().unwrap();
+    let web = directory.path().join("web.yml");
+    let headers = "http_server_config:\n  headers:\n    X-Frame-Options: deny\n";
+    std::fs::write(&web, headers).unwrap();
+    let simulator = scripted_simulator();
+    let tuning = Tuning {
+        patience: impatience(),
+        ..Tuning::default()
+    };
+    let web = web.to_str().unwrap();
+    let service = Service::tuned(&simulator, &[("WEB_CONFIG_FILE", web)], tuning).await;
+    let address = service.address;
+    let many: String = (0..200).map(|number| format!("x{number}: y\r\n")).collect();
+    let large = format!("GET / HTTP/1.1\r\n{many}\r\n");
+    let refused = |is_first: bool, head: String| {
+        spawn_blocking(move || {
+            let mut stream = connect(address);
+            if !is_first {
+                ask_and_stay(&mut stream);
+            }
+            stream.write_all(head.as_bytes()).unwrap();
+            rest(&mut stream)
+        })
+    };
+    for (is_first, head, expected) in [
+        (true, "no head\r\n\r\n", "400"),
+        (false, "no head\r\n\r\n", "400"),
+        (true, &*large, "431"),
+        (false, &*large, "431"),
+        (true, "GET / HTTP/1.1\r\n", "408"),
+    ] {
+        let answer = refused(is_first, head.to_owned()).await.unwrap();
+        let head = answer.strip_suffix("\r\n\r\n").unwrap();
+        let mut lines = head.split("\r\n");
+        let status = lines.next().unwrap();
+        assert!(
+            status.starts_with(&format!("HTTP/1.1 {expected} ")),
+            "{answer}"
+        );
+        for header in ["x-content-type-options: nosniff", "x-frame-options: deny"] {
+            assert_eq!(head.matches(header).count(), 1, "{answer}");
+        }
+        assert!(lines.all(|line| line.contains(": ")), "{answer}");
+    }
+    let answer = get(address, "/livez", &[]).await;
+    let frame = answer.header("x-frame-options");
+    assert_eq!((answer.status, frame.as_deref()), (200, Some("deny")));
+}
+
 #[actix_rt::test]
 async fn bodies_are_refused_unread() {
     let (_simulator, service) = patient(Tuning::default()).await;

@@ -1,0 +1,127 @@
+//! Adds the headers that all responses share to the responses that the HTTP library makes by itself.
+//!
+//! actix-http answers a head that is malformed (400), too large (431) or slow (408) before it asks any service, and closes the
+//! connection behind the response. It has no hook for them: its services (requests, `Expect`, upgrades) get none of them, and
+//! `on_connect_ext` sees the connection alone. Therefore the headers are put in on the way to the client, and only into a response
+//! that is written while none of a service is under way. One that is written together with the response before it, which takes a
+//! client that does not wait for that, has no body and stays as it is.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use actix_web::http::header::HeaderMap;
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::admission::Doorkeeper;
+use super::connection::Line;
+use super::finish::insert_shared;
+
+/// What ends a line of a head.
+const END: &[u8] = b"\r\n";
+
+/// A connection that adds the shared headers to the responses of the library.
+pub struct Completed<T> {
+    io: T,
+    line: Line,
+    doorkeeper: Doorkeeper,
+    /// The rest of a response that got headers.
+    rest: Bytes,
+}
+
+impl<T> Completed<T> {
+    /// A connection whose handlers tell `line` about their responses.
+    pub fn new(io: T, line: Line, doorkeeper: Doorkeeper) -> Self {
+        Self {
+            io,
+            line,
+            doorkeeper,
+            rest: Bytes::new(),
+        }
+    }
+
+    /// For the handlers of this connection's requests.
+    pub fn line(&self) -> Line {
+        self.line.clone()
+    }
+}
+
+impl<T: AsyncWrite + Unpin> Completed<T> {
+    fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.rest.has_remaining() {
+            let written = ready!(Pin::new(&mut self.io).poll_write(context, &self.rest))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.rest.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The bytes with the headers behind the status line, if they begin a response.
+fn completed(bytes: &[u8], doorkeeper: &Doorkeeper) -> Option<Bytes> {
+    if !bytes.starts_with(b"HTTP/1.") {
+        return None;
+    }
+    let status = bytes.windows(END.len()).position(|two| two == END)? + END.len();
+    let mut whole = bytes[..status].to_vec();
+    let mut headers = HeaderMap::new();
+    insert_shared(&mut headers, doorkeeper);
+    for (name, value) in &headers {
+        whole.extend_from_slice(name.as_str().as_bytes());
+        whole.extend_from_slice(b": ");
+        whole.extend_from_slice(value.as_bytes());
+        whole.extend_from_slice(END);
+    }
+    whole.extend_from_slice(&bytes[status..]);
+    Some(whole.into())
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Completed<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(context, buffer)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Completed<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        ready!(this.poll_rest(context))?;
+        let whole = match this.line.has_response() {
+            true => None,
+            false => completed(bytes, &this.doorkeeper),
+        };
+        let Some(whole) = whole else {
+            return Pin::new(&mut this.io).poll_write(context, bytes);
+        };
+        this.rest = whole;
+        // What there is no room for now goes out before anything else, at a flush at the latest.
+        if let Poll::Ready(Err(error)) = this.poll_rest(context) {
+            return Poll::Ready(Err(error));
+        }
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_rest(context))?;
+        ready!(Pin::new(&mut self.io).poll_flush(context))?;
+        // The library flushes when it has written all that it had to write.
+        self.line.flushed();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_rest(context))?;
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}
