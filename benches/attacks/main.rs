@@ -111,7 +111,7 @@ const ATTACKS: [Attack; 10] = [
     Attack {
         name: "idle-after-scrape",
         fleet: [1_000, 1_000],
-        promise: 128.0,
+        promise: 64.0,
         settings: none,
         play: clients::idle_after_scrape,
     },

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -50,12 +51,27 @@ impl Default for Patience {
     }
 }
 
+/// Up to so many open connections are kept open after a response. The web server keeps some 90 KiB of buffers for each that has had a
+/// large one.
+pub const MOST_KEPT: usize = 512;
+
+/// The open connections of a listener: each holds a clone.
+#[derive(Debug, Clone, Default)]
+pub struct Company(Arc<()>);
+
+impl Company {
+    fn is_large(&self) -> bool {
+        Arc::strong_count(&self.0) > MOST_KEPT
+    }
+}
+
 /// What the handlers of a connection's requests tell the connection.
 #[derive(Debug, Clone, Default)]
 pub struct Line(Rc<Told>);
 
 #[derive(Debug, Default)]
 struct Told {
+    company: Company,
     is_last: Cell<bool>,
     is_broken: Cell<bool>,
     response: Cell<Option<Instant>>,
@@ -68,6 +84,11 @@ struct Told {
 }
 
 impl Line {
+    /// Whether there are too many connections to keep this one open after its response.
+    pub fn is_crowded(&self) -> bool {
+        self.0.company.is_large()
+    }
+
     /// The response that begins is the connection's last: the client may keep what it has not sent yet.
     pub fn announce_last(&self) {
         self.0.is_last.set(true);
@@ -132,14 +153,18 @@ pub struct Connection<T: Reset> {
 
 impl<T: Reset> Connection<T> {
     /// Waits for a request. Needs a tokio runtime with timers.
-    pub fn new(io: T, patience: Patience) -> Self {
+    pub fn new(io: T, patience: Patience, company: Company) -> Self {
+        let told = Told {
+            company,
+            ..Told::default()
+        };
         Self {
             io,
             patience,
             timer: Box::pin(sleep(patience.idle)),
             unanswered: 0,
             is_stalled: false,
-            line: Line::default(),
+            line: Line(Rc::new(told)),
         }
     }
 
@@ -298,7 +323,7 @@ mod tests {
     /// A connection and its client, between whom eight bytes fit. The clock goes on by itself when everybody waits.
     fn connected() -> (Connection<DuplexStream>, DuplexStream) {
         let (ours, client) = duplex(8);
-        (Connection::new(ours, PATIENCE), client)
+        (Connection::new(ours, PATIENCE, Company::default()), client)
     }
 
     /// How many seconds it took to fail with the kind of error.

@@ -14,8 +14,11 @@ use bytes::Bytes;
 use super::admission::{Doorkeeper, gate};
 use super::connection::Line;
 
-/// Adds `X-Content-Type-Options: nosniff` and the operator's headers, which win over ours; ends the connection behind a body that an
-/// HTTP/1.0 client could not delimit otherwise.
+/// A body of so many bytes leaves the connection's buffer small.
+const SMALL: u64 = 8 * 1024;
+
+/// Adds `X-Content-Type-Options: nosniff` and the operator's headers, which win over ours; ends the connection after a body that an
+/// HTTP/1.0 client could not delimit otherwise, and where there are too many connections.
 pub async fn finish(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -32,11 +35,24 @@ pub async fn finish(
         head.no_chunking(true);
         head.set_connection_type(ConnectionType::Close);
     }
+    if is_large(response.response().body().size()) && line.is_crowded() {
+        let head = response.response_mut().head_mut();
+        head.set_connection_type(ConnectionType::Close);
+    }
     line.begin_response();
     Ok(response.map_body(|_, body| Watched {
         body: Box::pin(body),
         line,
     }))
+}
+
+/// Whether the web server's buffer for the connection grows by a body, and stays as it is.
+fn is_large(size: BodySize) -> bool {
+    match size {
+        BodySize::None => false,
+        BodySize::Sized(bytes) => bytes > SMALL,
+        BodySize::Stream => true,
+    }
 }
 
 /// Inserts `X-Content-Type-Options: nosniff` and the operator's headers, which win over all others.

@@ -23,7 +23,7 @@ use tokio_util::either::Either;
 use tracing_actix_web::TracingLogger;
 
 use super::admission::{Doorkeeper, admit};
-use super::connection::{Connection, Patience, Reset};
+use super::connection::{Company, Connection, Patience, Reset};
 use super::finish::finish;
 use super::hosts::check_host;
 use super::library_responses::Completed;
@@ -122,6 +122,7 @@ pub fn serve(
         .shutdown_timeout(last_words.as_secs());
     let shutdown = builder.graceful_shutdown_signal();
     let state = state.clone();
+    let company = Company::default();
     let builder = builder.listen("web", listener, move || {
         let app = App::new()
             .app_data(state.clone())
@@ -148,10 +149,12 @@ pub fn serve(
             })
             .expect(fn_service(refuse_expectation))
             .finish(app);
-        let tls = tls.clone();
-        fn_service(move |stream| accept(stream, tls.clone(), gate.clone(), patience))
-            .map_err(DispatchError::Io)
-            .and_then(http)
+        let (tls, company) = (tls.clone(), company.clone());
+        let accept = move |stream| {
+            let tls = tls.clone();
+            accept(stream, tls, gate.clone(), patience, company.clone())
+        };
+        fn_service(accept).map_err(DispatchError::Io).and_then(http)
     })?;
     Ok(builder.run())
 }
@@ -186,6 +189,7 @@ async fn accept(
     tls: Option<TlsAcceptor>,
     doorkeeper: Doorkeeper,
     patience: Patience,
+    company: Company,
 ) -> io::Result<Accepted> {
     limit_stall(&stream, patience.stall);
     let peer = stream.peer_addr().ok();
@@ -198,7 +202,7 @@ async fn accept(
             Either::Right(Box::new(shaken.inspect_err(told)?))
         }
     };
-    let connection = Connection::new(transport, patience);
+    let connection = Connection::new(transport, patience, company);
     let line = connection.line();
     let connection = Completed::new(connection, line, doorkeeper);
     Ok((connection, Protocol::Http1, peer))

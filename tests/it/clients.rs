@@ -75,6 +75,42 @@ async fn a_client_of_http_1_0_gets_bodies_without_chunks_that_end_with_the_conne
     assert_eq!(head.header("transfer-encoding"), None);
 }
 
+/// Whether the connection is open after a response to a GET of `path`.
+fn stays_open(stream: &mut TcpStream, path: &str) -> bool {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let (mut response, mut chunk) = (Vec::new(), [0; 16 * 1024]);
+    while !(response.ends_with(b"\r\n0\r\n\r\n") || response.ends_with(b"ok\n")) {
+        let length = stream.read(&mut chunk).unwrap();
+        assert_ne!(length, 0, "{path}: {} bytes", response.len());
+        response.extend_from_slice(&chunk[..length]);
+    }
+    let is_announced = String::from_utf8_lossy(&response).contains("connection: close\r\n");
+    // The end, or the next response.
+    let again = stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let is_open = again.is_ok() && stream.read(&mut chunk).is_ok_and(|length| length > 0);
+    assert_eq!(is_announced, !is_open, "{path}");
+    is_open
+}
+
+#[actix_rt::test]
+async fn connections_are_closed_after_a_scrape_where_there_are_many() {
+    let (_simulator, service) = service(2000).await;
+    let address = service.address;
+    let opened = move |count: usize| (0..count).map(move |_| TcpStream::connect(address).unwrap());
+    let test = move || {
+        let mut few: Vec<_> = opened(100).collect();
+        assert!(few.iter_mut().all(|stream| stays_open(stream, "/metrics")));
+        let mut many: Vec<_> = opened(600).collect();
+        // Each has had a response, so all are counted.
+        assert!(many.iter_mut().all(|stream| stays_open(stream, "/livez")));
+        let closed = many.iter_mut().take(50);
+        let closed = closed.filter_map(|stream| (!stays_open(stream, "/metrics")).then_some(()));
+        assert_eq!(closed.count(), 50);
+    };
+    spawn_blocking(test).await.unwrap();
+}
+
 #[actix_rt::test]
 async fn no_response_is_sniffed() {
     let (_simulator, service) = service(1).await;
