@@ -13,11 +13,12 @@ use bytes::Bytes;
 
 use super::admission::{Doorkeeper, gate};
 use super::connection::Line;
+use super::metrics;
 
 /// A body of so many bytes leaves the connection's buffer small.
 const SMALL: u64 = 8 * 1024;
 
-/// Adds `X-Content-Type-Options: nosniff` and the operator's headers, which win over ours; ends the connection after a body that an
+/// Adds `X-Content-Type-Options: nosniff`, `Vary` where it is `/metrics`, and the operator's headers, which win over ours; ends the connection after a body that an
 /// HTTP/1.0 client could not delimit otherwise, and where there are too many connections.
 pub async fn finish(
     request: ServiceRequest,
@@ -26,8 +27,12 @@ pub async fn finish(
     let gate = gate(&request)?;
     let version = request.version();
     let line = request.conn_data::<Line>().cloned().unwrap_or_default();
+    let is_scrape = request.path() == metrics::PATH;
     let mut response = next.call(request).await?;
     let headers = response.headers_mut();
+    if is_scrape {
+        headers.insert(header::VARY, HeaderValue::from_static(metrics::VARY));
+    }
     insert_shared(headers, &gate);
     if version < Version::HTTP_11 && response.response().body().size() == BodySize::Stream {
         let head = response.response_mut().head_mut();

@@ -25,6 +25,12 @@ use crate::self_metrics::{self, ScrapeRefusal, SelfMetrics};
 use crate::shares::{Rank, Share};
 use crate::time::{Clock, Moment};
 
+/// Where scrapes go.
+pub const PATH: &str = "/metrics";
+
+/// The headers of a request on which every response to a scrape depends.
+pub const VARY: &str = "Accept, Accept-Encoding";
+
 /// Answers a scrape. It never waits for Starlink.
 pub async fn scrape(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
     let started = state.clock.ran();
@@ -50,9 +56,7 @@ pub async fn scrape(request: HttpRequest, state: web::Data<State>) -> HttpRespon
     };
     let is_gzip = accepts_gzip(&request);
     let mut response = HttpResponse::Ok();
-    response
-        .insert_header((header::CONTENT_TYPE, format.content_type()))
-        .insert_header((header::VARY, "Accept, Accept-Encoding"));
+    response.insert_header((header::CONTENT_TYPE, format.content_type()));
     if is_gzip {
         response.insert_header(ContentEncoding::Gzip);
     }
@@ -91,7 +95,6 @@ pub async fn scrape(request: HttpRequest, state: web::Data<State>) -> HttpRespon
 
 fn refuse(status: StatusCode, reason: &str) -> HttpResponse {
     HttpResponse::build(status)
-        .insert_header((header::VARY, "Accept, Accept-Encoding"))
         .content_type("text/plain; charset=utf-8")
         .body(format!("{reason}\n"))
 }

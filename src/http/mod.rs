@@ -141,7 +141,7 @@ fn routes(config: &mut web::ServiceConfig) {
     config
         .app_data(web::Data::new(page::assets::Assets::new()))
         .app_data(web::Data::new(api::Description::new()))
-        .service(resource("/metrics", metrics::scrape))
+        .service(resource(metrics::PATH, metrics::scrape))
         .service(look("/", page::home))
         .service(look("/device", page::device))
         .service(resource("/assets/{file}", page::assets::show))

@@ -66,7 +66,7 @@ pub(super) fn parse_token(body: &[u8]) -> Result<Token, TokenError> {
 }
 
 /// What an error body says: the `errorMessage`s of the API joined with `"; "`, else OAuth's
-/// `error`, else nothing. Without secrets, which it may echo.
+/// `error` with its `error_description` (RFC 6749, section 5.2), else nothing. Without secrets, which it may echo.
 pub(super) fn error_message(body: &[u8], redactor: &Redactor) -> String {
     let Ok(answer) = serde_json::from_slice::<Value>(body) else {
         return String::new();
@@ -79,11 +79,10 @@ pub(super) fn error_message(body: &[u8], redactor: &Redactor) -> String {
         .filter_map(|error| error.get("errorMessage")?.as_str())
         .collect();
     let mut message = if messages.is_empty() {
-        answer
-            .get("error")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
+        let text = |key| answer.get(key).and_then(Value::as_str);
+        let told = [text("error"), text("error_description")];
+        let told = told.into_iter().flatten().filter(|text| !text.is_empty());
+        told.collect::<Vec<_>>().join(": ")
     } else {
         messages.join("; ")
     };
@@ -258,6 +257,14 @@ mod tests {
     fn messages_are_cut_and_cleaned() {
         let long = format!(r#"{{"errors":[{{"errorMessage":"{}"}}]}}"#, "é".repeat(300));
         let cases = [
+            (
+                r#"{"error":"invalid_client","error_description":"Client secret has expired"}"#,
+                "invalid_client: Client secret has expired".to_owned(),
+            ),
+            (
+                r#"{"error":"invalid_client","error_description":""}"#,
+                "invalid_client".to_owned(),
+            ),
             (
                 r#"{"errors":[{"memberNames":[],"errorMessage":"No such account"}],"warnings":[],"isValid":false}"#,
                 "No such account".to_owned(),

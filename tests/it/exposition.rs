@@ -254,6 +254,29 @@ async fn another_value_of_the_parameter_is_refused() {
     }
 }
 
+#[actix_rt::test]
+async fn refusals_vary_as_scrapes_do() {
+    let (_simulator, service) = service(&[]).await;
+    for (request, status) in [
+        (
+            "POST /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+            405,
+        ),
+        (
+            "GET /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\n",
+            413,
+        ),
+        (
+            "GET /metrics?shard=5 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+            400,
+        ),
+    ] {
+        let answer = send(service.address, request.to_owned()).await;
+        assert_eq!(answer.status, status, "{request}");
+        assert_eq!(answer.header("vary").as_deref(), Some(VARY), "{request}");
+    }
+}
+
 /// What stands before the exporter's own metrics, which change from scrape to scrape.
 fn telemetry(body: &str) -> &str {
     let end = body
