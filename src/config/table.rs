@@ -222,7 +222,7 @@ pub(super) const IP_STALE_AFTER: Setting = Setting {
     presence: Presence::Default("900"),
     accepts: SECONDS,
     secret: false,
-    help: "Time without an allocation row after which the IP series of a terminal are left out.",
+    help: "Time without an allocation row (the row with a terminal's IP addresses) after which the IP series of the terminal are left out.",
 };
 /// After how long without a row a device is dropped.
 pub(super) const FORGET_AFTER: Setting = Setting {
@@ -272,7 +272,7 @@ pub(super) const LOG_FORMAT: Setting = Setting {
 pub(super) const RUST_LOG: Setting = Setting {
     name: "RUST_LOG",
     presence: Presence::Default("info"),
-    accepts: Accepts::Words("a level or target=level pairs, such as info or info,awc=debug"),
+    accepts: Accepts::Words("a level or target=level pairs, such as info or info,starlink_telemetry=debug"),
     secret: false,
     help: "Log level.",
 };

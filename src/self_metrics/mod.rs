@@ -410,7 +410,7 @@ pub fn devices(snapshot: &Snapshot) -> OwnFamily {
     let mut family = OwnFamily::new(
         Kind::Gauge,
         "starlink_exporter_devices",
-        "Known devices by type and state: online; offline (no data although polls succeeded); unknown (no data because polls failed).",
+        "Known devices by type and state: online; offline (no data although polls succeeded); unknown (no data, but polls fail or the whole stream is silent).",
     );
     for table in &snapshot.tables {
         let Counts {
