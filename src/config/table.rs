@@ -272,7 +272,9 @@ pub(super) const LOG_FORMAT: Setting = Setting {
 pub(super) const RUST_LOG: Setting = Setting {
     name: "RUST_LOG",
     presence: Presence::Default("info"),
-    accepts: Accepts::Words("a level or target=level pairs, such as info or info,starlink_telemetry=debug"),
+    accepts: Accepts::Words(
+        "a level or target=level pairs, such as info or info,starlink_telemetry=debug",
+    ),
     secret: false,
     help: "Log level.",
 };
