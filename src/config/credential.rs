@@ -68,7 +68,8 @@ impl Credential {
         };
         let file = path.to_string_lossy().into_owned();
         let load = move |reader: &mut Reader| read(&path, reader);
-        watch(pulse, watched, load, |change| match change {
+        let told = |error: &CredentialError| format!("{file} {error}");
+        watch(pulse, watched, load, told, |change| match change {
             Change::New(Ok(value)) => {
                 self.value.store(Arc::new(value));
                 info!(%file, "credential reloaded");

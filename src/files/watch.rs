@@ -69,13 +69,14 @@ pub enum Change<T, E> {
 }
 
 /// Follows the files that `load` reads, for ever. `take` gets what is new: once, also where it is a failure. After a failure the value
-/// before it stays in force.
+/// before it stays in force, and what `told` makes of the failure is the task's obstacle until there is a value again.
 ///
 /// Everything but `take` runs on a thread of its own.
 pub async fn watch<T, E>(
     pulse: Pulse,
     watched: Watched,
     load: impl Fn(&mut Reader) -> Result<T, E> + Clone + Send + 'static,
+    told: impl Fn(&E) -> String,
     mut take: impl FnMut(Change<T, E>),
 ) where
     T: Send + 'static,
@@ -94,6 +95,7 @@ pub async fn watch<T, E>(
     };
     let mut next_content = after(&clock, interval);
     let mut threads = Threads::default();
+    let mut failure = None;
     loop {
         let wait = match looks.candidate {
             None => interval,
@@ -118,7 +120,11 @@ pub async fn watch<T, E>(
             Ok((now, change)) => {
                 threads.work();
                 looks = now;
-                pulse.obstacle(looks.in_force.trouble());
+                if let Some(Change::New(loaded) | Change::Same(loaded)) = &change {
+                    failure = loaded.as_ref().err().map(&told);
+                }
+                let unread = looks.in_force.trouble();
+                pulse.obstacle(unread.or_else(|| failure.clone()));
                 if let Some(change) = change {
                     take(change);
                 }

@@ -42,20 +42,26 @@ fn load(path: &Path, reader: &mut Reader) -> Result<Names, NamesError> {
 pub async fn follow(path: PathBuf, names: Arc<ArcSwap<Names>>, watched: Watched, pulse: Pulse) {
     let file = path.to_string_lossy().into_owned();
     let load = move |reader: &mut Reader| load(&path, reader);
-    watch(pulse, watched, load, |change| match change {
-        Change::New(Ok(mut new)) => {
-            new.generation = names.load().generation + 1;
-            info!(%file, names = new.len(), "names reloaded");
-            free(names.swap(Arc::new(new)));
-        }
-        Change::New(Err(error)) | Change::Same(Err(error)) => {
-            warn!(%error, "cannot use the changed names file: the previous names stay in use");
-        }
-        Change::Same(Ok(same)) => {
-            info!(%file, names = same.len(), "names are unchanged");
-            free(same);
-        }
-    })
+    watch(
+        pulse,
+        watched,
+        load,
+        ToString::to_string,
+        |change| match change {
+            Change::New(Ok(mut new)) => {
+                new.generation = names.load().generation + 1;
+                info!(%file, names = new.len(), "names reloaded");
+                free(names.swap(Arc::new(new)));
+            }
+            Change::New(Err(error)) | Change::Same(Err(error)) => {
+                warn!(%error, "cannot use the changed names file: the previous names stay in use");
+            }
+            Change::Same(Ok(same)) => {
+                info!(%file, names = same.len(), "names are unchanged");
+                free(same);
+            }
+        },
+    )
     .await;
 }
 

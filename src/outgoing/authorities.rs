@@ -70,7 +70,8 @@ impl Authorities {
         let file = self.path.to_string_lossy().into_owned();
         let path = self.path.clone();
         let load = move |reader: &mut Reader| read(&path, reader);
-        watch(pulse, watched, load, |change| match change {
+        let told = |error: &AuthoritiesError| format!("{file} {error}");
+        watch(pulse, watched, load, told, |change| match change {
             Change::New(Ok(certificates)) => {
                 let count = certificates.len();
                 self.certificates.store(Arc::new(certificates));

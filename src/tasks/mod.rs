@@ -113,7 +113,7 @@ impl TaskStatus {
         self.life.load(Ordering::Relaxed) == Life::Runs as u8 && ran.saturating_sub(beat) > limit
     }
 
-    /// What keeps it from its work, such as a file that does not respond. A restart of the process would not help.
+    /// What keeps it from its work, such as a file that does not respond or has a mistake. A restart of the process would not help.
     #[must_use]
     pub fn obstacle(&self) -> Option<String> {
         let obstacle = self.obstacle.lock();

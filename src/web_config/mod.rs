@@ -201,7 +201,7 @@ pub async fn follow(path: PathBuf, gate: Arc<Gate>, watched: Watched, pulse: Pul
     let file = path.to_string_lossy().into_owned();
     let of = path.clone();
     let load = move |reader: &mut Reader| file::load(&of, reader);
-    watch(pulse, watched, load, |change| match change {
+    watch(pulse, watched, load, ToString::to_string, |change| match change {
         Change::New(Err(error)) | Change::Same(Err(error)) => {
             warn!(%error, "cannot use the changed web configuration: the previous one stays in use");
         }

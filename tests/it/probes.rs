@@ -1,11 +1,14 @@
 //! The probes, which tell alive from ready, and the page for people.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use starlink_telemetry::app::Tuning;
 
 use crate::form::poll_failures;
-use crate::harness::{Service, scripted_simulator, terminal_row, throughput};
+use crate::harness::{Service, eventually, scripted_simulator, terminal_row, throughput};
+use crate::tls::Authority;
 use crate::wire::{get, target};
 
 /// A probe's status, and what it says with `?verbose`.
@@ -106,6 +109,77 @@ async fn unreachable_at_the_start_it_serves_and_tells_why_and_then_the_probes_ar
     }
     simulator.plug().unwrap();
     service.shows("starlink_up", 1.0).await;
+}
+
+/// What `/livez?verbose` says of a task's trouble.
+async fn trouble(address: SocketAddr, task: &str) -> Option<String> {
+    let (_, verdict) = probe(address, "/livez").await;
+    let tasks = verdict["tasks"].as_array().unwrap();
+    let task = tasks.iter().find(|found| found["name"] == task).unwrap();
+    task["trouble"].as_str().map(str::to_owned)
+}
+
+#[actix_rt::test]
+async fn a_mistake_in_a_followed_file_is_named_until_it_is_corrected() {
+    let simulator = scripted_simulator();
+    let directory = tempfile::tempdir().unwrap();
+    let authority = Authority::new().pem();
+    // Setting, task, a file without a mistake, one with a mistake, and what is said of it.
+    let files = [
+        (
+            "NAMES_FILE",
+            "names",
+            "deviceID,name\nut-1,A\n",
+            "deviceID,name\nut-1,\"A\n",
+            "line 2: a quoted text is not closed",
+        ),
+        (
+            "WEB_CONFIG_FILE",
+            "web_config",
+            "http_server_config:\n  headers:\n    X-Frame-Options: deny\n",
+            "http_server_configs:\n",
+            "line 1: ",
+        ),
+        (
+            "API_CA_FILE",
+            "authorities",
+            authority.as_str(),
+            "no\n",
+            " contains no certificate",
+        ),
+    ];
+    let path = |task: &str| directory.path().join(task);
+    let mut settings = Vec::new();
+    for (setting, task, good, ..) in files {
+        std::fs::write(path(task), good).unwrap();
+        settings.push((setting, path(task).display().to_string()));
+    }
+    let settings: Vec<_> = settings
+        .iter()
+        .map(|(name, value)| (*name, &**value))
+        .collect();
+    let tuning = Tuning {
+        reload_interval: Duration::from_millis(50),
+        ..Tuning::default()
+    };
+    let service = Service::tuned(&simulator, &settings, tuning).await;
+    let address = service.address;
+    for (_, task, good, wrong, expected) in files {
+        assert_eq!(trouble(address, task).await, None, "{task}");
+        std::fs::write(path(task), wrong).unwrap();
+        let is_named = |told: Option<String>| {
+            told.is_some_and(|told| told.contains(task) && told.contains(expected))
+        };
+        eventually(&format!("the mistake of {task} is named"), || async {
+            is_named(trouble(address, task).await)
+        })
+        .await;
+        std::fs::write(path(task), good).unwrap();
+        eventually(&format!("{task} is right again"), || async {
+            trouble(address, task).await.is_none()
+        })
+        .await;
+    }
 }
 
 #[actix_rt::test]
