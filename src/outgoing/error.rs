@@ -52,7 +52,7 @@ pub enum ConnectError {
         limit: Duration,
     },
     /// No address of the host took the connection.
-    #[error("cannot connect to {peer}: {tried}")]
+    #[error("cannot connect to {}", tried.with(peer))]
     Unreachable {
         /// The host.
         peer: Peer,
@@ -117,17 +117,36 @@ impl Tried {
     pub(super) fn new(attempts: Vec<Attempt>, limit: Duration) -> Self {
         Self { attempts, limit }
     }
+
+    /// The same behind the host's name, which is left out where it is the only address itself.
+    fn with(&self, peer: &Peer) -> String {
+        let literal = peer.host.trim_matches(['[', ']']).parse().ok();
+        match &self.attempts[..] {
+            [only] if literal == Some(only.address.ip()) => {
+                let peer = Peer {
+                    host: only.address.to_string(),
+                    ..peer.clone()
+                };
+                format!("{peer}: {}", self.reason(only))
+            }
+            _ => format!("{peer}: {self}"),
+        }
+    }
+
+    fn reason(&self, attempt: &Attempt) -> String {
+        match &attempt.failure {
+            Some(failure) => io_reason(failure),
+            None => format!("no answer within {} s", self.limit.as_secs_f64()),
+        }
+    }
 }
 
 impl fmt::Display for Tried {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, attempt) in self.attempts.iter().take(MOST_SHOWN).enumerate() {
             let separator = if index == 0 { "" } else { ", " };
-            write!(formatter, "{separator}{}: ", attempt.address)?;
-            match &attempt.failure {
-                Some(failure) => formatter.write_str(&io_reason(failure))?,
-                None => write!(formatter, "no answer within {} s", self.limit.as_secs_f64())?,
-            }
+            let reason = self.reason(attempt);
+            write!(formatter, "{separator}{}: {reason}", attempt.address)?;
         }
         match self.attempts.len().saturating_sub(MOST_SHOWN) {
             0 => Ok(()),
@@ -143,6 +162,43 @@ mod tests {
     fn attempt(address: &str, failure: Option<io::Error>) -> Attempt {
         let address = address.parse().unwrap();
         Attempt { address, failure }
+    }
+
+    #[test]
+    fn an_address_that_was_configured_is_told_once() {
+        for (host, address, is_proxy, expected) in [
+            ("192.0.2.5", "192.0.2.5:443", false, "192.0.2.5:443"),
+            (
+                "[2001:db8::5]",
+                "[2001:db8::5]:443",
+                false,
+                "[2001:db8::5]:443",
+            ),
+            (
+                "192.0.2.5",
+                "192.0.2.5:3128",
+                true,
+                "the proxy 192.0.2.5:3128 (HTTPS_PROXY)",
+            ),
+            (
+                "localhost",
+                "127.0.0.1:443",
+                false,
+                "localhost: 127.0.0.1:443",
+            ),
+        ] {
+            let refused = io::Error::from_raw_os_error(111);
+            let attempts = vec![attempt(address, Some(refused))];
+            let error = ConnectError::Unreachable {
+                peer: Peer {
+                    host: host.to_owned(),
+                    is_proxy,
+                },
+                tried: Tried::new(attempts, Duration::from_secs(5)),
+            };
+            let expected = format!("cannot connect to {expected}: Connection refused");
+            assert_eq!(error.to_string(), expected);
+        }
     }
 
     #[test]

@@ -222,7 +222,7 @@ pub enum BodyError {
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// No connection came about.
-    #[error("could not connect")]
+    #[error("no connection")]
     Connect(#[source] Source),
     /// The connection was lost before the answer was whole.
     #[error("the connection was lost")]
