@@ -38,7 +38,10 @@ pub enum Unhealthy {
         url: String,
     },
     /// It cannot be reached.
-    #[error("{}", tried.join("; "))]
+    #[error(
+        "{}. Is the service running, with the same METRICS_ADDRESS, METRICS_PORT and PROBES_PORT?",
+        tried.join("; ")
+    )]
     Unreachable {
         /// What was asked, each with what the client says.
         tried: Vec<String>,

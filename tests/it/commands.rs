@@ -416,6 +416,8 @@ async fn healthcheck_asks_the_service_of_the_same_settings() {
     let (code, _, errors) = run(&["healthcheck"], local).await;
     assert_eq!(code, 1);
     assert!(errors.contains(&port), "{errors}");
+    let advice = "Is the service running, with the same METRICS_ADDRESS, METRICS_PORT";
+    assert!(errors.contains(advice), "{errors}");
 
     let wrong = run(&["healthcheck"], [("METRICS_PORT", "http")]).await;
     assert_eq!(wrong.0, 1, "container engines reserve 2");
@@ -449,6 +451,8 @@ async fn the_demo_shows_a_lively_fleet_without_any_setting() {
         body.value(devices) == Some(25.0) && body.beginning("starlink_online{").len() == 25
     })
     .await;
+    let page = get(address, "/", &[]).await.body;
+    assert!(page.contains("Demo: simulated terminals."), "{page}");
     let before = scrape().await;
     for family in [
         "starlink_DownlinkThroughput",
