@@ -7,10 +7,16 @@ use tracing::{info, warn};
 
 use super::messages::{Heartbeat, Resolve};
 use crate::self_metrics::SelfMetrics;
-use crate::telemetry::schema::Resolved;
+use crate::telemetry::schema::{Named, Resolved};
 use crate::telemetry::{FieldFilter, Metadata, Schema, SchemaCache};
-use crate::text::listed;
+use crate::text::{listed, listed_within};
 use crate::time::{Clock, Throttle};
+
+/// Longer codes of types are cut in the log.
+const LONGEST_TYPE: usize = 12;
+
+/// Longer names of columns are cut in the log. Starlink's have up to 34 characters.
+const LONGEST_COLUMN: usize = 36;
 
 /// Caches column maps and alert names by device type. The cache survives its restart.
 #[derive(Debug)]
@@ -52,14 +58,24 @@ impl MetadataActor {
     fn log(&mut self, resolved: &Resolved) {
         let now = self.clock.elapsed();
         let changed = &resolved.changed;
-        for _ in changed {
+        for _ in &changed.types {
             self.metrics.schema_changes.increment();
         }
-        if !changed.is_empty()
+        if !changed.types.is_empty()
             && let Some(not_logged) = self.changes.admit(now)
         {
-            let device_types = listed(changed, changed.len());
-            info!(device_types, not_logged, "columns changed");
+            let device_types = listed_within(LONGEST_TYPE, &changed.types, changed.types.len());
+            let columns = |named: &Named| {
+                let is_any = named.count > 0;
+                is_any.then(|| listed_within(LONGEST_COLUMN, &named.names, named.count))
+            };
+            info!(
+                device_types,
+                added = columns(&changed.added),
+                removed = columns(&changed.removed),
+                not_logged = some(not_logged),
+                "columns changed"
+            );
         }
         let collisions = &resolved.collisions;
         if collisions.count > 0
@@ -71,7 +87,10 @@ impl MetadataActor {
             let names = listed(named.map(|it| &it.name), count);
             warn!(
                 count,
-                columns, names, not_logged, "columns ignored: metric name already in use"
+                columns,
+                names,
+                not_logged = some(not_logged),
+                "columns ignored: metric name already in use"
             );
         }
         if resolved.left_out > 0 && !self.has_told {
@@ -83,6 +102,11 @@ impl MetadataActor {
             );
         }
     }
+}
+
+/// Earlier lines of the kind that were not logged, if there were any.
+fn some(not_logged: u64) -> Option<u64> {
+    (not_logged > 0).then_some(not_logged)
 }
 
 impl Supervised for MetadataActor {}
@@ -181,5 +205,19 @@ mod tests {
         assert_eq!(count("columns changed"), 2, "{text}");
         assert!(lines.iter().all(|line| line.len() <= 4096), "{text}");
         assert!(lines.len() <= 6, "{text}");
+        // 40 types of 100 columns, all of which are others than before.
+        let changes = lines.iter().filter(|line| line.contains("columns changed"));
+        for (line, number) in changes.zip([1, 5]) {
+            for part in [
+                "device_types=\"t0, t1,".to_owned(),
+                format!("added=\"{number}-0"),
+                format!("removed=\"{}-0", number - 1),
+                " and 3990 more\"".to_owned(),
+            ] {
+                assert!(line.contains(&part), "{part}: {line}");
+            }
+            assert_eq!(line.contains("not_logged=3"), number == 5, "{line}");
+        }
+        assert!(!text.contains("not_logged=0"), "{text}");
     }
 }

@@ -492,7 +492,7 @@ impl Planner<'_> {
                     Ok(None) => {}
                     Err(fault) => self.plan.tally.reject_cell(fault),
                 },
-                Column::Ignored | Column::Location(_) | Column::Alerts => {}
+                Column::Ignored | Column::Location(_) | Column::Alerts(_) => {}
             }
         }
     }
@@ -592,7 +592,7 @@ impl DeviceRow<'_> {
             match &candidate.schema.columns[index] {
                 Column::Field(field) => self.field(index, field, cell),
                 Column::Location(field) => self.location(index, field, cell),
-                Column::Alerts => self.alerts(cell),
+                Column::Alerts(_) => self.alerts(cell),
                 Column::Ignored | Column::Addresses(_) => {}
             }
         }

@@ -309,7 +309,7 @@ impl Table {
                     .and_then(|name| self.gauges.find(name)),
                 info: field.info.as_deref().and_then(|name| self.infos.find(name)),
             },
-            Column::Ignored | Column::Alerts | Column::Addresses(_) => ColumnLanes::default(),
+            Column::Ignored | Column::Alerts(_) | Column::Addresses(_) => ColumnLanes::default(),
         };
         self.columns = schema.columns.iter().map(lanes_of).collect();
         self.schema = Some(Arc::clone(schema));

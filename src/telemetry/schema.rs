@@ -33,6 +33,13 @@ const OWN_FAMILIES: [&str; 6] = [
 /// The field that locations are made from.
 pub const LOCATION_FIELD: &str = "H3CellId";
 
+/// The field that identifies a device, and the one with the time of its row.
+const IDENTIFIER_FIELD: &str = "DeviceId";
+const TIMESTAMP_FIELD: &str = "UtcTimestampNs";
+
+/// The fields that have active alerts.
+const ALERT_FIELDS: [&str; 4] = ["ActiveAlerts", "ActiveAlert", "Alerts", "ActiveAlertIds"];
+
 /// The labels that every series has; no info field may take their place.
 const OWN_INFO_KEYS: [&str; 2] = ["device_type", "deviceid"];
 
@@ -114,10 +121,22 @@ pub enum Column {
     Field(Field),
     /// `H3CellId`.
     Location(Field),
-    /// Active alert codes.
-    Alerts,
+    /// Active alert codes, in the column of this name.
+    Alerts(&'static str),
     /// The addresses of an IP allocation.
     Addresses(AddressKind),
+}
+
+impl Column {
+    /// The column's name, where something is made of it.
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Ignored => None,
+            Self::Field(field) | Self::Location(field) => Some(&field.name),
+            Self::Alerts(name) => Some(name),
+            Self::Addresses(kind) => Some(kind.field()),
+        }
+    }
 }
 
 /// The columns of one device type.
@@ -159,6 +178,16 @@ impl TypeSchema {
             Some(name) => Arc::clone(name),
             None => sanitise(code).into(),
         }
+    }
+}
+
+impl TypeSchema {
+    /// The names of the columns that something is made of.
+    fn column_names(&self) -> impl Iterator<Item = &str> {
+        let identifier = self.identifier.map(|_| IDENTIFIER_FIELD);
+        let timestamp = self.timestamp.map(|_| TIMESTAMP_FIELD);
+        let fields = self.columns.iter().filter_map(Column::name);
+        identifier.into_iter().chain(timestamp).chain(fields)
     }
 }
 
@@ -214,13 +243,46 @@ impl Collisions {
     }
 }
 
+/// How the columns of types differ from when these were last seen. Columns that nothing is made of are not compared.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// The types.
+    pub types: Vec<Arc<str>>,
+    /// Columns that are new.
+    pub added: Named,
+    /// Columns that are gone.
+    pub removed: Named,
+}
+
+/// Names of columns.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    /// The first [`MOST_NAMED`] of them.
+    pub names: Vec<Arc<str>>,
+    /// How many there are.
+    pub count: usize,
+}
+
+impl Named {
+    /// Adds the columns of `all` that `others` lacks.
+    fn add_missing(&mut self, all: &TypeSchema, others: &TypeSchema) {
+        let known: HashSet<&str> = others.column_names().collect();
+        for name in all.column_names().filter(|name| !known.contains(name)) {
+            if self.names.len() < MOST_NAMED {
+                self.names.push(name.into());
+            }
+            self.count += 1;
+        }
+    }
+}
+
 /// What [`SchemaCache::resolve`] found.
 #[derive(Debug)]
 pub struct Resolved {
     /// The schema that holds for the answer: the same `Arc` as before when nothing changed.
     pub schema: Arc<Schema>,
-    /// The types whose columns are other than when they were last seen.
-    pub changed: Vec<Arc<str>>,
+    /// How columns differ from when their types were last seen.
+    pub changed: Changes,
     /// The columns that new column lists leave out.
     pub collisions: Collisions,
     /// How many names of columns, types and alerts are left out because they are too many or too long; 0 while nothing changed.
@@ -268,13 +330,13 @@ impl SchemaCache {
         {
             return Resolved {
                 schema: Arc::clone(schema),
-                changed: Vec::new(),
+                changed: Changes::default(),
                 collisions: Collisions::default(),
                 left_out: 0,
             };
         }
         self.take_names(metadata);
-        let mut changed = Vec::new();
+        let mut changed = Changes::default();
         let mut collisions = Collisions::default();
         let mut types = Vec::with_capacity(metadata.columns.len());
         for (code, columns) in &metadata.columns {
@@ -284,7 +346,9 @@ impl SchemaCache {
             let mut told = VecDeque::new();
             if let Some(before) = self.types.remove(&**code) {
                 if before.columns != list {
-                    changed.push(Arc::clone(&schema.code));
+                    changed.types.push(Arc::clone(&schema.code));
+                    changed.added.add_missing(&schema, &before.schema);
+                    changed.removed.add_missing(&before.schema, &schema);
                 }
                 if *before.schema == *schema {
                     schema = before.schema;
@@ -362,8 +426,8 @@ impl SchemaCache {
         let alerts = self.alerts.get(&*code).map(Arc::clone);
         let schema = TypeSchema {
             name: named.map_or_else(|| Arc::clone(&code), |name| name.as_str().into()),
-            identifier: place("DeviceId"),
-            timestamp: place("UtcTimestampNs"),
+            identifier: place(IDENTIFIER_FIELD),
+            timestamp: place(TIMESTAMP_FIELD),
             alerts: alerts.unwrap_or_default(),
             kind,
             columns,
@@ -447,9 +511,11 @@ fn column(kind: DeviceKind, name: Option<&str>, fields: &FieldFilter, namer: &mu
     let Some(name) = name else {
         return Column::Ignored;
     };
+    if let Some(field) = ALERT_FIELDS.into_iter().find(|field| *field == name) {
+        return Column::Alerts(field);
+    }
     match (name, kind) {
-        ("DeviceType" | "UtcTimestampNs" | "DeviceId", _) => Column::Ignored,
-        ("ActiveAlerts" | "ActiveAlert" | "Alerts" | "ActiveAlertIds", _) => Column::Alerts,
+        ("DeviceType" | TIMESTAMP_FIELD | IDENTIFIER_FIELD, _) => Column::Ignored,
         _ if !fields.keeps(name) => Column::Ignored,
         ("Ipv4", DeviceKind::Allocation) => namer.addresses(name, AddressKind::Ipv4),
         ("Ipv6Ue", DeviceKind::Allocation) => namer.addresses(name, AddressKind::Ipv6Ue),

@@ -24,6 +24,16 @@ const LONGEST_LISTED: usize = 100;
 /// of `count`.
 #[must_use]
 pub fn listed(names: impl IntoIterator<Item = impl AsRef<str>>, count: usize) -> String {
+    listed_within(LONGEST_LISTED, names, count)
+}
+
+/// The same with names that are cut after `longest` characters, for lines with several lists.
+#[must_use]
+pub fn listed_within(
+    longest: usize,
+    names: impl IntoIterator<Item = impl AsRef<str>>,
+    count: usize,
+) -> String {
     let mut list = String::new();
     let mut shown = 0;
     for name in names.into_iter().take(MOST_LISTED) {
@@ -31,7 +41,7 @@ pub fn listed(names: impl IntoIterator<Item = impl AsRef<str>>, count: usize) ->
             list.push_str(", ");
         }
         let mut printable = name.as_ref().escape_debug();
-        list.extend(printable.by_ref().take(LONGEST_LISTED));
+        list.extend(printable.by_ref().take(longest));
         if printable.next().is_some() {
             list.push('…');
         }

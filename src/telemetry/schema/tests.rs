@@ -62,7 +62,7 @@ fn columns_get_their_meaning_and_names() {
             "Ignored",
             "starlink_Uptime uptime",
             "location starlink_H3CellId",
-            "Alerts",
+            "Alerts(\"ActiveAlerts\")",
             "starlink_Ipv4 ipv4",
         ]
     );
@@ -151,11 +151,40 @@ fn the_same_answer_gives_the_same_schema() {
     let same = cache.resolve(&metadata(&[("u", &["A"]), ("r", &["B"])]));
     assert!(Arc::ptr_eq(&first.schema, &same.schema));
     let fewer = cache.resolve(&metadata(&[("u", &["A"])]));
-    assert!(fewer.changed.is_empty() && fewer.schema.get("r").is_none());
+    assert!(fewer.changed.types.is_empty() && fewer.schema.get("r").is_none());
     let unchanged = fewer.schema.get("u").unwrap();
     assert!(Arc::ptr_eq(first.schema.get("u").unwrap(), unchanged));
     let other = cache.resolve(&metadata(&[("u", &["A", "C"]), ("r", &["B"])]));
-    assert_eq!(other.changed, ["u".into()]);
+    assert_eq!(other.changed.types, ["u".into()]);
+}
+
+#[test]
+fn changes_name_the_columns_that_came_and_went() {
+    let mut cache = SchemaCache::default();
+    let many: Vec<_> = (0..12).map(|number| format!("N{number}")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    let mut changes = |columns: &[&str]| {
+        let Changes { added, removed, .. } = cache.resolve(&metadata(&[("u", columns)])).changed;
+        let told = |named: Named| (named.names.join(" "), named.count);
+        (told(added), told(removed))
+    };
+    let none = || (String::new(), 0);
+    let told = |names: &str, count| (names.to_owned(), count);
+    assert_eq!(
+        changes(&["DeviceId", "A", "B", "ActiveAlerts"]),
+        (none(), none())
+    );
+    assert_eq!(
+        changes(&["B", "A", "DeviceId", "ActiveAlerts"]),
+        (none(), none())
+    );
+    assert_eq!(
+        changes(&["B", "C", "H3CellId"]),
+        (told("C H3CellId", 2), told("DeviceId A ActiveAlerts", 3))
+    );
+    let first = told("N0 N1 N2 N3 N4 N5 N6 N7 N8 N9", 12);
+    assert_eq!(changes(&many), (first.clone(), told("B C H3CellId", 3)));
+    assert_eq!(changes(&[]), (none(), first));
 }
 
 #[test]
