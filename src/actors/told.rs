@@ -3,6 +3,7 @@
 use super::attempt::AttemptError;
 use crate::self_metrics::Told;
 use crate::starlink::{CallError, PollError, PollFailure, TokenError, TokenFailure};
+use crate::telemetry::DecodeError;
 use crate::text::with_sources;
 
 /// A failed attempt to poll.
@@ -17,7 +18,13 @@ pub(super) fn attempt(error: &AttemptError) -> Told {
                 "Starlink's answer cannot be decoded: {}",
                 with_sources(error)
             );
-            Told::new(&message, None)
+            let is_other = match error {
+                DecodeError::WebPage | DecodeError::Missing(_) => true,
+                // It does not even begin as an answer of Starlink does.
+                DecodeError::Json(error) => error.at == 0,
+                DecodeError::Repeated(_) | DecodeError::TooLong(_) => false,
+            };
+            Told::new(&message, is_other.then_some(CHECK_ANSWERER))
         }
         AttemptError::Panicked(_)
         | AttemptError::Poll(PollError::Token)
@@ -46,15 +53,34 @@ pub(super) fn token(error: &TokenError) -> Told {
         TokenFailure::Refused => Some("Check CLIENT_ID and CLIENT_SECRET."),
         TokenFailure::NotFound => Some("Check API_URL and TOKEN_URL."),
         TokenFailure::Connect => Some(CHECK_NETWORK),
-        TokenFailure::Status
-        | TokenFailure::Disconnected
-        | TokenFailure::Timeout
-        | TokenFailure::Malformed => None,
+        TokenFailure::Malformed => Some(CHECK_TOKEN_ANSWERER),
+        TokenFailure::Status => error
+            .answer()
+            .and_then(|answer| token_remedy(answer.status)),
+        TokenFailure::Disconnected | TokenFailure::Timeout => None,
     };
     Told::new(&message, remedy)
 }
 
 const CHECK_NETWORK: &str = "Check DNS, network, firewall and HTTPS_PROXY.";
+
+const CHECK_ANSWERER: &str =
+    "A proxy or a login portal may have answered instead of Starlink: check these, and API_URL.";
+
+const CHECK_TOKEN_ANSWERER: &str = "A proxy or a login portal may have answered instead of Starlink: check these, and API_URL and TOKEN_URL.";
+
+const SHARED_LIMIT: &str = "All programs that use the Starlink account share its rate limit.";
+
+/// What can be done about an answer to a request for a token that says nothing about the credentials.
+const fn token_remedy(status: u16) -> Option<&'static str> {
+    match status {
+        300..400 => Some(
+            "Redirects are not followed. Check API_URL and TOKEN_URL, and whether a proxy or a login portal answers.",
+        ),
+        429 => Some(SHARED_LIMIT),
+        _ => None,
+    }
+}
 
 const fn remedy(reason: PollFailure) -> Option<&'static str> {
     match reason {
@@ -62,9 +88,13 @@ const fn remedy(reason: PollFailure) -> Option<&'static str> {
             Some("The service account needs the permission \"Device telemetry, View\".")
         }
         PollFailure::NotFound => Some("If this lasts, check API_URL."),
-        PollFailure::RateLimited => {
-            Some("All programs that use the Starlink account share its rate limit.")
-        }
+        PollFailure::Unauthorized => Some(
+            "If this lasts, Starlink refuses a token that it has issued: check that API_URL and TOKEN_URL belong together, and that the service account is enabled.",
+        ),
+        PollFailure::Redirect => Some(
+            "Redirects are not followed. Check API_URL, and whether a proxy or a login portal answers.",
+        ),
+        PollFailure::RateLimited => Some(SHARED_LIMIT),
         PollFailure::Connect => Some(CHECK_NETWORK),
         _ => None,
     }
@@ -131,6 +161,18 @@ mod tests {
                 "Starlink answered 404. If this lasts, check API_URL.",
             ),
             (
+                answered(401, "no"),
+                "Starlink answered 401 (no). If this lasts, Starlink refuses a token that it has issued: check that API_URL and TOKEN_URL belong together, and that the service account is enabled.",
+            ),
+            (
+                answered(302, "redirect to https://portal.example"),
+                "Starlink answered 302 (redirect to https://portal.example). Redirects are not followed. Check API_URL, and whether a proxy or a login portal answers.",
+            ),
+            (
+                answered(429, ""),
+                "Starlink answered 429. All programs that use the Starlink account share its rate limit.",
+            ),
+            (
                 CallError::Connect("no route to host".into()),
                 "Cannot reach Starlink: no route to host. Check DNS, network, firewall and HTTPS_PROXY.",
             ),
@@ -141,6 +183,29 @@ mod tests {
         ] {
             let told = attempt(&AttemptError::Poll(error.into()));
             assert_eq!(told.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn an_answer_of_something_else_is_told_with_where_to_look() {
+        for (body, message, is_other) in [
+            (
+                "\n<!DOCTYPE html>",
+                "the answer looks like a web page",
+                true,
+            ),
+            ("oops", "expected '{' at byte 0", true),
+            ("{}", "the answer has no member `data`", true),
+            (
+                r#"{"data":{"values":["#,
+                "expected a value at byte 19",
+                false,
+            ),
+        ] {
+            let error = crate::telemetry::decode(body.into()).unwrap_err();
+            let told = attempt(&error.into());
+            assert!(told.message.contains(message), "{told}");
+            assert_eq!(told.remedy.is_some(), is_other, "{told}");
         }
     }
 
@@ -157,7 +222,11 @@ mod tests {
             ),
             (
                 TokenError::Malformed("it is empty"),
-                "No access token: Starlink's answer holds none: it is empty.",
+                "No access token: Starlink's answer holds none: it is empty. A proxy or a login portal may have answered instead of Starlink: check these, and API_URL and TOKEN_URL.",
+            ),
+            (
+                answered(302, "").into(),
+                "No access token: Starlink answered 302. Redirects are not followed. Check API_URL and TOKEN_URL, and whether a proxy or a login portal answers.",
             ),
         ] {
             let error = TokenRefused {

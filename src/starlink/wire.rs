@@ -44,8 +44,12 @@ pub(super) struct PollRequest {
 
 /// Reads the answer to a token request: `{"access_token": "…", "expires_in": 900, …}`.
 pub(super) fn parse_token(body: &[u8]) -> Result<Token, TokenError> {
-    let answer: Value =
-        serde_json::from_slice(body).map_err(|_| TokenError::Malformed("it is not JSON"))?;
+    let answer: Value = serde_json::from_slice(body).map_err(|_| {
+        TokenError::Malformed(match body.trim_ascii_start().first() {
+            Some(b'<') => "it looks like a web page",
+            _ => "it is not JSON",
+        })
+    })?;
     let bearer = answer
         .get("access_token")
         .and_then(Value::as_str)

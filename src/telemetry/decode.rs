@@ -19,9 +19,12 @@ use super::json::{JsonError, Kind, Number, Reader, StringToken, unescape};
 /// Why an answer could not be taken for one.
 #[derive(Debug, Error)]
 pub enum DecodeError {
-    /// Broken JSON, HTML, an answer that was cut.
+    /// Broken JSON, an answer that was cut.
     #[error("the answer is not the JSON that was expected")]
     Json(#[from] JsonError),
+    /// HTML.
+    #[error("the answer looks like a web page")]
+    WebPage,
     /// JSON of another shape.
     #[error("the answer has no {0}")]
     Missing(&'static str),
@@ -80,7 +83,10 @@ pub fn decode(body: Vec<u8>) -> Result<(Rows, Metadata), DecodeError> {
         room: MOST_NAME_BYTES,
         left_out: 0,
     };
-    let metadata = decoder.answer()?;
+    let metadata = decoder.answer().map_err(|error| match error {
+        DecodeError::Json(_) if body.trim_start().starts_with('<') => DecodeError::WebPage,
+        error => error,
+    })?;
     let mut rows = decoder.rows;
     rows.body = body;
     Ok((rows, metadata))

@@ -145,10 +145,7 @@ fn what_is_no_answer_says_why() {
             "",
             "the answer is not the JSON that was expected: expected '{' at byte 0",
         ),
-        (
-            "<html>",
-            "the answer is not the JSON that was expected: expected '{' at byte 0",
-        ),
+        ("<html>", "the answer looks like a web page"),
         (
             "[]",
             "the answer is not the JSON that was expected: expected '{' at byte 0",
