@@ -98,6 +98,8 @@ pub struct Tuning {
     pub lame_duck: Duration,
     /// Lines that the log of the process has lost. Whoever writes the log counts them here; scrapes show them.
     pub dropped_lines: Arc<Counter>,
+    /// Whether Starlink is a simulator, as pages and the API then say.
+    pub is_demo: bool,
 }
 
 impl Default for Tuning {
@@ -114,6 +116,7 @@ impl Default for Tuning {
             reload_interval: Duration::from_secs(4),
             lame_duck: LAME_DUCK,
             dropped_lines: Arc::default(),
+            is_demo: false,
         }
     }
 }
@@ -269,6 +272,8 @@ impl Application {
             tasks: tasks.collect(),
             published,
             bodies: Bodies::new(body_limits()),
+            is_demo: tuning.is_demo,
+            has_locations: settings.fleet.fields.has_locations(),
             info_format: settings.info_format,
             is_draining: AtomicBool::new(false),
             hang_limit: tuning.hang_limit,

@@ -155,7 +155,10 @@ async fn demo(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
         SecretString::from(id),
         SecretString::from(secret),
     )?;
-    let tuning = Tuning::default();
+    let tuning = Tuning {
+        is_demo: true,
+        ..Tuning::default()
+    };
     let logging = start_logging(&settings, &tuning)?;
     info!(
         terminals = DEMO_TERMINALS,

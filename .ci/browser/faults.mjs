@@ -41,7 +41,7 @@ async function unhealthy({ browser, binary }) {
     await says(/Healthy/);
     stub.status = 500;
     await says(/Failing[^]*Starlink answered 500 \(as the test wants\)/);
-    assert.match(await page.locator("#facts").innerText(), /failed; the last success was[^]*of the last answer/);
+    assert.match(await page.locator("#facts").innerText(), /failed; the last success was[^]*of the last rows/);
     await isAccessible(page, "a failing stream");
     stub.status = 200;
     await says(/Healthy/);

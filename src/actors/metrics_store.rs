@@ -12,6 +12,7 @@ use tracing::warn;
 
 use super::messages::{Apply, Freeze, Heartbeat};
 use super::published::{PinLimits, Published, Publisher};
+use super::row_watch::RowWatch;
 use crate::fleet::plan::Plan;
 use crate::fleet::{Example, Fleet, RowIgnored, Tally};
 use crate::self_metrics::SelfMetrics;
@@ -37,6 +38,7 @@ pub struct MetricsStoreActor {
     future: Throttle,
     /// Rows from before 2019.
     early: Throttle,
+    rows: RowWatch,
     #[cfg(feature = "fault-injection")]
     pub(super) faults: super::faults::Armed,
 }
@@ -61,6 +63,7 @@ impl MetricsStoreActor {
             is_full: false,
             future: Throttle::default(),
             early: Throttle::default(),
+            rows: RowWatch::default(),
             #[cfg(feature = "fault-injection")]
             faults: Default::default(),
         }
@@ -125,6 +128,20 @@ impl MetricsStoreActor {
                 "rows rejected: their timestamps are before 2019, or not in nanoseconds"
             );
         }
+    }
+
+    /// Notes whether rows come, and whether any of them count.
+    fn watch_rows(&mut self, tally: &Tally) {
+        let silent_for = self.fleet.stream_silent_for();
+        let is_silent = f64::from(u8::from(silent_for.is_some()));
+        self.metrics.stream_silent.set(is_silent);
+        match silent_for {
+            Some(silent_for) => self.metrics.silent_for.set(silent_for.as_secs_f64()),
+            None => self.metrics.silent_for.clear(),
+        }
+        self.rows.note(tally, self.clock.ran(), &self.metrics);
+        let (devices, now) = (self.fleet.devices(), self.clock.elapsed());
+        self.rows.log_silence(silent_for, tally, devices, now);
     }
 
     fn expire(&mut self) {
@@ -195,10 +212,7 @@ impl Handler<Apply> for MetricsStoreActor {
         self.applied.insert(id.account, id.number);
         // Stream time has advanced, too.
         self.fleet.expire(heard.to);
-        let is_silent = self.fleet.is_stream_silent();
-        self.metrics
-            .stream_silent
-            .set(f64::from(u8::from(is_silent)));
+        self.watch_rows(&tally);
         self.publish(context);
         self.metrics.count(&tally);
         self.tell_whether_full(&tally);

@@ -17,6 +17,7 @@ mod metadata;
 mod metrics_store;
 mod poll_log;
 mod published;
+mod row_watch;
 mod stream;
 mod supervisor;
 mod token;

@@ -201,6 +201,7 @@ impl StreamActor {
         if self.is_draining {
             return self.go_on(context);
         }
+        self.metrics.next_attempt.clear();
         let pace = self.pacer.reserve(self.clock.elapsed());
         let is_arriving = Arc::new(AtomicBool::new(false));
         let attempt = Attempt {
@@ -257,7 +258,7 @@ impl StreamActor {
         );
         self.count_failure(PollFailure::Decode, told);
         let wait = self.backoff.next(fastrand::f64());
-        self.phase = Phase::Waiting(self.clock.now().after(wait));
+        self.wait_for(wait);
     }
 
     /// Has the rows explained, then hands them to the store and waits for its acknowledgement.
@@ -386,6 +387,9 @@ impl StreamActor {
         let is_late = lag > self.options.stale_after.as_secs_f64();
         self.metrics.telemetry_lag.set(lag);
         self.metrics
+            .last_rows
+            .set(unix_seconds(received.receipt.corrected));
+        self.metrics
             .catching_up
             .set(f64::from(u8::from(is_full && is_late)));
     }
@@ -431,8 +435,15 @@ impl StreamActor {
 
     /// Lets the next poll start after a while.
     fn wait(&mut self, wait: Duration, context: &mut Context<Self>) {
-        self.phase = Phase::Waiting(self.clock.now().after(wait));
+        self.wait_for(wait);
         self.go_on(context);
+    }
+
+    /// The next poll starts after a while, which the page shows.
+    fn wait_for(&mut self, wait: Duration) {
+        let next = unix_seconds(self.clock.corrected() + wait);
+        self.metrics.next_attempt.set(next);
+        self.phase = Phase::Waiting(self.clock.now().after(wait));
     }
 }
 

@@ -34,7 +34,7 @@ pub use self::lease::{Lease, pinned};
 pub use self::limits::Limits;
 pub use self::plan::Example;
 pub use self::snapshot::{Counts, Snapshot};
-pub use self::tally::{RowCode, RowFault, RowIgnored, Tally};
+pub use self::tally::{LeftOut, RowCode, RowFault, RowIgnored, Tally};
 
 /// For how long what a row said holds. Each at least a second; in any order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,10 +237,11 @@ impl Fleet {
         }
     }
 
-    /// Whether the stream as a whole is silent: answers come, but no row in them, though many devices were online.
+    /// For how long the stream as a whole has been silent: answers contain no rows, although many devices were online. `None` if it
+    /// is not silent.
     #[must_use]
-    pub fn is_stream_silent(&self) -> bool {
-        self.stream_time.is_silent()
+    pub fn stream_silent_for(&self) -> Option<Duration> {
+        self.stream_time.silent_for()
     }
 
     /// Does what time asks for: devices go stale, offline and are forgotten.

@@ -56,9 +56,9 @@ impl StreamTime {
         self.is_crowd = online.take(CROWD).count() == CROWD;
     }
 
-    /// Whether the stream as a whole is silent: answers without rows cover no time.
-    pub(super) fn is_silent(&self) -> bool {
-        self.empty.is_some_and(|empty| empty < SILENCE)
+    /// The time that answers without rows have covered, if the stream as a whole is silent: they do not count then.
+    pub(super) fn silent_for(&self) -> Option<Duration> {
+        self.empty.filter(|empty| *empty < SILENCE)
     }
 }
 
@@ -120,7 +120,7 @@ mod tests {
                     }
                     Nothing(covered) => time.hear_nothing(Duration::from_secs(*covered)),
                 }
-                let shown = (time.now().millis() / 1000, time.is_silent());
+                let shown = (time.now().millis() / 1000, time.silent_for().is_some());
                 assert_eq!(shown, (*now, *is_silent), "{name}, {index}");
             }
         }

@@ -75,6 +75,16 @@ impl RowIgnored {
             Self::DeviceLimit => "device_limit",
         }
     }
+
+    /// Why such rows are left out, as the end of a sentence.
+    fn because(self) -> &'static str {
+        match self {
+            Self::Older => "newer rows of their devices are known",
+            Self::Future => "their timestamps are more than 10 minutes in the future",
+            Self::Router => "they are rows of routers, and INCLUDE_ROUTERS is not set",
+            Self::DeviceLimit => "MAX_DEVICES or the limit of device types is reached",
+        }
+    }
 }
 
 /// Why a row was rejected: it cannot be read.
@@ -121,6 +131,32 @@ impl RowFault {
             Self::StoreFailed => "store_failed",
         }
     }
+
+    /// Why such rows are left out, as the end of a sentence.
+    fn because(self) -> &'static str {
+        match self {
+            Self::Shape => "they are not lists",
+            Self::DeviceType => "their device type is not a string",
+            Self::NoColumns => "their answer has no columns for their device type",
+            Self::DeviceId => "they have no device ID",
+            Self::Timestamp => "their timestamps are before 2019, or not in nanoseconds",
+            Self::Limit => "they are too long, or too many for one answer",
+            Self::StoreFailed => "storing them failed",
+        }
+    }
+}
+
+/// Rows of one answer or several, none of which was stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeftOut {
+    /// How many they are.
+    pub rows: u64,
+    /// The reason of most of them, as the metrics name it.
+    pub reason: &'static str,
+    /// The same as the end of a sentence.
+    pub because: &'static str,
+    /// How many were left out for it.
+    pub with_reason: u64,
 }
 
 /// What became of the rows and cells of one batch.
@@ -137,6 +173,49 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Rows received, whatever became of them.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.rows.iter().sum()
+    }
+
+    /// The rows, where some were received and each was left out. Older rows are none of these: nothing is lost with them.
+    #[must_use]
+    pub fn left_out(&self) -> Option<LeftOut> {
+        let ignored = RowIgnored::ALL.iter().map(|reason| {
+            let count = self.ignored[*reason as usize];
+            (reason.name(), reason.because(), count)
+        });
+        let rejected = RowFault::ALL.iter().map(|fault| {
+            let count = self.rejected[*fault as usize];
+            (fault.name(), fault.because(), count)
+        });
+        let reasons = || ignored.clone().chain(rejected.clone());
+        let rows = self.received();
+        let lost: u64 = reasons().map(|(.., count)| count).sum();
+        let (reason, because, with_reason) = reasons().max_by_key(|(.., count)| *count)?;
+        let is_all = rows > 0 && lost >= rows && self.ignored[RowIgnored::Older as usize] == 0;
+        is_all.then_some(LeftOut {
+            rows,
+            reason,
+            because,
+            with_reason,
+        })
+    }
+
+    /// Adds the counts of another batch.
+    pub fn add(&mut self, other: &Self) {
+        let add = |sums: &mut [u64], counts: &[u64]| {
+            for (sum, count) in sums.iter_mut().zip(counts) {
+                *sum = sum.saturating_add(*count);
+            }
+        };
+        add(&mut self.rows, &other.rows);
+        add(&mut self.ignored, &other.ignored);
+        add(&mut self.rejected, &other.rejected);
+        add(&mut self.cells, &other.cells);
+    }
+
     pub(super) fn count_rows(&mut self, code: RowCode, rows: usize) {
         self.rows[code as usize] += rows as u64;
     }
@@ -151,5 +230,40 @@ impl Tally {
 
     pub(super) fn reject_cell(&mut self, fault: CellFault) {
         self.cells[fault as usize] += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_left_out_when_none_was_stored() {
+        let tally = |rows, ignored: &[(RowIgnored, u64)], rejected: &[(RowFault, u64)]| {
+            let mut tally = Tally::default();
+            tally.rows[RowCode::Terminal as usize] = rows;
+            for (reason, count) in ignored {
+                tally.ignored[*reason as usize] = *count;
+            }
+            for (fault, count) in rejected {
+                tally.rejected[*fault as usize] = *count;
+            }
+            tally
+        };
+        let future = (RowIgnored::Future, 3);
+        for (tally, expected) in [
+            (tally(0, &[], &[]), None),
+            (tally(4, &[future], &[]), None),
+            (tally(3, &[future], &[]), Some((3, "future", 3))),
+            (
+                tally(8, &[future], &[(RowFault::NoColumns, 5)]),
+                Some((8, "no_columns", 5)),
+            ),
+            (tally(4, &[future, (RowIgnored::Older, 1)], &[]), None),
+        ] {
+            let left_out = tally.left_out();
+            let found = left_out.map(|left| (left.rows, left.reason, left.with_reason));
+            assert_eq!(found, expected, "{tally:?}");
+        }
     }
 }

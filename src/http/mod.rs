@@ -73,6 +73,10 @@ pub struct State {
     pub published: Arc<Published>,
     /// Compressed bodies, for all scrapes of a snapshot with the same names.
     pub bodies: Bodies<(Format, Shard)>,
+    /// Whether this is the demo, whose terminals are simulated.
+    pub is_demo: bool,
+    /// Whether locations are shown: `LOCATION`.
+    pub has_locations: bool,
     /// How `starlink_info` is written.
     pub info_format: InfoFormat,
     /// Whether the process is about to end.
@@ -274,6 +278,8 @@ mod tests {
             tasks: Vec::new(),
             published,
             bodies: Bodies::new(body_limits()),
+            is_demo: false,
+            has_locations: true,
             info_format: InfoFormat::Auto,
             is_draining: AtomicBool::new(false),
             hang_limit: Duration::from_secs(30),

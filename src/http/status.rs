@@ -1,11 +1,13 @@
 //! The state of the exporter and the fleet as plain values: what `/api/v1/status` returns and the page shows first.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::State;
 use crate::actors::{ActorStatus, Cause};
+use crate::self_metrics::Unstored;
 use crate::time::Moment;
 use crate::time::unix_seconds;
 use crate::view::Overview;
@@ -50,12 +52,16 @@ pub struct Clock {
 }
 
 /// The process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Exporter {
     /// The release.
     pub version: &'static str,
     /// The revision of the source.
     pub revision: &'static str,
+    /// Whether this is the demo: its terminals are simulated.
+    pub demo: bool,
+    /// The setting `STALE_AFTER`.
+    pub stale_after_seconds: f64,
     /// What `/readyz` says.
     pub ready: bool,
     /// Why it is not ready.
@@ -85,6 +91,10 @@ pub struct Stream {
     pub last_failure_remedy: Option<&'static str>,
     /// When the last successful attempt ended, in seconds since 1970.
     pub last_success_timestamp_seconds: Option<f64>,
+    /// When the next attempt starts after a failed one, in seconds since 1970; unknown while none waits.
+    pub next_attempt_timestamp_seconds: Option<f64>,
+    /// When rows arrived last whose timestamps can be right, in seconds since 1970.
+    pub last_rows_timestamp_seconds: Option<f64>,
     /// Age of the last batch with rows on arrival.
     pub lag_seconds: Option<f64>,
     /// Whether that is more than `STALE_AFTER`.
@@ -93,6 +103,39 @@ pub struct Stream {
     pub catching_up: bool,
     /// Whether answers bring no rows although many devices were online: the stream as a whole is silent.
     pub silent: bool,
+    /// For how long.
+    pub silent_seconds: Option<f64>,
+    /// Rows that were left out since a row was last stored: the latter is a minute ago, or never happened.
+    pub left_out: Option<LeftOut>,
+}
+
+/// Rows that arrived and were all left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// How many arrived.
+    pub rows: u64,
+    /// The reason of most of them, as `rows_ignored_total` and `rows_rejected_total` name it.
+    pub reason: &'static str,
+    /// The same in words.
+    pub because: &'static str,
+    /// How many were left out for it.
+    pub rows_with_reason: u64,
+}
+
+/// A row is stored every few seconds. Rows that are left out for less than this may be between two of them.
+const BETWEEN_ROWS: Duration = Duration::from_secs(60);
+
+impl LeftOut {
+    fn of(unstored: &Unstored, ran: Duration) -> Option<Self> {
+        let rows = &unstored.rows;
+        let lasts = ran.saturating_sub(unstored.since) > BETWEEN_ROWS;
+        (unstored.is_first || lasts).then_some(Self {
+            rows: rows.rows,
+            reason: rows.reason,
+            because: rows.because,
+            rows_with_reason: rows.with_reason,
+        })
+    }
 }
 
 /// The access token.
@@ -211,6 +254,8 @@ impl Status {
             exporter: Exporter {
                 version: env!("CARGO_PKG_VERSION"),
                 revision: env!("BUILD_REVISION"),
+                demo: state.is_demo,
+                stale_after_seconds: state.stale_after.as_secs_f64(),
                 ready: not_ready_because.is_none(),
                 not_ready_because,
                 draining: state.is_draining.load(Ordering::Relaxed),
@@ -225,10 +270,16 @@ impl Status {
                 last_failure_message: told.map(|told| told.message.clone()),
                 last_failure_remedy: told.and_then(|told| told.remedy),
                 last_success_timestamp_seconds: metrics.last_poll_success.value(),
+                next_attempt_timestamp_seconds: metrics.next_attempt.value(),
+                last_rows_timestamp_seconds: metrics.last_rows.value(),
                 lag_seconds: lag,
                 late: lag.is_some_and(|lag| lag > state.stale_after.as_secs_f64()),
                 catching_up: is_set(metrics.catching_up.value()),
                 silent: is_set(metrics.stream_silent.value()),
+                silent_seconds: metrics.silent_for.value(),
+                left_out: metrics
+                    .unstored()
+                    .and_then(|unstored| LeftOut::of(&unstored, state.clock.ran())),
             },
             token: Token {
                 expiry_timestamp_seconds: metrics.token_expiry.value(),

@@ -3,6 +3,7 @@
 mod instruments;
 mod process;
 mod told;
+mod unstored;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,6 +20,7 @@ use crate::time::Clock;
 pub use self::instruments::{Counter, Gauge, Histogram};
 pub use self::process::process;
 pub use self::told::Told;
+pub use self::unstored::Unstored;
 
 /// Seconds of a poll: it lingers, up to 65 s.
 const POLL_BOUNDS: [f64; 14] = [
@@ -83,10 +85,18 @@ pub struct SelfMetrics {
     cells_rejected: [Counter; CellFault::ALL.len()],
     /// Seconds.
     pub telemetry_lag: Gauge,
+    /// When the rows came that the lag is of, in seconds since 1970. In no scrape.
+    pub last_rows: Gauge,
+    /// When the next attempt starts after a failed one, in seconds since 1970; unknown while none waits. In no scrape.
+    pub next_attempt: Gauge,
     /// 1 or 0.
     pub catching_up: Gauge,
     /// 1 or 0.
     pub stream_silent: Gauge,
+    /// Seconds for which the stream has been silent; unknown while it is not. In no scrape.
+    pub silent_for: Gauge,
+    /// Rows that were left out since a row was last stored. In no scrape.
+    unstored: ArcSwapOption<Unstored>,
     /// Column lists that differed from the last of their type.
     pub schema_changes: Counter,
     /// Requests for a token.
@@ -124,8 +134,12 @@ impl Default for SelfMetrics {
             rows_rejected: Default::default(),
             cells_rejected: Default::default(),
             telemetry_lag: Gauge::default(),
+            last_rows: Gauge::default(),
+            next_attempt: Gauge::default(),
             catching_up: Gauge::default(),
             stream_silent: Gauge::default(),
+            silent_for: Gauge::default(),
+            unstored: ArcSwapOption::default(),
             schema_changes: Counter::default(),
             token_requests: Counter::default(),
             token_request_failures: Default::default(),
@@ -233,6 +247,17 @@ impl SelfMetrics {
         add(&self.rows_ignored, &tally.ignored);
         add(&self.rows_rejected, &tally.rejected);
         add(&self.cells_rejected, &tally.cells);
+    }
+
+    /// Notes the rows that were left out since a row was last stored, or that there are none.
+    pub fn rows_unstored(&self, unstored: Option<Unstored>) {
+        self.unstored.store(unstored.map(Arc::new));
+    }
+
+    /// The rows that were left out since a row was last stored.
+    #[must_use]
+    pub fn unstored(&self) -> Option<Arc<Unstored>> {
+        self.unstored.load_full()
     }
 
     /// Counts rows that were given up because the store failed on them twice.

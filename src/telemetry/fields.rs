@@ -76,6 +76,12 @@ impl FieldFilter {
         }
     }
 
+    /// Whether fields that say where a device is are kept, as far as `DROP_FIELDS` does not name them.
+    #[must_use]
+    pub fn has_locations(&self) -> bool {
+        self.places
+    }
+
     /// Whether a field is kept. `field` is its name as Starlink spells it.
     #[must_use]
     pub fn keeps(&self, field: &str) -> bool {

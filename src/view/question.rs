@@ -201,6 +201,17 @@ impl Question {
         Ok(question)
     }
 
+    /// What of a query can be used: parameters that [`Question::parse`] would refuse are left out.
+    #[must_use]
+    pub fn usable(query: &str) -> Self {
+        let mut question = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            // A parameter that is refused has changed nothing.
+            let _ = question.set(&name, &value);
+        }
+        question
+    }
+
     /// Takes one parameter over, and tells which it was.
     fn set(&mut self, name: &str, value: &str) -> Result<&'static str, QuestionError> {
         let text = (!value.is_empty()).then(|| value.to_owned());

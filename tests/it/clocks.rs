@@ -1,5 +1,7 @@
 //! Clocks that are wrong, machines that sleep and time that passes: with clocks that the test moves, so that hours take no time.
 
+mod rows;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 

@@ -26,6 +26,7 @@ mod names;
 mod outgoing;
 mod own_metrics;
 mod page;
+mod page_notes;
 mod page_states;
 mod polling;
 mod probes;

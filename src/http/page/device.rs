@@ -10,7 +10,7 @@ use url::form_urlencoded;
 use super::format::{age, decimals, moment, number, printable};
 use super::map::Map;
 use super::table::{LIST, filter_link, link};
-use super::{Frame, page, render};
+use super::{Frame, NO_LOCATIONS, page, render};
 use crate::exposition::help;
 use crate::http::compress::Compress;
 use crate::http::look::look;
@@ -40,6 +40,8 @@ struct DeviceView {
     /// Whether the device is online: alerts and fields hold now.
     is_online: bool,
     place: Option<Place>,
+    /// Why there is no place.
+    no_place: &'static str,
     /// As last reported.
     fields: Vec<Field>,
     info: Vec<(String, String)>,
@@ -109,12 +111,16 @@ pub async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse
     let list_link = link(&list_link.unwrap_or_default());
     let now = unix_seconds(state.clock.corrected());
     let device_type = device_type(&request);
+    let no_place = match state.has_locations {
+        true => "No location reported.",
+        false => NO_LOCATIONS,
+    };
     let wanted = id.clone();
     let seen = look(&request, &state, move |scene| {
         let device = view::find(scene, &wanted, device_type.as_deref())?;
         Some(render(
             compress,
-            &DeviceView::of(frame, &device, now, list_link),
+            &DeviceView::of(frame, &device, now, list_link, no_place),
         ))
     });
     match seen.await {
@@ -153,7 +159,13 @@ pub fn not_found(request: &HttpRequest) -> HttpResponse {
 }
 
 impl DeviceView {
-    fn of(frame: Frame, detail: &DeviceDetail, now: f64, list_link: String) -> Self {
+    fn of(
+        frame: Frame,
+        detail: &DeviceDetail,
+        now: f64,
+        list_link: String,
+        no_place: &'static str,
+    ) -> Self {
         let device = &detail.device;
         let last = detail.last_readings.as_ref();
         let alerts = match last {
@@ -185,6 +197,7 @@ impl DeviceView {
             alerts: alerts.iter().map(alert).collect(),
             is_online: last.is_none(),
             place: place(detail),
+            no_place,
             fields: numbers
                 .iter()
                 .filter_map(|(name, &value)| match (&**name, &detail.h3_cell) {

@@ -1,6 +1,6 @@
 //! Numbers, times and texts for display: rounded, with a unit, without control characters.
 
-/// How long something took or is ago, in its largest unit that is worth two digits: `12 s`, `3 min`, `2 h`.
+/// How long something took or is ago, rounded, in its largest unit that is worth two digits: `12 s`, `3 min`, `2 h`.
 #[must_use]
 pub fn age(seconds: f64) -> String {
     const UNITS: [(f64, f64, &str); 3] = [
@@ -9,9 +9,20 @@ pub fn age(seconds: f64) -> String {
         (48.0 * 3600.0, 3600.0, "h"),
     ];
     let seconds = seconds.max(0.0);
-    let unit = UNITS.iter().find(|(limit, ..)| seconds < *limit);
+    let rounded = |size: f64| (seconds / size).round();
+    let is_below = |(limit, size, _): &&(f64, f64, &str)| rounded(*size) * size < *limit;
+    let unit = UNITS.iter().find(is_below);
     let (_, size, name) = unit.copied().unwrap_or((0.0, 86400.0, "d"));
-    format!("{:.0} {name}", (seconds / size).floor())
+    format!("{:.0} {name}", rounded(size))
+}
+
+/// The same in minutes at least, for texts that are read aloud when they change.
+#[must_use]
+pub fn minutes(seconds: f64) -> String {
+    match seconds {
+        ..100.0 => "1 min".to_owned(),
+        _ => age(seconds),
+    }
 }
 
 /// A number with so many decimals. A number that is not 0 is not shown as 0.
@@ -132,15 +143,19 @@ mod tests {
             (-1.0, "0 s"),
             (0.4, "0 s"),
             (12.0, "12 s"),
-            (99.9, "99 s"),
-            (100.0, "1 min"),
-            (5999.0, "99 min"),
-            (6000.0, "1 h"),
-            (172_799.0, "47 h"),
-            (172_800.0, "2 d"),
+            (99.4, "99 s"),
+            (99.5, "2 min"),
+            (298.0, "5 min"),
+            (5969.0, "99 min"),
+            (5970.0, "2 h"),
+            (170_999.0, "47 h"),
+            (171_000.0, "2 d"),
             (1e9, "11574 d"),
         ] {
             assert_eq!(age(seconds), expected, "{seconds}");
+        }
+        for (seconds, expected) in [(5.0, "1 min"), (99.9, "1 min"), (100.0, "2 min")] {
+            assert_eq!(minutes(seconds), expected, "{seconds}");
         }
     }
 

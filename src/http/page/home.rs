@@ -7,19 +7,19 @@ use super::format::{count, printable};
 use super::map::Map;
 use super::table::{self, Choice, Head, Row, Turn, filter_link};
 use super::verdict::{Branch, Fact, Verdict, branches, facts};
-use super::{Frame, page, render};
-use crate::http::State;
+use super::{Frame, NO_LOCATIONS, page, render};
 use crate::http::compress::Compress;
 use crate::http::look::{Blind, look};
 use crate::http::status::{ActorState, Status};
-use crate::view::{self, DeviceState, Overview, Question, Scene};
+use crate::http::{State, parameter};
+use crate::view::{self, DeviceState, Overview, Question, QuestionError, Scene};
 
 /// The whole page.
 #[derive(Debug, Template)]
 #[template(path = "home.html", config = "src/http/page/askama.toml")]
 struct Home {
     frame: Frame,
-    /// What is wrong with the request, or why the fleet cannot be shown.
+    /// Why the fleet cannot be shown.
     problem: Option<String>,
     verdict: Verdict,
     facts: Vec<Fact>,
@@ -42,6 +42,12 @@ struct Fleet {
     /// What the map shows, in words.
     map_text: String,
     legend: Vec<Link>,
+    /// Why there is no map.
+    no_map: Option<&'static str>,
+    /// Whether a click on the map finds devices.
+    is_located: bool,
+    /// What is wrong with the request: then all devices are listed.
+    mistake: Option<String>,
     search: String,
     near: String,
     per_page: Option<String>,
@@ -93,13 +99,46 @@ const STATES: [DeviceState; 3] = [
     DeviceState::Offline,
 ];
 
+/// A request that cannot be answered: what is wrong with it, and what to show in the form so that it can be corrected.
+#[derive(Debug)]
+struct Typed {
+    mistake: String,
+    /// What can be used of it.
+    question: Question,
+    search: String,
+    near: String,
+}
+
+/// Longer texts of a request that is wrong are cut in the form.
+const MOST_TYPED: usize = 200;
+
+impl Typed {
+    fn of(request: &HttpRequest, error: &QuestionError) -> Self {
+        let text = |name| {
+            let text = parameter(request, name).unwrap_or_default();
+            printable(&text.chars().take(MOST_TYPED).collect::<String>())
+        };
+        let mut question = Question::usable(request.query_string());
+        // The form repeats them.
+        for text in [&mut question.device_type, &mut question.alert] {
+            *text = text.take().filter(|text| text.len() <= MOST_TYPED);
+        }
+        Self {
+            mistake: printable(&format!("{error}. All devices are listed.")),
+            question,
+            search: text("search"),
+            near: text("near"),
+        }
+    }
+}
+
 /// `/`
 pub async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
-    let (question, problem) = match Question::parse(request.query_string()) {
+    let (question, typed) = match Question::parse(request.query_string()) {
         Ok(question) => (question, None),
-        Err(error) => (Question::default(), Some(error.to_string())),
+        Err(error) => (Question::default(), Some(Typed::of(&request, &error))),
     };
-    let response = match &problem {
+    let response = match &typed {
         None => HttpResponse::Ok(),
         Some(_) => HttpResponse::BadRequest(),
     };
@@ -108,8 +147,12 @@ pub async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse
     let frame = Frame::of(&request);
     let seen = look(&request, &state, move |scene| {
         let status = Status::of(&shared, Overview::of(&scene.snapshot));
-        let fleet = Fleet::of(scene, &status, &question);
-        render(compress, &Home::new(frame, &status, Some(fleet), problem))
+        let mut fleet = Fleet::of(scene, &status, &question);
+        if let Some(typed) = &typed {
+            fleet.correct(typed, &status.fleet);
+        }
+        fleet.no_map = (!shared.has_locations).then_some(NO_LOCATIONS);
+        render(compress, &Home::new(frame, &status, Some(fleet), None))
     });
     match seen.await {
         Ok(html) => page(response, html),
@@ -137,7 +180,7 @@ impl Home {
             problem: problem.as_deref().map(printable),
             verdict: Verdict::of(status),
             facts: facts(status),
-            supervisor: format!("{up} of {} up", status.actors.len()),
+            supervisor: format!("{up} of {} running", status.actors.len()),
             branches: branches(&status.actors),
             fleet,
         }
@@ -145,6 +188,19 @@ impl Home {
 }
 
 impl Fleet {
+    /// Shows what is wrong with a request, and what it was in the form.
+    fn correct(&mut self, typed: &Typed, overview: &Overview) {
+        let question = &typed.question;
+        self.mistake = Some(typed.mistake.clone());
+        self.search.clone_from(&typed.search);
+        self.near.clone_from(&typed.near);
+        self.states = states(question);
+        self.kinds = kinds(overview, question);
+        self.active = active(overview, question);
+        self.orders = table::orders(question);
+        self.is_asked = true;
+    }
+
     fn of(scene: &Scene, status: &Status, question: &Question) -> Self {
         let overview = &status.fleet;
         let list = view::list(scene, question);
@@ -157,9 +213,6 @@ impl Fleet {
         };
         let total: usize = STATES.map(in_state).iter().sum();
         let counts = STATES.map(|state| format!("{} {}", count(in_state(state)), state.name()));
-        let names = overview.types.iter().map(|kind| kind.device_type.as_str());
-        let alerts = overview.alerts.iter().take(MOST_ALERTS);
-        let alerts = alerts.map(|alert| alert.alert.as_str());
         let near = question.near;
         let is_standard = question.per_page == Question::default().per_page;
         Self {
@@ -179,6 +232,9 @@ impl Fleet {
                 },
                 counts.join(", ")
             ),
+            no_map: None,
+            is_located: overview.located > 0,
+            mistake: None,
             legend: STATES
                 .map(|state| legend(question, state, in_state(state)))
                 .into(),
@@ -191,12 +247,9 @@ impl Fleet {
                 format!("{},{}", near.latitude, near.longitude)
             }),
             per_page: (!is_standard).then(|| question.per_page.to_string()),
-            states: Choice::list(
-                STATES.map(DeviceState::name).into_iter(),
-                question.state.map(DeviceState::name),
-            ),
-            kinds: Choice::list(names, question.device_type.as_deref()),
-            active: Choice::list(alerts, question.alert.as_deref()),
+            states: states(question),
+            kinds: kinds(overview, question),
+            active: active(overview, question),
             orders: table::orders(question),
             is_filtered: *question
                 != Question {
@@ -240,6 +293,22 @@ impl Link {
             link,
         }
     }
+}
+
+fn states(question: &Question) -> Vec<Choice> {
+    let chosen = question.state.map(DeviceState::name);
+    Choice::list(STATES.map(DeviceState::name).into_iter(), chosen)
+}
+
+fn kinds(overview: &Overview, question: &Question) -> Vec<Choice> {
+    let names = overview.types.iter().map(|kind| kind.device_type.as_str());
+    Choice::list(names, question.device_type.as_deref())
+}
+
+fn active(overview: &Overview, question: &Question) -> Vec<Choice> {
+    let alerts = overview.alerts.iter().take(MOST_ALERTS);
+    let alerts = alerts.map(|alert| alert.alert.as_str());
+    Choice::list(alerts, question.alert.as_deref())
 }
 
 fn legend(question: &Question, state: DeviceState, devices: usize) -> Link {

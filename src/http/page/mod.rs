@@ -12,12 +12,13 @@ mod table;
 mod verdict;
 
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use askama::Template;
 use tracing::debug;
 
 pub use self::device::{not_found, show as device};
 pub use self::home::{show as home, unseen};
+use super::State;
 use super::compress::{Body, Compress};
 
 /// Only what this service sends is loaded, run or requested, and no other page may frame this one.
@@ -35,16 +36,20 @@ struct Frame {
     world: String,
     version: &'static str,
     revision: &'static str,
+    /// Whether the terminals are simulated.
+    is_demo: bool,
 }
+
+/// Instead of a map.
+const NO_LOCATIONS: &str = "Locations are switched off (LOCATION=off).";
 
 impl Frame {
     /// The frame of a page at the path of this request.
     fn of(request: &HttpRequest) -> Self {
-        Self::below(&root(request.uri().path()))
-    }
-
-    fn below(root: &str) -> Self {
+        let root = &root(request.uri().path());
+        let state = request.app_data::<web::Data<State>>();
         Self {
+            is_demo: state.is_some_and(|state| state.is_demo),
             root: root.to_owned(),
             style: assets::STYLE.below(root),
             script: assets::SCRIPT.below(root),

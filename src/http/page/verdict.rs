@@ -1,7 +1,7 @@
 //! The exporter's state in words: one verdict, the facts behind it, and the components.
 
-use super::format::{age, count, printable};
-use crate::http::status::{Actor, ActorState, Status, Stream, Token};
+use super::format::{age, count, minutes, printable};
+use crate::http::status::{Actor, ActorState, LeftOut, Status, Token};
 
 /// How good or bad something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Level {
     }
 }
 
-/// Whether the exporter is healthy. Screen readers read it aloud when it changes, so it holds no number that always changes.
+/// Whether the exporter is healthy. Screen readers read it aloud when it changes, so its times are in minutes at least.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// The level.
@@ -88,7 +88,7 @@ impl Verdict {
         }
         if !stream.up {
             let told = told.unwrap_or_else(|| "The last poll failed.".to_owned());
-            let because = format!("{told} Data below is from the last successful poll.");
+            let because = format!("{told} {}", what_is_shown(status));
             return new(Level::Bad, "Failing", &because);
         }
         let down = status
@@ -105,8 +105,18 @@ impl Verdict {
             let because = token_told(token).unwrap_or_else(|| "It was not renewed.".to_owned());
             return new(Level::Notice, "Token expired", &because);
         }
+        if let Some(left_out) = &stream.left_out {
+            return new(Level::Notice, "Rows left out", &left_out_told(left_out));
+        }
+        if let Some(silent) = stream.silent_seconds.filter(|silent| *silent >= SILENT) {
+            let because = format!(
+                "Starlink answers, but has sent no rows for {}: the stream is silent, or all terminals are.",
+                minutes(silent)
+            );
+            return new(Level::Notice, "No rows", &because);
+        }
         if status.clock.wrong {
-            let because = "The clock of this host is wrong. Ages below are corrected by Starlink's clock. Synchronise it (NTP).";
+            let because = "The clock of this host is wrong. Ages below are corrected by Starlink's clock. Synchronise this host's clock (NTP).";
             return new(Level::Notice, "Clock wrong", because);
         }
         if stream.catching_up {
@@ -117,12 +127,53 @@ impl Verdict {
             let because = "Rows are older than STALE_AFTER when they arrive: data below is old.";
             return new(Level::Notice, "Delayed", because);
         }
-        let because = match stream.lag_seconds {
-            Some(_) => "Receiving telemetry. All components are running.",
-            None => "Polls succeed, but no row has arrived yet. All components are running.",
+        let because = match (stream.last_rows_timestamp_seconds, are_rows_old(status)) {
+            (Some(_), false) => "Receiving telemetry. All components are running.",
+            (Some(_), true) => {
+                "Polls succeed, but no row has arrived for longer than STALE_AFTER. All components are running."
+            }
+            (None, _) => "Polls succeed, but no row has arrived yet. All components are running.",
         };
         new(Level::Good, "Healthy", because)
     }
+}
+
+/// A stream that has been silent for less is not worth a notice: pauses between rows are common.
+const SILENT: f64 = 60.0;
+
+/// Whether the last rows arrived so long ago that the readings of their devices are no longer shown.
+fn are_rows_old(status: &Status) -> bool {
+    let at = status.stream.last_rows_timestamp_seconds;
+    at.is_some_and(|at| status.timestamp_seconds - at > status.exporter.stale_after_seconds)
+}
+
+/// What the page shows of the devices while polls fail.
+fn what_is_shown(status: &Status) -> String {
+    let success = status.stream.last_success_timestamp_seconds;
+    let age = success.map(|at| status.timestamp_seconds - at);
+    match age.filter(|age| *age > status.exporter.stale_after_seconds) {
+        Some(age) => format!(
+            "Readings are no longer shown: the last successful poll was {} ago.",
+            minutes(age)
+        ),
+        None => "Data below is from the last successful poll.".to_owned(),
+    }
+}
+
+/// Rows that arrived and were all left out, in words.
+fn left_out_told(left_out: &LeftOut) -> String {
+    let arrived = match left_out.rows {
+        1 => "1 row has arrived, and was left out".to_owned(),
+        rows => format!("{} rows have arrived, and all were left out", whole(rows)),
+    };
+    let because = left_out.because;
+    if left_out.rows_with_reason == left_out.rows {
+        return format!("{arrived}: {because}.");
+    }
+    format!(
+        "{arrived}. The reason for {} of them: {because}.",
+        whole(left_out.rows_with_reason)
+    )
 }
 
 /// A failure in words, with its remedy.
@@ -162,20 +213,24 @@ pub fn facts(status: &Status) -> Vec<Fact> {
     let success = stream
         .last_success_timestamp_seconds
         .map(|at| age(now - at));
+    let next = stream.next_attempt_timestamp_seconds;
+    let next = next.map_or(String::new(), |at| {
+        format!("; next attempt in {}", age(at - now))
+    });
     let poll = match (stream.up, &success, &stream.last_failure) {
         (true, Some(ago), _) => (Level::Good, format!("succeeded {ago} ago")),
         (_, Some(ago), Some(_)) => (
             Level::Bad,
-            format!("failed; the last success was {ago} ago"),
+            format!("failed; the last success was {ago} ago{next}"),
         ),
-        (_, None, Some(_)) => (Level::Bad, "failed; none has succeeded yet".to_owned()),
+        (_, None, Some(_)) => (Level::Bad, format!("failed; none has succeeded yet{next}")),
         _ => (Level::Notice, "none yet".to_owned()),
     };
     let polls = match stream.failed_polls {
         0 => whole(stream.polls),
         failed => format!("{} ({} failed)", whole(stream.polls), whole(failed)),
     };
-    let lag = lag(stream, success.as_deref());
+    let lag = lag(status);
     let why = token.last_failure_message.as_deref().map(printable);
     let why = why.unwrap_or_else(|| "none yet".to_owned());
     let life = match token.expiry_timestamp_seconds.map(|expiry| expiry - now) {
@@ -198,20 +253,33 @@ pub fn facts(status: &Status) -> Vec<Fact> {
     facts.into_iter().chain(clock).collect()
 }
 
-/// The lag, and which answer it is of where that is not the last poll's.
-fn lag(stream: &Stream, success: Option<&str>) -> (Level, String) {
-    let Some(lag) = stream.lag_seconds.map(age) else {
-        return (Level::Good, "unknown: no row has arrived yet".to_owned());
+/// The lag, and how old the rows are that it is of, where they are not the last poll's.
+fn lag(status: &Status) -> (Level, String) {
+    let stream = &status.stream;
+    let (Some(lag), Some(at)) = (
+        stream.lag_seconds.map(age),
+        stream.last_rows_timestamp_seconds,
+    ) else {
+        let told = match &stream.left_out {
+            Some(_) => (Level::Notice, "unknown: all rows were left out"),
+            None => (Level::Good, "unknown: no row has arrived yet"),
+        };
+        return (told.0, told.1.to_owned());
     };
-    let level = match stream.late || stream.catching_up {
+    let is_old = are_rows_old(status);
+    let level = match stream.late || stream.catching_up || is_old {
         true => Level::Notice,
         false => Level::Good,
     };
-    let what = match (stream.up, success) {
-        (false, Some(ago)) => format!(" (of the last answer, {ago} ago)"),
-        _ if stream.catching_up => ", catching up".to_owned(),
-        _ if stream.late => ", above STALE_AFTER".to_owned(),
-        _ => String::new(),
+    let what = if is_old || !stream.up {
+        let ago = age(status.timestamp_seconds - at);
+        format!(" (of the last rows, {ago} ago)")
+    } else if stream.catching_up {
+        ", catching up".to_owned()
+    } else if stream.late {
+        ", above STALE_AFTER".to_owned()
+    } else {
+        String::new()
     };
     (level, format!("{lag}{what}"))
 }
@@ -241,7 +309,10 @@ pub struct Branch {
 pub fn branches(actors: &[Actor]) -> Vec<Branch> {
     let branch = |actor: &Actor| Branch {
         name: actor.name,
-        state: actor.state.name(),
+        state: match actor.state {
+            ActorState::Up => "running",
+            other => other.name(),
+        },
         level: match actor.state {
             ActorState::Up => Level::Good,
             ActorState::Restarting => Level::Notice,

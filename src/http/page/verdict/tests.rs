@@ -1,7 +1,7 @@
 //! Verdicts, facts and actors, in words.
 
 use super::*;
-use crate::http::status::{Clock, Exporter, LastError, Names, Stream, Token};
+use crate::http::status::{Clock, Exporter, LastError, LeftOut, Names, Stream, Token};
 use crate::view::Overview;
 
 fn healthy() -> Status {
@@ -21,6 +21,8 @@ fn healthy() -> Status {
         exporter: Exporter {
             version: "1",
             revision: "r",
+            demo: false,
+            stale_after_seconds: 120.0,
             ready: true,
             not_ready_because: None,
             draining: false,
@@ -35,10 +37,14 @@ fn healthy() -> Status {
             last_failure_message: None,
             last_failure_remedy: None,
             last_success_timestamp_seconds: Some(997.0),
+            next_attempt_timestamp_seconds: None,
+            last_rows_timestamp_seconds: Some(996.0),
             lag_seconds: Some(12.3),
             late: false,
             catching_up: false,
             silent: false,
+            silent_seconds: None,
+            left_out: None,
         },
         token: Token {
             expiry_timestamp_seconds: Some(1720.0),
@@ -70,7 +76,7 @@ fn the_worst_is_the_verdict() {
         status.exporter.draining = false;
     };
     // From good to bad: each is the verdict although all before it hold, too.
-    let cases: [(Change, Level, &str, &str); 12] = [
+    let cases: [(Change, Level, &str, &str); 17] = [
         (
             |_| {},
             Level::Good,
@@ -78,7 +84,13 @@ fn the_worst_is_the_verdict() {
             "Receiving telemetry. All components are running.",
         ),
         (
-            |status| status.stream.lag_seconds = None,
+            |status| status.stream.last_rows_timestamp_seconds = Some(879.0),
+            Level::Good,
+            "Healthy",
+            "Polls succeed, but no row has arrived for longer than STALE_AFTER. All components are running.",
+        ),
+        (
+            |status| status.stream.last_rows_timestamp_seconds = None,
             Level::Good,
             "Healthy",
             "Polls succeed, but no row has arrived yet. All components are running.",
@@ -99,7 +111,35 @@ fn the_worst_is_the_verdict() {
             |status| status.clock.wrong = true,
             Level::Notice,
             "Clock wrong",
-            "The clock of this host is wrong. Ages below are corrected by Starlink's clock. Synchronise it (NTP).",
+            "The clock of this host is wrong. Ages below are corrected by Starlink's clock. Synchronise this host's clock (NTP).",
+        ),
+        (
+            |status| {
+                status.stream.silent = true;
+                status.stream.silent_seconds = Some(60.0);
+            },
+            Level::Notice,
+            "No rows",
+            "Starlink answers, but has sent no rows for 1 min: the stream is silent, or all terminals are.",
+        ),
+        (
+            |status| status.stream.silent_seconds = Some(359.0),
+            Level::Notice,
+            "No rows",
+            "Starlink answers, but has sent no rows for 6 min: the stream is silent, or all terminals are.",
+        ),
+        (
+            |status| {
+                status.stream.left_out = Some(LeftOut {
+                    rows: 1234,
+                    reason: "future",
+                    because: "they are early",
+                    rows_with_reason: 1000,
+                });
+            },
+            Level::Notice,
+            "Rows left out",
+            "1,234 rows have arrived, and all were left out. The reason for 1,000 of them: they are early.",
         ),
         (
             |status| {
@@ -121,6 +161,12 @@ fn the_worst_is_the_verdict() {
             Level::Bad,
             "Failing",
             "No way␇ there. Build one. Data below is from the last successful poll.",
+        ),
+        (
+            |status| status.stream.last_success_timestamp_seconds = Some(1000.0 - 251.0),
+            Level::Bad,
+            "Failing",
+            "No way␇ there. Build one. Readings are no longer shown: the last successful poll was 4 min ago.",
         ),
         (unready, Level::Bad, "Failing", "No way␇ there. Build one."),
         (
@@ -186,6 +232,12 @@ fn facts_are_told_in_words() {
     }
     status.clock.wrong = false;
     assert_eq!(told(&status).len(), 4);
+    status.stream.last_rows_timestamp_seconds = Some(640.0);
+    assert_eq!(
+        told(&status)[2],
+        "▲ Lag: 12 s (of the last rows, 6 min ago)"
+    );
+    status.stream.last_rows_timestamp_seconds = Some(996.0);
     status.stream.late = true;
     assert_eq!(told(&status)[2], "▲ Lag: 12 s, above STALE_AFTER");
     status.stream.catching_up = true;
@@ -199,10 +251,21 @@ fn facts_are_told_in_words() {
         [
             "✕ Last poll: failed; the last success was 3 s ago",
             "✓ Polls: 1,234 (3 failed)",
-            "▲ Lag: 12 s (of the last answer, 3 s ago)",
+            "▲ Lag: 12 s (of the last rows, 4 s ago)",
             "✕ Token: expired 3 min ago",
         ]
     );
+    status.stream.last_rows_timestamp_seconds = Some(600.0);
+    status.stream.next_attempt_timestamp_seconds = Some(1240.0);
+    assert_eq!(
+        told(&status)[0],
+        "✕ Last poll: failed; the last success was 3 s ago; next attempt in 4 min"
+    );
+    assert_eq!(
+        told(&status)[2],
+        "▲ Lag: 12 s (of the last rows, 7 min ago)"
+    );
+    status.stream.next_attempt_timestamp_seconds = None;
     status.stream.last_success_timestamp_seconds = None;
     status.stream.lag_seconds = None;
     status.token.expiry_timestamp_seconds = None;
@@ -233,7 +296,10 @@ fn actors_tell_how_they_died() {
         seconds_ago: 5.0,
     });
     let branches = branches(&actors);
-    assert_eq!((branches[0].state, branches[0].level), ("up", Level::Good));
+    assert_eq!(
+        (branches[0].state, branches[0].level),
+        ("running", Level::Good)
+    );
     assert_eq!(branches[0].last_error, None);
     assert_eq!((branches[1].state, branches[1].level), ("gone", Level::Bad));
     assert_eq!(branches[1].restarts, "3");

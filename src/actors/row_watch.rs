@@ -1,0 +1,71 @@
+//! Whether answers bring rows that count: what the log says about a silent stream, and what the page says about rows that are all left
+//! out.
+
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::fleet::Tally;
+use crate::self_metrics::{SelfMetrics, Unstored};
+
+/// A stream that has been silent for less is not logged: pauses between rows are common.
+const LOGGED_AFTER: Duration = Duration::from_secs(60);
+
+/// Follows the rows of answers.
+#[derive(Debug, Default)]
+pub(super) struct RowWatch {
+    /// When the silence began that was logged, by the clock of the log's ages.
+    silent_since: Option<Duration>,
+    has_stored: bool,
+    /// What became of rows since a row was last stored, and when the first of them came.
+    left_out: Option<(Tally, Duration)>,
+}
+
+impl RowWatch {
+    /// Logs a silence of the stream that has lasted for a minute, and its end: once each.
+    pub(super) fn log_silence(
+        &mut self,
+        silent_for: Option<Duration>,
+        tally: &Tally,
+        devices: usize,
+        now: Duration,
+    ) {
+        let rows = tally.received();
+        if rows > 0 {
+            if let Some(since) = self.silent_since.take() {
+                let for_seconds = now.saturating_sub(since).as_secs();
+                info!(rows, for_seconds, "rows arrive again");
+            }
+            return;
+        }
+        let silent_for = silent_for.filter(|silent_for| *silent_for >= LOGGED_AFTER);
+        if let (Some(silent_for), None) = (silent_for, self.silent_since) {
+            self.silent_since = Some(now.saturating_sub(silent_for));
+            warn!(
+                for_seconds = silent_for.as_secs(),
+                devices, "answers contain no rows: the stream is silent, or all terminals are"
+            );
+        }
+    }
+
+    /// Takes what became of the rows of an answer that came at `ran`, and publishes those that were left out since one was stored.
+    pub(super) fn note(&mut self, tally: &Tally, ran: Duration, metrics: &SelfMetrics) {
+        if tally.received() == 0 {
+            return;
+        }
+        if tally.left_out().is_none() {
+            self.has_stored = true;
+            if self.left_out.take().is_some() {
+                metrics.rows_unstored(None);
+            }
+            return;
+        }
+        let (sum, since) = self.left_out.get_or_insert((Tally::default(), ran));
+        sum.add(tally);
+        metrics.rows_unstored(sum.left_out().map(|rows| Unstored {
+            rows,
+            since: *since,
+            is_first: !self.has_stored,
+        }));
+    }
+}
