@@ -106,6 +106,7 @@ check_configuration() {
   builder inspect --type image "localhost/$IMAGE" >"$work/image.json"
   expect "the user" "$(inspect .Docker.config.User)" 65532:65532
   expect "the port" "$(inspect '.Docker.config.ExposedPorts | keys | join(" ")')" 9100/tcp
+  expect "the allocator's setting" "$(inspect '.Docker.config.Env[] | select(startswith("MALLOC_"))')" MALLOC_TRIM_THRESHOLD_=131072
   expect "the entry point" "$(inspect '.Docker.config.Entrypoint | join(" ")')" starlink-telemetry
   # One that needs no shell.
   expect "the health check" "$(inspect '.Docker.config.Healthcheck.Test // [] | join(" ")')" "CMD starlink-telemetry healthcheck"
