@@ -132,16 +132,16 @@ impl MetricsStoreActor {
 
     /// Notes whether rows come, and whether any of them count.
     fn watch_rows(&mut self, tally: &Tally) {
-        let silent_for = self.fleet.stream_silent_for();
-        let is_silent = f64::from(u8::from(silent_for.is_some()));
+        let is_silent = f64::from(u8::from(self.fleet.is_stream_silent()));
         self.metrics.stream_silent.set(is_silent);
-        match silent_for {
-            Some(silent_for) => self.metrics.silent_for.set(silent_for.as_secs_f64()),
-            None => self.metrics.silent_for.clear(),
+        let no_rows_for = self.fleet.no_rows_for();
+        match no_rows_for {
+            Some(time) => self.metrics.no_rows_for.set(time.as_secs_f64()),
+            None => self.metrics.no_rows_for.clear(),
         }
         self.rows.note(tally, self.clock.ran(), &self.metrics);
         let (devices, now) = (self.fleet.devices(), self.clock.elapsed());
-        self.rows.log_silence(silent_for, tally, devices, now);
+        self.rows.log_silence(no_rows_for, tally, devices, now);
     }
 
     fn expire(&mut self) {

@@ -25,7 +25,7 @@ impl RowWatch {
     /// Logs a silence of the stream that has lasted for a minute, and its end: once each.
     pub(super) fn log_silence(
         &mut self,
-        silent_for: Option<Duration>,
+        no_rows_for: Option<Duration>,
         tally: &Tally,
         devices: usize,
         now: Duration,
@@ -38,11 +38,11 @@ impl RowWatch {
             }
             return;
         }
-        let silent_for = silent_for.filter(|silent_for| *silent_for >= LOGGED_AFTER);
-        if let (Some(silent_for), None) = (silent_for, self.silent_since) {
-            self.silent_since = Some(now.saturating_sub(silent_for));
+        let no_rows_for = no_rows_for.filter(|no_rows_for| *no_rows_for >= LOGGED_AFTER);
+        if let (Some(no_rows_for), None) = (no_rows_for, self.silent_since) {
+            self.silent_since = Some(now.saturating_sub(no_rows_for));
             warn!(
-                for_seconds = silent_for.as_secs(),
+                for_seconds = no_rows_for.as_secs(),
                 devices, "answers contain no rows: the stream is silent, or all terminals are"
             );
         }

@@ -237,11 +237,16 @@ impl Fleet {
         }
     }
 
-    /// For how long the stream as a whole has been silent: answers contain no rows, although many devices were online. `None` if it
-    /// is not silent.
+    /// Whether the stream as a whole is silent: answers come, but no row in them, though many devices were online.
     #[must_use]
-    pub fn stream_silent_for(&self) -> Option<Duration> {
-        self.stream_time.silent_for()
+    pub fn is_stream_silent(&self) -> bool {
+        self.stream_time.is_silent()
+    }
+
+    /// For how long answers have contained no rows, where many devices were online before; `None` otherwise.
+    #[must_use]
+    pub fn no_rows_for(&self) -> Option<Duration> {
+        self.stream_time.empty()
     }
 
     /// Does what time asks for: devices go stale, offline and are forgotten.

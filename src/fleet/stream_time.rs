@@ -16,7 +16,7 @@ pub(super) struct StreamTime {
     now: Moment,
     /// Whether at least [`CROWD`] devices were online when rows came last.
     is_crowd: bool,
-    /// The time that answers without rows have covered since; `None` if there was none.
+    /// The time that answers without rows have covered since, where [`CROWD`] devices were online; `None` if there was none.
     empty: Option<Duration>,
 }
 
@@ -37,11 +37,12 @@ impl StreamTime {
     /// An answer without any row, which covers this time. It counts where few devices were online, or when the silence has been
     /// long.
     pub(super) fn hear_nothing(&mut self, covered: Duration) {
-        if self.is_crowd && self.empty.is_none_or(|empty| empty < SILENCE) {
-            let empty = self.empty.unwrap_or_default();
-            self.empty = Some(empty.saturating_add(covered));
-        } else {
+        let empty = self.empty.unwrap_or_default();
+        if !self.is_crowd || empty >= SILENCE {
             self.now = self.now.after(covered);
+        }
+        if self.is_crowd {
+            self.empty = Some(empty.saturating_add(covered));
         }
     }
 
@@ -56,9 +57,14 @@ impl StreamTime {
         self.is_crowd = online.take(CROWD).count() == CROWD;
     }
 
-    /// The time that answers without rows have covered, if the stream as a whole is silent: they do not count then.
-    pub(super) fn silent_for(&self) -> Option<Duration> {
-        self.empty.filter(|empty| *empty < SILENCE)
+    /// Whether the stream as a whole is silent: answers without rows cover no time.
+    pub(super) fn is_silent(&self) -> bool {
+        self.empty.is_some_and(|empty| empty < SILENCE)
+    }
+
+    /// The time that answers without rows have covered, where many devices were online before; `None` otherwise.
+    pub(super) fn empty(&self) -> Option<Duration> {
+        self.empty
     }
 }
 
@@ -120,7 +126,7 @@ mod tests {
                     }
                     Nothing(covered) => time.hear_nothing(Duration::from_secs(*covered)),
                 }
-                let shown = (time.now().millis() / 1000, time.silent_for().is_some());
+                let shown = (time.now().millis() / 1000, time.is_silent());
                 assert_eq!(shown, (*now, *is_silent), "{name}, {index}");
             }
         }

@@ -103,8 +103,8 @@ pub struct Stream {
     pub catching_up: bool,
     /// Whether answers bring no rows although many devices were online: the stream as a whole is silent.
     pub silent: bool,
-    /// For how long.
-    pub silent_seconds: Option<f64>,
+    /// For how long answers have contained no rows, where at least 10 devices were online before.
+    pub no_rows_seconds: Option<f64>,
     /// Rows that were left out since a row was last stored: the latter is a minute ago, or never happened.
     pub left_out: Option<LeftOut>,
 }
@@ -276,7 +276,7 @@ impl Status {
                 late: lag.is_some_and(|lag| lag > state.stale_after.as_secs_f64()),
                 catching_up: is_set(metrics.catching_up.value()),
                 silent: is_set(metrics.stream_silent.value()),
-                silent_seconds: metrics.silent_for.value(),
+                no_rows_seconds: metrics.no_rows_for.value(),
                 left_out: metrics
                     .unstored()
                     .and_then(|unstored| LeftOut::of(&unstored, state.clock.ran())),

@@ -93,8 +93,8 @@ pub struct SelfMetrics {
     pub catching_up: Gauge,
     /// 1 or 0.
     pub stream_silent: Gauge,
-    /// Seconds for which the stream has been silent; unknown while it is not. In no scrape.
-    pub silent_for: Gauge,
+    /// Seconds for which answers have contained no rows, where many devices were online before; else unknown. In no scrape.
+    pub no_rows_for: Gauge,
     /// Rows that were left out since a row was last stored. In no scrape.
     unstored: ArcSwapOption<Unstored>,
     /// Column lists that differed from the last of their type.
@@ -138,7 +138,7 @@ impl Default for SelfMetrics {
             next_attempt: Gauge::default(),
             catching_up: Gauge::default(),
             stream_silent: Gauge::default(),
-            silent_for: Gauge::default(),
+            no_rows_for: Gauge::default(),
             unstored: ArcSwapOption::default(),
             schema_changes: Counter::default(),
             token_requests: Counter::default(),

@@ -108,7 +108,7 @@ impl Verdict {
         if let Some(left_out) = &stream.left_out {
             return new(Level::Notice, "Rows left out", &left_out_told(left_out));
         }
-        if let Some(silent) = stream.silent_seconds.filter(|silent| *silent >= SILENT) {
+        if let Some(silent) = stream.no_rows_seconds.filter(|silent| *silent >= SILENT) {
             let because = format!(
                 "Starlink answers, but has sent no rows for {}: the stream is silent, or all terminals are.",
                 minutes(silent)

@@ -38,7 +38,7 @@ async fn a_silent_stream_is_told_once_it_has_lasted_a_minute() {
     );
     let stream = world.status().await["stream"].clone();
     assert_eq!(stream["silent"], true);
-    let silent = stream["silent_seconds"].as_f64().unwrap();
+    let silent = stream["no_rows_seconds"].as_f64().unwrap();
     assert!((374.0..376.0).contains(&silent), "{silent}");
     let told = world.events(message);
     assert_eq!(told.len(), 1, "{told:?}");
@@ -53,12 +53,22 @@ async fn a_silent_stream_is_told_once_it_has_lasted_a_minute() {
     assert_eq!(ends[0].value("for_seconds").unwrap(), 375);
     assert_says(&home(&world).await, &["Receiving telemetry."]);
     assert_eq!(
-        world.status().await["stream"]["silent_seconds"],
+        world.status().await["stream"]["no_rows_seconds"],
         Value::Null
     );
     // Rows without a silence before them are no news.
     world.rows(&ids, 8 * MINUTE).await;
     assert_eq!(world.events("rows arrive again").len(), 1);
+    // When the terminals are taken for offline at last, all is not well again.
+    for _ in 0..50 {
+        world.listen(MINUTE).await;
+    }
+    assert_says(
+        &home(&world).await,
+        &["<strong>No rows</strong>", "has sent no rows for 50 min"],
+    );
+    assert_eq!(world.status().await["stream"]["silent"], false);
+    assert_eq!(world.events(message).len(), 2);
 }
 
 #[actix_rt::test]

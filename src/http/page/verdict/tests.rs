@@ -43,7 +43,7 @@ fn healthy() -> Status {
             late: false,
             catching_up: false,
             silent: false,
-            silent_seconds: None,
+            no_rows_seconds: None,
             left_out: None,
         },
         token: Token {
@@ -116,14 +116,14 @@ fn the_worst_is_the_verdict() {
         (
             |status| {
                 status.stream.silent = true;
-                status.stream.silent_seconds = Some(60.0);
+                status.stream.no_rows_seconds = Some(60.0);
             },
             Level::Notice,
             "No rows",
             "Starlink answers, but has sent no rows for 1 min: the stream is silent, or all terminals are.",
         ),
         (
-            |status| status.stream.silent_seconds = Some(359.0),
+            |status| status.stream.no_rows_seconds = Some(359.0),
             Level::Notice,
             "No rows",
             "Starlink answers, but has sent no rows for 6 min: the stream is silent, or all terminals are.",
