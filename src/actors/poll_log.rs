@@ -18,6 +18,8 @@ pub(super) struct PollLog {
     cuts: Cuts,
     max_linger: Duration,
     has_succeeded: bool,
+    /// Whether the log names, in this outage, what to do about something that cuts polls.
+    has_named_cut: bool,
 }
 
 impl PollLog {
@@ -28,6 +30,7 @@ impl PollLog {
             cuts: Cuts::default(),
             max_linger,
             has_succeeded: false,
+            has_named_cut: false,
         }
     }
 
@@ -42,6 +45,7 @@ impl PollLog {
         let Some(recovered) = self.failures.recovered(now) else {
             return false;
         };
+        self.has_named_cut = false;
         info!(
             failures = recovered.failures,
             for_seconds = recovered.lasted.as_secs(),
@@ -88,7 +92,15 @@ impl PollLog {
             debug!(reason, error, retry_in_seconds, "poll failed");
             return self.failures.failed_elsewhere(now);
         }
-        match self.failures.failed(key, now) {
+        let report = self.failures.failed(key, now);
+        let is_new_cut = cut.is_some() && !self.has_named_cut;
+        self.has_named_cut |= cut.is_some();
+        match report {
+            // Once more in this minute: what it says was not known before.
+            Report::Silent if is_new_cut => warn!(
+                reason,
+                status, error, advice, retry_in_seconds, "polls are cut after a fixed time"
+            ),
             Report::Silent => {
                 debug!(reason, status, error, retry_in_seconds, "poll failed again");
             }

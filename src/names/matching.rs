@@ -31,7 +31,7 @@ pub struct Unmatched {
 }
 
 /// How soon the names are compared after a device has been added.
-const SOON: Duration = Duration::from_secs(1);
+const SOON: Duration = Duration::from_millis(250);
 
 /// Compares names with the devices that are known: soon after their number has changed, and at every interval. Never ends.
 pub async fn match_devices(
