@@ -355,12 +355,12 @@ impl SelfMetrics {
             ),
             counter(
                 "starlink_exporter_token_requests_total",
-                "Requests for an access token.",
+                "Requests for an access token. An attempt may make two: see TOKEN_URL.",
                 &self.token_requests,
             ),
             by_label(
                 "starlink_exporter_token_request_failures_total",
-                "Requests for an access token that failed, by reason.",
+                "Attempts to get an access token that failed at every token URL, by reason.",
                 "reason",
                 TokenFailure::ALL.iter().map(|reason| reason.name()),
                 &self.token_request_failures,
