@@ -95,7 +95,7 @@ impl MetricsStoreActor {
 
     /// One warning when devices begin to be left out; the next one only after there was room again.
     fn tell_whether_full(&mut self, tally: &Tally) {
-        let left_out = tally.ignored[RowIgnored::DeviceLimit as usize] > 0;
+        let left_out = tally.ignored[RowIgnored::DeviceLimit as usize] > tally.gave_way;
         if left_out && !self.is_full {
             let devices = self.fleet.devices();
             warn!(

@@ -18,7 +18,7 @@ use super::block::{
 use super::columns::MOST_FOR_A_VALUE;
 use super::stream_time::StreamTime;
 use super::table::{Lanes, Table};
-use super::{Fleet, FleetOptions, online};
+use super::{Fleet, FleetOptions};
 use crate::telemetry::bounds::{LONGEST_NAME, MOST_COLUMNS};
 use crate::telemetry::ip::Address;
 use crate::telemetry::schema::{LOCATION_FIELD, is_free_family, is_free_key};
@@ -277,12 +277,30 @@ impl Fleet {
         if !input.rest.is_empty() {
             return Err(DumpError::Rest);
         }
-        // What time has done to them since the state was written.
+        // Before the devices age: rows may have come last long before the state was written.
+        let online = online_at_last(&fleet);
+        fleet.stream_time.note_online(0..online);
+        // Presences are not stored: this works out what they were when the state was written.
         fleet.expire(now);
-        fleet.stream_time.note_online(online(&fleet.tables));
         fleet.version = 1;
         Ok(fleet)
     }
+}
+
+/// How many devices were online when the last row came.
+fn online_at_last(fleet: &Fleet) -> usize {
+    let stale_after = fleet.options.retention.stale_after;
+    let seen = || {
+        fleet.blocks().flat_map(|block| {
+            let slots = block.presences().iter().enumerate();
+            let known = slots.filter(|(_, presence)| **presence == Presence::Online);
+            known.map(|(slot, _)| block.seen(slot).0)
+        })
+    };
+    let last = seen().max().unwrap_or_default();
+    seen()
+        .filter(|seen| last.since(*seen) < stale_after)
+        .count()
 }
 
 /// Reads one table.

@@ -257,8 +257,7 @@ impl Planner<'_> {
         giving_way.sort_unstable();
         for (_, table, slot) in giving_way.into_iter().take(needed) {
             self.plan.evicted.push((table, slot));
-            // Its only row is lost with it.
-            self.plan.tally.ignore_row(RowIgnored::DeviceLimit);
+            self.plan.tally.give_way();
         }
     }
 

@@ -170,6 +170,8 @@ pub struct Tally {
     pub rejected: [u64; RowFault::ALL.len()],
     /// Cells rejected, by [`CellFault`].
     pub cells: [u64; CellFault::ALL.len()],
+    /// How many of the ignored rows are not of this batch: the rows of devices that gave way to new ones.
+    pub gave_way: u64,
 }
 
 impl Tally {
@@ -193,6 +195,7 @@ impl Tally {
         let reasons = || ignored.clone().chain(rejected.clone());
         let rows = self.received();
         let lost: u64 = reasons().map(|(.., count)| count).sum();
+        let lost = lost.saturating_sub(self.gave_way);
         let (reason, because, with_reason) = reasons().max_by_key(|(.., count)| *count)?;
         let is_all = rows > 0 && lost >= rows && self.ignored[RowIgnored::Older as usize] == 0;
         is_all.then_some(LeftOut {
@@ -214,6 +217,7 @@ impl Tally {
         add(&mut self.ignored, &other.ignored);
         add(&mut self.rejected, &other.rejected);
         add(&mut self.cells, &other.cells);
+        self.gave_way = self.gave_way.saturating_add(other.gave_way);
     }
 
     pub(super) fn count_rows(&mut self, code: RowCode, rows: usize) {
@@ -222,6 +226,12 @@ impl Tally {
 
     pub(super) fn ignore_row(&mut self, reason: RowIgnored) {
         self.ignored[reason as usize] += 1;
+    }
+
+    /// Counts a device that gave way to a new one: its only row is lost with it.
+    pub(super) fn give_way(&mut self) {
+        self.ignore_row(RowIgnored::DeviceLimit);
+        self.gave_way += 1;
     }
 
     pub(super) fn reject_rows(&mut self, fault: RowFault, rows: usize) {

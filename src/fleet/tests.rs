@@ -58,7 +58,7 @@ impl World {
     }
 
     /// Time passes while the stream is heard.
-    fn listen(&mut self, seconds: u64) -> &mut Self {
+    pub(crate) fn listen(&mut self, seconds: u64) -> &mut Self {
         self.now += seconds * 1000;
         self.answer(&body("", ""));
         self

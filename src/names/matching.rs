@@ -54,7 +54,7 @@ pub async fn match_devices(
             counted = None;
         }
         let lease = pulse.during(published.lease(Moment::default())).await;
-        let known = lease.get().map(|snapshot| ids(&snapshot).count());
+        let known = lease.get().map(|snapshot| snapshot.devices());
         let is_due = clock.now().since(last) >= interval;
         if known == counted && !is_due {
             continue;

@@ -60,6 +60,29 @@ fn an_older_row_than_the_one_before_the_restart_does_not_count() {
 }
 
 #[test]
+fn a_silent_stream_stays_silent_over_a_restart() {
+    for (terminals, is_silent) in [(9, false), (10, true)] {
+        let mut world = World::new();
+        let rows = |number| format!(r#"["u",1500000000,"ut-{number}",0.5,"v1",null,[]]"#);
+        world.rows(&(0..terminals).map(rows).collect::<Vec<_>>().join(","));
+        // All are stale by the time the state is written.
+        for _ in 0..5 {
+            world.listen(60);
+        }
+        let bytes = bytes(&world);
+        let mut world = thawed(world, &bytes);
+        for _ in 0..5 {
+            world.listen(60);
+        }
+        let offline = world.lines();
+        let offline = offline.iter().filter(|line| line.starts_with("online{"));
+        let expected = if is_silent { 0 } else { terminals };
+        assert_eq!(offline.count(), expected, "{terminals}");
+        assert_eq!(world.fleet.is_stream_silent(), is_silent, "{terminals}");
+    }
+}
+
+#[test]
 fn what_the_options_leave_out_does_not_come_back() {
     let bytes = bytes(&world());
     let mut world = World::with(|options| options.fields = FieldFilter::new(false, Vec::new()));

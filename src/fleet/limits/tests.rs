@@ -328,6 +328,7 @@ fn a_plan_that_is_given_up_lets_nobody_give_way_and_takes_no_room() {
     assert_eq!(world.fleet.devices(), 2);
     assert_eq!(ignored(&tally), 2 + 1);
     assert!(shows(&world, "c") && shows(&world, "d"));
+    assert_eq!(tally.left_out(), None, "two of three rows were stored");
 }
 
 #[test]
