@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Retention;
+use super::allocation::Allocation;
 use super::columns::Columns;
 use super::interner::Text;
 use super::labels::Labels;
-use crate::telemetry::AddressKind;
-use crate::telemetry::ip::Address;
 use crate::telemetry::location::Location;
 use crate::time::Moment;
 
@@ -40,62 +39,22 @@ pub struct Place {
     pub centre: Location,
 }
 
-/// A terminal's IP allocation.
-#[derive(Debug, Clone)]
-pub struct Allocation {
-    /// `UtcTimestampNs` of its last row.
-    pub reported: i64,
-    /// When that row came.
-    pub seen: Moment,
-    /// What it said.
-    pub content: Arc<AllocationContent>,
-}
-
-/// What a row of an IP allocation says.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct AllocationContent {
-    /// The addresses, by [`AddressKind`], ascending, each once; none once they are stale.
-    pub addresses: [Vec<Address>; 3],
-    /// Info keys and values, in column order.
-    pub infos: Vec<(Arc<str>, Text)>,
-}
-
-/// What became of an address that was added to a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Added {
-    /// It stands there, once.
-    Yes,
-    /// It is one of the other family.
-    WrongFamily,
-    /// There are as many as may be.
-    Full,
-}
-
-impl AllocationContent {
-    /// Puts an address at its place in the ascending order, unless it stands there already.
-    pub fn add(&mut self, kind: AddressKind, address: Address, most: usize) -> Added {
-        if address.address().is_ipv4() != (kind == AddressKind::Ipv4) {
-            return Added::WrongFamily;
-        }
-        let addresses = &mut self.addresses[kind as usize];
-        let place = addresses.binary_search_by_key(&address.address(), |known| known.address());
-        match place {
-            Ok(_) => Added::Yes,
-            Err(_) if addresses.len() >= most => Added::Full,
-            Err(place) => {
-                addresses.insert(place, address);
-                Added::Yes
-            }
-        }
-    }
-
-    fn has_addresses(&self) -> bool {
-        self.addresses.iter().any(|addresses| !addresses.is_empty())
-    }
-}
-
 /// Active alerts: sorted names, each once. `None` when there are none.
 pub type Alerts = Option<Arc<Vec<Arc<str>>>>;
+
+/// How many bytes so many alerts of a device take, the names themselves not counted.
+#[must_use]
+pub const fn alert_bytes(count: usize) -> usize {
+    count * size_of::<Arc<str>>()
+}
+
+fn bytes_of_alerts(alerts: &Alerts) -> usize {
+    alert_bytes(alerts.as_ref().map_or(0, |names| names.len()))
+}
+
+fn bytes_of_allocation(allocation: Option<&Arc<Allocation>>) -> usize {
+    allocation.map_or(0, |allocation| allocation.content.bytes())
+}
 
 /// The whole state that one row gives a device.
 #[derive(Debug)]
@@ -142,6 +101,8 @@ pub struct Block {
     allocations: Vec<Option<Arc<Allocation>>>,
     gauges: Columns<f64>,
     infos: Columns<Option<Text>>,
+    /// What the entries of `alerts` and `allocations` take: kept up to date, because it is asked for before each batch.
+    entry_bytes: usize,
 }
 
 /// What [`Block::review`] found about a slot.
@@ -239,7 +200,7 @@ impl Block {
     pub fn free(&mut self, slot: usize) {
         self.clear(slot);
         Arc::make_mut(&mut self.labels).clear(slot);
-        self.allocations[slot] = None;
+        self.set_allocation(slot, None);
     }
 
     /// Forgets the device at a slot; its identifier and allocation stay.
@@ -248,7 +209,7 @@ impl Block {
         self.is_new[slot] = false;
         self.vitals[slot] = Vital::default();
         self.places[slot] = None;
-        self.alerts[slot] = None;
+        self.set_alerts(slot, &None);
         self.gauges.clear(slot);
         self.infos.clear(slot);
     }
@@ -275,7 +236,7 @@ impl Block {
         for change in state.changes {
             match change {
                 Difference::Place(place) => self.places[slot] = *place,
-                Difference::Alerts(alerts) => self.alerts[slot].clone_from(alerts),
+                Difference::Alerts(alerts) => self.set_alerts(slot, alerts),
                 Difference::Info(lane, text) => drop(self.infos.set(*lane, slot, text)),
             }
         }
@@ -291,8 +252,20 @@ impl Block {
     pub fn allocate(&mut self, slot: usize, allocation: Arc<Allocation>) -> bool {
         let before = self.allocations[slot].as_ref();
         let same = before.is_some_and(|before| before.content == allocation.content);
-        self.allocations[slot] = Some(allocation);
+        self.set_allocation(slot, Some(allocation));
         !same
+    }
+
+    fn set_allocation(&mut self, slot: usize, allocation: Option<Arc<Allocation>>) {
+        self.entry_bytes += bytes_of_allocation(allocation.as_ref());
+        let before = std::mem::replace(&mut self.allocations[slot], allocation);
+        self.entry_bytes -= bytes_of_allocation(before.as_ref());
+    }
+
+    fn set_alerts(&mut self, slot: usize, alerts: &Alerts) {
+        self.entry_bytes += bytes_of_alerts(alerts);
+        self.entry_bytes -= bytes_of_alerts(&self.alerts[slot]);
+        self.alerts[slot].clone_from(alerts);
     }
 
     /// Carries out what [`Block::review`] asked for.
@@ -300,12 +273,12 @@ impl Block {
         match change {
             Change::Presence(presence) => self.presences[slot] = presence,
             Change::Forget => self.clear(slot),
-            Change::DropAllocation => self.allocations[slot] = None,
+            Change::DropAllocation => self.set_allocation(slot, None),
             Change::Free => self.free(slot),
             Change::DropAddresses => {
-                if let Some(allocation) = &mut self.allocations[slot] {
-                    let allocation = Arc::make_mut(allocation);
-                    Arc::make_mut(&mut allocation.content).addresses = Default::default();
+                if let Some(mut allocation) = self.allocations[slot].clone() {
+                    Arc::make_mut(&mut allocation).drop_addresses();
+                    self.set_allocation(slot, Some(allocation));
                 }
             }
         }
@@ -448,6 +421,7 @@ impl Block {
             places: self.places.clone(),
             alerts: self.alerts.clone(),
             allocations: self.allocations.clone(),
+            entry_bytes: self.entry_bytes,
         }
     }
 
@@ -463,10 +437,11 @@ impl Block {
         &self.infos
     }
 
-    /// How many bytes numbers and texts take here, the texts themselves not counted.
+    /// How many bytes numbers, references to texts and alerts, and the entries of allocations take here, the texts themselves not
+    /// counted.
     #[must_use]
     pub fn value_bytes(&self) -> usize {
-        self.gauges.bytes() + self.infos.bytes()
+        self.gauges.bytes() + self.infos.bytes() + self.entry_bytes
     }
 
     /// A device's number in a lane.

@@ -12,9 +12,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::block::{
-    Alerts, Allocation, AllocationContent, Block, DeviceState, Difference, Place, Presence,
-};
+use super::allocation::{ADDRESS_BYTES, Allocation, AllocationContent, INFO_BYTES};
+use super::block::{Alerts, Block, DeviceState, Difference, Place, Presence, alert_bytes};
 use super::columns::MOST_FOR_A_VALUE;
 use super::stream_time::StreamTime;
 use super::table::{Lanes, Table};
@@ -261,7 +260,7 @@ impl Fleet {
             return Err(DumpError::Value("the clock"));
         }
         let mut input = Input { rest: bytes };
-        let mut room = options.limits.values;
+        let mut room = Some(options.limits.values);
         let mut fleet = Self::new(options);
         fleet.stream_time = StreamTime::resume(input.moment()?.min(now));
         for _ in 0..input.length()? {
@@ -309,8 +308,9 @@ struct Thawing<'f, 'i> {
     input: &'f mut Input<'i>,
     /// What the clock showed when it was written: nothing has happened later.
     now: Moment,
-    /// For how many bytes of numbers and places of texts there is certainly room.
-    room: &'f mut usize,
+    /// For how many bytes of numbers, places of texts and entries of lists there is certainly room; `None` once
+    /// there is none.
+    room: &'f mut Option<usize>,
     /// The info keys of allocations, each once.
     keys: BTreeSet<Arc<str>>,
 }
@@ -445,7 +445,7 @@ impl Thawing<'_, '_> {
             let text = self.input.text()?;
             if let Some(lane) = lane
                 && text.len() <= longest
-                && self.has_room_for_a_value()
+                && self.has_room_for(MOST_FOR_A_VALUE)
             {
                 let text = self.fleet.texts.intern(text);
                 changes.extend(text.map(|text| Difference::Info(lane, Some(text))));
@@ -461,21 +461,19 @@ impl Thawing<'_, '_> {
         })
     }
 
-    /// Whether the fleet may hold one more number or text.
-    fn has_room_for_a_value(&mut self) -> bool {
-        if *self.room < MOST_FOR_A_VALUE {
-            // The last time was a long way off, or there is no room.
+    /// Whether the fleet may hold a number, a text or an entry of a list that takes so many bytes.
+    fn has_room_for(&mut self, bytes: usize) -> bool {
+        let Some(mut room) = *self.room else {
+            return false;
+        };
+        if room < bytes {
+            // Values may take less than was counted for them. With nearly no room that is not looked up again for each.
             let taken = self.fleet.tables.value_bytes();
-            let room = self.fleet.options.limits.values.saturating_sub(taken);
-            *self.room = if room < LEAST_ROOM { 0 } else { room };
+            room = self.fleet.options.limits.values.saturating_sub(taken);
+            room = if room < LEAST_ROOM { 0 } else { room };
         }
-        match self.room.checked_sub(MOST_FOR_A_VALUE) {
-            Some(left) => {
-                *self.room = left;
-                true
-            }
-            None => false,
-        }
+        *self.room = room.checked_sub(bytes);
+        self.room.is_some()
     }
 
     fn place(&mut self) -> Result<Option<Place>, DumpError> {
@@ -496,12 +494,16 @@ impl Thawing<'_, '_> {
                 return Err(DumpError::Value("an alert's name"));
             }
             let limits = &self.fleet.options.limits;
-            if names.len() < limits.alerts && name.len() <= limits.alert.max(LONGEST_NAME) {
+            if names.len() < limits.alerts
+                && name.len() <= limits.alert.max(LONGEST_NAME)
+                && self.has_room_for(alert_bytes(1))
+            {
                 names.extend(self.fleet.alert_names.intern(name));
             }
         }
         names.sort_unstable();
         names.dedup();
+        names.shrink_to_fit();
         Ok((!names.is_empty()).then(|| Arc::new(names)))
     }
 
@@ -514,7 +516,7 @@ impl Thawing<'_, '_> {
             let lane = lane.ok_or(DumpError::Value("a number's place"))?;
             if let Some(lane) = lane.and_then(|lane| u32::try_from(lane).ok())
                 && value.is_finite()
-                && self.has_room_for_a_value()
+                && self.has_room_for(MOST_FOR_A_VALUE)
             {
                 gauges.push((lane, value));
             }
@@ -533,7 +535,7 @@ impl Thawing<'_, '_> {
         for kind in AddressKind::ALL {
             for _ in 0..self.input.length()? {
                 let address = self.address()?;
-                if fields.keeps(kind.field()) {
+                if fields.keeps(kind.field()) && self.has_room_for(ADDRESS_BYTES) {
                     content.add(kind, address, most);
                 }
             }
@@ -553,9 +555,13 @@ impl Thawing<'_, '_> {
                 continue;
             }
             let Some(key) = self.key(key) else { continue };
+            if !self.has_room_for(INFO_BYTES) {
+                continue;
+            }
             let value = self.fleet.texts.intern(value);
             content.infos.extend(value.map(|value| (key, value)));
         }
+        content.shrink_to_fit();
         Ok(Allocation {
             reported,
             seen,

@@ -14,7 +14,7 @@ pub struct Limits {
     pub identifier: usize,
     /// Gauges that a type has values of, and as many info fields. Starlink documents some thirty columns.
     pub lanes: usize,
-    /// Bytes of all numbers and of all places for texts together. Full columns for a million devices are some 8 MiB each.
+    /// Bytes of all numbers, of all places for texts, and of the entries of alerts and allocations together. Full columns for a million devices are some 8 MiB each.
     pub values: usize,
     /// Bytes of an info field.
     pub text: usize,

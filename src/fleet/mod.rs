@@ -4,6 +4,7 @@
 //! that a scrape never sees half of a batch, and one that is being read holds no batch up. A batch is planned ([`plan`]) before it is committed:
 //! whatever may fail does so before the first write.
 
+pub mod allocation;
 pub mod block;
 pub mod columns;
 pub mod dump;
@@ -20,12 +21,13 @@ pub mod tally;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::block::{Block, DeviceState};
+use self::allocation::ADDRESS_BYTES;
+use self::block::{Block, DeviceState, alert_bytes};
 use self::interner::{Interner, Text};
 use self::plan::{Plan, Planner};
 use self::stream_time::StreamTime;
 use self::table::Table;
-use crate::telemetry::{Batch, FieldFilter};
+use crate::telemetry::{Batch, FieldFilter, Rows};
 use crate::time::Moment;
 
 pub use self::block::Presence;
@@ -119,7 +121,8 @@ impl Tables {
         self.tables.iter().map(Table::devices).sum()
     }
 
-    /// How many bytes numbers and texts take, the texts themselves not counted.
+    /// How many bytes numbers, references to texts and alerts, and the entries of allocations take, the texts themselves not
+    /// counted.
     fn value_bytes(&self) -> usize {
         self.tables.iter().map(Table::value_bytes).sum()
     }
@@ -166,7 +169,7 @@ impl Fleet {
     pub fn plan(&mut self, batch: &Batch, now: Moment, latest: i64) -> Plan {
         self.texts.begin();
         self.alert_names.begin();
-        let most_new = batch.rows.cells().saturating_mul(columns::MOST_FOR_A_VALUE);
+        let most_new = most_new(&batch.rows);
         let is_tight = |tables: &Tables, limits: &Limits| {
             tables.value_bytes().saturating_add(most_new) > limits.values
         };
@@ -314,6 +317,13 @@ impl Fleet {
         tables.sort_by(|one, other| one.code.cmp(&other.code));
         Snapshot::of(tables.into_iter(), self.version())
     }
+}
+
+/// How many bytes the values of rows take at most. A cell is a value, or a list of alerts or addresses.
+fn most_new(rows: &Rows) -> usize {
+    const FOR_AN_ELEMENT: usize = ADDRESS_BYTES + alert_bytes(1);
+    let values = rows.cells().saturating_mul(columns::MOST_FOR_A_VALUE);
+    values.saturating_add(rows.list_elements().saturating_mul(FOR_AN_ELEMENT))
 }
 
 /// How far a row's timestamp may be ahead of the corrected clock, in nanoseconds.

@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use super::block::{Added, Alerts, Allocation, AllocationContent, Difference, Place, Presence};
+use super::allocation::{ADDRESS_BYTES, Added, Allocation, AllocationContent, INFO_BYTES};
+use super::block::{Alerts, Difference, Place, Presence};
 use super::interner::{Interner, Text};
 use super::table::{Subject, Table};
 use super::tally::{RowCode, RowFault, RowIgnored, Tally};
@@ -174,7 +175,7 @@ pub(super) struct Planner<'f> {
     pub(super) devices: usize,
     /// How many there may be, those that give way included.
     pub(super) room: usize,
-    /// Whether devices get no values in lanes that they have none in.
+    /// Whether devices get no values in lanes that they have none in, and no more alerts and entries of allocations than they have.
     pub(super) is_tight: bool,
     pub(super) now: Moment,
     /// The latest `UtcTimestampNs` that is not in the future.
@@ -451,7 +452,8 @@ impl Planner<'_> {
         for candidate in candidates {
             content.addresses.iter_mut().for_each(Vec::clear);
             content.infos.clear();
-            self.allocation(rows, candidate, &mut content);
+            let most = self.most_bytes(candidate);
+            self.allocation(rows, candidate, &mut content, most);
             let (block, slot) = self.tables.get(candidate.table).block(candidate.slot);
             let content = match block.allocation(slot) {
                 Some(known) if *known.content == content => Arc::clone(&known.content),
@@ -469,20 +471,34 @@ impl Planner<'_> {
         }
     }
 
-    /// Reads a row of an allocation.
+    /// How many bytes the entries of a terminal's new allocation may take: as many as those that it has, where no others have room.
+    fn most_bytes(&self, candidate: &Candidate<'_>) -> usize {
+        if !self.is_tight {
+            return usize::MAX;
+        }
+        let (block, slot) = self.tables.get(candidate.table).block(candidate.slot);
+        let known = block.allocation(slot);
+        known.map_or(0, |known| known.content.bytes())
+    }
+
+    /// Reads a row of an allocation, whose entries may take `most` bytes.
     fn allocation(
         &mut self,
         rows: &Rows,
         candidate: &Candidate<'_>,
         content: &mut AllocationContent,
+        most: usize,
     ) {
         for (column, &cell) in candidate.schema.columns.iter().zip(candidate.cells) {
             match column {
-                Column::Addresses(kind) => self.addresses(rows, cell, *kind, content),
+                Column::Addresses(kind) => self.addresses(rows, cell, *kind, content, most),
                 Column::Field(field) => match as_text(rows, cell) {
                     Ok(Some(text)) => {
                         if let Some(key) = &field.info {
-                            match bounded(self.texts, &text, self.options.limits.text) {
+                            let has_room = content.bytes().saturating_add(INFO_BYTES) <= most;
+                            let text = has_room
+                                .then(|| bounded(self.texts, &text, self.options.limits.text));
+                            match text.unwrap_or(Err(CellFault::Limit)) {
                                 Ok(text) => content.infos.push((Arc::clone(key), text)),
                                 Err(fault) => self.plan.tally.reject_cell(fault),
                             }
@@ -503,8 +519,10 @@ impl Planner<'_> {
         cell: Cell,
         kind: AddressKind,
         content: &mut AllocationContent,
+        most: usize,
     ) {
-        let most = self.options.limits.addresses;
+        let room = most.saturating_sub(content.bytes()) / ADDRESS_BYTES;
+        let most = self.options.limits.addresses.min(room);
         let mut entry = |address: Option<Address>| {
             let added = address.map_or(Added::WrongFamily, |it| content.add(kind, it, most));
             match added {
@@ -579,7 +597,7 @@ struct DeviceRow<'a> {
     texts: Vec<Seen>,
     place: Option<Place>,
     alerts: Vec<Arc<str>>,
-    /// Whether it gets no values in lanes that it has none in.
+    /// Whether it gets no values in lanes that it has none in, and no more alerts than it has.
     is_tight: bool,
 }
 
@@ -796,7 +814,16 @@ impl DeviceRow<'_> {
         self.alerts.dedup();
         let known = block.alerts(slot).as_ref().map_or(&[][..], |names| names);
         if *self.alerts != *known {
-            let names = std::mem::take(&mut self.alerts);
+            let mut names = std::mem::take(&mut self.alerts);
+            if self.is_tight && names.len() > known.len() {
+                // Those that are known go first.
+                names.sort_by_key(|name| known.binary_search(name).is_err());
+                for _ in names.drain(known.len()..) {
+                    self.plan.tally.reject_cell(CellFault::Limit);
+                }
+                names.sort_unstable();
+            }
+            names.shrink_to_fit();
             let alerts: Alerts = (!names.is_empty()).then(|| Arc::new(names));
             changes.push(Difference::Alerts(alerts));
         }

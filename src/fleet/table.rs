@@ -380,7 +380,8 @@ impl Table {
         self.layouts
     }
 
-    /// How many bytes numbers and texts take, the texts themselves not counted.
+    /// How many bytes numbers, references to texts and alerts, and the entries of allocations take, the texts themselves not
+    /// counted.
     #[must_use]
     pub fn value_bytes(&self) -> usize {
         self.blocks.iter().map(|block| block.value_bytes()).sum()

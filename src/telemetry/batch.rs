@@ -174,6 +174,12 @@ impl Rows {
         self.cells.len()
     }
 
+    /// How many elements the lists of all cells have together.
+    #[must_use]
+    pub fn list_elements(&self) -> usize {
+        self.elements.len()
+    }
+
     /// How many entries of `data.values` were no list.
     #[must_use]
     pub fn malformed(&self) -> usize {

@@ -183,6 +183,47 @@ fn names_cost_at_most_what_an_answer_may_have_of_them() {
     assert!(peak < 40 * MIB, "{} MiB", peak / MIB);
 }
 
+/// The peak of ten answers, each with terminals that the others do not have, where there is room for the values of some.
+fn peak_of_ten_answers(values: usize, columns: &str, row: impl Fn(usize) -> String) -> usize {
+    const TERMINALS: usize = 1000;
+    let mut options = options();
+    options.limits.values = values;
+    let mut world = World::new();
+    world.fleet = Fleet::new(options);
+    peak(|| {
+        for first in (0..10 * TERMINALS).step_by(TERMINALS) {
+            let rows: Vec<_> = (first..first + TERMINALS).map(&row).collect();
+            let rows = rows.join(",");
+            let body = format!(
+                r#"{{"data":{{"values":[{rows}],"columnNamesByDeviceType":{{{columns}}}}}}}"#
+            );
+            drop(rows);
+            world.answer(body.into_bytes());
+        }
+        assert_eq!(world.fleet.devices(), 10 * TERMINALS);
+    })
+}
+
+#[test]
+fn allocations_and_alerts_of_many_answers_cost_what_values_may() {
+    let _turn = turn();
+    // Each allocation has 250 texts: 6 kB, and 60 MB of all ten answers.
+    let texts: String = (0..250).map(|text| format!(",\"T{text}\"")).collect();
+    let columns = format!(r#""i":["DeviceType","UtcTimestampNs","DeviceId"{texts}]"#);
+    let cells = ",\"t\"".repeat(250);
+    let row = |id| format!(r#"["i",1600000000000000000,"ip-{id}"{cells}]"#);
+    let allocations = peak_of_ten_answers(32 * MIB, &columns, row);
+    // Each terminal has 300 alerts: 4.8 kB, and 48 MB of all ten answers.
+    let columns = r#""u":["DeviceType","UtcTimestampNs","DeviceId","ActiveAlerts"]"#;
+    let codes: Vec<_> = (0..300).map(|code: usize| code.to_string()).collect();
+    let codes = codes.join(",");
+    let row = |id| format!(r#"["u",1600000000000000000,"ut-{id}",[{codes}]]"#);
+    let alerts = peak_of_ten_answers(16 * MIB, columns, row);
+    for (what, peak) in [("allocations", allocations), ("alerts", alerts)] {
+        assert!(peak < 40 * MIB, "{what}: {} MiB", peak / MIB);
+    }
+}
+
 #[test]
 fn state_files_cost_at_most_sixteen_times_their_length() {
     let _turn = turn();

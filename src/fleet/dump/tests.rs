@@ -275,7 +275,36 @@ fn fields_beyond_the_limits_are_left_out() {
     assert_eq!(shown(limited(|_| {})), 3 + 3);
     assert_eq!(shown(limited(|limits| limits.alerts = 1)), 1 + 3);
     assert_eq!(shown(limited(|limits| limits.text = 3)), 3 + 2);
-    assert_eq!(shown(limited(|limits| limits.values = 0)), 3 + 2);
+    assert_eq!(shown(limited(|limits| limits.values = 0)), 2);
+}
+
+#[test]
+fn entries_of_allocations_beyond_the_limit_are_left_out() {
+    const TERMINALS: usize = 1000;
+    let crafted = Crafted::table("u").number(0).number(0).number(TERMINALS);
+    let crafted = (0..TERMINALS).fold(crafted, |crafted, id| {
+        let crafted = crafted.text(&format!("ut-{id}")).raw(&[ALLOCATION]);
+        let crafted = crafted.moment(1).moment(0).number(1);
+        let crafted = crafted.raw(&[IPV4, 192, 0, 2, 1, NO_PREFIX]);
+        let mut crafted = crafted.number(0).number(0).number(10);
+        for key in 0..10 {
+            crafted = crafted.text(&format!("k{key}")).text("text");
+        }
+        crafted
+    });
+    let taken = |values: usize| {
+        let options = limited(|limits| limits.values = values);
+        let fleet = Fleet::thaw(options, NOW, &crafted.0).unwrap();
+        assert_eq!(fleet.devices(), TERMINALS);
+        fleet.tables.value_bytes()
+    };
+    let all = taken(usize::MAX);
+    assert_eq!(all, TERMINALS * (ADDRESS_BYTES + 10 * INFO_BYTES));
+    let some = taken(2 * LEAST_ROOM);
+    assert!(
+        LEAST_ROOM < some && some <= 2 * LEAST_ROOM,
+        "{some} of {all}"
+    );
 }
 
 #[test]

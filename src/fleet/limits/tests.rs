@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::fleet::allocation::{ADDRESS_BYTES, INFO_BYTES};
+use crate::fleet::block::alert_bytes;
 use crate::fleet::columns::MOST_FOR_A_VALUE;
 use crate::fleet::tests::{World, body};
 use crate::fleet::{Fleet, FleetOptions, Limits, RowFault, RowIgnored, Tally};
@@ -373,4 +375,74 @@ fn numbers_and_texts_beyond_the_limit_are_left_out_and_those_that_are_held_go_on
             .all(|line| !line.starts_with("N{") || line.ends_with(" 2"))
     );
     assert!(lines.contains(&r#"info{"7",t="t2"} 1"#.to_owned()));
+}
+
+#[test]
+fn entries_of_allocations_beyond_the_limit_are_left_out_and_those_that_are_held_go_on() {
+    const COLUMNS: &str = r#""i":["DeviceType","UtcTimestampNs","DeviceId","A","B","Ipv4"]"#;
+    let rows = |ids: std::ops::Range<usize>, time: usize| {
+        let row =
+            |id| format!(r#"["i",{time},"ip-{id}","a{time}","b",["192.0.2.{time}","192.0.2.9"]]"#);
+        body(&ids.map(row).collect::<Vec<_>>().join(","), COLUMNS)
+    };
+    let held = 100 * (2 * INFO_BYTES + 2 * ADDRESS_BYTES);
+    let answer = 100 * (6 * MOST_FOR_A_VALUE + 2 * (ADDRESS_BYTES + alert_bytes(1)));
+    let mut world = world(|limits| limits.values = held / 2 + answer);
+    assert_eq!(cells(&world.answer(&rows(0..100, 1))), 0);
+    assert_eq!(world.fleet.tables.value_bytes(), held);
+
+    // Ten of them are new, and have neither texts nor addresses.
+    assert_eq!(cells(&world.answer(&rows(10..110, 2))), 10 * 4);
+    assert_eq!(world.fleet.tables.value_bytes(), held);
+    world.rows(r#"["u",1,"50",1,"v",null,[]],["u",1,"105",1,"v",null,[]]"#);
+    let lines = world.lines().join("\n");
+    for expected in [
+        r#"Ipv4_numeric_0{"50"} 3221225986"#,
+        r#"info{"50",version="v",a="a2",b="b"} 1"#,
+        r#"info{"105",version="v"} 1"#,
+    ] {
+        assert!(lines.contains(expected), "{lines}");
+    }
+    assert!(!lines.contains(r#"_numeric_0{"105"}"#), "{lines}");
+
+    // What is forgotten makes room.
+    world.wait(86_400 + 1);
+    assert_eq!(world.fleet.tables.value_bytes(), 0);
+    assert_eq!(cells(&world.answer(&rows(10..110, 3))), 0);
+}
+
+#[test]
+fn alerts_beyond_the_limit_are_left_out_and_those_that_are_held_go_on() {
+    const COLUMNS: &str = r#""u":["DeviceType","UtcTimestampNs","DeviceId","ActiveAlerts"]"#;
+    let rows = |ids: std::ops::Range<usize>, time: usize, alerts: &str| {
+        let row = |id| format!(r#"["u",{time},"{id}",{alerts}]"#);
+        body(&ids.map(row).collect::<Vec<_>>().join(","), COLUMNS)
+    };
+    let held = 100 * alert_bytes(2);
+    let answer = 100 * (4 * MOST_FOR_A_VALUE + 2 * (ADDRESS_BYTES + alert_bytes(1)));
+    let mut world = world(|limits| limits.values = held / 2 + answer);
+    assert_eq!(cells(&world.answer(&rows(0..100, 1, "[5,7]"))), 0);
+    assert_eq!(world.fleet.tables.value_bytes(), held);
+
+    // Those of new terminals are left out, and a third one of a terminal that has two.
+    let tally = world.answer(&rows(10..110, 2, "[1,5,7]"));
+    assert_eq!(cells(&tally), 90 + 10 * 3);
+    assert_eq!(world.fleet.tables.value_bytes(), held);
+    let alerts = |world: &World| {
+        let lines = world.lines();
+        let mut names: Vec<_> = lines
+            .iter()
+            .filter(|line| line.contains("alert_active_") && line.contains("\"50\""))
+            .map(|line| line.split('{').next().unwrap().to_owned())
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(alerts(&world), ["alert_active_5", "alert_active_7"]);
+    // One takes the place of another one.
+    assert_eq!(cells(&world.answer(&rows(10..100, 3, "[1,5]"))), 0);
+    assert_eq!(alerts(&world), ["alert_active_1", "alert_active_5"]);
+    world.answer(&rows(0..110, 4, "[]"));
+    assert_eq!(world.fleet.tables.value_bytes(), 0);
+    assert_eq!(cells(&world.answer(&rows(100..110, 5, "[5,7]"))), 0);
 }
