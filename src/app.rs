@@ -38,7 +38,7 @@ use crate::self_metrics::{Counter, SelfMetrics};
 use crate::shares::{Limits as ShareLimits, Shares};
 use crate::starlink::{ClientOptions, Timeouts};
 use crate::state_file::{Keeper, Lock, LockError, StateFile};
-use crate::tasks::{Supervised, Task};
+use crate::tasks::{Pool, Supervised, Task};
 use crate::telemetry::FieldFilter;
 use crate::time::Clock;
 use crate::web_config::{Gate, WebConfigError};
@@ -265,13 +265,16 @@ impl Application {
         }
         let keeper_status = keeper.iter().map(|(_, task)| task.status());
         let tasks = keeper_status.chain(followers.statuses.iter().cloned());
+        let limits = body_limits();
+        let pool = Pool::start("http", limits.workbenches + PAGES_AT_ONCE)?;
         let state = web::Data::new(State {
             clock,
             metrics,
             actors: supervisor.finish(),
             tasks: tasks.collect(),
             published,
-            bodies: Bodies::new(body_limits()),
+            bodies: Bodies::new(limits, pool.clone()),
+            pool,
             is_demo: tuning.is_demo,
             has_locations: settings.fleet.fields.has_locations(),
             info_format: settings.info_format,

@@ -14,6 +14,7 @@ use tracing::error;
 use super::gzip::{self, Deflater, Place, Segment};
 use super::segments::{BodyError, Parts, Segments, Workbenches};
 use crate::exposition::Cursor;
+use crate::tasks::Pool;
 
 /// The most bodies that are kept. A fleet is shared out by a few shards; what is asked for beyond that is compressed for each
 /// reader by itself.
@@ -50,9 +51,9 @@ pub struct Bodies<K> {
 }
 
 impl<K> Bodies<K> {
-    /// None yet.
+    /// None yet. The pool compresses.
     #[must_use]
-    pub fn new(limits: BodyLimits) -> Self {
+    pub fn new(limits: BodyLimits, pool: Pool) -> Self {
         Self {
             shelf: Arc::new(Mutex::new(Shelf {
                 version: (0, 0),
@@ -60,7 +61,7 @@ impl<K> Bodies<K> {
                 replaced: VecDeque::new(),
             })),
             room: Arc::new(Semaphore::new(limits.kept)),
-            workbenches: Workbenches::new(limits.workbenches),
+            workbenches: Workbenches::new(limits.workbenches, pool),
             ahead: limits.workbenches,
         }
     }

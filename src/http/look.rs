@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use actix_rt::task::spawn_blocking;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::ErrorInternalServerError;
@@ -166,7 +165,7 @@ pub async fn look<T: Send + 'static>(
         now: state.clock.now(),
     };
     let permit = request.extensions().get::<Permit>().cloned();
-    let seen = spawn_blocking(move || {
+    let seen = state.pool.run(move || {
         let _held = (permit, making);
         view(&scene)
     });

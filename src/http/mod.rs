@@ -47,7 +47,7 @@ use crate::exposition::{Format, InfoFormat, Shard};
 use crate::names::Names;
 use crate::self_metrics::{Counter, SelfMetrics};
 use crate::shares::{Client, Shares};
-use crate::tasks::TaskStatus;
+use crate::tasks::{Pool, TaskStatus};
 use crate::time::Clock;
 
 pub use self::bodies::{Bodies, BodyLimits};
@@ -99,6 +99,8 @@ pub struct State {
     pub look_memory: Shares,
     /// The host names under which the service answers; all where there are none.
     pub allowed_hosts: Option<AllowedHosts>,
+    /// Makes pages and compresses scrapes.
+    pub pool: Pool,
     /// A permit for each page that is made at the same time.
     pub making: Arc<Semaphore>,
     /// What people call the devices, as their file says it at the moment.
@@ -271,13 +273,15 @@ mod tests {
     pub fn state() -> State {
         let (clock, _hands) = Clock::manual(SystemTime::UNIX_EPOCH);
         let published = Arc::new(Published::from(Snapshot::default()));
+        let pool = Pool::start("test", 2).unwrap();
         State {
             clock,
             metrics: Arc::default(),
             actors: Vec::new(),
             tasks: Vec::new(),
             published,
-            bodies: Bodies::new(body_limits()),
+            bodies: Bodies::new(body_limits(), pool.clone()),
+            pool,
             is_demo: false,
             has_locations: true,
             info_format: InfoFormat::Auto,

@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use actix_rt::task::{JoinHandle, spawn_blocking};
 use flate2::CompressError;
 use futures_util::FutureExt;
 use futures_util::future::poll_fn;
@@ -15,6 +14,7 @@ use tokio_util::sync::PollSemaphore;
 
 use super::gzip::{Deflater, Place, Segment};
 use crate::exposition::{Cursor, Revoked};
+use crate::tasks::Pool;
 
 /// A segment takes text until it has so many bytes: a few devices more, never a whole family.
 pub const SEGMENT: usize = 128 * 1024;
@@ -84,15 +84,17 @@ struct Workbench {
 pub struct Workbenches {
     free: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Workbench>>>,
+    pool: Pool,
 }
 
 impl Workbenches {
     /// So many, each made when it is first needed.
     #[must_use]
-    pub fn new(count: usize) -> Self {
+    pub fn new(count: usize, pool: Pool) -> Self {
         Self {
             free: Arc::new(Semaphore::new(count)),
             idle: Arc::default(),
+            pool,
         }
     }
 
@@ -125,7 +127,7 @@ pub struct Segments {
     ahead: usize,
     /// Says where the youngest segment ends.
     rendering: Option<oneshot::Receiver<Option<Cursor>>>,
-    running: VecDeque<JoinHandle<Result<Stretch, BodyError>>>,
+    running: VecDeque<oneshot::Receiver<Result<Stretch, BodyError>>>,
     workbenches: Workbenches,
     turn: PollSemaphore,
 }
@@ -194,7 +196,8 @@ impl Segments {
             let (rendered, rendering) = oneshot::channel();
             self.rendering = Some(rendering);
             let (parts, workbenches) = (Arc::clone(&self.parts), self.workbenches.clone());
-            self.running.push_back(spawn_blocking(move || {
+            let pool = self.workbenches.pool.clone();
+            self.running.push_back(pool.run(move || {
                 let _turn = turn;
                 let mut workbench = workbenches.take();
                 let stretch = workbench.stretch(&*parts, first, rendered);

@@ -108,6 +108,8 @@ pub(super) fn is_oauth_error(body: &[u8]) -> bool {
 /// or a password could be.
 pub(super) fn redirect_message(location: &str, redactor: &Redactor) -> String {
     const HERE: &str = "https://here.invalid/";
+    // Before a URL's host is written in lower case, in which a secret would not be found.
+    let location = &redactor.redact(location);
     let target = Url::parse(HERE).and_then(|here| here.join(location));
     let message = match target {
         Ok(url) if url.as_str().starts_with(HERE) => {

@@ -1,5 +1,6 @@
 //! Long-running tasks that are no actors: each is restarted when it panics, shows by a heartbeat that it runs, and counts its restarts.
 
+mod pool;
 mod thread;
 
 use std::any::Any;
@@ -16,6 +17,7 @@ use tracing::error;
 use crate::self_metrics::SelfMetrics;
 use crate::time::{Backoff, Clock};
 
+pub use self::pool::Pool;
 pub use self::thread::{ThreadError, in_thread};
 
 /// How often a task shows that it runs, whatever it waits for.

@@ -10,7 +10,6 @@ mod yaml;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use actix_rt::task::spawn_blocking;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use arc_swap::ArcSwap;
 use base64::Engine;
@@ -18,9 +17,9 @@ use base64::prelude::BASE64_STANDARD;
 use rustls::ServerConfig;
 use tracing::{info, warn};
 
-use crate::files::{Change, Reader, Seen, Watched, watch};
+use crate::files::{Change, FileError, Reader, Seen, Watched, watch};
 use crate::shares::{Client, Limits, Shares};
-use crate::tasks::Pulse;
+use crate::tasks::{Pool, Pulse};
 
 use self::failed_names::FailedNames;
 use self::file::{Fixed, Loaded};
@@ -29,11 +28,11 @@ use self::users::{Known, Users, is_possible};
 
 pub use self::error::WebConfigError;
 
-/// One password is checked at a time: each keeps a core busy. Of 32 that wait, a client may have eight.
+/// One password is checked at a time: each keeps a core busy. Of 1,024 that wait, a client may have eight.
 const CHECKS: Limits = Limits {
     units: 1,
     units_each: 1,
-    waiting: 32,
+    waiting: 1024,
     waiting_each: 8,
 };
 
@@ -45,6 +44,8 @@ pub struct Gate {
     fixed: Fixed,
     checks: Shares,
     failed_names: Arc<FailedNames>,
+    /// Checks passwords.
+    pool: Pool,
 }
 
 /// What becomes of a request.
@@ -71,6 +72,10 @@ impl Gate {
             line: 1,
             what: format!("client_ca_file: {what}"),
         };
+        let no_thread = |error| WebConfigError::File {
+            path: path.to_owned(),
+            source: FileError::NoThread(error),
+        };
         let tls = match (loaded.identity, &loaded.fixed.tls) {
             (Some(identity), Some((client_auth, min_version))) => {
                 let identity = Arc::new(Identity::new(identity));
@@ -85,6 +90,7 @@ impl Gate {
             fixed: loaded.fixed,
             checks: Shares::new(CHECKS),
             failed_names: Arc::default(),
+            pool: Pool::start("passwords", CHECKS.units).map_err(no_thread)?,
         };
         gate.tell_costs(path);
         Ok((gate, reader.seen()))
@@ -128,7 +134,7 @@ impl Gate {
             return Admission::Busy;
         };
         let failed_names = Arc::clone(&self.failed_names);
-        let verified = spawn_blocking(move || {
+        let verified = self.pool.run(move || {
             // Held until the work is done, also when the client is gone meanwhile.
             let _held = turn;
             // A request before this one may have had the same password.

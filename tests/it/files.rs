@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use actix_rt::task::spawn_blocking;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 use starlink_telemetry::simulator::{Answer, Journal, Simulator};
 use tempfile::TempDir;
@@ -384,6 +386,42 @@ impl Starved {
     fn start(&self) -> Binary {
         Binary::execute(&[], self.variables.clone())
     }
+}
+
+/// Pages, compressed scrapes and checks of passwords need threads; they have those that were started with the service.
+#[actix_rt::test]
+async fn requests_are_answered_while_no_thread_can_be_started() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("web.yml");
+    let hash = bcrypt::hash("apple", 4).unwrap();
+    fs::write(&config, format!("basic_auth_users:\n  ann: '{hash}'\n")).unwrap();
+    let simulator = scripted_simulator();
+    simulator.push_rows([terminal_row("ut-1", 1_000_000_000, 1.0)]);
+    let changes = [("WEB_CONFIG_FILE", config.to_str().unwrap())];
+    let starved = Starved::new(&simulator, &changes).await;
+    let mut binary = starved.start();
+    let address = binary.address().await;
+    // Nothing is left to be started.
+    binary.logs("first poll succeeded").await;
+    starved.forbid();
+    for (password, expected) in [("pear", 401), ("apple", 200)] {
+        let pair = BASE64_STANDARD.encode(format!("ann:{password}"));
+        let authorization = format!("Basic {pair}");
+        for path in ["/", "/metrics", "/api/v1/devices"] {
+            let headers = [
+                ("Authorization", &*authorization),
+                ("Accept-Encoding", "gzip"),
+            ];
+            // More than there may be at once.
+            for _ in 0..20 {
+                let answer = get(address, path, &headers).await;
+                assert_eq!(answer.status, expected, "{path}");
+            }
+        }
+    }
+    starved.allow();
+    binary.signal("TERM");
+    assert_eq!(binary.ended().await, Some(0));
 }
 
 #[actix_rt::test]

@@ -12,6 +12,11 @@ use proptest::prelude::*;
 
 use super::super::gzip::tests::text_of;
 use super::*;
+
+/// A pool with a thread for each workbench.
+fn pool() -> Pool {
+    Pool::start("test", LIMITS.workbenches).unwrap()
+}
 use crate::exposition::Revoked;
 
 type Bytestream = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>>>>;
@@ -116,11 +121,11 @@ const LIMITS: BodyLimits = BodyLimits {
 };
 
 fn unlimited<K>() -> Bodies<K> {
-    Bodies::new(LIMITS)
+    Bodies::new(LIMITS, pool())
 }
 
 fn limited<K>(kept: usize) -> Bodies<K> {
-    Bodies::new(BodyLimits { kept, ..LIMITS })
+    Bodies::new(BodyLimits { kept, ..LIMITS }, pool())
 }
 
 /// Something that can be compressed, but not away.
@@ -442,10 +447,13 @@ async fn a_text_that_is_taken_away_ends_its_readers() {
 /// However many readers compress for themselves: workbenches are shared, and a reader that waits for its client holds none.
 #[actix_rt::test]
 async fn slow_readers_hold_no_workbench() {
-    let bodies = Bodies::new(BodyLimits {
-        kept: 0,
-        workbenches: 1,
-    });
+    let bodies = Bodies::new(
+        BodyLimits {
+            kept: 0,
+            workbenches: 1,
+        },
+        pool(),
+    );
     let text = Arc::new(Text::of_segments(6));
     let mut slow: Vec<_> = (0..40).map(|_| stream(&bodies, 1, &text)).collect();
     for reader in &mut slow {

@@ -1,0 +1,87 @@
+//! Threads for work that would keep those of actors and HTTP busy. They are started once, so that work that was accepted is done also
+//! while the operating system gives no further thread.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use tokio::sync::oneshot;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A fixed number of threads. Clones share them; they end with the last clone.
+///
+/// Jobs wait without a limit: who hands one in holds a permit of something bounded.
+#[derive(Debug, Clone)]
+pub struct Pool(Sender<Job>);
+
+impl Pool {
+    /// Starts so many threads.
+    ///
+    /// # Errors
+    /// When the operating system does not give all of them.
+    pub fn start(name: &str, threads: usize) -> io::Result<Self> {
+        let (sender, jobs) = channel();
+        let jobs = Arc::new(Mutex::new(jobs));
+        for _ in 0..threads {
+            let jobs = Arc::clone(&jobs);
+            let thread = thread::Builder::new().name(name.to_owned());
+            thread.spawn(move || work(&jobs))?;
+        }
+        Ok(Self(sender))
+    }
+
+    /// Has a thread do a job. What is given ends with an error if the job panics; whatever the job holds is given back in any case.
+    pub fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> oneshot::Receiver<T> {
+        let (sender, receiver) = oneshot::channel();
+        let job = Box::new(move || {
+            // An error means that the result is not awaited any more.
+            let _ = sender.send(job());
+        });
+        // The threads end only after all senders: the job is taken, or dropped here, and the receiver ends with an error.
+        drop(self.0.send(job));
+        receiver
+    }
+}
+
+fn work(jobs: &Mutex<Receiver<Job>>) {
+    loop {
+        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = job else { return };
+        // The panic itself has been logged.
+        drop(catch_unwind(AssertUnwindSafe(job)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix_rt::test]
+    async fn jobs_are_done_also_after_panics() {
+        let pool = Pool::start("test", 2).unwrap();
+        for number in 0..20 {
+            let failed = pool.run(|| panic!("a job panics"));
+            assert!(failed.await.is_err());
+            assert_eq!(pool.run(move || number).await, Ok(number));
+        }
+    }
+
+    #[actix_rt::test]
+    async fn threads_end_with_the_pool() {
+        let held = Arc::new(());
+        let pool = Pool::start("test", 2).unwrap();
+        let job = {
+            let held = Arc::clone(&held);
+            pool.run(move || drop(held))
+        };
+        drop(pool);
+        job.await.unwrap();
+        assert_eq!(Arc::strong_count(&held), 1);
+    }
+}
