@@ -1,6 +1,5 @@
 //! Writes the state file: every now and then, and once more at the end.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,7 +9,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tracing::{error, info};
 
-use super::{Blocked, StateFile};
+use super::{Existing, StateFile, WriteError};
 use crate::actors::MetricsStoreActor;
 use crate::actors::messages::Freeze;
 use crate::self_metrics::SelfMetrics;
@@ -29,10 +28,8 @@ const WRITE_LIMIT: Duration = Duration::from_secs(30);
 enum SaveError {
     #[error("the store did not answer")]
     Store(#[from] actix::MailboxError),
-    #[error("the file system refuses it")]
-    Write(#[from] io::Error),
-    #[error("the existing file could not be read at start, and is not overwritten")]
-    Blocked(#[from] Blocked),
+    #[error(transparent)]
+    Write(#[from] WriteError),
     #[error("the file system has not responded for {} s", WRITE_LIMIT.as_secs())]
     Hangs,
     #[error(transparent)]
@@ -83,12 +80,12 @@ impl Keeper {
     async fn save(&self, pulse: &Pulse, is_failing: &mut bool) -> Result<(), SaveError> {
         let frozen = self.store.send(Freeze).timeout(STORE_PATIENCE).await?;
         let (file, now, wall) = (self.file.clone(), self.clock.now(), self.clock.wall());
-        let is_unread = self.is_unread.load(Ordering::Relaxed);
+        let existing = match self.is_unread.load(Ordering::Relaxed) {
+            true => Existing::SetAside,
+            false => Existing::Replaced,
+        };
         let write = in_thread("state-file", move || {
-            if is_unread {
-                file.make_room()?;
-            }
-            file.write(frozen, now, wall).map_err(SaveError::Write)
+            file.write(frozen, now, wall, existing)
         });
         let mut write = std::pin::pin!(write);
         let written = tokio::select! {

@@ -75,6 +75,26 @@ pub enum Blocked {
     Stays(#[from] io::Error),
 }
 
+/// Why the file was not written.
+#[derive(Debug, Error)]
+pub enum WriteError {
+    /// What the file system says.
+    #[error("the file system refuses it")]
+    File(#[from] io::Error),
+    /// The file that is there cannot be set aside.
+    #[error("the existing file could not be read at start, and is not overwritten")]
+    Blocked(#[from] Blocked),
+}
+
+/// What happens to the file that is there when a new one is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// The new one replaces it.
+    Replaced,
+    /// It could not be read at the start, and may hold a fleet: once it can be read it is set aside.
+    SetAside,
+}
+
 /// A fleet that an earlier process left.
 #[derive(Debug)]
 pub struct Restored {
@@ -106,12 +126,30 @@ impl StateFile {
     }
 
     /// Replaces the file atomically: whoever reads it finds what was there before or what is there now, whatever happens meanwhile.
-    /// `now` is what the fleet's clock shows, `wall` the time of day.
+    /// `now` is what the fleet's clock shows, `wall` the time of day. A file that is to be set aside is moved only when the new one is
+    /// complete: a full disk does not cost it its place.
     ///
     /// # Errors
-    /// What the file system says. The file that was there before stays.
-    pub fn write(&self, frozen: Frozen, now: Moment, wall: SystemTime) -> io::Result<()> {
-        let directory = self.directory();
+    /// [`WriteError`]. The file that was there before stays.
+    pub fn write(
+        &self,
+        frozen: Frozen,
+        now: Moment,
+        wall: SystemTime,
+        existing: Existing,
+    ) -> Result<(), WriteError> {
+        let file = self.complete(frozen, now, wall)?;
+        if existing == Existing::SetAside {
+            self.make_room()?;
+        }
+        file.persist(&self.path).map_err(|error| error.error)?;
+        // The name is on the disk when its directory is.
+        File::open(self.directory())?.sync_all()?;
+        Ok(())
+    }
+
+    /// A temporary file on the disk with all that the state file is to hold.
+    fn complete(&self, frozen: Frozen, now: Moment, wall: SystemTime) -> io::Result<NamedTempFile> {
         let file = self.temporary()?;
         let mut out = Checked {
             out: BufWriter::with_capacity(256 * 1024, file),
@@ -129,9 +167,7 @@ impl StateFile {
             .into_inner()
             .map_err(io::IntoInnerError::into_error)?;
         file.as_file().sync_all()?;
-        file.persist(&self.path).map_err(|error| error.error)?;
-        // The name is on the disk when its directory is.
-        File::open(directory)?.sync_all()
+        Ok(file)
     }
 
     /// The fleet that an earlier process left at this path, if one did. `wall` is the time of day.
@@ -160,14 +196,13 @@ impl StateFile {
         restore(&bytes.map_err(ReadError::File)?, options, wall).map(Some)
     }
 
-    /// Makes room for a new file where one could not be read at the start: once it can be read it is set aside.
-    ///
-    /// # Errors
-    /// Why it is still in the way.
-    pub fn make_room(&self) -> Result<(), Blocked> {
+    /// Makes room for a new file where one could not be read at the start: once it can be read it is set aside. An empty one holds
+    /// nothing, and is replaced.
+    fn make_room(&self) -> Result<(), Blocked> {
         match Reader::default().beginning(&self.path, MAGIC.len() as u64) {
             Err(error) if error.is_not_found() => Ok(()),
             Err(error) => Err(Blocked::Unreadable(error)),
+            Ok(beginning) if beginning.is_empty() => Ok(()),
             Ok(beginning) if beginning == MAGIC => {
                 self.set_aside()?;
                 Ok(())

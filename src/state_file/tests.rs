@@ -36,12 +36,15 @@ fn fleet() -> Fleet {
     fleet
 }
 
+fn write(file: &StateFile, existing: Existing) -> Result<(), WriteError> {
+    file.write(fleet().freeze(), NOW, wall(Duration::ZERO), existing)
+}
+
 /// A directory with a state file, and what stands in it.
 fn written() -> (tempfile::TempDir, StateFile, Vec<u8>) {
     let directory = tempfile::tempdir().unwrap();
     let file = StateFile::new(directory.path().join("state"));
-    file.write(fleet().freeze(), NOW, wall(Duration::ZERO))
-        .unwrap();
+    write(&file, Existing::Replaced).unwrap();
     let bytes = fs::read(file.path()).unwrap();
     (directory, file, bytes)
 }
@@ -157,10 +160,48 @@ fn a_file_that_cannot_be_written_leaves_the_one_before() {
     let (directory, _, _) = written();
     // Even the superuser cannot write below a file.
     let file = StateFile::new(directory.path().join("state").join("state"));
-    assert!(
-        file.write(fleet().freeze(), NOW, wall(Duration::ZERO))
-            .is_err()
-    );
+    assert!(write(&file, Existing::Replaced).is_err());
     let other = StateFile::new(directory.path().join("state"));
     assert!(other.read(OPTIONS, wall(Duration::ZERO)).unwrap().is_some());
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+/// The name is so long that the temporary file's is too long, and that of the file set aside is not.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_is_not_set_aside_before_the_new_one_is_complete() {
+    let (directory, _, bytes) = written();
+    let name = "s".repeat(247);
+    let file = StateFile::new(directory.path().join(&name));
+    fs::rename(directory.path().join("state"), file.path()).unwrap();
+    let error = write(&file, Existing::SetAside).unwrap_err();
+    assert!(matches!(error, WriteError::File(_)), "{error:?}");
+    assert_eq!(names(directory.path()), [name]);
+    assert_eq!(fs::read(file.path()).unwrap(), bytes);
+    file.set_aside().unwrap();
+}
+
+#[test]
+fn a_file_that_was_not_read_is_set_aside_and_an_empty_one_replaced() {
+    let (directory, file, bytes) = written();
+    let aside = directory.path().join("state.broken");
+    write(&file, Existing::SetAside).unwrap();
+    assert_eq!(fs::read(&aside).unwrap(), bytes);
+    fs::remove_file(&aside).unwrap();
+    fs::write(file.path(), "").unwrap();
+    write(&file, Existing::SetAside).unwrap();
+    assert_eq!(names(directory.path()), ["state"]);
+    assert_eq!(fs::read(file.path()).unwrap(), bytes);
+    fs::write(file.path(), "other").unwrap();
+    let error = write(&file, Existing::SetAside).unwrap_err();
+    let is_foreign = matches!(error, WriteError::Blocked(Blocked::Foreign));
+    assert!(is_foreign, "{error:?}");
+    assert_eq!(names(directory.path()), ["state"]);
+    assert_eq!(fs::read(file.path()).unwrap(), b"other");
 }
