@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::{Either, select};
@@ -91,14 +91,47 @@ impl Shared {
     fn ran(&self) -> Duration {
         let mut state = self.state();
         let readings = self.source.read();
-        if self.is_watched.load(Ordering::Relaxed) {
-            let stopped = state.stops.read(readings.awake);
-            if stopped >= NOTEWORTHY {
-                let seconds = stopped.as_secs();
-                info!(seconds, "the process was stopped");
-            }
+        let stopped = match self.is_watched.load(Ordering::Relaxed) {
+            true => state.stops.read(readings.awake),
+            false => Duration::ZERO,
+        };
+        let ran = readings.ran.saturating_sub(state.stops.stopped());
+        // The log reads clocks, too.
+        drop(state);
+        if stopped >= NOTEWORTHY {
+            let seconds = stopped.as_secs();
+            info!(seconds, "the process was stopped");
         }
-        readings.ran.saturating_sub(state.stops.stopped())
+        ran
+    }
+}
+
+/// The reading of the clocks by a thread. However that thread ends, gaps between readings mean nothing afterwards.
+struct Watch(Weak<Shared>);
+
+impl Watch {
+    fn begin(shared: &Arc<Shared>) -> Self {
+        let now = shared.source.read().awake;
+        shared.state().stops.begin(now);
+        shared.is_watched.store(true, Ordering::Relaxed);
+        Self(Arc::downgrade(shared))
+    }
+
+    fn run(&self) {
+        while let Some(shared) = self.0.upgrade() {
+            shared.look();
+            shared.ran();
+            drop(shared);
+            std::thread::sleep(TICK);
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.is_watched.store(false, Ordering::Relaxed);
+        }
     }
 }
 
@@ -148,25 +181,14 @@ impl Clock {
     /// # Errors
     /// When there can be no other thread. Then time in which the process was stopped counts as time in which it ran.
     pub fn watch(&self) -> io::Result<()> {
-        let shared = Arc::downgrade(&self.shared);
         if matches!(self.shared.source, Source::Manual(_))
             || self.shared.is_watched.load(Ordering::Relaxed)
         {
             return Ok(());
         }
-        let watch = move || {
-            while let Some(shared) = shared.upgrade() {
-                shared.look();
-                shared.ran();
-                drop(shared);
-                std::thread::sleep(TICK);
-            }
-        };
+        let watch = Watch::begin(&self.shared);
         let thread = std::thread::Builder::new().name("clock".to_owned());
-        thread.spawn(watch)?;
-        let now = self.shared.source.read().awake;
-        self.shared.state().stops.begin(now);
-        self.shared.is_watched.store(true, Ordering::Relaxed);
+        thread.spawn(move || watch.run())?;
         Ok(())
     }
 

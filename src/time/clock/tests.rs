@@ -1,6 +1,11 @@
 //! The clocks of a test's hands, and the system's.
 
+use std::sync::atomic::AtomicUsize;
+
 use futures_util::FutureExt;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt};
 
 use super::*;
 
@@ -115,4 +120,59 @@ fn the_watch_ends_with_the_clock() {
         assert!(std::time::Instant::now() < deadline);
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn time_counts_as_running_when_the_watch_has_died() {
+    let (clock, hands) = Clock::manual(start());
+    let watch = Watch::begin(&clock.shared);
+    hands.advance(20 * SECOND);
+    let before = clock.ran();
+    assert!(
+        before < SECOND,
+        "a gap is a stop while the clocks are watched"
+    );
+    let thread = std::thread::spawn(move || {
+        let _watch = watch;
+        panic!("the watch dies");
+    });
+    assert!(thread.join().is_err());
+    hands.advance(20 * SECOND);
+    assert_eq!(clock.ran(), before + 20 * SECOND);
+    // Another one does not judge the time before it.
+    let _watch = Watch::begin(&clock.shared);
+    hands.advance(SECOND);
+    assert_eq!(clock.ran(), before + 21 * SECOND);
+}
+
+/// A log that reads the clock for each event, as that of the service does.
+struct Log {
+    clock: Clock,
+    events: Arc<AtomicUsize>,
+}
+
+impl<S: Subscriber> Layer<S> for Log {
+    fn on_event(&self, _: &Event<'_>, _: Context<'_, S>) {
+        let is_free = self.clock.shared.state.try_lock().is_ok();
+        assert!(is_free, "the log would wait for ever");
+        self.events.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn the_log_can_read_the_clock_that_logs() {
+    let (clock, hands) = Clock::manual(start());
+    let _watch = Watch::begin(&clock.shared);
+    let events = Arc::default();
+    let log = Log {
+        clock: clock.clone(),
+        events: Arc::clone(&events),
+    };
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(log), || {
+        hands.advance(20 * SECOND);
+        assert!(clock.ran() < SECOND);
+    });
+    assert_eq!(events.load(Ordering::Relaxed), 1);
 }
