@@ -28,9 +28,11 @@ pub(super) fn begin(settings: &Settings, clock: Clock) -> Result<Begin, LockErro
     };
     let file = StateFile::new(state.file.clone());
     begin.state_lock = Some(file.lock()?);
+    // Reading may take long: that is time after the moment that the file is read for.
+    let at = begin.clock.now();
     match recover(&file, options, &begin.clock) {
         Recovered::Fleet(restored) => {
-            begin.clock = begin.clock.resume(restored.now);
+            begin.clock = begin.clock.resume(restored.now, at);
             begin.fleet = restored.fleet;
         }
         Recovered::Nothing => {}
@@ -58,12 +60,15 @@ fn fleet_options(settings: &Settings) -> FleetOptions {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
+    use std::path::Path;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
     use crate::config::Sources;
+    use crate::state_file::Existing;
+    use crate::time::Moment;
 
-    #[test]
-    fn the_default_settings_give_the_standard_options() {
+    fn settings(state_file: Option<&Path>) -> Settings {
         let required = [
             ("CLIENT_ID", "somebody"),
             ("CLIENT_SECRET", "secret"),
@@ -71,10 +76,32 @@ mod tests {
             ("MAX_LINGER", "15000"),
         ];
         let required = required.map(|(name, value)| (name.to_owned(), OsString::from(value)));
+        let state = state_file.map(|path| ("STATE_FILE".to_owned(), path.into()));
         let settings = Settings::from_sources(Sources {
-            environment: required.to_vec(),
+            environment: required.into_iter().chain(state).collect(),
             ..Sources::default()
         });
-        assert_eq!(fleet_options(&settings.unwrap()), FleetOptions::STANDARD);
+        settings.unwrap()
+    }
+
+    #[test]
+    fn the_default_settings_give_the_standard_options() {
+        assert_eq!(fleet_options(&settings(None)), FleetOptions::STANDARD);
+    }
+
+    #[test]
+    fn the_fleet_is_as_old_as_its_file_however_long_the_start_took_before() {
+        let second = Duration::from_secs(1);
+        let (clock, hands) = Clock::manual(SystemTime::UNIX_EPOCH + 1_000_000 * second);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state");
+        let shown = Moment::default().after(100 * second);
+        let frozen = Fleet::new(FleetOptions::STANDARD).freeze();
+        let file = StateFile::new(path.clone());
+        file.write(frozen, shown, clock.wall(), Existing::Replaced)
+            .unwrap();
+        hands.advance(60 * second);
+        let began = begin(&settings(Some(&path)), clock).unwrap();
+        assert_eq!(began.clock.now(), shown.after(60 * second));
     }
 }

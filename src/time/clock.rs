@@ -27,7 +27,7 @@ const NOTEWORTHY: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct Clock {
     shared: Arc<Shared>,
-    /// What the monotonic clock showed when its source began.
+    /// What the monotonic clock would have shown when its source began.
     base: Duration,
 }
 
@@ -192,13 +192,15 @@ impl Clock {
         Ok(())
     }
 
-    /// The same clocks, with a monotonic one that goes on from a moment that an earlier process's clock has shown.
+    /// The same clocks, with a monotonic one that goes on from a moment of an earlier process's clock: it shows `moment` when this one
+    /// shows `at`. It is ahead where an earlier process has run for less time than this one.
     #[must_use]
-    pub fn resume(&self, moment: Moment) -> Self {
-        let shown = moment.since(Moment::default());
+    pub fn resume(&self, moment: Moment, at: Moment) -> Self {
+        let zero = Moment::default();
+        let base = self.base.saturating_add(moment.since(zero));
         Self {
             shared: Arc::clone(&self.shared),
-            base: self.base.saturating_add(shown),
+            base: base.saturating_sub(at.since(zero)),
         }
     }
 

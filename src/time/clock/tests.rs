@@ -18,7 +18,7 @@ fn start() -> SystemTime {
 #[test]
 fn a_manual_clock_moves_by_hand_alone() {
     let (clock, hands) = Clock::manual(start());
-    let resumed = clock.resume(Moment::from_millis(500));
+    let resumed = clock.resume(Moment::from_millis(500), clock.now());
     assert_eq!((clock.now().millis(), resumed.now().millis()), (0, 500));
     let mut wait = Box::pin(clock.sleep(HOUR));
     assert!((&mut wait).now_or_never().is_none());
@@ -30,6 +30,22 @@ fn a_manual_clock_moves_by_hand_alone() {
     assert_eq!(clock.wall(), start() + HOUR);
     hands.set_wall(start());
     assert_eq!((clock.wall(), clock.now().millis()), (start(), 3_600_000));
+}
+
+#[test]
+fn a_resumed_clock_counts_no_time_twice() {
+    let (clock, hands) = Clock::manual(start());
+    let shown = Moment::default().after(HOUR);
+    hands.advance(Duration::from_secs(40));
+    let resumed = clock.resume(shown, clock.now());
+    assert_eq!(resumed.elapsed(), HOUR);
+    hands.advance(Duration::from_secs(5));
+    assert_eq!(resumed.elapsed(), HOUR + Duration::from_secs(5));
+    let again = resumed.resume(shown, resumed.now());
+    assert_eq!(again.elapsed(), HOUR);
+    // Nothing is before the start of the clocks.
+    let early = clock.resume(Moment::default(), clock.now());
+    assert_eq!(early.elapsed(), clock.elapsed());
 }
 
 #[test]
