@@ -35,6 +35,8 @@ pub enum Place {
     /// In the handler of the actor's next real message, so many times. The StreamActor gets none: there it is the reading of an
     /// answer by one of its next attempts, and a panic whatever the fault.
     NextMessage(usize),
+    /// In the StreamActor, when it takes what an attempt has brought, so many times.
+    Answer(usize),
 }
 
 /// Injects a fault. Answered before it happens, unless it happens in the handler.
@@ -47,6 +49,7 @@ pub struct Inject(pub Place, pub Fault);
 pub struct Armed {
     started: Option<(usize, Fault)>,
     message: Option<(usize, Fault)>,
+    answer: Option<(usize, Fault)>,
 }
 
 impl Armed {
@@ -58,6 +61,11 @@ impl Armed {
     /// The fault of the next message, for whoever makes it happen by itself.
     pub(super) fn take_message(&mut self) -> Option<Fault> {
         self.message.take().map(|(_, fault)| fault)
+    }
+
+    /// To be called where an answer is taken.
+    pub(super) fn on_answer<A: Actor<Context = Context<A>>>(&mut self, context: &mut Context<A>) {
+        trip(&mut self.answer, context);
     }
 
     /// To be called in the handler of a real message, before it does anything that lasts.
@@ -109,6 +117,7 @@ fn inject<A: Actor<Context = Context<A>>>(
             context.stop();
         }
         Place::NextMessage(times) => armed(actor).message = Some((times, fault)),
+        Place::Answer(times) => armed(actor).answer = Some((times, fault)),
     }
 }
 

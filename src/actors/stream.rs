@@ -227,6 +227,8 @@ impl StreamActor {
 
     /// Takes what an attempt has brought.
     fn polled(&mut self, polled: Polled, context: &mut Context<Self>) {
+        #[cfg(feature = "fault-injection")]
+        self.faults.on_answer(context);
         if let Some(took) = polled.took {
             self.metrics.poll_duration.observe(took);
         }
@@ -482,7 +484,10 @@ impl ActorFuture<StreamActor> for Arrival {
         let Phase::Polling(in_flight) = &mut actor.phase else {
             return Poll::Pending;
         };
-        match ready!(Pin::new(&mut in_flight.task).poll(task)) {
+        let result = ready!(Pin::new(&mut in_flight.task).poll(task));
+        // A task that has ended must not be polled again: should the actor panic over the answer, it goes on with another poll.
+        actor.phase = Phase::Waiting(actor.clock.now());
+        match result {
             Ok(polled) => Poll::Ready(polled),
             Err(error) => {
                 // A drain has aborted it, and has gone on by itself; or it panicked, and so does the actor.

@@ -309,6 +309,17 @@ async fn an_attempt_that_panics_is_a_failed_one() {
 }
 
 #[actix_rt::test]
+async fn an_actor_that_panics_over_an_answer_goes_on_with_another_poll() {
+    let (simulator, service) = lingering_service().await;
+    inject(&service.account.stream, Place::Answer(1), Fault::Panic).await;
+    simulator.push_rows([terminal_row("lost", 1_000_000_000, 3.0)]);
+    service.shows(&restarts(Role::Stream, "panic"), 1.0).await;
+    still_works(&simulator, &service, "after").await;
+    let panics = service.scrape().await;
+    assert_eq!(panics.value(&restarts(Role::Stream, "panic")), Some(1.0));
+}
+
+#[actix_rt::test]
 async fn a_schema_on_which_the_metadata_actor_panics_is_asked_for_again() {
     let (simulator, service) = lingering_service().await;
     inject(
