@@ -315,6 +315,7 @@ impl Actor for TokenActor {
         self.faults.on_start(context);
         self.client = Some(Rc::new(Client::new(self.options.client.clone())));
         self.arm_refresh(context);
+        self.arm_recovery(context);
         if !self.waiters.is_empty() {
             self.request(context);
         }

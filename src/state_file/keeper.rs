@@ -105,7 +105,7 @@ impl Keeper {
         let path = self.file.path().display();
         match saved {
             Ok(()) => {
-                let now = unix_seconds(self.clock.wall());
+                let now = unix_seconds(self.clock.corrected());
                 self.metrics.state_last_write.set(now);
                 pulse.obstacle(None);
                 if std::mem::take(is_failing) {

@@ -303,24 +303,49 @@ async fn times_before_2019_are_no_times() {
     assert_eq!(warnings[0].text("device"), "ut-0");
 }
 
-#[actix_rt::test]
-async fn a_fast_clock_is_told_and_corrected() {
+/// The host's clock is 7 minutes fast, Starlink's is right.
+async fn fast(truth: SystemTime, changes: &[(&str, &str)]) -> World {
     captured::start();
     let simulator = scripted_simulator();
-    let truth = SystemTime::now();
-    // The host's clock is 7 minutes fast, Starlink's is right.
     let (clock, hands) = starlink_telemetry::time::Clock::manual(truth + 7 * MINUTE);
     let passes = clock.clone();
     simulator.set_date(move || truth + passes.elapsed());
-    let changes = [LONG_LINGER, ("BATCH_SIZE", "2")];
-    let service = Service::timed(&simulator, &changes, Default::default(), clock).await;
-    let mut world = World {
+    let service = Service::timed(&simulator, changes, Default::default(), clock).await;
+    World {
         simulator,
         service,
         hands,
         start: nanos(truth),
         answers: 0,
+    }
+}
+
+#[actix_rt::test]
+async fn the_time_of_the_state_file_is_a_corrected_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    let state = [
+        LONG_LINGER,
+        ("STATE_FILE", path.to_str().unwrap()),
+        ("STATE_INTERVAL", "1"),
+    ];
+    let truth = SystemTime::now();
+    let mut world = fast(truth, &state).await;
+    world.nothing().await;
+    let name = "starlink_exporter_state_last_write_timestamp_seconds";
+    let began = nanos(truth) as f64 / 1e9;
+    let is_right = || async {
+        world.hands.advance(Duration::from_millis(100));
+        let written = world.service.scrape().await.value(name);
+        written.is_some_and(|at| (-5.0..60.0).contains(&(at - began)))
     };
+    eventually("a write at the corrected time", is_right).await;
+}
+
+#[actix_rt::test]
+async fn a_fast_clock_is_told_and_corrected() {
+    let truth = SystemTime::now();
+    let mut world = fast(truth, &[LONG_LINGER, ("BATCH_SIZE", "2")]).await;
     // A full batch of rows that are two seconds old.
     world.advance(Duration::from_secs(2)).await;
     let body = world.rows(&["ut-1", "ut-2"], Duration::ZERO).await;
@@ -574,6 +599,15 @@ async fn success_and_failure_that_alternate_are_one_outage() {
 
 #[actix_rt::test]
 async fn a_token_outage_ends_after_a_minute_of_success() {
+    token_outage(false).await;
+}
+
+#[actix_rt::test]
+async fn a_token_outage_ends_in_time_though_the_actor_dies_meanwhile() {
+    token_outage(true).await;
+}
+
+async fn token_outage(actor_dies: bool) {
     captured::start();
     let simulator = scripted_simulator();
     // One answer for each of the two addresses.
@@ -596,6 +630,17 @@ async fn a_token_outage_ends_after_a_minute_of_success() {
         events.len()
     };
     assert_eq!(ends(), 0);
+    if actor_dies {
+        inject(&service.account.token, Place::Handler, Fault::Panic).await;
+        let restarts = r#"starlink_exporter_actor_restarts_total{actor="token",cause="panic"}"#;
+        let is_back = || async {
+            hands.advance(Duration::from_millis(100));
+            let body = service.scrape().await;
+            let up = body.value(r#"starlink_exporter_actor_up{actor="token"}"#);
+            body.value(restarts) == Some(1.0) && up == Some(1.0)
+        };
+        eventually("the actor is restarted", is_back).await;
+    }
     // No other request is made: the end is noticed all the same.
     hands.advance(MINUTE + Duration::from_millis(2));
     eventually("the end", || async { ends() == 1 }).await;
