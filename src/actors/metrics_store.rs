@@ -191,6 +191,15 @@ impl Handler<Apply> for MetricsStoreActor {
         // All times of a batch are that of its answer: how long it took to get here is nobody's silence.
         self.fleet.expire(heard.to);
         let plan = self.fleet.plan(&batch, heard.to, latest);
+        // The plan names them once, whatever becomes of the batch.
+        if !plan.churning.is_empty() {
+            let columns = listed(&plan.churning, plan.churning.len());
+            warn!(
+                columns,
+                "text changes in nearly every row of most devices, and each change starts a new series of starlink_info: \
+                 add these columns to DROP_FIELDS"
+            );
+        }
         #[cfg(feature = "fault-injection")]
         self.faults.on_message(context);
         // From here on nothing can fail.
@@ -201,14 +210,6 @@ impl Handler<Apply> for MetricsStoreActor {
             self.publisher.take_back(&self.fleet, heard.to);
         }
         let tally = self.fleet.commit(&plan, heard);
-        if !plan.churning.is_empty() {
-            let columns = listed(&plan.churning, plan.churning.len());
-            warn!(
-                columns,
-                "text changes in nearly every row of most devices, and each change starts a new series of starlink_info: \
-                 add these columns to DROP_FIELDS"
-            );
-        }
         self.applied.insert(id.account, id.number);
         // Stream time has advanced, too.
         self.fleet.expire(heard.to);
