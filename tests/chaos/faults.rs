@@ -67,6 +67,7 @@ pub fn name(role: Role, Inject(place, fault): Inject) -> String {
         Place::Interval => "in an interval",
         Place::Started(_) => "at its start",
         Place::NextMessage(_) => "at its next message",
+        Place::Answer(_) => "over an answer",
     };
     let fault = match fault {
         Fault::Panic | Fault::PanicSaying(_) => "panics",
