@@ -1,6 +1,7 @@
 //! The application: all parts wired together, from the settings to the exit.
 
 mod begin;
+mod drain;
 mod ending;
 mod followers;
 
@@ -11,11 +12,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use actix::{Addr, Arbiter, MailboxError};
-use actix_web::dev::{Server, ServerHandle};
+use actix::{Addr, Arbiter};
+use actix_web::dev::Server;
 use actix_web::web;
 use arc_swap::ArcSwap;
-use futures_util::future::{OptionFuture, join, join_all, select_all};
+use futures_util::future::{OptionFuture, select_all};
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
@@ -44,6 +45,7 @@ use crate::time::Clock;
 use crate::web_config::{Gate, WebConfigError};
 
 use self::begin::{Begin, begin};
+use self::drain::drain;
 pub use self::ending::Ending;
 use self::followers::Followers;
 
@@ -60,11 +62,15 @@ const END: Duration = Duration::from_millis(4_800);
 /// For how long open scrapes and an arriving answer may go on after that.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
+/// The least time that the last write of the state file has, whatever the drain waits for.
+const SAVING: Duration = Duration::from_millis(500);
+
 /// Container runtimes are promised that the process ends within so many milliseconds.
 const PROMISED: u128 = 5_000;
 
 const _: () = assert!(
-    LAME_DUCK.as_millis() + LAST_WORDS.as_millis() < END.as_millis() && END.as_millis() < PROMISED,
+    LAME_DUCK.as_millis() + LAST_WORDS.as_millis() + SAVING.as_millis() < END.as_millis()
+        && END.as_millis() < PROMISED,
     "the last write of the state file has its time after the drain, and the process ends as promised"
 );
 
@@ -390,7 +396,8 @@ impl Application {
         self.state.is_draining.store(true, Ordering::Relaxed);
         if ending != Ending::Server {
             actix_rt::time::sleep(self.lame_duck).await;
-            drain(&self.account.stream, &handles).await;
+            let poll = self.account.stream.send(Drain).timeout(LAST_WORDS);
+            drain(poll, &handles, deadline - SAVING).await;
         }
         drop(save);
         self.followers.abort();
@@ -404,16 +411,6 @@ impl Application {
         }
         drop(self.state_lock);
         ending
-    }
-}
-
-/// Polls no more, takes no new connection; lets what is open and what is arriving come to its end.
-async fn drain(stream: &Addr<StreamActor>, servers: &[ServerHandle]) {
-    let poll = stream.send(Drain).timeout(LAST_WORDS);
-    let servers = join_all(servers.iter().map(|server| server.stop(true)));
-    let (_, poll) = join(servers, poll).await;
-    if let Err(MailboxError::Timeout) = poll {
-        warn!("the last answer was not stored before shutdown: its rows are lost");
     }
 }
 
