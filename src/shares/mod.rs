@@ -1,9 +1,12 @@
 //! Something bounded (places, bytes, turns) shared out among clients: none takes more than its part, and none waits behind
 //! another's queue.
 //!
-//! A client may hold a quarter, and no more than what stays free. So the part of each shrinks as the number of clients grows, and
-//! something is left for a client that holds nothing: the dynamic threshold of Choudhury and Hahne ("Dynamic queue length
+//! A client may hold at most a quarter, and never more than half of what is free when it asks. So the part of each shrinks as the
+//! number of clients grows, and something is left for a client that holds nothing: the dynamic threshold of Choudhury and Hahne ("Dynamic queue length
 //! thresholds for shared-memory packet switches", 1998).
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -88,13 +91,15 @@ struct Books {
     queue: Vec<Waiting>,
     /// Numbers requests and turns.
     clock: u64,
+    /// The number of the newest turn.
+    newest_turn: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Account {
     held: usize,
     waiting: usize,
-    /// When it got something last; zero is never.
+    /// When it got something last.
     last_turn: u64,
 }
 
@@ -167,6 +172,7 @@ impl Shares {
             clients: HashMap::new(),
             queue: Vec::new(),
             clock: 0,
+            newest_turn: 0,
         })))
     }
 
@@ -177,8 +183,9 @@ impl Shares {
 
     /// Takes units for a client, and waits for them. More than a client may have are as many as it may have. May be cancelled.
     ///
-    /// Among waiting clients the one comes next that got something the longest ago; among its own requests the first by rank, then
-    /// by arrival.
+    /// Among waiting clients the one comes next that got something the longest ago, then the one whose request is the oldest; among
+    /// its own requests the first by rank, then by arrival. A client that held nothing and waited for nothing comes before the one
+    /// that was served last and behind those that wait already, so a waiting client is passed by each other at most once.
     ///
     /// # Errors
     /// When too many others wait already.
@@ -263,7 +270,7 @@ impl Books {
         }
         self.clock += 1;
         let units = self.bounded(units);
-        self.clients.entry(client).or_default().waiting += 1;
+        self.account(client).waiting += 1;
         self.queue.push(Waiting {
             number: self.clock,
             client,
@@ -272,6 +279,16 @@ impl Books {
             granted,
         });
         Ok(self.clock)
+    }
+
+    /// The account of a client. One without an account may have been served a moment ago: it is not put before clients that wait.
+    fn account(&mut self, client: Client) -> &mut Account {
+        let last_turn = self.newest_turn.saturating_sub(1);
+        self.clients.entry(client).or_insert(Account {
+            held: 0,
+            waiting: 0,
+            last_turn,
+        })
     }
 
     fn waiting(&self, client: Client) -> usize {
@@ -327,7 +344,7 @@ impl Books {
         let mut granted = Vec::new();
         while let Some(place) = self.next() {
             let (client, units) = (self.queue[place].client, self.queue[place].units);
-            // Before it leaves: its account must not be forgotten with the time of its last turn.
+            // Before it leaves: its account is not forgotten in between.
             let share = self.hand_out(shares, client, units);
             granted.push((self.leave(place).granted, share));
         }
@@ -337,262 +354,34 @@ impl Books {
     /// The request that comes next, of those whose clients may hold more. All ask for about the same, so that none that wants much
     /// is passed over for ever.
     fn next(&self) -> Option<usize> {
-        let turn = |waiting: &Waiting| {
-            let account = self.clients.get(&waiting.client)?;
-            let fits = self.is_allowed(account.held, waiting.units);
-            fits.then_some((account.last_turn, waiting.rank, waiting.number))
+        let fitting = || {
+            let queue = self.queue.iter().enumerate();
+            queue.filter_map(|(place, waiting)| {
+                let account = self.clients.get(&waiting.client)?;
+                let fits = self.is_allowed(account.held, waiting.units);
+                fits.then_some((place, waiting, account.last_turn))
+            })
         };
-        let turns = self.queue.iter().enumerate();
-        let turns = turns.filter_map(|(place, waiting)| Some((turn(waiting)?, place)));
-        turns.min().map(|(_, place)| place)
+        // A rank is only of a client's own requests, so it has no say in whose turn it is.
+        let oldest = fitting().min_by_key(|(_, waiting, last_turn)| (*last_turn, waiting.number));
+        let client = oldest?.1.client;
+        let its = fitting().filter(|(_, waiting, _)| waiting.client == client);
+        let first = its.min_by_key(|(_, waiting, _)| (waiting.rank, waiting.number));
+        first.map(|(place, ..)| place)
     }
 
     fn hand_out(&mut self, shares: &Shares, client: Client, units: usize) -> Share {
         self.clock += 1;
         self.free -= units;
-        let account = self.clients.entry(client).or_default();
+        let turn = self.clock;
+        self.newest_turn = turn;
+        let account = self.account(client);
         account.held += units;
-        account.last_turn = self.clock;
+        account.last_turn = turn;
         Share {
             shares: shares.clone(),
             client,
             units,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use futures_util::FutureExt;
-    use proptest::collection::vec;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn client(number: u8) -> Client {
-        IpAddr::from([192, 0, 2, number]).into()
-    }
-
-    const PLENTY: Limits = Limits {
-        units: 8,
-        units_each: 2,
-        waiting: 100,
-        waiting_each: 100,
-    };
-
-    #[test]
-    fn clients_are_addresses_or_networks() {
-        for (one, other, is_same) in [
-            ("192.0.2.1", "192.0.2.1", true),
-            ("192.0.2.1", "192.0.2.2", false),
-            ("192.0.2.1", "::ffff:192.0.2.1", true),
-            ("::ffff:192.0.2.1", "::ffff:192.0.2.2", false),
-            ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", true),
-            ("2001:db8:0:1::1", "2001:db8:0:2::1", false),
-        ] {
-            let of = |text: &str| Client::from(text.parse::<IpAddr>().unwrap());
-            assert_eq!(of(one) == of(other), is_same, "{one} {other}");
-        }
-    }
-
-    #[test]
-    fn a_quarter_is_never_nothing() {
-        let quarters = [0, 1, 2, 4, 5, 8, 16, 256].map(quarter);
-        assert_eq!(quarters, [0, 1, 1, 1, 2, 2, 4, 64]);
-    }
-
-    #[test]
-    fn one_client_gets_its_part_and_others_theirs() {
-        let shares = Shares::new(PLENTY);
-        let take = |number| shares.take(client(number), 1, Rank::First);
-        let held: Vec<_> = (0..2).map(|_| take(1).now_or_never().unwrap()).collect();
-        assert!(shares.is_client_full(client(1), 1));
-        let mut third = Box::pin(take(1));
-        assert!((&mut third).now_or_never().is_none());
-        for number in 2..5 {
-            assert!(take(number).now_or_never().unwrap().is_ok(), "{number}");
-        }
-        drop(held);
-        assert!(third.now_or_never().unwrap().is_ok());
-        assert_eq!(shares.free(), 8);
-        assert!(shares.lock().clients.is_empty() && shares.lock().queue.is_empty());
-    }
-
-    #[test]
-    fn clients_take_turns_and_ranks_order_their_own_requests() {
-        let shares = Shares::new(Limits {
-            units: 1,
-            units_each: 1,
-            ..PLENTY
-        });
-        let held = shares.try_take(client(9), 1).unwrap();
-        let requests = [
-            (1, Rank::Last),
-            (1, Rank::Last),
-            (1, Rank::First),
-            (2, Rank::Last),
-            (3, Rank::First),
-        ];
-        let mut waiting: Vec<_> = requests
-            .iter()
-            .map(|&(number, rank)| Some(Box::pin(shares.take(client(number), 1, rank))))
-            .collect();
-        for request in waiting.iter_mut().flatten() {
-            assert!(request.now_or_never().is_none());
-        }
-        let mut order = Vec::new();
-        let mut last = Some(held);
-        while order.len() < requests.len() {
-            drop(last.take());
-            let served = waiting.iter_mut().position(|request| {
-                let share = request.as_mut().and_then(FutureExt::now_or_never);
-                last = share.map(Result::unwrap);
-                last.is_some()
-            });
-            let served = served.unwrap();
-            waiting[served] = None;
-            order.push(served);
-        }
-        assert_eq!(order, [2, 4, 3, 0, 1]);
-    }
-
-    #[test]
-    fn queues_are_bounded_and_a_better_rank_displaces_a_worse_one() {
-        let shares = Shares::new(Limits {
-            units: 1,
-            units_each: 1,
-            waiting: 3,
-            waiting_each: 2,
-        });
-        let held = shares.try_take(client(9), 1).unwrap();
-        let take = |number, rank| Box::pin(shares.take(client(number), 1, rank));
-        let mut waiting = [take(1, Rank::Last), take(1, Rank::Last)];
-        for request in &mut waiting {
-            assert!(request.now_or_never().is_none());
-        }
-        assert_eq!(
-            take(1, Rank::Last).now_or_never().unwrap().err(),
-            Some(Crowded)
-        );
-        let mut better = take(1, Rank::First);
-        assert!((&mut better).now_or_never().is_none());
-        let [older, younger] = waiting;
-        assert_eq!(younger.now_or_never().unwrap().err(), Some(Crowded));
-        let mut other = take(2, Rank::Last);
-        assert!((&mut other).now_or_never().is_none());
-        assert_eq!(
-            take(2, Rank::First).now_or_never().unwrap().err(),
-            Some(Crowded)
-        );
-        drop(older);
-        assert!(
-            take(2, Rank::First).now_or_never().is_none(),
-            "there is a place"
-        );
-        drop(held);
-        assert!(better.now_or_never().unwrap().is_ok());
-    }
-
-    #[test]
-    fn something_is_left_for_a_client_that_holds_nothing() {
-        for clients in [1, 2, 4, 8, 40] {
-            let shares = Shares::new(Limits::quartered(224, 0));
-            let held: Vec<_> = (0..1000)
-                .filter_map(|number| shares.try_take(client(number_of(number, clients)), 1))
-                .collect();
-            assert!(held.len() <= 224 - shares.free(), "{clients}");
-            assert!(shares.is_client_full(client(0), 1), "{clients}");
-            assert!(!shares.is_client_full(client(99), 1), "{clients}");
-            let others: Vec<_> = (0..3)
-                .filter_map(|_| shares.try_take(client(99), 1))
-                .collect();
-            assert_eq!(others.len(), 3, "beside {clients} others");
-        }
-    }
-
-    fn number_of(request: usize, clients: usize) -> u8 {
-        u8::try_from(request % clients).unwrap()
-    }
-
-    #[test]
-    fn the_longest_queue_gives_way_to_a_client_that_waits_for_less() {
-        let shares = Shares::new(Limits {
-            units: 1,
-            units_each: 1,
-            waiting: 4,
-            waiting_each: 3,
-        });
-        let held = shares.try_take(client(9), 1).unwrap();
-        let take = |number| {
-            let mut request = Box::pin(shares.take(client(number), 1, Rank::First));
-            let is_waiting = (&mut request).now_or_never().is_none();
-            (request, is_waiting)
-        };
-        let mut waiting: Vec<_> = [1, 2, 2, 2].into_iter().map(take).collect();
-        assert!(waiting.iter().all(|(_, is_waiting)| *is_waiting));
-        for (number, expected, displaced) in [
-            // The second client has three waiting requests, then two, and then nobody has more than one above the others.
-            (3, true, Some(3)),
-            (1, false, None),
-            (4, true, Some(2)),
-            (5, false, None),
-        ] {
-            let (request, is_waiting) = take(number);
-            assert_eq!(is_waiting, expected, "{number}");
-            if let Some(place) = displaced {
-                let ended = (&mut waiting[place].0).now_or_never();
-                assert_eq!(ended.map(|share| share.err()), Some(Some(Crowded)));
-                waiting.push((request, true));
-            }
-        }
-        drop(held);
-    }
-
-    #[test]
-    fn a_share_comes_back_from_a_panic() {
-        let shares = Shares::new(PLENTY);
-        let share = shares.try_take(client(1), 2);
-        let panicked = std::thread::spawn(move || {
-            let _held = share;
-            panic!("whoever holds it panics");
-        });
-        assert!(panicked.join().is_err());
-        assert_eq!(shares.free(), PLENTY.units);
-    }
-
-    proptest! {
-        #[test]
-        fn units_are_neither_lost_nor_made(
-            steps in vec((0..4_u8, 1..4_usize, any::<bool>(), any::<prop::sample::Index>()), 0..60),
-        ) {
-            let shares = Shares::new(PLENTY);
-            let mut held = Vec::new();
-            let mut waiting = Vec::new();
-            for (number, units, gives_up, index) in steps {
-                if gives_up && !held.is_empty() {
-                    held.remove(index.index(held.len()));
-                } else if gives_up && !waiting.is_empty() {
-                    drop(waiting.remove(index.index(waiting.len())));
-                } else {
-                    waiting.push(Box::pin(shares.take(client(number), units, Rank::First)));
-                }
-                waiting.retain_mut(|request| match request.now_or_never() {
-                    Some(share) => {
-                        held.push(share.unwrap());
-                        false
-                    }
-                    None => true,
-                });
-                let units: usize = held.iter().map(|share| share.units).sum();
-                prop_assert_eq!(units + shares.free(), PLENTY.units);
-                for number in 0..4 {
-                    let its = held.iter().filter(|share| share.client == client(number));
-                    prop_assert!(its.map(|share| share.units).sum::<usize>() <= PLENTY.units_each);
-                }
-            }
-            drop((held, waiting));
-            prop_assert_eq!(shares.free(), PLENTY.units);
-            prop_assert!(shares.lock().clients.is_empty() && shares.lock().queue.is_empty());
         }
     }
 }

@@ -1,0 +1,310 @@
+//! Clients that share fairly, and clients that do not want to.
+
+use futures_util::FutureExt;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+fn client(number: u8) -> Client {
+    IpAddr::from([192, 0, 2, number]).into()
+}
+
+const PLENTY: Limits = Limits {
+    units: 8,
+    units_each: 2,
+    waiting: 100,
+    waiting_each: 100,
+};
+
+/// Only one client at a time can hold something.
+const ONE: Limits = Limits {
+    units: 1,
+    units_each: 1,
+    ..PLENTY
+};
+
+#[test]
+fn clients_are_addresses_or_networks() {
+    for (one, other, is_same) in [
+        ("192.0.2.1", "192.0.2.1", true),
+        ("192.0.2.1", "192.0.2.2", false),
+        ("192.0.2.1", "::ffff:192.0.2.1", true),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", false),
+        ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", true),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", false),
+    ] {
+        let of = |text: &str| Client::from(text.parse::<IpAddr>().unwrap());
+        assert_eq!(of(one) == of(other), is_same, "{one} {other}");
+    }
+}
+
+#[test]
+fn a_quarter_is_never_nothing() {
+    let quarters = [0, 1, 2, 4, 5, 8, 16, 256].map(quarter);
+    assert_eq!(quarters, [0, 1, 1, 1, 2, 2, 4, 64]);
+}
+
+#[test]
+fn one_client_gets_its_part_and_others_theirs() {
+    let shares = Shares::new(PLENTY);
+    let take = |number| shares.take(client(number), 1, Rank::First);
+    let held: Vec<_> = (0..2).map(|_| take(1).now_or_never().unwrap()).collect();
+    assert!(shares.is_client_full(client(1), 1));
+    let mut third = Box::pin(take(1));
+    assert!((&mut third).now_or_never().is_none());
+    for number in 2..5 {
+        assert!(take(number).now_or_never().unwrap().is_ok(), "{number}");
+    }
+    drop(held);
+    assert!(third.now_or_never().unwrap().is_ok());
+    assert_eq!(shares.free(), 8);
+    assert!(shares.lock().clients.is_empty() && shares.lock().queue.is_empty());
+}
+
+#[test]
+fn clients_take_turns_and_ranks_order_their_own_requests() {
+    let shares = Shares::new(Limits {
+        units: 1,
+        units_each: 1,
+        ..PLENTY
+    });
+    let held = shares.try_take(client(9), 1).unwrap();
+    let requests = [
+        (1, Rank::Last),
+        (1, Rank::Last),
+        (1, Rank::First),
+        (2, Rank::Last),
+        (3, Rank::First),
+    ];
+    let mut waiting: Vec<_> = requests
+        .iter()
+        .map(|&(number, rank)| Some(Box::pin(shares.take(client(number), 1, rank))))
+        .collect();
+    for request in waiting.iter_mut().flatten() {
+        assert!(request.now_or_never().is_none());
+    }
+    let mut order = Vec::new();
+    let mut last = Some(held);
+    while order.len() < requests.len() {
+        drop(last.take());
+        let served = waiting.iter_mut().position(|request| {
+            let share = request.as_mut().and_then(FutureExt::now_or_never);
+            last = share.map(Result::unwrap);
+            last.is_some()
+        });
+        let served = served.unwrap();
+        waiting[served] = None;
+        order.push(served);
+    }
+    assert_eq!(order, [2, 3, 4, 0, 1]);
+}
+
+#[test]
+fn clients_with_one_request_at_a_time_do_not_pass_one_that_waits() {
+    let shares = Shares::new(ONE);
+    let ask = |number, rank| {
+        let mut request = Box::pin(shares.take(client(number), 1, rank));
+        assert!((&mut request).now_or_never().is_none());
+        request
+    };
+    let mut held = shares.try_take(client(1), 1);
+    let mut others = [2, 3].map(|number| ask(number, Rank::First));
+    let mut user = ask(9, Rank::Last);
+    let mut served = Vec::new();
+    loop {
+        drop(held.take());
+        if let Some(&place) = served.last() {
+            others[place] = ask([2, 3][place], Rank::First);
+        }
+        if (&mut user).now_or_never().is_some() {
+            break;
+        }
+        assert!(served.len() < others.len(), "passed by {served:?}");
+        let place = others.iter_mut().position(|request| {
+            held = request.now_or_never().map(Result::unwrap);
+            held.is_some()
+        });
+        served.push(place.unwrap());
+    }
+    assert_eq!(served, [0, 1]);
+}
+
+#[test]
+fn queues_are_bounded_and_a_better_rank_displaces_a_worse_one() {
+    let shares = Shares::new(Limits {
+        units: 1,
+        units_each: 1,
+        waiting: 3,
+        waiting_each: 2,
+    });
+    let held = shares.try_take(client(9), 1).unwrap();
+    let take = |number, rank| Box::pin(shares.take(client(number), 1, rank));
+    let mut waiting = [take(1, Rank::Last), take(1, Rank::Last)];
+    for request in &mut waiting {
+        assert!(request.now_or_never().is_none());
+    }
+    assert_eq!(
+        take(1, Rank::Last).now_or_never().unwrap().err(),
+        Some(Crowded)
+    );
+    let mut better = take(1, Rank::First);
+    assert!((&mut better).now_or_never().is_none());
+    let [older, younger] = waiting;
+    assert_eq!(younger.now_or_never().unwrap().err(), Some(Crowded));
+    let mut other = take(2, Rank::Last);
+    assert!((&mut other).now_or_never().is_none());
+    assert_eq!(
+        take(2, Rank::First).now_or_never().unwrap().err(),
+        Some(Crowded)
+    );
+    drop(older);
+    assert!(
+        take(2, Rank::First).now_or_never().is_none(),
+        "there is a place"
+    );
+    drop(held);
+    assert!(better.now_or_never().unwrap().is_ok());
+}
+
+#[test]
+fn something_is_left_for_a_client_that_holds_nothing() {
+    for clients in [1, 2, 4, 8, 40] {
+        let shares = Shares::new(Limits::quartered(224, 0));
+        let held: Vec<_> = (0..1000)
+            .filter_map(|number| shares.try_take(client(number_of(number, clients)), 1))
+            .collect();
+        assert!(held.len() <= 224 - shares.free(), "{clients}");
+        assert!(shares.is_client_full(client(0), 1), "{clients}");
+        assert!(!shares.is_client_full(client(99), 1), "{clients}");
+        let others: Vec<_> = (0..3)
+            .filter_map(|_| shares.try_take(client(99), 1))
+            .collect();
+        assert_eq!(others.len(), 3, "beside {clients} others");
+    }
+}
+
+fn number_of(request: usize, clients: usize) -> u8 {
+    u8::try_from(request % clients).unwrap()
+}
+
+#[test]
+fn the_longest_queue_gives_way_to_a_client_that_waits_for_less() {
+    let shares = Shares::new(Limits {
+        units: 1,
+        units_each: 1,
+        waiting: 4,
+        waiting_each: 3,
+    });
+    let held = shares.try_take(client(9), 1).unwrap();
+    let take = |number| {
+        let mut request = Box::pin(shares.take(client(number), 1, Rank::First));
+        let is_waiting = (&mut request).now_or_never().is_none();
+        (request, is_waiting)
+    };
+    let mut waiting: Vec<_> = [1, 2, 2, 2].into_iter().map(take).collect();
+    assert!(waiting.iter().all(|(_, is_waiting)| *is_waiting));
+    for (number, expected, displaced) in [
+        // The second client has three waiting requests, then two, and then nobody has more than one above the others.
+        (3, true, Some(3)),
+        (1, false, None),
+        (4, true, Some(2)),
+        (5, false, None),
+    ] {
+        let (request, is_waiting) = take(number);
+        assert_eq!(is_waiting, expected, "{number}");
+        if let Some(place) = displaced {
+            let ended = (&mut waiting[place].0).now_or_never();
+            assert_eq!(ended.map(|share| share.err()), Some(Some(Crowded)));
+            waiting.push((request, true));
+        }
+    }
+    drop(held);
+}
+
+#[test]
+fn a_share_comes_back_from_a_panic() {
+    let shares = Shares::new(PLENTY);
+    let share = shares.try_take(client(1), 2);
+    let panicked = std::thread::spawn(move || {
+        let _held = share;
+        panic!("whoever holds it panics");
+    });
+    assert!(panicked.join().is_err());
+    assert_eq!(shares.free(), PLENTY.units);
+}
+
+proptest! {
+    #[test]
+    fn units_are_neither_lost_nor_made(
+        steps in vec((0..4_u8, 1..4_usize, any::<bool>(), any::<prop::sample::Index>()), 0..60),
+    ) {
+        let shares = Shares::new(PLENTY);
+        let mut held = Vec::new();
+        let mut waiting = Vec::new();
+        for (number, units, gives_up, index) in steps {
+            if gives_up && !held.is_empty() {
+                held.remove(index.index(held.len()));
+            } else if gives_up && !waiting.is_empty() {
+                drop(waiting.remove(index.index(waiting.len())));
+            } else {
+                waiting.push(Box::pin(shares.take(client(number), units, Rank::First)));
+            }
+            waiting.retain_mut(|request| match request.now_or_never() {
+                Some(share) => {
+                    held.push(share.unwrap());
+                    false
+                }
+                None => true,
+            });
+            let units: usize = held.iter().map(|share| share.units).sum();
+            prop_assert_eq!(units + shares.free(), PLENTY.units);
+            for number in 0..4 {
+                let its = held.iter().filter(|share| share.client == client(number));
+                prop_assert!(its.map(|share| share.units).sum::<usize>() <= PLENTY.units_each);
+            }
+        }
+        drop((held, waiting));
+        prop_assert_eq!(shares.free(), PLENTY.units);
+        prop_assert!(shares.lock().clients.is_empty() && shares.lock().queue.is_empty());
+    }
+
+    #[test]
+    fn a_client_waits_for_at_most_one_turn_of_each_other(
+        steps in vec((0..5_u8, any::<bool>(), any::<bool>()), 0..200),
+    ) {
+        let shares = Shares::new(ONE);
+        let mut holder = None;
+        let mut waiting = Vec::new();
+        // By the number of a client: which others had a turn since it waits.
+        let mut passed = [const { Vec::new() }; 5];
+        for (number, is_first, gives_back) in steps {
+            if gives_back {
+                drop(holder.take());
+            } else {
+                if waiting.iter().all(|(other, _)| *other != number) {
+                    passed[usize::from(number)].clear();
+                }
+                let rank = if is_first { Rank::First } else { Rank::Last };
+                waiting.push((number, Box::pin(shares.take(client(number), 1, rank))));
+            }
+            let mut served = None;
+            waiting.retain_mut(|(number, request)| match request.now_or_never() {
+                Some(share) => {
+                    holder = Some(share.unwrap());
+                    served = Some(*number);
+                    false
+                }
+                None => true,
+            });
+            let Some(served) = served else { continue };
+            passed[usize::from(served)].clear();
+            for (number, passed) in (0..).zip(&mut passed) {
+                if number != served && waiting.iter().any(|(other, _)| *other == number) {
+                    prop_assert!(!passed.contains(&served), "{served} before {number} again");
+                    passed.push(served);
+                }
+            }
+        }
+    }
+}
