@@ -76,14 +76,16 @@ impl Hosts {
     }
 
     fn of_names(text: &str) -> Option<Self> {
+        if text == "*" {
+            return Some(Self::All);
+        }
         let name = text.trim_end_matches('.').to_ascii_lowercase();
         let name = name.strip_prefix('*').unwrap_or(&name);
         let is_name = |character: char| character.is_alphanumeric() || "-_.".contains(character);
-        if !name.chars().all(is_name) {
+        if name.is_empty() || !name.chars().all(is_name) {
             return None;
         }
         Some(match name {
-            "" => Self::All,
             below if below.starts_with('.') => Self::Below(below.to_owned()),
             name => Self::Domain(name.to_owned()),
         })
@@ -112,6 +114,8 @@ mod tests {
         for (list, host, expected) in [
             ("", "a.example", false),
             ("*", "a.example", true),
+            ("*:443", "a.example", true),
+            ("*:80", "a.example", false),
             ("example", "a.example", true),
             ("example", "example", true),
             ("EXAMPLE.", "a.Example", true),
@@ -151,6 +155,10 @@ mod tests {
                 &["10.0.0.0/40", "b:c", "x/y"],
             ),
             ("http://a/", &["http://a/"]),
+            (
+                ":443 . ... .:443 *. *.:443 ** []",
+                &[":443", ".", "...", ".:443", "*.", "*.:443", "**", "[]"],
+            ),
         ] {
             let (exceptions, left_out) = Exceptions::parse(list);
             assert_eq!(left_out, expected, "{list}");
