@@ -27,7 +27,7 @@ const WHOLE_WORDS_BELOW: usize = 8;
 /// A longer secret is looked for in pieces of this length, so that one that is cut is still found.
 const PIECE: usize = 1024;
 
-/// How many secrets are remembered; a new one takes the place of the oldest. Tokens change every 12 minutes, so this is hours.
+/// How many tokens are remembered; a new one takes the place of the oldest. Tokens change every 12 minutes, so this is hours.
 const REMEMBERED: usize = 64;
 
 /// How much of a text is looked through, in bytes. Nothing behind it is ever shown.
@@ -42,35 +42,72 @@ pub struct Redactor {
     secrets: Arc<ArcSwap<Secrets>>,
 }
 
-/// The secrets, the newest first; a long one in pieces.
-type Secrets = VecDeque<Arc<[Box<[u8]>]>>;
+/// What is looked for in texts.
+#[derive(Clone, Default)]
+struct Secrets {
+    /// Of the settings. They are few, and valid until somebody changes them, so all are remembered.
+    settings: Vec<Secret>,
+    /// The newest first.
+    tokens: VecDeque<Secret>,
+}
+
+#[derive(Clone)]
+struct Secret(Arc<[u8]>);
+
+impl Secret {
+    /// The whole secret, if it is not long. The last piece of a long one overlaps the one before: a short rest may be a word.
+    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let last = self.0.len().saturating_sub(PIECE);
+        let starts = (0..self.0.len()).step_by(PIECE);
+        starts.map(move |start| &self.0[start.min(last)..self.0.len().min(start + PIECE)])
+    }
+}
+
+impl Secrets {
+    fn iter(&self) -> impl Iterator<Item = &Secret> {
+        self.settings.iter().chain(&self.tokens)
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        self.iter().flat_map(Secret::pieces)
+    }
+
+    fn has(&self, secret: &[u8]) -> bool {
+        self.iter().any(|known| *known.0 == *secret)
+    }
+}
 
 impl fmt::Debug for Redactor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.secrets.load().len();
+        let count = self.secrets.load().iter().count();
         write!(formatter, "Redactor({count} secrets)")
     }
 }
 
 impl Redactor {
-    /// Remembers a secret. An empty or blank one is none.
+    /// Remembers a secret of the settings for as long as the process runs. An empty or blank one is none.
     pub fn register(&self, secret: &SecretString) {
+        self.add(secret, |secrets, secret| secrets.settings.push(secret));
+    }
+
+    /// Remembers a token until it is an old one.
+    pub fn register_token(&self, token: &SecretString) {
+        self.add(token, |secrets, token| {
+            secrets.tokens.truncate(REMEMBERED - 1);
+            secrets.tokens.push_front(token);
+        });
+    }
+
+    fn add(&self, secret: &SecretString, add: impl Fn(&mut Secrets, Secret)) {
         let bytes = secret.expose_secret().trim().as_bytes();
-        if bytes.is_empty()
-            || self
-                .secrets
-                .load()
-                .iter()
-                .any(|known| is_whole(known, bytes))
-        {
+        if bytes.is_empty() || self.secrets.load().has(bytes) {
             return;
         }
-        let pieces: Arc<[Box<[u8]>]> = bytes.chunks(PIECE).map(Box::from).collect();
+        let secret = Secret(bytes.into());
         self.secrets.rcu(|secrets| {
             let mut secrets = Secrets::clone(secrets);
-            if !secrets.iter().any(|known| is_whole(known, bytes)) {
-                secrets.truncate(REMEMBERED - 1);
-                secrets.push_front(Arc::clone(&pieces));
+            if !secrets.has(bytes) {
+                add(&mut secrets, secret.clone());
             }
             secrets
         });
@@ -82,9 +119,9 @@ impl Redactor {
         let secrets = self.secrets.load();
         let scanned = &text[..text.floor_char_boundary(SCANNED)];
         let shown = text.floor_char_boundary(SHOWN);
-        let found = match secrets.is_empty() {
-            true => Vec::new(),
-            false => places(&secrets, scanned),
+        let found = match secrets.iter().next() {
+            None => Vec::new(),
+            Some(_) => places(&secrets, scanned),
         };
         if found.is_empty() {
             return Cow::Borrowed(&text[..shown]);
@@ -104,15 +141,10 @@ impl Redactor {
     }
 }
 
-fn is_whole(pieces: &[Box<[u8]>], secret: &[u8]) -> bool {
-    pieces.iter().flat_map(|piece| piece.iter()).eq(secret)
-}
-
 /// Where secrets stand in a text, in any of their encodings: in order, apart from each other, on character boundaries.
 fn places(secrets: &Secrets, text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
-    let pieces = secrets.iter().flat_map(|pieces| pieces.iter());
-    let shortest = pieces.map(|piece| piece.len()).min().unwrap_or_default();
+    let shortest = secrets.pieces().map(<[u8]>::len).min().unwrap_or_default();
     for view in Decoded::views(text.as_bytes()) {
         find(secrets, view.bytes(), |range| {
             found.push(view.source(range))
@@ -145,7 +177,7 @@ fn holds_in_base64(secrets: &Secrets, run: &[u8]) -> bool {
 
 /// Calls `found` with each place of each secret.
 fn find(secrets: &Secrets, bytes: &[u8], mut found: impl FnMut(Range<usize>)) {
-    for piece in secrets.iter().flat_map(|pieces| pieces.iter()) {
+    for piece in secrets.pieces() {
         let whole_words = piece.len() < WHOLE_WORDS_BELOW;
         let mut from = 0;
         while let Some(start) = position(&bytes[from..], piece).map(|start| from + start) {

@@ -67,19 +67,46 @@ fn secrets_are_found_inside_base64() {
 }
 
 #[test]
-fn nothing_is_no_secret_and_the_oldest_are_forgotten() {
-    let redactor = redactor(&["", " ", "\n"]);
+fn nothing_is_no_secret_and_the_oldest_tokens_are_forgotten() {
+    let redactor = redactor(&["", " ", "\n", "a setting"]);
     assert_eq!(redactor.redact("a b"), "a b");
     let secret = |number: usize| format!("number-{number:03}");
     for number in 0..=REMEMBERED {
-        redactor.register(&SecretString::from(secret(number)));
-        redactor.register(&SecretString::from(secret(number)));
+        redactor.register_token(&SecretString::from(secret(number)));
+        redactor.register_token(&SecretString::from(secret(number)));
     }
     let told = |number| redactor.redact(&secret(number)).into_owned();
     assert_eq!(told(0), secret(0));
     assert_eq!(told(1), REDACTED);
     assert_eq!(told(REMEMBERED), REDACTED);
-    assert_eq!(format!("{redactor:?}"), "Redactor(64 secrets)");
+    assert_eq!(redactor.redact("of a setting"), "of [redacted]");
+    assert_eq!(format!("{redactor:?}"), "Redactor(65 secrets)");
+}
+
+#[test]
+fn settings_are_never_forgotten() {
+    let secret = |number: usize| format!("number-{number:03}");
+    let redactor = Redactor::default();
+    for number in 0..=2 * REMEMBERED {
+        redactor.register(&SecretString::from(secret(number)));
+    }
+    for number in 0..=2 * REMEMBERED {
+        assert_eq!(redactor.redact(&secret(number)), REDACTED);
+    }
+}
+
+#[test]
+fn the_end_of_a_long_secret_is_no_word_of_its_own() {
+    for length in [PIECE + 1, PIECE + 7, 2 * PIECE + 1] {
+        let secret = format!("{:x>length$}", "secret");
+        let redactor = redactor(&[&secret]);
+        for word in ["t", "et", "secret", "x"] {
+            assert_eq!(redactor.redact(word), word, "{length}");
+        }
+        assert_eq!(redactor.redact(&format!("({secret})")), "([redacted])");
+        let end = &secret[secret.len() - PIECE..];
+        assert_eq!(redactor.redact(end), REDACTED, "{length}");
+    }
 }
 
 #[test]

@@ -196,7 +196,7 @@ impl Client {
         match timeout(limit, whole).await {
             Ok(body) => {
                 let token = wire::parse_token(&body?)?;
-                self.redactor.register(&token.bearer);
+                self.redactor.register_token(&token.bearer);
                 Ok(token)
             }
             Err(_) => Err(CallError::Timeout(Stage::WholeBody).into()),
@@ -256,7 +256,7 @@ impl Client {
         max_linger: Duration,
         on_head: impl FnOnce(),
     ) -> Result<Bytes, PollError> {
-        self.redactor.register(bearer);
+        self.redactor.register_token(bearer);
         let bearer = bearer.expose_secret();
         let sending = self
             .post(url)
