@@ -1,5 +1,8 @@
 //! A client's connection and its time limits: silence, requests without an end and responses that are read too slowly end it.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::Cell;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
@@ -25,7 +28,7 @@ pub struct Patience {
     pub stall: Duration,
     /// For reading a whole answer, to which scrapes and pages keep. On the connection itself it begins anew with whatever is taken.
     pub answer: Duration,
-    /// Bytes a second that a client must have taken of a response, from its begin to any moment that it keeps us waiting.
+    /// Bytes a second that a client must have taken of a response, in the time that it keeps us waiting.
     pub rate: u32,
     /// For so long it may be slower.
     pub grace: Duration,
@@ -74,6 +77,7 @@ struct Told {
     company: Company,
     is_last: Cell<bool>,
     is_broken: Cell<bool>,
+    /// When the response began, and later by the time in which the client did not keep us waiting.
     response: Cell<Option<Instant>>,
     /// Whether a response has begun whose body is not at its end.
     is_open: Cell<bool>,
@@ -122,6 +126,13 @@ impl Line {
         self.0.is_broken.set(true);
     }
 
+    /// The client has not kept us waiting since then: this time does not count.
+    fn excuse_since(&self, since: Instant) {
+        let begun = self.0.response.get();
+        let later = begun.map(|begun| begun + begun.max(since).elapsed());
+        self.0.response.set(later);
+    }
+
     /// When the client must have taken more than it has.
     fn due(&self, patience: &Patience) -> Option<Instant> {
         let millis = self.0.sent.get().saturating_mul(1000) / u64::from(patience.rate.max(1));
@@ -147,7 +158,10 @@ pub struct Connection<T: Reset> {
     timer: Pin<Box<Sleep>>,
     /// How many bytes have come since we wrote the last time.
     unanswered: usize,
+    /// Whether the client keeps us waiting: there is no room for what is to be written.
     is_stalled: bool,
+    /// Until when the time of the response has been counted.
+    counted: Instant,
     line: Line,
 }
 
@@ -164,6 +178,7 @@ impl<T: Reset> Connection<T> {
             timer: Box::pin(sleep(patience.idle)),
             unanswered: 0,
             is_stalled: false,
+            counted: Instant::now(),
             line: Line(Rc::new(told)),
         }
     }
@@ -192,6 +207,20 @@ impl<T: Reset> Connection<T> {
         let sent = &self.line.0.sent;
         sent.set(sent.get().saturating_add(bytes as u64));
         self.unanswered = 0;
+        self.has_room();
+    }
+
+    /// Only the time in which the client keeps us waiting counts against it.
+    fn count_time(&mut self) {
+        if !self.is_stalled {
+            self.line.excuse_since(self.counted);
+        }
+        self.counted = Instant::now();
+    }
+
+    /// The client keeps us waiting no longer.
+    fn has_room(&mut self) {
+        self.count_time();
         self.is_stalled = false;
         self.wait_at_most(match self.line.0.is_last.get() {
             true => self.patience.goodbye,
@@ -224,6 +253,7 @@ impl<T: Reset> Connection<T> {
     /// Nothing more can be written at the moment.
     fn wait_for_room<R>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<R>> {
         if !self.is_stalled {
+            self.count_time();
             self.is_stalled = true;
             // Not the shorter time: there may be no room for long while a slow client empties the operating system's buffer.
             self.wait_at_most(self.patience.answer);
@@ -289,174 +319,17 @@ impl<T: Reset + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
         let this = self.get_mut();
         // TLS takes some bytes in before it has room for them.
         match Pin::new(&mut this.io).poll_flush(context) {
-            Poll::Ready(flushed) => Poll::Ready(flushed),
+            Poll::Ready(flushed) => {
+                if flushed.is_ok() && this.is_stalled {
+                    this.has_room();
+                }
+                Poll::Ready(flushed)
+            }
             Poll::Pending => this.wait_for_room(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().io).poll_shutdown(context)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-
-    use super::*;
-
-    const PATIENCE: Patience = Patience {
-        first: Duration::from_secs(5),
-        request: Duration::from_secs(20),
-        stall: Duration::from_secs(5),
-        answer: Duration::from_secs(10),
-        rate: 4,
-        grace: Duration::from_secs(6),
-        idle: Duration::from_secs(75),
-        goodbye: Duration::from_secs(1),
-    };
-
-    impl Reset for DuplexStream {
-        fn reset(&self) {}
-    }
-
-    /// A connection and its client, between whom eight bytes fit. The clock goes on by itself when everybody waits.
-    fn connected() -> (Connection<DuplexStream>, DuplexStream) {
-        let (ours, client) = duplex(8);
-        (Connection::new(ours, PATIENCE, Company::default()), client)
-    }
-
-    /// How many seconds it took to fail with the kind of error.
-    fn failed_after(since: Instant, failed: io::Result<usize>) -> (ErrorKind, u64) {
-        (failed.unwrap_err().kind(), since.elapsed().as_secs())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_silent_client_is_cut() {
-        let (mut connection, _client) = connected();
-        let since = Instant::now();
-        let failed = connection.read(&mut [0; 8]).await;
-        assert_eq!(failed_after(since, failed), (ErrorKind::TimedOut, 75));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nothing_is_read_for_long_behind_the_last_answer() {
-        let (mut connection, _client) = connected();
-        connection.line().announce_last();
-        connection.write_all(b"no").await.unwrap();
-        let since = Instant::now();
-        let failed = connection.read(&mut [0; 8]).await;
-        assert_eq!(failed_after(since, failed), (ErrorKind::TimedOut, 1));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_trickled_request_is_cut_after_the_first_answer_too() {
-        let (mut connection, mut client) = connected();
-        for _ in 0..2 {
-            client.write_all(b"ask").await.unwrap();
-            connection.read_exact(&mut [0; 3]).await.unwrap();
-            connection.write_all(b"answer").await.unwrap();
-            client.read_exact(&mut [0; 6]).await.unwrap();
-        }
-        let since = Instant::now();
-        let trickle = async {
-            loop {
-                client.write_all(b"x").await?;
-                tokio::time::sleep(Duration::from_secs(3)).await;
-            }
-        };
-        let mut read = 0;
-        let reading = async {
-            loop {
-                read += connection.read(&mut [0; 8]).await?;
-            }
-        };
-        let failed: io::Result<usize> = tokio::select! {
-            never = trickle => never,
-            failed = reading => failed,
-        };
-        assert_eq!(failed_after(since, failed), (ErrorKind::TimedOut, 20));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_nothing_is_cut() {
-        let (mut connection, _client) = connected();
-        connection.write_all(b"12345678").await.unwrap();
-        let since = Instant::now();
-        let failed = connection.write(b"9").await;
-        assert_eq!(failed_after(since, failed), (ErrorKind::TimedOut, 10));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_something_now_and_then_is_served() {
-        let (mut connection, mut client) = connected();
-        let reading = async {
-            for _ in 0..50 {
-                tokio::time::sleep(Duration::from_secs(9)).await;
-                client.read_exact(&mut [0; 8]).await.unwrap();
-            }
-        };
-        let written = async { connection.write_all(&[0; 8 * 50]).await };
-        let ((), written) = tokio::join!(reading, written);
-        written.unwrap();
-    }
-
-    /// How long a client is served that takes so many bytes every second, and how many it gets.
-    async fn served(bytes: usize) -> (u64, usize) {
-        let (mut connection, mut client) = connected();
-        connection.line().begin_response();
-        let since = Instant::now();
-        let mut taken = 0;
-        let reading = async {
-            loop {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                taken += client.read_exact(&mut vec![0; bytes]).await?;
-            }
-        };
-        let written: io::Result<()> = tokio::select! {
-            never = reading => never,
-            written = connection.write_all(&[0; 800]) => written,
-        };
-        assert_eq!(connection.line.0.is_broken.get(), written.is_err());
-        (since.elapsed().as_secs(), taken)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_reads_below_the_rate_is_cut() {
-        // Eight bytes are in the pipe; the rest is read at the rate, or above it.
-        for (bytes, expected) in [(0, 8), (1, 10), (2, 15), (4, 198), (8, 99)] {
-            let (seconds, taken) = served(bytes).await;
-            assert_eq!(seconds, expected, "{bytes} a second: {taken} taken");
-            assert_eq!(taken + 8 >= 800, bytes >= 4, "{taken}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn each_response_has_its_own_time() {
-        let (mut connection, mut client) = connected();
-        for _ in 0..5 {
-            connection.line().begin_response();
-            connection.write_all(b"response").await.unwrap();
-            tokio::time::sleep(Duration::from_secs(5)).await;
-            client.read_exact(&mut [0; 8]).await.unwrap();
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_request_without_an_end_is_cut() {
-        let (mut connection, mut client) = connected();
-        let flood = async { client.write_all(&[b'x'; 2 * MOST_UNANSWERED]).await };
-        let mut read = 0;
-        let reading = async {
-            loop {
-                read += connection.read(&mut [0; 8]).await?;
-            }
-        };
-        let failed: io::Result<()> = tokio::select! {
-            _ = flood => Ok(()),
-            failed = reading => failed,
-        };
-        assert_eq!(failed.unwrap_err().kind(), ErrorKind::InvalidData);
-        assert_eq!(read, MOST_UNANSWERED);
     }
 }
