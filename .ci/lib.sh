@@ -71,7 +71,8 @@ start_demo() {
 }
 
 has_telemetry() {
-  scrape "$TEXT" 2>/dev/null | grep -q '^starlink_online{'
+  # Not in a pipe: grep ends at the first match, and curl fails when nothing reads the rest.
+  scrape "$TEXT" >"$work/telemetry" 2>/dev/null && grep -q '^starlink_online{' "$work/telemetry"
 }
 
 # A Prometheus server with the configuration that stands in prometheus.yml; its address is then in `server`.

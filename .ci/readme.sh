@@ -21,7 +21,8 @@ serve() {
   pids+=("$pid")
   wait_for 300 "$1" answers "$service/readyz"
   wait_for 30 "telemetry of $1" has_telemetry
-  curl --silent --fail --max-time 5 "$service/" | grep -q '<html' || fail "$1 shows no page"
+  curl --silent --fail --max-time 5 --output "$work/page" "$service/" || fail "$1 shows no page"
+  grep -q '<html' "$work/page" || fail "the page of $1 is none"
   kill "$pid"
   wait "$pid" || fail "$1 ended with $?"
   pids=()
