@@ -48,7 +48,7 @@ make_root() {
   local codename url
   read -r codename url < <(mirror)
   [[ -n $url ]] || fail "apt knows no source of $codename's main section"
-  debootstrap --variant=minbase --include=systemd "$codename" "$root" "$url" >"$work/log" 2>&1 || fail "debootstrap"
+  debootstrap --variant=minbase --include=systemd,procps "$codename" "$root" "$url" >"$work/log" 2>&1 || fail "debootstrap"
 }
 
 # As docs/SYSTEMD.md says. Only where it listens and where it asks is special here.
@@ -107,8 +107,18 @@ answers() {
   curl --silent --fail --max-time 5 --output /dev/null "http://127.0.0.1:$port/$1"
 }
 
+# has_metric PATTERN
+has_metric() {
+  # Not in a pipe: grep ends at the first match, and curl fails when nothing reads the rest.
+  curl --silent --fail --max-time 5 --output "$work/metrics" "http://127.0.0.1:$port/metrics" && grep -q "$1" "$work/metrics"
+}
+
 has_telemetry() {
-  curl --silent --fail --max-time 5 "http://127.0.0.1:$port/metrics" | grep -q '^starlink_online{'
+  has_metric '^starlink_online{'
+}
+
+has_reloaded() {
+  inside journalctl --no-pager --unit "$UNIT" >"$work/journal" && grep -q 'reloading files' "$work/journal"
 }
 
 restarted_once() {
@@ -126,8 +136,11 @@ run_unit() {
   [[ $(awk '$1 == "Uid:" { print $2 }' <<<"$status") -ge 61184 ]] || fail "the user is none of systemd's dynamic ones"
   expect "the capabilities" "$(awk '$1 == "CapEff:" || $1 == "CapBnd:" { print $2 }' <<<"$status" | sort -u)" 0000000000000000
   expect "the system calls' filter" "$(awk '$1 == "Seccomp:" { print $2 }' <<<"$status")" 2
-  curl --silent --fail --max-time 5 "http://127.0.0.1:$port/metrics" | grep -q '^process_start_time_seconds ' ||
-    fail "the process does not know when it started"
+  has_metric '^process_start_time_seconds ' || fail "the process does not know when it started"
+
+  inside systemctl reload "$UNIT"
+  wait_for "a reload of the files" has_reloaded
+  expect "the number of restarts after a reload" "$(property NRestarts)" 0
 
   inside systemctl kill --kill-who=main --signal=KILL "$UNIT"
   wait_for "a restart after the process was killed" restarted_once
