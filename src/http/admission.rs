@@ -28,7 +28,7 @@ pub async fn admit(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let admission = match gate(&request)? {
-        // A kubelet knows no password, and the probes have nothing to hide.
+        // A kubelet has no password. Probes show states and the reasons for them, without secrets.
         Some(gate) if !probes::PATHS.contains(&request.path()) => {
             let authorization = request.headers().get(header::AUTHORIZATION);
             gate.admit(client(request.peer_addr()), authorization).await

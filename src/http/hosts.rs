@@ -118,7 +118,8 @@ pub fn own_name() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_default()
 }
 
-/// Refuses requests for hosts that are not allowed. Probes show nothing, and whoever sends them may use any name.
+/// Refuses requests for hosts that are not allowed. Probes show states and the reasons for them, without secrets, and are answered under
+/// any name.
 pub async fn check_host(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
