@@ -17,6 +17,10 @@ use tokio::time::{Instant, Sleep, sleep};
 /// The most bytes of requests that have not been answered yet. A scrape's request has a few hundred.
 const MOST_UNANSWERED: usize = 32 * 1024;
 
+/// The most heads of requests that are read before anything is answered. The web server keeps about 6 KiB for each. A scraper sends the
+/// next request after the response.
+const MOST_PIPELINED: usize = 16;
+
 /// How long a client may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
@@ -158,6 +162,10 @@ pub struct Connection<T: Reset> {
     timer: Pin<Box<Sleep>>,
     /// How many bytes have come since we wrote the last time.
     unanswered: usize,
+    /// How many ends of heads were among them.
+    pipelined: usize,
+    /// Whether the byte before what comes next ended a line.
+    is_at_line: bool,
     /// Whether the client keeps us waiting: there is no room for what is to be written.
     is_stalled: bool,
     /// Until when the time of the response has been counted.
@@ -177,6 +185,8 @@ impl<T: Reset> Connection<T> {
             patience,
             timer: Box::pin(sleep(patience.idle)),
             unanswered: 0,
+            pipelined: 0,
+            is_at_line: false,
             is_stalled: false,
             counted: Instant::now(),
             line: Line(Rc::new(told)),
@@ -192,21 +202,37 @@ impl<T: Reset> Connection<T> {
         self.timer.as_mut().reset(Instant::now() + time);
     }
 
-    fn has_received(&mut self, bytes: usize) -> io::Result<()> {
-        if self.unanswered == 0 && bytes > 0 {
+    fn has_received(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.unanswered == 0 && !bytes.is_empty() {
             self.wait_at_most(self.patience.request);
         }
-        self.unanswered += bytes;
-        if self.unanswered > MOST_UNANSWERED {
+        self.unanswered += bytes.len();
+        self.count_heads(bytes);
+        if self.unanswered > MOST_UNANSWERED || self.pipelined > MOST_PIPELINED {
             return Err(io::Error::new(ErrorKind::InvalidData, "too long a request"));
         }
         Ok(())
+    }
+
+    /// Counts empty lines: each ends a head.
+    fn count_heads(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            match byte {
+                b'\n' => {
+                    self.pipelined += usize::from(self.is_at_line);
+                    self.is_at_line = true;
+                }
+                b'\r' => {}
+                _ => self.is_at_line = false,
+            }
+        }
     }
 
     fn has_sent(&mut self, bytes: usize) {
         let sent = &self.line.0.sent;
         sent.set(sent.get().saturating_add(bytes as u64));
         self.unanswered = 0;
+        self.pipelined = 0;
         self.has_room();
     }
 
@@ -284,7 +310,7 @@ impl<T: Reset + AsyncRead + Unpin> AsyncRead for Connection<T> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         match Pin::new(&mut this.io).poll_read(context, buffer)? {
-            Poll::Ready(()) => Poll::Ready(this.has_received(buffer.filled().len() - before)),
+            Poll::Ready(()) => Poll::Ready(this.has_received(&buffer.filled()[before..])),
             Poll::Pending => this.poll_patience(context),
         }
     }

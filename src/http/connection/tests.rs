@@ -208,3 +208,29 @@ async fn a_request_without_an_end_is_cut() {
     assert_eq!(failed.unwrap_err().kind(), ErrorKind::InvalidData);
     assert_eq!(read, MOST_UNANSWERED);
 }
+
+#[tokio::test(start_paused = true)]
+async fn many_requests_at_once_are_cut() {
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    for (requests, is_cut) in [(MOST_PIPELINED, false), (MOST_PIPELINED + 1, true)] {
+        let (mut connection, mut client) = connected();
+        let sent = REQUEST.repeat(requests);
+        let sending = async { client.write_all(&sent).await };
+        let reading = async {
+            let mut read = 0;
+            // In pieces that cut the ends of heads.
+            while read < sent.len() {
+                read += connection.read(&mut [0; 7]).await?;
+            }
+            Ok(())
+        };
+        let (_, read): (_, io::Result<()>) = tokio::join!(sending, reading);
+        let cut = read.err().map(|error| error.kind());
+        assert_eq!(cut, is_cut.then_some(ErrorKind::InvalidData), "{requests}");
+        // What was answered counts no more.
+        if !is_cut {
+            connection.write_all(b"x").await.unwrap();
+            assert_eq!(connection.pipelined, 0);
+        }
+    }
+}
