@@ -108,15 +108,17 @@ pub(super) fn is_oauth_error(body: &[u8]) -> bool {
 /// or a password could be.
 pub(super) fn redirect_message(location: &str, redactor: &Redactor) -> String {
     const HERE: &str = "https://here.invalid/";
-    // Before a URL's host is written in lower case, in which a secret would not be found.
-    let location = &redactor.redact(location);
     let target = Url::parse(HERE).and_then(|here| here.join(location));
     let message = match target {
         Ok(url) if url.as_str().starts_with(HERE) => {
             "redirect to another path of this host".to_owned()
         }
         Ok(url) => match url.host_str() {
-            Some(host) => format!("redirect to {}://{host}", url.scheme()),
+            Some(host) => format!(
+                "redirect to {}://{}",
+                url.scheme(),
+                as_spelled(host, location)
+            ),
             None => format!("redirect to a URL of the scheme {}", url.scheme()),
         },
         Err(_) => "redirect to an invalid URL".to_owned(),
@@ -126,6 +128,13 @@ pub(super) fn redirect_message(location: &str, redactor: &Redactor) -> String {
         .chars()
         .take(MAX_MESSAGE)
         .collect()
+}
+
+/// A URL's host as the text of the URL spells it: a secret is not found in lower case.
+fn as_spelled<'t>(host: &'t str, location: &'t str) -> &'t str {
+    let place = location.to_ascii_lowercase().find(host);
+    let spelled = place.and_then(|place| location.get(place..place + host.len()));
+    spelled.unwrap_or(host)
 }
 
 /// Reads `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date, which counts from `now` and
@@ -308,6 +317,7 @@ mod tests {
     fn of_a_redirect_only_scheme_and_host_are_told() {
         let redactor = Redactor::default();
         redactor.register(&SecretString::from("hunter2-hunter2"));
+        redactor.register(&SecretString::from("Hunter3-HUNTER3"));
         let long = format!("https://{}.example/", "a".repeat(300));
         for (location, expected) in [
             (
@@ -332,6 +342,11 @@ mod tests {
                 "https://hunter2-hunter2.example/",
                 "redirect to https://[redacted].example",
             ),
+            (
+                "https://Hunter3-HUNTER3.example/",
+                "redirect to https://[redacted].example",
+            ),
+            ("https://EXAMPLE.com", "redirect to https://EXAMPLE.com"),
         ] {
             assert_eq!(
                 redirect_message(location, &redactor),
