@@ -17,8 +17,8 @@ BLOCK = re.compile(r"^```promql\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 # One of our metrics, or a selector of labels alone.
 LOOKS_LIKE_PROMQL = re.compile(r"\bstarlink[_:]|\bprocess_\w|^(\{|up\b|ALERTS\b)")
-# Placeholders and ellipses in prose, paths, settings, and a sample with its value.
-NO_QUERY = re.compile(r"[<…]|(?<! )/|/(?! )|^[A-Z_]+=|^starlink_info,|_$|\*$|[}\w] \d+$")
+# Placeholders and ellipses in prose, paths, settings, log levels, and a sample with its value.
+NO_QUERY = re.compile(r"[<…]|(?<! )/|/(?! )|^[A-Z_]+=|^starlink_info,|_$|\*$|[}\w] \d+$|=debug$")
 
 
 def queries(text):
