@@ -246,6 +246,7 @@ impl Application {
                 metrics: &metrics,
                 stale_after: settings.fleet.stale_after,
                 fields: &settings.fleet.fields,
+                decoder: Pool::start("decode", 1)?,
             },
         );
 
@@ -449,6 +450,8 @@ struct Surroundings<'a> {
     metrics: &'a Arc<SelfMetrics>,
     stale_after: Duration,
     fields: &'a FieldFilter,
+    /// Decodes its answers.
+    decoder: Pool,
 }
 
 /// Starts the three actors of one account round a store. The token and the columns are asked for once a poll and need no
@@ -495,7 +498,7 @@ fn start_account(
     };
     let (clock, metrics) = (clock.clone(), Arc::clone(around.metrics));
     let stream = supervisor.start(Role::Stream, &around.arbiter.handle(), move || {
-        StreamActor::new(options, neighbours, clock, metrics)
+        StreamActor::new(options, neighbours, around.decoder, clock, metrics)
     });
     AccountActors {
         token,

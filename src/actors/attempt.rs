@@ -10,9 +10,9 @@ use url::Url;
 
 use super::TokenActor;
 use super::messages::{GetToken, IssuedToken, Renewal, TokenRefused};
-use super::worker::{WorkPanicked, Worker};
 use crate::fleet::{Limits, latest};
 use crate::starlink::{Client, PollError, PollFailure};
+use crate::tasks::Pool;
 use crate::telemetry::{Batch, DecodeError, Metadata, Rows, decode};
 use crate::time::{Clock, Moment, unix_nanos};
 
@@ -32,7 +32,7 @@ pub(super) struct Attempt {
     pub(super) is_arriving: Arc<AtomicBool>,
     pub(super) clock: Clock,
     /// Decodes the answer.
-    pub(super) worker: Worker,
+    pub(super) decoder: Pool,
     #[cfg(feature = "fault-injection")]
     pub(super) fault: Option<super::faults::Fault>,
 }
@@ -83,8 +83,9 @@ impl Attempt {
     async fn decode(&self, body: Vec<u8>, receipt: Receipt) -> Result<Answer, AttemptError> {
         #[cfg(feature = "fault-injection")]
         assert!(self.fault.is_none(), "injected panic");
-        let decoded = self.worker.run(move || decode(body)).await;
-        let (rows, metadata) = decoded.map_err(AttemptError::Panicked)??;
+        let decoded = self.decoder.run(move || decode(body)).await;
+        let decoded = decoded.map_err(|_| AttemptError::Panicked(WorkPanicked))?;
+        let (rows, metadata) = decoded?;
         Ok(Answer {
             rows,
             metadata,
@@ -141,6 +142,11 @@ impl Receipt {
         latest(batch, now, &Limits::STANDARD)
     }
 }
+
+/// The work panicked; the panic is in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it panicked")]
+pub struct WorkPanicked;
 
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]

@@ -22,7 +22,6 @@ mod stream;
 mod supervisor;
 mod token;
 mod told;
-mod worker;
 
 pub use handover::Handover;
 pub use metadata::MetadataActor;

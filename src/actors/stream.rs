@@ -26,11 +26,11 @@ use super::handover::Handover;
 use super::heard::Heard;
 use super::messages::{Apply, BatchId, Drain, Heartbeat, Renewal, Resolve};
 use super::poll_log::PollLog;
-use super::worker::Worker;
 use super::{MetadataActor, MetricsStoreActor, TokenActor, told};
 use crate::fleet::{Coverage, Limits};
 use crate::self_metrics::{SelfMetrics, Told};
 use crate::starlink::{Client, ClientOptions, PollFailure};
+use crate::tasks::Pool;
 use crate::telemetry::{Batch, Metadata, Rows, Schema};
 use crate::time::Backoff;
 use crate::time::Moment;
@@ -114,7 +114,7 @@ pub struct StreamActor {
     client: Option<Rc<Client>>,
     clock: Clock,
     /// Decodes answers.
-    worker: Worker,
+    decoder: Pool,
     metrics: Arc<SelfMetrics>,
     phase: Phase,
     pacer: Pacer,
@@ -138,6 +138,7 @@ impl StreamActor {
     pub fn new(
         options: StreamOptions,
         neighbours: Neighbours,
+        decoder: Pool,
         clock: Clock,
         metrics: Arc<SelfMetrics>,
     ) -> Self {
@@ -149,7 +150,7 @@ impl StreamActor {
             metrics,
             phase: Phase::Waiting(clock.now()),
             clock,
-            worker: Worker::default(),
+            decoder,
             pacer: Pacer::default(),
             backoff: Backoff::REQUESTS,
             log,
@@ -214,7 +215,7 @@ impl StreamActor {
             max_linger: self.options.max_linger,
             is_arriving: Arc::clone(&is_arriving),
             clock: self.clock.clone(),
-            worker: self.worker.clone(),
+            decoder: self.decoder.clone(),
             #[cfg(feature = "fault-injection")]
             fault: self.faults.take_message(),
         };

@@ -1,5 +1,5 @@
-//! Threads for work that would keep those of actors and HTTP busy. They are started once, so that work that was accepted is done also
-//! while the operating system gives no further thread.
+//! Threads for work that takes long: on a thread of actors or HTTP no heartbeat and no request would be answered meanwhile. They are
+//! started once, so that accepted work is also done while the operating system gives no further thread.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -70,6 +70,28 @@ mod tests {
             assert!(failed.await.is_err());
             assert_eq!(pool.run(move || number).await, Ok(number));
         }
+    }
+
+    #[actix_rt::test]
+    async fn jobs_are_done_elsewhere_and_panics_cost_nothing_else() {
+        let pool = Pool::start("test", 1).unwrap();
+        let here = thread::current().id();
+        let first = pool.run(|| thread::current().id()).await.unwrap();
+        assert_ne!(first, here);
+        let panicked = pool.run(|| panic!("a panic of the test")).await;
+        assert!(panicked.is_err());
+        assert_eq!(pool.run(|| thread::current().id()).await, Ok(first));
+    }
+
+    #[actix_rt::test]
+    async fn the_callers_thread_goes_on_meanwhile() {
+        let pool = Pool::start("test", 1).unwrap();
+        let (sender, receiver) = channel();
+        let job = pool.run(move || receiver.recv().unwrap());
+        // After the job has begun, on the same thread: else both would wait for ever.
+        let other = async { sender.send(7).unwrap() };
+        let (result, ()) = futures_util::future::join(job, other).await;
+        assert_eq!(result, Ok(7));
     }
 
     #[actix_rt::test]

@@ -1,7 +1,6 @@
 //! Work that blocks, on a thread of its own: not on the pool that scrapes use, and without a panic where no thread can be had.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 use thiserror::Error;
@@ -30,12 +29,9 @@ pub async fn in_thread<T: Send + 'static>(
     thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || {
-            let result = catch_unwind(AssertUnwindSafe(job));
-            // Whoever asked may have gone.
-            let _ = sender.send(result);
+            // An error means that the result is not awaited any more.
+            let _ = sender.send(job());
         })?;
-    match receiver.await {
-        Ok(Ok(result)) => Ok(result),
-        Ok(Err(_)) | Err(_) => Err(ThreadError::Panicked),
-    }
+    // A panic ends the thread, and drops the sender.
+    receiver.await.map_err(|_| ThreadError::Panicked)
 }
