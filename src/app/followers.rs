@@ -84,8 +84,9 @@ impl Followers {
         names: &Arc<ArcSwap<Names>>,
         published: &Arc<Published>,
     ) {
-        // Until devices were looked at first.
-        self.metrics.names_unmatched.set(names.load().unmatched());
+        // Until the first comparison with devices.
+        let unmatched = names.load().meet([]);
+        self.metrics.names_unmatched.set(unmatched.sample());
         let (path, names) = (path.to_owned(), Arc::clone(names));
         let (published, metrics) = (Arc::clone(published), Arc::clone(&self.metrics));
         let every = (self.clock.clone(), self.interval * LOOKS_PER_MATCH);

@@ -450,9 +450,8 @@ impl Section {
 
 /// The slots of the devices that a scrape shows.
 pub fn known(block: &Block, shard: Shard) -> impl Iterator<Item = usize> {
-    let slots = block.presences().iter().enumerate();
-    let known = slots.filter(|(_, presence)| **presence != Presence::Absent);
-    known.filter_map(move |(slot, _)| shard.holds(block.labels().hash(slot)).then_some(slot))
+    let is_shown = move |slot: &usize| shard.holds(block.labels().hash(*slot));
+    block.known().filter(is_shown)
 }
 
 /// The info fields of a device: its own in column order, then those of its allocation whose keys it has not itself.

@@ -367,6 +367,13 @@ impl Block {
         &self.presences
     }
 
+    /// The slots of devices that are known, online or not.
+    pub fn known(&self) -> impl Iterator<Item = usize> {
+        let slots = self.presences.iter().enumerate();
+        let known = slots.filter(|(_, presence)| **presence != Presence::Absent);
+        known.map(|(slot, _)| slot)
+    }
+
     /// `UtcTimestampNs` of the row that counts.
     #[must_use]
     pub fn reported(&self, slot: usize) -> i64 {

@@ -290,11 +290,8 @@ impl Fleet {
 fn online_at_last(fleet: &Fleet) -> usize {
     let stale_after = fleet.options.retention.stale_after;
     let seen = || {
-        fleet.blocks().flat_map(|block| {
-            let slots = block.presences().iter().enumerate();
-            let known = slots.filter(|(_, presence)| **presence == Presence::Online);
-            known.map(|(slot, _)| block.seen(slot).0)
-        })
+        let blocks = fleet.blocks();
+        blocks.flat_map(|block| block.known().map(|slot| block.seen(slot).0))
     };
     let last = seen().max().unwrap_or_default();
     seen()

@@ -9,7 +9,6 @@ use tracing::{info, warn};
 use super::Names;
 use crate::actors::Published;
 use crate::fleet::Snapshot;
-use crate::fleet::block::Presence;
 use crate::self_metrics::SelfMetrics;
 use crate::tasks::{Pulse, in_thread};
 use crate::time::{Clock, Moment};
@@ -28,6 +27,15 @@ pub struct Unmatched {
     pub count: usize,
     /// One of them, in lower case.
     pub example: Option<String>,
+}
+
+impl Unmatched {
+    /// How many, as a sample.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
+    pub fn sample(&self) -> f64 {
+        self.count as f64
+    }
 }
 
 /// How soon the names are compared after a device has been added.
@@ -71,7 +79,7 @@ pub async fn match_devices(
             continue;
         };
         counted = known;
-        metrics.names_unmatched.set(count(unmatched.count));
+        metrics.names_unmatched.set(unmatched.sample());
         if is_due {
             last = clock.now();
         }
@@ -111,14 +119,5 @@ fn tell(names: &Names, unmatched: &Unmatched) {
 /// The IDs of the devices that a snapshot shows.
 fn ids(snapshot: &Snapshot) -> impl Iterator<Item = &str> {
     let blocks = snapshot.tables.iter().flat_map(|table| &table.blocks);
-    blocks.flat_map(|block| {
-        let slots = block.presences().iter().enumerate();
-        let known = slots.filter(|(_, presence)| **presence != Presence::Absent);
-        known.map(|(slot, _)| block.labels().id(slot))
-    })
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
-fn count(names: usize) -> f64 {
-    names as f64
+    blocks.flat_map(|block| block.known().map(|slot| block.labels().id(slot)))
 }

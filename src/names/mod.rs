@@ -88,13 +88,6 @@ impl Names {
         })
     }
 
-    /// How many names no device has been seen with so far, as a sample.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
-    pub fn unmatched(&self) -> f64 {
-        self.meet([]).count as f64
-    }
-
     /// Notes that there are devices with these IDs, and counts the names that no device has been seen with so far.
     pub fn meet<'i>(&self, device_ids: impl IntoIterator<Item = &'i str>) -> Unmatched {
         for id in device_ids {
