@@ -18,8 +18,8 @@ use super::metrics;
 /// A body of so many bytes leaves the connection's buffer small.
 const SMALL: u64 = 8 * 1024;
 
-/// Adds `X-Content-Type-Options: nosniff`, `Vary` where it is `/metrics`, and the operator's headers, which win over ours; ends the connection after a body that an
-/// HTTP/1.0 client could not delimit otherwise, and where there are too many connections.
+/// Adds `X-Content-Type-Options: nosniff`, `Vary` where it is `/metrics`, and the operator's headers, which win over ours; ends the
+/// connection after a body that an HTTP/1.0 client could not delimit otherwise, and where there are too many connections.
 pub async fn finish(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -34,14 +34,15 @@ pub async fn finish(
         headers.insert(header::VARY, HeaderValue::from_static(metrics::VARY));
     }
     insert_shared(headers, &gate);
-    if version < Version::HTTP_11 && response.response().body().size() == BodySize::Stream {
-        let head = response.response_mut().head_mut();
-        // The chunked transfer coding exists since HTTP/1.1 (RFC 9112, 7.1).
+    let size = response.response().body().size();
+    let head = response.response_mut().head_mut();
+    // The chunked transfer coding exists since HTTP/1.1 (RFC 9112, 7.1).
+    let has_chunks = version >= Version::HTTP_11;
+    let is_unbounded = !has_chunks && size == BodySize::Stream;
+    if is_unbounded {
         head.no_chunking(true);
-        head.set_connection_type(ConnectionType::Close);
     }
-    if is_large(response.response().body().size()) && line.is_crowded() {
-        let head = response.response_mut().head_mut();
+    if is_unbounded || (is_large(size) && line.is_crowded()) {
         head.set_connection_type(ConnectionType::Close);
     }
     line.begin_response();
@@ -51,7 +52,7 @@ pub async fn finish(
     }))
 }
 
-/// Whether the web server's buffer for the connection grows by a body, and stays as it is.
+/// Whether a body of this size enlarges the web server's buffer for the connection, which keeps that size.
 fn is_large(size: BodySize) -> bool {
     match size {
         BodySize::None => false,
