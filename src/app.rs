@@ -145,7 +145,7 @@ pub enum BuildError {
     /// No connection to Starlink can be trusted.
     #[error("TLS cannot be set up")]
     Tls(#[from] TlsError),
-    /// Another process writes the state file, or nobody can.
+    /// Another process holds the lock of the state file, or it cannot be locked.
     #[error("cannot use STATE_FILE")]
     StateFile(#[from] LockError),
     /// The system gives no thread, or no files for one.

@@ -7,7 +7,7 @@ const OPEN: u8 = 0;
 const TAKEN: u8 = 1;
 const WITHDRAWN: u8 = 2;
 
-/// Shared by whoever hands a batch over and the store. Clones are the same hand-over.
+/// Shared by the stream actor, which hands a batch over, and the store. Clones are the same hand-over.
 #[derive(Debug, Clone, Default)]
 pub struct Handover(Arc<AtomicU8>);
 

@@ -14,7 +14,7 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// What the process tells whoever started it: 70 (`EX_SOFTWARE` of sysexits.h) asks for a fresh start.
+    /// The exit code of the process: 70 (`EX_SOFTWARE` of sysexits.h) asks for a fresh start.
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {

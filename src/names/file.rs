@@ -65,7 +65,7 @@ pub async fn follow(path: PathBuf, names: Arc<ArcSwap<Names>>, watched: Watched,
     .await;
 }
 
-/// Frees names elsewhere: a million of them take their time. Where no thread can be had, here.
+/// Frees names on a thread of their own, because a million of them take long; on this one if no thread can be started.
 fn free(names: impl Send + 'static) {
     let thread = std::thread::Builder::new().name("free-names".to_owned());
     drop(thread.spawn(move || drop(names)));

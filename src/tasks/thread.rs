@@ -1,4 +1,4 @@
-//! Work that blocks, on a thread of its own: not on the pool that scrapes use, and without a panic where no thread can be had.
+//! Work that blocks, on a thread of its own: not on the pool that scrapes use, and with an error if no thread can be started.
 
 use std::io;
 use std::thread;
