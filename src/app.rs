@@ -22,15 +22,14 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 
-use crate::actors::messages::Drain;
-use crate::actors::{
-    GivenUp, MetadataActor, MetricsStoreActor, Neighbours, PinLimits, Published, Role, StreamActor,
-    StreamOptions, SupervisionPolicy, Supervisor, TokenActor, TokenOptions,
+use crate::account::messages::Drain;
+use crate::account::{
+    MetadataActor, Neighbours, StreamActor, StreamOptions, TokenActor, TokenOptions,
 };
 use crate::config::{Account, Settings};
 use crate::files::Reloads;
 use crate::http::{
-    Bodies, ListenError, PAGES, PAGES_AT_ONCE, Patience, Port, SCRAPE_SHARES, Site, State,
+    self, Bodies, ListenError, PAGES, PAGES_AT_ONCE, Patience, Port, SCRAPE_SHARES, Site, State,
     body_limits, own_name, serve,
 };
 use crate::names::{Names, NamesError};
@@ -39,6 +38,8 @@ use crate::self_metrics::{Counter, SelfMetrics};
 use crate::shares::{Limits as ShareLimits, Shares};
 use crate::starlink::{ClientOptions, Timeouts};
 use crate::state_file::{Keeper, Lock, LockError, StateFile};
+use crate::store::{MetricsStoreActor, PinLimits, Published};
+use crate::supervise::{GivenUp, Role, SupervisionPolicy, Supervisor};
 use crate::tasks::{Pool, Supervised, Task};
 use crate::telemetry::FieldFilter;
 use crate::time::Clock;
@@ -308,7 +309,7 @@ impl Application {
             server.map_err(BuildError::Serve)
         };
         let address = port.address();
-        let mut servers = vec![serve(port, &Site::Everything(gate.clone()))?];
+        let mut servers = vec![serve(port, &Site::Everything(gate.clone(), routes))?];
         let is_tls = gate.as_ref().is_some_and(|gate| gate.tls().is_some());
         info!(%address, tls = is_tls, version = env!("CARGO_PKG_VERSION"), "listening");
         let probes_address = probes.as_ref().map(Port::address);
@@ -413,6 +414,11 @@ impl Application {
         drop(self.state_lock);
         ending
     }
+}
+
+/// All paths of the service.
+fn routes(config: &mut web::ServiceConfig) {
+    config.configure(http::routes).configure(crate::web::routes);
 }
 
 /// How Starlink is spoken to. TLS is set up only where it is needed: a simulator on loopback needs no certificates.

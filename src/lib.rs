@@ -18,8 +18,11 @@
 //! | [`view`] | a snapshot, names and a question → lists, a device, the fleet at a glance: what the API and the page show | actors, HTTP, clocks |
 //! | [`outgoing`] | connections to the outside: every address of a host, TLS, proxies | what is sent |
 //! | [`starlink`] | the only code that speaks to Starlink; makes a call once | what a failure means for the next one |
-//! | [`actors`] | who owns which state, who tells whom, who is restarted | formats |
-//! | [`http`] | `/metrics` (compressed once for all who ask), the JSON API, the page, the probes | Starlink |
+//! | [`supervise`] | restarts actors that panic or stop, and shows those that hang | what they do |
+//! | [`account`] | one service account: its token, its column maps, and the poll loop | formats |
+//! | [`store`] | the one writer of the fleet, and the snapshots that it publishes | Starlink, formats |
+//! | [`http`] | the web server, `/metrics` (compressed once for all clients), the probes | Starlink |
+//! | [`web`] | the page and the JSON API | Starlink |
 //! | [`web_config`] | who gets in: TLS, certificates, passwords, read again when they change | what is behind |
 //! | [`names`] | what people call the devices, from a file of theirs, and which names match no device | HTTP |
 //! | [`files`] | the one way in which files that an operator names are read and followed | what stands in them |
@@ -60,7 +63,7 @@
 // What is worth saying is logged, which neither panics nor blocks.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-pub mod actors;
+pub mod account;
 pub mod app;
 pub mod cli;
 pub mod config;
@@ -78,9 +81,12 @@ pub mod shares;
 pub mod simulator;
 pub mod starlink;
 pub mod state_file;
+pub mod store;
+pub mod supervise;
 pub mod tasks;
 pub mod telemetry;
 pub mod text;
 pub mod time;
 pub mod view;
+pub mod web;
 pub mod web_config;

@@ -8,8 +8,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use actix::Addr;
-use starlink_telemetry::actors::messages::{Apply, BatchId};
-use starlink_telemetry::actors::{Handover, MetricsStoreActor};
 use starlink_telemetry::app::{Application, Ending, Tuning};
 use starlink_telemetry::config::{Settings, Sources};
 pub use starlink_telemetry::exposition::Format;
@@ -17,6 +15,8 @@ use starlink_telemetry::exposition::{Exposition, Shard, Telemetry};
 pub use starlink_telemetry::fleet::Snapshot;
 use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions, Retention};
 use starlink_telemetry::simulator::AnswerBody;
+use starlink_telemetry::store::messages::{Apply, BatchId};
+use starlink_telemetry::store::{Handover, MetricsStoreActor};
 use starlink_telemetry::telemetry::{Batch, DecodeError, Rows, SchemaCache, decode};
 use starlink_telemetry::time::Clock;
 use starlink_telemetry::time::Moment;

@@ -1,6 +1,6 @@
 //! Why the application ended, and what the process tells of it.
 
-use crate::actors::Role;
+use crate::supervise::Role;
 
 /// Why the application ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

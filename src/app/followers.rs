@@ -9,11 +9,11 @@ use actix_rt::task::JoinHandle;
 use arc_swap::ArcSwap;
 use futures_util::future::join;
 
-use crate::actors::Published;
 use crate::config::Settings;
 use crate::files::{Reloads, Seen, Watched};
 use crate::names::{self, Names};
 use crate::self_metrics::SelfMetrics;
+use crate::store::Published;
 use crate::tasks::{Pulse, Supervised, Task, TaskStatus};
 use crate::time::Clock;
 use crate::web_config::{self, Gate};

@@ -15,7 +15,6 @@ use futures_util::{Stream, StreamExt, future, stream};
 use super::bodies::{PIECE, member};
 use super::segments::Parts;
 use super::{State, budget, client, parameter};
-use crate::actors::{ActorStatus, Cause, Role};
 use crate::exposition::{
     Cursor, Exposition, Format, Kind, OwnFamily, Revoked, Shard, Telemetry, negotiate, requested,
     write_end,
@@ -23,6 +22,7 @@ use crate::exposition::{
 use crate::fleet::{Lease, Snapshot};
 use crate::self_metrics::{self, ScrapeRefusal, SelfMetrics};
 use crate::shares::{Rank, Share};
+use crate::supervise::{ActorStatus, Cause, Role};
 use crate::time::{Clock, Moment};
 
 /// Where scrapes go.

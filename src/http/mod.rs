@@ -1,7 +1,6 @@
-//! What the service answers: `/metrics`, the probes, the JSON API and the status page.
+//! The web server, and what it answers to programs that watch: `/metrics` and the probes.
 
 mod admission;
-mod api;
 mod bodies;
 mod budget;
 mod compress;
@@ -11,16 +10,12 @@ mod gzip;
 mod hosts;
 mod library_responses;
 mod listen;
-mod look;
 mod metrics;
-mod not_found;
 mod open_files;
-mod page;
 mod probes;
 mod refusals;
 mod segments;
 mod server;
-mod status;
 
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -29,10 +24,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_web::body::MessageBody;
-use actix_web::dev::HttpServiceFactory;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header;
-use actix_web::middleware::from_fn;
 use actix_web::{
     FromRequest, Handler, HttpRequest, HttpResponse, HttpResponseBuilder, Resource, Responder,
     guard, web,
@@ -42,19 +35,22 @@ use tokio::sync::Semaphore;
 use tracing::Span;
 use tracing_actix_web::RootSpanBuilder;
 
-use crate::actors::{ActorStatus, Published};
 use crate::exposition::{Format, InfoFormat, Shard};
 use crate::names::Names;
 use crate::self_metrics::{Counter, SelfMetrics};
 use crate::shares::{Client, Shares};
+use crate::store::Published;
+use crate::supervise::ActorStatus;
 use crate::tasks::{Pool, TaskStatus};
 use crate::time::Clock;
 
 pub use self::bodies::{Bodies, BodyLimits};
 pub use self::budget::{PAGES, PAGES_AT_ONCE, SCRAPE_SHARES, bodies as body_limits};
+pub use self::compress::{Body, Compress, Fixed};
 pub use self::connection::Patience;
 pub use self::hosts::{AllowedHosts, own_name};
 pub use self::listen::{ListenError, Port, reachable};
+pub use self::metrics::lease;
 pub use self::open_files::raise_limit;
 pub use self::server::{MOST_CONNECTIONS, Site, serve};
 
@@ -111,7 +107,8 @@ pub struct State {
 
 impl State {
     /// Why the service should not be sent traffic, if so. Ready from the first successful poll until the drain.
-    fn unready(&self) -> Option<String> {
+    #[must_use]
+    pub fn unready(&self) -> Option<String> {
         if self.is_draining.load(Ordering::Relaxed) {
             return Some("the service is shutting down".to_owned());
         }
@@ -125,7 +122,8 @@ impl State {
     }
 
     /// Which actors and tasks cannot be relied on, and why.
-    fn trouble(&self) -> Vec<String> {
+    #[must_use]
+    pub fn trouble(&self) -> Vec<String> {
         let ran = self.clock.ran();
         let trouble = |status: &Arc<ActorStatus>| {
             let trouble = status.trouble(ran, self.hang_limit)?;
@@ -142,21 +140,14 @@ impl State {
     }
 }
 
-/// Adds everything to an application.
-fn routes(config: &mut web::ServiceConfig) {
+/// Adds the paths of a listener to an application.
+pub type Routes = fn(&mut web::ServiceConfig);
+
+/// Adds `/metrics` and the probes.
+pub fn routes(config: &mut web::ServiceConfig) {
     config
-        .app_data(web::Data::new(page::assets::Assets::new()))
-        .app_data(web::Data::new(api::Description::new()))
         .service(resource(metrics::PATH, metrics::scrape))
-        .service(look("/", page::home))
-        .service(look("/device", page::device))
-        .service(resource("/assets/{file}", page::assets::show))
-        .service(look("/api/v1/status", api::status))
-        .service(look("/api/v1/devices", api::devices))
-        .service(look("/api/v1/devices/{id:.+}", api::device))
-        .service(resource("/api/v1/openapi.json", api::openapi))
-        .configure(probe_resources)
-        .default_service(web::to(not_found::show));
+        .configure(probe_resources);
 }
 
 /// Adds the probes alone.
@@ -174,12 +165,12 @@ fn probe_resources(config: &mut web::ServiceConfig) {
 }
 
 /// Who asks. Every connection has an address as long as it is open.
-fn client(peer: Option<SocketAddr>) -> Client {
+pub fn client(peer: Option<SocketAddr>) -> Client {
     Client::from(peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip()))
 }
 
 /// A path that one handler answers, to GET and HEAD alike.
-fn resource<F, A>(path: &str, handler: F) -> Resource
+pub fn resource<F, A>(path: &str, handler: F) -> Resource
 where
     F: Handler<A>,
     A: FromRequest + 'static,
@@ -191,41 +182,24 @@ where
         .default_service(web::to(method_not_allowed))
 }
 
-/// A path at which the fleet is looked at: a few requests at a time.
-fn look<F, A>(path: &str, handler: F) -> impl HttpServiceFactory + 'static
-where
-    F: Handler<A>,
-    A: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    resource(path, handler).wrap(from_fn(look::few_at_a_time))
-}
-
 /// The first value that the query gives a parameter.
-fn parameter<'r>(request: &'r HttpRequest, wanted: &str) -> Option<Cow<'r, str>> {
+pub fn parameter<'r>(request: &'r HttpRequest, wanted: &str) -> Option<Cow<'r, str>> {
     let mut parameters = url::form_urlencoded::parse(request.query_string().as_bytes());
     let found = parameters.find(|(name, _)| name == wanted);
     found.map(|(_, value)| value)
 }
 
-/// The type that a request for one device names; an empty one, as forms send it, is none.
-fn device_type(request: &HttpRequest) -> Option<String> {
-    let name = parameter(request, "type").filter(|name| !name.is_empty());
-    name.map(Cow::into_owned)
-}
+/// The body of a response to a request with another method than GET and HEAD.
+pub const ONLY_READING: &str = "only GET and HEAD are supported";
 
-async fn method_not_allowed(request: HttpRequest) -> HttpResponse {
-    let mut response = method_not_allowed_builder();
-    let problem = "only GET and HEAD are supported";
-    if request.path().starts_with(api::ROOT) {
-        return api::problem(response, &problem);
-    }
-    response
+async fn method_not_allowed() -> HttpResponse {
+    method_not_allowed_builder()
         .content_type("text/plain; charset=utf-8")
-        .body(format!("{problem}\n"))
+        .body(format!("{ONLY_READING}\n"))
 }
 
-fn method_not_allowed_builder() -> HttpResponseBuilder {
+/// The response to a request with another method than GET and HEAD, without a body.
+pub fn method_not_allowed_builder() -> HttpResponseBuilder {
     let mut response = HttpResponse::MethodNotAllowed();
     response.insert_header((header::ALLOW, "GET, HEAD"));
     response
@@ -262,7 +236,7 @@ impl RootSpanBuilder for RequestSpan {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::time::SystemTime;
 
     use super::*;

@@ -29,7 +29,7 @@ use super::hosts::check_host;
 use super::library_responses::Completed;
 use super::open_files;
 use super::refusals::refuse_bodies;
-use super::{RequestSpan, State, probe_routes, routes};
+use super::{RequestSpan, Routes, State, probe_routes};
 use crate::web_config::Gate;
 
 /// More workers than this do not make scrapes faster.
@@ -48,8 +48,8 @@ const MOST_UNSENT: u32 = 128 * 1024;
 /// What a listener answers.
 #[derive(Debug, Clone)]
 pub enum Site {
-    /// Everything, to whom the gate lets in if there is one.
-    Everything(Option<Arc<Gate>>),
+    /// These paths, to whom the gate lets in if there is one.
+    Everything(Option<Arc<Gate>>, Routes),
     /// The probes, to everybody, from a thread that nobody else uses.
     Probes,
 }
@@ -58,14 +58,14 @@ impl Site {
     fn workers(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         match self {
-            Self::Everything(_) => cores.min(MOST_WORKERS),
+            Self::Everything(..) => cores.min(MOST_WORKERS),
             Self::Probes => 1,
         }
     }
 
     fn connections(&self) -> usize {
         match self {
-            Self::Everything(_) => open_files::connections().min(MOST_CONNECTIONS),
+            Self::Everything(..) => open_files::connections().min(MOST_CONNECTIONS),
             Self::Probes => MOST_PROBES,
         }
     }
@@ -73,7 +73,7 @@ impl Site {
     /// Few connections are not to be held by who says nothing: a probe's is closed soon.
     fn patience(&self, patience: Patience) -> Patience {
         match self {
-            Self::Everything(_) => patience,
+            Self::Everything(..) => patience,
             Self::Probes => Patience {
                 idle: patience.first,
                 ..patience
@@ -83,14 +83,14 @@ impl Site {
 
     fn gate(&self) -> Doorkeeper {
         match self {
-            Self::Everything(gate) => gate.clone(),
+            Self::Everything(gate, _) => gate.clone(),
             Self::Probes => None,
         }
     }
 
-    fn routes(&self) -> fn(&mut web::ServiceConfig) {
+    fn routes(&self) -> Routes {
         match self {
-            Self::Everything(_) => routes,
+            Self::Everything(_, routes) => *routes,
             Self::Probes => probe_routes,
         }
     }

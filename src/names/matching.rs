@@ -7,9 +7,9 @@ use arc_swap::ArcSwap;
 use tracing::{info, warn};
 
 use super::Names;
-use crate::actors::Published;
 use crate::fleet::Snapshot;
 use crate::self_metrics::SelfMetrics;
+use crate::store::Published;
 use crate::tasks::{Pulse, in_thread};
 use crate::time::{Clock, Moment};
 

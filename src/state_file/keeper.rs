@@ -10,9 +10,9 @@ use tokio::sync::watch;
 use tracing::{error, info};
 
 use super::{Existing, StateFile, WriteError};
-use crate::actors::MetricsStoreActor;
-use crate::actors::messages::Freeze;
 use crate::self_metrics::SelfMetrics;
+use crate::store::MetricsStoreActor;
+use crate::store::messages::Freeze;
 use crate::tasks::{Pulse, ThreadError, in_thread};
 use crate::text::with_sources;
 use crate::time::{Clock, unix_seconds};

@@ -5,8 +5,8 @@ use std::time::Duration;
 use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Context, Handler};
 use fastrand::Rng;
-use starlink_telemetry::actors::Role;
-use starlink_telemetry::actors::faults::{Fault, Inject, Place};
+use starlink_telemetry::supervise::Role;
+use starlink_telemetry::supervise::faults::{Fault, Inject, Place};
 
 use crate::harness::Service;
 

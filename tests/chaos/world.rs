@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use actix_rt::task::JoinHandle;
 use actix_rt::time::sleep;
 use fastrand::Rng;
-use starlink_telemetry::actors::Role;
-use starlink_telemetry::actors::SupervisionPolicy;
-use starlink_telemetry::actors::faults::{Fault, Inject, Place};
 use starlink_telemetry::app::{Ending, Tuning};
 use starlink_telemetry::simulator::{Answer, Journal, Options, Outcome, Poll, Simulator};
 use starlink_telemetry::starlink::Timeouts;
+use starlink_telemetry::supervise::Role;
+use starlink_telemetry::supervise::SupervisionPolicy;
+use starlink_telemetry::supervise::faults::{Fault, Inject, Place};
 
 use crate::ageing::{self, Ages};
 use crate::answers::{self, DEVICES};

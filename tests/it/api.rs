@@ -5,9 +5,9 @@ use std::time::Duration;
 use actix_rt::test as async_test;
 use jsonschema::Validator;
 use serde_json::{Value, json};
-use starlink_telemetry::actors::faults::{Fault, Inject, Place};
 use starlink_telemetry::app::Tuning;
 use starlink_telemetry::simulator::{Answer, AnswerBody, Simulator, TERMINAL_COLUMNS};
+use starlink_telemetry::supervise::faults::{Fault, Inject, Place};
 use starlink_telemetry::view::{Question, SortKey};
 use url::form_urlencoded::byte_serialize;
 

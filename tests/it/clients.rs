@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use actix_rt::task::spawn_blocking;
 use futures_util::future::{join, join_all};
 use socket2::{Domain, Socket, Type};
-use starlink_telemetry::actors::PinLimits;
 use starlink_telemetry::app::Tuning;
 use starlink_telemetry::http::Patience;
 use starlink_telemetry::simulator::Simulator;
+use starlink_telemetry::store::PinLimits;
 
 use crate::harness::{
     PATIENCE, Service, eventually, long_names, scripted_simulator, terminal_row, throughput,

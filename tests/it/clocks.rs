@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
-use starlink_telemetry::actors::faults::{Fault, Place};
 use starlink_telemetry::simulator::{Answer, AnswerBody, Simulator};
+use starlink_telemetry::supervise::faults::{Fault, Place};
 use starlink_telemetry::time::Hands;
 
 use crate::binary::Event;

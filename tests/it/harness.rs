@@ -7,10 +7,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use actix::Addr;
-use starlink_telemetry::actors::{MetricsStoreActor, SupervisionPolicy};
 use starlink_telemetry::app::{AccountActors, Application, Ending, Tuning};
 use starlink_telemetry::config::{Settings, Sources};
 use starlink_telemetry::simulator::{Journal, Options, Simulator};
+use starlink_telemetry::store::MetricsStoreActor;
+use starlink_telemetry::supervise::SupervisionPolicy;
 use starlink_telemetry::time::{Clock, Hands};
 use tokio::sync::oneshot;
 

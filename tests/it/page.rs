@@ -5,8 +5,8 @@ use std::io::Read;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use flate2::read::GzDecoder;
-use starlink_telemetry::actors::faults::{Fault, Inject, Place};
 use starlink_telemetry::simulator::{AnswerBody, Simulator};
+use starlink_telemetry::supervise::faults::{Fault, Inject, Place};
 use url::form_urlencoded;
 
 use crate::harness::{

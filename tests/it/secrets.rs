@@ -8,10 +8,10 @@ use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use futures_util::future::join_all;
 use rustls::version::TLS13;
-use starlink_telemetry::actors::faults::{Fault, Inject, Place};
 use starlink_telemetry::app::Tuning;
 use starlink_telemetry::config::{Settings, Sources};
 use starlink_telemetry::simulator::{Answer, Options, Simulator};
+use starlink_telemetry::supervise::faults::{Fault, Inject, Place};
 use starlink_telemetry::web_config::Gate;
 
 use crate::binary::{Binary, run};
@@ -430,7 +430,10 @@ async fn no_secret_stands_in_debug_or_in_a_panic() {
     .await;
     site.check_pages(service.address).await;
     let told = told.lock().unwrap().clone();
-    assert!(told.matches("src/actors/faults.rs").count() >= 4, "{told}");
+    assert!(
+        told.matches("src/supervise/faults.rs").count() >= 4,
+        "{told}"
+    );
     site.needles.check("a panic", &told);
 }
 

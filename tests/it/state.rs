@@ -9,11 +9,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
-use starlink_telemetry::actors::faults::{Fault, Inject, Place};
 use starlink_telemetry::app::Ending;
 use starlink_telemetry::fleet::{FleetOptions, Retention};
 use starlink_telemetry::simulator::{Answer, Simulator};
 use starlink_telemetry::state_file::StateFile;
+use starlink_telemetry::supervise::faults::{Fault, Inject, Place};
 
 use crate::binary::{Binary, run};
 use crate::form::{self, Body};

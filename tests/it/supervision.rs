@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Context, Handler};
-use starlink_telemetry::actors::faults::{Fault, Inject, Place};
-use starlink_telemetry::actors::messages::Heartbeat;
-use starlink_telemetry::actors::{Role, SupervisionPolicy};
 use starlink_telemetry::app::{Ending, Tuning};
 use starlink_telemetry::simulator::{Answer, Outcome, Simulator};
+use starlink_telemetry::supervise::Heartbeat;
+use starlink_telemetry::supervise::faults::{Fault, Inject, Place};
+use starlink_telemetry::supervise::{Role, SupervisionPolicy};
 
 use crate::harness::{
     PATIENCE, Service, eventually, impatient_with_the_store, scripted_simulator, terminal_row,

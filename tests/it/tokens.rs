@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use starlink_telemetry::actors::messages::GetToken;
+use starlink_telemetry::account::messages::GetToken;
 use starlink_telemetry::simulator::{Answer, Journal, Options, Simulator};
 
 use crate::binary::{Binary, run};

@@ -11,12 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::dev::{ContextFut, ToEnvelope, channel};
-use actix::{Actor, Addr, ArbiterHandle, Context, Handler, Recipient, Supervised};
+use actix::{Actor, Addr, ArbiterHandle, Context, Handler, Message, Recipient, Supervised};
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
-use super::messages::Heartbeat;
 use crate::redaction::Redactor;
 use crate::time::Backoff;
 use crate::time::Clock;
@@ -24,6 +23,11 @@ use crate::time::Moment;
 
 /// How many messages wait in a mailbox before a sender does. Polls are acknowledged one by one, scrapes are bounded.
 const MAILBOX: usize = 1024;
+
+/// Are you there? Every actor answers.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Heartbeat;
 
 /// What an actor is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,16 +12,17 @@ use super::map::Map;
 use super::table::{LIST, filter_link, link};
 use super::{Frame, NO_LOCATIONS, page, render};
 use crate::exposition::help;
-use crate::http::compress::Compress;
-use crate::http::look::look;
-use crate::http::{State, device_type, parameter};
+use crate::http::Compress;
+use crate::http::{State, parameter};
 use crate::telemetry::schema::LOCATION_FIELD;
 use crate::time::unix_seconds;
 use crate::view::{self, DeviceDetail, Near, Question};
+use crate::web::device_type;
+use crate::web::look::look;
 
 /// The whole page.
 #[derive(Debug, Template)]
-#[template(path = "device.html", config = "src/http/page/askama.toml")]
+#[template(path = "device.html", config = "src/web/page/askama.toml")]
 struct DeviceView {
     frame: Frame,
     /// Its name, or its identifier.
@@ -92,7 +93,7 @@ struct Field {
 
 /// Instead of a device.
 #[derive(Debug, Template)]
-#[template(path = "message.html", config = "src/http/page/askama.toml")]
+#[template(path = "message.html", config = "src/web/page/askama.toml")]
 struct Message {
     frame: Frame,
     title: &'static str,

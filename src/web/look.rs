@@ -16,8 +16,8 @@ use bytes::Bytes;
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::metrics::lease;
-use super::{State, api, client, page};
+use super::{api, page};
+use crate::http::{State, client, lease};
 use crate::shares::{Rank, Share};
 use crate::time::Clock;
 use crate::view::Scene;
@@ -27,7 +27,7 @@ const PIECE: usize = 32 * 1024;
 
 /// Why nothing can be shown at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Blind {
+pub enum ViewError {
     /// Too many others are looking.
     #[error("too many requests at once: try again in a moment")]
     Busy,
@@ -42,7 +42,7 @@ pub enum Blind {
     Failed,
 }
 
-impl Blind {
+impl ViewError {
     /// The status, which says to try again later.
     #[must_use]
     pub fn response(self) -> HttpResponseBuilder {
@@ -62,7 +62,7 @@ impl Blind {
 type Permit = Arc<Share>;
 
 /// Lets a few requests through at a time, each until its client has taken the answer, and for so long as a scrape may take.
-pub async fn few_at_a_time(
+pub async fn limit_concurrency(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
@@ -72,7 +72,7 @@ pub async fn few_at_a_time(
     let permit = state.looks.take(client, 1, Rank::First);
     let Ok(Ok(permit)) = timeout(state.query_limit, permit).await else {
         let (request, _) = request.into_parts();
-        return Ok(refusal(request, &state, Blind::Busy).map_into_right_body());
+        return Ok(refusal(request, &state, ViewError::Busy).map_into_right_body());
     };
     let permit = Permit::new(permit);
     request.extensions_mut().insert(Permit::clone(&permit));
@@ -83,8 +83,11 @@ pub async fn few_at_a_time(
     };
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let memory = match size > state.look_memory.limits().units_each {
-        true => Err(Blind::TooLarge),
-        false => state.look_memory.try_take(client, size).ok_or(Blind::Busy),
+        true => Err(ViewError::TooLarge),
+        false => state
+            .look_memory
+            .try_take(client, size)
+            .ok_or(ViewError::Busy),
     };
     let memory = match memory {
         Ok(memory) => memory,
@@ -104,7 +107,7 @@ pub async fn few_at_a_time(
 }
 
 /// Why a page or an answer of the API is not to be had.
-fn refusal(request: HttpRequest, state: &State, blind: Blind) -> ServiceResponse {
+fn refusal(request: HttpRequest, state: &State, blind: ViewError) -> ServiceResponse {
     let refusal = match request.path().starts_with(api::ROOT) {
         true => api::problem(blind.response(), &blind),
         false => page::unseen(&request, state, blind),
@@ -155,12 +158,12 @@ pub async fn look<T: Send + 'static>(
     request: &HttpRequest,
     state: &State,
     view: impl FnOnce(&Scene) -> T + Send + 'static,
-) -> Result<T, Blind> {
+) -> Result<T, ViewError> {
     // Before there is a snapshot to hold. The semaphore is never closed.
     let making = Arc::clone(&state.making).acquire_owned().await;
     let snapshot = lease(state).await.and_then(|lease| lease.get());
     let scene = Scene {
-        snapshot: snapshot.ok_or(Blind::Store)?,
+        snapshot: snapshot.ok_or(ViewError::Store)?,
         names: state.names.load_full(),
         now: state.clock.now(),
     };
@@ -171,7 +174,7 @@ pub async fn look<T: Send + 'static>(
     });
     seen.await.map_err(|error| {
         debug!(%error, "cannot render a page");
-        Blind::Failed
+        ViewError::Failed
     })
 }
 
@@ -184,8 +187,8 @@ mod tests {
     use actix_web::test::{TestRequest, call_service, init_service};
     use actix_web::{App, HttpRequest, HttpResponse, web};
 
-    use super::super::tests::state;
     use super::*;
+    use crate::http::tests::state;
 
     #[actix_rt::test]
     async fn a_page_that_is_read_for_too_long_is_cut() {
@@ -197,7 +200,7 @@ mod tests {
         let limit = state.answer_limit;
         let app = App::new()
             .app_data(web::Data::new(state))
-            .service(web::resource("/").wrap(from_fn(few_at_a_time)).to(page));
+            .service(web::resource("/").wrap(from_fn(limit_concurrency)).to(page));
         let app = init_service(app).await;
         let answer = call_service(&app, TestRequest::default().to_request()).await;
         let mut body = Box::pin(answer.into_body());
@@ -218,9 +221,11 @@ mod tests {
             }
         }
         let state = web::Data::new(state());
-        let app = App::new()
-            .app_data(state.clone())
-            .service(web::resource("/").wrap(from_fn(few_at_a_time)).to(panics));
+        let app = App::new().app_data(state.clone()).service(
+            web::resource("/")
+                .wrap(from_fn(limit_concurrency))
+                .to(panics),
+        );
         let app = init_service(app).await;
         for number in 0..100 {
             let answer = call_service(&app, TestRequest::default().to_request()).await;

@@ -8,15 +8,15 @@ use super::map::Map;
 use super::table::{self, Choice, Head, Row, Turn, filter_link};
 use super::verdict::{Branch, Fact, Verdict, branches, facts};
 use super::{Frame, NO_LOCATIONS, page, render};
-use crate::http::compress::Compress;
-use crate::http::look::{Blind, look};
-use crate::http::status::{ActorState, Status};
+use crate::http::Compress;
 use crate::http::{State, parameter};
 use crate::view::{self, DeviceState, Overview, Question, QuestionError, Scene};
+use crate::web::look::{ViewError, look};
+use crate::web::status::{ActorState, Status};
 
 /// The whole page.
 #[derive(Debug, Template)]
-#[template(path = "home.html", config = "src/http/page/askama.toml")]
+#[template(path = "home.html", config = "src/web/page/askama.toml")]
 struct Home {
     frame: Frame,
     /// Why the fleet cannot be shown.
@@ -161,7 +161,7 @@ pub async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse
 }
 
 /// The page without the fleet.
-pub fn unseen(request: &HttpRequest, state: &State, blind: Blind) -> HttpResponse {
+pub fn unseen(request: &HttpRequest, state: &State, blind: ViewError) -> HttpResponse {
     let status = Status::of(state, Overview::default());
     let home = Home::new(Frame::of(request), &status, None, Some(blind.to_string()));
     page(blind.response(), render(Compress::accepted(request), &home))

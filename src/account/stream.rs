@@ -22,14 +22,17 @@ use tracing::{debug, info};
 use url::Url;
 
 use super::attempt::{Attempt, AttemptError, Polled, Receipt, renewal};
-use super::handover::Handover;
 use super::heard::Heard;
-use super::messages::{Apply, BatchId, Drain, Heartbeat, Renewal, Resolve};
+use super::messages::{Drain, Renewal, Resolve};
 use super::poll_log::PollLog;
-use super::{MetadataActor, MetricsStoreActor, TokenActor, told};
+use super::{MetadataActor, TokenActor, told};
 use crate::fleet::{Coverage, Limits};
 use crate::self_metrics::{SelfMetrics, Told};
 use crate::starlink::{Client, ClientOptions, PollFailure};
+use crate::store::Handover;
+use crate::store::MetricsStoreActor;
+use crate::store::messages::{Apply, BatchId};
+use crate::supervise::Heartbeat;
 use crate::tasks::Pool;
 use crate::telemetry::{Batch, Metadata, Rows, Schema};
 use crate::time::Backoff;
@@ -129,7 +132,7 @@ pub struct StreamActor {
     is_draining: bool,
     drained: Vec<oneshot::Sender<()>>,
     #[cfg(feature = "fault-injection")]
-    pub(super) faults: super::faults::Armed,
+    pub(super) faults: crate::supervise::faults::Armed,
 }
 
 impl StreamActor {
@@ -501,6 +504,9 @@ impl ActorFuture<StreamActor> for Arrival {
         }
     }
 }
+
+#[cfg(feature = "fault-injection")]
+crate::supervise::faults::injectable!(StreamActor);
 
 impl Supervised for StreamActor {}
 

@@ -34,7 +34,7 @@ pub(super) struct Attempt {
     /// Decodes the answer.
     pub(super) decoder: Pool,
     #[cfg(feature = "fault-injection")]
-    pub(super) fault: Option<super::faults::Fault>,
+    pub(super) fault: Option<crate::supervise::faults::Fault>,
 }
 
 impl Attempt {

@@ -4,7 +4,7 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::secured;
-use crate::http::compress::{Compress, Fixed};
+use crate::http::{Compress, Fixed};
 
 /// A file that the page needs.
 #[derive(Debug, Clone, Copy)]

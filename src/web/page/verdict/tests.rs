@@ -1,8 +1,8 @@
 //! Verdicts, facts and actors, in words.
 
 use super::*;
-use crate::http::status::{Clock, Exporter, LastError, LeftOut, Names, Stream, Token};
 use crate::view::Overview;
+use crate::web::status::{Clock, Exporter, LastError, LeftOut, Names, Stream, Token};
 
 fn healthy() -> Status {
     let actor = |name| Actor {

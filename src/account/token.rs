@@ -11,13 +11,14 @@ use tokio::sync::oneshot;
 use tracing::{debug, error, info, warn};
 use url::Url;
 
-use super::messages::{GetToken, Heartbeat, IssuedToken, Renewal, TokenRefused};
+use super::messages::{GetToken, IssuedToken, Renewal, TokenRefused};
 use super::told;
 use crate::config::Credential;
 use crate::self_metrics::SelfMetrics;
 use crate::starlink::{
     BETWEEN_TOKEN_REQUESTS, Client, ClientOptions, Token, TokenError, TokenFailure,
 };
+use crate::supervise::Heartbeat;
 use crate::text::with_sources;
 use crate::time::Backoff;
 use crate::time::Moment;
@@ -72,7 +73,7 @@ pub struct TokenActor {
     retry_at: Option<Moment>,
     failures: FailureLog<(TokenFailure, Option<u16>)>,
     #[cfg(feature = "fault-injection")]
-    pub(super) faults: super::faults::Armed,
+    pub(super) faults: crate::supervise::faults::Armed,
 }
 
 impl TokenActor {
@@ -299,6 +300,9 @@ impl TokenActor {
         });
     }
 }
+
+#[cfg(feature = "fault-injection")]
+crate::supervise::faults::injectable!(TokenActor);
 
 impl Supervised for TokenActor {
     fn restarting(&mut self, _: &mut Self::Context) {

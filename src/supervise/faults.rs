@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture,
-};
-
-use super::{MetadataActor, MetricsStoreActor, StreamActor, TokenActor};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Message, WrapFuture};
 
 /// What happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,12 +55,12 @@ impl Armed {
     }
 
     /// The fault of the next message, for whoever makes it happen by itself.
-    pub(super) fn take_message(&mut self) -> Option<Fault> {
+    pub(crate) fn take_message(&mut self) -> Option<Fault> {
         self.message.take().map(|(_, fault)| fault)
     }
 
     /// To be called where an answer is taken.
-    pub(super) fn on_answer<A: Actor<Context = Context<A>>>(&mut self, context: &mut Context<A>) {
+    pub(crate) fn on_answer<A: Actor<Context = Context<A>>>(&mut self, context: &mut Context<A>) {
         trip(&mut self.answer, context);
     }
 
@@ -95,7 +91,8 @@ fn happen<A: Actor<Context = Context<A>>>(fault: Fault, context: &mut Context<A>
     }
 }
 
-fn inject<A: Actor<Context = Context<A>>>(
+/// Does what [`Inject`] asks of an actor; [`injectable`] calls it.
+pub(crate) fn inject<A: Actor<Context = Context<A>>>(
     Inject(place, fault): Inject,
     armed: impl Fn(&mut A) -> &mut Armed,
     actor: &mut A,
@@ -121,16 +118,25 @@ fn inject<A: Actor<Context = Context<A>>>(
     }
 }
 
+/// Has an actor with a field `faults` of type [`Armed`] answer [`Inject`].
 macro_rules! injectable {
-    ($($actor:ty),*) => {$(
-        impl Handler<Inject> for $actor {
+    ($actor:ty) => {
+        impl actix::Handler<crate::supervise::faults::Inject> for $actor {
             type Result = ();
 
-            fn handle(&mut self, message: Inject, context: &mut Self::Context) {
-                inject(message, |actor: &mut Self| &mut actor.faults, self, context);
+            fn handle(
+                &mut self,
+                message: crate::supervise::faults::Inject,
+                context: &mut Self::Context,
+            ) {
+                crate::supervise::faults::inject(
+                    message,
+                    |actor: &mut Self| &mut actor.faults,
+                    self,
+                    context,
+                );
             }
         }
-    )*};
+    };
 }
-
-injectable!(TokenActor, StreamActor, MetadataActor, MetricsStoreActor);
+pub(crate) use injectable;

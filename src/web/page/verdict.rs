@@ -1,7 +1,7 @@
 //! The exporter's state in words: one verdict, the facts behind it, and the components.
 
 use super::format::{age, count, minutes, printable};
-use crate::http::status::{Actor, ActorState, LeftOut, Status, Token};
+use crate::web::status::{Actor, ActorState, LeftOut, Status, Token};
 
 /// How good or bad something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

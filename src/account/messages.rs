@@ -1,4 +1,4 @@
-//! Everything that actors say to each other. Data flows one way; what comes back is an acknowledgement.
+//! The messages that the actors of an account exchange. Data flows one way; what comes back is an acknowledgement.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,15 +6,8 @@ use std::time::Duration;
 use actix::Message;
 use secrecy::SecretString;
 
-use super::handover::Handover;
-use crate::fleet::{Coverage, Frozen};
 use crate::starlink::TokenError;
-use crate::telemetry::{Batch, Metadata, Schema};
-
-/// Are you there? Every actor answers.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "()")]
-pub struct Heartbeat;
+use crate::telemetry::{Metadata, Schema};
 
 /// Asks the TokenActor for a token. Many may ask at once; they share one request.
 #[derive(Debug, Clone, Copy, Message)]
@@ -57,36 +50,6 @@ pub struct TokenRefused {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Arc<Schema>")]
 pub struct Resolve(pub Arc<Metadata>);
-
-/// Hands a batch to the MetricsStoreActor. Acknowledged when the next scrape shows it.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "()")]
-pub struct Apply {
-    /// The batch.
-    pub batch: Arc<Batch>,
-    /// Which batch of which stream it is: one that comes again is acknowledged, not applied twice.
-    pub id: BatchId,
-    /// The time that the batch speaks for; it ended when the answer was there.
-    pub heard: Coverage,
-    /// Whether the batch has been given up meanwhile.
-    pub handover: Handover,
-    /// The latest `UtcTimestampNs` that was not in the future when the answer came.
-    pub latest: i64,
-}
-
-/// Asks the MetricsStoreActor for all that a later process needs.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Frozen")]
-pub struct Freeze;
-
-/// Which batch of which stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BatchId {
-    /// Which account's stream.
-    pub account: usize,
-    /// Counts the batches of the stream from 1.
-    pub number: u64,
-}
 
 /// Tells a StreamActor to poll no more. Acknowledged when the answer that is arriving, if any, is stored.
 #[derive(Debug, Clone, Copy, Message)]

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::State;
-use crate::actors::{ActorStatus, Cause};
+use crate::http::State;
 use crate::self_metrics::Unstored;
+use crate::supervise::{ActorStatus, Cause};
 use crate::time::Moment;
 use crate::time::unix_seconds;
 use crate::view::Overview;

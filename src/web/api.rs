@@ -5,10 +5,9 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use serde::Serialize;
 use tracing::debug;
 
-use super::State;
-use super::compress::{Body, Compress, Fixed};
-use super::look::{Blind, look};
+use super::look::{ViewError, look};
 use super::status::Status;
+use crate::http::{Body, Compress, Fixed, ONLY_READING, State, method_not_allowed_builder};
 use crate::view::{self, Overview, Question};
 
 /// What all its paths begin with.
@@ -92,6 +91,11 @@ pub async fn openapi(request: HttpRequest, description: web::Data<Description>) 
     body.send(response)
 }
 
+/// A request with another method than GET and HEAD.
+pub async fn method_not_allowed() -> HttpResponse {
+    problem(method_not_allowed_builder(), &ONLY_READING)
+}
+
 /// An error response.
 pub fn problem(response: HttpResponseBuilder, error: &dyn ToString) -> HttpResponse {
     let error = error.to_string();
@@ -103,11 +107,11 @@ fn body(compress: Compress, value: &impl Serialize) -> Result<Body, serde_json::
     serde_json::to_vec(value).map(|json| compress.body(json))
 }
 
-fn respond(made: Result<Result<Body, serde_json::Error>, Blind>) -> HttpResponse {
+fn respond(made: Result<Result<Body, serde_json::Error>, ViewError>) -> HttpResponse {
     let made = made.and_then(|made| {
         made.map_err(|error| {
             debug!(%error, "cannot write JSON");
-            Blind::Failed
+            ViewError::Failed
         })
     });
     match made {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use actix::{Actor, Context, Handler, MessageResult, Supervised};
 use tracing::{info, warn};
 
-use super::messages::{Heartbeat, Resolve};
+use super::messages::Resolve;
 use crate::self_metrics::SelfMetrics;
+use crate::supervise::Heartbeat;
 use crate::telemetry::schema::{Named, Resolved};
 use crate::telemetry::{FieldFilter, Metadata, Schema, SchemaCache};
 use crate::text::{listed, listed_within};
@@ -29,7 +30,7 @@ pub struct MetadataActor {
     clock: Clock,
     metrics: Arc<SelfMetrics>,
     #[cfg(feature = "fault-injection")]
-    pub(super) faults: super::faults::Armed,
+    pub(super) faults: crate::supervise::faults::Armed,
 }
 
 impl MetadataActor {
@@ -108,6 +109,9 @@ impl MetadataActor {
 fn some(not_logged: u64) -> Option<u64> {
     (not_logged > 0).then_some(not_logged)
 }
+
+#[cfg(feature = "fault-injection")]
+crate::supervise::faults::injectable!(MetadataActor);
 
 impl Supervised for MetadataActor {}
 

@@ -10,12 +10,13 @@ use actix::{
 
 use tracing::warn;
 
-use super::messages::{Apply, Freeze, Heartbeat};
+use super::messages::{Apply, Freeze};
 use super::published::{PinLimits, Published, Publisher};
 use super::row_watch::RowWatch;
 use crate::fleet::plan::Plan;
 use crate::fleet::{Example, Fleet, RowIgnored, Tally};
 use crate::self_metrics::SelfMetrics;
+use crate::supervise::Heartbeat;
 use crate::text::listed;
 use crate::time::Clock;
 use crate::time::Moment;
@@ -40,7 +41,7 @@ pub struct MetricsStoreActor {
     early: Throttle,
     rows: RowWatch,
     #[cfg(feature = "fault-injection")]
-    pub(super) faults: super::faults::Armed,
+    pub(super) faults: crate::supervise::faults::Armed,
 }
 
 impl MetricsStoreActor {
@@ -152,6 +153,9 @@ impl MetricsStoreActor {
         }
     }
 }
+
+#[cfg(feature = "fault-injection")]
+crate::supervise::faults::injectable!(MetricsStoreActor);
 
 impl Supervised for MetricsStoreActor {}
 

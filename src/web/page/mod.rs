@@ -18,8 +18,7 @@ use tracing::debug;
 
 pub use self::device::{not_found, show as device};
 pub use self::home::{show as home, unseen};
-use super::State;
-use super::compress::{Body, Compress};
+use crate::http::{Body, Compress, State};
 
 /// Only what this service sends is loaded, run or requested, and no other page may frame this one.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
