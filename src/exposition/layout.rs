@@ -3,18 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::Format;
 use super::shard::Shard;
 use super::text::{Family, Kind, header};
-use super::{Format, help};
 use crate::fleet::Snapshot;
 use crate::fleet::block::{Block, Presence};
 use crate::fleet::snapshot::TableView;
 use crate::names::Names;
-use crate::telemetry::schema::ALERT_PREFIX;
+use crate::telemetry::catalogue::{FamilyType, TelemetryFamily, Unit};
 use crate::telemetry::{AddressKind, DeviceKind};
-
-/// The family of names that people give the devices.
-pub const DEVICE_NAME: &str = "starlink_device_name";
 
 /// A block of a snapshot: table and block.
 pub type BlockRef = (u32, u32);
@@ -84,9 +81,6 @@ pub struct Layout {
 
 impl Layout {
     /// Looks once at every device of a shard. Families without samples are left out.
-    ///
-    /// Where there are names, their family's name is the exporter's own, and a field's family of that name is left out. Here and not
-    /// where columns get their names: what the fleet knows may be older than the setting.
     #[must_use]
     pub fn new(snapshot: &Snapshot, shard: Shard, names: Option<&Arc<Names>>) -> Self {
         let scattered = Scattered::collect(snapshot, shard);
@@ -95,7 +89,7 @@ impl Layout {
             sections: Vec::new(),
             steps: Vec::new(),
         };
-        for section in gauges(snapshot, names.map(|_| DEVICE_NAME)) {
+        for section in gauges(snapshot) {
             layout.add(section, &everywhere, snapshot, shard);
         }
         for kind in AddressKind::ALL {
@@ -179,14 +173,11 @@ fn everywhere(snapshot: &Snapshot) -> Vec<BlockRef> {
     blocks.collect()
 }
 
-/// The families of fields, by name, without one whose name is taken.
-fn gauges(snapshot: &Snapshot, taken: Option<&str>) -> Vec<Section> {
+/// The families of fields, by name.
+fn gauges(snapshot: &Snapshot) -> Vec<Section> {
     let mut families: BTreeMap<_, (&Arc<str>, LaneOf)> = BTreeMap::new();
     for (table, view) in snapshot.tables.iter().enumerate() {
         for (number, lane) in view.gauges.all().iter().enumerate() {
-            if Some(&*lane.name) == taken {
-                continue;
-            }
             let absent = || (&lane.field, vec![None; snapshot.tables.len()]);
             let (_, lanes) = families.entry(&lane.name).or_insert_with(absent);
             lanes[table] = Some(number);
@@ -286,71 +277,45 @@ fn push_new(blocks: &mut Vec<BlockRef>, block: BlockRef) {
 }
 
 impl Section {
-    /// The name of the family's samples.
+    /// The family, as the catalogue describes it.
     #[must_use]
-    pub fn name(&self) -> String {
+    pub fn family(&self) -> TelemetryFamily<'_> {
         match self {
-            Self::Gauge { name, .. } => name.to_string(),
-            Self::Address { kind, nth: None } => kind.family().to_owned(),
-            Self::Address {
-                kind,
-                nth: Some(nth),
-            } => format!("{}_{nth}", kind.family()),
-            Self::Alert { name, .. } => format!("{ALERT_PREFIX}{name}"),
-            Self::Latitude => "starlink_latitude".to_owned(),
-            Self::Longitude => "starlink_longitude".to_owned(),
-            Self::LastReport => "starlink_last_report_timestamp_seconds".to_owned(),
-            Self::Online => "starlink_online".to_owned(),
-            Self::DeviceName(_) => DEVICE_NAME.to_owned(),
-            Self::Info => "starlink_info".to_owned(),
-        }
-    }
-
-    fn help(&self) -> std::borrow::Cow<'static, str> {
-        match self {
-            Self::Gauge { field, .. } => help::field(field),
-            Self::Address {
-                kind: AddressKind::Ipv4,
-                ..
-            } => "IPv4 address allocated to the terminal, as a 32-bit integer.".into(),
-            Self::Address {
-                kind: AddressKind::Ipv6Ue,
-                ..
-            } => "IPv6 network of the terminal's own interface, folded into 52 bits.".into(),
-            Self::Address {
-                kind: AddressKind::Ipv6Cpe,
-                ..
-            } => "IPv6 network delegated to the terminal's customer, folded into 52 bits.".into(),
-            Self::Alert { name, .. } => format!("Alert {name} is active on the device.").into(),
-            Self::Latitude => "Latitude of the centre of the device's H3 cell, in degrees.".into(),
-            Self::Longitude => {
-                "Longitude of the centre of the device's H3 cell, in degrees.".into()
-            }
-            Self::LastReport => {
-                "Timestamp of the device's last accepted row, in seconds since 1970.".into()
-            }
-            Self::Online => {
-                "Whether the device reports: 1 online, 0 offline (no data although polls succeeded).".into()
-            }
-            Self::DeviceName(_) => "Name and group from NAMES_FILE.".into(),
-            Self::Info => "What the device reports as text.".into(),
+            Self::Gauge { name, field, .. } => TelemetryFamily::Field { name, field },
+            Self::Address { kind, nth } => TelemetryFamily::Address {
+                kind: *kind,
+                nth: *nth,
+            },
+            Self::Alert { name, .. } => TelemetryFamily::Alert(name),
+            Self::Latitude => TelemetryFamily::Latitude,
+            Self::Longitude => TelemetryFamily::Longitude,
+            Self::LastReport => TelemetryFamily::LastReport,
+            Self::Online => TelemetryFamily::Online,
+            Self::DeviceName(_) => TelemetryFamily::DeviceName,
+            Self::Info => TelemetryFamily::Info,
         }
     }
 
     /// Writes the family's header.
     pub fn header(&self, out: &mut Vec<u8>, format: Format) {
-        let (kind, unit) = match self {
+        let described = self.family();
+        let kind = match described.family_type() {
             // Line protocol has neither HELP nor TYPE.
-            Self::Info if format == Format::Mixed => return,
-            Self::Info => (Kind::Info, None),
-            Self::LastReport => (Kind::Gauge, Some("seconds")),
-            _ => (Kind::Gauge, None),
+            FamilyType::Info if format == Format::Mixed => return,
+            FamilyType::Info => Kind::Info,
+            FamilyType::Gauge => Kind::Gauge,
         };
+        let name = described.name();
         let family = Family {
-            name: &self.name(),
-            help: &self.help(),
+            name: &name,
+            help: &described.help(),
             kind,
-            unit,
+            // A unit is declared only where the name ends in it.
+            unit: match described.unit() {
+                Unit::Seconds if name.ends_with("_seconds") => Some("seconds"),
+                Unit::Bytes if name.ends_with("_bytes") => Some("bytes"),
+                _ => None,
+            },
         };
         header(out, format, &family);
     }
@@ -369,7 +334,7 @@ impl Section {
         let mut found = false;
         match self {
             Self::Info => {
-                let has = |slot| info_fields(view, block, slot).next().is_some();
+                let has = |slot| view.info_fields(block, slot).next().is_some();
                 found = known(block, shard).any(has);
             }
             Self::DeviceName(names) => {
@@ -454,23 +419,6 @@ pub fn known(block: &Block, shard: Shard) -> impl Iterator<Item = usize> {
     block.known().filter(is_shown)
 }
 
-/// The info fields of a device: its own in column order, then those of its allocation whose keys it has not itself.
-pub fn info_fields<'a>(
-    view: &'a TableView,
-    block: &'a Block,
-    slot: usize,
-) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let own = view.info_order.iter().filter_map(move |&lane| {
-        let key = &*view.infos.all().get(lane)?.name;
-        Some((key, &**block.info(lane, slot)?))
-    });
-    let allocated = block.allocation(slot).into_iter();
-    let allocated = allocated.flat_map(|allocation| &allocation.content.infos);
-    let allocated = allocated.map(|(key, value)| (&**key, &**value));
-    let is_own = own.clone();
-    own.chain(allocated.filter(move |(key, _)| is_own.clone().all(|(own, _)| own != *key)))
-}
-
 /// The only address of an allocation, or the nth of several.
 fn address(block: &Block, slot: usize, kind: AddressKind, nth: Option<usize>) -> Option<f64> {
     let addresses = &block.allocation(slot)?.content.addresses[kind as usize];
@@ -481,7 +429,7 @@ fn address(block: &Block, slot: usize, kind: AddressKind, nth: Option<usize>) ->
     }
 }
 
-/// The value of `starlink_online`; absent while nobody knows.
+/// The value of `starlink_online`; absent where it is not known.
 fn online(presence: Presence) -> Option<f64> {
     match presence {
         Presence::Online => Some(1.0),

@@ -1,16 +1,15 @@
 //! How the fleet and the exporter's own metrics are written. Pure: a snapshot in, bytes out.
 
-pub mod help;
 mod layout;
 mod negotiate;
+mod number;
 mod own;
 mod shard;
 mod telemetry;
 mod text;
 
-pub use self::layout::info_fields;
 pub use self::negotiate::{Format, InfoFormat, UnknownFormat, negotiate, requested};
 pub use self::own::OwnFamily;
 pub use self::shard::{Shard, UnknownShard};
 pub use self::telemetry::{Cursor, Exposition, Revoked, Telemetry, write_end};
-pub use self::text::{Kind, PADDING, escape_label, push_padded};
+pub use self::text::Kind;

@@ -1,7 +1,8 @@
 //! The exporter's own metrics as values, and how they are written.
 
 use super::Format;
-use super::text::{Family, Kind, header, label, line, number};
+use super::number::number;
+use super::text::{Family, Kind, header, label, line};
 
 /// One family of the exporter's own metrics, with its samples.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,14 +3,18 @@
 
 use std::sync::Arc;
 
-use super::layout::{BlockRef, DEVICE_NAME, Layout, Section, info_fields, known};
+use super::layout::{BlockRef, Layout, Section, known};
+use super::number::number;
 use super::own::{self, OwnFamily};
-use super::text::{Padded, escape_into, label, line, number, string_field, tag};
+use super::text::{label, line, string_field, tag};
 use super::{Format, Shard};
 use crate::fleet::block::Block;
 use crate::fleet::snapshot::TableView;
 use crate::fleet::{Lease, Snapshot};
 use crate::names::Names;
+use crate::telemetry::catalogue::{DEVICE_LABELS, TelemetryFamily};
+use crate::text::escape::escape_into;
+use crate::text::padded::Padded;
 
 /// A chunk is handed out when it has reached this many bytes.
 const CHUNK: usize = 64 * 1024;
@@ -145,7 +149,7 @@ impl Telemetry {
         let Part {
             view, block, out, ..
         } = part;
-        let prefix = prefix(&section.name(), view);
+        let prefix = prefix(section.family(), view);
         let labels = block.labels();
         section.each(at, view, block, self.shard, |slot, value| {
             prefix.push(out);
@@ -157,7 +161,7 @@ impl Telemetry {
     }
 
     fn device_names(&self, names: &Names, part: &mut Part<'_>) -> Option<usize> {
-        let prefix = prefix(DEVICE_NAME, part.view);
+        let prefix = prefix(TelemetryFamily::DeviceName, part.view);
         let labels = part.block.labels();
         part.each(self.shard, |slot, out| {
             let Some(called) = names.get(labels.id(slot)) else {
@@ -182,14 +186,14 @@ impl Telemetry {
         let (view, block) = (part.view, part.block);
         let prefix = match self.format {
             Format::Mixed => {
-                let mut prefix = b"starlink_info".to_vec();
-                tag(&mut prefix, "device_type", &view.name);
+                let mut prefix = TelemetryFamily::Info.name().as_bytes().to_vec();
+                tag(&mut prefix, DEVICE_LABELS[0], &view.name);
                 Padded::new(prefix)
             }
-            Format::Prometheus | Format::OpenMetrics => prefix("starlink_info", view),
+            Format::Prometheus | Format::OpenMetrics => prefix(TelemetryFamily::Info, view),
         };
         part.each(self.shard, |slot, out| {
-            if info_fields(view, block, slot).next().is_some() {
+            if view.info_fields(block, slot).next().is_some() {
                 prefix.push(out);
                 write(view, block, slot, out);
             }
@@ -224,18 +228,19 @@ impl<'p> Part<'p> {
 }
 
 /// What all samples of a family and a table begin with.
-fn prefix(family: &str, view: &TableView) -> Padded {
+fn prefix(family: TelemetryFamily<'_>, view: &TableView) -> Padded {
     let mut prefix = Vec::with_capacity(128);
-    line(&mut prefix, &[family, "{"]);
-    label(&mut prefix, "device_type", &view.name);
-    line(&mut prefix, &[",deviceID=\""]);
+    let [device_type, device_id] = DEVICE_LABELS;
+    line(&mut prefix, &[&family.name(), "{"]);
+    label(&mut prefix, device_type, &view.name);
+    line(&mut prefix, &[",", device_id, "=\""]);
     Padded::new(prefix)
 }
 
 /// Writes the rest of a device's `starlink_info`, its info fields as labels.
 fn info_labels(view: &TableView, block: &Block, slot: usize, out: &mut Vec<u8>) {
     block.labels().push(slot, out);
-    for (key, value) in info_fields(view, block, slot) {
+    for (key, value) in view.info_fields(block, slot) {
         line(out, &["\",", key, "=\""]);
         escape_into(out, value, true);
     }
@@ -244,8 +249,8 @@ fn info_labels(view: &TableView, block: &Block, slot: usize, out: &mut Vec<u8>) 
 
 /// Writes the rest of a device's `starlink_info` in line protocol.
 fn line_protocol(view: &TableView, block: &Block, slot: usize, out: &mut Vec<u8>) {
-    tag(out, "deviceID", block.labels().id(slot));
-    for (index, (key, value)) in info_fields(view, block, slot).enumerate() {
+    tag(out, DEVICE_LABELS[1], block.labels().id(slot));
+    for (index, (key, value)) in view.info_fields(block, slot).enumerate() {
         out.push(if index == 0 { b' ' } else { b',' });
         string_field(out, key, value);
     }

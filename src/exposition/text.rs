@@ -1,8 +1,7 @@
-//! The smallest parts of all formats: headers, label values, tags and numbers.
-
-use std::ops::Range;
+//! The parts of lines that all formats share: headers, labels, and the tags and fields of line protocol.
 
 use super::Format;
+use crate::text::escape::{all, escape_into};
 
 /// What a family's samples are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,86 +60,11 @@ pub fn line(out: &mut Vec<u8>, parts: &[&str]) {
     }
 }
 
-/// A label value with `\`, `"` and newline escaped; `None` when it has none of them.
-#[must_use]
-pub fn escape_label(value: &str) -> Option<String> {
-    if !value.contains(['\\', '"', '\n']) {
-        return None;
-    }
-    let mut escaped = String::with_capacity(value.len() + 8);
-    for character in value.chars() {
-        match character {
-            '\\' => escaped.push_str("\\\\"),
-            '"' => escaped.push_str("\\\""),
-            '\n' => escaped.push_str("\\n"),
-            other => escaped.push(other),
-        }
-    }
-    Some(escaped)
-}
-
-/// Texts that are written often are copied so many bytes at a time: as many must stand behind what [`push_padded`] reads.
-pub const PADDING: usize = 32;
-
-/// Appends the first `length` bytes of a text that goes on for a multiple of [`PADDING`]. Copies that are of one size are several
-/// times faster than those of just as many bytes as there are; what was too much is taken back.
-pub fn push_padded(out: &mut Vec<u8>, text: &[u8], length: usize) {
-    let end = out.len() + length;
-    let (steps, _) = text.as_chunks::<PADDING>();
-    for step in steps {
-        out.extend_from_slice(step);
-    }
-    out.truncate(end);
-}
-
-/// A text that is written again and again.
-#[derive(Debug)]
-pub struct Padded {
-    text: Vec<u8>,
-    length: usize,
-}
-
-impl Padded {
-    /// The text, with room behind it.
-    #[must_use]
-    pub fn new(mut text: Vec<u8>) -> Self {
-        let length = text.len();
-        text.resize(length.next_multiple_of(PADDING), b' ');
-        Self { text, length }
-    }
-
-    /// Appends the text.
-    pub fn push(&self, out: &mut Vec<u8>) {
-        push_padded(out, &self.text, self.length);
-    }
-}
-
 /// Writes `key="value"`, the value escaped.
 pub fn label(out: &mut Vec<u8>, key: &str, value: &str) {
     line(out, &[key, "=\""]);
     escape_into(out, value, true);
     out.push(b'"');
-}
-
-/// Whether all bytes are harmless. Without an early end, so that many bytes are looked at in one instruction.
-fn all(text: &str, is_harmless: impl Fn(u8) -> bool) -> bool {
-    let bytes = text.bytes();
-    bytes.fold(true, |all, byte| all & is_harmless(byte))
-}
-
-/// Writes a text with `\` and newline escaped, and `"` too if asked.
-pub fn escape_into(out: &mut Vec<u8>, text: &str, quote: bool) {
-    if all(text, |byte| !matches!(byte, b'\\' | b'\n' | b'"')) {
-        return out.extend_from_slice(text.as_bytes());
-    }
-    for byte in text.bytes() {
-        match byte {
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'"' if quote => out.extend_from_slice(b"\\\""),
-            other => out.push(other),
-        }
-    }
 }
 
 /// Writes `,key=value` of line protocol. An empty tag is left out: the protocol has none.
@@ -188,84 +112,10 @@ fn push_char(out: &mut Vec<u8>, character: char) {
     out.extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
 }
 
-/// Integers are written as such below 2^53: beyond, not every integer is an `f64`, and the shortest spelling is another.
-const LARGEST_PLAIN: u64 = 1 << 53;
-
-/// So many decimal places are tried before the general way: what was measured in single precision mostly has no more.
-const PLACES: usize = 8;
-
-/// One, in the unit of the last of these places.
-const ONE: u64 = 100_000_000;
-
-/// Decimals of at most 15 digits and `f64`s stand one to one (Goldberg, "What every computer scientist should know about
-/// floating-point arithmetic", 1991): one that gives the number is its shortest spelling, once its last zeros are left out.
-/// Below a hundred-thousandth an exponent is shorter.
-const IS_SCALED: Range<u64> = 1_000..1_000_000_000_000_000;
-
-/// Writes a finite number in the shortest spelling that gives the same `f64` again.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    reason = "the way there and back tells whether it was an integer that both types hold"
-)]
-pub fn number(out: &mut Vec<u8>, value: f64) {
-    let integer = value as i64;
-    if integer as f64 == value && integer.unsigned_abs() < LARGEST_PLAIN {
-        return short(out, itoa::Buffer::new().format(integer));
-    }
-    let one = ONE as f64;
-    let scaled = (value * one + 0.5_f64.copysign(value)) as i64;
-    if scaled as f64 / one == value && IS_SCALED.contains(&scaled.unsigned_abs()) {
-        return decimal(out, scaled);
-    }
-    short(out, zmij::Buffer::new().format(value));
-}
-
-/// Writes a number of so many hundred-millionths that is no integer.
-fn decimal(out: &mut Vec<u8>, scaled: i64) {
-    if scaled < 0 {
-        out.push(b'-');
-    }
-    let scaled = scaled.unsigned_abs();
-    short(out, itoa::Buffer::new().format(scaled / ONE));
-    let digits = eight_digits(scaled % ONE);
-    // The last place is the highest byte.
-    let zeros = digits.leading_zeros() as usize / 8;
-    out.push(b'.');
-    let end = out.len() + PLACES - zeros;
-    out.extend_from_slice(&(digits | 0x3030_3030_3030_3030).to_le_bytes());
-    out.truncate(end);
-}
-
-/// The digits of a number below 10^8, the first one in the lowest byte. Halves it three times, in lanes of 32, 16 and 8 bits;
-/// the factors are reciprocals, exact for numbers that small.
-fn eight_digits(number: u64) -> u64 {
-    let fours = (number / 10_000) | ((number % 10_000) << 32);
-    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
-    let pairs = hundreds | ((fours - hundreds * 100) << 16);
-    let tens = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
-    tens | ((pairs - tens * 10) << 8)
-}
-
-/// Appends a text of a few bytes: two overlapping copies of one size each, instead of one whose size is not known.
-fn short(out: &mut Vec<u8>, text: &str) {
-    let text = text.as_bytes();
-    match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-        (Some(first), Some(last)) if text.len() <= 16 => {
-            let end = out.len() + text.len();
-            out.extend_from_slice(first);
-            out.truncate(end - 8);
-            out.extend_from_slice(last);
-        }
-        _ => out.extend_from_slice(text),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
+    use crate::text::escape::escape_label;
 
     fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
@@ -348,68 +198,6 @@ mod tests {
             assert_eq!(written(|out| string_field(out, "k", text)), in_field);
             let escaped = escape_label(text).unwrap_or_else(|| text.into());
             assert_eq!(format!("k=\"{escaped}\""), in_label);
-        }
-    }
-
-    #[test]
-    fn numbers_are_short() {
-        for (value, expected) in [
-            (0.0, "0"),
-            (-1.0, "-1"),
-            (0.115, "0.115"),
-            (3_221_225_985.0, "3221225985"),
-            (0.5, "0.5"),
-            (-0.0001, "-0.0001"),
-            (-12.34, "-12.34"),
-            (100.25, "100.25"),
-            (0.00001, "0.00001"),
-            (12_345_678_901.25, "12345678901.25"),
-            (599_686_042_433_355_775.0, "5.996860424333558e+17"),
-            (1e300, "1e+300"),
-        ] {
-            assert_eq!(written(|out| number(out, value)), expected);
-        }
-    }
-
-    #[test]
-    fn eight_digits_are_those_of_the_number() {
-        let every_part = (0..10_000).flat_map(|part| [part, part * 10_000, part * 10_001]);
-        for number in every_part.chain([99_999_999, 12_345_678]) {
-            let digits = (eight_digits(number) | 0x3030_3030_3030_3030).to_le_bytes();
-            assert_eq!(
-                std::str::from_utf8(&digits).unwrap(),
-                format!("{number:08}")
-            );
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn few_places_are_written_as_shortly_as_many(scaled in any::<i64>(), places in 0..11_i32) {
-            let value = scaled as f64 / 10_f64.powi(places);
-            let text = written(|out| number(out, value));
-            prop_assert_eq!(text.parse::<f64>().unwrap(), value);
-            if value.fract() != 0.0 {
-                let mut shortest = zmij::Buffer::new();
-                prop_assert_eq!(text, shortest.format(value));
-            }
-        }
-
-        #[test]
-        fn small_numbers_of_few_places_are_written_shortly(scaled in -10_000_000..10_000_000_i32, places in 1..11_i32) {
-            let value = f64::from(scaled) / 10_f64.powi(places);
-            let text = written(|out| number(out, value));
-            let expected = match value.fract() == 0.0 {
-                true => format!("{value:.0}").replace("-0", "0"),
-                false => zmij::Buffer::new().format(value).to_owned(),
-            };
-            prop_assert_eq!(text, expected);
-        }
-
-        #[test]
-        fn numbers_come_back(value in any::<f64>().prop_filter("finite", |value| value.is_finite())) {
-            let text = written(|out| number(out, value));
-            prop_assert_eq!(text.parse::<f64>().unwrap(), value);
         }
     }
 }

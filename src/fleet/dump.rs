@@ -19,8 +19,9 @@ use super::stream_time::StreamTime;
 use super::table::{Lanes, Table};
 use super::{Fleet, FleetOptions};
 use crate::telemetry::bounds::{LONGEST_NAME, MOST_COLUMNS};
+use crate::telemetry::catalogue::{is_field_family, is_free_key, is_reserved_family};
 use crate::telemetry::ip::Address;
-use crate::telemetry::schema::{LOCATION_FIELD, is_free_family, is_free_key};
+use crate::telemetry::schema::LOCATION_FIELD;
 use crate::telemetry::values::sanitise;
 use crate::telemetry::{AddressKind, DeviceKind, location};
 use crate::time::Moment;
@@ -363,10 +364,12 @@ impl Thawing<'_, '_> {
         let mut gauges = Vec::new();
         for _ in 0..self.input.length()? {
             let (name, field) = (self.input.text()?, self.input.text()?);
-            if !is_free_family(name) {
+            if !is_field_family(name) {
                 return Err(DumpError::Value("a metric name"));
             }
-            let table = table.as_mut().filter(|_| is_kept(name, field));
+            // An older version may have reserved fewer names.
+            let is_kept = !is_reserved_family(name) && is_kept(name, field);
+            let table = table.as_mut().filter(|_| is_kept);
             gauges.push(table.and_then(|table| table.thaw_gauge_lane(name, field, most)));
         }
         let mut infos = Vec::new();

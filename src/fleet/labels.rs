@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::exposition::{PADDING, escape_label, push_padded};
+use crate::text::escape::escape_label;
+use crate::text::padded::{PADDING, push_padded};
 
 /// Where a device's label value stands.
 #[derive(Debug, Clone, Copy, Default)]

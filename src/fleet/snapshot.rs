@@ -25,6 +25,25 @@ pub struct TableView {
     pub counts: Counts,
 }
 
+impl TableView {
+    /// The info fields of a device, as keys and values: its own in column order, then those of its allocation whose keys it lacks.
+    pub fn info_fields<'a>(
+        &'a self,
+        block: &'a Block,
+        slot: usize,
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let own = self.info_order.iter().filter_map(move |&lane| {
+            let key = &*self.infos.all().get(lane)?.name;
+            Some((key, &**block.info(lane, slot)?))
+        });
+        let allocated = block.allocation(slot).into_iter();
+        let allocated = allocated.flat_map(|allocation| &allocation.content.infos);
+        let allocated = allocated.map(|(key, value)| (&**key, &**value));
+        let is_own = own.clone();
+        own.chain(allocated.filter(move |(key, _)| is_own.clone().all(|(own, _)| own != *key)))
+    }
+}
+
 /// How many devices are in each of the three states that `starlink_exporter_devices`, the page and the API name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {

@@ -2,15 +2,18 @@
 
 pub mod batch;
 pub mod bounds;
+pub mod catalogue;
 pub mod decode;
 pub mod fields;
 pub mod ip;
 pub mod json;
+mod known_fields;
 pub mod location;
 pub mod schema;
 pub mod values;
 
 pub use batch::{Batch, Cell, CellFault, Rows};
+pub use catalogue::AddressKind;
 pub use decode::{DecodeError, Metadata, decode};
 pub use fields::FieldFilter;
-pub use schema::{AddressKind, DeviceKind, Schema, SchemaCache};
+pub use schema::{DeviceKind, Schema, SchemaCache};

@@ -6,29 +6,10 @@ use std::sync::Arc;
 use ring::digest;
 
 use super::bounds::MOST_TYPES;
+use super::catalogue::{AddressKind, field_family, is_free_key, is_reserved_family};
 use super::decode::Metadata;
 use super::fields::FieldFilter;
 use super::values::{info_key, sanitise};
-
-/// The metric name of an alert that is active begins with this.
-pub const ALERT_PREFIX: &str = "starlink_alert_active_";
-
-/// The metric names of IP allocations begin with these, by [`AddressKind`].
-const ADDRESS_FAMILIES: [&str; 3] = [
-    "starlink_Ipv4_numeric",
-    "starlink_Ipv6Ue_numeric",
-    "starlink_Ipv6Cpe_numeric",
-];
-
-/// The exporter's own families: a column that ends in one of these names is ignored.
-const OWN_FAMILIES: [&str; 6] = [
-    "starlink_info",
-    "starlink_up",
-    "starlink_online",
-    "starlink_latitude",
-    "starlink_longitude",
-    "starlink_last_report_timestamp_seconds",
-];
 
 /// The field that locations are made from.
 pub const LOCATION_FIELD: &str = "H3CellId";
@@ -39,9 +20,6 @@ const TIMESTAMP_FIELD: &str = "UtcTimestampNs";
 
 /// The fields that have active alerts.
 const ALERT_FIELDS: [&str; 4] = ["ActiveAlerts", "ActiveAlert", "Alerts", "ActiveAlertIds"];
-
-/// The labels that every series has; no info field may take their place.
-const OWN_INFO_KEYS: [&str; 2] = ["device_type", "deviceid"];
 
 /// What a device type is to the exporter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,38 +43,6 @@ impl DeviceKind {
             "r" => Self::Router,
             "i" => Self::Allocation,
             _ => Self::Other,
-        }
-    }
-}
-
-/// The three address columns of an IP allocation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AddressKind {
-    /// `Ipv4`
-    Ipv4,
-    /// `Ipv6Ue`
-    Ipv6Ue,
-    /// `Ipv6Cpe`
-    Ipv6Cpe,
-}
-
-impl AddressKind {
-    /// All three, in the order of their families.
-    pub const ALL: [Self; 3] = [Self::Ipv4, Self::Ipv6Ue, Self::Ipv6Cpe];
-
-    /// The family of an allocation with one address; those of several append `_0`, `_1`, ….
-    #[must_use]
-    pub fn family(self) -> &'static str {
-        ADDRESS_FAMILIES[self as usize]
-    }
-
-    /// The column that has them.
-    #[must_use]
-    pub fn field(self) -> &'static str {
-        match self {
-            Self::Ipv4 => "Ipv4",
-            Self::Ipv6Ue => "Ipv6Ue",
-            Self::Ipv6Cpe => "Ipv6Cpe",
         }
     }
 }
@@ -545,9 +491,9 @@ impl Namer {
 
     fn field(&mut self, column: &str) -> Field {
         let name: Arc<str> = column.into();
-        let family = format!("starlink_{}", sanitise(column));
+        let family = field_family(column);
         let key = info_key(column);
-        let family_is_free = is_free_family(&family) && self.families.insert(family.clone());
+        let family_is_free = !is_reserved_family(&family) && self.families.insert(family.clone());
         let key_is_free = is_free_key(&key) && self.keys.insert(key.clone());
         Field {
             gauge: self.granted(&name, family, family_is_free),
@@ -586,32 +532,6 @@ impl Namer {
         });
         None
     }
-}
-
-/// Whether a field may have this family.
-#[must_use]
-pub fn is_free_family(family: &str) -> bool {
-    family.starts_with("starlink_") && sanitise(family) == family && !is_own_family(family)
-}
-
-/// Whether a field may have this info key.
-#[must_use]
-pub fn is_free_key(key: &str) -> bool {
-    info_key(key) == key && !OWN_INFO_KEYS.contains(&key)
-}
-
-/// Whether a family is one that the exporter writes by itself.
-fn is_own_family(family: &str) -> bool {
-    let is_address = |base: &&str| {
-        family.strip_prefix(*base).is_some_and(|rest| {
-            let number = rest.strip_prefix('_').unwrap_or_default();
-            rest.is_empty() || (!number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
-        })
-    };
-    OWN_FAMILIES.contains(&family)
-        || family.starts_with("starlink_exporter_")
-        || family.starts_with(ALERT_PREFIX)
-        || ADDRESS_FAMILIES.iter().any(is_address)
 }
 
 #[cfg(test)]

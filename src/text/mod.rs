@@ -1,5 +1,7 @@
 //! Helpers for text that depend on nothing else in this crate.
 
+pub mod escape;
+pub mod padded;
 pub mod yaml;
 
 use std::io;

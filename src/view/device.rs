@@ -8,11 +8,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Scene;
-use crate::exposition::info_fields;
 use crate::fleet::block::{Block, Presence};
 use crate::fleet::snapshot::TableView;
 use crate::names::Name;
 use crate::telemetry::AddressKind;
+use crate::telemetry::catalogue::field_family;
 use crate::time::Moment;
 
 /// Numbers that lists show. Each is the first of its families that a device has.
@@ -46,19 +46,16 @@ impl Measure {
         Self::Uptime,
     ];
 
-    /// The families that have it: a terminal's, then a router's.
-    const fn families(self) -> &'static [&'static str] {
+    /// The fields that have it: a terminal's, then a router's.
+    const fn fields(self) -> &'static [&'static str] {
         match self {
-            Self::Downlink => &["starlink_DownlinkThroughput"],
-            Self::Uplink => &["starlink_UplinkThroughput"],
-            Self::Latency => &[
-                "starlink_PingLatencyMsAvg",
-                "starlink_InternetPingLatencyMs",
-            ],
-            Self::DropRate => &["starlink_PingDropRateAvg", "starlink_InternetPingDropRate"],
-            Self::Obstruction => &["starlink_ObstructionPercentTime"],
-            Self::Signal => &["starlink_SignalQuality"],
-            Self::Uptime => &["starlink_Uptime", "starlink_WifiUptimeS"],
+            Self::Downlink => &["DownlinkThroughput"],
+            Self::Uplink => &["UplinkThroughput"],
+            Self::Latency => &["PingLatencyMsAvg", "InternetPingLatencyMs"],
+            Self::DropRate => &["PingDropRateAvg", "InternetPingDropRate"],
+            Self::Obstruction => &["ObstructionPercentTime"],
+            Self::Signal => &["SignalQuality"],
+            Self::Uptime => &["Uptime", "WifiUptimeS"],
         }
     }
 }
@@ -144,8 +141,10 @@ impl<'s> Shelf<'s> {
     #[must_use]
     pub fn new(view: &'s TableView) -> Self {
         let gauges = |measure: Measure| {
-            let families = measure.families().iter();
-            families.filter_map(|name| view.gauges.find(name)).collect()
+            let families = measure.fields().iter().map(|field| field_family(field));
+            families
+                .filter_map(|name| view.gauges.find(&name))
+                .collect()
         };
         let infos = |kind: Trait| {
             let keys = kind.keys().iter();
@@ -272,7 +271,7 @@ impl<'s> DeviceRef<'s> {
 
     /// All info fields: the device's own, then its allocation's.
     pub fn infos(&self) -> impl Iterator<Item = (&'s str, &'s str)> + use<'s> {
-        info_fields(self.shelf.view, self.block, self.slot)
+        self.shelf.view.info_fields(self.block, self.slot)
     }
 
     /// Its public addresses of one kind, for people.

@@ -325,19 +325,14 @@ async fn each_shard_names_its_own_devices() {
 }
 
 #[actix_rt::test]
-async fn a_column_of_that_name_loses_only_where_there_is_a_file() {
+async fn a_column_of_that_name_is_ignored_with_and_without_a_file() {
     let file = NamesFile::new("deviceID,name\nut-1,Aurora\n");
     let empty = NamesFile::new("deviceID,name\n");
-    let plain = format!(r#"{FAMILY}{{device_type="UserTerminal",deviceID="ut-1"}}"#);
     let ours = series("UserTerminal", "ut-1", "Aurora", "");
-    let directory = tempfile::tempdir().unwrap();
-    let state = directory.path().join("state").display().to_string();
-    for (setting, comes_from_state, expected) in [
-        (String::new(), false, vec![(&*plain, 7.0)]),
-        (file.setting(), true, vec![(&*ours, 1.0)]),
-        (file.setting(), false, vec![(&*ours, 1.0)]),
-        (empty.setting(), true, vec![]),
-        (String::new(), true, vec![(&*plain, 7.0)]),
+    for (setting, expected) in [
+        (String::new(), vec![]),
+        (file.setting(), vec![(&*ours, 1.0)]),
+        (empty.setting(), vec![]),
     ] {
         let simulator = scripted_simulator();
         let columns = [
@@ -347,15 +342,12 @@ async fn a_column_of_that_name_loses_only_where_there_is_a_file() {
             "device.name",
             "Uptime",
         ];
-        if !comes_from_state {
-            simulator.push_answer(
-                AnswerBody::new()
-                    .columns("u", &columns)
-                    .rows([r#"["u",1700000001000000000,"ut-1",7,8]"#]),
-            );
-        }
-        let changes = [("NAMES_FILE", &*setting), ("STATE_FILE", &*state)];
-        let mut service = Service::start(&simulator, &changes).await;
+        simulator.push_answer(
+            AnswerBody::new()
+                .columns("u", &columns)
+                .rows([r#"["u",1700000001000000000,"ut-1",7,8]"#]),
+        );
+        let service = Service::start(&simulator, &[("NAMES_FILE", &*setting)]).await;
         let uptime = r#"starlink_Uptime{device_type="UserTerminal",deviceID="ut-1"}"#;
         service.shows(uptime, 8.0).await;
         for format in FORMATS {
@@ -363,8 +355,6 @@ async fn a_column_of_that_name_loses_only_where_there_is_a_file() {
             let found: Vec<_> = body.beginning(FAMILY).into_iter().collect();
             assert_eq!(found, expected, "{format}");
         }
-        service.ask_to_stop();
-        service.ended().await;
     }
 }
 

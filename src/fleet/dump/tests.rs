@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::fleet::tests::World;
+use crate::fleet::tests::{World, body};
 use crate::telemetry::FieldFilter;
 
 /// What the clock shows at first.
@@ -49,6 +49,26 @@ fn a_fleet_comes_back_as_it_was_and_goes_on_ageing() {
         world.rows(row);
         assert_eq!(world.lines(), expected.lines(), "after {seconds} s");
     }
+}
+
+#[test]
+fn a_field_whose_name_is_reserved_by_now_is_left_out() {
+    let mut before = World::new();
+    before.answer(&body(
+        r#"["u",1,"a",5,6]"#,
+        r#""u":["DeviceType","UtcTimestampNs","DeviceId","Account_Suspension","Speed"]"#,
+    ));
+    let (name, reserved) = (
+        b"starlink_Account_Suspension",
+        b"starlink_account_suspension",
+    );
+    let mut bytes = bytes(&before);
+    let at = bytes.windows(name.len()).position(|window| window == name);
+    let at = at.unwrap();
+    bytes[at..at + name.len()].copy_from_slice(reserved);
+    let lines = thawed(World::new(), &bytes).lines();
+    assert_eq!(&*before.lines()[0], r#"Account_Suspension{"a"} 5"#);
+    assert_eq!(lines, before.lines()[1..]);
 }
 
 #[test]

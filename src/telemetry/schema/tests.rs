@@ -1,4 +1,5 @@
 //! Column lists and enums in, meanings and names out.
+use super::super::catalogue::RESERVED;
 use super::*;
 
 fn metadata(columns: &[(&str, &[&str])]) -> Metadata {
@@ -142,6 +143,18 @@ fn the_first_of_two_names_wins_and_own_names_are_kept() {
         back.collisions.count, 0,
         "it is no new one when it comes back"
     );
+}
+
+#[test]
+fn names_of_families_to_come_are_kept_too() {
+    let mut cache = SchemaCache::default();
+    let columns = RESERVED.map(|family| family.strip_prefix("starlink_").unwrap());
+    let resolved = cache.resolve(&metadata(&[("u", &columns)]));
+    let keys = columns.map(|column| format!("- {column}"));
+    assert_eq!(names(resolved.schema.get("u").unwrap()), keys);
+    let ignored: Vec<_> = resolved.collisions.named.iter().map(|c| &*c.name).collect();
+    assert_eq!(ignored, RESERVED[..MOST_NAMED]);
+    assert_eq!(resolved.collisions.count, RESERVED.len());
 }
 
 #[test]

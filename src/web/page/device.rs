@@ -11,9 +11,9 @@ use super::format::{age, decimals, moment, number, printable};
 use super::map::Map;
 use super::table::{LIST, filter_link, link};
 use super::{Frame, NO_LOCATIONS, page, render};
-use crate::exposition::help;
 use crate::http::Compress;
 use crate::http::{State, parameter};
+use crate::telemetry::catalogue::{Unit, known_field};
 use crate::telemetry::schema::LOCATION_FIELD;
 use crate::time::unix_seconds;
 use crate::view::{self, DeviceDetail, Near, Question};
@@ -264,63 +264,51 @@ fn cell_field(cell: &str) -> Option<Field> {
         name: LOCATION_FIELD.to_owned(),
         value: u64::from_str_radix(cell, 16).ok()?.to_string(),
         unit: "",
-        meaning: Some("H3 cell of the terminal, resolution 5.".to_owned()),
+        // Without the note, which is about the rounded number.
+        meaning: known_field(LOCATION_FIELD).map(|known| format!("{}.", known.meaning)),
     })
 }
 
 fn field(name: &str, value: f64) -> Field {
-    let (unit, meaning) = match help::field(name) {
-        Cow::Borrowed(sentence) => described(sentence),
-        Cow::Owned(_) => ("", None),
-    };
-    let (value, unit) = scaled(value, unit);
+    let known = known_field(name);
+    let (value, unit) = scaled(value, known.map_or(Unit::None, |known| known.unit));
     Field {
         name: printable(name),
         value,
         unit,
-        meaning,
+        // Without the words for the unit, which may be another one beside the value.
+        meaning: known.map(|known| match known.unit {
+            Unit::Flag => known.help(),
+            _ => format!("{}{}.", known.meaning, known.note),
+        }),
     }
 }
 
-/// Long times and many bytes in units that have fewer digits.
-fn scaled(value: f64, unit: &'static str) -> (String, &'static str) {
+/// A value and the symbol of its unit: long times and many bytes in units that have fewer digits, shares in percent.
+fn scaled(value: f64, unit: Unit) -> (String, &'static str) {
     const BYTES: [(f64, &str); 4] = [(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
     const TIMES: [(f64, f64, &str); 3] = [
         (48.0 * 3600.0, 86400.0, "d"),
         (100.0 * 60.0, 3600.0, "h"),
         (100.0, 60.0, "min"),
     ];
-    let found = match unit {
-        "%" => return (number(value * 100.0), unit),
-        "B" => BYTES.into_iter().find(|(size, _)| value >= *size),
-        "s" => {
-            let time = TIMES.into_iter().find(|(least, ..)| value >= *least);
-            time.map(|(_, size, name)| (size, name))
-        }
-        _ => None,
-    };
-    match found {
-        Some((size, name)) => (decimals(value / size, 1), name),
-        None => (number(value), unit),
-    }
-}
-
-/// The unit that a field's help names, and what else it says: the page shows shares as percent and scales other numbers, so that
-/// the words for the unit would be wrong beside them.
-fn described(sentence: &str) -> (&'static str, Option<String>) {
-    const UNITS: [(&str, &str); 6] = [
-        (", in Mbit/s", "Mbit/s"),
-        (", in dBm", "dBm"),
-        (", in milliseconds", "ms"),
-        (", in seconds", "s"),
-        (", 0 to 1", "%"),
-        (", as Starlink reports it", "%"),
-    ];
-    let mut found = UNITS.iter().filter(|(words, _)| sentence.contains(words));
-    match found.next() {
-        Some((words, unit)) => (unit, Some(sentence.replace(words, ""))),
-        None if sentence.starts_with("Bytes ") => ("B", Some(sentence.to_owned())),
-        None => ("", Some(sentence.to_owned())),
+    let larger = |size: f64, symbol| (decimals(value / size, 1), symbol);
+    let plain = |symbol| (number(value), symbol);
+    match unit {
+        Unit::None | Unit::Flag => plain(""),
+        Unit::Ratio => (number(value * 100.0), "%"),
+        Unit::MegabitsPerSecond => plain("Mbit/s"),
+        Unit::Dbm => plain("dBm"),
+        Unit::Milliseconds => plain("ms"),
+        Unit::Degrees => plain("°"),
+        Unit::Bytes => match BYTES.into_iter().find(|(size, _)| value >= *size) {
+            Some((size, symbol)) => larger(size, symbol),
+            None => plain("B"),
+        },
+        Unit::Seconds => match TIMES.into_iter().find(|(least, ..)| value >= *least) {
+            Some((_, size, symbol)) => larger(size, symbol),
+            None => plain("s"),
+        },
     }
 }
 

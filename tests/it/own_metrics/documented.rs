@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use starlink_telemetry::simulator::{ROUTER_COLUMNS, TERMINAL_COLUMNS};
+use starlink_telemetry::telemetry::catalogue::RESERVED;
 
 use crate::form::{Body, Family};
 use crate::harness::{Service, eventually, scripted_simulator, throughput};
@@ -144,7 +145,18 @@ fn document(body: &Body) -> String {
         document += &format!("\n## {title}\n\n{text}\n\n{head}");
         document.extend(families().map(|family| row(family, with_labels)));
     }
-    document + END
+    document + &reserved(body) + END
+}
+
+/// The names that the service keeps for itself and does not write yet.
+fn reserved(body: &Body) -> String {
+    let later = RESERVED.iter().filter(|name| body.family(name).is_none());
+    let list: Vec<_> = later.map(|name| format!("`{name}`")).collect();
+    format!(
+        "\n## Reserved names\n\nA field that would get the name of a family above is ignored, with a warning in the log. Later versions \
+         add families, so these names are reserved as well: {}.\n",
+        list.join(", ")
+    )
 }
 
 /// A row that fills all columns of its type.
