@@ -24,7 +24,7 @@ use tracing::{error, info, warn};
 
 use crate::account::messages::Drain;
 use crate::account::{
-    MetadataActor, Neighbours, StreamActor, StreamOptions, TokenActor, TokenOptions,
+    Consumer, MetadataActor, Peers, StreamActor, StreamId, StreamOptions, TokenActor, TokenOptions,
 };
 use crate::config::{Account, Settings};
 use crate::files::Reloads;
@@ -49,6 +49,9 @@ use self::begin::{Begin, begin};
 use self::drain::drain;
 pub use self::ending::Ending;
 use self::followers::Followers;
+
+/// The name of the account.
+const ACCOUNT: &str = "default";
 
 /// The settings that ports come from.
 const METRICS_PORT: &str = "METRICS_PORT";
@@ -239,8 +242,7 @@ impl Application {
             &mut supervisor,
             &settings.account,
             client,
-            Surroundings {
-                account: 0,
+            AccountContext {
                 arbiter: &stream_arbiter,
                 store: &store,
                 clock: &clock,
@@ -446,10 +448,8 @@ pub fn client_options(
     })
 }
 
-/// What the actors of an account are placed into.
-struct Surroundings<'a> {
-    /// Which account it is, for the store to tell their batches apart.
-    account: usize,
+/// What the actors of an account use of the application.
+struct AccountContext<'a> {
     arbiter: &'a Arbiter,
     store: &'a Addr<MetricsStoreActor>,
     clock: &'a Clock,
@@ -466,9 +466,9 @@ fn start_account(
     supervisor: &mut Supervisor,
     account: &Account,
     client: ClientOptions,
-    around: Surroundings<'_>,
+    context: AccountContext<'_>,
 ) -> AccountActors {
-    let clock = around.clock;
+    let clock = context.clock;
     let here = Arbiter::current();
     let token = {
         let options = TokenOptions {
@@ -477,34 +477,38 @@ fn start_account(
             urls: account.token_urls(),
             client: client.clone(),
         };
-        let (clock, metrics) = (clock.clone(), Arc::clone(around.metrics));
+        let (clock, metrics) = (clock.clone(), Arc::clone(context.metrics));
         supervisor.start(Role::Token, &here, move || {
             TokenActor::new(options, clock, metrics)
         })
     };
     let metadata = {
-        let fields = around.fields.clone();
-        let (clock, metrics) = (around.clock.clone(), Arc::clone(around.metrics));
+        let fields = context.fields.clone();
+        let (clock, metrics) = (context.clock.clone(), Arc::clone(context.metrics));
         supervisor.start(Role::Metadata, &here, move || {
             MetadataActor::new(fields, clock, metrics)
         })
     };
     let options = StreamOptions {
-        account: around.account,
+        stream: StreamId {
+            account: ACCOUNT.into(),
+            incarnation: 1,
+        },
         url: account.stream_url(),
         batch_size: account.batch_size,
         max_linger: account.max_linger,
-        stale_after: around.stale_after,
+        stale_after: context.stale_after,
         client,
     };
-    let neighbours = Neighbours {
+    let peers = Peers {
         token: token.clone(),
         metadata: metadata.clone(),
-        store: around.store.clone(),
+        consumers: vec![Consumer::Batches(context.store.clone().recipient())],
+        decoder: context.decoder,
     };
-    let (clock, metrics) = (clock.clone(), Arc::clone(around.metrics));
-    let stream = supervisor.start(Role::Stream, &around.arbiter.handle(), move || {
-        StreamActor::new(options, neighbours, around.decoder, clock, metrics)
+    let (clock, metrics) = (clock.clone(), Arc::clone(context.metrics));
+    let stream = supervisor.start(Role::Stream, &context.arbiter.handle(), move || {
+        StreamActor::new(options, peers, clock, metrics)
     });
     AccountActors {
         token,

@@ -41,8 +41,9 @@
 //!
 //! # What always holds
 //!
-//! - Data flows one way; what comes back is an acknowledgement. One poll is in flight, ever, and its batch is acknowledged
-//!   before the next one starts.
+//! - Data flows one way; only acknowledgements come back. One poll of an account is in flight at a time. The next one starts when
+//!   each consumer has acknowledged the answer, or has lost it after two attempts.
+//! - What an actor of an account decides is a pure state machine, `(state, event, now) → effects`; the actor carries the effects out.
 //! - The fleet has one writer. A scrape holds a snapshot that never changes, and nothing it does makes a poll wait: the store
 //!   lays snapshots out, and scrapes take them without a message or a lock.
 //! - What a scrape costs is bounded: a plain one holds a chunk, a compressed one some segments, and what is kept of

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use actix::Addr;
+use starlink_telemetry::account::{BatchId, Handover, OfferBatch, StreamId};
 use starlink_telemetry::app::{Application, Ending, Tuning};
 use starlink_telemetry::config::{Settings, Sources};
 pub use starlink_telemetry::exposition::Format;
@@ -15,8 +16,7 @@ use starlink_telemetry::exposition::{Exposition, Shard, Telemetry};
 pub use starlink_telemetry::fleet::Snapshot;
 use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions, Retention};
 use starlink_telemetry::simulator::AnswerBody;
-use starlink_telemetry::store::messages::{Apply, BatchId};
-use starlink_telemetry::store::{Handover, MetricsStoreActor};
+use starlink_telemetry::store::MetricsStoreActor;
 use starlink_telemetry::telemetry::{Batch, DecodeError, Rows, SchemaCache, decode};
 use starlink_telemetry::time::Clock;
 use starlink_telemetry::time::Moment;
@@ -167,19 +167,22 @@ impl Service {
         let batch = Arc::new(batch(body.json().to_vec(), &mut self.schemas)?);
         let now = self.clock.now();
         self.applied += 1;
-        // Not the account that the service polls for: whose batches count theirs.
+        // Another account than the one that the service polls, whose batches have numbers of their own.
         let id = BatchId {
-            account: 1,
+            stream: StreamId {
+                account: "bench".into(),
+                incarnation: 1,
+            },
             number: self.applied,
         };
-        let heard = Coverage {
+        let coverage = Coverage {
             to: now,
             covers: Duration::ZERO,
         };
-        self.runtime.block_on(self.store.send(Apply {
+        self.runtime.block_on(self.store.send(OfferBatch {
             batch,
             id,
-            heard,
+            coverage,
             latest: i64::MAX,
             handover: Handover::default(),
         }))?;

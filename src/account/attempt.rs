@@ -16,8 +16,8 @@ use crate::tasks::Pool;
 use crate::telemetry::{Batch, DecodeError, Metadata, Rows, decode};
 use crate::time::{Clock, Moment, unix_nanos};
 
-/// How long a token may take: two requests, and their distance.
-const TOKEN_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a token may take: two requests and the time between them.
+const TOKEN_LIMIT: Duration = Duration::from_secs(60);
 
 /// One attempt: a token, then a poll.
 pub(super) struct Attempt {
@@ -97,7 +97,7 @@ impl Attempt {
         let request = GetToken {
             instead_of: self.instead_of,
         };
-        let answer = self.clock.timeout(TOKEN_PATIENCE, self.token.send(request));
+        let answer = self.clock.timeout(TOKEN_LIMIT, self.token.send(request));
         let answer = answer.await.unwrap_or(Err(MailboxError::Timeout));
         answer
             .map_err(AttemptError::TokenActor)?
@@ -106,6 +106,7 @@ impl Attempt {
 }
 
 /// How an attempt ended, and with which token it was made.
+#[derive(Debug)]
 pub(super) struct Polled {
     pub(super) result: Result<Answer, AttemptError>,
     pub(super) token_serial: Option<u64>,
@@ -114,6 +115,7 @@ pub(super) struct Polled {
 }
 
 /// What Starlink has answered.
+#[derive(Debug)]
 pub(super) struct Answer {
     pub(super) rows: Rows,
     pub(super) metadata: Metadata,
@@ -177,7 +179,7 @@ impl AttemptError {
         }
     }
 
-    /// The status of an answer that was none.
+    /// The HTTP status, when Starlink answered with anything but 200.
     pub(super) fn status(&self) -> Option<u16> {
         match self {
             Self::Poll(error) => error.answer().map(|answer| answer.status),

@@ -1,32 +1,21 @@
-//! The MetadataActor: what the columns and codes of an answer mean.
+//! The MetadataActor: explains the columns and codes of answers. It logs what the [`Columns`](super::columns) report.
 
 use std::sync::Arc;
 
 use actix::{Actor, Context, Handler, MessageResult, Supervised};
 use tracing::{info, warn};
 
+use super::columns::{Columns, Notice};
 use super::messages::Resolve;
 use crate::self_metrics::SelfMetrics;
 use crate::supervise::Heartbeat;
-use crate::telemetry::schema::{Named, Resolved};
-use crate::telemetry::{FieldFilter, Metadata, Schema, SchemaCache};
-use crate::text::{listed, listed_within};
-use crate::time::{Clock, Throttle};
-
-/// Longer codes of types are cut in the log.
-const LONGEST_TYPE: usize = 12;
-
-/// Longer names of columns are cut in the log. Starlink's have up to 34 characters.
-const LONGEST_COLUMN: usize = 36;
+use crate::telemetry::{FieldFilter, Metadata, Schema};
+use crate::time::Clock;
 
 /// Caches column maps and alert names by device type. The cache survives its restart.
 #[derive(Debug)]
 pub struct MetadataActor {
-    cache: SchemaCache,
-    /// Whether the names that are left out have been reported. Answers may change with every poll: once is enough.
-    has_told: bool,
-    changes: Throttle,
-    collisions: Throttle,
+    columns: Columns,
     clock: Clock,
     metrics: Arc<SelfMetrics>,
     #[cfg(feature = "fault-injection")]
@@ -38,10 +27,7 @@ impl MetadataActor {
     #[must_use]
     pub fn new(fields: FieldFilter, clock: Clock, metrics: Arc<SelfMetrics>) -> Self {
         Self {
-            cache: SchemaCache::new(fields),
-            has_told: false,
-            changes: Throttle::default(),
-            collisions: Throttle::default(),
+            columns: Columns::new(fields),
             clock,
             metrics,
             #[cfg(feature = "fault-injection")]
@@ -50,64 +36,37 @@ impl MetadataActor {
     }
 
     fn explain(&mut self, metadata: &Metadata) -> Arc<Schema> {
-        let resolved = self.cache.resolve(metadata);
-        self.log(&resolved);
-        resolved.schema
-    }
-
-    /// Column lists may change with every poll: one line a minute about changes, one about collisions.
-    fn log(&mut self, resolved: &Resolved) {
-        let now = self.clock.elapsed();
-        let changed = &resolved.changed;
-        for _ in &changed.types {
-            self.metrics.schema_changes.increment();
+        let explained = self.columns.explain(metadata, self.clock.elapsed());
+        self.metrics.schema_changes.add(explained.changed_types);
+        for notice in explained.notices {
+            log(notice);
         }
-        if !changed.types.is_empty()
-            && let Some(not_logged) = self.changes.admit(now)
-        {
-            let device_types = listed_within(LONGEST_TYPE, &changed.types, changed.types.len());
-            let columns = |named: &Named| {
-                let is_any = named.count > 0;
-                is_any.then(|| listed_within(LONGEST_COLUMN, &named.names, named.count))
-            };
-            info!(
-                device_types,
-                added = columns(&changed.added),
-                removed = columns(&changed.removed),
-                not_logged = some(not_logged),
-                "columns changed"
-            );
-        }
-        let collisions = &resolved.collisions;
-        if collisions.count > 0
-            && let Some(not_logged) = self.collisions.admit(now)
-        {
-            let count = collisions.count;
-            let named = collisions.named.iter();
-            let columns = listed(named.clone().map(|it| &it.column), count);
-            let names = listed(named.map(|it| &it.name), count);
-            warn!(
-                count,
-                columns,
-                names,
-                not_logged = some(not_logged),
-                "columns ignored: metric name already in use"
-            );
-        }
-        if resolved.left_out > 0 && !self.has_told {
-            self.has_told = true;
-            let names = resolved.left_out;
-            warn!(
-                names,
-                "columns, types or alerts ignored: too many or too long"
-            );
-        }
+        explained.schema
     }
 }
 
-/// Earlier lines of the kind that were not logged, if there were any.
-fn some(not_logged: u64) -> Option<u64> {
-    (not_logged > 0).then_some(not_logged)
+fn log(notice: Notice) {
+    match notice {
+        Notice::Changed {
+            device_types,
+            added,
+            removed,
+            not_logged,
+        } => info!(device_types, added, removed, not_logged, "columns changed"),
+        Notice::Collided {
+            count,
+            columns,
+            names,
+            not_logged,
+        } => warn!(
+            count,
+            columns, names, not_logged, "columns ignored: metric name already in use"
+        ),
+        Notice::TooMany { names } => warn!(
+            names,
+            "columns, types or alerts ignored: too many or too long"
+        ),
+    }
 }
 
 #[cfg(feature = "fault-injection")]

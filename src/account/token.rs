@@ -1,32 +1,24 @@
-//! The TokenActor: owner of the access token.
+//! The TokenActor: holds the access token of one account. It carries out what the [token's state](super::token_state) decides.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, Supervised, WrapFuture,
 };
 use tokio::sync::oneshot;
-use tracing::{debug, error, info, warn};
 use url::Url;
 
-use super::messages::{GetToken, IssuedToken, Renewal, TokenRefused};
-use super::told;
+use super::messages::{GetToken, IssuedToken, TokenRefused};
+use super::now::Now;
+use super::token_record::TokenRecord;
+use super::token_state::{Effect, Event, Refresh, Request, TokenState};
 use crate::config::Credential;
 use crate::self_metrics::SelfMetrics;
-use crate::starlink::{
-    BETWEEN_TOKEN_REQUESTS, Client, ClientOptions, Token, TokenError, TokenFailure,
-};
+use crate::starlink::{Client, ClientOptions, TokenError};
 use crate::supervise::Heartbeat;
-use crate::text::with_sources;
-use crate::time::Backoff;
-use crate::time::Moment;
-use crate::time::{Clock, unix_seconds};
-use crate::time::{FailureLog, Report};
-
-/// A token is renewed when so much of its life is over.
-const REFRESH_AT: f64 = 0.8;
+use crate::time::{Clock, Moment};
 
 /// What a TokenActor needs to know.
 #[derive(Debug, Clone)]
@@ -42,36 +34,20 @@ pub struct TokenOptions {
     pub client: ClientOptions,
 }
 
-/// A promise to somebody who asked.
-#[derive(Debug)]
-struct Waiter {
-    instead_of: Option<Renewal>,
-    answer: oneshot::Sender<Result<IssuedToken, TokenRefused>>,
-}
+/// The promise of a reply to an asker.
+type Promise = oneshot::Sender<Result<IssuedToken, TokenRefused>>;
 
-/// The token in use.
-#[derive(Debug)]
-struct Current {
-    token: IssuedToken,
-    refresh_at: Moment,
-}
-
-/// Holds the token: everybody who asks at the same time shares one request, and it is renewed before it expires. Token and
-/// promises survive the actor's restart.
+/// Holds the token. Token and promises survive the actor's restart.
 pub struct TokenActor {
     options: TokenOptions,
     client: Option<Rc<Client>>,
     clock: Clock,
     metrics: Arc<SelfMetrics>,
-    current: Option<Current>,
-    serial: u64,
-    is_requesting: bool,
-    last_request: Option<Moment>,
-    waiters: Vec<Waiter>,
-    backoff: Backoff,
-    /// After a failed request: no other one before, as long as the last token may be used.
-    retry_at: Option<Moment>,
-    failures: FailureLog<(TokenFailure, Option<u16>)>,
+    state: TokenState,
+    record: TokenRecord,
+    /// By the number of the asker.
+    promises: BTreeMap<u64, Promise>,
+    askers: u64,
     #[cfg(feature = "fault-injection")]
     pub(super) faults: crate::supervise::faults::Armed,
 }
@@ -81,191 +57,70 @@ impl TokenActor {
     #[must_use]
     pub fn new(options: TokenOptions, clock: Clock, metrics: Arc<SelfMetrics>) -> Self {
         Self {
+            state: TokenState::new(options.urls.clone()),
             options,
             client: None,
+            record: TokenRecord::new(clock.clone(), Arc::clone(&metrics)),
             clock,
             metrics,
-            current: None,
-            serial: 0,
-            is_requesting: false,
-            last_request: None,
-            waiters: Vec::new(),
-            backoff: Backoff::REQUESTS,
-            retry_at: None,
-            failures: FailureLog::new(),
+            promises: BTreeMap::new(),
+            askers: 0,
             #[cfg(feature = "fault-injection")]
             faults: Default::default(),
         }
     }
 
-    /// The token, unless it is the one that must be renewed. After a failed renewal it serves until the next one, unless Starlink
-    /// has refused it.
-    fn usable(&self, instead_of: Option<Renewal>) -> Option<IssuedToken> {
-        let current = self.current.as_ref()?;
-        let is_early = self.retry_at.is_some_and(|at| self.clock.now() < at);
-        let renew = instead_of.is_some_and(|renewal| {
-            renewal.serial == current.token.serial && (renewal.discard || !is_early)
-        });
-        (!renew).then(|| current.token.clone())
+    /// Hands an event to the state machine and carries out its effects.
+    fn handle_event(&mut self, event: Event, context: &mut Context<Self>) {
+        for effect in self.state.on(event, Now::read(&self.clock)) {
+            match effect {
+                Effect::Request(request) => self.request(request, context),
+                Effect::Reply(asker, reply) => {
+                    if let Some(promise) = self.promises.remove(&asker) {
+                        // The asker may be gone.
+                        let _ = promise.send(reply);
+                    }
+                }
+                Effect::RefreshAt(refresh) => self.refresh_at(refresh, context),
+                Effect::Record(outcome) => {
+                    self.record.record(outcome);
+                    self.watch_outage(context);
+                }
+            }
+        }
     }
 
-    /// Requests a token, unless a request is under way.
-    fn request(&mut self, context: &mut Context<Self>) {
-        let Some(client) = self.client.clone() else {
-            return;
-        };
-        if std::mem::replace(&mut self.is_requesting, true) {
-            return;
-        }
-        let now = self.clock.now();
-        let earliest = self
-            .last_request
-            .map(|last| last.after(BETWEEN_TOKEN_REQUESTS));
-        let wait = earliest.map_or(Duration::ZERO, |earliest| earliest.since(now));
-        let urls = self.options.urls.clone();
-        let (id, secret) = (
-            self.options.client_id.clone(),
-            self.options.client_secret.clone(),
-        );
+    fn request(&mut self, request: Request, context: &mut Context<Self>) {
+        let options = &self.options;
+        let make = || Rc::new(Client::new(options.client.clone()));
+        let client = Rc::clone(self.client.get_or_insert_with(make));
+        let (id, secret) = (options.client_id.clone(), options.client_secret.clone());
         let (clock, metrics) = (self.clock.clone(), Arc::clone(&self.metrics));
-        let was_issued = self.serial > 0;
-        // Noted ahead: a request that dies with the actor has perhaps been sent.
-        self.last_request = Some(now.after(wait));
         let answer = async move {
-            clock.sleep(wait).await;
+            clock.sleep(request.wait).await;
             let count = || metrics.token_requests.increment();
             let (id, secret) = (id.value(), secret.value());
-            let follows = |error: &TokenError| match was_issued {
-                true => error.reason() == TokenFailure::NotFound,
-                false => error.is_answer(),
-            };
-            let asked = client.request_token_from(&urls, &id, &secret, follows, count);
+            let leads_on = |error: &TokenError| request.leads_on(error);
+            let asked = client.request_token_from(&request.urls, &id, &secret, leads_on, count);
             asked.await.map(|(token, url)| (token, url.clone()))
         };
-        context.spawn(answer.into_actor(self).map(Self::answered));
+        context.spawn(answer.into_actor(self).map(|answer, actor, context| {
+            actor.handle_event(Event::Answered(answer), context);
+        }));
     }
 
-    fn answered(
-        result: Result<(Token, Url), TokenError>,
-        actor: &mut Self,
-        context: &mut Context<Self>,
-    ) {
-        actor.is_requesting = false;
-        actor.last_request = Some(actor.clock.now());
-        match result {
-            Ok((token, url)) => {
-                if actor.options.urls.first() != Some(&url) {
-                    // The second address has worked where the first has not: it is kept.
-                    actor.options.urls = vec![url];
-                }
-                actor.issued(token, context);
-            }
-            Err(error) => actor.failed(error, context),
-        }
-    }
-
-    fn issued(&mut self, token: Token, context: &mut Context<Self>) {
-        self.tell_recovery();
-        self.arm_recovery(context);
-        debug!(lifetime = ?token.lifetime, "token issued");
-        self.backoff.reset();
-        self.retry_at = None;
-        self.serial += 1;
-        let expiry = unix_seconds(self.clock.corrected() + token.lifetime);
-        self.metrics.token_expiry.set(expiry);
-        let issued = IssuedToken {
-            serial: self.serial,
-            bearer: token.bearer,
-        };
-        self.current = Some(Current {
-            token: issued.clone(),
-            refresh_at: self.clock.now().after(token.lifetime.mul_f64(REFRESH_AT)),
+    fn refresh_at(&self, refresh: Refresh, context: &mut Context<Self>) {
+        self.later(refresh.at, context, move |actor, context| {
+            actor.handle_event(Event::RefreshIsDue(refresh), context);
         });
-        for waiter in self.waiters.drain(..) {
-            // Whoever asked may have gone.
-            let _ = waiter.answer.send(Ok(issued.clone()));
-        }
-        self.arm_refresh(context);
     }
 
-    fn failed(&mut self, error: TokenError, context: &mut Context<Self>) {
-        let reason = error.reason();
-        self.metrics
-            .token_request_failed(reason, told::token(&error));
-        let retry_after = error.retry_after().unwrap_or_default();
-        let retry_in = self.backoff.next(fastrand::f64()).max(retry_after);
-        let retry_at = self.clock.now().after(retry_in);
-        self.retry_at = Some(retry_at);
-        self.log(&error, retry_in);
-        let refused = TokenRefused {
-            error: Arc::new(error),
-            retry_in,
-        };
-        for waiter in std::mem::take(&mut self.waiters) {
-            let discard = waiter.instead_of.is_some_and(|renewal| renewal.discard);
-            let old = self.current.as_ref().filter(|_| !discard);
-            let answer = old.map(|current| current.token.clone());
-            let _ = waiter.answer.send(answer.ok_or_else(|| refused.clone()));
-        }
-        if let Some(current) = &mut self.current {
-            current.refresh_at = retry_at;
-            self.arm_refresh(context);
-        }
-    }
-
-    /// Logs a failed request; the next one comes in `retry_in`.
-    fn log(&mut self, error: &TokenError, retry_in: Duration) {
-        let status = error.answer().map(|answer| answer.status);
-        // Not the message: one that differs each time (a request's number) would flood the log.
-        let key = (error.reason(), status);
-        let error_is_refusal = error.reason() == TokenFailure::Refused;
-        let reason = error.reason().name();
-        let error = with_sources(error);
-        let retry_in_seconds = retry_in.as_secs_f64();
-        match self.failures.failed(key, self.clock.elapsed()) {
-            Report::Silent => debug!(
-                reason,
-                status, error, retry_in_seconds, "token request failed again"
-            ),
-            Report::First if error_is_refusal => error!(
-                reason,
-                status, error, retry_in_seconds, "token refused: check CLIENT_ID and CLIENT_SECRET"
-            ),
-            Report::First => warn!(
-                reason,
-                status, error, retry_in_seconds, "token request failed: retrying"
-            ),
-            Report::Repeated { count, since } => warn!(
-                reason,
-                status,
-                error,
-                count,
-                for_seconds = since.as_secs(),
-                retry_in_seconds,
-                "token requests still fail"
-            ),
-        }
-    }
-
-    /// Logs the end of an outage, if this is one.
-    fn tell_recovery(&mut self) {
-        if let Some(recovered) = self.failures.recovered(self.clock.elapsed()) {
-            info!(
-                failures = recovered.failures,
-                for_seconds = recovered.lasted.as_secs(),
-                "token requests succeed again"
-            );
-        }
-    }
-
-    /// Looks again when the outage will be over: the next request may be many minutes away.
-    fn arm_recovery(&self, context: &mut Context<Self>) {
-        if let Some(over_at) = self.failures.over_at() {
-            // Moments are whole milliseconds: not before it is over.
-            let moment = Moment::at(over_at).after(Duration::from_millis(1));
-            self.later(moment, context, move |actor, _| {
-                if actor.failures.over_at() == Some(over_at) {
-                    actor.tell_recovery();
+    /// Logs the end of an outage when it comes.
+    fn watch_outage(&self, context: &mut Context<Self>) {
+        if let Some(over_at) = self.record.outage_over_at() {
+            self.later(over_at, context, move |actor, _| {
+                if actor.record.outage_over_at() == Some(over_at) {
+                    actor.record.log_recovery();
                 }
             });
         }
@@ -282,34 +137,12 @@ impl TokenActor {
         let wait = async move { clock.sleep_until(moment).await }.into_actor(self);
         context.spawn(wait.map(|(), actor, context| act(actor, context)));
     }
-
-    /// Renews the token when its time has come.
-    fn arm_refresh(&self, context: &mut Context<Self>) {
-        let Some(current) = &self.current else {
-            return;
-        };
-        let serial = current.token.serial;
-        let refresh_at = current.refresh_at;
-        self.later(refresh_at, context, move |actor, context| {
-            let is_due = |current: &Current| {
-                current.token.serial == serial && current.refresh_at == refresh_at
-            };
-            if actor.current.as_ref().is_some_and(is_due) {
-                actor.request(context);
-            }
-        });
-    }
 }
 
 #[cfg(feature = "fault-injection")]
 crate::supervise::faults::injectable!(TokenActor);
 
-impl Supervised for TokenActor {
-    fn restarting(&mut self, _: &mut Self::Context) {
-        // The request died with its future.
-        self.is_requesting = false;
-    }
-}
+impl Supervised for TokenActor {}
 
 impl Actor for TokenActor {
     type Context = Context<Self>;
@@ -317,12 +150,10 @@ impl Actor for TokenActor {
     fn started(&mut self, context: &mut Self::Context) {
         #[cfg(feature = "fault-injection")]
         self.faults.on_start(context);
-        self.client = Some(Rc::new(Client::new(self.options.client.clone())));
-        self.arm_refresh(context);
-        self.arm_recovery(context);
-        if !self.waiters.is_empty() {
-            self.request(context);
-        }
+        // Connections of the life before this one are not used again.
+        self.client = None;
+        self.watch_outage(context);
+        self.handle_event(Event::Started, context);
     }
 }
 
@@ -342,20 +173,15 @@ impl Handler<GetToken> for TokenActor {
     ) -> Self::Result {
         #[cfg(feature = "fault-injection")]
         self.faults.on_message(context);
-        if let Some(token) = self.usable(instead_of) {
-            return Box::pin(std::future::ready(Ok(token)));
-        }
-        if instead_of.is_some_and(|renewal| renewal.discard) {
-            self.current = None;
-            self.metrics.token_expiry.clear();
-        }
-        let (answer, receiver) = oneshot::channel();
-        self.waiters.push(Waiter { instead_of, answer });
-        self.request(context);
+        self.askers += 1;
+        let asker = self.askers;
+        let (promise, reply) = oneshot::channel();
+        self.promises.insert(asker, promise);
+        self.handle_event(Event::Asked { asker, instead_of }, context);
         Box::pin(async move {
-            match receiver.await {
-                Ok(result) => result,
-                // The actor is gone for good, and the process is about to end: the asker's time-out tells it so.
+            match reply.await {
+                Ok(reply) => reply,
+                // The actor is gone for good: the asker's time limit ends the wait.
                 Err(_) => std::future::pending().await,
             }
         })

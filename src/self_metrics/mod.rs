@@ -1,8 +1,8 @@
 //! What the exporter counts about itself: written by the actors, read by scrapes, without a lock between them.
 
+mod failure_report;
 mod instruments;
 mod process;
-mod told;
 mod unstored;
 
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use crate::tasks::Task;
 use crate::telemetry::CellFault;
 use crate::time::Clock;
 
+pub use self::failure_report::FailureReport;
 pub use self::instruments::{Counter, Gauge, Histogram};
 pub use self::process::process;
-pub use self::told::Told;
 pub use self::unstored::Unstored;
 
 /// Seconds of a poll: it lingers, up to 65 s.
@@ -72,9 +72,9 @@ pub struct SelfMetrics {
     /// The same for requests for a token.
     last_token_failure: AtomicUsize,
     /// The last failed attempt in words; `None` before the first.
-    told: ArcSwapOption<Told>,
+    told: ArcSwapOption<FailureReport>,
     /// The same for requests for a token.
-    token_told: ArcSwapOption<Told>,
+    token_told: ArcSwapOption<FailureReport>,
     /// From the request to the whole answer.
     pub poll_duration: Histogram<{ POLL_BOUNDS.len() }>,
     /// Seconds since 1970.
@@ -161,7 +161,7 @@ impl Default for SelfMetrics {
 
 impl SelfMetrics {
     /// Counts a failed attempt, and keeps it in words.
-    pub fn poll_failed(&self, reason: PollFailure, told: Told) {
+    pub fn poll_failed(&self, reason: PollFailure, told: FailureReport) {
         self.told.store(Some(Arc::new(told)));
         self.poll_failures[reason as usize].increment();
         self.last_failure
@@ -190,13 +190,13 @@ impl SelfMetrics {
 
     /// The last failed attempt in words, if any failed.
     #[must_use]
-    pub fn told(&self) -> Option<Arc<Told>> {
+    pub fn told(&self) -> Option<Arc<FailureReport>> {
         self.told.load_full()
     }
 
     /// The last failed request for a token in words, if any failed.
     #[must_use]
-    pub fn token_told(&self) -> Option<Arc<Told>> {
+    pub fn token_told(&self) -> Option<Arc<FailureReport>> {
         self.token_told.load_full()
     }
 
@@ -214,7 +214,7 @@ impl SelfMetrics {
     }
 
     /// Counts a failed request for a token, and keeps it in words.
-    pub fn token_request_failed(&self, reason: TokenFailure, told: Told) {
+    pub fn token_request_failed(&self, reason: TokenFailure, told: FailureReport) {
         self.token_told.store(Some(Arc::new(told)));
         self.token_request_failures[reason as usize].increment();
         self.last_token_failure

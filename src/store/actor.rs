@@ -10,9 +10,10 @@ use actix::{
 
 use tracing::warn;
 
-use super::messages::{Apply, Freeze};
+use super::messages::Freeze;
 use super::published::{PinLimits, Published, Publisher};
 use super::row_watch::RowWatch;
+use crate::account::{OfferBatch, StreamId};
 use crate::fleet::plan::Plan;
 use crate::fleet::{Example, Fleet, RowIgnored, Tally};
 use crate::self_metrics::SelfMetrics;
@@ -29,8 +30,8 @@ pub struct MetricsStoreActor {
     publisher: Publisher,
     clock: Clock,
     metrics: Arc<SelfMetrics>,
-    /// The last batch of each account.
-    applied: BTreeMap<usize, u64>,
+    /// The last batch of each account: its incarnation and number.
+    applied: BTreeMap<Arc<str>, (u64, u64)>,
     /// Rings when time has something to say.
     alarm: Option<SpawnHandle>,
     /// Whether devices are being left out: told once.
@@ -178,23 +179,28 @@ impl Handler<Heartbeat> for MetricsStoreActor {
     fn handle(&mut self, _: Heartbeat, _: &mut Self::Context) {}
 }
 
-impl Handler<Apply> for MetricsStoreActor {
+impl Handler<OfferBatch> for MetricsStoreActor {
     type Result = ();
 
-    fn handle(&mut self, message: Apply, context: &mut Self::Context) {
-        let Apply {
-            batch,
+    fn handle(&mut self, message: OfferBatch, context: &mut Self::Context) {
+        let OfferBatch {
             id,
-            heard,
-            handover,
+            batch,
+            coverage,
             latest,
+            handover,
         } = message;
-        if self.applied.get(&id.account) == Some(&id.number) {
+        let StreamId {
+            account,
+            incarnation,
+        } = id.stream;
+        let number = (incarnation, id.number);
+        if self.applied.get(&account) == Some(&number) {
             return;
         }
-        // All times of a batch are that of its answer: how long it took to get here is nobody's silence.
-        self.fleet.expire(heard.to);
-        let plan = self.fleet.plan(&batch, heard.to, latest);
+        // The batch's own end time counts, so that queueing does not age devices.
+        self.fleet.expire(coverage.to);
+        let plan = self.fleet.plan(&batch, coverage.to, latest);
         // The plan names them once, whatever becomes of the batch.
         if !plan.churning.is_empty() {
             let columns = listed(&plan.churning, plan.churning.len());
@@ -211,12 +217,12 @@ impl Handler<Apply> for MetricsStoreActor {
             return;
         }
         if !plan.is_empty() {
-            self.publisher.take_back(&self.fleet, heard.to);
+            self.publisher.take_back(&self.fleet, coverage.to);
         }
-        let tally = self.fleet.commit(&plan, heard);
-        self.applied.insert(id.account, id.number);
+        let tally = self.fleet.commit(&plan, coverage);
+        self.applied.insert(account, number);
         // Stream time has advanced, too.
-        self.fleet.expire(heard.to);
+        self.fleet.expire(coverage.to);
         self.watch_rows(&tally);
         self.publish(context);
         self.metrics.count(&tally);

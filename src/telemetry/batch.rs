@@ -131,7 +131,7 @@ pub(super) struct Span {
 /// The rows of an answer, in its order. One allocation for all cells, one for all list elements, and the answer's own text.
 #[derive(Debug, Default)]
 pub struct Rows {
-    pub(super) body: String,
+    pub(super) body: Arc<String>,
     pub(super) unescaped: String,
     pub(super) cells: Vec<Cell>,
     pub(super) elements: Vec<Element>,
@@ -154,6 +154,12 @@ impl Rows {
         self.spans
             .get(index)
             .map_or(&[], |span| part(&self.cells, span.first, span.count))
+    }
+
+    /// The text of the answer.
+    #[must_use]
+    pub fn body(&self) -> Arc<String> {
+        Arc::clone(&self.body)
     }
 
     /// How many entries `data.values` had, those that were no list or too many included.

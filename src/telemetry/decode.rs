@@ -88,7 +88,7 @@ pub fn decode(body: Vec<u8>) -> Result<(Rows, Metadata), DecodeError> {
         error => error,
     })?;
     let mut rows = decoder.rows;
-    rows.body = body;
+    rows.body = body.into();
     Ok((rows, metadata))
 }
 

@@ -1,4 +1,4 @@
-//! The fate of a batch on its way to the store: stored or given up, and never both.
+//! The state that an account and a consumer share about one offer: taken or withdrawn, and never both.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -7,24 +7,24 @@ const OPEN: u8 = 0;
 const TAKEN: u8 = 1;
 const WITHDRAWN: u8 = 2;
 
-/// Shared by the stream actor, which hands a batch over, and the store. Clones are the same hand-over.
+/// Decides whether the consumer may still write what it was offered. Clones share the decision.
 #[derive(Debug, Clone, Default)]
 pub struct Handover(Arc<AtomicU8>);
 
 impl Handover {
-    /// To be called by the store when nothing can fail any more. Whether it may write: not after [`Handover::withdraw`].
+    /// For the consumer, when nothing can fail any more. Returns whether it may write: not after [`Handover::withdraw`].
     #[must_use]
     pub fn take(&self) -> bool {
         self.decide(TAKEN) == TAKEN
     }
 
-    /// Gives the batch up. Whether it will not be written: not after [`Handover::take`].
+    /// For the account, when it gives the offer up. Returns whether the consumer will not write: not after [`Handover::take`].
     #[must_use]
     pub fn withdraw(&self) -> bool {
         self.decide(WITHDRAWN) == WITHDRAWN
     }
 
-    /// Who comes first decides.
+    /// The first decision counts.
     fn decide(&self, wanted: u8) -> u8 {
         let exchanged = self
             .0
@@ -38,17 +38,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_comes_first_decides() {
+    fn the_first_decision_counts() {
         let handover = Handover::default();
-        let store = handover.clone();
-        assert!(store.take() && !handover.withdraw());
+        let consumer = handover.clone();
+        assert!(consumer.take() && !handover.withdraw());
         assert!(
-            store.take(),
-            "a batch that is handed over again is still the store's"
+            consumer.take(),
+            "an offer that is made again is still the consumer's"
         );
         let handover = Handover::default();
-        let store = handover.clone();
-        assert!(handover.withdraw() && !store.take());
+        let consumer = handover.clone();
+        assert!(handover.withdraw() && !consumer.take());
         assert!(handover.withdraw());
     }
 }

@@ -1,20 +1,20 @@
-//! What is told about a failure in words: by the page and the API, which read it here, and by the log.
+//! A failure as text, for the page, the API and the log.
 
 use std::fmt;
 
 /// Longer messages are cut: they are shown on a page.
 const MOST_CHARACTERS: usize = 500;
 
-/// A failure in words.
+/// A failure as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct FailureReport {
     /// What happened, as a sentence. At most [`MOST_CHARACTERS`] and an ellipsis.
     pub message: String,
     /// What an operator can do about it, as a sentence.
     pub remedy: Option<&'static str>,
 }
 
-impl Told {
+impl FailureReport {
     /// A message, bounded and with a full stop at its end.
     #[must_use]
     pub fn new(message: &str, remedy: Option<&'static str>) -> Self {
@@ -40,7 +40,7 @@ impl Told {
     }
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for FailureReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.message)?;
         match self.remedy {
@@ -63,7 +63,7 @@ mod tests {
             ("It failed. ", Some("Try again."), "It failed. Try again."),
             (&long, None, &cut),
         ] {
-            assert_eq!(Told::new(message, remedy).to_string(), expected);
+            assert_eq!(FailureReport::new(message, remedy).to_string(), expected);
         }
     }
 }

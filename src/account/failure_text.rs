@@ -1,17 +1,17 @@
-//! Failures of polls and token requests in words: what Starlink said, and what an operator can do about it.
+//! Failures of polls and token requests as text: what Starlink answered, and what an operator can do about it.
 
 use super::attempt::AttemptError;
-use crate::self_metrics::Told;
+use crate::self_metrics::FailureReport;
 use crate::starlink::{CallError, PollError, PollFailure, TokenError, TokenFailure};
 use crate::telemetry::DecodeError;
 use crate::text::with_sources;
 
 /// A failed attempt to poll.
-pub(super) fn attempt(error: &AttemptError) -> Told {
+pub(super) fn attempt(error: &AttemptError) -> FailureReport {
     match error {
         AttemptError::Token(refused) => token(&refused.error),
         AttemptError::Poll(PollError::Call(call)) => {
-            Told::new(&call_failed(call), remedy(error.reason()))
+            FailureReport::new(&call_failed(call), remedy(error.reason()))
         }
         AttemptError::Decode(error) => {
             let message = format!(
@@ -20,11 +20,11 @@ pub(super) fn attempt(error: &AttemptError) -> Told {
             );
             let is_other = match error {
                 DecodeError::WebPage | DecodeError::Missing(_) => true,
-                // It does not even begin as an answer of Starlink does.
+                // An answer of Starlink begins differently.
                 DecodeError::Json(error) => error.at == 0,
                 DecodeError::Repeated(_) | DecodeError::TooLong(_) => false,
             };
-            Told::new(&message, is_other.then_some(CHECK_ANSWERER))
+            FailureReport::new(&message, is_other.then_some(CHECK_ANSWERER))
         }
         AttemptError::Panicked(_)
         | AttemptError::Poll(PollError::Token)
@@ -32,13 +32,13 @@ pub(super) fn attempt(error: &AttemptError) -> Told {
         | AttemptError::Metadata
         | AttemptError::Store => {
             let message = format!("Polling failed: {}", with_sources(error));
-            Told::new(&message, None)
+            FailureReport::new(&message, None)
         }
     }
 }
 
 /// A failed request for a token.
-pub(super) fn token(error: &TokenError) -> Told {
+pub(super) fn token(error: &TokenError) -> FailureReport {
     let message = match (error, error.answer()) {
         (_, Some(answer)) if error.reason() == TokenFailure::Refused => {
             let answer = answer.to_string();
@@ -59,7 +59,7 @@ pub(super) fn token(error: &TokenError) -> Told {
             .and_then(|answer| token_remedy(answer.status)),
         TokenFailure::Disconnected | TokenFailure::Timeout => None,
     };
-    Told::new(&message, remedy)
+    FailureReport::new(&message, remedy)
 }
 
 const CHECK_NETWORK: &str = "Check DNS, network, firewall and HTTPS_PROXY.";
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_poll_is_told_with_its_remedy() {
+    fn a_failed_poll_is_reported_with_its_remedy() {
         for (error, expected) in [
             (
                 answered(503, "upstream is down"),
@@ -181,13 +181,13 @@ mod tests {
                 "Starlink did not answer in time: timed out while waiting for the head of the answer.",
             ),
         ] {
-            let told = attempt(&AttemptError::Poll(error.into()));
-            assert_eq!(told.to_string(), expected);
+            let report = attempt(&AttemptError::Poll(error.into()));
+            assert_eq!(report.to_string(), expected);
         }
     }
 
     #[test]
-    fn an_answer_of_something_else_is_told_with_where_to_look() {
+    fn a_foreign_answer_is_reported_with_its_likely_sender() {
         for (body, message, is_other) in [
             (
                 "\n<!DOCTYPE html>",
@@ -203,14 +203,14 @@ mod tests {
             ),
         ] {
             let error = crate::telemetry::decode(body.into()).unwrap_err();
-            let told = attempt(&error.into());
-            assert!(told.message.contains(message), "{told}");
-            assert_eq!(told.remedy.is_some(), is_other, "{told}");
+            let report = attempt(&error.into());
+            assert!(report.message.contains(message), "{report}");
+            assert_eq!(report.remedy.is_some(), is_other, "{report}");
         }
     }
 
     #[test]
-    fn a_failed_token_request_is_told_with_its_remedy() {
+    fn a_failed_token_request_is_reported_with_its_remedy() {
         for (error, expected) in [
             (
                 answered(401, "invalid_client").into(),

@@ -1,0 +1,190 @@
+//! The columns and codes of the answers of one account, and what is worth a line in the log about them. Pure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::telemetry::schema::{Named, Resolved};
+use crate::telemetry::{FieldFilter, Metadata, Schema, SchemaCache};
+use crate::text::{listed, listed_within};
+use crate::time::Throttle;
+
+/// Longer codes of types are cut in the log.
+const LONGEST_TYPE: usize = 12;
+
+/// Longer names of columns are cut in the log. Starlink's have up to 34 characters.
+const LONGEST_COLUMN: usize = 36;
+
+/// What the answers so far have said about columns.
+#[derive(Debug)]
+pub(super) struct Columns {
+    cache: SchemaCache,
+    /// Whether [`Notice::TooMany`] was given. Answers may change with every poll: once is enough.
+    has_reported_too_many: bool,
+    changes: Throttle,
+    collisions: Throttle,
+}
+
+/// The explanation of an answer's columns.
+#[derive(Debug)]
+pub(super) struct Explained {
+    pub(super) schema: Arc<Schema>,
+    /// How many types have other columns than in the answer before.
+    pub(super) changed_types: u64,
+    /// What to log.
+    pub(super) notices: Vec<Notice>,
+}
+
+/// What to log about columns. Lists are bounded in length; `not_logged` counts the earlier notices that were held back.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Notice {
+    /// Columns were added or removed.
+    Changed {
+        device_types: String,
+        added: Option<String>,
+        removed: Option<String>,
+        not_logged: Option<u64>,
+    },
+    /// Columns are left out because their metrics' names are those of others.
+    Collided {
+        count: usize,
+        columns: String,
+        names: String,
+        not_logged: Option<u64>,
+    },
+    /// So many names are left out because they are too many or too long.
+    TooMany { names: usize },
+}
+
+impl Columns {
+    /// No answer was seen yet. `fields` says which columns are left out.
+    pub(super) fn new(fields: FieldFilter) -> Self {
+        Self {
+            cache: SchemaCache::new(fields),
+            has_reported_too_many: false,
+            changes: Throttle::default(),
+            collisions: Throttle::default(),
+        }
+    }
+
+    /// Explains the columns of an answer. `now` is a monotonic time.
+    pub(super) fn explain(&mut self, metadata: &Metadata, now: Duration) -> Explained {
+        let resolved = self.cache.resolve(metadata);
+        let notices = [
+            self.changed(&resolved, now),
+            self.collided(&resolved, now),
+            self.too_many(&resolved),
+        ];
+        Explained {
+            changed_types: resolved.changed.types.len() as u64,
+            schema: resolved.schema,
+            notices: notices.into_iter().flatten().collect(),
+        }
+    }
+
+    /// Column lists may change with every poll: one notice a minute.
+    fn changed(&mut self, resolved: &Resolved, now: Duration) -> Option<Notice> {
+        let changed = &resolved.changed;
+        if changed.types.is_empty() {
+            return None;
+        }
+        let not_logged = self.changes.admit(now)?;
+        let columns = |named: &Named| {
+            let is_any = named.count > 0;
+            is_any.then(|| listed_within(LONGEST_COLUMN, &named.names, named.count))
+        };
+        Some(Notice::Changed {
+            device_types: listed_within(LONGEST_TYPE, &changed.types, changed.types.len()),
+            added: columns(&changed.added),
+            removed: columns(&changed.removed),
+            not_logged: positive(not_logged),
+        })
+    }
+
+    /// One notice a minute, as for changes.
+    fn collided(&mut self, resolved: &Resolved, now: Duration) -> Option<Notice> {
+        let collisions = &resolved.collisions;
+        let count = collisions.count;
+        if count == 0 {
+            return None;
+        }
+        let not_logged = self.collisions.admit(now)?;
+        let named = collisions.named.iter();
+        Some(Notice::Collided {
+            count,
+            columns: listed(named.clone().map(|it| &it.column), count),
+            names: listed(named.map(|it| &it.name), count),
+            not_logged: positive(not_logged),
+        })
+    }
+
+    fn too_many(&mut self, resolved: &Resolved) -> Option<Notice> {
+        let names = resolved.left_out;
+        if names == 0 || std::mem::replace(&mut self.has_reported_too_many, true) {
+            return None;
+        }
+        Some(Notice::TooMany { names })
+    }
+}
+
+fn positive(count: u64) -> Option<u64> {
+    (count > 0).then_some(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metadata(columns: &[&str]) -> Metadata {
+        let columns = columns.iter().map(|name| Some((*name).to_owned()));
+        Metadata {
+            columns: [("u".to_owned(), columns.collect())].into(),
+            ..Metadata::default()
+        }
+    }
+
+    #[test]
+    fn changes_and_collisions_are_reported_once_a_minute() {
+        let changed = |added: Option<&str>, removed: Option<&str>, not_logged| Notice::Changed {
+            device_types: "u".to_owned(),
+            added: added.map(str::to_owned),
+            removed: removed.map(str::to_owned),
+            not_logged,
+        };
+        let collided = |columns: &str, not_logged| Notice::Collided {
+            // As a gauge and as an info field.
+            count: 2,
+            columns: columns.to_owned(),
+            names: "starlink_A_B, a_b".to_owned(),
+            not_logged,
+        };
+        // Seconds, columns, how many types changed, notices.
+        let cases: [(u64, &[&str], u64, Vec<Notice>); 7] = [
+            (0, &["A"], 0, vec![]),
+            (1, &["A"], 0, vec![]),
+            (2, &["A", "B"], 1, vec![changed(Some("B"), None, None)]),
+            (3, &["A"], 1, vec![]),
+            (61, &["A", "C"], 1, vec![]),
+            (62, &["C"], 1, vec![changed(None, Some("A"), Some(2))]),
+            (63, &["A-B", "A.B"], 1, vec![collided("A.B, A.B", None)]),
+        ];
+        let mut columns = Columns::new(FieldFilter::default());
+        for (now, names, types, notices) in cases {
+            let explained = columns.explain(&metadata(names), Duration::from_secs(now));
+            assert_eq!(explained.changed_types, types, "at {now} s");
+            assert_eq!(explained.notices, notices, "at {now} s");
+        }
+    }
+
+    #[test]
+    fn too_many_names_are_reported_once() {
+        let mut columns = Columns::new(FieldFilter::default());
+        let reports = [3, 4].map(|left_out| {
+            let metadata = Metadata {
+                left_out,
+                ..metadata(&["A"])
+            };
+            columns.explain(&metadata, Duration::ZERO).notices
+        });
+        assert_eq!(reports, [vec![Notice::TooMany { names: 3 }], vec![]]);
+    }
+}

@@ -1,0 +1,248 @@
+//! One answer on its way to the consumers: who is offered what, who has taken it, and who has lost it. Pure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::attempt::Receipt;
+use super::handover::Handover;
+use super::offer::{BatchId, Offer, OfferAnswer, OfferBatch, Takes};
+use crate::fleet::Coverage;
+use crate::telemetry::{Batch, Metadata, Rows, Schema};
+
+/// How often something is asked for before it is given up: an offer to one consumer, or the explanation of the columns.
+const TRIES: u8 = 2;
+
+/// An answer that not every consumer has taken or lost.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    id: BatchId,
+    receipt: Receipt,
+    coverage: Coverage,
+    metadata: Arc<Metadata>,
+    content: Content,
+    /// How often the columns were not explained.
+    unexplained: u8,
+    /// One for each consumer, in their order.
+    shares: Vec<Share>,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// Rows whose columns are not explained yet.
+    Rows(Rows),
+    /// Rows with their columns.
+    Batch(Arc<Batch>),
+}
+
+/// The delivery to one consumer.
+#[derive(Debug)]
+struct Share {
+    takes: Takes,
+    handover: Handover,
+    /// How often the consumer did not acknowledge.
+    failures: u8,
+    outcome: Option<ShareOutcome>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ShareOutcome {
+    Taken,
+    Lost,
+}
+
+/// What a delivery asks for.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Have the columns explained.
+    Explain(Arc<Metadata>),
+    /// Make an offer to the consumer with this index.
+    Offer(usize, Offer),
+    /// The consumer with this index loses the answer.
+    Lost(usize),
+}
+
+/// How a delivery ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Delivered {
+    /// Each consumer of batches has the batch.
+    Yes,
+    /// The columns were not explained.
+    NotExplained,
+    /// A consumer of batches has lost the batch.
+    Lost,
+}
+
+impl Delivery {
+    /// A delivery to consumers that take this.
+    pub(super) fn new(
+        id: BatchId,
+        rows: Rows,
+        metadata: Metadata,
+        receipt: Receipt,
+        coverage: Coverage,
+        consumers: &[Takes],
+    ) -> Self {
+        let share = |takes: &Takes| Share {
+            takes: *takes,
+            handover: Handover::default(),
+            failures: 0,
+            outcome: None,
+        };
+        Self {
+            id,
+            receipt,
+            coverage,
+            metadata: Arc::new(metadata),
+            content: Content::Rows(rows),
+            unexplained: 0,
+            shares: consumers.iter().map(share).collect(),
+        }
+    }
+
+    /// Everything that is under way at this stage: asked for at the beginning, and again when the requests were lost.
+    pub(super) fn resume(&self) -> Vec<Step> {
+        let explanation = match &self.content {
+            Content::Rows(_) if self.unexplained < TRIES => Some(self.explain()),
+            _ => None,
+        };
+        let offers = (0..self.shares.len()).filter_map(|consumer| self.offer(consumer));
+        offers.chain(explanation).collect()
+    }
+
+    /// The columns are explained.
+    pub(super) fn explained(&mut self, schema: Arc<Schema>) -> Vec<Step> {
+        let Content::Rows(rows) = &mut self.content else {
+            return Vec::new();
+        };
+        let rows = std::mem::take(rows);
+        self.content = Content::Batch(Arc::new(Batch { rows, schema }));
+        let takers = 0..self.shares.len();
+        takers
+            .filter(|consumer| self.shares[*consumer].takes == Takes::Batches)
+            .filter_map(|consumer| self.offer(consumer))
+            .collect()
+    }
+
+    /// The columns are not explained: the request failed.
+    pub(super) fn not_explained(&mut self) -> Vec<Step> {
+        if matches!(self.content, Content::Batch(_)) || self.unexplained >= TRIES {
+            return Vec::new();
+        }
+        self.unexplained += 1;
+        if self.unexplained < TRIES {
+            return vec![self.explain()];
+        }
+        let takers = self.shares.iter_mut().enumerate();
+        takers
+            .filter(|(_, share)| share.takes == Takes::Batches && share.outcome.is_none())
+            .map(|(consumer, share)| {
+                share.outcome = Some(ShareOutcome::Lost);
+                Step::Lost(consumer)
+            })
+            .collect()
+    }
+
+    /// A consumer has acknowledged its offer.
+    pub(super) fn taken(&mut self, consumer: usize) {
+        if let Some(share) = self.shares.get_mut(consumer) {
+            share.outcome.get_or_insert(ShareOutcome::Taken);
+        }
+    }
+
+    /// A consumer has not acknowledged its offer: it failed or hangs.
+    pub(super) fn not_taken(&mut self, consumer: usize) -> Option<Step> {
+        let share = self.shares.get_mut(consumer)?;
+        if share.outcome.is_some() {
+            return None;
+        }
+        share.failures = share.failures.saturating_add(1);
+        if share.failures < TRIES {
+            return self.offer(consumer);
+        }
+        // The consumer may have written it, and failed before its acknowledgement.
+        let is_lost = share.handover.withdraw();
+        share.outcome = Some(match is_lost {
+            true => ShareOutcome::Lost,
+            false => ShareOutcome::Taken,
+        });
+        is_lost.then_some(Step::Lost(consumer))
+    }
+
+    /// How the delivery has ended, when each consumer has taken or lost the answer.
+    pub(super) fn ended(&self) -> Option<Delivered> {
+        if self.shares.iter().any(|share| share.outcome.is_none()) {
+            return None;
+        }
+        if self.unexplained >= TRIES {
+            return Some(Delivered::NotExplained);
+        }
+        let mut batches = self
+            .shares
+            .iter()
+            .filter(|share| share.takes == Takes::Batches);
+        Some(
+            match batches.any(|share| share.outcome == Some(ShareOutcome::Lost)) {
+                true => Delivered::Lost,
+                false => Delivered::Yes,
+            },
+        )
+    }
+
+    /// How many rows the answer had.
+    pub(super) fn rows(&self) -> usize {
+        self.content.rows().received()
+    }
+
+    /// The explained batch, and the arrival of its answer.
+    pub(super) fn batch(&self) -> Option<(&Batch, &Receipt)> {
+        match &self.content {
+            Content::Rows(_) => None,
+            Content::Batch(batch) => Some((batch, &self.receipt)),
+        }
+    }
+
+    /// When the answer was complete, by the time that the process ran.
+    pub(super) fn answered(&self) -> Duration {
+        self.receipt.answered
+    }
+
+    fn explain(&self) -> Step {
+        Step::Explain(Arc::clone(&self.metadata))
+    }
+
+    /// What a consumer is to be offered now.
+    fn offer(&self, consumer: usize) -> Option<Step> {
+        let share = &self.shares[consumer];
+        if share.outcome.is_some() {
+            return None;
+        }
+        let (id, handover) = (self.id.clone(), share.handover.clone());
+        let offer = match (share.takes, &self.content) {
+            (Takes::Answers, content) => Offer::Answer(OfferAnswer {
+                id,
+                body: content.rows().body(),
+                metadata: Arc::clone(&self.metadata),
+                coverage: self.coverage,
+                handover,
+            }),
+            (Takes::Batches, Content::Batch(batch)) => Offer::Batch(OfferBatch {
+                id,
+                batch: Arc::clone(batch),
+                coverage: self.coverage,
+                latest: self.receipt.latest(batch),
+                handover,
+            }),
+            (Takes::Batches, Content::Rows(_)) => return None,
+        };
+        Some(Step::Offer(consumer, offer))
+    }
+}
+
+impl Content {
+    fn rows(&self) -> &Rows {
+        match self {
+            Self::Rows(rows) => rows,
+            Self::Batch(batch) => &batch.rows,
+        }
+    }
+}

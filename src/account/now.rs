@@ -1,0 +1,29 @@
+//! The time of an event of a state machine.
+
+use std::time::Duration;
+
+use crate::time::{Clock, Moment};
+
+/// The time of an event, and a random number for what it leads to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    /// [`Clock::elapsed`].
+    pub(super) elapsed: Duration,
+    /// In `[0, 1)`.
+    pub(super) jitter: f64,
+}
+
+impl Now {
+    /// The present time, and a new random number.
+    pub(super) fn read(clock: &Clock) -> Self {
+        Self {
+            elapsed: clock.elapsed(),
+            jitter: fastrand::f64(),
+        }
+    }
+
+    /// The same as a moment.
+    pub(super) fn moment(self) -> Moment {
+        Moment::at(self.elapsed)
+    }
+}

@@ -1,0 +1,110 @@
+//! What an account offers to its consumers: answers as soon as they are decoded, and batches when their columns are explained.
+
+use std::sync::Arc;
+
+use actix::{MailboxError, Message, Recipient};
+
+use super::handover::Handover;
+use crate::fleet::Coverage;
+use crate::telemetry::{Batch, Metadata};
+
+/// The stream of one account between a start of its actors and the next one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamId {
+    /// The account's name.
+    pub account: Arc<str>,
+    /// The number of the start, never used again in a process.
+    pub incarnation: u64,
+}
+
+/// The identity of a batch. A consumer acknowledges a batch that it has already taken, and takes it once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchId {
+    /// The stream that the batch is of.
+    pub stream: StreamId,
+    /// Counts the batches of the stream from 1.
+    pub number: u64,
+}
+
+/// Offers an answer whose columns are not explained yet. Acknowledged when it is durable.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct OfferAnswer {
+    /// The batch that the answer becomes.
+    pub id: BatchId,
+    /// The answer's text: JSON that could be decoded. Invalid UTF-8 is replaced by U+FFFD.
+    pub body: Arc<String>,
+    /// Its columns and codes.
+    pub metadata: Arc<Metadata>,
+    /// The time that the answer covers; it ends with the answer's arrival.
+    pub coverage: Coverage,
+    /// Whether the offer is withdrawn meanwhile.
+    pub handover: Handover,
+}
+
+/// Offers a batch. Acknowledged when the next scrape shows it.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct OfferBatch {
+    /// The identity of the batch.
+    pub id: BatchId,
+    /// The batch.
+    pub batch: Arc<Batch>,
+    /// The time that the answer covers; it ends with the answer's arrival.
+    pub coverage: Coverage,
+    /// The latest `UtcTimestampNs` that was not in the future when the answer arrived.
+    pub latest: i64,
+    /// Whether the offer is withdrawn meanwhile.
+    pub handover: Handover,
+}
+
+/// What a consumer takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// Answers, as soon as they are decoded. Losing one does not make a poll fail.
+    Answers,
+    /// Batches. A poll has succeeded when all of these consumers have taken its batch.
+    Batches,
+}
+
+/// A receiver of all that an account polls. Each consumer acknowledges by itself, is offered again by itself, and loses by itself; the next
+/// poll waits until all have taken or lost the answer.
+#[derive(Debug, Clone)]
+pub enum Consumer {
+    /// Takes answers.
+    Answers(Recipient<OfferAnswer>),
+    /// Takes batches.
+    Batches(Recipient<OfferBatch>),
+}
+
+impl Consumer {
+    /// What it takes.
+    #[must_use]
+    pub fn takes(&self) -> Takes {
+        match self {
+            Self::Answers(_) => Takes::Answers,
+            Self::Batches(_) => Takes::Batches,
+        }
+    }
+
+    /// Sends an offer and waits for its acknowledgement, without a time limit.
+    pub(super) async fn offer(self, offer: Offer) -> Result<(), MailboxError> {
+        match (self, offer) {
+            (Self::Answers(consumer), Offer::Answer(answer)) => consumer.send(answer).await,
+            (Self::Batches(consumer), Offer::Batch(batch)) => consumer.send(batch).await,
+            // The poll loop offers what a consumer takes.
+            (Self::Answers(_), Offer::Batch(_)) | (Self::Batches(_), Offer::Answer(_)) => {
+                Err(MailboxError::Closed)
+            }
+        }
+    }
+}
+
+/// An offer to one consumer.
+#[derive(Debug)]
+pub(super) enum Offer {
+    /// To one that takes answers.
+    Answer(OfferAnswer),
+    /// To one that takes batches.
+    Batch(OfferBatch),
+}
