@@ -203,7 +203,7 @@ def check(files):
 
 # What the chart itself sets, from other values than `settings`.
 OWN_SETTINGS = {
-    "CLIENT_ID", "CLIENT_ID_FILE", "CLIENT_SECRET", "CLIENT_SECRET_FILE",
+    "CLIENT_ID", "CLIENT_ID_FILE", "CLIENT_SECRET", "CLIENT_SECRET_FILE", "ACCOUNTS_FILE",
     "METRICS_PORT", "PROBES_PORT", "WEB_CONFIG_FILE", "STATE_FILE", "NAMES_FILE",
 }
 

@@ -134,6 +134,9 @@ impl Default for Tuning {
 /// Why the application could not start.
 #[derive(Debug, Error)]
 pub enum BuildError {
+    /// There is more than one account.
+    #[error("ACCOUNTS_FILE has {0} accounts, and only one can be served")]
+    SeveralAccounts(usize),
     /// The port or the address cannot be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -193,6 +196,9 @@ impl Application {
     /// # Errors
     /// When the port cannot be had, or TLS is needed and cannot be set up.
     pub fn build(settings: &Settings, tuning: Tuning, clock: Clock) -> Result<Self, BuildError> {
+        let [configured] = settings.accounts.list() else {
+            return Err(BuildError::SeveralAccounts(settings.accounts.list().len()));
+        };
         if let Err(error) = clock.watch() {
             warn!(%error, "cannot detect when the process is stopped");
         }
@@ -240,7 +246,7 @@ impl Application {
         let stream_arbiter = Arbiter::try_new()?;
         let account = start_account(
             &mut supervisor,
-            &settings.account,
+            configured,
             client,
             AccountContext {
                 arbiter: &stream_arbiter,
@@ -432,9 +438,11 @@ pub fn client_options(
     timeouts: Timeouts,
     clock: Clock,
 ) -> Result<ClientOptions, TlsError> {
-    let mut urls = settings.account.token_urls();
-    urls.push(settings.account.stream_url());
-    let is_tls = urls.iter().any(|url| url.scheme() == "https");
+    let is_tls = settings.accounts.list().iter().any(|account| {
+        let mut urls = account.token_urls();
+        urls.push(account.stream_url());
+        urls.iter().any(|url| url.scheme() == "https")
+    });
     Ok(ClientOptions {
         tls: match is_tls {
             true => Some(tls_config(settings.outgoing.authorities.as_ref())?),

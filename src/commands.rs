@@ -16,7 +16,9 @@ use tracing::{error, info, warn};
 
 use starlink_telemetry::app::{Application, Tuning};
 use starlink_telemetry::cli::{Cli, Command};
-use starlink_telemetry::config::{ConfigErrors, Settings, Sources, Warning, probes_address};
+use starlink_telemetry::config::{
+    AccountsFile, ConfigErrors, Settings, Sources, Warning, probes_address,
+};
 use starlink_telemetry::healthcheck::healthcheck;
 use starlink_telemetry::http::{raise_limit, reachable};
 use starlink_telemetry::logging::Logging;
@@ -90,12 +92,18 @@ fn told(errors: &ConfigErrors) -> String {
 
 /// Logs the settings that say what this installation does.
 fn log_settings(settings: &Settings) {
-    let account = &settings.account;
     let path = |path: Option<&Path>| path.map(|path| path.display().to_string());
+    for account in settings.accounts.list() {
+        info!(
+            account = &*account.name,
+            api_host = account.api_url.host_str(),
+            batch_size = account.batch_size,
+            max_linger_ms = account.max_linger.as_millis(),
+            "account"
+        );
+    }
     info!(
-        api_host = account.api_url.host_str(),
-        batch_size = account.batch_size,
-        max_linger_ms = account.max_linger.as_millis(),
+        accounts_file = path(settings.accounts.file().map(AccountsFile::path)),
         proxy = settings.outgoing.proxy.as_ref().map(ToString::to_string),
         state_file = path(settings.state.as_ref().map(|state| state.file.as_path())),
         names_file = path(settings.names.as_deref()),

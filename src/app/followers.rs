@@ -51,8 +51,9 @@ impl Followers {
 
     /// Follows the credentials and authorities that are in files.
     pub(super) fn outgoing(&mut self, settings: &Settings) {
-        let account = &settings.account;
-        for credential in [&account.client_id, &account.client_secret] {
+        let accounts = settings.accounts.list().iter();
+        for credential in accounts.flat_map(|account| [&account.client_id, &account.client_secret])
+        {
             if let Some(seen) = credential.seen() {
                 let credential = credential.clone();
                 self.add(Task::Credentials, seen.clone(), move |watched, pulse| {

@@ -1,10 +1,11 @@
-//! `check-config`: the settings in force, what is doubtful about them, what Starlink says to the credentials if asked, and a verdict.
+//! `check-config`: the settings in force, what is doubtful about them, whether Starlink issues tokens if asked to, and a verdict.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use futures_util::stream::{self, StreamExt};
 use starlink_telemetry::app::client_options;
-use starlink_telemetry::config::{ConfigErrors, Settings, Sources};
+use starlink_telemetry::config::{Account, ConfigErrors, Settings, Sources};
 use starlink_telemetry::starlink::{Client, Timeouts, TokenError, TokenFailure};
 use starlink_telemetry::text::with_sources;
 use starlink_telemetry::time::Clock;
@@ -31,7 +32,7 @@ pub(super) async fn execute(
     let mut report: String = lines.map(|line| line + "\n").collect();
     let valid = valid(settings.warnings().len());
     let outcome = match connect {
-        true => ask_for_token(&settings).await?,
+        true => try_accounts(&settings, &mut report).await?,
         false => Ok(String::new()),
     };
     if let Ok(issued) = &outcome {
@@ -45,6 +46,70 @@ pub(super) async fn execute(
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// How many accounts are tried at once.
+const AT_ONCE: usize = 8;
+
+/// The most accounts that the verdict names.
+const MOST_NAMED: usize = 10;
+
+/// Asks for a token of each account, which takes no rows of its stream. What becomes of it, in words that go on after those on the
+/// settings; with an accounts file the report gets a line for each account, and the words are about all of them.
+async fn try_accounts(
+    settings: &Settings,
+    report: &mut String,
+) -> Result<Result<String, String>, Failure> {
+    let client = client_options(settings, Timeouts::default(), Clock::system())?;
+    let accounts = settings.accounts.list();
+    let advice = match settings.accounts.file() {
+        Some(_) => "client_id and client_secret",
+        None => "CLIENT_ID and CLIENT_SECRET",
+    };
+    let attempts = accounts.iter().map(|account| {
+        let client = Client::new(client.clone());
+        async move {
+            let outcome = ask_for_token(&client, account, advice).await;
+            outcome.map_err(|refusal| settings.redactor.redact(&refusal).into_owned())
+        }
+    });
+    let outcomes: Vec<_> = stream::iter(attempts).buffered(AT_ONCE).collect().await;
+    if settings.accounts.file().is_none() {
+        let only = outcomes.into_iter().next().unwrap_or(Ok(String::new()));
+        return Ok(match only {
+            Ok(issued) => Ok(format!(", and {issued}")),
+            Err(refusal) => Err(refusal),
+        });
+    }
+    let mut refused = Vec::new();
+    for (account, outcome) in accounts.iter().zip(&outcomes) {
+        let name = &account.name;
+        let line = match outcome {
+            Ok(issued) => format!("OK: account {name}: {issued}"),
+            Err(refusal) => {
+                refused.push(&**name);
+                format!("FAILED: account {name}: {refusal}")
+            }
+        };
+        *report += &(line + "\n");
+    }
+    let count = accounts.len();
+    if refused.is_empty() {
+        return Ok(Ok(match count {
+            1 => ", and the account was issued a token".to_owned(),
+            _ => format!(", and all {count} accounts were issued a token"),
+        }));
+    }
+    let named = refused.iter().take(MOST_NAMED).copied();
+    let named = named.collect::<Vec<_>>().join(", ");
+    let more = match refused.len().saturating_sub(MOST_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let refused = refused.len();
+    Ok(Err(format!(
+        "no token was issued to {refused} of {count} accounts: {named}{more}"
+    )))
 }
 
 fn valid(warnings: usize) -> String {
@@ -62,37 +127,32 @@ fn refused(errors: &ConfigErrors) -> String {
     }
 }
 
-/// What Starlink answered to a request for a token, good or bad, in words that go on after those on the settings.
-async fn ask_for_token(settings: &Settings) -> Result<Result<String, String>, Failure> {
-    let account = &settings.account;
-    let client = Client::new(client_options(
-        settings,
-        Timeouts::default(),
-        Clock::system(),
-    )?);
+/// What Starlink answers to a request for a token.
+async fn ask_for_token(
+    client: &Client,
+    account: &Account,
+    credentials: &str,
+) -> Result<String, String> {
     let urls = account.token_urls();
     let (id, secret) = (account.client_id.value(), account.client_secret.value());
     let asked = client.request_token_from(&urls, &id, &secret, TokenError::is_answer, || {});
-    Ok(match asked.await {
+    match asked.await {
         Ok((token, url)) => {
             let seconds = token.lifetime.as_secs();
             Ok(format!(
-                ", and {url} issued a token, which is valid for {seconds} s"
+                "{url} issued a token, which is valid for {seconds} s"
             ))
         }
-        Err(error) => {
-            let refusal = refusal(&error, &urls);
-            Err(settings.redactor.redact(&refusal).into_owned())
-        }
-    })
+        Err(error) => Err(refusal(&error, &urls, credentials)),
+    }
 }
 
-fn refusal(error: &TokenError, urls: &[Url]) -> String {
+fn refusal(error: &TokenError, urls: &[Url], credentials: &str) -> String {
     let urls: Vec<_> = urls.iter().map(Url::as_str).collect();
     let advice = match error.reason() {
-        TokenFailure::Refused => ": check CLIENT_ID and CLIENT_SECRET",
-        TokenFailure::NotFound => ": check API_URL and TOKEN_URL",
-        _ => "",
+        TokenFailure::Refused => format!(": check {credentials}"),
+        TokenFailure::NotFound => ": check API_URL and TOKEN_URL".to_owned(),
+        _ => String::new(),
     };
     let urls = urls.join(" or ");
     format!(

@@ -1,5 +1,7 @@
-//! The service account: who asks Starlink, for how much, and where.
+//! A service account: whose stream is polled, how, and where.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -8,11 +10,28 @@ use url::Url;
 use super::credential::Credential;
 use super::parse;
 use super::reader::Reader;
-use super::table;
+use super::table::{self, Setting};
+use crate::redaction::Redactor;
 
-/// A service account and the place in the telemetry stream that it holds.
-#[derive(Clone, Debug)]
+/// The name of the account that the variables `CLIENT_ID` … describe.
+const DEFAULT_NAME: &str = "default";
+
+/// The name of the demo's account.
+const DEMO_NAME: &str = "demo";
+
+/// The settings that hold the credentials of the one account that is not in `ACCOUNTS_FILE`.
+pub(super) const CREDENTIALS: [&Setting; 4] = [
+    &table::CLIENT_ID,
+    &table::CLIENT_ID_FILE,
+    &table::CLIENT_SECRET,
+    &table::CLIENT_SECRET_FILE,
+];
+
+/// A service account of Starlink. Two are equal if nothing about them differs, their credentials included.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
+    /// What the account is called, unique: 1 to 63 of `a-z`, `0-9`, `_` and `-`, the first a letter or a digit.
+    pub name: Arc<str>,
     /// The service account's client ID.
     pub client_id: Credential,
     /// The service account's client secret.
@@ -21,13 +40,23 @@ pub struct Account {
     pub batch_size: u32,
     /// How long Starlink may wait for a full answer, 0 to 65 s.
     pub max_linger: Duration,
+    /// Most polls in any minute, 1 to 240.
+    pub polls_per_minute: u32,
     /// Base URL of the API, without user name, query or fragment, and without the API's version.
     pub api_url: Url,
     /// Where tokens are asked for, if that is set.
     pub token_url: Option<Url>,
+    /// The tenant that its samples belong to, if that is not its name; the value of an HTTP header.
+    pub tenant: Option<String>,
 }
 
 impl Account {
+    /// Makes its secrets known to a redactor.
+    pub fn register_secrets(&self, redactor: &Redactor) {
+        redactor.register(&self.client_id.value());
+        redactor.register(&self.client_secret.value());
+    }
+
     /// Where the stream is polled.
     pub fn stream_url(&self) -> Url {
         self.below_api("/v2/telemetry/stream")
@@ -63,28 +92,82 @@ impl Account {
     }
 }
 
-/// The configured account; none when something is wrong with it.
-pub(super) fn read(reader: &mut Reader) -> Option<Account> {
-    let client_id = reader.credential(&table::CLIENT_ID, &table::CLIENT_ID_FILE);
-    let client_secret = reader.credential(&table::CLIENT_SECRET, &table::CLIENT_SECRET_FILE);
-    let batch_size = reader.whole(&table::BATCH_SIZE);
-    let max_linger = reader.whole(&table::MAX_LINGER);
-    // A switch that is not understood is told; what depends on it is taken for allowed, so as not to be told as well.
+/// Everything but secrets, on one line.
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            client_id,
+            client_secret,
+            batch_size,
+            max_linger,
+            polls_per_minute,
+            api_url,
+            token_url,
+            tenant,
+        } = self;
+        let max_linger = max_linger.as_millis();
+        write!(
+            f,
+            "account {name}: client_id={client_id} client_secret={client_secret} batch_size={batch_size} max_linger={max_linger} polls_per_minute={polls_per_minute} api_url={}",
+            shown_base(api_url)
+        )?;
+        if let Some(url) = token_url {
+            write!(f, " token_url={url}")?;
+        }
+        if let Some(tenant) = tenant {
+            write!(f, " tenant={tenant}")?;
+        }
+        Ok(())
+    }
+}
+
+fn shown_base(url: &Url) -> String {
+    url.as_str().trim_end_matches('/').to_owned()
+}
+
+/// Where the API is.
+pub(super) struct Urls {
+    /// The base URL; `None` if it is not accepted.
+    pub(super) api: Option<Url>,
+    pub(super) token: Option<Url>,
+    /// Whether plain http to other machines is allowed.
+    pub(super) is_insecure: bool,
+}
+
+pub(super) fn read_urls(reader: &mut Reader) -> Urls {
+    // A switch that is not understood is a problem. What depends on it is taken for allowed, so as not to be another one.
     let is_insecure = reader.read(&table::ALLOW_INSECURE_API, parse::switch);
     let is_insecure = is_insecure.unwrap_or(true);
     let base_url = |text: &str| parse::base_url(text, is_insecure);
-    let show = |_: &str, url: &Url| url.as_str().trim_end_matches('/').to_owned();
-    let api_url = reader.read_shown(&table::API_URL, base_url, show);
-    let token_url = reader.read(&table::TOKEN_URL, |text| {
-        parse::token_url(text, is_insecure)
-    });
+    Urls {
+        api: reader.read_shown(&table::API_URL, base_url, |_, url| shown_base(url)),
+        token: reader.read(&table::TOKEN_URL, |text| {
+            parse::token_url(text, is_insecure)
+        }),
+        is_insecure,
+    }
+}
+
+/// The account that the variables describe; `None` if something is wrong with it.
+pub(super) fn read(reader: &mut Reader) -> Option<Account> {
+    let client_id = reader.credential(&table::CLIENT_ID, &table::CLIENT_ID_FILE);
+    let client_secret = reader.credential(&table::CLIENT_SECRET, &table::CLIENT_SECRET_FILE);
+    reader.note(&table::ACCOUNTS_FILE, "", "not set");
+    let batch_size = reader.whole(&table::BATCH_SIZE);
+    let max_linger = reader.whole(&table::MAX_LINGER);
+    let polls_per_minute = reader.whole(&table::POLLS_PER_MINUTE);
+    let urls = read_urls(reader);
     Some(Account {
+        name: DEFAULT_NAME.into(),
         client_id: client_id?,
         client_secret: client_secret?,
         batch_size: batch_size?,
         max_linger: Duration::from_millis(max_linger?),
-        api_url: api_url?,
-        token_url,
+        polls_per_minute: polls_per_minute?,
+        api_url: urls.api?,
+        token_url: urls.token,
+        tenant: None,
     })
 }
 
@@ -97,11 +180,14 @@ pub(super) fn demo(
 ) -> Account {
     const BATCH_SIZE: u32 = 1000;
     const MAX_LINGER_MS: u32 = 500;
+    const POLLS_PER_MINUTE: u32 = 200;
     for (setting, shown) in [
         (&table::CLIENT_ID, "(set)"),
         (&table::CLIENT_SECRET, "(set)"),
+        (&table::ACCOUNTS_FILE, ""),
         (&table::BATCH_SIZE, &BATCH_SIZE.to_string()),
         (&table::MAX_LINGER, &MAX_LINGER_MS.to_string()),
+        (&table::POLLS_PER_MINUTE, &POLLS_PER_MINUTE.to_string()),
         (&table::ALLOW_INSECURE_API, "false"),
         (&table::API_URL, api_url.as_str()),
         (&table::TOKEN_URL, ""),
@@ -109,12 +195,15 @@ pub(super) fn demo(
         reader.note(setting, shown, "demo");
     }
     Account {
+        name: DEMO_NAME.into(),
         client_id: Credential::fixed(client_id),
         client_secret: Credential::fixed(client_secret),
         batch_size: BATCH_SIZE,
         max_linger: Duration::from_millis(MAX_LINGER_MS.into()),
+        polls_per_minute: POLLS_PER_MINUTE,
         api_url,
         token_url: None,
+        tenant: None,
     }
 }
 
@@ -125,12 +214,15 @@ mod tests {
     fn account(api_url: &str, token_url: Option<&str>) -> Account {
         let fixed = || Credential::fixed(SecretString::from("x"));
         Account {
+            name: "a".into(),
             client_id: fixed(),
             client_secret: fixed(),
             batch_size: 1,
             max_linger: Duration::ZERO,
+            polls_per_minute: 1,
             api_url: api_url.parse().unwrap(),
             token_url: token_url.map(|url| url.parse().unwrap()),
+            tenant: None,
         }
     }
 

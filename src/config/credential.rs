@@ -19,7 +19,9 @@ const LONGEST: u64 = 65_536;
 #[derive(Clone)]
 pub struct Credential {
     value: Arc<ArcSwap<SecretString>>,
-    file: Option<(PathBuf, Seen)>,
+    file: Option<PathBuf>,
+    /// What the file was found to be, if the credential is to follow it by itself.
+    seen: Option<Seen>,
 }
 
 impl Credential {
@@ -28,6 +30,15 @@ impl Credential {
         Self {
             value: Arc::new(ArcSwap::from_pointee(value)),
             file: None,
+            seen: None,
+        }
+    }
+
+    /// A credential that was read from a file, which somebody else follows.
+    pub(super) fn read_from(path: PathBuf, value: SecretString) -> Self {
+        Self {
+            file: Some(path),
+            ..Self::fixed(value)
         }
     }
 
@@ -38,10 +49,9 @@ impl Credential {
     pub fn from_file(path: PathBuf) -> Result<Self, CredentialError> {
         let mut reader = Reader::default();
         let value = read(&path, &mut reader)?;
-        let file = Some((path, reader.seen()));
         Ok(Self {
-            file,
-            ..Self::fixed(value)
+            seen: Some(reader.seen()),
+            ..Self::read_from(path, value)
         })
     }
 
@@ -52,18 +62,18 @@ impl Credential {
 
     /// The file that holds it, if it is not fixed.
     pub fn file(&self) -> Option<&Path> {
-        self.file.as_ref().map(|(path, _)| path.as_path())
+        self.file.as_deref()
     }
 
-    /// What the file was found to be when it was read first, if there is one.
+    /// What its file was found to be when it was read first, if the credential is to be followed.
     pub fn seen(&self) -> Option<&Seen> {
-        self.file.as_ref().map(|(_, seen)| seen)
+        self.seen.as_ref()
     }
 
     /// Keeps the value up to date with its file, for ever; a fixed one needs nothing. While the file gives no credential the last value
     /// stays.
     pub async fn follow(self, watched: Watched, pulse: Pulse) {
-        let Some((path, _)) = self.file.clone() else {
+        let Some(path) = self.file.clone() else {
             return;
         };
         let file = path.to_string_lossy().into_owned();
@@ -83,12 +93,29 @@ impl Credential {
     }
 }
 
-impl fmt::Debug for Credential {
+/// Credentials are equal if their values and their files are.
+impl PartialEq for Credential {
+    fn eq(&self, other: &Self) -> bool {
+        let (one, another) = (self.value(), other.value());
+        one.expose_secret() == another.expose_secret() && self.file == other.file
+    }
+}
+
+impl Eq for Credential {}
+
+/// Where it comes from, not its value.
+impl fmt::Display for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.file {
-            Some((path, _)) => write!(f, "Credential(from file {path:?})"),
-            None => f.write_str("Credential(set)"),
+            Some(path) => write!(f, "(from file {})", path.to_string_lossy().escape_debug()),
+            None => f.write_str("(set)"),
         }
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credential{self}")
     }
 }
 
@@ -107,7 +134,7 @@ pub enum CredentialError {
 }
 
 /// The credential in a file, without the line ends that editors and `echo` put after it.
-fn read(path: &Path, reader: &mut Reader) -> Result<SecretString, CredentialError> {
+pub(super) fn read(path: &Path, reader: &mut Reader) -> Result<SecretString, CredentialError> {
     let bytes = reader.read(path, LONGEST)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| CredentialError::NotText)?;
     parse(text).ok_or(CredentialError::Empty)

@@ -5,6 +5,7 @@ use std::str::Utf8Error;
 
 use thiserror::Error;
 
+use super::accounts::AccountsFileError;
 use super::credential::CredentialError;
 use crate::files::FileError;
 use crate::names::NamesError;
@@ -76,6 +77,22 @@ pub enum ConfigError {
         file_name: &'static str,
         /// Where that is set.
         file_origin: String,
+    },
+    /// There are two descriptions of accounts.
+    #[error(
+        "ACCOUNTS_FILE ({origin}) and {also_set} are both set: describe the account in the file, or leave ACCOUNTS_FILE empty"
+    )]
+    AccountsTwice {
+        /// Where `ACCOUNTS_FILE` is set.
+        origin: String,
+        /// The variables of the account that are set, and where.
+        also_set: String,
+    },
+    /// The file of accounts cannot be used.
+    #[error("ACCOUNTS_FILE: {source}")]
+    Accounts {
+        /// What is wrong with it, and where.
+        source: AccountsFileError,
     },
     /// The file of a credential gives none.
     #[error("{setting} {source}: give {accepted}")]

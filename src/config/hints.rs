@@ -10,7 +10,10 @@ const ADDRESSES_EVERY: Duration = Duration::from_secs(300);
 
 /// Remembers the hints that settings give occasion to.
 pub(super) fn give(reader: &mut Reader, settings: &Settings) {
-    for (setting, advice) in of(&settings.fleet, settings.account.max_linger) {
+    let accounts = settings.accounts.list().iter();
+    let lingers = accounts.map(|account| account.max_linger);
+    let longest = lingers.max().unwrap_or_default();
+    for (setting, advice) in of(&settings.fleet, longest) {
         reader.warn(setting, advice);
     }
 }

@@ -1,6 +1,7 @@
 //! The settings: one table, four layers, all errors at once.
 
 mod account;
+mod accounts;
 mod credential;
 mod dotenv;
 mod error;
@@ -21,6 +22,10 @@ use secrecy::SecretString;
 use url::Url;
 
 pub use account::Account;
+pub use accounts::{
+    Accounts, AccountsFile, AccountsFileError, AccountsFileErrors, Loaded, MOST_ACCOUNTS,
+    follow as follow_accounts,
+};
 pub use credential::{Credential, CredentialError};
 pub use error::{ConfigError, ConfigErrors, Warning};
 pub use sources::{Dotenv, Sources};
@@ -40,8 +45,8 @@ use reader::Reader;
 /// Everything that can be set, validated.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The service account.
-    pub account: Account,
+    /// The service accounts.
+    pub accounts: Accounts,
     /// The way to Starlink.
     pub outgoing: Outgoing,
     /// Where `/metrics` is served; port 0 is any free one.
@@ -129,8 +134,8 @@ impl Settings {
     pub fn from_sources(sources: Sources) -> Result<Self, ConfigErrors> {
         let mut reader = Reader::new(sources);
         reader.note_config_file();
-        let account = account::read(&mut reader);
-        Self::assemble(reader, account, "")
+        let accounts = accounts::read(&mut reader);
+        Self::assemble(reader, accounts, "")
     }
 
     /// The settings of a demonstration: the account is the given one, whatever is configured, and everything else as configured.
@@ -147,7 +152,7 @@ impl Settings {
         reader.note_config_file();
         let account = account::demo(&mut reader, api_url, client_id, client_secret);
         // Demo terminals never mix with real ones.
-        Self::assemble(reader, Some(account), ".demo")
+        Self::assemble(reader, Some(Accounts::one(account)), ".demo")
     }
 
     /// What `check-config` prints: a line `NAME=value  # origin` for each setting, credentials without their value.
@@ -163,10 +168,10 @@ impl Settings {
     /// `suffix` is appended to the path of the state file.
     fn assemble(
         mut reader: Reader,
-        account: Option<Account>,
+        accounts: Option<Accounts>,
         suffix: &str,
     ) -> Result<Self, ConfigErrors> {
-        let settings = Self::read(&mut reader, account, suffix);
+        let settings = Self::read(&mut reader, accounts, suffix);
         if let Some(settings) = &settings {
             hints::give(&mut reader, settings);
         }
@@ -180,16 +185,16 @@ impl Settings {
     }
 
     fn register_secrets(&self) {
-        let account = &self.account;
-        self.redactor.register(&account.client_id.value());
-        self.redactor.register(&account.client_secret.value());
+        for account in self.accounts.list() {
+            account.register_secrets(&self.redactor);
+        }
         for secret in self.outgoing.proxy.iter().flat_map(Proxy::secrets) {
             self.redactor.register(&secret);
         }
     }
 
     /// Reads what is left, all of it, before it looks whether anything is missing.
-    fn read(reader: &mut Reader, account: Option<Account>, suffix: &str) -> Option<Self> {
+    fn read(reader: &mut Reader, accounts: Option<Accounts>, suffix: &str) -> Option<Self> {
         let outgoing = read_outgoing(reader);
         let listen = read_listen(reader);
         let (web_config, probes_port) = read_web(reader);
@@ -203,7 +208,7 @@ impl Settings {
         let state = read_state(reader, suffix);
         let log = read_log(reader);
         Some(Self {
-            account: account?,
+            accounts: accounts?,
             outgoing: outgoing?,
             listen: listen?,
             web_config,

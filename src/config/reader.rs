@@ -7,7 +7,7 @@ use super::error::{ConfigError, ConfigErrors, Warning, quoted};
 use super::layers;
 use super::parse::{self, Reason};
 use super::sources::Sources;
-use super::table::{self, Accepts, Presence, Setting};
+use super::table::{self, Presence, Setting};
 
 /// The merged layers, the problems so far and the lines of `check-config` so far.
 pub(super) struct Reader {
@@ -77,15 +77,24 @@ impl Reader {
 
     /// The value of a setting that takes a whole number.
     pub(super) fn whole<T: TryFrom<u64>>(&mut self, setting: &Setting) -> Option<T> {
-        self.read(setting, |text| match setting.accepts {
-            Accepts::Whole { from, to, .. } => text
-                .parse()
-                .ok()
-                .filter(|number| (from..=to).contains(number))
-                .and_then(|number| T::try_from(number).ok())
-                .ok_or_else(|| number_reason(text)),
-            _ => Err(""),
-        })
+        self.read(setting, |text| setting.accepts.whole(text))
+    }
+
+    /// The same for a number that need not be set; `None` if what is set is not accepted.
+    pub(super) fn whole_if_set<T: TryFrom<u64>>(&mut self, setting: &Setting) -> Option<Option<T>> {
+        match self.find(setting) {
+            Ok(None) => {
+                self.note(setting, "", "not set");
+                Some(None)
+            }
+            _ => self.whole(setting).map(Some),
+        }
+    }
+
+    /// Where a setting is set, if it is.
+    pub(super) fn origin(&self, setting: &Setting) -> Option<String> {
+        let value = self.values.get(&setting.key())?;
+        Some(value.origin().unwrap_or("default").to_owned())
     }
 
     /// The value of a setting that takes one of some words: the meaning that stands with the word.
@@ -107,11 +116,7 @@ impl Reader {
     pub(super) fn credential(&mut self, fixed: &Setting, file: &Setting) -> Option<Credential> {
         match self.try_credential(fixed, file) {
             Ok((credential, origin)) => {
-                let shown = match credential.file() {
-                    Some(path) => format!("(from file {})", path.to_string_lossy().escape_debug()),
-                    None => "(set)".to_owned(),
-                };
-                self.note(fixed, &shown, &origin);
+                self.note(fixed, &credential.to_string(), &origin);
                 let setting = if credential.file().is_some() {
                     file
                 } else {
@@ -146,6 +151,11 @@ impl Reader {
     pub(super) fn note(&mut self, setting: &Setting, shown: &str, origin: &str) {
         let (name, shown) = (setting.name, printable(shown));
         self.effective.push(format!("{name}={shown}  # {origin}"));
+    }
+
+    /// Writes down an account of the accounts file.
+    pub(super) fn note_account(&mut self, shown: &str) {
+        self.effective.push(printable(shown));
     }
 
     /// Writes down that a setting is not read, and why.
@@ -298,13 +308,4 @@ fn shown(setting: &Setting, text: Option<&str>, origin: &str) -> String {
     };
     let value = value.unwrap_or_else(|| "(not shown)".to_owned());
     format!("{}={value} ({origin})", setting.name)
-}
-
-/// A Service of that name makes Kubernetes set `METRICS_PORT` in every pod, which nobody would look for.
-fn number_reason(text: &str) -> Reason {
-    if text.starts_with("tcp://") {
-        "(Kubernetes sets it for a Service of that name: set enableServiceLinks: false in the pod)"
-    } else {
-        ""
-    }
 }

@@ -1,5 +1,7 @@
 //! The one table of settings: what `--help`, `check-config`, `.env.example` and the search for misspelt keys are made from.
 
+use super::parse::Reason;
+
 /// The variable that names the configuration file.
 pub(super) const CONFIG_FILE: Setting = Setting {
     name: "CONFIG_FILE",
@@ -7,6 +9,16 @@ pub(super) const CONFIG_FILE: Setting = Setting {
     accepts: Accepts::Words("the path of a file that ends in .toml, .yaml or .yml"),
     secret: false,
     help: "File with further settings, their names in lower case. --config-file overrides it.",
+};
+/// The file of the service accounts, where there are several.
+pub(super) const ACCOUNTS_FILE: Setting = Setting {
+    name: "ACCOUNTS_FILE",
+    presence: Presence::Optional,
+    accepts: Accepts::Words(
+        "the path of a YAML file with accounts: and a list with a name, a client_id and a client_secret for each",
+    ),
+    secret: false,
+    help: "Instead of CLIENT_ID and CLIENT_SECRET: a file with up to 256 service accounts, read again when it changes.",
 };
 /// The service account's client ID.
 pub(super) const CLIENT_ID: Setting = Setting {
@@ -63,6 +75,18 @@ pub(super) const MAX_LINGER: Setting = Setting {
     },
     secret: false,
     help: "How long Starlink may wait for a full answer before it sends the rows that it has.",
+};
+/// How often an account polls at most. Starlink allows 250 requests a minute.
+pub(super) const POLLS_PER_MINUTE: Setting = Setting {
+    name: "POLLS_PER_MINUTE",
+    presence: Presence::Default("200"),
+    accepts: Accepts::Whole {
+        from: 1,
+        to: 240,
+        unit: "polls",
+    },
+    secret: false,
+    help: "Maximum number of polls in a minute, for each account. Starlink allows 250 requests a minute to an account.",
 };
 /// Where the API lives.
 pub(super) const API_URL: Setting = Setting {
@@ -280,14 +304,16 @@ pub(super) const RUST_LOG: Setting = Setting {
 };
 
 /// Every setting, in the order in which people see them.
-pub(super) const SETTINGS: [&Setting; 31] = [
+pub(super) const SETTINGS: [&Setting; 33] = [
     &CONFIG_FILE,
     &CLIENT_ID,
     &CLIENT_ID_FILE,
     &CLIENT_SECRET,
     &CLIENT_SECRET_FILE,
+    &ACCOUNTS_FILE,
     &BATCH_SIZE,
     &MAX_LINGER,
+    &POLLS_PER_MINUTE,
     &ALLOW_INSECURE_API,
     &API_URL,
     &TOKEN_URL,
@@ -372,6 +398,18 @@ impl Setting {
 }
 
 impl Accepts {
+    /// A whole number that is taken.
+    pub(super) fn whole<T: TryFrom<u64>>(&self, text: &str) -> Result<T, Reason> {
+        let Self::Whole { from, to, .. } = self else {
+            return Err("");
+        };
+        let number = text.parse().ok();
+        number
+            .filter(|number| (from..=to).contains(&number))
+            .and_then(|number| T::try_from(number).ok())
+            .ok_or_else(|| number_reason(text))
+    }
+
     /// The values that are taken, in words that continue "give …".
     pub(super) fn describe(&self) -> String {
         match self {
@@ -387,6 +425,15 @@ impl Accepts {
             },
             Self::Words(words) => (*words).to_owned(),
         }
+    }
+}
+
+/// A Service of that name makes Kubernetes set `METRICS_PORT` in every pod, which nobody would look for.
+fn number_reason(text: &str) -> Reason {
+    if text.starts_with("tcp://") {
+        "(Kubernetes sets it for a Service of that name: set enableServiceLinks: false in the pod)"
+    } else {
+        ""
     }
 }
 

@@ -84,7 +84,9 @@ fn defaults_stand_where_nothing_is_set() {
     );
     assert_eq!(settings.log.format, LogFormat::Text);
     assert_eq!(settings.log.filter, "info");
-    let account = settings.account;
+    let account = &settings.accounts.list()[0];
+    assert_eq!(&*account.name, "default");
+    assert_eq!(account.polls_per_minute, 200);
     assert_eq!(account.client_id.value().expose_secret(), "id");
     assert_eq!(account.client_secret.value().expose_secret(), NEEDLE);
     assert_eq!(account.batch_size, 1000);
@@ -98,6 +100,7 @@ fn every_setting_is_heeded() {
     let settings = from_environment(&[
         ("API_URL", "http://127.0.0.1:1/"),
         ("TOKEN_URL", "http://127.0.0.1:2/token"),
+        ("POLLS_PER_MINUTE", "100"),
         ("METRICS_ADDRESS", "[::1]"),
         ("METRICS_PORT", " 0 "),
         ("INCLUDE_ROUTERS", "YES"),
@@ -123,11 +126,13 @@ fn every_setting_is_heeded() {
         }
     );
     assert_eq!(settings.log.filter, "warn,awc=debug");
+    let account = &settings.accounts.list()[0];
     assert_eq!(
-        settings.account.stream_url().as_str(),
+        account.stream_url().as_str(),
         "http://127.0.0.1:1/v2/telemetry/stream"
     );
-    assert_eq!(settings.account.token_urls().len(), 1);
+    assert_eq!(account.token_urls().len(), 1);
+    assert_eq!(account.polls_per_minute, 100);
 }
 
 #[test]
@@ -278,11 +283,12 @@ fn listening_and_the_demo_need_no_account() {
     let api_url: Url = "http://127.0.0.1:1".parse().unwrap();
     let demo = Settings::for_demo(sources(), api_url.clone(), "id".into(), NEEDLE.into()).unwrap();
     assert_eq!(demo.listen, listen);
-    assert_eq!(demo.account.api_url, api_url);
-    assert_eq!(demo.account.batch_size, 1000);
+    let account = &demo.accounts.list()[0];
+    assert_eq!(account.api_url, api_url);
+    assert_eq!(account.batch_size, 1000);
     let state = demo.state.as_ref().map(|state| state.file.clone());
     assert_eq!(state, Some("/tmp/state.demo".into()), "no real fleet's");
-    assert_eq!(demo.account.client_secret.value().expose_secret(), NEEDLE);
+    assert_eq!(account.client_secret.value().expose_secret(), NEEDLE);
     assert!(!demo.effective().concat().contains(NEEDLE));
 
     let wrong = Sources {
@@ -309,8 +315,10 @@ fn effective_settings_tell_their_origin() {
         "CONFIG_FILE=  # not set
 CLIENT_ID=(from file {path})  # .env
 CLIENT_SECRET=(set)  # environment
+ACCOUNTS_FILE=  # not set
 BATCH_SIZE=1000  # environment
 MAX_LINGER=15000  # environment
+POLLS_PER_MINUTE=200  # default
 ALLOW_INSECURE_API=false  # default
 API_URL=https://starlink.com/api/public  # default
 TOKEN_URL=  # not set

@@ -37,17 +37,20 @@ pub enum Task {
     WebConfig,
     /// Follows the files of client ID and client secret.
     Credentials,
+    /// Follows the accounts file and the credential files that it names.
+    Accounts,
     /// Follows the file of certificate authorities for connections to Starlink.
     Authorities,
 }
 
 impl Task {
     /// Every task.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::StateFile,
         Self::Names,
         Self::WebConfig,
         Self::Credentials,
+        Self::Accounts,
         Self::Authorities,
     ];
 
@@ -59,6 +62,7 @@ impl Task {
             Self::Names => "names",
             Self::WebConfig => "web_config",
             Self::Credentials => "credentials",
+            Self::Accounts => "accounts",
             Self::Authorities => "authorities",
         }
     }

@@ -1,9 +1,20 @@
-//! What no YAML file of ours may contain: aliases, with which a few bytes become gigabytes, and nesting that overflows a stack.
+//! YAML without what makes it dangerous or ambiguous: a check for files that another library reads, and a tree in which every value
+//! has its line.
+//!
+//! Aliases are refused, because with them a few bytes become gigabytes; so is nesting that overflows a stack. Texts are read event by
+//! event, and no message quotes them: such files contain secrets.
+
+use std::collections::HashSet;
 
 use yaml_rust2::parser::{Event, Parser};
+use yaml_rust2::scanner::{Marker, ScanError, TScalarStyle};
 
 /// How deep collections may be nested. Three levels are needed.
 const DEEPEST: usize = 16;
+
+const ALIAS: &str = "aliases (*) are not supported";
+const TOO_DEEP: &str = "too many nested levels";
+const INVALID: &str = "this is not valid YAML";
 
 /// What is wrong, and on which line, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +25,7 @@ pub struct Problem {
     pub what: &'static str,
 }
 
-/// Reads a text event by event, without building anything of it. A text that is not YAML passes: whoever reads it says so.
+/// Reads a text without building anything of it. A text that is not YAML passes: whoever reads it says so.
 ///
 /// # Errors
 /// The first alias, or the first collection that is nested too deeply.
@@ -25,21 +36,165 @@ pub fn check(text: &str) -> Result<(), Problem> {
         let Ok((event, mark)) = parser.next_token() else {
             return Ok(());
         };
-        let line = mark.line();
         match event {
             Event::StreamEnd => return Ok(()),
-            Event::Alias(_) => {
-                let what = "aliases (*) are not supported";
-                return Err(Problem { line, what });
-            }
+            Event::Alias(_) => return Err(at(mark, ALIAS)),
             Event::MappingStart(..) | Event::SequenceStart(..) if depth >= DEEPEST => {
-                let what = "too many nested levels";
-                return Err(Problem { line, what });
+                return Err(at(mark, TOO_DEEP));
             }
             Event::MappingStart(..) | Event::SequenceStart(..) => depth += 1,
             Event::MappingEnd | Event::SequenceEnd => depth = depth.saturating_sub(1),
             _ => {}
         }
+    }
+}
+
+/// A text's only document.
+#[derive(Debug)]
+pub struct Document {
+    /// Its value; [`Value::Null`] if it is empty.
+    pub root: Node,
+    /// The keys that are repeated within a mapping, in the order of the text, each with the line of its repetition. Of the values the
+    /// first counts.
+    pub repeated: Vec<(usize, String)>,
+}
+
+/// A value and its line, counted from 1: the line of its key, if it has one.
+#[derive(Debug)]
+pub struct Node {
+    /// The line.
+    pub line: usize,
+    /// The value.
+    pub value: Value,
+}
+
+/// A YAML value.
+#[derive(Debug)]
+pub enum Value {
+    /// Nothing, or `null` without quotes.
+    Null,
+    /// Any other scalar, as it is spelled.
+    Text(String),
+    /// A mapping in the order of the text, each key once.
+    Map(Vec<(String, Node)>),
+    /// A sequence.
+    List(Vec<Node>),
+}
+
+/// The tree of a text.
+///
+/// # Errors
+/// The first thing that is not YAML or not supported.
+pub fn parse(text: &str) -> Result<Document, Problem> {
+    let mut reader = Reader {
+        parser: Parser::new_from_str(text),
+        repeated: Vec::new(),
+    };
+    let root = reader.document()?;
+    Ok(Document {
+        root,
+        repeated: reader.repeated,
+    })
+}
+
+struct Reader<'t> {
+    parser: Parser<std::str::Chars<'t>>,
+    repeated: Vec<(usize, String)>,
+}
+
+impl Reader<'_> {
+    fn document(&mut self) -> Result<Node, Problem> {
+        loop {
+            match self.next()? {
+                (Event::StreamEnd, _) => {
+                    return Ok(Node {
+                        line: 1,
+                        value: Value::Null,
+                    });
+                }
+                (Event::DocumentStart, _) => break,
+                _ => {}
+            }
+        }
+        let first = self.next()?;
+        let root = self.node(first, 0)?;
+        loop {
+            match self.next()? {
+                (Event::StreamEnd, _) => return Ok(root),
+                (Event::DocumentStart, mark) => return Err(at(mark, "a second document begins")),
+                _ => {}
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<(Event, Marker), Problem> {
+        let next = self.parser.next_token();
+        next.map_err(|error: ScanError| at(*error.marker(), INVALID))
+    }
+
+    fn node(&mut self, (event, mark): (Event, Marker), depth: usize) -> Result<Node, Problem> {
+        if depth > DEEPEST {
+            return Err(at(mark, TOO_DEEP));
+        }
+        let value = match event {
+            // An unquoted secret that begins with & or ! would be lost.
+            Event::Scalar(text, TScalarStyle::Plain, anchor, tag)
+                if text.is_empty() && (anchor != 0 || tag.is_some()) =>
+            {
+                let what = "a value that begins with & or ! must be in quotes";
+                return Err(at(mark, what));
+            }
+            Event::Scalar(text, TScalarStyle::Plain, ..)
+                if matches!(text.as_str(), "" | "~" | "null") =>
+            {
+                Value::Null
+            }
+            Event::Scalar(text, ..) => Value::Text(text),
+            Event::MappingStart(..) => self.map(depth)?,
+            Event::SequenceStart(..) => self.list(depth)?,
+            Event::Alias(_) => return Err(at(mark, ALIAS)),
+            _ => return Err(at(mark, INVALID)),
+        };
+        Ok(Node {
+            line: mark.line(),
+            value,
+        })
+    }
+
+    fn map(&mut self, depth: usize) -> Result<Value, Problem> {
+        let mut entries = Vec::new();
+        let mut known = HashSet::new();
+        loop {
+            let (key, mark) = match self.next()? {
+                (Event::MappingEnd, _) => return Ok(Value::Map(entries)),
+                (Event::Scalar(key, ..), mark) => (key, mark),
+                (_, mark) => return Err(at(mark, "a key is not a text")),
+            };
+            let (value, _) = self.next()?;
+            // The parser places a value that is empty behind it.
+            let node = self.node((value, mark), depth + 1)?;
+            match known.insert(key.clone()) {
+                true => entries.push((key, node)),
+                false => self.repeated.push((node.line, key)),
+            }
+        }
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Value, Problem> {
+        let mut items = Vec::new();
+        loop {
+            match self.next()? {
+                (Event::SequenceEnd, _) => return Ok(Value::List(items)),
+                first => items.push(self.node(first, depth + 1)?),
+            }
+        }
+    }
+}
+
+fn at(mark: Marker, what: &'static str) -> Problem {
+    Problem {
+        line: mark.line(),
+        what,
     }
 }
 
@@ -68,6 +223,67 @@ mod tests {
             let found = check(text).map_err(|problem| (problem.line, problem.what));
             let shown = &text[..text.len().min(40)];
             assert_eq!(found, expected, "{shown}");
+        }
+    }
+
+    #[test]
+    fn lines_are_those_of_the_keys_and_of_the_items() {
+        let document =
+            parse("# a comment\na:\n  b: 'x'\n  c:\nd: [1, {e: 2}]\nf:\n  - g\n  -\n    h: i\n");
+        let Value::Map(entries) = document.unwrap().root.value else {
+            panic!("no mapping");
+        };
+        let lines: Vec<_> = entries
+            .iter()
+            .map(|(key, node)| (key.as_str(), node.line))
+            .collect();
+        assert_eq!(lines, [("a", 2), ("d", 5), ("f", 6)]);
+        let Value::Map(inner) = &entries[0].1.value else {
+            panic!("{entries:?}");
+        };
+        assert!(matches!(&inner[0].1.value, Value::Text(text) if text == "x"));
+        assert!(matches!(inner[1].1.value, Value::Null));
+        let Value::List(items) = &entries[2].1.value else {
+            panic!("{entries:?}");
+        };
+        assert!(matches!(&items[0].value, Value::Text(text) if text == "g"));
+        assert_eq!([items[0].line, items[1].line], [7, 9]);
+    }
+
+    #[test]
+    fn an_empty_file_is_nothing() {
+        for text in ["", "# only a comment\n", "---\n"] {
+            let root = parse(text).unwrap().root;
+            assert!(matches!(root.value, Value::Null), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_repeated_key_is_remembered_and_its_first_value_counts() {
+        let document = parse("a: 1\nb: {c: 2, c: 3}\na: 4\n").unwrap();
+        let repeated = [(2, "c".to_owned()), (3, "a".to_owned())];
+        assert_eq!(document.repeated, repeated);
+        let Value::Map(entries) = document.root.value else {
+            panic!("no mapping");
+        };
+        assert_eq!(entries.len(), 2);
+        assert!(matches!(&entries[0].1.value, Value::Text(text) if text == "1"));
+    }
+
+    #[test]
+    fn what_is_no_plain_tree_is_refused_with_its_line() {
+        let deep = "[".repeat(100);
+        for (text, line) in [
+            ("a: &x 1\nb: *x\n", 2),
+            ("a: 1\nb: &secret\n", 2),
+            ("a: 1\nb: !secret\n", 2),
+            ("a: 1\n---\nb: 2\n", 2),
+            ("a:\n  - b\n c: 1\n", 3),
+            ("a: 'x\n", 1),
+            ("? [a]\n: 1\n", 1),
+            (&deep, 1),
+        ] {
+            assert_eq!(parse(text).unwrap_err().line, line, "{text}");
         }
     }
 }

@@ -5,12 +5,22 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::files::FileError;
+use crate::text::yaml;
 
 /// What is wrong on a line of the file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Problem {
     pub(super) line: usize,
     pub(super) what: String,
+}
+
+impl From<yaml::Problem> for Problem {
+    fn from(yaml::Problem { line, what }: yaml::Problem) -> Self {
+        Self {
+            line,
+            what: what.to_owned(),
+        }
+    }
 }
 
 /// Why a web configuration cannot be used.

@@ -11,8 +11,8 @@ use rustls::sign::CertifiedKey;
 use super::error::{Problem, WebConfigError};
 use super::tls::{self, ClientAuth, MinVersion, Mismatch};
 use super::users::Users;
-use super::yaml::{self, Node, Value};
 use crate::files;
+use crate::text::yaml::{self, Node, Value};
 
 /// The headers that may be set, and to what, if not to anything: those that exporter-toolkit takes.
 const HEADERS: [(&str, &[&str]); 5] = [
@@ -75,13 +75,19 @@ impl Reader<'_> {
             line: 1 + newlines(&bytes[..error.valid_up_to()]),
             what: "this is not UTF-8".to_owned(),
         })?;
-        let root = yaml::parse(text)?;
+        let document = yaml::parse(text)?;
+        if let Some((line, _)) = document.repeated.first() {
+            return Err(Problem {
+                line: *line,
+                what: "duplicate key".to_owned(),
+            });
+        }
         let known = [
             "tls_server_config",
             "http_server_config",
             "basic_auth_users",
         ];
-        let section = Section::of(&root, &known, &["rate_limit"])?;
+        let section = Section::of(&document.root, &known, &["rate_limit"])?;
         let headers = match section.get("http_server_config") {
             Some(node) => read_headers(node)?,
             None => Vec::new(),
@@ -438,6 +444,10 @@ mod tests {
             ),
             (&format!("ann: {HASH}\n"), "1: unknown key ann"),
             (&format!("{HASH}: ann\n"), "1: an unknown key"),
+            (
+                &format!("basic_auth_users:\n  ann: {HASH}\n  ann: {HASH}\n"),
+                "3: duplicate key",
+            ),
             ("rate_limit: 1\n", "1: rate_limit is not supported"),
             ("tls_server_config: x\n", "1: expected keys"),
             (

@@ -5,7 +5,6 @@ mod failed_names;
 mod file;
 mod tls;
 mod users;
-mod yaml;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

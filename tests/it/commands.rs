@@ -380,6 +380,74 @@ async fn check_config_connects_and_tells_what_was_answered() {
 }
 
 #[actix_rt::test]
+async fn check_config_shows_and_tries_each_account_of_a_file() {
+    let simulator = scripted_simulator();
+    let good = environment(&simulator, &[]);
+    let variable = |name: &str| {
+        let found = good.iter().find(|(known, _)| known == name);
+        found.unwrap().1.to_str().unwrap().to_owned()
+    };
+    let (id, secret) = (variable("CLIENT_ID"), variable("CLIENT_SECRET"));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("accounts.yml");
+    let file = |accounts: &str| fs::write(&path, format!("accounts:\n{accounts}")).unwrap();
+    let path = path.to_str().unwrap();
+    let of_one = ["CLIENT_ID", "CLIENT_SECRET"];
+    let mut settings = good.clone();
+    settings.retain(|(name, _)| !of_one.contains(&name.as_str()));
+    settings.push(("ACCOUNTS_FILE".to_owned(), path.into()));
+    let check = |arguments: &'static [&str]| run(arguments, settings.clone());
+
+    file(&format!(
+        "- {{name: north, client_id: {id}, client_secret: {secret}}}\n"
+    ));
+    let (code, output, errors) = check(&["check-config", "--connect"]).await;
+    assert_eq!((code, errors.as_str()), (0, ""), "{output}");
+    assert!(
+        output.contains("\naccount north: client_id=(set) client_secret=(set) batch_size="),
+        "{output}"
+    );
+    assert!(output.contains("\nOK: account north: http://"), "{output}");
+    let verdict = output.lines().last().unwrap();
+    let expected = "OK: settings are valid, and the account was issued a token";
+    assert_eq!(verdict, expected);
+
+    file(&format!(
+        "- {{name: south, client_id: other, client_secret: needle-1}}\n- {{name: north, client_id: {id}, client_secret: {secret}}}\n"
+    ));
+    let (code, output, errors) = check(&["check-config", "--connect"]).await;
+    let expected =
+        "FAILED: settings are valid, but no token was issued to 1 of 2 accounts: south\n";
+    assert_eq!((code, errors.as_str()), (1, expected), "{output}");
+    let refused = output
+        .lines()
+        .find(|line| line.starts_with("FAILED: account south: "));
+    let refused = refused.unwrap();
+    assert!(refused.contains("invalid_client"), "{refused}");
+    assert!(
+        refused.ends_with("check client_id and client_secret"),
+        "{refused}"
+    );
+    assert!(output.contains("\nOK: account north: http://"), "{output}");
+    assert!(!output.contains("needle"), "{output}");
+    assert!(simulator.journal().polls.is_empty(), "it takes no rows");
+
+    file("- {name: north, client_id: a, client_secret: needle-1}\n- {name: north, client_id: a}\n");
+    let (code, output, errors) = check(&["check-config"]).await;
+    assert_eq!((code, output.as_str()), (2, ""));
+    let lines: Vec<_> = errors.lines().collect();
+    assert_eq!(lines.len(), 4, "{errors}");
+    assert!(
+        lines[..3].iter().all(|line| line.contains(" line 3: ")),
+        "{errors}"
+    );
+    assert!(
+        lines[3] == "FAILED: 3 problems" && !errors.contains("needle"),
+        "{errors}"
+    );
+}
+
+#[actix_rt::test]
 async fn healthcheck_asks_the_service_of_the_same_settings() {
     let simulator = scripted_simulator();
     let (mut service, address) = Binary::listening(&simulator, &[]).await;

@@ -100,10 +100,11 @@ async fn drains_on(signal: &str) {
     let events = binary.events();
     let is_info = |event: &Event| event.text("level") == "INFO";
     assert!(events.iter().all(is_info), "{events:?}");
-    let settings = &binary.events_saying("settings")[0];
-    assert_eq!(settings.text("api_host"), "127.0.0.1");
-    assert_eq!(settings.value("max_linger_ms").unwrap(), 60_000);
-    assert!(!settings.says("secret"), "{settings:?}");
+    let account = &binary.events_saying("account")[0];
+    assert_eq!(account.text("account"), "default");
+    assert_eq!(account.text("api_host"), "127.0.0.1");
+    assert_eq!(account.value("max_linger_ms").unwrap(), 60_000);
+    assert!(!account.says("secret"), "{account:?}");
     let position = |message: &str| {
         let found = events
             .iter()

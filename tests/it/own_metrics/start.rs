@@ -138,6 +138,7 @@ const FROM_THE_START: [(&str, &str, &[&str]); 18] = [
             r#"task="names""#,
             r#"task="web_config""#,
             r#"task="credentials""#,
+            r#"task="accounts""#,
             r#"task="authorities""#,
         ],
     ),

@@ -1,0 +1,236 @@
+//! Reads a file of accounts: its list, and what holds between its entries.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as HashEntry;
+use std::hash::Hash;
+use std::path::Path;
+use std::sync::Arc;
+
+use secrecy::ExposeSecret;
+
+use super::entry::{self, ACCOUNT_KEYS, Draft, Entry};
+use super::error::{AccountsFileErrors, Problems};
+use super::{Account, Defaults, Loaded, MOST_ACCOUNTS};
+use crate::config::error::Warning;
+use crate::files;
+use crate::text::yaml::{self, Document, Node, Value};
+
+const EXAMPLE: &str = "a list with a name, a client_id and a client_secret for each account";
+
+/// Reads a file and those that it names.
+pub(super) fn load(
+    path: &Path,
+    defaults: &Defaults,
+    files: &mut files::Reader,
+) -> Result<Loaded, AccountsFileErrors> {
+    let bytes = files
+        .read(path, files::SMALL)
+        .map_err(|source| AccountsFileErrors::unreadable(path, source))?;
+    let mut source = Source {
+        directory: path.parent().unwrap_or(Path::new("")),
+        defaults,
+        files,
+        problems: Problems::default(),
+        warnings: Vec::new(),
+    };
+    let accounts = source.read(&bytes);
+    source.problems.none(path)?;
+    Ok(Loaded {
+        accounts,
+        warnings: source.warnings,
+    })
+}
+
+fn parse(bytes: &[u8], problems: &mut Problems) -> Option<Document> {
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let before = &bytes[..error.valid_up_to()];
+            let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+            problems.add(line, "this is not UTF-8: save the file as UTF-8");
+            return None;
+        }
+    };
+    match yaml::parse(text) {
+        Ok(document) => Some(document),
+        Err(yaml::Problem { line, what }) => {
+            problems.add(line, format!("{what}: give accounts: and {EXAMPLE}"));
+            None
+        }
+    }
+}
+
+/// What the entries of a file are made into accounts with.
+pub(super) struct Source<'s> {
+    /// Where relative paths begin.
+    pub(super) directory: &'s Path,
+    pub(super) defaults: &'s Defaults,
+    pub(super) files: &'s mut files::Reader,
+    pub(super) problems: Problems,
+    pub(super) warnings: Vec<Warning>,
+}
+
+impl Source<'_> {
+    fn read(&mut self, bytes: &[u8]) -> Vec<Account> {
+        match parse(bytes, &mut self.problems) {
+            Some(document) => self.accounts(&document),
+            None => Vec::new(),
+        }
+    }
+
+    fn accounts(&mut self, document: &Document) -> Vec<Account> {
+        for (line, key) in &document.repeated {
+            let what = match entry::is_known(key) {
+                true => format!("{key} is repeated: leave one of them out"),
+                false => "a key is repeated: leave one of them out".to_owned(),
+            };
+            self.problems.add(*line, what);
+        }
+        let Some(items) = self.items(&document.root) else {
+            return Vec::new();
+        };
+        let mut first = First::default();
+        let mut accounts = Vec::new();
+        for item in items {
+            let Some(entry) = self.entry(item) else {
+                continue;
+            };
+            let draft = entry.draft(self);
+            first.compare(&entry, &draft, &mut self.problems);
+            accounts.extend(draft.complete());
+        }
+        accounts
+    }
+
+    /// The list of entries, if there is one.
+    fn items<'n>(&mut self, root: &'n Node) -> Option<&'n [Node]> {
+        let entries = match &root.value {
+            Value::Map(entries) => entries.as_slice(),
+            Value::Null => &[],
+            Value::Text(_) | Value::List(_) => {
+                let what = format!("expected the key accounts: give accounts: and {EXAMPLE}");
+                self.problems.add(root.line, what);
+                return None;
+            }
+        };
+        let mut accounts = None;
+        for (key, node) in entries {
+            match key.as_str() {
+                "accounts" => accounts = Some(node),
+                _ => self.unknown(node.line, key, &["accounts"]),
+            }
+        }
+        let line = accounts.map_or(root.line, |node| node.line);
+        match accounts.map(|node| &node.value) {
+            Some(Value::List(items)) if items.len() > MOST_ACCOUNTS => {
+                let line = items[MOST_ACCOUNTS].line;
+                let what = format!("too many accounts: give {MOST_ACCOUNTS} at most");
+                self.problems.add(line, what);
+                Some(&items[..MOST_ACCOUNTS])
+            }
+            Some(Value::List(items)) if !items.is_empty() => Some(items),
+            Some(Value::Map(_) | Value::Text(_)) => {
+                let what = format!("accounts is not a list: give {EXAMPLE}");
+                self.problems.add(line, what);
+                None
+            }
+            Some(Value::List(_) | Value::Null) | None => {
+                let what = format!("there are no accounts: give accounts: and {EXAMPLE}");
+                self.problems.add(line, what);
+                None
+            }
+        }
+    }
+
+    /// An item of the list as an entry with known keys; nothing if it is no mapping.
+    fn entry<'n>(&mut self, item: &'n Node) -> Option<Entry<'n>> {
+        let Value::Map(keys) = &item.value else {
+            let list = ACCOUNT_KEYS.join(", ");
+            let what = format!("this is no account: give keys with values: {list}");
+            self.problems.add(item.line, what);
+            return None;
+        };
+        let mut entry = Entry {
+            line: item.line,
+            texts: Vec::new(),
+            refused: Vec::new(),
+        };
+        for (key, node) in keys {
+            let Some(key) = ACCOUNT_KEYS.into_iter().find(|known| known == key) else {
+                self.unknown(node.line, key, &ACCOUNT_KEYS);
+                continue;
+            };
+            match &node.value {
+                Value::Null => {}
+                Value::Text(text) => entry.texts.push((key, node.line, text.as_str())),
+                Value::Map(_) | Value::List(_) => {
+                    let accepted = entry::accepted(key);
+                    let what = format!("{key} is a list or a mapping: give {accepted}");
+                    self.problems.add(node.line, what);
+                    entry.refused.push(key);
+                }
+            }
+        }
+        Some(entry)
+    }
+
+    /// An unknown key is not shown: it may be a secret.
+    fn unknown(&mut self, line: usize, key: &str, known: &[&str]) {
+        let unknown = key.to_ascii_lowercase().replace('-', "_");
+        let nearest = known
+            .iter()
+            .map(|known| (strsim::osa_distance(&unknown, known), known))
+            .filter(|(distance, known)| *distance <= 2.min(known.len() / 3))
+            .min();
+        let advice = match nearest {
+            Some((_, known)) => format!("did you mean {known}?"),
+            None => format!("use {}", known.join(", ")),
+        };
+        self.problems.add(line, format!("unknown key: {advice}"));
+    }
+}
+
+/// On which line each name and each client ID is first.
+#[derive(Default)]
+struct First {
+    names: HashMap<Arc<str>, usize>,
+    client_ids: HashMap<String, usize>,
+}
+
+impl First {
+    fn compare(&mut self, entry: &Entry<'_>, draft: &Draft, problems: &mut Problems) {
+        if let Some(name) = &draft.name {
+            let line = entry.line_of("name");
+            if let Some(first) = first_line(&mut self.names, Arc::clone(name), line) {
+                let what = format!(
+                    "duplicate name (first on line {first}): give each account a name of its own"
+                );
+                problems.add(line, what);
+            }
+        }
+        if let Some(client_id) = &draft.client_id {
+            let line = match entry.text("client_id") {
+                Some((line, _)) => line,
+                None => entry.line_of("client_id_file"),
+            };
+            let value = client_id.value().expose_secret().trim().to_owned();
+            if let Some(first) = first_line(&mut self.client_ids, value, line) {
+                let what = format!(
+                    "duplicate client ID (first on line {first}): give each account a service account of its own"
+                );
+                problems.add(line, what);
+            }
+        }
+    }
+}
+
+/// The line on which a value was first, if it is not here.
+fn first_line<K: Hash + Eq>(first: &mut HashMap<K, usize>, value: K, line: usize) -> Option<usize> {
+    match first.entry(value) {
+        HashEntry::Occupied(known) => Some(*known.get()),
+        HashEntry::Vacant(new) => {
+            new.insert(line);
+            None
+        }
+    }
+}

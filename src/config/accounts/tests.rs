@@ -1,0 +1,274 @@
+//! Files of accounts: the message of everything that can be wrong with one, what the variables are to it, and that it is followed.
+
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use secrecy::ExposeSecret;
+
+use super::*;
+use crate::config::{ConfigErrors, Settings, Sources};
+use crate::files::{Reloads, Watched};
+use crate::redaction::Redactor;
+use crate::tasks::{Supervised, Task};
+use crate::time::Clock;
+
+const NEEDLE: &str = "n33dle";
+
+fn fixtures() -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "tests", "fixtures", "accounts"]
+        .iter()
+        .collect()
+}
+
+fn settings(file: &Path, variables: &[(&str, &str)]) -> Result<Settings, ConfigErrors> {
+    let file = [("ACCOUNTS_FILE".to_owned(), OsString::from(file))];
+    let variables = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), OsString::from(value)));
+    Settings::from_sources(Sources {
+        environment: file.into_iter().chain(variables).collect(),
+        ..Sources::default()
+    })
+}
+
+const DEFAULTS: [(&str, &str); 2] = [("BATCH_SIZE", "1000"), ("MAX_LINGER", "15000")];
+
+#[test]
+fn each_wrong_file_has_its_exact_message() {
+    let mut paths: Vec<PathBuf> = fs::read_dir(fixtures())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            name.starts_with("invalid-") && name.ends_with(".yml")
+        })
+        .collect();
+    paths.sort();
+    assert!(paths.len() > 10);
+    for path in paths {
+        let errors = settings(&path, &DEFAULTS).unwrap_err();
+        let found = format!("{errors}\n").replace(&path.display().to_string(), "@FILE@");
+        let found = found.replace(&fixtures().display().to_string(), "@FIXTURES@");
+        assert!(!found.contains(NEEDLE), "{found}");
+        let expected = path.with_extension("expected");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&expected, &found).unwrap();
+        }
+        let expected = fs::read_to_string(expected).unwrap();
+        assert_eq!(found, expected, "{}", path.display());
+        assert_eq!(errors.iter().count(), expected.lines().count());
+    }
+}
+
+#[test]
+fn a_file_gives_accounts_and_the_variables_their_defaults() {
+    let settings = settings(&fixtures().join("valid.yml"), &DEFAULTS).unwrap();
+    let [north, south, west] = settings.accounts.list() else {
+        panic!("{:?}", settings.accounts);
+    };
+    let secret = |account: &Account| account.client_secret.value().expose_secret().to_owned();
+    assert_eq!((&*north.name, north.batch_size), ("north", 1000));
+    assert_eq!(north.client_id.value().expose_secret(), "id-of-north");
+    assert_eq!(secret(north), "n33dle-from-file");
+    assert_eq!(north.max_linger, Duration::from_secs(15));
+    assert_eq!(north.polls_per_minute, 200);
+    assert_eq!(north.api_url.as_str(), "https://starlink.com/api/public");
+    assert_eq!((&north.token_url, &north.tenant), (&None, &None));
+
+    assert_eq!((&*south.name, south.batch_size), ("south-2", 65_000));
+    assert_eq!(secret(south), "0123");
+    assert_eq!(south.max_linger, Duration::ZERO);
+    assert_eq!(south.polls_per_minute, 100);
+    let stream = south.stream_url();
+    assert_eq!(stream.as_str(), "http://127.0.0.1:1/v2/telemetry/stream");
+    assert_eq!(south.token_urls()[0].as_str(), "https://127.0.0.1:2/token");
+    assert_eq!(south.tenant.as_deref(), Some("Group/South"));
+
+    assert_eq!((&*west.name, secret(west)), ("3_west", NEEDLE.to_owned()));
+
+    let shown = settings.effective().join("\n");
+    assert!(!shown.contains(NEEDLE), "{shown}");
+    let file = fixtures().join("secret");
+    let expected = format!(
+        "account north: client_id=(from file {}) client_secret=(from file {}) batch_size=1000 max_linger=15000 polls_per_minute=200 api_url=https://starlink.com/api/public",
+        fixtures().join("id").display(),
+        file.display(),
+    );
+    assert!(shown.contains(&expected), "{shown}");
+    let told = settings
+        .redactor
+        .redact("n33dle-from-file 0123 id-of-south");
+    assert_eq!(told, "[redacted] [redacted] [redacted]");
+}
+
+#[test]
+fn the_variables_give_only_what_the_entries_leave_out() {
+    let file = fixtures().join("valid.yml");
+    let with = settings(
+        &file,
+        &[
+            ("BATCH_SIZE", "5"),
+            ("MAX_LINGER", "6"),
+            ("POLLS_PER_MINUTE", "7"),
+            ("API_URL", "http://127.0.0.1:8"),
+            ("TOKEN_URL", "http://127.0.0.1:9/token"),
+        ],
+    );
+    let with = with.unwrap();
+    let [north, south, _] = with.accounts.list() else {
+        panic!("{:?}", with.accounts);
+    };
+    assert_eq!((north.batch_size, north.polls_per_minute), (5, 7));
+    assert_eq!(north.max_linger, Duration::from_millis(6));
+    assert_eq!(north.stream_url().port(), Some(8));
+    assert_eq!(north.token_urls()[0].port(), Some(9));
+    assert_eq!((south.batch_size, south.polls_per_minute), (65_000, 100));
+    assert_eq!(south.token_urls()[0].port(), Some(2));
+
+    let without = settings(&file, &[]).unwrap_err().to_string();
+    let missing = |line, key, accepted, name| {
+        format!(
+            "ACCOUNTS_FILE: {} line {line}: {key} is missing: give {accepted}, here or for all accounts in {name}",
+            file.display()
+        )
+    };
+    let rows = "a whole number from 1 to 65000 (rows)";
+    let time = "a whole number from 0 to 65000 (milliseconds)";
+    let expected = [
+        missing(3, "batch_size", rows, "BATCH_SIZE"),
+        missing(3, "max_linger", time, "MAX_LINGER"),
+        missing(8, "batch_size", rows, "BATCH_SIZE"),
+        missing(8, "max_linger", time, "MAX_LINGER"),
+    ];
+    assert_eq!(without, expected.join("\n"));
+}
+
+#[test]
+fn an_account_in_variables_beside_the_file_is_refused() {
+    let variables = [
+        ("CLIENT_ID", "n33dle"),
+        ("CLIENT_SECRET_FILE", "/nowhere"),
+        ("BATCH_SIZE", "1"),
+        ("MAX_LINGER", "1"),
+    ];
+    let errors = settings(&fixtures().join("valid.yml"), &variables).unwrap_err();
+    assert_eq!(
+        errors.to_string(),
+        "ACCOUNTS_FILE (environment) and CLIENT_ID (environment), CLIENT_SECRET_FILE (environment) are both set: \
+         describe the account in the file, or leave ACCOUNTS_FILE empty"
+    );
+}
+
+#[test]
+fn a_file_that_is_too_large_or_missing_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("accounts.yml");
+    let told = || settings(&path, &DEFAULTS).unwrap_err().to_string();
+    assert!(
+        told().contains("cannot be read: No such file"),
+        "{}",
+        told()
+    );
+    fs::write(&path, "#".repeat((1 << 20) + 1)).unwrap();
+    let expected = format!(
+        "ACCOUNTS_FILE: {} is longer than 1 MiB; correct the path or the permissions",
+        path.display()
+    );
+    assert_eq!(told(), expected);
+}
+
+/// The names and secrets of a list.
+fn summary(accounts: &[Account]) -> Vec<(String, String)> {
+    let pair = |account: &Account| {
+        let secret = account.client_secret.value().expose_secret().to_owned();
+        (account.name.to_string(), secret)
+    };
+    accounts.iter().map(pair).collect()
+}
+
+#[actix_rt::test]
+async fn each_new_list_is_handed_on_and_a_wrong_file_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("accounts.yml");
+    let entry = |name: &str| {
+        format!("- {{name: {name}, client_id: id-{name}, client_secret_file: secret}}\n")
+    };
+    let write = |names: &[&str]| {
+        let entries: String = names.iter().map(|name| entry(name)).collect();
+        fs::write(&path, format!("accounts:\n{entries}")).unwrap();
+    };
+    let secret = directory.path().join("secret");
+    fs::write(&secret, "secret-one").unwrap();
+    write(&["a"]);
+    let settings = settings(&path, &DEFAULTS).unwrap();
+    let file = settings.accounts.file().unwrap().clone();
+    assert_eq!(file.path(), path);
+
+    let (clock, hands) = Clock::manual(SystemTime::UNIX_EPOCH);
+    let reloads = Reloads::new();
+    let interval = Duration::from_secs(4);
+    let watched = Watched {
+        seen: file.seen().clone(),
+        interval,
+        clock: clock.clone(),
+        trigger: reloads.trigger(),
+    };
+    let redactor = Redactor::default();
+    let lists: Rc<RefCell<Vec<_>>> = Rc::default();
+    let task = Supervised::new(Task::Accounts, clock, Arc::default());
+    let status = task.status();
+    let follower = {
+        let (lists, redactor) = (Rc::clone(&lists), redactor.clone());
+        task.run(move |pulse| {
+            let lists = Rc::clone(&lists);
+            let apply = move |list: Vec<Account>| lists.borrow_mut().push(summary(&list));
+            follow(
+                file.clone(),
+                redactor.clone(),
+                watched.clone(),
+                pulse,
+                apply,
+            )
+        })
+    };
+    let follower = actix_rt::spawn(follower);
+    let until = async |condition: &dyn Fn() -> bool| {
+        while !condition() {
+            hands.advance(interval);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let pair = |name: &str, secret: &str| (name.to_owned(), secret.to_owned());
+
+    write(&["a", "b"]);
+    until(&|| !lists.borrow().is_empty()).await;
+    let expected = [pair("a", "secret-one"), pair("b", "secret-one")];
+    assert_eq!(lists.borrow_mut().split_off(0), [expected]);
+
+    fs::write(&path, "accounts: [n33dle]\n").unwrap();
+    until(&|| status.obstacle().is_some()).await;
+    let obstacle = status.obstacle().unwrap();
+    assert!(
+        obstacle.contains("line 1: this is no account"),
+        "{obstacle}"
+    );
+    assert!(lists.borrow().is_empty());
+
+    // The credential files are followed too, and their values are known to the redactor.
+    fs::write(&secret, "secret-two").unwrap();
+    write(&["a"]);
+    until(&|| !lists.borrow().is_empty()).await;
+    assert_eq!(status.obstacle(), None);
+    let lists = lists.borrow_mut().split_off(0);
+    assert_eq!(lists.last().unwrap(), &[pair("a", "secret-two")]);
+    assert_eq!(
+        redactor.redact("is secret-two id-b"),
+        "is [redacted] [redacted]"
+    );
+    follower.abort();
+}
