@@ -79,7 +79,7 @@ def check_stateful_set(document):
     spec = document["spec"]
     pod = spec["template"]["spec"]
     (container,) = pod["containers"]
-    must(spec["replicas"] == 1, "more than one replica")
+    must(spec["replicas"] in (1, 2), f"{spec['replicas']} replicas")
     must(spec["podManagementPolicy"] == "Parallel", "a pod that never became ready would not be replaced")
     must(spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items(), "the selector misses the pod")
     must(pod["automountServiceAccountToken"] is False, "a token is mounted")
@@ -107,6 +107,33 @@ def check_stateful_set(document):
     writable = {mount["mountPath"] for mount in container.get("volumeMounts", []) if not mount.get("readOnly")}
     must(writable == ({"/var/lib/starlink-telemetry"} if "STATE_FILE" in environment else set()), f"can write to {writable}")
     must(not any(mount.get("subPath") for mount in container.get("volumeMounts", [])), "a subPath never sees a change")
+
+
+    if spec["replicas"] == 2:
+        check_pair(document["metadata"]["name"], pod, environment)
+
+
+def check_pair(name, pod, environment):
+    """What two pods of one template must not share."""
+    (projected,) = [volume["projected"] for volume in pod["volumes"] if "projected" in volume]
+    folders = {}
+    for source in projected["sources"]:
+        must(source["secret"]["optional"], "a missing Secret would keep the other pod from starting")
+        for item in source["secret"]["items"]:
+            folder, file = item["path"].split("/")
+            folders.setdefault(folder, {})[file] = source["secret"]["name"]
+    must(set(folders) == {f"{name}-0", f"{name}-1"}, f"the folders with credentials are {sorted(folders)}")
+    for folder, files in folders.items():
+        must(set(files) == {"client-id", "client-secret"} and len(set(files.values())) == 1, f"{folder} has {files}")
+    must(len({files["client-id"] for files in folders.values()}) == 2, "both pods have one service account")
+    for variable in ("CLIENT_ID_FILE", "CLIENT_SECRET_FILE"):
+        must("/$(POD_NAME)/" in environment[variable], f"{variable} is the same in both pods")
+    names = list(environment)
+    must(names.index("POD_NAME") < names.index("CLIENT_ID_FILE"), "$(POD_NAME) is used before it is set")
+    must(int(environment["POLLS_PER_MINUTE"]) <= 100, "the pods of a pair poll more often than Starlink allows")
+    (term,) = pod["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    must(term["topologyKey"] == "kubernetes.io/hostname", "both pods may be on one node")
+    must(not any("persistentVolumeClaim" in volume for volume in pod["volumes"]), "both pods have one volume")
 
 
 def rule_files():
@@ -150,9 +177,16 @@ def check_together(file, found):
     account = stateful["spec"]["template"]["spec"]["serviceAccountName"]
     accounts = [document["metadata"]["name"] for document in found if document["kind"] == "ServiceAccount"]
     must(accounts == ([] if account == "default" else [account]), f"the account {account} is not made")
+    if stateful["spec"]["replicas"] == 2:
+        (term,) = stateful["spec"]["template"]["spec"]["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        must(term["labelSelector"]["matchLabels"].items() <= labels.items(), "the anti-affinity misses the pod")
+        must(any(document["kind"] == "PodDisruptionBudget" for document in found), "a drain may take both pods")
     for document in found:
         kind, spec = document["kind"], document.get("spec", {})
         if kind == "ServiceMonitor":
+            instances = {relabeling["sourceLabels"][0] for one in spec["endpoints"] for relabeling in one["relabelings"] if relabeling["targetLabel"] == "instance"}
+            wanted = "pod" if stateful["spec"]["replicas"] == 2 else "service"
+            must(instances == {f"__meta_kubernetes_{wanted}_name"}, f"instance is {instances}")
             must(spec["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items(), "the ServiceMonitor misses the Service")
             monitored = spec["endpoints"]
         elif kind == "PodMonitor":
@@ -254,8 +288,8 @@ def status(port, path):
         return None
 
 
-def environment_of(container, found, root):
-    """What the container would have, with its files below `root` instead of where they are mounted."""
+def environment_of(container, pod_name, found, root):
+    """What the container of a pod would have, with its files below `root` instead of where they are mounted."""
     mounted = {
         "CLIENT_ID_FILE": "an-id",
         "CLIENT_SECRET_FILE": "a-secret",
@@ -263,7 +297,7 @@ def environment_of(container, found, root):
         "NAMES_FILE": next((next(iter(document["data"].values())) for document in found if document["metadata"]["name"].endswith("-names")), "deviceID,name,group\n"),
         "STATE_FILE": None,
     }
-    environment = {entry["name"]: entry["value"] for entry in container["env"]}
+    environment = {entry["name"]: entry["value"].replace("$(POD_NAME)", pod_name) for entry in container["env"] if "value" in entry}
     for name, content in mounted.items():
         if name in environment:
             path = root / environment[name].lstrip("/")
@@ -286,9 +320,11 @@ def run_service(arguments):
             if document["kind"] != "StatefulSet":
                 continue
             (container,) = document["spec"]["template"]["spec"]["containers"]
+            # All pods of a set have the same environment, but for the name.
+            pod_name = f"{document['metadata']['name']}-{document['spec']['replicas'] - 1}"
             with tempfile.TemporaryDirectory() as directory:
                 root = pathlib.Path(directory)
-                environment = environment_of(container, found, root)
+                environment = environment_of(container, pod_name, found, root)
                 if container.get("args") == ["demo"]:
                     run_demo(binary, container, environment, directory, found)
                     demos += 1

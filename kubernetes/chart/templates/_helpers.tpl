@@ -51,13 +51,62 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{/* The Secret with the credentials; empty where they come in another way. */}}
+{{/* "true" for a pair, else nothing. Refuses what would make two pods share something that each must have for itself. */}}
+{{- define "starlink-telemetry.isPair" -}}
+{{- $secrets := .Values.credentials.existingSecrets }}
+{{- if eq (int .Values.replicas) 2 }}
+{{- if .Values.demo }}
+{{- fail "replicas: the demo has one pod; a pair needs two service accounts" }}
+{{- end }}
+{{- if ne (len (uniq $secrets)) 2 }}
+{{- fail "replicas: a pair needs credentials.existingSecrets, a list of two different Secrets with two different service accounts: pods with one service account would each receive only a part of the rows" }}
+{{- end }}
+{{- if or .Values.credentials.existingSecret .Values.credentials.clientId .Values.credentials.clientSecret }}
+{{- fail "replicas: a pair takes its credentials from credentials.existingSecrets only: remove the other values of credentials" }}
+{{- end }}
+{{- if .Values.persistence.existingClaim }}
+{{- fail "persistence.existingClaim: the pods of a pair cannot share a volume: leave it unset, and the StatefulSet creates a claim for each" }}
+{{- end }}
+{{- true }}
+{{- else if $secrets }}
+{{- fail "credentials.existingSecrets: set replicas to 2 for a pair, or use credentials.existingSecret" }}
+{{- end }}
+{{- end }}
+
+{{/* The settings of the service, as JSON. The pods of a pair share Starlink's limit of 250 requests a minute. */}}
+{{- define "starlink-telemetry.settings" -}}
+{{- $settings := .Values.settings }}
+{{- if include "starlink-telemetry.isPair" . }}
+{{- $polls := int (default 100 .Values.settings.POLLS_PER_MINUTE) }}
+{{- if gt $polls 100 }}
+{{- fail (printf "settings.POLLS_PER_MINUTE (%d): at most 100 for each pod of a pair, because Starlink allows 250 requests a minute to an account" $polls) }}
+{{- end }}
+{{- $settings = merge (dict "POLLS_PER_MINUTE" $polls) $settings }}
+{{- end }}
+{{- toJson $settings }}
+{{- end }}
+
+{{/* The affinity of the pods: that of the values, and for a pair a different node for each pod. */}}
+{{- define "starlink-telemetry.affinity" -}}
+{{- $affinity := .Values.affinity | default dict }}
+{{- if and (include "starlink-telemetry.isPair" .) (not $affinity.podAntiAffinity) }}
+{{- $labels := merge (dict "app.kubernetes.io/component" "exporter") (include "starlink-telemetry.selectorLabels" . | fromYaml) }}
+{{- $term := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" $labels) }}
+{{- $affinity = merge (dict "podAntiAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" (list $term))) $affinity }}
+{{- end }}
+{{- with $affinity }}{{ toYaml . }}{{ end }}
+{{- end }}
+
+{{/* The Secrets with the credentials, one for each pod, as JSON; an empty list where they come in another way. */}}
 {{- define "starlink-telemetry.credentials" -}}
 {{- if .Values.demo }}
+{{- list | toJson }}
+{{- else if include "starlink-telemetry.isPair" . }}
+{{- .Values.credentials.existingSecrets | toJson }}
 {{- else if .Values.credentials.existingSecret }}
-{{- .Values.credentials.existingSecret }}
+{{- list .Values.credentials.existingSecret | toJson }}
 {{- else if and .Values.credentials.clientId .Values.credentials.clientSecret }}
-{{- include "starlink-telemetry.fullname" . }}
+{{- list (include "starlink-telemetry.fullname" .) | toJson }}
 {{- else }}
 {{- $elsewhere := not (empty .Values.extraEnvFrom) }}
 {{- range .Values.extraEnv }}
@@ -66,6 +115,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if not $elsewhere }}
 {{- fail "no credentials: set credentials.existingSecret to a Secret with the keys client-id and client-secret, or demo=true for a simulated account" }}
 {{- end }}
+{{- list | toJson }}
 {{- end }}
 {{- end }}
 
