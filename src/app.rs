@@ -9,16 +9,16 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use actix::{Addr, Arbiter};
 use actix_web::dev::Server;
-use actix_web::web;
+use actix_web::web::Data;
 use arc_swap::ArcSwap;
 use futures_util::future::{OptionFuture, select_all};
 use thiserror::Error;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 
@@ -29,13 +29,12 @@ use crate::account::{
 use crate::config::{Account, Settings};
 use crate::files::Reloads;
 use crate::http::{
-    self, Bodies, ListenError, PAGES, PAGES_AT_ONCE, Patience, Port, SCRAPE_SHARES, Site, State,
-    body_limits, own_name, serve,
+    self, ClientTimeouts, Endpoints, FleetReader, Health, ListenError, Port, ReadLimits,
+    SCRAPE_SHARES, ScrapeOptions, Scrapes, Sources, own_name, serve,
 };
 use crate::names::{Names, NamesError};
 use crate::outgoing::{TlsError, tls_config};
 use crate::self_metrics::{Counter, SelfMetrics};
-use crate::shares::{Limits as ShareLimits, Shares};
 use crate::starlink::{ClientOptions, Timeouts};
 use crate::state_file::{Keeper, Lock, LockError, StateFile};
 use crate::store::{MetricsStoreActor, PinLimits, Published};
@@ -43,6 +42,7 @@ use crate::supervise::{GivenUp, Role, SupervisionPolicy, Supervisor};
 use crate::tasks::{Pool, Supervised, Task};
 use crate::telemetry::FieldFilter;
 use crate::time::Clock;
+use crate::web::{self, WebOptions, WebState};
 use crate::web_config::{Gate, WebConfigError};
 
 use self::begin::{Begin, begin};
@@ -64,7 +64,7 @@ const LAME_DUCK: Duration = Duration::from_secs(1);
 const END: Duration = Duration::from_millis(4_800);
 
 /// For how long open scrapes and an arriving answer may go on after that.
-const LAST_WORDS: Duration = Duration::from_secs(3);
+const DRAIN_LIMIT: Duration = Duration::from_secs(3);
 
 /// The least time that the last write of the state file has, whatever the drain waits for.
 const SAVING: Duration = Duration::from_millis(500);
@@ -73,7 +73,7 @@ const SAVING: Duration = Duration::from_millis(500);
 const PROMISED: u128 = 5_000;
 
 const _: () = assert!(
-    LAME_DUCK.as_millis() + LAST_WORDS.as_millis() + SAVING.as_millis() < END.as_millis()
+    LAME_DUCK.as_millis() + DRAIN_LIMIT.as_millis() + SAVING.as_millis() < END.as_millis()
         && END.as_millis() < PROMISED,
     "the last write of the state file has its time after the drain, and the process ends as promised"
 );
@@ -93,13 +93,13 @@ pub struct Tuning {
     /// A scrape waits so long for the store.
     pub query_limit: Duration,
     /// How long clients may take.
-    pub patience: Patience,
+    pub client_timeouts: ClientTimeouts,
     /// So many bytes may be held by scrapes that are answered at once; others wait as they would for the store. One client may have a
     /// quarter of it.
     pub scrape_memory: usize,
     /// So many pages and answers of the API are made or read at once; others wait as they would for the store. One client may have a
     /// quarter of them.
-    pub most_looks: usize,
+    pub most_views: usize,
     /// How much memory slow readers may keep of older states of the fleet.
     pub pins: PinLimits,
     /// How often files that may change are looked at again: certificates, keys, users and names. A change counts a quarter of it later.
@@ -119,9 +119,9 @@ impl Default for Tuning {
             timeouts: Timeouts::default(),
             hang_limit: Duration::from_secs(30),
             query_limit: Duration::from_secs(5),
-            patience: Patience::default(),
+            client_timeouts: ClientTimeouts::default(),
             scrape_memory: SCRAPE_SHARES,
-            most_looks: 16,
+            most_views: 16,
             pins: PinLimits::default(),
             reload_interval: Duration::from_secs(4),
             lame_duck: LAME_DUCK,
@@ -178,7 +178,7 @@ pub struct Application {
     is_tls: bool,
     account: AccountActors,
     store: Addr<MetricsStoreActor>,
-    state: web::Data<State>,
+    health: Data<Health>,
     lame_duck: Duration,
     keeper: Option<(Keeper, Supervised)>,
     servers: Vec<Server>,
@@ -281,49 +281,71 @@ impl Application {
         }
         let keeper_status = keeper.iter().map(|(_, task)| task.status());
         let tasks = keeper_status.chain(followers.statuses.iter().cloned());
-        let limits = body_limits();
-        let pool = Pool::start("http", limits.workbenches + PAGES_AT_ONCE)?;
-        let state = web::Data::new(State {
+        let actors = supervisor.finish();
+        let store_status = actors
+            .iter()
+            .find(|actor| actor.role() == Role::MetricsStore);
+        let limits = ReadLimits {
+            wait: tuning.query_limit,
+            silence: silence_limit,
+        };
+        let fleet_reader =
+            FleetReader::new(clock.clone(), published, store_status.cloned(), limits);
+        let health = Health::new(
+            clock.clone(),
+            Arc::clone(&metrics),
+            actors,
+            tasks.collect(),
+            tuning.hang_limit,
+        );
+        let health = Data::new(health);
+        let sources = Sources {
             clock,
             metrics,
-            actors: supervisor.finish(),
-            tasks: tasks.collect(),
-            published,
-            bodies: Bodies::new(limits, pool.clone()),
-            pool,
+            health: health.clone(),
+            fleet: Arc::new(fleet_reader),
+            names,
+            pool: Pool::start("http", http::threads())?,
+        };
+        let scrape_options = ScrapeOptions {
+            info_format: settings.info_format,
+            read_limit: tuning.client_timeouts.answer,
+            memory: tuning.scrape_memory,
+            most_waiting: MOST_WAITING,
+            dropped_lines: tuning.dropped_lines,
+        };
+        let web_options = WebOptions {
             is_demo: tuning.is_demo,
             has_locations: settings.fleet.fields.has_locations(),
-            info_format: settings.info_format,
-            is_draining: AtomicBool::new(false),
-            hang_limit: tuning.hang_limit,
-            query_limit: tuning.query_limit,
-            silence_limit,
             stale_after: settings.fleet.stale_after,
-            answer_limit: tuning.patience.answer,
-            scrapes: Shares::new(ShareLimits::quartered(tuning.scrape_memory, MOST_WAITING)),
-            looks: Shares::new(ShareLimits::quartered(tuning.most_looks, MOST_WAITING)),
-            look_memory: Shares::new(ShareLimits::quartered(PAGES, 0)),
-            making: Arc::new(Semaphore::new(PAGES_AT_ONCE)),
-            allowed_hosts: settings
-                .allowed_hosts
-                .clone()
-                .map(|hosts| hosts.and(&own_name())),
-            names: Arc::clone(&names),
-            dropped_lines: tuning.dropped_lines,
-        });
-        let serve = |port: Port, site: &Site| {
+            read_limit: tuning.client_timeouts.answer,
+            most_views: tuning.most_views,
+            most_waiting: MOST_WAITING,
+        };
+        let scrapes = Data::new(Scrapes::new(sources.clone(), scrape_options));
+        let views = Data::new(WebState::new(sources, web_options));
+        let hosts = settings.allowed_hosts.clone();
+        let hosts = hosts.map(|hosts| hosts.and(&own_name()));
+        let endpoints = {
+            let health = health.clone();
+            Endpoints::new(gate.clone(), hosts, move |config| {
+                http::routes(config, &scrapes, &health);
+                web::routes(config, &views);
+            })
+        };
+        let serve = |port: Port, endpoints: Endpoints| {
             let listener = port.open()?;
-            let server = serve(listener, site, &state, tuning.patience, LAST_WORDS);
+            let server = serve(listener, endpoints, tuning.client_timeouts, DRAIN_LIMIT);
             server.map_err(BuildError::Serve)
         };
         let address = port.address();
-        let mut servers = vec![serve(port, &Site::Everything(gate.clone(), routes))?];
+        let mut servers = vec![serve(port, endpoints)?];
         let is_tls = gate.as_ref().is_some_and(|gate| gate.tls().is_some());
         info!(%address, tls = is_tls, version = env!("CARGO_PKG_VERSION"), "listening");
         let probes_address = probes.as_ref().map(Port::address);
         if let Some(port) = probes {
             let address = port.address();
-            servers.push(serve(port, &Site::Probes)?);
+            servers.push(serve(port, Endpoints::probes(health.clone()))?);
             info!(%address, "probes are served on a separate port");
         }
         Ok(Self {
@@ -332,7 +354,7 @@ impl Application {
             is_tls,
             account,
             store,
-            state,
+            health,
             lame_duck: tuning.lame_duck,
             keeper,
             servers,
@@ -403,10 +425,10 @@ impl Application {
         };
         info!(reason, "shutting down");
         let deadline = Instant::now() + END;
-        self.state.is_draining.store(true, Ordering::Relaxed);
+        self.health.drain();
         if ending != Ending::Server {
             actix_rt::time::sleep(self.lame_duck).await;
-            let poll = self.account.stream.send(Drain).timeout(LAST_WORDS);
+            let poll = self.account.stream.send(Drain).timeout(DRAIN_LIMIT);
             drain(poll, &handles, deadline - SAVING).await;
         }
         drop(save);
@@ -422,11 +444,6 @@ impl Application {
         drop(self.state_lock);
         ending
     }
-}
-
-/// All paths of the service.
-fn routes(config: &mut web::ServiceConfig) {
-    config.configure(http::routes).configure(crate::web::routes);
 }
 
 /// How Starlink is spoken to. TLS is set up only where it is needed: a simulator on loopback needs no certificates.

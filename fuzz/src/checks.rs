@@ -13,7 +13,7 @@ use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions, Retention, Snapsh
 use starlink_telemetry::http::AllowedHosts;
 use starlink_telemetry::telemetry::{Batch, SchemaCache, decode};
 use starlink_telemetry::time::Moment;
-use starlink_telemetry::view::{Question, Scene, find, list};
+use starlink_telemetry::view::{DeviceQuery, NamedFleet, find, list};
 use starlink_telemetry::web_config::Gate;
 
 use crate::model::reader::{Body, read};
@@ -115,14 +115,14 @@ fn played(data: &[u8]) -> World {
 }
 
 /// A fleet of three, to ask about.
-fn scene() -> Scene {
+fn fleet() -> NamedFleet {
     let mut world = World::new();
     world.now = Moment::at(Duration::from_secs(1));
     world.answer(
         br#"{"data":{"values":[["u",1756537212000000000,"a",1,[82]],["u",1756537212000000000,"b",2,[]],["u",1756537212000000000,"c",null,[]]],
         "columnNamesByDeviceType":{"u":["DeviceType","UtcTimestampNs","DeviceId","PingLatencyMsAvg","ActiveAlerts"]}}}"#,
     );
-    Scene {
+    NamedFleet {
         snapshot: Arc::new(world.fleet.snapshot()),
         names: Arc::default(),
         now: world.now,
@@ -134,16 +134,16 @@ pub fn query(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (target, host) = text.split_once('\0').unwrap_or((&text, "localhost"));
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let scene = scene();
-    if let Ok(question) = Question::parse(query) {
-        let page = list(&scene, &question);
+    let fleet = fleet();
+    if let Ok(query) = DeviceQuery::parse(query) {
+        let page = list(&fleet, &query);
         let shown = serde_json::to_string(&page).unwrap_or_else(|error| panic!("{error}"));
         assert!(shown.len() < 64 * 1024, "three devices fit into little");
-        let again = Question::parse(&question.query());
-        assert_eq!(again.as_ref(), Ok(&question), "a link leads to the same");
+        let again = DeviceQuery::parse(&query.to_text());
+        assert_eq!(again.as_ref(), Ok(&query), "a link leads to the same");
     }
     let device = path.strip_prefix("/api/v1/devices/").unwrap_or(path);
-    let _ = find(&scene, device, Some(query));
+    let _ = find(&fleet, device, Some(query));
     let mut parameters = query.split('&');
     let _ = Shard::requested(parameters.next(), parameters.next());
     if let Ok(allowed) = AllowedHosts::parse(query) {

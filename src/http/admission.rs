@@ -9,17 +9,18 @@ use actix_web::http::header;
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse, web};
 
-use super::{client, probes};
+use super::probes;
+use super::request::client;
 use crate::web_config::{Admission, Gate};
 
 /// Who decides, for the workers of a listener; nobody, where everybody gets in.
-pub type Doorkeeper = Option<Arc<Gate>>;
+pub type OptionalGate = Option<Arc<Gate>>;
 
-/// The doorkeeper, if there is one. An application that was made without saying so lets nobody in.
-pub fn gate(request: &ServiceRequest) -> Result<Doorkeeper, Error> {
-    let doorkeeper = request.app_data::<web::Data<Doorkeeper>>();
-    let doorkeeper = doorkeeper.ok_or_else(|| ErrorInternalServerError("no doorkeeper"))?;
-    Ok(doorkeeper.as_ref().clone())
+/// The gate, if there is one. An application that was made without saying so lets nobody in.
+pub fn gate(request: &ServiceRequest) -> Result<OptionalGate, Error> {
+    let gate = request.app_data::<web::Data<OptionalGate>>();
+    let gate = gate.ok_or_else(|| ErrorInternalServerError("no gate"))?;
+    Ok(gate.as_ref().clone())
 }
 
 /// Lets through whoever may see what is asked for.

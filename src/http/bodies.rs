@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::error;
 
 use super::gzip::{self, Deflater, Place, Segment};
-use super::segments::{BodyError, Parts, Segments, Workbenches};
+use super::segments::{BodyError, Compressors, Parts, Segments};
 use crate::exposition::Cursor;
 use crate::tasks::Pool;
 
@@ -32,7 +32,7 @@ pub struct BodyLimits {
     /// The most compressed bytes that are kept, of all bodies together.
     pub kept: usize,
     /// The most segments that are compressed at the same time, of all bodies and readers together.
-    pub workbenches: usize,
+    pub compressors: usize,
 }
 
 /// The bodies of the newest snapshot that was scraped, one for each key (what there may be of one snapshot: formats, shards).
@@ -43,10 +43,10 @@ pub struct BodyLimits {
 /// itself, one segment at a time, when its client is ready for it.
 #[derive(Debug)]
 pub struct Bodies<K> {
-    shelf: Arc<Mutex<Shelf<K>>>,
+    cache: Arc<Mutex<BodyCache<K>>>,
     /// A permit for each compressed byte that may be kept.
     room: Arc<Semaphore>,
-    workbenches: Workbenches,
+    compressors: Compressors,
     ahead: usize,
 }
 
@@ -55,14 +55,14 @@ impl<K> Bodies<K> {
     #[must_use]
     pub fn new(limits: BodyLimits, pool: Pool) -> Self {
         Self {
-            shelf: Arc::new(Mutex::new(Shelf {
+            cache: Arc::new(Mutex::new(BodyCache {
                 version: (0, 0),
                 bodies: HashMap::new(),
                 replaced: VecDeque::new(),
             })),
             room: Arc::new(Semaphore::new(limits.kept)),
-            workbenches: Workbenches::new(limits.workbenches, pool),
-            ahead: limits.workbenches,
+            compressors: Compressors::new(limits.compressors, pool),
+            ahead: limits.compressors,
         }
     }
 }
@@ -72,23 +72,23 @@ impl<K: Clone + Eq + Hash + 'static> Bodies<K> {
     /// is ready. To be called in an actix runtime.
     #[must_use]
     pub fn read(&self, version: Version, key: K, parts: Arc<dyn Parts>) -> Reader {
-        let mut shelf = lock(&self.shelf);
-        if version > shelf.version {
-            shelf.replace(version);
+        let mut cache = lock(&self.cache);
+        if version > cache.version {
+            cache.replace(version);
         }
-        let body = if version < shelf.version {
+        let body = if version < cache.version {
             // There is a newer snapshot: what is old is of use to this reader alone.
             None
-        } else if let Some(body) = shelf.bodies.get(&key) {
+        } else if let Some(body) = cache.bodies.get(&key) {
             Some((Arc::clone(body), body.subscribe()))
-        } else if shelf.bodies.len() >= MOST_BODIES {
+        } else if cache.bodies.len() >= MOST_BODIES {
             None
         } else {
             let (body, filled) = watch::channel(Filled::default());
             let body = Arc::new(body);
-            shelf.bodies.insert(key.clone(), Arc::clone(&body));
-            let filler = Filler {
-                shelf: Arc::clone(&self.shelf),
+            cache.bodies.insert(key.clone(), Arc::clone(&body));
+            let writer = BodyWriter {
+                cache: Arc::clone(&self.cache),
                 key,
                 room: Arc::clone(&self.room),
                 body: Arc::clone(&body),
@@ -98,17 +98,17 @@ impl<K: Clone + Eq + Hash + 'static> Bodies<K> {
                 Arc::clone(&parts),
                 Cursor::default(),
                 self.ahead,
-                &self.workbenches,
+                &self.compressors,
             );
-            actix_rt::spawn(filler.fill(segments, Arc::clone(&parts)));
+            actix_rt::spawn(writer.fill(segments, Arc::clone(&parts)));
             Some((body, filled))
         };
-        Reader::new(body, parts, &self.workbenches)
+        Reader::new(body, parts, &self.compressors)
     }
 }
 
 #[derive(Debug)]
-struct Shelf<K> {
+struct BodyCache<K> {
     version: Version,
     bodies: HashMap<K, Body>,
     /// Bodies of older snapshots that may have readers, the oldest first.
@@ -118,7 +118,7 @@ struct Shelf<K> {
 /// Its receivers are its readers, which hold the sender, too: a body that was replaced goes with the last of them.
 type Body = Arc<watch::Sender<Filled>>;
 
-impl<K: Eq + Hash> Shelf<K> {
+impl<K: Eq + Hash> BodyCache<K> {
     fn replace(&mut self, version: Version) {
         self.version = version;
         self.replaced.retain(|body| body.strong_count() > 0);
@@ -129,7 +129,7 @@ impl<K: Eq + Hash> Shelf<K> {
 
     /// Takes a body away to make room, but not the one that needs it: one without readers, else that of the oldest snapshot. Whether
     /// there was any.
-    fn give_way(&mut self, needy: &Body) -> bool {
+    fn evict(&mut self, requester: &Body) -> bool {
         let is_unread = |body: &&Body| body.receiver_count() == 0 && body.borrow().end.is_some();
         let unread = self.bodies.iter().find(|(_, body)| is_unread(body));
         if let Some((_, unread)) = unread {
@@ -139,7 +139,7 @@ impl<K: Eq + Hash> Shelf<K> {
         }
         while let Some(oldest) = self.replaced.pop_front() {
             let oldest = oldest.upgrade();
-            if let Some(oldest) = oldest.filter(|body| !Arc::ptr_eq(body, needy)) {
+            if let Some(oldest) = oldest.filter(|body| !Arc::ptr_eq(body, requester)) {
                 oldest.send_modify(|filled| {
                     filled.segments = Vec::new();
                     filled.end = Some(End::Cut);
@@ -152,8 +152,8 @@ impl<K: Eq + Hash> Shelf<K> {
 }
 
 /// Held for moments only. A panic while it is held leaves nothing half done.
-fn lock<K>(shelf: &Mutex<Shelf<K>>) -> MutexGuard<'_, Shelf<K>> {
-    shelf.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<K>(cache: &Mutex<BodyCache<K>>) -> MutexGuard<'_, BodyCache<K>> {
+    cache.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How far a body has come.
@@ -182,14 +182,14 @@ struct Kept {
 }
 
 /// Who fills a body.
-struct Filler<K: Eq + Hash> {
-    shelf: Arc<Mutex<Shelf<K>>>,
+struct BodyWriter<K: Eq + Hash> {
+    cache: Arc<Mutex<BodyCache<K>>>,
     key: K,
     room: Arc<Semaphore>,
     body: Body,
 }
 
-impl<K: Eq + Hash> Filler<K> {
+impl<K: Eq + Hash> BodyWriter<K> {
     /// Fills the body to its end, or until nobody reads it any more. A body that fails is forgotten, and its readers fail.
     async fn fill(self, mut segments: Segments, parts: Arc<dyn Parts>) {
         let mut next = Cursor::default();
@@ -235,7 +235,7 @@ impl<K: Eq + Hash> Filler<K> {
             if let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(size) {
                 return Some(room);
             }
-            if !lock(&self.shelf).give_way(&self.body) {
+            if !lock(&self.cache).evict(&self.body) {
                 return None;
             }
         }
@@ -251,31 +251,31 @@ impl<K: Eq + Hash> Filler<K> {
         });
     }
 
-    /// Whether nobody reads the body. It is off the shelf then, so that nobody will.
+    /// Whether nobody reads the body. It is off the cache then, so that nobody will.
     fn is_abandoned(&self) -> bool {
-        let mut shelf = lock(&self.shelf);
+        let mut cache = lock(&self.cache);
         let is_abandoned = self.body.receiver_count() == 0;
         if is_abandoned {
-            self.take_off(&mut shelf);
+            self.remove(&mut cache);
         }
         is_abandoned
     }
 
     /// Has new readers find another body; there is one already if there is a newer snapshot.
-    fn take_off(&self, shelf: &mut Shelf<K>) {
-        let found = shelf.bodies.get(&self.key);
+    fn remove(&self, cache: &mut BodyCache<K>) {
+        let found = cache.bodies.get(&self.key);
         if found.is_some_and(|body| Arc::ptr_eq(body, &self.body)) {
-            shelf.bodies.remove(&self.key);
+            cache.bodies.remove(&self.key);
         }
     }
 }
 
-impl<K: Eq + Hash> Drop for Filler<K> {
+impl<K: Eq + Hash> Drop for BodyWriter<K> {
     /// A body without an end, which would never get one, is no use to later readers, and fails those that it has.
     fn drop(&mut self) {
         let has_end = self.body.borrow().end.is_some();
         if !has_end {
-            self.take_off(&mut lock(&self.shelf));
+            self.remove(&mut lock(&self.cache));
             self.end(End::Cut);
         }
     }
@@ -286,7 +286,7 @@ pub struct Reader {
     source: Source,
     /// Dropped as soon as it is known that they are not needed.
     parts: Option<Arc<dyn Parts>>,
-    workbenches: Workbenches,
+    compressors: Compressors,
 }
 
 /// Where the next segment comes from.
@@ -321,11 +321,11 @@ impl Reader {
     fn new(
         body: Option<(Body, watch::Receiver<Filled>)>,
         parts: Arc<dyn Parts>,
-        workbenches: &Workbenches,
+        compressors: &Compressors,
     ) -> Self {
         let (source, parts) = match body {
             None => (
-                Source::Own(Self::own(parts, Cursor::default(), workbenches)),
+                Source::Own(Self::own(parts, Cursor::default(), compressors)),
                 None,
             ),
             Some((body, filled)) => {
@@ -341,13 +341,13 @@ impl Reader {
         Self {
             source,
             parts,
-            workbenches: workbenches.clone(),
+            compressors: compressors.clone(),
         }
     }
 
     /// One segment at a time: a slow client is not to have several in memory.
-    fn own(parts: Arc<dyn Parts>, first: Cursor, workbenches: &Workbenches) -> Segments {
-        Segments::new(parts, first, 1, workbenches)
+    fn own(parts: Arc<dyn Parts>, first: Cursor, compressors: &Compressors) -> Segments {
+        Segments::new(parts, first, 1, compressors)
     }
 
     /// The next bytes of the deflate stream, whose text is added to `crc`; none at the end.
@@ -374,7 +374,7 @@ impl Reader {
                     drop(filled);
                     self.source = match (end, self.parts.take()) {
                         (Some(End::Full(next, steps)), Some(parts)) if parts.steps() == steps => {
-                            Source::Own(Self::own(parts, next, &self.workbenches))
+                            Source::Own(Self::own(parts, next, &self.compressors))
                         }
                         (Some(End::Whole), _) => Source::Ended,
                         _ => return Err(BodyError::GivenUp),

@@ -1,7 +1,7 @@
 //! How much memory clients can make the service take, all together: the figures of docs/LIMITS.md.
 
 use super::bodies::BodyLimits;
-use super::segments::{LARGEST_SEGMENT, MOST_WORKBENCHES, WORKBENCH};
+use super::segments::{COMPRESSOR_BYTES, LARGEST_SEGMENT, MOST_COMPRESSORS};
 use crate::fleet::Snapshot;
 
 const KIB: usize = 1024;
@@ -14,7 +14,7 @@ const SCRAPES: usize = 128 * MIB;
 const KEPT: usize = 48 * MIB;
 
 /// What is left for the scrapes themselves: each takes its share when it is admitted.
-pub const SCRAPE_SHARES: usize = SCRAPES - KEPT - MOST_WORKBENCHES * WORKBENCH;
+pub const SCRAPE_SHARES: usize = SCRAPES - KEPT - MOST_COMPRESSORS * COMPRESSOR_BYTES;
 
 /// A chunk of text or a compressed segment, and the connection's buffer.
 const SCRAPE: usize = LARGEST_SEGMENT + 160 * KIB;
@@ -31,13 +31,19 @@ pub const PAGES: usize = 64 * MIB;
 /// How many pages are made at the same time.
 pub const PAGES_AT_ONCE: usize = 2;
 
+/// The threads that make pages and compress scrapes.
+#[must_use]
+pub fn threads() -> usize {
+    bodies().compressors + PAGES_AT_ONCE
+}
+
 /// What all scrapes' bodies may take.
 #[must_use]
 pub fn bodies() -> BodyLimits {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     BodyLimits {
         kept: KEPT,
-        workbenches: (4 * cores).min(MOST_WORKBENCHES),
+        compressors: (4 * cores).min(MOST_COMPRESSORS),
     }
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::metrics::accepts_gzip;
+use super::request::accepts_gzip;
 
 /// Shorter bodies are sent as they are: a compressed one saves no packet.
 const LEAST: usize = 1024;

@@ -11,8 +11,8 @@ use actix_web::http::{ConnectionType, Version};
 use actix_web::middleware::Next;
 use bytes::Bytes;
 
-use super::admission::{Doorkeeper, gate};
-use super::connection::Line;
+use super::admission::{OptionalGate, gate};
+use super::connection::ConnectionHandle;
 use super::metrics;
 
 /// A body of so many bytes leaves the connection's buffer small.
@@ -26,7 +26,10 @@ pub async fn finish(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let gate = gate(&request)?;
     let version = request.version();
-    let line = request.conn_data::<Line>().cloned().unwrap_or_default();
+    let handle = request
+        .conn_data::<ConnectionHandle>()
+        .cloned()
+        .unwrap_or_default();
     let is_scrape = request.path() == metrics::PATH;
     let mut response = next.call(request).await?;
     let headers = response.headers_mut();
@@ -42,13 +45,13 @@ pub async fn finish(
     if is_unbounded {
         head.no_chunking(true);
     }
-    if is_unbounded || (is_large(size) && line.is_crowded()) {
+    if is_unbounded || (is_large(size) && handle.is_crowded()) {
         head.set_connection_type(ConnectionType::Close);
     }
-    line.begin_response();
-    Ok(response.map_body(|_, body| Watched {
+    handle.begin_response();
+    Ok(response.map_body(|_, body| TrackedBody {
         body: Box::pin(body),
-        line,
+        handle,
     }))
 }
 
@@ -62,29 +65,29 @@ fn is_large(size: BodySize) -> bool {
 }
 
 /// Inserts `X-Content-Type-Options: nosniff` and the operator's headers, which win over all others.
-pub fn insert_shared(headers: &mut HeaderMap, doorkeeper: &Doorkeeper) {
+pub fn insert_shared(headers: &mut HeaderMap, gate: &OptionalGate) {
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
-    for (name, value) in doorkeeper.iter().flat_map(|gate| gate.headers()) {
+    for (name, value) in gate.iter().flat_map(|gate| gate.headers()) {
         headers.insert(name.clone(), value.clone());
     }
 }
 
 /// A body whose connection learns when it ends, and whether that is before its end.
-struct Watched<B> {
+struct TrackedBody<B> {
     body: Pin<Box<B>>,
-    line: Line,
+    handle: ConnectionHandle,
 }
 
-impl<B> Drop for Watched<B> {
+impl<B> Drop for TrackedBody<B> {
     fn drop(&mut self) {
-        self.line.end_response();
+        self.handle.end_response();
     }
 }
 
-impl<B: MessageBody> MessageBody for Watched<B> {
+impl<B: MessageBody> MessageBody for TrackedBody<B> {
     type Error = B::Error;
 
     fn size(&self) -> BodySize {
@@ -97,7 +100,7 @@ impl<B: MessageBody> MessageBody for Watched<B> {
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
         let piece = ready!(self.body.as_mut().poll_next(context));
         if let Some(Err(_)) = &piece {
-            self.line.break_off();
+            self.handle.break_off();
         }
         Poll::Ready(piece)
     }

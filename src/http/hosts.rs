@@ -11,7 +11,10 @@ use actix_web::http::header;
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse, web};
 
-use super::{State, probes};
+use super::probes;
+
+/// The allowed names, or `None` if every host is allowed.
+pub type OptionalHosts = Option<AllowedHosts>;
 
 /// Names that are allowed beside addresses, `localhost` and the machine's own name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -124,10 +127,10 @@ pub async fn check_host(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let state = request.app_data::<web::Data<State>>();
-    let state = state.ok_or_else(|| ErrorInternalServerError("no state"))?;
+    let hosts = request.app_data::<web::Data<OptionalHosts>>();
+    let hosts = hosts.ok_or_else(|| ErrorInternalServerError("no list of hosts"))?;
     let is_probe = probes::PATHS.contains(&request.path());
-    let is_allowed = match &state.allowed_hosts {
+    let is_allowed = match &***hosts {
         Some(allowed) if !is_probe => is_allowed(allowed, &request),
         _ => true,
     };

@@ -14,40 +14,40 @@ use actix_web::http::header::HeaderMap;
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::admission::Doorkeeper;
-use super::connection::Line;
+use super::admission::OptionalGate;
+use super::connection::ConnectionHandle;
 use super::finish::insert_shared;
 
-/// What ends a line of a head.
+/// What ends a handle of a head.
 const END: &[u8] = b"\r\n";
 
 /// A connection that adds the shared headers to the responses of the library.
-pub struct Completed<T> {
+pub struct WithSharedHeaders<T> {
     io: T,
-    line: Line,
-    doorkeeper: Doorkeeper,
+    handle: ConnectionHandle,
+    gate: OptionalGate,
     /// The rest of a response that got headers.
     rest: Bytes,
 }
 
-impl<T> Completed<T> {
-    /// A connection whose handlers tell `line` about their responses.
-    pub fn new(io: T, line: Line, doorkeeper: Doorkeeper) -> Self {
+impl<T> WithSharedHeaders<T> {
+    /// A connection whose handlers tell `handle` about their responses.
+    pub fn new(io: T, handle: ConnectionHandle, gate: OptionalGate) -> Self {
         Self {
             io,
-            line,
-            doorkeeper,
+            handle,
+            gate,
             rest: Bytes::new(),
         }
     }
 
     /// For the handlers of this connection's requests.
-    pub fn line(&self) -> Line {
-        self.line.clone()
+    pub fn handle(&self) -> ConnectionHandle {
+        self.handle.clone()
     }
 }
 
-impl<T: AsyncWrite + Unpin> Completed<T> {
+impl<T: AsyncWrite + Unpin> WithSharedHeaders<T> {
     fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.rest.has_remaining() {
             let written = ready!(Pin::new(&mut self.io).poll_write(context, &self.rest))?;
@@ -60,15 +60,15 @@ impl<T: AsyncWrite + Unpin> Completed<T> {
     }
 }
 
-/// The bytes with the headers behind the status line, if they begin a response.
-fn completed(bytes: &[u8], doorkeeper: &Doorkeeper) -> Option<Bytes> {
+/// The bytes with the headers behind the status handle, if they begin a response.
+fn completed(bytes: &[u8], gate: &OptionalGate) -> Option<Bytes> {
     if !bytes.starts_with(b"HTTP/1.") {
         return None;
     }
     let status = bytes.windows(END.len()).position(|two| two == END)? + END.len();
     let mut whole = bytes[..status].to_vec();
     let mut headers = HeaderMap::new();
-    insert_shared(&mut headers, doorkeeper);
+    insert_shared(&mut headers, gate);
     for (name, value) in &headers {
         whole.extend_from_slice(name.as_str().as_bytes());
         whole.extend_from_slice(b": ");
@@ -79,7 +79,7 @@ fn completed(bytes: &[u8], doorkeeper: &Doorkeeper) -> Option<Bytes> {
     Some(whole.into())
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Completed<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for WithSharedHeaders<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -89,7 +89,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Completed<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Completed<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for WithSharedHeaders<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -97,9 +97,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Completed<T> {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         ready!(this.poll_rest(context))?;
-        let whole = match this.line.has_response() {
+        let whole = match this.handle.has_response() {
             true => None,
-            false => completed(bytes, &this.doorkeeper),
+            false => completed(bytes, &this.gate),
         };
         let Some(whole) = whole else {
             return Pin::new(&mut this.io).poll_write(context, bytes);
@@ -116,7 +116,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Completed<T> {
         ready!(self.poll_rest(context))?;
         ready!(Pin::new(&mut self.io).poll_flush(context))?;
         // The library flushes when it has written all that it had to write.
-        self.line.flushed();
+        self.handle.flushed();
         Poll::Ready(Ok(()))
     }
 

@@ -4,26 +4,29 @@ use std::error::Error;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use actix_web::http::header::{
-    self, AcceptEncoding, ContentEncoding, Encoding, Header, HeaderValue,
-};
+use actix_web::http::header::{self, ContentEncoding, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future, stream};
 
-use super::bodies::{PIECE, member};
+use super::bodies::{Bodies, PIECE, member};
+use super::fleet_reader::FleetReader;
+use super::health::Health;
+use super::request::{accepts_gzip, client, parameter};
 use super::segments::Parts;
-use super::{State, budget, client, parameter};
+use super::{Sources, budget};
 use crate::exposition::{
-    Cursor, Exposition, Format, Kind, OwnFamily, Revoked, Shard, Telemetry, negotiate, requested,
-    write_end,
+    Cursor, Exposition, Format, InfoFormat, Kind, OwnFamily, Revoked, Shard, Telemetry, negotiate,
+    requested, write_end,
 };
-use crate::fleet::{Lease, Snapshot};
-use crate::self_metrics::{self, ScrapeRefusal, SelfMetrics};
-use crate::shares::{Rank, Share};
-use crate::supervise::{ActorStatus, Cause, Role};
-use crate::time::{Clock, Moment};
+use crate::fleet::Snapshot;
+use crate::names::Names;
+use crate::self_metrics::{self, Counter, ScrapeRefusal, SelfMetrics};
+use crate::shares::{Limits, Rank, Share, Shares};
+use crate::supervise::{ActorStatus, Cause};
+use crate::time::Clock;
 
 /// Where scrapes go.
 pub const PATH: &str = "/metrics";
@@ -31,8 +34,60 @@ pub const PATH: &str = "/metrics";
 /// The headers of a request on which every response to a scrape depends.
 pub const VARY: &str = "Accept, Accept-Encoding";
 
+/// How scrapes are answered.
+#[derive(Debug)]
+pub struct ScrapeOptions {
+    /// How `starlink_info` is written.
+    pub info_format: InfoFormat,
+    /// A scrape that is still being read after this time is cut.
+    pub read_limit: Duration,
+    /// The bytes that all scrapes may hold while they are answered.
+    pub memory: usize,
+    /// The most scrapes that wait for memory.
+    pub most_waiting: usize,
+    /// Lines that the log of the process has lost.
+    pub dropped_lines: Arc<Counter>,
+}
+
+/// What scrapes are answered from.
+#[derive(Debug)]
+pub struct Scrapes {
+    clock: Clock,
+    metrics: Arc<SelfMetrics>,
+    health: web::Data<Health>,
+    fleet: Arc<FleetReader>,
+    names: Arc<ArcSwap<Names>>,
+    /// Compressed bodies, for all scrapes of a snapshot with the same names.
+    bodies: Bodies<(Format, Shard)>,
+    /// The bytes that scrapes hold while they are answered.
+    memory: Shares,
+    info_format: InfoFormat,
+    read_limit: Duration,
+    dropped_lines: Arc<Counter>,
+}
+
+impl Scrapes {
+    /// Answers scrapes from these sources.
+    #[must_use]
+    pub fn new(sources: Sources, options: ScrapeOptions) -> Self {
+        let memory = Limits::quartered(options.memory, options.most_waiting);
+        Self {
+            bodies: Bodies::new(budget::bodies(), sources.pool),
+            clock: sources.clock,
+            metrics: sources.metrics,
+            health: sources.health,
+            fleet: sources.fleet,
+            names: sources.names,
+            memory: Shares::new(memory),
+            info_format: options.info_format,
+            read_limit: options.read_limit,
+            dropped_lines: options.dropped_lines,
+        }
+    }
+}
+
 /// Answers a scrape. It never waits for Starlink.
-pub async fn scrape(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResponse {
     let started = state.clock.ran();
     let (format, shard) = match wanted(&request, &state) {
         Ok(wanted) => wanted,
@@ -49,7 +104,7 @@ pub async fn scrape(request: HttpRequest, state: web::Data<State>) -> HttpRespon
     };
     // Read before the snapshot is taken: a scrape that counts a batch shows it.
     let own = state.metrics.families();
-    let lease = lease(&state).await;
+    let lease = state.fleet.lease().await;
     let Some((lease, snapshot)) = lease.and_then(|lease| Some((lease.clone(), lease.get()?)))
     else {
         return refuse_for_now(&state, ScrapeRefusal::Store);
@@ -72,7 +127,7 @@ pub async fn scrape(request: HttpRequest, state: web::Data<State>) -> HttpRespon
         format,
         clock: state.clock.clone(),
         started,
-        limit: state.answer_limit,
+        limit: state.read_limit,
         share,
     };
     let names = state.names.load_full();
@@ -114,22 +169,22 @@ fn pieces(mut text: Exposition) -> impl Iterator<Item = Result<Bytes, Revoked>> 
 }
 
 /// The memory that a scrape holds for as long as it is being read, or why it cannot have it.
-async fn admitted(request: &HttpRequest, state: &State) -> Result<Share, ScrapeRefusal> {
-    let snapshot = state.published.now().unwrap_or_default();
+async fn admitted(request: &HttpRequest, state: &Scrapes) -> Result<Share, ScrapeRefusal> {
+    let snapshot = state.fleet.newest().unwrap_or_default();
     let bytes = budget::scrape(&snapshot);
     drop(snapshot);
     let client = client(request.peer_addr());
-    let share = state.scrapes.take(client, bytes, Rank::First);
-    match actix_rt::time::timeout(state.query_limit, share).await {
+    let share = state.memory.take(client, bytes, Rank::First);
+    match actix_rt::time::timeout(state.fleet.wait_limit(), share).await {
         Ok(Ok(share)) => Ok(share),
-        _ if state.scrapes.is_client_full(client, bytes) => Err(ScrapeRefusal::Client),
+        _ if state.memory.is_client_full(client, bytes) => Err(ScrapeRefusal::Client),
         _ => Err(ScrapeRefusal::Busy),
     }
 }
 
-fn refuse_for_now(state: &State, why: ScrapeRefusal) -> HttpResponse {
+fn refuse_for_now(state: &Scrapes, why: ScrapeRefusal) -> HttpResponse {
     state.metrics.scrape_refused(why);
-    let waited = state.query_limit;
+    let waited = state.fleet.wait_limit();
     let reason = match why {
         ScrapeRefusal::Busy => {
             format!("too many scrapes at once: none has ended within {waited:?}")
@@ -147,7 +202,7 @@ fn refuse_for_now(state: &State, why: ScrapeRefusal) -> HttpResponse {
 
 /// What the parameters ask for; the format else as the client accepts it. Of a parameter given twice the first counts, and
 /// others mean nothing here.
-fn wanted(request: &HttpRequest, state: &State) -> Result<(Format, Shard), String> {
+fn wanted(request: &HttpRequest, state: &Scrapes) -> Result<(Format, Shard), String> {
     let parameter = |wanted| parameter(request, wanted);
     let format = match parameter("format") {
         Some(format) => requested(&format).map_err(|unknown| unknown.to_string())?,
@@ -158,44 +213,18 @@ fn wanted(request: &HttpRequest, state: &State) -> Result<(Format, Shard), Strin
     Ok((format, shard.map_err(|unknown| unknown.to_string())?))
 }
 
-fn accepted(request: &HttpRequest, state: &State) -> Format {
+fn accepted(request: &HttpRequest, state: &Scrapes) -> Format {
     let values = request.headers().get_all(header::ACCEPT);
     let values: Option<Vec<&str>> = values.map(|value| value.to_str().ok()).collect();
     let accept = values.map(|values| values.join(", "));
     negotiate(accept.as_deref(), state.info_format)
 }
 
-/// Whether the client would rather have it compressed.
-pub fn accepts_gzip(request: &HttpRequest) -> bool {
-    let supported = [Encoding::gzip(), Encoding::identity()];
-    AcceptEncoding::parse(request)
-        .ok()
-        .and_then(|accept| accept.negotiate(supported.iter()))
-        .is_some_and(|encoding| encoding == Encoding::gzip())
-}
-
-/// The fleet as it is; `None` when the store cannot say so: it is busy or dead for too long, or hangs.
-pub async fn lease(state: &State) -> Option<Arc<Lease>> {
-    let ran = state.clock.ran();
-    let store = state
-        .actors
-        .iter()
-        .find(|status| status.role() == Role::MetricsStore);
-    if store.is_some_and(|store| store.trouble(ran, state.silence_limit).is_some()) {
-        return None;
-    }
-    // The store has as long to remove what is too old as to answer.
-    let due = state.clock.elapsed().saturating_sub(state.silence_limit);
-    actix_rt::time::timeout(state.query_limit, state.published.lease(Moment::at(due)))
-        .await
-        .ok()
-}
-
 /// All own families, in their order: those about polls and scrapes, then devices, actors, build and process.
-fn own_families(mut own: Vec<OwnFamily>, snapshot: &Snapshot, state: &State) -> Vec<OwnFamily> {
+fn own_families(mut own: Vec<OwnFamily>, snapshot: &Snapshot, state: &Scrapes) -> Vec<OwnFamily> {
     own.push(self_metrics::clock_offset(&state.clock));
     own.push(self_metrics::devices(snapshot));
-    own.extend(actor_families(&state.actors));
+    own.extend(actor_families(state.health.actors()));
     own.push(self_metrics::dropped_lines(&state.dropped_lines));
     own.push(self_metrics::build_info());
     own.extend(self_metrics::process());

@@ -1,6 +1,10 @@
 //! How many files the operating system lets the process have open: each connection is one.
 
-use super::server::MOST_PROBES;
+/// The most connections that are open at once, if the operating system allows as many open files. Further ones wait to be accepted.
+pub const MOST_CONNECTIONS: usize = 16 * 1024;
+
+/// The most connections of the probes' own listener, whose clients are few: kubelets and load balancers.
+pub const MOST_PROBES: usize = 256;
 
 /// What is left to everything but the clients' connections: logs, connections to Starlink, files that are read and written, and the
 /// probes where they have a port of their own.
@@ -15,7 +19,7 @@ const OURS: usize = 256 + MOST_PROBES;
 pub fn raise_limit() -> std::io::Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-    let wanted = (super::MOST_CONNECTIONS + OURS) as u64;
+    let wanted = (MOST_CONNECTIONS + OURS) as u64;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_none_or(|current| current >= wanted) {
         return Ok(());

@@ -1,16 +1,17 @@
-//! The probes: is the process alive, and is it ready for traffic.
+//! The probes: whether the process is alive, and whether it is ready for requests.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
-use super::State;
+use super::health::Health;
+use super::request::{parameter, resource};
 
-/// Where the probes answer.
+/// The paths of the probes.
 pub const PATHS: [&str; 3] = ["/livez", "/healthz", "/readyz"];
 
-/// What a probe says with `?verbose`.
+/// The response to a probe with `?verbose`.
 #[derive(Debug, Serialize)]
-struct Verdict<'a> {
+struct Report<'a> {
     status: &'static str,
     reasons: Vec<String>,
     actors: Vec<Actor<'a>>,
@@ -24,7 +25,7 @@ struct Actor<'a> {
     trouble: Option<&'a str>,
 }
 
-/// A long-running task. One that is kept from its work, by a file that does not respond say, fails no probe: a restart would not help.
+/// A long-running task. A task that cannot work, for example because a file does not respond, fails no probe: a restart would not help.
 #[derive(Debug, Serialize)]
 struct Task<'a> {
     name: &'a str,
@@ -32,53 +33,78 @@ struct Task<'a> {
     trouble: Option<String>,
 }
 
-/// Fails only when an actor is gone or hangs, or a task hangs: a restart of the process would help, and only then.
-pub async fn live(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
-    answer(&request, &state, state.trouble())
+/// Adds the probes to an application.
+pub fn resources(config: &mut web::ServiceConfig, health: &web::Data<Health>) {
+    config
+        .app_data(health.clone())
+        .service(resource("/livez", live))
+        .service(resource("/healthz", live))
+        .service(resource("/readyz", ready));
+}
+
+/// Adds the probes and, at all other paths, a 404 that names them.
+pub fn only_resources(config: &mut web::ServiceConfig, health: &web::Data<Health>) {
+    resources(config, health);
+    config.default_service(web::to(not_found));
+}
+
+async fn not_found() -> HttpResponse {
+    HttpResponse::NotFound()
+        .content_type("text/plain; charset=utf-8")
+        .body("Not found. Available: /livez, /readyz, /healthz\n")
+}
+
+/// Fails only if an actor is gone or hangs, or a task hangs: then, and only then, a restart of the process helps.
+async fn live(request: HttpRequest, health: web::Data<Health>) -> HttpResponse {
+    respond(&request, &health, health.not_live_because())
 }
 
 /// Fails before the first successful poll and while the process ends.
-pub async fn ready(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
-    let reasons = state.unready().into_iter();
-    answer(&request, &state, reasons.collect())
+async fn ready(request: HttpRequest, health: web::Data<Health>) -> HttpResponse {
+    let reasons = health.not_ready_because().into_iter();
+    respond(&request, &health, reasons.collect())
 }
 
-fn answer(request: &HttpRequest, state: &State, reasons: Vec<String>) -> HttpResponse {
-    let (mut response, status) = if reasons.is_empty() {
-        (HttpResponse::Ok(), "ok")
-    } else {
-        (HttpResponse::ServiceUnavailable(), "failing")
+fn respond(request: &HttpRequest, health: &Health, reasons: Vec<String>) -> HttpResponse {
+    let (mut response, status) = match reasons.is_empty() {
+        true => (HttpResponse::Ok(), "ok"),
+        false => (HttpResponse::ServiceUnavailable(), "failing"),
     };
     response.insert_header(("Cache-Control", "no-store"));
-    let mut parameters = url::form_urlencoded::parse(request.query_string().as_bytes());
-    if parameters.any(|(name, _)| name == "verbose") {
-        let ran = state.clock.ran();
-        let actors = state.actors.iter().map(|actor| Actor {
-            name: actor.role().name(),
-            up: actor.is_up(),
-            trouble: actor.trouble(ran, state.hang_limit),
-        });
-        let tasks = state.tasks.iter().map(|task| Task {
-            name: task.task().name(),
-            up: task.is_up(),
-            trouble: match task.hangs(ran, state.hang_limit) {
-                true => Some("hangs".to_owned()),
-                false => task.obstacle(),
-            },
-        });
-        return response.json(Verdict {
+    if parameter(request, "verbose").is_some() {
+        return response.json(Report {
             status,
             reasons,
-            actors: actors.collect(),
-            tasks: tasks.collect(),
+            actors: actors(health),
+            tasks: tasks(health),
         });
     }
-    let text = if reasons.is_empty() {
-        status.to_owned()
-    } else {
-        reasons.join("; ")
+    let text = match reasons.is_empty() {
+        true => status.to_owned(),
+        false => reasons.join("; "),
     };
     response
         .content_type("text/plain; charset=utf-8")
         .body(format!("{text}\n"))
+}
+
+fn actors(health: &Health) -> Vec<Actor<'_>> {
+    let actors = health.actor_troubles().map(|(actor, trouble)| Actor {
+        name: actor.role().name(),
+        up: actor.is_up(),
+        trouble,
+    });
+    actors.collect()
+}
+
+fn tasks(health: &Health) -> Vec<Task<'_>> {
+    let tasks = health.task_hangs().map(|(task, hangs)| Task {
+        name: task.task().name(),
+        up: task.is_up(),
+        trouble: match hangs {
+            true => Some("hangs".to_owned()),
+            false => task.obstacle(),
+        },
+    });
+    tasks.collect()
 }

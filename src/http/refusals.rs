@@ -7,7 +7,8 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse};
 
-use super::connection::Line;
+use super::connection::ConnectionHandle;
+use super::request::method_not_allowed_builder;
 
 /// Refuses requests with a body. The connection is closed: what would follow is not read.
 pub async fn refuse_bodies(
@@ -15,8 +16,8 @@ pub async fn refuse_bodies(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     if has_body(request.headers()) {
-        if let Some(line) = request.conn_data::<Line>() {
-            line.announce_last();
+        if let Some(handle) = request.conn_data::<ConnectionHandle>() {
+            handle.announce_last();
         }
         let (request, _) = request.into_parts();
         let refusal = refuse_body(request.method());
@@ -34,7 +35,7 @@ fn has_body(headers: &HeaderMap) -> bool {
 fn refuse_body(method: &Method) -> HttpResponse {
     let mut response = match *method {
         Method::GET | Method::HEAD => HttpResponse::build(StatusCode::PAYLOAD_TOO_LARGE),
-        _ => super::method_not_allowed_builder(),
+        _ => method_not_allowed_builder(),
     };
     response
         .force_close()

@@ -22,11 +22,11 @@ pub const SEGMENT: usize = 128 * 1024;
 /// The most bytes that a segment of usual text has when it is compressed: nine bits for each byte at worst.
 pub const LARGEST_SEGMENT: usize = SEGMENT + SEGMENT / 4;
 
-/// What a workbench takes: text, compressed text, and the compressor's state.
-pub const WORKBENCH: usize = 2 * LARGEST_SEGMENT + 320 * 1024;
+/// What a compressor takes: text, compressed text, and the compressor's state.
+pub const COMPRESSOR_BYTES: usize = 2 * LARGEST_SEGMENT + 320 * 1024;
 
-/// The most workbenches: more do not make scrapes faster.
-pub const MOST_WORKBENCHES: usize = 16;
+/// The most compressors: more do not make scrapes faster.
+pub const MOST_COMPRESSORS: usize = 16;
 
 /// A text that is written in parts, each by itself and in any order.
 pub trait Parts: Send + Sync + 'static {
@@ -65,7 +65,7 @@ pub enum BodyError {
 
 /// A segment, and where the text goes on.
 #[derive(Debug)]
-pub struct Stretch {
+pub struct PlacedSegment {
     /// The parts, compressed.
     pub segment: Segment,
     /// What comes behind them; `None` at the end.
@@ -74,20 +74,20 @@ pub struct Stretch {
 
 /// What a thread needs to make a segment.
 #[derive(Debug, Default)]
-struct Workbench {
+struct Compressor {
     text: Vec<u8>,
     deflater: Deflater,
 }
 
-/// The workbenches of all bodies: so many segments are under way at the same time, whoever they are for.
+/// The compressors of all bodies: so many segments are under way at the same time, whoever they are for.
 #[derive(Debug, Clone)]
-pub struct Workbenches {
+pub struct Compressors {
     free: Arc<Semaphore>,
-    idle: Arc<Mutex<Vec<Workbench>>>,
+    idle: Arc<Mutex<Vec<Compressor>>>,
     pool: Pool,
 }
 
-impl Workbenches {
+impl Compressors {
     /// So many, each made when it is first needed.
     #[must_use]
     pub fn new(count: usize, pool: Pool) -> Self {
@@ -98,18 +98,18 @@ impl Workbenches {
         }
     }
 
-    fn take(&self) -> Workbench {
+    fn take(&self) -> Compressor {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.pop().unwrap_or_default()
     }
 
     /// One that a text of unusual length has made large is not kept.
-    fn put_back(&self, mut workbench: Workbench) {
-        if workbench.text.capacity() > 2 * SEGMENT {
-            workbench = Workbench::default();
+    fn put_back(&self, mut compressor: Compressor) {
+        if compressor.text.capacity() > 2 * SEGMENT {
+            compressor = Compressor::default();
         }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.push(workbench);
+        idle.push(compressor);
     }
 }
 
@@ -117,7 +117,7 @@ impl Workbenches {
 /// of these that begin at the same place give the same.
 ///
 /// Where a segment ends is known once it is rendered, which takes a fraction of its compression: segments are rendered one
-/// after the other, each on its thread, and compressed side by side. A workbench is held for the work alone, never while a client
+/// after the other, each on its thread, and compressed side by side. A compressor is held for the work alone, never while a client
 /// takes its time.
 pub struct Segments {
     parts: Arc<dyn Parts>,
@@ -127,8 +127,8 @@ pub struct Segments {
     ahead: usize,
     /// Says where the youngest segment ends.
     rendering: Option<oneshot::Receiver<Option<Cursor>>>,
-    running: VecDeque<oneshot::Receiver<Result<Stretch, BodyError>>>,
-    workbenches: Workbenches,
+    running: VecDeque<oneshot::Receiver<Result<PlacedSegment, BodyError>>>,
+    compressors: Compressors,
     turn: PollSemaphore,
 }
 
@@ -146,7 +146,7 @@ impl Segments {
         parts: Arc<dyn Parts>,
         first: Cursor,
         ahead: usize,
-        workbenches: &Workbenches,
+        compressors: &Compressors,
     ) -> Self {
         Self {
             parts,
@@ -154,8 +154,8 @@ impl Segments {
             ahead: ahead.max(1),
             rendering: None,
             running: VecDeque::new(),
-            workbenches: workbenches.clone(),
-            turn: PollSemaphore::new(Arc::clone(&workbenches.free)),
+            compressors: compressors.clone(),
+            turn: PollSemaphore::new(Arc::clone(&compressors.free)),
         }
     }
 
@@ -163,11 +163,14 @@ impl Segments {
     ///
     /// # Errors
     /// When a part panics, the text is taken away or the compressor fails. There is no use in going on then.
-    pub async fn next(&mut self) -> Option<Result<Stretch, BodyError>> {
+    pub async fn next(&mut self) -> Option<Result<PlacedSegment, BodyError>> {
         poll_fn(|context| self.poll_next(context)).await
     }
 
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Stretch, BodyError>>> {
+    fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<PlacedSegment, BodyError>>> {
         let is_waiting = self.poll_start(context).is_pending();
         let Some(oldest) = self.running.front_mut() else {
             return match is_waiting {
@@ -180,7 +183,7 @@ impl Segments {
         Poll::Ready(Some(ended.unwrap_or(Err(BodyError::Part))))
     }
 
-    /// Starts as many segments as may be, as far as it is known where they begin and there are workbenches.
+    /// Starts as many segments as may be, as far as it is known where they begin and there are compressors.
     fn poll_start(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             if let Some(rendering) = &mut self.rendering {
@@ -195,32 +198,32 @@ impl Segments {
             let turn = ready!(self.turn.poll_acquire(context));
             let (rendered, rendering) = oneshot::channel();
             self.rendering = Some(rendering);
-            let (parts, workbenches) = (Arc::clone(&self.parts), self.workbenches.clone());
-            let pool = self.workbenches.pool.clone();
+            let (parts, compressors) = (Arc::clone(&self.parts), self.compressors.clone());
+            let pool = self.compressors.pool.clone();
             self.running.push_back(pool.run(move || {
                 let _turn = turn;
-                let mut workbench = workbenches.take();
-                let stretch = workbench.stretch(&*parts, first, rendered);
+                let mut compressor = compressors.take();
+                let stretch = compressor.stretch(&*parts, first, rendered);
                 drop(parts);
-                workbenches.put_back(workbench);
+                compressors.put_back(compressor);
                 stretch
             }));
         }
     }
 }
 
-impl Workbench {
+impl Compressor {
     fn stretch(
         &mut self,
         parts: &dyn Parts,
         first: Cursor,
         rendered: oneshot::Sender<Option<Cursor>>,
-    ) -> Result<Stretch, BodyError> {
+    ) -> Result<PlacedSegment, BodyError> {
         self.text.clear();
         let next = parts.write(first, &mut self.text, SEGMENT)?;
         // Nobody listens where the reader is gone.
         rendered.send(next).ok();
         let segment = self.deflater.segment(&self.text, Place::Inside)?;
-        Ok(Stretch { segment, next })
+        Ok(PlacedSegment { segment, next })
     }
 }

@@ -22,117 +22,122 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 use tracing_actix_web::TracingLogger;
 
-use super::admission::{Doorkeeper, admit};
-use super::connection::{Company, Connection, Patience, Reset};
+use super::admission::{OptionalGate, admit};
+use super::connection::{ClientTimeouts, Connection, OpenConnections, Reset};
 use super::finish::finish;
-use super::hosts::check_host;
-use super::library_responses::Completed;
-use super::open_files;
+use super::health::Health;
+use super::hosts::{AllowedHosts, OptionalHosts, check_host};
+use super::library_responses::WithSharedHeaders;
+use super::open_files::{self, MOST_CONNECTIONS, MOST_PROBES};
+use super::probes;
 use super::refusals::refuse_bodies;
-use super::{RequestSpan, Routes, State, probe_routes};
+use super::request_span::RequestSpan;
 use crate::web_config::Gate;
 
 /// More workers than this do not make scrapes faster.
 const MOST_WORKERS: usize = 4;
 
-/// The most connections that are open at once, if the operating system lets us have them. Further ones wait to be accepted.
-pub const MOST_CONNECTIONS: usize = 16 * 1024;
-
-/// The most connections of the probes' own listener. Its users are few: kubelets, load balancers.
-pub const MOST_PROBES: usize = 256;
-
 /// So many bytes of a connection wait in the operating system for its client.
 #[cfg(target_os = "linux")]
 const MOST_UNSENT: u32 = 128 * 1024;
 
-/// What a listener answers.
-#[derive(Debug, Clone)]
-pub enum Site {
-    /// These paths, to whom the gate lets in if there is one.
-    Everything(Option<Arc<Gate>>, Routes),
-    /// The probes, to everybody, from a thread that nobody else uses.
-    Probes,
+/// Adds paths to the application of a worker.
+type Routes = Arc<dyn Fn(&mut web::ServiceConfig) + Send + Sync>;
+
+/// What a listener serves, to whom, and with how many threads and connections.
+pub struct Endpoints {
+    routes: Routes,
+    gate: OptionalGate,
+    hosts: OptionalHosts,
+    workers: usize,
+    connections: usize,
+    /// Whether a connection that sends nothing is closed as soon as one without a first request.
+    is_impatient: bool,
 }
 
-impl Site {
-    fn workers(&self) -> usize {
+impl Endpoints {
+    /// These paths, for clients that the gate admits, under the allowed host names.
+    #[must_use]
+    pub fn new(
+        gate: Option<Arc<Gate>>,
+        hosts: Option<AllowedHosts>,
+        routes: impl Fn(&mut web::ServiceConfig) + Send + Sync + 'static,
+    ) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        match self {
-            Self::Everything(..) => cores.min(MOST_WORKERS),
-            Self::Probes => 1,
+        Self {
+            routes: Arc::new(routes),
+            gate,
+            hosts,
+            workers: cores.min(MOST_WORKERS),
+            connections: open_files::connections().min(MOST_CONNECTIONS),
+            is_impatient: false,
         }
     }
 
-    fn connections(&self) -> usize {
-        match self {
-            Self::Everything(..) => open_files::connections().min(MOST_CONNECTIONS),
-            Self::Probes => MOST_PROBES,
+    /// The probes, for every client, on a thread of their own.
+    #[must_use]
+    pub fn probes(health: web::Data<Health>) -> Self {
+        Self {
+            routes: Arc::new(move |config| probes::only_resources(config, &health)),
+            gate: None,
+            hosts: None,
+            workers: 1,
+            connections: MOST_PROBES,
+            is_impatient: true,
         }
     }
 
-    /// Few connections are not to be held by who says nothing: a probe's is closed soon.
-    fn patience(&self, patience: Patience) -> Patience {
-        match self {
-            Self::Everything(..) => patience,
-            Self::Probes => Patience {
-                idle: patience.first,
-                ..patience
+    fn timeouts(&self, timeouts: ClientTimeouts) -> ClientTimeouts {
+        match self.is_impatient {
+            true => ClientTimeouts {
+                idle: timeouts.first,
+                ..timeouts
             },
-        }
-    }
-
-    fn gate(&self) -> Doorkeeper {
-        match self {
-            Self::Everything(gate, _) => gate.clone(),
-            Self::Probes => None,
-        }
-    }
-
-    fn routes(&self) -> Routes {
-        match self {
-            Self::Everything(_, routes) => *routes,
-            Self::Probes => probe_routes,
+            false => timeouts,
         }
     }
 }
 
-/// Answers whoever connects to the listener, with this much patience. At the end requests that are open have `last_words` left.
+/// Serves endpoints on a listener. At the end, open requests have `drain_limit` left.
 ///
 /// # Errors
-/// What the operating system says against listening.
+/// What the operating system reports when the server starts to listen.
 pub fn serve(
     listener: TcpListener,
-    site: &Site,
-    state: &web::Data<State>,
-    patience: Patience,
-    last_words: Duration,
+    endpoints: Endpoints,
+    timeouts: ClientTimeouts,
+    drain_limit: Duration,
 ) -> io::Result<Server> {
-    let patience = site.patience(patience);
-    let workers = site.workers();
-    let connections = site.connections();
-    let routes = site.routes();
-    let gate = site.gate();
-    let doorkeeper = web::Data::new(gate.clone());
+    let timeouts = endpoints.timeouts(timeouts);
+    let Endpoints {
+        routes,
+        gate,
+        hosts,
+        workers,
+        connections,
+        ..
+    } = endpoints;
+    let gate_data = web::Data::new(gate.clone());
+    let hosts = web::Data::new(hosts);
     let tls = gate.as_ref().and_then(|gate| gate.tls());
     let tls = tls.map(|config| TlsAcceptor::from(Arc::clone(config)));
     let builder = Server::build()
         .workers(workers)
         .max_concurrent_connections(connections.div_ceil(workers))
         .disable_signals()
-        .shutdown_timeout(last_words.as_secs());
+        .shutdown_timeout(drain_limit.as_secs());
     let shutdown = builder.graceful_shutdown_signal();
-    let state = state.clone();
-    let company = Company::default();
+    let open_connections = OpenConnections::default();
     let builder = builder.listen("web", listener, move || {
         let app = App::new()
-            .app_data(state.clone())
-            .app_data(doorkeeper.clone())
+            .app_data(hosts.clone())
+            .app_data(gate_data.clone())
             .wrap(from_fn(admit))
             .wrap(from_fn(check_host))
             .wrap(from_fn(refuse_bodies))
             .wrap(from_fn(finish))
             .wrap(TracingLogger::<RequestSpan>::new())
-            .configure(routes);
+            .configure(&*routes);
         let app = map_config(app.into_factory(), |()| AppConfig::default());
         let shutdown = shutdown.clone();
         let gate = gate.clone();
@@ -141,18 +146,24 @@ pub fn serve(
                 let shutdown = shutdown.clone();
                 async move { shutdown.notified().await }
             })
-            .client_request_timeout(patience.first)
-            .keep_alive(patience.idle)
-            .client_disconnect_timeout(patience.goodbye)
-            .on_connect_ext(|connection: &Completed<_>, data| {
-                data.insert(connection.line());
+            .client_request_timeout(timeouts.first)
+            .keep_alive(timeouts.idle)
+            .client_disconnect_timeout(timeouts.goodbye)
+            .on_connect_ext(|connection: &WithSharedHeaders<_>, data| {
+                data.insert(connection.handle());
             })
             .expect(fn_service(refuse_expectation))
             .finish(app);
-        let (tls, company) = (tls.clone(), company.clone());
+        let (tls, open_connections) = (tls.clone(), open_connections.clone());
         let accept = move |stream| {
             let tls = tls.clone();
-            accept(stream, tls, gate.clone(), patience, company.clone())
+            accept(
+                stream,
+                tls,
+                gate.clone(),
+                timeouts,
+                open_connections.clone(),
+            )
         };
         fn_service(accept).map_err(DispatchError::Io).and_then(http)
     })?;
@@ -178,7 +189,7 @@ impl Reset for Transport {
 
 /// What the web server takes for a connection.
 type Accepted = (
-    Completed<Connection<Transport>>,
+    WithSharedHeaders<Connection<Transport>>,
     Protocol,
     Option<SocketAddr>,
 );
@@ -187,24 +198,24 @@ type Accepted = (
 async fn accept(
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
-    doorkeeper: Doorkeeper,
-    patience: Patience,
-    company: Company,
+    gate: OptionalGate,
+    timeouts: ClientTimeouts,
+    open_connections: OpenConnections,
 ) -> io::Result<Accepted> {
-    limit_stall(&stream, patience.stall);
+    limit_stall(&stream, timeouts.stall);
     let peer = stream.peer_addr().ok();
     let transport = match tls {
         None => Either::Left(stream),
         Some(tls) => {
-            let shaken = timeout(patience.first, tls.accept(stream)).await;
+            let shaken = timeout(timeouts.first, tls.accept(stream)).await;
             let shaken = shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
             let told = |error: &io::Error| tracing::debug!(?peer, %error, "TLS handshake failed");
             Either::Right(Box::new(shaken.inspect_err(told)?))
         }
     };
-    let connection = Connection::new(transport, patience, company);
-    let line = connection.line();
-    let connection = Completed::new(connection, line, doorkeeper);
+    let connection = Connection::new(transport, timeouts, open_connections);
+    let handle = connection.handle();
+    let connection = WithSharedHeaders::new(connection, handle, gate);
     Ok((connection, Protocol::Http1, peer))
 }
 

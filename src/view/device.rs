@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Scene;
+use super::NamedFleet;
 use crate::fleet::block::{Block, Presence};
 use crate::fleet::snapshot::TableView;
 use crate::names::Name;
@@ -62,14 +62,14 @@ impl Measure {
 
 /// Texts that lists show, in the same way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trait {
+pub enum InfoField {
     /// The version of the device's software.
     Software,
     /// The country that the device is in, in two letters.
     Country,
 }
 
-impl Trait {
+impl InfoField {
     /// All of them, in the order of their numbers.
     pub const ALL: [Self; 2] = [Self::Software, Self::Country];
 
@@ -130,13 +130,13 @@ impl FromStr for DeviceState {
 
 /// All devices of one type, and where their values are.
 #[derive(Debug)]
-pub struct Shelf<'s> {
+pub struct DeviceTable<'s> {
     view: &'s TableView,
     measures: [Vec<usize>; Measure::ALL.len()],
-    traits: [Vec<usize>; Trait::ALL.len()],
+    info_fields: [Vec<usize>; InfoField::ALL.len()],
 }
 
-impl<'s> Shelf<'s> {
+impl<'s> DeviceTable<'s> {
     /// Looks up the columns once for all devices.
     #[must_use]
     pub fn new(view: &'s TableView) -> Self {
@@ -146,15 +146,21 @@ impl<'s> Shelf<'s> {
                 .filter_map(|name| view.gauges.find(&name))
                 .collect()
         };
-        let infos = |kind: Trait| {
+        let infos = |kind: InfoField| {
             let keys = kind.keys().iter();
             keys.filter_map(|key| view.infos.find(key)).collect()
         };
         Self {
             view,
             measures: Measure::ALL.map(gauges),
-            traits: Trait::ALL.map(infos),
+            info_fields: InfoField::ALL.map(infos),
         }
+    }
+
+    /// The value of the label `device_type`.
+    #[must_use]
+    pub fn name(&self) -> &'s str {
+        &self.view.name
     }
 
     /// The devices, in no particular order.
@@ -163,7 +169,7 @@ impl<'s> Shelf<'s> {
             let presences = block.presences().iter().enumerate();
             presences.filter_map(move |(slot, &presence)| {
                 Some(DeviceRef {
-                    shelf: self,
+                    table: self,
                     block,
                     slot,
                     state: DeviceState::of(presence)?,
@@ -176,7 +182,7 @@ impl<'s> Shelf<'s> {
 /// A device where it stands in the snapshot.
 #[derive(Debug, Clone, Copy)]
 pub struct DeviceRef<'s> {
-    shelf: &'s Shelf<'s>,
+    table: &'s DeviceTable<'s>,
     block: &'s Block,
     slot: usize,
     /// Whether it reports.
@@ -193,7 +199,7 @@ impl<'s> DeviceRef<'s> {
     /// The name of its type.
     #[must_use]
     pub fn device_type(&self) -> &'s str {
-        &self.shelf.view.name
+        &self.table.view.name
     }
 
     /// `UtcTimestampNs` of the row that counts.
@@ -211,7 +217,7 @@ impl<'s> DeviceRef<'s> {
     /// A number that lists show.
     #[must_use]
     pub fn measure(&self, measure: Measure) -> Option<f64> {
-        let lanes = self.shelf.measures[measure as usize].iter();
+        let lanes = self.table.measures[measure as usize].iter();
         lanes.filter_map(|&lane| self.gauge(lane)).next()
     }
 
@@ -228,7 +234,7 @@ impl<'s> DeviceRef<'s> {
 
     /// All numbers of the last row, by the field's name.
     fn last_fields(&self) -> BTreeMap<String, f64> {
-        let lanes = self.shelf.view.gauges.all().iter().enumerate();
+        let lanes = self.table.view.gauges.all().iter().enumerate();
         let fields = lanes
             .filter_map(|(lane, names)| Some((names.field.to_string(), self.last_gauge(lane)?)));
         fields.collect()
@@ -236,8 +242,8 @@ impl<'s> DeviceRef<'s> {
 
     /// A text that lists show.
     #[must_use]
-    pub fn text(&self, kind: Trait) -> Option<&'s str> {
-        let lanes = self.shelf.traits[kind as usize].iter();
+    pub fn text(&self, kind: InfoField) -> Option<&'s str> {
+        let lanes = self.table.info_fields[kind as usize].iter();
         let texts = lanes.filter_map(|&lane| Some(&**self.block.info(lane, self.slot)?));
         texts.into_iter().next()
     }
@@ -271,7 +277,7 @@ impl<'s> DeviceRef<'s> {
 
     /// All info fields: the device's own, then its allocation's.
     pub fn infos(&self) -> impl Iterator<Item = (&'s str, &'s str)> + use<'s> {
-        self.shelf.view.info_fields(self.block, self.slot)
+        self.table.view.info_fields(self.block, self.slot)
     }
 
     /// Its public addresses of one kind, for people.
@@ -283,8 +289,8 @@ impl<'s> DeviceRef<'s> {
 
     /// What lists show of it.
     #[must_use]
-    pub fn device(&self, scene: &Scene) -> Device {
-        let name = scene.names.get(self.id());
+    pub fn device(&self, fleet: &NamedFleet) -> Device {
+        let name = fleet.names.get(self.id());
         let [latitude, longitude] = match self.location() {
             Some((latitude, longitude)) => [Some(latitude), Some(longitude)],
             None => [None; 2],
@@ -296,7 +302,7 @@ impl<'s> DeviceRef<'s> {
             group: name.and_then(group),
             state: self.state,
             last_report_timestamp_seconds: seconds(self.reported()),
-            silent_for_seconds: self.silence(scene.now).as_secs_f64(),
+            silent_for_seconds: self.silence(fleet.now).as_secs_f64(),
             downlink_mbps: self.measure(Measure::Downlink),
             uplink_mbps: self.measure(Measure::Uplink),
             latency_ms: self.measure(Measure::Latency),
@@ -306,8 +312,8 @@ impl<'s> DeviceRef<'s> {
             uptime_seconds: self.measure(Measure::Uptime),
             alerts: (self.state == DeviceState::Online)
                 .then(|| self.alerts().map(ToOwned::to_owned).collect()),
-            software: self.text(Trait::Software).map(ToOwned::to_owned),
-            country: self.text(Trait::Country).map(ToOwned::to_owned),
+            software: self.text(InfoField::Software).map(ToOwned::to_owned),
+            country: self.text(InfoField::Country).map(ToOwned::to_owned),
             latitude,
             longitude,
             ipv4: self.addresses(AddressKind::Ipv4).collect(),
@@ -318,11 +324,11 @@ impl<'s> DeviceRef<'s> {
 
     /// All that is known of it.
     #[must_use]
-    pub fn detail(&self, scene: &Scene) -> DeviceDetail {
+    pub fn detail(&self, fleet: &NamedFleet) -> DeviceDetail {
         let infos = self.infos();
         let cell = self.block.place(self.slot);
         DeviceDetail {
-            device: self.device(scene),
+            device: self.device(fleet),
             h3_cell: cell.map(|place| format!("{:x}", place.index)),
             fields: match self.state {
                 DeviceState::Online => self.last_fields(),

@@ -4,9 +4,9 @@ use std::cmp::Ordering;
 
 use serde::Serialize;
 
-use super::Scene;
-use super::device::{Device, DeviceDetail, DeviceRef, Shelf};
-use super::question::{Near, Order, Question, SortKey};
+use super::NamedFleet;
+use super::device::{Device, DeviceDetail, DeviceRef, DeviceTable};
+use super::query::{DeviceQuery, Near, Order, SortKey};
 use crate::telemetry::{AddressKind, DeviceKind};
 
 /// A page of a list.
@@ -55,15 +55,15 @@ impl Rank<'_> {
 
 /// The page that is asked for.
 #[must_use]
-pub fn list(scene: &Scene, question: &Question) -> DevicePage {
-    let shelves = shelves(scene);
-    let filter = Filter::new(scene, question);
-    let devices = shelves.iter().flat_map(Shelf::devices);
+pub fn list(fleet: &NamedFleet, query: &DeviceQuery) -> DevicePage {
+    let tables = tables(fleet);
+    let filter = Filter::new(fleet, query);
+    let devices = tables.iter().flat_map(DeviceTable::devices);
     let mut found: Vec<(Rank<'_>, DeviceRef<'_>)> = devices
-        .filter(|device| filter.lets_through(device))
-        .map(|device| (rank(scene, question, &device), device))
+        .filter(|device| filter.includes(device))
+        .map(|device| (rank(fleet, query, &device), device))
         .collect();
-    let is_descending = question.order.is_some_and(|order| order.is_descending);
+    let is_descending = query.order.is_some_and(|order| order.is_descending);
     let order = |one: &(Rank<'_>, DeviceRef<'_>), other: &(Rank<'_>, DeviceRef<'_>)| {
         let by_rank = one.0.compare(other.0, is_descending);
         let (one, other) = (&one.1, &other.1);
@@ -72,10 +72,8 @@ pub fn list(scene: &Scene, question: &Question) -> DevicePage {
             .then_with(|| one.device_type().cmp(other.device_type()))
     };
     let total = found.len();
-    let start = (question.page - 1)
-        .saturating_mul(question.per_page)
-        .min(total);
-    let end = start.saturating_add(question.per_page).min(total);
+    let start = (query.page - 1).saturating_mul(query.per_page).min(total);
+    let end = start.saturating_add(query.per_page).min(total);
     if start < end {
         if end < total {
             found.select_nth_unstable_by(end, order);
@@ -88,42 +86,42 @@ pub fn list(scene: &Scene, question: &Question) -> DevicePage {
     let devices = found.get(start..).unwrap_or_default();
     DevicePage {
         total,
-        page: question.page,
-        pages: total.div_ceil(question.per_page).max(1),
-        per_page: question.per_page,
+        page: query.page,
+        pages: total.div_ceil(query.per_page).max(1),
+        per_page: query.per_page,
         devices: devices
             .iter()
-            .map(|(_, device)| device.device(scene))
+            .map(|(_, device)| device.device(fleet))
             .collect(),
     }
 }
 
 /// All that is known of the device with this identifier: of the type with this name, else of the first type that has it.
 #[must_use]
-pub fn find(scene: &Scene, id: &str, device_type: Option<&str>) -> Option<DeviceDetail> {
-    let shelves = shelves(scene);
-    let mut devices = shelves.iter().flat_map(Shelf::devices);
+pub fn find(fleet: &NamedFleet, id: &str, device_type: Option<&str>) -> Option<DeviceDetail> {
+    let tables = tables(fleet);
+    let mut devices = tables.iter().flat_map(DeviceTable::devices);
     let found = devices.find(|device| {
         device.id() == id && device_type.is_none_or(|name| name == device.device_type())
     });
-    found.map(|device| device.detail(scene))
+    found.map(|device| device.detail(fleet))
 }
 
 /// Terminals first: theirs are the identifiers that people know.
-fn shelves(scene: &Scene) -> Vec<Shelf<'_>> {
-    let mut tables: Vec<_> = scene.snapshot.tables.iter().collect();
+fn tables(fleet: &NamedFleet) -> Vec<DeviceTable<'_>> {
+    let mut tables: Vec<_> = fleet.snapshot.tables.iter().collect();
     tables.sort_by_key(|table| table.kind != DeviceKind::Terminal);
-    tables.into_iter().map(Shelf::new).collect()
+    tables.into_iter().map(DeviceTable::new).collect()
 }
 
-fn rank<'s>(scene: &'s Scene, question: &Question, device: &DeviceRef<'s>) -> Rank<'s> {
-    let Some(Order { key, .. }) = question.order else {
-        return match (question.near, device.location()) {
+fn rank<'s>(fleet: &'s NamedFleet, query: &DeviceQuery, device: &DeviceRef<'s>) -> Rank<'s> {
+    let Some(Order { key, .. }) = query.order else {
+        return match (query.near, device.location()) {
             (Some(near), Some(place)) => Rank::Number(distance(near, place)),
             _ => Rank::Absent,
         };
     };
-    let named = || scene.names.get(device.id());
+    let named = || fleet.names.get(device.id());
     let text = |text: Option<&'s str>| match text {
         None | Some("") => Rank::Absent,
         Some(text) => Rank::Text(text),
@@ -141,14 +139,14 @@ fn rank<'s>(scene: &'s Scene, question: &Question, device: &DeviceRef<'s>) -> Ra
             // Far fewer than an f64 holds exactly.
             count => Rank::Number(u32::try_from(count).unwrap_or(u32::MAX).into()),
         },
-        SortKey::Trait(kind) => text(device.text(kind)),
+        SortKey::InfoField(kind) => text(device.text(kind)),
     }
 }
 
 /// What is asked for, made ready for many devices.
 struct Filter<'q> {
-    scene: &'q Scene,
-    question: &'q Question,
+    fleet: &'q NamedFleet,
+    query: &'q DeviceQuery,
     /// In lower case.
     search: Option<String>,
     /// Whether the search may mean an address: those are spelled out only then.
@@ -156,28 +154,28 @@ struct Filter<'q> {
 }
 
 impl<'q> Filter<'q> {
-    fn new(scene: &'q Scene, question: &'q Question) -> Self {
-        let search = question.search.as_ref().map(|text| text.to_lowercase());
+    fn new(fleet: &'q NamedFleet, query: &'q DeviceQuery) -> Self {
+        let search = query.search.as_ref().map(|text| text.to_lowercase());
         let is_address = search.as_ref().is_some_and(|search| {
             let is_part = |byte: u8| byte.is_ascii_hexdigit() || b".:/".contains(&byte);
             search.bytes().all(is_part) && search.contains(['.', ':'])
         });
         Self {
-            scene,
-            question,
+            fleet,
+            query,
             search,
             is_address,
         }
     }
 
-    fn lets_through(&self, device: &DeviceRef<'_>) -> bool {
-        let Question {
+    fn includes(&self, device: &DeviceRef<'_>) -> bool {
+        let DeviceQuery {
             state,
             alert,
             device_type,
             near,
             ..
-        } = self.question;
+        } = self.query;
         state.is_none_or(|state| state == device.state)
             && device_type
                 .as_ref()
@@ -189,14 +187,14 @@ impl<'q> Filter<'q> {
             && self
                 .search
                 .as_ref()
-                .is_none_or(|search| self.mentions(device, search))
+                .is_none_or(|search| self.matches(device, search))
     }
 
-    fn mentions(&self, device: &DeviceRef<'_>, search: &str) -> bool {
+    fn matches(&self, device: &DeviceRef<'_>, search: &str) -> bool {
         if contains(device.id(), search) {
             return true;
         }
-        let name = self.scene.names.get(device.id());
+        let name = self.fleet.names.get(device.id());
         name.is_some_and(|name| contains(&name.name, search) || contains(&name.group, search))
             || device.infos().any(|(_, value)| contains(value, search))
             || self.is_address

@@ -1,12 +1,12 @@
 //! What people and programs see of the fleet besides metrics: its state at a glance, lists of devices, one device whole. Pure:
-//! a snapshot, names and a question in, plain values out, which the JSON API and the pages both show.
+//! a snapshot, names and a query in, plain values out, which the JSON API and the pages both show.
 //!
 //! What is absent on `/metrics` is absent here: numbers and alerts of a device that is not online are gone, not frozen.
 
 pub mod device;
 pub mod list;
 pub mod overview;
-pub mod question;
+pub mod query;
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ use crate::time::Moment;
 pub use self::device::{Device, DeviceDetail, DeviceState};
 pub use self::list::{DevicePage, find, list};
 pub use self::overview::{AlertCount, Dots, Overview, TypeCount};
-pub use self::question::{Near, Order, Question, QuestionError, SortKey};
+pub use self::query::{DeviceQuery, Near, Order, QueryError, SortKey};
 
 /// What is looked at.
 #[derive(Debug, Clone)]
-pub struct Scene {
+pub struct NamedFleet {
     /// The fleet.
     pub snapshot: Arc<Snapshot>,
     /// What its devices are called.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::device::{DeviceState, Shelf, seconds};
+use super::device::{DeviceState, DeviceTable, seconds};
 use crate::fleet::Snapshot;
 
 /// How many devices of a type are in which state.
@@ -92,10 +92,10 @@ impl Overview {
         let mut alerts: HashMap<&str, usize> = HashMap::new();
         let mut places: [Vec<(u16, u16)>; DeviceState::ALL.len()] = Default::default();
         let mut newest = None;
-        let shelves: Vec<_> = snapshot.tables.iter().map(Shelf::new).collect();
-        for (shelf, table) in shelves.iter().zip(&snapshot.tables) {
+        let tables: Vec<_> = snapshot.tables.iter().map(DeviceTable::new).collect();
+        for table in &tables {
             let mut states = [0; DeviceState::ALL.len()];
-            for device in shelf.devices() {
+            for device in table.devices() {
                 newest = newest.max(Some(device.reported()));
                 states[device.state as usize] += 1;
                 for alert in device.alerts() {
@@ -109,7 +109,7 @@ impl Overview {
             let [offline, unknown, online] = states;
             overview.alerts_unknown += offline + unknown;
             overview.types.push(TypeCount {
-                device_type: table.name.to_string(),
+                device_type: table.name().to_owned(),
                 online,
                 offline,
                 unknown,
@@ -131,7 +131,7 @@ impl Overview {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a float becomes the nearest integer that there is"
+    reason = "a saturating `as` cast is wanted"
 )]
 fn dot((latitude, longitude): (f64, f64)) -> (u16, u16) {
     let x = (longitude + 180.0) * 10.0;

@@ -9,7 +9,7 @@ use super::*;
 use crate::fleet::tests::World;
 
 /// A fleet of terminals with these speeds, versions and alerts; some are silent.
-fn scene(devices: &[(u16, Option<u8>, Option<u8>, bool)]) -> Scene {
+fn fleet(devices: &[(u16, Option<u8>, Option<u8>, bool)]) -> NamedFleet {
     let mut world = World::new();
     let row = |(id, speed, version, has_alert): &(u16, Option<u8>, Option<u8>, bool)| {
         let speed = speed.map_or("null".to_owned(), |speed| speed.to_string());
@@ -30,19 +30,19 @@ fn scene(devices: &[(u16, Option<u8>, Option<u8>, bool)]) -> Scene {
     world.answer(&body(silent));
     world.wait(200);
     world.answer(&body(heard));
-    Scene {
+    NamedFleet {
         snapshot: Arc::new(world.fleet.snapshot()),
         names: Arc::default(),
         now: Moment::from_millis(world.now),
     }
 }
 
-fn all(scene: &Scene) -> Vec<Device> {
-    let question = Question {
+fn all(fleet: &NamedFleet) -> Vec<Device> {
+    let query = DeviceQuery {
         per_page: 1000,
-        ..Question::default()
+        ..DeviceQuery::default()
     };
-    list(scene, &question).devices
+    list(fleet, &query).devices
 }
 
 /// Absent values last.
@@ -71,14 +71,14 @@ proptest! {
         search in prop::option::of("[0-9uUtTvV]{1,2}"),
         per_page in 1..20_usize,
     ) {
-        let scene = scene(&devices);
-        let mut expected = all(&scene);
-        let mentions = |text: &str, search: &str| text.to_lowercase().contains(&search.to_lowercase());
+        let fleet = fleet(&devices);
+        let mut expected = all(&fleet);
+        let matches = |text: &str, search: &str| text.to_lowercase().contains(&search.to_lowercase());
         expected.retain(|device| {
             let mut texts = std::iter::once(&device.id).chain(&device.software);
             state.is_none_or(|state| device.state == state)
                 && (!alert || device.alerts.as_deref() == Some(&["pending".to_owned()][..]))
-                && search.as_ref().is_none_or(|search| texts.any(|text| mentions(text, search)))
+                && search.as_ref().is_none_or(|search| texts.any(|text| matches(text, search)))
         });
         let key = [SortKey::Id, SortKey::Measure(Measure::Downlink), SortKey::Alerts][key];
         expected.sort_by(|one, other| {
@@ -92,27 +92,27 @@ proptest! {
             };
             by_key.then_with(|| one.id.cmp(&other.id))
         });
-        let mut question = Question {
+        let mut query = DeviceQuery {
             state,
             alert: alert.then(|| "pending".to_owned()),
             search,
             order: Some(Order { key, is_descending }),
             per_page,
-            ..Question::default()
+            ..DeviceQuery::default()
         };
         // What a URL says is what is asked.
-        prop_assert_eq!(&Question::parse(&question.query()).unwrap(), &question);
+        prop_assert_eq!(&DeviceQuery::parse(&query.to_text()).unwrap(), &query);
         let mut listed = Vec::new();
         loop {
-            let page = list(&scene, &question);
+            let page = list(&fleet, &query);
             prop_assert_eq!(page.total, expected.len());
             prop_assert_eq!(page.pages, expected.len().div_ceil(per_page).max(1));
             prop_assert!(page.devices.len() <= per_page);
             listed.extend(page.devices);
-            if question.page >= page.pages {
+            if query.page >= page.pages {
                 break;
             }
-            question.page += 1;
+            query.page += 1;
         }
         prop_assert_eq!(listed, expected);
     }
@@ -120,13 +120,13 @@ proptest! {
 
 #[test]
 fn what_is_silent_keeps_its_place_and_loses_its_numbers() {
-    let scene = scene(&[
+    let fleet = fleet(&[
         (1, Some(5), Some(1), true),
         (2, Some(6), Some(1), true),
         (3, Some(7), Some(1), true),
         (4, Some(8), None, false),
     ]);
-    let devices = all(&scene);
+    let devices = all(&fleet);
     let [silent, heard, ..] = &devices[..] else {
         panic!("there are four");
     };
@@ -136,7 +136,7 @@ fn what_is_silent_keeps_its_place_and_loses_its_numbers() {
     assert_eq!(silent.software.as_deref(), Some("v1"));
     assert_eq!(heard.state, DeviceState::Online);
     assert_eq!(heard.alerts.as_deref(), Some(&["pending".to_owned()][..]));
-    let found = |id| find(&scene, id, None).unwrap();
+    let found = |id| find(&fleet, id, None).unwrap();
     assert_eq!(found("ut-2").fields["DownlinkThroughput"], 6.0);
     assert_eq!(found("ut-2").last_readings, None);
     // What it said last is told as that.
@@ -151,13 +151,13 @@ fn what_is_silent_keeps_its_place_and_loses_its_numbers() {
 
 #[test]
 fn the_overview_counts_and_places() {
-    let scene = scene(&[
+    let fleet = fleet(&[
         (1, None, None, true),
         (2, None, None, true),
         (3, None, None, true),
         (4, None, None, false),
     ]);
-    let overview = Overview::of(&scene.snapshot);
+    let overview = Overview::of(&fleet.snapshot);
     assert_eq!(
         overview.types,
         [TypeCount {
@@ -198,7 +198,7 @@ fn the_nearest_come_first() {
         world.rows(&format!(r#"["u",1000000000,"{id}",1,null,{cell},[]]"#));
     }
     world.rows(r#"["u",1000000000,"nowhere",1,null,null,[]]"#);
-    let scene = Scene {
+    let fleet = NamedFleet {
         snapshot: Arc::new(world.fleet.snapshot()),
         names: Arc::default(),
         now: Moment::default(),
@@ -209,8 +209,8 @@ fn the_nearest_come_first() {
         // Over the date line.
         ("40,-179", ["tokyo", "west", "berlin"]),
     ] {
-        let question = Question::parse(&format!("near={near}")).unwrap();
-        let page = list(&scene, &question);
+        let query = DeviceQuery::parse(&format!("near={near}")).unwrap();
+        let page = list(&fleet, &query);
         let ids: Vec<_> = page
             .devices
             .iter()

@@ -5,10 +5,13 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use serde::Serialize;
 use tracing::debug;
 
-use super::look::{ViewError, look};
+use super::error::ViewError;
+use super::request::device_type;
+use super::state::WebState;
 use super::status::Status;
-use crate::http::{Body, Compress, Fixed, ONLY_READING, State, method_not_allowed_builder};
-use crate::view::{self, Overview, Question};
+use super::with_fleet::with_fleet;
+use crate::http::{Body, Compress, Fixed, ONLY_READING, method_not_allowed_builder};
+use crate::view::{self, DeviceQuery, Overview};
 
 /// What all its paths begin with.
 pub const ROOT: &str = "/api/";
@@ -35,25 +38,25 @@ struct Problem {
 }
 
 /// `/api/v1/status`: how the exporter and the fleet are.
-pub async fn status(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+pub async fn status(request: HttpRequest, state: web::Data<WebState>) -> HttpResponse {
     let compress = Compress::accepted(&request);
     let shared = state.clone();
-    let made = look(&request, &state, move |scene| {
-        let status = Status::of(&shared, Overview::of(&scene.snapshot));
+    let made = with_fleet(&request, &state, move |fleet| {
+        let status = Status::of(&shared, Overview::of(&fleet.snapshot));
         body(compress, &status)
     });
     respond(made.await)
 }
 
 /// `/api/v1/devices`: a page of a list of devices.
-pub async fn devices(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
-    let question = match Question::parse(request.query_string()) {
-        Ok(question) => question,
+pub async fn devices(request: HttpRequest, state: web::Data<WebState>) -> HttpResponse {
+    let query = match DeviceQuery::parse(request.query_string()) {
+        Ok(query) => query,
         Err(error) => return problem(HttpResponse::BadRequest(), &error),
     };
     let compress = Compress::accepted(&request);
-    let made = look(&request, &state, move |scene| {
-        body(compress, &view::list(scene, &question))
+    let made = with_fleet(&request, &state, move |fleet| {
+        body(compress, &view::list(fleet, &query))
     });
     respond(made.await)
 }
@@ -62,13 +65,13 @@ pub async fn devices(request: HttpRequest, state: web::Data<State>) -> HttpRespo
 pub async fn device(
     id: web::Path<String>,
     request: HttpRequest,
-    state: web::Data<State>,
+    state: web::Data<WebState>,
 ) -> HttpResponse {
-    let device_type = super::device_type(&request);
+    let device_type = device_type(&request);
     let (wanted, named) = (id.clone(), device_type.clone());
     let compress = Compress::accepted(&request);
-    let made = look(&request, &state, move |scene| {
-        let device = view::find(scene, &wanted, device_type.as_deref())?;
+    let made = with_fleet(&request, &state, move |fleet| {
+        let device = view::find(fleet, &wanted, device_type.as_deref())?;
         Some(body(compress, &device))
     });
     match made.await.transpose() {
@@ -96,6 +99,11 @@ pub async fn method_not_allowed() -> HttpResponse {
     problem(method_not_allowed_builder(), &ONLY_READING)
 }
 
+/// The response to a request that cannot be answered.
+pub fn refuse(_: &HttpRequest, _: &WebState, error: ViewError) -> HttpResponse {
+    problem(error.response(), &error)
+}
+
 /// An error response.
 pub fn problem(response: HttpResponseBuilder, error: &dyn ToString) -> HttpResponse {
     let error = error.to_string();
@@ -120,7 +128,7 @@ fn respond(made: Result<Result<Body, serde_json::Error>, ViewError>) -> HttpResp
             response.content_type("application/json");
             body.send(response)
         }
-        Err(blind) => problem(blind.response(), &blind),
+        Err(error) => problem(error.response(), &error),
     }
 }
 

@@ -1,40 +1,54 @@
-//! The status page and the JSON API: the exporter and the fleet for people, and for programs that are no scrapers.
+//! The status page and the JSON API: the exporter and the fleet for people, and for programs other than scrapers.
 
 mod api;
-mod look;
+mod error;
 mod not_found;
 mod page;
+mod permits;
+mod request;
+mod state;
 mod status;
-
-use std::borrow::Cow;
+mod with_fleet;
 
 use actix_web::dev::HttpServiceFactory;
 use actix_web::middleware::from_fn;
-use actix_web::{FromRequest, Handler, HttpRequest, Resource, Responder, web};
+use actix_web::{FromRequest, Handler, Resource, Responder, web};
 
-use crate::http::{parameter, resource};
+use crate::http::resource;
 
-/// Adds the page and the API to an application, and an answer at all other paths.
-pub fn routes(config: &mut web::ServiceConfig) {
+use self::permits::{Refuse, limit_concurrency};
+pub use self::state::{WebOptions, WebState};
+
+/// Adds the page and the API to an application, and a 404 at all other paths.
+pub fn routes(config: &mut web::ServiceConfig, state: &web::Data<WebState>) {
     config
+        .app_data(state.clone())
         .app_data(web::Data::new(page::assets::Assets::new()))
         .app_data(web::Data::new(api::Description::new()))
-        .service(limited(resource("/", page::home)))
-        .service(limited(resource("/device", page::device)))
+        .service(limited(resource("/", page::home), page::refuse))
+        .service(limited(resource("/device", page::device), page::refuse))
         .service(resource("/assets/{file}", page::assets::show))
-        .service(limited(api_resource("/api/v1/status", api::status)))
-        .service(limited(api_resource("/api/v1/devices", api::devices)))
-        .service(limited(api_resource(
-            "/api/v1/devices/{id:.+}",
-            api::device,
-        )))
+        .service(limited(
+            api_resource("/api/v1/status", api::status),
+            api::refuse,
+        ))
+        .service(limited(
+            api_resource("/api/v1/devices", api::devices),
+            api::refuse,
+        ))
+        .service(limited(
+            api_resource("/api/v1/devices/{id:.+}", api::device),
+            api::refuse,
+        ))
         .service(api_resource("/api/v1/openapi.json", api::openapi))
         .default_service(web::to(not_found::show));
 }
 
-/// Answers a limited number of requests at the same time: those that look at the fleet.
-fn limited(resource: Resource) -> impl HttpServiceFactory + 'static {
-    resource.wrap(from_fn(look::limit_concurrency))
+/// A path that reads the fleet: a limited number of requests is answered at the same time.
+fn limited(resource: Resource, refuse: Refuse) -> impl HttpServiceFactory + 'static {
+    resource.wrap(from_fn(move |request, next| {
+        limit_concurrency(request, next, refuse)
+    }))
 }
 
 /// A path of the API, whose errors are JSON.
@@ -45,10 +59,4 @@ where
     F::Output: Responder + 'static,
 {
     resource(path, handler).default_service(web::to(api::method_not_allowed))
-}
-
-/// The type that a request for one device names; an empty one, as forms send it, is none.
-fn device_type(request: &HttpRequest) -> Option<String> {
-    let name = parameter(request, "type").filter(|name| !name.is_empty());
-    name.map(Cow::into_owned)
 }

@@ -1,11 +1,10 @@
 //! The state of the exporter and the fleet as plain values: what `/api/v1/status` returns and the page shows first.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::http::State;
+use super::state::WebState;
 use crate::self_metrics::Unstored;
 use crate::supervise::{ActorStatus, Cause};
 use crate::time::Moment;
@@ -209,8 +208,7 @@ pub struct LastError {
 }
 
 impl Actor {
-    fn of(status: &ActorStatus, now: Moment, state: &State) -> Self {
-        let trouble = status.trouble(state.clock.ran(), state.hang_limit);
+    fn of(status: &ActorStatus, trouble: Option<&str>, now: Moment) -> Self {
         let last_error = status.last_death().map(|death| LastError {
             cause: death.cause.name(),
             message: death.message,
@@ -234,12 +232,12 @@ impl Actor {
 impl Status {
     /// The status now, with this fleet.
     #[must_use]
-    pub fn of(state: &State, fleet: Overview) -> Self {
+    pub fn of(state: &WebState, fleet: Overview) -> Self {
         let now = state.clock.now();
         let metrics = &state.metrics;
-        let not_ready_because = state.unready();
-        let not_live_because = state.trouble();
-        let actors = state.actors.iter();
+        let health = &state.health;
+        let not_ready_because = health.not_ready_because();
+        let not_live_because = health.not_live_because();
         let is_set = |value: Option<f64>| value.is_some_and(|value| value > 0.0);
         let lag = metrics.telemetry_lag.value();
         let (told, token_told) = (metrics.told(), metrics.token_told());
@@ -258,7 +256,7 @@ impl Status {
                 stale_after_seconds: state.stale_after.as_secs_f64(),
                 ready: not_ready_because.is_none(),
                 not_ready_because,
-                draining: state.is_draining.load(Ordering::Relaxed),
+                draining: health.is_draining(),
                 live: not_live_because.is_empty(),
                 not_live_because,
             },
@@ -289,7 +287,10 @@ impl Status {
                 last_failure_message: token_told.map(|told| told.message.clone()),
                 last_failure_remedy: token_told.and_then(|told| told.remedy),
             },
-            actors: actors.map(|actor| Actor::of(actor, now, state)).collect(),
+            actors: health
+                .actor_troubles()
+                .map(|(actor, trouble)| Actor::of(actor, trouble, now))
+                .collect(),
             names: Names {
                 known: state.names.load().len(),
                 unmatched: metrics.names_unmatched.value(),

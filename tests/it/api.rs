@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use starlink_telemetry::app::Tuning;
 use starlink_telemetry::simulator::{Answer, AnswerBody, Simulator, TERMINAL_COLUMNS};
 use starlink_telemetry::supervise::faults::{Fault, Inject, Place};
-use starlink_telemetry::view::{Question, SortKey};
+use starlink_telemetry::view::{DeviceQuery, SortKey};
 use url::form_urlencoded::byte_serialize;
 
 use crate::harness::{
@@ -285,7 +285,7 @@ async fn the_description_names_what_can_be_asked() {
     for parameter in parameters {
         let name = parameter["name"].as_str().unwrap();
         names.push(name);
-        assert!(Question::parse(&format!("{name}=")).is_ok(), "{name}");
+        assert!(DeviceQuery::parse(&format!("{name}=")).is_ok(), "{name}");
         if name == "sort" {
             let keys = SortKey::ALL
                 .iter()

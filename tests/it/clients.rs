@@ -8,7 +8,7 @@ use actix_rt::task::spawn_blocking;
 use futures_util::future::{join, join_all};
 use socket2::{Domain, Socket, Type};
 use starlink_telemetry::app::Tuning;
-use starlink_telemetry::http::Patience;
+use starlink_telemetry::http::ClientTimeouts;
 use starlink_telemetry::simulator::Simulator;
 use starlink_telemetry::store::PinLimits;
 
@@ -227,7 +227,7 @@ async fn slow_scrapes_of_one_client_leave_room_for_others() {
 #[actix_rt::test]
 async fn slow_pages_of_one_client_leave_room_for_others() {
     let tuning = Tuning {
-        most_looks: 8,
+        most_views: 8,
         ..Tuning::default()
     };
     let (_simulator, service) = tuned(3000, tuning).await;
@@ -251,10 +251,10 @@ async fn slow_pages_of_one_client_leave_room_for_others() {
 #[actix_rt::test]
 async fn a_client_that_reads_below_the_rate_is_cut() {
     let tuning = Tuning {
-        patience: Patience {
+        client_timeouts: ClientTimeouts {
             rate: 4 * 1024 * 1024,
             grace: Duration::from_secs(1),
-            ..Patience::default()
+            ..ClientTimeouts::default()
         },
         ..Tuning::default()
     };
@@ -280,7 +280,7 @@ async fn a_client_that_reads_below_the_rate_is_cut() {
         );
         assert_eq!(ended, Err(ErrorKind::ConnectionReset), "{what}");
         assert!(!read.ends_with(b"0\r\n\r\n"), "{what}");
-        assert!(after < Patience::default().stall, "{what}");
+        assert!(after < ClientTimeouts::default().stall, "{what}");
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use actix_rt::task::spawn_blocking;
 use socket2::{Domain, Socket, Type};
 use starlink_telemetry::app::Tuning;
-use starlink_telemetry::http::Patience;
+use starlink_telemetry::http::ClientTimeouts;
 use starlink_telemetry::simulator::{AnswerBody, Simulator};
 
 use crate::binary::Binary;
@@ -25,7 +25,7 @@ const IDLE: usize = 10_000;
 /// How many clients read a byte now and then.
 const SLOW: usize = 100;
 
-/// In the tests of patience a client may take so long.
+/// How long a client may take in the tests of time limits.
 const SHORT: Duration = Duration::from_secs(1);
 
 fn connect(address: SocketAddr) -> TcpStream {
@@ -107,11 +107,11 @@ async fn patient(tuning: Tuning) -> (Simulator, Service) {
     (simulator, service)
 }
 
-fn impatience() -> Patience {
-    Patience {
+fn short_timeouts() -> ClientTimeouts {
+    ClientTimeouts {
         first: SHORT,
         request: SHORT,
-        ..Patience::default()
+        ..ClientTimeouts::default()
     }
 }
 
@@ -181,7 +181,7 @@ async fn ten_thousand_idle_connections_and_a_hundred_slow_readers_leave_everythi
 #[actix_rt::test]
 async fn clients_that_trickle_or_say_nothing_are_dropped() {
     let tuning = Tuning {
-        patience: impatience(),
+        client_timeouts: short_timeouts(),
         ..Tuning::default()
     };
     let (_simulator, service) = patient(tuning).await;
@@ -244,7 +244,7 @@ async fn refused_heads_are_answered_with_the_headers_of_all_responses() {
     std::fs::write(&web, headers).unwrap();
     let simulator = scripted_simulator();
     let tuning = Tuning {
-        patience: impatience(),
+        client_timeouts: short_timeouts(),
         ..Tuning::default()
     };
     let web = web.to_str().unwrap();
@@ -364,7 +364,7 @@ async fn scrapes_beyond_the_bound_wait_and_are_refused() {
 #[actix_rt::test]
 async fn pages_beyond_the_bound_wait_and_are_refused() {
     let tuning = Tuning {
-        most_looks: 1,
+        most_views: 1,
         query_limit: SHORT,
         ..Tuning::default()
     };
@@ -414,9 +414,9 @@ async fn a_page_that_is_read_for_too_long_is_cut() {
 /// Who reads an answer for too long does not see its end.
 async fn is_cut(path: &'static str, end: &str) {
     let tuning = Tuning {
-        patience: Patience {
+        client_timeouts: ClientTimeouts {
             answer: 3 * SHORT,
-            ..Patience::default()
+            ..ClientTimeouts::default()
         },
         ..Tuning::default()
     };

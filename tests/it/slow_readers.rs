@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use actix_rt::task::spawn_blocking;
 use socket2::{Domain, Socket, Type};
 use starlink_telemetry::app::Tuning;
-use starlink_telemetry::http::Patience;
+use starlink_telemetry::http::ClientTimeouts;
 use starlink_telemetry::simulator::Simulator;
 
 use crate::harness::{
@@ -31,9 +31,9 @@ async fn service() -> (Simulator, Service) {
             .map(|name| terminal_row(name, 1_000_000_000, 1.0)),
     );
     let tuning = Tuning {
-        patience: Patience {
+        client_timeouts: ClientTimeouts {
             stall: STALL_LIMIT,
-            ..Patience::default()
+            ..ClientTimeouts::default()
         },
         ..Tuning::default()
     };

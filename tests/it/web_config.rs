@@ -13,7 +13,7 @@ use base64::prelude::BASE64_STANDARD;
 use futures_util::future::join_all;
 use rustls::version::{TLS12, TLS13};
 use starlink_telemetry::app::Tuning;
-use starlink_telemetry::http::Patience;
+use starlink_telemetry::http::ClientTimeouts;
 use starlink_telemetry::simulator::Simulator;
 
 use crate::binary::{Binary, run};
@@ -197,9 +197,9 @@ async fn sessions_of_clients_with_certificates_are_not_resumed() {
 async fn silent_connections_keep_no_probe_out_for_long() {
     let simulator = scripted_simulator();
     let tuning = Tuning {
-        patience: Patience {
+        client_timeouts: ClientTimeouts {
             first: Duration::from_secs(1),
-            ..Patience::default()
+            ..ClientTimeouts::default()
         },
         ..Tuning::default()
     };
@@ -629,9 +629,9 @@ async fn a_handshake_that_never_ends_is_dropped() {
     let simulator = scripted_simulator();
     let site = Site::new(TLS);
     let tuning = Tuning {
-        patience: Patience {
+        client_timeouts: ClientTimeouts {
             first: Duration::from_secs(1),
-            ..Patience::default()
+            ..ClientTimeouts::default()
         },
         ..Tuning::default()
     };

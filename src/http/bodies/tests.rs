@@ -13,9 +13,9 @@ use proptest::prelude::*;
 use super::super::gzip::tests::text_of;
 use super::*;
 
-/// A pool with a thread for each workbench.
+/// A pool with a thread for each compressor.
 fn pool() -> Pool {
-    Pool::start("test", LIMITS.workbenches).unwrap()
+    Pool::start("test", LIMITS.compressors).unwrap()
 }
 use crate::exposition::Revoked;
 
@@ -117,7 +117,7 @@ impl Parts for Text {
 
 const LIMITS: BodyLimits = BodyLimits {
     kept: 64 * 1024 * 1024,
-    workbenches: 8,
+    compressors: 8,
 };
 
 fn unlimited<K>() -> Bodies<K> {
@@ -170,8 +170,8 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn kept(bodies: &Bodies<u8>) -> usize {
-    let shelf = lock(&bodies.shelf);
-    let bodies = shelf.bodies.values();
+    let cache = lock(&bodies.cache);
+    let bodies = cache.bodies.values();
     bodies
         .map(|filled| {
             let filled = filled.borrow();
@@ -239,7 +239,7 @@ async fn there_is_room_for_so_many_bodies() {
         let reader = bodies.read((1, 0), key, Arc::clone(&text) as Arc<dyn Parts>);
         assert!(read(Box::pin(member(reader, LAST.to_vec()))).await == text.whole());
     }
-    assert_eq!(lock(&bodies.shelf).bodies.len(), MOST_BODIES);
+    assert_eq!(lock(&bodies.cache).bodies.len(), MOST_BODIES);
 }
 
 #[actix_rt::test]
@@ -291,7 +291,7 @@ async fn a_panic_ends_all_readers_and_the_next_tries_again() {
         assert!(read.is_err(), "{part}");
         let text = Arc::new(Text::of_segments(2));
         assert!(self::read(stream(&bodies, 1, &text)).await == text.whole());
-        lock(&bodies.shelf).bodies.clear();
+        lock(&bodies.cache).bodies.clear();
     }
 }
 
@@ -334,7 +334,7 @@ async fn a_body_that_nobody_reads_is_not_filled() {
     drop(text);
     assert!(Weak::upgrade(&parts).is_none());
     assert_eq!(bodies.room.available_permits(), LIMITS.kept);
-    assert!(lock(&bodies.shelf).bodies.is_empty());
+    assert!(lock(&bodies.cache).bodies.is_empty());
 }
 
 #[actix_rt::test]
@@ -444,13 +444,13 @@ async fn a_text_that_is_taken_away_ends_its_readers() {
     }
 }
 
-/// However many readers compress for themselves: workbenches are shared, and a reader that waits for its client holds none.
+/// However many readers compress for themselves: compressors are shared, and a reader that waits for its client holds none.
 #[actix_rt::test]
 async fn slow_readers_hold_no_workbench() {
     let bodies = Bodies::new(
         BodyLimits {
             kept: 0,
-            workbenches: 1,
+            compressors: 1,
         },
         pool(),
     );

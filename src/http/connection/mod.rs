@@ -23,7 +23,7 @@ const MOST_PIPELINED: usize = 16;
 
 /// How long a client may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct ClientTimeouts {
     /// For the first request of a connection to be there.
     pub first: Duration,
     /// From the first byte of a request to the first byte of its answer, ours included.
@@ -42,7 +42,7 @@ pub struct Patience {
     pub goodbye: Duration,
 }
 
-impl Default for Patience {
+impl Default for ClientTimeouts {
     fn default() -> Self {
         Self {
             first: Duration::from_secs(5),
@@ -64,9 +64,9 @@ pub const MOST_KEPT: usize = 512;
 
 /// The open connections of a listener: each holds a clone.
 #[derive(Debug, Clone, Default)]
-pub struct Company(Arc<()>);
+pub struct OpenConnections(Arc<()>);
 
-impl Company {
+impl OpenConnections {
     fn is_large(&self) -> bool {
         Arc::strong_count(&self.0) > MOST_KEPT
     }
@@ -74,11 +74,11 @@ impl Company {
 
 /// What the handlers of a connection's requests tell the connection.
 #[derive(Debug, Clone, Default)]
-pub struct Line(Rc<Told>);
+pub struct ConnectionHandle(Rc<Told>);
 
 #[derive(Debug, Default)]
 struct Told {
-    company: Company,
+    open_connections: OpenConnections,
     is_last: Cell<bool>,
     is_broken: Cell<bool>,
     /// When the response began, and later by the time in which the client did not keep us waiting.
@@ -91,10 +91,10 @@ struct Told {
     sent: Cell<u64>,
 }
 
-impl Line {
+impl ConnectionHandle {
     /// Whether there are too many connections to keep this one open after its response.
     pub fn is_crowded(&self) -> bool {
-        self.0.company.is_large()
+        self.0.open_connections.is_large()
     }
 
     /// The response that begins is the connection's last: the client may keep what it has not sent yet.
@@ -138,9 +138,9 @@ impl Line {
     }
 
     /// When the client must have taken more than it has.
-    fn due(&self, patience: &Patience) -> Option<Instant> {
-        let millis = self.0.sent.get().saturating_mul(1000) / u64::from(patience.rate.max(1));
-        let time = Duration::from_millis(millis).saturating_add(patience.grace);
+    fn due(&self, timeouts: &ClientTimeouts) -> Option<Instant> {
+        let millis = self.0.sent.get().saturating_mul(1000) / u64::from(timeouts.rate.max(1));
+        let time = Duration::from_millis(millis).saturating_add(timeouts.grace);
         self.0.response.get()?.checked_add(time)
     }
 }
@@ -151,51 +151,51 @@ pub trait Reset {
     fn reset(&self);
 }
 
-/// A stream of bytes that fails when its client has used up our patience.
+/// A stream of bytes that fails when its client has used up our timeouts.
 ///
 /// The web server itself limits the first request of a connection only: the head of a later one may trickle for ever.
 #[derive(Debug)]
 pub struct Connection<T: Reset> {
     io: T,
-    patience: Patience,
+    timeouts: ClientTimeouts,
     /// When the client's time is over.
     timer: Pin<Box<Sleep>>,
     /// How many bytes have come since we wrote the last time.
     unanswered: usize,
     /// How many ends of heads were among them.
     pipelined: usize,
-    /// Whether the byte before what comes next ended a line.
+    /// Whether the byte before what comes next ended a handle.
     is_at_line: bool,
     /// Whether the client keeps us waiting: there is no room for what is to be written.
     is_stalled: bool,
     /// Until when the time of the response has been counted.
     counted: Instant,
-    line: Line,
+    handle: ConnectionHandle,
 }
 
 impl<T: Reset> Connection<T> {
     /// Waits for a request. Needs a tokio runtime with timers.
-    pub fn new(io: T, patience: Patience, company: Company) -> Self {
+    pub fn new(io: T, timeouts: ClientTimeouts, open_connections: OpenConnections) -> Self {
         let told = Told {
-            company,
+            open_connections,
             ..Told::default()
         };
         Self {
             io,
-            patience,
-            timer: Box::pin(sleep(patience.idle)),
+            timeouts,
+            timer: Box::pin(sleep(timeouts.idle)),
             unanswered: 0,
             pipelined: 0,
             is_at_line: false,
             is_stalled: false,
             counted: Instant::now(),
-            line: Line(Rc::new(told)),
+            handle: ConnectionHandle(Rc::new(told)),
         }
     }
 
     /// For the handlers of this connection's requests.
-    pub fn line(&self) -> Line {
-        self.line.clone()
+    pub fn handle(&self) -> ConnectionHandle {
+        self.handle.clone()
     }
 
     fn wait_at_most(&mut self, time: Duration) {
@@ -204,7 +204,7 @@ impl<T: Reset> Connection<T> {
 
     fn has_received(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.unanswered == 0 && !bytes.is_empty() {
-            self.wait_at_most(self.patience.request);
+            self.wait_at_most(self.timeouts.request);
         }
         self.unanswered += bytes.len();
         self.count_heads(bytes);
@@ -229,7 +229,7 @@ impl<T: Reset> Connection<T> {
     }
 
     fn has_sent(&mut self, bytes: usize) {
-        let sent = &self.line.0.sent;
+        let sent = &self.handle.0.sent;
         sent.set(sent.get().saturating_add(bytes as u64));
         self.unanswered = 0;
         self.pipelined = 0;
@@ -239,7 +239,7 @@ impl<T: Reset> Connection<T> {
     /// Only the time in which the client keeps us waiting counts against it.
     fn count_time(&mut self) {
         if !self.is_stalled {
-            self.line.excuse_since(self.counted);
+            self.handle.excuse_since(self.counted);
         }
         self.counted = Instant::now();
     }
@@ -248,17 +248,17 @@ impl<T: Reset> Connection<T> {
     fn has_room(&mut self) {
         self.count_time();
         self.is_stalled = false;
-        self.wait_at_most(match self.line.0.is_last.get() {
-            true => self.patience.goodbye,
-            false => self.patience.idle,
+        self.wait_at_most(match self.handle.0.is_last.get() {
+            true => self.timeouts.goodbye,
+            false => self.timeouts.idle,
         });
     }
 
     /// Nothing comes or goes at the moment. Fails when it has been so for too long.
-    fn poll_patience<R>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<R>> {
+    fn poll_timeout<R>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<R>> {
         ready!(self.timer.as_mut().poll(context));
         if self.is_stalled {
-            self.line.break_off();
+            self.handle.break_off();
         }
         Poll::Ready(Err(ErrorKind::TimedOut.into()))
     }
@@ -282,20 +282,20 @@ impl<T: Reset> Connection<T> {
             self.count_time();
             self.is_stalled = true;
             // Not the shorter time: there may be no room for long while a slow client empties the operating system's buffer.
-            self.wait_at_most(self.patience.answer);
-            if let Some(due) = self.line.due(&self.patience)
+            self.wait_at_most(self.timeouts.answer);
+            if let Some(due) = self.handle.due(&self.timeouts)
                 && due < self.timer.deadline()
             {
                 self.timer.as_mut().reset(due);
             }
         }
-        self.poll_patience(context)
+        self.poll_timeout(context)
     }
 }
 
 impl<T: Reset> Drop for Connection<T> {
     fn drop(&mut self) {
-        if self.line.0.is_broken.get() {
+        if self.handle.0.is_broken.get() {
             self.io.reset();
         }
     }
@@ -311,7 +311,7 @@ impl<T: Reset + AsyncRead + Unpin> AsyncRead for Connection<T> {
         let before = buffer.filled().len();
         match Pin::new(&mut this.io).poll_read(context, buffer)? {
             Poll::Ready(()) => Poll::Ready(this.has_received(&buffer.filled()[before..])),
-            Poll::Pending => this.poll_patience(context),
+            Poll::Pending => this.poll_timeout(context),
         }
     }
 }

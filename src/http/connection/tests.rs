@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter, DuplexStream, duplex};
 
 use super::*;
 
-const PATIENCE: Patience = Patience {
+const PATIENCE: ClientTimeouts = ClientTimeouts {
     first: Duration::from_secs(5),
     request: Duration::from_secs(20),
     stall: Duration::from_secs(5),
@@ -26,7 +26,10 @@ impl Reset for BufWriter<DuplexStream> {
 /// A connection and its client, between whom eight bytes fit. The clock goes on by itself when everybody waits.
 fn connected() -> (Connection<DuplexStream>, DuplexStream) {
     let (ours, client) = duplex(8);
-    (Connection::new(ours, PATIENCE, Company::default()), client)
+    (
+        Connection::new(ours, PATIENCE, OpenConnections::default()),
+        client,
+    )
 }
 
 /// How many seconds it took to fail with the kind of error.
@@ -45,7 +48,7 @@ async fn a_silent_client_is_cut() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_read_for_long_behind_the_last_answer() {
     let (mut connection, _client) = connected();
-    connection.line().announce_last();
+    connection.handle().announce_last();
     connection.write_all(b"no").await.unwrap();
     let since = Instant::now();
     let failed = connection.read(&mut [0; 8]).await;
@@ -107,7 +110,7 @@ async fn a_client_that_takes_something_now_and_then_is_served() {
 /// How long a client is served that takes so many bytes every second, and how many it gets.
 async fn served(bytes: usize) -> (u64, usize) {
     let (mut connection, mut client) = connected();
-    connection.line().begin_response();
+    connection.handle().begin_response();
     let since = Instant::now();
     let mut taken = 0;
     let reading = async {
@@ -120,7 +123,7 @@ async fn served(bytes: usize) -> (u64, usize) {
         never = reading => never,
         written = connection.write_all(&[0; 800]) => written,
     };
-    assert_eq!(connection.line.0.is_broken.get(), written.is_err());
+    assert_eq!(connection.handle.0.is_broken.get(), written.is_err());
     (since.elapsed().as_secs(), taken)
 }
 
@@ -138,7 +141,7 @@ async fn a_client_that_reads_below_the_rate_is_cut() {
 async fn each_response_has_its_own_time() {
     let (mut connection, mut client) = connected();
     for _ in 0..5 {
-        connection.line().begin_response();
+        connection.handle().begin_response();
         connection.write_all(b"response").await.unwrap();
         tokio::time::sleep(Duration::from_secs(5)).await;
         client.read_exact(&mut [0; 8]).await.unwrap();
@@ -148,7 +151,7 @@ async fn each_response_has_its_own_time() {
 #[tokio::test(start_paused = true)]
 async fn only_the_time_that_the_client_keeps_us_waiting_counts() {
     let (mut connection, mut client) = connected();
-    connection.line().begin_response();
+    connection.handle().begin_response();
     for _ in 0..2 {
         // What is ours to do takes so long.
         tokio::time::sleep(Duration::from_secs(60)).await;
@@ -172,10 +175,10 @@ async fn a_flush_that_had_to_wait_leaves_the_connection_idle() {
     for (is_last, seconds) in [(false, 75), (true, 1)] {
         let (ours, mut client) = duplex(8);
         let ours = BufWriter::with_capacity(64, ours);
-        let mut connection = Connection::new(ours, PATIENCE, Company::default());
-        connection.line().begin_response();
+        let mut connection = Connection::new(ours, PATIENCE, OpenConnections::default());
+        connection.handle().begin_response();
         if is_last {
-            connection.line().announce_last();
+            connection.handle().announce_last();
         }
         connection.write_all(&[0; 16]).await.unwrap();
         let reading = async {
@@ -187,7 +190,7 @@ async fn a_flush_that_had_to_wait_leaves_the_connection_idle() {
         let since = Instant::now();
         let failed = connection.read(&mut [0; 8]).await;
         assert_eq!(failed_after(since, failed), (ErrorKind::TimedOut, seconds));
-        assert!(!connection.line.0.is_broken.get(), "{is_last}");
+        assert!(!connection.handle.0.is_broken.get(), "{is_last}");
     }
 }
 

@@ -11,14 +11,14 @@ use super::format::{age, decimals, moment, number, printable};
 use super::map::Map;
 use super::table::{LIST, filter_link, link};
 use super::{Frame, NO_LOCATIONS, page, render};
-use crate::http::Compress;
-use crate::http::{State, parameter};
+use crate::http::{Compress, parameter};
 use crate::telemetry::catalogue::{Unit, known_field};
 use crate::telemetry::schema::LOCATION_FIELD;
 use crate::time::unix_seconds;
-use crate::view::{self, DeviceDetail, Near, Question};
-use crate::web::device_type;
-use crate::web::look::look;
+use crate::view::{self, DeviceDetail, DeviceQuery, Near};
+use crate::web::request::device_type;
+use crate::web::state::WebState;
+use crate::web::with_fleet::with_fleet;
 
 /// The whole page.
 #[derive(Debug, Template)]
@@ -101,14 +101,14 @@ struct Message {
 }
 
 /// `/device?id=…&type=…`
-pub async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+pub async fn show(request: HttpRequest, state: web::Data<WebState>) -> HttpResponse {
     let compress = Compress::accepted(&request);
     let frame = Frame::of(&request);
     let Some(id) = parameter(&request, "id").map(Cow::into_owned) else {
         let text = "The parameter id is missing. Use /device?id=ID.".to_owned();
         return message(HttpResponse::BadRequest(), &request, "No device", text);
     };
-    let list_link = parameter(&request, LIST).and_then(|list| Question::parse(&list).ok());
+    let list_link = parameter(&request, LIST).and_then(|list| DeviceQuery::parse(&list).ok());
     let list_link = link(&list_link.unwrap_or_default());
     let now = unix_seconds(state.clock.corrected());
     let device_type = device_type(&request);
@@ -117,8 +117,8 @@ pub async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse
         false => NO_LOCATIONS,
     };
     let wanted = id.clone();
-    let seen = look(&request, &state, move |scene| {
-        let device = view::find(scene, &wanted, device_type.as_deref())?;
+    let seen = with_fleet(&request, &state, move |fleet| {
+        let device = view::find(fleet, &wanted, device_type.as_deref())?;
         Some(render(
             compress,
             &DeviceView::of(frame, &device, now, list_link, no_place),
@@ -133,11 +133,11 @@ pub async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse
             );
             message(HttpResponse::NotFound(), &request, "Unknown device", text)
         }
-        Err(blind) => message(
-            blind.response(),
+        Err(error) => message(
+            error.response(),
             &request,
             "Not available",
-            format!("{blind}."),
+            format!("{error}."),
         ),
     }
 }
@@ -174,7 +174,7 @@ impl DeviceView {
             None => device.alerts.as_deref().unwrap_or_default(),
         };
         let numbers = last.map_or(&detail.fields, |last| &last.fields);
-        let tamed = |text: &Option<String>| text.as_deref().map(printable);
+        let shown = |text: &Option<String>| text.as_deref().map(printable);
         let pairs = detail.info.iter();
         let kinds = [
             ("IPv4", &device.ipv4),
@@ -190,7 +190,7 @@ impl DeviceView {
             title: printable(device.name.as_ref().unwrap_or(&device.id)),
             id: printable(&device.id),
             device_type: printable(&device.device_type),
-            group: tamed(&device.group),
+            group: shown(&device.group),
             state: device.state.name(),
             age: age(now - device.last_report_timestamp_seconds),
             reported: moment(device.last_report_timestamp_seconds),
@@ -248,12 +248,12 @@ fn place(detail: &DeviceDetail) -> Option<Place> {
         map: Map::around(device.state, latitude, longitude),
         text,
         cell: detail.h3_cell.clone(),
-        link: link(&Question {
+        link: link(&DeviceQuery {
             near: Some(Near {
                 latitude: round(latitude),
                 longitude: round(longitude),
             }),
-            ..Question::default()
+            ..DeviceQuery::default()
         }),
     })
 }

@@ -5,14 +5,15 @@ use askama::Template;
 
 use super::format::{count, printable};
 use super::map::Map;
-use super::table::{self, Choice, Head, Row, Turn, filter_link};
-use super::verdict::{Branch, Fact, Verdict, branches, facts};
+use super::table::{self, Choice, ColumnHead, PageLink, Row, filter_link};
+use super::verdict::{ComponentRow, Fact, Verdict, components, facts};
 use super::{Frame, NO_LOCATIONS, page, render};
-use crate::http::Compress;
-use crate::http::{State, parameter};
-use crate::view::{self, DeviceState, Overview, Question, QuestionError, Scene};
-use crate::web::look::{ViewError, look};
+use crate::http::{Compress, parameter};
+use crate::view::{self, DeviceQuery, DeviceState, NamedFleet, Overview, QueryError};
+use crate::web::error::ViewError;
+use crate::web::state::WebState;
 use crate::web::status::{ActorState, Status};
+use crate::web::with_fleet::with_fleet;
 
 /// The whole page.
 #[derive(Debug, Template)]
@@ -24,14 +25,14 @@ struct Home {
     verdict: Verdict,
     facts: Vec<Fact>,
     supervisor: String,
-    branches: Vec<Branch>,
+    components: Vec<ComponentRow>,
     /// `None` while the store does not answer.
-    fleet: Option<Fleet>,
+    fleet: Option<FleetSection>,
 }
 
 /// What is known of the devices.
 #[derive(Debug)]
-struct Fleet {
+struct FleetSection {
     total: String,
     types: Vec<TypeRow>,
     alerts: Vec<Link>,
@@ -63,11 +64,11 @@ struct Fleet {
     /// Leads from a page past the end to the last one.
     last_page: Option<String>,
     caption: String,
-    heads: Vec<Head>,
+    heads: Vec<ColumnHead>,
     rows: Vec<Row>,
     /// Which page of how many, if there are several.
     pages: Option<String>,
-    turns: Vec<Turn>,
+    page_links: Vec<PageLink>,
 }
 
 /// The devices of a type.
@@ -101,10 +102,10 @@ const STATES: [DeviceState; 3] = [
 
 /// A request that cannot be answered: what is wrong with it, and what to show in the form so that it can be corrected.
 #[derive(Debug)]
-struct Typed {
+struct InvalidQuery {
     mistake: String,
     /// What can be used of it.
-    question: Question,
+    query: DeviceQuery,
     search: String,
     near: String,
 }
@@ -112,20 +113,20 @@ struct Typed {
 /// Longer texts of a request that is wrong are cut in the form.
 const MOST_TYPED: usize = 200;
 
-impl Typed {
-    fn of(request: &HttpRequest, error: &QuestionError) -> Self {
+impl InvalidQuery {
+    fn of(request: &HttpRequest, error: &QueryError) -> Self {
         let text = |name| {
             let text = parameter(request, name).unwrap_or_default();
             printable(&text.chars().take(MOST_TYPED).collect::<String>())
         };
-        let mut question = Question::usable(request.query_string());
+        let mut query = DeviceQuery::usable(request.query_string());
         // The form repeats them.
-        for text in [&mut question.device_type, &mut question.alert] {
+        for text in [&mut query.device_type, &mut query.alert] {
             *text = text.take().filter(|text| text.len() <= MOST_TYPED);
         }
         Self {
             mistake: printable(&format!("{error}. All devices are listed.")),
-            question,
+            query,
             search: text("search"),
             near: text("near"),
         }
@@ -133,42 +134,50 @@ impl Typed {
 }
 
 /// `/`
-pub async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
-    let (question, typed) = match Question::parse(request.query_string()) {
-        Ok(question) => (question, None),
-        Err(error) => (Question::default(), Some(Typed::of(&request, &error))),
+pub async fn show(request: HttpRequest, state: web::Data<WebState>) -> HttpResponse {
+    let (query, invalid) = match DeviceQuery::parse(request.query_string()) {
+        Ok(query) => (query, None),
+        Err(error) => (
+            DeviceQuery::default(),
+            Some(InvalidQuery::of(&request, &error)),
+        ),
     };
-    let response = match &typed {
+    let response = match &invalid {
         None => HttpResponse::Ok(),
         Some(_) => HttpResponse::BadRequest(),
     };
     let shared = state.clone();
     let compress = Compress::accepted(&request);
     let frame = Frame::of(&request);
-    let seen = look(&request, &state, move |scene| {
-        let status = Status::of(&shared, Overview::of(&scene.snapshot));
-        let mut fleet = Fleet::of(scene, &status, &question);
-        if let Some(typed) = &typed {
-            fleet.correct(typed, &status.fleet);
+    let made = with_fleet(&request, &state, move |fleet| {
+        let status = Status::of(&shared, Overview::of(&fleet.snapshot));
+        let mut section = FleetSection::of(fleet, &status, &query);
+        if let Some(invalid) = &invalid {
+            section.correct(invalid, &status.fleet);
         }
-        fleet.no_map = (!shared.has_locations).then_some(NO_LOCATIONS);
-        render(compress, &Home::new(frame, &status, Some(fleet), None))
+        section.no_map = (!shared.has_locations).then_some(NO_LOCATIONS);
+        render(compress, &Home::new(frame, &status, Some(section), None))
     });
-    match seen.await {
+    match made.await {
         Ok(html) => page(response, html),
-        Err(blind) => unseen(&request, &state, blind),
+        Err(error) => without_fleet(&request, &state, error),
     }
 }
 
 /// The page without the fleet.
-pub fn unseen(request: &HttpRequest, state: &State, blind: ViewError) -> HttpResponse {
+pub fn without_fleet(request: &HttpRequest, state: &WebState, error: ViewError) -> HttpResponse {
     let status = Status::of(state, Overview::default());
-    let home = Home::new(Frame::of(request), &status, None, Some(blind.to_string()));
-    page(blind.response(), render(Compress::accepted(request), &home))
+    let home = Home::new(Frame::of(request), &status, None, Some(error.to_string()));
+    page(error.response(), render(Compress::accepted(request), &home))
 }
 
 impl Home {
-    fn new(frame: Frame, status: &Status, fleet: Option<Fleet>, problem: Option<String>) -> Self {
+    fn new(
+        frame: Frame,
+        status: &Status,
+        fleet: Option<FleetSection>,
+        problem: Option<String>,
+    ) -> Self {
         let is_up = |state: ActorState| state == ActorState::Up;
         let up = status
             .actors
@@ -181,29 +190,29 @@ impl Home {
             verdict: Verdict::of(status),
             facts: facts(status),
             supervisor: format!("{up} of {} running", status.actors.len()),
-            branches: branches(&status.actors),
+            components: components(&status.actors),
             fleet,
         }
     }
 }
 
-impl Fleet {
+impl FleetSection {
     /// Shows what is wrong with a request, and what it was in the form.
-    fn correct(&mut self, typed: &Typed, overview: &Overview) {
-        let question = &typed.question;
-        self.mistake = Some(typed.mistake.clone());
-        self.search.clone_from(&typed.search);
-        self.near.clone_from(&typed.near);
-        self.states = states(question);
-        self.kinds = kinds(overview, question);
-        self.active = active(overview, question);
-        self.orders = table::orders(question);
+    fn correct(&mut self, invalid: &InvalidQuery, overview: &Overview) {
+        let query = &invalid.query;
+        self.mistake = Some(invalid.mistake.clone());
+        self.search.clone_from(&invalid.search);
+        self.near.clone_from(&invalid.near);
+        self.states = states(query);
+        self.kinds = kinds(overview, query);
+        self.active = active(overview, query);
+        self.orders = table::orders(query);
         self.is_asked = true;
     }
 
-    fn of(scene: &Scene, status: &Status, question: &Question) -> Self {
+    fn of(fleet: &NamedFleet, status: &Status, query: &DeviceQuery) -> Self {
         let overview = &status.fleet;
-        let list = view::list(scene, question);
+        let list = view::list(fleet, query);
         let in_state = |state| {
             overview
                 .types
@@ -213,12 +222,12 @@ impl Fleet {
         };
         let total: usize = STATES.map(in_state).iter().sum();
         let counts = STATES.map(|state| format!("{} {}", count(in_state(state)), state.name()));
-        let near = question.near;
-        let is_standard = question.per_page == Question::default().per_page;
+        let near = query.near;
+        let is_standard = query.per_page == DeviceQuery::default().per_page;
         Self {
             total: count(total),
-            types: type_rows(overview, question),
-            alerts: alert_links(overview, question),
+            types: type_rows(overview, query),
+            alerts: alert_links(overview, query),
             unknown_alerts: unknown_alerts(overview.alerts_unknown, total),
             more_alerts: overview.alerts.len().saturating_sub(MOST_ALERTS),
             map: Map::world(&overview.dots, near),
@@ -236,92 +245,88 @@ impl Fleet {
             is_located: overview.located > 0,
             mistake: None,
             legend: STATES
-                .map(|state| legend(question, state, in_state(state)))
+                .map(|state| legend(query, state, in_state(state)))
                 .into(),
-            search: question
-                .search
-                .as_deref()
-                .map(printable)
-                .unwrap_or_default(),
+            search: query.search.as_deref().map(printable).unwrap_or_default(),
             near: near.map_or(String::new(), |near| {
                 format!("{},{}", near.latitude, near.longitude)
             }),
-            per_page: (!is_standard).then(|| question.per_page.to_string()),
-            states: states(question),
-            kinds: kinds(overview, question),
-            active: active(overview, question),
-            orders: table::orders(question),
-            is_filtered: *question
-                != Question {
-                    order: question.order,
-                    page: question.page,
-                    per_page: question.per_page,
-                    ..Question::default()
+            per_page: (!is_standard).then(|| query.per_page.to_string()),
+            states: states(query),
+            kinds: kinds(overview, query),
+            active: active(overview, query),
+            orders: table::orders(query),
+            is_filtered: *query
+                != DeviceQuery {
+                    order: query.order,
+                    page: query.page,
+                    per_page: query.per_page,
+                    ..DeviceQuery::default()
                 },
-            is_asked: *question != Question::default(),
+            is_asked: *query != DeviceQuery::default(),
             found: match list.total {
                 found if found == total => count(total),
                 found => format!("{} of {}", count(found), count(total)),
             },
             last_page: table::is_past_the_end(&list).then(|| {
-                table::link(&Question {
+                table::link(&DeviceQuery {
                     page: list.pages,
-                    ..question.clone()
+                    ..query.clone()
                 })
             }),
-            caption: table::caption(&list, question),
-            heads: table::heads(question),
+            caption: table::caption(&list, query),
+            heads: table::heads(query),
             rows: list
                 .devices
                 .iter()
-                .map(|device| Row::of(device, question, status.timestamp_seconds))
+                .map(|device| Row::of(device, query, status.timestamp_seconds))
                 .collect(),
             pages: (list.pages > 1 && !table::is_past_the_end(&list))
                 .then(|| format!("Page {} of {}", count(list.page), count(list.pages))),
-            turns: table::turns(&list, question),
+            page_links: table::page_links(&list, query),
         }
     }
 }
 
 impl Link {
-    fn new(title: &str, devices: usize, link: String, question: &Question) -> Self {
+    fn new(title: &str, devices: usize, link: String, query: &DeviceQuery) -> Self {
         Self {
             title: printable(title),
             count: count(devices),
             is_none: devices == 0,
-            is_current: link == table::link(question),
+            is_current: link == table::link(query),
             link,
         }
     }
 }
 
-fn states(question: &Question) -> Vec<Choice> {
-    let chosen = question.state.map(DeviceState::name);
+fn states(query: &DeviceQuery) -> Vec<Choice> {
+    let chosen = query.state.map(DeviceState::name);
     Choice::list(STATES.map(DeviceState::name).into_iter(), chosen)
 }
 
-fn kinds(overview: &Overview, question: &Question) -> Vec<Choice> {
+fn kinds(overview: &Overview, query: &DeviceQuery) -> Vec<Choice> {
     let names = overview.types.iter().map(|kind| kind.device_type.as_str());
-    Choice::list(names, question.device_type.as_deref())
+    Choice::list(names, query.device_type.as_deref())
 }
 
-fn active(overview: &Overview, question: &Question) -> Vec<Choice> {
+fn active(overview: &Overview, query: &DeviceQuery) -> Vec<Choice> {
     let alerts = overview.alerts.iter().take(MOST_ALERTS);
     let alerts = alerts.map(|alert| alert.alert.as_str());
-    Choice::list(alerts, question.alert.as_deref())
+    Choice::list(alerts, query.alert.as_deref())
 }
 
-fn legend(question: &Question, state: DeviceState, devices: usize) -> Link {
+fn legend(query: &DeviceQuery, state: DeviceState, devices: usize) -> Link {
     let link = filter_link(None, Some(state), None);
-    Link::new(state.name(), devices, link, question)
+    Link::new(state.name(), devices, link, query)
 }
 
-fn type_rows(overview: &Overview, question: &Question) -> Vec<TypeRow> {
+fn type_rows(overview: &Overview, query: &DeviceQuery) -> Vec<TypeRow> {
     let rows = overview.types.iter().map(|kind| {
         let name = kind.device_type.as_str();
         let states = STATES.map(|state| {
             let link = filter_link(Some(name), Some(state), None);
-            Link::new(state.name(), kind.of(state), link, question)
+            Link::new(state.name(), kind.of(state), link, query)
         });
         TypeRow {
             name: printable(name),
@@ -332,10 +337,10 @@ fn type_rows(overview: &Overview, question: &Question) -> Vec<TypeRow> {
     rows.collect()
 }
 
-fn alert_links(overview: &Overview, question: &Question) -> Vec<Link> {
+fn alert_links(overview: &Overview, query: &DeviceQuery) -> Vec<Link> {
     let links = overview.alerts.iter().take(MOST_ALERTS).map(|alert| {
         let link = filter_link(None, None, Some(&alert.alert));
-        Link::new(&alert.alert, alert.devices, link, question)
+        Link::new(&alert.alert, alert.devices, link, query)
     });
     links.collect()
 }

@@ -17,8 +17,9 @@ use askama::Template;
 use tracing::debug;
 
 pub use self::device::{not_found, show as device};
-pub use self::home::{show as home, unseen};
-use crate::http::{Body, Compress, State};
+pub use self::home::{show as home, without_fleet as refuse};
+use crate::http::{Body, Compress};
+use crate::web::state::WebState;
 
 /// Only what this service sends is loaded, run or requested, and no other page may frame this one.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -46,7 +47,7 @@ impl Frame {
     /// The frame of a page at the path of this request.
     fn of(request: &HttpRequest) -> Self {
         let root = &root(request.uri().path());
-        let state = request.app_data::<web::Data<State>>();
+        let state = request.app_data::<web::Data<WebState>>();
         Self {
             is_demo: state.is_some_and(|state| state.is_demo),
             root: root.to_owned(),

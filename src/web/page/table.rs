@@ -3,8 +3,8 @@
 use url::form_urlencoded;
 
 use super::format::{age, count, decimals, printable};
-use crate::view::device::{Measure, Trait};
-use crate::view::{Device, DevicePage, DeviceState, Order, Question, SortKey};
+use crate::view::device::{InfoField, Measure};
+use crate::view::{Device, DevicePage, DeviceQuery, DeviceState, Order, SortKey};
 
 /// More alerts or addresses than that are counted instead of listed: one device must not fill a screen.
 const MOST_LISTED: usize = 3;
@@ -49,8 +49,13 @@ const COLUMNS: [Column; 12] = [
         true,
     ),
     column(SortKey::Alerts, "Alerts", "", true),
-    column(SortKey::Trait(Trait::Software), "Software", "", false),
-    column(SortKey::Trait(Trait::Country), "Country", "", false),
+    column(
+        SortKey::InfoField(InfoField::Software),
+        "Software",
+        "",
+        false,
+    ),
+    column(SortKey::InfoField(InfoField::Country), "Country", "", false),
 ];
 
 /// More of them, which only the list of the form offers.
@@ -61,7 +66,7 @@ const MORE: [Column; 2] = [
 
 /// The head of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
+pub struct ColumnHead {
     /// What the column shows.
     pub title: &'static str,
     /// In which unit; empty where there is none.
@@ -74,9 +79,9 @@ pub struct Head {
 
 /// The heads, for a table that this was asked for.
 #[must_use]
-pub fn heads(question: &Question) -> Vec<Head> {
+pub fn heads(query: &DeviceQuery) -> Vec<ColumnHead> {
     let head = |column: &Column| {
-        let current = question.order.filter(|order| order.key == column.key);
+        let current = query.order.filter(|order| order.key == column.key);
         let is_descending = current.map_or(column.is_largest_first, |order| !order.is_descending);
         let order = Some(Order {
             key: column.key,
@@ -86,13 +91,13 @@ pub fn heads(question: &Question) -> Vec<Head> {
             true => "descending",
             false => "ascending",
         });
-        Head {
+        ColumnHead {
             title: column.title,
             unit: column.unit,
-            link: link(&Question {
+            link: link(&DeviceQuery {
                 order,
                 page: 1,
-                ..question.clone()
+                ..query.clone()
             }),
             sorted,
         }
@@ -132,10 +137,10 @@ impl Choice {
 
 /// The orders that the form offers, and the one in force.
 #[must_use]
-pub fn orders(question: &Question) -> Vec<Choice> {
+pub fn orders(query: &DeviceQuery) -> Vec<Choice> {
     let all = COLUMNS.iter().chain(&MORE);
     let offered = all.map(|column| (column, column.is_largest_first));
-    let current = question.order;
+    let current = query.order;
     let title = |column: &Column, is_descending: bool| {
         let order = match (is_descending, column.is_largest_first) {
             (true, true) => "",
@@ -198,20 +203,20 @@ pub struct Row {
 }
 
 impl Row {
-    /// What the list that a question asks for shows of a device, at this time in seconds since 1970.
+    /// What the list that a query asks for shows of a device, at this time in seconds since 1970.
     #[must_use]
-    pub fn of(device: &Device, question: &Question, now: f64) -> Self {
+    pub fn of(device: &Device, query: &DeviceQuery, now: f64) -> Self {
         let key = device_link(device);
         let alerts = device.alerts.as_ref();
         let one = |value: Option<f64>| value.map(|value| decimals(value, 1));
         let percent = |share: Option<f64>| one(share.map(|share| share * 100.0));
         let addresses = [&device.ipv4, &device.ipv6_ue, &device.ipv6_cpe];
         let addresses = addresses.into_iter().flatten();
-        let tamed = |text: &String| printable(text);
+        let shown = |text: &String| printable(text);
         Self {
-            link: with_list(&key, question),
+            link: with_list(&key, query),
             key,
-            name: device.name.as_ref().map(tamed),
+            name: device.name.as_ref().map(shown),
             id: printable(&device.id),
             device_type: printable(&device.device_type),
             state: device.state.name(),
@@ -223,12 +228,12 @@ impl Row {
                 percent(device.drop_rate),
                 percent(device.obstruction),
             ],
-            alerts: alerts.map(|alerts| alerts.iter().take(MOST_LISTED).map(tamed).collect()),
+            alerts: alerts.map(|alerts| alerts.iter().take(MOST_LISTED).map(shown).collect()),
             more_alerts: alerts.map_or(0, |alerts| alerts.len().saturating_sub(MOST_LISTED)),
-            software: device.software.as_ref().map(tamed),
-            country: device.country.as_ref().map(tamed),
+            software: device.software.as_ref().map(shown),
+            country: device.country.as_ref().map(shown),
             more_addresses: addresses.clone().count().saturating_sub(MOST_LISTED),
-            addresses: addresses.take(MOST_LISTED).map(tamed).collect(),
+            addresses: addresses.take(MOST_LISTED).map(shown).collect(),
         }
     }
 }
@@ -243,8 +248,8 @@ pub fn device_link(device: &Device) -> String {
 }
 
 /// Adds the list that a device's page leads back to.
-fn with_list(device: &str, question: &Question) -> String {
-    let list = question.query();
+fn with_list(device: &str, query: &DeviceQuery) -> String {
+    let list = query.to_text();
     if list.is_empty() || list.len() > MOST_LIST {
         return device.to_owned();
     }
@@ -258,17 +263,17 @@ const MOST_LIST: usize = 512;
 /// The parameter of a device's page with the query of the list that it was reached from.
 pub const LIST: &str = "list";
 
-/// The page with the table that a question asks for, scrolled to the table.
+/// The page with the table that a query asks for, scrolled to the table.
 #[must_use]
-pub fn link(question: &Question) -> String {
-    let query = question.query();
+pub fn link(query: &DeviceQuery) -> String {
+    let query = query.to_text();
     let mark = if query.is_empty() { "" } else { "?" };
     format!("./{mark}{query}#devices")
 }
 
 /// A link to another page of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Turn {
+pub struct PageLink {
     /// Where it leads.
     pub title: &'static str,
     /// Its address; `None` where there is no such page.
@@ -277,16 +282,16 @@ pub struct Turn {
 
 /// The links between pages.
 #[must_use]
-pub fn turns(page: &DevicePage, question: &Question) -> Vec<Turn> {
+pub fn page_links(page: &DevicePage, query: &DeviceQuery) -> Vec<PageLink> {
     let to = |number: usize| {
-        link(&Question {
+        link(&DeviceQuery {
             page: number,
-            ..question.clone()
+            ..query.clone()
         })
     };
     // Past the end, the way back leads to the last page.
     let before = page.page.saturating_sub(1).min(page.pages);
-    let turn = |title, is_there: bool, number| Turn {
+    let turn = |title, is_there: bool, number| PageLink {
         title,
         link: is_there.then(|| to(number)),
     };
@@ -315,7 +320,7 @@ pub fn is_past_the_end(page: &DevicePage) -> bool {
 
 /// Which part of the list the table shows.
 #[must_use]
-pub fn caption(page: &DevicePage, question: &Question) -> String {
+pub fn caption(page: &DevicePage, query: &DeviceQuery) -> String {
     if is_past_the_end(page) {
         let pages = match page.pages {
             1 => "1 page".to_owned(),
@@ -327,7 +332,7 @@ pub fn caption(page: &DevicePage, question: &Question) -> String {
     let before = page.page.saturating_sub(1).saturating_mul(page.per_page);
     let first = before.saturating_add(1);
     let last = before.saturating_add(page.devices.len());
-    let near = question.near.is_some() && question.order.is_none();
+    let near = query.near.is_some() && query.order.is_none();
     let nearest = if near { ", nearest first" } else { "" };
     if page.devices.len() == page.total {
         return format!("{}{nearest}", devices(page.total));
@@ -343,11 +348,11 @@ pub fn filter_link(
     state: Option<DeviceState>,
     alert: Option<&str>,
 ) -> String {
-    link(&Question {
+    link(&DeviceQuery {
         device_type: device_type.map(ToOwned::to_owned),
         state,
         alert: alert.map(ToOwned::to_owned),
-        ..Question::default()
+        ..DeviceQuery::default()
     })
 }
 

@@ -291,7 +291,7 @@ fn whole(value: u64) -> String {
 
 /// A row of the table of components.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Branch {
+pub struct ComponentRow {
     /// The actor's name.
     pub name: &'static str,
     /// What it is doing.
@@ -306,8 +306,8 @@ pub struct Branch {
 
 /// The actors under their supervisor.
 #[must_use]
-pub fn branches(actors: &[Actor]) -> Vec<Branch> {
-    let branch = |actor: &Actor| Branch {
+pub fn components(actors: &[Actor]) -> Vec<ComponentRow> {
+    let component = |actor: &Actor| ComponentRow {
         name: actor.name,
         state: match actor.state {
             ActorState::Up => "running",
@@ -330,7 +330,7 @@ pub fn branches(actors: &[Actor]) -> Vec<Branch> {
             )
         }),
     };
-    actors.iter().map(branch).collect()
+    actors.iter().map(component).collect()
 }
 
 #[cfg(test)]

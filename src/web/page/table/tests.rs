@@ -47,7 +47,7 @@ fn a_row_is_rounded_and_tamed() {
     full.alerts = Some(["a", "b", "c", "d", "e"].map(ToOwned::to_owned).into());
     full.ipv4 = vec!["192.0.2.1".to_owned()];
     full.ipv6_cpe = vec!["2001:db8::/56".to_owned()];
-    let asked = Question::parse("state=online&sort=-id").unwrap();
+    let asked = DeviceQuery::parse("state=online&sort=-id").unwrap();
     let row = Row::of(&full, &asked, 1012.3);
     assert_eq!(row.name, some("Aurora␇"));
     assert_eq!(row.age, "12 s");
@@ -55,7 +55,7 @@ fn a_row_is_rounded_and_tamed() {
     let link = "device?id=ut-1&type=UserTerminal&list=state%3Donline%26sort%3D-id";
     assert_eq!(row.link, link);
     // A long search is not repeated in each row.
-    let long = Question::parse(&format!("search={}", "ut".repeat(500))).unwrap();
+    let long = DeviceQuery::parse(&format!("search={}", "ut".repeat(500))).unwrap();
     let row = Row::of(&full, &long, 1012.3);
     assert_eq!(row.link, row.key);
     let numbers = [some("210.4"), some("0.0"), some("34"), some("<0.1"), None];
@@ -106,7 +106,7 @@ fn heads_sort_and_turn_round() {
             "./?state=online&sort=-alerts&per_page=5#devices",
         ),
     ] {
-        let heads = heads(&Question::parse(asked).unwrap());
+        let heads = heads(&DeviceQuery::parse(asked).unwrap());
         assert_eq!(
             (heads[column].sorted, &*heads[column].link),
             (sorted, link),
@@ -126,7 +126,7 @@ fn the_form_offers_each_order_and_knows_the_one_in_force() {
         ("sort=latency", Some(("latency", "Latency, ascending"))),
         ("sort=-group", Some(("-group", "Group, descending"))),
     ] {
-        let choices = orders(&Question::parse(asked).unwrap());
+        let choices = orders(&DeviceQuery::parse(asked).unwrap());
         // In the order that is not the natural one, both are offered.
         let both = usize::from(chosen.is_some_and(|(_, title)| title.contains(',')));
         assert_eq!(choices.len(), SortKey::ALL.len() + both, "{asked}");
@@ -135,7 +135,7 @@ fn the_form_offers_each_order_and_knows_the_one_in_force() {
         assert_eq!(found, chosen, "{asked}");
         for choice in choices {
             let query = format!("sort={}", choice.value);
-            assert!(Question::parse(&query).is_ok(), "{query}");
+            assert!(DeviceQuery::parse(&query).is_ok(), "{query}");
         }
     }
 }
@@ -174,11 +174,11 @@ fn pages_are_turned() {
             [Some(""), Some("page=3"), None, None],
         ),
     ] {
-        let question = Question {
+        let query = DeviceQuery {
             page: page.page,
-            ..Question::default()
+            ..DeviceQuery::default()
         };
-        let links = turns(&page, &question).into_iter().map(|turn| turn.link);
+        let links = page_links(&page, &query).into_iter().map(|turn| turn.link);
         let address = |query: &str| match query {
             "" => "./#devices".to_owned(),
             query => format!("./?{query}#devices"),
@@ -190,7 +190,7 @@ fn pages_are_turned() {
 
 #[test]
 fn the_caption_says_what_is_shown() {
-    let caption = |page, asked| caption(&page, &Question::parse(asked).unwrap());
+    let caption = |page, asked| caption(&page, &DeviceQuery::parse(asked).unwrap());
     for (page, asked, expected) in [
         (listed(0, 1, 0), "", "0 devices"),
         (listed(1, 1, 1), "", "1 device"),

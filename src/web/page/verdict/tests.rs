@@ -295,16 +295,19 @@ fn actors_tell_how_they_died() {
         message: Some("odd\n".to_owned()),
         seconds_ago: 5.0,
     });
-    let branches = branches(&actors);
+    let components = components(&actors);
     assert_eq!(
-        (branches[0].state, branches[0].level),
+        (components[0].state, components[0].level),
         ("running", Level::Good)
     );
-    assert_eq!(branches[0].last_error, None);
-    assert_eq!((branches[1].state, branches[1].level), ("gone", Level::Bad));
-    assert_eq!(branches[1].restarts, "3");
+    assert_eq!(components[0].last_error, None);
     assert_eq!(
-        branches[1].last_error.as_deref(),
+        (components[1].state, components[1].level),
+        ("gone", Level::Bad)
+    );
+    assert_eq!(components[1].restarts, "3");
+    assert_eq!(
+        components[1].last_error.as_deref(),
         Some("panic 5 s ago: odd␊")
     );
 }

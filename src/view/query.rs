@@ -3,7 +3,7 @@
 use thiserror::Error;
 use url::form_urlencoded;
 
-use super::device::{DeviceState, Measure, Trait};
+use super::device::{DeviceState, InfoField, Measure};
 
 /// How many devices a page shows, unless it is asked for more or fewer.
 const PER_PAGE: usize = 50;
@@ -37,7 +37,7 @@ pub enum SortKey {
     /// How many alerts are active.
     Alerts,
     /// One of the texts.
-    Trait(Trait),
+    InfoField(InfoField),
 }
 
 impl SortKey {
@@ -55,8 +55,8 @@ impl SortKey {
         (Self::Measure(Measure::DropRate), "drop_rate"),
         (Self::Measure(Measure::Obstruction), "obstruction"),
         (Self::Alerts, "alerts"),
-        (Self::Trait(Trait::Software), "software"),
-        (Self::Trait(Trait::Country), "country"),
+        (Self::InfoField(InfoField::Software), "software"),
+        (Self::InfoField(InfoField::Country), "country"),
     ];
 
     /// What it is called.
@@ -118,7 +118,7 @@ impl Near {
 
 /// What a list is asked for.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Question {
+pub struct DeviceQuery {
     /// Only devices in this state.
     pub state: Option<DeviceState>,
     /// Only devices with this alert.
@@ -137,7 +137,7 @@ pub struct Question {
     pub per_page: usize,
 }
 
-impl Default for Question {
+impl Default for DeviceQuery {
     fn default() -> Self {
         Self {
             state: None,
@@ -154,7 +154,7 @@ impl Default for Question {
 
 /// What is wrong with a parameter, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum QuestionError {
+pub enum QueryError {
     /// There is no such parameter.
     #[error("unknown parameter {0:?}: use {PARAMETERS}")]
     Unknown(String),
@@ -183,44 +183,44 @@ pub enum QuestionError {
     },
 }
 
-impl Question {
+impl DeviceQuery {
     /// What the query of a URL asks for. Empty values, as forms send them, ask for nothing.
     ///
     /// # Errors
     /// When a parameter is unknown, is given more than once, or has a value that is not accepted.
-    pub fn parse(query: &str) -> Result<Self, QuestionError> {
-        let mut question = Self::default();
+    pub fn parse(text: &str) -> Result<Self, QueryError> {
+        let mut query = Self::default();
         let mut seen = Vec::new();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            let name = question.set(&name, &value)?;
+        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+            let name = query.set(&name, &value)?;
             if seen.contains(&name) {
-                return Err(QuestionError::Twice(name));
+                return Err(QueryError::Twice(name));
             }
             seen.push(name);
         }
-        Ok(question)
+        Ok(query)
     }
 
-    /// What of a query can be used: parameters that [`Question::parse`] would refuse are left out.
+    /// What of a query can be used: parameters that [`DeviceQuery::parse`] would refuse are left out.
     #[must_use]
-    pub fn usable(query: &str) -> Self {
-        let mut question = Self::default();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+    pub fn usable(text: &str) -> Self {
+        let mut query = Self::default();
+        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
             // A parameter that is refused has changed nothing.
-            let _ = question.set(&name, &value);
+            let _ = query.set(&name, &value);
         }
-        question
+        query
     }
 
     /// Takes one parameter over, and tells which it was.
-    fn set(&mut self, name: &str, value: &str) -> Result<&'static str, QuestionError> {
+    fn set(&mut self, name: &str, value: &str) -> Result<&'static str, QueryError> {
         let text = (!value.is_empty()).then(|| value.to_owned());
-        let wrong = |name, expected: String| QuestionError::Value {
+        let wrong = |name, expected: String| QueryError::Value {
             name,
             value: shortened(value),
             expected,
         };
-        let ill_formed = |name, expected| QuestionError::Form {
+        let ill_formed = |name, expected| QueryError::Form {
             name,
             value: shortened(value),
             expected,
@@ -282,13 +282,13 @@ impl Question {
                 }
                 "per_page"
             }
-            _ => return Err(QuestionError::Unknown(shortened(name))),
+            _ => return Err(QueryError::Unknown(shortened(name))),
         })
     }
 
     /// The query of a URL that asks for this.
     #[must_use]
-    pub fn query(&self) -> String {
+    pub fn to_text(&self) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         let mut add = |name, value: Option<String>| {
             if let Some(value) = value {

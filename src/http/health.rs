@@ -1,0 +1,149 @@
+//! Readiness and liveness, for the probes and the page.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::self_metrics::SelfMetrics;
+use crate::supervise::ActorStatus;
+use crate::tasks::TaskStatus;
+use crate::time::Clock;
+
+/// The state of the components of the process.
+#[derive(Debug)]
+pub struct Health {
+    clock: Clock,
+    metrics: Arc<SelfMetrics>,
+    actors: Vec<Arc<ActorStatus>>,
+    tasks: Vec<Arc<TaskStatus>>,
+    hang_limit: Duration,
+    is_draining: AtomicBool,
+}
+
+impl Health {
+    /// The health of a process with these actors and long-running tasks. One that has not answered for `hang_limit` hangs.
+    #[must_use]
+    pub fn new(
+        clock: Clock,
+        metrics: Arc<SelfMetrics>,
+        actors: Vec<Arc<ActorStatus>>,
+        tasks: Vec<Arc<TaskStatus>>,
+        hang_limit: Duration,
+    ) -> Self {
+        Self {
+            clock,
+            metrics,
+            actors,
+            tasks,
+            hang_limit,
+            is_draining: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on the service is not ready: the process is about to end.
+    pub fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process is about to end.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// All actors, in the order in which they were started.
+    #[must_use]
+    pub fn actors(&self) -> &[Arc<ActorStatus>] {
+        &self.actors
+    }
+
+    /// The actors with what is wrong with each.
+    pub fn actor_troubles(&self) -> impl Iterator<Item = (&ActorStatus, Option<&'static str>)> {
+        let ran = self.clock.ran();
+        let trouble = move |actor: &ActorStatus| actor.trouble(ran, self.hang_limit);
+        self.actors
+            .iter()
+            .map(move |actor| (&**actor, trouble(actor)))
+    }
+
+    /// The tasks, and whether each hangs.
+    pub fn task_hangs(&self) -> impl Iterator<Item = (&TaskStatus, bool)> {
+        let ran = self.clock.ran();
+        let hangs = move |task: &TaskStatus| task.hangs(ran, self.hang_limit);
+        self.tasks.iter().map(move |task| (&**task, hangs(task)))
+    }
+
+    /// Why the service should get no requests; `None` when it is ready.
+    #[must_use]
+    pub fn not_ready_because(&self) -> Option<String> {
+        let has_polled = self.metrics.last_poll_success.value().is_some();
+        let failure = self.metrics.told().map(|failure| failure.to_string());
+        readiness(self.is_draining(), has_polled, failure.as_deref())
+    }
+
+    /// What a restart of the process would help against, if anything.
+    #[must_use]
+    pub fn not_live_because(&self) -> Vec<String> {
+        let actors = self
+            .actor_troubles()
+            .filter_map(|(actor, trouble)| Some(("actor", actor.role().name(), trouble?)));
+        let tasks = self
+            .task_hangs()
+            .filter(|(_, hangs)| *hangs)
+            .map(|(task, _)| ("task", task.task().name(), "hangs"));
+        liveness(actors.chain(tasks))
+    }
+}
+
+/// The service is ready from the first successful poll until the process is about to end. `failure` is the last failure of a poll.
+fn readiness(is_draining: bool, has_polled: bool, failure: Option<&str>) -> Option<String> {
+    if is_draining {
+        return Some("the service is shutting down".to_owned());
+    }
+    if has_polled {
+        return None;
+    }
+    Some(match failure {
+        Some(failure) => format!("no poll has succeeded yet. {failure}"),
+        None => "no poll has succeeded yet".to_owned(),
+    })
+}
+
+/// One line for each component that is in trouble: its kind, its name and the trouble.
+fn liveness<'a>(troubles: impl Iterator<Item = (&'a str, &'a str, &'a str)>) -> Vec<String> {
+    troubles
+        .map(|(kind, name, trouble)| format!("{kind} {name}: {trouble}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readiness_begins_with_the_first_poll_and_ends_with_the_drain() {
+        for (is_draining, has_polled, failure, expected) in [
+            (false, false, None, Some("no poll has succeeded yet")),
+            (
+                false,
+                false,
+                Some("Refused."),
+                Some("no poll has succeeded yet. Refused."),
+            ),
+            (false, true, Some("Refused."), None),
+            (true, true, None, Some("the service is shutting down")),
+            (true, false, None, Some("the service is shutting down")),
+        ] {
+            let found = readiness(is_draining, has_polled, failure);
+            assert_eq!(found.as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn troubles_name_kind_and_component() {
+        let troubles = [("actor", "stream", "hangs"), ("task", "names", "hangs")];
+        let lines = liveness(troubles.into_iter());
+        assert_eq!(lines, ["actor stream: hangs", "task names: hangs"]);
+        assert!(liveness(std::iter::empty()).is_empty());
+    }
+}

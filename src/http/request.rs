@@ -1,0 +1,62 @@
+//! What handlers read from a request, and how a path is limited to methods that read.
+
+use std::borrow::Cow;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use actix_web::http::header::{self, AcceptEncoding, Encoding, Header};
+use actix_web::{
+    FromRequest, Handler, HttpRequest, HttpResponse, HttpResponseBuilder, Resource, Responder,
+    guard, web,
+};
+
+use crate::shares::Client;
+
+/// The client, by its address. Every open connection has one.
+pub fn client(peer: Option<SocketAddr>) -> Client {
+    Client::from(peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip()))
+}
+
+/// The first value that the query gives a parameter.
+pub fn parameter<'r>(request: &'r HttpRequest, wanted: &str) -> Option<Cow<'r, str>> {
+    let mut parameters = url::form_urlencoded::parse(request.query_string().as_bytes());
+    let found = parameters.find(|(name, _)| name == wanted);
+    found.map(|(_, value)| value)
+}
+
+/// Whether the client prefers a compressed body.
+pub fn accepts_gzip(request: &HttpRequest) -> bool {
+    let supported = [Encoding::gzip(), Encoding::identity()];
+    AcceptEncoding::parse(request)
+        .ok()
+        .and_then(|accept| accept.negotiate(supported.iter()))
+        .is_some_and(|encoding| encoding == Encoding::gzip())
+}
+
+/// A path with one handler, for GET and HEAD alike. Other methods get a 405.
+pub fn resource<F, A>(path: &str, handler: F) -> Resource
+where
+    F: Handler<A>,
+    A: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    let reading = guard::Any(guard::Get()).or(guard::Head());
+    web::resource(path)
+        .route(web::route().guard(reading).to(handler))
+        .default_service(web::to(method_not_allowed))
+}
+
+/// The body of a 405.
+pub const ONLY_READING: &str = "only GET and HEAD are supported";
+
+async fn method_not_allowed() -> HttpResponse {
+    method_not_allowed_builder()
+        .content_type("text/plain; charset=utf-8")
+        .body(format!("{ONLY_READING}\n"))
+}
+
+/// A 405 without a body.
+pub fn method_not_allowed_builder() -> HttpResponseBuilder {
+    let mut response = HttpResponse::MethodNotAllowed();
+    response.insert_header((header::ALLOW, "GET, HEAD"));
+    response
+}

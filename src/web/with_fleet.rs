@@ -1,0 +1,75 @@
+//! Makes responses from the fleet, off the workers' threads, so that scrapes and probes never wait for a page.
+
+use std::sync::Arc;
+
+use actix_web::{HttpMessage, HttpRequest};
+use tracing::debug;
+
+use super::error::ViewError;
+use super::permits::Permit;
+use super::state::WebState;
+use crate::view::NamedFleet;
+
+/// What `make` returns for the fleet as it is now.
+///
+/// # Errors
+/// If the store does not answer, or `make` panics.
+pub async fn with_fleet<T: Send + 'static>(
+    request: &HttpRequest,
+    state: &WebState,
+    make: impl FnOnce(&NamedFleet) -> T + Send + 'static,
+) -> Result<T, ViewError> {
+    // Taken before a snapshot is held. The semaphore is never closed.
+    let making = Arc::clone(&state.making).acquire_owned().await;
+    let snapshot = state.fleet.lease().await.and_then(|lease| lease.get());
+    let fleet = NamedFleet {
+        snapshot: snapshot.ok_or(ViewError::Store)?,
+        names: state.names.load_full(),
+        now: state.clock.now(),
+    };
+    let permit = request.extensions().get::<Permit>().cloned();
+    let made = state.pool.run(move || {
+        let _held = (permit, making);
+        make(&fleet)
+    });
+    made.await.map_err(|error| {
+        debug!(%error, "cannot render a page");
+        ViewError::Failed
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use actix_web::middleware::from_fn;
+    use actix_web::test::{TestRequest, call_service, init_service};
+    use actix_web::{App, HttpRequest, HttpResponse, web};
+
+    use super::super::permits::limit_concurrency;
+    use super::super::state::tests::state;
+    use super::*;
+    use crate::time::Clock;
+
+    #[actix_rt::test]
+    async fn permits_come_back_after_panics() {
+        async fn panics(request: HttpRequest, state: web::Data<WebState>) -> HttpResponse {
+            match with_fleet(&request, &state, |_| panic!("a view panics")).await {
+                Ok(()) => HttpResponse::Ok().finish(),
+                Err(error) => error.response().finish(),
+            }
+        }
+        let (clock, _hands) = Clock::manual(SystemTime::UNIX_EPOCH);
+        let limit = from_fn(|request, next| {
+            limit_concurrency(request, next, |_, _, error| error.response().finish())
+        });
+        let app = App::new()
+            .app_data(web::Data::new(state(clock)))
+            .service(web::resource("/").wrap(limit).to(panics));
+        let app = init_service(app).await;
+        for number in 0..100 {
+            let answer = call_service(&app, TestRequest::default().to_request()).await;
+            assert_eq!(answer.status(), 500, "{number}");
+        }
+    }
+}
