@@ -40,33 +40,27 @@ pub struct AllocationContent {
     pub infos: Vec<(Arc<str>, Text)>,
 }
 
-/// What became of an address that was added to a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Added {
-    /// It stands there, once.
-    Yes,
-    /// It is one of the other family.
-    WrongFamily,
-    /// There are as many as may be.
-    Full,
-}
-
 impl AllocationContent {
-    /// Puts an address at its place in the ascending order, unless it stands there already.
-    pub fn add(&mut self, kind: AddressKind, address: Address, most: usize) -> Added {
-        if address.address().is_ipv4() != (kind == AddressKind::Ipv4) {
-            return Added::WrongFamily;
-        }
+    /// Puts an address of the kind's family at its place in the ascending order, unless it stands there already. False when there are
+    /// `most` addresses and this would be another one.
+    pub fn add(&mut self, kind: AddressKind, address: Address, most: usize) -> bool {
         let addresses = &mut self.addresses[kind as usize];
         let place = addresses.binary_search_by_key(&address.address(), |known| known.address());
         match place {
-            Ok(_) => Added::Yes,
-            Err(_) if addresses.len() >= most => Added::Full,
+            Ok(_) => true,
+            Err(_) if addresses.len() >= most => false,
             Err(place) => {
                 addresses.insert(place, address);
-                Added::Yes
+                true
             }
         }
+    }
+
+    /// The value of an info key.
+    #[must_use]
+    pub fn info(&self, key: &str) -> Option<&Text> {
+        let mut infos = self.infos.iter();
+        infos.find_map(|(known, text)| (**known == *key).then_some(text))
     }
 
     /// Whether there is an address of any kind.

@@ -32,6 +32,9 @@ const LAST_MOMENT: Moment = Moment::from_millis(1000 * 366 * 86_400 * 1000);
 /// The longest name of a lane: a column's, and what is put before it.
 const LONGEST_LANE: usize = LONGEST_NAME + 16;
 
+/// The longest name of a type: one of an enum, and what makes it unique.
+const LONGEST_TYPE_NAME: usize = 4 * LONGEST_NAME;
+
 /// With less room than this it is not worth looking for more.
 const LEAST_ROOM: usize = 64 * 1024;
 
@@ -343,14 +346,16 @@ impl Thawing<'_, '_> {
             ..
         } = &self.fleet.options;
         let is_kept = DeviceKind::of(code) != DeviceKind::Router || *include_routers;
-        let fits = code.len() <= limits.identifier && name.len() <= LONGEST_NAME.max(code.len());
+        let fits = code.len() <= limits.identifier;
         let known = self.fleet.tables.find(code);
         let has_room = known.is_some() || self.fleet.tables.tables.len() < limits.types;
         if !(is_kept && fits && has_room) {
             return None;
         }
         let number = known.unwrap_or_else(|| self.fleet.tables.add(code));
-        self.fleet.tables.get_mut(number).name = name.into();
+        let is_short = name.len() <= LONGEST_TYPE_NAME;
+        let name = if is_short { name } else { code };
+        self.fleet.tables.rename(number, &name.into());
         Some(number)
     }
 
@@ -535,7 +540,10 @@ impl Thawing<'_, '_> {
         for kind in AddressKind::ALL {
             for _ in 0..self.input.length()? {
                 let address = self.address()?;
-                if fields.keeps(kind.field()) && self.has_room_for(ADDRESS_BYTES) {
+                if kind.has(address)
+                    && fields.keeps(kind.field())
+                    && self.has_room_for(ADDRESS_BYTES)
+                {
                     content.add(kind, address, most);
                 }
             }

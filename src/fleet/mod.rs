@@ -6,6 +6,7 @@
 
 pub mod allocation;
 pub mod block;
+mod churn;
 pub mod columns;
 pub mod dump;
 pub mod interner;
@@ -110,10 +111,52 @@ impl Tables {
         self.tables.iter().position(|table| *table.code == *code)
     }
 
-    /// The number of the new table.
+    /// The number of the new table, whose name is its code until a row of its type counts.
     fn add(&mut self, code: &str) -> usize {
-        self.tables.push(Table::new(code.into()));
+        let name = self.free_name(code, code);
+        self.tables.push(Table::new(code.into(), name));
         self.tables.len() - 1
+    }
+
+    /// Names a table as an answer with a row of its type does, or a state file. Whether the name is a new one.
+    ///
+    /// Tables get their names here and in [`Tables::add`] alone, and no two of them have the same. The types of one answer have
+    /// different names; a table that has this name from an earlier answer, with another enum, gets its code behind it.
+    fn rename(&mut self, table: usize, name: &Arc<str>) -> bool {
+        if self.tables[table].name == *name {
+            return false;
+        }
+        let earlier = self.tables.iter().position(|known| known.name == *name);
+        if let Some(earlier) = earlier {
+            let code = Arc::clone(&self.tables[earlier].code);
+            self.tables[earlier].name = self.free_name(name, &code);
+        }
+        self.tables[table].name = Arc::clone(name);
+        true
+    }
+
+    /// The name, or the name with `_` and the code behind it, that no table has.
+    fn free_name(&self, name: &str, code: &str) -> Arc<str> {
+        let mut free = name.to_owned();
+        while self.tables.iter().any(|known| *known.name == *free) {
+            free = format!("{free}_{code}");
+        }
+        free.into()
+    }
+
+    /// Goes by the names that the columns of the given tables came with, and by the column orders of all. Whether one of them is
+    /// new.
+    fn settle(&mut self, named: &[usize]) -> bool {
+        let mut changed = false;
+        for table in &mut self.tables {
+            changed |= table.settle();
+        }
+        for &table in named {
+            if let Some(name) = self.tables[table].adopted_name().map(Arc::clone) {
+                changed |= self.rename(table, &name);
+            }
+        }
+        changed
     }
 
     /// How many slots are taken.
@@ -223,9 +266,7 @@ impl Fleet {
             let (block, slot) = table.block_mut(planned.slot, allocation_due);
             changed |= block.allocate(slot, Arc::clone(&planned.allocation));
         }
-        for table in &mut self.tables.tables {
-            changed |= table.settle();
-        }
+        changed |= self.tables.settle(&plan.tables);
         self.version += u64::from(changed);
         if has_rows {
             self.stream_time.note_online(online(&self.tables));

@@ -94,17 +94,10 @@ impl Snapshot {
     }
 
     pub(super) fn of<'t>(tables: impl Iterator<Item = &'t Table>, version: u64) -> Self {
-        let mut views: Vec<TableView> = Vec::new();
-        for table in tables {
-            let mut view = TableView::of(table);
-            if view.counts.all() > 0 {
-                view.name = unique(&views, &table.name, &table.code);
-                views.push(view);
-            }
-        }
+        let views = tables.map(TableView::of);
         Self {
             version,
-            tables: views,
+            tables: views.filter(|view| view.counts.all() > 0).collect(),
         }
     }
 }
@@ -121,13 +114,4 @@ impl TableView {
             counts: Counts::of(table.blocks()),
         }
     }
-}
-
-/// The type's name, unless a type before it goes by the same: two types of one name would give the same series twice.
-fn unique(views: &[TableView], name: &Arc<str>, code: &str) -> Arc<str> {
-    let mut unique = Arc::clone(name);
-    while views.iter().any(|view| view.name == unique) {
-        unique = format!("{unique}_{code}").into();
-    }
-    unique
 }

@@ -1,6 +1,6 @@
 //! All devices of one type: which slot is whose, and which lane holds which field.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::Retention;
 use super::block::{BLOCK_SIZE, Block, Change, Due, Presence};
+use super::churn::{AllocationChurn, Churn};
 use super::labels::stable_hash;
 use crate::telemetry::DeviceKind;
 use crate::telemetry::schema::{Column, Field, TypeSchema};
@@ -81,60 +82,6 @@ struct ColumnLanes {
     info: Option<usize>,
 }
 
-/// How often the texts of info lanes change, to find columns whose text is another one in nearly every row: each change makes
-/// a new series of `starlink_info`.
-#[derive(Debug, Default)]
-struct Churn {
-    rows: u64,
-    /// By lane: in how many rows there was a text before and after, and in how many of them another one.
-    lanes: Vec<[u64; 2]>,
-    /// The fields that were reported.
-    told: BTreeSet<Arc<str>>,
-}
-
-/// Fewer rows of a type than so many say nothing about how its texts change.
-const LEAST_ROWS: u64 = 100;
-
-/// Nor do fewer rows of each device.
-const LEAST_ROWS_EACH: u64 = 10;
-
-/// How many columns of a type are reported. Columns may have other names with every answer.
-const MOST_TOLD: usize = 64;
-
-impl Churn {
-    fn begin(&mut self) {
-        self.rows = 0;
-        self.lanes.clear();
-    }
-
-    fn note(&mut self, lane: usize, changed: bool) {
-        if lane >= self.lanes.len() {
-            self.lanes.resize(lane + 1, [0; 2]);
-        }
-        self.lanes[lane][0] += 1;
-        self.lanes[lane][1] += u64::from(changed);
-    }
-
-    /// The fields whose text has changed in at least nine of ten rows, and in half of all, since the last look.
-    fn look(&mut self, devices: usize, lanes: &[Lane]) -> Vec<Arc<str>> {
-        if self.rows < LEAST_ROWS.max(LEAST_ROWS_EACH * devices as u64) {
-            return Vec::new();
-        }
-        let mut found = Vec::new();
-        for ([compared, changed], lane) in self.lanes.iter().zip(lanes) {
-            let is_restless = changed * 10 >= compared * 9 && changed * 2 >= self.rows;
-            if is_restless
-                && self.told.len() < MOST_TOLD
-                && self.told.insert(Arc::clone(&lane.field))
-            {
-                found.push(Arc::clone(&lane.field));
-            }
-        }
-        self.begin();
-        found
-    }
-}
-
 /// What a row speaks of: the device at a slot, or its IP allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
@@ -151,8 +98,8 @@ pub struct Table {
     pub code: Arc<str>,
     /// What the code stands for.
     pub kind: DeviceKind,
-    /// The name of the type, as the last answer with such a row gave it.
-    pub name: Arc<str>,
+    /// The name of the type, which no other table has: set by [`super::Tables`] alone.
+    pub(super) name: Arc<str>,
     gauges: Arc<Lanes>,
     infos: Arc<Lanes>,
     /// The columns of the last batch, and their lanes.
@@ -171,7 +118,9 @@ pub struct Table {
     /// At how many lanes to look for those that nobody needs, and when at the earliest where there is no room.
     look_at: usize,
     look_again: Moment,
+    /// By info lane.
     churn: Churn,
+    allocation_churn: AllocationChurn,
     /// By slot: notes of who plans a batch, by [`Subject`]. Nothing is ever erased there: whoever reads one checks it.
     notes: Vec<[u32; 2]>,
 }
@@ -179,10 +128,10 @@ pub struct Table {
 impl Table {
     /// A table without devices.
     #[must_use]
-    pub fn new(code: Arc<str>) -> Self {
+    pub fn new(code: Arc<str>, name: Arc<str>) -> Self {
         Self {
             kind: DeviceKind::of(&code),
-            name: Arc::clone(&code),
+            name,
             code,
             gauges: Arc::default(),
             infos: Arc::default(),
@@ -198,6 +147,7 @@ impl Table {
             look_at: LOOK_FROM,
             look_again: Moment::default(),
             churn: Churn::default(),
+            allocation_churn: AllocationChurn::default(),
             notes: Vec::new(),
         }
     }
@@ -309,13 +259,20 @@ impl Table {
                     .and_then(|name| self.gauges.find(name)),
                 info: field.info.as_deref().and_then(|name| self.infos.find(name)),
             },
-            Column::Ignored | Column::Alerts(_) | Column::Addresses(_) => ColumnLanes::default(),
+            Column::Ignored | Column::Info(_) | Column::Alerts(_) | Column::Addresses(_) => {
+                ColumnLanes::default()
+            }
         };
         self.columns = schema.columns.iter().map(lanes_of).collect();
         self.schema = Some(Arc::clone(schema));
     }
 
-    /// Goes by the name and the column order that the adopted columns came with. Whether one of them is new.
+    /// The name of the type that the adopted columns came with.
+    pub(super) fn adopted_name(&self) -> Option<&Arc<str>> {
+        self.schema.as_ref().map(|schema| &schema.name)
+    }
+
+    /// Goes by the column order that the adopted columns came with. Whether it is a new one.
     pub fn settle(&mut self) -> bool {
         let mut changed = false;
         for (column, lanes) in self.columns.iter().enumerate() {
@@ -323,12 +280,6 @@ impl Table {
                 changed |= self.info_columns[lane] != column;
                 self.info_columns[lane] = column;
             }
-        }
-        if let Some(schema) = &self.schema
-            && schema.name != self.name
-        {
-            self.name = Arc::clone(&schema.name);
-            changed = true;
         }
         changed
     }
@@ -347,9 +298,11 @@ impl Table {
         lanes.gauge
     }
 
-    /// The gauge lanes of the adopted columns, as far as they have one already.
-    pub fn gauge_lanes(&self) -> impl Iterator<Item = Option<usize>> {
-        self.columns.iter().map(|lanes| lanes.gauge)
+    /// The gauge lane of an adopted column, if it has one already.
+    #[inline]
+    #[must_use]
+    pub fn known_gauge_lane(&self, column: usize) -> Option<usize> {
+        self.columns.get(column)?.gauge
     }
 
     /// The info lane of an adopted column, if it has one already.
@@ -399,19 +352,23 @@ impl Table {
         self.gauges.lanes.len() + self.infos.lanes.len()
     }
 
-    /// Counts a row that counts, for [`Table::churning`].
-    pub fn note_row(&mut self) {
-        self.churn.rows += 1;
+    /// Counts the rows of devices whose texts change.
+    pub(super) fn churn(&mut self) -> &mut Churn {
+        &mut self.churn
     }
 
-    /// Counts a row of a device that had a text in an info lane and has one, for [`Table::churning`].
-    pub fn note_text(&mut self, lane: usize, changed: bool) {
-        self.churn.note(lane, changed);
+    /// Counts the rows of IP allocations whose texts change.
+    pub(super) fn allocation_churn(&mut self) -> &mut AllocationChurn {
+        &mut self.allocation_churn
     }
 
     /// The fields that have turned out to change their text in nearly every row of most devices; each once.
     pub fn churning(&mut self) -> Vec<Arc<str>> {
-        self.churn.look(self.index.len(), &self.infos.lanes)
+        let devices = self.index.len();
+        let fields = self.infos.lanes.iter().map(|lane| &lane.field);
+        let mut found = self.churn.look(devices, fields);
+        found.extend(self.allocation_churn.look(devices));
+        found
     }
 
     /// How many slots are taken.

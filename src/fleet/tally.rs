@@ -1,6 +1,7 @@
 //! What became of the rows and cells of a batch: closed lists of reasons, and their counts.
 
-use crate::telemetry::CellFault;
+use crate::telemetry::CellFaults;
+use crate::telemetry::readings::IdentityFault;
 
 /// The codes that rows are counted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +147,15 @@ impl RowFault {
     }
 }
 
+impl From<IdentityFault> for RowFault {
+    fn from(fault: IdentityFault) -> Self {
+        match fault {
+            IdentityFault::DeviceId => Self::DeviceId,
+            IdentityFault::Timestamp => Self::Timestamp,
+        }
+    }
+}
+
 /// Rows of one answer or several, none of which was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeftOut {
@@ -168,8 +178,8 @@ pub struct Tally {
     pub ignored: [u64; RowIgnored::ALL.len()],
     /// Rows rejected, by [`RowFault`].
     pub rejected: [u64; RowFault::ALL.len()],
-    /// Cells rejected, by [`CellFault`].
-    pub cells: [u64; CellFault::ALL.len()],
+    /// Cells rejected.
+    pub cells: CellFaults,
     /// How many of the ignored rows are not of this batch: the rows of devices that gave way to new ones.
     pub gave_way: u64,
 }
@@ -216,7 +226,7 @@ impl Tally {
         add(&mut self.rows, &other.rows);
         add(&mut self.ignored, &other.ignored);
         add(&mut self.rejected, &other.rejected);
-        add(&mut self.cells, &other.cells);
+        self.cells.add(&other.cells);
         self.gave_way = self.gave_way.saturating_add(other.gave_way);
     }
 
@@ -236,10 +246,6 @@ impl Tally {
 
     pub(super) fn reject_rows(&mut self, fault: RowFault, rows: usize) {
         self.rejected[fault as usize] += rows as u64;
-    }
-
-    pub(super) fn reject_cell(&mut self, fault: CellFault) {
-        self.cells[fault as usize] += 1;
     }
 }
 

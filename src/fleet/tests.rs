@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+mod names;
 mod readings;
 
 use super::*;
@@ -192,7 +193,7 @@ fn cells_are_judged_one_by_one() {
             .filter(|line| !always.iter().any(|name| line.starts_with(name)))
             .collect();
         assert_eq!(cells, Vec::from_iter(expected), "{cell}");
-        assert_eq!(tally.cells.iter().sum::<u64>(), rejected, "{cell}");
+        assert_eq!(tally.cells.total(), rejected, "{cell}");
     }
 }
 
@@ -300,29 +301,12 @@ fn routers_and_unknown_types_have_their_own_series() {
 }
 
 #[test]
-fn two_types_of_one_name_give_no_series_twice() {
-    let mut world = World::new();
-    let columns = r#""d":["DeviceType","UtcTimestampNs","DeviceId"],"u":["DeviceType","UtcTimestampNs","DeviceId"]"#;
-    let enums = r#"{"DeviceType":{"u":"d"}}"#;
-    world.answer(&format!(
-        r#"{{"data":{{"values":[["u",1,"a"],["d",1,"a"]],"columnNamesByDeviceType":{{{columns}}}}},"metadata":{{"enums":{enums}}}}}"#
-    ));
-    let text = world.text(Format::Prometheus);
-    let series: Vec<_> = text
-        .lines()
-        .filter(|line| line.contains("last_report") && !line.starts_with('#'))
-        .collect();
-    assert_eq!(series.len(), 2);
-    assert!(series[1].contains(r#"device_type="d_u""#), "{series:?}");
-}
-
-#[test]
 fn allocations_are_merged_into_their_terminal() {
     let mut world = World::new();
     let tally = world.rows(
         r#"["i",1,"ip-a",17,["192.0.2.1/24"],["2001:db8:1::/64","x",null,7],"::1"],["u",1000000000,"a"]"#,
     );
-    assert_eq!(tally.cells.iter().sum::<u64>(), 2);
+    assert_eq!(tally.cells.total(), 2);
     world.shows(&[
         r#"Ipv4_numeric{"a"} 3221225985"#,
         r#"Ipv6Ue_numeric{"a"} 3236962502705421"#,
@@ -481,7 +465,7 @@ fn an_alert_that_clears_disappears() {
     world.rows(r#"["u",1,"a",null,null,null,[82]]"#);
     assert!(world.lines()[0].starts_with("alert_active_pending"));
     let tally = world.rows(r#"["u",2,"a",null,null,null,[true,1.5,{}]]"#);
-    assert_eq!(tally.cells[crate::telemetry::CellFault::Alert as usize], 3);
+    assert_eq!(tally.cells.of(crate::telemetry::CellFault::Alert), 3);
     assert!(world.lines()[0].starts_with("last_report"));
 }
 

@@ -246,7 +246,7 @@ impl SelfMetrics {
         add(&self.rows, &tally.rows);
         add(&self.rows_ignored, &tally.ignored);
         add(&self.rows_rejected, &tally.rejected);
-        add(&self.cells_rejected, &tally.cells);
+        add(&self.cells_rejected, tally.cells.counts());
     }
 
     /// Notes the rows that were left out since a row was last stored, or that there are none.

@@ -3,6 +3,8 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use super::faults::CellFault;
+use super::readings::Row;
 use super::schema::Schema;
 
 /// A text of an answer, read with [`Rows::text`].
@@ -73,52 +75,6 @@ pub enum ElementKind {
     Text,
     /// An object, a list, or a string that cannot be read.
     Unreadable,
-}
-
-/// Why a cell, or an element of one, was left out. The metric `cells_rejected_total` counts by these.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CellFault {
-    /// An object, or a list with a list or an object in it.
-    Shape,
-    /// A number that no `f64` holds.
-    Number,
-    /// A string that is no text, such as a lone surrogate.
-    Text,
-    /// An entry of an IP allocation that is neither an address nor a CIDR, or is one of the other family.
-    Address,
-    /// An alert code that is neither an integer nor a string.
-    Alert,
-    /// An H3 index of no cell.
-    Location,
-    /// More, or longer, than there is room for.
-    Limit,
-}
-
-impl CellFault {
-    /// Every fault, in the order of their metric.
-    pub const ALL: [Self; 7] = [
-        Self::Shape,
-        Self::Number,
-        Self::Text,
-        Self::Address,
-        Self::Alert,
-        Self::Location,
-        Self::Limit,
-    ];
-
-    /// The label value.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Shape => "shape",
-            Self::Number => "number",
-            Self::Text => "text",
-            Self::Address => "address",
-            Self::Alert => "alert",
-            Self::Location => "location",
-            Self::Limit => "limit",
-        }
-    }
 }
 
 /// Where a row's cells stand among all cells.
@@ -192,6 +148,15 @@ impl Rows {
         self.malformed
     }
 
+    /// The type code of a row: its first cell, if that is a text.
+    #[must_use]
+    pub fn code(&self, cells: &[Cell]) -> Option<&str> {
+        match cells.first() {
+            Some(&Cell::Text(code)) => Some(self.text(code)),
+            _ => None,
+        }
+    }
+
     /// What a text says.
     #[must_use]
     pub fn text(&self, text: Text) -> &str {
@@ -230,17 +195,10 @@ impl Batch {
     /// The median `UtcTimestampNs` of the rows that have one within `range`.
     #[must_use]
     pub fn median_timestamp(&self, range: RangeInclusive<i64>) -> Option<i64> {
-        let timestamp = |cells: &[Cell]| {
-            let Some(&Cell::Text(code)) = cells.first() else {
-                return None;
-            };
-            let column = self.schema.get(self.rows.text(code))?.timestamp?;
-            match cells.get(column) {
-                Some(&Cell::Integer(nanoseconds)) if range.contains(&nanoseconds) => {
-                    Some(nanoseconds)
-                }
-                _ => None,
-            }
+        let timestamp = |cells| {
+            let schema = self.schema.get(self.rows.code(cells)?)?;
+            let reported = Row::new(&self.rows, schema, cells).reported()?;
+            range.contains(&reported).then_some(reported)
         };
         let mut timestamps: Vec<i64> = self.rows.iter().filter_map(timestamp).collect();
         let middle = timestamps.len() / 2;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::ip::Address;
 use super::values::{info_key, sanitise};
 
 pub use super::known_fields::{KnownField, Unit, find as known_field};
@@ -78,6 +79,12 @@ impl AddressKind {
             Self::Ipv6Ue => "starlink_Ipv6Ue_numeric",
             Self::Ipv6Cpe => "starlink_Ipv6Cpe_numeric",
         }
+    }
+
+    /// Whether an address is of the family of this kind.
+    #[must_use]
+    pub fn has(self, address: Address) -> bool {
+        address.address().is_ipv4() == (self == Self::Ipv4)
     }
 
     /// The column that has these addresses.

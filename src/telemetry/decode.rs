@@ -9,11 +9,12 @@ use std::ops::Range;
 
 use thiserror::Error;
 
-use super::batch::{Cell, CellFault, Element, ElementKind, List, Place, Rows, Span, Text};
+use super::batch::{Cell, Element, ElementKind, List, Place, Rows, Span, Text};
 use super::bounds::{
     LONGEST_NAME, MOST_ALERT_NAMES, MOST_CELLS, MOST_COLUMNS, MOST_ELEMENTS, MOST_NAME_BYTES,
     MOST_ROWS, MOST_TYPES, NAME_OVERHEAD,
 };
+use super::faults::CellFault;
 use super::json::{JsonError, Kind, Number, Reader, StringToken, unescape};
 
 /// Why an answer could not be taken for one.

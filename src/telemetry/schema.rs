@@ -8,6 +8,7 @@ use ring::digest;
 use super::bounds::MOST_TYPES;
 use super::catalogue::{AddressKind, field_family, is_free_key, is_reserved_family};
 use super::decode::Metadata;
+use super::device_types::DeviceTypes;
 use super::fields::FieldFilter;
 use super::values::{info_key, sanitise};
 
@@ -65,9 +66,11 @@ pub enum Column {
     Ignored,
     /// A field like any other.
     Field(Field),
+    /// A field of an IP allocation: an info field of its terminal, whatever its values look like.
+    Info(Field),
     /// `H3CellId`.
     Location(Field),
-    /// Active alert codes, in the column of this name.
+    /// Active alert codes of a terminal or a router, in the column of this name.
     Alerts(&'static str),
     /// The addresses of an IP allocation.
     Addresses(AddressKind),
@@ -78,7 +81,7 @@ impl Column {
     fn name(&self) -> Option<&str> {
         match self {
             Self::Ignored => None,
-            Self::Field(field) | Self::Location(field) => Some(&field.name),
+            Self::Field(field) | Self::Info(field) | Self::Location(field) => Some(&field.name),
             Self::Alerts(name) => Some(name),
             Self::Addresses(kind) => Some(kind.field()),
         }
@@ -92,7 +95,7 @@ pub struct TypeSchema {
     pub code: Arc<str>,
     /// What the code stands for.
     pub kind: DeviceKind,
-    /// The value of the label `device_type`.
+    /// The value of the label `device_type`; no other type of the answer has it.
     pub name: Arc<str>,
     /// One entry for each column.
     pub columns: Vec<Column>,
@@ -285,9 +288,11 @@ impl SchemaCache {
         let mut changed = Changes::default();
         let mut collisions = Collisions::default();
         let mut types = Vec::with_capacity(metadata.columns.len());
+        let codes = metadata.columns.keys().map(String::as_str);
+        let names = DeviceTypes::new(&self.device_types, codes);
         for (code, columns) in &metadata.columns {
             let list = digest_of_columns(columns);
-            let (schema, left_out) = self.type_schema(code, columns);
+            let (schema, left_out) = self.type_schema(code, columns, &names);
             let mut schema = Arc::new(schema);
             let mut told = VecDeque::new();
             if let Some(before) = self.types.remove(&**code) {
@@ -352,7 +357,12 @@ impl SchemaCache {
         }
     }
 
-    fn type_schema(&self, code: &str, names: &[Option<String>]) -> (TypeSchema, Collisions) {
+    fn type_schema(
+        &self,
+        code: &str,
+        names: &[Option<String>],
+        device_types: &DeviceTypes,
+    ) -> (TypeSchema, Collisions) {
         let code: Arc<str> = code.into();
         let kind = DeviceKind::of(&code);
         let mut namer = Namer::new(&code);
@@ -365,13 +375,9 @@ impl SchemaCache {
                 .iter()
                 .position(|name| name.as_deref() == Some(wanted))
         };
-        let named = self
-            .device_types
-            .get(&*code)
-            .filter(|name| !name.is_empty());
         let alerts = self.alerts.get(&*code).map(Arc::clone);
         let schema = TypeSchema {
-            name: named.map_or_else(|| Arc::clone(&code), |name| name.as_str().into()),
+            name: device_types.of(&code),
             identifier: place(IDENTIFIER_FIELD),
             timestamp: place(TIMESTAMP_FIELD),
             alerts: alerts.unwrap_or_default(),
@@ -458,7 +464,10 @@ fn column(kind: DeviceKind, name: Option<&str>, fields: &FieldFilter, namer: &mu
         return Column::Ignored;
     };
     if let Some(field) = ALERT_FIELDS.into_iter().find(|field| *field == name) {
-        return Column::Alerts(field);
+        return match kind {
+            DeviceKind::Terminal | DeviceKind::Router => Column::Alerts(field),
+            DeviceKind::Allocation | DeviceKind::Other => Column::Ignored,
+        };
     }
     match (name, kind) {
         ("DeviceType" | TIMESTAMP_FIELD | IDENTIFIER_FIELD, _) => Column::Ignored,
@@ -466,7 +475,13 @@ fn column(kind: DeviceKind, name: Option<&str>, fields: &FieldFilter, namer: &mu
         ("Ipv4", DeviceKind::Allocation) => namer.addresses(name, AddressKind::Ipv4),
         ("Ipv6Ue", DeviceKind::Allocation) => namer.addresses(name, AddressKind::Ipv6Ue),
         ("Ipv6Cpe", DeviceKind::Allocation) => namer.addresses(name, AddressKind::Ipv6Cpe),
+        (LOCATION_FIELD, DeviceKind::Allocation) => {
+            // It gives nothing, and yet takes its names.
+            namer.field(name);
+            Column::Ignored
+        }
         (LOCATION_FIELD, _) => namer.location(name),
+        (_, DeviceKind::Allocation) => Column::Info(namer.field(name)),
         _ => Column::Field(namer.field(name)),
     }
 }

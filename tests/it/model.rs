@@ -154,8 +154,8 @@ impl Pair {
         self.columns
             .extend(answer.columns.values().flatten().flatten().cloned());
         let cells: u64 = counts.cells.values().sum();
-        same("the rejected cells", &tally.cells.iter().sum(), &cells)?;
-        let places = tally.cells[CellFault::Location as usize];
+        same("the rejected cells", &tally.cells.total(), &cells)?;
+        let places = tally.cells.of(CellFault::Location);
         same(
             "the rejected places",
             &places,

@@ -16,7 +16,7 @@ fn world(change: impl FnOnce(&mut Limits)) -> World {
 }
 
 fn cells(tally: &Tally) -> u64 {
-    tally.cells[CellFault::Limit as usize]
+    tally.cells.of(CellFault::Limit)
 }
 
 fn ignored(tally: &Tally) -> u64 {
@@ -223,7 +223,7 @@ fn what_is_forgotten_is_freed() {
         seen += EACH;
         world.wait(15);
         let tally = world.answer(&body(&rows.join(","), &columns));
-        assert_eq!(tally.cells.iter().sum::<u64>(), 0);
+        assert_eq!(tally.cells.total(), 0);
         let held = world.fleet.held();
         // Five ticks' devices at most, with and without their terminal.
         assert!(held.slots <= 2 * EACH * 5, "{tick}: {held:?}");

@@ -10,7 +10,8 @@
 //!   an exponent, `true` as `true`; in a list every element stands as it is spelled.
 //! - A list with a list, an object or an unreadable string in it cannot be read.
 //! - An empty type code is none, and so is an empty type name. A type bears the name of the last answer in which a row of it
-//!   counted, for all its devices; of two types of one name the later code is told apart by a suffix.
+//!   counted, for all its devices. A code that the enum has no name for gives way to a name of the enum that is the same. Where a
+//!   type has the name from an earlier answer with another enum, the earlier one gets its code behind its name.
 //! - An allocation is older than another of the same terminal, with or without `ip-`, within `STALE_AFTER`. It is forgotten
 //!   when it is old enough and its terminal is not known. `ip-` alone names nobody.
 //! - A CIDR whose prefix is too long is no address.
@@ -254,6 +255,7 @@ impl Oracle {
         self.columns.extend(answer.columns.clone());
         self.latest = self.latest(answer);
         let mut counts = Counts::default();
+        let mut named = BTreeSet::new();
         for row in &answer.rows {
             let code = match row {
                 Json::List(cells) => cells.first(),
@@ -264,10 +266,11 @@ impl Oracle {
                 .into_iter()
                 .find(|known| code == Some(&Json::text(known)));
             *counts.rows.entry(code.unwrap_or("other")).or_default() += 1;
-            if let Err(rejected) = self.row(row, answer, &mut counts) {
+            if let Err(rejected) = self.row(row, answer, &mut counts, &mut named) {
                 *counts.rejected.entry(rejected).or_default() += 1;
             }
         }
+        self.name_types(answer, named);
         if !answer.rows.is_empty() {
             self.is_crowd = self.online() >= 10;
         }
@@ -313,6 +316,7 @@ impl Oracle {
         row: &Json,
         answer: &Answer,
         counts: &mut Counts,
+        named: &mut BTreeSet<String>,
     ) -> Result<(), &'static str> {
         let Json::List(cells) = row else {
             return Err("shape");
@@ -374,9 +378,7 @@ impl Oracle {
             let device = self.device(code, timestamp, columns, cells, &mut rejected, &mut places);
             counts.cells.insert(key.clone(), rejected + places);
             counts.places.insert(key.clone(), places);
-            let name = self.type_names.get(code).filter(|name| !name.is_empty());
-            self.borne_names
-                .insert(code.clone(), name.unwrap_or(code).clone());
+            named.insert(code.clone());
             self.devices.insert(key, device);
         }
         Ok(())
@@ -543,29 +545,53 @@ impl Oracle {
         (is_place && !self.settings.location) || self.settings.dropped.contains(&name)
     }
 
-    /// The value of the label `device_type` of each type that has devices. Where two bear the same name, the later code is
-    /// told apart by a suffix.
-    fn device_types(&self) -> Names {
-        let mut device_types = Names::new();
-        for (code, _) in self.devices.keys() {
-            if device_types.contains_key(code) {
+    /// Types of which rows counted bear the names of the answer.
+    fn name_types(&mut self, answer: &Answer, named: BTreeSet<String>) {
+        let names = self.unique_names(answer);
+        for code in named {
+            let name = &names[&code];
+            let same = self.borne_names.iter();
+            let same = same.filter(|(other, known)| **other != code && *known == name);
+            for other in same.map(|(other, _)| other.clone()).collect::<Vec<_>>() {
+                let mut outdated = name.clone();
+                while self.borne_names.values().any(|known| *known == outdated) {
+                    outdated = format!("{outdated}_{other}");
+                }
+                self.borne_names.insert(other, outdated);
+            }
+            self.borne_names.insert(code, name.clone());
+        }
+    }
+
+    /// The value of the label `device_type` for each type of an answer: the enum's names, each for the first code that has it, then
+    /// the names of the other codes, then the codes that have no name.
+    fn unique_names(&self, answer: &Answer) -> Names {
+        let mut unique = Names::new();
+        let named = || self.type_names.iter().filter(|(_, name)| !name.is_empty());
+        for (code, name) in named() {
+            if !unique.values().any(|known| known == name) {
+                unique.insert(code.clone(), name.clone());
+            }
+        }
+        let unnamed = answer.columns.keys().map(|code| (code, code));
+        for (code, name) in named().chain(unnamed) {
+            if unique.contains_key(code) {
                 continue;
             }
-            let mut name = self.borne_names[code].clone();
-            while device_types.values().any(|taken| *taken == name) {
+            let mut name = name.clone();
+            while unique.values().any(|known| *known == name) {
                 name = format!("{name}_{code}");
             }
-            device_types.insert(code.clone(), name);
+            unique.insert(code.clone(), name);
         }
-        device_types
+        unique
     }
 
     /// What a scrape shows now.
     pub fn expected(&self) -> Expected {
         let mut expected = Expected::default();
-        let device_types = self.device_types();
         for ((code, id), device) in &self.devices {
-            let device_type = device_types[code].clone();
+            let device_type = self.borne_names[code].clone();
             let labels = vec![
                 ("device_type".to_owned(), device_type.clone()),
                 ("deviceID".to_owned(), id.clone()),

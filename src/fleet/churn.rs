@@ -1,0 +1,109 @@
+//! Which texts change all the time: each change of a text makes a new series of `starlink_info`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Fewer rows than so many say nothing about how their texts change.
+const LEAST_ROWS: u64 = 100;
+
+/// Nor do fewer rows of each device.
+const LEAST_ROWS_EACH: u64 = 10;
+
+/// How many fields are reported. Columns may have other names with every answer.
+const MOST_REPORTED: usize = 64;
+
+/// Finds the fields whose text is another one in nearly every row. Fields have numbers, which the caller gives.
+#[derive(Debug, Default)]
+pub(super) struct Churn {
+    rows: u64,
+    /// By field: in how many rows there was a text before and after, and in how many of them another one.
+    fields: Vec<[u64; 2]>,
+    reported: BTreeSet<Arc<str>>,
+}
+
+impl Churn {
+    /// Forgets the counts: fields have other numbers now.
+    pub(super) fn begin(&mut self) {
+        self.rows = 0;
+        self.fields.clear();
+    }
+
+    /// Counts a row that counts.
+    pub(super) fn note_row(&mut self) {
+        self.rows += 1;
+    }
+
+    /// Counts a row whose device had a text in a field before and has one now.
+    pub(super) fn note_text(&mut self, field: usize, changed: bool) {
+        if field >= self.fields.len() {
+            self.fields.resize(field + 1, [0; 2]);
+        }
+        self.fields[field][0] += 1;
+        self.fields[field][1] += u64::from(changed);
+    }
+
+    /// The fields whose text has changed in at least nine of ten rows, and in half of all, since the last look; each once. `names` are
+    /// the fields by number, `devices` is how many devices there are.
+    pub(super) fn look<'n>(
+        &mut self,
+        devices: usize,
+        names: impl Iterator<Item = &'n Arc<str>>,
+    ) -> Vec<Arc<str>> {
+        if self.rows < LEAST_ROWS.max(LEAST_ROWS_EACH * devices as u64) {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        for ([compared, changed], name) in self.fields.iter().zip(names) {
+            let is_restless = changed * 10 >= compared * 9 && changed * 2 >= self.rows;
+            if is_restless
+                && self.reported.len() < MOST_REPORTED
+                && self.reported.insert(Arc::clone(name))
+            {
+                found.push(Arc::clone(name));
+            }
+        }
+        self.begin();
+        found
+    }
+}
+
+/// The same for the info fields of IP allocations, which have names and no lanes.
+#[derive(Debug, Default)]
+pub(super) struct AllocationChurn {
+    churn: Churn,
+    names: Vec<Arc<str>>,
+}
+
+impl AllocationChurn {
+    /// How many fields are looked at.
+    const MOST_FIELDS: usize = 1024;
+
+    /// Counts a row that counts.
+    pub(super) fn note_row(&mut self) {
+        self.churn.note_row();
+    }
+
+    /// Counts a row whose terminal had a text in a field before and has one now.
+    pub(super) fn note_text(&mut self, name: &Arc<str>, changed: bool) {
+        let field = self.names.iter().position(|known| known == name);
+        let field = field.or_else(|| {
+            let has_room = self.names.len() < Self::MOST_FIELDS;
+            has_room.then(|| {
+                self.names.push(Arc::clone(name));
+                self.names.len() - 1
+            })
+        });
+        if let Some(field) = field {
+            self.churn.note_text(field, changed);
+        }
+    }
+
+    /// See [`Churn::look`].
+    pub(super) fn look(&mut self, terminals: usize) -> Vec<Arc<str>> {
+        let found = self.churn.look(terminals, self.names.iter());
+        if self.churn.rows == 0 {
+            self.names.clear();
+        }
+        found
+    }
+}

@@ -1,0 +1,115 @@
+//! What the row of an IP allocation does to its terminal.
+
+use std::sync::Arc;
+
+use super::super::allocation::{ADDRESS_BYTES, Allocation, AllocationContent, INFO_BYTES};
+use super::{Candidate, PlannedAllocation, Planner, bounded};
+use crate::telemetry::readings::{RawAddresses, RawInfo};
+use crate::telemetry::schema::Field;
+use crate::telemetry::{AddressKind, CellFault, Reading};
+
+impl Planner<'_> {
+    /// Works out the new allocation of each terminal.
+    pub(super) fn allocations(&mut self, candidates: &[Candidate<'_>]) {
+        self.plan.allocations.reserve_exact(candidates.len());
+        let mut content = AllocationContent::default();
+        for candidate in candidates {
+            content.addresses.iter_mut().for_each(Vec::clear);
+            content.infos.clear();
+            self.read_allocation(candidate, &mut content);
+            let (block, slot) = self.tables.get(candidate.table).block(candidate.slot);
+            let content = match block.allocation(slot) {
+                Some(known) if *known.content == content => Arc::clone(&known.content),
+                _ => Arc::new(content.clone()),
+            };
+            self.plan.allocations.push(PlannedAllocation {
+                table: candidate.table,
+                slot: candidate.slot,
+                allocation: Arc::new(Allocation {
+                    reported: candidate.reported,
+                    seen: self.now,
+                    content,
+                }),
+            });
+        }
+    }
+
+    /// How many bytes the entries of a terminal's new allocation may take: as many as those that it has, where no others have room.
+    fn most_bytes(&self, candidate: &Candidate<'_>) -> usize {
+        if !self.is_tight {
+            return usize::MAX;
+        }
+        let (block, slot) = self.tables.get(candidate.table).block(candidate.slot);
+        let known = block.allocation(slot);
+        known.map_or(0, |known| known.content.bytes())
+    }
+
+    fn read_allocation(&mut self, candidate: &Candidate<'_>, content: &mut AllocationContent) {
+        let most = self.most_bytes(candidate);
+        let churn = self.tables.get_mut(candidate.table).allocation_churn();
+        churn.note_row();
+        for (_, reading) in candidate.row.readings() {
+            match reading {
+                Reading::Addresses(kind, addresses) => {
+                    self.addresses(kind, addresses, content, most);
+                }
+                Reading::Info(field, raw) => {
+                    let info = self.info(candidate, field, raw, content, most);
+                    self.plan.tally.cells.note(info);
+                }
+                Reading::Fault(fault) => self.plan.tally.cells.count(fault),
+                // The columns of an allocation give none of these.
+                Reading::Number(..)
+                | Reading::Text(..)
+                | Reading::Place(..)
+                | Reading::Alerts(_) => {}
+            }
+        }
+    }
+
+    fn info(
+        &mut self,
+        candidate: &Candidate<'_>,
+        field: &Field,
+        raw: RawInfo<'_>,
+        content: &mut AllocationContent,
+        most: usize,
+    ) -> Result<(), CellFault> {
+        let (Some(text), Some(key)) = (raw.text()?, &field.info) else {
+            return Ok(());
+        };
+        if content.bytes().saturating_add(INFO_BYTES) > most {
+            return Err(CellFault::Limit);
+        }
+        let text = bounded(self.texts, &text, self.options.limits.text)?;
+        let table = self.tables.get_mut(candidate.table);
+        let (block, slot) = table.block(candidate.slot);
+        let known = block
+            .allocation(slot)
+            .and_then(|known| known.content.info(key));
+        if let Some(changed) = known.map(|known| *known != text) {
+            table.allocation_churn().note_text(&field.name, changed);
+        }
+        content.infos.push((Arc::clone(key), text));
+        Ok(())
+    }
+
+    /// The valid addresses of a column.
+    fn addresses(
+        &mut self,
+        kind: AddressKind,
+        addresses: RawAddresses<'_>,
+        content: &mut AllocationContent,
+        most: usize,
+    ) {
+        let room = most.saturating_sub(content.bytes()) / ADDRESS_BYTES;
+        let most = self.options.limits.addresses.min(room);
+        addresses.each(|address| {
+            let added = address.and_then(|address| match content.add(kind, address, most) {
+                true => Ok(()),
+                false => Err(CellFault::Limit),
+            });
+            self.plan.tally.cells.note(added);
+        });
+    }
+}

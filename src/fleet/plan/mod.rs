@@ -1,0 +1,146 @@
+//! What a batch will do to the fleet, worked out in full before anything is written.
+//!
+//! Everything that can fail (judging cells, interning texts, giving slots and lanes) happens here, and leaves nothing behind
+//! that a scrape could see. So a panic needs no undo, and the same batch can be planned again. What is left to the commit
+//! copies and stores values.
+//!
+//! [`select`] finds the rows that count; [`device`] and [`allocation`] work out what they do.
+
+mod allocation;
+mod device;
+mod select;
+
+use std::sync::Arc;
+
+use self::select::Candidate;
+use super::allocation::Allocation;
+use super::block::Difference;
+use super::interner::{Interner, Text};
+use super::tally::{RowCode, RowFault, Tally};
+use super::{FleetOptions, Tables};
+use crate::telemetry::readings::Identity;
+use crate::telemetry::values::LongNumbers;
+use crate::telemetry::{Batch, CellFault};
+use crate::time::Moment;
+
+/// What a batch will do.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// What it counts.
+    pub tally: Tally,
+    /// The first row whose timestamp is too far ahead of the corrected clock.
+    pub future: Option<Example>,
+    /// The first row whose timestamp is before 2019.
+    pub early: Option<Example>,
+    pub(super) devices: Vec<PlannedDevice>,
+    pub(super) allocations: Vec<PlannedAllocation>,
+    /// Devices and waiting allocations that give way to new ones: table and slot.
+    pub(super) evicted: Vec<(usize, usize)>,
+    /// The tables of the devices, each once.
+    pub(super) tables: Vec<usize>,
+    /// Lists of ascending lanes; devices of the same lanes share one.
+    pub(super) lanes: Vec<u32>,
+    /// Reads texts that are numbers.
+    numbers: LongNumbers,
+    pub(super) gauges: Vec<f64>,
+    pub(super) changes: Vec<Difference>,
+    /// Fields whose text has turned out to change in nearly every row of most devices.
+    pub churning: Vec<Arc<str>>,
+}
+
+impl Plan {
+    /// Whether it does nothing to any device.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.devices.is_empty() && self.allocations.is_empty() && self.evicted.is_empty()
+    }
+}
+
+/// A row that is named in a log line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    /// Its DeviceId, escaped, at most 100 characters of it.
+    pub id: String,
+    /// `UtcTimestampNs`.
+    pub reported: i64,
+}
+
+impl Example {
+    const LONGEST: usize = 100;
+
+    fn of(identity: Identity<'_>) -> Self {
+        let id = identity.device_id.escape_debug();
+        Self {
+            id: id.take(Self::LONGEST).collect(),
+            reported: identity.reported,
+        }
+    }
+}
+
+/// The new state of one device. Its numbers and differences follow those of the device before it in the plan.
+#[derive(Debug)]
+pub(super) struct PlannedDevice {
+    pub(super) table: u32,
+    pub(super) slot: u32,
+    pub(super) reported: i64,
+    /// Where the lanes of its numbers begin in the plan.
+    pub(super) lanes: u32,
+    /// How many numbers it has.
+    pub(super) gauges: u32,
+    /// How many differences.
+    pub(super) changes: u32,
+}
+
+/// The new allocation of one terminal, known or not.
+#[derive(Debug)]
+pub(super) struct PlannedAllocation {
+    pub(super) table: usize,
+    pub(super) slot: usize,
+    pub(super) allocation: Arc<Allocation>,
+}
+
+/// Plans one batch.
+pub(super) struct Planner<'f> {
+    pub(super) options: &'f FleetOptions,
+    pub(super) tables: &'f mut Tables,
+    pub(super) texts: &'f mut Interner<Text>,
+    pub(super) alert_names: &'f mut Interner<Arc<str>>,
+    /// How many devices there are.
+    pub(super) devices: usize,
+    /// How many there may be, those that give way included.
+    pub(super) room: usize,
+    /// Whether devices get no values in lanes that they have none in, and no more alerts and entries of allocations than they have.
+    pub(super) is_tight: bool,
+    pub(super) now: Moment,
+    /// The latest `UtcTimestampNs` that is not in the future.
+    pub(super) latest: i64,
+    pub(super) plan: Plan,
+}
+
+impl Planner<'_> {
+    pub(super) fn plan(mut self, batch: &Batch) -> Plan {
+        let tally = &mut self.plan.tally;
+        tally.reject_rows(RowFault::Shape, batch.rows.malformed());
+        tally.count_rows(RowCode::Other, batch.rows.malformed());
+        tally.reject_rows(RowFault::Limit, batch.rows.beyond());
+        tally.count_rows(RowCode::Other, batch.rows.beyond());
+        let (devices, allocations) = self.select(batch);
+        self.devices(&batch.rows, &devices.rows);
+        self.allocations(&allocations.rows);
+        for table in &mut self.tables.tables {
+            self.plan.churning.extend(table.churning());
+        }
+        self.plan
+    }
+}
+
+/// The one copy of a text that is not too long, if there is room for it.
+fn bounded(texts: &mut Interner<Text>, text: &str, longest: usize) -> Result<Text, CellFault> {
+    let text = (text.len() <= longest).then(|| texts.intern(text));
+    text.flatten().ok_or(CellFault::Limit)
+}
+
+/// A count as a plan keeps it: an answer has less than 2^32 bytes, so no more of anything.
+fn counted(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,296 @@
+//! Which rows of a batch count: those of known types and possible times, the newest of each device, as far as there is room.
+
+use std::sync::Arc;
+
+use super::super::RowIgnored;
+use super::super::block::Presence;
+use super::super::table::{Subject, Table};
+use super::super::tally::{RowCode, RowFault};
+use super::{Example, Planner, counted};
+use crate::telemetry::readings::{Identity, Row};
+use crate::telemetry::schema::TypeSchema;
+use crate::telemetry::{Batch, Cell, DeviceKind, Rows};
+
+/// A row that counts, unless a later one of the batch outdoes it.
+pub(super) struct Candidate<'b> {
+    pub(super) table: usize,
+    pub(super) slot: usize,
+    pub(super) reported: i64,
+    pub(super) row: Row<'b>,
+}
+
+/// The rows that count, in the order of their subjects' first appearance; one for each.
+pub(super) struct Candidates<'b> {
+    subject: Subject,
+    pub(super) rows: Vec<Candidate<'b>>,
+}
+
+impl<'b> Candidates<'b> {
+    fn of(subject: Subject, at_most: usize) -> Self {
+        Self {
+            subject,
+            rows: Vec::with_capacity(at_most),
+        }
+    }
+
+    /// Whether there is a row about the subject at a slot.
+    fn has(&self, table: usize, slot: usize, known: &Table) -> bool {
+        let row = self.rows.get(known.noted(slot, self.subject) as usize);
+        row.is_some_and(|row| (row.table, row.slot) == (table, slot))
+    }
+
+    /// Takes the row unless what is known of its subject is newer. Which row of the batch named the subject before is noted
+    /// at its slot; a note that an earlier batch left leads to a row about something else, or to none.
+    fn offer(&mut self, candidate: Candidate<'b>, table: &mut Table, known: Option<i64>) -> bool {
+        let note = table.note(candidate.slot, self.subject);
+        if let Some(before) = self.rows.get_mut(*note as usize)
+            && (before.table, before.slot) == (candidate.table, candidate.slot)
+        {
+            let newer = candidate.reported >= before.reported;
+            if newer {
+                *before = candidate;
+            }
+            return newer;
+        }
+        let newer = known.is_none_or(|reported| candidate.reported >= reported);
+        if newer {
+            *note = counted(self.rows.len());
+            self.rows.push(candidate);
+        }
+        newer
+    }
+}
+
+/// What the rows of one type are. Rows of a type mostly follow each other, so that it is found out once for all of them.
+struct Type<'b> {
+    code: &'b str,
+    counter: RowCode,
+    meaning: Result<Meaning<'b>, NotCounted>,
+}
+
+/// What is made of a row.
+#[derive(Clone, Copy)]
+struct Meaning<'b> {
+    subject: Subject,
+    table: usize,
+    schema: &'b Arc<TypeSchema>,
+}
+
+/// Why a row does not count.
+#[derive(Clone, Copy)]
+enum NotCounted {
+    Rejected(RowFault),
+    Ignored(RowIgnored),
+    /// There are as many devices as may be, and it is of another one.
+    NoRoom,
+}
+
+impl Planner<'_> {
+    /// Finds out which rows count: those of devices, and those of allocations.
+    pub(super) fn select<'b>(&mut self, batch: &'b Batch) -> (Candidates<'b>, Candidates<'b>) {
+        let mut devices = Candidates::of(Subject::Device, batch.rows.iter().len());
+        let mut allocations = Candidates::of(Subject::Allocation, 0);
+        let mut last = None;
+        let mut without_room = Vec::new();
+        for cells in batch.rows.iter() {
+            let row = self.meaning(batch, cells, &mut last).and_then(|meaning| {
+                let candidates = match meaning.subject {
+                    Subject::Device => &mut devices,
+                    Subject::Allocation => &mut allocations,
+                };
+                let row = self.row(&batch.rows, cells, meaning, candidates);
+                if matches!(row, Err(NotCounted::NoRoom)) {
+                    without_room.push((meaning, cells));
+                    return Ok(());
+                }
+                row
+            });
+            self.count(row);
+        }
+        if !without_room.is_empty() || self.devices > self.room {
+            self.make_room(&batch.rows, without_room, &mut devices, &mut allocations);
+        }
+        (devices, allocations)
+    }
+
+    /// Gives the rows of new devices the places of those that have reported once and are silent, the longest silent first. None that
+    /// this batch has a row of gives way.
+    fn make_room<'b>(
+        &mut self,
+        rows: &'b Rows,
+        without_room: Vec<(Meaning<'b>, &'b [Cell])>,
+        devices: &mut Candidates<'b>,
+        allocations: &mut Candidates<'b>,
+    ) {
+        let limit = self.room;
+        let stale_after = self.options.retention.stale_after;
+        let mut giving_way = Vec::new();
+        for (number, table) in self.tables.tables.iter().enumerate() {
+            for (slot, since) in table.giving_way(self.now, stale_after) {
+                let has_row = [&*devices, &*allocations]
+                    .into_iter()
+                    .any(|candidates| candidates.has(number, slot, table));
+                if !has_row {
+                    giving_way.push((since, number, slot));
+                }
+            }
+        }
+        self.room = limit.saturating_add(giving_way.len());
+        for (meaning, cells) in without_room {
+            let candidates = match meaning.subject {
+                Subject::Device => &mut *devices,
+                Subject::Allocation => &mut *allocations,
+            };
+            let row = self.row(rows, cells, meaning, candidates);
+            self.count(row);
+        }
+        let needed = self.devices.saturating_sub(limit).min(giving_way.len());
+        giving_way.sort_unstable();
+        for (_, table, slot) in giving_way.into_iter().take(needed) {
+            self.plan.evicted.push((table, slot));
+            self.plan.tally.give_way();
+        }
+    }
+
+    fn count(&mut self, row: Result<(), NotCounted>) {
+        match row {
+            Ok(()) => {}
+            Err(NotCounted::Rejected(fault)) => self.plan.tally.reject_rows(fault, 1),
+            Err(NotCounted::Ignored(reason)) => self.plan.tally.ignore_row(reason),
+            Err(NotCounted::NoRoom) => self.plan.tally.ignore_row(RowIgnored::DeviceLimit),
+        }
+    }
+
+    /// Counts a row, and finds out what its type is. `last` is the type of the row before.
+    fn meaning<'b>(
+        &mut self,
+        batch: &'b Batch,
+        cells: &[Cell],
+        last: &mut Option<Type<'b>>,
+    ) -> Result<Meaning<'b>, NotCounted> {
+        let Some(code) = batch.rows.code(cells) else {
+            self.plan.tally.count_rows(RowCode::Other, 1);
+            return Err(NotCounted::Rejected(RowFault::DeviceType));
+        };
+        let known = match last {
+            Some(known) if known.code == code => known,
+            _ => last.insert(Type {
+                code,
+                counter: RowCode::of(code),
+                meaning: self.meaning_of(batch, code),
+            }),
+        };
+        self.plan.tally.count_rows(known.counter, 1);
+        known.meaning
+    }
+
+    fn meaning_of<'b>(&mut self, batch: &'b Batch, code: &str) -> Result<Meaning<'b>, NotCounted> {
+        let kind = DeviceKind::of(code);
+        if kind == DeviceKind::Router && !self.options.include_routers {
+            return Err(NotCounted::Ignored(RowIgnored::Router));
+        }
+        let schema = batch.schema.get(code);
+        let schema = schema.ok_or(NotCounted::Rejected(RowFault::NoColumns))?;
+        let (subject, code) = match kind {
+            DeviceKind::Allocation => (Subject::Allocation, "u"),
+            _ => (Subject::Device, code),
+        };
+        Ok(Meaning {
+            subject,
+            table: self.table(code)?,
+            schema,
+        })
+    }
+
+    fn table(&mut self, code: &str) -> Result<usize, NotCounted> {
+        let limits = &self.options.limits;
+        match self.tables.find(code) {
+            Some(table) => Ok(table),
+            None if code.len() > limits.identifier => Err(NotCounted::Rejected(RowFault::Limit)),
+            None if self.tables.tables.len() >= limits.types => {
+                Err(NotCounted::Ignored(RowIgnored::DeviceLimit))
+            }
+            None => Ok(self.tables.add(code)),
+        }
+    }
+
+    /// The slot of a device, which gets one if it has none and there is room.
+    fn slot(&mut self, table: usize, id: &str) -> Result<usize, NotCounted> {
+        if id.len() > self.options.limits.identifier {
+            return Err(NotCounted::Rejected(RowFault::Limit));
+        }
+        let may_add = self.devices < self.room;
+        let table = self.tables.get_mut(table);
+        let before = table.devices();
+        let slot = table.slot(id, may_add);
+        self.devices += table.devices() - before;
+        slot.ok_or(NotCounted::NoRoom)
+    }
+
+    /// Leaves out rows of a time that cannot be, before they take a slot.
+    fn in_time(&mut self, identity: Identity<'_>) -> Result<(), NotCounted> {
+        let example = || Example::of(identity);
+        if identity.reported < self.options.limits.earliest {
+            self.plan.early.get_or_insert_with(example);
+            return Err(NotCounted::Rejected(RowFault::Timestamp));
+        }
+        if identity.reported > self.latest {
+            self.plan.future.get_or_insert_with(example);
+            return Err(NotCounted::Ignored(RowIgnored::Future));
+        }
+        Ok(())
+    }
+
+    /// Finds out whose row it is and whether it counts.
+    fn row<'b>(
+        &mut self,
+        rows: &'b Rows,
+        cells: &'b [Cell],
+        meaning: Meaning<'b>,
+        candidates: &mut Candidates<'b>,
+    ) -> Result<(), NotCounted> {
+        let row = Row::new(rows, meaning.schema, cells);
+        let identity = row.identity();
+        let identity = identity.map_err(|fault| NotCounted::Rejected(fault.into()))?;
+        self.in_time(identity)?;
+        let id = match meaning.subject {
+            Subject::Device => Some(identity.device_id),
+            Subject::Allocation => identity.terminal(),
+        };
+        let id = id.ok_or(NotCounted::Rejected(RowFault::DeviceId))?;
+        let slot = self.slot(meaning.table, id)?;
+        let table = self.tables.get(meaning.table);
+        let known = match meaning.subject {
+            Subject::Device => self.newest_row(table, slot),
+            Subject::Allocation => self.newest_allocation(table, slot),
+        };
+        let candidate = Candidate {
+            table: meaning.table,
+            slot,
+            reported: identity.reported,
+            row,
+        };
+        let table = self.tables.get_mut(meaning.table);
+        if candidates.offer(candidate, table, known) {
+            Ok(())
+        } else {
+            Err(NotCounted::Ignored(RowIgnored::Older))
+        }
+    }
+
+    /// The timestamp that a device's next row must reach: none where the device is unknown or stale, so that a clock that was
+    /// once in the future heals.
+    fn newest_row(&self, table: &Table, slot: usize) -> Option<i64> {
+        let (block, slot) = table.block(slot);
+        let known = block.presences()[slot] != Presence::Absent;
+        let fresh = block.age(slot, self.now) < self.options.retention.stale_after;
+        (known && fresh).then(|| block.reported(slot))
+    }
+
+    fn newest_allocation(&self, table: &Table, slot: usize) -> Option<i64> {
+        let (block, slot) = table.block(slot);
+        let allocation = block.allocation(slot)?;
+        let fresh = self.now.since(allocation.seen) < self.options.retention.stale_after;
+        fresh.then_some(allocation.reported)
+    }
+}

@@ -1,0 +1,136 @@
+//! The values of the label `device_type`: a name for each type of an answer, no name twice.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+/// The names of types by their codes. No two codes have the same.
+#[derive(Debug)]
+pub(super) struct DeviceTypes(BTreeMap<Box<str>, Arc<str>>);
+
+impl DeviceTypes {
+    /// The names of all types of an answer: those that `names`, the enum that holds for the answer, has names for, and the other
+    /// `codes` that the answer has columns for, which are their own names.
+    ///
+    /// Each name of the enum goes to the first code, in byte order, that has it. The name of every other code gets `_<code>` at its end
+    /// until no other name is the same. The codes without a name come last, so that the names of the others follow from the enum
+    /// alone, whatever types an answer has rows of.
+    pub(super) fn new<'c>(
+        names: &BTreeMap<String, String>,
+        codes: impl Iterator<Item = &'c str>,
+    ) -> Self {
+        let mut taken: HashSet<&str> = HashSet::new();
+        let named = names.iter().filter(|(_, name)| !name.is_empty());
+        let (firsts, others): (Vec<_>, Vec<_>) =
+            named.partition(|(_, name)| taken.insert(name.as_str()));
+        let mut unique = Unique {
+            taken: taken.into_iter().map(str::to_owned).collect(),
+            names: BTreeMap::new(),
+        };
+        for (code, name) in firsts {
+            unique
+                .names
+                .insert(code.as_str().into(), name.as_str().into());
+        }
+        for (code, name) in others {
+            unique.add(code, name);
+        }
+        for code in codes {
+            if !unique.names.contains_key(code) {
+                unique.add(code, code);
+            }
+        }
+        Self(unique.names)
+    }
+
+    /// The name of a type; its code if the answer has no such type.
+    pub(super) fn of(&self, code: &str) -> Arc<str> {
+        self.0.get(code).map_or_else(|| code.into(), Arc::clone)
+    }
+}
+
+struct Unique {
+    taken: HashSet<String>,
+    names: BTreeMap<Box<str>, Arc<str>>,
+}
+
+impl Unique {
+    fn add(&mut self, code: &str, name: &str) {
+        let mut name = name.to_owned();
+        while !self.taken.insert(name.clone()) {
+            name.push('_');
+            name.push_str(code);
+        }
+        self.names.insert(code.into(), name.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn device_types(names: &[(&str, &str)], codes: &[&str]) -> DeviceTypes {
+        let names = names.iter();
+        let names = names.map(|(code, name)| ((*code).to_owned(), (*name).to_owned()));
+        DeviceTypes::new(&names.collect(), codes.iter().copied())
+    }
+
+    #[test]
+    fn a_name_that_codes_share_is_the_first_codes() {
+        type Pairs = &'static [(&'static str, &'static str)];
+        // The enum, the codes with columns, and the names of some codes.
+        let cases: &[(Pairs, &[&str], Pairs)] = &[
+            (&[], &["u"], &[("u", "u")]),
+            (
+                &[("u", "UserTerminal"), ("r", "Router")],
+                &["d", "u"],
+                &[("u", "UserTerminal"), ("r", "Router"), ("d", "d")],
+            ),
+            (&[("u", "")], &["u"], &[("u", "u")]),
+            (
+                &[("b", "X"), ("a", "X"), ("c", "X")],
+                &["c"],
+                &[("a", "X"), ("b", "X_b"), ("c", "X_c")],
+            ),
+            // A name that is some other code's alone is never taken from it.
+            (
+                &[("a", "X"), ("b", "X"), ("c", "X_b")],
+                &["a", "b", "c"],
+                &[("a", "X"), ("b", "X_b_b"), ("c", "X_b")],
+            ),
+            // A code without a name gives way to the enum.
+            (&[("u", "d")], &["d", "u"], &[("u", "d"), ("d", "d_d")]),
+            (
+                &[("u", "d")],
+                &["d", "d_d"],
+                &[("u", "d"), ("d", "d_d"), ("d_d", "d_d_d_d")],
+            ),
+        ];
+        for (names, codes, expected) in cases {
+            let types = device_types(names, codes);
+            for (code, name) in *expected {
+                assert_eq!(&*types.of(code), *name, "{code} of {names:?}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_stands_twice_and_the_enum_alone_decides_its_own(
+            names in prop::collection::btree_map("[a-c_]{0,3}", "[a-c_]{0,5}", 0..8),
+            codes in prop::collection::btree_set("[a-c_]{0,3}", 0..8),
+        ) {
+            let alone = DeviceTypes::new(&names, std::iter::empty());
+            let types = DeviceTypes::new(&names, codes.iter().map(String::as_str));
+            let all: HashSet<_> = types.0.values().collect();
+            prop_assert_eq!(all.len(), types.0.len());
+            for (code, name) in &alone.0 {
+                prop_assert_eq!(name, &types.of(code));
+            }
+            for code in &codes {
+                prop_assert!(types.0.contains_key(code.as_str()));
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Why cells are left out, and how many are left out for each reason.
+
+/// Why a cell, or an element of one, was left out. The metric `cells_rejected_total` counts by these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CellFault {
+    /// An object, or a list with a list or an object in it.
+    Shape,
+    /// A number that no `f64` holds.
+    Number,
+    /// A string that is no text, such as a lone surrogate.
+    Text,
+    /// An entry of an IP allocation that is neither an address nor a CIDR, or is one of the other family.
+    Address,
+    /// An alert code that is neither an integer nor a string.
+    Alert,
+    /// An H3 index of no cell.
+    Location,
+    /// More, or longer, than there is room for.
+    Limit,
+}
+
+impl CellFault {
+    /// Every fault, in the order of their metric.
+    pub const ALL: [Self; 7] = [
+        Self::Shape,
+        Self::Number,
+        Self::Text,
+        Self::Address,
+        Self::Alert,
+        Self::Location,
+        Self::Limit,
+    ];
+
+    /// The label value.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Shape => "shape",
+            Self::Number => "number",
+            Self::Text => "text",
+            Self::Address => "address",
+            Self::Alert => "alert",
+            Self::Location => "location",
+            Self::Limit => "limit",
+        }
+    }
+}
+
+/// How many cells, and elements of cells, were left out. Whoever takes the readings of rows counts their faults here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CellFaults([u64; CellFault::ALL.len()]);
+
+impl CellFaults {
+    /// Counts one fault.
+    pub fn count(&mut self, fault: CellFault) {
+        let count = &mut self.0[fault as usize];
+        *count = count.saturating_add(1);
+    }
+
+    /// Counts what was wrong with a reading, if anything was.
+    pub fn note(&mut self, result: Result<(), CellFault>) {
+        if let Err(fault) = result {
+            self.count(fault);
+        }
+    }
+
+    /// Adds the counts of other rows.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, count) in self.0.iter_mut().zip(&other.0) {
+            *sum = sum.saturating_add(*count);
+        }
+    }
+
+    /// How many there were of one fault.
+    #[must_use]
+    pub fn of(&self, fault: CellFault) -> u64 {
+        self.0[fault as usize]
+    }
+
+    /// How many there were of all faults together.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// The counts by fault, in the order of [`CellFault::ALL`].
+    #[must_use]
+    pub fn counts(&self) -> &[u64] {
+        &self.0
+    }
+}

@@ -1,0 +1,346 @@
+//! What a row says: the one place where the cells of a row get a meaning.
+//!
+//! A row gives its [`Identity`] and its [`Reading`]s, column by column. Numbers are ready to use. Texts, alerts, addresses and places
+//! are handed over as they came and are judged only when they are asked for, because most of them are what they were in the row
+//! before: a consumer compares first.
+
+use std::borrow::Cow;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use super::batch::{Cell, ElementKind, List, Rows};
+use super::catalogue::AddressKind;
+use super::faults::CellFault;
+use super::ip::Address;
+use super::location;
+use super::schema::{Column, Field, TypeSchema};
+use super::values::{LongNumbers, decimal};
+
+/// A row of a type whose columns its own answer has.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'b> {
+    rows: &'b Rows,
+    schema: &'b Arc<TypeSchema>,
+    cells: &'b [Cell],
+}
+
+/// What a row is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity<'b> {
+    /// `DeviceId`, as Starlink spells it. Never empty.
+    pub device_id: &'b str,
+    /// `UtcTimestampNs`.
+    pub reported: i64,
+}
+
+impl<'b> Identity<'b> {
+    /// The terminal that the identifier of an IP allocation names: it without a leading `ip-`. `None` when nothing is left.
+    #[must_use]
+    pub fn terminal(self) -> Option<&'b str> {
+        let id = self.device_id;
+        let terminal = id.strip_prefix("ip-").unwrap_or(id);
+        (!terminal.is_empty()).then_some(terminal)
+    }
+}
+
+/// Why a row has no identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdentityFault {
+    /// Its `DeviceId` is no string, or an empty one.
+    DeviceId,
+    /// Its `UtcTimestampNs` is no integer.
+    Timestamp,
+}
+
+/// What one cell of a row says.
+#[derive(Debug, Clone, Copy)]
+pub enum Reading<'b> {
+    /// A number or a boolean (1 or 0) of a field.
+    Number(&'b Field, f64),
+    /// A string or a list of a field: a number, a text or nothing, which [`RawText::judge`] decides.
+    Text(&'b Field, RawText<'b>),
+    /// A cell of an IP allocation, which is a text whatever it looks like.
+    Info(&'b Field, RawInfo<'b>),
+    /// An H3 index.
+    Place(&'b Field, RawPlace),
+    /// The active alerts of a column.
+    Alerts(RawAlerts<'b>),
+    /// The addresses of an IP allocation.
+    Addresses(AddressKind, RawAddresses<'b>),
+    /// A cell that cannot be read.
+    Fault(CellFault),
+}
+
+impl<'b> Row<'b> {
+    /// A row of `rows` with these cells. `schema` is what the answer of the row says of its type.
+    #[must_use]
+    pub fn new(rows: &'b Rows, schema: &'b Arc<TypeSchema>, cells: &'b [Cell]) -> Self {
+        Self {
+            rows,
+            schema,
+            cells,
+        }
+    }
+
+    /// The columns of the row's type.
+    #[must_use]
+    pub fn schema(&self) -> &'b Arc<TypeSchema> {
+        self.schema
+    }
+
+    /// Which device the row is about, and when it was reported.
+    ///
+    /// # Errors
+    /// When the row does not say so; of two faults the identifier's.
+    pub fn identity(&self) -> Result<Identity<'b>, IdentityFault> {
+        let id = self.schema.identifier.and_then(|at| self.cells.get(at));
+        let Some(&Cell::Text(id)) = id else {
+            return Err(IdentityFault::DeviceId);
+        };
+        let reported = self.reported().ok_or(IdentityFault::Timestamp)?;
+        Ok(Identity {
+            device_id: self.rows.text(id),
+            reported,
+        })
+    }
+
+    /// `UtcTimestampNs`, if the row has one that is an integer.
+    #[must_use]
+    pub fn reported(&self) -> Option<i64> {
+        match self.cells.get(self.schema.timestamp?) {
+            Some(&Cell::Integer(reported)) => Some(reported),
+            _ => None,
+        }
+    }
+
+    /// What the row's cells say, with the number of the column of each. Absent cells and columns without a meaning give nothing.
+    #[inline]
+    pub fn readings(self) -> impl Iterator<Item = (usize, Reading<'b>)> {
+        let columns = self.schema.columns.iter().zip(self.cells).enumerate();
+        columns.filter_map(move |(index, (column, &cell))| Some((index, self.read(column, cell)?)))
+    }
+
+    #[inline]
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is an f64")]
+    fn read(self, column: &'b Column, cell: Cell) -> Option<Reading<'b>> {
+        Some(match (column, cell) {
+            (_, Cell::Absent) | (Column::Ignored, _) => return None,
+            (Column::Field(field), Cell::Float(value)) => Reading::Number(field, value),
+            (Column::Field(field), Cell::Integer(value)) => Reading::Number(field, value as f64),
+            (Column::Field(field), Cell::Bool(value)) => {
+                Reading::Number(field, f64::from(u8::from(value)))
+            }
+            (_, Cell::Unreadable(fault)) => Reading::Fault(fault),
+            (Column::Field(field), Cell::Text(text)) => {
+                Reading::Text(field, RawText::Plain(self.rows.text(text)))
+            }
+            (Column::Field(field), Cell::List(list)) => {
+                Reading::Text(field, RawText::List(self.rows, list))
+            }
+            (Column::Info(field), _) => Reading::Info(field, RawInfo(self.rows, cell)),
+            (Column::Location(field), _) => Reading::Place(field, RawPlace::of(self.rows, cell)),
+            (Column::Alerts(_), _) => Reading::Alerts(RawAlerts {
+                rows: self.rows,
+                schema: self.schema,
+                cell,
+            }),
+            (Column::Addresses(kind), _) => Reading::Addresses(
+                *kind,
+                RawAddresses {
+                    rows: self.rows,
+                    kind: *kind,
+                    cell,
+                },
+            ),
+        })
+    }
+}
+
+/// A string or a list of a field.
+#[derive(Debug, Clone, Copy)]
+pub enum RawText<'b> {
+    /// A string, which is not empty.
+    Plain(&'b str),
+    /// A list with at least one element.
+    List(&'b Rows, List),
+}
+
+/// What a string or a list of a field is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Judged<'b> {
+    /// A list of empty strings.
+    Absent,
+    /// Wholly a finite decimal number.
+    Number(f64),
+    /// Any other text; the elements of a list with `;` between them.
+    Text(Cow<'b, str>),
+}
+
+impl<'b> RawText<'b> {
+    /// Decides what it is. `numbers` bounds what the long numbers of an answer cost.
+    ///
+    /// # Errors
+    /// When it is a list with an element that cannot be read.
+    pub fn judge(self, numbers: &mut LongNumbers) -> Result<Judged<'b>, CellFault> {
+        let text: Cow<'b, str> = match self {
+            Self::Plain(text) => text.into(),
+            Self::List(rows, list) => joined(rows, list)?.into(),
+        };
+        Ok(match decimal(&text, numbers) {
+            Some(number) => Judged::Number(number),
+            None if text.is_empty() => Judged::Absent,
+            None => Judged::Text(text),
+        })
+    }
+}
+
+/// A cell of an IP allocation that is no address.
+#[derive(Debug, Clone, Copy)]
+pub struct RawInfo<'b>(&'b Rows, Cell);
+
+impl<'b> RawInfo<'b> {
+    /// The cell as a text: numbers and booleans as they are written, a list as its elements with `;` between them; `None` where that is
+    /// empty.
+    ///
+    /// # Errors
+    /// When it is a list with an element that cannot be read.
+    pub fn text(self) -> Result<Option<Cow<'b, str>>, CellFault> {
+        let Self(rows, cell) = self;
+        let text: Cow<'b, str> = match cell {
+            Cell::Absent => return Ok(None),
+            Cell::Unreadable(fault) => return Err(fault),
+            Cell::Bool(value) => if value { "true" } else { "false" }.into(),
+            Cell::Integer(value) => value.to_string().into(),
+            Cell::Float(value) => value.to_string().into(),
+            Cell::Text(text) => rows.text(text).into(),
+            Cell::List(list) => joined(rows, list)?.into(),
+        };
+        Ok((!text.is_empty()).then_some(text))
+    }
+}
+
+/// The elements of a list with `;` between them.
+fn joined(rows: &Rows, list: List) -> Result<String, CellFault> {
+    let mut text = String::new();
+    for (index, element) in rows.elements(list).iter().enumerate() {
+        if element.kind == ElementKind::Unreadable {
+            return Err(CellFault::Shape);
+        }
+        if index > 0 {
+            text.push(';');
+        }
+        text.push_str(rows.text(element.text));
+    }
+    Ok(text)
+}
+
+/// What a cell of `H3CellId` says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RawPlace {
+    /// The H3 index, which need not be that of a cell: [`location::centre`] decides. `None` when the cell holds no index.
+    pub index: Option<NonZeroU64>,
+    /// The value of the field's gauge: integers have one, whether they name a place or not.
+    pub number: Option<f64>,
+}
+
+impl RawPlace {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a gauge is an f64; the place is computed from all bits"
+    )]
+    fn of(rows: &Rows, cell: Cell) -> Self {
+        let number = match cell {
+            Cell::Integer(integer) => Some(integer as f64),
+            _ => None,
+        };
+        Self {
+            index: location::index(rows, cell).and_then(NonZeroU64::new),
+            number,
+        }
+    }
+}
+
+/// The active alerts of a column.
+#[derive(Debug, Clone, Copy)]
+pub struct RawAlerts<'b> {
+    rows: &'b Rows,
+    schema: &'b TypeSchema,
+    cell: Cell,
+}
+
+/// An active alert.
+#[derive(Debug, Clone, Copy)]
+pub struct Alert<'a> {
+    /// Its code; an integer as it is spelled.
+    pub code: &'a str,
+    schema: &'a TypeSchema,
+}
+
+impl Alert<'_> {
+    /// Its name, fit for a metric's name: what the enum says, or the code itself.
+    #[must_use]
+    pub fn name(self) -> Arc<str> {
+        self.schema.alert(self.code)
+    }
+}
+
+impl RawAlerts<'_> {
+    /// Calls `take` with each active alert and each fault, in the order of the column.
+    pub fn each(self, mut take: impl FnMut(Result<Alert<'_>, CellFault>)) {
+        let Self { rows, schema, cell } = self;
+        let mut active = |code: &str| take(Ok(Alert { code, schema }));
+        match cell {
+            Cell::Absent => {}
+            Cell::Integer(code) => active(itoa::Buffer::new().format(code)),
+            Cell::Text(code) => active(rows.text(code)),
+            Cell::List(list) => {
+                for element in rows.elements(list) {
+                    let code = rows.text(element.text);
+                    match element.kind {
+                        ElementKind::Text if code.is_empty() => {}
+                        ElementKind::Integer | ElementKind::Text => {
+                            take(Ok(Alert { code, schema }));
+                        }
+                        _ => take(Err(CellFault::Alert)),
+                    }
+                }
+            }
+            Cell::Bool(_) | Cell::Float(_) => take(Err(CellFault::Alert)),
+            Cell::Unreadable(fault) => take(Err(fault)),
+        }
+    }
+}
+
+/// The addresses of a column of an IP allocation; a bare string is a list of one.
+#[derive(Debug, Clone, Copy)]
+pub struct RawAddresses<'b> {
+    rows: &'b Rows,
+    kind: AddressKind,
+    cell: Cell,
+}
+
+impl RawAddresses<'_> {
+    /// Calls `take` with each address of the column's family and each fault, in the order of the column. One address may come several
+    /// times.
+    pub fn each(self, mut take: impl FnMut(Result<Address, CellFault>)) {
+        let Self { rows, kind, cell } = self;
+        let address = |text| {
+            let address = Address::parse(rows.text(text));
+            let of_family = address.filter(|address| kind.has(*address));
+            of_family.ok_or(CellFault::Address)
+        };
+        match cell {
+            Cell::Absent => {}
+            Cell::Text(text) => take(address(text)),
+            Cell::List(list) => {
+                let elements = rows.elements(list).iter();
+                elements.for_each(|element| take(address(element.text)));
+            }
+            Cell::Bool(_) | Cell::Integer(_) | Cell::Float(_) => take(Err(CellFault::Address)),
+            Cell::Unreadable(fault) => take(Err(fault)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
