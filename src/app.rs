@@ -32,7 +32,6 @@ use crate::http::{
     self, ClientTimeouts, Endpoints, FleetReader, Health, ListenError, Port, ReadLimits,
     SCRAPE_SHARES, ScrapeOptions, Scrapes, Sources, own_name, serve,
 };
-use crate::names::{Names, NamesError};
 use crate::outgoing::{TlsError, tls_config};
 use crate::self_metrics::{Counter, SelfMetrics};
 use crate::starlink::{ClientOptions, Timeouts};
@@ -43,7 +42,6 @@ use crate::tasks::{Pool, Supervised, Task};
 use crate::telemetry::FieldFilter;
 use crate::time::Clock;
 use crate::web::{self, WebOptions, WebState};
-use crate::web_config::{Gate, WebConfigError};
 
 use self::begin::{Begin, begin};
 use self::drain::drain;
@@ -143,12 +141,6 @@ pub enum BuildError {
     /// The web server has no threads or no connections.
     #[error("the web server cannot be started")]
     Serve(#[source] std::io::Error),
-    /// The web configuration is no longer what it was when the settings were read.
-    #[error("cannot use WEB_CONFIG_FILE")]
-    WebConfig(#[from] WebConfigError),
-    /// The file of names is no longer what it was when the settings were read.
-    #[error("cannot use NAMES_FILE")]
-    Names(#[from] NamesError),
     /// No connection to Starlink can be trusted.
     #[error("TLS cannot be set up")]
     Tls(#[from] TlsError),
@@ -205,23 +197,15 @@ impl Application {
         let port = Port::take(settings.listen, METRICS_PORT)?;
         let take_probes = |address| Port::take(address, PROBES_PORT);
         let probes = settings.probes.map(take_probes).transpose()?;
-        let (gate, gate_seen) = settings
-            .web_config
-            .as_deref()
-            .map(Gate::load)
-            .transpose()?
-            .unzip();
-        let gate = gate.map(Arc::new);
-        let (names, names_seen) = settings
-            .names
-            .as_deref()
-            .map(Names::load)
-            .transpose()?
-            .unzip();
-        if let Some(names) = &names {
-            info!(names = names.len(), "names read");
-        }
-        let names = Arc::new(ArcSwap::from_pointee(names.unwrap_or_default()));
+        let gate = settings.web_config.as_ref().map(|file| {
+            file.value.warn_of_mixed_costs(&file.path);
+            Arc::clone(&file.value)
+        });
+        let names = settings.names.as_ref().map(|file| {
+            info!(names = file.value.len(), "names read");
+            Arc::clone(&file.value)
+        });
+        let names = Arc::new(ArcSwap::new(names.unwrap_or_default()));
         let silence_limit = tuning.supervision.heartbeat + tuning.query_limit;
         let Begin {
             fleet,
@@ -273,11 +257,11 @@ impl Application {
         });
         let mut followers = Followers::new(&clock, &metrics, tuning.reload_interval);
         followers.outgoing(settings);
-        if let (Some(path), Some(seen), Some(gate)) = (&settings.web_config, gate_seen, &gate) {
-            followers.gate(path, seen, gate);
+        if let Some(file) = &settings.web_config {
+            followers.gate(file);
         }
-        if let (Some(path), Some(seen)) = (&settings.names, names_seen) {
-            followers.names(path, seen, &names, &published);
+        if let Some(file) = &settings.names {
+            followers.names(file, &names, &published);
         }
         let keeper_status = keeper.iter().map(|(_, task)| task.status());
         let tasks = keeper_status.chain(followers.statuses.iter().cloned());

@@ -106,8 +106,8 @@ fn log_settings(settings: &Settings) {
         accounts_file = path(settings.accounts.file().map(AccountsFile::path)),
         proxy = settings.outgoing.proxy.as_ref().map(ToString::to_string),
         state_file = path(settings.state.as_ref().map(|state| state.file.as_path())),
-        names_file = path(settings.names.as_deref()),
-        web_config_file = path(settings.web_config.as_deref()),
+        names_file = path(settings.names.as_ref().map(|file| &*file.path)),
+        web_config_file = path(settings.web_config.as_ref().map(|file| &*file.path)),
         include_routers = settings.fleet.include_routers,
         "settings"
     );
@@ -142,7 +142,7 @@ async fn run(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
     let tuning = Tuning::default();
     let logging = start_logging(&settings, &tuning)?;
     log_warnings(&settings);
-    let code = serve(&settings, tuning, |_| {}).await;
+    let code = serve(settings, tuning, |_| {}).await;
     logging.flush(LAST_LINES);
     Ok(code)
 }
@@ -176,14 +176,14 @@ async fn demo(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
         let url = page_url(application.address(), application.is_tls());
         info!(url, "demo is running");
     };
-    let code = serve(&settings, tuning, announce).await;
+    let code = serve(settings, tuning, announce).await;
     logging.flush(LAST_LINES);
     Ok(code)
 }
 
 /// Serves until a signal comes; says where as soon as it listens. What goes wrong is logged.
 async fn serve(
-    settings: &Settings,
+    settings: Settings,
     tuning: Tuning,
     announce: impl FnOnce(&Application),
 ) -> ExitCode {
@@ -195,7 +195,7 @@ async fn serve(
 }
 
 async fn try_to_serve(
-    settings: &Settings,
+    settings: Settings,
     tuning: Tuning,
     announce: impl FnOnce(&Application),
 ) -> Result<ExitCode, Failure> {
@@ -203,8 +203,10 @@ async fn try_to_serve(
         warn!(%error, "could not raise the open-file limit");
     }
     let signals = Signals::new()?;
-    let application = Application::build(settings, tuning, Clock::system())?;
-    log_settings(settings);
+    let application = Application::build(&settings, tuning, Clock::system())?;
+    log_settings(&settings);
+    // What was read at the start is freed when it is read again.
+    drop(settings);
     announce(&application);
     let asked = signals.handle(application.reloads());
     let ending = application.run(asked).await;

@@ -1,7 +1,6 @@
 //! The tasks that keep up to date what is made of files.
 
 use std::future::Future;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use arc_swap::ArcSwap;
 use futures_util::future::join;
 
 use crate::config::Settings;
-use crate::files::{Reloads, Seen, Watched};
+use crate::files::{FromFile, Reloads, Seen, Watched};
 use crate::names::{self, Names};
 use crate::self_metrics::SelfMetrics;
 use crate::store::Published;
@@ -70,9 +69,9 @@ impl Followers {
     }
 
     /// Follows the web configuration.
-    pub(super) fn gate(&mut self, path: &Path, seen: Seen, gate: &Arc<Gate>) {
-        let (path, gate) = (path.to_owned(), Arc::clone(gate));
-        self.add(Task::WebConfig, seen, move |watched, pulse| {
+    pub(super) fn gate(&mut self, file: &FromFile<Arc<Gate>>) {
+        let (path, gate) = (file.path.clone(), Arc::clone(&file.value));
+        self.add(Task::WebConfig, file.seen.clone(), move |watched, pulse| {
             web_config::follow(path.clone(), Arc::clone(&gate), watched, pulse)
         });
     }
@@ -80,18 +79,17 @@ impl Followers {
     /// Follows the names, and compares them with the devices.
     pub(super) fn names(
         &mut self,
-        path: &Path,
-        seen: Seen,
+        file: &FromFile<Arc<Names>>,
         names: &Arc<ArcSwap<Names>>,
         published: &Arc<Published>,
     ) {
         // Until the first comparison with devices.
         let unmatched = names.load().meet([]);
         self.metrics.names_unmatched.set(unmatched.sample());
-        let (path, names) = (path.to_owned(), Arc::clone(names));
+        let (path, names) = (file.path.clone(), Arc::clone(names));
         let (published, metrics) = (Arc::clone(published), Arc::clone(&self.metrics));
         let every = (self.clock.clone(), self.interval * LOOKS_PER_MATCH);
-        self.add(Task::Names, seen, move |watched, pulse| {
+        self.add(Task::Names, file.seen.clone(), move |watched, pulse| {
             let (names, metrics) = (Arc::clone(&names), Arc::clone(&metrics));
             let follow = names::follow(path.clone(), Arc::clone(&names), watched, pulse.clone());
             let published = Arc::clone(&published);

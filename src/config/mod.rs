@@ -16,6 +16,7 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -32,6 +33,7 @@ pub use sources::{Dotenv, Sources};
 pub use table::settings_help;
 
 use crate::exposition::InfoFormat;
+use crate::files::FromFile;
 use crate::http::AllowedHosts;
 use crate::names::Names;
 use crate::outgoing::{Authorities, Exceptions, Proxy};
@@ -51,14 +53,14 @@ pub struct Settings {
     pub outgoing: Outgoing,
     /// Where `/metrics` is served; port 0 is any free one.
     pub listen: SocketAddr,
-    /// Who gets in: the file that says so, which could be read. Without it everybody does.
-    pub web_config: Option<PathBuf>,
+    /// TLS and authentication; `None` is plain HTTP without.
+    pub web_config: Option<FromFile<Arc<Gate>>>,
     /// Host names under which requests are answered; all where there are none.
     pub allowed_hosts: Option<AllowedHosts>,
     /// Where the probes are served to everybody, beside the rest, if anywhere.
     pub probes: Option<SocketAddr>,
-    /// What the devices are called: the file that says so, which could be read.
-    pub names: Option<PathBuf>,
+    /// The names of the devices.
+    pub names: Option<FromFile<Arc<Names>>>,
     /// How `starlink_info` is written.
     pub info_format: InfoFormat,
     /// What is exported, and for how long.
@@ -254,23 +256,31 @@ pub fn probes_address(sources: Sources) -> Result<ProbesAddress, ConfigErrors> {
     })
 }
 
-/// The file is read once here, so that whatever is wrong with it is told with everything else.
-fn read_web(reader: &mut Reader) -> (Option<PathBuf>, Option<u16>) {
+/// The web configuration and the port of the probes.
+fn read_web(reader: &mut Reader) -> (Option<FromFile<Arc<Gate>>>, Option<u16>) {
     let path = reader.read(&table::WEB_CONFIG_FILE, |text| Ok(PathBuf::from(text)));
-    let gate = path.as_deref().map(Gate::load);
-    let port = reader.whole(&table::PROBES_PORT);
-    match gate {
-        Some(Err(source)) => reader.refuse(ConfigError::WebConfig { source }),
-        Some(Ok((gate, _))) if gate.demands_certificates() && port.is_none() => {
-            let accepted = table::PROBES_PORT.accepts.describe();
-            reader.refuse(ConfigError::ProbesShutOut { accepted });
+    let gate = path.and_then(|path| match Gate::load(&path) {
+        Ok((gate, seen)) => Some(FromFile {
+            path,
+            value: Arc::new(gate),
+            seen,
+        }),
+        Err(source) => {
+            reader.refuse(ConfigError::WebConfig { source });
+            None
         }
-        _ => {}
+    });
+    let port = reader.whole(&table::PROBES_PORT);
+    let demands_certificates = gate
+        .as_ref()
+        .is_some_and(|gate| gate.value.demands_certificates());
+    if demands_certificates && port.is_none() {
+        let accepted = table::PROBES_PORT.accepts.describe();
+        reader.refuse(ConfigError::ProbesShutOut { accepted });
     }
-    (path, port)
+    (gate, port)
 }
 
-/// Likewise.
 fn read_authorities(reader: &mut Reader) -> Option<Authorities> {
     let path = reader.read(&table::API_CA_FILE, |text| Ok(PathBuf::from(text)))?;
     match Authorities::load(path.clone()) {
@@ -282,13 +292,19 @@ fn read_authorities(reader: &mut Reader) -> Option<Authorities> {
     }
 }
 
-/// As with the web configuration: read once here, to be told what is wrong with it in time.
-fn read_names(reader: &mut Reader) -> Option<PathBuf> {
+fn read_names(reader: &mut Reader) -> Option<FromFile<Arc<Names>>> {
     let path = reader.read(&table::NAMES_FILE, |text| Ok(PathBuf::from(text)))?;
-    if let Err(source) = Names::load(&path) {
-        reader.refuse(ConfigError::Names { source });
+    match Names::load(&path) {
+        Ok((names, seen)) => Some(FromFile {
+            path,
+            value: Arc::new(names),
+            seen,
+        }),
+        Err(source) => {
+            reader.refuse(ConfigError::Names { source });
+            None
+        }
     }
-    Some(path)
 }
 
 fn read_listen(reader: &mut Reader) -> Option<SocketAddr> {

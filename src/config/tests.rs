@@ -300,6 +300,31 @@ fn listening_and_the_demo_need_no_account() {
 }
 
 #[test]
+fn files_are_read_once_and_handed_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let names = file("names.csv", "deviceID,name\nut1,one\nut2,two\n");
+    let web = file(
+        "web.yml",
+        "http_server_config:\n  headers:\n    X-Frame-Options: deny\n",
+    );
+    let settings = from_environment(&[
+        ("NAMES_FILE", names.to_str().unwrap()),
+        ("WEB_CONFIG_FILE", web.to_str().unwrap()),
+    ])
+    .unwrap();
+    drop(directory);
+    let read = settings.names.unwrap();
+    assert_eq!((read.path, read.value.len()), (names, 2));
+    let read = settings.web_config.unwrap();
+    assert_eq!((read.path, read.value.headers().len()), (web, 1));
+}
+
+#[test]
 fn effective_settings_tell_their_origin() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("id");

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-pub use self::reader::{Reader, Seen};
+pub use self::reader::{FromFile, Reader, Seen};
 pub use self::watch::{Change, Reloads, Trigger, Watched, watch};
 
 /// The most bytes of a file that holds settings, certificates or the like.

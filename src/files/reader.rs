@@ -63,6 +63,17 @@ impl Seen {
     }
 }
 
+/// A value that was made of a file, and what is needed to follow the file.
+#[derive(Debug, Clone)]
+pub struct FromFile<T> {
+    /// The file.
+    pub path: PathBuf,
+    /// What was made of it.
+    pub value: T,
+    /// What it and the files that it names were found to be.
+    pub seen: Seen,
+}
+
 /// Reads files for one value. It blocks for as long as its time limit: a thread that others wait for may use it only at the start.
 #[derive(Debug)]
 pub struct Reader {

@@ -91,7 +91,6 @@ impl Gate {
             failed_names: Arc::default(),
             pool: Pool::start("passwords", CHECKS.units).map_err(no_thread)?,
         };
-        gate.tell_costs(path);
         Ok((gate, reader.seen()))
     }
 
@@ -149,7 +148,7 @@ impl Gate {
     }
 
     /// Warns of hashes of different costs: the first successful check of a cheap one is faster, which tells that its user exists.
-    fn tell_costs(&self, path: &Path) {
+    pub fn warn_of_mixed_costs(&self, path: &Path) {
         if let Some((lowest, highest)) = self.users.load().mixed_costs() {
             let file = path.display();
             warn!(%file, lowest, highest, "password hashes have different bcrypt costs: each wrong password takes as long as the highest");
@@ -182,7 +181,7 @@ impl Gate {
         } else if !users.is_same(&loaded.users) {
             // With a new certificate alone, whoever is known need not be looked at again.
             self.users.store(Arc::new(loaded.users));
-            self.tell_costs(path);
+            self.warn_of_mixed_costs(path);
         }
         rest
     }
