@@ -68,7 +68,7 @@ pub enum Problem {
     #[error("{0} is empty: each line has a deviceID and a name; group may be empty")]
     Empty(&'static str),
     /// A cell is too long.
-    #[error("{0} is too long: {max} bytes at most", max = super::parse::LONGEST_CELL)]
+    #[error("{0} is too long: {max} bytes at most", max = super::limits::LONGEST_CELL)]
     TooLong(&'static str),
     /// A device has two names.
     #[error("duplicate deviceID (first on line {first})")]
@@ -77,15 +77,15 @@ pub enum Problem {
         first: usize,
     },
     /// More lines than any fleet needs.
-    #[error("too many lines: {} devices at most", super::parse::MOST_NAMES)]
+    #[error("too many lines: {} devices at most", super::limits::MOST_NAMES)]
     TooMany,
     /// A record with more cells than any table needs.
-    #[error("too many cells: {} at most", super::rows::MOST_CELLS)]
+    #[error("too many cells: {} at most", super::limits::MOST_CELLS)]
     TooManyCells,
     /// A record that is longer than any table needs.
     #[error(
         "the cells are longer than {} KiB together: perhaps a double quote is not closed",
-        super::rows::LONGEST_RECORD >> 10
+        super::limits::LONGEST_RECORD >> 10
     )]
     LongRecord,
 }

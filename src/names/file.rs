@@ -6,12 +6,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tracing::{info, warn};
 
+use super::limits::LONGEST_FILE;
 use super::{Names, NamesError};
 use crate::files::{Change, Reader, Seen, Watched, watch};
 use crate::tasks::Pulse;
-
-/// The most bytes of the file.
-const LONGEST: u64 = 128 << 20;
 
 impl Names {
     /// Reads a file.
@@ -27,7 +25,7 @@ impl Names {
 
 fn load(path: &Path, reader: &mut Reader) -> Result<Names, NamesError> {
     let text = reader
-        .read(path, LONGEST)
+        .read(path, LONGEST_FILE)
         .map_err(|source| NamesError::File {
             path: path.to_owned(),
             source,

@@ -2,6 +2,7 @@
 
 mod error;
 mod file;
+mod limits;
 mod matching;
 mod parse;
 mod rows;

@@ -5,14 +5,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::error::{Fault, Problem};
+use super::limits::{LONGEST_CELL, MOST_NAMES};
 use super::rows::{Rows, line};
 use super::{Name, key};
-
-/// The most bytes of an ID, a name or a group.
-pub(super) const LONGEST_CELL: usize = 1024;
-
-/// The most devices that may have names.
-pub(super) const MOST_NAMES: usize = 1_000_000;
 
 /// What may stand between cells: a comma, or what spreadsheets of some languages write.
 const SEPARATORS: [u8; 3] = *b",;\t";

@@ -5,12 +5,7 @@ use std::ops::Range;
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
 use super::error::{Fault, Problem};
-
-/// The most cells of a record.
-pub(super) const MOST_CELLS: usize = 1024;
-
-/// The most bytes of a record's cells.
-pub(super) const LONGEST_RECORD: usize = 64 * 1024;
+use super::limits::{LONGEST_RECORD, MOST_CELLS};
 
 /// A record of its own after the text. If a quoted cell swallows it, the quote was never closed: the reader takes such a cell for one
 /// like any other.

@@ -254,7 +254,7 @@ impl Simulator {
 
     /// A copy of what was seen so far.
     pub fn journal(&self) -> Journal {
-        lock(&self.service.journal).clone()
+        lock(&self.service.record.journal).clone()
     }
 
     /// Waits until the journal is as wanted; false when it is not within `limit`. Needs tokio's clock, as every actix
@@ -267,10 +267,10 @@ impl Simulator {
     ) -> bool {
         let waiting = async {
             loop {
-                let mut changed = std::pin::pin!(self.service.journal_changed.notified());
+                let mut changed = std::pin::pin!(self.service.record.journal_changed.notified());
                 // From here on a change wakes, even one before the wait begins.
                 changed.as_mut().enable();
-                if is_as_wanted(&lock(&self.service.journal)) {
+                if is_as_wanted(&lock(&self.service.record.journal)) {
                     return;
                 }
                 changed.await;
@@ -324,13 +324,11 @@ impl Service {
                 tick_ns,
             },
             options,
-            journal: Mutex::default(),
-            journal_changed: tokio::sync::Notify::new(),
+            record: Arc::default(),
             poll_script: Mutex::default(),
             token_script: Mutex::default(),
             script_changed: tokio::sync::Notify::new(),
             tokens: Mutex::default(),
-            read_index: Mutex::default(),
             rate_limit: Mutex::default(),
             is_public_token_path_open: Mutex::new(true),
             clock_of_answers: Mutex::default(),

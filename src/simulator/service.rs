@@ -19,15 +19,15 @@ use url::form_urlencoded;
 
 use super::{
     Options,
-    account::{RateLimit, ReadIndex, Tokens},
+    account::{RateLimit, Tokens},
     answer::{Answer, compress},
     body::AnswerBody,
     connection::Connection,
     fleet::Fleet,
-    journal::{Journal, TokenRequest},
+    journal::TokenRequest,
     lock,
     sending::Sending,
-    ticket::Ticket,
+    ticket::{Record, Ticket},
 };
 
 const HIGHEST_BATCH_SIZE: u32 = 65_000;
@@ -38,13 +38,11 @@ pub(super) struct Service {
     pub options: Options,
     pub fleet: Fleet,
     pub clock: Clock,
-    pub journal: Mutex<Journal>,
-    pub journal_changed: Notify,
+    pub record: Arc<Record>,
     pub poll_script: Mutex<Script>,
     pub token_script: Mutex<Script>,
     pub script_changed: Notify,
     pub tokens: Mutex<Tokens>,
-    pub read_index: Mutex<ReadIndex>,
     pub rate_limit: Mutex<RateLimit>,
     pub is_public_token_path_open: Mutex<bool>,
     pub clock_of_answers: Mutex<Option<Now>>,
@@ -148,13 +146,13 @@ async fn token(request: HttpRequest, form: Bytes, service: web::Data<Service>) -
     };
     let answer = with_body(answer, || ordinary(&service));
 
-    lock(&service.journal).add_token_request(TokenRequest {
+    lock(&service.record.journal).add_token_request(TokenRequest {
         at: Instant::now(),
         path: request.path().to_owned(),
         is_form_ok: refusal.is_none(),
         status: (!answer.closed).then_some(answer.status),
     });
-    service.journal_changed.notify_waiters();
+    service.record.journal_changed.notify_waiters();
     send(answer, connection, None, &service).await
 }
 
@@ -167,7 +165,7 @@ async fn stream(request: HttpRequest, body: Bytes, service: web::Data<Service>) 
     let token_serial =
         bearer(&request).and_then(|token| lock(&service.tokens).check(token, Instant::now()));
     let text = String::from_utf8_lossy(&body).into_owned();
-    let mut ticket = Ticket::begin(Arc::clone(&service), text, token_serial);
+    let mut ticket = Ticket::begin(Arc::clone(&service.record), text, token_serial);
 
     let answer = match service.accept(token_serial, &body) {
         Ok(wanted) => {
@@ -210,13 +208,13 @@ impl Options {
 }
 
 impl Service {
-    /// A new token, valid from now.
     /// What the header `Date` says, if not the time that it is.
     fn date(&self) -> Option<SystemTime> {
         let now = lock(&self.clock_of_answers).clone();
         now.map(|now| now())
     }
 
+    /// A new token, valid from now.
     pub(super) fn issue_token(&self) -> String {
         let expires = Instant::now() + self.options.token_lifetime;
         lock(&self.tokens).issue(self.options.seed, expires)
@@ -270,7 +268,7 @@ impl Service {
             }
             let now = Instant::now();
             let tick = self.clock.tick_at(now);
-            let is_full = lock(&self.read_index).fill(&self.fleet, tick, batch_size);
+            let is_full = lock(&self.record.read_index).fill(&self.fleet, tick, batch_size);
             if is_full || now >= deadline {
                 break;
             }
@@ -279,7 +277,7 @@ impl Service {
                 return None;
             }
         }
-        let rows = lock(&self.read_index).take(batch_size);
+        let rows = lock(&self.record.read_index).take(batch_size);
         let body = AnswerBody::new().rows(rows.iter().map(|row| row.text.as_str()));
         ticket.hold(rows);
         let scripted = scripted.unwrap_or_else(Answer::ordinary);

@@ -1,12 +1,26 @@
 //! A poll that is being answered: whatever happens to it, its end is written down and no unsent row is lost.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use super::{account::LoggedRow, journal::Outcome, lock, service::Service};
+use tokio::sync::Notify;
+
+use super::{
+    account::{LoggedRow, ReadIndex},
+    journal::{Journal, Outcome},
+    lock,
+};
+
+/// What polls change: the journal, and how far the stream was read.
+#[derive(Default)]
+pub(super) struct Record {
+    pub journal: Mutex<Journal>,
+    pub journal_changed: Notify,
+    pub read_index: Mutex<ReadIndex>,
+}
 
 /// A poll's place in the journal. Dropped without a word, the poll was abandoned.
 pub(super) struct Ticket {
-    service: Arc<Service>,
+    record: Arc<Record>,
     place: usize,
     rows: Vec<LoggedRow>,
     outcome: Outcome,
@@ -14,11 +28,11 @@ pub(super) struct Ticket {
 
 impl Ticket {
     /// Begins a poll.
-    pub(super) fn begin(service: Arc<Service>, body: String, token_serial: Option<u64>) -> Self {
-        let place = lock(&service.journal).begin(body, token_serial);
-        service.journal_changed.notify_waiters();
+    pub(super) fn begin(record: Arc<Record>, body: String, token_serial: Option<u64>) -> Self {
+        let place = lock(&record.journal).begin(body, token_serial);
+        record.journal_changed.notify_waiters();
         Self {
-            service,
+            record,
             place,
             rows: Vec::new(),
             outcome: Outcome::Abandoned,
@@ -27,7 +41,7 @@ impl Ticket {
 
     /// Writes down what was asked for.
     pub(super) fn asked(&self, batch_size: u32, max_linger_ms: u32) {
-        let mut journal = lock(&self.service.journal);
+        let mut journal = lock(&self.record.journal);
         if let Some(poll) = journal.poll_mut(self.place) {
             poll.batch_size = Some(batch_size);
             poll.max_linger_ms = Some(max_linger_ms);
@@ -36,13 +50,13 @@ impl Ticket {
 
     /// Writes down what is about to be sent.
     pub(super) fn answers(&self, status: u16, rows: usize) {
-        let mut journal = lock(&self.service.journal);
+        let mut journal = lock(&self.record.journal);
         if let Some(poll) = journal.poll_mut(self.place) {
             poll.status = Some(status);
             poll.rows = rows;
         }
         drop(journal);
-        self.service.journal_changed.notify_waiters();
+        self.record.journal_changed.notify_waiters();
     }
 
     /// Takes generated rows in charge: they go back to the stream unless they are sent.
@@ -64,8 +78,8 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        lock(&self.service.read_index).put_back(std::mem::take(&mut self.rows));
-        lock(&self.service.journal).end(self.place, self.outcome);
-        self.service.journal_changed.notify_waiters();
+        lock(&self.record.read_index).put_back(std::mem::take(&mut self.rows));
+        lock(&self.record.journal).end(self.place, self.outcome);
+        self.record.journal_changed.notify_waiters();
     }
 }

@@ -9,6 +9,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use rustls::sign::CertifiedKey;
 
 use super::error::{Problem, WebConfigError};
+use super::section::{Section, Text};
 use super::tls::{self, ClientAuth, MinVersion, Mismatch};
 use super::users::Users;
 use crate::files;
@@ -295,100 +296,6 @@ fn read_headers(node: &Node) -> Result<Vec<(HeaderName, HeaderValue)>, Problem> 
         }
     }
     Ok(read)
-}
-
-/// A part of the file that holds known keys.
-struct Section<'n> {
-    line: usize,
-    entries: &'n [(String, Node)],
-}
-
-/// A key with a text for its value.
-struct Text<'n> {
-    line: usize,
-    key: &'n str,
-    text: &'n str,
-}
-
-impl<'n> Section<'n> {
-    /// `elsewhere` are keys that exporter-toolkit knows and we do not.
-    fn of(node: &'n Node, known: &[&str], elsewhere: &[&str]) -> Result<Self, Problem> {
-        let problem = |line, what: String| Problem { line, what };
-        let list = known.join(", ");
-        let entries = match &node.value {
-            Value::Null => &[],
-            Value::Map(entries) => entries.as_slice(),
-            _ => {
-                let what = format!("expected keys with values: {list}");
-                return Err(problem(node.line, what));
-            }
-        };
-        for (key, value) in entries {
-            if elsewhere.contains(&key.as_str()) {
-                let what = format!("{key} is not supported; use {list}");
-                return Err(problem(value.line, what));
-            }
-            if !known.contains(&key.as_str()) {
-                // Anything may stand here by mistake, a hash as well.
-                let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-                let shown = match key.len() < 40 && key.bytes().all(is_word) {
-                    true => format!("unknown key {key}"),
-                    false => "an unknown key".to_owned(),
-                };
-                return Err(problem(value.line, format!("{shown}; use {list}")));
-            }
-        }
-        Ok(Self {
-            line: node.line,
-            entries,
-        })
-    }
-
-    fn get(&self, key: &str) -> Option<&'n Node> {
-        let entry = self.entries.iter().find(|(known, _)| known == key);
-        entry.map(|(_, node)| node)
-    }
-
-    /// None where the key is not there, or has no value.
-    fn text(&self, key: &str) -> Result<Option<Text<'n>>, Problem> {
-        let Some((key, node)) = self.entries.iter().find(|(known, _)| known == key) else {
-            return Ok(None);
-        };
-        let line = node.line;
-        match &node.value {
-            Value::Null => Ok(None),
-            Value::Text(text) => Ok(Some(Text { line, key, text })),
-            _ => Err(Problem {
-                line,
-                what: format!("{key}: give one text"),
-            }),
-        }
-    }
-
-    fn required(&self, key: &str) -> Result<Text<'n>, Problem> {
-        match self.text(key)? {
-            Some(text) => Ok(text),
-            None => Err(self.problem(&format!(
-                "{key} is missing: TLS needs cert_file and key_file"
-            ))),
-        }
-    }
-
-    fn problem(&self, what: &str) -> Problem {
-        Problem {
-            line: self.line,
-            what: what.to_owned(),
-        }
-    }
-}
-
-impl Text<'_> {
-    fn problem(&self, what: &str) -> Problem {
-        Problem {
-            line: self.line,
-            what: what.to_owned(),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod error;
 mod failed_names;
 mod file;
+mod section;
 mod tls;
 mod users;
 

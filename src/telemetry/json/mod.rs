@@ -5,18 +5,22 @@
 //! Strings and digits, most of an answer, are looked at in windows of eight bytes.
 //! The property tests below hold it against `serde_json`, which accepts and rejects the same texts.
 
+mod nesting;
+mod number;
+mod unescape;
+mod window;
+
 use std::ops::Range;
 
 use thiserror::Error;
 
 use super::values::LongNumbers;
 
-/// Powers of ten that an `f64` holds exactly; a mantissa up to 2^53 divided by one of them is rounded once, and correctly
-/// (Clinger, "How to read floating point numbers accurately", 1990).
-const POWERS_OF_TEN: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
-    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
-];
+use self::nesting::Nesting;
+pub use self::number::Number;
+use self::number::{Decimal, Spelling};
+pub use self::unescape::unescape;
+use self::window::{WINDOW, each, eight_digits, is_all_digits, leading_digits, plain_bytes};
 
 /// The text is not JSON, or not the JSON that the caller asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -35,17 +39,6 @@ pub struct StringToken {
     pub span: Range<usize>,
     /// Whether the content holds escapes, so that [`unescape`] must be asked for its meaning.
     pub escaped: bool,
-}
-
-/// What a number token means.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Number {
-    /// No fraction, no exponent, and within `i64`.
-    Integer(i64),
-    /// Anything else, correctly rounded.
-    Float(f64),
-    /// Beyond the range of `f64`.
-    TooLarge,
 }
 
 /// The first byte of a value tells its kind.
@@ -448,267 +441,6 @@ impl<'t> Reader<'t> {
             expected,
         }
     }
-}
-
-/// The arrays and objects that have begun and not ended: a bit for each, which is set for objects.
-#[derive(Default)]
-struct Nesting {
-    /// The innermost ones, the last one lowest.
-    bits: u64,
-    /// How many there are.
-    depth: usize,
-    /// The outer ones, 64 at a time.
-    outer: Vec<u64>,
-}
-
-impl Nesting {
-    fn push(&mut self, is_object: bool) {
-        if self.depth > 0 && self.depth.is_multiple_of(64) {
-            self.outer.push(self.bits);
-        }
-        self.bits = self.bits << 1 | u64::from(is_object);
-        self.depth += 1;
-    }
-
-    fn innermost(&self) -> Option<bool> {
-        (self.depth > 0).then_some(self.bits & 1 == 1)
-    }
-
-    fn pop(&mut self) {
-        self.depth = self.depth.saturating_sub(1);
-        self.bits >>= 1;
-        if self.depth.is_multiple_of(64)
-            && let Some(bits) = self.outer.pop()
-        {
-            self.bits = bits;
-        }
-    }
-}
-
-/// How many bytes are looked at together: those of a `u64`. One byte after the other would cost a branch each, and their
-/// number, which varies from cell to cell, a wrong guess of the processor.
-const WINDOW: usize = 8;
-
-/// The same byte in each place of a window.
-const fn each(byte: u8) -> u64 {
-    u64::from_le_bytes([byte; WINDOW])
-}
-
-/// How many bytes of a window come before the first whose highest bit is set in `marks`.
-fn before_mark(marks: u64) -> usize {
-    (marks & each(0x80)).trailing_zeros() as usize / 8
-}
-
-/// How many bytes of a window come before the first quote, backslash or control character.
-///
-/// A byte that is less than what is subtracted from it gets its highest bit set, and only bytes after it may be marked
-/// wrongly, by what it borrows. Exchanging the quote (0x22) and the blank (0x20) puts the quote beside the control characters.
-fn plain_bytes(window: u64) -> usize {
-    let quote_or_control = (window ^ each(0x02)).wrapping_sub(each(0x21));
-    let backslash = (window ^ each(b'\\')).wrapping_sub(each(1));
-    before_mark((quote_or_control | backslash) & !window)
-}
-
-/// Marks the bytes that are no digits, given how far they are from the digit 0.
-fn no_digits(values: u64) -> u64 {
-    values | values.wrapping_add(each(0x7f - 9))
-}
-
-/// Whether a window holds digits alone.
-fn is_all_digits(window: u64) -> bool {
-    no_digits(window ^ each(b'0')) & each(0x80) == 0
-}
-
-/// How many bytes of a window come before the first that is no digit, and the number that they spell.
-fn leading_digits(window: u64) -> (usize, u64) {
-    let values = window ^ each(b'0');
-    let count = before_mark(no_digits(values));
-    // Zeros in front of the digits.
-    (
-        count,
-        eight_digits(values.unbounded_shl(64 - 8 * count as u32)),
-    )
-}
-
-/// The number that the values of eight digits make: neighbours are united, digits to pairs, pairs to fours, fours to eight.
-fn eight_digits(digits: u64) -> u64 {
-    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
-    let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
-    fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff
-}
-
-/// How a number is spelled.
-enum Spelling {
-    /// Without fraction and exponent.
-    Integer,
-    /// With so many digits in its fraction, and no exponent.
-    Fraction(usize),
-    /// With an exponent.
-    Exponent,
-}
-
-/// The digits of a number, as one integer while a `u64` holds it.
-#[derive(Default)]
-struct Decimal {
-    mantissa: u64,
-    overflowed: bool,
-}
-
-impl Decimal {
-    /// Appends `count` digits that spell `value`.
-    fn append(&mut self, count: usize, value: u64) {
-        const SHIFTS: [u64; WINDOW + 1] = [
-            1,
-            10,
-            100,
-            1_000,
-            10_000,
-            100_000,
-            1_000_000,
-            10_000_000,
-            100_000_000,
-        ];
-        let (shifted, too_far) = self.mantissa.overflowing_mul(SHIFTS[count]);
-        let (mantissa, too_much) = shifted.overflowing_add(value);
-        self.mantissa = mantissa;
-        self.overflowed |= too_far | too_much;
-    }
-
-    /// What the number means; `None` where the digits alone do not tell.
-    #[inline(always)]
-    fn meaning(&self, negative: bool, spelling: Spelling) -> Option<Number> {
-        if self.overflowed {
-            return None;
-        }
-        match spelling {
-            Spelling::Integer if negative => 0_i64.checked_sub_unsigned(self.mantissa),
-            Spelling::Integer => i64::try_from(self.mantissa).ok(),
-            Spelling::Fraction(digits) => {
-                let magnitude = divided(self.mantissa, digits)?;
-                let float = if negative { -magnitude } else { magnitude };
-                return Some(Number::Float(float));
-            }
-            Spelling::Exponent => None,
-        }
-        .map(Number::Integer)
-    }
-}
-
-/// A mantissa with so many digits behind its point, correctly rounded; `None` where this way does not tell.
-#[expect(clippy::cast_precision_loss, reason = "the mantissa is below 2^53")]
-fn divided(mantissa: u64, digits: usize) -> Option<f64> {
-    if mantissa >> 53 == 0
-        && let Some(power) = POWERS_OF_TEN.get(digits)
-    {
-        // Both are exact, so that one operation rounds once.
-        return Some(mantissa as f64 / power);
-    }
-    times_reciprocal(mantissa, *RECIPROCALS.get(digits)?)
-}
-
-/// 1 / 10^k is about `factor` × 2^-`exponent`; `factor` is rounded down, and has all of its 64 bits.
-#[derive(Clone, Copy)]
-struct Reciprocal {
-    factor: u64,
-    exponent: u32,
-}
-
-/// The reciprocals of 10^k for k from 0, as far as a power of 2 that fits into 128 bits gives 64 bits of them.
-const RECIPROCALS: [Reciprocal; 28] = {
-    let none = Reciprocal {
-        factor: 0,
-        exponent: 0,
-    };
-    let mut all = [none; 28];
-    let mut power_of_five = 1_u128;
-    let mut k = 0;
-    while k < all.len() {
-        let bits = (power_of_five - 1).checked_ilog2();
-        let bits = if let Some(bits) = bits { bits + 1 } else { 0 };
-        let exponent = 63 + bits;
-        let factor = (1 << exponent) / power_of_five;
-        all[k] = Reciprocal {
-            factor: factor as u64,
-            exponent: exponent + k as u32,
-        };
-        power_of_five *= 5;
-        k += 1;
-    }
-    all
-};
-
-/// How many bits of 64 an `f64` does not hold, less the one to round by.
-const REST: u32 = 64 - 54;
-
-/// The product, correctly rounded, but for about one in 300 of which the bits that the factor lacks would decide (Lemire,
-/// "Number parsing at a gigabyte per second", 2021, with 64 bits for 128).
-#[expect(clippy::cast_precision_loss, reason = "53 bits are left, or 2^53")]
-fn times_reciprocal(mantissa: u64, reciprocal: Reciprocal) -> Option<f64> {
-    let normalising = mantissa.leading_zeros();
-    let mantissa = u128::from(mantissa.checked_shl(normalising)?);
-    let product = mantissa * u128::from(reciprocal.factor);
-    // Both have their highest bit, so that the product has one of its two highest.
-    let upper = (product >> 64) as u64;
-    let missing = upper.leading_zeros();
-    let upper = ((product << missing) >> 64) as u64;
-    let (kept, rest) = (upper >> REST, upper & ((1 << REST) - 1));
-    // What the factor lacks, and what stands in the lower half, is less than three in units of the upper half.
-    let may_carry = rest >= (1 << REST) - 3;
-    let may_be_half = kept & 1 == 1 && rest == 0;
-    if may_carry || may_be_half {
-        return None;
-    }
-    let rounded = ((kept + 1) >> 1) as f64;
-    // Far from the smallest and the largest exponent there is. 1023 stands for 2^0.
-    let exponent = 1023 + 64 + REST + 1 - normalising - missing - reciprocal.exponent;
-    Some(rounded * f64::from_bits(u64::from(exponent) << 52))
-}
-
-/// Appends the meaning of an escaped string's content to `out`. `false` when it has none (a lone surrogate); `out` is then
-/// as it was.
-pub fn unescape(content: &str, out: &mut String) -> bool {
-    let start = out.len();
-    let readable = unescape_into(content, out).is_some();
-    if !readable {
-        out.truncate(start);
-    }
-    readable
-}
-
-fn unescape_into(mut content: &str, out: &mut String) -> Option<()> {
-    while let Some((plain, escape)) = content.split_once('\\') {
-        out.push_str(plain);
-        let mut rest = escape.chars();
-        match rest.next()? {
-            'b' => out.push('\u{8}'),
-            'f' => out.push('\u{c}'),
-            'n' => out.push('\n'),
-            'r' => out.push('\r'),
-            't' => out.push('\t'),
-            'u' => {
-                let (character, after) = unicode_escape(rest.as_str())?;
-                out.push(character);
-                rest = after.chars();
-            }
-            other => out.push(other),
-        }
-        content = rest.as_str();
-    }
-    out.push_str(content);
-    Some(())
-}
-
-/// The character of `XXXX` or `XXXX\uYYYY`, and what follows.
-fn unicode_escape(text: &str) -> Option<(char, &str)> {
-    let unit = |text: &str| u16::from_str_radix(text.get(..4)?, 16).ok();
-    let high = unit(text)?;
-    let rest = text.get(4..)?;
-    if let Some(character) = char::from_u32(u32::from(high)) {
-        return Some((character, rest));
-    }
-    let low = rest.strip_prefix("\\u")?;
-    let character = char::decode_utf16([high, unit(low)?]).next()?.ok()?;
-    Some((character, low.get(4..)?))
 }
 
 #[cfg(test)]

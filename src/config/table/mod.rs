@@ -1,0 +1,259 @@
+//! The one table of settings: what `--help`, `check-config`, `.env.example` and the search for misspelt keys are made from.
+
+mod settings;
+
+pub(in crate::config) use self::settings::*;
+
+use super::parse::Reason;
+
+/// Every setting, in the order in which people see them.
+pub(in crate::config) const SETTINGS: [&Setting; 33] = [
+    &CONFIG_FILE,
+    &CLIENT_ID,
+    &CLIENT_ID_FILE,
+    &CLIENT_SECRET,
+    &CLIENT_SECRET_FILE,
+    &ACCOUNTS_FILE,
+    &BATCH_SIZE,
+    &MAX_LINGER,
+    &POLLS_PER_MINUTE,
+    &ALLOW_INSECURE_API,
+    &API_URL,
+    &TOKEN_URL,
+    &API_CA_FILE,
+    &HTTPS_PROXY,
+    &NO_PROXY,
+    &METRICS_ADDRESS,
+    &METRICS_PORT,
+    &WEB_CONFIG_FILE,
+    &PROBES_PORT,
+    &NAMES_FILE,
+    &ALLOWED_HOSTS,
+    &INFO_FORMAT,
+    &INCLUDE_ROUTERS,
+    &LOCATION,
+    &DROP_FIELDS,
+    &STALE_AFTER,
+    &IP_STALE_AFTER,
+    &FORGET_AFTER,
+    &MAX_DEVICES,
+    &STATE_FILE,
+    &STATE_INTERVAL,
+    &LOG_FORMAT,
+    &RUST_LOG,
+];
+
+/// One setting, as people see it.
+pub(in crate::config) struct Setting {
+    /// The environment variable.
+    pub(in crate::config) name: &'static str,
+    /// What holds when nobody sets it.
+    pub(in crate::config) presence: Presence,
+    /// Which values are taken.
+    pub(in crate::config) accepts: Accepts,
+    /// Whether its value must never be shown.
+    pub(in crate::config) secret: bool,
+    /// What it is for: one line.
+    pub(in crate::config) help: &'static str,
+}
+
+/// What holds when nobody sets a setting.
+pub(in crate::config) enum Presence {
+    /// The service does not start; the example is what `.env.example` proposes.
+    Required { example: &'static str },
+    /// It stays unset.
+    Optional,
+    /// This value holds.
+    Default(&'static str),
+}
+
+/// Which values a setting takes.
+pub(in crate::config) enum Accepts {
+    /// A whole number, both bounds included.
+    Whole {
+        from: u64,
+        to: u64,
+        unit: &'static str,
+    },
+    /// On or off, in any usual spelling.
+    Switch,
+    /// One of these words, in any case.
+    OneOf(&'static [&'static str]),
+    /// Whatever the words say; the reader of the setting checks it.
+    Words(&'static str),
+}
+
+impl Setting {
+    /// The setting's name in a configuration file.
+    pub(in crate::config) fn key(&self) -> String {
+        self.name.to_ascii_lowercase()
+    }
+}
+
+impl Accepts {
+    /// A whole number that is taken.
+    pub(in crate::config) fn whole<T: TryFrom<u64>>(&self, text: &str) -> Result<T, Reason> {
+        let Self::Whole { from, to, .. } = self else {
+            return Err("");
+        };
+        let number = text.parse().ok();
+        number
+            .filter(|number| (from..=to).contains(&number))
+            .and_then(|number| T::try_from(number).ok())
+            .ok_or_else(|| number_reason(text))
+    }
+
+    /// The values that are taken, in words that continue "give …".
+    pub(in crate::config) fn describe(&self) -> String {
+        match self {
+            Self::Whole { from, to, unit } => {
+                format!("a whole number from {from} to {to} ({unit})")
+            }
+            Self::Switch => "true, false, yes, no, on, off, 1 or 0".to_owned(),
+            Self::OneOf(words) => match words.split_last() {
+                Some((last, rest)) if !rest.is_empty() => {
+                    format!("{} or {last}", rest.join(", "))
+                }
+                _ => words.concat(),
+            },
+            Self::Words(words) => (*words).to_owned(),
+        }
+    }
+}
+
+/// A Service of that name makes Kubernetes set `METRICS_PORT` in every pod, which nobody would look for.
+fn number_reason(text: &str) -> Reason {
+    if text.starts_with("tcp://") {
+        "(Kubernetes sets it for a Service of that name: set enableServiceLinks: false in the pod)"
+    } else {
+        ""
+    }
+}
+
+/// The headings that `--help` shows, each with the setting that its group begins with, in the order of [`SETTINGS`].
+const GROUPS: [(&str, &Setting); 8] = [
+    ("Configuration file", &CONFIG_FILE),
+    ("Service account and polling (required)", &CLIENT_ID),
+    ("Connection to Starlink", &ALLOW_INSECURE_API),
+    ("Listening", &METRICS_ADDRESS),
+    ("What is exported", &NAMES_FILE),
+    ("For how long, and how much", &STALE_AFTER),
+    ("Keeping state across restarts", &STATE_FILE),
+    ("Logging", &LOG_FORMAT),
+];
+
+/// The list of all settings that `--help` prints: headings, and two lines for each setting.
+pub fn settings_help() -> String {
+    SETTINGS
+        .iter()
+        .map(|setting| {
+            let is_first = |(_, first): &&(&str, &Setting)| first.name == setting.name;
+            let heading = match GROUPS.iter().find(is_first) {
+                Some((heading, _)) if setting.name == SETTINGS[0].name => format!("{heading}:\n"),
+                Some((heading, _)) => format!("\n{heading}:\n"),
+                None => String::new(),
+            };
+            let state = match setting.presence {
+                Presence::Required { .. } => "Required".to_owned(),
+                Presence::Optional => "Optional".to_owned(),
+                Presence::Default(value) => format!("Default {value}"),
+            };
+            let Setting { name, help, .. } = setting;
+            let accepts = setting.accepts.describe();
+            format!(
+                "{heading}  {name:<20}{help}\n{:22}{state}. Accepts {accepts}.\n",
+                ""
+            )
+        })
+        .collect()
+}
+
+/// Other names of a setting in the environment and in `.env`, which are taken where the setting's own name is unset: the first of
+/// these that is set.
+pub(in crate::config) const ALIASES: [(&Setting, &[&str]); 2] = [
+    (&HTTPS_PROXY, &["https_proxy", "ALL_PROXY", "all_proxy"]),
+    (&NO_PROXY, &["no_proxy"]),
+];
+
+/// Variables that look like settings and are none, as Starlink is reached over https.
+pub(in crate::config) const HTTP_PROXY: [&str; 2] = ["HTTP_PROXY", "http_proxy"];
+
+/// Every variable that is looked at, beside the settings' own names.
+pub(in crate::config) fn other_names() -> impl Iterator<Item = &'static str> {
+    let aliases = ALIASES.iter().flat_map(|(_, names)| names.iter());
+    aliases.chain(&HTTP_PROXY).copied()
+}
+
+/// The key of a configuration file that was probably meant by an unknown one.
+pub(in crate::config) fn nearest_key(unknown: &str) -> Option<String> {
+    let unknown = unknown.to_ascii_lowercase().replace('-', "_");
+    SETTINGS
+        .iter()
+        .map(|setting| setting.key())
+        .map(|key| (strsim::osa_distance(&unknown, &key), key))
+        .filter(|(distance, key)| *distance <= 2.min(key.len() / 3))
+        .min()
+        .map(|(_, key)| key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `.env.example` must say, made from the table.
+    fn env_example() -> String {
+        let entries: String = SETTINGS
+            .iter()
+            .map(|setting| {
+                let Setting { name, help, .. } = setting;
+                let accepts = setting.accepts.describe();
+                let line = match setting.presence {
+                    Presence::Required { example } => format!("{name}={example}"),
+                    Presence::Optional => format!("#{name}="),
+                    Presence::Default(value) => format!("#{name}={value}"),
+                };
+                format!("\n# {help}\n# Accepts {accepts}.\n{line}\n")
+            })
+            .collect();
+        format!(
+            "# Settings of starlink-telemetry. Copy to .env and fill in the lines without a #.\n\
+             # Use single quotes if a value contains a space, #, $ or \\. An empty value counts as unset.\n\
+             {entries}"
+        )
+    }
+
+    #[test]
+    fn env_example_lists_every_setting_with_its_default() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/.env.example");
+        assert_eq!(std::fs::read_to_string(path).unwrap(), env_example());
+    }
+
+    #[test]
+    fn help_names_every_setting() {
+        let help = settings_help();
+        for setting in SETTINGS {
+            assert!(help.contains(&format!("  {} ", setting.name)));
+        }
+        let places = GROUPS.map(|(heading, _)| help.find(&format!("{heading}:\n")));
+        assert!(
+            places.iter().all(Option::is_some) && places.is_sorted(),
+            "{places:?}"
+        );
+    }
+
+    #[test]
+    fn a_misspelt_key_finds_the_nearest() {
+        for (unknown, expected) in [
+            ("batchsize", Some("batch_size")),
+            ("BATCH-SIZE", Some("batch_size")),
+            ("clientid", Some("client_id")),
+            ("client_secert", Some("client_secret")),
+            ("stale_aftr", Some("stale_after")),
+            ("rust_lgo", Some("rust_log")),
+            ("port", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest_key(unknown).as_deref(), expected, "{unknown}");
+        }
+    }
+}

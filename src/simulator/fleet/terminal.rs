@@ -1,0 +1,112 @@
+//! The rows of a terminal.
+
+use super::site::{SOFTWARE_VERSIONS, Site};
+use super::terminal_id;
+use crate::simulator::{cells::Cells, noise, track::Track};
+
+/// Each terminal alert that comes and goes by chance.
+const CHANCE_ALERTS: [u32; 9] = [50, 51, 53, 54, 56, 62, 80, 84, 97];
+const ALERT_OBSTRUCTED: u32 = 66;
+const ALERT_HOT: u32 = 81;
+const ALERT_REBOOT_PENDING: u32 = 82;
+/// A software update is announced this long before the reboot, in simulated seconds.
+const REBOOT_NOTICE_SECONDS: u64 = 1800;
+
+/// The terminal's row; at times a second one of half a tick ago after it, as the newer one comes first.
+pub(super) fn push_rows(site: &Site<'_>, rows: &mut Vec<String>) {
+    let timestamp_ns = site.timestamp_ns(10);
+    rows.push(row(site, timestamp_ns));
+    if site.happens(11, 0.03) {
+        rows.push(row(
+            site,
+            timestamp_ns.saturating_sub(site.fleet.tick_ns / 2),
+        ));
+    }
+}
+
+fn row(site: &Site<'_>, timestamp_ns: u64) -> String {
+    let software = Software::of(site);
+    let demand = site.wave(20, 600.0).powi(2) * site.wave(21, 60.0);
+    let obstruction = obstruction(site);
+    let position = Track::of(site.index, site.key).position(site.key, site.seconds() as f64);
+
+    let id = terminal_id(site.index);
+    let mut cells = Cells::new("u", timestamp_ns, &id, site.null_cell(12, 16));
+    cells
+        .decimal(0.02 + 220.0 * demand)
+        .decimal(0.01 + 25.0 * site.wave(22, 300.0) * site.wave(23, 60.0))
+        .decimal((site.wave(24, 120.0) - 0.85).max(0.0) * 2.0)
+        .decimal(21.0 + 30.0 * site.wave(25, 300.0))
+        .decimal(obstruction)
+        .integer(software.uptime)
+        .decimal(1.0 - (site.wave(26, 240.0) - 0.8).max(0.0) - obstruction);
+    match position.cell() {
+        Some(cell) => cells.integer(cell),
+        None => cells.null(),
+    };
+    match site.property(27, 4) {
+        0 => cells.integer(-1),
+        1 => cells.null(),
+        _ => cells.integer(software.until_reboot),
+    };
+    cells
+        .text(software.version)
+        .text(position.country)
+        .flag(position.in_territorial_waters)
+        .numbers(alerts(site, &software, obstruction));
+    cells.finish()
+}
+
+/// Most terminals see the whole sky, few see much less of it.
+fn obstruction(site: &Site<'_>) -> f64 {
+    let usual = noise::unit(site.key, 28, 0).powi(6) * 0.3;
+    usual * (0.8 + 0.4 * site.wave(29, 900.0))
+}
+
+fn alerts(site: &Site<'_>, software: &Software, obstruction: f64) -> impl Iterator<Item = u32> {
+    let hot = site.wave(30, 1200.0) > 0.97;
+    let by_chance = chance_alert(site);
+    [
+        (ALERT_OBSTRUCTED, obstruction > 0.15),
+        (ALERT_HOT, hot),
+        (
+            ALERT_REBOOT_PENDING,
+            software.until_reboot < REBOOT_NOTICE_SECONDS,
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(code, active)| active.then_some(code))
+    .chain(by_chance)
+}
+
+/// In one of twelve ten-minute spans a terminal has an alert of those that come and go by chance.
+fn chance_alert(site: &Site<'_>) -> Option<u32> {
+    let span = site.seconds() / 600;
+    let random = noise::hash(site.key, 31, span);
+    random
+        .is_multiple_of(12)
+        .then(|| CHANCE_ALERTS[(random / 12) as usize % CHANCE_ALERTS.len()])
+}
+
+/// What runs on a terminal, and since when.
+struct Software {
+    /// Simulated seconds since the last reboot.
+    uptime: u64,
+    /// Simulated seconds to the next one.
+    until_reboot: u64,
+    version: &'static str,
+}
+
+impl Software {
+    /// Every terminal reboots after some hours or days, each time with another version.
+    fn of(site: &Site<'_>) -> Self {
+        let life = 6 * 3600 * (1 + site.property(32, 40));
+        let age = site.seconds() + site.property(33, life);
+        let reboots = age / life + site.property(34, SOFTWARE_VERSIONS.len() as u64);
+        Self {
+            uptime: age % life,
+            until_reboot: life - age % life,
+            version: SOFTWARE_VERSIONS[reboots as usize % SOFTWARE_VERSIONS.len()],
+        }
+    }
+}
