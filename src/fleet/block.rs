@@ -107,7 +107,7 @@ pub struct Block {
 
 /// What [`Block::review`] found about a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum Ageing {
     /// The device's presence is another one now.
     Presence(Presence),
     /// The device is to be forgotten, its allocation kept.
@@ -269,13 +269,13 @@ impl Block {
     }
 
     /// Carries out what [`Block::review`] asked for.
-    pub fn change(&mut self, slot: usize, change: Change) {
+    pub fn change(&mut self, slot: usize, change: Ageing) {
         match change {
-            Change::Presence(presence) => self.presences[slot] = presence,
-            Change::Forget => self.clear(slot),
-            Change::DropAllocation => self.set_allocation(slot, None),
-            Change::Free => self.free(slot),
-            Change::DropAddresses => {
+            Ageing::Presence(presence) => self.presences[slot] = presence,
+            Ageing::Forget => self.clear(slot),
+            Ageing::DropAllocation => self.set_allocation(slot, None),
+            Ageing::Free => self.free(slot),
+            Ageing::DropAddresses => {
                 if let Some(mut allocation) = self.allocations[slot].clone() {
                     Arc::make_mut(&mut allocation).drop_addresses();
                     self.set_allocation(slot, Some(allocation));
@@ -291,7 +291,7 @@ impl Block {
         now: Moment,
         stream: Moment,
         retention: &Retention,
-    ) -> ControlFlow<Change, Due> {
+    ) -> ControlFlow<Ageing, Due> {
         let device = self.review_device(slot, now, stream, retention)?;
         let allocation = self.review_allocation(slot, now, retention)?;
         ControlFlow::Continue(device.min(Due::by_clock(allocation)))
@@ -303,20 +303,20 @@ impl Block {
         now: Moment,
         stream: Moment,
         retention: &Retention,
-    ) -> ControlFlow<Change, Due> {
+    ) -> ControlFlow<Ageing, Due> {
         let vital = &self.vitals[slot];
         let forgotten = vital.seen.after(retention.forget_after);
         let stale = vital.seen.after(retention.stale_after);
         let silent = vital.seen_in_stream.after(retention.stale_after);
         match self.presences[slot] {
             Presence::Absent => ControlFlow::Continue(Due::NEVER),
-            _ if now >= forgotten => ControlFlow::Break(Change::Forget),
+            _ if now >= forgotten => ControlFlow::Break(Ageing::Forget),
             Presence::Online if now >= stale => {
-                ControlFlow::Break(Change::Presence(Presence::Stale))
+                ControlFlow::Break(Ageing::Presence(Presence::Stale))
             }
             Presence::Online => ControlFlow::Continue(Due::by_clock(stale.min(forgotten))),
             Presence::Stale if stream >= silent => {
-                ControlFlow::Break(Change::Presence(Presence::Offline))
+                ControlFlow::Break(Ageing::Presence(Presence::Offline))
             }
             Presence::Stale => ControlFlow::Continue(Due {
                 clock: forgotten,
@@ -331,12 +331,12 @@ impl Block {
         slot: usize,
         now: Moment,
         retention: &Retention,
-    ) -> ControlFlow<Change, Moment> {
+    ) -> ControlFlow<Ageing, Moment> {
         let known = self.presences[slot] != Presence::Absent;
         let Some(allocation) = &self.allocations[slot] else {
             let is_left_over = !known && !self.labels.id(slot).is_empty();
             return if is_left_over {
-                ControlFlow::Break(Change::Free)
+                ControlFlow::Break(Ageing::Free)
             } else {
                 ControlFlow::Continue(Moment::NEVER)
             };
@@ -344,11 +344,11 @@ impl Block {
         let stale = allocation.seen.after(retention.ip_stale_after);
         let forgotten = allocation.seen.after(retention.forget_after);
         if !known && now >= forgotten {
-            return ControlFlow::Break(Change::DropAllocation);
+            return ControlFlow::Break(Ageing::DropAllocation);
         }
         let has_addresses = allocation.content.has_addresses();
         if has_addresses && now >= stale {
-            return ControlFlow::Break(Change::DropAddresses);
+            return ControlFlow::Break(Ageing::DropAddresses);
         }
         let stale = if has_addresses { stale } else { Moment::NEVER };
         let forgotten = if known { Moment::NEVER } else { forgotten };

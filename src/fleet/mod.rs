@@ -6,6 +6,7 @@
 
 pub mod allocation;
 pub mod block;
+pub mod changes;
 mod churn;
 pub mod columns;
 pub mod dump;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use self::allocation::ADDRESS_BYTES;
 use self::block::{Block, DeviceState, alert_bytes};
+use self::changes::Before;
 use self::interner::{Interner, Text};
 use self::plan::{Plan, Planner};
 use self::stream_time::StreamTime;
@@ -32,6 +34,7 @@ use crate::telemetry::{Batch, FieldFilter, Rows};
 use crate::time::Moment;
 
 pub use self::block::Presence;
+pub use self::changes::{Change, Changes, What};
 pub use self::dump::{DumpError, Frozen};
 pub use self::lease::{Lease, pinned};
 pub use self::limits::Limits;
@@ -84,6 +87,15 @@ pub struct Coverage {
     pub to: Moment,
     /// How much of the time before that it covers.
     pub covers: Duration,
+}
+
+/// What a batch has done.
+#[derive(Debug, Clone, Default)]
+pub struct Committed {
+    /// What became of its rows and cells.
+    pub tally: Tally,
+    /// What has changed for which device.
+    pub changes: Changes,
 }
 
 /// How much a fleet holds, whether it is needed or not.
@@ -237,27 +249,40 @@ impl Fleet {
     }
 
     /// Carries a plan out. `coverage` is the time that the batch speaks for; its end is the moment that was planned for.
-    pub fn commit(&mut self, plan: &Plan, coverage: Coverage) -> Tally {
+    pub fn commit(&mut self, plan: &Plan, coverage: Coverage) -> Committed {
         let now = coverage.to;
         let has_rows = plan.tally.rows.iter().any(|rows| *rows > 0);
         self.hear(coverage.covers, has_rows);
         let stream_time = self.stream_time.now();
-        let (mut gauges, mut changes) = (plan.gauges.as_slice(), plan.changes.as_slice());
+        let (mut gauges, mut differences) = (plan.gauges.as_slice(), plan.changes.as_slice());
         let retention = self.options.retention;
         let mut changed = false;
+        let mut changes = Changes::default();
+        let software = self.tables.tables.iter().map(Table::software_lane);
+        let software: Vec<_> = software.collect();
         for &(table, slot) in &plan.evicted {
-            changed |= self.tables.get_mut(table).evict(slot);
+            changed |= self.tables.get_mut(table).evict(slot, &mut changes);
         }
         let device_due = now.after(retention.stale_after.min(retention.forget_after));
         for device in &plan.devices {
             let table = self.tables.get_mut(device.table as usize);
+            let name = Arc::clone(&table.name);
+            let software = software[device.table as usize];
             let (block, slot) = table.block_mut(device.slot as usize, device_due);
             let state = DeviceState {
                 reported: device.reported,
                 lanes: &plan.lanes[device.lanes as usize..][..device.gauges as usize],
                 gauges: take(&mut gauges, device.gauges),
-                changes: take(&mut changes, device.changes),
+                changes: take(&mut differences, device.changes),
             };
+            let before = Before {
+                presence: block.presences()[slot],
+                alerts: block.alerts(slot),
+                software: software.and_then(|lane| block.info(lane, slot)),
+            };
+            changes::of_row(&before, state.changes, software, |what| {
+                changes.add(&name, block.labels().id(slot), what);
+            });
             changed |= block.replace(slot, state, now, stream_time);
         }
         let allocation_due = now.after(retention.ip_stale_after.min(retention.forget_after));
@@ -271,7 +296,10 @@ impl Fleet {
         if has_rows {
             self.stream_time.note_online(online(&self.tables));
         }
-        plan.tally
+        Committed {
+            tally: plan.tally,
+            changes,
+        }
     }
 
     fn hear(&mut self, covers: Duration, has_rows: bool) {
@@ -293,12 +321,16 @@ impl Fleet {
         self.stream_time.empty()
     }
 
-    /// Does what time asks for: devices go stale, offline and are forgotten.
-    pub fn expire(&mut self, now: Moment) {
+    /// Does what time asks for: devices go stale, offline and are forgotten. What has changed for which device.
+    pub fn expire(&mut self, now: Moment) -> Changes {
+        let mut changes = Changes::default();
+        let stream = self.stream_time.now();
+        let retention = &self.options.retention;
         for table in &mut self.tables.tables {
-            let changed = table.expire(now, self.stream_time.now(), &self.options.retention);
+            let changed = table.expire(now, stream, retention, &mut changes);
             self.version += u64::from(changed);
         }
+        changes
     }
 
     /// How many devices there are, terminals of which only an IP allocation is known included.

@@ -9,11 +9,13 @@ use std::time::Duration;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::Retention;
-use super::block::{BLOCK_SIZE, Block, Change, Due, Presence};
+use super::block::{Ageing, BLOCK_SIZE, Block, Due, Presence};
+use super::changes::{Changes, SOFTWARE_FIELD, What};
 use super::churn::{AllocationChurn, Churn};
 use super::labels::stable_hash;
 use crate::telemetry::DeviceKind;
 use crate::telemetry::schema::{Column, Field, TypeSchema};
+use crate::telemetry::values::info_key;
 use crate::time::Moment;
 
 /// Below this many lanes it is not worth looking for those that nobody needs.
@@ -466,12 +468,18 @@ impl Table {
         due.min().unwrap_or(Moment::NEVER)
     }
 
-    /// Does what time asks for in the blocks that are due. Whether anything changed.
-    pub fn expire(&mut self, now: Moment, stream: Moment, retention: &Retention) -> bool {
+    /// Does what time asks for in the blocks that are due, and adds what changes for devices. Whether a scrape shows a difference.
+    pub fn expire(
+        &mut self,
+        now: Moment,
+        stream: Moment,
+        retention: &Retention,
+        changes: &mut Changes,
+    ) -> bool {
         let mut changed = false;
         for block in 0..self.blocks.len() {
             if self.due[block].is_over(now, stream) {
-                changed |= self.expire_block(block, now, stream, retention);
+                changed |= self.expire_block(block, now, stream, retention, changes);
             }
         }
         changed
@@ -483,6 +491,7 @@ impl Table {
         now: Moment,
         stream: Moment,
         retention: &Retention,
+        changes: &mut Changes,
     ) -> bool {
         let mut changed = false;
         let mut due = Due::NEVER;
@@ -494,7 +503,16 @@ impl Table {
                         break;
                     }
                     ControlFlow::Break(change) => {
-                        if change == Change::Free {
+                        let what = match change {
+                            Ageing::Presence(Presence::Offline) => Some(What::WentSilent),
+                            Ageing::Forget => Some(What::Forgotten),
+                            _ => None,
+                        };
+                        if let Some(what) = what {
+                            let id = self.blocks[block].labels().id(slot);
+                            changes.add(&self.name, id, what);
+                        }
+                        if change == Ageing::Free {
                             self.release(block * BLOCK_SIZE + slot);
                         } else {
                             changed = true;
@@ -509,12 +527,21 @@ impl Table {
     }
 
     /// Forgets everything about a slot, so that another device can have it. Whether a scrape shows the difference.
-    pub fn evict(&mut self, slot: usize) -> bool {
+    pub fn evict(&mut self, slot: usize, changes: &mut Changes) -> bool {
+        let (block, at) = self.block(slot);
+        let was_known = block.presences()[at] != Presence::Absent;
+        if was_known {
+            changes.add(&self.name, block.labels().id(at), What::Forgotten);
+        }
         self.release(slot);
-        let block = Arc::make_mut(&mut self.blocks[slot / BLOCK_SIZE]);
-        let was_known = block.presences()[slot % BLOCK_SIZE] != Presence::Absent;
-        block.free(slot % BLOCK_SIZE);
+        Arc::make_mut(&mut self.blocks[slot / BLOCK_SIZE]).free(at);
         was_known
+    }
+
+    /// The info lane of the version of the software.
+    #[must_use]
+    pub fn software_lane(&self) -> Option<usize> {
+        self.infos.find(&info_key(SOFTWARE_FIELD))
     }
 
     /// Gives a slot back.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+mod changes;
 mod names;
 mod readings;
 
@@ -25,6 +26,8 @@ pub(crate) struct World {
     pub(crate) now: u64,
     covered: u64,
     pub(crate) latest: i64,
+    /// What the last answer or the last wait has changed.
+    changes: Changes,
 }
 
 impl World {
@@ -48,13 +51,14 @@ impl World {
             now: 0,
             covered: 0,
             latest: i64::MAX,
+            changes: Changes::default(),
         }
     }
 
     /// Time passes without a word from Starlink.
     pub(crate) fn wait(&mut self, seconds: u64) -> &mut Self {
         self.now += seconds * 1000;
-        self.fleet.expire(Moment::from_millis(self.now));
+        self.changes = self.fleet.expire(Moment::from_millis(self.now));
         self
     }
 
@@ -66,6 +70,8 @@ impl World {
     }
 
     pub(crate) fn answer(&mut self, body: &str) -> Tally {
+        // They keep names of alerts in memory.
+        self.changes = Changes::default();
         let (rows, metadata) = decode(body.into()).unwrap();
         let schema = self.schemas.resolve(&metadata).schema;
         let now = Moment::from_millis(self.now);
@@ -75,9 +81,11 @@ impl World {
             covers: now.since(Moment::from_millis(self.covered)),
         };
         self.covered = self.now;
-        let tally = self.fleet.commit(&plan, coverage);
-        self.fleet.expire(now);
-        tally
+        let committed = self.fleet.commit(&plan, coverage);
+        self.changes = committed.changes;
+        let aged = self.fleet.expire(now);
+        self.changes.kept.extend(aged.kept);
+        committed.tally
     }
 
     /// What rows with the usual columns and enums would do.

@@ -8,14 +8,14 @@ use actix::{
     WrapFuture,
 };
 
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::messages::Freeze;
 use super::published::{PinLimits, Published, Publisher};
 use super::row_watch::RowWatch;
 use crate::account::{OfferBatch, StreamId};
 use crate::fleet::plan::Plan;
-use crate::fleet::{Example, Fleet, RowIgnored, Tally};
+use crate::fleet::{Changes, Committed, Example, Fleet, RowIgnored, Tally, What};
 use crate::self_metrics::SelfMetrics;
 use crate::supervise::Heartbeat;
 use crate::text::listed;
@@ -150,9 +150,22 @@ impl MetricsStoreActor {
         let now = self.clock.now();
         if self.fleet.due() <= now {
             self.publisher.take_back(&self.fleet, now);
-            self.fleet.expire(now);
+            log_changes(&self.fleet.expire(now));
         }
     }
+}
+
+/// Logs how many devices have changed, if any have.
+fn log_changes(changes: &Changes) {
+    if changes.is_empty() {
+        return;
+    }
+    let counts = What::NAMES.iter().zip(changes.counts);
+    let counts = counts.filter(|(_, count)| *count > 0);
+    let counts: Vec<_> = counts
+        .map(|(what, count)| format!("{what} {count}"))
+        .collect();
+    debug!(changes = counts.join(", "), "devices changed");
 }
 
 #[cfg(feature = "fault-injection")]
@@ -199,7 +212,7 @@ impl Handler<OfferBatch> for MetricsStoreActor {
             return;
         }
         // The batch's own end time counts, so that queueing does not age devices.
-        self.fleet.expire(coverage.to);
+        log_changes(&self.fleet.expire(coverage.to));
         let plan = self.fleet.plan(&batch, coverage.to, latest);
         // The plan names them once, whatever becomes of the batch.
         if !plan.churning.is_empty() {
@@ -219,10 +232,11 @@ impl Handler<OfferBatch> for MetricsStoreActor {
         if !plan.is_empty() {
             self.publisher.take_back(&self.fleet, coverage.to);
         }
-        let tally = self.fleet.commit(&plan, coverage);
+        let Committed { tally, changes } = self.fleet.commit(&plan, coverage);
+        log_changes(&changes);
         self.applied.insert(account, number);
         // Stream time has advanced, too.
-        self.fleet.expire(coverage.to);
+        log_changes(&self.fleet.expire(coverage.to));
         self.watch_rows(&tally);
         self.publish(context);
         self.metrics.count(&tally);

@@ -147,7 +147,8 @@ impl Pair {
         let plan = self.fleet.plan(&batch, now, latest);
         let from = Moment::from_millis(self.covered);
         let covers = now.since(from);
-        let tally = self.fleet.commit(&plan, Coverage { to: now, covers });
+        let coverage = Coverage { to: now, covers };
+        let tally = self.fleet.commit(&plan, coverage).tally;
         self.fleet.expire(now);
         let counts = self.oracle.answer(answer, self.covered, self.now);
         self.covered = self.now;
