@@ -28,5 +28,5 @@ BROWSER_MODULES=$PWD/target/browser
 CHROMIUM=$(command -v chromium)
 export BROWSER_MODULES CHROMIUM
 
-# A test that hangs is a test that fails.
+# A hanging test fails.
 timeout --kill-after=10 300 node .ci/browser/main.mjs "$binary" ${pictures:+"$pictures"}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Judges what Helm and kubectl render: see .ci/chart.sh, which runs it.
+"""Checks the output of Helm and kubectl. Run by .ci/chart.sh.
 
 chart.py without-operator FILE...  prints what Kubernetes itself defines
 chart.py check FILE...             the Prometheus Operator's schemas, and what the chart promises
@@ -25,14 +25,14 @@ CHART = pathlib.Path("kubernetes/chart")
 RULES = pathlib.Path("Docker/prometheus/rules")
 DASHBOARDS = pathlib.Path("Docker/grafana/dashboards")
 OPERATOR = "monitoring.coreos.com/v1"
-# Where kubernetes/chart/ci/full-values.yaml has the runbooks.
+# The URL of the runbooks in kubernetes/chart/ci/full-values.yaml.
 RUNBOOKS = "https://runbooks.example/starlink/"
-# A password of nobody, hashed as a web configuration wants it.
+# A bcrypt hash of a random password for a web configuration.
 WEB_CONFIG = "basic_auth_users:\n  prometheus: $2b$10$M4wieFmDLcDJENtO6VDGs.AUVS9kRwe35UvckDOlwcqN9qEnR1IgO\n"
 
 
 class Wrong(Exception):
-    """What is not as it must be."""
+    """A failed check."""
 
 
 def must(holds, message):
@@ -55,7 +55,7 @@ def without_operator(files):
 
 
 def lost(given, kept, path=""):
-    """The places in `given` that a schema does not know. Kubernetes would drop them without a word."""
+    """The paths in `given` that the schema does not define. Kubernetes would drop them silently."""
     if isinstance(given, dict):
         for key, value in given.items():
             if not isinstance(kept, dict) or key not in kept:
@@ -100,7 +100,7 @@ def check_stateful_set(document):
     for probe, path in (("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
         asked = container[probe]["httpGet"]
         must(asked == {"path": path, "port": "probes" if "probes" in ports else "metrics"}, f"{probe} asks {asked}")
-    # Whatever is mounted is there to be mounted, and the other way round.
+    # Every mount has a volume, and every volume a mount.
     volumes = {volume["name"] for volume in pod.get("volumes", [])} | {claim["metadata"]["name"] for claim in spec.get("volumeClaimTemplates", [])}
     mounts = {mount["name"] for mount in container.get("volumeMounts", [])}
     must(volumes == mounts, f"volumes {sorted(volumes)}, mounts {sorted(mounts)}")
@@ -137,7 +137,7 @@ def check_pair(name, pod, environment):
 
 
 def rule_files():
-    """The groups of all rule files, in the order in which the chart takes them."""
+    """The groups of all rule files, in the order of the chart."""
     files = sorted(file for file in RULES.glob("*.yml") if not file.name.endswith("_test.yml"))
     return [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
 
@@ -146,7 +146,7 @@ def check_rules(document):
     groups = [group for group in document["spec"]["groups"] if group["name"] != "mine"]
     for group in groups:
         for rule in group["rules"]:
-            # What the values of the tests add to each alert.
+            # Added to each alert by the values of the tests.
             if "alert" in rule and "labels" in rule and rule["labels"].get("team") == "network":
                 del rule["labels"]["team"]
                 link = rule["annotations"]["runbook_url"]
@@ -163,7 +163,7 @@ def check_dashboard(document):
 
 
 def check_together(file, found):
-    """What only all manifests of one file can show."""
+    """Checks that involve all manifests of a file."""
     sets = [document for document in found if document["kind"] == "StatefulSet"]
     services = [document for document in found if document["kind"] == "Service"]
     if not sets:
@@ -232,10 +232,10 @@ def check(files):
             raise Wrong(f"{pathlib.Path(file).name}: {error}") from error
         dashboards = sum(document["kind"] == "ConfigMap" and "grafana_dashboard" in document["metadata"].get("labels", {}) for document in found)
         must(dashboards in (0, len(list(DASHBOARDS.glob("*.json")))), f"{file} has {dashboards} dashboards")
-    print("judged:", ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
+    print("checked:", ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
 
 
-# What the chart itself sets, from other values than `settings`.
+# Settings that the chart sets from other values than `settings`.
 OWN_SETTINGS = {
     "CLIENT_ID", "CLIENT_ID_FILE", "CLIENT_SECRET", "CLIENT_SECRET_FILE", "ACCOUNTS_FILE",
     "METRICS_PORT", "PROBES_PORT", "WEB_CONFIG_FILE", "STATE_FILE", "NAMES_FILE",
@@ -245,7 +245,7 @@ OWN_SETTINGS = {
 def repository(_):
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     version = tomllib.loads(pathlib.Path("Cargo.toml").read_text())["package"]["version"]
-    # One tag is one release of both.
+    # A tag is a release of both.
     for key in ("version", "appVersion"):
         must(chart[key] == version, f"Chart.yaml has {key} {chart[key]}, Cargo.toml has version {version}")
     (image,) = yaml.safe_load(pathlib.Path("kubernetes/kustomization.yaml").read_text())["images"]
@@ -258,7 +258,7 @@ def repository(_):
     must(known <= settings, f"values.schema.json has settings that the service has not: {sorted(known - settings)}")
     must(not known & OWN_SETTINGS, f"settings that the chart sets itself: {sorted(known & OWN_SETTINGS)}")
 
-    # Each value has its row in the chart's README, and a default.
+    # Each value has a row in the chart's README, and a default.
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     readme = (CHART / "README.md").read_text()
     for key in sorted(set(schema["properties"]) - {"global", "enabled"}):
@@ -289,7 +289,7 @@ def status(port, path):
 
 
 def environment_of(container, pod_name, found, root):
-    """What the container of a pod would have, with its files below `root` instead of where they are mounted."""
+    """The environment of the container of a pod, with its files in `root` instead of their mount points."""
     mounted = {
         "CLIENT_ID_FILE": "an-id",
         "CLIENT_SECRET_FILE": "a-secret",
@@ -348,13 +348,13 @@ def run_demo(binary, container, environment, directory, found):
                 must(service.poll() is None, "the demo ended")
                 must(time.monotonic() < deadline, f"{path}, which {probe} asks, does not answer")
                 time.sleep(0.1)
-        # What `helm test` runs, asking here instead of in a cluster.
+        # The command of `helm test`, with the address of this machine.
         (test,) = [document for document in found if document["kind"] == "Pod"]
         (asking,) = test["spec"]["containers"]
         command = [*asking["command"], *(re.sub(r"^http://[^/]*", f"http://127.0.0.1:{port}", argument) for argument in asking["args"])]
         result = subprocess.run(command, capture_output=True, text=True, timeout=60)
         must(result.returncode == 0, f"the chart's test fails: {result.stderr}")
-        # And it can fail: where nobody answers, and where either answer is none.
+        # The command must fail if the service is not reachable, or if one of its responses is wrong.
         for old, new in ((f":{port}/", f":{free_port()}/"), ("/livez", "/nowhere"), ("/metrics", "/nowhere")):
             broken = ["0" if argument == "5" else argument.replace(old, new) for argument in command]
             must(broken != command, f"the chart's test does not ask for {old}")

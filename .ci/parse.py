@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Has prometheus_client's parsers, which share no code with us, read what a running service says.
+"""Parses the metrics of a running service with the parsers of prometheus_client.
 
 Usage: parse.py URL, where URL is the service's /metrics. Needs the package prometheus_client.
 
@@ -15,7 +15,7 @@ from collections import Counter
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client import parser as text
 
-# Accept, Content-Type and parser of the two formats that scrapers ask for.
+# Accept, Content-Type and parser of the two formats for scrapers.
 FORMATS = {
     "openmetrics": (
         "application/openmetrics-text;version=1.0.0",
@@ -44,7 +44,7 @@ def fetch(url, accept, content_type):
 
 
 def parse(name, body, parser):
-    """All samples that a parser finds, as pairs of name and labels."""
+    """All samples, as pairs of name and labels."""
     try:
         families = list(parser(body))
     except ValueError as error:
@@ -82,7 +82,7 @@ def scrape(url):
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    # Between two scrapes a device may come or an alert go; that it does so every time is no chance.
+    # Series may change between two scrapes, so a difference is an error only if it occurs every time.
     for _ in range(10):
         found = scrape(sys.argv[1])
         different = found["openmetrics"] ^ found["text"]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Has Prometheus's own tools judge the service: promtool its text format, a real server its scrapes.
+# Checks the service with Prometheus's own tools: the text format with promtool, scrapes with a real server.
 # Usage: .ci/prometheus.sh [BINARY]; needs prometheus, promtool, curl, openssl and python3.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,11 +12,11 @@ documented=$PWD/docs/METRICS.md
 parsers=$PWD/.ci/parse.py
 readonly allowlist documented parsers
 
-# What a Prometheus server asks for first; the sample count must not depend on the format.
+# The preferred format of a Prometheus server; the sample count must not depend on the format.
 readonly OPENMETRICS='application/openmetrics-text;version=1.0.0'
 readonly JOB='{job="starlink"}'
 
-# A password of the check's own and its hash, as `htpasswd -nbBC 10` makes one.
+# A password for the check and its hash, as created by `htpasswd -nbBC 10`.
 readonly PASSWORD=scrape-me
 # shellcheck disable=SC2016 # the dollars are bcrypt's
 readonly HASH='$2b$10$M4wieFmDLcDJENtO6VDGs.AUVS9kRwe35UvckDOlwcqN9qEnR1IgO'
@@ -26,24 +26,24 @@ count_samples() {
   awk '!/^#/ { count++ } END { print count + 0 }'
 }
 
-# query EXPRESSION: the value of the only series it gives, nothing if there is none.
+# query EXPRESSION: the value of the only series of the result, or nothing.
 query() {
   promtool query instant "$server" "$1" 2>>"$work/promtool.log" | sed -E 's/.* => ([^ ]+) @.*/\1/'
 }
 
-# promtool ends with 0 (clean), 3 (lints only) or another code (not to be parsed).
+# promtool exits with 0 (no findings), 3 (lints only) or another code (cannot be parsed).
 check_with_promtool() {
   local code=0
   scrape "$TEXT" >"$work/metrics.txt" || fail "the service did not answer"
   promtool check metrics <"$work/metrics.txt" >"$work/lints.log" 2>&1 || code=$?
   ((code == 0 || code == 3)) || fail "promtool cannot read the text format (exit code $code)"
   if grep -vxE -f <(grep -v -e '^#' -e '^$' "$allowlist") "$work/lints.log" >"$work/unexpected.log"; then
-    fail "promtool has objections that .ci/promtool-allowlist.txt does not list"
+    fail "promtool reports lints that are not in .ci/promtool-allowlist.txt"
   fi
   echo "promtool: $(count_samples <"$work/metrics.txt") samples, $(wc -l <"$work/lints.log") expected lints"
 }
 
-# README.md's pipe for clients that name no format. Without its parameter the body is mixed, which promtool cannot read.
+# The command in README.md that pipes a scrape to promtool. Without its parameter the format is mixed, which promtool cannot read.
 check_pipe() {
   local pipe code=0
   pipe=$(grep -m 1 '^curl .*?format=prometheus.* | promtool check metrics$' README.md) || fail "README.md has no pipe to promtool"
@@ -55,7 +55,7 @@ check_pipe() {
   echo "promtool: reads what README.md pipes to it"
 }
 
-# What README.md says of scrapers' limits: series and bytes of a terminal and of a router.
+# Checks the numbers of series and bytes of a terminal and of a router in README.md.
 check_sizes() {
   local kind series bytes
   for kind in 'UserTerminal 17 2000' 'Router 30 3000'; do
@@ -70,19 +70,19 @@ check_sizes() {
   done
 }
 
-# Neither promtool nor the server objects to a series that stands twice in a body.
+# Neither promtool nor the server detects a series that appears twice in a body.
 check_unique() {
   grep -v '^#' "$work/metrics.txt" | sed 's/ [^ ]*$//' | sort | uniq -d >"$work/twice.log"
   [[ ! -s $work/twice.log ]] || fail "a series appears twice in one body"
 }
 
-# A second opinion on both formats; PARSER_PYTHON names a python that has prometheus_client.
+# Parses both formats with prometheus_client; PARSER_PYTHON names a python that has it.
 check_with_other_parsers() {
   [[ -n ${PARSER_PYTHON:-} ]] || return 0
   "$PARSER_PYTHON" "$parsers" "$service/metrics" || fail "prometheus_client cannot read the service"
 }
 
-# Telemetry fields and alerts come from Starlink; every other family has its row in docs/METRICS.md.
+# Every family must be in docs/METRICS.md, except telemetry fields and alerts, whose names come from Starlink.
 check_documented() {
   local family
   while read -r family; do
@@ -91,8 +91,7 @@ check_documented() {
   done < <(awk '$1 == "#" && $2 == "TYPE" && $3 !~ /^starlink_([A-Z]|alert_active_)/ { print $3 }' "$work/metrics.txt")
 }
 
-# A service that shows a certificate, demands one and asks for a password, with probes on a port of their own; curl gets in, and
-# is kept out where something is missing.
+# A service with TLS, client certificates and passwords, and probes on a separate port: curl is accepted only with all credentials.
 start_guarded() {
   local port probes
   port=$(free_port)
@@ -125,17 +124,17 @@ YAML
   [[ $(status "${ca[@]}" "${certificate[@]}" --user prometheus:wrong) == 401 ]] || fail "a wrong password is accepted"
   [[ $(status "${ca[@]}" "${certificate[@]}") == 401 ]] || fail "a request without a password is accepted"
   [[ $(status "${ca[@]}" --user "prometheus:$PASSWORD") == 000 ]] || fail "a connection without a client certificate is accepted"
-  [[ $(status "${certificate[@]}" --user "prometheus:$PASSWORD") == 000 ]] || fail "curl trusts a certificate that it cannot know"
+  [[ $(status "${certificate[@]}" --user "prometheus:$PASSWORD") == 000 ]] || fail "curl trusts the certificate of an unknown authority"
   [[ $(status --tls-max 1.2 "${ca[@]}" "${certificate[@]}") == 000 ]] || fail "TLS 1.2 is accepted"
   echo "curl: is accepted only with certificate and password"
 }
 
-# The status that curl gets from the guarded service, 000 where there is no connection.
+# The status of a request to the protected service; 000 without a connection.
 status() {
   curl --silent --max-time 10 --output /dev/null --write-out '%{http_code}' "$@" "https://$guarded/metrics" || true
 }
 
-# An authority, and two certificates that it has signed.
+# Creates an authority and two certificates signed by it.
 make_certificates() {
   local name
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=authority \
@@ -172,14 +171,13 @@ gets_in() {
   [[ $(query 'up{job="guarded"}') == 1 && $(query 'count(starlink_online{job="guarded"})') -gt 0 ]]
 }
 
-# Succeeds once a scrape begun after the instant $1 is stored; its sample count is then in `scraped`.
+# Succeeds once a scrape that started after the time $1 is stored; sets `scraped` to its sample count.
 scraped_since() {
   scraped=$(query "scrape_samples_scraped$JOB and timestamp(scrape_samples_scraped$JOB) > $1")
   [[ -n $scraped ]]
 }
 
-# The demo's series come and go: what is waited for is a scrape between two bodies of the service,
-# all three with the same number of samples.
+# The demo's series change. So a scrape must be found between two bodies of the service, all three with the same number of samples.
 check_sample_counts() {
   local deadline=$((SECONDS + 60)) before after
   while ((SECONDS < deadline)); do

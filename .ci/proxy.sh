@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Has a real proxy, tinyproxy, carry the polls of a test: the tunnel is judged by a proxy that is not ours.
+# Runs a test of tests/it/outgoing.rs with a real proxy, tinyproxy.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,7 +32,7 @@ for ((tries = 0; ; tries++)); do
   sleep 0.1
 done
 
-STARLINK_TEST_PROXY=127.0.0.1:$port cargo test --locked --test it -- --exact outgoing::a_proxy_that_asks_who_we_are_makes_the_tunnel
+STARLINK_TEST_PROXY=127.0.0.1:$port cargo test --locked --test it -- --exact outgoing::a_proxy_with_authentication_opens_the_tunnel
 grep -E 'CONNECT localhost:[0-9]+ HTTP/1.1' "$work/log" | sort | uniq -c || {
   echo "tinyproxy was not asked for a tunnel" >&2
   exit 1

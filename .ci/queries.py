@@ -15,7 +15,7 @@ from expressions import Server, patiently
 
 BLOCK = re.compile(r"^```promql\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
-# One of our metrics, or a selector of labels alone.
+# One of our metrics, or a selector without a name.
 LOOKS_LIKE_PROMQL = re.compile(r"\bstarlink[_:]|\bprocess_\w|^(\{|up\b|ALERTS\b)")
 # Placeholders and ellipses in prose, paths, settings, log levels, and a sample with its value.
 NO_QUERY = re.compile(r"[<…]|(?<! )/|/(?! )|^[A-Z_]+=|^starlink_info,|_$|\*$|[}\w] \d+$|=debug$")
@@ -32,7 +32,7 @@ def queries(text):
 
 
 def check(server, query, needs_data):
-    """What is wrong with a query."""
+    """The errors of a query."""
     try:
         found = server.series(query, False)
     except ValueError as error:

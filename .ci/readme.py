@@ -23,7 +23,7 @@ def commands(text):
 
 
 def listed(text):
-    """What is said of each command."""
+    """The entry of each command in the list."""
     for line in text.splitlines():
         if line and not line.startswith("#"):
             what, command = line.split("\t")
@@ -33,13 +33,13 @@ def listed(text):
 
 
 def anchors(text):
-    """The anchors of a document's headings, as GitHub and GitLab make them."""
+    """The anchors of a document's headings, as GitHub and GitLab generate them."""
     for heading in re.findall(r"^#+ (.*)$", text, re.M):
         yield re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
 def broken_links(document):
-    """The links of a document that lead nowhere in this repository."""
+    """The broken links of a document to files of this repository."""
     for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text(encoding="utf-8")):
         path, _, anchor = link.partition("#")
         if "://" in link or link.startswith("mailto:"):

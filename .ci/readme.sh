@@ -5,24 +5,24 @@ cd "$(dirname "$0")/.."
 # shellcheck source=.ci/lib.sh
 . .ci/lib.sh
 
-# As a new user types it, in the repository.
+# Runs a command as a user would, in the repository.
 typed() {
   bash -euo pipefail -c "$1"
 }
 
-# The command serves until it is ended; meanwhile it shows its page and its metrics.
+# Starts a command that serves, checks its page and its metrics, and ends it.
 serve() {
   local pid port
   port=$(free_port)
   service=http://127.0.0.1:$port
-  # One process, which can be ended.
+  # With exec, so that there is a single process to end.
   METRICS_ADDRESS=127.0.0.1 METRICS_PORT=$port bash -euo pipefail -c "exec $1" >"$work/serve.log" 2>&1 &
   pid=$!
   pids+=("$pid")
   wait_for 300 "$1" answers "$service/readyz"
   wait_for 30 "telemetry of $1" has_telemetry
   curl --silent --fail --max-time 5 --output "$work/page" "$service/" || fail "$1 shows no page"
-  grep -q '<html' "$work/page" || fail "the page of $1 is none"
+  grep -q '<html' "$work/page" || fail "the page of $1 is not HTML"
   kill "$pid"
   wait "$pid" || fail "$1 ended with $?"
   pids=()
@@ -45,6 +45,6 @@ while IFS=$'\t' read -r what command <&3; do
   esac
 done 3<"$work/commands.txt"
 
-# The example with credentials in it is a configuration.
+# .env.example with credentials must be a valid configuration.
 sed -i -e 's/^CLIENT_ID=.*/CLIENT_ID=id/' -e 's/^CLIENT_SECRET=.*/CLIENT_SECRET=secret/' .env
-"$binary" check-config >"$work/config.log" || fail ".env.example is no configuration"
+"$binary" check-config >"$work/config.log" || fail ".env.example is not a valid configuration"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds the rules for Prometheus against their tests and their runbooks, which promtool does not.
+"""Compares the Prometheus rules with their tests and runbooks, which promtool does not do.
 
 Usage: rules.py DIRECTORY RUNBOOKS. DIRECTORY has rules/ and tests/. RUNBOOKS has a heading of level 3 for each alert, below it a line with
 severity and `for`, and an index with the same.
@@ -14,7 +14,7 @@ import yaml
 SEVERITIES = {"critical", "warning", "info"}
 ANNOTATIONS = {"summary", "description", "runbook_url"}
 RECORD = re.compile(r"starlink:[a-z0-9_]+:[a-z0-9]+")
-# A family about devices, as against one about the exporter.
+# A family about devices, not about the exporter.
 ABOUT_DEVICES = re.compile(r"\bstarlink_(?!exporter_|up\b)\w+")
 METRIC = re.compile(r"\b(starlink[_:][A-Za-z0-9_:]+|up|process_[a-z_]+)\b")
 
@@ -62,7 +62,7 @@ def check_alerts(rules, alerts, runbooks):
         annotations = rule.get("annotations", {})
         if set(annotations) != ANNOTATIONS or not all(annotations.values()):
             yield f"{name} has not exactly the annotations {sorted(ANNOTATIONS)}"
-        # A heading's anchor, as GitHub and GitLab make it.
+        # The anchor of a heading, as GitHub and GitLab generate it.
         if annotations.get("runbook_url") != f"docs/{runbooks}#{name.lower()}":
             yield f"{name} has the runbook_url {annotations.get('runbook_url')}, which is not its own"
 
@@ -113,7 +113,7 @@ def check_tests(alerts, tests):
         for case in test.get("alert_rule_test", []):
             name = case["alertname"]
             if name not in alerts:
-                # promtool takes it for an alert that does not fire.
+                # promtool would treat it as an alert that does not fire.
                 yield f"{file} tests {name}, which does not exist"
             elif case["exp_alerts"]:
                 fires.add(name)
@@ -131,7 +131,7 @@ def check_tests(alerts, tests):
 
 
 def asks_for(expression, series):
-    """Whether one of the series is of a metric that the expression names, or whose name's beginning it names."""
+    """Whether one of the series belongs to a metric that the expression names, completely or by its prefix."""
     metrics = set(METRIC.findall(expression)) - {"starlink_exporter_catching_up"} or {"starlink_exporter_catching_up"}
     return any(entry.startswith(metric) for entry in series for metric in metrics)
 

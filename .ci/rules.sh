@@ -16,7 +16,7 @@ fail() {
 hash promtool 2>/dev/null || fail "promtool is not installed: it is in Debian's package prometheus"
 [[ -e ${rules[0]} && -e ${tests[0]} ]] || fail "there are no rules, or no tests, below $home"
 
-# A pattern in rule_files that finds nothing is no error to promtool.
+# promtool does not report a pattern in rule_files that matches nothing.
 found=$(promtool check config "$home/prometheus.yml") || fail "$home/prometheus.yml: $found"
 [[ $found == *"SUCCESS: ${#rules[@]} rule files found"* ]] ||
   fail "$home/prometheus.yml does not load the ${#rules[@]} files of $home/rules"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Has a real systemd judge and run the unit: a small Debian is booted in a container, with the unit and the binary as docs/SYSTEMD.md
-# has them installed. Usage: .ci/systemd.sh [BINARY]. Needs root, Debian's packages, curl and python3; the rest it installs.
+# Checks and runs the unit with a real systemd: boots a minimal Debian in a container, with the unit and the binary installed as in
+# docs/SYSTEMD.md. Usage: .ci/systemd.sh [BINARY]. Needs root, Debian's packages, curl and python3; other tools are installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=.ci/machine.sh
@@ -11,7 +11,7 @@ work=$(mktemp -d)
 root=$work/root
 readonly binary work root
 readonly UNIT=starlink-telemetry.service
-# Of 100: what the service cannot do without costs 11 (the network, and /proc/stat), and nothing more is given away.
+# The highest accepted exposure of 100. The access that the service needs (network, /proc/stat) costs 11.
 readonly EXPOSURE=11
 machine=
 
@@ -29,7 +29,7 @@ fail() {
 clean_up() {
   local tries
   if [[ -n $machine ]]; then
-    # To systemd-nspawn this means: shut down.
+    # systemd-nspawn shuts the container down on this signal.
     kill -TERM "$machine" 2>/dev/null || true
     for ((tries = 0; tries < 100; tries++)); do
       kill -0 "$machine" 2>/dev/null || break
@@ -43,7 +43,7 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 1' INT TERM
 
-# A Debian of this machine's release, from where this machine's apt has its packages.
+# A Debian of this machine's release, from apt's mirror.
 make_root() {
   local codename url
   read -r codename url < <(mirror)
@@ -51,13 +51,13 @@ make_root() {
   debootstrap --variant=minbase --include=systemd,procps "$codename" "$root" "$url" >"$work/log" 2>&1 || fail "debootstrap"
 }
 
-# As docs/SYSTEMD.md says. Only where it listens and where it asks is special here.
+# As in docs/SYSTEMD.md, except for the address to listen on and the URL of Starlink.
 install_unit() {
   install -m 755 "$binary" "$root/usr/local/bin/starlink-telemetry"
   install -m 644 "systemd/$UNIT" "$root/etc/systemd/system/$UNIT"
   install -d -m 755 "$root/etc/starlink-telemetry"
   install -m 600 .env.example "$root/etc/starlink-telemetry/settings"
-  # Where no Starlink is: the service runs, and says so.
+  # A URL without Starlink: the service runs and logs the failures.
   printf '%s\n' CLIENT_ID=nobody API_URL=http://127.0.0.1:9 METRICS_ADDRESS=127.0.0.1 "METRICS_PORT=$port" \
     >>"$root/etc/starlink-telemetry/settings"
   (umask 077 && echo a-secret >"$root/etc/starlink-telemetry/client-secret")
@@ -66,14 +66,14 @@ install_unit() {
 
 judge_unit() {
   chroot "$root" systemd-analyze verify "/etc/systemd/system/$UNIT" >"$work/log" 2>&1 || fail "systemd-analyze verify"
-  # It ends with 0 and complains where a line is unknown.
-  [[ ! -s $work/log ]] || fail "systemd-analyze verify has something to say"
+  # It exits with 0 even if it warns about unknown lines.
+  [[ ! -s $work/log ]] || fail "systemd-analyze verify prints warnings"
   chroot "$root" systemd-analyze security --offline=yes --threshold="$EXPOSURE" "/etc/systemd/system/$UNIT" >"$work/log" 2>&1 ||
-    fail "the unit gives away too much"
+    fail "the unit's exposure is too high"
   grep -o 'Overall exposure level.*' "$work/log"
 }
 
-# inside COMMAND...: in the booted container.
+# inside COMMAND...: runs a command in the booted container.
 inside() {
   local leader
   leader=$(pgrep --parent "$machine" | head -n 1)
@@ -109,7 +109,7 @@ answers() {
 
 # has_metric PATTERN
 has_metric() {
-  # Not in a pipe: grep ends at the first match, and curl fails when nothing reads the rest.
+  # Not in a pipe: grep ends at the first match, and then curl fails to write the rest.
   curl --silent --fail --max-time 5 --output "$work/metrics" "http://127.0.0.1:$port/metrics" && grep -q "$1" "$work/metrics"
 }
 
@@ -133,10 +133,10 @@ run_unit() {
   local pid status
   pid=$(property MainPID)
   status=$(inside cat "/proc/$pid/status")
-  [[ $(awk '$1 == "Uid:" { print $2 }' <<<"$status") -ge 61184 ]] || fail "the user is none of systemd's dynamic ones"
+  [[ $(awk '$1 == "Uid:" { print $2 }' <<<"$status") -ge 61184 ]] || fail "the user is not a dynamic user of systemd"
   expect "the capabilities" "$(awk '$1 == "CapEff:" || $1 == "CapBnd:" { print $2 }' <<<"$status" | sort -u)" 0000000000000000
   expect "the system calls' filter" "$(awk '$1 == "Seccomp:" { print $2 }' <<<"$status")" 2
-  has_metric '^process_start_time_seconds ' || fail "the process does not know when it started"
+  has_metric '^process_start_time_seconds ' || fail "the start time of the process is missing"
 
   inside systemctl reload "$UNIT"
   wait_for "a reload of the files" has_reloaded
@@ -149,7 +149,7 @@ run_unit() {
   expect "the result of a stop" "$(property Result)" success
   expect "the state file's mode" "$(inside stat --format %a /var/lib/private/starlink-telemetry/state)" 600
 
-  # With telemetry: the demo, under the same rules.
+  # The demo, which has telemetry, with the same hardening.
   inside mkdir -p "/run/systemd/system/$UNIT.d"
   printf '[Service]\nExecStart=\nExecStart=/usr/local/bin/starlink-telemetry demo\n' | inside tee "/run/systemd/system/$UNIT.d/demo.conf" >/dev/null
   inside systemctl daemon-reload
@@ -159,12 +159,12 @@ run_unit() {
   inside rm -r "/run/systemd/system/$UNIT.d"
   inside systemctl daemon-reload
 
-  # A wrong setting: it ends with 2, and is left alone.
+  # With a wrong setting it exits with 2 and is not restarted.
   echo BATCH_SIZE=0 | inside tee -a /etc/starlink-telemetry/settings >/dev/null
   inside systemctl start "$UNIT" || true
   wait_for "the end of a service with a wrong setting" inside systemctl is-failed --quiet "$UNIT"
   expect "the exit code" "$(property ExecMainStatus)" 2
-  echo "ran: as a user of its own, restarted after a kill, kept its state, showed the demo, and was left alone with a wrong setting"
+  echo "ran: as a dynamic user, restarted after a kill, kept its state, ran the demo, and was not restarted with a wrong setting"
 }
 
 if ((EUID != 0)); then

@@ -13,14 +13,14 @@ import time
 
 from expressions import BUILT_IN, Server, options, panels_of, patiently, read_dashboards, substitute
 
-# What .ci/dashboards.sh puts before the names of the second exporter. Which of two names is shown does not matter, only that it is one.
+# The prefix that .ci/dashboards.sh adds to names of the second exporter. Either name may be shown, but only one.
 PREFIX = re.compile("^Other ")
-# Dashboards about devices. The third is about exporters, and shows each.
+# The dashboards about devices. The third one is about exporters and shows each exporter.
 ABOUT_DEVICES = ("fleet.json", "terminal.json")
 
 
 def values_of(server, board, instances):
-    """Values for the dashboard's variables: the first choice of each, where Grafana would let a user choose."""
+    """Values for the dashboard's variables: the first option of each."""
     values = {}
     for variable in board["templating"]["list"]:
         if variable["type"] == "datasource":
@@ -33,10 +33,10 @@ def values_of(server, board, instances):
 
 
 def result(server, expression, at):
-    """What the expression gives at a time: the labels of each series with its value, in a fixed order."""
-    # Without nocache, VictoriaMetrics moves a time that is nearly now.
+    """The result of an expression at a time: the labels and the value of each series, in a fixed order."""
+    # Without nocache, VictoriaMetrics shifts times that are close to now.
     data = server.get("query", query=expression, time=at, nocache=1)["result"]
-    # Sums depend on the order in their last digits.
+    # The last digits of sums depend on the order of addition.
     return sorted(
         (sorted((label, PREFIX.sub("", value)) for label, value in one["metric"].items()), f"{float(one['value'][1]):.9g}") for one in data
     )

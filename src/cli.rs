@@ -1,4 +1,4 @@
-//! The command line: which command, which configuration file. Everything else is a setting.
+//! The command line: the command and the configuration file. Everything else is a setting.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use crate::config::settings_help;
 
-/// What stands on the command line.
+/// The parsed command line.
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]
 #[command(
     name = "starlink-telemetry",
@@ -17,11 +17,11 @@ use crate::config::settings_help;
                   It polls the stream of one service account, keeps the last state of every terminal, and \
                   serves it to Prometheus on /metrics. Without a command it does the same as `run`.",
     after_help = "All settings are environment variables: --help lists them.",
-    after_long_help = teaching(),
+    after_long_help = long_help(),
     disable_help_subcommand = true
 )]
 pub struct Cli {
-    /// The command; without one it is `run`.
+    /// The command; `run` if it is absent.
     #[command(subcommand)]
     pub command: Option<Command>,
 
@@ -30,7 +30,7 @@ pub struct Cli {
     pub config_file: Option<PathBuf>,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Poll Starlink and serve /metrics (the default)
@@ -39,11 +39,11 @@ pub enum Command {
     Demo,
     /// Validate the settings and print them, without secrets
     CheckConfig {
-        /// Also ask Starlink for a token and tell what it answered
+        /// Also request a token from Starlink and print the result
         #[arg(long)]
         connect: bool,
     },
-    /// Ask /livez of the service on this machine; exit code 0 or 1
+    /// Request /livez of the service on this machine; exit code 0 or 1
     Healthcheck,
     /// Generate shell completions
     Completions {
@@ -52,8 +52,8 @@ pub enum Command {
     },
 }
 
-/// What stands at the end of `--help`: how to begin, and the settings.
-fn teaching() -> String {
+/// The end of `--help`: examples, exit codes and settings.
+fn long_help() -> String {
     format!(
         "Examples:\n  \
          starlink-telemetry demo\n      \
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_is_sound() {
+    fn the_definition_is_valid() {
         Cli::command().debug_assert();
     }
 
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_command_exits_with_2() {
+    fn an_invalid_command_line_exits_with_2() {
         for arguments in [
             &["serve"][..],
             &["--port", "9100"],

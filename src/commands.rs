@@ -1,4 +1,4 @@
-//! What each command of the binary does. Errors end here: they are boxed, told and made an exit code.
+//! Runs the commands of the binary. Their errors are printed or logged here, and become the exit code.
 
 mod check_config;
 
@@ -30,22 +30,22 @@ use crate::console::{complain, print};
 use crate::preflight;
 use crate::signals::Signals;
 
-/// The settings are wrong.
+/// The exit code for wrong settings.
 const EXIT_CONFIG: u8 = 2;
 
-/// For so long the end waits for a reader of the log. With the drain it stays below the 5 s that an end may take.
+/// How long the shutdown waits until the log is written. Together with the drain it stays below the 5 s of a shutdown.
 const LAST_LINES: Duration = Duration::from_millis(100);
 
-/// How many terminals the demo has.
+/// The number of terminals of the demo.
 const DEMO_TERMINALS: usize = 25;
 
-/// How much faster than real time the demo's terminals report: every second instead of every 15.
+/// How much faster than real time the simulated time of the demo is: terminals report every second instead of every 15 s.
 const DEMO_SPEED: f64 = 15.0;
 
-/// Anything that ends a command before its time.
+/// An error that ends a command.
 type Failure = Box<dyn std::error::Error>;
 
-/// Carries out a command line.
+/// Runs a command.
 pub fn execute(cli: Cli) -> ExitCode {
     let command = cli.command.unwrap_or(Command::Run);
     let runtime = match prepare(command) {
@@ -67,11 +67,11 @@ pub fn execute(cli: Cli) -> ExitCode {
             Command::Completions { shell } => print_completions(shell),
         }
     });
-    // Dropped, it would wait for as long as a name is being looked up, far beyond the seconds that an end may take.
+    // Dropping it would wait for threads that resolve a name, much longer than a shutdown may take.
     std::mem::forget(system);
     outcome.unwrap_or_else(|failure| match failure.downcast::<ConfigErrors>() {
         Ok(errors) => {
-            complain(told(&errors));
+            complain(report(&errors));
             ExitCode::from(EXIT_CONFIG)
         }
         Err(failure) => {
@@ -81,8 +81,8 @@ pub fn execute(cli: Cli) -> ExitCode {
     })
 }
 
-/// All that is wrong or doubtful, a line for each.
-fn told(errors: &ConfigErrors) -> String {
+/// All errors and warnings, one on each line.
+fn report(errors: &ConfigErrors) -> String {
     let warnings = errors.warnings().iter();
     let warnings: String = warnings
         .map(|warning| format!("\nWARN {warning}"))
@@ -90,7 +90,7 @@ fn told(errors: &ConfigErrors) -> String {
     format!("{errors}{warnings}")
 }
 
-/// Logs the settings that say what this installation does.
+/// Logs the settings that identify the installation.
 fn log_settings(settings: &Settings) {
     let path = |path: Option<&Path>| path.map(|path| path.display().to_string());
     for account in settings.accounts.list() {
@@ -113,17 +113,17 @@ fn log_settings(settings: &Settings) {
     );
 }
 
-/// Logs what is doubtful about the settings.
+/// Logs the warnings about the settings.
 fn log_warnings(settings: &Settings) {
     for Warning { setting, advice } in settings.warnings() {
         warn!(setting, advice, "a setting may be wrong");
     }
 }
 
-/// The runtime of the main thread, where the system has what the command needs.
+/// Checks resources and creates the runtime of the main thread.
 fn prepare(command: Command) -> Result<Runtime, Failure> {
     if matches!(command, Command::Run | Command::Demo) {
-        // Told where there is a log.
+        // Its error is logged later, when the log has started.
         let _ = raise_limit();
         preflight::check()?;
     }
@@ -132,7 +132,7 @@ fn prepare(command: Command) -> Result<Runtime, Failure> {
     Ok(runtime.map_err(NoRuntime)?)
 }
 
-/// The runtime needs files of its own.
+/// The runtime cannot be created, because it cannot open its files.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot start")]
 struct NoRuntime(#[source] std::io::Error);
@@ -181,7 +181,7 @@ async fn demo(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
     Ok(code)
 }
 
-/// Serves until a signal comes; says where as soon as it listens. What goes wrong is logged.
+/// Serves until a signal ends it. Calls `announce` when the service listens. Errors are logged.
 async fn serve(
     settings: Settings,
     tuning: Tuning,
@@ -208,8 +208,8 @@ async fn try_to_serve(
     // What was read at the start is freed when it is read again.
     drop(settings);
     announce(&application);
-    let asked = signals.handle(application.reloads());
-    let ending = application.run(asked).await;
+    let ended = signals.handle(application.reloads());
+    let ending = application.run(ended).await;
     info!("stopped");
     Ok(ExitCode::from(ending.exit_code()))
 }
@@ -220,17 +220,17 @@ fn start_logging(settings: &Settings, tuning: &Tuning) -> Result<Logging, Failur
     Ok(Logging::start(&settings.log, redactor, dropped)?)
 }
 
-/// Asks the service on this machine whether it is alive.
+/// The command `healthcheck`.
 async fn check_health(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
-    let place = match probes_address(Sources::from_process(config_file)) {
-        Ok(place) => place,
+    let target = match probes_address(Sources::from_process(config_file)) {
+        Ok(target) => target,
         Err(errors) => {
-            // Container engines know 0 and 1 of a health check, and reserve 2.
+            // Container engines accept 0 and 1 from a health check, and reserve 2.
             complain(errors);
             return Ok(ExitCode::FAILURE);
         }
     };
-    healthcheck(place).await?;
+    healthcheck(target).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -243,7 +243,7 @@ fn print_completions(shell: Shell) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where a browser on this machine finds the page.
+/// The URL of the page for a browser on this machine.
 fn page_url(address: SocketAddr, is_tls: bool) -> String {
     let scheme = if is_tls { "https" } else { "http" };
     let here = reachable(address).first().copied().unwrap_or(address);
@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_is_where_a_browser_finds_it() {
+    fn the_page_url_works_in_a_local_browser() {
         for (address, is_tls, expected) in [
             ("0.0.0.0:9100", false, "http://localhost:9100/"),
             ("127.0.0.1:9100", true, "https://localhost:9100/"),

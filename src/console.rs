@@ -1,16 +1,16 @@
-//! What commands say on stdout and stderr. A reader that is gone or a full disk is an error here, never a panic.
+//! Writes the output of commands to stdout and stderr. A closed pipe or a full disk is an error, not a panic as with `println!`.
 
 use std::fmt::Display;
 use std::io::{self, Write};
 
 use thiserror::Error;
 
-/// The output of a command did not reach its reader.
+/// The output of a command could not be written.
 #[derive(Debug, Error)]
 #[error("cannot write to stdout")]
 pub struct StdoutError(#[from] io::Error);
 
-/// Writes to stdout, and sees that it arrives.
+/// Writes to stdout and flushes it.
 ///
 /// # Errors
 /// [`StdoutError`].
@@ -21,8 +21,8 @@ pub fn print(text: impl Display) -> Result<(), StdoutError> {
     Ok(())
 }
 
-/// Writes a line to stderr. If that fails, the exit code still tells that something is wrong.
+/// Writes a line to stderr. Errors are ignored, because the exit code also reports the failure.
 pub fn complain(text: impl Display) {
-    // Nothing is left to tell it by.
+    // There is no other place to report this error.
     let _ = writeln!(io::stderr(), "{text}");
 }

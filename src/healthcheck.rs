@@ -1,4 +1,4 @@
-//! Asks a service on the same machine whether it is alive, over TLS or without.
+//! The client of the `healthcheck` command: requests `/livez` of a service on the same machine, with or without TLS.
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
@@ -15,35 +15,35 @@ use thiserror::Error;
 use crate::config::ProbesAddress;
 use crate::http::reachable;
 
-/// How long it may take.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// The time limit of a request.
+const TIME_LIMIT: Duration = Duration::from_secs(3);
 
-/// Why the service is not known to be alive.
+/// Why the check failed.
 #[derive(Debug, Error)]
 pub enum Unhealthy {
-    /// It says so itself.
+    /// The service reports that it is not alive.
     #[error("{url}: {status}: {reason}")]
     Failing {
-        /// What was asked.
+        /// The URL of the request.
         url: String,
-        /// What was answered.
+        /// The status of the response.
         status: u16,
-        /// With what reason.
+        /// The body of the response.
         reason: String,
     },
-    /// It takes connections and does not answer.
-    #[error("{url}: no answer within {} s", PATIENCE.as_secs())]
+    /// The service accepts connections, but does not respond.
+    #[error("{url}: no response within {} s", TIME_LIMIT.as_secs())]
     Silent {
-        /// What was asked.
+        /// The URL of the request.
         url: String,
     },
-    /// It cannot be reached.
+    /// No connection could be made.
     #[error(
         "{}. Is the service running, with the same METRICS_ADDRESS, METRICS_PORT and PROBES_PORT?",
         tried.join("; ")
     )]
     Unreachable {
-        /// What was asked, each with what the client says.
+        /// The URLs that were tried, each with its error.
         tried: Vec<String>,
     },
     /// TLS could not be set up.
@@ -51,15 +51,15 @@ pub enum Unhealthy {
     Tls(#[from] rustls::Error),
 }
 
-/// Asks `/livez`, on loopback where the service listens on all addresses: with IPv4, then with IPv6, until one is answered. Where TLS
-/// may be spoken it is tried first. Needs an actix system.
+/// Requests `/livez`. If the service listens on all addresses, loopback is used: IPv4 first, then IPv6. TLS is tried first if it may
+/// be on. Needs an actix system.
 ///
 /// # Errors
-/// Why the service is not known to be alive.
-pub async fn healthcheck(place: ProbesAddress) -> Result<(), Unhealthy> {
+/// [`Unhealthy`].
+pub async fn healthcheck(target: ProbesAddress) -> Result<(), Unhealthy> {
     let mut failures = Vec::new();
-    for address in reachable(place.address) {
-        match ask_at(address, place.may_be_tls).await {
+    for address in reachable(target.address) {
+        match request_at(address, target.may_be_tls).await {
             Err(Unhealthy::Unreachable { tried }) => failures.extend(tried),
             answered => return answered,
         }
@@ -67,28 +67,28 @@ pub async fn healthcheck(place: ProbesAddress) -> Result<(), Unhealthy> {
     Err(Unhealthy::Unreachable { tried: failures })
 }
 
-async fn ask_at(address: SocketAddr, may_be_tls: bool) -> Result<(), Unhealthy> {
+async fn request_at(address: SocketAddr, may_be_tls: bool) -> Result<(), Unhealthy> {
     if may_be_tls {
         let connector = awc::Connector::new().rustls_0_23(tls()?);
         let client = awc::Client::builder()
             .connector(connector)
-            .timeout(PATIENCE)
+            .timeout(TIME_LIMIT)
             .finish();
-        match ask(&client, format!("https://{address}/livez")).await {
+        match request(&client, format!("https://{address}/livez")).await {
             Err(Unhealthy::Unreachable { .. }) => {}
             answered => return answered,
         }
     }
-    let client = awc::Client::builder().timeout(PATIENCE).finish();
-    ask(&client, format!("http://{address}/livez")).await
+    let client = awc::Client::builder().timeout(TIME_LIMIT).finish();
+    request(&client, format!("http://{address}/livez")).await
 }
 
-async fn ask(client: &awc::Client, url: String) -> Result<(), Unhealthy> {
+async fn request(client: &awc::Client, url: String) -> Result<(), Unhealthy> {
     match client.get(&url).send().await {
-        Ok(answer) if answer.status().is_success() => Ok(()),
-        Ok(mut answer) => {
-            let status = answer.status().as_u16();
-            let reason = answer.body().await.unwrap_or_default();
+        Ok(response) if response.status().is_success() => Ok(()),
+        Ok(mut response) => {
+            let status = response.status().as_u16();
+            let reason = response.body().await.unwrap_or_default();
             let reason = String::from_utf8_lossy(&reason).trim_end().to_owned();
             Err(Unhealthy::Failing {
                 url,
@@ -106,7 +106,7 @@ fn unreachable(url: String, error: &SendRequestError) -> Unhealthy {
     Unhealthy::Unreachable { tried }
 }
 
-/// TLS with a service whose certificate is made out to the names that others know it by, and may not be known here.
+/// TLS settings that accept any certificate: the certificate is issued for the public names of the service, not for loopback.
 fn tls() -> Result<Arc<ClientConfig>, rustls::Error> {
     let provider = Arc::new(ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -118,8 +118,8 @@ fn tls() -> Result<Arc<ClientConfig>, rustls::Error> {
     Ok(Arc::new(config))
 }
 
-/// Takes any certificate. No secret is sent, and nothing that is answered is used but "alive" and "not alive": whoever could answer in
-/// the service's place, on its own machine and port, has no need to be found out by this. Nothing else uses it.
+/// Accepts any certificate. Used only for the health check, which sends no secret and uses only the status. A program that could
+/// impersonate the service on its own machine and port would gain nothing by it.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

@@ -1,6 +1,6 @@
-//! The binary: a command line in, an exit code out.
+//! The binary: parses the command line and runs the command.
 #![forbid(unsafe_code)]
-// They panic where the output cannot be written: see console.rs.
+// These macros panic if the output cannot be written; see console.rs.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod commands;
@@ -21,10 +21,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// Help, the version, or what is wrong with the command line.
-fn show(answer: &clap::Error) -> ExitCode {
-    let is_printed = answer.print().and_then(|()| io::stdout().flush()).is_ok();
-    match u8::try_from(answer.exit_code()) {
+/// Prints help, the version, or an error of the command line.
+fn show(outcome: &clap::Error) -> ExitCode {
+    let is_printed = outcome.print().and_then(|()| io::stdout().flush()).is_ok();
+    match u8::try_from(outcome.exit_code()) {
         Ok(0) if !is_printed => ExitCode::FAILURE,
         Ok(code) => ExitCode::from(code),
         Err(_) => ExitCode::FAILURE,

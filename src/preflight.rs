@@ -1,4 +1,5 @@
-//! Whether the system gives the service what it needs to start. The libraries below panic where it does not, in words for developers.
+//! Checks before the start that enough threads can be started and enough files opened. Without them, libraries would panic later with
+//! texts that operators do not understand.
 
 use std::fs::File;
 use std::io;
@@ -7,38 +8,38 @@ use std::thread;
 
 use thiserror::Error;
 
-/// So many threads run soon after the start: web server, actors, files that are read.
+/// The number of threads soon after the start: web server, actors, reading of files.
 const THREADS: usize = 16;
 
-/// So many files are open soon after the start: an event queue and its means to be woken for each thread, listeners, files that are read.
+/// The number of open files soon after the start: event queues of threads, listeners, files that are read.
 const FILES: usize = 64;
 
-/// What the system does not give.
+/// A resource that is missing.
 #[derive(Debug, Error)]
 pub enum Shortage {
-    /// Threads.
+    /// Too few threads can be started.
     #[error(
         "cannot start: {THREADS} threads are needed, and only {given} can be started: raise the limit of processes (ulimit -u, pids limit of the container)"
     )]
     Threads {
-        /// How many there were.
+        /// How many could be started.
         given: usize,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Open files.
+    /// Too few files can be opened.
     #[error(
         "cannot start: {FILES} more files must be opened, and only {given} can be: raise the limit of open files (ulimit -n)"
     )]
     Files {
-        /// How many there were.
+        /// How many could be opened.
         given: usize,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
-/// Takes what will be needed, and gives it back.
+/// Starts the threads and opens the files, then releases them.
 ///
 /// # Errors
 /// [`Shortage`].
@@ -51,10 +52,10 @@ fn threads() -> Result<(), Shortage> {
     let mut threads = Vec::new();
     let mut outcome = Ok(());
     for given in 0..THREADS {
-        // Each of them stays until its sender is dropped, so that they are there at the same time.
+        // Each thread runs until its sender is dropped, so that all run at the same time.
         let (hold, held) = channel::<()>();
         let wait = move || {
-            // Ends when the other side is dropped.
+            // Ends when the sender is dropped.
             let _ = held.recv();
         };
         match thread::Builder::new().spawn(wait) {
@@ -67,7 +68,7 @@ fn threads() -> Result<(), Shortage> {
     }
     for (hold, thread) in threads {
         drop(hold);
-        // It does nothing that could panic.
+        // The thread cannot panic.
         let _ = thread.join();
     }
     outcome
@@ -78,7 +79,7 @@ fn files() -> Result<(), Shortage> {
     for given in 0..FILES {
         match File::open("/dev/null") {
             Ok(file) => files.push(file),
-            // Where there is no such file the limit stays unknown.
+            // Without /dev/null the check is skipped.
             Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(source) => return Err(Shortage::Files { given, source }),
         }

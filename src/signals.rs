@@ -1,4 +1,4 @@
-//! What signals do to the running service.
+//! Handles the signals of the process: end, reload, or ignore.
 
 use std::io;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use starlink_telemetry::files::Reloads;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
-/// The signals that would end the process on the spot if nobody listened.
+/// The handled signals. Without a handler, each of them would end the process immediately.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -18,10 +18,10 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// From now on signals are caught.
+    /// Installs the handlers.
     ///
     /// # Errors
-    /// When the system refuses to tell of them.
+    /// The operating system refuses a handler.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -33,8 +33,7 @@ impl Signals {
         })
     }
 
-    /// Waits for a signal that asks for the end, and names it: SIGTERM, SIGINT or SIGQUIT. SIGHUP has files read again meanwhile, and SIGUSR1 and
-    /// SIGUSR2 are logged alone.
+    /// Waits for SIGTERM, SIGINT or SIGQUIT, and returns its name. Meanwhile, SIGHUP reloads files; SIGUSR1 and SIGUSR2 are only logged.
     pub async fn handle(mut self, reloads: Arc<Reloads>) -> &'static str {
         loop {
             let ignored = tokio::select! {

@@ -1,4 +1,4 @@
-// What the tests of the page stand on: a browser whose every complaint fails the test, and conditions that are waited for.
+// Helpers of the page's tests: a browser whose errors and warnings fail the test, and waiting for conditions.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -20,12 +20,12 @@ const ARGUMENTS = [
 
 const complaintsOf = new WeakMap();
 
-/** A browser with a profile of its own, which playwright makes and removes. */
+/** Starts a browser with a temporary profile. */
 export function startBrowser() {
   return chromium.launch({ executablePath: process.env.CHROMIUM, args: ARGUMENTS });
 }
 
-/** Opens a page in a context of its own; what goes wrong in it is collected. */
+/** Opens a page in a new context and collects its errors. */
 export async function open(browser, origin, options = {}) {
   const { allowed = /^$/, ...context } = options;
   const own = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...context });
@@ -54,13 +54,13 @@ export async function open(browser, origin, options = {}) {
   return page;
 }
 
-/** Closes a page; fails if the browser has complained about it. */
+/** Closes a page; fails if the browser reported errors. */
 export async function finish(page) {
   await page.context().close();
   assert.deepEqual(complaintsOf.get(page), [], "the browser complained");
 }
 
-/** Waits until a condition gives something true. */
+/** Waits until a condition returns a true value. */
 export async function eventually(what, condition, patience = 20_000) {
   const deadline = Date.now() + patience;
   for (;;) {
@@ -71,21 +71,21 @@ export async function eventually(what, condition, patience = 20_000) {
   }
 }
 
-/** Has axe look at the page, by all its rules. */
+/** Checks the page with all rules of axe. */
 export async function isAccessible(page, what) {
-  // Not as a script of the page: its policy would not let it in.
+  // Not as a script element: the page's Content-Security-Policy would block it.
   await page.evaluate(AXE);
   const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
   const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html + node.failureSummary).join("; ")}`);
   assert.deepEqual(found, [], `axe: ${what}`);
 }
 
-/** Makes the page refresh itself now, and waits until it has. */
+/** Makes the page refresh, and waits for the result. */
 export async function refresh(page) {
   const answered = page.waitForResponse((response) => response.request().resourceType() === "fetch");
   await page.evaluate(() => dispatchEvent(new Event("online")));
   await (await answered).finished();
-  // The answer is shown in the task that read it.
+  // The page shows the response in the same task that reads it.
   await page.evaluate(() => new Promise((resolve) => setTimeout(resolve)));
 }
 

@@ -1,4 +1,4 @@
-// The page against the demo: what people do with it.
+// Tests of the page with the demo.
 import assert from "node:assert/strict";
 import { column, eventually, finish, isAccessible, open, refresh } from "./check.mjs";
 
@@ -24,7 +24,7 @@ async function glance({ browser, demo }) {
     assert.match(await page.locator("#counts").innerText(), /UserTerminal/);
     const dots = await page.locator("#map .dots").evaluateAll((paths) => paths.map((path) => path.getAttribute("d").split("h0").length - 1));
     assert.ok(dots.reduce((sum, count) => sum + count, 0) >= 20, `${dots}`);
-    // The outline has come, and has the style's colour.
+    // The outline of the world is loaded, in the colour of the style.
     await eventually("the land is drawn", () => page.locator("#map .land").evaluate((land) => land.getBBox().width > 3000));
     await isAccessible(page, `the page in ${colorScheme}`);
     await rows(page).first().locator("a").click();
@@ -54,7 +54,7 @@ async function search({ browser, demo }) {
   await finish(page);
 }
 
-/** Whether the count and the first row of the result can be seen without scrolling. */
+/** Whether the count and the first row are visible without scrolling. */
 function isInSight(page) {
   return page.evaluate(() => {
     const isSeen = (node) => {
@@ -85,7 +85,7 @@ async function insight({ browser, demo }) {
     await page.goto(`${demo.url}/`);
     await page.locator("#map svg").click({ position: { x: 60, y: 60 } });
     await eventually(`${size}: a click on the map`, async () => page.url().includes("near=") && (await isInSight(page)));
-    // A link that was copied from the address bar, and one that was written by hand.
+    // A link copied from the address bar, and one written by hand.
     for (const shared of [address, `${demo.url}/?type=UserTerminal`]) {
       await page.goto("about:blank");
       await page.goto(shared);
@@ -111,7 +111,7 @@ async function sort({ browser, demo }) {
     assert.ok(found.length > 0);
     assert.deepEqual(found, found.toSorted((one, other) => sign * (one - other)));
   }
-  // Focus is still there: the other way round by the keyboard.
+  // The focus is unchanged: reverse the order by the keyboard.
   await page.keyboard.press("Enter");
   await eventually("the keyboard sorts", async () => (await head.getAttribute("aria-sort")) === "descending");
   const first = await page.locator("#list caption").innerText();
@@ -146,7 +146,7 @@ async function device({ browser, demo }) {
   assert.equal(await page.locator("h1").innerText(), id);
   const field = page.locator("#fields tr", { hasText: "DownlinkThroughput" });
   assert.match(await field.innerText(), /DownlinkThroughput\s+[\d.]+\s+Mbit\/s\s+Throughput from the satellite/);
-  // The way back keeps the filter.
+  // The link back keeps the filter.
   assert.match(await page.getByRole("link", { name: "Back to the list" }).getAttribute("href"), /type=UserTerminal/);
   assert.match(await page.locator("#info").innerText(), /runningsoftwareversion/i);
   await eventually("it is on the small map", () => page.locator("#map .dots").evaluate((path) => path.getAttribute("d").startsWith("M")));
@@ -161,7 +161,7 @@ async function near({ browser, demo }) {
   const page = await open(browser, demo.url);
   await page.goto(`${demo.url}/`);
   await whole(page);
-  // Where the first dot is on the screen, and on Earth.
+  // The position of the first dot on the screen and on Earth.
   const dot = await page.locator("#map .dots.online").evaluate((path) => {
     const [x, y] = path.getAttribute("d").match(/\d+/g).map(Number);
     const place = new DOMPoint(x, y).matrixTransform(path.getScreenCTM());
@@ -306,7 +306,7 @@ async function wrong({ browser, demo }) {
   await finish(page);
 }
 
-/** The demo's alerts come and go: one appears and one clears while the page is only looked at. */
+/** The demo's alerts change: without interaction, one appears and one clears. */
 async function alerts({ browser, demo }) {
   const page = await open(browser, demo.url);
   await page.goto(`${demo.url}/?type=UserTerminal`);

@@ -1,4 +1,4 @@
-// The page when things go wrong: polls that fail, an exporter that does not answer, and names that try to break out.
+// Tests of the page with failing polls, an exporter that does not respond, and hostile names.
 import assert from "node:assert/strict";
 import { eventually, finish, isAccessible, open, refresh } from "./check.mjs";
 import { startService } from "./service.mjs";
@@ -6,7 +6,7 @@ import { startStub } from "./stub.mjs";
 
 const COLUMNS = ["DeviceType", "UtcTimestampNs", "DeviceId", "DownlinkThroughput", "H3CellId", "ActiveAlerts"];
 
-/** The real program, polling a stub; both end with the test. */
+/** Starts the program with a stub of Starlink's API; both end with the test. */
 async function withStub(binary, test, more = {}) {
   const stub = await startStub();
   stub.columns = { u: COLUMNS };
@@ -21,7 +21,7 @@ async function withStub(binary, test, more = {}) {
   }
 }
 
-/** A terminal's row, of now. Its place is an H3 cell in hexadecimal digits. */
+/** A terminal's row with the current time. Its location is an H3 cell in hexadecimal digits. */
 const row = (id, down, alerts = [], cell = null) => ["u", Date.now() * 1_000_000, id, down, cell, alerts];
 
 /** Terminals in San Francisco, Paris and Sydney. */
@@ -108,12 +108,12 @@ async function frozen({ browser, binary }) {
       service.freeze();
       const banner = page.locator("#silence");
       assert.equal(await banner.isVisible(), false);
-      // The next request, and the end of its time.
+      // The next request and its time-out.
       await page.clock.runFor(10_100);
       await page.clock.runFor(8_100);
       await banner.waitFor({ state: "visible" });
       assert.match(await banner.innerText(), /Connection to the exporter lost at \d\d:\d\d:\d\d UTC\. Data below is out of date\./);
-      assert.equal(await page.locator("[aria-live] #silence").count(), 1, "it is read aloud");
+      assert.equal(await page.locator("[aria-live] #silence").count(), 1, "it is in a live region");
       assert.equal(await page.title(), `Out of date: ${title}`);
       assert.equal(await notes(), headings, "every part says it");
       if (path === "/") assert.match(await page.locator("#verdict").innerText(), /Unknown/);
@@ -131,7 +131,7 @@ async function frozen({ browser, binary }) {
   });
 }
 
-/** Something else answers in the exporter's place: a proxy that asks for a password, say. */
+/** Something else responds instead of the exporter, such as a proxy that requires a password. */
 async function replaced({ browser, binary }) {
   await withStub(binary, async (stub, service) => {
     stub.rows = () => [row("ut-1", 1)];
@@ -145,7 +145,7 @@ async function replaced({ browser, binary }) {
   });
 }
 
-/** A device that is forgotten while somebody looks at it. */
+/** A device that is forgotten while its page is open. */
 async function forgotten({ browser, binary }) {
   await withStub(binary, async (stub, service) => {
     stub.rows = () => [row("ut-1", 1)];
@@ -205,7 +205,7 @@ async function hostile({ browser, binary }) {
       const answer = await page.goto(new URL(link, service.url).href);
       assert.equal(answer.status(), 200, link);
       const title = await page.locator("h1").textContent();
-      // Controls are shown as pictures of themselves.
+      // Control characters are shown as control pictures.
       const shown = ids[at].replace(/[\0-\x1f]/g, (control) => String.fromCharCode(0x2400 + control.charCodeAt(0))).replace("\u2028", "\u2424");
       assert.equal(title, shown);
       await isTame(link);

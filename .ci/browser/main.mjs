@@ -33,7 +33,7 @@ async function runAll(tests) {
 }
 
 try {
-  // What waits for the demo's time to pass waits beside the others.
+  // Tests that wait for the demo's time run concurrently with the others.
   await Promise.all([runAll(slow), runAll({ ...quick, proxied }).then(() => runAll(faults))]);
   if (pictures) {
     mkdirSync(pictures, { recursive: true });

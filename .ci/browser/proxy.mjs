@@ -1,4 +1,4 @@
-// The page behind a real nginx that serves it below a path of its own: no link, asset or request leads outside of that path.
+// Tests of the page behind a real nginx that serves it under a path: no link, asset or request leads outside of the path.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { eventually, finish, isAccessible, open, refresh } from "./check.mjs";
 import { freePort } from "./service.mjs";
 
-/** Starts nginx with `/starlink/` in front of a service; it writes below a folder of its own. */
+/** Starts nginx as a proxy of a service under `/starlink/`, with its files in a temporary folder. */
 async function startProxy(target) {
   const folder = mkdtempSync(join(tmpdir(), "starlink-nginx-"));
   const port = await freePort();
@@ -38,7 +38,7 @@ async function startProxy(target) {
 export async function proxied({ browser, demo }) {
   const proxy = await startProxy(demo.url);
   try {
-    // Any request outside of the proxy's path is a complaint.
+    // A request outside of the proxy's path is an error.
     const home = `${proxy.url}/starlink`;
     const page = await open(browser, home, { allowed: /404/ });
     const rows = page.locator("#list tbody tr[data-key]");

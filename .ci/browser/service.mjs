@@ -1,4 +1,4 @@
-// Runs the real program for a test, and ends it by its own process id.
+// Runs the program for a test, and ends it by its process ID.
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
@@ -13,11 +13,11 @@ export async function freePort() {
   return port;
 }
 
-/** Starts the program and waits until it answers. */
+/** Starts the program and waits until it responds. */
 export async function startService(binary, words, settings = {}) {
   const port = await freePort();
   const environment = { PATH: process.env.PATH, METRICS_ADDRESS: "127.0.0.1", METRICS_PORT: `${port}`, RUST_LOG: "warn", ...settings };
-  // In a folder of its own it finds no .env.
+  // In an empty folder, so that no .env is read.
   const cwd = mkdtempSync(join(tmpdir(), "starlink-browser-"));
   const child = spawn(binary, words, { cwd, env: environment, stdio: ["ignore", "inherit", "inherit"] });
   const ended = new Promise((resolve) => child.on("exit", resolve));

@@ -1,7 +1,7 @@
-// Starlink's API as a few lines of JavaScript on loopback: it answers what a test wants, errors and hostile names included.
+// A stub of Starlink's API on loopback, with answers that the test sets, including errors and hostile names.
 import { createServer } from "node:http";
 
-/** Starts it. What it answers to polls is the test's to change at any time. */
+/** Starts the stub. The test can change the answer to polls at any time. */
 export async function startStub() {
   const stub = { rows: () => [], columns: {}, enums: {}, status: 200, polls: 0 };
   const server = createServer((request, response) => {
@@ -17,7 +17,7 @@ export async function startStub() {
         return;
       }
       const body = { data: { values: stub.rows(), columnNamesByDeviceType: stub.columns }, metadata: { enums: stub.enums } };
-      // A short linger: a change of the test's is seen at once.
+      // A short linger, so that changes of the test take effect soon.
       setTimeout(() => answer(response, 200, body), 200);
     });
   });
@@ -32,6 +32,6 @@ export async function startStub() {
 
 function answer(response, status, body) {
   response.writeHead(status, { "Content-Type": "application/json" });
-  // Integers that JavaScript does not hold are written in hexadecimal digits until here.
+  // H3 cells exceed the integers of JavaScript, so they are hexadecimal strings until here.
   response.end(JSON.stringify(body).replace(/"(0x[0-9a-f]{15})"/g, (_, cell) => BigInt(cell)));
 }

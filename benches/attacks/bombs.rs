@@ -1,4 +1,4 @@
-//! Answers of Starlink that are small on the wire and large, or slow, when they are read.
+//! Attacks by Starlink's answers: small when compressed, but large or slow to decode.
 
 use std::fmt::Write;
 use std::time::SystemTime;
@@ -7,10 +7,10 @@ use crate::stage::Stage;
 use crate::starlink::Answer;
 use crate::{Failure, Scale};
 
-/// The most text that the service reads of an answer.
+/// The largest decompressed answer that the service accepts.
 const MOST_TEXT: usize = 64 << 20;
 
-/// How much text a bomb has.
+/// The size of an attack's answer in bytes.
 fn text(stage: &Stage) -> usize {
     match stage.scale {
         Scale::Short => MOST_TEXT / 4,
@@ -25,16 +25,16 @@ fn now() -> Result<u128, Failure> {
         .as_nanos())
 }
 
-/// Hands out an answer, which may be taken or refused.
+/// Sends an answer, which the service may accept or reject.
 fn play(stage: &Stage, json: &str) -> Result<(), Failure> {
     stage.starlink.push(Answer::new(json.as_bytes())?);
     stage.settled()
 }
 
-/// The same member again and again.
+/// An answer that repeats a member.
 ///
 /// # Errors
-/// When the service does not come through.
+/// The service does not recover.
 pub fn repeated_members(stage: &Stage) -> Result<(), Failure> {
     for member in [
         r#""values":[[0]],"#,
@@ -50,10 +50,10 @@ pub fn repeated_members(stage: &Stage) -> Result<(), Failure> {
     stage.report()
 }
 
-/// One row with as many numbers as there may be, then a row of each of many devices with none.
+/// A row with the largest number of columns, followed by rows of many devices without values.
 ///
 /// # Errors
-/// When the service does not come through.
+/// The service does not recover.
 pub fn many_columns(stage: &Stage) -> Result<(), Failure> {
     let columns = |wide: usize| -> String {
         let fields = (0..wide).map(|number| format!(r#","Field{number}""#));
@@ -79,10 +79,10 @@ pub fn many_columns(stage: &Stage) -> Result<(), Failure> {
     Ok(())
 }
 
-/// An answer that is nothing but column names, names of types and of alerts.
+/// An answer that consists only of names of columns, types and alerts.
 ///
 /// # Errors
-/// When the service does not come through.
+/// The service does not recover.
 pub fn much_metadata(stage: &Stage) -> Result<(), Failure> {
     let text = text(stage);
     let mut names = String::new();
@@ -110,10 +110,10 @@ pub fn much_metadata(stage: &Stage) -> Result<(), Failure> {
     stage.report()
 }
 
-/// Column lists that change with every answer, with texts that no answer had before, and names that collide.
+/// Column lists that change with every answer, new texts in every answer, and colliding names.
 ///
 /// # Errors
-/// When the service does not come through.
+/// The service does not recover.
 pub fn changing_columns(stage: &Stage) -> Result<(), Failure> {
     let rounds = match stage.scale {
         Scale::Short => 20,

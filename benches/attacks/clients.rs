@@ -1,4 +1,4 @@
-//! Clients that want much, or read slowly.
+//! Attacks by clients: many requests, slow reading, wrong passwords.
 
 use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, TcpStream};
@@ -12,20 +12,20 @@ use base64::prelude::BASE64_STANDARD;
 use crate::stage::{Directory, Stage, ask, get};
 use crate::{Failure, Scale};
 
-/// The client that must be served meanwhile.
+/// The address of the client that must be served during the attacks.
 const FRIEND: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
 
 /// The name and the password of the only user.
 const USER: (&str, &str) = ("prometheus", "correct");
 
-/// Attackers, whose addresses are shared out among the requests.
+/// The number of attackers. Requests come from their addresses in turn.
 const ATTACKERS: usize = 8;
 
 fn attacker(number: usize) -> Ipv4Addr {
     Ipv4Addr::new(127, 0, 2, 1 + (number % ATTACKERS) as u8)
 }
 
-/// For how long slow clients read.
+/// How long slow clients read.
 fn lasts(stage: &Stage) -> Duration {
     match stage.scale {
         Scale::Short => Duration::from_secs(3),
@@ -36,8 +36,8 @@ fn lasts(stage: &Stage) -> Duration {
 /// A request of an attacker: path and headers.
 type Request = (String, &'static str);
 
-/// Opens connections and reads so many bytes of each, ten times a second; whoever is cut comes again, with the next request. `meanwhile`
-/// is called every second.
+/// Opens connections and reads some bytes of each, ten times a second. A connection that is cut is replaced, with the next request.
+/// `meanwhile` is called every second.
 fn read_slowly(
     stage: &Stage,
     count: usize,
@@ -77,7 +77,7 @@ fn read_slowly(
     Ok(())
 }
 
-/// A scrape of another client, compressed as Prometheus has it.
+/// Scrapes as another client, compressed as Prometheus does.
 fn is_served(stage: &Stage) -> Result<(), Failure> {
     let answer = get(
         FRIEND,
@@ -109,7 +109,7 @@ fn plain(number: usize) -> Request {
 /// Compressed scrapes of many shards and formats, read slowly.
 ///
 /// # Errors
-/// When another client is not served.
+/// Another client is not served.
 pub fn slow_gzip_shards(stage: &Stage) -> Result<(), Failure> {
     read_slowly(stage, 250, 6 * 1024, gzip_shard, || is_served(stage))
 }
@@ -117,7 +117,7 @@ pub fn slow_gzip_shards(stage: &Stage) -> Result<(), Failure> {
 /// Plain scrapes, read slowly, while the whole fleet changes.
 ///
 /// # Errors
-/// When another client is not served.
+/// Another client is not served.
 pub fn slow_plain(stage: &Stage) -> Result<(), Failure> {
     read_slowly(stage, 270, 6 * 1024, plain, || {
         stage.report()?;
@@ -125,10 +125,10 @@ pub fn slow_plain(stage: &Stage) -> Result<(), Failure> {
     })
 }
 
-/// All kinds at once, while the whole fleet changes.
+/// All kinds of requests at the same time, while the whole fleet changes.
 ///
 /// # Errors
-/// When another client is not served.
+/// Another client is not served.
 pub fn slow_and_different(stage: &Stage) -> Result<(), Failure> {
     let request = |number: usize| match number % 4 {
         0 => plain(number),
@@ -147,7 +147,7 @@ pub fn slow_and_different(stage: &Stage) -> Result<(), Failure> {
 /// Long lists of the API, read slowly.
 ///
 /// # Errors
-/// When another client is not served.
+/// Another client is not served.
 pub fn slow_lists(stage: &Stage) -> Result<(), Failure> {
     let request = |number: usize| {
         let page = 1 + number % 10;
@@ -162,7 +162,7 @@ pub fn slow_lists(stage: &Stage) -> Result<(), Failure> {
 /// Connections that stay open after a scrape.
 ///
 /// # Errors
-/// When another client is not served.
+/// Another client is not served.
 pub fn idle_after_scrape(stage: &Stage) -> Result<(), Failure> {
     let count = match stage.scale {
         Scale::Short => 300,
@@ -175,7 +175,7 @@ pub fn idle_after_scrape(stage: &Stage) -> Result<(), Failure> {
         let mut piece = [0; 16 * 1024];
         while !answer.ends_with(b"\r\n0\r\n\r\n") {
             match stream.read(&mut piece)? {
-                0 => return Err("a scrape ended before its end".into()),
+                0 => return Err("a scrape was cut".into()),
                 length => answer.extend_from_slice(&piece[..length]),
             }
             let kept = answer.len().saturating_sub(16);
@@ -204,10 +204,10 @@ fn authorization(name: &str, password: &str) -> String {
     format!("Authorization: Basic {pair}\r\n")
 }
 
-/// Wrong passwords of 64 clients at a time, after a restart: the user's is right, and not known yet.
+/// Wrong passwords from 64 clients at a time, after a restart, so that the user's correct password is not cached yet.
 ///
 /// # Errors
-/// When the user does not get in soon.
+/// The user has to wait too long.
 pub fn wrong_passwords(stage: &Stage) -> Result<(), Failure> {
     let is_over = Arc::new(AtomicBool::new(false));
     let threads: Vec<_> = (0..64)
@@ -216,7 +216,7 @@ pub fn wrong_passwords(stage: &Stage) -> Result<(), Failure> {
             std::thread::spawn(move || {
                 let wrong = authorization("prometheus", &format!("wrong {number}"));
                 while !is_over.load(Ordering::Relaxed) {
-                    // Whatever it answers.
+                    // The response is ignored.
                     let _ = get(attacker(number), address, "/metrics", &wrong);
                 }
             })
@@ -229,11 +229,11 @@ pub fn wrong_passwords(stage: &Stage) -> Result<(), Failure> {
     let took = asked.elapsed();
     is_over.store(true, Ordering::Relaxed);
     for thread in threads {
-        // A panic there has been printed.
+        // A panic of the thread was printed already.
         let _ = thread.join();
     }
     match answer?.starts_with(b"HTTP/1.1 200") && took < Duration::from_secs(5) {
         true => Ok(()),
-        false => Err(format!("the user got in, or not, after {took:?}").into()),
+        false => Err(format!("the user's request took {took:?} or failed").into()),
     }
 }

@@ -1,15 +1,15 @@
-//! Plays attacks against the service's real binary and holds what they cost against docs/LIMITS.md:
-//! `cargo bench --bench attacks`, with `-- --short` a small form that takes less than a minute, with `-- NAME` one of them.
+//! Runs attacks against the service's binary and compares their cost with docs/LIMITS.md:
+//! `cargo bench --bench attacks`; with `-- --short` in a small form that takes less than a minute, with `-- NAME` only one attack.
 //!
-//! Each attack gets a service of its own, with a fleet that goes on reporting. While it lasts, `/livez` is asked all the time. The
-//! program prints peak memory and the longest answer of `/livez` beside the promise, and fails when one of them is exceeded. All of it
-//! is on loopback, and bounded in count and time.
+//! Each attack has its own service with a reporting fleet. During the attack, `/livez` is requested regularly. The program prints peak
+//! memory and the longest response time of `/livez` with the limits, and fails if one is exceeded. All traffic is on loopback and
+//! limited in count and time.
 
 #[path = "../support/feed.rs"]
-#[allow(dead_code, reason = "the other benchmarks need the rest")]
+#[allow(dead_code, reason = "the rest is used by the other benchmarks")]
 mod feed;
 #[path = "../load/process.rs"]
-#[allow(dead_code, reason = "the other benchmarks need the rest")]
+#[allow(dead_code, reason = "the rest is used by the other benchmarks")]
 mod process;
 #[path = "../support/request.rs"]
 mod request;
@@ -25,32 +25,32 @@ use std::process::ExitCode;
 
 use self::stage::{Stage, Verdict};
 
-/// Anything that ends the program before its time.
+/// An error that ends the program.
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// How large the attacks are.
+/// The size of the attacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
-    /// For continuous integration.
+    /// Small, for continuous integration.
     Short,
-    /// As an attacker would.
+    /// The full size.
     Full,
 }
 
 /// One attack.
 struct Attack {
-    /// Its word on the command line.
+    /// Its name on the command line.
     name: &'static str,
-    /// Terminals of the fleet, in short and in full.
+    /// The number of terminals, in the short and in the full form.
     fleet: [usize; 2],
-    /// MiB that the attack may add to what the service takes with its fleet: docs/LIMITS.md.
+    /// How much memory the attack may add to that of the service with its fleet, in MiB (docs/LIMITS.md).
     promise: f64,
-    /// Further settings.
+    /// Additional settings.
     settings: fn(&stage::Directory) -> Vec<(String, String)>,
     play: fn(&Stage) -> Result<(), Failure>,
 }
 
-/// All of them.
+/// All attacks.
 const ATTACKS: [Attack; 10] = [
     Attack {
         name: "repeated-members",
@@ -136,7 +136,7 @@ fn main() -> Result<ExitCode, Failure> {
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
-            // cargo names this argument to every benchmark it runs, and not when it runs them as tests.
+            // cargo passes this argument to benchmarks, but not if it runs them as tests.
             "--bench" => is_bench = true,
             "--short" => scale = Scale::Short,
             "--binary" => binary = arguments.next().ok_or("--binary PATH")?.into(),

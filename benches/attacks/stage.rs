@@ -1,4 +1,4 @@
-//! What an attack is played on: a service with its fleet, and someone who asks all the time whether it is alive.
+//! The environment of an attack: a service with its fleet, and a prober that requests `/livez` regularly.
 
 use std::fmt;
 use std::io::{Read, Write};
@@ -18,13 +18,13 @@ use crate::{Failure, Scale};
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// The longest answer of `/livez` that is promised: below a kubelet's usual time-out of a second, were it not for busy machines.
+/// The longest accepted response time of `/livez`. A kubelet's default time-out is one second; busy machines need more.
 const LONGEST_PROBE: Duration = Duration::from_secs(2);
 
-/// Nothing that is waited for takes longer.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The time limit of all waits.
+const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
-/// Where an attack's files are.
+/// The directory of an attack's files.
 pub type Directory = tempfile::TempDir;
 
 /// The service under attack.
@@ -45,7 +45,7 @@ impl Stage {
     /// Starts a service and reports a fleet to it.
     ///
     /// # Errors
-    /// When the service does not start or takes no batch.
+    /// The service does not start or does not accept a batch.
     pub fn new(
         scale: Scale,
         terminals: usize,
@@ -72,7 +72,7 @@ impl Stage {
             before: 0.0,
             _directory: directory,
         };
-        // Twice: what a batch needs while it is applied is in both figures.
+        // Twice, so that the memory for applying a batch is in both figures.
         for _ in 0..2 {
             stage.report()?;
         }
@@ -80,10 +80,10 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Every terminal reports anew, so that every block of the fleet changes.
+    /// Sends new rows of every terminal, so that every block of the fleet changes.
     ///
     /// # Errors
-    /// When the service takes no batch.
+    /// The service does not accept a batch.
     pub fn report(&self) -> Result<(), Failure> {
         let number = self.batches.fetch_add(1, Ordering::Relaxed);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
@@ -96,12 +96,12 @@ impl Stage {
         self.settled()
     }
 
-    /// Waits until the service has taken everything.
+    /// Waits until the service has accepted all answers.
     ///
     /// # Errors
-    /// When it takes too long.
+    /// It takes too long.
     pub fn settled(&self) -> Result<(), Failure> {
-        match self.starlink.wait(PATIENCE) {
+        match self.starlink.wait(WAIT_LIMIT) {
             true => Ok(()),
             false => Err("the service has not polled again within a minute".into()),
         }
@@ -112,10 +112,10 @@ impl Stage {
         Ok(memory.map_err(|error| error.to_string())?)
     }
 
-    /// What the attack has cost.
+    /// Measures the cost of the attack.
     ///
     /// # Errors
-    /// When the service is gone.
+    /// The service has ended.
     pub fn verdict(
         self,
         name: &'static str,
@@ -138,7 +138,7 @@ impl Stage {
     }
 }
 
-/// What is printed of an attack.
+/// The result of an attack.
 #[derive(Debug)]
 pub struct Verdict {
     name: &'static str,
@@ -152,11 +152,11 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// The head of the table.
+    /// The header of the printed table.
     pub const HEAD: &str = "| attack | terminals | before, MiB | peak, MiB | promise, MiB | after, MiB | longest /livez | promise | kept |\n\
                             | --- | --- | --- | --- | --- | --- | --- | --- | --- |";
 
-    /// Whether all that is promised was kept.
+    /// Whether all limits were kept.
     #[must_use]
     pub fn is_kept(&self) -> bool {
         self.peak <= self.promise && self.probe <= LONGEST_PROBE && self.fault.is_none()
@@ -187,7 +187,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Asks `/livez` ten times a second, from an address of its own.
+/// Requests `/livez` ten times a second, from its own address.
 #[derive(Debug)]
 struct Prober {
     is_over: Arc<AtomicBool>,
@@ -206,7 +206,7 @@ impl Prober {
                     let asked = Instant::now();
                     let took = match get(Ipv4Addr::new(127, 1, 0, 1), address, "/livez", "") {
                         Ok(answer) if answer.starts_with(b"HTTP/1.1 200") => asked.elapsed(),
-                        _ => PATIENCE,
+                        _ => WAIT_LIMIT,
                     };
                     longest.fetch_max(took.as_micros() as u64, Ordering::Relaxed);
                     std::thread::sleep(Duration::from_millis(100));
@@ -229,16 +229,16 @@ impl Drop for Prober {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // A panic there has been printed.
+            // A panic of the thread was printed already.
             let _ = thread.join();
         }
     }
 }
 
-/// A connection from an address, with a small buffer, that has asked for something.
+/// Sends a request from a given address on a connection with a small receive buffer.
 ///
 /// # Errors
-/// Of the connection.
+/// Errors of the connection.
 pub fn ask(
     source: Ipv4Addr,
     address: SocketAddr,
@@ -250,7 +250,7 @@ pub fn ask(
     socket.bind(&SocketAddr::from((source, 0)).into())?;
     socket.connect(&address.into())?;
     let mut stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(WAIT_LIMIT))?;
     write!(
         stream,
         "GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n"
@@ -258,10 +258,10 @@ pub fn ask(
     Ok(stream)
 }
 
-/// All of an answer.
+/// Sends a request and reads the complete response.
 ///
 /// # Errors
-/// Of the connection.
+/// Errors of the connection.
 pub fn get(
     source: Ipv4Addr,
     address: SocketAddr,

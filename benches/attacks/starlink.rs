@@ -1,4 +1,4 @@
-//! Starlink, as far as an attack needs it: hands out what it is given, one answer for each poll.
+//! A minimal Starlink API for attacks: sends the queued answers, one for each poll.
 
 use std::collections::VecDeque;
 use std::io::{BufReader, Write};
@@ -13,18 +13,18 @@ use crate::Failure;
 
 use crate::request::read_request;
 
-/// How long an empty answer is waited for.
+/// How long a poll waits before it gets an empty answer.
 const LINGER: Duration = Duration::from_millis(500);
 
-/// A JSON text, gzipped as it is sent.
+/// A compressed answer.
 #[derive(Debug, Clone)]
 pub struct Answer(Arc<[u8]>);
 
 impl Answer {
-    /// Compresses a text.
+    /// Compresses a JSON text.
     ///
     /// # Errors
-    /// When there is no memory.
+    /// Errors of the compression.
     pub fn new(json: &[u8]) -> Result<Self, Failure> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(json)?;
@@ -36,7 +36,7 @@ impl Answer {
 struct Queue {
     answers: VecDeque<Answer>,
     handed_out: usize,
-    /// Polls that came after the last answer: the one before is stored then.
+    /// The number of polls since the last answer. A poll acknowledges the answer before it.
     polls: usize,
 }
 
@@ -52,19 +52,19 @@ impl Shared {
     }
 }
 
-/// The server, on threads of this process that end with it.
+/// The server. Its threads end with the process.
 #[derive(Debug)]
 pub struct Starlink {
     shared: Arc<Shared>,
-    /// For `API_URL`.
+    /// The value of `API_URL`.
     pub url: String,
 }
 
 impl Starlink {
-    /// Starts it.
+    /// Starts the server.
     ///
     /// # Errors
-    /// When there is no port.
+    /// No port can be bound.
     pub fn start() -> Result<Self, Failure> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let url = format!("http://{}/api/public", listener.local_addr()?);
@@ -73,20 +73,20 @@ impl Starlink {
         std::thread::spawn(move || {
             for connection in listener.incoming().map_while(Result::ok) {
                 let shared = Arc::clone(&served);
-                // A connection ends when its client wants it to.
+                // Errors are ignored: the client may close the connection at any time.
                 std::thread::spawn(move || serve(connection, &shared));
             }
         });
         Ok(Self { shared, url })
     }
 
-    /// Puts an answer into the queue.
+    /// Queues an answer.
     pub fn push(&self, answer: Answer) {
         self.shared.lock().answers.push_back(answer);
         self.shared.bell.notify_all();
     }
 
-    /// Waits until everything is handed out and the service has polled again. Whether it has.
+    /// Waits until all answers are sent and the service has polled again. Returns whether that happened within the limit.
     pub fn wait(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         while Instant::now() < deadline {

@@ -1,4 +1,4 @@
-//! Scrapes while a full-fleet batch arrives every second.
+//! Measures scrapes while a batch of the whole fleet arrives every second.
 
 use std::time::{Duration, Instant};
 
@@ -8,13 +8,13 @@ use crate::feeder::Feeder;
 use crate::scraper::Scraper;
 use crate::verdict::{Target, Verdict};
 
-/// For how long, in seconds; as many batches.
+/// The duration in seconds, and the number of batches.
 const SECONDS: u64 = 60;
 
-/// Measures scrapes and polls that go on together.
+/// Measures concurrent scrapes and polls.
 ///
 /// # Errors
-/// When a process does not start or ends.
+/// A process does not start, or ends.
 pub fn run(verdict: &mut Verdict) -> Result<(), Failure> {
     let mut feeder = Feeder::start(MOST_ROWS)?;
     let service = feeder.serve()?;
@@ -34,10 +34,10 @@ pub fn run(verdict: &mut Verdict) -> Result<(), Failure> {
             "cadence: {name} scrapes of 65,000 terminals, {}",
             scrapes.took.len()
         );
-        tell(verdict, &count, scrapes.took);
+        report(verdict, &count, scrapes.took);
         faults.extend(scrapes.faults);
     }
-    tell(
+    report(
         verdict,
         &format!("cadence: batches of 65,000 rows, {}", polls.len()),
         polls,
@@ -59,10 +59,10 @@ pub fn run(verdict: &mut Verdict) -> Result<(), Failure> {
     Ok(())
 }
 
-fn tell(verdict: &mut Verdict, what: &str, mut took: Vec<Duration>) {
+fn report(verdict: &mut Verdict, what: &str, mut took: Vec<Duration>) {
     took.sort();
     for percent in [50, 99] {
-        // The smallest that so many percent do not exceed.
+        // The percentile.
         let rank = (took.len() * percent).div_ceil(100).saturating_sub(1);
         let millis = took
             .get(rank)
@@ -72,7 +72,7 @@ fn tell(verdict: &mut Verdict, what: &str, mut took: Vec<Duration>) {
             "",
             millis,
             " ms",
-            Target::Told,
+            Target::None,
         );
     }
 }

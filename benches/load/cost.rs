@@ -1,4 +1,4 @@
-//! What a terminal costs, in fleets of any size: CPU time of a batch and of a scrape.
+//! Measures the CPU time of batches and scrapes for each terminal, in fleets of several sizes.
 
 use std::time::Duration;
 
@@ -9,23 +9,23 @@ use crate::scraper::METRICS;
 use crate::verdict::{Target, Verdict};
 use crate::wire::Sink;
 
-/// The fleets.
+/// The sizes of the fleets.
 const FLEETS: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
 
-/// At least so many batches are measured.
+/// The fewest batches that are measured.
 const BATCHES: usize = 32;
 
-/// At least so many scrapes are measured, and so many that they show this many terminals.
+/// The fewest scrapes that are measured, and the fewest terminals that they show in total.
 const SCRAPES: usize = 5;
 const SCRAPED: usize = 2_000_000;
 
-/// How far a fleet may be from the mean of all.
+/// The largest accepted deviation of a fleet's cost from the mean of all.
 const FLAT: f64 = 0.25;
 
-/// Measures what a terminal costs.
+/// Measures the cost of a terminal.
 ///
 /// # Errors
-/// When a process does not start or ends.
+/// A process does not start, or ends.
 pub fn run(verdict: &mut Verdict) -> Result<(), Failure> {
     let (empty, _) = {
         let mut feeder = Feeder::start(0)?;
@@ -39,7 +39,7 @@ pub fn run(verdict: &mut Verdict) -> Result<(), Failure> {
         let service = feeder.serve()?;
         let (batch, count) = batches(&mut feeder, &service)?;
         let reported = count / feeder.sweep * terminals;
-        // What a poll costs, whatever its answer, is no terminal's.
+        // The cost of a poll without rows is subtracted, because it does not depend on terminals.
         rows.push((batch - empty) * count as f64 / reported as f64);
         samples.push(scrapes(&service, terminals)?);
     }
@@ -48,7 +48,7 @@ pub fn run(verdict: &mut Verdict) -> Result<(), Failure> {
         "",
         empty,
         " µs",
-        Target::Told,
+        Target::None,
     );
     for (what, costs) in [
         ("terminal of a batch", rows),
@@ -59,7 +59,7 @@ pub fn run(verdict: &mut Verdict) -> Result<(), Failure> {
     Ok(())
 }
 
-/// CPU time of a batch in microseconds, the first ones after the start left out; and how many were measured.
+/// The CPU time of a batch in microseconds, without the first ones after the start, and the number of measured batches.
 fn batches(feeder: &mut Feeder, service: &Service) -> Result<(f64, usize), Failure> {
     feeder.feed(feeder.sweep, Duration::ZERO)?;
     let count = BATCHES.next_multiple_of(feeder.sweep);
@@ -69,7 +69,7 @@ fn batches(feeder: &mut Feeder, service: &Service) -> Result<(f64, usize), Failu
     Ok((spent.as_secs_f64() * 1e6 / count as f64, count))
 }
 
-/// CPU time for each terminal, in microseconds.
+/// The CPU time of a scrape for each terminal, in microseconds.
 fn scrapes(service: &Service, terminals: usize) -> Result<f64, Failure> {
     let mut sink = Sink::default();
     sink.drain(service.address, METRICS, false)?;
@@ -87,7 +87,7 @@ fn judge(verdict: &mut Verdict, what: &str, costs: &[f64]) {
     for (terminals, cost) in FLEETS.iter().zip(costs) {
         let figure = format!("cost: CPU for each {what}, {terminals} terminals");
         let mean = format!("mean of all: {mean:.2} µs");
-        verdict.judge(&figure, &mean, *cost, " µs", Target::Told);
+        verdict.judge(&figure, &mean, *cost, " µs", Target::None);
     }
     let spread = costs.iter().map(|cost| (cost / mean - 1.0).abs());
     let figure = format!("cost: CPU for each {what}, farthest from the mean");

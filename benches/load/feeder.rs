@@ -1,9 +1,9 @@
-//! Starlink with a fleet of any size: answers that stand ready, handed out when and as often as it is told.
+//! A Starlink API for fleets of any size: sends prepared answers at a given rate, in its own process.
 //!
-//! The simulator generates each row when it is asked for, which is too slow for a million terminals beside the service on two
-//! cores, and spreads the timestamps of a batch. Here all rows of a batch have one timestamp, so that a scrape shows whether it
-//! holds one batch, and every second report of a terminal has other values. Or terminals come and go: each batch has some that
-//! were never seen before, and lacks some that will never be seen again.
+//! The simulator generates each row on demand, which is too slow for a million terminals on the two cores of the service, and it
+//! spreads the timestamps of a batch. Here all rows of a batch have one timestamp, so that a scrape can be checked to show a single
+//! batch, and the values of a terminal alternate. In another mode terminals come and go: each batch has new terminals, and others
+//! report for the last time.
 
 use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -23,23 +23,23 @@ use crate::request::read_request;
 /// How long a poll waits for a batch before it gets an empty answer.
 pub const LINGER: Duration = Duration::from_millis(1000);
 
-/// A feeder in a process of its own.
+/// A feeder in its own process.
 #[derive(Debug)]
 pub struct Feeder {
     helper: Helper,
-    /// How many batches report the whole fleet.
+    /// The number of batches that report the whole fleet.
     pub sweep: usize,
-    /// How many batches report the allocations, once before the first sweep.
+    /// The number of batches with the allocations, which are sent once before all others.
     allocations: usize,
-    /// The setting `API_URL` of its client.
+    /// The value of `API_URL`.
     pub api_url: String,
 }
 
 impl Feeder {
-    /// A fleet of so many terminals. Batches have one row of each, 65,000 at most.
+    /// Starts a feeder for a fleet of `terminals`. Batches have one row of each, at most 65,000.
     ///
     /// # Errors
-    /// When the process does not start.
+    /// The process does not start.
     pub fn start(terminals: usize) -> Result<Self, Failure> {
         let helper = Helper::start("feeder", &[terminals])?;
         let api_url = helper.hear()?;
@@ -51,10 +51,10 @@ impl Feeder {
         })
     }
 
-    /// Terminals that come and go: so many new ones with each batch, which stay for so many batches.
+    /// Starts a feeder whose terminals come and go: each batch has `newcomers` new terminals, each of which reports in `stay` batches.
     ///
     /// # Errors
-    /// When the process does not start.
+    /// The process does not start.
     pub fn start_passing(newcomers: usize, stay: usize) -> Result<Self, Failure> {
         let helper = Helper::start("feeder", &[newcomers, stay])?;
         let api_url = helper.hear()?;
@@ -66,68 +66,68 @@ impl Feeder {
         })
     }
 
-    /// Starts a service, and reports the whole fleet to it.
+    /// Starts a service, and sends the whole fleet to it.
     ///
     /// # Errors
-    /// When the service does not start or takes no batch.
+    /// The service does not start or does not accept a batch.
     pub fn serve(&mut self) -> Result<Service, Failure> {
         let service = Service::start(&self.api_url, LINGER.as_millis() as u32)?;
         self.fill()?;
         Ok(service)
     }
 
-    /// Reports the whole fleet to a service that has been started.
+    /// Sends the whole fleet to a running service.
     ///
     /// # Errors
-    /// When the service takes no batch.
+    /// The service does not accept a batch.
     pub fn fill(&mut self) -> Result<(), Failure> {
         self.feed(self.allocations + self.sweep, Duration::ZERO)?;
         Ok(())
     }
 
-    /// Hands out so many batches, at least `interval` apart, and waits until the service has them in its fleet. How long it took
-    /// with each: from the first byte of the answer until it polled again.
+    /// Sends `batches` batches, at least `interval` apart, and waits until the service has stored them. Returns how long the service took
+    /// for each, from the first byte of the answer until the next poll.
     ///
     /// # Errors
-    /// When the service does not poll.
+    /// The service does not poll.
     pub fn feed(&mut self, batches: usize, interval: Duration) -> Result<Vec<Duration>, Failure> {
         self.begin(batches, interval)?;
         self.fed(batches)
     }
 
-    /// As [`Feeder::feed`], without waiting.
+    /// Starts [`Feeder::feed`] without waiting.
     ///
     /// # Errors
-    /// When the process has ended.
+    /// The process has ended.
     pub fn begin(&mut self, batches: usize, interval: Duration) -> Result<(), Failure> {
         self.helper
-            .tell(&format!("{batches} {}", interval.as_millis()))
+            .send(&format!("{batches} {}", interval.as_millis()))
     }
 
-    /// Waits for so many batches that were begun.
+    /// Waits for batches that were started by [`Feeder::begin`].
     ///
     /// # Errors
-    /// When the service does not poll.
+    /// The service does not poll.
     pub fn fed(&mut self, batches: usize) -> Result<Vec<Duration>, Failure> {
         let took = |_| Ok(Duration::from_micros(self.helper.hear()?.parse()?));
         (0..batches).map(took).collect()
     }
 }
 
-/// Whose rows the polls get.
+/// The terminals whose rows are sent.
 enum Terminals {
-    /// Always the same.
+    /// A constant fleet.
     Staying {
-        /// The allocations, once.
+        /// The allocations, which are sent once.
         once: Vec<Body>,
-        /// The terminals, round and round.
+        /// The terminals, whose batches are sent in rotation.
         rounds: Vec<Body>,
     },
-    /// So many new ones with each batch.
+    /// Terminals that come and go.
     Passing {
         newcomers: usize,
         stay: usize,
-        /// The batch before.
+        /// The previous batch.
         body: Body,
     },
 }
@@ -156,7 +156,7 @@ impl Terminals {
     }
 }
 
-/// One row of each terminal, its allocation, and a text that no other has.
+/// A row of each terminal with its allocation and a unique text.
 fn passing(terminals: Range<usize>) -> Body {
     let columns = [
         "DeviceType",
@@ -175,15 +175,15 @@ fn passing(terminals: Range<usize>) -> Body {
     Body::of(answer.rows(rows.chain(allocations)))
 }
 
-/// What the polls get.
+/// The state of the stream.
 struct Stream {
     terminals: Terminals,
     handed_out: usize,
-    /// How many may be handed out.
+    /// The number of batches that may be sent.
     allowed: usize,
     interval: Duration,
     due: Instant,
-    /// When the answer began that the next poll acknowledges.
+    /// The start of the answer that the next poll acknowledges.
     answered: Option<Instant>,
 }
 
@@ -198,7 +198,7 @@ impl Stream {
         let columns = columns();
         let mut rounds = Vec::new();
         for variant in 0..2 {
-            // Without terminals there is one batch too, an empty one.
+            // Without terminals there is one empty batch.
             for first in (0..terminals.max(1)).step_by(MOST_ROWS) {
                 let chunk = first..terminals.min(first + MOST_ROWS);
                 rounds.push(Body::terminals(&columns, chunk, variant, documented));
@@ -218,7 +218,7 @@ impl Stream {
         }
     }
 
-    /// The next batch, if there may be one.
+    /// The next batch, if one may be sent.
     fn next(&mut self, now: Instant) -> Option<&[u8]> {
         if self.allowed == 0 || now < self.due {
             return None;
@@ -233,16 +233,17 @@ impl Stream {
     }
 }
 
-/// The stream, and a bell that rings when something may be handed out.
+/// The stream, and a condition variable that signals that a batch may be sent.
 struct Shared {
     stream: Mutex<Stream>,
     bell: Condvar,
 }
 
-/// The process: the number of terminals on the command line, or of those that come with each batch and for how many they stay; then `batches milliseconds` on each line of its input.
+/// The main function of the process. Its arguments are the number of terminals, or the numbers of new terminals in each batch and of
+/// batches in which each reports. Each line of its input is `batches milliseconds`.
 ///
 /// # Errors
-/// When it cannot listen.
+/// It cannot listen.
 pub fn serve(arguments: &[String]) -> Result<(), Failure> {
     let numbers: Result<Vec<usize>, _> = arguments.iter().map(|word| word.parse()).collect();
     let stream = match *numbers? {
@@ -263,14 +264,14 @@ pub fn serve(arguments: &[String]) -> Result<(), Failure> {
     std::thread::scope(|scope| {
         scope.spawn(move || {
             for connection in listener.incoming().map_while(Result::ok) {
-                // A connection ends when its client wants it to.
+                // Errors are ignored: the client may close the connection at any time.
                 scope.spawn(move || answer(connection, shared));
             }
         });
         for line in std::io::stdin().lines().map_while(Result::ok) {
             allow(shared, &line);
         }
-        // Whoever started this has ended; the threads wait for clients that nobody will start.
+        // The parent process has ended, so this process ends without waiting for its threads.
         std::process::exit(0)
     })
 }
@@ -335,7 +336,7 @@ fn send(writer: &mut TcpStream, body: &[u8]) -> std::io::Result<()> {
     writer.write_all(body)
 }
 
-/// Locks; nothing that panics leaves the stream half changed.
+/// Locks the stream. It stays consistent even if a thread panics.
 fn lock(stream: &Mutex<Stream>) -> MutexGuard<'_, Stream> {
     stream.lock().unwrap_or_else(PoisonError::into_inner)
 }

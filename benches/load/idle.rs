@@ -1,4 +1,4 @@
-//! What the service costs while next to nothing happens: 100 simulated terminals that report every 15 seconds.
+//! Measures the CPU time of a nearly idle service: 100 simulated terminals that report every 15 seconds.
 
 use std::time::{Duration, Instant};
 
@@ -9,19 +9,19 @@ use crate::process::{Helper, Service, wait_for};
 use crate::verdict::{Target, Verdict};
 use crate::wire;
 
-/// How many terminals.
+/// The number of terminals.
 const TERMINALS: usize = 100;
 
-/// For how long: two rows of each terminal.
+/// The duration: two rows of each terminal.
 const MEASURED: Duration = Duration::from_secs(30);
 
-/// How long a poll lingers: as long as the simulator's terminals are silent.
+/// The linger of a poll: the interval at which the simulator's terminals report.
 const LINGER: u32 = 15_000;
 
 /// Measures the CPU time of an idle service.
 ///
 /// # Errors
-/// When a process does not start.
+/// A process does not start.
 pub fn run(verdict: &mut Verdict) -> Result<(), Failure> {
     let simulator = Helper::start("simulator", &[TERMINALS])?;
     let service = Service::start(&simulator.hear()?, LINGER)?;
@@ -46,10 +46,10 @@ pub fn run(verdict: &mut Verdict) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The process: the simulator until its input ends.
+/// The main function of the simulator's process. Ends when its input ends.
 ///
 /// # Errors
-/// When it does not start.
+/// The simulator does not start.
 pub fn simulate(arguments: &[String]) -> Result<(), Failure> {
     let terminals = arguments.first().ok_or("simulator TERMINALS")?.parse()?;
     let options = Options {

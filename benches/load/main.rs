@@ -1,8 +1,8 @@
-//! The service under load, as a process of its own: `cargo bench --bench load`, or with `-- cadence`, `memory`, `cost`, `idle`,
-//! `restart`, `soak` one part of it.
+//! Measures the service's binary under load: `cargo bench --bench load`, or only one part with `-- cadence`, `memory`, `cost`,
+//! `idle`, `restart` or `soak`.
 //!
-//! The program starts the service's real binary, and itself again as whatever the service talks to: Starlink with a fleet of
-//! any size (`feeder`), the simulator, scrapers. All listen on loopback and end with it.
+//! The program starts the service's binary, and itself in the roles of its peers: Starlink with a fleet of any size (`feeder`), the
+//! simulator, scrapers. All processes use loopback and end with the program.
 
 #[path = "../support/feed.rs"]
 mod feed;
@@ -27,13 +27,13 @@ use std::error::Error;
 
 use self::verdict::Verdict;
 
-/// Anything that ends the program before its time.
+/// An error that ends the program.
 type Failure = Box<dyn Error>;
 
-/// One part of the program: a word on the command line, and what it measures.
+/// A part of the program: its name on the command line, and its function.
 type Part = (&'static str, fn(&mut Verdict) -> Result<(), Failure>);
 
-/// The parts in their order.
+/// The parts in order.
 const PARTS: [Part; 6] = [
     ("cadence", cadence::run),
     ("memory", memory::run),
@@ -51,7 +51,7 @@ fn main() -> Result<(), Failure> {
         Some("scraper") => return scraper::scrape(&arguments[1..]),
         _ => {}
     }
-    // cargo names this argument to every benchmark it runs, and not when it runs them as tests.
+    // cargo passes this argument to benchmarks, but not if it runs them as tests.
     let of_cargo = arguments.iter().position(|argument| argument == "--bench");
     let Some(of_cargo) = of_cargo else {
         println!("this takes minutes: cargo bench --bench load");

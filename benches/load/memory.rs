@@ -1,4 +1,4 @@
-//! Resident memory: of each terminal, at its peak, and what readers add who take their time.
+//! Measures resident memory: for each terminal, at its peak, and of slow readers.
 
 use std::io::Read;
 use std::net::TcpStream;
@@ -17,34 +17,34 @@ const MIB: f64 = 1024.0 * 1024.0;
 /// The largest fleet.
 const MILLION: usize = 1_000_000;
 
-/// For how long scrapes go on at each size.
+/// How long the service is scraped for each size.
 const SECONDS: u64 = 30;
 
-/// A batch in each.
+/// The interval between batches.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Measures memory.
 ///
 /// # Errors
-/// When a process does not start or ends.
+/// A process does not start, or ends.
 pub fn run(verdict: &mut Verdict) -> Result<(), Failure> {
-    let none = nobody()?;
+    let none = without_terminals()?;
     verdict.judge(
         "memory: without terminals",
         "",
         none / MIB,
         " MiB",
-        Target::Told,
+        Target::None,
     );
     let many = fleet(verdict, MOST_ROWS, 256.0)?;
     let million = fleet(verdict, MILLION, 1500.0)?;
 
-    let going_on = "scrapes and batches going on";
+    let going_on = "with scrapes and batches";
     let yardstick = format!("no terminals: {:.0} MiB", none / MIB);
     let each = (million - none) / MILLION as f64;
     let figure = format!("memory: each of 1,000,000 terminals, {going_on}");
     verdict.judge(&figure, &yardstick, each, " B", Target::AtMost(700.0));
-    // Batches of 65,000 rows here as there: what one needs while it is decoded and planned is in both.
+    // Both sizes have batches of 65,000 rows, so the memory for decoding and planning is in both figures.
     let yardstick = format!("65,000 terminals: {:.0} MiB", many / MIB);
     let each = (million - many) / (MILLION - MOST_ROWS) as f64;
     let figure = format!("memory: each terminal more, {going_on}");
@@ -52,8 +52,8 @@ pub fn run(verdict: &mut Verdict) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is resident without terminals, in bytes.
-fn nobody() -> Result<f64, Failure> {
+/// The resident memory without terminals, in bytes.
+fn without_terminals() -> Result<f64, Failure> {
     let mut feeder = Feeder::start(0)?;
     let service = feeder.serve()?;
     let plain = Scraper::start(service.address, false, 3, 0)?;
@@ -61,13 +61,13 @@ fn nobody() -> Result<f64, Failure> {
     service.memory("VmRSS")
 }
 
-/// The highest of what is resident while batches arrive and a plain scraper and a slow reader scrape, in bytes. What else there
-/// is to say of this fleet goes into the table.
+/// The peak of the resident memory in bytes, with batches, a scraper and a slow reader. Adds the other figures of this fleet to the
+/// table.
 fn fleet(verdict: &mut Verdict, terminals: usize, limit: f64) -> Result<f64, Failure> {
     let mut feeder = Feeder::start(terminals)?;
     let service = feeder.serve()?;
 
-    // The slow reader holds its snapshot while every terminal is written once.
+    // The slow reader holds a snapshot while every terminal is updated once.
     let plain = Scraper::start(service.address, false, SECONDS, 0)?;
     let slow = wire::request(service.address, METRICS, false)?;
     feeder.begin(SECONDS as usize, EVERY)?;
@@ -92,13 +92,13 @@ fn fleet(verdict: &mut Verdict, terminals: usize, limit: f64) -> Result<f64, Fai
     Ok(resident)
 }
 
-/// The highest `VmRSS` while a reader takes a little of its answer every now and then.
+/// The peak of `VmRSS` while a client reads slowly.
 fn highest(service: &Service, mut slow: TcpStream) -> Result<f64, Failure> {
     let mut highest: f64 = 0.0;
     let mut piece = vec![0; 64 * 1024];
     let end = Instant::now() + Duration::from_secs(SECONDS);
     while Instant::now() < end {
-        // It may come to the end of its answer, or be cut: it is only there to hold something.
+        // The reader may reach the end or be cut: it only serves to hold memory.
         let _ = slow.read(&mut piece);
         highest = service.memory("VmRSS")?.max(highest);
         std::thread::sleep(Duration::from_millis(100));
@@ -106,7 +106,7 @@ fn highest(service: &Service, mut slow: TcpStream) -> Result<f64, Failure> {
     Ok(highest)
 }
 
-/// What readers add to a fleet that does not change: one that reads slowly, one that does not read.
+/// The memory that readers add without changes of the fleet: a slow reader, and one that does not read.
 fn readers(verdict: &mut Verdict, service: &Service, terminals: usize) -> Result<(), Failure> {
     for (name, is_gzip) in [("plain", false), ("gzip", true)] {
         let before = service.memory("VmRSS")?;
@@ -120,16 +120,16 @@ fn readers(verdict: &mut Verdict, service: &Service, terminals: usize) -> Result
         drop(slow);
         let added = (service.memory("VmHWM")? - before) / MIB;
         let figure = format!("memory: a slow {name} reader of {terminals} terminals adds");
-        // The compressed body is kept for the next reader, and counts apart.
+        // The compressed body is cached for the next reader, and is measured separately.
         let target = if is_gzip {
-            Target::Told
+            Target::None
         } else {
             Target::AtMost(64.0)
         };
         verdict.judge(&figure, "", added, " MiB", target);
     }
 
-    // The readers before have gone; the service may not have noticed yet.
+    // The previous readers have disconnected, which the service may not have detected yet.
     std::thread::sleep(Duration::from_millis(500));
     let files = service.open_files()?;
     let stalled = wire::request(service.address, METRICS, false)?;

@@ -1,4 +1,4 @@
-//! The processes of a run: started, asked about, and ended by their own pid, whatever happens.
+//! Starts the processes of a run, measures them, and ends them by their process IDs.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -10,22 +10,22 @@ use std::time::{Duration, Instant};
 
 use crate::Failure;
 
-/// Nothing that is waited for takes longer.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The time limit of all waits.
+const WAIT_LIMIT: Duration = Duration::from_secs(120);
 
-/// A process that ends with its owner.
+/// A process that is killed when this is dropped.
 #[derive(Debug)]
 struct Guard(Child);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // One that has ended already is what is wanted.
+        // An error means that the process has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// This program once more, in another role. It is told things line by line, and tells things line by line.
+/// This program in another role, as a child process. Communication is by lines on its stdin and stdout.
 #[derive(Debug)]
 pub struct Helper {
     _process: Guard,
@@ -34,10 +34,10 @@ pub struct Helper {
 }
 
 impl Helper {
-    /// Starts it.
+    /// Starts the process.
     ///
     /// # Errors
-    /// When there is no process to be had.
+    /// The process cannot be started.
     pub fn start<A: ToString>(role: &str, arguments: &[A]) -> Result<Self, Failure> {
         let mut process = Command::new(std::env::current_exe()?)
             .arg(role)
@@ -54,62 +54,62 @@ impl Helper {
         })
     }
 
-    /// Tells it something.
+    /// Writes a line to its stdin.
     ///
     /// # Errors
-    /// When it has ended.
-    pub fn tell(&mut self, line: &str) -> Result<(), Failure> {
+    /// The process has ended.
+    pub fn send(&mut self, line: &str) -> Result<(), Failure> {
         Ok(writeln!(self.input, "{line}")?)
     }
 
-    /// What it says next.
+    /// Reads a line from its stdout.
     ///
     /// # Errors
-    /// When it has ended or says nothing for two minutes.
+    /// The process has ended, or writes nothing for two minutes.
     pub fn hear(&self) -> Result<String, Failure> {
-        Ok(self.lines.recv_timeout(PATIENCE)?)
+        Ok(self.lines.recv_timeout(WAIT_LIMIT)?)
     }
 
-    /// Everything else that it says until its end.
+    /// Reads the remaining lines until its end.
     pub fn hear_all(&self) -> impl Iterator<Item = String> {
-        std::iter::from_fn(|| self.lines.recv_timeout(PATIENCE).ok())
+        std::iter::from_fn(|| self.lines.recv_timeout(WAIT_LIMIT).ok())
     }
 }
 
-/// The lines of a pipe. It is read to its end, so that nobody waits to write to it.
+/// The lines of a pipe. A thread reads it to its end, so that the writer never blocks.
 fn lines(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-            // Nobody may be interested.
+            // The receiver may have been dropped.
             let _ = sender.send(line);
         }
     });
     receiver
 }
 
-/// The service's own binary, polling what it is given.
+/// The service's binary as a child process.
 #[derive(Debug)]
 pub struct Service {
     process: Guard,
-    /// Where it answers.
+    /// Its address.
     pub address: SocketAddr,
     log: Receiver<String>,
 }
 
 impl Service {
-    /// Starts it and waits until it listens. `linger` in milliseconds.
+    /// Starts it and waits until it listens. `linger` is in milliseconds.
     ///
     /// # Errors
-    /// When it does not start.
+    /// It does not start.
     pub fn start(api_url: &str, linger: u32) -> Result<Self, Failure> {
         Self::start_with(api_url, linger, &[])
     }
 
-    /// The same with further settings, which win.
+    /// [`Service::start`] with additional settings, which take precedence.
     ///
     /// # Errors
-    /// When it does not start.
+    /// It does not start.
     pub fn start_with(
         api_url: &str,
         linger: u32,
@@ -119,10 +119,10 @@ impl Service {
         Self::start_binary(binary, api_url, linger, settings)
     }
 
-    /// The same with another binary.
+    /// [`Service::start`] with another binary.
     ///
     /// # Errors
-    /// When it does not start.
+    /// It does not start.
     pub fn start_binary(
         binary: &Path,
         api_url: &str,
@@ -140,7 +140,7 @@ impl Service {
                 ("METRICS_ADDRESS", "127.0.0.1"),
                 ("METRICS_PORT", "0"),
                 ("LOG_FORMAT", "json"),
-                // A fleet that is left alone for the length of a measurement stays as it is.
+                // Devices do not expire during a measurement.
                 ("STALE_AFTER", "86400"),
                 ("IP_STALE_AFTER", "86400"),
             ])
@@ -152,7 +152,7 @@ impl Service {
         let process = Guard(process);
         let log = lines(log);
         loop {
-            let line = log.recv_timeout(PATIENCE)?;
+            let line = log.recv_timeout(WAIT_LIMIT)?;
             let event: serde_json::Value = serde_json::from_str(&line)?;
             if event["message"] == "listening" {
                 let address = event["address"].as_str().ok_or("no address")?.parse()?;
@@ -165,10 +165,10 @@ impl Service {
         }
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Sends SIGTERM and waits for the end.
     ///
     /// # Errors
-    /// When it cannot be asked, or ends with an error.
+    /// The signal cannot be sent, or the process ends with an error.
     pub fn terminate(mut self) -> Result<Duration, Failure> {
         let asked = Instant::now();
         let pid = self.process.0.id().to_string();
@@ -180,16 +180,16 @@ impl Service {
         }
     }
 
-    /// What it has complained about since it was asked last.
+    /// The warnings and errors in its log since the last call.
     pub fn complaints(&self) -> Vec<String> {
         let is_complaint = |line: &String| line.contains("\"WARN\"") || line.contains("\"ERROR\"");
         self.log.try_iter().filter(is_complaint).collect()
     }
 
-    /// CPU time of all its threads so far. A thread that ended is no longer in it.
+    /// The CPU time of its running threads. Threads that have ended are not included.
     ///
     /// # Errors
-    /// When the process has ended or the system does not tell.
+    /// The process has ended, or the CPU time cannot be read.
     pub fn cpu(&self) -> Result<Duration, Failure> {
         let mut total = 0;
         for task in fs::read_dir(self.path("task"))? {
@@ -205,7 +205,7 @@ impl Service {
     /// Resident memory now (`VmRSS`) or at its highest (`VmHWM`), in bytes.
     ///
     /// # Errors
-    /// When the process has ended.
+    /// The process has ended.
     pub fn memory(&self, field: &str) -> Result<f64, Failure> {
         let status = fs::read_to_string(self.path("status"))?;
         let line = status.lines().find(|line| line.starts_with(field));
@@ -214,18 +214,18 @@ impl Service {
         Ok(kilobytes * 1024.0)
     }
 
-    /// Has `VmHWM` begin anew from what is resident now.
+    /// Resets `VmHWM` to the current resident memory.
     ///
     /// # Errors
-    /// When the system does not allow it.
+    /// The operating system does not allow it.
     pub fn forget_peak(&self) -> Result<(), Failure> {
         Ok(fs::write(self.path("clear_refs"), "5")?)
     }
 
-    /// How many file descriptors it has open.
+    /// The number of open file descriptors.
     ///
     /// # Errors
-    /// When the process has ended.
+    /// The process has ended.
     pub fn open_files(&self) -> Result<usize, Failure> {
         Ok(fs::read_dir(self.path("fd"))?.count())
     }
@@ -235,10 +235,10 @@ impl Service {
     }
 }
 
-/// Waits for a condition, looking often; for how long it took, if it came true within `limit`.
+/// Polls a condition until it holds. Returns how long that took, or `None` after `limit`.
 ///
 /// # Errors
-/// Those of the condition.
+/// Errors of the condition.
 pub fn wait_for(
     limit: Duration,
     mut condition: impl FnMut() -> Result<bool, Failure>,

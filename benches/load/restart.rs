@@ -1,4 +1,4 @@
-//! A restart with a state file: how long the service takes to end and to show everything again, and what writing the file costs.
+//! Measures restarts with a state file: the time to stop and to serve all devices again, and the cost of writing the file.
 
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ const MIB: f64 = 1024.0 * 1024.0;
 /// Measures restarts of a large and of the largest fleet.
 ///
 /// # Errors
-/// When a process does not start or ends.
+/// A process does not start, or ends.
 pub fn run(verdict: &mut Verdict) -> Result<(), Failure> {
     for terminals in [MOST_ROWS, 1_000_000] {
         restart(verdict, terminals)?;
@@ -36,32 +36,32 @@ fn restart(verdict: &mut Verdict, terminals: usize) -> Result<(), Failure> {
     feeder.fill()?;
     let before = service.memory("VmRSS")?;
     service.forget_peak()?;
-    let mut tell = |what: &str, yardstick: &str, value, unit, target| {
+    let mut report = |what: &str, yardstick: &str, value, unit, target| {
         let figure = format!("restart: {terminals} terminals, {what}");
         verdict.judge(&figure, yardstick, value, unit, target);
     };
 
-    // The file is written every two seconds meanwhile.
+    // The file is written every two seconds during this.
     let slowest = feeder.feed(20, Duration::from_secs(1))?.into_iter().max();
     let slowest = slowest.unwrap_or_default().as_secs_f64() * 1e3;
-    tell(
+    report(
         "slowest of 20 batches while the file is written",
         "",
         slowest,
         " ms",
-        Target::Told,
+        Target::None,
     );
     let more = (service.memory("VmHWM")? - before) / MIB;
-    tell(
-        "memory meanwhile, beyond what it was",
+    report(
+        "additional memory while the file is written",
         "",
         more,
         " MiB",
-        Target::Told,
+        Target::None,
     );
 
     let took = service.terminate()?.as_secs_f64();
-    tell(
+    report(
         "from SIGTERM to the end",
         "of which 1 s is waiting",
         took,
@@ -69,18 +69,18 @@ fn restart(verdict: &mut Verdict, terminals: usize) -> Result<(), Failure> {
         Target::AtMost(5.0),
     );
     let size = std::fs::metadata(&file)?.len() as f64 / MIB;
-    tell("state file", "", size, " MiB", Target::Told);
+    report("state file", "", size, " MiB", Target::None);
 
-    // Nobody feeds it: what it shows is what it has read.
+    // No batches are sent, so the scrape shows what was read from the file.
     let mut nobody = Feeder::start(0)?;
     let started = Instant::now();
     let service = Service::start_with(&nobody.api_url, linger, &settings)?;
-    tell(
+    report(
         "from the start to listening",
         "",
         started.elapsed().as_secs_f64(),
         " s",
-        Target::Told,
+        Target::None,
     );
     let mut answer = Vec::new();
     wire::request(service.address, "/metrics?format=prometheus", false)?
@@ -89,7 +89,7 @@ fn restart(verdict: &mut Verdict, terminals: usize) -> Result<(), Failure> {
         .matches("\nstarlink_last_report_timestamp_seconds{")
         .count();
     let missing = terminals.abs_diff(shown) as f64;
-    tell(
+    report(
         "missing in the first scrape",
         "",
         missing,

@@ -1,4 +1,4 @@
-//! A Prometheus server, as far as the service sees it: scrapes, as often as it gets answers, and looks whether they are whole.
+//! A scraper in its own process: scrapes continuously and checks that the responses are complete.
 
 use std::io::Read;
 use std::net::SocketAddr;
@@ -8,28 +8,28 @@ use crate::Failure;
 use crate::process::Helper;
 use crate::wire::{self, Sink};
 
-/// What is scraped.
+/// The scraped path.
 pub const METRICS: &str = "/metrics?format=prometheus";
 
-/// A scraper in a process of its own.
+/// A scraper in its own process.
 #[derive(Debug)]
 pub struct Scraper(Helper);
 
-/// What the scrapes were like.
+/// The results of the scrapes.
 #[derive(Debug, Default)]
 pub struct Scrapes {
-    /// How long each took.
+    /// The durations of the successful scrapes.
     pub took: Vec<Duration>,
-    /// What was wrong with the others.
+    /// The errors of the others.
     pub faults: Vec<String>,
 }
 
 impl Scraper {
-    /// Scrapes again and again for so many seconds. Each scrape must show `terminals` terminals, all of one batch if they are
-    /// reported in one; 0 looks only whether the answers are whole.
+    /// Scrapes continuously for some seconds. Each scrape must show `terminals` terminals, and rows of a single batch if the fleet fits
+    /// into one. With 0 terminals, only completeness is checked.
     ///
     /// # Errors
-    /// When the process does not start.
+    /// The process does not start.
     pub fn start(
         address: SocketAddr,
         is_gzip: bool,
@@ -45,7 +45,7 @@ impl Scraper {
         Ok(Self(Helper::start("scraper", &arguments)?))
     }
 
-    /// Waits for its end.
+    /// Waits for the results.
     pub fn scrapes(&self) -> Scrapes {
         let mut scrapes = Scrapes::default();
         for line in self.0.hear_all() {
@@ -58,10 +58,10 @@ impl Scraper {
     }
 }
 
-/// The process.
+/// The main function of the process.
 ///
 /// # Errors
-/// When its arguments are wrong.
+/// Its arguments are wrong.
 pub fn scrape(arguments: &[String]) -> Result<(), Failure> {
     let [address, is_gzip, seconds, terminals] = arguments else {
         return Err("scraper ADDRESS IS_GZIP SECONDS TERMINALS".into());
@@ -87,7 +87,7 @@ pub fn scrape(arguments: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// How long a scrape took that is whole and shows one batch.
+/// Scrapes and checks the response. Returns the duration.
 fn checked(address: SocketAddr, is_gzip: bool, terminals: usize) -> Result<Duration, Failure> {
     let mut answer = Vec::new();
     let started = Instant::now();
@@ -97,7 +97,7 @@ fn checked(address: SocketAddr, is_gzip: bool, terminals: usize) -> Result<Durat
     Ok(took)
 }
 
-/// Looks whether an answer is whole, and shows one batch.
+/// Checks that a response is complete and shows a single batch.
 fn check(answer: &[u8], is_gzip: bool, terminals: usize) -> Result<(), Failure> {
     let body = wire::body(answer)?;
     let text = if is_gzip {
@@ -114,7 +114,7 @@ fn check(answer: &[u8], is_gzip: bool, terminals: usize) -> Result<(), Failure> 
             return Err(format!("half a batch: {first} and {stamp}").into());
         }
     }
-    // The batches of the feeder have odd and even uptimes in turn.
+    // The feeder's batches alternate between odd and even uptimes.
     let mut uptimes =
         values(&text, "starlink_Uptime").map(|uptime| uptime.ends_with(['1', '3', '5', '7', '9']));
     let is_odd = uptimes.next().ok_or("no uptime")?;

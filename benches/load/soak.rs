@@ -1,5 +1,5 @@
-//! Three hours of fast time with terminals that come and go, 100,000 in each: what is forgotten is freed, and nothing else piles up.
-//! In the first two hours the allocator finds out how much it needs; in the third nothing may be added.
+//! Three hours of simulated time in which terminals come and go, 100,000 in each hour: checks that memory of forgotten devices is
+//! freed, and that nothing else grows. Memory may grow in the first two hours, until the allocator's use is stable, but not in the third.
 
 use std::io::Read;
 use std::time::Duration;
@@ -10,21 +10,21 @@ use crate::process::{Service, wait_for};
 use crate::verdict::{Target, Verdict};
 use crate::wire;
 
-/// Three hours.
+/// The number of quarters: three hours.
 const QUARTERS: usize = 12;
 
-/// A batch each second, each for 15 seconds of the terminals' own time: this is a quarter of an hour of it.
+/// The batches of a quarter of an hour in simulated time. A batch is sent each second, for 15 simulated seconds.
 const QUARTER: usize = 60;
 
-/// Terminals that were never seen before, in each batch: 100,080 in an hour.
+/// New terminals in each batch: 100,080 in an hour.
 const NEWCOMERS: usize = 417;
 
-/// How many batches a terminal stays for: five minutes.
+/// The number of batches in which a terminal reports: five minutes.
 const STAY: usize = 20;
 
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Silence is as short as it can be measured: 15 and 30 seconds.
+/// The shortest possible values of the ages: 15 and 30 seconds.
 const SETTINGS: [(&str, &str); 4] = [
     ("STALE_AFTER", "1"),
     ("IP_STALE_AFTER", "1"),
@@ -34,10 +34,10 @@ const SETTINGS: [(&str, &str); 4] = [
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// Measures what is resident and what is open after each quarter.
+/// Measures resident memory and open files after each quarter.
 ///
 /// # Errors
-/// When a process does not start or ends.
+/// A process does not start, or ends.
 pub fn run(verdict: &mut Verdict) -> Result<(), Failure> {
     let directory = tempfile::tempdir()?;
     let state = directory.path().join("state");
@@ -52,13 +52,13 @@ pub fn run(verdict: &mut Verdict) -> Result<(), Failure> {
         let mut resident = Vec::new();
         for _ in 0..QUARTER {
             feeder.fed(1)?;
-            // On connections of their own, which come and go like the terminals.
+            // Each scrape uses a new connection.
             for is_gzip in [false, true] {
                 scrape(&service, is_gzip)?;
             }
             resident.push(service.memory("VmRSS")? / MIB);
         }
-        // What was freed just now may be resident or not, as the allocator likes.
+        // The median, because the allocator decides when freed memory is returned.
         resident.sort_by(f64::total_cmp);
         quarters.push((resident[QUARTER / 2], service.open_files()? as f64));
     }
@@ -114,7 +114,7 @@ fn scrape(service: &Service, is_gzip: bool) -> Result<Vec<u8>, Failure> {
     Ok(answer)
 }
 
-/// How many terminals a scrape shows.
+/// The number of terminals in a scrape.
 fn terminals(service: &Service) -> Result<f64, Failure> {
     let answer = scrape(service, false)?;
     let text = String::from_utf8_lossy(&answer);

@@ -1,4 +1,4 @@
-//! All that the benchmarks know of the crate's inside.
+//! The crate's interface for the benchmarks: all uses of its internals are here.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -25,18 +25,18 @@ use tokio::sync::oneshot;
 
 use crate::feed::{Body, MOST_ROWS, STAMP, columns, documented, stamp_of, terminal_id};
 
-/// The terminals hold so long: nothing expires in a benchmark.
+/// The ages: so long that nothing expires in a benchmark.
 const FOR_EVER: Duration = Duration::from_secs(86_400);
 
-/// The rows of a body alone.
+/// Decodes the rows of a body.
 ///
 /// # Errors
-/// When they cannot be read.
+/// The rows cannot be decoded.
 pub fn rows(body: Vec<u8>) -> Result<Rows, DecodeError> {
     Ok(decode(body)?.0)
 }
 
-/// A fleet and what a batch needs to come to it.
+/// A fleet with the caches for decoding batches.
 pub struct World {
     fleet: Fleet,
     schemas: SchemaCache,
@@ -61,10 +61,10 @@ impl World {
         }
     }
 
-    /// A fleet that knows so many terminals of twelve numbers and three texts, and the allocations of every tenth.
+    /// A fleet of terminals with twelve numbers and three texts, and the allocations of every tenth.
     ///
     /// # Errors
-    /// When a batch cannot be decoded.
+    /// A batch cannot be decoded.
     pub fn of(terminals: usize) -> Result<Self, DecodeError> {
         let mut world = Self::new();
         for body in fleet_bodies(terminals, 0, 0) {
@@ -73,10 +73,10 @@ impl World {
         Ok(world)
     }
 
-    /// From the bytes of an answer to what the next scrape shows.
+    /// Decodes an answer, applies it, and publishes a snapshot.
     ///
     /// # Errors
-    /// When they cannot be decoded.
+    /// The answer cannot be decoded.
     pub fn apply(&mut self, body: Vec<u8>) -> Result<Batch, DecodeError> {
         let batch = batch(body, &mut self.schemas)?;
         let from = self.now;
@@ -90,7 +90,7 @@ impl World {
         Ok(batch)
     }
 
-    /// What a scrape holds.
+    /// A snapshot, as held by a scrape.
     pub fn snapshot(&mut self) -> Arc<Snapshot> {
         self.fleet.expire(self.now);
         Arc::new(self.fleet.snapshot())
@@ -103,9 +103,9 @@ pub fn chunks(format: Format, snapshot: &Arc<Snapshot>) -> impl Iterator<Item = 
     Exposition::new(telemetry, Vec::new())
 }
 
-/// The service with all its routes, on a thread of its own. It polls where nobody answers; its fleet is what it is told.
+/// The service with all its routes, on its own thread. Its polls fail; batches are passed to its store directly.
 pub struct Service {
-    /// Where it listens.
+    /// Its address.
     pub address: SocketAddr,
     store: Addr<MetricsStoreActor>,
     schemas: SchemaCache,
@@ -117,10 +117,10 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts it and fills its fleet.
+    /// Starts it with a fleet of `terminals`.
     ///
     /// # Errors
-    /// When it does not start.
+    /// It does not start.
     pub fn start(terminals: usize) -> Result<Self, Box<dyn Error>> {
         let (sender, receiver) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel();
@@ -133,7 +133,7 @@ impl Service {
                         Ok(application) => application,
                         Err(_) => return Ending::Server,
                     };
-                // Whoever waits for the start is there, or the process is about to end.
+                // Sending fails only if the process is about to end.
                 let _ = sender.send((application.address(), application.store().clone()));
                 let asked = async {
                     stopped.await.unwrap_or_default();
@@ -159,10 +159,10 @@ impl Service {
         Ok(service)
     }
 
-    /// Hands a batch over and waits until scrapes show it.
+    /// Passes a batch to the store and waits until scrapes show it.
     ///
     /// # Errors
-    /// When it cannot be decoded or the store is gone.
+    /// The batch cannot be decoded, or the store has stopped.
     pub fn apply(&mut self, body: &Body) -> Result<(), Box<dyn Error>> {
         let batch = Arc::new(batch(body.json().to_vec(), &mut self.schemas)?);
         let now = self.clock.now();
@@ -194,7 +194,7 @@ impl Drop for Service {
     fn drop(&mut self) {
         self.stop.take();
         if let Some(thread) = self.thread.take() {
-            // How it ended is nobody's concern here.
+            // The result of the thread is not needed.
             let _ = thread.join();
         }
     }
@@ -226,7 +226,7 @@ fn settings() -> Result<Settings, Box<dyn Error>> {
     let environment = [
         ("CLIENT_ID", "bench"),
         ("CLIENT_SECRET", "bench"),
-        // The port that discards everything: nobody listens there.
+        // The discard port, on which nothing listens.
         ("API_URL", "http://127.0.0.1:9/api/public"),
         ("BATCH_SIZE", "65000"),
         ("MAX_LINGER", "1000"),
@@ -244,7 +244,7 @@ fn settings() -> Result<Settings, Box<dyn Error>> {
     })?)
 }
 
-/// One row of each terminal, on which so many alerts are active.
+/// One row of each terminal with `alerts` active alerts.
 pub fn all_alerting(terminals: usize, alerts: usize) -> Body {
     let codes: Vec<_> = (0..alerts).map(|code| code.to_string()).collect();
     let codes = codes.join(",");

@@ -1,4 +1,4 @@
-//! From the bytes of an answer to the fleet, beside serde_json's tree of the same bytes.
+//! Benchmarks decoding and applying an answer, compared with parsing the same bytes to a serde_json tree.
 
 use std::error::Error;
 
@@ -11,10 +11,10 @@ use crate::feed::{Body, Digits, MOST_ROWS, documented, stamp_of};
 use crate::runs::{Runs, timed};
 use crate::verdict::Target;
 
-/// Measures decoding and applying. Rows a second.
+/// Measures decoding and applying, in rows a second.
 ///
 /// # Errors
-/// When the batch is not what the crate takes for one.
+/// The batch cannot be decoded.
 pub fn run(runs: &mut Runs) -> Result<(), Box<dyn Error>> {
     batches(runs, documented, "")?;
     batches(runs, |value| value.to_string(), " of 17 digits")
@@ -27,11 +27,11 @@ fn batches(runs: &mut Runs, digits: Digits, which: &str) -> Result<(), Box<dyn E
     let bodies = [0, 1].map(body);
     let json = bodies[0].json();
     serde_json::from_slice::<Value>(json)?;
-    runs.tell(
+    runs.report(
         &format!("decode: the batch of 65,000 rows of 16 columns{which}"),
         json.len() as f64 / 1e6,
         " MB",
-        Target::Told,
+        Target::None,
     );
     runs.time(&tree, work.clone(), || {
         timed(|| serde_json::from_slice::<Value>(json))
@@ -41,7 +41,7 @@ fn batches(runs: &mut Runs, digits: Digits, which: &str) -> Result<(), Box<dyn E
         let body = json.to_vec();
         timed(|| rows(body))
     });
-    runs.compare(&alone, &tree, Target::Told);
+    runs.compare(&alone, &tree, Target::None);
 
     for (is_changing, values) in [(false, "same values"), (true, "other values")] {
         for (is_watched, watched) in [(false, ""), (true, ", a snapshot alive")] {

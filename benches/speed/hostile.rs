@@ -1,4 +1,4 @@
-//! How long the dearest answers of 64 MiB take to decode, beside serde_json's reading of the same bytes into nothing.
+//! Benchmarks decoding the most expensive answers of 64 MiB, compared with serde_json skipping the same bytes.
 
 use serde::de::IgnoredAny;
 
@@ -7,18 +7,18 @@ use crate::crate_api::rows;
 use crate::runs::{Runs, timed};
 use crate::verdict::Target;
 
-/// As large as a decoded answer may be.
+/// The largest decompressed answer.
 const SIZE: usize = 64 * 1024 * 1024;
 
-/// How many seconds one may take.
+/// The time limit of one answer in seconds.
 const MOST_SECONDS: f64 = 3.0;
 
-/// Measures each bomb once: it takes seconds, and its time varies by far less than its distance from the limit.
+/// Measures each answer once: it takes seconds, and varies much less than its distance from the limit.
 pub fn run(runs: &mut Runs) {
     for bomb in BOMBS {
         let body = bomb.body(SIZE);
         let bytes = body.len() as f64;
-        // What is nested too deep, or is no text, ends that reading early.
+        // serde_json stops early at deep nesting and invalid UTF-8.
         let is_read = serde_json::from_slice::<IgnoredAny>(&body).is_ok();
         let beside = timed(|| serde_json::from_slice::<IgnoredAny>(&body)).as_secs_f64();
         let took = timed(|| rows(body)).as_secs_f64();

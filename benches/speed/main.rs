@@ -1,4 +1,4 @@
-//! How long a batch and a scrape take, beside what they are measured against: `cargo bench`, or `cargo bench -- FILTER`.
+//! Benchmarks of batches, scrapes and pages, each with a reference in the same run: `cargo bench`, or `cargo bench -- FILTER`.
 
 #[path = "../support/bombs.rs"]
 mod bombs;

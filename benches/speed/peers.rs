@@ -1,4 +1,4 @@
-//! The series of a scrape in the registries of two client libraries.
+//! The series of a scrape in the registries of two client libraries, for comparison.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -10,13 +10,13 @@ use prometheus_client::encoding::{EncodeLabel, EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
-/// Keys and values.
+/// Label keys and values.
 type Labels = Vec<(String, String)>;
 
-/// The samples of each name.
+/// The samples by name.
 type Series = BTreeMap<String, Vec<(Labels, f64)>>;
 
-/// The labels of a device, in the form that favours prometheus-client most: the texts that many series have stand once.
+/// The labels of a device, in the form that is fastest for prometheus-client: texts that many series share are stored once.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Device {
     common: [(&'static str, Arc<str>); 2],
@@ -35,11 +35,11 @@ impl EncodeLabelSet for Device {
     }
 }
 
-/// prometheus-client.
+/// The crate `prometheus-client`.
 pub struct PrometheusClient(prometheus_client::registry::Registry);
 
 impl PrometheusClient {
-    /// The series of a text in the format 0.0.4.
+    /// Registers the series of a text in the format 0.0.4.
     pub fn of(text: &str) -> Self {
         let mut registry = prometheus_client::registry::Registry::default();
         let mut texts = HashMap::<String, Arc<str>>::new();
@@ -65,27 +65,27 @@ impl PrometheusClient {
         Self(registry)
     }
 
-    /// Writes them.
+    /// Encodes the series.
     ///
     /// # Errors
-    /// None, with a String.
+    /// Never, with a `String`.
     pub fn encode(&self, out: &mut String) -> fmt::Result {
         prometheus_client::encoding::text::encode(out, &self.0)
     }
 }
 
-/// The crate prometheus.
+/// The crate `prometheus`.
 pub struct Prometheus(prometheus::Registry);
 
 impl Prometheus {
-    /// The series of a text in the format 0.0.4.
+    /// Registers the series of a text in the format 0.0.4.
     ///
     /// # Errors
-    /// When the crate does not take them.
+    /// The crate rejects a series.
     pub fn of(text: &str) -> prometheus::Result<Self> {
         let registry = prometheus::Registry::new();
         for (name, samples) in series(text) {
-            // All samples of a family have the same keys here; one that lacks a key has it empty, which is the same series.
+            // In this crate all samples of a family have the same keys. A missing key is added with an empty value, which is the same series.
             let keys: BTreeSet<&str> = samples
                 .iter()
                 .flat_map(|(labels, _)| labels.iter().map(|(key, _)| key.as_str()))
@@ -105,16 +105,16 @@ impl Prometheus {
         Ok(Self(registry))
     }
 
-    /// Gathers and writes them.
+    /// Gathers and encodes the series.
     ///
     /// # Errors
-    /// When the crate does not write them.
+    /// The crate fails to encode them.
     pub fn encode(&self, out: &mut Vec<u8>) -> prometheus::Result<()> {
         TextEncoder::new().encode(&self.0.gather(), out)
     }
 }
 
-/// Reads what the exporter wrote; no label of a benchmark has anything to escape.
+/// Parses the exporter's output. Labels of the benchmark contain nothing that is escaped.
 fn series(text: &str) -> Series {
     let mut series = Series::new();
     let samples = text.lines().filter(|line| !line.starts_with('#'));

@@ -1,4 +1,4 @@
-//! The yardstick of scrapes: actix-web sending bytes that stand ready.
+//! The reference for scrapes: an actix-web server that sends prepared bytes.
 
 use std::io::Error;
 use std::net::{SocketAddr, TcpListener};
@@ -8,12 +8,12 @@ use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::oneshot;
 
-/// How large a chunk is.
+/// The size of a chunk.
 const CHUNK: usize = 64 * 1024;
 
-/// A server that answers `/buffer` with the bytes as one buffer, and everything else with the same bytes chunk by chunk.
+/// A server that responds to `/buffer` with the bytes in one buffer, and to all other paths with the same bytes in chunks.
 pub struct ReadyServer {
-    /// Where it listens.
+    /// Its address.
     pub address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -23,7 +23,7 @@ impl ReadyServer {
     /// Serves `body` with as many workers as the service has.
     ///
     /// # Errors
-    /// When it does not start.
+    /// It does not start.
     pub fn start(body: Bytes) -> Result<Self, Error> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
@@ -43,7 +43,7 @@ impl ReadyServer {
                 let Ok(server) = server.disable_signals().listen(listener) else {
                     return;
                 };
-                // Whoever waits for the start is there, or the process is about to end.
+                // Sending fails only if the process is about to end.
                 let _ = sender.send(());
                 tokio::select! {
                     _ = server.run() => {}
@@ -64,7 +64,7 @@ impl Drop for ReadyServer {
     fn drop(&mut self) {
         self.stop.take();
         if let Some(thread) = self.thread.take() {
-            // How it ended is nobody's concern here.
+            // The result of the thread is not needed.
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-//! A fleet written in the three formats, beside memcpy and beside two client libraries with the same series.
+//! Benchmarks of writing a fleet in the three formats, compared with memcpy and with two client libraries with the same series.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -11,20 +11,20 @@ use crate::peers::{Prometheus, PrometheusClient};
 use crate::runs::{Runs, timed};
 use crate::verdict::Target;
 
-/// Measures rendering. Bytes a second.
+/// Measures rendering, in bytes a second.
 ///
 /// # Errors
-/// When the fleet cannot be made.
+/// The fleet cannot be created.
 pub fn run(runs: &mut Runs) -> Result<(), Box<dyn Error>> {
     let snapshot = World::of(MOST_ROWS)?.snapshot();
     let text: Vec<u8> = chunks(Format::Prometheus, &snapshot).flatten().collect();
     let text = String::from_utf8(text)?;
     let lines = text.lines().filter(|line| !line.starts_with('#')).count();
-    runs.tell(
+    runs.report(
         "render: series of 65,000 terminals",
         lines as f64 / 1e6,
         " M",
-        Target::Told,
+        Target::None,
     );
     let work = Throughput::Bytes(text.len() as u64);
 
@@ -66,12 +66,12 @@ pub fn run(runs: &mut Runs) -> Result<(), Box<dyn Error>> {
         runs.outrun(&name, client, Target::AtLeast(8.0));
         runs.outrun(&name, gather, Target::AtLeast(40.0));
         runs.compare(&name, copy, Target::AtMost(3.0));
-        runs.rate(&name, lines as f64 / 1e6, " M lines/s", Target::Told);
+        runs.rate(&name, lines as f64 / 1e6, " M lines/s", Target::None);
     }
     alerts(runs)
 }
 
-/// As many alerts as there may be, on terminals of sixteen blocks.
+/// Measures the largest number of alerts, on terminals of sixteen blocks.
 fn alerts(runs: &mut Runs) -> Result<(), Box<dyn Error>> {
     const TERMINALS: usize = 4096;
     const ALERTS: usize = 1024;
@@ -109,7 +109,7 @@ fn alerts(runs: &mut Runs) -> Result<(), Box<dyn Error>> {
             }
         })
     });
-    runs.rate(name, lines as f64 / 1e6, " M lines/s", Target::Told);
+    runs.rate(name, lines as f64 / 1e6, " M lines/s", Target::None);
     runs.within(name, 1_000.0);
     Ok(())
 }

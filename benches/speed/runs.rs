@@ -1,4 +1,4 @@
-//! criterion, and beside its statistics the best time of each benchmark, from which the ratios at the end are made.
+//! Runs benchmarks by criterion, and records the best time of each for the table of ratios at the end.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -7,16 +7,16 @@ use criterion::{Criterion, SamplingMode, Throughput};
 
 use crate::verdict::{Target, Verdict};
 
-/// Everything that is measured here takes milliseconds: few samples say enough.
+/// The number of samples. Each takes milliseconds, so few are enough.
 const SAMPLES: usize = 10;
 
-/// For how long each benchmark is measured, if its samples do not take longer.
+/// The measurement time of each benchmark, unless its samples take longer.
 const MEASURED: Duration = Duration::from_secs(2);
 
-/// For how long each benchmark runs before.
+/// The warm-up time of each benchmark.
 const WARM_UP: Duration = Duration::from_millis(500);
 
-/// What the names of the benchmarks begin with.
+/// The groups of benchmarks, which are the prefixes of their names.
 const GROUPS: [&str; 6] = ["decode", "bombs", "render", "scrape", "shards", "pages"];
 
 /// All benchmarks of a run.
@@ -27,7 +27,7 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// What the command line asks for.
+    /// Reads the filter from the command line.
     pub fn from_command_line() -> Self {
         let criterion = Criterion::default()
             .sample_size(SAMPLES)
@@ -41,14 +41,14 @@ impl Runs {
         }
     }
 
-    /// Whether the command line names this group, or none of all: what a group needs is made only then.
+    /// Whether the group is selected: the command line names it or no group at all. The data of other groups is not created.
     pub fn wants(&self, group: &str) -> bool {
         let named = |group: &str| std::env::args().any(|argument| argument.starts_with(group));
         named(group) || !GROUPS.into_iter().any(named)
     }
 
-    /// Measures `once`, which prepares what it needs and says how long the rest took. `name` is `group/what`; `work` is what
-    /// is done each time.
+    /// Measures `once`, which prepares its data and returns the duration of the measured part. `name` is `group/what`; `work` is the
+    /// throughput of one call.
     pub fn time(&mut self, name: &str, work: Throughput, mut once: impl FnMut() -> Duration) {
         let mut best = Duration::MAX;
         let (group, what) = name.split_once('/').unwrap_or((name, ""));
@@ -71,7 +71,7 @@ impl Runs {
         }
     }
 
-    /// Compares the best times of two benchmarks, if the filter let both run: the first divided by the second.
+    /// Adds the ratio of the best times of two benchmarks, the first divided by the second, if both were run.
     pub fn compare(&mut self, name: &str, yardstick: &str, target: Target) {
         if let (Some(best), Some(beside)) = (self.best.get(name), self.best.get(yardstick)) {
             let ratio = best.as_secs_f64() / beside.as_secs_f64();
@@ -81,7 +81,7 @@ impl Runs {
         }
     }
 
-    /// How many times slower the peer is.
+    /// Adds the ratio by which a peer is slower.
     pub fn outrun(&mut self, name: &str, peer: &str, target: Target) {
         if let (Some(best), Some(beside)) = (self.best.get(name), self.best.get(peer)) {
             let ratio = beside.as_secs_f64() / best.as_secs_f64();
@@ -92,7 +92,7 @@ impl Runs {
         }
     }
 
-    /// How much of its work a benchmark does in a second, at its best. `count` in millions.
+    /// Adds the best throughput of a benchmark, in millions a second.
     pub fn rate(&mut self, name: &str, millions: f64, unit: &str, target: Target) {
         if let Some(best) = self.best.get(name) {
             let figure = format!("{name}: {}", millis(*best));
@@ -101,7 +101,7 @@ impl Runs {
         }
     }
 
-    /// Whether a benchmark's best is within so many milliseconds.
+    /// Adds the best time of a benchmark, which should be at most `most` milliseconds.
     pub fn within(&mut self, name: &str, most: f64) {
         if let Some(best) = self.best.get(name) {
             let took = best.as_secs_f64() * 1e3;
@@ -110,13 +110,13 @@ impl Runs {
         }
     }
 
-    /// A figure that was measured beside its yardstick elsewhere.
+    /// Adds a figure that was measured elsewhere with its reference.
     pub fn judge(&mut self, figure: &str, yardstick: &str, value: f64, unit: &str, target: Target) {
         self.verdict.judge(figure, yardstick, value, unit, target);
     }
 
-    /// A figure that is no time.
-    pub fn tell(&mut self, figure: &str, value: f64, unit: &str, target: Target) {
+    /// Adds a figure without a reference.
+    pub fn report(&mut self, figure: &str, value: f64, unit: &str, target: Target) {
         self.verdict.judge(figure, "", value, unit, target);
     }
 
@@ -127,7 +127,7 @@ impl Runs {
     }
 }
 
-/// How long something takes. What it gives is dropped outside the time.
+/// Measures the duration of `work`, without dropping its result.
 pub fn timed<T>(work: impl FnOnce() -> T) -> Duration {
     let started = Instant::now();
     let result = std::hint::black_box(work());

@@ -1,4 +1,5 @@
-//! Scrapes over loopback, whole and in shards, beside actix-web sending ready bytes and beside gzip on one thread.
+//! Benchmarks of scrapes over loopback, complete and in shards, compared with actix-web sending prepared bytes and with gzip on one
+//! thread.
 
 use std::error::Error;
 use std::io::{Read, Write};
@@ -17,15 +18,15 @@ use crate::runs::{Runs, timed};
 use crate::verdict::Target;
 use crate::wire::{self, Sink};
 
-/// How many terminals are scraped.
+/// The number of terminals.
 const TERMINALS: usize = 100_000;
 
-/// How many shards a fleet is shared out to.
+/// The number of shards.
 const SHARDS: usize = 4;
 
 const METRICS: &str = "/metrics?format=prometheus";
 
-/// The service, and the ready bytes that it is held against.
+/// The service and the reference server.
 struct Stage {
     service: Service,
     text: Bytes,
@@ -55,32 +56,32 @@ fn body(address: SocketAddr, path: &str, is_gzip: bool) -> std::io::Result<Vec<u
     wire::body(&answer)
 }
 
-/// Measures scrapes. Bytes of the text a second, compressed or not.
+/// Measures scrapes, in bytes of uncompressed text a second.
 ///
 /// # Errors
-/// When the service does not start or does not answer.
+/// The service does not start or does not respond.
 pub fn run(runs: &mut Runs) -> Result<(), Box<dyn Error>> {
     let mut stage = Stage::set()?;
     let megabytes = |bytes: &Bytes| bytes.len() as f64 / 1e6;
     let (text, compressed) = (megabytes(&stage.text), megabytes(&stage.compressed));
-    runs.tell(
+    runs.report(
         "scrape: the text of 100,000 terminals",
         text,
         " MB",
-        Target::Told,
+        Target::None,
     );
-    runs.tell(
+    runs.report(
         "scrape: the same, compressed",
         compressed,
         " MB",
-        Target::Told,
+        Target::None,
     );
     plain(runs, &stage);
     gzip(runs, &mut stage)?;
     shards(runs, &stage)
 }
 
-/// How long a client takes that reads everything and understands nothing.
+/// The time that a client needs to read a response completely.
 fn drained(sink: &mut Sink, address: SocketAddr, path: &str, is_gzip: bool) -> Duration {
     let mut answer = Ok(0);
     let took = timed(|| answer = sink.drain(address, path, is_gzip));
@@ -163,13 +164,13 @@ fn shards(runs: &mut Runs, stage: &Stage) -> Result<(), Box<dyn Error>> {
     let all: usize = sizes.iter().sum();
     let share = |bytes: usize| bytes as f64 / stage.text.len() as f64;
     let most = sizes.iter().copied().max().unwrap_or_default();
-    runs.tell(
+    runs.report(
         "shards: bytes of all four",
         share(all),
         " × the whole",
         Target::AtMost(1.01),
     );
-    runs.tell(
+    runs.report(
         "shards: bytes of the largest",
         share(most),
         " × the whole",
@@ -181,7 +182,7 @@ fn shards(runs: &mut Runs, stage: &Stage) -> Result<(), Box<dyn Error>> {
     runs.time(one, Throughput::Bytes(sizes[0] as u64), || {
         drained(&mut sink, address, &paths[0], false)
     });
-    runs.compare(one, whole, Target::Told);
+    runs.compare(one, whole, Target::None);
     let four = "shards/all four, one after the other";
     runs.time(four, Throughput::Bytes(all as u64), || {
         let paths = paths.iter();
@@ -189,6 +190,6 @@ fn shards(runs: &mut Runs, stage: &Stage) -> Result<(), Box<dyn Error>> {
             .map(|path| drained(&mut sink, address, path, false))
             .sum()
     });
-    runs.compare(four, whole, Target::Told);
+    runs.compare(four, whole, Target::None);
     Ok(())
 }

@@ -1,16 +1,16 @@
-//! Answers that are made to cost as much time and memory as an answer can.
+//! Answers that are as expensive to decode as possible, in time or memory.
 
-/// What an answer is made of, and why it is dear.
+/// The construction of an expensive answer: a prefix, many pieces, and a suffix.
 pub struct Bomb {
-    /// What it consists of.
+    /// A description of the pieces.
     pub name: &'static str,
-    /// What stands before the pieces.
+    /// The text before the pieces.
     head: &'static str,
-    /// Each piece; `#` in it is its number.
+    /// A piece; `#` in it is replaced by its number.
     piece: &'static str,
-    /// What stands behind the pieces.
+    /// The text after the pieces.
     tail: &'static str,
-    /// What closes the pieces, once for each.
+    /// The text that closes a piece, repeated for each at the end.
     close: &'static str,
 }
 
@@ -56,7 +56,7 @@ const TYPES: &str = r#"{"data":{"values":[],"columnNamesByDeviceType":{"#;
 const ENUM: &str = r#"{"data":{"values":[]},"metadata":{"enums":{"DeviceType":{"#;
 const ALERTS: &str = r#"{"data":{"values":[]},"metadata":{"enums":{"AlertsByDeviceType":{"u":{"#;
 
-/// Every bomb.
+/// All expensive answers.
 pub const BOMBS: &[Bomb] = &[
     bomb("empty rows", ROWS, "[],", END),
     bomb("rows of a cell", ROWS, "[0],", END),
@@ -175,7 +175,7 @@ const LONG_NAME: &str = concat!(
     "\","
 );
 
-/// Forty numbers halfway between nothing and the smallest of all, each of which is as slow to round as any.
+/// Forty numbers halfway between zero and the smallest positive number, which are the slowest to round.
 const HALFWAY: &str = concat!(
     "[2.4703282292062327208e-324,2.4703282292062327208e-324,2.4703282292062327208e-324,2.4703282292062327208e-324,",
     "2.4703282292062327208e-324,2.4703282292062327208e-324,2.4703282292062327208e-324,2.4703282292062327208e-324,",
@@ -200,7 +200,7 @@ const NUMBERS_OF_800: &str = concat!(
 );
 
 impl Bomb {
-    /// About so many bytes of it.
+    /// An answer of about `size` bytes.
     pub fn body(&self, size: usize) -> Vec<u8> {
         let mut body = String::with_capacity(size + 1024);
         body.push_str(self.head);
@@ -222,7 +222,7 @@ impl Bomb {
         }
         body.push_str(self.tail);
         let mut body = body.into_bytes();
-        // No text can hold what is no UTF-8.
+        // Invalid UTF-8, which a `str` cannot contain.
         body.iter_mut()
             .filter(|byte| **byte == 1)
             .for_each(|byte| *byte = 0xff);

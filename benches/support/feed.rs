@@ -1,31 +1,32 @@
-//! Answers of the stream as large fleets give them: realistic rows, always the same, in a shuffled order.
+//! Generates answers of large fleets: realistic, reproducible rows in a shuffled order.
 
 use std::fmt::Write;
 
 use starlink_telemetry::simulator::{AnswerBody, TERMINAL_COLUMNS};
 
-/// As many rows as an answer can have.
+/// The most rows of an answer.
 pub const MOST_ROWS: usize = 65_000;
 
-/// The documented columns of a terminal are ten numbers, two texts and the alerts; with these there are twelve and three, as
-/// the targets for rendering and memory are worded.
+/// Additional columns. The documented columns of a terminal are ten numbers, two texts and the alerts; with these there are twelve
+/// numbers and three texts, as in the targets for rendering and memory.
 const MORE_COLUMNS: [&str; 3] = ["PowerIn", "SnrDb", "HardwareVersion"];
 
-/// A timestamp in nanoseconds since 1970 that is as long as all of this century: a body's are overwritten in place.
+/// A placeholder timestamp in nanoseconds since 1970. It has as many digits as all timestamps of this century, so that timestamps of
+/// a body can be overwritten in place.
 pub const STAMP: u64 = 1_756_537_212_000_000_000;
 
-/// How many digits that is.
+/// The number of its digits.
 const STAMP_LENGTH: usize = 19;
 
-/// How a fraction is written.
+/// Formats a fraction.
 pub type Digits = fn(f64) -> String;
 
-/// With the digits of single precision, at most nine, as in the documented answers.
+/// Formats a fraction with the digits of single precision, at most nine, as in the documented answers.
 pub fn documented(value: f64) -> String {
     (value as f32).to_string()
 }
 
-/// The body of an answer, whose rows all have the same timestamp.
+/// The body of an answer in which all rows have the same timestamp.
 #[derive(Debug, Clone)]
 pub struct Body {
     json: Vec<u8>,
@@ -33,8 +34,8 @@ pub struct Body {
 }
 
 impl Body {
-    /// One row of each terminal, in the documented columns or in [`columns`]. Terminals are counted from 0; bodies of other
-    /// `variant`s have other values in all numbers.
+    /// One row of each terminal, in the documented columns or in [`columns`]. Terminals are numbered from 0. All numbers differ between
+    /// `variant`s.
     pub fn terminals(
         columns: &[&str],
         terminals: impl Iterator<Item = usize>,
@@ -48,13 +49,13 @@ impl Body {
         Self::of(AnswerBody::new().columns("u", columns).rows(rows))
     }
 
-    /// The IP allocation of each terminal of a range, the tenth part of the fleet that has one.
+    /// The IP allocations of a range of terminals. One in ten terminals has one.
     pub fn allocations(terminals: impl Iterator<Item = usize>) -> Self {
         let holders = terminals.filter(|terminal| terminal % 10 == 0);
         Self::of(AnswerBody::new().rows(shuffled(holders).into_iter().map(allocation_row)))
     }
 
-    /// An answer whose rows all have the timestamp [`STAMP`].
+    /// An answer in which all rows have the timestamp [`STAMP`].
     pub fn of(answer: AnswerBody) -> Self {
         let json = answer.to_json();
         let stamp = STAMP.to_string();
@@ -84,14 +85,14 @@ pub fn columns() -> Vec<&'static str> {
     [TERMINAL_COLUMNS, &MORE_COLUMNS].concat()
 }
 
-/// The timestamp of the batch with this number: a second after the one before.
+/// The timestamp of the batch with this number. Batches are one second apart.
 pub fn stamp_of(number: u64) -> u64 {
     STAMP + number * 1_000_000_000
 }
 
 /// The identifier of a terminal.
 pub fn terminal_id(terminal: usize) -> String {
-    // Real identifiers do not count up: an odd factor spreads them and keeps them apart.
+    // Real identifiers are not consecutive. Multiplication by an odd factor spreads them and keeps them unique.
     format!(
         "ut01000000-00000000-{:08x}",
         (terminal as u32).wrapping_mul(0x9e37_79b1)
@@ -139,7 +140,7 @@ fn terminal_row(terminal: usize, variant: u64, extended: bool, digits: Digits) -
     row
 }
 
-/// The row of a terminal's allocation.
+/// The row of the IP allocation of a terminal.
 pub fn allocation_row(terminal: usize) -> String {
     let id = terminal_id(terminal);
     let (high, low) = (terminal >> 16 & 0xff, terminal & 0xffff);
@@ -150,7 +151,7 @@ pub fn allocation_row(terminal: usize) -> String {
     )
 }
 
-/// A cell of resolution 5: mode, resolution, one of the base cells 15 to 23, none of which is a pentagon, five digits of
+/// An H3 cell of resolution 5: mode, resolution, one of the base cells 15 to 23 (none of which is a pentagon), five digits from
 /// 0 to 6, and the unused digits, which are 7.
 fn h3_cell(random: u64) -> u64 {
     let base = 15 + random % 9;
@@ -163,19 +164,19 @@ fn h3_cell(random: u64) -> u64 {
     cell
 }
 
-/// Always the same order, which is that of no index.
+/// A reproducible shuffled order.
 fn shuffled(items: impl Iterator<Item = usize>) -> Vec<usize> {
     let mut items: Vec<_> = items.collect();
     items.sort_by_cached_key(|&item| hash(item, 99, 0));
     items
 }
 
-/// `0.0..1.0`
+/// A reproducible number in `0.0..1.0`.
 fn unit(terminal: usize, column: u64, variant: u64) -> f64 {
     (hash(terminal, column, variant) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// A number that nobody would call a pattern (splitmix64).
+/// A reproducible pseudo-random number (splitmix64).
 fn hash(terminal: usize, column: u64, variant: u64) -> u64 {
     let mut state = (terminal as u64) << 16 | column << 8 | variant;
     state = state.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -1,9 +1,9 @@
-//! Reading of the requests that the service sends to a benchmark's stand-in for Starlink.
+//! Reads the requests that the service sends to a benchmark's replacement of Starlink.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
 
-/// Reads a request and gives its path; none at the end of the connection.
+/// Reads a request and returns its path, or `None` at the end of the connection.
 pub fn read_request(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<String>> {
     let mut first = String::new();
     if reader.read_line(&mut first)? == 0 {

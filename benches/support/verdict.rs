@@ -1,29 +1,29 @@
-//! The table at the end: figure, yardstick, ratio, target, met or not.
+//! The table of results: figure, reference, value, target, and whether the target is met.
 
-/// What a figure is held against.
+/// The target of a figure.
 #[derive(Debug, Clone, Copy)]
 pub enum Target {
-    /// It should not be more.
+    /// The value should not be greater.
     AtMost(f64),
-    /// It should not be less.
+    /// The value should not be less.
     AtLeast(f64),
-    /// It is told, not judged.
-    Told,
+    /// There is no target: the value is only reported.
+    None,
 }
 
-/// All lines so far.
+/// The lines so far.
 #[derive(Debug, Default)]
 pub struct Verdict {
     lines: Vec<[String; 5]>,
 }
 
 impl Verdict {
-    /// Adds a line whose `value` (`unit` behind it) is judged. `of` says what was measured, `yardstick` what beside it.
+    /// Adds a line. `of` names what was measured, `yardstick` the reference that was measured with it.
     pub fn judge(&mut self, of: &str, yardstick: &str, value: f64, unit: &str, target: Target) {
         let (limit, is_met) = match target {
             Target::AtMost(limit) => (format!("≤ {}", number(limit)), Some(value <= limit)),
             Target::AtLeast(limit) => (format!("≥ {}", number(limit)), Some(value >= limit)),
-            Target::Told => ("–".to_owned(), None),
+            Target::None => ("–".to_owned(), None),
         };
         let met = is_met.map_or("–", |is_met| if is_met { "met" } else { "NOT MET" });
         self.lines.push([
@@ -35,7 +35,7 @@ impl Verdict {
         ]);
     }
 
-    /// Prints the lines below each other, as a table that Markdown knows too, and how busy the machine was.
+    /// Prints the lines as a Markdown table, and the load of the machine.
     pub fn print(&self) {
         let head = ["figure", "yardstick", "value or ratio", "target", "met"].map(str::to_owned);
         let mut widths = [0; 5];
@@ -57,7 +57,7 @@ impl Verdict {
     }
 }
 
-/// Three significant digits, or all before the point.
+/// Formats a number with three significant digits, or with all digits before the decimal point.
 fn number(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),

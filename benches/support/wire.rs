@@ -1,31 +1,31 @@
-//! A plain blocking HTTP client: reads all that comes, understands none of it.
+//! A blocking HTTP client that reads responses without parsing the body.
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// Nothing that is measured here takes longer between two bytes.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The read time-out.
+const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
-/// How many bytes are read at a time.
+/// The size of a single read.
 const BUFFER: usize = 1 << 20;
 
-/// No head is longer.
+/// The longest head.
 const LONGEST_HEAD: usize = 1024;
 
-/// What the only good head begins with.
+/// The beginning of the head of a successful response.
 const OK: &str = "HTTP/1.1 200";
 
-/// What the head of a chunked answer has, in lower case.
+/// The header of a chunked response, in lower case.
 const CHUNKED: &str = "transfer-encoding: chunked";
 
-/// What a chunked answer ends with.
+/// The end of a chunked response.
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// A GET that is under way; the server closes the connection after its answer.
+/// Sends a GET request; the server closes the connection after its response.
 pub fn request(address: SocketAddr, path: &str, is_gzip: bool) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(WAIT_LIMIT))?;
     let encoding = if is_gzip { "gzip" } else { "identity" };
     let head = format!(
         "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/plain;version=0.0.4\r\n\
@@ -35,7 +35,7 @@ pub fn request(address: SocketAddr, path: &str, is_gzip: bool) -> Result<TcpStre
     Ok(stream)
 }
 
-/// Reads everything, and looks at nothing but the beginning and the end.
+/// Reads responses completely, and checks only the beginning and the end.
 #[derive(Debug)]
 pub struct Sink {
     buffer: Vec<u8>,
@@ -50,10 +50,10 @@ impl Default for Sink {
 }
 
 impl Sink {
-    /// How many bytes an answer has, its head included.
+    /// Requests a path and returns the number of bytes of the response, including its head.
     ///
     /// # Errors
-    /// Of the connection; when the status is not 200, or chunks end before the last one.
+    /// Errors of the connection; the status is not 200; the last chunk is missing.
     pub fn drain(&mut self, address: SocketAddr, path: &str, is_gzip: bool) -> Result<usize> {
         let mut stream = request(address, path, is_gzip)?;
         let mut total = stream.read(&mut self.buffer)?;
@@ -69,7 +69,7 @@ impl Sink {
                 break;
             }
             total += count;
-            // The last bytes may come one by one.
+            // The end may be split across several reads.
             end.extend_from_slice(&self.buffer[count.saturating_sub(LAST_CHUNK.len())..count]);
             end.drain(..end.len().saturating_sub(LAST_CHUNK.len()));
         }
@@ -80,10 +80,10 @@ impl Sink {
     }
 }
 
-/// The body of an answer as it is, chunked or not.
+/// The body of a response, with chunk framing removed.
 ///
 /// # Errors
-/// Of the connection; when the status is not 200, or the answer ends before its end.
+/// Errors of the connection; the status is not 200; the response is truncated.
 pub fn body(answer: &[u8]) -> Result<Vec<u8>> {
     let end = find(answer, b"\r\n\r\n").ok_or_else(cut)?;
     let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
@@ -112,7 +112,7 @@ fn cut() -> Error {
     Error::new(ErrorKind::UnexpectedEof, "the answer is cut")
 }
 
-/// Where `wanted` stands first.
+/// The first position of `wanted`.
 fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
     text.windows(wanted.len()).position(|found| found == wanted)
 }

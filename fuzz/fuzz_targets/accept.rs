@@ -1,4 +1,4 @@
-//! Any bytes as an Accept header and as parameters.
+//! Fuzzes the Accept header and parameters of scrapes.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| starlink_telemetry_fuzz::checks::accept(data));

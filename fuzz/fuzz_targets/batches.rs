@@ -1,4 +1,4 @@
-//! Any bytes as answers, one after the other.
+//! Fuzzes sequences of answers.
 #![no_main]
 
 use starlink_telemetry_fuzz::{bounds, checks};

@@ -1,4 +1,4 @@
-//! Any bytes as the fleet of an earlier process.
+//! Fuzzes state files.
 #![no_main]
 
 use starlink_telemetry_fuzz::{bounds, checks};

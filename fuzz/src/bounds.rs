@@ -1,4 +1,4 @@
-//! What an input may cost at most, in memory and in time.
+//! Limits of memory and time for an input.
 
 use std::alloc::System;
 use std::time::{Duration, Instant};
@@ -8,22 +8,22 @@ use peakmem_alloc::{INSTRUMENTED_SYSTEM, PeakMemAlloc, PeakMemAllocTrait};
 #[global_allocator]
 static MEMORY: &PeakMemAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Bytes for each of the input.
+/// The memory for each byte of the input, in bytes.
 const FACTOR: usize = 16;
 
-/// Bytes beside those.
+/// Additional memory for any input, in bytes.
 const BASE: usize = 8 * 1024 * 1024;
 
-/// Time for each byte. The product takes less than 50 ns; instrumented for a fuzzer it is many times slower.
+/// The time for each byte of the input. The service takes less than 50 ns; with the fuzzer's instrumentation it is much slower.
 const EACH: Duration = Duration::from_micros(2);
 
-/// Time beside that: a machine has other things to do.
+/// Additional time for any input, for busy machines.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
-/// Plays the product's part of a check.
+/// Runs the service's part of a check and measures it.
 ///
 /// # Panics
-/// When it takes more memory or time than an input of this length may.
+/// It exceeds the limit of memory or time for the length of the input.
 pub fn within(data: &[u8], play: fn(&[u8])) {
     MEMORY.reset_peak_memory();
     let started = Instant::now();

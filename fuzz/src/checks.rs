@@ -1,5 +1,5 @@
-//! The checks: each takes any bytes and panics when the product breaks a promise. Also replayed over the corpus by the integration
-//! tests, without a fuzzer.
+//! The checks of the fuzz targets: each takes any bytes and panics if an invariant is violated. The integration tests also run them
+//! on the corpus.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::model::reader::{Body, read};
 
 const FORMATS: [Format; 3] = [Format::OpenMetrics, Format::Prometheus, Format::Mixed];
 
-/// Everything is included, and time passes fast.
+/// Options that include everything, with short ages.
 fn options() -> FleetOptions {
     FleetOptions {
         include_routers: true,
@@ -32,7 +32,7 @@ fn options() -> FleetOptions {
     }
 }
 
-/// A fleet, and the clock that it is told.
+/// A fleet, and the current time.
 struct World {
     fleet: Fleet,
     schemas: SchemaCache,
@@ -61,7 +61,7 @@ impl World {
         self.fleet.commit(&plan, heard);
     }
 
-    /// Everything that can be scraped can be read, and the shards make up the whole.
+    /// Scrapes in all formats, checks that they can be parsed, and that the shards together equal the whole.
     fn bodies(&self) -> [Body; 3] {
         let snapshot = Arc::new(self.fleet.snapshot());
         FORMATS.map(|format| {
@@ -88,12 +88,12 @@ fn parsed(snapshot: &Arc<Snapshot>, format: Format, shard: Shard) -> Body {
     read(text, format).unwrap_or_else(|rule| panic!("{rule}\n{text}"))
 }
 
-/// Answers stand one after the other with a byte 0 between them; the first byte of each says how many minutes pass before.
+/// Checks answers. They are separated by a 0 byte; the first byte of each is the number of minutes that pass before it.
 pub fn batches(data: &[u8]) {
     played(data).bodies();
 }
 
-/// The product's part of it: what it may cost is bounded.
+/// The service's part of [`batches`], whose memory and time are limited.
 pub fn play_batches(data: &[u8]) {
     drop(played(data));
 }
@@ -114,7 +114,7 @@ fn played(data: &[u8]) -> World {
     world
 }
 
-/// A fleet of three, to ask about.
+/// A fleet of three devices, to query.
 fn fleet() -> NamedFleet {
     let mut world = World::new();
     world.now = Moment::at(Duration::from_secs(1));
@@ -129,7 +129,7 @@ fn fleet() -> NamedFleet {
     }
 }
 
-/// The bytes are the target of a request, `path?query`, and behind a byte 0 its host.
+/// Checks requests. The bytes are the target, `path?query`, and after a 0 byte the host.
 pub fn query(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (target, host) = text.split_once('\0').unwrap_or((&text, "localhost"));
@@ -138,7 +138,10 @@ pub fn query(data: &[u8]) {
     if let Ok(query) = DeviceQuery::parse(query) {
         let page = list(&fleet, &query);
         let shown = serde_json::to_string(&page).unwrap_or_else(|error| panic!("{error}"));
-        assert!(shown.len() < 64 * 1024, "three devices fit into little");
+        assert!(
+            shown.len() < 64 * 1024,
+            "the response for three devices is small"
+        );
         let again = DeviceQuery::parse(&query.to_text());
         assert_eq!(again.as_ref(), Ok(&query), "a link leads to the same");
     }
@@ -151,7 +154,7 @@ pub fn query(data: &[u8]) {
         let is_one_name = !named.is_empty() && !named.contains([',', '*']);
         assert!(
             !is_one_name || allowed.allows(&named),
-            "{named:?} is what was allowed"
+            "{named:?} is the allowed host"
         );
     }
     let none = AllowedHosts::default();
@@ -159,7 +162,7 @@ pub fn query(data: &[u8]) {
     assert!(!is_rebound, "{host:?}");
 }
 
-/// The bytes are a header, and parameters of a query.
+/// Checks negotiation. The bytes are an Accept header, and parameters of a query.
 pub fn accept(data: &[u8]) {
     let header = String::from_utf8_lossy(data);
     let negotiated = |how| negotiate(Some(&header), how);
@@ -183,7 +186,7 @@ pub fn accept(data: &[u8]) {
     let _ = Shard::requested(Some(shard), Some(total));
 }
 
-/// The text is everything that Starlink may spell: it comes back as it was, wherever it stands for itself.
+/// Checks escaping. The text is used for all names and texts of Starlink, and must be unchanged after parsing.
 pub fn escaping(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let quoted = serde_json::Value::from(&*text).to_string();
@@ -196,7 +199,7 @@ pub fn escaping(data: &[u8]) {
     let mut world = World::new();
     world.answer(answer.as_bytes());
     let [open, prometheus, _] = world.bodies();
-    // The replacement character marks a string that could not be read.
+    // The replacement character marks a string that could not be decoded.
     if text.is_empty() || text.len() > 256 || text.contains(char::REPLACEMENT_CHARACTER) {
         return;
     }
@@ -210,7 +213,7 @@ pub fn escaping(data: &[u8]) {
     }
 }
 
-/// Settings stand one after the other with a byte 0 between them; then come a TOML, a YAML and a web configuration file.
+/// Checks settings. They are separated by a 0 byte and followed by a TOML, a YAML and a web configuration file.
 pub fn settings(data: &[u8]) {
     const NAMES: [&str; 18] = [
         "CLIENT_ID",
@@ -232,7 +235,7 @@ pub fn settings(data: &[u8]) {
         "NO_PROXY",
         "PROBES_PORT",
     ];
-    // No escape ends in a capital letter: none can spell it together with what follows.
+    // No escape ends with a capital letter, so no escape can form the needle together with the following text.
     const NEEDLE: &str = "N33dle-s3cret";
     let text = String::from_utf8_lossy(data);
     let mut parts = text.split('\0');
@@ -273,12 +276,12 @@ pub fn settings(data: &[u8]) {
     }
 }
 
-/// The product's part of reading a state file.
+/// The service's part of [`state`]: reads a state file.
 pub fn thaw(data: &[u8]) {
     drop(Fleet::thaw(options(), Moment::default(), data));
 }
 
-/// The bytes may be a fleet. If they are, it can be shown, used, and written again.
+/// Checks state files. If the bytes are a valid fleet, it can be scraped, updated and written again.
 pub fn state(data: &[u8]) {
     let Ok(fleet) = Fleet::thaw(options(), Moment::default(), data) else {
         return;

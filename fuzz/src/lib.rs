@@ -1,9 +1,9 @@
-//! What the fuzz targets check, and the independent reader that they check it with.
+//! The checks of the fuzz targets, and the independent parser that they use.
 #![forbid(unsafe_code)]
 
 pub mod bounds;
 pub mod checks;
 
-/// The reader, and what it is written with, of the integration tests.
+/// The independent parser of the integration tests.
 #[allow(dead_code, reason = "shared with the integration tests")]
 mod model;

@@ -1,4 +1,4 @@
-//! The independent reader of the integration tests, and what it is written with.
+//! Includes the independent parser of the integration tests.
 
 #[path = "../../tests/it/model/answer.rs"]
 mod answer;

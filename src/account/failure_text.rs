@@ -134,10 +134,10 @@ mod tests {
 
     use super::super::messages::TokenRefused;
     use super::*;
-    use crate::starlink::{ErrorAnswer, Stage};
+    use crate::starlink::{ErrorResponse, Stage};
 
     fn answered(status: u16, message: &str) -> CallError {
-        CallError::Status(ErrorAnswer {
+        CallError::Status(ErrorResponse {
             status,
             message: message.to_owned(),
             is_oauth: false,

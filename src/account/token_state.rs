@@ -279,7 +279,7 @@ impl TokenState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::starlink::{CallError, ErrorAnswer};
+    use crate::starlink::{CallError, ErrorResponse};
 
     const FIRST: &str = "http://starlink.example/public/token";
     const SECOND: &str = "http://starlink.example/token";
@@ -325,7 +325,7 @@ mod tests {
                     },
                     url.parse().unwrap(),
                 ))),
-                Refuse(status, after) => Event::Answered(Err(CallError::Status(ErrorAnswer {
+                Refuse(status, after) => Event::Answered(Err(CallError::Status(ErrorResponse {
                     status,
                     message: String::new(),
                     is_oauth: false,

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use futures_util::future::join;
 
 use crate::config::Settings;
-use crate::files::{FromFile, Reloads, Seen, Watched};
+use crate::files::{FileStates, FromFile, Reloads, WatchOptions};
 use crate::names::{self, Names};
 use crate::self_metrics::SelfMetrics;
 use crate::store::Published;
@@ -103,10 +103,10 @@ impl Followers {
     fn add<F: Future<Output = ()> + 'static>(
         &mut self,
         task: Task,
-        seen: Seen,
-        mut follow: impl FnMut(Watched, Pulse) -> F + 'static,
+        seen: FileStates,
+        mut follow: impl FnMut(WatchOptions, Pulse) -> F + 'static,
     ) {
-        let watched = Watched {
+        let watched = WatchOptions {
             seen,
             interval: self.interval,
             clock: self.clock.clone(),

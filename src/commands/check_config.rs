@@ -1,4 +1,4 @@
-//! `check-config`: the settings in force, what is doubtful about them, whether Starlink issues tokens if asked to, and a verdict.
+//! The command `check-config`: prints the effective settings, warnings, optionally the results of token requests, and a verdict.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use starlink_telemetry::text::with_sources;
 use starlink_telemetry::time::Clock;
 use url::Url;
 
-use super::{EXIT_CONFIG, Failure, told};
+use super::{EXIT_CONFIG, Failure, report};
 use crate::console::{complain, print};
 
 /// Prints the settings and the verdict, which is the last line.
@@ -22,23 +22,23 @@ pub(super) async fn execute(
     let settings = match Settings::from_sources(Sources::from_process(config_file)) {
         Ok(settings) => settings,
         Err(errors) => {
-            complain(format!("{}\n{}", told(&errors), refused(&errors)));
+            complain(format!("{}\n{}", report(&errors), refused(&errors)));
             return Ok(ExitCode::from(EXIT_CONFIG));
         }
     };
     let warnings = settings.warnings().iter();
     let lines = settings.effective().iter().cloned();
     let lines = lines.chain(warnings.map(|warning| format!("WARN {warning}")));
-    let mut report: String = lines.map(|line| line + "\n").collect();
+    let mut output: String = lines.map(|line| line + "\n").collect();
     let valid = valid(settings.warnings().len());
     let outcome = match connect {
-        true => try_accounts(&settings, &mut report).await?,
+        true => try_accounts(&settings, &mut output).await?,
         false => Ok(String::new()),
     };
     if let Ok(issued) = &outcome {
-        report += &format!("OK: {valid}{issued}\n");
+        output += &format!("OK: {valid}{issued}\n");
     }
-    print(report)?;
+    print(output)?;
     match outcome {
         Ok(_) => Ok(ExitCode::SUCCESS),
         Err(refusal) => {
@@ -48,17 +48,17 @@ pub(super) async fn execute(
     }
 }
 
-/// How many accounts are tried at once.
-const AT_ONCE: usize = 8;
+/// The most concurrent token requests.
+const CONCURRENT: usize = 8;
 
 /// The most accounts that the verdict names.
 const MOST_NAMED: usize = 10;
 
-/// Asks for a token of each account, which takes no rows of its stream. What becomes of it, in words that go on after those on the
-/// settings; with an accounts file the report gets a line for each account, and the words are about all of them.
+/// Requests a token for each account, which does not take rows from its stream. Returns the result as a text that continues the
+/// verdict on the settings. With an accounts file, adds a line for each account to `output`.
 async fn try_accounts(
     settings: &Settings,
-    report: &mut String,
+    output: &mut String,
 ) -> Result<Result<String, String>, Failure> {
     let client = client_options(settings, Timeouts::default(), Clock::system())?;
     let accounts = settings.accounts.list();
@@ -69,11 +69,11 @@ async fn try_accounts(
     let attempts = accounts.iter().map(|account| {
         let client = Client::new(client.clone());
         async move {
-            let outcome = ask_for_token(&client, account, advice).await;
+            let outcome = request_token(&client, account, advice).await;
             outcome.map_err(|refusal| settings.redactor.redact(&refusal).into_owned())
         }
     });
-    let outcomes: Vec<_> = stream::iter(attempts).buffered(AT_ONCE).collect().await;
+    let outcomes: Vec<_> = stream::iter(attempts).buffered(CONCURRENT).collect().await;
     if settings.accounts.file().is_none() {
         let only = outcomes.into_iter().next().unwrap_or(Ok(String::new()));
         return Ok(match only {
@@ -91,7 +91,7 @@ async fn try_accounts(
                 format!("FAILED: account {name}: {refusal}")
             }
         };
-        *report += &(line + "\n");
+        *output += &(line + "\n");
     }
     let count = accounts.len();
     if refused.is_empty() {
@@ -127,16 +127,16 @@ fn refused(errors: &ConfigErrors) -> String {
     }
 }
 
-/// What Starlink answers to a request for a token.
-async fn ask_for_token(
+/// Requests a token. Returns the result, success or failure, as a text.
+async fn request_token(
     client: &Client,
     account: &Account,
     credentials: &str,
 ) -> Result<String, String> {
     let urls = account.token_urls();
     let (id, secret) = (account.client_id.value(), account.client_secret.value());
-    let asked = client.request_token_from(&urls, &id, &secret, TokenError::is_answer, || {});
-    match asked.await {
+    let request = client.request_token_from(&urls, &id, &secret, TokenError::is_answer, || {});
+    match request.await {
         Ok((token, url)) => {
             let seconds = token.lifetime.as_secs();
             Ok(format!(

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 use tracing::{info, warn};
 
-use crate::files::{Change, FileError, Reader, Seen, Watched, watch};
+use crate::files::{Change, FileError, FileReader, FileStates, WatchOptions, watch};
 use crate::tasks::Pulse;
 
 /// A file longer than this, in bytes, holds no credential.
@@ -21,7 +21,7 @@ pub struct Credential {
     value: Arc<ArcSwap<SecretString>>,
     file: Option<PathBuf>,
     /// What the file was found to be, if the credential is to follow it by itself.
-    seen: Option<Seen>,
+    seen: Option<FileStates>,
 }
 
 impl Credential {
@@ -47,7 +47,7 @@ impl Credential {
     /// # Errors
     /// When the file gives no credential now.
     pub fn from_file(path: PathBuf) -> Result<Self, CredentialError> {
-        let mut reader = Reader::default();
+        let mut reader = FileReader::default();
         let value = read(&path, &mut reader)?;
         Ok(Self {
             seen: Some(reader.seen()),
@@ -66,18 +66,18 @@ impl Credential {
     }
 
     /// What its file was found to be when it was read first, if the credential is to be followed.
-    pub fn seen(&self) -> Option<&Seen> {
+    pub fn seen(&self) -> Option<&FileStates> {
         self.seen.as_ref()
     }
 
     /// Keeps the value up to date with its file, for ever; a fixed one needs nothing. While the file gives no credential the last value
     /// stays.
-    pub async fn follow(self, watched: Watched, pulse: Pulse) {
+    pub async fn follow(self, watched: WatchOptions, pulse: Pulse) {
         let Some(path) = self.file.clone() else {
             return;
         };
         let file = path.to_string_lossy().into_owned();
-        let load = move |reader: &mut Reader| read(&path, reader);
+        let load = move |reader: &mut FileReader| read(&path, reader);
         let told = |error: &CredentialError| format!("{file} {error}");
         watch(pulse, watched, load, told, |change| match change {
             Change::New(Ok(value)) => {
@@ -134,7 +134,7 @@ pub enum CredentialError {
 }
 
 /// The credential in a file, without the line ends that editors and `echo` put after it.
-pub(super) fn read(path: &Path, reader: &mut Reader) -> Result<SecretString, CredentialError> {
+pub(super) fn read(path: &Path, reader: &mut FileReader) -> Result<SecretString, CredentialError> {
     let bytes = reader.read(path, LONGEST)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| CredentialError::NotText)?;
     parse(text).ok_or(CredentialError::Empty)

@@ -247,7 +247,7 @@ fn read_file(setting: &Value) -> Result<FileLayer, ConfigError> {
             accepted: table::CONFIG_FILE.accepts.describe(),
         });
     };
-    let bytes = match files::Reader::default().read(Path::new(path), files::SMALL) {
+    let bytes = match files::FileReader::default().read(Path::new(path), files::SMALL) {
         Ok(bytes) => bytes,
         Err(source) => return Err(ConfigError::Unreadable { file, source }),
     };

@@ -36,7 +36,7 @@ use crate::exposition::InfoFormat;
 use crate::files::FromFile;
 use crate::http::AllowedHosts;
 use crate::names::Names;
-use crate::outgoing::{Authorities, Exceptions, Proxy};
+use crate::outgoing::{Authorities, NoProxy, Proxy};
 use crate::redaction::Redactor;
 use crate::state_file::StateFile;
 use crate::telemetry::FieldFilter;
@@ -319,7 +319,7 @@ fn read_outgoing(reader: &mut Reader) -> Option<Outgoing> {
         proxy.to_string()
     });
     let proxy = match proxy {
-        Some(proxy) => Some(proxy.except(read_exceptions(reader))),
+        Some(proxy) => Some(proxy.except(read_no_proxy(reader))),
         None => {
             reader.note_unread(&table::NO_PROXY, "not read without a proxy");
             None
@@ -328,18 +328,17 @@ fn read_outgoing(reader: &mut Reader) -> Option<Outgoing> {
     Some(Outgoing { authorities, proxy })
 }
 
-/// What is not understood is left out: other programs read the same variable, each in its own way.
-fn read_exceptions(reader: &mut Reader) -> Exceptions {
+/// Invalid entries are ignored with a warning, not an error: other programs read the same variable and accept other formats.
+fn read_no_proxy(reader: &mut Reader) -> NoProxy {
     const MOST_NAMED: usize = 10;
-    let Some((exceptions, left_out)) =
-        reader.read(&table::NO_PROXY, |text| Ok(Exceptions::parse(text)))
+    let Some((no_proxy, invalid)) = reader.read(&table::NO_PROXY, |text| Ok(NoProxy::parse(text)))
     else {
-        return Exceptions::default();
+        return NoProxy::default();
     };
-    if !left_out.is_empty() {
-        let named = left_out.iter().take(MOST_NAMED).map(|entry| quoted(entry));
+    if !invalid.is_empty() {
+        let named = invalid.iter().take(MOST_NAMED).map(|entry| quoted(entry));
         let named = named.collect::<Vec<_>>().join(", ");
-        let more = match left_out.len().saturating_sub(MOST_NAMED) {
+        let more = match invalid.len().saturating_sub(MOST_NAMED) {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
@@ -347,7 +346,7 @@ fn read_exceptions(reader: &mut Reader) -> Exceptions {
         let advice = format!("{named}{more} not understood and left out: give {accepted}");
         reader.warn(table::NO_PROXY.name, advice);
     }
-    exceptions
+    no_proxy
 }
 
 fn read_fleet(reader: &mut Reader) -> Option<FleetSettings> {

@@ -55,7 +55,7 @@ impl Dotenv {
             problems: vec![problem],
             ..Self::default()
         };
-        match files::Reader::default().read(path, files::SMALL) {
+        match files::FileReader::default().read(path, files::SMALL) {
             Ok(bytes) => match std::str::from_utf8(&bytes) {
                 Ok(text) => Self::parse_named(text, &file),
                 Err(error) => problem(not_text(file, &bytes, error)),

@@ -1,14 +1,14 @@
-//! Which text format a scrape gets, by its Accept header, the settings and the `format` parameter.
+//! Chooses the text format of a scrape by the Accept header, the settings and the parameter `format`.
 
-/// A rendering of the metrics.
+/// A format of the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     /// OpenMetrics 1.0.0.
     OpenMetrics,
     /// The Prometheus text format 0.0.4.
     Prometheus,
-    /// The text format 0.0.4, but with `starlink_info` in line protocol: for people and for
-    /// readers that ask for no format that we know.
+    /// The text format 0.0.4, but with `starlink_info` in line protocol: for browsers, and for
+    /// clients that request no known format.
     Mixed,
 }
 
@@ -16,7 +16,7 @@ impl Format {
     /// Every format, in the order of declaration.
     pub const ALL: [Self; 3] = [Self::OpenMetrics, Self::Prometheus, Self::Mixed];
 
-    /// Its value in the label `format` and in the parameter `format`.
+    /// Its name in the label `format` and in the parameter `format`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::OpenMetrics => "openmetrics",
@@ -35,15 +35,15 @@ impl Format {
     }
 }
 
-/// The setting `INFO_FORMAT`: how `starlink_info` is written.
+/// The setting `INFO_FORMAT`: the format of `starlink_info`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum InfoFormat {
-    /// As the client's Accept header says.
+    /// Chosen by the client's Accept header.
     #[default]
     Auto,
-    /// As labels for every client, so never [`Format::Mixed`].
+    /// Labels for every client: never [`Format::Mixed`].
     Labels,
-    /// In line protocol for every client, so always [`Format::Mixed`].
+    /// Line protocol for every client: always [`Format::Mixed`].
     LineProtocol,
 }
 
@@ -51,7 +51,7 @@ impl InfoFormat {
     /// Every value, in the order of declaration.
     pub const ALL: [Self; 3] = [Self::Auto, Self::Labels, Self::LineProtocol];
 
-    /// Its spelling in the settings.
+    /// Its value in the settings.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -61,12 +61,12 @@ impl InfoFormat {
     }
 }
 
-/// The parameter `format` has a value that is none of ours.
+/// The parameter `format` has an unknown value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("unknown format: it can be openmetrics, prometheus or mixed")]
 pub struct UnknownFormat;
 
-/// The format that the parameter `format` of a request names. It overrules [`negotiate`].
+/// The format that the parameter `format` of a request selects. It takes precedence over [`negotiate`].
 ///
 /// # Errors
 /// [`UnknownFormat`] for anything but the three names.
@@ -77,8 +77,8 @@ pub fn requested(format_parameter: &str) -> Result<Format, UnknownFormat> {
         .ok_or(UnknownFormat)
 }
 
-/// The format for a client that sends `accept` (several headers joined by `", "`; `None` where it
-/// sends none). There is always one; what cannot be understood in the header is passed over.
+/// The format for a client that sends `accept` (several headers are joined by `", "`; `None` without the
+/// header). Every header gives a format; invalid entries are ignored.
 pub fn negotiate(accept: Option<&str>, info_format: InfoFormat) -> Format {
     match (info_format, by_accept(accept.unwrap_or_default())) {
         (InfoFormat::LineProtocol, _) => Format::Mixed,
@@ -87,40 +87,40 @@ pub fn negotiate(accept: Option<&str>, info_format: InfoFormat) -> Format {
     }
 }
 
-/// A wildcard names no type. A client that names nothing but a scraper's formats which we lack is
-/// still a scraper, and gets the text that all scrapers read.
+/// Wildcards are ignored. A client that accepts only formats of scrapers that are not supported here is
+/// still a scraper, and gets the text format, which all scrapers read.
 fn by_accept(accept: &str) -> Format {
-    let named: Vec<(Offer, f32)> = split(accept, ',')
+    let named: Vec<(Accepted, f32)> = split(accept, ',')
         .filter_map(parse_entry)
         .filter(|(_, q)| *q > 0.0)
         .collect();
-    let best = |wanted: Offer| {
+    let best = |wanted: Accepted| {
         named
             .iter()
-            .filter(|(offer, _)| *offer == wanted)
+            .filter(|(accepted, _)| *accepted == wanted)
             .map(|(_, q)| *q)
             .reduce(f32::max)
     };
-    match (best(Offer::OpenMetrics), best(Offer::Text)) {
+    match (best(Accepted::OpenMetrics), best(Accepted::Text)) {
         (Some(open_metrics), Some(text)) if text > open_metrics => Format::Prometheus,
         (Some(_), _) => Format::OpenMetrics,
         (None, Some(_)) => Format::Prometheus,
-        (None, None) if best(Offer::OtherScraperFormat).is_some() => Format::Prometheus,
+        (None, None) if best(Accepted::OtherScraperFormat).is_some() => Format::Prometheus,
         (None, None) => Format::Mixed,
     }
 }
 
-/// What an entry of Accept offers to read.
+/// The format that an entry of Accept names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Offer {
+enum Accepted {
     OpenMetrics,
     Text,
     OtherScraperFormat,
     Unknown,
 }
 
-/// An entry of Accept (RFC 9110, section 12.5.1) with its q; `None` when it is malformed.
-fn parse_entry(entry: &str) -> Option<(Offer, f32)> {
+/// Parses an entry of Accept (RFC 9110, section 12.5.1) with its weight q; `None` if it is malformed.
+fn parse_entry(entry: &str) -> Option<(Accepted, f32)> {
     let mut parts = split(entry, ';');
     let media_type = trim(parts.next()?);
     if !is_media_type(media_type) {
@@ -129,7 +129,7 @@ fn parse_entry(entry: &str) -> Option<(Offer, f32)> {
     let mut q = 1.0;
     let mut version = None;
     for part in parts {
-        // Parameters may be empty, and extensions may lack a value: neither concerns us.
+        // Parameters may be empty, and extensions may have no value; both are ignored.
         let Some((name, value)) = part.split_once('=') else {
             continue;
         };
@@ -140,23 +140,23 @@ fn parse_entry(entry: &str) -> Option<(Offer, f32)> {
             _ => {}
         }
     }
-    Some((offer(media_type, version.as_deref()), q))
+    Some((accepted(media_type, version.as_deref()), q))
 }
 
-fn offer(media_type: &str, version: Option<&str>) -> Offer {
+fn accepted(media_type: &str, version: Option<&str>) -> Accepted {
     match media_type.to_ascii_lowercase().as_str() {
         "application/openmetrics-text" if matches!(version, None | Some("1.0.0")) => {
-            Offer::OpenMetrics
+            Accepted::OpenMetrics
         }
         "application/openmetrics-text" | "application/vnd.google.protobuf" => {
-            Offer::OtherScraperFormat
+            Accepted::OtherScraperFormat
         }
-        "text/plain" => Offer::Text,
-        _ => Offer::Unknown,
+        "text/plain" => Accepted::Text,
+        _ => Accepted::Unknown,
     }
 }
 
-/// Splits at a separator, but not within a quoted string.
+/// Splits at a separator, except within quoted strings.
 fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let (mut quoted, mut escaped) = (false, false);
     text.split(move |character| {
@@ -189,7 +189,7 @@ fn is_token(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
-/// The value of a parameter, be it a token or a quoted string.
+/// The value of a parameter, which is a token or a quoted string.
 fn unquote(value: &str) -> Option<String> {
     let Some(rest) = value.strip_prefix('"') else {
         return is_token(value).then(|| value.to_owned());
@@ -206,9 +206,9 @@ fn unquote(value: &str) -> Option<String> {
     characters.as_str().is_empty().then_some(unquoted)
 }
 
-/// A weight from 0 to 1. More digits than the three that HTTP allows do no harm.
+/// Parses a weight from 0 to 1. More than the three decimals of HTTP are accepted.
 fn parse_q(value: &str) -> Option<f32> {
-    // The parser of floats takes signs, exponents and words too.
+    // `f32::from_str` also accepts signs, exponents, `inf` and `nan`.
     if !value
         .bytes()
         .all(|byte| byte.is_ascii_digit() || byte == b'.')
@@ -317,7 +317,7 @@ mod tests {
             ("text/plain;version=1.0.0", Prometheus),
             ("text/plain, text/html", Prometheus),
             ("text/html, text/plain;q=0.1", Prometheus),
-            // Which q wins
+            // The higher q wins
             ("text/plain, application/openmetrics-text", OpenMetrics),
             (
                 "text/plain;q=0.5, application/openmetrics-text;q=0.5",
@@ -346,7 +346,7 @@ mod tests {
                 "application/openmetrics-text;q=0, text/plain;q=0.1",
                 Prometheus,
             ),
-            // Wildcards never count
+            // Wildcards are ignored
             ("*/*;q=1, text/plain;q=0.1", Prometheus),
             ("*/*;q=1, application/openmetrics-text;q=0.1", OpenMetrics),
             ("text/*", Mixed),
@@ -356,7 +356,7 @@ mod tests {
             ("text/html;x=\"a\\\",text/plain\"", Mixed),
             ("text/html;x=\"a;b\", text/plain", Prometheus),
             ("text/plain;x=\";q=0\"", Prometheus),
-            // Malformed entries are passed over
+            // Malformed entries are ignored
             (
                 "text/plain;q=2, application/openmetrics-text;q=0.1",
                 OpenMetrics,

@@ -1,30 +1,29 @@
-//! Numbers as samples write them: the shortest spelling that gives the same `f64` again.
+//! Writes the numbers of samples: the shortest decimal that parses to the same `f64`.
 
 use std::ops::Range;
 
-/// Integers are written as such below 2^53: beyond, not every integer is an `f64`, and the shortest spelling is another.
-const LARGEST_PLAIN: u64 = 1 << 53;
+/// Integers below 2^53 are written with all their digits. Above, not every integer is an `f64`, and the shortest decimal differs.
+const MAX_INTEGER: u64 = 1 << 53;
 
-/// So many decimal places are tried before the general way: what was measured in single precision mostly has no more.
+/// Numbers with at most this many decimal places are written by a fast path. Most measurements have no more.
 const PLACES: usize = 8;
 
-/// One, in the unit of the last of these places.
+/// One, in units of the last of these places.
 const ONE: u64 = 100_000_000;
 
-/// Decimals of at most 15 digits and `f64`s stand one to one (Goldberg, "What every computer scientist should know about
-/// floating-point arithmetic", 1991): one that gives the number is its shortest spelling, once its last zeros are left out.
-/// Below a hundred-thousandth an exponent is shorter.
+/// The range of the fast path. Each decimal of at most 15 digits is the shortest one of its `f64`, without trailing zeros (Goldberg,
+/// "What every computer scientist should know about floating-point arithmetic", 1991). Below 0.00001, an exponent is shorter.
 const IS_SCALED: Range<u64> = 1_000..1_000_000_000_000_000;
 
-/// Writes a finite number in the shortest spelling that gives the same `f64` again.
+/// Writes the shortest decimal of a finite number that parses to the same `f64`.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
-    reason = "the way there and back tells whether it was an integer that both types hold"
+    reason = "converting back shows whether the conversion was exact"
 )]
 pub fn number(out: &mut Vec<u8>, value: f64) {
     let integer = value as i64;
-    if integer as f64 == value && integer.unsigned_abs() < LARGEST_PLAIN {
+    if integer as f64 == value && integer.unsigned_abs() < MAX_INTEGER {
         return short(out, itoa::Buffer::new().format(integer));
     }
     let one = ONE as f64;
@@ -35,7 +34,7 @@ pub fn number(out: &mut Vec<u8>, value: f64) {
     short(out, zmij::Buffer::new().format(value));
 }
 
-/// Writes a number of so many hundred-millionths that is no integer.
+/// Writes `scaled` / [`ONE`], which is not an integer.
 fn decimal(out: &mut Vec<u8>, scaled: i64) {
     if scaled < 0 {
         out.push(b'-');
@@ -43,7 +42,7 @@ fn decimal(out: &mut Vec<u8>, scaled: i64) {
     let scaled = scaled.unsigned_abs();
     short(out, itoa::Buffer::new().format(scaled / ONE));
     let digits = eight_digits(scaled % ONE);
-    // The last place is the highest byte.
+    // The last decimal place is the highest byte.
     let zeros = digits.leading_zeros() as usize / 8;
     out.push(b'.');
     let end = out.len() + PLACES - zeros;
@@ -51,8 +50,8 @@ fn decimal(out: &mut Vec<u8>, scaled: i64) {
     out.truncate(end);
 }
 
-/// The digits of a number below 10^8, the first one in the lowest byte. Halves it three times, in lanes of 32, 16 and 8 bits;
-/// the factors are reciprocals, exact for numbers that small.
+/// The eight digits of a number below 10^8, the first one in the lowest byte. Splits it three times, into lanes of 32, 16 and
+/// 8 bits. Divisions are multiplications by reciprocals, which are exact for numbers that small.
 fn eight_digits(number: u64) -> u64 {
     let fours = (number / 10_000) | ((number % 10_000) << 32);
     let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
@@ -61,7 +60,7 @@ fn eight_digits(number: u64) -> u64 {
     tens | ((pairs - tens * 10) << 8)
 }
 
-/// Appends a text of a few bytes: two overlapping copies of one size each, instead of one whose size is not known.
+/// Appends a short text. For 8 to 16 bytes, two overlapping copies of a constant size are faster than one of a variable size.
 fn short(out: &mut Vec<u8>, text: &str) {
     let text = text.as_bytes();
     match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
@@ -121,7 +120,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn few_places_are_written_as_shortly_as_many(scaled in any::<i64>(), places in 0..11_i32) {
+        fn the_fast_path_writes_the_shortest_decimal(scaled in any::<i64>(), places in 0..11_i32) {
             let value = scaled as f64 / 10_f64.powi(places);
             let text = written(|out| number(out, value));
             prop_assert_eq!(text.parse::<f64>().unwrap(), value);
@@ -132,7 +131,7 @@ mod tests {
         }
 
         #[test]
-        fn small_numbers_of_few_places_are_written_shortly(scaled in -10_000_000..10_000_000_i32, places in 1..11_i32) {
+        fn the_fast_path_writes_the_shortest_decimal_of_small_numbers(scaled in -10_000_000..10_000_000_i32, places in 1..11_i32) {
             let value = f64::from(scaled) / 10_f64.powi(places);
             let text = written(|out| number(out, value));
             let expected = match value.fract() == 0.0 {
@@ -143,7 +142,7 @@ mod tests {
         }
 
         #[test]
-        fn numbers_come_back(value in any::<f64>().prop_filter("finite", |value| value.is_finite())) {
+        fn written_numbers_parse_to_the_same_value(value in any::<f64>().prop_filter("finite", |value| value.is_finite())) {
             let text = written(|out| number(out, value));
             prop_assert_eq!(text.parse::<f64>().unwrap(), value);
         }

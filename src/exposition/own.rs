@@ -1,4 +1,4 @@
-//! The exporter's own metrics as values, and how they are written.
+//! The exporter's own metric families, and their text format.
 
 use super::Format;
 use super::number::number;
@@ -16,16 +16,16 @@ pub struct OwnFamily {
 /// One sample.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OwnSample {
-    /// What the sample's name has after the family's: `_bucket`, `_sum` and `_count` of a histogram, else nothing.
+    /// The suffix after the family's name: `_bucket`, `_sum` or `_count` of a histogram, else empty.
     pub suffix: &'static str,
-    /// Keys and values, unescaped.
+    /// The labels, unescaped.
     pub labels: Vec<(&'static str, String)>,
     /// The value; finite.
     pub value: f64,
 }
 
 impl OwnFamily {
-    /// A family whose unit is what its name ends in.
+    /// A family. Its unit is the last word of its name, if that is a unit.
     #[must_use]
     pub fn new(kind: Kind, name: &'static str, help: &'static str) -> Self {
         let base = name.strip_suffix("_total").unwrap_or(name);

@@ -1,17 +1,17 @@
-//! Which devices a scrape asks for, where several scrapes share a fleet out.
+//! Shards: several scrapes that each request a part of the fleet.
 
 use thiserror::Error;
 
-/// The most shards of a fleet. Each may have a compressed body of its own.
-const MOST_SHARDS: u32 = 1024;
+/// The most shards. Limited because a compressed body may be cached for each.
+const MAX_SHARDS: u32 = 1024;
 
-/// The parameters name no shard. The message does not repeat them: a response to a browser contains no text of the request.
+/// Invalid parameters. The message does not repeat them, because a response to a browser must not contain text of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("Invalid shard: need 0 <= shard < total_shards <= {MOST_SHARDS} (default 0 of 1).")]
+#[error("Invalid shard: need 0 <= shard < total_shards <= {MAX_SHARDS} (default 0 of 1).")]
 pub struct UnknownShard;
 
-/// One of several disjoint parts of the fleet that are complete together. Named as in kube-state-metrics, whose
-/// `--shard` counts from 0 and whose `--total-shards` is 1 where nothing is shared out.
+/// A shard. The shards are disjoint and together contain all devices. Named as in kube-state-metrics, whose `--shard` counts
+/// from 0 and whose `--total-shards` is 1 by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Shard {
     index: u32,
@@ -19,13 +19,13 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// All devices.
+    /// The only shard of one: all devices.
     pub const WHOLE: Self = Self { index: 0, total: 1 };
 
-    /// The shard that the parameters `shard` and `total_shards` ask for; all devices where neither is given.
+    /// Parses the parameters `shard` and `total_shards`; without them all devices are selected.
     ///
     /// # Errors
-    /// When one of them is no number, or there is no such shard.
+    /// One of them is not a number, or out of range.
     pub fn requested(
         shard: Option<&str>,
         total_shards: Option<&str>,
@@ -36,21 +36,21 @@ impl Shard {
 
     fn parse(shard: &str, total_shards: &str) -> Option<Self> {
         let number = |text: &str| {
-            // `u32::from_str` takes a sign, too.
+            // `u32::from_str` also accepts a sign.
             let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
             is_plain.then(|| text.parse().ok()).flatten()
         };
         let (index, total) = (number(shard)?, number(total_shards)?);
-        (index < total && total <= MOST_SHARDS).then_some(Self { index, total })
+        (index < total && total <= MAX_SHARDS).then_some(Self { index, total })
     }
 
-    /// Whether a device belongs to it, by the device's hash.
+    /// Whether a device with this hash belongs to the shard.
     #[must_use]
     pub fn holds(self, hash: u32) -> bool {
         self.total == 1 || hash % self.total == self.index
     }
 
-    /// Whether it is the one that tells about the exporter itself.
+    /// Whether it is the shard that also exports the exporter's own metrics.
     #[must_use]
     pub fn is_first(self) -> bool {
         self.index == 0
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_name_a_shard() {
+    fn parameters_select_a_shard() {
         for (shard, total, expected) in [
             (None, None, Some((0, 1))),
             (Some("0"), None, Some((0, 1))),
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn shards_are_disjoint_and_complete() {
-        for total in [1, 2, 3, 7, MOST_SHARDS] {
+        for total in [1, 2, 3, 7, MAX_SHARDS] {
             for hash in [0, 1, 5, 54_065_145, u32::MAX] {
                 let shards = (0..total.min(10)).map(|index| Shard { index, total });
                 let holding = shards.filter(|shard| shard.holds(hash)).count();

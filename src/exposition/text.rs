@@ -3,20 +3,20 @@
 use super::Format;
 use crate::text::escape::{all, escape_into};
 
-/// What a family's samples are.
+/// The type of a family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Goes up and down.
+    /// A value that can go up and down.
     Gauge,
-    /// Only goes up; the samples' names end in `_total`.
+    /// A value that only goes up; the names of samples end in `_total`.
     Counter,
     /// Cumulative buckets, a sum and a count.
     Histogram,
-    /// Labels are the message; the samples' names end in `_info`.
+    /// Information in labels, with the value 1; the names of samples end in `_info`.
     Info,
 }
 
-/// What the lines before a family's samples say.
+/// The metadata of a family, which precedes its samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Family<'a> {
     /// The name of the samples (of a histogram without `_bucket`, `_sum`, `_count`).
@@ -25,13 +25,14 @@ pub struct Family<'a> {
     pub help: &'a str,
     /// The type.
     pub kind: Kind,
-    /// The unit, where the family's name ends in it.
+    /// The unit, if the family's name ends in it.
     pub unit: Option<&'static str>,
 }
 
 /// Writes `# HELP`, `# TYPE` and, in OpenMetrics, `# UNIT`.
 ///
-/// Text 0.0.4 names the samples there and has no type `info`; OpenMetrics names the family, without `_total` or `_info`.
+/// Text 0.0.4 has the name of the samples there, and no type `info`; OpenMetrics has the name of the family, without `_total` or
+/// `_info`.
 pub fn header(out: &mut Vec<u8>, format: Format, family: &Family<'_>) {
     let (name, kind) = match (format, family.kind) {
         (Format::OpenMetrics, Kind::Counter) => (without(family.name, "_total"), "counter"),
@@ -53,30 +54,30 @@ fn without<'n>(name: &'n str, suffix: &str) -> &'n str {
     name.strip_suffix(suffix).unwrap_or(name)
 }
 
-/// Writes parts one after the other.
+/// Appends several strings.
 pub fn line(out: &mut Vec<u8>, parts: &[&str]) {
     for part in parts {
         out.extend_from_slice(part.as_bytes());
     }
 }
 
-/// Writes `key="value"`, the value escaped.
+/// Writes `key="value"` with the value escaped.
 pub fn label(out: &mut Vec<u8>, key: &str, value: &str) {
     line(out, &[key, "=\""]);
     escape_into(out, value, true);
     out.push(b'"');
 }
 
-/// Writes `,key=value` of line protocol. An empty tag is left out: the protocol has none.
+/// Writes `,key=value` of line protocol. Empty tags are omitted, because the protocol does not allow them.
 ///
-/// A backslash cannot be escaped there, and a control character would end the line or break a reader: both become `_`.
+/// A backslash cannot be escaped in a tag, and a control character would end the line or break a parser: both become `_`.
 pub fn tag(out: &mut Vec<u8>, key: &str, value: &str) {
     if value.is_empty() {
         return;
     }
     line(out, &[",", key, "="]);
-    let is_harmless = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b',' | b'=' | b'\\');
-    if all(value, is_harmless) {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b',' | b'=' | b'\\');
+    if all(value, is_plain) {
         return out.extend_from_slice(value.as_bytes());
     }
     for character in value.chars() {
@@ -92,8 +93,8 @@ pub fn tag(out: &mut Vec<u8>, key: &str, value: &str) {
 /// Writes `key="value"` of line protocol; control characters become spaces.
 pub fn string_field(out: &mut Vec<u8>, key: &str, value: &str) {
     line(out, &[key, "=\""]);
-    let is_harmless = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
-    if all(value, is_harmless) {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    if all(value, is_plain) {
         line(out, &[value, "\""]);
         return;
     }
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_escaped_for_where_they_go() {
+    fn texts_are_escaped_by_their_position() {
         for (text, in_label, in_tag, in_field) in [
             (
                 "plain é",

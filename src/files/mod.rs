@@ -1,14 +1,14 @@
-//! The one way in which files that an operator names are read.
+//! Reads the files that settings name, and follows their changes. All such files are read by this module.
 //!
-//! A path may lead to anything: a pipe, a device, a directory on a server that does not respond, a file that is being written. Therefore
-//! each read
+//! A path may be a pipe, a device, a directory on a server that does not respond, or a file that is being written. Therefore each
+//! read
 //!
-//! - opens the path without blocking, and judges what was opened by its handle: only regular files are read, links are followed;
-//! - stops at a bound;
-//! - runs on a thread of its own, with a time limit. While a path hangs, no second attempt is made on it ([`Reader`]);
-//! - drops a byte order mark.
+//! - opens the path without blocking, and checks the open handle: only regular files are read; links are followed;
+//! - is limited in size;
+//! - runs on its own thread, with a time limit. While a path hangs, it is not read again ([`FileReader`]);
+//! - removes a byte order mark.
 //!
-//! [`watch`] keeps a value that is made of files up to date.
+//! [`watch`] keeps a value that is loaded from files up to date.
 
 mod open;
 mod reader;
@@ -19,53 +19,53 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-pub use self::reader::{FromFile, Reader, Seen};
-pub use self::watch::{Change, Reloads, Trigger, Watched, watch};
+pub use self::reader::{FileReader, FileStates, FromFile};
+pub use self::watch::{Change, Reloads, Trigger, WatchOptions, watch};
 
-/// The most bytes of a file that holds settings, certificates or the like.
+/// The largest file of settings or certificates, in bytes.
 pub const SMALL: u64 = 1 << 20;
 
-/// After this time a read counts as failed, whatever becomes of it.
+/// A read that takes longer has failed.
 pub const TIME_LIMIT: Duration = Duration::from_secs(5);
 
-/// Why a file cannot be read; the texts continue the file's name.
+/// Why a file cannot be read. The texts are meant to follow the path.
 #[derive(Debug, Error)]
 pub enum FileError {
-    /// The system refuses to open or read it.
+    /// The operating system cannot open or read it.
     #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
     /// It is a directory, a pipe, a socket or a device.
     #[error("is not a regular file")]
     NotRegular,
-    /// It is longer than its kind may be.
+    /// It is longer than the limit.
     #[error("is longer than {}", bytes(*.bound))]
     TooLong {
         /// The most bytes that are read.
         bound: u64,
     },
-    /// Neither content nor an error came in time, now or at an earlier attempt that has not ended.
+    /// The read did not end in time, or an earlier read of this path has still not ended.
     #[error("cannot be read: no response within {} s", .limit.as_secs_f64())]
     Hangs {
-        /// How long was waited.
+        /// The time limit.
         limit: Duration,
     },
-    /// The system gives no thread to read it on.
+    /// No thread can be started to read it.
     #[error("cannot be read: no thread can be started: {0}")]
     NoThread(io::Error),
     /// The thread that read it panicked.
-    #[error("cannot be read: the reader failed")]
+    #[error("cannot be read: the reading thread panicked")]
     Failed,
 }
 
 impl FileError {
-    /// Whether there is no such file.
+    /// Whether the file does not exist.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::NotFound)
     }
 }
 
-/// A bound as people write it: in whole MiB or KiB, where it is.
+/// Formats a size: in MiB or KiB if it is a multiple of them.
 fn bytes(count: u64) -> String {
     match count {
         0 => "0 bytes".to_owned(),

@@ -1,4 +1,5 @@
-//! Opens one file and judges it by its handle. Runs on the thread of a [`super::Reader`]: a file system that hangs hangs here.
+//! Opens one file, and checks that it is a regular one. May block as long as the file system does: runs on a thread of
+//! [`super::FileReader`].
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read};
@@ -9,18 +10,18 @@ use ring::digest::{Context, SHA256};
 
 use super::FileError;
 
-/// What is read at a time where the content is not kept.
+/// The size of a single read if only the digest is needed.
 const CHUNK: usize = 64 * 1024;
 
-/// The byte order mark of UTF-8, which some editors put first.
+/// The byte order mark of UTF-8, which some editors write at the beginning.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// What changes when a file does, unless someone takes pains to hide it.
+/// Metadata that changes with the content of a file, unless a program sets it on purpose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stamp {
     length: u64,
     modified: Option<SystemTime>,
-    /// Device, inode, and the time of the last change of content or status, in seconds and nanoseconds.
+    /// Device, inode, and the `ctime` (last change of content or status) in seconds and nanoseconds.
     identity: (u64, u64, i64, i64),
 }
 
@@ -46,7 +47,7 @@ fn identity(metadata: &Metadata) -> (u64, u64, i64, i64) {
     )
 }
 
-/// Other systems tell length and modification alone.
+/// On other systems, only the length and the modification time are compared.
 #[cfg(not(unix))]
 fn identity(_: &Metadata) -> (u64, u64, i64, i64) {
     (0, 0, 0, 0)
@@ -63,7 +64,7 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Opens what the path leads to, if it is a regular file of at most `bound` bytes.
+    /// Opens the path, following links, if it is a regular file of at most `bound` bytes.
     ///
     /// # Errors
     /// [`FileError`].
@@ -83,12 +84,12 @@ impl Opened {
         })
     }
 
-    /// The whole content without a byte order mark, and its digest with it.
+    /// The content without a byte order mark, and the digest of the whole file.
     ///
     /// # Errors
-    /// [`FileError`]; a file that grows is too long when it passes the bound.
+    /// [`FileError`], also if the file grows beyond the bound while it is read.
     pub(super) fn content(mut self) -> Result<(Vec<u8>, Digest), FileError> {
-        // Files below /proc have a length of 0: the length says nothing but how much to expect.
+        // The length is only a hint: it is 0 for files in /proc.
         let expected = usize::try_from(self.stamp.length).unwrap_or_default();
         let mut bytes = Vec::with_capacity(expected);
         let limited = Read::by_ref(&mut self.file).take(self.bound + 1);
@@ -104,7 +105,7 @@ impl Opened {
         Ok((bytes, context.finish().as_ref().to_owned()))
     }
 
-    /// The digest alone; the content is never held.
+    /// The digest of the file. Reads it in chunks, without holding the content.
     ///
     /// # Errors
     /// [`FileError`].
@@ -127,7 +128,7 @@ impl Opened {
         }
     }
 
-    /// The first bytes, fewer where the file has fewer.
+    /// The first `count` bytes, or fewer if the file is shorter.
     ///
     /// # Errors
     /// [`FileError`].
@@ -138,7 +139,7 @@ impl Opened {
     }
 }
 
-/// Opens without waiting: for a pipe's writer, a device, or a terminal that would become ours.
+/// Opens without waiting for the writer of a pipe or for a device, and without making a terminal the controlling one.
 #[cfg(unix)]
 fn open(path: &Path) -> Result<File, FileError> {
     use std::os::unix::fs::OpenOptionsExt;
@@ -146,7 +147,7 @@ fn open(path: &Path) -> Result<File, FileError> {
     use rustix::fs::OFlags;
 
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    // All flags are low bits, so that no sign is lost.
+    // All flags are low bits, so the cast does not change the sign.
     let flags = flags.bits() as i32;
     let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
     opened.map_err(|error| match error.raw_os_error() {

@@ -1,4 +1,4 @@
-//! Reads files on threads of their own, with a time limit, and remembers what was found.
+//! Reads files on separate threads with a time limit, and records their state to detect changes.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,15 +9,15 @@ use std::time::Duration;
 use super::open::{Digest, Opened, Stamp};
 use super::{FileError, TIME_LIMIT};
 
-/// What one file was found to be.
+/// The state of a file at its last read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Found {
     Content {
         stamp: Stamp,
         digest: Digest,
     },
-    /// It could not be read; why.
-    Trouble(String),
+    /// It could not be read, for this reason.
+    Unreadable(String),
 }
 
 impl Found {
@@ -31,7 +31,7 @@ impl Found {
     }
 }
 
-/// A file that was read, and what it was found to be.
+/// A file that was read, and its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
     path: PathBuf,
@@ -39,12 +39,12 @@ struct Entry {
     found: Found,
 }
 
-/// What all the files that a value is made of were found to be, in the order in which they were read.
+/// The states of all files that a value was loaded from, in the order in which they were read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Seen(Vec<Entry>);
+pub struct FileStates(Vec<Entry>);
 
-impl Seen {
-    /// Whether the same paths hold the same content, or have the same trouble.
+impl FileStates {
+    /// Whether the paths and the contents are equal, or the reasons why files cannot be read.
     #[must_use]
     pub fn is_same_content(&self, other: &Self) -> bool {
         let same = |(one, other): (&Entry, &Entry)| {
@@ -53,44 +53,45 @@ impl Seen {
         self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(same)
     }
 
-    /// What the first file that could not be read has to say for itself, with its path.
+    /// The path of the first file that could not be read, and the reason.
     #[must_use]
-    pub fn trouble(&self) -> Option<String> {
+    pub fn first_error(&self) -> Option<String> {
         self.0.iter().find_map(|entry| match &entry.found {
-            Found::Trouble(trouble) => Some(format!("{} {trouble}", entry.path.display())),
+            Found::Unreadable(reason) => Some(format!("{} {reason}", entry.path.display())),
             Found::Content { .. } => None,
         })
     }
 }
 
-/// A value that was made of a file, and what is needed to follow the file.
+/// A value loaded from a file, with the state that is needed to follow the file.
 #[derive(Debug, Clone)]
 pub struct FromFile<T> {
-    /// The file.
+    /// The path of the file.
     pub path: PathBuf,
-    /// What was made of it.
+    /// The value.
     pub value: T,
-    /// What it and the files that it names were found to be.
-    pub seen: Seen,
+    /// The states of the file and of the files that it names.
+    pub seen: FileStates,
 }
 
-/// Reads files for one value. It blocks for as long as its time limit: a thread that others wait for may use it only at the start.
+/// Reads the files of one value. Each read blocks up to the time limit, so threads that serve actors or HTTP may read only at the
+/// start of the process.
 #[derive(Debug)]
-pub struct Reader {
+pub struct FileReader {
     time_limit: Duration,
-    /// The threads that have not come back from a path.
+    /// Threads of reads that exceeded the time limit and have not ended.
     hanging: HashMap<PathBuf, JoinHandle<()>>,
     seen: Vec<Entry>,
 }
 
-impl Default for Reader {
+impl Default for FileReader {
     fn default() -> Self {
         Self::new(TIME_LIMIT)
     }
 }
 
-impl Reader {
-    /// A reader that waits for so long for each file.
+impl FileReader {
+    /// A reader with this time limit for each file.
     #[must_use]
     pub fn new(time_limit: Duration) -> Self {
         Self {
@@ -115,8 +116,8 @@ impl Reader {
         let (result, found) = match read {
             Ok((bytes, stamp, digest)) => (Ok(bytes), Found::Content { stamp, digest }),
             Err(error) => {
-                let trouble = error.to_string();
-                (Err(error), Found::Trouble(trouble))
+                let reason = error.to_string();
+                (Err(error), Found::Unreadable(reason))
             }
         };
         self.seen.push(Entry {
@@ -127,7 +128,7 @@ impl Reader {
         result
     }
 
-    /// The first `count` bytes of a regular file, as they are.
+    /// The first `count` bytes of a regular file, including a byte order mark.
     ///
     /// # Errors
     /// [`FileError`].
@@ -138,19 +139,19 @@ impl Reader {
         })
     }
 
-    /// What was read since this was asked last.
-    pub fn seen(&mut self) -> Seen {
-        Seen(std::mem::take(&mut self.seen))
+    /// Takes the states of the files that were read since the last call.
+    pub fn seen(&mut self) -> FileStates {
+        FileStates(std::mem::take(&mut self.seen))
     }
 
-    /// Whether the files still are what they were found to be: by their stamps alone, or by their content too. Those that are take
-    /// their new stamps.
-    pub fn is_unchanged(&mut self, seen: &mut Seen, by_content: bool) -> bool {
+    /// Whether the files are unchanged since `seen`. With `by_content` the content is compared, else only if the metadata differs. The
+    /// metadata of unchanged files is updated in `seen`.
+    pub fn is_unchanged(&mut self, seen: &mut FileStates, by_content: bool) -> bool {
         seen.0.iter_mut().all(|entry| {
-            let found = match self.look(entry, by_content) {
+            let found = match self.reread(entry, by_content) {
                 Ok(None) => return true,
                 Ok(Some(found)) => found,
-                Err(error) => Found::Trouble(error.to_string()),
+                Err(error) => Found::Unreadable(error.to_string()),
             };
             let is_same = found.is_same_content(&entry.found);
             if is_same {
@@ -160,8 +161,8 @@ impl Reader {
         })
     }
 
-    /// What a file is now, if its stamp has changed or its content is asked for.
-    fn look(&mut self, entry: &Entry, by_content: bool) -> Result<Option<Found>, FileError> {
+    /// The new state of a file; `None` if its metadata is unchanged and `by_content` is false.
+    fn reread(&mut self, entry: &Entry, by_content: bool) -> Result<Option<Found>, FileError> {
         let (path, bound) = (entry.path.clone(), entry.bound);
         let before = match &entry.found {
             Found::Content { stamp, .. } if !by_content => Some(stamp.clone()),
@@ -178,10 +179,10 @@ impl Reader {
         })
     }
 
-    /// Runs a job on a thread of its own. While an earlier job on this path hangs, none is started.
+    /// Runs a job on a new thread. Fails without starting one while an earlier job on this path has not ended.
     ///
     /// # Errors
-    /// What the job gives, or that it did not end in time.
+    /// The error of the job, or that it did not end in time.
     pub fn on_thread<T: Send + 'static>(
         &mut self,
         path: &Path,
@@ -195,7 +196,7 @@ impl Reader {
         let (sender, receiver) = sync_channel(1);
         let thread = thread::Builder::new().name("file".to_owned());
         let thread = thread.spawn(move || {
-            // Whoever asked may have gone.
+            // After the time limit, nothing receives the result.
             let _ = sender.send(job());
         });
         let thread = thread.map_err(FileError::NoThread)?;

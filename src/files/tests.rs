@@ -1,4 +1,4 @@
-//! What may stand where a file is expected, and what counts as a change.
+//! Tests of reading files of all kinds, and of detecting changes.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -15,11 +15,11 @@ fn directory() -> (TempDir, impl Fn(&str) -> PathBuf) {
 }
 
 fn read(path: &Path, bound: u64) -> Result<Vec<u8>, String> {
-    let read = Reader::default().read(path, bound);
+    let read = FileReader::default().read(path, bound);
     read.map_err(|error| error.to_string())
 }
 
-/// Replaces a file as editors and configuration management do.
+/// Replaces a file by renaming, as editors and configuration management do.
 fn replace(path: &Path, text: &str) {
     let beside = path.with_extension("new");
     fs::write(&beside, text).unwrap();
@@ -49,7 +49,7 @@ fn only_regular_files_are_read_and_links_are_followed() {
     let _socket = UnixListener::bind(at("socket")).unwrap();
     let no_file = Err("is not a regular file".to_owned());
     let missing = Err("cannot be read: No such file or directory (os error 2)".to_owned());
-    // One that is waited for fails otherwise: there is no response.
+    // Waiting for it would fail with "no response".
     for (path, expected) in [
         (at("file"), Ok(b"content".to_vec())),
         (at("link"), Ok(b"content".to_vec())),
@@ -78,7 +78,7 @@ fn a_file_is_read_up_to_its_bound_and_no_further() {
     ] {
         assert_eq!(read(&at("file"), bound), expected, "{bound}");
     }
-    // It has no blocks on the disk.
+    // A sparse file.
     File::create(at("sparse"))
         .unwrap()
         .set_len(SMALL + 1)
@@ -90,10 +90,10 @@ fn a_file_is_read_up_to_its_bound_and_no_further() {
     assert_eq!(bytes(64 << 10), "64 KiB");
 }
 
-/// Files below /proc have no length.
+/// Files in /proc report a length of 0.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_file_that_hides_its_length_is_read_up_to_its_bound() {
+fn a_file_without_a_length_is_read_up_to_its_bound() {
     let environment = Path::new("/proc/self/status");
     assert_eq!(fs::metadata(environment).unwrap().len(), 0);
     assert!(read(environment, SMALL).unwrap().starts_with(b"Name:"));
@@ -121,13 +121,13 @@ fn a_byte_order_mark_is_dropped() {
 #[test]
 fn a_path_that_hangs_fails_in_time_and_is_not_tried_twice() {
     let limit = Duration::from_millis(50);
-    let mut reader = Reader::new(limit);
+    let mut reader = FileReader::new(limit);
     let path = Path::new("/hangs");
     let (release, held) = std::sync::mpsc::channel::<()>();
     let hangs = Err("cannot be read: no response within 0.05 s".to_owned());
-    let ask = |reader: &mut Reader, held: Option<std::sync::mpsc::Receiver<()>>| {
+    let ask = |reader: &mut FileReader, held: Option<std::sync::mpsc::Receiver<()>>| {
         let job = move || {
-            // Ends when the other side is dropped.
+            // Ends when the sender is dropped.
             held.map(|held| held.recv());
             Ok(7)
         };
@@ -141,7 +141,7 @@ fn a_path_that_hangs_fails_in_time_and_is_not_tried_twice() {
         hangs,
         "the first attempt still hangs"
     );
-    // The limit is short: on a busy machine a thread that does not hang may exceed it, too, and is then tried again.
+    // The limit is short: on a busy machine a thread that does not hang may exceed it too, so the read is repeated.
     eventually("another path is another thread's", || {
         reader.on_thread(Path::new("/other"), || Ok(8)).is_ok()
     });
@@ -169,12 +169,12 @@ fn a_change_is_seen_by_its_stamp_or_by_its_content() {
         file.set_modified(epoch).unwrap();
     };
     set_time();
-    let mut reader = Reader::default();
+    let mut reader = FileReader::default();
     reader.read(&path, SMALL).unwrap();
     let seen = reader.seen();
     let is_unchanged = |by_content| {
         let mut seen = seen.clone();
-        Reader::default().is_unchanged(&mut seen, by_content)
+        FileReader::default().is_unchanged(&mut seen, by_content)
     };
     assert!(is_unchanged(false) && is_unchanged(true));
     // Another file of the same length, with the same time.
@@ -188,7 +188,7 @@ fn a_change_is_seen_by_its_stamp_or_by_its_content() {
     assert!(!is_unchanged(false));
 }
 
-/// As a ConfigMap is mounted: the file is a link into a directory that a link of its own stands for, which is replaced.
+/// Like a mounted ConfigMap: the file is a link through a link to a directory, and the latter is replaced.
 #[cfg(unix)]
 #[test]
 fn a_link_that_is_replaced_is_a_change() {
@@ -201,7 +201,7 @@ fn a_link_that_is_replaced_is_a_change() {
     }
     symlink("one", at("data")).unwrap();
     symlink("data/file", at("file")).unwrap();
-    let mut reader = Reader::default();
+    let mut reader = FileReader::default();
     reader.read(&at("file"), SMALL).unwrap();
     let mut seen = reader.seen();
     assert!(reader.is_unchanged(&mut seen, false));

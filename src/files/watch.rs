@@ -1,39 +1,39 @@
-//! Follows files: looks again and again, and hands on what is new.
+//! Polls files for changes, and reports each change once.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use super::{Reader, Seen};
+use super::{FileReader, FileStates};
 use crate::tasks::{Pulse, ThreadError, in_thread};
 use crate::text::with_sources;
 use crate::time::{Clock, Moment};
 
-/// How often files are looked at by their content, in intervals: once a minute.
+/// Contents are compared once in this many intervals, which is once a minute; else only the metadata is compared.
 const INTERVALS_BETWEEN_CONTENTS: u32 = 15;
 
-/// Asks all watchers to look at once. Dropped, it asks no more.
+/// Asks all watchers to check their files immediately.
 #[derive(Debug)]
 pub struct Reloads(watch::Sender<u64>);
 
-/// How a watcher hears of [`Reloads`].
+/// Receives the requests of [`Reloads`].
 pub type Trigger = watch::Receiver<u64>;
 
 impl Reloads {
-    /// Nothing is asked for yet.
+    /// No request yet.
     #[must_use]
     pub fn new() -> Self {
         Self(watch::Sender::new(0))
     }
 
-    /// What a watcher listens to.
+    /// A receiver for a watcher.
     #[must_use]
     pub fn trigger(&self) -> Trigger {
         self.0.subscribe()
     }
 
-    /// Has every file read again, now.
+    /// Asks all watchers to read their files again.
     pub fn ask(&self) {
         self.0.send_modify(|count| *count += 1);
     }
@@ -45,112 +45,112 @@ impl Default for Reloads {
     }
 }
 
-/// What a watcher looks at, and how often.
+/// The options of [`watch`].
 #[derive(Debug, Clone)]
-pub struct Watched {
-    /// What the files were found to be when the value in force was made.
-    pub seen: Seen,
-    /// How long to wait between two looks. A change is looked at once more, a quarter of this later, and counts if it is still the
-    /// same: whoever saves a file may do so in several steps.
+pub struct WatchOptions {
+    /// The states of the files from which the value in use was loaded.
+    pub seen: FileStates,
+    /// The time between two checks. After a change the files are checked again a quarter of this later, and the change is used only if
+    /// they are still the same, because a file may be saved in several steps.
     pub interval: Duration,
-    /// The time.
+    /// Measures the interval.
     pub clock: Clock,
-    /// Who asks for a look ahead of time.
+    /// Requests of a check before the interval has passed.
     pub trigger: Trigger,
 }
 
-/// What a watcher hands on.
+/// What a watcher reports.
 #[derive(Debug)]
 pub enum Change<T, E> {
-    /// The files are others, or can be used or not used as before.
+    /// The files have changed, or became readable or unreadable.
     New(Result<T, E>),
-    /// It was asked to look, and nothing has changed: what the files give, which is in force already, or why they cannot be used.
+    /// A check was requested, and nothing has changed: the value, which is in use already, or why the files cannot be used.
     Same(Result<T, E>),
 }
 
-/// Follows the files that `load` reads, for ever. `take` gets what is new: once, also where it is a failure. After a failure the value
-/// before it stays in force, and what `told` makes of the failure is the task's obstacle until there is a value again.
+/// Follows the files that `load` reads, without end. Calls `on_change` once for each change, also if the new files cannot be used.
+/// In that case the previous value stays in use, and the text of `describe` is the task's obstacle until the files can be used.
 ///
-/// Everything but `take` runs on a thread of its own.
+/// `load` runs on a separate thread, `on_change` on the caller's.
 pub async fn watch<T, E>(
     pulse: Pulse,
-    watched: Watched,
-    load: impl Fn(&mut Reader) -> Result<T, E> + Clone + Send + 'static,
-    told: impl Fn(&E) -> String,
-    mut take: impl FnMut(Change<T, E>),
+    watched: WatchOptions,
+    load: impl Fn(&mut FileReader) -> Result<T, E> + Clone + Send + 'static,
+    describe: impl Fn(&E) -> String,
+    mut on_change: impl FnMut(Change<T, E>),
 ) where
     T: Send + 'static,
     E: Send + 'static,
 {
-    let Watched {
+    let WatchOptions {
         seen,
         interval,
         clock,
         mut trigger,
     } = watched;
-    let mut looks = Looks {
-        reader: Reader::default(),
+    let mut checker = Checker {
+        reader: FileReader::default(),
         in_force: seen,
         candidate: None,
     };
     let mut next_content = after(&clock, interval);
-    let mut threads = Threads::default();
+    let mut threads = ThreadFailures::default();
     let mut failure = None;
     loop {
-        let wait = match looks.candidate {
+        let wait = match checker.candidate {
             None => interval,
             Some(_) => interval / 4,
         };
-        let is_asked = pulse
-            .during(wait_or_asked(&clock, wait, &mut trigger))
+        let is_requested = pulse
+            .during(wait_or_request(&clock, wait, &mut trigger))
             .await;
-        let by_content = is_asked || clock.now() >= next_content;
-        let how = match (is_asked, by_content) {
-            (true, _) => How::Asked,
-            (false, true) => How::ByContent,
-            (false, false) => How::ByStamp,
+        let by_content = is_requested || clock.now() >= next_content;
+        let mode = match (is_requested, by_content) {
+            (true, _) => Mode::Requested,
+            (false, true) => Mode::ByContent,
+            (false, false) => Mode::ByStamp,
         };
-        let (before, load) = (looks.clone_state(), load.clone());
-        let look = in_thread("watch", move || {
-            let mut looks = looks;
-            let change = looks.look(how, load);
-            (looks, change)
+        let (before, load) = (checker.clone_state(), load.clone());
+        let check = in_thread("watch", move || {
+            let mut checker = checker;
+            let change = checker.check(mode, load);
+            (checker, change)
         });
-        match pulse.during(look).await {
+        match pulse.during(check).await {
             Ok((now, change)) => {
-                threads.work();
-                looks = now;
+                threads.succeeded();
+                checker = now;
                 if let Some(Change::New(loaded) | Change::Same(loaded)) = &change {
-                    failure = loaded.as_ref().err().map(&told);
+                    failure = loaded.as_ref().err().map(&describe);
                 }
-                let unread = looks.in_force.trouble();
+                let unread = checker.in_force.first_error();
                 pulse.obstacle(unread.or_else(|| failure.clone()));
                 if let Some(change) = change {
-                    take(change);
+                    on_change(change);
                 }
                 if by_content {
                     next_content = after(&clock, interval);
                 }
             }
             Err(error) => {
-                threads.fail(&error);
+                threads.failed(&error);
                 pulse.obstacle(Some(error.to_string()));
-                looks = before;
+                checker = before;
             }
         }
     }
 }
 
-/// Waits; whether it was asked to look meanwhile.
-async fn wait_or_asked(clock: &Clock, wait: Duration, trigger: &mut Trigger) -> bool {
-    let asked = async {
+/// Waits for the time or a request. Returns whether there was a request.
+async fn wait_or_request(clock: &Clock, wait: Duration, trigger: &mut Trigger) -> bool {
+    let request = async {
         if trigger.changed().await.is_err() {
-            // Nobody can ask any more.
+            // The sender was dropped: no further request is possible.
             std::future::pending::<()>().await;
         }
     };
     tokio::select! {
-        () = asked => true,
+        () = request => true,
         () = clock.sleep(wait) => false,
     }
 }
@@ -160,20 +160,20 @@ fn after(clock: &Clock, interval: Duration) -> Moment {
     clock.now().after(pause)
 }
 
-/// Whether looks can be made at all. Told once.
+/// Logs once that no thread can check the files, and once that it works again.
 #[derive(Debug, Default)]
-struct Threads {
+struct ThreadFailures {
     are_failing: bool,
 }
 
-impl Threads {
-    fn work(&mut self) {
+impl ThreadFailures {
+    fn succeeded(&mut self) {
         if std::mem::take(&mut self.are_failing) {
             info!("files are checked for changes again");
         }
     }
 
-    fn fail(&mut self, error: &ThreadError) {
+    fn failed(&mut self, error: &ThreadError) {
         if std::mem::replace(&mut self.are_failing, true) {
             return;
         }
@@ -186,44 +186,44 @@ impl Threads {
     }
 }
 
-/// How to look.
+/// How to check files for changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum How {
-    /// Only where size, times or inode are others is a file read.
+enum Mode {
+    /// Reads a file only if its metadata has changed.
     ByStamp,
     ByContent,
-    /// By content, and what the files give is handed on in any case.
-    Asked,
+    /// Compares the contents, and reports also that nothing has changed.
+    Requested,
 }
 
-/// What was found so far.
+/// Checks files, and keeps their states.
 #[derive(Debug)]
-struct Looks {
-    reader: Reader,
-    /// Of the value in force, or the failure that was told.
-    in_force: Seen,
-    /// Seen once, and not yet twice.
-    candidate: Option<Seen>,
+struct Checker {
+    reader: FileReader,
+    /// The states of the value in use, or of the failure that was reported last.
+    in_force: FileStates,
+    /// Changed states that must be found once more before they are used.
+    candidate: Option<FileStates>,
 }
 
-impl Looks {
-    /// What is left where a look does not come back: paths that hang are forgotten.
+impl Checker {
+    /// The state to continue with if the thread of a check fails. Which paths hang is lost.
     fn clone_state(&self) -> Self {
         Self {
-            reader: Reader::default(),
+            reader: FileReader::default(),
             in_force: self.in_force.clone(),
             candidate: self.candidate.clone(),
         }
     }
 
-    /// Looks once.
-    fn look<T, E>(
+    /// Checks once.
+    fn check<T, E>(
         &mut self,
-        how: How,
-        load: impl FnOnce(&mut Reader) -> Result<T, E>,
+        mode: Mode,
+        load: impl FnOnce(&mut FileReader) -> Result<T, E>,
     ) -> Option<Change<T, E>> {
-        let by_content = how != How::ByStamp;
-        if how != How::Asked
+        let by_content = mode != Mode::ByStamp;
+        if mode != Mode::Requested
             && self.candidate.is_none()
             && self.reader.is_unchanged(&mut self.in_force, by_content)
         {
@@ -234,9 +234,9 @@ impl Looks {
         if seen.is_same_content(&self.in_force) {
             self.in_force = seen;
             self.candidate = None;
-            return (how == How::Asked).then_some(Change::Same(loaded));
+            return (mode == Mode::Requested).then_some(Change::Same(loaded));
         }
-        let is_second = |candidate: &Seen| candidate.is_same_content(&seen);
+        let is_second = |candidate: &FileStates| candidate.is_same_content(&seen);
         if self.candidate.as_ref().is_some_and(is_second) {
             self.in_force = seen;
             self.candidate = None;
@@ -255,23 +255,27 @@ mod tests {
     use super::*;
     use crate::files::{FileError, SMALL};
 
-    /// What a look hands on, shortened.
-    fn look(looks: &mut Looks, path: &Path, how: How) -> Option<(bool, Result<String, String>)> {
-        let load = |reader: &mut Reader| reader.read(path, SMALL);
+    /// The result of a check: whether it is new, and the text or the error.
+    fn check(
+        checker: &mut Checker,
+        path: &Path,
+        mode: Mode,
+    ) -> Option<(bool, Result<String, String>)> {
+        let load = |reader: &mut FileReader| reader.read(path, SMALL);
         let shorten = |result: Result<Vec<u8>, FileError>| match result {
             Ok(bytes) => Ok(String::from_utf8(bytes).unwrap()),
             Err(error) => Err(error.to_string()),
         };
-        looks.look(how, load).map(|change| match change {
+        checker.check(mode, load).map(|change| match change {
             Change::New(result) => (true, shorten(result)),
             Change::Same(result) => (false, shorten(result)),
         })
     }
 
-    fn looks(path: &Path) -> Looks {
-        let mut reader = Reader::default();
+    fn checker(path: &Path) -> Checker {
+        let mut reader = FileReader::default();
         drop(reader.read(path, SMALL));
-        Looks {
+        Checker {
             in_force: reader.seen(),
             reader,
             candidate: None,
@@ -279,52 +283,58 @@ mod tests {
     }
 
     #[test]
-    fn a_change_counts_when_it_was_seen_twice_and_is_told_once() {
+    fn a_change_counts_when_it_was_seen_twice_and_is_reported_once() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         fs::write(&path, "one").unwrap();
-        let mut looks = looks(&path);
+        let mut checker = checker(&path);
         let ok = |text: &str| Some((true, Ok(text.to_owned())));
-        assert_eq!(look(&mut looks, &path, How::ByStamp), None);
+        assert_eq!(check(&mut checker, &path, Mode::ByStamp), None);
         // Saved in two steps.
         fs::write(&path, "tw").unwrap();
-        assert_eq!(look(&mut looks, &path, How::ByStamp), None);
+        assert_eq!(check(&mut checker, &path, Mode::ByStamp), None);
         fs::write(&path, "two").unwrap();
-        assert_eq!(look(&mut looks, &path, How::ByStamp), None);
-        assert_eq!(look(&mut looks, &path, How::ByStamp), ok("two"));
-        assert_eq!(look(&mut looks, &path, How::ByStamp), None);
+        assert_eq!(check(&mut checker, &path, Mode::ByStamp), None);
+        assert_eq!(check(&mut checker, &path, Mode::ByStamp), ok("two"));
+        assert_eq!(check(&mut checker, &path, Mode::ByStamp), None);
         // Changed and changed back.
         fs::write(&path, "three").unwrap();
-        assert_eq!(look(&mut looks, &path, How::ByStamp), None);
+        assert_eq!(check(&mut checker, &path, Mode::ByStamp), None);
         fs::write(&path, "two").unwrap();
-        assert_eq!(look(&mut looks, &path, How::ByStamp), None);
-        assert_eq!(look(&mut looks, &path, How::ByContent), None);
+        assert_eq!(check(&mut checker, &path, Mode::ByStamp), None);
+        assert_eq!(check(&mut checker, &path, Mode::ByContent), None);
         // Gone and back: two changes.
         fs::remove_file(&path).unwrap();
-        assert_eq!(look(&mut looks, &path, How::ByStamp), None);
-        let (is_new, told) = look(&mut looks, &path, How::ByStamp).unwrap();
-        assert!(is_new && told.is_err());
-        assert!(looks.in_force.trouble().unwrap().contains("No such file"));
-        for how in [How::ByStamp, How::ByContent] {
-            assert_eq!(look(&mut looks, &path, how), None, "told once");
+        assert_eq!(check(&mut checker, &path, Mode::ByStamp), None);
+        let (is_new, reported) = check(&mut checker, &path, Mode::ByStamp).unwrap();
+        assert!(is_new && reported.is_err());
+        assert!(
+            checker
+                .in_force
+                .first_error()
+                .unwrap()
+                .contains("No such file")
+        );
+        for mode in [Mode::ByStamp, Mode::ByContent] {
+            assert_eq!(check(&mut checker, &path, mode), None, "reported once");
         }
         fs::write(&path, "two").unwrap();
-        assert_eq!(look(&mut looks, &path, How::ByStamp), None);
-        assert_eq!(look(&mut looks, &path, How::ByStamp), ok("two"));
-        assert_eq!(looks.in_force.trouble(), None);
+        assert_eq!(check(&mut checker, &path, Mode::ByStamp), None);
+        assert_eq!(check(&mut checker, &path, Mode::ByStamp), ok("two"));
+        assert_eq!(checker.in_force.first_error(), None);
     }
 
     #[test]
-    fn who_asks_hears_also_that_nothing_has_changed() {
+    fn a_request_reports_also_that_nothing_has_changed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         fs::write(&path, "one").unwrap();
-        let mut looks = looks(&path);
+        let mut checker = checker(&path);
         let same = Some((false, Ok("one".to_owned())));
-        assert_eq!(look(&mut looks, &path, How::Asked), same);
+        assert_eq!(check(&mut checker, &path, Mode::Requested), same);
         fs::write(&path, "two").unwrap();
-        assert_eq!(look(&mut looks, &path, How::Asked), None);
+        assert_eq!(check(&mut checker, &path, Mode::Requested), None);
         let new = Some((true, Ok("two".to_owned())));
-        assert_eq!(look(&mut looks, &path, How::Asked), new);
+        assert_eq!(check(&mut checker, &path, Mode::Requested), new);
     }
 }

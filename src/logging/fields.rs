@@ -1,4 +1,4 @@
-//! The fields of an event or a span: collected within bounds, without secrets.
+//! Collects the fields of an event or a span: limited in size, with secrets removed.
 
 use std::error::Error;
 use std::fmt::{self, Debug, Write};
@@ -7,15 +7,15 @@ use tracing::field::{Field, Visit};
 
 use crate::redaction::Redactor;
 
-/// How many bytes of a value are looked at, so that a secret which reaches over the end of what is shown is still recognised.
+/// How many bytes of a value are collected: more than are shown, so that a secret across the end of the shown part is recognised.
 const COLLECTED: usize = 16 * 1024;
 
-/// A value as it goes into a line.
+/// The value of a field.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
-    /// A number or a boolean, as JSON writes it.
+    /// A number or a boolean, formatted as in JSON.
     Plain(String),
-    /// Anything else: not yet escaped, not yet cut.
+    /// Any other value: redacted, but not yet escaped or cut.
     Text(String),
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    /// Collects what `record` visits.
+    /// Collects the fields that `record` visits.
     pub(super) fn collect(redactor: &Redactor, record: impl FnOnce(&mut dyn Visit)) -> Self {
         let mut fields = Self::default();
         record(&mut Collector {
@@ -37,7 +37,7 @@ impl Fields {
         fields
     }
 
-    /// Takes over values that came later, in the place of those with the same name.
+    /// Adds later values. They replace values with the same name.
     pub(super) fn update(&mut self, later: Self) {
         for (name, value) in later.others {
             self.put(name, value);
@@ -109,17 +109,17 @@ impl Visit for Collector<'_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        let mut text = Beginning(String::new());
-        // An error says that there was more, or that the value cannot be shown: its beginning is shown all the same.
+        let mut text = Limited(String::new());
+        // An error means that the value is longer, or that formatting it failed. The collected beginning is used in both cases.
         let _ = write!(text, "{value:?}");
         self.put_text(field, &text.0);
     }
 }
 
-/// The beginning of a text, which ends the formatting of whatever is longer.
-struct Beginning(String);
+/// Collects the first [`COLLECTED`] bytes of a text, then stops its formatting by an error.
+struct Limited(String);
 
-impl Write for Beginning {
+impl Write for Limited {
     fn write_str(&mut self, part: &str) -> fmt::Result {
         let room = COLLECTED - self.0.len();
         let end = part.floor_char_boundary(room);
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formatting_ends_where_the_beginning_does() {
+    fn formatting_stops_at_the_limit() {
         struct Endless<'a>(&'a std::cell::Cell<usize>);
         impl Debug for Endless<'_> {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -147,7 +147,7 @@ mod tests {
             }
         }
         let parts = std::cell::Cell::new(0);
-        let mut text = Beginning(String::new());
+        let mut text = Limited(String::new());
         assert!(write!(text, "{:?}", Endless(&parts)).is_err());
         assert!(text.0.len() <= COLLECTED && text.0.len() > COLLECTED - 8);
         assert!(parts.get() <= COLLECTED / 8 + 1);

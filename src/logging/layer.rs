@@ -1,4 +1,4 @@
-//! From tracing's events and spans to lines in the queue.
+//! The tracing layer: formats events with their spans as lines and queues them.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,13 +19,14 @@ use super::repeats::{Repeats, Verdict};
 use crate::redaction::Redactor;
 use crate::time::Clock;
 
-/// Of nested spans no more are shown, from the root inwards.
-const MOST_SPANS: usize = 4;
+/// The most spans of a line, counted from the root.
+const MAX_SPANS: usize = 4;
 
-/// A field that alone says whether two events say the same. A client that can make the service panic can also vary the message.
+/// The name of the field that alone identifies a repeated panic. The message is ignored, because a client that can cause the panic
+/// may also vary the message.
 pub(super) const PLACE: &str = "place";
 
-/// Makes a line of each event that is worth one.
+/// Formats events as lines, unless they are suppressed as repetitions.
 pub(super) struct LogLayer {
     format: Format,
     redactor: Redactor,
@@ -45,21 +46,22 @@ impl LogLayer {
         }
     }
 
-    /// Details are wanted as they come; everything else is limited.
-    fn judge(&self, event: &Event<'_>, fields: &Fields) -> Verdict {
+    /// Whether to log an event. DEBUG and TRACE are not limited.
+    fn decide(&self, event: &Event<'_>, fields: &Fields) -> Verdict {
         let level = *event.metadata().level();
         if level > Level::INFO {
             return Verdict::Write { suppressed: 0 };
         }
-        // A change of state is news also if it is the same as before: a file that is read again, say.
+        // INFO is a change of state, which is logged even if it repeats, such as a file that is reloaded again.
         let digest = (level < Level::INFO).then(|| digest(fields));
         let site = event.metadata().callsite();
         let mut repeats = self.repeats.lock().unwrap_or_else(PoisonError::into_inner);
-        repeats.judge(site, digest, self.clock.elapsed())
+        repeats.decide(site, digest, self.clock.elapsed())
     }
 }
 
-/// What an event says: its place, if it has one, or its texts. Its numbers (counts, durations) differ where nothing else does.
+/// A hash that is equal for repetitions of an event: of its place if it has one, else of its texts. Numbers (counts, durations) are
+/// ignored, as they differ between repetitions.
 fn digest(fields: &Fields) -> u64 {
     let mut hasher = DefaultHasher::new();
     if let Some((_, Value::Text(place))) = fields.others.iter().find(|(name, _)| *name == PLACE) {
@@ -84,7 +86,7 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for LogLayer {
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
-        // Before the span is locked: to format a value may log.
+        // Before the span is locked, because formatting a value may log.
         let later = Fields::collect(&self.redactor, |visitor| values.record(visitor));
         if let Some(span) = context.span(id)
             && let Some(fields) = span.extensions_mut().get_mut::<Fields>()
@@ -95,18 +97,18 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for LogLayer {
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let fields = Fields::collect(&self.redactor, |visitor| event.record(visitor));
-        let Verdict::Write { suppressed } = self.judge(event, &fields) else {
+        let Verdict::Write { suppressed } = self.decide(event, &fields) else {
             return;
         };
         let spans = context.event_scope(event).into_iter();
-        let spans = spans.flat_map(|scope| scope.from_root()).take(MOST_SPANS);
+        let spans = spans.flat_map(|scope| scope.from_root()).take(MAX_SPANS);
         let spans = spans.map(|span| {
             let fields = span.extensions().get::<Fields>().cloned();
             (span.name(), fields.unwrap_or_default())
         });
         let spans: Vec<_> = spans.collect();
         let mut time = String::new();
-        // A clock before 1970 is the only error; the line goes without a time then.
+        // The only error is a clock before 1970. The line has no time then.
         let _ = SystemTime.format_time(&mut Writer::new(&mut time));
         let metadata = event.metadata();
         let level = *metadata.level();
@@ -139,9 +141,9 @@ mod tests {
     use super::super::log_panic;
     use super::*;
 
-    /// A request that makes the service panic may come any number of times, each time with another message.
+    /// A client may repeat a request that makes the service panic, each time with another message.
     #[test]
-    fn panics_of_one_place_are_logged_once_a_minute() {
+    fn panics_at_one_place_are_logged_once_a_minute() {
         let (clock, hands) = Clock::manual(WallClock::UNIX_EPOCH);
         let queue = Arc::new(Queue::new(1 << 20, Arc::default()));
         let layer = LogLayer::new(Format::Json, Redactor::default(), clock, Arc::clone(&queue));

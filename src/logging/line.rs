@@ -1,4 +1,4 @@
-//! An event as one line of text or JSON: at most [`LONGEST`] bytes, with everything from outside escaped.
+//! Formats an event as one line of text or JSON: at most [`MAX_LINE`] bytes, with values escaped.
 
 use std::fmt::Write;
 
@@ -6,47 +6,47 @@ use tracing::Level;
 
 use super::fields::{Fields, Value};
 
-/// The longest line in bytes, its end included. So much is written to a pipe at once or not at all.
-pub(super) const LONGEST: usize = 4096;
+/// The longest line in bytes, including the line end. It is `PIPE_BUF` of Linux: so much is written to a pipe atomically.
+pub(super) const MAX_LINE: usize = 4096;
 
-/// The longest message or value in bytes, as it is written.
-const LONGEST_VALUE: usize = 1024;
+/// The longest message or value in bytes, after escaping.
+const MAX_VALUE: usize = 1024;
 
-/// Kept free for what says that something was left out, and for the end.
+/// Bytes reserved for the mark of a cut line, and for the line end.
 const RESERVED: usize = 24;
 
-/// What stands where a text was cut.
+/// Marks the place where a text was cut.
 const CUT: char = '…';
 
-/// How much of a text is written before it is cut.
-const MOST_WRITTEN: usize = LONGEST_VALUE - CUT.len_utf8();
+/// The longest value without the mark.
+const MAX_UNCUT: usize = MAX_VALUE - CUT.len_utf8();
 
-/// The shape of a line.
+/// The format of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     /// For people: `TIME LEVEL target: message name=value … span{name=value}`.
     Text {
-        /// Whether a terminal shows it.
+        /// Whether the level is coloured, for a terminal.
         is_coloured: bool,
     },
-    /// One object: `timestamp`, `level`, `message`, the fields, `target`, and the spans as `spans`.
+    /// An object: `timestamp`, `level`, `message`, the fields, `target`, and `spans`.
     Json,
 }
 
-/// An event with its surroundings.
+/// An event with its spans.
 #[derive(Debug)]
 pub(super) struct Event<'e> {
     pub(super) time: &'e str,
     pub(super) level: Level,
     pub(super) target: &'e str,
     pub(super) fields: &'e Fields,
-    /// Events of this call site that gave no line since its last one.
+    /// The number of events of this call site that were suppressed since its last line.
     pub(super) suppressed: u64,
-    /// From the root inwards.
+    /// The spans, the root first.
     pub(super) spans: &'e [(&'static str, Fields)],
 }
 
-/// The line, with its end.
+/// Formats the line, including the line end.
 pub(super) fn write(format: Format, event: &Event<'_>) -> Vec<u8> {
     match format {
         Format::Text { is_coloured } => text(event, is_coloured),
@@ -55,7 +55,7 @@ pub(super) fn write(format: Format, event: &Event<'_>) -> Vec<u8> {
 }
 
 fn text(event: &Event<'_>, is_coloured: bool) -> Vec<u8> {
-    let mut line = Line::default();
+    let mut line = LineBuilder::default();
     let level = event.level;
     let (on, off) = match is_coloured {
         true => (colour(level), "\u{1b}[0m"),
@@ -85,7 +85,7 @@ fn text(event: &Event<'_>, is_coloured: bool) -> Vec<u8> {
 }
 
 fn json(event: &Event<'_>) -> Vec<u8> {
-    let mut line = Line::default();
+    let mut line = LineBuilder::default();
     let message = escaped(&event.fields.message, json_escape);
     let target = escaped(event.target, json_escape);
     line.add(&format!(
@@ -93,7 +93,7 @@ fn json(event: &Event<'_>) -> Vec<u8> {
         event.time, event.level
     ));
     for (name, value) in &event.fields.others {
-        // A key that stands twice makes the object unreadable.
+        // Renamed, because parsers disagree on objects with duplicate keys.
         let mark = match *name {
             "timestamp" | "level" | "message" | "target" | "spans" | "suppressed" | "cut" => "_",
             _ => "",
@@ -116,17 +116,17 @@ fn json(event: &Event<'_>) -> Vec<u8> {
     line.end(r#","cut":true"#, "}")
 }
 
-/// A line that grows by whole parts.
+/// Builds a line of parts. A part that does not fit is left out.
 #[derive(Default)]
-struct Line {
+struct LineBuilder {
     text: String,
     is_cut: bool,
 }
 
-impl Line {
-    /// Adds a part, if there is room for all of it.
+impl LineBuilder {
+    /// Adds a part if it fits completely.
     fn add(&mut self, part: &str) {
-        match self.text.len() + part.len() + RESERVED <= LONGEST {
+        match self.text.len() + part.len() + RESERVED <= MAX_LINE {
             true => self.text.push_str(part),
             false => self.is_cut = true,
         }
@@ -151,7 +151,7 @@ const fn colour(level: Level) -> &'static str {
     }
 }
 
-/// Bare where that is one unmistakable word, else in quotes.
+/// A value as text: without quotes if it is a single word without special characters.
 fn text_value(value: &Value) -> String {
     let text = match value {
         Value::Plain(number) => return number.clone(),
@@ -161,7 +161,7 @@ fn text_value(value: &Value) -> String {
         let is_special = matches!(character, '"' | '\\' | '=' | '{' | '}');
         !is_special && !character.is_whitespace() && !is_unprintable(character)
     };
-    match !text.is_empty() && text.len() <= MOST_WRITTEN && text.chars().all(is_bare) {
+    match !text.is_empty() && text.len() <= MAX_UNCUT && text.chars().all(is_bare) {
         true => text.clone(),
         false => format!("\"{}\"", escaped(text, quoted_escape)),
     }
@@ -174,18 +174,18 @@ fn json_value(value: &Value) -> String {
     }
 }
 
-/// Writes what stands for a character, if it cannot stand for itself.
+/// Writes the escape of a character and returns true, or returns false if the character itself must be written.
 type Escape = fn(char, &mut String) -> bool;
 
-/// A text with its characters escaped, cut to [`LONGEST_VALUE`] bytes of what is written.
+/// Escapes a text and cuts it to [`MAX_VALUE`] bytes after escaping.
 fn escaped(text: &str, escape: Escape) -> String {
-    let mut written = String::with_capacity(text.len().min(LONGEST_VALUE));
+    let mut written = String::with_capacity(text.len().min(MAX_VALUE));
     for character in text.chars() {
         let before = written.len();
         if !escape(character, &mut written) {
             written.push(character);
         }
-        if written.len() > MOST_WRITTEN {
+        if written.len() > MAX_UNCUT {
             written.truncate(before);
             written.push(CUT);
             break;
@@ -212,15 +212,15 @@ fn quoted_escape(character: char, written: &mut String) -> bool {
 
 fn json_escape(character: char, written: &mut String) -> bool {
     if is_unprintable(character) {
-        // All of them are in the basic plane.
+        // All of them are in the basic multilingual plane, so four digits suffice.
         let _ = write!(written, "\\u{:04x}", u32::from(character));
         return true;
     }
     quoted_escape(character, written)
 }
 
-/// Whether a terminal or a reader might take the character for something else than a part of the text: controls, line ends, and
-/// marks that change the direction of writing.
+/// Whether the character may affect a terminal or the layout of the text: controls, line ends, invisible characters, and marks that
+/// change the direction of writing.
 fn is_unprintable(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_quoted_where_they_must_be() {
+    fn values_are_quoted_if_necessary() {
         for (text, in_text, in_json) in [
             ("word", "word", r#""word""#),
             ("/a/b-c.d:1", "/a/b-c.d:1", r#""/a/b-c.d:1""#),
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_spans_and_what_was_suppressed_are_shown() {
+    fn numbers_spans_and_the_suppressed_count_are_shown() {
         let fields = fields(
             "m\r\u{7f}",
             vec![
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_value_is_cut_and_what_does_not_fit_is_left_out() {
+    fn long_values_are_cut_and_fields_that_do_not_fit_are_left_out() {
         let names = ["a", "b", "c", "d", "e"];
         let long = fields(
             "m",
@@ -337,7 +337,7 @@ mod tests {
         );
         for (format, mark) in [(TEXT, " cut=true\n"), (Format::Json, ",\"cut\":true}\n")] {
             let line = line(format, &long, &[]);
-            assert!(line.len() <= LONGEST, "{}", line.len());
+            assert!(line.len() <= MAX_LINE, "{}", line.len());
             assert!(line.ends_with(mark), "{line}");
             assert_eq!(line.matches(CUT).count(), 3, "{line}");
         }
@@ -357,7 +357,7 @@ mod tests {
             let spans: Vec<_> = spans.collect();
             for format in [TEXT, Format::Json] {
                 let line = line(format, &fields, &spans);
-                prop_assert!(line.len() <= LONGEST);
+                prop_assert!(line.len() <= MAX_LINE);
                 let content = line.strip_suffix('\n').unwrap();
                 prop_assert!(!content.chars().any(is_unprintable), "{content}");
             }

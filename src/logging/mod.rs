@@ -1,8 +1,7 @@
-//! The log: events become lines of bounded length, which a thread of its own writes to stderr.
+//! The log: formats tracing's events as lines of limited length, which a separate thread writes to stderr.
 //!
-//! Logging never blocks and never fails what logs. A line waits in a queue that is bounded in bytes; what does not fit, or cannot
-//! be written, is dropped and counted. Texts are redacted, escaped and cut before they become a part of a line, and a call site
-//! that logs the same again and again gives one line a minute.
+//! Logging never blocks and never fails. Lines wait in a queue that is limited in bytes; lines that do not fit or cannot be written
+//! are dropped and counted. Texts are redacted, escaped and cut. A call site that repeats the same event gives one line a minute.
 
 mod fields;
 mod layer;
@@ -31,29 +30,29 @@ use crate::redaction::Redactor;
 use crate::self_metrics::Counter;
 use crate::time::Clock;
 
-/// How many bytes of lines may wait to be written.
+/// The size of the queue in bytes.
 const QUEUED: usize = 1024 * 1024;
 
-/// The log of the process, for as long as it runs.
+/// The log of the process.
 #[derive(Debug)]
 pub struct Logging {
     queue: Arc<Queue>,
 }
 
-/// Why there is no log.
+/// Why logging cannot start.
 #[derive(Debug, Error)]
 pub enum LoggingError {
-    /// No handle of stderr, or no thread.
+    /// The handle of stderr cannot be duplicated, or the thread cannot be started.
     #[error("cannot start the log writer")]
     Writer(#[from] io::Error),
-    /// The process logs already.
-    #[error("the process has a log already")]
-    Twice(#[from] SetGlobalDefaultError),
+    /// Logging was started before.
+    #[error("logging is already started")]
+    AlreadyStarted(#[from] SetGlobalDefaultError),
 }
 
 impl Logging {
-    /// Starts logging to stderr, for the whole process: to be called once, by a binary. Panics are logged too.
-    /// `dropped` counts the lines that are lost.
+    /// Starts logging to stderr for the whole process, including panics. Call it once, in a binary.
+    /// `dropped` counts the lines that are dropped.
     ///
     /// # Errors
     /// [`LoggingError`].
@@ -63,7 +62,7 @@ impl Logging {
         dropped: Arc<Counter>,
     ) -> Result<Self, LoggingError> {
         let stderr = io::stderr();
-        // A handle of its own: that of the standard library has a lock, which a writer that is blocked would keep.
+        // A duplicated handle, because the standard library's has a lock, which a blocked writer would hold.
         let sink = File::from(stderr.as_fd().try_clone_to_owned()?);
         let format = match log.format {
             LogFormat::Text => Format::Text {
@@ -73,7 +72,7 @@ impl Logging {
         };
         let queue = Arc::new(Queue::new(QUEUED, dropped));
         let layer = LogLayer::new(format, redactor, Clock::system(), Arc::clone(&queue));
-        // The web server reports each of its threads, and each malformed request: of interest only if asked for.
+        // Not the web server's lines about each of its threads and each malformed request, unless LOG_LEVEL asks for them.
         let filter = format!("actix_server=warn,actix_http=off,{}", log.filter);
         let subscriber = Registry::default().with(EnvFilter::new(filter)).with(layer);
         tracing::subscriber::set_global_default(subscriber)?;
@@ -82,13 +81,13 @@ impl Logging {
         Ok(Self { queue })
     }
 
-    /// Waits until all lines are written, at most so long.
+    /// Waits until all lines are written, at most `limit`.
     pub fn flush(&self, limit: Duration) {
         self.queue.wait_until_written(limit);
     }
 }
 
-/// Has every panic logged with its place.
+/// Logs every panic with its place in the source.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let error = panic.payload_as_str().unwrap_or("no message");
@@ -97,7 +96,7 @@ fn log_panics() {
     }));
 }
 
-/// Logs one panic. Those of one place say the same ([`layer::PLACE`]).
+/// Logs one panic. Panics of the same place count as the same event ([`layer::PLACE`]).
 fn log_panic(error: &str, place: Option<String>) {
     let thread = std::thread::current();
     error!(error, place, thread = thread.name(), "panic");

@@ -1,4 +1,4 @@
-//! Lines on their way to the writer: bounded in bytes. What does not fit is dropped and counted.
+//! The queue of lines for the writer: limited in bytes. Lines that do not fit are dropped and counted.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use crate::self_metrics::Counter;
 
-/// What a line costs beyond its bytes.
+/// The memory of a line in addition to its bytes.
 const OVERHEAD: usize = 64;
 
-/// The lines that wait, and those that were lost.
+/// The waiting lines, and the count of dropped ones.
 #[derive(Debug)]
 pub(super) struct Queue {
     state: Mutex<State>,
-    /// There is a line to write.
+    /// Notified when there is a line to write.
     filled: Condvar,
-    /// Everything is written.
+    /// Notified when all lines are written.
     emptied: Condvar,
     dropped: Arc<Counter>,
 }
@@ -23,16 +23,16 @@ pub(super) struct Queue {
 #[derive(Debug)]
 struct State {
     lines: Lines,
-    /// Whether a line was taken and is not written yet.
+    /// Whether the writer has taken a line that is not written yet.
     is_writing: bool,
 }
 
-/// How important a line is when there is little room.
+/// How much of the queue a line may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Importance {
-    /// INFO and above: all of the room.
+    /// INFO and above: the whole queue.
     Event,
-    /// DEBUG and below: three quarters of it, so that a talkative level does not displace a warning.
+    /// DEBUG and below: three quarters of the queue, so that many details do not displace a warning.
     Detail,
 }
 
@@ -49,7 +49,7 @@ impl Queue {
         }
     }
 
-    /// Hands a line to the writer, or drops it. Waits for nothing but other threads that do the same.
+    /// Queues a line, or drops it if it does not fit. Blocks only briefly, on the lock.
     pub(super) fn push(&self, line: Vec<u8>, importance: Importance) {
         if self.state().lines.push(line, importance) {
             self.filled.notify_one();
@@ -58,7 +58,7 @@ impl Queue {
         }
     }
 
-    /// Waits for a line. The one before it counts as written from now on.
+    /// Waits for a line and takes it. The line taken before counts as written from now on.
     pub(super) fn next(&self) -> Vec<u8> {
         let mut state = self.state();
         state.is_writing = false;
@@ -75,28 +75,28 @@ impl Queue {
         }
     }
 
-    /// A line was lost while it was written.
+    /// Counts a line that could not be written.
     pub(super) fn lost(&self) {
         self.dropped.increment();
     }
 
-    /// How many lines were lost so far.
+    /// The number of lines that were dropped so far.
     pub(super) fn dropped(&self) -> f64 {
         self.dropped.value()
     }
 
-    /// Whether no line waits.
+    /// Whether no line is waiting.
     pub(super) fn is_empty(&self) -> bool {
         self.state().lines.queue.is_empty()
     }
 
-    /// Waits until everything is written, at most so long.
+    /// Waits until all lines are written, at most `limit`.
     pub(super) fn wait_until_written(&self, limit: Duration) {
         let is_busy = |state: &mut State| state.is_writing || !state.lines.queue.is_empty();
         let waited = self
             .emptied
             .wait_timeout_while(self.state(), limit, is_busy);
-        // Whether it came to that or not, the process ends.
+        // The process ends in both cases.
         drop(waited);
     }
 
@@ -105,7 +105,7 @@ impl Queue {
     }
 }
 
-/// The lines themselves, in order.
+/// The waiting lines, in order.
 #[derive(Debug)]
 struct Lines {
     queue: VecDeque<Vec<u8>>,
@@ -122,7 +122,7 @@ impl Lines {
         }
     }
 
-    /// Whether the line fits.
+    /// Adds a line if it fits. Returns whether it does.
     fn push(&mut self, mut line: Vec<u8>, importance: Importance) -> bool {
         let limit = match importance {
             Importance::Event => self.limit,
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bound_is_in_bytes_and_details_leave_room_for_events() {
+    fn the_limit_is_in_bytes_and_details_leave_room_for_events() {
         let mut lines = Lines::new(1000);
         let line = |length| vec![b'x'; length];
         for (length, importance, expected) in [
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_counted_and_written_is_what_was_taken() {
+    fn dropped_lines_are_counted_and_a_taken_line_is_written_at_the_next() {
         let dropped = Arc::new(Counter::default());
         let queue = Queue::new(100, Arc::clone(&dropped));
         queue.wait_until_written(Duration::MAX);

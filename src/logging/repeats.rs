@@ -1,28 +1,28 @@
-//! Which events are worth a line: a call site that logs again and again gives one a minute.
+//! Suppresses repeated events: a call site that logs the same repeatedly gives one line a minute.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::Duration;
 
-/// The shortest time between two lines that say the same, and in the long run between any two lines of one call site.
-const EVERY: Duration = Duration::from_secs(60);
+/// The shortest time between lines of equal events, and the average time between all lines of one call site.
+const INTERVAL: Duration = Duration::from_secs(60);
 
-/// So many different lines of one call site may come at once.
+/// The most different lines of one call site in a burst.
 const BURST: u32 = 10;
 
-/// What becomes of an event.
+/// Whether an event is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// A line, after so many events of this call site that gave none.
+    /// Log it.
     Write {
-        /// Events without a line since the last line.
+        /// The number of events of this call site that were suppressed since its last line.
         suppressed: u64,
     },
-    /// No line.
+    /// Do not log it.
     Suppress,
 }
 
-/// Follows the call sites. `S` names one; there are finitely many.
+/// Tracks the call sites, identified by `S`. Their number is limited, as they are places in the code.
 #[derive(Debug)]
 pub(super) struct Repeats<S> {
     sites: HashMap<S, Site>,
@@ -30,12 +30,12 @@ pub(super) struct Repeats<S> {
 
 #[derive(Debug)]
 struct Site {
-    /// Grows with time; a line costs [`EVERY`].
+    /// A token bucket: grows with time, and a line costs [`INTERVAL`].
     credit: Duration,
     last: Duration,
     suppressed: u64,
-    /// What the latest lines said, and when: not more of them than come within [`EVERY`].
-    said: VecDeque<(u64, Duration)>,
+    /// The digests and times of the lines within the last [`INTERVAL`].
+    recent: VecDeque<(u64, Duration)>,
 }
 
 impl<S: Eq + Hash> Repeats<S> {
@@ -45,38 +45,39 @@ impl<S: Eq + Hash> Repeats<S> {
         }
     }
 
-    /// Judges an event at `now`, a monotonic time. Two events with one `digest` say the same; without one they never do.
-    pub(super) fn judge(&mut self, site: S, digest: Option<u64>, now: Duration) -> Verdict {
+    /// Decides about an event at `now`, a monotonic time. Events with the same `digest` are repetitions; those without are not.
+    pub(super) fn decide(&mut self, site: S, digest: Option<u64>, now: Duration) -> Verdict {
         let site = self.sites.entry(site).or_insert_with(|| Site::new(now));
-        site.judge(digest, now)
+        site.decide(digest, now)
     }
 }
 
 impl Site {
     fn new(now: Duration) -> Self {
         Self {
-            credit: EVERY * BURST,
+            credit: INTERVAL * BURST,
             last: now,
             suppressed: 0,
-            said: VecDeque::new(),
+            recent: VecDeque::new(),
         }
     }
 
-    fn judge(&mut self, digest: Option<u64>, now: Duration) -> Verdict {
+    fn decide(&mut self, digest: Option<u64>, now: Duration) -> Verdict {
         let gained = now.saturating_sub(self.last);
-        self.credit = self.credit.saturating_add(gained).min(EVERY * BURST);
+        self.credit = self.credit.saturating_add(gained).min(INTERVAL * BURST);
         self.last = now;
-        let is_old = |(_, at): &(u64, Duration)| now.saturating_sub(*at) >= EVERY;
-        while self.said.front().is_some_and(is_old) {
-            self.said.pop_front();
+        let is_old = |(_, at): &(u64, Duration)| now.saturating_sub(*at) >= INTERVAL;
+        while self.recent.front().is_some_and(is_old) {
+            self.recent.pop_front();
         }
-        let is_said = digest.is_some_and(|digest| self.said.iter().any(|said| said.0 == digest));
-        if is_said || self.credit < EVERY {
+        let is_repeated =
+            digest.is_some_and(|digest| self.recent.iter().any(|line| line.0 == digest));
+        if is_repeated || self.credit < INTERVAL {
             self.suppressed += 1;
             return Verdict::Suppress;
         }
-        self.credit -= EVERY;
-        self.said.extend(digest.map(|digest| (digest, now)));
+        self.credit -= INTERVAL;
+        self.recent.extend(digest.map(|digest| (digest, now)));
         Verdict::Write {
             suppressed: std::mem::take(&mut self.suppressed),
         }
@@ -87,8 +88,8 @@ impl Site {
 mod tests {
     use super::*;
 
-    /// What an event says, when, and what becomes of it.
-    type Judged = (u64, u64, Verdict);
+    /// The digest of an event, its time in seconds, and the expected verdict.
+    type Case = (u64, u64, Verdict);
 
     const fn written(suppressed: u64) -> Verdict {
         Verdict::Write { suppressed }
@@ -97,7 +98,7 @@ mod tests {
     #[test]
     fn one_site_gives_one_line_a_minute() {
         use Verdict::Suppress;
-        let cases: &[(&str, &[Judged])] = &[
+        let cases: &[(&str, &[Case])] = &[
             (
                 "the same",
                 &[
@@ -111,7 +112,7 @@ mod tests {
                 ],
             ),
             (
-                "something else in between",
+                "another event in between",
                 &[
                     (1, 0, written(0)),
                     (2, 1, written(0)),
@@ -124,7 +125,7 @@ mod tests {
                 ],
             ),
             (
-                "always something else",
+                "always different",
                 &[
                     (1, 0, written(0)),
                     (2, 0, written(0)),
@@ -154,24 +155,24 @@ mod tests {
             let mut repeats = Repeats::new();
             for (digest, at, expected) in *events {
                 let now = Duration::from_secs(*at);
-                let verdict = repeats.judge('a', Some(*digest), now);
+                let verdict = repeats.decide('a', Some(*digest), now);
                 assert_eq!(verdict, *expected, "{name}: {digest} at {at} s");
             }
         }
     }
 
     #[test]
-    fn changes_may_repeat_themselves_and_sites_are_apart() {
+    fn events_without_a_digest_may_repeat_and_sites_are_independent() {
         let mut repeats = Repeats::new();
         for _ in 0..BURST {
-            let verdict = repeats.judge('a', None, Duration::ZERO);
+            let verdict = repeats.decide('a', None, Duration::ZERO);
             assert_eq!(verdict, written(0));
         }
-        let verdict = repeats.judge('a', None, Duration::ZERO);
+        let verdict = repeats.decide('a', None, Duration::ZERO);
         assert_eq!(verdict, Verdict::Suppress);
-        let verdict = repeats.judge('b', Some(1), Duration::ZERO);
+        let verdict = repeats.decide('b', Some(1), Duration::ZERO);
         assert_eq!(verdict, written(0));
-        let verdict = repeats.judge('a', None, EVERY);
+        let verdict = repeats.decide('a', None, INTERVAL);
         assert_eq!(verdict, written(1));
     }
 
@@ -180,7 +181,7 @@ mod tests {
         let mut repeats = Repeats::new();
         let lines = (0..36_000_u64).filter(|tenth| {
             let now = Duration::from_millis(tenth * 100);
-            repeats.judge('a', Some(*tenth), now) != Verdict::Suppress
+            repeats.decide('a', Some(*tenth), now) != Verdict::Suppress
         });
         assert_eq!(lines.count(), 59 + BURST as usize);
     }

@@ -1,4 +1,4 @@
-//! The thread that writes lines. It alone may be blocked by whatever is behind stderr.
+//! The thread that writes lines to stderr. Only this thread blocks if the output does.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
@@ -9,20 +9,20 @@ use tracing::warn;
 
 use super::queue::Queue;
 
-/// How long the writer waits before it asks a non-blocking output again.
+/// How long the writer waits before it retries on a non-blocking output.
 const RETRY_AFTER: Duration = Duration::from_millis(20);
 
-/// Starts the thread, which lives as long as the process.
+/// Starts the thread, which runs until the process ends.
 pub(super) fn start(queue: Arc<Queue>, sink: impl Write + Send + 'static) -> io::Result<()> {
     let mut output = Output::new(sink);
-    let mut told = 0.0;
+    let mut reported = 0.0;
     let run = move || {
         loop {
             let line = queue.next();
             if output.write(&line).is_err() {
                 queue.lost();
             } else if queue.is_empty() {
-                tell_dropped(&queue, &mut told);
+                report_dropped(&queue, &mut reported);
             }
         }
     };
@@ -30,12 +30,12 @@ pub(super) fn start(queue: Arc<Queue>, sink: impl Write + Send + 'static) -> io:
     Ok(())
 }
 
-/// Says how many lines were dropped, once they can be written again.
-fn tell_dropped(queue: &Queue, told: &mut f64) {
+/// Logs how many lines were dropped since the last report.
+fn report_dropped(queue: &Queue, reported: &mut f64) {
     let dropped = queue.dropped();
-    let lines = dropped - *told;
+    let lines = dropped - *reported;
     if lines > 0.0 {
-        *told = dropped;
+        *reported = dropped;
         warn!(
             lines,
             "log lines were dropped: the output was blocked or failed"
@@ -43,33 +43,33 @@ fn tell_dropped(queue: &Queue, told: &mut f64) {
     }
 }
 
-/// Writes whole lines to something that may fail in the middle of one.
+/// Writes lines to a sink that may fail in the middle of a line.
 struct Output<W> {
     sink: W,
-    /// Whether a line was cut: the next one begins with a line end.
-    is_torn: bool,
+    /// Whether the last line was written only in part, so that a line end must be written first.
+    is_partial: bool,
 }
 
 impl<W: Write> Output<W> {
     fn new(sink: W) -> Self {
         Self {
             sink,
-            is_torn: false,
+            is_partial: false,
         }
     }
 
     fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        if self.is_torn {
+        if self.is_partial {
             self.write_part(b"\n").map_err(|(_, error)| error)?;
-            self.is_torn = false;
+            self.is_partial = false;
         }
         self.write_part(line).map_err(|(written, error)| {
-            self.is_torn = written > 0;
+            self.is_partial = written > 0;
             error
         })
     }
 
-    /// All of it, or how much was written before the error.
+    /// Writes all bytes. An error comes with the number of bytes that were written before it.
     fn write_part(&mut self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
         let mut written = 0;
         while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
@@ -78,7 +78,7 @@ impl<W: Write> Output<W> {
                 Ok(count) => written += count,
                 Err(error) => match error.kind() {
                     ErrorKind::Interrupted => {}
-                    // Whoever shares the output may have made it non-blocking.
+                    // Another process that shares the output may have made it non-blocking.
                     ErrorKind::WouldBlock => thread::sleep(RETRY_AFTER),
                     _ => return Err((written, error)),
                 },
@@ -92,7 +92,7 @@ impl<W: Write> Output<W> {
 mod tests {
     use super::*;
 
-    /// Takes so many bytes at each write, or fails.
+    /// Accepts the given numbers of bytes in successive writes, or fails.
     struct Sink {
         takes: Vec<Result<usize, ErrorKind>>,
         written: Vec<u8>,
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_stay_whole_whatever_the_output_does() {
+    fn lines_stay_complete_after_errors_of_the_output() {
         let full = || Err(ErrorKind::StorageFull);
         for (takes, results, expected) in [
             (vec![], [true, true], "one\ntwo\n"),

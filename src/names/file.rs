@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::limits::LONGEST_FILE;
 use super::{Names, NamesError};
-use crate::files::{Change, Reader, Seen, Watched, watch};
+use crate::files::{Change, FileReader, FileStates, WatchOptions, watch};
 use crate::tasks::Pulse;
 
 impl Names {
@@ -16,14 +16,14 @@ impl Names {
     ///
     /// # Errors
     /// When it cannot be read, or the first thing that is wrong with it.
-    pub fn load(path: &Path) -> Result<(Self, Seen), NamesError> {
-        let mut reader = Reader::default();
+    pub fn load(path: &Path) -> Result<(Self, FileStates), NamesError> {
+        let mut reader = FileReader::default();
         let names = load(path, &mut reader)?;
         Ok((names, reader.seen()))
     }
 }
 
-fn load(path: &Path, reader: &mut Reader) -> Result<Names, NamesError> {
+fn load(path: &Path, reader: &mut FileReader) -> Result<Names, NamesError> {
     let text = reader
         .read(path, LONGEST_FILE)
         .map_err(|source| NamesError::File {
@@ -37,9 +37,14 @@ fn load(path: &Path, reader: &mut Reader) -> Result<Names, NamesError> {
 }
 
 /// Keeps names up to date, for ever. A file that cannot be used changes nothing.
-pub async fn follow(path: PathBuf, names: Arc<ArcSwap<Names>>, watched: Watched, pulse: Pulse) {
+pub async fn follow(
+    path: PathBuf,
+    names: Arc<ArcSwap<Names>>,
+    watched: WatchOptions,
+    pulse: Pulse,
+) {
     let file = path.to_string_lossy().into_owned();
-    let load = move |reader: &mut Reader| load(&path, reader);
+    let load = move |reader: &mut FileReader| load(&path, reader);
     watch(
         pulse,
         watched,

@@ -1,4 +1,5 @@
-//! Certificate authorities that an operator names beside the machine's own: read at the start, followed, and asked at each handshake.
+//! Certificate authorities of `API_CA_FILE`, trusted in addition to the machine's: loaded at the start, reloaded when the file
+//! changes, and used for each handshake.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,43 +15,43 @@ use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use thiserror::Error;
 use tracing::{info, warn};
 
-use crate::files::{Change, FileError, Reader, SMALL, Seen, Watched, watch};
+use crate::files::{Change, FileError, FileReader, FileStates, SMALL, WatchOptions, watch};
 use crate::tasks::Pulse;
 
-/// Why a file gives no authorities; the texts continue its path.
+/// Why a file cannot be used. The texts are meant to follow the path.
 #[derive(Debug, Error)]
 pub enum AuthoritiesError {
     /// It cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
-    /// It holds something else.
+    /// It is not text in PEM form.
     #[error("is not text in PEM form")]
     NotPem,
     /// One of its certificates cannot be used.
     #[error("contains a damaged certificate")]
     Damaged,
-    /// It holds none.
+    /// It holds no certificate.
     #[error("contains no certificate")]
     Empty,
 }
 
 type Certificates = Vec<CertificateDer<'static>>;
 
-/// The authorities in a file: those that were read last. Clones share them.
+/// The authorities of a file, as last loaded. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Authorities {
     path: PathBuf,
-    seen: Seen,
+    seen: FileStates,
     certificates: Arc<ArcSwap<Certificates>>,
 }
 
 impl Authorities {
-    /// Reads a file.
+    /// Loads a file.
     ///
     /// # Errors
-    /// When it gives none now.
+    /// [`AuthoritiesError`].
     pub fn load(path: PathBuf) -> Result<Self, AuthoritiesError> {
-        let mut reader = Reader::default();
+        let mut reader = FileReader::default();
         let certificates = read(&path, &mut reader)?;
         Ok(Self {
             path,
@@ -59,19 +60,19 @@ impl Authorities {
         })
     }
 
-    /// What the file was found to be when it was read first.
+    /// The state of the file when it was first read.
     #[must_use]
-    pub fn seen(&self) -> &Seen {
+    pub fn seen(&self) -> &FileStates {
         &self.seen
     }
 
-    /// Keeps the authorities up to date with the file, for ever. While it gives none the last ones stay.
-    pub async fn follow(self, watched: Watched, pulse: Pulse) {
+    /// Reloads the authorities when the file changes, without end. While the file cannot be used, the previous ones stay in use.
+    pub async fn follow(self, options: WatchOptions, pulse: Pulse) {
         let file = self.path.to_string_lossy().into_owned();
         let path = self.path.clone();
-        let load = move |reader: &mut Reader| read(&path, reader);
-        let told = |error: &AuthoritiesError| format!("{file} {error}");
-        watch(pulse, watched, load, told, |change| match change {
+        let load = move |reader: &mut FileReader| read(&path, reader);
+        let describe = |error: &AuthoritiesError| format!("{file} {error}");
+        watch(pulse, options, load, describe, |change| match change {
             Change::New(Ok(certificates)) => {
                 let count = certificates.len();
                 self.certificates.store(Arc::new(certificates));
@@ -86,7 +87,7 @@ impl Authorities {
     }
 }
 
-fn read(path: &Path, reader: &mut Reader) -> Result<Certificates, AuthoritiesError> {
+fn read(path: &Path, reader: &mut FileReader) -> Result<Certificates, AuthoritiesError> {
     let text = reader.read(path, SMALL)?;
     let certificates: Result<Certificates, _> = CertificateDer::pem_slice_iter(&text).collect();
     let certificates = certificates.map_err(|_| AuthoritiesError::NotPem)?;
@@ -101,7 +102,7 @@ fn read(path: &Path, reader: &mut Reader) -> Result<Certificates, AuthoritiesErr
     }
 }
 
-/// Judges a server by the machine's roots and the authorities as they are at the moment.
+/// Verifies the certificates of servers with the machine's roots and the current authorities.
 #[derive(Debug)]
 pub(super) struct Verifier {
     machine: RootCertStore,

@@ -1,5 +1,5 @@
-//! Makes connections: finds the addresses of a host or of its proxy, connects to the first that answers, asks the proxy for a
-//! tunnel, and sets up TLS.
+//! Makes connections: resolves the host or its proxy, connects to the first address that accepts, asks the proxy for a tunnel,
+//! and sets up TLS.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,34 +17,33 @@ use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
 use super::Proxy;
-use super::error::{ConnectError, Peer, Tried, Via};
-use super::race::{in_turns, race};
+use super::error::{ConnectError, FailedAttempts, Peer, Route};
+use super::race::{interleave, race};
 use super::resolve::Resolver;
 use super::stream::{Stream, Transport};
 use crate::time::Clock;
 
-/// What all connections of a client have in common.
+/// The options of all connections of a client.
 #[derive(Debug, Clone)]
 pub struct ConnectorOptions {
-    /// Finds the addresses of names.
+    /// Resolves host names.
     pub resolver: Resolver,
-    /// What pauses and limits are measured by.
+    /// Measures pauses and time limits.
     pub clock: Clock,
-    /// The longest wait for a TCP connection, the look-up of the name included; once more for the tunnel of a proxy, and once more
-    /// for the TLS handshake.
+    /// The time limit of resolving and connecting together; the same again for the tunnel of a proxy, and for the TLS handshake.
     pub limit: Duration,
 }
 
-/// Makes the connections of an awc client, all with TLS or all without. awc itself knows them as `http` either way.
+/// Makes the connections of an awc client, either all with TLS or all without. For awc itself the URLs are `http` in both cases.
 #[derive(Clone)]
 pub(crate) struct Connector {
     options: Arc<ConnectorOptions>,
-    /// With it every connection is TLS, through the proxy if there is one and the host is none of its exceptions.
+    /// With TLS settings, every connection uses TLS, through the proxy if there is one and `NO_PROXY` does not exclude the host.
     tls: Option<(Arc<ClientConfig>, Option<Arc<Proxy>>)>,
 }
 
 impl Connector {
-    /// Connections without TLS, and without a proxy.
+    /// A connector without TLS and without a proxy.
     pub(crate) fn plain(options: ConnectorOptions) -> Self {
         Self {
             options: Arc::new(options),
@@ -52,7 +51,7 @@ impl Connector {
         }
     }
 
-    /// Connections with TLS.
+    /// A connector with TLS.
     pub(crate) fn tls(
         options: ConnectorOptions,
         tls: Arc<ClientConfig>,
@@ -89,7 +88,7 @@ impl Connector {
         self.handshake(tls, host, stream, proxy.is_some()).await
     }
 
-    /// Connects to the first address of the host that answers.
+    /// Connects to the first address of the host that accepts.
     async fn reach(&self, peer: Peer, port: u16) -> Result<TcpStream, ConnectError> {
         let ConnectorOptions {
             resolver,
@@ -105,7 +104,7 @@ impl Connector {
             None => return Err(ConnectError::ResolveTimeout { peer, limit }),
         };
         let addresses = match addresses {
-            Ok(addresses) => in_turns(&addresses),
+            Ok(addresses) => interleave(&addresses),
             Err(reason) => return Err(ConnectError::Resolve { peer, reason }),
         };
         let addresses: Vec<SocketAddr> = addresses
@@ -117,14 +116,14 @@ impl Connector {
         let connecting = race(&addresses, clock, &mut attempts, TcpStream::connect);
         match within(clock, left, connecting).await.flatten() {
             Some(stream) => {
-                // Requests are written as a whole: nothing is gained by waiting for more.
+                // Requests are written at once, so Nagle's algorithm would only delay them.
                 let _ = stream.set_nodelay(true);
                 tracing::trace!(host = peer.host, address = ?stream.peer_addr().ok(), "connected");
                 Ok(stream)
             }
             None => {
-                let tried = Tried::new(attempts, limit);
-                Err(ConnectError::Unreachable { peer, tried })
+                let attempts = FailedAttempts::new(attempts, limit);
+                Err(ConnectError::Unreachable { peer, attempts })
             }
         }
     }
@@ -136,42 +135,42 @@ impl Connector {
         stream: TcpStream,
         is_tunnel: bool,
     ) -> Result<Stream, ConnectError> {
-        let failed = |via, source| ConnectError::Tls {
+        let failed = |route, source| ConnectError::Tls {
             host: host.to_owned(),
-            via,
+            route,
             source,
         };
-        let via = stream.peer_addr().map(match is_tunnel {
-            true => Via::Proxy,
-            false => Via::Address,
+        let route = stream.peer_addr().map(match is_tunnel {
+            true => Route::Proxy,
+            false => Route::Address,
         });
-        let via = match via {
-            Ok(via) => via,
-            Err(source) => return Err(failed(Via::Unknown, source)),
+        let route = match route {
+            Ok(route) => route,
+            Err(source) => return Err(failed(Route::Unknown, source)),
         };
         let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
         let name = match name {
             Ok(name) => name,
-            Err(error) => return Err(failed(via, io::Error::other(error))),
+            Err(error) => return Err(failed(route, io::Error::other(error))),
         };
         let connecting = TlsConnector::from(Arc::clone(tls)).connect(name, stream);
         let limit = self.options.limit;
         match within(&self.options.clock, limit, connecting).await {
             Some(Ok(stream)) => {
-                tracing::trace!(host, %via, "TLS established");
+                tracing::trace!(host, %route, "TLS established");
                 Ok(Stream::new(Transport::Tls(Box::new(stream))))
             }
-            Some(Err(source)) => Err(failed(via, source)),
+            Some(Err(source)) => Err(failed(route, source)),
             None => Err(ConnectError::TlsTimeout {
                 host: host.to_owned(),
-                via,
+                route,
                 limit,
             }),
         }
     }
 }
 
-/// What a future gives, unless the time is over first.
+/// The output of a future, or `None` after the time limit.
 async fn within<T>(clock: &Clock, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;
@@ -186,7 +185,7 @@ impl Service<ConnectInfo<Uri>> for Connector {
     type Future = LocalBoxFuture<'static, Result<Self::Response, Self::Error>>;
 
     fn poll_ready(&self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        // It is never busy.
+        // There is no limit of concurrent connections.
         Poll::Ready(Ok(()))
     }
 

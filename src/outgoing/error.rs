@@ -1,4 +1,4 @@
-//! Why there is no connection, in words that name the host, its addresses, and the proxy where it is the proxy.
+//! Errors of connecting. Their texts name the host, its addresses, and the proxy if there is one.
 
 use std::fmt;
 use std::io;
@@ -10,10 +10,10 @@ use thiserror::Error;
 use super::race::Attempt;
 use crate::text::io_reason;
 
-/// More addresses than these are only counted.
-const MOST_SHOWN: usize = 8;
+/// The most addresses that an error lists; the rest is counted.
+const MAX_SHOWN: usize = 8;
 
-/// The host that a connection is made to, as messages name it.
+/// The host of a TCP connection, as error texts name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     /// Name or address, as it was configured.
@@ -32,70 +32,70 @@ impl fmt::Display for Peer {
     }
 }
 
-/// Why there is no connection.
+/// Why a connection could not be made.
 #[derive(Debug, Error)]
 pub enum ConnectError {
-    /// The name has no address, as far as the operating system knows.
+    /// The name could not be resolved.
     #[error("cannot resolve {peer}: {reason}")]
     Resolve {
-        /// Whose name it is.
+        /// The host that could not be resolved.
         peer: Peer,
-        /// What the operating system says.
+        /// The error of the operating system.
         reason: String,
     },
-    /// No name server has answered.
+    /// No name server answered in time.
     #[error("cannot resolve {peer}: no answer within {} s", limit.as_secs_f64())]
     ResolveTimeout {
-        /// Whose name it is.
+        /// The host that could not be resolved.
         peer: Peer,
-        /// How long an answer was waited for.
+        /// The time limit.
         limit: Duration,
     },
-    /// No address of the host took the connection.
-    #[error("cannot connect to {}", tried.with(peer))]
+    /// No address of the host accepted the connection.
+    #[error("cannot connect to {}", attempts.with(peer))]
     Unreachable {
         /// The host.
         peer: Peer,
-        /// What became of each of its addresses.
-        tried: Tried,
+        /// The failed attempts, one for each address.
+        attempts: FailedAttempts,
     },
-    /// The proxy made no tunnel.
+    /// The proxy did not open a tunnel.
     #[error(transparent)]
     Proxy(#[from] super::proxy::ProxyError),
     /// The TLS handshake failed.
-    #[error("TLS with {host} failed ({via})")]
+    #[error("TLS with {host} failed ({route})")]
     Tls {
         /// The name that the certificate must be valid for.
         host: String,
-        /// What it was connected by.
-        via: Via,
-        /// What is wrong.
+        /// Whether the connection is direct or through a proxy.
+        route: Route,
+        /// The cause.
         source: io::Error,
     },
-    /// The TLS handshake did not end.
-    #[error("TLS with {host} did not begin within {} s ({via})", limit.as_secs_f64())]
+    /// The TLS handshake did not end in time.
+    #[error("TLS with {host} did not begin within {} s ({route})", limit.as_secs_f64())]
     TlsTimeout {
         /// The name that the certificate must be valid for.
         host: String,
-        /// What it was connected by.
-        via: Via,
-        /// How long it could take.
+        /// Whether the connection is direct or through a proxy.
+        route: Route,
+        /// The time limit.
         limit: Duration,
     },
 }
 
-/// What a TLS connection goes through.
+/// The route of a TLS connection.
 #[derive(Debug)]
-pub enum Via {
-    /// Straight to this address.
+pub enum Route {
+    /// Directly to this address.
     Address(SocketAddr),
-    /// A tunnel of the proxy at this address.
+    /// Through a tunnel of the proxy at this address.
     Proxy(SocketAddr),
-    /// The connection has ended already.
+    /// Not known, because the connection has ended already.
     Unknown,
 }
 
-impl fmt::Display for Via {
+impl fmt::Display for Route {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(address) => write!(formatter, "at {address}"),
@@ -105,20 +105,20 @@ impl fmt::Display for Via {
     }
 }
 
-/// What became of each address that was tried.
+/// The attempts to connect to the addresses of a host, all failed.
 #[derive(Debug)]
-pub struct Tried {
+pub struct FailedAttempts {
     attempts: Vec<Attempt>,
     limit: Duration,
 }
 
-impl Tried {
-    /// These attempts, which could go on for so long.
+impl FailedAttempts {
+    /// These attempts, with the time limit of all together.
     pub(super) fn new(attempts: Vec<Attempt>, limit: Duration) -> Self {
         Self { attempts, limit }
     }
 
-    /// The same behind the host's name, which is left out where it is the only address itself.
+    /// The attempts after the name of the host. The name is left out if it is the address of the only attempt.
     fn with(&self, peer: &Peer) -> String {
         let literal = peer.host.trim_matches(['[', ']']).parse().ok();
         match &self.attempts[..] {
@@ -141,14 +141,14 @@ impl Tried {
     }
 }
 
-impl fmt::Display for Tried {
+impl fmt::Display for FailedAttempts {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, attempt) in self.attempts.iter().take(MOST_SHOWN).enumerate() {
+        for (index, attempt) in self.attempts.iter().take(MAX_SHOWN).enumerate() {
             let separator = if index == 0 { "" } else { ", " };
             let reason = self.reason(attempt);
             write!(formatter, "{separator}{}: {reason}", attempt.address)?;
         }
-        match self.attempts.len().saturating_sub(MOST_SHOWN) {
+        match self.attempts.len().saturating_sub(MAX_SHOWN) {
             0 => Ok(()),
             more => write!(formatter, ", and {more} more"),
         }
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_was_configured_is_told_once() {
+    fn a_configured_address_is_named_once() {
         for (host, address, is_proxy, expected) in [
             ("192.0.2.5", "192.0.2.5:443", false, "192.0.2.5:443"),
             (
@@ -194,7 +194,7 @@ mod tests {
                     host: host.to_owned(),
                     is_proxy,
                 },
-                tried: Tried::new(attempts, Duration::from_secs(5)),
+                attempts: FailedAttempts::new(attempts, Duration::from_secs(5)),
             };
             let expected = format!("cannot connect to {expected}: Connection refused");
             assert_eq!(error.to_string(), expected);
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn every_address_is_told_with_what_became_of_it() {
+    fn every_address_is_named_with_its_failure() {
         let refused = || Some(io::Error::from_raw_os_error(111));
         let peer = |is_proxy| Peer {
             host: "host.example".to_owned(),
@@ -214,7 +214,7 @@ mod tests {
         ];
         let error = ConnectError::Unreachable {
             peer: peer(false),
-            tried: Tried::new(attempts, Duration::from_millis(2500)),
+            attempts: FailedAttempts::new(attempts, Duration::from_millis(2500)),
         };
         assert_eq!(
             error.to_string(),
@@ -224,7 +224,7 @@ mod tests {
         let many = (1..=12).map(|port| attempt(&format!("192.0.2.5:{port}"), refused()));
         let error = ConnectError::Unreachable {
             peer: peer(true),
-            tried: Tried::new(many.collect(), Duration::from_secs(5)),
+            attempts: FailedAttempts::new(many.collect(), Duration::from_secs(5)),
         };
         let text = error.to_string();
         assert!(text.starts_with("cannot connect to the proxy host.example (HTTPS_PROXY): "));

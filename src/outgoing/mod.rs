@@ -1,14 +1,14 @@
-//! Connections to the outside: every address of a host (RFC 8305), TLS, and proxies.
+//! Outgoing connections: name resolution, Happy Eyeballs (RFC 8305), proxies, and TLS.
 //!
-//! [`Connector`] serves awc: it finds the addresses of a host or of its proxy ([`resolve`]), connects to the first that answers
-//! ([`race`]), asks the proxy for a tunnel ([`proxy`]), sets up TLS ([`tls`]), and takes interim responses out of what comes
-//! ([`stream`]). Nothing here knows what is sent.
+//! [`Connector`] is the connector of the HTTP client, awc. It resolves the host or its proxy ([`resolve`]), connects to the first
+//! address that accepts ([`race`]), asks the proxy for a tunnel ([`proxy`]), sets up TLS ([`tls`]), and removes interim responses
+//! from the received bytes ([`stream`]). The module is independent of the requests that are sent.
 
 mod authorities;
 mod connector;
 mod error;
-mod exceptions;
 mod interim;
+mod no_proxy;
 mod proxy;
 mod race;
 mod resolve;
@@ -19,8 +19,8 @@ mod tls;
 pub use authorities::{Authorities, AuthoritiesError};
 pub(crate) use connector::Connector;
 pub use connector::ConnectorOptions;
-pub use error::{ConnectError, Peer, Tried, Via};
-pub use exceptions::Exceptions;
+pub use error::{ConnectError, FailedAttempts, Peer, Route};
+pub use no_proxy::NoProxy;
 pub use proxy::{Proxy, ProxyError};
 pub use resolve::Resolver;
 pub use tls::{TlsError, tls_config};

@@ -1,4 +1,4 @@
-//! An HTTP proxy: its URL, and the request for a tunnel (RFC 9110, section 9.3.6).
+//! The HTTP proxy of `HTTPS_PROXY`: parses its URL and asks it for a tunnel (CONNECT, RFC 9110, section 9.3.6).
 
 use std::fmt;
 use std::io;
@@ -12,34 +12,34 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use url::Url;
 
-use super::Exceptions;
+use super::NoProxy;
 
-/// The longest head of an answer that a proxy may give.
-const LONGEST_HEAD: usize = 8 * 1024;
+/// The longest head of a proxy's response.
+const MAX_HEAD: usize = 8 * 1024;
 
 const HEAD_END: &[u8] = b"\r\n\r\n";
 
-/// An HTTP proxy that makes tunnels, and whom it need not be asked for.
+/// An HTTP proxy that opens tunnels, and the hosts that are reached without it.
 #[derive(Debug, Clone)]
 pub struct Proxy {
     host: String,
     port: u16,
-    /// What the header Proxy-Authorization carries after `Basic`.
+    /// The value of the header Proxy-Authorization after `Basic`.
     credentials: Option<SecretString>,
-    exceptions: Exceptions,
+    no_proxy: NoProxy,
 }
 
 impl Proxy {
-    /// From a URL `http://user:password@host:port`, user name and password percent-encoded where they need to be, both optional.
+    /// Parses a URL `http://user:password@host:port`. User name and password are optional and may be percent-encoded.
     ///
     /// # Errors
-    /// What is wrong with the URL, in words that hold nothing of it.
+    /// The reason, without any part of the URL, which may hold a password.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let text = text.trim();
         if text.chars().any(char::is_control) {
             return Err("(it contains a control character)");
         }
-        // curl and others take a bare host and port as well. A word alone is more likely a mistake.
+        // curl and others accept a bare host and port too. A single word is more likely a mistake.
         if !text.contains("://") && !ends_with_port(text) {
             return Err("(it has no port)");
         }
@@ -66,17 +66,17 @@ impl Proxy {
             host,
             port: url.port().unwrap_or(80),
             credentials: (!is_open).then(credentials),
-            exceptions: Exceptions::default(),
+            no_proxy: NoProxy::default(),
         })
     }
 
-    /// The same, not to be asked for those hosts.
+    /// Sets the hosts that are reached without the proxy.
     #[must_use]
-    pub fn except(self, exceptions: Exceptions) -> Self {
-        Self { exceptions, ..self }
+    pub fn except(self, no_proxy: NoProxy) -> Self {
+        Self { no_proxy, ..self }
     }
 
-    /// What no text may show: the password, and the header's value with it.
+    /// The secrets to redact: the password, and the header's value, which contains it.
     #[must_use]
     pub fn secrets(&self) -> Vec<SecretString> {
         let Some(credentials) = &self.credentials else {
@@ -89,12 +89,12 @@ impl Proxy {
         password.into_iter().chain([credentials.clone()]).collect()
     }
 
-    /// Whether connections to that host and port go through the proxy.
+    /// Whether connections to the host and port go through the proxy.
     pub(super) fn is_for(&self, host: &str, port: u16) -> bool {
-        !self.exceptions.hold(host, port)
+        !self.no_proxy.matches(host, port)
     }
 
-    /// Name or address of the proxy, an IPv6 address in brackets.
+    /// The name or address of the proxy; an IPv6 address is in brackets.
     pub(super) fn host(&self) -> &str {
         &self.host
     }
@@ -103,7 +103,7 @@ impl Proxy {
         self.port
     }
 
-    /// Asks for a tunnel to that host and port, over a connection to the proxy.
+    /// Asks the proxy, connected by `stream`, for a tunnel to the host and port.
     pub(super) async fn tunnel(
         &self,
         stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
@@ -130,7 +130,7 @@ impl Proxy {
     }
 }
 
-/// Without the credentials.
+/// The URL without the credentials.
 impl fmt::Display for Proxy {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let credentials = match self.credentials {
@@ -146,8 +146,8 @@ fn ends_with_port(text: &str) -> bool {
     port.is_some_and(|(_, port)| port.parse::<u16>().is_ok())
 }
 
-/// The status of the answer. The head of a good one must be all that has come: beyond it the tunnel begins, and in it we speak
-/// first.
+/// Reads the status of the proxy's response. After the head of a successful response the tunnel begins, in which the client speaks
+/// first; so bytes after the head are an error.
 async fn read_status(stream: &mut (impl AsyncRead + Unpin)) -> Result<u16, ProxyError> {
     let mut head = Vec::new();
     while !head.ends_with(HEAD_END) {
@@ -157,19 +157,19 @@ async fn read_status(stream: &mut (impl AsyncRead + Unpin)) -> Result<u16, Proxy
             return Err(ProxyError::Closed);
         }
         head.extend_from_slice(&chunk[..length]);
-        // The body of a refusal may come along; nobody reads it.
+        // A refusal may have a body, which is ignored.
         if let Some(status @ 300..) = parse_status(&head) {
             return Ok(status);
         }
         let end = head.windows(HEAD_END.len()).position(|end| end == HEAD_END);
-        if head.len() > LONGEST_HEAD || end.is_some_and(|end| end + HEAD_END.len() < head.len()) {
+        if head.len() > MAX_HEAD || end.is_some_and(|end| end + HEAD_END.len() < head.len()) {
             return Err(ProxyError::NotHttp);
         }
     }
     parse_status(&head).ok_or(ProxyError::NotHttp)
 }
 
-/// The status of a head of which at least the first line is there.
+/// The status, once the first line of the head is complete.
 fn parse_status(head: &[u8]) -> Option<u16> {
     let end = head.windows(2).position(|end| end == b"\r\n")?;
     let line = std::str::from_utf8(&head[..end]).ok()?;
@@ -179,35 +179,35 @@ fn parse_status(head: &[u8]) -> Option<u16> {
     is_status.then(|| status.parse().ok()).flatten()
 }
 
-/// Why there is no tunnel.
+/// Why the proxy did not open a tunnel.
 #[derive(Debug, Error)]
 pub enum ProxyError {
-    /// It has not answered.
+    /// It did not respond in time.
     #[error("the proxy of HTTPS_PROXY did not answer within {} s", limit.as_secs_f64())]
     Timeout {
-        /// How long an answer was waited for.
+        /// The time limit.
         limit: Duration,
     },
-    /// It wants to know who asks.
+    /// It refused the tunnel.
     #[error("the proxy of HTTPS_PROXY refused the tunnel with {status}{}", advice(*.status))]
     Refused {
-        /// What it answered.
+        /// The HTTP status of its response.
         status: u16,
     },
-    /// It is something else.
+    /// It does not speak HTTP.
     #[error("the server named by HTTPS_PROXY does not answer like an HTTP proxy")]
     NotHttp,
-    /// It ended the connection.
+    /// It closed the connection before it responded.
     #[error("the proxy of HTTPS_PROXY closed the connection before it answered")]
     Closed,
-    /// The connection to it broke.
+    /// The connection to it failed.
     #[error("the connection to the proxy of HTTPS_PROXY was lost: {0}")]
     Broken(#[from] io::Error),
 }
 
 fn advice(status: u16) -> &'static str {
     match status {
-        // 401 is what tinyproxy says to wrong ones.
+        // tinyproxy responds with 401 to wrong credentials.
         401 | 407 => ": check its user name and password",
         403 => ": it does not allow this host",
         502..=504 => ": it cannot reach the host itself",
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_status_stands_in_the_first_line() {
+    fn the_status_is_read_from_the_first_line() {
         for (head, expected) in [
             ("HTTP/1.1 200 Connection established\r\n\r\n", Some(200)),
             ("HTTP/1.0 407\r\nx: y\r\n\r\n", Some(407)),

@@ -1,4 +1,4 @@
-//! Happy Eyeballs (RFC 8305): which address of a host to try when. The first connection that is established wins.
+//! Happy Eyeballs (RFC 8305): connects to the addresses of a host one after the other; the first established connection is used.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -10,28 +10,28 @@ use futures_util::stream::FuturesUnordered;
 use crate::time::Clock;
 
 /// The pause before the next address is tried (RFC 8305, section 5).
-const STEP: Duration = Duration::from_millis(250);
+const PAUSE: Duration = Duration::from_millis(250);
 
-/// The least pause that the RFC allows.
-const LEAST_STEP: Duration = Duration::from_millis(10);
+/// The shortest pause that the RFC allows.
+const MIN_PAUSE: Duration = Duration::from_millis(10);
 
 /// All addresses are tried within this time.
 const ALL_WITHIN: Duration = Duration::from_secs(1);
 
-/// Addresses of a host beyond these are not tried.
-pub(super) const MOST_ADDRESSES: usize = 64;
+/// The most addresses of a host that are tried.
+pub(super) const MAX_ADDRESSES: usize = 64;
 
 /// An attempt to connect.
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) address: SocketAddr,
-    /// Why it failed; `None` while it runs.
+    /// Why it failed; `None` while it is in progress.
     pub(super) failure: Option<io::Error>,
 }
 
-/// The order in which addresses are tried: IPv6 and IPv4 take turns, beginning with the family of the first, each family in the
-/// order given (RFC 8305, section 4). Each address once, at most [`MOST_ADDRESSES`].
-pub(super) fn in_turns(addresses: &[IpAddr]) -> Vec<IpAddr> {
+/// The order in which addresses are tried: IPv6 and IPv4 alternate, starting with the family of the first address, each family in
+/// the given order (RFC 8305, section 4). Without duplicates, at most [`MAX_ADDRESSES`].
+pub(super) fn interleave(addresses: &[IpAddr]) -> Vec<IpAddr> {
     let is_first_family = |address: &IpAddr| {
         addresses
             .first()
@@ -39,7 +39,7 @@ pub(super) fn in_turns(addresses: &[IpAddr]) -> Vec<IpAddr> {
     };
     let mut unique: Vec<IpAddr> = Vec::new();
     for address in addresses {
-        if !unique.contains(address) && unique.len() < MOST_ADDRESSES {
+        if !unique.contains(address) && unique.len() < MAX_ADDRESSES {
             unique.push(*address);
         }
     }
@@ -52,15 +52,15 @@ pub(super) fn in_turns(addresses: &[IpAddr]) -> Vec<IpAddr> {
         .collect()
 }
 
-/// The pause between two addresses of so many: 250 ms, or less where all would not be tried within a second.
-pub(super) fn step(count: usize) -> Duration {
+/// The pause between attempts with `count` addresses: 250 ms, or less so that all are tried within a second.
+pub(super) fn pause(count: usize) -> Duration {
     let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
-    (ALL_WITHIN / count).clamp(LEAST_STEP, STEP)
+    (ALL_WITHIN / count).clamp(MIN_PAUSE, PAUSE)
 }
 
-/// Connects to one address after the other, the next one as soon as one has failed or the pause is over, until the first
-/// connection is established; the others are dropped. `None` when all have failed. `attempts` says what has become of each, also
-/// if the future is dropped before its end.
+/// Connects to the addresses in order: starts the next attempt when one has failed or the pause is over. Returns the first
+/// established connection and drops the other attempts, or `None` if all have failed. `attempts` records each attempt and its
+/// failure, also if the future is dropped before its end.
 pub(super) async fn race<T, C, F>(
     addresses: &[SocketAddr],
     clock: &Clock,
@@ -71,7 +71,7 @@ where
     C: Fn(SocketAddr) -> F,
     F: Future<Output = io::Result<T>>,
 {
-    let pause = step(addresses.len());
+    let wait = pause(addresses.len());
     let mut running = FuturesUnordered::new();
     loop {
         let next = addresses.get(attempts.len()).copied();
@@ -87,7 +87,7 @@ where
         let ended = tokio::select! {
             biased;
             ended = running.next() => ended,
-            () = clock.sleep(pause), if !is_last => continue,
+            () = clock.sleep(wait), if !is_last => continue,
         };
         match ended {
             Some((_, Ok(connection))) => return Some(connection),
@@ -109,7 +109,7 @@ mod tests {
     use crate::time::Moment;
 
     #[test]
-    fn families_take_turns() {
+    fn families_alternate() {
         for (addresses, expected) in [
             (&[][..], &[][..]),
             (&["192.0.2.1"], &["192.0.2.1"]),
@@ -138,7 +138,7 @@ mod tests {
             let parse = |texts: &[&str]| -> Vec<IpAddr> {
                 texts.iter().map(|text| text.parse().unwrap()).collect()
             };
-            assert_eq!(in_turns(&parse(addresses)), parse(expected));
+            assert_eq!(interleave(&parse(addresses)), parse(expected));
         }
     }
 
@@ -147,32 +147,32 @@ mod tests {
         fn every_address_is_tried_once_and_within_a_second(
             addresses in prop::collection::vec(any::<IpAddr>(), 0..100)
         ) {
-            let order = in_turns(&addresses);
-            prop_assert!(order.len() <= MOST_ADDRESSES);
+            let order = interleave(&addresses);
+            prop_assert!(order.len() <= MAX_ADDRESSES);
             for (index, address) in order.iter().enumerate() {
                 prop_assert!(addresses.contains(address));
                 prop_assert!(!order[..index].contains(address));
             }
             let distinct: std::collections::HashSet<_> = addresses.iter().collect();
-            prop_assert_eq!(order.len(), distinct.len().min(MOST_ADDRESSES));
+            prop_assert_eq!(order.len(), distinct.len().min(MAX_ADDRESSES));
             let last = u32::try_from(order.len().saturating_sub(1)).unwrap();
-            prop_assert!(step(order.len()) * last <= ALL_WITHIN);
-            prop_assert!(step(order.len()) <= STEP && step(order.len()) >= LEAST_STEP);
+            prop_assert!(pause(order.len()) * last <= ALL_WITHIN);
+            prop_assert!(pause(order.len()) <= PAUSE && pause(order.len()) >= MIN_PAUSE);
         }
     }
 
-    /// What an address does in a test.
+    /// The behaviour of an address in a test.
     #[derive(Clone, Copy, PartialEq)]
-    enum Does {
+    enum Behaviour {
         Hang,
         Fail,
         ConnectAfter(u64),
     }
-    use Does::{ConnectAfter, Fail, Hang};
+    use Behaviour::{ConnectAfter, Fail, Hang};
 
-    /// Plays a race: when each address was tried, in milliseconds, and the index of the winner with its time. The clock moves by
-    /// 10 ms at a time, for 5 s.
-    fn play(plan: &[Does]) -> (Vec<u64>, Option<(usize, u64)>) {
+    /// Runs a race with a manual clock, in steps of 10 ms for 5 s. Returns when each address was tried, in milliseconds, and the index
+    /// and the time of the connection.
+    fn simulate(plan: &[Behaviour]) -> (Vec<u64>, Option<(usize, u64)>) {
         let (clock, hands) = Clock::manual(SystemTime::UNIX_EPOCH);
         let tried = RefCell::new(Vec::new());
         let addresses: Vec<SocketAddr> = (0..plan.len())
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_black_hole_costs_a_quarter_of_a_second_and_a_refusal_nothing() {
+    fn the_next_address_is_tried_after_a_pause_or_a_failure() {
         for (plan, tried, won) in [
             (&[ConnectAfter(20), Hang][..], &[0][..], Some((0, 20))),
             (&[Hang, ConnectAfter(20)], &[0, 250], Some((1, 270))),
@@ -233,7 +233,7 @@ mod tests {
             (&[Hang, Fail], &[0, 250], None),
             (&[], &[], None),
         ] {
-            assert_eq!(play(plan), (tried.to_vec(), won));
+            assert_eq!(simulate(plan), (tried.to_vec(), won));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Host names to addresses. Each look-up runs on a thread of its own, so that a name server that does not answer delays only
-//! those who wait for that name.
+//! Resolves host names. Each look-up runs on its own thread, so that a name server that does not answer delays only the
+//! connections to that name.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,34 +12,34 @@ use tokio::sync::watch;
 
 use crate::time::{Clock, Moment};
 
-/// How long an answer is kept that came after its asker had stopped waiting.
+/// How long a result is kept if it came after the callers had stopped waiting.
 const KEPT: Duration = Duration::from_secs(60);
 
-/// How the operating system begins the texts of these errors; which name it was is said by [`ConnectError`](super::ConnectError).
+/// The prefix of the standard library's error texts. It is removed, because [`ConnectError`](super::ConnectError) names the host.
 const SYSTEM_PREFIX: &str = "failed to lookup address information: ";
 
-/// The addresses of a name, or why there are none, in words.
-type Answer = Result<Vec<IpAddr>, String>;
+/// The addresses of a name, or the text of the error.
+type Resolved = Result<Vec<IpAddr>, String>;
 
-/// Asks the operating system; blocks.
-type Ask = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
+/// Resolves a name; blocks.
+type ResolveFn = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
 
-/// Looks names up. Clones share the look-ups that are under way: at most one per name, so that threads do not pile up while a name
-/// server does not answer.
+/// Resolves names. Clones share the look-ups in progress: there is at most one for each name, so that threads do not accumulate
+/// while a name server does not answer.
 #[derive(Clone)]
 pub struct Resolver {
-    ask: Arc<Ask>,
+    resolve: Arc<ResolveFn>,
     lookups: Arc<Mutex<HashMap<String, Lookup>>>,
 }
 
-/// A look-up that is under way, or whose answer nothing has taken yet.
+/// A look-up in progress, or one whose result has not been used yet.
 #[derive(Clone)]
 struct Lookup {
-    answer: watch::Receiver<Option<(Moment, Answer)>>,
+    result: watch::Receiver<Option<(Moment, Resolved)>>,
 }
 
 impl Resolver {
-    /// Asks the operating system: `/etc/hosts`, then DNS, as it is configured to.
+    /// Resolves names by the operating system: `/etc/hosts`, then DNS, as configured.
     #[must_use]
     pub fn system() -> Self {
         Self::new(|host| {
@@ -48,36 +48,36 @@ impl Resolver {
         })
     }
 
-    /// Asks this function instead, which may block.
+    /// Resolves names by a function, which may block.
     #[must_use]
-    pub fn new(ask: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static) -> Self {
+    pub fn new(resolve: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static) -> Self {
         Self {
-            ask: Arc::new(ask),
+            resolve: Arc::new(resolve),
             lookups: Arc::default(),
         }
     }
 
-    /// The addresses of a host, in the order in which the operating system prefers them; of an address, that one. An answer that
-    /// comes after the future was dropped is kept for [`KEPT`], for whoever asks next: a name that takes longer than any one
-    /// attempt waits is found all the same.
+    /// The addresses of a host, in the order of the operating system; an address is returned as it is. A result that comes after the
+    /// future was dropped is kept for [`KEPT`] and used by the next call, so that a name is resolved even if that always takes longer
+    /// than a caller waits.
     ///
     /// # Errors
-    /// What the operating system says, in words.
-    pub(super) async fn lookup(&self, host: &str, clock: &Clock) -> Answer {
+    /// The error text of the operating system.
+    pub(super) async fn lookup(&self, host: &str, clock: &Clock) -> Resolved {
         if let Ok(address) = host.trim_matches(['[', ']']).parse() {
             return Ok(vec![address]);
         }
-        let mut answer = self.start(host, clock)?.answer;
-        let (_, found) = match answer.wait_for(Option::is_some).await {
-            Ok(answer) => answer.clone(),
+        let mut result = self.start(host, clock)?.result;
+        let (_, found) = match result.wait_for(Option::is_some).await {
+            Ok(found) => found.clone(),
             Err(_) => None,
         }
-        .ok_or("the look-up ended without an answer")?;
+        .ok_or("the look-up ended without a result")?;
         self.forget(host);
         found
     }
 
-    /// Joins the look-up that is under way, takes an answer that was kept, or starts a look-up.
+    /// Joins the look-up in progress, uses a kept result, or starts a look-up.
     fn start(&self, host: &str, clock: &Clock) -> Result<Lookup, String> {
         let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lookup) = lookups.get(host)
@@ -85,23 +85,23 @@ impl Resolver {
         {
             return Ok(lookup.clone());
         }
-        let (sender, answer) = watch::channel(None);
-        let (ask, name, clock) = (Arc::clone(&self.ask), host.to_owned(), clock.clone());
+        let (sender, result) = watch::channel(None);
+        let (resolve, name, clock) = (Arc::clone(&self.resolve), host.to_owned(), clock.clone());
         let run = move || {
-            let answer = ask(&name).map_err(|error| in_words(&error));
-            sender.send_replace(Some((clock.now(), answer)));
+            let resolved = resolve(&name).map_err(|error| without_prefix(&error));
+            sender.send_replace(Some((clock.now(), resolved)));
         };
         let thread = std::thread::Builder::new().name("resolver".to_owned());
         let started = thread.spawn(run);
         started.map_err(|error| format!("no thread can be started for it: {error}"))?;
-        let lookup = Lookup { answer };
+        let lookup = Lookup { result };
         lookups.insert(host.to_owned(), lookup.clone());
         Ok(lookup)
     }
 
     fn forget(&self, host: &str) {
         let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
-        // A look-up that another asker has started meanwhile stays.
+        // Another caller may have started a new look-up meanwhile; that one stays.
         if lookups.get(host).is_some_and(Lookup::has_ended) {
             lookups.remove(host);
         }
@@ -110,15 +110,15 @@ impl Resolver {
 
 impl Lookup {
     fn is_usable(&self, now: Moment) -> bool {
-        match &*self.answer.borrow() {
-            Some((answered_at, _)) => now.since(*answered_at) < KEPT,
-            // A thread that panicked never answers.
-            None => self.answer.has_changed().is_ok(),
+        match &*self.result.borrow() {
+            Some((resolved_at, _)) => now.since(*resolved_at) < KEPT,
+            // The sender is gone if the thread panicked.
+            None => self.result.has_changed().is_ok(),
         }
     }
 
     fn has_ended(&self) -> bool {
-        self.answer.borrow().is_some() || self.answer.has_changed().is_err()
+        self.result.borrow().is_some() || self.result.has_changed().is_err()
     }
 }
 
@@ -134,7 +134,7 @@ impl fmt::Debug for Resolver {
     }
 }
 
-fn in_words(error: &io::Error) -> String {
+fn without_prefix(error: &io::Error) -> String {
     let text = error.to_string();
     text.strip_prefix(SYSTEM_PREFIX).unwrap_or(&text).to_owned()
 }
@@ -152,7 +152,7 @@ mod tests {
 
     const FOUND: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
 
-    /// A resolver whose look-ups end when the sender says so, and how many there were.
+    /// A resolver whose look-ups end when the test sends a message, and the number of look-ups.
     fn held() -> (Resolver, mpsc::Sender<()>, Arc<AtomicUsize>) {
         let (release, held) = mpsc::channel();
         let (held, count) = (Mutex::new(held), Arc::new(AtomicUsize::new(0)));
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_its_own_answer_and_the_rest_is_said_in_words() {
+    fn an_address_resolves_to_itself_and_a_failure_has_a_text() {
         let resolver = Resolver::new(|host| match host {
             "known.example" => Ok(vec![FOUND]),
             _ => Err(io::Error::other(format!("{SYSTEM_PREFIX}Name unknown"))),
@@ -190,12 +190,12 @@ mod tests {
     }
 
     #[test]
-    fn a_look_up_that_hangs_holds_one_thread_and_no_other_name() {
+    fn a_hanging_look_up_holds_one_thread_and_delays_no_other_name() {
         let (resolver, release, count) = held();
         let clock = Clock::system();
         run(async {
             for _ in 0..10 {
-                // Every asker gives up.
+                // Every caller gives up.
                 assert!(
                     resolver
                         .lookup("slow.example", &clock)
@@ -204,11 +204,11 @@ mod tests {
                 );
             }
             let quick = Resolver {
-                ask: Arc::new(|_| Ok(vec![FOUND])),
+                resolve: Arc::new(|_| Ok(vec![FOUND])),
                 lookups: Arc::clone(&resolver.lookups),
             };
             assert_eq!(quick.lookup("other.example", &clock).await, Ok(vec![FOUND]));
-            // Two more ask and wait: all share the look-up that the first one began.
+            // Two more callers wait: all share the look-up that the first one started.
             let both = join(
                 resolver.lookup("slow.example", &clock),
                 resolver.lookup("slow.example", &clock),
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_comes_too_late_serves_the_next_asker_for_a_while() {
+    fn a_late_result_is_kept_for_the_next_call() {
         for (later, expected) in [(59, 1), (60, 2)] {
             let (resolver, release, count) = held();
             let (clock, hands) = Clock::manual(SystemTime::UNIX_EPOCH);
@@ -232,11 +232,11 @@ mod tests {
                         .now_or_never()
                         .is_none()
                 );
-                let mut answer = resolver.lookups.lock().unwrap()["slow.example"]
-                    .answer
+                let mut result = resolver.lookups.lock().unwrap()["slow.example"]
+                    .result
                     .clone();
                 release.send(()).unwrap();
-                answer.wait_for(Option::is_some).await.unwrap();
+                result.wait_for(Option::is_some).await.unwrap();
                 hands.advance(Duration::from_secs(later));
                 release.send(()).unwrap();
                 let found = resolver.lookup("slow.example", &clock).await;
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_up_that_panics_is_an_error_and_the_next_one_starts_anew() {
+    fn a_panicking_look_up_is_an_error_and_the_next_one_starts_again() {
         let count = AtomicUsize::new(0);
         let resolver = Resolver::new(move |_| match count.fetch_add(1, Ordering::Relaxed) {
             0 => panic!("a fault of the resolver"),
@@ -255,7 +255,7 @@ mod tests {
         });
         let clock = Clock::system();
         let first = run(resolver.lookup("a.example", &clock));
-        assert!(first.unwrap_err().contains("without an answer"));
+        assert!(first.unwrap_err().contains("without a result"));
         let second = run(resolver.lookup("a.example", &clock));
         assert_eq!(second, Ok(vec![FOUND]));
     }

@@ -6,25 +6,25 @@ use std::path::{Path, PathBuf};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use crate::files::{FileError, Reader};
+use crate::files::{FileError, FileReader};
 
-/// The most bytes of all files together. The bundle of all public authorities has some 250 KiB.
-const MOST_BYTES: u64 = 8 << 20;
+/// The most bytes of all files together. The bundle of all public authorities has about 250 KiB.
+const MAX_BYTES: u64 = 8 << 20;
 
-/// The most files of a directory. A directory of all public authorities has some 450.
-const MOST_FILES: usize = 4096;
+/// The most files of a directory. A directory of all public authorities has about 450.
+const MAX_FILES: usize = 4096;
 
-/// Certificates, and what could not be read.
+/// Root certificates, and errors of reading them.
 #[derive(Debug, Default)]
 pub(super) struct Roots {
     pub(super) certificates: Vec<CertificateDer<'static>>,
-    /// How many files, directories or sections of files could not be read.
+    /// The number of files, directories or sections of files that could not be read.
     pub(super) failures: usize,
-    /// The first of them.
+    /// The first error.
     pub(super) error: Option<String>,
 }
 
-/// The certificates that the machine has now. Blocks.
+/// Reads the machine's root certificates. Blocks.
 pub(super) fn machine_roots() -> Roots {
     let [file, directories] = ["SSL_CERT_FILE", "SSL_CERT_DIR"].map(std::env::var_os);
     match (file, directories) {
@@ -42,12 +42,12 @@ fn platform() -> Roots {
     }
 }
 
-/// Those of a file and of all files in directories, which are separated as in `PATH`.
+/// The certificates of a file, and of all files in directories, which are separated as in `PATH`.
 fn named(file: Option<OsString>, directories: Option<OsString>) -> Roots {
     let mut loader = Loader {
         roots: Roots::default(),
-        reader: Reader::default(),
-        left: MOST_BYTES,
+        reader: FileReader::default(),
+        remaining: MAX_BYTES,
     };
     if let Some(file) = file {
         let file = PathBuf::from(file);
@@ -61,7 +61,7 @@ fn named(file: Option<OsString>, directories: Option<OsString>) -> Roots {
         }
     }
     let mut roots = loader.roots;
-    // A directory holds most certificates several times, under several names.
+    // A directory usually holds each certificate under several names.
     roots
         .certificates
         .sort_unstable_by(|one, other| one.as_ref().cmp(other.as_ref()));
@@ -71,16 +71,16 @@ fn named(file: Option<OsString>, directories: Option<OsString>) -> Roots {
 
 struct Loader {
     roots: Roots,
-    reader: Reader,
-    /// How many more bytes are read.
-    left: u64,
+    reader: FileReader,
+    /// How many more bytes may be read.
+    remaining: u64,
 }
 
 impl Loader {
-    /// Reads a file; sections that hold no certificate are counted.
+    /// Reads a file; PEM sections without a certificate are counted.
     fn file(&mut self, path: &Path) -> Result<(), FileError> {
-        let text = self.reader.read(path, self.left)?;
-        self.left = self.left.saturating_sub(text.len() as u64);
+        let text = self.reader.read(path, self.remaining)?;
+        self.remaining = self.remaining.saturating_sub(text.len() as u64);
         for section in CertificateDer::pem_slice_iter(&text) {
             match section {
                 Ok(certificate) => self.roots.certificates.push(certificate),
@@ -90,20 +90,20 @@ impl Loader {
         Ok(())
     }
 
-    /// Reads all files of a directory until one does not respond.
+    /// Reads all files of a directory; stops at one that does not respond.
     fn directory(&mut self, path: &Path) -> Result<(), FileError> {
         let mut files = self.list(path)?;
-        if files.len() > MOST_FILES {
-            files.truncate(MOST_FILES);
+        if files.len() > MAX_FILES {
+            files.truncate(MAX_FILES);
             self.failed(format!(
-                "{} has more than {MOST_FILES} files",
+                "{} has more than {MAX_FILES} files",
                 path.display()
             ));
         }
         for file in files {
             match self.file(&file) {
                 Err(error @ FileError::Hangs { .. }) => return Err(error),
-                // A link to nowhere, or a directory.
+                // A broken link, or a directory.
                 Err(FileError::NotRegular) => {}
                 Err(error) if error.is_not_found() => {}
                 read => self.note(&file, read),
@@ -115,7 +115,7 @@ impl Loader {
     fn list(&mut self, path: &Path) -> Result<Vec<PathBuf>, FileError> {
         let directory = path.to_owned();
         self.reader.on_thread(path, move || {
-            let entries = std::fs::read_dir(&directory)?.take(MOST_FILES + 1);
+            let entries = std::fs::read_dir(&directory)?.take(MAX_FILES + 1);
             let paths: Result<Vec<_>, _> = entries.map(|entry| Ok(entry?.path())).collect();
             paths.map_err(FileError::Io)
         })
@@ -126,8 +126,8 @@ impl Loader {
         match read {
             Ok(()) => {}
             Err(FileError::TooLong { .. }) => self.failed(format!(
-                "{path} is left out: files of root certificates may have {} MiB together",
-                MOST_BYTES >> 20
+                "{path} is ignored: files of root certificates may have at most {} MiB in total",
+                MAX_BYTES >> 20
             )),
             Err(error) => self.failed(format!("{path} {error}")),
         }
@@ -171,14 +171,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_of_certificates_is_told_and_read_within_bounds() {
+    fn a_file_without_certificates_is_an_error_and_reads_are_bounded() {
         let directory = tempfile::tempdir().unwrap();
         let large = directory.path().join("large");
         let file = fs::File::create(&large).unwrap();
-        file.set_len(MOST_BYTES + 1).unwrap();
+        file.set_len(MAX_BYTES + 1).unwrap();
         for (path, expected) in [
             (Path::new("/dev/zero"), "is not a regular file"),
-            (&large, "may have 8 MiB together"),
+            (&large, "may have at most 8 MiB in total"),
             (&directory.path().join("absent"), "cannot be read"),
         ] {
             let roots = of_file(path);
@@ -192,7 +192,7 @@ mod tests {
     fn files_of_a_directory_share_the_bound() {
         let directory = tempfile::tempdir().unwrap();
         for name in ["one", "two", "three"] {
-            let half = " ".repeat(MOST_BYTES as usize / 2);
+            let half = " ".repeat(MAX_BYTES as usize / 2);
             fs::write(directory.path().join(name), half).unwrap();
         }
         let roots = named(None, Some(directory.path().into()));

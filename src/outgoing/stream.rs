@@ -1,4 +1,4 @@
-//! A connection as awc gets it: TCP, with TLS or without, less the interim responses.
+//! The connection that awc uses: TCP with or without TLS, with interim responses removed.
 
 use std::fmt;
 use std::io;
@@ -10,12 +10,12 @@ use actix_rt::net::{ActixStream, Ready, TcpStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
-use super::interim::{self, Beginning};
+use super::interim::{self, Head};
 
-/// How much is read at once while a head is looked at.
+/// The size of a single read while the head is inspected.
 const CHUNK: usize = 4096;
 
-/// TCP, with TLS or without.
+/// TCP with or without TLS.
 pub(super) enum Transport {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
@@ -30,22 +30,22 @@ impl Transport {
     }
 }
 
-/// Where a connection stands between request and answer.
-enum Reading {
-    /// What comes belongs to the answer, or the connection is idle.
-    Through,
-    /// A request was sent, and this is what has come since, while that may be an interim response.
+/// The state of a connection between request and response.
+enum ReadState {
+    /// The head of the final response was found, or the connection is idle: bytes pass through.
+    PassThrough,
+    /// A request was sent. These bytes were received since, and may be an interim response.
     Head(Vec<u8>),
-    /// The answer has begun: first these bytes, from this one on.
+    /// The final response has begun with these bytes, of which those before the index have been read.
     Rest(Vec<u8>, usize),
 }
 
-/// A connection on which one request after the other is sent, each when the answer to the one before has been read: interim
-/// responses are left out.
+/// A connection without pipelining: each request is sent after the response to the previous one was read. Interim responses are
+/// removed.
 pub(crate) struct Stream {
     transport: Transport,
-    reading: Reading,
-    /// How many bytes of interim responses came since the request.
+    reading: ReadState,
+    /// The number of bytes of interim responses since the request.
     skipped: usize,
 }
 
@@ -53,27 +53,27 @@ impl Stream {
     pub(super) fn new(transport: Transport) -> Self {
         Self {
             transport,
-            reading: Reading::Through,
+            reading: ReadState::PassThrough,
             skipped: 0,
         }
     }
 
-    /// Reads on, and drops interim responses, until the answer begins or the connection ends.
+    /// Reads and drops interim responses until the final response begins or the connection ends.
     fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Reading::Head(head) = &mut self.reading {
-            match interim::beginning(head) {
-                Beginning::Answer => {
-                    self.reading = Reading::Rest(mem::take(head), 0);
+        while let ReadState::Head(head) = &mut self.reading {
+            match interim::inspect(head) {
+                Head::Final => {
+                    self.reading = ReadState::Rest(mem::take(head), 0);
                 }
-                Beginning::Interim(length) => {
+                Head::Interim(length) => {
                     head.drain(..length);
                     self.skipped += length;
                 }
-                Beginning::Unknown => {
+                Head::Incomplete => {
                     if self.skipped + head.len() > interim::LIMIT {
                         let limit = interim::LIMIT;
                         let text = format!(
-                            "more than {limit} bytes of interim responses (1xx) came before the answer"
+                            "more than {limit} bytes of interim responses (1xx) came before the response"
                         );
                         return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
                     }
@@ -81,7 +81,7 @@ impl Stream {
                     let mut chunk = ReadBuf::new(&mut chunk);
                     ready!(Pin::new(&mut self.transport).poll_read(context, &mut chunk))?;
                     match chunk.filled() {
-                        [] => self.reading = Reading::Rest(mem::take(head), 0),
+                        [] => self.reading = ReadState::Rest(mem::take(head), 0),
                         bytes => head.extend_from_slice(bytes),
                     }
                 }
@@ -98,13 +98,13 @@ impl AsyncRead for Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         ready!(self.poll_head(context))?;
-        if let Reading::Rest(bytes, start) = &mut self.reading {
+        if let ReadState::Rest(bytes, start) = &mut self.reading {
             let rest = &bytes[*start..];
             let length = rest.len().min(buffer.remaining());
             buffer.put_slice(&rest[..length]);
             *start += length;
             if *start == bytes.len() {
-                self.reading = Reading::Through;
+                self.reading = ReadState::PassThrough;
             }
             if length > 0 {
                 return Poll::Ready(Ok(()));
@@ -121,8 +121,8 @@ impl AsyncWrite for Stream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.transport).poll_write(context, bytes))?;
-        if written > 0 && matches!(self.reading, Reading::Through) {
-            self.reading = Reading::Head(Vec::new());
+        if written > 0 && matches!(self.reading, ReadState::PassThrough) {
+            self.reading = ReadState::Head(Vec::new());
             self.skipped = 0;
         }
         Poll::Ready(Ok(written))
@@ -147,7 +147,7 @@ impl ActixStream for Stream {
     }
 }
 
-/// Without what was sent or received.
+/// Without the bytes that were sent or received.
 impl fmt::Debug for Stream {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Stream").finish_non_exhaustive()
@@ -164,7 +164,7 @@ impl AsyncRead for Transport {
             Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Tls(stream) => Pin::new(stream)
                 .poll_read(context, buffer)
-                .map_err(in_words),
+                .map_err(with_short_text),
         }
     }
 }
@@ -196,8 +196,8 @@ impl AsyncWrite for Transport {
     }
 }
 
-/// rustls says it with a link to its manual.
-fn in_words(error: io::Error) -> io::Error {
+/// Replaces the text of rustls, which contains a link to its manual.
+fn with_short_text(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => io::Error::new(
             io::ErrorKind::UnexpectedEof,

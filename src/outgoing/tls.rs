@@ -10,15 +10,15 @@ use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use super::authorities::{Authorities, Verifier};
 use super::roots::machine_roots;
 
-/// Why no TLS connection could ever be made.
+/// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// Nothing to check Starlink's certificate against.
+    /// There are no root certificates to verify Starlink's certificate with.
     #[error(
         "no root certificates were found: install the package ca-certificates, or name a file in SSL_CERT_FILE"
     )]
     NoRoots,
-    /// The crypto provider offers none of the protocol versions.
+    /// The crypto provider supports none of the protocol versions.
     #[error("the TLS library cannot be set up")]
     Setup(#[from] rustls::Error),
     /// The root certificates cannot be used together.
@@ -26,11 +26,11 @@ pub enum TlsError {
     Roots(#[from] VerifierBuilderError),
 }
 
-/// The settings, with the root certificates that the machine has now (those in `SSL_CERT_FILE` and `SSL_CERT_DIR` where one is
-/// set, else the platform's) and the authorities, which may change. Reads files, so call it once.
+/// The TLS settings, with the machine's root certificates as they are now (those of `SSL_CERT_FILE` and `SSL_CERT_DIR` if one is
+/// set, else the platform's) and the authorities, which may change later. Reads files, so call it once.
 ///
 /// # Errors
-/// [`TlsError::NoRoots`] when no certificate can be used; single bad ones only give a warning.
+/// [`TlsError::NoRoots`] if no certificate can be used; single invalid ones only cause a warning.
 pub fn tls_config(authorities: Option<&Authorities>) -> Result<Arc<ClientConfig>, TlsError> {
     let roots = machine_roots();
     if let Some(error) = roots.error {
@@ -52,7 +52,7 @@ fn with_roots(
     if roots.is_empty() && authorities.is_none() {
         return Err(TlsError::NoRoots);
     }
-    // Named here so that nothing depends on a provider for the whole process.
+    // Given here so that nothing depends on the default provider of the process.
     let provider = Arc::new(ring::default_provider());
     let builder =
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
@@ -64,12 +64,12 @@ fn with_roots(
                 .dangerous()
                 .with_custom_certificate_verifier(verifier)
                 .with_no_client_auth();
-            // A session that is resumed is not verified again, also where its authority is trusted no more.
+            // A resumed session is not verified again, not even if its authority has been removed.
             config.resumption = Resumption::disabled();
             config
         }
     };
-    // Not HTTP/2: awc's code for it writes request heads, the token among them, to its trace log.
+    // Not HTTP/2: awc's implementation logs request heads, which contain the token, at trace level.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

@@ -1,27 +1,27 @@
-//! The texts that a text may stand for: percent-decoded, without the escapes of JSON, and the bytes behind base64.
+//! Decodes texts that may hold encoded secrets: percent-encoding, JSON escapes, and base64.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// How often a text is decoded: an error message may quote an address that holds an address.
-const MOST_LAYERS: usize = 2;
+/// How many layers of encoding are removed: an error message may quote a URL that contains a URL.
+const MAX_LAYERS: usize = 2;
 
-/// A decoded text that knows where its bytes came from.
+/// A decoded text, with the positions of its bytes in the original text.
 pub(super) struct Decoded<'t> {
     bytes: Cow<'t, [u8]>,
-    /// Where in the text each byte begins, and where the last one ends; empty where the bytes are the text's own.
-    places: Vec<usize>,
+    /// For each byte, where its encoding begins in the text; then the end of the last one. Empty if nothing was decoded.
+    positions: Vec<usize>,
 }
 
 impl<'t> Decoded<'t> {
-    /// The text itself, and what it stands for, whatever the order of its layers of encoding.
+    /// The text itself, and its decodings with all orders of the layers of encoding.
     pub(super) fn views(text: &'t [u8]) -> Vec<Self> {
         let mut views = vec![Self {
             bytes: Cow::Borrowed(text),
-            places: Vec::new(),
+            positions: Vec::new(),
         }];
         let mut from = 0;
-        for _ in 0..MOST_LAYERS {
+        for _ in 0..MAX_LAYERS {
             let layer = from..views.len();
             from = layer.end;
             for index in layer {
@@ -37,38 +37,38 @@ impl<'t> Decoded<'t> {
         &self.bytes
     }
 
-    /// Where in the text a range of the bytes stands.
+    /// The range of the original text that a range of the decoded bytes came from.
     pub(super) fn source(&self, range: Range<usize>) -> Range<usize> {
-        let place = |index: usize| self.places.get(index).copied().unwrap_or(index);
-        place(range.start)..place(range.end)
+        let position = |index: usize| self.positions.get(index).copied().unwrap_or(index);
+        position(range.start)..position(range.end)
     }
 
-    /// One layer less; `None` when there is nothing to decode.
+    /// Removes one layer of encoding; `None` if there is nothing to decode.
     fn decode(&self, escape: Escape) -> Option<Self> {
         if !self.bytes.iter().any(|byte| matches!(byte, b'%' | b'\\')) {
             return None;
         }
         let mut bytes = Vec::with_capacity(self.bytes.len());
-        let mut places = Vec::with_capacity(self.bytes.len() + 1);
+        let mut positions = Vec::with_capacity(self.bytes.len() + 1);
         let mut index = 0;
         while let Some(rest) = self.bytes.get(index..).filter(|rest| !rest.is_empty()) {
             let (byte, length) = escape(rest).unwrap_or((rest[0], 1));
-            places.push(self.source(index..index).start);
+            positions.push(self.source(index..index).start);
             bytes.push(byte);
             index += length;
         }
         if bytes.len() == self.bytes.len() {
             return None;
         }
-        places.push(self.source(index..index).start);
+        positions.push(self.source(index..index).start);
         Some(Self {
             bytes: Cow::Owned(bytes),
-            places,
+            positions,
         })
     }
 }
 
-/// Gives the byte that an escape at the beginning stands for, and the escape's length.
+/// Decodes an escape at the beginning of the bytes: the byte, and the length of the escape.
 type Escape = fn(&[u8]) -> Option<(u8, usize)>;
 
 fn percent(bytes: &[u8]) -> Option<(u8, usize)> {
@@ -96,7 +96,7 @@ fn hex(digits: &[u8]) -> Option<u8> {
     })
 }
 
-/// Stretches of base64, of either alphabet, with the padding at their end.
+/// The runs of base64 characters of either alphabet, with the padding at their end.
 pub(super) fn base64_runs(bytes: &[u8]) -> Vec<Range<usize>> {
     let mut runs = Vec::new();
     let mut index = 0;
@@ -117,7 +117,7 @@ pub(super) fn base64_runs(bytes: &[u8]) -> Vec<Range<usize>> {
     runs
 }
 
-/// The bytes behind a stretch of base64: as many as are whole.
+/// Decodes a run of base64; an incomplete byte at its end is dropped.
 pub(super) fn decoded_base64(run: &[u8]) -> Vec<u8> {
     let sextets: Vec<u32> = run.iter().map_while(|byte| sextet(*byte)).collect();
     let mut bytes = Vec::with_capacity(sextets.len());
@@ -125,7 +125,7 @@ pub(super) fn decoded_base64(run: &[u8]) -> Vec<u8> {
         let bits = (0..4).fold(0, |bits, index| {
             bits << 6 | group.get(index).copied().unwrap_or_default()
         });
-        // Two digits hold one byte, three two, four three.
+        // Two digits encode one byte, three two, four three.
         bytes.extend(&bits.to_be_bytes()[1..group.len().max(1)]);
     }
     bytes

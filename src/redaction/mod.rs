@@ -1,7 +1,7 @@
 //! Removes the secrets of the process from texts that come from outside, before anything shows them.
 //!
-//! A secret is found as it is, percent-encoded (in whole or in part, twice at most, `+` for a space), with the escapes of JSON,
-//! and inside base64, at any alignment. Whoever holds a secret registers it with the [`Redactor`], whose clones share what they know.
+//! A secret is found literally, percent-encoded (completely or in part, at most twice, `+` for a space), with JSON escapes, and
+//! inside base64 at any alignment. Code that reads or receives a secret registers it with the [`Redactor`], whose clones share it.
 
 mod decode;
 #[cfg(test)]
@@ -18,36 +18,37 @@ use secrecy::{ExposeSecret, SecretString};
 
 use self::decode::{Decoded, base64_runs, decoded_base64};
 
-/// What stands in the place of a secret.
+/// Reranges a secret.
 const REDACTED: &str = "[redacted]";
 
 /// Shorter secrets are found only as whole words: a client ID `id` must not break up `invalid_client`.
 const WHOLE_WORDS_BELOW: usize = 8;
 
-/// A longer secret is looked for in pieces of this length, so that one that is cut is still found.
+/// A longer secret is searched in pieces of this length, so that it is found even if the text cuts it.
 const PIECE: usize = 1024;
 
-/// How many tokens are remembered; a new one takes the place of the oldest. Tokens change every 12 minutes, so this is hours.
+/// How many tokens are remembered; a new one reranges the oldest. A token is renewed every 12 minutes.
 const REMEMBERED: usize = 64;
 
-/// How much of a text is looked through, in bytes. Nothing behind it is ever shown.
+/// How much of a text is searched, in bytes.
 const SCANNED: usize = 16 * 1024;
 
-/// Of that so much is shown at most. What begins before this and is a secret ends, whatever its encoding, before [`SCANNED`].
+/// How much of a text is returned, in bytes. It is so much less than [`SCANNED`] that a piece of a secret that begins within it
+/// also ends within [`SCANNED`], in any encoding.
 const SHOWN: usize = 8 * 1024;
 
-/// Knows the secrets of the process. Clones share them.
+/// Holds the secrets of the process and removes them from texts. Clones share the secrets.
 #[derive(Clone, Default)]
 pub struct Redactor {
     secrets: Arc<ArcSwap<Secrets>>,
 }
 
-/// What is looked for in texts.
+/// The registered secrets.
 #[derive(Clone, Default)]
 struct Secrets {
-    /// Of the settings. They are few, and valid until somebody changes them, so all are remembered.
+    /// Secrets of the settings. They are few and stay valid for long, so all are kept.
     settings: Vec<Secret>,
-    /// The newest first.
+    /// Tokens, the newest first.
     tokens: VecDeque<Secret>,
 }
 
@@ -55,7 +56,8 @@ struct Secrets {
 struct Secret(Arc<[u8]>);
 
 impl Secret {
-    /// The whole secret, if it is not long. The last piece of a long one overlaps the one before: a short rest may be a word.
+    /// The pieces to search: the whole secret if it is short. The last piece of a long one overlaps the one before, because a short
+    /// rest could be an ordinary word.
     fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         let last = self.0.len().saturating_sub(PIECE);
         let starts = (0..self.0.len()).step_by(PIECE);
@@ -85,12 +87,12 @@ impl fmt::Debug for Redactor {
 }
 
 impl Redactor {
-    /// Remembers a secret of the settings for as long as the process runs. An empty or blank one is none.
+    /// Registers a secret of the settings, without end. Empty and blank ones are ignored.
     pub fn register(&self, secret: &SecretString) {
         self.add(secret, |secrets, secret| secrets.settings.push(secret));
     }
 
-    /// Remembers a token until it is an old one.
+    /// Registers a token; the oldest one is dropped if there are too many.
     pub fn register_token(&self, token: &SecretString) {
         self.add(token, |secrets, token| {
             secrets.tokens.truncate(REMEMBERED - 1);
@@ -113,7 +115,7 @@ impl Redactor {
         });
     }
 
-    /// The text with every secret replaced by `[redacted]`; no more of it than the first 8 KiB.
+    /// The first 8 KiB of the text, with every secret reranged by `[redacted]`.
     #[must_use]
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let secrets = self.secrets.load();
@@ -121,28 +123,28 @@ impl Redactor {
         let shown = text.floor_char_boundary(SHOWN);
         let found = match secrets.iter().next() {
             None => Vec::new(),
-            Some(_) => places(&secrets, scanned),
+            Some(_) => secret_ranges(&secrets, scanned),
         };
         if found.is_empty() {
             return Cow::Borrowed(&text[..shown]);
         }
         let mut clean = String::with_capacity(shown);
         let mut from = 0;
-        for place in found {
-            if place.start >= shown {
+        for range in found {
+            if range.start >= shown {
                 break;
             }
-            clean.push_str(&text[from..place.start]);
+            clean.push_str(&text[from..range.start]);
             clean.push_str(REDACTED);
-            from = place.end;
+            from = range.end;
         }
         clean.push_str(text.get(from..shown).unwrap_or_default());
         Cow::Owned(clean)
     }
 }
 
-/// Where secrets stand in a text, in any of their encodings: in order, apart from each other, on character boundaries.
-fn places(secrets: &Secrets, text: &str) -> Vec<Range<usize>> {
+/// The ranges of a text that hold secrets in any encoding: in order, without overlaps, on character boundaries.
+fn secret_ranges(secrets: &Secrets, text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let shortest = secrets.pieces().map(<[u8]>::len).min().unwrap_or_default();
     for view in Decoded::views(text.as_bytes()) {
@@ -156,14 +158,15 @@ fn places(secrets: &Secrets, text: &str) -> Vec<Range<usize>> {
             }
         }
     }
-    for place in &mut found {
-        place.start = text.floor_char_boundary(place.start);
-        place.end = text.ceil_char_boundary(place.end);
+    for range in &mut found {
+        range.start = text.floor_char_boundary(range.start);
+        range.end = text.ceil_char_boundary(range.end);
     }
     merged(found)
 }
 
-/// Base64 is decoded from each of its first four characters on: what stands before it may be of the same alphabet.
+/// Whether a run of base64 characters holds a secret. It is decoded from each of its first four characters, because text before the
+/// base64 may consist of the same characters.
 fn holds_in_base64(secrets: &Secrets, run: &[u8]) -> bool {
     (0..4.min(run.len())).any(|skipped| {
         let mut is_found = false;
@@ -175,7 +178,7 @@ fn holds_in_base64(secrets: &Secrets, run: &[u8]) -> bool {
     })
 }
 
-/// Calls `found` with each place of each secret.
+/// Calls `found` with the range of each occurrence of each secret.
 fn find(secrets: &Secrets, bytes: &[u8], mut found: impl FnMut(Range<usize>)) {
     for piece in secrets.pieces() {
         let whole_words = piece.len() < WHOLE_WORDS_BELOW;
@@ -185,13 +188,13 @@ fn find(secrets: &Secrets, bytes: &[u8], mut found: impl FnMut(Range<usize>)) {
             if !whole_words || is_word(bytes, start..end) {
                 found(start..end);
             }
-            // Places may overlap.
+            // Occurrences may overlap.
             from = start + 1;
         }
     }
 }
 
-/// The first place of a secret. In forms a space is a `+`.
+/// The start of the first occurrence of a secret. A `+` matches a space, as in encoded forms.
 fn position(bytes: &[u8], secret: &[u8]) -> Option<usize> {
     let is_same = |(byte, wanted): (&u8, &u8)| byte == wanted || (*byte == b'+' && *wanted == b' ');
     bytes
@@ -208,13 +211,13 @@ fn is_word(bytes: &[u8], range: Range<usize>) -> bool {
     !before.is_some_and(is_part) && !bytes.get(range.end).is_some_and(is_part)
 }
 
-fn merged(mut places: Vec<Range<usize>>) -> Vec<Range<usize>> {
-    places.sort_unstable_by_key(|place| (place.start, place.end));
-    let mut merged: Vec<Range<usize>> = Vec::with_capacity(places.len());
-    for place in places {
+fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.sort_unstable_by_key(|range| (range.start, range.end));
+    let mut merged: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
         match merged.last_mut() {
-            Some(last) if place.start <= last.end => last.end = last.end.max(place.end),
-            _ => merged.push(place),
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
         }
     }
     merged

@@ -1,4 +1,4 @@
-//! Secrets in every spelling, and texts that must stay as they are.
+//! Tests of redaction: secrets in every encoding, and texts that must not change.
 
 use base64::Engine;
 use base64::prelude::{
@@ -67,7 +67,7 @@ fn secrets_are_found_inside_base64() {
 }
 
 #[test]
-fn nothing_is_no_secret_and_the_oldest_tokens_are_forgotten() {
+fn blank_secrets_are_ignored_and_the_oldest_tokens_are_forgotten() {
     let redactor = redactor(&["", " ", "\n", "a setting"]);
     assert_eq!(redactor.redact("a b"), "a b");
     let secret = |number: usize| format!("number-{number:03}");
@@ -75,10 +75,10 @@ fn nothing_is_no_secret_and_the_oldest_tokens_are_forgotten() {
         redactor.register_token(&SecretString::from(secret(number)));
         redactor.register_token(&SecretString::from(secret(number)));
     }
-    let told = |number| redactor.redact(&secret(number)).into_owned();
-    assert_eq!(told(0), secret(0));
-    assert_eq!(told(1), REDACTED);
-    assert_eq!(told(REMEMBERED), REDACTED);
+    let redacted = |number| redactor.redact(&secret(number)).into_owned();
+    assert_eq!(redacted(0), secret(0));
+    assert_eq!(redacted(1), REDACTED);
+    assert_eq!(redacted(REMEMBERED), REDACTED);
     assert_eq!(redactor.redact("of a setting"), "of [redacted]");
     assert_eq!(format!("{redactor:?}"), "Redactor(65 secrets)");
 }
@@ -96,7 +96,7 @@ fn settings_are_never_forgotten() {
 }
 
 #[test]
-fn the_end_of_a_long_secret_is_no_word_of_its_own() {
+fn the_end_of_a_long_secret_is_not_searched_alone() {
     for length in [PIECE + 1, PIECE + 7, 2 * PIECE + 1] {
         let secret = format!("{:x>length$}", "secret");
         let redactor = redactor(&[&secret]);
@@ -110,7 +110,7 @@ fn the_end_of_a_long_secret_is_no_word_of_its_own() {
 }
 
 #[test]
-fn a_secret_that_reaches_over_the_end_of_what_is_shown_is_not_cut() {
+fn a_secret_across_the_end_of_the_shown_text_is_removed_whole() {
     let long = "0123456789abcdefghijklmnopqrstuvwxyz".repeat(40);
     let redactor = redactor(&[&long]);
     for length in [0, SHOWN - 1, SHOWN - 500, SHOWN] {
@@ -122,7 +122,7 @@ fn a_secret_that_reaches_over_the_end_of_what_is_shown_is_not_cut() {
     }
 }
 
-/// Each byte as it is or percent-encoded, in either case.
+/// Each byte literal or percent-encoded, with digits of either case.
 fn partly_encoded(secret: &str, choices: &[u8]) -> String {
     let choices = choices.iter().cycle();
     let mut text = Vec::new();
@@ -139,7 +139,7 @@ fn partly_encoded(secret: &str, choices: &[u8]) -> String {
 
 proptest! {
     #[test]
-    fn no_spelling_survives(
+    fn no_encoding_survives(
         secret in "[ -~]{6}[!-~é]{3,40}[0-9a-z]",
         before in "[a-z:/?=& ]{0,9}",
         after in "[a-z:/?=& ]{0,9}",

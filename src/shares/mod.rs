@@ -1,9 +1,8 @@
-//! Something bounded (places, bytes, turns) shared out among clients: none takes more than its part, and none waits behind
-//! another's queue.
+//! Shares a limited resource (slots, bytes) fairly among HTTP clients, with a bounded queue.
 //!
-//! A client may hold at most a quarter, and never more than half of what is free when it asks. So the part of each shrinks as the
-//! number of clients grows, and something is left for a client that holds nothing: the dynamic threshold of Choudhury and Hahne ("Dynamic queue length
-//! thresholds for shared-memory packet switches", 1998).
+//! A client may hold at most a quarter of the units, and after a grant at most as many as stay free. The share of each client
+//! shrinks as the number of clients grows, and some units stay free for a client that holds none. This is the dynamic threshold of
+//! Choudhury and Hahne ("Dynamic queue length thresholds for shared-memory packet switches", 1998).
 
 #[cfg(test)]
 mod tests;
@@ -15,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// Who asks: an IPv4 address, or the IPv6 network of 64 bits that one host may choose its addresses from.
+/// A client: an IPv4 address, or an IPv6 network of 64 bits, from which a single host can choose its addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Client(IpAddr);
 
@@ -31,21 +30,21 @@ impl From<IpAddr> for Client {
     }
 }
 
-/// How much there is.
+/// The limits of a [`Shares`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Units of all clients together.
+    /// The units of all clients together.
     pub units: usize,
-    /// Units of one client at most. It may also hold no more than stay free.
+    /// The most units of one client. A client may also never hold more than stay free.
     pub units_each: usize,
-    /// Requests that wait.
+    /// The most waiting requests.
     pub waiting: usize,
-    /// Requests of one client that wait.
+    /// The most waiting requests of one client.
     pub waiting_each: usize,
 }
 
 impl Limits {
-    /// So many units and waiting requests, a quarter of each for one client.
+    /// Limits with a quarter of the units and of the waiting requests for each client.
     #[must_use]
     pub const fn quartered(units: usize, waiting: usize) -> Self {
         Self {
@@ -64,43 +63,43 @@ const fn quarter(whole: usize) -> usize {
     }
 }
 
-/// Which of a client's own requests come first.
+/// The order of the requests of one client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
-    /// Before the others.
+    /// Before its other requests.
     First,
-    /// When no other request of the client waits.
+    /// After its other requests.
     Last,
 }
 
-/// There are too many waiting requests.
+/// The queue is full, or the request was displaced from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many requests are waiting")]
-pub struct Crowded;
+pub struct QueueFull;
 
-/// The units, shared by clones.
+/// The resource. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Shares(Arc<Mutex<Books>>);
+pub struct Shares(Arc<Mutex<State>>);
 
 #[derive(Debug)]
-struct Books {
+struct State {
     limits: Limits,
     free: usize,
-    /// Clients that hold something or wait.
-    clients: HashMap<Client, Account>,
+    /// The clients that hold units or wait for them.
+    clients: HashMap<Client, ClientState>,
     queue: Vec<Waiting>,
-    /// Numbers requests and turns.
-    clock: u64,
-    /// The number of the newest turn.
-    newest_turn: u64,
+    /// The last number given to a request or a grant.
+    last_number: u64,
+    /// The number of the last grant.
+    last_grant: u64,
 }
 
 #[derive(Debug)]
-struct Account {
+struct ClientState {
     held: usize,
     waiting: usize,
-    /// When it got something last.
-    last_turn: u64,
+    /// The number of the client's last grant.
+    last_grant: u64,
 }
 
 #[derive(Debug)]
@@ -112,7 +111,7 @@ struct Waiting {
     granted: oneshot::Sender<Share>,
 }
 
-/// Units that a client holds. They come back when this is dropped, on whichever thread and for whatever reason.
+/// Units that a client holds. They are returned when this is dropped, on any thread.
 pub struct Share {
     shares: Shares,
     client: Client,
@@ -128,256 +127,256 @@ impl fmt::Debug for Share {
 impl Drop for Share {
     fn drop(&mut self) {
         let granted = {
-            let mut books = self.shares.lock();
-            books.free += self.units;
-            if let Some(account) = books.clients.get_mut(&self.client) {
-                account.held -= self.units;
+            let mut state = self.shares.lock();
+            state.free += self.units;
+            if let Some(entry) = state.clients.get_mut(&self.client) {
+                entry.held -= self.units;
             }
-            books.forget(self.client);
-            books.grant(&self.shares)
+            state.forget(self.client);
+            state.grant(&self.shares)
         };
         send(granted);
     }
 }
 
-/// Outside of the lock: what a waiting request no longer takes is dropped, and so comes back.
+/// Sends granted shares. Called without the lock, because a share whose request was cancelled is dropped here, which locks.
 fn send(granted: Vec<(oneshot::Sender<Share>, Share)>) {
     for (waiting, share) in granted {
         drop(waiting.send(share));
     }
 }
 
-/// Takes a request out of the queue when it is given up.
-struct Ticket<'s> {
+/// Removes a request from the queue when its future is dropped.
+struct QueueGuard<'s> {
     shares: &'s Shares,
     number: u64,
 }
 
-impl Drop for Ticket<'_> {
+impl Drop for QueueGuard<'_> {
     fn drop(&mut self) {
-        let mut books = self.shares.lock();
-        if let Some(place) = books.place(self.number) {
-            drop(books.leave(place));
+        let mut state = self.shares.lock();
+        if let Some(index) = state.position(self.number) {
+            drop(state.dequeue(index));
         }
     }
 }
 
 impl Shares {
-    /// All units are free.
+    /// A resource with all units free.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self(Arc::new(Mutex::new(Books {
+        Self(Arc::new(Mutex::new(State {
             limits,
             free: limits.units,
             clients: HashMap::new(),
             queue: Vec::new(),
-            clock: 0,
-            newest_turn: 0,
+            last_number: 0,
+            last_grant: 0,
         })))
     }
 
-    /// Held for moments, without a panic in between.
-    fn lock(&self) -> MutexGuard<'_, Books> {
+    /// The lock is held only briefly, and nothing panics while it is held.
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes units for a client, and waits for them. More than a client may have are as many as it may have. May be cancelled.
+    /// Waits for units for a client and takes them. `units` is limited to what one client may hold. May be cancelled.
     ///
-    /// Among waiting clients the one comes next that got something the longest ago, then the one whose request is the oldest; among
-    /// its own requests the first by rank, then by arrival. A client that held nothing and waited for nothing comes before the one
-    /// that was served last and behind those that wait already, so a waiting client is passed by each other at most once.
+    /// The next client is the one whose last grant is the oldest, then the one whose request is the oldest; among the requests of a
+    /// client the order is rank, then arrival. A new client, which neither holds units nor waits, comes before the client of the last
+    /// grant and after those that wait already. So each other client is served at most once before a waiting one.
     ///
     /// # Errors
-    /// When too many others wait already.
-    pub async fn take(&self, client: Client, units: usize, rank: Rank) -> Result<Share, Crowded> {
+    /// [`QueueFull`], also if a request of another client displaces this one.
+    pub async fn take(&self, client: Client, units: usize, rank: Rank) -> Result<Share, QueueFull> {
         let (sender, receiver) = oneshot::channel();
         let (number, granted) = {
-            let mut books = self.lock();
-            let number = books.enter(client, units, rank, sender)?;
-            (number, books.grant(self))
+            let mut state = self.lock();
+            let number = state.enqueue(client, units, rank, sender)?;
+            (number, state.grant(self))
         };
-        let _ticket = Ticket {
+        let _guard = QueueGuard {
             shares: self,
             number,
         };
         send(granted);
-        // Its place in the queue went to another request of the client.
-        receiver.await.map_err(|_| Crowded)
+        // The sender is dropped if the request was displaced.
+        receiver.await.map_err(|_| QueueFull)
     }
 
-    /// Takes units for a client if they are free and nobody waits for them.
+    /// Takes units for a client if they are free and the queue is empty.
     #[must_use]
     pub fn try_take(&self, client: Client, units: usize) -> Option<Share> {
-        let mut books = self.lock();
-        let units = books.bounded(units);
-        let fits = books.queue.is_empty() && books.is_allowed(books.held(client), units);
-        fits.then(|| books.hand_out(self, client, units))
+        let mut state = self.lock();
+        let units = state.bounded(units);
+        let fits = state.queue.is_empty() && state.is_allowed(state.held(client), units);
+        fits.then(|| state.allocate(self, client, units))
     }
 
-    /// How much there is.
+    /// The limits.
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.lock().limits
     }
 
-    /// Units that nobody holds.
+    /// The number of free units.
     #[must_use]
     pub fn free(&self) -> usize {
         self.lock().free
     }
 
-    /// Whether a client holds all that it may, though others could get more.
+    /// Whether the client may not take `units` more, although a client that holds none could.
     #[must_use]
     pub fn is_client_full(&self, client: Client, units: usize) -> bool {
-        let books = self.lock();
-        let units = books.bounded(units);
-        !books.is_allowed(books.held(client), units) && books.is_allowed(0, units)
+        let state = self.lock();
+        let units = state.bounded(units);
+        !state.is_allowed(state.held(client), units) && state.is_allowed(0, units)
     }
 }
 
-impl Books {
+impl State {
     fn bounded(&self, units: usize) -> usize {
         units.min(self.limits.units_each)
     }
 
     fn held(&self, client: Client) -> usize {
-        self.clients.get(&client).map_or(0, |account| account.held)
+        self.clients.get(&client).map_or(0, |entry| entry.held)
     }
 
-    /// Whether a client that holds so many units may have more.
+    /// Whether a client that holds `held` units may take `units` more.
     fn is_allowed(&self, held: usize, units: usize) -> bool {
         let holds = held + units;
         holds <= self.limits.units_each && holds <= self.free.div_ceil(2)
     }
 
-    /// Puts a request into the queue: its number.
-    fn enter(
+    /// Adds a request to the queue. Returns its number.
+    fn enqueue(
         &mut self,
         client: Client,
         units: usize,
         rank: Rank,
         granted: oneshot::Sender<Share>,
-    ) -> Result<u64, Crowded> {
+    ) -> Result<u64, QueueFull> {
         let waiting = self.waiting(client);
         if waiting >= self.limits.waiting_each {
             self.displace(client, |waiting| waiting.rank > rank)?;
         } else if self.queue.len() >= self.limits.waiting {
-            let longest = self.longest_queue().ok_or(Crowded)?;
+            let longest = self.longest_queue().ok_or(QueueFull)?;
             if self.waiting(longest) <= waiting + 1 {
-                return Err(Crowded);
+                return Err(QueueFull);
             }
             self.displace(longest, |_| true)?;
         }
-        self.clock += 1;
+        self.last_number += 1;
         let units = self.bounded(units);
-        self.account(client).waiting += 1;
+        self.client(client).waiting += 1;
         self.queue.push(Waiting {
-            number: self.clock,
+            number: self.last_number,
             client,
             units,
             rank,
             granted,
         });
-        Ok(self.clock)
+        Ok(self.last_number)
     }
 
-    /// The account of a client. One without an account may have been served a moment ago: it is not put before clients that wait.
-    fn account(&mut self, client: Client) -> &mut Account {
-        let last_turn = self.newest_turn.saturating_sub(1);
-        self.clients.entry(client).or_insert(Account {
+    /// The state of a client. A new one may have been served just before, so it is placed after the clients that wait already.
+    fn client(&mut self, client: Client) -> &mut ClientState {
+        let last_grant = self.last_grant.saturating_sub(1);
+        self.clients.entry(client).or_insert(ClientState {
             held: 0,
             waiting: 0,
-            last_turn,
+            last_grant,
         })
     }
 
     fn waiting(&self, client: Client) -> usize {
-        let account = self.clients.get(&client);
-        account.map_or(0, |account| account.waiting)
+        let entry = self.clients.get(&client);
+        entry.map_or(0, |entry| entry.waiting)
     }
 
     /// The client with the most waiting requests.
     fn longest_queue(&self) -> Option<Client> {
         let clients = self.clients.iter();
-        let longest = clients.max_by_key(|(client, account)| (account.waiting, **client));
+        let longest = clients.max_by_key(|(client, entry)| (entry.waiting, **client));
         longest.map(|(client, _)| *client)
     }
 
-    /// Makes room by one of a client's waiting requests, which fails: of those that may go, the last one in its order.
+    /// Makes room in the queue by removing one of a client's requests, which fails: of those that `may_go`, the last in its order.
     fn displace(
         &mut self,
         client: Client,
         may_go: impl Fn(&Waiting) -> bool,
-    ) -> Result<(), Crowded> {
-        let its = self.queue.iter().enumerate();
-        let its = its.filter(|(_, waiting)| waiting.client == client && may_go(waiting));
-        let last = its.max_by_key(|(_, waiting)| (waiting.rank, waiting.number));
-        let (place, _) = last.ok_or(Crowded)?;
-        drop(self.leave(place));
+    ) -> Result<(), QueueFull> {
+        let own = self.queue.iter().enumerate();
+        let own = own.filter(|(_, waiting)| waiting.client == client && may_go(waiting));
+        let last = own.max_by_key(|(_, waiting)| (waiting.rank, waiting.number));
+        let (index, _) = last.ok_or(QueueFull)?;
+        drop(self.dequeue(index));
         Ok(())
     }
 
-    fn place(&self, number: u64) -> Option<usize> {
+    fn position(&self, number: u64) -> Option<usize> {
         let mut numbers = self.queue.iter();
         numbers.position(|waiting| waiting.number == number)
     }
 
-    fn leave(&mut self, place: usize) -> Waiting {
-        let waiting = self.queue.remove(place);
-        if let Some(account) = self.clients.get_mut(&waiting.client) {
-            account.waiting -= 1;
+    fn dequeue(&mut self, index: usize) -> Waiting {
+        let waiting = self.queue.remove(index);
+        if let Some(entry) = self.clients.get_mut(&waiting.client) {
+            entry.waiting -= 1;
         }
         self.forget(waiting.client);
         waiting
     }
 
-    /// A client that neither holds nor waits for anything needs no account.
+    /// Drops the state of a client that neither holds units nor waits.
     fn forget(&mut self, client: Client) {
-        let account = self.clients.get(&client);
-        if account.is_some_and(|account| account.held == 0 && account.waiting == 0) {
+        let entry = self.clients.get(&client);
+        if entry.is_some_and(|entry| entry.held == 0 && entry.waiting == 0) {
             self.clients.remove(&client);
         }
     }
 
-    /// Serves waiting requests as far as there are units.
+    /// Grants units to waiting requests as long as there are free ones.
     fn grant(&mut self, shares: &Shares) -> Vec<(oneshot::Sender<Share>, Share)> {
         let mut granted = Vec::new();
-        while let Some(place) = self.next() {
-            let (client, units) = (self.queue[place].client, self.queue[place].units);
-            // Before it leaves: its account is not forgotten in between.
-            let share = self.hand_out(shares, client, units);
-            granted.push((self.leave(place).granted, share));
+        while let Some(index) = self.next() {
+            let (client, units) = (self.queue[index].client, self.queue[index].units);
+            // Before it is dequeued, so that the client's state is not dropped in between.
+            let share = self.allocate(shares, client, units);
+            granted.push((self.dequeue(index).granted, share));
         }
         granted
     }
 
-    /// The request that comes next, of those whose clients may hold more. All ask for about the same, so that none that wants much
-    /// is passed over for ever.
+    /// The next request to grant, among those whose clients may take the units. Requests are of similar size, so a large one is not
+    /// delayed without limit by smaller ones.
     fn next(&self) -> Option<usize> {
         let fitting = || {
             let queue = self.queue.iter().enumerate();
-            queue.filter_map(|(place, waiting)| {
-                let account = self.clients.get(&waiting.client)?;
-                let fits = self.is_allowed(account.held, waiting.units);
-                fits.then_some((place, waiting, account.last_turn))
+            queue.filter_map(|(index, waiting)| {
+                let entry = self.clients.get(&waiting.client)?;
+                let fits = self.is_allowed(entry.held, waiting.units);
+                fits.then_some((index, waiting, entry.last_grant))
             })
         };
-        // A rank is only of a client's own requests, so it has no say in whose turn it is.
-        let oldest = fitting().min_by_key(|(_, waiting, last_turn)| (*last_turn, waiting.number));
+        // Ranks order only the requests of one client, so they do not affect which client is next.
+        let oldest = fitting().min_by_key(|(_, waiting, last_grant)| (*last_grant, waiting.number));
         let client = oldest?.1.client;
-        let its = fitting().filter(|(_, waiting, _)| waiting.client == client);
-        let first = its.min_by_key(|(_, waiting, _)| (waiting.rank, waiting.number));
-        first.map(|(place, ..)| place)
+        let own = fitting().filter(|(_, waiting, _)| waiting.client == client);
+        let first = own.min_by_key(|(_, waiting, _)| (waiting.rank, waiting.number));
+        first.map(|(index, ..)| index)
     }
 
-    fn hand_out(&mut self, shares: &Shares, client: Client, units: usize) -> Share {
-        self.clock += 1;
+    fn allocate(&mut self, shares: &Shares, client: Client, units: usize) -> Share {
+        self.last_number += 1;
         self.free -= units;
-        let turn = self.clock;
-        self.newest_turn = turn;
-        let account = self.account(client);
-        account.held += units;
-        account.last_turn = turn;
+        let grant = self.last_number;
+        self.last_grant = grant;
+        let entry = self.client(client);
+        entry.held += units;
+        entry.last_grant = grant;
         Share {
             shares: shares.clone(),
             client,

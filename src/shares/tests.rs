@@ -1,4 +1,4 @@
-//! Clients that share fairly, and clients that do not want to.
+//! Tests of fairness: which client is served next, and the limits of each.
 
 use futures_util::FutureExt;
 use proptest::collection::vec;
@@ -17,7 +17,7 @@ const PLENTY: Limits = Limits {
     waiting_each: 100,
 };
 
-/// Only one client at a time can hold something.
+/// Only one client at a time can hold units.
 const ONE: Limits = Limits {
     units: 1,
     units_each: 1,
@@ -40,13 +40,13 @@ fn clients_are_addresses_or_networks() {
 }
 
 #[test]
-fn a_quarter_is_never_nothing() {
+fn a_quarter_is_at_least_one() {
     let quarters = [0, 1, 2, 4, 5, 8, 16, 256].map(quarter);
     assert_eq!(quarters, [0, 1, 1, 1, 2, 2, 4, 64]);
 }
 
 #[test]
-fn one_client_gets_its_part_and_others_theirs() {
+fn each_client_gets_its_share() {
     let shares = Shares::new(PLENTY);
     let take = |number| shares.take(client(number), 1, Rank::First);
     let held: Vec<_> = (0..2).map(|_| take(1).now_or_never().unwrap()).collect();
@@ -101,7 +101,7 @@ fn clients_take_turns_and_ranks_order_their_own_requests() {
 }
 
 #[test]
-fn clients_with_one_request_at_a_time_do_not_pass_one_that_waits() {
+fn clients_with_one_request_at_a_time_do_not_overtake_one_that_waits() {
     let shares = Shares::new(ONE);
     let ask = |number, rank| {
         let mut request = Box::pin(shares.take(client(number), 1, rank));
@@ -146,17 +146,17 @@ fn queues_are_bounded_and_a_better_rank_displaces_a_worse_one() {
     }
     assert_eq!(
         take(1, Rank::Last).now_or_never().unwrap().err(),
-        Some(Crowded)
+        Some(QueueFull)
     );
     let mut better = take(1, Rank::First);
     assert!((&mut better).now_or_never().is_none());
     let [older, younger] = waiting;
-    assert_eq!(younger.now_or_never().unwrap().err(), Some(Crowded));
+    assert_eq!(younger.now_or_never().unwrap().err(), Some(QueueFull));
     let mut other = take(2, Rank::Last);
     assert!((&mut other).now_or_never().is_none());
     assert_eq!(
         take(2, Rank::First).now_or_never().unwrap().err(),
-        Some(Crowded)
+        Some(QueueFull)
     );
     drop(older);
     assert!(
@@ -168,7 +168,7 @@ fn queues_are_bounded_and_a_better_rank_displaces_a_worse_one() {
 }
 
 #[test]
-fn something_is_left_for_a_client_that_holds_nothing() {
+fn some_units_stay_free_for_a_new_client() {
     for clients in [1, 2, 4, 8, 40] {
         let shares = Shares::new(Limits::quartered(224, 0));
         let held: Vec<_> = (0..1000)
@@ -189,7 +189,7 @@ fn number_of(request: usize, clients: usize) -> u8 {
 }
 
 #[test]
-fn the_longest_queue_gives_way_to_a_client_that_waits_for_less() {
+fn the_longest_queue_is_displaced_by_a_client_with_fewer_requests() {
     let shares = Shares::new(Limits {
         units: 1,
         units_each: 1,
@@ -205,7 +205,7 @@ fn the_longest_queue_gives_way_to_a_client_that_waits_for_less() {
     let mut waiting: Vec<_> = [1, 2, 2, 2].into_iter().map(take).collect();
     assert!(waiting.iter().all(|(_, is_waiting)| *is_waiting));
     for (number, expected, displaced) in [
-        // The second client has three waiting requests, then two, and then nobody has more than one above the others.
+        // The second client has three waiting requests, then two. Then no client has more than one request more than another.
         (3, true, Some(3)),
         (1, false, None),
         (4, true, Some(2)),
@@ -215,7 +215,7 @@ fn the_longest_queue_gives_way_to_a_client_that_waits_for_less() {
         assert_eq!(is_waiting, expected, "{number}");
         if let Some(place) = displaced {
             let ended = (&mut waiting[place].0).now_or_never();
-            assert_eq!(ended.map(|share| share.err()), Some(Some(Crowded)));
+            assert_eq!(ended.map(|share| share.err()), Some(Some(QueueFull)));
             waiting.push((request, true));
         }
     }
@@ -223,7 +223,7 @@ fn the_longest_queue_gives_way_to_a_client_that_waits_for_less() {
 }
 
 #[test]
-fn a_share_comes_back_from_a_panic() {
+fn a_share_is_returned_after_a_panic() {
     let shares = Shares::new(PLENTY);
     let share = shares.try_take(client(1), 2);
     let panicked = std::thread::spawn(move || {
@@ -236,7 +236,7 @@ fn a_share_comes_back_from_a_panic() {
 
 proptest! {
     #[test]
-    fn units_are_neither_lost_nor_made(
+    fn the_number_of_units_is_constant(
         steps in vec((0..4_u8, 1..4_usize, any::<bool>(), any::<prop::sample::Index>()), 0..60),
     ) {
         let shares = Shares::new(PLENTY);
@@ -276,7 +276,7 @@ proptest! {
         let shares = Shares::new(ONE);
         let mut holder = None;
         let mut waiting = Vec::new();
-        // By the number of a client: which others had a turn since it waits.
+        // For each client, which others were served since it waits.
         let mut passed = [const { Vec::new() }; 5];
         for (number, is_first, gives_back) in steps {
             if gives_back {

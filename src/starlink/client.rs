@@ -1,11 +1,11 @@
-//! The HTTP client: one request, one whole answer or an error, within limits of time and size.
+//! The HTTP client: sends one request, and returns the complete body or an error, within limits of time and size.
 
 use super::{
-    error::{BodyError, CallError, ErrorAnswer, PollError, Stage, TokenError},
+    error::{BodyError, CallError, ErrorResponse, PollError, Stage, TokenError},
     wire,
 };
 use crate::outgoing::{self, ConnectorOptions, Proxy, Resolver, USER_AGENT};
-// awc gives out this error, but not its name.
+// awc returns this error, but does not export it.
 use crate::redaction::Redactor;
 use crate::time::Clock;
 use actix_web::error::ParseError;
@@ -26,34 +26,34 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
-// The limits of a request are the connection's own, and stay on tokio's timers.
+// Time limits of single requests use tokio's timers, not the clock.
 use tokio::time::timeout;
 use url::{Position, Url};
 
 /// The largest batch, decompressed. 65,000 rows are 15 to 20 MB.
 const BATCH_LIMIT: usize = 64 * 1024 * 1024;
 
-/// The largest token answer and error body, decompressed.
+/// The largest body of a token response or of an error, decompressed.
 const SMALL_LIMIT: usize = 64 * 1024;
 
-/// How much is reserved for a body by its Content-Length alone, before any of it has come.
+/// The most memory that is allocated because of a Content-Length, before the body is received.
 const MAX_RESERVE: usize = 1024 * 1024;
 
-/// Requests for a token are at least so far apart, so that no fault of ours meets Starlink's limit of 1000 in 15 minutes.
+/// The shortest time between token requests, so that no bug of ours reaches Starlink's limit of 1000 in 15 minutes.
 pub const BETWEEN_TOKEN_REQUESTS: Duration = Duration::from_secs(1);
 
-/// The longest waits of a call.
+/// The time limits of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For the name and the TCP connection together, and once more for the tunnel of a proxy and for the TLS handshake each.
+    /// For resolving and connecting together; the same again for the tunnel of a proxy and for the TLS handshake.
     pub connect: Duration,
-    /// For the head of a token answer, connecting included.
+    /// For a whole token request, including connecting.
     pub token: Duration,
-    /// For the head of a poll's answer beyond the linger, connecting included.
+    /// For the head of the answer to a poll, including connecting, in addition to the linger.
     pub beyond_linger: Duration,
-    /// For a whole body.
+    /// For a complete body.
     pub body: Duration,
-    /// For the next byte of a body, and for the whole body of an error.
+    /// For the next bytes of a body, and for the complete body of an error.
     pub idle: Duration,
 }
 
@@ -69,27 +69,27 @@ impl Default for Timeouts {
     }
 }
 
-/// How a client is made.
+/// The options of a [`Client`].
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
     /// From [`tls_config`](crate::outgoing::tls_config). Without it `https` addresses fail to connect.
     pub tls: Option<Arc<rustls::ClientConfig>>,
-    /// What https connections go through; none goes straight.
+    /// The proxy for https connections, if any.
     pub proxy: Option<Proxy>,
-    /// Finds the addresses of names.
+    /// Resolves host names.
     pub resolver: Resolver,
-    /// What connections are timed by, and what learns from answers what time it is.
+    /// Measures time limits of connecting; corrected by the `Date` headers of responses.
     pub clock: Clock,
-    /// The longest waits.
+    /// The time limits.
     pub timeouts: Timeouts,
     /// The largest batch in bytes, before and after decompression.
     pub batch_limit: usize,
-    /// Learns the secrets that are sent and received, and removes them from error messages.
+    /// The secrets that are sent and received are registered here, and removed from error messages.
     pub redactor: Redactor,
 }
 
 impl Default for ClientOptions {
-    /// Without TLS; the limits are those of production.
+    /// Without TLS, with the limits of production.
     fn default() -> Self {
         Self {
             tls: None,
@@ -103,21 +103,21 @@ impl Default for ClientOptions {
     }
 }
 
-/// Leave to poll, for a while.
+/// An access token.
 #[derive(Debug, Clone)]
 pub struct Token {
-    /// What the header Authorization carries after `Bearer`.
+    /// The value of the header Authorization after `Bearer`.
     pub bearer: SecretString,
-    /// How long it is valid, from 1 s to a day.
+    /// How long it is valid: from 1 s to a day.
     pub lifetime: Duration,
 }
 
-/// The body of an answer as it comes in. Its type depends on the features that awc is built with.
+/// The chunks of a received body. A trait, because the type depends on the features of awc.
 trait Chunks: Stream<Item = Result<Bytes, PayloadError>> + Unpin {}
 
 impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Chunks for S {}
 
-/// A client of Starlink's API. It belongs to the thread, and to the actix system, that made it.
+/// A client of Starlink's API. It can only be used on the thread, and in the actix system, that created it.
 pub struct Client {
     plain: awc::Client,
     tls: Option<awc::Client>,
@@ -128,7 +128,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client with connection pools of its own.
+    /// A client with its own connection pools.
     pub fn new(options: ClientOptions) -> Self {
         let ClientOptions {
             tls,
@@ -155,12 +155,12 @@ impl Client {
         }
     }
 
-    /// A request to that URL. With TLS awc gets the URL as `http`: the connector sets up TLS itself.
+    /// A POST request to `url`. With TLS, awc is given the URL as `http`, because our connector sets up TLS.
     fn post(&self, url: &Url) -> ClientRequest {
         let mut plain = url.clone();
         let secure = self.tls.as_ref().filter(|_| url.scheme() == "https");
         let port = url.port_or_known_default();
-        // The scheme first: the URL leaves out the port that is the scheme's own.
+        // The scheme is changed first, because `Url` drops a port that is the default of the scheme.
         let http = match secure {
             Some(tls) if plain.set_scheme("http").is_ok() && plain.set_port(port).is_ok() => tls,
             _ => &self.plain,
@@ -173,7 +173,7 @@ impl Client {
     /// Asks the token endpoint at `url` for a token.
     ///
     /// # Errors
-    /// [`TokenError`]. A request is not repeated: who calls decides.
+    /// [`TokenError`]. The request is not repeated; the caller decides.
     pub async fn request_token(
         &self,
         url: &Url,
@@ -203,11 +203,11 @@ impl Client {
         }
     }
 
-    /// Asks one address after the other for a token, [`BETWEEN_TOKEN_REQUESTS`] apart, until one issues it or `follows` says that
-    /// the failure of one leads to no other. Calls `on_request` before each request. Gives the address that issued the token.
+    /// Requests a token from the URLs in order, [`BETWEEN_TOKEN_REQUESTS`] apart, until one issues it or `follows` returns false for an
+    /// error. Calls `on_request` before each request. Returns the token and the URL that issued it.
     ///
     /// # Errors
-    /// Of what the addresses have answered, that which says most ([`TokenError::weight`]); of equals, the first.
+    /// The most informative error of all URLs ([`TokenError::weight`]); among equals, the first.
     pub async fn request_token_from<'u>(
         &self,
         urls: &'u [Url],
@@ -216,7 +216,7 @@ impl Client {
         follows: impl Fn(&TokenError) -> bool,
         on_request: impl Fn(),
     ) -> Result<(Token, &'u Url), TokenError> {
-        let mut told: Option<TokenError> = None;
+        let mut best: Option<TokenError> = None;
         for (index, url) in urls.iter().enumerate() {
             if index > 0 {
                 self.clock.sleep(BETWEEN_TOKEN_REQUESTS).await;
@@ -227,27 +227,27 @@ impl Client {
                 Err(error) => error,
             };
             let goes_on = follows(&error);
-            told = Some(match told {
-                Some(told) if told.weight() >= error.weight() => told,
+            best = Some(match best {
+                Some(best) if best.weight() >= error.weight() => best,
                 _ => error,
             });
             if !goes_on {
                 break;
             }
         }
-        Err(told.unwrap_or(TokenError::Malformed("there was no address to ask")))
+        Err(best.unwrap_or(TokenError::Malformed("there is no token URL")))
     }
 
-    /// Asks the stream at `url` for at most `batch_size` rows, for which it may wait `max_linger`.
-    /// Gives the decompressed body of a 200, not yet looked into. Calls `on_head` when the head of
-    /// any answer has come: from then on Starlink may count rows as delivered.
+    /// Polls the stream at `url` for at most `batch_size` rows, for which Starlink may wait `max_linger`.
+    /// Returns the decompressed body of a 200, not parsed. Calls `on_head` when the head of any answer
+    /// was received: from then on, Starlink may count rows as delivered.
     ///
-    /// A body cut short is an error where that can be seen: by its Content-Length, by its gzip
-    /// stream, or by a TLS connection that ends without saying so. Otherwise awc takes chunks that
-    /// are cut for whole ones, and only the reader of the JSON can tell.
+    /// A truncated body is an error if that can be detected: by its Content-Length, by its gzip stream, or
+    /// by a TLS connection that ends without a closing alert. Otherwise awc returns truncated chunks as if
+    /// they were complete, and only the JSON parser detects it.
     ///
     /// # Errors
-    /// [`PollError`]. A poll is not repeated: who calls decides.
+    /// [`PollError`]. The poll is not repeated; the caller decides.
     pub async fn poll(
         &self,
         url: &Url,
@@ -271,7 +271,7 @@ impl Client {
         Ok(self.body(response, self.batch_limit).await?)
     }
 
-    /// Sends a request and waits for the head of its answer, whose `Date` corrects the clock.
+    /// Sends a request and waits for the head of the response, whose `Date` corrects the clock.
     async fn head<S>(
         &self,
         sending: impl Future<Output = Result<ClientResponse<S>, SendRequestError>>,
@@ -288,14 +288,14 @@ impl Client {
         Ok(response)
     }
 
-    /// The decompressed body of a 200; any other answer is an error.
+    /// The decompressed body of a 200; any other status is an error.
     async fn body<S: Chunks>(
         &self,
         response: ClientResponse<S>,
         limit: usize,
     ) -> Result<Bytes, CallError> {
         if response.status() != StatusCode::OK {
-            return Err(self.error_answer(response).await);
+            return Err(self.error_response(response).await);
         }
         match timeout(self.timeouts.body, self.whole_body(response, limit)).await {
             Ok(body) => body,
@@ -303,8 +303,8 @@ impl Client {
         }
     }
 
-    /// Turns an answer into its error. That its body is large, broken or slow hides no status.
-    async fn error_answer<S: Chunks>(&self, response: ClientResponse<S>) -> CallError {
+    /// Converts an error response. Its status is returned even if its body is too large, broken or slow.
+    async fn error_response<S: Chunks>(&self, response: ClientResponse<S>) -> CallError {
         let status = response.status();
         let retry_after = if matches!(
             status,
@@ -320,7 +320,7 @@ impl Client {
             .map(|location| wire::redirect_message(location, &self.redactor));
         let body = timeout(self.timeouts.idle, self.whole_body(response, SMALL_LIMIT)).await;
         let body = body.ok().and_then(Result::ok).unwrap_or_default();
-        CallError::Status(ErrorAnswer {
+        CallError::Status(ErrorResponse {
             status: status.as_u16(),
             message: target.unwrap_or_else(|| wire::error_message(&body, &self.redactor)),
             is_oauth: wire::is_oauth_error(&body),
@@ -328,8 +328,8 @@ impl Client {
         })
     }
 
-    /// Reads a body to its end. Decompressing is done here and not by awc, which would leave
-    /// nothing to compare with the Content-Length.
+    /// Reads a complete body. It is decompressed here and not by awc, because its compressed length must be
+    /// compared with the Content-Length.
     async fn whole_body<S: Chunks>(
         &self,
         response: ClientResponse<S>,
@@ -363,7 +363,7 @@ impl Client {
             }
             raw.extend_from_slice(&chunk);
         }
-        // awc reports no error when a connection ends before the body does.
+        // awc reports no error if a connection ends before the body is complete.
         if expected.is_some_and(|expected| raw.len() < expected) {
             let cause = "the body is shorter than its Content-Length";
             return Err(CallError::Disconnected(cause.into()));
@@ -375,13 +375,13 @@ impl Client {
 fn http_client(connector: outgoing::Connector, timeouts: Timeouts) -> awc::Client {
     let connector = Connector::new()
         .connector(connector)
-        // Ours has limits of its own, whose messages say more.
+        // Our connector has its own limits, with better messages.
         .timeout(timeouts.connect * 4);
     awc::Client::builder()
         .connector(connector)
-        // Its time-out is one for all requests and ends with the head: ours replace it.
+        // awc's time-out is the same for all requests and covers only the head.
         .disable_timeout()
-        // A redirect would send the client's secret, or the token, wherever it points.
+        // Following a redirect would send the client secret or the token to its target.
         .disable_redirects()
         .add_default_header((header::USER_AGENT, USER_AGENT))
         .add_default_header((header::ACCEPT, "application/json"))
@@ -389,7 +389,7 @@ fn http_client(connector: outgoing::Connector, timeouts: Timeouts) -> awc::Clien
         .finish()
 }
 
-/// When an answer was made, if it says so and came from no cache (RFC 9111, 5.1: a cache adds `Age`).
+/// The `Date` of a response, unless it came from a cache (RFC 9111, section 5.1: a cache adds `Age`).
 fn date<S>(response: &ClientResponse<S>) -> Option<SystemTime> {
     let headers = response.headers();
     if headers.contains_key(header::AGE) {
@@ -398,7 +398,7 @@ fn date<S>(response: &ClientResponse<S>) -> Option<SystemTime> {
     httpdate::parse_http_date(text(headers, header::DATE)?).ok()
 }
 
-/// The header that carries the token, marked so that nothing prints it.
+/// The header with the token, marked as sensitive so that it is not printed.
 fn authorization(bearer: &str) -> Result<HeaderValue, PollError> {
     let mut value =
         HeaderValue::try_from(format!("Bearer {bearer}")).map_err(|_| PollError::Token)?;
@@ -406,15 +406,15 @@ fn authorization(bearer: &str) -> Result<HeaderValue, PollError> {
     Ok(value)
 }
 
-/// The length that a body must have; `None` where its end is marked by chunks or, in HTTP/1.0, by
-/// the end of the connection.
+/// The length that a body must have; `None` if its end is marked by chunks or, in HTTP/1.0, by the end of
+/// the connection.
 fn expected_length<S>(response: &ClientResponse<S>) -> Result<Option<usize>, CallError> {
     let headers = response.headers();
     let chunked = text(headers, header::TRANSFER_ENCODING)
         .is_some_and(|encoding| encoding.trim().eq_ignore_ascii_case("chunked"));
     match text(headers, header::CONTENT_LENGTH) {
         _ if chunked => Ok(None),
-        // awc has refused all but one number; what no usize holds is over every limit.
+        // awc has checked that it is a number. One that exceeds usize exceeds every limit.
         Some(length) => Ok(Some(length.trim().parse().unwrap_or(usize::MAX))),
         None if response.version() == Version::HTTP_10 => Ok(None),
         None => Err(CallError::Body(BodyError::NoLength)),
@@ -425,8 +425,8 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// Sorts what awc reports instead of a head. Its errors cannot cross threads; of those that
-/// cannot be taken apart, the text goes on.
+/// Converts awc's errors of sending a request. They are not `Send`; if their cause cannot be extracted, only
+/// the text is kept.
 fn no_head(error: SendRequestError) -> CallError {
     match error {
         SendRequestError::Connect(ConnectError::Disconnected) => {
@@ -442,7 +442,7 @@ fn no_head(error: SendRequestError) -> CallError {
     }
 }
 
-/// Sorts what awc reports within a body: it tells broken chunks as input/output errors.
+/// Converts awc's errors of reading a body. It reports invalid chunks as I/O errors.
 fn broken_body(error: PayloadError) -> CallError {
     let error = match error {
         PayloadError::Io(error) | PayloadError::Incomplete(Some(error)) => error,

@@ -1,10 +1,10 @@
-//! What can go wrong when Starlink is called, and the closed lists of reasons for the metrics.
+//! Errors of calling Starlink, and the closed lists of reasons for the metrics.
 //!
-//! A message names only its own level: the causes are the sources.
+//! Each message describes only its own level; the causes are in `source()`.
 
 use std::{error::Error, fmt, io, time::Duration};
 
-/// A source that may cross threads, as errors travel between actors.
+/// A source that is `Send`, because errors are sent between actors.
 type Source = Box<dyn Error + Send + Sync>;
 
 /// Why a poll failed: the label `reason` of `starlink_exporter_poll_failures_total`.
@@ -28,15 +28,15 @@ pub enum PollFailure {
     Redirect,
     /// 5xx.
     ServerError,
-    /// No connection came about: name, TCP, TLS, or the time-out of these.
+    /// No connection: resolving, TCP, the proxy or TLS failed or took too long.
     Connect,
-    /// The connection was lost before the answer was whole.
+    /// The connection was lost before the answer was complete.
     Disconnected,
-    /// The answer did not come, or not to its end, in time.
+    /// The answer was not complete in time.
     Timeout,
-    /// An answer came, but it is not a batch.
+    /// The answer is not a valid batch.
     Decode,
-    /// The store did not take the batch.
+    /// The store did not accept the batch.
     StoreFailed,
 }
 
@@ -79,8 +79,8 @@ impl PollFailure {
         }
     }
 
-    /// The reason for an answer with another status than 200. A status that is neither an error
-    /// nor a redirect (204, say) brings no batch.
+    /// The reason for a status other than 200. A status that is neither an error nor a redirect (such as
+    /// 204) counts as an answer without a batch.
     const fn of_status(status: u16) -> Self {
         match status {
             401 => Self::Unauthorized,
@@ -106,13 +106,13 @@ pub enum TokenFailure {
     NotFound,
     /// Any other status than 200.
     Status,
-    /// No connection came about: name, TCP, TLS, or the time-out of these.
+    /// No connection: resolving, TCP, the proxy or TLS failed or took too long.
     Connect,
-    /// The connection was lost before the answer was whole.
+    /// The connection was lost before the response was complete.
     Disconnected,
-    /// The answer did not come, or not to its end, in time.
+    /// The response was not complete in time.
     Timeout,
-    /// An answer came, but there is no token in it.
+    /// The response does not contain a valid token.
     Malformed,
 }
 
@@ -150,21 +150,21 @@ impl TokenFailure {
     }
 }
 
-/// An answer with another status than 200.
+/// A response with a status other than 200.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ErrorAnswer {
+pub struct ErrorResponse {
     /// The HTTP status.
     pub status: u16,
-    /// What the API says about it, at most 200 characters, none of them a control character, and
-    /// without secrets of the process. Empty where the body is not the API's.
+    /// The message of its body: at most 200 characters, without control characters and without secrets of
+    /// the process. Empty if the body is not an error of the API.
     pub message: String,
-    /// Whether it is an error of OAuth, which only a token endpoint gives.
+    /// Whether it is an OAuth error, which only a token endpoint sends.
     pub is_oauth: bool,
-    /// How long to wait at least, from `Retry-After` of a 429 or 503. At most 5 minutes.
+    /// The shortest wait before a retry, from `Retry-After` of a 429 or 503. At most 5 minutes.
     pub retry_after: Option<Duration>,
 }
 
-impl fmt::Display for ErrorAnswer {
+impl fmt::Display for ErrorResponse {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "status {}", self.status)?;
         if self.message.is_empty() {
@@ -174,7 +174,7 @@ impl fmt::Display for ErrorAnswer {
     }
 }
 
-/// What the client waited for when the time was over.
+/// What the client was waiting for at the time limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// The head of the answer.
@@ -195,52 +195,52 @@ impl fmt::Display for Stage {
     }
 }
 
-/// What is wrong with the form of an answer.
+/// Why a body cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
-    /// More than the limit, before or after decompression.
+    /// It is larger than the limit, before or after decompression.
     #[error("the body is larger than {limit} bytes")]
     TooLarge {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The gzip stream is damaged, or ends too early.
+    /// The gzip stream is damaged or truncated.
     #[error("the gzip stream of the body is damaged or incomplete")]
     Gzip(#[source] io::Error),
-    /// A Content-Encoding that was not asked for.
+    /// A Content-Encoding that was not requested.
     #[error("the body has a content encoding other than gzip")]
     Encoding,
-    /// Neither a length nor chunks: awc takes such a body of HTTP/1.1 for an empty one.
+    /// Neither a length nor chunks: in HTTP/1.1, awc treats such a body as empty.
     #[error("the body has neither a length nor chunks")]
     NoLength,
-    /// The answer breaks the rules of HTTP.
+    /// The response is not valid HTTP.
     #[error("the answer is not valid HTTP")]
     NotHttp(#[source] Source),
 }
 
-/// What can go wrong in any call.
+/// Errors of any call.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// No connection came about.
+    /// No connection could be made.
     #[error("no connection")]
     Connect(#[source] Source),
-    /// The connection was lost before the answer was whole.
+    /// The connection was lost before the response was complete.
     #[error("the connection was lost")]
     Disconnected(#[source] Source),
-    /// The time was over.
+    /// A time limit was exceeded.
     #[error("timed out while waiting for {0}")]
     Timeout(Stage),
-    /// The answer cannot be read.
+    /// The response cannot be read.
     #[error("the answer cannot be read")]
     Body(#[source] BodyError),
-    /// Another status than 200.
+    /// A status other than 200.
     #[error("answered with {0}")]
-    Status(ErrorAnswer),
+    Status(ErrorResponse),
 }
 
 impl CallError {
     /// The answer, where one came and had another status than 200.
-    pub const fn answer(&self) -> Option<&ErrorAnswer> {
+    pub const fn answer(&self) -> Option<&ErrorResponse> {
         match self {
             Self::Status(answer) => Some(answer),
             _ => None,
@@ -248,10 +248,10 @@ impl CallError {
     }
 }
 
-/// Why [`Client::poll`](super::Client::poll) gave no body.
+/// Errors of [`Client::poll`](super::Client::poll).
 #[derive(Debug, thiserror::Error)]
 pub enum PollError {
-    /// The token holds characters that no header can carry.
+    /// The token contains characters that are not allowed in a header.
     #[error("the token cannot be sent in a header")]
     Token,
     /// The call failed.
@@ -273,26 +273,26 @@ impl PollError {
     }
 
     /// The answer, where one came and had another status than 200.
-    pub const fn answer(&self) -> Option<&ErrorAnswer> {
+    pub const fn answer(&self) -> Option<&ErrorResponse> {
         match self {
             Self::Token => None,
             Self::Call(error) => error.answer(),
         }
     }
 
-    /// How long Starlink wants us to wait, where it says so.
+    /// The shortest wait before a retry, if Starlink gave one.
     pub fn retry_after(&self) -> Option<Duration> {
         self.answer().and_then(|answer| answer.retry_after)
     }
 }
 
-/// Why there is no new token.
+/// Errors of a token request.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// The call failed.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// A whole answer, but without a usable token.
+    /// A complete response without a valid token.
     #[error("the answer holds no token: {0}")]
     Malformed(&'static str),
 }
@@ -309,7 +309,7 @@ impl TokenError {
         }
     }
 
-    /// Whether an answer came, whatever it was, and no token in it.
+    /// Whether a response was received, with any status.
     pub const fn is_answer(&self) -> bool {
         matches!(
             self,
@@ -317,8 +317,8 @@ impl TokenError {
         )
     }
 
-    /// How much it says of why there is no token, where several addresses were asked: an error of OAuth most, as that is a token
-    /// endpoint's own, and that there is no such page least.
+    /// How informative the error is if several URLs were tried. An OAuth error weighs most, as only a token endpoint sends it; 404 and
+    /// 405 weigh least.
     pub fn weight(&self) -> u8 {
         match self {
             Self::Call(CallError::Status(answer)) if answer.is_oauth => 2,
@@ -328,14 +328,14 @@ impl TokenError {
     }
 
     /// The answer, where one came and had another status than 200.
-    pub const fn answer(&self) -> Option<&ErrorAnswer> {
+    pub const fn answer(&self) -> Option<&ErrorResponse> {
         match self {
             Self::Call(error) => error.answer(),
             Self::Malformed(_) => None,
         }
     }
 
-    /// How long Starlink wants us to wait, where it says so.
+    /// The shortest wait before a retry, if Starlink gave one.
     pub fn retry_after(&self) -> Option<Duration> {
         self.answer().and_then(|answer| answer.retry_after)
     }
@@ -347,7 +347,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn answered(status: u16) -> CallError {
-        CallError::Status(ErrorAnswer {
+        CallError::Status(ErrorResponse {
             status,
             message: String::new(),
             is_oauth: false,
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lists_of_reasons_are_whole() {
+    fn the_lists_of_reasons_are_complete() {
         let names: BTreeSet<_> = PollFailure::ALL.map(PollFailure::name).into();
         assert_eq!(names.len(), PollFailure::ALL.len());
         for (index, reason) in PollFailure::ALL.into_iter().enumerate() {
@@ -398,8 +398,8 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_told_with_its_message() {
-        let mut answer = ErrorAnswer {
+    fn a_message_includes_the_text_of_the_response() {
+        let mut answer = ErrorResponse {
             status: 422,
             message: "batchSize is too large".to_owned(),
             is_oauth: false,
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_may_cross_threads() {
+    fn errors_are_send_and_sync() {
         fn assert_crosses<T: Send + Sync + 'static>() {}
         assert_crosses::<PollError>();
         assert_crosses::<TokenError>();

@@ -1,7 +1,7 @@
-//! Starlink's API from the client's side: tokens and polls. The only code that uses awc.
+//! The client of Starlink's API: token requests and polls. The only module that uses awc.
 //!
-//! A call is made once: nothing here retries, follows redirects, logs or keeps a token. Who calls
-//! decides what a failure means; every error knows its reason for the metrics.
+//! Each call is one request (or one for each token URL): nothing here retries, follows redirects, logs or stores a token. The
+//! caller decides what a failure means; each error has a reason for the metrics.
 
 mod client;
 mod error;
@@ -9,5 +9,5 @@ mod wire;
 
 pub use client::{BETWEEN_TOKEN_REQUESTS, Client, ClientOptions, Timeouts, Token};
 pub use error::{
-    BodyError, CallError, ErrorAnswer, PollError, PollFailure, Stage, TokenError, TokenFailure,
+    BodyError, CallError, ErrorResponse, PollError, PollFailure, Stage, TokenError, TokenFailure,
 };

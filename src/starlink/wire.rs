@@ -1,4 +1,4 @@
-//! What goes over the wire: the requests' bodies, and the parts of answers that a call itself reads.
+//! Encodes the bodies of requests, and parses token responses, error responses and headers.
 
 use super::{client::Token, error::BodyError, error::TokenError};
 use crate::redaction::Redactor;
@@ -13,20 +13,20 @@ use std::{
 };
 use url::Url;
 
-/// The life of a token whose answer names none, or none that makes sense.
+/// The lifetime of a token whose response has no valid `expires_in`.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(900);
 
-/// No token is taken to live longer. Starlink's live for 15 minutes; the cap keeps a nonsensical
-/// number out of the arithmetic of times.
+/// The longest lifetime of a token. Starlink's tokens are valid for 15 minutes; the limit keeps absurd
+/// values out of the calculation of times.
 const MAX_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The longest wait that an answer can ask for.
+/// The longest wait that `Retry-After` can cause.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
 
-/// The length of an API message in errors and logs, in characters.
+/// The longest API message in errors and logs, in characters.
 const MAX_MESSAGE: usize = 200;
 
-/// The form of a token request.
+/// The form fields of a token request.
 #[derive(Serialize)]
 pub(super) struct TokenRequest<'a> {
     pub client_id: &'a str,
@@ -34,7 +34,7 @@ pub(super) struct TokenRequest<'a> {
     pub grant_type: &'static str,
 }
 
-/// The JSON body of a poll. The API refuses members beyond these two.
+/// The JSON body of a poll. The API rejects other members.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PollRequest {
@@ -42,7 +42,7 @@ pub(super) struct PollRequest {
     pub max_linger_ms: u128,
 }
 
-/// Reads the answer to a token request: `{"access_token": "…", "expires_in": 900, …}`.
+/// Parses the response to a token request: `{"access_token": "…", "expires_in": 900, …}`.
 pub(super) fn parse_token(body: &[u8]) -> Result<Token, TokenError> {
     let answer: Value = serde_json::from_slice(body).map_err(|_| {
         TokenError::Malformed(match body.trim_ascii_start().first() {
@@ -69,8 +69,8 @@ pub(super) fn parse_token(body: &[u8]) -> Result<Token, TokenError> {
     })
 }
 
-/// What an error body says: the `errorMessage`s of the API joined with `"; "`, else OAuth's
-/// `error` with its `error_description` (RFC 6749, section 5.2), else nothing. Without secrets, which it may echo.
+/// The message of an error body: the `errorMessage`s of the API joined with `"; "`, else the `error` and
+/// `error_description` of OAuth (RFC 6749, section 5.2), else empty. Secrets, which it may echo, are removed.
 pub(super) fn error_message(body: &[u8], redactor: &Redactor) -> String {
     let Ok(answer) = serde_json::from_slice::<Value>(body) else {
         return String::new();
@@ -84,9 +84,9 @@ pub(super) fn error_message(body: &[u8], redactor: &Redactor) -> String {
         .collect();
     let mut message = if messages.is_empty() {
         let text = |key| answer.get(key).and_then(Value::as_str);
-        let told = [text("error"), text("error_description")];
-        let told = told.into_iter().flatten().filter(|text| !text.is_empty());
-        told.collect::<Vec<_>>().join(": ")
+        let parts = [text("error"), text("error_description")];
+        let parts = parts.into_iter().flatten().filter(|text| !text.is_empty());
+        parts.collect::<Vec<_>>().join(": ")
     } else {
         messages.join("; ")
     };
@@ -98,14 +98,15 @@ pub(super) fn error_message(body: &[u8], redactor: &Redactor) -> String {
         .collect()
 }
 
-/// Whether an error body is one of OAuth (RFC 6749, section 5.2): `{"error": "invalid_client", …}`. Only a token endpoint says that.
+/// Whether an error body is an OAuth error (RFC 6749, section 5.2): `{"error": "invalid_client", …}`. Only a token endpoint sends
+/// one.
 pub(super) fn is_oauth_error(body: &[u8]) -> bool {
     let answer = serde_json::from_slice::<Value>(body);
     answer.is_ok_and(|answer| answer.get("error").is_some_and(Value::is_string))
 }
 
-/// What is told of a redirect, which is not followed: the scheme and the host of its target, and nothing behind them, where a token
-/// or a password could be.
+/// The message about a redirect, which is not followed: the scheme and the host of its target. The rest of the URL is left out,
+/// because it may contain a token or a password.
 pub(super) fn redirect_message(location: &str, redactor: &Redactor) -> String {
     const HERE: &str = "https://here.invalid/";
     let target = Url::parse(HERE).and_then(|here| here.join(location));
@@ -130,19 +131,19 @@ pub(super) fn redirect_message(location: &str, redactor: &Redactor) -> String {
         .collect()
 }
 
-/// A URL's host as the text of the URL spells it: a secret is not found in lower case.
+/// The host of a URL in its original case. `Url` converts it to lower case, in which a secret would not be found.
 fn as_spelled<'t>(host: &'t str, location: &'t str) -> &'t str {
     let place = location.to_ascii_lowercase().find(host);
     let spelled = place.and_then(|place| location.get(place..place + host.len()));
     spelled.unwrap_or(host)
 }
 
-/// Reads `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date, which counts from `now` and
-/// is no wait when it is past. Anything else says nothing.
+/// Parses `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date, which is relative to `now` and zero if
+/// it is past. `None` if it is neither.
 pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     let wait = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // The only error that digits leave is a number beyond u64.
+        // Digits alone can only fail to parse if the number exceeds u64.
         value.parse().map_or(MAX_RETRY_AFTER, Duration::from_secs)
     } else {
         let date = httpdate::parse_http_date(value).ok()?;
@@ -151,14 +152,14 @@ pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     Some(wait.min(MAX_RETRY_AFTER))
 }
 
-/// How many times as long as it came a body may be. Telemetry is some ten times as long; gzip could make it a thousand times.
-const MOST_EXPANSION: usize = 256;
+/// The largest ratio of the decompressed to the compressed length. It is about ten for telemetry; gzip allows a thousand.
+const MAX_EXPANSION: usize = 256;
 
-/// So many bytes may come out of however few.
+/// This many decompressed bytes are allowed at any ratio.
 const FREE_EXPANSION: usize = 1024 * 1024;
 
-/// Undoes the content encoding: none or gzip, which must be whole. Gives at most `limit` bytes, and no more than a body
-/// expands to that is no bomb.
+/// Decodes the content encoding: none or gzip, which must be complete. Returns at most `limit` bytes, and limits the ratio of
+/// expansion.
 pub(super) fn decompress(
     raw: Bytes,
     encoding: Option<&[u8]>,
@@ -171,10 +172,10 @@ pub(super) fn decompress(
     if !encoding.eq_ignore_ascii_case(b"gzip") && !encoding.eq_ignore_ascii_case(b"x-gzip") {
         return Err(BodyError::Encoding);
     }
-    let limit = limit.min(raw.len().saturating_mul(MOST_EXPANSION).max(FREE_EXPANSION));
+    let limit = limit.min(raw.len().saturating_mul(MAX_EXPANSION).max(FREE_EXPANSION));
     let mut body = Vec::new();
     MultiGzDecoder::new(raw.as_ref())
-        // One byte more shows that there is more.
+        // One byte beyond the limit detects a longer body.
         .take((limit as u64).saturating_add(1))
         .read_to_end(&mut body)
         .map_err(BodyError::Gzip)?;
@@ -199,11 +200,11 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_gives_no_more_than_telemetry_would() {
+    fn the_expansion_of_gzip_is_limited() {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(&vec![0; 32 * 1024 * 1024]).unwrap();
         let bomb = Bytes::from(encoder.finish().unwrap());
-        let most = bomb.len() * MOST_EXPANSION;
+        let most = bomb.len() * MAX_EXPANSION;
         assert!(most < 32 * 1024 * 1024, "{most}");
         let error = decompress(bomb, Some(b"gzip"), 64 * 1024 * 1024).unwrap_err();
         assert!(
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_read_with_their_life() {
+    fn tokens_are_parsed_with_their_lifetime() {
         let cases = [
             (
                 r#"{"access_token":"a.b-c_d","expires_in":60,"token_type":"Bearer"}"#,
@@ -314,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_redirect_only_scheme_and_host_are_told() {
+    fn a_redirect_is_reported_by_scheme_and_host_only() {
         let redactor = Redactor::default();
         redactor.register(&SecretString::from("hunter2-hunter2"));
         redactor.register(&SecretString::from("Hunter3-HUNTER3"));
@@ -361,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_oauth_are_told_from_others() {
+    fn errors_of_oauth_are_recognised() {
         for (body, expected) in [
             (r#"{"error":"invalid_client"}"#, true),
             (r#"{"error":"x","error_description":"y"}"#, true),
@@ -442,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gzip_stream_cut_anywhere_is_seen() {
+    fn a_truncated_gzip_stream_is_an_error() {
         let whole = gzip(br#"{"data":{"values":[]}}"#);
         for length in 0..whole.len() {
             let cut = Bytes::copy_from_slice(&whole[..length]);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::{MAGIC, StateFile};
-use crate::files::{FileError, Reader};
+use crate::files::{FileError, FileReader};
 
 /// Why a path cannot hold the state; the texts continue the path.
 #[derive(Debug, Error)]
@@ -55,7 +55,7 @@ impl StateFile {
     /// # Errors
     /// [`Unsuitable`].
     pub fn check(&self) -> Result<(), Unsuitable> {
-        let mut reader = Reader::default();
+        let mut reader = FileReader::default();
         let file = self.clone();
         let checked = reader.on_thread(self.path(), move || Ok(file.check_here()));
         checked.map_err(Unsuitable::File)??;

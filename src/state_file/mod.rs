@@ -17,7 +17,7 @@ use flate2::Crc;
 use tempfile::NamedTempFile;
 use thiserror::Error;
 
-use crate::files::{FileError, Reader};
+use crate::files::{FileError, FileReader};
 use crate::fleet::{DumpError, Fleet, FleetOptions, Frozen};
 use crate::time::Moment;
 
@@ -179,7 +179,7 @@ impl StateFile {
         options: FleetOptions,
         wall: SystemTime,
     ) -> Result<Option<Restored>, ReadError> {
-        let mut reader = Reader::new(READ_LIMIT);
+        let mut reader = FileReader::new(READ_LIMIT);
         // Another file may be longer than memory.
         let beginning = match reader.beginning(&self.path, MAGIC.len() as u64) {
             Err(error) if error.is_not_found() => return Ok(None),
@@ -199,7 +199,7 @@ impl StateFile {
     /// Makes room for a new file where one could not be read at the start: once it can be read it is set aside. An empty one holds
     /// nothing, and is replaced.
     fn make_room(&self) -> Result<(), Blocked> {
-        match Reader::default().beginning(&self.path, MAGIC.len() as u64) {
+        match FileReader::default().beginning(&self.path, MAGIC.len() as u64) {
             Err(error) if error.is_not_found() => Ok(()),
             Err(error) => Err(Blocked::Unreadable(error)),
             Ok(beginning) if beginning.is_empty() => Ok(()),

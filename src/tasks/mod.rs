@@ -238,7 +238,7 @@ mod tests {
 
     use super::*;
 
-    fn supervised() -> (Supervised, crate::time::Hands) {
+    fn supervised() -> (Supervised, crate::time::ManualTime) {
         let (clock, hands) = Clock::manual(SystemTime::UNIX_EPOCH);
         let task = Supervised::new(Task::Names, clock, Arc::default());
         (task, hands)

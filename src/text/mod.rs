@@ -6,7 +6,7 @@ pub mod yaml;
 
 use std::io;
 
-/// What the operating system says of an error, without its number.
+/// The text of an error, without the number of the operating system's error.
 #[must_use]
 pub fn io_reason(error: &io::Error) -> String {
     let text = error.to_string();
@@ -16,20 +16,20 @@ pub fn io_reason(error: &io::Error) -> String {
     }
 }
 
-/// How many names a log line has at most.
-const MOST_LISTED: usize = 10;
+/// The most names in a list.
+const MAX_NAMES: usize = 10;
 
-/// How many characters of a name it has at most.
-const LONGEST_LISTED: usize = 100;
+/// The most characters of a listed name.
+const MAX_NAME_CHARS: usize = 100;
 
-/// Names from outside for a log line: the first ten, each printable and cut after 100 characters, and how many more there are
-/// of `count`.
+/// A list of names from outside for a log line: the first ten, escaped and each cut after 100 characters, then the number of
+/// those left out of `count`.
 #[must_use]
 pub fn listed(names: impl IntoIterator<Item = impl AsRef<str>>, count: usize) -> String {
-    listed_within(LONGEST_LISTED, names, count)
+    listed_within(MAX_NAME_CHARS, names, count)
 }
 
-/// The same with names that are cut after `longest` characters, for lines with several lists.
+/// [`listed`] with names that are cut after `longest` characters, for lines with several lists.
 #[must_use]
 pub fn listed_within(
     longest: usize,
@@ -38,7 +38,7 @@ pub fn listed_within(
 ) -> String {
     let mut list = String::new();
     let mut shown = 0;
-    for name in names.into_iter().take(MOST_LISTED) {
+    for name in names.into_iter().take(MAX_NAMES) {
         if shown > 0 {
             list.push_str(", ");
         }
@@ -55,7 +55,7 @@ pub fn listed_within(
     list
 }
 
-/// An error and what caused it, on one line.
+/// An error and its sources, on one line.
 #[must_use]
 pub fn with_sources(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());

@@ -1,31 +1,30 @@
-//! YAML without what makes it dangerous or ambiguous: a check for files that another library reads, and a tree in which every value
-//! has its line.
+//! A strict subset of YAML: a check for files that another library parses, and a parser whose tree has the line of each value.
 //!
-//! Aliases are refused, because with them a few bytes become gigabytes; so is nesting that overflows a stack. Texts are read event by
-//! event, and no message quotes them: such files contain secrets.
+//! Aliases, with which a few bytes expand to gigabytes, and deep nesting, which overflows the stack, are rejected. Errors do not quote
+//! the text, because such files contain secrets.
 
 use std::collections::HashSet;
 
 use yaml_rust2::parser::{Event, Parser};
 use yaml_rust2::scanner::{Marker, ScanError, TScalarStyle};
 
-/// How deep collections may be nested. Three levels are needed.
-const DEEPEST: usize = 16;
+/// The deepest nesting of collections. Configuration files need three levels.
+const MAX_DEPTH: usize = 16;
 
 const ALIAS: &str = "aliases (*) are not supported";
 const TOO_DEEP: &str = "too many nested levels";
 const INVALID: &str = "this is not valid YAML";
 
-/// What is wrong, and on which line, counted from 1.
+/// An error and its line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Problem {
-    /// The line.
+    /// The line, counted from 1.
     pub line: usize,
-    /// What is wrong there.
+    /// What is wrong.
     pub what: &'static str,
 }
 
-/// Reads a text without building anything of it. A text that is not YAML passes: whoever reads it says so.
+/// Checks a text without building a tree. Invalid YAML passes; the parser that reads the text rejects it.
 ///
 /// # Errors
 /// The first alias, or the first collection that is nested too deeply.
@@ -39,7 +38,7 @@ pub fn check(text: &str) -> Result<(), Problem> {
         match event {
             Event::StreamEnd => return Ok(()),
             Event::Alias(_) => return Err(at(mark, ALIAS)),
-            Event::MappingStart(..) | Event::SequenceStart(..) if depth >= DEEPEST => {
+            Event::MappingStart(..) | Event::SequenceStart(..) if depth >= MAX_DEPTH => {
                 return Err(at(mark, TOO_DEEP));
             }
             Event::MappingStart(..) | Event::SequenceStart(..) => depth += 1,
@@ -49,13 +48,13 @@ pub fn check(text: &str) -> Result<(), Problem> {
     }
 }
 
-/// A text's only document.
+/// The only document of a text.
 #[derive(Debug)]
 pub struct Document {
     /// Its value; [`Value::Null`] if it is empty.
     pub root: Node,
-    /// The keys that are repeated within a mapping, in the order of the text, each with the line of its repetition. Of the values the
-    /// first counts.
+    /// The keys that are repeated within a mapping, in the order of the text, each with the line of the repetition. The first value of a
+    /// key is used.
     pub repeated: Vec<(usize, String)>,
 }
 
@@ -81,10 +80,10 @@ pub enum Value {
     List(Vec<Node>),
 }
 
-/// The tree of a text.
+/// Parses a text.
 ///
 /// # Errors
-/// The first thing that is not YAML or not supported.
+/// The first construct that is invalid or not supported.
 pub fn parse(text: &str) -> Result<Document, Problem> {
     let mut reader = Reader {
         parser: Parser::new_from_str(text),
@@ -133,7 +132,7 @@ impl Reader<'_> {
     }
 
     fn node(&mut self, (event, mark): (Event, Marker), depth: usize) -> Result<Node, Problem> {
-        if depth > DEEPEST {
+        if depth > MAX_DEPTH {
             return Err(at(mark, TOO_DEEP));
         }
         let value = match event {
@@ -171,7 +170,7 @@ impl Reader<'_> {
                 (_, mark) => return Err(at(mark, "a key is not a text")),
             };
             let (value, _) = self.next()?;
-            // The parser places a value that is empty behind it.
+            // The line of the key: the parser gives an empty value the line of the next token.
             let node = self.node((value, mark), depth + 1)?;
             match known.insert(key.clone()) {
                 true => entries.push((key, node)),

@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
-/// The bounds of a backoff that cannot be: a minimum of zero, or above the maximum.
+/// Invalid bounds of a backoff: the minimum is zero, or greater than the maximum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the minimum of a backoff must be above zero and not above its maximum")]
+#[error("the minimum of a backoff must be greater than zero and not greater than its maximum")]
 pub struct InvalidBounds;
 
-/// Whether waits are spread, so that many clients do not return at the same moment.
+/// Whether waits are randomised, so that many clients do not retry at the same moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Jitter {
-    /// Each wait is the ceiling itself.
+    /// Each wait equals the ceiling.
     None,
-    /// Each wait is uniform between zero and the ceiling, and raised to the minimum where it is below.
+    /// Each wait is drawn uniformly between zero and the ceiling, and is at least the minimum.
     Full,
 }
 
 /// Waits between attempts. The ceiling starts at the minimum and doubles with each failure up to
-/// the maximum; [`Backoff::reset`] brings it back after a success.
+/// the maximum; [`Backoff::reset`] sets it to the minimum after a success.
 ///
 /// The type is pure: it neither sleeps nor draws random numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,14 +36,14 @@ impl Backoff {
         Jitter::Full,
     ));
 
-    /// For restarts of an actor: 100 ms to 5 s, exactly doubling.
+    /// For restarts of an actor: 100 ms to 5 s, doubling, without jitter.
     pub const RESTARTS: Self = Self::proven(Self::new(
         Duration::from_millis(100),
         Duration::from_secs(5),
         Jitter::None,
     ));
 
-    /// A backoff whose waits all lie in `min..=max`.
+    /// A backoff whose waits are all within `min..=max`.
     ///
     /// # Errors
     /// [`InvalidBounds`] when `min` is zero or above `max`.
@@ -59,7 +59,7 @@ impl Backoff {
         })
     }
 
-    /// Turns the constants' validation into an error of the compiler.
+    /// Validates the constants at compile time.
     const fn proven(backoff: Result<Self, InvalidBounds>) -> Self {
         match backoff {
             Ok(backoff) => backoff,
@@ -67,8 +67,8 @@ impl Backoff {
         }
     }
 
-    /// The wait after one more failure. `fraction` is a random number in `[0, 1)`, which counts
-    /// with [`Jitter::Full`] only; anything outside stands for 1, the longest wait.
+    /// The wait after one more failure. `fraction` is a random number in `[0, 1)`, used only
+    /// with [`Jitter::Full`]; a value outside of that range gives the longest wait.
     pub fn next(&mut self, fraction: f64) -> Duration {
         let ceiling = self.ceiling;
         self.ceiling = ceiling.saturating_mul(2).min(self.max);

@@ -1,4 +1,4 @@
-//! The handle for time: what all parts of one application ask for the time, and wait by.
+//! [`Clock`]: reads the time and waits, for all parts of one application.
 
 use std::future::Future;
 use std::io;
@@ -14,20 +14,21 @@ use tracing::{info, warn};
 use super::Moment;
 use super::correction::{Change, Correction, Dated};
 use super::pauses::{Jump, Jumps, Stops, TICK};
-use super::source::{Hands, Manual, Readings, Source, System};
+use super::source::{Manual, ManualTime, Readings, Source, System};
 
-/// Stops and suspensions that last for so long are logged.
+/// Stops and suspensions are logged when they last at least this long.
 const NOTEWORTHY: Duration = Duration::from_secs(10);
 
-/// The clocks of one application. Clones share the same time, and what answers said about it.
+/// The clocks of one application. Clones share the clocks and the correction by Starlink's `Date` headers.
 ///
-/// - [`Clock::now`] is monotonic, and goes on while the machine sleeps and while the process is stopped: devices age by it.
-/// - [`Clock::ran`] is monotonic, and stands still in both: silence is measured by it.
-/// - [`Clock::wall`] is the system's; [`Clock::corrected`] is the system's as Starlink corrects it.
+/// - [`Clock::now`] is monotonic and includes the time while the machine is suspended or the process is stopped. The age of devices
+///   is measured with it.
+/// - [`Clock::ran`] is monotonic and excludes that time. Hangs and waits for components are measured with it.
+/// - [`Clock::wall`] is the system clock; [`Clock::corrected`] is the system clock, corrected by Starlink's.
 #[derive(Debug, Clone)]
 pub struct Clock {
     shared: Arc<Shared>,
-    /// What the monotonic clock would have shown when its source began.
+    /// Added to the monotonic time of `shared`: not zero if the clock continues that of an earlier process.
     base: Duration,
 }
 
@@ -35,18 +36,18 @@ pub struct Clock {
 pub(super) struct Shared {
     pub(super) source: Source,
     state: Mutex<State>,
-    /// The clocks have jumped: who waits looks again.
+    /// Notified when the clocks have jumped, so that waits read the time again.
     pub(super) moved: Notify,
-    /// Whether a thread reads the clocks all the time, so that a gap between readings means something.
+    /// Whether a thread reads the clocks regularly. Only then does a gap between readings mean that the process was stopped.
     is_watched: AtomicBool,
 }
 
-/// What readings and answers have told.
+/// What follows from the readings and the `Date` headers so far.
 #[derive(Debug, Default)]
 struct State {
-    /// Sleep that only the system's clock and an answer have shown.
+    /// Time of suspension that no monotonic clock counted: inferred from the system clock and a `Date` header.
     inferred: Duration,
-    /// Sleep that the operating system has counted, at the last reading.
+    /// Time of suspension that the operating system has counted, at the last reading.
     asleep: Duration,
     stops: Stops,
     jumps: Jumps,
@@ -61,7 +62,7 @@ impl Shared {
             moved: Notify::new(),
             is_watched: AtomicBool::new(false),
         };
-        shared.look();
+        shared.read_clocks();
         Arc::new(shared)
     }
 
@@ -69,16 +70,16 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the clocks, and notes what has happened to them since the last time.
-    pub(super) fn look(&self) {
+    /// Reads the clocks, and records jumps and suspensions since the last reading.
+    pub(super) fn read_clocks(&self) {
         let mut state = self.state();
         let readings = self.source.read();
         state.read(readings);
         let slept = readings.asleep.saturating_sub(state.asleep);
         state.asleep = readings.asleep;
         drop(state);
-        if slept >= LEAST_SLEEP {
-            // Their timers have not noticed it.
+        if slept >= MIN_SUSPENSION {
+            // Tokio's timers do not count the time of suspension.
             self.moved.notify_waiters();
         }
         if slept >= NOTEWORTHY {
@@ -87,7 +88,7 @@ impl Shared {
         }
     }
 
-    /// Reads the clock that stands still while the process is stopped.
+    /// Reads the clock that excludes the time while the process is stopped.
     fn ran(&self) -> Duration {
         let mut state = self.state();
         let readings = self.source.read();
@@ -96,7 +97,7 @@ impl Shared {
             false => Duration::ZERO,
         };
         let ran = readings.ran.saturating_sub(state.stops.stopped());
-        // The log reads clocks, too.
+        // Logging reads the clock too, which would deadlock.
         drop(state);
         if stopped >= NOTEWORTHY {
             let seconds = stopped.as_secs();
@@ -106,7 +107,8 @@ impl Shared {
     }
 }
 
-/// The reading of the clocks by a thread. However that thread ends, gaps between readings mean nothing afterwards.
+/// The regular reading of the clocks by a thread. Dropped when the thread ends, also by a panic: gaps between readings are not
+/// evaluated from then on.
 struct Watch(Weak<Shared>);
 
 impl Watch {
@@ -119,7 +121,7 @@ impl Watch {
 
     fn run(&self) {
         while let Some(shared) = self.0.upgrade() {
-            shared.look();
+            shared.read_clocks();
             shared.ran();
             drop(shared);
             std::thread::sleep(TICK);
@@ -135,8 +137,8 @@ impl Drop for Watch {
     }
 }
 
-/// Less is the distance between the readings of two clocks.
-const LEAST_SLEEP: Duration = Duration::from_millis(500);
+/// Shorter differences are not suspensions: two clocks are not read at exactly the same time.
+const MIN_SUSPENSION: Duration = Duration::from_millis(500);
 
 impl State {
     fn read(&mut self, readings: Readings) {
@@ -155,18 +157,18 @@ impl State {
 }
 
 impl Clock {
-    /// The operating system's clocks; the monotonic ones start at zero.
+    /// The clocks of the operating system; the monotonic ones start at zero.
     #[must_use]
     pub fn system() -> Self {
         Self::of(Source::System(System::start()))
     }
 
-    /// Clocks that stand still until the returned handle moves them, for tests.
+    /// Clocks that move only when the returned handle moves them, for tests.
     #[must_use]
-    pub fn manual(wall: SystemTime) -> (Self, Hands) {
+    pub fn manual(wall: SystemTime) -> (Self, ManualTime) {
         let clock = Self::of(Source::Manual(Manual::new(wall)));
-        let hands = Hands::new(Arc::clone(&clock.shared));
-        (clock, hands)
+        let time = ManualTime::new(Arc::clone(&clock.shared));
+        (clock, time)
     }
 
     fn of(source: Source) -> Self {
@@ -176,10 +178,11 @@ impl Clock {
         }
     }
 
-    /// Starts the thread that notices when the machine slept or the process was stopped. It ends with the last clone.
+    /// Starts the thread that detects that the machine was suspended or the process stopped. The thread ends when the last clone is
+    /// dropped.
     ///
     /// # Errors
-    /// When there can be no other thread. Then time in which the process was stopped counts as time in which it ran.
+    /// The thread cannot be started. Then the time while the process was stopped counts as time in which it ran.
     pub fn watch(&self) -> io::Result<()> {
         if matches!(self.shared.source, Source::Manual(_))
             || self.shared.is_watched.load(Ordering::Relaxed)
@@ -192,8 +195,7 @@ impl Clock {
         Ok(())
     }
 
-    /// The same clocks, with a monotonic one that goes on from a moment of an earlier process's clock: it shows `moment` when this one
-    /// shows `at`. It is ahead where an earlier process has run for less time than this one.
+    /// The same clocks, with a monotonic time that continues that of an earlier process: it is `moment` when this one is `at`.
     #[must_use]
     pub fn resume(&self, moment: Moment, at: Moment) -> Self {
         let zero = Moment::default();
@@ -204,7 +206,7 @@ impl Clock {
         }
     }
 
-    /// The time since the clock was first started, time slept included.
+    /// The time since the clock was first started, including suspensions.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         let inferred = self.shared.state().inferred;
@@ -212,32 +214,32 @@ impl Clock {
         self.base.saturating_add(now).saturating_add(inferred)
     }
 
-    /// The same as a moment.
+    /// [`Clock::elapsed`] as a moment.
     #[must_use]
     pub fn now(&self) -> Moment {
         Moment::at(self.elapsed())
     }
 
-    /// The time that this process ran: without the time that the machine slept or the process was stopped.
+    /// The time that this process ran: excludes suspensions of the machine and stops of the process.
     #[must_use]
     pub fn ran(&self) -> Duration {
         self.shared.ran()
     }
 
-    /// The system's wall clock.
+    /// The system clock.
     #[must_use]
     pub fn wall(&self) -> SystemTime {
         self.shared.source.read().wall
     }
 
-    /// The system's wall clock, corrected where Starlink's answers say that it is wrong by 30 s or more.
+    /// The system clock, corrected if it is wrong by 30 s or more according to the `Date` headers of Starlink's responses.
     #[must_use]
     pub fn corrected(&self) -> SystemTime {
         let state = self.shared.state();
         state.correction.correct(self.shared.source.read().wall)
     }
 
-    /// Starlink's clock less the system's in seconds, by the last answers; `None` before the first.
+    /// Starlink's clock minus the system clock in seconds, by the last responses; `None` before the first.
     #[must_use]
     #[expect(
         clippy::cast_precision_loss,
@@ -248,13 +250,13 @@ impl Clock {
         Some(offset as f64 / 1e3)
     }
 
-    /// Whether the system's clock is wrong by Starlink's, so that it is corrected.
+    /// Whether the system clock is wrong according to Starlink's, and therefore corrected.
     #[must_use]
     pub fn is_wrong(&self) -> bool {
         self.shared.state().correction.corrects()
     }
 
-    /// Takes the `Date` header of an answer whose head has just come; `sent` is when it was asked for.
+    /// Evaluates the `Date` header of a response whose head has just been received; `sent` is when the request was sent.
     pub fn dated(&self, date: SystemTime, sent: Moment) {
         let took = self.now().since(sent);
         let mut state = self.shared.state();
@@ -284,11 +286,11 @@ impl Clock {
         }
     }
 
-    /// Waits until the monotonic clock shows `moment`; time slept counts.
+    /// Waits until the monotonic clock reaches `moment`; suspensions count.
     pub async fn sleep_until(&self, moment: Moment) {
         loop {
             let mut moved = pin!(self.shared.moved.notified());
-            // Listens before it looks, so that no move in between is missed.
+            // Registers before it reads the time, so that no jump in between is missed.
             moved.as_mut().enable();
             let now = self.now();
             if now >= moment {
@@ -304,12 +306,12 @@ impl Clock {
         }
     }
 
-    /// Waits for a time by the monotonic clock.
+    /// Waits for a duration by the monotonic clock.
     pub async fn sleep(&self, duration: Duration) {
         self.sleep_until(self.now().after(duration)).await;
     }
 
-    /// What `future` gives, unless that takes longer than `limit`.
+    /// The output of `future`, or `None` if it takes longer than `limit`.
     pub async fn timeout<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
         match select(pin!(future), pin!(self.sleep(limit))).await {
             Either::Left((output, _)) => Some(output),

@@ -1,34 +1,34 @@
-//! How far the system's clock is from Starlink's: by the `Date` headers of its answers.
+//! The offset of the system clock from Starlink's clock, measured by the `Date` headers of responses.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
-/// So many answers are remembered; their median counts.
+/// The offset is the median of this many responses.
 const REMEMBERED: usize = 5;
 
-/// The correction begins at this offset, in milliseconds…
+/// The correction begins at this offset, in milliseconds.
 const BEGINS: i64 = 30_000;
 
-/// … and ends below this one.
+/// The correction ends below this offset, in milliseconds.
 const ENDS: i64 = 10_000;
 
-/// `Date` counts whole seconds, and says when the answer was made, between the request and its head.
+/// `Date` has a resolution of one second. Its time is between the request and the head of the response.
 const TOLERANCE: Duration = Duration::from_secs(1);
 
-/// What the `Date` header of an answer says, and when the answer came.
+/// The `Date` header of a response, and when the response was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dated {
     /// The header.
     pub date: SystemTime,
-    /// When the head was there, by the system's clock.
+    /// When the head was received, by the system clock.
     pub received: SystemTime,
     /// The time from the request to the head.
     pub took: Duration,
 }
 
 impl Dated {
-    /// Starlink's clock less ours in milliseconds: 0 where `Date` lies between the request and the head, with a second of
-    /// tolerance; else the distance to the nearer of the two.
+    /// Starlink's clock minus the system clock in milliseconds: 0 if `Date` is between the request and the head, with a tolerance of
+    /// one second; else the distance to the nearer of the two.
     #[must_use]
     pub fn offset(&self) -> i64 {
         let since_receipt = millis_between(self.received, self.date);
@@ -38,16 +38,16 @@ impl Dated {
     }
 }
 
-/// What an answer has changed.
+/// How an observation changed the correction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// The system's clock is corrected from now on.
+    /// The system clock is corrected from now on.
     Began,
-    /// It is right again.
+    /// The system clock is right again.
     Ended,
 }
 
-/// The offsets of the last answers, and whether the system's clock is corrected by them.
+/// The offsets of the last responses, and whether the system clock is corrected by them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Correction {
     offsets: VecDeque<i64>,
@@ -55,7 +55,7 @@ pub struct Correction {
 }
 
 impl Correction {
-    /// Takes the offset of one more answer, in milliseconds.
+    /// Adds the offset of one more response, in milliseconds.
     pub fn observe(&mut self, offset: i64) -> Option<Change> {
         if self.offsets.len() == REMEMBERED {
             self.offsets.pop_front();
@@ -71,16 +71,15 @@ impl Correction {
         })
     }
 
-    /// The system's clock was set forward by so many milliseconds, or back: the answers before it have been that much nearer to
-    /// it, or farther.
+    /// Adjusts the earlier offsets after the system clock was set forward by `forward` milliseconds, or back if that is negative.
     pub fn clock_was_set(&mut self, forward: i64) {
         for offset in &mut self.offsets {
             *offset = offset.saturating_sub(forward);
         }
     }
 
-    /// Starlink's clock less ours in milliseconds, the median of the last five answers; `None` before the first. Of two in the
-    /// middle the smaller counts.
+    /// Starlink's clock minus the system clock in milliseconds: the median of the last five responses, `None` before the first. With
+    /// two values in the middle, it is the one nearer to zero.
     #[must_use]
     pub fn offset(&self) -> Option<i64> {
         let mut offsets: Vec<_> = self.offsets.iter().copied().collect();
@@ -94,13 +93,13 @@ impl Correction {
         })
     }
 
-    /// Whether the system's clock is corrected.
+    /// Whether the system clock is corrected.
     #[must_use]
     pub fn corrects(&self) -> bool {
         self.corrects
     }
 
-    /// What the system's clock shows when it is corrected.
+    /// The time `wall` of the system clock, with the correction if there is one.
     #[must_use]
     pub fn correct(&self, wall: SystemTime) -> SystemTime {
         let offset = self.offset().filter(|_| self.corrects).unwrap_or_default();
@@ -113,7 +112,7 @@ impl Correction {
     }
 }
 
-/// From the one to the other in milliseconds, negative when `to` is before `from`.
+/// The time from `from` to `to` in milliseconds, negative if `to` is earlier.
 pub(super) fn millis_between(from: SystemTime, to: SystemTime) -> i64 {
     match to.duration_since(from) {
         Ok(after) => millis(after),
@@ -121,7 +120,7 @@ pub(super) fn millis_between(from: SystemTime, to: SystemTime) -> i64 {
     }
 }
 
-/// At most a million years, so that sums do not overflow.
+/// Milliseconds, limited to a million years, so that sums do not overflow.
 pub(super) fn millis(duration: Duration) -> i64 {
     const MOST: i64 = 1_000_000 * 366 * 86_400_000;
     i64::try_from(duration.as_millis()).map_or(MOST, |millis| millis.min(MOST))
@@ -132,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_date_between_request_and_head_is_no_offset() {
+    fn a_date_between_request_and_head_gives_an_offset_of_zero() {
         // Milliseconds: what Date says after the head came, how long it took, the offset.
         let cases = [
             (0, 0, 0),
@@ -140,7 +139,7 @@ mod tests {
             (1001, 0, 1),
             (-1000, 0, 0),
             (-1001, 0, -1),
-            // A long poll's date may be as old as its linger.
+            // The date of a long poll may be as old as its linger.
             (-15_999, 15_000, 0),
             (-16_001, 15_000, -1),
             (300_000, 15_000, 299_000),
@@ -169,7 +168,7 @@ mod tests {
             &[(0, 0, false), (29, 0, false), (29, 29, false)],
             &[(30, 30, true)],
             &[(-30, -30, true), (0, 0, false)],
-            // One answer that is wrong changes nothing.
+            // One wrong response changes nothing.
             &[
                 (1, 1, false),
                 (0, 0, false),
@@ -218,14 +217,14 @@ mod tests {
         );
         correction.observe(-300_000);
         assert_eq!(correction.correct(wall), wall - Duration::from_secs(300));
-        // The clock is set right: answers from before say so at once.
+        // The clock is set right: the adjusted earlier responses end the correction immediately.
         correction.clock_was_set(-300_000);
         assert_eq!(correction.observe(0), Some(Change::Ended));
         assert_eq!(
             (correction.offset(), correction.correct(wall)),
             (Some(0), wall)
         );
-        // Nothing overflows, whatever an answer says.
+        // No value of a header overflows.
         for offset in [i64::MIN, i64::MAX] {
             correction = Correction::default();
             correction.observe(offset);

@@ -1,20 +1,20 @@
-//! Which of many failures are worth a log line: the first of an outage, one a minute, and its end.
+//! Decides which failures of an outage are logged: the first, then one a minute, and the end.
 
 use std::time::Duration;
 
-/// The shortest time between two lines about one activity, and the time after which success is the end of an outage.
+/// The shortest time between two log lines of one activity, and the time without a failure that ends an outage.
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// What to log about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Report {
-    /// A new outage, or another failure than the one that was logged last: log it.
+    /// A new outage, or a failure that differs from the one logged last: log it.
     First,
-    /// The failure that was logged last, a minute ago or longer: log it, with its count.
+    /// The same failure as the one logged last, at least a minute ago: log it with the count.
     Repeated {
-        /// How many attempts of the outage failed, of whatever kind.
+        /// The number of failed attempts of the outage, of any kind.
         count: u64,
-        /// How long ago the outage began.
+        /// The time since the outage began.
         since: Duration,
     },
     /// A line was logged less than a minute ago: log nothing.
@@ -24,22 +24,22 @@ pub enum Report {
 /// The end of an outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recovered {
-    /// How many attempts failed, of whatever kind.
+    /// The number of failed attempts, of any kind.
     pub failures: u64,
     /// The time from the first failure to the first success after the last one.
     pub lasted: Duration,
 }
 
-/// Follows one activity that fails and recovers. `K` says which failures are the same one.
+/// Tracks one activity that fails and recovers. Failures with equal keys `K` are the same failure.
 ///
-/// Success and failure may alternate: that is one outage, which ends after a minute without a failure. There is at most one
-/// line a minute, whatever happens.
+/// Alternating successes and failures are one outage, which ends after a minute without a failure. There is at most one
+/// line a minute.
 ///
-/// Times are monotonic durations since any fixed moment, handed in by the caller.
+/// Times are monotonic durations since any fixed moment, given by the caller.
 #[derive(Debug, Clone)]
 pub struct FailureLog<K> {
     outage: Option<Outage<K>>,
-    /// When a line was logged last.
+    /// When the last line was logged.
     last_line: Option<Duration>,
 }
 
@@ -49,12 +49,12 @@ struct Outage<K> {
     failures: u64,
     /// The first success after the last failure.
     succeeded: Option<Duration>,
-    /// Which of its failures was logged last, if one was.
+    /// The key of the failure that was logged last, if any.
     logged: Option<K>,
 }
 
 impl<K: PartialEq> FailureLog<K> {
-    /// A log of an activity that has not failed.
+    /// An activity that has not failed yet.
     pub const fn new() -> Self {
         Self {
             outage: None,
@@ -62,7 +62,7 @@ impl<K: PartialEq> FailureLog<K> {
         }
     }
 
-    /// Counts a failure and says what to log about it.
+    /// Counts a failure, and returns what to log about it.
     pub fn failed(&mut self, key: K, now: Duration) -> Report {
         let last_line = self.last_line;
         let outage = self.count(now);
@@ -79,7 +79,7 @@ impl<K: PartialEq> FailureLog<K> {
         Report::First
     }
 
-    /// Counts a failure that is logged elsewhere.
+    /// Counts a failure that the caller logs on its own.
     pub fn failed_elsewhere(&mut self, now: Duration) {
         self.count(now);
     }
@@ -97,8 +97,8 @@ impl<K: PartialEq> FailureLog<K> {
         outage
     }
 
-    /// Notes a success, or looks again after one: gives the end of the outage, once, when a minute has passed without a failure
-    /// since the first success. An outage of which nothing was logged ends without a word.
+    /// Records a success. Also called later without a new success: returns the end of the outage, once, when a minute has passed
+    /// without a failure since the first success. The end of an outage of which nothing was logged is not logged either.
     pub fn recovered(&mut self, now: Duration) -> Option<Recovered> {
         let outage = self.outage.as_mut()?;
         outage.succeeded.get_or_insert(now);
@@ -114,7 +114,7 @@ impl<K: PartialEq> FailureLog<K> {
         })
     }
 
-    /// When the outage will be over if nothing fails any more; `None` without one, or before a success.
+    /// When the outage will be over if nothing fails any more; `None` without an outage, or before a success.
     #[must_use]
     pub fn over_at(&self) -> Option<Duration> {
         let succeeded = self.outage.as_ref()?.succeeded?;
@@ -141,7 +141,7 @@ mod tests {
 
     use super::*;
 
-    /// What happens at a second: a failure of a kind, or a success.
+    /// An event of the test: a failure of a kind, or a success.
     type Event = (u64, Option<char>);
 
     const fn secs(secs: u64) -> Duration {
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_logged_elsewhere_takes_no_line() {
+    fn a_failure_that_the_caller_logs_gives_no_line() {
         let mut log = FailureLog::new();
         log.failed_elsewhere(secs(0));
         assert_eq!(log.recovered(secs(1)), None);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_whose_end_nothing_has_noticed_is_over_all_the_same() {
+    fn an_outage_ends_although_its_end_was_not_queried() {
         let mut log = FailureLog::new();
         log.failed('a', secs(0));
         assert_eq!(log.over_at(), None);

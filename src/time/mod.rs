@@ -1,7 +1,7 @@
-//! Time: one handle for all clocks and waits, and pure helpers that take time as an argument.
+//! Time: [`Clock`], the handle for all clocks and waits, and pure helpers that take the time as an argument.
 //!
-//! Nothing else in the service reads a clock or waits for a time, with one exception: the limits of single connections
-//! (`http`, `starlink`, `outgoing`) and of the end of the process are tokio's timers. Tests make a handle whose time they move.
+//! Only this module reads clocks and waits, with one exception: the time limits of single connections (`http`, `starlink`,
+//! `outgoing`) and of the shutdown are tokio timers. In tests, [`Clock::manual`] gives a clock that the test moves.
 
 mod backoff;
 mod clock;
@@ -18,5 +18,5 @@ pub use self::clock::{Clock, unix_nanos, unix_seconds};
 pub use self::failure_log::{FailureLog, Recovered, Report};
 pub use self::moment::Moment;
 pub use self::pacer::Pacer;
-pub use self::source::Hands;
+pub use self::source::ManualTime;
 pub use self::throttle::Throttle;

@@ -1,40 +1,40 @@
-//! A point on a clock that never jumps.
+//! A point in time on a monotonic clock.
 
 use std::time::Duration;
 
-/// Milliseconds on a monotonic clock that the caller reads: nothing in here knows what time it is.
+/// A time on a monotonic clock, in milliseconds since the clock's start. The type reads no clock; the caller does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(u64);
 
 impl Moment {
-    /// The last moment there is; nothing is ever due then.
+    /// The largest moment, for what is never due.
     pub const NEVER: Self = Self(u64::MAX);
 
-    /// The moment this many milliseconds after the clock's start.
+    /// The moment `millis` milliseconds after the clock's start.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// How many milliseconds after the clock's start.
+    /// Milliseconds since the clock's start.
     #[must_use]
     pub const fn millis(self) -> u64 {
         self.0
     }
 
-    /// The moment this long after the clock's start.
+    /// The moment `since_start` after the clock's start.
     #[must_use]
     pub fn at(since_start: Duration) -> Self {
         Self::default().after(since_start)
     }
 
-    /// How long ago `earlier` was; zero when it lies ahead.
+    /// The time since `earlier`; zero if `earlier` is later than this moment.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// The moment this much later.
+    /// The moment `duration` later.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);

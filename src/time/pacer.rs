@@ -1,21 +1,21 @@
-//! Keeps the number of polls within Starlink's rate limit, whatever the answers are.
+//! Keeps the rate of polls within Starlink's limit.
 
 use std::time::Duration;
 
-/// A token bucket: a burst of polls may start at once, later ones at a steady interval.
+/// A token bucket: a burst of polls may start immediately, later ones at a steady interval.
 ///
-/// It holds as a single time what a bucket holds as a count: the moment at which all its tokens
-/// will be back. Time is a monotonic duration since any fixed moment, handed in by the caller.
+/// Its state is a single time instead of a count: when the bucket will be full again. Times are monotonic
+/// durations since any fixed moment, given by the caller.
 #[derive(Debug, Clone)]
 pub struct Pacer {
     interval: Duration,
-    /// How far `full_at` may lie in the future when a poll starts.
+    /// How far `full_at` may be in the future when a poll starts.
     tolerance: Duration,
     full_at: Duration,
 }
 
 impl Pacer {
-    /// Lets `burst` polls (at least one) start at once, and one more in each `interval`.
+    /// Allows `burst` polls (at least one) immediately, and one more in each `interval`.
     pub const fn new(burst: u32, interval: Duration) -> Self {
         Self {
             interval,
@@ -24,7 +24,7 @@ impl Pacer {
         }
     }
 
-    /// Books the next poll and says how long to wait from `now` until it may start.
+    /// Reserves the next poll, and returns how long it must wait from `now` until it may start.
     pub fn reserve(&mut self, now: Duration) -> Duration {
         let start = now.max(self.full_at.saturating_sub(self.tolerance));
         self.full_at = self
@@ -37,8 +37,8 @@ impl Pacer {
 }
 
 impl Default for Pacer {
-    /// At most 200 polls in any 60 s: 20 at once and three a second. Starlink allows 250 a minute
-    /// for an account.
+    /// At most 200 polls in any 60 s: a burst of 20, then three a second. Starlink allows 250 a minute
+    /// for each account.
     fn default() -> Self {
         // A third of a second, rounded up: the limit must not be exceeded by rounding.
         Self::new(20, Duration::from_nanos(333_333_334))

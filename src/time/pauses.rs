@@ -1,19 +1,20 @@
-//! Time in which the process did not run, or the machine slept: what a clock's readings tell about it.
+//! Detects from the readings of clocks that the process was stopped or the machine suspended.
 
 use std::time::{Duration, SystemTime};
 
 use super::correction::{Dated, millis, millis_between};
 
-/// How often the clocks are read for that.
+/// The interval at which the clocks are read.
 pub(super) const TICK: Duration = Duration::from_millis(250);
 
-/// Readings that are further apart mean that the process was stopped. Long enough for a busy machine.
-const LONGEST_GAP: Duration = Duration::from_secs(1);
+/// A longer gap between readings means that the process was stopped. It is longer than delays on a busy machine.
+const MAX_GAP: Duration = Duration::from_secs(1);
 
-/// A system clock that differs by so much from one reading to the next was set, or the machine has slept.
-const LEAST_JUMP: i64 = 5_000;
+/// In milliseconds. If the system clock jumps at least this far against the monotonic one between two readings, it was set or the
+/// machine was suspended.
+const MIN_JUMP: i64 = 5_000;
 
-/// Tells the time that the process ran from the time in which it was stopped (`SIGSTOP`, a frozen container, a debugger).
+/// Measures the time while the process was stopped (`SIGSTOP`, a frozen container, a debugger).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Stops {
     last: Duration,
@@ -21,44 +22,44 @@ pub(super) struct Stops {
 }
 
 impl Stops {
-    /// Readings begin, or begin anew: what was before is not judged.
+    /// Starts the regular readings at `now`. Time before is not evaluated.
     pub(super) fn begin(&mut self, now: Duration) {
         self.last = now;
     }
 
-    /// Reads a clock that stands still while the machine sleeps. Gives the time that the process was stopped since the last
-    /// reading.
+    /// Takes a reading of a clock that excludes suspensions of the machine. Returns how long the process was stopped since the
+    /// last reading.
     pub(super) fn read(&mut self, now: Duration) -> Duration {
         let gap = now.saturating_sub(self.last);
         self.last = self.last.max(now);
-        if gap <= LONGEST_GAP {
+        if gap <= MAX_GAP {
             return Duration::ZERO;
         }
-        // It ran until the next reading was due, at the longest.
+        // The process ran at most until the next reading was due.
         let stopped = gap.saturating_sub(TICK);
         self.stopped = self.stopped.saturating_add(stopped);
         stopped
     }
 
-    /// How long the process was stopped so far.
+    /// The total time while the process was stopped.
     pub(super) fn stopped(&self) -> Duration {
         self.stopped
     }
 }
 
-/// Why the system's clock jumped.
+/// Why the system clock jumped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Jump {
-    /// It was set forward by so many milliseconds, or back.
+    /// It was set forward by this many milliseconds, or back if negative.
     Set(i64),
-    /// The machine has slept for so long, and no monotonic clock has noticed.
+    /// The machine was suspended for this long, which no monotonic clock counted.
     Slept(Duration),
 }
 
-/// Notices jumps of the system's clock against the monotonic one; the next answer's `Date` explains them.
+/// Detects jumps of the system clock against the monotonic one. The `Date` of the next response explains them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Jumps {
-    /// The system's clock less the monotonic one at the last reading.
+    /// The system clock minus the monotonic one at the last reading, in milliseconds.
     drift: Option<i64>,
     unexplained: i64,
 }
@@ -68,22 +69,22 @@ impl Jumps {
     pub(super) fn read(&mut self, now: Duration, wall: SystemTime) {
         let drift = millis_between(SystemTime::UNIX_EPOCH, wall) - millis(now);
         if let Some(before) = self.drift.replace(drift)
-            && (drift - before).abs() >= LEAST_JUMP
+            && (drift - before).abs() >= MIN_JUMP
         {
             self.unexplained += drift - before;
         }
     }
 
-    /// What an answer tells about the jump before it, if there was one that it can tell anything about. `before` is Starlink's
-    /// clock less ours before the jump.
+    /// Explains the jump since the last response by a new response; `None` without a jump, or if it is too small to explain. `before`
+    /// is Starlink's clock minus the system clock before the jump, in milliseconds.
     pub(super) fn explain(&mut self, dated: Dated, before: Option<i64>) -> Option<Jump> {
         let jump = std::mem::take(&mut self.unexplained);
-        // A `Date` cannot tell less than the time that its answer took.
-        if jump.abs() < LEAST_JUMP || jump.abs() <= millis(dated.took) + 2000 {
+        // The uncertainty of a `Date` is the duration of its request.
+        if jump.abs() < MIN_JUMP || jump.abs() <= millis(dated.took) + 2000 {
             return None;
         }
         let offset = dated.offset();
-        // Starlink's clock has moved as far as ours: the time has really passed.
+        // Starlink's clock moved as far as the system clock, so the time has really passed.
         let has_passed = |before: i64| (offset - before).abs() < (offset - (before - jump)).abs();
         match before {
             Some(before) if jump > 0 && has_passed(before) => {
@@ -108,11 +109,11 @@ mod tests {
             (100_250, 0),
             (101_250, 0),
             (101_300, 0),
-            // Just longer than a gap may be.
+            // Just longer than the longest gap.
             (102_301, 751),
             (102_500, 751),
             (117_500, 751 + 14_750),
-            // A reading that was overtaken by another.
+            // A reading that is older than the one before it.
             (117_400, 751 + 14_750),
             (117_750, 751 + 14_750),
         ];
@@ -137,7 +138,7 @@ mod tests {
                 Some(Jump::Set(HOUR)),
             ),
             (
-                "somebody sets it wrong",
+                "set wrong",
                 HOUR,
                 Some(0),
                 -HOUR,
@@ -169,7 +170,7 @@ mod tests {
                 Some(Jump::Slept(Duration::from_secs(3600))),
             ),
             (
-                "asleep with a wrong clock",
+                "suspended with a wrong clock",
                 HOUR,
                 Some(-HOUR),
                 -HOUR,
@@ -177,14 +178,14 @@ mod tests {
                 Some(Jump::Slept(Duration::from_secs(3600))),
             ),
             (
-                "nothing known before",
+                "no offset before",
                 HOUR,
                 None,
                 0,
                 100,
                 Some(Jump::Set(HOUR)),
             ),
-            ("too small to tell", 20_000, Some(0), 0, 20_000, None),
+            ("too small to explain", 20_000, Some(0), 0, 20_000, None),
         ];
         for (name, jump, before, offset, took, expected) in cases {
             let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
@@ -212,7 +213,7 @@ mod tests {
             };
             assert_eq!(jumps.explain(dated, before), expected, "{name}");
             assert_eq!(jumps.explain(dated, before), None, "{name}: explained once");
-            // Both clocks go on together.
+            // Both clocks advance together.
             let slept = match expected {
                 Some(Jump::Slept(slept)) => slept,
                 _ => Duration::ZERO,
@@ -227,7 +228,7 @@ mod tests {
         let mut jumps = Jumps::default();
         for seconds in 0..10_000_u64 {
             let now = Duration::from_secs(seconds);
-            // A tenth of a second in each: far more than NTP slews.
+            // 100 ms in each second: far more than NTP slews.
             let wall = SystemTime::UNIX_EPOCH + now + now / 10;
             jumps.read(now, wall);
         }

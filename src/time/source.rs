@@ -1,25 +1,25 @@
-//! Where clocks get their time from: the operating system, or a test.
+//! The source of a clock's readings: the operating system, or a test.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::clock::Shared;
 
-/// All clocks at one moment.
+/// The readings of all clocks at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Readings {
-    /// Since the start, without the time that the machine slept.
+    /// Since the start, excluding suspensions of the machine.
     pub(super) awake: Duration,
-    /// Since the start, without what is known of time in which the process was stopped: a test knows.
+    /// Since the start, also excluding stops of the process as far as the source knows them: only the manual source does.
     pub(super) ran: Duration,
-    /// How long the machine slept since the start, as far as the operating system knows.
+    /// How long the machine was suspended since the start, as far as the operating system counts it.
     pub(super) asleep: Duration,
-    /// The system's wall clock.
+    /// The system clock.
     pub(super) wall: SystemTime,
 }
 
 impl Readings {
-    /// Since the start, time slept included.
+    /// Since the start, including suspensions.
     pub(super) fn now(&self) -> Duration {
         self.awake.saturating_add(self.asleep)
     }
@@ -43,7 +43,7 @@ impl Source {
 /// The operating system's clocks.
 #[derive(Debug)]
 pub(super) struct System {
-    /// Stands still while the machine sleeps, on Linux and elsewhere.
+    /// Excludes suspensions of the machine, on Linux and elsewhere.
     start: Instant,
     #[cfg(target_os = "linux")]
     booted: Duration,
@@ -68,20 +68,20 @@ impl System {
         }
     }
 
-    /// `CLOCK_BOOTTIME` goes on while the machine sleeps, `CLOCK_MONOTONIC` does not.
+    /// `CLOCK_BOOTTIME` includes suspensions of the machine, `CLOCK_MONOTONIC` does not.
     #[cfg(target_os = "linux")]
     fn asleep(&self, awake: Duration) -> Duration {
         let asleep = since_boot()
             .saturating_sub(self.booted)
             .saturating_sub(awake);
-        // Two clocks are never read at the same moment.
+        // The two clocks are not read at exactly the same time.
         if asleep < Duration::from_millis(100) {
             return Duration::ZERO;
         }
         asleep
     }
 
-    /// Elsewhere the system's clock and the next answer tell.
+    /// Elsewhere, suspensions are inferred from the system clock and the `Date` of the next response.
     #[cfg(not(target_os = "linux"))]
     fn asleep(&self, _awake: Duration) -> Duration {
         Duration::ZERO
@@ -96,7 +96,7 @@ fn since_boot() -> Duration {
     Duration::new(seconds, nanos)
 }
 
-/// Clocks that a test moves.
+/// The readings that a test sets.
 #[derive(Debug)]
 pub(super) struct Manual(Mutex<Readings>);
 
@@ -121,14 +121,14 @@ impl Manual {
 
 /// Moves the clocks of [`Clock::manual`](super::Clock::manual). Clones move the same ones.
 #[derive(Debug, Clone)]
-pub struct Hands(Arc<Shared>);
+pub struct ManualTime(Arc<Shared>);
 
-impl Hands {
+impl ManualTime {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self(shared)
     }
 
-    /// Lets time pass: all clocks go forward, and waits whose time has come end.
+    /// Advances all clocks. Waits that are due end.
     pub fn advance(&self, duration: Duration) {
         self.change(|clocks| {
             clocks.awake = clocks.awake.saturating_add(duration);
@@ -137,7 +137,7 @@ impl Hands {
         });
     }
 
-    /// Lets time pass in which the process is stopped.
+    /// Advances the clocks as if the process had been stopped.
     pub fn stop(&self, duration: Duration) {
         self.change(|clocks| {
             clocks.awake = clocks.awake.saturating_add(duration);
@@ -145,7 +145,7 @@ impl Hands {
         });
     }
 
-    /// Lets the machine sleep; the operating system counts how long.
+    /// Advances the clocks as if the machine had been suspended; the operating system counts how long.
     pub fn suspend(&self, duration: Duration) {
         self.change(|clocks| {
             clocks.asleep = clocks.asleep.saturating_add(duration);
@@ -153,7 +153,7 @@ impl Hands {
         });
     }
 
-    /// Sets the wall clock alone, as an operator or NTP does, or a machine that slept without knowing.
+    /// Sets only the system clock, as an operator or NTP does, or a suspension that no monotonic clock counts.
     pub fn set_wall(&self, wall: SystemTime) {
         self.change(|clocks| clocks.wall = wall);
     }
@@ -163,7 +163,7 @@ impl Hands {
         if let Source::Manual(manual) = &shared.source {
             manual.change(change);
         }
-        shared.look();
+        shared.read_clocks();
         shared.moved.notify_waiters();
     }
 }

@@ -1,27 +1,27 @@
-//! At most one log line a minute about something that may happen with every poll.
+//! Limits log lines about events that may happen with every poll to one a minute.
 
 use std::time::Duration;
 
 /// The shortest time between two lines.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Follows one kind of event. Times are monotonic durations since any fixed moment.
+/// Tracks one kind of event. Times are monotonic durations since any fixed moment.
 #[derive(Debug, Clone, Default)]
 pub struct Throttle {
     last: Option<Duration>,
-    held_back: u64,
+    suppressed: u64,
 }
 
 impl Throttle {
-    /// Whether to log the event that happens at `now`: how many since the last line were not logged, if so.
+    /// Returns `None` if the event at `now` is not to be logged, else the number of events that were not logged since the last line.
     pub fn admit(&mut self, now: Duration) -> Option<u64> {
         let is_early = |last| now.saturating_sub(last) < MINUTE;
         if self.last.is_some_and(is_early) {
-            self.held_back = self.held_back.saturating_add(1);
+            self.suppressed = self.suppressed.saturating_add(1);
             return None;
         }
         self.last = Some(now);
-        Some(std::mem::take(&mut self.held_back))
+        Some(std::mem::take(&mut self.suppressed))
     }
 }
 

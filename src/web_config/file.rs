@@ -45,7 +45,7 @@ pub(super) struct Fixed {
 ///
 /// # Errors
 /// The first thing that is wrong, with its line.
-pub(super) fn load(path: &Path, files: &mut files::Reader) -> Result<Loaded, WebConfigError> {
+pub(super) fn load(path: &Path, files: &mut files::FileReader) -> Result<Loaded, WebConfigError> {
     let bytes = files
         .read(path, files::SMALL)
         .map_err(|source| WebConfigError::File {
@@ -67,7 +67,7 @@ pub(super) fn load(path: &Path, files: &mut files::Reader) -> Result<Loaded, Web
 
 struct Reader<'p> {
     directory: &'p Path,
-    files: &'p mut files::Reader,
+    files: &'p mut files::FileReader,
 }
 
 impl Reader<'_> {
@@ -307,7 +307,7 @@ mod tests {
     fn read(text: &str) -> Result<Loaded, String> {
         let reader = Reader {
             directory: Path::new("/nowhere"),
-            files: &mut files::Reader::default(),
+            files: &mut files::FileReader::default(),
         };
         let problem = |Problem { line, what }| format!("{line}: {what}");
         reader.read(text.as_bytes()).map_err(problem)

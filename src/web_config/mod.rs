@@ -17,7 +17,7 @@ use base64::prelude::BASE64_STANDARD;
 use rustls::ServerConfig;
 use tracing::{info, warn};
 
-use crate::files::{Change, FileError, Reader, Seen, Watched, watch};
+use crate::files::{Change, FileError, FileReader, FileStates, WatchOptions, watch};
 use crate::shares::{Client, Limits, Shares};
 use crate::tasks::{Pool, Pulse};
 
@@ -64,8 +64,8 @@ impl Gate {
     ///
     /// # Errors
     /// The first thing that is wrong, with its place.
-    pub fn load(path: &Path) -> Result<(Self, Seen), WebConfigError> {
-        let mut reader = Reader::default();
+    pub fn load(path: &Path) -> Result<(Self, FileStates), WebConfigError> {
+        let mut reader = FileReader::default();
         let loaded = file::load(path, &mut reader)?;
         let wrong = |what: &str| WebConfigError::Wrong {
             path: path.to_owned(),
@@ -202,10 +202,10 @@ fn credentials(authorization: &HeaderValue) -> Option<(String, Vec<u8>)> {
 }
 
 /// Keeps the gate up to date with the web configuration and the files that it names, for ever.
-pub async fn follow(path: PathBuf, gate: Arc<Gate>, watched: Watched, pulse: Pulse) {
+pub async fn follow(path: PathBuf, gate: Arc<Gate>, watched: WatchOptions, pulse: Pulse) {
     let file = path.to_string_lossy().into_owned();
     let of = path.clone();
-    let load = move |reader: &mut Reader| file::load(&of, reader);
+    let load = move |reader: &mut FileReader| file::load(&of, reader);
     watch(pulse, watched, load, ToString::to_string, |change| match change {
         Change::New(Err(error)) | Change::Same(Err(error)) => {
             warn!(%error, "cannot use the changed web configuration: the previous one stays in use");

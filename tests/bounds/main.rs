@@ -1,4 +1,4 @@
-//! What answers and state files cost in memory, measured by an allocator that counts.
+//! Measures the memory for answers and state files by a counting allocator.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -21,7 +21,7 @@ use self::bombs::BOMBS;
 #[global_allocator]
 static MEMORY: &PeakMemAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// The allocator counts for the whole process: one test at a time.
+/// Serialises the tests, because the allocator counts for the whole process.
 static TURN: Mutex<()> = Mutex::new(());
 
 const MIB: usize = 1024 * 1024;
@@ -30,7 +30,7 @@ fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The most bytes that were allocated at once, beyond those that were before.
+/// The peak of allocated bytes during `work`, minus those allocated before.
 fn peak(work: impl FnOnce()) -> usize {
     MEMORY.reset_peak_memory();
     work();
@@ -57,7 +57,7 @@ impl World {
         }
     }
 
-    /// The whole way of an answer, if it is one.
+    /// Decodes and applies an answer, and publishes a snapshot, if the answer is valid.
     fn answer(&mut self, body: Vec<u8>) {
         let Ok((rows, metadata)) = decode(body) else {
             return;
@@ -75,7 +75,7 @@ impl World {
         );
     }
 
-    /// How many bytes a scrape has.
+    /// The length of a scrape in bytes.
     fn scrape(&self) -> usize {
         let snapshot = Arc::new(self.fleet.snapshot());
         let telemetry = Telemetry::new(Format::OpenMetrics, snapshot, Shard::WHOLE);
@@ -85,7 +85,7 @@ impl World {
     }
 }
 
-/// An answer with the given rows, of terminals with so many numbers.
+/// An answer with the given rows, for terminals with `numbers` numeric columns.
 fn answer(rows: &str, numbers: usize) -> Vec<u8> {
     let mut columns = String::new();
     for number in 0..numbers {
@@ -97,7 +97,7 @@ fn answer(rows: &str, numbers: usize) -> Vec<u8> {
     .into_bytes()
 }
 
-/// The rows of so many terminals with the same numbers.
+/// Rows of `count` terminals with equal numbers.
 fn rows(first: usize, count: usize, numbers: usize) -> String {
     let numbers = ",1".repeat(numbers);
     let row = |id| format!(r#"["u",1600000000000000000,"ut-{id}"{numbers}]"#);
@@ -107,13 +107,13 @@ fn rows(first: usize, count: usize, numbers: usize) -> String {
         .join(",")
 }
 
-/// Sixteen bytes for each of an input, and eight MiB: what the fuzzers hold it to as well.
+/// The memory limit: 16 times the length of the input, plus 8 MiB. The fuzz targets use the same limit.
 fn allowed(length: usize) -> usize {
     16 * length + 8 * MIB
 }
 
 #[test]
-fn the_dearest_answers_cost_at_most_sixteen_times_their_length() {
+fn expensive_answers_cost_at_most_sixteen_times_their_length() {
     let _turn = turn();
     for bomb in BOMBS {
         let body = bomb.body(3 * MIB);
@@ -131,10 +131,10 @@ fn the_dearest_answers_cost_at_most_sixteen_times_their_length() {
 }
 
 #[test]
-fn one_wide_row_costs_the_others_nothing() {
+fn one_wide_row_does_not_make_the_others_larger() {
     let _turn = turn();
     let cost = |wide: usize| {
-        // Not the first row: from that one it is estimated, without being touched, what all of them will need.
+        // Not the first row, because the capacity for all rows is estimated (though not touched) from the first.
         let parts = [rows(1, 300, 3), rows(0, 1, wide), rows(301, 19_700, 3)];
         let body = answer(&parts.join(","), 900);
         let again = answer(&rows(1, 20_000, 3), 900);
@@ -152,7 +152,7 @@ fn one_wide_row_costs_the_others_nothing() {
 #[test]
 fn wide_rows_in_every_block_cost_what_they_hold() {
     let _turn = turn();
-    // Each 250th terminal has 900 numbers: 80 of 20,000.
+    // Every 250th terminal has 900 numbers: 80 of 20,000.
     let mut all = String::new();
     for first in (0..20_000).step_by(250) {
         write!(all, "{},{},", rows(first, 1, 900), rows(first + 1, 249, 3)).unwrap();
@@ -165,7 +165,7 @@ fn wide_rows_in_every_block_cost_what_they_hold() {
 }
 
 #[test]
-fn names_cost_at_most_what_an_answer_may_have_of_them() {
+fn the_memory_of_names_is_limited() {
     let _turn = turn();
     let name = "n".repeat(240);
     let list: Vec<_> = (0..1024).map(|at| format!("\"{at}{name}\"")).collect();
@@ -178,12 +178,12 @@ fn names_cost_at_most_what_an_answer_may_have_of_them() {
     let mut world = World::new();
     let metadata = decode(body.into_bytes()).unwrap().1;
     assert!(metadata.left_out > 0);
-    // The names three times: as Starlink spells them, as families, and as keys.
+    // Each name is held three times: as Starlink's spelling, as family and as key.
     let peak = peak(|| drop(world.schemas.resolve(&metadata)));
     assert!(peak < 40 * MIB, "{} MiB", peak / MIB);
 }
 
-/// The peak of ten answers, each with terminals that the others do not have, where there is room for the values of some.
+/// The peak of ten answers with different terminals, if the limit of values is reached.
 fn peak_of_ten_answers(values: usize, columns: &str, row: impl Fn(usize) -> String) -> usize {
     const TERMINALS: usize = 1000;
     let mut options = options();
@@ -205,15 +205,15 @@ fn peak_of_ten_answers(values: usize, columns: &str, row: impl Fn(usize) -> Stri
 }
 
 #[test]
-fn allocations_and_alerts_of_many_answers_cost_what_values_may() {
+fn allocations_and_alerts_count_against_the_limit_of_values() {
     let _turn = turn();
-    // Each allocation has 250 texts: 6 kB, and 60 MB of all ten answers.
+    // Each allocation has 250 texts: 6 kB each, 60 MB in ten answers.
     let texts: String = (0..250).map(|text| format!(",\"T{text}\"")).collect();
     let columns = format!(r#""i":["DeviceType","UtcTimestampNs","DeviceId"{texts}]"#);
     let cells = ",\"t\"".repeat(250);
     let row = |id| format!(r#"["i",1600000000000000000,"ip-{id}"{cells}]"#);
     let allocations = peak_of_ten_answers(32 * MIB, &columns, row);
-    // Each terminal has 300 alerts: 4.8 kB, and 48 MB of all ten answers.
+    // Each terminal has 300 alerts: 4.8 kB each, 48 MB in ten answers.
     let columns = r#""u":["DeviceType","UtcTimestampNs","DeviceId","ActiveAlerts"]"#;
     let codes: Vec<_> = (0..300).map(|code: usize| code.to_string()).collect();
     let codes = codes.join(",");
@@ -234,7 +234,7 @@ fn state_files_cost_at_most_sixteen_times_their_length() {
         number(out, text.len());
         out.extend(text.as_bytes());
     };
-    // One terminal whose only text stands in the last of many lanes.
+    // One terminal whose only text is in the last of many lanes.
     let mut bytes = 0_u64.to_le_bytes().to_vec();
     number(&mut bytes, 1);
     text(&mut bytes, "u");

@@ -1,4 +1,4 @@
-//! Ages: what a scrape must show and must not show of devices whose last rows were sent some time ago.
+//! Checks ages: which series a scrape must and must not contain for devices whose last rows were sent some time ago.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::form::Body;
 use crate::model::{Floor, Model, Row};
 use crate::scraper::by_device;
 
-/// The ages at which series end.
+/// The ages at which series end: the settings `STALE_AFTER`, `IP_STALE_AFTER` and `FORGET_AFTER`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ages {
     pub stale: Duration,
@@ -19,21 +19,21 @@ pub struct Ages {
 }
 
 impl Ages {
-    /// No device ages within a world.
+    /// So long that no device ages within a run.
     pub const LONG: Self = Self {
         stale: Duration::from_secs(3600),
         ip_stale: Duration::from_secs(7200),
         forget: Duration::from_secs(86_400),
     };
 
-    /// All of it happens within a world.
+    /// So short that all ages are reached within a run.
     pub const SHORT: Self = Self {
         stale: Duration::from_secs(3),
         ip_stale: Duration::from_secs(5),
         forget: Duration::from_secs(8),
     };
 
-    /// As settings.
+    /// The settings.
     pub fn settings(self) -> [(&'static str, String); 3] {
         let seconds = |age: Duration| age.as_secs().to_string();
         [
@@ -44,19 +44,19 @@ impl Ages {
     }
 }
 
-/// The exporter's clock counts in milliseconds: so much less than an age is surely less.
+/// The resolution of the exporter's clock is a millisecond. An age below the limit minus this is certainly below the limit.
 const ROUNDING: Duration = Duration::from_millis(50);
 
-/// The store removes what is too old by a timer, which a busy machine delays.
+/// The store removes old series by a timer, which may be delayed on a busy machine.
 const REMOVED_WITHIN: Duration = Duration::from_secs(2);
 
-/// A store that was seen dead, or not at all, removes nothing meanwhile.
+/// The additional delay after a scrape that failed or showed the store as down, because a stopped store removes nothing.
 const EXCUSED_FOR: Duration = Duration::from_secs(3);
 
-/// Answers end later for the service than for the simulator, by less than this.
+/// The largest difference between the end of an answer for the service and for the simulator.
 const ARRIVAL: Duration = Duration::from_secs(1);
 
-/// When a scrape began, and when it had come.
+/// The start and the end of a scrape.
 #[derive(Debug, Clone, Copy)]
 pub struct Taken {
     pub from: Instant,
@@ -64,18 +64,18 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// Whether what was sent then is younger than an age in this scrape, whenever it was stored.
+    /// Whether a row sent at `sent` was certainly younger than `age` in this scrape.
     fn is_young(self, sent: Instant, age: Duration) -> bool {
         self.to.duration_since(sent) + ROUNDING < age
     }
 
-    /// Whether what was stored by then is older than an age, and the store has had the time to remove it.
+    /// Whether a row stored at `stored` was certainly older than `age`, and the store had the time to remove it.
     fn is_old(self, stored: Instant, age: Duration) -> bool {
         self.from.saturating_duration_since(stored) > age + REMOVED_WITHIN
     }
 }
 
-/// Notes whether the store is up; whether it may be behind in removing.
+/// Records whether the store is up. Returns whether it may be late in removing old series.
 fn may_be_late(body: &Body, model: &mut Model, taken: Taken) -> bool {
     let up = body.value(r#"starlink_exporter_actor_up{actor="metrics_store"}"#);
     if up != Some(1.0) {
@@ -85,7 +85,7 @@ fn may_be_late(body: &Body, model: &mut Model, taken: Taken) -> bool {
     down.is_some_and(|down| taken.from.saturating_duration_since(down) < EXCUSED_FOR)
 }
 
-/// Judges which devices show what. `numbers` are the rows that are shown by their gauges.
+/// Checks which series each device has. `numbers` are the rows of the shown gauges, by device.
 pub fn check(
     body: &Body,
     model: &mut Model,
@@ -119,7 +119,7 @@ pub fn check(
         let is_shown = numbers.contains_key(&device);
         let online = online.get(&device).copied();
         assert_eq!(online == Some(1.0), is_shown, "device {device}: {online:?}");
-        if let Some(last) = model.last_word(device).filter(|_| !may_be_late) {
+        if let Some(last) = model.last_stored(device).filter(|_| !may_be_late) {
             let old = |age| taken.is_old(last, age);
             assert!(!is_shown || !old(ages.stale), "device {device} is stale");
             assert!(!old(ages.forget), "device {device} is to be forgotten");
@@ -130,7 +130,7 @@ pub fn check(
     check_addresses(body, model, &reports, taken, may_be_late);
 }
 
-/// Addresses age by themselves, and show while their terminal is known.
+/// Checks addresses, which age independently and are shown while their terminal is known.
 fn check_addresses(
     body: &Body,
     model: &Model,
@@ -158,7 +158,8 @@ fn check_addresses(
     }
 }
 
-/// No device is offline that was not silent for long enough in answers: an outage is nobody's silence. Gives how many are offline.
+/// Checks that each offline device was missing in answers for long enough; the time of outages does not count. Returns the number
+/// of offline devices.
 pub fn check_offline(body: &Body, model: &Model, floor: &Floor, journal: &Journal) -> usize {
     let online = by_device(body, "starlink_online");
     let offline = online.iter().filter(|(_, online)| **online == 0.0);
@@ -166,7 +167,7 @@ pub fn check_offline(body: &Body, model: &Model, floor: &Floor, journal: &Journa
     let mut count = 0;
     for device in offline {
         count += 1;
-        // Of a device without a row that was surely stored nothing is known.
+        // Without a row that was certainly stored, nothing can be checked.
         let Some(&least) = floor.get(&device) else {
             continue;
         };
@@ -179,8 +180,8 @@ pub fn check_offline(body: &Body, model: &Model, floor: &Floor, journal: &Journa
     count
 }
 
-/// The most that answers can have covered since a moment: from the end of each answer, or from the request where there was
-/// none before it.
+/// The longest time that answers can have covered since a moment: each covers the time since the end of the previous answer, or since
+/// its own request if there was none.
 fn covered(polls: &[Poll], since: Instant) -> Duration {
     let ended = |poll: &Poll| poll.ended.filter(|_| poll.status == Some(200));
     let mut before = None;
@@ -196,7 +197,7 @@ fn covered(polls: &[Poll], since: Instant) -> Duration {
     covered
 }
 
-/// Whether a body says nothing of a device, in any format.
+/// Whether a body in any format does not contain a device.
 pub fn is_forgotten(body: &Body, device: usize) -> bool {
     let id = id(device);
     let spelled = [format!("deviceID=\"{id}\""), format!("deviceID={id} ")];

@@ -1,4 +1,4 @@
-//! Good answers in every dress, and all kinds of bad ones.
+//! Generates random valid answers, with harmless noise, and invalid answers of all kinds.
 
 use std::ops::Range;
 use std::time::{Duration, UNIX_EPOCH};
@@ -9,20 +9,20 @@ use starlink_telemetry::simulator::{Answer, AnswerBody};
 use crate::ageing::Ages;
 use crate::model::{FIRST_ADDRESS, Model, Row};
 
-/// How many devices there are.
+/// The number of devices.
 pub const DEVICES: usize = 12;
 
 const MINUTE: i64 = 60_000_000_000;
 
 const DAY: i64 = 24 * 60 * MINUTE;
 
-/// Nanoseconds since 1970.
+/// The current time in nanoseconds since 1970.
 fn now() -> i64 {
     let now = UNIX_EPOCH.elapsed().unwrap();
     i64::try_from(now.as_nanos()).unwrap()
 }
 
-/// Where devices' clocks begin, behind now by more than a world's rows move them.
+/// The first timestamp of devices' clocks: so far in the past that no row of a run is in the future.
 fn start() -> i64 {
     now() - DAY
 }
@@ -31,9 +31,9 @@ pub fn id(device: usize) -> String {
     format!("ut-{device}")
 }
 
-/// A whole, healthy answer in a random order of columns, with noise in it that costs nothing of the rest. The number of its batch.
+/// A valid answer with a random order of columns, and with noise that must not affect the rest. Returns the number of its batch.
 ///
-/// One whose rows are not counted leaves no trace in the journal where the network is pulled at the wrong moment: nobody waits for it.
+/// If `is_counted` is false, the journal does not count its rows: the test does not wait for an answer that cut connections may lose.
 pub fn good(
     model: &mut Model,
     random: &mut Rng,
@@ -93,7 +93,7 @@ pub fn good(
 
 const ALLOCATION: [&str; 4] = ["DeviceType", "UtcTimestampNs", "DeviceId", "Ipv4"];
 
-/// A row with an address of a device, newer than all before.
+/// A row with an address of a device, with a newer timestamp than all before.
 fn allocation(model: &mut Model, device: usize) -> String {
     let number = model.allocate(device);
     let timestamp = 1_700_000_000_000_000_000 + number;
@@ -101,7 +101,7 @@ fn allocation(model: &mut Model, device: usize) -> String {
     format!(r#"["i",{timestamp},"ip-{}",["{address}"]]"#, id(device))
 }
 
-/// A row and an address of each of these devices, newer than all before.
+/// An answer with a row and an address of each of these devices, with newer timestamps than all before.
 pub fn newest(model: &mut Model, clocks: &mut [i64], devices: Range<usize>) -> (usize, Answer) {
     let columns = [
         "DeviceType",
@@ -134,7 +134,7 @@ pub fn newest(model: &mut Model, clocks: &mut [i64], devices: Range<usize>) -> (
     (model.batch(rows), Answer::from(body))
 }
 
-/// The columns that rows are read by, shuffled, some missing, strange ones among them.
+/// The column list: shuffled, with some columns missing and unknown ones added.
 fn columns(random: &mut Rng) -> Vec<String> {
     let mut columns: Vec<String> = ["DeviceType", "UtcTimestampNs", "DeviceId", "Number"]
         .map(str::to_owned)
@@ -147,10 +147,10 @@ fn columns(random: &mut Rng) -> Vec<String> {
     for _ in 0..random.u8(..4) {
         columns.push(format!("Renamed{}", random.u8(..50)));
     }
-    // The type's code stands first, as Starlink documents; everything else wherever it likes.
+    // The code of the type is the first column, as documented by Starlink. The order of the others is random.
     random.shuffle(&mut columns[1..]);
     if random.u8(..4) == 0 {
-        // The first column of a name counts.
+        // The first column with a name is used.
         columns.push("Number".to_owned());
     }
     columns
@@ -164,7 +164,7 @@ fn row(
     columns: &[String],
 ) -> (usize, String) {
     clocks[device] = timestamp(random, clocks[device]);
-    // Sometimes the row is an old one that comes late. A stale device would take it.
+    // Some rows are late, with an old timestamp. A stale device would accept them.
     let late = if model.ages == Ages::LONG && random.u8(..6) == 0 {
         random.i64(1..DAY)
     } else {
@@ -174,12 +174,12 @@ fn row(
     spelled(model, device, timestamp, columns, true)
 }
 
-/// A row of a time that cannot be: it must never show.
+/// A row with an impossible timestamp, which must never be shown.
 fn untimely(model: &mut Model, random: &mut Rng, device: usize, columns: &[String]) -> String {
     let timestamp = match random.u8(..3) {
         0 => now() + random.i64(15 * MINUTE..10_000 * DAY),
         1 => random.i64(..1_546_300_800_000_000_000),
-        // Milliseconds.
+        // Milliseconds instead of nanoseconds.
         _ => now() / 1_000_000,
     };
     spelled(model, device, timestamp, columns, false).1
@@ -218,18 +218,18 @@ fn spelled(
     (number, format!("[{}]", cells.join(",")))
 }
 
-/// The next reading of a device's clock: it never runs back.
+/// The next timestamp of a device; it never decreases.
 fn timestamp(random: &mut Rng, before: i64) -> i64 {
     match (before, random.u8(..40)) {
         (0, 0..10) => start() - random.i64(0..2000) * DAY,
         (0, _) => start(),
-        // Of equal timestamps the later row counts.
+        // With equal timestamps the later row is used.
         (_, 0..4) => before,
         _ => before + 15_000_000_000,
     }
 }
 
-/// Rows and elements that cannot be read: each costs itself.
+/// Adds invalid rows and elements, which must be ignored individually.
 fn noise(random: &mut Rng, rows: &mut Vec<String>) {
     let broken = [
         "null",
@@ -249,14 +249,14 @@ fn noise(random: &mut Rng, rows: &mut Vec<String>) {
     }
 }
 
-/// An answer from which nothing can be learnt, and what it is.
+/// An invalid answer, and its description.
 pub fn bad(random: &mut Rng) -> (&'static str, Answer) {
-    // Newer than all others: it would show.
+    // With a newer timestamp than all others, so that it would be shown.
     let row = format!("[\"u\",{},\"ut-0\",999999999]", now() + MINUTE);
     let row = row.as_str();
-    // Not counted as rows: who counts answers that came whole counts good ones.
+    // The journal does not count its rows, because the checks count only the rows of valid answers.
     let whole = || Answer::text(AnswerBody::new().rows([row; 50]).to_json());
-    // More than is read of any answer; packed, more than any real one is packed.
+    // Larger than the limit of answers; compressed, with a higher ratio than real ones.
     let huge = || {
         Answer::text(
             AnswerBody::new()
@@ -265,7 +265,7 @@ pub fn bad(random: &mut Rng) -> (&'static str, Answer) {
                 .to_json(),
         )
     };
-    // Each is shorter than the body, compressed or not.
+    // Each is shorter than the body, whether compressed or not.
     let inside = random.usize(..40);
     match random.u8(..26) {
         0 => (
@@ -370,7 +370,7 @@ pub fn bad(random: &mut Rng) -> (&'static str, Answer) {
     }
 }
 
-/// A token request that fails, or brings a token that is soon over.
+/// A failing response to a token request, or a token with a short lifetime.
 pub fn bad_token(random: &mut Rng, token: &str) -> (&'static str, Answer) {
     match random.u8(..9) {
         0 => ("token refused", Answer::token_error("invalid_client")),

@@ -1,4 +1,4 @@
-//! Deaths and hangs of actors, at random.
+//! Injects random panics, stops and hangs into actors.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const ROLES: [Role; 4] = [
     Role::MetricsStore,
 ];
 
-/// A fault from which nothing may be lost.
+/// A random fault that must not lose data.
 pub fn draw(random: &mut Rng) -> (Role, Inject) {
     let role = ROLES[random.usize(..ROLES.len())];
     let fault = match random.u8(..5) {
@@ -30,28 +30,28 @@ pub fn draw(random: &mut Rng) -> (Role, Inject) {
         1 => Place::Future,
         2 => Place::Interval,
         3 => Place::Started(random.usize(1..3)),
-        // In the StreamActor this loses the answer that is being read.
+        // In the StreamActor this would lose the answer that is being read.
         _ if role == Role::Stream => Place::Handler,
         _ => Place::NextMessage(1),
     };
     match (place, fault) {
-        // It would hang again and again for as long as the actor lives.
+        // The actor would hang repeatedly until it is restarted.
         (Place::Interval, Fault::Hang(_)) => (role, Inject(Place::Handler, fault)),
         _ => (role, Inject(place, fault)),
     }
 }
 
-/// Injects it. A handler that panics does not answer.
+/// Injects a fault. A handler that panics does not reply.
 pub async fn inject(service: &Service, role: Role, fault: Inject) {
     match role {
-        Role::Token => tell(&service.account.token, fault).await,
-        Role::Stream => tell(&service.account.stream, fault).await,
-        Role::Metadata => tell(&service.account.metadata, fault).await,
-        Role::MetricsStore => tell(&service.store, fault).await,
+        Role::Token => send(&service.account.token, fault).await,
+        Role::Stream => send(&service.account.stream, fault).await,
+        Role::Metadata => send(&service.account.metadata, fault).await,
+        Role::MetricsStore => send(&service.store, fault).await,
     }
 }
 
-async fn tell<A>(actor: &Addr<A>, fault: Inject)
+async fn send<A>(actor: &Addr<A>, fault: Inject)
 where
     A: Actor<Context = Context<A>> + Handler<Inject>,
     A::Context: ToEnvelope<A, Inject>,
@@ -59,7 +59,7 @@ where
     let _ = actor.send(fault).timeout(Duration::from_secs(10)).await;
 }
 
-/// What to call it in the summary.
+/// The name of a fault in the summary.
 pub fn name(role: Role, Inject(place, fault): Inject) -> String {
     let place = match place {
         Place::Handler => "in a handler",

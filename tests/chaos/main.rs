@@ -1,11 +1,11 @@
-//! The fault campaign: the real service against the simulator, while everything that can go wrong does.
+//! The fault campaign: runs the service with the simulator under random faults of all kinds, and compares scrapes with a model.
 //!
-//! `cargo test --locked` runs it for a minute. `cargo test --locked --test chaos -- --minutes 30` runs it for longer,
-//! `-- --seeds 17,18` and `-- --seeds 1..200` play worlds that are known by their seeds. A seed decides what happens and when; only how
-//! the threads meet is left to the machine.
+//! `cargo test --locked` runs it for a minute, `cargo test --locked --test chaos -- --minutes 30` for longer. `-- --seeds 17,18` and
+//! `-- --seeds 1..200` repeat the runs of these seeds. The seed determines the faults and their times, but not the scheduling of
+//! threads.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on fails, and the place tells why"
+    reason = "a failure of the test is shown with its place"
 )]
 
 mod ageing;
@@ -34,10 +34,10 @@ use std::time::{Duration, Instant};
 
 use self::plan::{Plan, Seeds};
 
-/// Most of a world is waiting: so many are played at once.
+/// The number of concurrent runs. A run mostly waits.
 const AT_ONCE: usize = 6;
 
-/// What happened in all worlds together.
+/// The events of all runs.
 #[derive(Default)]
 struct Summary {
     worlds: AtomicUsize,
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
     }
     if failed.is_empty() && !are_closed(files) {
         println!(
-            "FAILED: {} files are open, {files} were before",
+            "FAILED: {} files are open, {files} were open before",
             open_files()
         );
         return ExitCode::FAILURE;
@@ -79,7 +79,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Plays worlds until the plan is fulfilled or one has failed.
+/// Performs runs until the plan is complete or one has failed.
 fn run(plan: &Plan) -> Summary {
     let summary = Summary::default();
     let deadline = Instant::now() + plan.time;
@@ -127,7 +127,7 @@ fn open_files() -> usize {
     std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
-/// Whether as few files are open as before, or soon are: connections take a moment to end. A few are the runtime's own.
+/// Waits until as few files are open as before, with a tolerance for the runtime's own; connections take a moment to close.
 fn are_closed(before: usize) -> bool {
     let deadline = Instant::now() + Duration::from_secs(20);
     while open_files() > before + 20 {

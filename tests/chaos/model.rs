@@ -1,68 +1,68 @@
-//! What was sent, and what must therefore be shown: a plain list of batches.
+//! The model: a list of the sent batches, and from it the rows that may and must be shown.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::ageing::Ages;
 
-/// A row that was sent. Its number stands in it, so that a sample tells which row it is from.
+/// A sent row. Its values contain its number, so that a sample identifies its row.
 #[derive(Debug, Clone)]
 pub struct Row {
     pub batch: usize,
     pub device: usize,
     pub timestamp: i64,
-    /// Whether its time is one that can be.
+    /// Whether its timestamp is valid.
     pub counts: bool,
     pub has_text: bool,
     pub has_double: bool,
     pub has_alert: bool,
 }
 
-/// What is known of a batch.
+/// Whether a batch was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// Not known yet: it may be shown.
+    /// Unknown: it may be shown.
     Open,
-    /// It must be shown: the service has asked for the next one, and nothing has happened that could have lost it.
+    /// It must be shown: the service has polled again, and no fault could have lost the batch.
     Certain,
 }
 
-/// The rows of one answer that can be shown.
+/// The valid rows of an answer.
 #[derive(Debug)]
 struct Batch {
     rows: Vec<usize>,
     fate: Fate,
     sent: Instant,
-    /// The service has asked for more: it has stored this batch, or never will.
+    /// The service has polled again, so it has stored this batch already or never will.
     settled: Option<Instant>,
 }
 
-/// The first address; an allocation's number is added to it.
+/// The first address, to which the number of an allocation is added.
 pub const FIRST_ADDRESS: u32 = 0x0a00_0000;
 
-/// An IP allocation that was sent, of a batch.
+/// A sent IP allocation, and its batch.
 #[derive(Debug)]
 struct Allocation {
     device: usize,
     batch: usize,
 }
 
-/// All that was sent so far.
+/// Everything that was sent so far.
 #[derive(Debug)]
 pub struct Model {
     pub ages: Ages,
     pub rows: Vec<Row>,
-    /// How many rows stood in all good answers, those that cannot be read among them.
+    /// The number of rows in all valid answers, including unreadable rows.
     pub sent: usize,
     batches: Vec<Batch>,
     allocations: Vec<Allocation>,
-    /// When the store was hurt last: only then may it have nothing to say.
+    /// The last fault of the store. Only for some time after it, scrapes may fail.
     pub store_hurt: Option<Instant>,
-    /// When a scrape showed a dead store last, or none came.
+    /// The last scrape that failed or showed the store as down.
     pub store_down: Option<Instant>,
 }
 
-/// The lowest row of each device that may be shown at a moment.
+/// The oldest row of each device that may be shown.
 pub type Floor = BTreeMap<usize, usize>;
 
 impl Model {
@@ -78,19 +78,19 @@ impl Model {
         }
     }
 
-    /// The number of the batch that is being made.
+    /// The number of the batch that is being generated.
     pub fn next_batch(&self) -> usize {
         self.batches.len()
     }
 
-    /// Adds an allocation to the batch that is being made. Its number.
+    /// Adds an allocation to the batch that is being generated. Returns its number.
     pub fn allocate(&mut self, device: usize) -> usize {
         let batch = self.next_batch();
         self.allocations.push(Allocation { device, batch });
         self.allocations.len() - 1
     }
 
-    /// The number of the allocation of a device that a sample shows.
+    /// The number of the allocation that a sample of a device shows.
     pub fn allocation(&self, device: usize, shown: f64) -> Option<usize> {
         let number = shown - f64::from(FIRST_ADDRESS);
         let known = self.allocations.get(number as usize)?;
@@ -107,7 +107,7 @@ impl Model {
         self.batches[self.allocations[allocation].batch].sent
     }
 
-    /// The newest allocation of a device that was stored before a moment.
+    /// The newest allocation of a device that was certainly stored before a moment.
     pub fn certain_address(&self, device: usize, before: Instant) -> Option<usize> {
         let is_certain = |allocation: &Allocation| {
             let batch = &self.batches[allocation.batch];
@@ -117,14 +117,14 @@ impl Model {
         self.allocations.iter().rposition(is_certain)
     }
 
-    /// The last moment at which a row of a device can have been stored; none while one is under way.
-    pub fn last_word(&self, device: usize) -> Option<Instant> {
+    /// The latest time at which a row of a device can have been stored; `None` while one is in transit.
+    pub fn last_stored(&self, device: usize) -> Option<Instant> {
         let rows = self.rows.iter().filter(|row| row.counts);
         let rows = rows.filter(|row| row.device == device);
         self.last_settled(rows.map(|row| row.batch))
     }
 
-    /// The same of its allocations.
+    /// [`Model::last_stored`] for allocations.
     pub fn last_address(&self, device: usize) -> Option<Instant> {
         let own = self.allocations.iter();
         let own = own.filter(|allocation| allocation.device == device);
@@ -132,13 +132,13 @@ impl Model {
     }
 
     fn last_settled(&self, batches: impl Iterator<Item = usize>) -> Option<Instant> {
-        // The batch that is being made is not there yet.
+        // The batch that is being generated is not in the list yet.
         let settled = |batch: usize| self.batches.get(batch).and_then(|batch| batch.settled);
-        // All before a batch that is settled are.
+        // All batches before a settled one are settled.
         batches.max().and_then(settled)
     }
 
-    /// The service has asked for more after this batch, and so after those before it.
+    /// Records that the service has polled again after this batch, and so after those before it.
     pub fn settle(&mut self, batch: usize) {
         let now = Instant::now();
         for batch in &mut self.batches[..=batch] {
@@ -146,13 +146,13 @@ impl Model {
         }
     }
 
-    /// Adds a row that is going to be sent. Its number.
+    /// Adds a row that will be sent. Returns its number.
     pub fn row(&mut self, row: Row) -> usize {
         self.rows.push(row);
         self.rows.len() - 1
     }
 
-    /// Adds a batch. Its number.
+    /// Adds a batch. Returns its number.
     pub fn batch(&mut self, rows: Vec<usize>) -> usize {
         self.batches.push(Batch {
             rows,
@@ -167,7 +167,7 @@ impl Model {
         self.batches[batch].fate = fate;
     }
 
-    /// The newest row of each device of the batches that must be shown.
+    /// The newest row of each device in the batches that must be shown.
     pub fn floor(&self) -> Floor {
         let mut floor = Floor::new();
         for batch in &self.batches {
@@ -183,20 +183,23 @@ impl Model {
     fn raise(&self, floor: &mut Floor, number: usize) {
         let row = &self.rows[number];
         let newest = floor.entry(row.device).or_insert(number);
-        // Of equal timestamps the later row counts.
+        // With equal timestamps the later row is used.
         if row.timestamp >= self.rows[*newest].timestamp {
             *newest = number;
         }
     }
 
-    /// Whether a row may be shown, where `floor` must be shown at least.
+    /// Checks whether a row may be shown, if rows of `floor` or newer ones must be.
     pub fn may_show(&self, shown: usize, device: usize, floor: &Floor) -> Result<(), String> {
         let row = self.rows.get(shown).ok_or("a row that was never sent")?;
         if row.device != device {
             return Err(format!("a row of device {}", row.device));
         }
         if !row.counts {
-            return Err(format!("a row of a time that cannot be: {}", row.timestamp));
+            return Err(format!(
+                "a row with an impossible timestamp: {}",
+                row.timestamp
+            ));
         }
         match floor.get(&device) {
             Some(&least) if row.timestamp < self.rows[least].timestamp => {
@@ -206,7 +209,7 @@ impl Model {
         }
     }
 
-    /// A batch of which one row is shown was stored, and so all of its rows were.
+    /// Records that a row is shown: its batch was stored, and so all rows of it.
     pub fn saw(&mut self, shown: usize) {
         self.batches[self.rows[shown].batch].fate = Fate::Certain;
     }

@@ -1,39 +1,39 @@
-//! What the command line asks for.
+//! Parses the command line of the campaign.
 
 use std::fmt;
 use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Which worlds.
+/// The selected runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seeds {
-    /// One after the other, from a seed that the time of day gives, until the time is up.
+    /// Consecutive seeds, starting from the current time, until the time limit.
     Endless,
-    /// These.
+    /// These seeds.
     Listed(Vec<u64>),
-    /// All of a range.
+    /// A range of seeds.
     Range(Range<u64>),
 }
 
-/// Which worlds are played, and for how long.
+/// The selected runs and their duration.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub seeds: Seeds,
     first: u64,
-    /// When no further world begins.
+    /// After this time no further run starts.
     pub time: Duration,
-    /// How long faults happen in each.
+    /// How long faults are injected in each run.
     pub world: Duration,
 }
 
 impl Plan {
-    /// The plan; none when the words name other tests than this one, as cargo passes them to all.
+    /// Parses the arguments. `None` if they filter other tests, because cargo passes filters to all test programs.
     pub fn from_arguments(arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let mut plan = Self {
             seeds: Seeds::Endless,
             first: now.map_or(1, |now| now.as_secs()),
-            // The last worlds begin before this and end after the minute.
+            // The last runs start before this and end after the minute.
             time: Duration::from_secs(45),
             world: Duration::from_secs(20),
         };
@@ -56,7 +56,7 @@ impl Plan {
         Ok(is_meant.then_some(plan))
     }
 
-    /// The seed of a world, counted from 0.
+    /// The seed of a run, numbered from 0.
     pub fn seed(&self, number: u64) -> Option<u64> {
         match &self.seeds {
             Seeds::Endless => Some(self.first + number),
@@ -75,7 +75,7 @@ impl fmt::Display for Plan {
     }
 }
 
-/// `1,5,7` or `1..200`.
+/// Parses `1,5,7` or `1..200`.
 fn seeds(text: &str) -> Result<Seeds, String> {
     let number = |text: &str| {
         let wrong = |_| format!("--seeds takes numbers, as in 1,5,7 or 1..200: {text}");

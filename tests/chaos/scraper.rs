@@ -1,4 +1,4 @@
-//! Scrapes in every format, and what must hold of each.
+//! Scrapes in every format, and checks each body against the model.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -18,10 +18,10 @@ pub fn lock(model: &Mutex<Model>) -> MutexGuard<'_, Model> {
     model.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A store that was hurt may have nothing to say for so long: the longest restart backoff, and what a scrape waits.
+/// How long scrapes may fail after a fault of the store: the longest restart backoff plus the time that a scrape waits.
 const EXCUSED_FOR: Duration = Duration::from_secs(20);
 
-/// One scraper: its scrapes follow each other, so counters never fall.
+/// A scraper. Its scrapes are sequential, so counters must not decrease.
 #[derive(Default)]
 pub struct Scraper {
     counters: BTreeMap<String, f64>,
@@ -29,7 +29,7 @@ pub struct Scraper {
 }
 
 impl Scraper {
-    /// Scrapes once and checks what comes; none when the service could not say just then.
+    /// Scrapes once and checks the body; `None` if the scrape failed and was allowed to.
     pub async fn scrape(
         &mut self,
         address: SocketAddr,
@@ -56,7 +56,7 @@ impl Scraper {
             let is_excused = hurt.is_some_and(|hurt| hurt.elapsed() < EXCUSED_FOR);
             assert!(
                 is_excused,
-                "nothing keeps the store from answering: {}",
+                "the store had no fault that explains a failed scrape: {}",
                 answer.body
             );
             return None;
@@ -83,7 +83,7 @@ impl Scraper {
     fn check_counters(&mut self, body: &Body, format: &str) {
         for family in &body.families {
             let is_counter = ["counter", "histogram"].contains(&family.kind.as_str());
-            // Floating sums and processor time are counters too.
+            // Sums of floats and CPU time are counters too.
             for (series, value) in family.samples.iter().filter(|_| is_counter) {
                 let before = self.counters.insert(series.clone(), *value);
                 assert!(
@@ -101,7 +101,7 @@ fn device(series: &str) -> Option<usize> {
     rest.split('"').next()?.parse().ok()
 }
 
-/// Each device shows one row, wholly, and none that is older than what must be shown.
+/// Checks that each device shows exactly one row completely, and none that is too old.
 fn check_devices(body: &Body, model: &mut Model, floor: &Floor, taken: Taken) {
     let mut shown: BTreeMap<usize, usize> = BTreeMap::new();
     for (series, value) in body.beginning("starlink_Number{") {
@@ -124,7 +124,7 @@ fn check_devices(body: &Body, model: &mut Model, floor: &Floor, taken: Taken) {
     }
 }
 
-/// The samples of a name, by device.
+/// The samples with a name, by device.
 pub fn by_device(body: &Body, name: &str) -> BTreeMap<usize, f64> {
     let samples = body.beginning(&format!("{name}{{")).into_iter();
     samples
@@ -132,7 +132,7 @@ pub fn by_device(body: &Body, name: &str) -> BTreeMap<usize, f64> {
         .collect()
 }
 
-/// All samples of a device are of the row that it shows.
+/// Checks that all samples of a device come from the same row.
 fn check_whole(body: &Body, model: &Model, shown: &BTreeMap<usize, usize>) {
     let doubles = by_device(body, "starlink_Double");
     let reports = by_device(body, "starlink_last_report_timestamp_seconds");

@@ -1,4 +1,4 @@
-//! One world: a service, a Starlink, and what happens to both.
+//! One run of the campaign: a service, a simulator, and the faults of both.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -25,15 +25,15 @@ use crate::model::{Fate, Model};
 use crate::scraper::{Scraper, by_device, lock};
 use crate::wire::try_get;
 
-/// How often each thing happened.
+/// The numbers of events.
 pub type Counts = BTreeMap<String, u64>;
 
-/// What Starlink's documentation and ours allow.
+/// Limits of Starlink's documentation and of ours.
 const POLLS_A_MINUTE: usize = 250;
 const TOKENS_IN_A_QUARTER: usize = 1000;
 
-/// Longer than any backoff that a world runs into.
-const PATIENCE: Duration = Duration::from_secs(150);
+/// Longer than any backoff within a run.
+const WAIT_LIMIT: Duration = Duration::from_secs(150);
 
 struct World {
     simulator: Simulator,
@@ -42,14 +42,14 @@ struct World {
     scraper: Scraper,
     random: Rng,
     clocks: Vec<i64>,
-    /// The devices that report at present.
+    /// The devices that currently report.
     reporting: Vec<usize>,
-    /// How many good answers were given out.
+    /// The number of valid answers so far.
     good: usize,
     counts: Counts,
 }
 
-/// Plays a world: faults for so long, then peace, in which all that is known must show.
+/// Performs a run: faults for `length`, then none, after which all stored rows must be shown.
 pub async fn play(seed: u64, length: Duration) -> Counts {
     let mut random = Rng::with_seed(seed);
     match random.u8(..16) {
@@ -61,19 +61,19 @@ pub async fn play(seed: u64, length: Duration) -> Counts {
     let is_over = Rc::new(Cell::new(false));
     let watching = world.watch(Rc::clone(&is_over));
     let ages = lock(&world.model).ages;
-    // The silence at the end is part of the world.
+    // The check of silent devices at the end is part of the duration.
     let silence = match ages {
         Ages::SHORT => ages.forget,
         _ => Duration::ZERO,
     };
     let end = Instant::now() + length.saturating_sub(silence);
-    // It begins well: what codes mean is known from then on.
+    // The first answer is valid, so that the service knows the meaning of codes.
     world.good(Doubt::None).await;
     while Instant::now() < end {
         world.step().await;
         world.scrape().await;
     }
-    world.peace().await;
+    world.check_recovery().await;
     if ages == Ages::SHORT {
         world.silence().await;
     }
@@ -87,12 +87,12 @@ pub async fn play(seed: u64, length: Duration) -> Counts {
     counts
 }
 
-/// An actor that dies too often ends the service, for whoever started it to start it again.
+/// Checks that an actor that keeps failing ends the service.
 async fn give_up(mut random: Rng) -> Counts {
     let simulator = Simulator::start(Options::default()).unwrap();
     let mut service = Service::start(&simulator, &[]).await;
     let (role, _) = draw(&mut random);
-    // Two that meet in one life are one death.
+    // Two faults at the same time may cause only one restart.
     eventually("the service is shutting down", || async {
         inject(&service, role, Inject(Place::Future, Fault::Panic)).await;
         let ready = try_get(service.address, "/readyz").await;
@@ -103,10 +103,10 @@ async fn give_up(mut random: Rng) -> Counts {
     Counts::from([(format!("given up {}", role.name()), 1)])
 }
 
-/// There is nothing to wait for: the service asks as often as it may, while the actor that keeps the pace dies again and again.
+/// Checks the poll rate with immediate answers while the StreamActor, which limits the rate, fails repeatedly.
 async fn hurry(mut random: Rng, length: Duration) -> Counts {
     let simulator = Simulator::start(Options::default()).unwrap();
-    let service = Service::tuned(&simulator, &[("MAX_LINGER", "0")], often_dying()).await;
+    let service = Service::tuned(&simulator, &[("MAX_LINGER", "0")], unlimited_restarts()).await;
     let end = Instant::now() + length;
     let mut deaths = 0;
     while Instant::now() < end {
@@ -118,16 +118,16 @@ async fn hurry(mut random: Rng, length: Duration) -> Counts {
     let journal = simulator.journal();
     judge(&journal);
     let polls = journal.polls.len();
-    // The first 20 are free; then it is three a second.
-    assert!(polls > 40, "{polls} polls are no hurry");
+    // The first 20 polls are a burst; then three a second.
+    assert!(polls > 40, "only {polls} polls");
     Counts::from([
         ("polls in a hurry".to_owned(), polls as u64),
         ("deaths in a hurry".to_owned(), deaths),
     ])
 }
 
-/// Deaths are what this is about: they are never too many.
-fn often_dying() -> Tuning {
+/// A tuning in which the number of restarts is not limited.
+fn unlimited_restarts() -> Tuning {
     Tuning {
         supervision: SupervisionPolicy {
             restarts: 10_000,
@@ -137,15 +137,15 @@ fn often_dying() -> Tuning {
     }
 }
 
-/// Whether something happens that may lose an answer on its way.
+/// A fault that may lose an answer in transit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Doubt {
     None,
-    /// The attempt that reads it dies.
+    /// The attempt that reads the answer panics.
     Attempt,
-    /// The attempt before it should have died, and perhaps did not.
+    /// A panic was injected before, and may hit this attempt.
     Echo,
-    /// The network is pulled.
+    /// All connections are cut.
     Network,
 }
 
@@ -164,9 +164,9 @@ impl World {
                 body: Duration::from_secs(3),
                 idle: Duration::from_secs(1),
             },
-            ..often_dying()
+            ..unlimited_restarts()
         };
-        // Some ask as often as they may: pacing is what holds them.
+        // Some runs have immediate answers, so that only the pacing limits the rate.
         let linger = ["0", "300", "1000"][random.usize(..3)];
         let ages = match random.u8(..3) {
             0 => Ages::SHORT,
@@ -193,7 +193,7 @@ impl World {
         *self.counts.entry(what.into()).or_default() += 1;
     }
 
-    /// A scraper that goes on for itself until all is over.
+    /// Starts a concurrent scraper that runs until the end.
     fn watch(&mut self, is_over: Rc<Cell<bool>>) -> JoinHandle<Counts> {
         let (address, model) = (self.service.address, Arc::clone(&self.model));
         let mut random = self.random.fork();
@@ -233,7 +233,7 @@ impl World {
             }
             18 => {
                 self.good(Doubt::Attempt).await;
-                // An attempt that was under way already is spared: then it is this answer's that dies.
+                // An attempt that has started already is not affected; then the attempt of this answer panics.
                 self.good(Doubt::Echo).await;
             }
             _ => self.good(Doubt::Network).await,
@@ -256,7 +256,7 @@ impl World {
         self.simulator.revoke_tokens();
     }
 
-    /// An actor dies or hangs, while there is something to do or not, and is back soon.
+    /// Injects a fault into an actor, and checks that it recovers.
     async fn hurt(&mut self) {
         let (role, fault) = draw(&mut self.random);
         self.count(name(role, fault));
@@ -271,7 +271,7 @@ impl World {
     }
 
     async fn are_up(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_LIMIT;
         loop {
             let body = self.scrape().await;
             let up = body
@@ -280,12 +280,12 @@ impl World {
             if up.is_some_and(|up| up.len() == 4 && up.values().all(|up| *up == 1.0)) {
                 return;
             }
-            assert!(Instant::now() < deadline, "an actor does not come back");
+            assert!(Instant::now() < deadline, "an actor does not recover");
             sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// A good answer comes, and the service asks for the next one.
+    /// Sends a valid answer and waits for the next poll.
     async fn good(&mut self, doubt: Doubt) {
         self.change_who_reports();
         let (batch, answer) = {
@@ -302,7 +302,7 @@ impl World {
         self.deliver(batch, answer, doubt).await;
     }
 
-    /// Where devices age, some report for a while and others do not.
+    /// In runs with short ages, changes which devices report.
     fn change_who_reports(&mut self) {
         if lock(&self.model).ages == Ages::SHORT && self.random.u8(..4) == 0 {
             let mut all: Vec<_> = (0..DEVICES).collect();
@@ -324,21 +324,21 @@ impl World {
         }
         self.good += 1;
         let number = self.good;
-        let is_decided = |seen: &Journal| come(seen, number).is_some();
-        let decided = self.simulator.wait_until(PATIENCE, is_decided).await;
+        let is_decided = |seen: &Journal| outcome(seen, number).is_some();
+        let decided = self.simulator.wait_until(WAIT_LIMIT, is_decided).await;
         assert!(
             decided,
-            "the service polls no more: {}",
-            told(&self.simulator.journal())
+            "the service does not poll any more: {}",
+            last_requests(&self.simulator.journal())
         );
         lock(&self.model).settle(batch);
-        let outcome = come(&self.simulator.journal(), number);
+        let outcome = outcome(&self.simulator.journal(), number);
         if outcome == Some(Outcome::Answered) && doubt == Doubt::None {
             lock(&self.model).decide(batch, Fate::Certain);
         }
     }
 
-    /// The network is gone for a moment.
+    /// Cuts all connections for a moment.
     async fn pull(&mut self) {
         sleep(Duration::from_millis(self.random.u64(..40))).await;
         self.simulator.unplug();
@@ -348,16 +348,20 @@ impl World {
         eventually("the port is free again", plug).await;
         let before = simulator.journal().polls.len();
         let polls_again = |seen: &Journal| seen.polls.len() > before + 1;
-        let again = simulator.wait_until(PATIENCE, polls_again).await;
-        assert!(again, "no more polls: {}", told(&simulator.journal()));
+        let again = simulator.wait_until(WAIT_LIMIT, polls_again).await;
+        assert!(
+            again,
+            "no more polls: {}",
+            last_requests(&simulator.journal())
+        );
     }
 
-    /// Nothing bad happens any more: all that was stored shows, everything runs, and one more answer is the newest of all.
-    async fn peace(&mut self) {
+    /// Checks the state without further faults: all stored rows are shown, all actors run, and a last answer is shown completely.
+    async fn check_recovery(&mut self) {
         let (batch, answer) = answers::newest(&mut lock(&self.model), &mut self.clocks, 0..DEVICES);
         self.deliver(batch, answer, Doubt::None).await;
         self.are_up().await;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_LIMIT;
         loop {
             let body = self.scrape().await;
             if let Some(body) = body.filter(|body| body.value("starlink_up") == Some(1.0)) {
@@ -371,9 +375,9 @@ impl World {
 }
 
 impl World {
-    /// Half of the devices go on reporting. The others become offline, and are forgotten.
+    /// Checks that devices that stop reporting become offline and are forgotten, while half of the devices continue.
     async fn silence(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_LIMIT;
         let (speaking, silent) = (0..DEVICES / 2, DEVICES / 2..DEVICES);
         let mut were_offline = false;
         loop {
@@ -398,7 +402,7 @@ impl World {
     }
 }
 
-/// No batch counts twice, however often it was handed over.
+/// Checks that no batch is counted twice.
 fn judge_rows(counted: f64, sent: usize) {
     assert!(
         counted <= sent as f64,
@@ -406,8 +410,8 @@ fn judge_rows(counted: f64, sent: usize) {
     );
 }
 
-/// The last of what was asked.
-fn told(journal: &Journal) -> String {
+/// The last requests in the journal, for error messages.
+fn last_requests(journal: &Journal) -> String {
     let now = Instant::now();
     let polls = journal.polls.iter().rev().take(12).rev();
     let polls: Vec<_> = polls
@@ -427,8 +431,8 @@ fn told(journal: &Journal) -> String {
     format!("polls {polls:#?}, token requests {tokens:#?}")
 }
 
-/// What became of the good answer of that number, once the service has asked again: it has done with it then.
-fn come(journal: &Journal, number: usize) -> Option<Outcome> {
+/// The outcome of the valid answer with this number, once the service has polled again.
+fn outcome(journal: &Journal, number: usize) -> Option<Outcome> {
     let is_good = |poll: &&Poll| poll.rows > 0;
     let poll = journal.polls.iter().filter(is_good).nth(number - 1)?;
     let ended = poll.ended?;
@@ -436,7 +440,7 @@ fn come(journal: &Journal, number: usize) -> Option<Outcome> {
     has_asked.then_some(poll.outcome)
 }
 
-/// Never two polls at once, never more of anything than is allowed.
+/// Checks that at most one poll was in flight, and the rates of polls and token requests.
 fn judge(journal: &Journal) {
     assert!(journal.most_polls_in_flight <= 1, "polls overlap");
     let polls: Vec<_> = journal.polls.iter().map(|poll| poll.started).collect();
@@ -454,7 +458,7 @@ fn judge(journal: &Journal) {
     );
     for pair in tokens.windows(2) {
         let apart = pair[1] - pair[0];
-        // It is a second for the service. A busy simulator notes a request later than it was sent, if that died with its actor.
+        // The service waits a second. A busy simulator may record a request late, if its actor failed meanwhile.
         assert!(
             apart > Duration::from_millis(500),
             "two token requests {apart:?} apart"

@@ -11,9 +11,7 @@ use starlink_telemetry::supervise::faults::{Fault, Inject, Place};
 use starlink_telemetry::view::{DeviceQuery, SortKey};
 use url::form_urlencoded::byte_serialize;
 
-use crate::harness::{
-    Service, eventually, impatient_with_the_store, scripted_simulator, throughput,
-};
+use crate::harness::{Service, eventually, quick_hang_detection, scripted_simulator, throughput};
 use crate::wire::{ask, get};
 
 const DEVICES: &str = "/api/v1/devices";
@@ -399,7 +397,7 @@ async fn before_the_first_poll_there_is_an_answer_too() {
 async fn a_store_that_hangs_is_told() {
     let simulator = scripted_simulator();
     simulator.push_rows([r#"["u",1700000001000000000,"ut-a",75]"#]);
-    let tuning = impatient_with_the_store();
+    let tuning = quick_hang_detection();
     let service = Service::tuned(&simulator, &[], tuning).await;
     service.shows(&throughput("ut-a"), 75.0).await;
     let description = Description::of(&service).await;

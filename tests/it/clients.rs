@@ -13,7 +13,7 @@ use starlink_telemetry::simulator::Simulator;
 use starlink_telemetry::store::PinLimits;
 
 use crate::harness::{
-    PATIENCE, Service, eventually, long_names, scripted_simulator, terminal_row, throughput,
+    Service, WAIT_LIMIT, eventually, long_names, scripted_simulator, terminal_row, throughput,
 };
 use crate::wire::{ask, get, get_from, send, try_get};
 
@@ -151,7 +151,7 @@ fn begun(address: SocketAddr, request: &str) -> TcpStream {
     socket.bind(&SocketAddr::from((SLOW, 0)).into()).unwrap();
     socket.connect(&address.into()).unwrap();
     let mut stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut status = [0; 15];
     stream.read_exact(&mut status).unwrap();

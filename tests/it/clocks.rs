@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use starlink_telemetry::simulator::{Answer, AnswerBody, Simulator};
 use starlink_telemetry::supervise::faults::{Fault, Place};
-use starlink_telemetry::time::Hands;
+use starlink_telemetry::time::ManualTime;
 
 use crate::binary::Event;
 use crate::captured;
@@ -30,7 +30,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 struct World {
     simulator: Simulator,
     service: Service,
-    hands: Hands,
+    hands: ManualTime,
     /// What the clocks showed at the start, in nanoseconds since 1970.
     start: u64,
     /// Answers so far.
@@ -47,7 +47,7 @@ impl World {
             .filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name))
             .chain(changes.iter().copied())
             .collect();
-        let (service, hands) = Service::by_hand(&simulator, &all).await;
+        let (service, hands) = Service::with_manual_clock(&simulator, &all).await;
         Self {
             simulator,
             service,
@@ -614,7 +614,7 @@ async fn token_outage(actor_dies: bool) {
     for _ in 0..2 {
         simulator.push_token_answer(Answer::error(500, "down"));
     }
-    let (service, hands) = Service::by_hand(&simulator, &[LONG_LINGER]).await;
+    let (service, hands) = Service::with_manual_clock(&simulator, &[LONG_LINGER]).await;
     let failed = || async {
         hands.advance(Duration::from_millis(100));
         let body = service.scrape().await;

@@ -79,7 +79,7 @@ fn documented_settings() -> Vec<String> {
 }
 
 #[actix_rt::test]
-async fn what_is_no_command_exits_with_2() {
+async fn an_invalid_command_line_exits_with_2() {
     for arguments in [&["serve"][..], &["--port", "9100"], &["demo", "now"]] {
         let (code, output, errors) = run(arguments, NOTHING).await;
         assert_eq!((code, output.as_str()), (2, ""), "{arguments:?}");

@@ -14,7 +14,7 @@ use starlink_telemetry::starlink::Timeouts;
 use crate::binary::{Binary, Event};
 use crate::form::{poll_failures, scrape};
 use crate::harness::{
-    PATIENCE, Service, eventually, journal, scripted_simulator, shows, terminal_row,
+    Service, WAIT_LIMIT, eventually, journal, scripted_simulator, shows, terminal_row,
 };
 
 /// The shortest wait after a failure.
@@ -311,7 +311,7 @@ async fn an_answer_that_does_not_come_in_time_is_a_time_out() {
     let cases = [
         (
             "the head",
-            rows().delay(PATIENCE),
+            rows().delay(WAIT_LIMIT),
             Timeouts {
                 beyond_linger: short,
                 ..timeouts

@@ -1,4 +1,4 @@
-//! Files that operators name: what may stand in their place, what they may hold, and what becomes of the service while they cannot be read.
+//! Tests of the files that settings name: special files, invalid contents, and the service while files cannot be read.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -25,22 +25,22 @@ fn fifo(path: &Path) {
     assert!(made.success());
 }
 
-/// Puts a pipe without a writer in the place of a file.
+/// Replaces a file by a pipe without a writer.
 fn replace_by_fifo(path: &Path) {
     let beside = path.with_extension("fifo");
     fifo(&beside);
     fs::rename(beside, path).unwrap();
 }
 
-/// Replaces a file as a whole.
+/// Replaces a file by renaming.
 fn replace(path: &Path, text: &str) {
     let beside = path.with_extension("new");
     fs::write(&beside, text).unwrap();
     fs::rename(beside, path).unwrap();
 }
 
-/// What `/livez?verbose` says of a task's trouble.
-async fn trouble(address: SocketAddr, task: &str) -> Option<String> {
+/// The error of a task in `/livez?verbose`.
+async fn task_error(address: SocketAddr, task: &str) -> Option<String> {
     let answer = get(address, "/livez?verbose", &[]).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     let verdict: Value = serde_json::from_str(&answer.body).unwrap();
@@ -52,7 +52,7 @@ async fn trouble(address: SocketAddr, task: &str) -> Option<String> {
 }
 
 #[actix_rt::test]
-async fn what_is_no_regular_file_or_has_no_end_is_refused_at_once_and_by_name() {
+async fn special_and_endless_files_are_refused_immediately_with_their_path() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     for name in ["fifo", "fifo.yaml", "fifo.toml"] {
@@ -79,7 +79,7 @@ async fn what_is_no_regular_file_or_has_no_end_is_refused_at_once_and_by_name() 
     let piped = identity(pem.to_str().unwrap(), at("fifo").to_str().unwrap());
     const NO_FILE: &str = "is not a regular file";
     let simulator = scripted_simulator();
-    // None of them is waited for: that would be another error, "no response within 5 s".
+    // Waiting for one of them would give another error, "no response within 5 s".
     for (setting, path, expected) in [
         ("NAMES_FILE", at("fifo"), NO_FILE),
         ("NAMES_FILE", "/dev/zero".into(), NO_FILE),
@@ -169,7 +169,7 @@ async fn a_byte_order_mark_is_dropped_in_every_file() {
             ("CLIENT_SECRET", ""),
             ("CLIENT_SECRET_FILE", secret.to_str().unwrap()),
         ];
-        // The simulator issues a token for the secret alone, without the mark.
+        // The simulator issues a token only for the secret without the mark.
         let arguments = ["check-config", "--connect"];
         let (code, output, errors) = run(&arguments, environment(&simulator, &changes)).await;
         assert_eq!((code, &*errors), (0, ""), "{output}");
@@ -178,7 +178,7 @@ async fn a_byte_order_mark_is_dropped_in_every_file() {
     }
 }
 
-/// Polls go on, scrapes are answered at once, and the signal is obeyed, while a credential's file is a pipe that nobody writes to.
+/// Polls, scrapes and the shutdown work while a credential's file is a pipe without a writer.
 #[actix_rt::test]
 async fn a_credential_file_that_becomes_a_pipe_stops_nothing() {
     let directory = tempfile::tempdir().unwrap();
@@ -199,28 +199,28 @@ async fn a_credential_file_that_becomes_a_pipe_stops_nothing() {
     .await;
     let unreadable = "cannot read a credential file: the last value stays in use";
     binary.logs(unreadable).await;
-    let told = binary.events_saying(unreadable);
+    let events = binary.events_saying(unreadable);
     assert_eq!(
-        (told[0].text("file"), told[0].text("level")),
+        (events[0].text("file"), events[0].text("level")),
         (file, "WARN")
     );
-    assert_eq!(told[0].text("error"), "is not a regular file");
+    assert_eq!(events[0].text("error"), "is not a regular file");
     simulator.revoke_tokens();
     shows(address, "starlink_up", 1.0).await;
-    let trouble = trouble(address, "credentials").await;
+    let error = task_error(address, "credentials").await;
     assert_eq!(
-        trouble.as_deref(),
+        error.as_deref(),
         Some(&*format!("{file} is not a regular file"))
     );
 
     replace(&path, "secret of tomorrow");
     binary.logs("credential reloaded").await;
-    assert_eq!(binary.events_saying(unreadable).len(), 1, "told once");
+    assert_eq!(binary.events_saying(unreadable).len(), 1, "logged once");
     binary.signal("TERM");
     assert_eq!(binary.ended().await, Some(0));
 }
 
-/// The watcher goes on: what is in force stays, and what comes afterwards is taken.
+/// The watcher continues: the values in use stay, and later changes are loaded.
 #[actix_rt::test]
 async fn watched_files_that_were_pipes_for_a_while_are_followed_again() {
     let directory = tempfile::tempdir().unwrap();
@@ -258,13 +258,13 @@ async fn watched_files_that_were_pipes_for_a_while_are_followed_again() {
         "cannot use the changed names file: the previous names stay in use",
     ] {
         binary.logs(kept).await;
-        let told = binary.events_saying(kept);
+        let events = binary.events_saying(kept);
         assert!(
-            told.len() == 1 && told[0].says("is not a regular file"),
-            "{told:?}"
+            events.len() == 1 && events[0].says("is not a regular file"),
+            "{events:?}"
         );
     }
-    assert!(trouble(address, "web_config").await.is_some());
+    assert!(task_error(address, "web_config").await.is_some());
     assert_eq!((status("ann").await, status("bob").await), (200, 401));
     replace(&web, &users(&["ann", "bob"]));
     replace(&names, "deviceID,name\nut-1,A\nut-2,B\n");
@@ -274,15 +274,15 @@ async fn watched_files_that_were_pipes_for_a_while_are_followed_again() {
     .await;
     binary.logs("names reloaded").await;
     for task in ["web_config", "names"] {
-        eventually("the trouble is over", || async {
-            trouble(address, task).await.is_none()
+        eventually("the error is over", || async {
+            task_error(address, task).await.is_none()
         })
         .await;
     }
 }
 
 #[actix_rt::test]
-async fn a_hangup_reads_every_file_again_at_once_and_tells_of_each() {
+async fn sighup_reloads_every_file_and_logs_each() {
     let authority = Authority::new();
     let write = |name: &str, text: &str| authority.write(name, text);
     let ca = authority.file();
@@ -299,15 +299,15 @@ async fn a_hangup_reads_every_file_again_at_once_and_tells_of_each() {
     ];
     let (binary, _) = Binary::listening(&simulator, &changes).await;
     binary.signal("HUP");
-    for told in [
+    for message in [
         "reloading files",
         "certificate authorities are unchanged",
         "web configuration is unchanged",
         "names are unchanged",
         "credential is unchanged",
     ] {
-        binary.logs(told).await;
-        let events = binary.events_saying(told);
+        binary.logs(message).await;
+        let events = binary.events_saying(message);
         assert!(
             events.len() == 1 && events[0].text("level") == "INFO",
             "{events:?}"
@@ -318,16 +318,16 @@ async fn a_hangup_reads_every_file_again_at_once_and_tells_of_each() {
     let other = Authority::named("another");
     replace(&ca, &format!("{}{}", authority.pem(), other.pem()));
     binary.signal("HUP");
-    for told in [
+    for message in [
         "names reloaded",
         "credential reloaded",
         "certificate authorities reloaded",
     ] {
-        binary.logs(told).await;
+        binary.logs(message).await;
     }
 }
 
-/// Compiles a library that takes the place of functions of the system.
+/// Compiles a library to preload, which replaces functions of the C library.
 fn shim(directory: &TempDir) -> PathBuf {
     let library = directory.path().join("shim.so");
     let source = concat!(
@@ -343,14 +343,14 @@ fn shim(directory: &TempDir) -> PathBuf {
     library
 }
 
-/// A service whose threads a file forbids, while it exists.
-struct Starved {
+/// A service that cannot start threads while a file exists.
+struct WithoutThreads {
     _directory: TempDir,
     forbidden: PathBuf,
     variables: Vec<(String, std::ffi::OsString)>,
 }
 
-impl Starved {
+impl WithoutThreads {
     async fn new(simulator: &Simulator, changes: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (directory, library) = spawn_blocking(move || {
@@ -388,7 +388,7 @@ impl Starved {
     }
 }
 
-/// Pages, compressed scrapes and checks of passwords need threads; they have those that were started with the service.
+/// Pages, compressed scrapes and password checks use threads that were started with the service.
 #[actix_rt::test]
 async fn requests_are_answered_while_no_thread_can_be_started() {
     let directory = tempfile::tempdir().unwrap();
@@ -398,10 +398,10 @@ async fn requests_are_answered_while_no_thread_can_be_started() {
     let simulator = scripted_simulator();
     simulator.push_rows([terminal_row("ut-1", 1_000_000_000, 1.0)]);
     let changes = [("WEB_CONFIG_FILE", config.to_str().unwrap())];
-    let starved = Starved::new(&simulator, &changes).await;
+    let starved = WithoutThreads::new(&simulator, &changes).await;
     let mut binary = starved.start();
     let address = binary.address().await;
-    // Nothing is left to be started.
+    // All threads are started.
     binary.logs("first poll succeeded").await;
     starved.forbid();
     for (password, expected) in [("pear", 401), ("apple", 200)] {
@@ -412,7 +412,7 @@ async fn requests_are_answered_while_no_thread_can_be_started() {
                 ("Authorization", &*authorization),
                 ("Accept-Encoding", "gzip"),
             ];
-            // More than there may be at once.
+            // More than the limit of concurrent requests.
             for _ in 0..20 {
                 let answer = get(address, path, &headers).await;
                 assert_eq!(answer.status, expected, "{path}");
@@ -432,7 +432,7 @@ async fn a_time_without_threads_ends_no_watcher_and_no_state_file() {
     fs::write(&names, "deviceID,name\nut-1,A\n").unwrap();
     let simulator = scripted_simulator();
     simulator.push_rows([terminal_row("ut-1", 1_000_000_000, 1.0)]);
-    let starved = Starved::new(
+    let starved = WithoutThreads::new(
         &simulator,
         &[
             ("NAMES_FILE", names.to_str().unwrap()),
@@ -445,23 +445,23 @@ async fn a_time_without_threads_ends_no_watcher_and_no_state_file() {
     let address = binary.address().await;
     shows(address, &throughput("ut-1"), 1.0).await;
     starved.forbid();
-    // Each of them has met the want of threads.
-    for told in [
+    // Each watcher has failed to start a thread.
+    for message in [
         "cannot check files for changes",
         "cannot write the state file",
     ] {
-        binary.logs(told).await;
-        assert_eq!(binary.events_saying(told).len(), 1);
+        binary.logs(message).await;
+        assert_eq!(binary.events_saying(message).len(), 1);
     }
-    eventually("the trouble is shown", || async {
-        trouble(address, "names").await.is_some()
+    eventually("the error is shown", || async {
+        task_error(address, "names").await.is_some()
     })
     .await;
     starved.allow();
     replace(&names, "deviceID,name\nut-1,B\n");
     binary.logs("writing the state file succeeds again").await;
     binary.logs("names reloaded").await;
-    assert!(trouble(address, "names").await.is_none());
+    assert!(task_error(address, "names").await.is_none());
     let body = scrape(address, "prometheus").await;
     let restarts = |task: &str| {
         body.value(&format!(
@@ -475,7 +475,7 @@ async fn a_time_without_threads_ends_no_watcher_and_no_state_file() {
         "credentials",
         "authorities",
     ] {
-        assert_eq!(restarts(task), Some(0.0), "{task}: none of them died");
+        assert_eq!(restarts(task), Some(0.0), "{task}: no task died");
     }
     assert!(
         binary.events_saying("panic").is_empty(),
@@ -490,7 +490,7 @@ async fn a_time_without_threads_ends_no_watcher_and_no_state_file() {
 async fn a_start_without_threads_or_files_ends_with_1_and_says_why() {
     let simulator = scripted_simulator();
     simulator.set_default_token_answer(Some(Answer::error(500, "down")));
-    let starved = Starved::new(&simulator, &[]).await;
+    let starved = WithoutThreads::new(&simulator, &[]).await;
     starved.forbid();
     let mut without_threads = starved.start();
     let settings = environment(&simulator, &[]);

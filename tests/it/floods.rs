@@ -1,4 +1,4 @@
-//! Clients that want too much, or never say what they want, keep nobody else from anything.
+//! Tests that clients with many, slow, incomplete or oversized requests do not affect other clients.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -15,14 +15,15 @@ use starlink_telemetry::simulator::{AnswerBody, Simulator};
 use crate::binary::Binary;
 use crate::form;
 use crate::harness::{
-    PATIENCE, Service, eventually, long_names, scripted_simulator, shows, terminal_row, throughput,
+    Service, WAIT_LIMIT, eventually, long_names, scripted_simulator, shows, terminal_row,
+    throughput,
 };
 use crate::wire::{ask, get, send};
 
-/// How many connections stay open without asking anything.
+/// The number of connections that stay open without a request.
 const IDLE: usize = 10_000;
 
-/// How many clients read a byte now and then.
+/// The number of clients that read slowly.
 const SLOW: usize = 100;
 
 /// How long a client may take in the tests of time limits.
@@ -30,11 +31,11 @@ const SHORT: Duration = Duration::from_secs(1);
 
 fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     stream
 }
 
-/// A connection with a small buffer that has asked for something and has read nothing yet, of a client that nobody else is.
+/// Sends a request on a connection with a small receive buffer, without reading, from an address of its own.
 fn ask_slowly(address: SocketAddr, path: &str, encoding: &str) -> TcpStream {
     ask_slowly_from(Ipv4Addr::new(127, 0, 0, 2), address, path, encoding)
 }
@@ -45,14 +46,14 @@ fn ask_slowly_from(source: Ipv4Addr, address: SocketAddr, path: &str, encoding: 
     socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
     socket.connect(&address.into()).unwrap();
     let mut stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     let request =
         format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept-Encoding: {encoding}\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     stream
 }
 
-/// Asks for `/livez` on a connection that stays open, and reads the answer.
+/// Requests `/livez` on a connection that stays open, and reads the response.
 fn ask_and_stay(stream: &mut TcpStream) {
     stream
         .write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -67,7 +68,7 @@ fn ask_and_stay(stream: &mut TcpStream) {
     assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
 }
 
-/// What is read until the connection ends, in whatever way.
+/// Reads until the connection ends or is reset.
 fn rest(stream: &mut TcpStream) -> String {
     let mut read = Vec::new();
     if let Err(error) = stream.read_to_end(&mut read) {
@@ -76,7 +77,7 @@ fn rest(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&read).into_owned()
 }
 
-/// Rows whose scrape does not fit into the buffers of two sockets; the last device's name.
+/// Pushes rows whose scrape exceeds the buffers of both sockets. Returns the name of the last device.
 fn push_large_fleet(simulator: &Simulator) -> String {
     let mut names = long_names(2000);
     let rows = names
@@ -86,7 +87,7 @@ fn push_large_fleet(simulator: &Simulator) -> String {
     names.pop().unwrap()
 }
 
-/// A thousand terminals of which there is more to say than the operating system keeps for a client that reads nothing.
+/// Pushes a thousand terminals with so much text that a page exceeds the buffers of the operating system.
 fn push_long_texts(simulator: &Simulator) {
     let columns = [
         "DeviceType",
@@ -116,7 +117,7 @@ fn short_timeouts() -> ClientTimeouts {
 }
 
 #[actix_rt::test]
-async fn ten_thousand_idle_connections_and_a_hundred_slow_readers_leave_everything_alive() {
+async fn idle_connections_and_slow_readers_do_not_affect_other_clients() {
     let simulator = scripted_simulator();
     let last = push_large_fleet(&simulator);
     let (_binary, address) = Binary::listening(&simulator, &[("BATCH_SIZE", "65000")]).await;
@@ -135,9 +136,9 @@ async fn ten_thousand_idle_connections_and_a_hundred_slow_readers_leave_everythi
     let slow = {
         let is_over = Arc::clone(&is_over);
         spawn_blocking(move || {
-            // What is compressed is so once for all, as for Prometheus: a few others are enough to keep the workers busy.
+            // Compressed bodies are shared, as for Prometheus. A few uncompressed requests are enough to keep the workers busy.
             let encoding = |number| if number % 20 == 0 { "identity" } else { "gzip" };
-            // One client may have a quarter of the places.
+            // One client may have a quarter of the concurrent scrapes.
             let ask = |number: usize| {
                 let source = Ipv4Addr::new(127, 0, 0, 2 + (number % 4) as u8);
                 ask_slowly_from(source, address, "/metrics", encoding(number))
@@ -148,7 +149,7 @@ async fn ten_thousand_idle_connections_and_a_hundred_slow_readers_leave_everythi
                 for (number, reader) in readers.iter_mut().enumerate() {
                     match reader.read(&mut [0; 1]) {
                         Ok(read) if read > 0 => bytes += read,
-                        // It was too slow for too long and is cut: it comes again.
+                        // The client was disconnected because it was too slow: it connects again.
                         _ => *reader = ask(number),
                     }
                 }
@@ -167,7 +168,7 @@ async fn ten_thousand_idle_connections_and_a_hundred_slow_readers_leave_everythi
         let gzip = get(address, "/metrics", &[("Accept-Encoding", "gzip")]).await;
         assert_eq!(gzip.status, 200);
     }
-    // Those that are cut come again.
+    // Clients that were disconnected connect again.
     eventually("all connections are open", || async {
         let body = form::scrape(address, "prometheus").await;
         body.value("process_open_fds") >= Some((IDLE + SLOW) as f64)
@@ -179,7 +180,7 @@ async fn ten_thousand_idle_connections_and_a_hundred_slow_readers_leave_everythi
 }
 
 #[actix_rt::test]
-async fn clients_that_trickle_or_say_nothing_are_dropped() {
+async fn slow_and_silent_clients_are_disconnected() {
     let tuning = Tuning {
         client_timeouts: short_timeouts(),
         ..Tuning::default()
@@ -196,7 +197,7 @@ async fn clients_that_trickle_or_say_nothing_are_dropped() {
             let mut reader = stream.try_clone().unwrap();
             let reading = std::thread::spawn(move || rest(&mut reader));
             while !reading.is_finished() {
-                // Fails when the service has had enough.
+                // Fails when the service has closed the connection.
                 let _ = stream.write_all(b"x");
                 std::thread::sleep(Duration::from_millis(50));
             }
@@ -214,7 +215,7 @@ async fn clients_that_trickle_or_say_nothing_are_dropped() {
 }
 
 #[actix_rt::test]
-async fn a_head_without_an_end_is_dropped() {
+async fn an_endless_head_is_cut() {
     let (_simulator, service) = patient(Tuning::default()).await;
     let address = service.address;
     let flood = spawn_blocking(move || {
@@ -223,7 +224,7 @@ async fn a_head_without_an_end_is_dropped() {
         let mut sent = stream.write(start).unwrap();
         while let Ok(bytes) = stream.write(&[b'x'; 8192]) {
             sent += bytes;
-            assert!(sent < 100_000_000, "it is read for ever");
+            assert!(sent < 100_000_000, "it is read without a limit");
         }
     });
     flood.await.unwrap();
@@ -235,9 +236,9 @@ async fn a_head_without_an_end_is_dropped() {
     assert_eq!(service.get("/livez").await.status, 200);
 }
 
-/// Heads that no handler ever sees, as the first of a connection and behind a request that was answered.
+/// Heads that are rejected before any handler, both as the first on a connection and after a request.
 #[actix_rt::test]
-async fn refused_heads_are_answered_with_the_headers_of_all_responses() {
+async fn rejected_heads_get_the_headers_of_all_responses() {
     let directory = tempfile::tempdir().unwrap();
     let web = directory.path().join("web.yml");
     let headers = "http_server_config:\n  headers:\n    X-Frame-Options: deny\n";
@@ -317,7 +318,7 @@ async fn bodies_are_refused_unread() {
         let mut sent = 0;
         while let Ok(bytes) = stream.write(&[b'x'; 8192]) {
             sent += bytes;
-            assert!(sent < 100_000_000, "it is read for ever");
+            assert!(sent < 100_000_000, "it is read without a limit");
         }
     });
     endless.await.unwrap();
@@ -360,7 +361,7 @@ async fn scrapes_beyond_the_bound_wait_and_are_refused() {
     assert!(refused >= Some(1.0), "{refused:?}");
 }
 
-/// An answer that nobody takes counts until it is out, or cut.
+/// A response that is not read counts until it is sent or cut.
 #[actix_rt::test]
 async fn pages_beyond_the_bound_wait_and_are_refused() {
     let tuning = Tuning {
@@ -411,7 +412,7 @@ async fn a_page_that_is_read_for_too_long_is_cut() {
     is_cut("/api/v1/devices?per_page=1000", "}").await;
 }
 
-/// Who reads an answer for too long does not see its end.
+/// A response that is read for too long is cut.
 async fn is_cut(path: &'static str, end: &str) {
     let tuning = Tuning {
         client_timeouts: ClientTimeouts {
@@ -430,7 +431,7 @@ async fn is_cut(path: &'static str, end: &str) {
         stream.read_exact(&mut read).unwrap();
         let since = Instant::now();
         let mut chunk = [0; 4096];
-        // Steadily, but no more than can be read in time; then as fast as it can.
+        // Steadily, but too slowly to finish in time; then as fast as possible.
         loop {
             match stream.read(&mut chunk) {
                 Ok(0) | Err(_) => return read,

@@ -1,4 +1,4 @@
-//! Starts the service and the simulator, asks them things, and waits for conditions.
+//! Starts the service and the simulator in the test process, sends requests, and waits for conditions.
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -12,50 +12,50 @@ use starlink_telemetry::config::{Settings, Sources};
 use starlink_telemetry::simulator::{Journal, Options, Simulator};
 use starlink_telemetry::store::MetricsStoreActor;
 use starlink_telemetry::supervise::SupervisionPolicy;
-use starlink_telemetry::time::{Clock, Hands};
+use starlink_telemetry::time::{Clock, ManualTime};
 use tokio::sync::oneshot;
 
 use crate::form::{self, Body};
 use crate::wire::{self, Answer};
 
-/// Long enough for a loaded machine; a condition that holds is noticed at once.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How long tests wait for a condition: long enough for a loaded machine. Tests continue as soon as the condition holds.
+pub const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
-/// By then a process that was asked to end has ended. It takes 5 s (src/app.rs), and longer on a busy machine. What the end cuts in a
-/// test would go on for longer than this.
+/// How long a shutdown may take. It takes 5 s (src/app.rs), and longer on a busy machine. Activities that the shutdown must cut
+/// would take longer than this in the tests.
 pub const END_WITHIN: Duration = Duration::from_secs(20);
 
-/// Waits until a condition holds, and fails the test when it never does.
+/// Waits until a condition holds, and fails the test at the time limit.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_LIMIT;
     while !condition().await {
         assert!(Instant::now() < deadline, "never happened: {what}");
         actix_rt::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// A simulator that has no terminals of its own: every row is the test's.
+/// A simulator without its own terminals: all rows are pushed by the test.
 pub fn scripted_simulator() -> Simulator {
     Simulator::start(Options::default()).unwrap()
 }
 
-/// Waits until the simulator has seen what is wanted, and gives its journal.
+/// Waits until the simulator's journal fulfils a condition, and returns the journal.
 pub async fn journal(
     simulator: &Simulator,
     what: &str,
     wanted: impl Fn(&Journal) -> bool,
 ) -> Journal {
-    let happened = simulator.wait_until(PATIENCE, wanted).await;
+    let happened = simulator.wait_until(WAIT_LIMIT, wanted).await;
     assert!(happened, "never happened: {what}");
     let journal = simulator.journal();
     assert!(
         journal.most_polls_in_flight <= 1,
-        "one poll in flight, ever"
+        "at most one poll in flight"
     );
     journal
 }
 
-/// The settings of a service that polls `simulator`, in the environment's form; `changes` come last and win.
+/// The environment of a service that polls `simulator`; `changes` replace the defaults.
 pub fn environment(simulator: &Simulator, changes: &[(&str, &str)]) -> Vec<(String, OsString)> {
     let Options {
         client_id,
@@ -80,8 +80,8 @@ pub fn environment(simulator: &Simulator, changes: &[(&str, &str)]) -> Vec<(Stri
         .collect()
 }
 
-/// A store that hangs is noticed soon.
-pub fn impatient_with_the_store() -> Tuning {
+/// A tuning with which a hanging store is detected soon.
+pub fn quick_hang_detection() -> Tuning {
     Tuning {
         query_limit: Duration::from_millis(200),
         supervision: SupervisionPolicy {
@@ -92,14 +92,14 @@ pub fn impatient_with_the_store() -> Tuning {
     }
 }
 
-/// The service, running in this process on a thread and an actix system of its own.
+/// The service, running in this process on its own thread and actix system.
 pub struct Service {
     pub address: SocketAddr,
-    /// Where the probes have a port of their own.
+    /// The address of the probes, if they have a separate port.
     pub probes: Option<SocketAddr>,
     pub account: AccountActors,
     pub store: Addr<MetricsStoreActor>,
-    /// The number of its actix system.
+    /// The ID of its actix system.
     pub system: usize,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<Ending>>,
@@ -114,15 +114,17 @@ impl Service {
         Self::timed(simulator, changes, tuning, Clock::system()).await
     }
 
-    /// With clocks that the test moves. Starlink's answers are dated by them: by the time that passes, whatever becomes of the
-    /// wall clock.
-    pub async fn by_hand(simulator: &Simulator, changes: &[(&str, &str)]) -> (Self, Hands) {
+    /// With a manual clock. The `Date` of Starlink's answers follows the elapsed time, even if the test sets the wall clock.
+    pub async fn with_manual_clock(
+        simulator: &Simulator,
+        changes: &[(&str, &str)],
+    ) -> (Self, ManualTime) {
         let start = SystemTime::now();
-        let (clock, hands) = Clock::manual(start);
-        let passes = clock.clone();
-        simulator.set_date(move || start + passes.elapsed());
+        let (clock, time) = Clock::manual(start);
+        let elapsed = clock.clone();
+        simulator.set_date(move || start + elapsed.elapsed());
         let service = Self::timed(simulator, changes, Tuning::default(), clock).await;
-        (service, hands)
+        (service, time)
     }
 
     pub async fn timed(
@@ -146,7 +148,10 @@ impl Service {
                 let addresses = (application.address(), application.probes_address());
                 let system = actix_rt::System::current().id();
                 let started = (addresses, account, store, system);
-                assert!(sender.send(started).is_ok(), "the test waits for the start");
+                assert!(
+                    sender.send(started).is_ok(),
+                    "the test still waits for the start"
+                );
                 application
                     .run(async {
                         stopped.await.unwrap_or_default();
@@ -167,27 +172,27 @@ impl Service {
         }
     }
 
-    /// GETs a path.
+    /// Sends a GET request.
     pub async fn get(&self, path: &str) -> Answer {
         wire::get(self.address, path, &[]).await
     }
 
-    /// Scrapes in text 0.0.4.
+    /// Scrapes in the text format 0.0.4.
     pub async fn scrape(&self) -> Body {
         form::scrape(self.address, "prometheus").await
     }
 
-    /// Waits until a scrape shows a sample.
+    /// Waits until a scrape contains a sample.
     pub async fn shows(&self, series: &str, value: f64) {
         shows(self.address, series, value).await;
     }
 
-    /// Asks the service to end.
+    /// Starts the shutdown of the service.
     pub fn ask_to_stop(&mut self) {
         self.stop.take();
     }
 
-    /// Waits for the end.
+    /// Waits for the end of the service.
     pub async fn ended(&mut self) -> Ending {
         let thread = self.thread.take().unwrap();
         eventually("the service ends", || async { thread.is_finished() }).await;
@@ -196,17 +201,17 @@ impl Service {
 }
 
 impl Drop for Service {
-    /// The service ends by itself: nobody waits the seconds of its drain.
+    /// Starts the shutdown, but does not wait for the drain, which takes seconds.
     fn drop(&mut self) {
         self.ask_to_stop();
     }
 }
 
-/// Waits until a scrape shows a sample.
+/// Waits until a scrape contains a sample.
 pub async fn shows(address: SocketAddr, series: &str, value: f64) {
     let what = format!("{series} {value}");
     eventually(&what, || async {
-        // While the machine is busy, the store may answer too late for a scrape.
+        // On a busy machine a scrape may fail because the store replies too late.
         let answer = wire::get(address, "/metrics?format=prometheus", &[]).await;
         answer.status == 200 && form::read(&answer.body, "prometheus").value(series) == Some(value)
     })
@@ -216,18 +221,18 @@ pub async fn shows(address: SocketAddr, series: &str, value: f64) {
 /// A time in 2023, in nanoseconds since 1970: rows from before 2019 are rejected.
 pub const START: u64 = 1_700_000_000_000_000_000;
 
-/// A terminal's row in the simulator's usual columns, with throughput as its only number. It was reported so many nanoseconds
-/// after [`START`].
+/// A terminal's row in the simulator's default columns, with throughput as its only number, `after_start` nanoseconds after
+/// [`START`].
 pub fn terminal_row(id: &str, after_start: u64, throughput: f64) -> String {
     row_of(id, START + after_start, throughput)
 }
 
-/// The same with a timestamp.
+/// [`terminal_row`] with an absolute timestamp.
 pub fn row_of(id: &str, timestamp: u64, throughput: f64) -> String {
     format!(r#"["u",{timestamp},"{id}",{throughput}]"#)
 }
 
-/// Long names that do not compress well: a fleet of some thousands fits into no socket's buffers.
+/// Long names that do not compress well, so that the scrape of some thousand devices exceeds the buffers of sockets.
 pub fn long_names(count: usize) -> Vec<String> {
     let mut random = fastrand::Rng::with_seed(1);
     let mut name = || -> String {

@@ -1,4 +1,4 @@
-//! Names from outside that try to break out of where they are written: logs, metrics, the page, files.
+//! Tests that hostile names from Starlink are escaped in logs, metrics, the page and files.
 
 use starlink_telemetry::simulator::{Answer, AnswerBody};
 
@@ -7,10 +7,10 @@ use crate::form::{FORMATS, scrape};
 use crate::harness::{eventually, scripted_simulator};
 use crate::wire::get;
 
-/// Ends lines, closes quotes, colours terminals, runs scripts, climbs directories.
+/// A name that ends lines, closes quotes, sends terminal escapes, contains a script, and traverses directories.
 const HOSTILE: &str = "x\"} 1\n# EOF\r\nstarlink_up 0\u{1b}[31m\u{7}<script>alert(1)</script>&\\..\\../etc/passwd\u{202e}\u{2028},= {}\u{0}";
 
-/// No line of it is one that the text made.
+/// Whether no line begins with a part of the hostile name.
 fn is_whole(text: &str) -> bool {
     let beginnings = ["# EOF\r", "starlink_up 0\u{1b}"];
     let is_made = |line: &str| {
@@ -21,8 +21,8 @@ fn is_whole(text: &str) -> bool {
     !text.lines().any(is_made)
 }
 
-/// For people's eyes: it does nothing to a terminal either. (Labels hold what Starlink says, to the letter.)
-fn is_tame(text: &str) -> bool {
+/// Whether a text also contains no terminal escapes. (Metric labels contain Starlink's text unchanged.)
+fn is_printable(text: &str) -> bool {
     is_whole(text) && !text.contains(['\u{1b}', '\u{7}', '\r', '\0'])
 }
 
@@ -30,7 +30,7 @@ fn quoted() -> String {
     serde_json::to_string(HOSTILE).unwrap()
 }
 
-/// Starlink says it everywhere where it may say something: names of types, columns, alerts, devices, texts, and its errors.
+/// Uses the name everywhere in Starlink's answers: in names of types, columns, alerts and devices, in texts, and in errors.
 fn push_everything(simulator: &starlink_telemetry::simulator::Simulator) {
     let name = quoted();
     let body = format!(
@@ -41,7 +41,7 @@ fn push_everything(simulator: &starlink_telemetry::simulator::Simulator) {
         "metadata":{{"enums":{{"DeviceType":{{"u":{name}}},"AlertsByDeviceType":{{"u":{{"1":{name}}}}}}}}}}}"#
     );
     simulator.push_answer(Answer::text(body));
-    // A table whose columns take names that are taken, and an error with a message.
+    // A table whose columns have names in use already, and an error with a message.
     let columns = ["DeviceType", "UtcTimestampNs", "DeviceId", HOSTILE, HOSTILE];
     simulator.push_answer(
         AnswerBody::new()
@@ -77,7 +77,7 @@ async fn hostile_names_stay_inside_of_logs_metrics_the_page_and_files() {
         })
         .await;
         for format in FORMATS {
-            // Read line by line by rules that know nothing of what is written.
+            // Checked line by line with general rules, without the expected text.
             let body = scrape(address, format).await;
             assert!(is_whole(&body.text), "{}", body.text);
             assert!(
@@ -93,7 +93,7 @@ async fn hostile_names_stay_inside_of_logs_metrics_the_page_and_files() {
             "/%3Cscript%3E?format=<script>",
         ] {
             let answer = get(address, path, &[("Accept", "text/html\u{1b}")]).await;
-            assert!(is_tame(&answer.body), "{path}: {}", answer.body);
+            assert!(is_printable(&answer.body), "{path}: {}", answer.body);
             assert!(!answer.body.contains("<script>"), "{path}: {}", answer.body);
         }
         let answer = get(address, "/metrics?format=%3Cscript%3E", &[]).await;
@@ -106,8 +106,8 @@ async fn hostile_names_stay_inside_of_logs_metrics_the_page_and_files() {
         service.signal("TERM");
         assert_eq!(service.ended().await, Some(0));
         let log = service.stderr();
-        assert!(is_tame(&log), "{log}");
-        assert!(log.contains("etc/passwd"), "what Starlink says is told");
+        assert!(is_printable(&log), "{log}");
+        assert!(log.contains("etc/passwd"), "Starlink's text is logged");
         if log_format == "json" {
             assert!(!service.events().is_empty());
         } else {
@@ -122,9 +122,12 @@ async fn hostile_names_stay_inside_of_logs_metrics_the_page_and_files() {
             .collect();
         files.sort();
         let expected = ["state", "state.lock"];
-        assert_eq!(files, expected, "names from outside name no files");
+        assert_eq!(
+            files, expected,
+            "names from outside do not become file names"
+        );
 
-        // What was kept comes back as it was.
+        // The saved fleet is restored unchanged.
         let (_service, address) = Binary::listening(&simulator, &settings).await;
         for format in FORMATS {
             let body = scrape(address, format).await;

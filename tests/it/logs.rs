@@ -1,4 +1,4 @@
-//! The log, however its reader behaves: nothing that happens to it stops the service or a command.
+//! Tests that a blocked, closed or full log output stops neither the service nor a command.
 
 use std::fs::OpenOptions;
 use std::io::{self, PipeReader, Read};
@@ -18,7 +18,7 @@ const DROPPED: &str = "starlink_exporter_log_lines_dropped_total";
 
 const POLLS: &str = "starlink_exporter_polls_total";
 
-/// The longest line, its end included.
+/// The longest line, including the line end.
 const LONGEST_LINE: usize = 4096;
 
 fn full_disk() -> Stdio {
@@ -31,7 +31,7 @@ fn closed_pipe() -> Stdio {
     Stdio::from(writer)
 }
 
-/// A service whose log goes somewhere that the test chooses; dropped, it is killed.
+/// A service with a given log output. It is killed when this is dropped.
 struct Service {
     child: Child,
     address: SocketAddr,
@@ -39,7 +39,7 @@ struct Service {
 
 impl Service {
     fn start(simulator: &Simulator, log: Stdio, changes: &[(&str, &str)]) -> Self {
-        // Its log cannot tell which port it took.
+        // The port is fixed, because the log cannot report it.
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
@@ -65,7 +65,7 @@ impl Service {
         body.value(series).unwrap_or_default()
     }
 
-    /// It serves, is alive, and goes on polling.
+    /// Checks that it serves, is alive, and continues to poll.
     async fn works(&self) {
         assert_eq!(get(self.address, "/livez", &[]).await.status, 200);
         let before = self.value(POLLS).await;
@@ -94,7 +94,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // An error means that it has ended already.
+        // An error means that the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -126,7 +126,7 @@ async fn a_log_that_cannot_be_written_is_counted_and_stops_nothing() {
     .await;
 }
 
-/// A service at its most talkative, and the pipe of its log, which is full.
+/// A service at log level `trace`, and the pipe of its log, which is full.
 async fn with_a_full_pipe(simulator: &Simulator) -> (Service, PipeReader) {
     let (reader, writer) = io::pipe().unwrap();
     let service = Service::start(
@@ -146,7 +146,7 @@ async fn with_a_full_pipe(simulator: &Simulator) -> (Service, PipeReader) {
 }
 
 #[actix_rt::test]
-async fn a_log_that_nobody_reads_stops_nothing() {
+async fn a_log_that_is_not_read_stops_nothing() {
     let simulator = scripted_simulator();
     let (service, reader) = with_a_full_pipe(&simulator).await;
     service.works().await;
@@ -155,7 +155,7 @@ async fn a_log_that_nobody_reads_stops_nothing() {
 }
 
 #[actix_rt::test]
-async fn what_was_dropped_is_told_when_the_log_is_read_again() {
+async fn dropped_lines_are_reported_when_the_log_is_read_again() {
     let simulator = scripted_simulator();
     let (service, mut reader) = with_a_full_pipe(&simulator).await;
     let reading = std::thread::spawn(move || {
@@ -181,7 +181,7 @@ async fn what_was_dropped_is_told_when_the_log_is_read_again() {
     assert_eq!(lines.last().unwrap()["message"], "stopped");
 }
 
-/// Names that Starlink chooses, in a message that shows them.
+/// Names from Starlink, in a log message that contains them.
 #[actix_rt::test]
 async fn every_line_is_bounded_and_nothing_from_outside_begins_a_line() {
     let code = format!(
@@ -226,7 +226,7 @@ async fn every_line_is_bounded_and_nothing_from_outside_begins_a_line() {
     }
 }
 
-/// The exit code tells that the output is lost; nothing panics.
+/// The exit code reports the lost output; nothing panics.
 #[actix_rt::test]
 async fn commands_survive_an_output_that_cannot_be_written() {
     let simulator = scripted_simulator();

@@ -1,4 +1,4 @@
-//! The way to Starlink: TLS that is verified, and proxies.
+//! Tests of connections to Starlink: verification of TLS, and proxies.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -15,12 +15,12 @@ use crate::form::scrape;
 use crate::harness::{
     environment, eventually, scripted_simulator, shows, terminal_row, throughput,
 };
-use crate::tls::{Authority, Front, Identity};
+use crate::tls::{Authority, Identity, TlsProxy};
 
 /// The simulator behind TLS.
 pub struct Starlink {
     pub simulator: Simulator,
-    front: Front,
+    tls_proxy: TlsProxy,
     authority: Authority,
 }
 
@@ -35,28 +35,28 @@ impl Starlink {
         Self::before(simulator, identity).await
     }
 
-    /// With a simulator that is there already.
+    /// TLS in tls_proxy of an existing simulator.
     pub async fn before(
         simulator: Simulator,
         identity: impl FnOnce(&Authority) -> Identity,
     ) -> Self {
         let authority = Authority::new();
         let identity = identity(&authority);
-        let front = Front::before(address(&simulator), &identity).await;
+        let tls_proxy = TlsProxy::before(address(&simulator), &identity).await;
         Self {
             simulator,
-            front,
+            tls_proxy,
             authority,
         }
     }
 
-    /// What is set so that the service reaches it; `changes` come last and win.
+    /// Settings for a service that polls it; `changes` replace the defaults.
     pub fn settings(&self, changes: &[(&str, &str)]) -> Vec<(String, String)> {
         let ca_file = self.authority.file();
         let mut url = Url::parse(&self.simulator.api_url()).unwrap();
         url.set_scheme("https").unwrap();
         url.set_host(Some("localhost")).unwrap();
-        url.set_port(Some(self.front.address.port())).unwrap();
+        url.set_port(Some(self.tls_proxy.address.port())).unwrap();
         let known = [
             ("API_URL", url.as_str()),
             ("API_CA_FILE", ca_file.to_str().unwrap()),
@@ -78,7 +78,7 @@ impl Starlink {
         Binary::listening(&self.simulator, &settings).await
     }
 
-    /// What `check-config --connect` says.
+    /// Runs `check-config --connect`: exit code, stdout and stderr.
     async fn check(&self, changes: &[(&str, &str)]) -> (i32, String, String) {
         let settings = self.settings(changes);
         let settings: Vec<_> = settings
@@ -95,34 +95,34 @@ fn address(simulator: &Simulator) -> SocketAddr {
     url.socket_addrs(|| None).unwrap()[0]
 }
 
-/// How a proxy of the tests behaves.
+/// The behaviour of a test proxy.
 #[derive(Clone, Copy)]
-pub enum Manner {
-    /// It makes tunnels for whoever knows `user:needle@word`.
+pub enum Behaviour {
+    /// Opens tunnels for the credentials `user:needle@word`.
     Asks,
-    /// It answers with this, and closes.
+    /// Sends this response and closes the connection.
     Says(&'static str),
 }
 
-// Percent-encoded where it need not be.
+// Percent-encoded also where that is not necessary.
 pub const CREDENTIALS: &str = "user:needle%77ord";
 pub const WANTED: &str = "user:needleword";
 
-/// A proxy that makes tunnels, and remembers where to.
+/// A proxy that opens tunnels and records their targets.
 pub struct ProxyServer {
     address: SocketAddr,
     targets: Arc<Mutex<Vec<String>>>,
 }
 
 impl ProxyServer {
-    pub async fn start(manner: Manner) -> Self {
+    pub async fn start(behaviour: Behaviour) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let targets = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&targets);
         actix_rt::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                actix_rt::spawn(serve(client, manner, Arc::clone(&seen)));
+                actix_rt::spawn(serve(client, behaviour, Arc::clone(&seen)));
             }
         });
         Self { address, targets }
@@ -137,7 +137,7 @@ impl ProxyServer {
     }
 }
 
-async fn serve(mut client: TcpStream, manner: Manner, seen: Arc<Mutex<Vec<String>>>) {
+async fn serve(mut client: TcpStream, behaviour: Behaviour, seen: Arc<Mutex<Vec<String>>>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -156,36 +156,36 @@ async fn serve(mut client: TcpStream, manner: Manner, seen: Arc<Mutex<Vec<String
         "\r\nProxy-Authorization: Basic {}\r\n",
         BASE64_STANDARD.encode(WANTED)
     );
-    let answer = match manner {
-        Manner::Says(answer) => answer,
-        Manner::Asks if !head.contains(&authorization) => {
+    let answer = match behaviour {
+        Behaviour::Says(answer) => answer,
+        Behaviour::Asks if !head.contains(&authorization) => {
             "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"x\"\r\n\r\nwho?"
         }
-        Manner::Asks => {
+        Behaviour::Asks => {
             seen.lock().unwrap().push(target.to_owned());
             let mut server = TcpStream::connect(target).await.unwrap();
             let established = b"HTTP/1.1 200 Connection established\r\n\r\n";
             client.write_all(established).await.unwrap();
-            // However it ends: both ends see it.
+            // Errors are ignored: both ends see how the connection ends.
             let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
             return;
         }
     };
-    // It may have had enough before it has read all.
+    // The client may close the connection before it has read everything.
     let _ = client.write_all(answer.as_bytes()).await;
 }
 
 #[actix_rt::test]
-async fn starlink_is_polled_over_tls_that_an_extra_authority_vouches_for() {
+async fn starlink_is_polled_over_tls_with_an_additional_authority() {
     let starlink = Starlink::start().await;
     let (_binary, address) = starlink.binary(&[]).await;
     shows(address, &throughput("shown"), 1.0).await;
-    assert!(starlink.front.connections() > 0);
+    assert!(starlink.tls_proxy.connections() > 0);
 }
 
-/// Neither the credentials nor anything else is sent where the certificate is not right.
+/// Nothing, in particular no credentials, is sent if the certificate is invalid.
 #[actix_rt::test]
-async fn a_certificate_that_is_not_right_is_not_spoken_to() {
+async fn nothing_is_sent_to_a_server_with_an_invalid_certificate() {
     let wrong_name = Starlink::with(|authority| authority.issue(&["example.com"])).await;
     let expired = Starlink::with(|authority| authority.issue_expired(&["localhost"])).await;
     let stranger = Starlink::start().await;
@@ -216,23 +216,23 @@ async fn a_certificate_that_is_not_right_is_not_spoken_to() {
             scrape(address, "prometheus").await.value("starlink_up") == Some(0.0)
         })
         .await;
-        assert_eq!(starlink.front.connections(), 0);
+        assert_eq!(starlink.tls_proxy.connections(), 0);
         assert_eq!(starlink.simulator.journal().token_requests.len(), 0);
     }
 }
 
-/// `STARLINK_TEST_PROXY` names a real proxy to take instead: one that asks for the same user name and password.
+/// `STARLINK_TEST_PROXY` can name a real proxy, which must require the same user name and password.
 #[actix_rt::test]
-async fn a_proxy_that_asks_who_we_are_makes_the_tunnel() {
+async fn a_proxy_with_authentication_opens_the_tunnel() {
     let starlink = Starlink::start().await;
-    let own = ProxyServer::start(Manner::Asks).await;
+    let own = ProxyServer::start(Behaviour::Asks).await;
     let real = std::env::var("STARLINK_TEST_PROXY").ok();
     let place = real.clone().unwrap_or_else(|| own.address.to_string());
     let proxy = format!("http://{CREDENTIALS}@{place}");
     let (_binary, address) = starlink.binary(&[("HTTPS_PROXY", &proxy)]).await;
     shows(address, &throughput("shown"), 1.0).await;
     if real.is_none() {
-        let target = format!("localhost:{}", starlink.front.address.port());
+        let target = format!("localhost:{}", starlink.tls_proxy.address.port());
         let targets = own.targets();
         assert!(!targets.is_empty());
         assert!(targets.iter().all(|seen| *seen == target), "{targets:?}");
@@ -246,9 +246,9 @@ async fn a_proxy_that_asks_who_we_are_makes_the_tunnel() {
 }
 
 #[actix_rt::test]
-async fn exceptions_go_straight() {
+async fn hosts_of_no_proxy_are_reached_directly() {
     let starlink = Starlink::start().await;
-    let proxy = ProxyServer::start(Manner::Asks).await;
+    let proxy = ProxyServer::start(Behaviour::Asks).await;
     let url = proxy.url(CREDENTIALS);
     let changes = [
         ("HTTPS_PROXY", url.as_str()),
@@ -260,7 +260,7 @@ async fn exceptions_go_straight() {
 }
 
 #[actix_rt::test]
-async fn a_proxy_of_no_use_is_told() {
+async fn an_unusable_proxy_is_reported() {
     let starlink = Starlink::start().await;
     let long = "HTTP/1.1 200 OK\r\n\r\nand more";
     for (answer, expected) in [
@@ -277,7 +277,7 @@ async fn a_proxy_of_no_use_is_told() {
         ("HTTP/1.1 20", "closed the connection"),
         ("", "closed the connection"),
     ] {
-        let proxy = ProxyServer::start(Manner::Says(answer)).await;
+        let proxy = ProxyServer::start(Behaviour::Says(answer)).await;
         let url = proxy.url(CREDENTIALS);
         let (code, output, errors) = starlink.check(&[("HTTPS_PROXY", &url)]).await;
         assert_eq!(code, 1, "{answer}");
@@ -290,11 +290,11 @@ async fn a_proxy_of_no_use_is_told() {
     assert_eq!(code, 1);
     let refused = "cannot connect to the proxy 127.0.0.1:1 (HTTPS_PROXY): Connection refused";
     assert!(errors.contains(refused), "{errors}");
-    assert_eq!(starlink.front.connections(), 0);
+    assert_eq!(starlink.tls_proxy.connections(), 0);
 }
 
 #[actix_rt::test]
-async fn wrong_settings_of_the_way_out_are_told() {
+async fn wrong_settings_of_outgoing_connections_are_reported() {
     let simulator = scripted_simulator();
     let authority = Authority::new();
     let empty = authority.write("empty.pem", "");
@@ -352,9 +352,9 @@ async fn wrong_settings_of_the_way_out_are_told() {
     assert!(!format!("{output}{errors}").contains("needle"));
 }
 
-/// Until a poll has succeeded, an answer that nothing is there most likely means a wrong URL; afterwards it is Starlink's fault.
+/// Before the first successful poll, a 404 or a redirect probably means a wrong URL; afterwards it is a fault of Starlink.
 #[actix_rt::test]
-async fn a_stream_that_was_never_there_has_the_url_questioned() {
+async fn a_missing_stream_before_the_first_success_advises_to_check_the_url() {
     const FAILED: &str = "poll failed: retrying";
     let target = "https://user:word@elsewhere.example:8443/path?token=needle";
     for (answer, told) in [
@@ -370,7 +370,7 @@ async fn a_stream_that_was_never_there_has_the_url_questioned() {
         shows(address, "starlink_up", 1.0).await;
         simulator.push_answer(Answer::error(404, "an incident"));
         shows(address, "starlink_up", 0.0).await;
-        // Within a minute of the first failure the second one is no news.
+        // The second failure within a minute is not logged.
         let [first] = &binary.events_saying(FAILED)[..] else {
             panic!("{:?}", binary.events());
         };
@@ -385,9 +385,9 @@ async fn a_stream_that_was_never_there_has_the_url_questioned() {
     }
 }
 
-/// What people write behind the base URL is taken off.
+/// The version at the end of the base URL is removed.
 #[actix_rt::test]
-async fn the_version_may_stand_in_the_url() {
+async fn the_url_may_include_the_version() {
     let simulator = scripted_simulator();
     simulator.push_rows([terminal_row("shown", 1_000_000_000, 1.0)]);
     let url = format!("{}/v2/telemetry/stream/", simulator.api_url());

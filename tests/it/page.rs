@@ -10,7 +10,7 @@ use starlink_telemetry::supervise::faults::{Fault, Inject, Place};
 use url::form_urlencoded;
 
 use crate::harness::{
-    Service, eventually, impatient_with_the_store, scripted_simulator, terminal_row, throughput,
+    Service, eventually, quick_hang_detection, scripted_simulator, terminal_row, throughput,
 };
 use crate::wire::{Answer, ask, target};
 
@@ -450,7 +450,7 @@ async fn of_very_many_alerts_the_first_are_named() {
 #[actix_rt::test]
 async fn while_the_store_does_not_answer_the_exporter_is_shown_alone() {
     let simulator = scripted_simulator();
-    let tuning = impatient_with_the_store();
+    let tuning = quick_hang_detection();
     simulator.push_rows([terminal_row("ut-1", 1_000_000_000, 1.0)]);
     let service = Service::tuned(&simulator, &[], tuning).await;
     service.shows(&throughput("ut-1"), 1.0).await;

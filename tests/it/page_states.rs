@@ -7,7 +7,7 @@ use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 use starlink_telemetry::simulator::{Answer, AnswerBody, Simulator};
 
-use crate::harness::{PATIENCE, Service, eventually, scripted_simulator, throughput};
+use crate::harness::{Service, WAIT_LIMIT, eventually, scripted_simulator, throughput};
 use crate::wire::ask;
 
 const COLUMNS: [&str; 8] = [
@@ -59,7 +59,7 @@ async fn json_of(service: &Service, path: &str) -> Value {
 pub async fn says(service: &Service, path: &str, texts: &[&str]) {
     let what = format!("{path} says {texts:?}");
     let mut last = String::new();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_LIMIT;
     while !texts.iter().all(|text| last.contains(text)) {
         assert!(Instant::now() < deadline, "never happened: {what}: {last}");
         last = service.get(path).await.body;
@@ -373,7 +373,7 @@ async fn what_shrinks_is_sent_compressed_to_who_accepts_it() {
 #[actix_rt::test]
 async fn a_wrong_host_clock_is_told_and_ages_are_those_of_starlinks() {
     let simulator = scripted_simulator();
-    let (service, hands) = Service::by_hand(&simulator, &[]).await;
+    let (service, hands) = Service::with_manual_clock(&simulator, &[]).await;
     simulator.push_answer(answer(&["ut-1"], 5));
     service.shows(&throughput("ut-1"), 42.0).await;
     let right = service.get("/").await.body;

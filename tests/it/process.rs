@@ -1,4 +1,4 @@
-//! The process: what its log looks like, and how a signal ends it.
+//! Tests of the process: the format of its log, and the shutdown by a signal.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -14,21 +14,21 @@ use starlink_telemetry::simulator::{Answer, AnswerBody, Outcome, Simulator};
 
 use crate::binary::{Binary, Event};
 use crate::harness::{
-    END_WITHIN, PATIENCE, Service, eventually, journal, scripted_simulator, shows, terminal_row,
+    END_WITHIN, Service, WAIT_LIMIT, eventually, journal, scripted_simulator, shows, terminal_row,
     throughput,
 };
 use crate::wire::{get, try_get};
 
-/// For how long `/readyz` announces the end.
+/// How long `/readyz` announces the shutdown before requests are refused.
 const LAME_DUCK: Duration = Duration::from_secs(1);
 
-/// Until then open scrapes are served.
+/// How long open scrapes are served after the signal.
 const CUT_AFTER: Duration = Duration::from_secs(4);
 
-/// What is said of an answer that the drain does not wait for.
+/// The log message about an answer that did not arrive within the drain.
 const LOST: &str = "the last answer was not stored before shutdown: its rows are lost";
 
-/// What each poll is to find: no rows, and nobody in a hurry.
+/// Settings with which each poll waits for rows for a minute.
 const LONG_LINGER: (&str, &str) = ("MAX_LINGER", "60000");
 
 #[actix_rt::test]
@@ -51,13 +51,13 @@ async fn every_line_of_the_log_is_an_object_with_one_constant_message() {
     assert!(twice.is_empty(), "{twice:?}");
 }
 
-/// How a process ended: its code, and how long after the signal.
+/// Waits for the end of a process. Returns its exit code, and the time since the signal.
 async fn ended(binary: &mut Binary, signalled: Instant) -> (Option<i32>, Duration) {
     let code = binary.ended().await;
     (code, signalled.elapsed())
 }
 
-/// Waits until nobody listens at an address any more.
+/// Waits until connections to an address are refused.
 async fn refuses(address: SocketAddr) {
     eventually("no new connection", || async {
         match TcpStream::connect(address) {
@@ -68,7 +68,7 @@ async fn refuses(address: SocketAddr) {
     .await;
 }
 
-/// The signal comes while a poll lingers.
+/// Sends a signal while a poll waits for rows.
 async fn drains_on(signal: &str) {
     let simulator = scripted_simulator();
     simulator.push_rows([terminal_row("here", 1_000_000_000, 1.0)]);
@@ -122,7 +122,7 @@ async fn until_the_drain_everything_works_and_readyz_announces_it() {
     let simulator = scripted_simulator();
     simulator.push_rows([terminal_row("here", 1_000_000_000, 1.0)]);
     let tuning = Tuning {
-        lame_duck: 2 * PATIENCE,
+        lame_duck: 2 * WAIT_LIMIT,
         ..Tuning::default()
     };
     let mut service = Service::tuned(&simulator, &[LONG_LINGER], tuning).await;
@@ -142,12 +142,12 @@ async fn until_the_drain_everything_works_and_readyz_announces_it() {
 }
 
 #[actix_rt::test]
-async fn a_signal_drains_it_and_a_silent_poll_is_aborted() {
+async fn a_signal_drains_and_aborts_a_waiting_poll() {
     join_all(["TERM", "INT", "QUIT"].map(drains_on)).await;
 }
 
 #[actix_rt::test]
-async fn other_signals_are_told_and_change_nothing() {
+async fn other_signals_are_logged_and_ignored() {
     let simulator = scripted_simulator();
     let (mut binary, address) = Binary::listening(&simulator, &[]).await;
     for signal in ["USR1", "USR2", "HUP"] {
@@ -184,7 +184,7 @@ async fn it_ends_while_starlink_is_unreachable_and_while_a_token_is_awaited() {
     .await;
 }
 
-/// A service whose second poll is being answered, in so many pieces with a pause between them.
+/// A service whose second poll is being answered, in `pieces` pieces with a pause between them.
 async fn answering(pieces: usize, pause: Duration) -> (Simulator, Binary) {
     let simulator = scripted_simulator();
     let changes = [LONG_LINGER, ("RUST_LOG", "starlink_telemetry=debug")];
@@ -204,7 +204,7 @@ async fn answering(pieces: usize, pause: Duration) -> (Simulator, Binary) {
 
 #[actix_rt::test]
 async fn an_answer_that_is_arriving_is_applied() {
-    // Between the beginning of the drain and its end, with a second and a half on either side.
+    // In the middle of the drain, 1.5 s from its beginning and its end.
     let (simulator, mut binary) = answering(25, Duration::from_millis(100)).await;
     let signalled = Instant::now();
     binary.signal("TERM");
@@ -225,12 +225,15 @@ async fn an_answer_that_is_arriving_is_applied() {
     assert!(asked < stored);
     assert!(binary.events_saying(LOST).is_empty());
     let journal = simulator.journal();
-    assert_eq!(journal.polls.len(), 2, "no poll starts any more");
+    assert_eq!(journal.polls.len(), 2, "no further poll starts");
     let arrived = journal.polls[1].ended.unwrap().duration_since(signalled);
-    assert!(arrived > LAME_DUCK, "the drain has met it: {arrived:?}");
+    assert!(
+        arrived > LAME_DUCK,
+        "it arrived during the drain: {arrived:?}"
+    );
 }
 
-async fn an_answer_that_takes_too_long_is_given_up_and_told() {
+async fn an_answer_that_takes_too_long_is_aborted_and_logged() {
     let (simulator, mut binary) = answering(100, END_WITHIN / 50).await;
     let signalled = Instant::now();
     binary.signal("TERM");
@@ -244,7 +247,7 @@ async fn an_answer_that_takes_too_long_is_given_up_and_told() {
     assert_eq!(journal.polls[1].outcome, Outcome::Abandoned);
 }
 
-/// A service with more to scrape than any socket buffers, and a scrape of which only the beginning was read.
+/// A service whose scrape exceeds the buffers of sockets, and a scrape of which only the beginning was read.
 async fn scraped() -> (Simulator, Binary, SocketAddr, TcpStream) {
     const NOTE_BYTES: usize = 10_000;
     const TERMINALS: usize = 2000;
@@ -260,7 +263,7 @@ async fn scraped() -> (Simulator, Binary, SocketAddr, TcpStream) {
     })
     .await;
     let mut socket = TcpStream::connect(address).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     socket
         .write_all(b"GET /metrics?format=prometheus HTTP/1.1\r\nHost: x\r\n\r\n")
         .unwrap();
@@ -268,11 +271,11 @@ async fn scraped() -> (Simulator, Binary, SocketAddr, TcpStream) {
     (simulator, binary, address, socket)
 }
 
-/// All that is still to be read.
+/// Reads until the connection ends or is reset.
 async fn rest(mut socket: TcpStream) -> Vec<u8> {
     let reading = std::thread::spawn(move || {
         let mut bytes = Vec::new();
-        // A reset tells no more than an end.
+        // A reset is treated like an end.
         let _ = socket.read_to_end(&mut bytes);
         bytes
     });
@@ -296,7 +299,7 @@ async fn an_open_scrape_may_end_while_new_ones_are_refused() {
     assert!(took < END_WITHIN, "{took:?}");
 }
 
-/// At this pace the scrape takes longer than [`END_WITHIN`], and is no stalled one: those are cut without a signal, too.
+/// Reads so slowly that the scrape takes longer than [`END_WITHIN`], but fast enough that it is not cut as stalled.
 fn read_slowly(mut socket: &TcpStream) -> bool {
     std::thread::sleep(Duration::from_millis(100));
     socket
@@ -326,7 +329,7 @@ async fn a_scrape_that_is_read_slowly_is_cut() {
 #[actix_rt::test]
 async fn what_is_still_open_after_four_seconds_is_cut() {
     join(
-        an_answer_that_takes_too_long_is_given_up_and_told(),
+        an_answer_that_takes_too_long_is_aborted_and_logged(),
         a_scrape_that_is_read_slowly_is_cut(),
     )
     .await;

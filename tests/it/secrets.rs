@@ -1,5 +1,5 @@
-//! A needle in every setting that holds a secret, looked for in everything that the service ever says: over TLS, through a proxy,
-//! at the most talkative log level, whatever happens to a token and a poll.
+//! Tests that no secret appears in any output. Each setting with a secret contains a needle, which is searched in logs, pages,
+//! metrics and errors: with TLS, a proxy, the log level `trace`, and failures of token requests and polls.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -17,24 +17,24 @@ use starlink_telemetry::web_config::Gate;
 use crate::binary::{Binary, run};
 use crate::form::{self, Body, FORMATS, poll_failures};
 use crate::harness::{Service, environment, eventually, scripted_simulator, terminal_row};
-use crate::outgoing::{self, Manner, ProxyServer, Starlink};
+use crate::outgoing::{self, Behaviour, ProxyServer, Starlink};
 use crate::tls::{Authority, TlsClient};
 
 const ID: &str = "needle/id one";
 const SECRET: &str = "needle+secret&=\"%";
 
-/// What whoever scrapes has to know.
+/// The password of the scraping client.
 const SCRAPER: &str = "prometheus:needle-scraper\"%";
 
-/// Everything that the service needs in order to run with a secret in every setting that holds one.
-struct Site {
+/// The environment of a service that has all settings with secrets.
+struct Setup {
     starlink: Starlink,
     proxy: ProxyServer,
     authority: Authority,
     needles: Needles,
 }
 
-impl Site {
+impl Setup {
     async fn new() -> Self {
         let simulator = Simulator::start(Options {
             client_id: ID.to_owned(),
@@ -68,7 +68,7 @@ impl Site {
         all.extend([token, hash, key, of_scraper, of_proxy]);
         Self {
             starlink,
-            proxy: ProxyServer::start(Manner::Asks).await,
+            proxy: ProxyServer::start(Behaviour::Asks).await,
             authority,
             needles: Needles(all),
         }
@@ -90,7 +90,7 @@ impl Site {
         settings
     }
 
-    /// A page of the service, for whoever knows the password.
+    /// Requests a page with the password.
     async fn get(&self, address: SocketAddr, path: &str) -> crate::wire::Answer {
         let authorization = format!("Basic {}", BASE64_STANDARD.encode(SCRAPER));
         let headers = [("Authorization", authorization.as_str())];
@@ -103,7 +103,7 @@ impl Site {
         form::read(&answer.body, "prometheus")
     }
 
-    /// Nothing that can be asked for has a secret in it; nor has what is told to whoever knows none.
+    /// Checks all pages, also without a password.
     async fn check_pages(&self, address: SocketAddr) {
         let mut pages = FORMATS
             .map(|format| format!("/metrics?format={format}"))
@@ -144,7 +144,7 @@ fn borrowed(settings: &[(String, String)]) -> Vec<(&str, &str)> {
 struct Needles(Vec<String>);
 
 impl Needles {
-    /// In none of the spellings in which it might come to light.
+    /// Checks that the text does not contain a secret in any encoding.
     fn check(&self, place: &str, text: &str) {
         let in_a_form = |text: &str| {
             let mut form = url::form_urlencoded::Serializer::new(String::new());
@@ -165,18 +165,18 @@ impl Needles {
     }
 }
 
-/// What goes wrong with one service.
-struct Trouble {
+/// A failure of a test case.
+struct Failure {
     token_answers: Vec<Answer>,
     answers: Vec<Answer>,
-    /// By what it is counted.
+    /// The metric that counts it.
     reasons: &'static [&'static str],
 }
 
-fn troubles(token: &str) -> Vec<Trouble> {
+fn failures(token: &str) -> Vec<Failure> {
     let expired = Answer::error(401, "no").header("WWW-Authenticate", "Bearer");
     vec![
-        Trouble {
+        Failure {
             token_answers: vec![
                 Answer::token_error(&format!("not {SECRET}")),
                 Answer::redirect("http://127.0.0.1:1/"),
@@ -184,12 +184,12 @@ fn troubles(token: &str) -> Vec<Trouble> {
             answers: Vec::new(),
             reasons: &["token"],
         },
-        Trouble {
+        Failure {
             token_answers: Vec::new(),
             answers: vec![expired, Answer::error(422, &format!("not {token}"))],
             reasons: &["unauthorized", "unprocessable"],
         },
-        Trouble {
+        Failure {
             token_answers: Vec::new(),
             answers: vec![Answer::error(500, "no"), Answer::html()],
             reasons: &["server_error", "decode"],
@@ -198,42 +198,43 @@ fn troubles(token: &str) -> Vec<Trouble> {
 }
 
 #[actix_rt::test]
-async fn no_secret_stands_in_a_log_a_page_a_metric_or_an_error() {
+async fn no_log_page_metric_or_error_contains_a_secret() {
     let cases = ["text", "json"].map(|format| [0, 1, 2].map(|index| (format, index)));
     join_all(cases.as_flattened().iter().map(|(format, index)| async {
-        let site = Site::new().await;
-        let trouble = troubles(&site.needles.0[5]).swap_remove(*index);
-        keeps(&site, trouble, format).await;
+        let setup = Setup::new().await;
+        let failure = failures(&setup.needles.0[5]).swap_remove(*index);
+        keeps(&setup, failure, format).await;
     }))
     .await;
 }
 
-/// The service overcomes the trouble; then nothing that it ever said has a secret in it.
-async fn keeps(site: &Site, trouble: Trouble, log_format: &str) {
-    let simulator = &site.starlink.simulator;
-    for answer in trouble.token_answers {
+/// The service recovers from the failure; then no output contains a secret.
+async fn keeps(setup: &Setup, failure: Failure, log_format: &str) {
+    let simulator = &setup.starlink.simulator;
+    for answer in failure.token_answers {
         simulator.push_token_answer(answer);
     }
     let row = || terminal_row("shown", 1_000_000_000, 1.0);
-    for answer in trouble.answers {
+    for answer in failure.answers {
         simulator.push_answer(answer);
-        // A success, so that the next failure is not waited for.
+        // A success in between, so that the next failure is not delayed by backoff.
         simulator.push_rows([row()]);
     }
-    let settings = site.settings(log_format);
+    let settings = setup.settings(log_format);
     let (mut service, address) = Binary::listening(simulator, &borrowed(&settings)).await;
     eventually("all is overcome", || async {
-        let body = site.scrape(address).await;
+        let body = setup.scrape(address).await;
         let has_failed = |reason: &&str| body.value(&poll_failures(reason)) > Some(0.0);
-        body.value("starlink_up") == Some(1.0) && trouble.reasons.iter().all(has_failed)
+        body.value("starlink_up") == Some(1.0) && failure.reasons.iter().all(has_failed)
     })
     .await;
-    site.check_pages(address).await;
-    // A wrong web configuration is told at the next look at it.
-    let text = std::fs::read_to_string(site.authority.path("web.yml")).unwrap();
-    site.authority
+    setup.check_pages(address).await;
+    // A wrong web configuration is reported at the next check.
+    let text = std::fs::read_to_string(setup.authority.path("web.yml")).unwrap();
+    setup
+        .authority
         .write("web.yml", &text.replace("server.key", "server.pem"));
-    eventually("the mistake is told", || async {
+    eventually("the mistake is reported", || async {
         service
             .stderr()
             .contains("cannot use the changed web configuration")
@@ -242,24 +243,27 @@ async fn keeps(site: &Site, trouble: Trouble, log_format: &str) {
     service.signal("TERM");
     assert_eq!(service.ended().await, Some(0));
     let log = service.stderr();
-    for told in ["TRACE", "batch stored", "TLS established"] {
-        assert!(log.contains(told), "it was talkative");
+    for expected in ["TRACE", "batch stored", "TLS established"] {
+        assert!(log.contains(expected), "the log has trace lines");
     }
     assert!(
-        !site.proxy.targets().is_empty(),
+        !setup.proxy.targets().is_empty(),
         "it went through the proxy"
     );
-    site.needles.check("the log", &log);
-    site.needles.check("stdout", &service.stdout());
+    setup.needles.check("the log", &log);
+    setup.needles.check("stdout", &service.stdout());
     let echoes = ["token", "unprocessable"];
-    if trouble.reasons.iter().any(|reason| echoes.contains(reason)) {
-        assert!(log.contains("not [redacted]"), "the echo is told: {log}");
+    if failure.reasons.iter().any(|reason| echoes.contains(reason)) {
+        assert!(
+            log.contains("not [redacted]"),
+            "the redacted echo is logged: {log}"
+        );
     }
 }
 
-/// An error message may echo what was never a part of its own request: the credentials, a token that was renewed long ago.
+/// An error message may echo secrets of earlier requests: the credentials, or a token that was renewed long ago.
 #[actix_rt::test]
-async fn an_echo_is_redacted_whatever_it_echoes_and_however_it_is_encoded() {
+async fn an_echo_of_any_secret_in_any_encoding_is_redacted() {
     const OLD: &str = "old-needle.of_the-first.token";
     const NEW: &str = "new-needle.of_the-second.token";
     let simulator = Simulator::start(Options {
@@ -288,9 +292,9 @@ async fn an_echo_is_redacted_whatever_it_echoes_and_however_it_is_encoded() {
     ];
     simulator.push_answer(Answer::error(401, "renew"));
     for (number, echo) in echoes.iter().enumerate() {
-        // Each is another message, and so another line.
-        simulator.push_answer(Answer::error(403, &format!("told {number} <{echo}>")));
-        // A success, so that the next failure is not waited for.
+        // Each message differs, so each gives a log line.
+        simulator.push_answer(Answer::error(403, &format!("echo {number} <{echo}>")));
+        // A success in between, so that the next failure is not delayed by backoff.
         simulator.push_rows([terminal_row("shown", 1_000_000_000, 1.0)]);
     }
     let changes = [
@@ -300,47 +304,48 @@ async fn an_echo_is_redacted_whatever_it_echoes_and_however_it_is_encoded() {
         ("RUST_LOG", "starlink_telemetry=debug"),
     ];
     let (binary, _) = Binary::listening(&simulator, &changes).await;
-    let told = || {
+    let logged = || {
         let mut events = binary.events();
-        events.retain(|event| event.says("told "));
+        events.retain(|event| event.says("echo "));
         events
     };
     eventually("all echoes are logged", || async {
-        told().len() >= echoes.len()
+        logged().len() >= echoes.len()
     })
     .await;
-    for event in told() {
+    for event in logged() {
         assert!(event.says(" <[redacted]>"), "{event:?}");
     }
 }
 
 #[actix_rt::test]
-async fn no_secret_stands_in_what_check_config_prints() {
+async fn the_output_of_check_config_contains_no_secret() {
     let answers = [
         None,
         Some(Answer::token_error(&format!("not {SECRET}"))),
         Some(Answer::redirect("http://127.0.0.1:1/")),
     ];
     for answer in answers {
-        let site = Site::new().await;
+        let setup = Setup::new().await;
         let expected = i32::from(answer.is_some());
-        let simulator = &site.starlink.simulator;
+        let simulator = &setup.starlink.simulator;
         simulator.set_default_token_answer(answer);
-        let settings = site.settings("text");
+        let settings = setup.settings("text");
         let settings = environment(simulator, &borrowed(&settings));
         let (code, output, errors) = run(&["check-config", "--connect"], settings).await;
         assert_eq!(code, expected, "{errors}");
-        site.needles
+        setup
+            .needles
             .check("check-config", &format!("{output}{errors}"));
     }
 }
 
-/// Every setting that holds a secret is wrong in some way, and named all the same.
+/// Every setting with a secret is wrong, and the error names it without the value.
 #[actix_rt::test]
-async fn no_secret_stands_in_what_is_said_of_wrong_settings() {
-    let site = Site::new().await;
-    let mut settings = site.settings("needle");
-    let proxy = site
+async fn errors_about_wrong_settings_contain_no_secret() {
+    let setup = Setup::new().await;
+    let mut settings = setup.settings("needle");
+    let proxy = setup
         .proxy
         .url(outgoing::CREDENTIALS)
         .replace("http:", "ftp:");
@@ -354,30 +359,30 @@ async fn no_secret_stands_in_what_is_said_of_wrong_settings() {
         settings.push((name.to_owned(), value.to_owned()));
     }
     settings.retain(|(name, _)| name != "LOG_FORMAT");
-    let text = std::fs::read_to_string(site.authority.path("web.yml")).unwrap();
-    let settings = environment(&site.starlink.simulator, &borrowed(&settings));
+    let text = std::fs::read_to_string(setup.authority.path("web.yml")).unwrap();
+    let settings = environment(&setup.starlink.simulator, &borrowed(&settings));
     for wrong in [
         text.replace("prometheus: ", "prometheus: x"),
         text.replace("basic_auth_users:\n  prometheus: ", ""),
         text.replace("  prometheus: ", "  - "),
         text.replace("server.key", "web.yml"),
     ] {
-        site.authority.write("web.yml", &wrong);
+        setup.authority.write("web.yml", &wrong);
         let (code, output, errors) = run(&["check-config"], settings.clone()).await;
         assert_eq!(code, 2, "{errors}");
         for name in ["HTTPS_PROXY", "API_URL", "TOKEN_URL", "WEB_CONFIG_FILE"] {
             assert!(errors.contains(name), "{errors}");
         }
         let said = format!("{output}{errors}");
-        site.needles.check("check-config", &said);
+        setup.needles.check("check-config", &said);
         assert!(!said.contains("needle-"), "{said}");
     }
 }
 
-/// Every panic of this process from now on, as its hook gets it; it is still told as before.
+/// Collects the texts of all panics from now on; the previous hook is still called.
 fn panics() -> Arc<Mutex<String>> {
-    let told = Arc::new(Mutex::new(String::new()));
-    let sink = Arc::clone(&told);
+    let texts = Arc::new(Mutex::new(String::new()));
+    let sink = Arc::clone(&texts);
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         sink.lock()
@@ -385,36 +390,38 @@ fn panics() -> Arc<Mutex<String>> {
             .push_str(&format!("{panic}\n{panic:?}\n"));
         before(panic);
     }));
-    told
+    texts
 }
 
 #[actix_rt::test]
-async fn no_secret_stands_in_debug_or_in_a_panic() {
-    let site = Site::new().await;
-    let told = panics();
-    let settings = site.settings("text");
-    let environment = environment(&site.starlink.simulator, &borrowed(&settings));
+async fn debug_output_and_panics_contain_no_secret() {
+    let setup = Setup::new().await;
+    let panics = panics();
+    let settings = setup.settings("text");
+    let environment = environment(&setup.starlink.simulator, &borrowed(&settings));
     let read = Settings::from_sources(Sources {
         environment,
         ..Sources::default()
     })
     .unwrap();
-    let gate = Gate::load(&site.authority.path("web.yml")).unwrap();
-    site.needles
+    let gate = Gate::load(&setup.authority.path("web.yml")).unwrap();
+    setup
+        .needles
         .check("Debug", &format!("{read:?}{read:#?}{gate:?}"));
-    site.needles
+    setup
+        .needles
         .check("the settings in force", &read.effective().concat());
 
     let row = terminal_row("shown", 1_000_000_000, 1.0);
-    site.starlink.simulator.push_rows([row]);
+    setup.starlink.simulator.push_rows([row]);
     let service = Service::tuned(
-        &site.starlink.simulator,
+        &setup.starlink.simulator,
         &borrowed(&settings),
         Tuning::default(),
     )
     .await;
     eventually("it polls", || async {
-        site.scrape(service.address).await.value("starlink_up") == Some(1.0)
+        setup.scrape(service.address).await.value("starlink_up") == Some(1.0)
     })
     .await;
     let panic = Inject(Place::Handler, Fault::Panic);
@@ -423,23 +430,23 @@ async fn no_secret_stands_in_debug_or_in_a_panic() {
     assert!(service.account.stream.send(panic).await.is_err());
     assert!(service.store.send(panic).await.is_err());
     eventually("all are restarted", || async {
-        let body = site.scrape(service.address).await;
+        let body = setup.scrape(service.address).await;
         let up = body.beginning("starlink_exporter_actor_up{");
         up.len() == 4 && up.values().all(|up| *up == 1.0)
     })
     .await;
-    site.check_pages(service.address).await;
-    let told = told.lock().unwrap().clone();
+    setup.check_pages(service.address).await;
+    let texts = panics.lock().unwrap().clone();
     assert!(
-        told.matches("src/supervise/faults.rs").count() >= 4,
-        "{told}"
+        texts.matches("src/supervise/faults.rs").count() >= 4,
+        "{texts}"
     );
-    site.needles.check("a panic", &told);
+    setup.needles.check("a panic", &texts);
 }
 
-/// What a panic says may hold what an answer held. Half a secret counts too: long messages are cut.
+/// The message of a panic may contain a part of an answer. Half a secret is also redacted, because long messages are cut.
 #[actix_rt::test]
-async fn no_secret_stands_in_what_pages_tell_of_a_panic() {
+async fn pages_show_panics_without_secrets() {
     const NEEDLE: &str = "needle-that-a-panic-tells";
     let simulator = scripted_simulator();
     let service = Service::start(&simulator, &[("CLIENT_SECRET", NEEDLE)]).await;
@@ -453,7 +460,7 @@ async fn no_secret_stands_in_what_pages_tell_of_a_panic() {
     assert!(metadata.await.is_err());
     let store = service.store.send(Inject(Place::Handler, cut));
     assert!(store.await.is_err());
-    eventually("both panics are told", || async {
+    eventually("both panics are shown", || async {
         let status = service.get("/api/v1/status").await.body;
         status.contains("no such cell") && status.contains("in the middle")
     })

@@ -1,4 +1,4 @@
-//! Clients that read slowly get everything; those that stop reading are cut; neither keeps others waiting.
+//! Tests that slow clients get the complete body, clients that stop reading are disconnected, and neither delays others.
 #![cfg(target_os = "linux")]
 
 use std::io::{Read, Write};
@@ -12,16 +12,16 @@ use starlink_telemetry::http::ClientTimeouts;
 use starlink_telemetry::simulator::Simulator;
 
 use crate::harness::{
-    PATIENCE, Service, eventually, long_names, scripted_simulator, terminal_row, throughput,
+    Service, WAIT_LIMIT, eventually, long_names, scripted_simulator, terminal_row, throughput,
 };
 
-/// In these tests a client may stall for so long.
+/// The time limit of stalled clients in these tests.
 const STALL_LIMIT: Duration = Duration::from_secs(2);
 
-/// So many devices that neither form of the body fits into the buffers of two sockets.
+/// The number of devices: both the plain and the compressed body exceed the buffers of both sockets.
 const DEVICES: usize = 12_000;
 
-/// A service with a fleet of devices with long names, which do not compress well.
+/// A service with devices that have long names, which do not compress well.
 async fn service() -> (Simulator, Service) {
     let names = long_names(DEVICES);
     let simulator = scripted_simulator();
@@ -43,13 +43,13 @@ async fn service() -> (Simulator, Service) {
     (simulator, service)
 }
 
-/// A connection with a small buffer that has asked for the metrics and has read nothing yet.
+/// Requests the metrics on a connection with a small receive buffer, without reading.
 fn ask(address: SocketAddr, encoding: &str) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(8 * 1024).unwrap();
     socket.connect(&address.into()).unwrap();
     let mut stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     write!(
         stream,
         "GET /metrics HTTP/1.1\r\nHost: {address}\r\nAccept-Encoding: {encoding}\r\nConnection: close\r\n\r\n"
@@ -58,7 +58,7 @@ fn ask(address: SocketAddr, encoding: &str) -> TcpStream {
     stream
 }
 
-/// Whether the service has this client's connection open.
+/// Whether this client's connection is open on the side of the service.
 fn has_connection(service: SocketAddr, client: &TcpStream) -> bool {
     let client = client.local_addr().unwrap();
     let connections = procfs::net::tcp().unwrap();
@@ -66,12 +66,12 @@ fn has_connection(service: SocketAddr, client: &TcpStream) -> bool {
     ends.any(|end| (end.local_address, end.remote_address) == (service, client))
 }
 
-/// Whether what was read ends as a chunked body does.
+/// Whether the bytes end with the last chunk.
 fn is_whole(read: &[u8]) -> bool {
     read.ends_with(b"\r\n0\r\n\r\n")
 }
 
-/// Reads to the end of the connection, whatever it is.
+/// Reads until the connection ends or is reset.
 fn rest(mut stream: TcpStream) -> Vec<u8> {
     let mut read = Vec::new();
     stream.read_to_end(&mut read).ok();
@@ -79,7 +79,7 @@ fn rest(mut stream: TcpStream) -> Vec<u8> {
 }
 
 #[actix_rt::test]
-async fn a_client_that_stops_reading_is_cut_and_keeps_nobody_waiting() {
+async fn a_client_that_stops_reading_is_cut_and_delays_no_other() {
     let (_simulator, service) = service().await;
     for encoding in ["identity", "gzip"] {
         let mut stalled = ask(service.address, encoding);

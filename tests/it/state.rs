@@ -18,7 +18,7 @@ use starlink_telemetry::supervise::faults::{Fault, Inject, Place};
 use crate::binary::{Binary, run};
 use crate::form::{self, Body};
 use crate::harness::{
-    END_WITHIN, PATIENCE, Service, environment, eventually, scripted_simulator, shows,
+    END_WITHIN, Service, WAIT_LIMIT, environment, eventually, scripted_simulator, shows,
     terminal_row, throughput,
 };
 use crate::wire::get;
@@ -385,7 +385,7 @@ async fn is_being_written(directory: &Path) {
         entries.map(|entry| entry.unwrap().file_name()).collect()
     };
     let before = files();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_LIMIT;
     while files().iter().all(|file| before.contains(file)) {
         assert!(Instant::now() < deadline, "nothing is written");
         actix_rt::time::sleep(Duration::from_millis(1)).await;

@@ -10,7 +10,7 @@ use starlink_telemetry::simulator::AnswerBody;
 use crate::binary::Binary;
 use crate::form::{self, Body, scrape};
 use crate::harness::{
-    PATIENCE, eventually, journal, scripted_simulator, shows, terminal_row, throughput,
+    WAIT_LIMIT, eventually, journal, scripted_simulator, shows, terminal_row, throughput,
 };
 use crate::wire::{Answer, parse, request};
 
@@ -28,7 +28,7 @@ const LONG_LINGER: (&str, &str) = ("MAX_LINGER", "60000");
 /// stopped finds it when it goes on.
 fn send(address: SocketAddr, target: &str) -> JoinHandle<Answer> {
     let mut connection = TcpStream::connect(address).unwrap();
-    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+    connection.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     let request = request(address, "GET", target, &[]);
     connection.write_all(request.as_bytes()).unwrap();
     spawn_blocking(move || {

@@ -11,7 +11,7 @@ use starlink_telemetry::supervise::faults::{Fault, Inject, Place};
 use starlink_telemetry::supervise::{Role, SupervisionPolicy};
 
 use crate::harness::{
-    PATIENCE, Service, eventually, impatient_with_the_store, scripted_simulator, terminal_row,
+    Service, WAIT_LIMIT, eventually, quick_hang_detection, scripted_simulator, terminal_row,
     throughput,
 };
 
@@ -78,7 +78,7 @@ async fn service_with(tuning: Tuning, changes: &[(&str, &str)]) -> (Simulator, S
     service.shows(&throughput("before"), 1.0).await;
     assert!(
         simulator
-            .wait_until(PATIENCE, |seen| seen.polls_in_flight == 1)
+            .wait_until(WAIT_LIMIT, |seen| seen.polls_in_flight == 1)
             .await
     );
     (simulator, service)
@@ -194,7 +194,7 @@ async fn scrapes_go_on_while_the_store_is_dead() {
 
 #[actix_rt::test]
 async fn a_store_that_hangs_is_not_taken_for_the_truth() {
-    let tuning = impatient_with_the_store();
+    let tuning = quick_hang_detection();
     let (_simulator, service) = running_service(tuning).await;
     inject(
         &service.store,
@@ -341,7 +341,7 @@ async fn an_answer_that_is_under_way_survives_the_stream_actor() {
     simulator.set_default_answer(Some(Answer::rows(rows).delay(Duration::from_secs(1))));
     assert!(
         simulator
-            .wait_until(PATIENCE, move |seen| seen.polls.len() > polls + 1)
+            .wait_until(WAIT_LIMIT, move |seen| seen.polls.len() > polls + 1)
             .await
     );
     let polls = simulator.journal().polls.len();

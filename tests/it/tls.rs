@@ -1,4 +1,4 @@
-//! Certificates that tests make for themselves, and a front that speaks TLS before any server, as a load balancer does.
+//! Test certificates, a TLS client, and a TLS-terminating proxy to put before a server.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream as StdTcpStream};
@@ -19,10 +19,10 @@ use rustls::{
 use tempfile::TempDir;
 use tokio_rustls::TlsAcceptor;
 
-use crate::harness::PATIENCE;
+use crate::harness::WAIT_LIMIT;
 use crate::wire::{self, Answer};
 
-/// A certificate authority, with a directory for what it has signed.
+/// A certificate authority, with a directory for its files.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     directory: TempDir,
@@ -50,12 +50,12 @@ impl Authority {
         }
     }
 
-    /// A certificate for these names and addresses, valid today.
+    /// Issues a valid certificate for these names and addresses.
     pub fn issue(&self, names: &[&str]) -> Identity {
         self.sign(params(names))
     }
 
-    /// One whose time is over.
+    /// Issues an expired certificate.
     pub fn issue_expired(&self, names: &[&str]) -> Identity {
         let mut params = params(names);
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
@@ -72,7 +72,7 @@ impl Authority {
         }
     }
 
-    /// The authority's own certificate in a file.
+    /// A file with the authority's own certificate.
     pub fn file(&self) -> PathBuf {
         self.write("authority.pem", &self.issuer.pem())
     }
@@ -82,12 +82,12 @@ impl Authority {
         self.issuer.pem()
     }
 
-    /// Where a file beside it is.
+    /// The path of a file in the directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    /// A file beside it.
+    /// Writes a file in the directory.
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         std::fs::write(&path, text).unwrap();
@@ -95,13 +95,13 @@ impl Authority {
     }
 }
 
-/// How a client speaks TLS.
+/// A TLS client.
 pub struct TlsClient {
     config: Arc<ClientConfig>,
 }
 
 impl TlsClient {
-    /// Trusts the authority alone; shows a certificate, if it has one.
+    /// A client that trusts only the authority, and presents a certificate if it has one.
     pub fn new(
         authority: &Authority,
         versions: &[&'static SupportedProtocolVersion],
@@ -124,7 +124,7 @@ impl TlsClient {
         }
     }
 
-    /// GETs a target from a server that is `localhost`; the certificate that it has shown as well.
+    /// Sends a GET request to the server `localhost`. Returns the response and the server's certificate.
     pub async fn get(
         &self,
         address: SocketAddr,
@@ -136,7 +136,7 @@ impl TlsClient {
         Ok((answer, shown.into_owned()))
     }
 
-    /// GETs `/livez`; whether an earlier session of this client was resumed for it.
+    /// Requests `/livez`. Returns whether an earlier session of this client was resumed.
     pub async fn resumes(&self, address: SocketAddr) -> bool {
         let (answer, connection) = self.talk(address, "/livez", &[]).await.unwrap();
         assert_eq!(answer.status, 200);
@@ -155,7 +155,7 @@ impl TlsClient {
             let name = ServerName::try_from("localhost").unwrap();
             let connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
             let socket = StdTcpStream::connect(address)?;
-            socket.set_read_timeout(Some(PATIENCE))?;
+            socket.set_read_timeout(Some(WAIT_LIMIT))?;
             let mut stream = StreamOwned::new(connection, socket);
             stream.write_all(request.as_bytes())?;
             let mut answer = Vec::new();
@@ -172,7 +172,7 @@ fn params(names: &[&str]) -> CertificateParams {
 }
 
 impl Identity {
-    /// Certificate and key in files.
+    /// Writes certificate and key to files.
     pub fn write(&self, authority: &Authority, name: &str) -> (PathBuf, PathBuf) {
         let certificate = authority.write(&format!("{name}.pem"), &self.certificate);
         let key = authority.write(&format!("{name}.key"), &self.key);
@@ -189,13 +189,13 @@ impl Identity {
     }
 }
 
-/// Speaks TLS, and hands on what it hears to a server that does not, and back.
-pub struct Front {
+/// Terminates TLS and forwards the connections to a server without TLS.
+pub struct TlsProxy {
     pub address: SocketAddr,
     connections: Arc<AtomicUsize>,
 }
 
-impl Front {
+impl TlsProxy {
     pub async fn before(server: SocketAddr, identity: &Identity) -> Self {
         let provider = Arc::new(ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
@@ -221,7 +221,7 @@ impl Front {
                     let Ok(mut server) = TcpStream::connect(server).await else {
                         return;
                     };
-                    // However it ends: both ends see it.
+                    // Errors are ignored: both ends see how the connection ends.
                     let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
                 });
             }
@@ -232,7 +232,7 @@ impl Front {
         }
     }
 
-    /// How many handshakes have succeeded.
+    /// The number of successful handshakes.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }

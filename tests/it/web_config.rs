@@ -17,7 +17,7 @@ use starlink_telemetry::http::ClientTimeouts;
 use starlink_telemetry::simulator::Simulator;
 
 use crate::binary::{Binary, run};
-use crate::harness::{PATIENCE, Service, environment, eventually, scripted_simulator};
+use crate::harness::{Service, WAIT_LIMIT, environment, eventually, scripted_simulator};
 use crate::tls::{Authority, Identity, TlsClient};
 use crate::wire::{Answer, ask, get, get_from, send, try_get};
 
@@ -639,7 +639,7 @@ async fn a_handshake_that_never_ends_is_dropped() {
     let address = service.address;
     let silent = spawn_blocking(move || {
         let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
         stream.read(&mut [0; 1])
     });
     assert!(!matches!(silent.await.unwrap(), Ok(1..)));

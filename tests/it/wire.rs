@@ -1,7 +1,7 @@
-//! HTTP/1.1 byte by byte, as any client could speak it: nothing is decoded, followed or put right on the way.
+//! A plain HTTP/1.1 client that shows responses as they were sent: it does not decompress, follow redirects or correct anything.
 #![expect(
     clippy::expect_used,
-    reason = "a test that cannot go on fails, and the text tells why"
+    reason = "the message of `expect` explains the failure of the test"
 )]
 
 use std::io::{self, Read, Write};
@@ -11,22 +11,22 @@ use actix_rt::task::spawn_blocking;
 use socket2::{Domain, Socket, Type};
 use url::{Position, Url};
 
-use crate::harness::PATIENCE;
+use crate::harness::WAIT_LIMIT;
 
-/// What came back.
+/// A response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
-    /// Without the chunks' framing.
+    /// The body without chunk framing.
     pub bytes: Vec<u8>,
-    /// The same as text; empty where it came compressed.
+    /// The body as text; empty if it is compressed.
     pub body: String,
 }
 
 impl Answer {
-    /// A header's values, joined.
+    /// The values of a header, joined.
     pub fn header(&self, name: &str) -> Option<String> {
         let values = self.headers.iter().filter(|(known, _)| known == name);
         let values: Vec<_> = values.map(|(_, value)| value.as_str()).collect();
@@ -34,24 +34,24 @@ impl Answer {
     }
 }
 
-/// What a browser requests for a link of `/` or `/device`: it resolves relative links and keeps the fragment to itself.
+/// The target that a browser requests for a link of `/` or `/device`: relative links are resolved, the fragment is removed.
 pub fn target(link: &str) -> String {
     let url = Url::parse("http://host/").unwrap().join(link).unwrap();
     url[Position::BeforePath..Position::AfterQuery].to_owned()
 }
 
-/// GETs a target with headers.
+/// Sends a GET request with headers.
 pub async fn get(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Answer {
     ask(address, "GET", target, headers).await
 }
 
-/// GETs a target; none where nobody listens any more or the connection ends without an answer.
+/// Sends a GET request. Returns `None` if the connection is refused or ends without a response.
 pub async fn try_get(address: SocketAddr, target: &str) -> Option<Answer> {
     let answer = exchange(address, request(address, "GET", target, &[])).await;
     answer.ok().and_then(|answer| parse(&answer))
 }
 
-/// GETs a target from a loopback address of the test's choice, as another client would.
+/// Sends a GET request from the loopback address `source`, as another client would.
 pub async fn get_from(
     source: Ipv4Addr,
     address: SocketAddr,
@@ -70,17 +70,17 @@ pub async fn get_from(
     parse(&answer).expect("the head has an end")
 }
 
-/// A connection from a loopback address of the test's choice.
+/// Connects from the loopback address `source`.
 pub fn connect_from(source: Ipv4Addr, address: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
     socket.connect(&address.into()).unwrap();
     let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     stream
 }
 
-/// Sends a request without a body and waits for the end of the connection.
+/// Sends a request without a body, and reads until the connection ends.
 pub async fn ask(
     address: SocketAddr,
     method: &str,
@@ -90,7 +90,7 @@ pub async fn ask(
     send(address, request(address, method, target, headers)).await
 }
 
-/// Sends this text and reads until the service closes the connection.
+/// Sends the text of a request, and reads until the connection ends.
 pub async fn send(address: SocketAddr, request: String) -> Answer {
     let answer = exchange(address, request).await.unwrap();
     parse(&answer).expect("the head has an end")
@@ -110,12 +110,12 @@ pub fn request(
     format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\n{headers}Connection: close\r\n\r\n")
 }
 
-/// What comes back until the connection ends. The socket blocks a thread of its own: tests that run side by side in one
-/// system do not wait for each other.
+/// Sends a request and returns all received bytes. Blocks a separate thread, so that concurrent requests of one test do not wait
+/// for each other.
 async fn exchange(address: SocketAddr, request: String) -> io::Result<Vec<u8>> {
     let exchange = move || {
         let mut connection = TcpStream::connect(address)?;
-        connection.set_read_timeout(Some(PATIENCE))?;
+        connection.set_read_timeout(Some(WAIT_LIMIT))?;
         connection.write_all(request.as_bytes())?;
         let mut answer = Vec::new();
         connection.read_to_end(&mut answer)?;
@@ -124,7 +124,7 @@ async fn exchange(address: SocketAddr, request: String) -> io::Result<Vec<u8>> {
     spawn_blocking(exchange).await.unwrap()
 }
 
-/// Reads an answer, if its head is whole.
+/// Parses a response; `None` if its head is incomplete.
 pub fn parse(answer: &[u8]) -> Option<Answer> {
     let end = find(answer, b"\r\n\r\n")?;
     let head = std::str::from_utf8(&answer[..end]).unwrap();

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::account::messages::TokenRefused;
-use crate::starlink::{CallError, ErrorAnswer, PollError, Stage, TokenError};
+use crate::starlink::{CallError, ErrorResponse, PollError, Stage, TokenError};
 use crate::telemetry::{FieldFilter, SchemaCache, decode};
 
 const BATCH_SIZE: u32 = 3;
@@ -86,7 +86,7 @@ impl Failure {
     fn error(self) -> AttemptError {
         let call = |error: CallError| AttemptError::Poll(PollError::Call(error));
         match self {
-            Status(status, retry_after) => call(CallError::Status(ErrorAnswer {
+            Status(status, retry_after) => call(CallError::Status(ErrorResponse {
                 status,
                 message: String::new(),
                 is_oauth: false,

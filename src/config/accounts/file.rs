@@ -21,7 +21,7 @@ const EXAMPLE: &str = "a list with a name, a client_id and a client_secret for e
 pub(super) fn load(
     path: &Path,
     defaults: &Defaults,
-    files: &mut files::Reader,
+    files: &mut files::FileReader,
 ) -> Result<Loaded, AccountsFileErrors> {
     let bytes = files
         .read(path, files::SMALL)
@@ -65,7 +65,7 @@ pub(super) struct Source<'s> {
     /// Where relative paths begin.
     pub(super) directory: &'s Path,
     pub(super) defaults: &'s Defaults,
-    pub(super) files: &'s mut files::Reader,
+    pub(super) files: &'s mut files::FileReader,
     pub(super) problems: Problems,
     pub(super) warnings: Vec<Warning>,
 }

@@ -4,7 +4,7 @@ use tracing::{info, warn};
 
 use super::super::error::Warning;
 use super::{Account, AccountsFile};
-use crate::files::{Change, Reader, Watched, watch};
+use crate::files::{Change, FileReader, WatchOptions, watch};
 use crate::redaction::Redactor;
 use crate::tasks::Pulse;
 
@@ -13,12 +13,12 @@ use crate::tasks::Pulse;
 pub async fn follow(
     file: AccountsFile,
     redactor: Redactor,
-    watched: Watched,
+    watched: WatchOptions,
     pulse: Pulse,
     mut apply: impl FnMut(Vec<Account>),
 ) {
     let path = file.path.to_string_lossy().into_owned();
-    let load = move |reader: &mut Reader| file.load(reader);
+    let load = move |reader: &mut FileReader| file.load(reader);
     watch(pulse, watched, load, ToString::to_string, |change| match change {
         Change::New(Ok(loaded)) => {
             for account in &loaded.accounts {

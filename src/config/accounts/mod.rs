@@ -18,7 +18,7 @@ use super::account::{self, Account};
 use super::error::{ConfigError, Warning};
 use super::reader::Reader;
 use super::table;
-use crate::files::{self, Seen};
+use crate::files::{self, FileStates};
 
 /// The most accounts: each has threads of its own.
 pub const MOST_ACCOUNTS: usize = 256;
@@ -57,7 +57,7 @@ impl Accounts {
 pub struct AccountsFile {
     path: PathBuf,
     defaults: Defaults,
-    seen: Seen,
+    seen: FileStates,
 }
 
 impl AccountsFile {
@@ -69,7 +69,7 @@ impl AccountsFile {
 
     /// What the file and the credential files that it names were found to be when the settings were read.
     #[must_use]
-    pub fn seen(&self) -> &Seen {
+    pub fn seen(&self) -> &FileStates {
         &self.seen
     }
 
@@ -77,7 +77,7 @@ impl AccountsFile {
     ///
     /// # Errors
     /// All that is wrong.
-    pub fn load(&self, files: &mut files::Reader) -> Result<Loaded, AccountsFileErrors> {
+    pub fn load(&self, files: &mut files::FileReader) -> Result<Loaded, AccountsFileErrors> {
         file::load(&self.path, &self.defaults, files)
     }
 }
@@ -118,7 +118,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Accounts> {
         reader.refuse(ConfigError::AccountsTwice { origin, also_set });
     }
     let defaults = read_defaults(reader)?;
-    let mut files = files::Reader::default();
+    let mut files = files::FileReader::default();
     let loaded = match file::load(&path, &defaults, &mut files) {
         Ok(loaded) => loaded,
         Err(errors) => {

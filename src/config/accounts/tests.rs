@@ -12,7 +12,7 @@ use secrecy::ExposeSecret;
 
 use super::*;
 use crate::config::{ConfigErrors, Settings, Sources};
-use crate::files::{Reloads, Watched};
+use crate::files::{Reloads, WatchOptions};
 use crate::redaction::Redactor;
 use crate::tasks::{Supervised, Task};
 use crate::time::Clock;
@@ -212,7 +212,7 @@ async fn each_new_list_is_handed_on_and_a_wrong_file_changes_nothing() {
     let (clock, hands) = Clock::manual(SystemTime::UNIX_EPOCH);
     let reloads = Reloads::new();
     let interval = Duration::from_secs(4);
-    let watched = Watched {
+    let watched = WatchOptions {
         seen: file.seen().clone(),
         interval,
         clock: clock.clone(),

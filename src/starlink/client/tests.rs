@@ -1,4 +1,4 @@
-//! The client against servers that do what Starlink might.
+//! Tests of the client against servers with the behaviour and the faults of Starlink.
 use super::*;
 use crate::starlink::{PollFailure, TokenFailure};
 use flate2::{Compression, write::GzEncoder};
@@ -14,14 +14,14 @@ mod connections;
 
 const BODY: &str = r#"{"data":{"values":[]}}"#;
 
-/// What the fake server does with a connection once it has read a request. Then it closes it.
+/// What the test server does with a connection after it has read a request. Then it closes the connection.
 #[derive(Clone)]
 enum Step {
     Send(Vec<u8>),
     Sleep(Duration),
-    /// Sends a byte every few milliseconds until the client is gone.
+    /// Sends a byte every few milliseconds until the client disconnects.
     Trickle,
-    /// Waits until the client is gone.
+    /// Waits until the client disconnects.
     Hold,
 }
 
@@ -31,7 +31,7 @@ struct Server {
 }
 
 impl Server {
-    /// Listens until the process ends, and does the same with every connection.
+    /// Listens until the process ends, and performs the steps with every connection.
     fn start(steps: Vec<Step>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/path", listener.local_addr().unwrap());
@@ -42,7 +42,7 @@ impl Server {
                 let mut stream = stream.unwrap();
                 seen.lock().unwrap().push(read_request(&stream));
                 for step in &steps {
-                    // The client may go at any time: that is part of what is tested.
+                    // The client may disconnect at any time, which some tests provoke.
                     if step.perform(&mut stream).is_err() {
                         break;
                     }
@@ -138,7 +138,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
     actix_rt::System::new().block_on(future)
 }
 
-/// Polls once. Says also whether the head was reported.
+/// Polls once. Also returns whether `on_head` was called.
 fn poll_at(
     url: &Url,
     options: ClientOptions,
@@ -322,7 +322,7 @@ fn a_bad_error_body_does_not_hide_the_status() {
     for (name, steps, message) in cases {
         let server = Server::start(steps);
         let (result, _) = poll_at(&server.url, short_timeouts(), Duration::ZERO);
-        let expected = ErrorAnswer {
+        let expected = ErrorResponse {
             status: 503,
             message: message.to_owned(),
             is_oauth: message == "down",
@@ -456,9 +456,9 @@ fn broken_answers_are_errors() {
     }
 }
 
-/// The one cut that stays unseen here: what reads the JSON must insist on its end.
+/// The only truncation that the client does not detect. The JSON parser must.
 #[test]
-fn plain_chunks_that_are_cut_look_whole() {
+fn truncated_chunks_without_gzip_are_not_detected() {
     let server = Server::answering(chunked("", &chunk(&BODY.as_bytes()[..10])));
     assert_eq!(poll(&server).unwrap(), &BODY[..10]);
 }
@@ -523,7 +523,7 @@ fn silence_ends_in_a_time_out() {
         let server = Server::start(steps);
         let mut options = short_timeouts();
         if expected == Stage::WholeBody {
-            // However slowly the bytes come on a loaded machine.
+            // The limit holds also if the bytes come slowly on a loaded machine.
             options.timeouts.idle = Duration::from_secs(60);
         }
         let (result, head_came) = poll_at(&server.url, options, Duration::ZERO);
@@ -537,7 +537,7 @@ fn silence_ends_in_a_time_out() {
     }
 }
 
-/// Longer than awc's own time-out of 5 s, and longer than ours without the linger.
+/// A linger longer than awc's own time-out of 5 s, and than our limit without the linger.
 #[test]
 fn a_long_linger_is_waited_for() {
     let linger = Duration::from_secs(6);
@@ -556,7 +556,7 @@ fn a_long_linger_is_waited_for() {
 }
 
 #[test]
-fn a_failed_connection_is_told_apart() {
+fn each_failure_of_connecting_has_its_reason() {
     let port = {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().port()
@@ -595,7 +595,7 @@ fn a_failed_connection_is_told_apart() {
 }
 
 #[test]
-fn a_token_that_no_header_carries_is_never_sent() {
+fn a_token_that_is_not_allowed_in_a_header_is_not_sent() {
     let server = Server::answering(answer("200", "", b""));
     let result = run(async {
         Client::new(ClientOptions::default())
@@ -620,7 +620,7 @@ impl Write for Log {
 }
 
 #[test]
-fn the_most_verbose_log_holds_no_secret() {
+fn the_log_at_trace_level_contains_no_secret() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()

@@ -1,4 +1,4 @@
-//! The clocks of a test's hands, and the system's.
+//! Tests of the manual clocks and of the system's clocks.
 
 use std::sync::atomic::AtomicUsize;
 
@@ -16,65 +16,65 @@ fn start() -> SystemTime {
 }
 
 #[test]
-fn a_manual_clock_moves_by_hand_alone() {
-    let (clock, hands) = Clock::manual(start());
+fn a_manual_clock_moves_only_when_it_is_moved() {
+    let (clock, time) = Clock::manual(start());
     let resumed = clock.resume(Moment::from_millis(500), clock.now());
     assert_eq!((clock.now().millis(), resumed.now().millis()), (0, 500));
     let mut wait = Box::pin(clock.sleep(HOUR));
     assert!((&mut wait).now_or_never().is_none());
-    hands.advance(HOUR - Duration::from_secs(1));
+    time.advance(HOUR - Duration::from_secs(1));
     assert!((&mut wait).now_or_never().is_none());
-    hands.advance(Duration::from_secs(1));
+    time.advance(Duration::from_secs(1));
     assert!((&mut wait).now_or_never().is_some());
     assert_eq!(resumed.now().millis(), 3_600_500);
     assert_eq!(clock.wall(), start() + HOUR);
-    hands.set_wall(start());
+    time.set_wall(start());
     assert_eq!((clock.wall(), clock.now().millis()), (start(), 3_600_000));
 }
 
 #[test]
 fn a_resumed_clock_counts_no_time_twice() {
-    let (clock, hands) = Clock::manual(start());
+    let (clock, time) = Clock::manual(start());
     let shown = Moment::default().after(HOUR);
-    hands.advance(Duration::from_secs(40));
+    time.advance(Duration::from_secs(40));
     let resumed = clock.resume(shown, clock.now());
     assert_eq!(resumed.elapsed(), HOUR);
-    hands.advance(Duration::from_secs(5));
+    time.advance(Duration::from_secs(5));
     assert_eq!(resumed.elapsed(), HOUR + Duration::from_secs(5));
     let again = resumed.resume(shown, resumed.now());
     assert_eq!(again.elapsed(), HOUR);
-    // Nothing is before the start of the clocks.
+    // No moment is before the start of the clocks.
     let early = clock.resume(Moment::default(), clock.now());
     assert_eq!(early.elapsed(), clock.elapsed());
 }
 
 #[test]
-fn time_slept_and_stopped_counts_as_age_and_not_as_running() {
-    let (clock, hands) = Clock::manual(start());
+fn suspensions_and_stops_count_as_age_but_not_as_running() {
+    let (clock, time) = Clock::manual(start());
     let mut wait = Box::pin(clock.sleep(2 * HOUR));
     assert!((&mut wait).now_or_never().is_none());
-    hands.stop(HOUR);
+    time.stop(HOUR);
     assert!((&mut wait).now_or_never().is_none());
     assert_eq!((clock.elapsed(), clock.ran()), (HOUR, Duration::ZERO));
-    hands.suspend(HOUR);
+    time.suspend(HOUR);
     assert!((&mut wait).now_or_never().is_some());
     assert_eq!((clock.elapsed(), clock.ran()), (2 * HOUR, Duration::ZERO));
-    hands.advance(HOUR);
+    time.advance(HOUR);
     assert_eq!((clock.elapsed(), clock.ran()), (3 * HOUR, HOUR));
     assert_eq!(clock.wall(), start() + 3 * HOUR);
 }
 
-/// An answer that comes at once, `ahead` of the system's clock.
+/// A response that comes immediately, with this `Date`.
 fn answer(clock: &Clock, date: SystemTime) {
     clock.dated(date, clock.now());
 }
 
 #[test]
-fn a_jump_that_an_answer_confirms_was_sleep_and_a_step_was_not() {
-    let (clock, hands) = Clock::manual(start());
+fn a_jump_is_a_suspension_only_if_a_response_confirms_it() {
+    let (clock, time) = Clock::manual(start());
     answer(&clock, start());
-    // The wall clock alone jumps: the machine has slept without knowing.
-    hands.set_wall(start() + HOUR);
+    // Only the system clock jumps: a suspension that no monotonic clock counts.
+    time.set_wall(start() + HOUR);
     assert_eq!(
         clock.elapsed(),
         Duration::ZERO,
@@ -83,13 +83,13 @@ fn a_jump_that_an_answer_confirms_was_sleep_and_a_step_was_not() {
     answer(&clock, start() + HOUR);
     assert_eq!((clock.elapsed(), clock.ran()), (HOUR, Duration::ZERO));
     assert_eq!(clock.offset(), Some(0.0));
-    // Somebody sets the clock forward, and NTP sets it right again.
-    hands.set_wall(start() + 3 * HOUR);
+    // An operator sets the clock forward, and NTP sets it right again.
+    time.set_wall(start() + 3 * HOUR);
     answer(&clock, start() + HOUR);
     assert_eq!(clock.elapsed(), HOUR);
     assert_eq!(clock.offset(), Some(-7200.0));
     assert_eq!(clock.corrected(), start() + HOUR);
-    hands.set_wall(start() + HOUR);
+    time.set_wall(start() + HOUR);
     answer(&clock, start() + HOUR);
     assert_eq!(clock.elapsed(), HOUR);
     assert!(clock.offset().unwrap().abs() <= 1.0, "{:?}", clock.offset());
@@ -98,16 +98,16 @@ fn a_jump_that_an_answer_confirms_was_sleep_and_a_step_was_not() {
 
 #[actix_rt::test]
 async fn a_limit_ends_what_takes_longer() {
-    let (clock, hands) = Clock::manual(start());
+    let (clock, time) = Clock::manual(start());
     assert_eq!(clock.timeout(HOUR, std::future::ready(1)).await, Some(1));
     let mut never = Box::pin(clock.timeout(HOUR, std::future::pending::<()>()));
     assert!((&mut never).now_or_never().is_none());
-    hands.advance(HOUR);
+    time.advance(HOUR);
     assert_eq!((&mut never).now_or_never(), Some(None));
 }
 
 #[actix_rt::test]
-async fn the_systems_clocks_go_on() {
+async fn the_clocks_of_the_system_advance() {
     let clock = Clock::system();
     let (now, ran) = (clock.now(), clock.ran());
     clock.sleep(Duration::from_millis(20)).await;
@@ -125,7 +125,7 @@ async fn the_systems_clocks_go_on() {
 }
 
 #[test]
-fn the_watch_ends_with_the_clock() {
+fn the_thread_ends_with_the_clock() {
     let clock = Clock::system();
     clock.watch().unwrap();
     clock.watch().unwrap();
@@ -141,10 +141,10 @@ fn the_watch_ends_with_the_clock() {
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn time_counts_as_running_when_the_watch_has_died() {
-    let (clock, hands) = Clock::manual(start());
+fn time_counts_as_running_after_the_thread_has_died() {
+    let (clock, time) = Clock::manual(start());
     let watch = Watch::begin(&clock.shared);
-    hands.advance(20 * SECOND);
+    time.advance(20 * SECOND);
     let before = clock.ran();
     assert!(
         before < SECOND,
@@ -155,15 +155,15 @@ fn time_counts_as_running_when_the_watch_has_died() {
         panic!("the watch dies");
     });
     assert!(thread.join().is_err());
-    hands.advance(20 * SECOND);
+    time.advance(20 * SECOND);
     assert_eq!(clock.ran(), before + 20 * SECOND);
-    // Another one does not judge the time before it.
+    // A new thread does not evaluate the time before its start.
     let _watch = Watch::begin(&clock.shared);
-    hands.advance(SECOND);
+    time.advance(SECOND);
     assert_eq!(clock.ran(), before + 21 * SECOND);
 }
 
-/// A log that reads the clock for each event, as that of the service does.
+/// A log that reads the clock for each event, as the log of the service does.
 struct Log {
     clock: Clock,
     events: Arc<AtomicUsize>,
@@ -179,7 +179,7 @@ impl<S: Subscriber> Layer<S> for Log {
 
 #[test]
 fn the_log_can_read_the_clock_that_logs() {
-    let (clock, hands) = Clock::manual(start());
+    let (clock, time) = Clock::manual(start());
     let _watch = Watch::begin(&clock.shared);
     let events = Arc::default();
     let log = Log {
@@ -187,7 +187,7 @@ fn the_log_can_read_the_clock_that_logs() {
         events: Arc::clone(&events),
     };
     tracing::subscriber::with_default(tracing_subscriber::registry().with(log), || {
-        hands.advance(20 * SECOND);
+        time.advance(20 * SECOND);
         assert!(clock.ran() < SECOND);
     });
     assert_eq!(events.load(Ordering::Relaxed), 1);

@@ -1,4 +1,4 @@
-//! What comes before the answer: several addresses of a host, and interim responses.
+//! Tests of hosts with several addresses, and of interim responses.
 use super::*;
 use crate::outgoing::Resolver;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -37,7 +37,7 @@ fn interim_responses_before_the_answer_are_skipped() {
 }
 
 #[test]
-fn an_interim_response_is_no_head_and_its_number_is_bounded() {
+fn an_interim_response_is_not_a_head_and_their_size_is_limited() {
     let early = vec![Step::Send(HINTS.to_vec()), Step::Hold];
     let (result, head_came) = poll_at(&Server::start(early).url, short_timeouts(), Duration::ZERO);
     assert_eq!(result.unwrap_err().reason(), PollFailure::Timeout);
@@ -51,14 +51,14 @@ fn an_interim_response_is_no_head_and_its_number_is_bounded() {
         "{error:?}"
     );
 
-    // It ends HTTP on this connection, and was not asked for.
+    // 101 switches the connection to another protocol, and was not requested.
     let switched = Server::answering(b"HTTP/1.1 101 Switching Protocols\r\n\r\n".to_vec());
     assert_eq!(poll(&switched).unwrap_err().answer().unwrap().status, 101);
 }
 
-/// On a connection that is used again, too.
+/// Also on a connection that is reused.
 #[test]
-fn every_answer_of_a_connection_may_have_interim_responses() {
+fn each_response_on_a_connection_may_follow_interim_responses() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url: Url = format!("http://{}/", listener.local_addr().unwrap())
         .parse()
@@ -86,7 +86,7 @@ fn every_answer_of_a_connection_may_have_interim_responses() {
     server.join().unwrap();
 }
 
-/// An address at which connections are neither taken nor refused: its queue is full.
+/// An address that neither accepts nor refuses connections, because its listen queue is full.
 #[cfg(target_os = "linux")]
 struct BlackHole(#[expect(dead_code, reason = "held open")] Vec<socket2::Socket>);
 
@@ -111,7 +111,7 @@ impl BlackHole {
     }
 }
 
-/// The same host at several addresses, whose port is the server's.
+/// A resolver with several addresses for the host. The port is that of the test server.
 fn at_addresses(addresses: &[IpAddr], connect: Duration) -> ClientOptions {
     let addresses = addresses.to_vec();
     ClientOptions {
@@ -133,7 +133,7 @@ fn local(last: u8) -> IpAddr {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn an_address_that_does_not_answer_is_passed_over() {
+fn an_address_that_does_not_respond_is_skipped() {
     let server = Server::answering(answer("200", "", BODY.as_bytes()));
     let port = server.url.port().unwrap();
     let _hole = BlackHole::at(SocketAddr::new(local(2), port));
@@ -157,7 +157,7 @@ fn an_address_that_does_not_answer_is_passed_over() {
 type Ask = fn(&str) -> io::Result<Vec<IpAddr>>;
 
 #[test]
-fn a_name_that_is_unknown_or_without_an_answer_is_told() {
+fn a_name_that_cannot_be_resolved_is_an_error() {
     let url: Url = "http://starlink.example/".parse().unwrap();
     let resolvers: [(&str, Ask); 3] = [
         ("cannot resolve starlink.example: no such host", |_| {

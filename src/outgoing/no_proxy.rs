@@ -4,57 +4,57 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// Hosts that are reached without the proxy.
+/// The parsed value of `NO_PROXY`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Exceptions(Vec<Exception>);
+pub struct NoProxy(Vec<Entry>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Exception {
+struct Entry {
     hosts: Hosts,
-    /// Only on this port, if on one.
+    /// The only port that the entry applies to; `None` for all ports.
     port: Option<u16>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Hosts {
     All,
-    /// Addresses of a network; a host that is a name is in none.
+    /// The addresses of a network. Host names never match, as they are not resolved.
     Net(IpNet),
-    /// The domain, and what is below it.
+    /// The domain and its subdomains.
     Domain(String),
-    /// Only what is below the domain, which begins with a dot.
-    Below(String),
+    /// Only subdomains of the domain, which begins with a dot here.
+    Subdomains(String),
 }
 
-impl Exceptions {
-    /// From a list with commas, semicolons or white space between entries: `*`, addresses, networks such as `10.0.0.0/8`, domains,
-    /// which stand for what is below them too, `.domain` for what is below alone; each may end with `:port`. As in Go's
-    /// `golang.org/x/net/http/httpproxy`. Gives also the entries that are none of these, which are left out.
+impl NoProxy {
+    /// Parses a list separated by commas, semicolons or white space. Entries are `*`, addresses, networks such as `10.0.0.0/8`,
+    /// domains, which include their subdomains, and `.domain` for the subdomains alone; each may end with `:port`. The format is that
+    /// of Go's `golang.org/x/net/http/httpproxy`. Also returns the invalid entries, which are ignored.
     pub fn parse(text: &str) -> (Self, Vec<String>) {
         let is_separator =
             |character: char| matches!(character, ',' | ';') || character.is_whitespace();
-        let mut exceptions = Vec::new();
-        let mut left_out = Vec::new();
+        let mut entries = Vec::new();
+        let mut invalid = Vec::new();
         for entry in text.split(is_separator).filter(|entry| !entry.is_empty()) {
-            match Exception::parse(entry) {
-                Some(exception) => exceptions.push(exception),
-                None => left_out.push(entry.to_owned()),
+            match Entry::parse(entry) {
+                Some(parsed) => entries.push(parsed),
+                None => invalid.push(entry.to_owned()),
             }
         }
-        (Self(exceptions), left_out)
+        (Self(entries), invalid)
     }
 
-    pub(super) fn hold(&self, host: &str, port: u16) -> bool {
+    pub(super) fn matches(&self, host: &str, port: u16) -> bool {
         let host = host.trim_matches(['[', ']']).trim_end_matches('.');
         let host = host.to_ascii_lowercase();
-        self.0.iter().any(|exception| {
-            let is_port = exception.port.is_none_or(|only| only == port);
-            is_port && exception.hosts.hold(&host)
+        self.0.iter().any(|entry| {
+            let is_port = entry.port.is_none_or(|only| only == port);
+            is_port && entry.hosts.matches(&host)
         })
     }
 }
 
-impl Exception {
+impl Entry {
     fn parse(entry: &str) -> Option<Self> {
         if let Some(hosts) = Hosts::of_addresses(entry) {
             return Some(Self { hosts, port: None });
@@ -86,13 +86,13 @@ impl Hosts {
             return None;
         }
         Some(match name {
-            below if below.starts_with('.') => Self::Below(below.to_owned()),
+            below if below.starts_with('.') => Self::Subdomains(below.to_owned()),
             name => Self::Domain(name.to_owned()),
         })
     }
 
-    /// Whether the host, in lower case and without brackets, is one of these.
-    fn hold(&self, host: &str) -> bool {
+    /// Whether a host, in lower case and without brackets, is one of these.
+    fn matches(&self, host: &str) -> bool {
         match self {
             Self::All => true,
             Self::Net(net) => host.parse().is_ok_and(|host: IpAddr| net.contains(&host)),
@@ -100,7 +100,7 @@ impl Hosts {
                 Some(rest) => rest.is_empty() || rest.ends_with('.'),
                 None => false,
             },
-            Self::Below(name) => host.ends_with(name.as_str()) && host.len() > name.len(),
+            Self::Subdomains(name) => host.ends_with(name.as_str()) && host.len() > name.len(),
         }
     }
 }
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exceptions_are_told_by_host_and_port() {
+    fn hosts_match_by_name_address_and_port() {
         for (list, host, expected) in [
             ("", "a.example", false),
             ("*", "a.example", true),
@@ -134,14 +134,14 @@ mod tests {
             ("[::1]:443", "[::1]", true),
             ("fd00::/8", "[fd12::1]", true),
         ] {
-            let (exceptions, left_out) = Exceptions::parse(list);
-            assert_eq!(exceptions.hold(host, 443), expected, "{list}: {host}");
-            assert!(left_out.is_empty(), "{left_out:?}");
+            let (no_proxy, invalid) = NoProxy::parse(list);
+            assert_eq!(no_proxy.matches(host, 443), expected, "{list}: {host}");
+            assert!(invalid.is_empty(), "{invalid:?}");
         }
     }
 
     #[test]
-    fn what_is_not_understood_is_left_out_and_the_rest_holds() {
+    fn what_is_not_understood_is_invalid_and_the_rest_holds() {
         for (list, expected) in [
             ("a b;10.0.0.0/8\tc , [::1]", &[][..]),
             (" ,; ", &[]),
@@ -160,9 +160,9 @@ mod tests {
                 &[":443", ".", "...", ".:443", "*.", "*.:443", "**", "[]"],
             ),
         ] {
-            let (exceptions, left_out) = Exceptions::parse(list);
-            assert_eq!(left_out, expected, "{list}");
-            let holds = ["a", "10.1.2.3"].map(|host| exceptions.hold(host, 443));
+            let (no_proxy, invalid) = NoProxy::parse(list);
+            assert_eq!(invalid, expected, "{list}");
+            let holds = ["a", "10.1.2.3"].map(|host| no_proxy.matches(host, 443));
             assert!(holds == [true; 2] || holds == [false; 2], "{list}");
             assert_eq!(holds[0], list.starts_with('a'), "{list}");
         }
