@@ -1,15 +1,20 @@
 //! The state of the exporter and the fleet as plain values: what `/api/v1/status` returns and the page shows first.
 
-use std::time::Duration;
+mod account;
 
 use serde::Serialize;
 
+use self::account::AccountInput;
+pub use self::account::{Account, AccountState, DeviceCounts, LeftOut, Stream, Token};
+
 use super::state::WebState;
-use crate::self_metrics::Unstored;
-use crate::supervise::{ActorStatus, Cause};
+use crate::supervise::{ActorStatus, Cause, Role};
 use crate::time::Moment;
 use crate::time::unix_seconds;
 use crate::view::Overview;
+
+/// The name of the account that the variables `CLIENT_ID` and `CLIENT_SECRET` describe.
+const DEFAULT_ACCOUNT: &str = "default";
 
 /// The state of the exporter and the fleet.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -20,11 +25,9 @@ pub struct Status {
     pub clock: Clock,
     /// The process.
     pub exporter: Exporter,
-    /// The polls.
-    pub stream: Stream,
-    /// The access token.
-    pub token: Token,
-    /// The actors, in the order in which they were started.
+    /// The accounts, sorted by name.
+    pub accounts: Vec<Account>,
+    /// The actors that belong to no account, in the order in which they were started.
     pub actors: Vec<Actor>,
     /// The names file.
     pub names: Names,
@@ -71,87 +74,6 @@ pub struct Exporter {
     pub live: bool,
     /// Why it is not live.
     pub not_live_because: Vec<String>,
-}
-
-/// The polls.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Stream {
-    /// Whether the last attempt succeeded.
-    pub up: bool,
-    /// Attempts that have ended.
-    pub polls: u64,
-    /// Attempts that failed.
-    pub failed_polls: u64,
-    /// The reason of the last failed attempt, as a code.
-    pub last_failure: Option<String>,
-    /// The last failed attempt in words: what Starlink said, or why it could not be reached.
-    pub last_failure_message: Option<String>,
-    /// What an operator can do about it.
-    pub last_failure_remedy: Option<&'static str>,
-    /// When the last successful attempt ended, in seconds since 1970.
-    pub last_success_timestamp_seconds: Option<f64>,
-    /// When the next attempt starts after a failed one, in seconds since 1970; unknown while none waits.
-    pub next_attempt_timestamp_seconds: Option<f64>,
-    /// When rows arrived last whose timestamps can be right, in seconds since 1970.
-    pub last_rows_timestamp_seconds: Option<f64>,
-    /// Age of the last batch with rows on arrival.
-    pub lag_seconds: Option<f64>,
-    /// Whether that is more than `STALE_AFTER`.
-    pub late: bool,
-    /// Whether the exporter is working through a backlog.
-    pub catching_up: bool,
-    /// Whether answers bring no rows although many devices were online: the stream as a whole is silent.
-    pub silent: bool,
-    /// For how long answers have contained no rows, where at least 10 devices were online before.
-    pub no_rows_seconds: Option<f64>,
-    /// Rows that were left out since a row was last stored: the latter is a minute ago, or never happened.
-    pub left_out: Option<LeftOut>,
-}
-
-/// Rows that arrived and were all left out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LeftOut {
-    /// How many arrived.
-    pub rows: u64,
-    /// The reason of most of them, as `rows_ignored_total` and `rows_rejected_total` name it.
-    pub reason: &'static str,
-    /// The same in words.
-    pub because: &'static str,
-    /// How many were left out for it.
-    pub rows_with_reason: u64,
-}
-
-/// A row is stored every few seconds. Rows that are left out for less than this may be between two of them.
-const BETWEEN_ROWS: Duration = Duration::from_secs(60);
-
-impl LeftOut {
-    fn of(unstored: &Unstored, ran: Duration) -> Option<Self> {
-        let rows = &unstored.rows;
-        let lasts = ran.saturating_sub(unstored.since) > BETWEEN_ROWS;
-        (unstored.is_first || lasts).then_some(Self {
-            rows: rows.rows,
-            reason: rows.reason,
-            because: rows.because,
-            rows_with_reason: rows.with_reason,
-        })
-    }
-}
-
-/// The access token.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Token {
-    /// When it expires, in seconds since 1970.
-    pub expiry_timestamp_seconds: Option<f64>,
-    /// Requests for a token.
-    pub requests: u64,
-    /// Requests that failed.
-    pub failed_requests: u64,
-    /// The reason of the last failed request, as a code.
-    pub last_failure: Option<&'static str>,
-    /// The last failed request in words.
-    pub last_failure_message: Option<String>,
-    /// What an operator can do about it.
-    pub last_failure_remedy: Option<&'static str>,
 }
 
 /// What an actor is doing.
@@ -238,11 +160,22 @@ impl Status {
         let health = &state.health;
         let not_ready_because = health.not_ready_because();
         let not_live_because = health.not_live_because();
-        let is_set = |value: Option<f64>| value.is_some_and(|value| value > 0.0);
-        let lag = metrics.telemetry_lag.value();
-        let (told, token_told) = (metrics.told(), metrics.token_told());
-        let told = told.as_deref();
-        let token_told = token_told.as_deref();
+        let (of_process, of_account): (Vec<_>, Vec<_>) = health
+            .actor_troubles()
+            .partition(|(actor, _)| actor.role() == Role::MetricsStore);
+        let actors = |actors: Vec<(&ActorStatus, Option<&str>)>| {
+            let actors = actors.into_iter();
+            let actors = actors.map(|(actor, trouble)| Actor::of(actor, trouble, now));
+            actors.collect::<Vec<_>>()
+        };
+        let account = AccountInput {
+            name: DEFAULT_ACCOUNT,
+            metrics,
+            actors: actors(of_account),
+            devices: DeviceCounts::of_all(&fleet),
+            ran: state.clock.ran(),
+            stale_after: state.stale_after,
+        };
         Self {
             timestamp_seconds: unix_seconds(state.clock.corrected()),
             clock: Clock {
@@ -260,37 +193,8 @@ impl Status {
                 live: not_live_because.is_empty(),
                 not_live_because,
             },
-            stream: Stream {
-                up: is_set(metrics.up.value()),
-                polls: metrics.polls.count(),
-                failed_polls: metrics.failed_polls(),
-                last_failure: metrics.last_failure(),
-                last_failure_message: told.map(|told| told.message.clone()),
-                last_failure_remedy: told.and_then(|told| told.remedy),
-                last_success_timestamp_seconds: metrics.last_poll_success.value(),
-                next_attempt_timestamp_seconds: metrics.next_attempt.value(),
-                last_rows_timestamp_seconds: metrics.last_rows.value(),
-                lag_seconds: lag,
-                late: lag.is_some_and(|lag| lag > state.stale_after.as_secs_f64()),
-                catching_up: is_set(metrics.catching_up.value()),
-                silent: is_set(metrics.stream_silent.value()),
-                no_rows_seconds: metrics.no_rows_for.value(),
-                left_out: metrics
-                    .unstored()
-                    .and_then(|unstored| LeftOut::of(&unstored, state.clock.ran())),
-            },
-            token: Token {
-                expiry_timestamp_seconds: metrics.token_expiry.value(),
-                requests: metrics.token_requests.count(),
-                failed_requests: metrics.failed_token_requests(),
-                last_failure: metrics.last_token_failure(),
-                last_failure_message: token_told.map(|told| told.message.clone()),
-                last_failure_remedy: token_told.and_then(|told| told.remedy),
-            },
-            actors: health
-                .actor_troubles()
-                .map(|(actor, trouble)| Actor::of(actor, trouble, now))
-                .collect(),
+            accounts: vec![Account::of(account)],
+            actors: actors(of_process),
             names: Names {
                 known: state.names.load().len(),
                 unmatched: metrics.names_unmatched.value(),

@@ -319,13 +319,13 @@ async fn the_status_tells_of_the_exporter_and_the_fleet() {
     let status = description.ask(&service, path, path, 200).await;
     assert_eq!(status["exporter"]["ready"], true);
     assert_eq!(status["exporter"]["live"], true);
-    assert_eq!(status["stream"]["up"], true);
+    assert_eq!(status["accounts"][0]["stream"]["up"], true);
     // Counts are integers.
     for count in [
-        &status["stream"]["polls"],
-        &status["stream"]["failed_polls"],
-        &status["token"]["requests"],
-        &status["token"]["failed_requests"],
+        &status["accounts"][0]["stream"]["polls"],
+        &status["accounts"][0]["stream"]["failed_polls"],
+        &status["accounts"][0]["token"]["requests"],
+        &status["accounts"][0]["token"]["failed_requests"],
     ] {
         assert!(count.is_u64(), "{count}");
     }
@@ -345,17 +345,35 @@ async fn the_status_tells_of_the_exporter_and_the_fleet() {
             "located": 1,
         })
     );
-    let actors = status["actors"].as_array().unwrap();
-    assert!(
-        actors
-            .iter()
-            .all(|actor| actor["state"] == "up" && actor["last_error"].is_null())
+    let account = &status["accounts"][0];
+    assert_eq!(status["accounts"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&account["name"], &account["state"]),
+        (&json!("default"), &json!("up"))
     );
+    assert_eq!(
+        account["devices"],
+        json!({"online": 4, "offline": 0, "unknown": 0})
+    );
+    for (actors, expected) in [
+        (&status["actors"], vec!["metrics_store"]),
+        (&account["actors"], vec!["token", "metadata", "stream"]),
+    ] {
+        let actors = actors.as_array().unwrap();
+        let names: Vec<_> = actors.iter().map(|actor| &actor["name"]).collect();
+        assert_eq!(names, expected);
+        assert!(
+            actors
+                .iter()
+                .all(|actor| actor["state"] == "up" && actor["last_error"].is_null())
+        );
+    }
 
     simulator.set_default_answer(Some(Answer::error(500, "out of order")));
     eventually("the stream fails", || async {
         let status = description.ask(&service, path, path, 200).await;
-        status["stream"]["up"] == false && status["stream"]["last_failure"] == "server_error"
+        status["accounts"][0]["stream"]["up"] == false
+            && status["accounts"][0]["stream"]["last_failure"] == "server_error"
     })
     .await;
     let killed = service
@@ -366,7 +384,7 @@ async fn the_status_tells_of_the_exporter_and_the_fleet() {
     assert!(killed.is_err());
     eventually("the restart is told", || async {
         let status = description.ask(&service, path, path, 200).await;
-        let actor = &status["actors"][2 - usize::from(status["actors"][1]["name"] == "metadata")];
+        let actor = &status["accounts"][0]["actors"][1];
         let died = &actor["last_error"];
         assert_eq!(actor["name"], "metadata");
         actor["state"] == "up"
@@ -386,7 +404,8 @@ async fn before_the_first_poll_there_is_an_answer_too() {
     let path = "/api/v1/status";
     eventually("the token is refused", || async {
         let status = description.ask(&service, path, path, 200).await;
-        status["token"]["last_failure"] == "refused" && status["exporter"]["ready"] == false
+        status["accounts"][0]["token"]["last_failure"] == "refused"
+            && status["exporter"]["ready"] == false
     })
     .await;
     let page = description.list(&service, "").await;

@@ -406,7 +406,7 @@ async fn a_clock_that_is_set_back_while_it_runs_is_told() {
     assert_eq!(status["clock"]["wrong"], true);
     assert!(status["clock"]["offset_seconds"].as_f64().unwrap() > 3500.0);
     // What is left of the token is what is left, and times are Starlink's.
-    let left = status["token"]["expiry_timestamp_seconds"]
+    let left = status["accounts"][0]["token"]["expiry_timestamp_seconds"]
         .as_f64()
         .unwrap()
         - status["timestamp_seconds"].as_f64().unwrap();
@@ -549,7 +549,7 @@ async fn late_rows_of_answers_that_are_not_full_are_told() {
     world.advance(40 * MINUTE).await;
     world.rows(&["ut-1"], Duration::ZERO).await;
     let status = world.status().await;
-    let stream = &status["stream"];
+    let stream = &status["accounts"][0]["stream"];
     assert_eq!(stream["late"], true);
     assert!(stream["lag_seconds"].as_f64().unwrap() >= 2400.0);
     assert_eq!(stream["catching_up"], false);
@@ -563,7 +563,7 @@ async fn late_rows_of_answers_that_are_not_full_are_told() {
     let body = world.rows(&["ut-1"], 40 * MINUTE).await;
     assert!(own(&body, "telemetry_lag_seconds") < 5.0);
     let status = world.status().await;
-    assert_eq!(status["stream"]["late"], false);
+    assert_eq!(status["accounts"][0]["stream"]["late"], false);
 }
 
 #[actix_rt::test]

@@ -149,9 +149,12 @@ async fn in_an_outage_what_is_not_known_is_called_unknown() {
     }
     let status = json_of(&service, status).await;
     assert_eq!(status["fleet"]["alerts_unknown"], 2);
-    assert_eq!(status["stream"]["last_failure"], "server_error");
     assert_eq!(
-        status["stream"]["last_failure_message"],
+        status["accounts"][0]["stream"]["last_failure"],
+        "server_error"
+    );
+    assert_eq!(
+        status["accounts"][0]["stream"]["last_failure_message"],
         "Starlink answered 502 (the gateway is overloaded)."
     );
     for (id, last) in [
@@ -220,7 +223,7 @@ async fn a_refusal_comes_with_starlinks_words_and_the_remedy() {
     .await;
     let status = json_of(&service, "/api/v1/status").await;
     assert_eq!(
-        status["stream"]["last_failure_remedy"],
+        status["accounts"][0]["stream"]["last_failure_remedy"],
         "Check CLIENT_ID and CLIENT_SECRET."
     );
     let home = service.get("/").await.body;
@@ -254,7 +257,7 @@ async fn rows_that_arrive_late_are_old_and_not_healthy() {
     let page = service.get("/device?id=ut-slow").await.body;
     assert!(page.contains("<time>45 min ago</time>"), "{page}");
     let status = json_of(&service, "/api/v1/status").await;
-    assert_eq!(status["stream"]["late"], true);
+    assert_eq!(status["accounts"][0]["stream"]["late"], true);
 }
 
 #[actix_rt::test]

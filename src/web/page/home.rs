@@ -3,10 +3,13 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
+use super::accounts::{self, AccountRow};
+use super::components::{ComponentRow, components, shown_actors};
+use super::facts::{Fact, facts};
 use super::format::{count, printable};
 use super::map::Map;
 use super::table::{self, Choice, ColumnHead, PageLink, Row, filter_link};
-use super::verdict::{ComponentRow, Fact, Verdict, components, facts};
+use super::verdict::Verdict;
 use super::{Frame, NO_LOCATIONS, page, render};
 use crate::http::{Compress, parameter};
 use crate::view::{self, DeviceQuery, DeviceState, NamedFleet, Overview, QueryError};
@@ -26,6 +29,10 @@ struct Home {
     facts: Vec<Fact>,
     supervisor: String,
     components: Vec<ComponentRow>,
+    /// None if there is only one.
+    accounts: Vec<AccountRow>,
+    /// How many accounts there are.
+    accounts_total: String,
     /// `None` while the store does not answer.
     fleet: Option<FleetSection>,
 }
@@ -179,18 +186,17 @@ impl Home {
         problem: Option<String>,
     ) -> Self {
         let is_up = |state: ActorState| state == ActorState::Up;
-        let up = status
-            .actors
-            .iter()
-            .filter(|actor| is_up(actor.state))
-            .count();
+        let actors = shown_actors(status);
+        let up = actors.iter().filter(|actor| is_up(actor.state)).count();
         Self {
             frame,
             problem: problem.as_deref().map(printable),
             verdict: Verdict::of(status),
             facts: facts(status),
-            supervisor: format!("{up} of {} running", status.actors.len()),
-            components: components(&status.actors),
+            supervisor: format!("{up} of {} running", actors.len()),
+            components: components(&actors),
+            accounts: accounts::rows(status),
+            accounts_total: count(status.accounts.len()),
             fleet,
         }
     }

@@ -3,10 +3,14 @@
 //!
 //! All links are relative, so that a proxy may serve the page below any path.
 
+mod accounts;
 pub mod assets;
+mod components;
 mod device;
+mod facts;
 mod format;
 mod home;
+mod level;
 mod map;
 mod table;
 mod verdict;

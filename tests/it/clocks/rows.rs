@@ -36,7 +36,7 @@ async fn a_silent_stream_is_told_once_it_has_lasted_a_minute() {
             "<dt>Lag</dt><dd class=\"notice\">0 s (of the last rows, 6 min ago)",
         ],
     );
-    let stream = world.status().await["stream"].clone();
+    let stream = world.status().await["accounts"][0]["stream"].clone();
     assert_eq!(stream["silent"], true);
     let silent = stream["no_rows_seconds"].as_f64().unwrap();
     assert!((374.0..376.0).contains(&silent), "{silent}");
@@ -53,7 +53,7 @@ async fn a_silent_stream_is_told_once_it_has_lasted_a_minute() {
     assert_eq!(ends[0].value("for_seconds").unwrap(), 375);
     assert_says(&home(&world).await, &["Receiving telemetry."]);
     assert_eq!(
-        world.status().await["stream"]["no_rows_seconds"],
+        world.status().await["accounts"][0]["stream"]["no_rows_seconds"],
         Value::Null
     );
     // Rows without a silence before them are no news.
@@ -67,7 +67,10 @@ async fn a_silent_stream_is_told_once_it_has_lasted_a_minute() {
         &home(&world).await,
         &["<strong>No rows</strong>", "has sent no rows for 50 min"],
     );
-    assert_eq!(world.status().await["stream"]["silent"], false);
+    assert_eq!(
+        world.status().await["accounts"][0]["stream"]["silent"],
+        false
+    );
     assert_eq!(world.events(message).len(), 2);
 }
 
@@ -108,7 +111,7 @@ async fn rows_that_are_all_left_out_are_told_with_the_reason() {
             "unknown: all rows were left out",
         ],
     );
-    let left_out = world.status().await["stream"]["left_out"].clone();
+    let left_out = world.status().await["accounts"][0]["stream"]["left_out"].clone();
     assert_eq!(
         left_out,
         serde_json::json!({
@@ -118,13 +121,16 @@ async fn rows_that_are_all_left_out_are_told_with_the_reason() {
     );
     // One that counts ends it.
     world.rows(&["ut-1"], Duration::ZERO).await;
-    assert_eq!(world.status().await["stream"]["left_out"], Value::Null);
+    assert_eq!(
+        world.status().await["accounts"][0]["stream"]["left_out"],
+        Value::Null
+    );
     // Then some may be left out for a minute.
     let odd = || Answer::rows([row_of("ut-2", future, 1.0)]);
     for (wait, is_told) in [(1, false), (59, false), (2, true)] {
         world.advance(Duration::from_secs(wait)).await;
         world.answer(odd()).await;
-        let left_out = world.status().await["stream"]["left_out"].clone();
+        let left_out = world.status().await["accounts"][0]["stream"]["left_out"].clone();
         assert_eq!(left_out.is_object(), is_told, "{wait}: {left_out}");
     }
     assert_says(

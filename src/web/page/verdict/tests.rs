@@ -1,33 +1,32 @@
-//! Verdicts, facts and actors, in words.
+//! Verdicts, facts, accounts and actors, in words.
 
+use super::super::accounts::{AccountRow, rows};
+use super::super::components::components;
+use super::super::facts::facts;
 use super::*;
 use crate::view::Overview;
-use crate::web::status::{Clock, Exporter, LastError, LeftOut, Names, Stream, Token};
+use crate::web::status::{
+    Actor, Clock, DeviceCounts, Exporter, LastError, LeftOut, Names, Stream, Token,
+};
 
-fn healthy() -> Status {
-    let actor = |name| Actor {
+fn actor(name: &'static str) -> Actor {
+    Actor {
         name,
         state: ActorState::Up,
         panics: 0,
         stops: 0,
         last_error: None,
-    };
-    Status {
-        timestamp_seconds: 1000.0,
-        clock: Clock {
-            offset_seconds: Some(0.0),
-            wrong: false,
-        },
-        exporter: Exporter {
-            version: "1",
-            revision: "r",
-            demo: false,
-            stale_after_seconds: 120.0,
-            ready: true,
-            not_ready_because: None,
-            draining: false,
-            live: true,
-            not_live_because: Vec::new(),
+    }
+}
+
+fn account(name: &str) -> Account {
+    Account {
+        name: name.to_owned(),
+        state: AccountState::Up,
+        devices: DeviceCounts {
+            online: 5,
+            offline: 1,
+            unknown: 0,
         },
         stream: Stream {
             up: true,
@@ -55,6 +54,29 @@ fn healthy() -> Status {
             last_failure_remedy: None,
         },
         actors: vec![actor("token"), actor("stream")],
+    }
+}
+
+fn healthy() -> Status {
+    Status {
+        timestamp_seconds: 1000.0,
+        clock: Clock {
+            offset_seconds: Some(0.0),
+            wrong: false,
+        },
+        exporter: Exporter {
+            version: "1",
+            revision: "r",
+            demo: false,
+            stale_after_seconds: 120.0,
+            ready: true,
+            not_ready_because: None,
+            draining: false,
+            live: true,
+            not_live_because: Vec::new(),
+        },
+        accounts: vec![account("default")],
+        actors: vec![actor("metrics_store")],
         names: Names {
             known: 0,
             unmatched: None,
@@ -63,18 +85,148 @@ fn healthy() -> Status {
     }
 }
 
+/// Accounts with these names.
+fn with_accounts(names: &[&str]) -> Status {
+    Status {
+        accounts: names.iter().map(|name| account(name)).collect(),
+        ..healthy()
+    }
+}
+
+fn fail(account: &mut Account) {
+    account.state = AccountState::Failing;
+    account.stream.up = false;
+    account.stream.last_failure = Some("token".to_owned());
+    account.stream.last_failure_message = Some("Starlink rejected the credentials.".to_owned());
+    account.stream.last_failure_remedy = Some("Check client_id and client_secret.");
+}
+
+#[test]
+fn one_account_of_many_that_fails_is_named_with_message_and_remedy() {
+    let names: Vec<_> = (1..=40).map(|number| format!("ship-{number:02}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let mut status = with_accounts(&names);
+    let told = |status: &Status| {
+        let verdict = Verdict::of(status);
+        (verdict.level, verdict.word, verdict.because)
+    };
+    let told_is = |status: &Status, level, word, because: &str| {
+        assert_eq!(told(status), (level, word, because.to_owned()));
+    };
+    told_is(
+        &status,
+        Level::Good,
+        "Healthy",
+        "Polls of all 40 accounts succeed. All components are running.",
+    );
+    status.accounts[20].stream.late = true;
+    told_is(
+        &status,
+        Level::Notice,
+        "Delayed",
+        "1 of 40 accounts: ship-21. Rows are older than STALE_AFTER when they arrive: data below is old.",
+    );
+    fail(&mut status.accounts[6]);
+    told_is(
+        &status,
+        Level::Bad,
+        "Failing",
+        "1 of 40 accounts fails: ship-07. Starlink rejected the credentials. Check client_id and client_secret.",
+    );
+    let shown = rows(&status);
+    let expected = AccountRow {
+        name: "ship-07".to_owned(),
+        condition: "Failing",
+        level: Level::Bad,
+        last_success: Some("3 s".to_owned()),
+        lag: "12 s (of the last rows, 4 s ago)".to_owned(),
+        devices: ["5", "0", "1"].map(str::to_owned),
+        note: Some(
+            "Starlink rejected the credentials. Check client_id and client_secret.".to_owned(),
+        ),
+    };
+    assert_eq!(shown[0], expected, "the worst is first");
+    assert_eq!(
+        (&*shown[1].name, shown[1].condition),
+        ("ship-21", "Delayed")
+    );
+    assert_eq!((&*shown[2].name, shown[2].condition), ("ship-01", "up"));
+    assert_eq!((shown[2].level, &shown[2].note), (Level::Good, &None));
+    assert_eq!(shown.len(), 40);
+    for number in [7, 8, 9] {
+        fail(&mut status.accounts[number]);
+    }
+    told_is(
+        &status,
+        Level::Bad,
+        "Failing",
+        "4 of 40 accounts fail: ship-07, ship-08, ship-09 and 1 more. Starlink rejected the credentials. Check client_id and client_secret.",
+    );
+    status.accounts[8].stream.last_failure_message = Some("Starlink answered 503.".to_owned());
+    told_is(
+        &status,
+        Level::Bad,
+        "Failing",
+        "4 of 40 accounts fail: ship-07, ship-08, ship-09 and 1 more. The reasons are in the list of accounts.",
+    );
+    status.accounts.truncate(2);
+    status.accounts.iter_mut().for_each(fail);
+    told_is(
+        &status,
+        Level::Bad,
+        "Failing",
+        "All 2 accounts fail: ship-01, ship-02. Starlink rejected the credentials. Check client_id and client_secret.",
+    );
+}
+
+#[test]
+fn actors_of_several_accounts_are_named_with_the_account() {
+    let mut status = with_accounts(&["a", "b"]);
+    status.accounts[1].actors[1].state = ActorState::Restarting;
+    assert_eq!(Verdict::of(&status).because, "Restarting: stream of b.");
+    status.actors[0].state = ActorState::Restarting;
+    assert_eq!(
+        Verdict::of(&status).because,
+        "Restarting: metrics_store, stream of b."
+    );
+}
+
+#[test]
+fn facts_of_several_accounts_are_sums_and_the_worst() {
+    let mut status = with_accounts(&["a", "b", "c"]);
+    status.accounts[1].stream.lag_seconds = Some(30.0);
+    status.accounts[1].stream.failed_polls = 2;
+    fail(&mut status.accounts[2]);
+    status.accounts[2].stream.lag_seconds = Some(300.0);
+    let facts = facts(&status).into_iter();
+    let told: Vec<_> = facts
+        .map(|fact| format!("{} {}: {}", fact.level.sign(), fact.name, fact.value))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "✕ Accounts: 2 of 3 polling",
+            "✓ Polls: 3,702 (2 failed)",
+            "✓ Highest lag: 30 s (b)",
+        ]
+    );
+}
+
+#[test]
+fn the_only_account_has_no_table() {
+    assert!(rows(&healthy()).is_empty());
+}
+
 #[test]
 fn the_worst_is_the_verdict() {
     type Change = fn(&mut Status);
     let failed: Change = |status| {
-        status.stream.up = false;
-        status.stream.last_failure_message = Some("No way\u{7} there.".to_owned());
-        status.stream.last_failure_remedy = Some("Build one.");
+        status.accounts[0].state = AccountState::Failing;
+        status.accounts[0].stream.up = false;
+        status.accounts[0].stream.last_failure_message = Some("No way\u{7} there.".to_owned());
+        status.accounts[0].stream.last_failure_remedy = Some("Build one.");
     };
-    let unready: Change = |status| {
-        status.exporter.ready = false;
-        status.exporter.draining = false;
-    };
+    let unready: Change = |status| status.accounts[0].stream.last_success_timestamp_seconds = None;
     // From good to bad: each is the verdict although all before it hold, too.
     let cases: [(Change, Level, &str, &str); 17] = [
         (
@@ -84,25 +236,25 @@ fn the_worst_is_the_verdict() {
             "Receiving telemetry. All components are running.",
         ),
         (
-            |status| status.stream.last_rows_timestamp_seconds = Some(879.0),
+            |status| status.accounts[0].stream.last_rows_timestamp_seconds = Some(879.0),
             Level::Good,
             "Healthy",
             "Polls succeed, but no row has arrived for longer than STALE_AFTER. All components are running.",
         ),
         (
-            |status| status.stream.last_rows_timestamp_seconds = None,
+            |status| status.accounts[0].stream.last_rows_timestamp_seconds = None,
             Level::Good,
             "Healthy",
             "Polls succeed, but no row has arrived yet. All components are running.",
         ),
         (
-            |status| status.stream.late = true,
+            |status| status.accounts[0].stream.late = true,
             Level::Notice,
             "Delayed",
             "Rows are older than STALE_AFTER when they arrive: data below is old.",
         ),
         (
-            |status| status.stream.catching_up = true,
+            |status| status.accounts[0].stream.catching_up = true,
             Level::Notice,
             "Catching up",
             "Working through a backlog: data below is old, but complete.",
@@ -115,22 +267,22 @@ fn the_worst_is_the_verdict() {
         ),
         (
             |status| {
-                status.stream.silent = true;
-                status.stream.no_rows_seconds = Some(60.0);
+                status.accounts[0].stream.silent = true;
+                status.accounts[0].stream.no_rows_seconds = Some(60.0);
             },
             Level::Notice,
             "No rows",
             "Starlink answers, but has sent no rows for 1 min: the stream is silent, or all terminals are.",
         ),
         (
-            |status| status.stream.no_rows_seconds = Some(359.0),
+            |status| status.accounts[0].stream.no_rows_seconds = Some(359.0),
             Level::Notice,
             "No rows",
             "Starlink answers, but has sent no rows for 6 min: the stream is silent, or all terminals are.",
         ),
         (
             |status| {
-                status.stream.left_out = Some(LeftOut {
+                status.accounts[0].stream.left_out = Some(LeftOut {
                     rows: 1234,
                     reason: "future",
                     because: "they are early",
@@ -143,15 +295,16 @@ fn the_worst_is_the_verdict() {
         ),
         (
             |status| {
-                status.token.expiry_timestamp_seconds = Some(999.0);
-                status.token.last_failure_message = Some("Starlink is away.".to_owned());
+                status.accounts[0].token.expiry_timestamp_seconds = Some(999.0);
+                status.accounts[0].token.last_failure_message =
+                    Some("Starlink is away.".to_owned());
             },
             Level::Notice,
             "Token expired",
             "Starlink is away.",
         ),
         (
-            |status| status.actors[1].state = ActorState::Restarting,
+            |status| status.accounts[0].actors[1].state = ActorState::Restarting,
             Level::Notice,
             "Recovering",
             "Restarting: stream.",
@@ -163,14 +316,16 @@ fn the_worst_is_the_verdict() {
             "No way␇ there. Build one. Data below is from the last successful poll.",
         ),
         (
-            |status| status.stream.last_success_timestamp_seconds = Some(1000.0 - 251.0),
+            |status| {
+                status.accounts[0].stream.last_success_timestamp_seconds = Some(1000.0 - 251.0)
+            },
             Level::Bad,
             "Failing",
             "No way␇ there. Build one. Readings are no longer shown: the last successful poll was 4 min ago.",
         ),
         (unready, Level::Bad, "Failing", "No way␇ there. Build one."),
         (
-            |status| status.stream.last_failure_message = None,
+            |status| status.accounts[0].state = AccountState::Starting,
             Level::Notice,
             "Starting",
             "Waiting for Starlink's first answer.",
@@ -232,20 +387,20 @@ fn facts_are_told_in_words() {
     }
     status.clock.wrong = false;
     assert_eq!(told(&status).len(), 4);
-    status.stream.last_rows_timestamp_seconds = Some(640.0);
+    status.accounts[0].stream.last_rows_timestamp_seconds = Some(640.0);
     assert_eq!(
         told(&status)[2],
         "▲ Lag: 12 s (of the last rows, 6 min ago)"
     );
-    status.stream.last_rows_timestamp_seconds = Some(996.0);
-    status.stream.late = true;
+    status.accounts[0].stream.last_rows_timestamp_seconds = Some(996.0);
+    status.accounts[0].stream.late = true;
     assert_eq!(told(&status)[2], "▲ Lag: 12 s, above STALE_AFTER");
-    status.stream.catching_up = true;
+    status.accounts[0].stream.catching_up = true;
     assert_eq!(told(&status)[2], "▲ Lag: 12 s, catching up");
-    status.stream.up = false;
-    status.stream.last_failure = Some("token".to_owned());
-    status.stream.failed_polls = 3;
-    status.token.expiry_timestamp_seconds = Some(800.0);
+    status.accounts[0].stream.up = false;
+    status.accounts[0].stream.last_failure = Some("token".to_owned());
+    status.accounts[0].stream.failed_polls = 3;
+    status.accounts[0].token.expiry_timestamp_seconds = Some(800.0);
     assert_eq!(
         told(&status),
         [
@@ -255,8 +410,8 @@ fn facts_are_told_in_words() {
             "✕ Token: expired 3 min ago",
         ]
     );
-    status.stream.last_rows_timestamp_seconds = Some(600.0);
-    status.stream.next_attempt_timestamp_seconds = Some(1240.0);
+    status.accounts[0].stream.last_rows_timestamp_seconds = Some(600.0);
+    status.accounts[0].stream.next_attempt_timestamp_seconds = Some(1240.0);
     assert_eq!(
         told(&status)[0],
         "✕ Last poll: failed; the last success was 3 s ago; next attempt in 4 min"
@@ -265,12 +420,12 @@ fn facts_are_told_in_words() {
         told(&status)[2],
         "▲ Lag: 12 s (of the last rows, 7 min ago)"
     );
-    status.stream.next_attempt_timestamp_seconds = None;
-    status.stream.last_success_timestamp_seconds = None;
-    status.stream.lag_seconds = None;
-    status.token.expiry_timestamp_seconds = None;
-    status.token.last_failure_message = Some("Refused.".to_owned());
-    status.token.last_failure_remedy = Some("Check it.");
+    status.accounts[0].stream.next_attempt_timestamp_seconds = None;
+    status.accounts[0].stream.last_success_timestamp_seconds = None;
+    status.accounts[0].stream.lag_seconds = None;
+    status.accounts[0].token.expiry_timestamp_seconds = None;
+    status.accounts[0].token.last_failure_message = Some("Refused.".to_owned());
+    status.accounts[0].token.last_failure_remedy = Some("Check it.");
     assert_eq!(
         told(&status),
         [
@@ -280,13 +435,13 @@ fn facts_are_told_in_words() {
             "▲ Token: Refused.",
         ]
     );
-    status.stream.last_failure = None;
+    status.accounts[0].stream.last_failure = None;
     assert_eq!(told(&status)[0], "▲ Last poll: none yet");
 }
 
 #[test]
 fn actors_tell_how_they_died() {
-    let mut actors = healthy().actors;
+    let mut actors = healthy().accounts.remove(0).actors;
     actors[1].state = ActorState::Gone;
     actors[1].panics = 2;
     actors[1].stops = 1;
@@ -295,7 +450,7 @@ fn actors_tell_how_they_died() {
         message: Some("odd\n".to_owned()),
         seconds_ago: 5.0,
     });
-    let components = components(&actors);
+    let components = components(&actors.iter().collect::<Vec<_>>());
     assert_eq!(
         (components[0].state, components[0].level),
         ("running", Level::Good)

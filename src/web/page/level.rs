@@ -1,0 +1,34 @@
+//! How good or bad something is, as the page shows it.
+
+/// How good or bad something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// As it should be.
+    Good,
+    /// It is temporary, or may become a problem.
+    Notice,
+    /// An operator should look.
+    Bad,
+}
+
+impl Level {
+    /// Its class in the style sheet.
+    #[must_use]
+    pub const fn class(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Notice => "notice",
+            Self::Bad => "bad",
+        }
+    }
+
+    /// A sign that shows it without a colour.
+    #[must_use]
+    pub const fn sign(self) -> &'static str {
+        match self {
+            Self::Good => "✓",
+            Self::Notice => "▲",
+            Self::Bad => "✕",
+        }
+    }
+}

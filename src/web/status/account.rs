@@ -1,0 +1,222 @@
+//! The state of one account: its polls, its token, its devices.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Actor;
+use crate::self_metrics::{SelfMetrics, Unstored};
+use crate::view::Overview;
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Account {
+    /// The name.
+    pub name: String,
+    /// What it is doing.
+    pub state: AccountState,
+    /// Its devices.
+    pub devices: DeviceCounts,
+    /// The polls.
+    pub stream: Stream,
+    /// The access token.
+    pub token: Token,
+    /// The actors, in the order in which they were started.
+    pub actors: Vec<Actor>,
+}
+
+/// What an account is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccountState {
+    /// The last poll succeeded.
+    Up,
+    /// The last poll failed.
+    Failing,
+    /// No poll has ended yet.
+    Starting,
+}
+
+impl AccountState {
+    /// The state of an account whose last poll succeeded (`is_up`) or that has failed at least once.
+    fn of(is_up: bool, has_failed: bool) -> Self {
+        match (is_up, has_failed) {
+            (true, _) => Self::Up,
+            (false, true) => Self::Failing,
+            (false, false) => Self::Starting,
+        }
+    }
+}
+
+/// How many devices are in which state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct DeviceCounts {
+    /// Heard within `STALE_AFTER`.
+    pub online: usize,
+    /// No data although polls succeeded.
+    pub offline: usize,
+    /// No data, but polls fail or the whole stream is silent.
+    pub unknown: usize,
+}
+
+impl DeviceCounts {
+    /// All devices of a fleet.
+    #[must_use]
+    pub fn of_all(fleet: &Overview) -> Self {
+        fleet.types.iter().fold(Self::default(), |sum, count| Self {
+            online: sum.online + count.online,
+            offline: sum.offline + count.offline,
+            unknown: sum.unknown + count.unknown,
+        })
+    }
+}
+
+/// The polls.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Stream {
+    /// Whether the last attempt succeeded.
+    pub up: bool,
+    /// Attempts that have ended.
+    pub polls: u64,
+    /// Attempts that failed.
+    pub failed_polls: u64,
+    /// The reason of the last failed attempt, as a code.
+    pub last_failure: Option<String>,
+    /// The last failed attempt in words: what Starlink said, or why it could not be reached.
+    pub last_failure_message: Option<String>,
+    /// What an operator can do about it.
+    pub last_failure_remedy: Option<&'static str>,
+    /// When the last successful attempt ended, in seconds since 1970.
+    pub last_success_timestamp_seconds: Option<f64>,
+    /// When the next attempt starts after a failed one, in seconds since 1970; unknown while none waits.
+    pub next_attempt_timestamp_seconds: Option<f64>,
+    /// When rows arrived last whose timestamps can be right, in seconds since 1970.
+    pub last_rows_timestamp_seconds: Option<f64>,
+    /// Age of the last batch with rows on arrival.
+    pub lag_seconds: Option<f64>,
+    /// Whether that is more than `STALE_AFTER`.
+    pub late: bool,
+    /// Whether the exporter is working through a backlog.
+    pub catching_up: bool,
+    /// Whether answers bring no rows although many devices were online: the stream as a whole is silent.
+    pub silent: bool,
+    /// For how long answers have contained no rows, where at least 10 devices were online before.
+    pub no_rows_seconds: Option<f64>,
+    /// Rows that were left out since a row was last stored: the latter is a minute ago, or never happened.
+    pub left_out: Option<LeftOut>,
+}
+
+/// Rows that arrived and were all left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// How many arrived.
+    pub rows: u64,
+    /// The reason of most of them, as `rows_ignored_total` and `rows_rejected_total` name it.
+    pub reason: &'static str,
+    /// The same in words.
+    pub because: &'static str,
+    /// How many were left out for it.
+    pub rows_with_reason: u64,
+}
+
+/// A row is stored every few seconds. Rows that are left out for less than this may be between two of them.
+const BETWEEN_ROWS: Duration = Duration::from_secs(60);
+
+impl LeftOut {
+    fn of(unstored: &Unstored, ran: Duration) -> Option<Self> {
+        let rows = &unstored.rows;
+        let lasts = ran.saturating_sub(unstored.since) > BETWEEN_ROWS;
+        (unstored.is_first || lasts).then_some(Self {
+            rows: rows.rows,
+            reason: rows.reason,
+            because: rows.because,
+            rows_with_reason: rows.with_reason,
+        })
+    }
+}
+
+/// The access token.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Token {
+    /// When it expires, in seconds since 1970.
+    pub expiry_timestamp_seconds: Option<f64>,
+    /// Requests for a token.
+    pub requests: u64,
+    /// Requests that failed.
+    pub failed_requests: u64,
+    /// The reason of the last failed request, as a code.
+    pub last_failure: Option<&'static str>,
+    /// The last failed request in words.
+    pub last_failure_message: Option<String>,
+    /// What an operator can do about it.
+    pub last_failure_remedy: Option<&'static str>,
+}
+
+/// What the state of an account is made from.
+pub(super) struct AccountInput<'a> {
+    pub name: &'a str,
+    pub metrics: &'a SelfMetrics,
+    pub actors: Vec<Actor>,
+    pub devices: DeviceCounts,
+    /// How long the process has run.
+    pub ran: Duration,
+    pub stale_after: Duration,
+}
+
+impl Account {
+    pub(super) fn of(input: AccountInput<'_>) -> Self {
+        let metrics = input.metrics;
+        let stream = Stream::of(metrics, input.ran, input.stale_after);
+        Self {
+            name: input.name.to_owned(),
+            state: AccountState::of(stream.up, stream.last_failure.is_some()),
+            devices: input.devices,
+            stream,
+            token: Token::of(metrics),
+            actors: input.actors,
+        }
+    }
+}
+
+impl Stream {
+    fn of(metrics: &SelfMetrics, ran: Duration, stale_after: Duration) -> Self {
+        let is_set = |value: Option<f64>| value.is_some_and(|value| value > 0.0);
+        let lag = metrics.telemetry_lag.value();
+        let failure = metrics.told();
+        let failure = failure.as_deref();
+        Self {
+            up: is_set(metrics.up.value()),
+            polls: metrics.polls.count(),
+            failed_polls: metrics.failed_polls(),
+            last_failure: metrics.last_failure(),
+            last_failure_message: failure.map(|failure| failure.message.clone()),
+            last_failure_remedy: failure.and_then(|failure| failure.remedy),
+            last_success_timestamp_seconds: metrics.last_poll_success.value(),
+            next_attempt_timestamp_seconds: metrics.next_attempt.value(),
+            last_rows_timestamp_seconds: metrics.last_rows.value(),
+            lag_seconds: lag,
+            late: lag.is_some_and(|lag| lag > stale_after.as_secs_f64()),
+            catching_up: is_set(metrics.catching_up.value()),
+            silent: is_set(metrics.stream_silent.value()),
+            no_rows_seconds: metrics.no_rows_for.value(),
+            left_out: metrics
+                .unstored()
+                .and_then(|unstored| LeftOut::of(&unstored, ran)),
+        }
+    }
+}
+
+impl Token {
+    fn of(metrics: &SelfMetrics) -> Self {
+        let failure = metrics.token_told();
+        let failure = failure.as_deref();
+        Self {
+            expiry_timestamp_seconds: metrics.token_expiry.value(),
+            requests: metrics.token_requests.count(),
+            failed_requests: metrics.failed_token_requests(),
+            last_failure: metrics.last_token_failure(),
+            last_failure_message: failure.map(|failure| failure.message.clone()),
+            last_failure_remedy: failure.and_then(|failure| failure.remedy),
+        }
+    }
+}
