@@ -27,6 +27,7 @@ DASHBOARDS = pathlib.Path("Docker/grafana/dashboards")
 OPERATOR = "monitoring.coreos.com/v1"
 # The URL of the runbooks in kubernetes/chart/ci/full-values.yaml.
 RUNBOOKS = "https://runbooks.example/starlink/"
+ACCOUNTS = "accounts: [{name: north, client_id: id-1, client_secret: a-secret}]\n"
 # A bcrypt hash of a random password for a web configuration.
 WEB_CONFIG = "basic_auth_users:\n  prometheus: $2b$10$M4wieFmDLcDJENtO6VDGs.AUVS9kRwe35UvckDOlwcqN9qEnR1IgO\n"
 
@@ -293,6 +294,7 @@ def environment_of(container, pod_name, found, root):
     mounted = {
         "CLIENT_ID_FILE": "an-id",
         "CLIENT_SECRET_FILE": "a-secret",
+        "ACCOUNTS_FILE": next((next(iter(document["stringData"].values())) for document in found if document["metadata"]["name"].endswith("-accounts")), ACCOUNTS),
         "WEB_CONFIG_FILE": WEB_CONFIG,
         "NAMES_FILE": next((next(iter(document["data"].values())) for document in found if document["metadata"]["name"].endswith("-names")), "deviceID,name,group\n"),
         "STATE_FILE": None,

@@ -110,6 +110,8 @@ check_refusals() {
   refused 'set replicas to 2' --set 'credentials.existingSecrets={a,b}'
   refused 'POLLS_PER_MINUTE \(101\)' --set 'credentials.existingSecrets={a,b},replicas=2,settings.POLLS_PER_MINUTE=101'
   refused 'cannot share a volume' --set 'credentials.existingSecrets={a,b},replicas=2,persistence.enabled=true,persistence.existingClaim=c'
+  refused 'remove the values of credentials' --set accounts.existingSecret=a,credentials.existingSecret=b
+  refused 'install the chart twice' --set 'accounts.file=a,credentials.existingSecrets={a,b},replicas=2'
   refused 'BATCH_SIZE' --set demo=true,settings.BATCH_SIZE=65001
   refused 'BATCHSIZE' --set demo=true,settings.BATCHSIZE=1
   refused 'INFO_FORMAT' --set demo=true,settings.INFO_FORMAT=json

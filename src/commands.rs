@@ -139,6 +139,7 @@ struct NoRuntime(#[source] std::io::Error);
 
 async fn run(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
     let settings = Settings::from_sources(Sources::from_process(config_file))?;
+    preflight::check_accounts(settings.accounts.list().len())?;
     let tuning = Tuning::default();
     let logging = start_logging(&settings, &tuning)?;
     log_warnings(&settings);

@@ -8,7 +8,7 @@ use std::thread;
 
 use thiserror::Error;
 
-/// The number of threads soon after the start: web server, actors, reading of files.
+/// The number of threads soon after the start, without those of accounts: web server, store, reading of files.
 const THREADS: usize = 16;
 
 /// The number of open files soon after the start: event queues of threads, listeners, files that are read.
@@ -19,9 +19,11 @@ const FILES: usize = 64;
 pub enum Shortage {
     /// Too few threads can be started.
     #[error(
-        "cannot start: {THREADS} threads are needed, and only {given} can be started: raise the limit of processes (ulimit -u, pids limit of the container)"
+        "cannot start: {needed} threads are needed, and only {given} can be started: raise the limit of processes (ulimit -u, pids limit of the container)"
     )]
     Threads {
+        /// How many are needed.
+        needed: usize,
         /// How many could be started.
         given: usize,
         /// The error of the operating system.
@@ -45,13 +47,21 @@ pub enum Shortage {
 /// [`Shortage`].
 pub fn check() -> Result<(), Shortage> {
     files()?;
-    threads()
+    threads(THREADS)
 }
 
-fn threads() -> Result<(), Shortage> {
+/// Starts the threads that this many accounts need, one for each, then ends them.
+///
+/// # Errors
+/// [`Shortage::Threads`].
+pub fn check_accounts(accounts: usize) -> Result<(), Shortage> {
+    threads(THREADS + accounts)
+}
+
+fn threads(needed: usize) -> Result<(), Shortage> {
     let mut threads = Vec::new();
     let mut outcome = Ok(());
-    for given in 0..THREADS {
+    for given in 0..needed {
         // Each thread runs until its sender is dropped, so that all run at the same time.
         let (hold, held) = channel::<()>();
         let wait = move || {
@@ -61,7 +71,11 @@ fn threads() -> Result<(), Shortage> {
         match thread::Builder::new().spawn(wait) {
             Ok(thread) => threads.push((hold, thread)),
             Err(source) => {
-                outcome = Err(Shortage::Threads { given, source });
+                outcome = Err(Shortage::Threads {
+                    needed,
+                    given,
+                    source,
+                });
                 break;
             }
         }

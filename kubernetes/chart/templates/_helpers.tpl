@@ -61,6 +61,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if ne (len (uniq $secrets)) 2 }}
 {{- fail "replicas: a pair needs credentials.existingSecrets, a list of two different Secrets with two different service accounts: pods with one service account would each receive only a part of the rows" }}
 {{- end }}
+{{- if or .Values.accounts.existingSecret .Values.accounts.file }}
+{{- fail "replicas: a pair cannot share accounts, because each pod would receive only a part of the rows: install the chart twice, each time with other service accounts" }}
+{{- end }}
 {{- if or .Values.credentials.existingSecret .Values.credentials.clientId .Values.credentials.clientSecret }}
 {{- fail "replicas: a pair takes its credentials from credentials.existingSecrets only: remove the other values of credentials" }}
 {{- end }}
@@ -97,9 +100,21 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- with $affinity }}{{ toYaml . }}{{ end }}
 {{- end }}
 
+{{/* The Secret with the accounts file; nothing if there is one service account. */}}
+{{- define "starlink-telemetry.accounts" -}}
+{{- if and (not .Values.demo) (or .Values.accounts.existingSecret .Values.accounts.file) }}
+{{- with .Values.credentials }}
+{{- if or .existingSecret .clientId .clientSecret }}
+{{- fail "accounts: the service takes its accounts from the accounts file only: remove the values of credentials" }}
+{{- end }}
+{{- end }}
+{{- .Values.accounts.existingSecret | default (printf "%s-accounts" (include "starlink-telemetry.fullname" .)) }}
+{{- end }}
+{{- end }}
+
 {{/* The Secrets with the credentials, one for each pod, as JSON; an empty list where they come in another way. */}}
 {{- define "starlink-telemetry.credentials" -}}
-{{- if .Values.demo }}
+{{- if or .Values.demo (include "starlink-telemetry.accounts" .) }}
 {{- list | toJson }}
 {{- else if include "starlink-telemetry.isPair" . }}
 {{- .Values.credentials.existingSecrets | toJson }}
@@ -110,10 +125,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- else }}
 {{- $elsewhere := not (empty .Values.extraEnvFrom) }}
 {{- range .Values.extraEnv }}
-{{- if regexMatch "^CLIENT_SECRET(_FILE)?$" .name }}{{ $elsewhere = true }}{{ end }}
+{{- if regexMatch "^(CLIENT_SECRET(_FILE)?|ACCOUNTS_FILE)$" .name }}{{ $elsewhere = true }}{{ end }}
 {{- end }}
 {{- if not $elsewhere }}
-{{- fail "no credentials: set credentials.existingSecret to a Secret with the keys client-id and client-secret, or demo=true for a simulated account" }}
+{{- fail "no credentials: set credentials.existingSecret to a Secret with the keys client-id and client-secret, accounts.existingSecret to one with an accounts file, or demo=true for a simulated account" }}
 {{- end }}
 {{- list | toJson }}
 {{- end }}
