@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::text::escape::escape_label;
+use crate::text::fnv;
 use crate::text::padded::{PADDING, push_padded};
 
 /// Where a device's label value stands.
@@ -121,13 +122,11 @@ impl Labels {
 
 /// A number that says nothing of a device but in which shard it is: the same in every process and on every machine.
 ///
-/// FNV-1a in 64 bits, folded to 32 (Fowler, Noll, Vo; draft-eastlake-fnv).
+/// FNV-1a in 64 bits, folded to 32.
 #[must_use]
 pub fn stable_hash(code: &str, id: &str) -> u32 {
-    let separated = code.bytes().chain([0]).chain(id.bytes());
-    let hash = separated.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let parts = [code.as_bytes(), &[0], id.as_bytes()];
+    let hash = parts.into_iter().fold(fnv::EMPTY, fnv::append);
     let [a, b, c, d, e, f, g, h] = hash.to_le_bytes();
     u32::from_le_bytes([a ^ e, b ^ f, c ^ g, d ^ h])
 }

@@ -1,8 +1,12 @@
 //! Helpers for text that depend on nothing else in this crate.
 
 pub mod escape;
+pub mod fnv;
+mod nearest;
 pub mod padded;
 pub mod yaml;
+
+pub use self::nearest::nearest;
 
 use std::io;
 

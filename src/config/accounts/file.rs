@@ -13,6 +13,7 @@ use super::error::{AccountsFileErrors, Problems};
 use super::{Account, Defaults, Loaded, MOST_ACCOUNTS};
 use crate::config::error::Warning;
 use crate::files;
+use crate::text::nearest;
 use crate::text::yaml::{self, Document, Node, Value};
 
 const EXAMPLE: &str = "a list with a name, a client_id and a client_secret for each account";
@@ -176,14 +177,8 @@ impl Source<'_> {
 
     /// An unknown key is not shown: it may be a secret.
     fn unknown(&mut self, line: usize, key: &str, known: &[&str]) {
-        let unknown = key.to_ascii_lowercase().replace('-', "_");
-        let nearest = known
-            .iter()
-            .map(|known| (strsim::osa_distance(&unknown, known), known))
-            .filter(|(distance, known)| *distance <= 2.min(known.len() / 3))
-            .min();
-        let advice = match nearest {
-            Some((_, known)) => format!("did you mean {known}?"),
+        let advice = match nearest(key, known.iter().copied()) {
+            Some(known) => format!("did you mean {known}?"),
             None => format!("use {}", known.join(", ")),
         };
         self.problems.add(line, format!("unknown key: {advice}"));

@@ -5,6 +5,7 @@ mod settings;
 pub(in crate::config) use self::settings::*;
 
 use super::parse::Reason;
+use crate::text::nearest;
 
 /// Every setting, in the order in which people see them.
 pub(in crate::config) const SETTINGS: [&Setting; 33] = [
@@ -186,14 +187,8 @@ pub(in crate::config) fn other_names() -> impl Iterator<Item = &'static str> {
 
 /// The key of a configuration file that was probably meant by an unknown one.
 pub(in crate::config) fn nearest_key(unknown: &str) -> Option<String> {
-    let unknown = unknown.to_ascii_lowercase().replace('-', "_");
-    SETTINGS
-        .iter()
-        .map(|setting| setting.key())
-        .map(|key| (strsim::osa_distance(&unknown, &key), key))
-        .filter(|(distance, key)| *distance <= 2.min(key.len() / 3))
-        .min()
-        .map(|(_, key)| key)
+    let found = nearest(unknown, SETTINGS.iter().map(|setting| setting.name));
+    found.map(str::to_ascii_lowercase)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Numbers, times and texts for display: rounded, with a unit, without control characters.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 /// How long something took or is ago, rounded, in its largest unit that is worth two digits: `12 s`, `3 min`, `2 h`.
 #[must_use]
 pub fn age(seconds: f64) -> String {
@@ -96,28 +98,20 @@ fn grouped(integer: &str) -> String {
 #[must_use]
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "what is no moment of the calendar's next millennia is written as its end"
+    clippy::cast_sign_loss,
+    reason = "what is outside the years 1970 to 9999 is written as the nearest moment within"
 )]
 pub fn moment(seconds: f64) -> String {
     const LAST: f64 = 253_402_300_799.0;
-    let seconds = seconds.clamp(0.0, LAST) as i64;
-    let (days, second) = (seconds / 86400, seconds % 86400);
-    // Days since 1 March of the year 0, in cycles of 400 years: the leap day comes last.
-    let days = days + 719_468;
-    let (cycle, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (year, month) = match month {
-        0..10 => (400 * cycle + year, month + 3),
-        _ => (400 * cycle + year + 1, month - 9),
-    };
-    let (hour, minute) = (second / 3600, second / 60 % 60);
-    format!(
-        "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{:02} UTC",
-        second % 60
-    )
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let since_1970 = Duration::from_secs(seconds.clamp(0.0, LAST) as u64);
+    // Such as "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, section 5.6.7).
+    let date = httpdate::fmt_http_date(UNIX_EPOCH + since_1970);
+    let mut parts = date.split(' ').skip(1);
+    let mut next = || parts.next().unwrap_or_default();
+    let (day, month, year, time) = (next(), next(), next(), next());
+    let month = MONTHS.find(month).map_or(0, |at| at / 3 + 1);
+    format!("{year}-{month:02}-{day} {time} UTC")
 }
 
 /// A text from outside: control characters are shown as pictures of themselves, and line breaks as what they are.
