@@ -24,22 +24,23 @@ use tracing::{error, info, warn};
 
 use crate::account::messages::Drain;
 use crate::account::{
-    Consumer, MetadataActor, Peers, StreamActor, StreamId, StreamOptions, TokenActor, TokenOptions,
+    self, AccountActors, AccountContext, AccountMetrics, AccountStatus, Accounts, Consumer,
+    StreamId,
 };
-use crate::config::{Account, Settings};
+use crate::config::Settings;
 use crate::files::Reloads;
 use crate::http::{
     self, ClientTimeouts, Endpoints, FleetReader, Health, ListenError, Port, ReadLimits,
     SCRAPE_SHARES, ScrapeOptions, Scrapes, Sources, own_name, serve,
 };
 use crate::outgoing::{TlsError, tls_config};
-use crate::self_metrics::{Counter, SelfMetrics};
+use crate::self_metrics::{Counter, ProcessMetrics};
 use crate::starlink::{ClientOptions, Timeouts};
 use crate::state_file::{Keeper, Lock, LockError, StateFile};
+use crate::store::messages::AddAccount;
 use crate::store::{MetricsStoreActor, PinLimits, Published};
 use crate::supervise::{GivenUp, Role, SupervisionPolicy, Supervisor};
 use crate::tasks::{Pool, Supervised, Task};
-use crate::telemetry::FieldFilter;
 use crate::time::Clock;
 use crate::web::{self, WebOptions, WebState};
 
@@ -152,17 +153,6 @@ pub enum BuildError {
     Thread(#[from] std::io::Error),
 }
 
-/// The addresses of the actors of one account.
-#[derive(Debug, Clone)]
-pub struct AccountActors {
-    /// Holds the token.
-    pub token: Addr<TokenActor>,
-    /// Explains columns.
-    pub metadata: Addr<MetadataActor>,
-    /// Polls.
-    pub stream: Addr<StreamActor>,
-}
-
 /// The service, listening and polling.
 pub struct Application {
     address: SocketAddr,
@@ -214,34 +204,55 @@ impl Application {
             is_unread,
         } = begin(settings, clock)?;
         let client = client_options(settings, tuning.timeouts, clock.clone())?;
-        let metrics = Arc::new(SelfMetrics::default());
+        let metrics = Arc::new(ProcessMetrics::default());
         let (mut supervisor, given_up) =
             Supervisor::new(tuning.supervision, clock.clone(), settings.redactor.clone());
 
         let store_arbiter = Arbiter::try_new()?;
         let published = Arc::new(Published::default());
         let store = {
-            let (published, metrics) = (Arc::clone(&published), Arc::clone(&metrics));
-            let clock = clock.clone();
+            let (published, clock) = (Arc::clone(&published), clock.clone());
             let pins = tuning.pins;
-            let make = move || MetricsStoreActor::new(fleet, published, pins, clock, metrics);
+            let make = move || MetricsStoreActor::new(fleet, published, pins, clock);
             supervisor.start(Role::MetricsStore, &store_arbiter.handle(), make)
         };
-        let stream_arbiter = Arbiter::try_new()?;
-        let account = start_account(
-            &mut supervisor,
-            configured,
+        let context = AccountContext {
+            clock: clock.clone(),
             client,
-            AccountContext {
-                arbiter: &stream_arbiter,
-                store: &store,
-                clock: &clock,
-                metrics: &metrics,
-                stale_after: settings.fleet.stale_after,
-                fields: &settings.fleet.fields,
-                decoder: Pool::start("decode", 1)?,
-            },
+            decoder: Pool::start("decode", 1)?,
+            consumers: vec![Consumer::Batches(store.clone().recipient())],
+            fields: settings.fleet.fields.clone(),
+            stale_after: settings.fleet.stale_after,
+        };
+        let account_metrics = Arc::new(AccountMetrics::default());
+        let name = Arc::<str>::from(ACCOUNT);
+        store.do_send(AddAccount {
+            name: Arc::clone(&name),
+            metrics: Arc::clone(&account_metrics),
+        });
+        let account_arbiter = Arbiter::try_new()?;
+        let stream = StreamId {
+            account: Arc::clone(&name),
+            incarnation: 1,
+        };
+        let account = account::start(
+            &mut supervisor,
+            &account_arbiter.handle(),
+            stream,
+            configured,
+            &account_metrics,
+            context,
         );
+        let (mut others, account_status): (Vec<_>, Vec<_>) = supervisor
+            .finish()
+            .into_iter()
+            .partition(|status| status.role() == Role::MetricsStore);
+        let store_status = others.pop();
+        let accounts = Arc::new(Accounts::new(vec![Arc::new(AccountStatus {
+            name,
+            metrics: account_metrics,
+            actors: account_status,
+        })]));
 
         let keeper = settings.state.as_ref().map(|state| {
             let keeper = Keeper {
@@ -261,24 +272,19 @@ impl Application {
             followers.gate(file);
         }
         if let Some(file) = &settings.names {
-            followers.names(file, &names, &published);
+            followers.names(file, &names, &published, &accounts);
         }
         let keeper_status = keeper.iter().map(|(_, task)| task.status());
         let tasks = keeper_status.chain(followers.statuses.iter().cloned());
-        let actors = supervisor.finish();
-        let store_status = actors
-            .iter()
-            .find(|actor| actor.role() == Role::MetricsStore);
         let limits = ReadLimits {
             wait: tuning.query_limit,
             silence: silence_limit,
         };
-        let fleet_reader =
-            FleetReader::new(clock.clone(), published, store_status.cloned(), limits);
+        let fleet_reader = FleetReader::new(clock.clone(), published, store_status.clone(), limits);
         let health = Health::new(
             clock.clone(),
-            Arc::clone(&metrics),
-            actors,
+            Arc::clone(&accounts),
+            store_status,
             tasks.collect(),
             tuning.hang_limit,
         );
@@ -286,6 +292,7 @@ impl Application {
         let sources = Sources {
             clock,
             metrics,
+            accounts,
             health: health.clone(),
             fleet: Arc::new(fleet_reader),
             names,
@@ -345,7 +352,7 @@ impl Application {
             followers,
             state_lock,
             given_up,
-            arbiters: vec![store_arbiter, stream_arbiter],
+            arbiters: vec![store_arbiter, account_arbiter],
         })
     }
 
@@ -455,73 +462,4 @@ pub fn client_options(
         clock,
         ..ClientOptions::default()
     })
-}
-
-/// What the actors of an account use of the application.
-struct AccountContext<'a> {
-    arbiter: &'a Arbiter,
-    store: &'a Addr<MetricsStoreActor>,
-    clock: &'a Clock,
-    metrics: &'a Arc<SelfMetrics>,
-    stale_after: Duration,
-    fields: &'a FieldFilter,
-    /// Decodes its answers.
-    decoder: Pool,
-}
-
-/// Starts the three actors of one account round a store. The token and the columns are asked for once a poll and need no
-/// thread of their own.
-fn start_account(
-    supervisor: &mut Supervisor,
-    account: &Account,
-    client: ClientOptions,
-    context: AccountContext<'_>,
-) -> AccountActors {
-    let clock = context.clock;
-    let here = Arbiter::current();
-    let token = {
-        let options = TokenOptions {
-            client_id: account.client_id.clone(),
-            client_secret: account.client_secret.clone(),
-            urls: account.token_urls(),
-            client: client.clone(),
-        };
-        let (clock, metrics) = (clock.clone(), Arc::clone(context.metrics));
-        supervisor.start(Role::Token, &here, move || {
-            TokenActor::new(options, clock, metrics)
-        })
-    };
-    let metadata = {
-        let fields = context.fields.clone();
-        let (clock, metrics) = (context.clock.clone(), Arc::clone(context.metrics));
-        supervisor.start(Role::Metadata, &here, move || {
-            MetadataActor::new(fields, clock, metrics)
-        })
-    };
-    let options = StreamOptions {
-        stream: StreamId {
-            account: ACCOUNT.into(),
-            incarnation: 1,
-        },
-        url: account.stream_url(),
-        batch_size: account.batch_size,
-        max_linger: account.max_linger,
-        stale_after: context.stale_after,
-        client,
-    };
-    let peers = Peers {
-        token: token.clone(),
-        metadata: metadata.clone(),
-        consumers: vec![Consumer::Batches(context.store.clone().recipient())],
-        decoder: context.decoder,
-    };
-    let (clock, metrics) = (clock.clone(), Arc::clone(context.metrics));
-    let stream = supervisor.start(Role::Stream, &context.arbiter.handle(), move || {
-        StreamActor::new(options, peers, clock, metrics)
-    });
-    AccountActors {
-        token,
-        metadata,
-        stream,
-    }
 }

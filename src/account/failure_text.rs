@@ -1,7 +1,7 @@
 //! Failures of polls and token requests as text: what Starlink answered, and what an operator can do about it.
 
 use super::attempt::AttemptError;
-use crate::self_metrics::FailureReport;
+use super::failure_report::FailureReport;
 use crate::starlink::{CallError, PollError, PollFailure, TokenError, TokenFailure};
 use crate::telemetry::DecodeError;
 use crate::text::with_sources;

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::columns::{Columns, Notice};
 use super::messages::Resolve;
-use crate::self_metrics::SelfMetrics;
+use super::metrics::AccountMetrics;
 use crate::supervise::Heartbeat;
 use crate::telemetry::{FieldFilter, Metadata, Schema};
 use crate::time::Clock;
@@ -17,7 +17,7 @@ use crate::time::Clock;
 pub struct MetadataActor {
     columns: Columns,
     clock: Clock,
-    metrics: Arc<SelfMetrics>,
+    metrics: Arc<AccountMetrics>,
     #[cfg(feature = "fault-injection")]
     pub(super) faults: crate::supervise::faults::Armed,
 }
@@ -25,7 +25,7 @@ pub struct MetadataActor {
 impl MetadataActor {
     /// An actor that has seen no answer yet. `fields` says which columns are left out.
     #[must_use]
-    pub fn new(fields: FieldFilter, clock: Clock, metrics: Arc<SelfMetrics>) -> Self {
+    pub fn new(fields: FieldFilter, clock: Clock, metrics: Arc<AccountMetrics>) -> Self {
         Self {
             columns: Columns::new(fields),
             clock,
@@ -152,7 +152,7 @@ mod tests {
         let mut actor = MetadataActor::new(
             FieldFilter::default(),
             clock,
-            Arc::new(SelfMetrics::default()),
+            Arc::new(AccountMetrics::default()),
         );
         tracing::subscriber::with_default(subscriber, || {
             for number in 0..9 {

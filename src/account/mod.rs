@@ -1,26 +1,36 @@
 //! One service account of Starlink: its actors, and the poll loop that consumes its telemetry stream.
 
+mod accounts;
 mod attempt;
 mod columns;
 mod cuts;
 mod delivery;
+mod failure_report;
 mod failure_text;
 mod handover;
 mod heard;
 pub mod messages;
 mod metadata;
+mod metrics;
 mod now;
 mod offer;
 mod poll_log;
 mod poll_loop;
 mod poll_record;
+mod start;
 mod stream;
 mod token;
 mod token_record;
 mod token_state;
+mod unstored;
 
+pub use self::accounts::{AccountStatus, Accounts};
+pub use self::failure_report::FailureReport;
 pub use self::handover::Handover;
 pub use self::metadata::MetadataActor;
+pub use self::metrics::AccountMetrics;
 pub use self::offer::{BatchId, Consumer, OfferAnswer, OfferBatch, StreamId, Takes};
+pub use self::start::{AccountActors, AccountContext, start};
 pub use self::stream::{Peers, StreamActor, StreamOptions};
 pub use self::token::{TokenActor, TokenOptions};
+pub use self::unstored::Unstored;

@@ -6,11 +6,12 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use super::attempt::AttemptError;
+use super::failure_report::FailureReport;
 use super::failure_text;
+use super::metrics::AccountMetrics;
 use super::offer::Takes;
 use super::poll_log::PollLog;
 use super::poll_loop::{Lag, Outcome};
-use crate::self_metrics::{FailureReport, SelfMetrics};
 use crate::starlink::PollFailure;
 use crate::time::{Clock, unix_seconds};
 
@@ -19,12 +20,12 @@ use crate::time::{Clock, unix_seconds};
 pub(super) struct PollRecord {
     log: PollLog,
     clock: Clock,
-    metrics: Arc<SelfMetrics>,
+    metrics: Arc<AccountMetrics>,
 }
 
 impl PollRecord {
     /// A record of polls that linger for so long.
-    pub(super) fn new(max_linger: Duration, clock: Clock, metrics: Arc<SelfMetrics>) -> Self {
+    pub(super) fn new(max_linger: Duration, clock: Clock, metrics: Arc<AccountMetrics>) -> Self {
         Self {
             log: PollLog::new(max_linger),
             clock,

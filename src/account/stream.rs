@@ -22,12 +22,12 @@ use url::Url;
 
 use super::attempt::{Attempt, Polled};
 use super::messages::{Drain, Resolve};
+use super::metrics::AccountMetrics;
 use super::now::Now;
 use super::offer::{Consumer, StreamId};
 use super::poll_loop::{AttemptPlan, Effect, Event, PollLoop, PollOptions};
 use super::poll_record::PollRecord;
 use super::{MetadataActor, TokenActor};
-use crate::self_metrics::SelfMetrics;
 use crate::starlink::{Client, ClientOptions};
 use crate::supervise::Heartbeat;
 use crate::tasks::Pool;
@@ -94,7 +94,7 @@ impl StreamActor {
         options: StreamOptions,
         peers: Peers,
         clock: Clock,
-        metrics: Arc<SelfMetrics>,
+        metrics: Arc<AccountMetrics>,
     ) -> Self {
         let poll_loop = PollLoop::new(PollOptions {
             stream: options.stream.clone(),

@@ -11,11 +11,11 @@ use tokio::sync::oneshot;
 use url::Url;
 
 use super::messages::{GetToken, IssuedToken, TokenRefused};
+use super::metrics::AccountMetrics;
 use super::now::Now;
 use super::token_record::TokenRecord;
 use super::token_state::{Effect, Event, Refresh, Request, TokenState};
 use crate::config::Credential;
-use crate::self_metrics::SelfMetrics;
 use crate::starlink::{Client, ClientOptions, TokenError};
 use crate::supervise::Heartbeat;
 use crate::time::{Clock, Moment};
@@ -42,7 +42,7 @@ pub struct TokenActor {
     options: TokenOptions,
     client: Option<Rc<Client>>,
     clock: Clock,
-    metrics: Arc<SelfMetrics>,
+    metrics: Arc<AccountMetrics>,
     state: TokenState,
     record: TokenRecord,
     /// By the number of the asker.
@@ -55,7 +55,7 @@ pub struct TokenActor {
 impl TokenActor {
     /// An actor without a token.
     #[must_use]
-    pub fn new(options: TokenOptions, clock: Clock, metrics: Arc<SelfMetrics>) -> Self {
+    pub fn new(options: TokenOptions, clock: Clock, metrics: Arc<AccountMetrics>) -> Self {
         Self {
             state: TokenState::new(options.urls.clone()),
             options,

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
 use super::failure_text;
+use super::metrics::AccountMetrics;
 use super::token_state::Outcome;
-use crate::self_metrics::SelfMetrics;
 use crate::starlink::{TokenError, TokenFailure};
 use crate::text::with_sources;
 use crate::time::{Clock, FailureLog, Moment, Report, unix_seconds};
@@ -18,11 +18,11 @@ pub(super) struct TokenRecord {
     /// By reason and status.
     failures: FailureLog<(TokenFailure, Option<u16>)>,
     clock: Clock,
-    metrics: Arc<SelfMetrics>,
+    metrics: Arc<AccountMetrics>,
 }
 
 impl TokenRecord {
-    pub(super) fn new(clock: Clock, metrics: Arc<SelfMetrics>) -> Self {
+    pub(super) fn new(clock: Clock, metrics: Arc<AccountMetrics>) -> Self {
         Self {
             failures: FailureLog::new(),
             clock,

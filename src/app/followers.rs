@@ -8,10 +8,11 @@ use actix_rt::task::JoinHandle;
 use arc_swap::ArcSwap;
 use futures_util::future::join;
 
+use crate::account::Accounts;
 use crate::config::Settings;
 use crate::files::{FileStates, FromFile, Reloads, WatchOptions};
 use crate::names::{self, Names};
-use crate::self_metrics::SelfMetrics;
+use crate::self_metrics::ProcessMetrics;
 use crate::store::Published;
 use crate::tasks::{Pulse, Supervised, Task, TaskStatus};
 use crate::time::Clock;
@@ -24,7 +25,7 @@ const LOOKS_PER_MATCH: u32 = 4;
 #[derive(Debug)]
 pub(super) struct Followers {
     clock: Clock,
-    metrics: Arc<SelfMetrics>,
+    metrics: Arc<ProcessMetrics>,
     interval: Duration,
     reloads: Arc<Reloads>,
     pub(super) statuses: Vec<Arc<TaskStatus>>,
@@ -32,7 +33,7 @@ pub(super) struct Followers {
 }
 
 impl Followers {
-    pub(super) fn new(clock: &Clock, metrics: &Arc<SelfMetrics>, interval: Duration) -> Self {
+    pub(super) fn new(clock: &Clock, metrics: &Arc<ProcessMetrics>, interval: Duration) -> Self {
         Self {
             clock: clock.clone(),
             metrics: Arc::clone(metrics),
@@ -82,18 +83,21 @@ impl Followers {
         file: &FromFile<Arc<Names>>,
         names: &Arc<ArcSwap<Names>>,
         published: &Arc<Published>,
+        accounts: &Arc<Accounts>,
     ) {
         // Until the first comparison with devices.
         let unmatched = names.load().meet([]);
         self.metrics.names_unmatched.set(unmatched.sample());
         let (path, names) = (file.path.clone(), Arc::clone(names));
-        let (published, metrics) = (Arc::clone(published), Arc::clone(&self.metrics));
+        let (published, accounts) = (Arc::clone(published), Arc::clone(accounts));
+        let metrics = Arc::clone(&self.metrics);
         let every = (self.clock.clone(), self.interval * LOOKS_PER_MATCH);
         self.add(Task::Names, file.seen.clone(), move |watched, pulse| {
             let (names, metrics) = (Arc::clone(&names), Arc::clone(&metrics));
             let follow = names::follow(path.clone(), Arc::clone(&names), watched, pulse.clone());
-            let published = Arc::clone(&published);
-            let compare = names::match_devices(names, published, metrics, every.clone(), pulse);
+            let (published, accounts) = (Arc::clone(&published), Arc::clone(&accounts));
+            let compare =
+                names::match_devices(names, published, metrics, accounts, every.clone(), pulse);
             async {
                 join(follow, compare).await;
             }

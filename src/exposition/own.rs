@@ -1,5 +1,8 @@
 //! The exporter's own metric families, and their text format.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use super::Format;
 use super::number::number;
 use super::text::{Family, Kind, header, label, line};
@@ -13,13 +16,18 @@ pub struct OwnFamily {
     pub samples: Vec<OwnSample>,
 }
 
+/// Keys and values of labels.
+pub type Labels = Vec<(&'static str, Cow<'static, str>)>;
+
 /// One sample.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OwnSample {
     /// The suffix after the family's name: `_bucket`, `_sum` or `_count` of a histogram, else empty.
     pub suffix: &'static str,
-    /// The labels, unescaped.
-    pub labels: Vec<(&'static str, String)>,
+    /// The value of the label `account`, which comes before the others.
+    pub account: Option<Arc<str>>,
+    /// The other labels, unescaped.
+    pub labels: Labels,
     /// The value; finite.
     pub value: f64,
 }
@@ -50,20 +58,25 @@ impl OwnFamily {
 
     /// Adds a sample with one label.
     #[must_use]
-    pub fn labelled(self, key: &'static str, of: &str, value: f64) -> Self {
-        self.sample("", vec![(key, of.to_owned())], value)
+    pub fn labelled(self, key: &'static str, of: &'static str, value: f64) -> Self {
+        self.sample("", vec![(key, of.into())], value)
+    }
+
+    /// Gives all samples the label `account`.
+    #[must_use]
+    pub fn of_account(mut self, account: &Arc<str>) -> Self {
+        for sample in &mut self.samples {
+            sample.account = Some(Arc::clone(account));
+        }
+        self
     }
 
     /// Adds any sample.
     #[must_use]
-    pub fn sample(
-        mut self,
-        suffix: &'static str,
-        labels: Vec<(&'static str, String)>,
-        value: f64,
-    ) -> Self {
+    pub fn sample(mut self, suffix: &'static str, labels: Labels, value: f64) -> Self {
         self.samples.push(OwnSample {
             suffix,
+            account: None,
             labels,
             value,
         });
@@ -80,11 +93,15 @@ pub fn write(out: &mut Vec<u8>, format: Format, families: &[OwnFamily]) {
         header(out, format, family);
         for sample in samples {
             line(out, &[family.name, sample.suffix]);
-            for (index, (key, value)) in sample.labels.iter().enumerate() {
-                out.push(if index == 0 { b'{' } else { b',' });
+            let account = sample.account.iter().map(|account| ("account", &**account));
+            let labels = sample.labels.iter().map(|(key, value)| (*key, &**value));
+            let mut begin = b'{';
+            for (key, value) in account.chain(labels) {
+                out.push(begin);
                 label(out, key, value);
+                begin = b',';
             }
-            if !sample.labels.is_empty() {
+            if begin == b',' {
                 out.push(b'}');
             }
             out.push(b' ');
@@ -103,7 +120,8 @@ mod tests {
         let families = [
             OwnFamily::new(Kind::Counter, "a_seconds_total", "A.")
                 .labelled("reason", "x\"", 1.0)
-                .labelled("reason", "y", 0.5),
+                .labelled("reason", "y", 0.5)
+                .of_account(&"ship".into()),
             OwnFamily::new(Kind::Gauge, "empty", "E."),
             OwnFamily::new(Kind::Histogram, "h", "H.")
                 .sample("_bucket", vec![("le", "+Inf".into())], 2.0)
@@ -112,13 +130,13 @@ mod tests {
         for (format, expected) in [
             (
                 Format::Prometheus,
-                "# HELP a_seconds_total A.\n# TYPE a_seconds_total counter\na_seconds_total{reason=\"x\\\"\"} 1\n\
-                 a_seconds_total{reason=\"y\"} 0.5\n# HELP h H.\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 2\nh_sum 0.25\n",
+                "# HELP a_seconds_total A.\n# TYPE a_seconds_total counter\na_seconds_total{account=\"ship\",reason=\"x\\\"\"} 1\n\
+                 a_seconds_total{account=\"ship\",reason=\"y\"} 0.5\n# HELP h H.\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 2\nh_sum 0.25\n",
             ),
             (
                 Format::OpenMetrics,
                 "# HELP a_seconds A.\n# TYPE a_seconds counter\n# UNIT a_seconds seconds\n\
-                 a_seconds_total{reason=\"x\\\"\"} 1\na_seconds_total{reason=\"y\"} 0.5\n# HELP h H.\n\
+                 a_seconds_total{account=\"ship\",reason=\"x\\\"\"} 1\na_seconds_total{account=\"ship\",reason=\"y\"} 0.5\n# HELP h H.\n\
                  # TYPE h histogram\nh_bucket{le=\"+Inf\"} 2\nh_sum 0.25\n",
             ),
         ] {

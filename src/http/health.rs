@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::self_metrics::SelfMetrics;
+use crate::account::Accounts;
 use crate::supervise::ActorStatus;
 use crate::tasks::TaskStatus;
 use crate::time::Clock;
@@ -13,27 +13,40 @@ use crate::time::Clock;
 #[derive(Debug)]
 pub struct Health {
     clock: Clock,
-    metrics: Arc<SelfMetrics>,
-    actors: Vec<Arc<ActorStatus>>,
+    accounts: Arc<Accounts>,
+    /// The store's actor, if there is one.
+    store: Option<Arc<ActorStatus>>,
     tasks: Vec<Arc<TaskStatus>>,
     hang_limit: Duration,
     is_draining: AtomicBool,
 }
 
+/// An actor and what is wrong with it.
+#[derive(Debug)]
+pub struct ActorHealth {
+    /// The name of its account; `None` for the store.
+    pub account: Option<Arc<str>>,
+    /// The actor.
+    pub status: Arc<ActorStatus>,
+    /// What is wrong with it, if anything.
+    pub trouble: Option<&'static str>,
+}
+
 impl Health {
-    /// The health of a process with these actors and long-running tasks. One that has not answered for `hang_limit` hangs.
+    /// The health of a process with this store, these accounts and long-running tasks. One that has not answered for `hang_limit`
+    /// hangs.
     #[must_use]
     pub fn new(
         clock: Clock,
-        metrics: Arc<SelfMetrics>,
-        actors: Vec<Arc<ActorStatus>>,
+        accounts: Arc<Accounts>,
+        store: Option<Arc<ActorStatus>>,
         tasks: Vec<Arc<TaskStatus>>,
         hang_limit: Duration,
     ) -> Self {
         Self {
             clock,
-            metrics,
-            actors,
+            accounts,
+            store,
             tasks,
             hang_limit,
             is_draining: AtomicBool::new(false),
@@ -51,19 +64,28 @@ impl Health {
         self.is_draining.load(Ordering::Relaxed)
     }
 
-    /// All actors, in the order in which they were started.
+    /// The store's actor, if there is one.
     #[must_use]
-    pub fn actors(&self) -> &[Arc<ActorStatus>] {
-        &self.actors
+    pub fn store(&self) -> Option<&Arc<ActorStatus>> {
+        self.store.as_ref()
     }
 
-    /// The actors with what is wrong with each.
-    pub fn actor_troubles(&self) -> impl Iterator<Item = (&ActorStatus, Option<&'static str>)> {
+    /// The store, then the actors of all accounts.
+    #[must_use]
+    pub fn actors(&self) -> Vec<ActorHealth> {
         let ran = self.clock.ran();
-        let trouble = move |actor: &ActorStatus| actor.trouble(ran, self.hang_limit);
-        self.actors
-            .iter()
-            .map(move |actor| (&**actor, trouble(actor)))
+        let health = |account: Option<&Arc<str>>, status: &Arc<ActorStatus>| ActorHealth {
+            account: account.cloned(),
+            trouble: status.trouble(ran, self.hang_limit),
+            status: Arc::clone(status),
+        };
+        let store = self.store.iter().map(|status| health(None, status));
+        let accounts = self.accounts.all();
+        let actors = accounts.iter().flat_map(|account| {
+            let actors = account.actors.iter();
+            actors.map(|status| health(Some(&account.name), status))
+        });
+        store.chain(actors).collect()
     }
 
     /// The tasks, and whether each hangs.
@@ -76,17 +98,22 @@ impl Health {
     /// Why the service should get no requests; `None` when it is ready.
     #[must_use]
     pub fn not_ready_because(&self) -> Option<String> {
-        let has_polled = self.metrics.last_poll_success.value().is_some();
-        let failure = self.metrics.told().map(|failure| failure.to_string());
+        let has_polled = self.accounts.has_any_polled();
+        let accounts = self.accounts.all();
+        let mut failures = accounts
+            .iter()
+            .filter_map(|account| account.metrics.failure_report());
+        let failure = failures.next().map(|failure| failure.to_string());
         readiness(self.is_draining(), has_polled, failure.as_deref())
     }
 
     /// What a restart of the process would help against, if anything.
     #[must_use]
     pub fn not_live_because(&self) -> Vec<String> {
-        let actors = self
-            .actor_troubles()
-            .filter_map(|(actor, trouble)| Some(("actor", actor.role().name(), trouble?)));
+        let actors = self.actors();
+        let actors = actors
+            .iter()
+            .filter_map(|actor| Some(("actor", actor.status.role().name(), actor.trouble?)));
         let tasks = self
             .task_hangs()
             .filter(|(_, hangs)| *hangs)

@@ -17,13 +17,14 @@ use super::health::Health;
 use super::request::{accepts_gzip, client, parameter};
 use super::segments::Parts;
 use super::{Sources, budget};
+use crate::account::{AccountStatus, Accounts};
 use crate::exposition::{
     Cursor, Exposition, Format, InfoFormat, Kind, OwnFamily, Revoked, Shard, Telemetry, negotiate,
     requested, write_end,
 };
 use crate::fleet::Snapshot;
 use crate::names::Names;
-use crate::self_metrics::{self, Counter, ScrapeRefusal, SelfMetrics};
+use crate::self_metrics::{self, Counter, ProcessMetrics, ScrapeRefusal};
 use crate::shares::{Limits, Rank, Share, Shares};
 use crate::supervise::{ActorStatus, Cause};
 use crate::time::Clock;
@@ -53,7 +54,8 @@ pub struct ScrapeOptions {
 #[derive(Debug)]
 pub struct Scrapes {
     clock: Clock,
-    metrics: Arc<SelfMetrics>,
+    metrics: Arc<ProcessMetrics>,
+    accounts: Arc<Accounts>,
     health: web::Data<Health>,
     fleet: Arc<FleetReader>,
     names: Arc<ArcSwap<Names>>,
@@ -75,6 +77,7 @@ impl Scrapes {
             bodies: Bodies::new(budget::bodies(), sources.pool),
             clock: sources.clock,
             metrics: sources.metrics,
+            accounts: sources.accounts,
             health: sources.health,
             fleet: sources.fleet,
             names: sources.names,
@@ -103,7 +106,8 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
         },
     };
     // Read before the snapshot is taken: a scrape that counts a batch shows it.
-    let own = state.metrics.families();
+    let mut own = state.accounts.families();
+    own.extend(state.metrics.families());
     let lease = state.fleet.lease().await;
     let Some((lease, snapshot)) = lease.and_then(|lease| Some((lease.clone(), lease.get()?)))
     else {
@@ -223,12 +227,37 @@ fn accepted(request: &HttpRequest, state: &Scrapes) -> Format {
 /// All own families, in their order: those about polls and scrapes, then devices, actors, build and process.
 fn own_families(mut own: Vec<OwnFamily>, snapshot: &Snapshot, state: &Scrapes) -> Vec<OwnFamily> {
     own.push(self_metrics::clock_offset(&state.clock));
-    own.push(self_metrics::devices(snapshot));
-    own.extend(actor_families(state.health.actors()));
+    let accounts = state.accounts.all();
+    let devices = self_metrics::devices(snapshot);
+    own.extend(
+        accounts
+            .first()
+            .map(|account| devices.of_account(&account.name)),
+    );
+    let store = state.health.store();
+    own.extend(all_actor_families(
+        &accounts,
+        store.map(std::slice::from_ref).unwrap_or_default(),
+    ));
     own.push(self_metrics::dropped_lines(&state.dropped_lines));
     own.push(self_metrics::build_info());
     own.extend(self_metrics::process());
     own
+}
+
+/// The families of the actors of accounts, and of those that belong to none.
+fn all_actor_families(
+    accounts: &[Arc<AccountStatus>],
+    others: &[Arc<ActorStatus>],
+) -> [OwnFamily; 2] {
+    let mut families = actor_families(others);
+    for account in accounts {
+        let own = actor_families(&account.actors);
+        for (family, own) in families.iter_mut().zip(own) {
+            family.samples.extend(own.of_account(&account.name).samples);
+        }
+    }
+    families
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
@@ -247,10 +276,7 @@ fn actor_families(actors: &[Arc<ActorStatus>]) -> [OwnFamily; 2] {
         let actor = status.role().name();
         up = up.labelled("actor", actor, f64::from(u8::from(status.is_up())));
         for cause in Cause::ALL {
-            let labels = vec![
-                ("actor", actor.to_owned()),
-                ("cause", cause.name().to_owned()),
-            ];
+            let labels = vec![("actor", actor.into()), ("cause", cause.name().into())];
             restarts = restarts.sample("", labels, status.restarts(cause) as f64);
         }
     }
@@ -259,7 +285,7 @@ fn actor_families(actors: &[Arc<ActorStatus>]) -> [OwnFamily; 2] {
 
 /// A scrape that is being read.
 struct Scrape {
-    metrics: Arc<SelfMetrics>,
+    metrics: Arc<ProcessMetrics>,
     format: Format,
     clock: Clock,
     /// By the time that the process ran: a client cannot read while it is stopped.

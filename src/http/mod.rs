@@ -26,8 +26,9 @@ use std::sync::Arc;
 use actix_web::web;
 use arc_swap::ArcSwap;
 
+use crate::account::Accounts;
 use crate::names::Names;
-use crate::self_metrics::SelfMetrics;
+use crate::self_metrics::ProcessMetrics;
 use crate::tasks::Pool;
 use crate::time::Clock;
 
@@ -35,7 +36,7 @@ pub use self::budget::{PAGES, PAGES_AT_ONCE, SCRAPE_SHARES, threads};
 pub use self::compress::{Body, Compress, Fixed};
 pub use self::connection::ClientTimeouts;
 pub use self::fleet_reader::{FleetReader, ReadLimits};
-pub use self::health::Health;
+pub use self::health::{ActorHealth, Health};
 pub use self::hosts::{AllowedHosts, own_name};
 pub use self::listen::{ListenError, Port, reachable};
 pub use self::metrics::{ScrapeOptions, Scrapes};
@@ -48,8 +49,10 @@ pub use self::server::{Endpoints, serve};
 pub struct Sources {
     /// The application's clock.
     pub clock: Clock,
-    /// The exporter's own numbers.
-    pub metrics: Arc<SelfMetrics>,
+    /// The numbers of the process.
+    pub metrics: Arc<ProcessMetrics>,
+    /// The accounts.
+    pub accounts: Arc<Accounts>,
     /// The state of the components.
     pub health: web::Data<Health>,
     /// The fleet.
@@ -82,7 +85,7 @@ pub(crate) mod tests {
 
     /// The sources of an empty fleet.
     pub fn sources(clock: Clock) -> Sources {
-        let metrics: Arc<SelfMetrics> = Arc::default();
+        let accounts = Arc::<Accounts>::default();
         let published = Arc::new(Published::from(Snapshot::default()));
         let limits = ReadLimits {
             wait: Duration::from_secs(1),
@@ -90,15 +93,16 @@ pub(crate) mod tests {
         };
         let health = Health::new(
             clock.clone(),
-            Arc::clone(&metrics),
-            Vec::new(),
+            Arc::clone(&accounts),
+            None,
             Vec::new(),
             Duration::from_secs(30),
         );
         Sources {
             fleet: Arc::new(FleetReader::new(clock.clone(), published, None, limits)),
             clock,
-            metrics,
+            metrics: Arc::default(),
+            accounts,
             health: web::Data::new(health),
             names: Arc::default(),
             pool: Pool::start("test", 2).unwrap(),

@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
-use super::health::Health;
+use super::health::{ActorHealth, Health};
 use super::request::{parameter, resource};
 
 /// The paths of the probes.
@@ -20,6 +20,8 @@ struct Report<'a> {
 
 #[derive(Debug, Serialize)]
 struct Actor<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<&'a str>,
     name: &'a str,
     up: bool,
     trouble: Option<&'a str>,
@@ -75,7 +77,7 @@ fn respond(request: &HttpRequest, health: &Health, reasons: Vec<String>) -> Http
         return response.json(Report {
             status,
             reasons,
-            actors: actors(health),
+            actors: health.actors().iter().map(Actor::of).collect(),
             tasks: tasks(health),
         });
     }
@@ -88,13 +90,15 @@ fn respond(request: &HttpRequest, health: &Health, reasons: Vec<String>) -> Http
         .body(format!("{text}\n"))
 }
 
-fn actors(health: &Health) -> Vec<Actor<'_>> {
-    let actors = health.actor_troubles().map(|(actor, trouble)| Actor {
-        name: actor.role().name(),
-        up: actor.is_up(),
-        trouble,
-    });
-    actors.collect()
+impl<'a> Actor<'a> {
+    fn of(health: &'a ActorHealth) -> Self {
+        Self {
+            account: health.account.as_deref(),
+            name: health.status.role().name(),
+            up: health.status.is_up(),
+            trouble: health.trouble,
+        }
+    }
 }
 
 fn tasks(health: &Health) -> Vec<Task<'_>> {

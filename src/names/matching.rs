@@ -7,8 +7,9 @@ use arc_swap::ArcSwap;
 use tracing::{info, warn};
 
 use super::Names;
+use crate::account::Accounts;
 use crate::fleet::Snapshot;
-use crate::self_metrics::SelfMetrics;
+use crate::self_metrics::ProcessMetrics;
 use crate::store::Published;
 use crate::tasks::{Pulse, in_thread};
 use crate::time::{Clock, Moment};
@@ -45,7 +46,8 @@ const SOON: Duration = Duration::from_millis(250);
 pub async fn match_devices(
     names: Arc<ArcSwap<Names>>,
     published: Arc<Published>,
-    metrics: Arc<SelfMetrics>,
+    metrics: Arc<ProcessMetrics>,
+    accounts: Arc<Accounts>,
     (clock, interval): (Clock, Duration),
     pulse: Pulse,
 ) {
@@ -84,7 +86,7 @@ pub async fn match_devices(
             last = clock.now();
         }
         // Before the first poll no device can be known.
-        if is_due && metrics.last_poll_success.value().is_some() {
+        if is_due && accounts.has_any_polled() {
             looks += 1;
             if looks == LOOKS_BEFORE_TELLING {
                 tell(&current, &unmatched);

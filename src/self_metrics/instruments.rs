@@ -74,7 +74,7 @@ pub struct Histogram<const N: usize> {
 }
 
 impl<const N: usize> Histogram<N> {
-    pub(super) fn new(bounds: [f64; N]) -> Self {
+    pub(crate) fn new(bounds: [f64; N]) -> Self {
         Self {
             bounds,
             counts: [const { AtomicU64::new(0) }; N],
@@ -94,19 +94,19 @@ impl<const N: usize> Histogram<N> {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
-    pub(super) fn family(&self, name: &'static str, help: &'static str) -> OwnFamily {
+    pub(crate) fn family(&self, name: &'static str, help: &'static str) -> OwnFamily {
         let mut family = OwnFamily::new(Kind::Histogram, name, help);
         let mut total = 0;
         for (bound, count) in self.bounds.iter().zip(&self.counts) {
             total += count.load(Ordering::Relaxed);
             // `1.0`, not `1`: OpenMetrics wants it so, and one spelling for all formats keeps the series the same.
-            let labels = vec![("le", format!("{bound:?}"))];
+            let labels = vec![("le", format!("{bound:?}").into())];
             family = family.sample("_bucket", labels, total as f64);
         }
         total += self.beyond.load(Ordering::Relaxed);
         let sum = self.sum_micros.load(Ordering::Relaxed) as f64 / 1e6;
         family
-            .sample("_bucket", vec![("le", "+Inf".to_owned())], total as f64)
+            .sample("_bucket", vec![("le", "+Inf".into())], total as f64)
             .sample("_sum", Vec::new(), sum)
             .sample("_count", Vec::new(), total as f64)
     }
@@ -129,7 +129,7 @@ mod tests {
             .map(|sample| {
                 (
                     sample.suffix,
-                    sample.labels.first().map(|label| label.1.as_str()),
+                    sample.labels.first().map(|label| &*label.1),
                     sample.value,
                 )
             })

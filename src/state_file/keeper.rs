@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tracing::{error, info};
 
 use super::{Existing, StateFile, WriteError};
-use crate::self_metrics::SelfMetrics;
+use crate::self_metrics::ProcessMetrics;
 use crate::store::MetricsStoreActor;
 use crate::store::messages::Freeze;
 use crate::tasks::{Pulse, ThreadError, in_thread};
@@ -48,7 +48,7 @@ pub struct Keeper {
     /// The fleet's clock.
     pub clock: Clock,
     /// Where it is counted.
-    pub metrics: Arc<SelfMetrics>,
+    pub metrics: Arc<ProcessMetrics>,
     /// Whether the file that is there may hold a state that nobody has read.
     pub is_unread: AtomicBool,
 }

@@ -10,13 +10,12 @@ use actix::{
 
 use tracing::{debug, warn};
 
-use super::messages::Freeze;
+use super::messages::{AddAccount, Freeze};
 use super::published::{PinLimits, Published, Publisher};
 use super::row_watch::RowWatch;
-use crate::account::{OfferBatch, StreamId};
+use crate::account::{AccountMetrics, OfferBatch, StreamId};
 use crate::fleet::plan::Plan;
 use crate::fleet::{Changes, Committed, Example, Fleet, RowIgnored, Tally, What};
-use crate::self_metrics::SelfMetrics;
 use crate::supervise::Heartbeat;
 use crate::text::listed;
 use crate::time::Clock;
@@ -29,9 +28,7 @@ pub struct MetricsStoreActor {
     fleet: Fleet,
     publisher: Publisher,
     clock: Clock,
-    metrics: Arc<SelfMetrics>,
-    /// The last batch of each account: its incarnation and number.
-    applied: BTreeMap<Arc<str>, (u64, u64)>,
+    accounts: BTreeMap<Arc<str>, Account>,
     /// Rings when time has something to say.
     alarm: Option<SpawnHandle>,
     /// Whether devices are being left out: told once.
@@ -40,32 +37,32 @@ pub struct MetricsStoreActor {
     future: Throttle,
     /// Rows from before 2019.
     early: Throttle,
-    rows: RowWatch,
     #[cfg(feature = "fault-injection")]
     pub(super) faults: crate::supervise::faults::Armed,
+}
+
+/// What the store keeps of an account beside its devices.
+#[derive(Debug, Default)]
+struct Account {
+    /// The last batch: its incarnation and number.
+    applied: Option<(u64, u64)>,
+    rows: RowWatch,
+    metrics: Arc<AccountMetrics>,
 }
 
 impl MetricsStoreActor {
     /// The owner of a fleet, who lays its snapshots out at `published`.
     #[must_use]
-    pub fn new(
-        fleet: Fleet,
-        published: Arc<Published>,
-        pins: PinLimits,
-        clock: Clock,
-        metrics: Arc<SelfMetrics>,
-    ) -> Self {
+    pub fn new(fleet: Fleet, published: Arc<Published>, pins: PinLimits, clock: Clock) -> Self {
         Self {
             fleet,
             publisher: Publisher::new(published, pins),
             clock,
-            metrics,
-            applied: BTreeMap::new(),
+            accounts: BTreeMap::new(),
             alarm: None,
             is_full: false,
             future: Throttle::default(),
             early: Throttle::default(),
-            rows: RowWatch::default(),
             #[cfg(feature = "fault-injection")]
             faults: Default::default(),
         }
@@ -132,18 +129,20 @@ impl MetricsStoreActor {
         }
     }
 
-    /// Notes whether rows come, and whether any of them count.
-    fn watch_rows(&mut self, tally: &Tally) {
+    /// Counts the rows of a batch that is stored, and notes whether rows come and whether any of them count.
+    fn count(&mut self, account: Arc<str>, tally: &Tally) {
+        let Account { rows, metrics, .. } = self.accounts.entry(account).or_default();
+        metrics.count(tally);
         let is_silent = f64::from(u8::from(self.fleet.is_stream_silent()));
-        self.metrics.stream_silent.set(is_silent);
+        metrics.stream_silent.set(is_silent);
         let no_rows_for = self.fleet.no_rows_for();
         match no_rows_for {
-            Some(time) => self.metrics.no_rows_for.set(time.as_secs_f64()),
-            None => self.metrics.no_rows_for.clear(),
+            Some(time) => metrics.no_rows_for.set(time.as_secs_f64()),
+            None => metrics.no_rows_for.clear(),
         }
-        self.rows.note(tally, self.clock.ran(), &self.metrics);
+        rows.note(tally, self.clock.ran(), metrics);
         let (devices, now) = (self.fleet.devices(), self.clock.elapsed());
-        self.rows.log_silence(no_rows_for, tally, devices, now);
+        rows.log_silence(no_rows_for, tally, devices, now);
     }
 
     fn expire(&mut self) {
@@ -208,7 +207,8 @@ impl Handler<OfferBatch> for MetricsStoreActor {
             incarnation,
         } = id.stream;
         let number = (incarnation, id.number);
-        if self.applied.get(&account) == Some(&number) {
+        let known = self.accounts.get(&account);
+        if known.and_then(|known| known.applied) == Some(number) {
             return;
         }
         // The batch's own end time counts, so that queueing does not age devices.
@@ -234,14 +234,23 @@ impl Handler<OfferBatch> for MetricsStoreActor {
         }
         let Committed { tally, changes } = self.fleet.commit(&plan, coverage);
         log_changes(&changes);
-        self.applied.insert(account, number);
+        let known = self.accounts.entry(Arc::clone(&account)).or_default();
+        known.applied = Some(number);
         // Stream time has advanced, too.
         log_changes(&self.fleet.expire(coverage.to));
-        self.watch_rows(&tally);
         self.publish(context);
-        self.metrics.count(&tally);
+        self.count(account, &tally);
         self.tell_whether_full(&tally);
         self.tell_odd_timestamps(&plan);
+    }
+}
+
+impl Handler<AddAccount> for MetricsStoreActor {
+    type Result = ();
+
+    fn handle(&mut self, message: AddAccount, _: &mut Self::Context) {
+        let AddAccount { name, metrics } = message;
+        self.accounts.entry(name).or_default().metrics = metrics;
     }
 }
 

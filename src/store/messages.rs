@@ -1,8 +1,21 @@
-//! The message that only the store takes.
+//! The messages that only the store takes.
+
+use std::sync::Arc;
 
 use actix::Message;
 
+use crate::account::AccountMetrics;
 use crate::fleet::Frozen;
+
+/// Announces an account to the MetricsStoreActor, before its first batch.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct AddAccount {
+    /// The account's name.
+    pub name: Arc<str>,
+    /// Where the rows of its batches are counted.
+    pub metrics: Arc<AccountMetrics>,
+}
 
 /// Asks the MetricsStoreActor for all that a later process needs to continue.
 #[derive(Debug, Clone, Copy, Message)]

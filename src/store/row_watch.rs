@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use crate::account::{AccountMetrics, Unstored};
 use crate::fleet::Tally;
-use crate::self_metrics::{SelfMetrics, Unstored};
 
 /// A stream that has been silent for less is not logged: pauses between rows are common.
 const LOGGED_AFTER: Duration = Duration::from_secs(60);
@@ -49,7 +49,7 @@ impl RowWatch {
     }
 
     /// Takes what became of the rows of an answer that came at `ran`, and publishes those that were left out since one was stored.
-    pub(super) fn note(&mut self, tally: &Tally, ran: Duration, metrics: &SelfMetrics) {
+    pub(super) fn note(&mut self, tally: &Tally, ran: Duration, metrics: &AccountMetrics) {
         if tally.received() == 0 {
             return;
         }

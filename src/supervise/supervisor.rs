@@ -147,6 +147,12 @@ impl ActorStatus {
         self.life.load(Ordering::Relaxed) == Life::Up as u8
     }
 
+    /// Whether the actor died too often and is not restarted any more.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.life.load(Ordering::Relaxed) == Life::Gone as u8
+    }
+
     /// How often the actor was restarted.
     #[must_use]
     pub fn restarts(&self, cause: Cause) -> u64 {
@@ -157,12 +163,11 @@ impl ActorStatus {
     /// `ran`: one that was stopped or suspended is no reason to worry. Nor is an actor in restart backoff.
     #[must_use]
     pub fn trouble(&self, ran: Duration, limit: Duration) -> Option<&'static str> {
-        let life = self.life.load(Ordering::Relaxed);
-        if life == Life::Gone as u8 {
+        if self.is_gone() {
             return Some("gone");
         }
         let answered = Duration::from_millis(self.answered.load(Ordering::Relaxed));
-        (life == Life::Up as u8 && ran.saturating_sub(answered) > limit).then_some("hangs")
+        (self.is_up() && ran.saturating_sub(answered) > limit).then_some("hangs")
     }
 
     /// How the actor died last, if it ever did.

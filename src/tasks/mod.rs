@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tracing::error;
 
-use crate::self_metrics::SelfMetrics;
+use crate::self_metrics::ProcessMetrics;
 use crate::time::{Backoff, Clock};
 
 pub use self::pool::Pool;
@@ -167,13 +167,13 @@ impl Pulse {
 #[derive(Debug)]
 pub struct Supervised {
     pulse: Pulse,
-    metrics: Arc<SelfMetrics>,
+    metrics: Arc<ProcessMetrics>,
 }
 
 impl Supervised {
     /// A task that begins now.
     #[must_use]
-    pub fn new(task: Task, clock: Clock, metrics: Arc<SelfMetrics>) -> Self {
+    pub fn new(task: Task, clock: Clock, metrics: Arc<ProcessMetrics>) -> Self {
         let status = Arc::new(TaskStatus::new(task, clock.ran()));
         Self {
             pulse: Pulse { status, clock },

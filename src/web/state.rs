@@ -7,9 +7,10 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 use super::permits::Permits;
+use crate::account::Accounts;
 use crate::http::{FleetReader, Health, PAGES_AT_ONCE, Sources};
 use crate::names::Names;
-use crate::self_metrics::SelfMetrics;
+use crate::self_metrics::ProcessMetrics;
 use crate::tasks::Pool;
 use crate::time::Clock;
 
@@ -34,7 +35,8 @@ pub struct WebOptions {
 #[derive(Debug)]
 pub struct WebState {
     pub(super) clock: Clock,
-    pub(super) metrics: Arc<SelfMetrics>,
+    pub(super) metrics: Arc<ProcessMetrics>,
+    pub(super) accounts: Arc<Accounts>,
     pub(super) health: actix_web::web::Data<Health>,
     pub(super) fleet: Arc<FleetReader>,
     pub(super) names: Arc<ArcSwap<Names>>,
@@ -63,6 +65,7 @@ impl WebState {
             permits: Permits::new(clock, most_views, most_waiting, wait, read_limit),
             clock: sources.clock,
             metrics: sources.metrics,
+            accounts: sources.accounts,
             health: sources.health,
             fleet: sources.fleet,
             names: sources.names,

@@ -2,19 +2,18 @@
 
 mod account;
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use self::account::AccountInput;
 pub use self::account::{Account, AccountState, DeviceCounts, LeftOut, Stream, Token};
 
 use super::state::WebState;
-use crate::supervise::{ActorStatus, Cause, Role};
+use crate::supervise::{ActorStatus, Cause};
 use crate::time::Moment;
 use crate::time::unix_seconds;
 use crate::view::Overview;
-
-/// The name of the account that the variables `CLIENT_ID` and `CLIENT_SECRET` describe.
-const DEFAULT_ACCOUNT: &str = "default";
 
 /// The state of the exporter and the fleet.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -160,22 +159,24 @@ impl Status {
         let health = &state.health;
         let not_ready_because = health.not_ready_because();
         let not_live_because = health.not_live_because();
-        let (of_process, of_account): (Vec<_>, Vec<_>) = health
-            .actor_troubles()
-            .partition(|(actor, _)| actor.role() == Role::MetricsStore);
-        let actors = |actors: Vec<(&ActorStatus, Option<&str>)>| {
-            let actors = actors.into_iter();
-            let actors = actors.map(|(actor, trouble)| Actor::of(actor, trouble, now));
+        let health_of_actors = health.actors();
+        let actors_of = |account: Option<&Arc<str>>| {
+            let actors = health_of_actors.iter();
+            let actors = actors.filter(|actor| actor.account.as_ref() == account);
+            let actors = actors.map(|actor| Actor::of(&actor.status, actor.trouble, now));
             actors.collect::<Vec<_>>()
         };
-        let account = AccountInput {
-            name: DEFAULT_ACCOUNT,
-            metrics,
-            actors: actors(of_account),
-            devices: DeviceCounts::of_all(&fleet),
-            ran: state.clock.ran(),
-            stale_after: state.stale_after,
-        };
+        let accounts = state.accounts.all();
+        let accounts = accounts.iter().map(|account| {
+            Account::of(AccountInput {
+                name: &account.name,
+                metrics: &account.metrics,
+                actors: actors_of(Some(&account.name)),
+                devices: DeviceCounts::of_all(&fleet),
+                ran: state.clock.ran(),
+                stale_after: state.stale_after,
+            })
+        });
         Self {
             timestamp_seconds: unix_seconds(state.clock.corrected()),
             clock: Clock {
@@ -193,8 +194,8 @@ impl Status {
                 live: not_live_because.is_empty(),
                 not_live_because,
             },
-            accounts: vec![Account::of(account)],
-            actors: actors(of_process),
+            accounts: accounts.collect(),
+            actors: actors_of(None),
             names: Names {
                 known: state.names.load().len(),
                 unmatched: metrics.names_unmatched.value(),

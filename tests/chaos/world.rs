@@ -364,7 +364,9 @@ impl World {
         let deadline = Instant::now() + WAIT_LIMIT;
         loop {
             let body = self.scrape().await;
-            if let Some(body) = body.filter(|body| body.value("starlink_up") == Some(1.0)) {
+            if let Some(body) =
+                body.filter(|body| body.value(r#"starlink_up{account="default"}"#) == Some(1.0))
+            {
                 let counted = body.beginning("starlink_exporter_rows_total{");
                 return judge_rows(counted.values().sum(), lock(&self.model).sent);
             }

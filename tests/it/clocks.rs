@@ -13,7 +13,7 @@ use starlink_telemetry::time::ManualTime;
 use crate::binary::Event;
 use crate::captured;
 use crate::form::Body;
-use crate::harness::{Service, eventually, journal, row_of, scripted_simulator, throughput};
+use crate::harness::{Service, UP, eventually, journal, row_of, scripted_simulator, throughput};
 use crate::supervision::inject;
 
 /// The next poll lingers for longer than any test.
@@ -127,8 +127,18 @@ fn online(id: &str) -> String {
     format!(r#"starlink_online{{device_type="UserTerminal",deviceID="{id}"}}"#)
 }
 
+/// A number of the account. The name may have further labels.
 fn own(body: &Body, name: &str) -> f64 {
-    body.value(&format!("starlink_exporter_{name}")).unwrap()
+    let series = match name.split_once('{') {
+        Some((name, labels)) => format!(r#"{name}{{account="default",{labels}"#),
+        None => format!(r#"{name}{{account="default"}}"#),
+    };
+    body.value(&format!("starlink_exporter_{series}")).unwrap()
+}
+
+fn clock_offset(body: &Body) -> f64 {
+    body.value("starlink_exporter_clock_offset_seconds")
+        .unwrap()
 }
 
 fn states(body: &Body) -> BTreeMap<&'static str, f64> {
@@ -136,7 +146,9 @@ fn states(body: &Body) -> BTreeMap<&'static str, f64> {
         .into_iter()
         .filter_map(|state| {
             let labels = format!(r#"device_type="UserTerminal",state="{state}""#);
-            let count = body.value(&format!("starlink_exporter_devices{{{labels}}}"))?;
+            let count = body.value(&format!(
+                r#"starlink_exporter_devices{{account="default",{labels}}}"#
+            ))?;
             (count > 0.0).then_some((state, count))
         })
         .collect()
@@ -157,7 +169,7 @@ async fn devices_go_stale_then_offline_and_are_forgotten_by_the_clock() {
     world
         .service
         .shows(
-            r#"starlink_exporter_devices{device_type="UserTerminal",state="unknown"}"#,
+            r#"starlink_exporter_devices{account="default",device_type="UserTerminal",state="unknown"}"#,
             2.0,
         )
         .await;
@@ -268,7 +280,7 @@ async fn before_any_answer_is_dated_the_median_says_what_the_future_is() {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000),
     );
     let service = Service::timed(&simulator, &[LONG_LINGER], Default::default(), clock).await;
-    service.shows("starlink_up", 1.0).await;
+    service.shows(UP, 1.0).await;
     let body = service.scrape().await;
     let shown: Vec<_> = ["a", "b", "late", "c", "far"]
         .map(|id| shown(&body, id))
@@ -352,7 +364,7 @@ async fn a_fast_clock_is_told_and_corrected() {
     let lag = own(&body, "telemetry_lag_seconds");
     assert!((0.0..5.0).contains(&lag), "{lag}");
     assert_eq!(own(&body, "catching_up"), 0.0);
-    let offset = own(&body, "clock_offset_seconds");
+    let offset = clock_offset(&body);
     assert!((-421.0..=-417.0).contains(&offset), "{offset}");
     let age = |body: &Body, name: &str| {
         let at = body.value(name).unwrap();
@@ -361,19 +373,26 @@ async fn a_fast_clock_is_told_and_corrected() {
     assert!(
         age(
             &body,
-            "starlink_exporter_last_poll_success_timestamp_seconds"
+            r#"starlink_exporter_last_poll_success_timestamp_seconds{account="default"}"#
         )
         .abs()
             < 5.0
     );
-    assert!((age(&body, "starlink_exporter_token_expiry_timestamp_seconds") + 900.0).abs() < 5.0);
+    assert!(
+        (age(
+            &body,
+            r#"starlink_exporter_token_expiry_timestamp_seconds{account="default"}"#
+        ) + 900.0)
+            .abs()
+            < 5.0
+    );
     let told = world.events("system clock is wrong");
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0].text("level"), "WARN");
     // NTP sets it right: no device ages by that, and the first answer says so.
     world.hands.set_wall(truth + Duration::from_secs(2));
     let body = world.rows(&["ut-1"], Duration::ZERO).await;
-    assert!(own(&body, "clock_offset_seconds").abs() <= 2.0);
+    assert!(clock_offset(&body).abs() <= 2.0);
     assert!(shown(&body, "ut-2"));
     assert_eq!(world.events("system clock is right again").len(), 1);
     assert_eq!(world.events("system clock is wrong").len(), 1);
@@ -386,7 +405,7 @@ async fn an_answer_with_an_error_tells_the_time_too() {
     let now = SystemTime::UNIX_EPOCH + Duration::from_nanos(world.start);
     world.hands.set_wall(now - 2 * HOUR);
     world.fail(Answer::error(503, "maintenance")).await;
-    let offset = own(&world.service.scrape().await, "clock_offset_seconds");
+    let offset = clock_offset(&world.service.scrape().await);
     assert!((7195.0..7205.0).contains(&offset), "{offset}");
 }
 
@@ -394,12 +413,12 @@ async fn an_answer_with_an_error_tells_the_time_too() {
 async fn a_clock_that_is_set_back_while_it_runs_is_told() {
     let mut world = World::new(&[]).await;
     let body = world.rows(&["ut-1"], Duration::ZERO).await;
-    assert!(own(&body, "clock_offset_seconds").abs() < 2.0);
+    assert!(clock_offset(&body).abs() < 2.0);
     assert_eq!(world.status().await["clock"]["wrong"], false);
     let now = SystemTime::UNIX_EPOCH + Duration::from_nanos(world.start);
     world.hands.set_wall(now - HOUR);
     let body = world.rows(&["ut-1"], Duration::ZERO).await;
-    let offset = own(&body, "clock_offset_seconds");
+    let offset = clock_offset(&body);
     assert!((3595.0..3605.0).contains(&offset), "{offset}");
     assert!(shown(&body, "ut-1"), "the device has not aged");
     let status = world.status().await;
@@ -423,7 +442,7 @@ async fn what_was_slept_counts_as_age_and_is_nobodys_silence() {
     let body = world.service.scrape().await;
     assert_eq!(states(&body), BTreeMap::from([("unknown", 2.0)]));
     assert!(!shown(&body, "ut-1"), "a reading of three hours ago");
-    assert_eq!(body.value("starlink_up"), Some(1.0));
+    assert_eq!(body.value(UP), Some(1.0));
     // The poll that was pending is answered for one of them: the other is not known to be silent.
     let body = world.rows(&["ut-1"], 3 * HOUR).await;
     assert_eq!(
@@ -618,8 +637,9 @@ async fn token_outage(actor_dies: bool) {
     let failed = || async {
         hands.advance(Duration::from_millis(100));
         let body = service.scrape().await;
-        body.value(r#"starlink_exporter_token_request_failures_total{reason="status"}"#)
-            == Some(1.0)
+        body.value(
+            r#"starlink_exporter_token_request_failures_total{account="default",reason="status"}"#,
+        ) == Some(1.0)
     };
     eventually("a failure", failed).await;
     hands.advance(MINUTE);
@@ -632,11 +652,11 @@ async fn token_outage(actor_dies: bool) {
     assert_eq!(ends(), 0);
     if actor_dies {
         inject(&service.account.token, Place::Handler, Fault::Panic).await;
-        let restarts = r#"starlink_exporter_actor_restarts_total{actor="token",cause="panic"}"#;
+        let restarts = r#"starlink_exporter_actor_restarts_total{account="default",actor="token",cause="panic"}"#;
         let is_back = || async {
             hands.advance(Duration::from_millis(100));
             let body = service.scrape().await;
-            let up = body.value(r#"starlink_exporter_actor_up{actor="token"}"#);
+            let up = body.value(r#"starlink_exporter_actor_up{account="default",actor="token"}"#);
             body.value(restarts) == Some(1.0) && up == Some(1.0)
         };
         eventually("the actor is restarted", is_back).await;
@@ -694,7 +714,7 @@ async fn rows_that_were_given_up_are_not_stored_later() {
     world
         .simulator
         .push_answer(Answer::rows([row_of("ut-lost", world.start, 1.0)]));
-    let lost = r#"starlink_exporter_rows_rejected_total{reason="store_failed"}"#;
+    let lost = r#"starlink_exporter_rows_rejected_total{account="default",reason="store_failed"}"#;
     journal(&world.simulator, "the answer is out", |seen| {
         seen.polls.get(1).is_some_and(|poll| poll.ended.is_some())
     })
@@ -707,7 +727,7 @@ async fn rows_that_were_given_up_are_not_stored_later() {
     .await;
     let body = world.service.scrape().await;
     assert!(!body.text.contains("ut-lost"), "lost rows are lost");
-    let rows = r#"starlink_exporter_rows_total{code="u"}"#;
+    let rows = r#"starlink_exporter_rows_total{account="default",code="u"}"#;
     assert_eq!(body.value(rows), Some(1.0));
 }
 

@@ -14,7 +14,7 @@ use starlink_telemetry::starlink::Timeouts;
 use crate::binary::{Binary, Event};
 use crate::form::{poll_failures, scrape};
 use crate::harness::{
-    Service, WAIT_LIMIT, eventually, journal, scripted_simulator, shows, terminal_row,
+    Service, UP, WAIT_LIMIT, eventually, journal, scripted_simulator, shows, terminal_row,
 };
 
 /// The shortest wait after a failure.
@@ -159,7 +159,7 @@ fn nonsense() -> Vec<Case> {
 async fn overcome(address: SocketAddr, reason: &str) {
     eventually("the failure is overcome", || async {
         let body = scrape(address, "prometheus").await;
-        body.value(&poll_failures(reason)) >= Some(1.0) && body.value("starlink_up") == Some(1.0)
+        body.value(&poll_failures(reason)) >= Some(1.0) && body.value(UP) == Some(1.0)
     })
     .await;
 }
@@ -169,7 +169,7 @@ async fn overcome(address: SocketAddr, reason: &str) {
 async fn is_told_and_overcome(case: Case) {
     let simulator = scripted_simulator();
     let (binary, address) = Binary::listening(&simulator, &[]).await;
-    shows(address, "starlink_up", 1.0).await;
+    shows(address, UP, 1.0).await;
     simulator.push_answer(case.answer.clone());
     overcome(address, case.reason).await;
 
@@ -179,7 +179,7 @@ async fn is_told_and_overcome(case: Case) {
     let once = BTreeMap::from([(case.reason.to_owned(), 1.0)]);
     assert_eq!(scrape.poll_failures(), once, "{what}");
     assert!(!scrape.has("starlink_DownlinkThroughput{"), "{what}");
-    assert_eq!(scrape.value("starlink_up"), Some(1.0));
+    assert_eq!(scrape.value(UP), Some(1.0));
 
     let told: Vec<Event> = binary
         .events()
@@ -233,7 +233,7 @@ async fn after_a_401_one_retry_comes_at_once_with_a_new_token_then_backoff() {
     simulator.set_default_answer(Some(Answer::error(401, "expired")));
     service.shows(&poll_failures("unauthorized"), 2.0).await;
     simulator.set_default_answer(None);
-    service.shows("starlink_up", 1.0).await;
+    service.shows(UP, 1.0).await;
 
     let journal = simulator.journal();
     let first = journal
@@ -254,17 +254,17 @@ async fn after_a_401_one_retry_comes_at_once_with_a_new_token_then_backoff() {
 async fn a_token_that_starlink_refused_is_never_used_again() {
     let simulator = scripted_simulator();
     let service = Service::start(&simulator, &[]).await;
-    service.shows("starlink_up", 1.0).await;
+    service.shows(UP, 1.0).await;
     simulator.set_default_token_answer(Some(Answer::error(500, "down")));
     simulator.revoke_tokens();
     eventually("an attempt without a token", || async {
         service.scrape().await.value(&poll_failures("token")) >= Some(1.0)
     })
     .await;
-    let expiry = "starlink_exporter_token_expiry_timestamp_seconds";
+    let expiry = r#"starlink_exporter_token_expiry_timestamp_seconds{account="default"}"#;
     assert_eq!(service.scrape().await.value(expiry), None);
     simulator.set_default_token_answer(None);
-    service.shows("starlink_up", 1.0).await;
+    service.shows(UP, 1.0).await;
     let journal = simulator.journal();
     let refused = journal.polls.iter().filter(|poll| poll.status == Some(401));
     assert_eq!(refused.count(), 1);
@@ -345,7 +345,7 @@ async fn an_answer_that_does_not_come_in_time_is_a_time_out() {
         service.shows(&poll_failures("timeout"), 1.0).await;
         let scrape = service.scrape().await;
         assert!(!scrape.has("starlink_DownlinkThroughput{"), "{what}");
-        service.shows("starlink_up", 1.0).await;
+        service.shows(UP, 1.0).await;
         let polls = two_polls(&simulator).await;
         assert_eq!(polls[0].outcome, Outcome::Abandoned, "{what}");
         let apart = polls[1].started.duration_since(polls[0].started);
@@ -399,11 +399,11 @@ async fn a_refused_token_is_one_error_line_and_asked_for_again() {
         let warnings = binary.events_at("WARN");
         assert!(warnings.is_empty(), "{warnings:?}");
         let scrape = scrape(address, "prometheus").await;
-        assert_eq!(scrape.value("starlink_up"), Some(0.0));
+        assert_eq!(scrape.value(UP), Some(0.0));
         assert!(simulator.journal().polls.is_empty());
 
         simulator.set_default_token_answer(None);
-        shows(address, "starlink_up", 1.0).await;
+        shows(address, UP, 1.0).await;
         let requests = simulator.journal().token_requests;
         for pair in requests.windows(2) {
             assert!(pair[1].at.duration_since(pair[0].at) >= BACKOFF, "{pair:?}");

@@ -182,7 +182,7 @@ async fn column_lists_that_change_with_every_answer_are_logged_once_a_minute() {
     shows(address, number, 19.0).await;
     eventually("all changes are counted", || async {
         let body = scrape(address, "prometheus").await;
-        body.value("starlink_exporter_schema_changes_total") == Some(19.0)
+        body.value(r#"starlink_exporter_schema_changes_total{account="default"}"#) == Some(19.0)
     })
     .await;
     for message in [

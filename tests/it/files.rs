@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::binary::{Binary, run};
 use crate::form::scrape;
 use crate::harness::{
-    environment, eventually, journal, scripted_simulator, shows, terminal_row, throughput,
+    UP, environment, eventually, journal, scripted_simulator, shows, terminal_row, throughput,
 };
 use crate::tls::Authority;
 use crate::wire::get;
@@ -188,7 +188,7 @@ async fn a_credential_file_that_becomes_a_pipe_stops_nothing() {
     let simulator = scripted_simulator();
     let changes = [("CLIENT_SECRET", ""), ("CLIENT_SECRET_FILE", file)];
     let (mut binary, address) = Binary::listening(&simulator, &changes).await;
-    shows(address, "starlink_up", 1.0).await;
+    shows(address, UP, 1.0).await;
     replace_by_fifo(&path);
     let serial = |seen: &Journal| seen.polls.last().and_then(|poll| poll.token_serial);
     let before = serial(&simulator.journal());
@@ -206,7 +206,7 @@ async fn a_credential_file_that_becomes_a_pipe_stops_nothing() {
     );
     assert_eq!(events[0].text("error"), "is not a regular file");
     simulator.revoke_tokens();
-    shows(address, "starlink_up", 1.0).await;
+    shows(address, UP, 1.0).await;
     let error = task_error(address, "credentials").await;
     assert_eq!(
         error.as_deref(),
@@ -401,8 +401,9 @@ async fn requests_are_answered_while_no_thread_can_be_started() {
     let starved = WithoutThreads::new(&simulator, &changes).await;
     let mut binary = starved.start();
     let address = binary.address().await;
-    // All threads are started.
     binary.logs("first poll succeeded").await;
+    assert_eq!(get(address, "/livez", &[]).await.status, 200);
+    // All threads are started: the workers of the web server run before it accepts a connection.
     starved.forbid();
     for (password, expected) in [("pear", 401), ("apple", 200)] {
         let pair = BASE64_STANDARD.encode(format!("ann:{password}"));

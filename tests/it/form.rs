@@ -61,11 +61,11 @@ impl Body {
         !self.beginning(beginning).is_empty()
     }
 
-    /// A family of counters with one label: what the label says, and the count, without those at 0.
+    /// A family of counters: the value of the last label, and the count, without those at 0.
     pub fn moved(&self, name: &str) -> BTreeMap<String, f64> {
         let samples = self.beginning(&format!("{name}{{"));
         let moved = samples.into_iter().filter(|(_, value)| *value > 0.0);
-        let label = |series: &str| series.split('"').nth(1).unwrap().to_owned();
+        let label = |series: &str| series.rsplit('"').nth(1).unwrap().to_owned();
         moved
             .map(|(series, value)| (label(series), value))
             .collect()
@@ -81,7 +81,7 @@ const POLL_FAILURES: &str = "starlink_exporter_poll_failures_total";
 
 /// The series that counts the polls that failed for a reason.
 pub fn poll_failures(reason: &str) -> String {
-    format!("{POLL_FAILURES}{{reason=\"{reason}\"}}")
+    format!(r#"{POLL_FAILURES}{{account="default",reason="{reason}"}}"#)
 }
 
 /// Scrapes in a format.

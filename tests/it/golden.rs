@@ -38,9 +38,15 @@ async fn after(fixture: &str, rows: f64, changes: &[(&str, &str)]) -> (Simulator
     let body = fs::read_to_string(file(&["fixtures", "stream", fixture])).unwrap();
     let simulator = scripted_simulator();
     simulator.push_body(&body);
-    let service = Service::start(&simulator, changes).await;
+    // The next poll lingers, so that nothing is counted but the batch.
+    let quiet = ("MAX_LINGER", "60000");
+    let changes: Vec<_> = changes.iter().copied().chain([quiet]).collect();
+    let service = Service::start(&simulator, &changes).await;
     service
-        .shows(r#"starlink_exporter_rows_total{code="u"}"#, rows)
+        .shows(
+            r#"starlink_exporter_rows_total{account="default",code="u"}"#,
+            rows,
+        )
         .await;
     (simulator, service)
 }

@@ -7,7 +7,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use actix::Addr;
-use starlink_telemetry::app::{AccountActors, Application, Ending, Tuning};
+use starlink_telemetry::account::AccountActors;
+use starlink_telemetry::app::{Application, Ending, Tuning};
 use starlink_telemetry::config::{Settings, Sources};
 use starlink_telemetry::simulator::{Journal, Options, Simulator};
 use starlink_telemetry::store::MetricsStoreActor;
@@ -17,6 +18,9 @@ use tokio::sync::oneshot;
 
 use crate::form::{self, Body};
 use crate::wire::{self, Answer};
+
+/// Whether the last attempt to poll succeeded.
+pub const UP: &str = r#"starlink_up{account="default"}"#;
 
 /// How long tests wait for a condition: long enough for a loaded machine. Tests continue as soon as the condition holds.
 pub const WAIT_LIMIT: Duration = Duration::from_secs(30);

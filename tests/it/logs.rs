@@ -16,7 +16,7 @@ use crate::wire::get;
 
 const DROPPED: &str = "starlink_exporter_log_lines_dropped_total";
 
-const POLLS: &str = "starlink_exporter_polls_total";
+const POLLS: &str = r#"starlink_exporter_polls_total{account="default"}"#;
 
 /// The longest line, including the line end.
 const LONGEST_LINE: usize = 4096;

@@ -305,22 +305,21 @@ const OWN: [&str; 6] = [
 ];
 
 fn own_families() -> Vec<OwnFamily> {
-    let build = vec![
-        ("version", "1\"\\\n".to_owned()),
-        ("revision", "x".to_owned()),
-    ];
+    let build = vec![("version", "1\"\\\n".into()), ("revision", "x".into())];
     let histogram = OwnFamily::new(
         Kind::Histogram,
         "starlink_exporter_poll_duration_seconds",
         "How long \"polls\" took.",
     );
     vec![
-        OwnFamily::new(Kind::Gauge, "starlink_up", "Whether it worked.").value(1.0),
+        OwnFamily::new(Kind::Gauge, "starlink_up", "Whether it worked.")
+            .value(1.0)
+            .of_account(&"ship".into()),
         OwnFamily::new(Kind::Info, "starlink_exporter_build_info", "Which build.")
             .sample("", build, 1.0),
         OwnFamily::new(Kind::Counter, "starlink_exporter_polls_total", "Polls.").value(3.0),
         histogram
-            .sample("_bucket", vec![("le", "+Inf".to_owned())], 2.0)
+            .sample("_bucket", vec![("le", "+Inf".into())], 2.0)
             .sample("_sum", Vec::new(), 0.5)
             .sample("_count", Vec::new(), 2.0),
     ]

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::binary::{Binary, run};
 use crate::form::{self, Body, FORMATS, scrape};
 use crate::harness::{
-    Service, environment, eventually, scripted_simulator, terminal_row, throughput,
+    Service, UP, environment, eventually, scripted_simulator, terminal_row, throughput,
 };
 use crate::wire::get;
 
@@ -407,7 +407,7 @@ async fn names_that_match_no_device_are_counted_and_told_with_an_example() {
 async fn without_a_file_no_name_is_unmatched() {
     let simulator = scripted_simulator();
     let service = Service::start(&simulator, &[]).await;
-    service.shows("starlink_up", 1.0).await;
+    service.shows(UP, 1.0).await;
     let body = service.scrape().await;
     assert!(!body.has("starlink_exporter_names_unmatched"));
     let status = service.get("/api/v1/status").await;

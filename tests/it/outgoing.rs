@@ -13,7 +13,7 @@ use url::Url;
 use crate::binary::{Binary, run};
 use crate::form::scrape;
 use crate::harness::{
-    environment, eventually, scripted_simulator, shows, terminal_row, throughput,
+    UP, environment, eventually, scripted_simulator, shows, terminal_row, throughput,
 };
 use crate::tls::{Authority, Identity, TlsProxy};
 
@@ -208,12 +208,12 @@ async fn nothing_is_sent_to_a_server_with_an_invalid_certificate() {
         eventually("it has tried", || async {
             scrape(address, "prometheus")
                 .await
-                .value("starlink_exporter_token_requests_total")
+                .value(r#"starlink_exporter_token_requests_total{account="default"}"#)
                 > Some(0.0)
         })
         .await;
         eventually("it has failed", || async {
-            scrape(address, "prometheus").await.value("starlink_up") == Some(0.0)
+            scrape(address, "prometheus").await.value(UP) == Some(0.0)
         })
         .await;
         assert_eq!(starlink.tls_proxy.connections(), 0);
@@ -367,9 +367,9 @@ async fn a_missing_stream_before_the_first_success_advises_to_check_the_url() {
         let simulator = scripted_simulator();
         simulator.push_answer(answer);
         let (binary, address) = Binary::listening(&simulator, &[]).await;
-        shows(address, "starlink_up", 1.0).await;
+        shows(address, UP, 1.0).await;
         simulator.push_answer(Answer::error(404, "an incident"));
-        shows(address, "starlink_up", 0.0).await;
+        shows(address, UP, 0.0).await;
         // The second failure within a minute is not logged.
         let [first] = &binary.events_saying(FAILED)[..] else {
             panic!("{:?}", binary.events());

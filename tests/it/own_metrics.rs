@@ -10,9 +10,14 @@ use crate::form::Body;
 /// The count of a histogram whose buckets are in order, cumulative and complete.
 pub fn observed(body: &Body, name: &str) -> f64 {
     let family = body.family(name).unwrap();
+    let is_of_account = name.contains("poll");
+    let (labels, only) = match is_of_account {
+        true => (r#"account="default","#, r#"{account="default"}"#),
+        false => ("", ""),
+    };
     let bucket = |(series, count): &(String, f64)| {
         let bound = series
-            .strip_prefix(&format!("{name}_bucket{{le=\""))?
+            .strip_prefix(&format!("{name}_bucket{{{labels}le=\""))?
             .strip_suffix("\"}")?;
         let bound = if bound == "+Inf" {
             f64::INFINITY
@@ -29,11 +34,11 @@ pub fn observed(body: &Body, name: &str) -> f64 {
     );
     let (last, count) = *buckets.last().unwrap();
     assert!(last.is_infinite());
-    if name.contains("poll") {
+    if is_of_account {
         assert_eq!(buckets[buckets.len() - 2].0, 120.0, "a poll lingers");
     }
-    assert_eq!(body.value(&format!("{name}_count")), Some(count));
-    let sum = body.value(&format!("{name}_sum")).unwrap();
+    assert_eq!(body.value(&format!("{name}_count{only}")), Some(count));
+    let sum = body.value(&format!("{name}_sum{only}")).unwrap();
     assert!(
         sum >= 0.0 && (sum == 0.0 || count > 0.0),
         "{name}_sum {sum}"

@@ -10,7 +10,7 @@ use starlink_telemetry::simulator::{
 
 use crate::form::poll_failures;
 use crate::harness::{
-    Service, eventually, journal, row_of, scripted_simulator, terminal_row, throughput,
+    Service, UP, eventually, journal, row_of, scripted_simulator, terminal_row, throughput,
 };
 
 /// No poll has failed.
@@ -27,7 +27,7 @@ async fn a_linger_longer_than_awc_waits_by_itself_is_no_failure() {
     let poll = &journal.polls[0];
     let lingered = poll.ended.unwrap().duration_since(poll.started);
     assert!(lingered >= Duration::from_secs(6), "{lingered:?}");
-    service.shows("starlink_up", 1.0).await;
+    service.shows(UP, 1.0).await;
     assert_eq!(service.scrape().await.poll_failures(), none());
 }
 
@@ -69,7 +69,7 @@ async fn bodies_up_to_64_mib_are_taken_however_they_come() {
     simulator.push_answer(answer_of(64 * MIB + 1, "f"));
     service.shows(&poll_failures("decode"), 1.0).await;
     assert!(!service.scrape().await.has(&throughput("f")));
-    service.shows("starlink_up", 1.0).await;
+    service.shows(UP, 1.0).await;
 }
 
 #[actix_rt::test]
@@ -94,7 +94,7 @@ async fn the_rows_of_an_answer_that_was_cut_come_again_and_count_once() {
         let what = format!("{answer:?}");
         simulator.push_answer(answer);
         let service = Service::start(&simulator, &[]).await;
-        let rows = r#"starlink_exporter_rows_total{code="u"}"#;
+        let rows = r#"starlink_exporter_rows_total{account="default",code="u"}"#;
         service.shows(rows, TERMINALS as f64).await;
         let scrape = service.scrape().await;
         let once = BTreeMap::from([(reason.to_owned(), 1.0)]);
@@ -118,7 +118,7 @@ async fn a_redirected_poll_is_refused() {
         let url = format!("{}/v2/telemetry/stream", elsewhere.api_url());
         simulator.push_answer(Answer::redirect(&url).status(status));
         let service = Service::start(&simulator, &[]).await;
-        service.shows("starlink_up", 1.0).await;
+        service.shows(UP, 1.0).await;
         let scrape = service.scrape().await;
         assert_eq!(
             scrape.value(&poll_failures("redirect")),
@@ -188,7 +188,11 @@ async fn a_backlog_is_replayed_in_full_batches_without_lingering() {
     let rows = || async {
         let scrape = service.scrape().await;
         ["u", "i"]
-            .map(|code| scrape.value(&format!(r#"starlink_exporter_rows_total{{code="{code}"}}"#)))
+            .map(|code| {
+                scrape.value(&format!(
+                    r#"starlink_exporter_rows_total{{account="default",code="{code}"}}"#
+                ))
+            })
             .map(Option::unwrap)
             .iter()
             .sum::<f64>()
@@ -222,10 +226,13 @@ async fn catching_up_is_told_while_batches_are_full_and_old() {
         let row = |number| row_of(&format!("{id}{number}"), timestamp, 1.0);
         simulator.push_rows((0..rows).map(row));
         service
-            .shows("starlink_exporter_catching_up", expected)
+            .shows(
+                r#"starlink_exporter_catching_up{account="default"}"#,
+                expected,
+            )
             .await;
     }
     let lag = service.scrape().await;
-    let lag = lag.value("starlink_exporter_telemetry_lag_seconds");
+    let lag = lag.value(r#"starlink_exporter_telemetry_lag_seconds{account="default"}"#);
     assert!(lag.unwrap() >= 3600.0, "{lag:?}");
 }

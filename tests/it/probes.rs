@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use starlink_telemetry::app::Tuning;
 
 use crate::form::poll_failures;
-use crate::harness::{Service, eventually, scripted_simulator, terminal_row, throughput};
+use crate::harness::{Service, UP, eventually, scripted_simulator, terminal_row, throughput};
 use crate::tls::Authority;
 use crate::wire::{get, target};
 
@@ -73,8 +73,9 @@ async fn unreachable_at_the_start_it_serves_and_tells_why_and_then_the_probes_ar
     let address = service.address;
     service.shows(&poll_failures("token"), 1.0).await;
     let scrape = service.scrape().await;
-    assert_eq!(scrape.value("starlink_up"), Some(0.0));
-    let connect = r#"starlink_exporter_token_request_failures_total{reason="connect"}"#;
+    assert_eq!(scrape.value(UP), Some(0.0));
+    let connect =
+        r#"starlink_exporter_token_request_failures_total{account="default",reason="connect"}"#;
     assert_eq!(scrape.value(connect), Some(1.0));
 
     let (status, verdict) = probe(address, "/readyz").await;
@@ -97,18 +98,18 @@ async fn unreachable_at_the_start_it_serves_and_tells_why_and_then_the_probes_ar
     simulator.push_rows([terminal_row("here", 1_000_000_000, 1.0)]);
     simulator.plug().unwrap();
     service.shows(&throughput("here"), 1.0).await;
-    service.shows("starlink_up", 1.0).await;
+    service.shows(UP, 1.0).await;
     is_ok(address, "/readyz").await;
 
     // Without Starlink the state is still worth scraping.
     simulator.unplug();
-    service.shows("starlink_up", 0.0).await;
+    service.shows(UP, 0.0).await;
     assert!(service.scrape().await.has(&throughput("here")));
     for path in ["/readyz", "/livez", "/healthz"] {
         is_ok(address, path).await;
     }
     simulator.plug().unwrap();
-    service.shows("starlink_up", 1.0).await;
+    service.shows(UP, 1.0).await;
 }
 
 /// What `/livez?verbose` says of a task's trouble.
@@ -186,7 +187,7 @@ async fn a_mistake_in_a_followed_file_is_named_until_it_is_corrected() {
 async fn the_page_shows_the_state_and_links_to_what_there_is() {
     let simulator = scripted_simulator();
     let service = Service::start(&simulator, &[]).await;
-    service.shows("starlink_up", 1.0).await;
+    service.shows(UP, 1.0).await;
     let page = get(service.address, "/", &[("Accept", "text/html")]).await;
     assert_eq!(page.status, 200);
     assert_eq!(

@@ -14,8 +14,8 @@ use starlink_telemetry::simulator::{Answer, AnswerBody, Outcome, Simulator};
 
 use crate::binary::{Binary, Event};
 use crate::harness::{
-    END_WITHIN, Service, WAIT_LIMIT, eventually, journal, scripted_simulator, shows, terminal_row,
-    throughput,
+    END_WITHIN, Service, UP, WAIT_LIMIT, eventually, journal, scripted_simulator, shows,
+    terminal_row, throughput,
 };
 use crate::wire::{get, try_get};
 
@@ -41,7 +41,7 @@ async fn every_line_of_the_log_is_an_object_with_one_constant_message() {
     simulator.push_answer(Answer::error(500, "a fault"));
     let (binary, address) = Binary::listening(&simulator, &[]).await;
     binary.logs("poll failed: retrying").await;
-    shows(address, "starlink_up", 1.0).await;
+    shows(address, UP, 1.0).await;
     let mut twice = Vec::new();
     for event in binary.events() {
         let keys: Vec<_> = event.0.iter().map(|(key, _)| key.clone()).collect();
@@ -73,7 +73,7 @@ async fn drains_on(signal: &str) {
     let simulator = scripted_simulator();
     simulator.push_rows([terminal_row("here", 1_000_000_000, 1.0)]);
     let (mut binary, address) = Binary::listening(&simulator, &[LONG_LINGER]).await;
-    shows(address, "starlink_up", 1.0).await;
+    shows(address, UP, 1.0).await;
     assert_eq!(get(address, "/readyz", &[]).await.status, 200);
     journal(&simulator, "a poll lingers", |seen| seen.polls.len() == 2).await;
 
@@ -190,7 +190,7 @@ async fn answering(pieces: usize, pause: Duration) -> (Simulator, Binary) {
     let changes = [LONG_LINGER, ("RUST_LOG", "starlink_telemetry=debug")];
     let (binary, address) = Binary::listening(&simulator, &changes).await;
     simulator.push_rows([terminal_row("first", 1_000_000_000, 1.0)]);
-    shows(address, "starlink_up", 1.0).await;
+    shows(address, UP, 1.0).await;
     let rows = ["a", "b", "c"].map(|id| terminal_row(id, 1_000_000_000, 1.0));
     let body = AnswerBody::new().rows(rows);
     let piece = body.to_json().len().div_ceil(pieces);

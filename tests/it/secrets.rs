@@ -16,7 +16,7 @@ use starlink_telemetry::web_config::Gate;
 
 use crate::binary::{Binary, run};
 use crate::form::{self, Body, FORMATS, poll_failures};
-use crate::harness::{Service, environment, eventually, scripted_simulator, terminal_row};
+use crate::harness::{Service, UP, environment, eventually, scripted_simulator, terminal_row};
 use crate::outgoing::{self, Behaviour, ProxyServer, Starlink};
 use crate::tls::{Authority, TlsClient};
 
@@ -225,7 +225,7 @@ async fn keeps(setup: &Setup, failure: Failure, log_format: &str) {
     eventually("all is overcome", || async {
         let body = setup.scrape(address).await;
         let has_failed = |reason: &&str| body.value(&poll_failures(reason)) > Some(0.0);
-        body.value("starlink_up") == Some(1.0) && failure.reasons.iter().all(has_failed)
+        body.value(UP) == Some(1.0) && failure.reasons.iter().all(has_failed)
     })
     .await;
     setup.check_pages(address).await;
@@ -421,7 +421,7 @@ async fn debug_output_and_panics_contain_no_secret() {
     )
     .await;
     eventually("it polls", || async {
-        setup.scrape(service.address).await.value("starlink_up") == Some(1.0)
+        setup.scrape(service.address).await.value(UP) == Some(1.0)
     })
     .await;
     let panic = Inject(Place::Handler, Fault::Panic);

@@ -18,7 +18,7 @@ use starlink_telemetry::supervise::faults::{Fault, Inject, Place};
 use crate::binary::{Binary, run};
 use crate::form::{self, Body};
 use crate::harness::{
-    END_WITHIN, Service, WAIT_LIMIT, environment, eventually, scripted_simulator, shows,
+    END_WITHIN, Service, UP, WAIT_LIMIT, environment, eventually, scripted_simulator, shows,
     terminal_row, throughput,
 };
 use crate::wire::get;
@@ -29,7 +29,7 @@ const LAST_WRITE: &str = "starlink_exporter_state_last_write_timestamp_seconds";
 /// The samples about devices.
 fn telemetry(body: &Body) -> Vec<(String, f64)> {
     let samples = body.beginning("starlink_").into_iter();
-    let own = |series: &str| series.starts_with("starlink_exporter_") || series == "starlink_up";
+    let own = |series: &str| series.starts_with("starlink_exporter_") || series == UP;
     samples
         .filter(|(series, _)| !own(series))
         .map(|(series, value)| (series.to_owned(), value))
@@ -66,7 +66,7 @@ async fn a_restart_shows_everything_at_once_while_starlink_is_out_of_reach() {
     let second = Service::start(&simulator, &changes).await;
     let body = second.scrape().await;
     assert_eq!(telemetry(&body), before);
-    assert_eq!(body.value("starlink_up"), Some(0.0));
+    assert_eq!(body.value(UP), Some(0.0));
     assert_eq!(
         second.get("/readyz").await.status,
         503,

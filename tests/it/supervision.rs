@@ -11,7 +11,7 @@ use starlink_telemetry::supervise::faults::{Fault, Inject, Place};
 use starlink_telemetry::supervise::{Role, SupervisionPolicy};
 
 use crate::harness::{
-    Service, WAIT_LIMIT, eventually, quick_hang_detection, scripted_simulator, terminal_row,
+    Service, UP, WAIT_LIMIT, eventually, quick_hang_detection, scripted_simulator, terminal_row,
     throughput,
 };
 
@@ -53,12 +53,21 @@ where
 }
 
 fn restarts(role: Role, cause: &str) -> String {
-    let actor = role.name();
-    format!(r#"starlink_exporter_actor_restarts_total{{actor="{actor}",cause="{cause}"}}"#)
+    let actor = labels(role);
+    format!(r#"starlink_exporter_actor_restarts_total{{{actor},cause="{cause}"}}"#)
 }
 
 fn up(role: Role) -> String {
-    format!(r#"starlink_exporter_actor_up{{actor="{}"}}"#, role.name())
+    format!("starlink_exporter_actor_up{{{}}}", labels(role))
+}
+
+/// Only the store belongs to no account.
+fn labels(role: Role) -> String {
+    let actor = format!(r#"actor="{}""#, role.name());
+    match role {
+        Role::MetricsStore => actor,
+        Role::Token | Role::Stream | Role::Metadata => format!(r#"account="default",{actor}"#),
+    }
 }
 
 /// A service that has stored one row.
@@ -84,9 +93,11 @@ async fn service_with(tuning: Tuning, changes: &[(&str, &str)]) -> (Simulator, S
     (simulator, service)
 }
 
-const LOST: &str = r#"starlink_exporter_rows_rejected_total{reason="store_failed"}"#;
-const STORE_FAILED: &str = r#"starlink_exporter_poll_failures_total{reason="store_failed"}"#;
-const TERMINAL_ROWS: &str = r#"starlink_exporter_rows_total{code="u"}"#;
+const LOST: &str =
+    r#"starlink_exporter_rows_rejected_total{account="default",reason="store_failed"}"#;
+const STORE_FAILED: &str =
+    r#"starlink_exporter_poll_failures_total{account="default",reason="store_failed"}"#;
+const TERMINAL_ROWS: &str = r#"starlink_exporter_rows_total{account="default",code="u"}"#;
 
 /// The service polls and stores, with a new token and columns that it has not seen: all four actors have work to do.
 async fn still_works(simulator: &Simulator, service: &Service, id: &str) {
@@ -225,7 +236,7 @@ async fn a_batch_on_which_the_store_panics_is_handed_over_again() {
         (TERMINAL_ROWS, 3.0),
         (LOST, 0.0),
         (STORE_FAILED, 0.0),
-        ("starlink_up", 1.0),
+        (UP, 1.0),
     ] {
         assert_eq!(scrape.value(series), Some(expected), "{series}");
     }
@@ -239,7 +250,7 @@ async fn a_batch_on_which_the_store_panics_twice_is_given_up() {
     service.shows(LOST, 2.0).await;
     let scrape = service.scrape().await;
     assert_eq!(scrape.value(STORE_FAILED), Some(1.0));
-    assert_eq!(scrape.value("starlink_up"), Some(0.0));
+    assert_eq!(scrape.value(UP), Some(0.0));
     assert_eq!(scrape.value(TERMINAL_ROWS), Some(1.0));
     assert!(!scrape.has(&throughput("a")), "half a batch is no batch");
     still_works(&simulator, &service, "after").await;
@@ -282,7 +293,7 @@ async fn rows_that_the_metadata_actor_fails_on_twice_are_given_up() {
     service.shows(LOST, 1.0).await;
     let scrape = service.scrape().await;
     assert_eq!(scrape.value(STORE_FAILED), Some(1.0));
-    assert_eq!(scrape.value("starlink_up"), Some(0.0));
+    assert_eq!(scrape.value(UP), Some(0.0));
     still_works(&simulator, &service, "after").await;
 }
 
@@ -296,14 +307,14 @@ async fn an_attempt_that_panics_is_a_failed_one() {
     let polls = service
         .scrape()
         .await
-        .value("starlink_exporter_polls_total");
+        .value(r#"starlink_exporter_polls_total{account="default"}"#);
     simulator.push_rows([terminal_row("b", 1_000_000_000, 3.0)]);
     service.shows(&restarts(Role::Stream, "panic"), 1.0).await;
     let scrape = service.scrape().await;
-    let decode = r#"starlink_exporter_poll_failures_total{reason="decode"}"#;
+    let decode = r#"starlink_exporter_poll_failures_total{account="default",reason="decode"}"#;
     assert_eq!(scrape.value(decode), Some(1.0));
-    assert_eq!(scrape.value("starlink_up"), Some(0.0));
-    let counted = scrape.value("starlink_exporter_polls_total");
+    assert_eq!(scrape.value(UP), Some(0.0));
+    let counted = scrape.value(r#"starlink_exporter_polls_total{account="default"}"#);
     assert_eq!(counted, polls.map(|polls| polls + 1.0));
     still_works(&simulator, &service, "after").await;
 }

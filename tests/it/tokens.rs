@@ -8,7 +8,7 @@ use starlink_telemetry::account::messages::GetToken;
 use starlink_telemetry::simulator::{Answer, Journal, Options, Simulator};
 
 use crate::binary::{Binary, run};
-use crate::harness::{Service, environment, eventually, journal, scripted_simulator, shows};
+use crate::harness::{Service, UP, environment, eventually, journal, scripted_simulator, shows};
 
 const PUBLIC_PATH: &str = "/api/public/auth/connect/token";
 const PLAIN_PATH: &str = "/api/auth/connect/token";
@@ -16,7 +16,9 @@ const PLAIN_PATH: &str = "/api/auth/connect/token";
 const TOKEN_FAILURES: &str = "starlink_exporter_token_request_failures_total";
 
 fn failed(reason: &str) -> String {
-    format!(r#"starlink_exporter_token_request_failures_total{{reason="{reason}"}}"#)
+    format!(
+        r#"starlink_exporter_token_request_failures_total{{account="default",reason="{reason}"}}"#
+    )
 }
 
 /// Requests for a token are at least a second apart.
@@ -43,9 +45,9 @@ async fn many_that_ask_at_once_share_one_request() {
     for answer in answers {
         assert_eq!(answer.unwrap().unwrap().serial, 1);
     }
-    service.shows("starlink_up", 1.0).await;
+    service.shows(UP, 1.0).await;
     assert_eq!(simulator.journal().token_requests.len(), 1);
-    let requests = "starlink_exporter_token_requests_total";
+    let requests = r#"starlink_exporter_token_requests_total{account="default"}"#;
     assert_eq!(service.scrape().await.value(requests), Some(1.0));
 }
 
@@ -97,7 +99,7 @@ async fn a_failed_token_request_is_logged_with_the_time_until_the_next_one() {
     simulator.push_token_answer(Answer::too_many_requests("3"));
     let url = format!("http://{}{PUBLIC_PATH}", simulator.address());
     let (binary, address) = Binary::listening(&simulator, &[("TOKEN_URL", &url)]).await;
-    shows(address, "starlink_up", 1.0).await;
+    shows(address, UP, 1.0).await;
     let failed = "token request failed: retrying";
     binary.logs(failed).await;
     let events = binary.events_saying(failed);
@@ -113,7 +115,7 @@ async fn a_failed_token_request_is_logged_with_the_time_until_the_next_one() {
 async fn a_failed_renewal_is_not_repeated_before_its_time() {
     let simulator = scripted_simulator();
     let service = Service::start(&simulator, &[]).await;
-    service.shows("starlink_up", 1.0).await;
+    service.shows(UP, 1.0).await;
     simulator.push_token_answer(Answer::too_many_requests("5"));
     for _ in 0..3 {
         simulator.push_answer(Answer::error(500, "a fault"));
@@ -134,7 +136,7 @@ async fn every_answer_but_200_has_the_token_renewed_before_the_next_poll_a_secon
         let simulator = scripted_simulator();
         simulator.push_answer(Answer::error(status, "no"));
         let service = Service::start(&simulator, &[]).await;
-        service.shows("starlink_up", 1.0).await;
+        service.shows(UP, 1.0).await;
         let journal = simulator.journal();
         let used: Vec<_> = journal.polls[..2]
             .iter()
@@ -159,14 +161,14 @@ async fn the_old_token_serves_until_a_new_one_can_be_had() {
     join_all(outages.map(|(outage, reason)| async move {
         let simulator = scripted_simulator();
         let service = Service::start(&simulator, &[]).await;
-        service.shows("starlink_up", 1.0).await;
+        service.shows(UP, 1.0).await;
         simulator.set_default_token_answer(Some(outage));
         simulator.push_answer(Answer::error(500, "a fault"));
         eventually("the renewal fails", || async {
             service.scrape().await.value(&failed(reason)) >= Some(1.0)
         })
         .await;
-        service.shows("starlink_up", 1.0).await;
+        service.shows(UP, 1.0).await;
         let index = journal(&simulator, "the fault", |seen| {
             seen.polls_answered_with(500) == 1
         })
@@ -210,14 +212,14 @@ async fn the_second_address_is_tried_and_kept() {
             None => simulator.set_public_token_path(false),
         }
         let service = Service::start(&simulator, &[]).await;
-        service.shows("starlink_up", 1.0).await;
+        service.shows(UP, 1.0).await;
         simulator.set_public_token_path(true);
         simulator.revoke_tokens();
         let third = |seen: &Journal| seen.token_requests.len() >= 3;
         let journal = journal(&simulator, "a third request", third).await;
         assert_eq!(paths(&journal), [PUBLIC_PATH, PLAIN_PATH, PLAIN_PATH]);
         assert_apart(&journal);
-        service.shows("starlink_up", 1.0).await;
+        service.shows(UP, 1.0).await;
         let failures = service.scrape().await.moved(TOKEN_FAILURES);
         assert!(failures.is_empty(), "a token was issued: {failures:?}");
     }))
@@ -230,7 +232,7 @@ async fn only_an_answer_leads_to_the_second_address() {
     let simulator = scripted_simulator();
     simulator.push_token_answer(Answer::closed());
     let service = Service::start(&simulator, &[]).await;
-    service.shows("starlink_up", 1.0).await;
+    service.shows(UP, 1.0).await;
     assert_eq!(paths(&simulator.journal()), [PUBLIC_PATH; 2]);
 }
 
@@ -274,7 +276,7 @@ async fn of_two_refusals_an_error_of_oauth_is_told() {
 async fn an_address_that_has_worked_is_kept_when_it_refuses() {
     let simulator = scripted_simulator();
     let service = Service::start(&simulator, &[]).await;
-    service.shows("starlink_up", 1.0).await;
+    service.shows(UP, 1.0).await;
     simulator.push_token_answer(Answer::error(500, "down"));
     simulator.push_token_answer(Answer::html());
     simulator.revoke_tokens();
@@ -287,13 +289,13 @@ async fn an_address_that_has_worked_is_kept_when_it_refuses() {
 async fn the_second_address_is_tried_also_where_the_first_has_worked_before() {
     let simulator = scripted_simulator();
     let service = Service::start(&simulator, &[]).await;
-    service.shows("starlink_up", 1.0).await;
+    service.shows(UP, 1.0).await;
     simulator.set_public_token_path(false);
     simulator.revoke_tokens();
     let third = |seen: &Journal| seen.token_requests.len() >= 3;
     let journal = journal(&simulator, "a third request", third).await;
     assert_eq!(paths(&journal), [PUBLIC_PATH, PUBLIC_PATH, PLAIN_PATH]);
-    service.shows("starlink_up", 1.0).await;
+    service.shows(UP, 1.0).await;
 }
 
 #[actix_rt::test]
@@ -318,7 +320,7 @@ async fn a_redirected_token_request_is_refused_and_the_secret_stays_here() {
         let redirect = Answer::redirect(&url).status(status);
         simulator.push_token_answer(redirect);
         let service = Service::start(&simulator, &[]).await;
-        service.shows("starlink_up", 1.0).await;
+        service.shows(UP, 1.0).await;
         assert!(elsewhere.journal().token_requests.is_empty(), "{status}");
         let journal = simulator.journal();
         assert_eq!(paths(&journal), [PUBLIC_PATH, PLAIN_PATH]);
@@ -341,7 +343,7 @@ async fn a_secret_in_a_file_is_read_again_and_its_last_value_kept() {
     assert!(!refused.token_requests[0].is_form_ok);
 
     fs::write(&path, "secret\r\n\n").unwrap();
-    shows(address, "starlink_up", 1.0).await;
+    shows(address, UP, 1.0).await;
 
     fs::remove_file(&path).unwrap();
     let serial = |seen: &Journal| seen.polls.last().and_then(|poll| poll.token_serial);
@@ -355,5 +357,5 @@ async fn a_secret_in_a_file_is_read_again_and_its_last_value_kept() {
     binary.logs(unreadable).await;
     assert_eq!(binary.events_saying(unreadable).len(), 1);
     assert_eq!(binary.events_saying(unreadable)[0].text("level"), "WARN");
-    shows(address, "starlink_up", 1.0).await;
+    shows(address, UP, 1.0).await;
 }

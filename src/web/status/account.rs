@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Actor;
-use crate::self_metrics::{SelfMetrics, Unstored};
+use crate::account::{AccountMetrics, Unstored};
 use crate::view::Overview;
 
 /// An account.
@@ -155,7 +155,7 @@ pub struct Token {
 /// What the state of an account is made from.
 pub(super) struct AccountInput<'a> {
     pub name: &'a str,
-    pub metrics: &'a SelfMetrics,
+    pub metrics: &'a AccountMetrics,
     pub actors: Vec<Actor>,
     pub devices: DeviceCounts,
     /// How long the process has run.
@@ -179,10 +179,10 @@ impl Account {
 }
 
 impl Stream {
-    fn of(metrics: &SelfMetrics, ran: Duration, stale_after: Duration) -> Self {
+    fn of(metrics: &AccountMetrics, ran: Duration, stale_after: Duration) -> Self {
         let is_set = |value: Option<f64>| value.is_some_and(|value| value > 0.0);
         let lag = metrics.telemetry_lag.value();
-        let failure = metrics.told();
+        let failure = metrics.failure_report();
         let failure = failure.as_deref();
         Self {
             up: is_set(metrics.up.value()),
@@ -207,8 +207,8 @@ impl Stream {
 }
 
 impl Token {
-    fn of(metrics: &SelfMetrics) -> Self {
-        let failure = metrics.token_told();
+    fn of(metrics: &AccountMetrics) -> Self {
+        let failure = metrics.token_failure_report();
         let failure = failure.as_deref();
         Self {
             expiry_timestamp_seconds: metrics.token_expiry.value(),

@@ -8,7 +8,7 @@ use starlink_telemetry::simulator::{ROUTER_COLUMNS, TERMINAL_COLUMNS};
 use starlink_telemetry::telemetry::catalogue::RESERVED;
 
 use crate::form::{Body, Family};
-use crate::harness::{Service, eventually, scripted_simulator, throughput};
+use crate::harness::{Service, UP, eventually, scripted_simulator, throughput};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/METRICS.md");
 
@@ -203,7 +203,7 @@ async fn full_body() -> Body {
     ];
     let service = Service::start(&simulator, &changes).await;
     service.shows(&throughput("ut-1"), 1.0).await;
-    service.shows("starlink_up", 1.0).await;
+    service.shows(UP, 1.0).await;
     let written = "starlink_exporter_state_last_write_timestamp_seconds";
     eventually("the state is written", || async {
         service.scrape().await.has(written)

@@ -10,7 +10,7 @@ use starlink_telemetry::starlink::Timeouts;
 
 use super::observed;
 use crate::form::{Body, poll_failures};
-use crate::harness::{Service, eventually, scripted_simulator};
+use crate::harness::{Service, UP, eventually, scripted_simulator};
 
 const TOKEN_FAILURES: &str = "starlink_exporter_token_request_failures_total";
 
@@ -34,8 +34,10 @@ async fn fails_as(
     let body = service.scrape().await;
     let failures = body.poll_failures();
     assert_eq!(failures.keys().collect::<Vec<_>>(), [reason]);
-    assert!(body.value("starlink_exporter_polls_total") >= Some(failures[reason]));
-    assert_eq!(body.value("starlink_up"), Some(0.0), "{reason}");
+    assert!(
+        body.value(r#"starlink_exporter_polls_total{account="default"}"#) >= Some(failures[reason])
+    );
+    assert_eq!(body.value(UP), Some(0.0), "{reason}");
     body
 }
 
@@ -70,7 +72,7 @@ async fn failed_polls_are_counted_and_measured_and_no_token_is_blamed() {
         let polls = observed(&body, "starlink_exporter_poll_duration_seconds");
         assert!(polls >= 1.0, "{reason}");
         assert_eq!(body.moved(TOKEN_FAILURES), BTreeMap::new(), "{reason}");
-        let success = "starlink_exporter_last_poll_success_timestamp_seconds";
+        let success = r#"starlink_exporter_last_poll_success_timestamp_seconds{account="default"}"#;
         assert_eq!(body.value(success), None, "{reason}");
     }))
     .await;
@@ -116,11 +118,11 @@ async fn failed_requests_for_a_token_are_counted_by_their_reason() {
         let body = fails_as("token", &simulator, &[], timeouts).await;
         let failed = body.moved(TOKEN_FAILURES);
         assert_eq!(failed.keys().collect::<Vec<_>>(), [reason]);
-        let requests = body.value("starlink_exporter_token_requests_total");
+        let requests = body.value(r#"starlink_exporter_token_requests_total{account="default"}"#);
         assert!(requests >= Some(failed[reason]), "{reason}: {requests:?}");
         let polls = observed(&body, "starlink_exporter_poll_duration_seconds");
         assert_eq!(polls, 0.0, "{reason}: no poll was made");
-        let expiry = "starlink_exporter_token_expiry_timestamp_seconds";
+        let expiry = r#"starlink_exporter_token_expiry_timestamp_seconds{account="default"}"#;
         assert_eq!(body.value(expiry), None, "{reason}");
     }))
     .await;

@@ -7,7 +7,9 @@ use starlink_telemetry::simulator::{Answer, AnswerBody};
 
 use super::observed;
 use crate::form::{Body, FORMATS, scrape};
-use crate::harness::{Service, eventually, row_of, scripted_simulator, terminal_row, throughput};
+use crate::harness::{
+    Service, UP, eventually, row_of, scripted_simulator, terminal_row, throughput,
+};
 use crate::wire::get;
 
 /// Those that have no value before something was polled.
@@ -95,7 +97,7 @@ async fn malformed_rows_and_cells_cost_only_themselves_and_are_counted() {
     simulator.push_body(&body.to_json());
     let service = Service::start(&simulator, &[]).await;
     service.shows(&throughput("ut-1"), 2.0).await;
-    service.shows("starlink_up", 1.0).await;
+    service.shows(UP, 1.0).await;
     let body = scrape(service.address, "prometheus").await;
     let counts = |pairs: &[(&str, f64)]| -> BTreeMap<String, f64> {
         pairs
@@ -162,7 +164,9 @@ async fn devices_are_counted_by_type_and_state() {
         let labels = |series: &str| series.replace("starlink_exporter_devices", "");
         all.map(|(series, count)| (labels(series), count)).collect()
     };
-    let series = |name: &str, state: &str| format!("{{device_type=\"{name}\",state=\"{state}\"}}");
+    let series = |name: &str, state: &str| {
+        format!(r#"{{account="default",device_type="{name}",state="{state}"}}"#)
+    };
     let simulator = scripted_simulator();
     let changes = [
         ("STALE_AFTER", "1"),
@@ -210,9 +214,12 @@ async fn what_a_poll_brings_is_measured() {
     ];
     simulator.push_answer(Answer::rows(rows).delay(Duration::from_millis(300)));
     let service = Service::start(&simulator, &[("BATCH_SIZE", "3"), QUIET]).await;
-    service.shows("starlink_up", 1.0).await;
+    service.shows(UP, 1.0).await;
     let body = scrape(service.address, "prometheus").await;
-    let value = |name: &str| body.value(&format!("starlink_exporter_{name}")).unwrap();
+    let value = |name: &str| {
+        let series = format!(r#"starlink_exporter_{name}{{account="default"}}"#);
+        body.value(&series).unwrap()
+    };
     let end = now();
     assert_eq!(value("polls_total"), 1.0);
     assert_eq!(
@@ -221,7 +228,7 @@ async fn what_a_poll_brings_is_measured() {
     );
     let took = value("poll_duration_seconds_sum");
     assert!((0.3..=end - start).contains(&took), "{took}");
-    let quick = r#"starlink_exporter_poll_duration_seconds_bucket{le="0.25"}"#;
+    let quick = r#"starlink_exporter_poll_duration_seconds_bucket{account="default",le="0.25"}"#;
     assert_eq!(body.value(quick), Some(0.0));
     let success = value("last_poll_success_timestamp_seconds");
     assert!(
@@ -259,7 +266,7 @@ async fn what_a_poll_brings_is_measured() {
 async fn new_columns_and_new_tokens_are_counted() {
     let simulator = scripted_simulator();
     let service = Service::start(&simulator, &[]).await;
-    let changes = "starlink_exporter_schema_changes_total";
+    let changes = r#"starlink_exporter_schema_changes_total{account="default"}"#;
     let answer = |columns: &[&str], value: f64| {
         let row = terminal_row("ut-1", 1_000_000_000, value);
         Answer::from(AnswerBody::new().columns("u", columns).row(row))
@@ -280,11 +287,11 @@ async fn new_columns_and_new_tokens_are_counted() {
     let after = service.scrape().await.value(changes).unwrap();
     assert_eq!(after - before, 1.0, "once, however often it is repeated");
 
-    let requests = "starlink_exporter_token_requests_total";
+    let requests = r#"starlink_exporter_token_requests_total{account="default"}"#;
     let before = service.scrape().await.value(requests).unwrap();
     simulator.revoke_tokens();
     service.shows(requests, before + 1.0).await;
-    service.shows("starlink_up", 1.0).await;
+    service.shows(UP, 1.0).await;
 }
 
 #[actix_rt::test]

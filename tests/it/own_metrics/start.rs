@@ -11,102 +11,122 @@ use crate::harness::{Service, scripted_simulator};
 
 /// Names, types and label sets: all of the exporter's own samples that do not depend on what was polled.
 const FROM_THE_START: [(&str, &str, &[&str]); 18] = [
-    ("starlink_up", "gauge", &[""]),
-    ("starlink_exporter_polls_total", "counter", &[""]),
+    ("starlink_up", "gauge", &[r#"account="default""#]),
+    (
+        "starlink_exporter_polls_total",
+        "counter",
+        &[r#"account="default""#],
+    ),
     (
         "starlink_exporter_poll_failures_total",
         "counter",
         &[
-            r#"reason="token""#,
-            r#"reason="unauthorized""#,
-            r#"reason="forbidden""#,
-            r#"reason="not_found""#,
-            r#"reason="unprocessable""#,
-            r#"reason="rate_limited""#,
-            r#"reason="client_error""#,
-            r#"reason="redirect""#,
-            r#"reason="server_error""#,
-            r#"reason="connect""#,
-            r#"reason="disconnected""#,
-            r#"reason="timeout""#,
-            r#"reason="decode""#,
-            r#"reason="store_failed""#,
+            r#"account="default",reason="token""#,
+            r#"account="default",reason="unauthorized""#,
+            r#"account="default",reason="forbidden""#,
+            r#"account="default",reason="not_found""#,
+            r#"account="default",reason="unprocessable""#,
+            r#"account="default",reason="rate_limited""#,
+            r#"account="default",reason="client_error""#,
+            r#"account="default",reason="redirect""#,
+            r#"account="default",reason="server_error""#,
+            r#"account="default",reason="connect""#,
+            r#"account="default",reason="disconnected""#,
+            r#"account="default",reason="timeout""#,
+            r#"account="default",reason="decode""#,
+            r#"account="default",reason="store_failed""#,
         ],
     ),
     (
         "starlink_exporter_rows_total",
         "counter",
         &[
-            r#"code="u""#,
-            r#"code="r""#,
-            r#"code="i""#,
-            r#"code="d""#,
-            r#"code="other""#,
+            r#"account="default",code="u""#,
+            r#"account="default",code="r""#,
+            r#"account="default",code="i""#,
+            r#"account="default",code="d""#,
+            r#"account="default",code="other""#,
         ],
     ),
     (
         "starlink_exporter_rows_ignored_total",
         "counter",
         &[
-            r#"reason="older""#,
-            r#"reason="future""#,
-            r#"reason="router""#,
-            r#"reason="device_limit""#,
+            r#"account="default",reason="older""#,
+            r#"account="default",reason="future""#,
+            r#"account="default",reason="router""#,
+            r#"account="default",reason="device_limit""#,
         ],
     ),
     (
         "starlink_exporter_rows_rejected_total",
         "counter",
         &[
-            r#"reason="shape""#,
-            r#"reason="device_type""#,
-            r#"reason="no_columns""#,
-            r#"reason="device_id""#,
-            r#"reason="timestamp""#,
-            r#"reason="limit""#,
-            r#"reason="store_failed""#,
+            r#"account="default",reason="shape""#,
+            r#"account="default",reason="device_type""#,
+            r#"account="default",reason="no_columns""#,
+            r#"account="default",reason="device_id""#,
+            r#"account="default",reason="timestamp""#,
+            r#"account="default",reason="limit""#,
+            r#"account="default",reason="store_failed""#,
         ],
     ),
     (
         "starlink_exporter_cells_rejected_total",
         "counter",
         &[
-            r#"reason="shape""#,
-            r#"reason="number""#,
-            r#"reason="text""#,
-            r#"reason="address""#,
-            r#"reason="alert""#,
-            r#"reason="location""#,
-            r#"reason="limit""#,
+            r#"account="default",reason="shape""#,
+            r#"account="default",reason="number""#,
+            r#"account="default",reason="text""#,
+            r#"account="default",reason="address""#,
+            r#"account="default",reason="alert""#,
+            r#"account="default",reason="location""#,
+            r#"account="default",reason="limit""#,
         ],
     ),
-    ("starlink_exporter_catching_up", "gauge", &[""]),
-    ("starlink_exporter_stream_silent", "gauge", &[""]),
-    ("starlink_exporter_schema_changes_total", "counter", &[""]),
-    ("starlink_exporter_token_requests_total", "counter", &[""]),
+    (
+        "starlink_exporter_catching_up",
+        "gauge",
+        &[r#"account="default""#],
+    ),
+    (
+        "starlink_exporter_stream_silent",
+        "gauge",
+        &[r#"account="default""#],
+    ),
+    (
+        "starlink_exporter_schema_changes_total",
+        "counter",
+        &[r#"account="default""#],
+    ),
+    (
+        "starlink_exporter_token_requests_total",
+        "counter",
+        &[r#"account="default""#],
+    ),
     (
         "starlink_exporter_token_request_failures_total",
         "counter",
         &[
-            r#"reason="refused""#,
-            r#"reason="not_found""#,
-            r#"reason="status""#,
-            r#"reason="connect""#,
-            r#"reason="disconnected""#,
-            r#"reason="timeout""#,
-            r#"reason="malformed""#,
+            r#"account="default",reason="refused""#,
+            r#"account="default",reason="not_found""#,
+            r#"account="default",reason="status""#,
+            r#"account="default",reason="connect""#,
+            r#"account="default",reason="disconnected""#,
+            r#"account="default",reason="timeout""#,
+            r#"account="default",reason="malformed""#,
         ],
     ),
     (
         "starlink_exporter_actor_restarts_total",
         "counter",
         &[
-            r#"actor="token",cause="panic""#,
-            r#"actor="token",cause="stop""#,
-            r#"actor="stream",cause="panic""#,
-            r#"actor="stream",cause="stop""#,
-            r#"actor="metadata",cause="panic""#,
-            r#"actor="metadata",cause="stop""#,
+            r#"account="default",actor="token",cause="panic""#,
+            r#"account="default",actor="token",cause="stop""#,
+            r#"account="default",actor="stream",cause="panic""#,
+            r#"account="default",actor="stream",cause="stop""#,
+            r#"account="default",actor="metadata",cause="panic""#,
+            r#"account="default",actor="metadata",cause="stop""#,
             r#"actor="metrics_store",cause="panic""#,
             r#"actor="metrics_store",cause="stop""#,
         ],
@@ -157,7 +177,12 @@ const HISTOGRAMS: [&str; 2] = [
     "starlink_exporter_poll_duration_seconds",
     "starlink_exporter_scrape_duration_seconds",
 ];
-const ACTORS: [&str; 4] = ["token", "stream", "metadata", "metrics_store"];
+const ACTORS: [&str; 4] = [
+    r#"account="default",actor="token""#,
+    r#"account="default",actor="stream""#,
+    r#"account="default",actor="metadata""#,
+    r#"actor="metrics_store""#,
+];
 
 fn series(name: &str, labels: &str) -> String {
     match labels {
@@ -194,11 +219,10 @@ async fn all_are_there_from_the_start_at_0() {
             assert_eq!(found.kind, kind, "{family} in {format}");
             expected.extend(label_sets.iter().map(|labels| (series(name, labels), 0.0)));
         }
+        let account = r#"starlink_exporter_account_up{account="default"}"#;
+        expected.insert(account.to_owned(), 1.0);
         for actor in ACTORS {
-            expected.insert(
-                format!("starlink_exporter_actor_up{{actor=\"{actor}\"}}"),
-                1.0,
-            );
+            expected.insert(format!("starlink_exporter_actor_up{{{actor}}}"), 1.0);
         }
         // Each scrape counts those before it, and the one request for a token is under way.
         for earlier in FORMATS.iter().take_while(|earlier| **earlier != format) {
@@ -207,7 +231,7 @@ async fn all_are_there_from_the_start_at_0() {
                 1.0,
             );
         }
-        let requests = "starlink_exporter_token_requests_total";
+        let requests = r#"starlink_exporter_token_requests_total{account="default"}"#;
         let mut found = body.beginning("starlink_");
         assert!(found.remove(requests) <= Some(1.0));
         expected.remove(requests);

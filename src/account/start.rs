@@ -1,0 +1,103 @@
+//! Starts the actors of one account.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Addr, ArbiterHandle};
+
+use super::MetadataActor;
+use super::metrics::AccountMetrics;
+use super::offer::{Consumer, StreamId};
+use super::stream::{Peers, StreamActor, StreamOptions};
+use super::token::{TokenActor, TokenOptions};
+use crate::config::Account;
+use crate::starlink::ClientOptions;
+use crate::supervise::{Role, Supervisor};
+use crate::tasks::Pool;
+use crate::telemetry::FieldFilter;
+use crate::time::Clock;
+
+/// What the actors of all accounts share.
+#[derive(Debug, Clone)]
+pub struct AccountContext {
+    /// The application's clock.
+    pub clock: Clock,
+    /// How to ask Starlink.
+    pub client: ClientOptions,
+    /// Decodes answers.
+    pub decoder: Pool,
+    /// Take what is polled.
+    pub consumers: Vec<Consumer>,
+    /// Which of Starlink's fields are used.
+    pub fields: FieldFilter,
+    /// Beyond this lag full batches mean that an account is catching up.
+    pub stale_after: Duration,
+}
+
+/// The addresses of the actors of one account.
+#[derive(Debug, Clone)]
+pub struct AccountActors {
+    /// Holds the token.
+    pub token: Addr<TokenActor>,
+    /// Explains columns.
+    pub metadata: Addr<MetadataActor>,
+    /// Polls.
+    pub stream: Addr<StreamActor>,
+}
+
+/// Starts the actors of an account on an arbiter. A thread that hangs is then one account's alone.
+pub fn start(
+    supervisor: &mut Supervisor,
+    arbiter: &ArbiterHandle,
+    stream: StreamId,
+    account: &Account,
+    metrics: &Arc<AccountMetrics>,
+    context: AccountContext,
+) -> AccountActors {
+    let AccountContext {
+        clock,
+        client,
+        decoder,
+        consumers,
+        fields,
+        stale_after,
+    } = context;
+    let token = {
+        let options = TokenOptions {
+            client_id: account.client_id.clone(),
+            client_secret: account.client_secret.clone(),
+            urls: account.token_urls(),
+            client: client.clone(),
+        };
+        let (clock, metrics) = (clock.clone(), Arc::clone(metrics));
+        let make = move || TokenActor::new(options, clock, metrics);
+        supervisor.start(Role::Token, arbiter, make)
+    };
+    let metadata = {
+        let (clock, metrics) = (clock.clone(), Arc::clone(metrics));
+        let make = move || MetadataActor::new(fields, clock, metrics);
+        supervisor.start(Role::Metadata, arbiter, make)
+    };
+    let options = StreamOptions {
+        stream,
+        url: account.stream_url(),
+        batch_size: account.batch_size,
+        max_linger: account.max_linger,
+        stale_after,
+        client,
+    };
+    let peers = Peers {
+        token: token.clone(),
+        metadata: metadata.clone(),
+        consumers,
+        decoder,
+    };
+    let metrics = Arc::clone(metrics);
+    let make = move || StreamActor::new(options, peers, clock, metrics);
+    let stream = supervisor.start(Role::Stream, arbiter, make);
+    AccountActors {
+        token,
+        metadata,
+        stream,
+    }
+}
