@@ -2,7 +2,7 @@
 """Checks the dashboards in Docker/grafana/dashboards, and every expression of theirs and of the rules against a real server.
 
 Usage: expressions.py lint
-       expressions.py dashboards SERVER INSTANCE [nameless]
+       expressions.py dashboards SERVER INSTANCE [nameless|older]
        expressions.py rules SERVER
        expressions.py series SERVER INSTANCE
        expressions.py alerts FILE...
@@ -12,7 +12,8 @@ another, and every link and variable leads somewhere.
 
 dashboards asks SERVER (Prometheus, or what speaks its HTTP API) for everything that Grafana would, as it would for the exporter
 INSTANCE: each must return data, the labels that legends, columns and links name must be there. "nameless" says that INSTANCE has no
-starlink_device_name; what has no data then stands in expressions-allowlist.txt.
+starlink_device_name; "older" that it is of a version without accounts: nothing has a label account. What has no data then is in
+expressions-allowlist.txt. The variable account is given its values, and with "older" what Grafana makes of All.
 
 rules does so for the rules that SERVER has loaded. A recording rule must have data. An alert need not fire: its expression is run with
 its comparisons made to filter nothing, so that the labels of its alerts can be seen.
@@ -213,6 +214,10 @@ def lint_board(boards, board):
     yield from overlaps(board["panels"])
     for row in rows:
         yield from overlaps(row["panels"])
+    account = next((variable for variable in variables if variable["name"] == "account"), {})
+    if not (account.get("multi") and account.get("includeAll") and account.get("allValue") == ".*"):
+        # Without allValue, All would be the accounts that are there, and leave out what has none.
+        yield "no variable account with several values and with All, which is .*"
     for variable in variables:
         if variable["type"] != "datasource":
             for unknown in variables_in(variable["query"]["query"]) - known - set(BUILT_IN):
@@ -296,11 +301,14 @@ def options(server, variable, values):
     return list(dict.fromkeys(texts))
 
 
-def choices(server, board, instance):
+def choices(server, board, instance, is_older=False):
     """Values for all variables: one dictionary for each value of the single-value variable."""
     values, several = {}, None
     for variable in board["templating"]["list"]:
         if variable["type"] == "datasource":
+            continue
+        if is_older and variable["name"] == "account":
+            values["account"] = variable["allValue"]
             continue
         found = options(server, variable, values)
         if not found:
@@ -320,7 +328,7 @@ def legend_names(legend, labels):
     return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda found: labels.get(found[1], ""), legend)
 
 
-def check_panel(server, panel, values):
+def check_panel(server, panel, values, is_older=False):
     """The targets of a panel without data, and references to missing columns."""
     silent, objections, fields = [], [], set()
     for target in panel["targets"]:
@@ -330,6 +338,8 @@ def check_panel(server, panel, values):
             continue
         legend = target.get("legendFormat", "")
         for label in re.findall(r"\{\{\s*(\w+)\s*\}\}", legend):
+            if is_older and label == "account":
+                continue
             if not all(label in labels for labels in found):
                 objections.append(f"{target['refId']}: its legend names {label}, which is no label of all series")
         if target.get("format") == "table":
@@ -343,6 +353,8 @@ def check_panel(server, panel, values):
         for transformation in panel.get("transformations", []):
             for key in ("renameByName", "excludeByName", "indexByName"):
                 expected |= set(transformation["options"].get(key, {}))
+        if is_older:
+            fields.add("account")
         names = renamed(panel)
         fields |= {names.get(field, field) for field in fields}
         for layer in panel["options"].get("layers", []):
@@ -353,10 +365,10 @@ def check_panel(server, panel, values):
     return silent, objections
 
 
-def check_board(server, name, board, instance, allowed):
+def check_board(server, name, board, instance, allowed, is_older):
     """The errors of a dashboard now, and the allowlist entries that were used."""
     try:
-        candidates = choices(server, board, instance)
+        candidates = choices(server, board, instance, is_older)
     except ValueError as error:
         return [f"{name}: {error}"], set()
     objections, used = [], set()
@@ -369,7 +381,7 @@ def check_board(server, name, board, instance, allowed):
         best = None
         for values in candidates:
             try:
-                silent, wrong = check_panel(server, panel, values)
+                silent, wrong = check_panel(server, panel, values, is_older)
             except ValueError as error:
                 silent, wrong = [], [f"is refused: {error}"]
             missing = [reference for reference in silent if reference not in excused]
@@ -392,16 +404,17 @@ def patiently(check):
     return objections
 
 
-def check_dashboards(server, instance, is_nameless):
+def check_dashboards(server, instance, lacks=None):
+    """`lacks`: "nameless" or "older", for an exporter without names or without accounts."""
     boards = read_dashboards()
     allowed = set()
-    if is_nameless:
+    if lacks:
         lines = ALLOWLIST.read_text("utf-8").splitlines()
-        allowed = {line for line in lines if line and not line.startswith("#")}
+        allowed = {line.removeprefix(f"{lacks}: ") for line in lines if line.startswith(f"{lacks}: ")}
     used = set()
 
     def check(name):
-        objections, silences = check_board(server, name, boards[name], instance, allowed)
+        objections, silences = check_board(server, name, boards[name], instance, allowed, lacks == "older")
         used.update(silences)
         return objections
 
@@ -410,7 +423,7 @@ def check_dashboards(server, instance, is_nameless):
     if objections:
         sys.exit("failed:\n  " + "\n  ".join(objections))
     count = sum(len(panel["targets"]) for board in boards.values() for panel in panels_of(board))
-    print(f"dashboards: {count} expressions return data for {instance}" + (f", {len(used)} of them only with names" if used else ""))
+    print(f"dashboards: {count} expressions return data for {instance}" + (f", but for {len(used)} that have none where it is {lacks}" if used else ""))
 
 
 # ---------------------------------------------------------------------------------------------------------------------------
@@ -489,7 +502,9 @@ def check_rule(server, rule):
     found = server.series(relaxed(rule["query"]), False)
     if not found:
         yield f"no series is looked at: {relaxed(rule['query'])} has no data"
-    promised = set(re.findall(r"\$labels\.(\w+)", " ".join(strings(rule.get("annotations", {})))))
+    texts = " ".join(strings(rule.get("annotations", {})))
+    # What stands in a `with` may be missing.
+    promised = set(re.findall(r"\$labels\.(\w+)", texts)) - set(re.findall(r"\{\{ *with \$labels\.(\w+)", texts))
     if is_about_devices(rule["query"]):
         promised |= DEVICE_LABELS
     for label in sorted(promised):
@@ -540,9 +555,9 @@ def main():
         case ["lint"]:
             lint()
         case ["dashboards", url, instance]:
-            check_dashboards(Server(url), instance, False)
-        case ["dashboards", url, instance, "nameless"]:
-            check_dashboards(Server(url), instance, True)
+            check_dashboards(Server(url), instance)
+        case ["dashboards", url, instance, "nameless" | "older" as lacks]:
+            check_dashboards(Server(url), instance, lacks)
         case ["rules", url]:
             check_rules(Server(url))
         case ["series", url, instance]:

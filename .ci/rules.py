@@ -132,7 +132,8 @@ def check_tests(alerts, tests):
 
 def asks_for(expression, series):
     """Whether one of the series belongs to a metric that the expression names, completely or by its prefix."""
-    metrics = set(METRIC.findall(expression)) - {"starlink_exporter_catching_up"} or {"starlink_exporter_catching_up"}
+    # A metric that only masks others does not count, unless the expression names nothing else.
+    metrics = set(METRIC.findall(expression)) - {"starlink_exporter_catching_up", "starlink_device_account"} or {"starlink_exporter_catching_up"}
     return any(entry.startswith(metric) for entry in series for metric in metrics)
 
 
