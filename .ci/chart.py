@@ -116,6 +116,21 @@ def check_stateful_set(document):
 
 def check_pair(name, pod, environment):
     """What two pods of one template must not share."""
+    if "ACCOUNTS_FILE" in environment:
+        check_pair_of_accounts(name, pod, environment)
+    else:
+        check_pair_of_credentials(name, pod, environment)
+    names = list(environment)
+    for variable in names:
+        if "$(POD_NAME)" in (environment[variable] or ""):
+            must(names.index("POD_NAME") < names.index(variable), f"{variable} uses $(POD_NAME) before it is set")
+    must(int(environment["POLLS_PER_MINUTE"]) <= 100, "the pods of a pair poll more often than Starlink allows")
+    (term,) = pod["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    must(term["topologyKey"] == "kubernetes.io/hostname", "both pods may be on one node")
+    must(not any("persistentVolumeClaim" in volume for volume in pod["volumes"]), "both pods have one volume")
+
+
+def check_pair_of_credentials(name, pod, environment):
     (projected,) = [volume["projected"] for volume in pod["volumes"] if "projected" in volume]
     folders = {}
     for source in projected["sources"]:
@@ -129,12 +144,16 @@ def check_pair(name, pod, environment):
     must(len({files["client-id"] for files in folders.values()}) == 2, "both pods have one service account")
     for variable in ("CLIENT_ID_FILE", "CLIENT_SECRET_FILE"):
         must("/$(POD_NAME)/" in environment[variable], f"{variable} is the same in both pods")
-    names = list(environment)
-    must(names.index("POD_NAME") < names.index("CLIENT_ID_FILE"), "$(POD_NAME) is used before it is set")
-    must(int(environment["POLLS_PER_MINUTE"]) <= 100, "the pods of a pair poll more often than Starlink allows")
-    (term,) = pod["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
-    must(term["topologyKey"] == "kubernetes.io/hostname", "both pods may be on one node")
-    must(not any("persistentVolumeClaim" in volume for volume in pod["volumes"]), "both pods have one volume")
+
+
+def check_pair_of_accounts(name, pod, environment):
+    (container,) = pod["containers"]
+    secrets = {volume["name"]: volume["secret"] for volume in pod["volumes"] if volume["name"].startswith("accounts-")}
+    must(all(secret["optional"] for secret in secrets.values()), "a missing Secret would keep the other pod from starting")
+    must(len({secret["secretName"] for secret in secrets.values()}) == 2, "both pods have one accounts file")
+    paths = {mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] in secrets}
+    folder = environment["ACCOUNTS_FILE"].rsplit("/", 1)[0]
+    must(paths == {folder.replace("$(POD_NAME)", f"{name}-{ordinal}") for ordinal in (0, 1)}, f"{folder} is not in {sorted(paths)}")
 
 
 def rule_files():

@@ -106,12 +106,14 @@ check_refusals() {
   refused 'two different Secrets' --set credentials.existingSecret=a,replicas=2
   refused 'two different Secrets' --set 'credentials.existingSecrets={a},replicas=2'
   refused 'two different Secrets' --set 'credentials.existingSecrets={a,a},replicas=2'
+  refused 'two different Secrets' --set 'credentials.existingSecrets={a,b},accounts.existingSecrets={c,d},replicas=2'
+  refused 'two different Secrets' --set 'credentials.existingSecrets={a},accounts.existingSecrets={b},replicas=2'
   refused 'existingSecrets only' --set 'credentials.existingSecrets={a,b},credentials.existingSecret=a,replicas=2'
   refused 'set replicas to 2' --set 'credentials.existingSecrets={a,b}'
   refused 'POLLS_PER_MINUTE \(101\)' --set 'credentials.existingSecrets={a,b},replicas=2,settings.POLLS_PER_MINUTE=101'
   refused 'cannot share a volume' --set 'credentials.existingSecrets={a,b},replicas=2,persistence.enabled=true,persistence.existingClaim=c'
   refused 'remove the values of credentials' --set accounts.existingSecret=a,credentials.existingSecret=b
-  refused 'install the chart twice' --set 'accounts.file=a,credentials.existingSecrets={a,b},replicas=2'
+  refused 'existingSecrets only' --set 'accounts.file=a,credentials.existingSecrets={a,b},replicas=2'
   refused 'BATCH_SIZE' --set demo=true,settings.BATCH_SIZE=65001
   refused 'BATCHSIZE' --set demo=true,settings.BATCHSIZE=1
   refused 'INFO_FORMAT' --set demo=true,settings.INFO_FORMAT=json

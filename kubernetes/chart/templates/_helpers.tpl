@@ -53,26 +53,23 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/* "true" for a pair, else nothing. Refuses what would make two pods share something that each must have for itself. */}}
 {{- define "starlink-telemetry.isPair" -}}
-{{- $secrets := .Values.credentials.existingSecrets }}
+{{- $secrets := concat .Values.credentials.existingSecrets .Values.accounts.existingSecrets }}
 {{- if eq (int .Values.replicas) 2 }}
 {{- if .Values.demo }}
 {{- fail "replicas: the demo has one pod; a pair needs two service accounts" }}
 {{- end }}
-{{- if ne (len (uniq $secrets)) 2 }}
-{{- fail "replicas: a pair needs credentials.existingSecrets, a list of two different Secrets with two different service accounts: pods with one service account would each receive only a part of the rows" }}
+{{- if or (ne (len $secrets) 2) (ne (len (uniq $secrets)) 2) (and .Values.credentials.existingSecrets .Values.accounts.existingSecrets) }}
+{{- fail "replicas: a pair needs credentials.existingSecrets or accounts.existingSecrets, a list of two different Secrets with different service accounts: pods with one service account would each receive only a part of the rows" }}
 {{- end }}
-{{- if or .Values.accounts.existingSecret .Values.accounts.file }}
-{{- fail "replicas: a pair cannot share accounts, because each pod would receive only a part of the rows: install the chart twice, each time with other service accounts" }}
-{{- end }}
-{{- if or .Values.credentials.existingSecret .Values.credentials.clientId .Values.credentials.clientSecret }}
-{{- fail "replicas: a pair takes its credentials from credentials.existingSecrets only: remove the other values of credentials" }}
+{{- if or .Values.accounts.existingSecret .Values.accounts.file .Values.credentials.existingSecret .Values.credentials.clientId .Values.credentials.clientSecret }}
+{{- fail "replicas: a pair takes its credentials from the lists existingSecrets only: remove the other values of credentials and accounts" }}
 {{- end }}
 {{- if .Values.persistence.existingClaim }}
 {{- fail "persistence.existingClaim: the pods of a pair cannot share a volume: leave it unset, and the StatefulSet creates a claim for each" }}
 {{- end }}
 {{- true }}
 {{- else if $secrets }}
-{{- fail "credentials.existingSecrets: set replicas to 2 for a pair, or use credentials.existingSecret" }}
+{{- fail "existingSecrets: set replicas to 2 for a pair, or use existingSecret" }}
 {{- end }}
 {{- end }}
 
@@ -100,21 +97,27 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- with $affinity }}{{ toYaml . }}{{ end }}
 {{- end }}
 
-{{/* The Secret with the accounts file; nothing if there is one service account. */}}
+{{/* The Secrets with the accounts files, one for each pod, as JSON; an empty list if there is one service account. */}}
 {{- define "starlink-telemetry.accounts" -}}
-{{- if and (not .Values.demo) (or .Values.accounts.existingSecret .Values.accounts.file) }}
+{{- if .Values.demo }}
+{{- list | toJson }}
+{{- else if and (include "starlink-telemetry.isPair" .) .Values.accounts.existingSecrets }}
+{{- .Values.accounts.existingSecrets | toJson }}
+{{- else if or .Values.accounts.existingSecret .Values.accounts.file }}
 {{- with .Values.credentials }}
 {{- if or .existingSecret .clientId .clientSecret }}
 {{- fail "accounts: the service takes its accounts from the accounts file only: remove the values of credentials" }}
 {{- end }}
 {{- end }}
-{{- .Values.accounts.existingSecret | default (printf "%s-accounts" (include "starlink-telemetry.fullname" .)) }}
+{{- list (.Values.accounts.existingSecret | default (printf "%s-accounts" (include "starlink-telemetry.fullname" .))) | toJson }}
+{{- else }}
+{{- list | toJson }}
 {{- end }}
 {{- end }}
 
 {{/* The Secrets with the credentials, one for each pod, as JSON; an empty list where they come in another way. */}}
 {{- define "starlink-telemetry.credentials" -}}
-{{- if or .Values.demo (include "starlink-telemetry.accounts" .) }}
+{{- if or .Values.demo (include "starlink-telemetry.accounts" . | fromJsonArray) }}
 {{- list | toJson }}
 {{- else if include "starlink-telemetry.isPair" . }}
 {{- .Values.credentials.existingSecrets | toJson }}
