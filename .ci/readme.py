@@ -2,8 +2,8 @@
 
 Usage: readme.py LIST DOCUMENT...
 
-Fails where a command has no line in LIST, or a line no command; and where a link from a document of this repository leads to a file or
-heading that is not there.
+Fails if a command has no line in LIST, if a line has no command, or if a link in a document of this repository leads to a missing file
+or heading.
 """
 
 import re

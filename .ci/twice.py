@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that a device which several exporters know counts once in every panel about devices.
+"""Checks that a device that several exporters export counts once in every panel about devices.
 
 Usage: twice.py SERVER ONE OTHER
 

@@ -1,4 +1,4 @@
-//! The application: all parts wired together, from the settings to the exit.
+//! The application: creates and connects all parts, runs them, and shuts them down.
 
 mod begin;
 mod drain;

@@ -10,58 +10,58 @@
 //!
 //! # The map
 //!
-//! | where | what | knows nothing of |
+//! | module | purpose | independent of |
 //! |---|---|---|
-//! | [`telemetry`] | bytes of an answer → [`telemetry::Batch`]: rows, and what their columns mean | actors, HTTP, clocks |
-//! | [`fleet`] | batches → the last state of every device → [`fleet::Snapshot`] | actors, HTTP, clocks |
-//! | [`exposition`] | a snapshot and the exporter's own families → text in three formats | actors, HTTP, clocks |
-//! | [`view`] | a snapshot, names and a question → lists, a device, the fleet at a glance: what the API and the page show | actors, HTTP, clocks |
-//! | [`outgoing`] | connections to the outside: every address of a host, TLS, proxies | what is sent |
-//! | [`starlink`] | the only code that speaks to Starlink; makes a call once | what a failure means for the next one |
-//! | [`supervise`] | restarts actors that panic or stop, and shows those that hang | what they do |
-//! | [`account`] | one service account: its token, its column maps, and the poll loop | formats |
-//! | [`store`] | the one writer of the fleet, and the snapshots that it publishes | Starlink, formats |
+//! | [`telemetry`] | decodes an answer to a [`telemetry::Batch`]: rows and the meaning of their columns | actors, HTTP, clocks |
+//! | [`fleet`] | applies batches to the last state of every device, and gives [`fleet::Snapshot`]s | actors, HTTP, clocks |
+//! | [`exposition`] | writes a snapshot and the exporter's own metrics in three text formats | actors, HTTP, clocks |
+//! | [`view`] | queries a snapshot for the page and the API: lists, single devices, an overview | actors, HTTP, clocks |
+//! | [`outgoing`] | outgoing connections: name resolution, all addresses of a host, proxies, TLS | the requests that are sent |
+//! | [`starlink`] | the client of Starlink's API; makes each call once | retries |
+//! | [`supervise`] | restarts actors that panic or stop, and detects those that hang | the actors' work |
+//! | [`account`] | a service account: its token, its column maps, and the poll loop | formats |
+//! | [`store`] | the only writer of the fleet; publishes snapshots | Starlink, formats |
 //! | [`http`] | the web server, `/metrics` (compressed once for all clients), the probes | Starlink |
-//! | [`web`] | the page and the JSON API | Starlink |
-//! | [`web_config`] | who gets in: TLS, certificates, passwords, read again when they change | what is behind |
-//! | [`names`] | what people call the devices, from a file of theirs, and which names match no device | HTTP |
-//! | [`files`] | the one way in which files that an operator names are read and followed | what stands in them |
-//! | [`tasks`] | long-running tasks that are no actors: restarts, heartbeats, threads | what they do |
-//! | [`healthcheck`] | asks a running service whether it is alive | |
-//! | [`app`] | all of it wired together, and the drain at the end | |
-//! | [`config`], [`cli`] | settings and command line; what each command does stands in the binary (`commands.rs`) | |
-//! | [`state_file`] | the fleet on disk, for the process that comes after this one | what a row means |
-//! | [`self_metrics`] | what the exporter counts about itself | |
-//! | [`time`] | the one handle for time, which tests can move; backoff, pace, and which failures to log | the rest |
-//! | [`logging`] | the log: bounded lines, redacted and escaped, written by a thread of its own, dropped and counted where they cannot be | the rest |
-//! | [`redaction`] | removes the secrets of the process from texts that come from outside | the rest |
-//! | [`text`] | helpers for text that depend on nothing else | the rest |
-//! | [`shares`] | bounded things that clients share: places, bytes, turns | the rest |
-//! | [`simulator`] | Starlink's API on loopback, for the demo and the tests: the one place that says how Starlink behaves | the rest |
+//! | [`web`] | the status page and the JSON API | Starlink |
+//! | [`web_config`] | TLS, client certificates and passwords of the web server, reloaded when their files change | the pages |
+//! | [`names`] | names of devices from a file, and the count of names that match no device | HTTP |
+//! | [`files`] | reads the files that settings name, and follows their changes | the content of files |
+//! | [`tasks`] | long-running tasks that are not actors: restarts, heartbeats, threads | the tasks' work |
+//! | [`healthcheck`] | the client of the command `healthcheck` | |
+//! | [`app`] | creates and connects all parts, and shuts them down | |
+//! | [`config`], [`cli`] | settings and command line; the commands are in the binary (`commands.rs`) | |
+//! | [`state_file`] | keeps the fleet in a file across restarts | the meaning of rows |
+//! | [`self_metrics`] | the exporter's own metrics | |
+//! | [`time`] | clocks and waits, which tests can control; backoff, pacing, and limiting of log lines | all other modules |
+//! | [`logging`] | the log: lines are limited, redacted and escaped, written by a separate thread, and dropped and counted if that is not possible | actors, HTTP |
+//! | [`redaction`] | removes secrets from texts that come from outside | all other modules |
+//! | [`text`] | helpers for text | all other modules |
+//! | [`shares`] | shares limited resources fairly among clients | all other modules |
+//! | [`simulator`] | simulates Starlink's API on loopback, for the demo and the tests | all other modules |
 //!
-//! # What always holds
+//! # Invariants
 //!
-//! - Data flows one way; only acknowledgements come back. One poll of an account is in flight at a time. The next one starts when
+//! - Data flows in one direction; replies are acknowledgements. Each account has at most one poll in flight. The next one starts when
 //!   each consumer has acknowledged the answer, or has lost it after two attempts.
-//! - What an actor of an account decides is a pure state machine, `(state, event, now) → effects`; the actor carries the effects out.
-//! - The fleet has one writer. A scrape holds a snapshot that never changes, and nothing it does makes a poll wait: the store
-//!   lays snapshots out, and scrapes take them without a message or a lock.
-//! - What a scrape costs is bounded: a plain one holds a chunk, a compressed one some segments, and what is kept of
-//!   compressed bodies has a limit. Slow clients hold two snapshots, of small fleets up to 64, and one more only after ten
-//!   seconds; those that stall are cut.
-//! - A batch is planned before it is committed. What can fail fails before the first write, so that a panic needs no undo and
-//!   the batch can be handed over again.
-//! - Column lists are those of the answer that the rows came in.
-//! - Time is an argument everywhere but in [`time`], the actors, the HTTP handlers, and where files and answers come in.
-//! - A name that the exporter writes is unique in a scrape, whatever Starlink calls its columns.
+//! - The decisions of an account's actors are pure state machines, `(state, event, now) → effects`; the actors execute the effects.
+//! - The fleet has one writer. A scrape holds an immutable snapshot and never delays a poll: the store publishes snapshots, and
+//!   scrapes take them without a message or a lock.
+//! - The memory of a scrape is limited: an uncompressed one holds a chunk, a compressed one some segments, and the cache of compressed
+//!   bodies has a limit. Slow clients hold at most two snapshots, up to 64 of small fleets, and one more only after ten seconds; clients
+//!   that stall are disconnected.
+//! - A batch is planned before it is committed. Everything that can fail fails before the first write, so that after a panic nothing
+//!   must be undone and the batch can be applied again.
+//! - Rows are interpreted with the column lists of their own answer.
+//! - Time is an argument everywhere except in [`time`], the actors, the HTTP handlers, and where files and answers are received.
+//! - Names of metrics are unique in a scrape, with any column names of Starlink.
 //!
-//! # What is absent on purpose
+//! # Absent on purpose
 //!
-//! No global state: everything is made in [`app::Application::build`], and could be made twice. No timestamps on samples. No
-//! `serde_json::Value` on the way of the rows. No retry below the actors. No `unsafe`. No test code in a release build: faults
-//! can be injected only with the feature `fault-injection`, which the package's tests switch on for themselves.
+//! No global state: everything is created in [`app::Application::build`], which can be called several times. No timestamps on samples.
+//! No `serde_json::Value` for rows. No retries below the actors. No `unsafe`. No test code in a release build: faults can be
+//! injected only with the feature `fault-injection`, which only the tests enable.
 #![forbid(unsafe_code)]
-// What is worth saying is logged, which neither panics nor blocks.
+// Use the log instead, which neither panics nor blocks.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod account;

@@ -16,7 +16,7 @@ const FILES: usize = 64;
 
 /// A resource that is missing.
 #[derive(Debug, Error)]
-pub enum Shortage {
+pub enum ResourceError {
     /// Too few threads can be started.
     #[error(
         "cannot start: {needed} threads are needed, and only {given} can be started: raise the limit of processes (ulimit -u, pids limit of the container)"
@@ -44,8 +44,8 @@ pub enum Shortage {
 /// Starts the threads and opens the files, then releases them.
 ///
 /// # Errors
-/// [`Shortage`].
-pub fn check() -> Result<(), Shortage> {
+/// [`ResourceError`].
+pub fn check() -> Result<(), ResourceError> {
     files()?;
     threads(THREADS)
 }
@@ -53,12 +53,12 @@ pub fn check() -> Result<(), Shortage> {
 /// Starts the threads that this many accounts need, one for each, then ends them.
 ///
 /// # Errors
-/// [`Shortage::Threads`].
-pub fn check_accounts(accounts: usize) -> Result<(), Shortage> {
+/// [`ResourceError::Threads`].
+pub fn check_accounts(accounts: usize) -> Result<(), ResourceError> {
     threads(THREADS + accounts)
 }
 
-fn threads(needed: usize) -> Result<(), Shortage> {
+fn threads(needed: usize) -> Result<(), ResourceError> {
     let mut threads = Vec::new();
     let mut outcome = Ok(());
     for given in 0..needed {
@@ -71,7 +71,7 @@ fn threads(needed: usize) -> Result<(), Shortage> {
         match thread::Builder::new().spawn(wait) {
             Ok(thread) => threads.push((hold, thread)),
             Err(source) => {
-                outcome = Err(Shortage::Threads {
+                outcome = Err(ResourceError::Threads {
                     needed,
                     given,
                     source,
@@ -88,14 +88,14 @@ fn threads(needed: usize) -> Result<(), Shortage> {
     outcome
 }
 
-fn files() -> Result<(), Shortage> {
+fn files() -> Result<(), ResourceError> {
     let mut files = Vec::new();
     for given in 0..FILES {
         match File::open("/dev/null") {
             Ok(file) => files.push(file),
             // Without /dev/null the check is skipped.
             Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(source) => return Err(Shortage::Files { given, source }),
+            Err(source) => return Err(ResourceError::Files { given, source }),
         }
     }
     Ok(())

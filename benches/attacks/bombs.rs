@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::SystemTime;
 
-use crate::stage::Stage;
+use crate::environment::Environment;
 use crate::starlink::Answer;
 use crate::{Failure, Scale};
 
@@ -11,8 +11,8 @@ use crate::{Failure, Scale};
 const MOST_TEXT: usize = 64 << 20;
 
 /// The size of an attack's answer in bytes.
-fn text(stage: &Stage) -> usize {
-    match stage.scale {
+fn text(environment: &Environment) -> usize {
+    match environment.scale {
         Scale::Short => MOST_TEXT / 4,
         Scale::Full => MOST_TEXT - (1 << 20),
     }
@@ -26,35 +26,38 @@ fn now() -> Result<u128, Failure> {
 }
 
 /// Sends an answer, which the service may accept or reject.
-fn play(stage: &Stage, json: &str) -> Result<(), Failure> {
-    stage.starlink.push(Answer::new(json.as_bytes())?);
-    stage.settled()
+fn play(environment: &Environment, json: &str) -> Result<(), Failure> {
+    environment.starlink.push(Answer::new(json.as_bytes())?);
+    environment.settled()
 }
 
 /// An answer that repeats a member.
 ///
 /// # Errors
 /// The service does not recover.
-pub fn repeated_members(stage: &Stage) -> Result<(), Failure> {
+pub fn repeated_members(environment: &Environment) -> Result<(), Failure> {
     for member in [
         r#""values":[[0]],"#,
         r#""columnNamesByDeviceType":{"u":["a"]},"#,
     ] {
-        let members = member.repeat(text(stage) / member.len());
-        play(stage, &format!(r#"{{"data":{{{members}"values":[]}}}}"#))?;
+        let members = member.repeat(text(environment) / member.len());
+        play(
+            environment,
+            &format!(r#"{{"data":{{{members}"values":[]}}}}"#),
+        )?;
         let members = member.repeat(16);
         let data = format!(r#""data":{{{members}"values":[]}},"#);
-        let data = data.repeat(text(stage) / data.len());
-        play(stage, &format!(r#"{{{data}"metadata":{{}}}}"#))?;
+        let data = data.repeat(text(environment) / data.len());
+        play(environment, &format!(r#"{{{data}"metadata":{{}}}}"#))?;
     }
-    stage.report()
+    environment.report()
 }
 
 /// A row with the largest number of columns, followed by rows of many devices without values.
 ///
 /// # Errors
 /// The service does not recover.
-pub fn many_columns(stage: &Stage) -> Result<(), Failure> {
+pub fn many_columns(environment: &Environment) -> Result<(), Failure> {
     let columns = |wide: usize| -> String {
         let fields = (0..wide).map(|number| format!(r#","Field{number}""#));
         format!(
@@ -63,7 +66,7 @@ pub fn many_columns(stage: &Stage) -> Result<(), Failure> {
         )
     };
     let numbers = ",1.5".repeat(1021);
-    let devices = match stage.scale {
+    let devices = match environment.scale {
         Scale::Short => 20_000,
         Scale::Full => 65_000,
     };
@@ -74,7 +77,7 @@ pub fn many_columns(stage: &Stage) -> Result<(), Failure> {
             write!(rows, r#",["u",{now},"ut-{round}-{device}",{device}]"#)?;
         }
         let json = format!(r#"{{"data":{{"values":[{rows}],{}}}}}"#, columns(1021));
-        play(stage, &json)?;
+        play(environment, &json)?;
     }
     Ok(())
 }
@@ -83,8 +86,8 @@ pub fn many_columns(stage: &Stage) -> Result<(), Failure> {
 ///
 /// # Errors
 /// The service does not recover.
-pub fn much_metadata(stage: &Stage) -> Result<(), Failure> {
-    let text = text(stage);
+pub fn much_metadata(environment: &Environment) -> Result<(), Failure> {
+    let text = text(environment);
     let mut names = String::new();
     while names.len() < text / 2 {
         write!(names, r#","Column{}""#, names.len())?;
@@ -92,13 +95,13 @@ pub fn much_metadata(stage: &Stage) -> Result<(), Failure> {
     let columns = format!(
         r#"{{"data":{{"values":[],"columnNamesByDeviceType":{{"u":["DeviceType","UtcTimestampNs","DeviceId"{names}]}}}}}}"#
     );
-    play(stage, &columns)?;
+    play(environment, &columns)?;
     let mut types = String::from(r#""u":["a"]"#);
     while types.len() < text {
         write!(types, r#","t{}":["a","b"]"#, types.len())?;
     }
     let types = format!(r#"{{"data":{{"values":[],"columnNamesByDeviceType":{{{types}}}}}}}"#);
-    play(stage, &types)?;
+    play(environment, &types)?;
     let mut alerts = String::from(r#""0":"none""#);
     while alerts.len() < text {
         write!(alerts, r#","{0}":"alert_{0}""#, alerts.len())?;
@@ -106,16 +109,16 @@ pub fn much_metadata(stage: &Stage) -> Result<(), Failure> {
     let alerts = format!(
         r#"{{"data":{{"values":[]}},"metadata":{{"enums":{{"AlertsByDeviceType":{{"u":{{{alerts}}}}}}}}}}}"#
     );
-    play(stage, &alerts)?;
-    stage.report()
+    play(environment, &alerts)?;
+    environment.report()
 }
 
 /// Column lists that change with every answer, new texts in every answer, and colliding names.
 ///
 /// # Errors
 /// The service does not recover.
-pub fn changing_columns(stage: &Stage) -> Result<(), Failure> {
-    let rounds = match stage.scale {
+pub fn changing_columns(environment: &Environment) -> Result<(), Failure> {
+    let rounds = match environment.scale {
         Scale::Short => 20,
         Scale::Full => 200,
     };
@@ -139,7 +142,7 @@ pub fn changing_columns(stage: &Stage) -> Result<(), Failure> {
         }
         let json =
             format!(r#"{{"data":{{"values":[{rows}],"columnNamesByDeviceType":{{{types}}}}}}}"#);
-        play(stage, &json)?;
+        play(environment, &json)?;
     }
     Ok(())
 }

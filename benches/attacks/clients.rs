@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::stage::{Directory, Stage, ask, get};
+use crate::environment::{Directory, Environment, ask, get};
 use crate::{Failure, Scale};
 
 /// The address of the client that must be served during the attacks.
-const FRIEND: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
+const OTHER_CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
 
 /// The name and the password of the only user.
 const USER: (&str, &str) = ("prometheus", "correct");
@@ -26,8 +26,8 @@ fn attacker(number: usize) -> Ipv4Addr {
 }
 
 /// How long slow clients read.
-fn lasts(stage: &Stage) -> Duration {
-    match stage.scale {
+fn lasts(environment: &Environment) -> Duration {
+    match environment.scale {
         Scale::Short => Duration::from_secs(3),
         Scale::Full => Duration::from_secs(20),
     }
@@ -39,7 +39,7 @@ type Request = (String, &'static str);
 /// Opens connections and reads some bytes of each, ten times a second. A connection that is cut is replaced, with the next request.
 /// `meanwhile` is called every second.
 fn read_slowly(
-    stage: &Stage,
+    environment: &Environment,
     count: usize,
     bytes: usize,
     request: impl Fn(usize) -> Request,
@@ -49,7 +49,7 @@ fn read_slowly(
     let mut next = || -> Result<TcpStream, Failure> {
         let (path, headers) = request(asked);
         asked += 1;
-        let stream = ask(attacker(asked), stage.address, &path, headers)?;
+        let stream = ask(attacker(asked), environment.address, &path, headers)?;
         stream.set_nonblocking(true)?;
         Ok(stream)
     };
@@ -58,7 +58,7 @@ fn read_slowly(
         readers.push(next()?);
     }
     let mut piece = vec![0; bytes];
-    let end = Instant::now() + lasts(stage);
+    let end = Instant::now() + lasts(environment);
     let mut due = Instant::now();
     while Instant::now() < end {
         for reader in &mut readers {
@@ -78,10 +78,10 @@ fn read_slowly(
 }
 
 /// Scrapes as another client, compressed as Prometheus does.
-fn is_served(stage: &Stage) -> Result<(), Failure> {
+fn is_served(environment: &Environment) -> Result<(), Failure> {
     let answer = get(
-        FRIEND,
-        stage.address,
+        OTHER_CLIENT,
+        environment.address,
         "/metrics?format=prometheus",
         "Accept-Encoding: gzip\r\n",
     )?;
@@ -110,18 +110,20 @@ fn plain(number: usize) -> Request {
 ///
 /// # Errors
 /// Another client is not served.
-pub fn slow_gzip_shards(stage: &Stage) -> Result<(), Failure> {
-    read_slowly(stage, 250, 6 * 1024, gzip_shard, || is_served(stage))
+pub fn slow_gzip_shards(environment: &Environment) -> Result<(), Failure> {
+    read_slowly(environment, 250, 6 * 1024, gzip_shard, || {
+        is_served(environment)
+    })
 }
 
 /// Plain scrapes, read slowly, while the whole fleet changes.
 ///
 /// # Errors
 /// Another client is not served.
-pub fn slow_plain(stage: &Stage) -> Result<(), Failure> {
-    read_slowly(stage, 270, 6 * 1024, plain, || {
-        stage.report()?;
-        is_served(stage)
+pub fn slow_plain(environment: &Environment) -> Result<(), Failure> {
+    read_slowly(environment, 270, 6 * 1024, plain, || {
+        environment.report()?;
+        is_served(environment)
     })
 }
 
@@ -129,7 +131,7 @@ pub fn slow_plain(stage: &Stage) -> Result<(), Failure> {
 ///
 /// # Errors
 /// Another client is not served.
-pub fn slow_and_different(stage: &Stage) -> Result<(), Failure> {
+pub fn slow_and_different(environment: &Environment) -> Result<(), Failure> {
     let request = |number: usize| match number % 4 {
         0 => plain(number),
         1 => (
@@ -138,9 +140,9 @@ pub fn slow_and_different(stage: &Stage) -> Result<(), Failure> {
         ),
         _ => gzip_shard(number),
     };
-    read_slowly(stage, 300, 30 * 1024, request, || {
-        stage.report()?;
-        is_served(stage)
+    read_slowly(environment, 300, 30 * 1024, request, || {
+        environment.report()?;
+        is_served(environment)
     })
 }
 
@@ -148,7 +150,7 @@ pub fn slow_and_different(stage: &Stage) -> Result<(), Failure> {
 ///
 /// # Errors
 /// Another client is not served.
-pub fn slow_lists(stage: &Stage) -> Result<(), Failure> {
+pub fn slow_lists(environment: &Environment) -> Result<(), Failure> {
     let request = |number: usize| {
         let page = 1 + number % 10;
         (
@@ -156,21 +158,23 @@ pub fn slow_lists(stage: &Stage) -> Result<(), Failure> {
             "Accept-Encoding: identity\r\n",
         )
     };
-    read_slowly(stage, 100, 6 * 1024, request, || is_served(stage))
+    read_slowly(environment, 100, 6 * 1024, request, || {
+        is_served(environment)
+    })
 }
 
 /// Connections that stay open after a scrape.
 ///
 /// # Errors
 /// Another client is not served.
-pub fn idle_after_scrape(stage: &Stage) -> Result<(), Failure> {
-    let count = match stage.scale {
+pub fn idle_after_scrape(environment: &Environment) -> Result<(), Failure> {
+    let count = match environment.scale {
         Scale::Short => 300,
         Scale::Full => 2_000,
     };
     let mut idle = Vec::new();
     for number in 0..count {
-        let mut stream = ask(attacker(number), stage.address, "/metrics", "")?;
+        let mut stream = ask(attacker(number), environment.address, "/metrics", "")?;
         let mut answer = Vec::new();
         let mut piece = [0; 16 * 1024];
         while !answer.ends_with(b"\r\n0\r\n\r\n") {
@@ -183,7 +187,7 @@ pub fn idle_after_scrape(stage: &Stage) -> Result<(), Failure> {
         }
         idle.push(stream);
     }
-    is_served(stage)
+    is_served(environment)
 }
 
 /// A web configuration with one user.
@@ -208,11 +212,11 @@ fn authorization(name: &str, password: &str) -> String {
 ///
 /// # Errors
 /// The user has to wait too long.
-pub fn wrong_passwords(stage: &Stage) -> Result<(), Failure> {
+pub fn wrong_passwords(environment: &Environment) -> Result<(), Failure> {
     let is_over = Arc::new(AtomicBool::new(false));
     let threads: Vec<_> = (0..64)
         .map(|number| {
-            let (is_over, address) = (Arc::clone(&is_over), stage.address);
+            let (is_over, address) = (Arc::clone(&is_over), environment.address);
             std::thread::spawn(move || {
                 let wrong = authorization("prometheus", &format!("wrong {number}"));
                 while !is_over.load(Ordering::Relaxed) {
@@ -225,7 +229,7 @@ pub fn wrong_passwords(stage: &Stage) -> Result<(), Failure> {
     std::thread::sleep(Duration::from_secs(1));
     let asked = Instant::now();
     let right = authorization(USER.0, USER.1);
-    let answer = get(FRIEND, stage.address, "/metrics", &right);
+    let answer = get(OTHER_CLIENT, environment.address, "/metrics", &right);
     let took = asked.elapsed();
     is_over.store(true, Ordering::Relaxed);
     for thread in threads {

@@ -16,14 +16,14 @@ mod request;
 
 mod bombs;
 mod clients;
-mod stage;
+mod environment;
 mod starlink;
 
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use self::stage::{Stage, Verdict};
+use self::environment::{Environment, Verdict};
 
 /// An error that ends the program.
 type Failure = Box<dyn Error + Send + Sync>;
@@ -46,8 +46,8 @@ struct Attack {
     /// How much memory the attack may add to that of the service with its fleet, in MiB (docs/LIMITS.md).
     promise: f64,
     /// Additional settings.
-    settings: fn(&stage::Directory) -> Vec<(String, String)>,
-    play: fn(&Stage) -> Result<(), Failure>,
+    settings: fn(&environment::Directory) -> Vec<(String, String)>,
+    play: fn(&Environment) -> Result<(), Failure>,
 }
 
 /// All attacks.
@@ -124,7 +124,7 @@ const ATTACKS: [Attack; 10] = [
     },
 ];
 
-fn none(_: &stage::Directory) -> Vec<(String, String)> {
+fn none(_: &environment::Directory) -> Vec<(String, String)> {
     Vec::new()
 }
 
@@ -170,7 +170,7 @@ fn main() -> Result<ExitCode, Failure> {
 
 fn play(attack: &Attack, scale: Scale, binary: &std::path::Path) -> Result<Verdict, Failure> {
     let terminals = attack.fleet[scale as usize];
-    let stage = Stage::new(scale, terminals, binary, attack.settings)?;
-    let fault = (attack.play)(&stage).err();
-    stage.verdict(attack.name, attack.promise, fault)
+    let environment = Environment::new(scale, terminals, binary, attack.settings)?;
+    let fault = (attack.play)(&environment).err();
+    environment.verdict(attack.name, attack.promise, fault)
 }

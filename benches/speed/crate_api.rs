@@ -26,7 +26,7 @@ use tokio::sync::oneshot;
 use crate::feed::{Body, MOST_ROWS, STAMP, columns, documented, stamp_of, terminal_id};
 
 /// The ages: so long that nothing expires in a benchmark.
-const FOR_EVER: Duration = Duration::from_secs(86_400);
+const NO_EXPIRY: Duration = Duration::from_secs(86_400);
 
 /// Decodes the rows of a body.
 ///
@@ -47,9 +47,9 @@ impl World {
     /// A fleet without devices.
     pub fn new() -> Self {
         let retention = Retention {
-            stale_after: FOR_EVER,
-            ip_stale_after: FOR_EVER,
-            forget_after: FOR_EVER,
+            stale_after: NO_EXPIRY,
+            ip_stale_after: NO_EXPIRY,
+            forget_after: NO_EXPIRY,
         };
         Self {
             fleet: Fleet::new(FleetOptions {

@@ -27,7 +27,7 @@ const SHARDS: usize = 4;
 const METRICS: &str = "/metrics?format=prometheus";
 
 /// The service and the reference server.
-struct Stage {
+struct Servers {
     service: Service,
     text: Bytes,
     plain: ReadyServer,
@@ -35,8 +35,8 @@ struct Stage {
     gzip: ReadyServer,
 }
 
-impl Stage {
-    fn set() -> Result<Self, Box<dyn Error>> {
+impl Servers {
+    fn start() -> Result<Self, Box<dyn Error>> {
         let service = Service::start(TERMINALS)?;
         let text = Bytes::from(body(service.address, METRICS, false)?);
         let compressed = Bytes::from(body(service.address, METRICS, true)?);
@@ -61,9 +61,9 @@ fn body(address: SocketAddr, path: &str, is_gzip: bool) -> std::io::Result<Vec<u
 /// # Errors
 /// The service does not start or does not respond.
 pub fn run(runs: &mut Runs) -> Result<(), Box<dyn Error>> {
-    let mut stage = Stage::set()?;
+    let mut servers = Servers::start()?;
     let megabytes = |bytes: &Bytes| bytes.len() as f64 / 1e6;
-    let (text, compressed) = (megabytes(&stage.text), megabytes(&stage.compressed));
+    let (text, compressed) = (megabytes(&servers.text), megabytes(&servers.compressed));
     runs.report(
         "scrape: the text of 100,000 terminals",
         text,
@@ -76,9 +76,9 @@ pub fn run(runs: &mut Runs) -> Result<(), Box<dyn Error>> {
         " MB",
         Target::None,
     );
-    plain(runs, &stage);
-    gzip(runs, &mut stage)?;
-    shards(runs, &stage)
+    plain(runs, &servers);
+    gzip(runs, &mut servers)?;
+    shards(runs, &servers)
 }
 
 /// The time that a client needs to read a response completely.
@@ -91,42 +91,42 @@ fn drained(sink: &mut Sink, address: SocketAddr, path: &str, is_gzip: bool) -> D
     }
 }
 
-fn plain(runs: &mut Runs, stage: &Stage) {
+fn plain(runs: &mut Runs, servers: &Servers) {
     let mut sink = Sink::default();
-    let work = || Throughput::Bytes(stage.text.len() as u64);
+    let work = || Throughput::Bytes(servers.text.len() as u64);
     let (buffer, chunks) = ("scrape/ready text, one buffer", "scrape/ready text, chunks");
     for (name, path) in [(buffer, "/buffer"), (chunks, "/chunks")] {
         runs.time(name, work(), || {
-            drained(&mut sink, stage.plain.address, path, false)
+            drained(&mut sink, servers.plain.address, path, false)
         });
     }
     let name = "scrape/plain";
     runs.time(name, work(), || {
-        drained(&mut sink, stage.service.address, METRICS, false)
+        drained(&mut sink, servers.service.address, METRICS, false)
     });
     runs.compare(name, buffer, Target::AtMost(2.0));
     runs.compare(name, chunks, Target::AtMost(2.0));
 }
 
-fn gzip(runs: &mut Runs, stage: &mut Stage) -> Result<(), Box<dyn Error>> {
+fn gzip(runs: &mut Runs, servers: &mut Servers) -> Result<(), Box<dyn Error>> {
     let mut sink = Sink::default();
-    let work = Throughput::Bytes(stage.text.len() as u64);
+    let work = Throughput::Bytes(servers.text.len() as u64);
     let (buffer, chunks) = ("scrape/ready gzip, one buffer", "scrape/ready gzip, chunks");
     for (name, path) in [(buffer, "/buffer"), (chunks, "/chunks")] {
         runs.time(name, work.clone(), || {
-            drained(&mut sink, stage.gzip.address, path, true)
+            drained(&mut sink, servers.gzip.address, path, true)
         });
     }
     let one_thread = "scrape/gzip -1 of the text, one thread";
     runs.time(one_thread, work.clone(), || {
-        let out = Vec::with_capacity(stage.text.len());
+        let out = Vec::with_capacity(servers.text.len());
         timed(|| {
             let mut encoder = GzEncoder::new(out, Compression::fast());
-            encoder.write_all(&stage.text).map(|()| encoder.finish())
+            encoder.write_all(&servers.text).map(|()| encoder.finish())
         })
     });
 
-    let address = stage.service.address;
+    let address = servers.service.address;
     let later = "scrape/gzip, unchanged fleet";
     runs.time(later, work.clone(), || {
         drained(&mut sink, address, METRICS, true)
@@ -141,7 +141,7 @@ fn gzip(runs: &mut Runs, stage: &mut Stage) -> Result<(), Box<dyn Error>> {
         number += 1;
         for body in &mut fleets[number as usize % 2] {
             body.stamp(stamp_of(number));
-            if let Err(error) = stage.service.apply(body) {
+            if let Err(error) = servers.service.apply(body) {
                 panic!("{error}");
             }
         }
@@ -151,9 +151,9 @@ fn gzip(runs: &mut Runs, stage: &mut Stage) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn shards(runs: &mut Runs, stage: &Stage) -> Result<(), Box<dyn Error>> {
+fn shards(runs: &mut Runs, servers: &Servers) -> Result<(), Box<dyn Error>> {
     let mut sink = Sink::default();
-    let address = stage.service.address;
+    let address = servers.service.address;
     let paths: Vec<_> = (0..SHARDS)
         .map(|shard| format!("{METRICS}&shard={shard}&total_shards={SHARDS}"))
         .collect();
@@ -162,7 +162,7 @@ fn shards(runs: &mut Runs, stage: &Stage) -> Result<(), Box<dyn Error>> {
         sizes.push(body(address, path, false)?.len());
     }
     let all: usize = sizes.iter().sum();
-    let share = |bytes: usize| bytes as f64 / stage.text.len() as f64;
+    let share = |bytes: usize| bytes as f64 / servers.text.len() as f64;
     let most = sizes.iter().copied().max().unwrap_or_default();
     runs.report(
         "shards: bytes of all four",

@@ -33,13 +33,13 @@ fn options() -> FleetOptions {
 }
 
 /// A fleet, and the current time.
-struct World {
+struct Pipeline {
     fleet: Fleet,
     schemas: SchemaCache,
     now: Moment,
 }
 
-impl World {
+impl Pipeline {
     fn new() -> Self {
         Self {
             fleet: Fleet::new(options()),
@@ -98,34 +98,34 @@ pub fn play_batches(data: &[u8]) {
     drop(played(data));
 }
 
-fn played(data: &[u8]) -> World {
-    let mut world = World::new();
+fn played(data: &[u8]) -> Pipeline {
+    let mut pipeline = Pipeline::new();
     for answer in data.split(|byte| *byte == 0) {
         let Some((minutes, answer)) = answer.split_first() else {
             continue;
         };
-        world.now = world
+        pipeline.now = pipeline
             .now
             .after(Duration::from_secs(60) * u32::from(*minutes % 16));
-        world.fleet.expire(world.now);
-        world.answer(answer);
-        world.fleet.expire(world.now);
+        pipeline.fleet.expire(pipeline.now);
+        pipeline.answer(answer);
+        pipeline.fleet.expire(pipeline.now);
     }
-    world
+    pipeline
 }
 
 /// A fleet of three devices, to query.
 fn fleet() -> NamedFleet {
-    let mut world = World::new();
-    world.now = Moment::at(Duration::from_secs(1));
-    world.answer(
+    let mut pipeline = Pipeline::new();
+    pipeline.now = Moment::at(Duration::from_secs(1));
+    pipeline.answer(
         br#"{"data":{"values":[["u",1756537212000000000,"a",1,[82]],["u",1756537212000000000,"b",2,[]],["u",1756537212000000000,"c",null,[]]],
         "columnNamesByDeviceType":{"u":["DeviceType","UtcTimestampNs","DeviceId","PingLatencyMsAvg","ActiveAlerts"]}}}"#,
     );
     NamedFleet {
-        snapshot: Arc::new(world.fleet.snapshot()),
+        snapshot: Arc::new(pipeline.fleet.snapshot()),
         names: Arc::default(),
-        now: world.now,
+        now: pipeline.now,
     }
 }
 
@@ -196,9 +196,9 @@ pub fn escaping(data: &[u8]) {
         "i":["DeviceType","UtcTimestampNs","DeviceId",{quoted},"Ipv4"]}}}},
         "metadata":{{"enums":{{"DeviceType":{{"u":{quoted}}},"AlertsByDeviceType":{{"u":{{{quoted}:{quoted}}}}}}}}}}}"#
     );
-    let mut world = World::new();
-    world.answer(answer.as_bytes());
-    let [open, prometheus, _] = world.bodies();
+    let mut pipeline = Pipeline::new();
+    pipeline.answer(answer.as_bytes());
+    let [open, prometheus, _] = pipeline.bodies();
     // The replacement character marks a string that could not be decoded.
     if text.is_empty() || text.len() > 256 || text.contains(char::REPLACEMENT_CHARACTER) {
         return;
@@ -286,14 +286,14 @@ pub fn state(data: &[u8]) {
     let Ok(fleet) = Fleet::thaw(options(), Moment::default(), data) else {
         return;
     };
-    let mut world = World::new();
-    world.fleet = fleet;
-    world.fleet.expire(world.now);
-    world.bodies();
-    world.answer(br#"{"data":{"values":[["u",1700000000000000001,"a",1]],"columnNamesByDeviceType":{"u":["DeviceType","UtcTimestampNs","DeviceId","N"]}}}"#);
-    world.bodies();
+    let mut pipeline = Pipeline::new();
+    pipeline.fleet = fleet;
+    pipeline.fleet.expire(pipeline.now);
+    pipeline.bodies();
+    pipeline.answer(br#"{"data":{"values":[["u",1700000000000000001,"a",1]],"columnNamesByDeviceType":{"u":["DeviceType","UtcTimestampNs","DeviceId","N"]}}}"#);
+    pipeline.bodies();
     let mut again = Vec::new();
-    let written = world.fleet.freeze().write(&mut again);
+    let written = pipeline.fleet.freeze().write(&mut again);
     assert!(written.is_ok());
     assert!(Fleet::thaw(options(), Moment::default(), &again).is_ok());
 }

@@ -1,4 +1,4 @@
-//! One attempt to poll: a token, then a request; how it ended, and what that asks for.
+//! One attempt to poll: gets a token and sends the request. Its result says what the poll loop has to do.
 
 use std::rc::Rc;
 use std::sync::Arc;

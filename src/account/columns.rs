@@ -1,4 +1,4 @@
-//! The columns and codes of the answers of one account, and what is worth a line in the log about them. Pure.
+//! Tracks the columns and codes in the answers of one account, and decides which changes are logged. Pure.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Polls that something between Starlink and us cuts after a fixed time: a proxy, a firewall, a NAT.
+//! Detects that a proxy, a firewall or a NAT cuts polls after a fixed time.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! One answer on its way to the consumers: who is offered what, who has taken it, and who has lost it. Pure.
+//! The delivery of one answer to the consumers: what each is offered, and whether it has taken or lost it. Pure.
 
 use std::sync::Arc;
 use std::time::Duration;

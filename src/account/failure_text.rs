@@ -1,4 +1,4 @@
-//! Failures of polls and token requests as text: what Starlink answered, and what an operator can do about it.
+//! Failures of polls and token requests as text: Starlink's response, and the remedy.
 
 use super::attempt::AttemptError;
 use super::failure_report::FailureReport;

@@ -1,4 +1,4 @@
-//! The state that an account and a consumer share about one offer: taken or withdrawn, and never both.
+//! The state of one offer that an account and a consumer share: the offer is taken or withdrawn, never both.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};

@@ -1,4 +1,4 @@
-//! Which time an answer covers: the time in which the stream was heard, and a device that reported would have been heard.
+//! Calculates the time that an answer covers: rows that a device sent in it are in this answer or an earlier one.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The messages that the actors of an account exchange. Data flows one way; what comes back is an acknowledgement.
+//! The messages between the actors of an account. Data flows in one direction; replies are acknowledgements.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What an account offers to its consumers: answers as soon as they are decoded, and batches when their columns are explained.
+//! The offers of an account to its consumers: answers as soon as they are decoded, and batches once their columns are known.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What the log says about polls: the beginning of an outage, a line a minute, and its end.
+//! Logs the outages of polls: the beginning, a line a minute, and the end.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the poll loop reports, in the exporter's own metrics and in the log.
+//! Records what the poll loop reports, in the exporter's own metrics and in the log.
 
 use std::sync::Arc;
 use std::time::Duration;

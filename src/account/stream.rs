@@ -1,7 +1,7 @@
 //! The StreamActor: polls the stream of one account. It carries out what the [poll loop](super::poll_loop) decides.
 //!
-//! A death of this actor loses no answer: an attempt runs in a task of its own, whose handle stays in the struct, and its rows
-//! stay in the poll loop until each consumer has acknowledged them. `started` goes on from the phase in which the loop was. Only an
+//! A panic of this actor loses no answer: an attempt runs in a separate task, whose handle stays in the struct, and its rows stay in
+//! the poll loop until each consumer has acknowledged them. After a restart, `started` continues in the phase of the loop. Only an
 //! attempt that panics itself is lost; it counts as failed.
 
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! What becomes of token requests, in the exporter's own metrics and in the log.
+//! Records the results of token requests, in the exporter's own metrics and in the log.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,8 @@
-//! When an access token is asked for and who gets it, as a state machine: `(state, event, now) → effects`, without actors, sockets
-//! and clocks.
+//! When an access token is requested and who receives it, as a state machine: `(state, event, now) → effects`, without actors,
+//! sockets and clocks.
 //!
-//! Everybody who asks at the same time shares one request. A token is renewed before it expires, and serves on after a failed renewal
-//! unless Starlink has refused it.
+//! Concurrent callers share one request. A token is renewed before it expires. After a failed renewal it stays in use, unless Starlink
+//! has rejected it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Rows that arrived and were all left out: the page and the API read them here.
+//! Answers whose rows were all left out, for the page and the API.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the service begins with: the fleet that the process before this one left, or an empty one.
+//! The initial fleet of the process: the one from the state file, or an empty one.
 
 use crate::config::Settings;
 use crate::fleet::{Fleet, FleetOptions, Limits, Retention};

@@ -1,4 +1,4 @@
-//! The drain at the end: no further poll, no new connection, and a bounded time for what is under way.
+//! The drain at shutdown: no further polls and no new connections, and a limited time for what is in progress.
 
 use std::future::Future;
 

@@ -1,4 +1,4 @@
-//! Why the application ended, and what the process tells of it.
+//! The reasons for which the application ends, with their exit codes.
 
 use crate::supervise::Role;
 

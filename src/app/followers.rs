@@ -1,4 +1,4 @@
-//! The tasks that keep up to date what is made of files.
+//! The tasks that reload files when they change.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A service account: whose stream is polled, how, and where.
+//! The settings of one service account: credentials, URLs, and the parameters of polls.
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub(super) const CREDENTIALS: [&Setting; 4] = [
 /// A service account of Starlink. Two are equal if nothing about them differs, their credentials included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
-    /// What the account is called, unique: 1 to 63 of `a-z`, `0-9`, `_` and `-`, the first a letter or a digit.
+    /// The unique name of the account: 1 to 63 of `a-z`, `0-9`, `_` and `-`, the first a letter or a digit.
     pub name: Arc<str>,
     /// The service account's client ID.
     pub client_id: Credential,
@@ -44,27 +44,27 @@ pub struct Account {
     pub polls_per_minute: u32,
     /// Base URL of the API, without user name, query or fragment, and without the API's version.
     pub api_url: Url,
-    /// Where tokens are asked for, if that is set.
+    /// The token URL, if it is set.
     pub token_url: Option<Url>,
-    /// The tenant that its samples belong to, if that is not its name; the value of an HTTP header.
+    /// The tenant of the account's samples, if it is not the name; the value of an HTTP header.
     pub tenant: Option<String>,
 }
 
 impl Account {
-    /// Makes its secrets known to a redactor.
+    /// Registers its secrets with a redactor.
     pub fn register_secrets(&self, redactor: &Redactor) {
         redactor.register(&self.client_id.value());
         redactor.register(&self.client_secret.value());
     }
 
-    /// Where the stream is polled.
+    /// The URL of the stream.
     pub fn stream_url(&self) -> Url {
         self.below_api("/v2/telemetry/stream")
     }
 
-    /// Where tokens are asked for: the first, and if that gives none the next one. Never empty, at most two.
+    /// The token URLs, one or two: the second is tried if the first issues no token.
     ///
-    /// Starlink's guides name `/api/public/auth/connect/token`, its OIDC discovery document `/api/auth/connect/token`.
+    /// Starlink's guides document `/api/public/auth/connect/token`, its OIDC discovery document `/api/auth/connect/token`.
     pub fn token_urls(&self) -> Vec<Url> {
         const TOKEN: &str = "/auth/connect/token";
         if let Some(url) = &self.token_url {
@@ -126,7 +126,7 @@ fn shown_base(url: &Url) -> String {
     url.as_str().trim_end_matches('/').to_owned()
 }
 
-/// Where the API is.
+/// The settings of the API's location.
 pub(super) struct Urls {
     /// The base URL; `None` if it is not accepted.
     pub(super) api: Option<Url>,
@@ -136,7 +136,7 @@ pub(super) struct Urls {
 }
 
 pub(super) fn read_urls(reader: &mut Reader) -> Urls {
-    // A switch that is not understood is a problem. What depends on it is taken for allowed, so as not to be another one.
+    // An invalid switch is an error. What it controls counts as allowed, so that it does not cause a second error.
     let is_insecure = reader.read(&table::ALLOW_INSECURE_API, parse::switch);
     let is_insecure = is_insecure.unwrap_or(true);
     let base_url = |text: &str| parse::base_url(text, is_insecure);
@@ -149,7 +149,7 @@ pub(super) fn read_urls(reader: &mut Reader) -> Urls {
     }
 }
 
-/// The account that the variables describe; `None` if something is wrong with it.
+/// Reads the account of the variables; `None` if something is wrong with it.
 pub(super) fn read(reader: &mut Reader) -> Option<Account> {
     let client_id = reader.credential(&table::CLIENT_ID, &table::CLIENT_ID_FILE);
     let client_secret = reader.credential(&table::CLIENT_SECRET, &table::CLIENT_SECRET_FILE);
@@ -171,7 +171,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Account> {
     })
 }
 
-/// The account of a demonstration: answers are small and soon, whatever is configured.
+/// The account of the demo, with small batches and a short linger, independent of the settings.
 pub(super) fn demo(
     reader: &mut Reader,
     api_url: Url,

@@ -12,20 +12,20 @@ use tracing::{info, warn};
 use crate::files::{Change, FileError, FileReader, FileStates, WatchOptions, watch};
 use crate::tasks::Pulse;
 
-/// A file longer than this, in bytes, holds no credential.
+/// The longest file of a credential, in bytes.
 const LONGEST: u64 = 65_536;
 
-/// Client ID or client secret. There always is a value: the one that was read last. Clones share it.
+/// A client ID or client secret. It always has a value, the last one that was read. Clones share it.
 #[derive(Clone)]
 pub struct Credential {
     value: Arc<ArcSwap<SecretString>>,
     file: Option<PathBuf>,
-    /// What the file was found to be, if the credential is to follow it by itself.
+    /// The state of the file, if this credential follows it itself.
     seen: Option<FileStates>,
 }
 
 impl Credential {
-    /// A credential that never changes.
+    /// A constant credential.
     pub fn fixed(value: SecretString) -> Self {
         Self {
             value: Arc::new(ArcSwap::from_pointee(value)),
@@ -34,7 +34,7 @@ impl Credential {
         }
     }
 
-    /// A credential that was read from a file, which somebody else follows.
+    /// A credential from a file that the caller follows.
     pub(super) fn read_from(path: PathBuf, value: SecretString) -> Self {
         Self {
             file: Some(path),
@@ -42,10 +42,10 @@ impl Credential {
         }
     }
 
-    /// A credential that a file holds.
+    /// Reads a credential from a file.
     ///
     /// # Errors
-    /// When the file gives no credential now.
+    /// [`CredentialError`].
     pub fn from_file(path: PathBuf) -> Result<Self, CredentialError> {
         let mut reader = FileReader::default();
         let value = read(&path, &mut reader)?;
@@ -55,7 +55,7 @@ impl Credential {
         })
     }
 
-    /// The last good value.
+    /// The last valid value.
     pub fn value(&self) -> Arc<SecretString> {
         self.value.load_full()
     }
@@ -65,13 +65,13 @@ impl Credential {
         self.file.as_deref()
     }
 
-    /// What its file was found to be when it was read first, if the credential is to be followed.
+    /// The state of the file when it was first read, if this credential follows it.
     pub fn seen(&self) -> Option<&FileStates> {
         self.seen.as_ref()
     }
 
-    /// Keeps the value up to date with its file, for ever; a fixed one needs nothing. While the file gives no credential the last value
-    /// stays.
+    /// Reloads the value when its file changes, without end; a fixed one returns immediately. While the file has no valid credential, the
+    /// last value stays in use.
     pub async fn follow(self, watched: WatchOptions, pulse: Pulse) {
         let Some(path) = self.file.clone() else {
             return;
@@ -103,7 +103,7 @@ impl PartialEq for Credential {
 
 impl Eq for Credential {}
 
-/// Where it comes from, not its value.
+/// Shows the origin, not the value.
 impl fmt::Display for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.file {
@@ -119,34 +119,34 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// Why a file gives no credential; the texts continue the file's name.
+/// Why a file has no valid credential. The texts are meant to follow the path.
 #[derive(Debug, Error)]
 pub enum CredentialError {
     /// The file cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The file holds nothing but white space.
+    /// The file contains only white space.
     #[error("is empty")]
     Empty,
-    /// The file holds bytes that are no text.
+    /// The file is not valid UTF-8.
     #[error("is not UTF-8 text")]
     NotText,
 }
 
-/// The credential in a file, without the line ends that editors and `echo` put after it.
+/// Reads the credential in a file, without the line ends that editors and `echo` append.
 pub(super) fn read(path: &Path, reader: &mut FileReader) -> Result<SecretString, CredentialError> {
     let bytes = reader.read(path, LONGEST)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| CredentialError::NotText)?;
     parse(text).ok_or(CredentialError::Empty)
 }
 
-/// The credential in a text: all of it but trailing line ends; none in mere white space.
+/// The credential in a text: everything except trailing line ends; `None` if that is only white space.
 pub(super) fn parse(text: &str) -> Option<SecretString> {
     let text = text.trim_end_matches(['\n', '\r']);
     (!text.trim().is_empty()).then(|| SecretString::from(text))
 }
 
-/// What makes a credential look as if it were not what Starlink has issued; nothing of its value.
+/// Warnings about a credential that does not look like one of Starlink. They do not contain its value.
 pub(super) fn doubts(credential: &SecretString) -> Vec<&'static str> {
     let text = credential.expose_secret();
     let trimmed = text.trim();

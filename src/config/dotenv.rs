@@ -1,26 +1,26 @@
-//! What stands in a `.env` file before it is interpreted: names with their lines, and secrets that dotenvy would change.
+//! Scans a `.env` file before it is interpreted: names with their lines, and secrets that dotenvy would change.
 
 use super::table;
 
 /// A variable of the file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Entry<'a> {
-    /// The line that it begins on, from 1 on.
+    /// The line on which it begins, from 1.
     pub(super) line: usize,
     pub(super) name: &'a str,
-    /// Why its value will be another one than what stands there, where it is a secret.
+    /// Why dotenvy would change its value, if it is a secret.
     pub(super) hazard: Option<&'static str>,
 }
 
 const VARIABLE: &str = "$, which starts a variable";
 const COMMENT: &str = "#, which starts a comment";
 
-/// The variables of a file, in order; lines that are none are left to dotenvy.
+/// The variables of a file, in order. Other lines are left to dotenvy.
 pub(super) fn entries(text: &str) -> Vec<Entry<'_>> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut open = None;
     for (index, line) in text.lines().enumerate() {
-        // A quoted value may go on over several lines.
+        // A quoted value may continue on further lines.
         let (value, begins) = match (open, assignment(line)) {
             (Some(_), _) => (line, false),
             (None, Some((name, value))) => {
@@ -42,7 +42,7 @@ pub(super) fn entries(text: &str) -> Vec<Entry<'_>> {
     entries
 }
 
-/// The name, and what stands behind the sign.
+/// The name, and the text after the `=`.
 fn assignment(line: &str) -> Option<(&str, &str)> {
     let (left, value) = line.split_once('=')?;
     let left = left.trim();
@@ -68,11 +68,11 @@ fn is_secret(name: &str) -> bool {
 
 struct Scanned {
     hazard: Option<&'static str>,
-    /// The quote that is still open at the end of the line.
+    /// The quote that is not closed at the end of the line.
     open: Option<char>,
 }
 
-/// Reads a value as dotenvy does, up to the end of the line.
+/// Parses a value as dotenvy does, up to the end of the line.
 fn scan(value: &str, mut open: Option<char>, begins: bool) -> Scanned {
     let is_bare = begins && !value.trim_start().starts_with(['\'', '"']);
     let mut before = if begins { '=' } else { '\n' };

@@ -1,4 +1,4 @@
-//! What can be wrong with the settings: every message one line, none with a secret in it.
+//! Errors of the settings. Each message is one line and contains no secret.
 
 use std::path::PathBuf;
 use std::str::Utf8Error;
@@ -13,7 +13,7 @@ use crate::outgoing::AuthoritiesError;
 use crate::state_file::Unsuitable;
 use crate::web_config::WebConfigError;
 
-/// All that is wrong with the settings; `Display` gives one line for each problem.
+/// All errors of the settings; `Display` gives one line for each.
 #[derive(Debug, Error)]
 #[error("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct ConfigErrors {
@@ -22,28 +22,28 @@ pub struct ConfigErrors {
 }
 
 impl ConfigErrors {
-    /// The problems, in the order of the settings; never none.
+    /// The errors, in the order of the settings; at least one.
     pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
         self.problems.iter()
     }
 
-    /// What is doubtful beside that.
+    /// The warnings.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 }
 
-/// A setting that is accepted and probably not meant so. Its texts are fit to be shown: escaped, cut, without secrets.
+/// A warning: the setting is accepted, but probably a mistake. Its texts can be shown: they are escaped, cut, and without secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{setting}: {advice}")]
 pub struct Warning {
-    /// The variable, or where it stands.
+    /// The variable, or its origin.
     pub setting: String,
-    /// What is doubtful about it, and what to do.
+    /// The problem and the remedy.
     pub advice: String,
 }
 
-/// One thing that is wrong. Its texts are fit to be shown: escaped, cut, without secrets.
+/// An error. Its texts can be shown: they are escaped, cut, and without secrets.
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// A required setting is not set anywhere.
@@ -54,17 +54,17 @@ pub enum ConfigError {
         /// What may be given.
         accepted: String,
     },
-    /// A value is outside what its setting takes.
+    /// A value is not accepted.
     #[error("{setting} is not accepted{reason}: give {accepted}")]
     Invalid {
-        /// Variable, value (hidden where it is secret) and origin.
+        /// Variable, value (hidden if it is secret) and origin.
         setting: String,
-        /// Why, where more than `accepted` can be said; else empty.
+        /// The reason, if it says more than `accepted`; else empty.
         reason: String,
         /// What may be given.
         accepted: String,
     },
-    /// A credential is given twice.
+    /// A credential is set both directly and by a file.
     #[error(
         "{name} ({origin}) and {file_name} ({file_origin}) are both set: leave one of them empty"
     )]
@@ -75,26 +75,26 @@ pub enum ConfigError {
         origin: String,
         /// The variable that names a file.
         file_name: &'static str,
-        /// Where that is set.
+        /// The origin of that variable.
         file_origin: String,
     },
-    /// There are two descriptions of accounts.
+    /// Both `ACCOUNTS_FILE` and the variables of an account are set.
     #[error(
         "ACCOUNTS_FILE ({origin}) and {also_set} are both set: describe the account in the file, or leave ACCOUNTS_FILE empty"
     )]
     AccountsTwice {
-        /// Where `ACCOUNTS_FILE` is set.
+        /// The origin of `ACCOUNTS_FILE`.
         origin: String,
-        /// The variables of the account that are set, and where.
+        /// The variables of the account that are set, with their origins.
         also_set: String,
     },
-    /// The file of accounts cannot be used.
+    /// The accounts file cannot be used.
     #[error("ACCOUNTS_FILE: {source}")]
     Accounts {
         /// What is wrong with it, and where.
         source: AccountsFileError,
     },
-    /// The file of a credential gives none.
+    /// The file of a credential cannot be used.
     #[error("{setting} {source}: give {accepted}")]
     CredentialFile {
         /// Variable, path and origin.
@@ -110,7 +110,7 @@ pub enum ConfigError {
         /// What is wrong with it, and where.
         source: WebConfigError,
     },
-    /// The file of names cannot be used.
+    /// The names file cannot be used.
     #[error("NAMES_FILE: {source}")]
     Names {
         /// What is wrong with it, and where.
@@ -124,15 +124,15 @@ pub enum ConfigError {
         /// What is wrong with it.
         source: AuthoritiesError,
     },
-    /// The state cannot be kept there.
+    /// The path cannot be used as state file.
     #[error("STATE_FILE: {} {source}", .path.display().to_string().escape_debug())]
     StateFile {
-        /// Where it was to be kept.
+        /// The path.
         path: PathBuf,
-        /// Why it cannot be.
+        /// The reason.
         source: Unsuitable,
     },
-    /// No probe could get in.
+    /// Probes could not connect, because client certificates are required.
     #[error(
         "PROBES_PORT is not set, and WEB_CONFIG_FILE requires client certificates, which probes do not have: give {accepted}"
     )]
@@ -148,26 +148,26 @@ pub enum ConfigError {
         /// Why.
         source: FileError,
     },
-    /// A source of settings cannot be understood.
+    /// A source of settings has a syntax error.
     #[error("{file} is not understood{place}: give {accepted}")]
     Syntax {
         /// The file, and where it is named.
         file: String,
-        /// The line, where it is known; else empty.
+        /// The line if it is known, else empty.
         place: String,
         /// What may be given.
         accepted: &'static str,
     },
-    /// `.env` would make something else of a secret.
+    /// dotenvy would change a secret in `.env`.
     #[error("{file} (line {line}): {name} contains {hazard}: put its value in single quotes")]
     Unquoted {
         /// The file.
         file: String,
-        /// The line, from 1 on.
+        /// The line, from 1.
         line: usize,
         /// The variable.
         name: String,
-        /// What is in it, and what that would mean.
+        /// The character, and its meaning for dotenvy.
         hazard: &'static str,
     },
     /// The configuration file contains YAML that is not supported.
@@ -175,30 +175,30 @@ pub enum ConfigError {
     Yaml {
         /// The file, and where it is named.
         file: String,
-        /// Counted from 1.
+        /// The line, from 1.
         line: usize,
-        /// What is not supported.
+        /// The unsupported construct.
         what: &'static str,
     },
-    /// The configuration file holds a key that is no setting.
+    /// The configuration file contains a key that is not a setting.
     #[error("{file}: unknown setting {key}; {advice}")]
     UnknownKey {
         /// The file, and where it is named.
         file: String,
         /// The key, quoted.
         key: String,
-        /// What to do.
+        /// The remedy.
         advice: String,
     },
     /// The layers could not be merged.
     #[error("the settings cannot be merged: {source}")]
     Merge {
-        /// What the library says; no layer fails, so that it has nothing to quote.
+        /// The error of the library. It quotes no value, because layers that are read already do not fail.
         source: config::ConfigError,
     },
 }
 
-/// That a file holds bytes that are no text, and on which line the first of them stands.
+/// The error for a file that is not valid UTF-8, with the line of the first invalid byte.
 pub(super) fn not_text(file: String, bytes: &[u8], error: Utf8Error) -> ConfigError {
     let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
     let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
@@ -209,7 +209,7 @@ pub(super) fn not_text(file: String, bytes: &[u8], error: Utf8Error) -> ConfigEr
     }
 }
 
-/// A text from outside, fit for one line of a message: quoted, escaped and cut to 100 characters.
+/// Formats a text from outside for a message: quoted, escaped and cut to 100 characters.
 pub(super) fn quoted(text: &str) -> String {
     const LONGEST: usize = 100;
     match text.char_indices().nth(LONGEST) {

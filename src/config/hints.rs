@@ -1,14 +1,14 @@
-//! Settings that are accepted each and make little sense together.
+//! Warnings about settings that are valid individually but make little sense together.
 
 use std::time::Duration;
 
 use super::reader::Reader;
 use super::{FleetSettings, Settings};
 
-/// Starlink sends the addresses of a terminal at least this often.
+/// The longest time between two allocation rows of a terminal from Starlink.
 const ADDRESSES_EVERY: Duration = Duration::from_secs(300);
 
-/// Remembers the hints that settings give occasion to.
+/// Adds the warnings about combinations of settings.
 pub(super) fn give(reader: &mut Reader, settings: &Settings) {
     let accounts = settings.accounts.list().iter();
     let lingers = accounts.map(|account| account.max_linger);

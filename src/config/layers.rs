@@ -12,17 +12,17 @@ use super::table::{self, Presence, SETTINGS, Setting};
 use crate::files;
 use crate::text::yaml::{self, Problem};
 
-/// What all layers say together.
+/// The merged layers.
 pub(super) struct Layers {
-    /// By the setting's key, each with its origin; what is unset or empty has none.
+    /// The values by the key of the setting, each with its origin. Unset and empty settings are absent.
     pub(super) values: Map<String, Value>,
-    /// What is wrong with the sources themselves.
+    /// The errors of the sources themselves.
     pub(super) problems: Vec<ConfigError>,
-    /// What is doubtful about them.
+    /// The warnings about the sources.
     pub(super) warnings: Vec<Warning>,
 }
 
-/// Merges the sources, reading the configuration file that one of them names.
+/// Merges the sources, and reads the configuration file that one of them names.
 pub(super) fn merge(sources: Sources) -> Layers {
     let Sources {
         config_file,
@@ -78,7 +78,7 @@ pub(super) fn merge(sources: Sources) -> Layers {
     }
 }
 
-/// The variables beside the settings' own names, the environment's first: name, value and origin, none of them empty.
+/// The variables with alternative names of settings, those of the environment first: name, value and origin, without empty values.
 struct Others(Vec<(&'static str, String, &'static str)>);
 
 impl Others {
@@ -104,7 +104,7 @@ impl Others {
         )
     }
 
-    /// Gives the settings that have other names and are unset the first value that is set under one of them.
+    /// Sets unset settings that have alternative names to the first value under one of these names.
     fn fill(&self, values: &mut Map<String, Value>, warnings: &mut Vec<Warning>) {
         for (setting, names) in table::ALIASES {
             for name in names {
@@ -143,7 +143,7 @@ impl Others {
     }
 }
 
-/// Whether a variable for all protocols names a proxy of another kind, such as SOCKS.
+/// Whether a variable for all protocols names a proxy of another type, such as SOCKS.
 fn is_other_proxy(name: &str, value: &str) -> bool {
     let is_http = |(scheme, _): (&str, &str)| scheme.trim().eq_ignore_ascii_case("http");
     name.eq_ignore_ascii_case("ALL_PROXY") && !value.split_once("://").is_none_or(is_http)
@@ -157,7 +157,7 @@ struct Layer {
 }
 
 impl Layer {
-    /// A layer in which nothing is empty, so that an empty value leaves the layer below visible.
+    /// A layer without empty values, so that an empty value does not hide the layer below.
     fn new(origin: &str, values: impl IntoIterator<Item = (String, ValueKind)>) -> Self {
         let origin = origin.to_owned();
         let values = values
@@ -171,7 +171,7 @@ impl Layer {
     }
 }
 
-/// The trait wants `Debug`; the values may be secret.
+/// The trait requires `Debug`; values are not shown, because they may be secret.
 impl fmt::Debug for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Layer")
@@ -207,7 +207,7 @@ fn defaults() -> impl Iterator<Item = (String, ValueKind)> {
         })
 }
 
-/// The variables that are settings. Bytes that are no text become U+FFFD, which is refused where the value is read.
+/// The variables that are settings. Invalid UTF-8 becomes U+FFFD, which is rejected when the value is read.
 fn of_settings(
     variables: impl IntoIterator<Item = (String, OsString)>,
 ) -> impl Iterator<Item = (String, ValueKind)> {
@@ -225,7 +225,7 @@ fn path_value(path: Option<PathBuf>) -> Option<(String, ValueKind)> {
     Some((table::CONFIG_FILE.key(), path.into()))
 }
 
-/// What the configuration file says, and which of its keys are no settings.
+/// The values of the configuration file, and the keys that are not settings.
 #[derive(Default)]
 struct FileLayer {
     layer: Layer,
@@ -268,7 +268,7 @@ fn read_file(setting: &Value) -> Result<FileLayer, ConfigError> {
     }
 }
 
-/// The language of a file, told by its ending, and how to put it right.
+/// The format of a file by its extension, and the remedy for an error.
 fn format_of(path: &Path) -> Option<(FileFormat, &'static str)> {
     match path.extension()?.to_str()? {
         "toml" => Some((FileFormat::Toml, "TOML, such as batch_size = 1000")),
@@ -277,7 +277,7 @@ fn format_of(path: &Path) -> Option<(FileFormat, &'static str)> {
     }
 }
 
-/// The line of an error, whose text may go on to quote the file, secrets included, and must not be shown.
+/// The line of an error. The text of the error is not shown, because it may quote secrets of the file.
 fn place(error: &config::ConfigError) -> String {
     let text = error.to_string();
     let digits: String = text
@@ -292,7 +292,7 @@ fn place(error: &config::ConfigError) -> String {
     }
 }
 
-/// Parts the keys of a file into settings and others; the others in alphabetical order.
+/// Splits the keys of a file into settings and other keys; the latter are in alphabetical order.
 fn sort_keys(file: &str, path: &str, values: Map<String, Value>) -> FileLayer {
     let (known, unknown): (Map<_, _>, Map<_, _>) =
         values.into_iter().partition(|(key, _)| is_file_key(key));
@@ -330,7 +330,7 @@ fn unknown_key(file: String, key: &str) -> ConfigError {
     }
 }
 
-/// A key as far as it looks like a name: behind a forgotten space, as in `client_secret:…`, a value may follow.
+/// The beginning of a key that looks like a name. If a space is missing, as in `client_secret:…`, the rest may be a secret.
 fn shown_key(key: &str) -> String {
     let end = key
         .find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-'))

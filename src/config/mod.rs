@@ -44,32 +44,32 @@ use crate::web_config::Gate;
 use error::quoted;
 use reader::Reader;
 
-/// Everything that can be set, validated.
+/// All settings, validated.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The service accounts.
     pub accounts: Accounts,
-    /// The way to Starlink.
+    /// The outgoing connections.
     pub outgoing: Outgoing,
-    /// Where `/metrics` is served; port 0 is any free one.
+    /// The address of the web server; port 0 is any free port.
     pub listen: SocketAddr,
-    /// TLS and authentication; `None` is plain HTTP without.
+    /// TLS and authentication; `None` is plain HTTP without authentication.
     pub web_config: Option<FromFile<Arc<Gate>>>,
-    /// Host names under which requests are answered; all where there are none.
+    /// The allowed host names; `None` if all are allowed.
     pub allowed_hosts: Option<AllowedHosts>,
-    /// Where the probes are served to everybody, beside the rest, if anywhere.
+    /// The address of the separate port for probes, if there is one.
     pub probes: Option<SocketAddr>,
     /// The names of the devices.
     pub names: Option<FromFile<Arc<Names>>>,
-    /// How `starlink_info` is written.
+    /// The format of `starlink_info`.
     pub info_format: InfoFormat,
-    /// What is exported, and for how long.
+    /// The settings of the fleet.
     pub fleet: FleetSettings,
-    /// Where the fleet is kept over restarts, if anywhere.
+    /// The state file, if there is one.
     pub state: Option<StateSettings>,
-    /// How the service logs.
+    /// The settings of the log.
     pub log: Log,
-    /// Knows the secrets among the settings, and learns those that come later. Clones of the settings share it.
+    /// Holds the secrets of the settings, and later ones such as tokens. Clones of the settings share it.
     pub redactor: Redactor,
     effective: Vec<String>,
     warnings: Vec<Warning>,
@@ -78,26 +78,26 @@ pub struct Settings {
 /// The way to Starlink.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
-    /// Authorities that are trusted beside the machine's.
+    /// Authorities that are trusted in addition to the machine's.
     pub authorities: Option<Authorities>,
-    /// The proxy in between, if there is one.
+    /// The proxy, if there is one.
     pub proxy: Option<Proxy>,
 }
 
-/// What of the fleet is exported, and for how long. The three durations stand in any order.
+/// The settings of the fleet. The three durations are independent of each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FleetSettings {
-    /// Whether routers give series.
+    /// Whether routers are exported.
     pub include_routers: bool,
     /// Which of Starlink's fields are exported.
     pub fields: FieldFilter,
-    /// Silence after which a device is stale; from 1 s to ten years, like the others.
+    /// The time without data after which a device is stale; from 1 s to ten years, like the others.
     pub stale_after: Duration,
-    /// Silence after which the IP series of an allocation end.
+    /// The time without an allocation row after which the IP series of a terminal end.
     pub ip_stale_after: Duration,
     /// Time without data after which a device is forgotten.
     pub forget_after: Duration,
-    /// Further devices than so many are left out.
+    /// The most devices; further ones are left out.
     pub max_devices: usize,
 }
 
@@ -113,26 +113,26 @@ pub struct StateSettings {
 /// How the service logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// The shape of a line.
+    /// The format of lines.
     pub format: LogFormat,
     /// Directives that `tracing_subscriber::EnvFilter` has been seen to accept.
     pub filter: String,
 }
 
-/// The shape of a log line.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text.
     Text,
     /// One JSON object.
     Json,
 }
 
 impl Settings {
-    /// Merges and validates. Reads no more than the files that the sources name.
+    /// Merges and validates the settings. Reads only the files that the sources name.
     ///
     /// # Errors
-    /// All that is wrong, in the order of the settings.
+    /// All errors, in the order of the settings.
     pub fn from_sources(sources: Sources) -> Result<Self, ConfigErrors> {
         let mut reader = Reader::new(sources);
         reader.note_config_file();
@@ -140,10 +140,10 @@ impl Settings {
         Self::assemble(reader, accounts, "")
     }
 
-    /// The settings of a demonstration: the account is the given one, whatever is configured, and everything else as configured.
+    /// The settings of the demo: the given account replaces the configured ones; everything else is as configured.
     ///
     /// # Errors
-    /// All that is wrong with the other settings.
+    /// All errors of the other settings.
     pub fn for_demo(
         sources: Sources,
         api_url: Url,
@@ -157,12 +157,12 @@ impl Settings {
         Self::assemble(reader, Some(Accounts::one(account)), ".demo")
     }
 
-    /// What `check-config` prints: a line `NAME=value  # origin` for each setting, credentials without their value.
+    /// The output of `check-config`: a line `NAME=value  # origin` for each setting, credentials without their value.
     pub fn effective(&self) -> &[String] {
         &self.effective
     }
 
-    /// What is accepted and probably not meant so.
+    /// The warnings.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
@@ -195,7 +195,7 @@ impl Settings {
         }
     }
 
-    /// Reads what is left, all of it, before it looks whether anything is missing.
+    /// Reads all remaining settings before it checks for errors, so that all errors are reported together.
     fn read(reader: &mut Reader, accounts: Option<Accounts>, suffix: &str) -> Option<Self> {
         let outgoing = read_outgoing(reader);
         let listen = read_listen(reader);
@@ -230,20 +230,20 @@ impl Settings {
     }
 }
 
-/// Where the probes of the configured service are.
+/// The address of the probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbesAddress {
-    /// An unspecified address (0.0.0.0, ::) is what it is bound to; a client on the same machine asks the loopback address instead.
+    /// The address that the service binds. For an unspecified one (0.0.0.0, ::), a client on the same machine uses loopback.
     pub address: SocketAddr,
-    /// Whether TLS may be spoken there.
+    /// Whether the port may use TLS.
     pub may_be_tls: bool,
 }
 
-/// Where the probes are, for a command that needs nothing else. What the web configuration says is not looked at: the service may
-/// still go by an older one.
+/// The address of the probes, for a command that needs nothing else. The web configuration is not read, because the service may still
+/// use an older one.
 ///
 /// # Errors
-/// All that is wrong with the sources, `METRICS_ADDRESS`, `METRICS_PORT` and `PROBES_PORT`.
+/// All errors of the sources, `METRICS_ADDRESS`, `METRICS_PORT` and `PROBES_PORT`.
 pub fn probes_address(sources: Sources) -> Result<ProbesAddress, ConfigErrors> {
     let mut reader = Reader::new(sources);
     let listen = read_listen(&mut reader);
@@ -367,7 +367,7 @@ fn read_fleet(reader: &mut Reader) -> Option<FleetSettings> {
     })
 }
 
-/// No file is no error. A place that cannot hold the state is.
+/// A missing file is not an error, but a path that cannot be used is.
 fn read_state(reader: &mut Reader, suffix: &str) -> Option<Option<StateSettings>> {
     let file = reader.read(&table::STATE_FILE, |text| Ok(PathBuf::from(text)));
     let interval = Duration::from_secs(reader.whole(&table::STATE_INTERVAL)?);

@@ -1,4 +1,4 @@
-//! From a setting's text to its value: pure functions, whose error says why where that helps.
+//! Parses the texts of settings: pure functions, whose errors give a reason if it helps.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -10,10 +10,10 @@ use url::{Host, Url};
 use super::error::quoted;
 use crate::telemetry::fields::anchored;
 
-/// Why a text is refused, beyond "it is not what the setting takes"; may be empty.
+/// Why a text is rejected, in addition to the accepted values; may be empty.
 pub(super) type Reason = &'static str;
 
-/// On or off, in any usual spelling and case.
+/// A switch, in any usual spelling and case.
 pub(super) fn switch(text: &str) -> Result<bool, Reason> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),
@@ -22,7 +22,7 @@ pub(super) fn switch(text: &str) -> Result<bool, Reason> {
     }
 }
 
-/// An IP address; an IPv6 one may stand in brackets, as in a URL.
+/// An IP address; an IPv6 address may be in brackets, as in a URL.
 pub(super) fn address(text: &str) -> Result<IpAddr, Reason> {
     let bracketed = text
         .strip_prefix('[')
@@ -35,9 +35,9 @@ pub(super) fn address(text: &str) -> Result<IpAddr, Reason> {
     }
 }
 
-/// An absolute http or https URL that holds neither credentials nor anything after the path.
+/// An absolute http or https URL without credentials, query and fragment.
 pub(super) fn url(text: &str) -> Result<Url, Reason> {
-    // The parser would leave some of them out.
+    // The parser would drop some of them silently.
     if text.chars().any(char::is_control) {
         return Err("(it contains a control character)");
     }
@@ -54,7 +54,7 @@ pub(super) fn url(text: &str) -> Result<Url, Reason> {
     Ok(url)
 }
 
-/// Such a URL, at which a secret is safe from whoever listens on the way: https, or http on this machine.
+/// Such a URL to which secrets can be sent safely: https, or http on this machine.
 pub(super) fn api_url(text: &str, is_insecure: bool) -> Result<Url, Reason> {
     let url = url(text)?;
     let is_here = match url.host() {
@@ -71,7 +71,7 @@ pub(super) fn api_url(text: &str, is_insecure: bool) -> Result<Url, Reason> {
     Ok(url)
 }
 
-/// Such a URL, where the host is not one that Starlink has given up.
+/// Such a URL, whose host is not one that Starlink has retired.
 pub(super) fn token_url(text: &str, is_insecure: bool) -> Result<Url, Reason> {
     let url = api_url(text, is_insecure)?;
     let host = url.host_str().unwrap_or_default();
@@ -83,7 +83,7 @@ pub(super) fn token_url(text: &str, is_insecure: bool) -> Result<Url, Reason> {
     Ok(url)
 }
 
-/// The base URL of the API, without what people write behind it: the version, the path of the stream or of tokens, slashes.
+/// The base URL of the API. A version, the path of the stream or of tokens, and slashes at its end are removed.
 pub(super) fn base_url(text: &str, is_insecure: bool) -> Result<Url, Reason> {
     const NOT_BASE: [&str; 4] = [
         "/v2/telemetry/stream",
@@ -110,8 +110,8 @@ pub(super) fn base_url(text: &str, is_insecure: bool) -> Result<Url, Reason> {
     Ok(url)
 }
 
-/// What may be shown of a text that should have been a URL, quoted: people put passwords before an `@` and keys
-/// after a `?`.
+/// The part of an invalid URL that may be shown, quoted. It may contain passwords before an `@` and keys after a
+/// `?`.
 pub(super) fn shown_url(text: &str) -> Option<String> {
     if text.contains('@') {
         return None;
@@ -122,7 +122,7 @@ pub(super) fn shown_url(text: &str) -> Option<String> {
     }
 }
 
-/// Regular expressions for whole names, with commas between them; commas within brackets or braces are a part of the expression.
+/// Regular expressions for whole names, separated by commas; commas within brackets or braces belong to the expression.
 pub(super) fn expressions(text: &str) -> Result<Vec<Regex>, Reason> {
     let mut expressions = Vec::new();
     for expression in separated(text) {
@@ -159,7 +159,7 @@ fn separated(text: &str) -> Vec<&str> {
 
 /// Directives that `tracing_subscriber` understands.
 pub(super) fn log_filter(text: &str) -> Result<String, Reason> {
-    // The filter would take any other word for the name of a target, and let nothing else through.
+    // The filter would interpret any other word as the name of a target, and drop all other lines.
     let is_bare = |directive: &str| !directive.contains(['=', '[', ':']);
     let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
     let mut bare = text.split(',').filter(|directive| is_bare(directive));

@@ -1,4 +1,4 @@
-//! Takes one setting after the other from the merged layers, and remembers every problem and the line of every value.
+//! Reads settings one by one from the merged layers, and collects the errors and the origin of each value.
 
 use config::{Value, ValueKind};
 
@@ -9,7 +9,7 @@ use super::parse::{self, Reason};
 use super::sources::Sources;
 use super::table::{self, Presence, Setting};
 
-/// The merged layers, the problems so far and the lines of `check-config` so far.
+/// The merged layers, with the errors and the lines of `check-config` so far.
 pub(super) struct Reader {
     values: config::Map<String, Value>,
     problems: Vec<ConfigError>,
@@ -17,7 +17,7 @@ pub(super) struct Reader {
     effective: Vec<String>,
 }
 
-/// What was read, where nothing is wrong with it.
+/// The result if there are no errors.
 pub(super) struct Finished<T> {
     pub(super) value: T,
     /// The lines of `check-config`.
@@ -25,14 +25,14 @@ pub(super) struct Finished<T> {
     pub(super) warnings: Vec<Warning>,
 }
 
-/// A value as it was set.
+/// A raw value.
 struct Found {
     text: String,
     origin: String,
 }
 
 impl Reader {
-    /// Merges the sources; their own problems come first.
+    /// Merges the sources; their own errors come first.
     pub(super) fn new(sources: Sources) -> Self {
         let layers = layers::merge(sources);
         Self {
@@ -43,7 +43,7 @@ impl Reader {
         }
     }
 
-    /// The value of a setting; none when it is unset or when that, or the value, is a problem.
+    /// The value of a setting; `None` if it is unset, or after recording an error.
     pub(super) fn read<T>(
         &mut self,
         setting: &Setting,
@@ -52,7 +52,7 @@ impl Reader {
         self.read_shown(setting, parse, |text, _| text.to_owned())
     }
 
-    /// The same for a value that must not be shown as it was set.
+    /// [`Reader::read`] for a value that must not be shown unchanged.
     pub(super) fn read_shown<T>(
         &mut self,
         setting: &Setting,
@@ -75,12 +75,12 @@ impl Reader {
         }
     }
 
-    /// The value of a setting that takes a whole number.
+    /// The value of a setting that is a whole number.
     pub(super) fn whole<T: TryFrom<u64>>(&mut self, setting: &Setting) -> Option<T> {
         self.read(setting, |text| setting.accepts.whole(text))
     }
 
-    /// The same for a number that need not be set; `None` if what is set is not accepted.
+    /// The same for an optional number; `None` if the value is not accepted.
     pub(super) fn whole_if_set<T: TryFrom<u64>>(&mut self, setting: &Setting) -> Option<Option<T>> {
         match self.find(setting) {
             Ok(None) => {
@@ -91,13 +91,13 @@ impl Reader {
         }
     }
 
-    /// Where a setting is set, if it is.
+    /// The origin of a setting, if it is set.
     pub(super) fn origin(&self, setting: &Setting) -> Option<String> {
         let value = self.values.get(&setting.key())?;
         Some(value.origin().unwrap_or("default").to_owned())
     }
 
-    /// The value of a setting that takes one of some words: the meaning that stands with the word.
+    /// The value of a setting that is one of several words: the value that belongs to the word.
     pub(super) fn one_of<T: Copy>(
         &mut self,
         setting: &Setting,
@@ -112,7 +112,7 @@ impl Reader {
         })
     }
 
-    /// A credential: a value or a file, never both.
+    /// A credential: a value or a file, but not both.
     pub(super) fn credential(&mut self, fixed: &Setting, file: &Setting) -> Option<Credential> {
         match self.try_credential(fixed, file) {
             Ok((credential, origin)) => {
@@ -134,12 +134,12 @@ impl Reader {
         }
     }
 
-    /// Remembers what else is wrong.
+    /// Records an error.
     pub(super) fn refuse(&mut self, problem: ConfigError) {
         self.problems.push(problem);
     }
 
-    /// Remembers what is doubtful about a setting.
+    /// Records a warning about a setting.
     pub(super) fn warn(&mut self, setting: &str, advice: impl Into<String>) {
         self.warnings.push(Warning {
             setting: setting.to_owned(),
@@ -147,18 +147,18 @@ impl Reader {
         });
     }
 
-    /// Writes down what holds for a setting, in one line of `check-config`.
+    /// Adds the line of a setting to the output of `check-config`.
     pub(super) fn note(&mut self, setting: &Setting, shown: &str, origin: &str) {
         let (name, shown) = (setting.name, printable(shown));
         self.effective.push(format!("{name}={shown}  # {origin}"));
     }
 
-    /// Writes down an account of the accounts file.
+    /// Adds the line of an account of the accounts file.
     pub(super) fn note_account(&mut self, shown: &str) {
         self.effective.push(printable(shown));
     }
 
-    /// Writes down that a setting is not read, and why.
+    /// Adds the line of a setting that is not used, with the reason.
     pub(super) fn note_unread(&mut self, setting: &Setting, why: &str) {
         match self.find(setting) {
             Ok(Some(found)) => {
@@ -170,12 +170,12 @@ impl Reader {
         }
     }
 
-    /// Writes down which configuration file was read.
+    /// Adds the line of the configuration file that was read.
     pub(super) fn note_config_file(&mut self) {
         self.read(&table::CONFIG_FILE, |_| Ok(()));
     }
 
-    /// Gives what was made of the settings, if nothing was wrong. There is no value only where a problem was remembered.
+    /// Returns the value if there are no errors. The value is `None` only after an error was recorded.
     pub(super) fn finish<T>(self, value: Option<T>) -> Result<Finished<T>, ConfigErrors> {
         let Self {
             problems,
@@ -237,7 +237,7 @@ impl Reader {
         }
     }
 
-    /// What is set, as text: without the white space round it, but for a secret, where it may matter.
+    /// The text of a value, without white space around it, except for a secret, in which white space may matter.
     fn find(&self, setting: &Setting) -> Result<Option<Found>, ConfigError> {
         let Some(value) = self.values.get(&setting.key()) else {
             return Ok(None);
@@ -253,7 +253,7 @@ impl Reader {
             ValueKind::Table(_) | ValueKind::Array(_) => {
                 return refuse("(it is a list or a table)");
             }
-            // A file's 0123 or 1e3 has already lost its spelling.
+            // The configuration file's parser has already converted numbers such as 0123 or 1e3.
             _ if setting.secret => return refuse("(must be quoted)"),
             ValueKind::Float(number) => format!("{number:?}"),
             number_or_boolean => number_or_boolean.to_string(),
@@ -262,7 +262,7 @@ impl Reader {
     }
 }
 
-/// A text from outside on one line, with its control characters escaped.
+/// Formats a text from outside on one line, with control characters escaped.
 fn printable(text: &str) -> String {
     let escape = |character: char| match character.is_control() {
         true => character.escape_default().to_string(),
@@ -297,7 +297,7 @@ fn invalid(setting: &Setting, text: Option<&str>, origin: &str, reason: Reason) 
     }
 }
 
-/// Name, value and origin of a setting; secrets, also those in a URL, are left out.
+/// Name, value and origin of a setting, without secrets, including those in a URL.
 fn shown(setting: &Setting, text: Option<&str>, origin: &str) -> String {
     let text = text.filter(|_| !setting.secret);
     let is_url = [table::API_URL.name, table::TOKEN_URL.name].contains(&setting.name);

@@ -1,4 +1,4 @@
-//! Where settings come from: the edge that reads the process environment and `.env`, and the values that the rest works on.
+//! The sources of settings: reads the process environment and `.env`, so that the rest of the module is pure.
 
 use std::env;
 use std::ffi::OsString;
@@ -9,22 +9,22 @@ use super::error::{ConfigError, Warning, not_text, quoted};
 use super::table::{self, SETTINGS};
 use crate::files;
 
-/// Everything that may hold settings, the weakest last: `environment`, `dotenv`, the configuration file, the defaults.
+/// The sources of settings, in decreasing precedence: `environment`, `dotenv`, the configuration file, the defaults.
 ///
-/// It holds secrets, therefore it has no `Debug`.
+/// Without `Debug`, because it holds secrets.
 #[derive(Default)]
 pub struct Sources {
-    /// What `--config-file` names; it overrules the variable `CONFIG_FILE`.
+    /// The file of `--config-file`, which takes precedence over the variable `CONFIG_FILE`.
     pub config_file: Option<PathBuf>,
-    /// What `.env` says.
+    /// The variables of `.env`.
     pub dotenv: Dotenv,
-    /// Variables of the environment; those that are no settings are ignored.
+    /// The variables of the environment; those that are not settings are ignored.
     pub environment: Vec<(String, OsString)>,
 }
 
 impl Sources {
-    /// Reads the environment and `.env` in the working directory. The environment is not changed. Whatever is
-    /// wrong with `.env` is told together with everything else that is wrong, by the function that takes the sources.
+    /// Reads the environment and `.env` in the working directory. The environment is not changed. Errors of `.env` are
+    /// reported later, together with all others, by the function that takes the sources.
     pub fn from_process(config_file: Option<PathBuf>) -> Self {
         let names = SETTINGS.iter().map(|setting| setting.name);
         let environment = names
@@ -39,7 +39,7 @@ impl Sources {
     }
 }
 
-/// The variables of a `.env` file, and what is wrong with it.
+/// The variables of a `.env` file, and its errors.
 #[derive(Default)]
 pub struct Dotenv {
     pub(super) variables: Vec<(String, String)>,
@@ -48,7 +48,7 @@ pub struct Dotenv {
 }
 
 impl Dotenv {
-    /// Reads a file. One that does not exist holds nothing, and that is no problem.
+    /// Reads a file. A missing file is empty, without an error.
     pub fn read(path: &Path) -> Self {
         let file = quoted(&path.to_string_lossy());
         let problem = |problem| Self {
@@ -65,8 +65,8 @@ impl Dotenv {
         }
     }
 
-    /// Reads a text as if it stood in `.env`. Variables that are no settings are ignored; of one that stands
-    /// there twice the last counts, as in a shell.
+    /// Parses the text of a `.env` file. Variables that are not settings are ignored; the last value of a repeated one is
+    /// used, as in a shell.
     pub fn parse(text: &str) -> Self {
         Self::parse_named(text, &quoted(".env"))
     }
@@ -90,7 +90,7 @@ impl Dotenv {
         dotenv
     }
 
-    /// Tells of a secret that was changed on the way, and of a name that is nearly a setting's.
+    /// Records an error for a secret that dotenvy changed, and a warning for a name that is similar to a setting's.
     fn judge(&mut self, entry: &dotenv::Entry<'_>, file: &str) {
         let dotenv::Entry { line, name, hazard } = *entry;
         if let Some(hazard) = hazard {
@@ -118,7 +118,7 @@ impl Dotenv {
     }
 }
 
-/// The line of an error, which itself quotes the line, or the end of it, secrets included, and must not be shown.
+/// The number of the line of an error. The error itself is not shown, because it quotes the line, which may contain a secret.
 fn place(text: &str, error: &dotenvy::Error) -> String {
     let dotenvy::Error::LineParse(line, _) = error else {
         return String::new();
@@ -127,7 +127,7 @@ fn place(text: &str, error: &dotenvy::Error) -> String {
         text.match_indices(line.as_str())
             .map(|(start, _)| &text[..start])
     };
-    // The same text may stand within a comment or a value before.
+    // The same text may occur earlier in a comment or a value.
     let whole_line = befores().find(|before| before.is_empty() || before.ends_with('\n'));
     whole_line
         .or_else(|| befores().next())

@@ -1,4 +1,4 @@
-//! All layers together: the message of every wrong setting, the order of the layers, and that no secret is ever shown.
+//! Tests of all layers together: the message of each wrong setting, the precedence of layers, and that no secret is shown.
 
 use std::ffi::OsString;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What a scrape of a snapshot will write, and in which order: families, and within them blocks of devices.
+//! The order in which a scrape writes a snapshot: families, and blocks of devices within them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! How the fleet and the exporter's own metrics are written. Pure: a snapshot in, bytes out.
+//! Writes the fleet and the exporter's own metrics in the text formats. Pure: a snapshot in, bytes out.
 
 mod layout;
 mod negotiate;

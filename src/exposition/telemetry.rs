@@ -1,5 +1,5 @@
-//! Writes the telemetry of a snapshot, step by step: a scrape of any fleet holds one chunk at a time, and steps may be
-//! written in any order and on any thread.
+//! Writes the telemetry of a snapshot in steps, so that a scrape holds only one chunk at a time. Steps can be written in any order
+//! and on any thread.
 
 use std::sync::Arc;
 

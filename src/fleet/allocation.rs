@@ -1,4 +1,4 @@
-//! What is known of a terminal's IP allocation.
+//! The IP allocation of a terminal.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Up to 256 devices of one type, column by column: the unit that a snapshot shares and a write copies.
+//! A block: up to 256 devices of one type, stored by column. Snapshots share blocks, and a write copies them.
 
 use std::num::NonZeroU64;
 use std::ops::ControlFlow;
@@ -13,24 +13,24 @@ use super::labels::Labels;
 use crate::telemetry::location::Location;
 use crate::time::Moment;
 
-/// How many devices a block holds. Small enough that a batch of a few devices copies little, large enough that a column's
-/// part of it fills cache lines.
+/// The number of devices of a block: small enough that a batch of few devices copies little, and large enough that the column of a
+/// block fills cache lines.
 pub const BLOCK_SIZE: usize = 256;
 
-/// What is known of a device's state.
+/// The state of a slot's device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
-    /// No such device: a free slot, or a terminal of which only the IP allocation is known.
+    /// No device: a free slot, or a terminal with only an IP allocation so far.
     Absent,
     /// A row counted within `STALE_AFTER`.
     Online,
-    /// No row counted lately, but the stream was not heard for long enough to say that the device is silent.
+    /// No row within `STALE_AFTER`, but answers did not cover enough time to conclude that the device is silent.
     Stale,
-    /// Silent for `STALE_AFTER` while the stream was heard.
+    /// No row for `STALE_AFTER` of stream time.
     Offline,
 }
 
-/// Where a device is, and the H3 index that says so.
+/// The location of a device, and the H3 index that it comes from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Place {
     /// The H3 cell, which is never 0.
@@ -39,10 +39,10 @@ pub struct Place {
     pub centre: Location,
 }
 
-/// Active alerts: sorted names, each once. `None` when there are none.
+/// Active alerts: sorted names without duplicates. `None` if there are none.
 pub type Alerts = Option<Arc<Vec<Arc<str>>>>;
 
-/// How many bytes so many alerts of a device take, the names themselves not counted.
+/// The memory of `count` alerts of a device in bytes, without the names themselves.
 #[must_use]
 pub const fn alert_bytes(count: usize) -> usize {
     count * size_of::<Arc<str>>()
@@ -56,31 +56,31 @@ fn bytes_of_allocation(allocation: Option<&Arc<Allocation>>) -> usize {
     allocation.map_or(0, |allocation| allocation.content.bytes())
 }
 
-/// The whole state that one row gives a device.
+/// The complete new state of a device from a row.
 #[derive(Debug)]
 pub struct DeviceState<'p> {
     /// `UtcTimestampNs`.
     pub reported: i64,
-    /// The lanes that it has numbers in, ascending.
+    /// The lanes in which it has numbers, ascending.
     pub lanes: &'p [u32],
-    /// The number of each of them.
+    /// The numbers in these lanes.
     pub gauges: &'p [f64],
-    /// Everything else that is other than it was.
+    /// All other changes.
     pub changes: &'p [Difference],
 }
 
-/// What a row says otherwise than the one before it.
+/// A change of a row compared with the previous one.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Difference {
     /// The text of a lane.
     Info(usize, Option<Text>),
-    /// Where the device is.
+    /// The location.
     Place(Option<Place>),
     /// Its active alerts.
     Alerts(Alerts),
 }
 
-/// When a device's row came.
+/// When a row arrived.
 #[derive(Debug, Clone, Default)]
 struct Vital {
     reported: i64,
@@ -93,7 +93,7 @@ struct Vital {
 pub struct Block {
     labels: Arc<Labels>,
     presences: Vec<Presence>,
-    /// Whether just one row of the device has counted since it became known.
+    /// Whether only one row of the device was accepted since it became known.
     is_new: Vec<bool>,
     vitals: Vec<Vital>,
     places: Vec<Option<Place>>,
@@ -101,26 +101,26 @@ pub struct Block {
     allocations: Vec<Option<Arc<Allocation>>>,
     gauges: Columns<f64>,
     infos: Columns<Option<Text>>,
-    /// What the entries of `alerts` and `allocations` take: kept up to date, because it is asked for before each batch.
+    /// The memory of the entries of `alerts` and `allocations`. Updated with each change, because it is read before each batch.
     entry_bytes: usize,
 }
 
-/// What [`Block::review`] found about a slot.
+/// The result of [`Block::review`] for a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ageing {
-    /// The device's presence is another one now.
+    /// The presence of the device changes.
     Presence(Presence),
-    /// The device is to be forgotten, its allocation kept.
+    /// The device must be forgotten, but not its allocation.
     Forget,
     /// The allocation's addresses are stale.
     DropAddresses,
-    /// The allocation of an unknown terminal is to be forgotten.
+    /// The allocation of an unknown terminal must be forgotten.
     DropAllocation,
-    /// Nothing is known for this slot any more.
+    /// The slot holds no data any more.
     Free,
 }
 
-/// When something must be looked at again if nothing comes: at the first of the two.
+/// When a slot or block must be reviewed again without new rows: at the earlier of two times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
     /// By the clock.
@@ -130,7 +130,7 @@ pub struct Due {
 }
 
 impl Due {
-    /// Only if something comes.
+    /// Never by time alone.
     pub const NEVER: Self = Self::by_clock(Moment::NEVER);
 
     /// At a moment of the clock.
@@ -151,7 +151,7 @@ impl Due {
         }
     }
 
-    /// Whether it is time.
+    /// Whether a review is due.
     #[must_use]
     pub fn is_over(self, clock: Moment, stream: Moment) -> bool {
         self.clock <= clock || self.stream <= stream
@@ -159,13 +159,13 @@ impl Due {
 }
 
 impl Block {
-    /// How many slots are in use or were.
+    /// The number of slots, including free ones.
     #[must_use]
     pub fn len(&self) -> usize {
         self.vitals.len()
     }
 
-    /// About how many bytes of memory the block has for itself. Texts and labels are shared with other blocks.
+    /// The approximate memory of the block in bytes, without texts and labels, which are shared with other blocks.
     #[must_use]
     pub fn bytes(&self) -> usize {
         size_of::<Self>()
@@ -183,7 +183,7 @@ impl Block {
         self.vitals.is_empty()
     }
 
-    /// Puts an identifier into a free slot, or into the next one when `slot` is the length. `hash` decides on its shard.
+    /// Sets the identifier of a free slot, or of a new slot if `slot` is the length. `hash` determines the shard.
     pub fn claim(&mut self, slot: usize, id: &str, hash: u32) {
         Arc::make_mut(&mut self.labels).set(slot, id, hash);
         if slot == self.vitals.len() {
@@ -196,7 +196,7 @@ impl Block {
         }
     }
 
-    /// Forgets everything about a slot, its identifier included.
+    /// Clears a slot, including its identifier.
     pub fn free(&mut self, slot: usize) {
         self.clear(slot);
         Arc::make_mut(&mut self.labels).clear(slot);
@@ -214,7 +214,7 @@ impl Block {
         self.infos.clear(slot);
     }
 
-    /// Replaces the whole state of a device by what a row said. Whether a scrape shows the difference.
+    /// Replaces the complete state of a device. Returns whether a scrape shows a difference.
     pub fn replace(
         &mut self,
         slot: usize,
@@ -243,12 +243,12 @@ impl Block {
         changed
     }
 
-    /// Makes a device one of which more than one row has counted: an earlier process has seen the others.
+    /// Marks that more than one row of the device was accepted, by an earlier process.
     pub fn settle(&mut self, slot: usize) {
         self.is_new[slot] = false;
     }
 
-    /// Sets a slot's IP allocation. Whether a scrape shows the difference.
+    /// Sets the IP allocation of a slot. Returns whether a scrape shows a difference.
     pub fn allocate(&mut self, slot: usize, allocation: Arc<Allocation>) -> bool {
         let before = self.allocations[slot].as_ref();
         let same = before.is_some_and(|before| before.content == allocation.content);
@@ -268,7 +268,7 @@ impl Block {
         self.alerts[slot].clone_from(alerts);
     }
 
-    /// Carries out what [`Block::review`] asked for.
+    /// Executes the result of [`Block::review`].
     pub fn change(&mut self, slot: usize, change: Ageing) {
         match change {
             Ageing::Presence(presence) => self.presences[slot] = presence,
@@ -284,7 +284,7 @@ impl Block {
         }
     }
 
-    /// When a slot must be looked at again if nothing comes, or what time has done to it.
+    /// The change of a slot by the passing of time, or when it must be reviewed again without new rows.
     pub fn review(
         &self,
         slot: usize,
@@ -374,33 +374,33 @@ impl Block {
         known.map(|(slot, _)| slot)
     }
 
-    /// `UtcTimestampNs` of the row that counts.
+    /// `UtcTimestampNs` of the last accepted row.
     #[must_use]
     pub fn reported(&self, slot: usize) -> i64 {
         self.vitals[slot].reported
     }
 
-    /// How long ago the row that counts came.
+    /// The time since the last accepted row arrived.
     #[must_use]
     pub fn age(&self, slot: usize, now: Moment) -> Duration {
         now.since(self.vitals[slot].seen)
     }
 
-    /// When the row that counts came, by the clock and by stream time.
+    /// When the last accepted row arrived, by the clock and by stream time.
     #[must_use]
     pub fn seen(&self, slot: usize) -> (Moment, Moment) {
         let vital = &self.vitals[slot];
         (vital.seen, vital.seen_in_stream)
     }
 
-    /// Whether just one row of the device has counted since it became known.
+    /// Whether only one row of the device was accepted since it became known.
     #[must_use]
     pub fn is_new(&self, slot: usize) -> bool {
         self.is_new[slot]
     }
 
-    /// Since when a slot has been silent, if it may give way to another device: one that has reported once and is not online, or a
-    /// terminal of which only an allocation is known, for `stale_after`.
+    /// Since when a slot is silent, if another device may replace it: it has reported once and is not online, or has only an allocation,
+    /// for `stale_after`.
     #[must_use]
     pub fn gives_way(&self, slot: usize, now: Moment, stale_after: Duration) -> Option<Moment> {
         match self.presences[slot] {
@@ -444,8 +444,7 @@ impl Block {
         &self.infos
     }
 
-    /// How many bytes numbers, references to texts and alerts, and the entries of allocations take here, the texts themselves not
-    /// counted.
+    /// The memory of numbers, references to texts and alerts, and entries of allocations in bytes, without the texts themselves.
     #[must_use]
     pub fn value_bytes(&self) -> usize {
         self.gauges.bytes() + self.infos.bytes() + self.entry_bytes

@@ -1,28 +1,28 @@
-//! Which texts change all the time: each change of a text makes a new series of `starlink_info`.
+//! Detects texts that change constantly, because each change of a text creates a new series of `starlink_info`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Fewer rows than so many say nothing about how their texts change.
+/// The fewest rows for a decision.
 const LEAST_ROWS: u64 = 100;
 
-/// Nor do fewer rows of each device.
+/// The fewest rows of each device for a decision.
 const LEAST_ROWS_EACH: u64 = 10;
 
-/// How many fields are reported. Columns may have other names with every answer.
+/// The most fields that are reported, because columns may change with every answer.
 const MOST_REPORTED: usize = 64;
 
-/// Finds the fields whose text is another one in nearly every row. Fields have numbers, which the caller gives.
+/// Finds the fields whose text changes in nearly every row. Fields are identified by numbers of the caller.
 #[derive(Debug, Default)]
 pub(super) struct Churn {
     rows: u64,
-    /// By field: in how many rows there was a text before and after, and in how many of them another one.
+    /// By field: the number of rows with a text before and after, and the number of those in which it changed.
     fields: Vec<[u64; 2]>,
     reported: BTreeSet<Arc<str>>,
 }
 
 impl Churn {
-    /// Forgets the counts: fields have other numbers now.
+    /// Resets the counts, because the numbers of fields have changed.
     pub(super) fn begin(&mut self) {
         self.rows = 0;
         self.fields.clear();
@@ -42,8 +42,8 @@ impl Churn {
         self.fields[field][1] += u64::from(changed);
     }
 
-    /// The fields whose text has changed in at least nine of ten rows, and in half of all, since the last look; each once. `names` are
-    /// the fields by number, `devices` is how many devices there are.
+    /// The fields whose text has changed in at least nine of ten rows with a text, and in half of all rows, since the last call; each is
+    /// returned once. `names` are the fields by number, `devices` is the number of devices.
     pub(super) fn look<'n>(
         &mut self,
         devices: usize,
@@ -67,7 +67,7 @@ impl Churn {
     }
 }
 
-/// The same for the info fields of IP allocations, which have names and no lanes.
+/// [`Churn`] for the info fields of IP allocations, which have names and no lanes.
 #[derive(Debug, Default)]
 pub(super) struct AllocationChurn {
     churn: Churn,

@@ -1,28 +1,28 @@
-//! The values of a block's devices by lane: what many devices have stands in columns, what few have in short lists, so that a
-//! device costs what it has and not what another one has.
+//! The values of a block's devices by lane. Values of many devices are stored in columns, those of few in short lists, so that the
+//! memory of a device depends on its own values only.
 
 use super::block::BLOCK_SIZE;
 use super::interner::Text;
 
-/// How many devices of a block may have a value in a lane before it becomes a column. At this number a list costs about a
-/// quarter of a column.
+/// The most devices with a value in a lane that is a list; with more it becomes a column. At this number, a list needs about a
+/// quarter of the memory of a column.
 const FEW: usize = 32;
 
-/// What a lane with a list costs, beside its values.
+/// The memory of a list in addition to its values.
 const LIST_COST: usize = 96;
 
-/// The most bytes that one more value may take: those of a list of its own.
+/// The most additional bytes for one value: those of a new list.
 pub const MOST_FOR_A_VALUE: usize = LIST_COST + size_of::<(u8, f64)>();
 
 /// A value that may be absent.
 pub trait Value: Clone + PartialEq {
-    /// What stands where there is none.
+    /// The representation of an absent value.
     const ABSENT: Self;
 
-    /// Whether it is absent.
+    /// Whether the value is absent.
     fn is_absent(&self) -> bool;
 
-    /// Whether a scrape would show a difference.
+    /// Whether a scrape shows a difference between two values.
     fn is_same(&self, other: &Self) -> bool;
 }
 
@@ -50,14 +50,14 @@ impl Value for Option<Text> {
     }
 }
 
-/// A lane that many devices have a value in.
+/// A lane in which many devices have a value.
 #[derive(Debug, Clone)]
 struct Column<T> {
     lane: u32,
     values: Box<[T; BLOCK_SIZE]>,
 }
 
-/// A lane that few devices have a value in. There is at least one.
+/// A lane in which few devices, at least one, have a value.
 #[derive(Debug, Clone)]
 struct List<T> {
     lane: u32,
@@ -108,7 +108,7 @@ impl<T: Value> Columns<T> {
         }
     }
 
-    /// Whether a device may have a value in a lane: false only where none has.
+    /// Whether a device may have a value in the lane: false only if no device has one.
     #[must_use]
     pub fn may_have(&self, lane: usize) -> bool {
         self.column(lane).is_some() || self.list(lane).is_some()
@@ -121,7 +121,7 @@ impl<T: Value> Columns<T> {
         self.list(lane).is_some() || self.column(lane).is_some_and(in_column)
     }
 
-    /// The lanes that a device has a value in, and the values, by lane.
+    /// The lanes in which a device has a value, with the values.
     pub fn row(&self, slot: usize) -> Vec<(usize, &T)> {
         let columns = self.columns.iter();
         let columns = columns.filter_map(|column| Some((column.lane, column.values.get(slot)?)));
@@ -136,13 +136,13 @@ impl<T: Value> Columns<T> {
         row
     }
 
-    /// How many lanes take room here.
+    /// The number of lanes that use memory here.
     #[must_use]
     pub fn lanes(&self) -> usize {
         self.columns.len() + self.lists.len()
     }
 
-    /// How many bytes the values take, about.
+    /// The approximate memory of the values in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let values: usize = self.lists.iter().map(|list| list.values.len()).sum();
@@ -151,8 +151,8 @@ impl<T: Value> Columns<T> {
             + values * size_of::<(u8, T)>()
     }
 
-    /// Replaces all values of a device: those in `lanes`, which ascend, by `values`, all others by none. Whether it has others
-    /// than before.
+    /// Replaces all values of a device by `values` in `lanes`, which are ascending; other lanes become absent. Returns whether a value
+    /// changed.
     pub fn replace(&mut self, slot: usize, lanes: &[u32], values: &[T]) -> bool {
         let known = self.columns.iter().map(|column| &column.lane);
         if self.lists.is_empty() && known.eq(lanes) {
@@ -214,7 +214,7 @@ impl<T: Value> Columns<T> {
         changed
     }
 
-    /// Sets a device's value in one lane. Whether it is another one.
+    /// Sets the value of a device in one lane. Returns whether it changed.
     pub fn set(&mut self, lane: usize, slot: usize, value: &T) -> bool {
         let number = numbered(lane);
         if let Ok(at) = self.find_column(number) {
@@ -238,7 +238,7 @@ impl<T: Value> Columns<T> {
         }
     }
 
-    /// Takes all values of a device away.
+    /// Removes all values of a device.
     pub fn clear(&mut self, slot: usize) {
         for column in &mut self.columns {
             column.set(slot, &T::ABSENT);
@@ -272,7 +272,7 @@ impl<T: Value> Columns<T> {
         only
     }
 
-    /// Makes columns of the lists that have become too long.
+    /// Converts lists that have become too long to columns.
     fn promote(&mut self) {
         if self.lists.iter().all(|list| list.values.len() <= FEW) {
             return;
@@ -288,7 +288,7 @@ impl<T: Value> Columns<T> {
     }
 
     fn find_column(&self, lane: u32) -> Result<usize, usize> {
-        // As a rule the first lanes are columns.
+        // Usually the first lanes are columns.
         match self.columns.get(lane as usize) {
             Some(column) if column.lane == lane => Ok(lane as usize),
             _ => self

@@ -1,8 +1,8 @@
-//! The fleet as bytes, for a process that comes after this one.
+//! Serialises the fleet for the state file.
 //!
-//! Integers and floats stand in little endian, texts and lists behind their length in 32 bits. What can be computed from the
-//! rest is left out: presences follow from ages, places from H3 indices. Moments stand as they are: the next process goes on
-//! counting on the clock of this one.
+//! Integers and floats are little endian; texts and lists follow their length in 32 bits. Values that can be computed are omitted:
+//! presences follow from ages, locations from H3 indices. Moments are unchanged, because the next process continues the clock of this
+//! one.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -26,16 +26,16 @@ use crate::telemetry::values::sanitise;
 use crate::telemetry::{AddressKind, DeviceKind, location};
 use crate::time::Moment;
 
-/// No moment lies later than a thousand years after the clock's start: sums with durations stay far from overflow.
+/// The latest moment: a thousand years after the clock's start, so that sums with durations do not overflow.
 const LAST_MOMENT: Moment = Moment::from_millis(1000 * 366 * 86_400 * 1000);
 
-/// The longest name of a lane: a column's, and what is put before it.
+/// The longest name of a lane: that of a column with a prefix.
 const LONGEST_LANE: usize = LONGEST_NAME + 16;
 
-/// The longest name of a type: one of an enum, and what makes it unique.
+/// The longest name of a type: that of an enum with a suffix that makes it unique.
 const LONGEST_TYPE_NAME: usize = 4 * LONGEST_NAME;
 
-/// With less room than this it is not worth looking for more.
+/// Below this size, no further data is read.
 const LEAST_ROOM: usize = 64 * 1024;
 
 /// A device is in it.

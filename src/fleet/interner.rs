@@ -1,4 +1,4 @@
-//! One copy of each text, for as long as somebody holds it, and no more of them than there is room for.
+//! Stores each text once, as long as it is used, within a limit of memory.
 
 use std::borrow::Borrow;
 use std::collections::HashSet;
@@ -6,7 +6,7 @@ use std::hash::Hash;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// A shared text. Half as large as an `Arc<str>`, which counts where a fleet has millions of places for one.
+/// A shared text. It is half as large as an `Arc<str>`, which matters because a fleet may have millions of references.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Text(Arc<Box<str>>);
 
@@ -30,9 +30,9 @@ impl From<&str> for Text {
     }
 }
 
-/// A text that knows whether somebody else holds it.
+/// A text with a reference count.
 pub trait Shared: Clone + Eq + Hash + Borrow<str> + for<'t> From<&'t str> {
-    /// How many hold it.
+    /// The number of references.
     fn holders(&self) -> usize;
 }
 
@@ -48,13 +48,13 @@ impl Shared for Arc<str> {
     }
 }
 
-/// Below this many texts it is not worth looking for those that nobody holds.
+/// Unused texts are searched only if there are at least this many.
 const SWEEP_FROM: usize = 1024;
 
-/// What a text takes beside its bytes: pointers, counters, its place in the table.
+/// The memory of a text in addition to its bytes: pointers, counters, and its entry in the table.
 const OVERHEAD: usize = 64;
 
-/// Texts that repeat over the fleet: software versions, country codes, account numbers.
+/// Stores texts that many devices have: software versions, country codes, account numbers.
 #[derive(Debug)]
 pub struct Interner<T> {
     texts: HashSet<T>,
@@ -65,7 +65,7 @@ pub struct Interner<T> {
 }
 
 impl<T: Shared> Interner<T> {
-    /// An interner with room for texts of so many bytes together.
+    /// An interner with a limit of bytes for all texts.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
@@ -77,18 +77,18 @@ impl<T: Shared> Interner<T> {
         }
     }
 
-    /// To be called before each batch: where there is no room, texts that nobody holds are looked for once a batch.
+    /// Call it before each batch: if there is no room, unused texts are searched once in each batch.
     pub fn begin(&mut self) {
         self.may_sweep = true;
     }
 
-    /// The one copy of a text; `None` when there is no room for another one.
+    /// The shared copy of a text; `None` if there is no room for a new one.
     pub fn intern(&mut self, text: &str) -> Option<T> {
         if let Some(known) = self.texts.get(text) {
             return Some(known.clone());
         }
         if self.texts.len() >= self.sweep_at {
-            // Amortised: the next sweep comes when the number of texts has doubled.
+            // Amortised: the next search is when the number of texts has doubled.
             self.sweep();
             self.sweep_at = SWEEP_FROM.max(self.texts.len() * 2);
         }
@@ -105,7 +105,7 @@ impl<T: Shared> Interner<T> {
         Some(text)
     }
 
-    /// How many texts there are, those included that nobody holds any more.
+    /// The number of texts, including unused ones.
     #[must_use]
     pub fn len(&self) -> usize {
         self.texts.len()

@@ -1,4 +1,4 @@
-//! The identifiers of a block's devices, side by side in one text, ready to be written as label values.
+//! The identifiers of a block's devices, concatenated in one text and already escaped as label values.
 
 use std::collections::BTreeMap;
 
@@ -6,22 +6,22 @@ use crate::text::escape::escape_label;
 use crate::text::fnv;
 use crate::text::padded::{PADDING, push_padded};
 
-/// Where a device's label value stands.
+/// The position of a device's label value.
 #[derive(Debug, Clone, Copy, Default)]
 struct Entry {
     start: usize,
     length: u32,
-    /// What decides in which shard the device is.
+    /// The hash that determines the shard of the device.
     hash: u32,
 }
 
-/// The identifiers of up to a block of devices, by slot. A free slot has the empty one, which no device has.
+/// The identifiers of a block's devices, by slot. A free slot has the empty identifier, which no device has.
 #[derive(Debug, Clone)]
 pub struct Labels {
-    /// All label values, escaped, and the padding behind the last one.
+    /// All label values, escaped, followed by padding.
     text: String,
     entries: Vec<Entry>,
-    /// The few identifiers that a label value spells in another way, as Starlink does.
+    /// The few identifiers that differ from their escaped label values.
     unescaped: BTreeMap<usize, Box<str>>,
 }
 
@@ -48,7 +48,7 @@ impl Labels {
         self.entries.is_empty()
     }
 
-    /// Names a slot, or the next one when `slot` is the length.
+    /// Sets the identifier of a slot, or of a new slot if `slot` is the length.
     pub fn set(&mut self, slot: usize, id: &str, hash: u32) {
         if slot == self.entries.len() {
             let end = self.text.len() - PADDING;
@@ -66,24 +66,24 @@ impl Labels {
         };
     }
 
-    /// Takes a slot's identifier away.
+    /// Removes the identifier of a slot.
     pub fn clear(&mut self, slot: usize) {
         self.replace(slot, "");
         self.unescaped.remove(&slot);
     }
 
-    /// Puts another text in the place of a slot's, and moves those behind it.
+    /// Replaces the text of a slot, and moves those after it.
     fn replace(&mut self, slot: usize, text: &str) {
         let (start, length) = self.place(slot);
         self.text.replace_range(start..start + length, text);
-        // An identifier is a part of an answer, and those have less than 4 GiB.
+        // An identifier is a part of an answer, which is shorter than 4 GiB.
         self.entries[slot].length = u32::try_from(text.len()).unwrap_or(u32::MAX);
         for entry in &mut self.entries[slot + 1..] {
             entry.start = entry.start - length + text.len();
         }
     }
 
-    /// An identifier as Starlink spells it.
+    /// An identifier in Starlink's spelling.
     #[must_use]
     pub fn id(&self, slot: usize) -> &str {
         if !self.unescaped.is_empty()
@@ -94,7 +94,7 @@ impl Labels {
         self.escaped(slot)
     }
 
-    /// An identifier as a label value spells it.
+    /// An identifier, escaped as label value.
     #[must_use]
     pub fn escaped(&self, slot: usize) -> &str {
         let (start, length) = self.place(slot);
@@ -108,7 +108,7 @@ impl Labels {
         push_padded(out, &self.text.as_bytes()[start..start + padded], length);
     }
 
-    /// What decides in which shard a slot's device is.
+    /// The hash that determines the shard of a slot's device.
     #[must_use]
     pub fn hash(&self, slot: usize) -> u32 {
         self.entries[slot].hash
@@ -120,7 +120,7 @@ impl Labels {
     }
 }
 
-/// A number that says nothing of a device but in which shard it is: the same in every process and on every machine.
+/// The hash of an identifier for sharding: equal in every process and on every machine.
 ///
 /// FNV-1a in 64 bits, folded to 32.
 #[must_use]

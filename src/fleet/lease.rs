@@ -1,4 +1,4 @@
-//! A snapshot that can be taken away from its readers.
+//! A snapshot that can be revoked from its readers, to free its memory.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use super::Fleet;
 use super::block::Block;
 use super::snapshot::Snapshot;
 
-/// A snapshot that readers share. Whoever works for a slow client asks for it anew with each step, so that its memory is free as
-/// soon as it is revoked.
+/// A snapshot that readers share. Code that serves a slow client takes it again for each step, so that the memory is freed as soon as
+/// it is revoked.
 #[derive(Debug)]
 pub struct Lease {
     number: u64,
@@ -18,7 +18,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// A lease with a number that no other lease of the same process has, if readers are to be told apart by it.
+    /// A lease with a number that identifies the snapshot within the process.
     #[must_use]
     pub fn new(number: u64, snapshot: Arc<Snapshot>) -> Self {
         Self {
@@ -27,19 +27,19 @@ impl Lease {
         }
     }
 
-    /// Stands for the very snapshot: its contents, and in which blocks they are.
+    /// Identifies the snapshot: its contents and its blocks.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// The snapshot, to be held for a moment; `None` once it is revoked.
+    /// The snapshot, which must be held only briefly; `None` once it is revoked.
     #[must_use]
     pub fn get(&self) -> Option<Arc<Snapshot>> {
         self.snapshot.load_full()
     }
 
-    /// Takes the snapshot away from all readers.
+    /// Revokes the snapshot for all readers.
     pub fn revoke(&self) {
         self.snapshot.store(None);
     }
@@ -51,7 +51,7 @@ impl From<Arc<Snapshot>> for Lease {
     }
 }
 
-/// How many bytes the blocks have that only these snapshots keep alive, and the fleet has no more.
+/// The memory in bytes of the blocks that only these snapshots hold, and the current fleet does not.
 #[must_use]
 pub fn pinned<'s>(snapshots: impl Iterator<Item = &'s Snapshot>, fleet: &Fleet) -> usize {
     let mut seen: HashSet<*const Block> = fleet.blocks().map(Arc::as_ptr).collect();

@@ -1,39 +1,40 @@
-//! How much a fleet takes at most, whatever Starlink sends: the one place that says so.
+//! The limits of a fleet, which hold for any input.
 
 /// 2019-01-01 00:00:00 UTC in nanoseconds since 1970: Starlink launched its first satellites for customers that year.
 const START_OF_2019: i64 = 1_546_300_800 * 1_000_000_000;
 
-/// Bounds that no honest stream comes near. What exceeds one costs a cell, an element of one or a row, and is counted.
+/// Limits far above those of ordinary streams. A cell, an element of one or a row that exceeds a limit is left out and counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Devices of all types together, those of which only an IP allocation is known included. `MAX_DEVICES`.
+    /// Devices of all types together, including those with only an IP allocation (`MAX_DEVICES`).
     pub devices: usize,
     /// Device types.
     pub types: usize,
-    /// Bytes of a type's code or an identifier. Starlink's have some thirty.
+    /// Bytes of a type's code or an identifier. Those of Starlink have about 30.
     pub identifier: usize,
-    /// Gauges that a type has values of, and as many info fields. Starlink documents some thirty columns.
+    /// Gauges of a type, and as many info fields. Starlink documents about 30 columns.
     pub lanes: usize,
-    /// Bytes of all numbers, of all places for texts, and of the entries of alerts and allocations together. Full columns for a million devices are some 8 MiB each.
+    /// Bytes of all numbers, references to texts, and entries of alerts and allocations together. A full column of a million devices has
+    /// about 8 MiB.
     pub values: usize,
     /// Bytes of an info field.
     pub text: usize,
     /// Bytes of all different info texts together.
     pub texts: usize,
-    /// Active alerts of a device. Starlink documents less than a hundred.
+    /// Active alerts of a device. Starlink documents fewer than 100.
     pub alerts: usize,
     /// Bytes of an alert's code.
     pub alert: usize,
     /// Bytes of all different alert names together: each is a family.
     pub alert_names: usize,
-    /// Addresses of one kind of an allocation: each place is a family.
+    /// Addresses of one kind of an allocation. Each position is a family.
     pub addresses: usize,
     /// The earliest `UtcTimestampNs`. A row with an earlier one has another unit than nanoseconds, or no time at all.
     pub earliest: i64,
 }
 
 impl Limits {
-    /// Those of production.
+    /// The limits of production.
     pub const STANDARD: Self = Self {
         devices: 1_000_000,
         types: 64,

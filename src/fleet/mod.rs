@@ -1,8 +1,8 @@
-//! The last state of every device. Pure: time comes in as an argument, and nothing here knows who asks.
+//! The last state of every device. Pure: time is an argument, and the module is independent of its callers.
 //!
-//! Devices stand in blocks of 256, column by column. A snapshot shares the blocks; a write copies a block that is shared, so
-//! that a scrape never sees half of a batch, and one that is being read holds no batch up. A batch is planned ([`plan`]) before it is committed:
-//! whatever may fail does so before the first write.
+//! Devices are stored in blocks of 256, by column. A snapshot shares the blocks, and a write copies a shared block, so that a scrape
+//! never shows half of a batch and does not delay one. A batch is planned ([`plan`]) before it is committed: everything that can fail
+//! fails before the first write.
 
 pub mod allocation;
 pub mod block;

@@ -1,4 +1,4 @@
-//! The fleet at one moment: immutable, shared with whoever renders it.
+//! A snapshot: the immutable state of the fleet at one moment.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ pub struct TableView {
     pub gauges: Arc<Lanes>,
     /// The keys of the info lanes.
     pub infos: Arc<Lanes>,
-    /// In which order the info lanes are written.
+    /// The order of the info lanes.
     pub info_order: Vec<usize>,
     /// The devices.
     pub blocks: Vec<Arc<Block>>,
-    /// How many devices are in which state.
+    /// The numbers of devices by state.
     pub counts: Counts,
 }
 
@@ -44,19 +44,19 @@ impl TableView {
     }
 }
 
-/// How many devices are in each of the three states that `starlink_exporter_devices`, the page and the API name.
+/// The numbers of devices in the three states of `starlink_exporter_devices`, the page and the API.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// A row counted within `STALE_AFTER`.
+    /// A row within `STALE_AFTER`.
     pub online: usize,
-    /// Silent for `STALE_AFTER` of stream time.
+    /// No row for `STALE_AFTER` of stream time.
     pub offline: usize,
-    /// No row counted within `STALE_AFTER`, but the stream was not heard for that long either.
+    /// No row within `STALE_AFTER`, but answers did not cover that time either.
     pub unknown: usize,
 }
 
 impl Counts {
-    /// How many devices there are.
+    /// The number of devices.
     #[must_use]
     pub const fn all(self) -> usize {
         self.online + self.offline + self.unknown
@@ -80,14 +80,14 @@ impl Counts {
 /// The fleet at one moment.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    /// Two snapshots of one fleet with the same number show the same.
+    /// Snapshots of a fleet with equal numbers show the same.
     pub version: u64,
     /// The tables, in the order of their type codes.
     pub tables: Vec<TableView>,
 }
 
 impl Snapshot {
-    /// How many devices it shows.
+    /// The number of devices in the snapshot.
     #[must_use]
     pub fn devices(&self) -> usize {
         self.tables.iter().map(|table| table.counts.all()).sum()

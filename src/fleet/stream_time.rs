@@ -1,27 +1,27 @@
-//! Stream time: a clock that goes on only while the stream is heard. A device that is silent by it is offline.
+//! Stream time: a clock that advances only with the time that answers cover. A device is offline if it is silent by this clock.
 
 use std::time::Duration;
 
 use crate::time::Moment;
 
-/// From so many devices on, a stream without any rows is more likely to be silent itself than all of them.
+/// With at least this many devices online, answers without rows probably mean that the stream is silent, not all devices.
 const CROWD: usize = 10;
 
-/// For so long: announced maintenance delays telemetry by up to 30 minutes.
+/// The longest silence of the stream. Announced maintenance delays telemetry by up to 30 minutes.
 const SILENCE: Duration = Duration::from_secs(45 * 60);
 
-/// The clock, and for how long the stream has been silent.
+/// The clock, and the duration of the stream's silence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct StreamTime {
     now: Moment,
-    /// Whether at least [`CROWD`] devices were online when rows came last.
+    /// Whether at least [`CROWD`] devices were online when the last rows arrived.
     is_crowd: bool,
-    /// The time that answers without rows have covered since, where [`CROWD`] devices were online; `None` if there was none.
+    /// The time that answers without rows have covered since, if [`CROWD`] devices were online; `None` if there was no such answer.
     empty: Option<Duration>,
 }
 
 impl StreamTime {
-    /// A clock that goes on from where an earlier process has left it.
+    /// A clock that continues that of an earlier process.
     pub(super) fn resume(now: Moment) -> Self {
         Self {
             now,
@@ -29,12 +29,12 @@ impl StreamTime {
         }
     }
 
-    /// What the clock shows.
+    /// The current stream time.
     pub(super) fn now(&self) -> Moment {
         self.now
     }
 
-    /// An answer without any row, which covers this time. It counts where few devices were online, or when the silence has been
+    /// Records an answer without rows that covers this time. The clock advances only if few devices were online, or if the silence is
     /// long.
     pub(super) fn hear_nothing(&mut self, covered: Duration) {
         let empty = self.empty.unwrap_or_default();
@@ -46,23 +46,23 @@ impl StreamTime {
         }
     }
 
-    /// An answer with rows, which covers this time.
+    /// Records an answer with rows that covers this time.
     pub(super) fn hear_rows(&mut self, covered: Duration) {
         self.empty = None;
         self.now = self.now.after(covered);
     }
 
-    /// Notes the devices that are online when rows have come.
+    /// Records the number of online devices after rows have arrived.
     pub(super) fn note_online(&mut self, online: impl Iterator) {
         self.is_crowd = online.take(CROWD).count() == CROWD;
     }
 
-    /// Whether the stream as a whole is silent: answers without rows cover no time.
+    /// Whether the whole stream is silent, so that answers without rows do not advance the clock.
     pub(super) fn is_silent(&self) -> bool {
         self.empty.is_some_and(|empty| empty < SILENCE)
     }
 
-    /// The time that answers without rows have covered, where many devices were online before; `None` otherwise.
+    /// The time that answers without rows have covered, if many devices were online before; `None` otherwise.
     pub(super) fn empty(&self) -> Option<Duration> {
         self.empty
     }

@@ -1,4 +1,4 @@
-//! All devices of one type: which slot is whose, and which lane holds which field.
+//! The devices of one type: the slot of each device and the lane of each field.
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
@@ -18,13 +18,13 @@ use crate::telemetry::schema::{Column, Field, TypeSchema};
 use crate::telemetry::values::info_key;
 use crate::time::Moment;
 
-/// Below this many lanes it is not worth looking for those that nobody needs.
+/// Unused lanes are searched only if there are at least this many lanes.
 const LOOK_FROM: usize = 128;
 
-/// How long to wait before looking again where all lanes are needed.
+/// The time between searches if all lanes are in use.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
 
-/// The lanes of one kind of value: a name, once seen, keeps its lane.
+/// The lanes of one kind of value. A name keeps its lane.
 #[derive(Debug, Clone, Default)]
 pub struct Lanes {
     lanes: Vec<Lane>,
@@ -77,14 +77,14 @@ impl Lanes {
     }
 }
 
-/// The lanes that a column's values go to, found when the first value of its kind comes.
+/// The lanes of a column's values, determined with the first value of each kind.
 #[derive(Debug, Clone, Copy, Default)]
 struct ColumnLanes {
     gauge: Option<usize>,
     info: Option<usize>,
 }
 
-/// What a row speaks of: the device at a slot, or its IP allocation.
+/// The subject of a row: the device of a slot, or its IP allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
     /// The device.
@@ -98,7 +98,7 @@ pub enum Subject {
 pub struct Table {
     /// The type code.
     pub code: Arc<str>,
-    /// What the code stands for.
+    /// The kind of the type.
     pub kind: DeviceKind,
     /// The name of the type, which no other table has: set by [`super::Tables`] alone.
     pub(super) name: Arc<str>,
@@ -107,7 +107,7 @@ pub struct Table {
     /// The columns of the last batch, and their lanes.
     schema: Option<Arc<TypeSchema>>,
     columns: Vec<ColumnLanes>,
-    /// At which column each info lane stood last.
+    /// The last column of each info lane.
     info_columns: Vec<usize>,
     blocks: Vec<Arc<Block>>,
     /// When each block must be reviewed.
@@ -115,15 +115,15 @@ pub struct Table {
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
     free: Vec<usize>,
-    /// Counts what changes in the layout of snapshots without a change of what they show.
+    /// Counts changes of the layout of snapshots, which scrapes do not show.
     layouts: u64,
-    /// At how many lanes to look for those that nobody needs, and when at the earliest where there is no room.
+    /// The number of lanes at which unused ones are searched next, and the earliest time if there is no room.
     look_at: usize,
     look_again: Moment,
     /// By info lane.
     churn: Churn,
     allocation_churn: AllocationChurn,
-    /// By slot: notes of who plans a batch, by [`Subject`]. Nothing is ever erased there: whoever reads one checks it.
+    /// By slot and [`Subject`], scratch numbers for planning a batch. They are never cleared, so a reader must validate them.
     notes: Vec<[u32; 2]>,
 }
 
@@ -172,7 +172,7 @@ impl Table {
         &self.infos
     }
 
-    /// At which column each info lane stood last.
+    /// The last column of each info lane.
     #[must_use]
     pub fn info_columns(&self) -> &[usize] {
         &self.info_columns
@@ -203,7 +203,7 @@ impl Table {
         Some(lane)
     }
 
-    /// The info lanes in column order; one that the last columns lack stands where its column stood last.
+    /// The info lanes in column order. A lane without a column in the last list is placed by its last column.
     #[must_use]
     pub fn info_order(&self) -> Vec<usize> {
         let mut order: Vec<_> = (0..self.info_columns.len()).collect();
@@ -211,9 +211,9 @@ impl Table {
         order
     }
 
-    /// Gives the lanes back that no device has a value in, and the room of columns that few devices have values in, once there are
-    /// many lanes and they are worth the look: when they have doubled since the last time, or when there are `most` or values have
-    /// no room (`is_tight`), but then once a minute only. To be called between batches.
+    /// Removes lanes without values, and converts columns with few values to lists, if there are many lanes: when their number has
+    /// doubled since the last time, or, at most once a minute, when there are `most` or values have no room (`is_tight`). Call it between
+    /// batches.
     pub fn drop_unused_lanes(&mut self, now: Moment, most: usize, is_tight: bool) {
         let lanes = self.gauges.lanes.len().max(self.infos.lanes.len());
         let is_full = (lanes >= most || is_tight) && now >= self.look_again;
@@ -224,7 +224,7 @@ impl Table {
         let has_info = |lane: &usize| self.blocks.iter().any(|block| block.infos().has(*lane));
         let gauges: Vec<_> = (0..self.gauges.lanes.len()).filter(has_gauge).collect();
         let infos: Vec<_> = (0..self.infos.lanes.len()).filter(has_info).collect();
-        // All that can fail comes before the first change.
+        // Everything that can fail is done before the first change.
         let blocks = self
             .blocks
             .iter()
@@ -244,7 +244,7 @@ impl Table {
         self.columns.clear();
     }
 
-    /// Takes the columns of a batch for those that lanes are asked for next.
+    /// Sets the columns of a batch, for which lanes are requested next.
     pub fn adopt(&mut self, schema: &Arc<TypeSchema>) {
         if self
             .schema
@@ -274,7 +274,7 @@ impl Table {
         self.schema.as_ref().map(|schema| &schema.name)
     }
 
-    /// Goes by the column order that the adopted columns came with. Whether it is a new one.
+    /// Uses the order of the adopted columns. Returns whether it is new.
     pub fn settle(&mut self) -> bool {
         let mut changed = false;
         for (column, lanes) in self.columns.iter().enumerate() {
@@ -329,26 +329,25 @@ impl Table {
         lanes.info
     }
 
-    /// A number that grows whenever blocks or lanes are added, moved or taken away.
+    /// A number that increases when blocks or lanes are added, moved or removed.
     #[must_use]
     pub fn layouts(&self) -> u64 {
         self.layouts
     }
 
-    /// How many bytes numbers, references to texts and alerts, and the entries of allocations take, the texts themselves not
-    /// counted.
+    /// The memory of numbers, references to texts and alerts, and entries of allocations in bytes, without the texts themselves.
     #[must_use]
     pub fn value_bytes(&self) -> usize {
         self.blocks.iter().map(|block| block.value_bytes()).sum()
     }
 
-    /// How many slots there are, free ones included.
+    /// The number of slots, including free ones.
     #[must_use]
     pub fn slots(&self) -> usize {
         self.notes.len()
     }
 
-    /// How many lanes there are, of numbers and of texts.
+    /// The number of lanes of numbers and of texts.
     #[must_use]
     pub fn lanes(&self) -> usize {
         self.gauges.lanes.len() + self.infos.lanes.len()
@@ -364,7 +363,7 @@ impl Table {
         &mut self.allocation_churn
     }
 
-    /// The fields that have turned out to change their text in nearly every row of most devices; each once.
+    /// The fields whose text changes in nearly every row of most devices. Each is returned once.
     pub fn churning(&mut self) -> Vec<Arc<str>> {
         let devices = self.index.len();
         let fields = self.infos.lanes.iter().map(|lane| &lane.field);
@@ -373,13 +372,13 @@ impl Table {
         found
     }
 
-    /// How many slots are taken.
+    /// The number of used slots.
     #[must_use]
     pub fn devices(&self) -> usize {
         self.index.len()
     }
 
-    /// The slot of a device. If it has none it gets one, where it may: known only once something is written to it.
+    /// The slot of a device. If it has none, a slot is assigned if allowed; the device is known only once something is written.
     pub fn slot(&mut self, id: &str, may_add: bool) -> Option<usize> {
         let hash = self.hasher.hash_one(id);
         let blocks = &self.blocks;
@@ -417,11 +416,11 @@ impl Table {
         }
         let hash = stable_hash(&self.code, id);
         Arc::make_mut(&mut self.blocks[block]).claim(slot % BLOCK_SIZE, id, hash);
-        // A slot to which nothing is written after all is freed at the next review.
+        // If nothing is written to the slot, it is freed at the next review.
         self.due[block].clock = Moment::default();
     }
 
-    /// The number that was noted last for a slot; by an earlier batch, or nobody, as well as by this one.
+    /// The last scratch number of a slot, which may be that of an earlier batch or unset.
     pub fn note(&mut self, slot: usize, subject: Subject) -> &mut u32 {
         &mut self.notes[slot][subject as usize]
     }
@@ -432,7 +431,7 @@ impl Table {
         self.notes[slot][subject as usize]
     }
 
-    /// The slots that may give way to other devices, and since when they have been silent.
+    /// The slots that other devices may replace, with the times since which they are silent.
     pub fn giving_way(
         &self,
         now: Moment,
@@ -468,7 +467,8 @@ impl Table {
         due.min().unwrap_or(Moment::NEVER)
     }
 
-    /// Does what time asks for in the blocks that are due, and adds what changes for devices. Whether a scrape shows a difference.
+    /// Applies the passing of time to the blocks that are due, and adds the changes of devices. Returns whether a scrape shows a
+    /// difference.
     pub fn expire(
         &mut self,
         now: Moment,
@@ -526,7 +526,7 @@ impl Table {
         changed
     }
 
-    /// Forgets everything about a slot, so that another device can have it. Whether a scrape shows the difference.
+    /// Clears a slot, so that another device can use it. Returns whether a scrape shows a difference.
     pub fn evict(&mut self, slot: usize, changes: &mut Changes) -> bool {
         let (block, at) = self.block(slot);
         let was_known = block.presences()[at] != Presence::Absent;
@@ -560,7 +560,7 @@ fn id_at(blocks: &[Arc<Block>], slot: usize) -> &str {
     blocks[slot / BLOCK_SIZE].labels().id(slot % BLOCK_SIZE)
 }
 
-/// A slot as the index keeps it. A fleet of 2^32 devices would not fit into any memory.
+/// A slot in the index. 32 bits suffice, because more devices would not fit in memory.
 fn numbered(slot: usize) -> u32 {
     u32::try_from(slot).unwrap_or(u32::MAX)
 }

@@ -1,4 +1,4 @@
-//! What became of the rows and cells of a batch: closed lists of reasons, and their counts.
+//! Counts the rows and cells of a batch that were applied or left out, by closed lists of reasons.
 
 use crate::telemetry::CellFaults;
 use crate::telemetry::readings::IdentityFault;
@@ -14,7 +14,7 @@ pub enum RowCode {
     Allocation,
     /// `d`
     DataUsage,
-    /// Anything else, also what is no code.
+    /// Any other code, or none.
     Other,
 }
 
@@ -49,16 +49,16 @@ impl RowCode {
     }
 }
 
-/// Why a row was ignored: nothing is wrong with it.
+/// Why a valid row was ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowIgnored {
-    /// A newer row of its device counts.
+    /// There is a newer row of its device.
     Older,
     /// Its timestamp is more than ten minutes ahead of the corrected clock.
     Future,
-    /// It is a router's, and routers are left out.
+    /// It is a row of a router, and routers are not exported.
     Router,
-    /// There are as many devices, or types of devices, as may be, and this is another one.
+    /// The limit of devices, or of types of devices, is reached.
     DeviceLimit,
 }
 
@@ -88,18 +88,18 @@ impl RowIgnored {
     }
 }
 
-/// Why a row was rejected: it cannot be read.
+/// Why an invalid row was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowFault {
-    /// It is no list.
+    /// It is not a list.
     Shape,
-    /// Its type is no string.
+    /// Its type is not a string.
     DeviceType,
     /// Its own answer has no column list for its type.
     NoColumns,
-    /// Its identifier is no non-empty string.
+    /// Its identifier is not a string, or is empty.
     DeviceId,
-    /// Its timestamp is no integer, or before 2019.
+    /// Its timestamp is not an integer, or before 2019.
     Timestamp,
     /// Its identifier or its type's code is too long, or there were too many rows before it in its answer.
     Limit,
@@ -159,17 +159,17 @@ impl From<IdentityFault> for RowFault {
 /// Rows of one answer or several, none of which was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeftOut {
-    /// How many they are.
+    /// The number of rows.
     pub rows: u64,
-    /// The reason of most of them, as the metrics name it.
+    /// The reason of most of them, as in the metrics.
     pub reason: &'static str,
     /// The same as the end of a sentence.
     pub because: &'static str,
-    /// How many were left out for it.
+    /// The number of rows with this reason.
     pub with_reason: u64,
 }
 
-/// What became of the rows and cells of one batch.
+/// The counts of the rows and cells of one batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Rows received, by [`RowCode`].
@@ -180,18 +180,18 @@ pub struct Tally {
     pub rejected: [u64; RowFault::ALL.len()],
     /// Cells rejected.
     pub cells: CellFaults,
-    /// How many of the ignored rows are not of this batch: the rows of devices that gave way to new ones.
+    /// The number of ignored rows that belong to earlier batches: those of devices that were replaced by new ones.
     pub gave_way: u64,
 }
 
 impl Tally {
-    /// Rows received, whatever became of them.
+    /// All rows received.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.rows.iter().sum()
     }
 
-    /// The rows, where some were received and each was left out. Older rows are none of these: nothing is lost with them.
+    /// The rows, if some were received and all were left out. Old rows do not count, because no data is lost with them.
     #[must_use]
     pub fn left_out(&self) -> Option<LeftOut> {
         let ignored = RowIgnored::ALL.iter().map(|reason| {
@@ -238,7 +238,7 @@ impl Tally {
         self.ignored[reason as usize] += 1;
     }
 
-    /// Counts a device that gave way to a new one: its only row is lost with it.
+    /// Counts a device that was replaced by a new one, so that its only row is lost.
     pub(super) fn give_way(&mut self) {
         self.ignore_row(RowIgnored::DeviceLimit);
         self.gave_way += 1;

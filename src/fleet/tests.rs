@@ -1,4 +1,4 @@
-//! Answers in, lines out: the rules of merging and staleness.
+//! Tests of merging and staleness, from answers to exposition lines.
 
 use std::sync::Arc;
 use std::time::Duration;

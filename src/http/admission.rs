@@ -1,4 +1,4 @@
-//! Who may see what: passwords, where there are any.
+//! Checks the password of each request, if passwords are configured.
 
 use std::sync::Arc;
 
@@ -13,17 +13,17 @@ use super::probes;
 use super::request::client;
 use crate::web_config::{Admission, Gate};
 
-/// Who decides, for the workers of a listener; nobody, where everybody gets in.
+/// The gate of a listener, or `None` if it is open.
 pub type OptionalGate = Option<Arc<Gate>>;
 
-/// The gate, if there is one. An application that was made without saying so lets nobody in.
+/// The gate of the application, if there is one. An error if the application was built without this decision.
 pub fn gate(request: &ServiceRequest) -> Result<OptionalGate, Error> {
     let gate = request.app_data::<web::Data<OptionalGate>>();
     let gate = gate.ok_or_else(|| ErrorInternalServerError("no gate"))?;
     Ok(gate.as_ref().clone())
 }
 
-/// Lets through whoever may see what is asked for.
+/// Admits requests with a valid password.
 pub async fn admit(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,

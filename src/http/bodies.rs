@@ -1,4 +1,4 @@
-//! Compressed bodies: each is compressed once, for all who scrape the same snapshot, and kept until there is a newer one.
+//! Caches compressed bodies: each is compressed once for all scrapes of a snapshot, and kept until there is a newer snapshot.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -16,42 +16,42 @@ use super::segments::{BodyError, Compressors, Parts, Segments};
 use crate::exposition::Cursor;
 use crate::tasks::Pool;
 
-/// The most bodies that are kept. A fleet is shared out by a few shards; what is asked for beyond that is compressed for each
-/// reader by itself.
+/// The most bodies that are cached. A fleet is usually split into a few shards; further bodies are compressed for each reader
+/// separately.
 const MOST_BODIES: usize = 256;
 
-/// So much of a body is handed to a connection at a time: it copies it.
+/// The size of the chunks that are given to a connection, which copies them.
 pub const PIECE: usize = 32 * 1024;
 
-/// Tells apart what bodies are made of, and grows: the snapshot's number, and of one snapshot the generation of the names.
+/// The version of a body's data: the number of the snapshot, then the generation of the names. It increases.
 pub type Version = (u64, u64);
 
-/// What bodies may take.
+/// The limits of bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BodyLimits {
-    /// The most compressed bytes that are kept, of all bodies together.
+    /// The most compressed bytes that are cached, of all bodies together.
     pub kept: usize,
     /// The most segments that are compressed at the same time, of all bodies and readers together.
     pub compressors: usize,
 }
 
-/// The bodies of the newest snapshot that was scraped, one for each key (what there may be of one snapshot: formats, shards).
+/// The cached bodies of the newest scraped snapshot, one for each key (format and shard).
 ///
-/// The first reader of a body has it filled, by a task that waits for no reader; others take the same segments meanwhile or
-/// later, each at its own pace. What is kept has a limit: a body that needs room takes it from bodies without readers, then from
-/// bodies of older snapshots, whose readers are the slowest and fail. Where there is none left, each reader compresses the rest for
-/// itself, one segment at a time, when its client is ready for it.
+/// The first reader of a body starts a task that fills it without waiting for readers. Other readers get the same segments, meanwhile
+/// or later, each at its own pace. The cache is limited: a body that needs room takes it from bodies without readers, then from bodies
+/// of older snapshots, whose readers are the slowest and fail. If there is no room, each reader compresses the rest itself, one segment
+/// at a time, when its client is ready.
 #[derive(Debug)]
 pub struct Bodies<K> {
     cache: Arc<Mutex<BodyCache<K>>>,
-    /// A permit for each compressed byte that may be kept.
+    /// A permit for each compressed byte that may be cached.
     room: Arc<Semaphore>,
     compressors: Compressors,
     ahead: usize,
 }
 
 impl<K> Bodies<K> {
-    /// None yet. The pool compresses.
+    /// An empty cache. The pool compresses.
     #[must_use]
     pub fn new(limits: BodyLimits, pool: Pool) -> Self {
         Self {
@@ -68,8 +68,8 @@ impl<K> Bodies<K> {
 }
 
 impl<K: Clone + Eq + Hash + 'static> Bodies<K> {
-    /// A reader of the body `key`: `parts` are its text, the same for the same version and key; they are not looked at where the body
-    /// is ready. To be called in an actix runtime.
+    /// A reader of the body `key`. `parts` give its text, which is equal for equal version and key; they are not used if the body is
+    /// ready. Needs an actix runtime.
     #[must_use]
     pub fn read(&self, version: Version, key: K, parts: Arc<dyn Parts>) -> Reader {
         let mut cache = lock(&self.cache);
@@ -77,7 +77,7 @@ impl<K: Clone + Eq + Hash + 'static> Bodies<K> {
             cache.replace(version);
         }
         let body = if version < cache.version {
-            // There is a newer snapshot: what is old is of use to this reader alone.
+            // There is a newer snapshot, so only this reader uses the old body.
             None
         } else if let Some(body) = cache.bodies.get(&key) {
             Some((Arc::clone(body), body.subscribe()))
@@ -93,7 +93,7 @@ impl<K: Clone + Eq + Hash + 'static> Bodies<K> {
                 room: Arc::clone(&self.room),
                 body: Arc::clone(&body),
             };
-            // What is ready waits for what is before it, and whoever starts more may have to wait for a core.
+            // Not more: segments wait for those before them, and need a free core.
             let segments = Segments::new(
                 Arc::clone(&parts),
                 Cursor::default(),
@@ -115,7 +115,7 @@ struct BodyCache<K> {
     replaced: VecDeque<Weak<watch::Sender<Filled>>>,
 }
 
-/// Its receivers are its readers, which hold the sender, too: a body that was replaced goes with the last of them.
+/// Its receivers are the readers, which also hold the sender: a replaced body is freed with its last reader.
 type Body = Arc<watch::Sender<Filled>>;
 
 impl<K: Eq + Hash> BodyCache<K> {
@@ -127,8 +127,8 @@ impl<K: Eq + Hash> BodyCache<K> {
             .extend(replaced.map(|body| Arc::downgrade(&body)));
     }
 
-    /// Takes a body away to make room, but not the one that needs it: one without readers, else that of the oldest snapshot. Whether
-    /// there was any.
+    /// Removes a body to make room, except the one that needs it: one without readers, else that of the oldest snapshot. Returns whether
+    /// there was one.
     fn evict(&mut self, requester: &Body) -> bool {
         let is_unread = |body: &&Body| body.receiver_count() == 0 && body.borrow().end.is_some();
         let unread = self.bodies.iter().find(|(_, body)| is_unread(body));
@@ -151,37 +151,37 @@ impl<K: Eq + Hash> BodyCache<K> {
     }
 }
 
-/// Held for moments only. A panic while it is held leaves nothing half done.
+/// The lock is held only briefly. A panic meanwhile leaves the state consistent.
 fn lock<K>(cache: &Mutex<BodyCache<K>>) -> MutexGuard<'_, BodyCache<K>> {
     cache.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How far a body has come.
+/// The progress of a body.
 #[derive(Debug, Default)]
 struct Filled {
     segments: Vec<Arc<Kept>>,
     end: Option<End>,
 }
 
-/// Why a body grows no more.
+/// Why a body is not filled any further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// It is whole.
+    /// It is complete.
     Whole,
-    /// There is no room for more. The text, of so many steps, goes on here.
+    /// There is no room for more. The text, with this number of steps, continues at this place.
     Full(Cursor, usize),
     /// A newer body needed its room.
     Cut,
 }
 
-/// A segment that is kept, and its room.
+/// A cached segment with its permits.
 #[derive(Debug)]
 struct Kept {
     segment: Segment,
     _room: OwnedSemaphorePermit,
 }
 
-/// Who fills a body.
+/// Fills a body.
 struct BodyWriter<K: Eq + Hash> {
     cache: Arc<Mutex<BodyCache<K>>>,
     key: K,
@@ -190,7 +190,7 @@ struct BodyWriter<K: Eq + Hash> {
 }
 
 impl<K: Eq + Hash> BodyWriter<K> {
-    /// Fills the body to its end, or until nobody reads it any more. A body that fails is forgotten, and its readers fail.
+    /// Fills the body until it is complete or has no readers. After a failure it is dropped, and its readers fail.
     async fn fill(self, mut segments: Segments, parts: Arc<dyn Parts>) {
         let mut next = Cursor::default();
         while !self.is_abandoned() {
@@ -211,7 +211,7 @@ impl<K: Eq + Hash> BodyWriter<K> {
         }
     }
 
-    /// Hands a segment to all readers, if there is room for it.
+    /// Gives a segment to all readers, if there is room for it.
     fn keep(&self, segment: Segment) -> bool {
         let Some(room) = self.take_room(segment.bytes.len()) else {
             return false;
@@ -251,7 +251,7 @@ impl<K: Eq + Hash> BodyWriter<K> {
         });
     }
 
-    /// Whether nobody reads the body. It is off the cache then, so that nobody will.
+    /// Whether the body has no readers. It is then also removed from the cache, so that it gets none.
     fn is_abandoned(&self) -> bool {
         let mut cache = lock(&self.cache);
         let is_abandoned = self.body.receiver_count() == 0;
@@ -261,7 +261,7 @@ impl<K: Eq + Hash> BodyWriter<K> {
         is_abandoned
     }
 
-    /// Has new readers find another body; there is one already if there is a newer snapshot.
+    /// Removes the body from the cache, unless it was replaced already by one of a newer snapshot.
     fn remove(&self, cache: &mut BodyCache<K>) {
         let found = cache.bodies.get(&self.key);
         if found.is_some_and(|body| Arc::ptr_eq(body, &self.body)) {
@@ -271,7 +271,7 @@ impl<K: Eq + Hash> BodyWriter<K> {
 }
 
 impl<K: Eq + Hash> Drop for BodyWriter<K> {
-    /// A body without an end, which would never get one, is no use to later readers, and fails those that it has.
+    /// An incomplete body is removed, and its readers fail, because it would never be completed.
     fn drop(&mut self) {
         let has_end = self.body.borrow().end.is_some();
         if !has_end {
@@ -281,30 +281,30 @@ impl<K: Eq + Hash> Drop for BodyWriter<K> {
     }
 }
 
-/// Reads a body from its begin, at its own pace.
+/// Reads a body from its beginning, at its own pace.
 pub struct Reader {
     source: Source,
-    /// Dropped as soon as it is known that they are not needed.
+    /// Dropped as soon as they are not needed.
     parts: Option<Arc<dyn Parts>>,
     compressors: Compressors,
 }
 
-/// Where the next segment comes from.
+/// The source of the next segment.
 #[derive(Debug)]
 enum Source {
-    /// The body that all share.
+    /// The shared body.
     Shared {
         filled: watch::Receiver<Filled>,
         taken: usize,
         _body: Body,
     },
-    /// This reader's own work.
+    /// This reader compresses itself.
     Own(Segments),
-    /// There are no more.
+    /// The end.
     Ended,
 }
 
-/// Bytes of a body and whatever counts them, until they are out.
+/// Bytes of a body with the permits that count them, until they are sent.
 #[derive(Debug)]
 struct Piece {
     bytes: Bytes,
@@ -345,12 +345,12 @@ impl Reader {
         }
     }
 
-    /// One segment at a time: a slow client is not to have several in memory.
+    /// One segment at a time, so that a slow client does not hold several in memory.
     fn own(parts: Arc<dyn Parts>, first: Cursor, compressors: &Compressors) -> Segments {
         Segments::new(parts, first, 1, compressors)
     }
 
-    /// The next bytes of the deflate stream, whose text is added to `crc`; none at the end.
+    /// The next bytes of the deflate stream, whose text is added to `crc`; `None` at the end.
     async fn next(&mut self, crc: &mut Crc) -> Result<Option<Piece>, BodyError> {
         loop {
             match &mut self.source {
@@ -397,7 +397,7 @@ impl Reader {
     }
 }
 
-/// What is left to be sent of a member.
+/// The rest of a member that must be sent.
 struct Member {
     reader: Reader,
     crc: Crc,
@@ -422,7 +422,7 @@ impl Member {
     }
 }
 
-/// A gzip member: what the reader gives, then `last`, a text that is this answer's own.
+/// A gzip member: the segments of the reader, then `last`, a text of this response only.
 pub fn member(reader: Reader, last: Vec<u8>) -> impl Stream<Item = Result<Bytes, BodyError>> {
     let header = future::ready(Ok(Bytes::from_static(&gzip::HEADER)));
     let start = Some(Member {

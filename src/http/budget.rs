@@ -1,4 +1,4 @@
-//! How much memory clients can make the service take, all together: the figures of docs/LIMITS.md.
+//! The memory budget of all clients together; the figures are in docs/LIMITS.md.
 
 use super::bodies::BodyLimits;
 use super::segments::{COMPRESSOR_BYTES, LARGEST_SEGMENT, MOST_COMPRESSORS};
@@ -7,37 +7,37 @@ use crate::fleet::Snapshot;
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// All scrapes together: what is compressed, what is kept for further readers, and what each holds while it is read.
+/// All scrapes together: segments being compressed, cached bodies, and the buffers of each scrape.
 const SCRAPES: usize = 128 * MIB;
 
-/// Compressed bodies that are kept for further readers.
+/// Cached compressed bodies.
 const KEPT: usize = 48 * MIB;
 
-/// What is left for the scrapes themselves: each takes its share when it is admitted.
+/// The rest for the scrapes themselves; each takes its share when it is admitted.
 pub const SCRAPE_SHARES: usize = SCRAPES - KEPT - MOST_COMPRESSORS * COMPRESSOR_BYTES;
 
 /// A chunk of text or a compressed segment, and the connection's buffer.
 const SCRAPE: usize = LARGEST_SEGMENT + 160 * KIB;
 
-/// For each family and block of devices, what a scrape's layout takes.
+/// The layout of a scrape, for each family and block of devices.
 const STEP: usize = 16;
 
-/// Families of a block that are not numbers of a field: addresses, alerts, places, names.
+/// Families of a block other than numeric fields: addresses, alerts, locations, names.
 const OTHER_FAMILIES: usize = 24;
 
-/// All pages and answers of the API together, from when they are made until they are read.
+/// All pages and responses of the API together, from their creation until they are read.
 pub const PAGES: usize = 64 * MIB;
 
-/// How many pages are made at the same time.
+/// The most pages that are rendered at the same time.
 pub const PAGES_AT_ONCE: usize = 2;
 
-/// The threads that make pages and compress scrapes.
+/// The threads that render pages and compress scrapes.
 #[must_use]
 pub fn threads() -> usize {
     bodies().compressors + PAGES_AT_ONCE
 }
 
-/// What all scrapes' bodies may take.
+/// The limits of all compressed bodies.
 #[must_use]
 pub fn bodies() -> BodyLimits {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -47,7 +47,7 @@ pub fn bodies() -> BodyLimits {
     }
 }
 
-/// What a scrape of a snapshot holds while it is read.
+/// The memory of a scrape of a snapshot while it is read.
 #[must_use]
 pub fn scrape(snapshot: &Snapshot) -> usize {
     let steps = snapshot.tables.iter().map(|table| {

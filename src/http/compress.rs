@@ -1,4 +1,4 @@
-//! Bodies in the form that their client accepts: pages and the API's JSON are asked for again and again, and shrink to a sixth.
+//! Compresses pages and JSON of the API for clients that accept it, to about a sixth of their size.
 
 use std::io::Write as _;
 
@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 
 use super::request::accepts_gzip;
 
-/// Shorter bodies are sent as they are: a compressed one saves no packet.
+/// Shorter bodies are not compressed, because that would save no packet.
 const LEAST: usize = 1024;
 
 /// Whether a client accepts gzip.
@@ -18,13 +18,13 @@ const LEAST: usize = 1024;
 pub struct Compress(bool);
 
 impl Compress {
-    /// What a request accepts.
+    /// The encoding that a request accepts.
     #[must_use]
     pub fn accepted(request: &HttpRequest) -> Self {
         Self(accepts_gzip(request))
     }
 
-    /// A body in this form. Compressing a large one takes milliseconds: not for a worker's thread.
+    /// Encodes a body. Compressing a large one takes milliseconds, so do not call it on a worker's thread.
     #[must_use]
     pub fn body(self, plain: Vec<u8>) -> Body {
         let gzip = (self.0 && plain.len() >= LEAST).then(|| gzip(&plain, Compression::fast()));
@@ -41,7 +41,7 @@ impl Compress {
     }
 }
 
-/// A body as it is sent.
+/// An encoded body.
 #[derive(Debug)]
 pub struct Body {
     bytes: Bytes,
@@ -59,7 +59,7 @@ impl Body {
     }
 }
 
-/// A text that never changes, compressed once.
+/// A constant text, compressed once.
 #[derive(Debug)]
 pub struct Fixed {
     plain: &'static str,
@@ -94,7 +94,7 @@ impl Fixed {
     }
 }
 
-/// Writing to memory does not fail; if it did, the plain form would be sent.
+/// Writing to memory does not fail; if it did, the uncompressed form would be sent.
 fn gzip(plain: &[u8], level: Compression) -> Option<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), level);
     encoder.write_all(plain).ok()?;

@@ -1,4 +1,4 @@
-//! What every response gets last: the headers that all share, and a framing that its client understands.
+//! Completes every response: adds the common headers, and a framing that the client supports.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -15,11 +15,11 @@ use super::admission::{OptionalGate, gate};
 use super::connection::ConnectionHandle;
 use super::metrics;
 
-/// A body of so many bytes leaves the connection's buffer small.
+/// The largest body in bytes that does not enlarge the buffer of a connection.
 const SMALL: u64 = 8 * 1024;
 
-/// Adds `X-Content-Type-Options: nosniff`, `Vary` where it is `/metrics`, and the operator's headers, which win over ours; ends the
-/// connection after a body that an HTTP/1.0 client could not delimit otherwise, and where there are too many connections.
+/// Adds `X-Content-Type-Options: nosniff`, `Vary` for `/metrics`, and the operator's headers, which take precedence. Closes the
+/// connection after a body that an HTTP/1.0 client could not delimit otherwise, and if there are too many connections.
 pub async fn finish(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -55,7 +55,7 @@ pub async fn finish(
     }))
 }
 
-/// Whether a body of this size enlarges the web server's buffer for the connection, which keeps that size.
+/// Whether a body of this size enlarges the web server's buffer of the connection, which never shrinks.
 fn is_large(size: BodySize) -> bool {
     match size {
         BodySize::None => false,
@@ -64,7 +64,7 @@ fn is_large(size: BodySize) -> bool {
     }
 }
 
-/// Inserts `X-Content-Type-Options: nosniff` and the operator's headers, which win over all others.
+/// Inserts `X-Content-Type-Options: nosniff` and the operator's headers, which take precedence over all others.
 pub fn insert_shared(headers: &mut HeaderMap, gate: &OptionalGate) {
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
@@ -75,7 +75,7 @@ pub fn insert_shared(headers: &mut HeaderMap, gate: &OptionalGate) {
     }
 }
 
-/// A body whose connection learns when it ends, and whether that is before its end.
+/// A body that reports its end to the connection, and whether it is complete.
 struct TrackedBody<B> {
     body: Pin<Box<B>>,
     handle: ConnectionHandle,

@@ -1,4 +1,4 @@
-//! The fleet as it is now, for a request.
+//! Gives a request the current snapshot of the fleet.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::store::Published;
 use crate::supervise::ActorStatus;
 use crate::time::{Clock, Moment};
 
-/// Takes snapshots that the store has published, as long as the store answers.
+/// Takes snapshots that the store has published, as long as the store responds.
 #[derive(Debug)]
 pub struct FleetReader {
     clock: Clock,
@@ -20,17 +20,17 @@ pub struct FleetReader {
     limits: ReadLimits,
 }
 
-/// How long the store may take.
+/// The time limit of the store.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadLimits {
     /// A request waits this long for a snapshot.
     pub wait: Duration,
-    /// A snapshot of a store that has not answered for this long is out of date.
+    /// A snapshot of a store that has not responded for this long is out of date.
     pub silence: Duration,
 }
 
 impl FleetReader {
-    /// Reads what `store` publishes.
+    /// Reads the snapshots of `store`.
     #[must_use]
     pub fn new(
         clock: Clock,
@@ -58,7 +58,7 @@ impl FleetReader {
         self.published.now()
     }
 
-    /// The fleet as it is; `None` if the store is busy or in restart backoff for too long, or hangs.
+    /// The current fleet; `None` if the store is busy or in restart backoff for too long, or hangs.
     pub async fn lease(&self) -> Option<Arc<Lease>> {
         let ReadLimits { wait, silence } = self.limits;
         let ran = self.clock.ran();
@@ -66,7 +66,7 @@ impl FleetReader {
         if self.store.as_ref().is_some_and(is_in_trouble) {
             return None;
         }
-        // The store may take as long to remove what is too old as to answer.
+        // The store may take as long to remove old devices as to respond.
         let due = self.clock.elapsed().saturating_sub(silence);
         timeout(wait, self.published.lease(Moment::at(due)))
             .await

@@ -1,17 +1,17 @@
-//! One gzip member (RFC 1952) put together from stretches of text that are deflated each by itself, on any thread.
+//! Builds one gzip member (RFC 1952) from parts that are deflated independently, on any thread.
 
 use bytes::Bytes;
 use flate2::{Compress, CompressError, Compression, Crc, FlushCompress};
 
-/// How a member begins: deflate, no name, no time, the fastest level, system unknown.
+/// The header of a member: deflate, no name, no time, the fastest level, unknown system.
 pub const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
 
-/// A stretch of text, deflated. Those of a text, in their order, are its deflate stream.
+/// A deflated part of a text. The segments of a text, in order, form its deflate stream.
 #[derive(Debug)]
 pub struct Segment {
-    /// Whole deflate blocks that end at a byte and refer to nothing before them.
+    /// Complete deflate blocks that end at a byte boundary and do not refer to earlier text.
     pub bytes: Bytes,
-    /// Checksum and length of the text, to be combined with those of the segments before.
+    /// The checksum and the length of the text, to be combined with those of the earlier segments.
     pub crc: Crc,
 }
 
@@ -24,7 +24,7 @@ pub enum Place {
     Last,
 }
 
-/// A compressor with its buffer, to be used for one segment after the other.
+/// A compressor with its buffer, reused for several segments.
 #[derive(Debug)]
 pub struct Deflater {
     compress: Compress,
@@ -41,10 +41,10 @@ impl Default for Deflater {
 }
 
 impl Deflater {
-    /// Deflates a stretch of text.
+    /// Deflates a part of a text.
     ///
     /// # Errors
-    /// When the compressor fails, which it has no reason to.
+    /// The compressor fails, which is not expected.
     pub fn segment(&mut self, text: &[u8], place: Place) -> Result<Segment, CompressError> {
         let flush = match place {
             Place::Inside => FlushCompress::Full,
@@ -54,7 +54,7 @@ impl Deflater {
         self.out.clear();
         let mut rest = text;
         loop {
-            // A byte becomes nine bits at worst: one round is enough, and what is not needed costs no memory.
+            // A byte becomes at most nine bits, so one call is enough; reserved memory that is not used is not resident.
             self.out.reserve(rest.len() + rest.len() / 4 + 64);
             let before = self.compress.total_in();
             self.compress.compress_vec(rest, &mut self.out, flush)?;
@@ -74,7 +74,7 @@ impl Deflater {
     }
 }
 
-/// How a member ends: the checksum of the whole text, and its length modulo 2³².
+/// The trailer of a member: the checksum of the whole text, and its length modulo 2³².
 #[must_use]
 pub fn trailer(whole: &Crc) -> [u8; 8] {
     let mut trailer = [0; 8];
@@ -93,7 +93,7 @@ pub mod tests {
 
     use super::*;
 
-    /// The text of exactly one member, with nothing behind it.
+    /// Decompresses exactly one member, without trailing bytes.
     pub fn text_of(member: &[u8]) -> Vec<u8> {
         let mut decoder = flate2::bufread::GzDecoder::new(member);
         let mut text = Vec::new();

@@ -53,12 +53,12 @@ impl Health {
         }
     }
 
-    /// From now on the service is not ready: the process is about to end.
+    /// Marks that the shutdown has begun, so that the service is not ready.
     pub fn drain(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the process is about to end.
+    /// Whether the shutdown has begun.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Relaxed)
@@ -95,7 +95,7 @@ impl Health {
         self.tasks.iter().map(move |task| (&**task, hangs(task)))
     }
 
-    /// Why the service should get no requests; `None` when it is ready.
+    /// Why the service is not ready; `None` if it is.
     #[must_use]
     pub fn not_ready_because(&self) -> Option<String> {
         let has_polled = self.accounts.has_any_polled();
@@ -107,7 +107,7 @@ impl Health {
         readiness(self.is_draining(), has_polled, failure.as_deref())
     }
 
-    /// What a restart of the process would help against, if anything.
+    /// Why the process must be restarted, if it must.
     #[must_use]
     pub fn not_live_because(&self) -> Vec<String> {
         let actors = self.actors();
@@ -122,7 +122,7 @@ impl Health {
     }
 }
 
-/// The service is ready from the first successful poll until the process is about to end. `failure` is the last failure of a poll.
+/// The service is ready from the first successful poll until the shutdown begins. `failure` is the last failure of a poll.
 fn readiness(is_draining: bool, has_polled: bool, failure: Option<&str>) -> Option<String> {
     if is_draining {
         return Some("the service is shutting down".to_owned());
@@ -136,7 +136,7 @@ fn readiness(is_draining: bool, has_polled: bool, failure: Option<&str>) -> Opti
     })
 }
 
-/// One line for each component that is in trouble: its kind, its name and the trouble.
+/// One line for each component with a problem: its kind, its name and the problem.
 fn liveness<'a>(troubles: impl Iterator<Item = (&'a str, &'a str, &'a str)>) -> Vec<String> {
     troubles
         .map(|(kind, name, trouble)| format!("{kind} {name}: {trouble}"))

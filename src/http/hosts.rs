@@ -1,5 +1,5 @@
-//! The host names under which the service answers: a web page that has its own name resolve to the service's address (DNS rebinding)
-//! gets nothing.
+//! Checks the host name of requests against `ALLOWED_HOSTS`, which prevents DNS rebinding: a web page whose own host name resolves to
+//! the service's address gets no data.
 
 use std::net::IpAddr;
 
@@ -16,7 +16,7 @@ use super::probes;
 /// The allowed names, or `None` if every host is allowed.
 pub type OptionalHosts = Option<AllowedHosts>;
 
-/// Names that are allowed beside addresses, `localhost` and the machine's own name.
+/// Names that are allowed in addition to addresses, `localhost` and the machine's own name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedHosts {
     names: Vec<String>,
@@ -25,10 +25,10 @@ pub struct AllowedHosts {
 }
 
 impl AllowedHosts {
-    /// From names with commas between them; `*.example.com` stands for all names below it.
+    /// Parses names separated by commas; `*.example.com` matches all subdomains.
     ///
     /// # Errors
-    /// What is wrong with a name.
+    /// A name is invalid.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let mut allowed = Self::default();
         for entry in text
@@ -55,7 +55,7 @@ impl AllowedHosts {
         }
     }
 
-    /// The same and one name more.
+    /// Adds a name.
     #[must_use]
     pub fn and(mut self, name: &str) -> Self {
         if !name.is_empty() {
@@ -64,7 +64,7 @@ impl AllowedHosts {
         self
     }
 
-    /// Whether a request for this host (with a port or without) is answered.
+    /// Whether requests for this host (with or without a port) are allowed.
     #[must_use]
     pub fn allows(&self, host: &str) -> bool {
         let name = normal(without_port(host));
@@ -80,7 +80,7 @@ impl AllowedHosts {
     }
 }
 
-/// Names are compared without regard to case or to the dot of the root.
+/// Normalises a name: case and the trailing dot are ignored.
 fn normal(name: &str) -> String {
     let name = name.strip_suffix('.').unwrap_or(name);
     name.to_ascii_lowercase()
@@ -91,14 +91,14 @@ fn without_port(host: &str) -> &str {
         return host;
     };
     let is_port = port.bytes().all(|byte| byte.is_ascii_digit());
-    // Colons are within an IPv6 address, too; in brackets it ends before the port.
+    // An IPv6 address also contains colons; it is in brackets before a port.
     match is_port && (!name.contains(':') || name.ends_with(']')) {
         true => name,
         false => host,
     }
 }
 
-/// A name that is an address cannot be rebound.
+/// Whether a host is an address, which DNS rebinding cannot use.
 fn is_address(name: &str) -> bool {
     let bare = name
         .strip_prefix('[')
@@ -121,8 +121,7 @@ pub fn own_name() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_default()
 }
 
-/// Refuses requests for hosts that are not allowed. Probes show states and the reasons for them, without secrets, and are answered under
-/// any name.
+/// Rejects requests for hosts that are not allowed. Probes, whose states and reasons contain no secrets, are allowed for all hosts.
 pub async fn check_host(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -144,7 +143,7 @@ pub async fn check_host(
     Ok(ServiceResponse::new(request, refusal).map_into_right_body())
 }
 
-/// A browser always names the host; a client that names none is none.
+/// Requests without a host are allowed, because browsers always send one.
 fn is_allowed(allowed: &AllowedHosts, request: &ServiceRequest) -> bool {
     let mut named = request.headers().get_all(header::HOST);
     let is_header_allowed = named.all(|host| host.to_str().is_ok_and(|host| allowed.allows(host)));

@@ -1,10 +1,10 @@
-//! Adds the headers that all responses share to the responses that the HTTP library makes by itself.
+//! Adds the common headers to the responses that the HTTP library sends itself.
 //!
-//! actix-http answers a head that is malformed (400), too large (431) or slow (408) before it asks any service, and closes the
-//! connection behind the response. It has no hook for them: its services (requests, `Expect`, upgrades) get none of them, and
-//! `on_connect_ext` sees the connection alone. Therefore the headers are put in on the way to the client, and only into a response
-//! that is written while none of a service is under way. One that is written together with the response before it, which takes a
-//! client that does not wait for that, has no body and stays as it is.
+//! actix-http responds to a head that is malformed (400), too large (431) or slow (408) before it calls any service, and closes the
+//! connection after the response. It has no hook for them: its services (requests, `Expect`, upgrades) do not see them, and
+//! `on_connect_ext` sees only the connection. Therefore the headers are inserted into the written bytes, and only while no response of a
+//! service is in progress. A response that is written together with the one before it (to a client that pipelines requests) has no
+//! body and is not changed.
 
 use std::io;
 use std::pin::Pin;
@@ -18,10 +18,10 @@ use super::admission::OptionalGate;
 use super::connection::ConnectionHandle;
 use super::finish::insert_shared;
 
-/// What ends a handle of a head.
+/// The end of a line of a head.
 const END: &[u8] = b"\r\n";
 
-/// A connection that adds the shared headers to the responses of the library.
+/// A connection that adds the common headers to the responses of the library.
 pub struct WithSharedHeaders<T> {
     io: T,
     handle: ConnectionHandle,
@@ -31,7 +31,7 @@ pub struct WithSharedHeaders<T> {
 }
 
 impl<T> WithSharedHeaders<T> {
-    /// A connection whose handlers tell `handle` about their responses.
+    /// Wraps a connection, whose request handlers report their responses by `handle`.
     pub fn new(io: T, handle: ConnectionHandle, gate: OptionalGate) -> Self {
         Self {
             io,
@@ -41,7 +41,7 @@ impl<T> WithSharedHeaders<T> {
         }
     }
 
-    /// For the handlers of this connection's requests.
+    /// The handle for the request handlers of this connection.
     pub fn handle(&self) -> ConnectionHandle {
         self.handle.clone()
     }
@@ -60,7 +60,7 @@ impl<T: AsyncWrite + Unpin> WithSharedHeaders<T> {
     }
 }
 
-/// The bytes with the headers behind the status handle, if they begin a response.
+/// The bytes with the headers inserted after the status line, if they begin a response.
 fn completed(bytes: &[u8], gate: &OptionalGate) -> Option<Bytes> {
     if !bytes.starts_with(b"HTTP/1.") {
         return None;
@@ -105,7 +105,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for WithSharedHeaders<T> {
             return Pin::new(&mut this.io).poll_write(context, bytes);
         };
         this.rest = whole;
-        // What there is no room for now goes out before anything else, at a flush at the latest.
+        // Bytes that do not fit now are written before all others, at the latest at a flush.
         if let Poll::Ready(Err(error)) = this.poll_rest(context) {
             return Poll::Ready(Err(error));
         }
@@ -115,7 +115,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for WithSharedHeaders<T> {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_rest(context))?;
         ready!(Pin::new(&mut self.io).poll_flush(context))?;
-        // The library flushes when it has written all that it had to write.
+        // The library flushes after it has written everything.
         self.handle.flushed();
         Poll::Ready(Ok(()))
     }

@@ -1,4 +1,4 @@
-//! Listening sockets: taken before anything else starts, opened once everything is ready.
+//! Listening sockets: bound before anything else starts, and accepting connections once everything is ready.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -76,7 +76,7 @@ impl Port {
     /// there is no IPv6 it is 0.0.0.0. `setting` is what the port comes from, for the error.
     ///
     /// # Errors
-    /// Why it cannot be had, and what to do about it.
+    /// The reason and the remedy.
     pub fn take(address: SocketAddr, setting: &'static str) -> Result<Self, ListenError> {
         let refused = |address| {
             move |cause| ListenError {
@@ -99,16 +99,16 @@ impl Port {
         })
     }
 
-    /// Where it is, with the port that was chosen if any was asked for.
+    /// The address, with the actual port if port 0 was requested.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Lets connections in.
+    /// Starts to accept connections.
     ///
     /// # Errors
-    /// Another process listens there.
+    /// Another process listens on the address.
     pub fn open(self) -> Result<TcpListener, ListenError> {
         match self.socket.listen(BACKLOG) {
             Ok(()) => Ok(self.socket.into()),
@@ -127,7 +127,7 @@ impl Port {
 
 fn bind(address: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // As the standard library does: on Unix a port can be had again at once, elsewhere this would share it.
+    // As in the standard library: on Unix this allows reusing the port immediately; elsewhere it would share the port.
     if cfg!(unix) {
         socket.set_reuse_address(true)?;
     }
@@ -144,7 +144,7 @@ fn is_without_ipv6(cause: &io::Error) -> bool {
     cause.kind() == io::ErrorKind::AddrNotAvailable || is_family_missing(cause)
 }
 
-/// The kernel does not have the family of the address, or a policy keeps it from this process.
+/// The kernel does not support the family of the address, or a policy forbids it to this process.
 #[cfg(unix)]
 fn is_family_missing(cause: &io::Error) -> bool {
     use rustix::io::Errno;
@@ -159,8 +159,8 @@ fn is_family_missing(_: &io::Error) -> bool {
     false
 }
 
-/// Where a client on the same machine reaches a service that listens there: for all addresses, the loopback ones, which it tries in
-/// this order.
+/// The addresses at which a client on the same machine reaches a service that listens on `address`: for "all addresses", the loopback
+/// addresses, to be tried in this order.
 #[must_use]
 pub fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
     let (v4, v6) = (Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into());
@@ -195,7 +195,7 @@ mod tests {
         let _listener = port.open().unwrap();
         assert_ne!(here.port(), 0);
         for to in reachable(here) {
-            // The other family may be absent from the machine that tests.
+            // The other family may be missing on the machine that runs the tests.
             match TcpStream::connect(to) {
                 Ok(_) => {}
                 Err(error) => assert!(to.is_ipv6() && is_without_ipv6(&error), "{to}: {error}"),

@@ -1,4 +1,4 @@
-//! `/metrics`: takes the snapshot that the store has laid out, and renders it chunk by chunk.
+//! `/metrics`: takes the snapshot that the store has published, and renders it chunk by chunk.
 
 use std::error::Error;
 use std::sync::{Arc, LazyLock};
@@ -29,28 +29,28 @@ use crate::shares::{Limits, Rank, Share, Shares};
 use crate::supervise::{ActorStatus, Cause};
 use crate::time::Clock;
 
-/// Where scrapes go.
+/// The path of scrapes.
 pub const PATH: &str = "/metrics";
 
-/// The headers of a request on which every response to a scrape depends.
+/// The request headers on which responses to scrapes depend.
 pub const VARY: &str = "Accept, Accept-Encoding";
 
-/// How scrapes are answered.
+/// The settings of scrapes.
 #[derive(Debug)]
 pub struct ScrapeOptions {
-    /// How `starlink_info` is written.
+    /// The format of `starlink_info`.
     pub info_format: InfoFormat,
     /// A scrape that is still being read after this time is cut.
     pub read_limit: Duration,
-    /// The bytes that all scrapes may hold while they are answered.
+    /// The memory of all scrapes in progress, in bytes.
     pub memory: usize,
     /// The most scrapes that wait for memory.
     pub most_waiting: usize,
-    /// Lines that the log of the process has lost.
+    /// The log lines that were dropped.
     pub dropped_lines: Arc<Counter>,
 }
 
-/// What scrapes are answered from.
+/// The data sources of scrapes.
 #[derive(Debug)]
 pub struct Scrapes {
     clock: Clock,
@@ -61,7 +61,7 @@ pub struct Scrapes {
     names: Arc<ArcSwap<Names>>,
     /// Compressed bodies, for all scrapes of a snapshot with the same names.
     bodies: Bodies<(Format, Shard)>,
-    /// The bytes that scrapes hold while they are answered.
+    /// The memory of scrapes in progress.
     memory: Shares,
     info_format: InfoFormat,
     read_limit: Duration,
@@ -69,7 +69,7 @@ pub struct Scrapes {
 }
 
 impl Scrapes {
-    /// Answers scrapes from these sources.
+    /// Serves scrapes from these sources.
     #[must_use]
     pub fn new(sources: Sources, options: ScrapeOptions) -> Self {
         let memory = Limits::quartered(options.memory, options.most_waiting);
@@ -89,7 +89,7 @@ impl Scrapes {
     }
 }
 
-/// Answers a scrape. It never waits for Starlink.
+/// Responds to a scrape. It never waits for Starlink.
 pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResponse {
     let started = state.clock.ran();
     let (format, shard) = match wanted(&request, &state) {
@@ -98,14 +98,14 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
     };
     let is_head = request.method() == Method::HEAD;
     let share = match is_head {
-        // There is no body that could take long.
+        // A HEAD request has no body, which could take long.
         true => None,
         false => match admitted(&request, &state).await {
             Ok(share) => Some(share),
             Err(refusal) => return refuse_for_now(&state, refusal),
         },
     };
-    // Read before the snapshot is taken: a scrape that counts a batch shows it.
+    // Read before the snapshot is taken, so that a scrape that counts a batch also shows it.
     let mut own = state.accounts.families();
     own.extend(state.metrics.families());
     let lease = state.fleet.lease().await;
@@ -135,7 +135,7 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
         share,
     };
     let names = state.names.load_full();
-    // What is read slowly asks the lease for it, step by step.
+    // Each step checks the lease, because a slow scrape may lose its snapshot.
     drop(snapshot);
     if is_gzip {
         let version = (lease.number(), names.generation());
@@ -158,7 +158,7 @@ fn refuse(status: StatusCode, reason: &str) -> HttpResponse {
         .body(format!("{reason}\n"))
 }
 
-/// A text in pieces: a connection copies what it is handed. The last is an error where the snapshot was taken away.
+/// A text in pieces, which the connection copies. The last piece is an error if the snapshot was revoked.
 fn pieces(mut text: Exposition) -> impl Iterator<Item = Result<Bytes, Revoked>> {
     let mut chunk = Bytes::new();
     std::iter::from_fn(move || {
@@ -172,7 +172,7 @@ fn pieces(mut text: Exposition) -> impl Iterator<Item = Result<Bytes, Revoked>> 
     })
 }
 
-/// The memory that a scrape holds for as long as it is being read, or why it cannot have it.
+/// Takes the memory of a scrape, which it holds until it is read, or returns why there is none.
 async fn admitted(request: &HttpRequest, state: &Scrapes) -> Result<Share, ScrapeRefusal> {
     let snapshot = state.fleet.newest().unwrap_or_default();
     let bytes = budget::scrape(&snapshot);
@@ -204,8 +204,8 @@ fn refuse_for_now(state: &Scrapes, why: ScrapeRefusal) -> HttpResponse {
     response
 }
 
-/// What the parameters ask for; the format else as the client accepts it. Of a parameter given twice the first counts, and
-/// others mean nothing here.
+/// Parses the parameters; the default format depends on the client's `Accept`. The first value of a repeated parameter is used, and
+/// unknown parameters are ignored.
 fn wanted(request: &HttpRequest, state: &Scrapes) -> Result<(Format, Shard), String> {
     let parameter = |wanted| parameter(request, wanted);
     let format = match parameter("format") {
@@ -224,7 +224,7 @@ fn accepted(request: &HttpRequest, state: &Scrapes) -> Format {
     negotiate(accept.as_deref(), state.info_format)
 }
 
-/// All own families, in their order: those about polls and scrapes, then devices, actors, build and process.
+/// All own families in order: polls and scrapes, then devices, actors, build and process.
 fn own_families(mut own: Vec<OwnFamily>, snapshot: &Snapshot, state: &Scrapes) -> Vec<OwnFamily> {
     own.push(self_metrics::clock_offset(&state.clock));
     let accounts = state.accounts.all();
@@ -283,20 +283,20 @@ fn actor_families(actors: &[Arc<ActorStatus>]) -> [OwnFamily; 2] {
     [up, restarts]
 }
 
-/// A scrape that is being read.
+/// A scrape in progress.
 struct Scrape {
     metrics: Arc<ProcessMetrics>,
     format: Format,
     clock: Clock,
-    /// By the time that the process ran: a client cannot read while it is stopped.
+    /// Measured by the time that the process ran, because clients cannot read while it is stopped.
     started: Duration,
     limit: Duration,
     share: Option<Share>,
 }
 
 impl Scrape {
-    /// The chunks; an error in their place when reading them takes too long, which ends the connection. Counts the scrape when
-    /// its last chunk is out, and gives its share back at the end, whatever it is.
+    /// The chunks, or an error if reading takes too long, which ends the connection. Counts the scrape after its last chunk, and always
+    /// returns its share at the end.
     fn observed<S, E>(self, chunks: S) -> impl Stream<Item = Result<Bytes, Box<dyn Error>>>
     where
         S: Stream<Item = Result<Bytes, E>>,
@@ -318,7 +318,7 @@ impl Scrape {
     }
 }
 
-/// The telemetry is laid out by whoever compresses it: readers of a body that is ready need no layout.
+/// The layout of the telemetry, created only when it is compressed: readers of a cached body need none.
 impl<F> Parts for LazyLock<Telemetry, F>
 where
     F: FnOnce() -> Telemetry + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! The web server, and what it answers to programs that watch: `/metrics` and the probes.
+//! The web server, `/metrics` and the probes.
 
 mod admission;
 mod bodies;
@@ -44,7 +44,7 @@ pub use self::open_files::{MOST_CONNECTIONS, raise_limit};
 pub use self::request::{ONLY_READING, client, method_not_allowed_builder, parameter, resource};
 pub use self::server::{Endpoints, serve};
 
-/// What scrapes, the page and the API read. Shared by all workers.
+/// The data sources of scrapes, the page and the API. Shared by all workers.
 #[derive(Debug, Clone)]
 pub struct Sources {
     /// The application's clock.
@@ -59,7 +59,7 @@ pub struct Sources {
     pub fleet: Arc<FleetReader>,
     /// The names of devices.
     pub names: Arc<ArcSwap<Names>>,
-    /// Makes pages and compresses scrapes.
+    /// Renders pages and compresses scrapes.
     pub pool: Pool,
 }
 

@@ -1,20 +1,20 @@
-//! How many files the operating system lets the process have open: each connection is one.
+//! The limit of open files of the process. Each connection is an open file.
 
-/// The most connections that are open at once, if the operating system allows as many open files. Further ones wait to be accepted.
+/// The most open connections, if the operating system allows as many open files. Further ones wait to be accepted.
 pub const MOST_CONNECTIONS: usize = 16 * 1024;
 
 /// The most connections of the probes' own listener, whose clients are few: kubelets and load balancers.
 pub const MOST_PROBES: usize = 256;
 
-/// What is left to everything but the clients' connections: logs, connections to Starlink, files that are read and written, and the
-/// probes where they have a port of their own.
+/// The open files reserved for everything except client connections: logs, connections to Starlink, files that are read and written,
+/// and the probes if they have a separate port.
 const OURS: usize = 256 + MOST_PROBES;
 
-/// Raises the soft limit as far as the hard one allows, up to what the most connections need. To be called once, by a binary: the
-/// limit belongs to the whole process.
+/// Raises the soft limit up to the hard limit, as far as the most connections need it. Call it once, in a binary, because the limit
+/// applies to the whole process.
 ///
 /// # Errors
-/// What the operating system says against it.
+/// Errors of the operating system.
 #[cfg(unix)]
 pub fn raise_limit() -> std::io::Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -32,7 +32,7 @@ pub fn raise_limit() -> std::io::Result<()> {
     Ok(setrlimit(Resource::Nofile, limit)?)
 }
 
-/// How many connections fit into the limit.
+/// The number of connections within the limit.
 #[cfg(unix)]
 pub fn connections() -> usize {
     use rustix::process::{Resource, getrlimit};

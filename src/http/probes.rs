@@ -27,7 +27,8 @@ struct Actor<'a> {
     trouble: Option<&'a str>,
 }
 
-/// A long-running task. A task that cannot work, for example because a file does not respond, fails no probe: a restart would not help.
+/// A long-running task. A task that cannot work, for example because a file does not respond, does not fail a probe, because a restart
+/// would not help.
 #[derive(Debug, Serialize)]
 struct Task<'a> {
     name: &'a str,
@@ -56,12 +57,12 @@ async fn not_found() -> HttpResponse {
         .body("Not found. Available: /livez, /readyz, /healthz\n")
 }
 
-/// Fails only if an actor is gone or hangs, or a task hangs: then, and only then, a restart of the process helps.
+/// Fails only if an actor has ended or hangs, or a task hangs, because only then a restart of the process helps.
 async fn live(request: HttpRequest, health: web::Data<Health>) -> HttpResponse {
     respond(&request, &health, health.not_live_because())
 }
 
-/// Fails before the first successful poll and while the process ends.
+/// Fails before the first successful poll and during the shutdown.
 async fn ready(request: HttpRequest, health: web::Data<Health>) -> HttpResponse {
     let reasons = health.not_ready_because().into_iter();
     respond(&request, &health, reasons.collect())

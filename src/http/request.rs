@@ -1,4 +1,4 @@
-//! What handlers read from a request, and how a path is limited to methods that read.
+//! Helpers of handlers: reading parts of a request, and limiting a path to GET and HEAD.
 
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,4 +1,4 @@
-//! A text that is written in parts, compressed on blocking threads, some segments ahead of whoever takes them.
+//! Compresses a text in segments on worker threads, some segments ahead of the reader.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,21 +16,21 @@ use super::gzip::{Deflater, Place, Segment};
 use crate::exposition::{Cursor, Revoked};
 use crate::tasks::Pool;
 
-/// A segment takes text until it has so many bytes: a few devices more, never a whole family.
+/// The size of a segment's text in bytes. It may exceed this by a few devices, never by a whole family.
 pub const SEGMENT: usize = 128 * 1024;
 
 /// The most bytes that a segment of usual text has when it is compressed: nine bits for each byte at worst.
 pub const LARGEST_SEGMENT: usize = SEGMENT + SEGMENT / 4;
 
-/// What a compressor takes: text, compressed text, and the compressor's state.
+/// The memory of a compressor: text, compressed text, and the compressor's state.
 pub const COMPRESSOR_BYTES: usize = 2 * LARGEST_SEGMENT + 320 * 1024;
 
 /// The most compressors: more do not make scrapes faster.
 pub const MOST_COMPRESSORS: usize = 16;
 
-/// A text that is written in parts, each by itself and in any order.
+/// A text that is written in parts, independently and in any order.
 pub trait Parts: Send + Sync + 'static {
-    /// How many families and blocks it has. Two texts of one version have the same.
+    /// The number of steps (families and blocks). Texts of the same version have the same number.
     fn steps(&self) -> usize;
 
     /// Appends the text from a place on until `out` has `enough` bytes: the place where it goes on, `None` at the end. Called from any

@@ -1,7 +1,7 @@
-//! The web server: its threads, and what a connection may cost.
+//! The web server: its threads and the limits of connections.
 //!
-//! Built of the parts that actix-web's own `HttpServer` is built of, because that one takes no connections but its own: ours
-//! have limits of time that hold for every request of a connection.
+//! It is built from the parts of actix-web's `HttpServer`, because that does not accept other types of connections: ours have time
+//! limits for every request of a connection.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -34,10 +34,10 @@ use super::refusals::refuse_bodies;
 use super::request_span::RequestSpan;
 use crate::web_config::Gate;
 
-/// More workers than this do not make scrapes faster.
+/// The most workers; more would not make scrapes faster.
 const MOST_WORKERS: usize = 4;
 
-/// So many bytes of a connection wait in the operating system for its client.
+/// The most unsent bytes of a connection in the operating system.
 #[cfg(target_os = "linux")]
 const MOST_UNSENT: u32 = 128 * 1024;
 
@@ -56,7 +56,7 @@ pub struct Endpoints {
 }
 
 impl Endpoints {
-    /// These paths, for clients that the gate admits, under the allowed host names.
+    /// These paths, for clients that the gate admits and for the allowed host names.
     #[must_use]
     pub fn new(
         gate: Option<Arc<Gate>>,
@@ -74,7 +74,7 @@ impl Endpoints {
         }
     }
 
-    /// The probes, for every client, on a thread of their own.
+    /// The probes, for every client, on a separate thread.
     #[must_use]
     pub fn probes(health: web::Data<Health>) -> Self {
         Self {
@@ -98,10 +98,10 @@ impl Endpoints {
     }
 }
 
-/// Serves endpoints on a listener. At the end, open requests have `drain_limit` left.
+/// Serves endpoints on a listener. At shutdown, open requests have `drain_limit` to end.
 ///
 /// # Errors
-/// What the operating system reports when the server starts to listen.
+/// Errors of the operating system when the server starts to listen.
 pub fn serve(
     listener: TcpListener,
     endpoints: Endpoints,
@@ -170,11 +170,11 @@ pub fn serve(
     Ok(builder.run())
 }
 
-/// With TLS or without. Boxed, for most of a TLS connection is its state.
+/// A connection with or without TLS. Boxed, because the state of TLS is large.
 type Transport = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 impl Reset for Transport {
-    /// Closing sends a reset in the place of an end (RFC 9293, 3.10.4), and what is not sent yet is dropped.
+    /// Closing sends a reset instead of an end (RFC 9293, section 3.10.4), and drops unsent bytes.
     fn reset(&self) {
         let stream = match self {
             Self::Left(stream) => stream,
@@ -187,14 +187,14 @@ impl Reset for Transport {
     }
 }
 
-/// What the web server takes for a connection.
+/// The type of connection that the web server accepts.
 type Accepted = (
     WithSharedHeaders<Connection<Transport>>,
     Protocol,
     Option<SocketAddr>,
 );
 
-/// Shakes hands, where TLS is spoken, for as long as a client may take for a request.
+/// Accepts a connection, with a TLS handshake if TLS is configured.
 async fn accept(
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
@@ -219,18 +219,18 @@ async fn accept(
     Ok((connection, Protocol::Http1, peer))
 }
 
-/// Whoever asks before sending a body is told to keep it.
+/// Rejects `Expect: 100-continue`, so that the client does not send its body.
 async fn refuse_expectation(_: Request) -> Result<Request, actix_web::Error> {
     let refusal = HttpResponse::ExpectationFailed().finish();
     Err(actix_web::error::InternalError::from_response("Expect", refusal).into())
 }
 
-/// Has the operating system end a connection whose client acknowledges nothing, or makes no room for more, for so long: also
-/// what has been written and is still on its way. And bounds how much that is.
+/// Makes the operating system end a connection whose client acknowledges nothing, or makes no room for more, for this time, also for
+/// data that was written already. And limits the amount of such data.
 #[cfg(target_os = "linux")]
 fn limit_stall(stream: &TcpStream, limit: Duration) {
     let socket = socket2::SockRef::from(stream);
-    // The kernel's buffer counts as the process's memory in a container.
+    // In a container, the kernel's buffers count as memory of the process.
     if let Err(error) = socket.set_tcp_notsent_lowat(MOST_UNSENT) {
         tracing::debug!(%error, "cannot bound the buffer of a connection");
     }

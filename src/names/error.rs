@@ -1,4 +1,4 @@
-//! What can be wrong with a file of names. Messages tell the line and quote nothing of it.
+//! Errors of a names file. Messages have the line, but do not quote it.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! The names file: read at the start, and followed.
+//! The names file: loaded at the start, and reloaded when it changes.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! How large a names file and its parts may be.
+//! The limits of a names file and its parts.
 
 /// The most bytes of the file.
 pub(super) const LONGEST_FILE: u64 = 128 << 20;

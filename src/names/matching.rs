@@ -1,4 +1,4 @@
-//! How many names belong to no device: counted again and again, and told once for each version of the file.
+//! Counts the names that match no device, regularly, and logs them once for each version of the file.
 
 use std::sync::Arc;
 use std::time::Duration;

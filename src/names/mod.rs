@@ -1,4 +1,4 @@
-//! What people call the devices: a CSV file with a name for each device ID, read again when it changes.
+//! Names of devices: a CSV file with a name for each device ID, reloaded when it changes.
 
 mod error;
 mod file;

@@ -1,4 +1,4 @@
-//! A CSV text → names by device ID.
+//! Parses a CSV text to names by device ID.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};

@@ -1,4 +1,4 @@
-//! The records of a CSV text, each with a bound: a text that is no CSV costs no more memory than one record may.
+//! Reads the records of a CSV text. Records are limited in size, so that a text that is not CSV does not use much memory.
 
 use std::ops::Range;
 

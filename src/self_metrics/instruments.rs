@@ -1,4 +1,4 @@
-//! Counters, gauges and histograms that any thread may write and read.
+//! Counters, gauges and histograms that any thread can write and read.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

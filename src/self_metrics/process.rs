@@ -1,4 +1,4 @@
-//! What the operating system knows of this process.
+//! Metrics of the process, read from the operating system.
 
 #[cfg(target_os = "linux")]
 use crate::exposition::Kind;

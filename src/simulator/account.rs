@@ -1,4 +1,4 @@
-//! A service account: its tokens, its rate limit, and the one read index that all its clients share.
+//! A service account: its tokens, its rate limit, and the read index that its clients share.
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -1,4 +1,4 @@
-//! A scripted answer to a poll or a token request, faults included.
+//! A scripted answer to a poll or a token request, including faults.
 
 use std::{io::Write, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Composes the body of a healthy answer from rows: values first, then what their columns and codes mean.
+//! Builds the body of a valid answer from rows: the values first, then the columns and the meaning of codes.
 
 /// The columns of a terminal's row, in the order in which the generated rows have them.
 pub const TERMINAL_COLUMNS: &[&str] = &[

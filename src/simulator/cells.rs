@@ -1,4 +1,4 @@
-//! Writes one row as JSON text, cell by cell: a poll can ask for 65,000 rows, too many for a tree of values.
+//! Writes a row as JSON text, cell by cell: a poll can request 65,000 rows, too many for a tree of values.
 
 use std::fmt::{Display, Write};
 

@@ -1,4 +1,4 @@
-//! The sockets below actix-web: to close one at any byte, to see that a client has gone, to pull the network.
+//! The sockets below actix-web: can be closed at any byte, detect that a client has disconnected, and can all be cut.
 
 use std::{
     io::ErrorKind,

@@ -1,4 +1,4 @@
-//! What the simulator has seen: the evidence that tests judge a client by.
+//! Records the requests that the simulator received, for the assertions of tests.
 
 use std::time::Instant;
 

@@ -1,20 +1,20 @@
-//! Starlink's Enterprise telemetry API on loopback, for the demo and the tests: the one place that says how Starlink
-//! behaves.
+//! Simulates Starlink's Enterprise telemetry API on loopback, for the demo and the tests. The behaviour of Starlink is
+//! described only here.
 //!
-//! [`Simulator::start`] serves the token and the stream endpoint from a thread of its own, so that it can be used from
-//! any code, async or not. A generated fleet (terminals, routers, IP allocations) reports every 15 simulated
-//! seconds; what is answered can be overruled by a script of [`Answer`]s, and what was asked stands in a [`Journal`].
+//! [`Simulator::start`] serves the token and the stream endpoint on a separate thread, so that it can be used from any
+//! code, async or not. A generated fleet (terminals, routers, IP allocations) reports every 15 simulated seconds. A
+//! script of [`Answer`]s overrides the answers, and a [`Journal`] records the requests.
 //!
-//! Ordinarily it keeps to what is known of Starlink:
+//! By default it behaves as Starlink, as far as that is known:
 //! - one read index per service account: clients share the rows; 8 (simulated) hours are kept; a backlog
-//!   comes first, in full batches answered at once;
-//! - a poll is answered when `batchSize` rows are there or `maxLingerMs` (real milliseconds) have passed;
-//! - the index moves when the last byte of an answer has been passed to the connection. Rows of an answer that could not be
-//!   sent whole come again with the next one; rows that the client lost afterwards are gone;
+//!   comes first, in full batches that are answered immediately;
+//! - a poll is answered when `batchSize` rows are available or `maxLingerMs` (real milliseconds) have passed;
+//! - the index advances when the last byte of an answer was passed to the connection. Rows of an answer that could not be
+//!   sent completely are sent again with the next one; rows that the client loses afterwards are lost;
 //! - errors of the stream have the documented envelope, those of the token endpoint `{"error": …}`.
 //!
-//! A poll must carry a valid token and a valid body before the script is asked: a scripted answer is not
-//! spent on a poll that Starlink would refuse. A poll that waits out its linger takes a scripted answer as soon as there is one.
+//! A poll needs a valid token and a valid body to get a scripted answer, so that the script is not used up by polls that
+//! Starlink would reject. A waiting poll gets a scripted answer as soon as there is one.
 
 mod account;
 mod answer;

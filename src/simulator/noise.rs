@@ -1,4 +1,4 @@
-//! Random numbers by place instead of by turn: any moment of any device can be computed without its past.
+//! Random numbers as a function of coordinates: values of any device and time can be computed without the previous ones.
 
 /// Mixes a seed with a stream and a position into 64 well-spread bits (the finaliser of splitmix64).
 pub(super) fn hash(seed: u64, stream: u64, position: u64) -> u64 {

@@ -1,4 +1,4 @@
-//! A body on its way, with the faults of its script.
+//! Sends a body, with the faults of the script.
 
 use std::{
     convert::Infallible,

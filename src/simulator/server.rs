@@ -1,4 +1,4 @@
-//! The listener and its thread: made by `plug`, gone by `unplug`, while the service behind it stays.
+//! The listener and its thread, started by `plug` and stopped by `unplug`, while the service's state is kept.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},

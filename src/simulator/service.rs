@@ -1,4 +1,4 @@
-//! What Starlink's endpoints do with a request: credentials, tokens, the long poll, and the script that overrules them.
+//! Handles the requests of Starlink's endpoints: credentials, tokens, long polls, and the script that overrides them.
 
 use std::{
     collections::VecDeque,

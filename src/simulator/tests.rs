@@ -1,4 +1,4 @@
-//! The simulator as a plain client sees it: awc where the answer is HTTP, a bare socket where it is broken.
+//! Tests of the simulator by plain clients: awc for valid HTTP, a socket for broken responses.
 
 use std::{
     collections::BTreeSet,

@@ -1,4 +1,4 @@
-//! A poll that is being answered: whatever happens to it, its end is written down and no unsent row is lost.
+//! A poll in progress: its end is always recorded, and unsent rows are not lost.
 
 use std::sync::{Arc, Mutex};
 

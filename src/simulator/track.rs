@@ -1,4 +1,4 @@
-//! Where a terminal is: a place on land, or a point of a great circle that a ship or an aircraft goes to and fro on.
+//! The location of a terminal: fixed on land, or moving back and forth on a great circle, for ships and aircraft.
 
 use h3o::{LatLng, Resolution};
 

@@ -283,7 +283,7 @@ impl Client {
             Err(_) => return Err(CallError::Timeout(Stage::Head)),
         };
         if let Some(date) = date(&response) {
-            self.clock.dated(date, sent);
+            self.clock.observe_date(date, sent);
         }
         Ok(response)
     }

@@ -1,4 +1,4 @@
-//! Whether a path can hold the state: asked when the settings are read, so that `check-config` tells what is wrong too.
+//! Checks that a path can be used as state file, when the settings are read, so that `check-config` reports it too.
 
 use std::fs;
 use std::io;
@@ -9,19 +9,19 @@ use thiserror::Error;
 use super::{MAGIC, StateFile};
 use crate::files::{FileError, FileReader};
 
-/// Why a path cannot hold the state; the texts continue the path.
+/// Why a path cannot be used as state file. The texts are meant to follow the path.
 #[derive(Debug, Error)]
 pub enum Unsuitable {
-    /// The name of a directory, or none.
+    /// The path is a directory or empty.
     #[error("is a directory: give the path of a file")]
     Directory,
-    /// Replacing the link would leave its target as it is, and replacing the target would escape the lock.
+    /// A link: replacing it would not change its target, and replacing the target would not be protected by the lock.
     #[error("is a symbolic link: give the path of the file itself")]
     Link,
     /// A pipe, a socket or a device.
     #[error("is not a regular file: give the path of a file, which need not exist")]
     NotRegular,
-    /// Somebody else's file.
+    /// The file of another program.
     #[error(
         "is not a state file of starlink-telemetry, and is not overwritten: give another path, or remove the file"
     )]
@@ -40,7 +40,7 @@ pub enum Unsuitable {
     Unwritable {
         /// Where the file should be.
         directory: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The file system does not respond.
@@ -49,8 +49,8 @@ pub enum Unsuitable {
 }
 
 impl StateFile {
-    /// Whether the path can hold the state: nothing is there, an empty file or a state file, and the directory can be written to. A file
-    /// that cannot be read now is no reason: it may be whole.
+    /// Checks that the path is absent, an empty file or a state file, and that the directory is writable. A file that cannot be read at
+    /// the moment is accepted, because it may be valid.
     ///
     /// # Errors
     /// [`Unsuitable`].
@@ -84,7 +84,7 @@ impl StateFile {
         if !directory.is_dir() {
             return Err(Unsuitable::NoDirectory { directory });
         }
-        // As it is written later: a file of another name, which goes at once.
+        // As when it is written later: creates a file with another name, which is removed immediately.
         match self.temporary() {
             Ok(_) => Ok(()),
             Err(source) => Err(Unsuitable::Unwritable { directory, source }),

@@ -1,4 +1,4 @@
-//! Writes the state file: every now and then, and once more at the end.
+//! Writes the state file periodically, and at shutdown.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,10 +17,10 @@ use crate::tasks::{Pulse, ThreadError, in_thread};
 use crate::text::with_sources;
 use crate::time::{Clock, unix_seconds};
 
-/// The store answers in time, or the state is written the next time.
+/// The time limit of the store's reply. After it, the state is written the next time.
 const STORE_PATIENCE: Duration = Duration::from_secs(3);
 
-/// A file system that takes longer than this to write the state counts as one that does not respond.
+/// The time limit of writing, after which the file system counts as not responding.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Why the state was not written.
@@ -36,25 +36,25 @@ enum SaveError {
     Thread(#[from] ThreadError),
 }
 
-/// Writes the fleet to the state file. A failure stops nothing: it is told once, and counted.
+/// Writes the fleet to the state file. Failures are counted, and logged once.
 #[derive(Debug)]
 pub struct Keeper {
-    /// Where to.
+    /// The state file.
     pub file: StateFile,
-    /// How often.
+    /// The interval.
     pub interval: Duration,
-    /// Whose fleet.
+    /// The store that holds the fleet.
     pub store: Addr<MetricsStoreActor>,
     /// The fleet's clock.
     pub clock: Clock,
-    /// Where it is counted.
+    /// The metrics of writing.
     pub metrics: Arc<ProcessMetrics>,
-    /// Whether the file that is there may hold a state that nobody has read.
+    /// Whether the existing file may hold a state that could not be read yet.
     pub is_unread: AtomicBool,
 }
 
 impl Keeper {
-    /// Writes until `last` is sent or dropped, then once more.
+    /// Writes periodically until `last` is sent or dropped, then a last time.
     pub async fn run(&self, pulse: &Pulse, mut last: watch::Receiver<()>) {
         let mut is_failing = false;
         loop {
@@ -92,7 +92,7 @@ impl Keeper {
             written = &mut write => written,
             () = self.clock.sleep(WRITE_LIMIT) => {
                 self.report(&Err(SaveError::Hangs), pulse, is_failing);
-                // No second attempt is made beside this one.
+                // No concurrent second attempt.
                 write.await
             }
         };

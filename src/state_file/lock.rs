@@ -1,4 +1,4 @@
-//! One process writes a state file: whoever does holds a lock on the file beside it.
+//! Locks the state file by a lock file, so that only one process writes it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -12,7 +12,7 @@ use super::StateFile;
 /// Why a process may not write the state file.
 #[derive(Debug, Error)]
 pub enum LockError {
-    /// Another process does.
+    /// Another process holds the lock.
     #[error(
         "STATE_FILE {} is in use by another process, which holds {}: give each instance a file of its own",
         .path.display().to_string().escape_debug(), .lock.display().to_string().escape_debug()

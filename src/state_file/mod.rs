@@ -1,7 +1,7 @@
-//! The fleet in a file, so that a process that comes after this one knows at once what this one knew.
+//! The state file: keeps the fleet across restarts.
 //!
-//! A line that says what it is, the version of the form, the moment of the fleet's clock and the time of day when it was
-//! written, the fleet ([`crate::fleet::dump`]), and the CRC-32 of all of it.
+//! Format: a line that identifies the file, the format version, the moment of the fleet's clock and the system time of
+//! writing, the fleet ([`crate::fleet::dump`]), and the CRC-32 of everything.
 
 mod check;
 mod keeper;

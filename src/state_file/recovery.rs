@@ -1,4 +1,4 @@
-//! What the process before this one left: a file that cannot be used does not keep this one from starting.
+//! Restores the fleet of the previous process at the start. A file that cannot be used does not prevent the start.
 
 use tracing::{error, info, warn};
 

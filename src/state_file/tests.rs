@@ -1,4 +1,4 @@
-//! Files that were cut short, changed, or are something else.
+//! Tests of truncated, changed and foreign files.
 
 use super::*;
 use crate::fleet::Coverage;

@@ -1,4 +1,4 @@
-//! The MetricsStoreActor: sole owner and writer of the fleet's state.
+//! The MetricsStoreActor: the only owner and writer of the fleet's state.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The one writer of the fleet: an actor that applies batches, lets devices age, and publishes snapshots for scrapes.
+//! The store: an actor that is the only writer of the fleet. It applies batches, expires devices, and publishes snapshots.
 
 mod actor;
 pub mod messages;

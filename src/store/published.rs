@@ -1,6 +1,6 @@
-//! The place where the store publishes its snapshots, and where scrapes find them.
+//! Publishes the store's snapshots for scrapes.
 //!
-//! Scrapes send the store no message and take no lock: however many there are, none stands between the poll and the store.
+//! Scrapes send no message to the store and take no lock, so that any number of them does not delay the store.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};

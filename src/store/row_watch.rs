@@ -1,5 +1,4 @@
-//! Whether answers bring rows that count: what the log says about a silent stream, and what the page says about rows that are all left
-//! out.
+//! Tracks whether answers contain rows that are used: logs a silent stream, and reports to the page that all rows are left out.
 
 use std::time::Duration;
 

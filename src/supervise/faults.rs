@@ -1,4 +1,4 @@
-//! Faults on demand: how tests kill, stop and hang actors. Not part of a release build (feature `fault-injection`).
+//! Injects panics, stops and hangs into actors, for tests. Not part of a release build (feature `fault-injection`).
 
 use std::time::Duration;
 

@@ -1,10 +1,9 @@
-//! The supervisor of the actors: what it guarantees holds for every actor that it starts.
+//! The supervisor of the actors. Its guarantees hold for every actor that it starts.
 //!
-//! An actor that panics or stops is restarted with the same address, the same mailbox and the same struct, after a backoff; only
-//! the message that it was handling is lost, and its sender gets an error. Messages that wait in the mailbox, replies that were
-//! promised (`oneshot` senders kept in the struct) and a batch that was received survive. An actor that dies too often is given
-//! up, and the application decides what that ends. A handler that hangs cannot be cured, but it is seen: each actor answers a
-//! heartbeat, and `/livez` looks at the time of the last answer.
+//! An actor that panics or stops is restarted with the same address, mailbox and struct, after a backoff. Only the message that it was
+//! handling is lost, and its sender gets an error. Messages in the mailbox, promised replies (`oneshot` senders in the struct) and a
+//! received batch survive. An actor that fails too often is given up, and the application decides what that ends. A hanging handler
+//! cannot be restarted, but is detected: each actor replies to a heartbeat, and `/livez` checks the time of the last reply.
 
 #[cfg(feature = "fault-injection")]
 pub mod faults;

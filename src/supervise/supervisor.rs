@@ -1,7 +1,7 @@
-//! Restarts an actor that panics or stops, and says when it has become hopeless.
+//! Restarts an actor that panics or stops, and reports when it fails too often.
 //!
-//! actix's own supervisor does not survive a panic: it unwinds through the actor's future and takes mailbox and queued
-//! messages with it. Here every poll of that future runs inside `catch_unwind`; afterwards the same future is restarted.
+//! actix's own supervisor does not survive a panic: the panic unwinds through the actor's future, and the mailbox with its messages
+//! is lost. Here every poll of that future runs inside `catch_unwind`; afterwards the same future is restarted.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -262,7 +262,7 @@ impl Supervisor {
         let (sender, receiver) = channel::channel(MAILBOX);
         let address = Addr::new(sender);
         let status = Arc::new(ActorStatus::new(role, self.clock.ran()));
-        let warden = Warden {
+        let supervision = Supervision {
             status: Arc::clone(&status),
             policy: self.policy.clone(),
             clock: self.clock.clone(),
@@ -273,7 +273,7 @@ impl Supervisor {
         let spawned = arbiter.spawn_fn(move || {
             let context = Context::with_receiver(receiver);
             let actor = context.into_future(make());
-            actix_rt::spawn(warden.keep(actor));
+            actix_rt::spawn(supervision.run(actor));
         });
         if !spawned {
             // The arbiter is gone: nobody will ever answer.
@@ -305,7 +305,7 @@ async fn heartbeats(
     every: Duration,
 ) {
     while actor.connected() {
-        // Without a time-out: a second question would tell nothing that the first one's silence does not.
+        // Without a time-out: the missing reply to the first heartbeat already shows that the actor hangs.
         if actor.send(Heartbeat).await.is_ok() {
             status.beat(clock.ran());
         }
@@ -313,8 +313,8 @@ async fn heartbeats(
     }
 }
 
-/// Keeps one actor alive.
-struct Warden {
+/// Runs one actor, and restarts it after each death until there are too many.
+struct Supervision {
     status: Arc<ActorStatus>,
     policy: SupervisionPolicy,
     clock: Clock,
@@ -324,8 +324,8 @@ struct Warden {
     deaths: VecDeque<Moment>,
 }
 
-impl Warden {
-    async fn keep<A>(mut self, mut actor: ContextFut<A, Context<A>>)
+impl Supervision {
+    async fn run<A>(mut self, mut actor: ContextFut<A, Context<A>>)
     where
         A: Supervised + Actor<Context = Context<A>>,
     {

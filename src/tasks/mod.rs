@@ -1,4 +1,4 @@
-//! Long-running tasks that are no actors: each is restarted when it panics, shows by a heartbeat that it runs, and counts its restarts.
+//! Long-running tasks that are not actors: each has a heartbeat, and is restarted and counted when it panics.
 
 mod pool;
 mod thread;

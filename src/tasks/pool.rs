@@ -1,5 +1,5 @@
-//! Threads for work that takes long: on a thread of actors or HTTP no heartbeat and no request would be answered meanwhile. They are
-//! started once, so that accepted work is also done while the operating system gives no further thread.
+//! A pool of threads for long work, which would delay heartbeats and requests on the threads of actors or HTTP. The threads are
+//! started once, so that accepted work is done even if no further thread can be started.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,4 +1,4 @@
-//! Work that blocks, on a thread of its own: not on the pool that scrapes use, and with an error if no thread can be started.
+//! Runs blocking work on a new thread, not in the pool that scrapes use. An error if no thread can be started.
 
 use std::io;
 use std::thread;

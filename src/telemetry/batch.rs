@@ -27,14 +27,14 @@ pub(super) enum Place {
     Unescaped,
 }
 
-/// One value of a row. Null, the empty string and the empty list are all [`Cell::Absent`]: no rule tells them apart.
+/// One value of a row. Null, the empty string and the empty list are all [`Cell::Absent`], because all rules treat them alike.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Cell {
     /// Nothing was reported.
     Absent,
     /// `true` or `false`.
     Bool(bool),
-    /// A number without fraction and exponent, within `i64`: H3 indices and timestamps need every bit.
+    /// A number without fraction and exponent, within `i64`. H3 indices and timestamps need all bits.
     Integer(i64),
     /// Any other number.
     Float(f64),
@@ -56,9 +56,9 @@ pub struct List {
 /// One element of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Element {
-    /// What kind of value it was.
+    /// The kind of the value.
     pub kind: ElementKind,
-    /// A string's content; a number or boolean as it is spelled; of the others the empty text.
+    /// The content of a string; the spelling of a number or boolean; else empty.
     pub text: Text,
 }
 
@@ -77,14 +77,14 @@ pub enum ElementKind {
     Unreadable,
 }
 
-/// Where a row's cells stand among all cells.
+/// The range of a row's cells among all cells.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span {
     pub(super) first: u32,
     pub(super) count: u32,
 }
 
-/// The rows of an answer, in its order. One allocation for all cells, one for all list elements, and the answer's own text.
+/// The rows of an answer, in order. They need one allocation for all cells, one for all list elements, and the text of the answer.
 #[derive(Debug, Default)]
 pub struct Rows {
     pub(super) body: Arc<String>,
@@ -104,7 +104,7 @@ impl Rows {
             .map(|span| part(&self.cells, span.first, span.count))
     }
 
-    /// The cells of one row; none of a row that does not exist.
+    /// The cells of one row; empty if the row does not exist.
     #[must_use]
     pub fn row(&self, index: usize) -> &[Cell] {
         self.spans
@@ -118,31 +118,31 @@ impl Rows {
         Arc::clone(&self.body)
     }
 
-    /// How many entries `data.values` had, those that were no list or too many included.
+    /// The number of entries of `data.values`, including those that are not lists or exceed the limit.
     #[must_use]
     pub fn received(&self) -> usize {
         self.spans.len() + self.malformed + self.beyond
     }
 
-    /// How many entries of `data.values` were left out unread because there were too many rows or cells before them.
+    /// The number of entries of `data.values` that were not read because of the limits of rows and cells.
     #[must_use]
     pub fn beyond(&self) -> usize {
         self.beyond
     }
 
-    /// How many cells all rows have together.
+    /// The number of cells of all rows.
     #[must_use]
     pub fn cells(&self) -> usize {
         self.cells.len()
     }
 
-    /// How many elements the lists of all cells have together.
+    /// The number of elements of all lists.
     #[must_use]
     pub fn list_elements(&self) -> usize {
         self.elements.len()
     }
 
-    /// How many entries of `data.values` were no list.
+    /// The number of entries of `data.values` that are not lists.
     #[must_use]
     pub fn malformed(&self) -> usize {
         self.malformed
@@ -157,7 +157,7 @@ impl Rows {
         }
     }
 
-    /// What a text says.
+    /// The content of a text.
     #[must_use]
     pub fn text(&self, text: Text) -> &str {
         let whole = match text.place {
@@ -187,7 +187,7 @@ fn part<T>(all: &[T], first: u32, count: u32) -> &[T] {
 pub struct Batch {
     /// The rows.
     pub rows: Rows,
-    /// The columns, type names and alert names that hold for these rows.
+    /// The columns, type names and alert names of these rows.
     pub schema: Arc<Schema>,
 }
 

@@ -7,13 +7,13 @@ use super::values::{info_key, sanitise};
 
 pub use super::known_fields::{KnownField, Unit, find as known_field};
 
-/// Every family of telemetry begins with this.
+/// The prefix of all telemetry families.
 const PREFIX: &str = "starlink_";
 
-/// The families that describe the exporter begin with this.
+/// The prefix of the families about the exporter.
 const EXPORTER_PREFIX: &str = "starlink_exporter_";
 
-/// The family of an active alert begins with this.
+/// The prefix of the families of active alerts.
 const ALERT_PREFIX: &str = "starlink_alert_active_";
 
 const LATITUDE: &str = "starlink_latitude";
@@ -23,8 +23,8 @@ const ONLINE: &str = "starlink_online";
 const DEVICE_NAME: &str = "starlink_device_name";
 const INFO: &str = "starlink_info";
 
-/// Names that no column may take, besides those of alerts, of addresses and of the exporter. Some belong to families that this
-/// version does not write: otherwise a later version would have to take the name from a column.
+/// Reserved names that no column can have, in addition to those of alerts, addresses and the exporter. Some are reserved for families
+/// of later versions.
 pub const RESERVED: [&str; 25] = [
     LATITUDE,
     LONGITUDE,
@@ -53,7 +53,7 @@ pub const RESERVED: [&str; 25] = [
     "starlink_account_balance_due",
 ];
 
-/// The labels of every telemetry series, in their order: the name of the device's type, and the device's ID as Starlink spells it.
+/// The labels of every telemetry series, in order: the name of the device's type, and the device's ID in Starlink's spelling.
 pub const DEVICE_LABELS: [&str; 2] = ["device_type", "deviceID"];
 
 /// The three address columns of an IP allocation.
@@ -103,7 +103,7 @@ impl AddressKind {
 pub enum FamilyType {
     /// A number that goes up and down.
     Gauge,
-    /// The labels are the message, and the value is 1.
+    /// Information in labels, with the value 1.
     Info,
 }
 
@@ -231,7 +231,7 @@ pub fn is_field_family(family: &str) -> bool {
     family.starts_with(PREFIX) && sanitise(family) == family
 }
 
-/// Whether a family's name belongs to the exporter, so that no field may have it.
+/// Whether the name of a family is reserved, so that no field can have it.
 #[must_use]
 pub fn is_reserved_family(family: &str) -> bool {
     RESERVED.contains(&family)
@@ -242,7 +242,7 @@ pub fn is_reserved_family(family: &str) -> bool {
             .any(|kind| is_address_family(family, kind))
 }
 
-/// Whether a field may have this info key: it is spelled as one, and no label of every series.
+/// Whether a field can have this info key: it is a valid key, and not a label of all series.
 #[must_use]
 pub fn is_free_key(key: &str) -> bool {
     let is_device_label = |label: &&str| label.eq_ignore_ascii_case(key);

@@ -1,7 +1,7 @@
-//! From the bytes of an answer to its rows and column names, in one pass.
+//! Decodes the bytes of an answer to rows and column names, in one pass.
 //!
-//! The rows stand before the column names in the text, so cells are kept as what they are and get their meaning later.
-//! Broken JSON and a wrong envelope cost the answer; what cannot be read below that costs a cell or a row.
+//! The rows precede the column names in the text, so cells are kept unchanged and interpreted later. Invalid JSON or a wrong envelope
+//! invalidates the answer; other errors invalidate only a cell or a row.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,10 +17,10 @@ use super::bounds::{
 use super::faults::CellFault;
 use super::json::{JsonError, Kind, Number, Reader, StringToken, unescape};
 
-/// Why an answer could not be taken for one.
+/// Why an answer is invalid.
 #[derive(Debug, Error)]
 pub enum DecodeError {
-    /// Broken JSON, an answer that was cut.
+    /// Invalid JSON, for example of a truncated answer.
     #[error("the answer is not the JSON that was expected")]
     Json(#[from] JsonError),
     /// HTML.
@@ -29,7 +29,7 @@ pub enum DecodeError {
     /// JSON of another shape.
     #[error("the answer has no {0}")]
     Missing(&'static str),
-    /// A member that decides on the meaning of the rest, twice: which of them counts is anybody's guess.
+    /// A member that determines the meaning of the others occurs twice.
     #[error("the answer has more than one {0}")]
     Repeated(&'static str),
     /// Positions are 32-bit numbers.
@@ -43,36 +43,36 @@ type Columns = BTreeMap<String, Vec<Option<String>>>;
 /// Names by code.
 type Names = BTreeMap<String, String>;
 
-/// The names that an answer's metadata has.
+/// The names of the metadata's members.
 #[derive(Default)]
 struct Enums {
     device_types: Option<Names>,
     alerts: BTreeMap<String, Names>,
 }
 
-/// What an answer says about its columns and codes, within the bounds of [`super::bounds`]. What it does not say is `None`.
+/// The columns and codes of an answer, within [`super::bounds`]. Absent parts are `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Metadata {
-    /// Column names by device type code. A name that is no string is `None`: its column is nobody's.
+    /// Column names by device type code. A name that is not a string is `None`, and its column is ignored.
     pub columns: BTreeMap<String, Vec<Option<String>>>,
     /// Names of the device type codes.
     pub device_types: Option<BTreeMap<String, String>>,
     /// Names of the alert codes, by device type code.
     pub alerts: BTreeMap<String, BTreeMap<String, String>>,
-    /// How many names of columns, types and alerts were left out because they are too many or too long.
+    /// The number of names of columns, types and alerts that exceed the limits.
     pub left_out: usize,
 }
 
 /// Decodes the body of a 200 answer.
 ///
 /// # Errors
-/// When the body is not JSON from its first to its last byte, or does not have `data` and `data.values` once, or has
-/// `data.columnNamesByDeviceType` more than once.
+/// The body is not valid JSON, does not have `data` and `data.values` exactly once, or has `data.columnNamesByDeviceType` more than
+/// once.
 pub fn decode(body: Vec<u8>) -> Result<(Rows, Metadata), DecodeError> {
     if u32::try_from(body.len()).is_err() {
         return Err(DecodeError::TooLong(body.len()));
     }
-    // An invalid byte costs the string it stands in: it becomes U+FFFD, and such strings are then unreadable.
+    // An invalid byte makes only its string unreadable: it becomes U+FFFD, which is rejected in strings.
     let (body, repaired) = match String::from_utf8(body) {
         Ok(body) => (body, false),
         Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), true),
@@ -98,9 +98,9 @@ struct Decoder<'t> {
     /// Whether invalid bytes were replaced.
     repaired: bool,
     rows: Rows,
-    /// How many bytes of names there is room for.
+    /// The remaining bytes for names.
     room: usize,
-    /// How many names are left out.
+    /// The number of names that are left out.
     left_out: usize,
 }
 
@@ -162,7 +162,7 @@ impl<'t> Decoder<'t> {
         }
     }
 
-    /// What a string says; `None` when it cannot be read.
+    /// The content of a string; `None` if it cannot be read.
     fn key(&self, token: StringToken) -> Option<Cow<'t, str>> {
         let content = self.valid(&token)?;
         if !token.escaped {
@@ -172,7 +172,7 @@ impl<'t> Decoder<'t> {
         unescape(content, &mut name).then(|| name.into())
     }
 
-    /// The column names by type. A type whose list is no list has none.
+    /// The column names by type. A type without a valid list has none.
     fn column_names(&mut self) -> Result<Columns, JsonError> {
         if self.reader.kind()? == Kind::Null {
             self.reader.null()?;
@@ -190,7 +190,7 @@ impl<'t> Decoder<'t> {
         Ok(columns)
     }
 
-    /// A list of strings. A place without a readable string is nobody's.
+    /// A list of strings; `None` for elements that are not readable strings.
     fn list_of_names(&mut self) -> Result<Vec<Option<String>>, JsonError> {
         let mut names = Vec::new();
         self.reader.begin_array()?;
@@ -208,7 +208,7 @@ impl<'t> Decoder<'t> {
         Ok(names)
     }
 
-    /// The enums, as far as they can be read: an answer is not lost for want of names.
+    /// The enums. Invalid parts are ignored, because an answer is useful without names.
     fn metadata(&mut self) -> Result<Enums, JsonError> {
         let mut enums = Enums::default();
         if !self.is(Kind::Object)? {
@@ -245,7 +245,7 @@ impl<'t> Decoder<'t> {
         Ok(())
     }
 
-    /// An object of at most so many strings; what is no string is left out. `None` when it is no object.
+    /// An object of at most this many strings; other values are ignored. `None` if it is not an object.
     fn names(&mut self, most: usize) -> Result<Option<Names>, JsonError> {
         if !self.is(Kind::Object)? {
             return Ok(None);
@@ -264,7 +264,7 @@ impl<'t> Decoder<'t> {
         Ok(Some(names))
     }
 
-    /// A readable string, or whatever else stands there.
+    /// A readable string, or `None` for any other value.
     fn name(&mut self) -> Result<Option<Cow<'t, str>>, JsonError> {
         if self.reader.kind()? != Kind::String {
             self.reader.skip()?;
@@ -274,7 +274,7 @@ impl<'t> Decoder<'t> {
         Ok(self.key(token))
     }
 
-    /// Whether there is room for one more code, or for another meaning of one that is known; counted if not.
+    /// Whether there is room for one more code, or for a new meaning of a known one; counted if not.
     fn admits<V>(&mut self, known: &BTreeMap<String, V>, code: &str, most: usize) -> bool {
         let cost = code.len() + NAME_OVERHEAD;
         let fits = code.len() <= LONGEST_NAME
@@ -299,15 +299,15 @@ impl<'t> Decoder<'t> {
         Some(name.into_owned())
     }
 
-    /// Calls `each` with every member's name, at its value, of the object that was begun. What `each` leaves unread is skipped;
-    /// so is a member whose name cannot be read.
+    /// Calls `each` with the name of every member of the current object, positioned at its value. Values that `each` does not read are
+    /// skipped, as are members whose names cannot be read.
     fn members(
         &mut self,
         mut each: impl FnMut(&mut Self, &str) -> Result<(), JsonError>,
     ) -> Result<(), JsonError> {
         let mut first = true;
         while let Some(token) = self.reader.next_key(&mut first)? {
-            // Looked at first, so that the position is that of the value and not of white space before it.
+            // Peeked first, so that the position is that of the value and not of white space before it.
             self.reader.kind()?;
             let value = self.reader.position();
             if let Some(key) = self.key(token) {
@@ -325,7 +325,7 @@ impl<'t> Decoder<'t> {
         Ok(self.reader.kind()? == kind)
     }
 
-    /// All rows, as far as there is room for them. `null` is an empty answer, like every null.
+    /// All rows within the limits. `null` is an empty answer.
     fn values(&mut self) -> Result<(), JsonError> {
         if self.reader.kind()? == Kind::Null {
             return self.reader.null();
@@ -358,7 +358,7 @@ impl<'t> Decoder<'t> {
                 let cell = self.cell()?;
                 self.rows.cells.push(cell);
             } else {
-                // No column has these cells.
+                // Cells beyond the last column.
                 self.reader.skip()?;
             }
             more = self.reader.another_element()?;
@@ -374,9 +374,8 @@ impl<'t> Decoder<'t> {
         Ok(())
     }
 
-    /// Makes room for the rows to come, as if they were all like the first one with its `cells` in so many `bytes`: growing
-    /// by doubling would ask for up to twice the memory. Called once an answer, and bounded like the rows themselves; what is not
-    /// written to costs no memory.
+    /// Reserves memory for all rows, estimated from the first one with its `cells` in `bytes`, because growing by doubling could need twice
+    /// the memory. Called once for each answer, and limited like the rows; memory that is not written is not resident.
     fn expect_rows_like(&mut self, cells: usize, bytes: usize) {
         let rows = self.reader.remaining() / bytes;
         let rows = (rows + rows / 8).min(MOST_ROWS);
@@ -474,16 +473,16 @@ impl<'t> Decoder<'t> {
         }))
     }
 
-    /// A string's content as it stands in the answer; `None` when a byte of it was none of UTF-8.
+    /// The raw content of a string in the answer; `None` if it contained invalid UTF-8.
     fn valid(&self, token: &StringToken) -> Option<&'t str> {
         let content = self.reader.slice(token.span.clone());
         let is_repaired = self.repaired && content.contains(char::REPLACEMENT_CHARACTER);
         (!is_repaired).then_some(content)
     }
 
-    /// A string's text; `None` when it has none.
+    /// The text of a string; `None` if it cannot be read.
     fn text(&mut self, token: StringToken) -> Option<Text> {
-        // Nearly every string: what it says need not be looked at.
+        // Nearly every string has no escapes.
         if !token.escaped && !self.repaired {
             return Some(Text::in_body(token.span));
         }
@@ -516,8 +515,8 @@ const NO_TEXT: Text = Text {
     place: Place::Body,
 };
 
-/// A position in the answer, whose length was checked: it has no more cells, elements or unescaped bytes than bytes.
-/// A repaired body may be up to three times longer than what came; saturating makes its far end unreadable, not wrong.
+/// A position as 32-bit number. The length of the answer was checked, and the numbers of cells, elements and bytes do not exceed it.
+/// A repaired body may be up to three times longer than the received one; saturating makes its end unreadable, but not wrong.
 fn position(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }

@@ -1,19 +1,17 @@
-//! The values of the label `device_type`: a name for each type of an answer, no name twice.
+//! The values of the label `device_type`: a unique name for each type of an answer.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-/// The names of types by their codes. No two codes have the same.
+/// The unique names of types by their codes.
 #[derive(Debug)]
 pub(super) struct DeviceTypes(BTreeMap<Box<str>, Arc<str>>);
 
 impl DeviceTypes {
-    /// The names of all types of an answer: those that `names`, the enum that holds for the answer, has names for, and the other
-    /// `codes` that the answer has columns for, which are their own names.
+    /// The names of all types of an answer: those in the enum `names`, and the other `codes` with columns, whose names are their codes.
     ///
-    /// Each name of the enum goes to the first code, in byte order, that has it. The name of every other code gets `_<code>` at its end
-    /// until no other name is the same. The codes without a name come last, so that the names of the others follow from the enum
-    /// alone, whatever types an answer has rows of.
+    /// A name of several codes is given to the first code in byte order. The others get `_<code>` appended until the name is unique. The
+    /// codes without a name come last, so that the names of the others depend only on the enum and not on the rows of an answer.
     pub(super) fn new<'c>(
         names: &BTreeMap<String, String>,
         codes: impl Iterator<Item = &'c str>,
@@ -93,13 +91,13 @@ mod tests {
                 &["c"],
                 &[("a", "X"), ("b", "X_b"), ("c", "X_c")],
             ),
-            // A name that is some other code's alone is never taken from it.
+            // The name of a single code is never given to another one.
             (
                 &[("a", "X"), ("b", "X"), ("c", "X_b")],
                 &["a", "b", "c"],
                 &[("a", "X"), ("b", "X_b_b"), ("c", "X_b")],
             ),
-            // A code without a name gives way to the enum.
+            // A code without a name is changed if its code equals a name of the enum.
             (&[("u", "d")], &["d", "u"], &[("u", "d"), ("d", "d_d")]),
             (
                 &[("u", "d")],

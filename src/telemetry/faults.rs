@@ -1,13 +1,13 @@
-//! Why cells are left out, and how many are left out for each reason.
+//! The reasons for which cells are left out, and their counts.
 
-/// Why a cell, or an element of one, was left out. The metric `cells_rejected_total` counts by these.
+/// Why a cell, or an element of one, was left out: the label of `cells_rejected_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CellFault {
     /// An object, or a list with a list or an object in it.
     Shape,
-    /// A number that no `f64` holds.
+    /// A number that exceeds `f64`.
     Number,
-    /// A string that is no text, such as a lone surrogate.
+    /// A string that is not valid text, such as a lone surrogate.
     Text,
     /// An entry of an IP allocation that is neither an address nor a CIDR, or is one of the other family.
     Address,
@@ -15,7 +15,7 @@ pub enum CellFault {
     Alert,
     /// An H3 index of no cell.
     Location,
-    /// More, or longer, than there is room for.
+    /// A limit is exceeded.
     Limit,
 }
 
@@ -46,7 +46,7 @@ impl CellFault {
     }
 }
 
-/// How many cells, and elements of cells, were left out. Whoever takes the readings of rows counts their faults here.
+/// The number of cells and elements that were left out. The code that reads rows counts their faults here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CellFaults([u64; CellFault::ALL.len()]);
 
@@ -57,7 +57,7 @@ impl CellFaults {
         *count = count.saturating_add(1);
     }
 
-    /// Counts what was wrong with a reading, if anything was.
+    /// Counts the fault of a reading, if it has one.
     pub fn note(&mut self, result: Result<(), CellFault>) {
         if let Err(fault) = result {
             self.count(fault);

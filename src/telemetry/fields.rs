@@ -1,10 +1,10 @@
-//! Which of Starlink's fields are left out everywhere, by their names.
+//! The filter of Starlink's fields by name (`LOCATION`, `DROP_FIELDS`).
 
 use std::sync::Arc;
 
 use regex_lite::{Regex, RegexBuilder};
 
-/// A field whose name contains one of these, in any case, says where a device is.
+/// A field whose name contains one of these, in any case, contains a location.
 const PLACES: [&str; 6] = [
     "latitude",
     "longitude",
@@ -14,7 +14,7 @@ const PLACES: [&str; 6] = [
     "location",
 ];
 
-/// The fields that `LOCATION` and `DROP_FIELDS` leave. Cheap to clone.
+/// The fields that `LOCATION` and `DROP_FIELDS` keep. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct FieldFilter {
     places: bool,
@@ -25,7 +25,7 @@ pub struct FieldFilter {
 #[derive(Debug)]
 struct Dropped {
     exact: Regex,
-    /// What matches a name in any case if the expression matches it in one; `None` where the expression might not allow that.
+    /// The expression without regard to case; `None` if it cannot be derived safely.
     any_case: Option<Regex>,
 }
 
@@ -58,13 +58,13 @@ impl Default for FieldFilter {
 }
 
 impl FieldFilter {
-    /// Leaves out nothing.
+    /// Keeps all fields.
     pub const EVERYTHING: Self = Self {
         places: true,
         dropped: None,
     };
 
-    /// Leaves out fields that say where a device is, unless `places`, and those whose whole name one of `dropped` matches.
+    /// Drops fields with a location, unless `places` is true, and those whose whole name matches one of `dropped`.
     ///
     /// The expressions are expected to be anchored; [`anchored`] makes them so.
     #[must_use]
@@ -76,7 +76,7 @@ impl FieldFilter {
         }
     }
 
-    /// Whether fields that say where a device is are kept, as far as `DROP_FIELDS` does not name them.
+    /// Whether fields with a location are kept, unless `DROP_FIELDS` matches them.
     #[must_use]
     pub fn has_locations(&self) -> bool {
         self.places
@@ -89,7 +89,7 @@ impl FieldFilter {
         (self.places || !is_place(field)) && !dropped.any(|drop| drop.exact.is_match(field))
     }
 
-    /// Whether every field with this info key is kept, whatever its spelling. Where that is not certain it is not.
+    /// Whether every field with this info key is kept, in any spelling. False if that is not certain.
     #[must_use]
     pub fn keeps_key(&self, key: &str) -> bool {
         // The only difference to the spelling is the case then.
@@ -111,7 +111,7 @@ impl FieldFilter {
     }
 }
 
-/// Whether a field's name, or the info key made from it, says where a device is.
+/// Whether the name of a field, or its info key, is that of a location.
 fn is_place(name: &str) -> bool {
     let name = name.to_lowercase();
     PLACES.iter().any(|place| name.contains(place))
@@ -120,9 +120,9 @@ fn is_place(name: &str) -> bool {
 /// The expression that matches only whole names.
 ///
 /// # Errors
-/// When the text is no regular expression.
+/// The text is not a valid regular expression.
 pub fn anchored(text: &str) -> Result<Regex, regex_lite::Error> {
-    // Judged alone first: `a)(b` would be an expression within the brackets only.
+    // Checked alone first: `a)(b` would be valid only within brackets.
     Regex::new(text)?;
     Regex::new(&format!("^(?:{text})$"))
 }

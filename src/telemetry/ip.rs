@@ -1,4 +1,4 @@
-//! IP addresses, for people and as numbers that an `f64` holds exactly.
+//! IP addresses as text, and as numbers that an `f64` holds exactly.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! The fields that Starlink's published telemetry guide describes: meaning and unit of each.
+//! The fields in Starlink's published telemetry guide: meaning and unit of each.
 
 /// What a value is measured in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

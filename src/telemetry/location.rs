@@ -1,4 +1,4 @@
-//! Where an H3 cell is.
+//! The coordinates of an H3 cell.
 
 use h3o::{CellIndex, LatLng};
 

@@ -1,4 +1,4 @@
-//! From the bytes of an answer to rows with a meaning. Pure: no actix, no awc, no clock.
+//! Decodes and interprets answers: from bytes to rows whose cells have a meaning. Pure: no actix, no awc, no clock.
 
 pub mod batch;
 pub mod bounds;

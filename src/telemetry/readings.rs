@@ -1,8 +1,8 @@
-//! What a row says: the one place where the cells of a row get a meaning.
+//! Interprets the cells of a row. No other module does.
 //!
-//! A row gives its [`Identity`] and its [`Reading`]s, column by column. Numbers are ready to use. Texts, alerts, addresses and places
-//! are handed over as they came and are judged only when they are asked for, because most of them are what they were in the row
-//! before: a consumer compares first.
+//! A row has an [`Identity`] and [`Reading`]s, one for each column. Numbers are parsed. Texts, alerts, addresses and locations are
+//! given as raw text and checked only on demand, because most are equal to those of the previous row, which a consumer compares
+//! first.
 
 use std::borrow::Cow;
 use std::num::NonZeroU64;

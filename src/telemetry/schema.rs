@@ -1,4 +1,4 @@
-//! What the columns of an answer mean, computed once for as long as they stay the same.
+//! The meaning of an answer's columns, computed once as long as the columns do not change.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a cell's text means: is it a number, and which names does a field end in.
+//! Parses the text of cells as numbers, and derives metric names from fields.
 
 /// How many digits a `u64` always holds: a number of no more is rounded in nanoseconds.
 const SHORT: usize = 19;

@@ -1,4 +1,4 @@
-//! How long to wait after a failure: doubling from a lower to an upper bound, with jitter or without.
+//! Exponential backoff between two bounds, with or without jitter.
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::Moment;
-use super::correction::{Change, Correction, Dated};
+use super::correction::{Change, Correction, DateHeader};
 use super::pauses::{Jump, Jumps, Stops, TICK};
 use super::source::{Manual, ManualTime, Readings, Source, System};
 
@@ -146,13 +146,13 @@ impl State {
         self.jumps.read(now, readings.wall);
     }
 
-    fn dated(&mut self, dated: Dated) -> Option<Change> {
-        match self.jumps.explain(dated, self.correction.offset()) {
+    fn observe_date(&mut self, header: DateHeader) -> Option<Change> {
+        match self.jumps.explain(header, self.correction.offset()) {
             Some(Jump::Set(forward)) => self.correction.clock_was_set(forward),
             Some(Jump::Slept(slept)) => self.inferred = self.inferred.saturating_add(slept),
             None => {}
         }
-        self.correction.observe(dated.offset())
+        self.correction.observe(header.offset())
     }
 }
 
@@ -257,14 +257,14 @@ impl Clock {
     }
 
     /// Evaluates the `Date` header of a response whose head has just been received; `sent` is when the request was sent.
-    pub fn dated(&self, date: SystemTime, sent: Moment) {
+    pub fn observe_date(&self, date: SystemTime, sent: Moment) {
         let took = self.now().since(sent);
         let mut state = self.shared.state();
         let readings = self.shared.source.read();
         state.read(readings);
         let received = readings.wall;
         let before = state.inferred;
-        let change = state.dated(Dated {
+        let change = state.observe_date(DateHeader {
             date,
             received,
             took,

@@ -17,7 +17,7 @@ const TOLERANCE: Duration = Duration::from_secs(1);
 
 /// The `Date` header of a response, and when the response was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Dated {
+pub struct DateHeader {
     /// The header.
     pub date: SystemTime,
     /// When the head was received, by the system clock.
@@ -26,7 +26,7 @@ pub struct Dated {
     pub took: Duration,
 }
 
-impl Dated {
+impl DateHeader {
     /// Starlink's clock minus the system clock in milliseconds: 0 if `Date` is between the request and the head, with a tolerance of
     /// one second; else the distance to the nearer of the two.
     #[must_use]
@@ -148,7 +148,7 @@ mod tests {
         let received = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         for (date, took, expected) in cases {
             let distance = Duration::from_millis(i64::unsigned_abs(date));
-            let dated = Dated {
+            let header = DateHeader {
                 date: if date < 0 {
                     received - distance
                 } else {
@@ -157,7 +157,7 @@ mod tests {
                 received,
                 took: Duration::from_millis(took),
             };
-            assert_eq!(dated.offset(), expected, "{date} {took}");
+            assert_eq!(header.offset(), expected, "{date} {took}");
         }
     }
 

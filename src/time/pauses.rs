@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::correction::{Dated, millis, millis_between};
+use super::correction::{DateHeader, millis, millis_between};
 
 /// The interval at which the clocks are read.
 pub(super) const TICK: Duration = Duration::from_millis(250);
@@ -77,13 +77,13 @@ impl Jumps {
 
     /// Explains the jump since the last response by a new response; `None` without a jump, or if it is too small to explain. `before`
     /// is Starlink's clock minus the system clock before the jump, in milliseconds.
-    pub(super) fn explain(&mut self, dated: Dated, before: Option<i64>) -> Option<Jump> {
+    pub(super) fn explain(&mut self, header: DateHeader, before: Option<i64>) -> Option<Jump> {
         let jump = std::mem::take(&mut self.unexplained);
         // The uncertainty of a `Date` is the duration of its request.
-        if jump.abs() < MIN_JUMP || jump.abs() <= millis(dated.took) + 2000 {
+        if jump.abs() < MIN_JUMP || jump.abs() <= millis(header.took) + 2000 {
             return None;
         }
-        let offset = dated.offset();
+        let offset = header.offset();
         // Starlink's clock moved as far as the system clock, so the time has really passed.
         let has_passed = |before: i64| (offset - before).abs() < (offset - (before - jump)).abs();
         match before {
@@ -206,13 +206,17 @@ mod tests {
             } else {
                 1000
             };
-            let dated = Dated {
+            let header = DateHeader {
                 date: moved(jump + offset + if offset == 0 { 0 } else { tolerance }),
                 received: moved(jump),
                 took: Duration::from_millis(took),
             };
-            assert_eq!(jumps.explain(dated, before), expected, "{name}");
-            assert_eq!(jumps.explain(dated, before), None, "{name}: explained once");
+            assert_eq!(jumps.explain(header, before), expected, "{name}");
+            assert_eq!(
+                jumps.explain(header, before),
+                None,
+                "{name}: explained once"
+            );
             // Both clocks advance together.
             let slept = match expected {
                 Some(Jump::Slept(slept)) => slept,

@@ -1,4 +1,4 @@
-//! One device of a snapshot, and its values under names that do not change with Starlink's columns.
+//! One device of a snapshot, with its values under stable names that do not depend on Starlink's columns.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ use crate::telemetry::AddressKind;
 use crate::telemetry::catalogue::field_family;
 use crate::time::Moment;
 
-/// Numbers that lists show. Each is the first of its families that a device has.
+/// Numbers in lists. The value of each is that of the first of its fields that the device has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
     /// Mbit/s to the terminal.
@@ -26,7 +26,7 @@ pub enum Measure {
     Latency,
     /// Share of lost pings, 0 to 1.
     DropRate,
-    /// Share of the time without a view of the sky, 0 to 1 in spite of the field's name.
+    /// Share of the time without a view of the sky, from 0 to 1 although the field is named a percentage.
     Obstruction,
     /// 0 to 1.
     Signal,
@@ -46,7 +46,7 @@ impl Measure {
         Self::Uptime,
     ];
 
-    /// The fields that have it: a terminal's, then a router's.
+    /// The fields with this number: the terminal's, then the router's.
     const fn fields(self) -> &'static [&'static str] {
         match self {
             Self::Downlink => &["DownlinkThroughput"],
@@ -60,12 +60,12 @@ impl Measure {
     }
 }
 
-/// Texts that lists show, in the same way.
+/// Texts in lists. The value of each is that of the first of its fields that the device has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InfoField {
     /// The version of the device's software.
     Software,
-    /// The country that the device is in, in two letters.
+    /// The code of the device's country: two letters.
     Country,
 }
 
@@ -94,10 +94,10 @@ pub enum DeviceState {
 }
 
 impl DeviceState {
-    /// All of them, the worst first.
+    /// All states, the worst first.
     pub const ALL: [Self; 3] = [Self::Offline, Self::Unknown, Self::Online];
 
-    /// What it is called.
+    /// The name of the state.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -107,7 +107,7 @@ impl DeviceState {
         }
     }
 
-    /// The state of a device that is known; `None` for a slot without one.
+    /// The state of the device in a slot; `None` for an empty slot.
     #[must_use]
     pub const fn of(presence: Presence) -> Option<Self> {
         match presence {
@@ -128,7 +128,7 @@ impl FromStr for DeviceState {
     }
 }
 
-/// All devices of one type, and where their values are.
+/// The devices of one type, and the columns of their values.
 #[derive(Debug)]
 pub struct DeviceTable<'s> {
     view: &'s TableView,
@@ -137,7 +137,7 @@ pub struct DeviceTable<'s> {
 }
 
 impl<'s> DeviceTable<'s> {
-    /// Looks up the columns once for all devices.
+    /// Looks up the columns, once for all devices.
     #[must_use]
     pub fn new(view: &'s TableView) -> Self {
         let gauges = |measure: Measure| {
@@ -179,7 +179,7 @@ impl<'s> DeviceTable<'s> {
     }
 }
 
-/// A device where it stands in the snapshot.
+/// A reference to a device in the snapshot.
 #[derive(Debug, Clone, Copy)]
 pub struct DeviceRef<'s> {
     table: &'s DeviceTable<'s>,
@@ -202,32 +202,32 @@ impl<'s> DeviceRef<'s> {
         &self.table.view.name
     }
 
-    /// `UtcTimestampNs` of the row that counts.
+    /// `UtcTimestampNs` of the last accepted row.
     #[must_use]
     pub fn reported(&self) -> i64 {
         self.block.reported(self.slot)
     }
 
-    /// How long ago that row arrived.
+    /// The time since that row arrived.
     #[must_use]
     pub fn silence(&self, now: Moment) -> Duration {
         self.block.age(self.slot, now)
     }
 
-    /// A number that lists show.
+    /// A number for lists, if the device is online.
     #[must_use]
     pub fn measure(&self, measure: Measure) -> Option<f64> {
         let lanes = self.table.measures[measure as usize].iter();
         lanes.filter_map(|&lane| self.gauge(lane)).next()
     }
 
-    /// A number that holds now.
+    /// A number of a device that is online.
     fn gauge(&self, lane: usize) -> Option<f64> {
         self.last_gauge(lane)
             .filter(|_| self.state == DeviceState::Online)
     }
 
-    /// A number of the last row, however old that is.
+    /// A number of the last row, of any age.
     fn last_gauge(&self, lane: usize) -> Option<f64> {
         self.block.gauge(lane, self.slot)
     }
@@ -240,7 +240,7 @@ impl<'s> DeviceRef<'s> {
         fields.collect()
     }
 
-    /// A text that lists show.
+    /// A text for lists.
     #[must_use]
     pub fn text(&self, kind: InfoField) -> Option<&'s str> {
         let lanes = self.table.info_fields[kind as usize].iter();
@@ -248,7 +248,7 @@ impl<'s> DeviceRef<'s> {
         texts.into_iter().next()
     }
 
-    /// The names of the active alerts, sorted; none of a device that is not online, for which they are unknown.
+    /// The names of the active alerts, sorted; `None` for a device that is not online, whose alerts are unknown.
     pub fn alerts(&self) -> impl ExactSizeIterator<Item = &'s str> + use<'s> {
         let names = match self.state {
             DeviceState::Online => self.block.alerts(self.slot).as_ref(),
@@ -275,19 +275,19 @@ impl<'s> DeviceRef<'s> {
         Some((centre.latitude, centre.longitude))
     }
 
-    /// All info fields: the device's own, then its allocation's.
+    /// All info fields: those of the device, then those of its allocation.
     pub fn infos(&self) -> impl Iterator<Item = (&'s str, &'s str)> + use<'s> {
         self.table.view.info_fields(self.block, self.slot)
     }
 
-    /// Its public addresses of one kind, for people.
+    /// The public addresses of one kind, as text.
     pub fn addresses(&self, kind: AddressKind) -> impl Iterator<Item = String> + use<'s> {
         let allocation = self.block.allocation(self.slot).into_iter();
         let addresses = allocation.flat_map(move |found| &found.content.addresses[kind as usize]);
         addresses.map(ToString::to_string)
     }
 
-    /// What lists show of it.
+    /// The device as a row of lists.
     #[must_use]
     pub fn device(&self, fleet: &NamedFleet) -> Device {
         let name = fleet.names.get(self.id());
@@ -322,7 +322,7 @@ impl<'s> DeviceRef<'s> {
         }
     }
 
-    /// All that is known of it.
+    /// All data of the device.
     #[must_use]
     pub fn detail(&self, fleet: &NamedFleet) -> DeviceDetail {
         let infos = self.infos();
@@ -352,22 +352,22 @@ fn group(name: &Name) -> Option<String> {
     (!name.group.is_empty()).then(|| name.group.to_string())
 }
 
-/// What lists show of a device. Absent is `null`, or an empty list.
+/// A device in a list. Absent values are `null` or an empty list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Device {
     /// The identifier, as Starlink spells it.
     pub id: String,
     /// The value of the label `device_type`.
     pub device_type: String,
-    /// What `NAMES_FILE` calls it.
+    /// Its name in `NAMES_FILE`.
     pub name: Option<String>,
-    /// The group that `NAMES_FILE` puts it in.
+    /// Its group in `NAMES_FILE`.
     pub group: Option<String>,
     /// Whether it reports.
     pub state: DeviceState,
-    /// `UtcTimestampNs` of the row that counts, in seconds since 1970.
+    /// `UtcTimestampNs` of the last accepted row, in seconds since 1970.
     pub last_report_timestamp_seconds: f64,
-    /// How long ago that row came, by the exporter's clock.
+    /// The time since that row arrived, by the exporter's clock, in seconds.
     pub silent_for_seconds: f64,
     /// Mbit/s.
     pub downlink_mbps: Option<f64>,
@@ -383,7 +383,7 @@ pub struct Device {
     pub signal_quality: Option<f64>,
     /// Seconds.
     pub uptime_seconds: Option<f64>,
-    /// Names of the active alerts, sorted; `None` where they are unknown, for the device is not online.
+    /// Names of the active alerts, sorted; `None` if the device is not online, because they are unknown.
     pub alerts: Option<Vec<String>>,
     /// The version of its software.
     pub software: Option<String>,
@@ -397,34 +397,34 @@ pub struct Device {
     pub ipv4: Vec<String>,
     /// The networks of the terminal's own interface.
     pub ipv6_ue: Vec<String>,
-    /// The networks that are delegated to the terminal's customer.
+    /// The networks that are delegated to the customer.
     pub ipv6_cpe: Vec<String>,
 }
 
-/// All that is known of a device.
+/// All data of a device.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DeviceDetail {
-    /// What lists show.
+    /// The data in lists.
     #[serde(flatten)]
     pub device: Device,
-    /// The H3 cell that it is in, in hexadecimal digits: an integer that JSON's numbers do not hold.
+    /// Its H3 cell in hexadecimal digits, because JSON numbers cannot hold the integer exactly.
     pub h3_cell: Option<String>,
-    /// All numbers of a device that is online, by the field's name as Starlink spells it.
+    /// All numbers of a device that is online, by the name of the field in Starlink's spelling.
     pub fields: BTreeMap<String, f64>,
     /// What the last row said, for a device that is not online.
     pub last_readings: Option<LastReadings>,
-    /// All texts, by the key that `starlink_info` has for them.
+    /// All texts, by their label in `starlink_info`.
     pub info: BTreeMap<String, String>,
 }
 
-/// What the last row of a device said that is not online: how it was then.
+/// The values in the last row of a device that is not online.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LastReadings {
     /// `UtcTimestampNs` of the row, in seconds since 1970.
     pub timestamp_seconds: f64,
-    /// All numbers, by the field's name as Starlink spells it.
+    /// All numbers, by the name of the field in Starlink's spelling.
     pub fields: BTreeMap<String, f64>,
-    /// Names of the alerts that were active, sorted.
+    /// Names of the alerts that were active at that time, sorted.
     pub alerts: Vec<String>,
 }
 

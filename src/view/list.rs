@@ -1,4 +1,4 @@
-//! Lists of devices: filtered, sorted, a page at a time. Looks at each device once; only those of the page are sorted and copied.
+//! Lists of devices: filtered, sorted and paged. Each device is visited once; only those of the page are fully sorted and copied.
 
 use std::cmp::Ordering;
 
@@ -12,19 +12,19 @@ use crate::telemetry::{AddressKind, DeviceKind};
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DevicePage {
-    /// How many devices there are on all pages.
+    /// The number of devices on all pages.
     pub total: usize,
-    /// Which page this is, from 1.
+    /// The number of this page, from 1.
     pub page: usize,
-    /// How many pages there are; 1 where there are no devices.
+    /// The number of pages; 1 if there are no devices.
     pub pages: usize,
     /// The most devices of a page.
     pub per_page: usize,
-    /// The devices; none past the last page.
+    /// The devices; empty beyond the last page.
     pub devices: Vec<Device>,
 }
 
-/// What a device is sorted by.
+/// The sort key of a device.
 #[derive(Debug, Clone, Copy)]
 enum Rank<'s> {
     Number(f64),
@@ -42,7 +42,7 @@ impl Rank<'_> {
             (Self::Absent, Self::Absent) => return Ordering::Equal,
             (Self::Absent, _) => return Ordering::Greater,
             (_, Self::Absent) => return Ordering::Less,
-            // All of one list are of one kind.
+            // All keys of a list have the same variant.
             _ => Ordering::Equal,
         };
         if is_descending {
@@ -53,7 +53,7 @@ impl Rank<'_> {
     }
 }
 
-/// The page that is asked for.
+/// The requested page.
 #[must_use]
 pub fn list(fleet: &NamedFleet, query: &DeviceQuery) -> DevicePage {
     let tables = tables(fleet);
@@ -96,7 +96,7 @@ pub fn list(fleet: &NamedFleet, query: &DeviceQuery) -> DevicePage {
     }
 }
 
-/// All that is known of the device with this identifier: of the type with this name, else of the first type that has it.
+/// All data of the device with this identifier: of the type with this name, or without a name of the first type that has it.
 #[must_use]
 pub fn find(fleet: &NamedFleet, id: &str, device_type: Option<&str>) -> Option<DeviceDetail> {
     let tables = tables(fleet);
@@ -107,7 +107,7 @@ pub fn find(fleet: &NamedFleet, id: &str, device_type: Option<&str>) -> Option<D
     found.map(|device| device.detail(fleet))
 }
 
-/// Terminals first: theirs are the identifiers that people know.
+/// Terminals come first, because users mostly know their identifiers.
 fn tables(fleet: &NamedFleet) -> Vec<DeviceTable<'_>> {
     let mut tables: Vec<_> = fleet.snapshot.tables.iter().collect();
     tables.sort_by_key(|table| table.kind != DeviceKind::Terminal);
@@ -136,20 +136,20 @@ fn rank<'s>(fleet: &'s NamedFleet, query: &DeviceQuery, device: &DeviceRef<'s>) 
         SortKey::Measure(measure) => device.measure(measure).map_or(Rank::Absent, Rank::Number),
         SortKey::Alerts => match device.alerts().len() {
             0 => Rank::Absent,
-            // Far fewer than an f64 holds exactly.
+            // Far below the largest integer that an f64 holds exactly.
             count => Rank::Number(u32::try_from(count).unwrap_or(u32::MAX).into()),
         },
         SortKey::InfoField(kind) => text(device.text(kind)),
     }
 }
 
-/// What is asked for, made ready for many devices.
+/// A query, prepared for many devices.
 struct Filter<'q> {
     fleet: &'q NamedFleet,
     query: &'q DeviceQuery,
     /// In lower case.
     search: Option<String>,
-    /// Whether the search may mean an address: those are spelled out only then.
+    /// Whether the search text may be part of an address. Only then addresses are formatted.
     is_address: bool,
 }
 
@@ -205,7 +205,7 @@ impl<'q> Filter<'q> {
     }
 }
 
-/// Whether a text has another one, which is in lower case, in it.
+/// Whether a text contains `part`, which is in lower case, in any case.
 fn contains(text: &str, search: &str) -> bool {
     if !text.is_ascii() {
         return text.to_lowercase().contains(search);
@@ -214,7 +214,7 @@ fn contains(text: &str, search: &str) -> bool {
     windows.any(|window| window.eq_ignore_ascii_case(search.as_bytes()))
 }
 
-/// The haversine of the angle between two places: grows with their distance.
+/// The haversine of the angle between two locations, which increases with their distance.
 fn distance(near: Near, (latitude, longitude): (f64, f64)) -> f64 {
     let square = |degrees: f64| (degrees.to_radians() / 2.0).sin().powi(2);
     let shrink = near.latitude.to_radians().cos() * latitude.to_radians().cos();

@@ -1,7 +1,7 @@
-//! What people and programs see of the fleet besides metrics: its state at a glance, lists of devices, one device whole. Pure:
-//! a snapshot, names and a query in, plain values out, which the JSON API and the pages both show.
+//! The fleet as plain values for the status page and the JSON API: an overview, lists of devices, single devices. Pure: a snapshot,
+//! names and a query in, values out.
 //!
-//! What is absent on `/metrics` is absent here: numbers and alerts of a device that is not online are gone, not frozen.
+//! Values that are absent on `/metrics` are absent here too: a device that is not online has no numbers and alerts.
 
 pub mod device;
 pub mod list;
@@ -19,14 +19,14 @@ pub use self::list::{DevicePage, find, list};
 pub use self::overview::{AlertCount, Dots, Overview, TypeCount};
 pub use self::query::{DeviceQuery, Near, Order, QueryError, SortKey};
 
-/// What is looked at.
+/// The data for lists and pages.
 #[derive(Debug, Clone)]
 pub struct NamedFleet {
     /// The fleet.
     pub snapshot: Arc<Snapshot>,
-    /// What its devices are called.
+    /// The names of its devices.
     pub names: Arc<Names>,
-    /// When.
+    /// The current time.
     pub now: Moment,
 }
 

@@ -1,4 +1,4 @@
-//! The fleet at a glance: how many devices are in which state, which alerts are active, and where the devices are.
+//! The overview of the fleet: the number of devices in each state, active alerts, and locations.
 
 use std::collections::HashMap;
 
@@ -7,21 +7,21 @@ use serde::Serialize;
 use super::device::{DeviceState, DeviceTable, seconds};
 use crate::fleet::Snapshot;
 
-/// How many devices of a type are in which state.
+/// The numbers of devices of a type by state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TypeCount {
     /// The value of the label `device_type`.
     pub device_type: String,
-    /// Heard within `STALE_AFTER`.
+    /// A row within `STALE_AFTER`.
     pub online: usize,
-    /// Silent for `STALE_AFTER` while the stream was heard.
+    /// No row for `STALE_AFTER` although polls succeeded.
     pub offline: usize,
-    /// Not heard within `STALE_AFTER`, but neither was the stream.
+    /// No row for `STALE_AFTER`, because polls failed.
     pub unknown: usize,
 }
 
 impl TypeCount {
-    /// How many devices are in a state.
+    /// The number of devices in a state.
     #[must_use]
     pub fn of(&self, state: DeviceState) -> usize {
         match state {
@@ -32,35 +32,35 @@ impl TypeCount {
     }
 }
 
-/// How many devices have an alert.
+/// The number of devices with an alert.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AlertCount {
-    /// The alert's name.
+    /// The name of the alert.
     pub alert: String,
-    /// The devices that have it.
+    /// The number of devices.
     pub devices: usize,
 }
 
-/// The fleet at a glance.
+/// The overview of the fleet.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Overview {
     /// By type, in the order of the type codes.
     pub types: Vec<TypeCount>,
     /// The most frequent first.
     pub alerts: Vec<AlertCount>,
-    /// How many devices are not online, so that their alerts are unknown.
+    /// The number of devices that are not online, whose alerts are unknown.
     pub alerts_unknown: usize,
-    /// How many devices have a location.
+    /// The number of devices with a location.
     pub located: usize,
-    /// When the newest row of all devices was reported, in seconds since 1970: by the devices' clocks, however late it came.
+    /// The newest timestamp of all rows, by the devices' clocks, in seconds since 1970.
     pub last_report_timestamp_seconds: Option<f64>,
-    /// Where they are: for maps alone.
+    /// The locations, for maps only.
     #[serde(skip)]
     pub dots: Dots,
 }
 
-/// Where devices are: x is tenths of degrees east of 180° west, y tenths of degrees south of the North Pole. By state, in the
-/// order of [`DeviceState::ALL`]; each place once.
+/// The locations of devices by state, in the order of [`DeviceState::ALL`], without duplicates: x is tenths of degrees east of
+/// 180° west, y tenths of degrees south of the North Pole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Dots {
     places: [Vec<(u16, u16)>; DeviceState::ALL.len()],
@@ -77,7 +77,7 @@ impl Dots {
         Self { places }
     }
 
-    /// Where devices in a state are, from west to east, and from north to south.
+    /// The locations of devices in a state, from west to east, then from north to south.
     #[must_use]
     pub fn of(&self, state: DeviceState) -> &[(u16, u16)] {
         &self.places[state as usize]
@@ -85,7 +85,7 @@ impl Dots {
 }
 
 impl Overview {
-    /// Looks at each device once.
+    /// Computes the overview in one pass over all devices.
     #[must_use]
     pub fn of(snapshot: &Snapshot) -> Self {
         let mut overview = Self::default();

@@ -1,47 +1,47 @@
-//! Which devices a list shows, in which order, and how many: the parameters of `/api/v1/devices` and of the page.
+//! The query of a list: filters, order and page, from the parameters of `/api/v1/devices` and of the page.
 
 use thiserror::Error;
 use url::form_urlencoded;
 
 use super::device::{DeviceState, InfoField, Measure};
 
-/// How many devices a page shows, unless it is asked for more or fewer.
+/// The default number of devices of a page.
 const PER_PAGE: usize = 50;
 
 /// The most devices of one page.
 const MOST_PER_PAGE: usize = 1000;
 
-/// Longer texts than that name nothing: each link of a page repeats them.
+/// The longest parameter. Longer ones match nothing, and would be repeated in each link of a page.
 const MOST_TEXT: usize = 4096;
 
 /// The parameters, as errors name them.
 const PARAMETERS: &str = "state, alert, type, search, near, sort, page, per_page";
 
-/// By what a list is sorted.
+/// The sort key of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SortKey {
     /// The identifier.
     Id,
-    /// What `NAMES_FILE` calls it.
+    /// The name in `NAMES_FILE`.
     Name,
-    /// The group that `NAMES_FILE` puts it in.
+    /// The group in `NAMES_FILE`.
     Group,
     /// The type.
     Type,
-    /// The worst first.
+    /// The state, the worst first.
     State,
-    /// By the time of the last report, the oldest first.
+    /// The time of the last report, the oldest first.
     LastReport,
     /// One of the numbers.
     Measure(Measure),
-    /// How many alerts are active.
+    /// The number of active alerts.
     Alerts,
     /// One of the texts.
     InfoField(InfoField),
 }
 
 impl SortKey {
-    /// All of them, and what they are called.
+    /// All sort keys with their names.
     pub const ALL: [(Self, &'static str); 14] = [
         (Self::Id, "id"),
         (Self::Name, "name"),
@@ -59,7 +59,7 @@ impl SortKey {
         (Self::InfoField(InfoField::Country), "country"),
     ];
 
-    /// What it is called.
+    /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
         let found = Self::ALL.iter().find(|(key, _)| *key == self);
@@ -67,17 +67,17 @@ impl SortKey {
     }
 }
 
-/// In which order a list stands. Devices that lack what it is sorted by come last, either way.
+/// The order of a list. Devices without the sort key come last in both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Order {
-    /// By what.
+    /// The sort key.
     pub key: SortKey,
-    /// The largest first.
+    /// Whether the order is descending.
     pub is_descending: bool,
 }
 
 impl Order {
-    /// The parameter that asks for it.
+    /// The value of the parameter.
     #[must_use]
     pub fn parameter(self) -> String {
         let sign = if self.is_descending { "-" } else { "" };
@@ -94,7 +94,7 @@ impl Order {
     }
 }
 
-/// A place on Earth, in degrees.
+/// A location on Earth, in degrees.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Near {
     /// North positive, −90 to 90.
@@ -116,7 +116,7 @@ impl Near {
     }
 }
 
-/// What a list is asked for.
+/// The query of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeviceQuery {
     /// Only devices in this state.
@@ -125,15 +125,16 @@ pub struct DeviceQuery {
     pub alert: Option<String>,
     /// Only devices of the type with this name.
     pub device_type: Option<String>,
-    /// Only devices with this in their identifier, name, group or texts, or in an address where it has a dot or a colon; upper and lower case are the same.
+    /// Only devices that contain this in their identifier, name, group or texts, or in an address if it contains a dot or a colon; case
+    /// is ignored.
     pub search: Option<String>,
-    /// Only devices that are known to be somewhere, those near this place first.
+    /// Only devices with a location, those nearest to this location first.
     pub near: Option<Near>,
-    /// In which order. None: by identifier, or by distance where a place is given.
+    /// The order. `None`: by identifier, or by distance if `near` is given.
     pub order: Option<Order>,
-    /// Which page, from 1.
+    /// The number of the page, from 1.
     pub page: usize,
-    /// Devices of a page.
+    /// The number of devices of a page.
     pub per_page: usize,
 }
 
@@ -152,16 +153,16 @@ impl Default for DeviceQuery {
     }
 }
 
-/// What is wrong with a parameter, and what would be right.
+/// An invalid parameter, with the accepted values.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum QueryError {
-    /// There is no such parameter.
+    /// The parameter is unknown.
     #[error("unknown parameter {0:?}: use {PARAMETERS}")]
     Unknown(String),
     /// It is given more than once.
     #[error("parameter {0} is given more than once")]
     Twice(&'static str),
-    /// Its value is none of a list.
+    /// Its value is not in the list of accepted values.
     #[error("unknown {name} {value:?}: use {expected}")]
     Value {
         /// The parameter.
@@ -171,7 +172,7 @@ pub enum QueryError {
         /// What may be given.
         expected: String,
     },
-    /// Its value is not of the right form.
+    /// Its value is malformed.
     #[error("{name} must be {expected}, not {value:?}")]
     Form {
         /// The parameter.
@@ -184,10 +185,10 @@ pub enum QueryError {
 }
 
 impl DeviceQuery {
-    /// What the query of a URL asks for. Empty values, as forms send them, ask for nothing.
+    /// Parses the query of a URL. Empty values, which forms send, are ignored.
     ///
     /// # Errors
-    /// When a parameter is unknown, is given more than once, or has a value that is not accepted.
+    /// A parameter is unknown, is given more than once, or has an invalid value.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
         let mut query = Self::default();
         let mut seen = Vec::new();
@@ -201,18 +202,18 @@ impl DeviceQuery {
         Ok(query)
     }
 
-    /// What of a query can be used: parameters that [`DeviceQuery::parse`] would refuse are left out.
+    /// Parses the query of a URL, ignoring parameters that [`DeviceQuery::parse`] would reject.
     #[must_use]
     pub fn usable(text: &str) -> Self {
         let mut query = Self::default();
         for (name, value) in form_urlencoded::parse(text.as_bytes()) {
-            // A parameter that is refused has changed nothing.
+            // A rejected parameter has changed nothing.
             let _ = query.set(&name, &value);
         }
         query
     }
 
-    /// Takes one parameter over, and tells which it was.
+    /// Applies one parameter, and returns which it was.
     fn set(&mut self, name: &str, value: &str) -> Result<&'static str, QueryError> {
         let text = (!value.is_empty()).then(|| value.to_owned());
         let wrong = |name, expected: String| QueryError::Value {
@@ -286,7 +287,7 @@ impl DeviceQuery {
         })
     }
 
-    /// The query of a URL that asks for this.
+    /// The query as part of a URL.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
@@ -309,7 +310,7 @@ impl DeviceQuery {
     }
 }
 
-/// The beginning of a text that an error repeats.
+/// The beginning of a text, as errors repeat it.
 fn shortened(text: &str) -> String {
     const MOST: usize = 100;
     let mut start: String = text.chars().take(MOST).collect();

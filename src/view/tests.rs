@@ -1,4 +1,4 @@
-//! Lists against a plain model: all devices, filtered and sorted by the standard library.
+//! Tests of lists, compared with a simple model that filters and sorts all devices by the standard library.
 
 use std::cmp::Ordering;
 

@@ -1,4 +1,4 @@
-//! The JSON API: what the page shows, for programs. `api.openapi.json` beside this file describes it.
+//! The JSON API: the data of the page, for programs. It is described in `api.openapi.json` next to this file.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};

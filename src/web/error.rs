@@ -1,4 +1,4 @@
-//! Why a page or a response of the API cannot be made.
+//! Errors of pages and of the API.
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, HttpResponseBuilder};

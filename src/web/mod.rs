@@ -1,4 +1,4 @@
-//! The status page and the JSON API: the exporter and the fleet for people, and for programs other than scrapers.
+//! The status page and the JSON API.
 
 mod api;
 mod error;

@@ -1,4 +1,4 @@
-//! Paths at which there is nothing: a page for browsers, JSON below `/api/`, a line of text for everybody else.
+//! Responses for unknown paths: a page for browsers, JSON below `/api/`, a line of text for other clients.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};

@@ -1,4 +1,4 @@
-//! What the page and the API are made from.
+//! The application state that the page and the API use.
 
 use std::sync::Arc;
 use std::time::Duration;

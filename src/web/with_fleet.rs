@@ -1,4 +1,4 @@
-//! Makes responses from the fleet, off the workers' threads, so that scrapes and probes never wait for a page.
+//! Creates responses from the fleet on other threads than the workers', so that scrapes and probes do not wait for a page.
 
 use std::sync::Arc;
 

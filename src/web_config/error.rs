@@ -1,4 +1,4 @@
-//! What can be wrong with a web configuration. No message quotes the file: it holds hashes of passwords.
+//! Errors of a web configuration. No message quotes the file, because it contains password hashes.
 
 use std::path::PathBuf;
 

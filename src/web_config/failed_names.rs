@@ -1,4 +1,4 @@
-//! User names whose last password was wrong: their passwords are checked after others.
+//! User names whose last password was wrong. Their passwords are checked after those of others.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};

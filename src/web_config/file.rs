@@ -1,4 +1,4 @@
-//! The web configuration's file: the format of Prometheus's exporter-toolkit, checked key by key.
+//! Parses the web configuration file, which has the format of Prometheus's exporter-toolkit.
 //!
 //! <https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md>
 

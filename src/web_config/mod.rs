@@ -1,4 +1,5 @@
-//! Who gets in: TLS, client certificates and passwords, in the format of Prometheus's exporter-toolkit, and kept up to date.
+//! TLS, client certificates and passwords of the web server, configured by a file in the format of Prometheus's exporter-toolkit, which
+//! is reloaded when it changes.
 
 mod error;
 mod failed_names;

@@ -1,4 +1,4 @@
-//! The TLS of our own port: which certificate is shown, and which are asked for.
+//! The TLS settings of the web server: its certificate, and the verification of client certificates.
 
 use std::fmt;
 use std::sync::Arc;

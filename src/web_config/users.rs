@@ -1,4 +1,4 @@
-//! Who may look: user names and bcrypt hashes, and what has been found to match them.
+//! The users: names and bcrypt hashes, and a cache of passwords that have matched.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -44,12 +44,12 @@ fn options() -> FleetOptions {
     }
 }
 
-struct World {
+struct Pipeline {
     fleet: Fleet,
     schemas: SchemaCache,
 }
 
-impl World {
+impl Pipeline {
     fn new() -> Self {
         Self {
             fleet: Fleet::new(options()),
@@ -118,8 +118,8 @@ fn expensive_answers_cost_at_most_sixteen_times_their_length() {
     for bomb in BOMBS {
         let body = bomb.body(3 * MIB);
         let length = body.len();
-        let mut world = World::new();
-        let peak = peak(|| world.answer(body));
+        let mut pipeline = Pipeline::new();
+        let peak = peak(|| pipeline.answer(body));
         assert!(
             peak <= allowed(length),
             "{}: {} MiB for {} MiB",
@@ -138,11 +138,11 @@ fn one_wide_row_does_not_make_the_others_larger() {
         let parts = [rows(1, 300, 3), rows(0, 1, wide), rows(301, 19_700, 3)];
         let body = answer(&parts.join(","), 900);
         let again = answer(&rows(1, 20_000, 3), 900);
-        let mut world = World::new();
+        let mut pipeline = Pipeline::new();
         peak(|| {
-            world.answer(body);
-            world.answer(again);
-            world.scrape();
+            pipeline.answer(body);
+            pipeline.answer(again);
+            pipeline.scrape();
         })
     };
     let (narrow, wide) = (cost(3), cost(900));
@@ -158,8 +158,8 @@ fn wide_rows_in_every_block_cost_what_they_hold() {
         write!(all, "{},{},", rows(first, 1, 900), rows(first + 1, 249, 3)).unwrap();
     }
     let body = answer(all.trim_end_matches(','), 900);
-    let mut world = World::new();
-    let peak = peak(|| world.answer(body));
+    let mut pipeline = Pipeline::new();
+    let peak = peak(|| pipeline.answer(body));
     // 72,000 numbers at 128 bytes, and 20,000 terminals.
     assert!(peak < 40 * MIB, "{} MiB", peak / MIB);
 }
@@ -175,11 +175,11 @@ fn the_memory_of_names_is_limited() {
         write!(body, ",\"t{code}\":[{list}]").unwrap();
     }
     body.push_str("}}}");
-    let mut world = World::new();
+    let mut pipeline = Pipeline::new();
     let metadata = decode(body.into_bytes()).unwrap().1;
     assert!(metadata.left_out > 0);
     // Each name is held three times: as Starlink's spelling, as family and as key.
-    let peak = peak(|| drop(world.schemas.resolve(&metadata)));
+    let peak = peak(|| drop(pipeline.schemas.resolve(&metadata)));
     assert!(peak < 40 * MIB, "{} MiB", peak / MIB);
 }
 
@@ -188,8 +188,8 @@ fn peak_of_ten_answers(values: usize, columns: &str, row: impl Fn(usize) -> Stri
     const TERMINALS: usize = 1000;
     let mut options = options();
     options.limits.values = values;
-    let mut world = World::new();
-    world.fleet = Fleet::new(options);
+    let mut pipeline = Pipeline::new();
+    pipeline.fleet = Fleet::new(options);
     peak(|| {
         for first in (0..10 * TERMINALS).step_by(TERMINALS) {
             let rows: Vec<_> = (first..first + TERMINALS).map(&row).collect();
@@ -198,9 +198,9 @@ fn peak_of_ten_answers(values: usize, columns: &str, row: impl Fn(usize) -> Stri
                 r#"{{"data":{{"values":[{rows}],"columnNamesByDeviceType":{{{columns}}}}}}}"#
             );
             drop(rows);
-            world.answer(body.into_bytes());
+            pipeline.answer(body.into_bytes());
         }
-        assert_eq!(world.fleet.devices(), 10 * TERMINALS);
+        assert_eq!(pipeline.fleet.devices(), 10 * TERMINALS);
     })
 }
 

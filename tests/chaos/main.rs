@@ -19,11 +19,11 @@ mod form;
 mod harness;
 mod model;
 mod plan;
+mod run;
 mod scraper;
 #[path = "../it/wire.rs"]
 #[allow(dead_code, reason = "shared with the integration tests")]
 mod wire;
-mod world;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -40,7 +40,7 @@ const AT_ONCE: usize = 6;
 /// The events of all runs.
 #[derive(Default)]
 struct Summary {
-    worlds: AtomicUsize,
+    runs: AtomicUsize,
     failed: Mutex<Vec<u64>>,
     counts: Mutex<BTreeMap<String, u64>>,
 }
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     let files = open_files();
     let summary = run(&plan);
     let failed = summary.failed.into_inner().unwrap();
-    println!("worlds: {}", summary.worlds.into_inner());
+    println!("runs: {}", summary.runs.into_inner());
     for (what, count) in summary.counts.into_inner().unwrap() {
         println!("{what}: {count}");
     }
@@ -101,11 +101,11 @@ fn run(plan: &Plan) -> Summary {
 }
 
 fn play(seed: u64, plan: &Plan, summary: &Summary) {
-    let length = plan.world;
+    let length = plan.run_length;
     let played = catch_unwind(AssertUnwindSafe(|| {
-        actix_rt::System::new().block_on(world::play(seed, length))
+        actix_rt::System::new().block_on(run::play(seed, length))
     }));
-    summary.worlds.fetch_add(1, Ordering::Relaxed);
+    summary.runs.fetch_add(1, Ordering::Relaxed);
     match played {
         Ok(counts) => {
             let mut all = summary
@@ -117,7 +117,7 @@ fn play(seed: u64, plan: &Plan, summary: &Summary) {
             }
         }
         Err(_) => {
-            println!("world {seed} has failed");
+            println!("run {seed} has failed");
             summary.failed.lock().unwrap().push(seed);
         }
     }

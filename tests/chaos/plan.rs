@@ -23,7 +23,7 @@ pub struct Plan {
     /// After this time no further run starts.
     pub time: Duration,
     /// How long faults are injected in each run.
-    pub world: Duration,
+    pub run_length: Duration,
 }
 
 impl Plan {
@@ -35,7 +35,7 @@ impl Plan {
             first: now.map_or(1, |now| now.as_secs()),
             // The last runs start before this and end after the minute.
             time: Duration::from_secs(45),
-            world: Duration::from_secs(20),
+            run_length: Duration::from_secs(20),
         };
         let mut arguments = arguments.peekable();
         let mut is_meant = true;

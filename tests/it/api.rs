@@ -1,4 +1,4 @@
-//! The JSON API: its answers against its own description, and what lists can be asked for.
+//! Tests of the JSON API: responses compared with its OpenAPI description, and the parameters of lists.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Starts the real binary, reads what it logs, and ends it by its own process id.
+//! Starts the binary, reads its log, and ends it by its process ID.
 
 use std::ffi::OsStr;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The log of services that run in this process: each line is kept for the actix system that it comes from.
+//! Captures the log of services in this process, separately for each actix system.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

@@ -1,4 +1,4 @@
-//! What a client gets whatever it is and however it behaves: headers, framing, and a bounded share of the service.
+//! Tests of what each client gets: headers, framing, and a limited share of the service.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! Clocks that are wrong, machines that sleep and time that passes: with clocks that the test moves, so that hours take no time.
+//! Tests of wrong clocks, suspended machines and passing time, with manual clocks, so that hours take no real time.
 
 mod rows;
 

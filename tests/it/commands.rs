@@ -1,4 +1,4 @@
-//! The commands of the binary: what they print, how they end, what they tell of wrong settings.
+//! Tests of the binary's commands: output, exit codes, and errors of settings.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! The fuzzer's corpus (`fuzz/`), played without a fuzzer: what it has found once is looked at in every run of the tests.
+//! Runs the checks of the fuzz targets on their corpus (`fuzz/`), so that earlier findings are tested in every run.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! HTTP as clients see it: formats, negotiation, compression, methods, paths.
+//! Tests of `/metrics` over HTTP: formats, negotiation, compression, methods, paths.
 #![expect(
     clippy::expect_used,
     reason = "a test that cannot go on fails, and the text tells why"
@@ -13,7 +13,7 @@ use starlink_telemetry::simulator::Simulator;
 
 use crate::form::{self, FORMATS};
 use crate::harness::{Service, eventually, scripted_simulator, throughput};
-use crate::wire::{Answer, ask, get, send};
+use crate::wire::{Response, ask, get, send};
 
 /// What `Vary` says on every answer that depends on what a client accepts.
 const VARY: &str = "Accept, Accept-Encoding";
@@ -47,7 +47,7 @@ async fn service(changes: &[(&str, &str)]) -> (Simulator, Service) {
 }
 
 /// That a body is in the format that its Content-Type promises.
-fn is_what_it_says(answer: &Answer) {
+fn is_what_it_says(answer: &Response) {
     let (format, info) = match answer.header("content-type").unwrap().as_str() {
         OPEN_METRICS => ("openmetrics", "starlink_info{"),
         TEXT => ("prometheus", "starlink_info{"),
@@ -438,7 +438,7 @@ async fn compression_is_what_the_client_accepts() {
 #[actix_rt::test]
 async fn head_is_get_without_the_body() {
     let (_simulator, service) = service(&[]).await;
-    let head_of = |answer: &Answer| {
+    let head_of = |answer: &Response| {
         let names = ["content-type", "vary", "content-encoding", "cache-control"];
         (answer.status, names.map(|name| answer.header(name)))
     };

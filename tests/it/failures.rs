@@ -1,4 +1,4 @@
-//! When things go wrong: each failure of a poll is counted, told once, waited for and overcome.
+//! Tests of failing polls: each failure is counted, logged once, retried after a wait, and recovered from.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,5 +1,5 @@
-//! What `LOCATION=off` and `DROP_FIELDS` leave out is nowhere: not in metrics, on pages, in the API or in the state file. And what
-//! is logged about columns.
+//! Tests that fields dropped by `LOCATION=off` and `DROP_FIELDS` are absent everywhere (metrics, pages, API, state file), and of the log
+//! lines about columns.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Scrapes: fetches a body of `/metrics`, reads it line by line, and refuses whatever breaks the form that all formats share.
+//! Scrapes `/metrics` and parses the body line by line, checking the rules that all formats share.
 #![expect(
     clippy::expect_used,
     reason = "a test that cannot go on fails, and the text tells why"

@@ -1,7 +1,7 @@
-//! Whole bodies, compared with files: what a scrape of a fixed batch says in each format.
+//! Compares complete scrapes of a fixed batch, in each format, with golden files.
 //!
-//! An intended change of the output is taken over by `UPDATE_GOLDEN=1 cargo test --locked --test it golden`, and reviewed as the
-//! difference that it makes to `tests/golden/`.
+//! `UPDATE_GOLDEN=1 cargo test --locked --test it golden` updates the files after an intended change. Review the difference in
+//! `tests/golden/`.
 
 use std::fs;
 use std::path::PathBuf;

@@ -17,7 +17,7 @@ use starlink_telemetry::time::{Clock, ManualTime};
 use tokio::sync::oneshot;
 
 use crate::form::{self, Body};
-use crate::wire::{self, Answer};
+use crate::wire::{self, Response};
 
 /// Whether the last attempt to poll succeeded.
 pub const UP: &str = r#"starlink_up{account="default"}"#;
@@ -177,7 +177,7 @@ impl Service {
     }
 
     /// Sends a GET request.
-    pub async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> Response {
         wire::get(self.address, path, &[]).await
     }
 

@@ -171,13 +171,13 @@ async fn dropped_lines_are_reported_when_the_log_is_read_again() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let told = lines.iter().find(|line| {
+    let line = lines.iter().find(|line| {
         let message = line["message"].as_str().unwrap_or_default();
         message.starts_with("log lines were dropped")
     });
-    let told = told.expect("the loss is logged");
-    assert_eq!(told["level"], "WARN");
-    assert!(told["lines"].as_f64().unwrap() >= before, "{told}");
+    let line = line.expect("the loss is logged");
+    assert_eq!(line["level"], "WARN");
+    assert!(line["lines"].as_f64().unwrap() >= before, "{line}");
     assert_eq!(lines.last().unwrap()["message"], "stopped");
 }
 
@@ -207,7 +207,7 @@ async fn every_line_is_bounded_and_nothing_from_outside_begins_a_line() {
         let address = binary.address().await;
         let path = format!("/{}", "%1b%0a\u{7f}é".repeat(1000));
         get(address, &path, &[]).await;
-        eventually("the columns are told", || async {
+        eventually("the columns are logged", || async {
             binary.stderr().contains("columns changed") || format == "json"
         })
         .await;

@@ -1,4 +1,4 @@
-//! The product against a second implementation of what it promises, over generated sequences of answers.
+//! Compares the service with an independent implementation of its specification, over generated sequences of answers.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -1,4 +1,4 @@
-//! `starlink_device_name`: what people call the devices, from a file of theirs that may change at any time.
+//! Tests of `starlink_device_name` and of the names file, which may change at any time.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -240,8 +240,8 @@ async fn a_proxy_with_authentication_opens_the_tunnel() {
     let proxy = format!("http://user:wrong@{place}");
     let (code, _, errors) = starlink.check(&[("HTTPS_PROXY", &proxy)]).await;
     assert_eq!(code, 1);
-    for told in ["HTTPS_PROXY", "user name and password"] {
-        assert!(errors.contains(told), "{errors}");
+    for expected in ["HTTPS_PROXY", "user name and password"] {
+        assert!(errors.contains(expected), "{errors}");
     }
 }
 
@@ -357,7 +357,7 @@ async fn wrong_settings_of_outgoing_connections_are_reported() {
 async fn a_missing_stream_before_the_first_success_advises_to_check_the_url() {
     const FAILED: &str = "poll failed: retrying";
     let target = "https://user:word@elsewhere.example:8443/path?token=needle";
-    for (answer, told) in [
+    for (answer, expected) in [
         (Answer::error(404, "no page"), "status 404: no page"),
         (
             Answer::redirect(target).status(308),
@@ -375,7 +375,7 @@ async fn a_missing_stream_before_the_first_success_advises_to_check_the_url() {
             panic!("{:?}", binary.events());
         };
         assert_eq!(first.text("advice"), "is API_URL right?");
-        assert!(first.text("error").ends_with(told), "{first:?}");
+        assert!(first.text("error").ends_with(expected), "{first:?}");
         let advised = binary.events();
         let advised = advised
             .iter()

@@ -1,4 +1,4 @@
-//! The exporter's own metrics: all there from the start, each moved by its thing and by nothing else, and all documented.
+//! Tests of the exporter's own metrics: all exist from the start, each is changed only by its own event, and all are documented.
 
 mod documented;
 mod failures;

@@ -1,4 +1,4 @@
-//! The pages for people: what they show, where their links lead, and what they keep out.
+//! Tests of the status page: its contents, its links, and escaping.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -12,7 +12,7 @@ use url::form_urlencoded;
 use crate::harness::{
     Service, eventually, quick_hang_detection, scripted_simulator, terminal_row, throughput,
 };
-use crate::wire::{Answer, ask, target};
+use crate::wire::{Response, ask, target};
 
 const COLUMNS: [&str; 9] = [
     "DeviceType",
@@ -110,7 +110,7 @@ fn link(page: &str, text: &str) -> String {
     values(&page[start..=end], "href").remove(0)
 }
 
-async fn page(service: &Service, path: &str) -> Answer {
+async fn page(service: &Service, path: &str) -> Response {
     let path = &target(path);
     let answer = service.get(path).await;
     check(path, &answer);
@@ -118,7 +118,7 @@ async fn page(service: &Service, path: &str) -> Answer {
 }
 
 /// What holds for each page.
-fn check(path: &str, answer: &Answer) {
+fn check(path: &str, answer: &Response) {
     let header = |name| answer.header(name).unwrap_or_default();
     assert_eq!(header("content-type"), "text/html; charset=utf-8", "{path}");
     assert_eq!(header("cache-control"), "no-store", "{path}");

@@ -1,4 +1,4 @@
-//! What the page adds to what it shows: mistakes of a request, the demo, what is switched off, and what to do about failures.
+//! Tests of the page's notes: invalid parameters, the demo, disabled features, and remedies for failures.
 
 use serde_json::Value;
 use starlink_telemetry::app::Tuning;

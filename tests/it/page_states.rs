@@ -1,4 +1,4 @@
-//! What the pages say when something is wrong or not known: outages, refused credentials, old rows, silent devices, odd requests.
+//! Tests of the page in abnormal states: outages, rejected credentials, old rows, silent devices, invalid requests.
 
 use std::io::Read;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -1,4 +1,4 @@
-//! The poll loop: long polls, large answers, lost answers, pace, backlog.
+//! Tests of the poll loop: long polls, large answers, lost answers, pace, backlog.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

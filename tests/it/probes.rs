@@ -1,4 +1,4 @@
-//! The probes, which tell alive from ready, and the page for people.
+//! Tests of the probes, which distinguish liveness from readiness, and of their state on the page.
 
 use std::net::SocketAddr;
 use std::time::Duration;

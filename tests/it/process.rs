@@ -153,14 +153,14 @@ async fn other_signals_are_logged_and_ignored() {
     for signal in ["USR1", "USR2", "HUP"] {
         binary.signal(signal);
     }
-    eventually("both are told", || async {
+    eventually("both signals are logged", || async {
         binary.events_saying("signal ignored").len() == 2
     })
     .await;
     binary.logs("reloading files").await;
-    let told = binary.events_saying("signal ignored");
-    let told: BTreeSet<_> = told.iter().map(|event| event.text("signal")).collect();
-    assert_eq!(told, ["SIGUSR1", "SIGUSR2"].into());
+    let events = binary.events_saying("signal ignored");
+    let signals: BTreeSet<_> = events.iter().map(|event| event.text("signal")).collect();
+    assert_eq!(signals, ["SIGUSR1", "SIGUSR2"].into());
     assert_eq!(get(address, "/livez", &[]).await.status, 200);
     binary.signal("TERM");
     assert_eq!(binary.ended().await, Some(0));
@@ -240,9 +240,9 @@ async fn an_answer_that_takes_too_long_is_aborted_and_logged() {
     let (code, took) = ended(&mut binary, signalled).await;
     assert_eq!(code, Some(0));
     assert!(took >= CUT_AFTER && took < END_WITHIN, "{took:?}");
-    let told = binary.events_saying(LOST);
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0].text("level"), "WARN");
+    let events = binary.events_saying(LOST);
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].text("level"), "WARN");
     let journal = journal(&simulator, "the end", |seen| seen.polls_in_flight == 0).await;
     assert_eq!(journal.polls[1].outcome, Outcome::Abandoned);
 }

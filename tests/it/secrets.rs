@@ -91,7 +91,7 @@ impl Setup {
     }
 
     /// Requests a page with the password.
-    async fn get(&self, address: SocketAddr, path: &str) -> crate::wire::Answer {
+    async fn get(&self, address: SocketAddr, path: &str) -> crate::wire::Response {
         let authorization = format!("Basic {}", BASE64_STANDARD.encode(SCRAPER));
         let headers = [("Authorization", authorization.as_str())];
         let client = TlsClient::new(&self.authority, &[&TLS13], None);

@@ -1,4 +1,4 @@
-//! What a process leaves to the one after it, however it ends.
+//! Tests of the state file across restarts and crashes.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};

@@ -1,4 +1,4 @@
-//! A process that is stopped for a while and goes on (SIGSTOP and SIGCONT, a frozen container, a debugger).
+//! Tests of a process that is stopped and continued (SIGSTOP and SIGCONT, a frozen container, a debugger).
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,7 +12,7 @@ use crate::form::{self, Body, scrape};
 use crate::harness::{
     WAIT_LIMIT, eventually, journal, scripted_simulator, shows, terminal_row, throughput,
 };
-use crate::wire::{Answer, parse, request};
+use crate::wire::{Response, parse, request};
 
 /// Longer than the time in which an actor must have answered: 30 s for `/livez`, 10 s for the store and a scrape.
 const STOP: Duration = Duration::from_secs(31);
@@ -26,7 +26,7 @@ const LONG_LINGER: (&str, &str) = ("MAX_LINGER", "60000");
 
 /// Sends a request and reads the response on a thread of its own. The request has been sent when this returns: a process that is
 /// stopped finds it when it goes on.
-fn send(address: SocketAddr, target: &str) -> JoinHandle<Answer> {
+fn send(address: SocketAddr, target: &str) -> JoinHandle<Response> {
     let mut connection = TcpStream::connect(address).unwrap();
     connection.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
     let request = request(address, "GET", target, &[]);

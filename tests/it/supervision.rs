@@ -1,4 +1,4 @@
-//! Every actor dies in every place, and the service goes on.
+//! Tests that the service recovers from panics, stops and hangs of each actor.
 
 use std::time::{Duration, Instant};
 

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tokio_rustls::TlsAcceptor;
 
 use crate::harness::WAIT_LIMIT;
-use crate::wire::{self, Answer};
+use crate::wire::{self, Response};
 
 /// A certificate authority, with a directory for its files.
 pub struct Authority {
@@ -130,7 +130,7 @@ impl TlsClient {
         address: SocketAddr,
         target: &str,
         headers: &[(&str, &str)],
-    ) -> io::Result<(Answer, CertificateDer<'static>)> {
+    ) -> io::Result<(Response, CertificateDer<'static>)> {
         let (answer, connection) = self.talk(address, target, headers).await?;
         let shown = connection.peer_certificates().unwrap()[0].clone();
         Ok((answer, shown.into_owned()))
@@ -148,7 +148,7 @@ impl TlsClient {
         address: SocketAddr,
         target: &str,
         headers: &[(&str, &str)],
-    ) -> io::Result<(Answer, ClientConnection)> {
+    ) -> io::Result<(Response, ClientConnection)> {
         let config = Arc::clone(&self.config);
         let request = wire::request(address, "GET", target, headers);
         let exchange = move || {

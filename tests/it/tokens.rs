@@ -1,4 +1,4 @@
-//! The token: asked for once by many, renewed in time, kept when nothing better can be had.
+//! Tests of the token: one request for concurrent callers, renewal in time, and use of the old token after a failed renewal.
 
 use std::fs;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Who gets in: TLS, client certificates, passwords, and probes that need none of it.
+//! Tests of TLS, client certificates and passwords, and of probes, which need none of them.
 
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -19,7 +19,7 @@ use starlink_telemetry::simulator::Simulator;
 use crate::binary::{Binary, run};
 use crate::harness::{Service, WAIT_LIMIT, environment, eventually, scripted_simulator};
 use crate::tls::{Authority, Identity, TlsClient};
-use crate::wire::{Answer, ask, get, get_from, send, try_get};
+use crate::wire::{Response, ask, get, get_from, send, try_get};
 
 const USER: &str = "ann";
 const PASSWORD: &str = "needle:pass word";
@@ -77,7 +77,7 @@ fn authorization(user: &str, password: &str) -> String {
     )
 }
 
-async fn get_as(address: SocketAddr, path: &str, user: &str, password: &str) -> Answer {
+async fn get_as(address: SocketAddr, path: &str, user: &str, password: &str) -> Response {
     let authorization = authorization(user, password);
     get(address, path, &[("Authorization", &authorization)]).await
 }

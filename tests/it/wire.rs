@@ -15,7 +15,7 @@ use crate::harness::WAIT_LIMIT;
 
 /// A response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
@@ -25,7 +25,7 @@ pub struct Answer {
     pub body: String,
 }
 
-impl Answer {
+impl Response {
     /// The values of a header, joined.
     pub fn header(&self, name: &str) -> Option<String> {
         let values = self.headers.iter().filter(|(known, _)| known == name);
@@ -41,12 +41,12 @@ pub fn target(link: &str) -> String {
 }
 
 /// Sends a GET request with headers.
-pub async fn get(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Answer {
+pub async fn get(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Response {
     ask(address, "GET", target, headers).await
 }
 
 /// Sends a GET request. Returns `None` if the connection is refused or ends without a response.
-pub async fn try_get(address: SocketAddr, target: &str) -> Option<Answer> {
+pub async fn try_get(address: SocketAddr, target: &str) -> Option<Response> {
     let answer = exchange(address, request(address, "GET", target, &[])).await;
     answer.ok().and_then(|answer| parse(&answer))
 }
@@ -57,7 +57,7 @@ pub async fn get_from(
     address: SocketAddr,
     target: &str,
     headers: &[(&str, &str)],
-) -> Answer {
+) -> Response {
     let request = request(address, "GET", target, headers);
     let exchange = move || {
         let mut connection = connect_from(source, address);
@@ -86,12 +86,12 @@ pub async fn ask(
     method: &str,
     target: &str,
     headers: &[(&str, &str)],
-) -> Answer {
+) -> Response {
     send(address, request(address, method, target, headers)).await
 }
 
 /// Sends the text of a request, and reads until the connection ends.
-pub async fn send(address: SocketAddr, request: String) -> Answer {
+pub async fn send(address: SocketAddr, request: String) -> Response {
     let answer = exchange(address, request).await.unwrap();
     parse(&answer).expect("the head has an end")
 }
@@ -125,7 +125,7 @@ async fn exchange(address: SocketAddr, request: String) -> io::Result<Vec<u8>> {
 }
 
 /// Parses a response; `None` if its head is incomplete.
-pub fn parse(answer: &[u8]) -> Option<Answer> {
+pub fn parse(answer: &[u8]) -> Option<Response> {
     let end = find(answer, b"\r\n\r\n")?;
     let head = std::str::from_utf8(&answer[..end]).unwrap();
     let mut lines = head.split("\r\n");
@@ -134,7 +134,7 @@ pub fn parse(answer: &[u8]) -> Option<Answer> {
         let (name, value) = line.split_once(':').unwrap();
         (name.to_ascii_lowercase(), value.trim().to_owned())
     };
-    let mut answer = Answer {
+    let mut answer = Response {
         status: status.parse().unwrap(),
         headers: lines.map(header).collect(),
         bytes: answer[end + 4..].to_vec(),

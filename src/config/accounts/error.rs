@@ -1,4 +1,4 @@
-//! What can be wrong with a file of accounts. No message quotes a value: the file contains secrets.
+//! Errors of an accounts file. No message quotes a value, because the file contains secrets.
 
 use std::path::{Path, PathBuf};
 

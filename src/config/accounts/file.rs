@@ -1,4 +1,4 @@
-//! Reads a file of accounts: its list, and what holds between its entries.
+//! Reads an accounts file: its list, and the constraints between entries.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as HashEntry;

@@ -1,4 +1,4 @@
-//! Keeps the accounts up to date with their file.
+//! Reloads the accounts when their file changes.
 
 use tracing::{info, warn};
 

@@ -1,4 +1,4 @@
-//! Files of accounts: the message of everything that can be wrong with one, what the variables are to it, and that it is followed.
+//! Tests of accounts files: the message of each error, the variables that are their defaults, and reloading.
 
 use std::cell::RefCell;
 use std::ffi::OsString;

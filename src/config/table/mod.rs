@@ -1,4 +1,4 @@
-//! The one table of settings: what `--help`, `check-config`, `.env.example` and the search for misspelt keys are made from.
+//! The table of all settings, used by `--help`, `check-config`, `.env.example` and the search for misspelt keys.
 
 mod settings;
 
@@ -7,7 +7,7 @@ pub(in crate::config) use self::settings::*;
 use super::parse::Reason;
 use crate::text::nearest;
 
-/// Every setting, in the order in which people see them.
+/// All settings, in the order of help and documentation.
 pub(in crate::config) const SETTINGS: [&Setting; 33] = [
     &CONFIG_FILE,
     &CLIENT_ID,
@@ -44,31 +44,31 @@ pub(in crate::config) const SETTINGS: [&Setting; 33] = [
     &RUST_LOG,
 ];
 
-/// One setting, as people see it.
+/// The description of a setting.
 pub(in crate::config) struct Setting {
     /// The environment variable.
     pub(in crate::config) name: &'static str,
-    /// What holds when nobody sets it.
+    /// The default.
     pub(in crate::config) presence: Presence,
-    /// Which values are taken.
+    /// The accepted values.
     pub(in crate::config) accepts: Accepts,
     /// Whether its value must never be shown.
     pub(in crate::config) secret: bool,
-    /// What it is for: one line.
+    /// Its purpose, in one line.
     pub(in crate::config) help: &'static str,
 }
 
-/// What holds when nobody sets a setting.
+/// The default of a setting.
 pub(in crate::config) enum Presence {
-    /// The service does not start; the example is what `.env.example` proposes.
+    /// Required: without it the service does not start. The example is for `.env.example`.
     Required { example: &'static str },
-    /// It stays unset.
+    /// Unset.
     Optional,
-    /// This value holds.
+    /// This value.
     Default(&'static str),
 }
 
-/// Which values a setting takes.
+/// The accepted values of a setting.
 pub(in crate::config) enum Accepts {
     /// A whole number, both bounds included.
     Whole {
@@ -76,11 +76,11 @@ pub(in crate::config) enum Accepts {
         to: u64,
         unit: &'static str,
     },
-    /// On or off, in any usual spelling.
+    /// A switch, in any usual spelling.
     Switch,
     /// One of these words, in any case.
     OneOf(&'static [&'static str]),
-    /// Whatever the words say; the reader of the setting checks it.
+    /// Any text that fits the description; the code that reads the setting checks it.
     Words(&'static str),
 }
 
@@ -92,7 +92,7 @@ impl Setting {
 }
 
 impl Accepts {
-    /// A whole number that is taken.
+    /// Parses a whole number.
     pub(in crate::config) fn whole<T: TryFrom<u64>>(&self, text: &str) -> Result<T, Reason> {
         let Self::Whole { from, to, .. } = self else {
             return Err("");
@@ -104,7 +104,7 @@ impl Accepts {
             .ok_or_else(|| number_reason(text))
     }
 
-    /// The values that are taken, in words that continue "give …".
+    /// The accepted values, as a text that continues "give …".
     pub(in crate::config) fn describe(&self) -> String {
         match self {
             Self::Whole { from, to, unit } => {
@@ -122,7 +122,7 @@ impl Accepts {
     }
 }
 
-/// A Service of that name makes Kubernetes set `METRICS_PORT` in every pod, which nobody would look for.
+/// A Service named `metrics` makes Kubernetes set `METRICS_PORT` in every pod, which is hard to find.
 fn number_reason(text: &str) -> Reason {
     if text.starts_with("tcp://") {
         "(Kubernetes sets it for a Service of that name: set enableServiceLinks: false in the pod)"
@@ -131,7 +131,7 @@ fn number_reason(text: &str) -> Reason {
     }
 }
 
-/// The headings that `--help` shows, each with the setting that its group begins with, in the order of [`SETTINGS`].
+/// The headings of `--help`, each with the first setting of its group, in the order of [`SETTINGS`].
 const GROUPS: [(&str, &Setting); 8] = [
     ("Configuration file", &CONFIG_FILE),
     ("Service account and polling (required)", &CLIENT_ID),
@@ -143,7 +143,7 @@ const GROUPS: [(&str, &Setting); 8] = [
     ("Logging", &LOG_FORMAT),
 ];
 
-/// The list of all settings that `--help` prints: headings, and two lines for each setting.
+/// The list of all settings for `--help`: headings, and two lines for each setting.
 pub fn settings_help() -> String {
     SETTINGS
         .iter()
@@ -169,23 +169,23 @@ pub fn settings_help() -> String {
         .collect()
 }
 
-/// Other names of a setting in the environment and in `.env`, which are taken where the setting's own name is unset: the first of
-/// these that is set.
+/// The alternative names of a setting in the environment and in `.env`. If the setting's own name is unset, the first of these that is
+/// set is used.
 pub(in crate::config) const ALIASES: [(&Setting, &[&str]); 2] = [
     (&HTTPS_PROXY, &["https_proxy", "ALL_PROXY", "all_proxy"]),
     (&NO_PROXY, &["no_proxy"]),
 ];
 
-/// Variables that look like settings and are none, as Starlink is reached over https.
+/// Variables that look like settings but are not used, because Starlink is reached over https.
 pub(in crate::config) const HTTP_PROXY: [&str; 2] = ["HTTP_PROXY", "http_proxy"];
 
-/// Every variable that is looked at, beside the settings' own names.
+/// All variables that are read in addition to the settings' own names.
 pub(in crate::config) fn other_names() -> impl Iterator<Item = &'static str> {
     let aliases = ALIASES.iter().flat_map(|(_, names)| names.iter());
     aliases.chain(&HTTP_PROXY).copied()
 }
 
-/// The key of a configuration file that was probably meant by an unknown one.
+/// The setting's key that is most similar to an unknown key.
 pub(in crate::config) fn nearest_key(unknown: &str) -> Option<String> {
     let found = nearest(unknown, SETTINGS.iter().map(|setting| setting.name));
     found.map(str::to_ascii_lowercase)
@@ -195,7 +195,7 @@ pub(in crate::config) fn nearest_key(unknown: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// What `.env.example` must say, made from the table.
+    /// The contents of `.env.example`, generated from the table.
     fn env_example() -> String {
         let entries: String = SETTINGS
             .iter()

@@ -5,7 +5,7 @@ use super::{Accepts, Presence, Setting};
 const CREDENTIAL_FILE: &str = "the path of a readable file that contains only the credential";
 const URL: &str = "an absolute http or https URL without user name, query or fragment";
 
-/// Ten years at most, so that no sum of durations and clock readings can overflow.
+/// The longest duration: ten years, so that sums of durations and clock readings do not overflow.
 const SECONDS: Accepts = Accepts::Whole {
     from: 1,
     to: 315_360_000,
@@ -20,7 +20,7 @@ pub(in crate::config) const CONFIG_FILE: Setting = Setting {
     secret: false,
     help: "File with further settings, their names in lower case. --config-file overrides it.",
 };
-/// The file of the service accounts, where there are several.
+/// The file of several service accounts.
 pub(in crate::config) const ACCOUNTS_FILE: Setting = Setting {
     name: "ACCOUNTS_FILE",
     presence: Presence::Optional,
@@ -62,7 +62,7 @@ pub(in crate::config) const CLIENT_SECRET_FILE: Setting = Setting {
     secret: false,
     help: "Instead of CLIENT_SECRET: a file that contains it, read again when it changes.",
 };
-/// How many rows Starlink may put into one answer. Its API documents the maximum.
+/// The most rows of an answer. The maximum is documented by Starlink's API.
 pub(in crate::config) const BATCH_SIZE: Setting = Setting {
     name: "BATCH_SIZE",
     presence: Presence::Required { example: "1000" },
@@ -74,7 +74,7 @@ pub(in crate::config) const BATCH_SIZE: Setting = Setting {
     secret: false,
     help: "Maximum number of rows in one answer. Set it to at least (terminals + routers) / 25.",
 };
-/// How long Starlink may wait for a full answer. Its API documents the maximum.
+/// How long Starlink may wait for a full answer. The maximum is documented by Starlink's API.
 pub(in crate::config) const MAX_LINGER: Setting = Setting {
     name: "MAX_LINGER",
     presence: Presence::Required { example: "15000" },
@@ -86,7 +86,7 @@ pub(in crate::config) const MAX_LINGER: Setting = Setting {
     secret: false,
     help: "How long Starlink may wait for a full answer before it sends the rows that it has.",
 };
-/// How often an account polls at most. Starlink allows 250 requests a minute.
+/// The most polls of an account in a minute. Starlink allows 250 requests.
 pub(in crate::config) const POLLS_PER_MINUTE: Setting = Setting {
     name: "POLLS_PER_MINUTE",
     presence: Presence::Default("200"),
@@ -98,7 +98,7 @@ pub(in crate::config) const POLLS_PER_MINUTE: Setting = Setting {
     secret: false,
     help: "Maximum number of polls in a minute, for each account. Starlink allows 250 requests a minute to an account.",
 };
-/// Where the API lives.
+/// The base URL of the API.
 pub(in crate::config) const API_URL: Setting = Setting {
     name: "API_URL",
     presence: Presence::Default("https://starlink.com/api/public"),
@@ -106,7 +106,7 @@ pub(in crate::config) const API_URL: Setting = Setting {
     secret: false,
     help: "Base URL of Starlink's API.",
 };
-/// Where tokens are asked for, if not below `API_URL`.
+/// The token URL, if it is not below `API_URL`.
 pub(in crate::config) const TOKEN_URL: Setting = Setting {
     name: "TOKEN_URL",
     presence: Presence::Optional,
@@ -114,7 +114,7 @@ pub(in crate::config) const TOKEN_URL: Setting = Setting {
     secret: false,
     help: "Token endpoint. Default: API_URL followed by /auth/connect/token; if that gives no token, the same without /public.",
 };
-/// Whether the client's secret may cross a network in the open.
+/// Whether the client secret may be sent without TLS to other machines.
 pub(in crate::config) const ALLOW_INSECURE_API: Setting = Setting {
     name: "ALLOW_INSECURE_API",
     presence: Presence::Default("false"),
@@ -122,7 +122,7 @@ pub(in crate::config) const ALLOW_INSECURE_API: Setting = Setting {
     secret: false,
     help: "Whether API_URL and TOKEN_URL may use plain http to other machines. The credentials can then be intercepted.",
 };
-/// Certificates that the machine does not know.
+/// Additional certificate authorities.
 pub(in crate::config) const API_CA_FILE: Setting = Setting {
     name: "API_CA_FILE",
     presence: Presence::Optional,
@@ -130,7 +130,7 @@ pub(in crate::config) const API_CA_FILE: Setting = Setting {
     secret: false,
     help: "Certificate authorities that are trusted in addition to the machine's, for example that of a proxy that intercepts TLS.",
 };
-/// The way out.
+/// The proxy.
 pub(in crate::config) const HTTPS_PROXY: Setting = Setting {
     name: "HTTPS_PROXY",
     presence: Presence::Optional,
@@ -138,7 +138,7 @@ pub(in crate::config) const HTTPS_PROXY: Setting = Setting {
     secret: true,
     help: "HTTP proxy through which Starlink is reached, by CONNECT. Unset: https_proxy, ALL_PROXY or all_proxy. HTTP_PROXY is not used.",
 };
-/// Whom the proxy is not asked for.
+/// The hosts that are reached without the proxy.
 pub(in crate::config) const NO_PROXY: Setting = Setting {
     name: "NO_PROXY",
     presence: Presence::Optional,
@@ -168,7 +168,7 @@ pub(in crate::config) const METRICS_PORT: Setting = Setting {
     secret: false,
     help: "Port to serve /metrics on.",
 };
-/// Who gets in.
+/// TLS and authentication.
 pub(in crate::config) const WEB_CONFIG_FILE: Setting = Setting {
     name: "WEB_CONFIG_FILE",
     presence: Presence::Optional,
@@ -178,7 +178,7 @@ pub(in crate::config) const WEB_CONFIG_FILE: Setting = Setting {
     secret: false,
     help: "File with the TLS certificate, client certificates and users. Unset: plain HTTP without authentication.",
 };
-/// Where probes need no certificate.
+/// The separate port for probes.
 pub(in crate::config) const PROBES_PORT: Setting = Setting {
     name: "PROBES_PORT",
     presence: Presence::Optional,
@@ -190,7 +190,7 @@ pub(in crate::config) const PROBES_PORT: Setting = Setting {
     secret: false,
     help: "Second port, for the probes only, in plain HTTP. Required if client certificates are required.",
 };
-/// What people call the devices.
+/// The names file.
 pub(in crate::config) const NAMES_FILE: Setting = Setting {
     name: "NAMES_FILE",
     presence: Presence::Optional,
@@ -198,7 +198,7 @@ pub(in crate::config) const NAMES_FILE: Setting = Setting {
     secret: false,
     help: "File with a name for each device, for starlink_device_name. Read again when it changes.",
 };
-/// How `starlink_info` is written.
+/// The format of `starlink_info`.
 pub(in crate::config) const INFO_FORMAT: Setting = Setting {
     name: "INFO_FORMAT",
     presence: Presence::Default("auto"),
@@ -206,7 +206,7 @@ pub(in crate::config) const INFO_FORMAT: Setting = Setting {
     secret: false,
     help: "How starlink_info is written: by the scraper's Accept header, as labels, or in line protocol.",
 };
-/// Whether routers give series.
+/// Whether routers are exported.
 pub(in crate::config) const INCLUDE_ROUTERS: Setting = Setting {
     name: "INCLUDE_ROUTERS",
     presence: Presence::Default("false"),
@@ -214,7 +214,7 @@ pub(in crate::config) const INCLUDE_ROUTERS: Setting = Setting {
     secret: false,
     help: "Whether routers are exported in addition to terminals.",
 };
-/// Whether a terminal's place is exported.
+/// Whether the locations of terminals are exported.
 pub(in crate::config) const LOCATION: Setting = Setting {
     name: "LOCATION",
     presence: Presence::Default("on"),
@@ -222,7 +222,7 @@ pub(in crate::config) const LOCATION: Setting = Setting {
     secret: false,
     help: "Whether fields that contain the location of a terminal are exported: H3 cell, latitude, longitude, altitude, geohash, location.",
 };
-/// The host names under which the service answers.
+/// The allowed host names of requests.
 pub(in crate::config) const ALLOWED_HOSTS: Setting = Setting {
     name: "ALLOWED_HOSTS",
     presence: Presence::Optional,
@@ -232,7 +232,7 @@ pub(in crate::config) const ALLOWED_HOSTS: Setting = Setting {
     secret: false,
     help: "Host names under which requests are answered; others get 421. Addresses, localhost and the host's own name are always allowed.",
 };
-/// Which fields are left out.
+/// The fields that are left out.
 pub(in crate::config) const DROP_FIELDS: Setting = Setting {
     name: "DROP_FIELDS",
     presence: Presence::Optional,
@@ -242,7 +242,7 @@ pub(in crate::config) const DROP_FIELDS: Setting = Setting {
     secret: false,
     help: "Fields that are left out everywhere, by their names as Starlink spells them.",
 };
-/// After how long without a row a device is stale.
+/// The time without a row after which a device is stale.
 pub(in crate::config) const STALE_AFTER: Setting = Setting {
     name: "STALE_AFTER",
     presence: Presence::Default("120"),
@@ -250,7 +250,7 @@ pub(in crate::config) const STALE_AFTER: Setting = Setting {
     secret: false,
     help: "Time without data after which the gauges and alerts of a device are left out.",
 };
-/// After how long without a row an allocation's series end.
+/// The time without a row after which the series of an allocation end.
 pub(in crate::config) const IP_STALE_AFTER: Setting = Setting {
     name: "IP_STALE_AFTER",
     presence: Presence::Default("900"),
@@ -258,7 +258,7 @@ pub(in crate::config) const IP_STALE_AFTER: Setting = Setting {
     secret: false,
     help: "Time without an allocation row (the row with a terminal's IP addresses) after which the IP series of the terminal are left out.",
 };
-/// After how long without a row a device is dropped.
+/// The time without a row after which a device is forgotten.
 pub(in crate::config) const FORGET_AFTER: Setting = Setting {
     name: "FORGET_AFTER",
     presence: Presence::Default("86400"),
@@ -266,7 +266,7 @@ pub(in crate::config) const FORGET_AFTER: Setting = Setting {
     secret: false,
     help: "Time without data after which a device is forgotten.",
 };
-/// How many devices are known at most.
+/// The most devices.
 pub(in crate::config) const MAX_DEVICES: Setting = Setting {
     name: "MAX_DEVICES",
     presence: Presence::Default("1000000"),
@@ -278,7 +278,7 @@ pub(in crate::config) const MAX_DEVICES: Setting = Setting {
     secret: false,
     help: "Maximum number of devices, of all types together. Further ones are counted and left out.",
 };
-/// Where the fleet is kept over restarts.
+/// The state file.
 pub(in crate::config) const STATE_FILE: Setting = Setting {
     name: "STATE_FILE",
     presence: Presence::Optional,
@@ -286,7 +286,7 @@ pub(in crate::config) const STATE_FILE: Setting = Setting {
     secret: false,
     help: "File that keeps the state of all devices across restarts. Unset: the state is not kept.",
 };
-/// How often it is kept.
+/// The interval at which the state file is written.
 pub(in crate::config) const STATE_INTERVAL: Setting = Setting {
     name: "STATE_INTERVAL",
     presence: Presence::Default("60"),

@@ -1,4 +1,4 @@
-//! Out and in again, and what comes of bytes that nobody wrote.
+//! Tests of writing and reading a fleet, and of invalid bytes.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Each bound: what is within it shows, what is beyond it is counted, the rest of the batch counts.
+//! Tests of each limit: what is within it is shown, what exceeds it is counted, and the rest of the batch is applied.
 
 use std::fmt::Write;
 

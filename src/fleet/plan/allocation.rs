@@ -1,4 +1,4 @@
-//! What the row of an IP allocation does to its terminal.
+//! Plans the effect of an allocation row on its terminal.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What the row of a device does to it: its whole new state, and what of it is other than it was.
+//! Plans the effect of a device's row: the complete new state, and which parts of it change.
 
 use std::sync::Arc;
 

@@ -1,10 +1,9 @@
-//! What a batch will do to the fleet, worked out in full before anything is written.
+//! Plans all effects of a batch on the fleet before anything is written.
 //!
-//! Everything that can fail (judging cells, interning texts, giving slots and lanes) happens here, and leaves nothing behind
-//! that a scrape could see. So a panic needs no undo, and the same batch can be planned again. What is left to the commit
-//! copies and stores values.
+//! Everything that can fail (checking cells, interning texts, assigning slots and lanes) happens here, without visible effects. So
+//! after a panic nothing must be undone, and the same batch can be planned again. The commit only copies and stores values.
 //!
-//! [`select`] finds the rows that count; [`device`] and [`allocation`] work out what they do.
+//! [`select`] finds the rows that are used; [`device`] and [`allocation`] plan their effects.
 
 mod allocation;
 mod device;

@@ -1,4 +1,4 @@
-//! Which rows of a batch count: those of known types and possible times, the newest of each device, as far as there is room.
+//! Selects the rows of a batch that are used: of known types, with valid times, the newest of each device, within the limits.
 
 use std::sync::Arc;
 

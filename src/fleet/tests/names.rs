@@ -1,4 +1,4 @@
-//! The names of device types: no two types have the same, whatever enums the answers have had.
+//! Tests that the names of device types are unique with any sequence of enums.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What single cells give: places, addresses, alert names, and the columns that a setting leaves out.
+//! Tests of single cells: locations, addresses, alert names, and columns that a setting drops.
 
 use super::{World, body};
 use crate::telemetry::{CellFault, FieldFilter};

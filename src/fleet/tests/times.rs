@@ -1,4 +1,4 @@
-//! Which rows count by their time, and how devices age.
+//! Tests of the timestamps of rows, and of the ages of devices.
 
 use super::*;
 

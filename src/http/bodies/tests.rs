@@ -1,4 +1,4 @@
-//! Readers of every kind get the whole text, and what they cost is known.
+//! Tests that fast, slow and aborted readers get the complete text, and of the memory that they use.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! A client's connection and its time limits: silence, requests without an end and responses that are read too slowly end it.
+//! The connection of a client, which ends if the client is idle for too long, does not complete a request, or reads too slowly.
 
 #[cfg(test)]
 mod tests;
@@ -14,31 +14,31 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// The most bytes of requests that have not been answered yet. A scrape's request has a few hundred.
+/// The most bytes of requests without a response. The request of a scrape has a few hundred.
 const MOST_UNANSWERED: usize = 32 * 1024;
 
-/// The most heads of requests that are read before anything is answered. The web server keeps about 6 KiB for each. A scraper sends the
-/// next request after the response.
+/// The most request heads that are read before the first response. The web server holds about 6 KiB for each. A scraper sends the next
+/// request after the response.
 const MOST_PIPELINED: usize = 16;
 
-/// How long a client may take.
+/// The time limits of clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientTimeouts {
-    /// For the first request of a connection to be there.
+    /// From the start of a connection until its first request is complete.
     pub first: Duration,
-    /// From the first byte of a request to the first byte of its answer, ours included.
+    /// From the first byte of a request to the first byte of the response, including the time that the service needs.
     pub request: Duration,
-    /// For taking anything of an answer, as far as the operating system can tell.
+    /// Without progress in reading a response, as far as the operating system can detect it.
     pub stall: Duration,
-    /// For reading a whole answer, to which scrapes and pages keep. On the connection itself it begins anew with whatever is taken.
+    /// For reading a complete response. Scrapes and pages check it; on the connection itself, it restarts with every progress.
     pub answer: Duration,
-    /// Bytes a second that a client must have taken of a response, in the time that it keeps us waiting.
+    /// The lowest average rate of reading a response, in bytes a second. Only the time in which the service waits for the client counts.
     pub rate: u32,
-    /// For so long it may be slower.
+    /// How long a response may be read below the rate.
     pub grace: Duration,
-    /// Between requests.
+    /// Without a request.
     pub idle: Duration,
-    /// For the end of a connection that we have done with.
+    /// For closing a connection after its last response.
     pub goodbye: Duration,
 }
 
@@ -58,11 +58,11 @@ impl Default for ClientTimeouts {
     }
 }
 
-/// Up to so many open connections are kept open after a response. The web server keeps some 90 KiB of buffers for each that has had a
-/// large one.
+/// Above this number of open connections, one that had a large response is closed after it, because the web server would keep about
+/// 90 KiB of buffers for it.
 pub const MOST_KEPT: usize = 512;
 
-/// The open connections of a listener: each holds a clone.
+/// Counts the open connections of a listener, each of which holds a clone.
 #[derive(Debug, Clone, Default)]
 pub struct OpenConnections(Arc<()>);
 
@@ -72,7 +72,7 @@ impl OpenConnections {
     }
 }
 
-/// What the handlers of a connection's requests tell the connection.
+/// The interface of request handlers to their connection.
 #[derive(Debug, Clone, Default)]
 pub struct ConnectionHandle(Rc<Told>);
 
@@ -81,13 +81,13 @@ struct Told {
     open_connections: OpenConnections,
     is_last: Cell<bool>,
     is_broken: Cell<bool>,
-    /// When the response began, and later by the time in which the client did not keep us waiting.
+    /// The start of the response, shifted by the time in which the service did not wait for the client.
     response: Cell<Option<Instant>>,
-    /// Whether a response has begun whose body is not at its end.
+    /// Whether the body of a response is incomplete.
     is_open: Cell<bool>,
-    /// Whether a response has begun that may not be written to its end.
+    /// Whether a response may not be written completely yet.
     is_unwritten: Cell<bool>,
-    /// Bytes of the response so far.
+    /// The number of bytes of the response that were written so far.
     sent: Cell<u64>,
 }
 
@@ -97,12 +97,12 @@ impl ConnectionHandle {
         self.0.open_connections.is_large()
     }
 
-    /// The response that begins is the connection's last: the client may keep what it has not sent yet.
+    /// Marks the next response as the connection's last, so that the client need not send the rest of its request.
     pub fn announce_last(&self) {
         self.0.is_last.set(true);
     }
 
-    /// A response begins: from now on it must be read at a rate.
+    /// Marks the start of a response, which the client must read at the lowest rate from now on.
     pub fn begin_response(&self) {
         self.0.response.set(Some(Instant::now()));
         self.0.sent.set(0);
@@ -110,34 +110,34 @@ impl ConnectionHandle {
         self.0.is_unwritten.set(true);
     }
 
-    /// The body of the response is at its end, but perhaps not written yet.
+    /// Marks the end of the response's body, which may not be written yet.
     pub fn end_response(&self) {
         self.0.is_open.set(false);
     }
 
-    /// All that was there to be written is written.
+    /// Marks that all data so far is written.
     pub fn flushed(&self) {
         self.0.is_unwritten.set(self.0.is_open.get());
     }
 
-    /// Whether what is written next may be a part of a handler's response.
+    /// Whether the next written bytes may belong to a handler's response.
     pub fn has_response(&self) -> bool {
         self.0.is_unwritten.get()
     }
 
-    /// The response ends before its end: so that it cannot be taken for a whole one, the connection is reset.
+    /// Marks the response as incomplete: the connection is reset, so that the client detects it.
     pub fn break_off(&self) {
         self.0.is_broken.set(true);
     }
 
-    /// The client has not kept us waiting since then: this time does not count.
+    /// Excludes the time since `since`, in which the service did not wait for the client.
     fn excuse_since(&self, since: Instant) {
         let begun = self.0.response.get();
         let later = begun.map(|begun| begun + begun.max(since).elapsed());
         self.0.response.set(later);
     }
 
-    /// When the client must have taken more than it has.
+    /// When the client will fall below the lowest rate if it reads nothing more.
     fn due(&self, timeouts: &ClientTimeouts) -> Option<Instant> {
         let millis = self.0.sent.get().saturating_mul(1000) / u64::from(timeouts.rate.max(1));
         let time = Duration::from_millis(millis).saturating_add(timeouts.grace);
@@ -145,36 +145,36 @@ impl ConnectionHandle {
     }
 }
 
-/// A transport whose end may be one that its peer takes for a failure.
+/// A transport that can be closed by a reset, which its peer detects as a failure.
 pub trait Reset {
-    /// Has the transport end in this way when it is closed.
+    /// Makes the transport reset the connection when it is closed.
     fn reset(&self);
 }
 
 /// A stream of bytes that fails when its client has used up our timeouts.
 ///
-/// The web server itself limits the first request of a connection only: the head of a later one may trickle for ever.
+/// The web server itself limits only the first request of a connection; the head of a later one could take any time.
 #[derive(Debug)]
 pub struct Connection<T: Reset> {
     io: T,
     timeouts: ClientTimeouts,
-    /// When the client's time is over.
+    /// The current time limit of the client.
     timer: Pin<Box<Sleep>>,
-    /// How many bytes have come since we wrote the last time.
+    /// The number of bytes received since the last write.
     unanswered: usize,
-    /// How many ends of heads were among them.
+    /// The number of request heads that ended within them.
     pipelined: usize,
     /// Whether the byte before what comes next ended a handle.
     is_at_line: bool,
-    /// Whether the client keeps us waiting: there is no room for what is to be written.
+    /// Whether the service waits for the client, because the buffers are full.
     is_stalled: bool,
-    /// Until when the time of the response has been counted.
+    /// The end of the response time that was counted so far.
     counted: Instant,
     handle: ConnectionHandle,
 }
 
 impl<T: Reset> Connection<T> {
-    /// Waits for a request. Needs a tokio runtime with timers.
+    /// A connection that waits for a request. Needs a tokio runtime with timers.
     pub fn new(io: T, timeouts: ClientTimeouts, open_connections: OpenConnections) -> Self {
         let told = Told {
             open_connections,
@@ -193,7 +193,7 @@ impl<T: Reset> Connection<T> {
         }
     }
 
-    /// For the handlers of this connection's requests.
+    /// The handle for the request handlers of this connection.
     pub fn handle(&self) -> ConnectionHandle {
         self.handle.clone()
     }
@@ -214,7 +214,7 @@ impl<T: Reset> Connection<T> {
         Ok(())
     }
 
-    /// Counts empty lines: each ends a head.
+    /// Counts the empty lines, each of which ends a head.
     fn count_heads(&mut self, bytes: &[u8]) {
         for byte in bytes {
             match byte {
@@ -236,7 +236,7 @@ impl<T: Reset> Connection<T> {
         self.has_room();
     }
 
-    /// Only the time in which the client keeps us waiting counts against it.
+    /// Counts the time only if the service waited for the client.
     fn count_time(&mut self) {
         if !self.is_stalled {
             self.handle.excuse_since(self.counted);
@@ -244,7 +244,7 @@ impl<T: Reset> Connection<T> {
         self.counted = Instant::now();
     }
 
-    /// The client keeps us waiting no longer.
+    /// Called when the client has read something.
     fn has_room(&mut self) {
         self.count_time();
         self.is_stalled = false;
@@ -254,7 +254,7 @@ impl<T: Reset> Connection<T> {
         });
     }
 
-    /// Nothing comes or goes at the moment. Fails when it has been so for too long.
+    /// Pending until the time limit, then a failure.
     fn poll_timeout<R>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<R>> {
         ready!(self.timer.as_mut().poll(context));
         if self.is_stalled {
@@ -263,7 +263,7 @@ impl<T: Reset> Connection<T> {
         Poll::Ready(Err(ErrorKind::TimedOut.into()))
     }
 
-    /// What a write has come to.
+    /// Handles the result of a write.
     fn written(
         &mut self,
         written: Poll<io::Result<usize>>,
@@ -276,12 +276,12 @@ impl<T: Reset> Connection<T> {
         self.wait_for_room(context)
     }
 
-    /// Nothing more can be written at the moment.
+    /// Handles full buffers.
     fn wait_for_room<R>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<R>> {
         if !self.is_stalled {
             self.count_time();
             self.is_stalled = true;
-            // Not the shorter time: there may be no room for long while a slow client empties the operating system's buffer.
+            // Not the shorter limit: while a slow client empties the buffer of the operating system, nothing can be written for a long time.
             self.wait_at_most(self.timeouts.answer);
             if let Some(due) = self.handle.due(&self.timeouts)
                 && due < self.timer.deadline()
@@ -343,7 +343,7 @@ impl<T: Reset + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // TLS takes some bytes in before it has room for them.
+        // TLS accepts some bytes into its own buffer even if the connection cannot take them.
         match Pin::new(&mut this.io).poll_flush(context) {
             Poll::Ready(flushed) => {
                 if flushed.is_ok() && this.is_stalled {

@@ -1,4 +1,4 @@
-//! Clients that are slow, silent, or without an end.
+//! Tests of slow, silent and endless clients.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter, DuplexStream, duplex};
 

@@ -1,4 +1,4 @@
-//! Answers in, cells and metadata out.
+//! Tests of decoding: from answers to cells and metadata.
 use super::*;
 use crate::text::with_sources;
 

@@ -1,9 +1,9 @@
-//! A pull reader over one JSON text: strict about the grammar, one pass, nothing allocated.
+//! A pull parser for a JSON text: strict, in one pass, without allocations.
 //!
-//! The stream's answers are tens of megabytes of short cells, and one unreadable cell must cost that cell alone. A reader that
-//! separates the grammar (an error ends the answer) from the meaning of a token (an error costs its cell) gives both in one pass.
-//! Strings and digits, most of an answer, are looked at in windows of eight bytes.
-//! The property tests below hold it against `serde_json`, which accepts and rejects the same texts.
+//! Answers are tens of megabytes of short cells, and an unreadable cell must invalidate only itself. Therefore the parser separates
+//! the grammar (an error ends the answer) from the values of tokens (an error invalidates the cell), in one pass. Strings and digits,
+//! which are most of an answer, are scanned in windows of eight bytes. Property tests compare it with `serde_json`, which accepts and
+//! rejects the same texts.
 
 mod nesting;
 mod number;

@@ -1,4 +1,4 @@
-//! How deep a reader is in arrays and objects.
+//! Tracks the nesting of arrays and objects.
 
 /// The arrays and objects that have begun and not ended: a bit for each, which is set for objects.
 #[derive(Default)]

@@ -1,4 +1,4 @@
-//! What a JSON number means, from its digits.
+//! Converts the digits of a JSON number to its value.
 
 use super::window::WINDOW;
 

@@ -1,4 +1,4 @@
-//! The reader against `serde_json`, and against texts that are nearly JSON.
+//! Tests of the parser: compared with `serde_json`, and with texts that are nearly JSON.
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
 

@@ -1,4 +1,4 @@
-//! What a JSON string with escapes means.
+//! Decodes a JSON string with escapes.
 
 /// Appends the meaning of an escaped string's content to `out`. `false` when it has none (a lone surrogate); `out` is then
 /// as it was.

@@ -1,4 +1,4 @@
-//! Rows in, readings out.
+//! Tests of interpreting rows.
 
 use super::*;
 use crate::telemetry::{Batch, SchemaCache, decode};

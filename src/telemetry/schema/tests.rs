@@ -1,4 +1,4 @@
-//! Column lists and enums in, meanings and names out.
+//! Tests of schemas: from column lists and enums to meanings and names.
 use super::super::catalogue::RESERVED;
 use super::*;
 

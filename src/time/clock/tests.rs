@@ -66,7 +66,7 @@ fn suspensions_and_stops_count_as_age_but_not_as_running() {
 
 /// A response that comes immediately, with this `Date`.
 fn answer(clock: &Clock, date: SystemTime) {
-    clock.dated(date, clock.now());
+    clock.observe_date(date, clock.now());
 }
 
 #[test]

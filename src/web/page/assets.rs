@@ -1,4 +1,4 @@
-//! What the page is made of besides HTML: embedded, under URLs that change with the content, so that browsers keep it for good.
+//! The page's style, script and images: embedded, with URLs that depend on the content, so that browsers can cache them permanently.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};

@@ -1,4 +1,4 @@
-//! `/device`: everything that is known about one device.
+//! `/device`: the page of one device.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Maps: the land's outline, and on it a path for each state, whose every part is a dot.
+//! Maps: the outline of the land, and the devices as dots, one SVG path for each state.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! Answers without rows, and rows that are all left out: what the page, the API and the log say about them while time passes.
+//! Tests of answers without rows and of rows that are all left out, on the page, in the API and in the log, over time.
 
 use super::*;
 

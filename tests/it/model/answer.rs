@@ -1,4 +1,4 @@
-//! An answer of the stream as the generator made it, and how it is spelled as JSON.
+//! A generated answer of the stream, and its JSON.
 
 use std::collections::BTreeMap;
 

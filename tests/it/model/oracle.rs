@@ -1,9 +1,9 @@
-//! The rules a second time: plain, slow and obvious, written from what is promised and not from the product's code.
+//! A second implementation of the rules: simple, slow, and written from the specification, not from the service's code.
 //!
-//! Where the promise is silent the model takes one reading:
-//! - A row that a later one of the same answer replaces counts as received and nothing else; its cells are not looked at. Nor
-//!   are those of rows that are ignored or rejected, and of alert columns of types without alerts.
-//! - A cell that cannot be read counts also where its column's names are taken.
+//! Where the specification leaves a choice, the model does the following:
+//! - A row that a later one of the same answer replaces counts only as received; its cells are not checked. Neither are those of
+//!   ignored and rejected rows, and of alert columns of types without alerts.
+//! - A cell that cannot be read is counted even if the metric names of its column are in use already.
 //! - Names are taken column by column, gauges apart from info keys, whether or not a row fills them. `H3CellId` takes its key
 //!   too; the address columns of an allocation take none.
 //! - An integer is one of 64 bits with a sign. Any other number in an allocation's info field is written as an `f64` without

@@ -1,4 +1,4 @@
-//! A strict reader of the exposition formats: what it takes obeys every structural rule.
+//! A strict parser of the exposition formats, which rejects every violation of the structure.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Sequences of answers and of silence, hostile and ordinary.
+//! Generates sequences of answers and pauses, ordinary and hostile.
 
 use std::collections::BTreeMap;
 

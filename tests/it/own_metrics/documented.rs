@@ -1,5 +1,5 @@
-//! docs/METRICS.md is made of what a service says of its own metrics: `UPDATE_GOLDEN=1 cargo test --locked --test it documented` writes
-//! it anew.
+//! Checks that docs/METRICS.md lists the exporter's own metrics as the service exports them.
+//! `UPDATE_GOLDEN=1 cargo test --locked --test it documented` updates it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

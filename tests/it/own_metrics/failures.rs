@@ -1,4 +1,4 @@
-//! While polls fail, or requests for a token: only the right reason is counted, and nothing is said to be well.
+//! Tests of the metrics while polls or token requests fail: only the right reason is counted, and no metric reports success.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What polls and scrapes move: rows, cells, devices, times, columns, tokens, formats.
+//! Tests of the metrics of polls and scrapes: rows, cells, devices, times, columns, tokens, formats.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};

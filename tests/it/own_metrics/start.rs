@@ -1,4 +1,4 @@
-//! What stands in the very first scrape, and what does not depend on polls.
+//! Tests of the metrics of the first scrape, and of those that do not depend on polls.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};

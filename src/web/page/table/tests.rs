@@ -1,4 +1,4 @@
-//! The table's links and words.
+//! Tests of the table's links and texts.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Verdicts, facts, accounts and actors, in words.
+//! Tests of the texts of verdicts, facts, accounts and actors.
 
 use super::super::accounts::{AccountRow, rows};
 use super::super::components::components;

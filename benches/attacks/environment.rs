@@ -29,7 +29,7 @@ pub type Directory = tempfile::TempDir;
 
 /// The service under attack.
 #[derive(Debug)]
-pub struct Stage {
+pub struct Environment {
     pub scale: Scale,
     pub starlink: Starlink,
     pub address: SocketAddr,
@@ -41,7 +41,7 @@ pub struct Stage {
     _directory: Directory,
 }
 
-impl Stage {
+impl Environment {
     /// Starts a service and reports a fleet to it.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ impl Stage {
             .collect();
         let service = Service::start_binary(binary, &starlink.url, 500, &settings)
             .map_err(|error| error.to_string())?;
-        let mut stage = Self {
+        let mut environment = Self {
             scale,
             starlink,
             address: service.address,
@@ -74,10 +74,10 @@ impl Stage {
         };
         // Twice, so that the memory for applying a batch is in both figures.
         for _ in 0..2 {
-            stage.report()?;
+            environment.report()?;
         }
-        stage.before = stage.memory("VmRSS")?;
-        Ok(stage)
+        environment.before = environment.memory("VmRSS")?;
+        Ok(environment)
     }
 
     /// Sends new rows of every terminal, so that every block of the fleet changes.

@@ -35,7 +35,7 @@ const TOKENS_IN_A_QUARTER: usize = 1000;
 /// Longer than any backoff within a run.
 const WAIT_LIMIT: Duration = Duration::from_secs(150);
 
-struct World {
+struct Run {
     simulator: Simulator,
     service: Service,
     model: Arc<Mutex<Model>>,
@@ -57,10 +57,10 @@ pub async fn play(seed: u64, length: Duration) -> Counts {
         2 => return hurry(random, length).await,
         _ => {}
     }
-    let mut world = World::new(random).await;
+    let mut run = Run::new(random).await;
     let is_over = Rc::new(Cell::new(false));
-    let watching = world.watch(Rc::clone(&is_over));
-    let ages = lock(&world.model).ages;
+    let watching = run.watch(Rc::clone(&is_over));
+    let ages = lock(&run.model).ages;
     // The check of silent devices at the end is part of the duration.
     let silence = match ages {
         Ages::SHORT => ages.forget,
@@ -68,20 +68,20 @@ pub async fn play(seed: u64, length: Duration) -> Counts {
     };
     let end = Instant::now() + length.saturating_sub(silence);
     // The first answer is valid, so that the service knows the meaning of codes.
-    world.good(Doubt::None).await;
+    run.good(LossRisk::None).await;
     while Instant::now() < end {
-        world.step().await;
-        world.scrape().await;
+        run.step().await;
+        run.scrape().await;
     }
-    world.check_recovery().await;
+    run.check_recovery().await;
     if ages == Ages::SHORT {
-        world.silence().await;
+        run.silence().await;
     }
     is_over.set(true);
     let watched = watching.await.unwrap();
-    judge(&world.simulator.journal());
-    let mut counts = world.counts;
-    for (what, count) in world.scraper.counts.into_iter().chain(watched) {
+    judge(&run.simulator.journal());
+    let mut counts = run.counts;
+    for (what, count) in run.scraper.counts.into_iter().chain(watched) {
         *counts.entry(what).or_default() += count;
     }
     counts
@@ -139,7 +139,7 @@ fn unlimited_restarts() -> Tuning {
 
 /// A fault that may lose an answer in transit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Doubt {
+enum LossRisk {
     None,
     /// The attempt that reads the answer panics.
     Attempt,
@@ -149,7 +149,7 @@ enum Doubt {
     Network,
 }
 
-impl World {
+impl Run {
     async fn new(mut random: Rng) -> Self {
         let simulator = Simulator::start(Options {
             token_lifetime: Duration::from_secs(random.u64(2..60)),
@@ -223,7 +223,7 @@ impl World {
 
     async fn step(&mut self) {
         match self.random.u8(..20) {
-            0..8 => self.good(Doubt::None).await,
+            0..8 => self.good(LossRisk::None).await,
             8..11 => self.bad(),
             11..16 => self.hurt().await,
             16 => self.bad_tokens(),
@@ -232,11 +232,11 @@ impl World {
                 self.simulator.revoke_tokens();
             }
             18 => {
-                self.good(Doubt::Attempt).await;
+                self.good(LossRisk::Attempt).await;
                 // An attempt that has started already is not affected; then the attempt of this answer panics.
-                self.good(Doubt::Echo).await;
+                self.good(LossRisk::Echo).await;
             }
-            _ => self.good(Doubt::Network).await,
+            _ => self.good(LossRisk::Network).await,
         }
     }
 
@@ -265,7 +265,7 @@ impl World {
         }
         inject(&self.service, role, fault).await;
         if self.random.bool() {
-            self.good(Doubt::None).await;
+            self.good(LossRisk::None).await;
         }
         self.are_up().await;
     }
@@ -286,11 +286,11 @@ impl World {
     }
 
     /// Sends a valid answer and waits for the next poll.
-    async fn good(&mut self, doubt: Doubt) {
+    async fn good(&mut self, risk: LossRisk) {
         self.change_who_reports();
         let (batch, answer) = {
             let mut model = lock(&self.model);
-            let is_counted = doubt != Doubt::Network;
+            let is_counted = risk != LossRisk::Network;
             answers::good(
                 &mut model,
                 &mut self.random,
@@ -299,7 +299,7 @@ impl World {
                 is_counted,
             )
         };
-        self.deliver(batch, answer, doubt).await;
+        self.deliver(batch, answer, risk).await;
     }
 
     /// In runs with short ages, changes which devices report.
@@ -312,14 +312,14 @@ impl World {
         }
     }
 
-    async fn deliver(&mut self, batch: usize, answer: Answer, doubt: Doubt) {
-        self.count(format!("good answers, doubt: {doubt:?}"));
-        if doubt == Doubt::Attempt {
+    async fn deliver(&mut self, batch: usize, answer: Answer, risk: LossRisk) {
+        self.count(format!("good answers, risk: {risk:?}"));
+        if risk == LossRisk::Attempt {
             let fault = Inject(Place::NextMessage(1), Fault::Panic);
             inject(&self.service, Role::Stream, fault).await;
         }
         self.simulator.push_answer(answer);
-        if doubt == Doubt::Network {
+        if risk == LossRisk::Network {
             return self.pull().await;
         }
         self.good += 1;
@@ -333,7 +333,7 @@ impl World {
         );
         lock(&self.model).settle(batch);
         let outcome = outcome(&self.simulator.journal(), number);
-        if outcome == Some(Outcome::Answered) && doubt == Doubt::None {
+        if outcome == Some(Outcome::Answered) && risk == LossRisk::None {
             lock(&self.model).decide(batch, Fate::Certain);
         }
     }
@@ -359,7 +359,7 @@ impl World {
     /// Checks the state without further faults: all stored rows are shown, all actors run, and a last answer is shown completely.
     async fn check_recovery(&mut self) {
         let (batch, answer) = answers::newest(&mut lock(&self.model), &mut self.clocks, 0..DEVICES);
-        self.deliver(batch, answer, Doubt::None).await;
+        self.deliver(batch, answer, LossRisk::None).await;
         self.are_up().await;
         let deadline = Instant::now() + WAIT_LIMIT;
         loop {
@@ -376,7 +376,7 @@ impl World {
     }
 }
 
-impl World {
+impl Run {
     /// Checks that devices that stop reporting become offline and are forgotten, while half of the devices continue.
     async fn silence(&mut self) {
         let deadline = Instant::now() + WAIT_LIMIT;
@@ -385,7 +385,7 @@ impl World {
         loop {
             let (batch, answer) =
                 answers::newest(&mut lock(&self.model), &mut self.clocks, speaking.clone());
-            self.deliver(batch, answer, Doubt::None).await;
+            self.deliver(batch, answer, LossRisk::None).await;
             if let Some(body) = self.scrape().await {
                 let online = by_device(&body, "starlink_online");
                 were_offline |= silent
