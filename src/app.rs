@@ -52,23 +52,23 @@ use self::followers::Followers;
 /// The name of the account.
 const ACCOUNT: &str = "default";
 
-/// The settings that ports come from.
+/// The settings of the ports, for errors.
 const METRICS_PORT: &str = "METRICS_PORT";
 const PROBES_PORT: &str = "PROBES_PORT";
 
-/// For how long `/readyz` says that the end is near while everything still works.
+/// How long `/readyz` announces the shutdown while everything still works.
 const LAME_DUCK: Duration = Duration::from_secs(1);
 
-/// After this the process has ended, whatever is not done.
+/// The time limit of the shutdown, after which the process ends.
 const END: Duration = Duration::from_millis(4_800);
 
-/// For how long open scrapes and an arriving answer may go on after that.
+/// How long open scrapes and an arriving answer may continue after that.
 const DRAIN_LIMIT: Duration = Duration::from_secs(3);
 
-/// The least time that the last write of the state file has, whatever the drain waits for.
+/// The time reserved for the last write of the state file after the drain.
 const SAVING: Duration = Duration::from_millis(500);
 
-/// Container runtimes are promised that the process ends within so many milliseconds.
+/// The documented limit of the shutdown in milliseconds.
 const PROMISED: u128 = 5_000;
 
 const _: () = assert!(
@@ -77,37 +77,35 @@ const _: () = assert!(
     "the last write of the state file has its time after the drain, and the process ends as promised"
 );
 
-/// The most scrapes that wait for their turn, and the most pages: further ones are refused at once.
+/// The most waiting scrapes, and the most waiting pages; further ones are rejected immediately.
 const MOST_WAITING: usize = 1024;
 
-/// Times that no operator needs to set, but tests do.
+/// Parameters that are not settings, but that tests change.
 #[derive(Debug, Clone)]
 pub struct Tuning {
-    /// When actors are restarted and given up.
+    /// The policy of restarts.
     pub supervision: SupervisionPolicy,
-    /// How long Starlink may take.
+    /// The time limits of calls to Starlink.
     pub timeouts: Timeouts,
-    /// An actor that has not answered for so long hangs.
+    /// An actor that has not replied for this time hangs.
     pub hang_limit: Duration,
-    /// A scrape waits so long for the store.
+    /// How long a scrape waits for the store.
     pub query_limit: Duration,
-    /// How long clients may take.
+    /// The time limits of clients.
     pub client_timeouts: ClientTimeouts,
-    /// So many bytes may be held by scrapes that are answered at once; others wait as they would for the store. One client may have a
-    /// quarter of it.
+    /// The memory of concurrent scrapes in bytes. Further scrapes wait, as they would for the store. A client may use a quarter.
     pub scrape_memory: usize,
-    /// So many pages and answers of the API are made or read at once; others wait as they would for the store. One client may have a
-    /// quarter of them.
+    /// The most concurrent pages and responses of the API. Further ones wait, as they would for the store. A client may use a quarter.
     pub most_views: usize,
-    /// How much memory slow readers may keep of older states of the fleet.
+    /// The memory of older states of the fleet that slow readers may hold.
     pub pins: PinLimits,
-    /// How often files that may change are looked at again: certificates, keys, users and names. A change counts a quarter of it later.
+    /// The interval at which files (certificates, keys, users, names) are checked for changes. A change is used a quarter of it later.
     pub reload_interval: Duration,
-    /// For how long `/readyz` announces the end before the drain begins.
+    /// How long `/readyz` announces the shutdown before the drain begins.
     pub lame_duck: Duration,
-    /// Lines that the log of the process has lost. Whoever writes the log counts them here; scrapes show them.
+    /// The number of dropped log lines, counted by the log.
     pub dropped_lines: Arc<Counter>,
-    /// Whether Starlink is a simulator, as pages and the API then say.
+    /// Whether Starlink is simulated, which pages and the API show.
     pub is_demo: bool,
 }
 
@@ -136,19 +134,19 @@ pub enum BuildError {
     /// There is more than one account.
     #[error("ACCOUNTS_FILE has {0} accounts, and only one can be served")]
     SeveralAccounts(usize),
-    /// The port or the address cannot be had.
+    /// The address or the port cannot be bound.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// The web server has no threads or no connections.
+    /// The web server cannot start.
     #[error("the web server cannot be started")]
     Serve(#[source] std::io::Error),
-    /// No connection to Starlink can be trusted.
+    /// TLS to Starlink cannot be set up.
     #[error("TLS cannot be set up")]
     Tls(#[from] TlsError),
     /// Another process holds the lock of the state file, or it cannot be locked.
     #[error("cannot use STATE_FILE")]
     StateFile(#[from] LockError),
-    /// The system gives no thread, or no files for one.
+    /// A thread cannot be started.
     #[error("cannot start a thread")]
     Thread(#[from] std::io::Error),
 }
@@ -165,7 +163,7 @@ pub struct Application {
     keeper: Option<(Keeper, Supervised)>,
     servers: Vec<Server>,
     followers: Followers,
-    /// Held to the end.
+    /// Held until the end.
     state_lock: Option<Lock>,
     given_up: mpsc::UnboundedReceiver<GivenUp>,
     arbiters: Vec<Arbiter>,
@@ -356,19 +354,19 @@ impl Application {
         })
     }
 
-    /// Where it listens.
+    /// The address of the web server.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Whether TLS is spoken there.
+    /// Whether the web server uses TLS.
     #[must_use]
     pub fn is_tls(&self) -> bool {
         self.is_tls
     }
 
-    /// Where the probes have a port of their own, if they have.
+    /// The address of the probes, if they have a separate port.
     #[must_use]
     pub fn probes_address(&self) -> Option<SocketAddr> {
         self.probes_address
@@ -380,13 +378,13 @@ impl Application {
         &self.account
     }
 
-    /// The owner of the fleet.
+    /// The store.
     #[must_use]
     pub fn store(&self) -> &Addr<MetricsStoreActor> {
         &self.store
     }
 
-    /// Has all files read again now that may change while the service runs.
+    /// Requests that all followed files are read again.
     #[must_use]
     pub fn reloads(&self) -> Arc<Reloads> {
         self.followers.reloads()
@@ -437,10 +435,10 @@ impl Application {
     }
 }
 
-/// How Starlink is spoken to. TLS is set up only where it is needed: a simulator on loopback needs no certificates.
+/// The options of the client of Starlink. TLS is set up only if it is needed: a simulator on loopback needs no certificates.
 ///
 /// # Errors
-/// When TLS is needed and cannot be set up.
+/// TLS is needed and cannot be set up.
 pub fn client_options(
     settings: &Settings,
     timeouts: Timeouts,

@@ -5,7 +5,7 @@ use crate::fleet::{Fleet, FleetOptions, Limits, Retention};
 use crate::state_file::{Lock, LockError, Recovered, StateFile, recover};
 use crate::time::Clock;
 
-/// What the service begins with.
+/// The initial state of the service.
 pub(super) struct Begin {
     pub(super) fleet: Fleet,
     pub(super) clock: Clock,
@@ -14,7 +14,7 @@ pub(super) struct Begin {
     pub(super) is_unread: bool,
 }
 
-/// The fleet and its clock: those of the process before this one, if it left them.
+/// The fleet and its clock: those of the previous process, if there is a state file.
 pub(super) fn begin(settings: &Settings, clock: Clock) -> Result<Begin, LockError> {
     let options = fleet_options(settings);
     let mut begin = Begin {
@@ -28,7 +28,7 @@ pub(super) fn begin(settings: &Settings, clock: Clock) -> Result<Begin, LockErro
     };
     let file = StateFile::new(state.file.clone());
     begin.state_lock = Some(file.lock()?);
-    // Reading may take long: that is time after the moment that the file is read for.
+    // Reading may take long, and this time counts as time after the start.
     let at = begin.clock.now();
     match recover(&file, options, &begin.clock) {
         Recovered::Fleet(restored) => {

@@ -8,7 +8,7 @@ use futures_util::future::{join, join_all};
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-/// Takes no new connection, and lets open requests and the last poll finish until `deadline`. A server waits for each of its threads
+/// Stops accepting connections, and waits for open requests and the last poll until `deadline`. The server itself waits for its threads
 /// without a limit; a thread that does not respond ends with the process.
 pub(super) async fn drain(
     poll: impl Future<Output = Result<(), MailboxError>>,

@@ -5,16 +5,16 @@ use crate::supervise::Role;
 /// Why the application ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// It was asked to.
+    /// It was requested.
     Asked,
-    /// An actor died too often.
+    /// An actor failed too often.
     GivenUp(Role),
     /// The HTTP server ended by itself.
     Server,
 }
 
 impl Ending {
-    /// The exit code of the process: 70 (`EX_SOFTWARE` of sysexits.h) asks for a fresh start.
+    /// The exit code of the process: 70 (`EX_SOFTWARE` of sysexits.h) means that it should be restarted.
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {

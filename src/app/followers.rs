@@ -18,7 +18,7 @@ use crate::tasks::{Pulse, Supervised, Task, TaskStatus};
 use crate::time::Clock;
 use crate::web_config::{self, Gate};
 
-/// In so many intervals of a look at files names are compared with devices once.
+/// The number of file check intervals between two comparisons of names with devices.
 const LOOKS_PER_MATCH: u32 = 4;
 
 /// The tasks, which run from the moment that they are added.
@@ -44,12 +44,12 @@ impl Followers {
         }
     }
 
-    /// Has all files read again now.
+    /// Requests that all files are read again.
     pub(super) fn reloads(&self) -> Arc<Reloads> {
         Arc::clone(&self.reloads)
     }
 
-    /// Follows the credentials and authorities that are in files.
+    /// Follows the files of credentials and authorities.
     pub(super) fn outgoing(&mut self, settings: &Settings) {
         let accounts = settings.accounts.list().iter();
         for credential in accounts.flat_map(|account| [&account.client_id, &account.client_secret])

@@ -40,7 +40,7 @@ pub struct Fault {
 /// What is wrong with a text, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Problem {
-    /// Bytes that are no text.
+    /// The file is not valid UTF-8.
     #[error("this is not UTF-8: save the file as CSV in UTF-8")]
     NotText,
     /// The header lacks a column.
@@ -49,22 +49,22 @@ pub enum Problem {
     /// The header has a column twice.
     #[error("duplicate column {0}: remove one")]
     ColumnTwice(&'static str),
-    /// Another number of cells than the header's.
+    /// The number of cells differs from the header's.
     #[error(
         "{found} cells, but the header has {expected}: use as many separators as in the header, and double quotes around a text that contains one"
     )]
     Cells {
-        /// How many there are.
+        /// The number of cells.
         found: usize,
-        /// How many the header has.
+        /// The number of cells of the header.
         expected: usize,
     },
-    /// A double quote opens a text and none closes it.
+    /// A double quote is not closed.
     #[error(
         "a quoted text is not closed: end it with a double quote, and write a double quote within it twice"
     )]
     NeverClosed,
-    /// A cell that must say something says nothing.
+    /// A required cell is empty.
     #[error("{0} is empty: each line has a deviceID and a name; group may be empty")]
     Empty(&'static str),
     /// A cell is too long.
@@ -73,16 +73,16 @@ pub enum Problem {
     /// A device has two names.
     #[error("duplicate deviceID (first on line {first})")]
     Twice {
-        /// Where it stands first.
+        /// The line of the first one.
         first: usize,
     },
-    /// More lines than any fleet needs.
+    /// Too many lines.
     #[error("too many lines: {} devices at most", super::limits::MOST_NAMES)]
     TooMany,
-    /// A record with more cells than any table needs.
+    /// A record with too many cells.
     #[error("too many cells: {} at most", super::limits::MOST_CELLS)]
     TooManyCells,
-    /// A record that is longer than any table needs.
+    /// A record that is too long.
     #[error(
         "the cells are longer than {} KiB together: perhaps a double quote is not closed",
         super::limits::LONGEST_RECORD >> 10

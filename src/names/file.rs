@@ -15,7 +15,7 @@ impl Names {
     /// Reads a file.
     ///
     /// # Errors
-    /// When it cannot be read, or the first thing that is wrong with it.
+    /// The file cannot be read, or its first error.
     pub fn load(path: &Path) -> Result<(Self, FileStates), NamesError> {
         let mut reader = FileReader::default();
         let names = load(path, &mut reader)?;
@@ -36,7 +36,7 @@ fn load(path: &Path, reader: &mut FileReader) -> Result<Names, NamesError> {
     })
 }
 
-/// Keeps names up to date, for ever. A file that cannot be used changes nothing.
+/// Reloads the names when the file changes, without end. While the file cannot be used, the previous names stay in use.
 pub async fn follow(
     path: PathBuf,
     names: Arc<ArcSwap<Names>>,
@@ -68,7 +68,7 @@ pub async fn follow(
     .await;
 }
 
-/// Frees names on a thread of their own, because a million of them take long; on this one if no thread can be started.
+/// Frees names on a separate thread, because a million of them take long; on this one if no thread can be started.
 fn free(names: impl Send + 'static) {
     let thread = std::thread::Builder::new().name("free-names".to_owned());
     drop(thread.spawn(move || drop(names)));

@@ -14,24 +14,24 @@ use crate::store::Published;
 use crate::tasks::{Pulse, in_thread};
 use crate::time::{Clock, Moment};
 
-/// So many times in a row names are compared with the devices that are known before it is told which have met none: with the usual
-/// interval a minute, in which each terminal reports four times.
+/// The number of comparisons before unmatched names are logged: with the usual interval one minute, in which each terminal reports four
+/// times.
 const LOOKS_BEFORE_TELLING: u32 = 4;
 
-/// What to look for, in the words of the log.
+/// The advice in the log.
 const HINT: &str = "deviceID is the ID that telemetry uses (ut… or Router-…, with or without the prefix), not a kit number or a serial number";
 
-/// The names that have met no device.
+/// The names that match no device.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unmatched {
-    /// How many.
+    /// The number of names.
     pub count: usize,
-    /// One of them, in lower case.
+    /// An example, in lower case.
     pub example: Option<String>,
 }
 
 impl Unmatched {
-    /// How many, as a sample.
+    /// The number of names, as the value of a sample.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
     pub fn sample(&self) -> f64 {
@@ -39,10 +39,10 @@ impl Unmatched {
     }
 }
 
-/// How soon the names are compared after a device has been added.
+/// The delay of a comparison after a device was added.
 const SOON: Duration = Duration::from_millis(250);
 
-/// Compares names with the devices that are known: soon after their number has changed, and at every interval. Never ends.
+/// Compares names with the known devices, soon after their number has changed and at every interval, without end.
 pub async fn match_devices(
     names: Arc<ArcSwap<Names>>,
     published: Arc<Published>,
@@ -76,7 +76,7 @@ pub async fn match_devices(
                 Some(current.meet(ids(&snapshot)))
             })
         };
-        // Without a thread, or when the snapshot was revoked meanwhile, the last count is kept.
+        // If no thread can be started or the snapshot was revoked, the last count is kept.
         let Ok(Some(unmatched)) = pulse.during(meeting).await else {
             continue;
         };
@@ -85,7 +85,7 @@ pub async fn match_devices(
         if is_due {
             last = clock.now();
         }
-        // Before the first poll no device can be known.
+        // Before the first poll no device is known.
         if is_due && accounts.has_any_polled() {
             looks += 1;
             if looks == LOOKS_BEFORE_TELLING {

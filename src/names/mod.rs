@@ -16,16 +16,16 @@ pub use self::error::{Fault, NamesError, Problem};
 pub use self::file::follow;
 pub use self::matching::{Unmatched, match_devices};
 
-/// What Starlink puts before the identifiers of terminals and routers, in the spelling of keys. The other systems of Starlink, from
-/// which people copy identifiers, leave it out.
+/// The prefixes of the identifiers of terminals and routers, in the spelling of keys. Other systems of Starlink, from which users copy
+/// identifiers, omit them.
 const PREFIXES: [&str; 2] = ["ut", "router-"];
 
-/// What a device is called.
+/// The name and the group of a device.
 #[derive(Debug)]
 pub struct Name {
     /// The device's name; never empty.
     pub name: Box<str>,
-    /// The group that it belongs to; empty where it belongs to none. Groups are few, and shared.
+    /// Its group; empty if it has none. Groups are few, so their texts are shared.
     pub group: Arc<str>,
     /// Whether a device with this name has been seen.
     is_met: AtomicBool,
@@ -43,7 +43,7 @@ impl Name {
     }
 }
 
-/// The names of devices, as a file had them at one moment.
+/// The names of devices from one version of the file.
 #[derive(Debug, Default)]
 pub struct Names {
     by_key: HashMap<Box<str>, Name>,
@@ -51,8 +51,8 @@ pub struct Names {
 }
 
 impl Names {
-    /// What a device is called, by its ID as Starlink spells it. In the file the ID may be in any case, and without `ut` or `Router-`; an
-    /// entry with the prefix goes before one without.
+    /// The name of a device by its ID in Starlink's spelling. In the file, the ID may be in any case, and without `ut` or `Router-`; an entry
+    /// with the prefix takes precedence.
     #[must_use]
     pub fn get(&self, device_id: &str) -> Option<&Name> {
         let key = key(device_id);
@@ -60,13 +60,13 @@ impl Names {
         found.or_else(|| self.by_key.get(bare(&key)?))
     }
 
-    /// How often the file has been read: 0 where there is none, 1 at first, more after each change.
+    /// The generation of the file: 0 without a file, 1 at first, and increased by each change.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// How many names there are.
+    /// The number of names.
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_key.len()
@@ -89,7 +89,7 @@ impl Names {
         })
     }
 
-    /// Notes that there are devices with these IDs, and counts the names that no device has been seen with so far.
+    /// Records devices with these IDs, and counts the names that have matched no device so far.
     pub fn meet<'i>(&self, device_ids: impl IntoIterator<Item = &'i str>) -> Unmatched {
         for id in device_ids {
             if let Some(name) = self.get(id) {
@@ -102,7 +102,7 @@ impl Names {
                 continue;
             }
             unmatched.count += 1;
-            // The first in the order of the alphabet, so that the same file gives the same example.
+            // The first in alphabetical order, so that the example is the same each time.
             if unmatched
                 .example
                 .as_deref()
@@ -115,7 +115,7 @@ impl Names {
     }
 }
 
-/// The spelling by which IDs are compared: people write them in any case.
+/// The key of an ID: in lower case, because files may have any case.
 fn key(id: &str) -> Cow<'_, str> {
     match id.bytes().any(|byte| byte.is_ascii_uppercase()) {
         true => id.to_ascii_lowercase().into(),
@@ -188,7 +188,7 @@ mod tests {
         };
         assert_eq!(names.meet([]), unmatched(4, Some("0a")));
         assert_eq!(names.meet(["ut0a", "ut99"]), unmatched(3, Some("kit0")));
-        // Once met, always met: a device that is forgotten makes no name wrong.
+        // A match is permanent, because a name stays right when its device is forgotten.
         assert_eq!(names.meet(["ut0b"]), unmatched(2, Some("kit0")));
         assert_eq!(names.meet(["kit0", "kit1"]), unmatched(0, None));
     }

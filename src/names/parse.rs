@@ -9,7 +9,7 @@ use super::limits::{LONGEST_CELL, MOST_NAMES};
 use super::rows::{Rows, line};
 use super::{Name, key};
 
-/// What may stand between cells: a comma, or what spreadsheets of some languages write.
+/// The accepted separators: a comma, and those of spreadsheets in other languages.
 const SEPARATORS: [u8; 3] = *b",;\t";
 
 /// Reads a text.
@@ -45,7 +45,7 @@ pub(super) fn parse(text: &[u8]) -> Result<HashMap<Box<str>, Name>, Fault> {
     Ok(names)
 }
 
-/// The columns, and the rows below them, by the first separator with which the header has what it must.
+/// The columns and the rows, with the first separator for which the header has the required columns.
 fn header(text: &str) -> Result<(Rows<'_>, Columns), Fault> {
     let read = |separator| {
         let mut rows = Rows::of(text, separator);
@@ -63,7 +63,7 @@ fn header(text: &str) -> Result<(Rows<'_>, Columns), Fault> {
     let [comma, others @ ..] = SEPARATORS;
     read(comma).or_else(|fault| {
         let mut others = others.into_iter().map(read);
-        // What is wrong with a header is told by the separator that splits it.
+        // Errors of the header are reported for the separator that splits it.
         let is_split = |read: &Result<_, Fault>| match read {
             Err(fault) => fault.problem != Problem::NoColumn("deviceID"),
             Ok(_) => true,
@@ -75,7 +75,7 @@ fn header(text: &str) -> Result<(Rows<'_>, Columns), Fault> {
     })
 }
 
-/// Which cell of a line is what.
+/// The positions of the columns.
 struct Columns {
     separator: u8,
     count: usize,
@@ -135,7 +135,7 @@ impl Columns {
         Ok((key(id).into(), Name::new(name.into(), group)))
     }
 
-    /// The first line of a device, by its key. Looked for only where there is a second one.
+    /// The first line of a device, by its key. Searched only if there is a second one.
     fn line_of(&self, id: &str, text: &str) -> usize {
         let mut rows = Rows::of(text, self.separator);
         while rows.advance().unwrap_or(false) {

@@ -7,26 +7,25 @@ use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use super::error::{Fault, Problem};
 use super::limits::{LONGEST_RECORD, MOST_CELLS};
 
-/// A record of its own after the text. If a quoted cell swallows it, the quote was never closed: the reader takes such a cell for one
-/// like any other.
+/// A sentinel record after the text: if a quoted cell contains it, the quote was never closed, which the CSV parser does not report.
 const END: &[u8] = b"\n\0\n";
 
-/// The records of a text that have anything in them.
+/// The records of a text, except blank ones.
 pub(super) struct Rows<'t> {
     text: &'t [u8],
     reader: Reader,
-    /// How far the text and [`END`] after it have been read.
+    /// The position in the text followed by [`END`].
     position: usize,
-    /// Where the last record starts.
+    /// The start of the last record.
     start: usize,
-    /// The text of the last record's cells, one after the other, and where each of them ends.
+    /// The concatenated cells of the last record, and the end of each.
     cells: Box<[u8]>,
     ends: Box<[usize]>,
     count: usize,
 }
 
 impl<'t> Rows<'t> {
-    /// The records of a text whose cells are separated by this character.
+    /// The records of a text with this separator.
     pub(super) fn of(text: &'t str, separator: u8) -> Self {
         Self {
             text: text.as_bytes(),
@@ -39,10 +38,10 @@ impl<'t> Rows<'t> {
         }
     }
 
-    /// Goes to the next record with a cell that is not blank. False at the end.
+    /// Advances to the next record that is not blank. Returns false at the end.
     ///
     /// # Errors
-    /// What is wrong with the record as a whole; nothing behind it can be read then.
+    /// The error of the whole record, after which nothing more can be read.
     pub(super) fn advance(&mut self) -> Result<bool, Fault> {
         loop {
             self.start = self.position;
@@ -87,15 +86,15 @@ impl<'t> Rows<'t> {
         }
     }
 
-    /// How many cells the last record has.
+    /// The number of cells of the last record.
     pub(super) fn count(&self) -> usize {
         self.count
     }
 
-    /// A cell of the last record without the white space round it; empty where there is none.
+    /// A cell of the last record without surrounding white space; empty if it is absent.
     pub(super) fn cell(&self, at: usize) -> &str {
         let bytes = self.cells.get(self.range(at)).unwrap_or_default();
-        // The whole text is UTF-8, and separators and quotes cut no character in two.
+        // The text is valid UTF-8, and separators and quotes do not split characters.
         std::str::from_utf8(bytes).unwrap_or_default().trim()
     }
 
@@ -109,7 +108,7 @@ impl<'t> Rows<'t> {
 
     /// A problem of the last record.
     pub(super) fn fault(&self, problem: Problem) -> Fault {
-        // Blank lines before it count as its own.
+        // Blank lines before a record belong to it.
         let rest = self.text.get(self.start..).unwrap_or_default();
         let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
         Fault {
@@ -119,7 +118,7 @@ impl<'t> Rows<'t> {
     }
 }
 
-/// On which line a place is.
+/// The line of a position.
 pub(super) fn line(text: &[u8], at: usize) -> usize {
     let before = text.get(..at).unwrap_or(text);
     1 + before.iter().filter(|byte| **byte == b'\n').count()

@@ -26,51 +26,51 @@ pub use self::keeper::Keeper;
 pub use self::lock::{Lock, LockError};
 pub use self::recovery::{Recovered, recover};
 
-/// What the file begins with.
+/// The first bytes of the file.
 const MAGIC: &[u8] = b"starlink-telemetry state\n";
 
-/// The version of the form. One for each change of it: older files are read no more, they are a minute's loss.
+/// The version of the format.
 const VERSION: u32 = 1;
 
-/// The most bytes of a file: far more than the largest fleet takes.
+/// The longest file in bytes: far more than the largest fleet needs.
 const LONGEST: u64 = 1 << 30;
 
-/// A file system may take so long to deliver the file at the start.
+/// The time limit of reading the file at the start.
 const READ_LIMIT: Duration = Duration::from_secs(30);
 
-/// A process was away no longer than this, whatever the system's clock says.
+/// The longest time between two processes that is accepted, in case the system clock is wrong.
 const LONGEST_ABSENCE: Duration = Duration::from_secs(10 * 366 * 86_400);
 
-/// Why a file gives no fleet.
+/// Why a file cannot be used.
 #[derive(Debug, Error)]
 pub enum ReadError {
-    /// The file cannot be read: it may be whole.
+    /// The file cannot be read, but may be valid.
     #[error("it {0}")]
     File(FileError),
-    /// Somebody else's file.
+    /// The file of another program.
     #[error("it is not a state file of starlink-telemetry")]
     Foreign,
     /// A file of another version of the service.
     #[error("its format has version {0}, and this program reads version {VERSION}")]
     Version(u32),
-    /// A file that is not as it was written.
+    /// The file was truncated or changed.
     #[error("its checksum is wrong: it was truncated or changed")]
     Damaged,
-    /// The checksum is right, the fleet is not.
+    /// The checksum is right, but the fleet is invalid.
     #[error("its content is wrong")]
     Content(#[from] DumpError),
 }
 
-/// Why the place of a file that could not be read cannot be taken yet.
+/// Why a file that could not be read cannot be replaced yet.
 #[derive(Debug, Error)]
 pub enum Blocked {
     /// It still cannot be read.
     #[error("it {0}")]
     Unreadable(FileError),
-    /// It is no state file.
+    /// It is not a state file.
     #[error("it is not a state file of starlink-telemetry")]
     Foreign,
-    /// It cannot be set aside.
+    /// It cannot be renamed.
     #[error("it cannot be renamed")]
     Stays(#[from] io::Error),
 }
@@ -86,27 +86,27 @@ pub enum WriteError {
     Blocked(#[from] Blocked),
 }
 
-/// What happens to the file that is there when a new one is written.
+/// What happens to the existing file when a new one is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
     /// The new one replaces it.
     Replaced,
-    /// It could not be read at the start, and may hold a fleet: once it can be read it is set aside.
+    /// It could not be read at the start, and may hold a fleet: once it can be read, it is renamed.
     SetAside,
 }
 
-/// A fleet that an earlier process left.
+/// The fleet of an earlier process.
 #[derive(Debug)]
 pub struct Restored {
     /// What it knew.
     pub fleet: Fleet,
-    /// What the fleet's clock shows now.
+    /// The current moment of the fleet's clock.
     pub now: Moment,
-    /// How long ago it was written.
+    /// The time since it was written.
     pub age: Duration,
 }
 
-/// Where the fleet is kept.
+/// The path of the state file.
 #[derive(Debug, Clone)]
 pub struct StateFile {
     path: PathBuf,
@@ -125,9 +125,8 @@ impl StateFile {
         &self.path
     }
 
-    /// Replaces the file atomically: whoever reads it finds what was there before or what is there now, whatever happens meanwhile.
-    /// `now` is what the fleet's clock shows, `wall` the time of day. A file that is to be set aside is moved only when the new one is
-    /// complete: a full disk does not cost it its place.
+    /// Replaces the file atomically: a reader always gets the complete old or new file. `now` is the moment of the fleet's clock, `wall` the
+    /// system time. A file that must be kept is renamed only when the new one is complete, so that a full disk does not affect it.
     ///
     /// # Errors
     /// [`WriteError`]. The file that was there before stays.
@@ -143,12 +142,12 @@ impl StateFile {
             self.make_room()?;
         }
         file.persist(&self.path).map_err(|error| error.error)?;
-        // The name is on the disk when its directory is.
+        // The directory is synced too, so that the new name is durable.
         File::open(self.directory())?.sync_all()?;
         Ok(())
     }
 
-    /// A temporary file on the disk with all that the state file is to hold.
+    /// Writes the contents to a temporary file and syncs it.
     fn complete(&self, frozen: Frozen, now: Moment, wall: SystemTime) -> io::Result<NamedTempFile> {
         let file = self.temporary()?;
         let mut out = Checked {
@@ -170,7 +169,7 @@ impl StateFile {
         Ok(file)
     }
 
-    /// The fleet that an earlier process left at this path, if one did. `wall` is the time of day.
+    /// Reads the fleet of an earlier process, if there is a file. `wall` is the system time.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -180,13 +179,13 @@ impl StateFile {
         wall: SystemTime,
     ) -> Result<Option<Restored>, ReadError> {
         let mut reader = FileReader::new(READ_LIMIT);
-        // Another file may be longer than memory.
+        // The file of another program may be larger than memory.
         let beginning = match reader.beginning(&self.path, MAGIC.len() as u64) {
             Err(error) if error.is_not_found() => return Ok(None),
             beginning => beginning.map_err(ReadError::File)?,
         };
         if beginning.is_empty() {
-            // Created for us, and not written yet.
+            // An empty file that was created in advance.
             return Ok(None);
         }
         if beginning != MAGIC {
@@ -196,8 +195,7 @@ impl StateFile {
         restore(&bytes.map_err(ReadError::File)?, options, wall).map(Some)
     }
 
-    /// Makes room for a new file where one could not be read at the start: once it can be read it is set aside. An empty one holds
-    /// nothing, and is replaced.
+    /// Renames a file that could not be read at the start, once it can be read. An empty file is replaced instead.
     fn make_room(&self) -> Result<(), Blocked> {
         match FileReader::default().beginning(&self.path, MAGIC.len() as u64) {
             Err(error) if error.is_not_found() => Ok(()),
@@ -211,7 +209,7 @@ impl StateFile {
         }
     }
 
-    /// Puts a file that cannot be used out of the way, in the place of the one before it: there is one at most. Gives its new path.
+    /// Renames a file that cannot be used, replacing an earlier one, so that there is at most one. Returns its new path.
     ///
     /// # Errors
     /// What the file system says.
@@ -222,7 +220,7 @@ impl StateFile {
         Ok(aside.into())
     }
 
-    /// Removes what processes that were killed while they wrote have left. How many files.
+    /// Removes temporary files of processes that were killed while they wrote. Returns their number.
     ///
     /// # Errors
     /// What the file system says.
@@ -241,7 +239,7 @@ impl StateFile {
         Ok(removed)
     }
 
-    /// A file beside this one that only its owner may read, and that goes with the value unless it is put in place.
+    /// A temporary file next to this one, readable by its owner only. It is removed when this is dropped, unless it was renamed.
     fn temporary(&self) -> io::Result<NamedTempFile> {
         tempfile::Builder::new()
             .prefix(&self.temporary_prefix())
@@ -279,7 +277,7 @@ fn restore(bytes: &[u8], options: FleetOptions, wall: SystemTime) -> Result<Rest
     let (now, rest) = rest.split_first_chunk().ok_or(ReadError::Damaged)?;
     let (written, fleet) = rest.split_first_chunk().ok_or(ReadError::Damaged)?;
     let written = Duration::from_millis(u64::from_le_bytes(*written));
-    // A clock that was set back makes nothing younger than it was.
+    // If the clock was set back, the age is zero.
     let age = wall
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(Duration::ZERO, |wall| wall.saturating_sub(written))
@@ -297,7 +295,7 @@ fn unix_millis(wall: SystemTime) -> u64 {
     since.map_or(0, |since| since.as_millis().try_into().unwrap_or(u64::MAX))
 }
 
-/// Computes the checksum of what passes.
+/// Computes the checksum of the bytes that pass.
 struct Checked<W> {
     out: W,
     checksum: Crc,

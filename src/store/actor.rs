@@ -22,16 +22,16 @@ use crate::time::Clock;
 use crate::time::Moment;
 use crate::time::Throttle;
 
-/// Applies batches, lets devices go stale, and lays out snapshots of what there is. The fleet survives its restart.
+/// Applies batches, expires devices, and publishes snapshots. The fleet survives restarts of the actor.
 #[derive(Debug)]
 pub struct MetricsStoreActor {
     fleet: Fleet,
     publisher: Publisher,
     clock: Clock,
     accounts: BTreeMap<Arc<str>, Account>,
-    /// Rings when time has something to say.
+    /// The timer of the next change by time.
     alarm: Option<SpawnHandle>,
-    /// Whether devices are being left out: told once.
+    /// Whether devices are being left out, which is logged once.
     is_full: bool,
     /// Rows of the future.
     future: Throttle,
@@ -41,7 +41,7 @@ pub struct MetricsStoreActor {
     pub(super) faults: crate::supervise::faults::Armed,
 }
 
-/// What the store keeps of an account beside its devices.
+/// The state of an account in the store, in addition to its devices.
 #[derive(Debug, Default)]
 struct Account {
     /// The last batch: its incarnation and number.
@@ -51,7 +51,7 @@ struct Account {
 }
 
 impl MetricsStoreActor {
-    /// The owner of a fleet, who lays its snapshots out at `published`.
+    /// A store that owns the fleet and publishes its snapshots in `published`.
     #[must_use]
     pub fn new(fleet: Fleet, published: Arc<Published>, pins: PinLimits, clock: Clock) -> Self {
         Self {
@@ -68,7 +68,7 @@ impl MetricsStoreActor {
         }
     }
 
-    /// Lays the fleet out as it is, and sets the alarm for what comes next.
+    /// Publishes the fleet, and sets the timer of the next change by time.
     fn publish(&mut self, context: &mut Context<Self>) {
         let now = self.clock.now();
         let again = self.publisher.publish(&self.fleet, now);
@@ -92,7 +92,7 @@ impl MetricsStoreActor {
         self.alarm = next.map(ring);
     }
 
-    /// One warning when devices begin to be left out; the next one only after there was room again.
+    /// Logs a warning when devices begin to be left out; the next one only after there was room again.
     fn tell_whether_full(&mut self, tally: &Tally) {
         let left_out = tally.ignored[RowIgnored::DeviceLimit as usize] > tally.gave_way;
         if left_out && !self.is_full {
@@ -105,7 +105,7 @@ impl MetricsStoreActor {
         self.is_full = left_out || (self.is_full && !self.fleet.has_room());
     }
 
-    /// Names an example of the rows whose timestamps cannot be, once a minute at most.
+    /// Logs an example of rows with invalid timestamps, at most once a minute.
     fn tell_odd_timestamps(&mut self, plan: &Plan) {
         let now = self.clock.elapsed();
         if let Some(Example { id, reported }) = &plan.future
@@ -129,7 +129,7 @@ impl MetricsStoreActor {
         }
     }
 
-    /// Counts the rows of a batch that is stored, and notes whether rows come and whether any of them count.
+    /// Counts the rows of a stored batch, and tracks whether rows arrive and are accepted.
     fn count(&mut self, account: Arc<str>, tally: &Tally) {
         let Account { rows, metrics, .. } = self.accounts.entry(account).or_default();
         metrics.count(tally);
@@ -178,7 +178,7 @@ impl Actor for MetricsStoreActor {
     fn started(&mut self, context: &mut Self::Context) {
         #[cfg(feature = "fault-injection")]
         self.faults.on_start(context);
-        // The handle of an earlier life would cancel something else.
+        // The handle from before the restart would cancel another timer.
         self.alarm = None;
         self.expire();
         self.publish(context);
@@ -214,7 +214,7 @@ impl Handler<OfferBatch> for MetricsStoreActor {
         // The batch's own end time counts, so that queueing does not age devices.
         log_changes(&self.fleet.expire(coverage.to));
         let plan = self.fleet.plan(&batch, coverage.to, latest);
-        // The plan names them once, whatever becomes of the batch.
+        // The plan returns them once, even if the batch is not committed.
         if !plan.churning.is_empty() {
             let columns = listed(&plan.churning, plan.churning.len());
             warn!(
@@ -236,7 +236,7 @@ impl Handler<OfferBatch> for MetricsStoreActor {
         log_changes(&changes);
         let known = self.accounts.entry(Arc::clone(&account)).or_default();
         known.applied = Some(number);
-        // Stream time has advanced, too.
+        // Stream time has also advanced.
         log_changes(&self.fleet.expire(coverage.to));
         self.publish(context);
         self.count(account, &tally);

@@ -13,11 +13,11 @@ use crate::fleet::Frozen;
 pub struct AddAccount {
     /// The account's name.
     pub name: Arc<str>,
-    /// Where the rows of its batches are counted.
+    /// The metrics of the account.
     pub metrics: Arc<AccountMetrics>,
 }
 
-/// Asks the MetricsStoreActor for all that a later process needs to continue.
+/// Requests the serialised fleet for the state file.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Frozen")]
 pub struct Freeze;

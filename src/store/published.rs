@@ -13,25 +13,25 @@ use tracing::debug;
 use crate::fleet::{Fleet, Lease, Snapshot, pinned};
 use crate::time::Moment;
 
-/// Slow readers may keep so many bytes of a small fleet's older states alive.
+/// The most bytes of older states that slow readers may hold, for small fleets.
 const LEAST_PINNED: usize = 64 * 1024 * 1024;
 
-/// And so many times the size of a large fleet: two scrapers of one fleet, each of which reads for as long as the whole fleet takes to
-/// change, need less.
+/// The same for large fleets, as a multiple of the fleet's size. Two scrapers that each read as long as the whole fleet takes to change
+/// need less.
 const PINNED_FLEETS: usize = 2;
 
-/// For how long slow readers may delay a new snapshot, while they pin more than half of what they may.
+/// How long slow readers may delay a new snapshot while they hold more than half of the limit.
 const DELAYED_AT_MOST: Duration = Duration::from_secs(10);
 
-/// How soon to look whether slow readers have come to their end.
+/// The interval at which delayed snapshots are retried.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// The snapshot that a scrape takes. Empty for the moments in which the store writes.
+/// The snapshot for scrapes. Empty while the store writes.
 #[derive(Debug)]
 pub struct Published {
     current: ArcSwapOption<Lease>,
     changed: Notify,
-    /// The [`Moment`] up to which the snapshot holds, in milliseconds: then the store removes what is too old.
+    /// The [`Moment`] until which the snapshot is valid, in milliseconds: then the store expires devices.
     holds_until: AtomicU64,
 }
 
@@ -46,12 +46,12 @@ impl Default for Published {
 }
 
 impl Published {
-    /// The fleet as it is. Waits while the store writes, and while it has not yet removed what was too old before `at`: after
-    /// the process was stopped or the machine slept, scrapes may come before the store's timer.
+    /// The current fleet. Waits while the store writes, and until it has expired everything before `at`: after the process was stopped or
+    /// the machine suspended, scrapes may come before the store's timer.
     pub async fn lease(&self, at: Moment) -> Arc<Lease> {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
-            // Listens before it looks: what is published in between is noticed.
+            // Registers before it checks, so that no snapshot in between is missed.
             changed.as_mut().enable();
             let holds = self.holds_until.load(Ordering::Acquire) >= at.millis();
             if let Some(lease) = self.current.load_full().filter(|_| holds) {
@@ -61,7 +61,7 @@ impl Published {
         }
     }
 
-    /// The fleet as it is, if the store does not write at the moment.
+    /// The current fleet, unless the store is writing.
     #[must_use]
     pub fn now(&self) -> Option<Arc<Snapshot>> {
         self.current.load().as_ref()?.get()
@@ -75,7 +75,7 @@ impl Published {
 
 #[cfg(test)]
 impl From<Snapshot> for Published {
-    /// A snapshot that never changes.
+    /// A constant snapshot.
     fn from(snapshot: Snapshot) -> Self {
         let published = Self::default();
         published.put(Arc::new(Arc::new(snapshot).into()));
@@ -83,30 +83,30 @@ impl From<Snapshot> for Published {
     }
 }
 
-/// Publishes snapshots, for the store. A fleet that has not changed gives no new one.
+/// Publishes the store's snapshots. If the fleet has not changed, no new snapshot is published.
 ///
-/// A snapshot shares the fleet's blocks, and a block that is shared is copied when it is written to. So the snapshot is taken
-/// back before each batch: one without readers costs nothing. What older snapshots alone keep alive has a limit in bytes; above
-/// half of it the youngest stays published for up to ten seconds, and beyond it the readers of the oldest lose theirs.
+/// A snapshot shares the fleet's blocks, and a write copies shared blocks. Therefore the snapshot is withdrawn before each batch; without
+/// readers it then causes no copies. The memory that only older snapshots hold is limited: above half of the limit, the newest snapshot
+/// stays published for up to ten seconds; above the limit, the oldest snapshots are revoked.
 #[derive(Debug)]
 pub struct Publisher {
     published: Arc<Published>,
-    /// The leases that were in use when they were taken back, the oldest first.
+    /// The leases that were in use when they were withdrawn, the oldest first.
     held: Vec<Weak<Lease>>,
     limits: PinLimits,
     pinned: usize,
-    /// Numbers the snapshots. The fleet's version says whether it shows something else, not in which blocks.
+    /// Numbers the snapshots. The fleet's version identifies their contents, but not their blocks.
     number: u64,
     version: u64,
     made: Moment,
 }
 
-/// How many bytes old snapshots may keep alive.
+/// The limits of memory that old snapshots hold, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PinLimits {
-    /// Of small fleets.
+    /// For small fleets.
     pub least: usize,
-    /// Of large ones: so many times their size.
+    /// For large fleets, as a multiple of their size.
     pub fleets: usize,
 }
 
@@ -126,7 +126,7 @@ impl PinLimits {
 }
 
 impl Publisher {
-    /// Nothing is published yet.
+    /// A publisher without a snapshot.
     #[must_use]
     pub fn new(published: Arc<Published>, limits: PinLimits) -> Self {
         Self {
@@ -140,7 +140,7 @@ impl Publisher {
         }
     }
 
-    /// To be called before the fleet is written to. Scrapes then wait until [`Publisher::publish`] is called.
+    /// Call it before the fleet is written to. Scrapes then wait until [`Publisher::publish`] is called.
     pub fn take_back(&mut self, fleet: &Fleet, now: Moment) {
         let current = self.published.current.swap(None);
         self.held.retain(|held| held.strong_count() > 0);
@@ -159,8 +159,8 @@ impl Publisher {
         }
     }
 
-    /// To be called when the fleet has been written to, and at the moment that it returned last. Publishes the fleet as it is,
-    /// unless slow readers are in the way: gives how soon to try again then.
+    /// Call it after the fleet was written to, and at the time that it returned last. Publishes the fleet, or, if slow readers hold too
+    /// much memory, returns when to try again.
     pub fn publish(&mut self, fleet: &Fleet, now: Moment) -> Option<Duration> {
         self.cut(fleet);
         let is_published = self.published.current.load().is_some();
@@ -180,7 +180,7 @@ impl Publisher {
         None
     }
 
-    /// To be called after [`Publisher::publish`] with the moment of the next one.
+    /// Call it after [`Publisher::publish`] with the moment of the next call.
     pub fn holds_until(&self, next: Moment) {
         let holds_until = &self.published.holds_until;
         holds_until.store(next.millis(), Ordering::Release);
@@ -192,8 +192,7 @@ impl Publisher {
             .of(fleet.blocks().map(|block| block.bytes()).sum())
     }
 
-    /// Takes snapshots away from their readers, the oldest first, until what is left is within the limit: whoever still reads the
-    /// oldest is the slowest.
+    /// Revokes snapshots, the oldest first, until the rest is within the limit. The readers of the oldest are the slowest.
     fn cut(&mut self, fleet: &Fleet) {
         let limit = self.limit(fleet);
         let current = self.published.current.load_full();
@@ -211,7 +210,7 @@ impl Publisher {
         }
     }
 
-    /// The bytes that the snapshots in use keep alive, the published one among them if it is given.
+    /// The bytes that the snapshots in use hold, including the published one if it is given.
     fn pinned_by(&self, current: Option<&Lease>, fleet: &Fleet) -> usize {
         let held: Vec<_> = self.held.iter().filter_map(Weak::upgrade).collect();
         let held = held.iter().map(Arc::as_ref).chain(current);

@@ -13,7 +13,7 @@ pub enum Fault {
     PanicSaying(&'static str),
     /// The actor stops.
     Stop,
-    /// The actor's thread is stuck for so long.
+    /// The actor's thread blocks for this time.
     Hang(Duration),
 }
 
@@ -26,21 +26,21 @@ pub enum Place {
     Future,
     /// In an interval.
     Interval,
-    /// In `started`, so many times: the actor stops first.
+    /// In `started`, this many times; first the actor stops.
     Started(usize),
-    /// In the handler of the actor's next real message, so many times. The StreamActor gets none: there it is the reading of an
-    /// answer by one of its next attempts, and a panic whatever the fault.
+    /// In the handler of the actor's next ordinary messages, this many times. The StreamActor has no such messages: there one of its next
+    /// attempts panics while it reads an answer, for any fault.
     NextMessage(usize),
-    /// In the StreamActor, when it takes what an attempt has brought, so many times.
+    /// In the StreamActor, when it takes the result of an attempt, this many times.
     Answer(usize),
 }
 
-/// Injects a fault. Answered before it happens, unless it happens in the handler.
+/// Injects a fault. The reply is sent before the fault happens, unless it happens in the handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub struct Inject(pub Place, pub Fault);
 
-/// Faults that wait for their time. Kept over restarts, like the actor they are in.
+/// Pending faults. They survive restarts, like their actor.
 #[derive(Debug, Default)]
 pub struct Armed {
     started: Option<(usize, Fault)>,
@@ -49,22 +49,22 @@ pub struct Armed {
 }
 
 impl Armed {
-    /// To be called in `started`.
+    /// Call it in `started`.
     pub fn on_start<A: Actor<Context = Context<A>>>(&mut self, context: &mut Context<A>) {
         trip(&mut self.started, context);
     }
 
-    /// The fault of the next message, for whoever makes it happen by itself.
+    /// Takes the fault of the next message, for a caller that makes it happen itself.
     pub(crate) fn take_message(&mut self) -> Option<Fault> {
         self.message.take().map(|(_, fault)| fault)
     }
 
-    /// To be called where an answer is taken.
+    /// Call it where an answer is taken.
     pub(crate) fn on_answer<A: Actor<Context = Context<A>>>(&mut self, context: &mut Context<A>) {
         trip(&mut self.answer, context);
     }
 
-    /// To be called in the handler of a real message, before it does anything that lasts.
+    /// Call it in the handler of an ordinary message, before it changes the state.
     pub fn on_message<A: Actor<Context = Context<A>>>(&mut self, context: &mut Context<A>) {
         trip(&mut self.message, context);
     }
@@ -91,7 +91,7 @@ fn happen<A: Actor<Context = Context<A>>>(fault: Fault, context: &mut Context<A>
     }
 }
 
-/// Does what [`Inject`] asks of an actor; [`injectable`] calls it.
+/// Executes [`Inject`] in an actor; called by [`injectable`].
 pub(crate) fn inject<A: Actor<Context = Context<A>>>(
     Inject(place, fault): Inject,
     armed: impl Fn(&mut A) -> &mut Armed,
@@ -118,7 +118,7 @@ pub(crate) fn inject<A: Actor<Context = Context<A>>>(
     }
 }
 
-/// Has an actor with a field `faults` of type [`Armed`] answer [`Inject`].
+/// Implements the handler of [`Inject`] for an actor with a field `faults` of type [`Armed`].
 macro_rules! injectable {
     ($actor:ty) => {
         impl actix::Handler<crate::supervise::faults::Inject> for $actor {

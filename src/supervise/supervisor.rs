@@ -21,22 +21,22 @@ use crate::time::Backoff;
 use crate::time::Clock;
 use crate::time::Moment;
 
-/// How many messages wait in a mailbox before a sender does. Polls are acknowledged one by one, scrapes are bounded.
+/// The size of a mailbox; senders wait if it is full. Polls are acknowledged one by one, and scrapes are limited.
 const MAILBOX: usize = 1024;
 
-/// Are you there? Every actor answers.
+/// The heartbeat, to which every actor replies.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct Heartbeat;
 
-/// What an actor is there for.
+/// The role of an actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Holds the token.
     Token,
     /// Polls the stream.
     Stream,
-    /// Knows what columns mean.
+    /// Explains columns.
     Metadata,
     /// Owns the fleet.
     MetricsStore,
@@ -63,7 +63,7 @@ impl Role {
     }
 }
 
-/// How an actor died.
+/// How an actor ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// It panicked.
@@ -86,37 +86,37 @@ impl Cause {
     }
 }
 
-/// What an actor is doing.
+/// The state of an actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Life {
     Up,
-    /// Dead, to be restarted when the backoff is over.
+    /// Ended, to be restarted after the backoff.
     Backoff,
     /// Given up.
     Gone,
 }
 
-/// The most characters of a panic's message that are kept.
+/// The longest message of a panic that is kept, in characters.
 const MOST_OF_A_MESSAGE: usize = 200;
 
-/// What is known of an actor's death.
+/// The last end of an actor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Death {
-    /// When it died.
+    /// When it ended.
     pub at: Moment,
     /// How.
     pub cause: Cause,
-    /// What the panic said, without secrets and control characters, and at most 200 characters of it.
+    /// The message of the panic, without secrets and control characters, cut after 200 characters.
     pub message: Option<String>,
 }
 
-/// What is known of one actor from outside. Shared by the supervisor, `/livez` and `/metrics`.
+/// The status of an actor. Shared by the supervisor, `/livez` and `/metrics`.
 #[derive(Debug)]
 pub struct ActorStatus {
     role: Role,
     life: AtomicU8,
-    /// Milliseconds that the process had run when the actor last showed that it lives.
+    /// The time of the last heartbeat, in milliseconds that the process ran.
     answered: AtomicU64,
     restarts: [AtomicU64; Cause::ALL.len()],
     last_death: Mutex<Option<Death>>,
@@ -135,7 +135,7 @@ impl ActorStatus {
         status
     }
 
-    /// What the actor is there for.
+    /// The role of the actor.
     #[must_use]
     pub fn role(&self) -> Role {
         self.role
@@ -147,20 +147,20 @@ impl ActorStatus {
         self.life.load(Ordering::Relaxed) == Life::Up as u8
     }
 
-    /// Whether the actor died too often and is not restarted any more.
+    /// Whether the actor failed too often and is not restarted any more.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.life.load(Ordering::Relaxed) == Life::Gone as u8
     }
 
-    /// How often the actor was restarted.
+    /// The number of restarts.
     #[must_use]
     pub fn restarts(&self, cause: Cause) -> u64 {
         self.restarts[cause as usize].load(Ordering::Relaxed)
     }
 
-    /// Why the actor cannot be relied on, if so: it is gone, or it has not answered for `limit` of the time that the process
-    /// `ran`: one that was stopped or suspended is no reason to worry. Nor is an actor in restart backoff.
+    /// The problem of the actor, if it has one: it has ended, or has not replied for `limit`, measured by the time that the process
+    /// `ran`, so that stops and suspensions do not count. An actor in restart backoff has no problem.
     #[must_use]
     pub fn trouble(&self, ran: Duration, limit: Duration) -> Option<&'static str> {
         if self.is_gone() {
@@ -170,7 +170,7 @@ impl ActorStatus {
         (self.is_up() && ran.saturating_sub(answered) > limit).then_some("hangs")
     }
 
-    /// How the actor died last, if it ever did.
+    /// The last end of the actor, if it ever ended.
     #[must_use]
     pub fn last_death(&self) -> Option<Death> {
         let last = self.last_death.lock();
@@ -192,16 +192,16 @@ impl ActorStatus {
     }
 }
 
-/// When to restart and when to give up.
+/// The policy of restarts.
 #[derive(Debug, Clone)]
 pub struct SupervisionPolicy {
-    /// How long to wait before a restart.
+    /// The waits before restarts.
     pub backoff: Backoff,
-    /// How many restarts within `within` are still an accident.
+    /// The most restarts within `within`.
     pub restarts: usize,
     /// The window of the restart intensity.
     pub within: Duration,
-    /// How often each actor is asked for a heartbeat.
+    /// The interval of heartbeats.
     pub heartbeat: Duration,
 }
 
@@ -216,11 +216,11 @@ impl Default for SupervisionPolicy {
     }
 }
 
-/// An actor died too often: the process must end.
+/// An actor failed too often, so the process must end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GivenUp(pub Role);
 
-/// Starts actors and keeps them alive.
+/// Starts actors and restarts them.
 #[derive(Debug)]
 pub struct Supervisor {
     policy: SupervisionPolicy,
@@ -231,7 +231,7 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// A supervisor without actors, and where it says that it has given one up. The redactor removes secrets from the messages of
+    /// A supervisor without actors, and the receiver of actors that are given up. The redactor removes secrets from the messages of
     /// panics.
     #[must_use]
     pub fn new(
@@ -252,7 +252,7 @@ impl Supervisor {
 
     /// Starts an actor on an arbiter. Its address is valid for as long as the arbiter runs.
     ///
-    /// Must be called inside an actix system, which then asks the actor for heartbeats.
+    /// Call it inside an actix system, on which the heartbeats then run.
     pub fn start<A, F>(&mut self, role: Role, arbiter: &ArbiterHandle, make: F) -> Addr<A>
     where
         A: Supervised + Actor<Context = Context<A>> + Handler<Heartbeat>,
@@ -276,7 +276,7 @@ impl Supervisor {
             actix_rt::spawn(supervision.run(actor));
         });
         if !spawned {
-            // The arbiter is gone: nobody will ever answer.
+            // The arbiter has ended, so no reply will come.
             status.set(Life::Gone);
         }
         let beats = heartbeats(
@@ -290,14 +290,14 @@ impl Supervisor {
         address
     }
 
-    /// All actors are started: what is known of each.
+    /// The status of all actors, after they were started.
     #[must_use]
     pub fn finish(self) -> Vec<Arc<ActorStatus>> {
         self.statuses
     }
 }
 
-/// Asks an actor again and again whether it is there, and notes when it answered.
+/// Sends heartbeats to an actor, and records the times of its replies.
 async fn heartbeats(
     actor: Recipient<Heartbeat>,
     status: Arc<ActorStatus>,
@@ -320,7 +320,7 @@ struct Supervision {
     clock: Clock,
     redactor: Redactor,
     given_up: mpsc::UnboundedSender<GivenUp>,
-    /// When the actor died, within the window.
+    /// The times at which the actor ended, within the window.
     deaths: VecDeque<Moment>,
 }
 
@@ -356,7 +356,7 @@ impl Supervision {
         }
     }
 
-    /// Counts a death, by what it panicked with if it did. How long to wait before the restart; `None` when there is to be none.
+    /// Counts an end, with the panic if there was one. Returns the wait before the restart, or `None` if the actor is given up.
     fn died(&mut self, panic: Option<&(dyn Any + Send)>) -> (Cause, Option<Duration>) {
         let now = self.clock.now();
         let cause = match panic {
@@ -389,7 +389,7 @@ impl Supervision {
                 reason = cause.name(),
                 "component keeps failing: exiting"
             );
-            // Nobody listens only when the application is ending anyway.
+            // There is no receiver only if the application is shutting down.
             let _ = self.given_up.send(GivenUp(self.status.role));
             return None;
         }
@@ -405,13 +405,13 @@ impl Supervision {
     }
 }
 
-/// What a panic says, where that is a text.
+/// The message of a panic, if it is a text.
 fn message(panic: &(dyn Any + Send), redactor: &Redactor) -> Option<String> {
     let text = match panic.downcast_ref::<String>() {
         Some(text) => text.as_str(),
         None => panic.downcast_ref::<&str>()?,
     };
-    // Before it is cut: half a secret would not be found.
+    // Redacted before it is cut, because a cut secret would not be found.
     let text = redactor.redact(text);
     let printable = text.chars().filter(|character| !character.is_control());
     Some(printable.take(MOST_OF_A_MESSAGE).collect())

@@ -20,13 +20,13 @@ use crate::time::{Backoff, Clock};
 pub use self::pool::Pool;
 pub use self::thread::{ThreadError, in_thread};
 
-/// How often a task shows that it runs, whatever it waits for.
+/// The interval of heartbeats while a task waits.
 const BEAT: Duration = Duration::from_secs(5);
 
-/// A task that has run for so long has recovered: its next restart is as prompt as the first.
+/// A task that has run for this time has recovered, so the backoff of its restarts starts again.
 const RECOVERED: Duration = Duration::from_secs(60);
 
-/// The tasks that there are.
+/// The tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
     /// Writes the state file.
@@ -68,25 +68,25 @@ impl Task {
     }
 }
 
-/// What a task is doing.
+/// The state of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Life {
     Runs,
-    /// Panicked; runs again when the backoff is over.
+    /// Panicked; will be restarted after the backoff.
     Backoff,
-    /// Has done all that it had to.
+    /// Has finished.
     Done,
 }
 
-/// What is known of one task from outside.
+/// The status of a task.
 #[derive(Debug)]
 pub struct TaskStatus {
     task: Task,
     life: AtomicU8,
-    /// Milliseconds of the clock at which the task last showed that it runs.
+    /// The time of the last heartbeat, in milliseconds of the clock.
     beat: AtomicU64,
-    /// What keeps the task from its work.
+    /// The obstacle to the task's work, if there is one.
     obstacle: Mutex<Option<String>>,
 }
 
@@ -106,20 +106,20 @@ impl TaskStatus {
         self.task
     }
 
-    /// Whether it runs, or has done its work.
+    /// Whether it runs, or has finished.
     #[must_use]
     pub fn is_up(&self) -> bool {
         self.life.load(Ordering::Relaxed) != Life::Backoff as u8
     }
 
-    /// Whether it has shown no life for `limit`, which only a restart of the process cures. One in restart backoff has `is_up`.
+    /// Whether the last heartbeat is older than `limit`, so that the process must be restarted. False in restart backoff.
     #[must_use]
     pub fn hangs(&self, ran: Duration, limit: Duration) -> bool {
         let beat = Duration::from_millis(self.beat.load(Ordering::Relaxed));
         self.life.load(Ordering::Relaxed) == Life::Runs as u8 && ran.saturating_sub(beat) > limit
     }
 
-    /// What keeps it from its work, such as a file that does not respond or has a mistake. A restart of the process would not help.
+    /// The obstacle to its work, such as a file that does not respond or has a mistake. A restart of the process would not help.
     #[must_use]
     pub fn obstacle(&self) -> Option<String> {
         let obstacle = self.obstacle.lock();
@@ -135,7 +135,7 @@ impl TaskStatus {
     }
 }
 
-/// A task's way to show that it runs. Clones show the same.
+/// Sends the heartbeats of a task. Clones belong to the same task.
 #[derive(Debug, Clone)]
 pub struct Pulse {
     status: Arc<TaskStatus>,
@@ -143,7 +143,7 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    /// Waits for something, and shows all the while that the task runs: it is what a task waits with.
+    /// Waits for a future, with heartbeats. Tasks must use it for all waits.
     pub async fn during<F: Future>(&self, awaited: F) -> F::Output {
         let mut awaited = pin!(awaited);
         loop {
@@ -156,14 +156,14 @@ impl Pulse {
         }
     }
 
-    /// Tells what keeps the task from its work, or that nothing does.
+    /// Sets or clears the obstacle to the task's work.
     pub fn obstacle(&self, obstacle: Option<String>) {
         let current = self.status.obstacle.lock();
         *current.unwrap_or_else(PoisonError::into_inner) = obstacle;
     }
 }
 
-/// A task that is to be run.
+/// A supervised task.
 #[derive(Debug)]
 pub struct Supervised {
     pulse: Pulse,
@@ -171,7 +171,7 @@ pub struct Supervised {
 }
 
 impl Supervised {
-    /// A task that begins now.
+    /// A task that starts now.
     #[must_use]
     pub fn new(task: Task, clock: Clock, metrics: Arc<ProcessMetrics>) -> Self {
         let status = Arc::new(TaskStatus::new(task, clock.ran()));
@@ -181,13 +181,13 @@ impl Supervised {
         }
     }
 
-    /// What is known of it.
+    /// Its status.
     #[must_use]
     pub fn status(&self) -> Arc<TaskStatus> {
         Arc::clone(&self.pulse.status)
     }
 
-    /// Runs what `make` gives until that ends. After a panic `make` is asked for another one, with backoff, for ever.
+    /// Runs the future of `make` until it ends. After a panic, runs a new one, with backoff and without end.
     pub async fn run<F: Future<Output = ()>>(self, mut make: impl FnMut(Pulse) -> F) {
         let Pulse { status, clock } = &self.pulse;
         let mut backoff = Backoff::RESTARTS;
@@ -208,7 +208,7 @@ impl Supervised {
             }
             let wait = backoff.next(0.0);
             self.metrics.task_restarted(status.task);
-            // A task that panics again and again is one event.
+            // Repeated panics are logged once.
             if !std::mem::replace(&mut is_told, true) {
                 let task = status.task.name();
                 error!(task, error = message(&*panic), "task failed: restarting it");
@@ -218,7 +218,7 @@ impl Supervised {
     }
 }
 
-/// What a panic says, where that is a text.
+/// The message of a panic, if it is a text.
 fn message(panic: &(dyn Any + Send)) -> &str {
     match panic.downcast_ref::<String>() {
         Some(text) => text,
@@ -226,7 +226,7 @@ fn message(panic: &(dyn Any + Send)) -> &str {
     }
 }
 
-/// Whole milliseconds; an `AtomicU64` holds no duration.
+/// Whole milliseconds, because an `AtomicU64` cannot hold a duration.
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

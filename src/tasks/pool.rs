@@ -13,15 +13,15 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// A fixed number of threads. Clones share them; they end with the last clone.
 ///
-/// Jobs wait without a limit: who hands one in holds a permit of something bounded.
+/// The queue of jobs has no limit; callers must hold a permit of a limited resource.
 #[derive(Debug, Clone)]
 pub struct Pool(Sender<Job>);
 
 impl Pool {
-    /// Starts so many threads.
+    /// Starts the threads.
     ///
     /// # Errors
-    /// When the operating system does not give all of them.
+    /// The operating system cannot start all of them.
     pub fn start(name: &str, threads: usize) -> io::Result<Self> {
         let (sender, jobs) = channel();
         let jobs = Arc::new(Mutex::new(jobs));
@@ -33,7 +33,7 @@ impl Pool {
         Ok(Self(sender))
     }
 
-    /// Has a thread do a job. What is given ends with an error if the job panics; whatever the job holds is given back in any case.
+    /// Runs a job on a thread. The future returns an error if the job panics. Everything that the job holds is dropped in any case.
     pub fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
@@ -43,7 +43,7 @@ impl Pool {
             // An error means that the result is not awaited any more.
             let _ = sender.send(job());
         });
-        // The threads end only after all senders: the job is taken, or dropped here, and the receiver ends with an error.
+        // The threads end only after all senders. So the job is run, or dropped here, which ends the receiver with an error.
         drop(self.0.send(job));
         receiver
     }
@@ -88,7 +88,7 @@ mod tests {
         let pool = Pool::start("test", 1).unwrap();
         let (sender, receiver) = channel();
         let job = pool.run(move || receiver.recv().unwrap());
-        // After the job has begun, on the same thread: else both would wait for ever.
+        // On the same thread after the job has begun; otherwise both would wait without end.
         let other = async { sender.send(7).unwrap() };
         let (result, ()) = futures_util::future::join(job, other).await;
         assert_eq!(result, Ok(7));

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 /// Why work on a thread has no result.
 #[derive(Debug, Error)]
 pub enum ThreadError {
-    /// The system gives no thread.
+    /// The thread cannot be started.
     #[error("no thread can be started")]
     NoThread(#[from] io::Error),
     /// The work panicked.
@@ -17,7 +17,7 @@ pub enum ThreadError {
     Panicked,
 }
 
-/// Does a job on a thread of its own, and waits for it without blocking.
+/// Runs a job on a new thread, and waits for it without blocking.
 ///
 /// # Errors
 /// [`ThreadError`].
