@@ -1,4 +1,4 @@
-//! Benchmarks decoding and applying an answer, compared with parsing the same bytes to a serde_json tree.
+//! From the bytes of an answer to the fleet, beside serde_json's tree of the same bytes and a typed visitor.
 
 use std::error::Error;
 
@@ -10,6 +10,7 @@ use crate::crate_api::{World, rows};
 use crate::feed::{Body, Digits, MOST_ROWS, documented, stamp_of};
 use crate::runs::{Runs, timed};
 use crate::verdict::Target;
+use crate::visitor;
 
 /// Measures decoding and applying, in rows a second.
 ///
@@ -42,6 +43,16 @@ fn batches(runs: &mut Runs, digits: Digits, which: &str) -> Result<(), Box<dyn E
         timed(|| rows(body))
     });
     runs.compare(&alone, &tree, Target::None);
+    let typed = format!("decode/typed serde_json visitor of the same bytes{which}");
+    visitor::rows(std::str::from_utf8(json)?)?;
+    runs.time(&typed, work.clone(), || {
+        let body = json.to_vec();
+        timed(|| {
+            let text = String::from_utf8(body).unwrap_or_default();
+            visitor::rows(&text)
+        })
+    });
+    runs.compare(&alone, &typed, Target::AtMost(0.7));
 
     for (is_changing, values) in [(false, "same values"), (true, "other values")] {
         for (is_watched, watched) in [(false, ""), (true, ", a snapshot alive")] {

@@ -18,6 +18,7 @@ mod ready;
 mod render;
 mod runs;
 mod scrape;
+mod visitor;
 
 use std::error::Error;
 

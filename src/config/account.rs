@@ -51,10 +51,13 @@ pub struct Account {
 }
 
 impl Account {
-    /// Registers its secrets with a redactor.
-    pub fn register_secrets(&self, redactor: &Redactor) {
-        redactor.register(&self.client_id.value());
-        redactor.register(&self.client_secret.value());
+    /// Registers the secrets of accounts with a redactor.
+    pub fn register_secrets(accounts: &[Self], redactor: &Redactor) {
+        let credentials = accounts
+            .iter()
+            .flat_map(|account| [&account.client_id, &account.client_secret]);
+        let values: Vec<_> = credentials.map(Credential::value).collect();
+        redactor.register_credentials(values.iter().map(Arc::as_ref));
     }
 
     /// The URL of the stream.

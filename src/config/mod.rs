@@ -187,9 +187,7 @@ impl Settings {
     }
 
     fn register_secrets(&self) {
-        for account in self.accounts.list() {
-            account.register_secrets(&self.redactor);
-        }
+        Account::register_secrets(self.accounts.list(), &self.redactor);
         for secret in self.outgoing.proxy.iter().flat_map(Proxy::secrets) {
             self.redactor.register(&secret);
         }

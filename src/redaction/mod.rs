@@ -4,11 +4,11 @@
 //! inside base64 at any alignment. Code that reads or receives a secret registers it with the [`Redactor`], whose clones share it.
 
 mod decode;
+mod secrets;
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,18 +17,10 @@ use arc_swap::ArcSwap;
 use secrecy::{ExposeSecret, SecretString};
 
 use self::decode::{Decoded, base64_runs, decoded_base64};
+use self::secrets::{Kept, Secrets};
 
-/// Reranges a secret.
+/// What a secret is replaced by.
 const REDACTED: &str = "[redacted]";
-
-/// Shorter secrets are found only as whole words: a client ID `id` must not break up `invalid_client`.
-const WHOLE_WORDS_BELOW: usize = 8;
-
-/// A longer secret is searched in pieces of this length, so that it is found even if the text cuts it.
-const PIECE: usize = 1024;
-
-/// How many tokens are remembered; a new one reranges the oldest. A token is renewed every 12 minutes.
-const REMEMBERED: usize = 64;
 
 /// How much of a text is searched, in bytes.
 const SCANNED: usize = 16 * 1024;
@@ -43,87 +35,60 @@ pub struct Redactor {
     secrets: Arc<ArcSwap<Secrets>>,
 }
 
-/// The registered secrets.
-#[derive(Clone, Default)]
-struct Secrets {
-    /// Secrets of the settings. They are few and stay valid for long, so all are kept.
-    settings: Vec<Secret>,
-    /// Tokens, the newest first.
-    tokens: VecDeque<Secret>,
-}
-
-#[derive(Clone)]
-struct Secret(Arc<[u8]>);
-
-impl Secret {
-    /// The pieces to search: the whole secret if it is short. The last piece of a long one overlaps the one before, because a short
-    /// rest could be an ordinary word.
-    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
-        let last = self.0.len().saturating_sub(PIECE);
-        let starts = (0..self.0.len()).step_by(PIECE);
-        starts.map(move |start| &self.0[start.min(last)..self.0.len().min(start + PIECE)])
-    }
-}
-
-impl Secrets {
-    fn iter(&self) -> impl Iterator<Item = &Secret> {
-        self.settings.iter().chain(&self.tokens)
-    }
-
-    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
-        self.iter().flat_map(Secret::pieces)
-    }
-
-    fn has(&self, secret: &[u8]) -> bool {
-        self.iter().any(|known| *known.0 == *secret)
-    }
-}
-
 impl fmt::Debug for Redactor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.secrets.load().iter().count();
+        let count = self.secrets.load().len();
         write!(formatter, "Redactor({count} secrets)")
     }
 }
 
 impl Redactor {
-    /// Registers a secret of the settings, without end. Empty and blank ones are ignored.
+    /// Registers a secret that is kept as long as the process runs, such as a proxy's password. Empty and blank ones are ignored.
     pub fn register(&self, secret: &SecretString) {
-        self.add(secret, |secrets, secret| secrets.settings.push(secret));
+        self.add_all([secret], Kept::Forever);
+    }
+
+    /// Registers client IDs and client secrets of accounts. Of former ones only a large number is kept: accounts may be changed again and
+    /// again without a restart. One that is registered again counts as new.
+    pub fn register_credentials<'s>(
+        &self,
+        credentials: impl IntoIterator<Item = &'s SecretString>,
+    ) {
+        self.add_all(credentials, Kept::Credential);
     }
 
     /// Registers a token; the oldest one is dropped if there are too many.
     pub fn register_token(&self, token: &SecretString) {
-        self.add(token, |secrets, token| {
-            secrets.tokens.truncate(REMEMBERED - 1);
-            secrets.tokens.push_front(token);
-        });
+        self.add_all([token], Kept::Token);
     }
 
-    fn add(&self, secret: &SecretString, add: impl Fn(&mut Secrets, Secret)) {
-        let bytes = secret.expose_secret().trim().as_bytes();
-        if bytes.is_empty() || self.secrets.load().has(bytes) {
+    /// All at once, because the index is built anew.
+    fn add_all<'s>(&self, added: impl IntoIterator<Item = &'s SecretString>, kept: Kept) {
+        let added = added.into_iter();
+        let added = added.map(|secret| secret.expose_secret().trim().as_bytes());
+        let added: Vec<Arc<[u8]>> = added
+            .filter(|bytes| !bytes.is_empty())
+            .map(Arc::from)
+            .collect();
+        let secrets = self.secrets.load();
+        if added
+            .iter()
+            .all(|secret| secrets.is_registered(secret, kept))
+        {
             return;
         }
-        let secret = Secret(bytes.into());
-        self.secrets.rcu(|secrets| {
-            let mut secrets = Secrets::clone(secrets);
-            if !secrets.has(bytes) {
-                add(&mut secrets, secret.clone());
-            }
-            secrets
-        });
+        self.secrets.rcu(|secrets| secrets.with(&added, kept));
     }
 
-    /// The first 8 KiB of the text, with every secret reranged by `[redacted]`.
+    /// The first 8 KiB of the text, with every secret replaced by `[redacted]`.
     #[must_use]
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let secrets = self.secrets.load();
         let scanned = &text[..text.floor_char_boundary(SCANNED)];
         let shown = text.floor_char_boundary(SHOWN);
-        let found = match secrets.iter().next() {
-            None => Vec::new(),
-            Some(_) => secret_ranges(&secrets, scanned),
+        let found = match secrets.len() {
+            0 => Vec::new(),
+            _ => secret_ranges(&secrets, scanned),
         };
         if found.is_empty() {
             return Cow::Borrowed(&text[..shown]);
@@ -146,11 +111,9 @@ impl Redactor {
 /// The ranges of a text that hold secrets in any encoding: in order, without overlaps, on character boundaries.
 fn secret_ranges(secrets: &Secrets, text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
-    let shortest = secrets.pieces().map(<[u8]>::len).min().unwrap_or_default();
+    let shortest = secrets.shortest();
     for view in Decoded::views(text.as_bytes()) {
-        find(secrets, view.bytes(), |range| {
-            found.push(view.source(range))
-        });
+        secrets.find(view.bytes(), |range| found.push(view.source(range)));
         for run in base64_runs(view.bytes()) {
             let may_hold = run.len() * 3 / 4 >= shortest;
             if may_hold && holds_in_base64(secrets, &view.bytes()[run.clone()]) {
@@ -172,43 +135,10 @@ fn holds_in_base64(secrets: &Secrets, run: &[u8]) -> bool {
         let mut is_found = false;
         // The ID and secret of a Basic authorization are percent-encoded inside (RFC 6749, section 2.3.1).
         for view in Decoded::views(&decoded_base64(&run[skipped..])) {
-            find(secrets, view.bytes(), |_| is_found = true);
+            secrets.find(view.bytes(), |_| is_found = true);
         }
         is_found
     })
-}
-
-/// Calls `found` with the range of each occurrence of each secret.
-fn find(secrets: &Secrets, bytes: &[u8], mut found: impl FnMut(Range<usize>)) {
-    for piece in secrets.pieces() {
-        let whole_words = piece.len() < WHOLE_WORDS_BELOW;
-        let mut from = 0;
-        while let Some(start) = position(&bytes[from..], piece).map(|start| from + start) {
-            let end = start + piece.len();
-            if !whole_words || is_word(bytes, start..end) {
-                found(start..end);
-            }
-            // Occurrences may overlap.
-            from = start + 1;
-        }
-    }
-}
-
-/// The start of the first occurrence of a secret. A `+` matches a space, as in encoded forms.
-fn position(bytes: &[u8], secret: &[u8]) -> Option<usize> {
-    let is_same = |(byte, wanted): (&u8, &u8)| byte == wanted || (*byte == b'+' && *wanted == b' ');
-    bytes
-        .windows(secret.len())
-        .position(|window| window.iter().zip(secret).all(is_same))
-}
-
-fn is_word(bytes: &[u8], range: Range<usize>) -> bool {
-    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || !byte.is_ascii();
-    let before = range
-        .start
-        .checked_sub(1)
-        .and_then(|index| bytes.get(index));
-    !before.is_some_and(is_part) && !bytes.get(range.end).is_some_and(is_part)
 }
 
 fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {

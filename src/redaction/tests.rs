@@ -6,6 +6,7 @@ use base64::prelude::{
 };
 use proptest::prelude::*;
 
+use super::secrets::{CREDENTIALS, PIECE, TOKENS};
 use super::*;
 
 fn redactor(secrets: &[&str]) -> Redactor {
@@ -70,28 +71,54 @@ fn secrets_are_found_inside_base64() {
 fn blank_secrets_are_ignored_and_the_oldest_tokens_are_forgotten() {
     let redactor = redactor(&["", " ", "\n", "a setting"]);
     assert_eq!(redactor.redact("a b"), "a b");
-    let secret = |number: usize| format!("number-{number:03}");
-    for number in 0..=REMEMBERED {
+    let secret = |number: usize| format!("number-{number:05}");
+    for number in 0..=TOKENS {
         redactor.register_token(&SecretString::from(secret(number)));
         redactor.register_token(&SecretString::from(secret(number)));
     }
     let redacted = |number| redactor.redact(&secret(number)).into_owned();
     assert_eq!(redacted(0), secret(0));
     assert_eq!(redacted(1), REDACTED);
-    assert_eq!(redacted(REMEMBERED), REDACTED);
+    assert_eq!(redacted(TOKENS), REDACTED);
     assert_eq!(redactor.redact("of a setting"), "of [redacted]");
-    assert_eq!(format!("{redactor:?}"), "Redactor(65 secrets)");
+    assert_eq!(
+        format!("{redactor:?}"),
+        format!("Redactor({} secrets)", TOKENS + 1)
+    );
 }
 
 #[test]
-fn settings_are_never_forgotten() {
-    let secret = |number: usize| format!("number-{number:03}");
-    let redactor = Redactor::default();
-    for number in 0..=2 * REMEMBERED {
-        redactor.register(&SecretString::from(secret(number)));
+fn settings_are_never_forgotten_and_credentials_after_many_others() {
+    let secret = |number: usize| SecretString::from(format!("number-{number:05}"));
+    let redactor = redactor(&["a setting"]);
+    let in_force = SecretString::from("in force");
+    let credentials: Vec<SecretString> = (0..=CREDENTIALS).map(secret).collect();
+    for some in credentials.chunks(100) {
+        // What is in force is registered again and again.
+        redactor.register_credentials(some.iter().chain([&in_force]));
     }
-    for number in 0..=2 * REMEMBERED {
-        assert_eq!(redactor.redact(&secret(number)), REDACTED);
+    let text = "a setting, in force, number-00000, number-00003, number-04096";
+    assert_eq!(
+        redactor.redact(text),
+        "[redacted], [redacted], number-00000, [redacted], [redacted]"
+    );
+}
+
+#[test]
+fn a_secret_is_found_among_many_that_begin_alike() {
+    let redactor = Redactor::default();
+    for number in 0..500 {
+        redactor.register_token(&SecretString::from(format!("eyJhbGci-{number}-x y")));
+    }
+    redactor.register(&SecretString::from("+"));
+    for (text, expected) in [
+        ("eyJhbGci-17-x y.", "[redacted]."),
+        ("eyJhbGci-17-x+y", "[redacted]"),
+        ("eyJhbGci-500-x y", "eyJhbGci-500-x y"),
+        ("they + eyJ", "they [redacted] eyJ"),
+        ("e", "e"),
+    ] {
+        assert_eq!(redactor.redact(text), expected, "{text}");
     }
 }
 

@@ -180,8 +180,8 @@ impl Client {
         client_id: &SecretString,
         client_secret: &SecretString,
     ) -> Result<Token, TokenError> {
-        self.redactor.register(client_id);
-        self.redactor.register(client_secret);
+        self.redactor
+            .register_credentials([client_id, client_secret]);
         let (client_id, client_secret) = (client_id.expose_secret(), client_secret.expose_secret());
         let sending = self.post(url).send_form(&wire::TokenRequest {
             client_id,

@@ -21,9 +21,7 @@ pub async fn follow(
     let load = move |reader: &mut FileReader| file.load(reader);
     watch(pulse, watched, load, ToString::to_string, |change| match change {
         Change::New(Ok(loaded)) => {
-            for account in &loaded.accounts {
-                account.register_secrets(&redactor);
-            }
+            Account::register_secrets(&loaded.accounts, &redactor);
             for Warning { setting, advice } in &loaded.warnings {
                 warn!(setting, advice, "a setting may be wrong");
             }
