@@ -1,4 +1,4 @@
-//! Checks the password of each request, if passwords are configured.
+//! Authentication of requests, where passwords are configured.
 
 use std::sync::Arc;
 
@@ -16,20 +16,20 @@ use crate::web_config::{Admission, Gate};
 /// The gate of a listener, or `None` if it is open.
 pub type OptionalGate = Option<Arc<Gate>>;
 
-/// The gate of the application, if there is one. An error if the application was built without this decision.
+/// The gate of a request's listener. Fails if the application was built without that data, so that a mistake opens no listener.
 pub fn gate(request: &ServiceRequest) -> Result<OptionalGate, Error> {
     let gate = request.app_data::<web::Data<OptionalGate>>();
     let gate = gate.ok_or_else(|| ErrorInternalServerError("no gate"))?;
     Ok(gate.as_ref().clone())
 }
 
-/// Admits requests with a valid password.
+/// Passes on authorised requests, and those of probes.
 pub async fn admit(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let admission = match gate(&request)? {
-        // A kubelet has no password. Probes show states and the reasons for them, without secrets.
+        // A kubelet has no password. Probes show states and reasons, but no secrets.
         Some(gate) if !probes::PATHS.contains(&request.path()) => {
             let authorization = request.headers().get(header::AUTHORIZATION);
             gate.admit(client(request.peer_addr()), authorization).await

@@ -1,4 +1,4 @@
-//! Caches compressed bodies: each is compressed once for all scrapes of a snapshot, and kept until there is a newer snapshot.
+//! Compressed bodies. Each is compressed once for all scrapes of a snapshot, and kept until there is a newer snapshot.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -16,31 +16,29 @@ use super::segments::{BodyError, Compressors, Parts, Segments};
 use crate::exposition::Cursor;
 use crate::tasks::Pool;
 
-/// The most bodies that are cached. A fleet is usually split into a few shards; further bodies are compressed for each reader
-/// separately.
+/// The most bodies that are kept: fleets have few shards. Further bodies are compressed for each reader by itself.
 const MOST_BODIES: usize = 256;
 
-/// The size of the chunks that are given to a connection, which copies them.
+/// The most bytes of a body that are handed to a connection at a time: it copies them.
 pub const PIECE: usize = 32 * 1024;
 
-/// The version of a body's data: the number of the snapshot, then the generation of the names. It increases.
+/// The version of the content of bodies, which grows: the snapshot's number, then the generation of the names.
 pub type Version = (u64, u64);
 
-/// The limits of bodies.
+/// The limits of all bodies together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BodyLimits {
-    /// The most compressed bytes that are cached, of all bodies together.
+    /// The most compressed bytes that are kept.
     pub kept: usize,
-    /// The most segments that are compressed at the same time, of all bodies and readers together.
+    /// The most segments that are compressed at the same time.
     pub compressors: usize,
 }
 
-/// The cached bodies of the newest scraped snapshot, one for each key (format and shard).
+/// The bodies of the newest snapshot that was scraped, one for each key (such as format and shard).
 ///
-/// The first reader of a body starts a task that fills it without waiting for readers. Other readers get the same segments, meanwhile
-/// or later, each at its own pace. The cache is limited: a body that needs room takes it from bodies without readers, then from bodies
-/// of older snapshots, whose readers are the slowest and fail. If there is no room, each reader compresses the rest itself, one segment
-/// at a time, when its client is ready.
+/// The first reader of a body starts a task that compresses it and waits for no reader. All readers take the same segments, each at its
+/// own pace. The kept bytes are limited: a body that needs room evicts bodies without readers, then bodies of older snapshots, whose
+/// readers are the slowest and fail. If there is still no room, each reader compresses the rest for itself, one segment at a time.
 #[derive(Debug)]
 pub struct Bodies<K> {
     cache: Arc<Mutex<BodyCache<K>>>,
@@ -51,7 +49,7 @@ pub struct Bodies<K> {
 }
 
 impl<K> Bodies<K> {
-    /// An empty cache. The pool compresses.
+    /// No bodies yet. The pool compresses.
     #[must_use]
     pub fn new(limits: BodyLimits, pool: Pool) -> Self {
         Self {
@@ -68,8 +66,8 @@ impl<K> Bodies<K> {
 }
 
 impl<K: Clone + Eq + Hash + 'static> Bodies<K> {
-    /// A reader of the body `key`. `parts` give its text, which is equal for equal version and key; they are not used if the body is
-    /// ready. Needs an actix runtime.
+    /// A reader of the body `key`. `parts` are its text, which is the same for the same version and key; they are not read if the body is
+    /// complete. Must be called in an actix runtime.
     #[must_use]
     pub fn read(&self, version: Version, key: K, parts: Arc<dyn Parts>) -> Reader {
         let mut cache = lock(&self.cache);
@@ -77,7 +75,7 @@ impl<K: Clone + Eq + Hash + 'static> Bodies<K> {
             cache.replace(version);
         }
         let body = if version < cache.version {
-            // There is a newer snapshot, so only this reader uses the old body.
+            // There is a newer snapshot: no other reader will ask for this body.
             None
         } else if let Some(body) = cache.bodies.get(&key) {
             Some((Arc::clone(body), body.subscribe()))
@@ -93,7 +91,7 @@ impl<K: Clone + Eq + Hash + 'static> Bodies<K> {
                 room: Arc::clone(&self.room),
                 body: Arc::clone(&body),
             };
-            // Not more: segments wait for those before them, and need a free core.
+            // Segments are compressed side by side, but used in order.
             let segments = Segments::new(
                 Arc::clone(&parts),
                 Cursor::default(),
@@ -115,7 +113,7 @@ struct BodyCache<K> {
     replaced: VecDeque<Weak<watch::Sender<Filled>>>,
 }
 
-/// Its receivers are the readers, which also hold the sender: a replaced body is freed with its last reader.
+/// The receivers are the readers. They also hold the sender, so a replaced body is dropped with its last reader.
 type Body = Arc<watch::Sender<Filled>>;
 
 impl<K: Eq + Hash> BodyCache<K> {
@@ -127,8 +125,8 @@ impl<K: Eq + Hash> BodyCache<K> {
             .extend(replaced.map(|body| Arc::downgrade(&body)));
     }
 
-    /// Removes a body to make room, except the one that needs it: one without readers, else that of the oldest snapshot. Returns whether
-    /// there was one.
+    /// Removes a body other than the requester to make room: one without readers, else one of the oldest snapshot. Returns whether there
+    /// was one.
     fn evict(&mut self, requester: &Body) -> bool {
         let is_unread = |body: &&Body| body.receiver_count() == 0 && body.borrow().end.is_some();
         let unread = self.bodies.iter().find(|(_, body)| is_unread(body));
@@ -151,37 +149,37 @@ impl<K: Eq + Hash> BodyCache<K> {
     }
 }
 
-/// The lock is held only briefly. A panic meanwhile leaves the state consistent.
+/// Held only for moments. A panic while it is held leaves no inconsistent state.
 fn lock<K>(cache: &Mutex<BodyCache<K>>) -> MutexGuard<'_, BodyCache<K>> {
     cache.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The progress of a body.
+/// The compressed part of a body.
 #[derive(Debug, Default)]
 struct Filled {
     segments: Vec<Arc<Kept>>,
     end: Option<End>,
 }
 
-/// Why a body is not filled any further.
+/// Why a body has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// It is complete.
     Whole,
-    /// There is no room for more. The text, with this number of steps, continues at this place.
+    /// There is no room for more. The rest of the text, which has this many steps, begins at the cursor.
     Full(Cursor, usize),
-    /// A newer body needed its room.
+    /// It was evicted, or its compression failed.
     Cut,
 }
 
-/// A cached segment with its permits.
+/// A segment that is kept, with the permit for its bytes.
 #[derive(Debug)]
 struct Kept {
     segment: Segment,
     _room: OwnedSemaphorePermit,
 }
 
-/// Fills a body.
+/// Compresses a body.
 struct BodyWriter<K: Eq + Hash> {
     cache: Arc<Mutex<BodyCache<K>>>,
     key: K,
@@ -190,7 +188,7 @@ struct BodyWriter<K: Eq + Hash> {
 }
 
 impl<K: Eq + Hash> BodyWriter<K> {
-    /// Fills the body until it is complete or has no readers. After a failure it is dropped, and its readers fail.
+    /// Compresses the body to its end, or until it has no reader. If the compression fails, the body is dropped and its readers fail.
     async fn fill(self, mut segments: Segments, parts: Arc<dyn Parts>) {
         let mut next = Cursor::default();
         while !self.is_abandoned() {
@@ -211,7 +209,7 @@ impl<K: Eq + Hash> BodyWriter<K> {
         }
     }
 
-    /// Gives a segment to all readers, if there is room for it.
+    /// Hands a segment to all readers. Returns whether there is room for it.
     fn keep(&self, segment: Segment) -> bool {
         let Some(room) = self.take_room(segment.bytes.len()) else {
             return false;
@@ -251,7 +249,7 @@ impl<K: Eq + Hash> BodyWriter<K> {
         });
     }
 
-    /// Whether the body has no readers. It is then also removed from the cache, so that it gets none.
+    /// Whether the body has no reader. Then it is removed from the cache, so that it gets none.
     fn is_abandoned(&self) -> bool {
         let mut cache = lock(&self.cache);
         let is_abandoned = self.body.receiver_count() == 0;
@@ -261,7 +259,7 @@ impl<K: Eq + Hash> BodyWriter<K> {
         is_abandoned
     }
 
-    /// Removes the body from the cache, unless it was replaced already by one of a newer snapshot.
+    /// Removes the body from the cache, unless a newer snapshot has replaced it.
     fn remove(&self, cache: &mut BodyCache<K>) {
         let found = cache.bodies.get(&self.key);
         if found.is_some_and(|body| Arc::ptr_eq(body, &self.body)) {
@@ -271,7 +269,7 @@ impl<K: Eq + Hash> BodyWriter<K> {
 }
 
 impl<K: Eq + Hash> Drop for BodyWriter<K> {
-    /// An incomplete body is removed, and its readers fail, because it would never be completed.
+    /// A body without an end would never get one: it is removed, and its readers fail.
     fn drop(&mut self) {
         let has_end = self.body.borrow().end.is_some();
         if !has_end {
@@ -298,13 +296,13 @@ enum Source {
         taken: usize,
         _body: Body,
     },
-    /// This reader compresses itself.
+    /// Segments that this reader compresses.
     Own(Segments),
-    /// The end.
+    /// There are no more segments.
     Ended,
 }
 
-/// Bytes of a body with the permits that count them, until they are sent.
+/// Bytes of a body, and the kept segment that they belong to.
 #[derive(Debug)]
 struct Piece {
     bytes: Bytes,
@@ -345,12 +343,12 @@ impl Reader {
         }
     }
 
-    /// One segment at a time, so that a slow client does not hold several in memory.
+    /// One segment at a time: a slow client must not have several in memory.
     fn own(parts: Arc<dyn Parts>, first: Cursor, compressors: &Compressors) -> Segments {
         Segments::new(parts, first, 1, compressors)
     }
 
-    /// The next bytes of the deflate stream, whose text is added to `crc`; `None` at the end.
+    /// The next bytes of the deflate stream, or `None` at the end. Adds their text to `crc`.
     async fn next(&mut self, crc: &mut Crc) -> Result<Option<Piece>, BodyError> {
         loop {
             match &mut self.source {
@@ -397,7 +395,7 @@ impl Reader {
     }
 }
 
-/// The rest of a member that must be sent.
+/// The unsent rest of a gzip member.
 struct Member {
     reader: Reader,
     crc: Crc,
@@ -406,7 +404,7 @@ struct Member {
 }
 
 impl Member {
-    /// The next bytes, and whether they are the last.
+    /// The next bytes, and whether they are the last ones.
     async fn next(&mut self) -> Result<(Bytes, bool), BodyError> {
         if self.piece.is_none() {
             self.piece = self.reader.next(&mut self.crc).await?;
@@ -422,7 +420,7 @@ impl Member {
     }
 }
 
-/// A gzip member: the segments of the reader, then `last`, a text of this response only.
+/// A gzip member: the reader's body, then `last`, a text of this response alone.
 pub fn member(reader: Reader, last: Vec<u8>) -> impl Stream<Item = Result<Bytes, BodyError>> {
     let header = future::ready(Ok(Bytes::from_static(&gzip::HEADER)));
     let start = Some(Member {

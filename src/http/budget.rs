@@ -1,4 +1,4 @@
-//! The memory budget of all clients together; the figures are in docs/LIMITS.md.
+//! The memory that all clients together can use: the figures of docs/LIMITS.md.
 
 use super::bodies::BodyLimits;
 use super::segments::{COMPRESSOR_BYTES, LARGEST_SEGMENT, MOST_COMPRESSORS};
@@ -7,28 +7,28 @@ use crate::fleet::Snapshot;
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// All scrapes together: segments being compressed, cached bodies, and the buffers of each scrape.
+/// All scrapes: compressors, kept bodies, and what each scrape holds while it is read.
 const SCRAPES: usize = 128 * MIB;
 
 /// Cached compressed bodies.
 const KEPT: usize = 48 * MIB;
 
-/// The rest for the scrapes themselves; each takes its share when it is admitted.
+/// What remains for scrapes while they are read. Each takes its share when it is admitted.
 pub const SCRAPE_SHARES: usize = SCRAPES - KEPT - MOST_COMPRESSORS * COMPRESSOR_BYTES;
 
 /// A chunk of text or a compressed segment, and the connection's buffer.
 const SCRAPE: usize = LARGEST_SEGMENT + 160 * KIB;
 
-/// The layout of a scrape, for each family and block of devices.
+/// The size of a scrape's layout for each family and block of devices.
 const STEP: usize = 16;
 
-/// Families of a block other than numeric fields: addresses, alerts, locations, names.
+/// Families of a block that are not fields: addresses, alerts, locations, names.
 const OTHER_FAMILIES: usize = 24;
 
-/// All pages and responses of the API together, from their creation until they are read.
+/// All pages and API responses, until they are read.
 pub const PAGES: usize = 64 * MIB;
 
-/// The most pages that are rendered at the same time.
+/// The most pages that are made at the same time.
 pub const PAGES_AT_ONCE: usize = 2;
 
 /// The threads that render pages and compress scrapes.
@@ -47,7 +47,7 @@ pub fn bodies() -> BodyLimits {
     }
 }
 
-/// The memory of a scrape of a snapshot while it is read.
+/// The memory of a scrape of this snapshot while it is read.
 #[must_use]
 pub fn scrape(snapshot: &Snapshot) -> usize {
     let steps = snapshot.tables.iter().map(|table| {

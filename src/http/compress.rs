@@ -1,4 +1,4 @@
-//! Compresses pages and JSON of the API for clients that accept it, to about a sixth of their size.
+//! Compresses pages and JSON for clients that accept gzip.
 
 use std::io::Write as _;
 
@@ -24,7 +24,7 @@ impl Compress {
         Self(accepts_gzip(request))
     }
 
-    /// Encodes a body. Compressing a large one takes milliseconds, so do not call it on a worker's thread.
+    /// The body, compressed if the client accepts that. Takes milliseconds for a large body: not for a worker's thread.
     #[must_use]
     pub fn body(self, plain: Vec<u8>) -> Body {
         let gzip = (self.0 && plain.len() >= LEAST).then(|| gzip(&plain, Compression::fast()));

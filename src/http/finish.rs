@@ -1,4 +1,4 @@
-//! Completes every response: adds the common headers, and a framing that the client supports.
+//! The last step of every response: shared headers, and a framing that the client understands.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -15,7 +15,7 @@ use super::admission::{OptionalGate, gate};
 use super::connection::ConnectionHandle;
 use super::metrics;
 
-/// The largest body in bytes that does not enlarge the buffer of a connection.
+/// A body of at most this many bytes leaves the connection's buffer small.
 const SMALL: u64 = 8 * 1024;
 
 /// Adds `X-Content-Type-Options: nosniff`, `Vary` for `/metrics`, and the operator's headers, which take precedence. Closes the
@@ -75,7 +75,7 @@ pub fn insert_shared(headers: &mut HeaderMap, gate: &OptionalGate) {
     }
 }
 
-/// A body that reports its end to the connection, and whether it is complete.
+/// A body that reports to its connection when it ends, and whether it is complete.
 struct TrackedBody<B> {
     body: Pin<Box<B>>,
     handle: ConnectionHandle,

@@ -1,5 +1,5 @@
-//! Checks the host name of requests against `ALLOWED_HOSTS`, which prevents DNS rebinding: a web page whose own host name resolves to
-//! the service's address gets no data.
+//! The host names under which the service answers. Protects against DNS rebinding, where a web page lets its own name resolve to the
+//! service's address.
 
 use std::net::IpAddr;
 
@@ -121,7 +121,7 @@ pub fn own_name() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_default()
 }
 
-/// Rejects requests for hosts that are not allowed. Probes, whose states and reasons contain no secrets, are allowed for all hosts.
+/// Refuses requests for hosts that are not allowed. Probes show states and reasons, but no secrets, and are answered under any name.
 pub async fn check_host(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -143,7 +143,7 @@ pub async fn check_host(
     Ok(ServiceResponse::new(request, refusal).map_into_right_body())
 }
 
-/// Requests without a host are allowed, because browsers always send one.
+/// A browser always names the host, so a request without one is allowed.
 fn is_allowed(allowed: &AllowedHosts, request: &ServiceRequest) -> bool {
     let mut named = request.headers().get_all(header::HOST);
     let is_header_allowed = named.all(|host| host.to_str().is_ok_and(|host| allowed.allows(host)));

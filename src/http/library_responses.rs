@@ -1,4 +1,4 @@
-//! Adds the common headers to the responses that the HTTP library sends itself.
+//! Adds the shared headers to the responses that the HTTP library makes by itself.
 //!
 //! actix-http responds to a head that is malformed (400), too large (431) or slow (408) before it calls any service, and closes the
 //! connection after the response. It has no hook for them: its services (requests, `Expect`, upgrades) do not see them, and
@@ -31,7 +31,7 @@ pub struct WithSharedHeaders<T> {
 }
 
 impl<T> WithSharedHeaders<T> {
-    /// Wraps a connection, whose request handlers report their responses by `handle`.
+    /// A connection whose handlers report their responses to `handle`.
     pub fn new(io: T, handle: ConnectionHandle, gate: OptionalGate) -> Self {
         Self {
             io,
@@ -41,7 +41,7 @@ impl<T> WithSharedHeaders<T> {
         }
     }
 
-    /// The handle for the request handlers of this connection.
+    /// The handle for the handlers of this connection's requests.
     pub fn handle(&self) -> ConnectionHandle {
         self.handle.clone()
     }

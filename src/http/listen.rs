@@ -1,4 +1,4 @@
-//! Listening sockets: bound before anything else starts, and accepting connections once everything is ready.
+//! Listening sockets. A port is bound before anything else starts, and opened once everything is ready.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -15,9 +15,9 @@ const BACKLOG: i32 = 1024;
 #[derive(Debug, Error)]
 #[error("cannot listen on {address}: {}. {}", self.reason(), self.advice())]
 pub struct ListenError {
-    /// Where it should have listened.
+    /// The address.
     address: SocketAddr,
-    /// The setting that the port comes from.
+    /// The setting of the port.
     port_setting: &'static str,
     /// What the operating system says.
     cause: io::Error,
@@ -64,7 +64,7 @@ impl ListenError {
     }
 }
 
-/// A port that is bound, at which nothing is accepted yet.
+/// A bound port that accepts no connections yet.
 pub struct Port {
     socket: Socket,
     address: SocketAddr,
@@ -76,7 +76,7 @@ impl Port {
     /// there is no IPv6 it is 0.0.0.0. `setting` is what the port comes from, for the error.
     ///
     /// # Errors
-    /// The reason and the remedy.
+    /// Why it cannot be bound, and what to do about it.
     pub fn take(address: SocketAddr, setting: &'static str) -> Result<Self, ListenError> {
         let refused = |address| {
             move |cause| ListenError {
@@ -99,7 +99,7 @@ impl Port {
         })
     }
 
-    /// The address, with the actual port if port 0 was requested.
+    /// The address. If port 0 was asked for, with the port that the system chose.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -127,7 +127,7 @@ impl Port {
 
 fn bind(address: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // As in the standard library: on Unix this allows reusing the port immediately; elsewhere it would share the port.
+    // As the standard library does: on Unix this allows a restart at once, elsewhere it would share the port.
     if cfg!(unix) {
         socket.set_reuse_address(true)?;
     }

@@ -1,4 +1,4 @@
-//! `/metrics`: takes the snapshot that the store has published, and renders it chunk by chunk.
+//! `/metrics`: takes the snapshot that the store has published, and writes it chunk by chunk.
 
 use std::error::Error;
 use std::sync::{Arc, LazyLock};
@@ -98,7 +98,7 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
     };
     let is_head = request.method() == Method::HEAD;
     let share = match is_head {
-        // A HEAD request has no body, which could take long.
+        // There is no body to read.
         true => None,
         false => match admitted(&request, &state).await {
             Ok(share) => Some(share),
@@ -135,7 +135,7 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
         share,
     };
     let names = state.names.load_full();
-    // Each step checks the lease, because a slow scrape may lose its snapshot.
+    // A slow reader must not keep the snapshot: it takes it from the lease for each step.
     drop(snapshot);
     if is_gzip {
         let version = (lease.number(), names.generation());
@@ -158,7 +158,7 @@ fn refuse(status: StatusCode, reason: &str) -> HttpResponse {
         .body(format!("{reason}\n"))
 }
 
-/// A text in pieces, which the connection copies. The last piece is an error if the snapshot was revoked.
+/// A text in pieces, because a connection copies what it is handed. If the snapshot is revoked, the last is an error.
 fn pieces(mut text: Exposition) -> impl Iterator<Item = Result<Bytes, Revoked>> {
     let mut chunk = Bytes::new();
     std::iter::from_fn(move || {
@@ -172,7 +172,7 @@ fn pieces(mut text: Exposition) -> impl Iterator<Item = Result<Bytes, Revoked>> 
     })
 }
 
-/// Takes the memory of a scrape, which it holds until it is read, or returns why there is none.
+/// The memory that a scrape holds while it is being read, or why it gets none.
 async fn admitted(request: &HttpRequest, state: &Scrapes) -> Result<Share, ScrapeRefusal> {
     let snapshot = state.fleet.newest().unwrap_or_default();
     let bytes = budget::scrape(&snapshot);
@@ -204,8 +204,8 @@ fn refuse_for_now(state: &Scrapes, why: ScrapeRefusal) -> HttpResponse {
     response
 }
 
-/// Parses the parameters; the default format depends on the client's `Accept`. The first value of a repeated parameter is used, and
-/// unknown parameters are ignored.
+/// Format and shard from the parameters; without `format`, the format that the client accepts. If a parameter is given twice, the first
+/// counts; unknown parameters are ignored.
 fn wanted(request: &HttpRequest, state: &Scrapes) -> Result<(Format, Shard), String> {
     let parameter = |wanted| parameter(request, wanted);
     let format = match parameter("format") {
@@ -288,15 +288,15 @@ struct Scrape {
     metrics: Arc<ProcessMetrics>,
     format: Format,
     clock: Clock,
-    /// Measured by the time that the process ran, because clients cannot read while it is stopped.
+    /// By the time that the process ran: a client cannot read while the process is stopped.
     started: Duration,
     limit: Duration,
     share: Option<Share>,
 }
 
 impl Scrape {
-    /// The chunks, or an error if reading takes too long, which ends the connection. Counts the scrape after its last chunk, and always
-    /// returns its share at the end.
+    /// The chunks, or an error, which ends the connection, if reading takes too long. Counts the scrape after its last chunk, and returns
+    /// its memory in any case.
     fn observed<S, E>(self, chunks: S) -> impl Stream<Item = Result<Bytes, Box<dyn Error>>>
     where
         S: Stream<Item = Result<Bytes, E>>,
@@ -318,7 +318,7 @@ impl Scrape {
     }
 }
 
-/// The layout of the telemetry, created only when it is compressed: readers of a cached body need none.
+/// The layout is made when the first part is compressed: readers of a complete body need none.
 impl<F> Parts for LazyLock<Telemetry, F>
 where
     F: FnOnce() -> Telemetry + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! The limit of open files of the process. Each connection is an open file.
+//! The limit of open files. Each connection is one.
 
 /// The most open connections, if the operating system allows as many open files. Further ones wait to be accepted.
 pub const MOST_CONNECTIONS: usize = 16 * 1024;
@@ -6,12 +6,12 @@ pub const MOST_CONNECTIONS: usize = 16 * 1024;
 /// The most connections of the probes' own listener, whose clients are few: kubelets and load balancers.
 pub const MOST_PROBES: usize = 256;
 
-/// The open files reserved for everything except client connections: logs, connections to Starlink, files that are read and written,
-/// and the probes if they have a separate port.
+/// Open files that are reserved for everything else: logs, connections to Starlink, files that are read and written, and probes with a
+/// port of their own.
 const OURS: usize = 256 + MOST_PROBES;
 
-/// Raises the soft limit up to the hard limit, as far as the most connections need it. Call it once, in a binary, because the limit
-/// applies to the whole process.
+/// Raises the soft limit as far as the hard limit allows, up to what the most connections need. The limit belongs to the whole process:
+/// only a binary should call this.
 ///
 /// # Errors
 /// Errors of the operating system.
@@ -32,7 +32,7 @@ pub fn raise_limit() -> std::io::Result<()> {
     Ok(setrlimit(Resource::Nofile, limit)?)
 }
 
-/// The number of connections within the limit.
+/// The number of connections that fit into the limit.
 #[cfg(unix)]
 pub fn connections() -> usize {
     use rustix::process::{Resource, getrlimit};

@@ -1,4 +1,4 @@
-//! Rejects requests that have a body or `Expect`, before the body is read.
+//! Refuses requests with a body, which no path of this service uses, before the body is read.
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -10,7 +10,7 @@ use actix_web::{Error, HttpResponse};
 use super::connection::ConnectionHandle;
 use super::request::method_not_allowed_builder;
 
-/// Rejects requests with a body. The connection is closed without reading the body.
+/// Refuses requests with a body and closes the connection without reading the body.
 pub async fn refuse_bodies(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -31,7 +31,7 @@ fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|length| length != "0")
 }
 
-/// A method that is not allowed is reported first.
+/// A wrong method is reported first.
 fn refuse_body(method: &Method) -> HttpResponse {
     let mut response = match *method {
         Method::GET | Method::HEAD => HttpResponse::build(StatusCode::PAYLOAD_TOO_LARGE),

@@ -1,4 +1,4 @@
-//! Compresses a text in segments on worker threads, some segments ahead of the reader.
+//! Compresses a text that is written in parts, on threads of a pool, some segments ahead of the reader.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,28 +16,28 @@ use super::gzip::{Deflater, Place, Segment};
 use crate::exposition::{Cursor, Revoked};
 use crate::tasks::Pool;
 
-/// The size of a segment's text in bytes. It may exceed this by a few devices, never by a whole family.
+/// A segment takes text until it has this many bytes. It exceeds that by a few devices, never by a whole family.
 pub const SEGMENT: usize = 128 * 1024;
 
-/// The most bytes that a segment of usual text has when it is compressed: nine bits for each byte at worst.
+/// The most bytes of a compressed segment of usual text: at worst nine bits for each byte.
 pub const LARGEST_SEGMENT: usize = SEGMENT + SEGMENT / 4;
 
-/// The memory of a compressor: text, compressed text, and the compressor's state.
+/// The memory of a compressor: text, compressed text, and its state.
 pub const COMPRESSOR_BYTES: usize = 2 * LARGEST_SEGMENT + 320 * 1024;
 
-/// The most compressors: more do not make scrapes faster.
+/// The most compressors. More do not make scrapes faster.
 pub const MOST_COMPRESSORS: usize = 16;
 
-/// A text that is written in parts, independently and in any order.
+/// A text of which any part can be written by itself.
 pub trait Parts: Send + Sync + 'static {
-    /// The number of steps (families and blocks). Texts of the same version have the same number.
+    /// The number of families and blocks. Two texts of one version have the same number.
     fn steps(&self) -> usize;
 
-    /// Appends the text from a place on until `out` has `enough` bytes: the place where it goes on, `None` at the end. Called from any
+    /// Appends the text from a cursor on until `out` has `enough` bytes. Returns where it continues, or `None` at the end. Called from any
     /// thread.
     ///
     /// # Errors
-    /// When there is no more text to be had.
+    /// If the snapshot was revoked.
     fn write(
         &self,
         from: Cursor,
@@ -46,40 +46,40 @@ pub trait Parts: Send + Sync + 'static {
     ) -> Result<Option<Cursor>, Revoked>;
 }
 
-/// Why a body ends before its end.
+/// Why a body is incomplete.
 #[derive(Debug, Error)]
 pub enum BodyError {
-    /// A part could not be written: it panicked, or the runtime ends.
+    /// A part could not be written: it panicked, or the process ends.
     #[error("a part of the text could not be written")]
     Part,
     /// The compressor failed.
     #[error("the text could not be compressed")]
     Compress(#[from] CompressError),
-    /// The snapshot was needed no more, or took too much memory.
+    /// The snapshot was revoked: its reader was too slow.
     #[error(transparent)]
     Revoked(#[from] Revoked),
-    /// Whoever compressed the body for all of its readers is gone.
+    /// The task that compressed the body for all readers has ended.
     #[error("the compression was given up")]
     GivenUp,
 }
 
-/// A segment, and where the text goes on.
+/// A segment, and where the text continues.
 #[derive(Debug)]
 pub struct PlacedSegment {
-    /// The parts, compressed.
+    /// The compressed parts.
     pub segment: Segment,
-    /// What comes behind them; `None` at the end.
+    /// Where the next segment begins; `None` at the end.
     pub next: Option<Cursor>,
 }
 
-/// What a thread needs to make a segment.
+/// The buffers of a thread that compresses a segment.
 #[derive(Debug, Default)]
 struct Compressor {
     text: Vec<u8>,
     deflater: Deflater,
 }
 
-/// The compressors of all bodies: so many segments are under way at the same time, whoever they are for.
+/// The compressors of all bodies. Their number limits how many segments are compressed at the same time.
 #[derive(Debug, Clone)]
 pub struct Compressors {
     free: Arc<Semaphore>,
@@ -88,7 +88,7 @@ pub struct Compressors {
 }
 
 impl Compressors {
-    /// So many, each made when it is first needed.
+    /// So many compressors, each made when it is first needed.
     #[must_use]
     pub fn new(count: usize, pool: Pool) -> Self {
         Self {
@@ -103,7 +103,7 @@ impl Compressors {
         idle.pop().unwrap_or_default()
     }
 
-    /// One that a text of unusual length has made large is not kept.
+    /// Drops a compressor whose buffer has become unusually large.
     fn put_back(&self, mut compressor: Compressor) {
         if compressor.text.capacity() > 2 * SEGMENT {
             compressor = Compressor::default();
@@ -113,19 +113,18 @@ impl Compressors {
     }
 }
 
-/// The segments of a text from a place on, in their order. Which parts a segment takes depends on the text alone, so that two
-/// of these that begin at the same place give the same.
+/// The segments of a text from a cursor on, in order. The bounds of segments depend only on the text, so two of these that begin at the
+/// same cursor give the same segments.
 ///
-/// Where a segment ends is known once it is rendered, which takes a fraction of its compression: segments are rendered one
-/// after the other, each on its thread, and compressed side by side. A compressor is held for the work alone, never while a client
-/// takes its time.
+/// The end of a segment is known once it is rendered, which takes a fraction of the time of its compression: segments are rendered one
+/// after the other and compressed side by side. A compressor is held only for that work, never while a client reads.
 pub struct Segments {
     parts: Arc<dyn Parts>,
     /// Where the next segment begins; `None` at the end.
     next: Option<Cursor>,
-    /// How many segments may be under way or waiting to be taken.
+    /// The most segments that are being compressed or wait to be taken.
     ahead: usize,
-    /// Says where the youngest segment ends.
+    /// Receives where the newest segment ends.
     rendering: Option<oneshot::Receiver<Option<Cursor>>>,
     running: VecDeque<oneshot::Receiver<Result<PlacedSegment, BodyError>>>,
     compressors: Compressors,
@@ -140,7 +139,7 @@ impl fmt::Debug for Segments {
 }
 
 impl Segments {
-    /// The text from a place on, at most `ahead` segments ahead. Nothing happens before the first is asked for.
+    /// The text from a cursor on, at most `ahead` segments ahead. Nothing happens before the first call of `next`.
     #[must_use]
     pub fn new(
         parts: Arc<dyn Parts>,
@@ -159,10 +158,10 @@ impl Segments {
         }
     }
 
-    /// The next segment; none behind the end. To be called in a runtime; may be cancelled.
+    /// The next segment, or `None` after the last. Must be called in a runtime; may be cancelled.
     ///
     /// # Errors
-    /// When a part panics, the text is taken away or the compressor fails. There is no use in going on then.
+    /// If a part panics, the snapshot is revoked or the compressor fails. No further segments follow.
     pub async fn next(&mut self) -> Option<Result<PlacedSegment, BodyError>> {
         poll_fn(|context| self.poll_next(context)).await
     }
@@ -183,7 +182,7 @@ impl Segments {
         Poll::Ready(Some(ended.unwrap_or(Err(BodyError::Part))))
     }
 
-    /// Starts as many segments as may be, as far as it is known where they begin and there are compressors.
+    /// Starts segments up to the limit, as far as their beginnings are known and compressors are free.
     fn poll_start(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             if let Some(rendering) = &mut self.rendering {
@@ -221,7 +220,7 @@ impl Compressor {
     ) -> Result<PlacedSegment, BodyError> {
         self.text.clear();
         let next = parts.write(first, &mut self.text, SEGMENT)?;
-        // Nobody listens where the reader is gone.
+        // Fails if the reader is gone.
         rendered.send(next).ok();
         let segment = self.deflater.segment(&self.text, Place::Inside)?;
         Ok(PlacedSegment { segment, next })

@@ -1,7 +1,7 @@
-//! The web server: its threads and the limits of connections.
+//! The web server: its threads and its connections.
 //!
-//! It is built from the parts of actix-web's `HttpServer`, because that does not accept other types of connections: ours have time
-//! limits for every request of a connection.
+//! It is assembled from the parts of actix-web's `HttpServer`, which accepts no other connection type. Ours has time limits for
+//! every request of a connection.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -37,7 +37,7 @@ use crate::web_config::Gate;
 /// The most workers; more would not make scrapes faster.
 const MOST_WORKERS: usize = 4;
 
-/// The most unsent bytes of a connection in the operating system.
+/// The most bytes of a connection that the operating system buffers for its client.
 #[cfg(target_os = "linux")]
 const MOST_UNSENT: u32 = 128 * 1024;
 
@@ -170,11 +170,11 @@ pub fn serve(
     Ok(builder.run())
 }
 
-/// A connection with or without TLS. Boxed, because the state of TLS is large.
+/// With or without TLS. A TLS connection is boxed because its state is large.
 type Transport = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 impl Reset for Transport {
-    /// Closing sends a reset instead of an end (RFC 9293, section 3.10.4), and drops unsent bytes.
+    /// Closing sends a reset (RFC 9293, 3.10.4) and drops data that is not sent yet.
     fn reset(&self) {
         let stream = match self {
             Self::Left(stream) => stream,
@@ -187,14 +187,14 @@ impl Reset for Transport {
     }
 }
 
-/// The type of connection that the web server accepts.
+/// A connection as the web server takes it.
 type Accepted = (
     WithSharedHeaders<Connection<Transport>>,
     Protocol,
     Option<SocketAddr>,
 );
 
-/// Accepts a connection, with a TLS handshake if TLS is configured.
+/// Does the TLS handshake, if there is TLS, within the time limit of a first request.
 async fn accept(
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
@@ -209,8 +209,8 @@ async fn accept(
         Some(tls) => {
             let shaken = timeout(timeouts.first, tls.accept(stream)).await;
             let shaken = shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-            let told = |error: &io::Error| tracing::debug!(?peer, %error, "TLS handshake failed");
-            Either::Right(Box::new(shaken.inspect_err(told)?))
+            let log = |error: &io::Error| tracing::debug!(?peer, %error, "TLS handshake failed");
+            Either::Right(Box::new(shaken.inspect_err(log)?))
         }
     };
     let connection = Connection::new(transport, timeouts, open_connections);
@@ -219,18 +219,18 @@ async fn accept(
     Ok((connection, Protocol::Http1, peer))
 }
 
-/// Rejects `Expect: 100-continue`, so that the client does not send its body.
+/// A client that asks before sending a body (`Expect: 100-continue`) is refused.
 async fn refuse_expectation(_: Request) -> Result<Request, actix_web::Error> {
     let refusal = HttpResponse::ExpectationFailed().finish();
     Err(actix_web::error::InternalError::from_response("Expect", refusal).into())
 }
 
-/// Makes the operating system end a connection whose client acknowledges nothing, or makes no room for more, for this time, also for
-/// data that was written already. And limits the amount of such data.
+/// Lets the operating system close a connection whose client acknowledges nothing or has no room for more for this long, and bounds
+/// the bytes that are written and not sent yet.
 #[cfg(target_os = "linux")]
 fn limit_stall(stream: &TcpStream, limit: Duration) {
     let socket = socket2::SockRef::from(stream);
-    // In a container, the kernel's buffers count as memory of the process.
+    // In a container the kernel's buffers count as memory of the process.
     if let Err(error) = socket.set_tcp_notsent_lowat(MOST_UNSENT) {
         tracing::debug!(%error, "cannot bound the buffer of a connection");
     }
@@ -239,6 +239,6 @@ fn limit_stall(stream: &TcpStream, limit: Duration) {
     }
 }
 
-/// Other systems have no such limit.
+/// Other systems have no such options.
 #[cfg(not(target_os = "linux"))]
 fn limit_stall(_: &TcpStream, _: Duration) {}

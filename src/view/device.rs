@@ -1,4 +1,4 @@
-//! One device of a snapshot, with its values under stable names that do not depend on Starlink's columns.
+//! One device of a snapshot, with its values under names that do not depend on Starlink's columns.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -60,7 +60,7 @@ impl Measure {
     }
 }
 
-/// Texts in lists. The value of each is that of the first of its fields that the device has.
+/// Texts that lists show. Each is the first of its info fields that a device has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InfoField {
     /// The version of the device's software.
@@ -97,7 +97,7 @@ impl DeviceState {
     /// All states, the worst first.
     pub const ALL: [Self; 3] = [Self::Offline, Self::Unknown, Self::Online];
 
-    /// The name of the state.
+    /// The name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -128,7 +128,7 @@ impl FromStr for DeviceState {
     }
 }
 
-/// The devices of one type, and the columns of their values.
+/// All devices of one type, and the columns of their values.
 #[derive(Debug)]
 pub struct DeviceTable<'s> {
     view: &'s TableView,
@@ -179,7 +179,7 @@ impl<'s> DeviceTable<'s> {
     }
 }
 
-/// A reference to a device in the snapshot.
+/// A device in a snapshot.
 #[derive(Debug, Clone, Copy)]
 pub struct DeviceRef<'s> {
     table: &'s DeviceTable<'s>,
@@ -221,13 +221,13 @@ impl<'s> DeviceRef<'s> {
         lanes.filter_map(|&lane| self.gauge(lane)).next()
     }
 
-    /// A number of a device that is online.
+    /// A current number.
     fn gauge(&self, lane: usize) -> Option<f64> {
         self.last_gauge(lane)
             .filter(|_| self.state == DeviceState::Online)
     }
 
-    /// A number of the last row, of any age.
+    /// A number of the last row, at any age.
     fn last_gauge(&self, lane: usize) -> Option<f64> {
         self.block.gauge(lane, self.slot)
     }
@@ -257,7 +257,7 @@ impl<'s> DeviceRef<'s> {
         names_of(names)
     }
 
-    /// What the last row said, for a device that is not online.
+    /// The values of the last row, for a device that is not online.
     fn last_readings(&self) -> Option<LastReadings> {
         (self.state != DeviceState::Online).then(|| LastReadings {
             timestamp_seconds: seconds(self.reported()),
@@ -280,14 +280,14 @@ impl<'s> DeviceRef<'s> {
         self.table.view.info_fields(self.block, self.slot)
     }
 
-    /// The public addresses of one kind, as text.
+    /// Its public addresses of one kind, as text.
     pub fn addresses(&self, kind: AddressKind) -> impl Iterator<Item = String> + use<'s> {
         let allocation = self.block.allocation(self.slot).into_iter();
         let addresses = allocation.flat_map(move |found| &found.content.addresses[kind as usize]);
         addresses.map(ToString::to_string)
     }
 
-    /// The device as a row of lists.
+    /// The values that lists show.
     #[must_use]
     pub fn device(&self, fleet: &NamedFleet) -> Device {
         let name = fleet.names.get(self.id());
@@ -411,7 +411,7 @@ pub struct DeviceDetail {
     pub h3_cell: Option<String>,
     /// All numbers of a device that is online, by the name of the field in Starlink's spelling.
     pub fields: BTreeMap<String, f64>,
-    /// What the last row said, for a device that is not online.
+    /// The values of the last row, for a device that is not online.
     pub last_readings: Option<LastReadings>,
     /// All texts, by their label in `starlink_info`.
     pub info: BTreeMap<String, String>,

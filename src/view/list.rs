@@ -1,4 +1,4 @@
-//! Lists of devices: filtered, sorted and paged. Each device is visited once; only those of the page are fully sorted and copied.
+//! Lists of devices, filtered and sorted, in pages. Reads each device once; only those of the page are sorted and copied.
 
 use std::cmp::Ordering;
 
@@ -24,7 +24,7 @@ pub struct DevicePage {
     pub devices: Vec<Device>,
 }
 
-/// The sort key of a device.
+/// The value by which a device is sorted.
 #[derive(Debug, Clone, Copy)]
 enum Rank<'s> {
     Number(f64),
@@ -53,7 +53,7 @@ impl Rank<'_> {
     }
 }
 
-/// The requested page.
+/// The page that a query asks for.
 #[must_use]
 pub fn list(fleet: &NamedFleet, query: &DeviceQuery) -> DevicePage {
     let tables = tables(fleet);
@@ -107,7 +107,7 @@ pub fn find(fleet: &NamedFleet, id: &str, device_type: Option<&str>) -> Option<D
     found.map(|device| device.detail(fleet))
 }
 
-/// Terminals come first, because users mostly know their identifiers.
+/// Terminals first, because operators search for their identifiers.
 fn tables(fleet: &NamedFleet) -> Vec<DeviceTable<'_>> {
     let mut tables: Vec<_> = fleet.snapshot.tables.iter().collect();
     tables.sort_by_key(|table| table.kind != DeviceKind::Terminal);
@@ -149,7 +149,7 @@ struct Filter<'q> {
     query: &'q DeviceQuery,
     /// In lower case.
     search: Option<String>,
-    /// Whether the search text may be part of an address. Only then addresses are formatted.
+    /// Whether the search may be a part of an address: addresses are written as text only then.
     is_address: bool,
 }
 
@@ -205,7 +205,7 @@ impl<'q> Filter<'q> {
     }
 }
 
-/// Whether a text contains `part`, which is in lower case, in any case.
+/// Whether a text contains `search`, which is in lower case, in any case.
 fn contains(text: &str, search: &str) -> bool {
     if !text.is_ascii() {
         return text.to_lowercase().contains(search);

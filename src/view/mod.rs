@@ -1,7 +1,7 @@
-//! The fleet as plain values for the status page and the JSON API: an overview, lists of devices, single devices. Pure: a snapshot,
-//! names and a query in, values out.
+//! The fleet as the JSON API and the pages show it: an overview, lists of devices, one device. Pure: a snapshot, names and a query in,
+//! plain values out.
 //!
-//! Values that are absent on `/metrics` are absent here too: a device that is not online has no numbers and alerts.
+//! What is absent on `/metrics` is absent here: a device that is not online has no current numbers and alerts.
 
 pub mod device;
 pub mod list;
@@ -19,14 +19,14 @@ pub use self::list::{DevicePage, find, list};
 pub use self::overview::{AlertCount, Dots, Overview, TypeCount};
 pub use self::query::{DeviceQuery, Near, Order, QueryError, SortKey};
 
-/// The data for lists and pages.
+/// The fleet with the names of its devices, at one moment.
 #[derive(Debug, Clone)]
 pub struct NamedFleet {
     /// The fleet.
     pub snapshot: Arc<Snapshot>,
     /// The names of its devices.
     pub names: Arc<Names>,
-    /// The current time.
+    /// The moment.
     pub now: Moment,
 }
 

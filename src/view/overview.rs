@@ -1,4 +1,4 @@
-//! The overview of the fleet: the number of devices in each state, active alerts, and locations.
+//! Overview of the fleet: devices by state, active alerts, and locations.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ pub struct TypeCount {
     pub device_type: String,
     /// A row within `STALE_AFTER`.
     pub online: usize,
-    /// No row for `STALE_AFTER` although polls succeeded.
+    /// No row for `STALE_AFTER`, while polls succeeded.
     pub offline: usize,
     /// No row for `STALE_AFTER`, because polls failed.
     pub unknown: usize,
@@ -41,7 +41,7 @@ pub struct AlertCount {
     pub devices: usize,
 }
 
-/// The overview of the fleet.
+/// Overview of the fleet.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Overview {
     /// By type, in the order of the type codes.
@@ -85,7 +85,7 @@ impl Dots {
 }
 
 impl Overview {
-    /// Computes the overview in one pass over all devices.
+    /// Reads each device once.
     #[must_use]
     pub fn of(snapshot: &Snapshot) -> Self {
         let mut overview = Self::default();

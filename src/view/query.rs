@@ -1,4 +1,4 @@
-//! The query of a list: filters, order and page, from the parameters of `/api/v1/devices` and of the page.
+//! The parameters of `/api/v1/devices` and of the page: which devices a list shows, in which order, and how many.
 
 use thiserror::Error;
 use url::form_urlencoded;
@@ -11,13 +11,13 @@ const PER_PAGE: usize = 50;
 /// The most devices of one page.
 const MOST_PER_PAGE: usize = 1000;
 
-/// The longest parameter. Longer ones match nothing, and would be repeated in each link of a page.
+/// The longest text of a parameter, in bytes: each link of a page repeats it.
 const MOST_TEXT: usize = 4096;
 
 /// The parameters, as errors name them.
 const PARAMETERS: &str = "state, alert, type, search, near, sort, page, per_page";
 
-/// The sort key of a list.
+/// The value by which a list is sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SortKey {
     /// The identifier.
@@ -41,7 +41,7 @@ pub enum SortKey {
 }
 
 impl SortKey {
-    /// All sort keys with their names.
+    /// All of them, with their names.
     pub const ALL: [(Self, &'static str); 14] = [
         (Self::Id, "id"),
         (Self::Name, "name"),
@@ -59,7 +59,7 @@ impl SortKey {
         (Self::InfoField(InfoField::Country), "country"),
     ];
 
-    /// Its name.
+    /// The name.
     #[must_use]
     pub fn name(self) -> &'static str {
         let found = Self::ALL.iter().find(|(key, _)| *key == self);
@@ -67,10 +67,10 @@ impl SortKey {
     }
 }
 
-/// The order of a list. Devices without the sort key come last in both directions.
+/// The order of a list. Devices without the value come last in either direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Order {
-    /// The sort key.
+    /// The value.
     pub key: SortKey,
     /// Whether the order is descending.
     pub is_descending: bool,
@@ -116,7 +116,7 @@ impl Near {
     }
 }
 
-/// The query of a list.
+/// A query for a list of devices.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeviceQuery {
     /// Only devices in this state.
@@ -128,13 +128,13 @@ pub struct DeviceQuery {
     /// Only devices that contain this in their identifier, name, group or texts, or in an address if it contains a dot or a colon; case
     /// is ignored.
     pub search: Option<String>,
-    /// Only devices with a location, those nearest to this location first.
+    /// Only devices with a location, the nearest to this place first.
     pub near: Option<Near>,
-    /// The order. `None`: by identifier, or by distance if `near` is given.
+    /// The order. `None`: by distance if a place is given, else by identifier.
     pub order: Option<Order>,
-    /// The number of the page, from 1.
+    /// The page, from 1.
     pub page: usize,
-    /// The number of devices of a page.
+    /// The most devices of a page.
     pub per_page: usize,
 }
 
@@ -153,7 +153,7 @@ impl Default for DeviceQuery {
     }
 }
 
-/// An invalid parameter, with the accepted values.
+/// What is wrong with a parameter, and what is accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum QueryError {
     /// The parameter is unknown.
@@ -162,7 +162,7 @@ pub enum QueryError {
     /// It is given more than once.
     #[error("parameter {0} is given more than once")]
     Twice(&'static str),
-    /// Its value is not in the list of accepted values.
+    /// Its value is not one of the accepted ones.
     #[error("unknown {name} {value:?}: use {expected}")]
     Value {
         /// The parameter.
@@ -185,7 +185,7 @@ pub enum QueryError {
 }
 
 impl DeviceQuery {
-    /// Parses the query of a URL. Empty values, which forms send, are ignored.
+    /// Parses the query of a URL. Empty values, as forms send them, count as absent.
     ///
     /// # Errors
     /// A parameter is unknown, is given more than once, or has an invalid value.
@@ -202,7 +202,7 @@ impl DeviceQuery {
         Ok(query)
     }
 
-    /// Parses the query of a URL, ignoring parameters that [`DeviceQuery::parse`] would reject.
+    /// Parses the valid parameters of a query, and leaves out those that [`DeviceQuery::parse`] refuses.
     #[must_use]
     pub fn usable(text: &str) -> Self {
         let mut query = Self::default();
@@ -213,7 +213,7 @@ impl DeviceQuery {
         query
     }
 
-    /// Applies one parameter, and returns which it was.
+    /// Sets one parameter, and returns its name.
     fn set(&mut self, name: &str, value: &str) -> Result<&'static str, QueryError> {
         let text = (!value.is_empty()).then(|| value.to_owned());
         let wrong = |name, expected: String| QueryError::Value {
@@ -287,7 +287,7 @@ impl DeviceQuery {
         })
     }
 
-    /// The query as part of a URL.
+    /// The query of a URL that gives this again.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());

@@ -1,4 +1,4 @@
-//! The JSON API: the data of the page, for programs. It is described in `api.openapi.json` next to this file.
+//! The JSON API, with the values that the page shows. It is described by `api.openapi.json`.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
@@ -13,18 +13,18 @@ use super::with_fleet::with_fleet;
 use crate::http::{Body, Compress, Fixed, ONLY_READING, method_not_allowed_builder};
 use crate::view::{self, DeviceQuery, Overview};
 
-/// What all its paths begin with.
+/// All paths begin with this.
 pub const ROOT: &str = "/api/";
 
 /// The description of this API.
 const OPENAPI: &str = include_str!("api.openapi.json");
 
-/// The description, in both forms in which it is sent.
+/// The description, plain and compressed.
 #[derive(Debug)]
 pub struct Description(Fixed);
 
 impl Description {
-    /// Compresses it.
+    /// Compresses the description.
     #[must_use]
     pub fn new() -> Self {
         Self(Fixed::new(OPENAPI))
@@ -37,7 +37,7 @@ struct Problem {
     error: String,
 }
 
-/// `/api/v1/status`: how the exporter and the fleet are.
+/// `/api/v1/status`: the state of the exporter and the fleet.
 pub async fn status(request: HttpRequest, state: web::Data<WebState>) -> HttpResponse {
     let compress = Compress::accepted(&request);
     let shared = state.clone();
@@ -61,7 +61,7 @@ pub async fn devices(request: HttpRequest, state: web::Data<WebState>) -> HttpRe
     respond(made.await)
 }
 
-/// `/api/v1/devices/{id}`: all that is known of a device; `type` tells devices with one identifier apart.
+/// `/api/v1/devices/{id}`: all values of a device. `type` distinguishes devices with the same identifier.
 pub async fn device(
     id: web::Path<String>,
     request: HttpRequest,
@@ -110,7 +110,7 @@ pub fn problem(response: HttpResponseBuilder, error: &dyn ToString) -> HttpRespo
     dynamic(response).json(Problem { error })
 }
 
-/// Writes a value, and compresses it: both take milliseconds for long lists.
+/// Writes and compresses a value. Takes milliseconds for long lists.
 fn body(compress: Compress, value: &impl Serialize) -> Result<Body, serde_json::Error> {
     serde_json::to_vec(value).map(|json| compress.body(json))
 }
@@ -132,7 +132,7 @@ fn respond(made: Result<Result<Body, serde_json::Error>, ViewError>) -> HttpResp
     }
 }
 
-/// A response that holds only now.
+/// A response that must not be cached.
 fn dynamic(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
     response
         .insert_header((header::CACHE_CONTROL, "no-store"))

@@ -1,15 +1,15 @@
-//! Responses for unknown paths: a page for browsers, JSON below `/api/`, a line of text for other clients.
+//! Unknown paths: a page for browsers, JSON below `/api/`, else a line of text.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::{api, page};
 
-/// What there is, for whoever reads text.
+/// The response to clients other than browsers.
 const PATHS: &str = "Not found. Available: /, /device, /metrics, /api/v1/status, /api/v1/devices, /api/v1/devices/{id}, \
                      /api/v1/openapi.json, /livez, /readyz, /healthz\n";
 
-/// Every path that no other handler answers.
+/// The handler of unknown paths.
 pub async fn show(request: HttpRequest) -> HttpResponse {
     if request.path().starts_with(api::ROOT) {
         let problem = "no such path: /api/v1/openapi.json describes this API";

@@ -37,18 +37,18 @@ pub struct Status {
 /// The names of devices.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Names {
-    /// How many the file has; none where there is no file.
+    /// How many the file has; 0 without a file.
     pub known: usize,
-    /// Those that have matched no device so far; unknown where there is no file, or devices were not looked at yet.
+    /// How many have matched no device so far. Unknown without a file, and before the first match.
     pub unmatched: Option<f64>,
 }
 
 /// The system's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Clock {
-    /// Starlink's clock less ours in seconds, by its last answers.
+    /// Starlink's clock minus the host's in seconds, from Starlink's last answers.
     pub offset_seconds: Option<f64>,
-    /// Whether that is so much that all times are corrected by it: 30 s or more.
+    /// Whether all times are corrected by the offset, because it is 30 s or more.
     pub wrong: bool,
 }
 
@@ -75,22 +75,22 @@ pub struct Exporter {
     pub not_live_because: Vec<String>,
 }
 
-/// What an actor is doing.
+/// The state of an actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ActorState {
-    /// It answers.
+    /// It runs and answers.
     Up,
-    /// It died, and is restarted when its backoff is over.
+    /// It has panicked or stopped, and waits for its restart.
     Restarting,
     /// It has not answered for too long.
     Hangs,
-    /// It died too often.
+    /// It has failed too often, and is not restarted.
     Gone,
 }
 
 impl ActorState {
-    /// What it is called.
+    /// The name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -107,22 +107,22 @@ impl ActorState {
 pub struct Actor {
     /// The value of the label `actor`.
     pub name: &'static str,
-    /// What it is doing.
+    /// The state.
     pub state: ActorState,
     /// Restarts after panics.
     pub panics: u64,
     /// Restarts after stops.
     pub stops: u64,
-    /// How it died last.
+    /// Its last failure.
     pub last_error: Option<LastError>,
 }
 
-/// How an actor died.
+/// The failure of an actor.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LastError {
     /// `panic` or `stop`.
     pub cause: &'static str,
-    /// What the panic said.
+    /// The message of the panic.
     pub message: Option<String>,
     /// How long ago that was.
     pub seconds_ago: f64,

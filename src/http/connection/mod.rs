@@ -1,4 +1,5 @@
-//! The connection of a client, which ends if the client is idle for too long, does not complete a request, or reads too slowly.
+//! A client's connection with time limits. It is closed when it is idle, when a request does not end, and when a response is read too
+//! slowly.
 
 #[cfg(test)]
 mod tests;
@@ -17,28 +18,28 @@ use tokio::time::{Instant, Sleep, sleep};
 /// The most bytes of requests without a response. The request of a scrape has a few hundred.
 const MOST_UNANSWERED: usize = 32 * 1024;
 
-/// The most request heads that are read before the first response. The web server holds about 6 KiB for each. A scraper sends the next
-/// request after the response.
+/// The most heads of requests that are read before the first is answered. The web server keeps about 6 KiB for each. A scraper sends
+/// its next request after the response.
 const MOST_PIPELINED: usize = 16;
 
 /// The time limits of clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientTimeouts {
-    /// From the start of a connection until its first request is complete.
+    /// To send the first request of a connection.
     pub first: Duration,
-    /// From the first byte of a request to the first byte of the response, including the time that the service needs.
+    /// From the first byte of a request to the first byte of its response. Includes the time that the handler takes.
     pub request: Duration,
-    /// Without progress in reading a response, as far as the operating system can detect it.
+    /// Without acknowledging any data of a response, as the operating system sees it.
     pub stall: Duration,
-    /// For reading a complete response. Scrapes and pages check it; on the connection itself, it restarts with every progress.
+    /// To read a whole response. Scrapes and pages apply it to the body; the connection restarts it whenever some bytes are read.
     pub answer: Duration,
-    /// The lowest average rate of reading a response, in bytes a second. Only the time in which the service waits for the client counts.
+    /// The least rate at which a client must read a response, in bytes per second. Only time in which the server waits for the client counts.
     pub rate: u32,
-    /// How long a response may be read below the rate.
+    /// A client may be slower for this long.
     pub grace: Duration,
     /// Without a request.
     pub idle: Duration,
-    /// For closing a connection after its last response.
+    /// To close a connection after the last response.
     pub goodbye: Duration,
 }
 
@@ -51,15 +52,15 @@ impl Default for ClientTimeouts {
             answer: Duration::from_secs(120),
             rate: 256 * 1024,
             grace: Duration::from_secs(10),
-            // Longer than most scrape intervals, so that Prometheus need not connect each time.
+            // Longer than most scrape intervals: Prometheus keeps its connection.
             idle: Duration::from_secs(75),
             goodbye: Duration::from_secs(1),
         }
     }
 }
 
-/// Above this number of open connections, one that had a large response is closed after it, because the web server would keep about
-/// 90 KiB of buffers for it.
+/// With more open connections than this, a connection is closed after a large response: the web server keeps about 90 KiB of buffers for
+/// each that has had one.
 pub const MOST_KEPT: usize = 512;
 
 /// Counts the open connections of a listener, each of which holds a clone.
@@ -72,22 +73,22 @@ impl OpenConnections {
     }
 }
 
-/// The interface of request handlers to their connection.
+/// Shared by a connection and the handlers of its requests, which report the progress of responses.
 #[derive(Debug, Clone, Default)]
-pub struct ConnectionHandle(Rc<Told>);
+pub struct ConnectionHandle(Rc<Progress>);
 
 #[derive(Debug, Default)]
-struct Told {
+struct Progress {
     open_connections: OpenConnections,
     is_last: Cell<bool>,
     is_broken: Cell<bool>,
-    /// The start of the response, shifted by the time in which the service did not wait for the client.
+    /// When the response began, plus the time in which the server did not wait for the client.
     response: Cell<Option<Instant>>,
-    /// Whether the body of a response is incomplete.
+    /// Whether the body of a response is not complete yet.
     is_open: Cell<bool>,
-    /// Whether a response may not be written completely yet.
+    /// Whether a response has begun and is possibly not written yet.
     is_unwritten: Cell<bool>,
-    /// The number of bytes of the response that were written so far.
+    /// Bytes of the response that are written.
     sent: Cell<u64>,
 }
 
@@ -97,12 +98,12 @@ impl ConnectionHandle {
         self.0.open_connections.is_large()
     }
 
-    /// Marks the next response as the connection's last, so that the client need not send the rest of its request.
+    /// The next response is the connection's last. What the client has not sent yet is not read.
     pub fn announce_last(&self) {
         self.0.is_last.set(true);
     }
 
-    /// Marks the start of a response, which the client must read at the lowest rate from now on.
+    /// A response begins. From now on the client must read at the least rate.
     pub fn begin_response(&self) {
         self.0.response.set(Some(Instant::now()));
         self.0.sent.set(0);
@@ -110,34 +111,34 @@ impl ConnectionHandle {
         self.0.is_unwritten.set(true);
     }
 
-    /// Marks the end of the response's body, which may not be written yet.
+    /// The body of the response is complete, but possibly not written yet.
     pub fn end_response(&self) {
         self.0.is_open.set(false);
     }
 
-    /// Marks that all data so far is written.
+    /// Everything that was ready is written.
     pub fn flushed(&self) {
         self.0.is_unwritten.set(self.0.is_open.get());
     }
 
-    /// Whether the next written bytes may belong to a handler's response.
+    /// Whether the next bytes may belong to a handler's response.
     pub fn has_response(&self) -> bool {
         self.0.is_unwritten.get()
     }
 
-    /// Marks the response as incomplete: the connection is reset, so that the client detects it.
+    /// The response is incomplete. The connection is reset, so that the client does not take it for a complete one.
     pub fn break_off(&self) {
         self.0.is_broken.set(true);
     }
 
-    /// Excludes the time since `since`, in which the service did not wait for the client.
+    /// Time since then does not count: the server did not wait for the client.
     fn excuse_since(&self, since: Instant) {
         let begun = self.0.response.get();
         let later = begun.map(|begun| begun + begun.max(since).elapsed());
         self.0.response.set(later);
     }
 
-    /// When the client will fall below the lowest rate if it reads nothing more.
+    /// When the client is too slow if it has not read more until then.
     fn due(&self, timeouts: &ClientTimeouts) -> Option<Instant> {
         let millis = self.0.sent.get().saturating_mul(1000) / u64::from(timeouts.rate.max(1));
         let time = Duration::from_millis(millis).saturating_add(timeouts.grace);
@@ -145,9 +146,9 @@ impl ConnectionHandle {
     }
 }
 
-/// A transport that can be closed by a reset, which its peer detects as a failure.
+/// A transport that can be closed with an error that the peer sees.
 pub trait Reset {
-    /// Makes the transport reset the connection when it is closed.
+    /// Sends a reset when the transport is closed.
     fn reset(&self);
 }
 
@@ -158,27 +159,27 @@ pub trait Reset {
 pub struct Connection<T: Reset> {
     io: T,
     timeouts: ClientTimeouts,
-    /// The current time limit of the client.
+    /// Ends at the current time limit.
     timer: Pin<Box<Sleep>>,
-    /// The number of bytes received since the last write.
+    /// Bytes received since the last write.
     unanswered: usize,
-    /// The number of request heads that ended within them.
+    /// Ends of heads among them.
     pipelined: usize,
     /// Whether the byte before what comes next ended a handle.
     is_at_line: bool,
-    /// Whether the service waits for the client, because the buffers are full.
+    /// Whether a write waits because the client does not read.
     is_stalled: bool,
-    /// The end of the response time that was counted so far.
+    /// The time of the response is counted up to here.
     counted: Instant,
     handle: ConnectionHandle,
 }
 
 impl<T: Reset> Connection<T> {
-    /// A connection that waits for a request. Needs a tokio runtime with timers.
+    /// Waits for the first request. Needs a tokio runtime with timers.
     pub fn new(io: T, timeouts: ClientTimeouts, open_connections: OpenConnections) -> Self {
-        let told = Told {
+        let progress = Progress {
             open_connections,
-            ..Told::default()
+            ..Progress::default()
         };
         Self {
             io,
@@ -189,11 +190,11 @@ impl<T: Reset> Connection<T> {
             is_at_line: false,
             is_stalled: false,
             counted: Instant::now(),
-            handle: ConnectionHandle(Rc::new(told)),
+            handle: ConnectionHandle(Rc::new(progress)),
         }
     }
 
-    /// The handle for the request handlers of this connection.
+    /// The handle for the handlers of this connection's requests.
     pub fn handle(&self) -> ConnectionHandle {
         self.handle.clone()
     }
@@ -214,7 +215,7 @@ impl<T: Reset> Connection<T> {
         Ok(())
     }
 
-    /// Counts the empty lines, each of which ends a head.
+    /// Counts empty lines, each of which ends a head.
     fn count_heads(&mut self, bytes: &[u8]) {
         for byte in bytes {
             match byte {
@@ -236,7 +237,7 @@ impl<T: Reset> Connection<T> {
         self.has_room();
     }
 
-    /// Counts the time only if the service waited for the client.
+    /// Counts the time since the last call if the server waited for the client.
     fn count_time(&mut self) {
         if !self.is_stalled {
             self.handle.excuse_since(self.counted);
@@ -244,7 +245,7 @@ impl<T: Reset> Connection<T> {
         self.counted = Instant::now();
     }
 
-    /// Called when the client has read something.
+    /// A write is possible again.
     fn has_room(&mut self) {
         self.count_time();
         self.is_stalled = false;
@@ -254,7 +255,7 @@ impl<T: Reset> Connection<T> {
         });
     }
 
-    /// Pending until the time limit, then a failure.
+    /// Nothing can be read or written now. Fails at the time limit.
     fn poll_timeout<R>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<R>> {
         ready!(self.timer.as_mut().poll(context));
         if self.is_stalled {
@@ -263,7 +264,7 @@ impl<T: Reset> Connection<T> {
         Poll::Ready(Err(ErrorKind::TimedOut.into()))
     }
 
-    /// Handles the result of a write.
+    /// Takes note of the result of a write.
     fn written(
         &mut self,
         written: Poll<io::Result<usize>>,
@@ -276,12 +277,12 @@ impl<T: Reset> Connection<T> {
         self.wait_for_room(context)
     }
 
-    /// Handles full buffers.
+    /// Nothing more can be written now.
     fn wait_for_room<R>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<R>> {
         if !self.is_stalled {
             self.count_time();
             self.is_stalled = true;
-            // Not the shorter limit: while a slow client empties the buffer of the operating system, nothing can be written for a long time.
+            // Not a shorter time: a slow client may take long to empty the operating system's buffer.
             self.wait_at_most(self.timeouts.answer);
             if let Some(due) = self.handle.due(&self.timeouts)
                 && due < self.timer.deadline()
@@ -343,7 +344,7 @@ impl<T: Reset + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // TLS accepts some bytes into its own buffer even if the connection cannot take them.
+        // TLS accepts bytes before the transport has room for them.
         match Pin::new(&mut this.io).poll_flush(context) {
             Poll::Ready(flushed) => {
                 if flushed.is_ok() && this.is_stalled {

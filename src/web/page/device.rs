@@ -1,4 +1,4 @@
-//! `/device`: the page of one device.
+//! `/device`: all values of one device.
 
 use std::borrow::Cow;
 
@@ -38,17 +38,17 @@ struct DeviceView {
     country: Option<Country>,
     /// The active alerts; those of the last report, if the device is not online.
     alerts: Vec<(String, String)>,
-    /// Whether the device is online: alerts and fields hold now.
+    /// Whether the device is online: alerts and fields are current.
     is_online: bool,
     place: Option<Place>,
-    /// Why there is no place.
+    /// Why there is no location.
     no_place: &'static str,
     /// As last reported.
     fields: Vec<Field>,
     info: Vec<(String, String)>,
     addresses: Vec<(&'static str, Vec<String>)>,
     api: String,
-    /// The list that the page was reached from.
+    /// The list from which the page was opened.
     list_link: String,
     /// Devices of its type.
     kind_link: String,
@@ -58,7 +58,7 @@ struct DeviceView {
 #[derive(Debug, PartialEq, Eq)]
 struct Country {
     code: String,
-    /// What the code means, where it is no country's.
+    /// The meaning of a code that is not a country's.
     meaning: Option<&'static str>,
 }
 
@@ -91,7 +91,7 @@ struct Field {
     meaning: Option<String>,
 }
 
-/// Instead of a device.
+/// A message in place of a device.
 #[derive(Debug, Template)]
 #[template(path = "message.html", config = "src/web/page/askama.toml")]
 struct Message {
@@ -153,7 +153,7 @@ fn message(
     page(response, render(Compress::accepted(request), &message))
 }
 
-/// A page that says that there is none at the request's path.
+/// The page of an unknown path.
 pub fn not_found(request: &HttpRequest) -> HttpResponse {
     let text = "There is no page at this address.".to_owned();
     message(HttpResponse::NotFound(), request, "Not found", text)

@@ -37,13 +37,13 @@ struct Home {
     fleet: Option<FleetSection>,
 }
 
-/// What is known of the devices.
+/// The sections about devices.
 #[derive(Debug)]
 struct FleetSection {
     total: String,
     types: Vec<TypeRow>,
     alerts: Vec<Link>,
-    /// What is not known of the alerts.
+    /// For how many devices alerts are unknown.
     unknown_alerts: Option<String>,
     more_alerts: usize,
     map: Map,
@@ -54,7 +54,7 @@ struct FleetSection {
     no_map: Option<&'static str>,
     /// Whether a click on the map finds devices.
     is_located: bool,
-    /// What is wrong with the request: then all devices are listed.
+    /// What is wrong with the request. Then all devices are listed.
     mistake: Option<String>,
     search: String,
     near: String,
@@ -87,7 +87,7 @@ struct TypeRow {
     states: Vec<Link>,
 }
 
-/// So many alerts are named, the most frequent ones. Starlink has a few dozen.
+/// The most alerts that are listed, the most frequent first. Starlink has a few dozen.
 const MOST_ALERTS: usize = 100;
 
 /// A link to a list of devices, with its length.
@@ -107,17 +107,17 @@ const STATES: [DeviceState; 3] = [
     DeviceState::Offline,
 ];
 
-/// A request that cannot be answered: what is wrong with it, and what to show in the form so that it can be corrected.
+/// A request with a wrong parameter: what is wrong, and what the form shows so that it can be corrected.
 #[derive(Debug)]
 struct InvalidQuery {
     mistake: String,
-    /// What can be used of it.
+    /// The valid parameters.
     query: DeviceQuery,
     search: String,
     near: String,
 }
 
-/// Longer texts of a request that is wrong are cut in the form.
+/// The most characters of a wrong parameter that the form shows.
 const MOST_TYPED: usize = 200;
 
 impl InvalidQuery {
@@ -203,7 +203,7 @@ impl Home {
 }
 
 impl FleetSection {
-    /// Shows what is wrong with a request, and what it was in the form.
+    /// Shows what is wrong with a request, and its parameters in the form.
     fn correct(&mut self, invalid: &InvalidQuery, overview: &Overview) {
         let query = &invalid.query;
         self.mistake = Some(invalid.mistake.clone());
@@ -351,7 +351,7 @@ fn alert_links(overview: &Overview, query: &DeviceQuery) -> Vec<Link> {
     links.collect()
 }
 
-/// Says for how many of the devices it is not known whether they have alerts.
+/// Says for how many devices it is unknown whether they have alerts.
 fn unknown_alerts(unknown: usize, total: usize) -> Option<String> {
     match unknown {
         0 => None,

@@ -1,16 +1,16 @@
-//! Maps: the outline of the land, and the devices as dots, one SVG path for each state.
+//! Maps: the outline of the land, and a path for each state, each part of which is a dot.
 
 use std::fmt::Write as _;
 
 use crate::view::{DeviceState, Dots, Near};
 
-/// More dots than that are drawn on a coarser grid: nobody sees the difference, and a page stays small.
+/// More dots than this are drawn on a coarser grid, which looks the same and keeps the page small.
 const MOST_DOTS: usize = 20_000;
 
 /// Devices in one state, on a map.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layer {
-    /// What the state is called.
+    /// The name of the state.
     pub state: &'static str,
     /// Path data: for each dot a line of no length, which a round or square cap makes visible.
     pub path: String,
@@ -19,25 +19,25 @@ pub struct Layer {
 /// A map.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Map {
-    /// What of the world it shows: x is tenths of degrees east of 180° west, y tenths of degrees south of the North Pole.
+    /// The visible part of the world: x is tenths of degrees east of 180° west, y tenths of degrees south of the North Pole.
     pub view_box: String,
     /// How large the dots are.
     pub density: &'static str,
     /// From the bottom to the top.
     pub layers: Vec<Layer>,
-    /// A place that is pointed at.
+    /// The marked place.
     pub mark: Option<(u16, u16)>,
 }
 
 impl Map {
-    /// The world. What is offline lies on top, where it is seen.
+    /// The world. Offline devices are drawn last, on top.
     #[must_use]
     pub fn world(dots: &Dots, near: Option<Near>) -> Self {
         let count: usize = DeviceState::ALL
             .map(|state| dots.of(state).len())
             .iter()
             .sum();
-        // Nobody lives at the poles: they are shown only if somebody does.
+        // The poles are shown only if devices are there.
         let all = DeviceState::ALL.iter().flat_map(|&state| dots.of(state));
         let (mut north, mut south) = (60, 1500);
         for &(_, y) in all {

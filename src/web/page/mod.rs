@@ -1,7 +1,7 @@
-//! The status page: the exporter and the fleet at `/`, one device at `/device`. The pages show what the JSON API returns, rounded.
-//! All of it is made on the server and works without the script, which only keeps it fresh.
+//! The status page: the exporter and the fleet at `/`, one device at `/device`. The pages show the values of the JSON API, rounded. They
+//! are made on the server and work without the script, which only refreshes them.
 //!
-//! All links are relative, so that a proxy may serve the page below any path.
+//! All links are relative, so that a proxy can serve the page below any path.
 
 mod accounts;
 pub mod assets;
@@ -29,10 +29,10 @@ use crate::web::state::WebState;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// What stands around each page.
+/// The parts that all pages share.
 #[derive(Debug)]
 struct Frame {
-    /// Leads from the page to the service's root: `./`, `../` …
+    /// The path from the page to the service's root: `./`, `../` …
     root: String,
     style: String,
     script: String,
@@ -44,7 +44,7 @@ struct Frame {
     is_demo: bool,
 }
 
-/// Instead of a map.
+/// Replaces the map.
 const NO_LOCATIONS: &str = "Locations are switched off (LOCATION=off).";
 
 impl Frame {
@@ -65,7 +65,7 @@ impl Frame {
     }
 }
 
-/// The way from a path to the root. Browsers resolve it by the slashes of the path as it was sent.
+/// The relative path to the root. Browsers resolve it by the slashes of the path that they sent.
 fn root(path: &str) -> String {
     match path.matches('/').count() {
         0 | 1 => "./".to_owned(),
@@ -73,7 +73,7 @@ fn root(path: &str) -> String {
     }
 }
 
-/// Adds the headers that keep a browser from taking a response for anything else.
+/// Adds the security headers of pages.
 fn secured(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
     response
         .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
@@ -82,7 +82,7 @@ fn secured(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
     response
 }
 
-/// Makes a page; `None` where its template fails, which is logged.
+/// Renders a page; `None` if its template fails, which is logged.
 fn render(compress: Compress, template: &impl Template) -> Option<Body> {
     let made = template.render();
     let html = made.inspect_err(|error| debug!(%error, "cannot render a page"));

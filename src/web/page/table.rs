@@ -1,4 +1,4 @@
-//! The table of devices: its columns, its cells as text, and the links that sort it and turn its pages.
+//! The table of devices: columns, cells as text, and the links that sort it and lead to other pages.
 
 use url::form_urlencoded;
 
@@ -6,10 +6,10 @@ use super::format::{age, count, decimals, printable};
 use crate::view::device::{InfoField, Measure};
 use crate::view::{Device, DevicePage, DeviceQuery, DeviceState, Order, SortKey};
 
-/// More alerts or addresses than that are counted instead of listed: one device must not fill a screen.
+/// The most alerts or addresses that a row lists; further ones are counted.
 const MOST_LISTED: usize = 3;
 
-/// Something by which the table can be sorted.
+/// A column by which the table can be sorted.
 struct Column {
     key: SortKey,
     title: &'static str,
@@ -32,7 +32,7 @@ const fn column(
     }
 }
 
-/// In the order of the table, whose last column has addresses and is not sorted.
+/// In the order of the table. The last column, addresses, cannot be sorted by.
 const COLUMNS: [Column; 12] = [
     column(SortKey::Id, "Device", "", false),
     column(SortKey::Type, "Type", "", false),
@@ -58,7 +58,7 @@ const COLUMNS: [Column; 12] = [
     column(SortKey::InfoField(InfoField::Country), "Country", "", false),
 ];
 
-/// More of them, which only the list of the form offers.
+/// Further orders, which only the form offers.
 const MORE: [Column; 2] = [
     column(SortKey::Name, "Name", "", false),
     column(SortKey::Group, "Group", "", false),
@@ -69,15 +69,15 @@ const MORE: [Column; 2] = [
 pub struct ColumnHead {
     /// What the column shows.
     pub title: &'static str,
-    /// In which unit; empty where there is none.
+    /// The unit; empty if there is none.
     pub unit: &'static str,
-    /// Sorts by it, or the other way round.
+    /// Sorts by the column, or reverses the order.
     pub link: String,
-    /// How the table is sorted by it: the value of `aria-sort`.
+    /// The value of `aria-sort`, if the table is sorted by the column.
     pub sorted: Option<&'static str>,
 }
 
-/// The heads, for a table that this was asked for.
+/// The heads of the table for a query.
 #[must_use]
 pub fn heads(query: &DeviceQuery) -> Vec<ColumnHead> {
     let head = |column: &Column| {
@@ -117,7 +117,7 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// Values that stand for themselves; a chosen one that is not among them is added.
+    /// Choices whose title is their value. A chosen value that is not among them is added.
     #[must_use]
     pub fn list<'a>(values: impl Iterator<Item = &'a str>, chosen: Option<&str>) -> Vec<Self> {
         let choice = |value: &str| Self {
@@ -172,11 +172,11 @@ pub fn orders(query: &DeviceQuery) -> Vec<Choice> {
 /// A row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// Tells the device from all others.
+    /// Identifies the row.
     pub key: String,
-    /// The page of the device, from which a link leads back to this list.
+    /// The page of the device, with a link back to this list.
     pub link: String,
-    /// What it is called, if it has a name.
+    /// The name, if it has one.
     pub name: Option<String>,
     /// Its identifier.
     pub id: String,
@@ -203,7 +203,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// What the list that a query asks for shows of a device, at this time in seconds since 1970.
+    /// The row of a device in the list of a query, at this time in seconds since 1970.
     #[must_use]
     pub fn of(device: &Device, query: &DeviceQuery, now: f64) -> Self {
         let key = device_link(device);
@@ -257,10 +257,10 @@ fn with_list(device: &str, query: &DeviceQuery) -> String {
     format!("{device}&{LIST}={list}")
 }
 
-/// Longer lists are not led back to: each row of the table repeats them.
+/// The longest query of a list that links repeat.
 const MOST_LIST: usize = 512;
 
-/// The parameter of a device's page with the query of the list that it was reached from.
+/// The parameter of a device's page with the query of the list from which it was opened.
 pub const LIST: &str = "list";
 
 /// The page with the table that a query asks for, scrolled to the table.
@@ -274,7 +274,7 @@ pub fn link(query: &DeviceQuery) -> String {
 /// A link to another page of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageLink {
-    /// Where it leads.
+    /// The title.
     pub title: &'static str,
     /// Its address; `None` where there is no such page.
     pub link: Option<String>,
