@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::account::Accounts;
+use serde::Serialize;
+
+use crate::account::{AccountStatus, Accounts};
 use crate::supervise::ActorStatus;
 use crate::tasks::TaskStatus;
 use crate::time::Clock;
@@ -30,6 +32,61 @@ pub struct ActorHealth {
     pub status: Arc<ActorStatus>,
     /// What is wrong with it, if anything.
     pub trouble: Option<&'static str>,
+}
+
+/// What an account is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PollState {
+    /// The last poll succeeded.
+    Up,
+    /// The last poll failed.
+    Failing,
+    /// No poll has ended yet.
+    Starting,
+}
+
+impl PollState {
+    /// The state of an account.
+    #[must_use]
+    pub fn of(account: &AccountStatus) -> Self {
+        let metrics = &account.metrics;
+        let is_up = metrics.up.value().is_some_and(|up| up > 0.0);
+        Self::new(is_up, metrics.last_failure().is_some())
+    }
+
+    /// The state of an account whose last poll succeeded (`is_up`), or of whose polls one has failed.
+    fn new(is_up: bool, has_failed: bool) -> Self {
+        match (is_up, has_failed) {
+            (true, _) => Self::Up,
+            (false, true) => Self::Failing,
+            (false, false) => Self::Starting,
+        }
+    }
+}
+
+/// An account, as the probes show it.
+#[derive(Debug, Serialize)]
+pub struct AccountHealth {
+    /// The name.
+    pub name: String,
+    /// What it is doing.
+    pub state: PollState,
+    /// The last failure with its remedy, while polls fail.
+    pub reason: Option<String>,
+}
+
+impl AccountHealth {
+    fn of(account: &AccountStatus) -> Self {
+        let state = PollState::of(account);
+        let failure = account.metrics.failure_report();
+        let failure = failure.filter(|_| state == PollState::Failing);
+        Self {
+            name: account.name.to_string(),
+            state,
+            reason: failure.map(|failure| failure.to_string()),
+        }
+    }
 }
 
 impl Health {
@@ -86,6 +143,16 @@ impl Health {
             actors.map(|status| health(Some(&account.name), status))
         });
         store.chain(actors).collect()
+    }
+
+    /// The accounts, by name.
+    #[must_use]
+    pub fn accounts(&self) -> Vec<AccountHealth> {
+        let accounts = self.accounts.all();
+        accounts
+            .iter()
+            .map(|account| AccountHealth::of(account))
+            .collect()
     }
 
     /// The tasks, and whether each hangs.
@@ -163,6 +230,18 @@ mod tests {
         ] {
             let found = readiness(is_draining, has_polled, failure);
             assert_eq!(found.as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn an_account_fails_only_after_a_failure() {
+        for (is_up, has_failed, expected) in [
+            (false, false, PollState::Starting),
+            (false, true, PollState::Failing),
+            (true, false, PollState::Up),
+            (true, true, PollState::Up),
+        ] {
+            assert_eq!(PollState::new(is_up, has_failed), expected);
         }
     }
 

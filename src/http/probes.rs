@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
-use super::health::{ActorHealth, Health};
+use super::health::{AccountHealth, ActorHealth, Health};
 use super::request::{parameter, resource};
 
 /// The paths of the probes.
@@ -14,6 +14,7 @@ pub const PATHS: [&str; 3] = ["/livez", "/healthz", "/readyz"];
 struct Report<'a> {
     status: &'static str,
     reasons: Vec<String>,
+    accounts: Vec<AccountHealth>,
     actors: Vec<Actor<'a>>,
     tasks: Vec<Task<'a>>,
 }
@@ -78,6 +79,7 @@ fn respond(request: &HttpRequest, health: &Health, reasons: Vec<String>) -> Http
         return response.json(Report {
             status,
             reasons,
+            accounts: health.accounts(),
             actors: health.actors().iter().map(Actor::of).collect(),
             tasks: tasks(health),
         });

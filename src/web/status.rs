@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use self::account::AccountInput;
-pub use self::account::{Account, AccountState, DeviceCounts, LeftOut, Stream, Token};
+pub use self::account::{Account, DeviceCounts, LeftOut, Stream, Token};
 
 use super::state::WebState;
 use crate::supervise::{ActorStatus, Cause};
@@ -169,8 +169,7 @@ impl Status {
         let accounts = state.accounts.all();
         let accounts = accounts.iter().map(|account| {
             Account::of(AccountInput {
-                name: &account.name,
-                metrics: &account.metrics,
+                status: account,
                 actors: actors_of(Some(&account.name)),
                 devices: DeviceCounts::of_all(&fleet),
                 ran: state.clock.ran(),

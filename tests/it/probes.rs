@@ -82,6 +82,12 @@ async fn unreachable_at_the_start_it_serves_and_tells_why_and_then_the_probes_ar
     assert_eq!((status, &verdict["status"]), (503, &json!("failing")));
     let reason = verdict["reasons"][0].as_str().unwrap();
     let why = "no poll has succeeded";
+    let account = &verdict["accounts"][0];
+    assert_eq!(
+        (&account["name"], &account["state"]),
+        (&json!("default"), &json!("failing"))
+    );
+    assert!(reason.ends_with(account["reason"].as_str().unwrap()));
     assert!(reason.contains(why) && reason.contains("token"), "{reason}");
     let page = get(address, "/", &[]).await;
     assert!(
@@ -99,7 +105,9 @@ async fn unreachable_at_the_start_it_serves_and_tells_why_and_then_the_probes_ar
     simulator.plug().unwrap();
     service.shows(&throughput("here"), 1.0).await;
     service.shows(UP, 1.0).await;
-    is_ok(address, "/readyz").await;
+    let verdict = is_ok(address, "/readyz").await;
+    let up = json!([{"name": "default", "state": "up", "reason": null}]);
+    assert_eq!(verdict["accounts"], up);
 
     // Without Starlink the state is still worth scraping.
     simulator.unplug();

@@ -3,7 +3,8 @@
 use super::format::{age, count, printable};
 use super::level::Level;
 use super::verdict::are_rows_old;
-use crate::web::status::{Account, AccountState, Status};
+use crate::http::PollState;
+use crate::web::status::{Account, Status};
 
 /// One fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,11 +46,11 @@ fn of_account(status: &Status, account: &Account) -> Vec<Fact> {
 }
 
 fn of_accounts(status: &Status, accounts: &[Account]) -> Vec<Fact> {
-    let is_up = |account: &&Account| account.state == AccountState::Up;
+    let is_up = |account: &&Account| account.state == PollState::Up;
     let up = accounts.iter().filter(is_up).count();
     let level = match accounts
         .iter()
-        .any(|account| account.state == AccountState::Failing)
+        .any(|account| account.state == PollState::Failing)
     {
         true => Level::Bad,
         false if up < accounts.len() => Level::Notice,

@@ -363,3 +363,46 @@ fn unknown_alerts(unknown: usize, total: usize) -> Option<String> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::super::verdict::tests::{fail, with_accounts};
+    use super::*;
+
+    fn html(status: &Status) -> String {
+        let frame = Frame::of(&TestRequest::default().to_http_request());
+        Home::new(frame, status, None, None).render().unwrap()
+    }
+
+    #[test]
+    fn several_accounts_are_listed_the_failing_one_first() {
+        let names: Vec<_> = (1..=40).map(|number| format!("ship-{number:02}")).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let mut status = with_accounts(&names);
+        fail(&mut status.accounts[6]);
+        let page = html(&status);
+        assert_eq!(page.matches("<tr data-key=\"ship-").count(), 40);
+        let failing = page.find("<tr data-key=\"ship-07\"").unwrap();
+        let row = &page[failing..failing + page[failing..].find("</tr>").unwrap()];
+        for text in [
+            "Failing",
+            "Starlink rejected the credentials. Check client_id and client_secret.",
+        ] {
+            assert!(row.contains(text), "{row}");
+        }
+        let first = page.find("<tr data-key=").unwrap();
+        assert_eq!(first, failing);
+        assert!(page.contains("1 of 40 accounts fails: ship-07."));
+    }
+
+    #[test]
+    fn the_only_account_is_not_listed() {
+        let page = html(&with_accounts(&["default"]));
+        assert!(!page.contains("accounts-title"), "{page}");
+        for component in ["metrics_store", "token", "stream"] {
+            assert!(page.contains(&format!("<th scope=\"row\">{component}</th>")));
+        }
+    }
+}

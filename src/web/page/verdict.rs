@@ -2,7 +2,8 @@
 
 use super::format::{count, minutes, printable};
 use super::level::Level;
-use crate::web::status::{Account, AccountState, ActorState, LeftOut, Status, Stream, Token};
+use crate::http::PollState;
+use crate::web::status::{Account, ActorState, LeftOut, Status, Stream, Token};
 
 /// Whether the exporter is healthy. Screen readers read it aloud when it changes, so its times are in minutes at least.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,7 +205,7 @@ fn of_only_account(status: &Status, account: &Account) -> Finding {
 pub fn of_account(status: &Status, account: &Account) -> (Condition, String) {
     let Account { stream, token, .. } = account;
     match account.state {
-        AccountState::Failing => {
+        PollState::Failing => {
             let failure = failure(
                 stream.last_failure_message.as_deref(),
                 stream.last_failure_remedy,
@@ -212,11 +213,11 @@ pub fn of_account(status: &Status, account: &Account) -> (Condition, String) {
             let because = failure.unwrap_or_else(|| "The last poll failed.".to_owned());
             return (Condition::Failing, because);
         }
-        AccountState::Starting => {
+        PollState::Starting => {
             let because = "Waiting for Starlink's first answer.".to_owned();
             return (Condition::Starting, because);
         }
-        AccountState::Up => {}
+        PollState::Up => {}
     }
     let is_expired = |expiry| expiry < status.timestamp_seconds;
     if token.expiry_timestamp_seconds.is_some_and(is_expired) {
@@ -312,4 +313,4 @@ fn number(value: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Actor;
-use crate::account::{AccountMetrics, Unstored};
+use crate::account::{AccountMetrics, AccountStatus, Unstored};
+use crate::http::PollState;
 use crate::view::Overview;
 
 /// An account.
@@ -14,7 +15,7 @@ pub struct Account {
     /// The name.
     pub name: String,
     /// What it is doing.
-    pub state: AccountState,
+    pub state: PollState,
     /// Its devices.
     pub devices: DeviceCounts,
     /// The polls.
@@ -23,29 +24,6 @@ pub struct Account {
     pub token: Token,
     /// The actors, in the order in which they were started.
     pub actors: Vec<Actor>,
-}
-
-/// What an account is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AccountState {
-    /// The last poll succeeded.
-    Up,
-    /// The last poll failed.
-    Failing,
-    /// No poll has ended yet.
-    Starting,
-}
-
-impl AccountState {
-    /// The state of an account whose last poll succeeded (`is_up`) or that has failed at least once.
-    fn of(is_up: bool, has_failed: bool) -> Self {
-        match (is_up, has_failed) {
-            (true, _) => Self::Up,
-            (false, true) => Self::Failing,
-            (false, false) => Self::Starting,
-        }
-    }
 }
 
 /// How many devices are in which state.
@@ -154,8 +132,7 @@ pub struct Token {
 
 /// What the state of an account is made from.
 pub(super) struct AccountInput<'a> {
-    pub name: &'a str,
-    pub metrics: &'a AccountMetrics,
+    pub status: &'a AccountStatus,
     pub actors: Vec<Actor>,
     pub devices: DeviceCounts,
     /// How long the process has run.
@@ -165,11 +142,11 @@ pub(super) struct AccountInput<'a> {
 
 impl Account {
     pub(super) fn of(input: AccountInput<'_>) -> Self {
-        let metrics = input.metrics;
+        let metrics = &*input.status.metrics;
         let stream = Stream::of(metrics, input.ran, input.stale_after);
         Self {
-            name: input.name.to_owned(),
-            state: AccountState::of(stream.up, stream.last_failure.is_some()),
+            name: input.status.name.to_string(),
+            state: PollState::of(input.status),
             devices: input.devices,
             stream,
             token: Token::of(metrics),

@@ -22,7 +22,7 @@ fn actor(name: &'static str) -> Actor {
 fn account(name: &str) -> Account {
     Account {
         name: name.to_owned(),
-        state: AccountState::Up,
+        state: PollState::Up,
         devices: DeviceCounts {
             online: 5,
             offline: 1,
@@ -86,15 +86,16 @@ fn healthy() -> Status {
 }
 
 /// Accounts with these names.
-fn with_accounts(names: &[&str]) -> Status {
+pub fn with_accounts(names: &[&str]) -> Status {
     Status {
         accounts: names.iter().map(|name| account(name)).collect(),
         ..healthy()
     }
 }
 
-fn fail(account: &mut Account) {
-    account.state = AccountState::Failing;
+/// Makes the polls of an account fail as with a wrong secret.
+pub fn fail(account: &mut Account) {
+    account.state = PollState::Failing;
     account.stream.up = false;
     account.stream.last_failure = Some("token".to_owned());
     account.stream.last_failure_message = Some("Starlink rejected the credentials.".to_owned());
@@ -221,7 +222,7 @@ fn the_only_account_has_no_table() {
 fn the_worst_is_the_verdict() {
     type Change = fn(&mut Status);
     let failed: Change = |status| {
-        status.accounts[0].state = AccountState::Failing;
+        status.accounts[0].state = PollState::Failing;
         status.accounts[0].stream.up = false;
         status.accounts[0].stream.last_failure_message = Some("No way\u{7} there.".to_owned());
         status.accounts[0].stream.last_failure_remedy = Some("Build one.");
@@ -325,7 +326,7 @@ fn the_worst_is_the_verdict() {
         ),
         (unready, Level::Bad, "Failing", "No way␇ there. Build one."),
         (
-            |status| status.accounts[0].state = AccountState::Starting,
+            |status| status.accounts[0].state = PollState::Starting,
             Level::Notice,
             "Starting",
             "Waiting for Starlink's first answer.",
