@@ -42,20 +42,20 @@ impl Tokens {
         (now < token.expires).then_some(token.serial)
     }
 
-    /// Ends all tokens.
+    /// Revokes all tokens.
     pub(super) fn revoke(&mut self) {
         self.valid.clear();
     }
 }
 
-/// At most so many polls in any minute.
+/// The limit of polls in any minute.
 #[derive(Debug, Default)]
 pub(super) struct RateLimit {
     recent: VecDeque<Instant>,
 }
 
 impl RateLimit {
-    /// Counts a poll, or refuses it.
+    /// Counts a poll, or rejects it.
     pub(super) fn admit(&mut self, limit: usize, now: Instant) -> bool {
         while self
             .recent
@@ -79,17 +79,17 @@ pub(super) struct LoggedRow {
     pub text: String,
 }
 
-/// Where in the stream the account is. The stream itself is generated from here on when it is read.
+/// The read position of the account in the stream. The rows after it are generated when they are read.
 #[derive(Debug, Default)]
 pub(super) struct ReadIndex {
     tick: u64,
     position: usize,
-    /// Rows that are generated and not handed out.
+    /// Rows that are generated but not sent.
     ready: VecDeque<LoggedRow>,
 }
 
 impl ReadIndex {
-    /// Makes `wanted` rows ready, or as many as there are up to the tick `now`; whether there are as many.
+    /// Generates up to `wanted` rows until the tick `now`. Returns whether there are as many.
     pub(super) fn fill(&mut self, fleet: &Fleet, now: u64, wanted: usize) -> bool {
         self.forget_before(now.saturating_sub(RETENTION_TICKS));
         while self.ready.len() < wanted && self.tick <= now {
@@ -106,13 +106,13 @@ impl ReadIndex {
         self.ready.len() >= wanted
     }
 
-    /// Hands out at most `wanted` rows.
+    /// Takes at most `wanted` rows.
     pub(super) fn take(&mut self, wanted: usize) -> Vec<LoggedRow> {
         let count = wanted.min(self.ready.len());
         self.ready.drain(..count).collect()
     }
 
-    /// Puts rows back that could not be sent: they are the next to be handed out.
+    /// Returns rows that could not be sent, so that they are taken next.
     pub(super) fn put_back(&mut self, rows: Vec<LoggedRow>) {
         for row in rows.into_iter().rev() {
             self.ready.push_front(row);

@@ -8,10 +8,10 @@ use serde_json::json;
 
 use super::body::AnswerBody;
 
-/// What is answered to one poll or token request: a status, headers, a body, and what goes wrong on the way.
+/// The answer to a poll or token request: a status, headers, a body, and faults.
 ///
-/// A constructor gives a complete answer, the methods change it; faults combine. Offsets count the
-/// bytes of the body as they are sent, compressed ones after [`Answer::gzip`].
+/// Constructors create a complete answer, and methods change it; faults can be combined. Offsets count the
+/// bytes of the body as sent, which are compressed after [`Answer::gzip`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -25,7 +25,7 @@ use super::body::AnswerBody;
 pub struct Answer {
     pub(super) status: u16,
     pub(super) headers: Vec<(String, String)>,
-    /// None: what the simulator would have answered without a script.
+    /// `None`: the body that the simulator sends without a script.
     pub(super) body: Option<Bytes>,
     pub(super) rows: usize,
     pub(super) gzip: bool,
@@ -36,20 +36,20 @@ pub struct Answer {
     pub(super) closed: bool,
 }
 
-/// How the sending of a body ends.
+/// The end of sending a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// As it should.
+    /// Complete.
     Whole,
-    /// After so many bytes the connection is closed.
+    /// The connection is closed after this many bytes.
     CutAt(usize),
-    /// After so many bytes nothing comes any more, and the connection stays open.
+    /// Nothing more is sent after this many bytes, and the connection stays open.
     StallAt(usize),
 }
 
 impl Answer {
-    /// What the simulator answers without a script (a poll's generated rows after its linger, a token): a base for
-    /// faults.
+    /// The answer that the simulator sends without a script (generated rows after the linger, or a token), as a base
+    /// for faults.
     pub fn ordinary() -> Self {
         Self {
             status: 200,
@@ -65,7 +65,7 @@ impl Answer {
         }
     }
 
-    /// A 200 with this body, sent as `application/json` whatever it is.
+    /// A 200 with this body, sent as `application/json` even if it is not JSON.
     pub fn text(body: impl Into<Bytes>) -> Self {
         Self {
             body: Some(body.into()),
@@ -73,12 +73,12 @@ impl Answer {
         }
     }
 
-    /// A healthy answer with these rows, each JSON text, and the usual columns and enums.
+    /// A valid answer with these rows, each a JSON text, and the default columns and enums.
     pub fn rows<R: Into<String>>(rows: impl IntoIterator<Item = R>) -> Self {
         AnswerBody::new().rows(rows).into()
     }
 
-    /// An error as Starlink writes one: the status, and the message in the documented envelope.
+    /// An error of Starlink: the status, and the message in the documented envelope.
     pub fn error(status: u16, message: &str) -> Self {
         let envelope = json!({
             "errors": [{"memberNames": [], "errorMessage": message}],
@@ -89,7 +89,7 @@ impl Answer {
         Self::text(envelope.to_string()).status(status)
     }
 
-    /// A refusal as the token endpoint writes one: 400 and `{"error":"invalid_client"}` or the like.
+    /// A rejection of the token endpoint: 400 and, for example, `{"error":"invalid_client"}`.
     pub fn token_error(error: &str) -> Self {
         Self::text(json!({"error": error}).to_string()).status(400)
     }
@@ -99,7 +99,7 @@ impl Answer {
         Self::error(429, "API calls quota exceeded").header("Retry-After", retry_after)
     }
 
-    /// A page of a proxy in between: HTML with status 200.
+    /// The page of an intermediate proxy: HTML with status 200.
     pub fn html() -> Self {
         Self::text("<!DOCTYPE html>\n<html><body><h1>Please stand by</h1></body></html>\n")
             .header("Content-Type", "text/html; charset=utf-8")
@@ -118,7 +118,7 @@ impl Answer {
         }
     }
 
-    /// Sets the status. With an ordinary body too.
+    /// Sets the status, also with the default body.
     pub fn status(mut self, status: u16) -> Self {
         self.status = status;
         self
@@ -130,7 +130,7 @@ impl Answer {
         self
     }
 
-    /// Compresses the body and says so in `Content-Encoding`. With [`AnswerBody::padding`] a bomb.
+    /// Compresses the body and sets `Content-Encoding`. With [`AnswerBody::padding`], the result is a gzip bomb.
     pub fn gzip(mut self) -> Self {
         self.gzip = true;
         self
@@ -148,13 +148,13 @@ impl Answer {
         self
     }
 
-    /// Closes the connection after so many bytes of the body; the Content-Length still counts all of it.
+    /// Closes the connection after this many bytes of the body; the Content-Length is that of the whole body.
     pub fn cut_at(mut self, bytes: usize) -> Self {
         self.ending = Ending::CutAt(bytes);
         self
     }
 
-    /// Sends nothing more after so many bytes of the body, and leaves the connection open.
+    /// Stops sending after this many bytes of the body, and leaves the connection open.
     pub fn stall_at(mut self, bytes: usize) -> Self {
         self.ending = Ending::StallAt(bytes);
         self

@@ -96,15 +96,15 @@ pub const TERMINAL_ALERTS: &[(&str, &str)] = &[
     ("97", "data_overage_rate_limited"),
 ];
 
-/// The names of a router's alert codes: 55 is another thing there than for a terminal.
+/// The names of a router's alert codes. Code 55 has another meaning than for a terminal.
 pub const ROUTER_ALERTS: &[(&str, &str)] = &[("55", "offline_networks_disabled")];
 
 /// Names in the order of the text: each key with its JSON value.
 type Members = Vec<(String, String)>;
 
-/// A healthy answer's body, composed of rows given as JSON text.
+/// Builds the body of a valid answer from rows given as JSON text.
 ///
-/// A new one has the columns and enums that the generated answers have; each can be replaced or left out.
+/// It starts with the columns and enums of the generated answers; each can be replaced or removed.
 ///
 /// ```
 /// use starlink_telemetry::simulator::AnswerBody;
@@ -144,12 +144,12 @@ impl Default for AnswerBody {
 }
 
 impl AnswerBody {
-    /// An empty answer with the usual columns and enums.
+    /// An empty answer with the default columns and enums.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a row, JSON text that is written as it is (even when it is no JSON).
+    /// Adds a row: a JSON text that is written unchanged (even if it is not valid JSON).
     pub fn row(mut self, json: impl Into<String>) -> Self {
         self.rows.push(json.into());
         self
@@ -217,13 +217,13 @@ impl AnswerBody {
         self
     }
 
-    /// Puts `bytes` spaces into the text, which stays valid JSON: for bodies that are too large.
+    /// Adds `bytes` spaces to the text, which stays valid JSON, to create bodies that are too large.
     pub fn padding(mut self, bytes: usize) -> Self {
         self.padding = bytes;
         self
     }
 
-    /// How many rows stand in it.
+    /// The number of rows.
     pub fn row_count(&self) -> usize {
         self.rows.len()
     }

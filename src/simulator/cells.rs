@@ -2,12 +2,12 @@
 
 use std::fmt::{Display, Write};
 
-/// A row in the making. Strings are written as they are: the simulator uses none that need escapes.
+/// Builds a row. Strings are written without escaping, because the simulator uses none that need it.
 #[derive(Debug)]
 pub(super) struct Cells {
     text: String,
     written: usize,
-    /// The cell that is written as null whatever its value.
+    /// The index of the cell that is written as null.
     null_at: Option<usize>,
 }
 
@@ -60,7 +60,7 @@ impl Cells {
         self.cell(|text| text.push_str(if value { "true" } else { "false" }))
     }
 
-    /// Nothing.
+    /// Null.
     pub(super) fn null(&mut self) -> &mut Self {
         self.cell(|text| text.push_str("null"))
     }

@@ -11,18 +11,18 @@ use super::lock;
 
 /// A second handle of a connection's socket, which is non-blocking.
 ///
-/// It lives in the connection's data and ends with it, for a socket that has a handle left stays open.
+/// It is stored in the connection's data and dropped with it, because a socket with a remaining handle stays open.
 #[derive(Debug, Clone)]
 pub(super) struct Connection(Arc<TcpStream>);
 
 impl Connection {
-    /// A handle of the same socket; none when the process has no file descriptor left.
+    /// A handle of the same socket; `None` if the process has no file descriptor left.
     pub(super) fn of(socket: &impl AsFd) -> Option<Self> {
         let handle = socket.as_fd().try_clone_to_owned().ok()?;
         Some(Self(Arc::new(handle.into())))
     }
 
-    /// Ends the connection in both directions, after what has been written.
+    /// Ends the connection in both directions, after the data that was written.
     pub(super) fn close(&self) {
         // An error means that it is closed already.
         let _ = self.0.shutdown(Shutdown::Both);
@@ -30,8 +30,8 @@ impl Connection {
 
     /// Whether the client has closed its side.
     ///
-    /// actix-web lets a handler run on when the client is gone; but it polls the handler when the end of the stream
-    /// arrives, which is when this is asked.
+    /// actix-web does not cancel a handler when the client disconnects, but polls it when the end of the stream
+    /// arrives, which is when this is called.
     pub(super) fn is_gone(&self) -> bool {
         match self.0.peek(&mut [0]) {
             Ok(bytes) => bytes == 0,
@@ -51,7 +51,7 @@ struct Registry {
 }
 
 impl Connections {
-    /// Takes a new connection in; closes it at once when all are closed.
+    /// Adds a new connection; closes it immediately if all are closed.
     pub(super) fn add(&self, connection: &Connection) {
         let mut registry = lock(&self.0);
         if registry.is_closed {

@@ -2,24 +2,24 @@
 
 use std::time::Instant;
 
-/// A demo that runs for weeks must not fill the memory: of polls and of token requests at least so many stay.
+/// The fewest polls and token requests that are kept. Older ones are dropped, so that a long-running demo does not fill the memory.
 const KEPT: usize = 20_000;
 
-/// What was asked since the start: all of it, up to 20,000 polls and as many token requests, then the latest.
+/// The requests since the start; only the latest if there are more than 20,000 polls or token requests.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Journal {
-    /// Every request to the stream, refused ones too, in the order of their arrival.
+    /// All requests to the stream, including rejected ones, in the order of arrival.
     pub polls: Vec<Poll>,
-    /// Every request for a token, in the order of their arrival.
+    /// All token requests, in the order of arrival.
     pub token_requests: Vec<TokenRequest>,
-    /// How many polls are being answered now.
+    /// The number of polls in progress.
     pub polls_in_flight: usize,
-    /// The highest number of polls that were being answered at one time.
+    /// The highest number of concurrent polls.
     pub most_polls_in_flight: usize,
-    /// How many rows were in answers that were sent whole (those of [`super::Answer::text`] are not counted).
+    /// The number of rows in answers that were sent completely (except those of [`super::Answer::text`]).
     pub rows_handed_out: u64,
-    /// How many of the first polls are no longer in `polls`.
+    /// The number of first polls that were dropped from `polls`.
     forgotten_polls: usize,
 }
 
@@ -29,34 +29,34 @@ pub struct Journal {
 pub struct Poll {
     /// When its body had arrived.
     pub started: Instant,
-    /// When it was answered or given up.
+    /// When it was answered or aborted.
     pub ended: Option<Instant>,
-    /// The request's body as it came, bytes that are no UTF-8 replaced.
+    /// The body of the request, with invalid UTF-8 replaced.
     pub body: String,
-    /// `batchSize`, when the body was accepted.
+    /// `batchSize`, if the body was accepted.
     pub batch_size: Option<u32>,
-    /// `maxLingerMs`, when the body was accepted.
+    /// `maxLingerMs`, if the body was accepted.
     pub max_linger_ms: Option<u32>,
-    /// Which token it carried, counted from 1 in the order of issue; none when none of ours.
+    /// The number of its token in the order of issue, from 1; `None` if the token is unknown.
     pub token_serial: Option<u64>,
-    /// The status that was answered, if a head was sent.
+    /// The status of the answer, if a head was sent.
     pub status: Option<u16>,
-    /// How many rows the answer has.
+    /// The number of rows of the answer.
     pub rows: usize,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
 }
 
-/// What became of a poll.
+/// The outcome of a poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Still being answered.
+    /// In progress.
     Open,
-    /// The whole answer was sent, whatever its status.
+    /// The complete answer was sent, with any status.
     Answered,
     /// The script closed the connection.
     Cut,
-    /// The client went away first, or the network was pulled.
+    /// The client disconnected first, or all connections were cut.
     Abandoned,
 }
 
@@ -70,12 +70,12 @@ pub struct TokenRequest {
     pub path: String,
     /// Whether the form had the right credentials and the right grant type.
     pub is_form_ok: bool,
-    /// The status that was answered; none when the connection was closed instead.
+    /// The status of the response; `None` if the connection was closed instead.
     pub status: Option<u16>,
 }
 
 impl Journal {
-    /// How many polls have that outcome.
+    /// The number of polls with an outcome.
     pub fn polls_with(&self, outcome: Outcome) -> usize {
         self.polls
             .iter()
@@ -83,7 +83,7 @@ impl Journal {
             .count()
     }
 
-    /// How many polls were wholly answered with that status.
+    /// The number of polls that were completely answered with a status.
     pub fn polls_answered_with(&self, status: u16) -> usize {
         self.polls
             .iter()
@@ -91,7 +91,7 @@ impl Journal {
             .count()
     }
 
-    /// Writes down the beginning of a poll and gives its place.
+    /// Records the start of a poll and returns its index.
     pub(super) fn begin(&mut self, body: String, token_serial: Option<u64>) -> usize {
         self.polls_in_flight += 1;
         self.most_polls_in_flight = self.most_polls_in_flight.max(self.polls_in_flight);
@@ -110,12 +110,12 @@ impl Journal {
         self.forgotten_polls + self.polls.len() - 1
     }
 
-    /// The poll at that place, unless it is forgotten.
+    /// The poll with this index, unless it was dropped.
     pub(super) fn poll_mut(&mut self, place: usize) -> Option<&mut Poll> {
         self.polls.get_mut(place.checked_sub(self.forgotten_polls)?)
     }
 
-    /// Writes down the end of the poll at that place.
+    /// Records the end of a poll.
     pub(super) fn end(&mut self, place: usize, outcome: Outcome) {
         self.polls_in_flight -= 1;
         let Some(poll) = self.poll_mut(place) else {
@@ -128,14 +128,14 @@ impl Journal {
         }
     }
 
-    /// Writes down a token request.
+    /// Records a token request.
     pub(super) fn add_token_request(&mut self, request: TokenRequest) {
         forget(&mut self.token_requests);
         self.token_requests.push(request);
     }
 }
 
-/// Makes room, seldom and for many; how many were forgotten.
+/// Drops old entries, many at a time. Returns how many.
 fn forget<T>(entries: &mut Vec<T>) -> usize {
     if entries.len() < 2 * KEPT {
         return 0;

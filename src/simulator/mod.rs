@@ -60,21 +60,21 @@ const API_PATH: &str = "/api/public";
 const PUBLIC_TOKEN_PATH: &str = "/api/public/auth/connect/token";
 const PLAIN_TOKEN_PATH: &str = "/api/auth/connect/token";
 const STREAM_PATH: &str = "/api/public/v2/telemetry/stream";
-/// Faster than this, ticks would be shorter than a millisecond.
+/// The highest speed. With a higher one, ticks would be shorter than a millisecond.
 const HIGHEST_SPEED: f64 = 15_000.0;
-/// However slow the simulation, a tick stays a length of time that a clock can add.
+/// The longest tick, so that calculations with times do not overflow at low speeds.
 const MAX_TICK_SECONDS: f64 = 1e6;
 
-/// What is simulated.
+/// The options of the simulation.
 #[derive(Clone)]
 pub struct Options {
     /// The only client id that gets a token.
     pub client_id: String,
-    /// The secret that belongs to it.
+    /// Its client secret.
     pub client_secret: String,
     /// The port of 127.0.0.1 to listen on; 0 takes a free one.
     pub port: u16,
-    /// How many terminals there are. 0: all that is answered comes from the script, or is empty.
+    /// The number of terminals. With 0, answers come only from the script, or are empty.
     pub terminals: usize,
     /// Whether each terminal has a router that reports too.
     pub routers: bool,
@@ -84,9 +84,9 @@ pub struct Options {
     pub seed: u64,
     /// How long a token is valid, in real time.
     pub token_lifetime: Duration,
-    /// How many polls are admitted in any real minute; Starlink admits 250. None: any number.
+    /// The limit of polls in any real minute (250 for Starlink). `None`: no limit.
     pub polls_per_minute: Option<usize>,
-    /// How much simulated time stands in the stream before the start. More than 8 hours are not kept.
+    /// The simulated time of the backlog at the start; at most 8 hours are kept.
     pub backlog: Duration,
     /// Whether there are nulls, doubled rows, repeated allocations, tombstones, and outages of single terminals (from a
     /// minute after the start, in fleets of four and more). Without, each device has one row a tick, and each allocation
@@ -113,19 +113,19 @@ impl Default for Options {
     }
 }
 
-/// Why the simulator does not serve.
+/// Why the simulator cannot start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SimulatorError {
-    /// The speed is no number above 0 and up to 15,000.
+    /// The speed is not above 0 and up to 15,000.
     #[error("speed {0} is not above 0 and up to 15000")]
     Speed(f64),
-    /// The port is taken, or there is no loopback.
+    /// The port is in use, or there is no loopback.
     #[error("cannot listen on 127.0.0.1:{port}")]
     Listen {
-        /// The port that was asked for.
+        /// The requested port.
         port: u16,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The server's thread did not start.
@@ -133,7 +133,7 @@ pub enum SimulatorError {
     Start(#[source] io::Error),
 }
 
-/// A running simulator. Dropped, it ends as by [`Simulator::stop`].
+/// A running simulator. When it is dropped, it ends as by [`Simulator::stop`].
 pub struct Simulator {
     service: Arc<Service>,
     address: SocketAddr,
@@ -156,7 +156,7 @@ impl Simulator {
         })
     }
 
-    /// Where it listens.
+    /// Its address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -166,13 +166,13 @@ impl Simulator {
         format!("http://{}{API_PATH}", self.address)
     }
 
-    /// Closes the listener and all connections at once and waits for the thread's end.
+    /// Closes the listener and all connections immediately, and waits for the end of the thread.
     pub fn stop(self) {
         self.unplug();
     }
 
-    /// Pulls the network: closes the listener and all connections at once, whatever was under way. What is
-    /// known stays (tokens, read index, script, journal), and the fleet goes on reporting.
+    /// Simulates a network failure: closes the listener and all connections immediately. The state is kept (tokens,
+    /// read index, script, journal), and the fleet continues to report.
     pub fn unplug(&self) {
         let server = lock(&self.server).take();
         if let Some(server) = server {
@@ -180,10 +180,10 @@ impl Simulator {
         }
     }
 
-    /// Listens again, on the same port, after [`Simulator::unplug`]; nothing if it does already.
+    /// Listens again on the same port after [`Simulator::unplug`]. Does nothing if it is listening.
     ///
     /// # Errors
-    /// [`SimulatorError`], when another has taken the port meanwhile or no thread can be started.
+    /// [`SimulatorError`], if the port was taken by another process meanwhile, or no thread can be started.
     pub fn plug(&self) -> Result<(), SimulatorError> {
         let mut server = lock(&self.server);
         if server.is_none() {
@@ -195,7 +195,7 @@ impl Simulator {
         Ok(())
     }
 
-    /// Answers a poll to come, or the one that waits now, with this: first in, first out, each once.
+    /// Queues an answer for a later poll, or for the one that is waiting. Each is sent once, in order.
     pub fn push_answer(&self, answer: impl Into<Answer>) {
         lock(&self.service.poll_script)
             .next
@@ -203,41 +203,40 @@ impl Simulator {
         self.service.script_changed.notify_waiters();
     }
 
-    /// As [`Simulator::push_answer`], a healthy answer with these rows, each JSON text.
+    /// Queues a valid answer with these rows, each a JSON text; see [`Simulator::push_answer`].
     pub fn push_rows<R: Into<String>>(&self, rows: impl IntoIterator<Item = R>) {
         self.push_answer(Answer::rows(rows));
     }
 
-    /// As [`Simulator::push_answer`], a 200 with this body.
+    /// Queues a 200 with this body; see [`Simulator::push_answer`].
     pub fn push_body(&self, json: &str) {
         self.push_answer(Answer::text(json.to_owned()));
     }
 
-    /// Answers every poll with this, the one that waits too, at once, while no pushed answer stands in line. None: as
-    /// ordinarily.
+    /// Sets the immediate answer to every poll, including the one that is waiting, while no answer is queued. `None`:
+    /// the default behaviour.
     pub fn set_default_answer(&self, answer: Option<Answer>) {
         lock(&self.service.poll_script).default = answer;
         self.service.script_changed.notify_waiters();
     }
 
-    /// Answers a token request to come with this: first in, first out, each once.
+    /// Queues a response for a later token request. Each is sent once, in order.
     pub fn push_token_answer(&self, answer: Answer) {
         lock(&self.service.token_script).next.push_back(answer);
     }
 
-    /// Answers every token request with this while no pushed answer stands in line. None: as ordinarily.
+    /// Sets the response to every token request while none is queued. `None`: the default behaviour.
     pub fn set_default_token_answer(&self, answer: Option<Answer>) {
         lock(&self.service.token_script).default = answer;
     }
 
-    /// Whether `{API_URL}/auth/connect/token` gives tokens (as from the start) or answers 404, so that only
-    /// `/api/auth/connect/token` does.
+    /// Whether `{API_URL}/auth/connect/token` issues tokens (the default) or responds with 404, so that only
+    /// `/api/auth/connect/token` issues them.
     pub fn set_public_token_path(&self, is_open: bool) {
         *lock(&self.service.is_public_token_path_open) = is_open;
     }
 
-    /// What the header `Date` of every answer says from now on, unless its script says otherwise. As from the start it is the time
-    /// that it is.
+    /// Sets the header `Date` of all later responses, unless their script sets it. The default is the system time.
     pub fn set_date(&self, now: impl Fn() -> SystemTime + Send + Sync + 'static) {
         *lock(&self.service.clock_of_answers) = Some(Arc::new(now));
     }
@@ -247,18 +246,18 @@ impl Simulator {
         self.service.issue_token()
     }
 
-    /// Ends all tokens: each is a 401 from now on.
+    /// Revokes all tokens, so that they get 401 from now on.
     pub fn revoke_tokens(&self) {
         lock(&self.service.tokens).revoke();
     }
 
-    /// A copy of what was seen so far.
+    /// A copy of the journal.
     pub fn journal(&self) -> Journal {
         lock(&self.service.record.journal).clone()
     }
 
-    /// Waits until the journal is as wanted; false when it is not within `limit`. Needs tokio's clock, as every actix
-    /// runtime has it.
+    /// Waits until the journal fulfils a condition. Returns false if it does not within `limit`. Needs tokio's timers,
+    /// which every actix runtime has.
     #[must_use = "false when the time is up"]
     pub async fn wait_until(
         &self,
@@ -268,7 +267,7 @@ impl Simulator {
         let waiting = async {
             loop {
                 let mut changed = std::pin::pin!(self.service.record.journal_changed.notified());
-                // From here on a change wakes, even one before the wait begins.
+                // Registered first, so that a change before the wait begins is noticed.
                 changed.as_mut().enable();
                 if is_as_wanted(&lock(&self.service.record.journal)) {
                     return;
@@ -282,7 +281,7 @@ impl Simulator {
 
 impl fmt::Debug for Simulator {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The options stay out: a secret stands in them.
+        // Without the options, which contain a secret.
         formatter
             .debug_struct("Simulator")
             .field("address", &self.address)
@@ -336,7 +335,7 @@ impl Service {
     }
 }
 
-/// Locks; a thread that panicked has left nothing half done behind these locks.
+/// Locks. The state is consistent even if a thread panicked.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -11,13 +11,13 @@ pub(super) fn hash(seed: u64, stream: u64, position: u64) -> u64 {
     bits ^ (bits >> 31)
 }
 
-/// A number of `0.0..1.0` by place.
+/// A number of `0.0..1.0` as a function of the coordinates.
 pub(super) fn unit(seed: u64, stream: u64, position: u64) -> f64 {
-    // 53 bits are what an f64 holds exactly.
+    // An f64 holds 53 bits exactly.
     (hash(seed, stream, position) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// A number of `0.0..1.0` that moves smoothly with `time`, new values one unit of time apart.
+/// A number of `0.0..1.0` that changes smoothly with `time`, with independent values one unit of time apart.
 pub(super) fn smooth(seed: u64, stream: u64, time: f64) -> f64 {
     let floor = time.floor();
     let step = floor as u64;

@@ -14,14 +14,14 @@ use bytes::Bytes;
 
 use super::{answer::Ending, connection::Connection, ticket::Ticket};
 
-/// One large buffer costs actix-web more than twice the time of pieces of this size.
+/// The size of the pieces of a body. actix-web needs more than twice the time for one large buffer.
 const PIECE_BYTES: usize = 64 * 1024;
-/// How long a body that is cut waits for its last bytes to leave before the connection is closed.
+/// The delay before the connection of a cut body is closed, so that its last bytes are sent.
 const FLUSH_TIME: Duration = Duration::from_millis(20);
 
-/// A body as actix-web sends it.
+/// A body for actix-web.
 pub(super) struct Sending {
-    /// What is still to be sent.
+    /// The bytes that are not sent yet.
     rest: Bytes,
     size: BodySize,
     ending: Ending,
@@ -30,7 +30,7 @@ pub(super) struct Sending {
     timer: Option<Pin<Box<Sleep>>>,
     is_flushed: bool,
     connection: Connection,
-    /// The poll that is answered; none for tokens.
+    /// The poll; `None` for token requests.
     ticket: Option<Ticket>,
 }
 
@@ -49,7 +49,7 @@ impl Sending {
             Ending::CutAt(bytes) | Ending::StallAt(bytes) => bytes.min(whole),
         };
         let has_fault = ending != Ending::Whole;
-        // actix-web drops a body of size 0 unasked.
+        // actix-web drops a body of size 0 without polling it.
         let is_stream = is_chunked || (whole == 0 && has_fault);
         if whole == 0 && !is_stream {
             ticket.take().into_iter().for_each(Ticket::answered);

@@ -18,7 +18,7 @@ use super::{
     service::{Service, routes},
 };
 
-/// Longer than any pause between two polls, so that a test meets closed connections only where it wants to.
+/// The keep-alive time: longer than any pause between polls, so that connections are closed only if a test does it.
 const IDLE_TIME: Duration = Duration::from_secs(75);
 
 /// A listener that serves.
@@ -30,7 +30,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Listens on that port of 127.0.0.1 and serves from a thread with an actix system of its own.
+    /// Listens on a port of 127.0.0.1 and serves on a separate thread with its own actix system.
     pub(super) fn start(port: u16, service: Arc<Service>) -> Result<Self, SimulatorError> {
         let listen = |source| SimulatorError::Listen { port, source };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(listen)?;
@@ -45,7 +45,7 @@ impl Server {
                 actix_rt::System::new().block_on(async move {
                     match serve(listener, service, registry) {
                         Ok(server) => {
-                            // Nobody listens when `start` has given up.
+                            // There is no receiver if `start` has failed.
                             let _ = sender.send(Ok(server.handle()));
                             let _ = server.await;
                         }
@@ -68,7 +68,7 @@ impl Server {
         })
     }
 
-    /// Where it listens.
+    /// Its address.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -76,9 +76,9 @@ impl Server {
     /// Closes all connections and the listener.
     pub(super) fn stop(self) {
         self.connections.close();
-        // The command is on its way when this returns; the thread's end is waited for instead of the answer.
+        // The command is sent when this returns. Instead of its reply, the end of the thread is awaited.
         drop(self.handle.stop(false));
-        // It ends by a panic only after all that it served is gone too.
+        // If the thread panicked, its connections are closed too.
         let _ = self.thread.join();
     }
 }

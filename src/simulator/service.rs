@@ -33,7 +33,7 @@ use super::{
 const HIGHEST_BATCH_SIZE: u32 = 65_000;
 const HIGHEST_LINGER_MS: u32 = 65_000;
 
-/// All that outlives a connection and a pulled network.
+/// The state that is kept across connections and network failures.
 pub(super) struct Service {
     pub options: Options,
     pub fleet: Fleet,
@@ -48,13 +48,13 @@ pub(super) struct Service {
     pub clock_of_answers: Mutex<Option<Now>>,
 }
 
-/// Gives a time of day.
+/// A source of the time.
 pub(super) type Now = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
-/// Which tick it is.
+/// The current tick.
 pub(super) struct Clock {
     pub started: Instant,
-    /// The tick that it was at the start: those before it are the backlog.
+    /// The tick of the start. Earlier ticks are the backlog.
     pub first: u64,
     /// Real nanoseconds of a tick; above 0.
     pub tick_ns: u64,
@@ -71,7 +71,7 @@ impl Clock {
     }
 }
 
-/// Answers to come, first in first out, and what is answered when there are none.
+/// The queued answers, and the answer if there are none.
 #[derive(Debug, Default)]
 pub(super) struct Script {
     pub next: VecDeque<Answer>,
@@ -84,7 +84,7 @@ impl Script {
     }
 }
 
-/// What a poll asks for: both members, no other, integers only.
+/// The body of a poll: exactly these members, with integers.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Wanted {
@@ -171,7 +171,7 @@ async fn stream(request: HttpRequest, body: Bytes, service: web::Data<Service>) 
         Ok(wanted) => {
             ticket.asked(wanted.batch_size, wanted.max_linger_ms);
             let Some(answer) = service.answer(&wanted, &connection, &mut ticket).await else {
-                // The client is gone: nobody reads this.
+                // The client has disconnected, so this is not sent.
                 connection.close();
                 return HttpResponse::NoContent().finish();
             };
@@ -188,7 +188,7 @@ fn bearer(request: &HttpRequest) -> Option<&str> {
 }
 
 impl Options {
-    /// Why a token request is refused, as the endpoint names it.
+    /// Why a token request is rejected, in OAuth's terms.
     fn refusal(&self, form: &[u8]) -> Option<&'static str> {
         let field = |wanted: &str| {
             form_urlencoded::parse(form)
@@ -208,7 +208,7 @@ impl Options {
 }
 
 impl Service {
-    /// What the header `Date` says, if not the time that it is.
+    /// The value of the header `Date`, if it is not the system time.
     fn date(&self) -> Option<SystemTime> {
         let now = lock(&self.clock_of_answers).clone();
         now.map(|now| now())
@@ -230,7 +230,7 @@ impl Service {
         .to_string()
     }
 
-    /// What a poll asks for, or the status and the reason of its refusal.
+    /// The parsed poll, or the status and the reason of its rejection.
     fn accept(&self, token_serial: Option<u64>, body: &[u8]) -> Result<Wanted, (u16, String)> {
         if token_serial.is_none() {
             return Err((401, "The access token is invalid or has expired".to_owned()));
@@ -243,7 +243,7 @@ impl Service {
         Wanted::parse(body).map_err(|reason| (400, reason))
     }
 
-    /// Waits until there is an answer, the script's or enough rows; none when the client went away.
+    /// Waits for a scripted answer or enough rows; `None` if the client disconnects.
     async fn answer(
         &self,
         wanted: &Wanted,
@@ -255,7 +255,7 @@ impl Service {
         let mut scripted = None;
         loop {
             let mut changed = pin!(self.script_changed.notified());
-            // From here on a change of the script wakes, even one before the wait begins.
+            // Registered first, so that a change of the script before the wait begins is noticed.
             changed.as_mut().enable();
             if scripted.is_none() {
                 scripted = lock(&self.poll_script).take();
@@ -291,7 +291,7 @@ enum Waited {
     ClientGone,
 }
 
-/// Waits for the time or for a change, but no longer than the client does.
+/// Waits for the time or for a change, until the client disconnects.
 async fn wait(
     until: Instant,
     mut changed: impl Future<Output = ()> + Unpin,
@@ -312,7 +312,7 @@ async fn wait(
     .await
 }
 
-/// Fills in the ordinary answer where the script leaves the body open. An ordinary refusal keeps its status.
+/// Adds the default body if the script has none. A default rejection keeps its status.
 fn with_body(scripted: Answer, ordinary: impl FnOnce() -> Answer) -> Answer {
     if scripted.body.is_some() || scripted.closed {
         return scripted;
@@ -384,7 +384,7 @@ fn head(answer: &Answer, date: Option<SystemTime>) -> actix_web::HttpResponseBui
         response.insert_header((header::DATE, httpdate::fmt_http_date(date)));
     }
     for (name, value) in &answer.headers {
-        // A header that is set replaces the one of the same name that every answer has.
+        // A header of the script replaces the default one with the same name.
         response.insert_header((name.as_str(), value.as_str()));
     }
     response

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// Long enough for anything that is to happen; nothing that succeeds waits for it.
+/// The time limit of waits. Successful tests do not wait that long.
 const PATIENCE: Duration = Duration::from_secs(20);
 const NO_LINGER: (u32, u32) = (65_000, 0);
 
@@ -94,7 +94,7 @@ fn rows(body: &Value) -> Vec<String> {
     rows.iter().map(Value::to_string).collect()
 }
 
-/// A poll by a bare socket, with the head that is sent and all that comes back until the end.
+/// Polls by a socket: sends the head, and returns everything until the end.
 fn raw_poll(simulator: &Simulator) -> TcpStream {
     let token = simulator.issue_token();
     let body = r#"{"batchSize":10,"maxLingerMs":0}"#;
@@ -109,7 +109,7 @@ fn raw_poll(simulator: &Simulator) -> TcpStream {
     socket
 }
 
-/// Head and body of what comes until the server closes.
+/// Reads head and body until the server closes the connection.
 fn raw_answer(simulator: &Simulator) -> (String, Vec<u8>) {
     let mut bytes = Vec::new();
     if let Err(error) = raw_poll(simulator).read_to_end(&mut bytes) {

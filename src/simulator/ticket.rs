@@ -10,7 +10,7 @@ use super::{
     lock,
 };
 
-/// What polls change: the journal, and how far the stream was read.
+/// The state that polls change: the journal, and the read position of the stream.
 #[derive(Default)]
 pub(super) struct Record {
     pub journal: Mutex<Journal>,
@@ -18,7 +18,7 @@ pub(super) struct Record {
     pub read_index: Mutex<ReadIndex>,
 }
 
-/// A poll's place in the journal. Dropped without a word, the poll was abandoned.
+/// A poll in the journal. If it is dropped without an end, the poll counts as abandoned.
 pub(super) struct Ticket {
     record: Arc<Record>,
     place: usize,
@@ -27,7 +27,7 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    /// Begins a poll.
+    /// Records the start of a poll.
     pub(super) fn begin(record: Arc<Record>, body: String, token_serial: Option<u64>) -> Self {
         let place = lock(&record.journal).begin(body, token_serial);
         record.journal_changed.notify_waiters();
@@ -39,7 +39,7 @@ impl Ticket {
         }
     }
 
-    /// Writes down what was asked for.
+    /// Records the parameters of the poll.
     pub(super) fn asked(&self, batch_size: u32, max_linger_ms: u32) {
         let mut journal = lock(&self.record.journal);
         if let Some(poll) = journal.poll_mut(self.place) {
@@ -48,7 +48,7 @@ impl Ticket {
         }
     }
 
-    /// Writes down what is about to be sent.
+    /// Records the answer that will be sent.
     pub(super) fn answers(&self, status: u16, rows: usize) {
         let mut journal = lock(&self.record.journal);
         if let Some(poll) = journal.poll_mut(self.place) {
@@ -59,12 +59,12 @@ impl Ticket {
         self.record.journal_changed.notify_waiters();
     }
 
-    /// Takes generated rows in charge: they go back to the stream unless they are sent.
+    /// Takes generated rows. They are returned to the stream unless they are sent.
     pub(super) fn hold(&mut self, rows: Vec<LoggedRow>) {
         self.rows = rows;
     }
 
-    /// All was sent.
+    /// The answer was sent completely.
     pub(super) fn answered(mut self) {
         self.rows.clear();
         self.outcome = Outcome::Answered;

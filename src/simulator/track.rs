@@ -7,11 +7,11 @@ use super::noise;
 const EARTH_RADIUS_KM: f64 = 6371.0;
 const AIRCRAFT_KM_PER_HOUR: f64 = 870.0;
 const SHIP_KM_PER_HOUR: f64 = 35.0;
-/// Twelve nautical miles: how far territorial waters reach.
+/// The extent of territorial waters: twelve nautical miles.
 const TERRITORIAL_WATERS_KM: f64 = 22.2;
-/// How far from an airport an aircraft is still counted to that country.
+/// The distance from an airport within which an aircraft counts as in its country.
 const LANDING_KM: f64 = 300.0;
-/// The country code of a terminal that is in no country.
+/// The country code of a terminal outside of all countries.
 const NO_COUNTRY: &str = "XZ";
 
 /// Latitude and longitude in degrees, and the country.
@@ -59,7 +59,7 @@ const AIRPORTS: [Place; 12] = [
     (-26.13, 28.24, "ZA"),
 ];
 
-/// Lanes whose great circles stay on water.
+/// Routes whose great circles stay on water.
 const SEA_LANES: [(Place, Place); 6] = [
     ((49.0, -7.0, "GB"), (40.3, -70.0, "US")),
     ((34.0, -121.0, "US"), (34.5, 141.5, "JP")),
@@ -69,7 +69,7 @@ const SEA_LANES: [(Place, Place); 6] = [
     ((20.5, -157.5, "US"), (-36.0, 176.0, "NZ")),
 ];
 
-/// Where a terminal is at one moment.
+/// The location of a terminal at a moment.
 #[derive(Debug, PartialEq)]
 pub(super) struct Position {
     pub latitude: f64,
@@ -79,7 +79,7 @@ pub(super) struct Position {
 }
 
 impl Position {
-    /// The H3 cell of resolution 5 (about 10 km) as Starlink reports it; none for what is no place on Earth.
+    /// The H3 cell of resolution 5 (about 10 km), as reported by Starlink; `None` for invalid coordinates.
     pub(super) fn cell(&self) -> Option<u64> {
         let point = LatLng::new(self.latitude, self.longitude).ok()?;
         Some(u64::from(point.to_cell(Resolution::Five)))
