@@ -12,22 +12,20 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use actix::{Addr, Arbiter};
+use actix::{Addr, Arbiter, MailboxError};
 use actix_web::dev::Server;
 use actix_web::web::Data;
 use arc_swap::ArcSwap;
 use futures_util::future::{OptionFuture, select_all};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info, warn};
 
-use crate::account::messages::Drain;
 use crate::account::{
-    self, AccountActors, AccountContext, AccountMetrics, AccountStatus, Accounts, Consumer,
-    StreamId,
+    AccountActors, AccountContext, Accounts, Consumer, Exhausted, Manager, Register,
 };
-use crate::config::Settings;
+use crate::config::{Account, Settings};
 use crate::files::Reloads;
 use crate::http::{
     self, ClientTimeouts, Endpoints, FleetReader, Health, ListenError, Port, ReadLimits,
@@ -37,9 +35,8 @@ use crate::outgoing::{TlsError, tls_config};
 use crate::self_metrics::{Counter, ProcessMetrics};
 use crate::starlink::{ClientOptions, Timeouts};
 use crate::state_file::{Keeper, Lock, LockError, StateFile};
-use crate::store::messages::AddAccount;
 use crate::store::{MetricsStoreActor, PinLimits, Published};
-use crate::supervise::{GivenUp, Role, SupervisionPolicy, Supervisor};
+use crate::supervise::{ActorStatus, GivenUp, Role, SupervisionPolicy, Supervisor};
 use crate::tasks::{Pool, Supervised, Task};
 use crate::time::Clock;
 use crate::web::{self, WebOptions, WebState};
@@ -49,8 +46,8 @@ use self::drain::drain;
 pub use self::ending::Ending;
 use self::followers::Followers;
 
-/// The name of the account.
-const ACCOUNT: &str = "default";
+/// The most threads that decode answers.
+const MOST_DECODERS: usize = 4;
 
 /// The settings of the ports, for errors.
 const METRICS_PORT: &str = "METRICS_PORT";
@@ -131,9 +128,6 @@ impl Default for Tuning {
 /// Why the application could not start.
 #[derive(Debug, Error)]
 pub enum BuildError {
-    /// There is more than one account.
-    #[error("ACCOUNTS_FILE has {0} accounts, and only one can be served")]
-    SeveralAccounts(usize),
     /// The address or the port cannot be bound.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -156,7 +150,7 @@ pub struct Application {
     address: SocketAddr,
     probes_address: Option<SocketAddr>,
     is_tls: bool,
-    account: AccountActors,
+    manager: Manager,
     store: Addr<MetricsStoreActor>,
     health: Data<Health>,
     lame_duck: Duration,
@@ -166,7 +160,9 @@ pub struct Application {
     /// Held until the end.
     state_lock: Option<Lock>,
     given_up: mpsc::UnboundedReceiver<GivenUp>,
-    arbiters: Vec<Arbiter>,
+    store_arbiter: Arbiter,
+    /// New lists of accounts.
+    lists: mpsc::UnboundedReceiver<Vec<Account>>,
 }
 
 impl Application {
@@ -176,9 +172,6 @@ impl Application {
     /// # Errors
     /// When the port cannot be had, or TLS is needed and cannot be set up.
     pub fn build(settings: &Settings, tuning: Tuning, clock: Clock) -> Result<Self, BuildError> {
-        let [configured] = settings.accounts.list() else {
-            return Err(BuildError::SeveralAccounts(settings.accounts.list().len()));
-        };
         if let Err(error) = clock.watch() {
             warn!(%error, "cannot detect when the process is stopped");
         }
@@ -203,54 +196,33 @@ impl Application {
         } = begin(settings, clock)?;
         let client = client_options(settings, tuning.timeouts, clock.clone())?;
         let metrics = Arc::new(ProcessMetrics::default());
-        let (mut supervisor, given_up) =
+        let (supervisor, given_up) =
             Supervisor::new(tuning.supervision, clock.clone(), settings.redactor.clone());
 
         let store_arbiter = Arbiter::try_new()?;
         let published = Arc::new(Published::default());
+        let store_status = Arc::new(ActorStatus::new(Role::MetricsStore, clock.ran()));
         let store = {
             let (published, clock) = (Arc::clone(&published), clock.clone());
             let pins = tuning.pins;
             let make = move || MetricsStoreActor::new(fleet, published, pins, clock);
-            supervisor.start(Role::MetricsStore, &store_arbiter.handle(), make)
+            supervisor.start(&store_status, &store_arbiter.handle(), make)
         };
         let context = AccountContext {
             clock: clock.clone(),
             client,
-            decoder: Pool::start("decode", 1)?,
+            decoder: Pool::start("decode", decoders())?,
             consumers: vec![Consumer::Batches(store.clone().recipient())],
             fields: settings.fleet.fields.clone(),
             stale_after: settings.fleet.stale_after,
         };
-        let account_metrics = Arc::new(AccountMetrics::default());
-        let name = Arc::<str>::from(ACCOUNT);
-        store.do_send(AddAccount {
-            name: Arc::clone(&name),
-            metrics: Arc::clone(&account_metrics),
-        });
-        let account_arbiter = Arbiter::try_new()?;
-        let stream = StreamId {
-            account: Arc::clone(&name),
-            incarnation: 1,
+        let accounts = Arc::new(Accounts::default());
+        let register = Register {
+            add: store.clone().recipient(),
+            remove: store.clone().recipient(),
         };
-        let account = account::start(
-            &mut supervisor,
-            &account_arbiter.handle(),
-            stream,
-            configured,
-            &account_metrics,
-            context,
-        );
-        let (mut others, account_status): (Vec<_>, Vec<_>) = supervisor
-            .finish()
-            .into_iter()
-            .partition(|status| status.role() == Role::MetricsStore);
-        let store_status = others.pop();
-        let accounts = Arc::new(Accounts::new(vec![Arc::new(AccountStatus {
-            name,
-            metrics: account_metrics,
-            actors: account_status,
-        })]));
+        let mut manager = Manager::new(supervisor, context, register, Arc::clone(&accounts));
+        manager.apply(settings.accounts.list().to_vec())?;
 
         let keeper = settings.state.as_ref().map(|state| {
             let keeper = Keeper {
@@ -272,17 +244,26 @@ impl Application {
         if let Some(file) = &settings.names {
             followers.names(file, &names, &published, &accounts);
         }
+        let (new_lists, lists) = mpsc::unbounded_channel();
+        if let Some(file) = settings.accounts.file() {
+            followers.accounts(file, &settings.redactor, new_lists);
+        }
         let keeper_status = keeper.iter().map(|(_, task)| task.status());
         let tasks = keeper_status.chain(followers.statuses.iter().cloned());
         let limits = ReadLimits {
             wait: tuning.query_limit,
             silence: silence_limit,
         };
-        let fleet_reader = FleetReader::new(clock.clone(), published, store_status.clone(), limits);
+        let fleet_reader = FleetReader::new(
+            clock.clone(),
+            published,
+            Some(Arc::clone(&store_status)),
+            limits,
+        );
         let health = Health::new(
             clock.clone(),
             Arc::clone(&accounts),
-            store_status,
+            Some(store_status),
             tasks.collect(),
             tuning.hang_limit,
         );
@@ -341,7 +322,7 @@ impl Application {
             address,
             probes_address,
             is_tls,
-            account,
+            manager,
             store,
             health,
             lame_duck: tuning.lame_duck,
@@ -350,7 +331,8 @@ impl Application {
             followers,
             state_lock,
             given_up,
-            arbiters: vec![store_arbiter, account_arbiter],
+            lists,
+            store_arbiter,
         })
     }
 
@@ -372,10 +354,10 @@ impl Application {
         self.probes_address
     }
 
-    /// The actors of the account.
+    /// The actors of an account.
     #[must_use]
-    pub fn account(&self) -> &AccountActors {
-        &self.account
+    pub fn account(&self, name: &str) -> Option<&AccountActors> {
+        self.manager.actors(name)
     }
 
     /// The store.
@@ -404,9 +386,10 @@ impl Application {
         let mut server = select_all(self.servers.into_iter().map(actix_rt::spawn));
         let (ending, reason) = tokio::select! {
             reason = asked => (Ending::Asked, reason),
-            Some(GivenUp(role)) = self.given_up.recv() => {
-                (Ending::GivenUp(role), "a component keeps failing")
-            }
+            exhausted = self.manager.run(&mut self.given_up, &mut self.lists) => match exhausted {
+                Exhausted::Actor(role) => (Ending::GivenUp(role), "a component keeps failing"),
+                Exhausted::AllAccounts => (Ending::AccountsStopped, "every account is stopped"),
+            },
             (ended, ..) = &mut server => {
                 error!(error = ?ended, "the HTTP server stopped unexpectedly");
                 (Ending::Server, "the HTTP server stopped")
@@ -417,8 +400,11 @@ impl Application {
         self.health.drain();
         if ending != Ending::Server {
             actix_rt::time::sleep(self.lame_duck).await;
-            let poll = self.account.stream.send(Drain).timeout(DRAIN_LIMIT);
-            drain(poll, &handles, deadline - SAVING).await;
+            let polls = async {
+                let drained = timeout(DRAIN_LIMIT, self.manager.drain()).await;
+                drained.unwrap_or(Err(MailboxError::Timeout))
+            };
+            drain(polls, &handles, deadline - SAVING).await;
         }
         drop(save);
         self.followers.abort();
@@ -427,12 +413,17 @@ impl Application {
             Ok(Some(Err(error))) => error!(%error, "the state file was not written at shutdown"),
             Err(_) => error!("the state file was not written at shutdown: timed out"),
         }
-        for arbiter in &self.arbiters {
-            arbiter.stop();
-        }
+        self.manager.stop();
+        self.store_arbiter.stop();
         drop(self.state_lock);
         ending
     }
+}
+
+/// How many threads decode answers, of all accounts together.
+fn decoders() -> usize {
+    let cores = std::thread::available_parallelism();
+    cores.map_or(1, |cores| cores.get().min(MOST_DECODERS))
 }
 
 /// The options of the client of Starlink. TLS is set up only if it is needed: a simulator on loopback needs no certificates.
@@ -449,6 +440,8 @@ pub fn client_options(
         urls.push(account.stream_url());
         urls.iter().any(|url| url.scheme() == "https")
     });
+    // The file may name others later.
+    let is_tls = is_tls || settings.accounts.file().is_some();
     Ok(ClientOptions {
         tls: match is_tls {
             true => Some(tls_config(settings.outgoing.authorities.as_ref())?),

@@ -1,12 +1,29 @@
 //! The accounts that are configured, as everything outside sees them: scrapes, probes, the page and the API.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
 use super::metrics::AccountMetrics;
 use crate::exposition::{Kind, OwnFamily};
-use crate::supervise::ActorStatus;
+use crate::supervise::{ActorStatus, Role};
+use crate::time::Moment;
+
+/// What an account is doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AccountState {
+    /// Its actors run.
+    #[default]
+    Running,
+    /// One of its actors failed too often: it is started again at this moment.
+    Paused {
+        /// The moment.
+        until: Moment,
+    },
+    /// It is no longer configured, or configured differently: its last answer is stored, then it ends.
+    Ending,
+}
 
 /// The state of one account.
 #[derive(Debug)]
@@ -16,14 +33,44 @@ pub struct AccountStatus {
     /// What is counted about it.
     pub metrics: Arc<AccountMetrics>,
     /// Its actors: token, metadata, stream.
-    pub actors: Vec<Arc<ActorStatus>>,
+    pub actors: [Arc<ActorStatus>; 3],
+    state: ArcSwap<AccountState>,
 }
 
 impl AccountStatus {
-    /// Whether the account is polled: not when one of its actors has failed too often.
+    /// An account that is about to be started. `ran` is the time that the process ran.
+    #[must_use]
+    pub fn new(name: Arc<str>, ran: Duration) -> Self {
+        let roles = [Role::Token, Role::Metadata, Role::Stream];
+        Self {
+            name,
+            metrics: Arc::default(),
+            actors: roles.map(|role| Arc::new(ActorStatus::new(role, ran))),
+            state: ArcSwap::default(),
+        }
+    }
+
+    /// What it is doing.
+    #[must_use]
+    pub fn state(&self) -> AccountState {
+        **self.state.load()
+    }
+
+    pub(super) fn set(&self, state: AccountState) {
+        self.state.store(Arc::new(state));
+    }
+
+    /// Whether the account's actors run.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        !self.actors.iter().any(|actor| actor.is_gone())
+        !matches!(self.state(), AccountState::Paused { .. })
+    }
+
+    /// Whether one of its actors has not answered for `limit` of the time that the process `ran`.
+    #[must_use]
+    pub fn hangs(&self, ran: Duration, limit: Duration) -> bool {
+        let hangs = |actor: &Arc<ActorStatus>| actor.trouble(ran, limit).is_some();
+        self.is_up() && self.actors.iter().any(hangs)
     }
 }
 
@@ -50,6 +97,16 @@ impl Accounts {
     #[must_use]
     pub fn all(&self) -> Arc<Vec<Arc<AccountStatus>>> {
         self.0.load_full()
+    }
+
+    /// The account with this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<Arc<AccountStatus>> {
+        let accounts = self.0.load();
+        accounts
+            .iter()
+            .find(|account| &*account.name == name)
+            .cloned()
     }
 
     /// Whether any account has polled with success.
@@ -99,13 +156,9 @@ mod tests {
     use super::*;
 
     fn account(name: &str, polls: u64) -> Arc<AccountStatus> {
-        let metrics = AccountMetrics::default();
-        metrics.polls.add(polls);
-        Arc::new(AccountStatus {
-            name: name.into(),
-            metrics: Arc::new(metrics),
-            actors: Vec::new(),
-        })
+        let status = AccountStatus::new(name.into(), Duration::ZERO);
+        status.metrics.polls.add(polls);
+        Arc::new(status)
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix::Message;
 use secrecy::SecretString;
 
+use super::metrics::AccountMetrics;
 use crate::starlink::TokenError;
 use crate::telemetry::{Metadata, Schema};
 
@@ -54,4 +55,25 @@ pub struct Resolve(pub Arc<Metadata>);
 /// Tells a StreamActor to poll no more. Acknowledged when the answer that is arriving, if any, is stored.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
-pub struct Drain;
+pub struct Drain {
+    /// Whether a poll that Starlink has not begun to answer is cut. If not, the acknowledgement comes after its answer.
+    pub cuts: bool,
+}
+
+/// Announces an account to the MetricsStoreActor, before its first batch.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct AddAccount {
+    /// The account's name.
+    pub name: Arc<str>,
+    /// Where the rows of its batches are counted.
+    pub metrics: Arc<AccountMetrics>,
+}
+
+/// Tells the MetricsStoreActor that an account is no longer configured, after its last batch.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct RemoveAccount {
+    /// The account's name.
+    pub name: Arc<str>,
+}

@@ -15,6 +15,7 @@ use crate::time::Clock;
 /// Caches column maps and alert names by device type. The cache survives its restart.
 #[derive(Debug)]
 pub struct MetadataActor {
+    account: Arc<str>,
     columns: Columns,
     clock: Clock,
     metrics: Arc<AccountMetrics>,
@@ -25,8 +26,14 @@ pub struct MetadataActor {
 impl MetadataActor {
     /// An actor that has seen no answer yet. `fields` says which columns are left out.
     #[must_use]
-    pub fn new(fields: FieldFilter, clock: Clock, metrics: Arc<AccountMetrics>) -> Self {
+    pub fn new(
+        account: Arc<str>,
+        fields: FieldFilter,
+        clock: Clock,
+        metrics: Arc<AccountMetrics>,
+    ) -> Self {
         Self {
+            account,
             columns: Columns::new(fields),
             clock,
             metrics,
@@ -39,32 +46,35 @@ impl MetadataActor {
         let explained = self.columns.explain(metadata, self.clock.elapsed());
         self.metrics.schema_changes.add(explained.changed_types);
         for notice in explained.notices {
-            log(notice);
+            log(&self.account, notice);
         }
         explained.schema
     }
 }
 
-fn log(notice: Notice) {
+fn log(account: &str, notice: Notice) {
     match notice {
         Notice::Changed {
             device_types,
             added,
             removed,
             not_logged,
-        } => info!(device_types, added, removed, not_logged, "columns changed"),
+        } => info!(
+            account,
+            device_types, added, removed, not_logged, "columns changed"
+        ),
         Notice::Collided {
             count,
             columns,
             names,
             not_logged,
         } => warn!(
-            count,
-            columns, names, not_logged, "columns ignored: metric name already in use"
+            account,
+            count, columns, names, not_logged, "columns ignored: metric name already in use"
         ),
         Notice::TooMany { names } => warn!(
-            names,
-            "columns, types or alerts ignored: too many or too long"
+            account,
+            names, "columns, types or alerts ignored: too many or too long"
         ),
     }
 }
@@ -150,6 +160,7 @@ mod tests {
             .finish();
         let (clock, hand) = Clock::manual(SystemTime::UNIX_EPOCH);
         let mut actor = MetadataActor::new(
+            "ship".into(),
             FieldFilter::default(),
             clock,
             Arc::new(AccountMetrics::default()),

@@ -1,5 +1,6 @@
 //! Logs the outages of polls: the beginning, a line a minute, and the end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
@@ -13,6 +14,7 @@ use crate::time::{FailureLog, Report};
 /// Logs how attempts to poll end.
 #[derive(Debug)]
 pub(super) struct PollLog {
+    account: Arc<str>,
     /// By reason, status, and whether something cuts polls.
     failures: FailureLog<(PollFailure, Option<u16>, bool)>,
     cuts: Cuts,
@@ -24,8 +26,9 @@ pub(super) struct PollLog {
 
 impl PollLog {
     /// A log of polls that linger for so long.
-    pub(super) fn new(max_linger: Duration) -> Self {
+    pub(super) fn new(account: Arc<str>, max_linger: Duration) -> Self {
         Self {
+            account,
             failures: FailureLog::new(),
             cuts: Cuts::default(),
             max_linger,
@@ -46,7 +49,9 @@ impl PollLog {
             return false;
         };
         self.has_named_cut = false;
+        let account = &*self.account;
         info!(
+            account,
             failures = recovered.failures,
             for_seconds = recovered.lasted.as_secs(),
             "polls succeed again"
@@ -73,6 +78,7 @@ impl PollLog {
         wait: Duration,
         now: Duration,
     ) {
+        let account = &*self.account;
         let status = error.status();
         // Not the message: one that differs each time (a request's number) would flood the log.
         let key = (error.reason(), status, cut.is_some());
@@ -89,7 +95,7 @@ impl PollLog {
         let error = with_sources(error);
         let retry_in_seconds = wait.as_secs_f64();
         if is_logged {
-            debug!(reason, error, retry_in_seconds, "poll failed");
+            debug!(account, reason, error, retry_in_seconds, "poll failed");
             return self.failures.failed_elsewhere(now);
         }
         let report = self.failures.failed(key, now);
@@ -98,13 +104,17 @@ impl PollLog {
         match report {
             // Once more in this minute: what it says was not known before.
             Report::Silent if is_new_cut => warn!(
-                reason,
-                status, error, advice, retry_in_seconds, "polls are cut after a fixed time"
+                account,
+                reason, status, error, advice, retry_in_seconds, "polls are cut after a fixed time"
             ),
             Report::Silent => {
-                debug!(reason, status, error, retry_in_seconds, "poll failed again");
+                debug!(
+                    account,
+                    reason, status, error, retry_in_seconds, "poll failed again"
+                );
             }
             Report::First if is_forbidden => error!(
+                account,
                 reason,
                 status,
                 error,
@@ -112,10 +122,11 @@ impl PollLog {
                 "poll forbidden: the service account needs the permission \"Device telemetry, View\""
             ),
             Report::First => warn!(
-                reason,
-                status, error, advice, retry_in_seconds, "poll failed: retrying"
+                account,
+                reason, status, error, advice, retry_in_seconds, "poll failed: retrying"
             ),
             Report::Repeated { count, since } => warn!(
+                account,
                 reason,
                 status,
                 error,

@@ -54,8 +54,8 @@ pub(super) enum Event {
     NotTaken(usize),
     /// Polling is to end.
     Drain {
-        /// Whether Starlink has begun to answer the attempt in flight.
-        is_arriving: bool,
+        /// Whether the attempt in flight is still awaited.
+        keeps_attempt: bool,
     },
 }
 
@@ -197,7 +197,7 @@ impl PollLoop {
             Event::NotTaken(consumer) => self.deliver(now, |delivery| {
                 delivery.not_taken(consumer).into_iter().collect()
             }),
-            Event::Drain { is_arriving } => self.drain(is_arriving),
+            Event::Drain { keeps_attempt } => self.drain(keeps_attempt),
         }
     }
 
@@ -372,11 +372,11 @@ impl PollLoop {
         vec![Effect::Wait(until)]
     }
 
-    fn drain(&mut self, is_arriving: bool) -> Vec<Effect> {
+    fn drain(&mut self, keeps_attempt: bool) -> Vec<Effect> {
         self.is_draining = true;
         match self.phase {
             Phase::Waiting(_) | Phase::Drained => self.wait_until(Moment::default()),
-            Phase::Polling if !is_arriving => {
+            Phase::Polling if !keeps_attempt => {
                 let mut effects = vec![Effect::AbortAttempt];
                 effects.extend(self.wait_until(Moment::default()));
                 effects

@@ -18,6 +18,7 @@ use crate::time::{Clock, unix_seconds};
 /// Counts and logs the outcomes of polls.
 #[derive(Debug)]
 pub(super) struct PollRecord {
+    account: Arc<str>,
     log: PollLog,
     clock: Clock,
     metrics: Arc<AccountMetrics>,
@@ -25,9 +26,15 @@ pub(super) struct PollRecord {
 
 impl PollRecord {
     /// A record of polls that linger for so long.
-    pub(super) fn new(max_linger: Duration, clock: Clock, metrics: Arc<AccountMetrics>) -> Self {
+    pub(super) fn new(
+        account: Arc<str>,
+        max_linger: Duration,
+        clock: Clock,
+        metrics: Arc<AccountMetrics>,
+    ) -> Self {
         Self {
-            log: PollLog::new(max_linger),
+            log: PollLog::new(Arc::clone(&account), max_linger),
+            account,
             clock,
             metrics,
         }
@@ -78,10 +85,11 @@ impl PollRecord {
     }
 
     fn lost(&self, takes: Option<Takes>, rows: usize) {
+        let account = &*self.account;
         match takes {
             // The failed attempt is logged.
             Some(Takes::Batches) => self.metrics.rows_lost(rows as u64),
-            Some(Takes::Answers) => warn!(rows, "an answer is lost to its consumer"),
+            Some(Takes::Answers) => warn!(account, rows, "an answer is lost to its consumer"),
             None => {}
         }
     }
@@ -93,9 +101,11 @@ impl PollRecord {
         let now = unix_seconds(self.clock.corrected());
         self.metrics.last_poll_success.set(now);
         self.metrics.up.set(1.0);
-        debug!(rows, "batch stored");
+        let account = Arc::clone(&self.account);
+        let account = &*account;
+        debug!(account, rows, "batch stored");
         if !self.log.recovered(self.clock.elapsed()) && is_first {
-            info!(rows, "first poll succeeded");
+            info!(account, rows, "first poll succeeded");
         }
         self.next_attempt_in(Duration::ZERO);
     }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use actix::{Addr, ArbiterHandle};
 
 use super::MetadataActor;
-use super::metrics::AccountMetrics;
+use super::accounts::AccountStatus;
 use super::offer::{Consumer, StreamId};
 use super::stream::{Peers, StreamActor, StreamOptions};
 use super::token::{TokenActor, TokenOptions};
 use crate::config::Account;
 use crate::starlink::ClientOptions;
-use crate::supervise::{Role, Supervisor};
+use crate::supervise::{Owner, Supervisor};
 use crate::tasks::Pool;
 use crate::telemetry::FieldFilter;
 use crate::time::Clock;
@@ -46,12 +46,12 @@ pub struct AccountActors {
 }
 
 /// Starts the actors of an account on an arbiter. A thread that hangs is then one account's alone.
-pub fn start(
-    supervisor: &mut Supervisor,
+pub(super) fn start(
+    supervisor: &Supervisor,
     arbiter: &ArbiterHandle,
-    stream: StreamId,
+    incarnation: u64,
     account: &Account,
-    metrics: &Arc<AccountMetrics>,
+    status: &AccountStatus,
     context: AccountContext,
 ) -> AccountActors {
     let AccountContext {
@@ -62,24 +62,35 @@ pub fn start(
         fields,
         stale_after,
     } = context;
+    let name = Arc::clone(&account.name);
+    let supervisor = supervisor.of(Owner {
+        account: Arc::clone(&name),
+        incarnation,
+    });
+    let [token_status, metadata_status, stream_status] = &status.actors;
     let token = {
         let options = TokenOptions {
+            account: Arc::clone(&name),
             client_id: account.client_id.clone(),
             client_secret: account.client_secret.clone(),
             urls: account.token_urls(),
             client: client.clone(),
         };
-        let (clock, metrics) = (clock.clone(), Arc::clone(metrics));
+        let (clock, metrics) = (clock.clone(), Arc::clone(&status.metrics));
         let make = move || TokenActor::new(options, clock, metrics);
-        supervisor.start(Role::Token, arbiter, make)
+        supervisor.start(token_status, arbiter, make)
     };
     let metadata = {
-        let (clock, metrics) = (clock.clone(), Arc::clone(metrics));
-        let make = move || MetadataActor::new(fields, clock, metrics);
-        supervisor.start(Role::Metadata, arbiter, make)
+        let account_name = Arc::clone(&name);
+        let (clock, metrics) = (clock.clone(), Arc::clone(&status.metrics));
+        let make = move || MetadataActor::new(account_name, fields, clock, metrics);
+        supervisor.start(metadata_status, arbiter, make)
     };
     let options = StreamOptions {
-        stream,
+        stream: StreamId {
+            account: name,
+            incarnation,
+        },
         url: account.stream_url(),
         batch_size: account.batch_size,
         max_linger: account.max_linger,
@@ -92,9 +103,9 @@ pub fn start(
         consumers,
         decoder,
     };
-    let metrics = Arc::clone(metrics);
+    let metrics = Arc::clone(&status.metrics);
     let make = move || StreamActor::new(options, peers, clock, metrics);
-    let stream = supervisor.start(Role::Stream, arbiter, make);
+    let stream = supervisor.start(stream_status, arbiter, make);
     AccountActors {
         token,
         metadata,

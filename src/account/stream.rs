@@ -103,7 +103,12 @@ impl StreamActor {
             consumers: peers.consumers.iter().map(Consumer::takes).collect(),
         });
         Self {
-            record: PollRecord::new(options.max_linger, clock.clone(), metrics),
+            record: PollRecord::new(
+                Arc::clone(&options.stream.account),
+                options.max_linger,
+                clock.clone(),
+                metrics,
+            ),
             options,
             peers,
             client: None,
@@ -289,13 +294,14 @@ impl Handler<Heartbeat> for StreamActor {
 impl Handler<Drain> for StreamActor {
     type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: Drain, context: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Drain { cuts }: Drain, context: &mut Self::Context) -> Self::Result {
         let (sender, receiver) = oneshot::channel();
         self.drained.push(sender);
         let in_flight = self.in_flight.as_ref();
         let is_arriving =
             in_flight.is_some_and(|in_flight| in_flight.is_arriving.load(Ordering::Relaxed));
-        self.handle_event(Event::Drain { is_arriving }, context);
+        let keeps_attempt = is_arriving || !cuts;
+        self.handle_event(Event::Drain { keeps_attempt }, context);
         Box::pin(async move {
             // An error means that the actor is gone: then nothing is arriving either.
             let _ = receiver.await;

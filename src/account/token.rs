@@ -23,6 +23,8 @@ use crate::time::{Clock, Moment};
 /// What a TokenActor needs to know.
 #[derive(Debug, Clone)]
 pub struct TokenOptions {
+    /// The name of the account, for the log.
+    pub account: Arc<str>,
     /// Who we are.
     pub client_id: Credential,
     /// And how we prove it.
@@ -58,9 +60,13 @@ impl TokenActor {
     pub fn new(options: TokenOptions, clock: Clock, metrics: Arc<AccountMetrics>) -> Self {
         Self {
             state: TokenState::new(options.urls.clone()),
+            record: TokenRecord::new(
+                Arc::clone(&options.account),
+                clock.clone(),
+                Arc::clone(&metrics),
+            ),
             options,
             client: None,
-            record: TokenRecord::new(clock.clone(), Arc::clone(&metrics)),
             clock,
             metrics,
             promises: BTreeMap::new(),

@@ -15,6 +15,7 @@ use crate::time::{Clock, FailureLog, Moment, Report, unix_seconds};
 /// Counts and logs the outcomes of token requests.
 #[derive(Debug)]
 pub(super) struct TokenRecord {
+    account: Arc<str>,
     /// By reason and status.
     failures: FailureLog<(TokenFailure, Option<u16>)>,
     clock: Clock,
@@ -22,8 +23,9 @@ pub(super) struct TokenRecord {
 }
 
 impl TokenRecord {
-    pub(super) fn new(clock: Clock, metrics: Arc<AccountMetrics>) -> Self {
+    pub(super) fn new(account: Arc<str>, clock: Clock, metrics: Arc<AccountMetrics>) -> Self {
         Self {
+            account,
             failures: FailureLog::new(),
             clock,
             metrics,
@@ -35,7 +37,8 @@ impl TokenRecord {
         match outcome {
             Outcome::Issued(lifetime) => {
                 self.log_recovery();
-                debug!(?lifetime, "token issued");
+                let account = &*self.account;
+                debug!(account, ?lifetime, "token issued");
                 let expiry = unix_seconds(self.clock.corrected() + lifetime);
                 self.metrics.token_expiry.set(expiry);
             }
@@ -58,7 +61,9 @@ impl TokenRecord {
     /// Logs the end of an outage, if this is one.
     pub(super) fn log_recovery(&mut self) {
         if let Some(recovered) = self.failures.recovered(self.clock.elapsed()) {
+            let account = &*self.account;
             info!(
+                account,
                 failures = recovered.failures,
                 for_seconds = recovered.lasted.as_secs(),
                 "token requests succeed again"
@@ -68,6 +73,7 @@ impl TokenRecord {
 
     /// Logs a failed request; the next one comes in `retry_in`.
     fn log(&mut self, error: &TokenError, retry_in: Duration) {
+        let account = &*self.account;
         let status = error.answer().map(|answer| answer.status);
         // Not the message: one that differs each time (a request's number) would flood the log.
         let key = (error.reason(), status);
@@ -77,18 +83,23 @@ impl TokenRecord {
         let retry_in_seconds = retry_in.as_secs_f64();
         match self.failures.failed(key, self.clock.elapsed()) {
             Report::Silent => debug!(
-                reason,
-                status, error, retry_in_seconds, "token request failed again"
+                account,
+                reason, status, error, retry_in_seconds, "token request failed again"
             ),
             Report::First if error_is_refusal => error!(
+                account,
                 reason,
-                status, error, retry_in_seconds, "token refused: check CLIENT_ID and CLIENT_SECRET"
+                status,
+                error,
+                retry_in_seconds,
+                "token refused: check CLIENT_ID and CLIENT_SECRET"
             ),
             Report::First => warn!(
-                reason,
-                status, error, retry_in_seconds, "token request failed: retrying"
+                account,
+                reason, status, error, retry_in_seconds, "token request failed: retrying"
             ),
             Report::Repeated { count, since } => warn!(
+                account,
                 reason,
                 status,
                 error,

@@ -9,6 +9,8 @@ pub enum Ending {
     Asked,
     /// An actor failed too often.
     GivenUp(Role),
+    /// Every account was stopped because its actors died too often.
+    AccountsStopped,
     /// The HTTP server ended by itself.
     Server,
 }
@@ -20,7 +22,7 @@ impl Ending {
         match self {
             Self::Asked => 0,
             Self::Server => 1,
-            Self::GivenUp(_) => 70,
+            Self::GivenUp(_) | Self::AccountsStopped => 70,
         }
     }
 }

@@ -7,11 +7,13 @@ use std::time::Duration;
 use actix_rt::task::JoinHandle;
 use arc_swap::ArcSwap;
 use futures_util::future::join;
+use tokio::sync::mpsc;
 
 use crate::account::Accounts;
-use crate::config::Settings;
+use crate::config::{Account, AccountsFile, Settings, follow_accounts};
 use crate::files::{FileStates, FromFile, Reloads, WatchOptions};
 use crate::names::{self, Names};
+use crate::redaction::Redactor;
 use crate::self_metrics::ProcessMetrics;
 use crate::store::Published;
 use crate::tasks::{Pulse, Supervised, Task, TaskStatus};
@@ -67,6 +69,25 @@ impl Followers {
                 authorities.clone().follow(watched, pulse)
             });
         }
+    }
+
+    /// Follows the file of accounts, and hands each new list on.
+    pub(super) fn accounts(
+        &mut self,
+        file: &AccountsFile,
+        redactor: &Redactor,
+        lists: mpsc::UnboundedSender<Vec<Account>>,
+    ) {
+        let (file, redactor) = (file.clone(), redactor.clone());
+        let seen = file.seen().clone();
+        self.add(Task::Accounts, seen, move |watched, pulse| {
+            let lists = lists.clone();
+            let apply = move |accounts| {
+                // An error means that the process ends.
+                let _ = lists.send(accounts);
+            };
+            follow_accounts(file.clone(), redactor.clone(), watched, pulse, apply)
+        });
     }
 
     /// Follows the web configuration.

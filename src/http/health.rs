@@ -155,6 +155,15 @@ impl Health {
             .collect()
     }
 
+    /// Whether all actors of at least one account answer. Without accounts there is nothing that could hang.
+    fn is_any_account_alive(&self) -> bool {
+        let ran = self.clock.ran();
+        let accounts = self.accounts.all();
+        let is_alive =
+            |account: &Arc<AccountStatus>| account.is_up() && !account.hangs(ran, self.hang_limit);
+        accounts.is_empty() || accounts.iter().any(is_alive)
+    }
+
     /// The tasks, and whether each hangs.
     pub fn task_hangs(&self) -> impl Iterator<Item = (&TaskStatus, bool)> {
         let ran = self.clock.ran();
@@ -177,10 +186,17 @@ impl Health {
     /// Why the process must be restarted, if it must.
     #[must_use]
     pub fn not_live_because(&self) -> Vec<String> {
+        let is_any_alive = self.is_any_account_alive();
         let actors = self.actors();
-        let actors = actors
-            .iter()
-            .filter_map(|actor| Some(("actor", actor.status.role().name(), actor.trouble?)));
+        let actors = actors.iter().filter_map(|actor| {
+            // One account that answers is enough.
+            let counts = actor.account.is_none() || !is_any_alive;
+            Some((
+                "actor",
+                actor.status.role().name(),
+                actor.trouble.filter(|_| counts)?,
+            ))
+        });
         let tasks = self
             .task_hangs()
             .filter(|(_, hangs)| *hangs)

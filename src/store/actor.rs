@@ -10,9 +10,10 @@ use actix::{
 
 use tracing::{debug, warn};
 
-use super::messages::{AddAccount, Freeze};
+use super::messages::Freeze;
 use super::published::{PinLimits, Published, Publisher};
 use super::row_watch::RowWatch;
+use crate::account::messages::{AddAccount, RemoveAccount};
 use crate::account::{AccountMetrics, OfferBatch, StreamId};
 use crate::fleet::plan::Plan;
 use crate::fleet::{Changes, Committed, Example, Fleet, RowIgnored, Tally, What};
@@ -251,6 +252,14 @@ impl Handler<AddAccount> for MetricsStoreActor {
     fn handle(&mut self, message: AddAccount, _: &mut Self::Context) {
         let AddAccount { name, metrics } = message;
         self.accounts.entry(name).or_default().metrics = metrics;
+    }
+}
+
+impl Handler<RemoveAccount> for MetricsStoreActor {
+    type Result = ();
+
+    fn handle(&mut self, message: RemoveAccount, _: &mut Self::Context) {
+        self.accounts.remove(&message.name);
     }
 }
 

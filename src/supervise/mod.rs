@@ -10,5 +10,5 @@ pub mod faults;
 mod supervisor;
 
 pub use self::supervisor::{
-    ActorStatus, Cause, Death, GivenUp, Heartbeat, Role, SupervisionPolicy, Supervisor,
+    ActorStatus, Cause, Death, GivenUp, Heartbeat, Owner, Role, SupervisionPolicy, Supervisor,
 };

@@ -14,7 +14,7 @@ use actix::dev::{ContextFut, ToEnvelope, channel};
 use actix::{Actor, Addr, ArbiterHandle, Context, Handler, Message, Recipient, Supervised};
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
-use tracing::{error, warn};
+use tracing::warn;
 
 use crate::redaction::Redactor;
 use crate::time::Backoff;
@@ -123,7 +123,9 @@ pub struct ActorStatus {
 }
 
 impl ActorStatus {
-    fn new(role: Role, ran: Duration) -> Self {
+    /// An actor that is about to be started.
+    #[must_use]
+    pub fn new(role: Role, ran: Duration) -> Self {
         let status = Self {
             role,
             life: AtomicU8::new(Life::Up as u8),
@@ -177,6 +179,17 @@ impl ActorStatus {
         last.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The actor is started anew, under a new address.
+    fn revive(&self, ran: Duration) {
+        self.beat(ran);
+        self.set(Life::Up);
+    }
+
+    /// The actor does not run any more, and is not restarted by its supervisor.
+    pub fn abandon(&self) {
+        self.set(Life::Gone);
+    }
+
     fn set(&self, life: Life) {
         self.life.store(life as u8, Ordering::Relaxed);
     }
@@ -216,18 +229,34 @@ impl Default for SupervisionPolicy {
     }
 }
 
-/// An actor failed too often, so the process must end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GivenUp(pub Role);
+/// One start of the actors of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The account's name.
+    pub account: Arc<str>,
+    /// The number of the start, never used again in a process.
+    pub incarnation: u64,
+}
+
+/// An actor died too often, and is not restarted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenUp {
+    /// Whose it is; `None` for the store.
+    pub owner: Option<Owner>,
+    /// Which actor.
+    pub role: Role,
+    /// How it died last.
+    pub cause: Cause,
+}
 
 /// Starts actors and restarts them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Supervisor {
     policy: SupervisionPolicy,
     clock: Clock,
     redactor: Redactor,
     given_up: mpsc::UnboundedSender<GivenUp>,
-    statuses: Vec<Arc<ActorStatus>>,
+    owner: Option<Owner>,
 }
 
 impl Supervisor {
@@ -245,15 +274,29 @@ impl Supervisor {
             clock,
             redactor,
             given_up,
-            statuses: Vec::new(),
+            owner: None,
         };
         (supervisor, receiver)
+    }
+
+    /// The same supervisor, for the actors of an account.
+    #[must_use]
+    pub fn of(&self, owner: Owner) -> Self {
+        Self {
+            owner: Some(owner),
+            ..self.clone()
+        }
     }
 
     /// Starts an actor on an arbiter. Its address is valid for as long as the arbiter runs.
     ///
     /// Call it inside an actix system, on which the heartbeats then run.
-    pub fn start<A, F>(&mut self, role: Role, arbiter: &ArbiterHandle, make: F) -> Addr<A>
+    pub fn start<A, F>(
+        &self,
+        status: &Arc<ActorStatus>,
+        arbiter: &ArbiterHandle,
+        make: F,
+    ) -> Addr<A>
     where
         A: Supervised + Actor<Context = Context<A>> + Handler<Heartbeat>,
         A::Context: ToEnvelope<A, Heartbeat>,
@@ -261,9 +304,10 @@ impl Supervisor {
     {
         let (sender, receiver) = channel::channel(MAILBOX);
         let address = Addr::new(sender);
-        let status = Arc::new(ActorStatus::new(role, self.clock.ran()));
+        status.revive(self.clock.ran());
         let supervision = Supervision {
-            status: Arc::clone(&status),
+            status: Arc::clone(status),
+            owner: self.owner.clone(),
             policy: self.policy.clone(),
             clock: self.clock.clone(),
             redactor: self.redactor.clone(),
@@ -281,19 +325,12 @@ impl Supervisor {
         }
         let beats = heartbeats(
             address.clone().recipient(),
-            Arc::clone(&status),
+            Arc::clone(status),
             self.clock.clone(),
             self.policy.heartbeat,
         );
         actix_rt::spawn(beats);
-        self.statuses.push(status);
         address
-    }
-
-    /// The status of all actors, after they were started.
-    #[must_use]
-    pub fn finish(self) -> Vec<Arc<ActorStatus>> {
-        self.statuses
     }
 }
 
@@ -316,6 +353,7 @@ async fn heartbeats(
 /// Runs one actor, and restarts it after each death until there are too many.
 struct Supervision {
     status: Arc<ActorStatus>,
+    owner: Option<Owner>,
     policy: SupervisionPolicy,
     clock: Clock,
     redactor: Redactor,
@@ -384,18 +422,19 @@ impl Supervision {
         let component = self.status.role.name();
         if self.deaths.len() > self.policy.restarts {
             self.status.set(Life::Gone);
-            error!(
-                component,
-                reason = cause.name(),
-                "component keeps failing: exiting"
-            );
-            // There is no receiver only if the application is shutting down.
-            let _ = self.given_up.send(GivenUp(self.status.role));
+            // An error means that the application is ending anyway.
+            let _ = self.given_up.send(GivenUp {
+                owner: self.owner.clone(),
+                role: self.status.role,
+                cause,
+            });
             return None;
         }
         self.status.set(Life::Backoff);
         let wait = self.policy.backoff.next(0.0);
+        let account = self.owner.as_ref().map(|owner| &*owner.account);
         warn!(
+            account,
             component,
             reason = cause.name(),
             restart_in_seconds = wait.as_secs_f64(),

@@ -43,6 +43,13 @@ impl Backoff {
         Jitter::None,
     ));
 
+    /// For starting an account again whose actors keep failing: 1, 2, 4 … 15 minutes.
+    pub const PAUSES: Self = Self::proven(Self::new(
+        Duration::from_secs(60),
+        Duration::from_secs(15 * 60),
+        Jitter::None,
+    ));
+
     /// A backoff whose waits are all within `min..=max`.
     ///
     /// # Errors

@@ -515,7 +515,7 @@ async fn the_demo_shows_a_lively_fleet_without_any_setting() {
     let scrape = || scrape(address, "prometheus");
     eventually("25 terminals", || async {
         let body = scrape().await;
-        let devices = r#"starlink_exporter_devices{account="default",device_type="UserTerminal",state="online"}"#;
+        let devices = r#"starlink_exporter_devices{account="demo",device_type="UserTerminal",state="online"}"#;
         body.value(devices) == Some(25.0) && body.beginning("starlink_online{").len() == 25
     })
     .await;

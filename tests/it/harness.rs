@@ -1,8 +1,10 @@
 //! Starts the service and the simulator in the test process, sends requests, and waits for conditions.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -101,7 +103,10 @@ pub struct Service {
     pub address: SocketAddr,
     /// The address of the probes, if they have a separate port.
     pub probes: Option<SocketAddr>,
+    /// The actors of the first account.
     pub account: AccountActors,
+    /// The actors of all accounts, by name.
+    pub accounts: BTreeMap<String, AccountActors>,
     pub store: Addr<MetricsStoreActor>,
     /// The ID of its actix system.
     pub system: usize,
@@ -137,8 +142,13 @@ impl Service {
         tuning: Tuning,
         clock: Clock,
     ) -> Self {
+        Self::set(environment(simulator, changes), tuning, clock).await
+    }
+
+    /// With settings in the form of the environment.
+    pub async fn set(environment: Vec<(String, OsString)>, tuning: Tuning, clock: Clock) -> Self {
         let settings = Settings::from_sources(Sources {
-            environment: environment(simulator, changes),
+            environment,
             ..Sources::default()
         })
         .unwrap();
@@ -147,11 +157,16 @@ impl Service {
         let thread = std::thread::spawn(move || {
             actix_rt::System::new().block_on(async move {
                 let application = Application::build(&settings, tuning, clock).unwrap();
-                let account = application.account().clone();
+                let names = settings.accounts.list().iter().map(|account| &account.name);
+                let actors = |name: &Arc<str>| {
+                    let actors = application.account(name).unwrap().clone();
+                    (name.to_string(), actors)
+                };
+                let accounts: Vec<_> = names.map(actors).collect();
                 let store = application.store().clone();
                 let addresses = (application.address(), application.probes_address());
                 let system = actix_rt::System::current().id();
-                let started = (addresses, account, store, system);
+                let started = (addresses, accounts, store, system);
                 assert!(
                     sender.send(started).is_ok(),
                     "the test still waits for the start"
@@ -164,11 +179,12 @@ impl Service {
                     .await
             })
         });
-        let ((address, probes), account, store, system) = receiver.await.unwrap();
+        let ((address, probes), accounts, store, system) = receiver.await.unwrap();
         Self {
             address,
             probes,
-            account,
+            account: accounts[0].1.clone(),
+            accounts: accounts.into_iter().collect(),
             store,
             system,
             stop: Some(stop),

@@ -4,6 +4,7 @@
     reason = "a test that cannot go on fails, and the place tells why"
 )]
 
+mod accounts;
 mod api;
 mod binary;
 mod captured;

@@ -53,6 +53,7 @@ enum Happens {
     NotTaken(usize),
     /// The consumer has written what it was offered last; its acknowledgement is still to come.
     Writes(usize),
+    /// Whether the attempt in flight is still awaited.
     Drain(bool),
     /// So many milliseconds pass.
     Pass(u64),
@@ -159,7 +160,7 @@ impl Bench {
             NotExplained => Event::NotExplained,
             Taken(consumer) => Event::Taken(consumer),
             NotTaken(consumer) => Event::NotTaken(consumer),
-            Drain(is_arriving) => Event::Drain { is_arriving },
+            Drain(keeps_attempt) => Event::Drain { keeps_attempt },
         };
         let effects = self.poll_loop.on(event, self.now);
         let effects: Vec<_> = effects.iter().map(|it| self.describe(it)).collect();

@@ -1,0 +1,459 @@
+//! Starts, stops and replaces the accounts of the process.
+//!
+//! The list of accounts may change at any time. An account that is no longer in it, or there in another form, ends: its poll in flight
+//! is not cut, and its answer is stored. A new form, or another account with the same client ID, starts only after that, so that two
+//! polls never share a place in a stream. An account whose actors fail too often is stopped alone, and started again after a pause.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Arbiter, MailboxError, Recipient};
+use futures_util::future::join_all;
+use secrecy::ExposeSecret;
+use tokio::sync::mpsc;
+use tracing::{error, info};
+
+use super::accounts::{AccountState, AccountStatus, Accounts};
+use super::messages::{AddAccount, Drain, RemoveAccount};
+use super::start::{AccountActors, AccountContext, start};
+use crate::config::Account;
+use crate::supervise::{GivenUp, Owner, Role, Supervisor};
+use crate::time::{Backoff, Moment};
+
+/// The longest time that an account may take to end: the linger, a token, and the time limits of its requests and of the store.
+const END_LIMIT: Duration = Duration::from_secs(300);
+
+/// An account that ran for so long after a pause has recovered: its next pause is as short as the first.
+const RECOVERED: Duration = Duration::from_secs(15 * 60);
+
+/// The time in which an account that is stopped may store the answer that arrives.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// Where accounts are announced before their first batch, and after their last.
+#[derive(Debug, Clone)]
+pub struct Register {
+    /// Takes new accounts.
+    pub add: Recipient<AddAccount>,
+    /// Takes those that have ended.
+    pub remove: Recipient<RemoveAccount>,
+}
+
+/// Why the process has to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exhausted {
+    /// This actor, which belongs to no account, failed too often.
+    Actor(Role),
+    /// Every account is stopped because its actors failed too often.
+    AllAccounts,
+}
+
+/// The accounts of the process. Dropping it does not end them.
+#[derive(Debug)]
+pub struct Manager {
+    supervisor: Supervisor,
+    context: AccountContext,
+    register: Register,
+    accounts: Arc<Accounts>,
+    wanted: Vec<Account>,
+    running: Vec<Running>,
+    /// How often accounts were started.
+    incarnations: u64,
+    ended: mpsc::UnboundedSender<u64>,
+    ends: mpsc::UnboundedReceiver<u64>,
+}
+
+/// An account that is started, paused or ending.
+#[derive(Debug)]
+struct Running {
+    account: Account,
+    status: Arc<AccountStatus>,
+    /// Of its last start.
+    incarnation: u64,
+    arbiter: Arbiter,
+    actors: AccountActors,
+    pauses: Pauses,
+}
+
+/// How long an account that fails again and again pauses: 1, 2, 4 … 15 minutes.
+#[derive(Debug)]
+struct Pauses {
+    backoff: Backoff,
+    started: Moment,
+}
+
+impl Pauses {
+    fn new(now: Moment) -> Self {
+        Self {
+            backoff: Backoff::PAUSES,
+            started: now,
+        }
+    }
+
+    /// The account is started again.
+    fn started(&mut self, now: Moment) {
+        self.started = now;
+    }
+
+    /// The account has failed: how long it pauses.
+    fn next(&mut self, now: Moment) -> Duration {
+        if now.since(self.started) >= RECOVERED {
+            self.backoff.reset();
+        }
+        self.backoff.next(0.0)
+    }
+}
+
+impl Manager {
+    /// No account yet.
+    #[must_use]
+    pub fn new(
+        supervisor: Supervisor,
+        context: AccountContext,
+        register: Register,
+        accounts: Arc<Accounts>,
+    ) -> Self {
+        let (ended, ends) = mpsc::unbounded_channel();
+        Self {
+            supervisor,
+            context,
+            register,
+            accounts,
+            wanted: Vec::new(),
+            running: Vec::new(),
+            incarnations: 0,
+            ended,
+            ends,
+        }
+    }
+
+    /// Makes the accounts those of a list.
+    ///
+    /// # Errors
+    /// When the operating system gives an account no thread. The others are started.
+    pub fn apply(&mut self, accounts: Vec<Account>) -> io::Result<()> {
+        self.wanted = accounts;
+        self.reconcile()
+    }
+
+    /// The actors of an account since its last start.
+    #[must_use]
+    pub fn actors(&self, name: &str) -> Option<&AccountActors> {
+        let mut running = self.running.iter();
+        let running = running.find(|running| &*running.account.name == name)?;
+        Some(&running.actors)
+    }
+
+    /// Keeps the accounts until the process has to end.
+    pub async fn run(
+        &mut self,
+        given_up: &mut mpsc::UnboundedReceiver<GivenUp>,
+        lists: &mut mpsc::UnboundedReceiver<Vec<Account>>,
+    ) -> Exhausted {
+        let clock = self.context.clock.clone();
+        loop {
+            let resume_at = self.resume_at();
+            let result = tokio::select! {
+                Some(GivenUp { owner, role, cause }) = given_up.recv() => {
+                    let component = role.name();
+                    let reason = cause.name();
+                    let Some(owner) = owner else {
+                        error!(component, reason, "component keeps failing: exiting");
+                        return Exhausted::Actor(role);
+                    };
+                    self.pause(&owner, component, reason);
+                    if self.are_all_paused() {
+                        error!("every account is stopped: exiting");
+                        return Exhausted::AllAccounts;
+                    }
+                    Ok(())
+                }
+                Some(accounts) = lists.recv() => self.apply(accounts),
+                Some(incarnation) = self.ends.recv() => self.ended(incarnation),
+                () = clock.sleep_until(resume_at) => self.resume(),
+            };
+            if let Err(error) = result {
+                error!(%error, "an account cannot be started: no thread");
+            }
+        }
+    }
+
+    /// Ends all polls, and waits until the answers that arrive are stored. To be bounded by the caller.
+    ///
+    /// # Errors
+    /// The first of an account whose answer may not be stored.
+    pub async fn drain(&self) -> Result<(), MailboxError> {
+        let drains = self.running.iter().map(|running| async {
+            match running.actors.stream.send(Drain { cuts: true }).await {
+                // An actor that is gone has nothing to store.
+                Ok(()) | Err(MailboxError::Closed) => Ok(()),
+                Err(error) => Err(error),
+            }
+        });
+        join_all(drains).await.into_iter().collect()
+    }
+
+    /// Stops the threads of all accounts.
+    pub fn stop(&self) {
+        for running in &self.running {
+            running.arbiter.stop();
+        }
+    }
+
+    /// Ends what is not wanted any more, and starts what is, as far as nothing else is in its place.
+    fn reconcile(&mut self) -> io::Result<()> {
+        let unwanted = |running: &Running| !self.wanted.contains(&running.account);
+        let unwanted = self.running.iter().filter(|running| unwanted(running));
+        for running in unwanted {
+            if running.status.state() != AccountState::Ending {
+                self.end(running);
+            }
+        }
+        let mut result = Ok(());
+        for account in startable(&self.wanted, self.running.iter().map(|it| &it.account)) {
+            if let Err(error) = self.start(account) {
+                result = Err(error);
+            }
+        }
+        self.publish();
+        result
+    }
+
+    fn start(&mut self, account: Account) -> io::Result<()> {
+        let now = self.context.clock.now();
+        let name = Arc::clone(&account.name);
+        let known = self.accounts.find(&name);
+        let status = known.unwrap_or_else(|| {
+            let status = AccountStatus::new(Arc::clone(&name), self.context.clock.ran());
+            let status = Arc::new(status);
+            self.register.add.do_send(AddAccount {
+                name,
+                metrics: Arc::clone(&status.metrics),
+            });
+            status
+        });
+        let arbiter = Arbiter::try_new()?;
+        let (incarnation, actors) = self.launch(&account, &status, &arbiter);
+        self.running.push(Running {
+            account,
+            status,
+            incarnation,
+            arbiter,
+            actors,
+            pauses: Pauses::new(now),
+        });
+        Ok(())
+    }
+
+    fn launch(
+        &mut self,
+        account: &Account,
+        status: &AccountStatus,
+        arbiter: &Arbiter,
+    ) -> (u64, AccountActors) {
+        self.incarnations += 1;
+        let context = self.context.clone();
+        let handle = arbiter.handle();
+        let incarnation = self.incarnations;
+        let actors = start(
+            &self.supervisor,
+            &handle,
+            incarnation,
+            account,
+            status,
+            context,
+        );
+        status.set(AccountState::Running);
+        (incarnation, actors)
+    }
+
+    /// Lets an account end by itself.
+    fn end(&self, running: &Running) {
+        let is_paused = !running.status.is_up();
+        running.status.set(AccountState::Ending);
+        let (ended, incarnation) = (self.ended.clone(), running.incarnation);
+        let (clock, stream) = (self.context.clock.clone(), running.actors.stream.clone());
+        actix_rt::spawn(async move {
+            if !is_paused {
+                let drain = stream.send(Drain { cuts: false });
+                // An actor that is gone or does not end has nothing more to store.
+                let _ = clock.timeout(END_LIMIT, drain).await;
+            }
+            // An error means that the process ends.
+            let _ = ended.send(incarnation);
+        });
+    }
+
+    /// An account has ended: what waits for its place can start.
+    fn ended(&mut self, incarnation: u64) -> io::Result<()> {
+        let is_ended = |running: &mut Running| running.incarnation == incarnation;
+        for running in self.running.extract_if(.., is_ended) {
+            running.arbiter.stop();
+            let name = running.account.name;
+            if !self.wanted.iter().any(|wanted| wanted.name == name) {
+                info!(account = &*name, "account removed");
+                self.register.remove.do_send(RemoveAccount { name });
+            }
+        }
+        self.reconcile()
+    }
+
+    /// Stops an account whose actor has failed too often, until a later moment.
+    fn pause(&mut self, owner: &Owner, component: &str, reason: &str) {
+        let now = self.context.clock.now();
+        let mut running = self.running.iter_mut();
+        let Some(running) = running.find(|it| it.incarnation == owner.incarnation) else {
+            return;
+        };
+        let arbiter = running.arbiter.handle();
+        let (clock, stream) = (self.context.clock.clone(), running.actors.stream.clone());
+        // The thread ends only after the answer that may be arriving is stored.
+        actix_rt::spawn(async move {
+            let drain = stream.send(Drain { cuts: true });
+            let _ = clock.timeout(STOP_LIMIT, drain).await;
+            arbiter.stop();
+        });
+        if running.status.state() == AccountState::Ending {
+            return;
+        }
+        let pause = running.pauses.next(now);
+        for actor in &running.status.actors {
+            actor.abandon();
+        }
+        running.status.set(AccountState::Paused {
+            until: now.after(pause),
+        });
+        error!(
+            account = &*owner.account,
+            component,
+            reason,
+            restart_in_seconds = pause.as_secs(),
+            "account stopped: a component keeps failing"
+        );
+    }
+
+    fn are_all_paused(&self) -> bool {
+        self.running.iter().all(|running| !running.status.is_up())
+    }
+
+    /// When the next paused account is started again.
+    fn resume_at(&self) -> Moment {
+        let moments = self
+            .running
+            .iter()
+            .map(|running| match running.status.state() {
+                AccountState::Paused { until } => until,
+                AccountState::Running | AccountState::Ending => Moment::NEVER,
+            });
+        moments.min().unwrap_or(Moment::NEVER)
+    }
+
+    /// Starts the accounts again whose pauses are over.
+    fn resume(&mut self) -> io::Result<()> {
+        let now = self.context.clock.now();
+        let is_due = |running: &mut Running| matches!(running.status.state(), AccountState::Paused { until } if until <= now);
+        let due: Vec<_> = self.running.extract_if(.., is_due).collect();
+        let mut result = Ok(());
+        for mut running in due {
+            info!(account = &*running.account.name, "account started again");
+            running.pauses.started(now);
+            match Arbiter::try_new() {
+                Ok(arbiter) => {
+                    let launched = self.launch(&running.account, &running.status, &arbiter);
+                    (running.incarnation, running.actors) = launched;
+                    running.arbiter = arbiter;
+                }
+                Err(error) => {
+                    let until = now.after(running.pauses.next(now));
+                    running.status.set(AccountState::Paused { until });
+                    result = Err(error);
+                }
+            }
+            self.running.push(running);
+        }
+        result
+    }
+
+    fn publish(&self) {
+        let statuses = self.running.iter().map(|it| Arc::clone(&it.status));
+        self.accounts.replace(statuses.collect());
+    }
+}
+
+/// The accounts that are wanted, do not run, and may start: neither their name nor their client ID is in use.
+fn startable<'a>(
+    wanted: &[Account],
+    running: impl Iterator<Item = &'a Account> + Clone,
+) -> Vec<Account> {
+    let conflicts = |one: &Account, other: &Account| {
+        let (id, other_id) = (one.client_id.value(), other.client_id.value());
+        one.name == other.name || id.expose_secret() == other_id.expose_secret()
+    };
+    let is_free = |account: &&Account| running.clone().all(|other| !conflicts(account, other));
+    wanted.iter().filter(is_free).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Credential;
+
+    fn account(name: &str, id: &str, secret: &str) -> Account {
+        let fixed = |text: &str| Credential::fixed(text.into());
+        Account {
+            name: name.into(),
+            client_id: fixed(id),
+            client_secret: fixed(secret),
+            batch_size: 1,
+            max_linger: Duration::ZERO,
+            polls_per_minute: 200,
+            api_url: "http://127.0.0.1:1".parse().unwrap(),
+            token_url: None,
+            tenant: None,
+        }
+    }
+
+    #[test]
+    fn an_account_starts_when_its_name_and_its_client_id_are_free() {
+        let running = [account("a", "1", "x"), account("b", "2", "x")];
+        for (wanted, expected) in [
+            (vec![account("a", "1", "x")], vec![]),
+            (vec![account("c", "3", "x")], vec!["c"]),
+            // Another secret, another name, both names exchanged.
+            (vec![account("a", "1", "y")], vec![]),
+            (
+                vec![account("c", "1", "x"), account("d", "4", "x")],
+                vec!["d"],
+            ),
+            (vec![account("a", "2", "x"), account("b", "1", "x")], vec![]),
+        ] {
+            let found = startable(&wanted, running.iter());
+            let found: Vec<_> = found.iter().map(|account| &*account.name).collect();
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn pauses_double_to_a_quarter_of_an_hour_and_begin_anew_after_one_without_failure() {
+        let minute = Duration::from_secs(60);
+        let mut now = Moment::default();
+        let mut pauses = Pauses::new(now);
+        // Minutes that the account runs, and then pauses.
+        for (runs, expected) in [
+            (0, 1),
+            (1, 2),
+            (0, 4),
+            (14, 8),
+            (0, 15),
+            (1, 15),
+            (15, 1),
+            (0, 2),
+        ] {
+            now = now.after(runs * minute);
+            let pause = pauses.next(now);
+            assert_eq!(pause, expected * minute, "after {runs} minutes");
+            now = now.after(pause);
+            pauses.started(now);
+        }
+    }
+}
