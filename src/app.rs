@@ -233,7 +233,7 @@ impl Application {
                 metrics: Arc::clone(&metrics),
                 is_unread: AtomicBool::new(is_unread),
             };
-            let task = Supervised::new(Task::StateFile, clock.clone(), Arc::clone(&metrics));
+            let task = Supervised::new(Task::StateFile, clock.clone(), &metrics.task_restarts);
             (keeper, task)
         });
         let mut followers = Followers::new(&clock, &metrics, tuning.reload_interval);

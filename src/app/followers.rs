@@ -137,7 +137,7 @@ impl Followers {
             clock: self.clock.clone(),
             trigger: self.reloads.trigger(),
         };
-        let supervised = Supervised::new(task, self.clock.clone(), Arc::clone(&self.metrics));
+        let supervised = Supervised::new(task, self.clock.clone(), &self.metrics.task_restarts);
         self.statuses.push(supervised.status());
         let run = supervised.run(move |pulse| follow(watched.clone(), pulse));
         self.handles.push(actix_rt::spawn(run));

@@ -7,7 +7,7 @@ mod process;
 
 use crate::exposition::{Format, Kind, OwnFamily};
 use crate::fleet::{Counts, Snapshot};
-use crate::tasks::Task;
+use crate::tasks::{Restarts, Task};
 use crate::time::Clock;
 
 pub use self::instruments::{Counter, Gauge, Histogram};
@@ -51,7 +51,8 @@ pub struct ProcessMetrics {
     pub state_write_failures: Counter,
     /// Seconds since 1970.
     pub state_last_write: Gauge,
-    task_restarts: [Counter; Task::ALL.len()],
+    /// Restarts of long-running tasks, which the tasks count.
+    pub task_restarts: Restarts,
     /// Entries of the names file that have met no device.
     pub names_unmatched: Gauge,
     scrapes: [Counter; Format::ALL.len()],
@@ -65,7 +66,7 @@ impl Default for ProcessMetrics {
         Self {
             state_write_failures: Counter::default(),
             state_last_write: Gauge::default(),
-            task_restarts: Default::default(),
+            task_restarts: Restarts::default(),
             names_unmatched: Gauge::default(),
             scrapes: Default::default(),
             scrapes_refused: Default::default(),
@@ -75,11 +76,6 @@ impl Default for ProcessMetrics {
 }
 
 impl ProcessMetrics {
-    /// Counts the restart of a long-running task.
-    pub fn task_restarted(&self, task: Task) {
-        self.task_restarts[task as usize].increment();
-    }
-
     /// Counts an answered scrape.
     pub fn scraped(&self, format: Format) {
         self.scrapes[format as usize].increment();
@@ -88,6 +84,19 @@ impl ProcessMetrics {
     /// Counts a scrape that could not be answered.
     pub fn scrape_refused(&self, why: ScrapeRefusal) {
         self.scrapes_refused[why as usize].increment();
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
+    fn task_restarts(&self) -> OwnFamily {
+        let family = OwnFamily::new(
+            Kind::Counter,
+            "starlink_exporter_task_restarts_total",
+            "Restarts of long-running tasks that are not actors, by task.",
+        );
+        Task::ALL.iter().fold(family, |family, task| {
+            let restarts = self.task_restarts.of(*task) as f64;
+            family.labelled("task", task.name(), restarts)
+        })
     }
 
     /// All families about scrapes and tasks, in a fixed order.
@@ -104,13 +113,7 @@ impl ProcessMetrics {
                 "When the state file was last written, in seconds since 1970.",
                 &self.state_last_write,
             ),
-            counters(
-                "starlink_exporter_task_restarts_total",
-                "Restarts of long-running tasks that are not actors, by task.",
-                "task",
-                Task::ALL.iter().map(|task| task.name()),
-                &self.task_restarts,
-            ),
+            self.task_restarts(),
             gauge(
                 "starlink_exporter_names_unmatched",
                 "Entries of NAMES_FILE that have matched no device so far.",

@@ -14,7 +14,6 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tracing::error;
 
-use crate::self_metrics::ProcessMetrics;
 use crate::time::{Backoff, Clock};
 
 pub use self::pool::Pool;
@@ -69,6 +68,22 @@ impl Task {
 }
 
 /// The state of a task.
+/// How often each task was restarted. Clones share the counts.
+#[derive(Debug, Clone, Default)]
+pub struct Restarts(Arc<[AtomicU64; Task::ALL.len()]>);
+
+impl Restarts {
+    fn add(&self, task: Task) {
+        self.0[task as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often a task was restarted.
+    #[must_use]
+    pub fn of(&self, task: Task) -> u64 {
+        self.0[task as usize].load(Ordering::Relaxed)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Life {
@@ -167,17 +182,17 @@ impl Pulse {
 #[derive(Debug)]
 pub struct Supervised {
     pulse: Pulse,
-    metrics: Arc<ProcessMetrics>,
+    restarts: Restarts,
 }
 
 impl Supervised {
     /// A task that starts now.
     #[must_use]
-    pub fn new(task: Task, clock: Clock, metrics: Arc<ProcessMetrics>) -> Self {
+    pub fn new(task: Task, clock: Clock, restarts: &Restarts) -> Self {
         let status = Arc::new(TaskStatus::new(task, clock.ran()));
         Self {
             pulse: Pulse { status, clock },
-            metrics,
+            restarts: restarts.clone(),
         }
     }
 
@@ -207,7 +222,7 @@ impl Supervised {
                 is_told = false;
             }
             let wait = backoff.next(0.0);
-            self.metrics.task_restarted(status.task);
+            self.restarts.add(status.task);
             // Repeated panics are logged once.
             if !std::mem::replace(&mut is_told, true) {
                 let task = status.task.name();
@@ -240,14 +255,14 @@ mod tests {
 
     fn supervised() -> (Supervised, crate::time::ManualTime) {
         let (clock, hands) = Clock::manual(SystemTime::UNIX_EPOCH);
-        let task = Supervised::new(Task::Names, clock, Arc::default());
+        let task = Supervised::new(Task::Names, clock, &Restarts::default());
         (task, hands)
     }
 
     #[test]
     fn a_task_that_panics_is_made_again_and_counted() {
         let (task, hands) = supervised();
-        let (status, metrics) = (task.status(), Arc::clone(&task.metrics));
+        let (status, restarts) = (task.status(), task.restarts.clone());
         let runs = Cell::new(0);
         let mut life = Box::pin(task.run(|_| {
             runs.set(runs.get() + 1);
@@ -262,15 +277,8 @@ mod tests {
         hands.advance(Duration::from_millis(200));
         assert!((&mut life).now_or_never().is_some());
         assert!(status.is_up() && runs.get() == 3);
-        let families = metrics.families();
-        let named = |name| move |family: &&crate::exposition::OwnFamily| family.family.name == name;
-        let restarts = families
-            .iter()
-            .find(named("starlink_exporter_task_restarts_total"))
-            .unwrap();
-        let names = Task::Names as usize;
-        assert!((restarts.samples[names].value - 2.0).abs() < f64::EPSILON);
-        assert_eq!(restarts.samples.len(), Task::ALL.len());
+        assert_eq!(restarts.of(Task::Names), 2);
+        assert_eq!(restarts.of(Task::StateFile), 0);
     }
 
     #[test]

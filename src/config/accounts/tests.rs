@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use secrecy::ExposeSecret;
@@ -14,7 +13,7 @@ use super::*;
 use crate::config::{ConfigErrors, Settings, Sources};
 use crate::files::{Reloads, WatchOptions};
 use crate::redaction::Redactor;
-use crate::tasks::{Supervised, Task};
+use crate::tasks::{Restarts, Supervised, Task};
 use crate::time::Clock;
 
 const NEEDLE: &str = "n33dle";
@@ -220,7 +219,7 @@ async fn each_new_list_is_handed_on_and_a_wrong_file_changes_nothing() {
     };
     let redactor = Redactor::default();
     let lists: Rc<RefCell<Vec<_>>> = Rc::default();
-    let task = Supervised::new(Task::Accounts, clock, Arc::default());
+    let task = Supervised::new(Task::Accounts, clock, &Restarts::default());
     let status = task.status();
     let follower = {
         let (lists, redactor) = (Rc::clone(&lists), redactor.clone());
