@@ -14,7 +14,7 @@ use starlink_telemetry::config::{Settings, Sources};
 pub use starlink_telemetry::exposition::Format;
 use starlink_telemetry::exposition::{Exposition, Shard, Telemetry};
 pub use starlink_telemetry::fleet::Snapshot;
-use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions, Retention};
+use starlink_telemetry::fleet::{AccountId, Coverage, Fleet, FleetOptions, Retention};
 use starlink_telemetry::simulator::AnswerBody;
 use starlink_telemetry::store::MetricsStoreActor;
 use starlink_telemetry::telemetry::{Batch, DecodeError, Rows, SchemaCache, decode};
@@ -39,6 +39,7 @@ pub fn rows(body: Vec<u8>) -> Result<Rows, DecodeError> {
 /// A fleet with the caches for decoding batches.
 pub struct World {
     fleet: Fleet,
+    account: AccountId,
     schemas: SchemaCache,
     now: Moment,
 }
@@ -51,11 +52,14 @@ impl World {
             ip_stale_after: NO_EXPIRY,
             forget_after: NO_EXPIRY,
         };
+        let mut fleet = Fleet::new(FleetOptions {
+            retention,
+            ..FleetOptions::STANDARD
+        });
         Self {
-            fleet: Fleet::new(FleetOptions {
-                retention,
-                ..FleetOptions::STANDARD
-            }),
+            // A fleet without accounts has room for one.
+            account: fleet.account(&"bench".into()).unwrap_or_default(),
+            fleet,
             schemas: SchemaCache::default(),
             now: Moment::default(),
         }
@@ -81,7 +85,7 @@ impl World {
         let batch = batch(body, &mut self.schemas)?;
         let from = self.now;
         self.now = from.after(Duration::from_secs(1));
-        let plan = self.fleet.plan(&batch, self.now, i64::MAX);
+        let plan = self.fleet.plan(self.account, &batch, self.now, i64::MAX);
         let coverage = Coverage {
             to: self.now,
             covers: self.now.since(from),

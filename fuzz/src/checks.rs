@@ -9,7 +9,7 @@ use starlink_telemetry::config::{Settings, Sources};
 use starlink_telemetry::exposition::{
     Exposition, Format, InfoFormat, Shard, Telemetry, negotiate, requested,
 };
-use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions, Retention, Snapshot};
+use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions, Form, Retention, Snapshot};
 use starlink_telemetry::http::AllowedHosts;
 use starlink_telemetry::telemetry::{Batch, SchemaCache, decode};
 use starlink_telemetry::time::Moment;
@@ -53,7 +53,12 @@ impl Pipeline {
             return;
         };
         let schema = self.schemas.resolve(&metadata).schema;
-        let plan = self.fleet.plan(&Batch { rows, schema }, self.now, i64::MAX);
+        let Some(account) = self.fleet.account(&"fuzz".into()) else {
+            return;
+        };
+        let plan = self
+            .fleet
+            .plan(account, &Batch { rows, schema }, self.now, i64::MAX);
         let heard = Coverage {
             to: self.now,
             covers: Duration::ZERO,
@@ -278,14 +283,21 @@ pub fn settings(data: &[u8]) {
 
 /// The service's part of [`state`]: reads a state file.
 pub fn thaw(data: &[u8]) {
-    drop(Fleet::thaw(options(), Moment::default(), data));
+    for form in [Form::WithoutAccounts, Form::WithAccounts] {
+        drop(Fleet::thaw(options(), Moment::default(), form, data));
+    }
 }
 
 /// Checks state files. If the bytes are a valid fleet, it can be scraped, updated and written again.
 pub fn state(data: &[u8]) {
-    let Ok(fleet) = Fleet::thaw(options(), Moment::default(), data) else {
-        return;
-    };
+    for form in [Form::WithoutAccounts, Form::WithAccounts] {
+        if let Ok(fleet) = Fleet::thaw(options(), Moment::default(), form, data) {
+            use_state(fleet);
+        }
+    }
+}
+
+fn use_state(fleet: Fleet) {
     let mut pipeline = Pipeline::new();
     pipeline.fleet = fleet;
     pipeline.fleet.expire(pipeline.now);
@@ -295,5 +307,5 @@ pub fn state(data: &[u8]) {
     let mut again = Vec::new();
     let written = pipeline.fleet.freeze().write(&mut again);
     assert!(written.is_ok());
-    assert!(Fleet::thaw(options(), Moment::default(), &again).is_ok());
+    assert!(Fleet::thaw(options(), Moment::default(), Form::WithAccounts, &again).is_ok());
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::Format;
 use super::shard::Shard;
 use super::text::{Family, Kind, header};
-use crate::fleet::Snapshot;
 use crate::fleet::block::{Block, Presence};
 use crate::fleet::snapshot::TableView;
+use crate::fleet::{AccountId, Snapshot};
 use crate::names::Names;
 use crate::telemetry::catalogue::{FamilyType, TelemetryFamily, Unit};
 use crate::telemetry::{AddressKind, DeviceKind};
@@ -55,6 +55,8 @@ pub enum Section {
     Online,
     /// `starlink_device_name`
     DeviceName(Arc<Names>),
+    /// `starlink_device_account`
+    DeviceAccount,
     /// `starlink_info`
     Info,
 }
@@ -80,11 +82,16 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Looks once at every device of a shard. Families without samples are left out.
+    /// Looks once at every device of a shard, of one account if there is one given. Families without samples are left out.
     #[must_use]
-    pub fn new(snapshot: &Snapshot, shard: Shard, names: Option<&Arc<Names>>) -> Self {
-        let scattered = Scattered::collect(snapshot, shard);
-        let everywhere = everywhere(snapshot);
+    pub fn new(
+        snapshot: &Snapshot,
+        shard: Shard,
+        account: Option<AccountId>,
+        names: Option<&Arc<Names>>,
+    ) -> Self {
+        let everywhere = everywhere(snapshot, account);
+        let scattered = Scattered::collect(snapshot, shard, &everywhere);
         let mut layout = Self {
             sections: Vec::new(),
             steps: Vec::new(),
@@ -111,6 +118,7 @@ impl Layout {
             Some(Section::LastReport),
             Some(Section::Online),
             names.map(|names| Section::DeviceName(Arc::clone(names))),
+            Some(Section::DeviceAccount),
             Some(Section::Info),
         ];
         for section in sections.into_iter().flatten() {
@@ -164,10 +172,13 @@ fn find(snapshot: &Snapshot, (table, block): BlockRef) -> (usize, &TableView, &B
     (table as usize, view, &view.blocks[block as usize])
 }
 
-fn everywhere(snapshot: &Snapshot) -> Vec<BlockRef> {
+/// The blocks of all devices, or of those of one account.
+fn everywhere(snapshot: &Snapshot, account: Option<AccountId>) -> Vec<BlockRef> {
     let tables = (0..).zip(&snapshot.tables);
     let blocks = tables.flat_map(|(table, view)| {
         let blocks = (0..).zip(&view.blocks);
+        let blocks =
+            blocks.filter(move |(_, block)| account.is_none() || block.account() == account);
         blocks.map(move |(block, _)| (table, block))
     });
     blocks.collect()
@@ -208,9 +219,9 @@ struct Scattered {
 }
 
 impl Scattered {
-    fn collect(snapshot: &Snapshot, shard: Shard) -> Self {
+    fn collect(snapshot: &Snapshot, shard: Shard, blocks: &[BlockRef]) -> Self {
         let mut found = Self::default();
-        for at in everywhere(snapshot) {
+        for &at in blocks {
             let (_, _, block) = find(snapshot, at);
             for slot in 0..block.len() {
                 if shard.holds(block.labels().hash(slot)) {
@@ -292,6 +303,7 @@ impl Section {
             Self::LastReport => TelemetryFamily::LastReport,
             Self::Online => TelemetryFamily::Online,
             Self::DeviceName(_) => TelemetryFamily::DeviceName,
+            Self::DeviceAccount => TelemetryFamily::DeviceAccount,
             Self::Info => TelemetryFamily::Info,
         }
     }
@@ -337,6 +349,9 @@ impl Section {
                 let has = |slot| view.info_fields(block, slot).next().is_some();
                 found = known(block, shard).any(has);
             }
+            Self::DeviceAccount => {
+                found = block.account().is_some() && known(block, shard).next().is_some();
+            }
             Self::DeviceName(names) => {
                 let has = |slot| names.get(block.labels().id(slot)).is_some();
                 found = known(block, shard).any(has);
@@ -346,8 +361,8 @@ impl Section {
         found
     }
 
-    /// Calls `sample` with the slot and the value of each sample that a block has of the family. `starlink_info` and
-    /// `starlink_device_name`, which have no values, have none here.
+    /// Calls `sample` with the slot and the value of each sample that a block has of the family. `starlink_info`,
+    /// `starlink_device_name` and `starlink_device_account`, which have no values, have none here.
     pub fn each(
         &self,
         at: BlockRef,
@@ -408,7 +423,7 @@ impl Section {
                     }
                 }
             }
-            Self::DeviceName(_) | Self::Info => {}
+            Self::DeviceName(_) | Self::DeviceAccount | Self::Info => {}
         }
     }
 }

@@ -10,7 +10,7 @@ use super::text::{label, line, string_field, tag};
 use super::{Format, Shard};
 use crate::fleet::block::Block;
 use crate::fleet::snapshot::TableView;
-use crate::fleet::{Lease, Snapshot};
+use crate::fleet::{AccountId, Lease, Snapshot};
 use crate::names::Names;
 use crate::telemetry::catalogue::{DEVICE_LABELS, TelemetryFamily};
 use crate::text::escape::escape_into;
@@ -65,21 +65,33 @@ impl Telemetry {
     #[must_use]
     pub fn new(format: Format, snapshot: Arc<Snapshot>, shard: Shard) -> Self {
         let lease = Arc::new(Lease::from(snapshot));
-        Self::of(format, lease, shard, None)
+        Self::of(format, lease, shard, None, None)
     }
 
-    /// The same with the names of the devices. Names of no generation are none.
+    /// The same with the names of the devices, of the devices of one account if there is one given. Names of no generation are none.
     #[must_use]
-    pub fn named(format: Format, lease: Arc<Lease>, shard: Shard, names: &Arc<Names>) -> Self {
+    pub fn named(
+        format: Format,
+        lease: Arc<Lease>,
+        shard: Shard,
+        account: Option<AccountId>,
+        names: &Arc<Names>,
+    ) -> Self {
         let names = (names.generation() > 0).then_some(names);
-        Self::of(format, lease, shard, names)
+        Self::of(format, lease, shard, account, names)
     }
 
     /// Of a lease that was revoked nothing is written.
-    fn of(format: Format, lease: Arc<Lease>, shard: Shard, names: Option<&Arc<Names>>) -> Self {
+    fn of(
+        format: Format,
+        lease: Arc<Lease>,
+        shard: Shard,
+        account: Option<AccountId>,
+        names: Option<&Arc<Names>>,
+    ) -> Self {
         let snapshot = lease.get().unwrap_or_default();
         Self {
-            layout: Layout::new(&snapshot, shard, names),
+            layout: Layout::new(&snapshot, shard, account, names),
             lease,
             shard,
             format,
@@ -129,6 +141,11 @@ impl Telemetry {
             let next = match section {
                 Section::Info => self.infos(&mut part),
                 Section::DeviceName(names) => self.device_names(names, &mut part),
+                Section::DeviceAccount => {
+                    let account = part.block.account();
+                    let name = account.and_then(|account| snapshot.account_name(account));
+                    name.and_then(|name| self.device_accounts(name, &mut part))
+                }
                 _ => {
                     self.samples(section, place, &mut part);
                     None
@@ -175,6 +192,19 @@ impl Telemetry {
                 escape_into(out, value, true);
             }
             line(out, &["\"} 1\n"]);
+        })
+    }
+
+    fn device_accounts(&self, account: &str, part: &mut Part<'_>) -> Option<usize> {
+        let prefix = prefix(TelemetryFamily::DeviceAccount, part.view);
+        let labels = part.block.labels();
+        let mut rest = b"\",account=\"".to_vec();
+        escape_into(&mut rest, account, true);
+        rest.extend_from_slice(b"\"} 1\n");
+        part.each(self.shard, |slot, out| {
+            prefix.push(out);
+            labels.push(slot, out);
+            out.extend_from_slice(&rest);
         })
     }
 

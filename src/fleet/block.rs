@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Retention;
+use super::accounts::AccountId;
 use super::allocation::Allocation;
 use super::columns::Columns;
 use super::interner::Text;
@@ -86,11 +87,15 @@ struct Vital {
     reported: i64,
     seen: Moment,
     seen_in_stream: Moment,
+    /// When the account of the block last had a row of the device.
+    delivered: Moment,
 }
 
-/// Up to [`BLOCK_SIZE`] devices. Slots are the same in every column.
+/// Up to [`BLOCK_SIZE`] devices of one account. Slots are the same in every column.
 #[derive(Debug, Clone, Default)]
 pub struct Block {
+    /// Whose devices they are, if that is known.
+    account: Option<AccountId>,
     labels: Arc<Labels>,
     presences: Vec<Presence>,
     /// Whether only one row of the device was accepted since it became known.
@@ -158,8 +163,35 @@ impl Due {
     }
 }
 
+/// All that is known of a device but its numbers.
+#[derive(Debug)]
+pub struct Taken {
+    presence: Presence,
+    is_new: bool,
+    vital: Vital,
+    place: Option<Place>,
+    alerts: Alerts,
+    allocation: Option<Arc<Allocation>>,
+    infos: Vec<(usize, Text)>,
+}
+
 impl Block {
-    /// The number of slots, including free ones.
+    /// A block without devices.
+    #[must_use]
+    pub fn of(account: Option<AccountId>) -> Self {
+        Self {
+            account,
+            ..Self::default()
+        }
+    }
+
+    /// Whose devices they are; `None` for those of a state file that did not say so.
+    #[must_use]
+    pub fn account(&self) -> Option<AccountId> {
+        self.account
+    }
+
+    /// How many slots are in use or were.
     #[must_use]
     pub fn len(&self) -> usize {
         self.vitals.len()
@@ -203,6 +235,47 @@ impl Block {
         self.set_allocation(slot, None);
     }
 
+    /// Takes a device out of its slot, which is free then.
+    pub fn take(&mut self, slot: usize) -> Taken {
+        let infos = self.infos.row(slot).into_iter();
+        let infos = infos.filter_map(|(lane, text)| Some((lane, text.clone()?)));
+        let taken = Taken {
+            presence: self.presences[slot],
+            is_new: self.is_new[slot],
+            vital: self.vitals[slot].clone(),
+            place: self.places[slot],
+            alerts: self.alerts[slot].clone(),
+            allocation: self.allocations[slot].clone(),
+            infos: infos.collect(),
+        };
+        self.free(slot);
+        taken
+    }
+
+    /// Puts a device that was taken into a slot that has its identifier.
+    pub fn put(&mut self, slot: usize, taken: Taken) {
+        self.presences[slot] = taken.presence;
+        self.is_new[slot] = taken.is_new;
+        self.vitals[slot] = taken.vital;
+        self.places[slot] = taken.place;
+        self.set_alerts(slot, &taken.alerts);
+        self.set_allocation(slot, taken.allocation);
+        for (lane, text) in taken.infos {
+            self.infos.set(lane, slot, &Some(text));
+        }
+    }
+
+    /// Notes that the account of the block has had a row of a device.
+    pub fn deliver(&mut self, slot: usize, now: Moment) {
+        self.vitals[slot].delivered = now;
+    }
+
+    /// When the account of the block last had a row of a device.
+    #[must_use]
+    pub fn delivered(&self, slot: usize) -> Moment {
+        self.vitals[slot].delivered
+    }
+
     /// Forgets the device at a slot; its identifier and allocation stay.
     pub fn clear(&mut self, slot: usize) {
         self.presences[slot] = Presence::Absent;
@@ -214,7 +287,8 @@ impl Block {
         self.infos.clear(slot);
     }
 
-    /// Replaces the complete state of a device. Returns whether a scrape shows a difference.
+    /// Replaces the whole state of a device by what a row said, `seen` by the clock and at `stream` of the stream time of the block's
+    /// account. Whether a scrape shows the difference.
     pub fn replace(
         &mut self,
         slot: usize,
@@ -232,6 +306,7 @@ impl Block {
             reported: state.reported,
             seen,
             seen_in_stream: stream,
+            delivered: self.vitals[slot].delivered,
         };
         for change in state.changes {
             match change {
@@ -421,6 +496,7 @@ impl Block {
         Self {
             gauges: self.gauges.only(gauges),
             infos: self.infos.only(infos),
+            account: self.account,
             labels: Arc::clone(&self.labels),
             presences: self.presences.clone(),
             is_new: self.is_new.clone(),

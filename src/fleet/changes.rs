@@ -29,18 +29,26 @@ pub enum What {
         /// The version now.
         to: Text,
     },
-    /// It was silent for so long that it is no longer known, or it gave way to a new device.
+    /// It belongs to another account now.
+    Moved {
+        /// The name of the account before; `None` where it was not known.
+        from: Option<Arc<str>>,
+        /// The name of the account now.
+        to: Arc<str>,
+    },
+    /// It was silent for so long that it is no longer known, it gave way to a new device, or its account was removed.
     Forgotten,
 }
 
 impl What {
     /// The names of all changes, in the order of [`Changes::counts`].
-    pub const NAMES: [&'static str; 6] = [
+    pub const NAMES: [&'static str; 7] = [
         "went_silent",
         "came_back",
         "alert_raised",
         "alert_cleared",
         "software_changed",
+        "moved",
         "forgotten",
     ];
 
@@ -52,7 +60,8 @@ impl What {
             Self::AlertRaised(_) => 2,
             Self::AlertCleared(_) => 3,
             Self::SoftwareChanged { .. } => 4,
-            Self::Forgotten => 5,
+            Self::Moved { .. } => 5,
+            Self::Forgotten => 6,
         }
     }
 }

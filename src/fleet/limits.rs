@@ -10,7 +10,9 @@ pub struct Limits {
     pub devices: usize,
     /// Device types.
     pub types: usize,
-    /// Bytes of a type's code or an identifier. Those of Starlink have about 30.
+    /// Accounts, those included that were removed lately.
+    pub accounts: usize,
+    /// Bytes of a type's code or an identifier. Starlink's have some thirty.
     pub identifier: usize,
     /// Gauges of a type, and as many info fields. Starlink documents about 30 columns.
     pub lanes: usize,
@@ -38,6 +40,7 @@ impl Limits {
     pub const STANDARD: Self = Self {
         devices: 1_000_000,
         types: 64,
+        accounts: 1024,
         identifier: 1024,
         lanes: 1024,
         values: 512 * 1024 * 1024,

@@ -4,17 +4,21 @@
 //! never shows half of a batch and does not delay one. A batch is planned ([`plan`]) before it is committed: everything that can fail
 //! fails before the first write.
 
+pub mod accounts;
 pub mod allocation;
 pub mod block;
 pub mod changes;
 mod churn;
 pub mod columns;
+mod commit;
 pub mod dump;
 pub mod interner;
 pub mod labels;
 mod lease;
 pub mod limits;
 pub mod plan;
+mod rivals;
+pub mod slots;
 pub mod snapshot;
 mod stream_time;
 pub mod table;
@@ -23,22 +27,24 @@ pub mod tally;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::accounts::Accounts;
 use self::allocation::ADDRESS_BYTES;
-use self::block::{Block, DeviceState, alert_bytes};
-use self::changes::Before;
+use self::block::{Block, alert_bytes};
 use self::interner::{Interner, Text};
 use self::plan::{Plan, Planner};
-use self::stream_time::StreamTime;
+use self::rivals::Rivals;
 use self::table::Table;
 use crate::telemetry::{Batch, FieldFilter, Rows};
 use crate::time::Moment;
 
+pub use self::accounts::AccountId;
 pub use self::block::Presence;
 pub use self::changes::{Change, Changes, What};
-pub use self::dump::{DumpError, Frozen};
+pub use self::dump::{DumpError, Form, Frozen};
 pub use self::lease::{Lease, pinned};
 pub use self::limits::Limits;
 pub use self::plan::Example;
+pub use self::rivals::Rivalry;
 pub use self::snapshot::{Counts, Snapshot};
 pub use self::tally::{LeftOut, RowCode, RowFault, RowIgnored, Tally};
 
@@ -96,6 +102,8 @@ pub struct Committed {
     pub tally: Tally,
     /// What has changed for which device.
     pub changes: Changes,
+    /// A device that this account and another one go on delivering.
+    pub rivalry: Option<Rivalry>,
 }
 
 /// How much a fleet holds, whether it is needed or not.
@@ -173,7 +181,10 @@ impl Tables {
 
     /// How many slots are taken.
     fn devices(&self) -> usize {
-        self.tables.iter().map(Table::devices).sum()
+        self.tables
+            .iter()
+            .map(|table| table.slots().devices())
+            .sum()
     }
 
     /// How many bytes numbers, references to texts and alerts, and the entries of allocations take, the texts themselves not
@@ -198,8 +209,8 @@ pub struct Fleet {
     tables: Tables,
     texts: Interner<Text>,
     alert_names: Interner<Arc<str>>,
-    /// A clock that goes on only while the stream is heard.
-    stream_time: StreamTime,
+    accounts: Accounts,
+    rivals: Rivals,
     /// Counts the changes that a scrape shows.
     version: u64,
 }
@@ -213,15 +224,16 @@ impl Fleet {
             texts: Interner::new(options.limits.texts),
             alert_names: Interner::new(options.limits.alert_names),
             options,
-            stream_time: StreamTime::default(),
+            accounts: Accounts::default(),
+            rivals: Rivals::default(),
             version: 0,
         }
     }
 
-    /// Works out what a batch does to the fleet at `now`. Rows with a timestamp above `latest` (see [`latest`]) are in the
+    /// Works out what a batch of an account does to the fleet at `now`. Rows with a timestamp above `latest` (see [`latest`]) are in the
     /// future. Nothing that a scrape shows has changed afterwards.
     #[must_use]
-    pub fn plan(&mut self, batch: &Batch, now: Moment, latest: i64) -> Plan {
+    pub fn plan(&mut self, account: AccountId, batch: &Batch, now: Moment, latest: i64) -> Plan {
         self.texts.begin();
         self.alert_names.begin();
         let most_new = most_new(&batch.rows);
@@ -241,95 +253,65 @@ impl Fleet {
             tables: &mut self.tables,
             texts: &mut self.texts,
             alert_names: &mut self.alert_names,
+            accounts: &self.accounts,
             now,
             latest,
-            plan: Plan::default(),
+            plan: Plan::of(account),
         };
         planner.plan(batch)
     }
 
-    /// Carries a plan out. `coverage` is the time that the batch speaks for; its end is the moment that was planned for.
-    pub fn commit(&mut self, plan: &Plan, coverage: Coverage) -> Committed {
-        let now = coverage.to;
-        let has_rows = plan.tally.rows.iter().any(|rows| *rows > 0);
-        self.hear(coverage.covers, has_rows);
-        let stream_time = self.stream_time.now();
-        let (mut gauges, mut differences) = (plan.gauges.as_slice(), plan.changes.as_slice());
-        let retention = self.options.retention;
-        let mut changed = false;
-        let mut changes = Changes::default();
-        let software = self.tables.tables.iter().map(Table::software_lane);
-        let software: Vec<_> = software.collect();
-        for &(table, slot) in &plan.evicted {
-            changed |= self.tables.get_mut(table).evict(slot, &mut changes);
-        }
-        let device_due = now.after(retention.stale_after.min(retention.forget_after));
-        for device in &plan.devices {
-            let table = self.tables.get_mut(device.table as usize);
-            let name = Arc::clone(&table.name);
-            let software = software[device.table as usize];
-            let (block, slot) = table.block_mut(device.slot as usize, device_due);
-            let state = DeviceState {
-                reported: device.reported,
-                lanes: &plan.lanes[device.lanes as usize..][..device.gauges as usize],
-                gauges: take(&mut gauges, device.gauges),
-                changes: take(&mut differences, device.changes),
-            };
-            let before = Before {
-                presence: block.presences()[slot],
-                alerts: block.alerts(slot),
-                software: software.and_then(|lane| block.info(lane, slot)),
-            };
-            changes::of_row(&before, state.changes, software, |what| {
-                changes.add(&name, block.labels().id(slot), what);
-            });
-            changed |= block.replace(slot, state, now, stream_time);
-        }
-        let allocation_due = now.after(retention.ip_stale_after.min(retention.forget_after));
-        for planned in &plan.allocations {
-            let table = self.tables.get_mut(planned.table);
-            let (block, slot) = table.block_mut(planned.slot, allocation_due);
-            changed |= block.allocate(slot, Arc::clone(&planned.allocation));
-        }
-        changed |= self.tables.settle(&plan.tables);
-        self.version += u64::from(changed);
-        if has_rows {
-            self.stream_time.note_online(online(&self.tables));
-        }
-        Committed {
-            tally: plan.tally,
-            changes,
+    /// The account of a name, which is added if there is none; one that was removed is there again. `None` when there are too many.
+    pub fn account(&mut self, name: &Arc<str>) -> Option<AccountId> {
+        self.accounts
+            .find_or_add(name, self.options.limits.accounts)
+    }
+
+    /// Removes an account: its devices go after `STALE_AFTER`, those excepted that another account delivers by then.
+    pub fn remove_account(&mut self, account: AccountId, now: Moment) {
+        self.accounts.remove(account, now);
+    }
+
+    /// Removes all accounts but these: those of an earlier process that are no longer configured.
+    pub fn keep_accounts(&mut self, names: &[&str], now: Moment) {
+        let others = self
+            .accounts()
+            .filter(|(_, name)| !names.contains(&&***name));
+        let others: Vec<_> = others.map(|(id, _)| id).collect();
+        for id in others {
+            self.remove_account(id, now);
         }
     }
 
-    fn hear(&mut self, covers: Duration, has_rows: bool) {
-        match has_rows {
-            true => self.stream_time.hear_rows(covers),
-            false => self.stream_time.hear_nothing(covers),
-        }
+    /// The accounts that are not removed.
+    pub fn accounts(&self) -> impl Iterator<Item = (AccountId, &Arc<str>)> {
+        let accounts = self.accounts.iter();
+        accounts.map(|(id, account)| (id, &account.name))
     }
 
-    /// Whether the stream as a whole is silent: answers come, but no row in them, though many devices were online.
+    /// Whether the stream of an account as a whole is silent: answers come, but no row in them, though many devices were online.
     #[must_use]
-    pub fn is_stream_silent(&self) -> bool {
-        self.stream_time.is_silent()
+    pub fn is_stream_silent(&self, account: AccountId) -> bool {
+        let account = self.accounts.get(account);
+        account.is_some_and(|account| account.stream_time.is_silent())
     }
 
-    /// For how long answers have contained no rows, where many devices were online before; `None` otherwise.
+    /// For how long an account's answers have contained no rows, where many devices were online before; `None` otherwise.
     #[must_use]
-    pub fn no_rows_for(&self) -> Option<Duration> {
-        self.stream_time.empty()
+    pub fn no_rows_for(&self, account: AccountId) -> Option<Duration> {
+        self.accounts.get(account)?.stream_time.empty()
     }
 
     /// Does what time asks for: devices go stale, offline and are forgotten. What has changed for which device.
     pub fn expire(&mut self, now: Moment) -> Changes {
         let mut changes = Changes::default();
-        let stream = self.stream_time.now();
         let retention = &self.options.retention;
+        let clocks = self.accounts.clocks(retention.stale_after);
         for table in &mut self.tables.tables {
-            let changed = table.expire(now, stream, retention, &mut changes);
+            let changed = table.expire(now, &clocks, retention, &mut changes);
             self.version += u64::from(changed);
         }
+        self.accounts.forget_removed(now, retention.stale_after);
         changes
     }
 
@@ -344,7 +326,7 @@ impl Fleet {
     pub fn held(&self) -> Held {
         let tables = || self.tables.tables.iter();
         Held {
-            slots: tables().map(Table::slots).sum(),
+            slots: tables().map(|table| table.slots().slots()).sum(),
             lanes: tables().map(Table::lanes).sum(),
             texts: self.texts.len(),
             alert_names: self.alert_names.len(),
@@ -368,8 +350,9 @@ impl Fleet {
     /// When time asks for something next, if no batch comes before. [`Fleet::expire`] is then to be called.
     #[must_use]
     pub fn due(&self) -> Moment {
-        let due = self.tables.tables.iter().map(Table::due);
-        due.min().unwrap_or(Moment::NEVER)
+        let due = self.tables.tables.iter().map(|table| table.slots().due());
+        let removed = self.accounts.due(self.options.retention.stale_after);
+        due.min().unwrap_or(Moment::NEVER).min(removed)
     }
 
     /// All that a later process needs, shared, not copied.
@@ -388,7 +371,7 @@ impl Fleet {
     pub fn snapshot(&self) -> Snapshot {
         let mut tables: Vec<_> = self.tables.tables.iter().collect();
         tables.sort_by(|one, other| one.code.cmp(&other.code));
-        Snapshot::of(tables.into_iter(), self.version())
+        Snapshot::of(tables.into_iter(), self.accounts.names(), self.version())
     }
 }
 
@@ -408,20 +391,6 @@ const AHEAD: i64 = 10 * 60 * 1_000_000_000;
 pub fn latest(batch: &Batch, now: Option<i64>, limits: &Limits) -> i64 {
     let now = now.or_else(|| batch.median_timestamp(limits.earliest..=i64::MAX));
     now.map_or(i64::MAX, |now| now.saturating_add(AHEAD))
-}
-
-/// The devices that are online.
-fn online(tables: &Tables) -> impl Iterator<Item = &Presence> {
-    let blocks = tables.tables.iter().flat_map(Table::blocks);
-    let presences = blocks.flat_map(|block| block.presences());
-    presences.filter(|presence| **presence == Presence::Online)
-}
-
-/// The next `count` of what is left.
-fn take<'a, T>(rest: &mut &'a [T], count: u32) -> &'a [T] {
-    let (taken, left) = rest.split_at(count as usize);
-    *rest = left;
-    taken
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! A snapshot: the immutable state of the fleet at one moment.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::accounts::AccountId;
 use super::block::{Block, Presence};
 use super::table::{Lanes, Table};
 use crate::telemetry::DeviceKind;
@@ -23,6 +25,8 @@ pub struct TableView {
     pub blocks: Vec<Arc<Block>>,
     /// The numbers of devices by state.
     pub counts: Counts,
+    /// The same by account, in the order of the accounts' identifiers; accounts without devices are left out.
+    pub by_account: Vec<(Option<AccountId>, Counts)>,
 }
 
 impl TableView {
@@ -62,18 +66,15 @@ impl Counts {
         self.online + self.offline + self.unknown
     }
 
-    fn of<'b>(blocks: impl IntoIterator<Item = &'b Arc<Block>>) -> Self {
-        let mut counts = Self::default();
-        let blocks = blocks.into_iter();
-        for presence in blocks.flat_map(|block| block.presences()) {
+    fn add(&mut self, block: &Block) {
+        for presence in block.presences() {
             match presence {
                 Presence::Absent => {}
-                Presence::Online => counts.online += 1,
-                Presence::Offline => counts.offline += 1,
-                Presence::Stale => counts.unknown += 1,
+                Presence::Online => self.online += 1,
+                Presence::Offline => self.offline += 1,
+                Presence::Stale => self.unknown += 1,
             }
         }
-        counts
     }
 }
 
@@ -84,6 +85,8 @@ pub struct Snapshot {
     pub version: u64,
     /// The tables, in the order of their type codes.
     pub tables: Vec<TableView>,
+    /// The names of the accounts by [`AccountId::index`].
+    pub accounts: Vec<Option<Arc<str>>>,
 }
 
 impl Snapshot {
@@ -93,17 +96,35 @@ impl Snapshot {
         self.tables.iter().map(|table| table.counts.all()).sum()
     }
 
-    pub(super) fn of<'t>(tables: impl Iterator<Item = &'t Table>, version: u64) -> Self {
+    /// The name of an account.
+    #[must_use]
+    pub fn account_name(&self, account: AccountId) -> Option<&Arc<str>> {
+        self.accounts.get(account.index())?.as_ref()
+    }
+
+    pub(super) fn of<'t>(
+        tables: impl Iterator<Item = &'t Table>,
+        accounts: Vec<Option<Arc<str>>>,
+        version: u64,
+    ) -> Self {
         let views = tables.map(TableView::of);
         Self {
             version,
             tables: views.filter(|view| view.counts.all() > 0).collect(),
+            accounts,
         }
     }
 }
 
 impl TableView {
     fn of(table: &Table) -> Self {
+        let mut counts = Counts::default();
+        let mut by_account: BTreeMap<_, Counts> = BTreeMap::new();
+        for block in table.blocks() {
+            counts.add(block);
+            by_account.entry(block.account()).or_default().add(block);
+        }
+        by_account.retain(|_, counts| counts.all() > 0);
         Self {
             name: Arc::clone(&table.name),
             kind: table.kind,
@@ -111,7 +132,8 @@ impl TableView {
             infos: Arc::clone(table.infos()),
             info_order: table.info_order(),
             blocks: table.blocks().to_vec(),
-            counts: Counts::of(table.blocks()),
+            counts,
+            by_account: by_account.into_iter().collect(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Stream time: a clock that advances only with the time that answers cover. A device is offline if it is silent by this clock.
+//! Stream time of an account: a clock that goes on only while the stream is heard. A device that is silent by it is offline.
 
 use std::time::Duration;
 
@@ -34,9 +34,17 @@ impl StreamTime {
         self.now
     }
 
-    /// Records an answer without rows that covers this time. The clock advances only if few devices were online, or if the silence is
+    /// An answer with or without rows, which covers this time.
+    pub(super) fn hear(&mut self, covered: Duration, has_rows: bool) {
+        match has_rows {
+            true => self.hear_rows(covered),
+            false => self.hear_nothing(covered),
+        }
+    }
+
+    /// An answer without any row, which covers this time. It counts where few devices were online, or when the silence has been
     /// long.
-    pub(super) fn hear_nothing(&mut self, covered: Duration) {
+    fn hear_nothing(&mut self, covered: Duration) {
         let empty = self.empty.unwrap_or_default();
         if !self.is_crowd || empty >= SILENCE {
             self.now = self.now.after(covered);
@@ -46,8 +54,8 @@ impl StreamTime {
         }
     }
 
-    /// Records an answer with rows that covers this time.
-    pub(super) fn hear_rows(&mut self, covered: Duration) {
+    /// An answer with rows, which covers this time.
+    fn hear_rows(&mut self, covered: Duration) {
         self.empty = None;
         self.now = self.now.after(covered);
     }

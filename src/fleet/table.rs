@@ -1,18 +1,15 @@
 //! The devices of one type: the slot of each device and the lane of each field.
 
 use std::collections::BTreeMap;
-use std::hash::BuildHasher;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
-
 use super::Retention;
-use super::block::{Ageing, BLOCK_SIZE, Block, Due, Presence};
-use super::changes::{Changes, SOFTWARE_FIELD, What};
+use super::accounts::{AccountId, Clocks};
+use super::block::{BLOCK_SIZE, Block};
+use super::changes::{Changes, SOFTWARE_FIELD};
 use super::churn::{AllocationChurn, Churn};
-use super::labels::stable_hash;
+use super::slots::Slots;
 use crate::telemetry::DeviceKind;
 use crate::telemetry::schema::{Column, Field, TypeSchema};
 use crate::telemetry::values::info_key;
@@ -84,15 +81,6 @@ struct ColumnLanes {
     info: Option<usize>,
 }
 
-/// The subject of a row: the device of a slot, or its IP allocation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Subject {
-    /// The device.
-    Device,
-    /// Its allocation.
-    Allocation,
-}
-
 /// All devices of one type.
 #[derive(Debug)]
 pub struct Table {
@@ -106,16 +94,13 @@ pub struct Table {
     infos: Arc<Lanes>,
     /// The columns of the last batch, and their lanes.
     schema: Option<Arc<TypeSchema>>,
+    /// The same columns as another account has them.
+    same: Option<Arc<TypeSchema>>,
     columns: Vec<ColumnLanes>,
     /// The last column of each info lane.
     info_columns: Vec<usize>,
-    blocks: Vec<Arc<Block>>,
-    /// When each block must be reviewed.
-    due: Vec<Due>,
-    index: HashTable<u32>,
-    hasher: DefaultHashBuilder,
-    free: Vec<usize>,
-    /// Counts changes of the layout of snapshots, which scrapes do not show.
+    slots: Slots,
+    /// Counts what changes in the layout of snapshots without a change of what they show.
     layouts: u64,
     /// The number of lanes at which unused ones are searched next, and the earliest time if there is no room.
     look_at: usize,
@@ -123,8 +108,6 @@ pub struct Table {
     /// By info lane.
     churn: Churn,
     allocation_churn: AllocationChurn,
-    /// By slot and [`Subject`], scratch numbers for planning a batch. They are never cleared, so a reader must validate them.
-    notes: Vec<[u32; 2]>,
 }
 
 impl Table {
@@ -138,26 +121,22 @@ impl Table {
             gauges: Arc::default(),
             infos: Arc::default(),
             schema: None,
+            same: None,
             columns: Vec::new(),
             info_columns: Vec::new(),
-            blocks: Vec::new(),
-            due: Vec::new(),
-            index: HashTable::new(),
-            hasher: DefaultHashBuilder::default(),
-            free: Vec::new(),
+            slots: Slots::default(),
             layouts: 0,
             look_at: LOOK_FROM,
             look_again: Moment::default(),
             churn: Churn::default(),
             allocation_churn: AllocationChurn::default(),
-            notes: Vec::new(),
         }
     }
 
     /// The blocks of all devices.
     #[must_use]
     pub fn blocks(&self) -> &[Arc<Block>] {
-        &self.blocks
+        self.slots.blocks()
     }
 
     /// The families of the gauge lanes.
@@ -220,13 +199,24 @@ impl Table {
         if lanes < self.look_at && !is_full {
             return;
         }
-        let has_gauge = |lane: &usize| self.blocks.iter().any(|block| block.gauges().has(*lane));
-        let has_info = |lane: &usize| self.blocks.iter().any(|block| block.infos().has(*lane));
+        let has_gauge = |lane: &usize| {
+            self.slots
+                .blocks()
+                .iter()
+                .any(|block| block.gauges().has(*lane))
+        };
+        let has_info = |lane: &usize| {
+            self.slots
+                .blocks()
+                .iter()
+                .any(|block| block.infos().has(*lane))
+        };
         let gauges: Vec<_> = (0..self.gauges.lanes.len()).filter(has_gauge).collect();
         let infos: Vec<_> = (0..self.infos.lanes.len()).filter(has_info).collect();
         // Everything that can fail is done before the first change.
         let blocks = self
-            .blocks
+            .slots
+            .blocks()
             .iter()
             .map(|block| block.with_lanes(&gauges, &infos));
         let blocks: Vec<_> = blocks.map(Arc::new).collect();
@@ -237,20 +227,27 @@ impl Table {
         self.gauges = Arc::new(self.gauges.only(&gauges));
         self.infos = Arc::new(self.infos.only(&infos));
         self.info_columns = info_columns;
-        self.blocks = blocks;
+        self.slots.set_blocks(blocks);
         // Columns are to be adopted anew: their lanes have other numbers.
         self.churn.begin();
         self.schema = None;
+        self.same = None;
         self.columns.clear();
     }
 
     /// Sets the columns of a batch, for which lanes are requested next.
     pub fn adopt(&mut self, schema: &Arc<TypeSchema>) {
-        if self
-            .schema
-            .as_ref()
-            .is_some_and(|known| Arc::ptr_eq(known, schema))
-        {
+        let is_it = |known: &Option<Arc<TypeSchema>>| {
+            known
+                .as_ref()
+                .is_some_and(|known| Arc::ptr_eq(known, schema))
+        };
+        if is_it(&self.schema) || is_it(&self.same) {
+            return;
+        }
+        // Each account reads the columns of its own answers. Where they are the same nothing is derived anew.
+        if self.schema.as_ref() == Some(schema) {
+            self.same = Some(Arc::clone(schema));
             return;
         }
         let lanes_of = |column: &Column| match column {
@@ -267,6 +264,7 @@ impl Table {
         };
         self.columns = schema.columns.iter().map(lanes_of).collect();
         self.schema = Some(Arc::clone(schema));
+        self.same = None;
     }
 
     /// The name of the type that the adopted columns came with.
@@ -332,19 +330,17 @@ impl Table {
     /// A number that increases when blocks or lanes are added, moved or removed.
     #[must_use]
     pub fn layouts(&self) -> u64 {
-        self.layouts
+        self.layouts + self.slots.layouts()
     }
 
     /// The memory of numbers, references to texts and alerts, and entries of allocations in bytes, without the texts themselves.
     #[must_use]
     pub fn value_bytes(&self) -> usize {
-        self.blocks.iter().map(|block| block.value_bytes()).sum()
-    }
-
-    /// The number of slots, including free ones.
-    #[must_use]
-    pub fn slots(&self) -> usize {
-        self.notes.len()
+        self.slots
+            .blocks()
+            .iter()
+            .map(|block| block.value_bytes())
+            .sum()
     }
 
     /// The number of lanes of numbers and of texts.
@@ -365,70 +361,38 @@ impl Table {
 
     /// The fields whose text changes in nearly every row of most devices. Each is returned once.
     pub fn churning(&mut self) -> Vec<Arc<str>> {
-        let devices = self.index.len();
+        let devices = self.slots.devices();
         let fields = self.infos.lanes.iter().map(|lane| &lane.field);
         let mut found = self.churn.look(devices, fields);
         found.extend(self.allocation_churn.look(devices));
         found
     }
 
-    /// The number of used slots.
+    /// The slots of the devices.
     #[must_use]
-    pub fn devices(&self) -> usize {
-        self.index.len()
+    pub(super) fn slots(&self) -> &Slots {
+        &self.slots
     }
 
-    /// The slot of a device. If it has none, a slot is assigned if allowed; the device is known only once something is written.
-    pub fn slot(&mut self, id: &str, may_add: bool) -> Option<usize> {
-        let hash = self.hasher.hash_one(id);
-        let blocks = &self.blocks;
-        let is_it = |&slot: &u32| id_at(blocks, slot as usize) == id;
-        if let Some(&slot) = self.index.find(hash, is_it) {
-            return Some(slot as usize);
-        }
-        if !may_add {
-            return None;
-        }
-        let slot = self.free.pop().unwrap_or_else(|| self.next_slot());
-        self.claim(slot, id);
-        let (blocks, hasher) = (&self.blocks, &self.hasher);
-        let hash_of = |&slot: &u32| hasher.hash_one(id_at(blocks, slot as usize));
-        self.index.insert_unique(hash, numbered(slot), hash_of);
-        Some(slot)
+    /// The same, to be changed.
+    pub(super) fn slots_mut(&mut self) -> &mut Slots {
+        &mut self.slots
     }
 
-    fn next_slot(&self) -> usize {
-        let Some(last) = self.blocks.last() else {
-            return 0;
-        };
-        (self.blocks.len() - 1) * BLOCK_SIZE + last.len()
+    /// The slot of a device. If it has none it gets one of the account, where it may: known only once something is written to it.
+    pub fn slot(&mut self, id: &str, may_add: bool, account: Option<AccountId>) -> Option<usize> {
+        self.slots.slot(&self.code, id, may_add, account)
     }
 
-    fn claim(&mut self, slot: usize, id: &str) {
-        let block = slot / BLOCK_SIZE;
-        if block == self.blocks.len() {
-            self.layouts += 1;
-            self.blocks.push(Arc::default());
-            self.due.push(Due::NEVER);
-        }
-        if slot == self.notes.len() {
-            self.notes.push([0; 2]);
-        }
-        let hash = stable_hash(&self.code, id);
-        Arc::make_mut(&mut self.blocks[block]).claim(slot % BLOCK_SIZE, id, hash);
-        // If nothing is written to the slot, it is freed at the next review.
-        self.due[block].clock = Moment::default();
+    /// Moves a device to a slot of another account.
+    pub fn relocate(&mut self, slot: usize, account: AccountId) -> usize {
+        self.slots.relocate(&self.code, slot, account)
     }
 
-    /// The last scratch number of a slot, which may be that of an earlier batch or unset.
-    pub fn note(&mut self, slot: usize, subject: Subject) -> &mut u32 {
-        &mut self.notes[slot][subject as usize]
-    }
-
-    /// The same number, to look at.
+    /// The block of a slot, and the slot within it.
     #[must_use]
-    pub fn noted(&self, slot: usize, subject: Subject) -> u32 {
-        self.notes[slot][subject as usize]
+    pub fn block(&self, slot: usize) -> (&Block, usize) {
+        self.slots.block(slot)
     }
 
     /// The slots that other devices may replace, with the times since which they are silent.
@@ -437,7 +401,7 @@ impl Table {
         now: Moment,
         stale_after: Duration,
     ) -> impl Iterator<Item = (usize, Moment)> {
-        let blocks = self.blocks.iter().enumerate();
+        let blocks = self.slots.blocks().iter().enumerate();
         blocks.flat_map(move |(number, block)| {
             let slots = 0..block.len();
             slots.filter_map(move |slot| {
@@ -447,95 +411,21 @@ impl Table {
         })
     }
 
-    /// The block of a slot, and the slot within it.
-    #[must_use]
-    pub fn block(&self, slot: usize) -> (&Block, usize) {
-        (&self.blocks[slot / BLOCK_SIZE], slot % BLOCK_SIZE)
-    }
-
-    /// The block of a slot for writing, copied if a snapshot shares it; it is reviewed at `due` or before.
-    pub fn block_mut(&mut self, slot: usize, due: Moment) -> (&mut Block, usize) {
-        let block = slot / BLOCK_SIZE;
-        self.due[block].clock = self.due[block].clock.min(due);
-        (Arc::make_mut(&mut self.blocks[block]), slot % BLOCK_SIZE)
-    }
-
-    /// When the next block must be reviewed, by the clock.
-    #[must_use]
-    pub fn due(&self) -> Moment {
-        let due = self.due.iter().map(|due| due.clock);
-        due.min().unwrap_or(Moment::NEVER)
-    }
-
-    /// Applies the passing of time to the blocks that are due, and adds the changes of devices. Returns whether a scrape shows a
-    /// difference.
-    pub fn expire(
+    /// Does what time asks for in the blocks that are due, and adds what changes for devices. Whether a scrape shows a difference.
+    pub(super) fn expire(
         &mut self,
         now: Moment,
-        stream: Moment,
+        clocks: &Clocks,
         retention: &Retention,
         changes: &mut Changes,
     ) -> bool {
-        let mut changed = false;
-        for block in 0..self.blocks.len() {
-            if self.due[block].is_over(now, stream) {
-                changed |= self.expire_block(block, now, stream, retention, changes);
-            }
-        }
-        changed
-    }
-
-    fn expire_block(
-        &mut self,
-        block: usize,
-        now: Moment,
-        stream: Moment,
-        retention: &Retention,
-        changes: &mut Changes,
-    ) -> bool {
-        let mut changed = false;
-        let mut due = Due::NEVER;
-        for slot in 0..self.blocks[block].len() {
-            loop {
-                match self.blocks[block].review(slot, now, stream, retention) {
-                    ControlFlow::Continue(next) => {
-                        due = due.min(next);
-                        break;
-                    }
-                    ControlFlow::Break(change) => {
-                        let what = match change {
-                            Ageing::Presence(Presence::Offline) => Some(What::WentSilent),
-                            Ageing::Forget => Some(What::Forgotten),
-                            _ => None,
-                        };
-                        if let Some(what) = what {
-                            let id = self.blocks[block].labels().id(slot);
-                            changes.add(&self.name, id, what);
-                        }
-                        if change == Ageing::Free {
-                            self.release(block * BLOCK_SIZE + slot);
-                        } else {
-                            changed = true;
-                        }
-                        Arc::make_mut(&mut self.blocks[block]).change(slot, change);
-                    }
-                }
-            }
-        }
-        self.due[block] = due;
-        changed
+        self.slots
+            .expire(now, clocks, retention, &self.name, changes)
     }
 
     /// Clears a slot, so that another device can use it. Returns whether a scrape shows a difference.
     pub fn evict(&mut self, slot: usize, changes: &mut Changes) -> bool {
-        let (block, at) = self.block(slot);
-        let was_known = block.presences()[at] != Presence::Absent;
-        if was_known {
-            changes.add(&self.name, block.labels().id(at), What::Forgotten);
-        }
-        self.release(slot);
-        Arc::make_mut(&mut self.blocks[slot / BLOCK_SIZE]).free(at);
-        was_known
+        self.slots.evict(slot, &self.name, changes)
     }
 
     /// The info lane of the version of the software.
@@ -543,24 +433,4 @@ impl Table {
     pub fn software_lane(&self) -> Option<usize> {
         self.infos.find(&info_key(SOFTWARE_FIELD))
     }
-
-    /// Gives a slot back.
-    fn release(&mut self, slot: usize) {
-        let hash = self.hasher.hash_one(id_at(&self.blocks, slot));
-        let number = numbered(slot);
-        if let Ok(entry) = self.index.find_entry(hash, |&known| known == number) {
-            entry.remove();
-            self.free.push(slot);
-        }
-    }
-}
-
-/// The identifier at a slot of a table.
-fn id_at(blocks: &[Arc<Block>], slot: usize) -> &str {
-    blocks[slot / BLOCK_SIZE].labels().id(slot % BLOCK_SIZE)
-}
-
-/// A slot in the index. 32 bits suffice, because more devices would not fit in memory.
-fn numbered(slot: usize) -> u32 {
-    u32::try_from(slot).unwrap_or(u32::MAX)
 }

@@ -1,8 +1,10 @@
 //! Tests of merging and staleness, from answers to exposition lines.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod accounts;
 mod changes;
 mod names;
 mod readings;
@@ -24,7 +26,8 @@ pub(crate) struct World {
     pub(crate) fleet: Fleet,
     schemas: SchemaCache,
     pub(crate) now: u64,
-    covered: u64,
+    /// Up to when the stream of each account was heard.
+    covered: BTreeMap<&'static str, u64>,
     pub(crate) latest: i64,
     /// What the last answer or the last wait has changed.
     changes: Changes,
@@ -49,7 +52,7 @@ impl World {
             schemas: SchemaCache::new(options.fields.clone()),
             fleet: Fleet::new(options),
             now: 0,
-            covered: 0,
+            covered: BTreeMap::new(),
             latest: i64::MAX,
             changes: Changes::default(),
         }
@@ -70,22 +73,29 @@ impl World {
     }
 
     pub(crate) fn answer(&mut self, body: &str) -> Tally {
+        self.answer_of("default", body).tally
+    }
+
+    /// An answer of an account.
+    fn answer_of(&mut self, account: &'static str, body: &str) -> Committed {
         // They keep names of alerts in memory.
         self.changes = Changes::default();
         let (rows, metadata) = decode(body.into()).unwrap();
         let schema = self.schemas.resolve(&metadata).schema;
         let now = Moment::from_millis(self.now);
-        let plan = self.fleet.plan(&Batch { rows, schema }, now, self.latest);
+        let id = self.fleet.account(&account.into()).unwrap();
+        let batch = Batch { rows, schema };
+        let plan = self.fleet.plan(id, &batch, now, self.latest);
+        let covered = self.covered.insert(account, self.now);
         let coverage = Coverage {
             to: now,
-            covers: now.since(Moment::from_millis(self.covered)),
+            covers: now.since(Moment::from_millis(covered.unwrap_or_default())),
         };
-        self.covered = self.now;
         let committed = self.fleet.commit(&plan, coverage);
-        self.changes = committed.changes;
+        self.changes = committed.changes.clone();
         let aged = self.fleet.expire(now);
         self.changes.kept.extend(aged.kept);
-        committed.tally
+        committed
     }
 
     /// What rows with the usual columns and enums would do.
@@ -94,7 +104,9 @@ impl World {
         let (rows, metadata) = decode(body.into()).unwrap();
         let schema = self.schemas.resolve(&metadata).schema;
         let now = Moment::from_millis(self.now);
-        self.fleet.plan(&Batch { rows, schema }, now, self.latest)
+        let id = self.fleet.account(&"default".into()).unwrap();
+        let batch = Batch { rows, schema };
+        self.fleet.plan(id, &batch, now, self.latest)
     }
 
     pub(crate) fn carry_out(&mut self, plan: &Plan) {
@@ -114,7 +126,9 @@ impl World {
     /// An outage ends: what was not heard does not count.
     fn outage(&mut self, seconds: u64) -> &mut Self {
         self.wait(seconds);
-        self.covered = self.now;
+        for covered in self.covered.values_mut() {
+            *covered = self.now;
+        }
         self
     }
 
@@ -126,10 +140,11 @@ impl World {
         String::from_utf8(exposition.flatten().collect()).unwrap()
     }
 
-    /// The samples, without the labels that all of them share.
+    /// The samples, without the labels that all of them share, and without the accounts.
     pub(crate) fn lines(&self) -> Vec<String> {
         let text = self.text(Format::Prometheus);
-        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        let is_shown = |line: &&str| !line.starts_with('#') && !line.contains("device_account");
+        let samples = text.lines().filter(is_shown);
         let short = |line: &str| {
             line.replace("starlink_", "")
                 .replace("device_type=\"UserTerminal\",deviceID=", "")
@@ -292,7 +307,10 @@ fn routers_and_unknown_types_have_their_own_series() {
     let text = world.text(Format::Prometheus);
     let samples: Vec<_> = text
         .lines()
-        .filter(|line| !line.starts_with('#') && !line.contains("last_report"))
+        .filter(|line| {
+            let hidden = ["#", "last_report", "device_account"];
+            !hidden.iter().any(|hidden| line.contains(hidden))
+        })
         .collect();
     assert_eq!(
         samples,
@@ -454,7 +472,7 @@ fn stream_time_is_the_time_that_answers_cover() {
     }
     world.wait(30);
     assert!(!is_offline(&world), "{:?}", world.lines());
-    world.covered = world.now - 1000;
+    world.covered.insert("default", world.now - 1000);
     world.listen(0);
     assert!(is_offline(&world));
 }
@@ -489,11 +507,12 @@ fn planning_shows_nothing_and_can_be_repeated() {
     );
     let (rows, metadata) = decode(body.clone().into()).unwrap();
     let schema = world.schemas.resolve(&metadata).schema;
-    drop(
-        world
-            .fleet
-            .plan(&Batch { rows, schema }, Moment::from_millis(0), i64::MAX),
-    );
+    drop(world.fleet.plan(
+        AccountId::default(),
+        &Batch { rows, schema },
+        Moment::from_millis(0),
+        i64::MAX,
+    ));
     assert_eq!(
         (world.text(Format::Mixed), world.fleet.version()),
         (before, version)

@@ -139,7 +139,7 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
     drop(snapshot);
     if is_gzip {
         let version = (lease.number(), names.generation());
-        let telemetry = LazyLock::new(move || Telemetry::named(format, lease, shard, &names));
+        let telemetry = LazyLock::new(move || Telemetry::named(format, lease, shard, None, &names));
         let reader = state
             .bodies
             .read(version, (format, shard), Arc::new(telemetry));
@@ -147,7 +147,7 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
         write_end(&mut end, format, &own);
         response.streaming(scrape.observed(member(reader, end)))
     } else {
-        let text = Exposition::new(Telemetry::named(format, lease, shard, &names), own);
+        let text = Exposition::new(Telemetry::named(format, lease, shard, None, &names), own);
         response.streaming(scrape.observed(stream::iter(pieces(text))))
     }
 }

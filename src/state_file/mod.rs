@@ -18,7 +18,7 @@ use tempfile::NamedTempFile;
 use thiserror::Error;
 
 use crate::files::{FileError, FileReader};
-use crate::fleet::{DumpError, Fleet, FleetOptions, Frozen};
+use crate::fleet::{DumpError, Fleet, FleetOptions, Form, Frozen};
 use crate::time::Moment;
 
 pub use self::check::Unsuitable;
@@ -29,8 +29,11 @@ pub use self::recovery::{Recovered, recover};
 /// The first bytes of the file.
 const MAGIC: &[u8] = b"starlink-telemetry state\n";
 
-/// The version of the format.
-const VERSION: u32 = 1;
+/// The version of the format that is written.
+const VERSION: u32 = 2;
+
+/// The version before it, which is read too.
+const VERSION_WITHOUT_ACCOUNTS: u32 = 1;
 
 /// The longest file in bytes: far more than the largest fleet needs.
 const LONGEST: u64 = 1 << 30;
@@ -51,7 +54,9 @@ pub enum ReadError {
     #[error("it is not a state file of starlink-telemetry")]
     Foreign,
     /// A file of another version of the service.
-    #[error("its format has version {0}, and this program reads version {VERSION}")]
+    #[error(
+        "its format has version {0}, and this program reads versions {VERSION_WITHOUT_ACCOUNTS} and {VERSION}"
+    )]
     Version(u32),
     /// The file was truncated or changed.
     #[error("its checksum is wrong: it was truncated or changed")]
@@ -104,6 +109,8 @@ pub struct Restored {
     pub now: Moment,
     /// The time since it was written.
     pub age: Duration,
+    /// Whether an earlier version of this program wrote it, which cannot read what this one writes.
+    pub is_old: bool,
 }
 
 /// The path of the state file.
@@ -220,6 +227,24 @@ impl StateFile {
         Ok(aside.into())
     }
 
+    /// Keeps the file, which an earlier version wrote, under another name as well, so that it is still there when this version has
+    /// written its own: for a downgrade. Returns the other name.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn keep_old(&self) -> io::Result<PathBuf> {
+        let mut kept = self.path.clone().into_os_string();
+        kept.push(format!(".v{VERSION_WITHOUT_ACCOUNTS}"));
+        let kept = PathBuf::from(kept);
+        match fs::remove_file(&kept) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        // A link, so that this file stays in its place until it is replaced. Some file systems have no links.
+        fs::hard_link(&self.path, &kept).or_else(|_| fs::copy(&self.path, &kept).map(drop))?;
+        Ok(kept)
+    }
+
     /// Removes temporary files of processes that were killed while they wrote. Returns their number.
     ///
     /// # Errors
@@ -264,9 +289,11 @@ fn restore(bytes: &[u8], options: FleetOptions, wall: SystemTime) -> Result<Rest
     let rest = bytes.strip_prefix(MAGIC).ok_or(ReadError::Foreign)?;
     let (version, rest) = rest.split_first_chunk().ok_or(ReadError::Damaged)?;
     let version = u32::from_le_bytes(*version);
-    if version != VERSION {
-        return Err(ReadError::Version(version));
-    }
+    let form = match version {
+        VERSION => Form::WithAccounts,
+        VERSION_WITHOUT_ACCOUNTS => Form::WithoutAccounts,
+        _ => return Err(ReadError::Version(version)),
+    };
     let (content, checksum) = bytes.split_last_chunk().ok_or(ReadError::Damaged)?;
     let mut expected = Crc::new();
     expected.update(content);
@@ -284,9 +311,10 @@ fn restore(bytes: &[u8], options: FleetOptions, wall: SystemTime) -> Result<Rest
         .min(LONGEST_ABSENCE);
     let now = Moment::from_millis(u64::from_le_bytes(*now));
     Ok(Restored {
-        fleet: Fleet::thaw(options, now, fleet)?,
+        fleet: Fleet::thaw(options, now, form, fleet)?,
         now: now.after(age),
         age,
+        is_old: form == Form::WithoutAccounts,
     })
 }
 

@@ -29,6 +29,9 @@ pub fn recover(file: &StateFile, options: FleetOptions, clock: &Clock) -> Recove
         Ok(Some(restored)) => {
             let age = restored.age;
             info!(%path, age_seconds = age.as_secs(), "state file read");
+            if restored.is_old {
+                keep_old(file);
+            }
             Recovered::Fleet(Box::new(restored))
         }
         Ok(None) => {
@@ -47,6 +50,20 @@ pub fn recover(file: &StateFile, options: FleetOptions, clock: &Clock) -> Recove
                     set_aside(file)
                 }
             }
+        }
+    }
+}
+
+/// Keeps a file of an earlier version for a downgrade.
+fn keep_old(file: &StateFile) {
+    let path = file.path().display();
+    match file.keep_old() {
+        Ok(kept) => {
+            let kept = kept.display();
+            info!(%path, %kept, "state file of an earlier version read: it is kept for a downgrade");
+        }
+        Err(error) => {
+            warn!(%path, %error, "cannot keep the state file of the earlier version: a downgrade starts empty");
         }
     }
 }

@@ -25,7 +25,8 @@ fn fleet() -> Fleet {
     let schema = SchemaCache::default().resolve(&metadata).schema;
     let mut fleet = Fleet::new(OPTIONS);
     let heard = Moment::from_millis(4000);
-    let plan = fleet.plan(&Batch { rows, schema }, heard, i64::MAX);
+    let account = fleet.account(&"default".into()).unwrap();
+    let plan = fleet.plan(account, &Batch { rows, schema }, heard, i64::MAX);
     fleet.commit(
         &plan,
         Coverage {
@@ -204,4 +205,40 @@ fn a_file_that_was_not_read_is_set_aside_and_an_empty_one_replaced() {
     assert!(is_foreign, "{error:?}");
     assert_eq!(names(directory.path()), ["state"]);
     assert_eq!(fs::read(file.path()).unwrap(), b"other");
+}
+
+/// The fleet of the first version of the format, which the fuzzer has, as a file of that version.
+fn old_file() -> Vec<u8> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/state/fleet");
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend(VERSION_WITHOUT_ACCOUNTS.to_le_bytes());
+    bytes.extend(NOW.millis().to_le_bytes());
+    bytes.extend(unix_millis(wall(Duration::ZERO)).to_le_bytes());
+    bytes.extend(fs::read(path).unwrap());
+    let mut checksum = Crc::new();
+    checksum.update(&bytes);
+    bytes.extend(checksum.sum().to_le_bytes());
+    bytes
+}
+
+#[test]
+fn a_file_of_the_version_before_is_read_and_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = StateFile::new(directory.path().join("state"));
+    let kept = directory.path().join("state.v1");
+    fs::write(&kept, "of another time").unwrap();
+    fs::write(file.path(), old_file()).unwrap();
+    let restored = file.read(OPTIONS, wall(Duration::ZERO)).unwrap().unwrap();
+    assert!(restored.is_old);
+    assert_eq!(restored.fleet.accounts().count(), 0);
+    let snapshot = restored.fleet.snapshot();
+    let accounts = &snapshot.tables[0].by_account;
+    assert!(accounts.iter().all(|(account, _)| account.is_none()));
+    assert_eq!(file.keep_old().unwrap(), kept);
+    assert_eq!(fs::read(file.path()).unwrap(), old_file());
+    write(&file, Existing::Replaced).unwrap();
+    assert_eq!(fs::read(&kept).unwrap(), old_file());
+    let restored = file.read(OPTIONS, wall(Duration::ZERO)).unwrap().unwrap();
+    assert!(!restored.is_old);
+    assert_eq!(restored.fleet.accounts().count(), 1);
 }

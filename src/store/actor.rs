@@ -8,7 +8,7 @@ use actix::{
     WrapFuture,
 };
 
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use super::messages::Freeze;
 use super::published::{PinLimits, Published, Publisher};
@@ -16,7 +16,9 @@ use super::row_watch::RowWatch;
 use crate::account::messages::{AddAccount, RemoveAccount};
 use crate::account::{AccountMetrics, OfferBatch, StreamId};
 use crate::fleet::plan::Plan;
-use crate::fleet::{Changes, Committed, Example, Fleet, RowIgnored, Tally, What};
+use crate::fleet::{
+    AccountId, Changes, Committed, Example, Fleet, Rivalry, RowIgnored, Tally, What,
+};
 use crate::supervise::Heartbeat;
 use crate::text::listed;
 use crate::time::Clock;
@@ -38,6 +40,8 @@ pub struct MetricsStoreActor {
     future: Throttle,
     /// Rows from before 2019.
     early: Throttle,
+    /// Accounts that deliver the same devices.
+    rivalry: Throttle,
     #[cfg(feature = "fault-injection")]
     pub(super) faults: crate::supervise::faults::Armed,
 }
@@ -64,6 +68,7 @@ impl MetricsStoreActor {
             is_full: false,
             future: Throttle::default(),
             early: Throttle::default(),
+            rivalry: Throttle::default(),
             #[cfg(feature = "fault-injection")]
             faults: Default::default(),
         }
@@ -130,13 +135,31 @@ impl MetricsStoreActor {
         }
     }
 
+    /// Names two accounts that go on delivering the same devices, once a minute at most.
+    fn tell_rivalry(&mut self, rivalry: Option<&Rivalry>) {
+        if let Some(Rivalry {
+            device_id,
+            accounts: [account, other],
+        }) = rivalry
+            && self.rivalry.admit(self.clock.elapsed()).is_some()
+        {
+            let device = device_id.escape_debug();
+            warn!(
+                %account,
+                %other,
+                %device,
+                "two accounts deliver the same devices: they are service accounts of one Starlink account, remove one of them"
+            );
+        }
+    }
+
     /// Counts the rows of a stored batch, and tracks whether rows arrive and are accepted.
-    fn count(&mut self, account: Arc<str>, tally: &Tally) {
+    fn count(&mut self, account: Arc<str>, owner: AccountId, tally: &Tally) {
         let Account { rows, metrics, .. } = self.accounts.entry(account).or_default();
         metrics.count(tally);
-        let is_silent = f64::from(u8::from(self.fleet.is_stream_silent()));
+        let is_silent = f64::from(u8::from(self.fleet.is_stream_silent(owner)));
         metrics.stream_silent.set(is_silent);
-        let no_rows_for = self.fleet.no_rows_for();
+        let no_rows_for = self.fleet.no_rows_for(owner);
         match no_rows_for {
             Some(time) => metrics.no_rows_for.set(time.as_secs_f64()),
             None => metrics.no_rows_for.clear(),
@@ -214,7 +237,12 @@ impl Handler<OfferBatch> for MetricsStoreActor {
         }
         // The batch's own end time counts, so that queueing does not age devices.
         log_changes(&self.fleet.expire(coverage.to));
-        let plan = self.fleet.plan(&batch, coverage.to, latest);
+        let Some(owner) = self.fleet.account(&account) else {
+            let rows = batch.rows.received();
+            error!(%account, rows, "rows lost: too many accounts were added and removed");
+            return;
+        };
+        let plan = self.fleet.plan(owner, &batch, coverage.to, latest);
         // The plan returns them once, even if the batch is not committed.
         if !plan.churning.is_empty() {
             let columns = listed(&plan.churning, plan.churning.len());
@@ -233,16 +261,21 @@ impl Handler<OfferBatch> for MetricsStoreActor {
         if !plan.is_empty() {
             self.publisher.take_back(&self.fleet, coverage.to);
         }
-        let Committed { tally, changes } = self.fleet.commit(&plan, coverage);
+        let Committed {
+            tally,
+            changes,
+            rivalry,
+        } = self.fleet.commit(&plan, coverage);
         log_changes(&changes);
         let known = self.accounts.entry(Arc::clone(&account)).or_default();
         known.applied = Some(number);
         // Stream time has also advanced.
         log_changes(&self.fleet.expire(coverage.to));
         self.publish(context);
-        self.count(account, &tally);
+        self.count(account, owner, &tally);
         self.tell_whether_full(&tally);
         self.tell_odd_timestamps(&plan);
+        self.tell_rivalry(rivalry.as_ref());
     }
 }
 
@@ -251,6 +284,8 @@ impl Handler<AddAccount> for MetricsStoreActor {
 
     fn handle(&mut self, message: AddAccount, _: &mut Self::Context) {
         let AddAccount { name, metrics } = message;
+        // One that was removed a moment ago keeps its devices. Where there is no room its first batch says so.
+        let _ = self.fleet.account(&name);
         self.accounts.entry(name).or_default().metrics = metrics;
     }
 }
@@ -258,8 +293,15 @@ impl Handler<AddAccount> for MetricsStoreActor {
 impl Handler<RemoveAccount> for MetricsStoreActor {
     type Result = ();
 
-    fn handle(&mut self, message: RemoveAccount, _: &mut Self::Context) {
-        self.accounts.remove(&message.name);
+    fn handle(&mut self, message: RemoveAccount, context: &mut Self::Context) {
+        let RemoveAccount { name } = message;
+        self.accounts.remove(&name);
+        let known = self.fleet.accounts().find(|(_, known)| **known == name);
+        if let Some(account) = known.map(|(account, _)| account) {
+            self.fleet.remove_account(account, self.clock.now());
+            // Sets the alarm for the moment at which its devices go.
+            self.publish(context);
+        }
     }
 }
 

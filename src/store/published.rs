@@ -225,6 +225,7 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     use super::*;
+    use crate::fleet::AccountId;
     use crate::fleet::{Coverage, FleetOptions, Limits, Retention};
     use crate::telemetry::{Batch, SchemaCache, decode};
 
@@ -273,7 +274,9 @@ mod tests {
             let (rows, metadata) = decode(body.into()).unwrap();
             let schema = SchemaCache::default().resolve(&metadata).schema;
             let now = Moment::from_millis(self.now);
-            let plan = self.fleet.plan(&Batch { rows, schema }, now, i64::MAX);
+            let plan =
+                self.fleet
+                    .plan(AccountId::default(), &Batch { rows, schema }, now, i64::MAX);
             self.publisher.take_back(&self.fleet, now);
             let coverage = Coverage {
                 to: now,

@@ -21,6 +21,7 @@ const LONGITUDE: &str = "starlink_longitude";
 const LAST_REPORT: &str = "starlink_last_report_timestamp_seconds";
 const ONLINE: &str = "starlink_online";
 const DEVICE_NAME: &str = "starlink_device_name";
+const DEVICE_ACCOUNT: &str = "starlink_device_account";
 const INFO: &str = "starlink_info";
 
 /// Reserved names that no column can have, in addition to those of alerts, addresses and the exporter. Some are reserved for families
@@ -31,9 +32,9 @@ pub const RESERVED: [&str; 25] = [
     LAST_REPORT,
     ONLINE,
     DEVICE_NAME,
+    DEVICE_ACCOUNT,
     INFO,
     "starlink_up",
-    "starlink_device_account",
     "starlink_terminal_info",
     "starlink_router_terminal",
     "starlink_service_line_info",
@@ -136,6 +137,8 @@ pub enum TelemetryFamily<'a> {
     Online,
     /// The name and the group of a device.
     DeviceName,
+    /// The account of a device.
+    DeviceAccount,
     /// The text fields of a device.
     Info,
 }
@@ -157,6 +160,7 @@ impl<'a> TelemetryFamily<'a> {
             Self::LastReport => LAST_REPORT.into(),
             Self::Online => ONLINE.into(),
             Self::DeviceName => DEVICE_NAME.into(),
+            Self::DeviceAccount => DEVICE_ACCOUNT.into(),
             Self::Info => INFO.into(),
         }
     }
@@ -193,6 +197,7 @@ impl<'a> TelemetryFamily<'a> {
                     .into()
             }
             Self::DeviceName => "Name and group from NAMES_FILE.".into(),
+            Self::DeviceAccount => "The account that delivers the device.".into(),
             Self::Info => "What the device reports as text.".into(),
         }
     }
@@ -205,7 +210,9 @@ impl<'a> TelemetryFamily<'a> {
             Self::Latitude | Self::Longitude => Unit::Degrees,
             Self::LastReport => Unit::Seconds,
             Self::Alert(_) | Self::Online => Unit::Flag,
-            Self::Address { .. } | Self::DeviceName | Self::Info => Unit::None,
+            Self::Address { .. } | Self::DeviceName | Self::DeviceAccount | Self::Info => {
+                Unit::None
+            }
         }
     }
 
@@ -276,6 +283,7 @@ mod tests {
             TelemetryFamily::LastReport,
             TelemetryFamily::Online,
             TelemetryFamily::DeviceName,
+            TelemetryFamily::DeviceAccount,
             TelemetryFamily::Info,
         ];
         addresses.chain(others).collect()

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use peakmem_alloc::{INSTRUMENTED_SYSTEM, PeakMemAlloc, PeakMemAllocTrait};
 use starlink_telemetry::exposition::{Exposition, Format, Shard, Telemetry};
-use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions};
+use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions, Form};
 use starlink_telemetry::telemetry::{Batch, SchemaCache, decode};
 use starlink_telemetry::time::Moment;
 
@@ -65,7 +65,10 @@ impl Pipeline {
         let schema = self.schemas.resolve(&metadata).schema;
         drop(metadata);
         let now = Moment::default();
-        let plan = self.fleet.plan(&Batch { rows, schema }, now, i64::MAX);
+        let account = self.fleet.account(&"default".into()).unwrap();
+        let plan = self
+            .fleet
+            .plan(account, &Batch { rows, schema }, now, i64::MAX);
         self.fleet.commit(
             &plan,
             Coverage {
@@ -256,7 +259,9 @@ fn state_files_cost_at_most_sixteen_times_their_length() {
     number(&mut bytes, 1);
     number(&mut bytes, LANES - 1);
     text(&mut bytes, "text");
-    let peak = peak(|| drop(Fleet::thaw(options(), Moment::default(), &bytes).unwrap()));
+    let peak = peak(|| {
+        drop(Fleet::thaw(options(), Moment::default(), Form::WithAccounts, &bytes).unwrap())
+    });
     assert!(peak <= allowed(bytes.len()), "{} MiB", peak / MIB);
     assert!(peak <= 4 * bytes.len(), "{peak} for {}", bytes.len());
 }

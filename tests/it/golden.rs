@@ -129,6 +129,8 @@ async fn golden_example_has_the_samples_that_were_promised() {
         ]
         .map(|(name, value)| (format!("starlink_{name}{{{labels}}}"), value))
         .to_vec();
+        let account = format!("starlink_device_account{{{labels},account=\"default\"}}");
+        expected.push((account, 1.0));
         let line = "starlink_info,device_type=UserTerminal,deviceID=ut01000000-00000000-00aa0001";
         if format == "mixed" {
             assert_eq!(body.info_lines, [format!("{line} {text}")]);

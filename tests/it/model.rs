@@ -16,15 +16,15 @@ use proptest::test_runner::{TestCaseError, TestError, TestRunner};
 
 use starlink_telemetry::exposition::{Exposition, Format, Kind, OwnFamily, Shard, Telemetry};
 use starlink_telemetry::fleet::{
-    Coverage, Fleet, FleetOptions, Limits, Retention, RowCode, RowFault, RowIgnored, Snapshot,
-    latest,
+    AccountId, Coverage, Fleet, FleetOptions, Form, Limits, Retention, RowCode, RowFault,
+    RowIgnored, Snapshot, latest,
 };
 use starlink_telemetry::telemetry::fields::anchored;
 use starlink_telemetry::telemetry::{Batch, CellFault, FieldFilter, SchemaCache, decode};
 use starlink_telemetry::time::Moment;
 
 use self::answer::Answer;
-use self::oracle::{Info, Oracle, START, Series, Settings};
+use self::oracle::{ACCOUNTS, Info, Oracle, START, Series, Settings};
 use self::reader::{Body, read};
 use self::strategy::{Scenario, Step, scenario};
 
@@ -40,8 +40,8 @@ struct Pair {
     /// Whether answers say what time it is.
     dated: bool,
     now: u64,
-    /// The end of what the stream has told us about.
-    covered: u64,
+    /// Up to when the stream of each account was heard.
+    covered: [u64; ACCOUNTS.len()],
     /// The families as they stood last.
     order: Vec<String>,
     /// Every column name so far.
@@ -77,7 +77,7 @@ impl Pair {
             oracle: Oracle::new(settings),
             dated: settings.dated,
             now: 0,
-            covered: 0,
+            covered: [0; ACCOUNTS.len()],
             order: Vec::new(),
             columns: Vec::new(),
             shown: None,
@@ -87,12 +87,22 @@ impl Pair {
     fn step(&mut self, step: &Step) -> Outcome {
         match step {
             Step::Wait(millis) => self.wait(*millis),
-            Step::Fail(millis) => {
+            Step::Fail(millis, account) => {
                 self.wait(*millis);
-                self.covered = self.now;
+                self.covered[*account] = self.now;
+            }
+            Step::Remove(account) => {
+                let now = Moment::from_millis(self.now);
+                let name = ACCOUNTS[*account];
+                let known = self.fleet.accounts().find(|(_, known)| ***known == *name);
+                if let Some(id) = known.map(|(id, _)| id) {
+                    self.fleet.remove_account(id, now);
+                }
+                self.oracle.remove(*account);
             }
             Step::Restart => self.restart()?,
             Step::Answer {
+                account,
                 after,
                 answer,
                 expire_before,
@@ -104,7 +114,7 @@ impl Pair {
                 if *expire_before || forgets {
                     self.fleet.expire(Moment::from_millis(self.now));
                 }
-                self.answer(answer, *plan_twice)?;
+                self.answer(*account, answer, *plan_twice)?;
             }
         }
         self.compare()
@@ -118,7 +128,7 @@ impl Pair {
             .write(&mut state)
             .map_err(|error| error.to_string())?;
         let now = Moment::from_millis(self.now);
-        let thawed = Fleet::thaw(self.options.clone(), now, &state);
+        let thawed = Fleet::thaw(self.options.clone(), now, Form::WithAccounts, &state);
         self.fleet = thawed.map_err(|error| error.to_string())?;
         self.oracle.restart();
         self.fleet.expire(Moment::from_millis(self.now));
@@ -132,7 +142,13 @@ impl Pair {
         self.oracle.wait(self.now);
     }
 
-    fn answer(&mut self, answer: &Answer, plan_twice: bool) -> Outcome {
+    fn account(&mut self, account: usize) -> AccountId {
+        let name = ACCOUNTS[account];
+        self.fleet.account(&name.into()).unwrap()
+    }
+
+    fn answer(&mut self, account: usize, answer: &Answer, plan_twice: bool) -> Outcome {
+        let id = self.account(account);
         let now = Moment::from_millis(self.now);
         let (rows, metadata) = decode(answer.body().into()).map_err(|error| error.to_string())?;
         let schema = self.schemas.resolve(&metadata).schema;
@@ -142,16 +158,16 @@ impl Pair {
             .then(|| START + i64::try_from(self.now).unwrap() * 1_000_000);
         let latest = latest(&batch, starlink, &Limits::STANDARD);
         if plan_twice {
-            drop(self.fleet.plan(&batch, now, latest));
+            drop(self.fleet.plan(id, &batch, now, latest));
         }
-        let plan = self.fleet.plan(&batch, now, latest);
-        let from = Moment::from_millis(self.covered);
+        let plan = self.fleet.plan(id, &batch, now, latest);
+        let covered = std::mem::replace(&mut self.covered[account], self.now);
+        let from = Moment::from_millis(covered);
         let covers = now.since(from);
         let coverage = Coverage { to: now, covers };
         let tally = self.fleet.commit(&plan, coverage).tally;
         self.fleet.expire(now);
-        let counts = self.oracle.answer(answer, self.covered, self.now);
-        self.covered = self.now;
+        let counts = self.oracle.answer(account, answer, covered, self.now);
         self.columns
             .extend(answer.columns.values().flatten().flatten().cloned());
         let cells: u64 = counts.cells.values().sum();
@@ -408,16 +424,21 @@ fn tell(scenario: &Scenario) -> String {
     for step in &scenario.steps {
         story.push_str(&match step {
             Step::Wait(millis) => format!("wait {millis}\n"),
-            Step::Fail(millis) => format!("fail after {millis}\n"),
+            Step::Fail(millis, account) => format!("{account} fails after {millis}\n"),
+            Step::Remove(account) => format!("{account} is removed\n"),
             Step::Restart => "restart\n".to_owned(),
             Step::Answer {
+                account,
                 after,
                 answer,
                 expire_before,
                 plan_twice,
             } => {
                 let how = format!("expired before: {expire_before}, planned twice: {plan_twice}");
-                format!("answer after {after} ({how}):\n{}\n", answer.body())
+                format!(
+                    "answer of {account} after {after} ({how}):\n{}\n",
+                    answer.body()
+                )
             }
         });
     }
@@ -447,7 +468,7 @@ fn the_model_knows_the_example() {
         dated: true,
     };
     let mut oracle = Oracle::new(settings);
-    oracle.answer(&answer, 0, 0);
+    oracle.answer(0, &answer, 0, 0);
     let expected = oracle.expected();
     let promised = [
         ("starlink_DownlinkThroughput", 0.115),
@@ -457,6 +478,7 @@ fn the_model_knows_the_example() {
         ("starlink_Ipv6Ue_numeric", 3_236_962_502_705_421.0),
         ("starlink_PingLatencyMsAvg", 21.0),
         ("starlink_alert_active_software_update_reboot_pending", 1.0),
+        ("starlink_device_account", 1.0),
         ("starlink_last_report_timestamp_seconds", 1_756_537_212.0),
         ("starlink_latitude", 37.345_793_4),
         ("starlink_longitude", -121.976_376),
@@ -471,6 +493,7 @@ fn the_model_knows_the_example() {
     let line = r#"starlink_info,device_type=UserTerminal,deviceID=ut01000000-00000000-00aa0001 runningsoftwareversion="2025.08.11.mr61518",accountnumber="ACC-1""#;
     assert_eq!(lines, [line]);
     let step = Step::Answer {
+        account: 0,
         after: 0,
         answer,
         expire_before: false,

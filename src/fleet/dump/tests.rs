@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::fleet::allocation::{ADDRESS_BYTES, INFO_BYTES};
 use crate::fleet::tests::{World, body};
+use crate::fleet::{Fleet, FleetOptions};
 use crate::telemetry::FieldFilter;
 
 /// What the clock shows at first.
@@ -21,6 +23,10 @@ fn world() -> World {
     world
 }
 
+fn thaw(options: FleetOptions, now: Moment, bytes: &[u8]) -> Result<Fleet, DumpError> {
+    Fleet::thaw(options, now, Form::WithAccounts, bytes)
+}
+
 fn bytes(world: &World) -> Vec<u8> {
     let mut bytes = Vec::new();
     world.fleet.freeze().write(&mut bytes).unwrap();
@@ -30,7 +36,7 @@ fn bytes(world: &World) -> Vec<u8> {
 /// The world with the fleet that the bytes are, in the same moment.
 fn thawed(mut world: World, bytes: &[u8]) -> World {
     let now = Moment::from_millis(world.now);
-    world.fleet = Fleet::thaw(world.fleet.options.clone(), now, bytes).unwrap();
+    world.fleet = thaw(world.fleet.options.clone(), now, bytes).unwrap();
     world.fleet.expire(Moment::from_millis(world.now));
     world
 }
@@ -98,7 +104,12 @@ fn a_silent_stream_stays_silent_over_a_restart() {
         let offline = offline.iter().filter(|line| line.starts_with("online{"));
         let expected = if is_silent { 0 } else { terminals };
         assert_eq!(offline.count(), expected, "{terminals}");
-        assert_eq!(world.fleet.is_stream_silent(), is_silent, "{terminals}");
+        let account = world.fleet.account(&"default".into()).unwrap();
+        assert_eq!(
+            world.fleet.is_stream_silent(account),
+            is_silent,
+            "{terminals}"
+        );
     }
 }
 
@@ -106,7 +117,7 @@ fn a_silent_stream_stays_silent_over_a_restart() {
 fn what_the_options_leave_out_does_not_come_back() {
     let bytes = bytes(&world());
     let mut world = World::with(|options| options.fields = FieldFilter::new(false, Vec::new()));
-    world.fleet = Fleet::thaw(world.fleet.options.clone(), NOW, &bytes).unwrap();
+    world.fleet = thaw(world.fleet.options.clone(), NOW, &bytes).unwrap();
     world.fleet.expire(Moment::from_millis(0));
     let lines = world.lines().join("\n");
     assert!(lines.contains("Speed{\"a\"} 0.5"), "{lines}");
@@ -121,12 +132,12 @@ fn every_part_of_a_fleet_is_no_fleet() {
     let bytes = bytes(&world());
     let options = world().fleet.options.clone();
     for end in 0..bytes.len() {
-        let error = Fleet::thaw(options.clone(), NOW, &bytes[..end]).unwrap_err();
+        let error = thaw(options.clone(), NOW, &bytes[..end]).unwrap_err();
         assert_eq!(error, DumpError::End, "up to {end}");
     }
     let longer = [&bytes[..], &[0]].concat();
     assert_eq!(
-        Fleet::thaw(options.clone(), NOW, &longer).unwrap_err(),
+        thaw(options.clone(), NOW, &longer).unwrap_err(),
         DumpError::Rest
     );
 }
@@ -143,7 +154,7 @@ proptest! {
             let length = bytes.len();
             bytes[place.index(length)] = byte;
         }
-        if let Ok(fleet) = Fleet::thaw(world.fleet.options.clone(), NOW, &bytes) {
+        if let Ok(fleet) = thaw(world.fleet.options.clone(), NOW, &bytes) {
             world.fleet = fleet;
             world.wait(1).lines();
             world.rows(r#"["u",1500000000,"a",0.5,"v1",null,[82]]"#);
@@ -154,20 +165,49 @@ proptest! {
     #[test]
     fn any_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let world = World::new();
-        let _ = Fleet::thaw(world.fleet.options.clone(), NOW, &bytes);
+        let _ = thaw(world.fleet.options.clone(), NOW, &bytes);
     }
 }
 
-/// The bytes of a fleet as the first version of the format had them; the fuzzer begins with them, too. Written anew, with
-/// `UPDATE_GOLDEN=1`, only together with a new version of the format.
+/// The bytes of a fleet as each version of the format had them; the fuzzer begins with them, too. Those of the last version are
+/// written anew, with `UPDATE_GOLDEN=1`, only together with a new version of the format.
 #[test]
 fn bytes_that_were_written_once_can_still_be_read() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/state/fleet");
+    let path = |name: &str| format!("{}/fuzz/corpus/state/{name}", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
-        std::fs::write(path, bytes(&world())).unwrap();
+        std::fs::write(path("accounts"), bytes(&world())).unwrap();
     }
+    for (name, form) in [
+        ("fleet", Form::WithoutAccounts),
+        ("accounts", Form::WithAccounts),
+    ] {
+        let written = std::fs::read(path(name)).unwrap();
+        let mut read = world();
+        let options = read.fleet.options.clone();
+        read.fleet = Fleet::thaw(options, NOW, form, &written).unwrap();
+        assert_eq!(read.lines(), world().lines(), "{name}");
+    }
+}
+
+/// Without an account nothing says that a device is silent. The first row of it says whose it is.
+#[test]
+fn devices_of_a_file_without_accounts_are_never_offline_until_a_row_comes() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/state/fleet");
     let written = std::fs::read(path).unwrap();
-    assert_eq!(thawed(world(), &written).lines(), world().lines());
+    let mut world = world();
+    let options = world.fleet.options.clone();
+    world.fleet = Fleet::thaw(options, NOW, Form::WithoutAccounts, &written).unwrap();
+    let online = |world: &World| -> Vec<String> {
+        let lines = world.lines().into_iter();
+        lines.filter(|line| line.starts_with("online")).collect()
+    };
+    world.listen(600).listen(600);
+    assert!(online(&world).is_empty(), "{:?}", online(&world));
+    world.rows(r#"["u",1700000000,"a",0.5,"v1",null,[]]"#);
+    world.listen(119);
+    assert_eq!(online(&world), [r#"online{"a"} 1"#]);
+    world.listen(1);
+    assert_eq!(online(&world), [r#"online{"a"} 0"#]);
 }
 
 /// The bytes of a file, field by field.
@@ -196,7 +236,7 @@ impl Crafted {
         self
     }
 
-    /// A fleet of one table, up to the list of its gauge lanes.
+    /// A fleet without accounts, of one table, up to the list of its gauge lanes.
     fn table(code: &str) -> Self {
         Self::default().moment(0).number(1).text(code).text("Name")
     }
@@ -243,7 +283,7 @@ fn lanes_beyond_the_limit_take_no_room() {
     for lane in texts {
         crafted = crafted.number(lane).text("text");
     }
-    let fleet = Fleet::thaw(options, NOW, &crafted.0).unwrap();
+    let fleet = Fleet::thaw(options, NOW, Form::WithoutAccounts, &crafted.0).unwrap();
     let view = &fleet.snapshot().tables[0];
     assert_eq!((view.gauges.all().len(), view.infos.all().len()), (10, 10));
     assert_eq!(view.blocks[0].gauges().row(0).len(), 10);
@@ -255,7 +295,7 @@ fn lanes_beyond_the_limit_take_no_room() {
 fn fields_beyond_the_limits_are_left_out() {
     let empty = |crafted: Crafted, id| crafted.terminal(id, 0).number(0).number(0).number(0);
     let devices = |options: FleetOptions, crafted: Crafted| {
-        let mut fleet = Fleet::thaw(options, NOW, &crafted.0).unwrap();
+        let mut fleet = Fleet::thaw(options, NOW, Form::WithoutAccounts, &crafted.0).unwrap();
         fleet.expire(NOW);
         fleet.devices()
     };
@@ -289,7 +329,7 @@ fn fields_beyond_the_limits_are_left_out() {
             .text("three");
         let crafted = crafted.number(0).number(1).number(0).text("a long text");
         let mut world = World::new();
-        world.fleet = Fleet::thaw(options, NOW, &crafted.0).unwrap();
+        world.fleet = Fleet::thaw(options, NOW, Form::WithoutAccounts, &crafted.0).unwrap();
         world.wait(1).lines().len()
     };
     assert_eq!(shown(limited(|_| {})), 3 + 3);
@@ -314,7 +354,7 @@ fn entries_of_allocations_beyond_the_limit_are_left_out() {
     });
     let taken = |values: usize| {
         let options = limited(|limits| limits.values = values);
-        let fleet = Fleet::thaw(options, NOW, &crafted.0).unwrap();
+        let fleet = Fleet::thaw(options, NOW, Form::WithoutAccounts, &crafted.0).unwrap();
         assert_eq!(fleet.devices(), TERMINALS);
         fleet.tables.value_bytes()
     };
@@ -341,7 +381,13 @@ fn addresses_come_back_in_order_each_once_and_within_the_limit() {
         .into_iter()
         .fold(crafted, |crafted, last| crafted.raw(&ipv4(last)));
     let crafted = crafted.number(1).raw(&ipv4(1)).number(0).number(0);
-    let fleet = Fleet::thaw(limited(|limits| limits.addresses = 2), NOW, &crafted.0).unwrap();
+    let fleet = Fleet::thaw(
+        limited(|limits| limits.addresses = 2),
+        NOW,
+        Form::WithoutAccounts,
+        &crafted.0,
+    )
+    .unwrap();
     let (block, slot) = fleet.tables.get(0).block(0);
     let content = &block.allocation(slot).unwrap().content;
     let told: Vec<_> = content
@@ -371,7 +417,13 @@ fn nothing_has_happened_after_the_clock_of_the_file() {
     let mut world = World::new();
     world.now = 5000;
     let now = Moment::from_millis(world.now);
-    world.fleet = Fleet::thaw(world.fleet.options.clone(), now, &crafted.0).unwrap();
+    world.fleet = Fleet::thaw(
+        world.fleet.options.clone(),
+        now,
+        Form::WithoutAccounts,
+        &crafted.0,
+    )
+    .unwrap();
     assert!(
         world
             .wait(119)
@@ -387,7 +439,13 @@ fn nothing_has_happened_after_the_clock_of_the_file() {
     );
     for clock in [far + 1, u64::MAX] {
         let options = world.fleet.options.clone();
-        let error = Fleet::thaw(options, Moment::from_millis(clock), &crafted.0).unwrap_err();
+        let error = Fleet::thaw(
+            options,
+            Moment::from_millis(clock),
+            Form::WithoutAccounts,
+            &crafted.0,
+        )
+        .unwrap_err();
         assert_eq!(error, DumpError::Value("the clock"));
     }
 }

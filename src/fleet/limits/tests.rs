@@ -341,7 +341,13 @@ fn over_a_restart_it_stays_known_who_has_reported_once() {
     let mut bytes = Vec::new();
     world.fleet.freeze().write(&mut bytes).unwrap();
     let now = Moment::from_millis(world.now);
-    world.fleet = Fleet::thaw(world.fleet.options.clone(), now, &bytes).unwrap();
+    world.fleet = Fleet::thaw(
+        world.fleet.options.clone(),
+        now,
+        crate::fleet::Form::WithAccounts,
+        &bytes,
+    )
+    .unwrap();
     world.wait(200);
     assert_eq!(
         ignored(&world.rows(&[terminal("a"), terminal("b")].join(","))),

@@ -6,7 +6,7 @@ use super::super::FleetOptions;
 use super::super::block::{Alerts, Difference, Place};
 use super::super::interner::{Interner, Text};
 use super::super::table::Table;
-use super::{Candidate, Plan, PlannedDevice, Planner, bounded, counted};
+use super::{Candidate, Owner, Plan, PlannedDevice, Planner, bounded, counted};
 use crate::telemetry::readings::{Alert, Judged, RawAlerts, RawPlace, RawText};
 use crate::telemetry::schema::Field;
 use crate::telemetry::{CellFault, Reading, Rows, location};
@@ -59,6 +59,7 @@ impl Planner<'_> {
             if !self.plan.tables.contains(&candidate.table) {
                 self.plan.tables.push(candidate.table);
             }
+            let owner = self.owner(candidate.table, candidate.slot);
             let table = self.tables.get_mut(candidate.table);
             table.adopt(candidate.row.schema());
             scratch.begin(table);
@@ -72,7 +73,7 @@ impl Planner<'_> {
                 is_tight: self.is_tight,
                 plan: &mut self.plan,
             };
-            device.plan(candidate);
+            device.plan(candidate, owner);
         }
     }
 }
@@ -91,7 +92,7 @@ struct DevicePlanner<'a> {
 }
 
 impl DevicePlanner<'_> {
-    fn plan(mut self, candidate: &Candidate<'_>) {
+    fn plan(mut self, candidate: &Candidate<'_>, owner: Owner) {
         for (column, reading) in candidate.row.readings() {
             match reading {
                 // Most cells of most rows are numbers of fields that have had numbers before.
@@ -112,6 +113,7 @@ impl DevicePlanner<'_> {
             table: counted(candidate.table),
             slot: counted(candidate.slot),
             reported: candidate.reported,
+            owner,
             lanes,
             gauges,
             changes: counted(self.plan.changes.len() - changes),

@@ -12,6 +12,7 @@ mod select;
 use std::sync::Arc;
 
 use self::select::Candidate;
+use super::accounts::{AccountId, Accounts};
 use super::allocation::Allocation;
 use super::block::Difference;
 use super::interner::{Interner, Text};
@@ -27,6 +28,8 @@ use crate::time::Moment;
 pub struct Plan {
     /// What it counts.
     pub tally: Tally,
+    /// Whose batch it is.
+    pub(super) account: AccountId,
     /// The first row whose timestamp is too far ahead of the corrected clock.
     pub future: Option<Example>,
     /// The first row whose timestamp is before 2019.
@@ -43,15 +46,29 @@ pub struct Plan {
     numbers: LongNumbers,
     pub(super) gauges: Vec<f64>,
     pub(super) changes: Vec<Difference>,
+    /// Devices of the account whose rows are older than what another account has delivered: table and slot.
+    pub(super) delivered: Vec<(usize, usize)>,
+    /// Some devices of another account whose rows are older than what is known.
+    pub(super) delivered_too: Vec<(usize, usize)>,
     /// Fields whose text has turned out to change in nearly every row of most devices.
     pub churning: Vec<Arc<str>>,
 }
 
 impl Plan {
+    pub(super) fn of(account: AccountId) -> Self {
+        Self {
+            account,
+            ..Self::default()
+        }
+    }
+
     /// Whether it does nothing to any device.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.devices.is_empty() && self.allocations.is_empty() && self.evicted.is_empty()
+        self.devices.is_empty()
+            && self.allocations.is_empty()
+            && self.evicted.is_empty()
+            && self.delivered.is_empty()
     }
 }
 
@@ -82,12 +99,24 @@ pub(super) struct PlannedDevice {
     pub(super) table: u32,
     pub(super) slot: u32,
     pub(super) reported: i64,
+    pub(super) owner: Owner,
     /// Where the lanes of its numbers begin in the plan.
     pub(super) lanes: u32,
     /// How many numbers it has.
     pub(super) gauges: u32,
     /// How many differences.
     pub(super) changes: u32,
+}
+
+/// Whose device it is that a row is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// The account's that has the row.
+    This,
+    /// Another account's.
+    Other,
+    /// The account's from this row on.
+    New,
 }
 
 /// The new allocation of one terminal, known or not.
@@ -104,6 +133,7 @@ pub(super) struct Planner<'f> {
     pub(super) tables: &'f mut Tables,
     pub(super) texts: &'f mut Interner<Text>,
     pub(super) alert_names: &'f mut Interner<Arc<str>>,
+    pub(super) accounts: &'f Accounts,
     /// How many devices there are.
     pub(super) devices: usize,
     /// How many there may be, those that give way included.

@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use super::super::RowIgnored;
 use super::super::block::Presence;
-use super::super::table::{Subject, Table};
+use super::super::slots::Subject;
+use super::super::table::Table;
 use super::super::tally::{RowCode, RowFault};
-use super::{Example, Planner, counted};
+use super::{Example, Owner, Planner, counted};
 use crate::telemetry::readings::{Identity, Row};
 use crate::telemetry::schema::TypeSchema;
 use crate::telemetry::{Batch, Cell, DeviceKind, Rows};
+
+/// How many devices of other accounts are noted of a batch whose rows are older.
+const MOST_NOTED: usize = 64;
 
 /// A row that counts, unless a later one of the batch outdoes it.
 pub(super) struct Candidate<'b> {
@@ -35,14 +39,16 @@ impl<'b> Candidates<'b> {
 
     /// Whether there is a row about the subject at a slot.
     fn has(&self, table: usize, slot: usize, known: &Table) -> bool {
-        let row = self.rows.get(known.noted(slot, self.subject) as usize);
+        let row = self
+            .rows
+            .get(known.slots().noted(slot, self.subject) as usize);
         row.is_some_and(|row| (row.table, row.slot) == (table, slot))
     }
 
     /// Takes the row unless what is known of its subject is newer. Which row of the batch named the subject before is noted
     /// at its slot; a note that an earlier batch left leads to a row about something else, or to none.
     fn offer(&mut self, candidate: Candidate<'b>, table: &mut Table, known: Option<i64>) -> bool {
-        let note = table.note(candidate.slot, self.subject);
+        let note = table.slots_mut().note(candidate.slot, self.subject);
         if let Some(before) = self.rows.get_mut(*note as usize)
             && (before.table, before.slot) == (candidate.table, candidate.slot)
         {
@@ -221,9 +227,9 @@ impl Planner<'_> {
         }
         let may_add = self.devices < self.room;
         let table = self.tables.get_mut(table);
-        let before = table.devices();
-        let slot = table.slot(id, may_add);
-        self.devices += table.devices() - before;
+        let before = table.slots().devices();
+        let slot = table.slot(id, may_add, Some(self.plan.account));
+        self.devices += table.slots().devices() - before;
         slot.ok_or(NotCounted::NoRoom)
     }
 
@@ -272,9 +278,44 @@ impl Planner<'_> {
         };
         let table = self.tables.get_mut(meaning.table);
         if candidates.offer(candidate, table, known) {
-            Ok(())
-        } else {
-            Err(NotCounted::Ignored(RowIgnored::Older))
+            return Ok(());
+        }
+        if meaning.subject == Subject::Device {
+            self.note_older(meaning.table, slot);
+        }
+        Err(NotCounted::Ignored(RowIgnored::Older))
+    }
+
+    /// Notes who delivers a device, though the row does not count.
+    fn note_older(&mut self, table: usize, slot: usize) {
+        let (block, at) = self.tables.get(table).block(slot);
+        match self.owner(table, slot) {
+            // Where no other account has delivered it since, the row that counts says the same.
+            Owner::This if block.delivered(at) != block.seen(at).0 => {
+                self.plan.delivered.push((table, slot));
+            }
+            Owner::Other if self.plan.delivered_too.len() < MOST_NOTED => {
+                self.plan.delivered_too.push((table, slot));
+            }
+            Owner::This | Owner::Other | Owner::New => {}
+        }
+    }
+
+    /// Whose device it is that a row of the batch is about. Its account changes when the old one has been silent about it for
+    /// `STALE_AFTER` or was removed, and where there is none.
+    pub(super) fn owner(&self, table: usize, slot: usize) -> Owner {
+        let (block, slot) = self.tables.get(table).block(slot);
+        match block.account() {
+            Some(account) if account == self.plan.account => Owner::This,
+            Some(account) if !self.accounts.is_removed(account) => {
+                let silent = self.now.since(block.delivered(slot));
+                let is_known = block.presences()[slot] != Presence::Absent;
+                match is_known && silent < self.options.retention.stale_after {
+                    true => Owner::Other,
+                    false => Owner::New,
+                }
+            }
+            Some(_) | None => Owner::New,
         }
     }
 

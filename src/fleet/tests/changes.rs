@@ -89,7 +89,7 @@ fn of_many_changes_the_first_are_kept_and_all_are_counted() {
     world.rows(&rows.join(","));
     let changes = world.fleet.expire(Moment::from_millis(86_400_000));
     assert_eq!(changes.kept.len(), 1000);
-    assert_eq!(changes.counts, [0, 0, 0, 0, 0, 1200]);
+    assert_eq!(changes.counts, [0, 0, 0, 0, 0, 0, 1200]);
     assert!(
         world
             .fleet

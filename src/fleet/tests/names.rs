@@ -79,6 +79,12 @@ fn two_types_of_one_name_in_a_state_file_give_no_series_twice() {
         .position(|bytes| bytes == b"\x01\0\0\0B")
         .unwrap();
     state[name + 4] = b'A';
-    let thawed = Fleet::thaw(world.fleet.options.clone(), Moment::default(), &state).unwrap();
+    let thawed = Fleet::thaw(
+        world.fleet.options.clone(),
+        Moment::default(),
+        Form::WithAccounts,
+        &state,
+    )
+    .unwrap();
     assert_eq!(device_types(&thawed), ["A_d", "A"]);
 }

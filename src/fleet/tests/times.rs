@@ -35,7 +35,12 @@ fn the_first_row_of_a_wrong_time_is_named() {
     let (rows, metadata) = decode(body(rows, TERMINAL).into()).unwrap();
     let schema = world.schemas.resolve(&metadata).schema;
     let batch = Batch { rows, schema };
-    let plan = world.fleet.plan(&batch, Moment::default(), world.latest);
+    let plan = world.fleet.plan(
+        AccountId::default(),
+        &batch,
+        Moment::default(),
+        world.latest,
+    );
     let example = |id: &str, reported| {
         let id = id.to_owned();
         Some(Example { id, reported })

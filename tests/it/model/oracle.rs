@@ -23,6 +23,9 @@
 //! - Over a restart an info field of an allocation is lost where fields are left out by name and its key does not tell its name.
 //! - A field that a setting leaves out takes no name and is not looked at. Alert columns are no fields.
 //! - At exactly the limit a device is stale, silent or forgotten.
+//! - A row of a device counts for its account's silence about it also where it is older, but only where another account has had the
+//!   last row that counted. The account of an allocation that waits for its terminal is the first that had a row of it; after that
+//!   it goes where its terminal goes. A removed account is there again with its next answer, if that comes before its devices go.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -31,6 +34,9 @@ use super::answer::{Answer, Columns, Json, Names};
 
 /// What Starlink's clock shows at the start, in nanoseconds since 1970.
 pub const START: i64 = 1_756_537_212_000_000_000;
+
+/// The names of the accounts.
+pub const ACCOUNTS: [&str; 3] = ["one", "two", "three"];
 
 /// The settings that change what is shown. Times in milliseconds.
 #[derive(Debug, Clone, Copy)]
@@ -91,8 +97,10 @@ struct Device {
     timestamp: i64,
     /// When it came, by the exporter's clock.
     seen: u64,
-    /// When it came, in stream time.
+    /// When it came, in the stream time of its account.
     heard: u64,
+    /// When its account last had a row of it.
+    delivered: u64,
     gauges: Vec<(String, f64)>,
     place: Option<(f64, f64)>,
     alerts: BTreeSet<String>,
@@ -110,16 +118,30 @@ struct Allocation {
     infos: Vec<(String, String)>,
 }
 
+/// The stream of an account.
+#[derive(Debug, Default)]
+struct Stream {
+    time: u64,
+    /// Whether at least ten devices were online when rows came last.
+    is_crowd: bool,
+    /// The time that answers without rows have covered since.
+    empty: u64,
+    /// Whether it has had an answer, since its devices went.
+    is_known: bool,
+    /// When the account was removed.
+    removed: Option<u64>,
+}
+
 /// The whole state.
 #[derive(Debug)]
 pub struct Oracle {
     settings: Settings,
     now: u64,
-    stream_time: u64,
-    /// Whether at least ten devices were online when rows came last.
-    is_crowd: bool,
-    /// The time that answers without rows have covered since.
-    empty: u64,
+    streams: [Stream; ACCOUNTS.len()],
+    /// The account of each device and each allocation, by table and identifier.
+    owners: BTreeMap<(String, String), usize>,
+    /// Whose answer it is.
+    account: usize,
     /// The latest timestamp of the answer's rows that is not in the future.
     latest: Option<i64>,
     /// The names of the last enum seen.
@@ -193,9 +215,9 @@ impl Oracle {
         Self {
             settings,
             now: 0,
-            stream_time: 0,
-            is_crowd: false,
-            empty: 0,
+            streams: Default::default(),
+            owners: BTreeMap::new(),
+            account: 0,
             latest: None,
             type_names: Names::new(),
             borne_names: Names::new(),
@@ -218,13 +240,73 @@ impl Oracle {
             let known = devices.contains_key(&("u".to_owned(), terminal.clone()));
             known || now - allocation.seen < forget_after
         });
-        self.devices.len() + self.allocations.len() < before
+        let ended = self.end_accounts();
+        let (devices, allocations) = (&self.devices, &self.allocations);
+        self.owners.retain(|key, _| {
+            let has_allocation = key.0 == "u" && allocations.contains_key(&key.1);
+            devices.contains_key(key) || has_allocation
+        });
+        ended || self.devices.len() + self.allocations.len() < before
+    }
+
+    /// The devices of accounts that were removed a while ago go.
+    fn end_accounts(&mut self) -> bool {
+        let mut ended = false;
+        for (account, stream) in self.streams.iter_mut().enumerate() {
+            let end = stream
+                .removed
+                .map(|removed| removed + self.settings.stale_after);
+            if end.is_none_or(|end| self.now < end) {
+                continue;
+            }
+            ended = true;
+            *stream = Stream::default();
+            let owners = &self.owners;
+            let is_its = |code: &str, id: &str| {
+                owners.get(&(code.to_owned(), id.to_owned())) == Some(&account)
+            };
+            self.devices.retain(|(code, id), _| !is_its(code, id));
+            self.allocations.retain(|id, _| !is_its("u", id));
+        }
+        ended
+    }
+
+    /// An account is no longer configured.
+    pub fn remove(&mut self, account: usize) {
+        let now = self.now;
+        let stream = &mut self.streams[account];
+        if stream.is_known {
+            stream.removed.get_or_insert(now);
+        }
+    }
+
+    /// Whose device it is that a row of the answer is about: the account that has it from now on. A device that is
+    /// not known goes to the account that has a row of it.
+    fn owner(&self, key: &(String, String)) -> usize {
+        let Some(&owner) = self.owners.get(key) else {
+            return self.account;
+        };
+        let known = self.devices.get(key);
+        let is_silent =
+            known.is_none_or(|known| self.now - known.delivered >= self.settings.stale_after);
+        let moves = is_silent || self.streams[owner].removed.is_some();
+        match owner != self.account && moves {
+            true => self.account,
+            false => owner,
+        }
     }
 
     /// Another process goes on with what is known.
     pub fn restart(&mut self) {
-        self.is_crowd = self.online() >= 10;
-        self.empty = 0;
+        for account in 0..self.streams.len() {
+            self.streams[account].is_crowd = self.online_at_last(account) >= 10;
+            self.streams[account].empty = 0;
+            // All accounts of a state file are there, until they are removed.
+            self.streams[account].removed = None;
+        }
+        for device in self.devices.values_mut() {
+            device.delivered = device.seen;
+        }
         if self.settings.dropped.is_empty() {
             return;
         }
@@ -238,8 +320,11 @@ impl Oracle {
     }
 
     /// An answer that covers the time since `from` arrives at `now`.
-    pub fn answer(&mut self, answer: &Answer, from: u64, now: u64) -> Counts {
+    pub fn answer(&mut self, account: usize, answer: &Answer, from: u64, now: u64) -> Counts {
         self.wait(now);
+        self.account = account;
+        self.streams[account].removed = None;
+        self.streams[account].is_known = true;
         self.hear(answer, now - from);
         if let Some(names) = &answer.device_types {
             self.type_names = names.clone();
@@ -272,7 +357,7 @@ impl Oracle {
         }
         self.name_types(answer, named);
         if !answer.rows.is_empty() {
-            self.is_crowd = self.online() >= 10;
+            self.streams[account].is_crowd = self.online() >= 10;
         }
         counts
     }
@@ -280,19 +365,34 @@ impl Oracle {
     /// Stream time goes on, but for a stream without any rows where many devices were online: not for 45
     /// minutes.
     fn hear(&mut self, answer: &Answer, covered: u64) {
-        if answer.rows.is_empty() && self.is_crowd && self.empty < 45 * 60_000 {
-            self.empty += covered;
+        let stream = &mut self.streams[self.account];
+        if answer.rows.is_empty() && stream.is_crowd && stream.empty < 45 * 60_000 {
+            stream.empty += covered;
             return;
         }
         if !answer.rows.is_empty() {
-            self.empty = 0;
+            stream.empty = 0;
         }
-        self.stream_time += covered;
+        stream.time += covered;
     }
 
+    /// The devices of the answer's account that are online.
     fn online(&self) -> usize {
-        let is_online = |device: &&Device| self.now - device.seen < self.settings.stale_after;
-        self.devices.values().filter(is_online).count()
+        let is_online = |(key, device): &(&(String, String), &Device)| {
+            let is_its = self.owners.get(*key) == Some(&self.account);
+            is_its && self.now - device.seen < self.settings.stale_after
+        };
+        self.devices.iter().filter(is_online).count()
+    }
+
+    /// The devices of an account that were online when its last row came.
+    fn online_at_last(&self, account: usize) -> usize {
+        let devices = self.devices.iter();
+        let its = devices.filter(|(key, _)| self.owners.get(*key) == Some(&account));
+        let seen: Vec<_> = its.map(|(_, device)| device.seen).collect();
+        let last = seen.iter().max().copied().unwrap_or_default();
+        let is_online = |seen: &&u64| last - **seen < self.settings.stale_after;
+        seen.iter().filter(is_online).count()
     }
 
     /// Ten minutes ahead of Starlink's clock, or of the answer's median timestamp where that clock is not known.
@@ -367,15 +467,33 @@ impl Oracle {
                 .cells
                 .insert((code.clone(), terminal.to_owned()), rejected);
             self.allocations.insert(terminal.to_owned(), allocation);
+            let key = ("u".to_owned(), terminal.to_owned());
+            self.owners.entry(key).or_insert(self.account);
         } else {
             let key = (code.clone(), device.clone());
             let known = self.devices.get(&key);
             if known.is_some_and(|known| self.is_older(timestamp, known.timestamp, known.seen)) {
                 *counts.ignored.entry("older").or_default() += 1;
+                let is_its = self.owners.get(&key) == Some(&self.account);
+                if let Some(known) = self.devices.get_mut(&key).filter(|_| is_its)
+                    && known.delivered != known.seen
+                {
+                    known.delivered = self.now;
+                }
                 return Ok(());
             }
+            let owner = self.owner(&key);
             let (mut rejected, mut places) = (0, 0);
-            let device = self.device(code, timestamp, columns, cells, &mut rejected, &mut places);
+            let mut device =
+                self.device(code, timestamp, columns, cells, &mut rejected, &mut places);
+            device.heard = self.streams[owner].time;
+            if owner != self.account {
+                device.delivered = self
+                    .devices
+                    .get(&key)
+                    .map_or(self.now, |known| known.delivered);
+            }
+            self.owners.insert(key.clone(), owner);
             counts.cells.insert(key.clone(), rejected + places);
             counts.places.insert(key.clone(), places);
             named.insert(code.clone());
@@ -401,7 +519,8 @@ impl Oracle {
         let mut device = Device {
             timestamp,
             seen: self.now,
-            heard: self.stream_time,
+            heard: 0,
+            delivered: self.now,
             gauges: Vec::new(),
             place: None,
             alerts: self.alerts(code, columns, cells, rejected),
@@ -596,6 +715,11 @@ impl Oracle {
                 ("device_type".to_owned(), device_type.clone()),
                 ("deviceID".to_owned(), id.clone()),
             ];
+            let owner = self.owners[&(code.clone(), id.clone())];
+            let mut with_account = labels.clone();
+            with_account.push(("account".to_owned(), ACCOUNTS[owner].to_owned()));
+            let account = ("starlink_device_account".to_owned(), with_account);
+            expected.samples.insert(account, 1.0);
             let mut add = |name: &str, value: f64| {
                 let twice = expected
                     .samples
@@ -619,7 +743,7 @@ impl Oracle {
                 "starlink_last_report_timestamp_seconds",
                 seconds(device.timestamp),
             );
-            let silent = self.stream_time - device.heard >= self.settings.stale_after;
+            let silent = self.streams[owner].time - device.heard >= self.settings.stale_after;
             if ["u", "r"].contains(&&**code) {
                 match (stale, silent) {
                     (false, _) => add("starlink_online", 1.0),

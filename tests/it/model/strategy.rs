@@ -14,12 +14,16 @@ use super::oracle::{START, Settings};
 pub enum Step {
     /// Time passes while a poll is waiting.
     Wait(u64),
-    /// Time passes, and at its end a poll has failed.
-    Fail(u64),
+    /// Time passes, and at its end a poll of an account has failed.
+    Fail(u64, usize),
+    /// An account is no longer configured.
+    Remove(usize),
     /// The process ends, and another one goes on.
     Restart,
     /// Time passes, then an answer comes.
     Answer {
+        /// Whose poll is answered.
+        account: usize,
         after: u64,
         answer: Answer,
         /// Whether the fleet is told the time before the answer.
@@ -114,10 +118,12 @@ fn millis() -> impl Strategy<Value = u64> {
 fn step(maps: Vec<Columns>) -> impl Strategy<Value = Step> {
     prop_oneof![
         1 => millis().prop_map(Step::Wait),
-        1 => millis().prop_map(Step::Fail),
+        1 => (millis(), account()).prop_map(|(after, account)| Step::Fail(after, account)),
+        1 => account().prop_map(Step::Remove),
         1 => Just(Step::Restart),
-        5 => (millis(), answer(maps), any::<bool>(), prop::bool::weighted(0.2)).prop_map(
-            |(after, answer, expire_before, plan_twice)| Step::Answer {
+        8 => (account(), millis(), answer(maps), any::<bool>(), prop::bool::weighted(0.2)).prop_map(
+            |(account, after, answer, expire_before, plan_twice)| Step::Answer {
+                account,
                 after,
                 answer,
                 expire_before,
@@ -125,6 +131,11 @@ fn step(maps: Vec<Columns>) -> impl Strategy<Value = Step> {
             }
         ),
     ]
+}
+
+/// Mostly the first account: devices move seldom.
+fn account() -> impl Strategy<Value = usize> {
+    prop_oneof![4 => Just(0), 2 => Just(1), 1 => Just(2)]
 }
 
 fn answer(maps: Vec<Columns>) -> impl Strategy<Value = Answer> {

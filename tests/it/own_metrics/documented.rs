@@ -23,8 +23,8 @@ const BEGIN: &str = "\
 What `/metrics` contains. The tables are generated from the service. Names are those of the Prometheus text format; OpenMetrics names the family of a
 counter without `_total`, and that of an info without `_info`.
 
-Every series of a device has the labels `device_type` (`UserTerminal`, `Router`, …) and `deviceID`, and no others, except for `starlink_info` and
-`starlink_device_name`. Samples have no timestamps. What a device does not report is absent: never 0, never an older value.
+Every series of a device has the labels `device_type` (`UserTerminal`, `Router`, …) and `deviceID`, and no others, except for `starlink_info`,
+`starlink_device_name` and `starlink_device_account`. Samples have no timestamps. What a device does not report is absent: never 0, never an older value.
 ";
 
 /// What follows the tables.

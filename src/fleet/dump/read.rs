@@ -1,23 +1,20 @@
-//! Serialises the fleet for the state file.
-//!
-//! Integers and floats are little endian; texts and lists follow their length in 32 bits. Values that can be computed are omitted:
-//! presences follow from ages, locations from H3 indices. Moments are unchanged, because the next process continues the clock of this
-//! one.
+//! Reads the fleet. The bytes need not be friendly.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
 use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use thiserror::Error;
-
-use super::allocation::{ADDRESS_BYTES, Allocation, AllocationContent, INFO_BYTES};
-use super::block::{Alerts, Block, DeviceState, Difference, Place, Presence, alert_bytes};
-use super::columns::MOST_FOR_A_VALUE;
-use super::stream_time::StreamTime;
-use super::table::{Lanes, Table};
-use super::{Fleet, FleetOptions};
+use super::{
+    ALLOCATION, DEVICE, DumpError, Form, IPV4, IPV6, LAST_MOMENT, LEAST_ROOM, LONGEST_ACCOUNT,
+    LONGEST_LANE, LONGEST_TYPE_NAME, NEW, NO_ACCOUNT, NO_PREFIX,
+};
+use crate::fleet::accounts::AccountId;
+use crate::fleet::allocation::{ADDRESS_BYTES, Allocation, AllocationContent, INFO_BYTES};
+use crate::fleet::block::{Alerts, DeviceState, Difference, Place, alert_bytes};
+use crate::fleet::columns::MOST_FOR_A_VALUE;
+use crate::fleet::stream_time::StreamTime;
+use crate::fleet::{Fleet, FleetOptions};
 use crate::telemetry::bounds::{LONGEST_NAME, MOST_COLUMNS};
 use crate::telemetry::catalogue::{is_field_family, is_free_key, is_reserved_family};
 use crate::telemetry::ip::Address;
@@ -25,233 +22,8 @@ use crate::telemetry::schema::LOCATION_FIELD;
 use crate::telemetry::values::sanitise;
 use crate::telemetry::{AddressKind, DeviceKind, location};
 use crate::time::Moment;
-
-/// The latest moment: a thousand years after the clock's start, so that sums with durations do not overflow.
-const LAST_MOMENT: Moment = Moment::from_millis(1000 * 366 * 86_400 * 1000);
-
-/// The longest name of a lane: that of a column with a prefix.
-const LONGEST_LANE: usize = LONGEST_NAME + 16;
-
-/// The longest name of a type: that of an enum with a suffix that makes it unique.
-const LONGEST_TYPE_NAME: usize = 4 * LONGEST_NAME;
-
-/// Below this size, no further data is read.
-const LEAST_ROOM: usize = 64 * 1024;
-
-/// A device is in it.
-const DEVICE: u8 = 1;
-
-/// An allocation is in it.
-const ALLOCATION: u8 = 2;
-
-/// Just one row of the device has counted. Files of earlier builds never say so, and earlier builds do not look.
-const NEW: u8 = 4;
-
-/// Four bytes of an address follow.
-const IPV4: u8 = 4;
-
-/// Sixteen bytes of an address follow.
-const IPV6: u8 = 6;
-
-/// In the place of a prefix length.
-const NO_PREFIX: u8 = u8::MAX;
-
-/// The state of a fleet, shared with it: what the fleet writes to meanwhile it copies.
-#[derive(Debug)]
-pub struct Frozen {
-    stream_time: Moment,
-    tables: Vec<FrozenTable>,
-}
-
-#[derive(Debug)]
-struct FrozenTable {
-    code: Arc<str>,
-    name: Arc<str>,
-    gauges: Arc<Lanes>,
-    infos: Arc<Lanes>,
-    info_columns: Vec<usize>,
-    blocks: Vec<Arc<Block>>,
-}
-
-/// Why bytes are no fleet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum DumpError {
-    /// They end too early.
-    #[error("it is truncated")]
-    End,
-    /// They go on behind the end.
-    #[error("it has bytes after its end")]
-    Rest,
-    /// A value that no fleet has.
-    #[error("{0} is not valid")]
-    Value(&'static str),
-}
-
-impl Frozen {
-    pub(super) fn of(fleet: &Fleet) -> Self {
-        let frozen = |table: &Table| FrozenTable {
-            code: Arc::clone(&table.code),
-            name: Arc::clone(&table.name),
-            gauges: Arc::clone(table.gauges()),
-            infos: Arc::clone(table.infos()),
-            info_columns: table.info_columns().to_vec(),
-            blocks: table.blocks().to_vec(),
-        };
-        Self {
-            stream_time: fleet.stream_time.now(),
-            tables: fleet.tables.tables.iter().map(frozen).collect(),
-        }
-    }
-
-    /// Writes it. Blocks are let go of one after the other, so that the fleet copies few.
-    ///
-    /// # Errors
-    /// What writing fails with.
-    pub fn write(self, out: &mut impl Write) -> io::Result<()> {
-        moment(out, self.stream_time)?;
-        length(out, self.tables.len())?;
-        self.tables
-            .into_iter()
-            .try_for_each(|table| table.write(out))
-    }
-}
-
-impl FrozenTable {
-    fn write(self, out: &mut impl Write) -> io::Result<()> {
-        text(out, &self.code)?;
-        text(out, &self.name)?;
-        length(out, self.gauges.all().len())?;
-        for lane in self.gauges.all() {
-            text(out, &lane.name)?;
-            text(out, &lane.field)?;
-        }
-        length(out, self.infos.all().len())?;
-        for (lane, &column) in self.infos.all().iter().zip(&self.info_columns) {
-            text(out, &lane.name)?;
-            text(out, &lane.field)?;
-            length(out, column)?;
-        }
-        length(out, self.blocks.iter().map(|block| entries(block)).sum())?;
-        for block in self.blocks {
-            for slot in 0..block.len() {
-                write_slot(out, &block, slot)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn contents(block: &Block, slot: usize) -> u8 {
-    let device = match block.presences()[slot] {
-        Presence::Absent => 0,
-        _ if block.is_new(slot) => DEVICE | NEW,
-        _ => DEVICE,
-    };
-    let allocation = block.allocation(slot).map(|_| ALLOCATION);
-    device | allocation.unwrap_or_default()
-}
-
-/// How many slots of a block are written.
-fn entries(block: &Block) -> usize {
-    let slots = 0..block.len();
-    slots.filter(|&slot| contents(block, slot) != 0).count()
-}
-
-fn write_slot(out: &mut impl Write, block: &Block, slot: usize) -> io::Result<()> {
-    let contents = contents(block, slot);
-    if contents == 0 {
-        return Ok(());
-    }
-    text(out, block.labels().id(slot))?;
-    out.write_all(&[contents])?;
-    if contents & DEVICE != 0 {
-        write_device(out, block, slot)?;
-    }
-    match block.allocation(slot) {
-        Some(allocation) => write_allocation(out, allocation),
-        None => Ok(()),
-    }
-}
-
-fn write_device(out: &mut impl Write, block: &Block, slot: usize) -> io::Result<()> {
-    let (seen, seen_in_stream) = block.seen(slot);
-    out.write_all(&block.reported(slot).to_le_bytes())?;
-    moment(out, seen)?;
-    moment(out, seen_in_stream)?;
-    let index = block.place(slot).map_or(0, |place| place.index.get());
-    out.write_all(&index.to_le_bytes())?;
-    let alerts = block.alerts(slot).as_deref().map_or(&[][..], Vec::as_slice);
-    length(out, alerts.len())?;
-    alerts.iter().try_for_each(|name| text(out, name))?;
-    write_gauges(out, &block.gauges().row(slot))?;
-    let infos = block.infos().row(slot);
-    length(out, infos.len())?;
-    infos.into_iter().try_for_each(|(lane, value)| {
-        length(out, lane)?;
-        text(out, value.as_deref().unwrap_or_default())
-    })
-}
-
-/// Numbers stand at the places of their lanes, up to the last one that there is.
-fn write_gauges(out: &mut impl Write, row: &[(usize, &f64)]) -> io::Result<()> {
-    let lanes = row.last().map_or(0, |(last, _)| last + 1);
-    length(out, lanes)?;
-    let mut row = row.iter().peekable();
-    for lane in 0..lanes {
-        let number = row.next_if(|(known, _)| *known == lane);
-        let number = number.map_or(f64::NAN, |(_, number)| **number);
-        out.write_all(&number.to_le_bytes())?;
-    }
-    Ok(())
-}
-
-fn write_allocation(out: &mut impl Write, allocation: &Allocation) -> io::Result<()> {
-    out.write_all(&allocation.reported.to_le_bytes())?;
-    moment(out, allocation.seen)?;
-    for addresses in &allocation.content.addresses {
-        length(out, addresses.len())?;
-        for &address in addresses {
-            write_address(out, address)?;
-        }
-    }
-    length(out, allocation.content.infos.len())?;
-    for (key, value) in &allocation.content.infos {
-        text(out, key)?;
-        text(out, value)?;
-    }
-    Ok(())
-}
-
-fn write_address(out: &mut impl Write, address: Address) -> io::Result<()> {
-    match address.address() {
-        IpAddr::V4(bits) => {
-            out.write_all(&[IPV4])?;
-            out.write_all(&bits.octets())?;
-        }
-        IpAddr::V6(bits) => {
-            out.write_all(&[IPV6])?;
-            out.write_all(&bits.octets())?;
-        }
-    }
-    out.write_all(&[address.prefix().unwrap_or(NO_PREFIX)])
-}
-
-fn moment(out: &mut impl Write, moment: Moment) -> io::Result<()> {
-    out.write_all(&moment.millis().to_le_bytes())
-}
-
-fn text(out: &mut impl Write, text: &str) -> io::Result<()> {
-    length(out, text.len())?;
-    out.write_all(text.as_bytes())
-}
-
-fn length(out: &mut impl Write, length: usize) -> io::Result<()> {
-    let length = u32::try_from(length).map_err(io::Error::other)?;
-    out.write_all(&length.to_le_bytes())
-}
-
 impl Fleet {
-    /// The fleet that [`Frozen::write`] wrote when its clock showed `now`, as far as the options have a place for it: what is beyond
+    /// The fleet that [`super::Frozen::write`] wrote when its clock showed `now`, in this version of the form, as far as the options have a place for it: what is beyond
     /// its limits is left out. [`Fleet::expire`] is then to be called.
     ///
     /// The bytes need not be friendly: nothing in them makes it panic, or take more memory than they themselves do, but for a
@@ -259,19 +31,33 @@ impl Fleet {
     ///
     /// # Errors
     /// When the bytes are no fleet.
-    pub fn thaw(options: FleetOptions, now: Moment, bytes: &[u8]) -> Result<Self, DumpError> {
+    pub fn thaw(
+        options: FleetOptions,
+        now: Moment,
+        form: Form,
+        bytes: &[u8],
+    ) -> Result<Self, DumpError> {
         if now > LAST_MOMENT {
             return Err(DumpError::Value("the clock"));
         }
         let mut input = Input { rest: bytes };
         let mut room = Some(options.limits.values);
         let mut fleet = Self::new(options);
-        fleet.stream_time = StreamTime::resume(input.moment()?.min(now));
+        let accounts = match form {
+            Form::WithoutAccounts => {
+                // The stream time of all devices: without an account they have none.
+                input.moment()?;
+                Vec::new()
+            }
+            Form::WithAccounts => accounts(&mut fleet, &mut input, now)?,
+        };
         for _ in 0..input.length()? {
             Thawing {
                 fleet: &mut fleet,
                 input: &mut input,
                 now,
+                form,
+                accounts: &accounts,
                 room: &mut room,
                 keys: BTreeSet::new(),
             }
@@ -281,8 +67,12 @@ impl Fleet {
             return Err(DumpError::Rest);
         }
         // Before the devices age: rows may have come last long before the state was written.
-        let online = online_at_last(&fleet);
-        fleet.stream_time.note_online(0..online);
+        for &id in accounts.iter().flatten() {
+            let online = online_at_last(&fleet, id);
+            if let Some(account) = fleet.accounts.get_mut(id) {
+                account.stream_time.note_online(0..online);
+            }
+        }
         // Presences are not stored: this works out what they were when the state was written.
         fleet.expire(now);
         fleet.version = 1;
@@ -290,11 +80,34 @@ impl Fleet {
     }
 }
 
-/// How many devices were online when the last row came.
-fn online_at_last(fleet: &Fleet) -> usize {
+/// The accounts by their places in the list: each is added to the fleet, with its stream time, while there is room.
+fn accounts(
+    fleet: &mut Fleet,
+    input: &mut Input<'_>,
+    now: Moment,
+) -> Result<Vec<Option<AccountId>>, DumpError> {
+    let mut accounts = Vec::new();
+    for _ in 0..input.length()? {
+        let name = input.text()?;
+        let stream_time = input.moment()?.min(now);
+        if name.is_empty() || name.len() > LONGEST_ACCOUNT {
+            return Err(DumpError::Value("an account's name"));
+        }
+        let id = fleet.account(&name.into());
+        if let Some(account) = id.and_then(|id| fleet.accounts.get_mut(id)) {
+            account.stream_time = StreamTime::resume(stream_time);
+        }
+        accounts.push(id);
+    }
+    Ok(accounts)
+}
+
+/// How many devices of an account were online when its last row came.
+fn online_at_last(fleet: &Fleet, account: AccountId) -> usize {
     let stale_after = fleet.options.retention.stale_after;
     let seen = || {
         let blocks = fleet.blocks();
+        let blocks = blocks.filter(|block| block.account() == Some(account));
         blocks.flat_map(|block| block.known().map(|slot| block.seen(slot).0))
     };
     let last = seen().max().unwrap_or_default();
@@ -309,6 +122,9 @@ struct Thawing<'f, 'i> {
     input: &'f mut Input<'i>,
     /// What the clock showed when it was written: nothing has happened later.
     now: Moment,
+    form: Form,
+    /// The accounts by their places in the list.
+    accounts: &'f [Option<AccountId>],
     /// For how many bytes of numbers, places of texts and entries of lists there is certainly room; `None` once
     /// there is none.
     room: &'f mut Option<usize>,
@@ -397,9 +213,10 @@ impl Thawing<'_, '_> {
             return Err(DumpError::Value("an identifier"));
         }
         let [contents] = self.input.array()?;
+        let account = self.account()?;
         let device = match contents & DEVICE {
             0 => None,
-            _ => Some(self.device(lanes)?),
+            _ => Some(self.device(lanes, account)?),
         };
         let allocation = match contents & ALLOCATION {
             0 => None,
@@ -411,11 +228,11 @@ impl Thawing<'_, '_> {
         };
         let may_add = self.fleet.devices() < limits.devices;
         let table = self.fleet.tables.get_mut(table);
-        let Some(slot) = table.slot(id, may_add) else {
+        let Some(slot) = table.slot(id, may_add, account) else {
             return Ok(());
         };
         // Reviewed as soon as possible: ages have grown.
-        let (block, slot) = table.block_mut(slot, Moment::default());
+        let (block, slot) = table.slots_mut().block_mut(slot, Moment::default());
         if let Some(device) = device {
             let state = DeviceState {
                 reported: device.reported,
@@ -424,6 +241,7 @@ impl Thawing<'_, '_> {
                 changes: &device.changes,
             };
             block.replace(slot, state, device.seen, device.seen_in_stream);
+            block.deliver(slot, device.seen);
             if contents & NEW == 0 {
                 block.settle(slot);
             }
@@ -434,10 +252,31 @@ impl Thawing<'_, '_> {
         Ok(())
     }
 
-    fn device(&mut self, lanes: &LaneNumbers) -> Result<Device, DumpError> {
+    /// The account of a device. One that the fleet has no room for leaves the device without an account.
+    fn account(&mut self) -> Result<Option<AccountId>, DumpError> {
+        if self.form == Form::WithoutAccounts {
+            return Ok(None);
+        }
+        let number = self.input.length()?;
+        if number == NO_ACCOUNT {
+            return Ok(None);
+        }
+        let account = self.accounts.get(number as usize - 1);
+        account
+            .copied()
+            .ok_or(DumpError::Value("an account's number"))
+    }
+
+    fn device(
+        &mut self,
+        lanes: &LaneNumbers,
+        account: Option<AccountId>,
+    ) -> Result<Device, DumpError> {
         let reported = i64::from_le_bytes(self.input.array()?);
         let seen = self.input.moment()?.min(self.now);
-        let seen_in_stream = self.input.moment()?.min(self.fleet.stream_time.now());
+        let account = account.and_then(|id| self.fleet.accounts.get(id));
+        let stream_time = account.map_or(Moment::default(), |it| it.stream_time.now());
+        let seen_in_stream = self.input.moment()?.min(stream_time);
         let place = self.place()?;
         let alerts = self.alerts()?;
         let gauges = self.gauges(&lanes.gauges)?;
@@ -642,6 +481,3 @@ impl<'i> Input<'i> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,188 @@
+//! The accounts that deliver devices, and the stream time of each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::stream_time::StreamTime;
+use crate::time::Moment;
+
+/// An account of a fleet. Means the same account until [`super::Fleet::remove_account`] and `STALE_AFTER` have passed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountId(u16);
+
+impl AccountId {
+    /// Its place in lists by account.
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// An account.
+#[derive(Debug)]
+pub(super) struct Account {
+    pub(super) name: Arc<str>,
+    pub(super) stream_time: StreamTime,
+    /// When it was removed.
+    removed: Option<Moment>,
+}
+
+/// The accounts by their identifiers. The place of an account that was removed is free once its devices are gone.
+#[derive(Debug, Default)]
+pub(super) struct Accounts(Vec<Option<Account>>);
+
+/// The clock of a block's devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BlockClock {
+    /// The stream time of the account. Devices without an account have a clock that stands still.
+    pub(super) stream: Moment,
+    /// When the devices of a removed account go.
+    pub(super) end: Moment,
+}
+
+impl BlockClock {
+    /// The clock of devices without an account.
+    const NONE: Self = Self {
+        stream: Moment::from_millis(0),
+        end: Moment::NEVER,
+    };
+}
+
+impl Accounts {
+    /// The account of a name, which is added if there are fewer than `most`. One that was removed is there again.
+    pub(super) fn find_or_add(&mut self, name: &Arc<str>, most: usize) -> Option<AccountId> {
+        let known = |account: &Option<Account>| account.as_ref().is_some_and(|it| it.name == *name);
+        if let Some(known) = self.0.iter().position(known) {
+            if let Some(account) = &mut self.0[known] {
+                account.removed = None;
+            }
+            return numbered(known);
+        }
+        let account = Account {
+            name: Arc::clone(name),
+            stream_time: StreamTime::default(),
+            removed: None,
+        };
+        let free = self.0.iter().position(Option::is_none);
+        let place = free.unwrap_or(self.0.len());
+        let id = numbered(place).filter(|_| place < most)?;
+        if place == self.0.len() {
+            self.0.push(None);
+        }
+        self.0[place] = Some(account);
+        Some(id)
+    }
+
+    pub(super) fn get(&self, id: AccountId) -> Option<&Account> {
+        self.0.get(id.index())?.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, id: AccountId) -> Option<&mut Account> {
+        self.0.get_mut(id.index())?.as_mut()
+    }
+
+    pub(super) fn remove(&mut self, id: AccountId, now: Moment) {
+        if let Some(account) = self.get_mut(id) {
+            account.removed.get_or_insert(now);
+        }
+    }
+
+    /// Whether devices of this account go to whichever account has a row of them.
+    pub(super) fn is_removed(&self, id: AccountId) -> bool {
+        self.get(id).is_none_or(|account| account.removed.is_some())
+    }
+
+    /// Gives the places of the accounts free whose devices are gone.
+    pub(super) fn forget_removed(&mut self, now: Moment, stale_after: Duration) {
+        for place in &mut self.0 {
+            place.take_if(|account| end_of(account, stale_after) <= now);
+        }
+    }
+
+    /// The first moment at which the devices of a removed account go.
+    pub(super) fn due(&self, stale_after: Duration) -> Moment {
+        let ends = self.0.iter().flatten();
+        let ends = ends.map(|account| end_of(account, stale_after));
+        ends.min().unwrap_or(Moment::NEVER)
+    }
+
+    /// The clocks of blocks.
+    pub(super) fn clocks(&self, stale_after: Duration) -> Clocks {
+        let clock = |account: &Option<Account>| {
+            let account = account.as_ref()?;
+            Some(BlockClock {
+                stream: account.stream_time.now(),
+                end: end_of(account, stale_after),
+            })
+        };
+        Clocks(self.0.iter().map(clock).collect())
+    }
+
+    /// All accounts, those included that were removed lately.
+    pub(super) fn all(&self) -> impl Iterator<Item = (AccountId, &Account)> {
+        let accounts = self.0.iter().enumerate();
+        accounts.filter_map(|(place, account)| Some((numbered(place)?, account.as_ref()?)))
+    }
+
+    /// All accounts that are not removed.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (AccountId, &Account)> {
+        self.all().filter(|(_, account)| account.removed.is_none())
+    }
+
+    /// The names by [`AccountId::index`].
+    pub(super) fn names(&self) -> Vec<Option<Arc<str>>> {
+        let name = |account: &Option<Account>| Some(Arc::clone(&account.as_ref()?.name));
+        self.0.iter().map(name).collect()
+    }
+}
+
+/// The clocks of all accounts at one moment.
+#[derive(Debug)]
+pub(super) struct Clocks(Vec<Option<BlockClock>>);
+
+impl Clocks {
+    /// The clock of a block of this account.
+    pub(super) fn of(&self, account: Option<AccountId>) -> BlockClock {
+        let clock = account.and_then(|id| *self.0.get(id.index())?);
+        clock.unwrap_or(BlockClock::NONE)
+    }
+}
+
+fn end_of(account: &Account, stale_after: Duration) -> Moment {
+    account
+        .removed
+        .map_or(Moment::NEVER, |removed| removed.after(stale_after))
+}
+
+fn numbered(place: usize) -> Option<AccountId> {
+    u16::try_from(place).ok().map(AccountId)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_of_a_removed_account_is_free_after_a_while() {
+        const STALE_AFTER: Duration = Duration::from_secs(120);
+        let at = |seconds: u64| Moment::from_millis(seconds * 1000);
+        let mut accounts = Accounts::default();
+        let add = |accounts: &mut Accounts, name: &str| accounts.find_or_add(&name.into(), 2);
+        let a = add(&mut accounts, "a").unwrap();
+        let b = add(&mut accounts, "b").unwrap();
+        assert_ne!(a, b);
+        assert_eq!(add(&mut accounts, "a"), Some(a));
+        assert_eq!(add(&mut accounts, "c"), None);
+        accounts.remove(a, at(10));
+        assert!(accounts.is_removed(a) && !accounts.is_removed(b));
+        assert_eq!(accounts.due(STALE_AFTER), at(130));
+        accounts.forget_removed(at(129), STALE_AFTER);
+        assert_eq!(add(&mut accounts, "c"), None);
+        assert_eq!(add(&mut accounts, "a"), Some(a), "it is there again");
+        accounts.forget_removed(at(200), STALE_AFTER);
+        assert!(!accounts.is_removed(a));
+        accounts.remove(a, at(10));
+        accounts.forget_removed(at(130), STALE_AFTER);
+        assert_eq!(add(&mut accounts, "c"), Some(a));
+    }
+}

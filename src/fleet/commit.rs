@@ -1,0 +1,170 @@
+//! Carries a plan out: nothing here can fail.
+
+use std::sync::Arc;
+
+use super::accounts::AccountId;
+use super::block::{DeviceState, Presence};
+use super::changes::{self, Before, Changes, What};
+use super::plan::{Owner, Plan, PlannedDevice};
+use super::rivals::Rivalry;
+use super::table::Table;
+use super::{Committed, Coverage, Fleet, Tables};
+use crate::time::Moment;
+
+impl Fleet {
+    /// Carries a plan out. `coverage` is the time that the batch speaks for; its end is the moment that was planned for.
+    pub fn commit(&mut self, plan: &Plan, coverage: Coverage) -> Committed {
+        let now = coverage.to;
+        let has_rows = plan.tally.rows.iter().any(|rows| *rows > 0);
+        let id = plan.account;
+        if let Some(account) = self.accounts.get_mut(id) {
+            account.stream_time.hear(coverage.covers, has_rows);
+        }
+        let mut committed = Committed {
+            tally: plan.tally,
+            ..Committed::default()
+        };
+        let changes = &mut committed.changes;
+        let mut changed = false;
+        for &(table, slot) in &plan.evicted {
+            changed |= self.tables.get_mut(table).evict(slot, changes);
+        }
+        changed |= self.commit_allocations(plan, now);
+        changed |= self.commit_devices(plan, now, changes);
+        changed |= self.tables.settle(&plan.tables);
+        self.version += u64::from(changed);
+        committed.rivalry = self.note_rivals(plan, now);
+        let online = online(&self.tables, id);
+        if has_rows && let Some(account) = self.accounts.get_mut(id) {
+            account.stream_time.note_online(online);
+        }
+        committed
+    }
+
+    /// Before the devices: they may get other slots.
+    fn commit_allocations(&mut self, plan: &Plan, now: Moment) -> bool {
+        let mut changed = false;
+        let retention = self.options.retention;
+        let due = now.after(retention.ip_stale_after.min(retention.forget_after));
+        for planned in &plan.allocations {
+            let slots = self.tables.get_mut(planned.table).slots_mut();
+            let (block, slot) = slots.block_mut(planned.slot, due);
+            changed |= block.allocate(slot, Arc::clone(&planned.allocation));
+        }
+        changed
+    }
+
+    fn commit_devices(&mut self, plan: &Plan, now: Moment, changes: &mut Changes) -> bool {
+        let mut changed = false;
+        let retention = self.options.retention;
+        let clocks = self.accounts.clocks(retention.stale_after);
+        let software = self.tables.tables.iter().map(Table::software_lane);
+        let software: Vec<_> = software.collect();
+        let (mut gauges, mut differences) = (plan.gauges.as_slice(), plan.changes.as_slice());
+        let due = now.after(retention.stale_after.min(retention.forget_after));
+        for device in &plan.devices {
+            let number = device.table as usize;
+            let slot = match device.owner {
+                Owner::New => self.take_over(device, plan.account, changes),
+                Owner::This | Owner::Other => device.slot as usize,
+            };
+            let table = self.tables.get_mut(number);
+            let name = Arc::clone(&table.name);
+            let software = software[number];
+            let (block, slot) = table.slots_mut().block_mut(slot, due);
+            let state = DeviceState {
+                reported: device.reported,
+                lanes: &plan.lanes[device.lanes as usize..][..device.gauges as usize],
+                gauges: take(&mut gauges, device.gauges),
+                changes: take(&mut differences, device.changes),
+            };
+            let before = Before {
+                presence: block.presences()[slot],
+                alerts: block.alerts(slot),
+                software: software.and_then(|lane| block.info(lane, slot)),
+            };
+            changes::of_row(&before, state.changes, software, |what| {
+                changes.add(&name, block.labels().id(slot), what);
+            });
+            let stream = clocks.of(block.account()).stream;
+            changed |= device.owner == Owner::New;
+            changed |= block.replace(slot, state, now, stream);
+            if device.owner != Owner::Other {
+                block.deliver(slot, now);
+            }
+        }
+        for &(table, slot) in &plan.delivered {
+            let slots = self.tables.get_mut(table).slots_mut();
+            let (block, slot) = slots.block_mut(slot, Moment::NEVER);
+            block.deliver(slot, now);
+        }
+        changed
+    }
+
+    /// Gives a device to the account of a batch. The device's slot there.
+    fn take_over(
+        &mut self,
+        device: &PlannedDevice,
+        account: AccountId,
+        changes: &mut Changes,
+    ) -> usize {
+        let (number, slot) = (device.table as usize, device.slot as usize);
+        self.rivals.forget((number, slot));
+        let table = self.tables.get_mut(number);
+        let (block, at) = table.block(slot);
+        let name_of = |id| Some(Arc::clone(&self.accounts.get(id)?.name));
+        if block.presences()[at] != Presence::Absent
+            && let Some(to) = name_of(account)
+        {
+            let from = block.account().and_then(name_of);
+            changes.add(&table.name, block.labels().id(at), What::Moved { from, to });
+        }
+        table.relocate(slot, account)
+    }
+
+    /// Notes which devices the account and another one both deliver. An example, where both have gone on with it for `STALE_AFTER`.
+    fn note_rivals(&mut self, plan: &Plan, now: Moment) -> Option<Rivalry> {
+        let stale_after = self.options.retention.stale_after;
+        self.rivals.prune(now, stale_after);
+        let place = |device: &PlannedDevice| (device.table as usize, device.slot as usize);
+        let of = |owner| {
+            plan.devices
+                .iter()
+                .filter(move |device| device.owner == owner)
+        };
+        let others = of(Owner::Other).map(place);
+        for device in others.chain(plan.delivered_too.iter().copied()) {
+            self.rivals.note_other(device, plan.account, now);
+        }
+        if self.rivals.is_empty() {
+            return None;
+        }
+        let own = of(Owner::This).map(place);
+        let mut own = own.chain(plan.delivered.iter().copied());
+        let (device, other) = own.find_map(|device| {
+            let other = self.rivals.note_own(device, now, stale_after)?;
+            Some((device, other))
+        })?;
+        let name = |id| Some(Arc::clone(&self.accounts.get(id)?.name));
+        let (block, slot) = self.tables.get(device.0).block(device.1);
+        Some(Rivalry {
+            device_id: block.labels().id(slot).into(),
+            accounts: [name(plan.account)?, name(other)?],
+        })
+    }
+}
+
+/// The devices of an account that are online.
+fn online(tables: &Tables, account: AccountId) -> impl Iterator<Item = &Presence> {
+    let blocks = tables.tables.iter().flat_map(Table::blocks);
+    let blocks = blocks.filter(move |block| block.account() == Some(account));
+    let presences = blocks.flat_map(|block| block.presences());
+    presences.filter(|presence| **presence == Presence::Online)
+}
+
+/// The next `count` of what is left.
+fn take<'a, T>(rest: &mut &'a [T], count: u32) -> &'a [T] {
+    let (taken, left) = rest.split_at(count as usize);
+    *rest = left;
+    taken
+}

@@ -1,0 +1,217 @@
+//! Writes the fleet.
+
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::{ALLOCATION, DEVICE, IPV4, IPV6, NEW, NO_ACCOUNT, NO_PREFIX};
+use crate::fleet::Fleet;
+use crate::fleet::accounts::{Account, AccountId};
+use crate::fleet::allocation::Allocation;
+use crate::fleet::block::{Block, Presence};
+use crate::fleet::table::{Lanes, Table};
+use crate::telemetry::ip::Address;
+use crate::time::Moment;
+
+/// The state of a fleet, shared with it: what the fleet writes to meanwhile it copies.
+#[derive(Debug)]
+pub struct Frozen {
+    accounts: Vec<FrozenAccount>,
+    tables: Vec<FrozenTable>,
+}
+
+#[derive(Debug)]
+struct FrozenAccount {
+    id: AccountId,
+    name: Arc<str>,
+    stream_time: Moment,
+}
+
+#[derive(Debug)]
+struct FrozenTable {
+    code: Arc<str>,
+    name: Arc<str>,
+    gauges: Arc<Lanes>,
+    infos: Arc<Lanes>,
+    info_columns: Vec<usize>,
+    blocks: Vec<Arc<Block>>,
+}
+
+impl Frozen {
+    pub(in crate::fleet) fn of(fleet: &Fleet) -> Self {
+        let frozen = |table: &Table| FrozenTable {
+            code: Arc::clone(&table.code),
+            name: Arc::clone(&table.name),
+            gauges: Arc::clone(table.gauges()),
+            infos: Arc::clone(table.infos()),
+            info_columns: table.info_columns().to_vec(),
+            blocks: table.blocks().to_vec(),
+        };
+        let account = |(id, account): (AccountId, &Account)| FrozenAccount {
+            id,
+            name: Arc::clone(&account.name),
+            stream_time: account.stream_time.now(),
+        };
+        Self {
+            accounts: fleet.accounts.all().map(account).collect(),
+            tables: fleet.tables.tables.iter().map(frozen).collect(),
+        }
+    }
+
+    /// Writes it. Blocks are let go of one after the other, so that the fleet copies few.
+    ///
+    /// # Errors
+    /// What writing fails with.
+    pub fn write(self, out: &mut impl Write) -> io::Result<()> {
+        length(out, self.accounts.len())?;
+        for account in &self.accounts {
+            text(out, &account.name)?;
+            moment(out, account.stream_time)?;
+        }
+        let ids: Vec<_> = self.accounts.iter().map(|account| account.id).collect();
+        length(out, self.tables.len())?;
+        let mut tables = self.tables.into_iter();
+        tables.try_for_each(|table| table.write(&ids, out))
+    }
+}
+
+impl FrozenTable {
+    fn write(self, accounts: &[AccountId], out: &mut impl Write) -> io::Result<()> {
+        text(out, &self.code)?;
+        text(out, &self.name)?;
+        length(out, self.gauges.all().len())?;
+        for lane in self.gauges.all() {
+            text(out, &lane.name)?;
+            text(out, &lane.field)?;
+        }
+        length(out, self.infos.all().len())?;
+        for (lane, &column) in self.infos.all().iter().zip(&self.info_columns) {
+            text(out, &lane.name)?;
+            text(out, &lane.field)?;
+            length(out, column)?;
+        }
+        length(out, self.blocks.iter().map(|block| entries(block)).sum())?;
+        for block in self.blocks {
+            let account = block.account();
+            let account = accounts.iter().position(|id| Some(*id) == account);
+            let account = account.map_or(Ok(NO_ACCOUNT), |place| number(place + 1))?;
+            for slot in 0..block.len() {
+                write_slot(out, account, &block, slot)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn contents(block: &Block, slot: usize) -> u8 {
+    let device = match block.presences()[slot] {
+        Presence::Absent => 0,
+        _ if block.is_new(slot) => DEVICE | NEW,
+        _ => DEVICE,
+    };
+    let allocation = block.allocation(slot).map(|_| ALLOCATION);
+    device | allocation.unwrap_or_default()
+}
+
+/// How many slots of a block are written.
+fn entries(block: &Block) -> usize {
+    let slots = 0..block.len();
+    slots.filter(|&slot| contents(block, slot) != 0).count()
+}
+
+fn write_slot(out: &mut impl Write, account: u32, block: &Block, slot: usize) -> io::Result<()> {
+    let contents = contents(block, slot);
+    if contents == 0 {
+        return Ok(());
+    }
+    text(out, block.labels().id(slot))?;
+    out.write_all(&[contents])?;
+    out.write_all(&account.to_le_bytes())?;
+    if contents & DEVICE != 0 {
+        write_device(out, block, slot)?;
+    }
+    match block.allocation(slot) {
+        Some(allocation) => write_allocation(out, allocation),
+        None => Ok(()),
+    }
+}
+
+fn write_device(out: &mut impl Write, block: &Block, slot: usize) -> io::Result<()> {
+    let (seen, seen_in_stream) = block.seen(slot);
+    out.write_all(&block.reported(slot).to_le_bytes())?;
+    moment(out, seen)?;
+    moment(out, seen_in_stream)?;
+    let index = block.place(slot).map_or(0, |place| place.index.get());
+    out.write_all(&index.to_le_bytes())?;
+    let alerts = block.alerts(slot).as_deref().map_or(&[][..], Vec::as_slice);
+    length(out, alerts.len())?;
+    alerts.iter().try_for_each(|name| text(out, name))?;
+    write_gauges(out, &block.gauges().row(slot))?;
+    let infos = block.infos().row(slot);
+    length(out, infos.len())?;
+    infos.into_iter().try_for_each(|(lane, value)| {
+        length(out, lane)?;
+        text(out, value.as_deref().unwrap_or_default())
+    })
+}
+
+/// Numbers stand at the places of their lanes, up to the last one that there is.
+fn write_gauges(out: &mut impl Write, row: &[(usize, &f64)]) -> io::Result<()> {
+    let lanes = row.last().map_or(0, |(last, _)| last + 1);
+    length(out, lanes)?;
+    let mut row = row.iter().peekable();
+    for lane in 0..lanes {
+        let number = row.next_if(|(known, _)| *known == lane);
+        let number = number.map_or(f64::NAN, |(_, number)| **number);
+        out.write_all(&number.to_le_bytes())?;
+    }
+    Ok(())
+}
+
+fn write_allocation(out: &mut impl Write, allocation: &Allocation) -> io::Result<()> {
+    out.write_all(&allocation.reported.to_le_bytes())?;
+    moment(out, allocation.seen)?;
+    for addresses in &allocation.content.addresses {
+        length(out, addresses.len())?;
+        for &address in addresses {
+            write_address(out, address)?;
+        }
+    }
+    length(out, allocation.content.infos.len())?;
+    for (key, value) in &allocation.content.infos {
+        text(out, key)?;
+        text(out, value)?;
+    }
+    Ok(())
+}
+
+fn write_address(out: &mut impl Write, address: Address) -> io::Result<()> {
+    match address.address() {
+        IpAddr::V4(bits) => {
+            out.write_all(&[IPV4])?;
+            out.write_all(&bits.octets())?;
+        }
+        IpAddr::V6(bits) => {
+            out.write_all(&[IPV6])?;
+            out.write_all(&bits.octets())?;
+        }
+    }
+    out.write_all(&[address.prefix().unwrap_or(NO_PREFIX)])
+}
+
+fn moment(out: &mut impl Write, moment: Moment) -> io::Result<()> {
+    out.write_all(&moment.millis().to_le_bytes())
+}
+
+fn text(out: &mut impl Write, text: &str) -> io::Result<()> {
+    length(out, text.len())?;
+    out.write_all(text.as_bytes())
+}
+
+fn length(out: &mut impl Write, length: usize) -> io::Result<()> {
+    out.write_all(&number(length)?.to_le_bytes())
+}
+
+fn number(number: usize) -> io::Result<u32> {
+    u32::try_from(number).map_err(io::Error::other)
+}

@@ -1,0 +1,277 @@
+//! Several accounts: whose a device is, by which clock it is silent, and what becomes of it when its account goes.
+
+use super::*;
+
+/// The columns of all rows here.
+const COLUMNS: &str = r#""u":["DeviceType","UtcTimestampNs","DeviceId","Speed","ActiveAlerts","Version"],"i":["DeviceType","UtcTimestampNs","DeviceId","AccountNumber","Ipv4"]"#;
+
+impl World {
+    fn rows_of(&mut self, account: &'static str, rows: &str) -> Committed {
+        self.answer_of(account, &body(rows, COLUMNS))
+    }
+
+    /// Time passes while some accounts are heard.
+    fn listen_to(&mut self, accounts: &[&'static str], seconds: u64) {
+        self.now += seconds * 1000;
+        for account in accounts {
+            self.answer_of(account, &body("", ""));
+        }
+    }
+
+    /// The accounts of the devices.
+    fn owners(&self) -> Vec<String> {
+        let text = self.text(Format::Prometheus);
+        let owners = text.lines().filter_map(|line| {
+            let rest =
+                line.strip_prefix("starlink_device_account{device_type=\"UserTerminal\",")?;
+            let rest = rest.strip_suffix("\"} 1")?;
+            Some(
+                rest.replace("deviceID=\"", "")
+                    .replace("\",account=\"", " "),
+            )
+        });
+        let mut owners: Vec<_> = owners.collect();
+        owners.sort();
+        owners
+    }
+
+    fn online(&self) -> Vec<String> {
+        let lines = self.lines().into_iter();
+        lines.filter(|line| line.starts_with("online")).collect()
+    }
+
+    fn remove(&mut self, account: &str) {
+        let id = self.fleet.account(&account.into()).unwrap();
+        self.fleet.remove_account(id, Moment::from_millis(self.now));
+    }
+}
+
+#[test]
+fn stream_time_is_that_of_the_account() {
+    let mut world = World::new();
+    world.rows_of("a", r#"["u",1,"x",1]"#);
+    world.rows_of("b", r#"["u",1,"y",1]"#);
+    // Polls of one never age the devices of the other.
+    for _ in 0..20 {
+        world.listen_to(&["b"], 60);
+    }
+    assert_eq!(world.online(), [r#"online{"y"} 0"#]);
+    assert_eq!(world.owners(), ["x a", "y b"]);
+}
+
+#[test]
+fn a_silent_stream_is_that_of_the_account() {
+    let mut world = World::new();
+    let rows: Vec<_> = (0..10).map(|id| format!(r#"["u",1,"a{id}",1]"#)).collect();
+    world.rows_of("a", &rows.join(","));
+    world.rows_of("b", r#"["u",1,"b",1]"#);
+    for _ in 0..5 {
+        world.listen_to(&["a", "b"], 60);
+    }
+    assert_eq!(world.online(), [r#"online{"b"} 0"#]);
+    let silent = ["a", "b"].map(|name| {
+        let id = world.fleet.account(&name.into()).unwrap();
+        world.fleet.is_stream_silent(id)
+    });
+    assert_eq!(silent, [true, false]);
+}
+
+#[test]
+fn a_device_that_moves_goes_on_without_a_second_copy() {
+    let mut world = World::new();
+    let allocation = r#"["i",1,"ip-x","ACC",["192.0.2.1"]]"#;
+    world.rows_of(
+        "a",
+        &format!(r#"["u",1000000000,"x",1,[82],"v1"],{allocation}"#),
+    );
+    // The newest row counts, whichever account has it; the account stays for a while.
+    for second in 1..=11 {
+        world.wait(10);
+        let row = format!(r#"["u",{}000000000,"x",{second},[82],"v1"]"#, second + 1);
+        world.rows_of("b", &row);
+        assert_eq!(world.owners(), ["x a"], "{second}");
+        assert_eq!(world.lines()[0], format!(r#"Speed{{"x"}} {second}"#));
+        assert!(world.changes.is_empty());
+    }
+    world.wait(10);
+    world.rows_of("b", r#"["u",20000000000,"x",99,[82],"v1"]"#);
+    assert_eq!(world.owners(), ["x b"]);
+    let moved = What::Moved {
+        from: Some("a".into()),
+        to: "b".into(),
+    };
+    let found: Vec<_> = world
+        .changes
+        .kept
+        .iter()
+        .map(|it| it.what.clone())
+        .collect();
+    assert_eq!(found, [moved]);
+    world.shows(&[
+        r#"Speed{"x"} 99"#,
+        r#"Ipv4_numeric{"x"} 3221225985"#,
+        r#"alert_active_pending{"x"} 1"#,
+        r#"last_report_timestamp_seconds{"x"} 20"#,
+        r#"online{"x"} 1"#,
+        r#"info{"x",version="v1",accountnumber="ACC"} 1"#,
+    ]);
+    // From now on it is silent by the other clock.
+    world.listen_to(&["a"], 600);
+    assert!(world.online().is_empty());
+    world.listen_to(&["b"], 1);
+    assert_eq!(world.online(), [r#"online{"x"} 0"#]);
+    assert_eq!(world.fleet.devices(), 1);
+}
+
+#[test]
+fn two_accounts_that_go_on_delivering_a_device_are_named() {
+    // Whether the rows of the second account are always older.
+    for is_older in [false, true] {
+        let mut world = World::new();
+        let mut found = Vec::new();
+        for second in 0..20 {
+            world.wait(10);
+            for (account, late) in [("a", 0), ("b", u64::from(is_older))] {
+                let row = format!(r#"["u",{},"x",1]"#, 1000 + second - late);
+                found.extend(world.rows_of(account, &row).rivalry);
+            }
+            assert_eq!(world.owners(), ["x a"]);
+        }
+        let expected = Rivalry {
+            device_id: "x".into(),
+            accounts: ["a".into(), "b".into()],
+        };
+        assert_eq!(found.first(), Some(&expected), "{is_older}");
+        assert_eq!(
+            found.len(),
+            20 - 13 + 1,
+            "not before two minutes: {is_older}"
+        );
+        // The other account has ceased.
+        found.clear();
+        for second in 0..20 {
+            world.wait(10);
+            let rows = format!(r#"["u",{},"x",1]"#, 2000 + second);
+            found.extend(world.rows_of("a", &rows).rivalry);
+        }
+        assert!(found.len() <= 12, "{}", found.len());
+    }
+}
+
+#[test]
+fn devices_of_a_removed_account_go_unless_another_one_delivers_them() {
+    let mut world = World::new();
+    world.rows_of(
+        "a",
+        r#"["u",1,"x",1],["u",1,"y",1],["i",1,"ip-waiting","ACC"]"#,
+    );
+    world.rows_of("b", r#"["u",1,"z",1]"#);
+    world.remove("a");
+    world.wait(60);
+    world.rows_of("b", r#"["u",2,"y",2]"#);
+    assert_eq!(world.owners(), ["x a", "y b", "z b"], "at once");
+    world.wait(59);
+    assert_eq!(world.owners().len(), 3);
+    assert_eq!(world.fleet.due(), Moment::from_millis(120_000));
+    world.wait(1);
+    assert_eq!(world.owners(), ["y b", "z b"]);
+    assert_eq!(world.changes.counts, [0, 0, 0, 0, 0, 0, 1]);
+    assert_eq!(world.fleet.devices(), 2);
+    // Its blocks are free for other accounts.
+    let slots = world.fleet.held().slots;
+    world.rows_of("c", r#"["u",1,"x",1]"#);
+    assert_eq!(world.owners(), ["x c", "y b", "z b"]);
+    assert_eq!(world.fleet.held().slots, slots - 3 + 1);
+}
+
+#[test]
+fn an_account_that_comes_back_keeps_its_devices() {
+    let mut world = World::new();
+    world.rows_of("a", r#"["u",1,"x",1]"#);
+    world.remove("a");
+    world.wait(60).rows_of("a", r#"["u",2,"y",1]"#);
+    world.wait(61);
+    assert_eq!(world.owners(), ["x a", "y a"]);
+}
+
+#[test]
+fn equal_columns_of_two_accounts_change_nothing() {
+    let mut world = World::new();
+    let mut schemas = [SchemaCache::default(), SchemaCache::default()];
+    let mut versions = Vec::new();
+    for round in 0..4 {
+        for (account, cache) in ["a", "b"].into_iter().zip(&mut schemas) {
+            std::mem::swap(&mut world.schemas, cache);
+            world.rows_of(account, &format!(r#"["u",1,"{account}",1,[82],"v"]"#));
+            std::mem::swap(&mut world.schemas, cache);
+            if round > 0 {
+                versions.push(world.fleet.version());
+            }
+        }
+    }
+    versions.dedup();
+    assert_eq!(versions.len(), 1);
+}
+
+#[test]
+fn devices_are_counted_by_account_and_shown_alone() {
+    let mut world = World::new();
+    world.rows_of("a", r#"["u",1,"x",1],["u",1,"y",1]"#);
+    world.rows_of("b", r#"["u",1,"z",1,[82]]"#);
+    let snapshot = Arc::new(world.fleet.snapshot());
+    let counts: Vec<_> = snapshot.tables[0]
+        .by_account
+        .iter()
+        .map(|(id, counts)| {
+            let name = id.and_then(|id| snapshot.account_name(id));
+            (name.unwrap().to_string(), counts.online)
+        })
+        .collect();
+    assert_eq!(counts, [("a".to_owned(), 2), ("b".to_owned(), 1)]);
+    let shown = |account: &str| {
+        let id = world.fleet.accounts().find(|(_, name)| ***name == *account);
+        let lease = Arc::new(Lease::from(Arc::clone(&snapshot)));
+        let account = id.map(|(id, _)| id);
+        let telemetry = Telemetry::named(
+            Format::Prometheus,
+            lease,
+            Shard::WHOLE,
+            account,
+            &Arc::default(),
+        );
+        let text = Exposition::new(telemetry, Vec::new()).flatten().collect();
+        String::from_utf8(text).unwrap()
+    };
+    let (a, b) = (shown("a"), shown("b"));
+    let has = |text: &str, id: &str| text.contains(&format!("deviceID=\"{id}\""));
+    assert_eq!(["x", "y", "z"].map(|id| has(&a, id)), [true, true, false]);
+    assert_eq!(["x", "y", "z"].map(|id| has(&b, id)), [false, false, true]);
+    assert!(b.contains("alert_active") && !a.contains("alert_active"));
+}
+
+#[test]
+fn accounts_come_back_from_a_state_file() {
+    let mut world = World::new();
+    world.rows_of("a", r#"["u",1,"x",1]"#);
+    world.rows_of("b", r#"["u",1,"y",1],["i",1,"ip-waiting","ACC"]"#);
+    world.listen_to(&["b"], 100);
+    let mut state = Vec::new();
+    world.fleet.freeze().write(&mut state).unwrap();
+    let (options, now) = (world.fleet.options.clone(), Moment::from_millis(world.now));
+    world.fleet = Fleet::thaw(options, now, Form::WithAccounts, &state).unwrap();
+    assert_eq!(world.owners(), ["x a", "y b"]);
+    let names: Vec<_> = world
+        .fleet
+        .accounts()
+        .map(|(_, name)| name.to_string())
+        .collect();
+    assert_eq!(names, ["a", "b"]);
+    // The account `a` was not heard since.
+    world.listen_to(&["b"], 20);
+    assert_eq!(world.online(), [r#"online{"y"} 0"#]);
+    world
+        .fleet
+        .keep_accounts(&["b"], Moment::from_millis(world.now));
+    world.wait(120);
+    assert_eq!(world.owners(), ["y b"]);
+}
