@@ -11,6 +11,11 @@ use crate::time::Moment;
 pub struct AccountId(u16);
 
 impl AccountId {
+    /// The account at a place in lists by account, which have at most 65,536 places.
+    pub(super) fn at(index: usize) -> Self {
+        Self(u16::try_from(index).unwrap_or(u16::MAX))
+    }
+
     /// Its place in lists by account.
     #[must_use]
     pub fn index(self) -> usize {

@@ -96,6 +96,25 @@ impl Snapshot {
         self.tables.iter().map(|table| table.counts.all()).sum()
     }
 
+    /// The account with this name; `None` if it has delivered no device.
+    #[must_use]
+    pub fn account(&self, name: &str) -> Option<AccountId> {
+        let is_it = |known: &Option<Arc<str>>| known.as_deref() == Some(name);
+        self.accounts.iter().position(is_it).map(AccountId::at)
+    }
+
+    /// How many devices of an account are in which state.
+    #[must_use]
+    pub fn counts_of(&self, account: AccountId) -> Counts {
+        let tables = self.tables.iter().flat_map(|table| &table.by_account);
+        let own = tables.filter(|(owner, _)| *owner == Some(account));
+        own.fold(Counts::default(), |sum, (_, counts)| Counts {
+            online: sum.online + counts.online,
+            offline: sum.offline + counts.offline,
+            unknown: sum.unknown + counts.unknown,
+        })
+    }
+
     /// The name of an account.
     #[must_use]
     pub fn account_name(&self, account: AccountId) -> Option<&Arc<str>> {

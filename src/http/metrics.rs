@@ -22,7 +22,7 @@ use crate::exposition::{
     Cursor, Exposition, Format, InfoFormat, Kind, OwnFamily, Revoked, Shard, Telemetry, negotiate,
     requested, write_end,
 };
-use crate::fleet::Snapshot;
+use crate::fleet::{Lease, Snapshot};
 use crate::names::Names;
 use crate::self_metrics::{self, Counter, ProcessMetrics, ScrapeRefusal};
 use crate::shares::{Limits, Rank, Share, Shares};
@@ -60,7 +60,7 @@ pub struct Scrapes {
     fleet: Arc<FleetReader>,
     names: Arc<ArcSwap<Names>>,
     /// Compressed bodies, for all scrapes of a snapshot with the same names.
-    bodies: Bodies<(Format, Shard)>,
+    bodies: Bodies<(Format, Shard, Option<Arc<str>>)>,
     /// The memory of scrapes in progress.
     memory: Shares,
     info_format: InfoFormat,
@@ -96,6 +96,10 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
         Ok(wanted) => wanted,
         Err(refusal) => return refuse(StatusCode::BAD_REQUEST, &refusal),
     };
+    let account = match account(&request, &state) {
+        Ok(account) => account,
+        Err(UnknownAccount) => return refuse(StatusCode::NOT_FOUND, "Unknown account."),
+    };
     let is_head = request.method() == Method::HEAD;
     let share = match is_head {
         // There is no body to read.
@@ -122,10 +126,19 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
     if is_head {
         return response.streaming(stream::empty::<Result<Bytes, std::io::Error>>());
     }
-    let own = match shard.is_first() {
-        true => own_families(own, &snapshot, &state),
-        false => Vec::new(),
+    let own = match (shard.is_first(), &account) {
+        (true, None) => own_families(own, &snapshot, &state),
+        (true, Some(account)) => only_of(account, own_families(own, &snapshot, &state)),
+        (false, _) => Vec::new(),
     };
+    let number = lease.number();
+    let devices_of = account.as_deref().map(|name| snapshot.account(name));
+    let lease = match devices_of {
+        // The account has delivered no device.
+        Some(None) => Arc::new(Lease::from(Arc::default())),
+        _ => lease,
+    };
+    let devices_of = devices_of.flatten();
     let scrape = Scrape {
         metrics: Arc::clone(&state.metrics),
         format,
@@ -138,16 +151,19 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
     // A slow reader must not keep the snapshot: it takes it from the lease for each step.
     drop(snapshot);
     if is_gzip {
-        let version = (lease.number(), names.generation());
-        let telemetry = LazyLock::new(move || Telemetry::named(format, lease, shard, None, &names));
-        let reader = state
-            .bodies
-            .read(version, (format, shard), Arc::new(telemetry));
+        let version = (number, names.generation());
+        let telemetry =
+            LazyLock::new(move || Telemetry::named(format, lease, shard, devices_of, &names));
+        let key = (format, shard, account);
+        let reader = state.bodies.read(version, key, Arc::new(telemetry));
         let mut end = Vec::new();
         write_end(&mut end, format, &own);
         response.streaming(scrape.observed(member(reader, end)))
     } else {
-        let text = Exposition::new(Telemetry::named(format, lease, shard, None, &names), own);
+        let text = Exposition::new(
+            Telemetry::named(format, lease, shard, devices_of, &names),
+            own,
+        );
         response.streaming(scrape.observed(stream::iter(pieces(text))))
     }
 }
@@ -217,6 +233,30 @@ fn wanted(request: &HttpRequest, state: &Scrapes) -> Result<(Format, Shard), Str
     Ok((format, shard.map_err(|unknown| unknown.to_string())?))
 }
 
+/// The parameter `account` names none of the accounts.
+struct UnknownAccount;
+
+/// The account whose devices and families alone are asked for, if any.
+fn account(request: &HttpRequest, state: &Scrapes) -> Result<Option<Arc<str>>, UnknownAccount> {
+    let Some(name) = parameter(request, "account") else {
+        return Ok(None);
+    };
+    let accounts = state.accounts.all();
+    let found = accounts.iter().find(|account| *account.name == *name);
+    let found = found.ok_or(UnknownAccount)?;
+    Ok(Some(Arc::clone(&found.name)))
+}
+
+/// The samples of an account.
+fn only_of(account: &Arc<str>, families: Vec<OwnFamily>) -> Vec<OwnFamily> {
+    let own = families.into_iter().map(|mut family| {
+        let is_own = |owner: &Option<Arc<str>>| owner.as_ref() == Some(account);
+        family.samples.retain(|sample| is_own(&sample.account));
+        family
+    });
+    own.filter(|family| !family.samples.is_empty()).collect()
+}
+
 fn accepted(request: &HttpRequest, state: &Scrapes) -> Format {
     let values = request.headers().get_all(header::ACCEPT);
     let values: Option<Vec<&str>> = values.map(|value| value.to_str().ok()).collect();
@@ -228,12 +268,7 @@ fn accepted(request: &HttpRequest, state: &Scrapes) -> Format {
 fn own_families(mut own: Vec<OwnFamily>, snapshot: &Snapshot, state: &Scrapes) -> Vec<OwnFamily> {
     own.push(self_metrics::clock_offset(&state.clock));
     let accounts = state.accounts.all();
-    let devices = self_metrics::devices(snapshot);
-    own.extend(
-        accounts
-            .first()
-            .map(|account| devices.of_account(&account.name)),
-    );
+    own.push(self_metrics::devices(snapshot));
     let store = state.health.store();
     own.extend(all_actor_families(
         &accounts,

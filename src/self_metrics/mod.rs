@@ -5,8 +5,10 @@
 mod instruments;
 mod process;
 
+use std::sync::Arc;
+
 use crate::exposition::{Format, Kind, OwnFamily};
-use crate::fleet::{Counts, Snapshot};
+use crate::fleet::Snapshot;
 use crate::tasks::{Restarts, Task};
 use crate::time::Clock;
 
@@ -178,22 +180,25 @@ pub fn devices(snapshot: &Snapshot) -> OwnFamily {
         "starlink_exporter_devices",
         "Known devices by type and state: online; offline (no data although polls succeeded); unknown (no data, but polls fail or the whole stream is silent).",
     );
-    for table in &snapshot.tables {
-        let Counts {
-            online,
-            offline,
-            unknown,
-        } = table.counts;
+    let no_account: Arc<str> = "".into();
+    let tables = snapshot.tables.iter();
+    let all = tables.flat_map(|table| table.by_account.iter().map(move |own| (table, own)));
+    for (table, (account, counts)) in all {
+        let name = account.and_then(|account| snapshot.account_name(account));
+        let name = name.unwrap_or(&no_account);
         for (state, count) in [
-            ("online", online),
-            ("offline", offline),
-            ("unknown", unknown),
+            ("online", counts.online),
+            ("offline", counts.offline),
+            ("unknown", counts.unknown),
         ] {
             let labels = vec![
                 ("device_type", table.name.to_string().into()),
                 ("state", state.into()),
             ];
             family = family.sample("", labels, count as f64);
+            if let Some(sample) = family.samples.last_mut() {
+                sample.account = Some(Arc::clone(name));
+            }
         }
     }
     family

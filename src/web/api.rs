@@ -11,7 +11,7 @@ use super::state::WebState;
 use super::status::Status;
 use super::with_fleet::with_fleet;
 use crate::http::{Body, Compress, Fixed, ONLY_READING, method_not_allowed_builder};
-use crate::view::{self, DeviceQuery, Overview};
+use crate::view::{self, DeviceQuery};
 
 /// All paths begin with this.
 pub const ROOT: &str = "/api/";
@@ -42,7 +42,7 @@ pub async fn status(request: HttpRequest, state: web::Data<WebState>) -> HttpRes
     let compress = Compress::accepted(&request);
     let shared = state.clone();
     let made = with_fleet(&request, &state, move |fleet| {
-        let status = Status::of(&shared, Overview::of(&fleet.snapshot));
+        let status = Status::of(&shared, &fleet.snapshot);
         body(compress, &status)
     });
     respond(made.await)

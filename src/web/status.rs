@@ -10,6 +10,7 @@ use self::account::AccountInput;
 pub use self::account::{Account, DeviceCounts, LeftOut, Stream, Token};
 
 use super::state::WebState;
+use crate::fleet::Snapshot;
 use crate::supervise::{ActorStatus, Cause};
 use crate::time::Moment;
 use crate::time::unix_seconds;
@@ -153,7 +154,8 @@ impl Actor {
 impl Status {
     /// The status now, with this fleet.
     #[must_use]
-    pub fn of(state: &WebState, fleet: Overview) -> Self {
+    pub fn of(state: &WebState, snapshot: &Snapshot) -> Self {
+        let fleet = Overview::of(snapshot);
         let now = state.clock.now();
         let metrics = &state.metrics;
         let health = &state.health;
@@ -171,7 +173,7 @@ impl Status {
             Account::of(AccountInput {
                 status: account,
                 actors: actors_of(Some(&account.name)),
-                devices: DeviceCounts::of_all(&fleet),
+                devices: DeviceCounts::of_account(snapshot, &account.name),
                 ran: state.clock.ran(),
                 stale_after: state.stale_after,
             })

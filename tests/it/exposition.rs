@@ -511,3 +511,58 @@ async fn other_paths_are_not_found() {
         );
     }
 }
+
+#[actix_rt::test]
+async fn an_account_is_scraped_alone() {
+    let (_simulator, service) = service(&[]).await;
+    for headers in [&[][..], &[("Accept-Encoding", "gzip")]] {
+        let answer = get(
+            service.address,
+            "/metrics?format=prometheus&account=default",
+            headers,
+        )
+        .await;
+        assert_eq!(answer.status, 200);
+    }
+    let target = "/metrics?format=prometheus&account=default";
+    let text = get(service.address, target, &[]).await.body;
+    let body = form::read(&text, "prometheus");
+    assert!(body.has(&throughput("ut-1")));
+    assert!(body.has("starlink_up{account=\"default\"}"));
+    let devices = "starlink_exporter_devices{account=\"default\",device_type=\"UserTerminal\",state=\"online\"}";
+    assert!(body.has(devices), "{text}");
+    for family in [
+        "process_",
+        "starlink_exporter_build_info",
+        "starlink_exporter_scrapes",
+    ] {
+        assert!(!text.contains(family), "{family} describes the process");
+    }
+    let owned = text
+        .lines()
+        .filter(|line| line.starts_with("starlink_exporter_"));
+    for line in owned {
+        assert!(line.contains("{account=\"default\""), "{line}");
+    }
+    for name in ["", "other", "Default", "%3Cscript%3E"] {
+        let target = format!("/metrics?account={name}");
+        let answer = get(service.address, &target, &[]).await;
+        assert_eq!(
+            (answer.status, &*answer.body),
+            (404, "Unknown account.\n"),
+            "{name}"
+        );
+    }
+}
+
+#[actix_rt::test]
+async fn an_account_without_devices_is_scraped_too() {
+    let simulator = scripted_simulator();
+    let service = Service::start(&simulator, &[]).await;
+    let target = "/metrics?format=prometheus&account=default";
+    let answer = get(service.address, target, &[]).await;
+    assert_eq!(answer.status, 200);
+    let body = form::read(&answer.body, "prometheus");
+    assert!(body.has("starlink_exporter_polls_total{account=\"default\"}"));
+    assert!(body.beginning("starlink_online").is_empty());
+}

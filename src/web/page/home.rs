@@ -11,6 +11,7 @@ use super::map::Map;
 use super::table::{self, Choice, ColumnHead, PageLink, Row, filter_link};
 use super::verdict::Verdict;
 use super::{Frame, NO_LOCATIONS, page, render};
+use crate::fleet::Snapshot;
 use crate::http::{Compress, parameter};
 use crate::view::{self, DeviceQuery, DeviceState, NamedFleet, Overview, QueryError};
 use crate::web::error::ViewError;
@@ -157,7 +158,7 @@ pub async fn show(request: HttpRequest, state: web::Data<WebState>) -> HttpRespo
     let compress = Compress::accepted(&request);
     let frame = Frame::of(&request);
     let made = with_fleet(&request, &state, move |fleet| {
-        let status = Status::of(&shared, Overview::of(&fleet.snapshot));
+        let status = Status::of(&shared, &fleet.snapshot);
         let mut section = FleetSection::of(fleet, &status, &query);
         if let Some(invalid) = &invalid {
             section.correct(invalid, &status.fleet);
@@ -173,7 +174,7 @@ pub async fn show(request: HttpRequest, state: web::Data<WebState>) -> HttpRespo
 
 /// The page without the fleet.
 pub fn without_fleet(request: &HttpRequest, state: &WebState, error: ViewError) -> HttpResponse {
-    let status = Status::of(state, Overview::default());
+    let status = Status::of(state, &Snapshot::default());
     let home = Home::new(Frame::of(request), &status, None, Some(error.to_string()));
     page(error.response(), render(Compress::accepted(request), &home))
 }

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::Actor;
 use crate::account::{AccountMetrics, AccountStatus, Unstored};
+use crate::fleet::Snapshot;
 use crate::http::PollState;
-use crate::view::Overview;
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -38,14 +38,17 @@ pub struct DeviceCounts {
 }
 
 impl DeviceCounts {
-    /// All devices of a fleet.
+    /// The devices of the account with this name.
     #[must_use]
-    pub fn of_all(fleet: &Overview) -> Self {
-        fleet.types.iter().fold(Self::default(), |sum, count| Self {
-            online: sum.online + count.online,
-            offline: sum.offline + count.offline,
-            unknown: sum.unknown + count.unknown,
-        })
+    pub fn of_account(snapshot: &Snapshot, name: &str) -> Self {
+        let account = snapshot.account(name);
+        let counts = account.map(|account| snapshot.counts_of(account));
+        let counts = counts.unwrap_or_default();
+        Self {
+            online: counts.online,
+            offline: counts.offline,
+            unknown: counts.unknown,
+        }
     }
 }
 
