@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info, warn};
 
 use crate::account::{
-    AccountActors, AccountContext, Accounts, Consumer, Exhausted, Manager, Register,
+    AccountActors, AccountContext, Accounts, Consumer, Exhausted, Manager, Register, TokenBudget,
 };
 use crate::config::{Account, Settings};
 use crate::files::Reloads;
@@ -215,6 +215,7 @@ impl Application {
             clock: clock.clone(),
             client,
             decoder: Pool::start("decode", decoders())?,
+            token_budget: TokenBudget::default(),
             consumers: vec![Consumer::Batches(store.clone().recipient())],
             fields: settings.fleet.fields.clone(),
             stale_after: settings.fleet.stale_after,

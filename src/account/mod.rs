@@ -21,6 +21,7 @@ mod poll_record;
 mod start;
 mod stream;
 mod token;
+mod token_budget;
 mod token_record;
 mod token_state;
 mod unstored;
@@ -35,4 +36,5 @@ pub use self::offer::{BatchId, Consumer, OfferAnswer, OfferBatch, StreamId, Take
 pub use self::start::{AccountActors, AccountContext};
 pub use self::stream::{Peers, StreamActor, StreamOptions};
 pub use self::token::{TokenActor, TokenOptions};
+pub use self::token_budget::TokenBudget;
 pub use self::unstored::Unstored;

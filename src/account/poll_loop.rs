@@ -23,6 +23,8 @@ pub(super) struct PollOptions {
     pub(super) stream: StreamId,
     /// Most rows of an answer: one that has so many has more behind it.
     pub(super) batch_size: u32,
+    /// Most polls in any minute.
+    pub(super) polls_per_minute: u32,
     /// A greater lag of full batches means that the account is catching up.
     pub(super) stale_after: Duration,
     /// What each consumer takes.
@@ -168,9 +170,9 @@ impl PollLoop {
     /// A loop that has polled nothing yet.
     pub(super) fn new(options: PollOptions) -> Self {
         Self {
+            pacer: Pacer::new(options.polls_per_minute),
             options,
             phase: Phase::Waiting(Moment::default()),
-            pacer: Pacer::default(),
             backoff: Backoff::REQUESTS,
             renewal: None,
             has_retried: false,
@@ -336,6 +338,9 @@ impl PollLoop {
     /// The attempt has failed: the next one follows after a while, or at once after the first 401.
     fn failed(&mut self, error: AttemptError, took: Option<Duration>, now: Now) -> Vec<Effect> {
         self.heard.failed();
+        if error.reason() == PollFailure::RateLimited {
+            self.pacer.slow_down(now.elapsed);
+        }
         let retries_now = error.reason() == PollFailure::Unauthorized
             && !std::mem::replace(&mut self.has_retried, true);
         let wait = if retries_now {

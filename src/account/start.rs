@@ -10,6 +10,7 @@ use super::accounts::AccountStatus;
 use super::offer::{Consumer, StreamId};
 use super::stream::{Peers, StreamActor, StreamOptions};
 use super::token::{TokenActor, TokenOptions};
+use super::token_budget::TokenBudget;
 use crate::config::Account;
 use crate::starlink::ClientOptions;
 use crate::supervise::{Owner, Supervisor};
@@ -26,6 +27,8 @@ pub struct AccountContext {
     pub client: ClientOptions,
     /// Decodes answers.
     pub decoder: Pool,
+    /// Limits the token requests of all accounts together.
+    pub token_budget: TokenBudget,
     /// Take what is polled.
     pub consumers: Vec<Consumer>,
     /// Which of Starlink's fields are used.
@@ -58,6 +61,7 @@ pub(super) fn start(
         clock,
         client,
         decoder,
+        token_budget,
         consumers,
         fields,
         stale_after,
@@ -74,6 +78,7 @@ pub(super) fn start(
             client_id: account.client_id.clone(),
             client_secret: account.client_secret.clone(),
             urls: account.token_urls(),
+            budget: token_budget,
             client: client.clone(),
         };
         let (clock, metrics) = (clock.clone(), Arc::clone(&status.metrics));
@@ -93,6 +98,7 @@ pub(super) fn start(
         },
         url: account.stream_url(),
         batch_size: account.batch_size,
+        polls_per_minute: account.polls_per_minute,
         max_linger: account.max_linger,
         stale_after,
         client,

@@ -45,6 +45,8 @@ pub struct StreamOptions {
     pub url: Url,
     /// Most rows of an answer.
     pub batch_size: u32,
+    /// Most polls in any minute, 1 to 240.
+    pub polls_per_minute: u32,
     /// How long Starlink may wait for them.
     pub max_linger: Duration,
     /// Beyond this lag full batches mean that the account is catching up.
@@ -99,6 +101,7 @@ impl StreamActor {
         let poll_loop = PollLoop::new(PollOptions {
             stream: options.stream.clone(),
             batch_size: options.batch_size,
+            polls_per_minute: options.polls_per_minute,
             stale_after: options.stale_after,
             consumers: peers.consumers.iter().map(Consumer::takes).collect(),
         });

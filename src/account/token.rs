@@ -13,6 +13,7 @@ use url::Url;
 use super::messages::{GetToken, IssuedToken, TokenRefused};
 use super::metrics::AccountMetrics;
 use super::now::Now;
+use super::token_budget::TokenBudget;
 use super::token_record::TokenRecord;
 use super::token_state::{Effect, Event, Refresh, Request, TokenState};
 use crate::config::Credential;
@@ -32,6 +33,8 @@ pub struct TokenOptions {
     /// Where to ask: the first, and, if that gives no token, the second: until one was issued for any answer, later for 404 and
     /// 405 alone. A single one is the only one asked.
     pub urls: Vec<Url>,
+    /// Limits the requests of all accounts together.
+    pub budget: TokenBudget,
     /// How to ask.
     pub client: ClientOptions,
 }
@@ -102,12 +105,16 @@ impl TokenActor {
         let client = Rc::clone(self.client.get_or_insert_with(make));
         let (id, secret) = (options.client_id.clone(), options.client_secret.clone());
         let (clock, metrics) = (self.clock.clone(), Arc::clone(&self.metrics));
+        let (account, budget) = (Arc::clone(&options.account), options.budget.clone());
         let answer = async move {
             clock.sleep(request.wait).await;
-            let count = || metrics.token_requests.increment();
+            let admit = async || {
+                clock.sleep(budget.reserve(&account, clock.elapsed())).await;
+                metrics.token_requests.increment();
+            };
             let (id, secret) = (id.value(), secret.value());
             let leads_on = |error: &TokenError| request.leads_on(error);
-            let asked = client.request_token_from(&request.urls, &id, &secret, leads_on, count);
+            let asked = client.request_token_from(&request.urls, &id, &secret, leads_on, admit);
             asked.await.map(|(token, url)| (token, url.clone()))
         };
         context.spawn(answer.into_actor(self).map(|answer, actor, context| {

@@ -135,7 +135,8 @@ async fn request_token(
 ) -> Result<String, String> {
     let urls = account.token_urls();
     let (id, secret) = (account.client_id.value(), account.client_secret.value());
-    let request = client.request_token_from(&urls, &id, &secret, TokenError::is_answer, || {});
+    let request =
+        client.request_token_from(&urls, &id, &secret, TokenError::is_answer, async || {});
     match request.await {
         Ok((token, url)) => {
             let seconds = token.lifetime.as_secs();

@@ -204,7 +204,7 @@ impl Client {
     }
 
     /// Requests a token from the URLs in order, [`BETWEEN_TOKEN_REQUESTS`] apart, until one issues it or `follows` returns false for an
-    /// error. Calls `on_request` before each request. Returns the token and the URL that issued it.
+    /// error. Awaits `on_request` before each request. Returns the token and the URL that issued it.
     ///
     /// # Errors
     /// The most informative error of all URLs ([`TokenError::weight`]); among equals, the first.
@@ -214,14 +214,14 @@ impl Client {
         client_id: &SecretString,
         client_secret: &SecretString,
         follows: impl Fn(&TokenError) -> bool,
-        on_request: impl Fn(),
+        on_request: impl AsyncFn(),
     ) -> Result<(Token, &'u Url), TokenError> {
         let mut best: Option<TokenError> = None;
         for (index, url) in urls.iter().enumerate() {
             if index > 0 {
                 self.clock.sleep(BETWEEN_TOKEN_REQUESTS).await;
             }
-            on_request();
+            on_request().await;
             let error = match self.request_token(url, client_id, client_secret).await {
                 Ok(token) => return Ok((token, url)),
                 Err(error) => error,

@@ -1,47 +1,80 @@
-//! Keeps the rate of polls within Starlink's limit.
+//! Limits the rate of polls to Starlink's, whatever the answers are.
 
 use std::time::Duration;
 
-/// A token bucket: a burst of polls may start immediately, later ones at a steady interval.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// After this time without a 429 the pace is the configured one again.
+const RECOVERY: Duration = Duration::from_secs(600);
+
+/// The pace is never slower than this part of the configured one.
+const SLOWEST: f64 = 1.0 / 16.0;
+
+/// A token bucket: a burst of polls may start at once, later ones at a steady interval. After a 429 the interval doubles, and shrinks
+/// again over ten minutes.
 ///
-/// Its state is a single time instead of a count: when the bucket will be full again. Times are monotonic
-/// durations since any fixed moment, given by the caller.
+/// It holds as a single time what a bucket holds as a count: the time at which all its tokens will be back. Time is a monotonic duration
+/// since any fixed moment, given by the caller.
 #[derive(Debug, Clone)]
 pub struct Pacer {
     interval: Duration,
-    /// How far `full_at` may be in the future when a poll starts.
+    /// How far `full_at` may lie in the future when a poll starts.
     tolerance: Duration,
     full_at: Duration,
+    slowed: Option<Slowed>,
+}
+
+/// The last time that the pace was halved.
+#[derive(Debug, Clone, Copy)]
+struct Slowed {
+    at: Duration,
+    /// The pace since then as a part of the configured one.
+    to: f64,
 }
 
 impl Pacer {
-    /// Allows `burst` polls (at least one) immediately, and one more in each `interval`.
-    pub const fn new(burst: u32, interval: Duration) -> Self {
+    /// At most so many polls (at least one) in any minute, both of its ends included: a tenth of them at once.
+    #[must_use]
+    pub fn new(polls_per_minute: u32) -> Self {
+        let polls = polls_per_minute.max(1);
+        let burst = (polls / 10).max(1);
+        let steady = polls - burst;
+        // Rounded up, so that rounding does not exceed the limit; a single poll a minute starts after the minute of the one before it.
+        let interval = match steady {
+            0 => MINUTE + Duration::from_nanos(1),
+            steady => MINUTE / steady + Duration::from_nanos(1),
+        };
         Self {
             interval,
-            tolerance: interval.saturating_mul(burst.saturating_sub(1)),
+            tolerance: interval.saturating_mul(burst - 1),
             full_at: Duration::ZERO,
+            slowed: None,
         }
     }
 
-    /// Reserves the next poll, and returns how long it must wait from `now` until it may start.
+    /// Books the next poll and gives the wait from `now` until it may start.
     pub fn reserve(&mut self, now: Duration) -> Duration {
         let start = now.max(self.full_at.saturating_sub(self.tolerance));
-        self.full_at = self
-            .full_at
-            .max(start)
-            .checked_add(self.interval)
-            .unwrap_or(Duration::MAX);
+        let interval = self.interval.div_f64(self.pace(now));
+        self.full_at = self.full_at.max(start).saturating_add(interval);
         start.saturating_sub(now)
     }
-}
 
-impl Default for Pacer {
-    /// At most 200 polls in any 60 s: a burst of 20, then three a second. Starlink allows 250 a minute
-    /// for each account.
-    fn default() -> Self {
-        // A third of a second, rounded up: the limit must not be exceeded by rounding.
-        Self::new(20, Duration::from_nanos(333_333_334))
+    /// Starlink has answered 429: the pace is half of what it is, and there is no burst.
+    pub fn slow_down(&mut self, now: Duration) {
+        let to = (self.pace(now) / 2.0).max(SLOWEST);
+        self.slowed = Some(Slowed { at: now, to });
+        let empty = now.saturating_add(self.tolerance);
+        self.full_at = self.full_at.max(empty);
+    }
+
+    /// The pace as a part of the configured one.
+    fn pace(&self, now: Duration) -> f64 {
+        let Some(Slowed { at, to }) = self.slowed else {
+            return 1.0;
+        };
+        let recovered = now.saturating_sub(at).as_secs_f64() / RECOVERY.as_secs_f64();
+        (to + (1.0 - to) * recovered).min(1.0)
     }
 }
 
@@ -50,94 +83,115 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const WINDOW: Duration = Duration::from_secs(60);
-
     /// The most starts in any window, both of its ends included.
     fn densest(starts: &[Duration]) -> usize {
-        starts
-            .iter()
-            .enumerate()
-            .map(|(first, start)| {
-                starts[first..]
-                    .iter()
-                    .take_while(|later| **later - *start <= WINDOW)
-                    .count()
-            })
-            .max()
-            .unwrap_or(0)
+        let within = |first: usize| {
+            let later = starts[first..].iter();
+            later
+                .take_while(|later| **later - starts[first] <= MINUTE)
+                .count()
+        };
+        (0..starts.len()).map(within).max().unwrap_or(0)
+    }
+
+    /// The starts of so many polls at full speed.
+    fn starts(pacer: &mut Pacer, mut now: Duration, count: usize) -> Vec<Duration> {
+        let next = |_| {
+            now += pacer.reserve(now);
+            now
+        };
+        (0..count).map(next).collect()
     }
 
     #[test]
     fn a_burst_then_a_steady_rate() {
-        let mut pacer = Pacer::new(3, Duration::from_secs(1));
-        // (now, expected wait), in milliseconds
+        let mut pacer = Pacer::new(30);
+        // Milliseconds: now, and the expected wait.
         let cases = [
             (0, 0),
             (0, 0),
             (0, 0),
-            (0, 1000),
-            (1000, 1000),
-            (2500, 500),
-            (10_000, 0),
-            (10_000, 0),
-            (10_000, 0),
-            (10_500, 500),
+            (0, 2222),
+            (2222, 2222),
+            (60_000, 0),
+            (60_000, 0),
+            (60_000, 0),
+            (60_500, 1722),
         ];
         for (now, expected) in cases {
             let wait = pacer.reserve(Duration::from_millis(now));
-            assert_eq!(wait, Duration::from_millis(expected), "at {now} ms");
+            assert_eq!(wait.as_millis(), expected, "at {now} ms");
         }
     }
 
     #[test]
-    fn polls_at_full_speed_come_close_to_the_limit() {
-        let mut pacer = Pacer::default();
-        let mut now = Duration::ZERO;
-        let starts: Vec<_> = (0..1000)
-            .map(|_| {
-                now += pacer.reserve(now);
-                now
-            })
-            .collect();
-        let densest = densest(&starts);
-        assert!((195..=200).contains(&densest), "{densest} in a minute");
+    fn full_speed_comes_close_to_the_limit_and_does_not_exceed_it() {
+        for limit in [1, 2, 5, 10, 60, 100, 200, 240] {
+            let starts = starts(&mut Pacer::new(limit), Duration::ZERO, 1000);
+            let densest = densest(&starts);
+            let limit = limit as usize;
+            let close = limit - limit.div_ceil(40);
+            assert!(
+                (close.max(1)..=limit).contains(&densest),
+                "{limit}: {densest}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_pace_halves_after_a_429_and_recovers_in_ten_minutes() {
+        let mut pacer = Pacer::new(200);
+        let minute = |pacer: &mut Pacer, from: u64| {
+            let from = Duration::from_secs(from);
+            let starts = starts(pacer, from, 300);
+            starts.iter().filter(|at| **at < from + MINUTE).count()
+        };
+        pacer.slow_down(Duration::from_secs(1000));
+        // Per minute without the burst: half of 180, and a little more as it recovers.
+        let found = [1000, 1300, 1540].map(|from| minute(&mut pacer.clone(), from));
+        assert!((88..=100).contains(&found[0]), "{found:?}");
+        assert!((130..=165).contains(&found[1]), "{found:?}");
+        assert!((165..=200).contains(&found[2]), "{found:?}");
+        assert!((195..=200).contains(&minute(&mut pacer, 1700)));
+        for second in 0..20 {
+            pacer.slow_down(Duration::from_secs(2000 + second));
+        }
+        // A sixteenth of 180 at first, and more than twice as much after a minute of recovery.
+        let slowest = minute(&mut pacer, 2020);
+        assert!((11..=25).contains(&slowest), "{slowest}");
     }
 
     #[test]
     fn an_endless_clock_does_not_overflow() {
-        let mut pacer = Pacer::new(u32::MAX, Duration::MAX);
-        assert_eq!(pacer.reserve(Duration::MAX), Duration::ZERO);
-        assert_eq!(pacer.reserve(Duration::MAX), Duration::ZERO);
+        let mut pacer = Pacer::new(u32::MAX);
+        pacer.slow_down(Duration::MAX);
+        pacer.reserve(Duration::MAX);
+        assert_eq!(Pacer::new(0).reserve(Duration::MAX), Duration::ZERO);
     }
 
     proptest! {
         #[test]
-        fn never_more_than_200_in_any_minute(
+        fn never_more_than_the_limit_in_any_minute(
+            limit in 1_u32..=240,
             answers in prop::collection::vec(
-                prop_oneof![5 => 0_u64..20, 2 => 0_u64..1000, 1 => 0_u64..90_000],
+                (prop_oneof![5 => 0_u64..20, 2 => 0_u64..1000, 1 => 0_u64..90_000], prop::bool::weighted(0.02)),
                 1..800,
             ),
         ) {
-            let mut pacer = Pacer::default();
+            let mut pacer = Pacer::new(limit);
             let mut now = Duration::ZERO;
             let mut starts = Vec::new();
-            for answer in answers {
-                now += pacer.reserve(now);
+            for (answer, is_limited) in answers {
+                let wait = pacer.reserve(now);
+                prop_assert!(wait <= pacer.interval.div_f64(SLOWEST) + pacer.tolerance);
+                now += wait;
                 starts.push(now);
                 now += Duration::from_millis(answer);
+                if is_limited {
+                    pacer.slow_down(now);
+                }
             }
-            prop_assert!(densest(&starts) <= 200);
-        }
-
-        #[test]
-        fn no_poll_waits_longer_than_an_interval(answers in prop::collection::vec(0_u64..2000, 1..200)) {
-            let mut pacer = Pacer::default();
-            let mut now = Duration::ZERO;
-            for answer in answers {
-                let wait = pacer.reserve(now);
-                prop_assert!(wait <= pacer.interval);
-                now += wait + Duration::from_millis(answer);
-            }
+            prop_assert!(densest(&starts) <= limit as usize);
         }
     }
 }

@@ -22,6 +22,7 @@ fn poll_loop(consumers: &[Takes]) -> PollLoop {
             incarnation: 7,
         },
         batch_size: BATCH_SIZE,
+        polls_per_minute: 200,
         stale_after: Duration::from_secs(120),
         consumers: consumers.to_vec(),
     })
@@ -411,11 +412,12 @@ fn what_follows_upon_what() {
             (Fail(Status(429, Some(3))), "failed rate_limited, wait 4000"),
             (WaitIsOver, "attempt with a new token if possible"),
             (Fail(Status(429, Some(9))), "failed rate_limited, wait 9000"),
-            (WaitIsOver, "attempt with a new token if possible"),
+            // The pace is slower since the first 429, and the clock of this table does not move.
+            (WaitIsOver, "attempt in 666 with a new token if possible"),
             (Answered(1), "answered, explain"),
             (Explained, "offer batch 1 covering 10000 to 0"),
             (Taken(STORE), "stored 1 lag 30, wait 0"),
-            (WaitIsOver, "attempt"),
+            (WaitIsOver, "attempt in 2000"),
             (down, "failed server_error, wait 1000"),
         ],
     );
