@@ -137,7 +137,7 @@ is_scraped_at() {
 }
 
 has_polled() {
-  within "$HERE" curl --silent --fail --globoff --max-time 5 "http://$1:$PORT/metrics?format=prometheus" >"$work/body" && grep -qx 'starlink_up 1' "$work/body"
+  within "$HERE" curl --silent --fail --globoff --max-time 5 "http://$1:$PORT/metrics?format=prometheus" >"$work/body" && grep -qx 'starlink_up{account="default"} 1' "$work/body"
 }
 
 is_healthy() {
