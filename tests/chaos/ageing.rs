@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use starlink_telemetry::simulator::{Journal, Poll};
 
 use crate::answers::id;
 use crate::form::Body;
 use crate::model::{Floor, Model, Row};
-use crate::scraper::by_device;
+use crate::scraper::{self, by_device};
 
 /// The ages at which series end: the settings `STALE_AFTER`, `IP_STALE_AFTER` and `FORGET_AFTER`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,12 +27,18 @@ impl Ages {
         forget: Duration::from_secs(86_400),
     };
 
-    /// So short that all ages are reached within a run.
-    pub const SHORT: Self = Self {
-        stale: Duration::from_secs(3),
-        ip_stale: Duration::from_secs(5),
-        forget: Duration::from_secs(8),
-    };
+    /// The ages of a run: in most runs so short that all are reached within the run.
+    pub fn draw(random: &mut Rng) -> Self {
+        if random.u8(..3) == 0 {
+            return Self::LONG;
+        }
+        let stale = random.u64(2..=5);
+        Self {
+            stale: Duration::from_secs(stale),
+            ip_stale: Duration::from_secs(stale + 2),
+            forget: Duration::from_secs(stale + 5),
+        }
+    }
 
     /// The settings.
     pub fn settings(self) -> [(&'static str, String); 3] {
@@ -103,8 +110,13 @@ pub fn check(
             numbers.contains_key(&device) || !taken.is_young(sent, ages.stale),
             "device {device} is gone or stale, its row {least} was stored"
         );
+        // The devices of an account that was removed go earlier.
+        let kept = match model.roll.is_removed_since(sent) {
+            true => ages.stale,
+            false => ages.forget,
+        };
         assert!(
-            reports.contains_key(&device) || !taken.is_young(sent, ages.forget),
+            reports.contains_key(&device) || !taken.is_young(sent, kept),
             "device {device} is forgotten, its row {least} was stored"
         );
     }
@@ -128,6 +140,56 @@ pub fn check(
     let unknown = |(device, _): &(&usize, &f64)| !reports.contains_key(device);
     assert_eq!(online.iter().find(unknown), None, "it is not known");
     check_addresses(body, model, &reports, taken, may_be_late);
+    check_accounts(body, model, floor, &reports, taken, may_be_late);
+    model.roll.check_families(body, taken.from);
+}
+
+/// The account of each device.
+fn accounts(body: &Body) -> BTreeMap<usize, String> {
+    let mut accounts = BTreeMap::new();
+    for (series, _) in body.beginning("starlink_device_account{") {
+        let name = series.split_once("account=\"").map(|(_, rest)| rest);
+        let name = name.and_then(|rest| rest.split('"').next()).unwrap();
+        let device = scraper::device(series).unwrap();
+        let other = accounts.insert(device, name.to_owned());
+        assert_eq!(other, None, "device {device} has two accounts: {name}");
+    }
+    accounts
+}
+
+/// Checks that each device has one account, one that has sent rows of it.
+fn check_accounts(
+    body: &Body,
+    model: &mut Model,
+    floor: &Floor,
+    reports: &BTreeMap<usize, f64>,
+    taken: Taken,
+    may_be_late: bool,
+) {
+    let accounts = accounts(body);
+    let known: Vec<_> = accounts.keys().collect();
+    assert_eq!(known, reports.keys().collect::<Vec<_>>(), "their accounts");
+    let ages = model.ages;
+    for (&device, name) in &accounts {
+        let lane = model.roll.lane(name);
+        assert!(lane.is_some(), "device {device}: {name} was never listed");
+        let has_sent = model.lanes(device).any(|it| it.is_none() || it == lane);
+        assert!(has_sent, "{name} has never sent device {device}");
+        model.roll.check_owner(device, name, ages);
+        if !may_be_late {
+            let limit = ages.stale + REMOVED_WITHIN;
+            model.roll.check_gone(name, taken.from, limit);
+        }
+        // Where only one account has sent the device for long enough, it is the device's account.
+        let Some(&least) = floor.get(&device) else {
+            continue;
+        };
+        let sender = model.lane(least);
+        let silent = model.sent(least).checked_sub(ages.stale + ROUNDING);
+        if silent.is_some_and(|silent| model.is_sole(device, sender, silent)) {
+            assert_eq!(lane, Some(sender), "device {device} belongs to {name}");
+        }
+    }
 }
 
 /// Checks addresses, which age independently and are shown while their terminal is known.
@@ -158,9 +220,10 @@ fn check_addresses(
     }
 }
 
-/// Checks that each offline device was missing in answers for long enough; the time of outages does not count. Returns the number
-/// of offline devices.
-pub fn check_offline(body: &Body, model: &Model, floor: &Floor, journal: &Journal) -> usize {
+/// Checks that each offline device was missing in answers of its account for long enough; the time of outages does not count, nor
+/// what other accounts answer. `journals` are those of the accounts. Returns the number of offline devices.
+pub fn check_offline(body: &Body, model: &Model, floor: &Floor, journals: &[Journal]) -> usize {
+    let accounts = accounts(body);
     let online = by_device(body, "starlink_online");
     let offline = online.iter().filter(|(_, online)| **online == 0.0);
     let offline = offline.map(|(&device, _)| device);
@@ -171,7 +234,8 @@ pub fn check_offline(body: &Body, model: &Model, floor: &Floor, journal: &Journa
         let Some(&least) = floor.get(&device) else {
             continue;
         };
-        let heard = covered(&journal.polls, model.sent(least));
+        let lane = model.roll.lane(&accounts[&device]).unwrap();
+        let heard = covered(&journals[lane].polls, model.sent(least));
         assert!(
             heard + ARRIVAL >= model.ages.stale,
             "device {device} is offline, and answers have covered {heard:?}"

@@ -1,6 +1,5 @@
 //! Generates random valid answers, with harmless noise, and invalid answers of all kinds.
 
-use std::ops::Range;
 use std::time::{Duration, UNIX_EPOCH};
 
 use fastrand::Rng;
@@ -31,13 +30,13 @@ pub fn id(device: usize) -> String {
     format!("ut-{device}")
 }
 
-/// A valid answer with a random order of columns, and with noise that must not affect the rest. Returns the number of its batch.
+/// A valid answer of an account about some of these devices, with a random order of columns, and with noise that must not affect the rest. Returns the number of its batch.
 ///
 /// If `is_counted` is false, the journal does not count its rows: the test does not wait for an answer that cut connections may lose.
 pub fn good(
     model: &mut Model,
     random: &mut Rng,
-    clocks: &mut [i64],
+    lane: usize,
     devices: &[usize],
     is_counted: bool,
 ) -> (usize, Answer) {
@@ -45,20 +44,23 @@ pub fn good(
     let names: Vec<&str> = columns.iter().map(String::as_str).collect();
     let (mut rows, mut texts) = (Vec::new(), Vec::new());
     for _ in 0..random.usize(1..20) {
-        let device = devices[random.usize(..devices.len())];
+        let Some(device) = random.choice(devices).copied() else {
+            break;
+        };
         if random.u8(..4) == 0 {
             texts.push(allocation(model, device));
         }
-        let (number, text) = row(model, random, clocks, device, &columns);
+        let (number, text) = row(model, random, device, &columns);
         rows.push(number);
         texts.push(text);
     }
-    if random.u8(..4) == 0 {
+    // An answer without any row is none that the checks count.
+    if texts.is_empty() || random.u8(..4) == 0 {
         let device = random.usize(..DEVICES);
         texts.push(untimely(model, random, device, &columns));
     }
     noise(random, &mut texts);
-    model.sent += texts.len();
+    model.roll.sent(lane, texts.len());
     let mut body = AnswerBody::new()
         .rows(texts)
         .columns("u", &names)
@@ -88,7 +90,7 @@ pub fn good(
     if random.u8(..6) == 0 {
         answer = answer.delay(Duration::from_millis(random.u64(..300)));
     }
-    (model.batch(rows), answer)
+    (model.batch(lane, rows), answer)
 }
 
 const ALLOCATION: [&str; 4] = ["DeviceType", "UtcTimestampNs", "DeviceId", "Ipv4"];
@@ -101,8 +103,9 @@ fn allocation(model: &mut Model, device: usize) -> String {
     format!(r#"["i",{timestamp},"ip-{}",["{address}"]]"#, id(device))
 }
 
-/// An answer with a row and an address of each of these devices, with newer timestamps than all before.
-pub fn newest(model: &mut Model, clocks: &mut [i64], devices: Range<usize>) -> (usize, Answer) {
+/// An answer of an account with a row and an address of each of these devices, with newer timestamps than all before, and with a row
+/// that does not count.
+pub fn newest(model: &mut Model, lane: usize, devices: &[usize]) -> (usize, Answer) {
     let columns = [
         "DeviceType",
         "UtcTimestampNs",
@@ -114,24 +117,19 @@ pub fn newest(model: &mut Model, clocks: &mut [i64], devices: Range<usize>) -> (
     ];
     let columns: Vec<String> = columns.map(str::to_owned).to_vec();
     let mut random = Rng::with_seed(0);
-    let newest = clocks
-        .iter()
-        .max()
-        .copied()
-        .unwrap_or_default()
-        .max(start())
-        + 1;
-    clocks.fill(newest);
+    let newest = model.clocks.iter().max().copied().unwrap_or_default();
+    model.clocks.fill(newest.max(start()) + 1);
     let rows = devices
-        .clone()
-        .map(|device| row(model, &mut random, clocks, device, &columns));
+        .iter()
+        .map(|&device| row(model, &mut random, device, &columns));
     let (rows, mut texts): (Vec<_>, Vec<_>) = rows.unzip();
-    texts.extend(devices.map(|device| allocation(model, device)));
-    model.sent += texts.len();
+    texts.extend(devices.iter().map(|&device| allocation(model, device)));
+    texts.push("null".to_owned());
+    model.roll.sent(lane, texts.len());
     let names: Vec<&str> = columns.iter().map(String::as_str).collect();
     let body = AnswerBody::new().rows(texts);
     let body = body.columns("u", &names).columns("i", &ALLOCATION);
-    (model.batch(rows), Answer::from(body))
+    (model.batch(lane, rows), Answer::from(body))
 }
 
 /// The column list: shuffled, with some columns missing and unknown ones added.
@@ -156,21 +154,16 @@ fn columns(random: &mut Rng) -> Vec<String> {
     columns
 }
 
-fn row(
-    model: &mut Model,
-    random: &mut Rng,
-    clocks: &mut [i64],
-    device: usize,
-    columns: &[String],
-) -> (usize, String) {
-    clocks[device] = timestamp(random, clocks[device]);
+fn row(model: &mut Model, random: &mut Rng, device: usize, columns: &[String]) -> (usize, String) {
+    let clock = timestamp(random, model.clocks[device]);
+    model.clocks[device] = clock;
     // Some rows are late, with an old timestamp. A stale device would accept them.
     let late = if model.ages == Ages::LONG && random.u8(..6) == 0 {
         random.i64(1..DAY)
     } else {
         0
     };
-    let timestamp = clocks[device] - late;
+    let timestamp = clock - late;
     spelled(model, device, timestamp, columns, true)
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Context, Handler};
 use fastrand::Rng;
+use starlink_telemetry::account::AccountActors;
 use starlink_telemetry::supervise::Role;
 use starlink_telemetry::supervise::faults::{Fault, Inject, Place};
 
@@ -41,12 +42,12 @@ pub fn draw(random: &mut Rng) -> (Role, Inject) {
     }
 }
 
-/// Injects a fault. A handler that panics does not reply.
-pub async fn inject(service: &Service, role: Role, fault: Inject) {
+/// Injects a fault into an actor of an account, or into the store. A handler that panics does not reply.
+pub async fn inject(service: &Service, account: &AccountActors, role: Role, fault: Inject) {
     match role {
-        Role::Token => send(&service.account.token, fault).await,
-        Role::Stream => send(&service.account.stream, fault).await,
-        Role::Metadata => send(&service.account.metadata, fault).await,
+        Role::Token => send(&account.token, fault).await,
+        Role::Stream => send(&account.stream, fault).await,
+        Role::Metadata => send(&account.metadata, fault).await,
         Role::MetricsStore => send(&service.store, fault).await,
     }
 }

@@ -1,8 +1,9 @@
-//! The fault campaign: runs the service with the simulator under random faults of all kinds, and compares scrapes with a model.
+//! The fault campaign: runs the service with one to five accounts, a simulator for each, under random faults of all kinds, and compares
+//! scrapes with a model. Meanwhile devices move between accounts, and the list of accounts changes.
 //!
-//! `cargo test --locked` runs it for a minute, `cargo test --locked --test chaos -- --minutes 30` for longer. `-- --seeds 17,18` and
-//! `-- --seeds 1..200` repeat the runs of these seeds. The seed determines the faults and their times, but not the scheduling of
-//! threads.
+//! `cargo test --locked` repeats the runs of a fixed list of seeds, which takes a minute. `cargo test --locked --test chaos -- --minutes
+//! 30` performs runs with new seeds, `-- --seeds 17,18` and `-- --seeds 1..200` those of these seeds. The seed determines the faults
+//! and their times, but not the scheduling of threads.
 #![expect(
     clippy::unwrap_used,
     reason = "a failure of the test is shown with its place"
@@ -17,8 +18,11 @@ mod form;
 #[path = "../it/harness.rs"]
 #[allow(dead_code, reason = "shared with the integration tests")]
 mod harness;
+mod journals;
+mod lane;
 mod model;
 mod plan;
+mod roll;
 mod run;
 mod scraper;
 #[path = "../it/wire.rs"]

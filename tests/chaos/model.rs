@@ -1,9 +1,10 @@
-//! The model: a list of the sent batches, and from it the rows that may and must be shown.
+//! The model: a list of the sent batches of all accounts, and from it the rows that may and must be shown.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::ageing::Ages;
+use crate::roll::Roll;
 
 /// A sent row. Its values contain its number, so that a sample identifies its row.
 #[derive(Debug, Clone)]
@@ -30,10 +31,12 @@ pub enum Fate {
 /// The valid rows of an answer.
 #[derive(Debug)]
 struct Batch {
+    /// The number of its account.
+    lane: usize,
     rows: Vec<usize>,
     fate: Fate,
     sent: Instant,
-    /// The service has polled again, so it has stored this batch already or never will.
+    /// The account has polled again, so the service has stored this batch already or never will.
     settled: Option<Instant>,
 }
 
@@ -52,8 +55,12 @@ struct Allocation {
 pub struct Model {
     pub ages: Ages,
     pub rows: Vec<Row>,
-    /// The number of rows in all valid answers, including unreadable rows.
-    pub sent: usize,
+    /// The accounts and the names that they had.
+    pub roll: Roll,
+    /// The last timestamp of each device.
+    pub clocks: Vec<i64>,
+    /// The account of each device: the only one that sends rows of it in runs with short ages.
+    pub homes: Vec<usize>,
     batches: Vec<Batch>,
     allocations: Vec<Allocation>,
     /// The last fault of the store. Only for some time after it, scrapes may fail.
@@ -66,11 +73,13 @@ pub struct Model {
 pub type Floor = BTreeMap<usize, usize>;
 
 impl Model {
-    pub fn new(ages: Ages) -> Self {
+    pub fn new(ages: Ages, roll: Roll, homes: Vec<usize>) -> Self {
         Self {
             ages,
             rows: Vec::new(),
-            sent: 0,
+            roll,
+            clocks: vec![0; homes.len()],
+            homes,
             batches: Vec::new(),
             allocations: Vec::new(),
             store_hurt: None,
@@ -134,16 +143,55 @@ impl Model {
     fn last_settled(&self, batches: impl Iterator<Item = usize>) -> Option<Instant> {
         // The batch that is being generated is not in the list yet.
         let settled = |batch: usize| self.batches.get(batch).and_then(|batch| batch.settled);
-        // All batches before a settled one are settled.
-        batches.max().and_then(settled)
+        let all: Option<Vec<_>> = batches.map(settled).collect();
+        all?.into_iter().max()
     }
 
-    /// Records that the service has polled again after this batch, and so after those before it.
+    /// Records that the account has polled again after this batch, and so after its batches before it.
     pub fn settle(&mut self, batch: usize) {
         let now = Instant::now();
+        let lane = self.batches[batch].lane;
         for batch in &mut self.batches[..=batch] {
-            batch.settled.get_or_insert(now);
+            if batch.lane == lane {
+                batch.settled.get_or_insert(now);
+            }
         }
+    }
+
+    /// The devices of an account.
+    pub fn devices(&self, lane: usize) -> Vec<usize> {
+        let devices = 0..self.homes.len();
+        devices
+            .filter(|&device| self.homes[device] == lane)
+            .collect()
+    }
+
+    /// The account that sent a row.
+    pub fn lane(&self, row: usize) -> usize {
+        self.batches[self.rows[row].batch].lane
+    }
+
+    /// The accounts that sent rows of a device, or are sending one.
+    pub fn lanes(&self, device: usize) -> impl Iterator<Item = Option<usize>> {
+        let rows = self
+            .rows
+            .iter()
+            .filter(move |row| row.counts && row.device == device);
+        rows.map(|row| Some(self.batches.get(row.batch)?.lane))
+    }
+
+    /// Whether since a moment only this account can have had a row of a device stored, and so for `stale` before this moment.
+    pub fn is_sole(&self, device: usize, lane: usize, since: Instant) -> bool {
+        let rows = self
+            .rows
+            .iter()
+            .filter(|row| row.device == device && row.counts);
+        let mut rows = rows.map(|row| self.batches.get(row.batch));
+        rows.all(|batch| {
+            batch.is_some_and(|batch| {
+                batch.lane == lane || batch.settled.is_some_and(|settled| settled < since)
+            })
+        })
     }
 
     /// Adds a row that will be sent. Returns its number.
@@ -152,9 +200,10 @@ impl Model {
         self.rows.len() - 1
     }
 
-    /// Adds a batch. Returns its number.
-    pub fn batch(&mut self, rows: Vec<usize>) -> usize {
+    /// Adds a batch of an account. Returns its number.
+    pub fn batch(&mut self, lane: usize, rows: Vec<usize>) -> usize {
         self.batches.push(Batch {
+            lane,
             rows,
             fate: Fate::Open,
             sent: Instant::now(),

@@ -96,7 +96,7 @@ impl Scraper {
 }
 
 /// The device of a series.
-fn device(series: &str) -> Option<usize> {
+pub fn device(series: &str) -> Option<usize> {
     let (_, rest) = series.split_once("deviceID=\"ut-")?;
     rest.split('"').next()?.parse().ok()
 }

@@ -1,0 +1,478 @@
+//! An account of a run: a simulator, and the faults that are its own.
+
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use actix_rt::time::sleep;
+use fastrand::Rng;
+use starlink_telemetry::account::AccountActors;
+use starlink_telemetry::simulator::{Answer, Journal, Outcome, Simulator};
+use starlink_telemetry::supervise::Role;
+use starlink_telemetry::supervise::faults::{Fault, Inject, Place};
+
+use crate::ageing::{self, Ages};
+use crate::answers;
+use crate::faults::{draw, inject, name};
+use crate::form::Body;
+use crate::harness::{Service, eventually};
+use crate::journals::{last_requests, outcome};
+use crate::model::{Fate, Model};
+use crate::roll::{Key, Roll};
+use crate::run::{Counts, WAIT_LIMIT};
+use crate::scraper::{Scraper, lock};
+
+/// What the accounts of a run share.
+pub struct World {
+    pub service: Service,
+    pub model: Arc<Mutex<Model>>,
+    pub simulators: Vec<Simulator>,
+    /// Whether the store fails too, which delays all accounts.
+    pub store_fails: bool,
+}
+
+/// What happens to an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Temper {
+    /// Faults of all kinds.
+    Faulty,
+    /// Valid answers only.
+    Calm,
+}
+
+pub struct Lane {
+    number: usize,
+    world: Rc<World>,
+    temper: Temper,
+    /// The actors of its first start. Later ones are out of reach.
+    actors: Option<AccountActors>,
+    scraper: Scraper,
+    random: Rng,
+    /// The devices that currently report, in runs with short ages.
+    reporting: Vec<usize>,
+    /// The number of valid answers so far.
+    good: usize,
+    /// Whether no valid answer can be in transit.
+    is_drained: bool,
+    /// Whether its entry in the list has changed.
+    pub is_changed: bool,
+    pub counts: Counts,
+}
+
+/// How an account's entry in the list changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reload {
+    Rename,
+    Key(Key),
+}
+
+/// A fault that may lose an answer in transit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LossRisk {
+    None,
+    /// The attempt that reads the answer panics.
+    Attempt,
+    /// A panic was injected before, and may hit this attempt.
+    Echo,
+    /// All connections are cut.
+    Network,
+}
+
+impl Lane {
+    pub fn new(world: &Rc<World>, number: usize, temper: Temper, random: Rng) -> Self {
+        let model = lock(&world.model);
+        let actors = model.roll.name(number);
+        let actors = actors.and_then(|name| world.service.accounts.get(name));
+        Self {
+            number,
+            world: Rc::clone(world),
+            temper,
+            actors: actors.cloned(),
+            scraper: Scraper::default(),
+            random,
+            reporting: model.devices(number),
+            good: 0,
+            is_drained: true,
+            is_changed: false,
+            counts: Counts::new(),
+        }
+    }
+
+    fn simulator(&self) -> &Simulator {
+        &self.world.simulators[self.number]
+    }
+
+    fn count(&mut self, what: impl Into<String>) {
+        *self.counts.entry(what.into()).or_default() += 1;
+    }
+
+    /// Performs steps until `end`; then the account is in the list.
+    pub async fn play(&mut self, end: Instant) {
+        if lock(&self.world.model).roll.name(self.number).is_some() {
+            // The first answer is valid, so that the service knows the meaning of codes.
+            self.good(LossRisk::None).await;
+            self.appears().await;
+        }
+        while Instant::now() < end {
+            if lock(&self.world.model).roll.name(self.number).is_none() {
+                sleep(Duration::from_millis(self.random.u64(..4000))).await;
+                self.add().await;
+            }
+            self.step().await;
+            self.scrape().await;
+        }
+        if lock(&self.world.model).roll.name(self.number).is_none() {
+            self.add().await;
+        }
+    }
+
+    pub async fn scrape(&mut self) -> Option<Body> {
+        let address = self.world.service.address;
+        let floor = lock(&self.world.model).floor();
+        let model = &self.world.model;
+        let body = self.scraper.scrape(address, model, &mut self.random);
+        let body = body.await?;
+        let journals = self.world.simulators.iter().map(Simulator::journal);
+        let journals: Vec<_> = journals.collect();
+        let offline = ageing::check_offline(&body, &lock(model), &floor, &journals);
+        *self
+            .counts
+            .entry("offline devices seen".to_owned())
+            .or_default() += offline as u64;
+        Some(body)
+    }
+
+    async fn step(&mut self) {
+        self.move_device();
+        if self.temper == Temper::Calm {
+            return self.good(LossRisk::None).await;
+        }
+        let count = self.world.simulators.len();
+        match self.random.u8(..22) {
+            0..8 => self.good(LossRisk::None).await,
+            8..11 => self.bad(),
+            11..16 => self.hurt().await,
+            16 => self.bad_tokens(),
+            17 => {
+                self.count("tokens revoked");
+                self.simulator().revoke_tokens();
+            }
+            18 => {
+                self.good(LossRisk::Attempt).await;
+                // An attempt that has started already is not affected; then the attempt of this answer panics.
+                self.good(LossRisk::Echo).await;
+            }
+            19 => self.good(LossRisk::Network).await,
+            _ if count > 1 => self.reload().await,
+            _ => self.good(LossRisk::None).await,
+        }
+    }
+
+    /// Sometimes gives a device to another account. No row of it is in transit.
+    fn move_device(&mut self) {
+        if !self.is_drained || self.random.u8(..6) > 0 {
+            return;
+        }
+        let to = self.random.usize(..self.world.simulators.len());
+        let mut model = lock(&self.world.model);
+        let devices = model.devices(self.number);
+        let Some(&device) = self.random.choice(&devices) else {
+            return;
+        };
+        if to != self.number {
+            model.homes[device] = to;
+            self.reporting.retain(|&it| it != device);
+            drop(model);
+            self.count("devices moved");
+        }
+    }
+
+    async fn reload(&mut self) {
+        // The first account stays, because the list must not be empty.
+        match self.random.u8(..6) {
+            0 if self.number > 0 => self.remove().await,
+            0 | 1 => self.change(Reload::Rename).await,
+            2 => {
+                self.change(Reload::Key(Key::Wrong)).await;
+            }
+            3 => {
+                self.count("lists that are none");
+                lock(&self.world.model).roll.write_nonsense();
+                sleep(Duration::from_millis(self.random.u64(..200))).await;
+                lock(&self.world.model).roll.write();
+            }
+            _ => {
+                let key = lock(&self.world.model).roll.key(self.number);
+                let other = match key {
+                    Some(Key::Inline) => Key::File,
+                    _ => Key::Inline,
+                };
+                self.change(Reload::Key(other)).await;
+            }
+        }
+    }
+
+    /// Writes the list with this account in it for the first time, or again.
+    async fn add(&mut self) {
+        self.count("accounts added");
+        self.is_changed = true;
+        self.actors = None;
+        self.edit(|roll, number| roll.add(number));
+        self.good(LossRisk::None).await;
+        self.appears().await;
+    }
+
+    async fn remove(&mut self) {
+        self.count("accounts removed");
+        self.good(LossRisk::None).await;
+        self.is_changed = true;
+        let mut name = String::new();
+        self.edit(|roll, number| name = roll.remove(number));
+        self.vanishes(&name).await;
+        let journal = self.simulator().journal();
+        assert_eq!(journal.polls_in_flight, 0, "{name} still polls");
+        // Longer than its devices may stay in runs with short ages, sometimes.
+        sleep(Duration::from_millis(self.random.u64(..8000))).await;
+        let later = self.simulator().journal();
+        assert_eq!(journal.polls.len(), later.polls.len(), "{name} polls again");
+    }
+
+    /// Changes the entry of the account while an answer is in transit.
+    async fn change(&mut self, reload: Reload) {
+        self.count(format!("reloads: {reload:?}"));
+        self.is_changed = true;
+        let mut old = None;
+        self.edit(|roll, number| match reload {
+            Reload::Rename => {
+                old = Some(roll.remove(number));
+                roll.add(number);
+            }
+            Reload::Key(key) => roll.set_key(number, key),
+        });
+        if reload == Reload::Key(Key::Wrong) {
+            sleep(Duration::from_millis(self.random.u64(..1500))).await;
+            self.edit(|roll, number| roll.set_key(number, Key::Inline));
+        }
+        sleep(Duration::from_millis(self.random.u64(..150))).await;
+        self.good(LossRisk::None).await;
+        if let Some(old) = old {
+            self.vanishes(&old).await;
+        }
+        self.actors = None;
+        self.appears().await;
+    }
+
+    fn edit(&self, edit: impl FnOnce(&mut Roll, usize)) {
+        let mut model = lock(&self.world.model);
+        edit(&mut model.roll, self.number);
+        model.roll.write();
+    }
+
+    /// Waits until scrapes show the account.
+    async fn appears(&mut self) {
+        let deadline = Instant::now() + WAIT_LIMIT;
+        while !self.is_up().await {
+            assert!(Instant::now() < deadline, "the account never appears");
+            sleep(Duration::from_millis(20)).await;
+        }
+        lock(&self.world.model).roll.appeared(self.number);
+    }
+
+    /// Waits until scrapes no longer show a name.
+    async fn vanishes(&mut self, name: &str) {
+        let deadline = Instant::now() + WAIT_LIMIT;
+        let series = format!(r#"starlink_up{{account="{name}"}}"#);
+        loop {
+            let body = self.scrape().await;
+            if body.is_some_and(|body| body.value(&series).is_none()) {
+                return lock(&self.world.model).roll.vanished(name);
+            }
+            assert!(Instant::now() < deadline, "{name} never ends");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn bad(&mut self) {
+        let (what, answer) = answers::bad(&mut self.random);
+        self.count(what);
+        self.simulator().push_answer(answer);
+    }
+
+    fn bad_tokens(&mut self) {
+        for _ in 0..self.random.u8(1..3) {
+            let token = self.simulator().issue_token();
+            let (what, answer) = answers::bad_token(&mut self.random, &token);
+            self.count(what);
+            self.simulator().push_token_answer(answer);
+        }
+        self.simulator().revoke_tokens();
+    }
+
+    /// Injects a fault into an actor, and checks that it recovers.
+    async fn hurt(&mut self) {
+        let (role, fault) = draw(&mut self.random);
+        let Some(actors) = self.actors.clone() else {
+            return self.good(LossRisk::None).await;
+        };
+        if role == Role::MetricsStore {
+            if !self.world.store_fails {
+                return self.good(LossRisk::None).await;
+            }
+            lock(&self.world.model).store_hurt = Some(Instant::now());
+        }
+        self.count(name(role, fault));
+        inject(&self.world.service, &actors, role, fault).await;
+        if self.random.bool() {
+            self.good(LossRisk::None).await;
+        }
+        self.are_up().await;
+    }
+
+    /// Whether a scrape shows the account and all its actors, and the store, as up.
+    async fn is_up(&mut self) -> bool {
+        let Some(body) = self.scrape().await else {
+            return false;
+        };
+        let name = lock(&self.world.model)
+            .roll
+            .name(self.number)
+            .map(str::to_owned);
+        let name = name.unwrap_or_default();
+        let account = format!("starlink_exporter_actor_up{{account=\"{name}\",");
+        let store = "starlink_exporter_actor_up{actor=";
+        let are_up = |beginning: &str, count: usize| {
+            let up = body.beginning(beginning);
+            up.len() == count && up.values().all(|up| *up == 1.0)
+        };
+        are_up(&account, 3) && are_up(store, 1)
+    }
+
+    async fn are_up(&mut self) {
+        let deadline = Instant::now() + WAIT_LIMIT;
+        while !self.is_up().await {
+            assert!(Instant::now() < deadline, "an actor does not recover");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Sends a valid answer and waits for the next poll.
+    async fn good(&mut self, risk: LossRisk) {
+        self.change_who_reports();
+        let (batch, answer) = {
+            let mut model = lock(&self.world.model);
+            let is_counted = risk != LossRisk::Network;
+            answers::good(
+                &mut model,
+                &mut self.random,
+                self.number,
+                &self.reporting,
+                is_counted,
+            )
+        };
+        self.deliver(batch, answer, risk).await;
+    }
+
+    /// Decides which devices report: those of this account, but in runs with short ages only some of them, and in the others sometimes
+    /// all devices of all accounts.
+    fn change_who_reports(&mut self) {
+        let model = lock(&self.world.model);
+        let mut devices = model.devices(self.number);
+        if model.ages == Ages::LONG {
+            if self.random.u8(..8) == 0 {
+                devices = (0..answers::DEVICES).collect();
+            }
+            self.reporting = devices;
+        } else if self.random.u8(..4) == 0 || self.reporting.is_empty() {
+            let most = (devices.len() / 2).max(1);
+            self.random.shuffle(&mut devices);
+            devices.truncate(self.random.usize(..most) + 1);
+            self.reporting = devices;
+        }
+    }
+
+    /// Sends the newest rows of some devices of this account.
+    pub async fn speak(&mut self, devices: &[usize]) {
+        let (batch, answer) = {
+            let mut model = lock(&self.world.model);
+            answers::newest(&mut model, self.number, devices)
+        };
+        self.deliver(batch, answer, LossRisk::None).await;
+    }
+
+    async fn deliver(&mut self, batch: usize, answer: Answer, risk: LossRisk) {
+        self.count(format!("good answers, risk: {risk:?}"));
+        if risk == LossRisk::Attempt
+            && let Some(actors) = &self.actors
+        {
+            let fault = Inject(Place::NextMessage(1), Fault::Panic);
+            inject(&self.world.service, actors, Role::Stream, fault).await;
+        }
+        self.is_drained = false;
+        self.simulator().push_answer(answer);
+        if risk == LossRisk::Network {
+            return self.pull().await;
+        }
+        self.good += 1;
+        let number = self.good;
+        let is_decided = |seen: &Journal| outcome(seen, number).is_some();
+        let decided = self.simulator().wait_until(WAIT_LIMIT, is_decided).await;
+        let journal = self.simulator().journal();
+        assert!(
+            decided,
+            "the service does not poll any more: {}",
+            last_requests(&journal)
+        );
+        let mut model = lock(&self.world.model);
+        model.settle(batch);
+        if outcome(&journal, number) == Some(Outcome::Answered) && risk == LossRisk::None {
+            model.decide(batch, Fate::Certain);
+        }
+        drop(model);
+        self.is_drained = true;
+    }
+
+    /// Cuts all connections for a moment.
+    async fn pull(&mut self) {
+        sleep(Duration::from_millis(self.random.u64(..40))).await;
+        self.simulator().unplug();
+        sleep(Duration::from_millis(self.random.u64(..600))).await;
+        let simulator = self.simulator();
+        let plug = || async { simulator.plug().is_ok() };
+        eventually("the port is free again", plug).await;
+        let before = simulator.journal().polls.len();
+        let polls_again = |seen: &Journal| seen.polls.len() > before + 1;
+        let again = simulator.wait_until(WAIT_LIMIT, polls_again).await;
+        assert!(
+            again,
+            "no more polls: {}",
+            last_requests(&simulator.journal())
+        );
+    }
+
+    /// Checks the state without further faults: a last answer is shown completely, and all actors run.
+    pub async fn check_recovery(&mut self) {
+        let devices = lock(&self.world.model).devices(self.number);
+        self.speak(&devices).await;
+        self.are_up().await;
+        let deadline = Instant::now() + WAIT_LIMIT;
+        loop {
+            let name = lock(&self.world.model)
+                .roll
+                .name(self.number)
+                .map(str::to_owned);
+            let series = format!(r#"starlink_up{{account="{}"}}"#, name.unwrap_or_default());
+            if let Some(body) = self.scrape().await
+                && body.value(&series) == Some(1.0)
+            {
+                return lock(&self.world.model).roll.check_rows(&body);
+            }
+            assert!(Instant::now() < deadline, "starlink_up stays 0");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The events, including those of its scraper.
+    pub fn into_counts(self) -> impl Iterator<Item = (String, u64)> {
+        self.counts.into_iter().chain(self.scraper.counts)
+    }
+}
