@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::account::{AccountStatus, Accounts};
+use crate::account::{AccountState, AccountStatus, Accounts};
 use crate::supervise::ActorStatus;
 use crate::tasks::TaskStatus;
-use crate::time::Clock;
+use crate::time::{Clock, unix_seconds};
 
 /// The state of the components of the process.
 #[derive(Debug)]
@@ -44,6 +44,10 @@ pub enum PollState {
     Failing,
     /// No poll has ended yet.
     Starting,
+    /// It is stopped for some minutes, because one of its components keeps failing.
+    Paused,
+    /// It is removed or changed in the configuration: its last answer is stored, then it ends.
+    Ending,
 }
 
 impl PollState {
@@ -52,17 +56,29 @@ impl PollState {
     pub fn of(account: &AccountStatus) -> Self {
         let metrics = &account.metrics;
         let is_up = metrics.up.value().is_some_and(|up| up > 0.0);
-        Self::new(is_up, metrics.last_failure().is_some())
+        Self::new(account.state(), is_up, metrics.last_failure().is_some())
     }
 
     /// The state of an account whose last poll succeeded (`is_up`), or of whose polls one has failed.
-    fn new(is_up: bool, has_failed: bool) -> Self {
-        match (is_up, has_failed) {
-            (true, _) => Self::Up,
-            (false, true) => Self::Failing,
-            (false, false) => Self::Starting,
+    fn new(state: AccountState, is_up: bool, has_failed: bool) -> Self {
+        match (state, is_up, has_failed) {
+            (AccountState::Paused { .. }, ..) => Self::Paused,
+            (AccountState::Ending, ..) => Self::Ending,
+            (AccountState::Running, true, _) => Self::Up,
+            (AccountState::Running, false, true) => Self::Failing,
+            (AccountState::Running, false, false) => Self::Starting,
         }
     }
+}
+
+/// When a paused account is started again, in seconds since 1970 by the corrected clock; `None` if it is not paused.
+#[must_use]
+pub fn restart_timestamp(state: AccountState, clock: &Clock) -> Option<f64> {
+    let AccountState::Paused { until } = state else {
+        return None;
+    };
+    let remaining = until.since(clock.now());
+    Some(unix_seconds(clock.corrected()) + remaining.as_secs_f64())
 }
 
 /// An account, as the probes show it.
@@ -72,19 +88,22 @@ pub struct AccountHealth {
     pub name: String,
     /// What it is doing.
     pub state: PollState,
-    /// The last failure with its remedy, while polls fail.
+    /// Why it does not poll; while polls fail, the last failure with its remedy.
     pub reason: Option<String>,
+    /// When it is started again, in seconds since 1970, while it is paused.
+    pub restart_timestamp_seconds: Option<f64>,
 }
 
 impl AccountHealth {
-    fn of(account: &AccountStatus) -> Self {
+    fn of(account: &AccountStatus, clock: &Clock) -> Self {
         let state = PollState::of(account);
         let failure = account.metrics.failure_report();
-        let failure = failure.filter(|_| state == PollState::Failing);
+        let failure = failure.map(|failure| failure.to_string());
         Self {
             name: account.name.to_string(),
             state,
-            reason: failure.map(|failure| failure.to_string()),
+            reason: reason(state, failure),
+            restart_timestamp_seconds: restart_timestamp(account.state(), clock),
         }
     }
 }
@@ -151,7 +170,7 @@ impl Health {
         let accounts = self.accounts.all();
         accounts
             .iter()
-            .map(|account| AccountHealth::of(account))
+            .map(|account| AccountHealth::of(account, &self.clock))
             .collect()
     }
 
@@ -205,6 +224,16 @@ impl Health {
     }
 }
 
+/// Why an account in this state does not poll. `failure` is the last failure of a poll.
+fn reason(state: PollState, failure: Option<String>) -> Option<String> {
+    match state {
+        PollState::Up | PollState::Starting => None,
+        PollState::Failing => failure,
+        PollState::Paused => Some("stopped: a component keeps failing".to_owned()),
+        PollState::Ending => Some("removed or changed in the configuration".to_owned()),
+    }
+}
+
 /// The service is ready from the first successful poll until the shutdown begins. `failure` is the last failure of a poll.
 fn readiness(is_draining: bool, has_polled: bool, failure: Option<&str>) -> Option<String> {
     if is_draining {
@@ -228,7 +257,10 @@ fn liveness<'a>(troubles: impl Iterator<Item = (&'a str, &'a str, &'a str)>) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
+    use crate::time::Moment;
 
     #[test]
     fn readiness_begins_with_the_first_poll_and_ends_with_the_drain() {
@@ -250,14 +282,75 @@ mod tests {
     }
 
     #[test]
-    fn an_account_fails_only_after_a_failure() {
-        for (is_up, has_failed, expected) in [
-            (false, false, PollState::Starting),
-            (false, true, PollState::Failing),
-            (true, false, PollState::Up),
-            (true, true, PollState::Up),
+    fn an_account_fails_only_after_a_failure_and_only_while_it_runs() {
+        let paused = AccountState::Paused {
+            until: Moment::from_millis(1000),
+        };
+        let failure = "Starlink rejected the credentials.";
+        for (state, is_up, has_failed, expected, because) in [
+            (
+                AccountState::Running,
+                false,
+                false,
+                PollState::Starting,
+                None,
+            ),
+            (
+                AccountState::Running,
+                false,
+                true,
+                PollState::Failing,
+                Some(failure),
+            ),
+            (AccountState::Running, true, false, PollState::Up, None),
+            (AccountState::Running, true, true, PollState::Up, None),
+            (
+                paused,
+                true,
+                false,
+                PollState::Paused,
+                Some("stopped: a component keeps failing"),
+            ),
+            (
+                paused,
+                false,
+                true,
+                PollState::Paused,
+                Some("stopped: a component keeps failing"),
+            ),
+            (
+                AccountState::Ending,
+                true,
+                true,
+                PollState::Ending,
+                Some("removed or changed in the configuration"),
+            ),
+            (
+                AccountState::Ending,
+                false,
+                false,
+                PollState::Ending,
+                Some("removed or changed in the configuration"),
+            ),
         ] {
-            assert_eq!(PollState::new(is_up, has_failed), expected);
+            let found = PollState::new(state, is_up, has_failed);
+            assert_eq!(found, expected, "{state:?} {is_up} {has_failed}");
+            let found = reason(found, Some(failure.to_owned()));
+            assert_eq!(found.as_deref(), because, "{state:?} {is_up} {has_failed}");
+        }
+    }
+
+    #[test]
+    fn only_a_paused_account_has_a_restart() {
+        let (clock, time) = Clock::manual(SystemTime::UNIX_EPOCH + Duration::from_secs(1000));
+        let until = clock.now().after(Duration::from_secs(60));
+        time.advance(Duration::from_secs(20));
+        for (state, expected) in [
+            (AccountState::Running, None),
+            (AccountState::Paused { until }, Some(1060.0)),
+            (AccountState::Ending, None),
+        ] {
+            assert_eq!(restart_timestamp(state, &clock), expected, "{state:?}");
         }
     }
 

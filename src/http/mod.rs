@@ -36,7 +36,7 @@ pub use self::budget::{PAGES, PAGES_AT_ONCE, SCRAPE_SHARES, threads};
 pub use self::compress::{Body, Compress, Fixed};
 pub use self::connection::ClientTimeouts;
 pub use self::fleet_reader::{FleetReader, ReadLimits};
-pub use self::health::{ActorHealth, Health, PollState};
+pub use self::health::{ActorHealth, Health, PollState, restart_timestamp};
 pub use self::hosts::{AllowedHosts, own_name};
 pub use self::listen::{ListenError, Port, reachable};
 pub use self::metrics::{ScrapeOptions, Scrapes};

@@ -174,7 +174,7 @@ impl Status {
                 status: account,
                 actors: actors_of(Some(&account.name)),
                 devices: DeviceCounts::of_account(snapshot, &account.name),
-                ran: state.clock.ran(),
+                clock: &state.clock,
                 stale_after: state.stale_after,
             })
         });

@@ -106,7 +106,7 @@ async fn unreachable_at_the_start_it_serves_and_tells_why_and_then_the_probes_ar
     service.shows(&throughput("here"), 1.0).await;
     service.shows(UP, 1.0).await;
     let verdict = is_ok(address, "/readyz").await;
-    let up = json!([{"name": "default", "state": "up", "reason": null}]);
+    let up = json!([{"name": "default", "state": "up", "reason": null, "restart_timestamp_seconds": null}]);
     assert_eq!(verdict["accounts"], up);
 
     // Without Starlink the state is still worth scraping.

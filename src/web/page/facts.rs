@@ -50,7 +50,7 @@ fn of_accounts(status: &Status, accounts: &[Account]) -> Vec<Fact> {
     let up = accounts.iter().filter(is_up).count();
     let level = match accounts
         .iter()
-        .any(|account| account.state == PollState::Failing)
+        .any(|account| matches!(account.state, PollState::Failing | PollState::Paused))
     {
         true => Level::Bad,
         false if up < accounts.len() => Level::Notice,

@@ -1,6 +1,6 @@
 //! The state of the exporter in words: one verdict, from the conditions of its accounts.
 
-use super::format::{count, minutes, printable};
+use super::format::{count, minutes, moment, printable};
 use super::level::Level;
 use crate::http::PollState;
 use crate::web::status::{Account, ActorState, LeftOut, Status, Stream, Token};
@@ -19,6 +19,8 @@ pub struct Verdict {
 /// The condition of an account or of the process, the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Condition {
+    /// Stopped, because a component keeps failing.
+    Stopped,
     /// The last poll failed.
     Failing,
     /// No poll has ended yet.
@@ -37,6 +39,8 @@ pub enum Condition {
     CatchingUp,
     /// Rows are older than `STALE_AFTER` when they arrive.
     Delayed,
+    /// No longer configured.
+    Ending,
     /// Nothing is wrong.
     Healthy,
 }
@@ -46,7 +50,7 @@ impl Condition {
     #[must_use]
     pub const fn level(self) -> Level {
         match self {
-            Self::Failing => Level::Bad,
+            Self::Stopped | Self::Failing => Level::Bad,
             Self::Healthy => Level::Good,
             _ => Level::Notice,
         }
@@ -56,6 +60,7 @@ impl Condition {
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
+            Self::Stopped => "Stopped",
             Self::Failing => "Failing",
             Self::Starting => "Starting",
             Self::Recovering => "Recovering",
@@ -65,6 +70,7 @@ impl Condition {
             Self::ClockWrong => "Clock wrong",
             Self::CatchingUp => "Catching up",
             Self::Delayed => "Delayed",
+            Self::Ending => "Ending",
             Self::Healthy => "Healthy",
         }
     }
@@ -121,13 +127,16 @@ fn of_process(status: &Status) -> Option<Finding> {
     status.clock.wrong.then_some(clock)
 }
 
-/// The names of the actors that do not run; of several accounts with the account's name.
+/// The names of the actors that are being restarted; of several accounts with the account's name.
 fn actors_down(status: &Status) -> Vec<String> {
     let is_down = |state: ActorState| state != ActorState::Up;
     let is_only = status.accounts.len() == 1;
     let process = status.actors.iter().filter(|actor| is_down(actor.state));
     let process = process.map(|actor| actor.name.to_owned());
-    let accounts = status.accounts.iter().flat_map(|account| {
+    let is_started =
+        |account: &&Account| !matches!(account.state, PollState::Paused | PollState::Ending);
+    let accounts = status.accounts.iter().filter(is_started);
+    let accounts = accounts.flat_map(|account| {
         let down = account.actors.iter().filter(|actor| is_down(actor.state));
         down.map(move |actor| match is_only {
             true => actor.name.to_owned(),
@@ -150,7 +159,6 @@ fn of_accounts(status: &Status) -> Finding {
     let Some(worst) = findings.iter().map(|(_, (condition, _))| *condition).min() else {
         return (Condition::Starting, "No account is configured.".to_owned());
     };
-    let is_bad = worst.level() == Level::Bad;
     let affected: Vec<_> = findings
         .iter()
         .filter(|(_, (condition, _))| *condition == worst)
@@ -163,11 +171,15 @@ fn of_accounts(status: &Status) -> Finding {
     }
     let names: Vec<_> = affected.iter().map(|(name, _)| name.clone()).collect();
     let number = affected.len();
-    let which = match (is_bad, number) {
-        (true, _) if number == status.accounts.len() => format!("All {all} accounts fail"),
-        (true, 1) => format!("1 of {all} accounts fails"),
-        (true, _) => format!("{} of {all} accounts fail", count(number)),
-        (false, _) => format!("{} of {all} accounts", count(number)),
+    let which = match (worst, number) {
+        (Condition::Stopped, 1) => format!("1 of {all} accounts is stopped"),
+        (Condition::Stopped, _) => format!("{} of {all} accounts are stopped", count(number)),
+        (Condition::Failing, _) if number == status.accounts.len() => {
+            format!("All {all} accounts fail")
+        }
+        (Condition::Failing, 1) => format!("1 of {all} accounts fails"),
+        (Condition::Failing, _) => format!("{} of {all} accounts fail", count(number)),
+        _ => format!("{} of {all} accounts", count(number)),
     };
     let same = affected.first().map(|(_, because)| *because);
     let same = same.filter(|first| affected.iter().all(|(_, because)| because == first));
@@ -217,6 +229,12 @@ pub fn of_account(status: &Status, account: &Account) -> (Condition, String) {
             let because = "Waiting for Starlink's first answer.".to_owned();
             return (Condition::Starting, because);
         }
+        PollState::Paused => return (Condition::Stopped, stopped(account)),
+        PollState::Ending => {
+            let because =
+                "Removed or changed in the configuration: it ends when its last answer is stored.";
+            return (Condition::Ending, because.to_owned());
+        }
         PollState::Up => {}
     }
     let is_expired = |expiry| expiry < status.timestamp_seconds;
@@ -243,6 +261,15 @@ pub fn of_account(status: &Status, account: &Account) -> (Condition, String) {
         return (Condition::Delayed, because.to_owned());
     }
     (Condition::Healthy, String::new())
+}
+
+/// Why an account is stopped, and until when.
+fn stopped(account: &Account) -> String {
+    let because = "A component keeps failing: see the log.";
+    match account.restart_timestamp_seconds {
+        Some(at) => format!("{because} It starts again at {}.", moment(at.round())),
+        None => because.to_owned(),
+    }
 }
 
 /// The first of some names, and how many more there are.

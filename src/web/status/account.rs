@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::Actor;
 use crate::account::{AccountMetrics, AccountStatus, Unstored};
 use crate::fleet::Snapshot;
-use crate::http::PollState;
+use crate::http::{PollState, restart_timestamp};
+use crate::time::Clock;
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -16,6 +17,8 @@ pub struct Account {
     pub name: String,
     /// What it is doing.
     pub state: PollState,
+    /// When it is started again, in seconds since 1970, while it is paused.
+    pub restart_timestamp_seconds: Option<f64>,
     /// Its devices.
     pub devices: DeviceCounts,
     /// The polls.
@@ -138,18 +141,18 @@ pub(super) struct AccountInput<'a> {
     pub status: &'a AccountStatus,
     pub actors: Vec<Actor>,
     pub devices: DeviceCounts,
-    /// How long the process has run.
-    pub ran: Duration,
+    pub clock: &'a Clock,
     pub stale_after: Duration,
 }
 
 impl Account {
     pub(super) fn of(input: AccountInput<'_>) -> Self {
         let metrics = &*input.status.metrics;
-        let stream = Stream::of(metrics, input.ran, input.stale_after);
+        let stream = Stream::of(metrics, input.clock.ran(), input.stale_after);
         Self {
             name: input.status.name.to_string(),
             state: PollState::of(input.status),
+            restart_timestamp_seconds: restart_timestamp(input.status.state(), input.clock),
             devices: input.devices,
             stream,
             token: Token::of(metrics),

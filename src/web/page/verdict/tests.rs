@@ -1,6 +1,8 @@
 //! Tests of the texts of verdicts, facts, accounts and actors.
 
-use super::super::accounts::{AccountRow, rows};
+mod accounts;
+
+use super::super::accounts::rows;
 use super::super::components::components;
 use super::super::facts::facts;
 use super::*;
@@ -23,6 +25,7 @@ fn account(name: &str) -> Account {
     Account {
         name: name.to_owned(),
         state: PollState::Up,
+        restart_timestamp_seconds: None,
         devices: DeviceCounts {
             online: 5,
             offline: 1,
@@ -100,117 +103,6 @@ pub fn fail(account: &mut Account) {
     account.stream.last_failure = Some("token".to_owned());
     account.stream.last_failure_message = Some("Starlink rejected the credentials.".to_owned());
     account.stream.last_failure_remedy = Some("Check client_id and client_secret.");
-}
-
-#[test]
-fn one_account_of_many_that_fails_is_named_with_message_and_remedy() {
-    let names: Vec<_> = (1..=40).map(|number| format!("ship-{number:02}")).collect();
-    let names: Vec<_> = names.iter().map(String::as_str).collect();
-    let mut status = with_accounts(&names);
-    let told = |status: &Status| {
-        let verdict = Verdict::of(status);
-        (verdict.level, verdict.word, verdict.because)
-    };
-    let told_is = |status: &Status, level, word, because: &str| {
-        assert_eq!(told(status), (level, word, because.to_owned()));
-    };
-    told_is(
-        &status,
-        Level::Good,
-        "Healthy",
-        "Polls of all 40 accounts succeed. All components are running.",
-    );
-    status.accounts[20].stream.late = true;
-    told_is(
-        &status,
-        Level::Notice,
-        "Delayed",
-        "1 of 40 accounts: ship-21. Rows are older than STALE_AFTER when they arrive: data below is old.",
-    );
-    fail(&mut status.accounts[6]);
-    told_is(
-        &status,
-        Level::Bad,
-        "Failing",
-        "1 of 40 accounts fails: ship-07. Starlink rejected the credentials. Check client_id and client_secret.",
-    );
-    let shown = rows(&status);
-    let expected = AccountRow {
-        name: "ship-07".to_owned(),
-        condition: "Failing",
-        level: Level::Bad,
-        last_success: Some("3 s".to_owned()),
-        lag: "12 s (of the last rows, 4 s ago)".to_owned(),
-        devices: ["5", "0", "1"].map(str::to_owned),
-        note: Some(
-            "Starlink rejected the credentials. Check client_id and client_secret.".to_owned(),
-        ),
-    };
-    assert_eq!(shown[0], expected, "the worst is first");
-    assert_eq!(
-        (&*shown[1].name, shown[1].condition),
-        ("ship-21", "Delayed")
-    );
-    assert_eq!((&*shown[2].name, shown[2].condition), ("ship-01", "up"));
-    assert_eq!((shown[2].level, &shown[2].note), (Level::Good, &None));
-    assert_eq!(shown.len(), 40);
-    for number in [7, 8, 9] {
-        fail(&mut status.accounts[number]);
-    }
-    told_is(
-        &status,
-        Level::Bad,
-        "Failing",
-        "4 of 40 accounts fail: ship-07, ship-08, ship-09 and 1 more. Starlink rejected the credentials. Check client_id and client_secret.",
-    );
-    status.accounts[8].stream.last_failure_message = Some("Starlink answered 503.".to_owned());
-    told_is(
-        &status,
-        Level::Bad,
-        "Failing",
-        "4 of 40 accounts fail: ship-07, ship-08, ship-09 and 1 more. The reasons are in the list of accounts.",
-    );
-    status.accounts.truncate(2);
-    status.accounts.iter_mut().for_each(fail);
-    told_is(
-        &status,
-        Level::Bad,
-        "Failing",
-        "All 2 accounts fail: ship-01, ship-02. Starlink rejected the credentials. Check client_id and client_secret.",
-    );
-}
-
-#[test]
-fn actors_of_several_accounts_are_named_with_the_account() {
-    let mut status = with_accounts(&["a", "b"]);
-    status.accounts[1].actors[1].state = ActorState::Restarting;
-    assert_eq!(Verdict::of(&status).because, "Restarting: stream of b.");
-    status.actors[0].state = ActorState::Restarting;
-    assert_eq!(
-        Verdict::of(&status).because,
-        "Restarting: metrics_store, stream of b."
-    );
-}
-
-#[test]
-fn facts_of_several_accounts_are_sums_and_the_worst() {
-    let mut status = with_accounts(&["a", "b", "c"]);
-    status.accounts[1].stream.lag_seconds = Some(30.0);
-    status.accounts[1].stream.failed_polls = 2;
-    fail(&mut status.accounts[2]);
-    status.accounts[2].stream.lag_seconds = Some(300.0);
-    let facts = facts(&status).into_iter();
-    let told: Vec<_> = facts
-        .map(|fact| format!("{} {}: {}", fact.level.sign(), fact.name, fact.value))
-        .collect();
-    assert_eq!(
-        told,
-        [
-            "✕ Accounts: 2 of 3 polling",
-            "✓ Polls: 3,702 (2 failed)",
-            "✓ Highest lag: 30 s (b)",
-        ]
-    );
 }
 
 #[test]
