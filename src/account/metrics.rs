@@ -53,6 +53,8 @@ pub struct AccountMetrics {
     pub catching_up: Gauge,
     /// 1 or 0.
     pub stream_silent: Gauge,
+    /// 0 to 1; unknown while no device has reported twice in the last 10 minutes.
+    pub reports_skipped: Gauge,
     /// Seconds for which answers have contained no rows, where many devices were online before; else unknown. In no scrape.
     pub no_rows_for: Gauge,
     /// Rows that were left out since a row was last stored. In no scrape.
@@ -87,6 +89,7 @@ impl Default for AccountMetrics {
             next_attempt: Gauge::default(),
             catching_up: Gauge::default(),
             stream_silent: Gauge::default(),
+            reports_skipped: Gauge::default(),
             no_rows_for: Gauge::default(),
             unstored: ArcSwapOption::default(),
             schema_changes: Counter::default(),
@@ -264,6 +267,11 @@ impl AccountMetrics {
                 "starlink_exporter_stream_silent",
                 "Whether answers contain no rows although at least 10 devices were online when rows last arrived.",
                 &self.stream_silent,
+            ),
+            gauge(
+                "starlink_exporter_reports_skipped_ratio",
+                "Of the gaps between two reports of a device in the last 10 minutes, the share of those over 22 s.",
+                &self.reports_skipped,
             ),
             counter(
                 "starlink_exporter_schema_changes_total",

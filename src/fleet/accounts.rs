@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::gaps::RecentGaps;
 use super::stream_time::StreamTime;
 use crate::time::Moment;
 
@@ -28,6 +29,8 @@ impl AccountId {
 pub(super) struct Account {
     pub(super) name: Arc<str>,
     pub(super) stream_time: StreamTime,
+    /// The gaps between the reports of its devices.
+    pub(super) gaps: RecentGaps,
     /// When it was removed.
     removed: Option<Moment>,
 }
@@ -66,6 +69,7 @@ impl Accounts {
         let account = Account {
             name: Arc::clone(name),
             stream_time: StreamTime::default(),
+            gaps: RecentGaps::default(),
             removed: None,
         };
         let free = self.0.iter().position(Option::is_none);
@@ -97,6 +101,13 @@ impl Accounts {
         self.get(id).is_none_or(|account| account.removed.is_some())
     }
 
+    /// Forgets gaps between reports that are too old to count.
+    pub(super) fn expire_gaps(&mut self, now: Moment) {
+        for account in self.0.iter_mut().flatten() {
+            account.gaps.expire(now);
+        }
+    }
+
     /// Gives the places of the accounts free whose devices are gone.
     pub(super) fn forget_removed(&mut self, now: Moment, stale_after: Duration) {
         for place in &mut self.0 {
@@ -104,10 +115,10 @@ impl Accounts {
         }
     }
 
-    /// The first moment at which the devices of a removed account go.
+    /// The first moment at which the devices of a removed account go, or gaps between reports are too old to count.
     pub(super) fn due(&self, stale_after: Duration) -> Moment {
         let ends = self.0.iter().flatten();
-        let ends = ends.map(|account| end_of(account, stale_after));
+        let ends = ends.map(|account| end_of(account, stale_after).min(account.gaps.due()));
         ends.min().unwrap_or(Moment::NEVER)
     }
 

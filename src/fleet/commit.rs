@@ -19,6 +19,7 @@ impl Fleet {
         let id = plan.account;
         if let Some(account) = self.accounts.get_mut(id) {
             account.stream_time.hear(coverage.covers, has_rows);
+            account.gaps.add(plan.tally.gaps, now);
         }
         let mut committed = Committed {
             tally: plan.tally,

@@ -12,6 +12,7 @@ mod churn;
 pub mod columns;
 mod commit;
 pub mod dump;
+pub mod gaps;
 pub mod interner;
 pub mod labels;
 mod lease;
@@ -296,6 +297,13 @@ impl Fleet {
         account.is_some_and(|account| account.stream_time.is_silent())
     }
 
+    /// Of the gaps between two reports of an account's devices in the last 10 minutes, the share of those over 22 s; `None` without
+    /// any.
+    #[must_use]
+    pub fn reports_skipped(&self, account: AccountId, now: Moment) -> Option<f64> {
+        self.accounts.get(account)?.gaps.long_share(now)
+    }
+
     /// For how long an account's answers have contained no rows, where many devices were online before; `None` otherwise.
     #[must_use]
     pub fn no_rows_for(&self, account: AccountId) -> Option<Duration> {
@@ -312,6 +320,7 @@ impl Fleet {
             self.version += u64::from(changed);
         }
         self.accounts.forget_removed(now, retention.stale_after);
+        self.accounts.expire_gaps(now);
         changes
     }
 

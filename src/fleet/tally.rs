@@ -1,5 +1,6 @@
 //! Counts the rows and cells of a batch that were applied or left out, by closed lists of reasons.
 
+use super::gaps::Gaps;
 use crate::telemetry::CellFaults;
 use crate::telemetry::readings::IdentityFault;
 
@@ -182,6 +183,8 @@ pub struct Tally {
     pub cells: CellFaults,
     /// The number of ignored rows that belong to earlier batches: those of devices that were replaced by new ones.
     pub gave_way: u64,
+    /// Gaps between the reports of terminals and routers.
+    pub gaps: Gaps,
 }
 
 impl Tally {
@@ -228,6 +231,7 @@ impl Tally {
         add(&mut self.rejected, &other.rejected);
         self.cells.add(&other.cells);
         self.gave_way = self.gave_way.saturating_add(other.gave_way);
+        self.gaps.add(other.gaps);
     }
 
     pub(super) fn count_rows(&mut self, code: RowCode, rows: usize) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 mod accounts;
 mod changes;
+mod gaps;
 mod names;
 mod readings;
 

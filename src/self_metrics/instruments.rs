@@ -55,6 +55,14 @@ impl Gauge {
         self.set(f64::NAN);
     }
 
+    /// Sets the value, or makes it unknown.
+    pub fn set_or_clear(&self, value: Option<f64>) {
+        match value {
+            Some(value) => self.set(value),
+            None => self.clear(),
+        }
+    }
+
     /// The number, if it is known.
     #[must_use]
     pub fn value(&self) -> Option<f64> {

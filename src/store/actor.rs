@@ -53,6 +53,8 @@ struct Account {
     applied: Option<(u64, u64)>,
     rows: RowWatch,
     metrics: Arc<AccountMetrics>,
+    /// Its number in the fleet, from the first batch on.
+    owner: Option<AccountId>,
 }
 
 impl MetricsStoreActor {
@@ -155,15 +157,17 @@ impl MetricsStoreActor {
 
     /// Counts the rows of a stored batch, and tracks whether rows arrive and are accepted.
     fn count(&mut self, account: Arc<str>, owner: AccountId, tally: &Tally) {
-        let Account { rows, metrics, .. } = self.accounts.entry(account).or_default();
+        let account = self.accounts.entry(account).or_default();
+        account.owner = Some(owner);
+        let Account { rows, metrics, .. } = account;
         metrics.count(tally);
         let is_silent = f64::from(u8::from(self.fleet.is_stream_silent(owner)));
         metrics.stream_silent.set(is_silent);
         let no_rows_for = self.fleet.no_rows_for(owner);
-        match no_rows_for {
-            Some(time) => metrics.no_rows_for.set(time.as_secs_f64()),
-            None => metrics.no_rows_for.clear(),
-        }
+        let seconds = no_rows_for.map(|time| time.as_secs_f64());
+        metrics.no_rows_for.set_or_clear(seconds);
+        let skipped = self.fleet.reports_skipped(owner, self.clock.now());
+        metrics.reports_skipped.set_or_clear(skipped);
         rows.note(tally, self.clock.ran(), metrics);
         let (devices, now) = (self.fleet.devices(), self.clock.elapsed());
         rows.log_silence(no_rows_for, tally, devices, now);
@@ -174,6 +178,10 @@ impl MetricsStoreActor {
         if self.fleet.due() <= now {
             self.publisher.take_back(&self.fleet, now);
             log_changes(&self.fleet.expire(now));
+            for Account { metrics, owner, .. } in self.accounts.values() {
+                let skipped = owner.and_then(|owner| self.fleet.reports_skipped(owner, now));
+                metrics.reports_skipped.set_or_clear(skipped);
+            }
         }
     }
 }

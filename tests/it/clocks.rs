@@ -13,7 +13,9 @@ use starlink_telemetry::time::ManualTime;
 use crate::binary::Event;
 use crate::captured;
 use crate::form::Body;
-use crate::harness::{Service, UP, eventually, journal, row_of, scripted_simulator, throughput};
+use crate::harness::{
+    REPORTS_SKIPPED, Service, UP, eventually, journal, row_of, scripted_simulator, throughput,
+};
 use crate::supervision::inject;
 
 /// The next poll lingers for longer than any test.
@@ -547,6 +549,29 @@ async fn a_stream_without_any_rows_makes_no_large_fleet_offline_for_45_minutes()
     let body = world.listen(MINUTE).await;
     assert_eq!(states(&body), BTreeMap::from([("offline", 11.0)]));
     assert_eq!(own(&body, "stream_silent"), 0.0);
+}
+
+#[actix_rt::test]
+async fn skipped_reports_are_a_share_of_the_last_ten_minutes() {
+    let mut world = World::new(&[]).await;
+    let at = Duration::from_secs;
+    let body = world.rows(&["ut-1", "ut-2"], at(0)).await;
+    assert!(!body.has(REPORTS_SKIPPED), "there is no gap");
+    let body = world.rows(&["ut-1", "ut-2"], at(15)).await;
+    assert_eq!(body.value(REPORTS_SKIPPED), Some(0.0));
+    let body = world.rows(&["ut-1"], at(30)).await;
+    assert_eq!(body.value(REPORTS_SKIPPED), Some(0.0));
+    let body = world.rows(&["ut-1", "ut-2"], at(45)).await;
+    assert_eq!(body.value(REPORTS_SKIPPED), Some(0.2), "one of five");
+    world.advance(9 * MINUTE).await;
+    let body = world.service.scrape().await;
+    assert_eq!(body.value(REPORTS_SKIPPED), Some(0.2));
+    // Without another answer.
+    world.advance(2 * MINUTE).await;
+    eventually("the gaps are too old", || async {
+        !world.service.scrape().await.has(REPORTS_SKIPPED)
+    })
+    .await;
 }
 
 #[actix_rt::test]

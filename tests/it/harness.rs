@@ -24,6 +24,9 @@ use crate::wire::{self, Response};
 /// Whether the last attempt to poll succeeded.
 pub const UP: &str = r#"starlink_up{account="default"}"#;
 
+/// The share of skipped reports.
+pub const REPORTS_SKIPPED: &str = r#"starlink_exporter_reports_skipped_ratio{account="default"}"#;
+
 /// How long tests wait for a condition: long enough for a loaded machine. Tests continue as soon as the condition holds.
 pub const WAIT_LIMIT: Duration = Duration::from_secs(30);
 

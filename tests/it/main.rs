@@ -33,6 +33,7 @@ mod polling;
 mod probes;
 mod process;
 mod secrets;
+mod shared_account;
 mod slow_readers;
 mod state;
 mod stopped;

@@ -14,13 +14,14 @@ use std::sync::Arc;
 use self::select::Candidate;
 use super::accounts::{AccountId, Accounts};
 use super::allocation::Allocation;
-use super::block::Difference;
+use super::block::{Difference, Presence};
+use super::gaps::Gaps;
 use super::interner::{Interner, Text};
 use super::tally::{RowCode, RowFault, Tally};
 use super::{FleetOptions, Tables};
 use crate::telemetry::readings::Identity;
 use crate::telemetry::values::LongNumbers;
-use crate::telemetry::{Batch, CellFault};
+use crate::telemetry::{Batch, CellFault, DeviceKind};
 use crate::time::Moment;
 
 /// What a batch will do.
@@ -154,12 +155,26 @@ impl Planner<'_> {
         tally.reject_rows(RowFault::Limit, batch.rows.beyond());
         tally.count_rows(RowCode::Other, batch.rows.beyond());
         let (devices, allocations) = self.select(batch);
+        self.count_gaps(&devices.rows);
         self.devices(&batch.rows, &devices.rows);
         self.allocations(&allocations.rows);
         for table in &mut self.tables.tables {
             self.plan.churning.extend(table.churning());
         }
         self.plan
+    }
+
+    /// Counts the gaps between these reports and those before them, of the types that report at a fixed pace.
+    fn count_gaps(&mut self, devices: &[Candidate<'_>]) {
+        for device in devices {
+            let table = self.tables.get(device.table);
+            let (block, slot) = table.block(device.slot);
+            let is_paced = matches!(table.kind, DeviceKind::Terminal | DeviceKind::Router);
+            if is_paced && block.presences()[slot] != Presence::Absent {
+                let span = device.reported.saturating_sub(block.reported(slot));
+                self.plan.tally.gaps.add(Gaps::before(device.reports, span));
+            }
+        }
     }
 }
 

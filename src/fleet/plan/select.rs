@@ -20,6 +20,8 @@ pub(super) struct Candidate<'b> {
     pub(super) table: usize,
     pub(super) slot: usize,
     pub(super) reported: i64,
+    /// How many rows of the batch are newer than what is known of its subject; of those with one timestamp, one.
+    pub(super) reports: u32,
     pub(super) row: Row<'b>,
 }
 
@@ -47,17 +49,27 @@ impl<'b> Candidates<'b> {
 
     /// Takes the row unless what is known of its subject is newer. Which row of the batch named the subject before is noted
     /// at its slot; a note that an earlier batch left leads to a row about something else, or to none.
-    fn offer(&mut self, candidate: Candidate<'b>, table: &mut Table, known: Option<i64>) -> bool {
+    fn offer(
+        &mut self,
+        mut candidate: Candidate<'b>,
+        table: &mut Table,
+        known: Option<i64>,
+    ) -> bool {
+        let is_new = known.is_none_or(|reported| candidate.reported > reported);
         let note = table.slots_mut().note(candidate.slot, self.subject);
         if let Some(before) = self.rows.get_mut(*note as usize)
             && (before.table, before.slot) == (candidate.table, candidate.slot)
         {
             let newer = candidate.reported >= before.reported;
+            let is_another = is_new && candidate.reported != before.reported;
+            let reports = before.reports.saturating_add(u32::from(is_another));
             if newer {
                 *before = candidate;
             }
+            before.reports = reports;
             return newer;
         }
+        candidate.reports = u32::from(is_new);
         let newer = known.is_none_or(|reported| candidate.reported >= reported);
         if newer {
             *note = counted(self.rows.len());
@@ -274,6 +286,7 @@ impl Planner<'_> {
             table: meaning.table,
             slot,
             reported: identity.reported,
+            reports: 0,
             row,
         };
         let table = self.tables.get_mut(meaning.table);

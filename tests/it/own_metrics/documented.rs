@@ -8,7 +8,7 @@ use starlink_telemetry::simulator::{ROUTER_COLUMNS, TERMINAL_COLUMNS};
 use starlink_telemetry::telemetry::catalogue::RESERVED;
 
 use crate::form::{Body, Family};
-use crate::harness::{Service, UP, eventually, scripted_simulator, throughput};
+use crate::harness::{REPORTS_SKIPPED, Service, UP, eventually, scripted_simulator, throughput};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/METRICS.md");
 
@@ -204,6 +204,9 @@ async fn full_body() -> Body {
     let service = Service::start(&simulator, &changes).await;
     service.shows(&throughput("ut-1"), 1.0).await;
     service.shows(UP, 1.0).await;
+    let next_report = full_row("u", "ut-1", TERMINAL_COLUMNS).replace("1767225645", "1767225660");
+    simulator.push_rows([next_report]);
+    service.shows(REPORTS_SKIPPED, 0.0).await;
     let written = "starlink_exporter_state_last_write_timestamp_seconds";
     eventually("the state is written", || async {
         service.scrape().await.has(written)
