@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::NamedFleet;
+use crate::fleet::AccountId;
 use crate::fleet::block::{Block, Presence};
 use crate::fleet::snapshot::TableView;
 use crate::names::Name;
@@ -202,6 +203,12 @@ impl<'s> DeviceRef<'s> {
         &self.table.view.name
     }
 
+    /// The account that delivers it; `None` until one has delivered it since it was restored from an old state file.
+    #[must_use]
+    pub fn account(&self) -> Option<AccountId> {
+        self.block.account()
+    }
+
     /// `UtcTimestampNs` of the last accepted row.
     #[must_use]
     pub fn reported(&self) -> i64 {
@@ -291,6 +298,8 @@ impl<'s> DeviceRef<'s> {
     #[must_use]
     pub fn device(&self, fleet: &NamedFleet) -> Device {
         let name = fleet.names.get(self.id());
+        let account = self.account();
+        let account = account.and_then(|account| fleet.snapshot.account_name(account));
         let [latitude, longitude] = match self.location() {
             Some((latitude, longitude)) => [Some(latitude), Some(longitude)],
             None => [None; 2],
@@ -298,6 +307,7 @@ impl<'s> DeviceRef<'s> {
         Device {
             id: self.id().to_owned(),
             device_type: self.device_type().to_owned(),
+            account: account.map(ToString::to_string),
             name: name.map(|name| name.name.to_string()),
             group: name.and_then(group),
             state: self.state,
@@ -359,6 +369,8 @@ pub struct Device {
     pub id: String,
     /// The value of the label `device_type`.
     pub device_type: String,
+    /// The name of the account that delivers it; unknown until one has delivered it since it was restored from an old state file.
+    pub account: Option<String>,
     /// Its name in `NAMES_FILE`.
     pub name: Option<String>,
     /// Its group in `NAMES_FILE`.

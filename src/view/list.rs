@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::NamedFleet;
 use super::device::{Device, DeviceDetail, DeviceRef, DeviceTable};
 use super::query::{DeviceQuery, Near, Order, SortKey};
+use crate::fleet::AccountId;
 use crate::telemetry::{AddressKind, DeviceKind};
 
 /// A page of a list.
@@ -147,6 +148,8 @@ fn rank<'s>(fleet: &'s NamedFleet, query: &DeviceQuery, device: &DeviceRef<'s>) 
 struct Filter<'q> {
     fleet: &'q NamedFleet,
     query: &'q DeviceQuery,
+    /// The account that is asked for; it is `None` inside if that has delivered no device.
+    account: Option<Option<AccountId>>,
     /// In lower case.
     search: Option<String>,
     /// Whether the search may be a part of an address: addresses are written as text only then.
@@ -163,6 +166,10 @@ impl<'q> Filter<'q> {
         Self {
             fleet,
             query,
+            account: query
+                .account
+                .as_ref()
+                .map(|name| fleet.snapshot.account(name)),
             search,
             is_address,
         }
@@ -180,6 +187,9 @@ impl<'q> Filter<'q> {
             && device_type
                 .as_ref()
                 .is_none_or(|name| name == device.device_type())
+            && self
+                .account
+                .is_none_or(|account| account.is_some() && account == device.account())
             && (near.is_none() || device.location().is_some())
             && alert
                 .as_ref()

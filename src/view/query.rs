@@ -15,7 +15,7 @@ const MOST_PER_PAGE: usize = 1000;
 const MOST_TEXT: usize = 4096;
 
 /// The parameters, as errors name them.
-const PARAMETERS: &str = "state, alert, type, search, near, sort, page, per_page";
+const PARAMETERS: &str = "state, alert, type, account, search, near, sort, page, per_page";
 
 /// The value by which a list is sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +125,8 @@ pub struct DeviceQuery {
     pub alert: Option<String>,
     /// Only devices of the type with this name.
     pub device_type: Option<String>,
+    /// Only devices of the account with this name.
+    pub account: Option<String>,
     /// Only devices that contain this in their identifier, name, group or texts, or in an address if it contains a dot or a colon; case
     /// is ignored.
     pub search: Option<String>,
@@ -144,6 +146,7 @@ impl Default for DeviceQuery {
             state: None,
             alert: None,
             device_type: None,
+            account: None,
             search: None,
             near: None,
             order: None,
@@ -182,6 +185,9 @@ pub enum QueryError {
         /// What may be given.
         expected: &'static str,
     },
+    /// There is no such account. The message does not list the names of the others.
+    #[error("unknown account {0:?}: use the name of an account in ACCOUNTS_FILE")]
+    Account(String),
 }
 
 impl DeviceQuery {
@@ -200,6 +206,17 @@ impl DeviceQuery {
             seen.push(name);
         }
         Ok(query)
+    }
+
+    /// The query, if it names no account or one that exists.
+    ///
+    /// # Errors
+    /// There is no such account.
+    pub fn of_known_account(self, is_known: impl Fn(&str) -> bool) -> Result<Self, QueryError> {
+        match &self.account {
+            Some(name) if !is_known(name) => Err(QueryError::Account(shortened(name))),
+            _ => Ok(self),
+        }
     }
 
     /// Parses the valid parameters of a query, and leaves out those that [`DeviceQuery::parse`] refuses.
@@ -231,7 +248,7 @@ impl DeviceQuery {
             let number = number.filter(|number| (1..=most).contains(number));
             number.ok_or_else(|| ill_formed(name, expected))
         };
-        for named in ["alert", "type", "search"] {
+        for named in ["alert", "type", "account", "search"] {
             if name == named && value.len() > MOST_TEXT {
                 return Err(ill_formed(named, "at most 4096 bytes long"));
             }
@@ -250,6 +267,10 @@ impl DeviceQuery {
             "type" => {
                 self.device_type = text;
                 "type"
+            }
+            "account" => {
+                self.account = text;
+                "account"
             }
             "search" => {
                 let text = value.trim();
@@ -299,6 +320,7 @@ impl DeviceQuery {
         add("state", self.state.map(|state| state.name().to_owned()));
         add("alert", self.alert.clone());
         add("type", self.device_type.clone());
+        add("account", self.account.clone());
         add("search", self.search.clone());
         let near = |near: Near| format!("{},{}", near.latitude, near.longitude);
         add("near", self.near.map(near));

@@ -6,12 +6,12 @@ use serde::Serialize;
 use tracing::debug;
 
 use super::error::ViewError;
-use super::request::device_type;
+use super::request::{device_query, device_type};
 use super::state::WebState;
 use super::status::Status;
 use super::with_fleet::with_fleet;
 use crate::http::{Body, Compress, Fixed, ONLY_READING, method_not_allowed_builder};
-use crate::view::{self, DeviceQuery};
+use crate::view;
 
 /// All paths begin with this.
 pub const ROOT: &str = "/api/";
@@ -50,7 +50,7 @@ pub async fn status(request: HttpRequest, state: web::Data<WebState>) -> HttpRes
 
 /// `/api/v1/devices`: a page of a list of devices.
 pub async fn devices(request: HttpRequest, state: web::Data<WebState>) -> HttpResponse {
-    let query = match DeviceQuery::parse(request.query_string()) {
+    let query = match device_query(&request, &state) {
         Ok(query) => query,
         Err(error) => return problem(HttpResponse::BadRequest(), &error),
     };

@@ -4,7 +4,18 @@ use std::borrow::Cow;
 
 use actix_web::HttpRequest;
 
+use super::state::WebState;
 use crate::http::parameter;
+use crate::view::{DeviceQuery, QueryError};
+
+/// The list of devices that a request asks for.
+///
+/// # Errors
+/// A parameter is wrong, or there is no account with the given name.
+pub fn device_query(request: &HttpRequest, state: &WebState) -> Result<DeviceQuery, QueryError> {
+    let query = DeviceQuery::parse(request.query_string())?;
+    query.of_known_account(|name| state.accounts.find(name).is_some())
+}
 
 /// The device type that a request for one device names; an empty value, as forms send it, names none.
 pub fn device_type(request: &HttpRequest) -> Option<String> {

@@ -252,6 +252,12 @@ async fn an_account_whose_actor_keeps_failing_pauses_alone_and_is_started_again(
             service.scrape().await.value(&up("b")) == Some(0.0)
         })
         .await;
+        let verbose = json(&service, "/livez?verbose").await;
+        let paused = &verbose["accounts"][1];
+        assert_eq!(paused["state"], "paused");
+        assert!(paused["restart_timestamp_seconds"].is_f64(), "{paused}");
+        let page = service.get("/").await.body;
+        assert!(page.contains("1 of 2 accounts is stopped: b."), "{page}");
         let works = async |name: &str, value: f64| {
             let simulator = world.simulator(name);
             simulator.revoke_tokens();
@@ -377,6 +383,112 @@ async fn a_reload_cuts_no_poll_and_starts_each_client_id_after_its_last_answer()
         rows_of("d"),
         3.0,
         "the numbers of an account that changes go on"
+    );
+}
+
+/// A response in JSON.
+async fn json(service: &Service, target: &str) -> serde_json::Value {
+    let body = service.get(target).await.body;
+    serde_json::from_str(&body).unwrap_or_else(|error| panic!("{target}: {error}: {body}"))
+}
+
+#[actix_rt::test]
+async fn page_api_and_probes_show_three_accounts_of_which_one_has_a_wrong_secret() {
+    let world = World::of(&["a", "b", "c"]);
+    world.write(&[
+        world.entry("a", "a", "secret"),
+        world.entry("b", "b", "wrong"),
+        world.entry("c", "c", "secret"),
+    ]);
+    for name in ["a", "c"] {
+        let rows =
+            [1, 2].map(|number| terminal_row(&format!("{name}-{number}"), 1_000_000_000, 1.0));
+        world.simulator(name).push_rows(rows);
+    }
+    let environment = world.environment("200");
+    let service = Service::set(environment, Tuning::default(), Clock::system()).await;
+    for name in ["a-2", "c-2"] {
+        service.shows(&throughput(name), 1.0).await;
+    }
+    eventually("the secret is refused", || async {
+        let verbose = json(&service, "/readyz?verbose").await;
+        verbose["accounts"][1]["state"] == "failing"
+    })
+    .await;
+    let verbose = json(&service, "/readyz?verbose").await;
+    assert_eq!(verbose["status"], "ok");
+    let reason = verbose["accounts"][1]["reason"].as_str().unwrap();
+    assert!(reason.contains("rejected the credentials"), "{reason}");
+
+    let status = json(&service, "/api/v1/status").await;
+    let accounts = status["accounts"].as_array().unwrap();
+    let told: Vec<_> = accounts
+        .iter()
+        .map(|account| {
+            let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+            let online = account["devices"]["online"].as_u64().unwrap();
+            (text(&account["name"]), text(&account["state"]), online)
+        })
+        .collect();
+    let expected = [("a", "up", 2), ("b", "failing", 0), ("c", "up", 2)];
+    let expected =
+        expected.map(|(name, state, online)| (name.to_owned(), state.to_owned(), online));
+    assert_eq!(told, expected);
+
+    for (query, expected) in [
+        ("", &["a-1", "a-2", "c-1", "c-2"][..]),
+        ("account=a", &["a-1", "a-2"]),
+        ("account=b", &[]),
+        ("account=c&search=1", &["c-1"]),
+    ] {
+        let list = json(&service, &format!("/api/v1/devices?{query}")).await;
+        let devices = list["devices"].as_array().unwrap();
+        let ids: Vec<_> = devices
+            .iter()
+            .map(|it| it["id"].as_str().unwrap())
+            .collect();
+        assert_eq!(ids, expected, "{query}");
+        for device in devices {
+            let id = device["id"].as_str().unwrap();
+            assert_eq!(device["account"], id[..1], "{id}");
+        }
+        let page = service.get(&format!("/?{query}")).await;
+        assert_eq!(page.status, 200, "{query}");
+        for id in ["a-1", "a-2", "c-1", "c-2"] {
+            let row = format!("<bdi class=\"id\">{id}</bdi>");
+            assert_eq!(
+                page.body.contains(&row),
+                expected.contains(&id),
+                "{query} {id}"
+            );
+        }
+    }
+    let device = json(&service, "/api/v1/devices/c-2").await;
+    assert_eq!(device["account"], "c");
+
+    let page = service.get("/").await.body;
+    for text in [
+        "1 of 3 accounts fails: b.",
+        "href=\"./?account=a#devices\"",
+        "2 of 3 polling",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+    let unknown = "unknown account \"other\"";
+    let refused = service.get("/api/v1/devices?account=other").await;
+    assert_eq!(refused.status, 400);
+    let problem: serde_json::Value = serde_json::from_str(&refused.body).unwrap();
+    let problem = problem["error"].as_str().unwrap();
+    assert_eq!(
+        problem,
+        format!("{unknown}: use the name of an account in ACCOUNTS_FILE")
+    );
+    let refused = service.get("/?account=other").await;
+    assert_eq!(refused.status, 400);
+    assert!(
+        refused.body.contains("unknown account &#34;other&#34;"),
+        "{}",
+        refused.body
     );
 }
 

@@ -104,7 +104,7 @@ async fn a_device_has_all_its_values() {
         .ask(&service, path, "/api/v1/devices/ut-a", 200)
         .await;
     let mut expected = json!({
-        "id": "ut-a", "device_type": "UserTerminal", "name": null, "group": null, "state": "online",
+        "id": "ut-a", "device_type": "UserTerminal", "account": "default", "name": null, "group": null, "state": "online",
         "last_report_timestamp_seconds": 1_700_000_001.0,
         "downlink_mbps": 100.0, "uplink_mbps": 10.0, "latency_ms": 20.0, "drop_rate": 0.5, "obstruction": 1.5,
         "signal_quality": 0.9, "uptime_seconds": 1000.0,
@@ -167,6 +167,7 @@ async fn lists_are_filtered_sorted_and_paged() {
         ("state=offline", &[]),
         ("alert=software_update_reboot_pending", &["ut-a", "ut-b"]),
         ("alert=thermal", &[]),
+        ("account=default&search=ut-", &["ut-a", "ut-b", "ut-c"]),
         ("search=UT-", &["ut-a", "ut-b", "ut-c"]),
         ("search=2025.2.mr1", &["ut-b"]),
         ("search=acc-1", &["ut-a"]),
@@ -232,7 +233,7 @@ async fn what_cannot_be_asked_is_refused_with_what_can() {
     for (query, expected) in [
         (
             "serach=a",
-            "unknown parameter \"serach\": use state, alert, type, search, near, sort, page, per_page",
+            "unknown parameter \"serach\": use state, alert, type, account, search, near, sort, page, per_page",
         ),
         (
             "state=on",
@@ -241,6 +242,10 @@ async fn what_cannot_be_asked_is_refused_with_what_can() {
         (
             "page=0",
             "page must be a whole number, 1 or greater, not \"0\"",
+        ),
+        (
+            "account=ship",
+            "unknown account \"ship\": use the name of an account in ACCOUNTS_FILE",
         ),
         ("page=1&page=2", "parameter page is given more than once"),
         (

@@ -3,7 +3,9 @@
 use super::facts::lag;
 use super::format::{age, count, printable};
 use super::level::Level;
+use super::table::link;
 use super::verdict::{Condition, of_account};
+use crate::view::DeviceQuery;
 use crate::web::status::{Account, Status};
 
 /// An account.
@@ -11,6 +13,8 @@ use crate::web::status::{Account, Status};
 pub struct AccountRow {
     /// The name.
     pub name: String,
+    /// The list of its devices.
+    pub link: String,
     /// Its condition.
     pub condition: &'static str,
     /// How bad that is.
@@ -46,6 +50,10 @@ fn row(status: &Status, account: &Account) -> (Condition, AccountRow) {
     let devices = account.devices;
     let row = AccountRow {
         name: printable(&account.name),
+        link: link(&DeviceQuery {
+            account: Some(account.name.clone()),
+            ..DeviceQuery::default()
+        }),
         condition: match condition {
             Condition::Healthy => "up",
             other => other.word(),

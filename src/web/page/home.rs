@@ -15,6 +15,7 @@ use crate::fleet::Snapshot;
 use crate::http::{Compress, parameter};
 use crate::view::{self, DeviceQuery, DeviceState, NamedFleet, Overview, QueryError};
 use crate::web::error::ViewError;
+use crate::web::request::device_query;
 use crate::web::state::WebState;
 use crate::web::status::{ActorState, Status};
 use crate::web::with_fleet::with_fleet;
@@ -62,6 +63,8 @@ struct FleetSection {
     per_page: Option<String>,
     states: Vec<Choice>,
     kinds: Vec<Choice>,
+    /// None if there is only one account.
+    accounts: Vec<Choice>,
     active: Vec<Choice>,
     orders: Vec<Choice>,
     is_filtered: bool,
@@ -129,8 +132,11 @@ impl InvalidQuery {
         };
         let mut query = DeviceQuery::usable(request.query_string());
         // The form repeats them.
-        for text in [&mut query.device_type, &mut query.alert] {
+        for text in [&mut query.device_type, &mut query.alert, &mut query.account] {
             *text = text.take().filter(|text| text.len() <= MOST_TYPED);
+        }
+        if matches!(error, QueryError::Account(_)) {
+            query.account = None;
         }
         Self {
             mistake: printable(&format!("{error}. All devices are listed.")),
@@ -143,7 +149,7 @@ impl InvalidQuery {
 
 /// `/`
 pub async fn show(request: HttpRequest, state: web::Data<WebState>) -> HttpResponse {
-    let (query, invalid) = match DeviceQuery::parse(request.query_string()) {
+    let (query, invalid) = match device_query(&request, &state) {
         Ok(query) => (query, None),
         Err(error) => (
             DeviceQuery::default(),
@@ -161,7 +167,7 @@ pub async fn show(request: HttpRequest, state: web::Data<WebState>) -> HttpRespo
         let status = Status::of(&shared, &fleet.snapshot);
         let mut section = FleetSection::of(fleet, &status, &query);
         if let Some(invalid) = &invalid {
-            section.correct(invalid, &status.fleet);
+            section.correct(invalid, &status);
         }
         section.no_map = (!shared.has_locations).then_some(NO_LOCATIONS);
         render(compress, &Home::new(frame, &status, Some(section), None))
@@ -205,13 +211,15 @@ impl Home {
 
 impl FleetSection {
     /// Shows what is wrong with a request, and its parameters in the form.
-    fn correct(&mut self, invalid: &InvalidQuery, overview: &Overview) {
+    fn correct(&mut self, invalid: &InvalidQuery, status: &Status) {
+        let overview = &status.fleet;
         let query = &invalid.query;
         self.mistake = Some(invalid.mistake.clone());
         self.search.clone_from(&invalid.search);
         self.near.clone_from(&invalid.near);
         self.states = states(query);
         self.kinds = kinds(overview, query);
+        self.accounts = account_choices(status, query);
         self.active = active(overview, query);
         self.orders = table::orders(query);
         self.is_asked = true;
@@ -261,6 +269,7 @@ impl FleetSection {
             per_page: (!is_standard).then(|| query.per_page.to_string()),
             states: states(query),
             kinds: kinds(overview, query),
+            accounts: account_choices(status, query),
             active: active(overview, query),
             orders: table::orders(query),
             is_filtered: *query
@@ -315,6 +324,14 @@ fn states(query: &DeviceQuery) -> Vec<Choice> {
 fn kinds(overview: &Overview, query: &DeviceQuery) -> Vec<Choice> {
     let names = overview.types.iter().map(|kind| kind.device_type.as_str());
     Choice::list(names, query.device_type.as_deref())
+}
+
+fn account_choices(status: &Status, query: &DeviceQuery) -> Vec<Choice> {
+    if status.accounts.len() == 1 {
+        return Vec::new();
+    }
+    let names = status.accounts.iter().map(|account| account.name.as_str());
+    Choice::list(names, query.account.as_deref())
 }
 
 fn active(overview: &Overview, query: &DeviceQuery) -> Vec<Choice> {

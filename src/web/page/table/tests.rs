@@ -5,6 +5,7 @@ use super::*;
 fn device(id: &str) -> Device {
     Device {
         id: id.to_owned(),
+        account: None,
         device_type: "UserTerminal".to_owned(),
         name: None,
         group: None,

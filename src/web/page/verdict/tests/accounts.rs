@@ -38,6 +38,7 @@ fn one_account_of_many_that_fails_is_named_with_message_and_remedy() {
     let shown = rows(&status);
     let expected = AccountRow {
         name: "ship-07".to_owned(),
+        link: "./?account=ship-07#devices".to_owned(),
         condition: "Failing",
         level: Level::Bad,
         last_success: Some("3 s".to_owned()),
