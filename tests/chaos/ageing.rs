@@ -213,7 +213,13 @@ fn check_addresses(
     }
     for &device in reports.keys() {
         if let Some(least) = model.certain_address(device, taken.from) {
-            let is_young = taken.is_young(model.address_sent(least), age);
+            let sent = model.address_sent(least);
+            // It goes with the devices of an account that was removed.
+            let kept = match model.roll.is_removed_since(sent) {
+                true => age.min(model.ages.stale),
+                false => age,
+            };
+            let is_young = taken.is_young(sent, kept);
             let is_shown = shown.contains_key(&device);
             assert!(is_shown || !is_young, "device {device}: no address");
         }
