@@ -141,6 +141,7 @@ fn without_prefix(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc;
     use std::time::SystemTime;
@@ -209,10 +210,12 @@ mod tests {
             };
             assert_eq!(quick.lookup("other.example", &clock).await, Ok(vec![FOUND]));
             // Two more callers wait: all share the look-up that the first one started.
-            let both = join(
+            let mut both = pin!(join(
                 resolver.lookup("slow.example", &clock),
                 resolver.lookup("slow.example", &clock),
-            );
+            ));
+            // Both wait before the result comes: the first that takes it ends the look-up.
+            assert!(both.as_mut().now_or_never().is_none());
             release.send(()).unwrap();
             assert_eq!(both.await, (Ok(vec![FOUND]), Ok(vec![FOUND])));
             assert_eq!(count.load(Ordering::Relaxed), 1);
