@@ -116,24 +116,24 @@ impl Accounts {
             |account: &Arc<AccountStatus>| account.metrics.last_poll_success.value().is_some();
         self.0.load().iter().any(has_polled)
     }
+}
 
-    /// The families of all accounts, in a fixed order, with the label `account` first.
-    #[must_use]
-    pub fn families(&self) -> Vec<OwnFamily> {
-        let mut families: Vec<OwnFamily> = Vec::new();
-        for account in self.0.load().iter() {
-            let own = own_families(account);
-            if families.is_empty() {
-                families = own;
-                continue;
-            }
-            // Each account has the same families in the same order.
-            for (family, own) in families.iter_mut().zip(own) {
-                family.samples.extend(own.samples);
-            }
+/// The families of these accounts, in a fixed order, with the label `account` first.
+#[must_use]
+pub fn families(accounts: &[Arc<AccountStatus>]) -> Vec<OwnFamily> {
+    let mut families: Vec<OwnFamily> = Vec::new();
+    for account in accounts {
+        let own = own_families(account);
+        if families.is_empty() {
+            families = own;
+            continue;
         }
-        families
+        // Each account has the same families in the same order.
+        for (family, own) in families.iter_mut().zip(own) {
+            family.samples.extend(own.samples);
+        }
     }
+    families
 }
 
 fn own_families(account: &AccountStatus) -> Vec<OwnFamily> {
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn each_family_has_the_samples_of_all_accounts_by_name() {
         let accounts = Accounts::new(vec![account("b", 2), account("a", 1)]);
-        let families = accounts.families();
+        let families = families(&accounts.all());
         let named = |name: &str| {
             let mut found = families.iter().filter(|it| it.family.name == name);
             let family = found.next().unwrap();
@@ -182,7 +182,7 @@ mod tests {
             named("starlink_exporter_account_up"),
             [("a", 1.0), ("b", 1.0)]
         );
-        assert!(Accounts::default().families().is_empty());
+        assert!(super::families(&[]).is_empty());
     }
 
     #[test]

@@ -26,7 +26,7 @@ mod token_record;
 mod token_state;
 mod unstored;
 
-pub use self::accounts::{AccountState, AccountStatus, Accounts};
+pub use self::accounts::{AccountState, AccountStatus, Accounts, families};
 pub use self::failure_report::FailureReport;
 pub use self::handover::Handover;
 pub use self::manager::{Exhausted, Manager, Register};

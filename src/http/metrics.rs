@@ -17,7 +17,7 @@ use super::health::Health;
 use super::request::{accepts_gzip, client, parameter};
 use super::segments::Parts;
 use super::{Sources, budget};
-use crate::account::{AccountStatus, Accounts};
+use crate::account::{self, AccountStatus, Accounts};
 use crate::exposition::{
     Cursor, Exposition, Format, InfoFormat, Kind, OwnFamily, Revoked, Shard, Telemetry, negotiate,
     requested, write_end,
@@ -96,8 +96,8 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
         Ok(wanted) => wanted,
         Err(refusal) => return refuse(StatusCode::BAD_REQUEST, &refusal),
     };
-    let account = match account(&request, &state) {
-        Ok(account) => account,
+    let shown = match Shown::requested(&request, &state) {
+        Ok(shown) => shown,
         Err(UnknownAccount) => return refuse(StatusCode::NOT_FOUND, "Unknown account."),
     };
     let is_head = request.method() == Method::HEAD;
@@ -110,8 +110,10 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
         },
     };
     // Read before the snapshot is taken, so that a scrape that counts a batch also shows it.
-    let mut own = state.accounts.families();
-    own.extend(state.metrics.families());
+    let mut own = match shard.is_first() {
+        true => shown.families(&state),
+        false => Vec::new(),
+    };
     let lease = state.fleet.lease().await;
     let Some((lease, snapshot)) = lease.and_then(|lease| Some((lease.clone(), lease.get()?)))
     else {
@@ -126,12 +128,11 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
     if is_head {
         return response.streaming(stream::empty::<Result<Bytes, std::io::Error>>());
     }
-    let own = match (shard.is_first(), &account) {
-        (true, None) => own_families(own, &snapshot, &state),
-        (true, Some(account)) => only_of(account, own_families(own, &snapshot, &state)),
-        (false, _) => Vec::new(),
-    };
+    if shard.is_first() {
+        own.extend(shown.families_with(&snapshot, &state));
+    }
     let number = lease.number();
+    let account = shown.account.map(|account| Arc::clone(&account.name));
     let devices_of = account.as_deref().map(|name| snapshot.account(name));
     let lease = match devices_of {
         // The account has delivered no device.
@@ -236,25 +237,56 @@ fn wanted(request: &HttpRequest, state: &Scrapes) -> Result<(Format, Shard), Str
 /// The parameter `account` names none of the accounts.
 struct UnknownAccount;
 
-/// The account whose devices and families alone are asked for, if any.
-fn account(request: &HttpRequest, state: &Scrapes) -> Result<Option<Arc<str>>, UnknownAccount> {
-    let Some(name) = parameter(request, "account") else {
-        return Ok(None);
-    };
-    let accounts = state.accounts.all();
-    let found = accounts.iter().find(|account| *account.name == *name);
-    let found = found.ok_or(UnknownAccount)?;
-    Ok(Some(Arc::clone(&found.name)))
+/// Whose families a scrape shows: those of all accounts and of the process, or of one account alone.
+struct Shown {
+    accounts: Arc<Vec<Arc<AccountStatus>>>,
+    /// The account that the request names.
+    account: Option<Arc<AccountStatus>>,
 }
 
-/// The samples of an account.
-fn only_of(account: &Arc<str>, families: Vec<OwnFamily>) -> Vec<OwnFamily> {
-    let own = families.into_iter().map(|mut family| {
-        let is_own = |owner: &Option<Arc<str>>| owner.as_ref() == Some(account);
-        family.samples.retain(|sample| is_own(&sample.account));
-        family
-    });
-    own.filter(|family| !family.samples.is_empty()).collect()
+impl Shown {
+    fn requested(request: &HttpRequest, state: &Scrapes) -> Result<Self, UnknownAccount> {
+        let Some(name) = parameter(request, "account") else {
+            return Ok(Self {
+                accounts: state.accounts.all(),
+                account: None,
+            });
+        };
+        let account = state.accounts.find(&name).ok_or(UnknownAccount)?;
+        Ok(Self {
+            accounts: Arc::new(vec![Arc::clone(&account)]),
+            account: Some(account),
+        })
+    }
+
+    /// The families about polls and scrapes.
+    fn families(&self, state: &Scrapes) -> Vec<OwnFamily> {
+        let mut own = account::families(&self.accounts);
+        if self.account.is_none() {
+            own.extend(state.metrics.families());
+        }
+        own
+    }
+
+    /// The families that follow them: devices, actors, build and process.
+    fn families_with(&self, snapshot: &Snapshot, state: &Scrapes) -> Vec<OwnFamily> {
+        if let Some(account) = &self.account {
+            let mut own = vec![self_metrics::devices(snapshot, Some(&account.name))];
+            own.extend(all_actor_families(&self.accounts, &[]));
+            return own;
+        }
+        let mut own = vec![
+            self_metrics::clock_offset(&state.clock),
+            self_metrics::devices(snapshot, None),
+        ];
+        let store = state.health.store();
+        let store = store.map(std::slice::from_ref).unwrap_or_default();
+        own.extend(all_actor_families(&self.accounts, store));
+        own.push(self_metrics::dropped_lines(&state.dropped_lines));
+        own.push(self_metrics::build_info());
+        own.extend(self_metrics::process());
+        own
+    }
 }
 
 fn accepted(request: &HttpRequest, state: &Scrapes) -> Format {
@@ -262,22 +294,6 @@ fn accepted(request: &HttpRequest, state: &Scrapes) -> Format {
     let values: Option<Vec<&str>> = values.map(|value| value.to_str().ok()).collect();
     let accept = values.map(|values| values.join(", "));
     negotiate(accept.as_deref(), state.info_format)
-}
-
-/// All own families in order: polls and scrapes, then devices, actors, build and process.
-fn own_families(mut own: Vec<OwnFamily>, snapshot: &Snapshot, state: &Scrapes) -> Vec<OwnFamily> {
-    own.push(self_metrics::clock_offset(&state.clock));
-    let accounts = state.accounts.all();
-    own.push(self_metrics::devices(snapshot));
-    let store = state.health.store();
-    own.extend(all_actor_families(
-        &accounts,
-        store.map(std::slice::from_ref).unwrap_or_default(),
-    ));
-    own.push(self_metrics::dropped_lines(&state.dropped_lines));
-    own.push(self_metrics::build_info());
-    own.extend(self_metrics::process());
-    own
 }
 
 /// The families of the actors of accounts, and of those that belong to none.

@@ -171,10 +171,10 @@ pub(crate) fn counters(
     )
 }
 
-/// How many devices a snapshot has.
+/// How many devices a snapshot has; only those of one account, if one is given.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
-pub fn devices(snapshot: &Snapshot) -> OwnFamily {
+pub fn devices(snapshot: &Snapshot, only: Option<&Arc<str>>) -> OwnFamily {
     let mut family = OwnFamily::new(
         Kind::Gauge,
         "starlink_exporter_devices",
@@ -186,6 +186,9 @@ pub fn devices(snapshot: &Snapshot) -> OwnFamily {
     for (table, (account, counts)) in all {
         let name = account.and_then(|account| snapshot.account_name(account));
         let name = name.unwrap_or(&no_account);
+        if only.is_some_and(|only| only != name) {
+            continue;
+        }
         for (state, count) in [
             ("online", counts.online),
             ("offline", counts.offline),
