@@ -258,16 +258,12 @@ impl Application {
             wait: tuning.query_limit,
             silence: silence_limit,
         };
-        let fleet_reader = FleetReader::new(
-            clock.clone(),
-            published,
-            Some(Arc::clone(&store_status)),
-            limits,
-        );
+        let fleet_reader =
+            FleetReader::new(clock.clone(), published, Arc::clone(&store_status), limits);
         let health = Health::new(
             clock.clone(),
             Arc::clone(&accounts),
-            Some(store_status),
+            store_status,
             tasks.collect(),
             tuning.hang_limit,
         );

@@ -15,8 +15,8 @@ use crate::time::{Clock, Moment};
 pub struct FleetReader {
     clock: Clock,
     published: Arc<Published>,
-    /// The store's actor, if there is one.
-    store: Option<Arc<ActorStatus>>,
+    /// The store's actor.
+    store: Arc<ActorStatus>,
     limits: ReadLimits,
 }
 
@@ -35,7 +35,7 @@ impl FleetReader {
     pub fn new(
         clock: Clock,
         published: Arc<Published>,
-        store: Option<Arc<ActorStatus>>,
+        store: Arc<ActorStatus>,
         limits: ReadLimits,
     ) -> Self {
         Self {
@@ -62,8 +62,7 @@ impl FleetReader {
     pub async fn lease(&self) -> Option<Arc<Lease>> {
         let ReadLimits { wait, silence } = self.limits;
         let ran = self.clock.ran();
-        let is_in_trouble = |store: &Arc<ActorStatus>| store.trouble(ran, silence).is_some();
-        if self.store.as_ref().is_some_and(is_in_trouble) {
+        if self.store.trouble(ran, silence).is_some() {
             return None;
         }
         // The store may take as long to remove old devices as to respond.

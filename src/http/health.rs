@@ -16,8 +16,8 @@ use crate::time::{Clock, unix_seconds};
 pub struct Health {
     clock: Clock,
     accounts: Arc<Accounts>,
-    /// The store's actor, if there is one.
-    store: Option<Arc<ActorStatus>>,
+    /// The store's actor.
+    store: Arc<ActorStatus>,
     tasks: Vec<Arc<TaskStatus>>,
     hang_limit: Duration,
     is_draining: AtomicBool,
@@ -115,7 +115,7 @@ impl Health {
     pub fn new(
         clock: Clock,
         accounts: Arc<Accounts>,
-        store: Option<Arc<ActorStatus>>,
+        store: Arc<ActorStatus>,
         tasks: Vec<Arc<TaskStatus>>,
         hang_limit: Duration,
     ) -> Self {
@@ -140,28 +140,33 @@ impl Health {
         self.is_draining.load(Ordering::Relaxed)
     }
 
-    /// The store's actor, if there is one.
+    /// The store's actor.
     #[must_use]
-    pub fn store(&self) -> Option<&Arc<ActorStatus>> {
-        self.store.as_ref()
+    pub fn store(&self) -> &Arc<ActorStatus> {
+        &self.store
+    }
+
+    /// What is wrong with an actor, if anything.
+    #[must_use]
+    pub fn trouble(&self, actor: &ActorStatus) -> Option<&'static str> {
+        actor.trouble(self.clock.ran(), self.hang_limit)
     }
 
     /// The store, then the actors of all accounts.
     #[must_use]
     pub fn actors(&self) -> Vec<ActorHealth> {
-        let ran = self.clock.ran();
         let health = |account: Option<&Arc<str>>, status: &Arc<ActorStatus>| ActorHealth {
             account: account.cloned(),
-            trouble: status.trouble(ran, self.hang_limit),
+            trouble: self.trouble(status),
             status: Arc::clone(status),
         };
-        let store = self.store.iter().map(|status| health(None, status));
+        let store = health(None, &self.store);
         let accounts = self.accounts.all();
         let actors = accounts.iter().flat_map(|account| {
             let actors = account.actors.iter();
             actors.map(|status| health(Some(&account.name), status))
         });
-        store.chain(actors).collect()
+        std::iter::once(store).chain(actors).collect()
     }
 
     /// The accounts, by name.

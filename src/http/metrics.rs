@@ -279,8 +279,7 @@ impl Shown {
             self_metrics::clock_offset(&state.clock),
             self_metrics::devices(snapshot, None),
         ];
-        let store = state.health.store();
-        let store = store.map(std::slice::from_ref).unwrap_or_default();
+        let store = std::slice::from_ref(state.health.store());
         own.extend(all_actor_families(&self.accounts, store));
         own.push(self_metrics::dropped_lines(&state.dropped_lines));
         own.push(self_metrics::build_info());

@@ -82,6 +82,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::fleet::Snapshot;
     use crate::store::Published;
+    use crate::supervise::{ActorStatus, Role};
 
     /// The sources of an empty fleet.
     pub fn sources(clock: Clock) -> Sources {
@@ -91,15 +92,16 @@ pub(crate) mod tests {
             wait: Duration::from_secs(1),
             silence: Duration::from_secs(10),
         };
+        let store = Arc::new(ActorStatus::new(Role::MetricsStore, clock.ran()));
         let health = Health::new(
             clock.clone(),
             Arc::clone(&accounts),
-            None,
+            Arc::clone(&store),
             Vec::new(),
             Duration::from_secs(30),
         );
         Sources {
-            fleet: Arc::new(FleetReader::new(clock.clone(), published, None, limits)),
+            fleet: Arc::new(FleetReader::new(clock.clone(), published, store, limits)),
             clock,
             metrics: Arc::default(),
             accounts,

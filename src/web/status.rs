@@ -161,18 +161,12 @@ impl Status {
         let health = &state.health;
         let not_ready_because = health.not_ready_because();
         let not_live_because = health.not_live_because();
-        let health_of_actors = health.actors();
-        let actors_of = |account: Option<&Arc<str>>| {
-            let actors = health_of_actors.iter();
-            let actors = actors.filter(|actor| actor.account.as_ref() == account);
-            let actors = actors.map(|actor| Actor::of(&actor.status, actor.trouble, now));
-            actors.collect::<Vec<_>>()
-        };
+        let actor = |status: &Arc<ActorStatus>| Actor::of(status, health.trouble(status), now);
         let accounts = state.accounts.all();
         let accounts = accounts.iter().map(|account| {
             Account::of(AccountInput {
                 status: account,
-                actors: actors_of(Some(&account.name)),
+                actors: account.actors.iter().map(actor).collect(),
                 devices: DeviceCounts::of_account(snapshot, &account.name),
                 clock: &state.clock,
                 stale_after: state.stale_after,
@@ -196,7 +190,7 @@ impl Status {
                 not_live_because,
             },
             accounts: accounts.collect(),
-            actors: actors_of(None),
+            actors: vec![actor(health.store())],
             names: Names {
                 known: state.names.load().len(),
                 unmatched: metrics.names_unmatched.value(),
