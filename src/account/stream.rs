@@ -29,9 +29,9 @@ use super::poll_loop::{AttemptPlan, Effect, Event, PollLoop, PollOptions};
 use super::poll_record::PollRecord;
 use super::{MetadataActor, TokenActor};
 use crate::starlink::{Client, ClientOptions};
-use crate::supervise::Heartbeat;
+use crate::supervise::{Heartbeat, act_at};
 use crate::tasks::Pool;
-use crate::time::{Clock, Moment};
+use crate::time::Clock;
 
 /// How long an actor may take to reply: it may be in restart backoff.
 const REPLY_LIMIT: Duration = Duration::from_secs(30);
@@ -133,7 +133,11 @@ impl StreamActor {
 
     fn carry_out(&mut self, effect: Effect, context: &mut Context<Self>) {
         match effect {
-            Effect::Wait(until) => self.wait(until, context),
+            Effect::Wait(until) => {
+                act_at(&self.clock, until, context, |actor, context| {
+                    actor.handle_event(Event::WaitIsOver, context);
+                });
+            }
             Effect::Attempt(plan) => self.attempt(plan, context),
             Effect::AwaitAttempt => Self::await_attempt(context),
             Effect::AbortAttempt => {
@@ -170,14 +174,6 @@ impl StreamActor {
                 }
             }
         }
-    }
-
-    fn wait(&self, until: Moment, context: &mut Context<Self>) {
-        let clock = self.clock.clone();
-        let wait = async move { clock.sleep_until(until).await }.into_actor(self);
-        context.spawn(wait.map(|(), actor, context| {
-            actor.handle_event(Event::WaitIsOver, context);
-        }));
     }
 
     fn attempt(&mut self, plan: AttemptPlan, context: &mut Context<Self>) {

@@ -18,8 +18,8 @@ use super::token_record::TokenRecord;
 use super::token_state::{Effect, Event, Refresh, Request, TokenState};
 use crate::config::Credential;
 use crate::starlink::{Client, ClientOptions, TokenError};
-use crate::supervise::Heartbeat;
-use crate::time::{Clock, Moment};
+use crate::supervise::{Heartbeat, act_at};
+use crate::time::Clock;
 
 /// What a TokenActor needs to know.
 #[derive(Debug, Clone)]
@@ -123,7 +123,7 @@ impl TokenActor {
     }
 
     fn refresh_at(&self, refresh: Refresh, context: &mut Context<Self>) {
-        self.later(refresh.at, context, move |actor, context| {
+        act_at(&self.clock, refresh.at, context, move |actor, context| {
             actor.handle_event(Event::RefreshIsDue(refresh), context);
         });
     }
@@ -131,24 +131,12 @@ impl TokenActor {
     /// Logs the end of an outage when it comes.
     fn watch_outage(&self, context: &mut Context<Self>) {
         if let Some(over_at) = self.record.outage_over_at() {
-            self.later(over_at, context, move |actor, _| {
+            act_at(&self.clock, over_at, context, move |actor: &mut Self, _| {
                 if actor.record.outage_over_at() == Some(over_at) {
                     actor.record.log_recovery();
                 }
             });
         }
-    }
-
-    /// Does something at a moment of the clock.
-    fn later(
-        &self,
-        moment: Moment,
-        context: &mut Context<Self>,
-        act: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
-    ) {
-        let clock = self.clock.clone();
-        let wait = async move { clock.sleep_until(moment).await }.into_actor(self);
-        context.spawn(wait.map(|(), actor, context| act(actor, context)));
     }
 }
 

@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, SpawnHandle, Supervised,
-    WrapFuture,
-};
+use actix::{Actor, AsyncContext, Context, Handler, MessageResult, SpawnHandle, Supervised};
 
 use tracing::{debug, error, warn};
 
@@ -19,7 +16,7 @@ use crate::fleet::plan::Plan;
 use crate::fleet::{
     AccountId, Changes, Committed, Example, Fleet, Rivalry, RowIgnored, Tally, What,
 };
-use crate::supervise::Heartbeat;
+use crate::supervise::{Heartbeat, act_at};
 use crate::text::listed;
 use crate::time::Clock;
 use crate::time::Moment;
@@ -88,16 +85,18 @@ impl MetricsStoreActor {
         if let Some(alarm) = self.alarm.take() {
             context.cancel_future(alarm);
         }
-        let ring = |next| {
-            let clock = self.clock.clone();
-            let wait = async move { clock.sleep_until(now.after(next)).await }.into_actor(self);
-            context.spawn(wait.map(|(), store, context| {
-                store.alarm = None;
-                store.expire();
-                store.publish(context);
-            }))
-        };
-        self.alarm = next.map(ring);
+        self.alarm = next.map(|next| {
+            act_at(
+                &self.clock,
+                now.after(next),
+                context,
+                |store: &mut Self, context| {
+                    store.alarm = None;
+                    store.expire();
+                    store.publish(context);
+                },
+            )
+        });
     }
 
     /// Logs a warning when devices begin to be left out; the next one only after there was room again.

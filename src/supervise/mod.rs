@@ -8,7 +8,9 @@
 #[cfg(feature = "fault-injection")]
 pub mod faults;
 mod supervisor;
+mod timer;
 
 pub use self::supervisor::{
     ActorStatus, Cause, Death, GivenUp, Heartbeat, Owner, Role, SupervisionPolicy, Supervisor,
 };
+pub use self::timer::act_at;
