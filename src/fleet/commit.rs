@@ -59,8 +59,10 @@ impl Fleet {
         let mut changed = false;
         let retention = self.options.retention;
         let clocks = self.accounts.clocks(retention.stale_after);
-        let software = self.tables.tables.iter().map(Table::software_lane);
-        let software: Vec<_> = software.collect();
+        // Nothing here changes the name of a type, or adds a lane.
+        let types = self.tables.tables.iter();
+        let types = types.map(|table| (Arc::clone(&table.name), table.software_lane()));
+        let types: Vec<_> = types.collect();
         let (mut gauges, mut differences) = (plan.gauges.as_slice(), plan.changes.as_slice());
         let due = now.after(retention.stale_after.min(retention.forget_after));
         for device in &plan.devices {
@@ -69,10 +71,9 @@ impl Fleet {
                 Owner::New => self.take_over(device, plan.account, changes),
                 Owner::This | Owner::Other => device.slot as usize,
             };
-            let table = self.tables.get_mut(number);
-            let name = Arc::clone(&table.name);
-            let software = software[number];
-            let (block, slot) = table.slots_mut().block_mut(slot, due);
+            let (name, software) = &types[number];
+            let slots = self.tables.get_mut(number).slots_mut();
+            let (block, slot) = slots.block_mut(slot, due);
             let state = DeviceState {
                 reported: device.reported,
                 lanes: &plan.lanes[device.lanes as usize..][..device.gauges as usize],
@@ -84,8 +85,8 @@ impl Fleet {
                 alerts: block.alerts(slot),
                 software: software.and_then(|lane| block.info(lane, slot)),
             };
-            changes::of_row(&before, state.changes, software, |what| {
-                changes.add(&name, block.labels().id(slot), what);
+            changes::of_row(&before, state.changes, *software, |what| {
+                changes.add(name, block.labels().id(slot), what);
             });
             let stream = clocks.of(block.account()).stream;
             changed |= device.owner == Owner::New;
