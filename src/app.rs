@@ -189,14 +189,11 @@ impl Application {
         let names = Arc::new(ArcSwap::new(names.unwrap_or_default()));
         let silence_limit = tuning.supervision.heartbeat + tuning.query_limit;
         let Begin {
-            mut fleet,
+            fleet,
             clock,
             state_lock,
             is_unread,
         } = begin(settings, clock)?;
-        let configured = settings.accounts.list().iter();
-        let configured: Vec<_> = configured.map(|account| &*account.name).collect();
-        fleet.keep_accounts(&configured, clock.now());
         let client = client_options(settings, tuning.timeouts, clock.clone())?;
         let metrics = Arc::new(ProcessMetrics::default());
         let (supervisor, given_up) =

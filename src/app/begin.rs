@@ -34,6 +34,9 @@ pub(super) fn begin(settings: &Settings, clock: Clock) -> Result<Begin, LockErro
         Recovered::Fleet(restored) => {
             begin.clock = begin.clock.resume(restored.now, at);
             begin.fleet = restored.fleet;
+            let configured = settings.accounts.list().iter();
+            let configured: Vec<_> = configured.map(|account| &*account.name).collect();
+            begin.fleet.keep_accounts(&configured, begin.clock.now());
         }
         Recovered::Nothing => {}
         Recovered::Unread => begin.is_unread = true,
