@@ -78,13 +78,8 @@ fn short(out: &mut Vec<u8>, text: &str) {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::text::tests::written;
     use super::*;
-
-    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
-        let mut out = Vec::new();
-        write(&mut out);
-        String::from_utf8(out).unwrap()
-    }
 
     #[test]
     fn numbers_are_short() {

@@ -114,11 +114,12 @@ fn push_char(out: &mut Vec<u8>, character: char) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::text::escape::escape_label;
 
-    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+    /// What a function writes.
+    pub fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
         write(&mut out);
         String::from_utf8(out).unwrap()
