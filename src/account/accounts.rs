@@ -50,7 +50,7 @@ impl AccountStatus {
         }
     }
 
-    /// What it is doing.
+    /// The state.
     #[must_use]
     pub fn state(&self) -> AccountState {
         **self.state.load()

@@ -33,7 +33,7 @@ pub struct OwnSample {
 }
 
 impl OwnFamily {
-    /// A family. Its unit is the last word of its name, if that is a unit.
+    /// A family without samples. If the name ends in `seconds` or `bytes`, that is its unit.
     #[must_use]
     pub fn new(kind: Kind, name: &'static str, help: &'static str) -> Self {
         let base = name.strip_suffix("_total").unwrap_or(name);

@@ -86,7 +86,7 @@ pub fn restart_timestamp(state: AccountState, clock: &Clock) -> Option<f64> {
 pub struct AccountHealth {
     /// The name.
     pub name: String,
-    /// What it is doing.
+    /// The state.
     pub state: PollState,
     /// Why it does not poll; while polls fail, the last failure with its remedy.
     pub reason: Option<String>,

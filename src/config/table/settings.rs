@@ -1,4 +1,4 @@
-//! Each setting: its name, what it accepts, and what it is for.
+//! The settings: name, accepted values and purpose of each.
 
 use super::{Accepts, Presence, Setting};
 

@@ -1,8 +1,8 @@
 //! The fleet as bytes, for a process that comes after this one.
 //!
-//! Integers and floats stand in little endian, texts and lists behind their length in 32 bits. What can be computed from the
-//! rest is left out: presences follow from ages, places from H3 indices. Moments stand as they are: the next process goes on
-//! counting on the clock of this one.
+//! Integers and floats are little-endian. Texts and lists follow their length, which has 32 bits. Values that can be computed from
+//! others are not stored: presences follow from ages, and places from H3 indices. Moments are stored unchanged, because the next
+//! process continues the clock of this one.
 //!
 //! First come the accounts, each with its name and its stream time, then the tables with their lanes and devices. A device names its
 //! account by its place in the list. The first version of the form had one stream time and no accounts.

@@ -9,7 +9,7 @@ use crate::web::status::{Actor, ActorState, Status};
 pub struct ComponentRow {
     /// The actor's name.
     pub name: &'static str,
-    /// What it is doing.
+    /// The state.
     pub state: &'static str,
     /// The level.
     pub level: Level,

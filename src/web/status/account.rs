@@ -15,7 +15,7 @@ use crate::time::Clock;
 pub struct Account {
     /// The name.
     pub name: String,
-    /// What it is doing.
+    /// The state.
     pub state: PollState,
     /// When it is started again, in seconds since 1970, while it is paused.
     pub restart_timestamp_seconds: Option<f64>,
