@@ -1,4 +1,4 @@
-//! Tells the build which revision and which compiler it is made of.
+//! Sets the revision and the compiler version that `starlink_exporter_build_info` shows, as environment variables of the build.
 
 use std::process::Command;
 
@@ -24,7 +24,7 @@ fn or_unknown(value: Option<String>) -> String {
     value.unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// What a command prints, if it succeeds.
+/// The output of a command without surrounding white space; `None` if the command fails or prints nothing.
 fn output(command: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(command).args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;

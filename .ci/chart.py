@@ -4,7 +4,7 @@
 chart.py without-operator FILE...  prints what Kubernetes itself defines
 chart.py check FILE...             checks the Prometheus Operator's schemas and the rules of the chart
 chart.py repository                checks that versions, settings and values are consistent in the repository
-chart.py run BINARY FILE...        whether the service takes the settings that the pods would have, and answers where the probes ask
+chart.py run BINARY FILE...        whether the service accepts the settings of the pods, and responds to their probes
 """
 
 import json
@@ -96,7 +96,7 @@ def check_stateful_set(document):
     names = [entry["name"] for entry in container["env"]]
     must(len(names) == len(set(names)), "a variable is set twice")
     environment = {entry["name"]: entry.get("value") for entry in container["env"]}
-    must(ports["metrics"] == int(environment["METRICS_PORT"]), "the port is not the one that the service is told")
+    must(ports["metrics"] == int(environment["METRICS_PORT"]), "the port is not METRICS_PORT")
     must(("probes" in ports) == ("PROBES_PORT" in environment) == ("WEB_CONFIG_FILE" in environment), "probes could not come in")
     for probe, path in (("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
         asked = container[probe]["httpGet"]
@@ -218,7 +218,7 @@ def check_together(file, found):
             must(endpoint["port"] == "metrics", f"{kind} scrapes {endpoint['port']}")
         if kind == "NetworkPolicy":
             must(spec["podSelector"]["matchLabels"].items() <= labels.items(), "the NetworkPolicy misses the pod")
-            must(all(rule.get("from") for rule in spec["ingress"]), "everybody gets in")
+            must(all(rule.get("from") for rule in spec["ingress"]), "a rule without peers allows everyone")
         if kind == "PodDisruptionBudget":
             must(spec["selector"]["matchLabels"].items() <= labels.items(), "the PodDisruptionBudget misses the pod")
             must(spec["maxUnavailable"] == 1 and "minAvailable" not in spec, "a drain would be blocked")
@@ -354,7 +354,7 @@ def run_service(arguments):
                 must(result.returncode == 0, f"{pathlib.Path(file).name}: the service does not accept its settings:\n{result.stdout}{result.stderr}")
                 accepted += 1
     must(accepted and demos, "nothing was run")
-    print(f"accepted: the settings of {accepted} StatefulSets; {demos} demo ran, and answered its probes and the chart's test")
+    print(f"accepted: the settings of {accepted} StatefulSets; {demos} demo ran, and responded to its probes and the chart's test")
 
 
 def run_demo(binary, container, environment, directory, found):
@@ -367,7 +367,7 @@ def run_demo(binary, container, environment, directory, found):
             deadline = time.monotonic() + 30
             while status(port, path) != 200:
                 must(service.poll() is None, "the demo ended")
-                must(time.monotonic() < deadline, f"{path}, which {probe} asks, does not answer")
+                must(time.monotonic() < deadline, f"{path}, which {probe} requests, does not respond")
                 time.sleep(0.1)
         # The command of `helm test`, with the address of this machine.
         (test,) = [document for document in found if document["kind"] == "Pod"]

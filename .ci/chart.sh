@@ -73,7 +73,7 @@ render_all() {
   diff -r "$work/helm3" "$work/helm4" || fail "the two versions of Helm render differently"
   for version in "${KUBERNETES[@]}"; do
     for values in kubernetes/chart/ci/*-values.yaml; do
-      # As the cluster of that version would have it.
+      # With the capabilities of a cluster of that version.
       "$tools/helm4/helm/helm" template test kubernetes/chart --namespace fleet --kube-version "$version" --values "$values" >"$work/versioned.yaml"
       validate "$version" "$work/versioned.yaml"
     done

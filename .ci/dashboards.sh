@@ -48,7 +48,7 @@ start_alerts() {
 }
 
 # Two exporters with the same devices, in two jobs: one scrape of the demo with names and routers, served twice, with other names and
-# accounts in the second. They are static, so that the results for both can be compared with those for one. A third one is as of a version
+# accounts in the second. They are static, so that the results for both can be compared with those for one. A third one imitates a version
 # without accounts.
 start_copies() {
   local port copy
@@ -111,7 +111,7 @@ scrape_configs:
         labels: {instance: two}
 YAML
   cp "$work/scrape.yml" "$work/prometheus.yml"
-  # Not on Prometheus, where all that rules look at must have the labels that their texts name.
+  # Not on Prometheus, where all series that rules read must have the labels that their texts use.
   cat >>"$work/scrape.yml" <<YAML
   - job_name: older
     scrape_interval: 1s
@@ -225,7 +225,7 @@ start_prometheus
 .ci/expressions.py dashboards "$server" "$nameless" nameless
 .ci/twice.py "$server" one two
 .ci/expressions.py rules "$server"
-.ci/queries.py "$server" README.md docs/RUNBOOKS.md docs/METRICS.md
+.ci/queries.py "$server" README.md docs/ACCOUNTS.md docs/HIGH_AVAILABILITY.md docs/RUNBOOKS.md docs/METRICS.md
 echo "VictoriaMetrics:"
 start_victoria_metrics scrape
 .ci/expressions.py series "$server" "$named"

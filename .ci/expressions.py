@@ -216,7 +216,7 @@ def lint_board(boards, board):
         yield from overlaps(row["panels"])
     account = next((variable for variable in variables if variable["name"] == "account"), {})
     if not (account.get("multi") and account.get("includeAll") and account.get("allValue") == ".*"):
-        # Without allValue, All would be the accounts that are there, and leave out what has none.
+        # Without allValue, All would be the existing accounts, and exclude devices without an account.
         yield "no variable account with several values and with All, which is .*"
     for variable in variables:
         if variable["type"] != "datasource":
@@ -503,7 +503,7 @@ def check_rule(server, rule):
     if not found:
         yield f"no series is looked at: {relaxed(rule['query'])} has no data"
     texts = " ".join(strings(rule.get("annotations", {})))
-    # What stands in a `with` may be missing.
+    # The expression of a `with` may have no value.
     promised = set(re.findall(r"\$labels\.(\w+)", texts)) - set(re.findall(r"\{\{ *with \$labels\.(\w+)", texts))
     if is_about_devices(rule["query"]):
         promised |= DEVICE_LABELS

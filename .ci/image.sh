@@ -56,7 +56,7 @@ logged() {
 debian() {
   local container root codename url
   read -r codename url < <(mirror)
-  [[ -n $url ]] || fail "apt knows no source of $codename's main section"
+  [[ -n $url ]] || fail "apt has no source of $codename's main section"
   container=$(builder from --name "$1" scratch)
   root=$(builder mount "$container")
   mkdir -p "$work/packages"

@@ -61,7 +61,7 @@ for name, service in json.load(sys.stdin)["services"].items():
             sys.exit("failed: " + name + " mounts " + volume["source"] + ", which is not there")
     for port in service.get("ports", []):
         if port.get("host_ip") != "127.0.0.1":
-            sys.exit("failed: " + name + " publishes a port beyond this machine without being told to")
+            sys.exit("failed: " + name + " publishes a port beyond this machine by default")
     for limit in "mem_limit", "pids_limit":
         if not service.get(limit):
             sys.exit("failed: " + name + " has no " + limit)'

@@ -253,12 +253,12 @@ names "$HOLE6" "$HOLE4"
 code=0
 run_binary check-config --connect >"$work/check" 2>&1 || code=$?
 [[ $code == 1 ]] || fail "exit code $code although nothing responds"
-for part in starlink.test "\[$HOLE6\]:443: no answer" "$HOLE4:443: no answer"; do
+for part in starlink.test "\[$HOLE6\]:443: no response" "$HOLE4:443: no response"; do
   grep -q "$part" "$work/check" || fail "the error lacks $part: $(cat "$work/check")"
 done
 code=0
 run_binary HTTPS_PROXY=http://proxy.test:3128 check-config --connect >"$work/check" 2>&1 || code=$?
-for part in 'the proxy proxy.test' "\[$HOLE6\]:3128: no answer" "$HOLE4:3128: no answer"; do
+for part in 'the proxy proxy.test' "\[$HOLE6\]:3128: no response" "$HOLE4:3128: no response"; do
   grep -q "$part" "$work/check" || fail "the error lacks $part: $(cat "$work/check")"
 done
 code=0

@@ -39,7 +39,7 @@ def fetch(url, accept, content_type):
     request = urllib.request.Request(url, headers={"Accept": accept})
     with urllib.request.urlopen(request, timeout=10) as response:
         if response.headers["Content-Type"] != content_type:
-            fail(f"{accept} is answered with {response.headers['Content-Type']}")
+            fail(f"the response to {accept} has {response.headers['Content-Type']}")
         return response.read().decode("utf-8")
 
 
@@ -60,7 +60,7 @@ def parse(name, body, parser):
     ]
     twice = [sample for sample, count in Counter(samples).items() if count > 1]
     if twice:
-        fail(f"{name}: series that stand twice: {twice}")
+        fail(f"{name}: duplicate series: {twice}")
     if any(sample.timestamp is not None for family in families for sample in family.samples):
         fail(f"{name}: a sample carries a timestamp")
     lines = sum(not line.startswith("#") for line in body.split("\n") if line)

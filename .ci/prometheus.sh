@@ -34,7 +34,7 @@ query() {
 # promtool exits with 0 (no findings), 3 (lints only) or another code (cannot be parsed).
 check_with_promtool() {
   local code=0
-  scrape "$TEXT" >"$work/metrics.txt" || fail "the service did not answer"
+  scrape "$TEXT" >"$work/metrics.txt" || fail "the service did not respond"
   promtool check metrics <"$work/metrics.txt" >"$work/lints.log" 2>&1 || code=$?
   ((code == 0 || code == 3)) || fail "promtool cannot read the text format (exit code $code)"
   if grep -vxE -f <(grep -v -e '^#' -e '^$' "$allowlist") "$work/lints.log" >"$work/unexpected.log"; then

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the commands that README.md and CONTRIBUTING.md tell a reader to type, where that is possible; .ci/readme-commands.txt says which, and why others are not.
+# Runs the commands in README.md and CONTRIBUTING.md, as .ci/readme-commands.txt says, which also has the reasons for those that are not run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=.ci/lib.sh

@@ -47,7 +47,7 @@ trap 'exit 1' INT TERM
 make_root() {
   local codename url
   read -r codename url < <(mirror)
-  [[ -n $url ]] || fail "apt knows no source of $codename's main section"
+  [[ -n $url ]] || fail "apt has no source of $codename's main section"
   debootstrap --variant=minbase --include=systemd,procps "$codename" "$root" "$url" >"$work/log" 2>&1 || fail "debootstrap"
 }
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Makes what is made: the chart's copies of the rule files and dashboards, and the plain manifests for those without Helm.
-# Usage: kubernetes/render.sh; HELM names the program if it is not "helm". CI makes them once more and compares.
+# Generates the chart's copies of the rule files and dashboards, and the plain manifests for use without Helm.
+# Usage: kubernetes/render.sh; HELM names the program if it is not "helm". CI generates them again and compares.
 #
-# Copies, because Helm reads no file outside the chart. Symbolic links would spare them, but Helm warns of each at every command, Flux
-# and Argo CD refuse those that leave the chart, and a checkout on Windows has files with a path in them instead.
+# Copies are necessary, because Helm reads no file outside the chart. Symbolic links are no alternative: Helm warns about each of them at
+# every command, Flux and Argo CD reject links that leave the chart, and a checkout on Windows replaces them by files with a path in them.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -13,22 +13,22 @@ copy() {
   mkdir -p "$to"
   rm -f "$to"/*
   for file in "$from"/$1; do
-    # Unit tests of rules are no rules.
+    # Unit tests of rules are not copied.
     [[ ! -e $file || $file == *_test.yml ]] || cp "$file" "$to"
   done
 }
 
-# A namespace that stands for none: the manifests go where kubectl's context says.
+# A placeholder that is removed below: kubectl then uses the namespace of its context.
 readonly NAMESPACE=left-out
 
-# render FILE TEMPLATE VALUES...: one manifest, with the chart's comments and without what is true only of a release by Helm.
+# render FILE TEMPLATE VALUES...: writes one manifest, with the chart's comments and without the lines that apply only to a release by Helm.
 render() {
   local file=$1 template=$2
   shift 2
   "${HELM:-helm}" template starlink-telemetry chart --namespace "$NAMESPACE" --show-only "templates/$template" "$@" |
     sed -e '/^---$/d' -e '/^# Source: /d' -e '/^ *helm\.sh\/chart: /d' -e '/^ *app\.kubernetes\.io\/managed-by: /d' \
       -e "/^ *namespace: $NAMESPACE\$/d" |
-    sed -e '1a # Made from kubernetes/chart by kubernetes/render.sh: change it there.' >"$file"
+    sed -e '1a # Generated from kubernetes/chart by kubernetes/render.sh: change it there.' >"$file"
 }
 
 copy ../Docker/prometheus/rules chart/files/rules '*.yml'

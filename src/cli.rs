@@ -14,7 +14,7 @@ use crate::config::settings_help;
     version,
     about = "Prometheus exporter for the Starlink Enterprise telemetry stream",
     long_about = "Prometheus exporter for the Starlink Enterprise telemetry stream.\n\n\
-                  It polls the stream of one service account, keeps the last state of every terminal, and \
+                  It polls the streams of one or more service accounts, keeps the last state of every terminal, and \
                   serves it to Prometheus on /metrics. Without a command it does the same as `run`.",
     after_help = "All settings are environment variables: --help lists them.",
     after_long_help = long_help(),
@@ -64,8 +64,8 @@ fn long_help() -> String {
          Check settings and credentials.\n  \
          starlink-telemetry completions bash >/etc/bash_completion.d/starlink-telemetry\n      \
          Install shell completions.\n\n\
-         Exit codes: 0 stopped normally, 1 failed to start or unhealthy, 2 wrong settings or command line, 70 a component kept\n\
-         failing.\n\n\
+         Exit codes: 0 stopped normally, 1 failed to start or unhealthy, 2 wrong settings or command line, 70 the\n\
+         store or every account kept failing.\n\n\
          Settings are environment variables. Precedence, highest first: the environment, .env in the working directory,\n\
          the configuration file, the defaults. An empty value counts as unset.\n\n{}",
         settings_help().trim_end()

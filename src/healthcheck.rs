@@ -61,7 +61,7 @@ pub async fn healthcheck(target: ProbesAddress) -> Result<(), Unhealthy> {
     for address in reachable(target.address) {
         match request_at(address, target.may_be_tls).await {
             Err(Unhealthy::Unreachable { tried }) => failures.extend(tried),
-            answered => return answered,
+            result => return result,
         }
     }
     Err(Unhealthy::Unreachable { tried: failures })
@@ -76,7 +76,7 @@ async fn request_at(address: SocketAddr, may_be_tls: bool) -> Result<(), Unhealt
             .finish();
         match request(&client, format!("https://{address}/livez")).await {
             Err(Unhealthy::Unreachable { .. }) => {}
-            answered => return answered,
+            result => return result,
         }
     }
     let client = awc::Client::builder().timeout(TIME_LIMIT).finish();

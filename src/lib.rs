@@ -1,4 +1,6 @@
-//! starlink-telemetry: from Starlink's Enterprise telemetry stream to a Prometheus scrape.
+//! starlink-telemetry: a Prometheus exporter for the Starlink Enterprise telemetry stream.
+//!
+//! Data flow, with the token, stream and metadata actors of one account; the store is shared by all accounts:
 //!
 //! ```text
 //!             TokenActor ──token──▶┐
@@ -12,14 +14,14 @@
 //!
 //! | module | purpose | independent of |
 //! |---|---|---|
-//! | [`telemetry`] | decodes an answer to a [`telemetry::Batch`]: rows and the meaning of their columns | actors, HTTP, clocks |
-//! | [`fleet`] | applies batches to the last state of every device, and gives [`fleet::Snapshot`]s | actors, HTTP, clocks |
+//! | [`telemetry`] | decodes an answer into a [`telemetry::Batch`], and its rows into readings | actors, HTTP, clocks |
+//! | [`fleet`] | applies batches to the last state of every device, and creates [`fleet::Snapshot`]s | actors, HTTP, clocks |
 //! | [`exposition`] | writes a snapshot and the exporter's own metrics in three text formats | actors, HTTP, clocks |
 //! | [`view`] | queries a snapshot for the page and the API: lists, single devices, an overview | actors, HTTP, clocks |
 //! | [`outgoing`] | outgoing connections: name resolution, all addresses of a host, proxies, TLS | the requests that are sent |
 //! | [`starlink`] | the client of Starlink's API; makes each call once | retries |
 //! | [`supervise`] | restarts actors that panic or stop, and detects those that hang | the actors' work |
-//! | [`account`] | a service account: its token, its column maps, and the poll loop | formats |
+//! | [`account`] | service accounts: the token, the column maps and the poll loop of each; starts, stops and replaces accounts | formats |
 //! | [`store`] | the only writer of the fleet; publishes snapshots | Starlink, formats |
 //! | [`http`] | the web server, `/metrics` (compressed once for all clients), the probes | Starlink |
 //! | [`web`] | the status page and the JSON API | Starlink |
@@ -29,11 +31,11 @@
 //! | [`tasks`] | long-running tasks that are not actors: restarts, heartbeats, threads | the tasks' work |
 //! | [`healthcheck`] | the client of the command `healthcheck` | |
 //! | [`app`] | creates and connects all parts, and shuts them down | |
-//! | [`config`], [`cli`] | settings and command line; the commands are in the binary (`commands.rs`) | |
+//! | [`config`], [`cli`] | settings, accounts and command line; the commands are in the binary (`commands.rs`) | |
 //! | [`state_file`] | keeps the fleet in a file across restarts | the meaning of rows |
 //! | [`self_metrics`] | the exporter's own metrics | |
 //! | [`time`] | clocks and waits, which tests can control; backoff, pacing, and limiting of log lines | all other modules |
-//! | [`logging`] | the log: lines are limited, redacted and escaped, written by a separate thread, and dropped and counted if that is not possible | actors, HTTP |
+//! | [`logging`] | the log: limits, redacts and escapes lines, writes them on a separate thread, and drops and counts those that cannot be written | actors, HTTP |
 //! | [`redaction`] | removes secrets from texts that come from outside | all other modules |
 //! | [`text`] | helpers for text | all other modules |
 //! | [`shares`] | shares limited resources fairly among clients | all other modules |
@@ -43,17 +45,18 @@
 //!
 //! - Data flows in one direction; replies are acknowledgements. Each account has at most one poll in flight. The next one starts when
 //!   each consumer has acknowledged the answer, or has lost it after two attempts.
+//! - Accounts are independent: each has its own thread, token, backoff and stream time, so that a fault of one does not affect another.
 //! - The decisions of an account's actors are pure state machines, `(state, event, now) → effects`; the actors execute the effects.
 //! - The fleet has one writer. A scrape holds an immutable snapshot and never delays a poll: the store publishes snapshots, and
 //!   scrapes take them without a message or a lock.
 //! - The memory of a scrape is limited: an uncompressed one holds a chunk, a compressed one some segments, and the cache of compressed
-//!   bodies has a limit. Slow clients hold at most two snapshots, up to 64 of small fleets, and one more only after ten seconds; clients
-//!   that stall are disconnected.
-//! - A batch is planned before it is committed. Everything that can fail fails before the first write, so that after a panic nothing
-//!   must be undone and the batch can be applied again.
+//!   bodies has a limit. Older snapshots that slow clients still read take at most 64 MiB or twice the size of the fleet, whichever is
+//!   more; then the oldest are revoked. Clients that stall are disconnected.
+//! - A batch is planned before it is committed. Everything that can fail happens before the first write, so that after a panic nothing
+//!   has to be undone and the batch can be applied again.
 //! - Rows are interpreted with the column lists of their own answer.
 //! - Time is an argument everywhere except in [`time`], the actors, the HTTP handlers, and where files and answers are received.
-//! - Names of metrics are unique in a scrape, with any column names of Starlink.
+//! - Names of metrics are unique in a scrape, for any columns that Starlink sends.
 //!
 //! # Absent on purpose
 //!

@@ -1,5 +1,5 @@
-//! Checks before the start that enough threads can be started and enough files opened. Without them, libraries would panic later with
-//! texts that operators do not understand.
+//! Checks at the start that enough threads can be started and enough files opened. Otherwise libraries would panic later, with
+//! messages that do not name the limit.
 
 use std::fs::File;
 use std::io;
@@ -8,13 +8,13 @@ use std::thread;
 
 use thiserror::Error;
 
-/// The number of threads soon after the start, without those of accounts: web server, store, reading of files.
+/// The threads that run soon after the start, except those of accounts: web server, store, reading of files.
 const THREADS: usize = 16;
 
-/// The number of open files soon after the start: event queues of threads, listeners, files that are read.
+/// The files that are open soon after the start: event queues of threads, listeners, files that are being read.
 const FILES: usize = 64;
 
-/// A resource that is missing.
+/// The process may use too little of a resource.
 #[derive(Debug, Error)]
 pub enum ResourceError {
     /// Too few threads can be started.

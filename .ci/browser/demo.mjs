@@ -221,7 +221,7 @@ async function hidden({ browser, demo }) {
   await eventually("it refreshes itself", () => asked === 1);
   await hide(true);
   await page.clock.runFor(60_000);
-  assert.equal(asked, 1, "it is quiet while nobody looks");
+  assert.equal(asked, 1, "the hidden page sends no requests");
   await hide(false);
   await eventually("it goes on", () => asked === 2);
   await finish(page);
@@ -298,7 +298,7 @@ async function wrong({ browser, demo }) {
   assert.equal(answer.status(), 400);
   assert.match(await page.getByRole("alert").innerText(), /unknown state "lost": use offline, unknown, online/);
   await isAccessible(page, "a wrong parameter");
-  for (const path of ["/device?id=nobody", "/nothing/at/all"]) {
+  for (const path of ["/device?id=unknown", "/nothing/at/all"]) {
     assert.equal((await page.goto(demo.url + path)).status(), 404);
     await isAccessible(page, path);
     assert.equal(await page.locator("main a").evaluate((link) => link.href), `${demo.url}/`);

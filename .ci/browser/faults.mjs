@@ -86,7 +86,7 @@ async function states({ browser, binary }) {
     assert.equal(await page.locator('#legend [aria-current="true"]').count(), 1);
     await page.goBack();
     stub.status = 500;
-    await become("nobody is heard", "unknown", "unknown", "offline");
+    await become("polls fail", "unknown", "unknown", "offline");
     assert.deepEqual(await dots(), ["unknown", "offline"]);
     await isAccessible(page, "all states");
     await finish(page);
@@ -119,7 +119,7 @@ async function frozen({ browser, binary }) {
       if (path === "/") assert.match(await page.locator("#verdict").innerText(), /Unknown/);
       assert.doesNotMatch(await page.locator("main").innerText(), /Healthy/);
       assert.equal(await banner.evaluate((bar) => getComputedStyle(bar).position), "static", "the bar covers nothing");
-      await isAccessible(page, `${path} of an exporter that does not answer`);
+      await isAccessible(page, `${path} of an exporter that does not respond`);
       service.thaw();
       await page.clock.runFor(10_100);
       await banner.waitFor({ state: "hidden" });
@@ -214,7 +214,7 @@ async function hostile({ browser, binary }) {
     await page.waitForURL(/alert=/);
     assert.equal(await rows.count(), HOSTILE.length, "an alert's link leads to all who have it");
     await page.getByLabel("Search").fill(evil);
-    await eventually("the search is told", async () => new URL(page.url()).searchParams.get("search") === evil);
+    await eventually("the search is in the URL", async () => new URL(page.url()).searchParams.get("search") === evil);
     await isTame("a search");
     await finish(page);
   });

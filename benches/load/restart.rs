@@ -72,9 +72,9 @@ fn restart(verdict: &mut Verdict, terminals: usize) -> Result<(), Failure> {
     report("state file", "", size, " MiB", Target::None);
 
     // No batches are sent, so the scrape shows what was read from the file.
-    let mut nobody = Feeder::start(0)?;
+    let mut empty = Feeder::start(0)?;
     let started = Instant::now();
-    let service = Service::start_with(&nobody.api_url, linger, &settings)?;
+    let service = Service::start_with(&empty.api_url, linger, &settings)?;
     report(
         "from the start to listening",
         "",
@@ -96,6 +96,6 @@ fn restart(verdict: &mut Verdict, terminals: usize) -> Result<(), Failure> {
         "",
         Target::AtMost(0.0),
     );
-    nobody.feed(1, Duration::ZERO)?;
+    empty.feed(1, Duration::ZERO)?;
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! The rows of an answer by a typed `serde_json` visitor: what the crate's own reader is compared with.
+//! The reference for the crate's own reader: a typed `serde_json` visitor that reads the rows of an answer.
 //!
-//! It fills the same flat lists in one pass. It is not as tolerant: a number beyond `f64` or a lone surrogate ends it, and list elements
-//! have no spelling.
+//! It fills the same flat lists in one pass. It is less tolerant: a number beyond `f64` or a lone surrogate is an error of the whole answer,
+//! and the spelling of list elements is not kept.
 
 use std::fmt;
 
@@ -54,7 +54,7 @@ pub fn rows(body: &str) -> serde_json::Result<Rows> {
 
 struct Filled<'r> {
     rows: &'r mut Rows,
-    /// The address of the answer, to tell where in it a text is.
+    /// The address of the answer's first byte, from which the positions of texts are calculated.
     begin: usize,
 }
 

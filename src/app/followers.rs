@@ -107,7 +107,7 @@ impl Followers {
         accounts: &Arc<Accounts>,
     ) {
         // Until the first comparison with devices.
-        let unmatched = names.load().meet([]);
+        let unmatched = names.load().match_ids([]);
         self.metrics.names_unmatched.set(unmatched.sample());
         let (path, names) = (file.path.clone(), Arc::clone(names));
         let (published, accounts) = (Arc::clone(published), Arc::clone(accounts));

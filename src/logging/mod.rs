@@ -72,7 +72,7 @@ impl Logging {
         };
         let queue = Arc::new(Queue::new(QUEUED, dropped));
         let layer = LogLayer::new(format, redactor, Clock::system(), Arc::clone(&queue));
-        // Not the web server's lines about each of its threads and each malformed request, unless LOG_LEVEL asks for them.
+        // Leaves out the web server's lines about each of its threads and each malformed request, unless RUST_LOG includes them.
         let filter = format!("actix_server=warn,actix_http=off,{}", log.filter);
         let subscriber = Registry::default().with(EnvFilter::new(filter)).with(layer);
         tracing::subscriber::set_global_default(subscriber)?;

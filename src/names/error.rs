@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::files::FileError;
 
-/// Why a file of names cannot be used.
+/// Why a names file cannot be used.
 #[derive(Debug, Error)]
 pub enum NamesError {
     /// It cannot be read.
@@ -17,27 +17,27 @@ pub enum NamesError {
         /// Why.
         source: FileError,
     },
-    /// Something in it is wrong.
+    /// It contains a mistake.
     #[error("{} {fault}", .path.display().to_string().escape_debug())]
     Wrong {
         /// The file.
         path: PathBuf,
-        /// What, and where.
+        /// The mistake and its line.
         fault: Fault,
     },
 }
 
-/// What is wrong, and on which line.
+/// A mistake and its line.
 #[derive(Debug, PartialEq, Eq, Error)]
 #[error("line {line}: {problem}")]
 pub struct Fault {
-    /// Counted from 1: where the entry begins.
+    /// The line on which the record begins, counted from 1.
     pub line: usize,
-    /// What is wrong there.
+    /// The mistake.
     pub problem: Problem,
 }
 
-/// What is wrong with a text, and what would be right.
+/// A mistake in a names file. The messages say how to correct it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Problem {
     /// The file is not valid UTF-8.

@@ -1,4 +1,4 @@
-//! Counts the names that match no device, regularly, and logs them once for each version of the file.
+//! Counts the names that match no device at regular intervals, and logs the result once for each version of the file.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use crate::store::Published;
 use crate::tasks::{Pulse, in_thread};
 use crate::time::{Clock, Moment};
 
-/// The number of comparisons before unmatched names are logged: with the usual interval one minute, in which each terminal reports four
+/// The number of comparisons before unmatched names are logged: one minute with the usual interval, in which each terminal reports four
 /// times.
-const LOOKS_BEFORE_TELLING: u32 = 4;
+const COMPARISONS_BEFORE_LOG: u32 = 4;
 
 /// The advice in the log.
 const HINT: &str = "deviceID is the ID that telemetry uses (ut… or Router-…, with or without the prefix), not a kit number or a serial number";
@@ -31,7 +31,7 @@ pub struct Unmatched {
 }
 
 impl Unmatched {
-    /// The number of names, as the value of a sample.
+    /// The count as the value of a sample.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
     pub fn sample(&self) -> f64 {
@@ -51,7 +51,7 @@ pub async fn match_devices(
     (clock, interval): (Clock, Duration),
     pulse: Pulse,
 ) {
-    let mut looks = 0;
+    let mut comparisons = 0;
     let mut generation = 0;
     let mut last = clock.now();
     let mut counted = None;
@@ -60,7 +60,7 @@ pub async fn match_devices(
         let current = names.load_full();
         if current.generation() != generation {
             generation = current.generation();
-            looks = 0;
+            comparisons = 0;
             counted = None;
         }
         let lease = pulse.during(published.lease(Moment::default())).await;
@@ -69,15 +69,15 @@ pub async fn match_devices(
         if known == counted && !is_due {
             continue;
         }
-        let meeting = {
+        let matching = {
             let current = Arc::clone(&current);
             in_thread("names", move || {
                 let snapshot = lease.get()?;
-                Some(current.meet(ids(&snapshot)))
+                Some(current.match_ids(ids(&snapshot)))
             })
         };
         // If no thread can be started or the snapshot was revoked, the last count is kept.
-        let Ok(Some(unmatched)) = pulse.during(meeting).await else {
+        let Ok(Some(unmatched)) = pulse.during(matching).await else {
             continue;
         };
         counted = known;
@@ -87,15 +87,15 @@ pub async fn match_devices(
         }
         // Before the first poll no device is known.
         if is_due && accounts.has_any_polled() {
-            looks += 1;
-            if looks == LOOKS_BEFORE_TELLING {
-                tell(&current, &unmatched);
+            comparisons += 1;
+            if comparisons == COMPARISONS_BEFORE_LOG {
+                log_unmatched(&current, &unmatched);
             }
         }
     }
 }
 
-fn tell(names: &Names, unmatched: &Unmatched) {
+fn log_unmatched(names: &Names, unmatched: &Unmatched) {
     let Some(example) = &unmatched.example else {
         return;
     };

@@ -27,18 +27,18 @@ pub struct Name {
     pub name: Box<str>,
     /// Its group; empty if it has none. Groups are few, so their texts are shared.
     pub group: Arc<str>,
-    /// Whether a device with this name has been seen.
-    is_met: AtomicBool,
+    /// Whether it has matched a device.
+    is_matched: AtomicBool,
 }
 
 impl Name {
-    /// A name that no device has been seen with.
+    /// A name that has matched no device yet.
     #[must_use]
     pub fn new(name: Box<str>, group: Arc<str>) -> Self {
         Self {
             name,
             group,
-            is_met: AtomicBool::new(false),
+            is_matched: AtomicBool::new(false),
         }
     }
 }
@@ -72,16 +72,16 @@ impl Names {
         self.by_key.len()
     }
 
-    /// Whether there are none: there is no file, or it has only its header.
+    /// Whether there are no names: there is no file, or it has only its header.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_key.is_empty()
     }
 
-    /// The names that a text gives, in their first generation.
+    /// Parses the content of a names file, as generation 1.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its line.
+    /// The first mistake, with its line.
     pub fn parse(text: &[u8]) -> Result<Self, Fault> {
         Ok(Self {
             by_key: parse::parse(text)?,
@@ -89,16 +89,16 @@ impl Names {
         })
     }
 
-    /// Records devices with these IDs, and counts the names that have matched no device so far.
-    pub fn meet<'i>(&self, device_ids: impl IntoIterator<Item = &'i str>) -> Unmatched {
+    /// Marks the names of devices with these IDs as matched, and counts the names that have matched no device so far.
+    pub fn match_ids<'i>(&self, device_ids: impl IntoIterator<Item = &'i str>) -> Unmatched {
         for id in device_ids {
             if let Some(name) = self.get(id) {
-                name.is_met.store(true, Ordering::Relaxed);
+                name.is_matched.store(true, Ordering::Relaxed);
             }
         }
         let mut unmatched = Unmatched::default();
         for (key, name) in &self.by_key {
-            if name.is_met.load(Ordering::Relaxed) {
+            if name.is_matched.load(Ordering::Relaxed) {
                 continue;
             }
             unmatched.count += 1;
@@ -180,16 +180,16 @@ mod tests {
     }
 
     #[test]
-    fn names_that_met_no_device_are_counted_with_an_example() {
+    fn names_that_match_no_device_are_counted_with_an_example() {
         let names = names(&["UT0b", "0a", "kit1", "kit0"]);
         let unmatched = |count, example: Option<&str>| Unmatched {
             count,
             example: example.map(str::to_owned),
         };
-        assert_eq!(names.meet([]), unmatched(4, Some("0a")));
-        assert_eq!(names.meet(["ut0a", "ut99"]), unmatched(3, Some("kit0")));
+        assert_eq!(names.match_ids([]), unmatched(4, Some("0a")));
+        assert_eq!(names.match_ids(["ut0a", "ut99"]), unmatched(3, Some("kit0")));
         // A match is permanent, because a name stays right when its device is forgotten.
-        assert_eq!(names.meet(["ut0b"]), unmatched(2, Some("kit0")));
-        assert_eq!(names.meet(["kit0", "kit1"]), unmatched(0, None));
+        assert_eq!(names.match_ids(["ut0b"]), unmatched(2, Some("kit0")));
+        assert_eq!(names.match_ids(["kit0", "kit1"]), unmatched(0, None));
     }
 }

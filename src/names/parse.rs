@@ -1,4 +1,4 @@
-//! Parses a CSV text to names by device ID.
+//! Parses CSV text into names by device ID.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -12,10 +12,10 @@ use super::{Name, key};
 /// The accepted separators: a comma, and those of spreadsheets in other languages.
 const SEPARATORS: [u8; 3] = *b",;\t";
 
-/// Reads a text.
+/// Parses a text.
 ///
 /// # Errors
-/// The first thing that is wrong, with its line.
+/// The first mistake, with its line.
 pub(super) fn parse(text: &[u8]) -> Result<HashMap<Box<str>, Name>, Fault> {
     let text = match std::str::from_utf8(text) {
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
@@ -135,7 +135,7 @@ impl Columns {
         Ok((key(id).into(), Name::new(name.into(), group)))
     }
 
-    /// The first line of a device, by its key. Searched only if there is a second one.
+    /// The line of the first record of a device, by its key. Used only for the error of a duplicate.
     fn line_of(&self, id: &str, text: &str) -> usize {
         let mut rows = Rows::of(text, self.separator);
         while rows.advance().unwrap_or(false) {
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_told_with_its_line() {
+    fn a_mistake_is_reported_with_its_line() {
         let long = "x".repeat(1025);
         let cells = |found, expected| Problem::Cells { found, expected };
         for (text, line, problem) in [

@@ -75,7 +75,7 @@ impl<'t> Rows<'t> {
             count += ends;
             match result {
                 ReadRecordResult::InputEmpty if read > 0 => {}
-                // Nothing is left, not even the record after the text.
+                // The text and the sentinel record are read completely.
                 ReadRecordResult::InputEmpty | ReadRecordResult::End | ReadRecordResult::Record => {
                     self.count = count;
                     return Ok(());

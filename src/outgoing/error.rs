@@ -43,8 +43,8 @@ pub enum ConnectError {
         /// The error of the operating system.
         reason: String,
     },
-    /// No name server answered in time.
-    #[error("cannot resolve {peer}: no answer within {} s", limit.as_secs_f64())]
+    /// No name server responded in time.
+    #[error("cannot resolve {peer}: no response within {} s", limit.as_secs_f64())]
     ResolveTimeout {
         /// The host that could not be resolved.
         peer: Peer,
@@ -113,7 +113,7 @@ pub struct FailedAttempts {
 }
 
 impl FailedAttempts {
-    /// These attempts, with the time limit of all together.
+    /// Combines the attempts with their common time limit.
     pub(super) fn new(attempts: Vec<Attempt>, limit: Duration) -> Self {
         Self { attempts, limit }
     }
@@ -136,7 +136,7 @@ impl FailedAttempts {
     fn reason(&self, attempt: &Attempt) -> String {
         match &attempt.failure {
             Some(failure) => io_reason(failure),
-            None => format!("no answer within {} s", self.limit.as_secs_f64()),
+            None => format!("no response within {} s", self.limit.as_secs_f64()),
         }
     }
 }
@@ -218,7 +218,7 @@ mod tests {
         };
         assert_eq!(
             error.to_string(),
-            "cannot connect to host.example: [2001:db8::5]:443: no answer within 2.5 s, \
+            "cannot connect to host.example: [2001:db8::5]:443: no response within 2.5 s, \
              192.0.2.5:443: Connection refused"
         );
         let many = (1..=12).map(|port| attempt(&format!("192.0.2.5:{port}"), refused()));

@@ -183,7 +183,7 @@ fn parse_status(head: &[u8]) -> Option<u16> {
 #[derive(Debug, Error)]
 pub enum ProxyError {
     /// It did not respond in time.
-    #[error("the proxy of HTTPS_PROXY did not answer within {} s", limit.as_secs_f64())]
+    #[error("the proxy of HTTPS_PROXY did not respond within {} s", limit.as_secs_f64())]
     Timeout {
         /// The time limit.
         limit: Duration,
@@ -195,10 +195,10 @@ pub enum ProxyError {
         status: u16,
     },
     /// It does not speak HTTP.
-    #[error("the server named by HTTPS_PROXY does not answer like an HTTP proxy")]
+    #[error("the server named by HTTPS_PROXY does not respond like an HTTP proxy")]
     NotHttp,
     /// It closed the connection before it responded.
-    #[error("the proxy of HTTPS_PROXY closed the connection before it answered")]
+    #[error("the proxy of HTTPS_PROXY closed the connection before it responded")]
     Closed,
     /// The connection to it failed.
     #[error("the connection to the proxy of HTTPS_PROXY was lost: {0}")]

@@ -1,4 +1,4 @@
-//! Resolves host names. Each look-up runs on its own thread, so that a name server that does not answer delays only the
+//! Resolves host names. Each look-up runs on its own thread, so that a name server that does not respond delays only the
 //! connections to that name.
 
 use std::collections::HashMap;
@@ -25,7 +25,7 @@ type Resolved = Result<Vec<IpAddr>, String>;
 type ResolveFn = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
 
 /// Resolves names. Clones share the look-ups in progress: there is at most one for each name, so that threads do not accumulate
-/// while a name server does not answer.
+/// while a name server does not respond.
 #[derive(Clone)]
 pub struct Resolver {
     resolve: Arc<ResolveFn>,

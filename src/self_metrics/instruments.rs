@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::exposition::{Kind, OwnFamily};
 
-/// A number that only goes up.
+/// A number that only increases.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -15,7 +15,7 @@ impl Counter {
         self.add(1);
     }
 
-    /// Adds any number.
+    /// Adds a number.
     pub fn add(&self, count: u64) {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
@@ -26,7 +26,7 @@ impl Counter {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// The number as a sample has it.
+    /// The number as the value of a sample.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
     pub fn value(&self) -> f64 {
@@ -34,7 +34,7 @@ impl Counter {
     }
 }
 
-/// A number that is set, or unknown until it is.
+/// A number that can be set. Unknown at first.
 #[derive(Debug)]
 pub struct Gauge(AtomicU64);
 
@@ -55,7 +55,7 @@ impl Gauge {
         self.set(f64::NAN);
     }
 
-    /// Sets the value, or makes it unknown.
+    /// Sets the number, or makes it unknown.
     pub fn set_or_clear(&self, value: Option<f64>) {
         match value {
             Some(value) => self.set(value),
@@ -71,11 +71,11 @@ impl Gauge {
     }
 }
 
-/// How long things took, in seconds.
+/// A histogram of durations, in seconds.
 #[derive(Debug)]
 pub struct Histogram<const N: usize> {
     bounds: [f64; N],
-    /// One count for each bound, one for what lies beyond.
+    /// The count of each bucket; `beyond` counts durations above the last bound.
     counts: [AtomicU64; N],
     beyond: AtomicU64,
     sum_micros: AtomicU64,
@@ -107,7 +107,7 @@ impl<const N: usize> Histogram<N> {
         let mut total = 0;
         for (bound, count) in self.bounds.iter().zip(&self.counts) {
             total += count.load(Ordering::Relaxed);
-            // `1.0`, not `1`: OpenMetrics wants it so, and one spelling for all formats keeps the series the same.
+            // `1.0`, not `1`: OpenMetrics requires this spelling, and with another one in other formats the series would differ.
             let labels = vec![("le", format!("{bound:?}").into())];
             family = family.sample("_bucket", labels, total as f64);
         }

@@ -1,6 +1,6 @@
-//! What the exporter counts about its process: written by its parts, read by scrapes, without a lock between them.
+//! The exporter's metrics of its process. Its parts write them and scrapes read them, without locks.
 //!
-//! What belongs to one account is counted by [`AccountMetrics`](crate::account::AccountMetrics).
+//! The metrics of one account are [`AccountMetrics`](crate::account::AccountMetrics).
 
 mod instruments;
 mod process;
@@ -15,24 +15,24 @@ use crate::time::Clock;
 pub use self::instruments::{Counter, Gauge, Histogram};
 pub use self::process::process;
 
-/// Seconds of a scrape.
+/// The bounds of the buckets of a scrape's duration, in seconds.
 const SCRAPE_BOUNDS: [f64; 11] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0,
 ];
 
-/// Why a scrape was answered with 503.
+/// Why a scrape was refused with 503.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScrapeRefusal {
-    /// Too many others are being answered.
+    /// Too many other scrapes are in progress.
     Busy,
-    /// Too many others of the same client are being answered.
+    /// Too many other scrapes of the same client are in progress.
     Client,
-    /// The store did not answer.
+    /// The store published no snapshot in time.
     Store,
 }
 
 impl ScrapeRefusal {
-    /// All of them, in the order of their numbers.
+    /// All reasons, in the order of their discriminants.
     pub const ALL: [Self; 3] = [Self::Busy, Self::Client, Self::Store];
 
     /// The value of the label `reason`.
@@ -46,20 +46,20 @@ impl ScrapeRefusal {
     }
 }
 
-/// The numbers of the process. Created once for an application and shared by its parts.
+/// The metrics of the process. Created once for an application and shared by its parts.
 #[derive(Debug)]
 pub struct ProcessMetrics {
-    /// Times that the state file could not be written.
+    /// Failed writes of the state file.
     pub state_write_failures: Counter,
-    /// Seconds since 1970.
+    /// When the state file was last written, in seconds since 1970.
     pub state_last_write: Gauge,
-    /// Restarts of long-running tasks, which the tasks count.
+    /// Restarts of long-running tasks; the tasks count them.
     pub task_restarts: Restarts,
-    /// Entries of the names file that have met no device.
+    /// Entries of the names file that have matched no device.
     pub names_unmatched: Gauge,
     scrapes: [Counter; Format::ALL.len()],
     scrapes_refused: [Counter; ScrapeRefusal::ALL.len()],
-    /// From the request to the last byte.
+    /// The time from the request of a scrape to the last byte of its response.
     pub scrape_duration: Histogram<{ SCRAPE_BOUNDS.len() }>,
 }
 
@@ -78,12 +78,12 @@ impl Default for ProcessMetrics {
 }
 
 impl ProcessMetrics {
-    /// Counts an answered scrape.
+    /// Counts a scrape that is served.
     pub fn scraped(&self, format: Format) {
         self.scrapes[format as usize].increment();
     }
 
-    /// Counts a scrape that could not be answered.
+    /// Counts a scrape that is refused.
     pub fn scrape_refused(&self, why: ScrapeRefusal) {
         self.scrapes_refused[why as usize].increment();
     }
@@ -101,7 +101,7 @@ impl ProcessMetrics {
         })
     }
 
-    /// All families about scrapes and tasks, in a fixed order.
+    /// All families, in a fixed order.
     #[must_use]
     pub fn families(&self) -> Vec<OwnFamily> {
         vec![
@@ -123,14 +123,14 @@ impl ProcessMetrics {
             ),
             counters(
                 "starlink_exporter_scrapes_total",
-                "Scrapes answered, by format.",
+                "Scrapes served, by format.",
                 "format",
                 Format::ALL.iter().map(|format| format.name()),
                 &self.scrapes,
             ),
             counters(
                 "starlink_exporter_scrapes_refused_total",
-                "Scrapes answered with 503, by reason.",
+                "Scrapes refused with 503, by reason.",
                 "reason",
                 ScrapeRefusal::ALL.iter().map(|reason| reason.name()),
                 &self.scrapes_refused,
@@ -148,7 +148,7 @@ pub(crate) fn counter(name: &'static str, help: &'static str, value: &Counter) -
     OwnFamily::new(Kind::Counter, name, help).value(value.value())
 }
 
-/// A family with the value of one gauge; without a sample while it is unknown.
+/// A family with the value of one gauge; without a sample while the value is unknown.
 pub(crate) fn gauge(name: &'static str, help: &'static str, value: &Gauge) -> OwnFamily {
     let family = OwnFamily::new(Kind::Gauge, name, help);
     match value.value() {
@@ -171,7 +171,7 @@ pub(crate) fn counters(
     )
 }
 
-/// How many devices a snapshot has; only those of one account, if one is given.
+/// The number of devices of a snapshot by account, type and state; with `only`, those of one account.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
 pub fn devices(snapshot: &Snapshot, only: Option<&Arc<str>>) -> OwnFamily {
@@ -207,7 +207,7 @@ pub fn devices(snapshot: &Snapshot, only: Option<&Arc<str>>) -> OwnFamily {
     family
 }
 
-/// How many lines of the log were lost.
+/// The number of dropped log lines.
 #[must_use]
 pub fn dropped_lines(count: &Counter) -> OwnFamily {
     OwnFamily::new(
@@ -218,7 +218,7 @@ pub fn dropped_lines(count: &Counter) -> OwnFamily {
     .value(count.value())
 }
 
-/// How far the system's clock is from Starlink's.
+/// The offset between Starlink's clock and the system's; without a sample while it is unknown.
 #[must_use]
 pub fn clock_offset(clock: &Clock) -> OwnFamily {
     let family = OwnFamily::new(
@@ -232,7 +232,7 @@ pub fn clock_offset(clock: &Clock) -> OwnFamily {
     }
 }
 
-/// Which build this is.
+/// The version of the program.
 #[must_use]
 pub fn build_info() -> OwnFamily {
     let labels = vec![

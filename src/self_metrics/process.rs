@@ -4,8 +4,8 @@
 use crate::exposition::Kind;
 use crate::exposition::OwnFamily;
 
-/// What the operating system knows of this process, named as client libraries name it. Families that the system does not
-/// tell about are left out.
+/// The `process_*` families, with the names that Prometheus client libraries use. Values that the operating system does not provide
+/// are left out.
 #[must_use]
 pub fn process() -> Vec<OwnFamily> {
     #[cfg(target_os = "linux")]

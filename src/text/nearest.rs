@@ -1,7 +1,7 @@
-//! The name that was probably meant by an unknown one.
+//! Finds the known name that a misspelt one most likely means.
 
-/// The nearest of the known names, in any case and with `-` for `_`; `None` if none is near. The first in alphabetical order of equally
-/// near ones.
+/// The known name with the smallest edit distance to the unknown one: at most two edits, and at most a third of its length. Case and `-`
+/// for `_` are ignored. Of equally near names the first in alphabetical order; `None` if none is near.
 #[must_use]
 pub fn nearest<'k>(unknown: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     const MOST_EDITS: usize = 2;

@@ -1,6 +1,6 @@
 //! Tests of the binary's commands: output, exit codes, and errors of settings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command as Process;
 use std::time::Instant;
@@ -76,6 +76,36 @@ fn documented_settings() -> Vec<String> {
     let names: Vec<_> = names.collect();
     assert!(names.len() > 10, "{names:?}");
     names
+}
+
+/// The settings in the README's table, with the default of each; empty if it has none.
+fn settings_of_readme() -> BTreeMap<String, String> {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let (_, section) = readme.split_once("\n## Settings\n").unwrap();
+    let lines = section.lines();
+    let table = lines.skip_while(|line| !line.starts_with("| name | default |"));
+    let rows = table.skip(2).take_while(|line| line.starts_with('|'));
+    rows.map(|row| {
+        let cells: Vec<_> = row.split(" | ").collect();
+        let name = cells[0].trim_matches(['|', ' ', '`']);
+        let default = cells[1].strip_prefix('`').unwrap_or_default();
+        (name.to_owned(), default.trim_end_matches('`').to_owned())
+    })
+    .collect()
+}
+
+#[test]
+fn the_readme_has_every_setting_with_its_default() {
+    let example = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.env.example")).unwrap();
+    let readme = settings_of_readme();
+    let names: BTreeSet<_> = documented_settings().into_iter().collect();
+    assert_eq!(readme.keys().cloned().collect::<BTreeSet<_>>(), names);
+    for (name, default) in readme {
+        let line = format!("#{name}={default}");
+        let required = format!("{name}=");
+        let is_same = |it: &str| it == line || (default.is_empty() && it.starts_with(&required));
+        assert!(example.lines().any(is_same), "{line}");
+    }
 }
 
 #[actix_rt::test]

@@ -271,9 +271,9 @@ async fn an_unusable_proxy_is_reported() {
         ),
         (
             "SSH-2.0-OpenSSH\r\n\r\n",
-            "does not answer like an HTTP proxy",
+            "does not respond like an HTTP proxy",
         ),
-        (long, "does not answer like an HTTP proxy"),
+        (long, "does not respond like an HTTP proxy"),
         ("HTTP/1.1 20", "closed the connection"),
         ("", "closed the connection"),
     ] {

@@ -1,10 +1,10 @@
-{{/* Names, labels and what more than one manifest needs. */}}
+{{/* Names, labels and other parts that several manifests use. */}}
 
 {{- define "starlink-telemetry.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* A StatefulSet's name with "-0" and a revision behind it is a label: at most 63 characters, so 52 here. */}}
+{{/* At most 52 characters, because the name with "-0" or a revision appended is the value of a label, which has at most 63. */}}
 {{- define "starlink-telemetry.fullname" -}}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
@@ -51,7 +51,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{/* "true" for a pair, else nothing. Refuses what would make two pods share something that each must have for itself. */}}
+{{/* "true" for a pair, else nothing. Fails if the two pods would share something that each must have alone. */}}
 {{- define "starlink-telemetry.isPair" -}}
 {{- $secrets := concat .Values.credentials.existingSecrets .Values.accounts.existingSecrets }}
 {{- if eq (int .Values.replicas) 2 }}
@@ -86,7 +86,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- toJson $settings }}
 {{- end }}
 
-{{/* The affinity of the pods: that of the values, and for a pair a different node for each pod. */}}
+{{/* The affinity of the pods: that of the values, and for a pair a required anti-affinity. */}}
 {{- define "starlink-telemetry.affinity" -}}
 {{- $affinity := .Values.affinity | default dict }}
 {{- if and (include "starlink-telemetry.isPair" .) (not $affinity.podAntiAffinity) }}
@@ -115,7 +115,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{/* The Secrets with the credentials, one for each pod, as JSON; an empty list where they come in another way. */}}
+{{/* The Secrets with the credentials, one for each pod, as JSON; an empty list if the credentials are not in such a Secret. */}}
 {{- define "starlink-telemetry.credentials" -}}
 {{- if or .Values.demo (include "starlink-telemetry.accounts" . | fromJsonArray) }}
 {{- list | toJson }}
@@ -145,7 +145,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{/* A duration as Prometheus writes it, in milliseconds. */}}
+{{/* A duration in Prometheus's notation, in milliseconds. */}}
 {{- define "starlink-telemetry.milliseconds" -}}
 {{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 "w" 604800000 }}
 {{- $total := 0 }}
@@ -169,14 +169,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $timeout }}
 {{- end }}
 
-{{/* Refuses a text that no ConfigMap or Secret can hold: Kubernetes takes at most 1 MiB of data in one. */}}
+{{/* Fails for a text that is too large for a ConfigMap or Secret, which may have at most 1 MiB of data. */}}
 {{- define "starlink-telemetry.fits" -}}
 {{- if gt (len .text) 1000000 }}
 {{- fail (printf "%s: %d bytes, and one Kubernetes object should hold at most 1000000: %s" .what (len .text) .instead) }}
 {{- end }}
 {{- end }}
 
-{{/* How a scraper reaches the service, for both kinds of monitor: a list, with one entry for each shard. */}}
+{{/* The endpoints of both kinds of monitor: a list with one entry for each shard. */}}
 {{- define "starlink-telemetry.endpoints" -}}
 {{- $monitor := .monitor }}
 {{- $instance := .instance }}

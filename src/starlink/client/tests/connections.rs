@@ -147,7 +147,7 @@ fn an_address_that_does_not_respond_is_skipped() {
     let told = crate::text::with_sources(&error);
     for part in [
         "starlink.example".to_owned(),
-        format!("127.0.0.2:{port}: no answer within"),
+        format!("127.0.0.2:{port}: no response within"),
         format!("127.0.0.3:{port}: Connection refused"),
     ] {
         assert!(told.contains(&part), "{told}");
@@ -167,7 +167,7 @@ fn a_name_that_cannot_be_resolved_is_an_error() {
             Ok(Vec::new())
         }),
         (
-            "cannot resolve starlink.example: no answer within 0.1 s",
+            "cannot resolve starlink.example: no response within 0.1 s",
             |_| {
                 thread::park();
                 Ok(Vec::new())
