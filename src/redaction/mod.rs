@@ -1,4 +1,4 @@
-//! Removes the secrets of the process from texts that come from outside, before anything shows them.
+//! Removes the secrets of the process from texts that come from outside, before they are logged or shown.
 //!
 //! A secret is found literally, percent-encoded (completely or in part, at most twice, `+` for a space), with JSON escapes, and
 //! inside base64 at any alignment. Code that reads or receives a secret registers it with the [`Redactor`], whose clones share it.
@@ -48,8 +48,8 @@ impl Redactor {
         self.add_all([secret], Kept::Forever);
     }
 
-    /// Registers client IDs and client secrets of accounts. Of former ones only a large number is kept: accounts may be changed again and
-    /// again without a restart. One that is registered again counts as new.
+    /// Registers client IDs and client secrets of accounts. The number of former ones is limited, because accounts may change any number of
+    /// times without a restart. One that is registered again counts as new.
     pub fn register_credentials<'s>(
         &self,
         credentials: impl IntoIterator<Item = &'s SecretString>,
@@ -62,7 +62,7 @@ impl Redactor {
         self.add_all([token], Kept::Token);
     }
 
-    /// All at once, because the index is built anew.
+    /// Registers all at once, because each change rebuilds the index.
     fn add_all<'s>(&self, added: impl IntoIterator<Item = &'s SecretString>, kept: Kept) {
         let added = added.into_iter();
         let added = added.map(|secret| secret.expose_secret().trim().as_bytes());

@@ -10,16 +10,16 @@ const WHOLE_WORDS_BELOW: usize = 8;
 /// A longer secret is searched in pieces of this length, so that it is found even if the text cuts it.
 pub(super) const PIECE: usize = 1024;
 
-/// How many credentials are remembered, in force or former: 8 for each of 512. One that is registered again counts as new.
+/// The most credentials that are kept, current and former: 8 for each of 512. One that is registered again counts as new.
 pub(super) const CREDENTIALS: usize = 4096;
 
-/// How many tokens are remembered: 4 for each of 256 accounts. A token is renewed every 12 minutes.
+/// The most tokens that are kept: 4 for each of 256 accounts. A token is renewed every 12 minutes.
 pub(super) const TOKENS: usize = 1024;
 
 /// The registered secrets.
 #[derive(Clone, Default)]
 pub(super) struct Secrets {
-    /// All that are kept for good. They are few.
+    /// Those that are kept as long as the process runs. They are few.
     settings: Vec<Secret>,
     /// Credentials of accounts, the newest first.
     credentials: VecDeque<Secret>,
@@ -30,7 +30,7 @@ pub(super) struct Secrets {
 
 pub(super) type Secret = Arc<[u8]>;
 
-/// For how long a secret is remembered.
+/// How long a secret is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kept {
     /// As long as the process runs.
@@ -64,7 +64,7 @@ impl Secrets {
         }
     }
 
-    /// The same secrets and these.
+    /// These secrets and `added`.
     pub(super) fn with(&self, added: &[Secret], kept: Kept) -> Self {
         let mut secrets = self.clone();
         let mut are_new = false;
@@ -103,7 +103,7 @@ impl Secrets {
     }
 }
 
-/// Puts a secret first, and drops the last if there are too many. Whether it was not there.
+/// Puts a secret first and drops the last one if there are too many. Returns whether it is new.
 fn push_front(known: &mut VecDeque<Secret>, secret: &Secret, most: usize) -> bool {
     let place = known.iter().position(|known| known == secret);
     if let Some(place) = place {

@@ -18,14 +18,14 @@ pub fn escape_label(value: &str) -> Option<String> {
     Some(escaped)
 }
 
-/// Whether all bytes of a text are harmless. Has no early exit, so that the compiler can vectorise the loop.
+/// Whether the condition holds for all bytes of a text. Without an early exit, so that the compiler can vectorise the loop.
 #[must_use]
-pub fn all(text: &str, is_harmless: impl Fn(u8) -> bool) -> bool {
+pub fn all(text: &str, holds: impl Fn(u8) -> bool) -> bool {
     let bytes = text.bytes();
-    bytes.fold(true, |all, byte| all & is_harmless(byte))
+    bytes.fold(true, |all, byte| all & holds(byte))
 }
 
-/// Writes a text with `\` and newline escaped, and `"` too if asked.
+/// Writes a text with `\` and newline escaped, and `"` too if `quote` is set.
 pub fn escape_into(out: &mut Vec<u8>, text: &str, quote: bool) {
     if all(text, |byte| !matches!(byte, b'\\' | b'\n' | b'"')) {
         return out.extend_from_slice(text.as_bytes());
