@@ -187,7 +187,10 @@ mod tests {
             example: example.map(str::to_owned),
         };
         assert_eq!(names.match_ids([]), unmatched(4, Some("0a")));
-        assert_eq!(names.match_ids(["ut0a", "ut99"]), unmatched(3, Some("kit0")));
+        assert_eq!(
+            names.match_ids(["ut0a", "ut99"]),
+            unmatched(3, Some("kit0"))
+        );
         // A match is permanent, because a name stays right when its device is forgotten.
         assert_eq!(names.match_ids(["ut0b"]), unmatched(2, Some("kit0")));
         assert_eq!(names.match_ids(["kit0", "kit1"]), unmatched(0, None));
