@@ -160,7 +160,7 @@ impl Answer {
         self
     }
 
-    /// Sends the body in pieces of `bytes` (at least one), with a pause after each.
+    /// Sends the body in pieces of `bytes` (at least one), with a pause between them.
     pub fn trickle(mut self, bytes: usize, pause: Duration) -> Self {
         self.trickle = Some((bytes.max(1), pause));
         self

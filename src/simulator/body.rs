@@ -217,7 +217,7 @@ impl AnswerBody {
         self
     }
 
-    /// Adds `bytes` spaces to the text, which stays valid JSON, to create bodies that are too large.
+    /// Adds `bytes` spaces to the text, which remains valid JSON, to create bodies that are too large.
     pub fn padding(mut self, bytes: usize) -> Self {
         self.padding = bytes;
         self

@@ -73,8 +73,17 @@ impl Sending {
 
     fn next_piece(&mut self) -> Bytes {
         let piece = self.rest.split_to(self.piece_bytes.min(self.rest.len()));
-        self.timer = self.pause.map(|pause| Box::pin(sleep(pause)));
+        if !self.rest.is_empty() {
+            self.timer = self.pause.map(|pause| Box::pin(sleep(pause)));
+        } else if self.is_complete_with_last_piece() {
+            self.ticket.take().into_iter().for_each(Ticket::answered);
+        }
         piece
+    }
+
+    /// Whether the last piece completes the answer for the client, which may then close the connection at once.
+    fn is_complete_with_last_piece(&self) -> bool {
+        self.ending == Ending::Whole && matches!(self.size, BodySize::Sized(_))
     }
 }
 

@@ -131,7 +131,7 @@ impl Track {
             Self::Sea(start, end) => (start, end, SHIP_KM_PER_HOUR, true),
         };
         let circle = GreatCircle::new(start, end);
-        // Everybody starts at another point of the way, else all fleets would leave port at once.
+        // Each terminal starts at a different point of its route.
         let travelled = seconds / 3600.0 * speed
             + noise::unit(key, 103, 0) * circle.angle * EARTH_RADIUS_KM * 2.0;
         let along = to_and_fro(travelled / EARTH_RADIUS_KM, circle.angle);
@@ -158,7 +158,7 @@ impl Track {
     }
 }
 
-/// Where one is on a way of `length` that one goes to and fro on.
+/// The position on a route of `length` after travelling back and forth on it.
 fn to_and_fro(travelled: f64, length: f64) -> f64 {
     let phase = travelled % (2.0 * length);
     if phase <= length {

@@ -48,7 +48,7 @@ pub(super) struct Fleet {
 
 impl Fleet {
     /// The rows that a site (a terminal, its router, its IP allocation) reports at `tick`, as JSON text. Sites
-    /// are counted by `position`, `0..terminals`; which terminal stands there changes with the tick, so that
+    /// are counted by `position`, `0..terminals`; the terminal at a position changes with the tick, so that
     /// no terminal is always first.
     pub(super) fn rows(&self, tick: u64, position: usize) -> impl Iterator<Item = String> {
         let rotation = noise::hash(self.seed, 1, tick) as usize % self.terminals.max(1);
