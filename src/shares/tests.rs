@@ -1,5 +1,7 @@
 //! Tests of fairness: which client is served next, and the limits of each.
 
+use std::pin::Pin;
+
 use futures_util::FutureExt;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -23,6 +25,20 @@ const ONE: Limits = Limits {
     units_each: 1,
     ..PLENTY
 };
+
+type Request<'a> = Pin<Box<dyn Future<Output = Result<Share, QueueFull>> + 'a>>;
+
+/// A request for one unit.
+fn take(shares: &Shares, number: u8, rank: Rank) -> Request<'_> {
+    Box::pin(shares.take(client(number), 1, rank))
+}
+
+/// A request for one unit that waits in the queue.
+fn wait(shares: &Shares, number: u8, rank: Rank) -> Request<'_> {
+    let mut request = take(shares, number, rank);
+    assert!((&mut request).now_or_never().is_none(), "client {number}");
+    request
+}
 
 #[test]
 fn clients_are_addresses_or_networks() {
@@ -48,13 +64,12 @@ fn a_quarter_is_at_least_one() {
 #[test]
 fn each_client_gets_its_share() {
     let shares = Shares::new(PLENTY);
-    let take = |number| shares.take(client(number), 1, Rank::First);
-    let held: Vec<_> = (0..2).map(|_| take(1).now_or_never().unwrap()).collect();
+    let now = |number| take(&shares, number, Rank::First).now_or_never();
+    let held: Vec<_> = (0..2).map(|_| now(1).unwrap()).collect();
     assert!(shares.is_client_full(client(1), 1));
-    let mut third = Box::pin(take(1));
-    assert!((&mut third).now_or_never().is_none());
+    let third = wait(&shares, 1, Rank::First);
     for number in 2..5 {
-        assert!(take(number).now_or_never().unwrap().is_ok(), "{number}");
+        assert!(now(number).unwrap().is_ok(), "{number}");
     }
     drop(held);
     assert!(third.now_or_never().unwrap().is_ok());
@@ -64,11 +79,7 @@ fn each_client_gets_its_share() {
 
 #[test]
 fn clients_take_turns_and_ranks_order_their_own_requests() {
-    let shares = Shares::new(Limits {
-        units: 1,
-        units_each: 1,
-        ..PLENTY
-    });
+    let shares = Shares::new(ONE);
     let held = shares.try_take(client(9), 1).unwrap();
     let requests = [
         (1, Rank::Last),
@@ -79,11 +90,8 @@ fn clients_take_turns_and_ranks_order_their_own_requests() {
     ];
     let mut waiting: Vec<_> = requests
         .iter()
-        .map(|&(number, rank)| Some(Box::pin(shares.take(client(number), 1, rank))))
+        .map(|&(number, rank)| Some(wait(&shares, number, rank)))
         .collect();
-    for request in waiting.iter_mut().flatten() {
-        assert!(request.now_or_never().is_none());
-    }
     let mut order = Vec::new();
     let mut last = Some(held);
     while order.len() < requests.len() {
@@ -103,19 +111,14 @@ fn clients_take_turns_and_ranks_order_their_own_requests() {
 #[test]
 fn clients_with_one_request_at_a_time_do_not_overtake_one_that_waits() {
     let shares = Shares::new(ONE);
-    let ask = |number, rank| {
-        let mut request = Box::pin(shares.take(client(number), 1, rank));
-        assert!((&mut request).now_or_never().is_none());
-        request
-    };
     let mut held = shares.try_take(client(1), 1);
-    let mut others = [2, 3].map(|number| ask(number, Rank::First));
-    let mut user = ask(9, Rank::Last);
+    let mut others = [2, 3].map(|number| wait(&shares, number, Rank::First));
+    let mut user = wait(&shares, 9, Rank::Last);
     let mut served = Vec::new();
     loop {
         drop(held.take());
         if let Some(&place) = served.last() {
-            others[place] = ask([2, 3][place], Rank::First);
+            others[place] = wait(&shares, [2, 3][place], Rank::First);
         }
         if (&mut user).now_or_never().is_some() {
             break;
@@ -133,36 +136,23 @@ fn clients_with_one_request_at_a_time_do_not_overtake_one_that_waits() {
 #[test]
 fn queues_are_bounded_and_a_better_rank_displaces_a_worse_one() {
     let shares = Shares::new(Limits {
-        units: 1,
-        units_each: 1,
         waiting: 3,
         waiting_each: 2,
+        ..ONE
     });
     let held = shares.try_take(client(9), 1).unwrap();
-    let take = |number, rank| Box::pin(shares.take(client(number), 1, rank));
-    let mut waiting = [take(1, Rank::Last), take(1, Rank::Last)];
-    for request in &mut waiting {
-        assert!(request.now_or_never().is_none());
-    }
-    assert_eq!(
-        take(1, Rank::Last).now_or_never().unwrap().err(),
-        Some(QueueFull)
-    );
-    let mut better = take(1, Rank::First);
-    assert!((&mut better).now_or_never().is_none());
-    let [older, younger] = waiting;
-    assert_eq!(younger.now_or_never().unwrap().err(), Some(QueueFull));
-    let mut other = take(2, Rank::Last);
-    assert!((&mut other).now_or_never().is_none());
-    assert_eq!(
-        take(2, Rank::First).now_or_never().unwrap().err(),
-        Some(QueueFull)
-    );
+    let is_refused =
+        |request: Request<'_>| request.now_or_never().unwrap().err() == Some(QueueFull);
+    let older = wait(&shares, 1, Rank::Last);
+    let younger = wait(&shares, 1, Rank::Last);
+    assert!(is_refused(take(&shares, 1, Rank::Last)));
+    let better = wait(&shares, 1, Rank::First);
+    assert!(is_refused(younger));
+    let _other = wait(&shares, 2, Rank::Last);
+    assert!(is_refused(take(&shares, 2, Rank::First)));
     drop(older);
-    assert!(
-        take(2, Rank::First).now_or_never().is_none(),
-        "there is a place"
-    );
+    // There is a place in the queue.
+    drop(wait(&shares, 2, Rank::First));
     drop(held);
     assert!(better.now_or_never().unwrap().is_ok());
 }
@@ -191,19 +181,15 @@ fn number_of(request: usize, clients: usize) -> u8 {
 #[test]
 fn the_longest_queue_is_displaced_by_a_client_with_fewer_requests() {
     let shares = Shares::new(Limits {
-        units: 1,
-        units_each: 1,
         waiting: 4,
         waiting_each: 3,
+        ..ONE
     });
     let held = shares.try_take(client(9), 1).unwrap();
-    let take = |number| {
-        let mut request = Box::pin(shares.take(client(number), 1, Rank::First));
-        let is_waiting = (&mut request).now_or_never().is_none();
-        (request, is_waiting)
-    };
-    let mut waiting: Vec<_> = [1, 2, 2, 2].into_iter().map(take).collect();
-    assert!(waiting.iter().all(|(_, is_waiting)| *is_waiting));
+    let clients = [1, 2, 2, 2].into_iter();
+    let mut waiting: Vec<_> = clients
+        .map(|number| wait(&shares, number, Rank::First))
+        .collect();
     for (number, expected, displaced) in [
         // The second client has three waiting requests, then two. Then no client has more than one request more than another.
         (3, true, Some(3)),
@@ -211,12 +197,13 @@ fn the_longest_queue_is_displaced_by_a_client_with_fewer_requests() {
         (4, true, Some(2)),
         (5, false, None),
     ] {
-        let (request, is_waiting) = take(number);
+        let mut request = take(&shares, number, Rank::First);
+        let is_waiting = (&mut request).now_or_never().is_none();
         assert_eq!(is_waiting, expected, "{number}");
         if let Some(place) = displaced {
-            let ended = (&mut waiting[place].0).now_or_never();
+            let ended = (&mut waiting[place]).now_or_never();
             assert_eq!(ended.map(|share| share.err()), Some(Some(QueueFull)));
-            waiting.push((request, true));
+            waiting.push(request);
         }
     }
     drop(held);
@@ -228,7 +215,7 @@ fn a_share_is_returned_after_a_panic() {
     let share = shares.try_take(client(1), 2);
     let panicked = std::thread::spawn(move || {
         let _held = share;
-        panic!("whoever holds it panics");
+        panic!("the holder panics");
     });
     assert!(panicked.join().is_err());
     assert_eq!(shares.free(), PLENTY.units);
