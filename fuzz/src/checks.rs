@@ -9,14 +9,14 @@ use starlink_telemetry::config::{Settings, Sources};
 use starlink_telemetry::exposition::{
     Exposition, Format, InfoFormat, Shard, Telemetry, negotiate, requested,
 };
-use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions, Form, Retention, Snapshot};
+use starlink_telemetry::fleet::{Fleet, FleetOptions, Form, Retention, Snapshot};
 use starlink_telemetry::http::AllowedHosts;
-use starlink_telemetry::telemetry::{Batch, SchemaCache, decode};
 use starlink_telemetry::time::Moment;
 use starlink_telemetry::view::{DeviceQuery, NamedFleet, find, list};
 use starlink_telemetry::web_config::Gate;
 
 use crate::model::reader::{Body, read};
+use crate::pipeline::Pipeline;
 
 const FORMATS: [Format; 3] = [Format::OpenMetrics, Format::Prometheus, Format::Mixed];
 
@@ -32,54 +32,19 @@ fn options() -> FleetOptions {
     }
 }
 
-/// A fleet, and the current time.
-struct Pipeline {
-    fleet: Fleet,
-    schemas: SchemaCache,
-    now: Moment,
-}
-
-impl Pipeline {
-    fn new() -> Self {
-        Self {
-            fleet: Fleet::new(options()),
-            schemas: SchemaCache::default(),
-            now: Moment::default(),
-        }
-    }
-
-    fn answer(&mut self, body: &[u8]) {
-        let Ok((rows, metadata)) = decode(body.to_vec()) else {
-            return;
-        };
-        let schema = self.schemas.resolve(&metadata).schema;
-        let Some(account) = self.fleet.account(&"fuzz".into()) else {
-            return;
-        };
-        let plan = self
-            .fleet
-            .plan(account, &Batch { rows, schema }, self.now, i64::MAX);
-        let heard = Coverage {
-            to: self.now,
-            covers: Duration::ZERO,
-        };
-        self.fleet.commit(&plan, heard);
-    }
-
-    /// Scrapes in all formats, checks that they can be parsed, and that the shards together equal the whole.
-    fn bodies(&self) -> [Body; 3] {
-        let snapshot = Arc::new(self.fleet.snapshot());
-        FORMATS.map(|format| {
-            let whole = parsed(&snapshot, format, Shard::WHOLE);
-            let samples: usize = [("0", "2"), ("1", "2")]
-                .into_iter()
-                .filter_map(|(shard, total)| Shard::requested(Some(shard), Some(total)).ok())
-                .map(|shard| parsed(&snapshot, format, shard).samples.len())
-                .sum();
-            assert_eq!(samples, whole.samples.len(), "shards make up the whole");
-            whole
-        })
-    }
+/// Scrapes in all formats, checks that they can be parsed, and that the shards together equal the whole.
+fn bodies(pipeline: &Pipeline) -> [Body; 3] {
+    let snapshot = Arc::new(pipeline.fleet.snapshot());
+    FORMATS.map(|format| {
+        let whole = parsed(&snapshot, format, Shard::WHOLE);
+        let samples: usize = [("0", "2"), ("1", "2")]
+            .into_iter()
+            .filter_map(|(shard, total)| Shard::requested(Some(shard), Some(total)).ok())
+            .map(|shard| parsed(&snapshot, format, shard).samples.len())
+            .sum();
+        assert_eq!(samples, whole.samples.len(), "shards make up the whole");
+        whole
+    })
 }
 
 fn text(snapshot: &Arc<Snapshot>, format: Format, shard: Shard) -> Vec<u8> {
@@ -95,7 +60,7 @@ fn parsed(snapshot: &Arc<Snapshot>, format: Format, shard: Shard) -> Body {
 
 /// Checks answers. They are separated by a 0 byte; the first byte of each is the number of minutes that pass before it.
 pub fn batches(data: &[u8]) {
-    played(data).bodies();
+    bodies(&played(data));
 }
 
 /// The service's part of [`batches`], whose memory and time are limited.
@@ -104,7 +69,7 @@ pub fn play_batches(data: &[u8]) {
 }
 
 fn played(data: &[u8]) -> Pipeline {
-    let mut pipeline = Pipeline::new();
+    let mut pipeline = Pipeline::new(options());
     for answer in data.split(|byte| *byte == 0) {
         let Some((minutes, answer)) = answer.split_first() else {
             continue;
@@ -113,7 +78,7 @@ fn played(data: &[u8]) -> Pipeline {
             .now
             .after(Duration::from_secs(60) * u32::from(*minutes % 16));
         pipeline.fleet.expire(pipeline.now);
-        pipeline.answer(answer);
+        pipeline.answer(answer.to_vec());
         pipeline.fleet.expire(pipeline.now);
     }
     pipeline
@@ -121,11 +86,12 @@ fn played(data: &[u8]) -> Pipeline {
 
 /// A fleet of three devices, to query.
 fn fleet() -> NamedFleet {
-    let mut pipeline = Pipeline::new();
+    let mut pipeline = Pipeline::new(options());
     pipeline.now = Moment::at(Duration::from_secs(1));
     pipeline.answer(
         br#"{"data":{"values":[["u",1756537212000000000,"a",1,[82]],["u",1756537212000000000,"b",2,[]],["u",1756537212000000000,"c",null,[]]],
-        "columnNamesByDeviceType":{"u":["DeviceType","UtcTimestampNs","DeviceId","PingLatencyMsAvg","ActiveAlerts"]}}}"#,
+        "columnNamesByDeviceType":{"u":["DeviceType","UtcTimestampNs","DeviceId","PingLatencyMsAvg","ActiveAlerts"]}}}"#
+        .to_vec(),
     );
     NamedFleet {
         snapshot: Arc::new(pipeline.fleet.snapshot()),
@@ -201,9 +167,9 @@ pub fn escaping(data: &[u8]) {
         "i":["DeviceType","UtcTimestampNs","DeviceId",{quoted},"Ipv4"]}}}},
         "metadata":{{"enums":{{"DeviceType":{{"u":{quoted}}},"AlertsByDeviceType":{{"u":{{{quoted}:{quoted}}}}}}}}}}}"#
     );
-    let mut pipeline = Pipeline::new();
-    pipeline.answer(answer.as_bytes());
-    let [open, prometheus, _] = pipeline.bodies();
+    let mut pipeline = Pipeline::new(options());
+    pipeline.answer(answer.into_bytes());
+    let [open, prometheus, _] = bodies(&pipeline);
     // The replacement character marks a string that could not be decoded.
     if text.is_empty() || text.len() > 256 || text.contains(char::REPLACEMENT_CHARACTER) {
         return;
@@ -298,12 +264,13 @@ pub fn state(data: &[u8]) {
 }
 
 fn use_state(fleet: Fleet) {
-    let mut pipeline = Pipeline::new();
+    let mut pipeline = Pipeline::new(options());
     pipeline.fleet = fleet;
     pipeline.fleet.expire(pipeline.now);
-    pipeline.bodies();
-    pipeline.answer(br#"{"data":{"values":[["u",1700000000000000001,"a",1]],"columnNamesByDeviceType":{"u":["DeviceType","UtcTimestampNs","DeviceId","N"]}}}"#);
-    pipeline.bodies();
+    bodies(&pipeline);
+    let answer = br#"{"data":{"values":[["u",1700000000000000001,"a",1]],"columnNamesByDeviceType":{"u":["DeviceType","UtcTimestampNs","DeviceId","N"]}}}"#;
+    pipeline.answer(answer.to_vec());
+    bodies(&pipeline);
     let mut again = Vec::new();
     let written = pipeline.fleet.freeze().write(&mut again);
     assert!(written.is_ok());

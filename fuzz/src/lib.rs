@@ -7,3 +7,4 @@ pub mod checks;
 /// The independent parser of the integration tests.
 #[allow(dead_code, reason = "shared with the integration tests")]
 mod model;
+mod pipeline;

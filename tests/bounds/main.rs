@@ -4,19 +4,21 @@
 
 #[path = "../../benches/support/bombs.rs"]
 mod bombs;
+#[path = "../../fuzz/src/pipeline.rs"]
+mod pipeline;
 
 use std::alloc::System;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use peakmem_alloc::{INSTRUMENTED_SYSTEM, PeakMemAlloc, PeakMemAllocTrait};
 use starlink_telemetry::exposition::{Exposition, Format, Shard, Telemetry};
-use starlink_telemetry::fleet::{Coverage, Fleet, FleetOptions, Form};
-use starlink_telemetry::telemetry::{Batch, SchemaCache, decode};
+use starlink_telemetry::fleet::{Fleet, FleetOptions, Form};
+use starlink_telemetry::telemetry::decode;
 use starlink_telemetry::time::Moment;
 
 use self::bombs::BOMBS;
+use self::pipeline::Pipeline;
 
 #[global_allocator]
 static MEMORY: &PeakMemAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -44,48 +46,13 @@ fn options() -> FleetOptions {
     }
 }
 
-struct Pipeline {
-    fleet: Fleet,
-    schemas: SchemaCache,
-}
-
-impl Pipeline {
-    fn new() -> Self {
-        Self {
-            fleet: Fleet::new(options()),
-            schemas: SchemaCache::default(),
-        }
-    }
-
-    /// Decodes and applies an answer, and publishes a snapshot, if the answer is valid.
-    fn answer(&mut self, body: Vec<u8>) {
-        let Ok((rows, metadata)) = decode(body) else {
-            return;
-        };
-        let schema = self.schemas.resolve(&metadata).schema;
-        drop(metadata);
-        let now = Moment::default();
-        let account = self.fleet.account(&"default".into()).unwrap();
-        let plan = self
-            .fleet
-            .plan(account, &Batch { rows, schema }, now, i64::MAX);
-        self.fleet.commit(
-            &plan,
-            Coverage {
-                to: now,
-                covers: Duration::ZERO,
-            },
-        );
-    }
-
-    /// The length of a scrape in bytes.
-    fn scrape(&self) -> usize {
-        let snapshot = Arc::new(self.fleet.snapshot());
-        let telemetry = Telemetry::new(Format::OpenMetrics, snapshot, Shard::WHOLE);
-        Exposition::new(telemetry, Vec::new())
-            .map(|chunk| chunk.len())
-            .sum()
-    }
+/// The length of a scrape in bytes.
+fn scrape(pipeline: &Pipeline) -> usize {
+    let snapshot = Arc::new(pipeline.fleet.snapshot());
+    let telemetry = Telemetry::new(Format::OpenMetrics, snapshot, Shard::WHOLE);
+    Exposition::new(telemetry, Vec::new())
+        .map(|chunk| chunk.len())
+        .sum()
 }
 
 /// An answer with the given rows, for terminals with `numbers` numeric columns.
@@ -121,7 +88,7 @@ fn expensive_answers_cost_at_most_sixteen_times_their_length() {
     for bomb in BOMBS {
         let body = bomb.body(3 * MIB);
         let length = body.len();
-        let mut pipeline = Pipeline::new();
+        let mut pipeline = Pipeline::new(options());
         let peak = peak(|| pipeline.answer(body));
         assert!(
             peak <= allowed(length),
@@ -141,11 +108,11 @@ fn one_wide_row_does_not_make_the_others_larger() {
         let parts = [rows(1, 300, 3), rows(0, 1, wide), rows(301, 19_700, 3)];
         let body = answer(&parts.join(","), 900);
         let again = answer(&rows(1, 20_000, 3), 900);
-        let mut pipeline = Pipeline::new();
+        let mut pipeline = Pipeline::new(options());
         peak(|| {
             pipeline.answer(body);
             pipeline.answer(again);
-            pipeline.scrape();
+            scrape(&pipeline);
         })
     };
     let (narrow, wide) = (cost(3), cost(900));
@@ -161,7 +128,7 @@ fn wide_rows_in_every_block_cost_what_they_hold() {
         write!(all, "{},{},", rows(first, 1, 900), rows(first + 1, 249, 3)).unwrap();
     }
     let body = answer(all.trim_end_matches(','), 900);
-    let mut pipeline = Pipeline::new();
+    let mut pipeline = Pipeline::new(options());
     let peak = peak(|| pipeline.answer(body));
     // 72,000 numbers at 128 bytes, and 20,000 terminals.
     assert!(peak < 40 * MIB, "{} MiB", peak / MIB);
@@ -178,7 +145,7 @@ fn the_memory_of_names_is_limited() {
         write!(body, ",\"t{code}\":[{list}]").unwrap();
     }
     body.push_str("}}}");
-    let mut pipeline = Pipeline::new();
+    let mut pipeline = Pipeline::new(options());
     let metadata = decode(body.into_bytes()).unwrap().1;
     assert!(metadata.left_out > 0);
     // Each name is held three times: as Starlink's spelling, as family and as key.
@@ -191,8 +158,7 @@ fn peak_of_ten_answers(values: usize, columns: &str, row: impl Fn(usize) -> Stri
     const TERMINALS: usize = 1000;
     let mut options = options();
     options.limits.values = values;
-    let mut pipeline = Pipeline::new();
-    pipeline.fleet = Fleet::new(options);
+    let mut pipeline = Pipeline::new(options);
     peak(|| {
         for first in (0..10 * TERMINALS).step_by(TERMINALS) {
             let rows: Vec<_> = (first..first + TERMINALS).map(&row).collect();

@@ -1,8 +1,5 @@
 //! Tests of the service with the simulator, over HTTP. One binary, so that it is linked once.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails, and the place tells why"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails where it cannot continue")]
 
 mod accounts;
 mod api;
@@ -29,6 +26,8 @@ mod own_metrics;
 mod page;
 mod page_notes;
 mod page_states;
+#[path = "../../fuzz/src/pipeline.rs"]
+mod pipeline;
 mod polling;
 mod probes;
 mod process;
