@@ -22,8 +22,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info, warn};
 
+#[cfg(feature = "fault-injection")]
+use crate::account::Directory;
 use crate::account::{
-    AccountActors, AccountContext, Accounts, Consumer, Exhausted, Manager, Register, TokenBudget,
+    AccountContext, Accounts, Consumer, Exhausted, Manager, Register, TokenBudget,
 };
 use crate::config::{Account, Settings};
 use crate::files::Reloads;
@@ -351,10 +353,11 @@ impl Application {
         self.probes_address
     }
 
-    /// The actors of an account.
+    /// The actors of all accounts, for tests.
+    #[cfg(feature = "fault-injection")]
     #[must_use]
-    pub fn account(&self, name: &str) -> Option<&AccountActors> {
-        self.manager.actors(name)
+    pub fn directory(&self) -> Directory {
+        self.manager.directory()
     }
 
     /// The store.

@@ -15,6 +15,8 @@ use tokio::sync::mpsc;
 use tracing::{error, info};
 
 use super::accounts::{AccountState, AccountStatus, Accounts};
+#[cfg(feature = "fault-injection")]
+use super::directory::Directory;
 use super::messages::{AddAccount, Drain, RemoveAccount};
 use super::start::{AccountActors, AccountContext, start};
 use crate::config::Account;
@@ -61,6 +63,8 @@ pub struct Manager {
     incarnations: u64,
     ended: mpsc::UnboundedSender<u64>,
     ends: mpsc::UnboundedReceiver<u64>,
+    #[cfg(feature = "fault-injection")]
+    directory: Directory,
 }
 
 /// An account that is started, paused or ending.
@@ -124,6 +128,8 @@ impl Manager {
             incarnations: 0,
             ended,
             ends,
+            #[cfg(feature = "fault-injection")]
+            directory: Directory::default(),
         }
     }
 
@@ -136,12 +142,11 @@ impl Manager {
         self.reconcile()
     }
 
-    /// The actors of an account since its last start.
+    /// The actors of all accounts, for tests.
+    #[cfg(feature = "fault-injection")]
     #[must_use]
-    pub fn actors(&self, name: &str) -> Option<&AccountActors> {
-        let mut running = self.running.iter();
-        let running = running.find(|running| &*running.account.name == name)?;
-        Some(&running.actors)
+    pub fn directory(&self) -> Directory {
+        self.directory.clone()
     }
 
     /// Keeps the accounts until the process has to end.
@@ -263,6 +268,8 @@ impl Manager {
             status,
             context,
         );
+        #[cfg(feature = "fault-injection")]
+        self.directory.add(&account.name, actors.clone());
         status.set(AccountState::Running);
         (incarnation, actors)
     }

@@ -5,6 +5,8 @@ mod attempt;
 mod columns;
 mod cuts;
 mod delivery;
+#[cfg(feature = "fault-injection")]
+mod directory;
 mod failure_report;
 mod failure_text;
 mod handover;
@@ -27,6 +29,8 @@ mod token_state;
 mod unstored;
 
 pub use self::accounts::{AccountState, AccountStatus, Accounts, families};
+#[cfg(feature = "fault-injection")]
+pub use self::directory::Directory;
 pub use self::failure_report::FailureReport;
 pub use self::handover::Handover;
 pub use self::manager::{Exhausted, Manager, Register};

@@ -1,5 +1,6 @@
 //! Injects panics, stops and hangs into actors, for tests. Not part of a release build (feature `fault-injection`).
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Message, WrapFuture};
@@ -15,7 +16,40 @@ pub enum Fault {
     Stop,
     /// The actor's thread blocks for this time.
     Hang(Duration),
+    /// The actor's thread blocks until the latch is opened.
+    HangUntil(Latch),
 }
+
+/// Ends a [`Fault::HangUntil`]. Copies are the same latch, which is never freed.
+#[derive(Debug, Clone, Copy)]
+pub struct Latch(&'static AtomicBool);
+
+impl Latch {
+    /// A closed latch.
+    #[must_use]
+    pub fn closed() -> Self {
+        Self(Box::leak(Box::default()))
+    }
+
+    /// Opens it for ever.
+    pub fn open(self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn wait(self) {
+        while !self.0.load(Ordering::Acquire) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl PartialEq for Latch {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.0, other.0)
+    }
+}
+
+impl Eq for Latch {}
 
 /// Where it happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +122,7 @@ fn happen<A: Actor<Context = Context<A>>>(fault: Fault, context: &mut Context<A>
         Fault::PanicSaying(message) => panic!("{message}"),
         Fault::Stop => context.stop(),
         Fault::Hang(duration) => std::thread::sleep(duration),
+        Fault::HangUntil(latch) => latch.wait(),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::answers::id;
 use crate::form::Body;
 use crate::model::{Floor, Model, Row};
 use crate::scraper::{self, by_device};
+use crate::timeline::{Elapsed, Timeline};
 
 /// The ages at which series end: the settings `STALE_AFTER`, `IP_STALE_AFTER` and `FORGET_AFTER`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Ages {
     pub stale: Duration,
     pub ip_stale: Duration,
     pub forget: Duration,
+    /// Whether the clocks jump, so that the ages are reached although they are long.
+    pub have_jumps: bool,
 }
 
 impl Ages {
@@ -25,19 +28,40 @@ impl Ages {
         stale: Duration::from_secs(3600),
         ip_stale: Duration::from_secs(7200),
         forget: Duration::from_secs(86_400),
+        have_jumps: false,
     };
 
-    /// The ages of a run: in most runs so short that all are reached within the run.
+    /// The ages of a run: in most runs all are reached within the run, because they are short or the clocks jump.
     pub fn draw(random: &mut Rng) -> Self {
-        if random.u8(..3) == 0 {
-            return Self::LONG;
+        match random.u8(..3) {
+            0 => Self::LONG,
+            1 => Self {
+                stale: Duration::from_secs(random.u64(120..=600)),
+                ip_stale: Duration::from_secs(7200),
+                forget: Duration::from_secs(86_400),
+                have_jumps: true,
+            },
+            _ => {
+                let stale = random.u64(2..=5);
+                Self {
+                    stale: Duration::from_secs(stale),
+                    ip_stale: Duration::from_secs(stale + 2),
+                    forget: Duration::from_secs(stale + 5),
+                    have_jumps: false,
+                }
+            }
         }
-        let stale = random.u64(2..=5);
-        Self {
-            stale: Duration::from_secs(stale),
-            ip_stale: Duration::from_secs(stale + 2),
-            forget: Duration::from_secs(stale + 5),
-        }
+    }
+
+    /// How far the clocks jump: about as long as one of the ages, or past a backoff.
+    pub fn draw_jump(self, random: &mut Rng) -> Duration {
+        let most = match random.u8(..8) {
+            0..3 => Duration::from_secs(60),
+            3..6 => 2 * self.stale,
+            6 => 2 * self.ip_stale,
+            _ => 2 * self.forget,
+        };
+        most.mul_f64(random.f64())
     }
 
     /// The settings.
@@ -66,19 +90,19 @@ const ARRIVAL: Duration = Duration::from_secs(1);
 /// The start and the end of a scrape.
 #[derive(Debug, Clone, Copy)]
 pub struct Taken {
-    pub from: Instant,
-    pub to: Instant,
+    pub from: Elapsed,
+    pub to: Elapsed,
 }
 
 impl Taken {
     /// Whether a row sent at `sent` was certainly younger than `age` in this scrape.
-    fn is_young(self, sent: Instant, age: Duration) -> bool {
-        self.to.duration_since(sent) + ROUNDING < age
+    fn is_young(self, sent: Elapsed, age: Duration) -> bool {
+        self.to.saturating_sub(sent) + ROUNDING < age
     }
 
     /// Whether a row stored at `stored` was certainly older than `age`, and the store had the time to remove it.
-    fn is_old(self, stored: Instant, age: Duration) -> bool {
-        self.from.saturating_duration_since(stored) > age + REMOVED_WITHIN
+    fn is_old(self, stored: Elapsed, age: Duration) -> bool {
+        self.from.saturating_sub(stored) > age + REMOVED_WITHIN
     }
 }
 
@@ -89,7 +113,7 @@ fn may_be_late(body: &Body, model: &mut Model, taken: Taken) -> bool {
         model.store_down = Some(taken.to);
     }
     let down = model.store_down;
-    down.is_some_and(|down| taken.from.saturating_duration_since(down) < EXCUSED_FOR)
+    down.is_some_and(|down| taken.from.saturating_sub(down) < EXCUSED_FOR)
 }
 
 /// Checks which series each device has. `numbers` are the rows of the shown gauges, by device.
@@ -241,7 +265,7 @@ pub fn check_offline(body: &Body, model: &Model, floor: &Floor, journals: &[Jour
             continue;
         };
         let lane = model.roll.lane(&accounts[&device]).unwrap();
-        let heard = covered(&journals[lane].polls, model.sent(least));
+        let heard = covered(&journals[lane].polls, model.sent(least), &model.time);
         assert!(
             heard + ARRIVAL >= model.ages.stale,
             "device {device} is offline, and answers have covered {heard:?}"
@@ -252,19 +276,30 @@ pub fn check_offline(body: &Body, model: &Model, floor: &Floor, journals: &[Jour
 
 /// The longest time that answers can have covered since a moment: each covers the time since the end of the previous answer, or since
 /// its own request if there was none.
-fn covered(polls: &[Poll], since: Instant) -> Duration {
+fn covered(polls: &[Poll], since: Elapsed, time: &Timeline) -> Duration {
     let ended = |poll: &Poll| poll.ended.filter(|_| poll.status == Some(200));
     let mut before = None;
+    // No time is covered twice.
+    let mut until = since;
     let mut covered = Duration::ZERO;
     for poll in polls {
         let end = ended(poll);
         if let Some(end) = end {
-            let start = before.unwrap_or(poll.started).max(since);
-            covered += end.saturating_duration_since(start);
+            let start = time.at(before.unwrap_or(poll.started)).max(until);
+            let received = received(end, time);
+            covered += received.saturating_sub(start);
+            until = until.max(received);
         }
         before = end;
     }
     covered
+}
+
+/// The latest time at which the service can have received an answer that the simulator sent at `sent`: after a jump of the clocks that
+/// followed immediately.
+fn received(sent: Instant, time: &Timeline) -> Elapsed {
+    let latest = time.at(sent + ARRIVAL).saturating_sub(ARRIVAL);
+    latest.max(time.at(sent))
 }
 
 /// Whether a body in any format does not contain a device.

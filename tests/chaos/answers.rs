@@ -1,6 +1,6 @@
 //! Generates random valid answers, with harmless noise, and invalid answers of all kinds.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use fastrand::Rng;
 use starlink_telemetry::simulator::{Answer, AnswerBody};
@@ -15,22 +15,17 @@ const MINUTE: i64 = 60_000_000_000;
 
 const DAY: i64 = 24 * 60 * MINUTE;
 
-/// The current time in nanoseconds since 1970.
-fn now() -> i64 {
-    let now = UNIX_EPOCH.elapsed().unwrap();
-    i64::try_from(now.as_nanos()).unwrap()
-}
-
 /// The first timestamp of devices' clocks: so far in the past that no row of a run is in the future.
-fn start() -> i64 {
-    now() - DAY
+fn start(model: &Model) -> i64 {
+    model.time.wall_nanos() - DAY
 }
 
 pub fn id(device: usize) -> String {
     format!("ut-{device}")
 }
 
-/// A valid answer of an account about some of these devices, with a random order of columns, and with noise that must not affect the rest. Returns the number of its batch.
+/// A valid answer of an account about some of these devices, with a random order of columns, and with noise that must not affect the
+/// rest. Returns the number of its batch.
 ///
 /// If `is_counted` is false, the journal does not count its rows: the test does not wait for an answer that cut connections may lose.
 pub fn good(
@@ -54,7 +49,7 @@ pub fn good(
         rows.push(number);
         texts.push(text);
     }
-    // An answer without any row is none that the checks count.
+    // The checks do not count an answer without rows.
     if texts.is_empty() || random.u8(..4) == 0 {
         let device = random.usize(..DEVICES);
         texts.push(untimely(model, random, device, &columns));
@@ -118,7 +113,8 @@ pub fn newest(model: &mut Model, lane: usize, devices: &[usize]) -> (usize, Answ
     let columns: Vec<String> = columns.map(str::to_owned).to_vec();
     let mut random = Rng::with_seed(0);
     let newest = model.clocks.iter().max().copied().unwrap_or_default();
-    model.clocks.fill(newest.max(start()) + 1);
+    let newest = newest.max(start(model));
+    model.clocks.fill(newest + 1);
     let rows = devices
         .iter()
         .map(|&device| row(model, &mut random, device, &columns));
@@ -155,7 +151,7 @@ fn columns(random: &mut Rng) -> Vec<String> {
 }
 
 fn row(model: &mut Model, random: &mut Rng, device: usize, columns: &[String]) -> (usize, String) {
-    let clock = timestamp(random, model.clocks[device]);
+    let clock = timestamp(random, model.clocks[device], start(model));
     model.clocks[device] = clock;
     // Some rows are late, with an old timestamp. A stale device would accept them.
     let late = if model.ages == Ages::LONG && random.u8(..6) == 0 {
@@ -169,11 +165,12 @@ fn row(model: &mut Model, random: &mut Rng, device: usize, columns: &[String]) -
 
 /// A row with an impossible timestamp, which must never be shown.
 fn untimely(model: &mut Model, random: &mut Rng, device: usize, columns: &[String]) -> String {
+    let now = model.time.wall_nanos();
     let timestamp = match random.u8(..3) {
-        0 => now() + random.i64(15 * MINUTE..10_000 * DAY),
+        0 => now + random.i64(15 * MINUTE..10_000 * DAY),
         1 => random.i64(..1_546_300_800_000_000_000),
         // Milliseconds instead of nanoseconds.
-        _ => now() / 1_000_000,
+        _ => now / 1_000_000,
     };
     spelled(model, device, timestamp, columns, false).1
 }
@@ -212,10 +209,10 @@ fn spelled(
 }
 
 /// The next timestamp of a device; it never decreases.
-fn timestamp(random: &mut Rng, before: i64) -> i64 {
+fn timestamp(random: &mut Rng, before: i64, start: i64) -> i64 {
     match (before, random.u8(..40)) {
-        (0, 0..10) => start() - random.i64(0..2000) * DAY,
-        (0, _) => start(),
+        (0, 0..10) => start - random.i64(0..2000) * DAY,
+        (0, _) => start,
         // With equal timestamps the later row is used.
         (_, 0..4) => before,
         _ => before + 15_000_000_000,
@@ -242,10 +239,10 @@ fn noise(random: &mut Rng, rows: &mut Vec<String>) {
     }
 }
 
-/// An invalid answer, and its description.
-pub fn bad(random: &mut Rng) -> (&'static str, Answer) {
+/// An invalid answer, and its description. `now` is in nanoseconds since 1970.
+pub fn bad(random: &mut Rng, now: i64) -> (&'static str, Answer) {
     // With a newer timestamp than all others, so that it would be shown.
-    let row = format!("[\"u\",{},\"ut-0\",999999999]", now() + MINUTE);
+    let row = format!("[\"u\",{},\"ut-0\",999999999]", now + MINUTE);
     let row = row.as_str();
     // The journal does not count its rows, because the checks count only the rows of valid answers.
     let whole = || Answer::text(AnswerBody::new().rows([row; 50]).to_json());

@@ -73,7 +73,7 @@ pub fn name(role: Role, Inject(place, fault): Inject) -> String {
     let fault = match fault {
         Fault::Panic | Fault::PanicSaying(_) => "panics",
         Fault::Stop => "stops",
-        Fault::Hang(_) => "hangs",
+        Fault::Hang(_) | Fault::HangUntil(_) => "hangs",
     };
     format!("{} {fault} {place}", role.name())
 }

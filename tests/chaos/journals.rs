@@ -4,19 +4,25 @@ use std::time::{Duration, Instant};
 
 use starlink_telemetry::simulator::{Journal, Outcome, Poll};
 
+use crate::timeline::{Elapsed, Timeline};
+
 /// Limits of Starlink's documentation and of ours.
 const POLLS_A_MINUTE: usize = 250;
 const TOKENS_IN_A_QUARTER: usize = 1000;
 
 /// Checks that at most one poll was in flight, and the rates of polls and token requests. An account whose entry has changed requests
 /// a token at once.
-pub fn judge(journal: &Journal, is_changed: bool) {
+pub fn judge(journal: &Journal, is_changed: bool, time: &Timeline) {
     assert!(journal.most_polls_in_flight <= 1, "polls overlap");
-    let polls: Vec<_> = journal.polls.iter().map(|poll| poll.started).collect();
+    let polls: Vec<_> = journal
+        .polls
+        .iter()
+        .map(|poll| time.at(poll.started))
+        .collect();
     let tokens: Vec<_> = journal
         .token_requests
         .iter()
-        .map(|request| request.at)
+        .map(|request| time.at(request.at))
         .collect();
     assert_most(&polls, POLLS_A_MINUTE, Duration::from_secs(60), "polls");
     assert_most(
@@ -38,7 +44,7 @@ pub fn judge(journal: &Journal, is_changed: bool) {
     }
 }
 
-fn assert_most(times: &[Instant], most: usize, within: Duration, what: &str) {
+fn assert_most(times: &[Elapsed], most: usize, within: Duration, what: &str) {
     for window in times.windows(most + 1) {
         assert!(
             window[most] - window[0] > within,
@@ -47,8 +53,10 @@ fn assert_most(times: &[Instant], most: usize, within: Duration, what: &str) {
     }
 }
 
-/// Checks that an account without faults was polled all the time.
+/// Checks that an account without faults was polled all the time, and that none of its polls was cut.
 pub fn check_calm(journal: &Journal, limit: Duration) {
+    let cut = journal.polls_with(Outcome::Abandoned);
+    assert_eq!(cut, 0, "polls are cut: {}", last_requests(journal));
     let ends = journal.polls.iter().map(|poll| poll.ended);
     let starts = journal.polls.iter().skip(1).map(|poll| poll.started);
     let pauses = ends

@@ -8,8 +8,9 @@ use actix_rt::time::sleep;
 use fastrand::Rng;
 use starlink_telemetry::account::AccountActors;
 use starlink_telemetry::simulator::{Answer, Journal, Outcome, Simulator};
-use starlink_telemetry::supervise::Role;
 use starlink_telemetry::supervise::faults::{Fault, Inject, Place};
+use starlink_telemetry::supervise::{Heartbeat, Role};
+use tokio::sync::RwLock;
 
 use crate::ageing::{self, Ages};
 use crate::answers;
@@ -21,6 +22,7 @@ use crate::model::{Fate, Model};
 use crate::roll::{Key, Roll};
 use crate::run::{Counts, WAIT_LIMIT};
 use crate::scraper::{Scraper, lock};
+use crate::wire::try_get;
 
 /// What the accounts of a run share.
 pub struct World {
@@ -29,6 +31,25 @@ pub struct World {
     pub simulators: Vec<Simulator>,
     /// Whether the store fails too, which delays all accounts.
     pub store_fails: bool,
+    /// Held shared during each step of an account and each scrape, and exclusively while the clocks jump: a jump ends time limits, so
+    /// no answer that counts may be in transit, no account may be ending, and no scrape may be in progress.
+    pub steps: RwLock<()>,
+}
+
+impl World {
+    /// The clocks jump. Then the store has removed what is old.
+    pub async fn jump(&self, duration: Duration) {
+        let _no_step = self.steps.write().await;
+        lock(&self.model).time.jump(duration);
+        let (store, address) = (&self.service.store, self.service.address);
+        eventually("the store has replied", || async {
+            // Its timers have run before the second reply.
+            let replies = [store.send(Heartbeat).await, store.send(Heartbeat).await];
+            let is_up = try_get(address, "/metrics").await;
+            replies.iter().all(Result::is_ok) && is_up.is_some_and(|scrape| scrape.status == 200)
+        })
+        .await;
+    }
 }
 
 /// What happens to an account.
@@ -36,7 +57,7 @@ pub struct World {
 pub enum Temper {
     /// Faults of all kinds.
     Faulty,
-    /// Valid answers only.
+    /// Valid answers only, while its name and its secret change.
     Calm,
 }
 
@@ -44,8 +65,6 @@ pub struct Lane {
     number: usize,
     world: Rc<World>,
     temper: Temper,
-    /// The actors of its first start. Later ones are out of reach.
-    actors: Option<AccountActors>,
     scraper: Scraper,
     random: Rng,
     /// The devices that currently report, in runs with short ages.
@@ -80,17 +99,14 @@ enum LossRisk {
 
 impl Lane {
     pub fn new(world: &Rc<World>, number: usize, temper: Temper, random: Rng) -> Self {
-        let model = lock(&world.model);
-        let actors = model.roll.name(number);
-        let actors = actors.and_then(|name| world.service.accounts.get(name));
+        let reporting = lock(&world.model).devices(number);
         Self {
             number,
             world: Rc::clone(world),
             temper,
-            actors: actors.cloned(),
             scraper: Scraper::default(),
             random,
-            reporting: model.devices(number),
+            reporting,
             good: 0,
             is_drained: true,
             is_changed: false,
@@ -108,22 +124,39 @@ impl Lane {
 
     /// Performs steps until `end`; then the account is in the list.
     pub async fn play(&mut self, end: Instant) {
-        if lock(&self.world.model).roll.name(self.number).is_some() {
+        let world = Rc::clone(&self.world);
+        if self.name().is_some() {
+            let _no_jump = world.steps.read().await;
             // The first answer is valid, so that the service knows the meaning of codes.
             self.good(LossRisk::None).await;
             self.appears().await;
         }
         while Instant::now() < end {
-            if lock(&self.world.model).roll.name(self.number).is_none() {
+            if self.name().is_none() {
                 sleep(Duration::from_millis(self.random.u64(..4000))).await;
-                self.add().await;
             }
-            self.step().await;
+            let _no_jump = world.steps.read().await;
+            match self.name() {
+                Some(_) => self.step().await,
+                None => self.add().await,
+            }
             self.scrape().await;
         }
-        if lock(&self.world.model).roll.name(self.number).is_none() {
+        if self.name().is_none() {
+            let _no_jump = world.steps.read().await;
             self.add().await;
         }
+    }
+
+    /// The name of the account while it is in the list.
+    fn name(&self) -> Option<String> {
+        let model = lock(&self.world.model);
+        model.roll.name(self.number).map(str::to_owned)
+    }
+
+    /// The actors of the account since its last start.
+    fn actors(&self) -> Option<AccountActors> {
+        self.world.service.directory.find(&self.name()?)
     }
 
     pub async fn scrape(&mut self) -> Option<Body> {
@@ -145,7 +178,12 @@ impl Lane {
     async fn step(&mut self) {
         self.move_device();
         if self.temper == Temper::Calm {
-            return self.good(LossRisk::None).await;
+            // Each start of an account may poll 20 times at once.
+            return match self.random.u8(..40) {
+                0 => self.change(Reload::Rename).await,
+                1 => self.change_key().await,
+                _ => self.good(LossRisk::None).await,
+            };
         }
         let count = self.world.simulators.len();
         match self.random.u8(..22) {
@@ -192,31 +230,36 @@ impl Lane {
         match self.random.u8(..6) {
             0 if self.number > 0 => self.remove().await,
             0 | 1 => self.change(Reload::Rename).await,
-            2 => {
-                self.change(Reload::Key(Key::Wrong)).await;
-            }
+            // Whether the service has read the wrong secret is not known: the account may still be ending when the clocks jump.
+            2 if !self.has_jumps() => self.change(Reload::Key(Key::Wrong)).await,
             3 => {
-                self.count("lists that are none");
+                self.count("invalid lists");
                 lock(&self.world.model).roll.write_nonsense();
                 sleep(Duration::from_millis(self.random.u64(..200))).await;
                 lock(&self.world.model).roll.write();
             }
-            _ => {
-                let key = lock(&self.world.model).roll.key(self.number);
-                let other = match key {
-                    Some(Key::Inline) => Key::File,
-                    _ => Key::Inline,
-                };
-                self.change(Reload::Key(other)).await;
-            }
+            _ => self.change_key().await,
         }
+    }
+
+    fn has_jumps(&self) -> bool {
+        lock(&self.world.model).ages.have_jumps
+    }
+
+    /// Moves the secret from the list to a file, or back.
+    async fn change_key(&mut self) {
+        let key = lock(&self.world.model).roll.key(self.number);
+        let other = match key {
+            Some(Key::Inline) => Key::File,
+            _ => Key::Inline,
+        };
+        self.change(Reload::Key(other)).await;
     }
 
     /// Writes the list with this account in it for the first time, or again.
     async fn add(&mut self) {
         self.count("accounts added");
         self.is_changed = true;
-        self.actors = None;
         self.edit(|roll, number| roll.add(number));
         self.good(LossRisk::None).await;
         self.appears().await;
@@ -231,8 +274,9 @@ impl Lane {
         self.vanishes(&name).await;
         let journal = self.simulator().journal();
         assert_eq!(journal.polls_in_flight, 0, "{name} still polls");
-        // Longer than its devices may stay in runs with short ages, sometimes.
-        sleep(Duration::from_millis(self.random.u64(..8000))).await;
+        // Sometimes longer than its devices may stay, in runs with short ages. Jumps wait for it.
+        let most = if self.has_jumps() { 500 } else { 8000 };
+        sleep(Duration::from_millis(self.random.u64(..most))).await;
         let later = self.simulator().journal();
         assert_eq!(journal.polls.len(), later.polls.len(), "{name} polls again");
     }
@@ -241,6 +285,7 @@ impl Lane {
     async fn change(&mut self, reload: Reload) {
         self.count(format!("reloads: {reload:?}"));
         self.is_changed = true;
+        let before = self.actors();
         let mut old = None;
         self.edit(|roll, number| match reload {
             Reload::Rename => {
@@ -258,8 +303,25 @@ impl Lane {
         if let Some(old) = old {
             self.vanishes(&old).await;
         }
-        self.actors = None;
+        if reload != Reload::Key(Key::Wrong) {
+            self.is_started_again(before).await;
+        }
         self.appears().await;
+    }
+
+    /// Waits until the account has other actors than before.
+    async fn is_started_again(&self, before: Option<AccountActors>) {
+        let deadline = Instant::now() + WAIT_LIMIT;
+        let stream = |actors: Option<AccountActors>| actors.map(|actors| actors.stream);
+        let before = stream(before);
+        let is_started = |now: &Option<_>| now.is_some() && *now != before;
+        while !is_started(&stream(self.actors())) {
+            assert!(
+                Instant::now() < deadline,
+                "the account does not start again"
+            );
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 
     fn edit(&self, edit: impl FnOnce(&mut Roll, usize)) {
@@ -293,7 +355,8 @@ impl Lane {
     }
 
     fn bad(&mut self) {
-        let (what, answer) = answers::bad(&mut self.random);
+        let now = lock(&self.world.model).time.wall_nanos();
+        let (what, answer) = answers::bad(&mut self.random, now);
         self.count(what);
         self.simulator().push_answer(answer);
     }
@@ -311,14 +374,15 @@ impl Lane {
     /// Injects a fault into an actor, and checks that it recovers.
     async fn hurt(&mut self) {
         let (role, fault) = draw(&mut self.random);
-        let Some(actors) = self.actors.clone() else {
+        let Some(actors) = self.actors() else {
             return self.good(LossRisk::None).await;
         };
         if role == Role::MetricsStore {
             if !self.world.store_fails {
                 return self.good(LossRisk::None).await;
             }
-            lock(&self.world.model).store_hurt = Some(Instant::now());
+            let mut model = lock(&self.world.model);
+            model.store_hurt = Some(model.time.now());
         }
         self.count(name(role, fault));
         inject(&self.world.service, &actors, role, fault).await;
@@ -333,11 +397,7 @@ impl Lane {
         let Some(body) = self.scrape().await else {
             return false;
         };
-        let name = lock(&self.world.model)
-            .roll
-            .name(self.number)
-            .map(str::to_owned);
-        let name = name.unwrap_or_default();
+        let name = self.name().unwrap_or_default();
         let account = format!("starlink_exporter_actor_up{{account=\"{name}\",");
         let store = "starlink_exporter_actor_up{actor=";
         let are_up = |beginning: &str, count: usize| {
@@ -402,10 +462,10 @@ impl Lane {
     async fn deliver(&mut self, batch: usize, answer: Answer, risk: LossRisk) {
         self.count(format!("good answers, risk: {risk:?}"));
         if risk == LossRisk::Attempt
-            && let Some(actors) = &self.actors
+            && let Some(actors) = self.actors()
         {
             let fault = Inject(Place::NextMessage(1), Fault::Panic);
-            inject(&self.world.service, actors, Role::Stream, fault).await;
+            inject(&self.world.service, &actors, Role::Stream, fault).await;
         }
         self.is_drained = false;
         self.simulator().push_answer(answer);
@@ -456,11 +516,8 @@ impl Lane {
         self.are_up().await;
         let deadline = Instant::now() + WAIT_LIMIT;
         loop {
-            let name = lock(&self.world.model)
-                .roll
-                .name(self.number)
-                .map(str::to_owned);
-            let series = format!(r#"starlink_up{{account="{}"}}"#, name.unwrap_or_default());
+            let name = self.name().unwrap_or_default();
+            let series = format!(r#"starlink_up{{account="{name}"}}"#);
             if let Some(body) = self.scrape().await
                 && body.value(&series) == Some(1.0)
             {

@@ -25,6 +25,7 @@ mod plan;
 mod roll;
 mod run;
 mod scraper;
+mod timeline;
 #[path = "../it/wire.rs"]
 #[allow(dead_code, reason = "shared with the integration tests")]
 mod wire;

@@ -1,10 +1,10 @@
 //! The model: a list of the sent batches of all accounts, and from it the rows that may and must be shown.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use crate::ageing::Ages;
 use crate::roll::Roll;
+use crate::timeline::{Elapsed, Timeline};
 
 /// A sent row. Its values contain its number, so that a sample identifies its row.
 #[derive(Debug, Clone)]
@@ -35,9 +35,9 @@ struct Batch {
     lane: usize,
     rows: Vec<usize>,
     fate: Fate,
-    sent: Instant,
+    sent: Elapsed,
     /// The account has polled again, so the service has stored this batch already or never will.
-    settled: Option<Instant>,
+    settled: Option<Elapsed>,
 }
 
 /// The first address, to which the number of an allocation is added.
@@ -53,6 +53,7 @@ struct Allocation {
 /// Everything that was sent so far.
 #[derive(Debug)]
 pub struct Model {
+    pub time: Timeline,
     pub ages: Ages,
     pub rows: Vec<Row>,
     /// The accounts and the names that they had.
@@ -64,17 +65,18 @@ pub struct Model {
     batches: Vec<Batch>,
     allocations: Vec<Allocation>,
     /// The last fault of the store. Only for some time after it, scrapes may fail.
-    pub store_hurt: Option<Instant>,
+    pub store_hurt: Option<Elapsed>,
     /// The last scrape that failed or showed the store as down.
-    pub store_down: Option<Instant>,
+    pub store_down: Option<Elapsed>,
 }
 
 /// The oldest row of each device that may be shown.
 pub type Floor = BTreeMap<usize, usize>;
 
 impl Model {
-    pub fn new(ages: Ages, roll: Roll, homes: Vec<usize>) -> Self {
+    pub fn new(time: Timeline, ages: Ages, roll: Roll, homes: Vec<usize>) -> Self {
         Self {
+            time,
             ages,
             rows: Vec::new(),
             roll,
@@ -107,17 +109,17 @@ impl Model {
     }
 
     /// When a row was sent.
-    pub fn sent(&self, row: usize) -> Instant {
+    pub fn sent(&self, row: usize) -> Elapsed {
         self.batches[self.rows[row].batch].sent
     }
 
     /// When an allocation was sent.
-    pub fn address_sent(&self, allocation: usize) -> Instant {
+    pub fn address_sent(&self, allocation: usize) -> Elapsed {
         self.batches[self.allocations[allocation].batch].sent
     }
 
     /// The newest allocation of a device that was certainly stored before a moment.
-    pub fn certain_address(&self, device: usize, before: Instant) -> Option<usize> {
+    pub fn certain_address(&self, device: usize, before: Elapsed) -> Option<usize> {
         let is_certain = |allocation: &Allocation| {
             let batch = &self.batches[allocation.batch];
             let is_settled = batch.settled.is_some_and(|settled| settled < before);
@@ -127,20 +129,20 @@ impl Model {
     }
 
     /// The latest time at which a row of a device can have been stored; `None` while one is in transit.
-    pub fn last_stored(&self, device: usize) -> Option<Instant> {
+    pub fn last_stored(&self, device: usize) -> Option<Elapsed> {
         let rows = self.rows.iter().filter(|row| row.counts);
         let rows = rows.filter(|row| row.device == device);
         self.last_settled(rows.map(|row| row.batch))
     }
 
     /// [`Model::last_stored`] for allocations.
-    pub fn last_address(&self, device: usize) -> Option<Instant> {
+    pub fn last_address(&self, device: usize) -> Option<Elapsed> {
         let own = self.allocations.iter();
         let own = own.filter(|allocation| allocation.device == device);
         self.last_settled(own.map(|allocation| allocation.batch))
     }
 
-    fn last_settled(&self, batches: impl Iterator<Item = usize>) -> Option<Instant> {
+    fn last_settled(&self, batches: impl Iterator<Item = usize>) -> Option<Elapsed> {
         // The batch that is being generated is not in the list yet.
         let settled = |batch: usize| self.batches.get(batch).and_then(|batch| batch.settled);
         let all: Option<Vec<_>> = batches.map(settled).collect();
@@ -149,7 +151,7 @@ impl Model {
 
     /// Records that the account has polled again after this batch, and so after its batches before it.
     pub fn settle(&mut self, batch: usize) {
-        let now = Instant::now();
+        let now = self.time.now();
         let lane = self.batches[batch].lane;
         for batch in &mut self.batches[..=batch] {
             if batch.lane == lane {
@@ -181,7 +183,7 @@ impl Model {
     }
 
     /// Whether since a moment only this account can have had a row of a device stored, and so for `stale` before this moment.
-    pub fn is_sole(&self, device: usize, lane: usize, since: Instant) -> bool {
+    pub fn is_sole(&self, device: usize, lane: usize, since: Elapsed) -> bool {
         let rows = self
             .rows
             .iter()
@@ -206,7 +208,7 @@ impl Model {
             lane,
             rows,
             fate: Fate::Open,
-            sent: Instant::now(),
+            sent: self.time.now(),
             settled: None,
         });
         self.batches.len() - 1

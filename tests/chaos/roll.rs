@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use starlink_telemetry::simulator::Simulator;
 use tempfile::TempDir;
 
 use crate::ageing::Ages;
 use crate::form::Body;
+use crate::timeline::{Elapsed, Timeline};
 
 /// The client secret of all simulators.
 pub const SECRET: &str = "secret";
@@ -29,7 +30,7 @@ struct Entry {
     name: String,
     key: Key,
     /// Since when scrapes must show the account as up under this name.
-    since: Option<Instant>,
+    since: Option<Elapsed>,
 }
 
 /// A name that is no longer in the list.
@@ -37,7 +38,7 @@ struct Entry {
 struct Retired {
     lane: usize,
     /// When a scrape no longer showed it.
-    gone: Option<Instant>,
+    gone: Option<Elapsed>,
 }
 
 /// One account: a simulator, and its entry in the list while it has one.
@@ -52,6 +53,7 @@ struct Lane {
 /// All accounts, and the file that lists them.
 #[derive(Debug)]
 pub struct Roll {
+    time: Timeline,
     directory: TempDir,
     lanes: Vec<Lane>,
     retired: BTreeMap<String, Retired>,
@@ -66,7 +68,7 @@ pub fn client_id(lane: usize) -> String {
 }
 
 impl Roll {
-    pub fn new(simulators: &[Simulator]) -> Self {
+    pub fn new(time: Timeline, simulators: &[Simulator]) -> Self {
         let lane = |simulator: &Simulator| Lane {
             url: simulator.api_url(),
             entry: None,
@@ -75,6 +77,7 @@ impl Roll {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("secret"), SECRET).unwrap();
         Self {
+            time,
             directory,
             lanes: simulators.iter().map(lane).collect(),
             retired: BTreeMap::new(),
@@ -87,7 +90,7 @@ impl Roll {
         self.directory.path().join("accounts.yml")
     }
 
-    /// Replaces the file at once, as an editor or an orchestrator does.
+    /// Replaces the file atomically, as an editor or an orchestrator does.
     pub fn write(&self) {
         let mut text = "accounts:\n".to_owned();
         for (number, lane) in self.lanes.iter().enumerate() {
@@ -109,7 +112,7 @@ impl Roll {
         self.write_text(&text);
     }
 
-    /// Replaces the file by a text that is no list.
+    /// Replaces the file with a text that is not a list.
     pub fn write_nonsense(&self) {
         self.write_text("accounts: nonsense\n");
     }
@@ -163,19 +166,19 @@ impl Roll {
     /// Records that a scrape shows the account.
     pub fn appeared(&mut self, lane: usize) {
         if let Some(entry) = &mut self.lanes[lane].entry {
-            entry.since = Some(Instant::now());
+            entry.since = Some(self.time.now());
         }
     }
 
     /// Records that a scrape no longer shows a name.
     pub fn vanished(&mut self, name: &str) {
         if let Some(retired) = self.retired.get_mut(name) {
-            retired.gone = Some(Instant::now());
+            retired.gone = Some(self.time.now());
         }
     }
 
     /// Whether an account was removed since a moment, or may be going.
-    pub fn is_removed_since(&self, moment: Instant) -> bool {
+    pub fn is_removed_since(&self, moment: Elapsed) -> bool {
         let mut retired = self.retired.values();
         retired.any(|retired| retired.gone.is_none_or(|gone| gone >= moment))
     }
@@ -203,7 +206,7 @@ impl Roll {
 
     /// Checks the exporter's own families of a scrape that was started at `from`: each that describes an account has its label, each
     /// account in the list is up, and no other account is shown.
-    pub fn check_families(&self, body: &Body, from: Instant) {
+    pub fn check_families(&self, body: &Body, from: Elapsed) {
         for family in &body.families {
             let of_account =
                 family.name.starts_with("starlink_exporter_") || family.name == "starlink_up";
@@ -252,9 +255,9 @@ impl Roll {
     }
 
     /// Checks that the devices of a removed account go: `limit` is the longest time that they may stay.
-    pub fn check_gone(&self, name: &str, from: Instant, limit: Duration) {
+    pub fn check_gone(&self, name: &str, from: Elapsed, limit: Duration) {
         let gone = self.retired.get(name).and_then(|retired| retired.gone);
-        let is_late = gone.is_some_and(|gone| from.saturating_duration_since(gone) > limit);
+        let is_late = gone.is_some_and(|gone| from.saturating_sub(gone) > limit);
         assert!(!is_late, "devices of {name} stay");
     }
 }

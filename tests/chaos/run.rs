@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use actix_rt::task::JoinHandle;
 use actix_rt::time::sleep;
 use fastrand::Rng;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use starlink_telemetry::app::{Ending, Tuning};
 use starlink_telemetry::simulator::{Options, Simulator};
 use starlink_telemetry::starlink::Timeouts;
 use starlink_telemetry::supervise::faults::{Fault, Inject, Place};
 use starlink_telemetry::supervise::{Role, SupervisionPolicy};
-use starlink_telemetry::time::Clock;
+use tokio::sync::RwLock;
 
 use crate::ageing::{self, Ages};
 use crate::answers::DEVICES;
@@ -27,6 +27,7 @@ use crate::lane::{Lane, Temper, World};
 use crate::model::Model;
 use crate::roll::{self, Roll, SECRET};
 use crate::scraper::{Scraper, by_device, lock};
+use crate::timeline::Timeline;
 use crate::wire::try_get;
 
 /// The numbers of events.
@@ -48,7 +49,12 @@ pub async fn play(seed: u64, length: Duration) -> Counts {
     }
     let accounts = random.usize(1..=5);
     let is_calm = accounts > 1 && random.bool();
-    let world = Rc::new(world(&mut random, accounts, is_calm).await);
+    let ages = Ages::draw(&mut random);
+    let (time, _ticker) = match ages.have_jumps {
+        true => Timeline::manual(),
+        false => Timeline::real(),
+    };
+    let world = Rc::new(world(&mut random, &time, ages, accounts, is_calm).await);
     let lane = |number| {
         let temper = match number {
             0 if is_calm => Temper::Calm,
@@ -58,17 +64,24 @@ pub async fn play(seed: u64, length: Duration) -> Counts {
     };
     let mut lanes: Vec<_> = (0..accounts).map(lane).collect();
     let is_over = Rc::new(Cell::new(false));
+    let jumps = random.fork();
     let watching = watch(&world, random, Rc::clone(&is_over));
-    let ages = lock(&world.model).ages;
     // The check of silent devices at the end is part of the duration.
     let silence = match ages {
         Ages::LONG => Duration::ZERO,
+        _ if ages.have_jumps => Duration::ZERO,
         _ => ages.forget,
     };
     let end = Instant::now() + length.saturating_sub(silence);
-    join_all(lanes.iter_mut().map(|lane| lane.play(end))).await;
+    let jumping = jump_until(&world, jumps, end);
+    let playing = join_all(lanes.iter_mut().map(|lane| lane.play(end)));
+    let (jumps, _) = join(jumping, playing).await;
     join_all(lanes.iter_mut().map(Lane::check_recovery)).await;
     let mut counts = Counts::from([(format!("runs with {accounts} accounts"), 1)]);
+    if ages.have_jumps {
+        counts.insert("runs in which the clocks jump".to_owned(), 1);
+        counts.insert("jumps of the clocks".to_owned(), jumps);
+    }
     if ages != Ages::LONG {
         check_silence(&world, &mut lanes).await;
         counts.insert("devices forgotten".to_owned(), 1);
@@ -76,7 +89,7 @@ pub async fn play(seed: u64, length: Duration) -> Counts {
     is_over.set(true);
     let watched = watching.await.unwrap();
     for (simulator, lane) in world.simulators.iter().zip(&lanes) {
-        judge(&simulator.journal(), lane.is_changed);
+        judge(&simulator.journal(), lane.is_changed, &time);
     }
     if is_calm {
         check_calm(&world.simulators[0].journal(), CALM_PAUSE);
@@ -90,19 +103,28 @@ pub async fn play(seed: u64, length: Duration) -> Counts {
 }
 
 /// Starts the service and a simulator for each account. Most accounts are in the list from the start.
-async fn world(random: &mut Rng, accounts: usize, is_calm: bool) -> World {
+async fn world(
+    random: &mut Rng,
+    time: &Timeline,
+    ages: Ages,
+    accounts: usize,
+    is_calm: bool,
+) -> World {
     let simulators = (0..accounts).map(|number| {
         let lifetime = match number {
             0 if is_calm => 60,
             _ => random.u64(2..60),
         };
-        Simulator::start(Options {
+        let simulator = Simulator::start(Options {
             client_id: roll::client_id(number),
             client_secret: SECRET.to_owned(),
             token_lifetime: Duration::from_secs(lifetime),
             ..Options::default()
         })
-        .unwrap()
+        .unwrap();
+        let time = time.clone();
+        simulator.set_date(move || time.wall());
+        simulator
     });
     let simulators: Vec<_> = simulators.collect();
     let tuning = Tuning {
@@ -116,7 +138,7 @@ async fn world(random: &mut Rng, accounts: usize, is_calm: bool) -> World {
         reload_interval: Duration::from_millis(50),
         ..unlimited_restarts()
     };
-    let mut roll = Roll::new(&simulators);
+    let mut roll = Roll::new(time.clone(), &simulators);
     for number in 0..accounts {
         if number == 0 || random.u8(..4) > 0 {
             roll.add(number);
@@ -125,7 +147,6 @@ async fn world(random: &mut Rng, accounts: usize, is_calm: bool) -> World {
     roll.write();
     // Some runs have immediate answers, so that only the pacing limits the rate.
     let linger = ["0", "300", "1000"][random.usize(..3)];
-    let ages = Ages::draw(random);
     let file = roll.file();
     let mut environment = vec![
         ("ACCOUNTS_FILE", file.into_os_string()),
@@ -139,23 +160,39 @@ async fn world(random: &mut Rng, accounts: usize, is_calm: bool) -> World {
     let environment: Vec<(String, OsString)> = environment
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
-    let service = Service::set(environment, tuning, Clock::system()).await;
+    let service = Service::set(environment, tuning, time.clock()).await;
     let homes = (0..DEVICES).map(|_| random.usize(..accounts)).collect();
     World {
         service,
-        model: Arc::new(Mutex::new(Model::new(ages, roll, homes))),
+        model: Arc::new(Mutex::new(Model::new(time.clone(), ages, roll, homes))),
         simulators,
         store_fails: !is_calm,
+        steps: RwLock::new(()),
     }
 }
 
+/// Lets the clocks jump again and again until `end`, in runs with jumps. Returns how often.
+async fn jump_until(world: &World, mut random: Rng, end: Instant) -> u64 {
+    let ages = lock(&world.model).ages;
+    let mut jumps = 0;
+    while ages.have_jumps && Instant::now() < end {
+        sleep(Duration::from_millis(random.u64(300..2000))).await;
+        world.jump(ages.draw_jump(&mut random)).await;
+        jumps += 1;
+    }
+    jumps
+}
+
 /// Starts a concurrent scraper that runs until the end.
-fn watch(world: &World, mut random: Rng, is_over: Rc<Cell<bool>>) -> JoinHandle<Counts> {
-    let (address, model) = (world.service.address, Arc::clone(&world.model));
+fn watch(world: &Rc<World>, mut random: Rng, is_over: Rc<Cell<bool>>) -> JoinHandle<Counts> {
+    let world = Rc::clone(world);
+    let address = world.service.address;
     actix_rt::spawn(async move {
         let mut scraper = Scraper::default();
         while !is_over.get() {
-            scraper.scrape(address, &model, &mut random).await;
+            let no_jump = world.steps.read().await;
+            scraper.scrape(address, &world.model, &mut random).await;
+            drop(no_jump);
             sleep(Duration::from_millis(random.u64(..100))).await;
         }
         scraper.counts
@@ -165,6 +202,7 @@ fn watch(world: &World, mut random: Rng, is_over: Rc<Cell<bool>>) -> JoinHandle<
 /// Checks that devices that stop reporting become offline and are forgotten, while half of the devices of each account continue.
 async fn check_silence(world: &World, lanes: &mut [Lane]) {
     let deadline = Instant::now() + WAIT_LIMIT;
+    let ages = lock(&world.model).ages;
     let (mut speaking, mut silent) = (Vec::new(), Vec::new());
     for lane in 0..lanes.len() {
         let devices = lock(&world.model).devices(lane);
@@ -176,6 +214,14 @@ async fn check_silence(world: &World, lanes: &mut [Lane]) {
     loop {
         let answers = lanes.iter_mut().zip(&speaking);
         join_all(answers.map(|(lane, devices)| lane.speak(devices))).await;
+        if ages.have_jumps {
+            // Less than the speaking devices may be silent, until all others were offline.
+            let jump = match were_offline.len() == silent.len() {
+                true => ages.forget,
+                false => ages.stale.mul_f64(0.7),
+            };
+            world.jump(jump).await;
+        }
         if let Some(body) = lanes[0].scrape().await {
             let online = by_device(&body, "starlink_online");
             let is_offline = |device: &&usize| online.get(device) == Some(&0.0);
@@ -219,6 +265,7 @@ async fn give_up(mut random: Rng) -> Counts {
 
 /// Checks the poll rate with immediate answers while the StreamActor, which limits the rate, fails repeatedly.
 async fn hurry(mut random: Rng, length: Duration) -> Counts {
+    let (time, _ticker) = Timeline::real();
     let simulator = Simulator::start(Options::default()).unwrap();
     let service = Service::tuned(&simulator, &[("MAX_LINGER", "0")], unlimited_restarts()).await;
     let end = Instant::now() + length;
@@ -236,7 +283,7 @@ async fn hurry(mut random: Rng, length: Duration) -> Counts {
         deaths += 1;
     }
     let journal = simulator.journal();
-    judge(&journal, false);
+    judge(&journal, false, &time);
     let polls = journal.polls.len();
     // The first 20 polls are a burst; then three a second.
     assert!(polls > 40, "only {polls} polls");

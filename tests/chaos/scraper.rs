@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fastrand::Rng;
 use flate2::read::MultiGzDecoder;
@@ -39,21 +39,23 @@ impl Scraper {
         let format = FORMATS[random.usize(..FORMATS.len())];
         let is_gzip = random.bool();
         let encoding = if is_gzip { "gzip" } else { "identity" };
-        let floor = lock(model).floor();
-        let from = Instant::now();
+        let (floor, from) = {
+            let model = lock(model);
+            (model.floor(), model.time.now())
+        };
         let target = format!("/metrics?format={format}");
         let answer = get(address, &target, &[("Accept-Encoding", encoding)]).await;
         *self
             .counts
             .entry(format!("scrapes {format} {encoding} {}", answer.status))
             .or_default() += 1;
-        let to = Instant::now();
+        let to = lock(model).time.now();
         if answer.status == 503 {
             let mut model = lock(model);
             model.store_down = Some(to);
             let hurt = model.store_hurt;
             drop(model);
-            let is_excused = hurt.is_some_and(|hurt| hurt.elapsed() < EXCUSED_FOR);
+            let is_excused = hurt.is_some_and(|hurt| to.saturating_sub(hurt) < EXCUSED_FOR);
             assert!(
                 is_excused,
                 "the store had no fault that explains a failed scrape: {}",

@@ -1,27 +1,35 @@
-//! Several accounts in one process: the fault of one is not noticed by the others, and the list of accounts changes while polls are in
+//! Several accounts in one process: the faults of one do not affect the others, and the list of accounts changes while polls are in
 //! flight.
 
+mod faults;
+mod pauses;
+mod reload;
+
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::pin::pin;
+use std::time::{Duration, Instant, SystemTime};
 
 use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Context, Handler};
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all, select};
 use starlink_telemetry::app::{Ending, Tuning};
-use starlink_telemetry::simulator::{Options, Outcome, Simulator};
-use starlink_telemetry::supervise::faults::{Fault, Inject, Place};
+use starlink_telemetry::simulator::{Journal, Options, Outcome, Simulator};
+use starlink_telemetry::supervise::faults::{Fault, Inject, Latch, Place};
 use starlink_telemetry::supervise::{Role, SupervisionPolicy};
 use starlink_telemetry::time::Clock;
 use tempfile::TempDir;
 
 use crate::binary::Binary;
+use crate::form::Body;
 use crate::harness::{Service, WAIT_LIMIT, eventually, shows, terminal_row, throughput};
 
+/// The actors that belong to an account.
 const ROLES: [Role; 3] = [Role::Token, Role::Stream, Role::Metadata];
 
-/// The log redacts client IDs, so that the name of an account is none.
+/// Differs from the name of the account, because the log redacts client IDs.
 fn client_id(account: &str) -> String {
     format!("client-of-{account}")
 }
@@ -29,18 +37,19 @@ fn client_id(account: &str) -> String {
 /// Accounts with a simulator each, and the file that lists them.
 struct World {
     directory: TempDir,
-    simulators: Vec<(&'static str, Simulator)>,
+    simulators: Vec<(String, Simulator)>,
 }
 
 impl World {
-    fn of(names: &[&'static str]) -> Self {
-        let simulators = names.iter().map(|name| {
+    fn of<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Self {
+        let simulators = names.into_iter().map(|name| {
+            let name = name.into();
             let options = Options {
-                client_id: client_id(name),
+                client_id: client_id(&name),
                 client_secret: "secret".to_owned(),
                 ..Options::default()
             };
-            (*name, Simulator::start(options).unwrap())
+            (name, Simulator::start(options).unwrap())
         });
         Self {
             directory: tempfile::tempdir().unwrap(),
@@ -51,6 +60,10 @@ impl World {
     fn simulator(&self, name: &str) -> &Simulator {
         let mut simulators = self.simulators.iter();
         &simulators.find(|(known, _)| *known == name).unwrap().1
+    }
+
+    fn journal(&self, name: &str) -> Journal {
+        self.simulator(name).journal()
     }
 
     fn file(&self) -> PathBuf {
@@ -66,7 +79,7 @@ impl World {
         )
     }
 
-    /// Replaces the file at once, as an editor or an orchestrator does.
+    /// Replaces the file atomically, as an editor or an orchestrator does.
     fn write(&self, entries: &[String]) {
         let new = self.directory.path().join("accounts.new");
         fs::write(&new, format!("accounts:\n{}", entries.concat())).unwrap();
@@ -79,42 +92,149 @@ impl World {
         self.write(&entries.collect::<Vec<_>>());
     }
 
-    fn environment(&self, max_linger: &str) -> Vec<(String, OsString)> {
+    fn environment(&self, settings: &[(&str, &str)]) -> Vec<(String, OsString)> {
         let file = self.file();
-        [
+        let fixed = [
             ("ACCOUNTS_FILE", file.to_str().unwrap()),
             ("BATCH_SIZE", "1000"),
-            ("MAX_LINGER", max_linger),
             ("METRICS_ADDRESS", "127.0.0.1"),
             ("METRICS_PORT", "0"),
-        ]
-        .map(|(name, value)| (name.to_owned(), OsString::from(value)))
-        .to_vec()
+        ];
+        let all = fixed.iter().chain(settings);
+        all.map(|(name, value)| ((*name).to_owned(), OsString::from(value)))
+            .collect()
     }
 
-    /// A service of all accounts, each of which has one device with the account's name.
-    async fn start(&self, max_linger: &str, tuning: Tuning, clock: Clock) -> Service {
+    /// A service of all accounts. Each has received a row of one device, which has the account's name.
+    async fn start(&self, settings: &[(&str, &str)], tuning: Tuning, clock: Clock) -> Service {
         self.write_all();
         for (name, simulator) in &self.simulators {
             simulator.push_rows([terminal_row(name, 1_000_000_000, 1.0)]);
         }
-        let service = Service::set(self.environment(max_linger), tuning, clock).await;
-        for (name, _) in &self.simulators {
-            service.shows(&throughput(name), 1.0).await;
-        }
+        let service = Service::set(self.environment(settings), tuning, clock).await;
+        eventually("each account has received its row", || async {
+            let scrape = service.scrape().await;
+            let mut names = self.simulators.iter().map(|(name, _)| name);
+            names.all(|name| rows(&scrape, name) == 1.0)
+        })
+        .await;
         service
     }
 
-    /// The account polls, with a new token, and stores: all its actors work.
+    /// The account polls with a new token, and stores: all its actors work.
     async fn works(&self, service: &Service, name: &str, value: f64) {
         let simulator = self.simulator(name);
         simulator.revoke_tokens();
         simulator.push_rows([terminal_row(name, 1_000_000_000, value)]);
         service.shows(&throughput(name), value).await;
     }
+
+    /// Does `work`, and checks meanwhile and afterwards that the accounts `others` are not affected: no scrape and no probe fails, their
+    /// rows arrive and their devices stay online, and none of their polls fails, is cut or starts late.
+    async fn unaffected<T>(
+        &self,
+        service: &Service,
+        others: &[&str],
+        work: impl Future<Output = T>,
+    ) -> T {
+        let watch = self.watch(service, others);
+        let result = match select(pin!(work), pin!(watch)).await {
+            Either::Left((result, _)) => result,
+            Either::Right((never, _)) => match never {},
+        };
+        let scrape = service.scrape().await;
+        for name in others {
+            let shown = scrape.value(&throughput(name));
+            assert!(shown >= Some(FIRST_WATCHED), "{name}: {shown:?}");
+            let journal = self.journal(name);
+            let polls = journal.polls.iter().filter(|poll| poll.ended.is_some());
+            for poll in polls {
+                let ended = (poll.status, poll.outcome);
+                assert_eq!(ended, (Some(200), Outcome::Answered), "{name}");
+            }
+            let pause = longest_pause(&journal);
+            assert!(pause < LONGEST_PAUSE, "{name} did not poll for {pause:?}");
+        }
+        result
+    }
+
+    /// Scrapes and sends rows of the accounts `others`, one after another, until the future is dropped.
+    async fn watch(&self, service: &Service, others: &[&str]) -> Infallible {
+        let push = |name: &str, value| {
+            let row = terminal_row(name, 1_000_000_000, value);
+            self.simulator(name).push_rows([row]);
+        };
+        // The last value of each account, and whether a value has arrived.
+        let mut states = vec![(FIRST_WATCHED, false); others.len()];
+        for name in others {
+            push(name, FIRST_WATCHED);
+        }
+        loop {
+            let scrape = service.scrape().await;
+            for (name, (value, has_arrived)) in others.iter().zip(&mut states) {
+                check_no_failure(&scrape, name);
+                if scrape.value(&throughput(name)) == Some(*value) {
+                    *value += 1.0;
+                    *has_arrived = true;
+                    push(name, *value);
+                }
+                if *has_arrived {
+                    check_online(&scrape, name);
+                }
+            }
+            for probe in ["/livez", "/readyz"] {
+                let response = service.get(probe).await;
+                assert_eq!(response.status, 200, "{probe}: {}", response.body);
+            }
+            actix_rt::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
 }
 
-/// Injects a fault into an actor of an account. The reply is not awaited: a handler that hangs or panics gives none in time.
+/// The first value of the rows that are sent by [`World::watch`].
+const FIRST_WATCHED: f64 = 2.0;
+
+/// The longest pause between two polls of an account without faults, on a busy machine. All injected hangs are longer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+fn longest_pause(journal: &Journal) -> Duration {
+    let ends = journal.polls.iter().filter_map(|poll| poll.ended);
+    let starts = journal.polls.iter().skip(1).map(|poll| poll.started);
+    let still_waiting = journal.polls_in_flight == 0;
+    let starts = starts.chain(still_waiting.then(Instant::now));
+    let pauses = ends.zip(starts);
+    let pauses = pauses.map(|(end, start)| start.saturating_duration_since(end));
+    pauses.max().unwrap_or_default()
+}
+
+/// Checks that no actor, poll or token request of an account has failed.
+fn check_no_failure(scrape: &Body, name: &str) {
+    let is_of_account = format!(r#"{{account="{name}""#);
+    for (family, expected) in [
+        ("starlink_up", 1.0),
+        ("starlink_exporter_account_up", 1.0),
+        ("starlink_exporter_actor_up", 1.0),
+        ("starlink_exporter_actor_restarts_total", 0.0),
+        ("starlink_exporter_poll_failures_total", 0.0),
+        ("starlink_exporter_token_request_failures_total", 0.0),
+    ] {
+        let samples = scrape.beginning(&format!("{family}{is_of_account}"));
+        assert!(!samples.is_empty(), "{family} of {name}");
+        for (series, value) in samples {
+            assert_eq!(value, expected, "{series}");
+        }
+    }
+}
+
+/// Checks that the device of an account is online and its values are shown.
+fn check_online(scrape: &Body, name: &str) {
+    let online = format!(r#"starlink_online{{device_type="UserTerminal",deviceID="{name}"}}"#);
+    assert_eq!(scrape.value(&online), Some(1.0), "{online}");
+    assert!(scrape.has(&throughput(name)), "no values of {name}");
+}
+
+/// Injects a fault into an actor of an account, as it was started last. The reply is not awaited: a handler that hangs or panics sends
+/// none in time.
 fn inject(service: &Service, name: &str, role: Role, place: Place, fault: Fault) {
     fn send<A>(actor: &Addr<A>, message: Inject)
     where
@@ -123,7 +243,8 @@ fn inject(service: &Service, name: &str, role: Role, place: Place, fault: Fault)
     {
         actor.do_send(message);
     }
-    let (actors, message) = (&service.accounts[name], Inject(place, fault));
+    let actors = service.directory.find(name).unwrap();
+    let message = Inject(place, fault);
     match role {
         Role::Token => send(&actors.token, message),
         Role::Stream => send(&actors.stream, message),
@@ -132,11 +253,12 @@ fn inject(service: &Service, name: &str, role: Role, place: Place, fault: Fault)
     }
 }
 
-fn restarts(account: &str, role: Role, cause: &str) -> String {
-    let actor = role.name();
-    format!(
-        r#"starlink_exporter_actor_restarts_total{{account="{account}",actor="{actor}",cause="{cause}"}}"#
-    )
+/// The number of rows that the account has received, as far as a scrape shows.
+fn rows(scrape: &Body, account: &str) -> f64 {
+    let rows = scrape.beginning(&format!(
+        "starlink_exporter_rows_total{{account=\"{account}\""
+    ));
+    rows.values().sum()
 }
 
 fn of_account(family: &str, account: &str) -> String {
@@ -147,245 +269,6 @@ fn up(account: &str) -> String {
     of_account("starlink_exporter_account_up", account)
 }
 
-#[actix_rt::test]
-async fn a_panic_and_a_stop_of_any_actor_are_its_accounts_alone() {
-    let world = World::of(&["a", "b", "c"]);
-    let service = world.start("200", Tuning::default(), Clock::system()).await;
-    let mut value = 1.0;
-    for role in ROLES {
-        for (fault, cause) in [(Fault::Panic, "panic"), (Fault::Stop, "stop")] {
-            value += 1.0;
-            inject(&service, "b", role, Place::Future, fault);
-            for other in ["a", "c"] {
-                world.works(&service, other, value).await;
-                service.shows(&of_account("starlink_up", other), 1.0).await;
-            }
-            service.shows(&restarts("b", role, cause), 1.0).await;
-            world.works(&service, "b", value).await;
-            let scrape = service.scrape().await;
-            for other in ["a", "c"] {
-                assert_eq!(scrape.value(&restarts(other, role, cause)), Some(0.0));
-            }
-        }
-    }
-    let scrape = service.scrape().await;
-    for name in ["a", "b", "c"] {
-        assert!(scrape.has(&throughput(name)), "{name}");
-        assert_eq!(scrape.value(&up(name)), Some(1.0));
-    }
-}
-
-/// Longer than the distance of the heartbeats of tasks.
-const HANG_LIMIT: Duration = Duration::from_secs(6);
-
-fn impatient_with_hangs() -> Tuning {
-    Tuning {
-        supervision: SupervisionPolicy {
-            heartbeat: Duration::from_millis(50),
-            ..SupervisionPolicy::default()
-        },
-        hang_limit: HANG_LIMIT,
-        ..Tuning::default()
-    }
-}
-
-/// Whether an actor of the account hangs.
-async fn hangs(service: &Service, name: &str) -> bool {
-    let verbose = service.get("/livez?verbose").await.body;
-    let report: serde_json::Value = serde_json::from_str(&verbose).unwrap();
-    let mut actors = report["actors"].as_array().unwrap().iter();
-    actors.any(|actor| actor["account"] == name && actor["trouble"] == "hangs")
-}
-
-#[actix_rt::test]
-async fn a_hang_of_any_actor_is_its_accounts_alone() {
-    let hang = Fault::Hang(HANG_LIMIT + Duration::from_secs(4));
-    join_all(ROLES.map(|role| async move {
-        let world = World::of(&["a", "b"]);
-        let clock = Clock::system();
-        let service = world.start("200", impatient_with_hangs(), clock).await;
-        inject(&service, "b", role, Place::Handler, hang);
-        eventually("the account hangs", || hangs(&service, "b")).await;
-        world.works(&service, "a", 2.0).await;
-        assert_eq!(service.get("/livez").await.status, 200, "{role:?}");
-        assert_eq!(service.get("/readyz").await.status, 200, "{role:?}");
-        let scrape = service.scrape().await;
-        assert!(scrape.has(&throughput("b")), "its devices stay");
-        eventually("it is over", || async { !hangs(&service, "b").await }).await;
-        world.works(&service, "b", 3.0).await;
-    }))
-    .await;
-}
-
-#[actix_rt::test]
-async fn livez_fails_when_all_accounts_hang() {
-    let world = World::of(&["a", "b"]);
-    let clock = Clock::system();
-    let service = world.start("200", impatient_with_hangs(), clock).await;
-    let hang = Fault::Hang(HANG_LIMIT + Duration::from_secs(4));
-    for name in ["a", "b"] {
-        inject(&service, name, Role::Stream, Place::Handler, hang);
-    }
-    for expected in [503, 200] {
-        let what = format!("/livez answers {expected}");
-        eventually(&what, || async {
-            service.get("/livez").await.status == expected
-        })
-        .await;
-    }
-}
-
-#[actix_rt::test]
-async fn an_account_whose_actor_keeps_failing_pauses_alone_and_is_started_again() {
-    for role in ROLES {
-        let world = World::of(&["a", "b"]);
-        let start = SystemTime::now();
-        let (clock, time) = Clock::manual(start);
-        for (_, simulator) in &world.simulators {
-            let elapsed = clock.clone();
-            simulator.set_date(move || start + elapsed.elapsed());
-        }
-        let service = world.start("50", Tuning::default(), clock).await;
-        inject(&service, "b", role, Place::Started(9), Fault::Panic);
-        eventually("the account is stopped", || async {
-            time.advance(Duration::from_secs(1));
-            service.scrape().await.value(&up("b")) == Some(0.0)
-        })
-        .await;
-        let verbose = json(&service, "/livez?verbose").await;
-        let paused = &verbose["accounts"][1];
-        assert_eq!(paused["state"], "paused");
-        assert!(paused["restart_timestamp_seconds"].is_f64(), "{paused}");
-        let page = service.get("/").await.body;
-        assert!(page.contains("1 of 2 accounts is stopped: b."), "{page}");
-        let works = async |name: &str, value: f64| {
-            let simulator = world.simulator(name);
-            simulator.revoke_tokens();
-            simulator.push_rows([terminal_row(name, 1_000_000_000, value)]);
-            eventually("the account works", || async {
-                // A poll that is refused, and requests for tokens, wait for the clock.
-                time.advance(Duration::from_millis(200));
-                service.scrape().await.value(&throughput(name)) == Some(value)
-            })
-            .await;
-        };
-        works("a", 2.0).await;
-        assert_eq!(service.get("/livez").await.status, 200, "{role:?}");
-        assert_eq!(service.get("/readyz").await.status, 200, "{role:?}");
-        let scrape = service.scrape().await;
-        assert_eq!(scrape.value(&up("a")), Some(1.0));
-        let polls = |name| of_account("starlink_exporter_polls_total", name);
-        let before = scrape.value(&polls("b")).unwrap();
-        time.advance(Duration::from_secs(60));
-        service.shows(&up("b"), 1.0).await;
-        works("b", 3.0).await;
-        let after = service.scrape().await.value(&polls("b")).unwrap();
-        assert!(after > before, "its counters go on: {before} {after}");
-    }
-}
-
-#[actix_rt::test]
-async fn the_process_ends_when_every_account_is_stopped() {
-    let world = World::of(&["a", "b"]);
-    let mut service = world.start("200", Tuning::default(), Clock::system()).await;
-    inject(&service, "a", Role::Token, Place::Started(9), Fault::Panic);
-    service.shows(&up("a"), 0.0).await;
-    world.works(&service, "b", 2.0).await;
-    inject(
-        &service,
-        "b",
-        Role::Metadata,
-        Place::Started(9),
-        Fault::Panic,
-    );
-    let ending = service.ended().await;
-    assert_eq!((ending, ending.exit_code()), (Ending::AccountsStopped, 70));
-}
-
-#[actix_rt::test]
-async fn a_reload_cuts_no_poll_and_starts_each_client_id_after_its_last_answer() {
-    let world = World::of(&["a", "b", "c", "d"]);
-    let tuning = Tuning {
-        reload_interval: Duration::from_millis(50),
-        ..Tuning::default()
-    };
-    let service = world.start("60000", tuning, Clock::system()).await;
-    for (name, simulator) in &world.simulators {
-        let lingers = simulator.wait_until(WAIT_LIMIT, |seen| seen.polls_in_flight == 1);
-        assert!(lingers.await, "{name}");
-    }
-    // a stays, b goes, c is renamed, d gets another secret, and e comes.
-    let others = World::of(&["e"]);
-    world.write(&[
-        world.entry("a", "a", "secret"),
-        world.entry("renamed", "c", "secret"),
-        world.entry("d", "d", "another"),
-        others.entry("e", "e", "secret"),
-    ]);
-    let state = |wanted: &'static str| {
-        let service = &service;
-        move || async move {
-            let page = service.get("/metrics?format=prometheus").await.body;
-            page.contains(&format!(r#"starlink_up{{account="{wanted}"}}"#))
-        }
-    };
-    eventually("the new list is read", state("e")).await;
-    // Their polls linger on: nothing of them has ended.
-    world.works(&service, "a", 2.0).await;
-    for name in ["b", "c", "d"] {
-        assert!(state(name)().await, "{name} has not ended");
-        assert_eq!(world.simulator(name).journal().polls_in_flight, 1, "{name}");
-    }
-    assert!(!state("renamed")().await);
-    for name in ["b", "c", "d"] {
-        let simulator = world.simulator(name);
-        simulator.push_rows([terminal_row(name, 2_000_000_000, 7.0)]);
-        service.shows(&throughput(name), 7.0).await;
-    }
-    eventually("the old accounts have ended", || async {
-        state("renamed")().await && !state("b")().await && !state("c")().await
-    })
-    .await;
-    let refused = r#"starlink_exporter_token_request_failures_total{account="d",reason="refused"}"#;
-    eventually("the new secret is used", || async {
-        service.scrape().await.value(refused) >= Some(1.0)
-    })
-    .await;
-    world
-        .simulator("c")
-        .push_rows([terminal_row("c", 3_000_000_000, 8.0)]);
-    service.shows(&throughput("c"), 8.0).await;
-    // And back, with an account that was gone.
-    world.write_all();
-    eventually("the first list is in force again", || async {
-        state("b")().await && state("d")().await
-    })
-    .await;
-    for name in ["b", "d"] {
-        let simulator = world.simulator(name);
-        simulator.push_rows([terminal_row(name, 4_000_000_000, 9.0)]);
-        service.shows(&throughput(name), 9.0).await;
-    }
-    for (name, simulator) in &world.simulators {
-        let journal = simulator.journal();
-        assert!(journal.most_polls_in_flight <= 1, "{name}");
-        assert_eq!(journal.polls_with(Outcome::Abandoned), 0, "{name}");
-    }
-    let counted = service.scrape().await;
-    let rows = counted.beginning("starlink_exporter_rows_total{");
-    let rows_of = |account: &str| -> f64 {
-        let label = format!(r#"account="{account}""#);
-        let rows = rows.iter().filter(|(series, _)| series.contains(&label));
-        rows.map(|(_, count)| count).sum()
-    };
-    assert_eq!(rows_of("a"), 2.0, "no row is lost or doubled");
-    assert_eq!(
-        rows_of("d"),
-        3.0,
-        "the numbers of an account that changes go on"
-    );
-}
-
 /// A response in JSON.
 async fn json(service: &Service, target: &str) -> serde_json::Value {
     let body = service.get(target).await.body;
@@ -394,7 +277,7 @@ async fn json(service: &Service, target: &str) -> serde_json::Value {
 
 #[actix_rt::test]
 async fn page_api_and_probes_show_three_accounts_of_which_one_has_a_wrong_secret() {
-    let world = World::of(&["a", "b", "c"]);
+    let world = World::of(["a", "b", "c"]);
     world.write(&[
         world.entry("a", "a", "secret"),
         world.entry("b", "b", "wrong"),
@@ -405,7 +288,7 @@ async fn page_api_and_probes_show_three_accounts_of_which_one_has_a_wrong_secret
             [1, 2].map(|number| terminal_row(&format!("{name}-{number}"), 1_000_000_000, 1.0));
         world.simulator(name).push_rows(rows);
     }
-    let environment = world.environment("200");
+    let environment = world.environment(&[("MAX_LINGER", "200")]);
     let service = Service::set(environment, Tuning::default(), Clock::system()).await;
     for name in ["a-2", "c-2"] {
         service.shows(&throughput(name), 1.0).await;
@@ -422,7 +305,7 @@ async fn page_api_and_probes_show_three_accounts_of_which_one_has_a_wrong_secret
 
     let status = json(&service, "/api/v1/status").await;
     let accounts = status["accounts"].as_array().unwrap();
-    let told: Vec<_> = accounts
+    let shown: Vec<_> = accounts
         .iter()
         .map(|account| {
             let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
@@ -433,7 +316,7 @@ async fn page_api_and_probes_show_three_accounts_of_which_one_has_a_wrong_secret
     let expected = [("a", "up", 2), ("b", "failing", 0), ("c", "up", 2)];
     let expected =
         expected.map(|(name, state, online)| (name.to_owned(), state.to_owned(), online));
-    assert_eq!(told, expected);
+    assert_eq!(shown, expected);
 
     for (query, expected) in [
         ("", &["a-1", "a-2", "c-1", "c-2"][..]),
@@ -494,7 +377,7 @@ async fn page_api_and_probes_show_three_accounts_of_which_one_has_a_wrong_secret
 
 #[actix_rt::test]
 async fn a_wrong_secret_is_reported_by_the_name_of_its_account() {
-    let world = World::of(&["a", "b"]);
+    let world = World::of(["a", "b"]);
     world.write(&[
         world.entry("a", "a", "secret"),
         world.entry("b", "b", "wrong"),
@@ -502,7 +385,7 @@ async fn a_wrong_secret_is_reported_by_the_name_of_its_account() {
     world
         .simulator("a")
         .push_rows([terminal_row("a", 1_000_000_000, 1.0)]);
-    let mut environment = world.environment("200");
+    let mut environment = world.environment(&[("MAX_LINGER", "200")]);
     environment.push(("LOG_FORMAT".to_owned(), "json".into()));
     let mut binary = Binary::execute(&[], environment);
     let address = binary.address().await;

@@ -1,13 +1,11 @@
 //! Tests of the JSON API: responses compared with its OpenAPI description, and the parameters of lists.
 
-use std::time::Duration;
-
 use actix_rt::test as async_test;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use starlink_telemetry::app::Tuning;
 use starlink_telemetry::simulator::{Answer, AnswerBody, Simulator, TERMINAL_COLUMNS};
-use starlink_telemetry::supervise::faults::{Fault, Inject, Place};
+use starlink_telemetry::supervise::faults::{Fault, Inject, Latch, Place};
 use starlink_telemetry::view::{DeviceQuery, SortKey};
 use url::form_urlencoded::byte_serialize;
 
@@ -16,7 +14,7 @@ use crate::wire::{ask, get};
 
 const DEVICES: &str = "/api/v1/devices";
 
-/// What the service says of its own answers.
+/// The service's description of its API.
 struct Description(Value);
 
 impl Description {
@@ -26,19 +24,19 @@ impl Description {
         Self(serde_json::from_str(&answer.body).unwrap())
     }
 
-    /// Judges by the schema of what a path answers with a status.
+    /// The validator for the responses of a path with a status.
     fn judge(&self, path: &str, status: u16) -> Validator {
         let pointer = format!("/paths/{}/get/responses/{status}", path.replace('/', "~1"));
         let answer = self.0.pointer(&pointer);
         let answer = answer.unwrap_or_else(|| panic!("{pointer} is not described"));
-        // References lead into the whole document.
+        // References are resolved in the whole document.
         let mut schema = self.0.clone();
         schema["$ref"] = answer["content"]["application/json"]["schema"]["$ref"].clone();
         assert!(schema["$ref"].is_string(), "{pointer} has no schema");
         jsonschema::draft202012::new(&schema).unwrap()
     }
 
-    /// Asks, and holds what comes back against the schema.
+    /// Sends a request, and validates the response.
     async fn ask(&self, service: &Service, path: &str, target: &str, status: u16) -> Value {
         let answer = service.get(target).await;
         assert_eq!(answer.status, status, "{target}: {}", answer.body);
@@ -128,7 +126,7 @@ async fn a_device_has_all_its_values() {
         expected[place] = device[place].clone();
     }
     assert_eq!(device, expected);
-    // One of the others lacks almost everything, and the router has what a router has.
+    // One of the other terminals has almost no fields, and the router has those of routers.
     let device = description
         .ask(&service, path, "/api/v1/devices/ut-c", 200)
         .await;
@@ -387,7 +385,7 @@ async fn the_status_tells_of_the_exporter_and_the_fleet() {
         .send(Inject(Place::Handler, Fault::Panic))
         .await;
     assert!(killed.is_err());
-    eventually("the restart is told", || async {
+    eventually("the restart is reported", || async {
         let status = description.ask(&service, path, path, 200).await;
         let actor = &status["accounts"][0]["actors"][1];
         let died = &actor["last_error"];
@@ -425,10 +423,11 @@ async fn a_store_that_hangs_is_told() {
     let service = Service::tuned(&simulator, &[], tuning).await;
     service.shows(&throughput("ut-a"), 75.0).await;
     let description = Description::of(&service).await;
-    let hang = Fault::Hang(Duration::from_secs(2));
+    let latch = Latch::closed();
+    let hang = Fault::HangUntil(latch);
     let injected = service.store.send(Inject(Place::Future, hang)).await;
     assert!(injected.is_ok());
-    eventually("there is nothing to see", || async {
+    eventually("the fleet is not available", || async {
         service.get(DEVICES).await.status == 503
     })
     .await;
@@ -441,6 +440,7 @@ async fn a_store_that_hangs_is_told() {
         let told = problem["error"].as_str().unwrap();
         assert!(told.contains("the store has not answered"), "{told}");
     }
+    latch.open();
 }
 
 #[async_test]

@@ -1,6 +1,5 @@
 //! Starts the service and the simulator in the test process, sends requests, and waits for conditions.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -9,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use actix::Addr;
-use starlink_telemetry::account::AccountActors;
+use starlink_telemetry::account::{AccountActors, Directory};
 use starlink_telemetry::app::{Application, Ending, Tuning};
 use starlink_telemetry::config::{Settings, Sources};
 use starlink_telemetry::simulator::{Journal, Options, Simulator};
@@ -108,8 +107,8 @@ pub struct Service {
     pub probes: Option<SocketAddr>,
     /// The actors of the first account.
     pub account: AccountActors,
-    /// The actors of all accounts, by name.
-    pub accounts: BTreeMap<String, AccountActors>,
+    /// The actors of all accounts.
+    pub directory: Directory,
     pub store: Addr<MetricsStoreActor>,
     /// The ID of its actix system.
     pub system: usize,
@@ -155,21 +154,17 @@ impl Service {
             ..Sources::default()
         })
         .unwrap();
+        let first = Arc::clone(&settings.accounts.list()[0].name);
         let (stop, stopped) = oneshot::channel();
         let (sender, receiver) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             actix_rt::System::new().block_on(async move {
                 let application = Application::build(&settings, tuning, clock).unwrap();
-                let names = settings.accounts.list().iter().map(|account| &account.name);
-                let actors = |name: &Arc<str>| {
-                    let actors = application.account(name).unwrap().clone();
-                    (name.to_string(), actors)
-                };
-                let accounts: Vec<_> = names.map(actors).collect();
+                let directory = application.directory();
                 let store = application.store().clone();
                 let addresses = (application.address(), application.probes_address());
                 let system = actix_rt::System::current().id();
-                let started = (addresses, accounts, store, system);
+                let started = (addresses, directory, store, system);
                 assert!(
                     sender.send(started).is_ok(),
                     "the test still waits for the start"
@@ -182,12 +177,12 @@ impl Service {
                     .await
             })
         });
-        let ((address, probes), accounts, store, system) = receiver.await.unwrap();
+        let ((address, probes), directory, store, system) = receiver.await.unwrap();
         Self {
             address,
             probes,
-            account: accounts[0].1.clone(),
-            accounts: accounts.into_iter().collect(),
+            account: directory.find(&first).unwrap(),
+            directory,
             store,
             system,
             stop: Some(stop),

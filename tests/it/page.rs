@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use flate2::read::GzDecoder;
 use starlink_telemetry::simulator::{AnswerBody, Simulator};
-use starlink_telemetry::supervise::faults::{Fault, Inject, Place};
+use starlink_telemetry::supervise::faults::{Fault, Inject, Latch, Place};
 use url::form_urlencoded;
 
 use crate::harness::{
@@ -26,7 +26,7 @@ const COLUMNS: [&str; 9] = [
     "ActiveAlerts",
 ];
 
-/// Ends attributes, tags and lines, climbs directories, and turns the direction of writing.
+/// A text that ends attributes, tags and lines, traverses directories, and reverses the direction of writing.
 const HOSTILE: [&str; 7] = [
     "..",
     "a&b=c#d?e/f%2e+g h",
@@ -37,7 +37,7 @@ const HOSTILE: [&str; 7] = [
     "x\u{1b}[31m\r\n\u{0}\u{2028}",
 ];
 
-/// A terminal in California; with an alert, where its number says so.
+/// A terminal in California; some numbers have an alert.
 fn row(id: &str, number: u32) -> String {
     let id = serde_json::to_string(id).unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
@@ -50,7 +50,7 @@ fn row(id: &str, number: u32) -> String {
     format!(r#"["u",{now},{id},{number}.25,{number},599686042433355775,"2025.12.01",7,{alerts}]"#)
 }
 
-/// A service that knows devices with these identifiers, their numbers counted from 1.
+/// A service with devices that have these identifiers; their numbers start from 1.
 async fn service(ids: &[&str]) -> (Simulator, Service) {
     let simulator = scripted_simulator();
     let rows = ids.iter().zip(1..).map(|(id, number)| row(id, number));
@@ -68,14 +68,14 @@ async fn service(ids: &[&str]) -> (Simulator, Service) {
     (simulator, service)
 }
 
-/// A service that knows 120 devices.
+/// A service with 120 devices.
 async fn fleet() -> (Simulator, Service) {
     let ids: Vec<_> = (1..=120).map(|number| format!("ut-{number:03}")).collect();
     let ids: Vec<_> = ids.iter().map(String::as_str).collect();
     service(&ids).await
 }
 
-/// What an attribute or a text says.
+/// An attribute or a text without its escapes.
 fn unescaped(text: &str) -> String {
     let text = text.replace("&#60;", "<").replace("&#62;", ">");
     let text = text.replace("&#34;", "\"").replace("&#39;", "'");
@@ -117,7 +117,7 @@ async fn page(service: &Service, path: &str) -> Response {
     answer
 }
 
-/// What holds for each page.
+/// Checks that apply to each page.
 fn check(path: &str, answer: &Response) {
     let header = |name| answer.header(name).unwrap_or_default();
     assert_eq!(header("content-type"), "text/html; charset=utf-8", "{path}");
@@ -178,7 +178,7 @@ async fn the_first_glance_tells_how_everything_is() {
             answer.body
         );
     }
-    // All of them are at one place, and one dot.
+    // All have the same location, so there is one dot.
     assert_eq!(
         values(&answer.body, "d")
             .iter()
@@ -203,7 +203,7 @@ async fn links_sort_and_turn_pages_and_forms_filter() {
     let up = page(&service, &link(&down, "Down <span")).await.body;
     assert_eq!(listed(&up)[..2], ["ut-001", "ut-002"]);
     assert_eq!(values(&up, "aria-sort"), ["ascending"]);
-    // The order holds while pages are turned.
+    // The order is kept on the next page.
     let second = page(&service, &link(&down, "Next</a>")).await.body;
     assert_eq!(listed(&second)[0], "ut-070");
     assert!(second.contains("Page 2 of 3"));
@@ -212,7 +212,7 @@ async fn links_sort_and_turn_pages_and_forms_filter() {
     let back = page(&service, &link(&last, "Previous</a>")).await.body;
     assert_eq!(listed(&back), listed(&second));
 
-    // As the form sends it.
+    // The request that the form sends.
     let sent = "/?search=UT-11&state=&type=&alert=&near=&sort=-id";
     let found = page(&service, sent).await.body;
     assert_eq!(listed(&found).len(), 10);
@@ -296,7 +296,7 @@ async fn what_is_wrong_is_told_on_a_page() {
         assert_eq!(answer.status, status, "{path}");
         assert!(answer.body.contains(text), "{path}: {}", answer.body);
     }
-    // Packed, it is the same page.
+    // The compressed page is the same.
     let headers = [("Accept-Encoding", "gzip, br")];
     let answer = ask(service.address, "GET", "/device?id=nobody", &headers).await;
     assert_eq!(answer.header("content-encoding").as_deref(), Some("gzip"));
@@ -305,7 +305,7 @@ async fn what_is_wrong_is_told_on_a_page() {
         .read_to_string(&mut text)
         .unwrap();
     assert_eq!(text, service.get("/device?id=nobody").await.body);
-    // A wrong parameter keeps nobody from seeing the fleet.
+    // The fleet is shown in spite of a wrong parameter.
     assert_eq!(listed(&service.get("/?state=lost").await.body), ["ut-1"]);
 }
 
@@ -342,7 +342,7 @@ async fn hostile_names_are_shown_and_lead_to_their_devices() {
             .next()
             .unwrap()
             .1;
-        // What follows the beginning of a name differs where it is made visible.
+        // Only the beginning of the name is compared, because control characters are escaped.
         let start: String = id
             .chars()
             .take_while(|&character| !character.is_control())
@@ -442,7 +442,7 @@ async fn of_very_many_alerts_the_first_are_named() {
         let link = format!("./?alert={alert}");
         assert_eq!(home.body.contains(&link), expected, "{alert}");
     }
-    // One that is asked for is offered all the same.
+    // The selected alert is offered even if it is not among the first.
     let chosen = page(&service, "/?alert=a149").await;
     assert!(chosen.body.contains(r#"value="a149" selected"#));
 }
@@ -454,10 +454,11 @@ async fn while_the_store_does_not_answer_the_exporter_is_shown_alone() {
     simulator.push_rows([terminal_row("ut-1", 1_000_000_000, 1.0)]);
     let service = Service::tuned(&simulator, &[], tuning).await;
     service.shows(&throughput("ut-1"), 1.0).await;
-    let hang = Fault::Hang(Duration::from_secs(2));
+    let latch = Latch::closed();
+    let hang = Fault::HangUntil(latch);
     let injected = service.store.send(Inject(Place::Future, hang)).await;
     assert!(injected.is_ok());
-    eventually("there is nothing to see", || async {
+    eventually("the fleet is not available", || async {
         let home = page(&service, "/").await;
         let device = page(&service, "/device?id=ut-1").await;
         if (home.status, device.status) != (503, 503) {
@@ -472,6 +473,7 @@ async fn while_the_store_does_not_answer_the_exporter_is_shown_alone() {
         true
     })
     .await;
+    latch.open();
     eventually("the fleet is back", || async {
         page(&service, "/").await.body.contains("\"device?id=ut-1")
     })

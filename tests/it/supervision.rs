@@ -1,21 +1,24 @@
 //! Tests that the service recovers from panics, stops and hangs of each actor.
 
-use std::time::{Duration, Instant};
+use std::cell::Cell;
+use std::time::Duration;
 
 use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Context, Handler};
 use starlink_telemetry::app::{Ending, Tuning};
 use starlink_telemetry::simulator::{Answer, Outcome, Simulator};
 use starlink_telemetry::supervise::Heartbeat;
-use starlink_telemetry::supervise::faults::{Fault, Inject, Place};
+use starlink_telemetry::supervise::faults::{Fault, Inject, Latch, Place};
 use starlink_telemetry::supervise::{Role, SupervisionPolicy};
+use starlink_telemetry::time::ManualTime;
 
+use crate::form::Body;
 use crate::harness::{
     Service, UP, WAIT_LIMIT, eventually, quick_hang_detection, scripted_simulator, terminal_row,
     throughput,
 };
 
-/// Does the same with the address of any actor.
+/// Evaluates an expression with the address of any actor.
 macro_rules! with_actor {
     ($service:expr, $role:expr, |$address:ident| $body:expr) => {
         match $role {
@@ -39,7 +42,7 @@ macro_rules! with_actor {
     };
 }
 
-/// Injects a fault; a handler that panics cannot answer.
+/// Injects a fault. A handler that panics does not reply.
 pub async fn inject<A>(actor: &Addr<A>, place: Place, fault: Fault)
 where
     A: Actor<Context = Context<A>> + Handler<Inject>,
@@ -61,7 +64,7 @@ fn up(role: Role) -> String {
     format!("starlink_exporter_actor_up{{{}}}", labels(role))
 }
 
-/// Only the store belongs to no account.
+/// The labels of an actor. The store has no account.
 fn labels(role: Role) -> String {
     let actor = format!(r#"actor="{}""#, role.name());
     match role {
@@ -75,7 +78,7 @@ async fn running_service(tuning: Tuning) -> (Simulator, Service) {
     service_with(tuning, &[]).await
 }
 
-/// The same, and its next poll lingers until there is an answer: the next batch is the one that the test pushes.
+/// The same with a long linger, so that the next batch is the one that the test pushes.
 async fn lingering_service() -> (Simulator, Service) {
     service_with(Tuning::default(), &[("MAX_LINGER", "60000")]).await
 }
@@ -99,7 +102,7 @@ const STORE_FAILED: &str =
     r#"starlink_exporter_poll_failures_total{account="default",reason="store_failed"}"#;
 const TERMINAL_ROWS: &str = r#"starlink_exporter_rows_total{account="default",code="u"}"#;
 
-/// The service polls and stores, with a new token and columns that it has not seen: all four actors have work to do.
+/// Checks that the service polls and stores with a new token, which needs all four actors.
 async fn still_works(simulator: &Simulator, service: &Service, id: &str) {
     simulator.revoke_tokens();
     simulator.push_rows([terminal_row(id, 1_000_000_000, 2.0)]);
@@ -173,13 +176,12 @@ async fn messages_queued_behind_a_panic_are_answered() {
     let (_simulator, service) = running_service(Tuning::default()).await;
     for role in Role::ALL {
         with_actor!(service, role, |address| {
-            // While the actor is stuck the panic and everything behind it pile up in its mailbox.
-            let stuck = address.send(Inject(
-                Place::Handler,
-                Fault::Hang(Duration::from_millis(200)),
-            ));
+            // While the actor hangs, the fault and all later messages wait in its mailbox.
+            let latch = Latch::closed();
+            let stuck = address.send(Inject(Place::Handler, Fault::HangUntil(latch)));
             let panic = address.send(Inject(Place::Handler, Fault::Panic));
             let queued: Vec<_> = (0..1000).map(|_| address.send(Heartbeat)).collect();
+            latch.open();
             assert!(stuck.await.is_ok());
             assert!(panic.await.is_err());
             for answer in queued {
@@ -189,35 +191,59 @@ async fn messages_queued_behind_a_panic_are_answered() {
     }
 }
 
-#[actix_rt::test]
-async fn scrapes_go_on_while_the_store_is_dead() {
-    let (simulator, service) = running_service(Tuning::default()).await;
-    // It stops, then dies three times while it starts: 100, 200, 400 and 800 ms.
-    inject(&service.store, Place::Started(3), Fault::Panic).await;
-    eventually("the store is down", || async {
-        service.scrape().await.value(&up(Role::MetricsStore)) == Some(0.0)
+/// A service with manual clocks that has stored one row. An actor that has failed stays down until time passes.
+async fn service_with_manual_clocks() -> (Simulator, Service, ManualTime) {
+    let simulator = scripted_simulator();
+    simulator.push_rows([terminal_row("before", 1_000_000_000, 1.0)]);
+    let (service, time) = Service::with_manual_clock(&simulator, &[]).await;
+    service.shows(&throughput("before"), 1.0).await;
+    (simulator, service, time)
+}
+
+/// Lets time pass in short steps until a condition holds.
+async fn until(
+    service: &Service,
+    time: &ManualTime,
+    what: &str,
+    condition: impl Fn(&Body) -> bool,
+) {
+    eventually(what, || async {
+        time.advance(Duration::from_millis(20));
+        condition(&service.scrape().await)
     })
     .await;
+}
+
+#[actix_rt::test]
+async fn scrapes_succeed_while_the_store_is_down() {
+    let (simulator, service, time) = service_with_manual_clocks().await;
+    inject(&service.store, Place::Started(3), Fault::Panic).await;
+    let down = up(Role::MetricsStore);
+    service.shows(&down, 0.0).await;
     let scrape = service.scrape().await;
     assert!(scrape.has(&throughput("before")), "never an empty 200");
-    still_works(&simulator, &service, "after").await;
+    simulator.push_rows([terminal_row("after", 1_000_000_000, 2.0)]);
+    let after = throughput("after");
+    until(&service, &time, "the store is restarted", |scrape| {
+        scrape.value(&after) == Some(2.0)
+    })
+    .await;
+    let before = service.scrape().await.value(&throughput("before"));
+    assert_eq!(before, Some(1.0), "the store's state is kept");
 }
 
 #[actix_rt::test]
 async fn a_store_that_hangs_is_not_taken_for_the_truth() {
     let tuning = quick_hang_detection();
     let (_simulator, service) = running_service(tuning).await;
-    inject(
-        &service.store,
-        Place::Future,
-        Fault::Hang(Duration::from_secs(2)),
-    )
-    .await;
+    let latch = Latch::closed();
+    inject(&service.store, Place::Future, Fault::HangUntil(latch)).await;
     eventually("a scrape is refused", || async {
         let answer = service.get("/metrics").await;
         answer.status == 503 && answer.body.contains("the store has not answered")
     })
     .await;
+    latch.open();
     eventually("the store is back", || async {
         service.get("/metrics").await.status == 200
     })
@@ -259,8 +285,9 @@ async fn a_batch_on_which_the_store_panics_twice_is_given_up() {
 #[actix_rt::test]
 async fn a_batch_is_applied_once_though_the_stream_actor_dies_before_the_acknowledgement() {
     let (simulator, service) = lingering_service().await;
-    // The store is stuck while the stream actor waits for it, and dies meanwhile.
-    let hang = Fault::Hang(Duration::from_secs(1));
+    // The stream actor panics while it waits for the store, which hangs.
+    let latch = Latch::closed();
+    let hang = Fault::HangUntil(latch);
     inject(&service.store, Place::NextMessage(1), hang).await;
     simulator.push_rows([terminal_row("a", 1_000_000_000, 3.0)]);
     eventually("the store is stuck with the batch", || async {
@@ -269,6 +296,7 @@ async fn a_batch_is_applied_once_though_the_stream_actor_dies_before_the_acknowl
     })
     .await;
     inject(&service.account.stream, Place::Handler, Fault::Panic).await;
+    latch.open();
     service.shows(&throughput("a"), 3.0).await;
     still_works(&simulator, &service, "after").await;
     let scrape = service.scrape().await;
@@ -301,7 +329,7 @@ async fn rows_that_the_metadata_actor_fails_on_twice_are_given_up() {
 async fn an_attempt_that_panics_is_a_failed_one() {
     let (simulator, service) = lingering_service().await;
     inject(&service.account.stream, Place::NextMessage(1), Fault::Panic).await;
-    // The attempt that lingers was made before; the next one panics over its answer.
+    // The lingering attempt was started before; the next one panics while it reads its answer.
     simulator.push_rows([terminal_row("a", 1_000_000_000, 3.0)]);
     service.shows(&throughput("a"), 3.0).await;
     let polls = service
@@ -366,29 +394,25 @@ async fn an_answer_that_is_under_way_survives_the_stream_actor() {
 
 #[actix_rt::test]
 async fn restarts_back_off() {
-    let (_simulator, service) = running_service(Tuning::default()).await;
-    let before = Instant::now();
-    // It stops, then dies three times while it starts: 100, 200, 400 and 800 ms.
+    let (_simulator, service, time) = service_with_manual_clocks().await;
+    // It stops, then panics three times in `started`: restarts after 100, 200, 400 and 800 ms.
     inject(&service.account.metadata, Place::Started(3), Fault::Panic).await;
-    eventually("the actor is down", || async {
-        service.scrape().await.value(&up(Role::Metadata)) == Some(0.0)
+    service.shows(&up(Role::Metadata), 0.0).await;
+    // An actor in restart backoff does not fail the probe.
+    assert_eq!(service.get("/livez").await.status, 200);
+    let steps = Cell::new(0);
+    let panics = restarts(Role::Metadata, "panic");
+    until(&service, &time, "all restarts", |scrape| {
+        steps.set(steps.get() + 1);
+        let is_up = scrape.value(&up(Role::Metadata)) == Some(1.0);
+        is_up && scrape.value(&panics) == Some(3.0)
     })
     .await;
-    assert_eq!(
-        service.get("/livez").await.status,
-        200,
-        "a restart backoff is no reason to be killed"
+    assert!(
+        steps.get() >= 75,
+        "1500 ms in {} steps of 20 ms",
+        steps.get()
     );
-    service.shows(&up(Role::Metadata), 1.0).await;
-    eventually("all restarts", || async {
-        service
-            .scrape()
-            .await
-            .value(&restarts(Role::Metadata, "panic"))
-            == Some(3.0)
-    })
-    .await;
-    assert!(before.elapsed() >= Duration::from_millis(1500));
 }
 
 #[actix_rt::test]
@@ -433,21 +457,23 @@ async fn a_hang_fails_livez_until_it_is_over() {
             service.get("/livez").await.status == 200
         })
         .await;
-        let hang = Fault::Hang(Duration::from_secs(2));
+        let latch = Latch::closed();
+        let hang = Fault::HangUntil(latch);
         with_actor!(service, role, |address| address
             .do_send(Inject(Place::Handler, hang)));
-        let told = format!("actor {name}: hangs");
-        eventually(&told, || async {
-            let reply = service.get("/livez").await;
-            reply.status == 503 && reply.body.contains(&told)
+        let trouble = format!("actor {name}: hangs");
+        eventually(&trouble, || async {
+            let response = service.get("/livez").await;
+            response.status == 503 && response.body.contains(&trouble)
         })
         .await;
+        latch.open();
         eventually("it is over", || async {
             service.get("/livez").await.status == 200
         })
         .await;
         still_works(&simulator, &service, name).await;
-        // A hang is no death: whoever started the process starts it again, where `/livez` says so for long enough.
+        // A hang causes no restart of the actor: an orchestrator restarts the process if `/livez` fails for long enough.
         let scrape = service.scrape().await;
         for cause in ["panic", "stop"] {
             assert_eq!(scrape.value(&restarts(role, cause)), Some(0.0), "{name}");

@@ -20,7 +20,7 @@ async fn a_silent_stream_is_told_once_it_has_lasted_a_minute() {
     let mut world = World::new(&[]).await;
     world.rows(&ids, Duration::ZERO).await;
     let message = "answers contain no rows";
-    // The first answer without rows ends a moment, not a silence.
+    // A single answer without rows is not a silence.
     let body = world.listen(Duration::from_secs(15)).await;
     assert_eq!(own(&body, "stream_silent"), 1.0);
     assert_says(&home(&world).await, &["<strong>Healthy</strong>"]);
@@ -56,10 +56,10 @@ async fn a_silent_stream_is_told_once_it_has_lasted_a_minute() {
         world.status().await["accounts"][0]["stream"]["no_rows_seconds"],
         Value::Null
     );
-    // Rows without a silence before them are no news.
+    // Rows that follow rows are not logged.
     world.rows(&ids, 8 * MINUTE).await;
     assert_eq!(world.events("rows arrive again").len(), 1);
-    // When the terminals are taken for offline at last, all is not well again.
+    // The problem is still shown when the terminals have become offline.
     for _ in 0..50 {
         world.listen(MINUTE).await;
     }
@@ -119,7 +119,7 @@ async fn rows_that_are_all_left_out_are_told_with_the_reason() {
             "because": "their timestamps are more than 10 minutes in the future",
         })
     );
-    // One that counts ends it.
+    // An accepted row ends it.
     world.rows(&["ut-1"], Duration::ZERO).await;
     assert_eq!(
         world.status().await["accounts"][0]["stream"]["left_out"],
