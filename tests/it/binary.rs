@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::harness::{environment, eventually};
 
-/// A process of the binary; dropped, it is killed.
+/// A process of the binary, which is killed when this is dropped.
 pub struct Binary {
     child: Child,
     stdout: Output,
@@ -27,7 +27,7 @@ pub struct Binary {
 
 impl Binary {
     /// Starts the service, which logs JSON, with nothing in its environment but the settings of a service that polls
-    /// `simulator`; `changes` come last and win.
+    /// `simulator`; `changes` replace the defaults.
     pub fn start(simulator: &Simulator, changes: &[(&str, &str)]) -> Self {
         let mut variables = environment(simulator, changes);
         if changes.iter().all(|(name, _)| *name != "LOG_FORMAT") {
@@ -42,11 +42,11 @@ impl Binary {
         N: AsRef<OsStr>,
         V: AsRef<OsStr>,
     {
-        // Under the limit of open files that most systems start programs with.
+        // With the limit of open files that is the default of most systems.
         Self::execute_after("ulimit -S -n 1024", arguments, variables)
     }
 
-    /// The same after a command of the shell, whose limits hold for the process.
+    /// The same after a command of the shell, for example one that sets limits.
     pub fn execute_after<N, V>(
         prelude: &str,
         arguments: &[&str],
@@ -84,7 +84,7 @@ impl Binary {
         (binary, address)
     }
 
-    /// Where it listens, once it does. Its log tells, in whatever form, since it was given port 0.
+    /// Waits until it listens, and reads the address from its log, in any log format, because it was started with port 0.
     pub async fn address(&mut self) -> SocketAddr {
         let mut found = None;
         eventually("the service listens", || {
@@ -102,17 +102,17 @@ impl Binary {
         found.unwrap()
     }
 
-    /// What stands on stdout so far.
+    /// The text on stdout so far.
     pub fn stdout(&self) -> String {
         self.stdout.text()
     }
 
-    /// What stands on stderr so far.
+    /// The text on stderr so far.
     pub fn stderr(&self) -> String {
         self.stderr.text()
     }
 
-    /// The log so far. Lines that are no JSON are the test's failure.
+    /// The log so far. Lines that are not JSON fail the test.
     pub fn events(&self) -> Vec<Event> {
         let parse = |line: &str| match serde_json::from_str(line) {
             Ok(event) => event,
@@ -143,7 +143,7 @@ impl Binary {
         .await;
     }
 
-    /// Ends it on the spot.
+    /// Kills it.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
     }
@@ -157,12 +157,12 @@ impl Binary {
         assert!(status.unwrap().success());
     }
 
-    /// Whether it runs no more.
+    /// Whether it has ended.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Waits for the end and gives the exit code; then everything that it wrote has been read.
+    /// Waits for the end and returns the exit code. Then all of its output has been read.
     pub async fn ended(&mut self) -> Option<i32> {
         eventually("the process ends", || std::future::ready(self.has_ended())).await;
         self.stdout.finish();
@@ -193,7 +193,7 @@ impl Drop for Binary {
     }
 }
 
-/// What a process writes, read by whole lines as it comes, so that the process never waits for its reader.
+/// The output of a process, read line by line on a separate thread, so that the process never waits for its reader.
 struct Output {
     text: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
@@ -229,7 +229,7 @@ impl Output {
     }
 }
 
-/// One line of the log: its keys with their values, as they stand, so that a key that stands twice is seen.
+/// One line of the log: its keys with their values, in order, so that duplicate keys are detected.
 #[derive(Debug)]
 pub struct Event(pub Vec<(String, Value)>);
 

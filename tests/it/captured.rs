@@ -18,7 +18,7 @@ type Line = Vec<(String, Value)>;
 /// The lines by the number of the system.
 static LINES: LazyLock<Mutex<BTreeMap<usize, Vec<Line>>>> = LazyLock::new(Mutex::default);
 
-/// Keeps what is logged from now on; once for all tests of the process.
+/// Records log events from now on, once for all tests of the process.
 pub fn start() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -27,7 +27,7 @@ pub fn start() {
     });
 }
 
-/// What the services of a system have logged at INFO and above.
+/// The events that the services of a system have logged at INFO and above.
 pub fn events(system: usize) -> Vec<Event> {
     let lines = LINES.lock().unwrap();
     let lines = lines.get(&system).into_iter().flatten();
@@ -42,7 +42,7 @@ impl<S: Subscriber> Layer<S> for Sorter {
     }
 
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-        // Threads of no system belong to no service.
+        // A thread without a system belongs to no service.
         let Some(system) = System::try_current() else {
             return;
         };

@@ -17,7 +17,7 @@ use crate::harness::{
 };
 use crate::wire::{ask, get, get_from, send, try_get};
 
-/// A client that takes its time.
+/// A slow client.
 const SLOW: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
 /// A service that shows some terminals.
@@ -49,7 +49,7 @@ async fn a_client_of_http_1_0_gets_bodies_without_chunks_that_end_with_the_conne
             let request = format!(
                 "GET {path} HTTP/1.0\r\nAccept-Encoding: {encoding}\r\nConnection: {connection}\r\n\r\n"
             );
-            // The end of a response without a length is that of its connection: `send` waits for it.
+            // `send` reads until the connection ends, because the response may have no length.
             if connection == "keep-alive" && path != "/metrics" {
                 continue;
             }
@@ -104,7 +104,7 @@ async fn connections_are_closed_after_a_scrape_where_there_are_many() {
     };
     let test = move || {
         let _few: Vec<_> = (0..20).map(|_| open("/metrics")).collect();
-        // Each has had a response, so all are counted.
+        // Each has received a response, so all are counted.
         let mut many: Vec<_> = (0..600).map(|_| open("/livez")).collect();
         let asked = many.iter_mut().take(20);
         let closed = asked.filter_map(|stream| (!stays_open(stream, "/metrics")).then_some(()));
@@ -144,7 +144,7 @@ async fn no_response_is_sniffed() {
     }
 }
 
-/// A request of a slow client whose first bytes have come; the rest of the response fits into no buffer.
+/// A request of a slow client that has received the first bytes; the rest of the response exceeds all buffers.
 fn begun(address: SocketAddr, request: &str) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(8 * 1024).unwrap();
@@ -163,7 +163,7 @@ fn begun(address: SocketAddr, request: &str) -> TcpStream {
     stream
 }
 
-/// Reads so many bytes every 20 ms until the response or its connection ends: what was read and how it ended.
+/// Reads this many bytes every 20 ms until the response or its connection ends. Returns what was read and how it ended.
 fn read_slowly(mut stream: TcpStream, bytes: usize) -> (Vec<u8>, Result<(), ErrorKind>) {
     let mut read = Vec::new();
     let mut piece = vec![0; bytes];
@@ -177,10 +177,10 @@ fn read_slowly(mut stream: TcpStream, bytes: usize) -> (Vec<u8>, Result<(), Erro
     }
 }
 
-/// What comes until the response or its connection ends.
+/// Reads until the response or its connection ends.
 fn rest(mut stream: TcpStream) -> Vec<u8> {
     let mut read = Vec::new();
-    // Where it is cut the reading ends with an error.
+    // If the connection is cut, reading ends with an error.
     stream.read_to_end(&mut read).ok();
     read
 }
@@ -188,7 +188,7 @@ fn rest(mut stream: TcpStream) -> Vec<u8> {
 #[actix_rt::test]
 async fn slow_scrapes_of_one_client_leave_room_for_others() {
     let tuning = Tuning {
-        // Twelve scrapes, or three of one client.
+        // The limit is twelve scrapes, or three of one client.
         scrape_memory: 12 * 400 * 1024,
         ..Tuning::default()
     };
@@ -299,7 +299,7 @@ async fn readers_of_old_states_are_cut_when_these_take_too_much_memory() {
             .unwrap();
         let last = long_names(3000).pop().unwrap();
         simulator.push_rows([terminal_row(&last, 2, 2.0)]);
-        // A scrape that the change overtakes may be cut, too.
+        // A scrape that was started before the change may be cut too.
         let sample = format!("{} 2\n", throughput(&last));
         eventually("the change is shown", || async {
             let scrape = try_get(address, "/metrics?format=prometheus").await;

@@ -10,7 +10,7 @@ use crate::form::scrape;
 use crate::harness::{END_WITHIN, environment, eventually, scripted_simulator};
 use crate::wire::get;
 
-/// No variable at all.
+/// No variables.
 const NOTHING: [(&str, &str); 0] = [];
 
 #[actix_rt::test]
@@ -36,7 +36,7 @@ async fn version_and_help_need_no_settings() {
     }
 }
 
-/// A real shell completes what stands in the script; others are at least told apart.
+/// A real shell runs the script; the scripts of other shells must at least differ.
 #[actix_rt::test]
 async fn a_shell_completes_commands_and_options() {
     let (code, script, errors) = run(&["completions", "bash"], NOTHING).await;
@@ -211,7 +211,7 @@ async fn wrong_settings_are_all_told_before_any_connection() {
     assert!(journal.token_requests.is_empty() && journal.polls.is_empty());
 }
 
-/// Settings that are accepted and probably not meant so: told by the check and at the start, and never a secret's value.
+/// Valid settings that are probably mistakes: `check-config` and the start warn of them, without the values of secrets.
 #[actix_rt::test]
 async fn doubtful_settings_are_told() {
     let simulator = scripted_simulator();
@@ -263,7 +263,7 @@ async fn doubtful_settings_are_told() {
     assert!(!binary.stderr().contains("needle"));
 }
 
-/// What stands in the settings does not reach a terminal as it is.
+/// Control characters in settings are not printed.
 #[actix_rt::test]
 async fn control_characters_are_escaped_or_refused() {
     let simulator = scripted_simulator();
@@ -291,7 +291,7 @@ async fn control_characters_are_escaped_or_refused() {
     }
 }
 
-/// The variables of other programs for a proxy: the setting's own name wins, then these in their order.
+/// The variables that other programs read for a proxy: the setting's own name has precedence, then these in order.
 #[actix_rt::test]
 async fn a_proxy_is_found_under_its_other_names() {
     let simulator = scripted_simulator();
@@ -397,7 +397,7 @@ async fn check_config_connects_and_tells_what_was_answered() {
         "{output}{errors}"
     );
 
-    // The other place where Starlink is known to give tokens.
+    // Starlink's other token endpoint.
     simulator.set_public_token_path(false);
     let (code, output, _) = good().await;
     let other = public.replace("/public", "");
@@ -488,7 +488,7 @@ async fn healthcheck_asks_the_service_of_the_same_settings() {
             ("METRICS_ADDRESS", address),
             ("METRICS_PORT", port.as_str()),
         ];
-        // It needs no credentials.
+        // The command needs no credentials.
         let (code, output, errors) = run(&["healthcheck"], local).await;
         assert_eq!(
             (code, output.as_str(), errors.as_str()),
@@ -496,7 +496,7 @@ async fn healthcheck_asks_the_service_of_the_same_settings() {
             "{address}"
         );
     }
-    // Somebody else has the port.
+    // Another process has the port.
     let other = [
         ("METRICS_ADDRESS", "127.0.0.1"),
         ("METRICS_PORT", simulator_port.as_str()),
@@ -504,7 +504,7 @@ async fn healthcheck_asks_the_service_of_the_same_settings() {
     let (code, _, errors) = run(&["healthcheck"], other).await;
     assert_eq!(code, 1);
     assert!(errors.contains("404"), "{errors}");
-    // It draws no conclusions from Starlink.
+    // Starlink's state does not matter.
     simulator.unplug();
     let local = [("METRICS_PORT", port.as_str())];
     assert_eq!(run(&["healthcheck"], local).await.0, 0);
@@ -522,7 +522,7 @@ async fn healthcheck_asks_the_service_of_the_same_settings() {
     assert!(wrong.2.contains("METRICS_PORT"), "{}", wrong.2);
 }
 
-/// Asks a running process to end, and sees that it does so in time and well.
+/// Asks a running process to end, and checks that it ends in time and with code 0.
 async fn ends_well(mut binary: Binary, signal: &str) {
     let before = Instant::now();
     binary.signal(signal);
@@ -592,7 +592,7 @@ async fn a_port_that_is_taken_is_one_error_that_names_it_and_nothing_is_asked() 
     let journal = simulator.journal();
     assert!(journal.token_requests.is_empty() && journal.polls.is_empty());
 
-    // The demo has a simulator to tell of, too.
+    // The demo logs its simulator too.
     let settings = [("METRICS_ADDRESS", "127.0.0.1"), ("METRICS_PORT", &port)];
     let (code, _, errors) = run(&["demo"], settings).await;
     assert_eq!(code, 1, "{errors}");

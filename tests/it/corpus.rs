@@ -7,7 +7,7 @@ use std::path::Path;
 #[allow(dead_code, reason = "the fuzzer bounds parts of it")]
 mod checks;
 
-/// Every file of a target's corpus, those that the fuzzer found to be wrong among them.
+/// Checks every file of a target's corpus.
 fn replay(target: &str, check: fn(&[u8])) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fuzz/corpus")

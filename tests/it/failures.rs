@@ -20,7 +20,7 @@ use crate::harness::{
 /// The shortest wait after a failure.
 const BACKOFF: Duration = Duration::from_secs(1);
 
-/// Decoded answers are at most so large.
+/// The limit of decoded answers in bytes.
 const BATCH_LIMIT: usize = 64 << 20;
 
 /// The time between the end of a poll and the start of the next one.
@@ -29,26 +29,26 @@ fn pause_after(polls: &[Poll], index: usize) -> Duration {
     polls[index + 1].started.duration_since(ended)
 }
 
-/// Waits until the second poll has begun, and gives all.
+/// Waits until the second poll has begun. Returns all polls.
 async fn two_polls(simulator: &Simulator) -> Vec<Poll> {
     let seen = journal(simulator, "two polls", |seen| seen.polls.len() >= 2);
     seen.await.polls
 }
 
-/// A healthy answer with one row, as text.
+/// A valid answer with one row, as text.
 fn body_with(id: &str) -> String {
     AnswerBody::new()
         .row(terminal_row(id, 2_000_000_000, 2.0))
         .to_json()
 }
 
-/// A failed answer, and what must be made of it.
+/// A failing answer, and its expected effects.
 struct Case {
     answer: Answer,
     reason: &'static str,
     level: &'static str,
     status: Option<u16>,
-    /// What of the answer's text the log says.
+    /// The part of the answer's text that is logged.
     message: String,
 }
 
@@ -123,7 +123,7 @@ fn refusals() -> Vec<Case> {
     ]
 }
 
-/// Answers with status 200 that are no batch; each holds a row in the part that can be read.
+/// Answers with status 200 that are not valid batches; each contains a row in its readable part.
 fn nonsense() -> Vec<Case> {
     let whole = body_with("unread");
     let half = whole.len() / 2;
@@ -155,7 +155,7 @@ fn nonsense() -> Vec<Case> {
     ]
 }
 
-/// Waits until a poll that has failed so is followed by one that succeeds.
+/// Waits until a poll that failed for this reason is followed by one that succeeds.
 async fn overcome(address: SocketAddr, reason: &str) {
     eventually("the failure is overcome", || async {
         let body = scrape(address, "prometheus").await;
@@ -164,8 +164,8 @@ async fn overcome(address: SocketAddr, reason: &str) {
     .await;
 }
 
-/// The service meets the failure once: it is counted, one line tells it, nothing is applied, the next poll comes after
-/// the backoff and its success is told.
+/// The failure occurs once: it is counted and logged in one line, nothing is applied, the next poll starts after
+/// the backoff, and its success is logged.
 async fn is_told_and_overcome(case: Case) {
     let simulator = scripted_simulator();
     let (binary, address) = Binary::listening(&simulator, &[]).await;
@@ -228,7 +228,7 @@ async fn nothing_of_an_answer_that_is_no_batch_is_applied() {
 async fn after_a_401_one_retry_comes_at_once_with_a_new_token_then_backoff() {
     let simulator = scripted_simulator();
     let service = Service::start(&simulator, &[("MAX_LINGER", "1100")]).await;
-    // A linger later the token is old enough for the next request not to wait for its turn.
+    // After a linger the token is so old that the next request for one does not wait.
     two_polls(&simulator).await;
     simulator.set_default_answer(Some(Answer::error(401, "expired")));
     service.shows(&poll_failures("unauthorized"), 2.0).await;
@@ -275,7 +275,7 @@ async fn retry_after_is_heeded_in_seconds_and_as_a_date() {
     let until = Instant::now() + Duration::from_secs(2);
     // A date has no fractions of a second.
     let date = SystemTime::now() + Duration::from_secs(3);
-    // Without a word of Starlink's the first wait is one second.
+    // Without `Retry-After` the first wait is one second.
     let cases = [
         (Answer::too_many_requests("2"), 2 * BACKOFF, None),
         (
@@ -395,7 +395,7 @@ async fn a_refused_token_is_one_error_line_and_asked_for_again() {
         assert!(told[0].text("message").contains("token refused"));
         assert_eq!(told[0].value("status").unwrap(), status);
         assert!(told[0].says("invalid_client"), "{told:?}");
-        // The failed poll has the same cause: it is no second line.
+        // The failed poll has the same cause and is not logged again.
         let warnings = binary.events_at("WARN");
         assert!(warnings.is_empty(), "{warnings:?}");
         let scrape = scrape(address, "prometheus").await;

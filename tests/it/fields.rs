@@ -10,7 +10,7 @@ use crate::form::{FORMATS, scrape};
 use crate::harness::{eventually, scripted_simulator, shows};
 use crate::wire::get;
 
-/// What gives a field away, as a text and in the bytes of a file.
+/// The traces of a field in texts and in the bytes of a file.
 const SECRETS: [&str; 9] = [
     "41.4242",
     "71.9191",
@@ -23,7 +23,7 @@ const SECRETS: [&str; 9] = [
     "latitude",
 ];
 
-/// A device with places in columns of every spelling, and with fields that some do not want.
+/// A device with locations in columns of every spelling, and with fields that can be dropped.
 fn push(simulator: &Simulator, second: u64) {
     let body = format!(
         r#"{{"data":{{"values":[
@@ -37,7 +37,7 @@ fn push(simulator: &Simulator, second: u64) {
     simulator.push_answer(Answer::text(body));
 }
 
-/// What of it is said anywhere.
+/// The traces of it in scrapes, pages and the API.
 async fn told(address: std::net::SocketAddr) -> Vec<String> {
     let mut found = Vec::new();
     let mut targets: Vec<_> = FORMATS
@@ -56,7 +56,7 @@ async fn told(address: std::net::SocketAddr) -> Vec<String> {
     for target in targets {
         let answer = get(address, &target, &[("Accept", "text/html")]).await;
         for secret in SECRETS {
-            // Names of members and of headings stand there whatever is known.
+            // Names of members and headings are always there.
             if answer.body.contains(secret) && secret != "latitude" {
                 found.push(format!("{target} has {secret}"));
             }
@@ -68,7 +68,7 @@ async fn told(address: std::net::SocketAddr) -> Vec<String> {
     found
 }
 
-/// What of it is in the state file.
+/// The traces of it in the state file.
 fn kept(path: &Path) -> Vec<&'static str> {
     let bytes = std::fs::read(path).unwrap();
     let has = |secret: &&str| {
@@ -119,10 +119,10 @@ async fn fields_that_are_left_out_are_nowhere_even_if_an_earlier_process_kept_th
         ("DROP_FIELDS", "Ser.*l, Ipv[46]"),
     ];
     let (mut second, address) = Binary::listening(&simulator, &left_out).await;
-    // Of what was kept.
+    // From the state file.
     assert_eq!(told(address).await, Vec::<String>::new());
     shows(address, uptime, 12.0).await;
-    // And of what comes.
+    // From new rows.
     push(&simulator, 27);
     shows(address, uptime, 27.0).await;
     assert_eq!(told(address).await, Vec::<String>::new());

@@ -1,8 +1,5 @@
 //! Scrapes `/metrics` and parses the body line by line, checking the rules that all formats share.
-#![expect(
-    clippy::expect_used,
-    reason = "a test that cannot go on fails, and the text tells why"
-)]
+#![expect(clippy::expect_used, reason = "a test fails where it cannot continue")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -12,22 +9,22 @@ use crate::wire::get;
 /// The values of the parameter `format`.
 pub const FORMATS: [&str; 3] = ["openmetrics", "prometheus", "mixed"];
 
-/// All samples of one name, and what stands before them.
+/// A family: its samples, and its HELP and TYPE.
 #[derive(Debug)]
 pub struct Family {
-    /// As TYPE has it: in OpenMetrics without `_total` and `_info`.
+    /// The name in TYPE, in OpenMetrics without `_total` and `_info`.
     pub name: String,
     pub kind: String,
-    /// What HELP says, as it is escaped.
+    /// The text of HELP, with its escapes.
     pub help: String,
     /// Series, spelled as in the body, and their values.
     pub samples: Vec<(String, f64)>,
 }
 
-/// A body that has the right form.
+/// A body with a valid form.
 #[derive(Debug)]
 pub struct Body {
-    /// As it came.
+    /// The unchanged text.
     pub text: String,
     pub families: Vec<Family>,
     /// `starlink_info` in line protocol.
@@ -47,7 +44,7 @@ impl Body {
         self.families.iter().find(|family| family.name == name)
     }
 
-    /// All series whose names begin so, with their values.
+    /// All series that begin with this text, with their values.
     pub fn beginning(&self, beginning: &str) -> BTreeMap<&str, f64> {
         let samples = self.families.iter().flat_map(|family| &family.samples);
         let samples = samples.filter(|(series, _)| series.starts_with(beginning));
@@ -56,7 +53,7 @@ impl Body {
             .collect()
     }
 
-    /// Whether any series begins so.
+    /// Whether any series begins with this text.
     pub fn has(&self, beginning: &str) -> bool {
         !self.beginning(beginning).is_empty()
     }
@@ -71,7 +68,7 @@ impl Body {
             .collect()
     }
 
-    /// How many polls have failed, by reason; those for which none has are left out.
+    /// The numbers of failed polls by reason, without zeros.
     pub fn poll_failures(&self) -> BTreeMap<String, f64> {
         self.moved(POLL_FAILURES)
     }
@@ -153,7 +150,7 @@ pub fn read(text: &str, format: &str) -> Body {
     body
 }
 
-/// What follows the first line of the mixed format, which says what is special about it.
+/// The text after the first line of the mixed format, which is a comment.
 fn without_comment(text: &str) -> &str {
     let (comment, rest) = text.split_once('\n').expect("a first line");
     assert!(comment.starts_with("# starlink_info "), "{comment}");
@@ -163,12 +160,12 @@ fn without_comment(text: &str) -> &str {
     rest
 }
 
-/// What must not come twice.
+/// Names and series that must not occur twice.
 #[derive(Default)]
 struct Known {
     families: BTreeSet<String>,
     series: BTreeSet<String>,
-    /// How many families stood before the lines in line protocol.
+    /// The number of families before the lines in line protocol.
     lines_after: Option<usize>,
 }
 
@@ -187,7 +184,7 @@ impl Known {
     fn line(&mut self, line: &str, families: usize) {
         let after = *self.lines_after.get_or_insert(families);
         assert_eq!(after, families, "starlink_info in several pieces");
-        // Up to the first space that is not escaped stand measurement and tags.
+        // Measurement and tags end at the first space that is not escaped.
         let mut escaped = false;
         let end = line.find(|character: char| {
             let is_end = character == ' ' && !escaped;

@@ -22,7 +22,7 @@ const VOLATILE: [&str; 11] = [
     "starlink_exporter_scrapes_total",
     "starlink_exporter_scrape_duration_seconds",
     "starlink_exporter_build_info",
-    // Not every system tells all of these: they are left out, header and all.
+    // Not every system has all of these: they are removed with HELP and TYPE.
     "process_",
     "# UNIT process_",
 ];
@@ -51,7 +51,7 @@ async fn after(fixture: &str, rows: f64, changes: &[(&str, &str)]) -> (Simulator
     (simulator, service)
 }
 
-/// A body without what changes from run to run.
+/// A body without the values that differ between runs.
 fn masked(body: &str) -> String {
     let mut masked = String::new();
     for line in body.split_inclusive('\n') {
@@ -75,12 +75,12 @@ fn masked(body: &str) -> String {
     masked
 }
 
-/// What stands before the exporter's own metrics.
+/// The part of a body before the exporter's own metrics.
 fn telemetry(body: &str) -> &str {
     &body[..body.find("# HELP starlink_up ").unwrap()]
 }
 
-/// Compares, or writes the file anew where that is asked for.
+/// Compares with the golden file, or rewrites it if UPDATE_GOLDEN is set.
 fn check(name: &str, found: &str) {
     let path = file(&["golden", name]);
     if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
@@ -108,7 +108,7 @@ async fn golden_example() {
     }
 }
 
-/// The samples that the description of the output names for this batch, so that no golden file can drift from it.
+/// The samples that the specification gives for this batch, so that the golden files cannot deviate from it.
 #[actix_rt::test]
 async fn golden_example_has_the_samples_that_were_promised() {
     let (_simulator, service) = after("example.json", 1.0, &[]).await;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod answer;
+mod compare;
 mod oracle;
 pub mod reader;
 mod strategy;
@@ -24,25 +25,26 @@ use starlink_telemetry::telemetry::{Batch, CellFault, FieldFilter, SchemaCache, 
 use starlink_telemetry::time::Moment;
 
 use self::answer::Answer;
+use self::compare::*;
 use self::oracle::{ACCOUNTS, Info, Oracle, START, Series, Settings};
 use self::reader::{Body, read};
 use self::strategy::{Scenario, Step, scenario};
 
-/// How many scenarios a plain `cargo test` tries; `PROPTEST_CASES` overrules it.
+/// The number of scenarios of a plain `cargo test`; `PROPTEST_CASES` overrides it.
 const CASES: u32 = 1000;
 
-/// The product and the model, and the clock that both are told.
+/// The service's fleet and the model, with a common clock.
 struct Pair {
     options: FleetOptions,
     fleet: Fleet,
     schemas: SchemaCache,
     oracle: Oracle,
-    /// Whether answers say what time it is.
+    /// Whether answers have a date.
     dated: bool,
     now: u64,
-    /// Up to when the stream of each account was heard.
+    /// The time up to which answers of each account have covered its stream.
     covered: [u64; ACCOUNTS.len()],
-    /// The families as they stood last.
+    /// The last order of families.
     order: Vec<String>,
     /// Every column name so far.
     columns: Vec<String>,
@@ -52,7 +54,7 @@ struct Pair {
 
 type Outcome = Result<(), String>;
 
-/// The same choice of fields as the model's, which names them one by one.
+/// The same selection of fields as in the model.
 fn fields(settings: Settings) -> FieldFilter {
     let dropped = settings.dropped.iter().map(|field| anchored(field));
     FieldFilter::new(settings.location, dropped.map(Result::unwrap).collect())
@@ -109,7 +111,7 @@ impl Pair {
                 plan_twice,
             } => {
                 self.now += after;
-                // Whoever owns a fleet lets it forget in time; going stale needs no call.
+                // Devices are forgotten when `expire` is called; they become stale without it.
                 let forgets = self.oracle.wait(self.now);
                 if *expire_before || forgets {
                     self.fleet.expire(Moment::from_millis(self.now));
@@ -120,7 +122,7 @@ impl Pair {
         self.compare()
     }
 
-    /// Another process goes on with what this one knew: nothing shows the difference.
+    /// Writes and reads the state, as a restart does: output must not change.
     fn restart(&mut self) -> Outcome {
         let mut state = Vec::new();
         let frozen = self.fleet.freeze();
@@ -252,7 +254,7 @@ impl Pair {
         }
     }
 
-    /// Checks HELP and TYPE; gives the names of the families as they stand.
+    /// Checks HELP and TYPE. Returns the names of the families in order.
     fn check_families(&self, body: &Body, format: Format) -> Result<Vec<String>, String> {
         let mut names = Vec::new();
         for family in &body.families {
@@ -281,134 +283,6 @@ impl Pair {
     }
 }
 
-/// Each sample stands in one shard.
-fn check_shards(snapshot: &Arc<Snapshot>) -> Outcome {
-    let samples = |text: &str| -> Vec<String> {
-        let lines = text.lines().filter(|line| !line.starts_with('#'));
-        lines.map(str::to_owned).collect()
-    };
-    let mut whole = samples(&written(snapshot, Shard::WHOLE));
-    whole.sort_unstable();
-    for total in ["2", "3"] {
-        let mut shards = Vec::new();
-        for shard in ["0", "1", "2"] {
-            if let Ok(shard) = Shard::requested(Some(shard), Some(total)) {
-                let text = written(snapshot, shard);
-                read(&text, Format::Prometheus)?;
-                shards.extend(samples(&text));
-            }
-        }
-        shards.sort_unstable();
-        same("the shards together", &shards, &whole)?;
-    }
-    Ok(())
-}
-
-fn written(snapshot: &Arc<Snapshot>, shard: Shard) -> String {
-    let telemetry = Telemetry::new(Format::Prometheus, Arc::clone(snapshot), shard);
-    let text = Exposition::new(telemetry, Vec::new()).flatten().collect();
-    String::from_utf8(text).unwrap()
-}
-
-/// The exporter's own families in the bodies compared, by the names that a format may give them.
-const OWN: [&str; 6] = [
-    "starlink_up",
-    "starlink_exporter_polls",
-    "starlink_exporter_polls_total",
-    "starlink_exporter_build_info",
-    "starlink_exporter_poll_duration_seconds",
-    "starlink_exporter_devices",
-];
-
-fn own_families() -> Vec<OwnFamily> {
-    let build = vec![("version", "1\"\\\n".into()), ("revision", "x".into())];
-    let histogram = OwnFamily::new(
-        Kind::Histogram,
-        "starlink_exporter_poll_duration_seconds",
-        "How long \"polls\" took.",
-    );
-    vec![
-        OwnFamily::new(Kind::Gauge, "starlink_up", "Whether it worked.")
-            .value(1.0)
-            .of_account(&"ship".into()),
-        OwnFamily::new(Kind::Info, "starlink_exporter_build_info", "Which build.")
-            .sample("", build, 1.0),
-        OwnFamily::new(Kind::Counter, "starlink_exporter_polls_total", "Polls.").value(3.0),
-        histogram
-            .sample("_bucket", vec![("le", "+Inf".into())], 2.0)
-            .sample("_sum", Vec::new(), 0.5)
-            .sample("_count", Vec::new(), 2.0),
-    ]
-}
-
-fn check_samples(
-    body: Body,
-    format: Format,
-    samples: &BTreeMap<Series, f64>,
-    infos: &[Info],
-) -> Outcome {
-    let mut expected = samples.clone();
-    let mut lines = Vec::new();
-    for info in infos {
-        if format == Format::Mixed {
-            lines.push(info.line());
-        } else {
-            expected.insert(info.series(), 1.0);
-        }
-    }
-    let mut shown = BTreeMap::new();
-    for (series, value) in body.samples {
-        if !OWN.iter().any(|own| series.0.starts_with(own)) {
-            shown.insert(series, value);
-        }
-    }
-    let mut shown_lines = body.lines;
-    shown_lines.sort();
-    lines.sort();
-    same("the lines in line protocol", &shown_lines, &lines)?;
-    for (series, value) in &expected {
-        match shown.remove(series) {
-            None => return Err(format!("missing: {series:?} {value}")),
-            Some(other) if !equal(series, other, *value) => {
-                return Err(format!("{series:?} is {other}, not {value}"));
-            }
-            Some(_) => {}
-        }
-    }
-    same("what nobody expects", &shown, &BTreeMap::new())
-}
-
-/// Whether a value is the expected one. A time may be off by one step of `f64`, a quarter of a microsecond at present.
-fn equal(series: &Series, shown: f64, expected: f64) -> bool {
-    let tolerance = if series.0 == "starlink_last_report_timestamp_seconds" {
-        f64::EPSILON
-    } else {
-        0.0
-    };
-    (shown - expected).abs() <= tolerance * expected.abs()
-}
-
-/// The counts that are not 0.
-fn by_name<const N: usize>(
-    names: [&'static str; N],
-    counts: [u64; N],
-) -> BTreeMap<&'static str, u64> {
-    names
-        .into_iter()
-        .zip(counts)
-        .filter(|(_, count)| *count > 0)
-        .collect()
-}
-
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, shown: &T, expected: &T) -> Outcome {
-    if shown == expected {
-        return Ok(());
-    }
-    Err(format!(
-        "{what}:\nshown    {shown:?}\nexpected {expected:?}"
-    ))
-}
-
 fn play(scenario: &Scenario) -> Outcome {
     let mut pair = Pair::new(scenario.settings);
     for (number, step) in scenario.steps.iter().enumerate() {
@@ -418,7 +292,7 @@ fn play(scenario: &Scenario) -> Outcome {
     Ok(())
 }
 
-/// What led to a failure, short enough to read.
+/// A short description of a failing scenario.
 fn tell(scenario: &Scenario) -> String {
     let mut story = format!("{:?}\n", scenario.settings);
     for step in &scenario.steps {
@@ -445,7 +319,7 @@ fn tell(scenario: &Scenario) -> String {
     story
 }
 
-/// A row and an allocation, and what is promised of them, number by number.
+/// A row and an allocation, and all numbers that the specification gives for them.
 #[test]
 fn the_model_knows_the_example() {
     let body = r#"{"data":{"values":[

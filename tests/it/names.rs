@@ -40,7 +40,7 @@ impl NamesFile {
     }
 
     fn write(&self, text: &str) {
-        // At one stroke, as whoever looks may look at any time.
+        // Atomically, because the service may read the file at any time.
         let beside = self.directory.path().join("new");
         fs::write(&beside, text).unwrap();
         fs::rename(beside, self.path()).unwrap();
@@ -65,7 +65,7 @@ fn named(body: &Body) -> BTreeSet<&str> {
     samples.into_keys().collect()
 }
 
-/// A service that looks at its files all the time, and knows these terminals.
+/// A service that checks its files continuously, with these terminals.
 async fn service(simulator: &Simulator, ids: &[&str], changes: &[(&str, &str)]) -> Service {
     simulator.push_rows(ids.iter().map(|id| terminal_row(id, 1_000_000_000, 1.5)));
     let tuning = Tuning {
@@ -79,7 +79,7 @@ async fn service(simulator: &Simulator, ids: &[&str], changes: &[(&str, &str)]) 
     service
 }
 
-/// A scrape that takes gzip.
+/// A scrape that accepts gzip.
 async fn scrape_compressed(address: SocketAddr) -> Body {
     let target = "/metrics?format=openmetrics";
     let answer = get(address, target, &[("Accept-Encoding", "gzip")]).await;
@@ -180,7 +180,7 @@ async fn a_change_of_the_file_shows_in_plain_and_compressed_scrapes() {
             named(&scrape_compressed(service.address).await) == expected
         })
         .await;
-        // Whoever reads them, and however: there is no way back.
+        // No later scrape shows the previous names, compressed or not.
         assert_eq!(named(&service.scrape().await), expected);
         assert_eq!(named(&scrape_compressed(service.address).await), expected);
     }
@@ -209,9 +209,9 @@ async fn a_file_that_is_wrong_later_changes_nothing_and_is_told_once() {
     let warning = "cannot use the changed names file: the previous names stay in use";
     binary.logs(warning).await;
     assert_eq!(name().await, old);
-    // It is looked at again and again; the next mistake is the next thing that is told.
+    // The file is checked repeatedly, but only a different mistake is logged again.
     file.write("deviceID\nut-1\n");
-    eventually("the next mistake is told", || async {
+    eventually("the next mistake is logged", || async {
         binary.events_saying(warning).len() > 1
     })
     .await;

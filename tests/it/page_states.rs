@@ -21,13 +21,13 @@ const COLUMNS: [&str; 8] = [
     "ActiveAlerts",
 ];
 
-/// Nanoseconds since 1970, so long ago.
+/// The time this long ago, in nanoseconds since 1970.
 fn ago(seconds: u64) -> u128 {
     let now = SystemTime::now() - Duration::from_secs(seconds);
     now.duration_since(UNIX_EPOCH).unwrap().as_nanos()
 }
 
-/// Devices that reported so long ago, the first of them with an alert.
+/// Devices that reported this long ago, the first of them with an alert.
 fn answer(ids: &[&str], seconds: u64) -> AnswerBody {
     let row = |(at, id): (usize, &&str)| {
         let alerts = if at == 0 { "[7]" } else { "[]" };
@@ -42,7 +42,7 @@ fn answer(ids: &[&str], seconds: u64) -> AnswerBody {
         .rows(ids.iter().enumerate().map(row))
 }
 
-/// A service that knows these devices.
+/// A service with these devices.
 async fn service(ids: &[&str], seconds: u64, settings: &[(&str, &str)]) -> (Simulator, Service) {
     let simulator = scripted_simulator();
     simulator.push_answer(answer(ids, seconds));
@@ -55,7 +55,7 @@ async fn json_of(service: &Service, path: &str) -> Value {
     serde_json::from_str(&service.get(path).await.body).unwrap()
 }
 
-/// Waits until a page says all of this.
+/// Waits until a page contains all of these texts.
 pub async fn says(service: &Service, path: &str, texts: &[&str]) {
     let what = format!("{path} says {texts:?}");
     let mut last = String::new();
@@ -233,7 +233,7 @@ async fn a_refusal_comes_with_starlinks_words_and_the_remedy() {
 #[actix_rt::test]
 async fn no_way_to_starlink_is_told_in_words() {
     let simulator = scripted_simulator();
-    // A port that was free a moment ago: nobody listens there.
+    // A port that was free a moment ago, so that connections are refused.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
@@ -273,7 +273,7 @@ async fn values_and_their_meanings_have_one_unit() {
     ] {
         assert!(page.contains(expected), "{expected}: {page}");
     }
-    // What the device has not is not listed.
+    // Fields without values are not listed.
     for wrong in ["<dt>Group</dt>", "in seconds"] {
         assert!(!page.contains(wrong), "{wrong}: {page}");
     }

@@ -13,7 +13,7 @@ use crate::harness::{
     Service, UP, eventually, journal, row_of, scripted_simulator, terminal_row, throughput,
 };
 
-/// No poll has failed.
+/// Checks that no poll has failed.
 fn none() -> BTreeMap<String, f64> {
     BTreeMap::new()
 }
@@ -42,7 +42,7 @@ async fn a_poll_asks_for_just_what_is_set() {
     }
 }
 
-/// A healthy answer of that many bytes with one row.
+/// A valid answer of this many bytes with one row.
 fn answer_of(bytes: usize, id: &str) -> Answer {
     let body = AnswerBody::new().row(terminal_row(id, 1_000_000_000, 1.0));
     let rest = bytes - body.to_json().len();
@@ -86,7 +86,7 @@ async fn the_rows_of_an_answer_that_was_cut_come_again_and_count_once() {
         let simulator = Simulator::start(Options {
             terminals: TERMINALS,
             quirks: false,
-            // The next ticks are out of sight.
+            // The next ticks are later than the end of the test.
             speed: 0.001,
             ..Options::default()
         })

@@ -11,7 +11,7 @@ use crate::harness::{Service, UP, eventually, scripted_simulator, terminal_row, 
 use crate::tls::Authority;
 use crate::wire::{get, target};
 
-/// A probe's status, and what it says with `?verbose`.
+/// A probe's status, and its report with `?verbose`.
 async fn probe(address: SocketAddr, path: &str) -> (u16, Value) {
     let short = get(address, path, &[]).await;
     let long = get(address, &format!("{path}?verbose"), &[]).await;
@@ -24,7 +24,7 @@ async fn probe(address: SocketAddr, path: &str) -> (u16, Value) {
     }
     assert_eq!(short.status, long.status, "{path}");
     let verdict: Value = serde_json::from_str(&long.body).unwrap();
-    // In short it is the reasons as text, or a plain ok.
+    // Without `verbose`, the body has the reasons as text, or `ok`.
     let reasons = verdict["reasons"].as_array().unwrap();
     let reasons: Vec<_> = reasons
         .iter()
@@ -41,7 +41,7 @@ async fn probe(address: SocketAddr, path: &str) -> (u16, Value) {
     (short.status, verdict)
 }
 
-/// The names of the actors, all of them up.
+/// The names of the actors, all of which are up.
 fn actors_up(verdict: &Value) -> Vec<&str> {
     let actors = verdict["actors"].as_array().unwrap().iter();
     let mut names: Vec<_> = actors
@@ -57,7 +57,7 @@ fn actors_up(verdict: &Value) -> Vec<&str> {
     names
 }
 
-/// That all is well by a probe; its verdict.
+/// Checks that a probe reports no problem. Returns its report.
 async fn is_ok(address: SocketAddr, path: &str) -> Value {
     let (status, verdict) = probe(address, path).await;
     assert_eq!((status, &verdict["status"]), (200, &json!("ok")), "{path}");
@@ -109,7 +109,7 @@ async fn unreachable_at_the_start_it_serves_and_tells_why_and_then_the_probes_ar
     let up = json!([{"name": "default", "state": "up", "reason": null, "restart_timestamp_seconds": null}]);
     assert_eq!(verdict["accounts"], up);
 
-    // Without Starlink the state is still worth scraping.
+    // Scrapes succeed without Starlink.
     simulator.unplug();
     service.shows(UP, 0.0).await;
     assert!(service.scrape().await.has(&throughput("here")));
@@ -120,7 +120,7 @@ async fn unreachable_at_the_start_it_serves_and_tells_why_and_then_the_probes_ar
     service.shows(UP, 1.0).await;
 }
 
-/// What `/livez?verbose` says of a task's trouble.
+/// The trouble of a task in `/livez?verbose`.
 async fn trouble(address: SocketAddr, task: &str) -> Option<String> {
     let (_, verdict) = probe(address, "/livez").await;
     let tasks = verdict["tasks"].as_array().unwrap();
@@ -133,7 +133,7 @@ async fn a_mistake_in_a_followed_file_is_named_until_it_is_corrected() {
     let simulator = scripted_simulator();
     let directory = tempfile::tempdir().unwrap();
     let authority = Authority::new().pem();
-    // Setting, task, a file without a mistake, one with a mistake, and what is said of it.
+    // Setting, task, a valid file, an invalid file, and its error.
     let files = [
         (
             "NAMES_FILE",

@@ -87,7 +87,7 @@ async fn a_restored_device_goes_on_where_it_was() {
     first.ask_to_stop();
     first.ended().await;
 
-    // The older row is ignored, the newer one counts.
+    // The older row is ignored, and the newer one is used.
     simulator.push_rows([terminal_row("a", 4_000_000_000, 4.0)]);
     simulator.push_rows([terminal_row("b", 4_000_000_000, 4.0)]);
     let second = Service::start(&simulator, &changes).await;
@@ -128,7 +128,7 @@ async fn is_written(address: SocketAddr) {
     .await;
 }
 
-/// Nothing that is there is renamed, replaced or waited for.
+/// An existing file of another kind is not renamed or replaced, and reading it does not block.
 #[actix_rt::test]
 async fn a_place_that_cannot_hold_the_state_is_refused_at_the_start_and_by_check_config() {
     let directory = tempfile::tempdir().unwrap();
@@ -219,7 +219,7 @@ async fn a_file_belongs_to_one_process_at_a_time() {
         (told[0].text("error"), told[0].text("level")),
         (&*expected, "ERROR")
     );
-    // Whatever ends the first one frees the file.
+    // The file is free after any end of the first process.
     first.kill();
     assert_eq!(first.ended().await, None);
     let (third, address) = Binary::listening(&simulator, &changes).await;
@@ -227,7 +227,7 @@ async fn a_file_belongs_to_one_process_at_a_time() {
     assert_eq!(third.events_saying("state file read").len(), 1);
 }
 
-/// It may be whole: it is put aside before its place is taken.
+/// The file may be complete: it is renamed before a new one is written.
 #[actix_rt::test]
 async fn a_file_that_cannot_be_read_is_not_overwritten_until_it_can_be() {
     let directory = tempfile::tempdir().unwrap();
@@ -252,7 +252,7 @@ async fn a_file_that_cannot_be_read_is_not_overwritten_until_it_can_be() {
     forbid(0o000);
     fs::set_permissions(directory.path(), Permissions::from_mode(0o777)).unwrap();
     fs::remove_file(directory.path().join("state.lock")).unwrap();
-    // What the superuser may not read does not exist: another user runs the service then.
+    // The superuser can read every file, so the service runs as another user.
     let prelude =
         r#"{ [ "$(id -u)" != 0 ] || exec setpriv --reuid 65534 --clear-groups "$0" "$@"; }"#;
     let mut second = Binary::execute_after(prelude, &[], environment(&simulator, &changes));
@@ -273,7 +273,7 @@ async fn a_file_that_cannot_be_read_is_not_overwritten_until_it_can_be() {
     assert_eq!(restored(&path), Some(1));
 }
 
-/// What is known is lost then, but the file of before stays.
+/// The state is lost then, but the previous file is kept.
 #[actix_rt::test]
 async fn a_store_that_hangs_does_not_keep_the_process_from_its_end() {
     let directory = tempfile::tempdir().unwrap();
@@ -293,7 +293,7 @@ async fn a_store_that_hangs_does_not_keep_the_process_from_its_end() {
     assert!(restored(&path).is_none(), "nothing half written");
 }
 
-/// How many devices the file has, if it is whole. The test fails if it is there and is not.
+/// The number of devices in the file, or `None` if there is no file. The test fails if the file is incomplete.
 fn restored(path: &Path) -> Option<usize> {
     let day = Duration::from_secs(86_400);
     let options = FleetOptions {
@@ -312,7 +312,7 @@ fn restored(path: &Path) -> Option<usize> {
     Some(tables.iter().map(|table| table.counts.all()).sum())
 }
 
-/// A state file that cannot be written is told once, counted, and disturbs nothing; `mend` makes it possible again, if it can be.
+/// A state file that cannot be written is logged once, counted, and has no other effect. `mend` makes writing possible again.
 async fn unwritable(mut binary: Binary, simulator: &Simulator, mend: Option<&dyn Fn()>) {
     let address = binary.address().await;
     eventually("it fails again and again", || async {
@@ -378,7 +378,7 @@ async fn a_disk_that_takes_no_more_is_told_once() {
     assert_eq!(left, 1, "the lock, and nothing unfinished");
 }
 
-/// Waits until there is more than the file and what an earlier process left.
+/// Waits until there is a further file, which is being written.
 async fn is_being_written(directory: &Path) {
     let files = || -> Vec<_> {
         let entries = fs::read_dir(directory).unwrap();
@@ -410,7 +410,7 @@ async fn a_kill_at_any_moment_leaves_a_whole_file() {
         simulator.push_answer(Answer::rows(rows));
         let (mut binary, _) = Binary::listening(&simulator, &changes).await;
         eventually("there is a state file", || async { path.exists() }).await;
-        // Mostly while the next one is being written, sometimes at any moment.
+        // Mostly while the next file is being written, sometimes at a random moment.
         if round % 5 > 0 {
             is_being_written(directory.path()).await;
         }

@@ -17,15 +17,15 @@ use crate::wire::{Response, parse, request};
 /// Longer than the time in which an actor must have answered: 30 s for `/livez`, 10 s for the store and a scrape.
 const STOP: Duration = Duration::from_secs(31);
 
-/// Longer than what happens before and after the stop takes on a busy machine. The stop is longer by more than the 10 s that the store
-/// may take to remove what is too old.
+/// Longer than the steps before and after the stop take on a busy machine. The stop is longer by more than the 10 s that the store
+/// may take to remove old devices.
 const STALE_AFTER: (&str, &str) = ("STALE_AFTER", "15");
 
 /// The second poll waits for its answer, and so does the third, until the end of the test.
 const LONG_LINGER: (&str, &str) = ("MAX_LINGER", "60000");
 
-/// Sends a request and reads the response on a thread of its own. The request has been sent when this returns: a process that is
-/// stopped finds it when it goes on.
+/// Sends a request and reads the response on a separate thread. The request has been sent when this returns, so that a stopped process
+/// reads it when it continues.
 fn send(address: SocketAddr, target: &str) -> JoinHandle<Response> {
     let mut connection = TcpStream::connect(address).unwrap();
     connection.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
@@ -60,11 +60,11 @@ async fn a_stop_is_no_silence_of_devices_and_no_hang_of_actors() {
         seen.polls[1].ended.is_some()
     })
     .await;
-    // The passing of this time is the condition.
+    // The test needs this time to pass.
     actix_rt::time::sleep(STOP).await;
     let polls = simulator.journal().polls.len();
     assert_eq!(polls, 2, "it has not read the answer");
-    // The first requests that it sees.
+    // The first requests that it reads.
     let (first, alive) = (
         send(address, "/metrics?format=prometheus"),
         send(address, "/livez"),
@@ -101,7 +101,7 @@ async fn a_stop_is_no_silence_of_devices_and_no_hang_of_actors() {
         "neither online nor known to be silent"
     );
     assert_eq!(body.value(&throughput("b")), None);
-    eventually("it is told", || async {
+    eventually("it is logged", || async {
         let told = binary.events_saying("the process was stopped");
         let seconds = told
             .iter()

@@ -25,7 +25,7 @@ fn failed(reason: &str) -> String {
 fn assert_apart(journal: &Journal) {
     for pair in journal.token_requests.windows(2) {
         let apart = pair[1].at.duration_since(pair[0].at);
-        // Each is noted before it is answered, and the second begins with the answer. The clocks are read in milliseconds.
+        // Requests are recorded before they are answered. The resolution of the clocks is a millisecond.
         assert!(apart >= Duration::from_millis(950), "{pair:?}");
     }
 }
@@ -74,7 +74,7 @@ async fn a_token_is_renewed_when_four_fifths_of_its_life_are_over() {
 
 #[actix_rt::test]
 async fn a_renewal_heeds_retry_after() {
-    // The lifetime that the answer names has the token renewed at once; it is valid for longer, and serves meanwhile.
+    // The announced lifetime causes a renewal at once; the token is valid for longer and is used meanwhile.
     let simulator = scripted_simulator();
     let short = format!(
         r#"{{"access_token":"{}","expires_in":1}}"#,
@@ -92,7 +92,7 @@ async fn a_renewal_heeds_retry_after() {
     assert!(pause >= Duration::from_secs(3), "{pause:?}");
 }
 
-/// What the log says of the next request is when it comes.
+/// The next request is made when the log says.
 #[actix_rt::test]
 async fn a_failed_token_request_is_logged_with_the_time_until_the_next_one() {
     let simulator = scripted_simulator();
@@ -110,7 +110,7 @@ async fn a_failed_token_request_is_logged_with_the_time_until_the_next_one() {
     assert!(pause >= Duration::from_secs(3), "{pause:?}");
 }
 
-/// Polls that fail meanwhile are no reason to ask earlier: the old token serves.
+/// Polls that fail meanwhile cause no earlier request, because the old token is valid.
 #[actix_rt::test]
 async fn a_failed_renewal_is_not_repeated_before_its_time() {
     let simulator = scripted_simulator();
@@ -190,7 +190,7 @@ async fn the_old_token_serves_until_a_new_one_can_be_had() {
     .await;
 }
 
-/// Whatever the first answers, as long as no token was ever issued.
+/// Until a token was issued, any failure of the first URL leads to the second.
 #[actix_rt::test]
 async fn the_second_address_is_tried_and_kept() {
     let refusals = [
@@ -226,7 +226,7 @@ async fn the_second_address_is_tried_and_kept() {
     .await;
 }
 
-/// A connection that fails says nothing of the address.
+/// A failing connection does not mean that the URL is wrong.
 #[actix_rt::test]
 async fn only_an_answer_leads_to_the_second_address() {
     let simulator = scripted_simulator();
@@ -236,7 +236,7 @@ async fn only_an_answer_leads_to_the_second_address() {
     assert_eq!(paths(&simulator.journal()), [PUBLIC_PATH; 2]);
 }
 
-/// Of two refusals the one that is told is a token endpoint's.
+/// Of two failures the one of a real token endpoint is logged.
 #[actix_rt::test]
 async fn of_two_refusals_an_error_of_oauth_is_told() {
     let oauth = || Answer::token_error("invalid_client");
@@ -271,7 +271,7 @@ async fn of_two_refusals_an_error_of_oauth_is_told() {
     }
 }
 
-/// Once a token was issued, only that the address is gone leads to the other one.
+/// After a token was issued, only 404 and 405 lead to the other URL.
 #[actix_rt::test]
 async fn an_address_that_has_worked_is_kept_when_it_refuses() {
     let simulator = scripted_simulator();

@@ -27,7 +27,7 @@ pub struct Style {
     pub spaced: bool,
     /// The rows after everything else instead of first.
     pub rows_last: bool,
-    /// Members that nobody knows.
+    /// Unknown members.
     pub unknown: bool,
 }
 

@@ -16,7 +16,7 @@ pub struct Body {
     pub lines: Vec<String>,
 }
 
-/// What stands before the samples of a family.
+/// The lines before the samples of a family.
 #[derive(Debug)]
 pub struct Family {
     pub name: String,

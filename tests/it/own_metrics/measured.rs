@@ -53,7 +53,7 @@ async fn malformed_rows_and_cells_cost_only_themselves_and_are_counted() {
             row("u", r#""ut-1",2"#),
             row("u", r#""ut-2",1"#),
         ])
-        // Older than what stands before it, three times.
+        // Three rows that are older than the previous ones.
         .rows([1, 2, 3].map(|at| terminal_row("ut-2", at, 9.0)))
         .rows([row("r", r#""Router-1""#), row("r", r#""Router-2""#)])
         .rows([row("d", r#""ut-1""#), row("z", r#""z-1""#)])
@@ -148,7 +148,7 @@ async fn malformed_rows_and_cells_cost_only_themselves_and_are_counted() {
     }
     assert!(!body.has("starlink_Any{"), "no cell of them was readable");
     assert_eq!(body.poll_failures(), BTreeMap::new());
-    // Every row is one of these: it counts for a device (the last of several), or stands in one of the counters.
+    // Every row is used for a device (the last of several), or is in one of the counters.
     let devices: f64 = body.beginning("starlink_exporter_devices{").values().sum();
     assert_eq!(
         devices, 12.0,

@@ -302,7 +302,7 @@ fn process(body: &Body, format: &str, before: f64) {
     assert!(value("process_threads", "gauge") >= 3.0);
     assert!(value("process_open_fds", "gauge") >= 3.0);
     let start = value("process_start_time_seconds", "gauge");
-    // The test's process started before the test, and not days ago; the system tells the boot in whole seconds.
+    // The process started before the test, and less than a day ago; the boot time has a resolution of a second.
     assert!(
         start < before + 2.0 && start > before - 86_400.0,
         "{start} {before}"
