@@ -11,13 +11,13 @@ pub struct FailureReport {
     /// What happened, as a sentence. At most [`MOST_CHARACTERS`] and an ellipsis.
     pub message: String,
     /// What an operator can do about it, as a sentence.
-    pub remedy: Option<&'static str>,
+    pub remedy: Option<String>,
 }
 
 impl FailureReport {
     /// A message, bounded and with a full stop at its end.
     #[must_use]
-    pub fn new(message: &str, remedy: Option<&'static str>) -> Self {
+    pub fn new(message: &str, remedy: Option<String>) -> Self {
         let message = message.trim_end();
         let mut bounded: String = message.chars().take(MOST_CHARACTERS).collect();
         if bounded.len() < message.len() {
@@ -43,7 +43,7 @@ impl FailureReport {
 impl fmt::Display for FailureReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.message)?;
-        match self.remedy {
+        match &self.remedy {
             Some(remedy) => write!(formatter, " {remedy}"),
             None => Ok(()),
         }
@@ -63,6 +63,7 @@ mod tests {
             ("It failed. ", Some("Try again."), "It failed. Try again."),
             (&long, None, &cut),
         ] {
+            let remedy = remedy.map(str::to_owned);
             assert_eq!(FailureReport::new(message, remedy).to_string(), expected);
         }
     }

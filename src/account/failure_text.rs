@@ -2,16 +2,17 @@
 
 use super::attempt::AttemptError;
 use super::failure_report::FailureReport;
+use crate::config::Origin;
 use crate::starlink::{CallError, PollError, PollFailure, TokenError, TokenFailure};
 use crate::telemetry::DecodeError;
 use crate::text::with_sources;
 
-/// A failed attempt to poll.
-pub(super) fn attempt(error: &AttemptError) -> FailureReport {
+/// A failed attempt to poll. `origin` names the settings to change.
+pub(super) fn attempt(error: &AttemptError, origin: &Origin) -> FailureReport {
     match error {
-        AttemptError::Token(refused) => token(&refused.error),
+        AttemptError::Token(refused) => token(&refused.error, origin),
         AttemptError::Poll(PollError::Call(call)) => {
-            FailureReport::new(&call_failed(call), remedy(error.reason()))
+            FailureReport::new(&call_failed(call), poll_remedy(error.reason(), origin))
         }
         AttemptError::Decode(error) => {
             let message = format!(
@@ -24,7 +25,8 @@ pub(super) fn attempt(error: &AttemptError) -> FailureReport {
                 DecodeError::Json(error) => error.at == 0,
                 DecodeError::Repeated(_) | DecodeError::TooLong(_) => false,
             };
-            FailureReport::new(&message, is_other.then_some(CHECK_ANSWERER))
+            let remedy = is_other.then(|| check_answerer(&origin.api_url()));
+            FailureReport::new(&message, remedy)
         }
         AttemptError::Panicked(_)
         | AttemptError::Poll(PollError::Token)
@@ -37,8 +39,8 @@ pub(super) fn attempt(error: &AttemptError) -> FailureReport {
     }
 }
 
-/// A failed request for a token.
-pub(super) fn token(error: &TokenError) -> FailureReport {
+/// A failed request for a token. `origin` names the settings to change.
+pub(super) fn token(error: &TokenError, origin: &Origin) -> FailureReport {
     let message = match (error, error.answer()) {
         (_, Some(answer)) if error.reason() == TokenFailure::Refused => {
             let answer = answer.to_string();
@@ -49,55 +51,58 @@ pub(super) fn token(error: &TokenError) -> FailureReport {
             format!("No access token: Starlink's answer holds none: {what}")
         }
     };
-    let remedy = match error.reason() {
-        TokenFailure::Refused => Some("Check CLIENT_ID and CLIENT_SECRET."),
-        TokenFailure::NotFound => Some("Check API_URL and TOKEN_URL."),
-        TokenFailure::Connect => Some(CHECK_NETWORK),
-        TokenFailure::Malformed => Some(CHECK_TOKEN_ANSWERER),
-        TokenFailure::Status => error
-            .answer()
-            .and_then(|answer| token_remedy(answer.status)),
-        TokenFailure::Disconnected | TokenFailure::Timeout => None,
-    };
-    FailureReport::new(&message, remedy)
+    let status = error.answer().map(|answer| answer.status);
+    FailureReport::new(&message, token_remedy(error.reason(), status, origin))
 }
 
 const CHECK_NETWORK: &str = "Check DNS, network, firewall and HTTPS_PROXY.";
 
-const CHECK_ANSWERER: &str =
-    "A proxy or a login portal may have answered instead of Starlink: check these, and API_URL.";
+/// For an answer that another server than Starlink's seems to have sent.
+fn check_answerer(urls: &str) -> String {
+    format!(
+        "A proxy or a login portal may have answered instead of Starlink: check these, and {urls}."
+    )
+}
 
-const CHECK_TOKEN_ANSWERER: &str = "A proxy or a login portal may have answered instead of Starlink: check these, and API_URL and TOKEN_URL.";
+fn check_redirect(urls: &str) -> String {
+    format!(
+        "Redirects are not followed. Check {urls}, and whether a proxy or a login portal answers."
+    )
+}
 
-const SHARED_LIMIT: &str = "All programs that use the Starlink account share its rate limit.";
-
-/// What can be done about an answer to a request for a token that says nothing about the credentials.
-const fn token_remedy(status: u16) -> Option<&'static str> {
-    match status {
-        300..400 => Some(
-            "Redirects are not followed. Check API_URL and TOKEN_URL, and whether a proxy or a login portal answers.",
+fn token_remedy(reason: TokenFailure, status: Option<u16>, origin: &Origin) -> Option<String> {
+    match (reason, status) {
+        (TokenFailure::Refused, _) => Some(format!("Check {}.", origin.credentials())),
+        (TokenFailure::NotFound, _) => Some(format!("Check {}.", origin.urls())),
+        (TokenFailure::Connect, _) => Some(CHECK_NETWORK.to_owned()),
+        (TokenFailure::Malformed, _) => Some(check_answerer(&origin.urls())),
+        (TokenFailure::Status, Some(300..400)) => Some(check_redirect(&origin.urls())),
+        (TokenFailure::Status, Some(429)) => Some(
+            "Starlink limits token requests by IP address: all programs behind the address share the limit."
+                .to_owned(),
         ),
-        429 => Some(SHARED_LIMIT),
-        _ => None,
+        (TokenFailure::Status | TokenFailure::Disconnected | TokenFailure::Timeout, _) => None,
     }
 }
 
-const fn remedy(reason: PollFailure) -> Option<&'static str> {
-    match reason {
+fn poll_remedy(reason: PollFailure, origin: &Origin) -> Option<String> {
+    Some(match reason {
         PollFailure::Forbidden => {
-            Some("The service account needs the permission \"Device telemetry, View\".")
+            "The service account needs the permission \"Device telemetry, View\".".to_owned()
         }
-        PollFailure::NotFound => Some("If this lasts, check API_URL."),
-        PollFailure::Unauthorized => Some(
-            "If this lasts, Starlink refuses a token that it has issued: check that API_URL and TOKEN_URL belong together, and that the service account is enabled.",
+        PollFailure::NotFound => format!("If this lasts, check {}.", origin.api_url()),
+        PollFailure::Unauthorized => format!(
+            "If this lasts, Starlink refuses a token that it has issued: check that {} belong together, and that the service account is enabled.",
+            origin.urls()
         ),
-        PollFailure::Redirect => Some(
-            "Redirects are not followed. Check API_URL, and whether a proxy or a login portal answers.",
+        PollFailure::Redirect => check_redirect(&origin.api_url()),
+        PollFailure::RateLimited => format!(
+            "All programs that use the Starlink account share its rate limit: stop or slow down the others, or lower {}.",
+            origin.polls_per_minute()
         ),
-        PollFailure::RateLimited => Some(SHARED_LIMIT),
-        PollFailure::Connect => Some(CHECK_NETWORK),
-        _ => None,
-    }
+        PollFailure::Connect => CHECK_NETWORK.to_owned(),
+        _ => return None,
+    })
 }
 
 /// A call that failed, without a full stop.
@@ -136,6 +141,9 @@ mod tests {
     use super::*;
     use crate::starlink::{ErrorResponse, Stage};
 
+    /// An account that the variables describe.
+    const VARIABLES: Origin = Origin::variables(false, false);
+
     fn answered(status: u16, message: &str) -> CallError {
         CallError::Status(ErrorResponse {
             status,
@@ -170,7 +178,7 @@ mod tests {
             ),
             (
                 answered(429, ""),
-                "Starlink answered 429. All programs that use the Starlink account share its rate limit.",
+                "Starlink answered 429. All programs that use the Starlink account share its rate limit: stop or slow down the others, or lower POLLS_PER_MINUTE.",
             ),
             (
                 CallError::Connect("no route to host".into()),
@@ -181,7 +189,7 @@ mod tests {
                 "Starlink did not answer in time: timed out while waiting for the head of the answer.",
             ),
         ] {
-            let report = attempt(&AttemptError::Poll(error.into()));
+            let report = attempt(&AttemptError::Poll(error.into()), &VARIABLES);
             assert_eq!(report.to_string(), expected);
         }
     }
@@ -203,7 +211,7 @@ mod tests {
             ),
         ] {
             let error = crate::telemetry::decode(body.into()).unwrap_err();
-            let report = attempt(&error.into());
+            let report = attempt(&error.into(), &VARIABLES);
             assert!(report.message.contains(message), "{report}");
             assert_eq!(report.remedy.is_some(), is_other, "{report}");
         }
@@ -225,6 +233,10 @@ mod tests {
                 "No access token: Starlink's answer holds none: it is empty. A proxy or a login portal may have answered instead of Starlink: check these, and API_URL and TOKEN_URL.",
             ),
             (
+                answered(429, "slow down").into(),
+                "No access token: Starlink answered 429 (slow down). Starlink limits token requests by IP address: all programs behind the address share the limit.",
+            ),
+            (
                 answered(302, "").into(),
                 "No access token: Starlink answered 302. Redirects are not followed. Check API_URL and TOKEN_URL, and whether a proxy or a login portal answers.",
             ),
@@ -233,7 +245,72 @@ mod tests {
                 error: Arc::new(error),
                 retry_in: Duration::ZERO,
             };
-            assert_eq!(attempt(&AttemptError::Token(error)).to_string(), expected);
+            let report = attempt(&AttemptError::Token(error), &VARIABLES);
+            assert_eq!(report.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn remedies_name_the_settings_of_the_account() {
+        let in_file = Origin::entry("b".into(), |key| key != "polls_per_minute");
+        let poll = |error: CallError| AttemptError::Poll(error.into());
+        let token = |error: TokenError| {
+            AttemptError::Token(TokenRefused {
+                error: Arc::new(error),
+                retry_in: Duration::ZERO,
+            })
+        };
+        let urls = "api_url and token_url of account b in ACCOUNTS_FILE";
+        for (error, variables, entry) in [
+            (
+                token(answered(401, "invalid_client").into()),
+                "Check CLIENT_ID and CLIENT_SECRET.",
+                "Check client_id_file and client_secret_file of account b in ACCOUNTS_FILE.".to_owned(),
+            ),
+            (
+                token(answered(404, "").into()),
+                "Check API_URL and TOKEN_URL.",
+                format!("Check {urls}."),
+            ),
+            (
+                token(answered(302, "").into()),
+                "Redirects are not followed. Check API_URL and TOKEN_URL, and whether a proxy or a login portal answers.",
+                format!("Redirects are not followed. Check {urls}, and whether a proxy or a login portal answers."),
+            ),
+            (
+                token(TokenError::Malformed("it is empty")),
+                "A proxy or a login portal may have answered instead of Starlink: check these, and API_URL and TOKEN_URL.",
+                format!("A proxy or a login portal may have answered instead of Starlink: check these, and {urls}."),
+            ),
+            (
+                poll(answered(401, "")),
+                "If this lasts, Starlink refuses a token that it has issued: check that API_URL and TOKEN_URL belong together, and that the service account is enabled.",
+                format!("If this lasts, Starlink refuses a token that it has issued: check that {urls} belong together, and that the service account is enabled."),
+            ),
+            (
+                poll(answered(404, "")),
+                "If this lasts, check API_URL.",
+                "If this lasts, check api_url of account b in ACCOUNTS_FILE.".to_owned(),
+            ),
+            (
+                poll(answered(302, "")),
+                "Redirects are not followed. Check API_URL, and whether a proxy or a login portal answers.",
+                "Redirects are not followed. Check api_url of account b in ACCOUNTS_FILE, and whether a proxy or a login portal answers.".to_owned(),
+            ),
+            (
+                poll(answered(429, "")),
+                "All programs that use the Starlink account share its rate limit: stop or slow down the others, or lower POLLS_PER_MINUTE.",
+                "All programs that use the Starlink account share its rate limit: stop or slow down the others, or lower POLLS_PER_MINUTE.".to_owned(),
+            ),
+            (
+                crate::telemetry::decode("oops".into()).unwrap_err().into(),
+                "A proxy or a login portal may have answered instead of Starlink: check these, and API_URL.",
+                "A proxy or a login portal may have answered instead of Starlink: check these, and api_url of account b in ACCOUNTS_FILE.".to_owned(),
+            ),
+        ] {
+            let remedy = |origin: &Origin| attempt(&error, origin).remedy.unwrap();
+            assert_eq!(remedy(&VARIABLES), variables);
+            assert_eq!(remedy(&in_file), entry);
         }
     }
 }

@@ -403,7 +403,7 @@ fn startable<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Credential;
+    use crate::config::{Credential, Origin};
 
     fn account(name: &str, id: &str, secret: &str) -> Account {
         let fixed = |text: &str| Credential::fixed(text.into());
@@ -417,6 +417,7 @@ mod tests {
             api_url: "http://127.0.0.1:1".parse().unwrap(),
             token_url: None,
             tenant: None,
+            origin: Origin::variables(false, false),
         }
     }
 

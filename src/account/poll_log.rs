@@ -7,6 +7,7 @@ use tracing::{debug, error, info, warn};
 
 use super::attempt::AttemptError;
 use super::cuts::Cuts;
+use crate::config::Origin;
 use crate::starlink::PollFailure;
 use crate::text::with_sources;
 use crate::time::{FailureLog, Report};
@@ -15,6 +16,7 @@ use crate::time::{FailureLog, Report};
 #[derive(Debug)]
 pub(super) struct PollLog {
     account: Arc<str>,
+    origin: Origin,
     /// By reason, status, and whether something cuts polls.
     failures: FailureLog<(PollFailure, Option<u16>, bool)>,
     cuts: Cuts,
@@ -26,9 +28,10 @@ pub(super) struct PollLog {
 
 impl PollLog {
     /// A log of polls that linger for so long.
-    pub(super) fn new(account: Arc<str>, max_linger: Duration) -> Self {
+    pub(super) fn new(account: Arc<str>, origin: Origin, max_linger: Duration) -> Self {
         Self {
             account,
+            origin,
             failures: FailureLog::new(),
             cuts: Cuts::default(),
             max_linger,
@@ -64,8 +67,9 @@ impl PollLog {
         let took = took.filter(|_| error.is_cut())?;
         let cut_after = self.cuts.lost(took, self.max_linger)?;
         Some(format!(
-            "Polls are cut after about {} s: set MAX_LINGER (now {} ms) below that.",
+            "Polls are cut after about {} s: set {} (now {} ms) below that.",
             cut_after.as_secs(),
+            self.origin.max_linger(),
             self.max_linger.as_millis()
         ))
     }
@@ -91,7 +95,8 @@ impl PollLog {
             PollFailure::NotFound | PollFailure::Redirect
         );
         let is_wrong_url = is_elsewhere && !self.has_succeeded;
-        let advice = cut.or(is_wrong_url.then_some("is API_URL right?"));
+        let check_url = is_wrong_url.then(|| format!("Check {}.", self.origin.api_url()));
+        let advice = cut.or(check_url.as_deref());
         let error = with_sources(error);
         let retry_in_seconds = wait.as_secs_f64();
         if is_logged {

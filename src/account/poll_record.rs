@@ -12,6 +12,7 @@ use super::metrics::AccountMetrics;
 use super::offer::Takes;
 use super::poll_log::PollLog;
 use super::poll_loop::{Lag, Outcome};
+use crate::config::Origin;
 use crate::starlink::PollFailure;
 use crate::time::{Clock, unix_seconds};
 
@@ -20,6 +21,7 @@ use crate::time::{Clock, unix_seconds};
 pub(super) struct PollRecord {
     account: Arc<str>,
     log: PollLog,
+    origin: Origin,
     clock: Clock,
     metrics: Arc<AccountMetrics>,
 }
@@ -28,12 +30,14 @@ impl PollRecord {
     /// A record of polls that linger for so long.
     pub(super) fn new(
         account: Arc<str>,
+        origin: Origin,
         max_linger: Duration,
         clock: Clock,
         metrics: Arc<AccountMetrics>,
     ) -> Self {
         Self {
-            log: PollLog::new(Arc::clone(&account), max_linger),
+            log: PollLog::new(Arc::clone(&account), origin.clone(), max_linger),
+            origin,
             account,
             clock,
             metrics,
@@ -68,7 +72,7 @@ impl PollRecord {
             self.metrics.poll_duration.observe(took);
         }
         let cut = self.log.cut(error, took);
-        let report = failure_text::attempt(error);
+        let report = failure_text::attempt(error, &self.origin);
         let report = match &cut {
             Some(advice) => report.and(advice),
             None => report,

@@ -77,6 +77,7 @@ pub(super) fn start(
             account: Arc::clone(&name),
             client_id: account.client_id.clone(),
             client_secret: account.client_secret.clone(),
+            origin: account.origin.clone(),
             urls: account.token_urls(),
             budget: token_budget,
             client: client.clone(),
@@ -100,6 +101,7 @@ pub(super) fn start(
         batch_size: account.batch_size,
         polls_per_minute: account.polls_per_minute,
         max_linger: account.max_linger,
+        origin: account.origin.clone(),
         stale_after,
         client,
     };

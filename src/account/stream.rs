@@ -28,6 +28,7 @@ use super::offer::{Consumer, StreamId};
 use super::poll_loop::{AttemptPlan, Effect, Event, PollLoop, PollOptions};
 use super::poll_record::PollRecord;
 use super::{MetadataActor, TokenActor};
+use crate::config::Origin;
 use crate::starlink::{Client, ClientOptions};
 use crate::supervise::{Heartbeat, act_at};
 use crate::tasks::Pool;
@@ -49,6 +50,8 @@ pub struct StreamOptions {
     pub polls_per_minute: u32,
     /// How long Starlink may wait for them.
     pub max_linger: Duration,
+    /// Which settings the values come from.
+    pub origin: Origin,
     /// Beyond this lag full batches mean that the account is catching up.
     pub stale_after: Duration,
     /// How to ask.
@@ -108,6 +111,7 @@ impl StreamActor {
         Self {
             record: PollRecord::new(
                 Arc::clone(&options.stream.account),
+                options.origin.clone(),
                 options.max_linger,
                 clock.clone(),
                 metrics,

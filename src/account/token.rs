@@ -16,7 +16,7 @@ use super::now::Now;
 use super::token_budget::TokenBudget;
 use super::token_record::TokenRecord;
 use super::token_state::{Effect, Event, Refresh, Request, TokenState};
-use crate::config::Credential;
+use crate::config::{Credential, Origin};
 use crate::starlink::{Client, ClientOptions, TokenError};
 use crate::supervise::{Heartbeat, act_at};
 use crate::time::Clock;
@@ -30,6 +30,8 @@ pub struct TokenOptions {
     pub client_id: Credential,
     /// And how we prove it.
     pub client_secret: Credential,
+    /// Which settings these and the URLs come from.
+    pub origin: Origin,
     /// Where to ask: the first, and, if that gives no token, the second: until one was issued for any answer, later for 404 and
     /// 405 alone. A single one is the only one asked.
     pub urls: Vec<Url>,
@@ -65,6 +67,7 @@ impl TokenActor {
             state: TokenState::new(options.urls.clone()),
             record: TokenRecord::new(
                 Arc::clone(&options.account),
+                options.origin.clone(),
                 clock.clone(),
                 Arc::clone(&metrics),
             ),

@@ -8,6 +8,7 @@ use tracing::{debug, error, info, warn};
 use super::failure_text;
 use super::metrics::AccountMetrics;
 use super::token_state::Outcome;
+use crate::config::Origin;
 use crate::starlink::{TokenError, TokenFailure};
 use crate::text::with_sources;
 use crate::time::{Clock, FailureLog, Moment, Report, unix_seconds};
@@ -16,6 +17,7 @@ use crate::time::{Clock, FailureLog, Moment, Report, unix_seconds};
 #[derive(Debug)]
 pub(super) struct TokenRecord {
     account: Arc<str>,
+    origin: Origin,
     /// By reason and status.
     failures: FailureLog<(TokenFailure, Option<u16>)>,
     clock: Clock,
@@ -23,9 +25,16 @@ pub(super) struct TokenRecord {
 }
 
 impl TokenRecord {
-    pub(super) fn new(account: Arc<str>, clock: Clock, metrics: Arc<AccountMetrics>) -> Self {
+    /// A record of the requests for an account.
+    pub(super) fn new(
+        account: Arc<str>,
+        origin: Origin,
+        clock: Clock,
+        metrics: Arc<AccountMetrics>,
+    ) -> Self {
         Self {
             account,
+            origin,
             failures: FailureLog::new(),
             clock,
             metrics,
@@ -44,17 +53,18 @@ impl TokenRecord {
             }
             Outcome::Discarded => self.metrics.token_expiry.clear(),
             Outcome::Failed { error, retry_in } => {
-                let report = failure_text::token(&error);
+                let report = failure_text::token(&error, &self.origin);
+                self.log(&error, report.remedy.as_deref(), retry_in);
                 self.metrics.token_request_failed(error.reason(), report);
-                self.log(&error, retry_in);
             }
         }
     }
 
-    /// When [`TokenRecord::log_recovery`] has something to log if no request fails before: the next request may be many minutes away.
+    /// When the outage ends, if no request fails before: [`TokenRecord::log_recovery`] is due then, because the next request may be
+    /// many minutes away.
     pub(super) fn outage_over_at(&self) -> Option<Moment> {
         let over_at = self.failures.over_at()?;
-        // Moments are whole milliseconds: not before it is over.
+        // Moments are whole milliseconds, rounded down.
         Some(Moment::at(over_at).after(Duration::from_millis(1)))
     }
 
@@ -71,13 +81,13 @@ impl TokenRecord {
         }
     }
 
-    /// Logs a failed request; the next one comes in `retry_in`.
-    fn log(&mut self, error: &TokenError, retry_in: Duration) {
+    /// Logs a failed request, with what an operator can do about it. The next request is made after `retry_in`.
+    fn log(&mut self, error: &TokenError, advice: Option<&str>, retry_in: Duration) {
         let account = &*self.account;
         let status = error.answer().map(|answer| answer.status);
-        // Not the message: one that differs each time (a request's number) would flood the log.
+        // Without the message: if it differed each time, for example by a request's number, each failure would be logged.
         let key = (error.reason(), status);
-        let error_is_refusal = error.reason() == TokenFailure::Refused;
+        let is_refusal = error.reason() == TokenFailure::Refused;
         let reason = error.reason().name();
         let error = with_sources(error);
         let retry_in_seconds = retry_in.as_secs_f64();
@@ -86,23 +96,25 @@ impl TokenRecord {
                 account,
                 reason, status, error, retry_in_seconds, "token request failed again"
             ),
-            Report::First if error_is_refusal => error!(
+            Report::First if is_refusal => error!(
                 account,
                 reason,
                 status,
                 error,
+                advice,
                 retry_in_seconds,
-                "token refused: check CLIENT_ID and CLIENT_SECRET"
+                "token refused: check the credentials"
             ),
             Report::First => warn!(
                 account,
-                reason, status, error, retry_in_seconds, "token request failed: retrying"
+                reason, status, error, advice, retry_in_seconds, "token request failed: retrying"
             ),
             Report::Repeated { count, since } => warn!(
                 account,
                 reason,
                 status,
                 error,
+                advice,
                 count,
                 for_seconds = since.as_secs(),
                 retry_in_seconds,

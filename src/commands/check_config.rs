@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use futures_util::stream::{self, StreamExt};
 use starlink_telemetry::app::client_options;
-use starlink_telemetry::config::{Account, ConfigErrors, Settings, Sources};
+use starlink_telemetry::config::{Account, ConfigErrors, Origin, Settings, Sources};
 use starlink_telemetry::starlink::{Client, Timeouts, TokenError, TokenFailure};
 use starlink_telemetry::text::with_sources;
 use starlink_telemetry::time::Clock;
@@ -62,14 +62,10 @@ async fn try_accounts(
 ) -> Result<Result<String, String>, Failure> {
     let client = client_options(settings, Timeouts::default(), Clock::system())?;
     let accounts = settings.accounts.list();
-    let advice = match settings.accounts.file() {
-        Some(_) => "client_id and client_secret",
-        None => "CLIENT_ID and CLIENT_SECRET",
-    };
     let attempts = accounts.iter().map(|account| {
         let client = Client::new(client.clone());
         async move {
-            let outcome = request_token(&client, account, advice).await;
+            let outcome = request_token(&client, account).await;
             outcome.map_err(|refusal| settings.redactor.redact(&refusal).into_owned())
         }
     });
@@ -128,11 +124,7 @@ fn refused(errors: &ConfigErrors) -> String {
 }
 
 /// Requests a token. Returns the result, success or failure, as a text.
-async fn request_token(
-    client: &Client,
-    account: &Account,
-    credentials: &str,
-) -> Result<String, String> {
+async fn request_token(client: &Client, account: &Account) -> Result<String, String> {
     let urls = account.token_urls();
     let (id, secret) = (account.client_id.value(), account.client_secret.value());
     let request =
@@ -144,15 +136,15 @@ async fn request_token(
                 "{url} issued a token, which is valid for {seconds} s"
             ))
         }
-        Err(error) => Err(refusal(&error, &urls, credentials)),
+        Err(error) => Err(refusal(&error, &urls, &account.origin)),
     }
 }
 
-fn refusal(error: &TokenError, urls: &[Url], credentials: &str) -> String {
+fn refusal(error: &TokenError, urls: &[Url], origin: &Origin) -> String {
     let urls: Vec<_> = urls.iter().map(Url::as_str).collect();
     let advice = match error.reason() {
-        TokenFailure::Refused => format!(": check {credentials}"),
-        TokenFailure::NotFound => ": check API_URL and TOKEN_URL".to_owned(),
+        TokenFailure::Refused => format!(": check {}", origin.credentials()),
+        TokenFailure::NotFound => format!(": check {}", origin.urls()),
         _ => String::new(),
     };
     let urls = urls.join(" or ");

@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::credential::Credential;
+use super::origin::Origin;
 use super::parse;
 use super::reader::Reader;
 use super::table::{self, Setting};
@@ -48,6 +49,8 @@ pub struct Account {
     pub token_url: Option<Url>,
     /// The tenant of the account's samples, if it is not the name; the value of an HTTP header.
     pub tenant: Option<String>,
+    /// The settings that its values come from.
+    pub origin: Origin,
 }
 
 impl Account {
@@ -108,6 +111,7 @@ impl fmt::Display for Account {
             api_url,
             token_url,
             tenant,
+            origin: _,
         } = self;
         let max_linger = max_linger.as_millis();
         write!(
@@ -161,10 +165,12 @@ pub(super) fn read(reader: &mut Reader) -> Option<Account> {
     let max_linger = reader.whole(&table::MAX_LINGER);
     let polls_per_minute = reader.whole(&table::POLLS_PER_MINUTE);
     let urls = read_urls(reader);
+    let (client_id, client_secret) = (client_id?, client_secret?);
     Some(Account {
         name: DEFAULT_NAME.into(),
-        client_id: client_id?,
-        client_secret: client_secret?,
+        origin: Origin::variables(client_id.file().is_some(), client_secret.file().is_some()),
+        client_id,
+        client_secret,
         batch_size: batch_size?,
         max_linger: Duration::from_millis(max_linger?),
         polls_per_minute: polls_per_minute?,
@@ -207,6 +213,7 @@ pub(super) fn demo(
         api_url,
         token_url: None,
         tenant: None,
+        origin: Origin::variables(false, false),
     }
 }
 
@@ -226,6 +233,7 @@ mod tests {
             api_url: api_url.parse().unwrap(),
             token_url: token_url.map(|url| url.parse().unwrap()),
             tenant: None,
+            origin: Origin::variables(false, false),
         }
     }
 

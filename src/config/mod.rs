@@ -7,6 +7,7 @@ mod dotenv;
 mod error;
 mod hints;
 mod layers;
+mod origin;
 mod parse;
 mod reader;
 mod sources;
@@ -29,6 +30,7 @@ pub use accounts::{
 };
 pub use credential::{Credential, CredentialError};
 pub use error::{ConfigError, ConfigErrors, Warning};
+pub use origin::Origin;
 pub use sources::{Dotenv, Sources};
 pub use table::settings_help;
 

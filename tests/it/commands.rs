@@ -455,7 +455,7 @@ async fn check_config_shows_and_tries_each_account_of_a_file() {
     let refused = refused.unwrap();
     assert!(refused.contains("invalid_client"), "{refused}");
     assert!(
-        refused.ends_with("check client_id and client_secret"),
+        refused.ends_with("check client_id and client_secret of account south in ACCOUNTS_FILE"),
         "{refused}"
     );
     assert!(output.contains("\nOK: account north: http://"), "{output}");

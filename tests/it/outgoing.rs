@@ -374,7 +374,7 @@ async fn a_missing_stream_before_the_first_success_advises_to_check_the_url() {
         let [first] = &binary.events_saying(FAILED)[..] else {
             panic!("{:?}", binary.events());
         };
-        assert_eq!(first.text("advice"), "is API_URL right?");
+        assert_eq!(first.text("advice"), "Check API_URL.");
         assert!(first.text("error").ends_with(expected), "{first:?}");
         let advised = binary.events();
         let advised = advised

@@ -124,7 +124,10 @@ async fn failures_have_a_remedy_and_the_time_of_the_next_attempt() {
             Answer::redirect("https://portal.example/"),
             "Redirects are not followed. Check API_URL",
         ),
-        (Answer::too_many_requests("240"), "share its rate limit."),
+        (
+            Answer::too_many_requests("240"),
+            "share its rate limit: stop or slow down the others, or lower POLLS_PER_MINUTE.",
+        ),
     ] {
         let simulator = scripted_simulator();
         simulator.set_default_answer(Some(answer));

@@ -10,6 +10,7 @@ use super::file::Source;
 use crate::config::account::Account;
 use crate::config::credential::{self, Credential};
 use crate::config::error::Warning;
+use crate::config::origin::Origin;
 use crate::config::parse::{self, Reason};
 use crate::config::table::{self, Setting};
 
@@ -69,6 +70,7 @@ pub(super) struct Draft {
     api_url: Option<Url>,
     token_url: Option<Url>,
     tenant: Option<String>,
+    origin: Option<Origin>,
 }
 
 impl Draft {
@@ -84,6 +86,7 @@ impl Draft {
             api_url: self.api_url?,
             token_url: self.token_url,
             tenant: self.tenant,
+            origin: self.origin?,
         })
     }
 }
@@ -99,7 +102,9 @@ impl Entry<'_> {
         if !self.is_given("name") {
             self.missing("name", &accepted("name"), source);
         }
+        let has_key = |key: &str| self.is_given(key);
         Draft {
+            origin: name.clone().map(|name| Origin::entry(name, has_key)),
             name,
             client_id: self.credential("client_id", "client_id_file", source),
             client_secret: self.credential("client_secret", "client_secret_file", source),
