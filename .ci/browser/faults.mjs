@@ -2,15 +2,11 @@
 import assert from "node:assert/strict";
 import { eventually, finish, isAccessible, open, refresh } from "./check.mjs";
 import { startService } from "./service.mjs";
-import { startStub } from "./stub.mjs";
-
-const COLUMNS = ["DeviceType", "UtcTimestampNs", "DeviceId", "DownlinkThroughput", "H3CellId", "ActiveAlerts"];
+import { row, startStub } from "./stub.mjs";
 
 /** Starts the program with a stub of Starlink's API; both end with the test. */
 async function withStub(binary, test, more = {}) {
   const stub = await startStub();
-  stub.columns = { u: COLUMNS };
-  stub.enums = { DeviceType: { u: "UserTerminal" }, AlertsByDeviceType: { u: { 1: "motors_stuck" } } };
   const settings = { CLIENT_ID: "id", CLIENT_SECRET: "secret", BATCH_SIZE: "1000", MAX_LINGER: "1000", API_URL: stub.url, ...more };
   const service = await startService(binary, [], settings);
   try {
@@ -20,9 +16,6 @@ async function withStub(binary, test, more = {}) {
     stub.stop();
   }
 }
-
-/** A terminal's row with the current time. Its location is an H3 cell in hexadecimal digits. */
-const row = (id, down, alerts = [], cell = null) => ["u", Date.now() * 1_000_000, id, down, cell, alerts];
 
 /** Terminals in San Francisco, Paris and Sydney. */
 const PLACES = { "ut-1": "0x85283083fffffff", "ut-2": "0x851fb467fffffff", "ut-3": "0x85be0e37fffffff" };
@@ -76,7 +69,7 @@ async function states({ browser, binary }) {
     stub.rows = reporting("ut-1", "ut-2");
     await become("one is silent", "online", "online", "offline");
     const dots = () => page.locator("#map .dots").evaluateAll((layers) => layers.map((layer) => layer.classList[1]));
-    assert.deepEqual(await dots(), ["online", "offline"], "what is offline is on top");
+    assert.deepEqual(await dots(), ["online", "offline"], "offline devices are on top");
     const number = page.locator("#list tr.offline td.number").first();
     assert.match(await number.innerText(), /^–\s*none$/);
     assert.match(await page.locator("#counts tbody").innerText(), /UserTerminal\s+2\s+online\s+0\s+unknown\s+1\s+offline/);
@@ -181,7 +174,7 @@ const HOSTILE = [
 async function hostile({ browser, binary }) {
   await withStub(binary, async (stub, service) => {
     const evil = HOSTILE[3];
-    stub.columns = { u: [...COLUMNS, evil, "Text"] };
+    stub.columns = { u: [...stub.columns.u, evil, "Text"] };
     stub.enums = { DeviceType: { u: evil }, AlertsByDeviceType: { u: { 1: HOSTILE[2] } } };
     stub.rows = () => HOSTILE.map((id) => [...row(id, 1, [1]), 7, HOSTILE[2]]);
     const page = await open(browser, service.url, { viewport: { width: 360, height: 740 } });

@@ -1,5 +1,6 @@
 // Tests of the page in a real browser: main.mjs BINARY [FOLDER FOR PICTURES]
 import { mkdirSync } from "node:fs";
+import { accounts } from "./accounts.mjs";
 import { startBrowser } from "./check.mjs";
 import { quick, slow } from "./demo.mjs";
 import { faults } from "./faults.mjs";
@@ -34,7 +35,7 @@ async function runAll(tests) {
 
 try {
   // Tests that wait for the demo's time run concurrently with the others.
-  await Promise.all([runAll(slow), runAll({ ...quick, proxied }).then(() => runAll(faults))]);
+  await Promise.all([runAll(slow), runAll({ ...quick, proxied }).then(() => runAll({ ...faults, ...accounts }))]);
   if (pictures) {
     mkdirSync(pictures, { recursive: true });
     await takePictures(world, pictures);

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::accounts::AccountId;
 use super::block::{Block, Presence};
 use super::table::{Lanes, Table};
@@ -49,7 +51,7 @@ impl TableView {
 }
 
 /// The numbers of devices in the three states of `starlink_exporter_devices`, the page and the API.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// A row within `STALE_AFTER`.
     pub online: usize,

@@ -78,7 +78,7 @@ impl World {
     }
 
     /// An answer of an account.
-    fn answer_of(&mut self, account: &'static str, body: &str) -> Committed {
+    pub(crate) fn answer_of(&mut self, account: &'static str, body: &str) -> Committed {
         // They keep names of alerts in memory.
         self.changes = Changes::default();
         let (rows, metadata) = decode(body.into()).unwrap();

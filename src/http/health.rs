@@ -200,10 +200,13 @@ impl Health {
     pub fn not_ready_because(&self) -> Option<String> {
         let has_polled = self.accounts.has_any_polled();
         let accounts = self.accounts.all();
-        let mut failures = accounts
-            .iter()
-            .filter_map(|account| account.metrics.failure_report());
-        let failure = failures.next().map(|failure| failure.to_string());
+        let failure = accounts.iter().find_map(|account| {
+            let failure = account.metrics.failure_report()?;
+            Some(match accounts.len() {
+                1 => failure.to_string(),
+                _ => format!("Account {}: {failure}", account.name),
+            })
+        });
         readiness(self.is_draining(), has_polled, failure.as_deref())
     }
 

@@ -7,23 +7,19 @@ use std::time::Duration;
 use actix_web::http::header::{self, ContentEncoding, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future, stream};
 
 use super::bodies::{Bodies, PIECE, member};
-use super::fleet_reader::FleetReader;
-use super::health::Health;
 use super::request::{accepts_gzip, client, parameter};
 use super::segments::Parts;
 use super::{Sources, budget};
-use crate::account::{self, AccountStatus, Accounts};
+use crate::account::{self, AccountStatus};
 use crate::exposition::{
     Cursor, Exposition, Format, InfoFormat, Kind, OwnFamily, Revoked, Shard, Telemetry, negotiate,
     requested, write_end,
 };
 use crate::fleet::{Lease, Snapshot};
-use crate::names::Names;
 use crate::self_metrics::{self, Counter, ProcessMetrics, ScrapeRefusal};
 use crate::shares::{Limits, Rank, Share, Shares};
 use crate::supervise::{ActorStatus, Cause};
@@ -50,22 +46,15 @@ pub struct ScrapeOptions {
     pub dropped_lines: Arc<Counter>,
 }
 
-/// The data sources of scrapes.
+/// What the handler of scrapes reads. Shared by all workers.
 #[derive(Debug)]
 pub struct Scrapes {
-    clock: Clock,
-    metrics: Arc<ProcessMetrics>,
-    accounts: Arc<Accounts>,
-    health: web::Data<Health>,
-    fleet: Arc<FleetReader>,
-    names: Arc<ArcSwap<Names>>,
+    sources: Sources,
     /// Compressed bodies, for all scrapes of a snapshot with the same names.
     bodies: Bodies<(Format, Shard, Option<Arc<str>>)>,
     /// The memory of scrapes in progress.
     memory: Shares,
-    info_format: InfoFormat,
-    read_limit: Duration,
-    dropped_lines: Arc<Counter>,
+    options: ScrapeOptions,
 }
 
 impl Scrapes {
@@ -74,24 +63,17 @@ impl Scrapes {
     pub fn new(sources: Sources, options: ScrapeOptions) -> Self {
         let memory = Limits::quartered(options.memory, options.most_waiting);
         Self {
-            bodies: Bodies::new(budget::bodies(), sources.pool),
-            clock: sources.clock,
-            metrics: sources.metrics,
-            accounts: sources.accounts,
-            health: sources.health,
-            fleet: sources.fleet,
-            names: sources.names,
+            bodies: Bodies::new(budget::bodies(), sources.pool.clone()),
+            sources,
             memory: Shares::new(memory),
-            info_format: options.info_format,
-            read_limit: options.read_limit,
-            dropped_lines: options.dropped_lines,
+            options,
         }
     }
 }
 
 /// Responds to a scrape. It never waits for Starlink.
 pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResponse {
-    let started = state.clock.ran();
+    let started = state.sources.clock.ran();
     let (format, shard) = match wanted(&request, &state) {
         Ok(wanted) => wanted,
         Err(refusal) => return refuse(StatusCode::BAD_REQUEST, &refusal),
@@ -114,7 +96,7 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
         true => shown.families(&state),
         false => Vec::new(),
     };
-    let lease = state.fleet.lease().await;
+    let lease = state.sources.fleet.lease().await;
     let Some((lease, snapshot)) = lease.and_then(|lease| Some((lease.clone(), lease.get()?)))
     else {
         return refuse_for_now(&state, ScrapeRefusal::Store);
@@ -141,14 +123,14 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
     };
     let devices_of = devices_of.flatten();
     let scrape = Scrape {
-        metrics: Arc::clone(&state.metrics),
+        metrics: Arc::clone(&state.sources.metrics),
         format,
-        clock: state.clock.clone(),
+        clock: state.sources.clock.clone(),
         started,
-        limit: state.read_limit,
+        limit: state.options.read_limit,
         share,
     };
-    let names = state.names.load_full();
+    let names = state.sources.names.load_full();
     // A slow reader must not keep the snapshot: it takes it from the lease for each step.
     drop(snapshot);
     if is_gzip {
@@ -191,12 +173,12 @@ fn pieces(mut text: Exposition) -> impl Iterator<Item = Result<Bytes, Revoked>> 
 
 /// The memory that a scrape holds while it is being read, or why it gets none.
 async fn admitted(request: &HttpRequest, state: &Scrapes) -> Result<Share, ScrapeRefusal> {
-    let snapshot = state.fleet.newest().unwrap_or_default();
+    let snapshot = state.sources.fleet.newest().unwrap_or_default();
     let bytes = budget::scrape(&snapshot);
     drop(snapshot);
     let client = client(request.peer_addr());
     let share = state.memory.take(client, bytes, Rank::First);
-    match actix_rt::time::timeout(state.fleet.wait_limit(), share).await {
+    match actix_rt::time::timeout(state.sources.fleet.wait_limit(), share).await {
         Ok(Ok(share)) => Ok(share),
         _ if state.memory.is_client_full(client, bytes) => Err(ScrapeRefusal::Client),
         _ => Err(ScrapeRefusal::Busy),
@@ -204,8 +186,8 @@ async fn admitted(request: &HttpRequest, state: &Scrapes) -> Result<Share, Scrap
 }
 
 fn refuse_for_now(state: &Scrapes, why: ScrapeRefusal) -> HttpResponse {
-    state.metrics.scrape_refused(why);
-    let waited = state.fleet.wait_limit();
+    state.sources.metrics.scrape_refused(why);
+    let waited = state.sources.fleet.wait_limit();
     let reason = match why {
         ScrapeRefusal::Busy => {
             format!("too many scrapes at once: none has ended within {waited:?}")
@@ -248,11 +230,11 @@ impl Shown {
     fn requested(request: &HttpRequest, state: &Scrapes) -> Result<Self, UnknownAccount> {
         let Some(name) = parameter(request, "account") else {
             return Ok(Self {
-                accounts: state.accounts.all(),
+                accounts: state.sources.accounts.all(),
                 account: None,
             });
         };
-        let account = state.accounts.find(&name).ok_or(UnknownAccount)?;
+        let account = state.sources.accounts.find(&name).ok_or(UnknownAccount)?;
         Ok(Self {
             accounts: Arc::new(vec![Arc::clone(&account)]),
             account: Some(account),
@@ -263,7 +245,7 @@ impl Shown {
     fn families(&self, state: &Scrapes) -> Vec<OwnFamily> {
         let mut own = account::families(&self.accounts);
         if self.account.is_none() {
-            own.extend(state.metrics.families());
+            own.extend(state.sources.metrics.families());
         }
         own
     }
@@ -276,12 +258,12 @@ impl Shown {
             return own;
         }
         let mut own = vec![
-            self_metrics::clock_offset(&state.clock),
+            self_metrics::clock_offset(&state.sources.clock),
             self_metrics::devices(snapshot, None),
         ];
-        let store = std::slice::from_ref(state.health.store());
+        let store = std::slice::from_ref(state.sources.health.store());
         own.extend(all_actor_families(&self.accounts, store));
-        own.push(self_metrics::dropped_lines(&state.dropped_lines));
+        own.push(self_metrics::dropped_lines(&state.options.dropped_lines));
         own.push(self_metrics::build_info());
         own.extend(self_metrics::process());
         own
@@ -292,7 +274,7 @@ fn accepted(request: &HttpRequest, state: &Scrapes) -> Format {
     let values = request.headers().get_all(header::ACCEPT);
     let values: Option<Vec<&str>> = values.map(|value| value.to_str().ok()).collect();
     let accept = values.map(|values| values.join(", "));
-    negotiate(accept.as_deref(), state.info_format)
+    negotiate(accept.as_deref(), state.options.info_format)
 }
 
 /// The families of the actors of accounts, and of those that belong to none.

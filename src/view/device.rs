@@ -209,6 +209,15 @@ impl<'s> DeviceRef<'s> {
         self.block.account()
     }
 
+    /// The name of that account.
+    #[must_use]
+    pub fn account_name(&self, fleet: &'s NamedFleet) -> Option<&'s str> {
+        fleet
+            .snapshot
+            .account_name(self.account()?)
+            .map(|name| &**name)
+    }
+
     /// `UtcTimestampNs` of the last accepted row.
     #[must_use]
     pub fn reported(&self) -> i64 {
@@ -296,10 +305,8 @@ impl<'s> DeviceRef<'s> {
 
     /// The values that lists show.
     #[must_use]
-    pub fn device(&self, fleet: &NamedFleet) -> Device {
+    pub fn device(&self, fleet: &'s NamedFleet) -> Device {
         let name = fleet.names.get(self.id());
-        let account = self.account();
-        let account = account.and_then(|account| fleet.snapshot.account_name(account));
         let [latitude, longitude] = match self.location() {
             Some((latitude, longitude)) => [Some(latitude), Some(longitude)],
             None => [None; 2],
@@ -307,7 +314,7 @@ impl<'s> DeviceRef<'s> {
         Device {
             id: self.id().to_owned(),
             device_type: self.device_type().to_owned(),
-            account: account.map(ToString::to_string),
+            account: self.account_name(fleet).map(ToOwned::to_owned),
             name: name.map(|name| name.name.to_string()),
             group: name.and_then(group),
             state: self.state,
@@ -334,7 +341,7 @@ impl<'s> DeviceRef<'s> {
 
     /// All data of the device.
     #[must_use]
-    pub fn detail(&self, fleet: &NamedFleet) -> DeviceDetail {
+    pub fn detail(&self, fleet: &'s NamedFleet) -> DeviceDetail {
         let infos = self.infos();
         let cell = self.block.place(self.slot);
         DeviceDetail {

@@ -97,7 +97,7 @@ pub fn list(fleet: &NamedFleet, query: &DeviceQuery) -> DevicePage {
     }
 }
 
-/// All data of the device with this identifier: of the type with this name, or without a name of the first type that has it.
+/// All data of the device with this identifier and type. Without a type, the first device with the identifier.
 #[must_use]
 pub fn find(fleet: &NamedFleet, id: &str, device_type: Option<&str>) -> Option<DeviceDetail> {
     let tables = tables(fleet);
@@ -132,6 +132,7 @@ fn rank<'s>(fleet: &'s NamedFleet, query: &DeviceQuery, device: &DeviceRef<'s>) 
         SortKey::Name => text(named().map(|name| &*name.name)),
         SortKey::Group => text(named().map(|name| &*name.group)),
         SortKey::Type => Rank::Text(device.device_type()),
+        SortKey::Account => text(device.account_name(fleet)),
         SortKey::State => Rank::Number(f64::from(device.state as u8)),
         SortKey::LastReport => Rank::Integer(device.reported()),
         SortKey::Measure(measure) => device.measure(measure).map_or(Rank::Absent, Rank::Number),
@@ -148,11 +149,11 @@ fn rank<'s>(fleet: &'s NamedFleet, query: &DeviceQuery, device: &DeviceRef<'s>) 
 struct Filter<'q> {
     fleet: &'q NamedFleet,
     query: &'q DeviceQuery,
-    /// The account that is asked for; it is `None` inside if that has delivered no device.
+    /// The account of the query: `Some(None)` if it has delivered no device.
     account: Option<Option<AccountId>>,
     /// In lower case.
     search: Option<String>,
-    /// Whether the search may be a part of an address: addresses are written as text only then.
+    /// Whether the search may be a part of an address. Only then addresses are compared, because each must be written as text first.
     is_address: bool,
 }
 
@@ -215,7 +216,7 @@ impl<'q> Filter<'q> {
     }
 }
 
-/// Whether a text contains `search`, which is in lower case, in any case.
+/// Whether a text contains `search`, which is in lower case, regardless of case.
 fn contains(text: &str, search: &str) -> bool {
     if !text.is_ascii() {
         return text.to_lowercase().contains(search);

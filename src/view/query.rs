@@ -28,6 +28,8 @@ pub enum SortKey {
     Group,
     /// The type.
     Type,
+    /// The name of the account.
+    Account,
     /// The state, the worst first.
     State,
     /// The time of the last report, the oldest first.
@@ -42,11 +44,12 @@ pub enum SortKey {
 
 impl SortKey {
     /// All of them, with their names.
-    pub const ALL: [(Self, &'static str); 14] = [
+    pub const ALL: [(Self, &'static str); 15] = [
         (Self::Id, "id"),
         (Self::Name, "name"),
         (Self::Group, "group"),
         (Self::Type, "type"),
+        (Self::Account, "account"),
         (Self::State, "state"),
         (Self::LastReport, "last_report"),
         (Self::Measure(Measure::Downlink), "downlink"),
@@ -170,9 +173,9 @@ pub enum QueryError {
     Value {
         /// The parameter.
         name: &'static str,
-        /// What was given.
+        /// The given value.
         value: String,
-        /// What may be given.
+        /// The accepted values.
         expected: String,
     },
     /// Its value is malformed.
@@ -185,8 +188,8 @@ pub enum QueryError {
         /// What may be given.
         expected: &'static str,
     },
-    /// There is no such account. The message does not list the names of the others.
-    #[error("unknown account {0:?}: use the name of an account in ACCOUNTS_FILE")]
+    /// There is no such account.
+    #[error("unknown account {0:?}: /api/v1/status lists the accounts")]
     Account(String),
 }
 
@@ -308,7 +311,7 @@ impl DeviceQuery {
         })
     }
 
-    /// The query of a URL that gives this again.
+    /// The query of a URL from which [`DeviceQuery::parse`] makes an equal one.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());

@@ -8,18 +8,30 @@ use super::device::{DeviceState, Measure};
 use super::*;
 use crate::fleet::tests::World;
 
-/// A fleet of terminals with these speeds, versions and alerts; some are silent.
-fn fleet(devices: &[(u16, Option<u8>, Option<u8>, bool)]) -> NamedFleet {
+/// The accounts that deliver devices.
+const ACCOUNTS: [&str; 3] = ["a", "b", "c"];
+
+/// The account of the device with this number.
+fn account_of(number: u16) -> &'static str {
+    ACCOUNTS[usize::from(number) % ACCOUNTS.len()]
+}
+
+/// Number, speed, version, and whether it has an alert.
+type Terminal = (u16, Option<u8>, Option<u8>, bool);
+
+/// A fleet of terminals with these numbers, speeds, versions and alerts. The first quarter is silent.
+fn fleet(devices: &[Terminal]) -> NamedFleet {
     let mut world = World::new();
-    let row = |(id, speed, version, has_alert): &(u16, Option<u8>, Option<u8>, bool)| {
+    let row = |(id, speed, version, has_alert): &Terminal| {
         let speed = speed.map_or("null".to_owned(), |speed| speed.to_string());
         let version = version.map_or("null".to_owned(), |version| format!("\"v{version}\""));
         let alerts = if *has_alert { "[82]" } else { "[]" };
         format!(r#"["u",1000000000,"ut-{id}",{speed},{version},599686042433355775,{alerts}]"#)
     };
     let (silent, heard) = devices.split_at(devices.len() / 4);
-    let body = |devices: &[_]| {
-        let rows: Vec<_> = devices.iter().map(row).collect();
+    let body = |account: &str, devices: &[Terminal]| {
+        let own = devices.iter().filter(|(id, ..)| account_of(*id) == account);
+        let rows: Vec<_> = own.map(row).collect();
         format!(
             r#"{{"data":{{"values":[{}],"columnNamesByDeviceType":{{"u":["DeviceType","UtcTimestampNs","DeviceId",
             "DownlinkThroughput","RunningSoftwareVersion","H3CellId","ActiveAlerts"]}}}},
@@ -27,9 +39,14 @@ fn fleet(devices: &[(u16, Option<u8>, Option<u8>, bool)]) -> NamedFleet {
             rows.join(",")
         )
     };
-    world.answer(&body(silent));
+    let answer = |world: &mut World, devices: &[Terminal]| {
+        for account in ACCOUNTS {
+            world.answer_of(account, &body(account, devices));
+        }
+    };
+    answer(&mut world, silent);
     world.wait(200);
-    world.answer(&body(heard));
+    answer(&mut world, heard);
     NamedFleet {
         snapshot: Arc::new(world.fleet.snapshot()),
         names: Arc::default(),
@@ -64,26 +81,30 @@ proptest! {
     #[test]
     fn pages_are_the_sorted_and_filtered_whole(
         devices in prop::collection::vec((0..40_u16, prop::option::of(0..5_u8), prop::option::of(0..3_u8), any::<bool>()), 0..60),
-        key in 0..3_usize,
+        key in 0..4_usize,
         is_descending in any::<bool>(),
         state in prop::option::of(prop::sample::select(&DeviceState::ALL[..])),
         alert in any::<bool>(),
+        account in prop::option::of(prop::sample::select(&["a", "b", "c", "without devices"][..])),
         search in prop::option::of("[0-9uUtTvV]{1,2}"),
         per_page in 1..20_usize,
     ) {
         let fleet = fleet(&devices);
         let mut expected = all(&fleet);
         let matches = |text: &str, search: &str| text.to_lowercase().contains(&search.to_lowercase());
+        let owner = |device: &Device| account_of(device.id.trim_start_matches("ut-").parse().unwrap());
         expected.retain(|device| {
             let mut texts = std::iter::once(&device.id).chain(&device.software);
             state.is_none_or(|state| device.state == state)
+                && account.is_none_or(|account| account == owner(device))
                 && (!alert || device.alerts.as_deref() == Some(&["pending".to_owned()][..]))
                 && search.as_ref().is_none_or(|search| texts.any(|text| matches(text, search)))
         });
-        let key = [SortKey::Id, SortKey::Measure(Measure::Downlink), SortKey::Alerts][key];
+        let key = [SortKey::Id, SortKey::Measure(Measure::Downlink), SortKey::Alerts, SortKey::Account][key];
         expected.sort_by(|one, other| {
             let by_key = match key {
                 SortKey::Id => compare(Some(&one.id), Some(&other.id), is_descending),
+                SortKey::Account => compare(Some(owner(one)), Some(owner(other)), is_descending),
                 SortKey::Alerts => {
                     let count = |device: &Device| device.alerts.as_ref().map(Vec::len).filter(|&count| count > 0);
                     compare(count(one), count(other), is_descending)
@@ -95,12 +116,13 @@ proptest! {
         let mut query = DeviceQuery {
             state,
             alert: alert.then(|| "pending".to_owned()),
+            account: account.map(ToOwned::to_owned),
             search,
             order: Some(Order { key, is_descending }),
             per_page,
             ..DeviceQuery::default()
         };
-        // What a URL says is what is asked.
+        // A query and its URL are equivalent.
         prop_assert_eq!(&DeviceQuery::parse(&query.to_text()).unwrap(), &query);
         let mut listed = Vec::new();
         loop {
@@ -119,7 +141,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_silent_keeps_its_place_and_loses_its_numbers() {
+fn a_silent_device_has_a_location_and_only_last_readings() {
     let fleet = fleet(&[
         (1, Some(5), Some(1), true),
         (2, Some(6), Some(1), true),
@@ -139,7 +161,7 @@ fn what_is_silent_keeps_its_place_and_loses_its_numbers() {
     let found = |id| find(&fleet, id, None).unwrap();
     assert_eq!(found("ut-2").fields["DownlinkThroughput"], 6.0);
     assert_eq!(found("ut-2").last_readings, None);
-    // What it said last is told as that.
+    // The last readings of a silent device are separate.
     assert!(found("ut-1").fields.is_empty());
     let last = found("ut-1").last_readings.unwrap();
     assert_eq!(last.fields["DownlinkThroughput"], 5.0);
@@ -150,7 +172,7 @@ fn what_is_silent_keeps_its_place_and_loses_its_numbers() {
 }
 
 #[test]
-fn the_overview_counts_and_places() {
+fn the_overview_has_counts_and_locations() {
     let fleet = fleet(&[
         (1, None, None, true),
         (2, None, None, true),
@@ -206,7 +228,7 @@ fn the_nearest_come_first() {
     for (near, expected) in [
         ("48.8,2.3", ["berlin", "west", "tokyo"]),
         ("0,179", ["tokyo", "west", "berlin"]),
-        // Over the date line.
+        // Across the date line.
         ("40,-179", ["tokyo", "west", "berlin"]),
     ] {
         let query = DeviceQuery::parse(&format!("near={near}")).unwrap();

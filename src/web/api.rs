@@ -6,7 +6,7 @@ use serde::Serialize;
 use tracing::debug;
 
 use super::error::ViewError;
-use super::request::{device_query, device_type};
+use super::request::{device_query, device_type, refused};
 use super::state::WebState;
 use super::status::Status;
 use super::with_fleet::with_fleet;
@@ -52,7 +52,7 @@ pub async fn status(request: HttpRequest, state: web::Data<WebState>) -> HttpRes
 pub async fn devices(request: HttpRequest, state: web::Data<WebState>) -> HttpResponse {
     let query = match device_query(&request, &state) {
         Ok(query) => query,
-        Err(error) => return problem(HttpResponse::BadRequest(), &error),
+        Err(error) => return problem(refused(&error), &error),
     };
     let compress = Compress::accepted(&request);
     let made = with_fleet(&request, &state, move |fleet| {

@@ -12,15 +12,20 @@ mod with_fleet;
 
 use actix_web::dev::HttpServiceFactory;
 use actix_web::middleware::from_fn;
-use actix_web::{FromRequest, Handler, Resource, Responder, web};
+use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, web};
 
 use crate::http::resource;
 
-use self::permits::{Refuse, limit_concurrency};
+use self::error::ViewError;
+use self::permits::limit_concurrency;
 pub use self::state::{WebOptions, WebState};
+
+/// Makes the response of a request that cannot be answered.
+type Refuse = fn(&HttpRequest, &WebState, ViewError) -> HttpResponse;
 
 /// Adds the page and the API to an application, and a 404 at all other paths.
 pub fn routes(config: &mut web::ServiceConfig, state: &web::Data<WebState>) {
+    let limited = |resource, refuse| limited(resource, state.clone(), refuse);
     config
         .app_data(state.clone())
         .app_data(web::Data::new(page::assets::Assets::new()))
@@ -45,9 +50,17 @@ pub fn routes(config: &mut web::ServiceConfig, state: &web::Data<WebState>) {
 }
 
 /// A path that reads the fleet: a limited number of requests is answered at the same time.
-fn limited(resource: Resource, refuse: Refuse) -> impl HttpServiceFactory + 'static {
+fn limited(
+    resource: Resource,
+    state: web::Data<WebState>,
+    refuse: Refuse,
+) -> impl HttpServiceFactory + 'static {
     resource.wrap(from_fn(move |request, next| {
-        limit_concurrency(request, next, refuse)
+        let state = state.clone();
+        async move {
+            let refuse = |request: &HttpRequest, error| refuse(request, &state, error);
+            limit_concurrency(request, next, &state.permits, refuse).await
+        }
     }))
 }
 

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use actix_web::body::{BodySize, MessageBody};
+use actix_web::body::{BodySize, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::ErrorInternalServerError;
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, web};
+use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
 use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::error::ViewError;
-use super::state::WebState;
 use crate::http::{PAGES, client};
 use crate::shares::{Limits, Rank, Share, Shares};
 use crate::time::Clock;
@@ -24,9 +23,6 @@ const PIECE: usize = 32 * 1024;
 
 /// A request's permit. Work for the request holds it, even if its client has disconnected.
 pub type Permit = Arc<Share>;
-
-/// Makes the response of a request that cannot be answered.
-pub type Refuse = fn(&HttpRequest, &WebState, ViewError) -> HttpResponse;
 
 /// The permits and the memory of all requests. One client may have a quarter of each.
 #[derive(Debug)]
@@ -60,17 +56,16 @@ impl Permits {
     }
 }
 
-/// Answers a limited number of requests at the same time; a request counts until its client has read the response.
-pub async fn limit_concurrency(
+/// Answers a limited number of requests at the same time; a request counts until its client has read the response. `refuse` makes the
+/// response to a request that gets no permit or no memory.
+pub async fn limit_concurrency<B: MessageBody + 'static>(
     request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-    refuse: Refuse,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let state = request.app_data::<web::Data<WebState>>().cloned();
-    let state = state.ok_or_else(|| ErrorInternalServerError("no state"))?;
-    let permits = &state.permits;
+    next: Next<B>,
+    permits: &Permits,
+    refuse: impl Fn(&HttpRequest, ViewError) -> HttpResponse,
+) -> Result<ServiceResponse<EitherBody<LimitedBody<B>>>, Error> {
     let refused = |request: HttpRequest, error| {
-        let response = refuse(&request, &state, error);
+        let response = refuse(&request, error);
         ServiceResponse::new(request, response).map_into_right_body()
     };
     let client = client(request.peer_addr());
@@ -110,7 +105,7 @@ pub async fn limit_concurrency(
 
 /// A body that holds its permit and its memory until it is sent. It is sent in pieces: the connection copies each into its own
 /// buffer, which is not counted.
-struct LimitedBody<B> {
+pub struct LimitedBody<B> {
     body: Pin<Box<B>>,
     piece: Bytes,
     clock: Clock,
@@ -153,8 +148,9 @@ mod tests {
     use actix_web::test::{TestRequest, call_service, init_service};
     use actix_web::{App, HttpResponse, web};
 
-    use super::super::state::tests::{READ_LIMIT, state};
     use super::*;
+
+    const READ_LIMIT: Duration = Duration::from_secs(120);
 
     #[actix_rt::test]
     async fn a_page_that_is_read_for_too_long_is_cut() {
@@ -162,12 +158,16 @@ mod tests {
             HttpResponse::Ok().body("x".repeat(3 * PIECE))
         }
         let (clock, hands) = Clock::manual(SystemTime::UNIX_EPOCH);
-        let limit = from_fn(|request, next| {
-            limit_concurrency(request, next, |_, _, error| error.response().finish())
+        let permits = Permits::new(clock, 4, 16, Duration::from_secs(1), READ_LIMIT);
+        let permits = Arc::new(permits);
+        let limit = from_fn(move |request, next| {
+            let permits = Arc::clone(&permits);
+            async move {
+                let refuse = |_: &HttpRequest, error: ViewError| error.response().finish();
+                limit_concurrency(request, next, &permits, refuse).await
+            }
         });
-        let app = App::new()
-            .app_data(web::Data::new(state(clock)))
-            .service(web::resource("/").wrap(limit).to(page));
+        let app = App::new().service(web::resource("/").wrap(limit).to(page));
         let app = init_service(app).await;
         let answer = call_service(&app, TestRequest::default().to_request()).await;
         let mut body = Box::pin(answer.into_body());

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use actix_web::HttpRequest;
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
 use super::state::WebState;
 use crate::http::parameter;
@@ -14,7 +14,15 @@ use crate::view::{DeviceQuery, QueryError};
 /// A parameter is wrong, or there is no account with the given name.
 pub fn device_query(request: &HttpRequest, state: &WebState) -> Result<DeviceQuery, QueryError> {
     let query = DeviceQuery::parse(request.query_string())?;
-    query.of_known_account(|name| state.accounts.find(name).is_some())
+    query.of_known_account(|name| state.sources.accounts.find(name).is_some())
+}
+
+/// The response to a request whose query is refused, without a body: 404 for an unknown account, as on `/metrics`, else 400.
+pub fn refused(error: &QueryError) -> HttpResponseBuilder {
+    match error {
+        QueryError::Account(_) => HttpResponse::NotFound(),
+        _ => HttpResponse::BadRequest(),
+    }
 }
 
 /// The device type that a request for one device names; an empty value, as forms send it, names none.

@@ -3,16 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 use super::permits::Permits;
-use crate::account::Accounts;
-use crate::http::{FleetReader, Health, PAGES_AT_ONCE, Sources};
-use crate::names::Names;
-use crate::self_metrics::ProcessMetrics;
-use crate::tasks::Pool;
-use crate::time::Clock;
+use crate::http::{PAGES_AT_ONCE, Sources};
 
 /// Settings of the page and the API.
 #[derive(Debug, Clone, Copy)]
@@ -34,46 +28,29 @@ pub struct WebOptions {
 /// What the handlers of the page and the API read. Shared by all workers.
 #[derive(Debug)]
 pub struct WebState {
-    pub(super) clock: Clock,
-    pub(super) metrics: Arc<ProcessMetrics>,
-    pub(super) accounts: Arc<Accounts>,
-    pub(super) health: actix_web::web::Data<Health>,
-    pub(super) fleet: Arc<FleetReader>,
-    pub(super) names: Arc<ArcSwap<Names>>,
-    pub(super) pool: Pool,
+    pub(super) sources: Sources,
+    pub(super) options: WebOptions,
     pub(super) permits: Permits,
     /// A permit for each response that is made at the same time.
     pub(super) making: Arc<Semaphore>,
-    pub(super) is_demo: bool,
-    pub(super) has_locations: bool,
-    pub(super) stale_after: Duration,
 }
 
 impl WebState {
     /// Makes pages and responses of the API from these sources.
     #[must_use]
     pub fn new(sources: Sources, options: WebOptions) -> Self {
-        let wait = sources.fleet.wait_limit();
-        let WebOptions {
-            most_views,
-            most_waiting,
-            read_limit,
-            ..
-        } = options;
-        let clock = sources.clock.clone();
+        let permits = Permits::new(
+            sources.clock.clone(),
+            options.most_views,
+            options.most_waiting,
+            sources.fleet.wait_limit(),
+            options.read_limit,
+        );
         Self {
-            permits: Permits::new(clock, most_views, most_waiting, wait, read_limit),
-            clock: sources.clock,
-            metrics: sources.metrics,
-            accounts: sources.accounts,
-            health: sources.health,
-            fleet: sources.fleet,
-            names: sources.names,
-            pool: sources.pool,
+            sources,
+            options,
+            permits,
             making: Arc::new(Semaphore::new(PAGES_AT_ONCE)),
-            is_demo: options.is_demo,
-            has_locations: options.has_locations,
-            stale_after: options.stale_after,
         }
     }
 }
@@ -82,9 +59,7 @@ impl WebState {
 pub(super) mod tests {
     use super::*;
     use crate::http::tests::sources;
-
-    /// How long a response may be read in tests.
-    pub const READ_LIMIT: Duration = Duration::from_secs(120);
+    use crate::time::Clock;
 
     /// The state of an empty fleet.
     pub fn state(clock: Clock) -> WebState {
@@ -92,7 +67,7 @@ pub(super) mod tests {
             is_demo: false,
             has_locations: true,
             stale_after: Duration::from_secs(120),
-            read_limit: READ_LIMIT,
+            read_limit: Duration::from_secs(120),
             most_views: 4,
             most_waiting: 16,
         };

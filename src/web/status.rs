@@ -7,10 +7,13 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use self::account::AccountInput;
-pub use self::account::{Account, DeviceCounts, LeftOut, Stream, Token};
+#[cfg(test)]
+pub use self::account::Token;
+pub use self::account::{Account, LeftOut, Stream};
 
 use super::state::WebState;
 use crate::fleet::Snapshot;
+use crate::http::Sources;
 use crate::supervise::{ActorStatus, Cause};
 use crate::time::Moment;
 use crate::time::unix_seconds;
@@ -155,34 +158,42 @@ impl Status {
     /// The status now, with this fleet.
     #[must_use]
     pub fn of(state: &WebState, snapshot: &Snapshot) -> Self {
-        let fleet = Overview::of(snapshot);
-        let now = state.clock.now();
-        let metrics = &state.metrics;
-        let health = &state.health;
+        let Sources {
+            clock,
+            metrics,
+            accounts,
+            health,
+            names,
+            ..
+        } = &state.sources;
+        let options = &state.options;
+        let now = clock.now();
         let not_ready_because = health.not_ready_because();
         let not_live_because = health.not_live_because();
         let actor = |status: &Arc<ActorStatus>| Actor::of(status, health.trouble(status), now);
-        let accounts = state.accounts.all();
+        let accounts = accounts.all();
         let accounts = accounts.iter().map(|account| {
+            let id = snapshot.account(&account.name);
+            let devices = id.map(|id| snapshot.counts_of(id));
             Account::of(AccountInput {
                 status: account,
                 actors: account.actors.iter().map(actor).collect(),
-                devices: DeviceCounts::of_account(snapshot, &account.name),
-                clock: &state.clock,
-                stale_after: state.stale_after,
+                devices: devices.unwrap_or_default(),
+                clock,
+                stale_after: options.stale_after,
             })
         });
         Self {
-            timestamp_seconds: unix_seconds(state.clock.corrected()),
+            timestamp_seconds: unix_seconds(clock.corrected()),
             clock: Clock {
-                offset_seconds: state.clock.offset(),
-                wrong: state.clock.is_wrong(),
+                offset_seconds: clock.offset(),
+                wrong: clock.is_wrong(),
             },
             exporter: Exporter {
                 version: env!("CARGO_PKG_VERSION"),
                 revision: env!("BUILD_REVISION"),
-                demo: state.is_demo,
-                stale_after_seconds: state.stale_after.as_secs_f64(),
+                demo: options.is_demo,
+                stale_after_seconds: options.stale_after.as_secs_f64(),
                 ready: not_ready_because.is_none(),
                 not_ready_because,
                 draining: health.is_draining(),
@@ -192,10 +203,16 @@ impl Status {
             accounts: accounts.collect(),
             actors: vec![actor(health.store())],
             names: Names {
-                known: state.names.load().len(),
+                known: names.load().len(),
                 unmatched: metrics.names_unmatched.value(),
             },
-            fleet,
+            fleet: Overview::of(snapshot),
         }
+    }
+
+    /// Whether there are several accounts. With one account, nothing is shown by account.
+    #[must_use]
+    pub fn has_several_accounts(&self) -> bool {
+        self.accounts.len() > 1
     }
 }

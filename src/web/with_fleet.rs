@@ -21,14 +21,19 @@ pub async fn with_fleet<T: Send + 'static>(
 ) -> Result<T, ViewError> {
     // Taken before a snapshot is held. The semaphore is never closed.
     let making = Arc::clone(&state.making).acquire_owned().await;
-    let snapshot = state.fleet.lease().await.and_then(|lease| lease.get());
+    let snapshot = state
+        .sources
+        .fleet
+        .lease()
+        .await
+        .and_then(|lease| lease.get());
     let fleet = NamedFleet {
         snapshot: snapshot.ok_or(ViewError::Store)?,
-        names: state.names.load_full(),
-        now: state.clock.now(),
+        names: state.sources.names.load_full(),
+        now: state.sources.clock.now(),
     };
     let permit = request.extensions().get::<Permit>().cloned();
-    let made = state.pool.run(move || {
+    let made = state.sources.pool.run(move || {
         let _held = (permit, making);
         make(&fleet)
     });
@@ -42,11 +47,10 @@ pub async fn with_fleet<T: Send + 'static>(
 mod tests {
     use std::time::SystemTime;
 
-    use actix_web::middleware::from_fn;
     use actix_web::test::{TestRequest, call_service, init_service};
     use actix_web::{App, HttpRequest, HttpResponse, web};
 
-    use super::super::permits::limit_concurrency;
+    use super::super::limited;
     use super::super::state::tests::state;
     use super::*;
     use crate::time::Clock;
@@ -60,12 +64,10 @@ mod tests {
             }
         }
         let (clock, _hands) = Clock::manual(SystemTime::UNIX_EPOCH);
-        let limit = from_fn(|request, next| {
-            limit_concurrency(request, next, |_, _, error| error.response().finish())
-        });
-        let app = App::new()
-            .app_data(web::Data::new(state(clock)))
-            .service(web::resource("/").wrap(limit).to(panics));
+        let state = web::Data::new(state(clock));
+        let page = web::resource("/").to(panics);
+        let page = limited(page, state.clone(), |_, _, error| error.response().finish());
+        let app = App::new().app_data(state).service(page);
         let app = init_service(app).await;
         for number in 0..100 {
             let answer = call_service(&app, TestRequest::default().to_request()).await;

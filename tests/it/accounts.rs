@@ -349,30 +349,47 @@ async fn page_api_and_probes_show_three_accounts_of_which_one_has_a_wrong_secret
     let device = json(&service, "/api/v1/devices/c-2").await;
     assert_eq!(device["account"], "c");
 
+    let page = service.get("/device?id=c-2").await.body;
+    let row = "<dt>Account</dt><dd><a href=\"./?account=c#devices\"><bdi>c</bdi></a></dd>";
+    assert!(page.contains(row), "{page}");
+    for (order, expected) in [
+        ("account", ["a-1", "a-2", "c-1", "c-2"]),
+        ("-account", ["c-1", "c-2", "a-1", "a-2"]),
+    ] {
+        let list = json(&service, &format!("/api/v1/devices?sort={order}")).await;
+        let devices = list["devices"].as_array().unwrap();
+        let ids: Vec<_> = devices.iter().map(|it| &it["id"]).collect();
+        assert_eq!(ids, expected, "{order}");
+    }
     let page = service.get("/").await.body;
     for text in [
         "1 of 3 accounts fails: b.",
         "href=\"./?account=a#devices\"",
+        "href=\"./?state=online&#38;account=a#devices\"",
+        "<td data-label=\"Account\" class=\"account\"><bdi>a</bdi></td>",
+        "Check client_id and client_secret of account b in ACCOUNTS_FILE.",
         "2 of 3 polling",
     ] {
         assert!(page.contains(text), "{text}");
     }
-    let unknown = "unknown account \"other\"";
-    let refused = service.get("/api/v1/devices?account=other").await;
-    assert_eq!(refused.status, 400);
-    let problem: serde_json::Value = serde_json::from_str(&refused.body).unwrap();
-    let problem = problem["error"].as_str().unwrap();
-    assert_eq!(
-        problem,
-        format!("{unknown}: use the name of an account in ACCOUNTS_FILE")
-    );
-    let refused = service.get("/?account=other").await;
-    assert_eq!(refused.status, 400);
-    assert!(
-        refused.body.contains("unknown account &#34;other&#34;"),
-        "{}",
-        refused.body
-    );
+    for (target, expected) in [
+        ("/metrics?account=other", "Unknown account.\n"),
+        (
+            "/api/v1/devices?account=other",
+            r#"{"error":"unknown account \"other\": /api/v1/status lists the accounts"}"#,
+        ),
+        ("/?account=other", "unknown account &#34;other&#34;"),
+    ] {
+        let refused = service.get(target).await;
+        assert_eq!(refused.status, 404, "{target}");
+        assert!(refused.body.contains(expected), "{}", refused.body);
+    }
+    // The page lists all devices then.
+    let refused = service.get("/?account=other").await.body;
+    for id in ["a-1", "c-2"] {
+        let row = format!("<bdi class=\"id\">{id}</bdi>");
+        assert!(refused.contains(&row), "{id}");
+    }
 }
 
 #[actix_rt::test]
@@ -390,12 +407,18 @@ async fn a_wrong_secret_is_reported_by_the_name_of_its_account() {
     let mut binary = Binary::execute(&[], environment);
     let address = binary.address().await;
     shows(address, &throughput("a"), 1.0).await;
-    let refused = "token refused: check CLIENT_ID and CLIENT_SECRET";
+    let refused = "token refused: check the credentials";
     binary.logs(refused).await;
     let events = binary.events_saying(refused);
     assert_eq!(events.len(), 1, "{events:?}");
     assert_eq!(events[0].text("account"), "b");
     assert_eq!(events[0].text("level"), "ERROR");
+    assert!(
+        events[0].text("error").contains("invalid_client"),
+        "{events:?}"
+    );
+    let advice = "Check client_id and client_secret of account b in ACCOUNTS_FILE.";
+    assert_eq!(events[0].text("advice"), advice);
     let failures = "starlink_exporter_token_request_failures_total";
     let body = crate::form::scrape(address, "prometheus").await;
     for (series, expected) in [

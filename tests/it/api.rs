@@ -161,6 +161,7 @@ async fn lists_are_filtered_sorted_and_paged() {
         ("sort=-alerts", &["ut-a", "ut-b", "Router-1", "ut-c"]),
         ("sort=software", &["Router-1", "ut-a", "ut-b", "ut-c"]),
         ("sort=country&type=UserTerminal", &["ut-b", "ut-a", "ut-c"]),
+        ("sort=account", &["Router-1", "ut-a", "ut-b", "ut-c"]),
         ("state=online&type=Router", &["Router-1"]),
         ("state=offline", &[]),
         ("alert=software_update_reboot_pending", &["ut-a", "ut-b"]),
@@ -241,10 +242,6 @@ async fn what_cannot_be_asked_is_refused_with_what_can() {
             "page=0",
             "page must be a whole number, 1 or greater, not \"0\"",
         ),
-        (
-            "account=ship",
-            "unknown account \"ship\": use the name of an account in ACCOUNTS_FILE",
-        ),
         ("page=1&page=2", "parameter page is given more than once"),
         (
             "per_page=1001",
@@ -260,13 +257,19 @@ async fn what_cannot_be_asked_is_refused_with_what_can() {
         ),
         (
             "sort=--id",
-            "unknown sort \"--id\": use id, name, group, type, state, last_report, downlink, uplink, latency, drop_rate, obstruction, alerts, software, country; prefix with - for descending",
+            "unknown sort \"--id\": use id, name, group, type, account, state, last_report, downlink, uplink, latency, drop_rate, obstruction, alerts, software, country; prefix with - for descending",
         ),
     ] {
         let target = format!("{DEVICES}?{query}");
         let problem = description.ask(&service, DEVICES, &target, 400).await;
         assert_eq!(problem["error"], expected);
     }
+    let target = format!("{DEVICES}?account=ship");
+    let problem = description.ask(&service, DEVICES, &target, 404).await;
+    assert_eq!(
+        problem["error"],
+        "unknown account \"ship\": /api/v1/status lists the accounts"
+    );
     let refused = ask(service.address, "POST", DEVICES, &[]).await;
     assert_eq!(
         (refused.status, refused.header("allow").unwrap()),

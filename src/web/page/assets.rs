@@ -33,7 +33,7 @@ impl Asset {
         }
     }
 
-    /// Its address, as seen from a page whose way to the root this is.
+    /// Its address relative to a page. `root` is the relative path from the page to the root.
     #[must_use]
     pub fn below(&self, root: &str) -> String {
         format!("{root}assets/{}", self.file())
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_comes_from_elsewhere() {
+    fn assets_refer_to_no_other_server() {
         for asset in ALL {
             let namespace = "http://www.w3.org/2000/svg";
             let content = asset.content.replace(namespace, "");

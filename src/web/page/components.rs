@@ -15,7 +15,7 @@ pub struct ComponentRow {
     pub level: Level,
     /// Its restarts.
     pub restarts: String,
-    /// How it died last.
+    /// Its last failure.
     pub last_error: Option<String>,
 }
 

@@ -29,6 +29,8 @@ struct DeviceView {
     title: String,
     id: String,
     device_type: String,
+    /// Its account, if there are several.
+    account: Option<AccountLink>,
     group: Option<String>,
     state: &'static str,
     /// Age of its last report.
@@ -43,7 +45,7 @@ struct DeviceView {
     place: Option<Place>,
     /// Why there is no location.
     no_place: &'static str,
-    /// As last reported.
+    /// The numbers of the last report.
     fields: Vec<Field>,
     info: Vec<(String, String)>,
     addresses: Vec<(&'static str, Vec<String>)>,
@@ -52,6 +54,26 @@ struct DeviceView {
     list_link: String,
     /// Devices of its type.
     kind_link: String,
+}
+
+/// The account that delivers a device.
+#[derive(Debug, PartialEq, Eq)]
+struct AccountLink {
+    name: String,
+    /// The list of its devices.
+    link: String,
+}
+
+impl AccountLink {
+    fn new(name: &str) -> Self {
+        Self {
+            name: printable(name),
+            link: link(&DeviceQuery {
+                account: Some(name.to_owned()),
+                ..DeviceQuery::default()
+            }),
+        }
+    }
 }
 
 /// The country that a device is in.
@@ -110,19 +132,21 @@ pub async fn show(request: HttpRequest, state: web::Data<WebState>) -> HttpRespo
     };
     let list_link = parameter(&request, LIST).and_then(|list| DeviceQuery::parse(&list).ok());
     let list_link = link(&list_link.unwrap_or_default());
-    let now = unix_seconds(state.clock.corrected());
+    let now = unix_seconds(state.sources.clock.corrected());
     let device_type = device_type(&request);
-    let no_place = match state.has_locations {
+    let no_place = match state.options.has_locations {
         true => "No location reported.",
         false => NO_LOCATIONS,
     };
+    let has_several_accounts = state.sources.accounts.all().len() > 1;
     let wanted = id.clone();
     let seen = with_fleet(&request, &state, move |fleet| {
         let device = view::find(fleet, &wanted, device_type.as_deref())?;
-        Some(render(
-            compress,
-            &DeviceView::of(frame, &device, now, list_link, no_place),
-        ))
+        let mut view = DeviceView::of(frame, &device, now, list_link, no_place);
+        if !has_several_accounts {
+            view.account = None;
+        }
+        Some(render(compress, &view))
     });
     match seen.await {
         Ok(Some(html)) => page(HttpResponse::Ok(), html),
@@ -190,6 +214,7 @@ impl DeviceView {
             title: printable(device.name.as_ref().unwrap_or(&device.id)),
             id: printable(&device.id),
             device_type: printable(&device.device_type),
+            account: device.account.as_deref().map(AccountLink::new),
             group: shown(&device.group),
             state: device.state.name(),
             age: age(now - device.last_report_timestamp_seconds),
@@ -258,7 +283,7 @@ fn place(detail: &DeviceDetail) -> Option<Place> {
     })
 }
 
-/// The H3 cell with all its digits, which its number does not hold.
+/// The H3 cell with all its digits, which an `f64` cannot hold.
 fn cell_field(cell: &str) -> Option<Field> {
     Some(Field {
         name: LOCATION_FIELD.to_owned(),
@@ -276,7 +301,7 @@ fn field(name: &str, value: f64) -> Field {
         name: printable(name),
         value,
         unit,
-        // Without the words for the unit, which may be another one beside the value.
+        // Without the field's own unit: the value may be shown in another one.
         meaning: known.map(|known| match known.unit {
             Unit::Flag => known.help(),
             _ => format!("{}{}.", known.meaning, known.note),

@@ -21,7 +21,7 @@ fn fact(name: &'static str, (level, value): (Level, String)) -> Fact {
     Fact { name, value, level }
 }
 
-/// The facts about the only account, or about all of several; and the host's clock, if that is wrong.
+/// The facts about the only account, or sums over several; and the error of the host's clock, if it is wrong.
 #[must_use]
 pub fn facts(status: &Status) -> Vec<Fact> {
     let mut facts = match status.accounts.as_slice() {
@@ -128,7 +128,7 @@ fn clock(status: &Status) -> Option<Fact> {
     status.clock.wrong.then_some(clock)
 }
 
-/// The lag of an account, and how old the rows are that it was measured on, where they are not the last poll's.
+/// The lag of an account. If the last poll brought no rows, the text says how old the rows are for which the lag was measured.
 #[must_use]
 pub fn lag(status: &Status, account: &Account) -> (Level, String) {
     let stream = &account.stream;

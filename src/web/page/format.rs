@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-/// How long something took or is ago, rounded, in its largest unit that is worth two digits: `12 s`, `3 min`, `2 h`.
+/// A duration, rounded, in the largest unit that gives it about two digits: `12 s`, `3 min`, `2 h`.
 #[must_use]
 pub fn age(seconds: f64) -> String {
     const UNITS: [(f64, f64, &str); 3] = [
@@ -18,7 +18,7 @@ pub fn age(seconds: f64) -> String {
     format!("{:.0} {name}", rounded(size))
 }
 
-/// The same in minutes at least, for texts that are read aloud when they change.
+/// The same in minutes or larger units, for texts that screen readers read aloud whenever they change.
 #[must_use]
 pub fn minutes(seconds: f64) -> String {
     match seconds {
@@ -45,7 +45,7 @@ pub fn decimals(value: f64, places: usize) -> String {
     }
 }
 
-/// A number of unknown meaning: integers whole, others with four significant digits.
+/// A number of unknown meaning: an integer in full, any other with four significant digits.
 #[must_use]
 pub fn number(value: f64) -> String {
     let size = value.abs();
@@ -99,7 +99,7 @@ fn grouped(integer: &str) -> String {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "what is outside the years 1970 to 9999 is written as the nearest moment within"
+    reason = "times outside of the years 1970 to 9999 become the nearest one within"
 )]
 pub fn moment(seconds: f64) -> String {
     const LAST: f64 = 253_402_300_799.0;
@@ -114,7 +114,7 @@ pub fn moment(seconds: f64) -> String {
     format!("{year}-{month:02}-{day} {time} UTC")
 }
 
-/// A text from outside: control characters are shown as pictures of themselves, and line breaks as what they are.
+/// A text from outside, with control characters and line separators replaced by the pictures that Unicode has for them.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let shown = |character: char| match character {

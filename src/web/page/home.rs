@@ -3,19 +3,19 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use super::accounts::{self, AccountRow};
+use super::accounts::{self, AccountGroup, STATES};
 use super::components::{ComponentRow, components, shown_actors};
 use super::facts::{Fact, facts};
 use super::format::{count, printable};
 use super::map::Map;
-use super::table::{self, Choice, ColumnHead, PageLink, Row, filter_link};
+use super::table::{self, Choice, ColumnHead, Link, PageLink, Row, filter_link};
 use super::verdict::Verdict;
 use super::{Frame, NO_LOCATIONS, page, render};
 use crate::fleet::Snapshot;
 use crate::http::{Compress, parameter};
 use crate::view::{self, DeviceQuery, DeviceState, NamedFleet, Overview, QueryError};
 use crate::web::error::ViewError;
-use crate::web::request::device_query;
+use crate::web::request::{device_query, refused};
 use crate::web::state::WebState;
 use crate::web::status::{ActorState, Status};
 use crate::web::with_fleet::with_fleet;
@@ -32,7 +32,7 @@ struct Home {
     supervisor: String,
     components: Vec<ComponentRow>,
     /// None if there is only one.
-    accounts: Vec<AccountRow>,
+    accounts: Vec<AccountGroup>,
     /// How many accounts there are.
     accounts_total: String,
     /// `None` while the store does not answer.
@@ -56,7 +56,7 @@ struct FleetSection {
     no_map: Option<&'static str>,
     /// Whether a click on the map finds devices.
     is_located: bool,
-    /// What is wrong with the request. Then all devices are listed.
+    /// What is wrong with the query, if anything. Then all devices are listed.
     mistake: Option<String>,
     search: String,
     near: String,
@@ -68,13 +68,15 @@ struct FleetSection {
     active: Vec<Choice>,
     orders: Vec<Choice>,
     is_filtered: bool,
-    /// Whether the list is asked for in any way: it is scrolled to.
+    /// Whether the query has any parameter. Then the page scrolls to the list.
     is_asked: bool,
-    /// How many devices the list has, of how many.
+    /// The length of the list, and the number of all devices if that differs.
     found: String,
     /// Leads from a page past the end to the last one.
     last_page: Option<String>,
     caption: String,
+    /// Whether the table has a column for accounts.
+    has_several_accounts: bool,
     heads: Vec<ColumnHead>,
     rows: Vec<Row>,
     /// Which page of how many, if there are several.
@@ -93,23 +95,6 @@ struct TypeRow {
 
 /// The most alerts that are listed, the most frequent first. Starlink has a few dozen.
 const MOST_ALERTS: usize = 100;
-
-/// A link to a list of devices, with its length.
-#[derive(Debug)]
-struct Link {
-    title: String,
-    count: String,
-    is_none: bool,
-    link: String,
-    is_current: bool,
-}
-
-/// In the order of display.
-const STATES: [DeviceState; 3] = [
-    DeviceState::Online,
-    DeviceState::Unknown,
-    DeviceState::Offline,
-];
 
 /// A request with a wrong parameter: what is wrong, and what the form shows so that it can be corrected.
 #[derive(Debug)]
@@ -149,16 +134,12 @@ impl InvalidQuery {
 
 /// `/`
 pub async fn show(request: HttpRequest, state: web::Data<WebState>) -> HttpResponse {
-    let (query, invalid) = match device_query(&request, &state) {
-        Ok(query) => (query, None),
-        Err(error) => (
-            DeviceQuery::default(),
-            Some(InvalidQuery::of(&request, &error)),
-        ),
-    };
-    let response = match &invalid {
-        None => HttpResponse::Ok(),
-        Some(_) => HttpResponse::BadRequest(),
+    let (query, invalid, response) = match device_query(&request, &state) {
+        Ok(query) => (query, None, HttpResponse::Ok()),
+        Err(error) => {
+            let invalid = InvalidQuery::of(&request, &error);
+            (DeviceQuery::default(), Some(invalid), refused(&error))
+        }
     };
     let shared = state.clone();
     let compress = Compress::accepted(&request);
@@ -169,8 +150,9 @@ pub async fn show(request: HttpRequest, state: web::Data<WebState>) -> HttpRespo
         if let Some(invalid) = &invalid {
             section.correct(invalid, &status);
         }
-        section.no_map = (!shared.has_locations).then_some(NO_LOCATIONS);
-        render(compress, &Home::new(frame, &status, Some(section), None))
+        section.no_map = (!shared.options.has_locations).then_some(NO_LOCATIONS);
+        let home = Home::new(frame, &status, &query, Some(section), None);
+        render(compress, &home)
     });
     match made.await {
         Ok(html) => page(response, html),
@@ -181,7 +163,9 @@ pub async fn show(request: HttpRequest, state: web::Data<WebState>) -> HttpRespo
 /// The page without the fleet.
 pub fn without_fleet(request: &HttpRequest, state: &WebState, error: ViewError) -> HttpResponse {
     let status = Status::of(state, &Snapshot::default());
-    let home = Home::new(Frame::of(request), &status, None, Some(error.to_string()));
+    let query = DeviceQuery::default();
+    let problem = Some(error.to_string());
+    let home = Home::new(Frame::of(request), &status, &query, None, problem);
     page(error.response(), render(Compress::accepted(request), &home))
 }
 
@@ -189,6 +173,7 @@ impl Home {
     fn new(
         frame: Frame,
         status: &Status,
+        query: &DeviceQuery,
         fleet: Option<FleetSection>,
         problem: Option<String>,
     ) -> Self {
@@ -202,7 +187,7 @@ impl Home {
             facts: facts(status),
             supervisor: format!("{up} of {} running", actors.len()),
             components: components(&actors),
-            accounts: accounts::rows(status),
+            accounts: accounts::groups(status, query),
             accounts_total: count(status.accounts.len()),
             fleet,
         }
@@ -221,7 +206,7 @@ impl FleetSection {
         self.kinds = kinds(overview, query);
         self.accounts = account_choices(status, query);
         self.active = active(overview, query);
-        self.orders = table::orders(query);
+        self.orders = table::orders(query, status.has_several_accounts());
         self.is_asked = true;
     }
 
@@ -238,6 +223,7 @@ impl FleetSection {
         let total: usize = STATES.map(in_state).iter().sum();
         let counts = STATES.map(|state| format!("{} {}", count(in_state(state)), state.name()));
         let near = query.near;
+        let has_several_accounts = status.has_several_accounts();
         let is_standard = query.per_page == DeviceQuery::default().per_page;
         Self {
             total: count(total),
@@ -271,7 +257,7 @@ impl FleetSection {
             kinds: kinds(overview, query),
             accounts: account_choices(status, query),
             active: active(overview, query),
-            orders: table::orders(query),
+            orders: table::orders(query, has_several_accounts),
             is_filtered: *query
                 != DeviceQuery {
                     order: query.order,
@@ -291,7 +277,8 @@ impl FleetSection {
                 })
             }),
             caption: table::caption(&list, query),
-            heads: table::heads(query),
+            has_several_accounts,
+            heads: table::heads(query, has_several_accounts),
             rows: list
                 .devices
                 .iter()
@@ -300,18 +287,6 @@ impl FleetSection {
             pages: (list.pages > 1 && !table::is_past_the_end(&list))
                 .then(|| format!("Page {} of {}", count(list.page), count(list.pages))),
             page_links: table::page_links(&list, query),
-        }
-    }
-}
-
-impl Link {
-    fn new(title: &str, devices: usize, link: String, query: &DeviceQuery) -> Self {
-        Self {
-            title: printable(title),
-            count: count(devices),
-            is_none: devices == 0,
-            is_current: link == table::link(query),
-            link,
         }
     }
 }
@@ -327,7 +302,7 @@ fn kinds(overview: &Overview, query: &DeviceQuery) -> Vec<Choice> {
 }
 
 fn account_choices(status: &Status, query: &DeviceQuery) -> Vec<Choice> {
-    if status.accounts.len() == 1 {
+    if !status.has_several_accounts() {
         return Vec::new();
     }
     let names = status.accounts.iter().map(|account| account.name.as_str());
@@ -369,7 +344,7 @@ fn alert_links(overview: &Overview, query: &DeviceQuery) -> Vec<Link> {
     links.collect()
 }
 
-/// Says for how many devices it is unknown whether they have alerts.
+/// A sentence about the devices whose alerts are unknown.
 fn unknown_alerts(unknown: usize, total: usize) -> Option<String> {
     match unknown {
         0 => None,
@@ -391,7 +366,10 @@ mod tests {
 
     fn html(status: &Status) -> String {
         let frame = Frame::of(&TestRequest::default().to_http_request());
-        Home::new(frame, status, None, None).render().unwrap()
+        let query = DeviceQuery::default();
+        Home::new(frame, status, &query, None, None)
+            .render()
+            .unwrap()
     }
 
     #[test]
@@ -406,19 +384,25 @@ mod tests {
         let row = &page[failing..failing + page[failing..].find("</tr>").unwrap()];
         for text in [
             "Failing",
-            "Starlink rejected the credentials. Check client_id and client_secret.",
+            "Starlink rejected the credentials. Check client_id and client_secret of account ship-07 in ACCOUNTS_FILE.",
         ] {
             assert!(row.contains(text), "{row}");
         }
         let first = page.find("<tr data-key=").unwrap();
         assert_eq!(first, failing);
+        let folded = page.find("<details").unwrap();
+        assert!(failing < folded && folded < page.find("<tr data-key=\"ship-01\"").unwrap());
+        assert!(page.contains("<summary>39 accounts without problems</summary>"));
         assert!(page.contains("1 of 40 accounts fails: ship-07."));
     }
 
     #[test]
     fn the_only_account_is_not_listed() {
         let page = html(&with_accounts(&["default"]));
-        assert!(!page.contains("accounts-title"), "{page}");
+        assert!(
+            !page.contains("accounts-title") && !page.contains("<details"),
+            "{page}"
+        );
         for component in ["metrics_store", "token", "stream"] {
             assert!(page.contains(&format!("<th scope=\"row\">{component}</th>")));
         }

@@ -23,9 +23,9 @@ pub struct Map {
     pub view_box: String,
     /// How large the dots are.
     pub density: &'static str,
-    /// From the bottom to the top.
+    /// In the order of drawing.
     pub layers: Vec<Layer>,
-    /// The marked place.
+    /// The point that the query names, marked with a cross.
     pub mark: Option<(u16, u16)>,
 }
 
@@ -62,7 +62,7 @@ impl Map {
         }
     }
 
-    /// The surroundings of one device.
+    /// A map centred on one device.
     #[must_use]
     pub fn around(state: DeviceState, latitude: f64, longitude: f64) -> Self {
         const SIZE: (u16, u16) = (700, 440);
@@ -84,7 +84,7 @@ impl Map {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a float becomes the nearest integer that there is"
+    reason = "a saturating `as` cast is wanted"
 )]
 fn place(latitude: f64, longitude: f64) -> (u16, u16) {
     let x = (longitude + 180.0) * 10.0;
@@ -95,12 +95,12 @@ fn place(latitude: f64, longitude: f64) -> (u16, u16) {
     )
 }
 
-/// The dots of each state, so many tenths of a degree apart that they are not too many.
+/// The dots of each state, on the finest grid on which there are at most [`MOST_DOTS`].
 fn drawn(dots: &Dots) -> [Vec<(u16, u16)>; DeviceState::ALL.len()] {
     let on_grid = |grid| DeviceState::ALL.map(|state| snapped(dots.of(state), grid));
     let mut grids = [1, 2, 3, 4, 5, 7, 10, 14, 20, 28].into_iter().map(on_grid);
     let enough = grids.find(|layers| layers.iter().map(Vec::len).sum::<usize>() <= MOST_DOTS);
-    // This one has fewer places than that on the whole Earth.
+    // A grid of 4 degrees has fewer points than that.
     enough.unwrap_or_else(|| on_grid(40))
 }
 
@@ -120,7 +120,7 @@ fn path(dots: &[(u16, u16)]) -> String {
     let mut last: Option<(i32, i32)> = None;
     for &(x, y) in dots {
         let (x, y) = (i32::from(x), i32::from(y));
-        // Steps from dot to dot are shorter than places. Writing to a string does not fail.
+        // Relative moves are shorter than coordinates. Writing to a string does not fail.
         let _ = match last {
             None => write!(path, "M{x} {y}h0"),
             Some((from_x, from_y)) => write!(path, "m{} {}h0", x - from_x, y - from_y),

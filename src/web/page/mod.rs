@@ -53,7 +53,7 @@ impl Frame {
         let root = &root(request.uri().path());
         let state = request.app_data::<web::Data<WebState>>();
         Self {
-            is_demo: state.is_some_and(|state| state.is_demo),
+            is_demo: state.is_some_and(|state| state.options.is_demo),
             root: root.to_owned(),
             style: assets::STYLE.below(root),
             script: assets::SCRIPT.below(root),

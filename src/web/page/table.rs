@@ -33,8 +33,9 @@ const fn column(
 }
 
 /// In the order of the table. The last column, addresses, cannot be sorted by.
-const COLUMNS: [Column; 12] = [
+const COLUMNS: [Column; 13] = [
     column(SortKey::Id, "Device", "", false),
+    column(SortKey::Account, "Account", "", false),
     column(SortKey::Type, "Type", "", false),
     column(SortKey::State, "State", "", false),
     column(SortKey::LastReport, "Last report", "", false),
@@ -64,6 +65,13 @@ const MORE: [Column; 2] = [
     column(SortKey::Group, "Group", "", false),
 ];
 
+/// The columns of the table. It has a column for accounts only if there are several.
+fn columns(has_several_accounts: bool) -> impl Iterator<Item = &'static Column> {
+    COLUMNS
+        .iter()
+        .filter(move |column| has_several_accounts || column.key != SortKey::Account)
+}
+
 /// The head of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnHead {
@@ -79,7 +87,7 @@ pub struct ColumnHead {
 
 /// The heads of the table for a query.
 #[must_use]
-pub fn heads(query: &DeviceQuery) -> Vec<ColumnHead> {
+pub fn heads(query: &DeviceQuery, has_several_accounts: bool) -> Vec<ColumnHead> {
     let head = |column: &Column| {
         let current = query.order.filter(|order| order.key == column.key);
         let is_descending = current.map_or(column.is_largest_first, |order| !order.is_descending);
@@ -102,7 +110,7 @@ pub fn heads(query: &DeviceQuery) -> Vec<ColumnHead> {
             sorted,
         }
     };
-    COLUMNS.iter().map(head).collect()
+    columns(has_several_accounts).map(head).collect()
 }
 
 /// An entry of a list in the form.
@@ -135,10 +143,10 @@ impl Choice {
     }
 }
 
-/// The orders that the form offers, and the one in force.
+/// The orders that the form offers, with the current one marked.
 #[must_use]
-pub fn orders(query: &DeviceQuery) -> Vec<Choice> {
-    let all = COLUMNS.iter().chain(&MORE);
+pub fn orders(query: &DeviceQuery, has_several_accounts: bool) -> Vec<Choice> {
+    let all = columns(has_several_accounts).chain(&MORE);
     let offered = all.map(|column| (column, column.is_largest_first));
     let current = query.order;
     let title = |column: &Column, is_descending: bool| {
@@ -169,6 +177,17 @@ pub fn orders(query: &DeviceQuery) -> Vec<Choice> {
     choices
 }
 
+/// A number of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NumberCell {
+    /// The title of its column.
+    pub title: &'static str,
+    /// Its unit.
+    pub unit: &'static str,
+    /// The number, if it is known.
+    pub value: Option<String>,
+}
+
 /// A row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
@@ -180,6 +199,8 @@ pub struct Row {
     pub name: Option<String>,
     /// Its identifier.
     pub id: String,
+    /// The name of its account, if that is known.
+    pub account: Option<String>,
     /// Its type.
     pub device_type: String,
     /// Its state.
@@ -187,7 +208,7 @@ pub struct Row {
     /// Age of its last report.
     pub age: String,
     /// Throughput down and up, latency, drop rate, obstruction.
-    pub numbers: [Option<String>; 5],
+    pub numbers: Vec<NumberCell>,
     /// Its alerts, or the first of them; `None` where they are unknown.
     pub alerts: Option<Vec<String>>,
     /// How many more there are.
@@ -212,22 +233,32 @@ impl Row {
         let percent = |share: Option<f64>| one(share.map(|share| share * 100.0));
         let addresses = [&device.ipv4, &device.ipv6_ue, &device.ipv6_cpe];
         let addresses = addresses.into_iter().flatten();
+        let numbers = [
+            one(device.downlink_mbps),
+            one(device.uplink_mbps),
+            device.latency_ms.map(|value| decimals(value, 0)),
+            percent(device.drop_rate),
+            percent(device.obstruction),
+        ];
+        let is_number = |column: &&Column| matches!(column.key, SortKey::Measure(_));
+        let numbers = COLUMNS.iter().filter(is_number).zip(numbers);
         let shown = |text: &String| printable(text);
         Self {
             link: with_list(&key, query),
             key,
             name: device.name.as_ref().map(shown),
             id: printable(&device.id),
+            account: device.account.as_ref().map(shown),
             device_type: printable(&device.device_type),
             state: device.state.name(),
             age: age(now - device.last_report_timestamp_seconds),
-            numbers: [
-                one(device.downlink_mbps),
-                one(device.uplink_mbps),
-                device.latency_ms.map(|value| decimals(value, 0)),
-                percent(device.drop_rate),
-                percent(device.obstruction),
-            ],
+            numbers: numbers
+                .map(|(column, value)| NumberCell {
+                    title: column.title,
+                    unit: column.unit,
+                    value,
+                })
+                .collect(),
             alerts: alerts.map(|alerts| alerts.iter().take(MOST_LISTED).map(shown).collect()),
             more_alerts: alerts.map_or(0, |alerts| alerts.len().saturating_sub(MOST_LISTED)),
             software: device.software.as_ref().map(shown),
@@ -247,7 +278,7 @@ pub fn device_link(device: &Device) -> String {
     format!("device?{}", query.finish())
 }
 
-/// Adds the list that a device's page leads back to.
+/// Adds the query of the list to the link of a device, so that the device's page can link back to it.
 fn with_list(device: &str, query: &DeviceQuery) -> String {
     let list = query.to_text();
     if list.is_empty() || list.len() > MOST_LIST {
@@ -257,7 +288,7 @@ fn with_list(device: &str, query: &DeviceQuery) -> String {
     format!("{device}&{LIST}={list}")
 }
 
-/// The longest query of a list that links repeat.
+/// Longer queries are left out of the links, in bytes.
 const MOST_LIST: usize = 512;
 
 /// The parameter of a device's page with the query of the list from which it was opened.
@@ -269,6 +300,35 @@ pub fn link(query: &DeviceQuery) -> String {
     let query = query.to_text();
     let mark = if query.is_empty() { "" } else { "?" };
     format!("./{mark}{query}#devices")
+}
+
+/// A link to a list of devices, with its length.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The title.
+    pub title: String,
+    /// The number of devices.
+    pub count: String,
+    /// Whether there are none.
+    pub is_none: bool,
+    /// The address.
+    pub link: String,
+    /// Whether the page shows this list.
+    pub is_current: bool,
+}
+
+impl Link {
+    /// A link to a list of so many devices, on the page that shows the list of `query`.
+    #[must_use]
+    pub fn new(title: &str, devices: usize, address: String, query: &DeviceQuery) -> Self {
+        Self {
+            title: printable(title),
+            count: count(devices),
+            is_none: devices == 0,
+            is_current: address == link(query),
+            link: address,
+        }
+    }
 }
 
 /// A link to another page of the table.
@@ -341,7 +401,7 @@ pub fn caption(page: &DevicePage, query: &DeviceQuery) -> String {
     format!("{range} of {}{nearest}", devices(page.total))
 }
 
-/// The devices of a type in a state, or all of them.
+/// The list of devices with this type, state and alert.
 #[must_use]
 pub fn filter_link(
     device_type: Option<&str>,

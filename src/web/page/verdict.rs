@@ -3,7 +3,7 @@
 use super::format::{count, minutes, moment, printable};
 use super::level::Level;
 use crate::http::PollState;
-use crate::web::status::{Account, ActorState, LeftOut, Status, Stream, Token};
+use crate::web::status::{Account, ActorState, LeftOut, Status, Stream};
 
 /// Whether the exporter is healthy. Screen readers read it aloud when it changes, so its times are in minutes at least.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,13 +76,40 @@ impl Condition {
     }
 }
 
-/// A condition, and the sentences that explain it.
-type Finding = (Condition, String);
+/// A condition and the sentences that explain it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The condition.
+    pub condition: Condition,
+    /// What is wrong; empty if nothing is.
+    pub because: String,
+    /// What an operator can do about it, if that is known.
+    pub remedy: Option<String>,
+}
+
+impl Finding {
+    fn new(condition: Condition, because: impl Into<String>) -> Self {
+        Self {
+            condition,
+            because: because.into(),
+            remedy: None,
+        }
+    }
+
+    /// All its sentences.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match &self.remedy {
+            Some(remedy) => format!("{} {remedy}", self.because),
+            None => self.because.clone(),
+        }
+    }
+}
 
 /// The most accounts that the verdict names.
 const MOST_NAMED: usize = 3;
 
-/// A stream that has been silent for less is not worth a notice: pauses between rows are common.
+/// After so many seconds without rows there is a notice. Shorter pauses between rows are common.
 const SILENT: f64 = 60.0;
 
 impl Verdict {
@@ -105,12 +132,13 @@ impl Verdict {
             };
         }
         let accounts = of_accounts(status);
-        let process = of_process(status).filter(|process| process.0 < accounts.0);
-        let (condition, because) = process.unwrap_or(accounts);
+        let process = of_process(status);
+        let process = process.filter(|process| process.condition < accounts.condition);
+        let worst = process.unwrap_or(accounts);
         Self {
-            level: condition.level(),
-            word: condition.word(),
-            because,
+            level: worst.condition.level(),
+            word: worst.condition.word(),
+            because: worst.text(),
         }
     }
 }
@@ -120,10 +148,10 @@ fn of_process(status: &Status) -> Option<Finding> {
     let down = actors_down(status);
     if !down.is_empty() {
         let because = format!("Restarting: {}.", listed(&down));
-        return Some((Condition::Recovering, because));
+        return Some(Finding::new(Condition::Recovering, because));
     }
     let because = "The clock of this host is wrong. Ages below are corrected by Starlink's clock. Synchronise this host's clock (NTP).";
-    let clock = (Condition::ClockWrong, because.to_owned());
+    let clock = Finding::new(Condition::ClockWrong, because);
     status.clock.wrong.then_some(clock)
 }
 
@@ -154,23 +182,20 @@ fn of_accounts(status: &Status) -> Finding {
     let findings: Vec<_> = status
         .accounts
         .iter()
-        .map(|account| (account, of_account(status, account)))
+        .map(|account| (account.name.clone(), of_account(status, account)))
         .collect();
-    let Some(worst) = findings.iter().map(|(_, (condition, _))| *condition).min() else {
-        return (Condition::Starting, "No account is configured.".to_owned());
+    let Some(worst) = findings.iter().map(|(_, finding)| finding.condition).min() else {
+        return Finding::new(Condition::Starting, "No account is configured.");
     };
-    let affected: Vec<_> = findings
-        .iter()
-        .filter(|(_, (condition, _))| *condition == worst)
-        .map(|(account, (_, because))| (account.name.clone(), because.as_str()))
-        .collect();
     let all = count(status.accounts.len());
     if worst == Condition::Healthy {
         let because = format!("Polls of all {all} accounts succeed. All components are running.");
-        return (worst, because);
+        return Finding::new(worst, because);
     }
-    let names: Vec<_> = affected.iter().map(|(name, _)| name.clone()).collect();
-    let number = affected.len();
+    let affected = findings.into_iter();
+    let affected = affected.filter(|(_, finding)| finding.condition == worst);
+    let (names, affected): (Vec<_>, Vec<_>) = affected.unzip();
+    let number = names.len();
     let which = match (worst, number) {
         (Condition::Stopped, 1) => format!("1 of {all} accounts is stopped"),
         (Condition::Stopped, _) => format!("{} of {all} accounts are stopped", count(number)),
@@ -181,19 +206,34 @@ fn of_accounts(status: &Status) -> Finding {
         (Condition::Failing, _) => format!("{} of {all} accounts fail", count(number)),
         _ => format!("{} of {all} accounts", count(number)),
     };
-    let same = affected.first().map(|(_, because)| *because);
-    let same = same.filter(|first| affected.iter().all(|(_, because)| because == first));
-    let because = same.unwrap_or("The reasons are in the list of accounts.");
-    (worst, format!("{which}: {}. {because}", listed(&names)))
+    let reason = common_reason(&affected);
+    Finding::new(worst, format!("{which}: {}. {reason}", listed(&names)))
+}
+
+/// The reason that is the same for several accounts, with the remedy if that is the same too.
+fn common_reason(findings: &[Finding]) -> String {
+    let is_same = |same: fn(&Finding, &Finding) -> bool| {
+        let pairs = findings.windows(2);
+        pairs.into_iter().all(|pair| same(&pair[0], &pair[1]))
+    };
+    match findings.first() {
+        Some(first) if is_same(|one, other| one == other) => first.text(),
+        // Remedies name the settings of one account.
+        Some(first) if is_same(|one, other| one.because == other.because) => {
+            let because = &first.because;
+            format!("{because} What to do about each is in the list of accounts.")
+        }
+        _ => "The reasons are in the list of accounts.".to_owned(),
+    }
 }
 
 /// The condition of the only account, with more details than there is room for with several.
 fn of_only_account(status: &Status, account: &Account) -> Finding {
-    let (condition, because) = of_account(status, account);
+    let finding = of_account(status, account);
     let stream = &account.stream;
-    let because = match condition {
+    let because = match finding.condition {
         Condition::Failing if stream.last_success_timestamp_seconds.is_some() => {
-            format!("{because} {}", what_is_shown(status, stream))
+            format!("{} {}", finding.text(), what_is_shown(status, stream))
         }
         Condition::Healthy => match (
             stream.last_rows_timestamp_seconds,
@@ -207,60 +247,63 @@ fn of_only_account(status: &Status, account: &Account) -> Finding {
                 "Polls succeed, but no row has arrived yet. All components are running.".to_owned()
             }
         },
-        _ => because,
+        _ => return finding,
     };
-    (condition, because)
+    Finding::new(finding.condition, because)
 }
 
 /// The condition of an account.
 #[must_use]
-pub fn of_account(status: &Status, account: &Account) -> (Condition, String) {
+pub fn of_account(status: &Status, account: &Account) -> Finding {
     let Account { stream, token, .. } = account;
     match account.state {
         PollState::Failing => {
-            let failure = failure(
-                stream.last_failure_message.as_deref(),
-                stream.last_failure_remedy,
-            );
-            let because = failure.unwrap_or_else(|| "The last poll failed.".to_owned());
-            return (Condition::Failing, because);
+            let message = stream.last_failure_message.as_deref();
+            return Finding {
+                condition: Condition::Failing,
+                because: message.map_or("The last poll failed.".to_owned(), printable),
+                remedy: stream.last_failure_remedy.as_deref().map(printable),
+            };
         }
         PollState::Starting => {
-            let because = "Waiting for Starlink's first answer.".to_owned();
-            return (Condition::Starting, because);
+            return Finding::new(Condition::Starting, "Waiting for Starlink's first answer.");
         }
-        PollState::Paused => return (Condition::Stopped, stopped(account)),
+        PollState::Paused => return Finding::new(Condition::Stopped, stopped(account)),
         PollState::Ending => {
             let because =
                 "Removed or changed in the configuration: it ends when its last answer is stored.";
-            return (Condition::Ending, because.to_owned());
+            return Finding::new(Condition::Ending, because);
         }
         PollState::Up => {}
     }
     let is_expired = |expiry| expiry < status.timestamp_seconds;
     if token.expiry_timestamp_seconds.is_some_and(is_expired) {
-        let because = token_failure(token).unwrap_or_else(|| "It was not renewed.".to_owned());
-        return (Condition::TokenExpired, because);
+        let message = token.last_failure_message.as_deref();
+        return Finding {
+            condition: Condition::TokenExpired,
+            because: message.map_or("It was not renewed.".to_owned(), printable),
+            remedy: token.last_failure_remedy.as_deref().map(printable),
+        };
     }
     if let Some(left_out) = &stream.left_out {
-        return (Condition::RowsLeftOut, left_out_rows(left_out));
+        return Finding::new(Condition::RowsLeftOut, left_out_rows(left_out));
     }
     if let Some(silent) = stream.no_rows_seconds.filter(|silent| *silent >= SILENT) {
         let because = format!(
             "Starlink answers, but has sent no rows for {}: the stream is silent, or all terminals are.",
             minutes(silent)
         );
-        return (Condition::NoRows, because);
+        return Finding::new(Condition::NoRows, because);
     }
     if stream.catching_up {
-        let because = "Working through a backlog: data below is old, but complete.".to_owned();
-        return (Condition::CatchingUp, because);
+        let because = "Working through a backlog: data below is old, but complete.";
+        return Finding::new(Condition::CatchingUp, because);
     }
     if stream.late {
         let because = "Rows are older than STALE_AFTER when they arrive: data below is old.";
-        return (Condition::Delayed, because.to_owned());
+        return Finding::new(Condition::Delayed, because);
     }
-    (Condition::Healthy, String::new())
+    Finding::new(Condition::Healthy, "")
 }
 
 /// Why an account is stopped, and until when.
@@ -288,7 +331,7 @@ pub fn are_rows_old(status: &Status, stream: &Stream) -> bool {
     at.is_some_and(|at| status.timestamp_seconds - at > status.exporter.stale_after_seconds)
 }
 
-/// What the page shows of the devices while polls fail.
+/// Which data the page shows while polls fail.
 fn what_is_shown(status: &Status, stream: &Stream) -> String {
     let success = stream.last_success_timestamp_seconds;
     let age = success.map(|at| status.timestamp_seconds - at);
@@ -314,23 +357,6 @@ fn left_out_rows(left_out: &LeftOut) -> String {
     format!(
         "{arrived}. The reason for {} of them: {because}.",
         number(left_out.rows_with_reason)
-    )
-}
-
-/// A failure in words, with its remedy.
-fn failure(message: Option<&str>, remedy: Option<&str>) -> Option<String> {
-    let message = printable(message?);
-    Some(match remedy {
-        Some(remedy) => format!("{message} {remedy}"),
-        None => message,
-    })
-}
-
-/// The last failed request for a token in words.
-fn token_failure(token: &Token) -> Option<String> {
-    failure(
-        token.last_failure_message.as_deref(),
-        token.last_failure_remedy,
     )
 }
 

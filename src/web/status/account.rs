@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Actor;
 use crate::account::{AccountMetrics, AccountStatus, Unstored};
-use crate::fleet::Snapshot;
+use crate::fleet::Counts;
 use crate::http::{PollState, restart_timestamp};
 use crate::time::Clock;
 
@@ -20,39 +20,13 @@ pub struct Account {
     /// When it is started again, in seconds since 1970, while it is paused.
     pub restart_timestamp_seconds: Option<f64>,
     /// Its devices.
-    pub devices: DeviceCounts,
+    pub devices: Counts,
     /// The polls.
     pub stream: Stream,
     /// The access token.
     pub token: Token,
     /// The actors, in the order in which they were started.
     pub actors: Vec<Actor>,
-}
-
-/// How many devices are in which state.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct DeviceCounts {
-    /// Heard within `STALE_AFTER`.
-    pub online: usize,
-    /// No data although polls succeeded.
-    pub offline: usize,
-    /// No data, but polls fail or the whole stream is silent.
-    pub unknown: usize,
-}
-
-impl DeviceCounts {
-    /// The devices of the account with this name.
-    #[must_use]
-    pub fn of_account(snapshot: &Snapshot, name: &str) -> Self {
-        let account = snapshot.account(name);
-        let counts = account.map(|account| snapshot.counts_of(account));
-        let counts = counts.unwrap_or_default();
-        Self {
-            online: counts.online,
-            offline: counts.offline,
-            unknown: counts.unknown,
-        }
-    }
 }
 
 /// The polls.
@@ -69,24 +43,24 @@ pub struct Stream {
     /// The last failed attempt in words: what Starlink said, or why it could not be reached.
     pub last_failure_message: Option<String>,
     /// What an operator can do about it.
-    pub last_failure_remedy: Option<&'static str>,
+    pub last_failure_remedy: Option<String>,
     /// When the last successful attempt ended, in seconds since 1970.
     pub last_success_timestamp_seconds: Option<f64>,
     /// When the next attempt starts after a failed one, in seconds since 1970; unknown while none waits.
     pub next_attempt_timestamp_seconds: Option<f64>,
-    /// When rows arrived last whose timestamps can be right, in seconds since 1970.
+    /// When rows with plausible timestamps last arrived, in seconds since 1970.
     pub last_rows_timestamp_seconds: Option<f64>,
-    /// Age of the last batch with rows on arrival.
+    /// The age that the rows of the last batch with rows had on arrival, in seconds.
     pub lag_seconds: Option<f64>,
     /// Whether that is more than `STALE_AFTER`.
     pub late: bool,
     /// Whether the exporter is working through a backlog.
     pub catching_up: bool,
-    /// Whether answers bring no rows although many devices were online: the stream as a whole is silent.
+    /// Whether answers contain no rows although many devices were online.
     pub silent: bool,
-    /// For how long answers have contained no rows, where at least 10 devices were online before.
+    /// For how many seconds answers have contained no rows, if at least 10 devices were online before.
     pub no_rows_seconds: Option<f64>,
-    /// Rows that were left out since a row was last stored: the latter is a minute ago, or never happened.
+    /// The rows that were left out since a row was last stored, if that was more than a minute ago or never.
     pub left_out: Option<LeftOut>,
 }
 
@@ -99,11 +73,11 @@ pub struct LeftOut {
     pub reason: &'static str,
     /// The same in words.
     pub because: &'static str,
-    /// How many were left out for it.
+    /// How many were left out for this reason.
     pub rows_with_reason: u64,
 }
 
-/// A row is stored every few seconds. Rows that are left out for less than this may be between two of them.
+/// Rows that are left out for less than this are not reported: a row is normally stored every few seconds.
 const BETWEEN_ROWS: Duration = Duration::from_secs(60);
 
 impl LeftOut {
@@ -133,14 +107,14 @@ pub struct Token {
     /// The last failed request in words.
     pub last_failure_message: Option<String>,
     /// What an operator can do about it.
-    pub last_failure_remedy: Option<&'static str>,
+    pub last_failure_remedy: Option<String>,
 }
 
 /// What the state of an account is made from.
 pub(super) struct AccountInput<'a> {
     pub status: &'a AccountStatus,
     pub actors: Vec<Actor>,
-    pub devices: DeviceCounts,
+    pub devices: Counts,
     pub clock: &'a Clock,
     pub stale_after: Duration,
 }
@@ -173,7 +147,7 @@ impl Stream {
             failed_polls: metrics.failed_polls(),
             last_failure: metrics.last_failure(),
             last_failure_message: failure.map(|failure| failure.message.clone()),
-            last_failure_remedy: failure.and_then(|failure| failure.remedy),
+            last_failure_remedy: failure.and_then(|failure| failure.remedy.clone()),
             last_success_timestamp_seconds: metrics.last_poll_success.value(),
             next_attempt_timestamp_seconds: metrics.next_attempt.value(),
             last_rows_timestamp_seconds: metrics.last_rows.value(),
@@ -199,7 +173,7 @@ impl Token {
             failed_requests: metrics.failed_token_requests(),
             last_failure: metrics.last_token_failure(),
             last_failure_message: failure.map(|failure| failure.message.clone()),
-            last_failure_remedy: failure.and_then(|failure| failure.remedy),
+            last_failure_remedy: failure.and_then(|failure| failure.remedy.clone()),
         }
     }
 }

@@ -1,12 +1,13 @@
-// Keeps the page fresh: requests it again and replaces what has changed, so that focus, scrolling, selections and text that is being
-// typed stay. The page works without this script.
+// Refreshes the page: requests it again and replaces only what has changed, so that focus, scroll positions, selections, unfolded
+// parts and unfinished input stay. The page works without this script.
 "use strict";
 
-const PERIOD = 10_000;
-const PATIENCE = 8_000;
-const TYPING = 250;
+/** The times from a response to the next request, for a response, and from the last key to the search, in milliseconds. */
+const REFRESH_INTERVAL = 10_000;
+const RESPONSE_LIMIT = 8_000;
+const TYPING_PAUSE = 250;
 
-/** So many pixels below the caption the first rows are in sight. */
+/** The height of the first rows below the caption, in pixels. */
 const FIRST_ROWS = 120;
 
 const silence = document.getElementById("silence");
@@ -15,7 +16,7 @@ let asking = null;
 let timer = 0;
 let title = document.title;
 
-/** Makes a node equal to another one, and keeps as much of it as possible. */
+/** Makes a node equal to another one, with as few changes as possible. */
 function morph(old, fresh) {
   if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName) {
     old.replaceWith(document.importNode(fresh, true));
@@ -26,7 +27,8 @@ function morph(old, fresh) {
     return;
   }
   for (const { name } of [...old.attributes]) {
-    if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+    // The server sends all parts folded: unfolded ones stay unfolded.
+    if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
   }
   for (const { name, value } of fresh.attributes) {
     if (old.getAttribute(name) !== value) old.setAttribute(name, value);
@@ -71,11 +73,11 @@ function isSelected(part) {
   return !selection.isCollapsed && selection.containsNode(part, true);
 }
 
-/** Takes over a fresh page. */
+/** Shows the content of a fresh page. `isAsked` is whether it answers a query of the reader. */
 function show(fresh, isAsked) {
   const script = (page) => page.querySelector("script[src]")?.getAttribute("src");
   if (script(fresh) !== script(document)) {
-    // Another release answers: its page needs its own script.
+    // The exporter runs another release, whose page needs its own script.
     location.reload();
     return;
   }
@@ -93,7 +95,7 @@ function show(fresh, isAsked) {
   }
 }
 
-/** Fills the form with the question, except the field that has the focus. */
+/** Fills the form with the query, except the field that has the focus. */
 function fill(fresh) {
   for (const control of form?.elements ?? []) {
     const wanted = fresh.getElementById("filter")?.elements[control.name];
@@ -101,11 +103,11 @@ function fill(fresh) {
   }
 }
 
-/** The parts of the page that have a heading. */
+/** The parts of the page with a heading. */
 const PARTS = "main section, #head";
 
-/** Says at the top, in the title and at each heading that the page is out of date; parts that `fresh` has are not. */
-function complain(text, fresh) {
+/** Marks the page as out of date: at the top, in the title, and at the heading of each part that `fresh` lacks. */
+function markOutdated(text, fresh) {
   const since = silence.hidden ? `${new Date().toISOString().slice(11, 19)} UTC` : silence.dataset.since;
   silence.dataset.since = since;
   const message = `${text.replace("SINCE", since)} Data below is out of date.`;
@@ -136,8 +138,8 @@ function mark(part, isOutdated) {
   part.querySelector("h1, h2").append(note);
 }
 
-/** The page is as fresh as it can be. */
-function calm() {
+/** Removes these marks. */
+function markCurrent() {
   silence.hidden = true;
   document.title = title;
   for (const part of document.querySelectorAll(PARTS)) mark(part, false);
@@ -149,7 +151,7 @@ async function ask(address, isAsked) {
   clearTimeout(timer);
   const mine = new AbortController();
   asking = mine;
-  const patience = setTimeout(() => mine.abort("slow"), PATIENCE);
+  const limit = setTimeout(() => mine.abort("slow"), RESPONSE_LIMIT);
   try {
     const answer = await fetch(address, { signal: mine.signal, headers: { Accept: "text/html" } });
     const text = await answer.text();
@@ -157,18 +159,18 @@ async function ask(address, isAsked) {
     const fresh = new DOMParser().parseFromString(text, "text/html");
     const isOurs = fresh.getElementById("main") !== null;
     if (isOurs) show(fresh, isAsked);
-    // A page that says what is wrong with a question is whole.
-    if (isOurs && (answer.ok || answer.status === 400)) calm();
-    else if (isOurs && answer.status === 404) complain("The exporter no longer knows this device (since SINCE).", fresh);
-    else if (isOurs && answer.status >= 500) complain("The exporter has been unable to show the fleet since SINCE.", fresh);
-    else complain(`Something other than the exporter has answered since SINCE, with status ${answer.status}.`);
+    // A page that says what is wrong with the query (400), or lists all devices instead of those of an unknown account (404), is complete.
+    if (isOurs && (answer.ok || answer.status === 400 || fresh.getElementById("devices"))) markCurrent();
+    else if (isOurs && answer.status === 404) markOutdated("The exporter no longer knows this device (since SINCE).", fresh);
+    else if (isOurs && answer.status >= 500) markOutdated("The exporter has been unable to show the fleet since SINCE.", fresh);
+    else markOutdated(`Something other than the exporter has answered since SINCE, with status ${answer.status}.`);
   } catch {
-    if (asking === mine) complain("Connection to the exporter lost at SINCE.");
+    if (asking === mine) markOutdated("Connection to the exporter lost at SINCE.");
   } finally {
-    clearTimeout(patience);
+    clearTimeout(limit);
     if (asking === mine) {
       asking = null;
-      later();
+      schedule();
     }
   }
 }
@@ -177,15 +179,15 @@ function refresh() {
   if (!document.hidden && !asking) ask(location.href, false);
 }
 
-function later() {
+function schedule() {
   clearTimeout(timer);
-  if (!document.hidden) timer = setTimeout(refresh, PERIOD);
+  if (!document.hidden) timer = setTimeout(refresh, REFRESH_INTERVAL);
 }
 
 /** Goes to a list of devices without leaving the page, and scrolls to it. */
 async function go(address, isNew) {
   const url = new URL(address, location.href);
-  // A copy of the address opens at the list, too.
+  // So that a copied address also opens at the list.
   url.hash = "devices";
   if (isNew) history.pushState(null, "", url);
   else history.replaceState(null, "", url);
@@ -193,7 +195,7 @@ async function go(address, isNew) {
   reveal();
 }
 
-/** Scrolls to the list, unless its caption and first rows are in sight. */
+/** Scrolls to the list, unless its caption and first rows are visible. */
 function reveal() {
   const list = document.getElementById("list-caption")?.getBoundingClientRect();
   if (!list) return;
@@ -201,13 +203,13 @@ function reveal() {
   if (list.top < 0 || list.bottom + FIRST_ROWS > height) document.getElementById("devices").scrollIntoView();
 }
 
-/** The address that the form would lead to. */
+/** The address of the form's query. */
 function asked() {
   const pairs = [...new FormData(form)].filter(([, value]) => value !== "");
   return `./?${new URLSearchParams(pairs)}`;
 }
 
-/** Shows what works only with this script. */
+/** Shows the hints about features that need this script. */
 function prepare() {
   for (const hint of document.querySelectorAll(".hint")) hint.hidden = false;
 }
@@ -235,7 +237,7 @@ if (form) {
   form.addEventListener("input", (event) => {
     clearTimeout(typing);
     // A location is not valid before it is complete.
-    if (event.target.name !== "near") typing = setTimeout(() => go(asked(), false), event.target.name === "search" ? TYPING : 0);
+    if (event.target.name !== "near") typing = setTimeout(() => go(asked(), false), event.target.name === "search" ? TYPING_PAUSE : 0);
   });
   document.addEventListener("click", (event) => {
     if (event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
@@ -253,5 +255,5 @@ if (silence) {
   addEventListener("online", refresh);
   prepare();
   if (document.querySelector("[data-asked]") && !location.hash) reveal();
-  later();
+  schedule();
 }

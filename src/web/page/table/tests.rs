@@ -5,7 +5,7 @@ use super::*;
 fn device(id: &str) -> Device {
     Device {
         id: id.to_owned(),
-        account: None,
+        account: Some("ship-01".to_owned()),
         device_type: "UserTerminal".to_owned(),
         name: None,
         group: None,
@@ -41,7 +41,7 @@ fn listed(total: usize, page: usize, devices: usize) -> DevicePage {
 }
 
 #[test]
-fn a_row_is_rounded_and_tamed() {
+fn a_row_is_rounded_and_printable() {
     let some = |text: &str| Some(text.to_owned());
     let mut full = device("ut-1");
     full.name = some("Aurora\u{7}");
@@ -59,8 +59,20 @@ fn a_row_is_rounded_and_tamed() {
     let long = DeviceQuery::parse(&format!("search={}", "ut".repeat(500))).unwrap();
     let row = Row::of(&full, &long, 1012.3);
     assert_eq!(row.link, row.key);
-    let numbers = [some("210.4"), some("0.0"), some("34"), some("<0.1"), None];
-    assert_eq!(row.numbers, numbers);
+    assert_eq!(row.account, some("ship-01"));
+    let numbers: Vec<_> = row
+        .numbers
+        .iter()
+        .map(|cell| (cell.title, cell.value.as_deref().unwrap_or("–"), cell.unit))
+        .collect();
+    let expected = [
+        ("Down", "210.4", "Mbit/s"),
+        ("Up", "0.0", "Mbit/s"),
+        ("Latency", "34", "ms"),
+        ("Drop rate", "<0.1", "%"),
+        ("Obstruction", "–", "%"),
+    ];
+    assert_eq!(numbers, expected);
     assert_eq!(
         (&*row.alerts.unwrap().concat(), row.more_alerts),
         ("abc", 2)
@@ -71,7 +83,7 @@ fn a_row_is_rounded_and_tamed() {
 }
 
 #[test]
-fn a_device_is_linked_whatever_it_is_called() {
+fn the_link_of_a_device_encodes_its_identifier() {
     for (id, expected) in [
         ("ut-1", "device?id=ut-1&type=UserTerminal"),
         ("..", "device?id=..&type=UserTerminal"),
@@ -89,7 +101,7 @@ fn a_device_is_linked_whatever_it_is_called() {
 }
 
 #[test]
-fn heads_sort_and_turn_round() {
+fn heads_sort_and_reverse_the_order() {
     for (asked, column, sorted, link) in [
         ("", 0, None, "./?sort=id#devices"),
         ("", 4, None, "./?sort=-downlink#devices"),
@@ -107,7 +119,7 @@ fn heads_sort_and_turn_round() {
             "./?state=online&sort=-alerts&per_page=5#devices",
         ),
     ] {
-        let heads = heads(&DeviceQuery::parse(asked).unwrap());
+        let heads = heads(&DeviceQuery::parse(asked).unwrap(), false);
         assert_eq!(
             (heads[column].sorted, &*heads[column].link),
             (sorted, link),
@@ -119,7 +131,22 @@ fn heads_sort_and_turn_round() {
 }
 
 #[test]
-fn the_form_offers_each_order_and_knows_the_one_in_force() {
+fn accounts_have_a_column_if_there_are_several() {
+    let query = DeviceQuery::parse("sort=account").unwrap();
+    let accounts = |has_several| {
+        let heads = heads(&query, has_several);
+        let orders = orders(&query, has_several);
+        let is_offered = orders.iter().any(|choice| choice.value == "account");
+        let head = heads.into_iter().find(|head| head.title == "Account");
+        (head.map(|head| (head.link, head.sorted)), is_offered)
+    };
+    let head = ("./?sort=-account#devices".to_owned(), Some("ascending"));
+    assert_eq!(accounts(true), (Some(head), true));
+    assert_eq!(accounts(false), (None, false));
+}
+
+#[test]
+fn the_form_offers_each_order_and_marks_the_current_one() {
     for (asked, chosen) in [
         ("", None),
         ("sort=id", Some(("id", "Device"))),
@@ -127,7 +154,7 @@ fn the_form_offers_each_order_and_knows_the_one_in_force() {
         ("sort=latency", Some(("latency", "Latency, ascending"))),
         ("sort=-group", Some(("-group", "Group, descending"))),
     ] {
-        let choices = orders(&DeviceQuery::parse(asked).unwrap());
+        let choices = orders(&DeviceQuery::parse(asked).unwrap(), true);
         // In the order that is not the natural one, both are offered.
         let both = usize::from(chosen.is_some_and(|(_, title)| title.contains(',')));
         assert_eq!(choices.len(), SortKey::ALL.len() + both, "{asked}");
@@ -142,8 +169,8 @@ fn the_form_offers_each_order_and_knows_the_one_in_force() {
 }
 
 #[test]
-fn what_is_chosen_can_be_chosen() {
-    let told = |chosen| {
+fn a_chosen_value_is_among_the_choices() {
+    let titles_of = |chosen| {
         let choices = Choice::list(["a", "b"].into_iter(), chosen);
         let titles = choices.iter().map(|choice| {
             let mark = if choice.is_chosen { "*" } else { "" };
@@ -151,13 +178,13 @@ fn what_is_chosen_can_be_chosen() {
         });
         titles.collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(told(None), "a b");
-    assert_eq!(told(Some("b")), "a b*");
-    assert_eq!(told(Some("c\n")), "a b c␊*");
+    assert_eq!(titles_of(None), "a b");
+    assert_eq!(titles_of(Some("b")), "a b*");
+    assert_eq!(titles_of(Some("c\n")), "a b c␊*");
 }
 
 #[test]
-fn pages_are_turned() {
+fn page_links_lead_to_existing_pages() {
     for (page, expected) in [
         (listed(0, 1, 0), [None, None, None, None]),
         (

@@ -2,14 +2,12 @@
 
 mod accounts;
 
-use super::super::accounts::rows;
 use super::super::components::components;
 use super::super::facts::facts;
 use super::*;
+use crate::fleet::Counts;
 use crate::view::Overview;
-use crate::web::status::{
-    Actor, Clock, DeviceCounts, Exporter, LastError, LeftOut, Names, Stream, Token,
-};
+use crate::web::status::{Actor, Clock, Exporter, LastError, LeftOut, Names, Stream, Token};
 
 fn actor(name: &'static str) -> Actor {
     Actor {
@@ -26,7 +24,7 @@ fn account(name: &str) -> Account {
         name: name.to_owned(),
         state: PollState::Up,
         restart_timestamp_seconds: None,
-        devices: DeviceCounts {
+        devices: Counts {
             online: 5,
             offline: 1,
             unknown: 0,
@@ -102,12 +100,10 @@ pub fn fail(account: &mut Account) {
     account.stream.up = false;
     account.stream.last_failure = Some("token".to_owned());
     account.stream.last_failure_message = Some("Starlink rejected the credentials.".to_owned());
-    account.stream.last_failure_remedy = Some("Check client_id and client_secret.");
-}
-
-#[test]
-fn the_only_account_has_no_table() {
-    assert!(rows(&healthy()).is_empty());
+    let name = &account.name;
+    account.stream.last_failure_remedy = Some(format!(
+        "Check client_id and client_secret of account {name} in ACCOUNTS_FILE."
+    ));
 }
 
 #[test]
@@ -117,10 +113,10 @@ fn the_worst_is_the_verdict() {
         status.accounts[0].state = PollState::Failing;
         status.accounts[0].stream.up = false;
         status.accounts[0].stream.last_failure_message = Some("No way\u{7} there.".to_owned());
-        status.accounts[0].stream.last_failure_remedy = Some("Build one.");
+        status.accounts[0].stream.last_failure_remedy = Some("Build one.".to_owned());
     };
     let unready: Change = |status| status.accounts[0].stream.last_success_timestamp_seconds = None;
-    // From good to bad: each is the verdict although all before it hold, too.
+    // From good to bad. The conditions add up, and each is worse than those before it.
     let cases: [(Change, Level, &str, &str); 17] = [
         (
             |_| {},
@@ -253,16 +249,16 @@ fn the_worst_is_the_verdict() {
 }
 
 #[test]
-fn facts_are_told_in_words() {
+fn facts_are_texts_with_levels() {
     let mut status = healthy();
-    let told = |status: &Status| -> Vec<String> {
+    let texts = |status: &Status| -> Vec<String> {
         let facts = facts(status).into_iter();
         facts
             .map(|fact| format!("{} {}: {}", fact.level.sign(), fact.name, fact.value))
             .collect()
     };
     assert_eq!(
-        told(&status),
+        texts(&status),
         [
             "✓ Last poll: succeeded 3 s ago",
             "✓ Polls: 1,234",
@@ -276,26 +272,26 @@ fn facts_are_told_in_words() {
     ] {
         status.clock.offset_seconds = Some(offset);
         status.clock.wrong = true;
-        assert_eq!(told(&status)[4], expected);
+        assert_eq!(texts(&status)[4], expected);
     }
     status.clock.wrong = false;
-    assert_eq!(told(&status).len(), 4);
+    assert_eq!(texts(&status).len(), 4);
     status.accounts[0].stream.last_rows_timestamp_seconds = Some(640.0);
     assert_eq!(
-        told(&status)[2],
+        texts(&status)[2],
         "▲ Lag: 12 s (of the last rows, 6 min ago)"
     );
     status.accounts[0].stream.last_rows_timestamp_seconds = Some(996.0);
     status.accounts[0].stream.late = true;
-    assert_eq!(told(&status)[2], "▲ Lag: 12 s, above STALE_AFTER");
+    assert_eq!(texts(&status)[2], "▲ Lag: 12 s, above STALE_AFTER");
     status.accounts[0].stream.catching_up = true;
-    assert_eq!(told(&status)[2], "▲ Lag: 12 s, catching up");
+    assert_eq!(texts(&status)[2], "▲ Lag: 12 s, catching up");
     status.accounts[0].stream.up = false;
     status.accounts[0].stream.last_failure = Some("token".to_owned());
     status.accounts[0].stream.failed_polls = 3;
     status.accounts[0].token.expiry_timestamp_seconds = Some(800.0);
     assert_eq!(
-        told(&status),
+        texts(&status),
         [
             "✕ Last poll: failed; the last success was 3 s ago",
             "✓ Polls: 1,234 (3 failed)",
@@ -306,11 +302,11 @@ fn facts_are_told_in_words() {
     status.accounts[0].stream.last_rows_timestamp_seconds = Some(600.0);
     status.accounts[0].stream.next_attempt_timestamp_seconds = Some(1240.0);
     assert_eq!(
-        told(&status)[0],
+        texts(&status)[0],
         "✕ Last poll: failed; the last success was 3 s ago; next attempt in 4 min"
     );
     assert_eq!(
-        told(&status)[2],
+        texts(&status)[2],
         "▲ Lag: 12 s (of the last rows, 7 min ago)"
     );
     status.accounts[0].stream.next_attempt_timestamp_seconds = None;
@@ -318,9 +314,9 @@ fn facts_are_told_in_words() {
     status.accounts[0].stream.lag_seconds = None;
     status.accounts[0].token.expiry_timestamp_seconds = None;
     status.accounts[0].token.last_failure_message = Some("Refused.".to_owned());
-    status.accounts[0].token.last_failure_remedy = Some("Check it.");
+    status.accounts[0].token.last_failure_remedy = Some("Check it.".to_owned());
     assert_eq!(
-        told(&status),
+        texts(&status),
         [
             "✕ Last poll: failed; none has succeeded yet",
             "✓ Polls: 1,234 (3 failed)",
@@ -329,11 +325,11 @@ fn facts_are_told_in_words() {
         ]
     );
     status.accounts[0].stream.last_failure = None;
-    assert_eq!(told(&status)[0], "▲ Last poll: none yet");
+    assert_eq!(texts(&status)[0], "▲ Last poll: none yet");
 }
 
 #[test]
-fn actors_tell_how_they_died() {
+fn components_have_a_state_and_their_last_failure() {
     let mut actors = healthy().accounts.remove(0).actors;
     actors[1].state = ActorState::Gone;
     actors[1].panics = 2;
