@@ -13,13 +13,13 @@ use crate::names::Names;
 use crate::telemetry::catalogue::{FamilyType, TelemetryFamily, Unit};
 use crate::telemetry::{AddressKind, DeviceKind};
 
-/// A block of a snapshot: table and block.
+/// The index of a table in a snapshot, and of a block in the table.
 pub type BlockRef = (u32, u32);
 
-/// By table: in which lane a field's numbers are.
+/// By table: the lane of a field's numbers, if the table has one.
 type LaneOf = Vec<Option<usize>>;
 
-/// One family and how its samples are found.
+/// A family, and where its samples are.
 #[derive(Debug)]
 pub enum Section {
     /// The numbers of a field.
@@ -28,21 +28,21 @@ pub enum Section {
         name: Arc<str>,
         /// The field's name, as Starlink spells it.
         field: Arc<str>,
-        /// In which lane each table has them.
+        /// The lane in each table.
         lanes: LaneOf,
     },
-    /// An address of IP allocations: of those that have one, or the nth of those that have several.
+    /// An address of IP allocations: the only one, or the nth of several.
     Address {
-        /// Which addresses.
+        /// The kind of address.
         kind: AddressKind,
-        /// Which of several.
+        /// `None` for the allocations that have only one.
         nth: Option<usize>,
     },
     /// An alert, where it is active.
     Alert {
         /// The alert's name.
         name: Arc<str>,
-        /// The slots of the devices that it is active on, by block.
+        /// The slots of the devices for which it is active, by block.
         active: Vec<ActiveSlots>,
     },
     /// `starlink_latitude`
@@ -61,20 +61,19 @@ pub enum Section {
     Info,
 }
 
-/// The slots of a block, ascending.
+/// A block, and some of its slots in ascending order.
 pub type ActiveSlots = (BlockRef, Vec<u8>);
 
-/// The samples of one family and one block: what is written at a time.
+/// The samples of one family and one block, which are written together.
 #[derive(Debug, Clone, Copy)]
 pub struct Step {
     section: u32,
     block: BlockRef,
-    /// Whether the family's header stands before it.
+    /// Whether the family's header comes before it.
     is_first: bool,
 }
 
-/// All that a scrape of a snapshot writes but the exporter's own families. Refers to the snapshot by number, and does not
-/// keep it alive.
+/// All steps of a scrape, without the exporter's own families. Refers to the snapshot by indices, so that it does not keep it in memory.
 #[derive(Debug)]
 pub struct Layout {
     sections: Vec<Section>,
@@ -82,7 +81,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Looks once at every device of a shard, of one account if there is one given. Families without samples are left out.
+    /// The steps of a shard of all accounts or of one. Reads every device once. Families without samples are left out.
     #[must_use]
     pub fn new(
         snapshot: &Snapshot,
@@ -90,27 +89,32 @@ impl Layout {
         account: Option<AccountId>,
         names: Option<&Arc<Names>>,
     ) -> Self {
-        let everywhere = everywhere(snapshot, account);
-        let scattered = Scattered::collect(snapshot, shard, &everywhere);
+        let blocks = blocks(snapshot, account);
+        let rare = Rare::collect(snapshot, shard, &blocks);
         let mut layout = Self {
             sections: Vec::new(),
             steps: Vec::new(),
         };
         for section in gauges(snapshot) {
-            layout.add(section, &everywhere, snapshot, shard);
+            layout.add(section, &blocks, snapshot, shard);
         }
         for kind in AddressKind::ALL {
-            let several = 0..scattered.most_addresses[kind as usize];
+            let several = 0..rare.most_addresses[kind as usize];
             for nth in std::iter::once(None).chain(several.map(Some)) {
                 let section = Section::Address { kind, nth };
-                layout.add(section, &scattered.allocations, snapshot, shard);
+                layout.add(section, &rare.allocations, snapshot, shard);
             }
         }
-        let mut alerts = scattered.alerts;
+        let mut alerts = rare.alerts;
         alerts.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         for (name, active) in alerts {
-            let blocks: Vec<_> = active.iter().map(|(block, _)| *block).collect();
-            layout.add(Section::Alert { name, active }, &blocks, snapshot, shard);
+            let with_alert: Vec<_> = active.iter().map(|(block, _)| *block).collect();
+            layout.add(
+                Section::Alert { name, active },
+                &with_alert,
+                snapshot,
+                shard,
+            );
         }
         let sections = [
             Some(Section::Latitude),
@@ -122,12 +126,12 @@ impl Layout {
             Some(Section::Info),
         ];
         for section in sections.into_iter().flatten() {
-            layout.add(section, &everywhere, snapshot, shard);
+            layout.add(section, &blocks, snapshot, shard);
         }
         layout
     }
 
-    /// Adds a section's steps, from the first block on that has samples; blocks that certainly have none are left out.
+    /// Adds a section's steps, from the first block with samples on. Of later blocks, those are left out that cannot have samples.
     fn add(&mut self, section: Section, blocks: &[BlockRef], snapshot: &Snapshot, shard: Shard) {
         let may_have = |&&at: &&BlockRef| section.may_have_samples(at, find(snapshot, at).2);
         let has_samples = |&&at: &&BlockRef| {
@@ -148,13 +152,13 @@ impl Layout {
         self.sections.push(section);
     }
 
-    /// What is written, in this order.
+    /// The steps, in the order in which they are written.
     #[must_use]
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 
-    /// What a step writes: the family, whether its header comes first, and which devices.
+    /// The content of a step: the family, whether its header comes first, and the devices.
     #[must_use]
     pub fn resolve<'s>(
         &'s self,
@@ -173,7 +177,7 @@ fn find(snapshot: &Snapshot, (table, block): BlockRef) -> (usize, &TableView, &B
 }
 
 /// The blocks of all devices, or of those of one account.
-fn everywhere(snapshot: &Snapshot, account: Option<AccountId>) -> Vec<BlockRef> {
+fn blocks(snapshot: &Snapshot, account: Option<AccountId>) -> Vec<BlockRef> {
     let tables = (0..).zip(&snapshot.tables);
     let blocks = tables.flat_map(|(table, view)| {
         let blocks = (0..).zip(&view.blocks);
@@ -202,23 +206,22 @@ fn gauges(snapshot: &Snapshot) -> Vec<Section> {
     families.into_iter().map(section).collect()
 }
 
-/// What few devices have, found in one pass over all.
+/// The families that few blocks have, found in one pass over all devices.
 #[derive(Default)]
-struct Scattered {
-    /// The most addresses that an allocation with several has, by kind.
+struct Rare {
+    /// The most addresses of an allocation that has several, by kind.
     most_addresses: [usize; 3],
-    /// Where there are allocations.
+    /// The blocks with allocations.
     allocations: Vec<BlockRef>,
     /// Where each alert is active.
     alerts: Vec<(Arc<str>, Vec<ActiveSlots>)>,
-    /// The places of the alerts there, by their text's address: each name is kept once, so that it need not be compared again and
-    /// again.
+    /// The index of each alert in `alerts`, by the address of its text. Most devices share one text, so that few names are compared.
     by_address: HashMap<*const u8, usize>,
     /// The same by name.
     by_name: HashMap<Arc<str>, usize>,
 }
 
-impl Scattered {
+impl Rare {
     fn collect(snapshot: &Snapshot, shard: Shard, blocks: &[BlockRef]) -> Self {
         let mut found = Self::default();
         for &at in blocks {
@@ -253,7 +256,7 @@ impl Scattered {
     }
 }
 
-impl Scattered {
+impl Rare {
     fn alert(&mut self, name: &Arc<str>, at: BlockRef, slot: usize) {
         let address = name.as_ptr();
         let alert = match self.by_address.get(&address) {
@@ -280,7 +283,7 @@ impl Scattered {
     }
 }
 
-/// Blocks are looked at one after the other.
+/// Adds a block, unless it is the last one. Equal blocks come one after the other.
 fn push_new(blocks: &mut Vec<BlockRef>, block: BlockRef) {
     if blocks.last() != Some(&block) {
         blocks.push(block);
@@ -332,7 +335,7 @@ impl Section {
         header(out, format, &family);
     }
 
-    /// Whether a look at the block's devices is worth it.
+    /// Whether the block's devices can have samples.
     fn may_have_samples(&self, at: BlockRef, block: &Block) -> bool {
         match self {
             Self::Gauge { lanes, .. } => {
@@ -361,8 +364,8 @@ impl Section {
         found
     }
 
-    /// Calls `sample` with the slot and the value of each sample that a block has of the family. `starlink_info`,
-    /// `starlink_device_name` and `starlink_device_account`, which have no values, have none here.
+    /// Calls `sample` with the slot and the value of each sample of the family in a block. Does nothing for `starlink_info`,
+    /// `starlink_device_name` and `starlink_device_account`, whose samples differ in labels only.
     pub fn each(
         &self,
         at: BlockRef,
@@ -394,7 +397,7 @@ impl Section {
                 }
             }
             Self::Alert { active, .. } => {
-                // Just those that the shard shows.
+                // They are those of the shard.
                 if let Ok(found) = active.binary_search_by_key(&at, |(block, _)| *block) {
                     for &slot in &active[found].1 {
                         sample(usize::from(slot), 1.0);
@@ -444,7 +447,7 @@ fn address(block: &Block, slot: usize, kind: AddressKind, nth: Option<usize>) ->
     }
 }
 
-/// The value of `starlink_online`; absent where it is not known.
+/// The value of `starlink_online`; absent if it is unknown.
 fn online(presence: Presence) -> Option<f64> {
     match presence {
         Presence::Online => Some(1.0),

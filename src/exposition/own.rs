@@ -71,7 +71,7 @@ impl OwnFamily {
         self
     }
 
-    /// Adds any sample.
+    /// Adds a sample with this suffix and these labels.
     #[must_use]
     pub fn sample(mut self, suffix: &'static str, labels: Labels, value: f64) -> Self {
         self.samples.push(OwnSample {

@@ -19,18 +19,18 @@ use crate::text::padded::Padded;
 /// A chunk is handed out when it has reached this many bytes.
 const CHUNK: usize = 64 * 1024;
 
-/// How much more than [`CHUNK`] a chunk may grow before it is looked at: the samples of one family and block.
+/// How far a chunk may exceed [`CHUNK`]: its length is checked after the samples of each family and block.
 const SLACK: usize = 32 * 1024;
 
-/// The first line of the mixed format, of which a scraper for Prometheus text needs to know.
+/// The first line of the mixed format. It explains why a parser of Prometheus text fails.
 const MIXED: &str = "# starlink_info is in InfluxDB line protocol here: ?format=prometheus gives strict Prometheus text.\n";
 
-/// The snapshot was taken away from its reader.
+/// The snapshot was revoked, because its reader is too slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the snapshot was taken away from a slow reader")]
+#[error("the snapshot was revoked: the reader is too slow")]
 pub struct Revoked;
 
-/// Where a text goes on: behind a device of a family's block.
+/// A position in the text: a step, and the first device of it that is not written yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cursor {
     step: usize,
@@ -38,13 +38,13 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// The begin of a step: the samples of one family and block.
+    /// The beginning of a step: of the samples of one family and block.
     #[must_use]
     pub const fn at_step(step: usize) -> Self {
         Self { step, slot: 0 }
     }
 
-    /// In which step it is.
+    /// The index of the step.
     #[must_use]
     pub const fn step(self) -> usize {
         self.step
@@ -61,14 +61,14 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Works out what is to be written where nobody gives devices names.
+    /// The telemetry of all accounts, without names of devices.
     #[must_use]
     pub fn new(format: Format, snapshot: Arc<Snapshot>, shard: Shard) -> Self {
         let lease = Arc::new(Lease::from(snapshot));
         Self::of(format, lease, shard, None, None)
     }
 
-    /// The same with the names of the devices, of the devices of one account if there is one given. Names of no generation are none.
+    /// The telemetry of all accounts or of one, with the names of the devices. Generation 0 means that there is no names file.
     #[must_use]
     pub fn named(
         format: Format,
@@ -81,7 +81,7 @@ impl Telemetry {
         Self::of(format, lease, shard, account, names)
     }
 
-    /// Of a lease that was revoked nothing is written.
+    /// If the lease is revoked, there is nothing to write.
     fn of(
         format: Format,
         lease: Arc<Lease>,
@@ -98,17 +98,17 @@ impl Telemetry {
         }
     }
 
-    /// In how many steps it is written.
+    /// The number of steps in which it is written.
     #[must_use]
     pub fn steps(&self) -> usize {
         self.layout.steps().len()
     }
 
-    /// Appends the text from a place on until `out` has `enough` bytes, and gives the place where it goes on; `None` at the end. Goes
-    /// beyond `enough` by the samples of a family of up to 256 devices, or by the texts of one device.
+    /// Appends the text from a cursor on until `out` has `enough` bytes. Returns where it continues, or `None` at the end. Exceeds
+    /// `enough` by at most the samples of one family of 256 devices, or by the texts of one device.
     ///
     /// # Errors
-    /// When the snapshot was taken away.
+    /// If the snapshot was revoked.
     pub fn write(
         &self,
         from: Cursor,
@@ -120,7 +120,7 @@ impl Telemetry {
         let mut enough = enough;
         if self.format == Format::Mixed && from == Cursor::default() && out.len() < enough {
             line(out, &[MIXED]);
-            // Beside it: a place must not be given twice.
+            // The line does not count, so that this call always writes a step: otherwise it could return its own cursor.
             enough = enough.saturating_add(MIXED.len());
         }
         while let Some(step) = self.layout.steps().get(at.step) {
@@ -186,7 +186,7 @@ impl Telemetry {
             };
             prefix.push(out);
             labels.push(slot, out);
-            // The group also where there is none: all samples have the same labels.
+            // An empty group is written too: all samples have the same labels.
             for (key, value) in [("name", &*called.name), ("group", &*called.group)] {
                 line(out, &["\",", key, "=\""]);
                 escape_into(out, value, true);
@@ -242,7 +242,7 @@ struct Part<'p> {
 }
 
 impl<'p> Part<'p> {
-    /// Calls `write` with each slot that a scrape shows, at least one, until there is enough: the slot that comes next then.
+    /// Calls `write` with at least one of the slots that a scrape shows, until there is enough. Returns the next slot, if there is one.
     fn each(&mut self, shard: Shard, mut write: impl FnMut(usize, &mut Vec<u8>)) -> Option<usize> {
         let from = self.first;
         let mut slots = known(self.block, shard).filter(|slot| *slot >= from);
@@ -257,7 +257,7 @@ impl<'p> Part<'p> {
     }
 }
 
-/// What all samples of a family and a table begin with.
+/// The common beginning of all samples of a family and a table.
 fn prefix(family: TelemetryFamily<'_>, view: &TableView) -> Padded {
     let mut prefix = Vec::with_capacity(128);
     let [device_type, device_id] = DEVICE_LABELS;
@@ -308,10 +308,10 @@ impl Exposition {
         }
     }
 
-    /// After the last chunk: whether that was the end.
+    /// Whether the last chunk was the end of the text.
     ///
     /// # Errors
-    /// When the snapshot was taken away before the end.
+    /// If the snapshot was revoked before the end.
     pub fn ended(&self) -> Result<(), Revoked> {
         match self.is_revoked {
             true => Err(Revoked),
@@ -345,7 +345,7 @@ impl Iterator for Exposition {
     }
 }
 
-/// Writes what stands behind the telemetry: the exporter's own families, and what ends the format.
+/// Writes what follows the telemetry: the exporter's own families, and the end mark of OpenMetrics.
 pub fn write_end(out: &mut Vec<u8>, format: Format, own: &[OwnFamily]) {
     own::write(out, format, own);
     if format == Format::OpenMetrics {

@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_texts_are_compressed_for_those_who_accept_it() {
+    fn long_texts_are_compressed_for_clients_that_accept_it() {
         let long = "0123456789".repeat(200);
         for (text, accepts, expected) in [
             (long.as_str(), true, true),

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_refused() {
+    fn invalid_names_are_refused() {
         for text in [
             "", ",", "http://a", "a:9100", "*", "*.", "a b", "[::1]", "ä",
         ] {

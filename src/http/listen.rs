@@ -19,7 +19,7 @@ pub struct ListenError {
     address: SocketAddr,
     /// The setting of the port.
     port_setting: &'static str,
-    /// What the operating system says.
+    /// The error of the operating system.
     cause: io::Error,
 }
 
@@ -73,7 +73,7 @@ pub struct Port {
 
 impl Port {
     /// Binds to an address. `[::]` stands for all addresses of both families, whatever the system's default is (`bindv6only`); where
-    /// there is no IPv6 it is 0.0.0.0. `setting` is what the port comes from, for the error.
+    /// there is no IPv6 it is 0.0.0.0. `setting` is the name of the port's setting, for the error.
     ///
     /// # Errors
     /// Why it cannot be bound, and what to do about it.
@@ -99,7 +99,7 @@ impl Port {
         })
     }
 
-    /// The address. If port 0 was asked for, with the port that the system chose.
+    /// The address; for port 0, with the port that the system chose.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -139,12 +139,12 @@ fn bind(address: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
     Ok((socket, taken))
 }
 
-/// No interface has IPv6, or there is none for this process.
+/// Whether no interface has IPv6, or this process may not use it.
 fn is_without_ipv6(cause: &io::Error) -> bool {
     cause.kind() == io::ErrorKind::AddrNotAvailable || is_family_missing(cause)
 }
 
-/// The kernel does not support the family of the address, or a policy forbids it to this process.
+/// Whether the kernel does not support the family of the address, or a policy forbids it to this process.
 #[cfg(unix)]
 fn is_family_missing(cause: &io::Error) -> bool {
     use rustix::io::Errno;

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_shows_in_the_head() {
+    fn a_body_is_recognised_by_the_head() {
         for (name, value, expected) in [
             (header::CONTENT_LENGTH, "0", false),
             (header::CONTENT_LENGTH, "1", true),

@@ -44,7 +44,7 @@ const MOST_UNSENT: u32 = 128 * 1024;
 /// Adds paths to the application of a worker.
 type Routes = Arc<dyn Fn(&mut web::ServiceConfig) + Send + Sync>;
 
-/// What a listener serves, to whom, and with how many threads and connections.
+/// The paths of a listener, its clients, and its numbers of threads and connections.
 pub struct Endpoints {
     routes: Routes,
     gate: OptionalGate,

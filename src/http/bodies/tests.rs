@@ -30,7 +30,7 @@ struct Text {
     allowed: Mutex<usize>,
     more_allowed: Condvar,
     panics_at: Option<usize>,
-    must_not_be_looked_at: bool,
+    must_not_be_read: bool,
     is_revoked: AtomicBool,
 }
 
@@ -41,7 +41,7 @@ impl Text {
             allowed: Mutex::new(usize::MAX),
             more_allowed: Condvar::new(),
             panics_at: None,
-            must_not_be_looked_at: false,
+            must_not_be_read: false,
             is_revoked: AtomicBool::new(false),
             parts,
         }
@@ -101,7 +101,10 @@ impl Parts for Text {
         out: &mut Vec<u8>,
         enough: usize,
     ) -> Result<Option<Cursor>, Revoked> {
-        assert!(!self.must_not_be_looked_at, "nobody needs it");
+        assert!(
+            !self.must_not_be_read,
+            "the body is complete without its parts"
+        );
         for part in from.step()..self.parts.len() {
             if self.is_revoked.load(Ordering::Relaxed) {
                 return Err(Revoked);
@@ -128,7 +131,7 @@ fn limited<K>(kept: usize) -> Bodies<K> {
     Bodies::new(BodyLimits { kept, ..LIMITS }, pool())
 }
 
-/// Something that can be compressed, but not away.
+/// A text that compresses, but not to almost nothing.
 fn noise(seed: usize, length: usize) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(seed as u64);
     let mut text = vec![0; length];
@@ -232,7 +235,7 @@ async fn all_readers_cost_one_compression() {
 }
 
 #[actix_rt::test]
-async fn there_is_room_for_so_many_bodies() {
+async fn the_cache_holds_a_limited_number_of_bodies() {
     let bodies: Bodies<usize> = unlimited();
     let text = Arc::new(Text::new(vec![b"text\n".to_vec()]));
     for key in 0..MOST_BODIES + 2 {
@@ -259,7 +262,7 @@ async fn readers_on_other_threads_take_part() {
 }
 
 #[actix_rt::test]
-async fn a_body_is_filled_whatever_its_first_reader_does() {
+async fn a_body_is_completed_even_if_its_first_reader_stops() {
     for does_stay in [true, false] {
         let bodies = unlimited();
         let text = Arc::new(Text::of_segments(8).waiting_at(2));
@@ -307,16 +310,20 @@ async fn a_newer_snapshot_replaces_an_older_one_and_so_do_newer_names() {
         assert!(read(under_way).await == old.whole());
         assert_eq!(old.written(), [1; 6]);
         assert!(read(stream_of(&bodies, before, &old)).await == old.whole());
-        assert_eq!(old.written(), [2; 6], "what is old is not kept");
+        assert_eq!(
+            old.written(),
+            [2; 6],
+            "bodies of older snapshots are not kept"
+        );
         assert!(read(stream_of(&bodies, after, &new)).await == new.whole());
-        assert_eq!(new.written(), [1; 4], "what is new is");
+        assert_eq!(new.written(), [1; 4], "the newest is kept");
         let room = bodies.room.available_permits();
         assert_eq!(room + kept(&bodies), LIMITS.kept, "nothing else takes room");
     }
 }
 
 #[actix_rt::test]
-async fn a_body_that_nobody_reads_is_not_filled() {
+async fn a_body_without_readers_is_not_continued() {
     let bodies = unlimited();
     let text = Arc::new(Text::of_segments(40).waiting_at(10));
     let mut reader = stream(&bodies, 1, &text);
@@ -338,7 +345,7 @@ async fn a_body_that_nobody_reads_is_not_filled() {
 }
 
 #[actix_rt::test]
-async fn a_whole_body_needs_no_parts() {
+async fn a_complete_body_needs_no_parts() {
     let bodies = unlimited();
     let text = Arc::new(Text::of_segments(3));
     let mut slow = stream(&bodies, 1, &text);
@@ -350,14 +357,14 @@ async fn a_whole_body_needs_no_parts() {
     assert_eq!(Arc::strong_count(&text), 1);
     assert!(read(later).await == text.whole());
     let unseen = Arc::new(Text {
-        must_not_be_looked_at: true,
+        must_not_be_read: true,
         ..Text::new(vec![])
     });
     assert!(read(stream(&bodies, 1, &unseen)).await == text.whole());
 }
 
 #[actix_rt::test]
-async fn what_does_not_fit_is_compressed_by_each_reader() {
+async fn a_body_without_room_is_compressed_by_each_reader() {
     let segment = 140 * 1024;
     let limit = 4 * segment;
     let bodies = limited(limit);
@@ -375,7 +382,7 @@ async fn what_does_not_fit_is_compressed_by_each_reader() {
     assert_eq!(written[0], 1, "what fits is shared");
     assert!(
         written[29] == 2,
-        "nobody runs ahead of a slow reader: {written:?}"
+        "compression does not run far ahead of a slow reader: {written:?}"
     );
     assert!(text_of(&rest(slow, taken).await.unwrap()) == text.whole());
     assert_eq!(text.written()[29], 3);
@@ -400,9 +407,9 @@ async fn newer_bodies_take_their_room_from_older_ones() {
     assert!(matches!(cut, Err(BodyError::GivenUp)));
 }
 
-/// Bodies of the same snapshot that nobody reads any more give way, so that rare shards do not crowd out the one that is in use.
+/// Bodies of the same snapshot without readers are evicted, so that shards that are rarely scraped leave room for the others.
 #[actix_rt::test]
-async fn bodies_without_readers_give_way() {
+async fn bodies_without_readers_are_evicted() {
     let segment = 300 * 1024;
     let bodies: Bodies<usize> = limited(5 * segment);
     let texts: Vec<_> = (0..3).map(|_| Arc::new(Text::of_segments(4))).collect();
@@ -415,9 +422,9 @@ async fn bodies_without_readers_give_way() {
     }
 }
 
-/// Two texts that go by one version never become one body.
+/// Two texts with the same version never become one body.
 #[actix_rt::test]
-async fn a_body_goes_on_in_its_own_text_alone() {
+async fn a_body_is_continued_only_in_its_own_text() {
     let bodies = limited(3 * 140 * 1024);
     let text = Arc::new(Text::of_segments(6));
     assert!(read(stream(&bodies, 1, &text)).await == text.whole());
@@ -427,7 +434,7 @@ async fn a_body_goes_on_in_its_own_text_alone() {
 }
 
 #[actix_rt::test]
-async fn a_text_that_is_taken_away_ends_its_readers() {
+async fn a_revoked_snapshot_ends_its_readers() {
     for kept in [0, LIMITS.kept] {
         let bodies = limited(kept);
         let text = Arc::new(Text::of_segments(30).waiting_at(2));
@@ -444,9 +451,9 @@ async fn a_text_that_is_taken_away_ends_its_readers() {
     }
 }
 
-/// However many readers compress for themselves: compressors are shared, and a reader that waits for its client holds none.
+/// Readers that compress for themselves share the compressors; a reader that waits for its client holds none.
 #[actix_rt::test]
-async fn slow_readers_hold_no_workbench() {
+async fn slow_readers_hold_no_compressor() {
     let bodies = Bodies::new(
         BodyLimits {
             kept: 0,

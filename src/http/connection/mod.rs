@@ -152,9 +152,9 @@ pub trait Reset {
     fn reset(&self);
 }
 
-/// A stream of bytes that fails when its client has used up our timeouts.
+/// A stream of bytes that fails when its client exceeds a time limit.
 ///
-/// The web server itself limits only the first request of a connection; the head of a later one could take any time.
+/// The web server itself limits only the time of the first request of a connection, not that of later ones.
 #[derive(Debug)]
 pub struct Connection<T: Reset> {
     io: T,
@@ -165,7 +165,7 @@ pub struct Connection<T: Reset> {
     unanswered: usize,
     /// Ends of heads among them.
     pipelined: usize,
-    /// Whether the byte before what comes next ended a handle.
+    /// Whether the last received byte ended a line.
     is_at_line: bool,
     /// Whether a write waits because the client does not read.
     is_stalled: bool,
@@ -264,7 +264,7 @@ impl<T: Reset> Connection<T> {
         Poll::Ready(Err(ErrorKind::TimedOut.into()))
     }
 
-    /// Takes note of the result of a write.
+    /// Records the result of a write.
     fn written(
         &mut self,
         written: Poll<io::Result<usize>>,

@@ -23,7 +23,7 @@ impl Reset for BufWriter<DuplexStream> {
     fn reset(&self) {}
 }
 
-/// A connection and its client, between whom eight bytes fit. The clock goes on by itself when everybody waits.
+/// A connection and its client, with a buffer of eight bytes between them. The clock advances by itself while all tasks wait.
 fn connected() -> (Connection<DuplexStream>, DuplexStream) {
     let (ours, client) = duplex(8);
     (
@@ -32,7 +32,7 @@ fn connected() -> (Connection<DuplexStream>, DuplexStream) {
     )
 }
 
-/// How many seconds it took to fail with the kind of error.
+/// The seconds until it failed with this kind of error.
 fn failed_after(since: Instant, failed: io::Result<usize>) -> (ErrorKind, u64) {
     (failed.unwrap_err().kind(), since.elapsed().as_secs())
 }
@@ -107,7 +107,7 @@ async fn a_client_that_takes_something_now_and_then_is_served() {
     written.unwrap();
 }
 
-/// How long a client is served that takes so many bytes every second, and how many it gets.
+/// For how many seconds a client is served that reads so many bytes a second, and how many it receives.
 async fn served(bytes: usize) -> (u64, usize) {
     let (mut connection, mut client) = connected();
     connection.handle().begin_response();
@@ -153,7 +153,7 @@ async fn only_the_time_that_the_client_keeps_us_waiting_counts() {
     let (mut connection, mut client) = connected();
     connection.handle().begin_response();
     for _ in 0..2 {
-        // What is ours to do takes so long.
+        // The server's work takes this time.
         tokio::time::sleep(Duration::from_secs(60)).await;
         let reading = async {
             tokio::time::sleep(Duration::from_secs(5)).await;
@@ -230,7 +230,7 @@ async fn many_requests_at_once_are_cut() {
         let (_, read): (_, io::Result<()>) = tokio::join!(sending, reading);
         let cut = read.err().map(|error| error.kind());
         assert_eq!(cut, is_cut.then_some(ErrorKind::InvalidData), "{requests}");
-        // What was answered counts no more.
+        // Requests that have their response no longer count.
         if !is_cut {
             connection.write_all(b"x").await.unwrap();
             assert_eq!(connection.pipelined, 0);
