@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::telemetry::schema::{Named, Resolved};
-use crate::telemetry::{FieldFilter, Metadata, Schema, SchemaCache};
+use crate::telemetry::column_changes::Named;
+use crate::telemetry::schema_cache::Resolved;
+use crate::telemetry::{Metadata, Schema, SchemaCache, SharedSchemas};
 use crate::text::{listed, listed_within};
 use crate::time::Throttle;
 
@@ -56,10 +57,10 @@ pub(super) enum Notice {
 }
 
 impl Columns {
-    /// No answer was seen yet. `fields` says which columns are left out.
-    pub(super) fn new(fields: FieldFilter) -> Self {
+    /// No answer was seen yet.
+    pub(super) fn new(schemas: SharedSchemas) -> Self {
         Self {
-            cache: SchemaCache::new(fields),
+            cache: SchemaCache::sharing(schemas),
             has_reported_too_many: false,
             changes: Throttle::default(),
             collisions: Throttle::default(),
@@ -167,7 +168,7 @@ mod tests {
             (62, &["C"], 1, vec![changed(None, Some("A"), Some(2))]),
             (63, &["A-B", "A.B"], 1, vec![collided("A.B, A.B", None)]),
         ];
-        let mut columns = Columns::new(FieldFilter::default());
+        let mut columns = Columns::new(SharedSchemas::default());
         for (now, names, types, notices) in cases {
             let explained = columns.explain(&metadata(names), Duration::from_secs(now));
             assert_eq!(explained.changed_types, types, "at {now} s");
@@ -177,7 +178,7 @@ mod tests {
 
     #[test]
     fn too_many_names_are_reported_once() {
-        let mut columns = Columns::new(FieldFilter::default());
+        let mut columns = Columns::new(SharedSchemas::default());
         let reports = [3, 4].map(|left_out| {
             let metadata = Metadata {
                 left_out,

@@ -9,7 +9,7 @@ use super::columns::{Columns, Notice};
 use super::messages::Resolve;
 use super::metrics::AccountMetrics;
 use crate::supervise::Heartbeat;
-use crate::telemetry::{FieldFilter, Metadata, Schema};
+use crate::telemetry::{Metadata, Schema, SharedSchemas};
 use crate::time::Clock;
 
 /// Caches column maps and alert names by device type. The cache survives its restart.
@@ -24,17 +24,17 @@ pub struct MetadataActor {
 }
 
 impl MetadataActor {
-    /// An actor that has seen no answer yet. `fields` says which columns are left out.
+    /// An actor that has seen no answer yet.
     #[must_use]
     pub fn new(
         account: Arc<str>,
-        fields: FieldFilter,
+        schemas: SharedSchemas,
         clock: Clock,
         metrics: Arc<AccountMetrics>,
     ) -> Self {
         Self {
             account,
-            columns: Columns::new(fields),
+            columns: Columns::new(schemas),
             clock,
             metrics,
             #[cfg(feature = "fault-injection")]
@@ -161,7 +161,7 @@ mod tests {
         let (clock, hand) = Clock::manual(SystemTime::UNIX_EPOCH);
         let mut actor = MetadataActor::new(
             "ship".into(),
-            FieldFilter::default(),
+            SharedSchemas::default(),
             clock,
             Arc::new(AccountMetrics::default()),
         );

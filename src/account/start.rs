@@ -15,7 +15,7 @@ use crate::config::Account;
 use crate::starlink::ClientOptions;
 use crate::supervise::{Owner, Supervisor};
 use crate::tasks::Pool;
-use crate::telemetry::FieldFilter;
+use crate::telemetry::SharedSchemas;
 use crate::time::Clock;
 
 /// What the actors of all accounts share.
@@ -31,8 +31,8 @@ pub struct AccountContext {
     pub token_budget: TokenBudget,
     /// Take what is polled.
     pub consumers: Vec<Consumer>,
-    /// Which of Starlink's fields are used.
-    pub fields: FieldFilter,
+    /// The columns of Starlink's answers.
+    pub schemas: SharedSchemas,
     /// Beyond this lag full batches mean that an account is catching up.
     pub stale_after: Duration,
 }
@@ -63,7 +63,7 @@ pub(super) fn start(
         decoder,
         token_budget,
         consumers,
-        fields,
+        schemas,
         stale_after,
     } = context;
     let name = Arc::clone(&account.name);
@@ -89,7 +89,7 @@ pub(super) fn start(
     let metadata = {
         let account_name = Arc::clone(&name);
         let (clock, metrics) = (clock.clone(), Arc::clone(&status.metrics));
-        let make = move || MetadataActor::new(account_name, fields, clock, metrics);
+        let make = move || MetadataActor::new(account_name, schemas, clock, metrics);
         supervisor.start(metadata_status, arbiter, make)
     };
     let options = StreamOptions {

@@ -16,14 +16,14 @@ pub const MOST_CELLS: usize = MOST_ROWS * 128;
 /// Elements of all lists together. Lists beyond it cannot be read.
 pub const MOST_ELEMENTS: usize = 4 << 20;
 
-/// Alert codes of a type that may have names. Further ones are their own names.
+/// Alert codes of a type that may have names. Further ones are named by their codes.
 pub const MOST_ALERT_NAMES: usize = 4096;
 
-/// Bytes of a name: a longer one of a column makes it a column without a name, of a type or an alert it is left out.
+/// The longest name in bytes. A column with a longer name is ignored; a longer name of a type or an alert is left out.
 pub const LONGEST_NAME: usize = 256;
 
-/// What all names of an answer may take together, with [`NAME_OVERHEAD`] for each.
+/// The memory of all names of an answer in bytes, including [`NAME_OVERHEAD`] for each.
 pub const MOST_NAME_BYTES: usize = 8 << 20;
 
-/// What a name takes beside its bytes.
+/// The memory of a name in addition to its bytes.
 pub const NAME_OVERHEAD: usize = 64;

@@ -1,4 +1,4 @@
-//! The telemetry families: name, help, unit and type of each. Every part that names a family reads it here.
+//! The catalogue of telemetry families: name, help, unit and type of each. All other modules take them from here.
 
 use std::borrow::Cow;
 
@@ -58,7 +58,7 @@ pub const RESERVED: [&str; 25] = [
 pub const DEVICE_LABELS: [&str; 2] = ["device_type", "deviceID"];
 
 /// The three address columns of an IP allocation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AddressKind {
     /// `Ipv4`
     Ipv4,

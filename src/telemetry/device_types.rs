@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-/// The unique names of types by their codes.
+/// The unique names of device types by code.
 #[derive(Debug)]
 pub(super) struct DeviceTypes(BTreeMap<Box<str>, Arc<str>>);
 
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_codes_share_is_the_first_codes() {
+    fn a_shared_name_is_given_to_the_first_code() {
         type Pairs = &'static [(&'static str, &'static str)];
         // The enum, the codes with columns, and the names of some codes.
         let cases: &[(Pairs, &[&str], Pairs)] = &[
@@ -115,7 +115,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_name_stands_twice_and_the_enum_alone_decides_its_own(
+        fn names_are_unique_and_those_of_the_enum_depend_only_on_it(
             names in prop::collection::btree_map("[a-c_]{0,3}", "[a-c_]{0,5}", 0..8),
             codes in prop::collection::btree_set("[a-c_]{0,3}", 0..8),
         ) {

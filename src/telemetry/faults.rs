@@ -1,19 +1,19 @@
 //! The reasons for which cells are left out, and their counts.
 
-/// Why a cell, or an element of one, was left out: the label of `cells_rejected_total`.
+/// Why a cell, or an element of a list in a cell, was left out: the label of `cells_rejected_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CellFault {
-    /// An object, or a list with a list or an object in it.
+    /// An object, or a list that contains a list or an object.
     Shape,
     /// A number that exceeds `f64`.
     Number,
     /// A string that is not valid text, such as a lone surrogate.
     Text,
-    /// An entry of an IP allocation that is neither an address nor a CIDR, or is one of the other family.
+    /// An entry of an IP allocation that is neither an address nor a CIDR, or that belongs to the other IP version.
     Address,
     /// An alert code that is neither an integer nor a string.
     Alert,
-    /// An H3 index of no cell.
+    /// A value that is not the index of an H3 cell.
     Location,
     /// A limit is exceeded.
     Limit,
@@ -46,7 +46,7 @@ impl CellFault {
     }
 }
 
-/// The number of cells and elements that were left out. The code that reads rows counts their faults here.
+/// The numbers of cells and elements that were left out, by fault.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CellFaults([u64; CellFault::ALL.len()]);
 
@@ -57,7 +57,7 @@ impl CellFaults {
         *count = count.saturating_add(1);
     }
 
-    /// Counts the fault of a reading, if it has one.
+    /// Counts the fault of a result, if it is one.
     pub fn note(&mut self, result: Result<(), CellFault>) {
         if let Err(fault) = result {
             self.count(fault);
@@ -71,13 +71,13 @@ impl CellFaults {
         }
     }
 
-    /// How many there were of one fault.
+    /// The number of one fault.
     #[must_use]
     pub fn of(&self, fault: CellFault) -> u64 {
         self.0[fault as usize]
     }
 
-    /// How many there were of all faults together.
+    /// The number of all faults.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.0.iter().sum()

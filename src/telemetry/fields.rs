@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_kept_where_no_spelling_is_left_out() {
+    fn keys_are_kept_if_every_spelling_is_kept() {
         for (places, dropped, key, expected) in [
             (true, None, "dishlatitude", true),
             (false, None, "dishlatitude", false),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_expression_alone_is_none() {
+    fn invalid_expressions_are_rejected() {
         for text in ["a)(b", "(", "[", "a{2", "\\"] {
             assert!(anchored(text).is_err(), "{text}");
         }

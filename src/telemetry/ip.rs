@@ -3,10 +3,10 @@
 use std::fmt;
 use std::net::IpAddr;
 
-/// How wide the folded groups of an IPv6 address are: below the 53 bits that an `f64` holds exactly.
+/// The width of the folded groups of an IPv6 address: below the 53 bits that an `f64` holds exactly.
 const GROUP_BITS: u32 = 52;
 
-/// An address of an IP allocation, or the network that a CIDR names.
+/// An address of an IP allocation, or the network of a CIDR.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Address {
     address: IpAddr,
@@ -14,8 +14,8 @@ pub struct Address {
 }
 
 impl Address {
-    /// The address with a prefix length, if it has one; `None` when the prefix is too long. An IPv4-mapped IPv6 address is the IPv4
-    /// address, whose prefix is shorter by the 96 bits before it.
+    /// The address with an optional prefix length; `None` if the prefix is too long. An IPv4-mapped IPv6 address becomes the IPv4
+    /// address, whose prefix is 96 bits shorter.
     #[must_use]
     pub fn new(address: IpAddr, prefix: Option<u8>) -> Option<Self> {
         let longest = if address.is_ipv4() { 32 } else { 128 };
@@ -34,13 +34,13 @@ impl Address {
         })
     }
 
-    /// What a text names; `None` when it is neither an address nor a CIDR.
+    /// Parses an address or a CIDR; `None` if the text is neither.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let Some((address, prefix)) = text.split_once('/') else {
             return Self::new(text.parse().ok()?, None);
         };
-        // The standard library would take a sign.
+        // The standard library accepts a sign.
         let digits = prefix.bytes().all(|byte| byte.is_ascii_digit());
         let prefix = prefix.parse().ok().filter(|_| digits)?;
         Self::new(address.parse().ok()?, Some(prefix))
@@ -58,10 +58,10 @@ impl Address {
         self.prefix
     }
 
-    /// The number that stands for it; a prefix length means nothing.
+    /// The address as a number, without the prefix length.
     ///
     /// IPv4: the 32-bit integer. IPv6: the XOR of the 128-bit integer's 52-bit groups from the low end (bits 0–51, 52–103,
-    /// 104–127), so that a change in any bit shows, in prefixes too.
+    /// 104–127), so that a change of any bit changes the number, also in the prefix.
     #[must_use]
     pub fn numeric(self) -> f64 {
         match self.address {
@@ -72,7 +72,7 @@ impl Address {
 }
 
 impl fmt::Display for Address {
-    /// As people write it: `192.0.2.1`, `2001:db8:1::/64`.
+    /// The usual notation: `192.0.2.1`, `2001:db8:1::/64`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}", self.address)?;
         match self.prefix {
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bit_of_an_ipv6_address_shows() {
+    fn every_bit_of_an_ipv6_address_changes_the_number() {
         let base = u128::from_str_radix("20010db8000100000000000000000000", 16).unwrap();
         for bit in 0..128 {
             assert_ne!(fold(base), fold(base ^ (1 << bit)), "bit {bit}");

@@ -1,6 +1,6 @@
 //! The fields in Starlink's published telemetry guide: meaning and unit of each.
 
-/// What a value is measured in.
+/// The unit of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// A count, an identifier, or a field that is not known.
@@ -24,7 +24,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// How the help of a field says it, after the meaning.
+    /// The unit in the help of a field, after the meaning.
     const fn words(self) -> &'static str {
         match self {
             // The meaning begins with "Bytes".
@@ -45,13 +45,13 @@ impl Unit {
 pub struct KnownField {
     /// The field's name, as Starlink spells it.
     pub name: &'static str,
-    /// What it says, without the unit.
+    /// Its meaning, without the unit.
     pub meaning: &'static str,
-    /// What it is measured in.
+    /// Its unit.
     pub unit: Unit,
-    /// How the help says the unit.
+    /// The unit in the help.
     words: &'static str,
-    /// What the help says after the unit.
+    /// The text of the help after the unit.
     pub note: &'static str,
 }
 
@@ -260,7 +260,7 @@ const FIELDS: [KnownField; 38] = [
     ),
 ];
 
-/// A field, by its name as Starlink spells it.
+/// The field with this name, as Starlink spells it.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static KnownField> {
     let found = FIELDS.binary_search_by(|known| known.name.cmp(name));

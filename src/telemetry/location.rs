@@ -2,7 +2,7 @@
 
 use h3o::{CellIndex, LatLng};
 
-use super::batch::{Cell, Rows};
+use super::rows::{Cell, Rows};
 
 /// The centre of an H3 cell, in degrees.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -13,20 +13,20 @@ pub struct Location {
     pub longitude: f64,
 }
 
-/// The H3 index that a cell of the telemetry holds: an integer, or a string. It lies above 2^53, so that it must never pass through
-/// an `f64`. Not necessarily a valid index; [`centre`] tells.
+/// The H3 index in a cell, which is an integer or a string. It exceeds 2^53, so it must not be converted to an `f64`. It need not be the
+/// index of an H3 cell; [`centre`] checks that.
 #[must_use]
 pub fn index(rows: &Rows, cell: Cell) -> Option<u64> {
     match cell {
         Cell::Integer(integer) => u64::try_from(integer).ok(),
-        Cell::Text(text) => spelled(rows.text(text)),
+        Cell::Text(text) => parse(rows.text(text)),
         _ => None,
     }
 }
 
-/// A text of 15 or 16 hexadecimal digits, with or without `0x` before them, as H3's tools write an index; any other text of digits
-/// is decimal. Digits only: the standard library would take a sign too.
-fn spelled(text: &str) -> Option<u64> {
+/// Parses an index: 15 or 16 hexadecimal digits, with or without a leading `0x`, as H3's tools write it; other digits are decimal. A
+/// sign, which the standard library accepts, is rejected.
+fn parse(text: &str) -> Option<u64> {
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
     let hexadecimal = digits.unwrap_or(text);
     let is_hexadecimal = hexadecimal.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -37,7 +37,7 @@ fn spelled(text: &str) -> Option<u64> {
     is_decimal.then(|| text.parse().ok())?
 }
 
-/// The centre of the cell with this index; `None` when there is no such cell.
+/// The centre of the H3 cell with this index; `None` if there is no such cell.
 #[must_use]
 pub fn centre(index: u64) -> Option<Location> {
     let centre = LatLng::from(CellIndex::try_from(index).ok()?);
@@ -52,14 +52,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_published_test_vector_is_met() {
+    fn the_published_test_vector_matches() {
         let location = centre(599_686_042_433_355_775).unwrap();
         assert!((location.latitude - 37.345_793_4).abs() < 1e-7);
         assert!((location.longitude + 121.976_376_0).abs() < 1e-7);
     }
 
     #[test]
-    fn what_is_no_cell_is_nowhere() {
+    fn other_numbers_have_no_centre() {
         for index in [0, 1, u64::MAX, 599_686_042_433_355_776] {
             assert_eq!(centre(index), None, "{index}");
         }

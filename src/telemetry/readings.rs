@@ -1,22 +1,21 @@
 //! Interprets the cells of a row. No other module does.
 //!
 //! A row has an [`Identity`] and [`Reading`]s, one for each column. Numbers are parsed. Texts, alerts, addresses and locations are
-//! given as raw text and checked only on demand, because most are equal to those of the previous row, which a consumer compares
-//! first.
+//! returned raw and checked only on demand, because most are equal to those of the previous row, which a consumer compares first.
 
 use std::borrow::Cow;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use super::batch::{Cell, ElementKind, List, Rows};
 use super::catalogue::AddressKind;
 use super::faults::CellFault;
 use super::ip::Address;
 use super::location;
+use super::rows::{Cell, ElementKind, List, Rows};
 use super::schema::{Column, Field, TypeSchema};
 use super::values::{LongNumbers, decimal};
 
-/// A row of a type whose columns its own answer has.
+/// A row and the columns of its type.
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'b> {
     rows: &'b Rows,
@@ -24,7 +23,7 @@ pub struct Row<'b> {
     cells: &'b [Cell],
 }
 
-/// What a row is about.
+/// The device and the time of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity<'b> {
     /// `DeviceId`, as Starlink spells it. Never empty.
@@ -34,7 +33,7 @@ pub struct Identity<'b> {
 }
 
 impl<'b> Identity<'b> {
-    /// The terminal that the identifier of an IP allocation names: it without a leading `ip-`. `None` when nothing is left.
+    /// The identifier of an IP allocation's terminal: the allocation's own without a leading `ip-`. `None` if that is empty.
     #[must_use]
     pub fn terminal(self) -> Option<&'b str> {
         let id = self.device_id;
@@ -46,20 +45,20 @@ impl<'b> Identity<'b> {
 /// Why a row has no identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdentityFault {
-    /// Its `DeviceId` is no string, or an empty one.
+    /// Its `DeviceId` is not a string, or is empty.
     DeviceId,
-    /// Its `UtcTimestampNs` is no integer.
+    /// Its `UtcTimestampNs` is not an integer.
     Timestamp,
 }
 
-/// What one cell of a row says.
+/// The meaning of one cell.
 #[derive(Debug, Clone, Copy)]
 pub enum Reading<'b> {
     /// A number or a boolean (1 or 0) of a field.
     Number(&'b Field, f64),
-    /// A string or a list of a field: a number, a text or nothing, which [`RawText::judge`] decides.
+    /// A string or a list of a field. [`RawText::judge`] decides whether it is a number, a text or nothing.
     Text(&'b Field, RawText<'b>),
-    /// A cell of an IP allocation, which is a text whatever it looks like.
+    /// A cell of an IP allocation, which is a text even if it looks like a number.
     Info(&'b Field, RawInfo<'b>),
     /// An H3 index.
     Place(&'b Field, RawPlace),
@@ -72,7 +71,7 @@ pub enum Reading<'b> {
 }
 
 impl<'b> Row<'b> {
-    /// A row of `rows` with these cells. `schema` is what the answer of the row says of its type.
+    /// A row of `rows` with these cells. `schema` holds the columns that its own answer gives for its type.
     #[must_use]
     pub fn new(rows: &'b Rows, schema: &'b Arc<TypeSchema>, cells: &'b [Cell]) -> Self {
         Self {
@@ -88,10 +87,10 @@ impl<'b> Row<'b> {
         self.schema
     }
 
-    /// Which device the row is about, and when it was reported.
+    /// The device and the time of the row.
     ///
     /// # Errors
-    /// When the row does not say so; of two faults the identifier's.
+    /// The identifier or the timestamp is not valid. If neither is, the fault is that of the identifier.
     pub fn identity(&self) -> Result<Identity<'b>, IdentityFault> {
         let id = self.schema.identifier.and_then(|at| self.cells.get(at));
         let Some(&Cell::Text(id)) = id else {
@@ -104,7 +103,7 @@ impl<'b> Row<'b> {
         })
     }
 
-    /// `UtcTimestampNs`, if the row has one that is an integer.
+    /// `UtcTimestampNs`; `None` if it is not an integer.
     #[must_use]
     pub fn reported(&self) -> Option<i64> {
         match self.cells.get(self.schema.timestamp?) {
@@ -113,7 +112,7 @@ impl<'b> Row<'b> {
         }
     }
 
-    /// What the row's cells say, with the number of the column of each. Absent cells and columns without a meaning give nothing.
+    /// The meaning of each cell, with the index of its column. Absent cells and ignored columns are left out.
     #[inline]
     pub fn readings(self) -> impl Iterator<Item = (usize, Reading<'b>)> {
         let columns = self.schema.columns.iter().zip(self.cells).enumerate();
@@ -165,22 +164,22 @@ pub enum RawText<'b> {
     List(&'b Rows, List),
 }
 
-/// What a string or a list of a field is.
+/// The meaning of a string or a list of a field.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Judged<'b> {
     /// A list of empty strings.
     Absent,
-    /// Wholly a finite decimal number.
+    /// A finite decimal number and nothing else.
     Number(f64),
-    /// Any other text; the elements of a list with `;` between them.
+    /// Any other text; of a list, the elements with `;` between them.
     Text(Cow<'b, str>),
 }
 
 impl<'b> RawText<'b> {
-    /// Decides what it is. `numbers` bounds what the long numbers of an answer cost.
+    /// Decides the meaning. `numbers` limits the cost of the long numbers of an answer.
     ///
     /// # Errors
-    /// When it is a list with an element that cannot be read.
+    /// It is a list with an element that cannot be read.
     pub fn judge(self, numbers: &mut LongNumbers) -> Result<Judged<'b>, CellFault> {
         let text: Cow<'b, str> = match self {
             Self::Plain(text) => text.into(),
@@ -194,16 +193,16 @@ impl<'b> RawText<'b> {
     }
 }
 
-/// A cell of an IP allocation that is no address.
+/// A cell of an IP allocation that is not in a column of addresses.
 #[derive(Debug, Clone, Copy)]
 pub struct RawInfo<'b>(&'b Rows, Cell);
 
 impl<'b> RawInfo<'b> {
-    /// The cell as a text: numbers and booleans as they are written, a list as its elements with `;` between them; `None` where that is
-    /// empty.
+    /// The cell as text: numbers in the shortest decimal notation, booleans as `true` or `false`, a list as its elements with `;` between
+    /// them. `None` if that is empty.
     ///
     /// # Errors
-    /// When it is a list with an element that cannot be read.
+    /// It is a list with an element that cannot be read.
     pub fn text(self) -> Result<Option<Cow<'b, str>>, CellFault> {
         let Self(rows, cell) = self;
         let text: Cow<'b, str> = match cell {
@@ -234,12 +233,12 @@ fn joined(rows: &Rows, list: List) -> Result<String, CellFault> {
     Ok(text)
 }
 
-/// What a cell of `H3CellId` says.
+/// A cell of `H3CellId`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RawPlace {
-    /// The H3 index, which need not be that of a cell: [`location::centre`] decides. `None` when the cell holds no index.
+    /// The H3 index; `None` if the cell contains none. It need not be the index of an H3 cell; [`location::centre`] checks that.
     pub index: Option<NonZeroU64>,
-    /// The value of the field's gauge: integers have one, whether they name a place or not.
+    /// The value of the field's gauge: any integer, even one that is not the index of an H3 cell.
     pub number: Option<f64>,
 }
 
@@ -271,13 +270,13 @@ pub struct RawAlerts<'b> {
 /// An active alert.
 #[derive(Debug, Clone, Copy)]
 pub struct Alert<'a> {
-    /// Its code; an integer as it is spelled.
+    /// Its code; an integer in decimal notation.
     pub code: &'a str,
     schema: &'a TypeSchema,
 }
 
 impl Alert<'_> {
-    /// Its name, fit for a metric's name: what the enum says, or the code itself.
+    /// Its name, fit for a metric's name: the one in the enum, or the code itself.
     #[must_use]
     pub fn name(self) -> Arc<str> {
         self.schema.alert(self.code)
@@ -285,7 +284,7 @@ impl Alert<'_> {
 }
 
 impl RawAlerts<'_> {
-    /// Calls `take` with each active alert and each fault, in the order of the column.
+    /// Calls `take` with each active alert and each fault, in the order of the cell.
     pub fn each(self, mut take: impl FnMut(Result<Alert<'_>, CellFault>)) {
         let Self { rows, schema, cell } = self;
         let mut active = |code: &str| take(Ok(Alert { code, schema }));
@@ -320,8 +319,7 @@ pub struct RawAddresses<'b> {
 }
 
 impl RawAddresses<'_> {
-    /// Calls `take` with each address of the column's family and each fault, in the order of the column. One address may come several
-    /// times.
+    /// Calls `take` with each address of the column's IP version and each fault, in the order of the cell. Addresses may be repeated.
     pub fn each(self, mut take: impl FnMut(Result<Address, CellFault>)) {
         let Self { rows, kind, cell } = self;
         let address = |text| {

@@ -1,13 +1,13 @@
 //! Parses the text of cells as numbers, and derives metric names from fields.
 
-/// How many digits a `u64` always holds: a number of no more is rounded in nanoseconds.
+/// The number of digits that a `u64` always holds. Numbers that are not longer are parsed in nanoseconds.
 const SHORT: usize = 19;
 
-/// How many longer numbers of an answer are rounded correctly, which may take microseconds for each (where they lie halfway between
-/// two `f64`s). Of further ones the first digits count: a hostile answer has millions, an honest one none.
+/// How many longer numbers of an answer are rounded correctly. Each may take microseconds, if it is halfway between two `f64`s. Of further
+/// numbers only the first digits are used. Only a hostile answer has so many.
 const MOST_LONG: usize = 16_384;
 
-/// Reads numbers, and bounds what all of an answer cost.
+/// Parses numbers, and limits the total cost for an answer.
 #[derive(Debug, Clone)]
 pub struct LongNumbers {
     left: usize,
@@ -20,7 +20,7 @@ impl Default for LongNumbers {
 }
 
 impl LongNumbers {
-    /// The value of a well-formed number, infinite where no `f64` holds it.
+    /// The value of a well-formed number; infinite if it exceeds `f64`.
     pub fn parse(&mut self, text: &str) -> Option<f64> {
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, ""));
         let digits = || mantissa.bytes().filter(u8::is_ascii_digit);
@@ -41,7 +41,7 @@ impl LongNumbers {
     }
 }
 
-/// A number with its first [`SHORT`] digits alone.
+/// The number with only its first [`SHORT`] digits.
 fn first_digits(mantissa: &str, exponent: &str) -> Option<String> {
     let sign = if mantissa.starts_with('-') { "-" } else { "" };
     let unsigned = mantissa.trim_start_matches(['+', '-']);
@@ -49,20 +49,20 @@ fn first_digits(mantissa: &str, exponent: &str) -> Option<String> {
     let digits = || whole.bytes().chain(fraction.bytes());
     let zeros = digits().take_while(|digit| *digit == b'0').count();
     let kept: String = digits().skip(zeros).take(SHORT).map(char::from).collect();
-    // An exponent that no i64 holds is as good as the largest or smallest.
+    // An exponent beyond i64 has the same effect as the largest or smallest one.
     let exponent: i64 = match exponent.parse() {
         Ok(exponent) => exponent,
         Err(_) if exponent.is_empty() => 0,
         Err(_) if exponent.starts_with('-') => i64::MIN / 2,
         Err(_) => i64::MAX / 2,
     };
-    // The number is its kept digits as an integer, moved to their place.
+    // The kept digits form an integer, and the exponent moves them to their place.
     let place = i64::try_from(whole.len()).ok()? - i64::try_from(zeros + kept.len()).ok()?;
     let exponent = exponent.saturating_add(place);
     Some(format!("{sign}{kept}e{exponent}"))
 }
 
-/// The value of a text that is wholly a finite decimal number, `[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?`.
+/// The value of a text that is a finite decimal number and nothing else, `[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?`.
 ///
 /// Stricter than `f64::from_str`, which also reads `inf`, `nan` and `.5`.
 #[must_use]
@@ -84,13 +84,13 @@ pub fn decimal(text: &str, numbers: &mut LongNumbers) -> Option<f64> {
     numbers.parse(text).filter(|value| value.is_finite())
 }
 
-/// What follows one or more leading digits.
+/// The text after one or more leading digits; `None` without one.
 fn strip_digits(text: &str) -> Option<&str> {
     let rest = text.trim_start_matches(|character: char| character.is_ascii_digit());
     (rest.len() < text.len()).then_some(rest)
 }
 
-/// A name with every character outside `[A-Za-z0-9_]` made `_`.
+/// The name with every character outside `[A-Za-z0-9_]` replaced by `_`.
 #[must_use]
 pub fn sanitise(name: &str) -> String {
     let keep = |character: char| character.is_ascii_alphanumeric() || character == '_';
@@ -99,8 +99,8 @@ pub fn sanitise(name: &str) -> String {
         .collect()
 }
 
-/// The key of an info field: the name in lower case, sanitised; one that is empty or begins with a digit or `_` gets the
-/// prefix `field_` (label names beginning with `__` are Prometheus's own, and none may begin with a digit).
+/// The key of an info field: the name in lower case, sanitised. If it is empty or begins with a digit or `_`, it gets the prefix
+/// `field_`: a label name must not begin with a digit, and those that begin with `__` are reserved by Prometheus.
 #[must_use]
 pub fn info_key(name: &str) -> String {
     let key = sanitise(&name.to_lowercase());
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn of_long_numbers_beyond_the_bound_the_first_digits_count() {
+    fn beyond_the_limit_only_the_first_digits_of_long_numbers_are_used() {
         for text in [
             "2.4703282292062327208e-324",
             "9007199254740993.00000000000000000001",
@@ -176,7 +176,7 @@ mod tests {
         for text in ["1.5", "1234567890123456789", "0.0000000000000000000000001"] {
             assert_eq!(one.parse(text), text.parse().ok(), "{text}");
         }
-        assert_eq!(one.left, 1, "short ones are free");
+        assert_eq!(one.left, 1, "short numbers do not count");
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Tests of decoding: from answers to cells and metadata.
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::telemetry::Cell;
 use crate::text::with_sources;
 
 fn rows_of(values: &str) -> Rows {
@@ -7,7 +10,7 @@ fn rows_of(values: &str) -> Rows {
     decode(body.into_bytes()).unwrap().0
 }
 
-/// Cells as a person would write them.
+/// A short notation of a cell.
 fn shown(rows: &Rows, cell: Cell) -> String {
     match cell {
         Cell::Absent => "-".into(),
@@ -27,7 +30,7 @@ fn shown(rows: &Rows, cell: Cell) -> String {
 }
 
 #[test]
-fn cells_are_what_they_are() {
+fn cells_are_decoded() {
     for (json, expected) in [
         ("null", "-"),
         ("\"\"", "-"),
@@ -53,7 +56,7 @@ fn cells_are_what_they_are() {
 }
 
 #[test]
-fn an_unreadable_cell_costs_no_neighbour() {
+fn an_unreadable_cell_does_not_affect_others() {
     let rows = rows_of(r#"[["u",1,"a",1e999,2],7,"x",null,{"u":1},["u",1,"\udead","b"],[]]"#);
     let all: Vec<Vec<_>> = rows
         .iter()
@@ -80,7 +83,7 @@ fn rows_like_the_first_are_allocated_once() {
 }
 
 #[test]
-fn an_invalid_byte_costs_its_string() {
+fn an_invalid_byte_affects_only_its_string() {
     let body = b"{\"data\":{\"values\":[[\"u\",\"a\xff\",\"b\"]]}}".to_vec();
     let (rows, _) = decode(body).unwrap();
     let cells: Vec<_> = rows.row(0).iter().map(|cell| shown(&rows, *cell)).collect();
@@ -88,7 +91,7 @@ fn an_invalid_byte_costs_its_string() {
 }
 
 #[test]
-fn metadata_is_read_as_far_as_it_goes() {
+fn invalid_parts_of_metadata_are_ignored() {
     for (json, expected) in [
         (
             r#"{"data":{"values":[],"columnNamesByDeviceType":{"u":["A","B"],"r":7,"i":["A",null]},"more":[{}]},
@@ -139,7 +142,7 @@ fn metadata_is_read_as_far_as_it_goes() {
 }
 
 #[test]
-fn what_is_no_answer_says_why() {
+fn invalid_answers_have_messages() {
     for (body, expected) in [
         (
             "",
@@ -201,7 +204,7 @@ fn a_repeated_member_of_the_envelope_is_a_wrong_envelope() {
 }
 
 #[test]
-fn deep_nesting_costs_its_cell() {
+fn deep_nesting_affects_only_its_cell() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[{\"a\":", "}]")] {
         for depth in [127, 5_000] {
             let deep = format!("{}1{}", open.repeat(depth), close.repeat(depth));

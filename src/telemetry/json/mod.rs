@@ -18,7 +18,7 @@ use super::values::LongNumbers;
 
 use self::nesting::Nesting;
 pub use self::number::Number;
-use self::number::{Decimal, Spelling};
+use self::number::{Decimal, Notation};
 pub use self::unescape::unescape;
 use self::window::{WINDOW, each, eight_digits, is_all_digits, leading_digits, plain_bytes};
 
@@ -28,20 +28,20 @@ use self::window::{WINDOW, each, eight_digits, is_all_digits, leading_digits, pl
 pub struct JsonError {
     /// Byte offset into the text.
     pub at: usize,
-    /// What would have been right there.
+    /// What would be valid there.
     pub expected: &'static str,
 }
 
 /// A string token: the bytes between its quotes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StringToken {
-    /// Where the content stands in the text.
+    /// The range of the content in the text, in bytes.
     pub span: Range<usize>,
-    /// Whether the content holds escapes, so that [`unescape`] must be asked for its meaning.
+    /// Whether the content has escapes, which [`unescape`] decodes.
     pub escaped: bool,
 }
 
-/// The first byte of a value tells its kind.
+/// The kind of a value, which its first byte determines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `null`
@@ -58,11 +58,11 @@ pub enum Kind {
     Object,
 }
 
-/// Reads one JSON text from front to back.
+/// Reads one JSON text from start to end.
 #[derive(Debug)]
 pub struct Reader<'t> {
     text: &'t str,
-    /// What has not been read yet.
+    /// The part that is not read yet.
     rest: &'t [u8],
     numbers: LongNumbers,
 }
@@ -78,19 +78,19 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// The part of the text at `span`, which must come from a token of this reader.
+    /// The part of the text at `span`, the range of a token of this reader.
     #[must_use]
     pub fn slice(&self, span: Range<usize>) -> &'t str {
         self.text.get(span).unwrap_or_default()
     }
 
-    /// How many bytes have been read. Looking at the kind of a value reads the white space before it.
+    /// The number of bytes that were read. [`Reader::kind`] reads the white space before a value.
     #[must_use]
     pub fn position(&self) -> usize {
         self.text.len() - self.rest.len()
     }
 
-    /// How many bytes have not been read.
+    /// The number of bytes that are not read yet.
     #[must_use]
     pub fn remaining(&self) -> usize {
         self.rest.len()
@@ -99,7 +99,7 @@ impl<'t> Reader<'t> {
     /// The kind of the next value, which is not consumed.
     ///
     /// # Errors
-    /// When no value begins here.
+    /// No value begins here.
     pub fn kind(&mut self) -> Result<Kind, JsonError> {
         self.skip_whitespace();
         match self.rest {
@@ -116,23 +116,23 @@ impl<'t> Reader<'t> {
     /// Consumes `[`.
     ///
     /// # Errors
-    /// When something else stands here.
+    /// The next byte is a different one.
     pub fn begin_array(&mut self) -> Result<(), JsonError> {
         self.punctuation(b'[', "'['")
     }
 
-    /// Whether a first element follows the bracket that was consumed; consumes the closing bracket if not. What is no element
-    /// is refused by whatever reads it.
+    /// Whether a first element follows the opening bracket; consumes the closing bracket if not. If something else follows, reading the
+    /// element fails.
     pub fn first_element(&mut self) -> bool {
         self.skip_whitespace();
         !self.consume(b']')
     }
 
-    /// Whether another element follows the one that was read; consumes the comma before it, or the closing bracket. A comma
-    /// before the closing bracket is refused by whatever reads the element.
+    /// Whether another element follows the one that was read; consumes the comma before it, or the closing bracket. If a comma precedes the
+    /// closing bracket, reading the element fails.
     ///
     /// # Errors
-    /// When neither an element nor the end of the array follows.
+    /// Neither a comma nor the end of the array follows.
     pub fn another_element(&mut self) -> Result<bool, JsonError> {
         self.skip_whitespace();
         match self.rest {
@@ -151,15 +151,15 @@ impl<'t> Reader<'t> {
     /// Consumes `{`.
     ///
     /// # Errors
-    /// When something else stands here.
+    /// The next byte is a different one.
     pub fn begin_object(&mut self) -> Result<(), JsonError> {
         self.punctuation(b'{', "'{'")
     }
 
-    /// The next key of an object with its colon consumed, or `None` at the object's end.
+    /// Consumes the next key of an object and its colon; `None` at the end of the object.
     ///
     /// # Errors
-    /// When neither a key nor the end of the object follows.
+    /// Neither a key nor the end of the object follows.
     pub fn next_key(&mut self, first: &mut bool) -> Result<Option<StringToken>, JsonError> {
         self.skip_whitespace();
         if self.consume(b'}') {
@@ -176,7 +176,7 @@ impl<'t> Reader<'t> {
     /// Consumes `null`.
     ///
     /// # Errors
-    /// When something else stands here.
+    /// The next byte is a different one.
     pub fn null(&mut self) -> Result<(), JsonError> {
         self.literal("null")
     }
@@ -184,7 +184,7 @@ impl<'t> Reader<'t> {
     /// Consumes `true` or `false`.
     ///
     /// # Errors
-    /// When something else stands here.
+    /// The next byte is a different one.
     pub fn bool(&mut self) -> Result<bool, JsonError> {
         self.skip_whitespace();
         if self.rest.starts_with(b"t") {
@@ -198,7 +198,7 @@ impl<'t> Reader<'t> {
     /// a lone surrogate is well-formed here.
     ///
     /// # Errors
-    /// When no well-formed string stands here.
+    /// No well-formed string is here.
     #[inline(always)] // Inlined into the loop over the cells, strings and numbers are a third faster.
     pub fn string(&mut self) -> Result<StringToken, JsonError> {
         self.punctuation(b'"', "a string")?;
@@ -207,7 +207,7 @@ impl<'t> Reader<'t> {
         loop {
             let plain = plain_bytes(self.window());
             if plain == WINDOW {
-                // A constant, so that the processor need not wait for the count before it goes on.
+                // Adding a constant does not make the processor wait for the count.
                 self.advance(WINDOW);
                 continue;
             }
@@ -225,24 +225,24 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Consumes a number; gives its place in the text and its meaning.
+    /// Consumes a number. Returns its range in the text, and its value.
     ///
     /// # Errors
-    /// When no well-formed number stands here.
+    /// No well-formed number is here.
     #[inline(always)]
     pub fn number(&mut self) -> Result<(Range<usize>, Number), JsonError> {
         self.skip_whitespace();
         let start = self.position();
-        let (negative, decimal, spelling) = self.spelled_number()?;
+        let (negative, decimal, notation) = self.number_token()?;
         let span = start..self.position();
-        let number = match decimal.meaning(negative, spelling) {
+        let number = match decimal.value(negative, notation) {
             Some(number) => number,
             None => self.parsed(span.clone()),
         };
         Ok((span, number))
     }
 
-    /// The meaning of any number.
+    /// The value of any number, computed by the standard library.
     fn parsed(&mut self, span: Range<usize>) -> Number {
         match self.numbers.parse(self.text.get(span).unwrap_or_default()) {
             Some(float) if float.is_finite() => Number::Float(float),
@@ -250,17 +250,17 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Consumes a number; gives its sign, its digits and its spelling, which is far cheaper than its meaning may be.
+    /// Consumes a number. Returns whether it is negative, its digits and its notation: much cheaper than computing its value.
     #[inline(always)]
-    fn spelled_number(&mut self) -> Result<(bool, Decimal, Spelling), JsonError> {
+    fn number_token(&mut self) -> Result<(bool, Decimal, Notation), JsonError> {
         let negative = self.consume(b'-');
         let mut decimal = Decimal::default();
         if !self.consume(b'0') {
             self.digits(&mut decimal)?;
         }
-        let mut spelling = Spelling::Integer;
+        let mut notation = Notation::Integer;
         if self.consume(b'.') {
-            spelling = Spelling::Fraction(self.digits(&mut decimal)?);
+            notation = Notation::Fraction(self.digits(&mut decimal)?);
         }
         if matches!(self.rest, [b'e' | b'E', ..]) {
             self.advance(1);
@@ -268,15 +268,15 @@ impl<'t> Reader<'t> {
                 self.consume(b'+');
             }
             self.digits(&mut Decimal::default())?;
-            spelling = Spelling::Exponent;
+            notation = Notation::Exponent;
         }
-        Ok((negative, decimal, spelling))
+        Ok((negative, decimal, notation))
     }
 
-    /// Consumes any value, checking its grammar, and gives its place in the text.
+    /// Consumes any value, and checks its grammar. Returns its range in the text.
     ///
     /// # Errors
-    /// When no well-formed value stands here.
+    /// No well-formed value is here.
     pub fn skip(&mut self) -> Result<Range<usize>, JsonError> {
         self.skip_whitespace();
         let start = self.position();
@@ -285,10 +285,10 @@ impl<'t> Reader<'t> {
         Ok(start..self.position())
     }
 
-    /// Checks that nothing but white space is left.
+    /// Checks that only white space is left.
     ///
     /// # Errors
-    /// When something is left.
+    /// Something else is left.
     pub fn end(&mut self) -> Result<(), JsonError> {
         self.skip_whitespace();
         if self.rest.is_empty() {
@@ -298,13 +298,13 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Consumes a scalar and all brackets that end behind it, or an opening bracket. Whether a value follows that belongs to the
-    /// same outermost one. Not recursive: what is skipped may nest as deep as it likes.
+    /// Consumes a scalar with all closing brackets that follow it, or an opening bracket. Returns whether the outermost value continues.
+    /// Not recursive, because a skipped value may be nested to any depth.
     fn skip_scalar_or_open(&mut self, nesting: &mut Nesting) -> Result<bool, JsonError> {
         match self.kind()? {
             Kind::Null => self.null()?,
             Kind::Bool => self.bool().map(|_| ())?,
-            Kind::Number => self.spelled_number().map(|_| ())?,
+            Kind::Number => self.number_token().map(|_| ())?,
             Kind::String => self.string().map(|_| ())?,
             Kind::Array => {
                 self.begin_array()?;
@@ -335,7 +335,7 @@ impl<'t> Reader<'t> {
         Ok(false)
     }
 
-    /// Consumes one or more decimal digits, and appends them to `decimal`; gives how many.
+    /// Consumes one or more decimal digits, and appends them to `decimal`. Returns their number.
     #[inline(always)]
     fn digits(&mut self, decimal: &mut Decimal) -> Result<usize, JsonError> {
         let before = self.rest.len();
@@ -356,7 +356,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Consumes what follows a backslash.
+    /// Consumes an escape after its backslash.
     fn escape(&mut self) -> Result<(), JsonError> {
         match self.rest {
             [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => self.advance(1),
@@ -405,7 +405,7 @@ impl<'t> Reader<'t> {
     }
 
     fn skip_whitespace(&mut self) {
-        // No token begins with less than a blank, and compact texts have none.
+        // All white space, but no token, begins with a byte up to the blank. Compact texts have no white space.
         if matches!(self.rest, [..=b' ', ..]) {
             self.skip_some_whitespace();
         }
@@ -418,7 +418,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// The next bytes, the first of them lowest; zeros, which end every token, where the text is over.
+    /// The next eight bytes, the first one lowest. Beyond the end of the text they are zeros, which end every token.
     fn window(&self) -> u64 {
         match self.rest.first_chunk() {
             Some(bytes) => u64::from_le_bytes(*bytes),
@@ -430,7 +430,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Consumes bytes that were looked at.
+    /// Consumes bytes of the window.
     fn advance(&mut self, count: usize) {
         self.rest = self.rest.get(count..).unwrap_or_default();
     }

@@ -1,13 +1,13 @@
 //! Tracks the nesting of arrays and objects.
 
-/// The arrays and objects that have begun and not ended: a bit for each, which is set for objects.
+/// The open arrays and objects: one bit for each, which is set for objects.
 #[derive(Default)]
 pub(super) struct Nesting {
-    /// The innermost ones, the last one lowest.
+    /// The innermost ones; the last opened is the lowest bit.
     bits: u64,
-    /// How many there are.
+    /// The number of open ones.
     depth: usize,
-    /// The outer ones, 64 at a time.
+    /// The outer ones, 64 in each element.
     outer: Vec<u64>,
 }
 

@@ -9,7 +9,7 @@ const POWERS_OF_TEN: [f64; 23] = [
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
-/// What a number token means.
+/// The value of a number token.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Number {
     /// No fraction, no exponent, and within `i64`.
@@ -20,17 +20,17 @@ pub enum Number {
     TooLarge,
 }
 
-/// How a number is spelled.
-pub(super) enum Spelling {
+/// The notation of a number.
+pub(super) enum Notation {
     /// Without fraction and exponent.
     Integer,
-    /// With so many digits in its fraction, and no exponent.
+    /// With this many digits in its fraction, and without exponent.
     Fraction(usize),
     /// With an exponent.
     Exponent,
 }
 
-/// The digits of a number, as one integer while a `u64` holds it.
+/// The digits of a number without its point, as one integer if it fits into a `u64`.
 #[derive(Default)]
 pub(super) struct Decimal {
     mantissa: u64,
@@ -38,7 +38,7 @@ pub(super) struct Decimal {
 }
 
 impl Decimal {
-    /// Appends `count` digits that spell `value`.
+    /// Appends `count` digits with the value `value`.
     pub(super) fn append(&mut self, count: usize, value: u64) {
         const SHIFTS: [u64; WINDOW + 1] = [
             1,
@@ -57,46 +57,46 @@ impl Decimal {
         self.overflowed |= too_far | too_much;
     }
 
-    /// What the number means; `None` where the digits alone do not tell.
+    /// The value of the number; `None` if this fast way cannot compute it.
     #[inline(always)]
-    pub(super) fn meaning(&self, negative: bool, spelling: Spelling) -> Option<Number> {
+    pub(super) fn value(&self, negative: bool, notation: Notation) -> Option<Number> {
         if self.overflowed {
             return None;
         }
-        match spelling {
-            Spelling::Integer if negative => 0_i64.checked_sub_unsigned(self.mantissa),
-            Spelling::Integer => i64::try_from(self.mantissa).ok(),
-            Spelling::Fraction(digits) => {
+        match notation {
+            Notation::Integer if negative => 0_i64.checked_sub_unsigned(self.mantissa),
+            Notation::Integer => i64::try_from(self.mantissa).ok(),
+            Notation::Fraction(digits) => {
                 let magnitude = divided(self.mantissa, digits)?;
                 let float = if negative { -magnitude } else { magnitude };
                 return Some(Number::Float(float));
             }
-            Spelling::Exponent => None,
+            Notation::Exponent => None,
         }
         .map(Number::Integer)
     }
 }
 
-/// A mantissa with so many digits behind its point, correctly rounded; `None` where this way does not tell.
+/// A mantissa with `digits` digits after its point, correctly rounded; `None` if this fast way cannot compute it.
 #[expect(clippy::cast_precision_loss, reason = "the mantissa is below 2^53")]
 fn divided(mantissa: u64, digits: usize) -> Option<f64> {
     if mantissa >> 53 == 0
         && let Some(power) = POWERS_OF_TEN.get(digits)
     {
-        // Both are exact, so that one operation rounds once.
+        // Both operands are exact, so the result is rounded only once.
         return Some(mantissa as f64 / power);
     }
     times_reciprocal(mantissa, *RECIPROCALS.get(digits)?)
 }
 
-/// 1 / 10^k is about `factor` × 2^-`exponent`; `factor` is rounded down, and has all of its 64 bits.
+/// 1 / 10^k is about `factor` × 2^-`exponent`; `factor` is rounded down, and its highest bit is set.
 #[derive(Clone, Copy)]
 struct Reciprocal {
     factor: u64,
     exponent: u32,
 }
 
-/// The reciprocals of 10^k for k from 0, as far as a power of 2 that fits into 128 bits gives 64 bits of them.
+/// The reciprocals of 10^k for k from 0 to 27, the largest for which the division below fits into 128 bits.
 const RECIPROCALS: [Reciprocal; 28] = {
     let none = Reciprocal {
         factor: 0,
@@ -120,29 +120,29 @@ const RECIPROCALS: [Reciprocal; 28] = {
     all
 };
 
-/// How many bits of 64 an `f64` does not hold, less the one to round by.
+/// The number of bits of 64 that are not used: an `f64` has 53, and one more decides the rounding.
 const REST: u32 = 64 - 54;
 
-/// The product, correctly rounded, but for about one in 300 of which the bits that the factor lacks would decide (Lemire,
-/// "Number parsing at a gigabyte per second", 2021, with 64 bits for 128).
+/// The product, correctly rounded; `None` if the bits that the factor lacks could change the result, which is so for about one in 300
+/// (Lemire, "Number parsing at a gigabyte per second", 2021, with 64 bits instead of 128).
 #[expect(clippy::cast_precision_loss, reason = "53 bits are left, or 2^53")]
 fn times_reciprocal(mantissa: u64, reciprocal: Reciprocal) -> Option<f64> {
     let normalising = mantissa.leading_zeros();
     let mantissa = u128::from(mantissa.checked_shl(normalising)?);
     let product = mantissa * u128::from(reciprocal.factor);
-    // Both have their highest bit, so that the product has one of its two highest.
+    // The highest bit of both is set, so one of the two highest bits of the product is set.
     let upper = (product >> 64) as u64;
     let missing = upper.leading_zeros();
     let upper = ((product << missing) >> 64) as u64;
     let (kept, rest) = (upper >> REST, upper & ((1 << REST) - 1));
-    // What the factor lacks, and what stands in the lower half, is less than three in units of the upper half.
+    // The bits that the factor lacks and those of the lower half are together less than three units of the upper half.
     let may_carry = rest >= (1 << REST) - 3;
     let may_be_half = kept & 1 == 1 && rest == 0;
     if may_carry || may_be_half {
         return None;
     }
     let rounded = ((kept + 1) >> 1) as f64;
-    // Far from the smallest and the largest exponent there is. 1023 stands for 2^0.
+    // This is far from the smallest and the largest exponent. 1023 represents 2^0.
     let exponent = 1023 + 64 + REST + 1 - normalising - missing - reciprocal.exponent;
     Some(rounded * f64::from_bits(u64::from(exponent) << 52))
 }

@@ -8,14 +8,14 @@ fn number(text: &str) -> Number {
     Reader::new(text).number().unwrap().1
 }
 
-/// Whole texts only: the strictest way through the reader.
+/// Whether the whole text is accepted.
 fn accepts(text: &str) -> bool {
     let mut reader = Reader::new(text);
     reader.skip().and_then(|_| reader.end()).is_ok()
 }
 
 #[test]
-fn numbers_mean_what_they_say() {
+fn numbers_have_their_values() {
     for (text, expected) in [
         ("0", Number::Integer(0)),
         ("-0", Number::Integer(0)),
@@ -85,7 +85,7 @@ fn broken_texts_are_refused_with_their_place() {
 }
 
 #[test]
-fn nesting_has_no_limit_and_is_checked_all_the_way() {
+fn nesting_is_unlimited_and_checked_at_every_level() {
     for depth in [1, 63, 64, 65, 127, 128, 129, 193, 1_000_000] {
         // Arrays and objects in a pattern that does not repeat every 64 levels.
         let is_object = |level: usize| level.is_multiple_of(3);
@@ -178,7 +178,7 @@ fn window() -> impl Strategy<Value = [u8; WINDOW]> {
 
 proptest! {
     #[test]
-    fn windows_are_read_as_byte_by_byte(bytes in window()) {
+    fn windows_give_the_same_result_as_single_bytes(bytes in window()) {
         let plain = |byte: &u8| !matches!(byte, b'"' | b'\\' | 0..0x20);
         let count = bytes.iter().take_while(|byte| plain(byte)).count();
         prop_assert_eq!(plain_bytes(u64::from_le_bytes(bytes)), count);
@@ -210,7 +210,7 @@ proptest! {
     }
 
     #[test]
-    fn floats_and_what_lies_halfway_between_two_are_rounded_correctly(bits in any::<u32>(), scale in 0..30_i32) {
+    fn floats_and_numbers_halfway_between_them_are_rounded_correctly(bits in any::<u32>(), scale in 0..30_i32) {
         // A float of few bits and the middle to its neighbour have short, exact decimals.
         let float = f64::from(bits) / 2_f64.powi(scale);
         let middle = float + 2_f64.powi(-scale - 1);
@@ -220,12 +220,12 @@ proptest! {
     }
 
     #[test]
-    fn strings_mean_what_serde_json_says(text in any::<String>()) {
+    fn strings_equal_those_of_serde_json(text in any::<String>()) {
         let json = serde_json::to_string(&text).unwrap();
         let mut reader = Reader::new(&json);
         let token = reader.string().unwrap();
-        let mut meaning = String::new();
-        prop_assert!(unescape(reader.slice(token.span), &mut meaning));
-        prop_assert_eq!(meaning, text);
+        let mut content = String::new();
+        prop_assert!(unescape(reader.slice(token.span), &mut content));
+        prop_assert_eq!(content, text);
     }
 }

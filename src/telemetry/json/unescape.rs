@@ -1,7 +1,7 @@
 //! Decodes a JSON string with escapes.
 
-/// Appends the meaning of an escaped string's content to `out`. `false` when it has none (a lone surrogate); `out` is then
-/// as it was.
+/// Appends the unescaped content of a string to `out`. Returns false, and leaves `out` unchanged, if an escape is not a character (a
+/// lone surrogate).
 pub fn unescape(content: &str, out: &mut String) -> bool {
     let start = out.len();
     let readable = unescape_into(content, out).is_some();
@@ -34,7 +34,7 @@ fn unescape_into(mut content: &str, out: &mut String) -> Option<()> {
     Some(())
 }
 
-/// The character of `XXXX` or `XXXX\uYYYY`, and what follows.
+/// The character of `XXXX` or `XXXX\uYYYY`, and the text after it.
 fn unicode_escape(text: &str) -> Option<(char, &str)> {
     let unit = |text: &str| u16::from_str_radix(text.get(..4)?, 16).ok();
     let high = unit(text)?;

@@ -1,7 +1,7 @@
-//! Eight bytes of a text at once: where a string or a number ends, and what digits spell.
+//! Examines eight bytes of a text at once: finds the end of a string or a number, and parses digits.
 
-/// How many bytes are looked at together: those of a `u64`. One byte after the other would cost a branch each, and their
-/// number, which varies from cell to cell, a wrong guess of the processor.
+/// The number of bytes of a `u64`. Examining single bytes would need a branch for each, and the end of a cell would be mispredicted,
+/// because the lengths of cells vary.
 pub(super) const WINDOW: usize = 8;
 
 /// The same byte in each place of a window.
@@ -9,43 +9,44 @@ pub(super) const fn each(byte: u8) -> u64 {
     u64::from_le_bytes([byte; WINDOW])
 }
 
-/// How many bytes of a window come before the first whose highest bit is set in `marks`.
+/// The number of bytes before the first one whose highest bit is set in `marks`.
 fn before_mark(marks: u64) -> usize {
     (marks & each(0x80)).trailing_zeros() as usize / 8
 }
 
-/// How many bytes of a window come before the first quote, backslash or control character.
+/// The number of bytes before the first quote, backslash or control character.
 ///
-/// A byte that is less than what is subtracted from it gets its highest bit set, and only bytes after it may be marked
-/// wrongly, by what it borrows. Exchanging the quote (0x22) and the blank (0x20) puts the quote beside the control characters.
+/// Subtraction sets the highest bit of a byte that is less than the subtrahend. It then borrows from the next byte, so only bytes after
+/// the first marked one may be marked wrongly. Exchanging the quote (0x22) and the blank (0x20) makes the quote adjacent to the control
+/// characters.
 pub(super) fn plain_bytes(window: u64) -> usize {
     let quote_or_control = (window ^ each(0x02)).wrapping_sub(each(0x21));
     let backslash = (window ^ each(b'\\')).wrapping_sub(each(1));
     before_mark((quote_or_control | backslash) & !window)
 }
 
-/// Marks the bytes that are no digits, given how far they are from the digit 0.
-fn no_digits(values: u64) -> u64 {
+/// Marks the bytes that are not digits; `values` are the bytes XOR the digit 0.
+fn non_digits(values: u64) -> u64 {
     values | values.wrapping_add(each(0x7f - 9))
 }
 
-/// Whether a window holds digits alone.
+/// Whether all bytes of a window are digits.
 pub(super) fn is_all_digits(window: u64) -> bool {
-    no_digits(window ^ each(b'0')) & each(0x80) == 0
+    non_digits(window ^ each(b'0')) & each(0x80) == 0
 }
 
-/// How many bytes of a window come before the first that is no digit, and the number that they spell.
+/// The number of digits before the first byte that is not a digit, and their value.
 pub(super) fn leading_digits(window: u64) -> (usize, u64) {
     let values = window ^ each(b'0');
-    let count = before_mark(no_digits(values));
-    // Zeros in front of the digits.
+    let count = before_mark(non_digits(values));
+    // Shifting puts zeros before the digits.
     (
         count,
         eight_digits(values.unbounded_shl(64 - 8 * count as u32)),
     )
 }
 
-/// The number that the values of eight digits make: neighbours are united, digits to pairs, pairs to fours, fours to eight.
+/// The value of eight digits. Adjacent parts are combined: digits to pairs, pairs to groups of four, these to the result.
 pub(super) fn eight_digits(digits: u64) -> u64 {
     let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
     let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;

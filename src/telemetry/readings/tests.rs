@@ -24,33 +24,33 @@ fn row(batch: &Batch) -> Row<'_> {
     Row::new(&batch.rows, batch.schema.get(code).unwrap(), cells)
 }
 
-/// The readings of a row, each in words behind the number of its column.
+/// The readings of a row, each as a text after the index of its column.
 fn readings(cells: &str) -> Vec<String> {
     let batch = batch(&format!("[{cells}]"));
     let mut found = Vec::new();
     let fault = |fault: CellFault| format!("fault {}", fault.name());
     for (column, reading) in row(&batch).readings() {
-        let mut tell = |what: String| found.push(format!("{column} {what}"));
+        let mut add = |what: String| found.push(format!("{column} {what}"));
         match reading {
-            Reading::Number(field, number) => tell(format!("{} {number}", field.name)),
-            Reading::Text(field, raw) => tell(match raw.judge(&mut LongNumbers::default()) {
+            Reading::Number(field, number) => add(format!("{} {number}", field.name)),
+            Reading::Text(field, raw) => add(match raw.judge(&mut LongNumbers::default()) {
                 Ok(judged) => format!("{} {judged:?}", field.name),
                 Err(of) => fault(of),
             }),
-            Reading::Info(field, raw) => tell(match raw.text() {
+            Reading::Info(field, raw) => add(match raw.text() {
                 Ok(text) => format!("{} {text:?}", field.name),
                 Err(of) => fault(of),
             }),
             Reading::Place(field, RawPlace { index, number }) => {
-                tell(format!("{} {index:?} {number:?}", field.name));
+                add(format!("{} {index:?} {number:?}", field.name));
             }
             Reading::Alerts(alerts) => alerts.each(|alert| {
-                tell(alert.map_or_else(fault, |it| format!("{} {}", it.code, it.name())));
+                add(alert.map_or_else(fault, |it| format!("{} {}", it.code, it.name())));
             }),
             Reading::Addresses(kind, addresses) => addresses.each(|address| {
-                tell(address.map_or_else(fault, |it| format!("{kind:?} {it}")));
+                add(address.map_or_else(fault, |it| format!("{kind:?} {it}")));
             }),
-            Reading::Fault(of) => tell(fault(of)),
+            Reading::Fault(of) => add(fault(of)),
         }
     }
     found
@@ -69,7 +69,7 @@ fn cells_are_read_by_their_columns() {
         (r#""u",1,"a",[""]"#, &["3 Speed Absent"]),
         (r#""u",1,"a",[[1]]"#, &["3 fault shape"]),
         (r#""u",1,"a",1e999"#, &["3 fault number"]),
-        // A column whose names are taken is read too.
+        // A column whose names are taken is read, too.
         (
             r#""u",1,"a",1,null,null,null,2"#,
             &["3 Speed 1", "7 Speed 2"],
@@ -112,14 +112,14 @@ fn cells_are_read_by_their_columns() {
 }
 
 #[test]
-fn alerts_of_other_types_mean_nothing() {
+fn alerts_of_other_types_are_ignored() {
     let batch = batch(r#"["x",1,"x",2,null,[82,true]]"#);
     let found: Vec<_> = row(&batch).readings().map(|(column, _)| column).collect();
     assert_eq!(found, [3]);
 }
 
 #[test]
-fn rows_say_which_device_they_are_about() {
+fn rows_have_an_identity() {
     let identity = |device_id, reported| {
         Ok(Identity {
             device_id,

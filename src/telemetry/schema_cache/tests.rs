@@ -1,6 +1,10 @@
 //! Tests of schemas: from column lists and enums to meanings and names.
-use super::super::catalogue::RESERVED;
 use super::*;
+use crate::telemetry::AddressKind;
+use crate::telemetry::catalogue::RESERVED;
+use crate::telemetry::column_changes::Named;
+use crate::telemetry::columns::MOST_NAMED;
+use crate::telemetry::schema::Column;
 
 fn metadata(columns: &[(&str, &[&str])]) -> Metadata {
     let columns = columns.iter().map(|(code, names)| {
@@ -79,7 +83,7 @@ fn columns_get_their_meaning_and_names() {
 }
 
 #[test]
-fn the_first_of_two_names_wins_and_own_names_are_kept() {
+fn the_first_column_gets_a_name_and_reserved_names_are_kept() {
     let mut cache = SchemaCache::default();
     let columns: &[&str] = &[
         "A-B",
@@ -135,18 +139,15 @@ fn the_first_of_two_names_wins_and_own_names_are_kept() {
     ));
     assert_eq!(
         again.collisions.count, 0,
-        "one warning for each new column map"
+        "reported once for each column list"
     );
     cache.resolve(&metadata(&[("u", &["B"])]));
     let back = cache.resolve(&metadata(&[("u", columns)]));
-    assert_eq!(
-        back.collisions.count, 0,
-        "it is no new one when it comes back"
-    );
+    assert_eq!(back.collisions.count, 0, "a list that returns is not new");
 }
 
 #[test]
-fn names_of_families_to_come_are_kept_too() {
+fn no_column_gets_a_reserved_name() {
     let mut cache = SchemaCache::default();
     let columns = RESERVED.map(|family| family.strip_prefix("starlink_").unwrap());
     let resolved = cache.resolve(&metadata(&[("u", &columns)]));
@@ -172,17 +173,17 @@ fn the_same_answer_gives_the_same_schema() {
 }
 
 #[test]
-fn changes_name_the_columns_that_came_and_went() {
+fn changes_list_added_and_removed_columns() {
     let mut cache = SchemaCache::default();
     let many: Vec<_> = (0..12).map(|number| format!("N{number}")).collect();
     let many: Vec<_> = many.iter().map(String::as_str).collect();
     let mut changes = |columns: &[&str]| {
         let Changes { added, removed, .. } = cache.resolve(&metadata(&[("u", columns)])).changed;
-        let told = |named: Named| (named.names.join(" "), named.count);
-        (told(added), told(removed))
+        let listed = |named: Named| (named.names.join(" "), named.count);
+        (listed(added), listed(removed))
     };
     let none = || (String::new(), 0);
-    let told = |names: &str, count| (names.to_owned(), count);
+    let named = |names: &str, count| (names.to_owned(), count);
     assert_eq!(
         changes(&["DeviceId", "A", "B", "ActiveAlerts"]),
         (none(), none())
@@ -193,10 +194,10 @@ fn changes_name_the_columns_that_came_and_went() {
     );
     assert_eq!(
         changes(&["B", "C", "H3CellId"]),
-        (told("C H3CellId", 2), told("DeviceId A ActiveAlerts", 3))
+        (named("C H3CellId", 2), named("DeviceId A ActiveAlerts", 3))
     );
-    let first = told("N0 N1 N2 N3 N4 N5 N6 N7 N8 N9", 12);
-    assert_eq!(changes(&many), (first.clone(), told("B C H3CellId", 3)));
+    let first = named("N0 N1 N2 N3 N4 N5 N6 N7 N8 N9", 12);
+    assert_eq!(changes(&many), (first.clone(), named("B C H3CellId", 3)));
     assert_eq!(changes(&[]), (none(), first));
 }
 
