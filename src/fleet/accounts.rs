@@ -7,17 +7,17 @@ use super::gaps::RecentGaps;
 use super::stream_time::StreamTime;
 use crate::time::Moment;
 
-/// An account of a fleet. Means the same account until [`super::Fleet::remove_account`] and `STALE_AFTER` have passed.
+/// Identifies an account of a fleet. After [`super::Fleet::remove_account`] and `STALE_AFTER`, another account may get the identifier.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountId(u16);
 
 impl AccountId {
-    /// The account at a place in lists by account, which have at most 65,536 places.
+    /// The account at this index of lists by account, which have at most 65,536 entries.
     pub(super) fn at(index: usize) -> Self {
         Self(u16::try_from(index).unwrap_or(u16::MAX))
     }
 
-    /// Its place in lists by account.
+    /// Its index in lists by account.
     #[must_use]
     pub fn index(self) -> usize {
         usize::from(self.0)
@@ -35,16 +35,16 @@ pub(super) struct Account {
     removed: Option<Moment>,
 }
 
-/// The accounts by their identifiers. The place of an account that was removed is free once its devices are gone.
+/// The accounts by identifier. The entry of a removed account becomes free when its devices are removed.
 #[derive(Debug, Default)]
 pub(super) struct Accounts(Vec<Option<Account>>);
 
 /// The clock of a block's devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BlockClock {
-    /// The stream time of the account. Devices without an account have a clock that stands still.
+    /// The stream time of the account. The clock of devices without an account does not advance.
     pub(super) stream: Moment,
-    /// When the devices of a removed account go.
+    /// When the devices are removed because their account was removed.
     pub(super) end: Moment,
 }
 
@@ -57,7 +57,7 @@ impl BlockClock {
 }
 
 impl Accounts {
-    /// The account of a name, which is added if there are fewer than `most`. One that was removed is there again.
+    /// The account with this name. It is added if there are fewer than `most`, and restored if it was removed.
     pub(super) fn find_or_add(&mut self, name: &Arc<str>, most: usize) -> Option<AccountId> {
         let known = |account: &Option<Account>| account.as_ref().is_some_and(|it| it.name == *name);
         if let Some(known) = self.0.iter().position(known) {
@@ -96,26 +96,26 @@ impl Accounts {
         }
     }
 
-    /// Whether devices of this account go to whichever account has a row of them.
+    /// Whether the account was removed, so that its devices move to any account that delivers them.
     pub(super) fn is_removed(&self, id: AccountId) -> bool {
         self.get(id).is_none_or(|account| account.removed.is_some())
     }
 
-    /// Forgets gaps between reports that are too old to count.
+    /// Removes the gaps between reports that are too old.
     pub(super) fn expire_gaps(&mut self, now: Moment) {
         for account in self.0.iter_mut().flatten() {
             account.gaps.expire(now);
         }
     }
 
-    /// Gives the places of the accounts free whose devices are gone.
+    /// Frees the entries of removed accounts whose devices are removed.
     pub(super) fn forget_removed(&mut self, now: Moment, stale_after: Duration) {
         for place in &mut self.0 {
             place.take_if(|account| end_of(account, stale_after) <= now);
         }
     }
 
-    /// The first moment at which the devices of a removed account go, or gaps between reports are too old to count.
+    /// The first moment at which the devices of a removed account are removed, or gaps between reports become too old.
     pub(super) fn due(&self, stale_after: Duration) -> Moment {
         let ends = self.0.iter().flatten();
         let ends = ends.map(|account| end_of(account, stale_after).min(account.gaps.due()));
@@ -134,7 +134,7 @@ impl Accounts {
         Clocks(self.0.iter().map(clock).collect())
     }
 
-    /// All accounts, those included that were removed lately.
+    /// All accounts, including removed ones whose devices still exist.
     pub(super) fn all(&self) -> impl Iterator<Item = (AccountId, &Account)> {
         let accounts = self.0.iter().enumerate();
         accounts.filter_map(|(place, account)| Some((numbered(place)?, account.as_ref()?)))
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_place_of_a_removed_account_is_free_after_a_while() {
+    fn the_identifier_of_a_removed_account_is_free_after_stale_after() {
         const STALE_AFTER: Duration = Duration::from_secs(120);
         let at = |seconds: u64| Moment::from_millis(seconds * 1000);
         let mut accounts = Accounts::default();
@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(accounts.due(STALE_AFTER), at(130));
         accounts.forget_removed(at(129), STALE_AFTER);
         assert_eq!(add(&mut accounts, "c"), None);
-        assert_eq!(add(&mut accounts, "a"), Some(a), "it is there again");
+        assert_eq!(add(&mut accounts, "a"), Some(a), "it is restored");
         accounts.forget_removed(at(200), STALE_AFTER);
         assert!(!accounts.is_removed(a));
         accounts.remove(a, at(10));

@@ -7,10 +7,10 @@ use crate::telemetry::AddressKind;
 use crate::telemetry::ip::Address;
 use crate::time::Moment;
 
-/// What an address takes in an allocation.
+/// The memory of an address in an allocation, in bytes.
 pub const ADDRESS_BYTES: usize = size_of::<Address>();
 
-/// What an info key and its value take in an allocation, the texts themselves not counted.
+/// The memory of an info key and its value in an allocation in bytes, without the texts themselves.
 pub const INFO_BYTES: usize = size_of::<(Arc<str>, Text)>();
 
 /// A terminal's IP allocation.
@@ -18,31 +18,30 @@ pub const INFO_BYTES: usize = size_of::<(Arc<str>, Text)>();
 pub struct Allocation {
     /// `UtcTimestampNs` of its last row.
     pub reported: i64,
-    /// When that row came.
+    /// When that row arrived.
     pub seen: Moment,
-    /// What it said.
+    /// The content of that row.
     pub content: Arc<AllocationContent>,
 }
 
 impl Allocation {
-    /// Forgets its addresses, which are stale.
+    /// Removes its addresses, which are stale.
     pub fn drop_addresses(&mut self) {
         Arc::make_mut(&mut self.content).addresses = Default::default();
     }
 }
 
-/// What a row of an IP allocation says.
+/// The content of an allocation row.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AllocationContent {
-    /// The addresses, by [`AddressKind`], ascending, each once; none once they are stale.
+    /// The addresses by [`AddressKind`], ascending and without duplicates; empty after they are stale.
     pub addresses: [Vec<Address>; 3],
     /// Info keys and values, in column order.
     pub infos: Vec<(Arc<str>, Text)>,
 }
 
 impl AllocationContent {
-    /// Puts an address of the kind's family at its place in the ascending order, unless it stands there already. False when there are
-    /// `most` addresses and this would be another one.
+    /// Adds an address in order, unless it is in the list already. Returns false if the list has `most` other addresses.
     pub fn add(&mut self, kind: AddressKind, address: Address, most: usize) -> bool {
         let addresses = &mut self.addresses[kind as usize];
         let place = addresses.binary_search_by_key(&address.address(), |known| known.address());
@@ -69,14 +68,14 @@ impl AllocationContent {
         self.addresses.iter().any(|addresses| !addresses.is_empty())
     }
 
-    /// How many bytes its entries take, the texts themselves not counted.
+    /// The memory of its entries in bytes, without the texts themselves.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let addresses: usize = self.addresses.iter().map(Vec::len).sum();
         addresses * ADDRESS_BYTES + self.infos.len() * INFO_BYTES
     }
 
-    /// Gives back the room that the lists have beyond their entries.
+    /// Frees the unused capacity of the lists.
     pub fn shrink_to_fit(&mut self) {
         self.addresses.iter_mut().for_each(Vec::shrink_to_fit);
         self.infos.shrink_to_fit();

@@ -1,53 +1,18 @@
 //! A block: up to 256 devices of one type, stored by column. Snapshots share blocks, and a write copies them.
 
-use std::num::NonZeroU64;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Retention;
 use super::accounts::AccountId;
+use super::ageing::{self, Ageing, Due};
 use super::allocation::Allocation;
 use super::columns::Columns;
+use super::device::{Alerts, DeviceState, Difference, LastRow, Place, Presence, alert_bytes};
 use super::interner::Text;
 use super::labels::Labels;
-use crate::telemetry::location::Location;
+use super::options::Retention;
 use crate::time::Moment;
-
-/// The number of devices of a block: small enough that a batch of few devices copies little, and large enough that the column of a
-/// block fills cache lines.
-pub const BLOCK_SIZE: usize = 256;
-
-/// The state of a slot's device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Presence {
-    /// No device: a free slot, or a terminal with only an IP allocation so far.
-    Absent,
-    /// A row counted within `STALE_AFTER`.
-    Online,
-    /// No row within `STALE_AFTER`, but answers did not cover enough time to conclude that the device is silent.
-    Stale,
-    /// No row for `STALE_AFTER` of stream time.
-    Offline,
-}
-
-/// The location of a device, and the H3 index that it comes from.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Place {
-    /// The H3 cell, which is never 0.
-    pub index: NonZeroU64,
-    /// Its centre.
-    pub centre: Location,
-}
-
-/// Active alerts: sorted names without duplicates. `None` if there are none.
-pub type Alerts = Option<Arc<Vec<Arc<str>>>>;
-
-/// The memory of `count` alerts of a device in bytes, without the names themselves.
-#[must_use]
-pub const fn alert_bytes(count: usize) -> usize {
-    count * size_of::<Arc<str>>()
-}
 
 fn bytes_of_alerts(alerts: &Alerts) -> usize {
     alert_bytes(alerts.as_ref().map_or(0, |names| names.len()))
@@ -57,41 +22,7 @@ fn bytes_of_allocation(allocation: Option<&Arc<Allocation>>) -> usize {
     allocation.map_or(0, |allocation| allocation.content.bytes())
 }
 
-/// The complete new state of a device from a row.
-#[derive(Debug)]
-pub struct DeviceState<'p> {
-    /// `UtcTimestampNs`.
-    pub reported: i64,
-    /// The lanes in which it has numbers, ascending.
-    pub lanes: &'p [u32],
-    /// The numbers in these lanes.
-    pub gauges: &'p [f64],
-    /// All other changes.
-    pub changes: &'p [Difference],
-}
-
-/// A change of a row compared with the previous one.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Difference {
-    /// The text of a lane.
-    Info(usize, Option<Text>),
-    /// The location.
-    Place(Option<Place>),
-    /// Its active alerts.
-    Alerts(Alerts),
-}
-
-/// When a row arrived.
-#[derive(Debug, Clone, Default)]
-struct Vital {
-    reported: i64,
-    seen: Moment,
-    seen_in_stream: Moment,
-    /// When the account of the block last had a row of the device.
-    delivered: Moment,
-}
-
-/// Up to [`BLOCK_SIZE`] devices of one account. Slots are the same in every column.
+/// Up to [`BLOCK_SIZE`](super::columns::BLOCK_SIZE) devices of one account. Slots are the same in every column.
 #[derive(Debug, Clone, Default)]
 pub struct Block {
     /// Whose devices they are, if that is known.
@@ -100,7 +31,7 @@ pub struct Block {
     presences: Vec<Presence>,
     /// Whether only one row of the device was accepted since it became known.
     is_new: Vec<bool>,
-    vitals: Vec<Vital>,
+    last_rows: Vec<LastRow>,
     places: Vec<Option<Place>>,
     alerts: Vec<Alerts>,
     allocations: Vec<Option<Arc<Allocation>>>,
@@ -110,65 +41,12 @@ pub struct Block {
     entry_bytes: usize,
 }
 
-/// The result of [`Block::review`] for a slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ageing {
-    /// The presence of the device changes.
-    Presence(Presence),
-    /// The device must be forgotten, but not its allocation.
-    Forget,
-    /// The allocation's addresses are stale.
-    DropAddresses,
-    /// The allocation of an unknown terminal must be forgotten.
-    DropAllocation,
-    /// The slot holds no data any more.
-    Free,
-}
-
-/// When a slot or block must be reviewed again without new rows: at the earlier of two times.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Due {
-    /// By the clock.
-    pub clock: Moment,
-    /// By stream time.
-    pub stream: Moment,
-}
-
-impl Due {
-    /// Never by time alone.
-    pub const NEVER: Self = Self::by_clock(Moment::NEVER);
-
-    /// At a moment of the clock.
-    #[must_use]
-    pub const fn by_clock(clock: Moment) -> Self {
-        Self {
-            clock,
-            stream: Moment::NEVER,
-        }
-    }
-
-    /// The earlier of both clocks' moments.
-    #[must_use]
-    pub fn min(self, other: Self) -> Self {
-        Self {
-            clock: self.clock.min(other.clock),
-            stream: self.stream.min(other.stream),
-        }
-    }
-
-    /// Whether a review is due.
-    #[must_use]
-    pub fn is_over(self, clock: Moment, stream: Moment) -> bool {
-        self.clock <= clock || self.stream <= stream
-    }
-}
-
 /// All that is known of a device but its numbers.
 #[derive(Debug)]
 pub struct Taken {
     presence: Presence,
     is_new: bool,
-    vital: Vital,
+    last_row: LastRow,
     place: Option<Place>,
     alerts: Alerts,
     allocation: Option<Arc<Allocation>>,
@@ -194,7 +72,7 @@ impl Block {
     /// How many slots are in use or were.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.vitals.len()
+        self.last_rows.len()
     }
 
     /// The approximate memory of the block in bytes, without texts and labels, which are shared with other blocks.
@@ -202,7 +80,7 @@ impl Block {
     pub fn bytes(&self) -> usize {
         size_of::<Self>()
             + size_of_val(self.presences.as_slice())
-            + size_of_val(self.vitals.as_slice())
+            + size_of_val(self.last_rows.as_slice())
             + size_of_val(self.places.as_slice())
             + size_of_val(self.alerts.as_slice())
             + size_of_val(self.allocations.as_slice())
@@ -212,16 +90,16 @@ impl Block {
     /// Whether the block has no slots yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.vitals.is_empty()
+        self.last_rows.is_empty()
     }
 
     /// Sets the identifier of a free slot, or of a new slot if `slot` is the length. `hash` determines the shard.
     pub fn claim(&mut self, slot: usize, id: &str, hash: u32) {
         Arc::make_mut(&mut self.labels).set(slot, id, hash);
-        if slot == self.vitals.len() {
+        if slot == self.last_rows.len() {
             self.presences.push(Presence::Absent);
             self.is_new.push(false);
-            self.vitals.push(Vital::default());
+            self.last_rows.push(LastRow::default());
             self.places.push(None);
             self.alerts.push(None);
             self.allocations.push(None);
@@ -242,7 +120,7 @@ impl Block {
         let taken = Taken {
             presence: self.presences[slot],
             is_new: self.is_new[slot],
-            vital: self.vitals[slot].clone(),
+            last_row: self.last_rows[slot].clone(),
             place: self.places[slot],
             alerts: self.alerts[slot].clone(),
             allocation: self.allocations[slot].clone(),
@@ -256,7 +134,7 @@ impl Block {
     pub fn put(&mut self, slot: usize, taken: Taken) {
         self.presences[slot] = taken.presence;
         self.is_new[slot] = taken.is_new;
-        self.vitals[slot] = taken.vital;
+        self.last_rows[slot] = taken.last_row;
         self.places[slot] = taken.place;
         self.set_alerts(slot, &taken.alerts);
         self.set_allocation(slot, taken.allocation);
@@ -267,20 +145,20 @@ impl Block {
 
     /// Notes that the account of the block has had a row of a device.
     pub fn deliver(&mut self, slot: usize, now: Moment) {
-        self.vitals[slot].delivered = now;
+        self.last_rows[slot].delivered = now;
     }
 
     /// When the account of the block last had a row of a device.
     #[must_use]
     pub fn delivered(&self, slot: usize) -> Moment {
-        self.vitals[slot].delivered
+        self.last_rows[slot].delivered
     }
 
     /// Forgets the device at a slot; its identifier and allocation stay.
     pub fn clear(&mut self, slot: usize) {
         self.presences[slot] = Presence::Absent;
         self.is_new[slot] = false;
-        self.vitals[slot] = Vital::default();
+        self.last_rows[slot] = LastRow::default();
         self.places[slot] = None;
         self.set_alerts(slot, &None);
         self.gauges.clear(slot);
@@ -298,15 +176,15 @@ impl Block {
     ) -> bool {
         let mut changed = !state.changes.is_empty();
         changed |= self.presences[slot] != Presence::Online;
-        changed |= self.vitals[slot].reported != state.reported;
+        changed |= self.last_rows[slot].reported != state.reported;
         changed |= self.gauges.replace(slot, state.lanes, state.gauges);
         self.is_new[slot] = self.presences[slot] == Presence::Absent;
         self.presences[slot] = Presence::Online;
-        self.vitals[slot] = Vital {
+        self.last_rows[slot] = LastRow {
             reported: state.reported,
             seen,
             seen_in_stream: stream,
-            delivered: self.vitals[slot].delivered,
+            delivered: self.last_rows[slot].delivered,
         };
         for change in state.changes {
             match change {
@@ -359,7 +237,7 @@ impl Block {
         }
     }
 
-    /// The change of a slot by the passing of time, or when it must be reviewed again without new rows.
+    /// The change of a slot at `now` by the clock and `stream` by the account's stream time, or when to review it again without new rows.
     pub fn review(
         &self,
         slot: usize,
@@ -367,67 +245,17 @@ impl Block {
         stream: Moment,
         retention: &Retention,
     ) -> ControlFlow<Ageing, Due> {
-        let device = self.review_device(slot, now, stream, retention)?;
-        let allocation = self.review_allocation(slot, now, retention)?;
-        ControlFlow::Continue(device.min(Due::by_clock(allocation)))
-    }
-
-    fn review_device(
-        &self,
-        slot: usize,
-        now: Moment,
-        stream: Moment,
-        retention: &Retention,
-    ) -> ControlFlow<Ageing, Due> {
-        let vital = &self.vitals[slot];
-        let forgotten = vital.seen.after(retention.forget_after);
-        let stale = vital.seen.after(retention.stale_after);
-        let silent = vital.seen_in_stream.after(retention.stale_after);
-        match self.presences[slot] {
-            Presence::Absent => ControlFlow::Continue(Due::NEVER),
-            _ if now >= forgotten => ControlFlow::Break(Ageing::Forget),
-            Presence::Online if now >= stale => {
-                ControlFlow::Break(Ageing::Presence(Presence::Stale))
+        let presence = self.presences[slot];
+        let last = &self.last_rows[slot];
+        let device = ageing::review_device(presence, last, now, stream, retention)?;
+        let allocation = match &self.allocations[slot] {
+            Some(allocation) => ageing::review_allocation(presence, allocation, now, retention)?,
+            None if presence == Presence::Absent && !self.labels.id(slot).is_empty() => {
+                return ControlFlow::Break(Ageing::Free);
             }
-            Presence::Online => ControlFlow::Continue(Due::by_clock(stale.min(forgotten))),
-            Presence::Stale if stream >= silent => {
-                ControlFlow::Break(Ageing::Presence(Presence::Offline))
-            }
-            Presence::Stale => ControlFlow::Continue(Due {
-                clock: forgotten,
-                stream: silent,
-            }),
-            Presence::Offline => ControlFlow::Continue(Due::by_clock(forgotten)),
-        }
-    }
-
-    fn review_allocation(
-        &self,
-        slot: usize,
-        now: Moment,
-        retention: &Retention,
-    ) -> ControlFlow<Ageing, Moment> {
-        let known = self.presences[slot] != Presence::Absent;
-        let Some(allocation) = &self.allocations[slot] else {
-            let is_left_over = !known && !self.labels.id(slot).is_empty();
-            return if is_left_over {
-                ControlFlow::Break(Ageing::Free)
-            } else {
-                ControlFlow::Continue(Moment::NEVER)
-            };
+            None => Due::NEVER,
         };
-        let stale = allocation.seen.after(retention.ip_stale_after);
-        let forgotten = allocation.seen.after(retention.forget_after);
-        if !known && now >= forgotten {
-            return ControlFlow::Break(Ageing::DropAllocation);
-        }
-        let has_addresses = allocation.content.has_addresses();
-        if has_addresses && now >= stale {
-            return ControlFlow::Break(Ageing::DropAddresses);
-        }
-        let stale = if has_addresses { stale } else { Moment::NEVER };
-        let forgotten = if known { Moment::NEVER } else { forgotten };
-        ControlFlow::Continue(stale.min(forgotten))
+        ControlFlow::Continue(device.min(allocation))
     }
 
     /// The identifiers.
@@ -452,20 +280,20 @@ impl Block {
     /// `UtcTimestampNs` of the last accepted row.
     #[must_use]
     pub fn reported(&self, slot: usize) -> i64 {
-        self.vitals[slot].reported
+        self.last_rows[slot].reported
     }
 
     /// The time since the last accepted row arrived.
     #[must_use]
     pub fn age(&self, slot: usize, now: Moment) -> Duration {
-        now.since(self.vitals[slot].seen)
+        now.since(self.last_rows[slot].seen)
     }
 
     /// When the last accepted row arrived, by the clock and by stream time.
     #[must_use]
     pub fn seen(&self, slot: usize) -> (Moment, Moment) {
-        let vital = &self.vitals[slot];
-        (vital.seen, vital.seen_in_stream)
+        let last = &self.last_rows[slot];
+        (last.seen, last.seen_in_stream)
     }
 
     /// Whether only one row of the device was accepted since it became known.
@@ -481,7 +309,7 @@ impl Block {
         match self.presences[slot] {
             Presence::Online => None,
             Presence::Stale | Presence::Offline => {
-                self.is_new[slot].then_some(self.vitals[slot].seen)
+                self.is_new[slot].then_some(self.last_rows[slot].seen)
             }
             Presence::Absent => {
                 let seen = self.allocations[slot].as_ref()?.seen;
@@ -500,7 +328,7 @@ impl Block {
             labels: Arc::clone(&self.labels),
             presences: self.presences.clone(),
             is_new: self.is_new.clone(),
-            vitals: self.vitals.clone(),
+            last_rows: self.last_rows.clone(),
             places: self.places.clone(),
             alerts: self.alerts.clone(),
             allocations: self.allocations.clone(),

@@ -1,47 +1,47 @@
-//! What a batch, or the passing of time, has changed for which device.
+//! The changes that a batch or the passing of time causes, each with its device.
 
 use std::sync::Arc;
 
-use super::block::{Alerts, Difference, Presence};
+use super::device::{Alerts, Difference, Presence};
 use super::interner::Text;
 
-/// How many changes are kept one by one. Further ones are counted alone: an outage ends for a whole fleet at once.
+/// The most changes that are listed. Further ones are only counted, because at the end of an outage every device changes.
 const MOST_KEPT: usize = 1000;
 
-/// The field whose text is the version of a device's software.
+/// The field with the software version of a device.
 pub(super) const SOFTWARE_FIELD: &str = "RunningSoftwareVersion";
 
-/// What has changed for a device.
+/// A change of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    /// It is offline now.
+    /// It has become offline.
     WentSilent,
-    /// It was offline and reports again.
+    /// It was offline and has reported again.
     CameBack,
-    /// An alert of this name is active that was not. Not for alerts of a device that was not known before.
+    /// An alert with this name has become active. Not used for a device that was not known before.
     AlertRaised(Arc<str>),
-    /// An alert of this name is no longer active.
+    /// An alert with this name is no longer active.
     AlertCleared(Arc<str>),
-    /// The version of its software is another one.
+    /// Its software version has changed.
     SoftwareChanged {
         /// The version before.
         from: Text,
         /// The version now.
         to: Text,
     },
-    /// It belongs to another account now.
+    /// It has moved to another account.
     Moved {
-        /// The name of the account before; `None` where it was not known.
+        /// The name of the account before; `None` if it was not known.
         from: Option<Arc<str>>,
         /// The name of the account now.
         to: Arc<str>,
     },
-    /// It was silent for so long that it is no longer known, it gave way to a new device, or its account was removed.
+    /// It was removed: after `FORGET_AFTER`, to make room for a new device, or with its account.
     Forgotten,
 }
 
 impl What {
-    /// The names of all changes, in the order of [`Changes::counts`].
+    /// The names of all kinds of changes, in the order of [`Changes::counts`].
     pub const NAMES: [&'static str; 7] = [
         "went_silent",
         "came_back",
@@ -52,7 +52,7 @@ impl What {
         "forgotten",
     ];
 
-    /// Where its name is in [`What::NAMES`].
+    /// The index of its name in [`What::NAMES`].
     fn number(&self) -> usize {
         match self {
             Self::WentSilent => 0,
@@ -73,17 +73,17 @@ pub struct Change {
     pub device_type: Arc<str>,
     /// `DeviceId`, as Starlink spells it.
     pub device_id: Box<str>,
-    /// What has changed.
+    /// The change.
     pub what: What,
 }
 
-/// The changes of one batch, or of one look at the clock. They keep names of alerts and versions in memory that count against the
-/// fleet's limits: not to be held for long.
+/// The changes of one batch, or of one call of [`super::Fleet::expire`]. They must not be held for long, because the names of alerts and
+/// the versions in them count toward the fleet's limits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// The first thousand changes, in their order.
+    /// The first thousand changes, in order.
     pub kept: Vec<Change>,
-    /// How many there were of each, by [`What::NAMES`].
+    /// The number of changes of each kind, by [`What::NAMES`].
     pub counts: [u64; What::NAMES.len()],
 }
 
@@ -106,15 +106,15 @@ impl Changes {
     }
 }
 
-/// A device before a row that counts for it.
+/// The state of a device before a row changes it.
 pub(super) struct Before<'b> {
     pub(super) presence: Presence,
     pub(super) alerts: &'b Alerts,
-    /// The version of its software.
+    /// Its software version.
     pub(super) software: Option<&'b Text>,
 }
 
-/// What a row changes for a device. `software` is the info lane of the software's version.
+/// Calls `add` with each change of a device by a row. `software` is the info lane of the software version.
 pub(super) fn of_row(
     before: &Before<'_>,
     differences: &[Difference],

@@ -28,7 +28,7 @@ impl Churn {
         self.fields.clear();
     }
 
-    /// Counts a row that counts.
+    /// Counts an accepted row.
     pub(super) fn note_row(&mut self) {
         self.rows += 1;
     }
@@ -75,10 +75,10 @@ pub(super) struct AllocationChurn {
 }
 
 impl AllocationChurn {
-    /// How many fields are looked at.
+    /// The most fields that are tracked.
     const MOST_FIELDS: usize = 1024;
 
-    /// Counts a row that counts.
+    /// Counts an accepted row.
     pub(super) fn note_row(&mut self) {
         self.churn.note_row();
     }

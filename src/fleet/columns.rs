@@ -1,8 +1,11 @@
 //! The values of a block's devices by lane. Values of many devices are stored in columns, those of few in short lists, so that the
 //! memory of a device depends on its own values only.
 
-use super::block::BLOCK_SIZE;
 use super::interner::Text;
+
+/// The number of devices of a block: small enough that a batch of few devices copies little, and large enough that the column of a
+/// block fills cache lines.
+pub const BLOCK_SIZE: usize = 256;
 
 /// The most devices with a value in a lane that is a list; with more it becomes a column. At this number, a list needs about a
 /// quarter of the memory of a column.
@@ -137,8 +140,8 @@ impl<T: Value> Columns<T> {
     }
 
     /// The number of lanes that use memory here.
-    #[must_use]
-    pub fn lanes(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn lanes(&self) -> usize {
         self.columns.len() + self.lists.len()
     }
 
@@ -165,7 +168,7 @@ impl<T: Value> Columns<T> {
         self.merge(slot, lanes, values)
     }
 
-    /// The same where the lanes are not just the columns.
+    /// [`Columns::replace`] if the lanes are not exactly the columns.
     fn merge(&mut self, slot: usize, lanes: &[u32], values: &[T]) -> bool {
         let mut changed = false;
         let mut row = lanes.iter().copied().zip(values).peekable();
@@ -370,7 +373,7 @@ impl<T: Value> List<T> {
     }
 }
 
-/// A lane as it is kept: the fleet's limits are far below.
+/// A lane as a 32-bit number. The fleet's limits are far below.
 fn numbered(lane: usize) -> u32 {
     u32::try_from(lane).unwrap_or(u32::MAX)
 }
@@ -416,7 +419,7 @@ mod tests {
         Ok(())
     }
 
-    /// Slot, and the lanes that it has a value in; `None` clears it.
+    /// A slot, and the lanes in which it gets a value; `None` clears it.
     fn step() -> impl Strategy<Value = (usize, Option<Vec<bool>>)> {
         let lanes = prop_oneof![
             3 => Just(vec![true; 5]),
@@ -427,7 +430,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn values_are_what_was_set(
+        fn values_equal_those_that_were_set(
             steps in prop::collection::vec(step(), 0..150),
             single in any::<bool>(),
         ) {
@@ -466,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_costs_what_it_has() {
+    fn memory_depends_on_the_values_of_the_devices() {
         let wide: Vec<u32> = (0..1000).collect();
         let narrow = [0, 1, 2];
         let mut columns = Columns::default();

@@ -1,18 +1,19 @@
-//! Carries a plan out: nothing here can fail.
+//! Commits a plan: writes its values to the tables. Nothing here can fail.
 
 use std::sync::Arc;
 
 use super::accounts::AccountId;
-use super::block::{DeviceState, Presence};
 use super::changes::{self, Before, Changes, What};
+use super::device::{DeviceState, Presence};
 use super::plan::{Owner, Plan, PlannedDevice};
 use super::rivals::Rivalry;
 use super::table::Table;
-use super::{Committed, Coverage, Fleet, Tables};
+use super::tables::Tables;
+use super::{Committed, Coverage, Fleet};
 use crate::time::Moment;
 
 impl Fleet {
-    /// Carries a plan out. `coverage` is the time that the batch speaks for; its end is the moment that was planned for.
+    /// Commits a plan. `coverage` is the time that the batch covers; it ends at the moment for which the batch was planned.
     pub fn commit(&mut self, plan: &Plan, coverage: Coverage) -> Committed {
         let now = coverage.to;
         let has_rows = plan.tally.rows.iter().any(|rows| *rows > 0);
@@ -42,7 +43,7 @@ impl Fleet {
         committed
     }
 
-    /// Before the devices: they may get other slots.
+    /// Must precede [`Fleet::commit_devices`], which moves devices to other slots.
     fn commit_allocations(&mut self, plan: &Plan, now: Moment) -> bool {
         let mut changed = false;
         let retention = self.options.retention;
@@ -103,7 +104,7 @@ impl Fleet {
         changed
     }
 
-    /// Gives a device to the account of a batch. The device's slot there.
+    /// Moves a device to the account of the batch. Returns its new slot.
     fn take_over(
         &mut self,
         device: &PlannedDevice,
@@ -156,7 +157,7 @@ impl Fleet {
     }
 }
 
-/// The devices of an account that are online.
+/// The online devices of an account.
 fn online(tables: &Tables, account: AccountId) -> impl Iterator<Item = &Presence> {
     let blocks = tables.tables.iter().flat_map(Table::blocks);
     let blocks = blocks.filter(move |block| block.account() == Some(account));
@@ -164,7 +165,7 @@ fn online(tables: &Tables, account: AccountId) -> impl Iterator<Item = &Presence
     presences.filter(|presence| **presence == Presence::Online)
 }
 
-/// The next `count` of what is left.
+/// The first `count` elements of `rest`, which are removed from it.
 fn take<'a, T>(rest: &mut &'a [T], count: u32) -> &'a [T] {
     let (taken, left) = rest.split_at(count as usize);
     *rest = left;

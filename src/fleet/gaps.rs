@@ -1,6 +1,6 @@
-//! Gaps between the reports of devices: the share of those that are longer than usual, over the last ten minutes of an account.
+//! The gaps between the reports of an account's devices in the last ten minutes, and the share of long ones.
 //!
-//! Where two programs poll with one service account, each gets only a part of the rows, and its devices seem to skip reports.
+//! If two programs poll with the same service account, each gets only a part of the rows, so its devices seem to skip reports.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::time::Moment;
 /// Nanoseconds between two reports of a terminal or router, as Starlink sends them.
 const CADENCE: i64 = 15_000_000_000;
 
-/// By how many nanoseconds a gap may be longer than that: a long gap is one over 22 s.
+/// Nanoseconds by which a gap may exceed [`CADENCE`]. A longer one, over 22 s, is a long gap.
 const SLACK: i64 = 7_000_000_000;
 
-/// In nanoseconds. After a gap this long a device was away, and has skipped nothing.
+/// In nanoseconds. A longer gap means that the device was offline, not that it skipped reports.
 const ABSENCE: i64 = 600_000_000_000;
 
-/// How many gaps there were.
+/// Numbers of gaps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Gaps {
     /// All gaps.
@@ -25,11 +25,10 @@ pub struct Gaps {
 }
 
 impl Gaps {
-    /// The gaps before each of `reports` new reports of a device, the last of which is dated `span` nanoseconds after the last
-    /// known one.
+    /// The gaps before each of `reports` new reports of a device, the last of which is `span` nanoseconds later than the last known one.
     ///
-    /// Of several reports in one batch only the last one's time is kept, so their long gaps are calculated: one for each report
-    /// that is missing, at most as many as there are gaps.
+    /// Of several reports in one batch, only the time of the last one is kept. Their long gaps are therefore estimated: one for each
+    /// missing report, at most as many as there are gaps.
     #[must_use]
     pub fn before(reports: u32, span: i64) -> Self {
         let all = i64::from(reports);
@@ -46,17 +45,17 @@ impl Gaps {
         }
     }
 
-    /// Adds others.
+    /// Adds other numbers.
     pub fn add(&mut self, other: Self) {
         self.all = self.all.saturating_add(other.all);
         self.long = self.long.saturating_add(other.long);
     }
 }
 
-/// How many slices of time are kept apart.
+/// The number of slices of time.
 const SLICES: usize = 20;
 
-/// The length of one: together they are ten minutes.
+/// The length of a slice: all slices together are ten minutes.
 const SLICE: Duration = Duration::from_secs(30);
 
 /// The gaps of the last ten minutes, in a ring of slices of time.
@@ -66,7 +65,7 @@ pub(super) struct RecentGaps {
 }
 
 impl RecentGaps {
-    /// Counts the gaps of a batch that arrived now.
+    /// Counts the gaps of a batch that arrived at `now`.
     pub(super) fn add(&mut self, gaps: Gaps, now: Moment) {
         let number = slice_number(now);
         // The remainder is below the length of the ring.
@@ -77,7 +76,7 @@ impl RecentGaps {
         slice.1.add(gaps);
     }
 
-    /// Forgets what is older than ten minutes.
+    /// Removes the gaps that are older than ten minutes.
     pub(super) fn expire(&mut self, now: Moment) {
         let current = slice_number(now);
         for (number, gaps) in &mut self.ring {
@@ -87,7 +86,7 @@ impl RecentGaps {
         }
     }
 
-    /// When there is next something to forget.
+    /// When [`RecentGaps::expire`] must be called next.
     pub(super) fn due(&self) -> Moment {
         let slices = self.ring.iter().filter(|(_, gaps)| gaps.all > 0);
         let oldest = slices.map(|(number, _)| *number).min();
@@ -98,7 +97,7 @@ impl RecentGaps {
         })
     }
 
-    /// The share of the long gaps in all, 0 to 1; `None` without any gap.
+    /// The share of long gaps among all gaps, 0 to 1; `None` without any gap.
     #[must_use]
     pub(super) fn long_share(&self, now: Moment) -> Option<f64> {
         let current = slice_number(now);
@@ -116,7 +115,7 @@ impl RecentGaps {
     }
 }
 
-/// The number of the slice of time.
+/// The number of the slice of time at `now`.
 fn slice_number(now: Moment) -> u64 {
     now.since(Moment::default()).as_secs() / SLICE.as_secs()
 }

@@ -106,15 +106,9 @@ impl<T: Shared> Interner<T> {
     }
 
     /// The number of texts, including unused ones.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
         self.texts.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.texts.is_empty()
     }
 
     fn has_room(&self, text: &str) -> bool {
@@ -143,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_nobody_holds_go() {
+    fn unused_texts_are_removed() {
         let mut interner: Interner<Text> = Interner::new(usize::MAX);
         let kept = interner.intern("kept").unwrap();
         for number in 0..100 * SWEEP_FROM {
@@ -154,15 +148,19 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_for_so_much() {
+    fn the_memory_is_limited() {
         let mut interner: Interner<Arc<str>> = Interner::new(2 * OVERHEAD + 4);
         let one = interner.intern("aa");
         let two = interner.intern("bb");
         assert!(one.is_some() && two.is_some());
         assert_eq!(interner.intern("c"), None);
-        assert_eq!(interner.intern("aa"), one, "what is known needs no room");
+        assert_eq!(interner.intern("aa"), one, "a known text needs no room");
         drop(two);
-        assert_eq!(interner.intern("c"), None, "looked for once a batch");
+        assert_eq!(
+            interner.intern("c"),
+            None,
+            "unused texts are searched once in a batch"
+        );
         interner.begin();
         assert!(interner.intern("c").is_some());
     }

@@ -139,7 +139,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn labels_are_what_was_set(
+        fn labels_equal_those_that_were_set(
             changes in prop::collection::vec((0..8_usize, "[a-z\"\\\\é]{0,80}"), 0..40),
         ) {
             let mut labels = Labels::default();

@@ -1,4 +1,4 @@
-//! The limits of a fleet, which hold for any input.
+//! The limits of a fleet, which hold for any input from outside.
 
 /// 2019-01-01 00:00:00 UTC in nanoseconds since 1970: Starlink launched its first satellites for customers that year.
 const START_OF_2019: i64 = 1_546_300_800 * 1_000_000_000;
@@ -10,9 +10,9 @@ pub struct Limits {
     pub devices: usize,
     /// Device types.
     pub types: usize,
-    /// Accounts, those included that were removed lately.
+    /// Accounts, including removed ones whose devices still exist.
     pub accounts: usize,
-    /// Bytes of a type's code or an identifier. Starlink's have some thirty.
+    /// Bytes of a type's code or an identifier. Starlink's have about 30.
     pub identifier: usize,
     /// Gauges of a type, and as many info fields. Starlink documents about 30 columns.
     pub lanes: usize,
@@ -27,11 +27,11 @@ pub struct Limits {
     pub alerts: usize,
     /// Bytes of an alert's code.
     pub alert: usize,
-    /// Bytes of all different alert names together: each is a family.
+    /// Bytes of all different alert names together. Each name is a metric family.
     pub alert_names: usize,
-    /// Addresses of one kind of an allocation. Each position is a family.
+    /// Addresses of one kind of an allocation. Each position is a metric family.
     pub addresses: usize,
-    /// The earliest `UtcTimestampNs`. A row with an earlier one has another unit than nanoseconds, or no time at all.
+    /// The earliest `UtcTimestampNs`. An earlier one is not in nanoseconds, or is not a time.
     pub earliest: i64,
 }
 

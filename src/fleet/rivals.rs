@@ -1,4 +1,4 @@
-//! Devices that two accounts go on delivering: two service accounts of one Starlink account.
+//! Detects devices that two accounts keep delivering, because both are service accounts of one Starlink account.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,22 +7,22 @@ use std::time::Duration;
 use super::accounts::AccountId;
 use crate::time::Moment;
 
-/// How many devices are looked at. One is enough to see that two accounts deliver the same fleet.
+/// The most devices that are tracked. A single one shows that two accounts deliver the same fleet.
 const MOST: usize = 64;
 
-/// A device, by table and slot.
-type Place = (usize, usize);
+/// Identifies a device by table and slot.
+type DeviceSlot = (usize, usize);
 
-/// A device that two accounts go on delivering.
+/// A device that two accounts keep delivering.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rivalry {
     /// `DeviceId`, as Starlink spells it.
     pub device_id: Box<str>,
-    /// The names of the device's account, and of the other one.
+    /// The names of the device's own account and of the other one.
     pub accounts: [Arc<str>; 2],
 }
 
-/// Another account than the device's delivers it.
+/// The delivery of a device by an account other than its own.
 #[derive(Debug, Clone, Copy)]
 struct Rival {
     account: AccountId,
@@ -30,23 +30,23 @@ struct Rival {
     last: Moment,
 }
 
-/// The devices that were lately delivered by another account than theirs.
+/// The devices that were recently delivered by an account other than their own.
 #[derive(Debug, Default)]
-pub(super) struct Rivals(BTreeMap<Place, Rival>);
+pub(super) struct Rivals(BTreeMap<DeviceSlot, Rival>);
 
 impl Rivals {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Forgets the accounts that have ceased to deliver.
+    /// Removes devices that the other account has not delivered for `stale_after`.
     pub(super) fn prune(&mut self, now: Moment, stale_after: Duration) {
         self.0
             .retain(|_, rival| now.since(rival.last) < stale_after);
     }
 
-    /// Another account than the device's has delivered it.
-    pub(super) fn note_other(&mut self, device: Place, account: AccountId, now: Moment) {
+    /// Records that another account has delivered a device.
+    pub(super) fn note_other(&mut self, device: DeviceSlot, account: AccountId, now: Moment) {
         let has_room = self.0.len() < MOST;
         match self.0.get_mut(&device) {
             Some(rival) if rival.account == account => rival.last = now,
@@ -62,10 +62,11 @@ impl Rivals {
         }
     }
 
-    /// The device's own account has delivered it. The other account, if that has delivered it for `stale_after` by now.
+    /// Called when a device's own account has delivered it. Returns the other account, if that has delivered the device for at least
+    /// `stale_after`.
     pub(super) fn note_own(
         &self,
-        device: Place,
+        device: DeviceSlot,
         now: Moment,
         stale_after: Duration,
     ) -> Option<AccountId> {
@@ -73,8 +74,8 @@ impl Rivals {
         (now.since(rival.since) >= stale_after).then_some(rival.account)
     }
 
-    /// The device belongs to another account now.
-    pub(super) fn forget(&mut self, device: Place) {
+    /// Called when a device has moved to another account.
+    pub(super) fn forget(&mut self, device: DeviceSlot) {
         self.0.remove(&device);
     }
 }

@@ -1,4 +1,4 @@
-//! Which slot of which block is whose. Each block belongs to one account, or to none.
+//! Assigns devices to slots of blocks. Each block belongs to one account, or to none.
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
@@ -7,14 +7,17 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::Retention;
 use super::accounts::{AccountId, Clocks};
-use super::block::{Ageing, BLOCK_SIZE, Block, Due, Presence};
+use super::ageing::{Ageing, Due};
+use super::block::Block;
 use super::changes::{Changes, What};
+use super::columns::BLOCK_SIZE;
+use super::device::Presence;
 use super::labels::stable_hash;
+use super::options::Retention;
 use crate::time::Moment;
 
-/// What a row speaks of: the device at a slot, or its IP allocation.
+/// What a row describes: the device at a slot, or its IP allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
     /// The device.
@@ -29,17 +32,17 @@ pub(super) struct Slots {
     blocks: Vec<Arc<Block>>,
     /// When each block must be reviewed.
     due: Vec<Due>,
-    /// How many slots of each block are claimed.
+    /// The number of claimed slots of each block.
     claimed: Vec<usize>,
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
-    /// Slots that were given back, by account.
+    /// Slots that are free again, by account.
     free: BTreeMap<Option<AccountId>, Vec<usize>>,
-    /// The block that an account's next slot is in.
+    /// The block in which an account gets its next new slot.
     open: BTreeMap<Option<AccountId>, usize>,
-    /// Blocks without devices: the next account that needs one gets it.
+    /// Blocks without devices, which any account may reuse.
     empty: Vec<usize>,
-    /// By slot: notes of the planner, by [`Subject`]. Nothing is ever erased there: a reader checks what it reads.
+    /// By slot and [`Subject`]: notes of the planner. They are never erased, so their reader must verify them.
     notes: Vec<[u32; 2]>,
     /// Counts the changes of blocks.
     layouts: u64,
@@ -55,22 +58,18 @@ impl Slots {
         self.blocks = blocks;
     }
 
-    /// A number that grows whenever a block is added or goes to another account.
+    /// A number that increases when a block is added or gets another account.
     pub(super) fn layouts(&self) -> u64 {
         self.layouts
     }
 
-    /// How many slots there are, free ones included.
-    pub(super) fn slots(&self) -> usize {
-        self.blocks.iter().map(|block| block.len()).sum()
-    }
-
-    /// How many slots are taken.
+    /// The number of claimed slots.
     pub(super) fn devices(&self) -> usize {
         self.index.len()
     }
 
-    /// The slot of a device. If it has none it gets one of the account, where it may: known only once something is written to it.
+    /// The slot of a device. If the device has none and `may_add` is true, it gets one in a block of the account; a scrape shows it only
+    /// after its state was written.
     pub(super) fn slot(
         &mut self,
         code: &str,
@@ -94,7 +93,7 @@ impl Slots {
         Some(slot)
     }
 
-    /// Puts an identifier into a free slot of the account.
+    /// Assigns an identifier to a free slot of the account.
     fn claim(&mut self, code: &str, id: &str, account: Option<AccountId>) -> usize {
         let slot = self.next_slot(account);
         let block = slot / BLOCK_SIZE;
@@ -104,7 +103,7 @@ impl Slots {
         let hash = stable_hash(code, id);
         Arc::make_mut(&mut self.blocks[block]).claim(slot % BLOCK_SIZE, id, hash);
         self.claimed[block] += 1;
-        // A slot to which nothing is written after all is freed at the next review.
+        // The next review frees the slot if no state was written to it.
         self.due[block].clock = Moment::default();
         slot
     }
@@ -136,7 +135,7 @@ impl Slots {
         block * BLOCK_SIZE
     }
 
-    /// Gives a slot back, and its block if that has no other devices.
+    /// Frees a slot, and its block if that has no other devices.
     fn give_back(&mut self, slot: usize) {
         let block = slot / BLOCK_SIZE;
         let account = self.blocks[block].account();
@@ -157,7 +156,7 @@ impl Slots {
         self.empty.push(block);
     }
 
-    /// Takes a slot's identifier out of the index and gives the slot back.
+    /// Removes the identifier of a slot from the index, and frees the slot.
     fn release(&mut self, slot: usize) {
         let hash = self.hasher.hash_one(id_at(&self.blocks, slot));
         let number = numbered(slot);
@@ -167,7 +166,7 @@ impl Slots {
         self.give_back(slot);
     }
 
-    /// Moves a device with all that is known of it, its numbers excepted, to a slot of the account.
+    /// Moves a device to a slot of the account, with its whole state except its numbers, which the next row replaces. Returns the slot.
     pub(super) fn relocate(&mut self, code: &str, slot: usize, account: AccountId) -> usize {
         let id = id_at(&self.blocks, slot).to_owned();
         let to = self.claim(code, &id, Some(account));
@@ -182,12 +181,12 @@ impl Slots {
         to
     }
 
-    /// The number that was noted last for a slot, by this batch or by an earlier one.
+    /// The last note for a slot, from this batch or from an earlier one.
     pub(super) fn note(&mut self, slot: usize, subject: Subject) -> &mut u32 {
         &mut self.notes[slot][subject as usize]
     }
 
-    /// The same number, to look at.
+    /// The same note, for reading.
     pub(super) fn noted(&self, slot: usize, subject: Subject) -> u32 {
         self.notes[slot][subject as usize]
     }
@@ -197,7 +196,8 @@ impl Slots {
         (&self.blocks[slot / BLOCK_SIZE], slot % BLOCK_SIZE)
     }
 
-    /// The block of a slot for writing, copied if a snapshot shares it; it is reviewed at `due` or before.
+    /// The block of a slot for writing, and the slot within it. The block is copied if a snapshot shares it, and reviewed at `due` at the
+    /// latest.
     pub(super) fn block_mut(&mut self, slot: usize, due: Moment) -> (&mut Block, usize) {
         let block = slot / BLOCK_SIZE;
         self.due[block].clock = self.due[block].clock.min(due);
@@ -210,8 +210,8 @@ impl Slots {
         due.min().unwrap_or(Moment::NEVER)
     }
 
-    /// Does what time asks for in the blocks that are due, and adds what changes for devices, whose type is called `name`. Whether a
-    /// scrape shows a difference.
+    /// Applies the passing of time to the blocks that are due, and adds the changes of devices of the type `name`. Returns whether a scrape
+    /// shows a difference.
     pub(super) fn expire(
         &mut self,
         now: Moment,
@@ -233,7 +233,7 @@ impl Slots {
         changed
     }
 
-    /// Forgets all devices of a block, whose account was removed.
+    /// Removes all devices of a block, because its account was removed.
     fn end_block(&mut self, block: usize, name: &Arc<str>, changes: &mut Changes) -> bool {
         let mut changed = false;
         for slot in 0..self.blocks[block].len() {
@@ -283,7 +283,7 @@ impl Slots {
         changed
     }
 
-    /// Forgets everything about a slot, so that another device can have it. Whether a scrape shows the difference.
+    /// Clears a slot, so that another device can use it. Returns whether a scrape shows a difference.
     pub(super) fn evict(&mut self, slot: usize, name: &Arc<str>, changes: &mut Changes) -> bool {
         let (block, at) = self.block(slot);
         let was_known = block.presences()[at] != Presence::Absent;
@@ -301,7 +301,7 @@ fn id_at(blocks: &[Arc<Block>], slot: usize) -> &str {
     blocks[slot / BLOCK_SIZE].labels().id(slot % BLOCK_SIZE)
 }
 
-/// A slot as the index keeps it. A fleet of 2^32 devices would not fit into any memory.
+/// A slot as a 32-bit number. More slots do not fit into memory.
 fn numbered(slot: usize) -> u32 {
     u32::try_from(slot).unwrap_or(u32::MAX)
 }

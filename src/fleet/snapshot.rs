@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::accounts::AccountId;
-use super::block::{Block, Presence};
+use super::block::Block;
+use super::device::Presence;
 use super::table::{Lanes, Table};
 use crate::telemetry::DeviceKind;
 
@@ -15,7 +16,7 @@ use crate::telemetry::DeviceKind;
 pub struct TableView {
     /// The value of the label `device_type`; no other table of the snapshot has it.
     pub name: Arc<str>,
-    /// What the type is.
+    /// The kind of the type.
     pub kind: DeviceKind,
     /// The families of the gauge lanes.
     pub gauges: Arc<Lanes>,
@@ -27,12 +28,12 @@ pub struct TableView {
     pub blocks: Vec<Arc<Block>>,
     /// The numbers of devices by state.
     pub counts: Counts,
-    /// The same by account, in the order of the accounts' identifiers; accounts without devices are left out.
+    /// The same by account, in the order of their identifiers, without accounts that have no devices.
     pub by_account: Vec<(Option<AccountId>, Counts)>,
 }
 
 impl TableView {
-    /// The info fields of a device, as keys and values: its own in column order, then those of its allocation whose keys it lacks.
+    /// The info fields of a device as keys and values: its own in column order, then those of its allocation with other keys.
     pub fn info_fields<'a>(
         &'a self,
         block: &'a Block,
@@ -83,7 +84,7 @@ impl Counts {
 /// The fleet at one moment.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    /// Snapshots of a fleet with equal numbers show the same.
+    /// Snapshots of a fleet with equal versions have the same content.
     pub version: u64,
     /// The tables, in the order of their type codes.
     pub tables: Vec<TableView>,
@@ -98,14 +99,14 @@ impl Snapshot {
         self.tables.iter().map(|table| table.counts.all()).sum()
     }
 
-    /// The account with this name; `None` if it has delivered no device.
+    /// The account with this name; `None` if the fleet does not know it.
     #[must_use]
     pub fn account(&self, name: &str) -> Option<AccountId> {
         let is_it = |known: &Option<Arc<str>>| known.as_deref() == Some(name);
         self.accounts.iter().position(is_it).map(AccountId::at)
     }
 
-    /// How many devices of an account are in which state.
+    /// The numbers of an account's devices by state.
     #[must_use]
     pub fn counts_of(&self, account: AccountId) -> Counts {
         let tables = self.tables.iter().flat_map(|table| &table.by_account);

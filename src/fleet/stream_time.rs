@@ -1,4 +1,5 @@
-//! Stream time of an account: a clock that goes on only while the stream is heard. A device that is silent by it is offline.
+//! Stream time of an account: a clock that advances only by the time that answers cover. A device that is silent by this clock is
+//! offline; an outage of the stream does not make devices offline.
 
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ impl StreamTime {
         self.now
     }
 
-    /// An answer with or without rows, which covers this time.
+    /// Advances the clock by the time that an answer covers.
     pub(super) fn hear(&mut self, covered: Duration, has_rows: bool) {
         match has_rows {
             true => self.hear_rows(covered),
@@ -42,8 +43,7 @@ impl StreamTime {
         }
     }
 
-    /// An answer without any row, which covers this time. It counts where few devices were online, or when the silence has been
-    /// long.
+    /// An answer without rows. It advances the clock only if few devices were online, or after a long silence of the stream.
     fn hear_nothing(&mut self, covered: Duration) {
         let empty = self.empty.unwrap_or_default();
         if !self.is_crowd || empty >= SILENCE {
@@ -54,7 +54,7 @@ impl StreamTime {
         }
     }
 
-    /// An answer with rows, which covers this time.
+    /// An answer with rows.
     fn hear_rows(&mut self, covered: Duration) {
         self.empty = None;
         self.now = self.now.after(covered);
@@ -87,13 +87,13 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_without_any_rows_is_silent_itself_for_a_while() {
+    fn answers_without_rows_mean_a_silent_stream_for_45_minutes() {
         use Answer::{Nothing, Rows};
-        // What came, what the clock shows afterwards, and whether the stream is silent.
+        // An answer, the clock afterwards in seconds, and whether the stream is silent.
         type Step = (Answer, u64, bool);
         let cases: &[(&str, &[Step])] = &[
             (
-                "few devices: silence is theirs",
+                "few devices: the devices are silent",
                 &[
                     (Rows(15, 9), 15, false),
                     (Nothing(15), 30, false),
@@ -101,7 +101,7 @@ mod tests {
                 ],
             ),
             (
-                "many: it is the stream's, for 45 minutes",
+                "many devices: the stream is silent, for 45 minutes",
                 &[
                     (Rows(15, 10), 15, false),
                     (Nothing(60), 15, true),
@@ -113,7 +113,7 @@ mod tests {
                 ],
             ),
             (
-                "rows end it, and cover what they cover",
+                "rows end the silence, and advance the clock",
                 &[
                     (Rows(0, 12), 0, false),
                     (Nothing(1800), 0, true),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_goes_on_knows_its_crowd() {
+    fn a_resumed_clock_takes_the_number_of_online_devices() {
         let now = Moment::from_millis(5);
         for (online, after) in [(9, 60_005), (10, 5)] {
             let mut time = StreamTime::resume(now);

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Retention;
 use super::accounts::{AccountId, Clocks};
-use super::block::{BLOCK_SIZE, Block};
+use super::block::Block;
 use super::changes::{Changes, SOFTWARE_FIELD};
 use super::churn::{AllocationChurn, Churn};
+use super::columns::BLOCK_SIZE;
+use super::options::Retention;
 use super::slots::Slots;
 use crate::telemetry::DeviceKind;
 use crate::telemetry::schema::{Column, Field, TypeSchema};
@@ -33,7 +34,7 @@ pub struct Lanes {
 pub struct Lane {
     /// The family of its gauges, or the key of its texts.
     pub name: Arc<str>,
-    /// The field that it was made for, as Starlink spells it.
+    /// The field for which it was created, as Starlink spells it.
     pub field: Arc<str>,
 }
 
@@ -50,7 +51,7 @@ impl Lanes {
         self.by_name.get(name).copied()
     }
 
-    /// These lanes, in this order.
+    /// Only these lanes, in this order.
     fn only(&self, lanes: &[usize]) -> Self {
         let mut only = Self::default();
         for &lane in lanes {
@@ -88,24 +89,23 @@ pub struct Table {
     pub code: Arc<str>,
     /// The kind of the type.
     pub kind: DeviceKind,
-    /// The name of the type, which no other table has: set by [`super::Tables`] alone.
+    /// The name of the type, which no other table has. Only [`super::tables::Tables`] sets it.
     pub(super) name: Arc<str>,
     gauges: Arc<Lanes>,
     infos: Arc<Lanes>,
-    /// The columns of the last batch, and their lanes.
+    /// The columns of the last batch. Their lanes are in `columns`.
     schema: Option<Arc<TypeSchema>>,
-    /// The same columns as another account has them.
-    same: Option<Arc<TypeSchema>>,
     columns: Vec<ColumnLanes>,
     /// The last column of each info lane.
     info_columns: Vec<usize>,
     slots: Slots,
-    /// Counts what changes in the layout of snapshots without a change of what they show.
+    /// Counts changes of the layout of snapshots that do not change their content.
     layouts: u64,
-    /// The number of lanes at which unused ones are searched next, and the earliest time if there is no room.
+    /// Unused lanes are searched next when there are so many lanes.
     look_at: usize,
+    /// If there is no room, unused lanes are searched next at this time.
     look_again: Moment,
-    /// By info lane.
+    /// The texts that change constantly, by info lane.
     churn: Churn,
     allocation_churn: AllocationChurn,
 }
@@ -121,7 +121,6 @@ impl Table {
             gauges: Arc::default(),
             infos: Arc::default(),
             schema: None,
-            same: None,
             columns: Vec::new(),
             info_columns: Vec::new(),
             slots: Slots::default(),
@@ -157,7 +156,7 @@ impl Table {
         &self.info_columns
     }
 
-    /// The gauge lane of a family that an earlier process knew; `None` when there are `most` lanes already.
+    /// The gauge lane of a family from a state file; `None` if there are `most` lanes already.
     pub fn thaw_gauge_lane(&mut self, family: &str, field: &str, most: usize) -> Option<usize> {
         if self.gauges.lanes.len() >= most && self.gauges.find(family).is_none() {
             return None;
@@ -165,8 +164,7 @@ impl Table {
         Some(Arc::make_mut(&mut self.gauges).find_or_add(&family.into(), &field.into()))
     }
 
-    /// The info lane of a key that an earlier process knew, and at which column it stood last; `None` when there are `most` lanes
-    /// already.
+    /// The info lane of a key from a state file, whose last column was `column`; `None` if there are `most` lanes already.
     pub fn thaw_info_lane(
         &mut self,
         key: &str,
@@ -228,26 +226,17 @@ impl Table {
         self.infos = Arc::new(self.infos.only(&infos));
         self.info_columns = info_columns;
         self.slots.set_blocks(blocks);
-        // Columns are to be adopted anew: their lanes have other numbers.
+        // Columns must be adopted again, because lanes have other numbers.
         self.churn.begin();
         self.schema = None;
-        self.same = None;
         self.columns.clear();
     }
 
     /// Sets the columns of a batch, for which lanes are requested next.
     pub fn adopt(&mut self, schema: &Arc<TypeSchema>) {
-        let is_it = |known: &Option<Arc<TypeSchema>>| {
-            known
-                .as_ref()
-                .is_some_and(|known| Arc::ptr_eq(known, schema))
-        };
-        if is_it(&self.schema) || is_it(&self.same) {
-            return;
-        }
-        // Each account reads the columns of its own answers. Where they are the same nothing is derived anew.
-        if self.schema.as_ref() == Some(schema) {
-            self.same = Some(Arc::clone(schema));
+        // Equal columns are one `Arc` for all accounts, so that alternating batches of accounts are cheap.
+        let known = self.schema.as_ref();
+        if known.is_some_and(|known| Arc::ptr_eq(known, schema)) {
             return;
         }
         let lanes_of = |column: &Column| match column {
@@ -264,7 +253,6 @@ impl Table {
         };
         self.columns = schema.columns.iter().map(lanes_of).collect();
         self.schema = Some(Arc::clone(schema));
-        self.same = None;
     }
 
     /// The name of the type that the adopted columns came with.
@@ -284,8 +272,7 @@ impl Table {
         changed
     }
 
-    /// The gauge lane of an adopted column, made if need be; `None` when the column has no family of its own, or there are `most`
-    /// lanes already.
+    /// The gauge lane of an adopted column, created if necessary; `None` if the column has no family, or there are `most` lanes already.
     pub fn gauge_lane(&mut self, column: usize, field: &Field, most: usize) -> Option<usize> {
         let lanes = self.columns.get_mut(column)?;
         if lanes.gauge.is_none() {
@@ -298,21 +285,20 @@ impl Table {
         lanes.gauge
     }
 
-    /// The gauge lane of an adopted column, if it has one already.
+    /// The gauge lane of an adopted column, if the column has one already.
     #[inline]
     #[must_use]
     pub fn known_gauge_lane(&self, column: usize) -> Option<usize> {
         self.columns.get(column)?.gauge
     }
 
-    /// The info lane of an adopted column, if it has one already.
+    /// The info lane of an adopted column, if the column has one already.
     #[must_use]
     pub fn known_info_lane(&self, column: usize) -> Option<usize> {
         self.columns.get(column)?.info
     }
 
-    /// The info lane of an adopted column, made if need be; `None` when the column has no key of its own, or there are `most`
-    /// lanes already.
+    /// The info lane of an adopted column, created if necessary; `None` if the column has no key, or there are `most` lanes already.
     pub fn info_lane(&mut self, column: usize, field: &Field, most: usize) -> Option<usize> {
         let lanes = self.columns.get_mut(column)?;
         if lanes.info.is_none() {
@@ -343,12 +329,6 @@ impl Table {
             .sum()
     }
 
-    /// The number of lanes of numbers and of texts.
-    #[must_use]
-    pub fn lanes(&self) -> usize {
-        self.gauges.lanes.len() + self.infos.lanes.len()
-    }
-
     /// Counts the rows of devices whose texts change.
     pub(super) fn churn(&mut self) -> &mut Churn {
         &mut self.churn
@@ -374,17 +354,18 @@ impl Table {
         &self.slots
     }
 
-    /// The same, to be changed.
+    /// The slots of the devices, for writing.
     pub(super) fn slots_mut(&mut self) -> &mut Slots {
         &mut self.slots
     }
 
-    /// The slot of a device. If it has none it gets one of the account, where it may: known only once something is written to it.
+    /// The slot of a device. If the device has none and `may_add` is true, it gets one in a block of the account; a scrape shows it only
+    /// after its state was written.
     pub fn slot(&mut self, id: &str, may_add: bool, account: Option<AccountId>) -> Option<usize> {
         self.slots.slot(&self.code, id, may_add, account)
     }
 
-    /// Moves a device to a slot of another account.
+    /// Moves a device to a slot of another account. Returns the slot.
     pub fn relocate(&mut self, slot: usize, account: AccountId) -> usize {
         self.slots.relocate(&self.code, slot, account)
     }
@@ -395,7 +376,7 @@ impl Table {
         self.slots.block(slot)
     }
 
-    /// The slots that other devices may replace, with the times since which they are silent.
+    /// The slots that new devices may take over, with the time since which each is silent.
     pub fn giving_way(
         &self,
         now: Moment,
@@ -411,7 +392,7 @@ impl Table {
         })
     }
 
-    /// Does what time asks for in the blocks that are due, and adds what changes for devices. Whether a scrape shows a difference.
+    /// Applies the passing of time to the blocks that are due, and adds the changes of devices. Returns whether a scrape shows a difference.
     pub(super) fn expire(
         &mut self,
         now: Moment,
@@ -428,7 +409,7 @@ impl Table {
         self.slots.evict(slot, &self.name, changes)
     }
 
-    /// The info lane of the version of the software.
+    /// The info lane of the software version.
     #[must_use]
     pub fn software_lane(&self) -> Option<usize> {
         self.infos.find(&info_key(SOFTWARE_FIELD))

@@ -4,7 +4,7 @@ use super::gaps::Gaps;
 use crate::telemetry::CellFaults;
 use crate::telemetry::readings::IdentityFault;
 
-/// The codes that rows are counted by.
+/// The codes by which rows are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowCode {
     /// `u`

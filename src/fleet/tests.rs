@@ -1,20 +1,21 @@
-//! Tests of merging and staleness, from answers to exposition lines.
+//! Tests of the fleet, from answers to exposition lines: this file has the helpers, and the tests of rows and staleness.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 mod accounts;
+mod allocations;
 mod changes;
 mod gaps;
 mod names;
 mod readings;
+mod snapshots;
+mod times;
 
 use super::*;
 use crate::exposition::{Exposition, Format, Shard, Telemetry};
 use crate::telemetry::{SchemaCache, decode};
-
-mod times;
 
 const TERMINAL: &str =
     r#""u":["DeviceType","UtcTimestampNs","DeviceId","Speed","Version","H3CellId","ActiveAlerts"]"#;
@@ -22,15 +23,41 @@ const ALLOCATION: &str =
     r#""i":["DeviceType","UtcTimestampNs","DeviceId","AccountNumber","Ipv4","Ipv6Ue","Ipv6Cpe"]"#;
 const ENUMS: &str = r#"{"DeviceType":{"u":"UserTerminal","r":"Router"},"AlertsByDeviceType":{"u":{"82":"pending"},"r":{"82":"other"}}}"#;
 
-/// A fleet and the clock that it is told.
+/// How much a fleet holds, including what it no longer needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// Slots of devices, including free ones.
+    pub(crate) slots: usize,
+    /// Lanes of numbers and of texts.
+    pub(crate) lanes: usize,
+    /// Different info texts.
+    pub(crate) texts: usize,
+    /// Different names of alerts.
+    pub(crate) alert_names: usize,
+}
+
+impl Fleet {
+    pub(crate) fn held(&self) -> Held {
+        let tables = self.tables.tables.iter();
+        let lanes = tables.map(|table| table.gauges().all().len() + table.infos().all().len());
+        Held {
+            slots: self.blocks().map(|block| block.len()).sum(),
+            lanes: lanes.sum(),
+            texts: self.texts.len(),
+            alert_names: self.alert_names.len(),
+        }
+    }
+}
+
+/// A fleet and its clock.
 pub(crate) struct World {
     pub(crate) fleet: Fleet,
     schemas: SchemaCache,
     pub(crate) now: u64,
-    /// Up to when the stream of each account was heard.
+    /// The time up to which the answers of each account cover the stream.
     covered: BTreeMap<&'static str, u64>,
     pub(crate) latest: i64,
-    /// What the last answer or the last wait has changed.
+    /// The changes of the last answer or wait.
     changes: Changes,
 }
 
@@ -59,14 +86,14 @@ impl World {
         }
     }
 
-    /// Time passes without a word from Starlink.
+    /// Lets time pass without an answer.
     pub(crate) fn wait(&mut self, seconds: u64) -> &mut Self {
         self.now += seconds * 1000;
         self.changes = self.fleet.expire(Moment::from_millis(self.now));
         self
     }
 
-    /// Time passes while the stream is heard.
+    /// Lets time pass, which an answer without rows covers.
     pub(crate) fn listen(&mut self, seconds: u64) -> &mut Self {
         self.now += seconds * 1000;
         self.answer(&body("", ""));
@@ -79,7 +106,7 @@ impl World {
 
     /// An answer of an account.
     pub(crate) fn answer_of(&mut self, account: &'static str, body: &str) -> Committed {
-        // They keep names of alerts in memory.
+        // Changes hold names of alerts in memory, which the fleet limits.
         self.changes = Changes::default();
         let (rows, metadata) = decode(body.into()).unwrap();
         let schema = self.schemas.resolve(&metadata).schema;
@@ -99,7 +126,7 @@ impl World {
         committed
     }
 
-    /// What rows with the usual columns and enums would do.
+    /// The plan for rows with the usual columns and enums.
     pub(crate) fn plan(&mut self, rows: &str) -> Plan {
         let body = body(rows, &format!("{TERMINAL},{ALLOCATION}"));
         let (rows, metadata) = decode(body.into()).unwrap();
@@ -119,12 +146,12 @@ impl World {
         self.fleet.commit(plan, coverage);
     }
 
-    /// Rows with the usual columns and enums.
+    /// Applies rows with the usual columns and enums.
     pub(crate) fn rows(&mut self, rows: &str) -> Tally {
         self.answer(&body(rows, &format!("{TERMINAL},{ALLOCATION}")))
     }
 
-    /// An outage ends: what was not heard does not count.
+    /// Lets time pass in an outage: no answer covers it.
     fn outage(&mut self, seconds: u64) -> &mut Self {
         self.wait(seconds);
         for covered in self.covered.values_mut() {
@@ -246,7 +273,7 @@ fn the_newest_row_replaces_the_whole_state() {
 }
 
 #[test]
-fn a_stale_device_takes_any_row() {
+fn a_stale_device_accepts_any_row() {
     let mut world = World::new();
     world.rows(r#"["u",9000000000,"a",9]"#);
     world
@@ -328,71 +355,7 @@ fn routers_and_unknown_types_have_their_own_series() {
 }
 
 #[test]
-fn allocations_are_merged_into_their_terminal() {
-    let mut world = World::new();
-    let tally = world.rows(
-        r#"["i",1,"ip-a",17,["192.0.2.1/24"],["2001:db8:1::/64","x",null,7],"::1"],["u",1000000000,"a"]"#,
-    );
-    assert_eq!(tally.cells.total(), 2);
-    world.shows(&[
-        r#"Ipv4_numeric{"a"} 3221225985"#,
-        r#"Ipv6Ue_numeric{"a"} 3236962502705421"#,
-        r#"Ipv6Cpe_numeric{"a"} 1"#,
-        r#"last_report_timestamp_seconds{"a"} 1"#,
-        r#"online{"a"} 1"#,
-        r#"info{"a",accountnumber="17"} 1"#,
-    ]);
-    world.rows(r#"["i",2,"a","ACC",["192.0.2.3","-","192.0.2.1"],[],[]]"#);
-    assert_eq!(
-        world.lines()[..2],
-        [
-            r#"Ipv4_numeric_0{"a"} 3221225985"#,
-            r#"Ipv4_numeric_1{"a"} 3221225987"#
-        ]
-    );
-    world.rows(r#"["i",1,"ip-a","OLD",["192.0.2.9"]]"#);
-    assert_eq!(
-        world.lines().last().unwrap(),
-        r#"info{"a",accountnumber="ACC"} 1"#
-    );
-    world.rows(r#"["i",3,"ip-a","ACC",[],[],[]]"#);
-    world.shows(&[
-        r#"last_report_timestamp_seconds{"a"} 1"#,
-        r#"online{"a"} 1"#,
-        r#"info{"a",accountnumber="ACC"} 1"#,
-    ]);
-}
-
-#[test]
-fn a_terminals_own_info_wins_over_its_allocations() {
-    let mut world = World::new();
-    let columns = r#""u":["DeviceType","UtcTimestampNs","DeviceId","AccountNumber"],"i":["DeviceType","UtcTimestampNs","DeviceId","AccountNumber","Site"]"#;
-    world.answer(&body(
-        r#"["u",1,"a","OWN"],["i",1,"ip-a","ACC","s"]"#,
-        columns,
-    ));
-    assert_eq!(
-        world.lines().last().unwrap(),
-        r#"info{"a",accountnumber="OWN",site="s"} 1"#
-    );
-    world.answer(&body(r#"["u",2,"a",null]"#, columns));
-    assert_eq!(
-        world.lines().last().unwrap(),
-        r#"info{"a",accountnumber="ACC",site="s"} 1"#
-    );
-}
-
-#[test]
-fn an_allocation_waits_for_its_terminal() {
-    let mut world = World::new();
-    world.rows(r#"["i",1,"ip-a","ACC",["192.0.2.1"],[],[]]"#);
-    world.shows(&[]);
-    world.listen(300).rows(r#"["u",1,"a"]"#);
-    assert_eq!(world.lines()[0], r#"Ipv4_numeric{"a"} 3221225985"#);
-}
-
-#[test]
-fn stale_devices_keep_what_does_not_age() {
+fn stale_devices_keep_their_location_and_info() {
     let mut world = World::new();
     world.rows(r#"["u",1000000000,"a",1,"v",599686042433355775,[82]],["i",1,"ip-a","ACC",["192.0.2.1"],[],[]]"#);
     let kept = |online: Option<&'static str>| {
@@ -445,7 +408,7 @@ fn stale_devices_keep_what_does_not_age() {
 fn devices_are_counted_in_three_states() {
     let mut world = World::new();
     let counts = |world: &World| world.fleet.snapshot().tables[0].counts;
-    // "c" has only an allocation and is no device.
+    // "c" has only an allocation, so it is not counted.
     world.rows(r#"["u",1,"a",1],["i",1,"ip-c","ACC"]"#);
     world.outage(600);
     world.rows(r#"["u",1,"b",1]"#);
@@ -467,7 +430,7 @@ fn stream_time_is_the_time_that_answers_cover() {
     let mut world = World::new();
     world.rows(r#"["u",1,"a",1]"#);
     let is_offline = |world: &World| world.lines().contains(&r#"online{"a"} 0"#.to_owned());
-    // Each answer speaks for the time since the one before it, however late it is stored.
+    // Each answer covers the time since the previous one, even if it is stored late.
     for _ in 0..119 {
         world.listen(1);
     }
@@ -479,7 +442,7 @@ fn stream_time_is_the_time_that_answers_cover() {
 }
 
 #[test]
-fn retention_times_come_in_any_order() {
+fn retention_times_are_independent() {
     let mut world = World::with(|options| options.retention.forget_after = Duration::from_secs(10));
     world.rows(r#"["u",1,"a",1],["i",1,"ip-a","ACC",["192.0.2.1"],[],[]]"#);
     assert_eq!(world.listen(9).lines().len(), 5);
@@ -494,79 +457,4 @@ fn an_alert_that_clears_disappears() {
     let tally = world.rows(r#"["u",2,"a",null,null,null,[true,1.5,{}]]"#);
     assert_eq!(tally.cells.of(crate::telemetry::CellFault::Alert), 3);
     assert!(world.lines()[0].starts_with("last_report"));
-}
-
-#[test]
-fn planning_shows_nothing_and_can_be_repeated() {
-    let mut world = World::new();
-    world.rows(r#"["u",1000000000,"a",1]"#);
-    let before = world.text(Format::Mixed);
-    let version = world.fleet.version();
-    let body = body(
-        r#"["u",2000000000,"a",2],["u",1,"b",3],["i",1,"ip-c","ACC"]"#,
-        &format!("{TERMINAL},{ALLOCATION}"),
-    );
-    let (rows, metadata) = decode(body.clone().into()).unwrap();
-    let schema = world.schemas.resolve(&metadata).schema;
-    drop(world.fleet.plan(
-        AccountId::default(),
-        &Batch { rows, schema },
-        Moment::from_millis(0),
-        i64::MAX,
-    ));
-    assert_eq!(
-        (world.text(Format::Mixed), world.fleet.version()),
-        (before, version)
-    );
-    world.answer(&body);
-    assert_eq!(world.lines()[..2], [r#"Speed{"a"} 2"#, r#"Speed{"b"} 3"#]);
-}
-
-#[test]
-fn a_plan_that_adds_a_block_changes_the_version_even_if_nothing_comes_of_it() {
-    let mut world = World::new();
-    world.rows(r#"["u",1,"a",1]"#);
-    let before = (world.fleet.snapshot(), world.fleet.version());
-    let rows: Vec<_> = (0..300).map(|id| format!(r#"["u",1,"{id}",1]"#)).collect();
-    drop(world.plan(&rows.join(",")));
-    let after = world.fleet.snapshot();
-    assert_eq!(before.0.version, before.1);
-    assert_eq!(after.tables[0].blocks.len(), 2);
-    assert_ne!(
-        (before.0.version, before.1),
-        (after.version, world.fleet.version())
-    );
-    let version = after.version;
-    drop(world.plan(r#"["u",1,"0",1]"#));
-    assert_eq!(world.fleet.version(), version);
-}
-
-#[test]
-fn a_snapshot_does_not_change() {
-    let mut world = World::new();
-    world.rows(r#"["u",1,"a",1]"#);
-    let snapshot = Arc::new(world.fleet.snapshot());
-    let render = || {
-        Exposition::new(
-            Telemetry::new(Format::Mixed, Arc::clone(&snapshot), Shard::WHOLE),
-            Vec::new(),
-        )
-        .flatten()
-        .collect::<Vec<u8>>()
-    };
-    let before = render();
-    world.rows(r#"["u",2,"a",2],["u",1,"b",1]"#);
-    assert_eq!(render(), before);
-    assert_ne!(world.text(Format::Mixed).into_bytes(), before);
-}
-
-#[test]
-fn the_version_changes_only_with_what_is_shown() {
-    let mut world = World::new();
-    world.rows(r#"["u",5,"a",1]"#);
-    let version = world.fleet.version();
-    world.listen(1).rows(r#"["u",1,"a",9],["u",5]"#);
-    assert_eq!(world.fleet.version(), version);
-    world.wait(120);
-    assert_ne!(world.fleet.version(), version);
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::NamedFleet;
-use crate::fleet::AccountId;
-use crate::fleet::block::{Block, Presence};
+use crate::fleet::block::Block;
 use crate::fleet::snapshot::TableView;
+use crate::fleet::{AccountId, Presence};
 use crate::names::Name;
 use crate::telemetry::AddressKind;
 use crate::telemetry::catalogue::field_family;

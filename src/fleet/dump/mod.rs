@@ -1,11 +1,11 @@
-//! The fleet as bytes, for a process that comes after this one.
+//! The fleet as bytes, for a later process.
 //!
-//! Integers and floats are little-endian. Texts and lists follow their length, which has 32 bits. Values that can be computed from
-//! others are not stored: presences follow from ages, and places from H3 indices. Moments are stored unchanged, because the next
-//! process continues the clock of this one.
+//! Integers and floats are little-endian. Texts and lists are preceded by their length in 32 bits. Values that can be computed from
+//! others are not stored: presences are computed from ages, and locations from H3 indices. Moments are stored unchanged, because the
+//! next process continues the clock of this one.
 //!
-//! First come the accounts, each with its name and its stream time, then the tables with their lanes and devices. A device names its
-//! account by its place in the list. The first version of the form had one stream time and no accounts.
+//! The accounts come first, each with its name and its stream time, then the tables with their lanes and devices. A device refers to its
+//! account by the account's position in the list. The first version of the format had one stream time and no accounts.
 
 mod read;
 mod write;
@@ -17,61 +17,61 @@ use crate::time::Moment;
 
 pub use self::write::Frozen;
 
-/// No moment lies later than a thousand years after the clock's start: sums with durations stay far from overflow.
+/// The latest valid moment: a thousand years after the clock's start, so that sums with durations do not overflow.
 const LAST_MOMENT: Moment = Moment::from_millis(1000 * 366 * 86_400 * 1000);
 
-/// The longest name of a lane: a column's, and what is put before it.
+/// The longest name of a lane: that of a column, with its prefix.
 const LONGEST_LANE: usize = LONGEST_NAME + 16;
 
-/// The longest name of a type: one of an enum, and what makes it unique.
+/// The longest name of a type: one of an enum, with the suffix that makes it unique.
 const LONGEST_TYPE_NAME: usize = 4 * LONGEST_NAME;
 
 /// The longest name of an account.
 const LONGEST_ACCOUNT: usize = 63;
 
-/// With less room than this it is not worth looking for more.
+/// Below this, memory for values counts as used up, because it is not worth computing how much is left.
 const LEAST_ROOM: usize = 64 * 1024;
 
-/// A device is in it.
+/// A flag of a slot: it has a device.
 const DEVICE: u8 = 1;
 
-/// An allocation is in it.
+/// A flag of a slot: it has an allocation.
 const ALLOCATION: u8 = 2;
 
-/// Just one row of the device has counted. Files of earlier builds never say so, and earlier builds do not look.
+/// A flag of a slot: only one row of the device was accepted. Earlier builds neither write nor read it.
 const NEW: u8 = 4;
 
-/// Four bytes of an address follow.
+/// The kind of an address: four bytes follow.
 const IPV4: u8 = 4;
 
-/// Sixteen bytes of an address follow.
+/// The kind of an address: sixteen bytes follow.
 const IPV6: u8 = 6;
 
-/// In the place of a prefix length.
+/// The prefix length of an address without one.
 const NO_PREFIX: u8 = u8::MAX;
 
-/// In the place of an account's number, from 1.
+/// The position of the account of a device without one. Positions of accounts begin at 1.
 const NO_ACCOUNT: u32 = 0;
 
-/// The versions of the form.
+/// The versions of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// Without accounts: no device has one.
     WithoutAccounts,
-    /// With accounts, as [`Frozen::write`] writes it.
+    /// With accounts: the version that [`Frozen::write`] writes.
     WithAccounts,
 }
 
-/// Why bytes are no fleet.
+/// Why bytes are not a valid dump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum DumpError {
-    /// They end too early.
+    /// The end is missing.
     #[error("it is truncated")]
     End,
-    /// They go on behind the end.
+    /// There are bytes after the end.
     #[error("it has bytes after its end")]
     Rest,
-    /// A value that no fleet has.
+    /// A value is not valid.
     #[error("{0} is not valid")]
     Value(&'static str),
 }

@@ -1,4 +1,4 @@
-//! Reads the fleet. The bytes need not be friendly.
+//! Reads a dump. It comes from outside, so nothing in it is trusted.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -11,8 +11,8 @@ use super::{
 };
 use crate::fleet::accounts::AccountId;
 use crate::fleet::allocation::{ADDRESS_BYTES, Allocation, AllocationContent, INFO_BYTES};
-use crate::fleet::block::{Alerts, DeviceState, Difference, Place, alert_bytes};
 use crate::fleet::columns::MOST_FOR_A_VALUE;
+use crate::fleet::device::{Alerts, DeviceState, Difference, Place, alert_bytes};
 use crate::fleet::stream_time::StreamTime;
 use crate::fleet::{Fleet, FleetOptions};
 use crate::telemetry::bounds::{LONGEST_NAME, MOST_COLUMNS};
@@ -22,15 +22,15 @@ use crate::telemetry::schema::LOCATION_FIELD;
 use crate::telemetry::values::sanitise;
 use crate::telemetry::{AddressKind, DeviceKind, location};
 use crate::time::Moment;
+
 impl Fleet {
-    /// The fleet that [`super::Frozen::write`] wrote when its clock showed `now`, in this version of the form, as far as the options have a place for it: what is beyond
-    /// its limits is left out. [`Fleet::expire`] is then to be called.
+    /// Reads a fleet that [`super::Frozen::write`] wrote when its clock was `now`. Whatever exceeds the limits of the options is left out.
+    /// Call [`Fleet::expire`] afterwards.
     ///
-    /// The bytes need not be friendly: nothing in them makes it panic, or take more memory than they themselves do, but for a
-    /// small factor.
+    /// No input causes a panic, or uses more memory than a small multiple of its own size.
     ///
     /// # Errors
-    /// When the bytes are no fleet.
+    /// The bytes are not a dump of this version.
     pub fn thaw(
         options: FleetOptions,
         now: Moment,
@@ -45,7 +45,7 @@ impl Fleet {
         let mut fleet = Self::new(options);
         let accounts = match form {
             Form::WithoutAccounts => {
-                // The stream time of all devices: without an account they have none.
+                // The stream time of all devices. It is not used, because they have no account.
                 input.moment()?;
                 Vec::new()
             }
@@ -66,21 +66,21 @@ impl Fleet {
         if !input.rest.is_empty() {
             return Err(DumpError::Rest);
         }
-        // Before the devices age: rows may have come last long before the state was written.
+        // Before the devices age, because the last row may have arrived long before the state was written.
         for &id in accounts.iter().flatten() {
             let online = online_at_last(&fleet, id);
             if let Some(account) = fleet.accounts.get_mut(id) {
                 account.stream_time.note_online(0..online);
             }
         }
-        // Presences are not stored: this works out what they were when the state was written.
+        // Computes the presences, which are not stored, as they were when the state was written.
         fleet.expire(now);
         fleet.version = 1;
         Ok(fleet)
     }
 }
 
-/// The accounts by their places in the list: each is added to the fleet, with its stream time, while there is room.
+/// Reads the accounts and adds each to the fleet, with its stream time, if there is room. Returns them by position.
 fn accounts(
     fleet: &mut Fleet,
     input: &mut Input<'_>,
@@ -102,7 +102,7 @@ fn accounts(
     Ok(accounts)
 }
 
-/// How many devices of an account were online when its last row came.
+/// The number of an account's devices that were online when its last row arrived.
 fn online_at_last(fleet: &Fleet, account: AccountId) -> usize {
     let stale_after = fleet.options.retention.stale_after;
     let seen = || {
@@ -120,19 +120,18 @@ fn online_at_last(fleet: &Fleet, account: AccountId) -> usize {
 struct Thawing<'f, 'i> {
     fleet: &'f mut Fleet,
     input: &'f mut Input<'i>,
-    /// What the clock showed when it was written: nothing has happened later.
+    /// The clock when the dump was written. Later moments are replaced by it.
     now: Moment,
     form: Form,
-    /// The accounts by their places in the list.
+    /// The accounts by position.
     accounts: &'f [Option<AccountId>],
-    /// For how many bytes of numbers, places of texts and entries of lists there is certainly room; `None` once
-    /// there is none.
+    /// The bytes of numbers, references to texts and entries of lists for which there is certainly room; `None` if there is none.
     room: &'f mut Option<usize>,
-    /// The info keys of allocations, each once.
+    /// The shared info keys of allocations.
     keys: BTreeSet<Arc<str>>,
 }
 
-/// In which lanes the values of a table go; none where the options leave them out.
+/// The lanes of the fleet by lane of the dump; `None` for lanes that the options leave out.
 struct LaneNumbers {
     gauges: Vec<Option<usize>>,
     infos: Vec<Option<usize>>,
@@ -154,7 +153,7 @@ impl Thawing<'_, '_> {
         Ok(())
     }
 
-    /// The table of a type, if the options have a place for it.
+    /// The table of a type, added if necessary; `None` if the options leave the type out.
     fn table_of(&mut self, code: &str, name: &str) -> Option<usize> {
         let FleetOptions {
             limits,
@@ -188,7 +187,7 @@ impl Thawing<'_, '_> {
             if !is_field_family(name) {
                 return Err(DumpError::Value("a metric name"));
             }
-            // An older version may have reserved fewer names.
+            // An older version of the program may have reserved fewer names.
             let is_kept = !is_reserved_family(name) && is_kept(name, field);
             let table = table.as_mut().filter(|_| is_kept);
             gauges.push(table.and_then(|table| table.thaw_gauge_lane(name, field, most)));
@@ -231,7 +230,7 @@ impl Thawing<'_, '_> {
         let Some(slot) = table.slot(id, may_add, account) else {
             return Ok(());
         };
-        // Reviewed as soon as possible: ages have grown.
+        // The block is due at once, because ages have increased.
         let (block, slot) = table.slots_mut().block_mut(slot, Moment::default());
         if let Some(device) = device {
             let state = DeviceState {
@@ -252,7 +251,7 @@ impl Thawing<'_, '_> {
         Ok(())
     }
 
-    /// The account of a device. One that the fleet has no room for leaves the device without an account.
+    /// The account of a device; `None` if it has none, or if the fleet has no room for the account.
     fn account(&mut self) -> Result<Option<AccountId>, DumpError> {
         if self.form == Form::WithoutAccounts {
             return Ok(None);
@@ -305,13 +304,13 @@ impl Thawing<'_, '_> {
         })
     }
 
-    /// Whether the fleet may hold a number, a text or an entry of a list that takes so many bytes.
+    /// Whether there is room for a number, a text or an entry of a list with this size in bytes. Reserves the room if so.
     fn has_room_for(&mut self, bytes: usize) -> bool {
         let Some(mut room) = *self.room else {
             return false;
         };
         if room < bytes {
-            // Values may take less than was counted for them. With nearly no room that is not looked up again for each.
+            // The memory is computed exactly only now, because values may need less than was counted for them.
             let taken = self.fleet.tables.value_bytes();
             room = self.fleet.options.limits.values.saturating_sub(taken);
             room = if room < LEAST_ROOM { 0 } else { room };
@@ -351,7 +350,7 @@ impl Thawing<'_, '_> {
         Ok((!names.is_empty()).then(|| Arc::new(names)))
     }
 
-    /// Lanes, ascending, and the number of each.
+    /// The numbers with their lanes, in the order of the lanes.
     fn gauges(&mut self, lanes: &[Option<usize>]) -> Result<Vec<(u32, f64)>, DumpError> {
         let mut gauges = Vec::new();
         for number in 0..self.input.length()? {
@@ -397,7 +396,7 @@ impl Thawing<'_, '_> {
             if value.len() > longest || key.len() > LONGEST_LANE {
                 continue;
             }
-            // The next row of the allocation brings back what is left out in vain.
+            // If the field is not filtered after all, the next row of the allocation restores it.
             if !fields.keeps_key(key) {
                 continue;
             }
@@ -440,7 +439,7 @@ impl Thawing<'_, '_> {
     }
 }
 
-/// A device as it stands in a dump.
+/// A device of a dump.
 struct Device {
     reported: i64,
     seen: Moment,
@@ -450,7 +449,7 @@ struct Device {
     changes: Vec<Difference>,
 }
 
-/// What is left to read.
+/// The bytes that are not read yet.
 struct Input<'i> {
     rest: &'i [u8],
 }

@@ -8,10 +8,10 @@ use crate::fleet::tests::{World, body};
 use crate::fleet::{Fleet, FleetOptions};
 use crate::telemetry::FieldFilter;
 
-/// What the clock shows at first.
+/// The clock at the start.
 const NOW: Moment = Moment::from_millis(0);
 
-/// A small fleet of which everything is known that can be.
+/// A small fleet with values of every kind.
 fn world() -> World {
     let mut world = World::with(|options| options.include_routers = true);
     world.rows(
@@ -33,7 +33,7 @@ fn bytes(world: &World) -> Vec<u8> {
     bytes
 }
 
-/// The world with the fleet that the bytes are, in the same moment.
+/// The world with the fleet of the bytes, at the same moment.
 fn thawed(mut world: World, bytes: &[u8]) -> World {
     let now = Moment::from_millis(world.now);
     world.fleet = thaw(world.fleet.options.clone(), now, bytes).unwrap();
@@ -42,14 +42,14 @@ fn thawed(mut world: World, bytes: &[u8]) -> World {
 }
 
 #[test]
-fn a_fleet_comes_back_as_it_was_and_goes_on_ageing() {
+fn a_fleet_is_restored_and_continues_to_age() {
     for seconds in [0, 119, 120, 899, 900, 86_399, 86_400] {
         let mut expected = world();
         let mut world = thawed(world(), &bytes(&expected));
         expected.wait(seconds);
         world.wait(seconds);
         assert_eq!(world.lines(), expected.lines(), "after {seconds} s");
-        // An allocation that waits for its terminal still does.
+        // An allocation without a terminal is restored, too.
         let row = r#"["u",9000000000,"waiting",1,"v",null,null]"#;
         expected.rows(row);
         world.rows(row);
@@ -58,7 +58,7 @@ fn a_fleet_comes_back_as_it_was_and_goes_on_ageing() {
 }
 
 #[test]
-fn a_field_whose_name_is_reserved_by_now_is_left_out() {
+fn fields_whose_names_are_reserved_now_are_left_out() {
     let mut before = World::new();
     before.answer(&body(
         r#"["u",1,"a",5,6]"#,
@@ -78,7 +78,7 @@ fn a_field_whose_name_is_reserved_by_now_is_left_out() {
 }
 
 #[test]
-fn an_older_row_than_the_one_before_the_restart_does_not_count() {
+fn rows_older_than_the_last_one_before_the_restart_are_ignored() {
     let before = world();
     let mut world = thawed(world(), &bytes(&before));
     world.rows(r#"["u",1400000000,"a",9,"old",null,null]"#);
@@ -91,7 +91,7 @@ fn a_silent_stream_stays_silent_over_a_restart() {
         let mut world = World::new();
         let rows = |number| format!(r#"["u",1500000000,"ut-{number}",0.5,"v1",null,[]]"#);
         world.rows(&(0..terminals).map(rows).collect::<Vec<_>>().join(","));
-        // All are stale by the time the state is written.
+        // All are stale when the state is written.
         for _ in 0..5 {
             world.listen(60);
         }
@@ -114,7 +114,7 @@ fn a_silent_stream_stays_silent_over_a_restart() {
 }
 
 #[test]
-fn what_the_options_leave_out_does_not_come_back() {
+fn values_that_the_options_leave_out_are_not_restored() {
     let bytes = bytes(&world());
     let mut world = World::with(|options| options.fields = FieldFilter::new(false, Vec::new()));
     world.fleet = thaw(world.fleet.options.clone(), NOW, &bytes).unwrap();
@@ -128,7 +128,7 @@ fn what_the_options_leave_out_does_not_come_back() {
 }
 
 #[test]
-fn every_part_of_a_fleet_is_no_fleet() {
+fn truncated_dumps_are_rejected() {
     let bytes = bytes(&world());
     let options = world().fleet.options.clone();
     for end in 0..bytes.len() {
@@ -143,9 +143,9 @@ fn every_part_of_a_fleet_is_no_fleet() {
 }
 
 proptest! {
-    /// A file whose checksum is right may hold anything all the same.
+    /// A file with a valid checksum may still have any content.
     #[test]
-    fn strange_bytes_are_refused_or_make_a_fleet_that_can_be_shown(
+    fn changed_bytes_are_rejected_or_give_a_fleet_that_can_be_shown(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
         let mut world = world();
@@ -163,16 +163,16 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn any_bytes_cause_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let world = World::new();
         let _ = thaw(world.fleet.options.clone(), NOW, &bytes);
     }
 }
 
-/// The bytes of a fleet as each version of the format had them; the fuzzer begins with them, too. Those of the last version are
-/// written anew, with `UPDATE_GOLDEN=1`, only together with a new version of the format.
+/// The bytes of a fleet in each version of the format, which the fuzzer also starts with. `UPDATE_GOLDEN=1` rewrites those of the last
+/// version, which must happen only together with a new version of the format.
 #[test]
-fn bytes_that_were_written_once_can_still_be_read() {
+fn dumps_of_all_versions_can_be_read() {
     let path = |name: &str| format!("{}/fuzz/corpus/state/{name}", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
         std::fs::write(path("accounts"), bytes(&world())).unwrap();
@@ -189,9 +189,9 @@ fn bytes_that_were_written_once_can_still_be_read() {
     }
 }
 
-/// Without an account nothing says that a device is silent. The first row of it says whose it is.
+/// Without an account, a device has no clock by which it is silent. Its first row assigns it to an account.
 #[test]
-fn devices_of_a_file_without_accounts_are_never_offline_until_a_row_comes() {
+fn devices_of_a_file_without_accounts_are_not_offline_before_their_first_row() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/state/fleet");
     let written = std::fs::read(path).unwrap();
     let mut world = world();
@@ -241,7 +241,7 @@ impl Crafted {
         Self::default().moment(0).number(1).text(code).text("Name")
     }
 
-    /// A terminal that was heard at a moment, up to its alerts.
+    /// A terminal with a row at a moment, up to its alerts.
     fn terminal(self, id: &str, seen: u64) -> Self {
         self.text(id)
             .raw(&[DEVICE])
@@ -259,7 +259,7 @@ fn limited(change: impl FnOnce(&mut crate::fleet::Limits)) -> FleetOptions {
 }
 
 #[test]
-fn lanes_beyond_the_limit_take_no_room() {
+fn lanes_beyond_the_limit_use_no_memory() {
     let options = limited(|limits| limits.lanes = 10);
     let mut crafted = Crafted::table("u").number(3000);
     for lane in 0..3000 {
@@ -368,7 +368,7 @@ fn entries_of_allocations_beyond_the_limit_are_left_out() {
 }
 
 #[test]
-fn addresses_come_back_in_order_each_once_and_within_the_limit() {
+fn addresses_are_restored_in_order_without_duplicates_and_within_the_limit() {
     let crafted = Crafted::table("u")
         .number(0)
         .number(0)
@@ -406,7 +406,7 @@ fn addresses_come_back_in_order_each_once_and_within_the_limit() {
 }
 
 #[test]
-fn nothing_has_happened_after_the_clock_of_the_file() {
+fn moments_after_the_clock_of_the_file_are_replaced_by_it() {
     let far = LAST_MOMENT.millis();
     let crafted = Crafted::table("u")
         .number(0)

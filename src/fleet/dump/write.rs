@@ -1,4 +1,4 @@
-//! Writes the fleet.
+//! Writes a dump.
 
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -8,12 +8,13 @@ use super::{ALLOCATION, DEVICE, IPV4, IPV6, NEW, NO_ACCOUNT, NO_PREFIX};
 use crate::fleet::Fleet;
 use crate::fleet::accounts::{Account, AccountId};
 use crate::fleet::allocation::Allocation;
-use crate::fleet::block::{Block, Presence};
+use crate::fleet::block::Block;
+use crate::fleet::device::Presence;
 use crate::fleet::table::{Lanes, Table};
 use crate::telemetry::ip::Address;
 use crate::time::Moment;
 
-/// The state of a fleet, shared with it: what the fleet writes to meanwhile it copies.
+/// The state of a fleet. It shares the blocks with the fleet, which copies those that it changes in the meantime.
 #[derive(Debug)]
 pub struct Frozen {
     accounts: Vec<FrozenAccount>,
@@ -58,10 +59,10 @@ impl Frozen {
         }
     }
 
-    /// Writes it. Blocks are let go of one after the other, so that the fleet copies few.
+    /// Writes the dump. Drops each block after it is written, so that the fleet copies few of them.
     ///
     /// # Errors
-    /// What writing fails with.
+    /// Errors of `out`.
     pub fn write(self, out: &mut impl Write) -> io::Result<()> {
         length(out, self.accounts.len())?;
         for account in &self.accounts {
@@ -103,6 +104,7 @@ impl FrozenTable {
     }
 }
 
+/// The flags of a slot: what it contains.
 fn contents(block: &Block, slot: usize) -> u8 {
     let device = match block.presences()[slot] {
         Presence::Absent => 0,
@@ -113,7 +115,7 @@ fn contents(block: &Block, slot: usize) -> u8 {
     device | allocation.unwrap_or_default()
 }
 
-/// How many slots of a block are written.
+/// The number of slots of a block that are written.
 fn entries(block: &Block) -> usize {
     let slots = 0..block.len();
     slots.filter(|&slot| contents(block, slot) != 0).count()
@@ -155,7 +157,7 @@ fn write_device(out: &mut impl Write, block: &Block, slot: usize) -> io::Result<
     })
 }
 
-/// Numbers stand at the places of their lanes, up to the last one that there is.
+/// Writes one number for each lane up to the last one with a value; NaN if there is no value.
 fn write_gauges(out: &mut impl Write, row: &[(usize, &f64)]) -> io::Result<()> {
     let lanes = row.last().map_or(0, |(last, _)| last + 1);
     length(out, lanes)?;

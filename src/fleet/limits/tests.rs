@@ -1,10 +1,10 @@
-//! Tests of each limit: what is within it is shown, what exceeds it is counted, and the rest of the batch is applied.
+//! Tests of each limit: values within it are shown, values beyond it are counted, and the rest of the batch is applied.
 
 use std::fmt::Write;
 
 use crate::fleet::allocation::{ADDRESS_BYTES, INFO_BYTES};
-use crate::fleet::block::alert_bytes;
 use crate::fleet::columns::MOST_FOR_A_VALUE;
+use crate::fleet::device::alert_bytes;
 use crate::fleet::tests::{World, body};
 use crate::fleet::{Fleet, FleetOptions, Limits, RowFault, RowIgnored, Tally};
 use crate::telemetry::{CellFault, SchemaCache, decode};
@@ -27,7 +27,7 @@ fn ignored(tally: &Tally) -> u64 {
 fn devices_beyond_the_limit_are_left_out_until_there_is_room() {
     let mut world = world(|limits| limits.devices = 2);
     let row = |id: &str| format!(r#"["u",1,"{id}",1,"v",null,[]]"#);
-    // The allocation takes a place for its terminal, which has it when it comes.
+    // The allocation uses the room of its terminal, which then needs no more.
     let tally = world.rows(&format!(
         r#"{},["i",1,"ip-b","",["192.0.2.1"],[],[]],{},["i",1,"ip-d","",["192.0.2.1"],[],[]]"#,
         row("a"),
@@ -59,7 +59,7 @@ fn types_beyond_the_limit_are_left_out() {
 }
 
 #[test]
-fn long_identifiers_cost_their_row() {
+fn rows_with_long_identifiers_are_rejected() {
     let mut world = world(|limits| limits.identifier = 5);
     let tally = world.rows(
         r#"["u",1,"12345",1,"v",null,[]],["u",1,"123456",1,"v",null,[]],["i",1,"ip-123456","",["192.0.2.1"],[],[]]"#,
@@ -69,7 +69,7 @@ fn long_identifiers_cost_their_row() {
 }
 
 #[test]
-fn texts_beyond_the_limits_cost_their_cell() {
+fn cells_with_texts_beyond_the_limits_are_rejected() {
     let row = |text: &str| format!(r#"["u",1,"a",1,"{text}",null,[]]"#);
     let mut long = world(|limits| limits.text = 3);
     assert_eq!(cells(&long.rows(&row("abc"))), 0);
@@ -78,7 +78,7 @@ fn texts_beyond_the_limits_cost_their_cell() {
     let allocation = r#"["i",1,"ip-a","abcd",["192.0.2.1"],[],[]]"#;
     assert_eq!(cells(&long.rows(allocation)), 1);
 
-    // Room for one text: the next one finds it when the first is gone, a batch later.
+    // Room for one text: the next one has room a batch after the first is removed.
     let mut many = world(|limits| limits.texts = 70);
     assert_eq!(cells(&many.rows(&row("abc"))), 0);
     assert_eq!(cells(&many.rows(&row("abd"))), 1);
@@ -109,7 +109,7 @@ fn alerts_and_addresses_beyond_the_limits_are_left_out() {
     assert_eq!(cells(&names.rows(&row("y"))), 0);
 }
 
-/// One terminal's row in columns of its own: a number and a text.
+/// A terminal's row with its own columns: a number and a text.
 fn other_columns(number: usize) -> String {
     let columns =
         format!(r#""u":["DeviceType","UtcTimestampNs","DeviceId","N{number}","T{number}"]"#);
@@ -117,7 +117,7 @@ fn other_columns(number: usize) -> String {
 }
 
 #[test]
-fn lanes_that_nobody_needs_are_given_back() {
+fn unused_lanes_are_removed() {
     let mut world = world(|limits| limits.lanes = 300);
     for number in 0..5000 {
         let tally = world.answer(&other_columns(number));
@@ -133,7 +133,7 @@ fn lanes_that_nobody_needs_are_given_back() {
 }
 
 #[test]
-fn where_all_lanes_are_needed_further_columns_are_left_out() {
+fn if_all_lanes_are_used_further_columns_are_left_out() {
     let mut world = world(|limits| limits.lanes = 3);
     let columns = |from: usize| {
         let names: Vec<_> = (from..from + 3)
@@ -149,7 +149,7 @@ fn where_all_lanes_are_needed_further_columns_are_left_out() {
     let tally = world.answer(&body(r#"["u",1,"b",4,5,6]"#, &columns(2)));
     assert_eq!(cells(&tally), 2);
     world.wait(60);
-    // The first device goes on with the other columns: the lanes of the old ones are free a minute later.
+    // The first device changes to other columns: the lanes of the old ones are free a minute later.
     world.answer(&body(r#"["u",2,"a",1,2,3]"#, &columns(2)));
     world.wait(60);
     let tally = world.answer(&body(r#"["u",2,"b",4,5,6]"#, &columns(2)));
@@ -191,12 +191,12 @@ fn names_beyond_the_limits_are_left_out() {
     assert!(resolved.schema.get("t62").is_some() && resolved.schema.get("t63").is_none());
     // 977 columns and the long one, 37 types, the long code of a type and the long name of one, 905 alerts.
     assert_eq!(resolved.left_out, 977 + 1 + 37 + 1 + 1 + 905);
-    assert_eq!(resolve(&mut cache, &answer).left_out, 0, "told once");
+    assert_eq!(resolve(&mut cache, &answer).left_out, 0, "reported once");
 }
 
-/// An hour of ticks of 15 s, in each of which other devices report, with texts, alerts, columns and allocations of their own.
+/// An hour of ticks of 15 s. In each, different devices report, with different texts, alerts, columns and allocations.
 #[test]
-fn what_is_forgotten_is_freed() {
+fn memory_of_forgotten_devices_is_freed() {
     const TICKS: usize = 240;
     const EACH: usize = 417;
     let mut world = World::with(|options| {
@@ -225,7 +225,7 @@ fn what_is_forgotten_is_freed() {
         let tally = world.answer(&body(&rows.join(","), &columns));
         assert_eq!(tally.cells.total(), 0);
         let held = world.fleet.held();
-        // Five ticks' devices at most, with and without their terminal.
+        // At most the devices of five ticks, with and without their terminal.
         assert!(held.slots <= 2 * EACH * 5, "{tick}: {held:?}");
         assert!(held.lanes <= 256, "{tick}: {held:?}");
         assert!(held.texts <= 2 * EACH * 5 * 4, "{tick}: {held:?}");
@@ -239,7 +239,7 @@ fn what_is_forgotten_is_freed() {
 }
 
 #[test]
-fn rows_beyond_what_an_answer_may_have_are_counted_and_left_out() {
+fn rows_beyond_the_limits_of_an_answer_are_counted_and_left_out() {
     let mut world = World::new();
     let mut rows = String::from("7,");
     for number in 0..64_998 {
@@ -268,7 +268,7 @@ fn shows(world: &World, id: &str) -> bool {
 }
 
 #[test]
-fn devices_that_reported_once_and_are_silent_give_way() {
+fn silent_devices_that_reported_once_are_replaced() {
     let mut world = world(|limits| limits.devices = 5);
     world.rows(&[terminal("twice"), terminal("old")].join(","));
     world
@@ -280,12 +280,12 @@ fn devices_that_reported_once_and_are_silent_give_way() {
     world.wait(1).rows(&terminal("late"));
     assert!(!world.fleet.has_room());
 
-    // Nobody is silent for long enough.
+    // No device is silent for long enough.
     world.wait(100);
     assert_eq!(ignored(&world.rows(&terminal("new-1"))), 1);
     assert!(!shows(&world, "new-1"));
 
-    // Two are needed: the longest silent ones go. One that reports again in the same batch stays, wherever its row stands.
+    // Two must be removed: those that are silent for longest. One that reports again in the same batch stays, wherever its row is.
     world.wait(60);
     let rows = [terminal("new-1"), terminal("new-2"), terminal("old")].join(",");
     let tally = world.rows(&rows);
@@ -301,7 +301,7 @@ fn devices_that_reported_once_and_are_silent_give_way() {
         assert_eq!(shows(&world, id), expected, "{id}");
     }
     assert_eq!(world.fleet.devices(), 5);
-    // Its allocation gave way, too.
+    // Its allocation was removed, too.
     world.wait(200);
     let rows: Vec<_> = ["a", "b", "c", "d", "e", "waiting"].map(terminal).into();
     assert_eq!(
@@ -318,7 +318,7 @@ fn devices_that_reported_once_and_are_silent_give_way() {
 }
 
 #[test]
-fn a_plan_that_is_given_up_lets_nobody_give_way_and_takes_no_room() {
+fn a_plan_without_a_commit_replaces_no_device_and_uses_no_room() {
     let mut world = world(|limits| limits.devices = 2);
     world.rows(&[terminal("a"), terminal("b")].join(","));
     world.wait(200);
@@ -334,7 +334,7 @@ fn a_plan_that_is_given_up_lets_nobody_give_way_and_takes_no_room() {
 }
 
 #[test]
-fn over_a_restart_it_stays_known_who_has_reported_once() {
+fn a_restart_keeps_which_devices_have_reported_once() {
     let mut world = world(|limits| limits.devices = 2);
     world.rows(&[terminal("once"), terminal("twice")].join(","));
     world.rows(&terminal("twice"));
@@ -358,13 +358,13 @@ fn over_a_restart_it_stays_known_who_has_reported_once() {
 }
 
 #[test]
-fn numbers_and_texts_beyond_the_limit_are_left_out_and_those_that_are_held_go_on() {
+fn numbers_and_texts_beyond_the_limit_are_left_out_and_known_ones_are_updated() {
     let columns = r#""u":["DeviceType","UtcTimestampNs","DeviceId","N","T","M"]"#;
     let row = |id: usize, n: usize| format!(r#"["u",{n},"{id}",{n},"t{n}",null]"#);
     let rows = |ids: std::ops::Range<usize>, n: usize| -> String {
         ids.map(|id| row(id, n)).collect::<Vec<_>>().join(",")
     };
-    // Room for a column of each, for a batch of so many cells, and for a few more values.
+    // Room for a column of each, for a batch with this number of cells, and for a few more values.
     let mut world = world(|limits| limits.values = 2 * 2048 + 256 * 6 * MOST_FOR_A_VALUE);
     assert_eq!(cells(&world.answer(&body(&rows(0..256, 1), columns))), 0);
     let tally = world.answer(&body(&rows(0..300, 2), columns));
@@ -384,7 +384,7 @@ fn numbers_and_texts_beyond_the_limit_are_left_out_and_those_that_are_held_go_on
 }
 
 #[test]
-fn entries_of_allocations_beyond_the_limit_are_left_out_and_those_that_are_held_go_on() {
+fn entries_of_allocations_beyond_the_limit_are_left_out_and_known_ones_are_updated() {
     const COLUMNS: &str = r#""i":["DeviceType","UtcTimestampNs","DeviceId","A","B","Ipv4"]"#;
     let rows = |ids: std::ops::Range<usize>, time: usize| {
         let row =
@@ -397,7 +397,7 @@ fn entries_of_allocations_beyond_the_limit_are_left_out_and_those_that_are_held_
     assert_eq!(cells(&world.answer(&rows(0..100, 1))), 0);
     assert_eq!(world.fleet.tables.value_bytes(), held);
 
-    // Ten of them are new, and have neither texts nor addresses.
+    // Ten of them are new, and get neither texts nor addresses.
     assert_eq!(cells(&world.answer(&rows(10..110, 2))), 10 * 4);
     assert_eq!(world.fleet.tables.value_bytes(), held);
     world.rows(r#"["u",1,"50",1,"v",null,[]],["u",1,"105",1,"v",null,[]]"#);
@@ -411,14 +411,14 @@ fn entries_of_allocations_beyond_the_limit_are_left_out_and_those_that_are_held_
     }
     assert!(!lines.contains(r#"_numeric_0{"105"}"#), "{lines}");
 
-    // What is forgotten makes room.
+    // Forgotten devices make room.
     world.wait(86_400 + 1);
     assert_eq!(world.fleet.tables.value_bytes(), 0);
     assert_eq!(cells(&world.answer(&rows(10..110, 3))), 0);
 }
 
 #[test]
-fn alerts_beyond_the_limit_are_left_out_and_those_that_are_held_go_on() {
+fn alerts_beyond_the_limit_are_left_out_and_known_ones_are_updated() {
     const COLUMNS: &str = r#""u":["DeviceType","UtcTimestampNs","DeviceId","ActiveAlerts"]"#;
     let rows = |ids: std::ops::Range<usize>, time: usize, alerts: &str| {
         let row = |id| format!(r#"["u",{time},"{id}",{alerts}]"#);
@@ -430,7 +430,7 @@ fn alerts_beyond_the_limit_are_left_out_and_those_that_are_held_go_on() {
     assert_eq!(cells(&world.answer(&rows(0..100, 1, "[5,7]"))), 0);
     assert_eq!(world.fleet.tables.value_bytes(), held);
 
-    // Those of new terminals are left out, and a third one of a terminal that has two.
+    // Alerts of new terminals are left out, and a third one of a terminal that has two.
     let tally = world.answer(&rows(10..110, 2, "[1,5,7]"));
     assert_eq!(cells(&tally), 90 + 10 * 3);
     assert_eq!(world.fleet.tables.value_bytes(), held);
@@ -445,7 +445,7 @@ fn alerts_beyond_the_limit_are_left_out_and_those_that_are_held_go_on() {
         names
     };
     assert_eq!(alerts(&world), ["alert_active_5", "alert_active_7"]);
-    // One takes the place of another one.
+    // One alert replaces another.
     assert_eq!(cells(&world.answer(&rows(10..100, 3, "[1,5]"))), 0);
     assert_eq!(alerts(&world), ["alert_active_1", "alert_active_5"]);
     world.answer(&rows(0..110, 4, "[]"));

@@ -9,7 +9,7 @@ use crate::telemetry::schema::Field;
 use crate::telemetry::{AddressKind, CellFault, Reading};
 
 impl Planner<'_> {
-    /// Works out the new allocation of each terminal.
+    /// Plans the new allocation of each terminal.
     pub(super) fn allocations(&mut self, candidates: &[Candidate<'_>]) {
         self.plan.allocations.reserve_exact(candidates.len());
         let mut content = AllocationContent::default();
@@ -34,7 +34,7 @@ impl Planner<'_> {
         }
     }
 
-    /// How many bytes the entries of a terminal's new allocation may take: as many as those that it has, where no others have room.
+    /// The memory limit of the entries of a terminal's new allocation. If memory for values is short, it is the memory of the current ones.
     fn most_bytes(&self, candidate: &Candidate<'_>) -> usize {
         if !self.is_tight {
             return usize::MAX;
@@ -58,7 +58,7 @@ impl Planner<'_> {
                     self.plan.tally.cells.note(info);
                 }
                 Reading::Fault(fault) => self.plan.tally.cells.count(fault),
-                // The columns of an allocation give none of these.
+                // The columns of an allocation have no such readings.
                 Reading::Number(..)
                 | Reading::Text(..)
                 | Reading::Place(..)
@@ -94,7 +94,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// The valid addresses of a column.
+    /// Adds the valid addresses of a column.
     fn addresses(
         &mut self,
         kind: AddressKind,

@@ -2,27 +2,27 @@
 
 use std::sync::Arc;
 
-use super::super::FleetOptions;
-use super::super::block::{Alerts, Difference, Place};
+use super::super::device::{Alerts, Difference, Place};
 use super::super::interner::{Interner, Text};
+use super::super::options::FleetOptions;
 use super::super::table::Table;
 use super::{Candidate, Owner, Plan, PlannedDevice, Planner, bounded, counted};
 use crate::telemetry::readings::{Alert, Judged, RawAlerts, RawPlace, RawText};
 use crate::telemetry::schema::Field;
 use crate::telemetry::{CellFault, Reading, Rows, location};
 
-/// What a row says about an info lane.
+/// The text of a row in an info lane.
 #[derive(Debug, Clone)]
 enum Seen {
-    /// Nothing.
+    /// None.
     Absent,
-    /// The text that is known.
+    /// The same text as before.
     Known,
-    /// Another text.
+    /// A different text.
     New(Text),
 }
 
-/// What a row says: used again for each row.
+/// The values of a row. Reused for each row.
 #[derive(Default)]
 struct Scratch {
     /// By lane, NaN where absent.
@@ -45,7 +45,7 @@ impl Scratch {
 }
 
 impl Planner<'_> {
-    /// Works out the whole new state of each device.
+    /// Plans the complete new state of each device.
     pub(super) fn devices(&mut self, rows: &Rows, candidates: &[Candidate<'_>]) {
         let lanes = candidates.first().map_or(0, |candidate| {
             let table = self.tables.get(candidate.table);
@@ -86,7 +86,7 @@ struct DevicePlanner<'a> {
     texts: &'a mut Interner<Text>,
     alert_names: &'a mut Interner<Arc<str>>,
     scratch: &'a mut Scratch,
-    /// Whether it gets no values in lanes that it has none in, and no more alerts than it has.
+    /// Whether memory for values is short. Then the device gets no values in further lanes, and not more alerts than it has.
     is_tight: bool,
     plan: &'a mut Plan,
 }
@@ -95,7 +95,7 @@ impl DevicePlanner<'_> {
     fn plan(mut self, candidate: &Candidate<'_>, owner: Owner) {
         for (column, reading) in candidate.row.readings() {
             match reading {
-                // Most cells of most rows are numbers of fields that have had numbers before.
+                // The fast path: most cells are numbers of fields that had numbers before.
                 Reading::Number(_, number)
                     if let Some(lane) = self.table.known_gauge_lane(column)
                         && let Some(place) = self.scratch.numbers.get_mut(lane) =>
@@ -130,7 +130,7 @@ impl DevicePlanner<'_> {
                 Ok(())
             }
             Reading::Fault(fault) => Err(fault),
-            // The columns of a device give none of these.
+            // The columns of a device have no such readings.
             Reading::Info(..) | Reading::Addresses(..) => Ok(()),
         };
         self.plan.tally.cells.note(read);
@@ -152,7 +152,7 @@ impl DevicePlanner<'_> {
     }
 
     fn text(&mut self, column: usize, field: &Field, raw: RawText<'_>) -> Result<(), CellFault> {
-        // Most texts are what they were, and so neither numbers nor new.
+        // Most texts are unchanged, so they need not be parsed as numbers or interned.
         if let RawText::Plain(text) = raw
             && let Some(lane) = self.table.known_info_lane(column)
             && self.known(lane) == Some(text)
@@ -168,7 +168,7 @@ impl DevicePlanner<'_> {
         }
     }
 
-    /// A text of a column that has had none yet, or another one.
+    /// A text in a column that had none, or a different one.
     fn new_text(&mut self, column: usize, field: &Field, text: &str) -> Result<(), CellFault> {
         let limits = &self.options.limits;
         let lane = self.table.info_lane(column, field, limits.lanes);
@@ -189,13 +189,13 @@ impl DevicePlanner<'_> {
         texts[lane] = seen;
     }
 
-    /// What the device's text in an info lane is so far.
+    /// The known text of the device in an info lane.
     fn known(&self, lane: usize) -> Option<&str> {
         let (block, slot) = self.table.block(self.slot);
         block.info(lane, slot).map(|text| &**text)
     }
 
-    /// Where the device is: the trigonometry is done only when it has moved to another cell.
+    /// The location. It is computed only if the device has moved to another cell, because that needs trigonometry.
     fn place(&mut self, column: usize, field: &Field, place: RawPlace) -> Result<(), CellFault> {
         if let Some(number) = place.number {
             let number = self.number(column, field, number);
@@ -228,8 +228,8 @@ impl DevicePlanner<'_> {
         Ok(())
     }
 
-    /// Takes the numbers that there are into the plan, with their lanes, which are mostly those of the row before. Where the lanes
-    /// begin, and how many there are.
+    /// Adds the numbers to the plan, with their lanes, unless these are the same as those of the previous row. Returns where the lanes
+    /// begin, and their number.
     fn keep_numbers(&mut self) -> (u32, u32) {
         let (block, slot) = self.table.block(self.slot);
         let plan = &mut *self.plan;
@@ -257,7 +257,7 @@ impl DevicePlanner<'_> {
         (counted(begin), count)
     }
 
-    /// Plans what is other than it was: texts, the place, alerts. Most rows differ in numbers alone.
+    /// Plans the changes of texts, location and alerts. Most rows differ only in numbers.
     fn differences(&mut self) {
         self.different_texts();
         let (block, slot) = self.table.block(self.slot);
@@ -302,7 +302,7 @@ impl DevicePlanner<'_> {
         }
         let mut names = std::mem::take(names);
         if self.is_tight && names.len() > known.len() {
-            // Those that are known go first.
+            // Keeps the known ones.
             names.sort_by_key(|name| known.binary_search(name).is_err());
             for _ in names.drain(known.len()..) {
                 self.plan.tally.cells.count(CellFault::Limit);

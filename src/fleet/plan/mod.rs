@@ -14,22 +14,23 @@ use std::sync::Arc;
 use self::select::Candidate;
 use super::accounts::{AccountId, Accounts};
 use super::allocation::Allocation;
-use super::block::{Difference, Presence};
+use super::device::{Difference, Presence};
 use super::gaps::Gaps;
 use super::interner::{Interner, Text};
+use super::options::FleetOptions;
+use super::tables::Tables;
 use super::tally::{RowCode, RowFault, Tally};
-use super::{FleetOptions, Tables};
 use crate::telemetry::readings::Identity;
 use crate::telemetry::values::LongNumbers;
 use crate::telemetry::{Batch, CellFault, DeviceKind};
 use crate::time::Moment;
 
-/// What a batch will do.
+/// The effect of a batch.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// What it counts.
+    /// The counts of its rows and cells.
     pub tally: Tally,
-    /// Whose batch it is.
+    /// The account of the batch.
     pub(super) account: AccountId,
     /// The first row whose timestamp is too far ahead of the corrected clock.
     pub future: Option<Example>,
@@ -37,21 +38,23 @@ pub struct Plan {
     pub early: Option<Example>,
     pub(super) devices: Vec<PlannedDevice>,
     pub(super) allocations: Vec<PlannedAllocation>,
-    /// Devices and waiting allocations that give way to new ones: table and slot.
+    /// Devices, and allocations of unknown terminals, that are removed to make room for new ones: table and slot.
     pub(super) evicted: Vec<(usize, usize)>,
     /// The tables of the devices, each once.
     pub(super) tables: Vec<usize>,
-    /// Lists of ascending lanes; devices of the same lanes share one.
+    /// Lists of ascending lanes. Devices with the same lanes share a list.
     pub(super) lanes: Vec<u32>,
-    /// Reads texts that are numbers.
+    /// Parses texts that are numbers.
     numbers: LongNumbers,
+    /// The numbers of all devices.
     pub(super) gauges: Vec<f64>,
+    /// The other differences of all devices.
     pub(super) changes: Vec<Difference>,
-    /// Devices of the account whose rows are older than what another account has delivered: table and slot.
+    /// Devices of the account whose rows in the batch are older than rows that another account has delivered: table and slot.
     pub(super) delivered: Vec<(usize, usize)>,
-    /// Some devices of another account whose rows are older than what is known.
+    /// Devices of other accounts that have older rows in the batch: table and slot. Only some of them.
     pub(super) delivered_too: Vec<(usize, usize)>,
-    /// Fields whose text has turned out to change in nearly every row of most devices.
+    /// Fields whose text changes in nearly every row of most devices. Each is reported once.
     pub churning: Vec<Arc<str>>,
 }
 
@@ -63,7 +66,7 @@ impl Plan {
         }
     }
 
-    /// Whether it does nothing to any device.
+    /// Whether it has no effect on any device.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.devices.is_empty()
@@ -73,10 +76,10 @@ impl Plan {
     }
 }
 
-/// A row that is named in a log line.
+/// A row to name in a log line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Example {
-    /// Its DeviceId, escaped, at most 100 characters of it.
+    /// Its DeviceId, escaped and cut to 100 characters.
     pub id: String,
     /// `UtcTimestampNs`.
     pub reported: i64,
@@ -94,33 +97,33 @@ impl Example {
     }
 }
 
-/// The new state of one device. Its numbers and differences follow those of the device before it in the plan.
+/// The new state of one device. Its numbers and differences follow those of the previous device in the plan.
 #[derive(Debug)]
 pub(super) struct PlannedDevice {
     pub(super) table: u32,
     pub(super) slot: u32,
     pub(super) reported: i64,
     pub(super) owner: Owner,
-    /// Where the lanes of its numbers begin in the plan.
+    /// Where the lanes of its numbers begin in [`Plan::lanes`].
     pub(super) lanes: u32,
-    /// How many numbers it has.
+    /// The number of its numbers.
     pub(super) gauges: u32,
-    /// How many differences.
+    /// The number of its differences.
     pub(super) changes: u32,
 }
 
-/// Whose device it is that a row is about.
+/// The account of a row's device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owner {
-    /// The account's that has the row.
+    /// The account that delivers the row.
     This,
-    /// Another account's.
+    /// Another account.
     Other,
-    /// The account's from this row on.
+    /// Another account or none before, and the account that delivers the row from now on.
     New,
 }
 
-/// The new allocation of one terminal, known or not.
+/// The new allocation of one terminal, which may be unknown.
 #[derive(Debug)]
 pub(super) struct PlannedAllocation {
     pub(super) table: usize,
@@ -135,11 +138,12 @@ pub(super) struct Planner<'f> {
     pub(super) texts: &'f mut Interner<Text>,
     pub(super) alert_names: &'f mut Interner<Arc<str>>,
     pub(super) accounts: &'f Accounts,
-    /// How many devices there are.
+    /// The number of devices.
     pub(super) devices: usize,
-    /// How many there may be, those that give way included.
+    /// The most devices, including those that are removed to make room.
     pub(super) room: usize,
-    /// Whether devices get no values in lanes that they have none in, and no more alerts and entries of allocations than they have.
+    /// Whether memory for values is short. Then devices get no values in further lanes, and not more alerts and entries of allocations than
+    /// they have.
     pub(super) is_tight: bool,
     pub(super) now: Moment,
     /// The latest `UtcTimestampNs` that is not in the future.
@@ -164,7 +168,7 @@ impl Planner<'_> {
         self.plan
     }
 
-    /// Counts the gaps between these reports and those before them, of the types that report at a fixed pace.
+    /// Counts the gaps between these reports and the previous ones, for the types that report at a fixed interval.
     fn count_gaps(&mut self, devices: &[Candidate<'_>]) {
         for device in devices {
             let table = self.tables.get(device.table);
@@ -178,13 +182,13 @@ impl Planner<'_> {
     }
 }
 
-/// The one copy of a text that is not too long, if there is room for it.
+/// The shared copy of a text. An error if the text is too long, or there is no room for it.
 fn bounded(texts: &mut Interner<Text>, text: &str, longest: usize) -> Result<Text, CellFault> {
     let text = (text.len() <= longest).then(|| texts.intern(text));
     text.flatten().ok_or(CellFault::Limit)
 }
 
-/// A count as a plan keeps it: an answer has less than 2^32 bytes, so no more of anything.
+/// A count as a 32-bit number: an answer has less than 2^32 bytes, and so less of everything else.
 fn counted(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -1,9 +1,9 @@
-//! Selects the rows of a batch that are used: of known types, with valid times, the newest of each device, within the limits.
+//! Selects the rows of a batch that are used: the newest of each device, of known types, with valid times, within the limits.
 
 use std::sync::Arc;
 
 use super::super::RowIgnored;
-use super::super::block::Presence;
+use super::super::device::Presence;
 use super::super::slots::Subject;
 use super::super::table::Table;
 use super::super::tally::{RowCode, RowFault};
@@ -12,20 +12,20 @@ use crate::telemetry::readings::{Identity, Row};
 use crate::telemetry::schema::TypeSchema;
 use crate::telemetry::{Batch, Cell, DeviceKind, Rows};
 
-/// How many devices of other accounts are noted of a batch whose rows are older.
+/// The most devices of other accounts with older rows that are recorded in a batch.
 const MOST_NOTED: usize = 64;
 
-/// A row that counts, unless a later one of the batch outdoes it.
+/// A row that is used, unless the batch contains a newer one.
 pub(super) struct Candidate<'b> {
     pub(super) table: usize,
     pub(super) slot: usize,
     pub(super) reported: i64,
-    /// How many rows of the batch are newer than what is known of its subject; of those with one timestamp, one.
+    /// The number of rows of the batch that are newer than the known one of its subject. Rows with the same timestamp count once.
     pub(super) reports: u32,
     pub(super) row: Row<'b>,
 }
 
-/// The rows that count, in the order of their subjects' first appearance; one for each.
+/// One row for each subject, in the order in which the subjects first occur.
 pub(super) struct Candidates<'b> {
     subject: Subject,
     pub(super) rows: Vec<Candidate<'b>>,
@@ -39,7 +39,7 @@ impl<'b> Candidates<'b> {
         }
     }
 
-    /// Whether there is a row about the subject at a slot.
+    /// Whether there is a row for the subject at a slot.
     fn has(&self, table: usize, slot: usize, known: &Table) -> bool {
         let row = self
             .rows
@@ -47,8 +47,9 @@ impl<'b> Candidates<'b> {
         row.is_some_and(|row| (row.table, row.slot) == (table, slot))
     }
 
-    /// Takes the row unless what is known of its subject is newer. Which row of the batch named the subject before is noted
-    /// at its slot; a note that an earlier batch left leads to a row about something else, or to none.
+    /// Adds the row, unless a newer one of its subject is known. Returns whether it was added. A note at the slot has the index of the
+    /// subject's earlier row in the batch. A note from an earlier batch is recognised because the row at its index, if any, has another
+    /// subject.
     fn offer(
         &mut self,
         mut candidate: Candidate<'b>,
@@ -79,14 +80,14 @@ impl<'b> Candidates<'b> {
     }
 }
 
-/// What the rows of one type are. Rows of a type mostly follow each other, so that it is found out once for all of them.
+/// The meaning of the rows of one type. Rows of a type mostly follow each other, so it is computed once for all of them.
 struct Type<'b> {
     code: &'b str,
     counter: RowCode,
     meaning: Result<Meaning<'b>, NotCounted>,
 }
 
-/// What is made of a row.
+/// The meaning of a row.
 #[derive(Clone, Copy)]
 struct Meaning<'b> {
     subject: Subject,
@@ -94,17 +95,17 @@ struct Meaning<'b> {
     schema: &'b Arc<TypeSchema>,
 }
 
-/// Why a row does not count.
+/// Why a row is not used.
 #[derive(Clone, Copy)]
 enum NotCounted {
     Rejected(RowFault),
     Ignored(RowIgnored),
-    /// There are as many devices as may be, and it is of another one.
+    /// The limit of devices is reached, and the device is new.
     NoRoom,
 }
 
 impl Planner<'_> {
-    /// Finds out which rows count: those of devices, and those of allocations.
+    /// Selects the rows of devices, and those of allocations.
     pub(super) fn select<'b>(&mut self, batch: &'b Batch) -> (Candidates<'b>, Candidates<'b>) {
         let mut devices = Candidates::of(Subject::Device, batch.rows.iter().len());
         let mut allocations = Candidates::of(Subject::Allocation, 0);
@@ -131,8 +132,8 @@ impl Planner<'_> {
         (devices, allocations)
     }
 
-    /// Gives the rows of new devices the places of those that have reported once and are silent, the longest silent first. None that
-    /// this batch has a row of gives way.
+    /// Makes room for new devices: removes devices that have reported only once and are silent, the longest silent first, but none that has
+    /// a row in this batch.
     fn make_room<'b>(
         &mut self,
         rows: &'b Rows,
@@ -179,7 +180,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Counts a row, and finds out what its type is. `last` is the type of the row before.
+    /// Counts a row, and returns the meaning of its type. `last` is the type of the previous row.
     fn meaning<'b>(
         &mut self,
         batch: &'b Batch,
@@ -232,7 +233,7 @@ impl Planner<'_> {
         }
     }
 
-    /// The slot of a device, which gets one if it has none and there is room.
+    /// The slot of a device. If it has none, it gets one if there is room.
     fn slot(&mut self, table: usize, id: &str) -> Result<usize, NotCounted> {
         if id.len() > self.options.limits.identifier {
             return Err(NotCounted::Rejected(RowFault::Limit));
@@ -245,7 +246,7 @@ impl Planner<'_> {
         slot.ok_or(NotCounted::NoRoom)
     }
 
-    /// Leaves out rows of a time that cannot be, before they take a slot.
+    /// Rejects rows with an impossible time, before they get a slot.
     fn in_time(&mut self, identity: Identity<'_>) -> Result<(), NotCounted> {
         let example = || Example::of(identity);
         if identity.reported < self.options.limits.earliest {
@@ -259,7 +260,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Finds out whose row it is and whether it counts.
+    /// Finds the device of a row, and decides whether the row is used.
     fn row<'b>(
         &mut self,
         rows: &'b Rows,
@@ -299,11 +300,11 @@ impl Planner<'_> {
         Err(NotCounted::Ignored(RowIgnored::Older))
     }
 
-    /// Notes who delivers a device, though the row does not count.
+    /// Records which account delivers a device, although the row is too old to be used.
     fn note_older(&mut self, table: usize, slot: usize) {
         let (block, at) = self.tables.get(table).block(slot);
         match self.owner(table, slot) {
-            // Where no other account has delivered it since, the row that counts says the same.
+            // If no other account has delivered it since, the accepted row has recorded the delivery.
             Owner::This if block.delivered(at) != block.seen(at).0 => {
                 self.plan.delivered.push((table, slot));
             }
@@ -314,8 +315,8 @@ impl Planner<'_> {
         }
     }
 
-    /// Whose device it is that a row of the batch is about. Its account changes when the old one has been silent about it for
-    /// `STALE_AFTER` or was removed, and where there is none.
+    /// The account of a device that has a row in the batch. The device moves to the account of the batch if its own account has not
+    /// delivered it for `STALE_AFTER` or was removed, or if it has none.
     pub(super) fn owner(&self, table: usize, slot: usize) -> Owner {
         let (block, slot) = self.tables.get(table).block(slot);
         match block.account() {
@@ -332,8 +333,8 @@ impl Planner<'_> {
         }
     }
 
-    /// The timestamp that a device's next row must reach: none where the device is unknown or stale, so that a clock that was
-    /// once in the future heals.
+    /// The timestamp that the next row of a device must have at least. `None` if the device is unknown or stale, so that a device whose
+    /// clock was once in the future recovers.
     fn newest_row(&self, table: &Table, slot: usize) -> Option<i64> {
         let (block, slot) = table.block(slot);
         let known = block.presences()[slot] != Presence::Absent;

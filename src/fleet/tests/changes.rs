@@ -1,4 +1,4 @@
-//! What answers and time change for which device.
+//! Tests of the changes that answers and time cause.
 
 use super::*;
 
@@ -16,10 +16,10 @@ fn changes(world: &World) -> Vec<String> {
 }
 
 #[test]
-fn changes_are_those_of_devices_that_were_known() {
+fn only_known_devices_have_changes() {
     type Step = fn(&mut World);
     let steps: &[(Step, &[&str])] = &[
-        // A device that is new has changed nothing.
+        // A new device causes no change.
         (
             |world| rows_of(world, r#"["u",1,"a",[82],"v1"],["u",1,"b",[],"v1"]"#),
             &[],
@@ -37,12 +37,12 @@ fn changes_are_those_of_devices_that_were_known() {
                 "a software v1 v2",
             ],
         ),
-        // A version that was absent is no other one.
+        // A version after an absent one is not a change.
         (
             |world| rows_of(world, r#"["u",4,"a",[],"v2"],["u",4,"b",[],"v3"]"#),
             &["a cleared 7", "a cleared 8"],
         ),
-        // Stale is not yet silent.
+        // A stale device is not silent yet.
         (|world| _ = world.wait(120), &[]),
         (
             |world| rows_of(world, r#"["u",5,"a",[],"v2"]"#),
@@ -75,7 +75,7 @@ fn changes_are_those_of_devices_that_were_known() {
 }
 
 #[test]
-fn a_device_that_gives_way_is_forgotten() {
+fn a_device_that_is_replaced_is_forgotten() {
     let mut world = World::with(|options| options.limits.devices = 1);
     world.rows(r#"["u",1,"a",1]"#);
     world.wait(121).rows(r#"["u",1,"b",1]"#);
@@ -83,7 +83,7 @@ fn a_device_that_gives_way_is_forgotten() {
 }
 
 #[test]
-fn of_many_changes_the_first_are_kept_and_all_are_counted() {
+fn the_first_changes_are_listed_and_all_are_counted() {
     let mut world = World::new();
     let rows: Vec<_> = (0..1200).map(|id| format!(r#"["u",1,"{id}",1]"#)).collect();
     world.rows(&rows.join(","));

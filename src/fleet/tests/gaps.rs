@@ -1,4 +1,4 @@
-//! Reports that devices seem to skip.
+//! Tests of gaps between reports.
 
 use super::*;
 use crate::fleet::gaps::Gaps;
@@ -10,7 +10,7 @@ fn row(id: u64, seconds: i64) -> String {
     format!(r#"["u",{},"ut{id:02}",1]"#, seconds * SECOND)
 }
 
-/// Ten minutes of 20 terminals that report every 15 s. `takes` says whether this consumer gets the answer of that number.
+/// A fleet after ten minutes in which 20 terminals report every 15 s. `takes` returns whether this consumer gets the answer with a number.
 fn ten_minutes(takes: impl Fn(i64) -> bool) -> World {
     let mut world = World::new();
     for number in 0..=40 {

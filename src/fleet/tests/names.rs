@@ -26,7 +26,7 @@ fn device_types(fleet: &Fleet) -> Vec<String> {
 }
 
 #[test]
-fn two_types_of_one_name_give_no_series_twice() {
+fn types_with_the_same_name_have_no_duplicate_series() {
     let shared = r#""d":"A","u":"A""#;
     // Enums and types of answers, and the names of `d` and `u` after each.
     type Step = (&'static str, &'static [&'static str], [&'static str; 2]);
@@ -58,7 +58,7 @@ fn two_types_of_one_name_give_no_series_twice() {
 }
 
 #[test]
-fn a_type_without_rows_that_count_changes_no_name() {
+fn a_type_without_accepted_rows_changes_no_name() {
     let mut world = World::new();
     world.answer(&answer(r#""u":"d""#, &["u"]));
     let version = world.fleet.version();
@@ -69,7 +69,7 @@ fn a_type_without_rows_that_count_changes_no_name() {
 }
 
 #[test]
-fn two_types_of_one_name_in_a_state_file_give_no_series_twice() {
+fn types_with_the_same_name_in_a_state_file_have_no_duplicate_series() {
     let mut world = World::new();
     world.answer(&answer(r#""d":"A","u":"B""#, &NAMED));
     let mut state = Vec::new();

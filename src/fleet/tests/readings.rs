@@ -15,8 +15,8 @@ fn rejected(tally: &crate::fleet::Tally, fault: &str) -> u64 {
 
 /// The centre of 8f2830828052d25, a cell of resolution 15 (San Francisco), and of 85283473fffffff.
 #[test]
-fn h3_cells_are_read_in_every_spelling() {
-    // Spelling, whether it gives the gauge, whether it gives a place.
+fn h3_cells_are_read_in_every_notation() {
+    // A notation, whether there is a gauge, whether there is a location.
     for (cell, gauge, place) in [
         ("644721767721807141", true, true),
         (r#""8f2830828052d25""#, false, true),
@@ -25,7 +25,7 @@ fn h3_cells_are_read_in_every_spelling() {
         (r#""08f2830828052d25""#, false, true),
         (r#""0x08f2830828052d25""#, false, true),
         (r#""644721767721807141""#, false, true),
-        // Too many or too few digits for hexadecimal, and no decimal number.
+        // Too many or too few digits for hexadecimal, and not a decimal number.
         (r#""008f2830828052d25""#, false, false),
         (r#""8f2830828052d2""#, false, false),
         (r#""0x644721767721807141""#, false, false),
@@ -116,7 +116,7 @@ fn addresses_of_the_other_family_are_counted_and_left_out() {
 }
 
 #[test]
-fn alert_names_without_a_letter_or_digit_give_way_to_their_code() {
+fn alert_names_without_a_letter_or_digit_are_replaced_by_their_code() {
     let enums = r#"{"DeviceType":{"u":"UserTerminal"},"AlertsByDeviceType":{"u":{"71":" ","72":"_-_","73":"é","74":"","75":"ä1"}}}"#;
     let mut world = World::new();
     world.answer(&format!(
@@ -131,7 +131,7 @@ fn alert_names_without_a_letter_or_digit_give_way_to_their_code() {
 }
 
 #[test]
-fn without_locations_every_column_that_is_named_after_one_is_left_out() {
+fn without_locations_all_columns_with_such_names_are_left_out() {
     let places = [
         "DishLatitude",
         "LONGITUDE_DEG",
@@ -174,8 +174,8 @@ fn without_locations_every_column_that_is_named_after_one_is_left_out() {
     );
 }
 
-/// Fields that are reported as changing their text all the time, over so many rounds. Each row stands for itself: `{id}` and `{text}`
-/// are a device and its text.
+/// The fields that are reported as changing constantly, after so many rounds. In each row, `{id}` and `{text}` are replaced by a device and
+/// its text.
 fn churning(
     world: &mut World,
     row: &str,

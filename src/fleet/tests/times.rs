@@ -3,13 +3,13 @@
 use super::*;
 
 #[test]
-fn a_row_of_the_future_is_not_taken() {
+fn rows_in_the_future_are_ignored() {
     const NOW: i64 = 1_800_000_000_000_000_000;
     const MINUTE: i64 = 60_000_000_000;
     let mut world = World::new();
     world.latest = NOW + 10 * MINUTE;
     let row = |id: &str, reported: i64, speed: u32| format!(r#"["u",{reported},"{id}",{speed}]"#);
-    // At the limit it counts, and other rows of the device go on counting.
+    // A row at the limit is used, and so are later rows of the device.
     let tally = world.rows(&row("a", NOW + 10 * MINUTE, 1));
     assert_eq!(tally.ignored, [0; 4]);
     let future = |tally: &Tally| tally.ignored[RowIgnored::Future as usize];
@@ -19,7 +19,7 @@ fn a_row_of_the_future_is_not_taken() {
         assert_eq!(future(&world.rows(&rows.join(","))), 3, "{reported}");
         assert_eq!(world.lines()[0], r#"Speed{"a"} 1"#);
         assert_eq!(world.fleet.devices(), 1);
-        // Not even when the device is stale, nor when its older rows are what comes next.
+        // Also if the device is stale, or if older rows of it follow.
         world.wait(121);
         assert_eq!(future(&world.rows(&row("a", reported, 2))), 1);
         world.rows(&row("a", NOW, 1));
@@ -28,7 +28,7 @@ fn a_row_of_the_future_is_not_taken() {
 }
 
 #[test]
-fn the_first_row_of_a_wrong_time_is_named() {
+fn the_first_row_with_a_wrong_time_is_reported() {
     let mut world = World::with(|options| options.limits = Limits::STANDARD);
     world.latest = 1_800_000_000_000_000_000;
     let rows = r#"["u",1,"p\n1"],["u",1900000000000000000,"f1"],["u",1,"p2"],["u",1900000000000000000,"f2"]"#;
@@ -50,7 +50,7 @@ fn the_first_row_of_a_wrong_time_is_named() {
 }
 
 #[test]
-fn a_time_before_2019_is_none() {
+fn times_before_2019_are_rejected() {
     let mut world = World::with(|options| options.limits = Limits::STANDARD);
     // Zero, negative, seconds, milliseconds, microseconds, and the last nanosecond of 2018.
     for reported in [
@@ -79,7 +79,7 @@ fn a_time_before_2019_is_none() {
 }
 
 #[test]
-fn the_latest_time_is_by_the_clock_or_else_by_the_median() {
+fn the_latest_time_depends_on_the_clock_or_else_on_the_median() {
     const AHEAD: i64 = 600_000_000_000;
     let batch = |timestamps: &[i64]| {
         let rows = timestamps.iter().map(|at| format!(r#"["u",{at},"a"]"#));
@@ -92,7 +92,7 @@ fn the_latest_time_is_by_the_clock_or_else_by_the_median() {
     for (timestamps, now, expected) in [
         (&[T, T + 5, T + 9][..], Some(7), 7 + AHEAD),
         (&[T + 9, T, T + 5], None, T + 5 + AHEAD),
-        // What is no time does not count, and one of the future does no harm.
+        // Invalid times are not counted, and a time in the future has no effect.
         (&[1, 2, 3, T + 9, T + 5, T], None, T + 5 + AHEAD),
         (&[T, T + 1, i64::MAX], None, T + 1 + AHEAD),
         (&[i64::MAX], None, i64::MAX),

@@ -1,0 +1,76 @@
+//! The state of one device, and the values of a row that change it.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use super::interner::Text;
+use crate::telemetry::location::Location;
+use crate::time::Moment;
+
+/// Whether a device reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// No device: a free slot, or a terminal with only an IP allocation so far.
+    Absent,
+    /// A row was accepted within `STALE_AFTER`.
+    Online,
+    /// No row within `STALE_AFTER`, but answers did not cover enough time to conclude that the device is silent.
+    Stale,
+    /// No row for `STALE_AFTER` of stream time.
+    Offline,
+}
+
+/// The location of a device, and the H3 index that it comes from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Place {
+    /// The H3 cell, which is never 0.
+    pub index: NonZeroU64,
+    /// Its centre.
+    pub centre: Location,
+}
+
+/// Active alerts: sorted names without duplicates. `None` if there are none.
+pub type Alerts = Option<Arc<Vec<Arc<str>>>>;
+
+/// The memory of `count` alerts of a device in bytes, without the names themselves.
+#[must_use]
+pub const fn alert_bytes(count: usize) -> usize {
+    count * size_of::<Arc<str>>()
+}
+
+/// The complete new state of a device from a row.
+#[derive(Debug)]
+pub struct DeviceState<'p> {
+    /// `UtcTimestampNs`.
+    pub reported: i64,
+    /// The lanes in which it has numbers, ascending.
+    pub lanes: &'p [u32],
+    /// The numbers in these lanes.
+    pub gauges: &'p [f64],
+    /// All other changes.
+    pub changes: &'p [Difference],
+}
+
+/// A change of a row compared with the previous one.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Difference {
+    /// The text of a lane.
+    Info(usize, Option<Text>),
+    /// The location.
+    Place(Option<Place>),
+    /// The active alerts.
+    Alerts(Alerts),
+}
+
+/// The times of a device's last row.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LastRow {
+    /// `UtcTimestampNs`.
+    pub(super) reported: i64,
+    /// When it arrived.
+    pub(super) seen: Moment,
+    /// When it arrived, by the stream time of the account.
+    pub(super) seen_in_stream: Moment,
+    /// When the account of the block last had a row of the device, accepted or not.
+    pub(super) delivered: Moment,
+}

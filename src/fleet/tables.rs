@@ -1,0 +1,87 @@
+//! The tables of all device types. Each has a unique name.
+
+use std::sync::Arc;
+
+use super::table::Table;
+
+/// The tables, in the order in which their types were first seen. The index of a table never changes.
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    pub(super) tables: Vec<Table>,
+}
+
+impl Tables {
+    /// The index of the table of a type code. A fleet has a handful of types, found faster in a list than in a map.
+    pub(super) fn find(&self, code: &str) -> Option<usize> {
+        self.tables.iter().position(|table| *table.code == *code)
+    }
+
+    /// Adds a table, whose name is its code until a row of its type is accepted. Returns its index.
+    pub(super) fn add(&mut self, code: &str) -> usize {
+        let name = self.free_name(code, code);
+        self.tables.push(Table::new(code.into(), name));
+        self.tables.len() - 1
+    }
+
+    /// Gives a table the name that its type has in an answer, or in a state file. Returns whether the name is new.
+    ///
+    /// Only this function and [`Tables::add`] set names, so that they are unique. The types of one answer have different names; if
+    /// another table has this name from an earlier answer with another enum, its code is appended to its name.
+    pub(super) fn rename(&mut self, table: usize, name: &Arc<str>) -> bool {
+        if self.tables[table].name == *name {
+            return false;
+        }
+        let earlier = self.tables.iter().position(|known| known.name == *name);
+        if let Some(earlier) = earlier {
+            let code = Arc::clone(&self.tables[earlier].code);
+            self.tables[earlier].name = self.free_name(name, &code);
+        }
+        self.tables[table].name = Arc::clone(name);
+        true
+    }
+
+    /// The name, with `_` and the code appended until no table has it.
+    fn free_name(&self, name: &str, code: &str) -> Arc<str> {
+        let mut free = name.to_owned();
+        while self.tables.iter().any(|known| *known.name == *free) {
+            free = format!("{free}_{code}");
+        }
+        free.into()
+    }
+
+    /// Applies the column orders of all tables, and the names that came with the columns of the `named` ones. Returns whether one of
+    /// them is new.
+    pub(super) fn settle(&mut self, named: &[usize]) -> bool {
+        let mut changed = false;
+        for table in &mut self.tables {
+            changed |= table.settle();
+        }
+        for &table in named {
+            if let Some(name) = self.tables[table].adopted_name().map(Arc::clone) {
+                changed |= self.rename(table, &name);
+            }
+        }
+        changed
+    }
+
+    /// The number of claimed slots.
+    pub(super) fn devices(&self) -> usize {
+        self.tables
+            .iter()
+            .map(|table| table.slots().devices())
+            .sum()
+    }
+
+    /// The memory of numbers, references to texts and alerts, and entries of allocations in bytes, without the texts themselves.
+    pub(super) fn value_bytes(&self) -> usize {
+        self.tables.iter().map(Table::value_bytes).sum()
+    }
+
+    pub(super) fn get(&self, table: usize) -> &Table {
+        &self.tables[table]
+    }
+
+    pub(super) fn get_mut(&mut self, table: usize) -> &mut Table {
+        &mut self.tables[table]
+    }
+}
