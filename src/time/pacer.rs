@@ -1,4 +1,4 @@
-//! Limits the rate of polls to Starlink's, whatever the answers are.
+//! Limits the rate of polls: at most a configured number in any minute, and fewer after a 429.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ const SLOWEST: f64 = 1.0 / 16.0;
 /// A token bucket: a burst of polls may start at once, later ones at a steady interval. After a 429 the interval doubles, and shrinks
 /// again over ten minutes.
 ///
-/// It holds as a single time what a bucket holds as a count: the time at which all its tokens will be back. Time is a monotonic duration
-/// since any fixed moment, given by the caller.
+/// Instead of a number of tokens, it stores the time at which the bucket will be full again. Times are monotonic durations since any fixed
+/// moment, given by the caller.
 #[derive(Debug, Clone)]
 pub struct Pacer {
     interval: Duration,
@@ -33,13 +33,13 @@ struct Slowed {
 }
 
 impl Pacer {
-    /// At most so many polls (at least one) in any minute, both of its ends included: a tenth of them at once.
+    /// At most `polls_per_minute` polls (at least one) in any minute, both of its ends included; a tenth of them may start at once.
     #[must_use]
     pub fn new(polls_per_minute: u32) -> Self {
         let polls = polls_per_minute.max(1);
         let burst = (polls / 10).max(1);
         let steady = polls - burst;
-        // Rounded up, so that rounding does not exceed the limit; a single poll a minute starts after the minute of the one before it.
+        // Rounded up, so that rounding does not exceed the limit. With one poll a minute, each starts after the minute of the previous one.
         let interval = match steady {
             0 => MINUTE + Duration::from_nanos(1),
             steady => MINUTE / steady + Duration::from_nanos(1),
@@ -52,7 +52,7 @@ impl Pacer {
         }
     }
 
-    /// Books the next poll and gives the wait from `now` until it may start.
+    /// Reserves the next poll. Returns the wait from `now` until it may start.
     pub fn reserve(&mut self, now: Duration) -> Duration {
         let start = now.max(self.full_at.saturating_sub(self.tolerance));
         let interval = self.interval.div_f64(self.pace(now));
@@ -60,7 +60,7 @@ impl Pacer {
         start.saturating_sub(now)
     }
 
-    /// Starlink has answered 429: the pace is half of what it is, and there is no burst.
+    /// Halves the pace after a 429, and uses up the burst.
     pub fn slow_down(&mut self, now: Duration) {
         let to = (self.pace(now) / 2.0).max(SLOWEST);
         self.slowed = Some(Slowed { at: now, to });
