@@ -1,13 +1,12 @@
 //! The HTTP client: sends one request, and returns the complete body or an error, within limits of time and size.
 
-use super::{
-    error::{BodyError, CallError, ErrorResponse, PollError, Stage, TokenError},
-    wire,
-};
+use super::error::{BodyError, CallError, ErrorResponse, PollError, Stage, TokenError};
+use super::token::Token;
+use super::wire;
 use crate::outgoing::{self, ConnectorOptions, Proxy, Resolver, USER_AGENT};
-// awc returns this error, but does not export it.
 use crate::redaction::Redactor;
 use crate::time::Clock;
+// awc returns this error, but does not export it.
 use actix_web::error::ParseError;
 use awc::{
     ClientRequest, ClientResponse, Connector,
@@ -101,15 +100,6 @@ impl Default for ClientOptions {
             redactor: Redactor::default(),
         }
     }
-}
-
-/// An access token.
-#[derive(Debug, Clone)]
-pub struct Token {
-    /// The value of the header Authorization after `Bearer`.
-    pub bearer: SecretString,
-    /// How long it is valid: from 1 s to a day.
-    pub lifetime: Duration,
 }
 
 /// The chunks of a received body. A trait, because the type depends on the features of awc.
@@ -303,7 +293,7 @@ impl Client {
         }
     }
 
-    /// Converts an error response. Its status is returned even if its body is too large, broken or slow.
+    /// The error for a response with a status other than 200. It has the status even if the body is too large, broken or slow.
     async fn error_response<S: Chunks>(&self, response: ClientResponse<S>) -> CallError {
         let status = response.status();
         let retry_after = if matches!(

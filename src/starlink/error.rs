@@ -239,7 +239,7 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// The answer, where one came and had another status than 200.
+    /// The error response, if Starlink answered with a status other than 200.
     pub const fn answer(&self) -> Option<&ErrorResponse> {
         match self {
             Self::Status(answer) => Some(answer),
@@ -272,7 +272,7 @@ impl PollError {
         }
     }
 
-    /// The answer, where one came and had another status than 200.
+    /// The error response, if Starlink answered with a status other than 200.
     pub const fn answer(&self) -> Option<&ErrorResponse> {
         match self {
             Self::Token => None,
@@ -327,7 +327,7 @@ impl TokenError {
         }
     }
 
-    /// The answer, where one came and had another status than 200.
+    /// The error response, if Starlink answered with a status other than 200.
     pub const fn answer(&self) -> Option<&ErrorResponse> {
         match self {
             Self::Call(error) => error.answer(),

@@ -5,9 +5,11 @@
 
 mod client;
 mod error;
+mod token;
 mod wire;
 
-pub use client::{BETWEEN_TOKEN_REQUESTS, Client, ClientOptions, Timeouts, Token};
+pub use client::{BETWEEN_TOKEN_REQUESTS, Client, ClientOptions, Timeouts};
 pub use error::{
     BodyError, CallError, ErrorResponse, PollError, PollFailure, Stage, TokenError, TokenFailure,
 };
+pub use token::Token;

@@ -1,6 +1,7 @@
 //! Encodes the bodies of requests, and parses token responses, error responses and headers.
 
-use super::{client::Token, error::BodyError, error::TokenError};
+use super::error::{BodyError, TokenError};
+use super::token::Token;
 use crate::redaction::Redactor;
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
