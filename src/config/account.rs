@@ -28,7 +28,7 @@ pub(super) const CREDENTIALS: [&Setting; 4] = [
     &table::CLIENT_SECRET_FILE,
 ];
 
-/// A service account of Starlink. Two are equal if nothing about them differs, their credentials included.
+/// A service account of Starlink. Two are equal if all their settings and credentials are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     /// The unique name of the account: 1 to 63 of `a-z`, `0-9`, `_` and `-`, the first a letter or a digit.
@@ -37,17 +37,17 @@ pub struct Account {
     pub client_id: Credential,
     /// The service account's client secret.
     pub client_secret: Credential,
-    /// Most rows in one answer, 1 to 65000.
+    /// The most rows in one answer, 1 to 65000.
     pub batch_size: u32,
     /// How long Starlink may wait for a full answer, 0 to 65 s.
     pub max_linger: Duration,
-    /// Most polls in any minute, 1 to 240.
+    /// The most polls in any minute, 1 to 240.
     pub polls_per_minute: u32,
     /// Base URL of the API, without user name, query or fragment, and without the API's version.
     pub api_url: Url,
     /// The token URL, if it is set.
     pub token_url: Option<Url>,
-    /// The tenant of the account's samples, if it is not the name; the value of an HTTP header.
+    /// The tenant of the account's samples, if it is not the name. Valid as the value of an HTTP header.
     pub tenant: Option<String>,
     /// The settings that its values come from.
     pub origin: Origin,
@@ -98,7 +98,7 @@ impl Account {
     }
 }
 
-/// Everything but secrets, on one line.
+/// Shows everything except secrets, on one line.
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_have_a_second_place_where_the_api_is_public() {
+    fn a_public_api_has_a_second_token_url() {
         for (api_url, token_url, expected) in [
             (
                 "https://starlink.com/api/public/",

@@ -78,8 +78,8 @@ impl Credential {
         };
         let file = path.to_string_lossy().into_owned();
         let load = move |reader: &mut FileReader| read(&path, reader);
-        let told = |error: &CredentialError| format!("{file} {error}");
-        watch(pulse, watched, load, told, |change| match change {
+        let describe = |error: &CredentialError| format!("{file} {error}");
+        watch(pulse, watched, load, describe, |change| match change {
             Change::New(Ok(value)) => {
                 self.value.store(Arc::new(value));
                 info!(%file, "credential reloaded");
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_gives_no_credential_is_told() {
+    fn files_without_a_valid_credential_are_errors() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("secret");
         let long = vec![b'a'; 65_537];
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_that_looks_wrong_is_doubted() {
+    fn credentials_that_look_wrong_cause_warnings() {
         for (text, expected) in [
             ("0a1b-2c3d_4e5f!$#", &[][..]),
             ("it's", &[]),

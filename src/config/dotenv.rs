@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_dotenv_would_change_in_a_secret_is_found() {
+    fn characters_that_dotenvy_changes_in_secrets_are_found() {
         for (value, expected) in [
             ("plain", None),
             ("ab#cd", None),

@@ -5,7 +5,7 @@ use std::str::Utf8Error;
 
 use thiserror::Error;
 
-use super::accounts::AccountsFileError;
+use super::accounts_error::AccountsFileError;
 use super::credential::CredentialError;
 use crate::files::FileError;
 use crate::names::NamesError;

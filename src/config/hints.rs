@@ -59,7 +59,7 @@ mod tests {
     use crate::telemetry::FieldFilter;
 
     #[test]
-    fn settings_that_contradict_each_other_are_told() {
+    fn combinations_that_make_little_sense_are_reported() {
         for (stale, ip_stale, forget, linger_ms, expected) in [
             (120, 900, 86_400, 15_000, &[][..]),
             (120, 300, 120, 65_000, &[]),

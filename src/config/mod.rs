@@ -2,6 +2,7 @@
 
 mod account;
 mod accounts;
+mod accounts_error;
 mod credential;
 mod dotenv;
 mod error;
@@ -24,10 +25,8 @@ use secrecy::SecretString;
 use url::Url;
 
 pub use account::Account;
-pub use accounts::{
-    Accounts, AccountsFile, AccountsFileError, AccountsFileErrors, Loaded, MOST_ACCOUNTS,
-    follow as follow_accounts,
-};
+pub use accounts::{Accounts, AccountsFile, Loaded, MOST_ACCOUNTS, follow as follow_accounts};
+pub use accounts_error::{AccountsFileError, AccountsFileErrors};
 pub use credential::{Credential, CredentialError};
 pub use error::{ConfigError, ConfigErrors, Warning};
 pub use origin::Origin;

@@ -8,10 +8,8 @@ use tracing_subscriber::filter::LevelFilter;
 use url::{Host, Url};
 
 use super::error::quoted;
+use super::table::Reason;
 use crate::telemetry::fields::anchored;
-
-/// Why a text is rejected, in addition to the accepted values; may be empty.
-pub(super) type Reason = &'static str;
 
 /// A switch, in any usual spelling and case.
 pub(super) fn switch(text: &str) -> Result<bool, Reason> {
@@ -54,7 +52,7 @@ pub(super) fn url(text: &str) -> Result<Url, Reason> {
     Ok(url)
 }
 
-/// Such a URL to which secrets can be sent safely: https, or http on this machine.
+/// A URL as in [`url`] to which secrets can be sent safely: https, or http on this machine.
 pub(super) fn api_url(text: &str, is_insecure: bool) -> Result<Url, Reason> {
     let url = url(text)?;
     let is_here = match url.host() {
@@ -71,7 +69,7 @@ pub(super) fn api_url(text: &str, is_insecure: bool) -> Result<Url, Reason> {
     Ok(url)
 }
 
-/// Such a URL, whose host is not one that Starlink has retired.
+/// A URL as in [`api_url`] whose host is not the one that Starlink has retired.
 pub(super) fn token_url(text: &str, is_insecure: bool) -> Result<Url, Reason> {
     let url = api_url(text, is_insecure)?;
     let host = url.host_str().unwrap_or_default();
@@ -110,8 +108,8 @@ pub(super) fn base_url(text: &str, is_insecure: bool) -> Result<Url, Reason> {
     Ok(url)
 }
 
-/// The part of an invalid URL that may be shown, quoted. It may contain passwords before an `@` and keys after a
-/// `?`.
+/// The part of an invalid URL that may be shown, quoted; `None` if there is no such part. The text may contain a password before an `@`,
+/// and keys after a `?`.
 pub(super) fn shown_url(text: &str) -> Option<String> {
     if text.contains('@') {
         return None;
@@ -177,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn expressions_have_commas_between_them() {
+    fn expressions_are_separated_by_commas() {
         for (text, expected) in [
             ("", Ok(vec![])),
             ("Uptime", Ok(vec!["^(?:Uptime)$"])),
@@ -209,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn switches_have_eight_spellings_in_any_case() {
+    fn switches_have_eight_words_in_any_case() {
         for (text, expected) in [
             ("true", Ok(true)),
             ("1", Ok(true)),
@@ -227,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_of_either_kind() {
+    fn addresses_are_ipv4_or_ipv6() {
         for (text, expected) in [
             ("127.0.0.1", Some("127.0.0.1")),
             ("::1", Some("::1")),
@@ -265,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_url_is_what_stands_before_the_version() {
+    fn base_urls_end_before_the_version() {
         let base = "https://starlink.com/api/public";
         for (text, expected) in [
             ("https://starlink.com/api/public", Ok(base)),
@@ -336,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_of_a_url_holds_no_secret() {
+    fn shown_urls_contain_no_secret() {
         for (text, expected) in [
             ("ftp://h/", Some("\"ftp://h/\"")),
             ("https://h/?key=needle", Some("\"https://h/\"…")),

@@ -5,9 +5,9 @@ use config::{Value, ValueKind};
 use super::credential::{self, Credential};
 use super::error::{ConfigError, ConfigErrors, Warning, quoted};
 use super::layers;
-use super::parse::{self, Reason};
+use super::parse;
 use super::sources::Sources;
-use super::table::{self, Presence, Setting};
+use super::table::{self, Presence, Reason, Setting};
 
 /// The merged layers, with the errors and the lines of `check-config` so far.
 pub(super) struct Reader {

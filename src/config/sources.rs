@@ -118,7 +118,7 @@ impl Dotenv {
     }
 }
 
-/// The number of the line of an error. The error itself is not shown, because it quotes the line, which may contain a secret.
+/// The line number of an error, in brackets. The error itself is not shown, because it quotes the line, which may contain a secret.
 fn place(text: &str, error: &dotenvy::Error) -> String {
     let dotenvy::Error::LineParse(line, _) = error else {
         return String::new();
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dotenv_is_read_as_usual() {
+    fn dotenv_files_are_parsed() {
         for (text, expected) in [
             ("", vec![]),
             ("A=1\nB=2\n", vec![("A", "1"), ("B", "2")]),
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn each_broken_line_is_told_by_its_number_only() {
+    fn invalid_lines_are_reported_only_by_number() {
         let dotenv = Dotenv::parse("A=1\nneedle\nB=2\nC=needle needle\n");
         let problems: Vec<String> = dotenv.problems.iter().map(ToString::to_string).collect();
         let expected = |line| {
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_nearly_settings_are_told() {
+    fn names_similar_to_settings_are_reported() {
         let text = "BATCH_SIZ=100\nbatch_size=1\nmax-linger=1\nMETRIC_PORT=1\nHTTP_PROXY=x\nno_proxy=y\nCOMPOSE_PROFILES=z\n";
         let dotenv = Dotenv::parse(text);
         let warnings: Vec<String> = dotenv.warnings.iter().map(ToString::to_string).collect();
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_holds_nothing_and_an_unreadable_one_is_a_problem() {
+    fn a_missing_file_is_empty_and_an_unreadable_one_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let missing = Dotenv::read(&directory.path().join("missing"));
         assert!(missing.variables.is_empty() && missing.problems.is_empty());

@@ -28,7 +28,7 @@ fn required() -> Vec<(String, OsString)> {
     ])
 }
 
-/// The required settings, and these over them.
+/// The required settings, overridden by these.
 fn from_environment(pairs: &[(&str, &str)]) -> Result<Settings, ConfigErrors> {
     Settings::from_sources(Sources {
         environment: [required(), variables(pairs)].concat(),
@@ -67,7 +67,7 @@ fn each_wrong_setting_has_its_exact_message() {
 }
 
 #[test]
-fn defaults_stand_where_nothing_is_set() {
+fn unset_settings_have_their_defaults() {
     let settings = from_environment(&[]).unwrap();
     assert_eq!(settings.listen.to_string(), "[::]:9100");
     assert_eq!(settings.info_format, InfoFormat::Auto);
@@ -96,7 +96,7 @@ fn defaults_stand_where_nothing_is_set() {
 }
 
 #[test]
-fn every_setting_is_heeded() {
+fn every_setting_has_an_effect() {
     let settings = from_environment(&[
         ("API_URL", "http://127.0.0.1:1/"),
         ("TOKEN_URL", "http://127.0.0.1:2/token"),
@@ -136,9 +136,9 @@ fn every_setting_is_heeded() {
 }
 
 #[test]
-fn every_word_in_the_table_has_a_meaning() {
+fn every_word_in_the_table_is_accepted() {
     for setting in table::SETTINGS {
-        if let table::Accepts::OneOf(words) = setting.accepts {
+        if let table::setting::Accepts::OneOf(words) = setting.accepts {
             for word in words {
                 let upper = word.to_ascii_uppercase();
                 assert!(from_environment(&[(setting.name, word)]).is_ok(), "{word}");
@@ -158,7 +158,7 @@ fn every_word_in_the_table_has_a_meaning() {
     }
 }
 
-/// The port that holds, and where it comes from, when the four layers give these.
+/// The port and its origin, with these values in the layers.
 fn port(file: Option<&str>, dotenv: Option<&str>, environment: Option<&str>) -> (u16, String) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("settings.yaml");
@@ -184,7 +184,7 @@ fn port(file: Option<&str>, dotenv: Option<&str>, environment: Option<&str>) -> 
 }
 
 #[test]
-fn the_higher_layer_wins_and_an_empty_value_is_none() {
+fn the_higher_layer_has_precedence_and_an_empty_value_is_unset() {
     for (file, dotenv, environment, expected, origin) in [
         (None, None, None, 9100, "default"),
         (Some("1"), None, None, 1, "file \"PATH\""),
@@ -248,7 +248,7 @@ fn the_configuration_file_is_named_by_the_highest_layer() {
 }
 
 #[test]
-fn probes_are_asked_on_their_own_port_where_they_have_one() {
+fn probes_use_their_own_port_if_there_is_one() {
     for (variable, address, may_be_tls) in [
         (("METRICS_PORT", "9200"), "[::]:9200", true),
         (("PROBES_PORT", "9300"), "[::]:9300", false),
@@ -300,7 +300,7 @@ fn listening_and_the_demo_need_no_account() {
 }
 
 #[test]
-fn files_are_read_once_and_handed_on() {
+fn files_are_read_once() {
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
         let path = directory.path().join(name);
@@ -325,7 +325,7 @@ fn files_are_read_once_and_handed_on() {
 }
 
 #[test]
-fn effective_settings_tell_their_origin() {
+fn effective_settings_have_their_origin() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("id");
     fs::write(&path, "id").unwrap();
@@ -416,13 +416,13 @@ fn no_secret_is_ever_shown() {
     }
 }
 
-/// The needle with a byte that is no UTF-8.
+/// The needle with a byte that is not UTF-8.
 fn not_text() -> OsString {
     OsString::from_vec([NEEDLE.as_bytes(), b"\xff"].concat())
 }
 
 #[test]
-fn a_variable_that_is_no_text_is_refused() {
+fn a_variable_that_is_not_text_is_rejected() {
     let errors = Settings::from_sources(Sources {
         environment: [required(), vec![("CLIENT_ID".to_owned(), not_text())]].concat(),
         ..Sources::default()

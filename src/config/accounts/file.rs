@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use secrecy::ExposeSecret;
 
+use super::context::Context;
+use super::defaults::Defaults;
 use super::entry::{self, ACCOUNT_KEYS, Draft, Entry};
-use super::error::{AccountsFileErrors, Problems};
-use super::{Account, Defaults, Loaded, MOST_ACCOUNTS};
+use crate::config::account::Account;
+use crate::config::accounts_error::{AccountsFileErrors, Problems};
 use crate::config::error::Warning;
 use crate::files;
 use crate::text::nearest;
@@ -18,7 +20,19 @@ use crate::text::yaml::{self, Document, Node, Value};
 
 const EXAMPLE: &str = "a list with a name, a client_id and a client_secret for each account";
 
-/// Reads a file and those that it names.
+/// The most accounts: each has threads of its own.
+pub const MOST_ACCOUNTS: usize = 256;
+
+/// The content of an accounts file.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// At least one account, in the order of the file.
+    pub accounts: Vec<Account>,
+    /// Warnings about accepted values.
+    pub warnings: Vec<Warning>,
+}
+
+/// Reads a file and the credential files that it names.
 pub(super) fn load(
     path: &Path,
     defaults: &Defaults,
@@ -27,18 +41,18 @@ pub(super) fn load(
     let bytes = files
         .read(path, files::SMALL)
         .map_err(|source| AccountsFileErrors::unreadable(path, source))?;
-    let mut source = Source {
+    let mut context = Context {
         directory: path.parent().unwrap_or(Path::new("")),
         defaults,
         files,
         problems: Problems::default(),
         warnings: Vec::new(),
     };
-    let accounts = source.read(&bytes);
-    source.problems.none(path)?;
+    let accounts = context.read(&bytes);
+    context.problems.none(path)?;
     Ok(Loaded {
         accounts,
-        warnings: source.warnings,
+        warnings: context.warnings,
     })
 }
 
@@ -61,17 +75,8 @@ fn parse(bytes: &[u8], problems: &mut Problems) -> Option<Document> {
     }
 }
 
-/// What the entries of a file are made into accounts with.
-pub(super) struct Source<'s> {
-    /// Where relative paths begin.
-    pub(super) directory: &'s Path,
-    pub(super) defaults: &'s Defaults,
-    pub(super) files: &'s mut files::FileReader,
-    pub(super) problems: Problems,
-    pub(super) warnings: Vec<Warning>,
-}
-
-impl Source<'_> {
+/// Reads the accounts, and collects everything that is wrong with them.
+impl Context<'_> {
     fn read(&mut self, bytes: &[u8]) -> Vec<Account> {
         match parse(bytes, &mut self.problems) {
             Some(document) => self.accounts(&document),
@@ -143,7 +148,7 @@ impl Source<'_> {
         }
     }
 
-    /// An item of the list as an entry with known keys; nothing if it is no mapping.
+    /// The known keys of an item of the list; `None` if the item is not a mapping.
     fn entry<'n>(&mut self, item: &'n Node) -> Option<Entry<'n>> {
         let Value::Map(keys) = &item.value else {
             let list = ACCOUNT_KEYS.join(", ");
@@ -175,7 +180,7 @@ impl Source<'_> {
         Some(entry)
     }
 
-    /// An unknown key is not shown: it may be a secret.
+    /// Adds a problem for an unknown key, which is not shown because it may be a secret.
     fn unknown(&mut self, line: usize, key: &str, known: &[&str]) {
         let advice = match nearest(key, known.iter().copied()) {
             Some(known) => format!("did you mean {known}?"),
@@ -185,7 +190,7 @@ impl Source<'_> {
     }
 }
 
-/// On which line each name and each client ID is first.
+/// The lines on which each name and each client ID occurs first.
 #[derive(Default)]
 struct First {
     names: HashMap<Arc<str>, usize>,
@@ -193,6 +198,7 @@ struct First {
 }
 
 impl First {
+    /// Adds a problem if the name or the client ID of an entry occurred before.
     fn compare(&mut self, entry: &Entry<'_>, draft: &Draft, problems: &mut Problems) {
         if let Some(name) = &draft.name {
             let line = entry.line_of("name");
@@ -219,7 +225,7 @@ impl First {
     }
 }
 
-/// The line on which a value was first, if it is not here.
+/// The line on which a value occurred before; `None` if `line` is the first.
 fn first_line<K: Hash + Eq>(first: &mut HashMap<K, usize>, value: K, line: usize) -> Option<usize> {
     match first.entry(value) {
         HashEntry::Occupied(known) => Some(*known.get()),

@@ -65,7 +65,7 @@ fn each_wrong_file_has_its_exact_message() {
 }
 
 #[test]
-fn a_file_gives_accounts_and_the_variables_their_defaults() {
+fn accounts_come_from_the_file_and_defaults_from_the_variables() {
     let settings = settings(&fixtures().join("valid.yml"), &DEFAULTS).unwrap();
     let [north, south, west] = settings.accounts.list() else {
         panic!("{:?}", settings.accounts);
@@ -99,14 +99,14 @@ fn a_file_gives_accounts_and_the_variables_their_defaults() {
         file.display(),
     );
     assert!(shown.contains(&expected), "{shown}");
-    let told = settings
+    let redacted = settings
         .redactor
         .redact("n33dle-from-file 0123 id-of-south");
-    assert_eq!(told, "[redacted] [redacted] [redacted]");
+    assert_eq!(redacted, "[redacted] [redacted] [redacted]");
 }
 
 #[test]
-fn the_variables_give_only_what_the_entries_leave_out() {
+fn variables_apply_only_to_keys_that_entries_do_not_have() {
     let file = fixtures().join("valid.yml");
     let with = settings(
         &file,
@@ -148,7 +148,7 @@ fn the_variables_give_only_what_the_entries_leave_out() {
 }
 
 #[test]
-fn an_account_in_variables_beside_the_file_is_refused() {
+fn an_account_in_variables_in_addition_to_the_file_is_rejected() {
     let variables = [
         ("CLIENT_ID", "n33dle"),
         ("CLIENT_SECRET_FILE", "/nowhere"),
@@ -164,21 +164,21 @@ fn an_account_in_variables_beside_the_file_is_refused() {
 }
 
 #[test]
-fn a_file_that_is_too_large_or_missing_is_refused() {
+fn a_file_that_is_too_large_or_missing_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("accounts.yml");
-    let told = || settings(&path, &DEFAULTS).unwrap_err().to_string();
+    let message = || settings(&path, &DEFAULTS).unwrap_err().to_string();
     assert!(
-        told().contains("cannot be read: No such file"),
+        message().contains("cannot be read: No such file"),
         "{}",
-        told()
+        message()
     );
     fs::write(&path, "#".repeat((1 << 20) + 1)).unwrap();
     let expected = format!(
         "ACCOUNTS_FILE: {} is longer than 1 MiB; correct the path or the permissions",
         path.display()
     );
-    assert_eq!(told(), expected);
+    assert_eq!(message(), expected);
 }
 
 /// The names and secrets of a list.
@@ -258,7 +258,7 @@ async fn each_new_list_is_handed_on_and_a_wrong_file_changes_nothing() {
     );
     assert!(lists.borrow().is_empty());
 
-    // The credential files are followed too, and their values are known to the redactor.
+    // The credential files are followed, too, and their values are registered with the redactor.
     fs::write(&secret, "secret-two").unwrap();
     write(&["a"]);
     until(&|| !lists.borrow().is_empty()).await;

@@ -1,6 +1,6 @@
 //! The settings: name, accepted values and purpose of each.
 
-use super::{Accepts, Presence, Setting};
+use super::setting::{Accepts, Presence, Setting};
 
 const CREDENTIAL_FILE: &str = "the path of a readable file that contains only the credential";
 const URL: &str = "an absolute http or https URL without user name, query or fragment";

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::files::FileError;
 
-/// One thing that is wrong with the file.
+/// A problem of the file.
 #[derive(Debug, Error)]
 pub enum AccountsFileError {
     /// It cannot be read.
@@ -17,27 +17,27 @@ pub enum AccountsFileError {
         /// Why.
         source: FileError,
     },
-    /// Something in it is wrong.
+    /// Its content is not accepted.
     #[error("{} line {line}: {what}", .path.display().to_string().escape_debug())]
     Wrong {
         /// The file.
         path: PathBuf,
-        /// Counted from 1.
+        /// The line, from 1.
         line: usize,
-        /// What is wrong, and what is accepted.
+        /// The problem, and the accepted values.
         what: String,
     },
-    /// The problems behind the first ones.
+    /// Further problems, which are only counted.
     #[error("{} has {count} more problems", .path.display().to_string().escape_debug())]
     More {
         /// The file.
         path: PathBuf,
-        /// How many there are.
+        /// The number of them.
         count: usize,
     },
 }
 
-/// All that is wrong with the file, in the order of its lines; never empty.
+/// All problems of the file, in the order of its lines; at least one.
 #[derive(Debug, Error)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
 pub struct AccountsFileErrors(Vec<AccountsFileError>);
@@ -52,33 +52,33 @@ impl IntoIterator for AccountsFileErrors {
 }
 
 impl AccountsFileErrors {
-    /// The file cannot be read.
+    /// The error for a file that cannot be read.
     pub(super) fn unreadable(path: &Path, source: FileError) -> Self {
         let path = path.to_owned();
         Self(vec![AccountsFileError::File { path, source }])
     }
 }
 
-/// Collects problems as they are found: all are counted, the first ones in the order of the lines are kept.
+/// Collects problems in any order. The first ones in the order of the lines are reported one by one, the rest as a number.
 #[derive(Debug, Default)]
 pub(super) struct Problems(Vec<(usize, String)>);
 
 impl Problems {
-    /// The most problems that are told one by one.
-    const MOST_TOLD: usize = 30;
+    /// The most problems that are reported one by one.
+    const MOST_REPORTED: usize = 30;
 
     pub(super) fn add(&mut self, line: usize, what: impl Into<String>) {
         self.0.push((line, what.into()));
     }
 
-    /// Passes if there are no problems.
+    /// Succeeds if there are no problems.
     pub(super) fn none(mut self, path: &Path) -> Result<(), AccountsFileErrors> {
         if self.0.is_empty() {
             return Ok(());
         }
         self.0.sort_by_key(|(line, _)| *line);
-        let count = self.0.len().saturating_sub(Self::MOST_TOLD);
-        self.0.truncate(Self::MOST_TOLD);
+        let count = self.0.len().saturating_sub(Self::MOST_REPORTED);
+        self.0.truncate(Self::MOST_REPORTED);
         let wrong = |(line, what)| AccountsFileError::Wrong {
             path: path.to_owned(),
             line,

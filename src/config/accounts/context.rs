@@ -1,0 +1,20 @@
+//! The state of reading an accounts file, which all its entries share.
+
+use std::path::Path;
+
+use super::defaults::Defaults;
+use crate::config::accounts_error::Problems;
+use crate::config::error::Warning;
+use crate::files::FileReader;
+
+/// The inputs, and what was found so far.
+pub(super) struct Context<'c> {
+    /// The directory of the accounts file, to which relative paths refer.
+    pub(super) directory: &'c Path,
+    /// The values of settings that an entry does not have.
+    pub(super) defaults: &'c Defaults,
+    /// Reads credential files.
+    pub(super) files: &'c mut FileReader,
+    pub(super) problems: Problems,
+    pub(super) warnings: Vec<Warning>,
+}
