@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::files::FileError;
 use crate::text::yaml;
 
-/// What is wrong on a line of the file.
+/// A problem of the file, and its line from 1.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Problem {
     pub(super) line: usize,
@@ -26,7 +26,7 @@ impl From<yaml::Problem> for Problem {
 /// Why a web configuration cannot be used.
 #[derive(Debug, Error)]
 pub enum WebConfigError {
-    /// The file itself cannot be read.
+    /// The file cannot be read.
     #[error("{} {source}", .path.display().to_string().escape_debug())]
     File {
         /// The file.
@@ -34,14 +34,14 @@ pub enum WebConfigError {
         /// Why.
         source: FileError,
     },
-    /// Something in it is wrong.
+    /// Its content is not accepted.
     #[error("{} line {line}: {what}", .path.display().to_string().escape_debug())]
     Wrong {
         /// The file.
         path: PathBuf,
-        /// Counted from 1.
+        /// The line, from 1.
         line: usize,
-        /// What is wrong, and what would be right.
+        /// The problem, and the accepted values.
         what: String,
     },
 }

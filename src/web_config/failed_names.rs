@@ -6,10 +6,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::shares::Rank;
 
-/// The most names that are remembered; the oldest give way.
+/// The most names that are remembered; the oldest are dropped.
 const MOST_NAMES: usize = 1024;
 
-/// The names, as hashes of a key that no client knows.
+/// The names, as hashes with a random key, so that clients cannot construct collisions.
 #[derive(Debug, Default)]
 pub struct FailedNames {
     hasher: RandomState,
@@ -17,7 +17,7 @@ pub struct FailedNames {
 }
 
 impl FailedNames {
-    /// Held for moments, without a panic in between.
+    /// Poisoning is ignored: nothing panics while the lock is held.
     fn lock(&self) -> MutexGuard<'_, VecDeque<u64>> {
         self.hashes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -30,7 +30,7 @@ impl FailedNames {
         }
     }
 
-    /// What a check has found.
+    /// Records the result of a check.
     pub fn checked(&self, name: &str, is_right: bool) {
         let hash = self.hasher.hash_one(name);
         let mut hashes = self.lock();

@@ -15,7 +15,7 @@ use super::users::Users;
 use crate::files;
 use crate::text::yaml::{self, Node, Value};
 
-/// The headers that may be set, and to what, if not to anything: those that exporter-toolkit takes.
+/// The headers that may be set, and their accepted values (none: any value). These are those of exporter-toolkit.
 const HEADERS: [(&str, &[&str]); 5] = [
     ("Content-Security-Policy", &[]),
     ("Strict-Transport-Security", &[]),
@@ -24,27 +24,27 @@ const HEADERS: [(&str, &[&str]); 5] = [
     ("X-XSS-Protection", &[]),
 ];
 
-/// What the file and those that it names say.
+/// The content of the file and of the files that it names.
 pub(super) struct Loaded {
-    /// The certificate to show, where TLS is spoken.
+    /// The server's certificate; `None` without TLS.
     pub(super) identity: Option<Arc<CertifiedKey>>,
     pub(super) users: Users,
     pub(super) fixed: Fixed,
 }
 
-/// What cannot change while the service runs.
+/// The parts that cannot change while the service runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Fixed {
-    /// Whether TLS is spoken, and how.
+    /// The parameters of TLS; `None` without TLS.
     pub(super) tls: Option<(ClientAuth, MinVersion)>,
-    /// What is added to every answer.
+    /// The headers that are added to every response.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// Reads the file and those that it names, whose paths are relative to its own place.
+/// Reads the file and the files that it names, whose paths are relative to its directory.
 ///
 /// # Errors
-/// The first thing that is wrong, with its line.
+/// The first problem, with its line.
 pub(super) fn load(path: &Path, files: &mut files::FileReader) -> Result<Loaded, WebConfigError> {
     let bytes = files
         .read(path, files::SMALL)
@@ -111,7 +111,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Nothing where the section is empty, as if it were not there.
+    /// `None` if the section is empty, as if it were missing.
     fn read_tls(
         &mut self,
         node: &Node,
@@ -181,7 +181,7 @@ impl Reader<'_> {
             wrong("client_ca_file is required: the authorities that issue the client certificates")
         };
         let client_auth = match kind.as_ref().map(|entry| entry.text) {
-            // Whoever is asked and may say anything need not be asked.
+            // RequestClientCert accepts any certificate or none, so it is the same as not requesting one.
             None | Some("NoClientCert" | "RequestClientCert") => match authorities {
                 None => return Ok(ClientAuth::None),
                 Some((entry, _)) => {
@@ -264,7 +264,7 @@ fn read_users(node: Option<&Node>) -> Result<Users, Problem> {
 }
 
 fn read_headers(node: &Node) -> Result<Vec<(HeaderName, HeaderValue)>, Problem> {
-    // HTTP/2 is not spoken, whether or not it may be.
+    // The key http2 is accepted without effect, because HTTP/2 is not supported.
     let section = Section::of(node, &["headers", "http2"], &[])?;
     if let Some(entry) = section.text("http2")?
         && !["true", "false"].contains(&entry.text)
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_file_lets_everybody_in() {
+    fn an_empty_file_requires_no_authentication() {
         for text in [
             "",
             "tls_server_config:\n",
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_line_and_without_hashes() {
+    fn problems_have_their_line_and_no_hashes() {
         for (text, expected) in [
             (
                 "\ntls_sever_config:\n",
@@ -415,9 +415,9 @@ mod tests {
             ),
             ("a: b: c\n", "1: "),
         ] {
-            let told = read(text).err().unwrap_or_default();
-            assert!(told.starts_with(expected), "{text}: {told}");
-            assert!(!told.contains(HASH), "{told}");
+            let problem = read(text).err().unwrap_or_default();
+            assert!(problem.starts_with(expected), "{text}: {problem}");
+            assert!(!problem.contains(HASH), "{problem}");
         }
     }
 }

@@ -29,7 +29,7 @@ use self::users::{Known, Users, is_possible};
 
 pub use self::error::WebConfigError;
 
-/// One password is checked at a time: each keeps a core busy. Of 1,024 that wait, a client may have eight.
+/// Passwords are checked one at a time, because each check keeps a core busy. Up to 1,024 wait, up to eight of one client.
 const CHECKS: Limits = Limits {
     units: 1,
     units_each: 1,
@@ -37,7 +37,7 @@ const CHECKS: Limits = Limits {
     waiting_each: 8,
 };
 
-/// What decides who gets in, as it is at the moment.
+/// Decides which requests are admitted, by the current web configuration.
 #[derive(Debug)]
 pub struct Gate {
     tls: Option<(Arc<Identity>, Arc<ServerConfig>)>,
@@ -45,26 +45,26 @@ pub struct Gate {
     fixed: Fixed,
     checks: Shares,
     failed_names: Arc<FailedNames>,
-    /// Checks passwords.
+    /// The thread that checks passwords.
     pool: Pool,
 }
 
-/// What becomes of a request.
+/// The decision about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// It is answered.
+    /// It is admitted.
     Granted,
     /// Its credentials are missing or wrong.
     Refused,
-    /// Too many others wait for their passwords to be looked at.
+    /// Too many requests wait for the check of a password.
     Busy,
 }
 
 impl Gate {
-    /// Reads a web configuration, and all files that it names.
+    /// Reads a web configuration, and all files that it names. Returns also the state of these files.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its place.
+    /// The first problem.
     pub fn load(path: &Path) -> Result<(Self, FileStates), WebConfigError> {
         let mut reader = FileReader::default();
         let loaded = file::load(path, &mut reader)?;
@@ -96,26 +96,26 @@ impl Gate {
         Ok((gate, reader.seen()))
     }
 
-    /// How TLS is spoken, if it is.
+    /// The TLS configuration; `None` for plain HTTP.
     #[must_use]
     pub fn tls(&self) -> Option<&Arc<ServerConfig>> {
         self.tls.as_ref().map(|(_, config)| config)
     }
 
-    /// Whether nobody gets in without a certificate.
+    /// Whether client certificates are required.
     #[must_use]
     pub fn demands_certificates(&self) -> bool {
         matches!(self.fixed.tls, Some((ClientAuth::Required(_), _)))
     }
 
-    /// What is added to every answer.
+    /// The headers that are added to every response.
     #[must_use]
     pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
         &self.fixed.headers
     }
 
-    /// What becomes of a client's request with this header Authorization. A password that is new is checked on a thread of its own,
-    /// one at a time: clients take turns, and names whose last password was wrong come after others of the same client.
+    /// Decides about a client's request with this header Authorization. Passwords that have not matched before are checked one at a time
+    /// on a separate thread. Clients take turns, and of one client, names whose last password was wrong come last.
     pub async fn admit(&self, client: Client, authorization: Option<&HeaderValue>) -> Admission {
         let users = self.users.load_full();
         if users.is_empty() {
@@ -135,9 +135,9 @@ impl Gate {
         };
         let failed_names = Arc::clone(&self.failed_names);
         let verified = self.pool.run(move || {
-            // Held until the work is done, also when the client is gone meanwhile.
+            // Held until the check is done, even if the client has disconnected.
             let _held = turn;
-            // A request before this one may have had the same password.
+            // An earlier request may have had the same password.
             let is_right =
                 users.recall(&name, &password) == Known::Good || users.verify(&name, &password);
             failed_names.checked(&name, is_right);
@@ -149,7 +149,7 @@ impl Gate {
         }
     }
 
-    /// Warns of hashes of different costs: the first successful check of a cheap one is faster, which tells that its user exists.
+    /// Warns of hashes with different costs. The first successful check of a cheap one is faster, which reveals that its user exists.
     pub fn warn_of_mixed_costs(&self, path: &Path) {
         if let Some((lowest, highest)) = self.users.load().mixed_costs() {
             let file = path.display();
@@ -157,7 +157,7 @@ impl Gate {
         }
     }
 
-    /// Takes over what may change while the service runs. The rest, if it has changed, is given back as what needs a restart.
+    /// Applies the changes that are possible while the service runs. Returns the others, which need a restart.
     fn apply(&self, path: &Path, loaded: Loaded) -> Vec<&'static str> {
         let mut rest = Vec::new();
         match (&self.tls, loaded.identity) {
@@ -178,10 +178,10 @@ impl Gate {
         }
         let users = self.users.load();
         if loaded.users.is_empty() && !users.is_empty() {
-            // A file that was emptied by mistake, or is being saved, opens no door.
+            // A file that was emptied by mistake, or is just being saved, must not turn authentication off.
             rest.push("whether passwords are required");
         } else if !users.is_same(&loaded.users) {
-            // With a new certificate alone, whoever is known need not be looked at again.
+            // Unchanged users are kept, with the passwords that have matched.
             self.users.store(Arc::new(loaded.users));
             self.warn_of_mixed_costs(path);
         }
@@ -202,7 +202,7 @@ fn credentials(authorization: &HeaderValue) -> Option<(String, Vec<u8>)> {
     Some((String::from_utf8(pair).ok()?, password))
 }
 
-/// Keeps the gate up to date with the web configuration and the files that it names, for ever.
+/// Reloads the web configuration, and the files that it names, when they change, without end.
 pub async fn follow(path: PathBuf, gate: Arc<Gate>, watched: WatchOptions, pulse: Pulse) {
     let file = path.to_string_lossy().into_owned();
     let of = path.clone();

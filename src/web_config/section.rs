@@ -1,15 +1,15 @@
-//! A part of a web configuration with known keys.
+//! A mapping of the web configuration whose keys are known.
 
 use super::error::Problem;
 use crate::text::yaml::{Node, Value};
 
-/// A part of the file that holds known keys.
+/// A mapping with known keys.
 pub(super) struct Section<'n> {
     line: usize,
     pub(super) entries: &'n [(String, Node)],
 }
 
-/// A key with a text for its value.
+/// A key whose value is a text.
 pub(super) struct Text<'n> {
     line: usize,
     pub(super) key: &'n str,
@@ -17,7 +17,7 @@ pub(super) struct Text<'n> {
 }
 
 impl<'n> Section<'n> {
-    /// The keys of a mapping. `elsewhere` are keys that exporter-toolkit has and this exporter has not.
+    /// Checks that a node is a mapping of known keys. `elsewhere` are keys of exporter-toolkit that this exporter does not support.
     pub(super) fn of(node: &'n Node, known: &[&str], elsewhere: &[&str]) -> Result<Self, Problem> {
         let problem = |line, what: String| Problem { line, what };
         let list = known.join(", ");
@@ -35,7 +35,7 @@ impl<'n> Section<'n> {
                 return Err(problem(value.line, what));
             }
             if !known.contains(&key.as_str()) {
-                // Anything may stand here by mistake, a hash as well.
+                // An unknown key may be a misplaced hash, which must not be shown.
                 let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
                 let shown = match key.len() < 40 && key.bytes().all(is_word) {
                     true => format!("unknown key {key}"),
@@ -50,12 +50,13 @@ impl<'n> Section<'n> {
         })
     }
 
+    /// The value of a key, if the mapping has it.
     pub(super) fn get(&self, key: &str) -> Option<&'n Node> {
         let entry = self.entries.iter().find(|(known, _)| known == key);
         entry.map(|(_, node)| node)
     }
 
-    /// The text of a key; `None` if the key is missing or has no value.
+    /// The value of a key as a text; `None` if the key is missing or has no value.
     pub(super) fn text(&self, key: &str) -> Result<Option<Text<'n>>, Problem> {
         let Some((key, node)) = self.entries.iter().find(|(known, _)| known == key) else {
             return Ok(None);
@@ -71,6 +72,7 @@ impl<'n> Section<'n> {
         }
     }
 
+    /// The value of a key that TLS requires.
     pub(super) fn required(&self, key: &str) -> Result<Text<'n>, Problem> {
         match self.text(key)? {
             Some(text) => Ok(text),
@@ -80,6 +82,7 @@ impl<'n> Section<'n> {
         }
     }
 
+    /// A problem on the line of the mapping.
     pub(super) fn problem(&self, what: &str) -> Problem {
         Problem {
             line: self.line,
@@ -89,6 +92,7 @@ impl<'n> Section<'n> {
 }
 
 impl Text<'_> {
+    /// A problem on the line of the key.
     pub(super) fn problem(&self, what: &str) -> Problem {
         Problem {
             line: self.line,

@@ -13,11 +13,13 @@ use rustls::server::{
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 
-static BOTH: [&SupportedProtocolVersion; 2] = [&version::TLS12, &version::TLS13];
+/// The accepted versions of [`MinVersion::Tls12`].
+static FROM_TLS12: [&SupportedProtocolVersion; 2] = [&version::TLS12, &version::TLS13];
 
-static NEWER: [&SupportedProtocolVersion; 1] = [&version::TLS13];
+/// The accepted versions of [`MinVersion::Tls13`].
+static FROM_TLS13: [&SupportedProtocolVersion; 1] = [&version::TLS13];
 
-/// Both versions that are safe, or the newer one alone.
+/// The oldest accepted version of TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MinVersion {
     Tls12,
@@ -27,24 +29,24 @@ pub(super) enum MinVersion {
 impl MinVersion {
     fn versions(self) -> &'static [&'static SupportedProtocolVersion] {
         match self {
-            Self::Tls12 => &BOTH,
-            Self::Tls13 => &NEWER,
+            Self::Tls12 => &FROM_TLS12,
+            Self::Tls13 => &FROM_TLS13,
         }
     }
 }
 
-/// What clients have to show.
+/// The certificate that clients must present.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ClientAuth {
-    /// Nothing.
+    /// None.
     None,
-    /// Nothing, or a certificate of these authorities.
+    /// None, or one that these authorities issued.
     IfGiven(Vec<CertificateDer<'static>>),
-    /// A certificate of these authorities.
+    /// One that these authorities issued.
     Required(Vec<CertificateDer<'static>>),
 }
 
-/// Shows the certificate that is the current one when a client says hello.
+/// The server's certificate and key, which can be replaced. Each TLS handshake uses the current one.
 pub(super) struct Identity(ArcSwap<CertifiedKey>);
 
 impl Identity {
@@ -52,7 +54,7 @@ impl Identity {
         Self(ArcSwap::new(current))
     }
 
-    /// Connections that are open go on with the old one.
+    /// Replaces the certificate. Open connections keep the old one.
     pub(super) fn replace(&self, current: Arc<CertifiedKey>) {
         self.0.store(current);
     }
@@ -64,14 +66,17 @@ impl ResolvesServerCert for Identity {
     }
 }
 
-/// Nothing of the key.
+/// Does not show the key.
 impl fmt::Debug for Identity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Identity")
     }
 }
 
-/// The settings of the port; HTTP/1.1 is what is spoken inside.
+/// The TLS configuration of the port, for HTTP/1.1.
+///
+/// # Errors
+/// What is wrong with the authorities of client certificates.
 pub(super) fn server_config(
     identity: Arc<Identity>,
     client_auth: &ClientAuth,
@@ -85,7 +90,7 @@ pub(super) fn server_config(
         ClientAuth::None => builder.with_no_client_auth(),
         ClientAuth::IfGiven(authorities) | ClientAuth::Required(authorities) => {
             let mut roots = RootCertStore::empty();
-            // They were looked at when they were read.
+            // They were checked when they were read.
             roots.add_parsable_certificates(authorities.iter().cloned());
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
             let verifier = match client_auth {
@@ -99,14 +104,17 @@ pub(super) fn server_config(
     let mut config = builder.with_cert_resolver(identity);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     if *client_auth != ClientAuth::None {
-        // A session that is resumed brings its client's certificate along, without a look at whether its time is over.
+        // Resumed sessions are not allowed: their client certificates would not be checked for expiry again.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
     }
     Ok(Arc::new(config))
 }
 
-/// A chain of certificates and the key of the first, which belong together.
+/// Parses a chain of certificates and the key of its first one, in PEM form.
+///
+/// # Errors
+/// One of them is not valid, or the key does not belong to the certificate.
 pub(super) fn certified_key(chain: &[u8], key: &[u8]) -> Result<Arc<CertifiedKey>, Mismatch> {
     let chain = certificates(chain).map_err(Mismatch::Certificate)?;
     let key = PrivateKeyDer::from_pem_slice(key)
@@ -125,13 +133,13 @@ pub(super) fn certified_key(chain: &[u8], key: &[u8]) -> Result<Arc<CertifiedKey
     }
 }
 
-/// Which of two files is wrong, and how.
+/// Which of the two files is wrong, and why.
 pub(super) enum Mismatch {
     Certificate(&'static str),
     Key(&'static str),
 }
 
-/// The certificates of a text in PEM form, at least one.
+/// Parses the certificates of a text in PEM form, at least one.
 pub(super) fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, &'static str> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
     match certificates {
@@ -141,7 +149,7 @@ pub(super) fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, 
     }
 }
 
-/// The authorities of such a text.
+/// Parses the authorities of a text in PEM form, at least one, and checks that they are valid.
 pub(super) fn authorities(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, &'static str> {
     let certificates = certificates(text)?;
     let mut roots = RootCertStore::empty();

@@ -10,43 +10,43 @@ use bcrypt::HashParts;
 use ring::hmac;
 use ring::rand::SystemRandom;
 
-/// The highest cost of a hash. One more doubles the time: this one takes some seconds.
+/// The highest accepted cost of a hash, with which a check takes some seconds. Each step doubles the time.
 const HIGHEST_COST: u32 = 16;
 
-/// bcrypt reads so many bytes of a password; what follows would not matter.
+/// The most bytes of a password that bcrypt uses. It ignores further ones.
 const LONGEST_PASSWORD: usize = 72;
 
-/// The users and their passwords' hashes. Nothing of them is ever shown.
+/// The users and the hashes of their passwords, which are never shown.
 pub struct Users {
     users: BTreeMap<String, User>,
-    /// The costliest hash: what an unknown user's password is compared with.
+    /// The user with the costliest hash, with which passwords of unknown users are compared.
     decoy: Option<User>,
-    /// Made anew for each set of users.
+    /// Authenticates passwords that matched. Generated for each set of users.
     key: hmac::Key,
 }
 
 struct User {
     hash: String,
     cost: u32,
-    /// The password that has been found to match, authenticated by the key. Written once, by whoever has seen it match this very
-    /// hash, and never replaced: no request, good or bad, can push another one out or get one in.
+    /// The tag of the password that matched this hash. It is written once, after a match, and never replaced, so no request can evict or
+    /// insert another one.
     matched: OnceLock<hmac::Tag>,
 }
 
-/// What is known of a pair of user and password without any work.
+/// What is known about a user name and password without computing a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Known {
-    /// It has been found to match before.
+    /// The password matched before.
     Good,
-    /// It has to be looked at.
+    /// The password must be checked.
     Unknown,
 }
 
 impl Users {
-    /// From names and hashes.
+    /// The users with these names and hashes.
     ///
     /// # Errors
-    /// What is wrong with a hash, and whose it is by its place.
+    /// The first hash that is not accepted, by its index.
     pub fn new(hashes: impl IntoIterator<Item = (String, String)>) -> Result<Self, BadHash> {
         let mut users = BTreeMap::new();
         let mut decoy: Option<User> = None;
@@ -83,13 +83,13 @@ impl Users {
         Ok(Self { users, decoy, key })
     }
 
-    /// Whether nobody is asked for a password.
+    /// Whether there are no users, so that no password is required.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.users.is_empty()
     }
 
-    /// Whether the same names have the same hashes, so that what was found to match still does.
+    /// Whether both have the same names with the same hashes, so that passwords that matched still match.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         fn hashes(users: &Users) -> impl Iterator<Item = (&String, &String)> {
@@ -98,11 +98,11 @@ impl Users {
         hashes(self).eq(hashes(other))
     }
 
-    /// Whether the pair has been found to match before: some microseconds. Compared in constant time.
+    /// Whether the password matched before. Takes some microseconds, and compares in constant time.
     #[must_use]
     pub fn recall(&self, name: &str, password: &[u8]) -> Known {
         let matched = self.users.get(name).and_then(|user| user.matched.get());
-        // The same work where nothing is known.
+        // Does the same work if no password has matched, so that the time does not reveal it.
         let tag = hmac::sign(&self.key, b"");
         let tag = matched.unwrap_or(&tag);
         let is_same = hmac::verify(&self.key, &marked(password), tag.as_ref()).is_ok();
@@ -112,7 +112,7 @@ impl Users {
         }
     }
 
-    /// The lowest and the highest cost of the hashes, where they differ.
+    /// The lowest and the highest cost of the hashes; `None` if all are equal.
     #[must_use]
     pub fn mixed_costs(&self) -> Option<(u32, u32)> {
         let lowest = self.users.values().map(|user| user.cost).min()?;
@@ -120,8 +120,8 @@ impl Users {
         (lowest < highest).then_some((lowest, highest))
     }
 
-    /// Whether the pair matches. Blocks for as long as bcrypt takes. A pair that does not match takes as long as the costliest hash
-    /// does, whoever's it is, and whether the user exists or not.
+    /// Whether the password matches. Blocks for as long as bcrypt takes. A password that does not match takes as long as the costliest
+    /// hash, whether the user exists or not, so that the time does not reveal which users exist.
     #[must_use]
     pub fn verify(&self, name: &str, password: &[u8]) -> bool {
         let known = self.users.get(name);
@@ -138,14 +138,14 @@ impl Users {
             return true;
         }
         for cost in rest {
-            // An error would be a wrong cost, which none is.
+            // The only error is an invalid cost; these costs are valid.
             black_box(bcrypt::hash_with_salt(password, cost, [0; 16]).ok());
         }
         false
     }
 
-    /// The work that a name causes: the user whose hash is compared, and the costs of further hashes that are computed for their time
-    /// alone. A cost of one more doubles the time, so those of `cost..costliest` take as long together as the difference.
+    /// The work of a check: the user whose hash is compared, and the costs of further hashes, which are computed only to spend time. Each
+    /// step of the cost doubles the time, so the hashes of `cost..costliest` together take the difference.
     fn work(&self, name: &str) -> Option<(&User, Range<u32>)> {
         let decoy = self.decoy.as_ref()?;
         let compared = self.users.get(name).unwrap_or(decoy);
@@ -153,7 +153,7 @@ impl Users {
     }
 }
 
-/// Whether bcrypt tells the password from every other: it reads 72 bytes, and repeats a shorter password with a NUL behind it.
+/// Whether bcrypt distinguishes the password from every other. It uses 72 bytes, and repeats a shorter password with a NUL after it.
 #[must_use]
 pub fn is_possible(password: &[u8]) -> bool {
     password.len() <= LONGEST_PASSWORD && !password.contains(&0)
@@ -164,19 +164,19 @@ fn marked(password: &[u8]) -> Vec<u8> {
     [b"password:", password].concat()
 }
 
-/// Only how many there are.
+/// Shows only the number of users.
 impl fmt::Debug for Users {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} users", self.users.len())
     }
 }
 
-/// A hash that cannot be used.
+/// A hash that is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadHash {
-    /// Which, in the order in which they were given.
+    /// Its index in the order of the hashes.
     pub index: usize,
-    /// What is wrong.
+    /// The problem.
     pub what: &'static str,
 }
 
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_has_matched_is_recalled() {
+    fn only_passwords_that_matched_are_recalled() {
         let users = users();
         assert_eq!(users.recall("ann", b"apple"), Known::Unknown);
         for (name, password) in [("ann", "pear"), ("eve", "apple"), ("ann", "")] {
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(users.recall("ann", b"apple"), Known::Good);
     }
 
-    /// What is the same when two strings are put together is not the same pair.
+    /// Pairs with the same concatenation are different.
     #[test]
     fn names_and_passwords_do_not_run_into_each_other() {
         let users = Users::new([
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_password_costs_the_same() {
+    fn all_wrong_passwords_take_the_same_work() {
         let of = |costs: &[u32]| {
             let pairs = costs.iter().map(|cost| {
                 let hash = bcrypt::hash_with_salt("x", *cost, [1; 16]).unwrap();
@@ -291,7 +291,7 @@ mod tests {
             assert_eq!(users.mixed_costs(), mixed, "{costs:?}");
             let highest = costs.iter().max();
             let names = costs.iter().map(|cost| format!("cost-{cost}"));
-            for name in names.chain(["nobody".to_owned()]) {
+            for name in names.chain(["unknown".to_owned()]) {
                 let work = users.work(&name).map(|(compared, rest)| {
                     rest.map(|cost| 1_u64 << cost).sum::<u64>() + (1 << compared.cost)
                 });
@@ -301,12 +301,12 @@ mod tests {
                     "{costs:?} {name}"
                 );
             }
-            assert!(!users.verify("nobody", b"x"), "though the hash matches");
+            assert!(!users.verify("unknown", b"x"), "although the hash matches");
         }
     }
 
     #[test]
-    fn what_bcrypt_does_not_see_is_refused() {
+    fn passwords_that_bcrypt_would_cut_are_refused() {
         let longest = "y".repeat(72);
         let pairs = [("ann", "apple"), ("bob", &longest), ("cat", "")];
         let pairs = pairs.map(|(name, password)| (name.to_owned(), hash(password)));
@@ -347,7 +347,7 @@ mod tests {
 
     /// The prefixes that htpasswd, Go and PHP write.
     #[test]
-    fn every_usual_prefix_is_taken() {
+    fn all_usual_prefixes_are_accepted() {
         let made = hash("apple");
         for prefix in ["$2a$", "$2b$", "$2x$", "$2y$"] {
             let hash = format!("{prefix}{}", &made[4..]);
