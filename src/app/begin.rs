@@ -1,20 +1,20 @@
-//! The initial fleet of the process: the one from the state file, or an empty one.
+//! The initial fleet of the process: the fleet of the state file, or an empty one.
 
 use crate::config::Settings;
 use crate::fleet::{Fleet, FleetOptions, Limits, Retention};
 use crate::state_file::{Lock, LockError, Recovered, StateFile, recover};
 use crate::time::Clock;
 
-/// The initial state of the service.
+/// The initial fleet and its clock.
 pub(super) struct Begin {
     pub(super) fleet: Fleet,
     pub(super) clock: Clock,
     pub(super) state_lock: Option<Lock>,
-    /// Whether the state file may hold a fleet that could not be read.
+    /// Whether the state file may contain a fleet that could not be read.
     pub(super) is_unread: bool,
 }
 
-/// The fleet and its clock: those of the previous process, if there is a state file.
+/// The fleet and its clock; those of the previous process if there is a usable state file.
 pub(super) fn begin(settings: &Settings, clock: Clock) -> Result<Begin, LockError> {
     let options = fleet_options(settings);
     let mut begin = Begin {
@@ -28,7 +28,7 @@ pub(super) fn begin(settings: &Settings, clock: Clock) -> Result<Begin, LockErro
     };
     let file = StateFile::new(state.file.clone());
     begin.state_lock = Some(file.lock()?);
-    // Reading may take long, and this time counts as time after the start.
+    // Reading may take long. This time counts as time after the start, so it is measured before.
     let at = begin.clock.now();
     match recover(&file, options, &begin.clock) {
         Recovered::Fleet(restored) => {
@@ -73,7 +73,7 @@ mod tests {
 
     fn settings(state_file: Option<&Path>) -> Settings {
         let required = [
-            ("CLIENT_ID", "somebody"),
+            ("CLIENT_ID", "id"),
             ("CLIENT_SECRET", "secret"),
             ("BATCH_SIZE", "1000"),
             ("MAX_LINGER", "15000"),
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fleet_is_as_old_as_its_file_however_long_the_start_took_before() {
+    fn the_clock_continues_from_the_file_including_the_time_of_the_start() {
         let second = Duration::from_secs(1);
         let (clock, hands) = Clock::manual(SystemTime::UNIX_EPOCH + 1_000_000 * second);
         let directory = tempfile::tempdir().unwrap();

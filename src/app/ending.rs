@@ -5,13 +5,13 @@ use crate::supervise::Role;
 /// Why the application ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// It was requested.
+    /// The end was requested, for example by a signal.
     Asked,
     /// An actor failed too often.
     GivenUp(Role),
     /// Every account was stopped because its actors died too often.
     AccountsStopped,
-    /// The HTTP server ended by itself.
+    /// The HTTP server stopped unexpectedly.
     Server,
 }
 

@@ -23,7 +23,7 @@ use crate::web_config::{self, Gate};
 /// The number of file check intervals between two comparisons of names with devices.
 const LOOKS_PER_MATCH: u32 = 4;
 
-/// The tasks, which run from the moment that they are added.
+/// The tasks. Each runs from when it is added.
 #[derive(Debug)]
 pub(super) struct Followers {
     clock: Clock,
@@ -71,7 +71,7 @@ impl Followers {
         }
     }
 
-    /// Follows the file of accounts, and hands each new list on.
+    /// Follows the file of accounts, and sends each new list to `lists`.
     pub(super) fn accounts(
         &mut self,
         file: &AccountsFile,
@@ -83,7 +83,7 @@ impl Followers {
         self.add(Task::Accounts, seen, move |watched, pulse| {
             let lists = lists.clone();
             let apply = move |accounts| {
-                // An error means that the process ends.
+                // Sending fails only when the process ends.
                 let _ = lists.send(accounts);
             };
             follow_accounts(file.clone(), redactor.clone(), watched, pulse, apply)
@@ -106,7 +106,7 @@ impl Followers {
         published: &Arc<Published>,
         accounts: &Arc<Accounts>,
     ) {
-        // Until the first comparison with devices.
+        // All names are unmatched until the first comparison with devices.
         let unmatched = names.load().match_ids([]);
         self.metrics.names_unmatched.set(unmatched.sample());
         let (path, names) = (file.path.clone(), Arc::clone(names));
@@ -143,7 +143,7 @@ impl Followers {
         self.handles.push(actix_rt::spawn(run));
     }
 
-    /// Ends all of them.
+    /// Ends all tasks.
     pub(super) fn abort(&self) {
         for handle in &self.handles {
             handle.abort();

@@ -29,7 +29,7 @@ pub const REPORTS_SKIPPED: &str = r#"starlink_exporter_reports_skipped_ratio{acc
 /// How long tests wait for a condition: long enough for a loaded machine. Tests continue as soon as the condition holds.
 pub const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long a shutdown may take. It takes 5 s (src/app.rs), and longer on a busy machine. Activities that the shutdown must cut
+/// How long a shutdown may take. It takes 5 s (src/app/drain.rs), and longer on a busy machine. Activities that the shutdown must cut
 /// would take longer than this in the tests.
 pub const END_WITHIN: Duration = Duration::from_secs(20);
 

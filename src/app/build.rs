@@ -1,0 +1,296 @@
+//! Builds the application step by step: binds the ports, starts the actors and tasks, and only then accepts clients.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use actix::{Addr, Arbiter};
+use actix_web::web::Data;
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use super::Application;
+use super::begin::{Begin, begin};
+use super::client::client_options;
+use super::error::BuildError;
+use super::followers::Followers;
+use super::ports::{Ports, Servers};
+use super::saving::Saving;
+use super::tuning::Tuning;
+use crate::account::{AccountContext, Accounts, Consumer, Manager, Register, TokenBudget};
+use crate::config::{Account, Settings};
+use crate::fleet::Fleet;
+use crate::http::{
+    self, Endpoints, FleetReader, Health, ReadLimits, ScrapeOptions, Scrapes, Sources, own_name,
+};
+use crate::names::Names;
+use crate::self_metrics::ProcessMetrics;
+use crate::starlink::ClientOptions;
+use crate::state_file::{Keeper, StateFile};
+use crate::store::{MetricsStoreActor, PinLimits, Published};
+use crate::supervise::{ActorStatus, Role, Supervisor};
+use crate::tasks::{Pool, Supervised, Task, TaskStatus};
+use crate::telemetry::SharedSchemas;
+use crate::time::Clock;
+use crate::web::{self, WebOptions, WebState};
+
+/// The most threads that decode answers.
+const MOST_DECODERS: usize = 4;
+
+/// The most waiting scrapes, and the most waiting pages; further ones are rejected immediately.
+const MOST_WAITING: usize = 1024;
+
+/// Values that most parts share.
+struct Shared {
+    clock: Clock,
+    metrics: Arc<ProcessMetrics>,
+    accounts: Arc<Accounts>,
+    names: Arc<ArcSwap<Names>>,
+    /// The snapshots of the fleet.
+    published: Arc<Published>,
+}
+
+/// The store with its own thread.
+struct Store {
+    address: Addr<MetricsStoreActor>,
+    status: Arc<ActorStatus>,
+    arbiter: Arbiter,
+}
+
+impl Application {
+    /// Binds the ports, reads the state file, starts all actors, and only then accepts clients. Must be called inside an actix system.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    pub fn build(settings: &Settings, tuning: Tuning, clock: Clock) -> Result<Self, BuildError> {
+        if let Err(error) = clock.watch() {
+            warn!(%error, "cannot detect when the process is stopped");
+        }
+        let ports = Ports::take(settings)?;
+        if let Some(file) = &settings.web_config {
+            file.value.warn_of_mixed_costs(&file.path);
+        }
+        let names = initial_names(settings);
+        let Begin {
+            fleet,
+            clock,
+            state_lock,
+            is_unread,
+        } = begin(settings, clock)?;
+        let client = client_options(settings, tuning.timeouts, clock.clone())?;
+        let policy = tuning.supervision.clone();
+        let (supervisor, given_up) =
+            Supervisor::new(policy, clock.clone(), settings.redactor.clone());
+        let shared = Shared {
+            clock,
+            metrics: Arc::default(),
+            accounts: Arc::default(),
+            names,
+            published: Arc::default(),
+        };
+
+        let store = Store::start(fleet, tuning.pins, &supervisor, &shared)?;
+        let manager = start_accounts(settings, client, supervisor, &store, &shared)?;
+        let saving = saving(settings, is_unread, &store, &shared);
+        let (followers, lists) = follow_files(settings, &tuning, &shared);
+
+        let tasks = saving.iter().map(Saving::status);
+        let tasks = tasks.chain(followers.statuses.iter().cloned()).collect();
+        let lame_duck = tuning.lame_duck;
+        let client_timeouts = tuning.client_timeouts;
+        let sources = sources(shared, &store.status, tasks, &tuning)?;
+        let health = sources.health.clone();
+        let endpoints = endpoints(settings, tuning, sources);
+        let gate = settings.web_config.as_ref();
+        let is_tls = gate.is_some_and(|file| file.value.tls().is_some());
+        let Servers {
+            address,
+            probes_address,
+            servers,
+        } = ports.serve(endpoints, is_tls, &health, client_timeouts)?;
+        Ok(Self {
+            address,
+            probes_address,
+            is_tls,
+            manager,
+            store: store.address,
+            health,
+            lame_duck,
+            saving,
+            servers,
+            followers,
+            state_lock,
+            given_up,
+            lists,
+            store_arbiter: store.arbiter,
+        })
+    }
+}
+
+/// The names that were read with the settings.
+fn initial_names(settings: &Settings) -> Arc<ArcSwap<Names>> {
+    let names = settings.names.as_ref().map(|file| {
+        info!(names = file.value.len(), "names read");
+        Arc::clone(&file.value)
+    });
+    Arc::new(ArcSwap::new(names.unwrap_or_default()))
+}
+
+impl Store {
+    /// Starts the store on a thread of its own.
+    fn start(
+        fleet: Fleet,
+        pins: PinLimits,
+        supervisor: &Supervisor,
+        shared: &Shared,
+    ) -> io::Result<Self> {
+        let arbiter = Arbiter::try_new()?;
+        let status = Arc::new(ActorStatus::new(Role::MetricsStore, shared.clock.ran()));
+        let (published, clock) = (Arc::clone(&shared.published), shared.clock.clone());
+        let make = move || MetricsStoreActor::new(fleet, published, pins, clock);
+        Ok(Self {
+            address: supervisor.start(&status, &arbiter.handle(), make),
+            status,
+            arbiter,
+        })
+    }
+}
+
+/// Starts the actors of all accounts.
+fn start_accounts(
+    settings: &Settings,
+    client: ClientOptions,
+    supervisor: Supervisor,
+    store: &Store,
+    shared: &Shared,
+) -> io::Result<Manager> {
+    let context = AccountContext {
+        clock: shared.clock.clone(),
+        client,
+        decoder: Pool::start("decode", decoders())?,
+        token_budget: TokenBudget::default(),
+        consumers: vec![Consumer::Batches(store.address.clone().recipient())],
+        schemas: SharedSchemas::new(settings.fleet.fields.clone()),
+        stale_after: settings.fleet.stale_after,
+    };
+    let register = Register {
+        add: store.address.clone().recipient(),
+        remove: store.address.clone().recipient(),
+    };
+    let accounts = Arc::clone(&shared.accounts);
+    let mut manager = Manager::new(supervisor, context, register, accounts);
+    manager.apply(settings.accounts.list().to_vec())?;
+    Ok(manager)
+}
+
+/// How many threads decode answers, for all accounts together.
+fn decoders() -> usize {
+    let cores = std::thread::available_parallelism();
+    cores.map_or(1, |cores| cores.get().min(MOST_DECODERS))
+}
+
+/// The task that writes the state file, if there is one.
+fn saving(settings: &Settings, is_unread: bool, store: &Store, shared: &Shared) -> Option<Saving> {
+    let state = settings.state.as_ref()?;
+    let keeper = Keeper {
+        file: StateFile::new(state.file.clone()),
+        interval: state.interval,
+        store: store.address.clone(),
+        clock: shared.clock.clone(),
+        metrics: Arc::clone(&shared.metrics),
+        is_unread: AtomicBool::new(is_unread),
+    };
+    let restarts = &shared.metrics.task_restarts;
+    let task = Supervised::new(Task::StateFile, shared.clock.clone(), restarts);
+    Some(Saving::new(keeper, task))
+}
+
+/// Starts the tasks that reload files, and returns where new lists of accounts arrive.
+fn follow_files(
+    settings: &Settings,
+    tuning: &Tuning,
+    shared: &Shared,
+) -> (Followers, mpsc::UnboundedReceiver<Vec<Account>>) {
+    let mut followers = Followers::new(&shared.clock, &shared.metrics, tuning.reload_interval);
+    followers.outgoing(settings);
+    if let Some(file) = &settings.web_config {
+        followers.gate(file);
+    }
+    if let Some(file) = &settings.names {
+        followers.names(file, &shared.names, &shared.published, &shared.accounts);
+    }
+    let (new_lists, lists) = mpsc::unbounded_channel();
+    if let Some(file) = settings.accounts.file() {
+        followers.accounts(file, &settings.redactor, new_lists);
+    }
+    (followers, lists)
+}
+
+/// The data sources of scrapes, probes, the page and the API.
+fn sources(
+    shared: Shared,
+    store: &Arc<ActorStatus>,
+    tasks: Vec<Arc<TaskStatus>>,
+    tuning: &Tuning,
+) -> io::Result<Sources> {
+    let Shared {
+        clock,
+        metrics,
+        accounts,
+        names,
+        published,
+    } = shared;
+    let limits = ReadLimits {
+        wait: tuning.query_limit,
+        silence: tuning.supervision.heartbeat + tuning.query_limit,
+    };
+    let fleet = FleetReader::new(clock.clone(), published, Arc::clone(store), limits);
+    let health = Health::new(
+        clock.clone(),
+        Arc::clone(&accounts),
+        Arc::clone(store),
+        tasks,
+        tuning.hang_limit,
+    );
+    Ok(Sources {
+        clock,
+        metrics,
+        accounts,
+        health: Data::new(health),
+        fleet: Arc::new(fleet),
+        names,
+        pool: Pool::start("http", http::threads())?,
+    })
+}
+
+/// The paths of the main port, and who may request them.
+fn endpoints(settings: &Settings, tuning: Tuning, sources: Sources) -> Endpoints {
+    let read_limit = tuning.client_timeouts.answer;
+    let scrape_options = ScrapeOptions {
+        info_format: settings.info_format,
+        read_limit,
+        memory: tuning.scrape_memory,
+        most_waiting: MOST_WAITING,
+        dropped_lines: tuning.dropped_lines,
+    };
+    let web_options = WebOptions {
+        is_demo: tuning.is_demo,
+        has_locations: settings.fleet.fields.has_locations(),
+        stale_after: settings.fleet.stale_after,
+        read_limit,
+        most_views: tuning.most_views,
+        most_waiting: MOST_WAITING,
+    };
+    let health = sources.health.clone();
+    let scrapes = Data::new(Scrapes::new(sources.clone(), scrape_options));
+    let views = Data::new(WebState::new(sources, web_options));
+    let gate = settings.web_config.as_ref();
+    let gate = gate.map(|file| Arc::clone(&file.value));
+    let hosts = settings.allowed_hosts.clone();
+    let hosts = hosts.map(|hosts| hosts.and(&own_name()));
+    Endpoints::new(gate, hosts, move |config| {
+        http::routes(config, &scrapes, &health);
+        web::routes(config, &views);
+    })
+}

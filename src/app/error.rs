@@ -1,0 +1,29 @@
+//! Why the application cannot start.
+
+use std::io;
+
+use thiserror::Error;
+
+use crate::http::ListenError;
+use crate::outgoing::TlsError;
+use crate::state_file::LockError;
+
+/// Why the application could not start.
+#[derive(Debug, Error)]
+pub enum BuildError {
+    /// The address or the port cannot be bound.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The web server cannot start.
+    #[error("the web server cannot be started")]
+    Serve(#[source] io::Error),
+    /// TLS to Starlink cannot be set up.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] TlsError),
+    /// Another process holds the lock of the state file, or it cannot be locked.
+    #[error("cannot use STATE_FILE")]
+    StateFile(#[from] LockError),
+    /// A thread cannot be started.
+    #[error("cannot start a thread")]
+    Thread(#[from] io::Error),
+}
