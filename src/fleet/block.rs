@@ -25,7 +25,7 @@ fn bytes_of_allocation(allocation: Option<&Arc<Allocation>>) -> usize {
 /// Up to [`BLOCK_SIZE`](super::columns::BLOCK_SIZE) devices of one account. Slots are the same in every column.
 #[derive(Debug, Clone, Default)]
 pub struct Block {
-    /// Whose devices they are, if that is known.
+    /// The account of all devices; `None` if they come from a state file without accounts.
     account: Option<AccountId>,
     labels: Arc<Labels>,
     presences: Vec<Presence>,
@@ -41,7 +41,7 @@ pub struct Block {
     entry_bytes: usize,
 }
 
-/// All that is known of a device but its numbers.
+/// The whole state of a device except its numbers.
 #[derive(Debug)]
 pub struct Taken {
     presence: Presence,
@@ -63,13 +63,13 @@ impl Block {
         }
     }
 
-    /// Whose devices they are; `None` for those of a state file that did not say so.
+    /// The account of all devices; `None` if they come from a state file without accounts.
     #[must_use]
     pub fn account(&self) -> Option<AccountId> {
         self.account
     }
 
-    /// How many slots are in use or were.
+    /// The number of slots, including free ones.
     #[must_use]
     pub fn len(&self) -> usize {
         self.last_rows.len()
@@ -113,7 +113,7 @@ impl Block {
         self.set_allocation(slot, None);
     }
 
-    /// Takes a device out of its slot, which is free then.
+    /// Removes a device from its slot, which becomes free, and returns its state.
     pub fn take(&mut self, slot: usize) -> Taken {
         let infos = self.infos.row(slot).into_iter();
         let infos = infos.filter_map(|(lane, text)| Some((lane, text.clone()?)));
@@ -130,7 +130,7 @@ impl Block {
         taken
     }
 
-    /// Puts a device that was taken into a slot that has its identifier.
+    /// Writes the state of a removed device to a slot that has its identifier.
     pub fn put(&mut self, slot: usize, taken: Taken) {
         self.presences[slot] = taken.presence;
         self.is_new[slot] = taken.is_new;
@@ -143,12 +143,12 @@ impl Block {
         }
     }
 
-    /// Notes that the account of the block has had a row of a device.
+    /// Records that the account of the block has delivered a row of a device.
     pub fn deliver(&mut self, slot: usize, now: Moment) {
         self.last_rows[slot].delivered = now;
     }
 
-    /// When the account of the block last had a row of a device.
+    /// When the account of the block last delivered a row of a device.
     #[must_use]
     pub fn delivered(&self, slot: usize) -> Moment {
         self.last_rows[slot].delivered
@@ -165,8 +165,8 @@ impl Block {
         self.infos.clear(slot);
     }
 
-    /// Replaces the whole state of a device by what a row said, `seen` by the clock and at `stream` of the stream time of the block's
-    /// account. Whether a scrape shows the difference.
+    /// Replaces the whole state of a device by that of a row, which arrived at `seen` by the clock and at `stream` by the stream time of the
+    /// block's account. Returns whether a scrape shows a difference.
     pub fn replace(
         &mut self,
         slot: usize,
@@ -196,7 +196,7 @@ impl Block {
         changed
     }
 
-    /// Marks that more than one row of the device was accepted, by an earlier process.
+    /// Marks a device of which an earlier process accepted more than one row.
     pub fn settle(&mut self, slot: usize) {
         self.is_new[slot] = false;
     }
@@ -302,8 +302,8 @@ impl Block {
         self.is_new[slot]
     }
 
-    /// Since when a slot is silent, if another device may replace it: it has reported once and is not online, or has only an allocation,
-    /// for `stale_after`.
+    /// Since when a slot is silent, if a new device may replace it; `None` if not. A device may be replaced if it has reported only once and is
+    /// not online; an allocation without a device, if it is at least `stale_after` old.
     #[must_use]
     pub fn gives_way(&self, slot: usize, now: Moment, stale_after: Duration) -> Option<Moment> {
         match self.presences[slot] {
@@ -318,7 +318,7 @@ impl Block {
         }
     }
 
-    /// The block with just these lanes, in this order.
+    /// The block with only these lanes, in this order.
     #[must_use]
     pub fn with_lanes(&self, gauges: &[usize], infos: &[usize]) -> Self {
         Self {
@@ -366,7 +366,7 @@ impl Block {
         self.infos.get(lane, slot)?.as_ref()
     }
 
-    /// Where a device is.
+    /// The location of a device.
     #[must_use]
     pub fn place(&self, slot: usize) -> Option<&Place> {
         self.places[slot].as_ref()

@@ -1,5 +1,5 @@
-//! The values of a block's devices by lane. Values of many devices are stored in columns, those of few in short lists, so that the
-//! memory of a device depends on its own values only.
+//! The values of a block's devices by lane. A lane with values of many devices is a column, one with values of few is a short list, so
+//! that the memory of a device depends only on its own values.
 
 use super::interner::Text;
 
@@ -7,7 +7,7 @@ use super::interner::Text;
 /// block fills cache lines.
 pub const BLOCK_SIZE: usize = 256;
 
-/// The most devices with a value in a lane that is a list; with more it becomes a column. At this number, a list needs about a
+/// The most devices with a value in a lane that is a list. With more, the lane becomes a column. At this number, a list needs about a
 /// quarter of the memory of a column.
 const FEW: usize = 32;
 
@@ -71,9 +71,9 @@ struct List<T> {
 /// The values of up to [`BLOCK_SIZE`] devices. A lane is a column or a list, or no device has a value in it.
 #[derive(Debug, Clone)]
 pub struct Columns<T> {
-    /// By lane.
+    /// In the order of their lanes.
     columns: Vec<Column<T>>,
-    /// By lane.
+    /// In the order of their lanes.
     lists: Vec<List<T>>,
 }
 

@@ -125,7 +125,8 @@ impl Fleet {
         table.relocate(slot, account)
     }
 
-    /// Notes which devices the account and another one both deliver. An example, where both have gone on with it for `STALE_AFTER`.
+    /// Records the devices that both the account of the batch and another one deliver. Returns one that both have delivered for at least
+    /// `STALE_AFTER`.
     fn note_rivals(&mut self, plan: &Plan, now: Moment) -> Option<Rivalry> {
         let stale_after = self.options.retention.stale_after;
         self.rivals.prune(now, stale_after);

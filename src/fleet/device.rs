@@ -71,6 +71,6 @@ pub(super) struct LastRow {
     pub(super) seen: Moment,
     /// When it arrived, by the stream time of the account.
     pub(super) seen_in_stream: Moment,
-    /// When the account of the block last had a row of the device, accepted or not.
+    /// When the account of the block last delivered a row of the device, accepted or not.
     pub(super) delivered: Moment,
 }

@@ -38,7 +38,7 @@ const SMALL_LIMIT: usize = 64 * 1024;
 /// The most memory that is allocated because of a Content-Length, before the body is received.
 const MAX_RESERVE: usize = 1024 * 1024;
 
-/// The shortest time between token requests, so that no bug of ours reaches Starlink's limit of 1000 in 15 minutes.
+/// The shortest time between token requests, so that even a bug does not reach Starlink's limit of 1000 in 15 minutes.
 pub const BETWEEN_TOKEN_REQUESTS: Duration = Duration::from_secs(1);
 
 /// The time limits of a call.

@@ -72,7 +72,7 @@ impl AddressKind {
     /// All three, in the order of their families.
     pub const ALL: [Self; 3] = [Self::Ipv4, Self::Ipv6Ue, Self::Ipv6Cpe];
 
-    /// The family of an allocation with one address. Those of several append `_0`, `_1`, ….
+    /// The family if an allocation has one address of this kind. If it has several, `_0`, `_1`, … are appended.
     #[must_use]
     pub fn family(self) -> &'static str {
         match self {
@@ -82,7 +82,7 @@ impl AddressKind {
         }
     }
 
-    /// Whether an address is of the family of this kind.
+    /// Whether an address has the IP version of this kind.
     #[must_use]
     pub fn has(self, address: Address) -> bool {
         address.address().is_ipv4() == (self == Self::Ipv4)
@@ -122,7 +122,7 @@ pub enum TelemetryFamily<'a> {
     Address {
         /// Which of the three kinds.
         kind: AddressKind,
-        /// The number of the address, from 0, where a terminal has several of this kind; else `None`.
+        /// The number of the address, from 0, if the terminal has several of this kind; else `None`.
         nth: Option<usize>,
     },
     /// An alert, by its name.
@@ -232,7 +232,7 @@ pub fn field_family(field: &str) -> String {
     format!("{PREFIX}{}", sanitise(field))
 }
 
-/// Whether a name is spelled as the family of a field.
+/// Whether a name has the form of a field's family.
 #[must_use]
 pub fn is_field_family(family: &str) -> bool {
     family.starts_with(PREFIX) && sanitise(family) == family
@@ -256,7 +256,7 @@ pub fn is_free_key(key: &str) -> bool {
     info_key(key) == key && !DEVICE_LABELS.iter().any(is_device_label)
 }
 
-/// Whether a family is the one of a kind of address, or that of one of several.
+/// Whether a family is that of a kind of address, with or without a number.
 fn is_address_family(family: &str, kind: AddressKind) -> bool {
     let Some(rest) = family.strip_prefix(kind.family()) else {
         return false;

@@ -1,4 +1,4 @@
-//! Digests of column lists and metadata, so that these can be recognised without being stored: an answer may have megabytes of names.
+//! Digests of column lists and metadata, by which they are recognised without being stored: an answer may have megabytes of names.
 
 use std::collections::BTreeMap;
 

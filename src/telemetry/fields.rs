@@ -92,7 +92,7 @@ impl FieldFilter {
     /// Whether every field with this info key is kept, in any spelling. False if that is not certain.
     #[must_use]
     pub fn keeps_key(&self, key: &str) -> bool {
-        // The only difference to the spelling is the case then.
+        // Then the name differs from the key only in case.
         let is_plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric());
         let may_drop = |drop: &Dropped| {
             let any_case = drop.any_case.as_ref();
@@ -122,7 +122,7 @@ fn is_place(name: &str) -> bool {
 /// # Errors
 /// The text is not a valid regular expression.
 pub fn anchored(text: &str) -> Result<Regex, regex_lite::Error> {
-    // Checked alone first: `a)(b` would be valid only within brackets.
+    // First checked without the brackets, which would make `a)(b` valid.
     Regex::new(text)?;
     Regex::new(&format!("^(?:{text})$"))
 }

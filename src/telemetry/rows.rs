@@ -54,7 +54,7 @@ pub struct List {
 pub struct Element {
     /// The kind of the value.
     pub kind: ElementKind,
-    /// The content of a string; the spelling of a number or boolean; else empty.
+    /// The content of a string; a number or boolean as in the answer; else empty.
     pub text: Text,
 }
 

@@ -1,4 +1,4 @@
-//! The settings: name, accepted values and purpose of each.
+//! The settings, one constant for each: its name, default, accepted values and purpose.
 
 use super::setting::{Accepts, Presence, Setting};
 

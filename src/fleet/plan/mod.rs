@@ -3,7 +3,7 @@
 //! Everything that can fail (checking cells, interning texts, assigning slots and lanes) happens here, without visible effects. So
 //! after a panic nothing must be undone, and the same batch can be planned again. The commit only copies and stores values.
 //!
-//! [`select`] finds the rows that are used; [`device`] and [`allocation`] plan their effects.
+//! `select` finds the rows that are used; `device` and `allocation` plan their effects.
 
 mod allocation;
 mod device;
