@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use starlink_telemetry::simulator::{Answer, AnswerBody, Simulator};
 use starlink_telemetry::supervise::Heartbeat;
-use starlink_telemetry::supervise::faults::{Fault, Latch, Place};
+use starlink_telemetry::supervise::faults::{Fault, Inject, Latch, Place};
 use starlink_telemetry::time::ManualTime;
 
 use crate::binary::Event;

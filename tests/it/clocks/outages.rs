@@ -128,10 +128,10 @@ async fn something_that_cuts_polls_is_named_with_its_time() {
 async fn rows_that_were_given_up_are_not_stored_later() {
     let mut world = World::new(&[]).await;
     world.rows(&["ut-1"], Duration::ZERO).await;
-    // The store hangs until both hand-overs of the batch have run out of time.
+    // The store hangs before it reads its next message, until both hand-overs of the batch have run out of time.
     let latch = Latch::closed();
-    let place = Place::Future;
-    inject(&world.service.store, place, Fault::HangUntil(latch)).await;
+    let hang = Inject(Place::Handler, Fault::HangUntil(latch));
+    world.service.store.do_send(hang);
     world
         .simulator
         .push_answer(Answer::rows([row_of("ut-lost", world.start, 1.0)]));
