@@ -189,7 +189,7 @@ pub enum QueryError {
         expected: &'static str,
     },
     /// There is no such account.
-    #[error("unknown account {0:?}: /api/v1/status lists the accounts")]
+    #[error("unknown account {0:?}")]
     Account(String),
 }
 

@@ -376,7 +376,7 @@ async fn page_api_and_probes_show_three_accounts_of_which_one_has_a_wrong_secret
         ("/metrics?account=other", "Unknown account.\n"),
         (
             "/api/v1/devices?account=other",
-            r#"{"error":"unknown account \"other\": /api/v1/status lists the accounts"}"#,
+            r#"{"error":"unknown account \"other\""}"#,
         ),
         ("/?account=other", "unknown account &#34;other&#34;"),
     ] {

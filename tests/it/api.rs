@@ -266,10 +266,7 @@ async fn what_cannot_be_asked_is_refused_with_what_can() {
     }
     let target = format!("{DEVICES}?account=ship");
     let problem = description.ask(&service, DEVICES, &target, 404).await;
-    assert_eq!(
-        problem["error"],
-        "unknown account \"ship\": /api/v1/status lists the accounts"
-    );
+    assert_eq!(problem["error"], "unknown account \"ship\"");
     let refused = ask(service.address, "POST", DEVICES, &[]).await;
     assert_eq!(
         (refused.status, refused.header("allow").unwrap()),

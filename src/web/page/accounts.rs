@@ -8,11 +8,8 @@ use super::verdict::{Condition, of_account};
 use crate::view::{DeviceQuery, DeviceState};
 use crate::web::status::{Account, Status};
 
-/// Up to so many accounts are listed unfolded, with problems or without.
+/// The most accounts that are listed unfolded. Accounts without problems are among them only if there are no more accounts than that.
 const MOST_UNFOLDED: usize = 5;
-
-/// The most accounts with problems that are listed unfolded.
-const MOST_PROBLEMS: usize = 10;
 
 /// A part of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +70,7 @@ pub fn groups(status: &Status, query: &DeviceQuery) -> Vec<AccountGroup> {
     }
     let is_healthy = |row: &mut AccountRow| row.level == Level::Good;
     let healthy: Vec<_> = problems.extract_if(.., is_healthy).collect();
-    let more = problems.split_off(problems.len().min(MOST_PROBLEMS));
+    let more = problems.split_off(problems.len().min(MOST_UNFOLDED));
     let groups = [
         AccountGroup {
             key: "problems",
@@ -223,20 +220,21 @@ mod tests {
                 11,
                 &[
                     (None, "ship-30"),
-                    (Some("1 more account"), "ship-40"),
+                    (Some("6 more accounts"), "ship-35"),
                     (Some("29 accounts without problems"), "ship-01"),
                 ],
             ),
             (
                 12,
                 12,
-                &[(None, "ship-01"), (Some("2 more accounts"), "ship-11")],
+                &[(None, "ship-01"), (Some("7 more accounts"), "ship-06")],
             ),
             (
                 7,
                 6,
                 &[
                     (None, "ship-02"),
+                    (Some("1 more account"), "ship-07"),
                     (Some("1 account without problems"), "ship-01"),
                 ],
             ),
