@@ -200,13 +200,7 @@ impl Health {
     pub fn not_ready_because(&self) -> Option<String> {
         let has_polled = self.accounts.has_any_polled();
         let accounts = self.accounts.all();
-        let failure = accounts.iter().find_map(|account| {
-            let failure = account.metrics.failure_report()?;
-            Some(match accounts.len() {
-                1 => failure.to_string(),
-                _ => format!("Account {}: {failure}", account.name),
-            })
-        });
+        let failure = first_failure(&accounts);
         readiness(self.is_draining(), has_polled, failure.as_deref())
     }
 
@@ -230,6 +224,17 @@ impl Health {
             .map(|(task, _)| ("task", task.task().name(), "hangs"));
         liveness(actors.chain(tasks))
     }
+}
+
+/// The last failure of the first account that has one; of several accounts with the name.
+fn first_failure(accounts: &[Arc<AccountStatus>]) -> Option<String> {
+    accounts.iter().find_map(|account| {
+        let failure = account.metrics.failure_report()?;
+        Some(match accounts.len() {
+            1 => failure.to_string(),
+            _ => format!("Account {}: {failure}", account.name),
+        })
+    })
 }
 
 /// Why an account in this state does not poll. `failure` is the last failure of a poll.
@@ -268,6 +273,8 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+    use crate::account::FailureReport;
+    use crate::starlink::PollFailure;
     use crate::time::Moment;
 
     #[test]
@@ -286,6 +293,28 @@ mod tests {
         ] {
             let found = readiness(is_draining, has_polled, failure);
             assert_eq!(found.as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn a_failure_of_several_accounts_has_the_name_of_its_account() {
+        let account = |name: &str, fails: bool| {
+            let account = AccountStatus::new(name.into(), Duration::ZERO);
+            if fails {
+                let report = FailureReport::new("Refused", Some("Check it.".to_owned()));
+                account.metrics.poll_failed(PollFailure::Token, report);
+            }
+            Arc::new(account)
+        };
+        for (accounts, expected) in [
+            (vec![account("a", false)], None),
+            (vec![account("a", true)], Some("Refused. Check it.")),
+            (
+                vec![account("a", false), account("b", true), account("c", true)],
+                Some("Account b: Refused. Check it."),
+            ),
+        ] {
+            assert_eq!(first_failure(&accounts).as_deref(), expected);
         }
     }
 
