@@ -5,7 +5,7 @@
 //! batch, and the values of a terminal alternate. In another mode terminals come and go: each batch has new terminals, and others
 //! report for the last time.
 
-use std::io::{BufReader, Write};
+use std::io::{BufReader, ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -27,27 +27,37 @@ pub const LINGER: Duration = Duration::from_millis(1000);
 #[derive(Debug)]
 pub struct Feeder {
     helper: Helper,
-    /// The number of batches that report the whole fleet.
+    /// The number of batches of each account that report the whole fleet.
     pub sweep: usize,
-    /// The number of batches with the allocations, which are sent once before all others.
+    /// The number of batches of each account with the allocations, which are sent once before all others.
     allocations: usize,
-    /// The value of `API_URL`.
-    pub api_url: String,
+    /// The values of `API_URL`, one for each account.
+    api_urls: Vec<String>,
 }
 
 impl Feeder {
-    /// Starts a feeder for a fleet of `terminals`. Batches have one row of each, at most 65,000.
+    /// Starts a feeder for one account with a fleet of `terminals`. Batches have one row of each, at most 65,000.
     ///
     /// # Errors
     /// The process does not start.
     pub fn start(terminals: usize) -> Result<Self, Failure> {
-        let helper = Helper::start("feeder", &[terminals])?;
-        let api_url = helper.hear()?;
+        Self::start_accounts(1, terminals)
+    }
+
+    /// Starts a feeder for `accounts` accounts with a fleet of `terminals` each. All terminals are different.
+    ///
+    /// # Errors
+    /// The process does not start.
+    pub fn start_accounts(accounts: usize, terminals: usize) -> Result<Self, Failure> {
+        let helper = Helper::start("feeder", &["staying", &format!("{accounts} {terminals}")])?;
+        let origin = helper.hear()?;
         Ok(Self {
             helper,
             sweep: terminals.div_ceil(MOST_ROWS).max(1),
             allocations: terminals.div_ceil(10).div_ceil(MOST_ROWS),
-            api_url,
+            api_urls: (0..accounts)
+                .map(|account| api_url(&origin, account))
+                .collect(),
         })
     }
 
@@ -56,14 +66,24 @@ impl Feeder {
     /// # Errors
     /// The process does not start.
     pub fn start_passing(newcomers: usize, stay: usize) -> Result<Self, Failure> {
-        let helper = Helper::start("feeder", &[newcomers, stay])?;
-        let api_url = helper.hear()?;
+        let helper = Helper::start("feeder", &["passing", &format!("{newcomers} {stay}")])?;
+        let origin = helper.hear()?;
         Ok(Self {
             helper,
             sweep: 1,
             allocations: 0,
-            api_url,
+            api_urls: vec![api_url(&origin, 0)],
         })
+    }
+
+    /// The value of `API_URL` of the first account.
+    pub fn api_url(&self) -> &str {
+        &self.api_urls[0]
+    }
+
+    /// The values of `API_URL` of all accounts.
+    pub fn api_urls(&self) -> &[String] {
+        &self.api_urls
     }
 
     /// Starts a service, and sends the whole fleet to it.
@@ -71,7 +91,7 @@ impl Feeder {
     /// # Errors
     /// The service does not start or does not accept a batch.
     pub fn serve(&mut self) -> Result<Service, Failure> {
-        let service = Service::start(&self.api_url, LINGER.as_millis() as u32)?;
+        let service = Service::start(self.api_url(), LINGER.as_millis() as u32)?;
         self.fill()?;
         Ok(service)
     }
@@ -85,8 +105,8 @@ impl Feeder {
         Ok(())
     }
 
-    /// Sends `batches` batches, at least `interval` apart, and waits until the service has stored them. Returns how long the service took
-    /// for each, from the first byte of the answer until the next poll.
+    /// Sends `batches` batches to each account, at least `interval` apart, and waits until the service has stored them. Returns how long
+    /// the service took for each, from the first byte of the answer until the next poll.
     ///
     /// # Errors
     /// The service does not poll.
@@ -110,8 +130,18 @@ impl Feeder {
     /// The service does not poll.
     pub fn fed(&mut self, batches: usize) -> Result<Vec<Duration>, Failure> {
         let took = |_| Ok(Duration::from_micros(self.helper.hear()?.parse()?));
-        (0..batches).map(took).collect()
+        (0..batches * self.api_urls.len()).map(took).collect()
     }
+}
+
+/// The value of `API_URL` of an account. The first segment of the path is the account's number.
+fn api_url(origin: &str, account: usize) -> String {
+    format!("{origin}/{account}/api/public")
+}
+
+/// The number of the account that a request is for.
+fn account_of(path: &str) -> Option<usize> {
+    path.split('/').nth(1)?.parse().ok()
 }
 
 /// The terminals whose rows are sent.
@@ -188,20 +218,20 @@ struct Stream {
 }
 
 impl Stream {
-    fn of(terminals: usize) -> Self {
+    fn of(terminals: Range<usize>) -> Self {
+        let chunk = |first: usize, most: usize| first..terminals.end.min(first + most);
         let mut once = Vec::new();
-        for first in (0..terminals).step_by(10 * MOST_ROWS) {
-            once.push(Body::allocations(
-                first..terminals.min(first + 10 * MOST_ROWS),
-            ));
+        for first in terminals.clone().step_by(10 * MOST_ROWS) {
+            once.push(Body::allocations(chunk(first, 10 * MOST_ROWS)));
         }
         let columns = columns();
         let mut rounds = Vec::new();
         for variant in 0..2 {
             // Without terminals there is one empty batch.
-            for first in (0..terminals.max(1)).step_by(MOST_ROWS) {
-                let chunk = first..terminals.min(first + MOST_ROWS);
-                rounds.push(Body::terminals(&columns, chunk, variant, documented));
+            let end = terminals.end.max(terminals.start + 1);
+            for first in (terminals.start..end).step_by(MOST_ROWS) {
+                let rows = chunk(first, MOST_ROWS);
+                rounds.push(Body::terminals(&columns, rows, variant, documented));
             }
         }
         Self::with(Terminals::Staying { once, rounds })
@@ -233,34 +263,49 @@ impl Stream {
     }
 }
 
-/// The stream, and a condition variable that signals that a batch may be sent.
+/// The stream of an account, and a condition variable that signals that a batch may be sent.
 struct Shared {
     stream: Mutex<Stream>,
     bell: Condvar,
 }
 
-/// The main function of the process. Its arguments are the number of terminals, or the numbers of new terminals in each batch and of
-/// batches in which each reports. Each line of its input is `batches milliseconds`.
+impl Shared {
+    fn of(stream: Stream) -> Self {
+        Self {
+            stream: Mutex::new(stream),
+            bell: Condvar::new(),
+        }
+    }
+}
+
+/// The arguments of the process.
+const USAGE: &str = "feeder staying \"ACCOUNTS TERMINALS\", or feeder passing \"NEWCOMERS STAY\"";
+
+/// The main function of the process. Its arguments are `staying ACCOUNTS TERMINALS`, the terminals of each account, or `passing NEWCOMERS STAY`,
+/// the new terminals in each batch and the number of batches in which each reports. Each line of its input is `batches milliseconds`, for
+/// every account.
 ///
 /// # Errors
 /// It cannot listen.
 pub fn serve(arguments: &[String]) -> Result<(), Failure> {
-    let numbers: Result<Vec<usize>, _> = arguments.iter().map(|word| word.parse()).collect();
-    let stream = match *numbers? {
-        [terminals] => Stream::of(terminals),
-        [newcomers, stay] => Stream::with(Terminals::Passing {
+    let [kind, numbers] = arguments else {
+        return Err(USAGE.into());
+    };
+    let numbers: Result<Vec<usize>, _> = numbers.split(' ').map(str::parse).collect();
+    let streams: Vec<Stream> = match (kind.as_str(), &*numbers?) {
+        ("staying", &[accounts, terminals]) => (0..accounts)
+            .map(|account| Stream::of(account * terminals..(account + 1) * terminals))
+            .collect(),
+        ("passing", &[newcomers, stay]) => vec![Stream::with(Terminals::Passing {
             newcomers,
             stay,
             body: passing(0..0),
-        }),
-        _ => return Err("feeder TERMINALS, or feeder NEWCOMERS STAY".into()),
+        })],
+        _ => return Err(USAGE.into()),
     };
-    let shared = &Shared {
-        stream: Mutex::new(stream),
-        bell: Condvar::new(),
-    };
+    let shared: &Vec<Shared> = &streams.into_iter().map(Shared::of).collect();
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    println!("http://{}/api/public", listener.local_addr()?);
+    println!("http://{}", listener.local_addr()?);
     std::thread::scope(|scope| {
         scope.spawn(move || {
             for connection in listener.incoming().map_while(Result::ok) {
@@ -269,7 +314,9 @@ pub fn serve(arguments: &[String]) -> Result<(), Failure> {
             }
         });
         for line in std::io::stdin().lines().map_while(Result::ok) {
-            allow(shared, &line);
+            for shared in shared {
+                allow(shared, &line);
+            }
         }
         // The parent process has ended, so this process ends without waiting for its threads.
         std::process::exit(0)
@@ -289,7 +336,7 @@ fn allow(shared: &Shared, line: &str) {
 }
 
 /// Answers the requests of a connection.
-fn answer(connection: TcpStream, shared: &Shared) -> std::io::Result<()> {
+fn answer(connection: TcpStream, accounts: &[Shared]) -> std::io::Result<()> {
     connection.set_nodelay(true)?;
     let mut writer = connection.try_clone()?;
     let mut reader = BufReader::new(connection);
@@ -298,7 +345,8 @@ fn answer(connection: TcpStream, shared: &Shared) -> std::io::Result<()> {
             let token = br#"{"access_token":"token","expires_in":900,"token_type":"Bearer"}"#;
             send(&mut writer, token)?;
         } else {
-            answer_poll(&mut writer, shared)?;
+            let shared = account_of(&path).and_then(|account| accounts.get(account));
+            answer_poll(&mut writer, shared.ok_or(ErrorKind::NotFound)?)?;
         }
     }
     Ok(())

@@ -1,5 +1,5 @@
 //! Measures the service's binary under load: `cargo bench --bench load`, or only one part with `-- cadence`, `memory`, `cost`,
-//! `idle`, `restart` or `soak`.
+//! `accounts`, `idle`, `restart` or `soak`.
 //!
 //! The program starts the service's binary, and itself in the roles of its peers: Starlink with a fleet of any size (`feeder`), the
 //! simulator, scrapers. All processes use loopback and end with the program.
@@ -13,6 +13,7 @@ mod verdict;
 #[path = "../support/wire.rs"]
 mod wire;
 
+mod accounts;
 mod cadence;
 mod cost;
 mod feeder;
@@ -34,10 +35,11 @@ type Failure = Box<dyn Error>;
 type Part = (&'static str, fn(&mut Verdict) -> Result<(), Failure>);
 
 /// The parts in order.
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     ("cadence", cadence::run),
     ("memory", memory::run),
     ("cost", cost::run),
+    ("accounts", accounts::run),
     ("idle", idle::run),
     ("restart", restart::run),
     ("soak", soak::run),

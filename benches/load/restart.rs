@@ -32,7 +32,7 @@ fn restart(verdict: &mut Verdict, terminals: usize) -> Result<(), Failure> {
     ];
     let mut feeder = Feeder::start(terminals)?;
     let linger = LINGER.as_millis() as u32;
-    let service = Service::start_with(&feeder.api_url, linger, &settings)?;
+    let service = Service::start_with(feeder.api_url(), linger, &settings)?;
     feeder.fill()?;
     let before = service.memory("VmRSS")?;
     service.forget_peak()?;
@@ -74,7 +74,7 @@ fn restart(verdict: &mut Verdict, terminals: usize) -> Result<(), Failure> {
     // No batches are sent, so the scrape shows what was read from the file.
     let mut empty = Feeder::start(0)?;
     let started = Instant::now();
-    let service = Service::start_with(&empty.api_url, linger, &settings)?;
+    let service = Service::start_with(empty.api_url(), linger, &settings)?;
     report(
         "from the start to listening",
         "",

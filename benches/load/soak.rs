@@ -44,7 +44,7 @@ pub fn run(verdict: &mut Verdict) -> Result<(), Failure> {
     let state = state.to_str().ok_or("an odd directory")?;
     let mut feeder = Feeder::start_passing(NEWCOMERS, STAY)?;
     let settings = [&SETTINGS[..], &[("STATE_FILE", state)]].concat();
-    let service = Service::start_with(&feeder.api_url, LINGER.as_millis() as u32, &settings)?;
+    let service = Service::start_with(feeder.api_url(), LINGER.as_millis() as u32, &settings)?;
 
     let mut quarters = Vec::new();
     for _ in 0..QUARTERS {
