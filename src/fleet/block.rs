@@ -12,6 +12,7 @@ use super::device::{Alerts, DeviceState, Difference, LastRow, Place, Presence, a
 use super::interner::Text;
 use super::labels::Labels;
 use super::options::Retention;
+use super::presences::{Counts, Presences};
 use crate::time::Moment;
 
 fn bytes_of_alerts(alerts: &Alerts) -> usize {
@@ -28,7 +29,7 @@ pub struct Block {
     /// The account of all devices; `None` if they come from a state file without accounts.
     account: Option<AccountId>,
     labels: Arc<Labels>,
-    presences: Vec<Presence>,
+    presences: Presences,
     /// Whether only one row of the device was accepted since it became known.
     is_new: Vec<bool>,
     last_rows: Vec<LastRow>,
@@ -97,7 +98,7 @@ impl Block {
     pub fn claim(&mut self, slot: usize, id: &str, hash: u32) {
         Arc::make_mut(&mut self.labels).set(slot, id, hash);
         if slot == self.last_rows.len() {
-            self.presences.push(Presence::Absent);
+            self.presences.push_absent();
             self.is_new.push(false);
             self.last_rows.push(LastRow::default());
             self.places.push(None);
@@ -132,7 +133,7 @@ impl Block {
 
     /// Writes the state of a removed device to a slot that has its identifier.
     pub fn put(&mut self, slot: usize, taken: Taken) {
-        self.presences[slot] = taken.presence;
+        self.presences.set(slot, taken.presence);
         self.is_new[slot] = taken.is_new;
         self.last_rows[slot] = taken.last_row;
         self.places[slot] = taken.place;
@@ -156,7 +157,7 @@ impl Block {
 
     /// Forgets the device at a slot; its identifier and allocation stay.
     pub fn clear(&mut self, slot: usize) {
-        self.presences[slot] = Presence::Absent;
+        self.presences.set(slot, Presence::Absent);
         self.is_new[slot] = false;
         self.last_rows[slot] = LastRow::default();
         self.places[slot] = None;
@@ -175,11 +176,11 @@ impl Block {
         stream: Moment,
     ) -> bool {
         let mut changed = !state.changes.is_empty();
-        changed |= self.presences[slot] != Presence::Online;
+        let presence = self.presences.set(slot, Presence::Online);
+        changed |= presence != Presence::Online;
         changed |= self.last_rows[slot].reported != state.reported;
         changed |= self.gauges.replace(slot, state.lanes, state.gauges);
-        self.is_new[slot] = self.presences[slot] == Presence::Absent;
-        self.presences[slot] = Presence::Online;
+        self.is_new[slot] = presence == Presence::Absent;
         self.last_rows[slot] = LastRow {
             reported: state.reported,
             seen,
@@ -224,7 +225,9 @@ impl Block {
     /// Executes the result of [`Block::review`].
     pub fn change(&mut self, slot: usize, change: Ageing) {
         match change {
-            Ageing::Presence(presence) => self.presences[slot] = presence,
+            Ageing::Presence(presence) => {
+                self.presences.set(slot, presence);
+            }
             Ageing::Forget => self.clear(slot),
             Ageing::DropAllocation => self.set_allocation(slot, None),
             Ageing::Free => self.free(slot),
@@ -267,12 +270,18 @@ impl Block {
     /// The devices' presences, by slot.
     #[must_use]
     pub fn presences(&self) -> &[Presence] {
-        &self.presences
+        self.presences.as_slice()
+    }
+
+    /// The numbers of devices by state.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.presences.counts()
     }
 
     /// The slots of devices that are known, online or not.
     pub fn known(&self) -> impl Iterator<Item = usize> {
-        let slots = self.presences.iter().enumerate();
+        let slots = self.presences().iter().enumerate();
         let known = slots.filter(|(_, presence)| **presence != Presence::Absent);
         known.map(|(slot, _)| slot)
     }

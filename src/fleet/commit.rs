@@ -158,12 +158,11 @@ impl Fleet {
     }
 }
 
-/// The online devices of an account.
-fn online(tables: &Tables, account: AccountId) -> impl Iterator<Item = &Presence> {
+/// The number of an account's devices that are online.
+fn online(tables: &Tables, account: AccountId) -> usize {
     let blocks = tables.tables.iter().flat_map(Table::blocks);
-    let blocks = blocks.filter(move |block| block.account() == Some(account));
-    let presences = blocks.flat_map(|block| block.presences());
-    presences.filter(|presence| **presence == Presence::Online)
+    let own = blocks.filter(|block| block.account() == Some(account));
+    own.map(|block| block.counts().online).sum()
 }
 
 /// The first `count` elements of `rest`, which are removed from it.

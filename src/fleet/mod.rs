@@ -21,6 +21,7 @@ mod lease;
 pub mod limits;
 mod options;
 pub mod plan;
+mod presences;
 mod rivals;
 pub mod slots;
 pub mod snapshot;
@@ -52,8 +53,9 @@ pub use self::lease::{Lease, pinned};
 pub use self::limits::Limits;
 pub use self::options::{FleetOptions, Retention};
 pub use self::plan::Example;
+pub use self::presences::Counts;
 pub use self::rivals::Rivalry;
-pub use self::snapshot::{Counts, Snapshot};
+pub use self::snapshot::Snapshot;
 pub use self::tally::{LeftOut, RowCode, RowFault, RowIgnored, Tally};
 
 /// The time that an answer covers: it contains all rows that were sent in this time.

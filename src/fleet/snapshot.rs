@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::accounts::AccountId;
 use super::block::Block;
-use super::device::Presence;
+use super::presences::Counts;
 use super::table::{Lanes, Table};
 use crate::telemetry::DeviceKind;
 
@@ -51,36 +49,6 @@ impl TableView {
     }
 }
 
-/// The numbers of devices in the three states of `starlink_exporter_devices`, the page and the API.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
-    /// A row within `STALE_AFTER`.
-    pub online: usize,
-    /// No row for `STALE_AFTER` of stream time.
-    pub offline: usize,
-    /// No row within `STALE_AFTER`, but answers did not cover that time either.
-    pub unknown: usize,
-}
-
-impl Counts {
-    /// The number of devices.
-    #[must_use]
-    pub const fn all(self) -> usize {
-        self.online + self.offline + self.unknown
-    }
-
-    fn add(&mut self, block: &Block) {
-        for presence in block.presences() {
-            match presence {
-                Presence::Absent => {}
-                Presence::Online => self.online += 1,
-                Presence::Offline => self.offline += 1,
-                Presence::Stale => self.unknown += 1,
-            }
-        }
-    }
-}
-
 /// The fleet at one moment.
 #[derive(Debug, Default)]
 pub struct Snapshot {
@@ -111,10 +79,9 @@ impl Snapshot {
     pub fn counts_of(&self, account: AccountId) -> Counts {
         let tables = self.tables.iter().flat_map(|table| &table.by_account);
         let own = tables.filter(|(owner, _)| *owner == Some(account));
-        own.fold(Counts::default(), |sum, (_, counts)| Counts {
-            online: sum.online + counts.online,
-            offline: sum.offline + counts.offline,
-            unknown: sum.unknown + counts.unknown,
+        own.fold(Counts::default(), |mut sum, (_, counts)| {
+            sum += *counts;
+            sum
         })
     }
 
@@ -143,8 +110,8 @@ impl TableView {
         let mut counts = Counts::default();
         let mut by_account: BTreeMap<_, Counts> = BTreeMap::new();
         for block in table.blocks() {
-            counts.add(block);
-            by_account.entry(block.account()).or_default().add(block);
+            counts += block.counts();
+            *by_account.entry(block.account()).or_default() += block.counts();
         }
         by_account.retain(|_, counts| counts.all() > 0);
         Self {

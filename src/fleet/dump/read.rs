@@ -70,7 +70,7 @@ impl Fleet {
         for &id in accounts.iter().flatten() {
             let online = online_at_last(&fleet, id);
             if let Some(account) = fleet.accounts.get_mut(id) {
-                account.stream_time.note_online(0..online);
+                account.stream_time.note_online(online);
             }
         }
         // Computes the presences, which are not stored, as they were when the state was written.
