@@ -48,11 +48,11 @@ pub(in crate::config) const SETTINGS: [&Setting; 33] = [
 /// The headings of `--help`, each with the first setting of its group, in the order of [`SETTINGS`].
 const GROUPS: [(&str, &Setting); 8] = [
     ("Configuration file", &CONFIG_FILE),
-    ("Service account and polling (required)", &CLIENT_ID),
+    ("Service accounts and polling", &CLIENT_ID),
     ("Connection to Starlink", &ALLOW_INSECURE_API),
     ("Listening", &METRICS_ADDRESS),
-    ("What is exported", &NAMES_FILE),
-    ("For how long, and how much", &STALE_AFTER),
+    ("Exported data", &NAMES_FILE),
+    ("Ages and limits", &STALE_AFTER),
     ("Keeping state across restarts", &STATE_FILE),
     ("Logging", &LOG_FORMAT),
 ];
