@@ -71,11 +71,16 @@ impl Problems {
         self.0.push((line, what.into()));
     }
 
-    /// Succeeds if there are no problems.
-    pub(super) fn none(mut self, path: &Path) -> Result<(), AccountsFileErrors> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
+    pub(super) fn add_all(&mut self, problems: impl IntoIterator<Item = (usize, String)>) {
+        self.0.extend(problems);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The errors of the file at `path`. There must be a problem.
+    pub(super) fn into_errors(mut self, path: &Path) -> AccountsFileErrors {
         self.0.sort_by_key(|(line, _)| *line);
         let count = self.0.len().saturating_sub(Self::MOST_REPORTED);
         self.0.truncate(Self::MOST_REPORTED);
@@ -89,6 +94,6 @@ impl Problems {
             let path = path.to_owned();
             errors.push(AccountsFileError::More { path, count });
         }
-        Err(AccountsFileErrors(errors))
+        AccountsFileErrors(errors)
     }
 }

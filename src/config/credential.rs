@@ -78,8 +78,10 @@ impl Credential {
         };
         let file = path.to_string_lossy().into_owned();
         let load = move |reader: &mut FileReader| read(&path, reader);
-        let describe = |error: &CredentialError| format!("{file} {error}");
-        watch(pulse, watched, load, describe, |change| match change {
+        let obstacle = |loaded: &Result<_, CredentialError>| {
+            Some(format!("{file} {}", loaded.as_ref().err()?))
+        };
+        watch(pulse, watched, load, obstacle, |change| match change {
             Change::New(Ok(value)) => {
                 self.value.store(Arc::new(value));
                 info!(%file, "credential reloaded");

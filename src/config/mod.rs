@@ -25,7 +25,7 @@ use secrecy::SecretString;
 use url::Url;
 
 pub use account::Account;
-pub use accounts::{Accounts, AccountsFile, Loaded, MOST_ACCOUNTS, follow as follow_accounts};
+pub use accounts::{Accounts, AccountsFile, MOST_ACCOUNTS, follow as follow_accounts};
 pub use accounts_error::{AccountsFileError, AccountsFileErrors};
 pub use credential::{Credential, CredentialError};
 pub use error::{ConfigError, ConfigErrors, Warning};

@@ -5,7 +5,8 @@
 //!
 //! - opens the path without blocking, and checks the open handle: only regular files are read; links are followed;
 //! - is limited in size;
-//! - runs on its own thread, with a time limit. While a path hangs, it is not read again ([`FileReader`]);
+//! - runs on its own thread, with a time limit. While a path hangs, it is not read again, and the time limit of others is shorter
+//!   ([`FileReader`]);
 //! - removes a byte order mark.
 //!
 //! [`watch`] keeps a value that is loaded from files up to date.
@@ -20,7 +21,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use self::reader::{FileReader, FileStates, FromFile};
-pub use self::watch::{Change, Reloads, Trigger, WatchOptions, watch};
+pub use self::watch::{Change, Reloads, Trigger, WatchOptions, error_text, watch};
 
 /// The largest file of settings or certificates, in bytes.
 pub const SMALL: u64 = 1 << 20;
@@ -44,11 +45,8 @@ pub enum FileError {
         bound: u64,
     },
     /// The read did not end in time, or an earlier read of this path has still not ended.
-    #[error("cannot be read: no response within {} s", .limit.as_secs_f64())]
-    Hangs {
-        /// The time limit.
-        limit: Duration,
-    },
+    #[error("cannot be read: the file system does not respond")]
+    Hangs,
     /// No thread can be started to read it.
     #[error("cannot be read: no thread can be started: {0}")]
     NoThread(io::Error),

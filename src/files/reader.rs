@@ -9,6 +9,10 @@ use std::time::Duration;
 use super::open::{Digest, Opened, Stamp};
 use super::{FileError, TIME_LIMIT};
 
+/// While a path hangs, the time limit of other paths is divided by this: they may be on the same file system, and 512 credential files
+/// are not waited for one after the other.
+const SHORTENED: u32 = 50;
+
 /// The state of a file at its last read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Found {
@@ -52,15 +56,6 @@ impl FileStates {
         };
         self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(same)
     }
-
-    /// The path of the first file that could not be read, and the reason.
-    #[must_use]
-    pub fn first_error(&self) -> Option<String> {
-        self.0.iter().find_map(|entry| match &entry.found {
-            Found::Unreadable(reason) => Some(format!("{} {reason}", entry.path.display())),
-            Found::Content { .. } => None,
-        })
-    }
 }
 
 /// A value loaded from a file, with the state that is needed to follow the file.
@@ -91,7 +86,7 @@ impl Default for FileReader {
 }
 
 impl FileReader {
-    /// A reader with this time limit for each file.
+    /// A reader with this time limit for each file, and a fiftieth of it while another file hangs.
     #[must_use]
     pub fn new(time_limit: Duration) -> Self {
         Self {
@@ -188,11 +183,14 @@ impl FileReader {
         path: &Path,
         job: impl FnOnce() -> Result<T, FileError> + Send + 'static,
     ) -> Result<T, FileError> {
-        let limit = self.time_limit;
         self.hanging.retain(|_, thread| !thread.is_finished());
         if self.hanging.contains_key(path) {
-            return Err(FileError::Hangs { limit });
+            return Err(FileError::Hangs);
         }
+        let limit = match self.hanging.is_empty() {
+            true => self.time_limit,
+            false => self.time_limit / SHORTENED,
+        };
         let (sender, receiver) = sync_channel(1);
         let thread = thread::Builder::new().name("file".to_owned());
         let thread = thread.spawn(move || {
@@ -205,7 +203,7 @@ impl FileReader {
             Err(RecvTimeoutError::Disconnected) => Err(FileError::Failed),
             Err(RecvTimeoutError::Timeout) => {
                 self.hanging.insert(path.to_owned(), thread);
-                Err(FileError::Hangs { limit })
+                Err(FileError::Hangs)
             }
         }
     }

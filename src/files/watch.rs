@@ -1,5 +1,6 @@
 //! Polls files for changes, and reports each change once.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -55,7 +56,8 @@ pub struct WatchOptions {
     pub interval: Duration,
     /// Measures the interval.
     pub clock: Clock,
-    /// Requests of a check before the interval has passed.
+    /// Requests of a check before the interval has passed. After a requested check, further requests wait for a quarter of the
+    /// interval, so that a flood of them does not keep a processor busy.
     pub trigger: Trigger,
 }
 
@@ -69,14 +71,14 @@ pub enum Change<T, E> {
 }
 
 /// Follows the files that `load` reads, without end. Calls `on_change` once for each change, also if the new files cannot be used.
-/// In that case the previous value stays in use, and the text of `describe` is the task's obstacle until the files can be used.
+/// `obstacle` says what is wrong with loaded files, if anything: this text is the task's obstacle until the next change.
 ///
 /// `load` runs on a separate thread, `on_change` on the caller's.
 pub async fn watch<T, E>(
     pulse: Pulse,
     watched: WatchOptions,
     load: impl Fn(&mut FileReader) -> Result<T, E> + Clone + Send + 'static,
-    describe: impl Fn(&E) -> String,
+    obstacle: impl Fn(&Result<T, E>) -> Option<String>,
     mut on_change: impl FnMut(Change<T, E>),
 ) where
     T: Send + 'static,
@@ -94,15 +96,16 @@ pub async fn watch<T, E>(
         candidate: None,
     };
     let mut next_content = after(&clock, interval);
+    let mut next_request = Moment::default();
     let mut threads = ThreadFailures::default();
-    let mut failure = None;
+    let mut current_obstacle = None;
     loop {
         let wait = match checker.candidate {
             None => interval,
             Some(_) => interval / 4,
         };
         let is_requested = pulse
-            .during(wait_or_request(&clock, wait, &mut trigger))
+            .during(wait_or_request(&clock, wait, next_request, &mut trigger))
             .await;
         let by_content = is_requested || clock.now() >= next_content;
         let mode = match (is_requested, by_content) {
@@ -116,15 +119,19 @@ pub async fn watch<T, E>(
             let change = checker.check(mode, load);
             (checker, change)
         });
-        match pulse.during(check).await {
+        let checked = pulse.during(check).await;
+        if is_requested {
+            next_request = clock.now().after(interval / 4);
+        }
+        match checked {
             Ok((now, change)) => {
                 threads.succeeded();
                 checker = now;
                 if let Some(Change::New(loaded) | Change::Same(loaded)) = &change {
-                    failure = loaded.as_ref().err().map(&describe);
+                    current_obstacle = obstacle(loaded);
                 }
-                let unread = checker.in_force.first_error();
-                pulse.obstacle(unread.or_else(|| failure.clone()));
+                // Also ends the obstacle that no thread could be started.
+                pulse.obstacle(current_obstacle.clone());
                 if let Some(change) = change {
                     on_change(change);
                 }
@@ -141,9 +148,20 @@ pub async fn watch<T, E>(
     }
 }
 
-/// Waits for the time or a request. Returns whether there was a request.
-async fn wait_or_request(clock: &Clock, wait: Duration, trigger: &mut Trigger) -> bool {
+/// The text of an error, as the obstacle of [`watch`].
+pub fn error_text<T, E: Display>(loaded: &Result<T, E>) -> Option<String> {
+    loaded.as_ref().err().map(ToString::to_string)
+}
+
+/// Waits for the time or a request. Returns whether there was a request. Requests before `earliest` are one at that moment.
+async fn wait_or_request(
+    clock: &Clock,
+    wait: Duration,
+    earliest: Moment,
+    trigger: &mut Trigger,
+) -> bool {
     let request = async {
+        clock.sleep_until(earliest).await;
         if trigger.changed().await.is_err() {
             // The sender was dropped: no further request is possible.
             std::future::pending::<()>().await;
@@ -251,6 +269,9 @@ impl Checker {
 mod tests {
     use std::fs;
     use std::path::Path;
+    use std::time::SystemTime;
+
+    use futures_util::FutureExt;
 
     use super::*;
     use crate::files::{FileError, SMALL};
@@ -307,21 +328,33 @@ mod tests {
         fs::remove_file(&path).unwrap();
         assert_eq!(check(&mut checker, &path, Mode::ByStamp), None);
         let (is_new, reported) = check(&mut checker, &path, Mode::ByStamp).unwrap();
-        assert!(is_new && reported.is_err());
-        assert!(
-            checker
-                .in_force
-                .first_error()
-                .unwrap()
-                .contains("No such file")
-        );
+        assert!(is_new && reported.unwrap_err().contains("No such file"));
         for mode in [Mode::ByStamp, Mode::ByContent] {
             assert_eq!(check(&mut checker, &path, mode), None, "reported once");
         }
         fs::write(&path, "two").unwrap();
         assert_eq!(check(&mut checker, &path, Mode::ByStamp), None);
         assert_eq!(check(&mut checker, &path, Mode::ByStamp), ok("two"));
-        assert_eq!(checker.in_force.first_error(), None);
+    }
+
+    #[test]
+    fn a_flood_of_requests_is_one_request_in_a_quarter_of_the_interval() {
+        let (clock, hands) = Clock::manual(SystemTime::UNIX_EPOCH);
+        let interval = Duration::from_secs(4);
+        let reloads = Reloads::new();
+        let mut trigger = reloads.trigger();
+        let mut earliest = Moment::default();
+        let mut checks = Vec::new();
+        for millis in 0..4000 {
+            reloads.ask();
+            let wait = wait_or_request(&clock, interval, earliest, &mut trigger);
+            if wait.now_or_never() == Some(true) {
+                checks.push(millis);
+                earliest = clock.now().after(interval / 4);
+            }
+            hands.advance(Duration::from_millis(1));
+        }
+        assert_eq!(checks, [0, 1000, 2000, 3000]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::limits::LONGEST_FILE;
 use super::{Names, NamesError};
-use crate::files::{Change, FileReader, FileStates, WatchOptions, watch};
+use crate::files::{Change, FileReader, FileStates, WatchOptions, error_text, watch};
 use crate::tasks::Pulse;
 
 impl Names {
@@ -45,26 +45,20 @@ pub async fn follow(
 ) {
     let file = path.to_string_lossy().into_owned();
     let load = move |reader: &mut FileReader| load(&path, reader);
-    watch(
-        pulse,
-        watched,
-        load,
-        ToString::to_string,
-        |change| match change {
-            Change::New(Ok(mut new)) => {
-                new.generation = names.load().generation + 1;
-                info!(%file, names = new.len(), "names reloaded");
-                free(names.swap(Arc::new(new)));
-            }
-            Change::New(Err(error)) | Change::Same(Err(error)) => {
-                warn!(%error, "cannot use the changed names file: the previous names stay in use");
-            }
-            Change::Same(Ok(same)) => {
-                info!(%file, names = same.len(), "names are unchanged");
-                free(same);
-            }
-        },
-    )
+    watch(pulse, watched, load, error_text, |change| match change {
+        Change::New(Ok(mut new)) => {
+            new.generation = names.load().generation + 1;
+            info!(%file, names = new.len(), "names reloaded");
+            free(names.swap(Arc::new(new)));
+        }
+        Change::New(Err(error)) | Change::Same(Err(error)) => {
+            warn!(%error, "cannot use the changed names file: the previous names stay in use");
+        }
+        Change::Same(Ok(same)) => {
+            info!(%file, names = same.len(), "names are unchanged");
+            free(same);
+        }
+    })
     .await;
 }
 

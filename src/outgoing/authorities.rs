@@ -71,8 +71,10 @@ impl Authorities {
         let file = self.path.to_string_lossy().into_owned();
         let path = self.path.clone();
         let load = move |reader: &mut FileReader| read(&path, reader);
-        let describe = |error: &AuthoritiesError| format!("{file} {error}");
-        watch(pulse, options, load, describe, |change| match change {
+        let obstacle = |loaded: &Result<_, AuthoritiesError>| {
+            Some(format!("{file} {}", loaded.as_ref().err()?))
+        };
+        watch(pulse, options, load, obstacle, |change| match change {
             Change::New(Ok(certificates)) => {
                 let count = certificates.len();
                 self.certificates.store(Arc::new(certificates));

@@ -102,7 +102,7 @@ impl Loader {
         }
         for file in files {
             match self.file(&file) {
-                Err(error @ FileError::Hangs { .. }) => return Err(error),
+                Err(error @ FileError::Hangs) => return Err(error),
                 // A broken link, or a directory.
                 Err(FileError::NotRegular) => {}
                 Err(error) if error.is_not_found() => {}

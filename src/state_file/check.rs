@@ -63,7 +63,7 @@ impl StateFile {
             Ok(beginning) if beginning.is_empty() || beginning == MAGIC => Ok(()),
             Ok(_) => Err(Unsuitable::Foreign),
             Err(FileError::NotRegular) => Err(Unsuitable::NotRegular),
-            Err(error @ (FileError::Hangs { .. } | FileError::NoThread(_))) => {
+            Err(error @ (FileError::Hangs | FileError::NoThread(_))) => {
                 Err(Unsuitable::File(error))
             }
             Err(_) => Ok(()),

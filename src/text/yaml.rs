@@ -14,6 +14,7 @@ const MAX_DEPTH: usize = 16;
 const ALIAS: &str = "aliases (*) are not supported";
 const TOO_DEEP: &str = "too many nested levels";
 const INVALID: &str = "this is not valid YAML";
+const NUL: &str = "there is a NUL character: the file is damaged, or is not saved as UTF-8";
 
 /// An error and its line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +28,9 @@ pub struct Problem {
 /// Checks a text without building a tree. Invalid YAML passes; the parser that reads the text rejects it.
 ///
 /// # Errors
-/// The first alias, or the first collection that is nested too deeply.
+/// A NUL character, the first alias, or the first collection that is nested too deeply.
 pub fn check(text: &str) -> Result<(), Problem> {
+    reject_nul(text)?;
     let mut parser = Parser::new_from_str(text);
     let mut depth = 0_usize;
     loop {
@@ -83,8 +85,9 @@ pub enum Value {
 /// Parses a text.
 ///
 /// # Errors
-/// The first construct that is invalid or not supported.
+/// A NUL character, or the first construct that is invalid or not supported.
 pub fn parse(text: &str) -> Result<Document, Problem> {
+    reject_nul(text)?;
     let mut reader = Reader {
         parser: Parser::new_from_str(text),
         repeated: Vec::new(),
@@ -94,6 +97,17 @@ pub fn parse(text: &str) -> Result<Document, Problem> {
         root,
         repeated: reader.repeated,
     })
+}
+
+/// The parser takes a NUL for the end of the text, and would ignore the rest of a damaged file.
+fn reject_nul(text: &str) -> Result<(), Problem> {
+    match text.split_once('\0') {
+        None => Ok(()),
+        Some((before, _)) => Err(Problem {
+            line: 1 + before.matches('\n').count(),
+            what: NUL,
+        }),
+    }
 }
 
 struct Reader<'t> {
@@ -222,6 +236,19 @@ mod tests {
             let found = check(text).map_err(|problem| (problem.line, problem.what));
             let shown = &text[..text.len().min(40)];
             assert_eq!(found, expected, "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_nul_does_not_end_the_text() {
+        for (text, line) in [
+            ("\0", 1),
+            ("a: 1\nb: 2\0\nc: 3\n", 2),
+            ("a: 1\n\0b: 2\n", 2),
+        ] {
+            let expected = Problem { line, what: NUL };
+            assert_eq!(parse(text).unwrap_err(), expected, "{text:?}");
+            assert_eq!(check(text), Err(expected), "{text:?}");
         }
     }
 

@@ -18,7 +18,7 @@ use base64::prelude::BASE64_STANDARD;
 use rustls::ServerConfig;
 use tracing::{info, warn};
 
-use crate::files::{Change, FileError, FileReader, FileStates, WatchOptions, watch};
+use crate::files::{Change, FileError, FileReader, FileStates, WatchOptions, error_text, watch};
 use crate::shares::{Client, Limits, Shares};
 use crate::tasks::{Pool, Pulse};
 
@@ -207,7 +207,7 @@ pub async fn follow(path: PathBuf, gate: Arc<Gate>, watched: WatchOptions, pulse
     let file = path.to_string_lossy().into_owned();
     let of = path.clone();
     let load = move |reader: &mut FileReader| file::load(&of, reader);
-    watch(pulse, watched, load, ToString::to_string, |change| match change {
+    watch(pulse, watched, load, error_text, |change| match change {
         Change::New(Err(error)) | Change::Same(Err(error)) => {
             warn!(%error, "cannot use the changed web configuration: the previous one stays in use");
         }

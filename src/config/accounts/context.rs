@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::defaults::Defaults;
+use super::loaded::UnusableEntry;
 use crate::config::accounts_error::Problems;
 use crate::config::error::Warning;
 use crate::files::FileReader;
@@ -17,4 +18,8 @@ pub(super) struct Context<'c> {
     pub(super) files: &'c mut FileReader,
     pub(super) problems: Problems,
     pub(super) warnings: Vec<Warning>,
+    /// The entries whose credential files cannot be used.
+    pub(super) unusable: Vec<UnusableEntry>,
+    /// The credential files of the current entry that cannot be used: their lines, and what is wrong.
+    pub(super) unusable_files: Vec<(usize, String)>,
 }

@@ -217,7 +217,7 @@ impl Entry<'_> {
                     Ok(credential) => (line, file, credential),
                     Err(reason) => {
                         let what = format!("{file}: {reason}: give {}", accepted(file));
-                        context.problems.add(line, what);
+                        context.unusable_files.push((line, what));
                         return None;
                     }
                 }

@@ -11,9 +11,9 @@ use secrecy::ExposeSecret;
 use super::context::Context;
 use super::defaults::Defaults;
 use super::entry::{self, ACCOUNT_KEYS, Draft, Entry};
+use super::loaded::{Loaded, UnusableEntry};
 use crate::config::account::Account;
 use crate::config::accounts_error::{AccountsFileErrors, Problems};
-use crate::config::error::Warning;
 use crate::files;
 use crate::text::nearest;
 use crate::text::yaml::{self, Document, Node, Value};
@@ -22,15 +22,6 @@ const EXAMPLE: &str = "a list with a name, a client_id and a client_secret for e
 
 /// The most accounts: each has threads of its own.
 pub const MOST_ACCOUNTS: usize = 256;
-
-/// The content of an accounts file.
-#[derive(Debug, Default)]
-pub struct Loaded {
-    /// At least one account, in the order of the file.
-    pub accounts: Vec<Account>,
-    /// Warnings about accepted values.
-    pub warnings: Vec<Warning>,
-}
 
 /// Reads a file and the credential files that it names.
 pub(super) fn load(
@@ -47,12 +38,25 @@ pub(super) fn load(
         files,
         problems: Problems::default(),
         warnings: Vec::new(),
+        unusable: Vec::new(),
+        unusable_files: Vec::new(),
     };
     let accounts = context.read(&bytes);
-    context.problems.none(path)?;
+    let Context {
+        mut problems,
+        warnings,
+        unusable,
+        ..
+    } = context;
+    if !problems.is_empty() {
+        // A file that is refused has all its problems reported.
+        problems.add_all(unusable.into_iter().flat_map(|entry| entry.problems));
+        return Err(problems.into_errors(path));
+    }
     Ok(Loaded {
         accounts,
-        warnings: context.warnings,
+        unusable,
+        warnings,
     })
 }
 
@@ -103,7 +107,16 @@ impl Context<'_> {
             };
             let draft = entry.draft(self);
             first.compare(&entry, &draft, &mut self.problems);
-            accounts.extend(draft.complete());
+            let problems = std::mem::take(&mut self.unusable_files);
+            match draft.name.clone() {
+                Some(name) if !problems.is_empty() => {
+                    self.unusable.push(UnusableEntry { name, problems });
+                }
+                _ => {
+                    self.problems.add_all(problems);
+                    accounts.extend(draft.complete());
+                }
+            }
         }
         accounts
     }

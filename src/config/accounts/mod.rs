@@ -5,12 +5,13 @@ mod defaults;
 mod entry;
 mod file;
 mod follow;
+mod loaded;
 #[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
 
-pub use self::file::{Loaded, MOST_ACCOUNTS};
+pub use self::file::MOST_ACCOUNTS;
 pub use self::follow::{AccountsFile, follow};
 
 use self::defaults::Defaults;
@@ -65,8 +66,9 @@ pub(super) fn read(reader: &mut Reader) -> Option<Accounts> {
     }
     let defaults = Defaults::read(reader)?;
     let mut files = files::FileReader::default();
-    let loaded = match file::load(&path, &defaults, &mut files) {
-        Ok(loaded) => loaded,
+    let loaded = file::load(&path, &defaults, &mut files);
+    let (list, warnings) = match loaded.and_then(|loaded| loaded.complete(&path)) {
+        Ok(complete) => complete,
         Err(errors) => {
             for source in errors {
                 reader.refuse(ConfigError::Accounts { source });
@@ -74,14 +76,19 @@ pub(super) fn read(reader: &mut Reader) -> Option<Accounts> {
             return None;
         }
     };
-    for account in &loaded.accounts {
+    for account in &list {
         reader.note_account(&account.to_string());
     }
-    for Warning { setting, advice } in loaded.warnings {
+    for Warning { setting, advice } in warnings {
         reader.warn(&setting, advice);
     }
     Some(Accounts {
-        list: loaded.accounts,
-        file: Some(AccountsFile::new(path, defaults, files.seen())),
+        file: Some(AccountsFile::new(
+            path,
+            defaults,
+            files.seen(),
+            list.clone(),
+        )),
+        list,
     })
 }

@@ -5,10 +5,12 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use secrecy::ExposeSecret;
 
+use super::loaded::Loaded;
 use super::*;
 use crate::config::{ConfigErrors, Settings, Sources};
 use crate::files::{Reloads, WatchOptions};
@@ -164,6 +166,62 @@ fn an_account_in_variables_in_addition_to_the_file_is_rejected() {
 }
 
 #[test]
+fn a_byte_order_mark_and_line_ends_of_windows_change_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["id", "secret"] {
+        fs::copy(fixtures().join(name), directory.path().join(name)).unwrap();
+    }
+    let path = directory.path().join("accounts.yml");
+    let text = fs::read_to_string(fixtures().join("valid.yml")).unwrap();
+    let summaries = [
+        text.clone(),
+        format!("\u{feff}{}", text.replace('\n', "\r\n")),
+    ]
+    .map(|text| {
+        fs::write(&path, text).unwrap();
+        let settings = settings(&path, &DEFAULTS).unwrap();
+        let accounts = settings.accounts.list();
+        let lines: Vec<_> = accounts.iter().map(ToString::to_string).collect();
+        (summary(accounts), lines)
+    });
+    assert_eq!(summaries[0].0.len(), 3);
+    assert_eq!(summaries[0], summaries[1]);
+}
+
+#[cfg(unix)]
+#[test]
+fn paths_that_are_no_files_are_refused() {
+    use std::os::unix::fs::symlink;
+
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::create_dir(at("directory")).unwrap();
+    symlink("loop", at("loop")).unwrap();
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    let pipe = at("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    for (name, expected) in [
+        ("directory", "is not a regular file"),
+        ("pipe", "is not a regular file"),
+        ("loop", "cannot be read: Too many levels of symbolic links"),
+    ] {
+        let path = at(name);
+        let errors = settings(&path, &DEFAULTS).unwrap_err().to_string();
+        let expected = format!("ACCOUNTS_FILE: {} {expected}", path.display());
+        assert!(errors.starts_with(&expected), "{errors}");
+        // The same path as a credential file.
+        let entry = format!("accounts: [{{name: a, client_id: a, client_secret_file: {name}}}]\n");
+        fs::write(at("accounts.yml"), entry).unwrap();
+        let loaded = followed(&at("accounts.yml")).load(&mut files::FileReader::default());
+        let error = loaded.unwrap().unusable[0].error();
+        assert!(
+            error.contains(&expected["ACCOUNTS_FILE: ".len()..]),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn a_file_that_is_too_large_or_missing_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("accounts.yml");
@@ -179,6 +237,113 @@ fn a_file_that_is_too_large_or_missing_is_rejected() {
         path.display()
     );
     assert_eq!(message(), expected);
+}
+
+/// An accounts file that is followed.
+fn followed(path: &Path) -> AccountsFile {
+    let settings = settings(&fixtures().join("valid.yml"), &DEFAULTS).unwrap();
+    settings.accounts.file().unwrap().clone().at(path)
+}
+
+fn names<'a>(names: impl IntoIterator<Item = &'a Arc<str>>) -> String {
+    let names = names.into_iter().map(|name| &**name);
+    names.collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn on_a_reload_a_credential_file_concerns_its_entry_alone() {
+    let path = fixtures().join("damaged-credentials.yml");
+    let loaded = followed(&path).load(&mut files::FileReader::default());
+    let Loaded {
+        accounts, unusable, ..
+    } = loaded.unwrap();
+    let used = names(accounts.iter().map(|account| &account.name));
+    let mut found = format!("used: {used}\n");
+    for entry in &unusable {
+        found += &format!("{} line {}: {}\n", entry.name, entry.line(), entry.error());
+    }
+    let found = found.replace(&fixtures().display().to_string(), "@FIXTURES@");
+    let expected = path.with_extension("expected");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&expected, &found).unwrap();
+    }
+    assert_eq!(found, fs::read_to_string(expected).unwrap());
+    // The start reports each problem instead.
+    let errors = settings(&path, &DEFAULTS).unwrap_err();
+    assert_eq!(errors.iter().count(), 5, "{errors}");
+}
+
+/// Name, client ID, batch size, and the file of the secret.
+type EntryOfTest<'a> = (&'a str, &'a str, u32, &'a str);
+
+#[test]
+fn an_entry_that_cannot_be_used_keeps_its_account_or_has_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::write(at("good"), "secret").unwrap();
+    let load = |entries: &[EntryOfTest<'_>]| {
+        let entry = |(name, id, batch, file): &EntryOfTest<'_>| {
+            format!(
+                "- {{name: {name}, client_id: {id}, batch_size: {batch}, client_secret_file: {file}}}\n"
+            )
+        };
+        let entries: String = entries.iter().map(entry).collect();
+        fs::write(at("accounts.yml"), format!("accounts:\n{entries}")).unwrap();
+        let file = followed(&at("accounts.yml"));
+        file.load(&mut files::FileReader::default()).unwrap()
+    };
+    let in_use = load(&[("a", "id-1", 1, "good"), ("b", "id-2", 1, "good")]).accounts;
+    // The entries, the resulting accounts, those that are kept, and those that are left out.
+    let cases: [(&[EntryOfTest<'_>], &str, &str, &str); 5] = [
+        (
+            &[("a", "id-1", 5, "bad"), ("b", "id-2", 5, "good")],
+            "b id-2 5, a id-1 1",
+            "a",
+            "",
+        ),
+        (
+            &[
+                ("a", "id-3", 5, "bad"),
+                ("c", "id-4", 5, "bad"),
+                ("d", "id-5", 5, "good"),
+            ],
+            "d id-5 5, a id-1 1",
+            "a",
+            "c",
+        ),
+        // The client ID of a belongs to b now.
+        (
+            &[("a", "id-3", 5, "bad"), ("b", "id-1", 5, "good")],
+            "b id-1 5",
+            "",
+            "a",
+        ),
+        (
+            &[("a", "id-1", 1, "bad"), ("b", "id-2", 1, "bad")],
+            "a id-1 1, b id-2 1",
+            "a, b",
+            "",
+        ),
+        (&[("c", "id-4", 1, "bad")], "line 2", "", ""),
+    ];
+    for (entries, expected, kept, left_out) in cases {
+        let resolved = load(entries).resolve(&in_use, &at("accounts.yml"));
+        let resolved = match resolved {
+            Ok(resolved) => resolved,
+            Err(errors) => {
+                assert!(errors.to_string().contains(expected), "{errors}");
+                continue;
+            }
+        };
+        let accounts = resolved.accounts.iter().map(|account| {
+            let client_id = account.client_id.value();
+            let client_id = client_id.expose_secret();
+            format!("{} {client_id} {}", account.name, account.batch_size)
+        });
+        assert_eq!(accounts.collect::<Vec<_>>().join(", "), expected);
+        assert_eq!(names(resolved.kept.iter().map(|it| &it.name)), kept);
+        assert_eq!(names(resolved.left_out.iter().map(|it| &it.name)), left_out);
+    }
 }
 
 /// The names and secrets of a list.
