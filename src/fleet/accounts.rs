@@ -33,6 +33,8 @@ pub(super) struct Account {
     pub(super) gaps: RecentGaps,
     /// When it was removed.
     removed: Option<Moment>,
+    /// Whether its devices are removed without waiting for `STALE_AFTER`, because its place is needed.
+    is_displaced: bool,
 }
 
 /// The accounts by identifier. The entry of a removed account becomes free when its devices are removed.
@@ -63,6 +65,7 @@ impl Accounts {
         if let Some(known) = self.0.iter().position(known) {
             if let Some(account) = &mut self.0[known] {
                 account.removed = None;
+                account.is_displaced = false;
             }
             return numbered(known);
         }
@@ -71,6 +74,7 @@ impl Accounts {
             stream_time: StreamTime::default(),
             gaps: RecentGaps::default(),
             removed: None,
+            is_displaced: false,
         };
         let free = self.0.iter().position(Option::is_none);
         let place = free.unwrap_or(self.0.len());
@@ -94,6 +98,15 @@ impl Accounts {
         if let Some(account) = self.get_mut(id) {
             account.removed.get_or_insert(now);
         }
+    }
+
+    /// Ends the wait for the devices of the account that was removed first, so that its place becomes free. Returns whether there is
+    /// such an account.
+    pub(super) fn displace_first_removed(&mut self) -> bool {
+        let accounts = self.0.iter_mut().flatten();
+        let removed = accounts.filter(|account| account.removed.is_some() && !account.is_displaced);
+        let first = removed.min_by_key(|account| account.removed);
+        first.map(|account| account.is_displaced = true).is_some()
     }
 
     /// Whether the account was removed, so that its devices move to any account that delivers them.
@@ -165,9 +178,11 @@ impl Clocks {
 }
 
 fn end_of(account: &Account, stale_after: Duration) -> Moment {
-    account
-        .removed
-        .map_or(Moment::NEVER, |removed| removed.after(stale_after))
+    match account.removed {
+        None => Moment::NEVER,
+        Some(_) if account.is_displaced => Moment::default(),
+        Some(removed) => removed.after(stale_after),
+    }
 }
 
 fn numbered(place: usize) -> Option<AccountId> {
@@ -200,5 +215,26 @@ mod tests {
         accounts.remove(a, at(10));
         accounts.forget_removed(at(130), STALE_AFTER);
         assert_eq!(add(&mut accounts, "c"), Some(a));
+    }
+
+    #[test]
+    fn the_account_that_was_removed_first_is_displaced_first() {
+        const LONG: Duration = Duration::from_secs(86_400);
+        let at = |seconds: u64| Moment::from_millis(seconds * 1000);
+        let mut accounts = Accounts::default();
+        let add = |accounts: &mut Accounts, name: &str| accounts.find_or_add(&name.into(), 3);
+        let [a, b, c] = ["a", "b", "c"].map(|name| add(&mut accounts, name).unwrap());
+        assert!(!accounts.displace_first_removed(), "none is removed");
+        accounts.remove(c, at(10));
+        accounts.remove(b, at(20));
+        assert!(accounts.displace_first_removed());
+        assert!(accounts.due(LONG) <= at(21));
+        accounts.forget_removed(at(21), LONG);
+        assert!(accounts.get(c).is_none() && accounts.get(b).is_some());
+        assert_eq!(add(&mut accounts, "d"), Some(c));
+        assert!(accounts.displace_first_removed());
+        assert_eq!(add(&mut accounts, "b"), Some(b), "it is configured again");
+        accounts.forget_removed(at(21), LONG);
+        assert!([a, b, c].iter().all(|id| accounts.get(*id).is_some()));
     }
 }

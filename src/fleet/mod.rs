@@ -148,6 +148,12 @@ impl Fleet {
         self.accounts.remove(account, now);
     }
 
+    /// Makes room for another account: the devices of the account that was removed first go with the next [`Fleet::expire`]. Returns
+    /// whether there is such an account.
+    pub fn displace_removed_account(&mut self) -> bool {
+        self.accounts.displace_first_removed()
+    }
+
     /// Removes all accounts except these. Used for accounts of an earlier process that are no longer configured.
     pub fn keep_accounts(&mut self, names: &[&str], now: Moment) {
         let others = self

@@ -1,4 +1,4 @@
-//! The MetricsStoreActor: the only owner and writer of the fleet's state.
+//! The MetricsStoreActor: the only owner and writer of the fleet.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,26 +31,26 @@ pub struct MetricsStoreActor {
     accounts: BTreeMap<Arc<str>, Account>,
     /// The timer of the next change by time.
     alarm: Option<SpawnHandle>,
-    /// Whether devices are being left out, which is logged once.
+    /// Whether devices are left out for lack of room, which is logged once.
     is_full: bool,
-    /// Rows of the future.
+    /// Limits the warnings about timestamps in the future.
     future: Throttle,
-    /// Rows from before 2019.
+    /// Limits the warnings about timestamps from before 2019.
     early: Throttle,
-    /// Accounts that deliver the same devices.
+    /// Limits the warnings about accounts that deliver the same devices.
     rivalry: Throttle,
     #[cfg(feature = "fault-injection")]
     pub(super) faults: crate::supervise::faults::Armed,
 }
 
-/// The state of an account in the store, in addition to its devices.
+/// The store's state of an account, in addition to its devices.
 #[derive(Debug, Default)]
 struct Account {
     /// The last batch: its incarnation and number.
     applied: Option<(u64, u64)>,
     rows: RowWatch,
     metrics: Arc<AccountMetrics>,
-    /// Its number in the fleet, from the first batch on.
+    /// Its identifier in the fleet; `None` before its first batch.
     owner: Option<AccountId>,
 }
 
@@ -99,8 +99,8 @@ impl MetricsStoreActor {
         });
     }
 
-    /// Logs a warning when devices begin to be left out; the next one only after there was room again.
-    fn tell_whether_full(&mut self, tally: &Tally) {
+    /// Logs a warning when the first devices are left out; the next one only after there was room again.
+    fn warn_if_full(&mut self, tally: &Tally) {
         let left_out = tally.ignored[RowIgnored::DeviceLimit as usize] > tally.gave_way;
         if left_out && !self.is_full {
             let devices = self.fleet.devices();
@@ -113,7 +113,7 @@ impl MetricsStoreActor {
     }
 
     /// Logs an example of rows with invalid timestamps, at most once a minute.
-    fn tell_odd_timestamps(&mut self, plan: &Plan) {
+    fn warn_of_timestamps(&mut self, plan: &Plan) {
         let now = self.clock.elapsed();
         if let Some(Example { id, reported }) = &plan.future
             && self.future.admit(now).is_some()
@@ -136,8 +136,8 @@ impl MetricsStoreActor {
         }
     }
 
-    /// Names two accounts that go on delivering the same devices, once a minute at most.
-    fn tell_rivalry(&mut self, rivalry: Option<&Rivalry>) {
+    /// Logs two accounts that keep delivering the same devices, at most once a minute.
+    fn warn_of_rivalry(&mut self, rivalry: Option<&Rivalry>) {
         if let Some(Rivalry {
             device_id,
             accounts: [account, other],
@@ -250,7 +250,7 @@ impl Handler<OfferBatch> for MetricsStoreActor {
             return;
         };
         let plan = self.fleet.plan(owner, &batch, coverage.to, latest);
-        // The plan returns them once, even if the batch is not committed.
+        // The plan reports each column once, even if the batch is not committed.
         if !plan.churning.is_empty() {
             let columns = listed(&plan.churning, plan.churning.len());
             warn!(
@@ -261,7 +261,7 @@ impl Handler<OfferBatch> for MetricsStoreActor {
         }
         #[cfg(feature = "fault-injection")]
         self.faults.on_message(context);
-        // From here on nothing can fail.
+        // Nothing after this line can fail.
         if !handover.take() {
             return;
         }
@@ -280,19 +280,24 @@ impl Handler<OfferBatch> for MetricsStoreActor {
         log_changes(&self.fleet.expire(coverage.to));
         self.publish(context);
         self.count(account, owner, &tally);
-        self.tell_whether_full(&tally);
-        self.tell_odd_timestamps(&plan);
-        self.tell_rivalry(rivalry.as_ref());
+        self.warn_if_full(&tally);
+        self.warn_of_timestamps(&plan);
+        self.warn_of_rivalry(rivalry.as_ref());
     }
 }
 
 impl Handler<AddAccount> for MetricsStoreActor {
     type Result = ();
 
-    fn handle(&mut self, message: AddAccount, _: &mut Self::Context) {
+    fn handle(&mut self, message: AddAccount, context: &mut Self::Context) {
         let AddAccount { name, metrics } = message;
-        // One that was removed a moment ago keeps its devices. Where there is no room its first batch says so.
-        let _ = self.fleet.account(&name);
+        // An account that was removed shortly before keeps its devices.
+        if self.fleet.account(&name).is_none() && self.fleet.displace_removed_account() {
+            self.expire();
+            self.publish(context);
+            // If there is still no room, the first batch logs that.
+            let _ = self.fleet.account(&name);
+        }
         self.accounts.entry(name).or_default().metrics = metrics;
     }
 }
@@ -306,7 +311,7 @@ impl Handler<RemoveAccount> for MetricsStoreActor {
         let known = self.fleet.accounts().find(|(_, known)| **known == name);
         if let Some(account) = known.map(|(account, _)| account) {
             self.fleet.remove_account(account, self.clock.now());
-            // Sets the alarm for the moment at which its devices go.
+            // Sets the timer for the removal of its devices.
             self.publish(context);
         }
     }

@@ -186,6 +186,26 @@ fn devices_of_a_removed_account_are_removed_unless_another_one_delivers_them() {
 }
 
 #[test]
+fn a_new_account_displaces_the_one_that_was_removed_first() {
+    let mut world = World::with(|options| {
+        options.limits.accounts = 3;
+        options.retention.stale_after = Duration::from_secs(86_400);
+    });
+    for (account, device) in [("a", "x"), ("b", "y"), ("c", "z")] {
+        world.rows_of(account, &format!(r#"["u",1,"{device}",1]"#));
+    }
+    world.remove("b");
+    world.wait(1);
+    world.remove("a");
+    assert_eq!(world.fleet.account(&"d".into()), None);
+    assert!(world.fleet.displace_removed_account());
+    world.wait(1);
+    assert_eq!(world.owners(), ["x a", "z c"]);
+    world.rows_of("d", r#"["u",1,"y",1]"#);
+    assert_eq!(world.owners(), ["x a", "y d", "z c"]);
+}
+
+#[test]
 fn an_account_that_comes_back_keeps_its_devices() {
     let mut world = World::new();
     world.rows_of("a", r#"["u",1,"x",1]"#);
