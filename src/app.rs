@@ -124,7 +124,7 @@ impl Application {
             actix_rt::time::sleep(self.lame_duck).await;
             let polls = async {
                 let drained = timeout(DRAIN_LIMIT, self.manager.drain()).await;
-                drained.unwrap_or(Err(MailboxError::Timeout))
+                drained.map_err(|_| MailboxError::Timeout)
             };
             drain(polls, &handles, deadline - SAVING).await;
         }

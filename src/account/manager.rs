@@ -1,18 +1,20 @@
 //! Starts, stops and replaces the accounts of the process.
 //!
-//! The list of accounts may change at any time. An account that is no longer in it, or there in another form, ends: its poll in flight
-//! is not cut, and its answer is stored. A new form, or another account with the same client ID, starts only after that, so that two
-//! polls never share a place in a stream. An account whose actors fail too often is stopped alone, and started again after a pause.
+//! The list of accounts may change at any time. An account that is no longer in it, or that has other settings in it, ends: its poll in
+//! flight is not cut, and its answer is stored. The account with its new settings, or another one with the same client ID, starts only
+//! after that, so that two polls never consume the same stream. An account whose actors fail too often is stopped alone, and started again
+//! after a pause.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Arbiter, MailboxError, Recipient};
+use actix::{Arbiter, Recipient};
 use futures_util::future::join_all;
 use secrecy::ExposeSecret;
+use thiserror::Error;
 use tokio::sync::mpsc;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::accounts::{AccountState, AccountStatus, Accounts};
 #[cfg(feature = "fault-injection")]
@@ -23,21 +25,29 @@ use crate::config::Account;
 use crate::supervise::{GivenUp, Owner, Role, Supervisor};
 use crate::time::{Backoff, Moment};
 
-/// The longest time that an account may take to end: the linger, a token, and the time limits of its requests and of the store.
+/// The time limit for the end of an account: the sum of the linger and the time limits of a token, a request and the store.
 const END_LIMIT: Duration = Duration::from_secs(300);
 
-/// An account that ran for so long after a pause has recovered: its next pause is as short as the first.
+/// An account that ran for this time after a pause has recovered, so that its next pause is as short as the first.
 const RECOVERED: Duration = Duration::from_secs(15 * 60);
 
-/// The time in which an account that is stopped may store the answer that arrives.
+/// The time limit for an account that is stopped to store its last answer.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
-/// Where accounts are announced before their first batch, and after their last.
+/// The operating system gives an account no thread.
+#[derive(Debug, Error)]
+#[error("cannot start a thread for account {account}")]
+pub struct NoThread {
+    account: Arc<str>,
+    source: io::Error,
+}
+
+/// The receivers of announcements: an account is added before its first batch, and removed after its last.
 #[derive(Debug, Clone)]
 pub struct Register {
-    /// Takes new accounts.
+    /// Receives new accounts.
     pub add: Recipient<AddAccount>,
-    /// Takes those that have ended.
+    /// Receives accounts that have ended.
     pub remove: Recipient<RemoveAccount>,
 }
 
@@ -50,7 +60,7 @@ pub enum Exhausted {
     AllAccounts,
 }
 
-/// The accounts of the process. Dropping it does not end them.
+/// Runs the accounts of the process. Dropping it does not end them.
 #[derive(Debug)]
 pub struct Manager {
     supervisor: Supervisor,
@@ -59,8 +69,12 @@ pub struct Manager {
     accounts: Arc<Accounts>,
     wanted: Vec<Account>,
     running: Vec<Running>,
-    /// How often accounts were started.
+    /// The number of starts so far, of all accounts.
     incarnations: u64,
+    /// The waits before accounts that got no thread are tried again.
+    thread_backoff: Backoff,
+    /// When they are tried again; [`Moment::NEVER`] if there are none.
+    retry_at: Moment,
     ended: mpsc::UnboundedSender<u64>,
     ends: mpsc::UnboundedReceiver<u64>,
     #[cfg(feature = "fault-injection")]
@@ -72,7 +86,7 @@ pub struct Manager {
 struct Running {
     account: Account,
     status: Arc<AccountStatus>,
-    /// Of its last start.
+    /// The number of its last start.
     incarnation: u64,
     arbiter: Arbiter,
     actors: AccountActors,
@@ -99,7 +113,7 @@ impl Pauses {
         self.started = now;
     }
 
-    /// The account has failed: how long it pauses.
+    /// The account has failed. Returns the length of its pause.
     fn next(&mut self, now: Moment) -> Duration {
         if now.since(self.started) >= RECOVERED {
             self.backoff.reset();
@@ -109,7 +123,7 @@ impl Pauses {
 }
 
 impl Manager {
-    /// No account yet.
+    /// A manager without accounts.
     #[must_use]
     pub fn new(
         supervisor: Supervisor,
@@ -126,6 +140,8 @@ impl Manager {
             wanted: Vec::new(),
             running: Vec::new(),
             incarnations: 0,
+            thread_backoff: Backoff::REQUESTS,
+            retry_at: Moment::NEVER,
             ended,
             ends,
             #[cfg(feature = "fault-injection")]
@@ -133,11 +149,11 @@ impl Manager {
         }
     }
 
-    /// Makes the accounts those of a list.
+    /// Starts, stops and replaces accounts, so that those of a list run.
     ///
     /// # Errors
-    /// When the operating system gives an account no thread. The others are started.
-    pub fn apply(&mut self, accounts: Vec<Account>) -> io::Result<()> {
+    /// When the operating system gives an account no thread. The others are started, and [`Manager::run`] tries that one again.
+    pub fn apply(&mut self, accounts: Vec<Account>) -> Result<(), NoThread> {
         self.wanted = accounts;
         self.reconcile()
     }
@@ -149,7 +165,7 @@ impl Manager {
         self.directory.clone()
     }
 
-    /// Keeps the accounts until the process has to end.
+    /// Manages the accounts until the process has to end.
     pub async fn run(
         &mut self,
         given_up: &mut mpsc::UnboundedReceiver<GivenUp>,
@@ -157,7 +173,7 @@ impl Manager {
     ) -> Exhausted {
         let clock = self.context.clock.clone();
         loop {
-            let resume_at = self.resume_at();
+            let next_start = self.next_start();
             let result = tokio::select! {
                 Some(GivenUp { owner, role, cause }) = given_up.recv() => {
                     let component = role.name();
@@ -175,27 +191,24 @@ impl Manager {
                 }
                 Some(accounts) = lists.recv() => self.apply(accounts),
                 Some(incarnation) = self.ends.recv() => self.ended(incarnation),
-                () = clock.sleep_until(resume_at) => self.resume(),
+                () = clock.sleep_until(next_start) => self.start_due(),
             };
-            if let Err(error) = result {
-                error!(%error, "an account cannot be started: no thread");
+            if let Err(NoThread { account, source }) = result {
+                let retry_in = self.next_start().since(clock.now());
+                warn!(
+                    account = &*account,
+                    error = %source,
+                    retry_in_seconds = retry_in.as_secs_f64(),
+                    "cannot start a thread for an account: retrying"
+                );
             }
         }
     }
 
     /// Ends all polls, and waits until the answers that arrive are stored. To be bounded by the caller.
-    ///
-    /// # Errors
-    /// The first of an account whose answer may not be stored.
-    pub async fn drain(&self) -> Result<(), MailboxError> {
-        let drains = self.running.iter().map(|running| async {
-            match running.actors.stream.send(Drain { cuts: true }).await {
-                // An actor that is gone has nothing to store.
-                Ok(()) | Err(MailboxError::Closed) => Ok(()),
-                Err(error) => Err(error),
-            }
-        });
-        join_all(drains).await.into_iter().collect()
+    pub async fn drain(&self) {
+        let running = self.running.iter();
+        join_all(running.map(|running| running.actors.drain(Drain { cuts: true }))).await;
     }
 
     /// Stops the threads of all accounts.
@@ -205,8 +218,9 @@ impl Manager {
         }
     }
 
-    /// Ends what is not wanted any more, and starts what is, as far as nothing else is in its place.
-    fn reconcile(&mut self) -> io::Result<()> {
+    /// Ends accounts that are no longer wanted, and starts those that are, unless their names or client IDs are in use. An account that gets
+    /// no thread is tried again later.
+    fn reconcile(&mut self) -> Result<(), NoThread> {
         let unwanted = |running: &Running| !self.wanted.contains(&running.account);
         let unwanted = self.running.iter().filter(|running| unwanted(running));
         for running in unwanted {
@@ -221,10 +235,21 @@ impl Manager {
             }
         }
         self.publish();
+        self.retry_at = match &result {
+            Ok(()) => {
+                self.thread_backoff.reset();
+                Moment::NEVER
+            }
+            Err(_) => {
+                let wait = self.thread_backoff.next(fastrand::f64());
+                self.context.clock.now().after(wait)
+            }
+        };
         result
     }
 
-    fn start(&mut self, account: Account) -> io::Result<()> {
+    fn start(&mut self, account: Account) -> Result<(), NoThread> {
+        let arbiter = new_thread(&account)?;
         let now = self.context.clock.now();
         let name = Arc::clone(&account.name);
         let known = self.accounts.find(&name);
@@ -237,7 +262,6 @@ impl Manager {
             });
             status
         });
-        let arbiter = Arbiter::try_new()?;
         let (incarnation, actors) = self.launch(&account, &status, &arbiter);
         self.running.push(Running {
             account,
@@ -274,25 +298,26 @@ impl Manager {
         (incarnation, actors)
     }
 
-    /// Lets an account end by itself.
+    /// Lets an account end by itself: its last answer is stored. If it is being stopped, this has the time that is left for that.
     fn end(&self, running: &Running) {
-        let is_paused = !running.status.is_up();
+        let limit = match running.status.is_up() {
+            true => END_LIMIT,
+            false => STOP_LIMIT,
+        };
         running.status.set(AccountState::Ending);
         let (ended, incarnation) = (self.ended.clone(), running.incarnation);
-        let (clock, stream) = (self.context.clock.clone(), running.actors.stream.clone());
+        let (clock, actors) = (self.context.clock.clone(), running.actors.clone());
         actix_rt::spawn(async move {
-            if !is_paused {
-                let drain = stream.send(Drain { cuts: false });
-                // An actor that is gone or does not end has nothing more to store.
-                let _ = clock.timeout(END_LIMIT, drain).await;
-            }
+            let drain = actors.drain(Drain { cuts: false });
+            // An account that does not end has nothing more to store.
+            let _ = clock.timeout(limit, drain).await;
             // An error means that the process ends.
             let _ = ended.send(incarnation);
         });
     }
 
-    /// An account has ended: what waits for its place can start.
-    fn ended(&mut self, incarnation: u64) -> io::Result<()> {
+    /// Removes an account that has ended, and starts those that waited for its name or client ID.
+    fn ended(&mut self, incarnation: u64) -> Result<(), NoThread> {
         let is_ended = |running: &mut Running| running.incarnation == incarnation;
         for running in self.running.extract_if(.., is_ended) {
             running.arbiter.stop();
@@ -305,19 +330,24 @@ impl Manager {
         self.reconcile()
     }
 
-    /// Stops an account whose actor has failed too often, until a later moment.
+    /// Stops an account whose actor has failed too often, for a pause.
     fn pause(&mut self, owner: &Owner, component: &str, reason: &str) {
         let now = self.context.clock.now();
         let mut running = self.running.iter_mut();
         let Some(running) = running.find(|it| it.incarnation == owner.incarnation) else {
             return;
         };
+        // Another of its actors was given up before.
+        if !running.status.is_up() {
+            return;
+        }
         let arbiter = running.arbiter.handle();
-        let (clock, stream) = (self.context.clock.clone(), running.actors.stream.clone());
-        // The thread ends only after the answer that may be arriving is stored.
+        let (clock, actors) = (self.context.clock.clone(), running.actors.clone());
+        // The thread ends only after the last answer is stored.
         actix_rt::spawn(async move {
-            let drain = stream.send(Drain { cuts: true });
+            let drain = actors.drain(Drain { cuts: true });
             let _ = clock.timeout(STOP_LIMIT, drain).await;
+            actors.close().await;
             arbiter.stop();
         });
         if running.status.state() == AccountState::Ending {
@@ -340,35 +370,45 @@ impl Manager {
     }
 
     fn are_all_paused(&self) -> bool {
-        self.running.iter().all(|running| !running.status.is_up())
+        let mut running = self.running.iter();
+        !self.running.is_empty() && running.all(|running| !running.status.is_up())
     }
 
-    /// When the next paused account is started again.
-    fn resume_at(&self) -> Moment {
-        let moments = self
+    /// When the next account is started: one whose pause is over, or one that got no thread before.
+    fn next_start(&self) -> Moment {
+        let pauses = self
             .running
             .iter()
             .map(|running| match running.status.state() {
                 AccountState::Paused { until } => until,
                 AccountState::Running | AccountState::Ending => Moment::NEVER,
             });
-        moments.min().unwrap_or(Moment::NEVER)
+        pauses.fold(self.retry_at, Moment::min)
     }
 
-    /// Starts the accounts again whose pauses are over.
-    fn resume(&mut self) -> io::Result<()> {
+    /// Starts the accounts whose pauses are over, and those that got no thread before.
+    fn start_due(&mut self) -> Result<(), NoThread> {
+        let resumed = self.resume();
+        match self.retry_at <= self.context.clock.now() {
+            true => self.reconcile().and(resumed),
+            false => resumed,
+        }
+    }
+
+    /// Starts the accounts again whose pauses are over. One that gets no thread pauses again.
+    fn resume(&mut self) -> Result<(), NoThread> {
         let now = self.context.clock.now();
         let is_due = |running: &mut Running| matches!(running.status.state(), AccountState::Paused { until } if until <= now);
         let due: Vec<_> = self.running.extract_if(.., is_due).collect();
         let mut result = Ok(());
         for mut running in due {
-            info!(account = &*running.account.name, "account started again");
             running.pauses.started(now);
-            match Arbiter::try_new() {
+            match new_thread(&running.account) {
                 Ok(arbiter) => {
                     let launched = self.launch(&running.account, &running.status, &arbiter);
                     (running.incarnation, running.actors) = launched;
                     running.arbiter = arbiter;
+                    info!(account = &*running.account.name, "account started again");
                 }
                 Err(error) => {
                     let until = now.after(running.pauses.next(now));
@@ -385,6 +425,13 @@ impl Manager {
         let statuses = self.running.iter().map(|it| Arc::clone(&it.status));
         self.accounts.replace(statuses.collect());
     }
+}
+
+fn new_thread(account: &Account) -> Result<Arbiter, NoThread> {
+    Arbiter::try_new().map_err(|source| NoThread {
+        account: Arc::clone(&account.name),
+        source,
+    })
 }
 
 /// The accounts that are wanted, do not run, and may start: neither their name nor their client ID is in use.
@@ -427,7 +474,7 @@ mod tests {
         for (wanted, expected) in [
             (vec![account("a", "1", "x")], vec![]),
             (vec![account("c", "3", "x")], vec!["c"]),
-            // Another secret, another name, both names exchanged.
+            // Another secret, another name, and exchanged names.
             (vec![account("a", "1", "y")], vec![]),
             (
                 vec![account("c", "1", "x"), account("d", "4", "x")],

@@ -7,8 +7,11 @@ use actix::{Addr, ArbiterHandle};
 
 use super::MetadataActor;
 use super::accounts::AccountStatus;
+use super::messages::Drain;
 use super::offer::{Consumer, StreamId};
-use super::stream::{Peers, StreamActor, StreamOptions};
+use super::peers::Peers;
+use super::polling::Polling;
+use super::stream::{StreamActor, StreamOptions};
 use super::token::{TokenActor, TokenOptions};
 use super::token_budget::TokenBudget;
 use crate::config::Account;
@@ -18,22 +21,22 @@ use crate::tasks::Pool;
 use crate::telemetry::SharedSchemas;
 use crate::time::Clock;
 
-/// What the actors of all accounts share.
+/// The values that the actors of all accounts share.
 #[derive(Debug, Clone)]
 pub struct AccountContext {
     /// The application's clock.
     pub clock: Clock,
-    /// How to ask Starlink.
+    /// The options of the clients of Starlink.
     pub client: ClientOptions,
     /// Decodes answers.
     pub decoder: Pool,
     /// Limits the token requests of all accounts together.
     pub token_budget: TokenBudget,
-    /// Take what is polled.
+    /// The consumers of answers and batches.
     pub consumers: Vec<Consumer>,
     /// The columns of Starlink's answers.
     pub schemas: SharedSchemas,
-    /// Beyond this lag full batches mean that an account is catching up.
+    /// If full batches have a greater lag, an account is catching up.
     pub stale_after: Duration,
 }
 
@@ -46,9 +49,24 @@ pub struct AccountActors {
     pub metadata: Addr<MetadataActor>,
     /// Polls.
     pub stream: Addr<StreamActor>,
+    polling: Polling,
 }
 
-/// Starts the actors of an account on an arbiter. A thread that hangs is then one account's alone.
+impl AccountActors {
+    /// Ends polling, and waits until the last answer is stored, also if the StreamActor was given up. To be bounded by the caller.
+    pub(super) async fn drain(&self, drain: Drain) {
+        // The reply may also mean that the actor was given up, before or during the drain.
+        let _ = self.stream.send(drain).await;
+        self.polling.finish().await;
+    }
+
+    /// Ends the delivery of the last answer, before the thread ends. A later [`AccountActors::drain`] does nothing.
+    pub(super) async fn close(&self) {
+        self.polling.close().await;
+    }
+}
+
+/// Starts the actors of an account on an arbiter of their own, so that a hanging thread affects no other account.
 pub(super) fn start(
     supervisor: &Supervisor,
     arbiter: &ArbiterHandle,
@@ -112,11 +130,16 @@ pub(super) fn start(
         decoder,
     };
     let metrics = Arc::clone(&status.metrics);
-    let make = move || StreamActor::new(options, peers, clock, metrics);
+    let polling = Polling::new(&options, peers, clock, metrics);
+    let make = {
+        let polling = polling.clone();
+        move || StreamActor::new(options, polling)
+    };
     let stream = supervisor.start(stream_status, arbiter, make);
     AccountActors {
         token,
         metadata,
         stream,
+        polling,
     }
 }

@@ -164,7 +164,7 @@ fn start_accounts(
     supervisor: Supervisor,
     store: &Store,
     shared: &Shared,
-) -> io::Result<Manager> {
+) -> Result<Manager, BuildError> {
     let context = AccountContext {
         clock: shared.clock.clone(),
         client,

@@ -4,6 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
+use crate::account::NoThread;
 use crate::http::ListenError;
 use crate::outgoing::TlsError;
 use crate::state_file::LockError;
@@ -26,4 +27,7 @@ pub enum BuildError {
     /// A thread cannot be started.
     #[error("cannot start a thread")]
     Thread(#[from] io::Error),
+    /// A thread cannot be started for an account.
+    #[error(transparent)]
+    Account(#[from] NoThread),
 }

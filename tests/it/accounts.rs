@@ -4,6 +4,7 @@
 mod faults;
 mod pauses;
 mod reload;
+mod survival;
 
 use std::convert::Infallible;
 use std::ffi::OsString;

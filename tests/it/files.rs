@@ -1,6 +1,6 @@
 //! Tests of the files that settings name: special files, invalid contents, and the service while files cannot be read.
 
-mod exhaustion;
+pub mod exhaustion;
 
 use std::fs;
 use std::net::SocketAddr;

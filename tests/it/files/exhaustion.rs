@@ -1,5 +1,7 @@
 //! Tests without threads or file descriptors, which a library that is loaded before others denies.
 
+use std::ffi::OsString;
+
 use super::*;
 
 /// Compiles a library to preload, which replaces functions of the C library.
@@ -19,14 +21,19 @@ fn shim(directory: &TempDir) -> PathBuf {
 }
 
 /// A service that cannot start threads while a file exists.
-struct WithoutThreads {
+pub struct WithoutThreads {
     _directory: TempDir,
     forbidden: PathBuf,
-    variables: Vec<(String, std::ffi::OsString)>,
+    variables: Vec<(String, OsString)>,
 }
 
 impl WithoutThreads {
     async fn new(simulator: &Simulator, changes: &[(&str, &str)]) -> Self {
+        Self::with(environment(simulator, changes)).await
+    }
+
+    /// With settings in the form of the environment.
+    pub async fn with(mut variables: Vec<(String, OsString)>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (directory, library) = spawn_blocking(move || {
             let library = shim(&directory);
@@ -35,7 +42,6 @@ impl WithoutThreads {
         .await
         .unwrap();
         let forbidden = directory.path().join("no-threads");
-        let mut variables = environment(simulator, changes);
         for (name, value) in [
             ("LOG_FORMAT", "json"),
             ("LD_PRELOAD", library.to_str().unwrap()),
@@ -50,15 +56,15 @@ impl WithoutThreads {
         }
     }
 
-    fn forbid(&self) {
+    pub fn forbid(&self) {
         fs::write(&self.forbidden, "").unwrap();
     }
 
-    fn allow(&self) {
+    pub fn allow(&self) {
         fs::remove_file(&self.forbidden).unwrap();
     }
 
-    fn start(&self) -> Binary {
+    pub fn start(&self) -> Binary {
         Binary::execute(&[], self.variables.clone())
     }
 }
