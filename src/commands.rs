@@ -39,7 +39,7 @@ const LAST_LINES: Duration = Duration::from_millis(100);
 /// The number of terminals of the demo.
 const DEMO_TERMINALS: usize = 25;
 
-/// How much faster than real time the simulated time of the demo is: terminals report every second instead of every 15 s.
+/// The speed of the demo's simulated time, relative to real time: terminals report every second instead of every 15 s.
 const DEMO_SPEED: f64 = 15.0;
 
 /// An error that ends a command.
@@ -206,7 +206,7 @@ async fn try_to_serve(
     let signals = Signals::new()?;
     let application = Application::build(&settings, tuning, Clock::system())?;
     log_settings(&settings);
-    // What was read at the start is freed when it is read again.
+    // Releases the values of the start, so that they are freed when files are reloaded.
     drop(settings);
     announce(&application);
     let ended = signals.handle(application.reloads());

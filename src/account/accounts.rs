@@ -1,4 +1,4 @@
-//! The accounts that are configured, as everything outside sees them: scrapes, probes, the page and the API.
+//! The status of the configured accounts, for scrapes, probes, the page and the API.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,27 +10,27 @@ use crate::exposition::{Kind, OwnFamily};
 use crate::supervise::{ActorStatus, Role};
 use crate::time::Moment;
 
-/// What an account is doing.
+/// The state of an account's actors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum AccountState {
     /// Its actors run.
     #[default]
     Running,
-    /// One of its actors failed too often: it is started again at this moment.
+    /// One of its actors failed too often, so all were stopped. They are started again later.
     Paused {
-        /// The moment.
+        /// When they are started again.
         until: Moment,
     },
-    /// It is no longer configured, or configured differently: its last answer is stored, then it ends.
+    /// The account was removed, or its settings have changed: its last answer is stored, then it ends.
     Ending,
 }
 
-/// The state of one account.
+/// The status of one account.
 #[derive(Debug)]
 pub struct AccountStatus {
-    /// The name, which no other account has at the same time.
+    /// The unique name.
     pub name: Arc<str>,
-    /// What is counted about it.
+    /// Its metrics.
     pub metrics: Arc<AccountMetrics>,
     /// Its actors: token, metadata, stream.
     pub actors: [Arc<ActorStatus>; 3],
@@ -60,13 +60,13 @@ impl AccountStatus {
         self.state.store(Arc::new(state));
     }
 
-    /// Whether the account's actors run.
+    /// Whether the account's actors run. Also true while it ends.
     #[must_use]
     pub fn is_up(&self) -> bool {
         !matches!(self.state(), AccountState::Paused { .. })
     }
 
-    /// Whether one of its actors has not answered for `limit` of the time that the process `ran`.
+    /// Whether one of its actors has not answered for `limit`, measured by the time that the process `ran`.
     #[must_use]
     pub fn hangs(&self, ran: Duration, limit: Duration) -> bool {
         let hangs = |actor: &Arc<ActorStatus>| actor.trouble(ran, limit).is_some();
@@ -79,7 +79,7 @@ impl AccountStatus {
 pub struct Accounts(ArcSwap<Vec<Arc<AccountStatus>>>);
 
 impl Accounts {
-    /// These accounts.
+    /// A registry of these accounts.
     #[must_use]
     pub fn new(accounts: Vec<Arc<AccountStatus>>) -> Self {
         let registry = Self::default();
@@ -93,7 +93,7 @@ impl Accounts {
         self.0.store(Arc::new(accounts));
     }
 
-    /// The accounts at this moment, sorted by name.
+    /// All accounts, sorted by name.
     #[must_use]
     pub fn all(&self) -> Arc<Vec<Arc<AccountStatus>>> {
         self.0.load_full()
@@ -109,7 +109,7 @@ impl Accounts {
             .cloned()
     }
 
-    /// Whether any account has polled with success.
+    /// Whether a poll of any account has succeeded.
     #[must_use]
     pub fn has_any_polled(&self) -> bool {
         let has_polled =

@@ -1,4 +1,4 @@
-//! One attempt to poll: gets a token and sends the request. Its result says what the poll loop has to do.
+//! One attempt to poll: gets a token, sends the request, and decodes the answer.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::tasks::Pool;
 use crate::telemetry::{Batch, DecodeError, Metadata, Rows, decode};
 use crate::time::{Clock, Moment, unix_nanos};
 
-/// How long a token may take: two requests and the time between them.
+/// The time limit for a token: two requests and the time between them.
 const TOKEN_LIMIT: Duration = Duration::from_secs(60);
 
 /// One attempt: a token, then a poll.
@@ -79,7 +79,7 @@ impl Attempt {
         }
     }
 
-    /// Decodes an answer where it stops no heartbeat: a hostile one takes seconds.
+    /// Decodes an answer on another thread, because a hostile one takes seconds, during which heartbeats would fail.
     async fn decode(&self, body: Vec<u8>, receipt: Receipt) -> Result<Answer, AttemptError> {
         #[cfg(feature = "fault-injection")]
         assert!(self.fault.is_none(), "injected panic");
@@ -105,16 +105,16 @@ impl Attempt {
     }
 }
 
-/// How an attempt ended, and with which token it was made.
+/// The result of an attempt, and the token that it used.
 #[derive(Debug)]
 pub(super) struct Polled {
     pub(super) result: Result<Answer, AttemptError>,
     pub(super) token_serial: Option<u64>,
-    /// From the request to the end of the answer; `None` when there was no request.
+    /// The time from the request to the end of the answer; `None` if no request was sent.
     pub(super) took: Option<Duration>,
 }
 
-/// What Starlink has answered.
+/// A decoded answer.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) rows: Rows,
@@ -122,18 +122,18 @@ pub(super) struct Answer {
     pub(super) receipt: Receipt,
 }
 
-/// When an answer came, by each of the clocks.
+/// The time of an answer, by each clock.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Receipt {
-    /// When its request was sent, by the time that the process ran.
+    /// When its request was sent, measured by the time that the process ran.
     pub(super) sent: Duration,
-    /// When the answer was whole, by the same clock.
+    /// When the answer was complete, by the same clock.
     pub(super) answered: Duration,
-    /// The same moment by the clock that devices age by.
+    /// The same time by the clock by which devices age.
     pub(super) at: Moment,
-    /// The same moment by the corrected clock.
+    /// The same time by the corrected clock.
     pub(super) corrected: SystemTime,
-    /// Whether any answer has said yet what time it is.
+    /// Whether the clock is corrected by the `Date` of an answer.
     pub(super) is_corrected: bool,
 }
 
@@ -145,7 +145,7 @@ impl Receipt {
     }
 }
 
-/// The work panicked; the panic is in the log.
+/// Decoding panicked. The log has the panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it panicked")]
 pub struct WorkPanicked;
@@ -179,7 +179,7 @@ impl AttemptError {
         }
     }
 
-    /// The HTTP status, when Starlink answered with anything but 200.
+    /// The HTTP status, if Starlink answered with anything but 200.
     pub(super) fn status(&self) -> Option<u16> {
         match self {
             Self::Poll(error) => error.answer().map(|answer| answer.status),
@@ -187,12 +187,12 @@ impl AttemptError {
         }
     }
 
-    /// Whether something in between may have cut the poll: it was lost, or a gateway answered instead of Starlink.
+    /// Whether a proxy or firewall may have cut the poll: the connection was lost, or a gateway answered instead of Starlink.
     pub(super) fn is_cut(&self) -> bool {
         self.reason() == PollFailure::Disconnected || matches!(self.status(), Some(408 | 502 | 504))
     }
 
-    /// How long Starlink wants us to wait, where it says so.
+    /// The wait that Starlink requests (`Retry-After`), if any.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Poll(error) => error.retry_after(),
@@ -200,7 +200,7 @@ impl AttemptError {
         }
     }
 
-    /// How long to wait for the next attempt, where the token actor has decided that.
+    /// The wait before the next attempt, if the token actor has decided it.
     pub(super) fn retry_in(&self) -> Option<Duration> {
         match self {
             Self::Token(refused) => Some(refused.retry_in),
@@ -209,7 +209,8 @@ impl AttemptError {
     }
 }
 
-/// Every answer other than 200 asks for a new token; only a 401 makes the old one useless.
+/// The token to renew after a failed attempt. After any status but 200 a new token is requested; only after a 401 the old one is
+/// discarded.
 pub(super) fn renewal(error: &AttemptError, serial: Option<u64>) -> Option<Renewal> {
     error.status()?;
     Some(Renewal {

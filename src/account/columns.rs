@@ -1,4 +1,4 @@
-//! Tracks the columns and codes in the answers of one account, and decides which changes are logged. Pure.
+//! Tracks the columns and codes in the answers of one account, and decides which changes are logged. Without I/O.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +15,11 @@ const LONGEST_TYPE: usize = 12;
 /// Longer names of columns are cut in the log. Starlink's have up to 34 characters.
 const LONGEST_COLUMN: usize = 36;
 
-/// What the answers so far have said about columns.
+/// The columns of the answers so far.
 #[derive(Debug)]
 pub(super) struct Columns {
     cache: SchemaCache,
-    /// Whether [`Notice::TooMany`] was given. Answers may change with every poll: once is enough.
+    /// Whether [`Notice::TooMany`] was returned. It is returned once, because columns may change with every poll.
     has_reported_too_many: bool,
     changes: Throttle,
     collisions: Throttle,
@@ -29,13 +29,13 @@ pub(super) struct Columns {
 #[derive(Debug)]
 pub(super) struct Explained {
     pub(super) schema: Arc<Schema>,
-    /// How many types have other columns than in the answer before.
+    /// The number of types whose columns differ from those of the previous answer.
     pub(super) changed_types: u64,
-    /// What to log.
+    /// The notices to log.
     pub(super) notices: Vec<Notice>,
 }
 
-/// What to log about columns. Lists are bounded in length; `not_logged` counts the earlier notices that were held back.
+/// A notice about columns, to be logged. Lists are limited in length; `not_logged` counts earlier notices that were suppressed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Notice {
     /// Columns were added or removed.
@@ -45,19 +45,19 @@ pub(super) enum Notice {
         removed: Option<String>,
         not_logged: Option<u64>,
     },
-    /// Columns are left out because their metrics' names are those of others.
+    /// Columns are left out because their metric names are already in use.
     Collided {
         count: usize,
         columns: String,
         names: String,
         not_logged: Option<u64>,
     },
-    /// So many names are left out because they are too many or too long.
+    /// Names are left out because there are too many, or they are too long. `names` is their number.
     TooMany { names: usize },
 }
 
 impl Columns {
-    /// No answer was seen yet.
+    /// The state before the first answer.
     pub(super) fn new(schemas: SharedSchemas) -> Self {
         Self {
             cache: SchemaCache::sharing(schemas),
@@ -82,7 +82,7 @@ impl Columns {
         }
     }
 
-    /// Column lists may change with every poll: one notice a minute.
+    /// At most one notice a minute, because column lists may change with every poll.
     fn changed(&mut self, resolved: &Resolved, now: Duration) -> Option<Notice> {
         let changed = &resolved.changed;
         if changed.types.is_empty() {
@@ -101,7 +101,7 @@ impl Columns {
         })
     }
 
-    /// One notice a minute, as for changes.
+    /// At most one notice a minute.
     fn collided(&mut self, resolved: &Resolved, now: Duration) -> Option<Notice> {
         let collisions = &resolved.collisions;
         let count = collisions.count;

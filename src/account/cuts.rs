@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-/// A poll that is lost sooner was not cut for its length.
+/// A poll that is lost sooner was not cut because of its duration.
 const LEAST: Duration = Duration::from_secs(1);
 
-/// Remembers after what time a poll was lost.
+/// The duration of the last poll that was lost.
 #[derive(Debug, Default)]
 pub(super) struct Cuts {
     last: Option<Duration>,
 }
 
 impl Cuts {
-    /// A poll was lost after this time, before its linger was over. Gives the time when it is about that of the loss before:
-    /// within a tenth and half a second.
+    /// A poll was lost after `took`. Returns the time after which polls are cut, if the previous loss came after about the same time (within
+    /// a tenth and half a second), and before the end of the linger.
     pub(super) fn lost(&mut self, took: Duration, linger: Duration) -> Option<Duration> {
         if took < LEAST || took >= linger {
             return None;
@@ -23,7 +23,7 @@ impl Cuts {
         (took.abs_diff(before) <= slack).then(|| took.min(before))
     }
 
-    /// A poll was answered after this time: nothing cuts those that are shorter.
+    /// A poll was answered after this time, so shorter polls are not cut.
     pub(super) fn answered(&mut self, took: Duration) {
         self.last = self.last.filter(|last| took <= *last);
     }
@@ -40,7 +40,7 @@ mod tests {
             Answered(u64),
         }
         use Poll::{Answered, Lost};
-        // Milliseconds, of a linger of 65 s; after which of them a cut is told.
+        // The linger is 65 s. Polls in milliseconds, and the time of the cut that the last one shows.
         let cases: &[(&[Poll], Option<u64>)] = &[
             (&[Lost(60_000)], None),
             (&[Lost(60_000), Lost(60_200)], Some(60_000)),
@@ -57,9 +57,9 @@ mod tests {
         ];
         for (index, (polls, expected)) in cases.iter().enumerate() {
             let mut cuts = Cuts::default();
-            let mut told = None;
+            let mut found = None;
             for poll in *polls {
-                told = match poll {
+                found = match poll {
                     Lost(took) => {
                         let took = Duration::from_millis(*took);
                         cuts.lost(took, Duration::from_secs(65))
@@ -70,7 +70,7 @@ mod tests {
                     }
                 };
             }
-            assert_eq!(told, expected.map(Duration::from_millis), "case {index}");
+            assert_eq!(found, expected.map(Duration::from_millis), "case {index}");
         }
     }
 }

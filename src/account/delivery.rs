@@ -1,4 +1,4 @@
-//! The delivery of one answer to the consumers: what each is offered, and whether it has taken or lost it. Pure.
+//! The delivery of one answer: what each consumer is offered, and whether it has taken or lost the answer. Without I/O.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use super::offer::{BatchId, Offer, OfferAnswer, OfferBatch, Takes};
 use crate::fleet::Coverage;
 use crate::telemetry::{Batch, Metadata, Rows, Schema};
 
-/// How often something is asked for before it is given up: an offer to one consumer, or the explanation of the columns.
+/// The number of attempts to make an offer to one consumer, and to have the columns explained.
 const TRIES: u8 = 2;
 
-/// An answer that not every consumer has taken or lost.
+/// An answer in delivery: at least one consumer has neither taken nor lost it.
 #[derive(Debug)]
 pub(super) struct Delivery {
     id: BatchId,
@@ -20,7 +20,7 @@ pub(super) struct Delivery {
     coverage: Coverage,
     metadata: Arc<Metadata>,
     content: Content,
-    /// How often the columns were not explained.
+    /// The number of failed attempts to have the columns explained.
     unexplained: u8,
     /// One for each consumer, in their order.
     shares: Vec<Share>,
@@ -39,7 +39,7 @@ enum Content {
 struct Share {
     takes: Takes,
     handover: Handover,
-    /// How often the consumer did not acknowledge.
+    /// The number of offers that the consumer did not acknowledge.
     failures: u8,
     outcome: Option<ShareOutcome>,
 }
@@ -50,10 +50,10 @@ enum ShareOutcome {
     Lost,
 }
 
-/// What a delivery asks for.
+/// An action that the delivery needs.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Have the columns explained.
+    /// Request an explanation of the columns.
     Explain(Arc<Metadata>),
     /// Make an offer to the consumer with this index.
     Offer(usize, Offer),
@@ -64,7 +64,7 @@ pub(super) enum Step {
 /// How a delivery ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Delivered {
-    /// Each consumer of batches has the batch.
+    /// All consumers of batches have taken the batch.
     Yes,
     /// The columns were not explained.
     NotExplained,
@@ -73,7 +73,7 @@ pub(super) enum Delivered {
 }
 
 impl Delivery {
-    /// A delivery to consumers that take this.
+    /// A delivery that has not begun. `consumers` says what each consumer takes.
     pub(super) fn new(
         id: BatchId,
         rows: Rows,
@@ -99,7 +99,7 @@ impl Delivery {
         }
     }
 
-    /// Everything that is under way at this stage: asked for at the beginning, and again when the requests were lost.
+    /// All requests that are needed at this stage: at the beginning, and again after the requests were lost in a restart.
     pub(super) fn resume(&self) -> Vec<Step> {
         let explanation = match &self.content {
             Content::Rows(_) if self.unexplained < TRIES => Some(self.explain()),
@@ -109,7 +109,7 @@ impl Delivery {
         offers.chain(explanation).collect()
     }
 
-    /// The columns are explained.
+    /// Adds the explanation of the columns, so that batches can be offered.
     pub(super) fn explained(&mut self, schema: Arc<Schema>) -> Vec<Step> {
         let Content::Rows(rows) = &mut self.content else {
             return Vec::new();
@@ -123,7 +123,7 @@ impl Delivery {
             .collect()
     }
 
-    /// The columns are not explained: the request failed.
+    /// The request for an explanation failed. After the last attempt the consumers of batches lose the answer.
     pub(super) fn not_explained(&mut self) -> Vec<Step> {
         if matches!(self.content, Content::Batch(_)) || self.unexplained >= TRIES {
             return Vec::new();
@@ -149,7 +149,7 @@ impl Delivery {
         }
     }
 
-    /// A consumer has not acknowledged its offer: it failed or hangs.
+    /// A consumer has not acknowledged its offer, because it failed or hangs. After the last attempt it loses the answer.
     pub(super) fn not_taken(&mut self, consumer: usize) -> Option<Step> {
         let share = self.shares.get_mut(consumer)?;
         if share.outcome.is_some() {
@@ -159,7 +159,7 @@ impl Delivery {
         if share.failures < TRIES {
             return self.offer(consumer);
         }
-        // The consumer may have written it, and failed before its acknowledgement.
+        // The consumer may have written the batch and failed before its acknowledgement.
         let is_lost = share.handover.withdraw();
         share.outcome = Some(match is_lost {
             true => ShareOutcome::Lost,
@@ -168,7 +168,7 @@ impl Delivery {
         is_lost.then_some(Step::Lost(consumer))
     }
 
-    /// How the delivery has ended, when each consumer has taken or lost the answer.
+    /// The result, once each consumer has taken or lost the answer.
     pub(super) fn ended(&self) -> Option<Delivered> {
         if self.shares.iter().any(|share| share.outcome.is_none()) {
             return None;
@@ -188,12 +188,12 @@ impl Delivery {
         )
     }
 
-    /// How many rows the answer had.
+    /// The number of rows in the answer.
     pub(super) fn rows(&self) -> usize {
         self.content.rows().received()
     }
 
-    /// The explained batch, and the arrival of its answer.
+    /// The batch with its columns, and the arrival of its answer; `None` before the columns are explained.
     pub(super) fn batch(&self) -> Option<(&Batch, &Receipt)> {
         match &self.content {
             Content::Rows(_) => None,
@@ -210,7 +210,7 @@ impl Delivery {
         Step::Explain(Arc::clone(&self.metadata))
     }
 
-    /// What a consumer is to be offered now.
+    /// The offer that a consumer needs now.
     fn offer(&self, consumer: usize) -> Option<Step> {
         let share = &self.shares[consumer];
         if share.outcome.is_some() {

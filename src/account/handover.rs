@@ -7,18 +7,18 @@ const OPEN: u8 = 0;
 const TAKEN: u8 = 1;
 const WITHDRAWN: u8 = 2;
 
-/// Decides whether the consumer may still write what it was offered. Clones share the decision.
+/// Whether the consumer may still write the offered rows. Clones share the decision.
 #[derive(Debug, Clone, Default)]
 pub struct Handover(Arc<AtomicU8>);
 
 impl Handover {
-    /// For the consumer, when nothing can fail any more. Returns whether it may write: not after [`Handover::withdraw`].
+    /// Called by the consumer when nothing can fail any more. Returns whether it may write: false after [`Handover::withdraw`].
     #[must_use]
     pub fn take(&self) -> bool {
         self.decide(TAKEN) == TAKEN
     }
 
-    /// For the account, when it gives the offer up. Returns whether the consumer will not write: not after [`Handover::take`].
+    /// Called by the account when it gives up the offer. Returns whether this prevents the write: false after [`Handover::take`].
     #[must_use]
     pub fn withdraw(&self) -> bool {
         self.decide(WITHDRAWN) == WITHDRAWN
@@ -44,7 +44,7 @@ mod tests {
         assert!(consumer.take() && !handover.withdraw());
         assert!(
             consumer.take(),
-            "an offer that is made again is still the consumer's"
+            "an offer that is repeated has been taken already"
         );
         let handover = Handover::default();
         let consumer = handover.clone();

@@ -1,17 +1,17 @@
-//! Calculates the time that an answer covers: rows that a device sent in it are in this answer or an earlier one.
+//! Calculates the time that an answer covers: rows that a device sent in this time are in this answer or an earlier one.
 
 use std::time::Duration;
 
-/// The end of the last answer, unless an attempt has failed since. All times are those that the process ran
-/// ([`Clock::ran`](crate::time::Clock::ran)): while it was stopped or the machine slept nothing was heard.
+/// The end of the last answer, unless an attempt has failed since. All times are measured by the time that the process ran
+/// ([`Clock::ran`](crate::time::Clock::ran)), because nothing is received while it is stopped or the machine sleeps.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     until: Option<Duration>,
 }
 
 impl Heard {
-    /// The time that an answer covers, from the end of the one before it. Behind a full answer more rows are waiting, so it
-    /// covers nothing.
+    /// The time that an answer covers: since the end of the previous one, or since its own request after a failure. A full answer covers
+    /// nothing, because more rows are waiting.
     pub(super) fn covered(&self, sent: Duration, answered: Duration, is_full: bool) -> Duration {
         match is_full {
             true => Duration::ZERO,
@@ -19,12 +19,12 @@ impl Heard {
         }
     }
 
-    /// An answer is stored that ended then.
+    /// An answer that was complete at `answered` is stored.
     pub(super) fn stored(&mut self, answered: Duration) {
         self.until = Some(answered);
     }
 
-    /// An attempt has failed: rows may have been missed since.
+    /// An attempt has failed, so rows may have been missed.
     pub(super) fn failed(&mut self) {
         self.until = None;
     }
@@ -45,7 +45,7 @@ mod tests {
         let cases = [
             (Answer(10, 25, false), 15),
             (Answer(25, 40, false), 15),
-            // Waiting for the pace is heard by the answer after it.
+            // The wait for the pace is covered by the next answer.
             (Answer(43, 45, false), 5),
             (Answer(45, 46, true), 0),
             (Answer(46, 47, true), 0),

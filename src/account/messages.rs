@@ -10,53 +10,53 @@ use super::metrics::AccountMetrics;
 use crate::starlink::TokenError;
 use crate::telemetry::{Metadata, Schema};
 
-/// Asks the TokenActor for a token. Many may ask at once; they share one request.
+/// Asks the TokenActor for a token. Concurrent callers share one request.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<IssuedToken, TokenRefused>")]
 pub struct GetToken {
-    /// A token that no longer serves.
+    /// A token that must not be used again.
     pub instead_of: Option<Renewal>,
 }
 
 /// Why a token must be renewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Renewal {
-    /// Which token it is: one that was renewed since is not renewed again.
+    /// The number of the token. If it has been renewed meanwhile, it is not renewed again.
     pub serial: u64,
-    /// Whether Starlink refused it (401), so that it must not be used even if no new one can be had.
+    /// Whether Starlink refused it (401), so that it must not be used even if no new one is issued.
     pub discard: bool,
 }
 
-/// A token that may be used.
+/// A token for polls.
 #[derive(Debug, Clone)]
 pub struct IssuedToken {
-    /// Counts the tokens of this process.
+    /// The number of the token, counted from 1 since the start of the account.
     pub serial: u64,
     /// The token.
     pub bearer: SecretString,
 }
 
-/// No access token is available at the moment. All that asked share the error.
+/// No access token is available at the moment. All waiting callers get the same error.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("no access token")]
 pub struct TokenRefused {
-    /// Why the last request gave none.
+    /// Why the last request failed.
     #[source]
     pub error: Arc<TokenError>,
-    /// When to ask for a token again: the log names this time.
+    /// The wait before a token is requested again, as logged.
     pub retry_in: Duration,
 }
 
-/// Asks the MetadataActor what the columns and codes of an answer mean.
+/// Asks the MetadataActor for the meaning of the columns and codes of an answer.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Arc<Schema>")]
 pub struct Resolve(pub Arc<Metadata>);
 
-/// Tells a StreamActor to poll no more. Acknowledged when the answer that is arriving, if any, is stored.
+/// Ends the polls of a StreamActor. Acknowledged when the answer that is arriving, if any, is stored.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct Drain {
-    /// Whether a poll that Starlink has not begun to answer is cut. If not, the acknowledgement comes after its answer.
+    /// Whether a poll that Starlink has not begun to answer is aborted. If not, the acknowledgement comes after its answer is stored.
     pub cuts: bool,
 }
 

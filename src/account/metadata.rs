@@ -1,4 +1,4 @@
-//! The MetadataActor: explains the columns and codes of answers. It logs what the [`Columns`](super::columns) report.
+//! The MetadataActor: explains the columns and codes of answers, and logs the notices of [`Columns`](super::columns).
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::supervise::Heartbeat;
 use crate::telemetry::{Metadata, Schema, SharedSchemas};
 use crate::time::Clock;
 
-/// Caches column maps and alert names by device type. The cache survives its restart.
+/// Caches column maps and alert names by device type. The cache survives restarts of the actor.
 #[derive(Debug)]
 pub struct MetadataActor {
     account: Arc<str>,
@@ -24,7 +24,7 @@ pub struct MetadataActor {
 }
 
 impl MetadataActor {
-    /// An actor that has seen no answer yet.
+    /// An actor before its first answer.
     #[must_use]
     pub fn new(
         account: Arc<str>,
@@ -133,7 +133,7 @@ mod tests {
         }
     }
 
-    /// So many types of so many columns, whose long names collide in pairs and change from answer to answer.
+    /// An answer with this number of types and columns. The names are long, collide in pairs, and differ from answer to answer.
     fn answer(number: usize, types: usize, columns: usize) -> Metadata {
         let name = |at: usize| {
             let mark = ["-", "."][at % 2];

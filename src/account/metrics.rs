@@ -1,4 +1,4 @@
-//! What the exporter counts about one account: written by its actors and the store, read by scrapes, without a lock between them.
+//! The exporter's own metrics of one account. Its actors and the store write them, scrapes read them, without locks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,58 +13,58 @@ use crate::self_metrics::{Counter, Gauge, Histogram, counter, counters, gauge};
 use crate::starlink::{PollFailure, TokenFailure};
 use crate::telemetry::CellFault;
 
-/// Seconds of a poll: it lingers, up to 65 s.
+/// The bounds of the histogram of poll durations, in seconds. A poll may linger for 65 s.
 const POLL_BOUNDS: [f64; 14] = [
     0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 90.0, 120.0,
 ];
 
-/// The numbers of one account. They go on when its actors are started anew.
+/// The metrics of one account. They continue when its actors are started again.
 #[derive(Debug)]
 pub struct AccountMetrics {
     /// 1 when the last attempt succeeded, else 0.
     pub up: Gauge,
-    /// Attempts that have ended.
+    /// Attempts to poll that have ended.
     pub polls: Counter,
     /// Attempts that failed, by reason.
     poll_failures: [Counter; PollFailure::ALL.len()],
-    /// One more than the reason of the last failed attempt; 0 before the first.
+    /// The index of the reason of the last failed attempt, plus 1; 0 before the first failure.
     last_failure: AtomicUsize,
     /// The same for requests for a token.
     last_token_failure: AtomicUsize,
-    /// The last failed attempt; `None` before the first.
+    /// The report of the last failed attempt; `None` before the first failure.
     failure_report: ArcSwapOption<FailureReport>,
     /// The same for requests for a token.
     token_failure_report: ArcSwapOption<FailureReport>,
-    /// From the request to the complete answer.
+    /// The time from a request to its complete answer, in seconds.
     pub poll_duration: Histogram<{ POLL_BOUNDS.len() }>,
-    /// Seconds since 1970.
+    /// When the last successful poll ended, in seconds since 1970.
     pub last_poll_success: Gauge,
     rows: [Counter; RowCode::ALL.len()],
     rows_ignored: [Counter; RowIgnored::ALL.len()],
     rows_rejected: [Counter; RowFault::ALL.len()],
     cells_rejected: [Counter; CellFault::ALL.len()],
-    /// Seconds.
+    /// The lag of the last batch with rows, in seconds.
     pub telemetry_lag: Gauge,
-    /// The arrival of the rows that the lag is of, in seconds since 1970. In no scrape.
+    /// The arrival of that batch, in seconds since 1970. Not in scrapes.
     pub last_rows: Gauge,
-    /// The start of the next attempt after a failed one, in seconds since 1970; unknown while none waits. In no scrape.
+    /// The start of the next attempt after a failed one, in seconds since 1970; unknown while none is planned. Not in scrapes.
     pub next_attempt: Gauge,
-    /// 1 or 0.
+    /// 1 while rows of a backlog are received, else 0.
     pub catching_up: Gauge,
-    /// 1 or 0.
+    /// 1 while answers contain no rows although many devices were online before, else 0.
     pub stream_silent: Gauge,
-    /// 0 to 1; unknown while no device has reported twice in the last 10 minutes.
+    /// The share of skipped reports, 0 to 1; unknown while no device has reported twice in the last 10 minutes.
     pub reports_skipped: Gauge,
-    /// Seconds for which answers have contained no rows, where many devices were online before; else unknown. In no scrape.
+    /// The seconds since answers last contained rows, if many devices were online before; else unknown. Not in scrapes.
     pub no_rows_for: Gauge,
-    /// Rows that were left out since a row was last stored. In no scrape.
+    /// The rows that were left out since a row was last stored. Not in scrapes.
     unstored: ArcSwapOption<Unstored>,
-    /// Column lists that differed from the last of their type.
+    /// Column lists that differed from the previous one of their device type.
     pub schema_changes: Counter,
     /// Requests for a token.
     pub token_requests: Counter,
     token_request_failures: [Counter; TokenFailure::ALL.len()],
-    /// Seconds since 1970.
+    /// When the token expires, in seconds since 1970.
     pub token_expiry: Gauge,
 }
 
@@ -114,7 +114,7 @@ impl AccountMetrics {
         self.up.set(0.0);
     }
 
-    /// Why the last failed attempt failed, if any did: its reason, and for want of a token the reason of that too.
+    /// The reason of the last failed attempt, if any failed. If there was no token, also the reason of that.
     #[must_use]
     pub fn last_failure(&self) -> Option<String> {
         let last = self.last_failure.load(Ordering::Relaxed);
@@ -125,7 +125,7 @@ impl AccountMetrics {
         })
     }
 
-    /// Why the last request for a token that failed did, if any did.
+    /// The reason of the last failed token request, if any failed.
     #[must_use]
     pub fn last_token_failure(&self) -> Option<&'static str> {
         let last = self.last_token_failure.load(Ordering::Relaxed);
@@ -145,13 +145,13 @@ impl AccountMetrics {
         self.token_failure_report.load_full()
     }
 
-    /// How many attempts have failed.
+    /// The number of failed attempts.
     #[must_use]
     pub fn failed_polls(&self) -> u64 {
         self.poll_failures.iter().map(Counter::count).sum()
     }
 
-    /// How many requests for a token have failed.
+    /// The number of failed token requests.
     #[must_use]
     pub fn failed_token_requests(&self) -> u64 {
         let failures = self.token_request_failures.iter();
@@ -179,7 +179,7 @@ impl AccountMetrics {
         add(&self.cells_rejected, tally.cells.counts());
     }
 
-    /// Notes the rows that were left out since a row was last stored, or that there are none.
+    /// Sets the rows that were left out since a row was last stored, if any.
     pub fn rows_unstored(&self, unstored: Option<Unstored>) {
         self.unstored.store(unstored.map(Arc::new));
     }
@@ -190,7 +190,7 @@ impl AccountMetrics {
         self.unstored.load_full()
     }
 
-    /// Counts rows that were given up because the store failed on them twice.
+    /// Counts rows that were lost because the store failed twice to take them.
     pub fn rows_lost(&self, rows: u64) {
         self.rows_rejected[RowFault::StoreFailed as usize].add(rows);
     }

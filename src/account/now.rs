@@ -1,10 +1,10 @@
-//! The time of an event of a state machine.
+//! The time and the random number with which a state machine handles an event.
 
 use std::time::Duration;
 
 use crate::time::{Clock, Moment};
 
-/// The time of an event, and a random number for what it leads to.
+/// The time of an event, and a random number for the backoff that it may cause.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Now {
     /// [`Clock::elapsed`].
@@ -14,7 +14,7 @@ pub(super) struct Now {
 }
 
 impl Now {
-    /// The present time, and a new random number.
+    /// The current time, and a new random number.
     pub(super) fn read(clock: &Clock) -> Self {
         Self {
             elapsed: clock.elapsed(),
@@ -22,7 +22,7 @@ impl Now {
         }
     }
 
-    /// The same as a moment.
+    /// The time as a moment.
     pub(super) fn moment(self) -> Moment {
         Moment::at(self.elapsed)
     }

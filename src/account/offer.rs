@@ -30,7 +30,7 @@ pub struct BatchId {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct OfferAnswer {
-    /// The batch that the answer becomes.
+    /// The identity of the batch that is made of the answer.
     pub id: BatchId,
     /// The answer's text: JSON that could be decoded. Invalid UTF-8 is replaced by U+FFFD.
     pub body: Arc<String>,
@@ -38,7 +38,7 @@ pub struct OfferAnswer {
     pub metadata: Arc<Metadata>,
     /// The time that the answer covers; it ends with the answer's arrival.
     pub coverage: Coverage,
-    /// Whether the offer is withdrawn meanwhile.
+    /// Whether the offer was withdrawn.
     pub handover: Handover,
 }
 
@@ -54,20 +54,20 @@ pub struct OfferBatch {
     pub coverage: Coverage,
     /// The latest `UtcTimestampNs` that was not in the future when the answer arrived.
     pub latest: i64,
-    /// Whether the offer is withdrawn meanwhile.
+    /// Whether the offer was withdrawn.
     pub handover: Handover,
 }
 
 /// What a consumer takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Takes {
-    /// Answers, as soon as they are decoded. Losing one does not make a poll fail.
+    /// Answers, as soon as they are decoded. A lost answer does not make the poll fail.
     Answers,
-    /// Batches. A poll has succeeded when all of these consumers have taken its batch.
+    /// Batches. A poll succeeds when all consumers of batches have taken its batch.
     Batches,
 }
 
-/// A receiver of all that an account polls. Each consumer acknowledges by itself, is offered again by itself, and loses by itself; the next
+/// Receives everything that an account polls. Acknowledgements, retries and losses of consumers are independent of each other. The next
 /// poll waits until all have taken or lost the answer.
 #[derive(Debug, Clone)]
 pub enum Consumer {

@@ -19,66 +19,66 @@ use crate::time::{Backoff, Moment, Pacer, unix_seconds};
 /// What decides how an account is polled.
 #[derive(Debug)]
 pub(super) struct PollOptions {
-    /// The stream that batches are named after.
+    /// Part of the identity of each batch.
     pub(super) stream: StreamId,
-    /// Most rows of an answer: one that has so many has more behind it.
+    /// The maximum number of rows in an answer. Behind a full answer more rows are waiting.
     pub(super) batch_size: u32,
-    /// Most polls in any minute.
+    /// The maximum number of polls in any minute.
     pub(super) polls_per_minute: u32,
-    /// A greater lag of full batches means that the account is catching up.
+    /// If full batches have a greater lag, the account is catching up.
     pub(super) stale_after: Duration,
     /// What each consumer takes.
     pub(super) consumers: Vec<Takes>,
 }
 
-/// What happens to the poll loop. An event that does not belong to the present phase has no effect.
+/// An event for the poll loop. It has no effect in a phase to which it does not belong.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// The loop is to run, for the first time or after a restart. Requests of the time before are lost, except for the attempt in
-    /// flight, if there is one.
+    /// The actor has started or restarted. Requests that were in progress are lost, except for the attempt in flight, if there is
+    /// one.
     Started {
         /// Whether an attempt is in flight.
         in_flight: bool,
     },
-    /// The moment of [`Effect::Wait`] has come.
+    /// The moment of [`Effect::Wait`] is reached.
     WaitIsOver,
     /// The attempt in flight has ended.
     Attempted(Box<Polled>),
     /// The attempt in flight has panicked.
     AttemptPanicked,
-    /// The columns of the answer are explained.
+    /// The MetadataActor has explained the columns of the answer.
     Explained(Arc<Schema>),
-    /// The request to explain them failed.
+    /// The MetadataActor failed, or did not reply in time.
     NotExplained,
     /// The consumer with this index has acknowledged its offer.
     Taken(usize),
     /// The consumer with this index failed, or did not acknowledge its offer in time.
     NotTaken(usize),
-    /// Polling is to end.
+    /// Polling has to end.
     Drain {
         /// Whether the attempt in flight is still awaited.
         keeps_attempt: bool,
     },
 }
 
-/// What is to be done, in the order in which it stands.
+/// An action for the actor. Actions are carried out in their order.
 #[derive(Debug)]
 pub(super) enum Effect {
-    /// Report [`Event::WaitIsOver`] then.
+    /// Report [`Event::WaitIsOver`] at this moment.
     Wait(Moment),
-    /// Start an attempt, and report how it ends.
+    /// Start an attempt, and report its end.
     Attempt(AttemptPlan),
-    /// Report how the attempt in flight ends.
+    /// Report the end of the attempt in flight.
     AwaitAttempt,
     /// Abort the attempt in flight.
     AbortAttempt,
-    /// Have the columns explained.
+    /// Request an explanation of the columns, and report the result.
     Explain(Arc<Metadata>),
-    /// Make an offer to the consumer with this index.
+    /// Make an offer to the consumer with this index, and report the result.
     Offer(usize, Offer),
-    /// Log and count this.
+    /// Log and count an outcome.
     Record(Outcome),
-    /// Nothing is polled any more, and nothing is under way: acknowledge the drain.
+    /// Polling has ended, and nothing is in progress: acknowledge the drain.
     Drained,
 }
 
@@ -91,14 +91,14 @@ pub(super) struct AttemptPlan {
     pub(super) instead_of: Option<Renewal>,
 }
 
-/// What is logged and counted.
+/// An outcome that is logged and counted.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// An attempt brought an answer after this time. Whether it is stored is yet to come.
+    /// Starlink has answered an attempt after this time. Whether the answer is stored is a separate outcome.
     Answered(Duration),
     /// An attempt failed.
     Failed {
-        /// Why.
+        /// The reason.
         error: AttemptError,
         /// The time from the request to the failure; `None` when none was sent or the request did not fail.
         took: Option<Duration>,
@@ -114,14 +114,14 @@ pub(super) enum Outcome {
     Lost {
         /// Its index.
         consumer: usize,
-        /// How many rows the answer had.
+        /// The number of rows of the answer.
         rows: usize,
     },
     /// An attempt succeeded: each consumer of batches has its batch.
     Stored {
-        /// How many rows it had.
+        /// The number of its rows.
         rows: usize,
-        /// How late they are; `None` without rows that can tell.
+        /// How late they are; `None` if no row has a usable timestamp.
         lag: Option<Lag>,
     },
 }
@@ -129,9 +129,9 @@ pub(super) enum Outcome {
 /// How late the rows of a batch are.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Lag {
-    /// The arrival less the median timestamp of the rows.
+    /// The arrival minus the median timestamp of the rows.
     pub(super) seconds: f64,
-    /// Whether a backlog is being worked through.
+    /// Whether rows of a backlog are being received.
     pub(super) is_catching_up: bool,
     /// The arrival by the corrected clock.
     pub(super) arrived: SystemTime,
@@ -149,25 +149,25 @@ pub(super) struct PollLoop {
     /// Whether the one retry after a 401 was made.
     has_retried: bool,
     heard: Heard,
-    /// How many answers have come.
+    /// The number of answers so far.
     batches: u64,
     is_draining: bool,
 }
 
 #[derive(Debug)]
 enum Phase {
-    /// The next attempt starts then.
+    /// The next attempt starts at this moment.
     Waiting(Moment),
     /// An attempt is in flight.
     Polling,
     /// An answer is being explained, and offered to the consumers.
     Delivering(Box<Delivery>),
-    /// No attempt will start any more.
+    /// Polling has ended.
     Drained,
 }
 
 impl PollLoop {
-    /// A loop that has polled nothing yet.
+    /// A loop before its first poll.
     pub(super) fn new(options: PollOptions) -> Self {
         Self {
             pacer: Pacer::new(options.polls_per_minute),
@@ -182,7 +182,7 @@ impl PollLoop {
         }
     }
 
-    /// Takes an event, and gives what is to be done about it.
+    /// Handles an event. Returns the resulting actions.
     pub(super) fn on(&mut self, event: Event, now: Now) -> Vec<Effect> {
         match event {
             Event::Started { in_flight } => self.started(in_flight, now),
@@ -207,12 +207,12 @@ impl PollLoop {
         matches!(self.phase, Phase::Polling)
     }
 
-    /// Goes on from the phase in which the loop is.
+    /// Continues in the current phase.
     fn started(&mut self, in_flight: bool, now: Now) -> Vec<Effect> {
         match &self.phase {
             Phase::Waiting(until) => self.wait_until(*until),
             Phase::Polling if in_flight => vec![Effect::AwaitAttempt],
-            // What the attempt brought is lost with the life before this one.
+            // The actor ended between the end of the attempt and this event, so its result is lost.
             Phase::Polling => self.panicked(now),
             Phase::Delivering(_) => self.deliver(now, |delivery| delivery.resume()),
             Phase::Drained => vec![Effect::Drained],
@@ -274,7 +274,7 @@ impl PollLoop {
         self.deliver(now, |delivery| delivery.resume())
     }
 
-    /// Takes a step of the delivery, and ends it when each consumer has taken or lost the answer.
+    /// Advances the delivery, and ends it when each consumer has taken or lost the answer.
     fn deliver(&mut self, now: Now, step: impl FnOnce(&mut Delivery) -> Vec<Step>) -> Vec<Effect> {
         let Phase::Delivering(delivery) = &mut self.phase else {
             return Vec::new();
@@ -298,7 +298,7 @@ impl PollLoop {
         effects
     }
 
-    /// The attempt has succeeded: the next one follows at once.
+    /// The attempt has succeeded. The next one follows immediately.
     fn stored(&mut self) -> Vec<Effect> {
         let Phase::Delivering(delivery) = &self.phase else {
             return Vec::new();
@@ -335,7 +335,7 @@ impl PollLoop {
         rows >= self.options.batch_size as usize
     }
 
-    /// The attempt has failed: the next one follows after a while, or at once after the first 401.
+    /// The attempt has failed. The next one follows after a wait, or immediately after the first 401.
     fn failed(&mut self, error: AttemptError, took: Option<Duration>, now: Now) -> Vec<Effect> {
         self.heard.failed();
         if error.reason() == PollFailure::RateLimited {
@@ -358,7 +358,7 @@ impl PollLoop {
         effects
     }
 
-    /// The attempt has panicked, or what it brought is lost.
+    /// The attempt has panicked, or its result is lost.
     fn panicked(&mut self, now: Now) -> Vec<Effect> {
         self.heard.failed();
         let wait = self.backoff.next(now.jitter);
@@ -367,7 +367,7 @@ impl PollLoop {
         effects
     }
 
-    /// The next attempt starts at `until`, unless none is to start any more.
+    /// Schedules the next attempt at `until`, or ends polling during a drain.
     fn wait_until(&mut self, until: Moment) -> Vec<Effect> {
         if self.is_draining {
             self.phase = Phase::Drained;
@@ -386,7 +386,7 @@ impl PollLoop {
                 effects.extend(self.wait_until(Moment::default()));
                 effects
             }
-            // Their answer is stored first.
+            // The drain ends when the answer is stored.
             Phase::Polling | Phase::Delivering(_) => Vec::new(),
         }
     }

@@ -21,30 +21,30 @@ use crate::starlink::{Client, ClientOptions, TokenError};
 use crate::supervise::{Heartbeat, act_at};
 use crate::time::Clock;
 
-/// What a TokenActor needs to know.
+/// The settings of a TokenActor.
 #[derive(Debug, Clone)]
 pub struct TokenOptions {
     /// The name of the account, for the log.
     pub account: Arc<str>,
-    /// Who we are.
+    /// The client ID.
     pub client_id: Credential,
-    /// And how we prove it.
+    /// The client secret.
     pub client_secret: Credential,
     /// Which settings these and the URLs come from.
     pub origin: Origin,
-    /// Where to ask: the first, and, if that gives no token, the second: until one was issued for any answer, later for 404 and
-    /// 405 alone. A single one is the only one asked.
+    /// The token URLs. If the first issues no token, the second is tried: after any answer until a token was issued, later only after
+    /// 404 and 405.
     pub urls: Vec<Url>,
     /// Limits the requests of all accounts together.
     pub budget: TokenBudget,
-    /// How to ask.
+    /// The options of the client.
     pub client: ClientOptions,
 }
 
-/// The promise of a reply to an asker.
+/// The promise of a reply to a caller.
 type Promise = oneshot::Sender<Result<IssuedToken, TokenRefused>>;
 
-/// Holds the token. Token and promises survive the actor's restart.
+/// Holds the token. The token and the promised replies survive restarts of the actor.
 pub struct TokenActor {
     options: TokenOptions,
     client: Option<Rc<Client>>,
@@ -52,7 +52,7 @@ pub struct TokenActor {
     metrics: Arc<AccountMetrics>,
     state: TokenState,
     record: TokenRecord,
-    /// By the number of the asker.
+    /// By the number of the caller.
     promises: BTreeMap<u64, Promise>,
     askers: u64,
     #[cfg(feature = "fault-injection")]
@@ -89,7 +89,7 @@ impl TokenActor {
                 Effect::Request(request) => self.request(request, context),
                 Effect::Reply(asker, reply) => {
                     if let Some(promise) = self.promises.remove(&asker) {
-                        // The asker may be gone.
+                        // The caller may no longer wait.
                         let _ = promise.send(reply);
                     }
                 }
@@ -154,7 +154,7 @@ impl Actor for TokenActor {
     fn started(&mut self, context: &mut Self::Context) {
         #[cfg(feature = "fault-injection")]
         self.faults.on_start(context);
-        // Connections of the life before this one are not used again.
+        // A connection may be the reason why the actor failed.
         self.client = None;
         self.watch_outage(context);
         self.handle_event(Event::Started, context);
@@ -185,7 +185,7 @@ impl Handler<GetToken> for TokenActor {
         Box::pin(async move {
             match reply.await {
                 Ok(reply) => reply,
-                // The actor is gone for good: the asker's time limit ends the wait.
+                // The actor was given up. The time limit of the caller ends the wait.
                 Err(_) => std::future::pending().await,
             }
         })

@@ -10,11 +10,11 @@ const WINDOW: Duration = Duration::from_secs(15 * 60);
 /// The most requests in any window, both of its ends included.
 const MOST: usize = 998;
 
-/// Less than any distance that matters.
-const MOMENT: Duration = Duration::from_nanos(1);
+/// Added to the end of a window, because a start at the end is still within it.
+const JUST_AFTER: Duration = Duration::from_nanos(1);
 
-/// Equal shares of the limit for all accounts, so that accounts that keep failing starve no other. Clones are the same budget. Times
-/// are monotonic durations since any fixed moment.
+/// Equal shares of the limit for all accounts, so that accounts that keep failing do not delay the others. Clones share the budget.
+/// Times are monotonic durations since any fixed moment.
 #[derive(Debug, Clone, Default)]
 pub struct TokenBudget(Arc<Mutex<Starts>>);
 
@@ -27,7 +27,7 @@ impl TokenBudget {
     }
 }
 
-/// The starts of requests in the last window, and those that are booked: sorted, and no more than some thousands.
+/// The starts of requests in the last window and of booked ones, sorted. At most some thousands.
 #[derive(Debug, Default)]
 struct Starts(Vec<(Duration, Arc<str>)>);
 
@@ -40,7 +40,7 @@ impl Starts {
         let own = self.0.iter().filter(|(_, of)| of == account);
         let own: Vec<_> = own.map(|(start, _)| *start).collect();
         let all: Vec<_> = self.0.iter().map(|(start, _)| *start).collect();
-        // Shares shrink when accounts are added: the limit of all holds anyway.
+        // Shares shrink when accounts are added, so that they may exceed the limit of all together.
         let start = now.max(free_at(&own, share)).max(free_at(&all, MOST));
         let place = self.0.partition_point(|(other, _)| *other <= start);
         self.0.insert(place, (start, Arc::clone(account)));
@@ -48,10 +48,10 @@ impl Starts {
     }
 }
 
-/// When one more start gives no window with more than `most`.
+/// The earliest time of one more start with which no window has more than `most`.
 fn free_at(starts: &[Duration], most: usize) -> Duration {
     let last = starts.len().checked_sub(most);
-    last.map_or(Duration::ZERO, |index| starts[index] + WINDOW + MOMENT)
+    last.map_or(Duration::ZERO, |index| starts[index] + WINDOW + JUST_AFTER)
 }
 
 #[cfg(test)]
@@ -81,7 +81,7 @@ mod tests {
         let budget = TokenBudget::default();
         let second = Duration::from_secs(1);
         let (failing, healthy) = (name(0), name(1));
-        // Both are known; then one asks for as much as it gets for an hour.
+        // Both have a share. Then one makes as many requests as its share allows, for an hour.
         assert_eq!(budget.reserve(&healthy, Duration::ZERO), Duration::ZERO);
         let mut now = Duration::ZERO;
         let mut starts = Vec::new();

@@ -14,62 +14,62 @@ use super::now::Now;
 use crate::starlink::{BETWEEN_TOKEN_REQUESTS, Token, TokenError, TokenFailure};
 use crate::time::{Backoff, Moment};
 
-/// A token is renewed when so much of its life is over.
+/// A token is renewed after this part of its lifetime.
 const REFRESH_AT: f64 = 0.8;
 
-/// What happens to the token.
+/// An event for the state of the token.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// The actor has started or restarted: the request and the timers of the life before are lost, the waiting askers are not.
+    /// The actor has started or restarted. The request and the timers that were in progress are lost; the callers still wait.
     Started,
-    /// A token is asked for.
+    /// A caller asks for a token.
     Asked {
-        /// Names the asker in [`Effect::Reply`].
+        /// Identifies the caller in [`Effect::Reply`].
         asker: u64,
-        /// A token that no longer serves.
+        /// A token that must not be used again.
         instead_of: Option<Renewal>,
     },
-    /// The request has ended. The token comes with the address that issued it.
+    /// The request has ended. The URL is the one that issued the token.
     Answered(Result<(Token, Url), TokenError>),
-    /// The time of [`Effect::RefreshAt`] has come.
+    /// The moment of [`Effect::RefreshAt`] is reached.
     RefreshIsDue(Refresh),
 }
 
-/// A renewal that is planned. It is void when another token was issued or another time set meanwhile.
+/// A planned renewal. It is ignored if another token was issued or another time was set meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Refresh {
-    /// Which token is to be renewed.
+    /// The number of the token to renew.
     pub(super) serial: u64,
-    /// When.
+    /// When it is renewed.
     pub(super) at: Moment,
 }
 
-/// What is to be done, in the order in which it stands.
+/// An action for the actor. Actions are carried out in their order.
 #[derive(Debug)]
 pub(super) enum Effect {
     /// Request a token.
     Request(Request),
-    /// Answer an asker.
+    /// Reply to a caller.
     Reply(u64, Result<IssuedToken, TokenRefused>),
-    /// Report [`Event::RefreshIsDue`] then.
+    /// Report [`Event::RefreshIsDue`] at its moment.
     RefreshAt(Refresh),
-    /// Log and count this.
+    /// Log and count an outcome.
     Record(Outcome),
 }
 
 /// How to request a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Request {
-    /// How long to wait before it is sent.
+    /// The wait before it is sent.
     pub(super) wait: Duration,
-    /// The addresses, in this order.
+    /// The URLs, in the order in which they are tried.
     pub(super) urls: Vec<Url>,
-    /// Whether any answer without a token leads to the next address; otherwise only a 404 or 405 does.
+    /// Whether the next URL is tried after any answer without a token; otherwise only after a 404 or 405.
     pub(super) any_answer_leads_on: bool,
 }
 
 impl Request {
-    /// Whether the next address is asked after a failure of the one before it.
+    /// Whether the next URL is tried after this failure.
     pub(super) fn leads_on(&self, error: &TokenError) -> bool {
         match self.any_answer_leads_on {
             true => error.is_answer(),
@@ -78,18 +78,18 @@ impl Request {
     }
 }
 
-/// What is logged and counted.
+/// An outcome that is logged and counted.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// A token was issued for so long.
+    /// A token with this lifetime was issued.
     Issued(Duration),
     /// The token in use was refused by Starlink.
     Discarded,
     /// A request failed.
     Failed {
-        /// Why.
+        /// The reason.
         error: Arc<TokenError>,
-        /// No other request starts before this time is over, as long as the last token may be used.
+        /// The wait before the next request, as long as the last token may be used.
         retry_in: Duration,
     },
 }
@@ -97,7 +97,7 @@ pub(super) enum Outcome {
 /// The token of one account.
 #[derive(Debug)]
 pub(super) struct TokenState {
-    /// Where to ask: the first, and, if that gives no token, the second.
+    /// The token URLs. The second is tried if the first issues no token.
     urls: Vec<Url>,
     current: Option<Current>,
     serial: u64,
@@ -105,11 +105,11 @@ pub(super) struct TokenState {
     last_request: Option<Moment>,
     waiters: Vec<Waiter>,
     backoff: Backoff,
-    /// After a failed request: no other one before, as long as the last token may be used.
+    /// After a failed request: the earliest moment of the next one, as long as the last token may be used.
     retry_at: Option<Moment>,
 }
 
-/// Somebody who waits for a token.
+/// A caller that waits for a token.
 #[derive(Debug)]
 struct Waiter {
     asker: u64,
@@ -133,8 +133,8 @@ impl Current {
 }
 
 impl TokenState {
-    /// No token yet. It is asked for at the first of `urls`, and, if that gives none, at the second: until one was issued for any
-    /// answer, later for 404 and 405 alone. A single address is the only one asked.
+    /// The state before the first request. If the first of `urls` issues no token, the second is tried: after any answer until a token was
+    /// issued, later only after 404 and 405.
     pub(super) fn new(urls: Vec<Url>) -> Self {
         Self {
             urls,
@@ -148,7 +148,7 @@ impl TokenState {
         }
     }
 
-    /// Takes an event, and gives what is to be done about it.
+    /// Handles an event. Returns the resulting actions.
     pub(super) fn on(&mut self, event: Event, now: Now) -> Vec<Effect> {
         let moment = now.moment();
         match event {
@@ -164,7 +164,7 @@ impl TokenState {
     }
 
     fn started(&mut self, now: Moment) -> Vec<Effect> {
-        // The request died with its future.
+        // The future of the request was dropped.
         self.is_requesting = false;
         let refresh = self.current.as_ref().map(Current::refresh);
         let mut effects: Vec<_> = refresh.map(Effect::RefreshAt).into_iter().collect();
@@ -188,8 +188,7 @@ impl TokenState {
         effects
     }
 
-    /// The token, unless it is the one that must be renewed. After a failed renewal it serves until the next one, unless Starlink
-    /// has refused it.
+    /// The token, unless it must be renewed. After a failed renewal it stays usable until the next one, unless Starlink has refused it.
     fn usable(&self, instead_of: Option<Renewal>, now: Moment) -> Option<IssuedToken> {
         let current = self.current.as_ref()?;
         let is_early = self.retry_at.is_some_and(|at| now < at);
@@ -207,7 +206,7 @@ impl TokenState {
         let last = self.last_request;
         let earliest = last.map_or(now, |last| last.after(BETWEEN_TOKEN_REQUESTS));
         let wait = earliest.since(now);
-        // Noted ahead: a request that dies with the actor has perhaps been sent.
+        // Set in advance, because a request that is dropped with the actor may have been sent.
         self.last_request = Some(now.after(wait));
         vec![Effect::Request(Request {
             wait,
@@ -219,7 +218,7 @@ impl TokenState {
     fn issued(&mut self, token: Token, url: Url, now: Moment) -> Vec<Effect> {
         self.request_ended(now);
         if self.urls.first() != Some(&url) {
-            // The second address has worked where the first has not: it is kept.
+            // The second URL has worked where the first has not, so only the second is used from now on.
             self.urls = vec![url];
         }
         self.backoff.reset();
@@ -287,15 +286,15 @@ mod tests {
     #[derive(Debug, Clone, Copy)]
     enum Happens {
         Start,
-        /// An asker asks for any token.
+        /// A caller asks for any token.
         Ask(u64),
-        /// For one instead of the token with this serial: which is refused, or not.
+        /// A caller asks for another token than the one with this serial, which Starlink has refused, or not.
         Renew(u64, u64, bool),
-        /// A token for so many seconds.
+        /// A URL issues a token for this number of seconds.
         Issue(u64, &'static str),
         /// Starlink answers with this status, and this `Retry-After` in seconds.
         Refuse(u16, u64),
-        /// So many milliseconds pass, and what is due happens.
+        /// This number of milliseconds passes, and a renewal that is due happens.
         Pass(u64),
     }
     use Happens::{Ask, Issue, Pass, Refuse, Renew, Start};
@@ -442,7 +441,7 @@ mod tests {
                 (Ask(1), BOTH),
                 (Pass(300), ""),
                 (Start, "request /public/token /token! in 700"),
-                // That one may not have been sent, and counts from when it was to be.
+                // That request may not have been sent, and counts from its planned time.
                 (Start, "request /public/token /token! in 1700"),
             ],
         );

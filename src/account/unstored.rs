@@ -1,4 +1,4 @@
-//! Answers whose rows were all left out, for the page and the API.
+//! The rows that were left out since a row was last stored, for the page and the API.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use crate::fleet::LeftOut;
 /// Rows that were left out since a row was last stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unstored {
-    /// How many, and why.
+    /// Their number, by reason.
     pub rows: LeftOut,
-    /// When the first of them came, by the time that the process ran.
+    /// When the first of them arrived, measured by the time that the process ran.
     pub since: Duration,
-    /// Whether no row has been stored before.
+    /// Whether no row has ever been stored.
     pub is_first: bool,
 }

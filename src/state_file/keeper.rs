@@ -17,8 +17,8 @@ use crate::tasks::{Pulse, ThreadError, in_thread};
 use crate::text::with_sources;
 use crate::time::{Clock, unix_seconds};
 
-/// The time limit of the store's reply. After it, the state is written the next time.
-const STORE_PATIENCE: Duration = Duration::from_secs(3);
+/// The time limit of the store's reply. Without a reply in time, nothing is written until the next interval.
+const STORE_LIMIT: Duration = Duration::from_secs(3);
 
 /// The time limit of writing, after which the file system counts as not responding.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
@@ -78,7 +78,7 @@ impl Keeper {
     }
 
     async fn save(&self, pulse: &Pulse, is_failing: &mut bool) -> Result<(), SaveError> {
-        let frozen = self.store.send(Freeze).timeout(STORE_PATIENCE).await?;
+        let frozen = self.store.send(Freeze).timeout(STORE_LIMIT).await?;
         let (file, now, wall) = (self.file.clone(), self.clock.now(), self.clock.wall());
         let existing = match self.is_unread.load(Ordering::Relaxed) {
             true => Existing::SetAside,

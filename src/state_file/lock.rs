@@ -20,28 +20,28 @@ pub enum LockError {
     InUse {
         /// The state file.
         path: PathBuf,
-        /// The file beside it that is locked.
+        /// The lock file next to it.
         lock: PathBuf,
     },
-    /// The lock's file cannot be created or opened.
+    /// The lock file cannot be created or opened.
     #[error("cannot open the lock file {}: {source}", .lock.display().to_string().escape_debug())]
     File {
-        /// The file.
+        /// The lock file.
         lock: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
-/// Keeps other processes from the state file for as long as it exists.
+/// The lock of a state file. While it exists, other processes cannot use the file.
 #[derive(Debug)]
 pub struct Lock {
-    /// The system releases the lock with the file.
+    /// The operating system releases the lock when the file is closed.
     _file: File,
 }
 
 impl StateFile {
-    /// Takes the lock of the file: `<STATE_FILE>.lock`. Where the file system knows no locks, a warning is all that happens.
+    /// Locks the file `<STATE_FILE>.lock`. If the file system does not support locks, only a warning is logged.
     ///
     /// # Errors
     /// [`LockError`].
@@ -68,7 +68,7 @@ impl StateFile {
     }
 }
 
-/// Opens the lock's file, and creates it where there is none. Neither follows a link nor waits for a pipe.
+/// Opens the lock file, or creates it. Does not follow links, and does not wait for the writer of a pipe.
 fn open(path: &std::path::Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);

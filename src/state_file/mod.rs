@@ -83,10 +83,10 @@ pub enum Blocked {
 /// Why the file was not written.
 #[derive(Debug, Error)]
 pub enum WriteError {
-    /// What the file system says.
+    /// The file system returned an error.
     #[error("the file system refuses it")]
     File(#[from] io::Error),
-    /// The file that is there cannot be set aside.
+    /// The existing file cannot be renamed.
     #[error("the existing file could not be read at start, and is not overwritten")]
     Blocked(#[from] Blocked),
 }
@@ -103,7 +103,7 @@ pub enum Existing {
 /// The fleet of an earlier process.
 #[derive(Debug)]
 pub struct Restored {
-    /// What it knew.
+    /// Its fleet.
     pub fleet: Fleet,
     /// The current moment of the fleet's clock.
     pub now: Moment,
@@ -120,13 +120,13 @@ pub struct StateFile {
 }
 
 impl StateFile {
-    /// The file need not exist.
+    /// A state file at this path. It need not exist.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
         Self { path }
     }
 
-    /// Where it is.
+    /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -136,7 +136,7 @@ impl StateFile {
     /// system time. A file that must be kept is renamed only when the new one is complete, so that a full disk does not affect it.
     ///
     /// # Errors
-    /// [`WriteError`]. The file that was there before stays.
+    /// [`WriteError`]. The previous file stays.
     pub fn write(
         &self,
         frozen: Frozen,
@@ -219,7 +219,7 @@ impl StateFile {
     /// Renames a file that cannot be used, replacing an earlier one, so that there is at most one. Returns its new path.
     ///
     /// # Errors
-    /// What the file system says.
+    /// The file system returned an error.
     pub fn set_aside(&self) -> io::Result<PathBuf> {
         let mut aside = self.path.clone().into_os_string();
         aside.push(".broken");
@@ -227,11 +227,11 @@ impl StateFile {
         Ok(aside.into())
     }
 
-    /// Keeps the file, which an earlier version wrote, under another name as well, so that it is still there when this version has
-    /// written its own: for a downgrade. Returns the other name.
+    /// Keeps a file of an earlier version under a second name, for a downgrade: this version replaces the first. Returns the second
+    /// name.
     ///
     /// # Errors
-    /// What the file system says.
+    /// The file system returned an error.
     pub fn keep_old(&self) -> io::Result<PathBuf> {
         let mut kept = self.path.clone().into_os_string();
         kept.push(format!(".v{VERSION_WITHOUT_ACCOUNTS}"));
@@ -240,7 +240,7 @@ impl StateFile {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        // A link, so that this file stays in its place until it is replaced. Some file systems have no links.
+        // A hard link, so that the file also keeps its first name until it is replaced. Some file systems have no hard links.
         fs::hard_link(&self.path, &kept).or_else(|_| fs::copy(&self.path, &kept).map(drop))?;
         Ok(kept)
     }
@@ -248,7 +248,7 @@ impl StateFile {
     /// Removes temporary files of processes that were killed while they wrote. Returns their number.
     ///
     /// # Errors
-    /// What the file system says.
+    /// The file system returned an error.
     pub fn clean(&self) -> io::Result<usize> {
         let prefix = self.temporary_prefix();
         let mut removed = 0;

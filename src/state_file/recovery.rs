@@ -7,10 +7,10 @@ use crate::fleet::FleetOptions;
 use crate::text::with_sources;
 use crate::time::Clock;
 
-/// What was found at the start.
+/// The result of reading the state file at the start.
 #[derive(Debug)]
 pub enum Recovered {
-    /// The fleet that the process before left.
+    /// The fleet of the previous process.
     Fleet(Box<Restored>),
     /// No fleet; the file, if there is one, may be overwritten.
     Nothing,
@@ -18,7 +18,7 @@ pub enum Recovered {
     Unread,
 }
 
-/// The fleet in the file, if it can be used; the log tells. A state file that is damaged, or of another version, is set aside.
+/// Reads the fleet from the file, and logs the result. A state file that is damaged or of an unknown version is renamed.
 #[must_use]
 pub fn recover(file: &StateFile, options: FleetOptions, clock: &Clock) -> Recovered {
     let path = file.path().display();

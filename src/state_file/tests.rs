@@ -6,14 +6,14 @@ use crate::telemetry::{Batch, SchemaCache, decode};
 
 const OPTIONS: FleetOptions = FleetOptions::STANDARD;
 
-/// The time of day at which files are written here.
+/// The system time at which the files are written, since 1970.
 const WRITTEN: Duration = Duration::from_secs(1_000_000_000);
 
 fn wall(after: Duration) -> SystemTime {
     SystemTime::UNIX_EPOCH + WRITTEN + after
 }
 
-/// What the fleet's clock shows then.
+/// The moment of the fleet's clock at that time.
 const NOW: Moment = Moment::from_millis(5000);
 
 /// One device that reported a second before [`NOW`].
@@ -41,7 +41,7 @@ fn write(file: &StateFile, existing: Existing) -> Result<(), WriteError> {
     file.write(fleet().freeze(), NOW, wall(Duration::ZERO), existing)
 }
 
-/// A directory with a state file, and what stands in it.
+/// A directory with a state file, and the bytes of the file.
 fn written() -> (tempfile::TempDir, StateFile, Vec<u8>) {
     let directory = tempfile::tempdir().unwrap();
     let file = StateFile::new(directory.path().join("state"));
@@ -51,7 +51,7 @@ fn written() -> (tempfile::TempDir, StateFile, Vec<u8>) {
 }
 
 #[test]
-fn a_fleet_comes_back_older_by_the_time_between() {
+fn a_restored_fleet_is_older_by_the_time_between() {
     let (_directory, file, _) = written();
     let down = Duration::from_secs(30);
     let restored = file.read(OPTIONS, wall(down)).unwrap().unwrap();
@@ -84,7 +84,7 @@ fn a_clock_that_was_set_makes_nothing_younger_and_nothing_overflow() {
 #[test]
 fn every_truncation_and_every_changed_byte_is_noticed() {
     let (_directory, file, bytes) = written();
-    // An empty file is none yet.
+    // An empty file counts as missing.
     for end in 1..bytes.len() {
         fs::write(file.path(), &bytes[..end]).unwrap();
         let error = file.read(OPTIONS, wall(Duration::ZERO)).unwrap_err();
@@ -107,7 +107,7 @@ fn every_truncation_and_every_changed_byte_is_noticed() {
 }
 
 #[test]
-fn a_right_checksum_makes_no_friend() {
+fn wrong_content_with_a_right_checksum_causes_no_panic() {
     let (_directory, _, bytes) = written();
     let start = MAGIC.len() + 4;
     for place in start..bytes.len() - 4 {
@@ -124,7 +124,7 @@ fn a_right_checksum_makes_no_friend() {
 }
 
 #[test]
-fn a_file_is_set_aside_in_the_place_of_the_one_before() {
+fn a_file_that_is_set_aside_replaces_the_previous_one() {
     let (directory, file, _) = written();
     for content in ["one", "two"] {
         fs::write(file.path(), content).unwrap();
@@ -136,7 +136,7 @@ fn a_file_is_set_aside_in_the_place_of_the_one_before() {
 }
 
 #[test]
-fn what_killed_writers_left_goes_and_nothing_else() {
+fn only_temporary_files_of_killed_writers_are_removed() {
     let (directory, file, _) = written();
     for name in [".state.x.tmp", ".other.x.tmp", "state.tmp", ".state.x"] {
         fs::write(directory.path().join(name), "").unwrap();
@@ -148,7 +148,7 @@ fn what_killed_writers_left_goes_and_nothing_else() {
 
 #[cfg(unix)]
 #[test]
-fn only_its_owner_may_read_it() {
+fn only_the_owner_may_read_the_file() {
     use std::os::unix::fs::PermissionsExt;
 
     let (_directory, file, _) = written();
@@ -157,7 +157,7 @@ fn only_its_owner_may_read_it() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_leaves_the_one_before() {
+fn a_failed_write_keeps_the_previous_file() {
     let (directory, _, _) = written();
     // Even the superuser cannot write below a file.
     let file = StateFile::new(directory.path().join("state").join("state"));
@@ -173,7 +173,7 @@ fn names(directory: &Path) -> Vec<String> {
         .collect()
 }
 
-/// The name is so long that the temporary file's is too long, and that of the file set aside is not.
+/// The name is so long that the name of the temporary file is too long, but not that of the file that is set aside.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_file_is_not_set_aside_before_the_new_one_is_complete() {
@@ -207,7 +207,7 @@ fn a_file_that_was_not_read_is_set_aside_and_an_empty_one_replaced() {
     assert_eq!(fs::read(file.path()).unwrap(), b"other");
 }
 
-/// The fleet of the first version of the format, which the fuzzer has, as a file of that version.
+/// A state file of the first version of the format. Its fleet is in the corpus of the fuzzer.
 fn old_file() -> Vec<u8> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/state/fleet");
     let mut bytes = MAGIC.to_vec();
@@ -222,11 +222,11 @@ fn old_file() -> Vec<u8> {
 }
 
 #[test]
-fn a_file_of_the_version_before_is_read_and_kept() {
+fn a_file_of_the_previous_version_is_read_and_kept() {
     let directory = tempfile::tempdir().unwrap();
     let file = StateFile::new(directory.path().join("state"));
     let kept = directory.path().join("state.v1");
-    fs::write(&kept, "of another time").unwrap();
+    fs::write(&kept, "of an earlier upgrade").unwrap();
     fs::write(file.path(), old_file()).unwrap();
     let restored = file.read(OPTIONS, wall(Duration::ZERO)).unwrap().unwrap();
     assert!(restored.is_old);

@@ -229,7 +229,7 @@ mod tests {
     use crate::fleet::{Coverage, FleetOptions, Limits, Retention};
     use crate::telemetry::{Batch, SchemaCache, decode};
 
-    /// A fleet that changes when it is told to, and what is laid out of it.
+    /// A fleet with a publisher, and a clock that the test advances.
     struct World {
         fleet: Fleet,
         publisher: Publisher,
@@ -264,7 +264,7 @@ mod tests {
             }
         }
 
-        /// So many milliseconds later a batch comes, of one row with this timestamp. How soon to try again, if so.
+        /// Applies a batch of one row with this timestamp, `after` milliseconds later. Returns when to publish again.
         fn change(&mut self, after: u64, timestamp: u64) -> Option<Duration> {
             self.now += after;
             let body = format!(
@@ -292,14 +292,14 @@ mod tests {
             self.publisher.publish(&self.fleet, now)
         }
 
-        /// What a scrape gets.
+        /// The lease that a scrape gets.
         fn scrape(&self) -> Arc<Lease> {
             self.published.current.load_full().unwrap()
         }
     }
 
     #[test]
-    fn what_has_not_changed_is_not_laid_out_again() {
+    fn a_fleet_that_has_not_changed_is_not_published_again() {
         let mut world = World::new();
         world.publish_after(0);
         let version = |world: &World| world.scrape().get().unwrap().version;
@@ -311,13 +311,13 @@ mod tests {
         let before = version(&world);
         assert_ne!(before, 0);
         world.change(1, 5);
-        assert_eq!(version(&world), before, "the same row shows the same");
+        assert_eq!(version(&world), before, "the same row changes nothing");
         world.change(1, 6);
         assert_ne!(version(&world), before);
     }
 
     #[test]
-    fn a_snapshot_that_nobody_reads_costs_no_copy() {
+    fn a_snapshot_without_readers_costs_no_copy() {
         let mut world = World::new();
         world.change(1, 1);
         let block = |lease: &Lease| Arc::as_ptr(&lease.get().unwrap().tables[0].blocks[0]);
@@ -330,7 +330,7 @@ mod tests {
         assert_eq!(block(&read), before);
     }
 
-    /// Limits of so many copies of the world's only block.
+    /// Limits that allow `count` copies of the fleet's only block.
     fn blocks(count: usize) -> PinLimits {
         let mut world = World::new();
         world.change(1, 1);
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_readers_pin_so_many_bytes_and_the_oldest_lose_theirs() {
+    fn slow_readers_pin_a_limited_number_of_bytes_and_the_oldest_are_revoked() {
         let mut world = World::limited(blocks(4));
         world.change(1, 1);
         let mut held = Vec::new();
@@ -352,7 +352,7 @@ mod tests {
             assert_eq!(world.change(1, number), None, "{number}");
         }
         held.push(world.scrape());
-        // Two blocks are half of what may be pinned; what is published now waits, for ten seconds at most.
+        // Two blocks are half of the limit, so the next snapshot is delayed, for at most ten seconds.
         assert_eq!(world.change(1, 5), Some(LOOK_AGAIN));
         assert!(Arc::ptr_eq(&held[3], &world.scrape()));
         assert_eq!(world.publish_after(9_998), Some(LOOK_AGAIN));
@@ -382,7 +382,7 @@ mod tests {
         }
     }
 
-    /// Two snapshots of the same contents may differ in their blocks: a body must not begin in one and go on in the other.
+    /// Snapshots with the same contents may differ in their blocks, so a body must not continue with another snapshot.
     #[test]
     fn every_published_snapshot_has_a_number_of_its_own() {
         let mut world = World::new();
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scrape_waits_for_the_removal_of_what_is_too_old() {
+    fn a_scrape_waits_until_expired_devices_are_removed() {
         let mut world = World::new();
         world.change(1, 1);
         let published = Arc::clone(&world.published);
@@ -420,7 +420,7 @@ mod tests {
         assert!(scrape_at(1000).0);
         let (is_answered, mut scrape) = scrape_at(1001);
         assert!(!is_answered);
-        // Nothing had to be removed: the same snapshot holds for longer.
+        // Nothing expired, so the same snapshot stays valid.
         assert_eq!(world.publish_after(1001), None);
         world.publisher.holds_until(Moment::NEVER);
         let mut context = Context::from_waker(Waker::noop());

@@ -10,18 +10,18 @@ use crate::fleet::Tally;
 /// A stream that has been silent for less is not logged: pauses between rows are common.
 const LOGGED_AFTER: Duration = Duration::from_secs(60);
 
-/// Follows the rows of answers.
+/// Tracks the rows of one account's answers.
 #[derive(Debug, Default)]
 pub(super) struct RowWatch {
-    /// When the silence began that was logged, by the clock of the log's ages.
+    /// The beginning of the silence that was logged, as a monotonic time.
     silent_since: Option<Duration>,
     has_stored: bool,
-    /// What became of rows since a row was last stored, and when the first of them came.
+    /// The tally of rows since a row was last stored, and the arrival of the first of them.
     left_out: Option<(Tally, Duration)>,
 }
 
 impl RowWatch {
-    /// Logs a silence of the stream that has lasted for a minute, and its end: once each.
+    /// Logs a silence of the stream once it has lasted for a minute, and its end, once each.
     pub(super) fn log_silence(
         &mut self,
         no_rows_for: Option<Duration>,
@@ -47,7 +47,7 @@ impl RowWatch {
         }
     }
 
-    /// Takes what became of the rows of an answer that came at `ran`, and publishes those that were left out since one was stored.
+    /// Takes the tally of an answer that arrived at `ran`. Publishes the rows that were left out since one was stored.
     pub(super) fn note(&mut self, tally: &Tally, ran: Duration, metrics: &AccountMetrics) {
         if tally.received() == 0 {
             return;

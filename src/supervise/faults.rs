@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Message, WrapFuture};
 
-/// What happens.
+/// The kind of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The actor panics.
@@ -51,7 +51,7 @@ impl PartialEq for Latch {
 
 impl Eq for Latch {}
 
-/// Where it happens.
+/// The place at which a fault happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// In the handler of the message that injects it.
@@ -62,8 +62,8 @@ pub enum Place {
     Interval,
     /// In `started`, this many times; first the actor stops.
     Started(usize),
-    /// In the handler of the actor's next ordinary messages, this many times. The StreamActor has no such messages: there one of its next
-    /// attempts panics while it reads an answer, for any fault.
+    /// In the handlers of the actor's next ordinary messages, this many times. The StreamActor has none; instead its next attempt panics
+    /// while it reads an answer, whatever the fault is.
     NextMessage(usize),
     /// In the StreamActor, when it takes the result of an attempt, this many times.
     Answer(usize),
@@ -74,7 +74,7 @@ pub enum Place {
 #[rtype(result = "()")]
 pub struct Inject(pub Place, pub Fault);
 
-/// Pending faults. They survive restarts, like their actor.
+/// The pending faults of an actor. They survive its restarts.
 #[derive(Debug, Default)]
 pub struct Armed {
     started: Option<(usize, Fault)>,

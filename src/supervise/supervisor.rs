@@ -21,7 +21,7 @@ use crate::time::Backoff;
 use crate::time::Clock;
 use crate::time::Moment;
 
-/// The size of a mailbox; senders wait if it is full. Polls are acknowledged one by one, and scrapes are limited.
+/// The size of a mailbox. Senders wait while it is full.
 const MAILBOX: usize = 1024;
 
 /// The heartbeat, to which every actor replies.
@@ -36,7 +36,7 @@ pub enum Role {
     Token,
     /// Polls the stream.
     Stream,
-    /// Explains columns.
+    /// Explains the columns of answers.
     Metadata,
     /// Owns the fleet.
     MetricsStore,
@@ -97,15 +97,15 @@ enum Life {
     Gone,
 }
 
-/// The longest message of a panic that is kept, in characters.
+/// Longer messages of panics are cut, in characters.
 const MOST_OF_A_MESSAGE: usize = 200;
 
-/// The last end of an actor.
+/// One end of an actor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Death {
     /// When it ended.
     pub at: Moment,
-    /// How.
+    /// How it ended.
     pub cause: Cause,
     /// The message of the panic, without secrets and control characters, cut after 200 characters.
     pub message: Option<String>,
@@ -116,14 +116,14 @@ pub struct Death {
 pub struct ActorStatus {
     role: Role,
     life: AtomicU8,
-    /// The time of the last heartbeat, in milliseconds that the process ran.
+    /// The time of the last reply to a heartbeat, in milliseconds that the process ran.
     answered: AtomicU64,
     restarts: [AtomicU64; Cause::ALL.len()],
     last_death: Mutex<Option<Death>>,
 }
 
 impl ActorStatus {
-    /// An actor that is about to be started.
+    /// The status of an actor that is about to be started.
     #[must_use]
     pub fn new(role: Role, ran: Duration) -> Self {
         let status = Self {
@@ -185,7 +185,7 @@ impl ActorStatus {
         self.set(Life::Up);
     }
 
-    /// The actor does not run any more, and is not restarted by its supervisor.
+    /// Marks that the actor is stopped and not restarted by its supervisor.
     pub fn abandon(&self) {
         self.set(Life::Gone);
     }
@@ -229,7 +229,7 @@ impl Default for SupervisionPolicy {
     }
 }
 
-/// One start of the actors of an account.
+/// The account that actors belong to, and the start that created them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
     /// The account's name.
@@ -238,14 +238,14 @@ pub struct Owner {
     pub incarnation: u64,
 }
 
-/// An actor died too often, and is not restarted.
+/// An actor that ended too often, and is not restarted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenUp {
-    /// Whose it is; `None` for the store.
+    /// Its account; `None` for the store.
     pub owner: Option<Owner>,
     /// Which actor.
     pub role: Role,
-    /// How it died last.
+    /// How it ended the last time.
     pub cause: Cause,
 }
 

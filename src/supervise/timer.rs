@@ -5,7 +5,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, SpawnHandle};
 
 use crate::time::{Clock, Moment};
 
-/// Has an actor act at a moment of the clock, unless it restarts before, or the timer is cancelled by its handle.
+/// Calls `act` with an actor at a moment of the clock. A restart of the actor cancels the timer, and so does its handle.
 pub fn act_at<A: Actor<Context = Context<A>>>(
     clock: &Clock,
     moment: Moment,

@@ -25,7 +25,7 @@ const BEAT: Duration = Duration::from_secs(5);
 /// A task that has run for this time has recovered, so the backoff of its restarts starts again.
 const RECOVERED: Duration = Duration::from_secs(60);
 
-/// The tasks.
+/// A long-running task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
     /// Writes the state file.
@@ -67,8 +67,7 @@ impl Task {
     }
 }
 
-/// The state of a task.
-/// How often each task was restarted. Clones share the counts.
+/// The number of restarts of each task. Clones share the counts.
 #[derive(Debug, Clone, Default)]
 pub struct Restarts(Arc<[AtomicU64; Task::ALL.len()]>);
 
@@ -77,13 +76,14 @@ impl Restarts {
         self.0[task as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How often a task was restarted.
+    /// The number of restarts of a task.
     #[must_use]
     pub fn of(&self, task: Task) -> u64 {
         self.0[task as usize].load(Ordering::Relaxed)
     }
 }
 
+/// The state of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Life {
@@ -115,26 +115,28 @@ impl TaskStatus {
         }
     }
 
-    /// Which task it is.
+    /// The task.
     #[must_use]
     pub fn task(&self) -> Task {
         self.task
     }
 
-    /// Whether it runs, or has finished.
+    /// Whether the task runs or has finished. False in restart backoff.
     #[must_use]
     pub fn is_up(&self) -> bool {
         self.life.load(Ordering::Relaxed) != Life::Backoff as u8
     }
 
-    /// Whether the last heartbeat is older than `limit`, so that the process must be restarted. False in restart backoff.
+    /// Whether the last heartbeat is older than `limit`, so that the process must be restarted. `ran` is the time that the process ran.
+    /// False in restart backoff.
     #[must_use]
     pub fn hangs(&self, ran: Duration, limit: Duration) -> bool {
         let beat = Duration::from_millis(self.beat.load(Ordering::Relaxed));
         self.life.load(Ordering::Relaxed) == Life::Runs as u8 && ran.saturating_sub(beat) > limit
     }
 
-    /// The obstacle to its work, such as a file that does not respond or has a mistake. A restart of the process would not help.
+    /// The reason why it cannot do its work, such as a file that does not respond or has a mistake. A restart of the process would not
+    /// help.
     #[must_use]
     pub fn obstacle(&self) -> Option<String> {
         let obstacle = self.obstacle.lock();
@@ -150,7 +152,7 @@ impl TaskStatus {
     }
 }
 
-/// Sends the heartbeats of a task. Clones belong to the same task.
+/// Records the heartbeats of a task. Clones belong to the same task.
 #[derive(Debug, Clone)]
 pub struct Pulse {
     status: Arc<TaskStatus>,
@@ -186,7 +188,7 @@ pub struct Supervised {
 }
 
 impl Supervised {
-    /// A task that starts now.
+    /// A task that is about to be started.
     #[must_use]
     pub fn new(task: Task, clock: Clock, restarts: &Restarts) -> Self {
         let status = Arc::new(TaskStatus::new(task, clock.ran()));
@@ -206,7 +208,7 @@ impl Supervised {
     pub async fn run<F: Future<Output = ()>>(self, mut make: impl FnMut(Pulse) -> F) {
         let Pulse { status, clock } = &self.pulse;
         let mut backoff = Backoff::RESTARTS;
-        let mut is_told = false;
+        let mut is_logged = false;
         loop {
             let began = clock.now();
             status.set(Life::Runs);
@@ -219,12 +221,12 @@ impl Supervised {
             let now = clock.now();
             if now.since(began) >= RECOVERED {
                 backoff.reset();
-                is_told = false;
+                is_logged = false;
             }
             let wait = backoff.next(0.0);
             self.restarts.add(status.task);
             // Repeated panics are logged once.
-            if !std::mem::replace(&mut is_told, true) {
+            if !std::mem::replace(&mut is_logged, true) {
                 let task = status.task.name();
                 error!(task, error = message(&*panic), "task failed: restarting it");
             }

@@ -101,12 +101,12 @@ async fn an_account_that_gets_no_thread_is_started_when_there_is_one() {
 #[actix_rt::test]
 async fn a_credential_file_that_cannot_be_used_concerns_its_account_alone() {
     let world = World::of(["a", "b", "c"]);
-    let secret_file = |name: &str| world.directory.path().join(format!("secret-{name}"));
+    let secret_file = |name: &str| world.directory.path().join(format!("key-{name}"));
     let write = |name: &str, secret: &str| fs::write(secret_file(name), secret).unwrap();
     // An entry with the secret in a file.
     let entry = |name: &str, more: &str| {
         let entry = world.entry(name, name, "secret");
-        let file = format!("client_secret_file: secret-{name}");
+        let file = format!("client_secret_file: key-{name}");
         entry.replace("client_secret: secret", &file) + more
     };
     write("a", "secret");
@@ -136,8 +136,8 @@ async fn a_credential_file_that_cannot_be_used_concerns_its_account_alone() {
     let left_out =
         "cannot use a credential file: the account is left out until the file is corrected";
     for (message, account, line, problem) in [
-        (kept, "a", 4, "secret-a is empty"),
-        (left_out, "c", 14, "secret-c cannot be read: No such file"),
+        (kept, "a", 4, "key-a is empty"),
+        (left_out, "c", 14, "key-c cannot be read: No such file"),
     ] {
         binary.logs(message).await;
         let events = binary.events_saying(message);
