@@ -64,8 +64,8 @@ fn long_help() -> String {
          Check settings and credentials.\n  \
          starlink-telemetry completions bash >/etc/bash_completion.d/starlink-telemetry\n      \
          Install shell completions.\n\n\
-         Exit codes: 0 stopped normally, 1 failed to start or unhealthy, 2 wrong settings or command line, 70 the\n\
-         store or every account kept failing.\n\n\
+         Exit codes: 0 stopped normally, 1 failed to start or unhealthy, 2 wrong settings or command line,\n\
+         70 the store or every account kept failing.\n\n\
          Settings are environment variables. Precedence, highest first: the environment, .env in the working directory,\n\
          the configuration file, the defaults. An empty value counts as unset.\n\n{}",
         settings_help().trim_end()
