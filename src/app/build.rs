@@ -266,7 +266,7 @@ fn sources(
 
 /// The paths of the main port, and who may request them.
 fn endpoints(settings: &Settings, tuning: Tuning, sources: Sources) -> Endpoints {
-    let read_limit = tuning.client_timeouts.answer;
+    let read_limit = tuning.client_timeouts.response;
     let scrape_options = ScrapeOptions {
         info_format: settings.info_format,
         read_limit,

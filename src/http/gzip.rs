@@ -136,7 +136,7 @@ pub mod tests {
 
     proptest! {
         #[test]
-        fn any_text_in_any_stretches_comes_back(stretches in vec(vec(any::<u8>(), 0..300), 0..8), last in vec(any::<u8>(), 0..300)) {
+        fn any_text_in_any_segments_is_decompressed_unchanged(stretches in vec(vec(any::<u8>(), 0..300), 0..8), last in vec(any::<u8>(), 0..300)) {
             let stretches: Vec<&[u8]> = stretches.iter().map(Vec::as_slice).collect();
             prop_assert_eq!(text_of(&member(&stretches, &last)), [stretches.concat(), last.clone()].concat());
         }

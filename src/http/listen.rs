@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_taken_names_its_setting() {
+    fn the_error_of_a_port_in_use_names_its_setting() {
         let first = Port::take(address("127.0.0.1:0"), "METRICS_PORT").unwrap();
         let here = first.address();
         let _listener = first.open().unwrap();

@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_million_devices_have_names_and_no_more() {
+    fn at_most_a_million_devices_have_names() {
         let mut text = "deviceID,name\n".to_owned();
         for number in 0..MOST_NAMES {
             text.push_str(&format!("{number},x\n"));
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn every_message_says_what_would_be_right() {
+    fn every_message_says_how_to_correct_the_mistake() {
         let fault = parse(b"deviceID,name\nut-1,A,B\n").unwrap_err();
         assert_eq!(
             fault.to_string(),

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_invalid_and_the_rest_holds() {
+    fn invalid_entries_are_returned_and_the_others_are_used() {
         for (list, expected) in [
             ("a b;10.0.0.0/8\tc , [::1]", &[][..]),
             (" ,; ", &[]),

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_could_not_be_sent_come_again_in_the_same_order() {
+    fn rows_that_could_not_be_sent_are_taken_again_in_the_same_order() {
         let fleet = fleet(10);
         let mut index = ReadIndex::default();
         index.fill(&fleet, 0, 8);
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_older_than_the_retention_is_gone() {
+    fn rows_older_than_the_retention_are_dropped() {
         let fleet = fleet(1);
         let mut index = ReadIndex::default();
         index.fill(&fleet, 0, 1);

@@ -1,6 +1,6 @@
 //! Random numbers as a function of coordinates: values of any device and time can be computed without the previous ones.
 
-/// Mixes a seed with a stream and a position into 64 well-spread bits (the finaliser of splitmix64).
+/// A hash of 64 bits of the coordinates: a seed, a stream and a position in it (the finaliser of splitmix64).
 pub(super) fn hash(seed: u64, stream: u64, position: u64) -> u64 {
     let mut bits = seed
         ^ stream.wrapping_mul(0x9e37_79b9_7f4a_7c15)
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_place_gives_the_same_number() {
+    fn equal_coordinates_give_equal_numbers() {
         assert_eq!(hash(1, 2, 3), hash(1, 2, 3));
         assert_ne!(hash(1, 2, 3), hash(1, 3, 2));
         assert_ne!(hash(1, 2, 3), hash(2, 2, 3));

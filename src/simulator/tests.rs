@@ -93,7 +93,7 @@ fn rows(body: &Value) -> Vec<String> {
 }
 
 #[test]
-fn what_never_happens_is_not_waited_for_beyond_the_limit() {
+fn waiting_for_the_journal_ends_at_the_limit() {
     let simulator = start(Options::default());
     assert!(!run(simulator
         .wait_until(Duration::from_millis(5), |journal| !journal
@@ -102,7 +102,7 @@ fn what_never_happens_is_not_waited_for_beyond_the_limit() {
 }
 
 #[test]
-fn a_new_one_may_start_on_the_same_port() {
+fn a_new_simulator_can_start_on_the_same_port() {
     let first = start(plain(2));
     let port = first.address().port();
     let taken = Simulator::start(Options {
@@ -122,7 +122,7 @@ fn a_new_one_may_start_on_the_same_port() {
 }
 
 #[test]
-fn a_speed_must_be_sensible() {
+fn a_speed_out_of_range_is_an_error() {
     for speed in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         let result = Simulator::start(Options {
             speed,
@@ -133,7 +133,7 @@ fn a_speed_must_be_sensible() {
 }
 
 #[test]
-fn no_secret_shows() {
+fn debug_output_contains_no_secret() {
     let simulator = start(Options::default());
     let text = format!("{simulator:?}");
     assert!(!text.contains("secret"), "{text}");

@@ -1,4 +1,4 @@
-//! A poll in progress: its end is always recorded, and unsent rows are not lost.
+//! A poll in progress: when it is dropped, its end is recorded in the journal, and unsent rows are returned to the stream.
 
 use std::sync::{Arc, Mutex};
 
@@ -18,7 +18,7 @@ pub(super) struct Record {
     pub read_index: Mutex<ReadIndex>,
 }
 
-/// A poll in the journal. If it is dropped without an end, the poll counts as abandoned.
+/// A poll in progress. If it is dropped before [`Ticket::answered`] or [`Ticket::cut`], the poll counts as abandoned.
 pub(super) struct Ticket {
     record: Arc<Record>,
     place: usize,

@@ -95,7 +95,7 @@ pub(super) enum Track {
 }
 
 impl Track {
-    /// The track of the terminal `index`, by the terminal's own random numbers.
+    /// The track of the terminal `index`, whose random numbers have the seed `key`.
     pub(super) fn of(index: usize, key: u64) -> Self {
         let pick = |stream, choices: usize| noise::hash(key, stream, 0) as usize % choices;
         match index % 6 {
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_great_circle_ends_where_it_should() {
+    fn a_great_circle_has_the_given_ends() {
         for (start, end) in SEA_LANES {
             let circle = GreatCircle::new(start, end);
             for ((latitude, longitude), expected) in [

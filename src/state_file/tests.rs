@@ -68,7 +68,7 @@ fn a_restored_fleet_is_older_by_the_time_between() {
 }
 
 #[test]
-fn a_clock_that_was_set_makes_nothing_younger_and_nothing_overflow() {
+fn a_clock_that_was_set_makes_no_device_younger_and_causes_no_overflow() {
     let (_directory, file, _) = written();
     for (wall, age) in [
         (SystemTime::UNIX_EPOCH, Duration::ZERO),
@@ -82,7 +82,7 @@ fn a_clock_that_was_set_makes_nothing_younger_and_nothing_overflow() {
 }
 
 #[test]
-fn every_truncation_and_every_changed_byte_is_noticed() {
+fn every_truncation_and_every_changed_byte_is_detected() {
     let (_directory, file, bytes) = written();
     // An empty file counts as missing.
     for end in 1..bytes.len() {

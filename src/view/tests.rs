@@ -79,7 +79,7 @@ fn compare<T: PartialOrd>(one: Option<T>, other: Option<T>, is_descending: bool)
 
 proptest! {
     #[test]
-    fn pages_are_the_sorted_and_filtered_whole(
+    fn pages_are_parts_of_the_filtered_and_sorted_list(
         devices in prop::collection::vec((0..40_u16, prop::option::of(0..5_u8), prop::option::of(0..3_u8), any::<bool>()), 0..60),
         key in 0..4_usize,
         is_descending in any::<bool>(),
@@ -209,7 +209,7 @@ fn the_overview_has_counts_and_locations() {
 }
 
 #[test]
-fn the_nearest_come_first() {
+fn the_nearest_devices_are_first() {
     let mut world = World::new();
     // About 37° north and 122° west; 52.5° north and 13.4° east (Berlin); 35.7° north and 139.7° east (Tokyo).
     for (id, cell) in [

@@ -20,7 +20,7 @@ use self::error::ViewError;
 use self::permits::limit_concurrency;
 pub use self::state::{WebOptions, WebState};
 
-/// Makes the response of a request that cannot be answered.
+/// Creates the error response of a page (HTML) or of the API (JSON).
 type Refuse = fn(&HttpRequest, &WebState, ViewError) -> HttpResponse;
 
 /// Adds the page and the API to an application, and a 404 at all other paths.
@@ -49,7 +49,7 @@ pub fn routes(config: &mut web::ServiceConfig, state: &web::Data<WebState>) {
         .default_service(web::to(not_found::show));
 }
 
-/// A path that reads the fleet: a limited number of requests is answered at the same time.
+/// Limits the concurrent requests of a path that reads the fleet.
 fn limited(
     resource: Resource,
     state: web::Data<WebState>,

@@ -1,4 +1,6 @@
-//! Limits how many pages and responses of the API are made or read at the same time, and the memory of those that are read.
+//! Limits how many requests for pages and for the API are in progress at the same time, and the memory of their responses.
+//!
+//! A request is in progress from its permit until its client has read the response.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use crate::http::{PAGES, client};
 use crate::shares::{Limits, Rank, Share, Shares};
 use crate::time::Clock;
 
-/// The most bytes of a body that are handed to a connection at a time.
+/// The most bytes of a body that are passed to a connection at a time.
 const PIECE: usize = 32 * 1024;
 
 /// A request's permit. Work for the request holds it, even if its client has disconnected.
@@ -29,15 +31,15 @@ pub type Permit = Arc<Share>;
 pub struct Permits {
     clock: Clock,
     requests: Shares,
-    /// The bytes of responses that are read.
+    /// The bytes of responses that clients have not read completely.
     memory: Shares,
     wait_limit: Duration,
     read_limit: Duration,
 }
 
 impl Permits {
-    /// So many requests at the same time. Further ones wait, up to `most_waiting` of them, for at most `wait_limit`; a response may be
-    /// read for `read_limit`.
+    /// Permits for `most` concurrent requests. Up to `most_waiting` further ones wait for at most `wait_limit` each. A client may read a
+    /// response for `read_limit`.
     #[must_use]
     pub fn new(
         clock: Clock,
@@ -56,8 +58,8 @@ impl Permits {
     }
 }
 
-/// Answers a limited number of requests at the same time; a request counts until its client has read the response. `refuse` makes the
-/// response to a request that gets no permit or no memory.
+/// Passes a request on when it has a permit, which it holds until its client has read the response. `refuse` creates the response to a
+/// request that gets no permit in time, or no memory for its response.
 pub async fn limit_concurrency<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
@@ -109,7 +111,7 @@ pub struct LimitedBody<B> {
     body: Pin<Box<B>>,
     piece: Bytes,
     clock: Clock,
-    /// By the time that the process ran: a client cannot read while the process is stopped.
+    /// The end of [`Permits::read_limit`], by [`Clock::ran`]: time in which the process is stopped does not count.
     deadline: Duration,
     _held: (Permit, Share),
 }
@@ -126,7 +128,7 @@ impl<B: MessageBody> MessageBody for LimitedBody<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
         if self.clock.ran() >= self.deadline {
-            return Poll::Ready(Some(Err("the answer was read for too long".into())));
+            return Poll::Ready(Some(Err("the response was read for too long".into())));
         }
         if self.piece.is_empty() {
             match ready!(self.body.as_mut().poll_next(context)) {

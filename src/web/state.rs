@@ -17,11 +17,11 @@ pub struct WebOptions {
     pub has_locations: bool,
     /// `STALE_AFTER`: telemetry with a greater lag is late, and a device that is silent for longer is not online.
     pub stale_after: Duration,
-    /// A response that is still being read after this time is cut.
+    /// A client that has not read a response completely after this time is disconnected.
     pub read_limit: Duration,
-    /// The most responses that are made or read at the same time.
+    /// The most requests in progress: their responses are being created or read.
     pub most_views: usize,
-    /// The most requests that wait for that.
+    /// The most requests that wait for others to end.
     pub most_waiting: usize,
 }
 
@@ -31,12 +31,12 @@ pub struct WebState {
     pub(super) sources: Sources,
     pub(super) options: WebOptions,
     pub(super) permits: Permits,
-    /// A permit for each response that is made at the same time.
-    pub(super) making: Arc<Semaphore>,
+    /// Limits the responses that are being created, each on a thread of the pool.
+    pub(super) rendering: Arc<Semaphore>,
 }
 
 impl WebState {
-    /// Makes pages and responses of the API from these sources.
+    /// The state for the handlers, which read these sources.
     #[must_use]
     pub fn new(sources: Sources, options: WebOptions) -> Self {
         let permits = Permits::new(
@@ -50,7 +50,7 @@ impl WebState {
             sources,
             options,
             permits,
-            making: Arc::new(Semaphore::new(PAGES_AT_ONCE)),
+            rendering: Arc::new(Semaphore::new(PAGES_AT_ONCE)),
         }
     }
 }

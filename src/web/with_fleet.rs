@@ -1,4 +1,4 @@
-//! Creates responses from the fleet on other threads than the workers', so that scrapes and probes do not wait for a page.
+//! Creates responses from the fleet on a thread pool instead of the web server's workers, so that scrapes and probes do not wait for a page.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use super::permits::Permit;
 use super::state::WebState;
 use crate::view::NamedFleet;
 
-/// What `make` returns for the fleet as it is now.
+/// Runs `make` with the current fleet on a thread of the pool, and returns its result.
 ///
 /// # Errors
-/// If the store does not answer, or `make` panics.
+/// [`ViewError::Store`] if the store does not respond in time, [`ViewError::Failed`] if `make` panics.
 pub async fn with_fleet<T: Send + 'static>(
     request: &HttpRequest,
     state: &WebState,
     make: impl FnOnce(&NamedFleet) -> T + Send + 'static,
 ) -> Result<T, ViewError> {
-    // Taken before a snapshot is held. The semaphore is never closed.
-    let making = Arc::clone(&state.making).acquire_owned().await;
+    // Before the snapshot is taken, so that waiting requests hold none. The semaphore is never closed.
+    let rendering = Arc::clone(&state.rendering).acquire_owned().await;
     let snapshot = state
         .sources
         .fleet
@@ -34,7 +34,7 @@ pub async fn with_fleet<T: Send + 'static>(
     };
     let permit = request.extensions().get::<Permit>().cloned();
     let made = state.sources.pool.run(move || {
-        let _held = (permit, making);
+        let _held = (permit, rendering);
         make(&fleet)
     });
     made.await.map_err(|error| {
@@ -56,7 +56,7 @@ mod tests {
     use crate::time::Clock;
 
     #[actix_rt::test]
-    async fn permits_come_back_after_panics() {
+    async fn permits_are_returned_after_panics() {
         async fn panics(request: HttpRequest, state: web::Data<WebState>) -> HttpResponse {
             match with_fleet(&request, &state, |_| panic!("a view panics")).await {
                 Ok(()) => HttpResponse::Ok().finish(),

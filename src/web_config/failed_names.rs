@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_waits_after_it_failed_until_it_succeeds() {
+    fn a_name_is_ranked_last_from_a_failure_until_a_success() {
         let names = FailedNames::default();
         let ranks = || ["ann", "bob"].map(|name| names.rank(name));
         assert_eq!(ranks(), [Rank::First, Rank::First]);

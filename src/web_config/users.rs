@@ -260,7 +260,7 @@ mod tests {
 
     /// Pairs with the same concatenation are different.
     #[test]
-    fn names_and_passwords_do_not_run_into_each_other() {
+    fn pairs_with_the_same_concatenation_are_different() {
         let users = Users::new([
             ("a".to_owned(), hash("bc")),
             ("ab".to_owned(), hash("other")),

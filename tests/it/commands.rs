@@ -120,7 +120,7 @@ async fn an_invalid_command_line_exits_with_2() {
 }
 
 #[actix_rt::test]
-async fn healthcheck_asks_the_service_of_the_same_settings() {
+async fn healthcheck_requests_the_service_that_has_the_same_settings() {
     let simulator = scripted_simulator();
     let (mut service, address) = Binary::listening(&simulator, &[]).await;
     let port = address.port().to_string();
@@ -176,7 +176,7 @@ async fn ends_well(mut binary: Binary, signal: &str) {
 }
 
 #[actix_rt::test]
-async fn the_demo_shows_a_lively_fleet_without_any_setting() {
+async fn the_demo_shows_a_changing_fleet_without_any_setting() {
     let environment = [("METRICS_ADDRESS", "127.0.0.1"), ("METRICS_PORT", "0")];
     let mut demo = Binary::execute(&["demo"], environment);
     let address = demo.address().await;
@@ -219,7 +219,7 @@ async fn the_demo_shows_a_lively_fleet_without_any_setting() {
 }
 
 #[actix_rt::test]
-async fn a_port_that_is_taken_is_one_error_that_names_it_and_nothing_is_asked() {
+async fn a_port_in_use_is_one_error_that_names_it_and_no_request_is_sent() {
     let simulator = scripted_simulator();
     let taken = simulator.address();
     let port = taken.port().to_string();

@@ -172,7 +172,7 @@ async fn other_methods_are_refused() {
 }
 
 #[actix_rt::test]
-async fn a_body_that_never_comes_is_not_waited_for() {
+async fn a_request_body_that_never_arrives_is_not_awaited() {
     let (_simulator, service) = service(&[]).await;
     join_all(PATHS.map(|path| {
         let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n");

@@ -166,7 +166,7 @@ async fn overcome(address: SocketAddr, reason: &str) {
 
 /// The failure occurs once: it is counted and logged in one line, nothing is applied, the next poll starts after
 /// the backoff, and its success is logged.
-async fn is_told_and_overcome(case: Case) {
+async fn is_reported_and_recovered(case: Case) {
     let simulator = scripted_simulator();
     let (binary, address) = Binary::listening(&simulator, &[]).await;
     shows(address, UP, 1.0).await;
@@ -215,17 +215,17 @@ async fn is_told_and_overcome(case: Case) {
 }
 
 #[actix_rt::test]
-async fn every_refusal_of_a_poll_is_told_and_overcome() {
-    join_all(refusals().into_iter().map(is_told_and_overcome)).await;
+async fn every_failed_poll_is_reported_and_the_next_one_succeeds() {
+    join_all(refusals().into_iter().map(is_reported_and_recovered)).await;
 }
 
 #[actix_rt::test]
-async fn nothing_of_an_answer_that_is_no_batch_is_applied() {
-    join_all(nonsense().into_iter().map(is_told_and_overcome)).await;
+async fn an_answer_that_is_not_a_valid_batch_changes_nothing() {
+    join_all(nonsense().into_iter().map(is_reported_and_recovered)).await;
 }
 
 #[actix_rt::test]
-async fn after_a_401_one_retry_comes_at_once_with_a_new_token_then_backoff() {
+async fn after_a_401_there_is_one_immediate_retry_with_a_new_token_then_backoff() {
     let simulator = scripted_simulator();
     let service = Service::start(&simulator, &[("MAX_LINGER", "1100")]).await;
     // After a linger the token is so old that the next request for one does not wait.
@@ -271,7 +271,7 @@ async fn a_token_that_starlink_refused_is_never_used_again() {
 }
 
 #[actix_rt::test]
-async fn retry_after_is_heeded_in_seconds_and_as_a_date() {
+async fn retry_after_is_respected_in_seconds_and_as_a_date() {
     let until = Instant::now() + Duration::from_secs(2);
     // A date has no fractions of a second.
     let date = SystemTime::now() + Duration::from_secs(3);
@@ -304,7 +304,7 @@ async fn retry_after_is_heeded_in_seconds_and_as_a_date() {
 }
 
 #[actix_rt::test]
-async fn an_answer_that_does_not_come_in_time_is_a_time_out() {
+async fn an_answer_that_does_not_arrive_in_time_is_a_time_out() {
     let short = Duration::from_millis(500);
     let timeouts = Timeouts::default();
     let rows = || Answer::rows([terminal_row("late", 1_000_000_000, 1.0)]);
@@ -355,7 +355,7 @@ async fn an_answer_that_does_not_come_in_time_is_a_time_out() {
 }
 
 #[actix_rt::test]
-async fn a_failure_that_repeats_is_one_line() {
+async fn a_repeated_failure_is_logged_once() {
     let simulator = scripted_simulator();
     simulator.set_default_answer(Some(Answer::error(500, "a fault")));
     let (binary, address) = Binary::listening(&simulator, &[]).await;
@@ -373,7 +373,7 @@ async fn a_failure_that_repeats_is_one_line() {
 }
 
 #[actix_rt::test]
-async fn a_refused_token_is_one_error_line_and_asked_for_again() {
+async fn a_refused_token_request_is_one_error_line_and_is_repeated() {
     let refusals = [
         (Answer::token_error("invalid_client"), 400),
         (Answer::token_error("invalid_client").status(401), 401),

@@ -98,7 +98,7 @@ fn kept(path: &Path) -> Vec<&'static str> {
 }
 
 #[actix_rt::test]
-async fn fields_that_are_left_out_are_nowhere_even_if_an_earlier_process_kept_them() {
+async fn dropped_fields_appear_nowhere_even_if_an_earlier_process_saved_them() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state");
     let state = ("STATE_FILE", path.to_str().unwrap());
@@ -133,7 +133,7 @@ async fn fields_that_are_left_out_are_nowhere_even_if_an_earlier_process_kept_th
 }
 
 #[actix_rt::test]
-async fn a_text_that_never_stays_is_named_once_with_the_remedy() {
+async fn a_text_that_changes_with_every_row_is_logged_once_with_the_remedy() {
     let simulator = scripted_simulator();
     for round in 0..14 {
         let rows: Vec<_> = (0..30)

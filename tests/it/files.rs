@@ -182,7 +182,7 @@ async fn a_byte_order_mark_is_dropped_in_every_file() {
 
 /// Polls, scrapes and the shutdown work while a credential's file is a pipe without a writer.
 #[actix_rt::test]
-async fn a_credential_file_that_becomes_a_pipe_stops_nothing() {
+async fn a_credential_file_that_becomes_a_pipe_does_not_block_the_service() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("credential");
     fs::write(&path, "secret").unwrap();

@@ -416,7 +416,7 @@ async fn a_page_that_is_read_for_too_long_is_cut() {
 async fn is_cut(path: &'static str, end: &str) {
     let tuning = Tuning {
         client_timeouts: ClientTimeouts {
-            answer: 3 * SHORT,
+            response: 3 * SHORT,
             ..ClientTimeouts::default()
         },
         ..Tuning::default()

@@ -110,7 +110,7 @@ async fn golden_example() {
 
 /// The samples that the specification gives for this batch, so that the golden files cannot deviate from it.
 #[actix_rt::test]
-async fn golden_example_has_the_samples_that_were_promised() {
+async fn golden_example_has_the_samples_of_the_specification() {
     let (_simulator, service) = after("example.json", 1.0, &[]).await;
     let labels = r#"device_type="UserTerminal",deviceID="ut01000000-00000000-00aa0001""#;
     let text = r#"runningsoftwareversion="2025.08.11.mr61518",accountnumber="ACC-1""#;
@@ -163,7 +163,7 @@ async fn golden_fleet() {
 }
 
 #[actix_rt::test]
-async fn golden_fleet_without_routers_and_places() {
+async fn golden_fleet_without_routers_and_locations() {
     let (_simulator, service) = after("fleet.json", 4.0, &[("LOCATION", "off")]).await;
     check(
         "fleet-terminals.prometheus.txt",

@@ -57,7 +57,7 @@ fn push_everything(simulator: &starlink_telemetry::simulator::Simulator) {
 }
 
 #[actix_rt::test]
-async fn hostile_names_stay_inside_of_logs_metrics_the_page_and_files() {
+async fn hostile_names_are_escaped_in_logs_metrics_the_page_and_files() {
     for log_format in ["text", "json"] {
         let simulator = scripted_simulator();
         push_everything(&simulator);

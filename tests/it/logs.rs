@@ -110,7 +110,7 @@ async fn listens(service: &Service) {
 }
 
 #[actix_rt::test]
-async fn a_log_that_cannot_be_written_is_counted_and_stops_nothing() {
+async fn log_lines_that_cannot_be_written_are_counted_and_the_service_continues() {
     join_all([full_disk(), closed_pipe()].map(|log| async {
         let simulator = scripted_simulator();
         simulator.push_answer(Answer::error(500, "a fault"));
@@ -146,7 +146,7 @@ async fn with_a_full_pipe(simulator: &Simulator) -> (Service, PipeReader) {
 }
 
 #[actix_rt::test]
-async fn a_log_that_is_not_read_stops_nothing() {
+async fn a_log_that_is_not_read_does_not_block_the_service() {
     let simulator = scripted_simulator();
     let (service, reader) = with_a_full_pipe(&simulator).await;
     service.works().await;

@@ -9,6 +9,7 @@ mod clients;
 mod clocks;
 mod commands;
 mod corpus;
+mod documents;
 mod exposition;
 mod failures;
 mod fields;

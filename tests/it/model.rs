@@ -321,7 +321,7 @@ fn tell(scenario: &Scenario) -> String {
 
 /// A row and an allocation, and all numbers that the specification gives for them.
 #[test]
-fn the_model_knows_the_example() {
+fn the_model_shows_the_numbers_of_the_specification() {
     let body = r#"{"data":{"values":[
         ["u",1756537212000000000,"ut01000000-00000000-00aa0001",0.115,21,true,599686042433355775,"2025.08.11.mr61518",[82]],
         ["i",1756537213000000000,"ip-ut01000000-00000000-00aa0001","ACC-1",["192.0.2.1"],["2001:db8:1::/64"],[]]],
@@ -377,7 +377,7 @@ fn the_model_knows_the_example() {
 }
 
 #[test]
-fn the_product_shows_what_the_model_shows() {
+fn the_service_shows_what_the_model_shows() {
     let mut config = ProptestConfig {
         failure_persistence: None,
         max_shrink_iters: 5000,

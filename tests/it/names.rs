@@ -187,7 +187,7 @@ async fn a_change_of_the_file_shows_in_plain_and_compressed_scrapes() {
 }
 
 #[actix_rt::test]
-async fn a_file_that_is_wrong_later_changes_nothing_and_is_told_once() {
+async fn a_file_that_becomes_invalid_changes_nothing_and_is_logged_once() {
     let file = NamesFile::new("deviceID,name\nut-1,Aurora\n");
     let simulator = scripted_simulator();
     simulator.push_rows([terminal_row("ut-1", 1_000_000_000, 1.5)]);
@@ -242,7 +242,7 @@ async fn a_file_that_is_wrong_later_changes_nothing_and_is_told_once() {
 }
 
 #[actix_rt::test]
-async fn a_wrong_file_is_refused_at_the_start_with_everything_else() {
+async fn an_invalid_file_is_reported_at_the_start_with_all_other_wrong_settings() {
     let simulator = scripted_simulator();
     let broken = NamesFile::new("deviceID|name|group\nneedle|needle|needle\n");
     let path = broken.setting();
@@ -384,7 +384,7 @@ async fn ids_as_other_systems_write_them_match_and_rows_without_cells_are_skippe
 }
 
 #[actix_rt::test]
-async fn names_that_match_no_device_are_counted_and_told_with_an_example() {
+async fn names_that_match_no_device_are_counted_and_logged_with_an_example() {
     const UNMATCHED: &str = "starlink_exporter_names_unmatched";
     let file = NamesFile::new("deviceID,name\nut-1,Aurora\nKIT00012345,Borealis\nut-9,Carina\n");
     let simulator = scripted_simulator();

@@ -155,7 +155,7 @@ fn check(path: &str, answer: &Response) {
 }
 
 #[actix_rt::test]
-async fn the_first_glance_tells_how_everything_is() {
+async fn the_page_shows_the_state_of_exporter_and_fleet() {
     let (_simulator, service) = fleet().await;
     let answer = page(&service, "/").await;
     assert_eq!(answer.status, 200);
@@ -239,7 +239,7 @@ async fn links_sort_and_turn_pages_and_forms_filter() {
 }
 
 #[actix_rt::test]
-async fn a_device_has_a_page_with_all_that_is_known() {
+async fn a_device_has_a_page_with_all_its_values() {
     let (_simulator, service) = service(&["ut-1"]).await;
     let list = page(&service, "/").await.body;
     let answer = page(
@@ -273,7 +273,7 @@ async fn a_device_has_a_page_with_all_that_is_known() {
 }
 
 #[actix_rt::test]
-async fn what_is_wrong_is_told_on_a_page() {
+async fn errors_are_shown_on_a_page() {
     let (_simulator, service) = service(&["ut-1"]).await;
     for (path, status, text) in [
         (
@@ -368,7 +368,7 @@ async fn hostile_names_are_shown_and_lead_to_their_devices() {
 }
 
 #[actix_rt::test]
-async fn assets_are_kept_for_good_under_the_name_of_their_content() {
+async fn assets_are_cached_permanently_under_names_with_their_digest() {
     let (_simulator, service) = service(&["ut-1"]).await;
     let list = page(&service, "/").await.body;
     let links = [values(&list, "href"), values(&list, "src")].concat();
@@ -419,7 +419,7 @@ async fn assets_are_kept_for_good_under_the_name_of_their_content() {
 }
 
 #[actix_rt::test]
-async fn of_very_many_alerts_the_first_are_named() {
+async fn the_page_lists_a_limited_number_of_alerts() {
     let simulator = scripted_simulator();
     let columns = [
         "DeviceType",
@@ -448,7 +448,7 @@ async fn of_very_many_alerts_the_first_are_named() {
 }
 
 #[actix_rt::test]
-async fn while_the_store_does_not_answer_the_exporter_is_shown_alone() {
+async fn while_the_store_does_not_respond_only_the_exporter_is_shown() {
     let simulator = scripted_simulator();
     let tuning = quick_hang_detection();
     simulator.push_rows([terminal_row("ut-1", 1_000_000_000, 1.0)]);

@@ -26,7 +26,7 @@ fn located() -> AnswerBody {
 }
 
 #[actix_rt::test]
-async fn a_mistake_is_told_beside_the_form_which_keeps_what_was_typed() {
+async fn an_invalid_parameter_is_reported_beside_the_form_which_keeps_the_input() {
     let simulator = scripted_simulator();
     simulator.push_rows([terminal_row("ut-1", 1_000_000_000, 1.5)]);
     let service = Service::start(&simulator, &[]).await;
@@ -55,7 +55,7 @@ async fn a_mistake_is_told_beside_the_form_which_keeps_what_was_typed() {
 }
 
 #[actix_rt::test]
-async fn every_page_of_the_demo_says_that_it_is_one() {
+async fn every_page_of_the_demo_is_marked_as_demo() {
     for is_demo in [true, false] {
         let simulator = scripted_simulator();
         simulator.push_answer(located());
@@ -83,7 +83,7 @@ async fn every_page_of_the_demo_says_that_it_is_one() {
 }
 
 #[actix_rt::test]
-async fn the_map_offers_a_click_only_where_it_finds_devices() {
+async fn the_map_can_be_clicked_only_if_devices_have_locations() {
     const HINT: &str = "Click the map";
     const OFF: &str = "Locations are switched off (LOCATION=off).";
     let simulator = scripted_simulator();
@@ -143,7 +143,7 @@ async fn failures_have_a_remedy_and_the_time_of_the_next_attempt() {
 }
 
 #[actix_rt::test]
-async fn components_run_whatever_starlink_says() {
+async fn components_are_shown_as_running_even_if_starlink_rejects_the_credentials() {
     let simulator = scripted_simulator();
     simulator.set_default_token_answer(Some(Answer::token_error("invalid_client")));
     let service = Service::start(&simulator, &[]).await;

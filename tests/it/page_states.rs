@@ -67,7 +67,7 @@ pub async fn says(service: &Service, path: &str, texts: &[&str]) {
 }
 
 #[actix_rt::test]
-async fn every_page_number_gives_a_page_that_leads_back() {
+async fn a_page_past_the_end_links_to_the_last_page() {
     let ids: Vec<_> = (10..25).map(|number| format!("ut-{number}")).collect();
     let ids: Vec<_> = ids.iter().map(String::as_str).collect();
     let (_simulator, service) = service(&ids, 1, &[]).await;
@@ -105,7 +105,7 @@ async fn every_page_number_gives_a_page_that_leads_back() {
 }
 
 #[actix_rt::test]
-async fn what_a_request_repeats_is_bounded() {
+async fn texts_of_a_request_that_a_response_repeats_are_bounded() {
     let (_simulator, service) = service(&["ut-1"], 1, &[]).await;
     let plain = service.get("/").await.bytes.len();
     for name in [
@@ -125,7 +125,7 @@ async fn what_a_request_repeats_is_bounded() {
 }
 
 #[actix_rt::test]
-async fn in_an_outage_what_is_not_known_is_called_unknown() {
+async fn in_an_outage_devices_and_alerts_are_shown_as_unknown() {
     let (simulator, service) = service(&["ut-lit", "ut-dark"], 1, &[("STALE_AFTER", "1")]).await;
     let status = "/api/v1/status";
     simulator.set_default_answer(Some(Answer::error(502, "the gateway is overloaded")));
@@ -182,7 +182,7 @@ async fn in_an_outage_what_is_not_known_is_called_unknown() {
 }
 
 #[actix_rt::test]
-async fn a_silent_device_shows_what_it_reported_last() {
+async fn a_silent_device_is_shown_with_its_last_readings() {
     let (simulator, service) = service(&["ut-lost", "ut-here"], 1, &[("STALE_AFTER", "2")]).await;
     simulator.set_default_answer(None);
     eventually("one is silent", || async {
@@ -208,7 +208,7 @@ async fn a_silent_device_shows_what_it_reported_last() {
 }
 
 #[actix_rt::test]
-async fn a_refusal_comes_with_starlinks_words_and_the_remedy() {
+async fn rejected_credentials_are_shown_with_starlinks_message_and_the_remedy() {
     let simulator = scripted_simulator();
     simulator.set_default_token_answer(Some(Answer::token_error("access_denied")));
     let service = Service::start(&simulator, &[]).await;
@@ -231,7 +231,7 @@ async fn a_refusal_comes_with_starlinks_words_and_the_remedy() {
 }
 
 #[actix_rt::test]
-async fn no_way_to_starlink_is_told_in_words() {
+async fn a_failed_connection_is_shown_in_words() {
     let simulator = scripted_simulator();
     // A port that was free a moment ago, so that connections are refused.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -280,7 +280,7 @@ async fn values_and_their_meanings_have_one_unit() {
 }
 
 #[actix_rt::test]
-async fn what_is_not_there_is_a_page_for_browsers_and_json_for_programs() {
+async fn an_unknown_path_is_a_page_for_browsers_and_json_for_programs() {
     let (_simulator, service) = service(&["ut-1"], 1, &[]).await;
     let browser = [("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")];
     for (path, home) in [
@@ -325,7 +325,7 @@ async fn what_is_not_there_is_a_page_for_browsers_and_json_for_programs() {
 }
 
 #[actix_rt::test]
-async fn what_shrinks_is_sent_compressed_to_who_accepts_it() {
+async fn large_responses_are_compressed_for_clients_that_accept_it() {
     let ids: Vec<_> = (100..140).map(|number| format!("ut-{number}")).collect();
     let ids: Vec<_> = ids.iter().map(String::as_str).collect();
     let (_simulator, service) = service(&ids, 1, &[]).await;
@@ -374,7 +374,7 @@ async fn what_shrinks_is_sent_compressed_to_who_accepts_it() {
 }
 
 #[actix_rt::test]
-async fn a_wrong_host_clock_is_told_and_ages_are_those_of_starlinks() {
+async fn a_wrong_host_clock_is_shown_and_ages_are_by_starlinks_clock() {
     let simulator = scripted_simulator();
     let (service, hands) = Service::with_manual_clock(&simulator, &[]).await;
     simulator.push_answer(answer(&["ut-1"], 5));

@@ -19,7 +19,7 @@ fn none() -> BTreeMap<String, f64> {
 }
 
 #[actix_rt::test]
-async fn a_linger_longer_than_awc_waits_by_itself_is_no_failure() {
+async fn a_linger_longer_than_the_time_out_of_awc_is_not_a_failure() {
     let simulator = scripted_simulator();
     let service = Service::start(&simulator, &[("MAX_LINGER", "6000")]).await;
     let answered = |seen: &Journal| seen.polls_answered_with(200) >= 1;
@@ -32,7 +32,7 @@ async fn a_linger_longer_than_awc_waits_by_itself_is_no_failure() {
 }
 
 #[actix_rt::test]
-async fn a_poll_asks_for_just_what_is_set() {
+async fn a_poll_sends_exactly_the_configured_batch_size_and_linger() {
     let simulator = scripted_simulator();
     let changes = [("BATCH_SIZE", "65000"), ("MAX_LINGER", "0")];
     let _service = Service::start(&simulator, &changes).await;
@@ -50,7 +50,7 @@ fn answer_of(bytes: usize, id: &str) -> Answer {
 }
 
 #[actix_rt::test]
-async fn bodies_up_to_64_mib_are_taken_however_they_come() {
+async fn bodies_up_to_64_mib_are_accepted_in_every_framing() {
     const MIB: usize = 1 << 20;
     let simulator = scripted_simulator();
     let service = Service::start(&simulator, &[]).await;
@@ -73,7 +73,7 @@ async fn bodies_up_to_64_mib_are_taken_however_they_come() {
 }
 
 #[actix_rt::test]
-async fn the_rows_of_an_answer_that_was_cut_come_again_and_count_once() {
+async fn the_rows_of_an_answer_that_was_cut_are_sent_again_and_count_once() {
     const TERMINALS: usize = 3;
     let cut = Answer::ordinary().cut_at(600);
     let answers = [
@@ -144,7 +144,7 @@ async fn a_server_that_answers_at_once_is_polled_twenty_times_and_then_three_tim
         let service = Service::start(&simulator, &[("BATCH_SIZE", "1")]).await;
         let enough = |seen: &Journal| seen.polls.len() >= POLLS;
         let journal = journal(&simulator, "polls", enough).await;
-        // The first poll of all, twenty at once, then one in each third of a second; one more for the way to the journal.
+        // The first poll, a burst of twenty, then three a second; one more, because the journal records a poll when it arrives.
         for (first, start) in journal.polls.iter().enumerate() {
             for (index, poll) in journal.polls.iter().enumerate().skip(first) {
                 let seconds = poll.started.duration_since(start.started).as_secs_f64();
@@ -183,7 +183,7 @@ async fn a_backlog_is_replayed_in_full_batches_without_lingering() {
     for poll in answered {
         assert_eq!((poll.status, poll.rows), (Some(200), BATCH));
     }
-    // That no poll lingered: the first one to do so would still be open.
+    // No poll lingered: one that lingers would still be open.
     assert_eq!(service.scrape().await.poll_failures(), none());
     let rows = || async {
         let scrape = service.scrape().await;
@@ -205,7 +205,7 @@ async fn a_backlog_is_replayed_in_full_batches_without_lingering() {
 }
 
 #[actix_rt::test]
-async fn catching_up_is_told_while_batches_are_full_and_old() {
+async fn catching_up_is_reported_while_batches_are_full_and_old() {
     let simulator = scripted_simulator();
     let changes = [("BATCH_SIZE", "2"), ("MAX_LINGER", "60000")];
     let service = Service::start(&simulator, &changes).await;

@@ -66,7 +66,7 @@ async fn is_ok(address: SocketAddr, path: &str) -> Value {
 }
 
 #[actix_rt::test]
-async fn unreachable_at_the_start_it_serves_and_tells_why_and_then_the_probes_are_a_latch() {
+async fn the_service_is_ready_from_the_first_successful_poll_and_stays_ready() {
     let simulator = scripted_simulator();
     simulator.unplug();
     let service = Service::start(&simulator, &[]).await;
@@ -129,7 +129,7 @@ async fn trouble(address: SocketAddr, task: &str) -> Option<String> {
 }
 
 #[actix_rt::test]
-async fn a_mistake_in_a_followed_file_is_named_until_it_is_corrected() {
+async fn an_error_in_a_followed_file_is_reported_until_it_is_corrected() {
     let simulator = scripted_simulator();
     let directory = tempfile::tempdir().unwrap();
     let authority = Authority::new().pem();
@@ -192,7 +192,7 @@ async fn a_mistake_in_a_followed_file_is_named_until_it_is_corrected() {
 }
 
 #[actix_rt::test]
-async fn the_page_shows_the_state_and_links_to_what_there_is() {
+async fn the_page_shows_the_state_and_links_to_all_paths() {
     let simulator = scripted_simulator();
     let service = Service::start(&simulator, &[]).await;
     service.shows(UP, 1.0).await;

@@ -118,7 +118,7 @@ async fn drains_on(signal: &str) {
 
 /// The drain does not begin before the end of the test.
 #[actix_rt::test]
-async fn until_the_drain_everything_works_and_readyz_announces_it() {
+async fn until_the_drain_all_requests_are_served_and_readyz_announces_the_shutdown() {
     let simulator = scripted_simulator();
     simulator.push_rows([terminal_row("here", 1_000_000_000, 1.0)]);
     let tuning = Tuning {
@@ -167,7 +167,7 @@ async fn other_signals_are_logged_and_ignored() {
 }
 
 #[actix_rt::test]
-async fn it_ends_while_starlink_is_unreachable_and_while_a_token_is_awaited() {
+async fn the_process_ends_while_starlink_is_unreachable_and_while_a_token_is_awaited() {
     let unplugged = scripted_simulator();
     unplugged.unplug();
     let slow = scripted_simulator();
@@ -327,7 +327,7 @@ async fn a_scrape_that_is_read_slowly_is_cut() {
 }
 
 #[actix_rt::test]
-async fn what_is_still_open_after_four_seconds_is_cut() {
+async fn responses_that_are_still_open_after_four_seconds_are_cut() {
     join(
         an_answer_that_takes_too_long_is_aborted_and_logged(),
         a_scrape_that_is_read_slowly_is_cut(),

@@ -45,7 +45,7 @@ fn simulator() -> Simulator {
 }
 
 #[actix_rt::test]
-async fn a_restart_shows_everything_at_once_while_starlink_is_out_of_reach() {
+async fn a_restart_shows_the_fleet_at_once_while_starlink_is_unreachable() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state");
     let changes = [("STATE_FILE", path.to_str().unwrap())];
@@ -76,7 +76,7 @@ async fn a_restart_shows_everything_at_once_while_starlink_is_out_of_reach() {
 }
 
 #[actix_rt::test]
-async fn a_restored_device_goes_on_where_it_was() {
+async fn a_restored_device_accepts_only_newer_rows() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state");
     let changes = [("STATE_FILE", path.to_str().unwrap())];
@@ -98,7 +98,7 @@ async fn a_restored_device_goes_on_where_it_was() {
 }
 
 #[actix_rt::test]
-async fn a_damaged_file_is_told_set_aside_and_replaced() {
+async fn a_damaged_file_is_logged_renamed_and_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state");
     const DAMAGED: &str = "starlink-telemetry state\n\u{1}\0\0\0nothing like a fleet";
@@ -130,7 +130,7 @@ async fn is_written(address: SocketAddr) {
 
 /// An existing file of another kind is not renamed or replaced, and reading it does not block.
 #[actix_rt::test]
-async fn a_place_that_cannot_hold_the_state_is_refused_at_the_start_and_by_check_config() {
+async fn an_unsuitable_path_is_refused_at_the_start_and_by_check_config() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     fs::write(at("foreign"), "[database]\npassword = 1\n").unwrap();
@@ -186,7 +186,7 @@ async fn a_place_that_cannot_hold_the_state_is_refused_at_the_start_and_by_check
 }
 
 #[actix_rt::test]
-async fn an_empty_file_is_no_state_yet() {
+async fn an_empty_file_counts_as_no_state() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().to_str().unwrap();
     let simulator = scripted_simulator();
@@ -198,7 +198,7 @@ async fn an_empty_file_is_no_state_yet() {
 }
 
 #[actix_rt::test]
-async fn a_file_belongs_to_one_process_at_a_time() {
+async fn only_one_process_can_use_a_file_at_a_time() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("fleet");
     let shown = path.to_str().unwrap();
@@ -275,7 +275,7 @@ async fn a_file_that_cannot_be_read_is_not_overwritten_until_it_can_be() {
 
 /// The state is lost then, but the previous file is kept.
 #[actix_rt::test]
-async fn a_store_that_hangs_does_not_keep_the_process_from_its_end() {
+async fn a_store_that_hangs_does_not_prevent_the_shutdown() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state");
     let simulator = scripted_simulator();
@@ -336,7 +336,7 @@ async fn unwritable(mut binary: Binary, simulator: &Simulator, mend: Option<&dyn
 }
 
 #[actix_rt::test]
-async fn a_path_that_cannot_be_written_is_told_once_and_again_when_it_can() {
+async fn a_path_that_cannot_be_written_is_logged_once_and_so_is_the_recovery() {
     let directory = tempfile::tempdir().unwrap();
     let parent = directory.path().join("parent");
     let away = directory.path().join("away");
@@ -360,7 +360,7 @@ async fn a_path_that_cannot_be_written_is_told_once_and_again_when_it_can() {
 }
 
 #[actix_rt::test]
-async fn a_disk_that_takes_no_more_is_told_once() {
+async fn a_full_disk_is_logged_once() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state");
     let simulator = scripted_simulator();
@@ -393,7 +393,7 @@ async fn is_being_written(directory: &Path) {
 }
 
 #[actix_rt::test]
-async fn a_kill_at_any_moment_leaves_a_whole_file() {
+async fn a_kill_at_any_moment_leaves_a_complete_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state");
     let names: Vec<String> = (0..20_000).map(|number| format!("ut-{number}")).collect();

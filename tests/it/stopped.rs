@@ -45,7 +45,7 @@ fn online(body: &Body, id: &str) -> Option<f64> {
 }
 
 #[actix_rt::test]
-async fn a_stop_is_no_silence_of_devices_and_no_hang_of_actors() {
+async fn while_the_process_is_stopped_no_device_goes_offline_and_no_actor_hangs() {
     let simulator = scripted_simulator();
     let rows = ["a", "b"].map(|id| terminal_row(id, 1_000_000_000, 1.0));
     simulator.push_answer(AnswerBody::new().rows(rows));

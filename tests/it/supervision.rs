@@ -233,7 +233,7 @@ async fn scrapes_succeed_while_the_store_is_down() {
 }
 
 #[actix_rt::test]
-async fn a_store_that_hangs_is_not_taken_for_the_truth() {
+async fn snapshots_of_a_store_that_hangs_are_not_served() {
     let tuning = quick_hang_detection();
     let (_simulator, service) = running_service(tuning).await;
     let latch = Latch::closed();
@@ -251,7 +251,7 @@ async fn a_store_that_hangs_is_not_taken_for_the_truth() {
 }
 
 #[actix_rt::test]
-async fn a_batch_on_which_the_store_panics_is_handed_over_again() {
+async fn a_batch_on_which_the_store_panics_is_sent_to_it_again() {
     let (simulator, service) = lingering_service().await;
     inject(&service.store, Place::NextMessage(1), Fault::Panic).await;
     simulator.push_rows(["a", "b"].map(|id| terminal_row(id, 1_000_000_000, 3.0)));
@@ -283,7 +283,7 @@ async fn a_batch_on_which_the_store_panics_twice_is_given_up() {
 }
 
 #[actix_rt::test]
-async fn a_batch_is_applied_once_though_the_stream_actor_dies_before_the_acknowledgement() {
+async fn a_batch_is_applied_once_even_if_the_stream_actor_dies_before_the_acknowledgement() {
     let (simulator, service) = lingering_service().await;
     // The stream actor panics while it waits for the store, which hangs.
     let latch = Latch::closed();
@@ -348,7 +348,7 @@ async fn an_attempt_that_panics_is_a_failed_one() {
 }
 
 #[actix_rt::test]
-async fn an_actor_that_panics_over_an_answer_goes_on_with_another_poll() {
+async fn an_actor_that_panics_on_an_answer_continues_with_another_poll() {
     let (simulator, service) = lingering_service().await;
     inject(&service.account.stream, Place::Answer(1), Fault::Panic).await;
     simulator.push_rows([terminal_row("lost", 1_000_000_000, 3.0)]);
@@ -359,7 +359,7 @@ async fn an_actor_that_panics_over_an_answer_goes_on_with_another_poll() {
 }
 
 #[actix_rt::test]
-async fn a_schema_on_which_the_metadata_actor_panics_is_asked_for_again() {
+async fn a_schema_on_which_the_metadata_actor_panics_is_requested_again() {
     let (simulator, service) = lingering_service().await;
     inject(
         &service.account.metadata,
@@ -373,7 +373,7 @@ async fn a_schema_on_which_the_metadata_actor_panics_is_asked_for_again() {
 }
 
 #[actix_rt::test]
-async fn an_answer_that_is_under_way_survives_the_stream_actor() {
+async fn an_answer_in_transit_survives_a_restart_of_the_stream_actor() {
     let (simulator, service) = running_service(Tuning::default()).await;
     let polls = simulator.journal().polls.len();
     let rows = [terminal_row("slow", 1_000_000_000, 4.0)];

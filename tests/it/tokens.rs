@@ -36,7 +36,7 @@ fn paths(journal: &Journal) -> Vec<&str> {
 }
 
 #[actix_rt::test]
-async fn many_that_ask_at_once_share_one_request() {
+async fn concurrent_callers_share_one_token_request() {
     let simulator = scripted_simulator();
     simulator.push_token_answer(Answer::ordinary().delay(Duration::from_millis(500)));
     let service = Service::start(&simulator, &[]).await;
@@ -52,7 +52,7 @@ async fn many_that_ask_at_once_share_one_request() {
 }
 
 #[actix_rt::test]
-async fn a_token_is_renewed_when_four_fifths_of_its_life_are_over() {
+async fn a_token_is_renewed_after_four_fifths_of_its_lifetime() {
     let simulator = Simulator::start(Options {
         token_lifetime: Duration::from_secs(5),
         ..Options::default()
@@ -73,7 +73,7 @@ async fn a_token_is_renewed_when_four_fifths_of_its_life_are_over() {
 }
 
 #[actix_rt::test]
-async fn a_renewal_heeds_retry_after() {
+async fn a_renewal_respects_retry_after() {
     // The announced lifetime causes a renewal at once; the token is valid for longer and is used meanwhile.
     let simulator = scripted_simulator();
     let short = format!(
@@ -130,7 +130,8 @@ async fn a_failed_renewal_is_not_repeated_before_its_time() {
 }
 
 #[actix_rt::test]
-async fn every_answer_but_200_has_the_token_renewed_before_the_next_poll_a_second_apart() {
+async fn after_every_status_but_200_the_token_is_renewed_before_the_next_poll_at_most_once_a_second()
+ {
     let statuses = [302, 400, 401, 403, 404, 409, 422, 429, 500, 503];
     join_all(statuses.map(|status| async move {
         let simulator = scripted_simulator();
@@ -151,7 +152,7 @@ async fn every_answer_but_200_has_the_token_renewed_before_the_next_poll_a_secon
 }
 
 #[actix_rt::test]
-async fn the_old_token_serves_until_a_new_one_can_be_had() {
+async fn the_old_token_is_used_until_a_new_one_is_issued() {
     let outages = [
         (Answer::error(500, "down"), "status"),
         (Answer::closed(), "disconnected"),
@@ -192,7 +193,7 @@ async fn the_old_token_serves_until_a_new_one_can_be_had() {
 
 /// Until a token was issued, any failure of the first URL leads to the second.
 #[actix_rt::test]
-async fn the_second_address_is_tried_and_kept() {
+async fn the_second_token_url_is_tried_and_kept() {
     let refusals = [
         None,
         Some(Answer::error(405, "not here")),
@@ -228,7 +229,7 @@ async fn the_second_address_is_tried_and_kept() {
 
 /// A failing connection does not mean that the URL is wrong.
 #[actix_rt::test]
-async fn only_an_answer_leads_to_the_second_address() {
+async fn the_second_token_url_is_tried_only_after_a_response_of_the_first() {
     let simulator = scripted_simulator();
     simulator.push_token_answer(Answer::closed());
     let service = Service::start(&simulator, &[]).await;
@@ -238,7 +239,7 @@ async fn only_an_answer_leads_to_the_second_address() {
 
 /// Of two failures the one of a real token endpoint is logged.
 #[actix_rt::test]
-async fn of_two_refusals_an_error_of_oauth_is_told() {
+async fn of_two_refusals_the_oauth_error_is_reported() {
     let oauth = || Answer::token_error("invalid_client");
     for (first, second, expected) in [
         (oauth(), Answer::error(404, "no page"), "invalid_client"),
@@ -273,7 +274,7 @@ async fn of_two_refusals_an_error_of_oauth_is_told() {
 
 /// After a token was issued, only 404 and 405 lead to the other URL.
 #[actix_rt::test]
-async fn an_address_that_has_worked_is_kept_when_it_refuses() {
+async fn a_token_url_that_has_worked_is_kept_when_it_refuses() {
     let simulator = scripted_simulator();
     let service = Service::start(&simulator, &[]).await;
     service.shows(UP, 1.0).await;
@@ -286,7 +287,7 @@ async fn an_address_that_has_worked_is_kept_when_it_refuses() {
 }
 
 #[actix_rt::test]
-async fn the_second_address_is_tried_also_where_the_first_has_worked_before() {
+async fn the_second_token_url_is_tried_even_if_the_first_has_worked_before() {
     let simulator = scripted_simulator();
     let service = Service::start(&simulator, &[]).await;
     service.shows(UP, 1.0).await;
@@ -299,7 +300,7 @@ async fn the_second_address_is_tried_also_where_the_first_has_worked_before() {
 }
 
 #[actix_rt::test]
-async fn only_the_token_url_that_is_set_is_used() {
+async fn only_the_configured_token_url_is_used() {
     let simulator = scripted_simulator();
     simulator.set_public_token_path(false);
     simulator.push_token_answer(Answer::token_error("invalid_client"));
@@ -312,7 +313,7 @@ async fn only_the_token_url_that_is_set_is_used() {
 }
 
 #[actix_rt::test]
-async fn a_redirected_token_request_is_refused_and_the_secret_stays_here() {
+async fn a_redirected_token_request_is_refused_and_the_secret_is_not_sent_on() {
     let statuses = [301, 302, 303, 307, 308];
     join_all(statuses.map(|status| async move {
         let (simulator, elsewhere) = (scripted_simulator(), scripted_simulator());
@@ -330,7 +331,7 @@ async fn a_redirected_token_request_is_refused_and_the_secret_stays_here() {
 }
 
 #[actix_rt::test]
-async fn a_secret_in_a_file_is_read_again_and_its_last_value_kept() {
+async fn a_secret_file_is_reread_and_its_last_value_is_kept() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("secret");
     fs::write(&path, "of yesterday\n").unwrap();

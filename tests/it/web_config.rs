@@ -97,7 +97,7 @@ async fn probes_of(binary: &Binary) -> SocketAddr {
 }
 
 #[actix_rt::test]
-async fn healthcheck_gets_in_everywhere() {
+async fn healthcheck_works_with_every_web_configuration() {
     let simulator = scripted_simulator();
     for (text, probes) in [
         ("", false),
@@ -142,7 +142,7 @@ async fn healthcheck_gets_in_everywhere() {
 }
 
 #[actix_rt::test]
-async fn certificates_and_users_are_read_again_and_what_is_wrong_is_not_taken_over() {
+async fn certificates_and_users_are_reloaded_and_invalid_ones_are_not_used() {
     let simulator = scripted_simulator();
     let site = Site::new(&format!("{TLS}{USERS}"));
     let (binary, address) = listening(&simulator, &[site.setting()]).await;
@@ -228,7 +228,7 @@ async fn certificates_and_users_are_read_again_and_what_is_wrong_is_not_taken_ov
 }
 
 #[actix_rt::test]
-async fn a_wrong_file_is_refused_at_the_start_with_its_place() {
+async fn an_invalid_file_is_refused_at_the_start_with_the_line() {
     let simulator = scripted_simulator();
     let broken = Site::new(&format!("{USERS}  bob: secret-needle\n"));
     let foreign = Site::new(TLS);

@@ -246,7 +246,7 @@ async fn the_cache_holds_a_limited_number_of_bodies() {
 }
 
 #[actix_rt::test]
-async fn readers_on_other_threads_take_part() {
+async fn readers_on_other_threads_share_the_body() {
     let bodies = Arc::new(unlimited());
     let text = Arc::new(Text::of_segments(10));
     let reader = || {
@@ -255,7 +255,7 @@ async fn readers_on_other_threads_take_part() {
     };
     let readers = [reader(), reader(), reader()];
     for reader in readers {
-        // A system ends when its reader has everything, and so when what it compressed for the others is whole.
+        // The actix system of a thread ends with its reader, after the segments that it compressed for the others are complete.
         assert!(reader.join().unwrap() == text.whole());
     }
     assert!(read(stream(&bodies, 1, &text)).await == text.whole());

@@ -29,15 +29,15 @@ pub struct ClientTimeouts {
     pub first: Duration,
     /// From the first byte of a request to the first byte of its response. Includes the time that the handler takes.
     pub request: Duration,
-    /// Without acknowledging any data of a response, as the operating system sees it.
+    /// Without an acknowledgement of any data of a response; enforced by the operating system.
     pub stall: Duration,
     /// To read a whole response. Scrapes and pages apply it to the body; the connection restarts it whenever some bytes are read.
-    pub answer: Duration,
+    pub response: Duration,
     /// The least rate at which a client must read a response, in bytes per second. Only time in which the server waits for the client counts.
     pub rate: u32,
-    /// A client may be slower for this long.
+    /// The time for which a client may be slower than `rate` in total.
     pub grace: Duration,
-    /// Without a request.
+    /// To send the next request after a response.
     pub idle: Duration,
     /// To close a connection after the last response.
     pub goodbye: Duration,
@@ -49,7 +49,7 @@ impl Default for ClientTimeouts {
             first: Duration::from_secs(5),
             request: Duration::from_secs(20),
             stall: Duration::from_secs(10),
-            answer: Duration::from_secs(120),
+            response: Duration::from_secs(120),
             rate: 256 * 1024,
             grace: Duration::from_secs(10),
             // Longer than most scrape intervals: Prometheus keeps its connection.
@@ -283,7 +283,7 @@ impl<T: Reset> Connection<T> {
             self.count_time();
             self.is_stalled = true;
             // Not a shorter time: a slow client may take long to empty the operating system's buffer.
-            self.wait_at_most(self.timeouts.answer);
+            self.wait_at_most(self.timeouts.response);
             if let Some(due) = self.handle.due(&self.timeouts)
                 && due < self.timer.deadline()
             {

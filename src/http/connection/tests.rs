@@ -8,7 +8,7 @@ const PATIENCE: ClientTimeouts = ClientTimeouts {
     first: Duration::from_secs(5),
     request: Duration::from_secs(20),
     stall: Duration::from_secs(5),
-    answer: Duration::from_secs(10),
+    response: Duration::from_secs(10),
     rate: 4,
     grace: Duration::from_secs(6),
     idle: Duration::from_secs(75),
@@ -46,7 +46,7 @@ async fn a_silent_client_is_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_read_for_long_behind_the_last_answer() {
+async fn after_the_last_response_the_connection_is_closed_soon() {
     let (mut connection, _client) = connected();
     connection.handle().announce_last();
     connection.write_all(b"no").await.unwrap();
@@ -56,7 +56,7 @@ async fn nothing_is_read_for_long_behind_the_last_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_trickled_request_is_cut_after_the_first_answer_too() {
+async fn a_trickled_request_is_cut_on_a_reused_connection_too() {
     let (mut connection, mut client) = connected();
     for _ in 0..2 {
         client.write_all(b"ask").await.unwrap();
@@ -85,7 +85,7 @@ async fn a_trickled_request_is_cut_after_the_first_answer_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_takes_nothing_is_cut() {
+async fn a_client_that_reads_nothing_is_cut() {
     let (mut connection, _client) = connected();
     connection.write_all(b"12345678").await.unwrap();
     let since = Instant::now();
@@ -94,7 +94,7 @@ async fn a_client_that_takes_nothing_is_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_takes_something_now_and_then_is_served() {
+async fn a_client_that_reads_a_little_from_time_to_time_is_served() {
     let (mut connection, mut client) = connected();
     let reading = async {
         for _ in 0..50 {
@@ -149,7 +149,7 @@ async fn each_response_has_its_own_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_the_time_that_the_client_keeps_us_waiting_counts() {
+async fn only_time_in_which_the_server_waits_for_the_client_counts() {
     let (mut connection, mut client) = connected();
     connection.handle().begin_response();
     for _ in 0..2 {

@@ -1,14 +1,14 @@
-//! The rows of IP allocations.
+//! Generates the rows of IP allocations.
 
 use super::site::Site;
 use super::terminal_id;
 use crate::simulator::{cells::Cells, noise};
 
-/// Simulated ticks between two rows of an IP allocation: five minutes.
+/// The ticks between two rows of an IP allocation that does not change: five simulated minutes.
 const IP_TICKS: u64 = 20;
 
-/// The allocation's rows: on change, every five minutes, and all at the very first tick; two or three
-/// times within milliseconds.
+/// Adds the rows of the site's allocation: at the first tick, when its addresses change, and every five minutes. With quirks, a row is
+/// repeated once or twice with timestamps 3 ms apart.
 pub(super) fn push_rows(site: &Site<'_>, rows: &mut Vec<String>) {
     let allocation = Allocation::at(site, site.tick);
     let has_changed =
@@ -28,20 +28,21 @@ pub(super) fn push_rows(site: &Site<'_>, rows: &mut Vec<String>) {
     }
 }
 
-/// The addresses that a terminal holds, from the ranges that are set aside for documentation.
+/// The addresses of a terminal, from the ranges that are reserved for documentation (RFC 5737, RFC 3849).
 struct Allocation {
-    /// Changes with the addresses.
+    /// Increases with each change of the addresses.
     serial: u64,
+    /// Whether the terminal has no addresses until the next change.
     is_tombstone: bool,
 }
 
 impl Allocation {
-    /// Addresses change after half an hour to six hours; at times a terminal loses them until the next change.
+    /// The allocation at a tick. Addresses change every half hour to six hours. With quirks, one of eight allocations is a tombstone.
     fn at(site: &Site<'_>, tick: u64) -> Self {
-        let life = 120 * (1 + site.property(63, 12));
-        let phase = site.property(64, life);
-        let serial = (tick + phase) / life;
-        // The first allocation is a real one, so that every terminal starts with addresses.
+        let lifetime_ticks = 120 * (1 + site.property(63, 12));
+        let phase = site.property(64, lifetime_ticks);
+        let serial = (tick + phase) / lifetime_ticks;
+        // The first allocation is never a tombstone, so that each terminal starts with addresses.
         let is_tombstone =
             site.fleet.quirks && serial > 0 && noise::hash(site.key, 65, serial).is_multiple_of(8);
         Self {
@@ -75,7 +76,7 @@ impl Allocation {
     }
 }
 
-/// The `nth` IPv4 address of an allocation.
+/// The IPv4 address number `nth`, from 0, of the allocation with this random number.
 fn ipv4(random: u64, nth: u64) -> String {
     let net = ["192.0.2", "198.51.100", "203.0.113"][(random >> 8) as usize % 3];
     format!("{net}.{}", 1 + ((random >> 16) + nth) % 254)

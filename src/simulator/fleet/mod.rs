@@ -1,6 +1,6 @@
-//! The fleet: every row of every device at every tick, as pure functions of seed, device and tick.
+//! The simulated fleet: generates the rows of each device at each tick, as a pure function of seed, device and tick.
 //!
-//! Nothing is remembered between ticks, so that a fleet of any size costs nothing until its rows are asked for.
+//! No state is kept between ticks, so a fleet of any size needs no memory, and rows are computed only when a poll takes them.
 
 mod allocation;
 mod router;
@@ -13,12 +13,12 @@ use super::noise;
 
 use self::site::Site;
 
-/// Simulated seconds between two rows of a device.
+/// The length of a tick in simulated seconds. Each device has one row in each tick (IP allocations: see [`allocation`]).
 pub(super) const TICK_SECONDS: u64 = 15;
-/// An outage of one or two terminals begins in each period of so many REAL seconds. Real, because what
-/// watches the fleet judges silence by its own clock however fast the simulation runs.
+/// In each period of this many real seconds, one or two terminals have an outage. Real seconds, because the exporter measures the time
+/// without rows by its own clock, at any speed of the simulation.
 const OUTAGE_PERIOD_SECONDS: u64 = 600;
-/// A fleet smaller than this has no outages: a test of one terminal wants to see it.
+/// Smaller fleets have no outages, so that tests with one terminal always receive its rows.
 const OUTAGE_TERMINALS: usize = 4;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
@@ -32,24 +32,23 @@ pub fn router_id(index: usize) -> String {
     format!("Router-0100000000000000{:08X}", 0x00aa_0001 + index)
 }
 
-/// A fleet and the wall clock that its rows are stamped with.
+/// A fleet, and the clock of its rows' timestamps.
 #[derive(Debug)]
 pub(super) struct Fleet {
     pub seed: u64,
     pub terminals: usize,
     pub routers: bool,
-    /// Nulls, doubled rows, repeats, tombstones, outages.
+    /// Whether there are nulls, doubled rows, repeated allocations, tombstones and outages; see [`super::Options::quirks`].
     pub quirks: bool,
-    /// Wall clock of tick 0, nanoseconds since 1970.
+    /// The wall-clock time of tick 0, in nanoseconds since 1970.
     pub origin_ns: u64,
-    /// Real nanoseconds between two ticks; above 0.
+    /// The length of a tick in real nanoseconds; above 0.
     pub tick_ns: u64,
 }
 
 impl Fleet {
-    /// The rows that a site (a terminal, its router, its IP allocation) reports at `tick`, as JSON text. Sites
-    /// are counted by `position`, `0..terminals`; the terminal at a position changes with the tick, so that
-    /// no terminal is always first.
+    /// The rows of one site (a terminal, its router and its IP allocation) at `tick`, as JSON text. `position` is `0..terminals`. Which
+    /// site is at a position changes with the tick, so that no terminal is always first.
     pub(super) fn rows(&self, tick: u64, position: usize) -> impl Iterator<Item = String> {
         let rotation = noise::hash(self.seed, 1, tick) as usize % self.terminals.max(1);
         let index = (position + rotation) % self.terminals.max(1);
@@ -70,7 +69,7 @@ impl Fleet {
         rows.into_iter()
     }
 
-    /// Whether a terminal is silent at `tick`.
+    /// Whether the site of a terminal has an outage at `tick`: it reports no rows.
     fn is_offline(&self, tick: u64, index: usize) -> bool {
         if !self.quirks || self.terminals < OUTAGE_TERMINALS {
             return false;
@@ -81,8 +80,8 @@ impl Fleet {
         let random = |stream| noise::hash(self.seed, stream, period);
         let start = 60 + random(3) % 180;
         let length = 180 + random(4) % 120;
-        let victims = 1 + random(5) % 2;
+        let affected = 1 + random(5) % 2;
         (start..start + length).contains(&second)
-            && (0..victims).any(|victim| random(6 + victim) as usize % self.terminals == index)
+            && (0..affected).any(|number| random(6 + number) as usize % self.terminals == index)
     }
 }

@@ -1,4 +1,4 @@
-//! The rows of a router.
+//! Generates the rows of routers.
 
 use super::site::{SOFTWARE_VERSIONS, Site};
 use super::{router_id, terminal_id};
@@ -47,7 +47,7 @@ pub(super) fn row(site: &Site<'_>) -> String {
     cells.finish()
 }
 
-/// Rates and signal strengths of a band's clients: null without clients.
+/// Adds the six columns of a Wi-Fi band: lowest, highest and mean rate, then signal strength, of its clients. Null without clients.
 fn push_band(site: &Site<'_>, cells: &mut Cells, clients: u32, rate: f64) {
     if clients == 0 {
         for _ in 0..6 {

@@ -1,4 +1,4 @@
-//! A terminal with what belongs to it at one tick, and its random numbers.
+//! A site: a terminal with its router and its IP allocation, at one tick, and its random numbers.
 
 use super::{Fleet, TICK_SECONDS};
 use crate::simulator::noise;
@@ -11,43 +11,45 @@ pub(super) const SOFTWARE_VERSIONS: [&str; 5] = [
     "2025.12.01.mr70001",
 ];
 
-/// One terminal with what belongs to it, at one tick.
+/// A terminal with its router and its IP allocation, at one tick.
 pub(super) struct Site<'a> {
     pub(super) fleet: &'a Fleet,
     pub(super) index: usize,
-    /// The terminal's own random numbers.
+    /// The seed of the random numbers of this site.
     pub(super) key: u64,
     pub(super) tick: u64,
 }
 
 impl Site<'_> {
+    /// The time of the tick, in simulated seconds since the start.
     pub(super) fn seconds(&self) -> u64 {
         self.tick * TICK_SECONDS
     }
 
-    /// A smoothly moving number of `0.0..1.0` with its own `stream`, changing over `period` simulated seconds.
+    /// A number of `0.0..1.0` that changes smoothly; values `period` simulated seconds apart are independent. Different `stream`s give
+    /// independent numbers, here and below.
     pub(super) fn wave(&self, stream: u64, period: f64) -> f64 {
         noise::smooth(self.key, stream, self.seconds() as f64 / period)
     }
 
-    /// A fixed property of this site, `0..choices`.
+    /// A number of `0..choices` that is constant for this site.
     pub(super) fn property(&self, stream: u64, choices: u64) -> u64 {
         noise::hash(self.key, stream, 0) % choices
     }
 
-    /// Whether something of that chance happens at this tick.
+    /// True at a random `chance` (0 to 1) of all ticks; never without quirks.
     pub(super) fn happens(&self, stream: u64, chance: f64) -> bool {
         self.fleet.quirks && noise::unit(self.key, stream, self.tick) < chance
     }
 
-    /// Clock of a row: up to a (simulated) second before the tick, another for each site and tick.
+    /// The timestamp of a row in nanoseconds since 1970: at most a simulated second before the tick, by a random time.
     pub(super) fn timestamp_ns(&self, stream: u64) -> u64 {
         let second = (self.fleet.tick_ns / TICK_SECONDS).max(1);
         let tick = self.fleet.origin_ns + self.tick * self.fleet.tick_ns;
         tick.saturating_sub(noise::hash(self.key, stream, self.tick) % second)
     }
 
-    /// Which cell of a row is null at this tick, of those after the first three.
+    /// The index of the cell that is null in a row of so many columns at this tick, if one is. The first three are never null.
     pub(super) fn null_cell(&self, stream: u64, columns: usize) -> Option<usize> {
         self.happens(stream, 0.04)
             .then(|| 3 + noise::hash(self.key, stream + 1, self.tick) as usize % (columns - 3))

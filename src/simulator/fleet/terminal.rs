@@ -1,18 +1,19 @@
-//! The rows of a terminal.
+//! Generates the rows of terminals.
 
 use super::site::{SOFTWARE_VERSIONS, Site};
 use super::terminal_id;
 use crate::simulator::{cells::Cells, noise, track::Track};
 
-/// Each terminal alert that comes and goes by chance.
+/// The codes of the alerts that are active at random.
 const CHANCE_ALERTS: [u32; 9] = [50, 51, 53, 54, 56, 62, 80, 84, 97];
 const ALERT_OBSTRUCTED: u32 = 66;
 const ALERT_HOT: u32 = 81;
 const ALERT_REBOOT_PENDING: u32 = 82;
-/// A software update is announced this long before the reboot, in simulated seconds.
+/// The alert of a pending reboot is active for this many simulated seconds before the reboot.
 const REBOOT_NOTICE_SECONDS: u64 = 1800;
 
-/// The terminal's row; at times a second one of half a tick ago after it, as the newer one comes first.
+/// Adds the terminal's row. With quirks, an older row with a timestamp half a tick earlier sometimes follows it, as Starlink sends the newer
+/// one first.
 pub(super) fn push_rows(site: &Site<'_>, rows: &mut Vec<String>) {
     let timestamp_ns = site.timestamp_ns(10);
     rows.push(row(site, timestamp_ns));
@@ -57,7 +58,7 @@ fn row(site: &Site<'_>, timestamp_ns: u64) -> String {
     cells.finish()
 }
 
-/// Most terminals see the whole sky, few see much less of it.
+/// The share of the time without a view of the sky, 0 to 1: near 0 for most terminals.
 fn obstruction(site: &Site<'_>) -> f64 {
     let usual = noise::unit(site.key, 28, 0).powi(6) * 0.3;
     usual * (0.8 + 0.4 * site.wave(29, 900.0))
@@ -79,7 +80,7 @@ fn alerts(site: &Site<'_>, software: &Software, obstruction: f64) -> impl Iterat
     .chain(by_chance)
 }
 
-/// In one of twelve ten-minute spans a terminal has an alert of those that come and go by chance.
+/// One of [`CHANCE_ALERTS`], in one of twelve periods of ten simulated minutes.
 fn chance_alert(site: &Site<'_>) -> Option<u32> {
     let span = site.seconds() / 600;
     let random = noise::hash(site.key, 31, span);
@@ -88,24 +89,24 @@ fn chance_alert(site: &Site<'_>) -> Option<u32> {
         .then(|| CHANCE_ALERTS[(random / 12) as usize % CHANCE_ALERTS.len()])
 }
 
-/// What runs on a terminal, and since when.
+/// The software of a terminal, and the time of its last reboot.
 struct Software {
     /// Simulated seconds since the last reboot.
     uptime: u64,
-    /// Simulated seconds to the next one.
+    /// Simulated seconds until the next reboot.
     until_reboot: u64,
     version: &'static str,
 }
 
 impl Software {
-    /// Every terminal reboots after some hours or days, each time with another version.
+    /// The software at this tick. Terminals reboot every 6 hours to 10 days, each time with the next version.
     fn of(site: &Site<'_>) -> Self {
-        let life = 6 * 3600 * (1 + site.property(32, 40));
-        let age = site.seconds() + site.property(33, life);
-        let reboots = age / life + site.property(34, SOFTWARE_VERSIONS.len() as u64);
+        let between_reboots = 6 * 3600 * (1 + site.property(32, 40));
+        let age = site.seconds() + site.property(33, between_reboots);
+        let reboots = age / between_reboots + site.property(34, SOFTWARE_VERSIONS.len() as u64);
         Self {
-            uptime: age % life,
-            until_reboot: life - age % life,
+            uptime: age % between_reboots,
+            until_reboot: between_reboots - age % between_reboots,
             version: SOFTWARE_VERSIONS[reboots as usize % SOFTWARE_VERSIONS.len()],
         }
     }

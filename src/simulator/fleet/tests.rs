@@ -1,4 +1,4 @@
-//! Rows of fleets: their shape, and what comes and goes over time.
+//! Tests of generated rows: their form, and their changes over time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,7 +56,7 @@ fn the_same_seed_gives_the_same_rows_and_another_seed_others() {
 }
 
 #[test]
-fn the_first_tick_has_everybody() {
+fn the_first_tick_has_a_row_of_every_device() {
     let rows = tick(&fleet(300), 0);
     for code in ["u", "r", "i"] {
         let ids: BTreeSet<_> = of_type(&rows, code).map(|row| row[2].as_str()).collect();
@@ -163,7 +163,7 @@ fn a_small_fleet_and_one_without_quirks_are_never_silent() {
 }
 
 #[test]
-fn allocations_repeat_change_and_end() {
+fn allocations_are_repeated_change_and_lose_their_addresses() {
     let fleet = Fleet {
         routers: false,
         ..fleet(30)
@@ -187,7 +187,7 @@ fn allocations_repeat_change_and_end() {
 }
 
 #[test]
-fn addresses_are_addresses() {
+fn addresses_are_valid() {
     for row in of_type(&tick(&fleet(100), 0), "i") {
         for (column, is_prefix) in [(4, false), (5, true), (6, true)] {
             for address in row[column].as_array().into_iter().flatten() {

@@ -52,7 +52,7 @@ fn only_an_exact_request_is_answered() {
 }
 
 #[test]
-fn an_answer_reads_as_documented() {
+fn an_answer_has_the_documented_form() {
     let simulator = start(Options {
         routers: true,
         ..plain(3)
@@ -80,7 +80,7 @@ fn now_ns() -> i128 {
 }
 
 #[test]
-fn an_empty_answer_comes_after_the_linger() {
+fn an_empty_answer_is_sent_after_the_linger() {
     let simulator = start(Options::default());
     run(async {
         let token = token(&simulator).await;
@@ -92,7 +92,7 @@ fn an_empty_answer_comes_after_the_linger() {
 }
 
 #[test]
-fn a_full_batch_comes_at_once_and_clients_share_the_rows() {
+fn a_full_batch_is_sent_at_once_and_clients_share_the_rows() {
     let simulator = start(plain(50));
     run(async {
         let token = token(&simulator).await;
@@ -115,7 +115,7 @@ fn a_full_batch_comes_at_once_and_clients_share_the_rows() {
 }
 
 #[test]
-fn ticks_come_faster_with_speed() {
+fn ticks_are_shorter_with_a_higher_speed() {
     let simulator = start(Options {
         speed: 150.0,
         ..plain(5)
@@ -130,7 +130,7 @@ fn ticks_come_faster_with_speed() {
 }
 
 #[test]
-fn a_backlog_comes_first_in_full_batches() {
+fn a_backlog_is_sent_first_in_full_batches() {
     let simulator = start(Options {
         backlog: Duration::from_secs(600),
         ..plain(10)

@@ -36,7 +36,7 @@ fn raw_answer(simulator: &Simulator) -> (String, Vec<u8>) {
 }
 
 #[test]
-fn a_client_that_leaves_is_noticed_and_takes_no_rows_along() {
+fn a_client_that_disconnects_is_detected_and_no_rows_are_lost() {
     let simulator = start(plain(4));
     run(async {
         drop_poll_after_start(&simulator, 1).await;
@@ -102,7 +102,7 @@ fn a_connection_can_be_closed_before_the_head() {
 }
 
 #[test]
-fn rows_that_were_cut_off_come_again() {
+fn rows_that_were_cut_off_are_sent_again() {
     let simulator = start(plain(5));
     simulator.push_answer(Answer::ordinary().cut_at(100));
     raw_answer(&simulator);
@@ -114,7 +114,7 @@ fn rows_that_were_cut_off_come_again() {
 }
 
 #[test]
-fn a_body_can_stall_until_the_client_leaves() {
+fn a_body_can_stall_until_the_client_disconnects() {
     let simulator = start(Options::default());
     for answer in [
         Answer::text("0123456789").stall_at(4),
@@ -161,7 +161,7 @@ fn an_answer_is_complete_with_its_last_piece() {
 }
 
 #[test]
-fn a_delayed_head_notices_that_the_client_left() {
+fn a_client_that_disconnects_before_a_delayed_head_is_detected() {
     let simulator = start(Options::default());
     simulator.set_default_answer(Some(Answer::text("{}").delay(Duration::from_secs(600))));
     run(drop_poll_after_start(&simulator, 1));
@@ -228,7 +228,7 @@ fn heads_are_as_scripted() {
 }
 
 #[test]
-fn a_pulled_network_cuts_everything_and_the_stream_goes_on_afterwards() {
+fn unplug_cuts_all_connections_and_the_stream_continues_afterwards() {
     let simulator = start(plain(3));
     let mut waiting = raw_poll(&simulator);
     simulator.push_answer(Answer::text("0123456789").stall_at(4));

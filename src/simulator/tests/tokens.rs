@@ -98,7 +98,7 @@ fn token_answers_can_be_scripted() {
 }
 
 #[test]
-fn tokens_end_and_others_are_refused() {
+fn tokens_expire_and_unknown_ones_are_refused() {
     let simulator = start(Options {
         token_lifetime: Duration::ZERO,
         ..Options::default()

@@ -218,7 +218,7 @@ fn a_token_request_sends_a_form() {
 
 /// A linger longer than awc's own time-out of 5 s, and than our limit without the linger.
 #[test]
-fn a_long_linger_is_waited_for() {
+fn a_poll_may_linger_longer_than_the_time_out_of_awc() {
     let linger = Duration::from_secs(6);
     let server = Server::start(vec![
         Step::Sleep(linger),

@@ -8,7 +8,7 @@ use super::verdict::{Condition, of_account};
 use crate::view::{DeviceQuery, DeviceState};
 use crate::web::status::{Account, Status};
 
-/// The most accounts that are listed unfolded. Accounts without problems are among them only if there are no more accounts than that.
+/// The most accounts that are listed unfolded. Up to this number, all accounts are listed unfolded; with more, only those with problems.
 const MOST_UNFOLDED: usize = 5;
 
 /// A part of the list.
@@ -18,7 +18,7 @@ pub struct AccountGroup {
     pub key: &'static str,
     /// What a folded group contains; `None` for a group that is not folded.
     pub summary: Option<String>,
-    /// Whether nothing is wrong with its accounts: it has no column for problems.
+    /// Whether all its accounts are without problems. Then it has no column for problems.
     pub is_healthy: bool,
     /// The accounts.
     pub rows: Vec<AccountRow>,
@@ -59,17 +59,17 @@ pub fn groups(status: &Status, query: &DeviceQuery) -> Vec<AccountGroup> {
     if !status.has_several_accounts() {
         return Vec::new();
     }
-    let mut problems = rows(status, query);
-    if problems.len() <= MOST_UNFOLDED {
+    let rows = rows(status, query);
+    if rows.len() <= MOST_UNFOLDED {
         return vec![AccountGroup {
             key: "all",
             summary: None,
             is_healthy: false,
-            rows: problems,
+            rows,
         }];
     }
-    let is_healthy = |row: &mut AccountRow| row.level == Level::Good;
-    let healthy: Vec<_> = problems.extract_if(.., is_healthy).collect();
+    let (healthy, mut problems): (Vec<_>, Vec<_>) =
+        rows.into_iter().partition(|row| row.level == Level::Good);
     let more = problems.split_off(problems.len().min(MOST_UNFOLDED));
     let groups = [
         AccountGroup {

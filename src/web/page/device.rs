@@ -53,7 +53,7 @@ struct DeviceView {
     /// The list from which the page was opened.
     list_link: String,
     /// Devices of its type.
-    kind_link: String,
+    type_link: String,
 }
 
 /// The account that delivers a device.
@@ -140,7 +140,7 @@ pub async fn show(request: HttpRequest, state: web::Data<WebState>) -> HttpRespo
     };
     let has_several_accounts = state.sources.accounts.all().len() > 1;
     let wanted = id.clone();
-    let seen = with_fleet(&request, &state, move |fleet| {
+    let rendered = with_fleet(&request, &state, move |fleet| {
         let device = view::find(fleet, &wanted, device_type.as_deref())?;
         let mut view = DeviceView::of(frame, &device, now, list_link, no_place);
         if !has_several_accounts {
@@ -148,7 +148,7 @@ pub async fn show(request: HttpRequest, state: web::Data<WebState>) -> HttpRespo
         }
         Some(render(compress, &view))
     });
-    match seen.await {
+    match rendered.await {
         Ok(Some(html)) => page(HttpResponse::Ok(), html),
         Ok(None) => {
             let text = format!(
@@ -199,13 +199,13 @@ impl DeviceView {
         };
         let numbers = last.map_or(&detail.fields, |last| &last.fields);
         let shown = |text: &Option<String>| text.as_deref().map(printable);
-        let pairs = detail.info.iter();
-        let kinds = [
+        let info = detail.info.iter();
+        let addresses = [
             ("IPv4", &device.ipv4),
             ("IPv6, terminal", &device.ipv6_ue),
             ("IPv6, delegated", &device.ipv6_cpe),
         ];
-        let there = kinds
+        let addresses = addresses
             .into_iter()
             .filter(|(_, addresses)| !addresses.is_empty());
         let alert = |name: &String| (printable(name), filter_link(None, None, Some(name)));
@@ -232,17 +232,17 @@ impl DeviceView {
                     _ => Some(field(name, value)),
                 })
                 .collect(),
-            info: pairs
+            info: info
                 .map(|(key, value)| (printable(key), printable(value)))
                 .collect(),
-            addresses: there
+            addresses: addresses
                 .map(|(kind, addresses)| {
                     (kind, addresses.iter().map(|text| printable(text)).collect())
                 })
                 .collect(),
             api: api_link(detail),
             list_link,
-            kind_link: filter_link(Some(&device.device_type), None, None),
+            type_link: filter_link(Some(&device.device_type), None, None),
         }
     }
 }
@@ -251,8 +251,9 @@ impl DeviceView {
 fn api_link(detail: &DeviceDetail) -> String {
     let device = &detail.device;
     let id = utf8_percent_encode(&device.id, NON_ALPHANUMERIC);
-    let kind: String = form_urlencoded::byte_serialize(device.device_type.as_bytes()).collect();
-    format!("./api/v1/devices/{id}?type={kind}")
+    let device_type: String =
+        form_urlencoded::byte_serialize(device.device_type.as_bytes()).collect();
+    format!("./api/v1/devices/{id}?type={device_type}")
 }
 
 fn place(detail: &DeviceDetail) -> Option<Place> {

@@ -3,11 +3,11 @@
 /// How good or bad something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// As it should be.
+    /// No problem.
     Good,
     /// It is temporary, or may become a problem.
     Notice,
-    /// An operator should look.
+    /// A problem that an operator should examine.
     Bad,
 }
 

@@ -288,7 +288,7 @@ fn with_list(device: &str, query: &DeviceQuery) -> String {
     format!("{device}&{LIST}={list}")
 }
 
-/// Longer queries are left out of the links, in bytes.
+/// The longest query of a list, in bytes, that links of devices contain. Longer ones are left out.
 const MOST_LIST: usize = 512;
 
 /// The parameter of a device's page with the query of the list from which it was opened.

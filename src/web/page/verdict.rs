@@ -109,7 +109,7 @@ impl Finding {
 /// The most accounts that the verdict names.
 const MOST_NAMED: usize = 3;
 
-/// After so many seconds without rows there is a notice. Shorter pauses between rows are common.
+/// A stream without rows for this many seconds is reported. Shorter pauses between rows are common.
 const SILENT: f64 = 60.0;
 
 impl Verdict {

@@ -38,7 +38,7 @@ async fn devices_go_stale_then_offline_and_are_forgotten_by_the_clock() {
 }
 
 #[actix_rt::test]
-async fn addresses_are_gone_when_they_are_old() {
+async fn addresses_are_removed_after_ip_stale_after() {
     let mut world = World::new(&[("IP_STALE_AFTER", "600")]).await;
     let stamp = world.start;
     let rows = [
@@ -81,7 +81,7 @@ async fn a_full_answer_covers_no_time() {
 }
 
 #[actix_rt::test]
-async fn a_stream_without_any_rows_makes_no_large_fleet_offline_for_45_minutes() {
+async fn a_stream_without_rows_makes_a_large_fleet_offline_only_after_45_minutes() {
     let ids: Vec<_> = (0..11).map(|number| format!("ut-{number}")).collect();
     let ids: Vec<_> = ids.iter().map(String::as_str).collect();
     let mut world = World::new(&[]).await;
@@ -133,7 +133,7 @@ async fn skipped_reports_are_a_share_of_the_last_ten_minutes() {
 }
 
 #[actix_rt::test]
-async fn a_small_fleet_is_offline_when_nothing_comes() {
+async fn a_small_fleet_is_offline_when_no_rows_arrive() {
     let ids: Vec<_> = (0..9).map(|number| format!("ut-{number}")).collect();
     let ids: Vec<_> = ids.iter().map(String::as_str).collect();
     let mut world = World::new(&[]).await;
@@ -144,7 +144,7 @@ async fn a_small_fleet_is_offline_when_nothing_comes() {
 }
 
 #[actix_rt::test]
-async fn late_rows_of_answers_that_are_not_full_are_told() {
+async fn late_rows_of_answers_that_are_not_full_are_reported() {
     let mut world = World::new(&[]).await;
     // The first poll is under way before the clock moves.
     world.nothing().await;

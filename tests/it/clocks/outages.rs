@@ -39,7 +39,7 @@ async fn a_token_outage_ends_after_a_minute_of_success() {
 }
 
 #[actix_rt::test]
-async fn a_token_outage_ends_in_time_though_the_actor_dies_meanwhile() {
+async fn a_token_outage_ends_in_time_even_if_the_actor_is_restarted_meanwhile() {
     token_outage(true).await;
 }
 
@@ -89,7 +89,7 @@ async fn token_outage(actor_dies: bool) {
 }
 
 #[actix_rt::test]
-async fn something_that_cuts_polls_is_named_with_its_time() {
+async fn polls_that_are_cut_after_equal_times_are_reported_with_that_time() {
     let mut world = World::new(&[]).await;
     world.nothing().await;
     for seconds in [40, 41] {

@@ -14,7 +14,7 @@ fn assert_says(home: &str, texts: &[&str]) {
 }
 
 #[actix_rt::test]
-async fn a_silent_stream_is_told_once_it_has_lasted_a_minute() {
+async fn a_silent_stream_is_reported_after_a_minute() {
     let ids: Vec<_> = (0..14).map(|number| format!("ut-{number}")).collect();
     let ids: Vec<_> = ids.iter().map(String::as_str).collect();
     let mut world = World::new(&[]).await;
@@ -92,7 +92,7 @@ async fn the_lag_of_old_rows_has_their_age_in_small_fleets_too() {
 }
 
 #[actix_rt::test]
-async fn rows_that_are_all_left_out_are_told_with_the_reason() {
+async fn rows_that_are_all_left_out_are_reported_with_the_reason() {
     let mut world = World::new(&[]).await;
     world.nothing().await;
     let future = world.start + u64::try_from(HOUR.as_nanos()).unwrap();

@@ -3,7 +3,7 @@
 use super::*;
 
 #[actix_rt::test]
-async fn a_row_of_the_future_does_not_stop_the_rows_of_its_device() {
+async fn a_row_with_a_future_timestamp_does_not_block_later_rows_of_its_device() {
     let mut world = World::new(&[]).await;
     let stamp = |minutes: u64| world.start + minutes * 60_000_000_000;
     let (future, limit) = (stamp(60 * 24 * 365 * 3), stamp(9));
@@ -45,7 +45,7 @@ async fn a_row_of_the_future_does_not_stop_the_rows_of_its_device() {
 }
 
 #[actix_rt::test]
-async fn before_any_answer_is_dated_the_median_says_what_the_future_is() {
+async fn without_a_date_header_the_median_timestamp_decides_which_rows_are_in_the_future() {
     captured::start();
     let simulator = scripted_simulator();
     // All responses come from a cache.
@@ -76,7 +76,7 @@ async fn before_any_answer_is_dated_the_median_says_what_the_future_is() {
 }
 
 #[actix_rt::test]
-async fn times_before_2019_are_no_times() {
+async fn timestamps_before_2019_are_rejected() {
     let mut world = World::new(&[]).await;
     let stamps = [
         0,
@@ -119,7 +119,7 @@ async fn fast(truth: SystemTime, changes: &[(&str, &str)]) -> World {
 }
 
 #[actix_rt::test]
-async fn the_time_of_the_state_file_is_a_corrected_one() {
+async fn the_state_file_has_the_corrected_time() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state");
     let state = [
@@ -141,7 +141,7 @@ async fn the_time_of_the_state_file_is_a_corrected_one() {
 }
 
 #[actix_rt::test]
-async fn a_fast_clock_is_told_and_corrected() {
+async fn a_fast_clock_is_reported_and_corrected() {
     let truth = SystemTime::now();
     let mut world = fast(truth, &[LONG_LINGER, ("BATCH_SIZE", "2")]).await;
     // A full batch of rows that are two seconds old.
@@ -185,7 +185,7 @@ async fn a_fast_clock_is_told_and_corrected() {
 }
 
 #[actix_rt::test]
-async fn an_answer_with_an_error_tells_the_time_too() {
+async fn the_date_of_an_error_response_corrects_the_clock_too() {
     let mut world = World::new(&[]).await;
     world.rows(&["ut-1"], Duration::ZERO).await;
     let now = SystemTime::UNIX_EPOCH + Duration::from_nanos(world.start);
@@ -196,7 +196,7 @@ async fn an_answer_with_an_error_tells_the_time_too() {
 }
 
 #[actix_rt::test]
-async fn a_clock_that_is_set_back_while_it_runs_is_told() {
+async fn a_clock_that_is_set_back_while_the_service_runs_is_reported() {
     let mut world = World::new(&[]).await;
     let body = world.rows(&["ut-1"], Duration::ZERO).await;
     assert!(clock_offset(&body).abs() < 2.0);
@@ -220,7 +220,7 @@ async fn a_clock_that_is_set_back_while_it_runs_is_told() {
 }
 
 #[actix_rt::test]
-async fn what_was_slept_counts_as_age_and_is_nobodys_silence() {
+async fn a_suspension_ages_readings_but_makes_no_device_offline() {
     let mut world = World::new(&[]).await;
     world.rows(&["ut-1", "ut-2"], Duration::ZERO).await;
     world.time.suspend(3 * HOUR);
@@ -243,7 +243,7 @@ async fn what_was_slept_counts_as_age_and_is_nobodys_silence() {
 }
 
 #[actix_rt::test]
-async fn sleep_that_only_the_wall_clock_shows_counts_when_an_answer_confirms_it() {
+async fn a_suspension_that_only_the_wall_clock_shows_counts_when_an_answer_confirms_it() {
     let mut world = World::new(&[]).await;
     let truth = SystemTime::UNIX_EPOCH + Duration::from_nanos(world.start);
     world.simulator.set_date(move || truth);
@@ -266,7 +266,7 @@ async fn sleep_that_only_the_wall_clock_shows_counts_when_an_answer_confirms_it(
 }
 
 #[actix_rt::test]
-async fn a_process_that_was_stopped_has_heard_nothing_meanwhile() {
+async fn time_in_which_the_process_was_stopped_makes_no_device_offline() {
     let mut world = World::new(&[]).await;
     world.rows(&["ut-a", "ut-b"], Duration::ZERO).await;
     world.advance(MINUTE).await;

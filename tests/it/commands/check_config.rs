@@ -3,7 +3,7 @@
 use super::*;
 
 #[actix_rt::test]
-async fn check_config_prints_what_is_in_force_without_secrets() {
+async fn check_config_prints_the_effective_settings_without_secrets() {
     let changes = [
         ("CLIENT_ID", "needle-id"),
         ("CLIENT_SECRET", "needle-secret"),
@@ -48,7 +48,7 @@ async fn check_config_prints_what_is_in_force_without_secrets() {
 }
 
 #[actix_rt::test]
-async fn wrong_settings_are_all_told_before_any_connection() {
+async fn all_wrong_settings_are_reported_before_any_connection() {
     let simulator = scripted_simulator();
     let url = simulator.api_url();
     let settings = [
@@ -98,7 +98,7 @@ async fn wrong_settings_are_all_told_before_any_connection() {
 
 /// Valid settings that are probably mistakes: `check-config` and the start warn of them, without the values of secrets.
 #[actix_rt::test]
-async fn doubtful_settings_are_told() {
+async fn doubtful_settings_are_reported() {
     let simulator = scripted_simulator();
     let changes = [
         ("CLIENT_SECRET", "'needle\u{e4}' "),
@@ -235,7 +235,7 @@ async fn a_proxy_is_found_under_its_other_names() {
 }
 
 #[actix_rt::test]
-async fn what_is_missing_is_all_told() {
+async fn all_missing_settings_are_reported() {
     // An empty variable counts as unset.
     for settings in [&NOTHING[..], &[("BATCH_SIZE", "")]] {
         let (code, output, errors) = run(&["run"], settings.iter().copied()).await;
@@ -249,7 +249,7 @@ async fn what_is_missing_is_all_told() {
 }
 
 #[actix_rt::test]
-async fn check_config_connects_and_tells_what_was_answered() {
+async fn check_config_connects_and_prints_the_results() {
     let simulator = scripted_simulator();
     let arguments = ["check-config", "--connect"];
     let needles = [

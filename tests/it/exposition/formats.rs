@@ -158,7 +158,7 @@ async fn every_client_gets_the_format_that_it_reads() {
 }
 
 #[actix_rt::test]
-async fn the_parameter_overrules_header_and_setting() {
+async fn the_parameter_overrides_header_and_setting() {
     for setting in ["auto", "labels", "line-protocol"] {
         let (_simulator, service) = service(&[("INFO_FORMAT", setting)]).await;
         for (format, content_type) in FORMATS.into_iter().zip([OPEN_METRICS, TEXT, MIXED]) {
@@ -183,7 +183,7 @@ async fn the_parameter_overrules_header_and_setting() {
 }
 
 #[actix_rt::test]
-async fn another_value_of_the_parameter_is_refused() {
+async fn unknown_formats_are_refused() {
     let (_simulator, service) = service(&[]).await;
     for value in [
         "",
@@ -211,7 +211,7 @@ async fn another_value_of_the_parameter_is_refused() {
 }
 
 #[actix_rt::test]
-async fn refusals_vary_as_scrapes_do() {
+async fn refused_scrapes_have_the_vary_header_of_scrapes() {
     let (_simulator, service) = service(&[]).await;
     for (request, status) in [
         (

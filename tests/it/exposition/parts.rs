@@ -15,7 +15,7 @@ fn samples(body: &str) -> (BTreeSet<String>, bool) {
 }
 
 #[actix_rt::test]
-async fn shards_are_the_whole_and_stay_what_they_are() {
+async fn all_shards_together_are_the_whole_scrape_and_are_the_same_after_a_restart() {
     let mut before: Vec<BTreeSet<String>> = Vec::new();
     for _restart in 0..2 {
         let simulator = scripted_simulator();

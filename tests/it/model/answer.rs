@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// A JSON value that keeps what `serde_json::Value` cannot: the spelling of numbers, `1e999`, lone surrogates.
+/// A JSON value, including what `serde_json::Value` cannot represent: the spelling of numbers, `1e999`, lone surrogates.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Json {
     Null,
@@ -18,20 +18,20 @@ pub enum Json {
     Object(Vec<(String, Json)>),
 }
 
-/// How an answer is spelled; none of it has a meaning.
+/// Variants of the JSON of an answer that do not change its meaning.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Style {
-    /// Every character of a string as `\uXXXX`.
+    /// Whether every character of a string is written as `\uXXXX`.
     pub escaped: bool,
-    /// White space wherever it may stand.
+    /// Whether there is white space wherever JSON allows it.
     pub spaced: bool,
-    /// The rows after everything else instead of first.
+    /// Whether the rows are the last member instead of the first.
     pub rows_last: bool,
-    /// Unknown members.
+    /// Whether there are unknown members.
     pub unknown: bool,
 }
 
-/// The column names of each type; a name that is no string is `None`.
+/// The column names of each type; `None` for a name that is not a string.
 pub type Columns = BTreeMap<String, Vec<Option<String>>>;
 
 /// Names by code.
@@ -72,7 +72,7 @@ impl Json {
         Self::Text(text.to_owned())
     }
 
-    /// What serde makes of it, where serde can hold it.
+    /// The value as `serde_json` parses it; `None` if it cannot represent it.
     fn value(&self) -> Option<Value> {
         Some(match self {
             Self::Null => Value::Null,
@@ -120,7 +120,7 @@ impl Json {
     }
 }
 
-/// The members that the API's own encoder names; they are never spelled with escapes.
+/// The members whose names the API's encoder writes. They are never escaped.
 const ENVELOPE: [&str; 7] = [
     "data",
     "values",

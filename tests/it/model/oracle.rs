@@ -47,28 +47,28 @@ pub const START: i64 = 1_756_537_212_000_000_000;
 /// The names of the accounts.
 pub const ACCOUNTS: [&str; 3] = ["one", "two", "three"];
 
-/// The settings that change what is shown. Times in milliseconds.
+/// The settings that affect scrapes. Times are in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     pub include_routers: bool,
     pub location: bool,
-    /// The names of `DROP_FIELDS`: here each is one name.
+    /// The names in `DROP_FIELDS`, without patterns.
     pub dropped: &'static [&'static str],
     pub stale_after: u64,
     pub ip_stale_after: u64,
     pub forget_after: u64,
-    /// Whether answers have a date.
+    /// Whether answers have a `Date` header.
     pub dated: bool,
 }
 
-/// The numbers of rows and cells of an answer, by what was done with them.
+/// The counts of an answer's rows (received, ignored, rejected) and of its rejected cells.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub rows: BTreeMap<&'static str, u64>,
     pub ignored: BTreeMap<&'static str, u64>,
     pub rejected: BTreeMap<&'static str, u64>,
-    /// Rejected cells of the rows that count after the answer, by type and device: a row that a later one of the same answer
-    /// replaces is never shown, nor are its cells looked at.
+    /// Rejected cells by type and device, only of the rows that are shown after the answer: the cells of a row that a later one of the
+    /// same answer replaces are not checked.
     pub cells: BTreeMap<(String, String), u64>,
     /// Those of them that name no cell.
     pub places: BTreeMap<(String, String), u64>,
@@ -80,10 +80,10 @@ pub type Labels = Vec<(String, String)>;
 /// A sample's name and its labels.
 pub type Series = (String, Labels);
 
-/// What a scrape has to show.
+/// The expected content of a scrape.
 #[derive(Debug, Default)]
 pub struct Expected {
-    /// Everything but `starlink_info`.
+    /// All samples except `starlink_info`.
     pub samples: BTreeMap<Series, f64>,
     /// The devices with info fields.
     pub infos: Vec<Info>,
@@ -95,20 +95,20 @@ pub struct Info {
     pub device_type: String,
     pub device: String,
     pub fields: Vec<(String, String)>,
-    /// How many of the fields, the first ones, are the device's own and may stand in any order: those of a row whose column
-    /// list is no longer its type's last. Else 0.
+    /// The number of fields at the beginning whose order is not checked: the device's own fields, if its type has had another column list
+    /// since its last row. Otherwise 0.
     pub unordered: usize,
 }
 
-/// The last row of a device that counted.
+/// The last accepted row of a device. Times are in milliseconds.
 #[derive(Debug)]
 struct Device {
     timestamp: i64,
-    /// When it came, by the exporter's clock.
+    /// When it arrived, by the exporter's clock.
     seen: u64,
-    /// When it came, in the stream time of its account.
+    /// When it arrived, in the stream time of its account.
     heard: u64,
-    /// When its account last had a row of it.
+    /// When its account last sent a row of the device.
     delivered: u64,
     gauges: Vec<(String, f64)>,
     place: Option<(f64, f64)>,
@@ -118,7 +118,7 @@ struct Device {
     outdated: bool,
 }
 
-/// The last row of an IP allocation that counted.
+/// The last accepted row of an IP allocation.
 #[derive(Debug)]
 struct Allocation {
     timestamp: i64,
@@ -131,11 +131,11 @@ struct Allocation {
 #[derive(Debug, Default)]
 struct Stream {
     time: u64,
-    /// Whether at least ten devices were online when rows came last.
+    /// Whether at least ten devices were online when the last rows arrived.
     is_crowd: bool,
-    /// The time that answers without rows have covered since.
+    /// The time since then that answers without rows have covered.
     empty: u64,
-    /// Whether it has had an answer, since its devices went.
+    /// Whether an answer has arrived since the devices of the account were removed.
     is_known: bool,
     /// When the account was removed.
     removed: Option<u64>,
@@ -149,14 +149,14 @@ pub struct Oracle {
     streams: [Stream; ACCOUNTS.len()],
     /// The account of each device and each allocation, by table and identifier.
     owners: BTreeMap<(String, String), usize>,
-    /// Whose answer it is.
+    /// The account of the current answer.
     account: usize,
-    /// The latest timestamp of the answer's rows that is not in the future.
+    /// The latest timestamp in the current answer that does not count as in the future.
     latest: Option<i64>,
     /// The names of the last enum seen.
     type_names: Names,
-    /// The names that the types bear: those of the last answer in which a row of the type counted.
-    borne_names: Names,
+    /// The names of the types in the fleet: those of the last answer with an accepted row of the type.
+    shown_names: Names,
     alert_names: BTreeMap<String, Names>,
     /// The last column list of each type.
     columns: Columns,
@@ -166,7 +166,7 @@ pub struct Oracle {
     allocations: BTreeMap<String, Allocation>,
 }
 
-/// What a cell of an ordinary column is.
+/// The content of a cell of an ordinary column.
 enum Judged {
     Absent,
     Gauge(f64),
@@ -229,7 +229,7 @@ impl Oracle {
             account: 0,
             latest: None,
             type_names: Names::new(),
-            borne_names: Names::new(),
+            shown_names: Names::new(),
             alert_names: BTreeMap::new(),
             columns: Columns::new(),
             devices: BTreeMap::new(),
@@ -289,8 +289,7 @@ impl Oracle {
         }
     }
 
-    /// The account that has the device of a row from now on. A device that is
-    /// not known gets the account of the row.
+    /// The account of a device after a row of the current answer. A device that is not known gets the account of the answer.
     fn owner(&self, key: &(String, String)) -> usize {
         let Some(&owner) = self.owners.get(key) else {
             return self.account;
@@ -305,12 +304,12 @@ impl Oracle {
         }
     }
 
-    /// A restart: another process continues with the state.
+    /// A restart: a new process reads the state file.
     pub fn restart(&mut self) {
         for account in 0..self.streams.len() {
             self.streams[account].is_crowd = self.online_at_last(account) >= 10;
             self.streams[account].empty = 0;
-            // All accounts of a state file are there, until they are removed.
+            // An account of the state file counts as configured until it is removed again.
             self.streams[account].removed = None;
         }
         for device in self.devices.values_mut() {
@@ -334,7 +333,7 @@ impl Oracle {
         self.account = account;
         self.streams[account].removed = None;
         self.streams[account].is_known = true;
-        self.hear(answer, now - from);
+        self.advance_stream(answer, now - from);
         if let Some(names) = &answer.device_types {
             self.type_names = names.clone();
         }
@@ -371,9 +370,9 @@ impl Oracle {
         counts
     }
 
-    /// Stream time goes on, but for a stream without any rows where many devices were online: not for 45
-    /// minutes.
-    fn hear(&mut self, answer: &Answer, covered: u64) {
+    /// Advances the stream time of the account by the time that the answer covers. If ten or more devices were online, answers without
+    /// rows advance it only after they have covered 45 minutes.
+    fn advance_stream(&mut self, answer: &Answer, covered: u64) {
         let stream = &mut self.streams[self.account];
         if answer.rows.is_empty() && stream.is_crowd && stream.empty < 45 * 60_000 {
             stream.empty += covered;
@@ -385,7 +384,7 @@ impl Oracle {
         stream.time += covered;
     }
 
-    /// The devices of the answer's account that are online.
+    /// The number of devices of the answer's account that are online.
     fn online(&self) -> usize {
         let is_online = |(key, device): &(&(String, String), &Device)| {
             let is_its = self.owners.get(*key) == Some(&self.account);
@@ -394,7 +393,7 @@ impl Oracle {
         self.devices.iter().filter(is_online).count()
     }
 
-    /// The devices of an account that were online when its last row came.
+    /// The number of devices of an account that were online when its last row arrived.
     fn online_at_last(&self, account: usize) -> usize {
         let devices = self.devices.iter();
         let its = devices.filter(|(key, _)| self.owners.get(*key) == Some(&account));
@@ -404,7 +403,8 @@ impl Oracle {
         seen.iter().filter(is_online).count()
     }
 
-    /// Ten minutes ahead of Starlink's clock, or of the answer's median timestamp where that clock is not known.
+    /// The latest accepted timestamp: ten minutes after Starlink's clock, or after the median timestamp of the answer if that clock is
+    /// not known.
     fn latest(&self, answer: &Answer) -> Option<i64> {
         let now = if self.settings.dated {
             START + i64::try_from(self.now).unwrap() * 1_000_000

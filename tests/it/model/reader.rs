@@ -6,10 +6,10 @@ use starlink_telemetry::exposition::Format;
 
 use super::oracle::{Labels, Series};
 
-/// One body, read.
+/// The content of a body.
 #[derive(Debug, Default)]
 pub struct Body {
-    /// The families in their order; that of `starlink_info` by the name of its sample in every format.
+    /// The families in order. The name of the family of `starlink_info` is that of its sample in every format.
     pub families: Vec<Family>,
     pub samples: Vec<(Series, f64)>,
     /// The lines in line protocol.
@@ -31,13 +31,16 @@ struct Reader {
     series: BTreeSet<(String, BTreeSet<(String, String)>)>,
     /// The name of HELP, then of TYPE, until the first sample.
     help: Option<(String, String)>,
-    /// Name and kind of the family whose samples may come.
+    /// Name and type of the family whose samples may follow.
     current: Option<(String, String)>,
     /// Whether the current family has a sample.
     used: bool,
 }
 
-/// Reads a body, or says which rule it breaks.
+/// Parses a body.
+///
+/// # Errors
+/// The rule that the body violates.
 pub fn read(text: &str, format: Format) -> Result<Body, String> {
     let mut text = text;
     if format == Format::OpenMetrics {
@@ -239,7 +242,7 @@ fn is_name(name: &str) -> bool {
             .is_some_and(|first| !first.is_ascii_digit())
 }
 
-/// The labels up to the closing brace, and what comes after it.
+/// The labels up to the closing brace, and the rest of the text.
 fn read_labels(mut rest: &str) -> Result<(Labels, &str), String> {
     let mut labels = Vec::new();
     loop {

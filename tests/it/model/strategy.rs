@@ -17,13 +17,13 @@ use super::oracle::{START, Settings};
 pub enum Step {
     /// Time passes while a poll is waiting.
     Wait(u64),
-    /// Time passes, and at its end a poll of an account has failed.
+    /// Time passes, then a poll of an account fails.
     Fail(u64, usize),
     /// An account is no longer configured.
     Remove(usize),
-    /// The process ends, and another one goes on.
+    /// The process is restarted with its state file.
     Restart,
-    /// Time passes, then an answer comes.
+    /// Time passes, then an answer arrives.
     Answer {
         /// The account whose poll is answered.
         account: usize,
@@ -45,7 +45,7 @@ pub struct Scenario {
 
 const TYPES: [&str; 6] = ["u", "r", "i", "d", "z\"\\\nz", ""];
 
-/// The fixed parts of a row's content; which columns they fill is the answer's matter.
+/// The content of a row. The columns of the answer decide which of it is used.
 #[derive(Debug, Clone)]
 struct Row {
     kind: RowKind,
@@ -55,14 +55,14 @@ struct Row {
     cell: Json,
     alerts: Vec<Json>,
     addresses: Vec<Json>,
-    /// How many cells more or fewer than columns.
+    /// The number of cells minus the number of columns.
     length: i8,
 }
 
 #[derive(Debug, Clone)]
 enum RowKind {
     Of(&'static str),
-    /// No row at all, or one without a type.
+    /// An element that is not a row, or a row without a type.
     Not(Json),
 }
 
@@ -136,7 +136,7 @@ fn step(maps: Vec<Columns>) -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Mostly the first account: devices move seldom.
+/// Mostly the first account, because devices rarely move.
 fn account() -> impl Strategy<Value = usize> {
     prop_oneof![4 => Just(0), 2 => Just(1), 1 => Just(2)]
 }
@@ -318,7 +318,7 @@ fn row() -> impl Strategy<Value = Row> {
 }
 
 impl Row {
-    /// The row as its columns want it.
+    /// The row with cells in the order of its columns.
     fn cells(self, columns: &Columns) -> Json {
         let code = match self.kind {
             RowKind::Of(code) => code,

@@ -12,7 +12,7 @@ use crate::harness::{REPORTS_SKIPPED, Service, UP, eventually, scripted_simulato
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/METRICS.md");
 
-/// Not where the number of open files has no limit.
+/// A family that is absent on systems without a limit of open files.
 const OPTIONAL: &str = "process_max_fds";
 
 const DEVICE_LABELS: [&str; 2] = ["device_type", "deviceID"];
@@ -27,10 +27,10 @@ Every series of a device has the labels `device_type` (`UserTerminal`, `Router`,
 `starlink_device_name` and `starlink_device_account`. Samples have no timestamps. What a device does not report is absent: never 0, never an older value.
 ";
 
-/// What follows the tables.
+/// The text after the tables.
 const END: &str = include_str!("documented.md");
 
-/// A part of the document: its title, what it says first, and which families belong to it.
+/// A part of the document: its title, its introduction, and the filter of its families.
 type Part = (&'static str, &'static str, fn(&Family) -> bool);
 
 const PARTS: [Part; 4] = [
@@ -57,7 +57,7 @@ const PARTS: [Part; 4] = [
     ),
 ];
 
-/// What Starlink names begins with a capital letter.
+/// Whether the family is a field of Starlink. Names of fields begin with a capital letter.
 fn is_field(family: &Family) -> bool {
     let field = family.name.strip_prefix("starlink_").unwrap_or_default();
     field.starts_with(|first: char| first.is_ascii_uppercase()) && !field.ends_with("_numeric")
@@ -85,12 +85,12 @@ fn labels(family: &Family) -> BTreeMap<&str, BTreeSet<&str>> {
             }
         }
     }
-    // A bucket's is the type's own.
+    // The label of the buckets of a histogram, which is not documented for each family.
     labels.remove("le");
     labels
 }
 
-/// What is said of a family's labels: the values of closed lists, the names of others.
+/// The cell about a family's labels: the names of labels, and the values of those with a closed list.
 fn label_cell(family: &Family) -> String {
     let labels = labels(family);
     let has_device = DEVICE_LABELS.iter().all(|name| labels.contains_key(name));
@@ -132,7 +132,7 @@ fn row(family: &Family, with_labels: bool) -> String {
     }
 }
 
-/// The document that a body makes.
+/// The document for the families of a body.
 fn document(body: &Body) -> String {
     let mut document = BEGIN.to_owned();
     for (title, text, belongs) in PARTS {
@@ -148,7 +148,7 @@ fn document(body: &Body) -> String {
     document + &reserved(body) + END
 }
 
-/// The names that the service keeps for itself and does not write yet.
+/// The section of reserved names that no family of the body has.
 fn reserved(body: &Body) -> String {
     let later = RESERVED.iter().filter(|name| body.family(name).is_none());
     let list: Vec<_> = later.map(|name| format!("`{name}`")).collect();
@@ -182,7 +182,7 @@ fn full_row(code: &str, id: &str, columns: &[&str]) -> String {
     format!("[{}]", cells.collect::<Vec<_>>().join(","))
 }
 
-/// All that there may be: one device of each kind, with everything, and each setting that adds a metric.
+/// A scrape with all families: one device of each kind with all columns, and each setting that adds a family.
 async fn full_body() -> Body {
     let simulator = scripted_simulator();
     simulator.push_rows([
@@ -216,7 +216,7 @@ async fn full_body() -> Body {
 }
 
 #[actix_rt::test]
-async fn the_documented_metrics_are_those_that_there_are() {
+async fn the_documented_metrics_are_those_that_exist() {
     let body = full_body().await;
     let mut found = document(&body);
     if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {

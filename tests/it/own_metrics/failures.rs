@@ -14,7 +14,7 @@ use crate::harness::{Service, UP, eventually, scripted_simulator};
 
 const TOKEN_FAILURES: &str = "starlink_exporter_token_request_failures_total";
 
-/// A service whose first attempt fails like this, once it has.
+/// Starts a service and waits until a poll has failed for `reason`. Returns the scrape, after checking that no other reason was counted.
 async fn fails_as(
     reason: &str,
     simulator: &Simulator,
@@ -41,29 +41,29 @@ async fn fails_as(
     body
 }
 
-/// An answer that comes after the end of any test.
+/// An answer that is sent later than the end of any test.
 fn never() -> Answer {
     Answer::ordinary().delay(Duration::from_secs(600))
 }
 
-/// A time-out that a test can wait for.
+/// A time-out short enough for a test.
 const SHORT: Duration = Duration::from_millis(300);
 
-/// That each other reason is counted, alone and once, is seen where such failures are overcome (failures.rs).
+/// The other reasons are tested in `tests/it/failures.rs`.
 #[actix_rt::test]
-async fn failed_polls_are_counted_and_measured_and_no_token_is_blamed() {
-    let patient = Timeouts::default();
-    let impatient = Timeouts {
+async fn failed_polls_are_counted_and_measured_and_are_not_token_failures() {
+    let usual = Timeouts::default();
+    let short = Timeouts {
         beyond_linger: SHORT,
-        ..patient
+        ..usual
     };
     let cases = [
-        ("unauthorized", Answer::error(401, "no"), patient),
-        ("client_error", Answer::error(418, "no"), patient),
-        ("server_error", Answer::error(503, "no"), patient),
-        ("disconnected", Answer::closed(), patient),
-        ("timeout", never(), impatient),
-        ("decode", Answer::html(), patient),
+        ("unauthorized", Answer::error(401, "no"), usual),
+        ("client_error", Answer::error(418, "no"), usual),
+        ("server_error", Answer::error(503, "no"), usual),
+        ("disconnected", Answer::closed(), usual),
+        ("timeout", never(), short),
+        ("decode", Answer::html(), usual),
     ];
     join_all(cases.map(|(reason, answer, timeouts)| async move {
         let simulator = scripted_simulator();
@@ -79,8 +79,8 @@ async fn failed_polls_are_counted_and_measured_and_no_token_is_blamed() {
 }
 
 #[actix_rt::test]
-async fn a_poll_that_does_not_connect_is_counted_as_that() {
-    // Tokens come from one simulator, the stream would from one that is gone.
+async fn a_poll_that_cannot_connect_is_counted_with_that_reason() {
+    // One simulator issues tokens; the one of the stream accepts no connections.
     let simulator = scripted_simulator();
     let gone = scripted_simulator();
     gone.unplug();
@@ -92,22 +92,22 @@ async fn a_poll_that_does_not_connect_is_counted_as_that() {
 
 #[actix_rt::test]
 async fn failed_requests_for_a_token_are_counted_by_their_reason() {
-    let patient = Timeouts::default();
-    let impatient = Timeouts {
+    let usual = Timeouts::default();
+    let short = Timeouts {
         token: SHORT,
-        ..patient
+        ..usual
     };
     let refusal = Answer::token_error("invalid_client");
     let cases = [
-        ("refused", Some(refusal), patient),
-        ("refused", Some(Answer::error(401, "no")), patient),
-        ("not_found", Some(Answer::error(404, "no")), patient),
-        ("status", Some(Answer::error(503, "no")), patient),
-        ("disconnected", Some(Answer::closed()), patient),
-        ("timeout", Some(never()), impatient),
-        ("malformed", Some(Answer::html()), patient),
-        ("malformed", Some(Answer::text("{}")), patient),
-        ("connect", None, patient),
+        ("refused", Some(refusal), usual),
+        ("refused", Some(Answer::error(401, "no")), usual),
+        ("not_found", Some(Answer::error(404, "no")), usual),
+        ("status", Some(Answer::error(503, "no")), usual),
+        ("disconnected", Some(Answer::closed()), usual),
+        ("timeout", Some(never()), short),
+        ("malformed", Some(Answer::html()), usual),
+        ("malformed", Some(Answer::text("{}")), usual),
+        ("connect", None, usual),
     ];
     join_all(cases.map(|(reason, answer, timeouts)| async move {
         let simulator = scripted_simulator();

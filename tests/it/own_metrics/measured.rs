@@ -12,7 +12,7 @@ use crate::harness::{
 };
 use crate::wire::get;
 
-/// Those that have no value before something was polled.
+/// Families without a value before the first poll.
 const AFTER_A_POLL: [&str; 5] = [
     "starlink_exporter_clock_offset_seconds",
     "starlink_exporter_last_poll_success_timestamp_seconds",
@@ -21,7 +21,7 @@ const AFTER_A_POLL: [&str; 5] = [
     "starlink_exporter_devices",
 ];
 
-/// After the last scripted answer nothing comes: the next poll lingers for longer than any test.
+/// The poll after the last scripted answer lingers longer than any test, so that it changes nothing.
 const QUIET: (&str, &str) = ("MAX_LINGER", "65000");
 
 fn now() -> f64 {
@@ -29,7 +29,7 @@ fn now() -> f64 {
 }
 
 #[actix_rt::test]
-async fn malformed_rows_and_cells_cost_only_themselves_and_are_counted() {
+async fn only_malformed_rows_and_cells_are_dropped_and_they_are_counted() {
     let simulator = scripted_simulator();
     let row = |code: &str, cells: &str| format!(r#"["{code}",1700000001000000000,{cells}]"#);
     let address = |id: &str, list: &str| row("i", &format!(r#""{id}","ACC-1",{list},[],[]"#));
@@ -181,7 +181,7 @@ async fn devices_are_counted_by_type_and_state() {
             r#"["r",1700000000000000001,"Router-1"]"#,
             r#"["z",1700000000000000001,"z-1"]"#,
         ])
-        // Allocations are no devices, not even of a terminal that is unknown.
+        // An allocation is not counted as a device, even if its terminal is unknown.
         .rows([r#"["i",1700000000000000001,"ip-ut-3","ACC-1",["192.0.2.1"],[],[]]"#]);
     simulator.push_answer(answer);
     let three = |state: &str| {
@@ -201,7 +201,7 @@ async fn devices_are_counted_by_type_and_state() {
 }
 
 #[actix_rt::test]
-async fn what_a_poll_brings_is_measured() {
+async fn the_duration_the_lag_and_the_rows_of_polls_are_measured() {
     let simulator = scripted_simulator();
     let lag = 10_000.0;
     let start = now();
@@ -304,7 +304,7 @@ async fn scrapes_are_counted_by_their_format() {
         ("/metrics", "application/openmetrics-text"),
         ("/metrics?format=openmetrics", "*/*"),
         ("/metrics", "text/plain"),
-        // None of these is a scrape that was answered.
+        // None of these is a successful scrape.
         ("/metrics?format=x", "*/*"),
         ("/", "*/*"),
         ("/livez", "*/*"),

@@ -9,7 +9,7 @@ use super::observed;
 use crate::form::{Body, FORMATS, scrape};
 use crate::harness::{Service, scripted_simulator};
 
-/// Names, types and label sets: all of the exporter's own samples that do not depend on what was polled.
+/// The exporter's own families that have samples before the first poll: names, types and label sets.
 const FROM_THE_START: [(&str, &str, &[&str]); 18] = [
     ("starlink_up", "gauge", &[r#"account="default""#]),
     (
@@ -191,7 +191,7 @@ fn series(name: &str, labels: &str) -> String {
     }
 }
 
-/// What TYPE calls a family in this format.
+/// The name and the type of a family in the TYPE line of a format.
 fn family_name(name: &str, kind: &str, format: &str) -> (String, String) {
     match (format, kind) {
         ("openmetrics", "counter") => (name.trim_end_matches("_total").to_owned(), kind.to_owned()),
@@ -202,8 +202,8 @@ fn family_name(name: &str, kind: &str, format: &str) -> (String, String) {
 }
 
 #[actix_rt::test]
-async fn all_are_there_from_the_start_at_0() {
-    // The first request for a token never ends: nothing has happened yet.
+async fn all_metrics_exist_from_the_start_with_the_value_0() {
+    // The first token request is not answered during the test, so no poll starts.
     let simulator = scripted_simulator();
     simulator.set_default_token_answer(Some(Answer::ordinary().delay(Duration::from_secs(600))));
     let service = Service::start(&simulator, &[]).await;
@@ -224,7 +224,7 @@ async fn all_are_there_from_the_start_at_0() {
         for actor in ACTORS {
             expected.insert(format!("starlink_exporter_actor_up{{{actor}}}"), 1.0);
         }
-        // Each scrape counts those before it, and the one request for a token is under way.
+        // Each scrape counts the scrapes before it.
         for earlier in FORMATS.iter().take_while(|earlier| **earlier != format) {
             expected.insert(
                 format!("starlink_exporter_scrapes_total{{format=\"{earlier}\"}}"),
@@ -235,7 +235,7 @@ async fn all_are_there_from_the_start_at_0() {
         let mut found = body.beginning("starlink_");
         assert!(found.remove(requests) <= Some(1.0));
         expected.remove(requests);
-        // Known as soon as anything was answered, if only the request for a token.
+        // Its sample appears with the first response of Starlink, to any request.
         found.remove("starlink_exporter_clock_offset_seconds");
         for histogram in HISTOGRAMS {
             assert_eq!(body.family(histogram).unwrap().kind, "histogram");
@@ -260,7 +260,7 @@ async fn all_are_there_from_the_start_at_0() {
 }
 
 #[actix_rt::test]
-async fn build_and_process_tell_about_themselves() {
+async fn build_and_process_metrics_have_plausible_values() {
     let before = UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
     let simulator = scripted_simulator();
     let service = Service::start(&simulator, &[]).await;
@@ -288,7 +288,7 @@ async fn build_and_process_tell_about_themselves() {
     }
 }
 
-/// Names and types as client libraries have them, with values that can be.
+/// Checks the `process_*` families: names and types of the Prometheus client libraries, and plausible values.
 fn process(body: &Body, format: &str, before: f64) {
     let value = |name: &str, kind: &str| {
         let (family, kind) = family_name(name, kind, format);

@@ -25,7 +25,7 @@ async fn everything_is_served_over_tls() {
 }
 
 #[actix_rt::test]
-async fn the_lowest_version_may_be_1_3() {
+async fn the_lowest_tls_version_can_be_1_3() {
     let simulator = scripted_simulator();
     let site = Site::new(&format!("{TLS}  min_version: TLS13\n"));
     let (_binary, address) = listening(&simulator, &[site.setting()]).await;
@@ -35,7 +35,7 @@ async fn the_lowest_version_may_be_1_3() {
 }
 
 #[actix_rt::test]
-async fn client_certificates_are_demanded_and_probes_have_a_port_of_their_own() {
+async fn client_certificates_are_required_and_probes_have_a_separate_port() {
     let simulator = scripted_simulator();
     let site = Site::new(&format!("{TLS}{MUTUAL}"));
     let settings = environment(&simulator, &[site.setting()]);
@@ -103,7 +103,7 @@ async fn sessions_of_clients_with_certificates_are_not_resumed() {
 
 /// More connections than the probes' port has room for, none of which says anything.
 #[actix_rt::test]
-async fn silent_connections_keep_no_probe_out_for_long() {
+async fn silent_connections_delay_probes_only_briefly() {
     let simulator = scripted_simulator();
     let tuning = Tuning {
         client_timeouts: ClientTimeouts {
@@ -126,7 +126,7 @@ async fn silent_connections_keep_no_probe_out_for_long() {
 }
 
 #[actix_rt::test]
-async fn a_certificate_may_be_asked_for_only() {
+async fn client_certificates_can_be_optional_and_are_verified_if_given() {
     let simulator = scripted_simulator();
     let auth = MUTUAL
         .replace("RequireAndVerify", "Verify")

@@ -3,7 +3,7 @@
 use super::*;
 
 #[actix_rt::test]
-async fn a_password_is_needed_for_everything_but_the_probes() {
+async fn a_password_is_required_for_everything_but_the_probes() {
     let simulator = scripted_simulator();
     let site = Site::new(&format!(
         "{USERS}http_server_config:\n  headers:\n    X-Frame-Options: deny\n    Content-Security-Policy: x\n"
@@ -77,7 +77,7 @@ async fn a_password_is_needed_for_everything_but_the_probes() {
 
 /// Unknown passwords keep only one core busy, and known users are served meanwhile.
 #[actix_rt::test]
-async fn a_flood_of_wrong_passwords_keeps_nobody_out() {
+async fn a_flood_of_wrong_passwords_does_not_lock_out_users() {
     const FLOOD: usize = 100;
     let simulator = scripted_simulator();
     let site = Site::new(&format!(
@@ -124,7 +124,7 @@ async fn a_flood_of_wrong_passwords_keeps_nobody_out() {
 /// After a restart no password is known: a user's check comes after at most one of each other client, and, at the address of a
 /// flood, before the names that have failed.
 #[actix_rt::test]
-async fn a_user_gets_in_after_few_checks_of_a_flood() {
+async fn a_user_is_admitted_after_few_checks_of_a_flood() {
     const FLOOD: usize = 24;
     let simulator = scripted_simulator();
     let site = Site::new(&format!(
@@ -171,7 +171,7 @@ async fn a_user_gets_in_after_few_checks_of_a_flood() {
 }
 
 #[actix_rt::test]
-async fn passwords_that_bcrypt_does_not_read_wholly_are_refused() {
+async fn passwords_longer_than_bcrypt_reads_are_refused() {
     let simulator = scripted_simulator();
     let long = "z".repeat(72);
     let site = Site::new(&format!(
@@ -194,7 +194,7 @@ async fn passwords_that_bcrypt_does_not_read_wholly_are_refused() {
 }
 
 #[actix_rt::test]
-async fn different_costs_are_warned_of() {
+async fn hashes_with_different_costs_cause_a_warning() {
     let simulator = scripted_simulator();
     let warning = "password hashes have different bcrypt costs: each wrong password takes as long as the highest";
     for (costs, expected) in [([4, 4], 0), ([5, 4], 1)] {

@@ -132,7 +132,7 @@ fn a_redirect_is_not_followed() {
 }
 
 #[test]
-fn silence_ends_in_a_time_out() {
+fn a_server_that_sends_nothing_causes_a_time_out() {
     let head = b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n".to_vec();
     let cases = [
         ("no head", vec![Step::Hold], Stage::Head),

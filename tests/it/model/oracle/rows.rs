@@ -1,4 +1,4 @@
-//! The rows of an answer: which of them count, and what they say of a device.
+//! The rows of an answer: which are accepted, and the values that they give a device.
 
 use super::*;
 
@@ -94,7 +94,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// Whether a row loses against the one that is known; a stale device takes any.
+    /// Whether a row is ignored because it is older than the known one. A stale device accepts any row.
     pub(super) fn is_older(&self, timestamp: i64, known: i64, seen: u64) -> bool {
         timestamp < known && self.now - seen < self.settings.stale_after
     }
@@ -220,8 +220,8 @@ impl Oracle {
         allocation
     }
 
-    /// The columns that are fields, in their order, with the names that they may use. One that may use none is ignored, but what
-    /// cannot be read in it is counted all the same. The `textless` are those that never become info fields.
+    /// The columns that are fields, in their order, with the names that they may use. A column without a name is ignored, but its unreadable
+    /// cells are counted. The `textless` are those that never become info fields.
     pub(super) fn fields(&self, columns: &[Option<String>], textless: &[&str]) -> Vec<Field> {
         let mut fields: Vec<Field> = Vec::new();
         let (mut gauges, mut keys) = (BTreeSet::new(), BTreeSet::new());
@@ -249,7 +249,7 @@ impl Oracle {
         fields
     }
 
-    /// Whether the settings leave a field out.
+    /// Whether the settings drop a field.
     pub(super) fn leaves_out(&self, name: &str) -> bool {
         let lower = name.to_lowercase();
         let is_place = PLACES.iter().any(|place| lower.contains(place));
@@ -261,16 +261,16 @@ impl Oracle {
         let names = self.unique_names(answer);
         for code in named {
             let name = &names[&code];
-            let same = self.borne_names.iter();
+            let same = self.shown_names.iter();
             let same = same.filter(|(other, known)| **other != code && *known == name);
             for other in same.map(|(other, _)| other.clone()).collect::<Vec<_>>() {
                 let mut outdated = name.clone();
-                while self.borne_names.values().any(|known| *known == outdated) {
+                while self.shown_names.values().any(|known| *known == outdated) {
                     outdated = format!("{outdated}_{other}");
                 }
-                self.borne_names.insert(other, outdated);
+                self.shown_names.insert(other, outdated);
             }
-            self.borne_names.insert(code, name.clone());
+            self.shown_names.insert(code, name.clone());
         }
     }
 

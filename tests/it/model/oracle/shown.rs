@@ -7,7 +7,7 @@ impl Oracle {
     pub fn expected(&self) -> Expected {
         let mut expected = Expected::default();
         for ((code, id), device) in &self.devices {
-            let device_type = self.borne_names[code].clone();
+            let device_type = self.shown_names[code].clone();
             let labels = vec![
                 ("device_type".to_owned(), device_type.clone()),
                 ("deviceID".to_owned(), id.clone()),
@@ -79,7 +79,7 @@ impl Oracle {
 }
 
 impl Info {
-    /// Adopts the order in which the fields are shown, where the specification leaves it open.
+    /// Uses the order of the shown fields where the specification does not define one.
     pub fn order_as(&mut self, shown: &[Series]) {
         let own = &self.series().1[..2];
         let shown = shown
@@ -91,7 +91,7 @@ impl Info {
         self.fields[..self.unordered].sort_by_key(position);
     }
 
-    /// The sample, in formats that have samples of it.
+    /// The sample, in formats in which `starlink_info` is a sample.
     pub fn series(&self) -> Series {
         let mut labels = vec![
             ("device_type".to_owned(), self.device_type.clone()),

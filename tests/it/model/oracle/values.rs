@@ -1,4 +1,4 @@
-//! Reads single values, and makes names.
+//! Parses single cells, and derives metric names and info keys from names of Starlink.
 
 use super::*;
 
@@ -67,7 +67,7 @@ pub(super) fn judge(cell: &Json) -> Judged {
     }
 }
 
-/// A cell as a text, `None` when it cannot be read.
+/// A cell as a text; `None` if it cannot be read.
 pub(super) fn spelled(cell: &Json) -> Option<String> {
     match cell {
         Json::Null => Some(String::new()),
@@ -90,8 +90,8 @@ pub(super) fn spelled(cell: &Json) -> Option<String> {
     }
 }
 
-/// A cell of an allocation as a text, `None` when it cannot be read. Outside a list, where numbers are joined as they are
-/// spelled, an integer has all its digits and another number the fewest that tell it from others, without an exponent.
+/// A cell of an allocation as a text; `None` if it cannot be read. In a list, numbers are written as they are spelled. Outside a list, an
+/// integer has all its digits, and any other number the fewest digits that identify it, without an exponent.
 pub(super) fn told(cell: &Json) -> Option<String> {
     match cell {
         Json::Number(spelled) => {
@@ -124,12 +124,12 @@ pub(super) fn finite_decimal(text: &str) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
-/// Whether a number is one of 64 bits, without fraction and exponent.
+/// Whether a number is an integer of 64 bits, without fraction and exponent.
 pub(super) fn is_integer(spelled: &str) -> bool {
     spelled.parse::<i64>().is_ok()
 }
 
-/// The elements of a list; anything else is a list of one, but what is absent has none.
+/// The elements of a list. An absent cell has no elements, and any other cell is a list of one.
 pub(super) fn entries(cell: &Json) -> &[Json] {
     match cell {
         Json::List(items) => items,
@@ -200,7 +200,7 @@ pub(super) fn addresses(cell: &Json, ipv4: bool, rejected: &mut u64) -> Vec<f64>
     found.into_iter().map(number).collect()
 }
 
-/// An address, or the address of a CIDR; one that maps an IPv4 address is that.
+/// An address, or the address of a CIDR. An IPv4-mapped IPv6 address counts as its IPv4 address.
 pub(super) fn address(text: &str) -> Option<IpAddr> {
     let (address, length) = text.split_once('/').unwrap_or((text, "0"));
     let address: IpAddr = address.parse().ok()?;
@@ -219,7 +219,7 @@ pub(super) fn address(text: &str) -> Option<IpAddr> {
     is_valid.then_some(mapped.unwrap_or(address))
 }
 
-/// Nanoseconds as seconds, rounded once.
+/// Nanoseconds as seconds, with a single rounding.
 pub(super) fn seconds(nanoseconds: i64) -> f64 {
     let sign = if nanoseconds < 0 { "-" } else { "" };
     let (seconds, rest) = (

@@ -52,7 +52,7 @@ pub(super) fn timestamp() -> impl Strategy<Value = Json> {
     prop_oneof![
         12 => (1..6i64).prop_map(|seconds| number(&(START + seconds * 1_000_000_000).to_string())),
         4 => (0..3_000_000_000i64).prop_map(|nanos| number(&(START + nanos).to_string())),
-        // Around what is in the future, at the start and some steps later.
+        // Near the limit of timestamps in the future, at the start and some steps later.
         2 => (select(vec![600, 615, 630, 700, 86_400]), -1..=1i64)
             .prop_map(|(seconds, off)| number(&(START + seconds * 1_000_000_000 + off).to_string())),
         2 => select(odd.to_vec()).prop_map(number),
@@ -100,7 +100,7 @@ pub(super) fn any_number() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Strings that look like numbers or nearly so.
+/// Strings that are numbers or similar to numbers.
 pub(super) fn numeric_text() -> impl Strategy<Value = String> {
     let odd = [
         "+2.50e1", "1.", "1.e5", ".5", "+", "-", "1e", "1e+", "1e999", "-1e999", "nan", "inf",
