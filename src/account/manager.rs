@@ -355,7 +355,7 @@ impl Manager {
         }
         let pause = running.pauses.next(now);
         for actor in &running.status.actors {
-            actor.abandon();
+            actor.mark_gone();
         }
         running.status.set(AccountState::Paused {
             until: now.after(pause),

@@ -171,6 +171,7 @@ impl Layout {
     }
 }
 
+/// The index of the table, the table, and the block.
 fn find(snapshot: &Snapshot, (table, block): BlockRef) -> (usize, &TableView, &Block) {
     let view = &snapshot.tables[table as usize];
     (table as usize, view, &view.blocks[block as usize])
@@ -206,7 +207,7 @@ fn gauges(snapshot: &Snapshot) -> Vec<Section> {
     families.into_iter().map(section).collect()
 }
 
-/// The families that few blocks have, found in one pass over all devices.
+/// Where families occur that few blocks have, found in one pass over all devices.
 #[derive(Default)]
 struct Rare {
     /// The most addresses of an allocation that has several, by kind.
@@ -235,6 +236,7 @@ impl Rare {
         found
     }
 
+    /// Adds the active alerts and the addresses of a device.
     fn device(&mut self, block: &Block, slot: usize, at: BlockRef) {
         let presence = block.presences()[slot];
         if presence == Presence::Online {
@@ -254,9 +256,8 @@ impl Rare {
             }
         }
     }
-}
 
-impl Rare {
+    /// Records that an alert is active on a device.
     fn alert(&mut self, name: &Arc<str>, at: BlockRef, slot: usize) {
         let address = name.as_ptr();
         let alert = match self.by_address.get(&address) {
@@ -335,7 +336,7 @@ impl Section {
         header(out, format, &family);
     }
 
-    /// Whether the block's devices can have samples.
+    /// Whether the block's devices can have samples. Much cheaper than [`Section::has_samples`].
     fn may_have_samples(&self, at: BlockRef, block: &Block) -> bool {
         match self {
             Self::Gauge { lanes, .. } => {
@@ -345,19 +346,20 @@ impl Section {
         }
     }
 
+    /// Whether a device of the block and the shard has a sample.
     fn has_samples(&self, at: BlockRef, view: &TableView, block: &Block, shard: Shard) -> bool {
         let mut found = false;
         match self {
             Self::Info => {
                 let has = |slot| view.info_fields(block, slot).next().is_some();
-                found = known(block, shard).any(has);
+                found = shown_slots(block, shard).any(has);
             }
             Self::DeviceAccount => {
-                found = block.account().is_some() && known(block, shard).next().is_some();
+                found = block.account().is_some() && shown_slots(block, shard).next().is_some();
             }
             Self::DeviceName(names) => {
                 let has = |slot| names.get(block.labels().id(slot)).is_some();
-                found = known(block, shard).any(has);
+                found = shown_slots(block, shard).any(has);
             }
             _ => self.each(at, view, block, shard, |_, _| found = true),
         }
@@ -392,12 +394,12 @@ impl Section {
                 });
             }
             Self::Address { kind, nth } => {
-                for slot in known(block, shard) {
+                for slot in shown_slots(block, shard) {
                     maybe(slot, address(block, slot, *kind, *nth));
                 }
             }
             Self::Alert { active, .. } => {
-                // They are those of the shard.
+                // `active` has only devices of the shard.
                 if let Ok(found) = active.binary_search_by_key(&at, |(block, _)| *block) {
                     for &slot in &active[found].1 {
                         sample(usize::from(slot), 1.0);
@@ -405,23 +407,23 @@ impl Section {
                 }
             }
             Self::Latitude => {
-                for slot in known(block, shard) {
-                    maybe(slot, block.place(slot).map(|place| place.centre.latitude));
+                for slot in shown_slots(block, shard) {
+                    maybe(slot, block.location(slot).map(|at| at.centre.latitude));
                 }
             }
             Self::Longitude => {
-                for slot in known(block, shard) {
-                    maybe(slot, block.place(slot).map(|place| place.centre.longitude));
+                for slot in shown_slots(block, shard) {
+                    maybe(slot, block.location(slot).map(|at| at.centre.longitude));
                 }
             }
             Self::LastReport => {
-                for slot in known(block, shard) {
+                for slot in shown_slots(block, shard) {
                     sample(slot, seconds(block.reported(slot)));
                 }
             }
             Self::Online => {
                 if matches!(view.kind, DeviceKind::Terminal | DeviceKind::Router) {
-                    for slot in known(block, shard) {
+                    for slot in shown_slots(block, shard) {
                         maybe(slot, online(block.presences()[slot]));
                     }
                 }
@@ -432,7 +434,7 @@ impl Section {
 }
 
 /// The slots of the devices that a scrape shows.
-pub fn known(block: &Block, shard: Shard) -> impl Iterator<Item = usize> {
+pub fn shown_slots(block: &Block, shard: Shard) -> impl Iterator<Item = usize> {
     let is_shown = move |slot: &usize| shard.holds(block.labels().hash(*slot));
     block.known().filter(is_shown)
 }

@@ -224,7 +224,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn scrapers_get_what_they_prefer() {
+    fn known_scrapers_get_the_format_that_they_prefer() {
         use Format::{Mixed, OpenMetrics, Prometheus};
         let cases = [
             // Prometheus 2.x
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_of_formats_holds() {
+    fn the_accept_header_selects_the_format() {
         use Format::{Mixed, OpenMetrics, Prometheus};
         let cases = [
             ("", Mixed),
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_names_a_format_exactly() {
+    fn the_parameter_selects_a_format_by_its_exact_name() {
         for format in Format::ALL {
             assert_eq!(requested(format.name()), Ok(format));
         }
@@ -423,19 +423,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_gets_a_format(accept in any::<String>()) {
+        fn any_accept_header_selects_a_format(accept in any::<String>()) {
             negotiate(Some(&accept), InfoFormat::Auto);
         }
 
         #[test]
-        fn text_that_looks_like_accept_gets_a_format(
+        fn malformed_accept_headers_select_a_format(
             accept in r#"((text/plain|application/openmetrics-text|\*/\*|[a-z"\\]{0,3})(;(q|version|[a-z]?)=?("?[0-9.,;\\ ]{0,5}"?)){0,3},? ?){0,5}"#,
         ) {
             negotiate(Some(&accept), InfoFormat::Auto);
         }
 
         #[test]
-        fn wildcards_alone_name_nothing(
+        fn wildcards_alone_select_the_mixed_format(
             accept in r"(\*/\*|text/\*|application/\*)(;q=(0|1|0\.[0-9]{1,3}))?( ?, ?(\*/\*|text/\*|application/\*)(;q=(0|1|0\.[0-9]{1,3}))?){0,4}",
         ) {
             prop_assert_eq!(negotiate(Some(&accept), InfoFormat::Auto), Format::Mixed);

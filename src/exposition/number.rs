@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_short() {
+    fn numbers_are_written_in_the_shortest_form() {
         for (value, expected) in [
             (0.0, "0"),
             (-1.0, "-1"),
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn eight_digits_are_those_of_the_number() {
+    fn eight_digits_equal_the_decimal_digits_of_the_number() {
         let every_part = (0..10_000).flat_map(|part| [part, part * 10_000, part * 10_001]);
         for number in every_part.chain([99_999_999, 12_345_678]) {
             let digits = (eight_digits(number) | 0x3030_3030_3030_3030).to_le_bytes();

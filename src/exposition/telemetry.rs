@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::layout::{BlockRef, Layout, Section, known};
+use super::layout::{BlockRef, Layout, Section, shown_slots};
 use super::number::number;
 use super::own::{self, OwnFamily};
 use super::text::{label, line, string_field, tag};
@@ -81,7 +81,7 @@ impl Telemetry {
         Self::of(format, lease, shard, account, names)
     }
 
-    /// If the lease is revoked, there is nothing to write.
+    /// If the lease is revoked already, the layout is empty, and [`Telemetry::write`] fails.
     fn of(
         format: Format,
         lease: Arc<Lease>,
@@ -127,7 +127,7 @@ impl Telemetry {
             if out.len() >= enough {
                 return Ok(Some(at));
             }
-            let (section, is_first, place, view, block) = self.layout.resolve(step, &snapshot);
+            let (section, is_first, block_ref, view, block) = self.layout.resolve(step, &snapshot);
             if is_first && at.slot == 0 {
                 section.header(out, self.format);
             }
@@ -147,7 +147,7 @@ impl Telemetry {
                     name.and_then(|name| self.device_accounts(name, &mut part))
                 }
                 _ => {
-                    self.samples(section, place, &mut part);
+                    self.samples(section, block_ref, &mut part);
                     None
                 }
             };
@@ -181,13 +181,13 @@ impl Telemetry {
         let prefix = prefix(TelemetryFamily::DeviceName, part.view);
         let labels = part.block.labels();
         part.each(self.shard, |slot, out| {
-            let Some(called) = names.get(labels.id(slot)) else {
+            let Some(device_name) = names.get(labels.id(slot)) else {
                 return;
             };
             prefix.push(out);
             labels.push(slot, out);
             // An empty group is written too: all samples have the same labels.
-            for (key, value) in [("name", &*called.name), ("group", &*called.group)] {
+            for (key, value) in [("name", &*device_name.name), ("group", &*device_name.group)] {
                 line(out, &["\",", key, "=\""]);
                 escape_into(out, value, true);
             }
@@ -231,7 +231,7 @@ impl Telemetry {
     }
 }
 
-/// A family of a block that is being written.
+/// The samples of one family and block that are being written.
 struct Part<'p> {
     view: &'p TableView,
     block: &'p Block,
@@ -242,10 +242,11 @@ struct Part<'p> {
 }
 
 impl<'p> Part<'p> {
-    /// Calls `write` with at least one of the slots that a scrape shows, until there is enough. Returns the next slot, if there is one.
+    /// Calls `write` with the slots that a scrape shows, at least with one, until `out` has `enough` bytes. Returns the slot to continue with, or
+    /// `None` at the end of the block.
     fn each(&mut self, shard: Shard, mut write: impl FnMut(usize, &mut Vec<u8>)) -> Option<usize> {
         let from = self.first;
-        let mut slots = known(self.block, shard).filter(|slot| *slot >= from);
+        let mut slots = shown_slots(self.block, shard).filter(|slot| *slot >= from);
         write(slots.next()?, self.out);
         for slot in slots {
             if self.out.len() >= self.enough {

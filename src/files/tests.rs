@@ -182,7 +182,7 @@ fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 #[test]
-fn a_change_is_seen_by_its_stamp_or_by_its_content() {
+fn a_change_is_detected_by_metadata_or_by_content() {
     let (_directory, at) = directory();
     let path = at("file");
     fs::write(&path, "one").unwrap();

@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_counts_when_it_was_seen_twice_and_is_reported_once() {
+    fn a_change_is_reported_once_after_two_equal_checks() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         fs::write(&path, "one").unwrap();
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_requests_is_one_request_in_a_quarter_of_the_interval() {
+    fn many_requests_cause_one_check_per_quarter_of_the_interval() {
         let (clock, hands) = Clock::manual(SystemTime::UNIX_EPOCH);
         let interval = Duration::from_secs(4);
         let reloads = Reloads::new();
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_reports_also_that_nothing_has_changed() {
+    fn a_requested_check_also_reports_that_nothing_has_changed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         fs::write(&path, "one").unwrap();

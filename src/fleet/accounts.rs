@@ -33,7 +33,7 @@ pub(super) struct Account {
     pub(super) gaps: RecentGaps,
     /// When it was removed.
     removed: Option<Moment>,
-    /// Whether its devices are removed without waiting for `STALE_AFTER`, because its place is needed.
+    /// Whether its devices are removed without waiting for `STALE_AFTER`, because another account needs its entry.
     is_displaced: bool,
 }
 
@@ -77,12 +77,12 @@ impl Accounts {
             is_displaced: false,
         };
         let free = self.0.iter().position(Option::is_none);
-        let place = free.unwrap_or(self.0.len());
-        let id = numbered(place).filter(|_| place < most)?;
-        if place == self.0.len() {
+        let index = free.unwrap_or(self.0.len());
+        let id = numbered(index).filter(|_| index < most)?;
+        if index == self.0.len() {
             self.0.push(None);
         }
-        self.0[place] = Some(account);
+        self.0[index] = Some(account);
         Some(id)
     }
 
@@ -100,7 +100,7 @@ impl Accounts {
         }
     }
 
-    /// Ends the wait for the devices of the account that was removed first, so that its place becomes free. Returns whether there is
+    /// Ends the wait for the devices of the account that was removed first, so that its entry becomes free. Returns whether there is
     /// such an account.
     pub(super) fn displace_first_removed(&mut self) -> bool {
         let accounts = self.0.iter_mut().flatten();
@@ -123,8 +123,8 @@ impl Accounts {
 
     /// Frees the entries of removed accounts whose devices are removed.
     pub(super) fn forget_removed(&mut self, now: Moment, stale_after: Duration) {
-        for place in &mut self.0 {
-            place.take_if(|account| end_of(account, stale_after) <= now);
+        for entry in &mut self.0 {
+            entry.take_if(|account| end_of(account, stale_after) <= now);
         }
     }
 
@@ -150,7 +150,7 @@ impl Accounts {
     /// All accounts, including removed ones whose devices still exist.
     pub(super) fn all(&self) -> impl Iterator<Item = (AccountId, &Account)> {
         let accounts = self.0.iter().enumerate();
-        accounts.filter_map(|(place, account)| Some((numbered(place)?, account.as_ref()?)))
+        accounts.filter_map(|(index, account)| Some((numbered(index)?, account.as_ref()?)))
     }
 
     /// All accounts that are not removed.
@@ -177,6 +177,7 @@ impl Clocks {
     }
 }
 
+/// When the devices of an account are removed because it was removed.
 fn end_of(account: &Account, stale_after: Duration) -> Moment {
     match account.removed {
         None => Moment::NEVER,
@@ -185,8 +186,9 @@ fn end_of(account: &Account, stale_after: Duration) -> Moment {
     }
 }
 
-fn numbered(place: usize) -> Option<AccountId> {
-    u16::try_from(place).ok().map(AccountId)
+/// The account at this index; `None` if there are too many.
+fn numbered(index: usize) -> Option<AccountId> {
+    u16::try_from(index).ok().map(AccountId)
 }
 
 #[cfg(test)]

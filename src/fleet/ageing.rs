@@ -14,11 +14,11 @@ pub enum Ageing {
     Presence(Presence),
     /// The device must be forgotten, but not its allocation.
     Forget,
-    /// The allocation's addresses are stale.
+    /// The addresses of the allocation are stale and must be removed.
     DropAddresses,
     /// The allocation of an unknown terminal must be forgotten.
     DropAllocation,
-    /// The slot holds no data any more.
+    /// The slot has neither a device nor an allocation any more, and must be freed.
     Free,
 }
 
@@ -44,7 +44,7 @@ impl Due {
         }
     }
 
-    /// The earlier of both clocks' moments.
+    /// The earlier moment of each clock.
     #[must_use]
     pub fn min(self, other: Self) -> Self {
         Self {
@@ -55,7 +55,7 @@ impl Due {
 
     /// Whether a review is due.
     #[must_use]
-    pub fn is_over(self, clock: Moment, stream: Moment) -> bool {
+    pub fn is_reached(self, clock: Moment, stream: Moment) -> bool {
         self.clock <= clock || self.stream <= stream
     }
 }
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn an_allocation_lives_as_long_as_its_terminal() {
+    fn the_allocation_of_a_known_terminal_is_kept_as_long_as_the_terminal() {
         use ControlFlow::{Break, Continue};
         let address = Address::new(IpAddr::V4(Ipv4Addr::LOCALHOST), None).unwrap();
         for (presence, has_address, now, expected) in [

@@ -44,12 +44,12 @@ impl AllocationContent {
     /// Adds an address in order, unless it is in the list already. Returns false if the list has `most` other addresses.
     pub fn add(&mut self, kind: AddressKind, address: Address, most: usize) -> bool {
         let addresses = &mut self.addresses[kind as usize];
-        let place = addresses.binary_search_by_key(&address.address(), |known| known.address());
-        match place {
+        let found = addresses.binary_search_by_key(&address.address(), |known| known.address());
+        match found {
             Ok(_) => true,
             Err(_) if addresses.len() >= most => false,
-            Err(place) => {
-                addresses.insert(place, address);
+            Err(index) => {
+                addresses.insert(index, address);
                 true
             }
         }

@@ -8,7 +8,9 @@ use super::accounts::AccountId;
 use super::ageing::{self, Ageing, Due};
 use super::allocation::Allocation;
 use super::columns::Columns;
-use super::device::{Alerts, DeviceState, Difference, LastRow, Place, Presence, alert_bytes};
+use super::device::{
+    Alerts, DeviceLocation, DeviceState, Difference, LastRow, Presence, alert_bytes,
+};
 use super::interner::Text;
 use super::labels::Labels;
 use super::options::Retention;
@@ -33,7 +35,7 @@ pub struct Block {
     /// Whether only one row of the device was accepted since it became known.
     is_new: Vec<bool>,
     last_rows: Vec<LastRow>,
-    places: Vec<Option<Place>>,
+    locations: Vec<Option<DeviceLocation>>,
     alerts: Vec<Alerts>,
     allocations: Vec<Option<Arc<Allocation>>>,
     gauges: Columns<f64>,
@@ -48,7 +50,7 @@ pub struct Taken {
     presence: Presence,
     is_new: bool,
     last_row: LastRow,
-    place: Option<Place>,
+    location: Option<DeviceLocation>,
     alerts: Alerts,
     allocation: Option<Arc<Allocation>>,
     infos: Vec<(usize, Text)>,
@@ -82,7 +84,7 @@ impl Block {
         size_of::<Self>()
             + size_of_val(self.presences.as_slice())
             + size_of_val(self.last_rows.as_slice())
-            + size_of_val(self.places.as_slice())
+            + size_of_val(self.locations.as_slice())
             + size_of_val(self.alerts.as_slice())
             + size_of_val(self.allocations.as_slice())
             + self.value_bytes()
@@ -101,13 +103,13 @@ impl Block {
             self.presences.push_absent();
             self.is_new.push(false);
             self.last_rows.push(LastRow::default());
-            self.places.push(None);
+            self.locations.push(None);
             self.alerts.push(None);
             self.allocations.push(None);
         }
     }
 
-    /// Clears a slot, including its identifier.
+    /// Clears a slot, including its identifier and its allocation.
     pub fn free(&mut self, slot: usize) {
         self.clear(slot);
         Arc::make_mut(&mut self.labels).clear(slot);
@@ -122,7 +124,7 @@ impl Block {
             presence: self.presences[slot],
             is_new: self.is_new[slot],
             last_row: self.last_rows[slot].clone(),
-            place: self.places[slot],
+            location: self.locations[slot],
             alerts: self.alerts[slot].clone(),
             allocation: self.allocations[slot].clone(),
             infos: infos.collect(),
@@ -136,7 +138,7 @@ impl Block {
         self.presences.set(slot, taken.presence);
         self.is_new[slot] = taken.is_new;
         self.last_rows[slot] = taken.last_row;
-        self.places[slot] = taken.place;
+        self.locations[slot] = taken.location;
         self.set_alerts(slot, &taken.alerts);
         self.set_allocation(slot, taken.allocation);
         for (lane, text) in taken.infos {
@@ -160,7 +162,7 @@ impl Block {
         self.presences.set(slot, Presence::Absent);
         self.is_new[slot] = false;
         self.last_rows[slot] = LastRow::default();
-        self.places[slot] = None;
+        self.locations[slot] = None;
         self.set_alerts(slot, &None);
         self.gauges.clear(slot);
         self.infos.clear(slot);
@@ -189,7 +191,7 @@ impl Block {
         };
         for change in state.changes {
             match change {
-                Difference::Place(place) => self.places[slot] = *place,
+                Difference::Location(location) => self.locations[slot] = *location,
                 Difference::Alerts(alerts) => self.set_alerts(slot, alerts),
                 Difference::Info(lane, text) => drop(self.infos.set(*lane, slot, text)),
             }
@@ -197,8 +199,8 @@ impl Block {
         changed
     }
 
-    /// Marks a device of which an earlier process accepted more than one row.
-    pub fn settle(&mut self, slot: usize) {
+    /// Marks that more than one row of a device was accepted, by an earlier process.
+    pub fn mark_as_not_new(&mut self, slot: usize) {
         self.is_new[slot] = false;
     }
 
@@ -311,10 +313,15 @@ impl Block {
         self.is_new[slot]
     }
 
-    /// Since when a slot is silent, if a new device may replace it; `None` if not. A device may be replaced if it has reported only once and is
-    /// not online; an allocation without a device, if it is at least `stale_after` old.
+    /// When the last row of a slot arrived, if the slot may be evicted to make room for a new device; `None` if not. A device may be evicted if
+    /// it has reported only once and is not online; an allocation without a device, if it is at least `stale_after` old.
     #[must_use]
-    pub fn gives_way(&self, slot: usize, now: Moment, stale_after: Duration) -> Option<Moment> {
+    pub fn evictable_since(
+        &self,
+        slot: usize,
+        now: Moment,
+        stale_after: Duration,
+    ) -> Option<Moment> {
         match self.presences[slot] {
             Presence::Online => None,
             Presence::Stale | Presence::Offline => {
@@ -338,7 +345,7 @@ impl Block {
             presences: self.presences.clone(),
             is_new: self.is_new.clone(),
             last_rows: self.last_rows.clone(),
-            places: self.places.clone(),
+            locations: self.locations.clone(),
             alerts: self.alerts.clone(),
             allocations: self.allocations.clone(),
             entry_bytes: self.entry_bytes,
@@ -377,8 +384,8 @@ impl Block {
 
     /// The location of a device.
     #[must_use]
-    pub fn place(&self, slot: usize) -> Option<&Place> {
-        self.places[slot].as_ref()
+    pub fn location(&self, slot: usize) -> Option<&DeviceLocation> {
+        self.locations[slot].as_ref()
     }
 
     /// A device's active alerts.

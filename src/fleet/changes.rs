@@ -41,27 +41,63 @@ pub enum What {
 }
 
 impl What {
-    /// The names of all kinds of changes, in the order of [`Changes::counts`].
-    pub const NAMES: [&'static str; 7] = [
-        "went_silent",
-        "came_back",
-        "alert_raised",
-        "alert_cleared",
-        "software_changed",
-        "moved",
-        "forgotten",
+    /// The kind of the change.
+    #[must_use]
+    pub fn kind(&self) -> ChangeKind {
+        match self {
+            Self::WentSilent => ChangeKind::WentSilent,
+            Self::CameBack => ChangeKind::CameBack,
+            Self::AlertRaised(_) => ChangeKind::AlertRaised,
+            Self::AlertCleared(_) => ChangeKind::AlertCleared,
+            Self::SoftwareChanged { .. } => ChangeKind::SoftwareChanged,
+            Self::Moved { .. } => ChangeKind::Moved,
+            Self::Forgotten => ChangeKind::Forgotten,
+        }
+    }
+}
+
+/// The kind of a change: [`What`] without its details.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// [`What::WentSilent`]
+    WentSilent,
+    /// [`What::CameBack`]
+    CameBack,
+    /// [`What::AlertRaised`]
+    AlertRaised,
+    /// [`What::AlertCleared`]
+    AlertCleared,
+    /// [`What::SoftwareChanged`]
+    SoftwareChanged,
+    /// [`What::Moved`]
+    Moved,
+    /// [`What::Forgotten`]
+    Forgotten,
+}
+
+impl ChangeKind {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [
+        Self::WentSilent,
+        Self::CameBack,
+        Self::AlertRaised,
+        Self::AlertCleared,
+        Self::SoftwareChanged,
+        Self::Moved,
+        Self::Forgotten,
     ];
 
-    /// The index of its name in [`What::NAMES`].
-    fn number(&self) -> usize {
+    /// The name in log lines.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
-            Self::WentSilent => 0,
-            Self::CameBack => 1,
-            Self::AlertRaised(_) => 2,
-            Self::AlertCleared(_) => 3,
-            Self::SoftwareChanged { .. } => 4,
-            Self::Moved { .. } => 5,
-            Self::Forgotten => 6,
+            Self::WentSilent => "went_silent",
+            Self::CameBack => "came_back",
+            Self::AlertRaised => "alert_raised",
+            Self::AlertCleared => "alert_cleared",
+            Self::SoftwareChanged => "software_changed",
+            Self::Moved => "moved",
+            Self::Forgotten => "forgotten",
         }
     }
 }
@@ -77,14 +113,14 @@ pub struct Change {
     pub what: What,
 }
 
-/// The changes of one batch, or of one call of [`super::Fleet::expire`]. They must not be held for long, because the names of alerts and
-/// the versions in them count toward the fleet's limits.
+/// The changes of one batch, or of one call of [`super::Fleet::expire`]. Drop them soon: while they exist, the alert names and software
+/// versions in them are not freed, and use up the fleet's limits of texts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     /// The first thousand changes, in order.
     pub kept: Vec<Change>,
-    /// The number of changes of each kind, by [`What::NAMES`].
-    pub counts: [u64; What::NAMES.len()],
+    /// The number of all changes, by [`ChangeKind`].
+    counts: [u64; ChangeKind::ALL.len()],
 }
 
 impl Changes {
@@ -94,8 +130,14 @@ impl Changes {
         self.counts.iter().all(|count| *count == 0)
     }
 
+    /// The number of changes of a kind.
+    #[must_use]
+    pub fn count(&self, kind: ChangeKind) -> u64 {
+        self.counts[kind as usize]
+    }
+
     pub(super) fn add(&mut self, device_type: &Arc<str>, device_id: &str, what: What) {
-        self.counts[what.number()] += 1;
+        self.counts[what.kind() as usize] += 1;
         if self.kept.len() < MOST_KEPT {
             self.kept.push(Change {
                 device_type: Arc::clone(device_type),
@@ -142,7 +184,7 @@ pub(super) fn of_row(
                     add(What::SoftwareChanged { from, to });
                 }
             }
-            Difference::Info(..) | Difference::Place(_) => {}
+            Difference::Info(..) | Difference::Location(_) => {}
         }
     }
 }

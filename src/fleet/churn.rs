@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// The fewest rows for a decision.
+/// The fewest rows after which fields are examined.
 const LEAST_ROWS: u64 = 100;
 
-/// The fewest rows of each device for a decision.
+/// The same on average for each device.
 const LEAST_ROWS_EACH: u64 = 10;
 
 /// The most fields that are reported, because columns may change with every answer.
@@ -22,8 +22,8 @@ pub(super) struct Churn {
 }
 
 impl Churn {
-    /// Resets the counts, because the numbers of fields have changed.
-    pub(super) fn begin(&mut self) {
+    /// Resets the counts. Must be called when the numbers of fields change.
+    pub(super) fn reset(&mut self) {
         self.rows = 0;
         self.fields.clear();
     }
@@ -42,9 +42,9 @@ impl Churn {
         self.fields[field][1] += u64::from(changed);
     }
 
-    /// The fields whose text has changed in at least nine of ten rows with a text, and in half of all rows, since the last call; each is
-    /// returned once. `names` are the fields by number, `devices` is the number of devices.
-    pub(super) fn look<'n>(
+    /// The fields whose text has changed in at least nine of ten rows with a text, and in half of all rows; each is returned once. Empty
+    /// until enough rows were counted; then the counts begin again. `names` are the fields by number, `devices` is the number of devices.
+    pub(super) fn take_churning<'n>(
         &mut self,
         devices: usize,
         names: impl Iterator<Item = &'n Arc<str>>,
@@ -54,15 +54,15 @@ impl Churn {
         }
         let mut found = Vec::new();
         for ([compared, changed], name) in self.fields.iter().zip(names) {
-            let is_restless = changed * 10 >= compared * 9 && changed * 2 >= self.rows;
-            if is_restless
+            let is_churning = changed * 10 >= compared * 9 && changed * 2 >= self.rows;
+            if is_churning
                 && self.reported.len() < MOST_REPORTED
                 && self.reported.insert(Arc::clone(name))
             {
                 found.push(Arc::clone(name));
             }
         }
-        self.begin();
+        self.reset();
         found
     }
 }
@@ -98,9 +98,9 @@ impl AllocationChurn {
         }
     }
 
-    /// See [`Churn::look`].
-    pub(super) fn look(&mut self, terminals: usize) -> Vec<Arc<str>> {
-        let found = self.churn.look(terminals, self.names.iter());
+    /// See [`Churn::take_churning`].
+    pub(super) fn take_churning(&mut self, terminals: usize) -> Vec<Arc<str>> {
+        let found = self.churn.take_churning(terminals, self.names.iter());
         if self.churn.rows == 0 {
             self.names.clear();
         }

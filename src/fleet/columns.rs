@@ -314,10 +314,10 @@ impl<T: Value> Columns<T> {
 
 impl<T: Value> Column<T> {
     fn set(&mut self, slot: usize, value: &T) -> bool {
-        let place = &mut self.values[slot];
-        let changed = !place.is_same(value);
+        let current = &mut self.values[slot];
+        let changed = !current.is_same(value);
         if changed {
-            place.clone_from(value);
+            current.clone_from(value);
         }
         changed
     }

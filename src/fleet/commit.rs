@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::accounts::AccountId;
 use super::changes::{self, Before, Changes, What};
 use super::device::{DeviceState, Presence};
+use super::double_delivery::DoubleDelivery;
 use super::plan::{Owner, Plan, PlannedDevice};
-use super::rivals::Rivalry;
 use super::table::Table;
 use super::tables::Tables;
 use super::{Committed, Coverage, Fleet};
@@ -19,7 +19,7 @@ impl Fleet {
         let has_rows = plan.tally.rows.iter().any(|rows| *rows > 0);
         let id = plan.account;
         if let Some(account) = self.accounts.get_mut(id) {
-            account.stream_time.hear(coverage.covers, has_rows);
+            account.stream_time.advance(coverage.covers, has_rows);
             account.gaps.add(plan.tally.gaps, now);
         }
         let mut committed = Committed {
@@ -33,9 +33,9 @@ impl Fleet {
         }
         changed |= self.commit_allocations(plan, now);
         changed |= self.commit_devices(plan, now, changes);
-        changed |= self.tables.settle(&plan.tables);
+        changed |= self.tables.apply_orders_and_names(&plan.tables);
         self.version += u64::from(changed);
-        committed.rivalry = self.note_rivals(plan, now);
+        committed.double_delivery = self.note_double_deliveries(plan, now);
         let online = online(&self.tables, id);
         if has_rows && let Some(account) = self.accounts.get_mut(id) {
             account.stream_time.note_online(online);
@@ -112,7 +112,7 @@ impl Fleet {
         changes: &mut Changes,
     ) -> usize {
         let (number, slot) = (device.table as usize, device.slot as usize);
-        self.rivals.forget((number, slot));
+        self.double_deliveries.forget((number, slot));
         let table = self.tables.get_mut(number);
         let (block, at) = table.block(slot);
         let name_of = |id| Some(Arc::clone(&self.accounts.get(id)?.name));
@@ -127,31 +127,31 @@ impl Fleet {
 
     /// Records the devices that both the account of the batch and another one deliver. Returns one that both have delivered for at least
     /// `STALE_AFTER`.
-    fn note_rivals(&mut self, plan: &Plan, now: Moment) -> Option<Rivalry> {
+    fn note_double_deliveries(&mut self, plan: &Plan, now: Moment) -> Option<DoubleDelivery> {
         let stale_after = self.options.retention.stale_after;
-        self.rivals.prune(now, stale_after);
-        let place = |device: &PlannedDevice| (device.table as usize, device.slot as usize);
+        self.double_deliveries.prune(now, stale_after);
+        let device_slot = |device: &PlannedDevice| (device.table as usize, device.slot as usize);
         let of = |owner| {
             plan.devices
                 .iter()
                 .filter(move |device| device.owner == owner)
         };
-        let others = of(Owner::Other).map(place);
-        for device in others.chain(plan.delivered_too.iter().copied()) {
-            self.rivals.note_other(device, plan.account, now);
+        let others = of(Owner::Other).map(device_slot);
+        for device in others.chain(plan.delivered_of_others.iter().copied()) {
+            self.double_deliveries.note_other(device, plan.account, now);
         }
-        if self.rivals.is_empty() {
+        if self.double_deliveries.is_empty() {
             return None;
         }
-        let own = of(Owner::This).map(place);
+        let own = of(Owner::This).map(device_slot);
         let mut own = own.chain(plan.delivered.iter().copied());
         let (device, other) = own.find_map(|device| {
-            let other = self.rivals.note_own(device, now, stale_after)?;
+            let other = self.double_deliveries.note_own(device, now, stale_after)?;
             Some((device, other))
         })?;
         let name = |id| Some(Arc::clone(&self.accounts.get(id)?.name));
         let (block, slot) = self.tables.get(device.0).block(device.1);
-        Some(Rivalry {
+        Some(DoubleDelivery {
             device_id: block.labels().id(slot).into(),
             accounts: [name(plan.account)?, name(other)?],
         })

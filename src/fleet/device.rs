@@ -22,7 +22,7 @@ pub enum Presence {
 
 /// The location of a device, and the H3 index that it comes from.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Place {
+pub struct DeviceLocation {
     /// The H3 cell, which is never 0.
     pub index: NonZeroU64,
     /// Its centre.
@@ -57,7 +57,7 @@ pub enum Difference {
     /// The text of a lane.
     Info(usize, Option<Text>),
     /// The location.
-    Place(Option<Place>),
+    Location(Option<DeviceLocation>),
     /// The active alerts.
     Alerts(Alerts),
 }

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_share_is_that_of_ten_minutes() {
+    fn the_share_covers_the_last_ten_minutes() {
         let at = |seconds| Moment::at(Duration::from_secs(seconds));
         let gaps = |all, long| Gaps { all, long };
         let mut recent = RecentGaps::default();

@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_has_one_copy() {
+    fn equal_texts_share_one_copy() {
         let mut interner: Interner<Text> = Interner::new(1000);
         let (one, two) = (interner.intern("a").unwrap(), interner.intern("a").unwrap());
         assert!(Arc::ptr_eq(&one.0, &two.0));

@@ -74,7 +74,7 @@ impl Labels {
 
     /// Replaces the text of a slot, and moves those after it.
     fn replace(&mut self, slot: usize, text: &str) {
-        let (start, length) = self.place(slot);
+        let (start, length) = self.range_of(slot);
         self.text.replace_range(start..start + length, text);
         // An identifier is a part of an answer, which is shorter than 4 GiB.
         self.entries[slot].length = u32::try_from(text.len()).unwrap_or(u32::MAX);
@@ -97,13 +97,13 @@ impl Labels {
     /// An identifier, escaped as label value.
     #[must_use]
     pub fn escaped(&self, slot: usize) -> &str {
-        let (start, length) = self.place(slot);
+        let (start, length) = self.range_of(slot);
         &self.text[start..start + length]
     }
 
     /// Appends a label value.
     pub fn push(&self, slot: usize, out: &mut Vec<u8>) {
-        let (start, length) = self.place(slot);
+        let (start, length) = self.range_of(slot);
         let padded = length.next_multiple_of(PADDING);
         push_padded(out, &self.text.as_bytes()[start..start + padded], length);
     }
@@ -114,7 +114,8 @@ impl Labels {
         self.entries[slot].hash
     }
 
-    fn place(&self, slot: usize) -> (usize, usize) {
+    /// Where a label value begins in `text`, and its length, in bytes.
+    fn range_of(&self, slot: usize) -> (usize, usize) {
         let entry = &self.entries[slot];
         (entry.start, entry.length as usize)
     }
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_keeps_its_hash() {
+    fn the_hash_of_a_device_never_changes() {
         // Changing these moves devices between shards.
         for (code, id, expected) in [
             ("u", "ut01000000-00000000-00aa0001", 54_065_145),

@@ -13,6 +13,7 @@ mod churn;
 pub mod columns;
 mod commit;
 pub mod device;
+mod double_delivery;
 pub mod dump;
 pub mod gaps;
 pub mod interner;
@@ -22,7 +23,6 @@ pub mod limits;
 mod options;
 pub mod plan;
 mod presences;
-mod rivals;
 pub mod slots;
 pub mod snapshot;
 mod stream_time;
@@ -37,24 +37,24 @@ use self::accounts::Accounts;
 use self::allocation::ADDRESS_BYTES;
 use self::block::Block;
 use self::device::alert_bytes;
+use self::double_delivery::DoubleDeliveries;
 use self::interner::{Interner, Text};
 use self::plan::{Plan, Planner};
-use self::rivals::Rivals;
 use self::table::Table;
 use self::tables::Tables;
 use crate::telemetry::{Batch, Rows};
 use crate::time::Moment;
 
 pub use self::accounts::AccountId;
-pub use self::changes::{Change, Changes, What};
+pub use self::changes::{Change, ChangeKind, Changes, What};
 pub use self::device::Presence;
+pub use self::double_delivery::DoubleDelivery;
 pub use self::dump::{DumpError, Form, Frozen};
 pub use self::lease::{Lease, pinned};
 pub use self::limits::Limits;
 pub use self::options::{FleetOptions, Retention};
 pub use self::plan::Example;
 pub use self::presences::Counts;
-pub use self::rivals::Rivalry;
 pub use self::snapshot::Snapshot;
 pub use self::tally::{LeftOut, RowCode, RowFault, RowIgnored, Tally};
 
@@ -75,7 +75,7 @@ pub struct Committed {
     /// The changes, each with its device.
     pub changes: Changes,
     /// A device that both this account and another one keep delivering.
-    pub rivalry: Option<Rivalry>,
+    pub double_delivery: Option<DoubleDelivery>,
 }
 
 /// The last state of every device.
@@ -86,7 +86,7 @@ pub struct Fleet {
     texts: Interner<Text>,
     alert_names: Interner<Arc<str>>,
     accounts: Accounts,
-    rivals: Rivals,
+    double_deliveries: DoubleDeliveries,
     /// The number of changes that a scrape shows.
     version: u64,
 }
@@ -101,7 +101,7 @@ impl Fleet {
             alert_names: Interner::new(options.limits.alert_names),
             options,
             accounts: Accounts::default(),
-            rivals: Rivals::default(),
+            double_deliveries: DoubleDeliveries::default(),
             version: 0,
         }
     }
@@ -112,9 +112,9 @@ impl Fleet {
     pub fn plan(&mut self, account: AccountId, batch: &Batch, now: Moment, latest: i64) -> Plan {
         self.texts.begin();
         self.alert_names.begin();
-        let most_new = most_new(&batch.rows);
+        let most_new_bytes = most_value_bytes(&batch.rows);
         let is_tight = |tables: &Tables, limits: &Limits| {
-            tables.value_bytes().saturating_add(most_new) > limits.values
+            tables.value_bytes().saturating_add(most_new_bytes) > limits.values
         };
         let limits = &self.options.limits;
         let was_tight = is_tight(&self.tables, limits);
@@ -253,8 +253,8 @@ impl Fleet {
     }
 }
 
-/// The most memory of the values of rows, in bytes. A cell is a value, or a list of alerts or addresses.
-fn most_new(rows: &Rows) -> usize {
+/// The most memory in bytes that the values of rows need in the fleet. A cell is one value, or a list of alerts or addresses.
+fn most_value_bytes(rows: &Rows) -> usize {
     const FOR_AN_ELEMENT: usize = ADDRESS_BYTES + alert_bytes(1);
     let values = rows.cells().saturating_mul(columns::MOST_FOR_A_VALUE);
     values.saturating_add(rows.list_elements().saturating_mul(FOR_AN_ELEMENT))

@@ -105,7 +105,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_are_those_of_the_slots(changes in vec((0..8_usize, presence()), 0..60)) {
+        fn counts_equal_the_presences_of_the_slots(changes in vec((0..8_usize, presence()), 0..60)) {
             let mut presences = Presences::default();
             let mut expected = [Presence::Absent; 8];
             expected.iter().for_each(|_| presences.push_absent());

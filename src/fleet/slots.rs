@@ -34,6 +34,7 @@ pub(super) struct Slots {
     due: Vec<Due>,
     /// The number of claimed slots of each block.
     claimed: Vec<usize>,
+    /// The slots by identifier.
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
     /// Slots that are free again, by account.
@@ -42,8 +43,9 @@ pub(super) struct Slots {
     open: BTreeMap<Option<AccountId>, usize>,
     /// Blocks without devices, which any account may reuse.
     empty: Vec<usize>,
-    /// By slot and [`Subject`]: notes of the planner. They are never erased, so their reader must verify them.
-    notes: Vec<[u32; 2]>,
+    /// By slot and [`Subject`]: the index of the subject's row among the planner's candidates. Not reset after a batch, so its reader must
+    /// verify it.
+    candidate_indices: Vec<[u32; 2]>,
     /// Counts the changes of blocks.
     layouts: u64,
 }
@@ -97,8 +99,8 @@ impl Slots {
     fn claim(&mut self, code: &str, id: &str, account: Option<AccountId>) -> usize {
         let slot = self.next_slot(account);
         let block = slot / BLOCK_SIZE;
-        if slot >= self.notes.len() {
-            self.notes.resize(slot + 1, [0; 2]);
+        if slot >= self.candidate_indices.len() {
+            self.candidate_indices.resize(slot + 1, [0; 2]);
         }
         let hash = stable_hash(code, id);
         Arc::make_mut(&mut self.blocks[block]).claim(slot % BLOCK_SIZE, id, hash);
@@ -108,6 +110,7 @@ impl Slots {
         slot
     }
 
+    /// A free slot of the account: one that was freed, or else a new one in its block or in another block.
     fn next_slot(&mut self, account: Option<AccountId>) -> usize {
         if let Some(slot) = self.free.get_mut(&account).and_then(Vec::pop) {
             return slot;
@@ -135,8 +138,8 @@ impl Slots {
         block * BLOCK_SIZE
     }
 
-    /// Frees a slot, and its block if that has no other devices.
-    fn give_back(&mut self, slot: usize) {
+    /// Marks a slot as free, and its block if that has no other devices.
+    fn mark_free(&mut self, slot: usize) {
         let block = slot / BLOCK_SIZE;
         let account = self.blocks[block].account();
         self.claimed[block] -= 1;
@@ -163,7 +166,7 @@ impl Slots {
         if let Ok(entry) = self.index.find_entry(hash, |&known| known == number) {
             entry.remove();
         }
-        self.give_back(slot);
+        self.mark_free(slot);
     }
 
     /// Moves a device to a slot of the account, with its whole state except its numbers, which the next row replaces. Returns the slot.
@@ -177,18 +180,18 @@ impl Slots {
         if let Ok(mut entry) = self.index.find_entry(hash, |&known| known == number) {
             *entry.get_mut() = numbered(to);
         }
-        self.give_back(slot);
+        self.mark_free(slot);
         to
     }
 
-    /// The last note for a slot, from this batch or from an earlier one.
-    pub(super) fn note(&mut self, slot: usize, subject: Subject) -> &mut u32 {
-        &mut self.notes[slot][subject as usize]
+    /// The last candidate index of a slot, from this batch or from an earlier one.
+    pub(super) fn candidate_index_mut(&mut self, slot: usize, subject: Subject) -> &mut u32 {
+        &mut self.candidate_indices[slot][subject as usize]
     }
 
-    /// The same note, for reading.
-    pub(super) fn noted(&self, slot: usize, subject: Subject) -> u32 {
-        self.notes[slot][subject as usize]
+    /// The same index, for reading.
+    pub(super) fn candidate_index(&self, slot: usize, subject: Subject) -> u32 {
+        self.candidate_indices[slot][subject as usize]
     }
 
     /// The block of a slot, and the slot within it.
@@ -225,7 +228,7 @@ impl Slots {
             let clock = clocks.of(self.blocks[block].account());
             if clock.end <= now && self.claimed[block] > 0 {
                 changed |= self.end_block(block, name, changes);
-            } else if self.due[block].is_over(now, clock.stream) {
+            } else if self.due[block].is_reached(now, clock.stream) {
                 let mut add = |id: &str, what| changes.add(name, id, what);
                 changed |= self.expire_block(block, now, clock.stream, retention, &mut add);
             }
@@ -245,6 +248,7 @@ impl Slots {
         changed
     }
 
+    /// Applies the passing of time to a block, slot by slot, and sets when it must be reviewed next.
     fn expire_block(
         &mut self,
         block: usize,

@@ -5,19 +5,21 @@ use std::time::Duration;
 
 use crate::time::Moment;
 
-/// With at least this many devices online, answers without rows probably mean that the stream is silent, not all devices.
-const CROWD: usize = 10;
+/// If at least this many devices were online, an answer without rows more likely means that the stream has stopped than that all of them
+/// have.
+const MANY_DEVICES: usize = 10;
 
-/// The longest silence of the stream. Announced maintenance delays telemetry by up to 30 minutes.
-const SILENCE: Duration = Duration::from_secs(45 * 60);
+/// If answers have contained no rows for longer than this, the devices count as silent, not the stream. Announced maintenance delays
+/// telemetry by up to 30 minutes.
+const LONGEST_SILENCE: Duration = Duration::from_secs(45 * 60);
 
 /// The clock, and the duration of the stream's silence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct StreamTime {
     now: Moment,
-    /// Whether at least [`CROWD`] devices were online when the last rows arrived.
-    is_crowd: bool,
-    /// The time that answers without rows have covered since, if [`CROWD`] devices were online; `None` if there was no such answer.
+    /// Whether at least [`MANY_DEVICES`] devices were online when the last rows arrived.
+    had_many_online: bool,
+    /// The time that answers without rows have covered since, if [`MANY_DEVICES`] devices were online; `None` if there was no such answer.
     empty: Option<Duration>,
 }
 
@@ -36,38 +38,38 @@ impl StreamTime {
     }
 
     /// Advances the clock by the time that an answer covers.
-    pub(super) fn hear(&mut self, covered: Duration, has_rows: bool) {
+    pub(super) fn advance(&mut self, covered: Duration, has_rows: bool) {
         match has_rows {
-            true => self.hear_rows(covered),
-            false => self.hear_nothing(covered),
+            true => self.advance_with_rows(covered),
+            false => self.advance_without_rows(covered),
         }
     }
 
     /// An answer without rows. It advances the clock only if few devices were online, or after a long silence of the stream.
-    fn hear_nothing(&mut self, covered: Duration) {
+    fn advance_without_rows(&mut self, covered: Duration) {
         let empty = self.empty.unwrap_or_default();
-        if !self.is_crowd || empty >= SILENCE {
+        if !self.had_many_online || empty >= LONGEST_SILENCE {
             self.now = self.now.after(covered);
         }
-        if self.is_crowd {
+        if self.had_many_online {
             self.empty = Some(empty.saturating_add(covered));
         }
     }
 
     /// An answer with rows.
-    fn hear_rows(&mut self, covered: Duration) {
+    fn advance_with_rows(&mut self, covered: Duration) {
         self.empty = None;
         self.now = self.now.after(covered);
     }
 
     /// Records the number of online devices after rows have arrived.
     pub(super) fn note_online(&mut self, online: usize) {
-        self.is_crowd = online >= CROWD;
+        self.had_many_online = online >= MANY_DEVICES;
     }
 
     /// Whether the whole stream is silent, so that answers without rows do not advance the clock.
     pub(super) fn is_silent(&self) -> bool {
-        self.empty.is_some_and(|empty| empty < SILENCE)
+        self.empty.is_some_and(|empty| empty < LONGEST_SILENCE)
     }
 
     /// The time that answers without rows have covered, if many devices were online before; `None` otherwise.
@@ -129,10 +131,10 @@ mod tests {
             for (index, (answer, now, is_silent)) in answers.iter().enumerate() {
                 match answer {
                     Rows(covered, online) => {
-                        time.hear_rows(Duration::from_secs(*covered));
+                        time.advance_with_rows(Duration::from_secs(*covered));
                         time.note_online(*online);
                     }
-                    Nothing(covered) => time.hear_nothing(Duration::from_secs(*covered)),
+                    Nothing(covered) => time.advance_without_rows(Duration::from_secs(*covered)),
                 }
                 let shown = (time.now().millis() / 1000, time.is_silent());
                 assert_eq!(shown, (*now, *is_silent), "{name}, {index}");
@@ -146,7 +148,7 @@ mod tests {
         for (online, after) in [(9, 60_005), (10, 5)] {
             let mut time = StreamTime::resume(now);
             time.note_online(online);
-            time.hear_nothing(Duration::from_secs(60));
+            time.advance_without_rows(Duration::from_secs(60));
             assert_eq!(time.now().millis(), after, "{online}");
         }
     }

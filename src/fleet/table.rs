@@ -17,10 +17,10 @@ use crate::telemetry::values::info_key;
 use crate::time::Moment;
 
 /// Unused lanes are searched only if there are at least this many lanes.
-const LOOK_FROM: usize = 128;
+const SEARCH_FROM: usize = 128;
 
-/// The time between searches if all lanes are in use.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
+/// The shortest time between two searches while the number of lanes or the memory for values is at its limit.
+const BETWEEN_SEARCHES: Duration = Duration::from_secs(60);
 
 /// The lanes of one kind of value. A name keeps its lane.
 #[derive(Debug, Clone, Default)]
@@ -102,9 +102,9 @@ pub struct Table {
     /// Counts changes of the layout of snapshots that do not change their content.
     layouts: u64,
     /// Unused lanes are searched next when there are so many lanes.
-    look_at: usize,
+    search_at: usize,
     /// If there is no room, unused lanes are searched next at this time.
-    look_again: Moment,
+    search_again: Moment,
     /// The texts that change constantly, by info lane.
     churn: Churn,
     allocation_churn: AllocationChurn,
@@ -125,8 +125,8 @@ impl Table {
             info_columns: Vec::new(),
             slots: Slots::default(),
             layouts: 0,
-            look_at: LOOK_FROM,
-            look_again: Moment::default(),
+            search_at: SEARCH_FROM,
+            search_again: Moment::default(),
             churn: Churn::default(),
             allocation_churn: AllocationChurn::default(),
         }
@@ -157,7 +157,7 @@ impl Table {
     }
 
     /// The gauge lane of a family from a state file; `None` if there are `most` lanes already.
-    pub fn thaw_gauge_lane(&mut self, family: &str, field: &str, most: usize) -> Option<usize> {
+    pub fn restore_gauge_lane(&mut self, family: &str, field: &str, most: usize) -> Option<usize> {
         if self.gauges.lanes.len() >= most && self.gauges.find(family).is_none() {
             return None;
         }
@@ -165,7 +165,7 @@ impl Table {
     }
 
     /// The info lane of a key from a state file, whose last column was `column`; `None` if there are `most` lanes already.
-    pub fn thaw_info_lane(
+    pub fn restore_info_lane(
         &mut self,
         key: &str,
         field: &str,
@@ -193,8 +193,8 @@ impl Table {
     /// batches.
     pub fn drop_unused_lanes(&mut self, now: Moment, most: usize, is_tight: bool) {
         let lanes = self.gauges.lanes.len().max(self.infos.lanes.len());
-        let is_full = (lanes >= most || is_tight) && now >= self.look_again;
-        if lanes < self.look_at && !is_full {
+        let is_full = (lanes >= most || is_tight) && now >= self.search_again;
+        if lanes < self.search_at && !is_full {
             return;
         }
         let has_gauge = |lane: &usize| {
@@ -219,15 +219,15 @@ impl Table {
             .map(|block| block.with_lanes(&gauges, &infos));
         let blocks: Vec<_> = blocks.map(Arc::new).collect();
         let info_columns = infos.iter().map(|&lane| self.info_columns[lane]).collect();
-        self.look_at = LOOK_FROM.max(2 * gauges.len().max(infos.len()));
-        self.look_again = now.after(BETWEEN_LOOKS);
+        self.search_at = SEARCH_FROM.max(2 * gauges.len().max(infos.len()));
+        self.search_again = now.after(BETWEEN_SEARCHES);
         self.layouts += 1;
         self.gauges = Arc::new(self.gauges.only(&gauges));
         self.infos = Arc::new(self.infos.only(&infos));
         self.info_columns = info_columns;
         self.slots.set_blocks(blocks);
         // Columns must be adopted again, because lanes have other numbers.
-        self.churn.begin();
+        self.churn.reset();
         self.schema = None;
         self.columns.clear();
     }
@@ -260,8 +260,8 @@ impl Table {
         self.schema.as_ref().map(|schema| &schema.name)
     }
 
-    /// Uses the order of the adopted columns. Returns whether it is new.
-    pub fn settle(&mut self) -> bool {
+    /// Orders the info lanes as the adopted columns. Returns whether the order is new.
+    pub fn apply_column_order(&mut self) -> bool {
         let mut changed = false;
         for (column, lanes) in self.columns.iter().enumerate() {
             if let Some(lane) = lanes.info {
@@ -329,12 +329,12 @@ impl Table {
             .sum()
     }
 
-    /// Counts the rows of devices whose texts change.
+    /// The counter of changes of texts in the rows of devices.
     pub(super) fn churn(&mut self) -> &mut Churn {
         &mut self.churn
     }
 
-    /// Counts the rows of IP allocations whose texts change.
+    /// The counter of changes of texts in the rows of IP allocations.
     pub(super) fn allocation_churn(&mut self) -> &mut AllocationChurn {
         &mut self.allocation_churn
     }
@@ -343,8 +343,8 @@ impl Table {
     pub fn churning(&mut self) -> Vec<Arc<str>> {
         let devices = self.slots.devices();
         let fields = self.infos.lanes.iter().map(|lane| &lane.field);
-        let mut found = self.churn.look(devices, fields);
-        found.extend(self.allocation_churn.look(devices));
+        let mut found = self.churn.take_churning(devices, fields);
+        found.extend(self.allocation_churn.take_churning(devices));
         found
     }
 
@@ -376,8 +376,8 @@ impl Table {
         self.slots.block(slot)
     }
 
-    /// The slots that new devices may take over, with the time since which each is silent.
-    pub fn giving_way(
+    /// The slots that may be evicted to make room for new devices, each with the time of its last row.
+    pub fn evictable(
         &self,
         now: Moment,
         stale_after: Duration,
@@ -386,7 +386,7 @@ impl Table {
         blocks.flat_map(move |(number, block)| {
             let slots = 0..block.len();
             slots.filter_map(move |slot| {
-                let since = block.gives_way(slot, now, stale_after)?;
+                let since = block.evictable_since(slot, now, stale_after)?;
                 Some((number * BLOCK_SIZE + slot, since))
             })
         })

@@ -49,12 +49,12 @@ impl Tables {
         free.into()
     }
 
-    /// Applies the column orders of all tables, and the names that came with the columns of the `named` ones. Returns whether one of
-    /// them is new.
-    pub(super) fn settle(&mut self, named: &[usize]) -> bool {
+    /// Applies what the columns of a batch determine: the order of the info lanes of all tables, and the names of the tables `named`. Returns
+    /// whether an order or a name is new.
+    pub(super) fn apply_orders_and_names(&mut self, named: &[usize]) -> bool {
         let mut changed = false;
         for table in &mut self.tables {
-            changed |= table.settle();
+            changed |= table.apply_column_order();
         }
         for &table in named {
             if let Some(name) = self.tables[table].adopted_name().map(Arc::clone) {

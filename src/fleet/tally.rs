@@ -181,8 +181,9 @@ pub struct Tally {
     pub rejected: [u64; RowFault::ALL.len()],
     /// Cells rejected.
     pub cells: CellFaults,
-    /// The number of ignored rows that belong to earlier batches: those of devices that were replaced by new ones.
-    pub gave_way: u64,
+    /// How many of the rows ignored by the limit of devices belong to earlier batches: the only rows of devices that were evicted to make
+    /// room for new ones.
+    pub evicted: u64,
     /// Gaps between the reports of terminals and routers.
     pub gaps: Gaps,
 }
@@ -208,7 +209,7 @@ impl Tally {
         let reasons = || ignored.clone().chain(rejected.clone());
         let rows = self.received();
         let lost: u64 = reasons().map(|(.., count)| count).sum();
-        let lost = lost.saturating_sub(self.gave_way);
+        let lost = lost.saturating_sub(self.evicted);
         let (reason, because, with_reason) = reasons().max_by_key(|(.., count)| *count)?;
         let is_all = rows > 0 && lost >= rows && self.ignored[RowIgnored::Older as usize] == 0;
         is_all.then_some(LeftOut {
@@ -230,7 +231,7 @@ impl Tally {
         add(&mut self.ignored, &other.ignored);
         add(&mut self.rejected, &other.rejected);
         self.cells.add(&other.cells);
-        self.gave_way = self.gave_way.saturating_add(other.gave_way);
+        self.evicted = self.evicted.saturating_add(other.evicted);
         self.gaps.add(other.gaps);
     }
 
@@ -242,10 +243,10 @@ impl Tally {
         self.ignored[reason as usize] += 1;
     }
 
-    /// Counts a device that was replaced by a new one, so that its only row is lost.
-    pub(super) fn give_way(&mut self) {
+    /// Counts a device that was evicted to make room for a new one, so that its only row is lost.
+    pub(super) fn count_eviction(&mut self) {
         self.ignore_row(RowIgnored::DeviceLimit);
-        self.gave_way += 1;
+        self.evicted += 1;
     }
 
     pub(super) fn reject_rows(&mut self, fault: RowFault, rows: usize) {

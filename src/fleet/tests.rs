@@ -192,7 +192,7 @@ pub(crate) fn body(rows: &str, columns: &str) -> String {
 }
 
 #[test]
-fn a_row_gives_its_series() {
+fn a_row_is_exported_as_series() {
     let mut world = World::new();
     world.rows(r#"["u",1500000000,"a",0.5,"v1",599686042433355775,[82,"x-y",82]]"#);
     world.shows(&[
@@ -209,7 +209,7 @@ fn a_row_gives_its_series() {
 }
 
 #[test]
-fn cells_are_judged_one_by_one() {
+fn an_invalid_cell_does_not_affect_others() {
     for (cell, expected, rejected) in [
         ("null", None, 0),
         ("\"\"", None, 0),
@@ -305,7 +305,7 @@ fn rows_that_cannot_be_read_are_counted_by_reason() {
 }
 
 #[test]
-fn columns_are_those_of_the_same_answer() {
+fn rows_are_read_with_the_columns_of_their_own_answer() {
     let mut world = World::new();
     world.answer(&body(
         r#"["u","a",1,"x"]"#,

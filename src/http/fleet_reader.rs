@@ -55,7 +55,7 @@ impl FleetReader {
     /// The newest snapshot, which may be out of date.
     #[must_use]
     pub fn newest(&self) -> Option<Arc<Snapshot>> {
-        self.published.now()
+        self.published.snapshot()
     }
 
     /// The current fleet; `None` if the store is busy or in restart backoff for too long, or hangs.

@@ -14,7 +14,7 @@ use crate::account::messages::{AddAccount, RemoveAccount};
 use crate::account::{AccountMetrics, OfferBatch, StreamId};
 use crate::fleet::plan::Plan;
 use crate::fleet::{
-    AccountId, Changes, Committed, Example, Fleet, Rivalry, RowIgnored, Tally, What,
+    AccountId, ChangeKind, Changes, Committed, DoubleDelivery, Example, Fleet, RowIgnored, Tally,
 };
 use crate::supervise::{Heartbeat, act_at};
 use crate::text::listed;
@@ -29,7 +29,7 @@ pub struct MetricsStoreActor {
     publisher: Publisher,
     clock: Clock,
     accounts: BTreeMap<Arc<str>, Account>,
-    /// The timer of the next change by time.
+    /// The timer for the next change that needs no batch: devices become stale, or a delayed snapshot is retried.
     alarm: Option<SpawnHandle>,
     /// Whether devices are left out for lack of room, which is logged once.
     is_full: bool,
@@ -38,7 +38,7 @@ pub struct MetricsStoreActor {
     /// Limits the warnings about timestamps from before 2019.
     early: Throttle,
     /// Limits the warnings about accounts that deliver the same devices.
-    rivalry: Throttle,
+    double_delivery: Throttle,
     #[cfg(feature = "fault-injection")]
     pub(super) faults: crate::supervise::faults::Armed,
 }
@@ -67,7 +67,7 @@ impl MetricsStoreActor {
             is_full: false,
             future: Throttle::default(),
             early: Throttle::default(),
-            rivalry: Throttle::default(),
+            double_delivery: Throttle::default(),
             #[cfg(feature = "fault-injection")]
             faults: Default::default(),
         }
@@ -80,8 +80,8 @@ impl MetricsStoreActor {
         let due = self.fleet.due();
         let next = (due != Moment::NEVER).then(|| due.since(now));
         let next = again.into_iter().chain(next).min();
-        let holds_until = next.map_or(Moment::NEVER, |next| now.after(next));
-        self.publisher.holds_until(holds_until);
+        let valid_until = next.map_or(Moment::NEVER, |next| now.after(next));
+        self.publisher.set_valid_until(valid_until);
         if let Some(alarm) = self.alarm.take() {
             context.cancel_future(alarm);
         }
@@ -101,7 +101,7 @@ impl MetricsStoreActor {
 
     /// Logs a warning when the first devices are left out; the next one only after there was room again.
     fn warn_if_full(&mut self, tally: &Tally) {
-        let left_out = tally.ignored[RowIgnored::DeviceLimit as usize] > tally.gave_way;
+        let left_out = tally.ignored[RowIgnored::DeviceLimit as usize] > tally.evicted;
         if left_out && !self.is_full {
             let devices = self.fleet.devices();
             warn!(
@@ -137,12 +137,12 @@ impl MetricsStoreActor {
     }
 
     /// Logs two accounts that keep delivering the same devices, at most once a minute.
-    fn warn_of_rivalry(&mut self, rivalry: Option<&Rivalry>) {
-        if let Some(Rivalry {
+    fn warn_of_double_delivery(&mut self, double_delivery: Option<&DoubleDelivery>) {
+        if let Some(DoubleDelivery {
             device_id,
             accounts: [account, other],
-        }) = rivalry
-            && self.rivalry.admit(self.clock.elapsed()).is_some()
+        }) = double_delivery
+            && self.double_delivery.admit(self.clock.elapsed()).is_some()
         {
             let device = device_id.escape_debug();
             warn!(
@@ -175,7 +175,7 @@ impl MetricsStoreActor {
     fn expire(&mut self) {
         let now = self.clock.now();
         if self.fleet.due() <= now {
-            self.publisher.take_back(&self.fleet, now);
+            self.publisher.withdraw(&self.fleet, now);
             log_changes(&self.fleet.expire(now));
             for Account { metrics, owner, .. } in self.accounts.values() {
                 let skipped = owner.and_then(|owner| self.fleet.reports_skipped(owner, now));
@@ -190,10 +190,10 @@ fn log_changes(changes: &Changes) {
     if changes.is_empty() {
         return;
     }
-    let counts = What::NAMES.iter().zip(changes.counts);
-    let counts = counts.filter(|(_, count)| *count > 0);
+    let counts = ChangeKind::ALL.map(|kind| (kind.name(), changes.count(kind)));
+    let counts = counts.into_iter().filter(|(_, count)| *count > 0);
     let counts: Vec<_> = counts
-        .map(|(what, count)| format!("{what} {count}"))
+        .map(|(name, count)| format!("{name} {count}"))
         .collect();
     debug!(changes = counts.join(", "), "devices changed");
 }
@@ -266,12 +266,12 @@ impl Handler<OfferBatch> for MetricsStoreActor {
             return;
         }
         if !plan.is_empty() {
-            self.publisher.take_back(&self.fleet, coverage.to);
+            self.publisher.withdraw(&self.fleet, coverage.to);
         }
         let Committed {
             tally,
             changes,
-            rivalry,
+            double_delivery,
         } = self.fleet.commit(&plan, coverage);
         log_changes(&changes);
         let known = self.accounts.entry(Arc::clone(&account)).or_default();
@@ -282,7 +282,7 @@ impl Handler<OfferBatch> for MetricsStoreActor {
         self.count(account, owner, &tally);
         self.warn_if_full(&tally);
         self.warn_of_timestamps(&plan);
-        self.warn_of_rivalry(rivalry.as_ref());
+        self.warn_of_double_delivery(double_delivery.as_ref());
     }
 }
 

@@ -13,18 +13,18 @@ use tracing::debug;
 use crate::fleet::{Fleet, Lease, Snapshot, pinned};
 use crate::time::Moment;
 
-/// The most bytes of older states that slow readers may hold, for small fleets.
+/// The limit of the bytes of older snapshots that slow readers hold, for small fleets.
 const LEAST_PINNED: usize = 64 * 1024 * 1024;
 
-/// The same for large fleets, as a multiple of the fleet's size. Two scrapers that each read as long as the whole fleet takes to change
-/// need less.
+/// The same for large fleets, as a multiple of the fleet's size. An old snapshot holds at most the whole fleet, if all its blocks have
+/// changed since; so two slow scrapers are within the limit.
 const PINNED_FLEETS: usize = 2;
 
 /// How long slow readers may delay a new snapshot while they hold more than half of the limit.
 const DELAYED_AT_MOST: Duration = Duration::from_secs(10);
 
 /// The interval at which delayed snapshots are retried.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The snapshot for scrapes. Empty while the store writes.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub struct Published {
     current: ArcSwapOption<Lease>,
     changed: Notify,
     /// The [`Moment`] until which the snapshot is valid, in milliseconds: then the store expires devices.
-    holds_until: AtomicU64,
+    valid_until: AtomicU64,
 }
 
 impl Default for Published {
@@ -40,30 +40,30 @@ impl Default for Published {
         Self {
             current: ArcSwapOption::default(),
             changed: Notify::default(),
-            holds_until: AtomicU64::new(Moment::NEVER.millis()),
+            valid_until: AtomicU64::new(Moment::NEVER.millis()),
         }
     }
 }
 
 impl Published {
-    /// The current fleet. Waits while the store writes, and until it has expired everything before `at`: after the process was stopped or
-    /// the machine suspended, scrapes may come before the store's timer.
+    /// The current snapshot. Waits while the store writes, and until the store has applied all changes by time up to `at`: after the process
+    /// was stopped or the machine suspended, a scrape may come before the store's timer.
     pub async fn lease(&self, at: Moment) -> Arc<Lease> {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             // Registers before it checks, so that no snapshot in between is missed.
             changed.as_mut().enable();
-            let holds = self.holds_until.load(Ordering::Acquire) >= at.millis();
-            if let Some(lease) = self.current.load_full().filter(|_| holds) {
+            let is_valid = self.valid_until.load(Ordering::Acquire) >= at.millis();
+            if let Some(lease) = self.current.load_full().filter(|_| is_valid) {
                 return lease;
             }
             changed.await;
         }
     }
 
-    /// The current fleet, unless the store is writing.
+    /// The current snapshot; `None` while the store writes, or if it was revoked.
     #[must_use]
-    pub fn now(&self) -> Option<Arc<Snapshot>> {
+    pub fn snapshot(&self) -> Option<Arc<Snapshot>> {
         self.current.load().as_ref()?.get()
     }
 
@@ -94,11 +94,12 @@ pub struct Publisher {
     /// The leases that were in use when they were withdrawn, the oldest first.
     held: Vec<Weak<Lease>>,
     limits: PinLimits,
-    pinned: usize,
     /// Numbers the snapshots. The fleet's version identifies their contents, but not their blocks.
     number: u64,
+    /// The fleet's version in the last snapshot.
     version: u64,
-    made: Moment,
+    /// When the last snapshot was published.
+    published_at: Moment,
 }
 
 /// The limits of memory that old snapshots hold, in bytes.
@@ -133,15 +134,15 @@ impl Publisher {
             published,
             held: Vec::new(),
             limits,
-            pinned: 0,
             number: 0,
             version: 0,
-            made: Moment::default(),
+            published_at: Moment::default(),
         }
     }
 
-    /// Call it before the fleet is written to. Scrapes then wait until [`Publisher::publish`] is called.
-    pub fn take_back(&mut self, fleet: &Fleet, now: Moment) {
+    /// Withdraws the published snapshot, unless slow readers hold too much memory. Call it before the fleet is written to. If the snapshot
+    /// was withdrawn, scrapes wait until [`Publisher::publish`] is called.
+    pub fn withdraw(&mut self, fleet: &Fleet, now: Moment) {
         let current = self.published.current.swap(None);
         self.held.retain(|held| held.strong_count() > 0);
         let Some(current) = current else {
@@ -149,9 +150,8 @@ impl Publisher {
         };
         let readers = Arc::downgrade(&current);
         if let Err(current) = Arc::try_unwrap(current) {
-            self.pinned = self.pinned_by(None, fleet);
-            let must_wait = self.pinned > self.limit(fleet) / 2;
-            if must_wait && now.since(self.made) < DELAYED_AT_MOST {
+            let must_wait = self.pinned_by(None, fleet) > self.limit(fleet) / 2;
+            if must_wait && now.since(self.published_at) < DELAYED_AT_MOST {
                 self.published.put(current);
             } else {
                 self.held.push(readers);
@@ -162,28 +162,28 @@ impl Publisher {
     /// Call it after the fleet was written to, and at the time that it returned last. Publishes the fleet, or, if slow readers hold too
     /// much memory, returns when to try again.
     pub fn publish(&mut self, fleet: &Fleet, now: Moment) -> Option<Duration> {
-        self.cut(fleet);
+        self.revoke_oldest(fleet);
         let is_published = self.published.current.load().is_some();
         if is_published && self.version == fleet.version() {
             return None;
         }
-        self.take_back(fleet, now);
+        self.withdraw(fleet, now);
         if self.published.current.load().is_some() {
-            return Some(LOOK_AGAIN);
+            return Some(RETRY_INTERVAL);
         }
         self.version = fleet.version();
         self.number += 1;
-        self.made = now;
+        self.published_at = now;
         let snapshot = Arc::new(fleet.snapshot());
         self.published
             .put(Arc::new(Lease::new(self.number, snapshot)));
         None
     }
 
-    /// Call it after [`Publisher::publish`] with the moment of the next call.
-    pub fn holds_until(&self, next: Moment) {
-        let holds_until = &self.published.holds_until;
-        holds_until.store(next.millis(), Ordering::Release);
+    /// Sets the moment until which the snapshot is valid. Call it after [`Publisher::publish`] with the moment of the next call.
+    pub fn set_valid_until(&self, next: Moment) {
+        let valid_until = &self.published.valid_until;
+        valid_until.store(next.millis(), Ordering::Release);
         self.published.changed.notify_waiters();
     }
 
@@ -193,7 +193,7 @@ impl Publisher {
     }
 
     /// Revokes snapshots, the oldest first, until the rest is within the limit. The readers of the oldest are the slowest.
-    fn cut(&mut self, fleet: &Fleet) {
+    fn revoke_oldest(&mut self, fleet: &Fleet) {
         let limit = self.limit(fleet);
         let current = self.published.current.load_full();
         while self.pinned_by(current.as_deref(), fleet) > limit {
@@ -277,7 +277,7 @@ mod tests {
             let plan =
                 self.fleet
                     .plan(AccountId::default(), &Batch { rows, schema }, now, i64::MAX);
-            self.publisher.take_back(&self.fleet, now);
+            self.publisher.withdraw(&self.fleet, now);
             let coverage = Coverage {
                 to: now,
                 covers: Duration::ZERO,
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_without_readers_costs_no_copy() {
+    fn a_write_copies_no_block_if_the_snapshot_has_no_readers() {
         let mut world = World::new();
         world.change(1, 1);
         let block = |lease: &Lease| Arc::as_ptr(&lease.get().unwrap().tables[0].blocks[0]);
@@ -353,9 +353,9 @@ mod tests {
         }
         held.push(world.scrape());
         // Two blocks are half of the limit, so the next snapshot is delayed, for at most ten seconds.
-        assert_eq!(world.change(1, 5), Some(LOOK_AGAIN));
+        assert_eq!(world.change(1, 5), Some(RETRY_INTERVAL));
         assert!(Arc::ptr_eq(&held[3], &world.scrape()));
-        assert_eq!(world.publish_after(9_998), Some(LOOK_AGAIN));
+        assert_eq!(world.publish_after(9_998), Some(RETRY_INTERVAL));
         assert_eq!(world.publish_after(1), None);
         assert_eq!(count(&held), 4, "four blocks are pinned");
         for number in 6..20 {
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn the_larger_the_fleet_the_more_may_be_pinned() {
+    fn the_limit_of_pinned_memory_grows_with_the_fleet() {
         let limits = PinLimits::default();
         for (fleet, expected) in [
             (0, LEAST_PINNED),
@@ -384,7 +384,7 @@ mod tests {
 
     /// Snapshots with the same contents may differ in their blocks, so a body must not continue with another snapshot.
     #[test]
-    fn every_published_snapshot_has_a_number_of_its_own() {
+    fn every_published_snapshot_has_a_unique_number() {
         let mut world = World::new();
         let mut numbers = Vec::new();
         for number in 1..5 {
@@ -411,7 +411,7 @@ mod tests {
         world.change(1, 1);
         let published = Arc::clone(&world.published);
         let mut context = Context::from_waker(Waker::noop());
-        world.publisher.holds_until(Moment::from_millis(1000));
+        world.publisher.set_valid_until(Moment::from_millis(1000));
         let mut scrape_at = |at| {
             let mut scrape = Box::pin(published.lease(Moment::from_millis(at)));
             let is_answered = scrape.as_mut().poll(&mut context).is_ready();
@@ -422,7 +422,7 @@ mod tests {
         assert!(!is_answered);
         // Nothing expired, so the same snapshot stays valid.
         assert_eq!(world.publish_after(1001), None);
-        world.publisher.holds_until(Moment::NEVER);
+        world.publisher.set_valid_until(Moment::NEVER);
         let mut context = Context::from_waker(Waker::noop());
         assert!(scrape.as_mut().poll(&mut context).is_ready());
     }

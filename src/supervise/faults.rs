@@ -60,7 +60,7 @@ pub enum Place {
     Future,
     /// In an interval.
     Interval,
-    /// In `started`, this many times; first the actor stops.
+    /// In `started`, this many times. The actor is stopped first, so that it is restarted.
     Started(usize),
     /// In the handlers of the actor's next ordinary messages, this many times. The StreamActor has none; instead its next attempt panics
     /// while it reads an answer, whatever the fault is.
@@ -85,7 +85,7 @@ pub struct Armed {
 impl Armed {
     /// Call it in `started`.
     pub fn on_start<A: Actor<Context = Context<A>>>(&mut self, context: &mut Context<A>) {
-        trip(&mut self.started, context);
+        cause_if_armed(&mut self.started, context);
     }
 
     /// Takes the fault of the next message, for a caller that makes it happen itself.
@@ -95,16 +95,16 @@ impl Armed {
 
     /// Call it where an answer is taken.
     pub(crate) fn on_answer<A: Actor<Context = Context<A>>>(&mut self, context: &mut Context<A>) {
-        trip(&mut self.answer, context);
+        cause_if_armed(&mut self.answer, context);
     }
 
     /// Call it in the handler of an ordinary message, before it changes the state.
     pub fn on_message<A: Actor<Context = Context<A>>>(&mut self, context: &mut Context<A>) {
-        trip(&mut self.message, context);
+        cause_if_armed(&mut self.message, context);
     }
 }
 
-fn trip<A: Actor<Context = Context<A>>>(
+fn cause_if_armed<A: Actor<Context = Context<A>>>(
     armed: &mut Option<(usize, Fault)>,
     context: &mut Context<A>,
 ) {
@@ -112,11 +112,11 @@ fn trip<A: Actor<Context = Context<A>>>(
         if times > 1 {
             *armed = Some((times - 1, fault));
         }
-        happen(fault, context);
+        cause(fault, context);
     }
 }
 
-fn happen<A: Actor<Context = Context<A>>>(fault: Fault, context: &mut Context<A>) {
+fn cause<A: Actor<Context = Context<A>>>(fault: Fault, context: &mut Context<A>) {
     match fault {
         Fault::Panic => panic!("injected panic"),
         Fault::PanicSaying(message) => panic!("{message}"),
@@ -134,14 +134,14 @@ pub(crate) fn inject<A: Actor<Context = Context<A>>>(
     context: &mut Context<A>,
 ) {
     match place {
-        Place::Handler => happen(fault, context),
+        Place::Handler => cause(fault, context),
         Place::Future => {
             let future = std::future::ready(()).into_actor(actor);
-            context.spawn(future.map(move |(), _, context| happen(fault, context)));
+            context.spawn(future.map(move |(), _, context| cause(fault, context)));
         }
         Place::Interval => {
             context.run_interval(Duration::from_millis(1), move |_, context| {
-                happen(fault, context);
+                cause(fault, context);
             });
         }
         Place::Started(times) => {

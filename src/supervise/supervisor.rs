@@ -36,7 +36,7 @@ pub enum Role {
     Token,
     /// Polls the stream.
     Stream,
-    /// Explains the columns of answers.
+    /// Resolves the columns of answers to schemas.
     Metadata,
     /// Owns the fleet.
     MetricsStore,
@@ -63,7 +63,7 @@ impl Role {
     }
 }
 
-/// How an actor ended.
+/// How an actor failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// It panicked.
@@ -97,15 +97,15 @@ enum Life {
     Gone,
 }
 
-/// Longer messages of panics are cut, in characters.
-const MOST_OF_A_MESSAGE: usize = 200;
+/// The longest message of a panic, in characters; longer ones are cut.
+const LONGEST_MESSAGE: usize = 200;
 
-/// One end of an actor.
+/// A failure of an actor: a panic, or a stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Death {
-    /// When it ended.
+pub struct Failure {
+    /// When it happened.
     pub at: Moment,
-    /// How it ended.
+    /// How the actor failed.
     pub cause: Cause,
     /// The message of the panic, without secrets and control characters, cut after 200 characters.
     pub message: Option<String>,
@@ -119,7 +119,7 @@ pub struct ActorStatus {
     /// The time of the last reply to a heartbeat, in milliseconds that the process ran.
     answered: AtomicU64,
     restarts: [AtomicU64; Cause::ALL.len()],
-    last_death: Mutex<Option<Death>>,
+    last_failure: Mutex<Option<Failure>>,
 }
 
 impl ActorStatus {
@@ -131,7 +131,7 @@ impl ActorStatus {
             life: AtomicU8::new(Life::Up as u8),
             answered: AtomicU64::default(),
             restarts: Default::default(),
-            last_death: Mutex::default(),
+            last_failure: Mutex::default(),
         };
         status.beat(ran);
         status
@@ -161,8 +161,8 @@ impl ActorStatus {
         self.restarts[cause as usize].load(Ordering::Relaxed)
     }
 
-    /// The problem of the actor, if it has one: it has ended, or has not replied for `limit`, measured by the time that the process
-    /// `ran`, so that stops and suspensions do not count. An actor in restart backoff has no problem.
+    /// The problem of the actor, if it has one: `gone` if it is given up, `hangs` if it has not replied to a heartbeat for `limit`. `ran` is the
+    /// time that the process ran, so that stops and suspensions do not count. An actor in restart backoff has no problem.
     #[must_use]
     pub fn trouble(&self, ran: Duration, limit: Duration) -> Option<&'static str> {
         if self.is_gone() {
@@ -172,21 +172,21 @@ impl ActorStatus {
         (self.is_up() && ran.saturating_sub(answered) > limit).then_some("hangs")
     }
 
-    /// The last end of the actor, if it ever ended.
+    /// The last failure of the actor, if there was one.
     #[must_use]
-    pub fn last_death(&self) -> Option<Death> {
-        let last = self.last_death.lock();
+    pub fn last_failure(&self) -> Option<Failure> {
+        let last = self.last_failure.lock();
         last.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The actor is started anew, under a new address.
-    fn revive(&self, ran: Duration) {
+    /// Marks that the actor is started, at first or under a new address.
+    fn mark_started(&self, ran: Duration) {
         self.beat(ran);
         self.set(Life::Up);
     }
 
     /// Marks that the actor is stopped and not restarted by its supervisor.
-    pub fn abandon(&self) {
+    pub fn mark_gone(&self) {
         self.set(Life::Gone);
     }
 
@@ -194,9 +194,9 @@ impl ActorStatus {
         self.life.store(life as u8, Ordering::Relaxed);
     }
 
-    fn note(&self, death: Death) {
-        let last = self.last_death.lock();
-        *last.unwrap_or_else(PoisonError::into_inner) = Some(death);
+    fn set_last_failure(&self, failure: Failure) {
+        let last = self.last_failure.lock();
+        *last.unwrap_or_else(PoisonError::into_inner) = Some(failure);
     }
 
     fn beat(&self, ran: Duration) {
@@ -238,14 +238,14 @@ pub struct Owner {
     pub incarnation: u64,
 }
 
-/// An actor that ended too often, and is not restarted.
+/// An actor that failed too often, and is not restarted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenUp {
     /// Its account; `None` for the store.
     pub owner: Option<Owner>,
     /// Which actor.
     pub role: Role,
-    /// How it ended the last time.
+    /// How it failed the last time.
     pub cause: Cause,
 }
 
@@ -304,7 +304,7 @@ impl Supervisor {
     {
         let (sender, receiver) = channel::channel(MAILBOX);
         let address = Addr::new(sender);
-        status.revive(self.clock.ran());
+        status.mark_started(self.clock.ran());
         let supervision = Supervision {
             status: Arc::clone(status),
             owner: self.owner.clone(),
@@ -312,7 +312,7 @@ impl Supervisor {
             clock: self.clock.clone(),
             redactor: self.redactor.clone(),
             given_up: self.given_up.clone(),
-            deaths: VecDeque::new(),
+            failures: VecDeque::new(),
         };
         let spawned = arbiter.spawn_fn(move || {
             let context = Context::with_receiver(receiver);
@@ -350,7 +350,7 @@ async fn heartbeats(
     }
 }
 
-/// Runs one actor, and restarts it after each death until there are too many.
+/// Runs one actor, and restarts it after each failure until there are too many in the window.
 struct Supervision {
     status: Arc<ActorStatus>,
     owner: Option<Owner>,
@@ -358,8 +358,8 @@ struct Supervision {
     clock: Clock,
     redactor: Redactor,
     given_up: mpsc::UnboundedSender<GivenUp>,
-    /// The times at which the actor ended, within the window.
-    deaths: VecDeque<Moment>,
+    /// The times of the failures within the window.
+    failures: VecDeque<Moment>,
 }
 
 impl Supervision {
@@ -368,13 +368,13 @@ impl Supervision {
         A: Supervised + Actor<Context = Context<A>>,
     {
         loop {
-            let life = AssertUnwindSafe(&mut actor).catch_unwind().await;
-            let mut panic = life.err();
+            let ended = AssertUnwindSafe(&mut actor).catch_unwind().await;
+            let mut panic = ended.err();
             if !actor.ctx().connected() {
                 return;
             }
             loop {
-                let (cause, wait) = self.died(panic.as_deref());
+                let (cause, wait) = self.record_failure(panic.as_deref());
                 let Some(wait) = wait else {
                     return;
                 };
@@ -394,14 +394,14 @@ impl Supervision {
         }
     }
 
-    /// Counts an end, with the panic if there was one. Returns the wait before the restart, or `None` if the actor is given up.
-    fn died(&mut self, panic: Option<&(dyn Any + Send)>) -> (Cause, Option<Duration>) {
+    /// Records a failure, with the panic if there was one. Returns the wait before the restart, or `None` if the actor is given up.
+    fn record_failure(&mut self, panic: Option<&(dyn Any + Send)>) -> (Cause, Option<Duration>) {
         let now = self.clock.now();
         let cause = match panic {
             Some(_) => Cause::Panic,
             None => Cause::Stop,
         };
-        self.status.note(Death {
+        self.status.set_last_failure(Failure {
             at: now,
             cause,
             message: panic.and_then(|panic| message(panic, &self.redactor)),
@@ -409,18 +409,19 @@ impl Supervision {
         (cause, self.backoff(cause, now))
     }
 
+    /// The wait before the restart; `None`, and the actor is given up, after too many failures in the window.
     fn backoff(&mut self, cause: Cause, now: Moment) -> Option<Duration> {
-        while let Some(&first) = self.deaths.front()
+        while let Some(&first) = self.failures.front()
             && now.since(first) >= self.policy.within
         {
-            self.deaths.pop_front();
+            self.failures.pop_front();
         }
-        if self.deaths.is_empty() {
+        if self.failures.is_empty() {
             self.policy.backoff.reset();
         }
-        self.deaths.push_back(now);
+        self.failures.push_back(now);
         let component = self.status.role.name();
-        if self.deaths.len() > self.policy.restarts {
+        if self.failures.len() > self.policy.restarts {
             self.status.set(Life::Gone);
             // An error means that the application is ending anyway.
             let _ = self.given_up.send(GivenUp {
@@ -453,5 +454,5 @@ fn message(panic: &(dyn Any + Send), redactor: &Redactor) -> Option<String> {
     // Redacted before it is cut, because a cut secret would not be found.
     let text = redactor.redact(text);
     let printable = text.chars().filter(|character| !character.is_control());
-    Some(printable.take(MOST_OF_A_MESSAGE).collect())
+    Some(printable.take(LONGEST_MESSAGE).collect())
 }

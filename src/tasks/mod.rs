@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_that_panics_is_made_again_and_counted() {
+    fn a_task_that_panics_is_restarted_and_counted() {
         let (task, hands) = supervised();
         let (status, restarts) = (task.status(), task.restarts.clone());
         let runs = Cell::new(0);
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_shows_that_it_runs_while_it_waits_and_hangs_when_it_does_not() {
+    fn a_waiting_task_has_heartbeats_and_a_blocked_task_hangs() {
         let limit = Duration::from_secs(30);
         let (task, hands) = supervised();
         let status = task.status();

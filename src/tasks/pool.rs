@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[actix_rt::test]
-    async fn jobs_are_done_also_after_panics() {
+    async fn the_pool_runs_jobs_after_panics() {
         let pool = Pool::start("test", 2).unwrap();
         for number in 0..20 {
             let failed = pool.run(|| panic!("a job panics"));
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[actix_rt::test]
-    async fn jobs_are_done_elsewhere_and_panics_cost_nothing_else() {
+    async fn a_job_runs_on_a_thread_of_the_pool_which_survives_its_panic() {
         let pool = Pool::start("test", 1).unwrap();
         let here = thread::current().id();
         let first = pool.run(|| thread::current().id()).await.unwrap();
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[actix_rt::test]
-    async fn the_callers_thread_goes_on_meanwhile() {
+    async fn a_job_does_not_block_the_calling_thread() {
         let pool = Pool::start("test", 1).unwrap();
         let (sender, receiver) = channel();
         let job = pool.run(move || receiver.recv().unwrap());

@@ -1,4 +1,4 @@
-//! A batch: the rows of one answer and what their columns mean. A plain value that any number of consumers can read.
+//! A batch: the rows of one answer and what their columns mean. Immutable, so that several actors can share it.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;

@@ -84,7 +84,7 @@ impl AddressKind {
 
     /// Whether an address has the IP version of this kind.
     #[must_use]
-    pub fn has(self, address: Address) -> bool {
+    pub fn matches(self, address: Address) -> bool {
         address.address().is_ipv4() == (self == Self::Ipv4)
     }
 
@@ -232,7 +232,7 @@ pub fn field_family(field: &str) -> String {
     format!("{PREFIX}{}", sanitise(field))
 }
 
-/// Whether a name has the form of a field's family.
+/// Whether a name has the form of a field's family: the prefix, and only characters that [`sanitise`] keeps.
 #[must_use]
 pub fn is_field_family(family: &str) -> bool {
     family.starts_with(PREFIX) && sanitise(family) == family
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn units_of_fields_are_those_of_their_help() {
+    fn the_help_of_a_field_states_its_unit() {
         let field = |name| TelemetryFamily::Field {
             name: "starlink_x",
             field: name,

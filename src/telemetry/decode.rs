@@ -18,19 +18,19 @@ use super::rows::Rows;
 /// Why an answer is invalid.
 #[derive(Debug, Error)]
 pub enum DecodeError {
-    /// Invalid JSON, for example of a truncated answer.
+    /// Invalid JSON, for example because the answer is truncated, or not the expected JSON.
     #[error("the answer is not the JSON that was expected")]
     Json(#[from] JsonError),
-    /// HTML.
+    /// The text begins with `<`, as HTML does.
     #[error("the answer looks like a web page")]
     WebPage,
-    /// JSON of another shape.
+    /// JSON without this member.
     #[error("the answer has no {0}")]
     Missing(&'static str),
     /// A member that determines the meaning of the others occurs twice.
     #[error("the answer has more than one {0}")]
     Repeated(&'static str),
-    /// Positions are 32-bit numbers.
+    /// The answer has this many bytes. Positions in it are 32-bit numbers.
     #[error("the answer has {0} bytes, more than 4 GiB")]
     TooLong(usize),
 }
@@ -54,7 +54,7 @@ pub fn decode(body: Vec<u8>) -> Result<(Rows, Metadata), DecodeError> {
         repaired,
     };
     let mut rows = Rows::default();
-    let metadata = answer(&mut input, &mut rows).map_err(|error| match error {
+    let metadata = decode_answer(&mut input, &mut rows).map_err(|error| match error {
         DecodeError::Json(_) if body.trim_start().starts_with('<') => DecodeError::WebPage,
         error => error,
     })?;
@@ -62,15 +62,15 @@ pub fn decode(body: Vec<u8>) -> Result<(Rows, Metadata), DecodeError> {
     Ok((rows, metadata))
 }
 
-/// Decodes the whole answer.
-fn answer(input: &mut Input<'_>, rows: &mut Rows) -> Result<Metadata, DecodeError> {
+/// Decodes the whole answer: rows to `rows`, and everything else to the result.
+fn decode_answer(input: &mut Input<'_>, rows: &mut Rows) -> Result<Metadata, DecodeError> {
     let mut names = NameDecoder::new();
     let mut columns = None;
     let mut enums = Enums::default();
     input.members(|input, key| {
         match key {
             "data" if columns.is_some() => return Err(DecodeError::Repeated("member `data`")),
-            "data" => columns = Some(data(input, rows, &mut names)?),
+            "data" => columns = Some(decode_data(input, rows, &mut names)?),
             "metadata" => enums = names.enums(input)?,
             _ => {}
         }
@@ -86,7 +86,7 @@ fn answer(input: &mut Input<'_>, rows: &mut Rows) -> Result<Metadata, DecodeErro
 }
 
 /// Decodes the member `data`: the rows, and the column names that it gives.
-fn data(
+fn decode_data(
     input: &mut Input<'_>,
     rows: &mut Rows,
     names: &mut NameDecoder,

@@ -46,12 +46,14 @@ impl DeviceTypes {
     }
 }
 
+/// Makes names unique.
 struct Unique {
     taken: HashSet<String>,
     names: BTreeMap<Box<str>, Arc<str>>,
 }
 
 impl Unique {
+    /// Adds a code with its name, to which `_<code>` is appended until no other code has it.
     fn add(&mut self, code: &str, name: &str) {
         let mut name = name.to_owned();
         while !self.taken.insert(name.clone()) {

@@ -6,7 +6,7 @@ use ring::digest;
 
 use super::metadata::Metadata;
 
-/// SHA-256, because a hostile answer must not be able to have the digest of another one.
+/// SHA-256, so that an answer cannot be crafted to have the digest of another one.
 pub(super) type Digest = [u8; digest::SHA256_OUTPUT_LEN];
 
 /// The digest of a column list.

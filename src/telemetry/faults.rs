@@ -58,7 +58,7 @@ impl CellFaults {
     }
 
     /// Counts the fault of a result, if it is one.
-    pub fn note(&mut self, result: Result<(), CellFault>) {
+    pub fn count_error(&mut self, result: Result<(), CellFault>) {
         if let Err(fault) = result {
             self.count(fault);
         }

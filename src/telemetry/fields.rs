@@ -5,7 +5,7 @@ use std::sync::Arc;
 use regex_lite::{Regex, RegexBuilder};
 
 /// A field whose name contains one of these, in any case, contains a location.
-const PLACES: [&str; 6] = [
+const LOCATION_WORDS: [&str; 6] = [
     "latitude",
     "longitude",
     "altitude",
@@ -17,7 +17,7 @@ const PLACES: [&str; 6] = [
 /// The fields that `LOCATION` and `DROP_FIELDS` keep. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct FieldFilter {
-    places: bool,
+    locations: bool,
     dropped: Option<Arc<[Dropped]>>,
 }
 
@@ -44,8 +44,8 @@ impl From<Regex> for Dropped {
 
 impl PartialEq for FieldFilter {
     fn eq(&self, other: &Self) -> bool {
-        let spelled = |filter: &Self| filter.expressions().map(str::to_owned).collect::<Vec<_>>();
-        self.places == other.places && spelled(self) == spelled(other)
+        let texts = |filter: &Self| filter.expressions().map(str::to_owned).collect::<Vec<_>>();
+        self.locations == other.locations && texts(self) == texts(other)
     }
 }
 
@@ -60,17 +60,17 @@ impl Default for FieldFilter {
 impl FieldFilter {
     /// Keeps all fields.
     pub const EVERYTHING: Self = Self {
-        places: true,
+        locations: true,
         dropped: None,
     };
 
-    /// Drops fields with a location, unless `places` is true, and those whose whole name matches one of `dropped`.
+    /// Drops fields that contain a location, unless `locations` is true, and those whose whole name matches one of `dropped`.
     ///
     /// The expressions are expected to be anchored; [`anchored`] makes them so.
     #[must_use]
-    pub fn new(places: bool, dropped: Vec<Regex>) -> Self {
+    pub fn new(locations: bool, dropped: Vec<Regex>) -> Self {
         Self {
-            places,
+            locations,
             dropped: (!dropped.is_empty())
                 .then(|| dropped.into_iter().map(Dropped::from).collect()),
         }
@@ -79,17 +79,18 @@ impl FieldFilter {
     /// Whether fields with a location are kept, unless `DROP_FIELDS` matches them.
     #[must_use]
     pub fn has_locations(&self) -> bool {
-        self.places
+        self.locations
     }
 
     /// Whether a field is kept. `field` is its name as Starlink spells it.
     #[must_use]
     pub fn keeps(&self, field: &str) -> bool {
         let mut dropped = self.dropped();
-        (self.places || !is_place(field)) && !dropped.any(|drop| drop.exact.is_match(field))
+        (self.locations || !is_location(field)) && !dropped.any(|drop| drop.exact.is_match(field))
     }
 
-    /// Whether every field with this info key is kept, in any spelling. False if that is not certain.
+    /// Whether every field with this info key is kept. An info key is the name in lower case, so fields that differ only in case share it.
+    /// False if that is not certain.
     #[must_use]
     pub fn keeps_key(&self, key: &str) -> bool {
         // Then the name differs from the key only in case.
@@ -98,7 +99,7 @@ impl FieldFilter {
             let any_case = drop.any_case.as_ref();
             !is_plain || any_case.is_none_or(|drop| drop.is_match(key))
         };
-        (self.places || !is_place(key)) && !self.dropped().any(may_drop)
+        (self.locations || !is_location(key)) && !self.dropped().any(may_drop)
     }
 
     fn dropped(&self) -> impl Iterator<Item = &Dropped> {
@@ -112,9 +113,9 @@ impl FieldFilter {
 }
 
 /// Whether the name of a field, or its info key, is that of a location.
-fn is_place(name: &str) -> bool {
+fn is_location(name: &str) -> bool {
     let name = name.to_lowercase();
-    PLACES.iter().any(|place| name.contains(place))
+    LOCATION_WORDS.iter().any(|word| name.contains(word))
 }
 
 /// The expression that matches only whole names.
@@ -133,9 +134,9 @@ mod tests {
 
     #[test]
     fn fields_are_kept_or_left_out_by_name() {
-        let filter = |places, dropped: &[&str]| {
+        let filter = |locations, dropped: &[&str]| {
             let dropped = dropped.iter().map(|text| anchored(text).unwrap());
-            FieldFilter::new(places, dropped.collect())
+            FieldFilter::new(locations, dropped.collect())
         };
         for (filter, field, expected) in [
             (FieldFilter::default(), "GpsLatitude", true),
@@ -156,7 +157,7 @@ mod tests {
 
     #[test]
     fn keys_are_kept_if_every_spelling_is_kept() {
-        for (places, dropped, key, expected) in [
+        for (locations, dropped, key, expected) in [
             (true, None, "dishlatitude", true),
             (false, None, "dishlatitude", false),
             (true, Some("Account.*"), "site", true),
@@ -166,7 +167,7 @@ mod tests {
             (true, Some(r"\w"), "site", false),
         ] {
             let dropped = dropped.map(|text| anchored(text).unwrap());
-            let filter = FieldFilter::new(places, dropped.into_iter().collect());
+            let filter = FieldFilter::new(locations, dropped.into_iter().collect());
             assert_eq!(filter.keeps_key(key), expected, "{key} {filter:?}");
         }
     }

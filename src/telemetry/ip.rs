@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_and_cidrs_are_numbers() {
+    fn addresses_and_cidrs_are_converted_to_numbers() {
         for (text, expected) in [
             ("192.0.2.1", Some(3_221_225_985.0)),
             ("192.0.2.1/24", Some(3_221_225_985.0)),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn mapped_addresses_are_ipv4() {
+    fn ipv4_mapped_addresses_become_ipv4_addresses() {
         for (text, expected) in [
             ("::ffff:192.0.2.1", "192.0.2.1"),
             ("::ffff:c000:201/128", "192.0.2.1/32"),

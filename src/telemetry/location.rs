@@ -52,14 +52,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_published_test_vector_matches() {
+    fn the_centre_equals_the_published_test_vector() {
         let location = centre(599_686_042_433_355_775).unwrap();
         assert!((location.latitude - 37.345_793_4).abs() < 1e-7);
         assert!((location.longitude + 121.976_376_0).abs() < 1e-7);
     }
 
     #[test]
-    fn other_numbers_have_no_centre() {
+    fn numbers_that_are_not_h3_indices_have_no_centre() {
         for index in [0, 1, u64::MAX, 599_686_042_433_355_776] {
             assert_eq!(centre(index), None, "{index}");
         }

@@ -1,4 +1,9 @@
-//! Decodes and interprets answers: from bytes to rows whose cells have a meaning. Pure: no actix, no awc, no clock.
+//! Decodes and interprets answers: from bytes to rows whose cells have a meaning. Pure: no actors, no HTTP, no clock.
+//!
+//! 1. [`decode()`] parses an answer to [`Rows`] of uninterpreted cells and to [`Metadata`]: the column names of each device type, and the
+//!    names of type and alert codes.
+//! 2. A [`SchemaCache`] resolves the metadata to a [`Schema`]: what each column means, and the names of its metrics.
+//! 3. A [`Batch`] has both. A [`Row`] of it gives the [`Reading`]s of its cells.
 
 pub mod batch;
 pub mod bounds;

@@ -1,7 +1,8 @@
 //! Interprets the cells of a row. No other module does.
 //!
-//! A row has an [`Identity`] and [`Reading`]s, one for each column. Numbers are parsed. Texts, alerts, addresses and locations are
-//! returned raw and checked only on demand, because most are equal to those of the previous row, which a consumer compares first.
+//! A row has an [`Identity`] and [`Reading`]s, one for each cell that has a value. Numbers are final. Texts, alerts, addresses and locations
+//! are returned raw, and interpreted by a method of their own: most are equal to those of the device's previous row, and need not be
+//! interpreted if the caller compares them first.
 
 use std::borrow::Cow;
 use std::num::NonZeroU64;
@@ -28,7 +29,7 @@ pub struct Row<'b> {
 pub struct Identity<'b> {
     /// `DeviceId`, as Starlink spells it. Never empty.
     pub device_id: &'b str,
-    /// `UtcTimestampNs`.
+    /// `UtcTimestampNs`: nanoseconds since 1970. Any integer; the fleet checks its range.
     pub reported: i64,
 }
 
@@ -56,12 +57,12 @@ pub enum IdentityFault {
 pub enum Reading<'b> {
     /// A number or a boolean (1 or 0) of a field.
     Number(&'b Field, f64),
-    /// A string or a list of a field. [`RawText::judge`] decides whether it is a number, a text or nothing.
+    /// A string or a list of a field. [`RawText::interpret`] decides whether it is a number, a text or nothing.
     Text(&'b Field, RawText<'b>),
     /// A cell of an IP allocation, which is a text even if it looks like a number.
     Info(&'b Field, RawInfo<'b>),
     /// An H3 index.
-    Place(&'b Field, RawPlace),
+    Location(&'b Field, RawLocation),
     /// The active alerts of a column.
     Alerts(RawAlerts<'b>),
     /// The addresses of an IP allocation.
@@ -137,7 +138,9 @@ impl<'b> Row<'b> {
                 Reading::Text(field, RawText::List(self.rows, list))
             }
             (Column::Info(field), _) => Reading::Info(field, RawInfo(self.rows, cell)),
-            (Column::Location(field), _) => Reading::Place(field, RawPlace::of(self.rows, cell)),
+            (Column::Location(field), _) => {
+                Reading::Location(field, RawLocation::of(self.rows, cell))
+            }
             (Column::Alerts(_), _) => Reading::Alerts(RawAlerts {
                 rows: self.rows,
                 schema: self.schema,
@@ -166,7 +169,7 @@ pub enum RawText<'b> {
 
 /// The meaning of a string or a list of a field.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Judged<'b> {
+pub enum Interpreted<'b> {
     /// A list of empty strings.
     Absent,
     /// A finite decimal number and nothing else.
@@ -180,15 +183,15 @@ impl<'b> RawText<'b> {
     ///
     /// # Errors
     /// It is a list with an element that cannot be read.
-    pub fn judge(self, numbers: &mut LongNumbers) -> Result<Judged<'b>, CellFault> {
+    pub fn interpret(self, numbers: &mut LongNumbers) -> Result<Interpreted<'b>, CellFault> {
         let text: Cow<'b, str> = match self {
             Self::Plain(text) => text.into(),
             Self::List(rows, list) => joined(rows, list)?.into(),
         };
         Ok(match decimal(&text, numbers) {
-            Some(number) => Judged::Number(number),
-            None if text.is_empty() => Judged::Absent,
-            None => Judged::Text(text),
+            Some(number) => Interpreted::Number(number),
+            None if text.is_empty() => Interpreted::Absent,
+            None => Interpreted::Text(text),
         })
     }
 }
@@ -235,17 +238,17 @@ fn joined(rows: &Rows, list: List) -> Result<String, CellFault> {
 
 /// A cell of `H3CellId`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct RawPlace {
+pub struct RawLocation {
     /// The H3 index; `None` if the cell contains none. It need not be the index of an H3 cell; [`location::centre`] checks that.
     pub index: Option<NonZeroU64>,
     /// The value of the field's gauge: any integer, even one that is not the index of an H3 cell.
     pub number: Option<f64>,
 }
 
-impl RawPlace {
+impl RawLocation {
     #[expect(
         clippy::cast_precision_loss,
-        reason = "a gauge is an f64; the place is computed from all bits"
+        reason = "a gauge is an f64; the location is computed from all bits"
     )]
     fn of(rows: &Rows, cell: Cell) -> Self {
         let number = match cell {
@@ -324,8 +327,8 @@ impl RawAddresses<'_> {
         let Self { rows, kind, cell } = self;
         let address = |text| {
             let address = Address::parse(rows.text(text));
-            let of_family = address.filter(|address| kind.has(*address));
-            of_family.ok_or(CellFault::Address)
+            let of_version = address.filter(|address| kind.matches(*address));
+            of_version.ok_or(CellFault::Address)
         };
         match cell {
             Cell::Absent => {}

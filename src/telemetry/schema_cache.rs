@@ -1,4 +1,4 @@
-//! Computes the schemas of an account's answers, once as long as their columns and names do not change.
+//! Computes the schemas of an account's answers, again only if their columns or names have changed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -49,7 +49,8 @@ pub struct SchemaCache {
     alerts: BTreeMap<String, Arc<AlertNames>>,
 }
 
-/// How many column lists of a type are remembered as reported, because answers may alternate between a few.
+/// The collisions of a column list are reported once. This many lists of a type are remembered as reported, because answers may alternate
+/// between a few.
 const MOST_REPORTED: usize = 16;
 
 /// The columns in the last answer with a type.

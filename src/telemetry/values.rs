@@ -56,9 +56,10 @@ fn first_digits(mantissa: &str, exponent: &str) -> Option<String> {
         Err(_) if exponent.starts_with('-') => i64::MIN / 2,
         Err(_) => i64::MAX / 2,
     };
-    // The kept digits form an integer, and the exponent moves them to their place.
-    let place = i64::try_from(whole.len()).ok()? - i64::try_from(zeros + kept.len()).ok()?;
-    let exponent = exponent.saturating_add(place);
+    // The kept digits form an integer. The shift is the number of digits of the whole part after them; negative if they reach into the
+    // fraction.
+    let shift = i64::try_from(whole.len()).ok()? - i64::try_from(zeros + kept.len()).ok()?;
+    let exponent = exponent.saturating_add(shift);
     Some(format!("{sign}{kept}e{exponent}"))
 }
 

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_of_names_are_short_and_printable() {
+    fn lists_of_names_are_limited_and_escaped() {
         let long = "x".repeat(101);
         for (names, count, expected) in [
             (vec![], 0, String::new()),

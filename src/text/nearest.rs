@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_misspelt_name_finds_the_nearest() {
+    fn the_nearest_known_name_is_found_for_a_misspelt_one() {
         let known = ["batch_size", "client_id", "max", "STALE_AFTER"];
         for (unknown, expected) in [
             ("batchsize", Some("batch_size")),

@@ -216,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn aliases_and_deep_nesting_are_refused_with_their_line() {
+    fn aliases_and_deep_nesting_are_rejected_with_their_line() {
         let laughs = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n";
         let deep = |depth: usize| "- ".repeat(depth) + "x\n";
         for (text, expected) in [
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nul_does_not_end_the_text() {
+    fn a_nul_character_is_rejected() {
         for (text, line) in [
             ("\0", 1),
             ("a: 1\nb: 2\0\nc: 3\n", 2),
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_those_of_the_keys_and_of_the_items() {
+    fn values_have_the_line_of_their_key_or_item() {
         let document =
             parse("# a comment\na:\n  b: 'x'\n  c:\nd: [1, {e: 2}]\nf:\n  - g\n  -\n    h: i\n");
         let Value::Map(entries) = document.unwrap().root.value else {
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_file_is_nothing() {
+    fn an_empty_file_is_null() {
         for text in ["", "# only a comment\n", "---\n"] {
             let root = parse(text).unwrap().root;
             assert!(matches!(root.value, Value::Null), "{text}");
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_key_is_remembered_and_its_first_value_counts() {
+    fn repeated_keys_are_listed_and_the_first_value_is_used() {
         let document = parse("a: 1\nb: {c: 2, c: 3}\na: 4\n").unwrap();
         let repeated = [(2, "c".to_owned()), (3, "a".to_owned())];
         assert_eq!(document.repeated, repeated);
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plain_tree_is_refused_with_its_line() {
+    fn unsupported_constructs_are_rejected_with_their_line() {
         let deep = "[".repeat(100);
         for (text, line) in [
             ("a: &x 1\nb: *x\n", 2),

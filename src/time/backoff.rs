@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_bounds_are_refused() {
+    fn invalid_bounds_are_rejected() {
         let cases = [
             (0, 1, false),
             (2, 1, false),

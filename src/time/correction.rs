@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_corrected_clock_is_starlinks() {
+    fn the_corrected_clock_equals_starlinks() {
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let mut correction = Correction::default();
         assert_eq!(

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_reported_once_and_then_by_the_minute() {
+    fn failures_are_reported_once_and_then_once_a_minute() {
         type Failure = (char, u64);
         let cases: &[(&str, &[(Failure, Report)])] = &[
             ("one", &[(('a', 7), Report::First)]),
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_that_the_caller_logs_gives_no_line() {
+    fn a_failure_that_the_caller_logs_is_counted_and_not_reported() {
         let mut log = FailureLog::new();
         log.failed_elsewhere(secs(0));
         assert_eq!(log.recovered(secs(1)), None);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_ends_although_its_end_was_not_queried() {
+    fn an_outage_ends_even_if_its_end_was_not_queried() {
         let mut log = FailureLog::new();
         log.failed('a', secs(0));
         assert_eq!(log.over_at(), None);
@@ -275,7 +275,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn there_is_one_line_a_minute_at_most(
+        fn there_is_at_most_one_line_a_minute(
             events in prop::collection::vec((0_u64..90, prop::option::weighted(0.5, 0_u8..3)), 1..300),
         ) {
             let mut log = FailureLog::new();

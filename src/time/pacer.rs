@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_then_a_steady_rate() {
+    fn polls_start_in_a_burst_and_then_at_a_steady_rate() {
         let mut pacer = Pacer::new(30);
         // Milliseconds: now, and the expected wait.
         let cases = [
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_clock_does_not_overflow() {
+    fn the_largest_time_does_not_overflow() {
         let mut pacer = Pacer::new(u32::MAX);
         pacer.slow_down(Duration::MAX);
         pacer.reserve(Duration::MAX);
@@ -171,7 +171,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_more_than_the_limit_in_any_minute(
+        fn any_minute_has_at_most_the_configured_polls(
             limit in 1_u32..=240,
             answers in prop::collection::vec(
                 (prop_oneof![5 => 0_u64..20, 2 => 0_u64..1000, 1 => 0_u64..90_000], prop::bool::weighted(0.02)),

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gap_between_readings_is_a_stop() {
+    fn a_long_gap_between_readings_counts_as_a_stop() {
         let mut stops = Stops::default();
         stops.begin(Duration::from_secs(100));
         // When the clock was read, and how long the process was stopped until then, in milliseconds.
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_date_explains_a_jump() {
+    fn the_next_date_header_explains_a_jump() {
         const HOUR: i64 = 3_600_000;
         // The jump, the offset before it, the offset and the duration of the next answer, and what that means.
         let cases = [

@@ -287,7 +287,7 @@ impl<'s> DeviceRef<'s> {
     /// Degrees north and east.
     #[must_use]
     pub fn location(&self) -> Option<(f64, f64)> {
-        let centre = self.block.place(self.slot)?.centre;
+        let centre = self.block.location(self.slot)?.centre;
         Some((centre.latitude, centre.longitude))
     }
 
@@ -343,7 +343,7 @@ impl<'s> DeviceRef<'s> {
     #[must_use]
     pub fn detail(&self, fleet: &'s NamedFleet) -> DeviceDetail {
         let infos = self.infos();
-        let cell = self.block.place(self.slot);
+        let cell = self.block.location(self.slot);
         DeviceDetail {
             device: self.device(fleet),
             h3_cell: cell.map(|place| format!("{:x}", place.index)),

@@ -134,10 +134,10 @@ pub struct LastError {
 
 impl Actor {
     fn of(status: &ActorStatus, trouble: Option<&str>, now: Moment) -> Self {
-        let last_error = status.last_death().map(|death| LastError {
-            cause: death.cause.name(),
-            message: death.message,
-            seconds_ago: now.since(death.at).as_secs_f64(),
+        let last_error = status.last_failure().map(|failure| LastError {
+            cause: failure.cause.name(),
+            message: failure.message,
+            seconds_ago: now.since(failure.at).as_secs_f64(),
         });
         Self {
             name: status.role().name(),

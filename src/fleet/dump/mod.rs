@@ -1,4 +1,4 @@
-//! The fleet as bytes, for a later process.
+//! Writes the fleet as bytes (a dump), and reads it in a later process: the content of the state file without its header.
 //!
 //! Integers and floats are little-endian. Texts and lists are preceded by their length in 32 bits. Values that can be computed from
 //! others are not stored: presences are computed from ages, and locations from H3 indices. Moments are stored unchanged, because the
@@ -29,7 +29,7 @@ const LONGEST_TYPE_NAME: usize = 4 * LONGEST_NAME;
 /// The longest name of an account.
 const LONGEST_ACCOUNT: usize = 63;
 
-/// Below this, memory for values counts as used up, because it is not worth computing how much is left.
+/// In bytes. If less memory for values is left, it counts as used up, so that it is not computed again for every value.
 const LEAST_ROOM: usize = 64 * 1024;
 
 /// A flag of a slot: it has a device.
@@ -65,15 +65,15 @@ pub enum Form {
 /// Why bytes are not a valid dump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum DumpError {
-    /// The end is missing.
-    #[error("it is truncated")]
-    End,
-    /// There are bytes after the end.
-    #[error("it has bytes after its end")]
-    Rest,
-    /// A value is not valid.
-    #[error("{0} is not valid")]
-    Value(&'static str),
+    /// The bytes end before the last value.
+    #[error("unexpected end of data")]
+    Truncated,
+    /// There are bytes after the last value.
+    #[error("unexpected data after the end")]
+    Trailing,
+    /// A value is not valid; its kind is named.
+    #[error("invalid {0}")]
+    Invalid(&'static str),
 }
 
 #[cfg(test)]

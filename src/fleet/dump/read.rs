@@ -1,4 +1,4 @@
-//! Reads a dump. It comes from outside, so nothing in it is trusted.
+//! Reads a dump. A dump comes from a file that anything may have changed, so every value is checked.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -12,25 +12,27 @@ use super::{
 use crate::fleet::accounts::AccountId;
 use crate::fleet::allocation::{ADDRESS_BYTES, Allocation, AllocationContent, INFO_BYTES};
 use crate::fleet::columns::MOST_FOR_A_VALUE;
-use crate::fleet::device::{Alerts, DeviceState, Difference, Place, alert_bytes};
+use crate::fleet::device::{Alerts, DeviceLocation, DeviceState, Difference, alert_bytes};
 use crate::fleet::stream_time::StreamTime;
 use crate::fleet::{Fleet, FleetOptions};
 use crate::telemetry::bounds::{LONGEST_NAME, MOST_COLUMNS};
 use crate::telemetry::catalogue::{is_field_family, is_free_key, is_reserved_family};
 use crate::telemetry::ip::Address;
+use crate::telemetry::location::centre;
 use crate::telemetry::schema::LOCATION_FIELD;
 use crate::telemetry::values::sanitise;
-use crate::telemetry::{AddressKind, DeviceKind, location};
+use crate::telemetry::{AddressKind, DeviceKind};
 use crate::time::Moment;
 
 impl Fleet {
-    /// Reads a fleet that [`super::Frozen::write`] wrote when its clock was `now`. Whatever exceeds the limits of the options is left out.
+    /// Reads a fleet that [`super::Frozen::write`] wrote in the format version `form` when its clock was `now`. Devices and values that
+    /// exceed the limits of the options, or that the options exclude, are left out.
     /// Call [`Fleet::expire`] afterwards.
     ///
     /// No input causes a panic, or uses more memory than a small multiple of its own size.
     ///
     /// # Errors
-    /// The bytes are not a dump of this version.
+    /// [`DumpError`]: the bytes are not a dump in this form.
     pub fn thaw(
         options: FleetOptions,
         now: Moment,
@@ -38,7 +40,7 @@ impl Fleet {
         bytes: &[u8],
     ) -> Result<Self, DumpError> {
         if now > LAST_MOMENT {
-            return Err(DumpError::Value("the clock"));
+            return Err(DumpError::Invalid("time of the dump"));
         }
         let mut input = Input { rest: bytes };
         let mut room = Some(options.limits.values);
@@ -52,7 +54,7 @@ impl Fleet {
             Form::WithAccounts => accounts(&mut fleet, &mut input, now)?,
         };
         for _ in 0..input.length()? {
-            Thawing {
+            TableReader {
                 fleet: &mut fleet,
                 input: &mut input,
                 now,
@@ -64,7 +66,7 @@ impl Fleet {
             .table()?;
         }
         if !input.rest.is_empty() {
-            return Err(DumpError::Rest);
+            return Err(DumpError::Trailing);
         }
         // Before the devices age, because the last row may have arrived long before the state was written.
         for &id in accounts.iter().flatten() {
@@ -91,7 +93,7 @@ fn accounts(
         let name = input.text()?;
         let stream_time = input.moment()?.min(now);
         if name.is_empty() || name.len() > LONGEST_ACCOUNT {
-            return Err(DumpError::Value("an account's name"));
+            return Err(DumpError::Invalid("account name"));
         }
         let id = fleet.account(&name.into());
         if let Some(account) = id.and_then(|id| fleet.accounts.get_mut(id)) {
@@ -117,7 +119,7 @@ fn online_at_last(fleet: &Fleet, account: AccountId) -> usize {
 }
 
 /// Reads one table.
-struct Thawing<'f, 'i> {
+struct TableReader<'f, 'i> {
     fleet: &'f mut Fleet,
     input: &'f mut Input<'i>,
     /// The clock when the dump was written. Later moments are replaced by it.
@@ -125,7 +127,7 @@ struct Thawing<'f, 'i> {
     form: Form,
     /// The accounts by position.
     accounts: &'f [Option<AccountId>],
-    /// The bytes of numbers, references to texts and entries of lists for which there is certainly room; `None` if there is none.
+    /// A lower bound of the memory in bytes that is left for numbers, references to texts and entries of lists; `None` if it is used up.
     room: &'f mut Option<usize>,
     /// The shared info keys of allocations.
     keys: BTreeSet<Arc<str>>,
@@ -137,13 +139,13 @@ struct LaneNumbers {
     infos: Vec<Option<usize>>,
 }
 
-impl Thawing<'_, '_> {
+impl TableReader<'_, '_> {
     fn table(&mut self) -> Result<(), DumpError> {
         let code = self.input.text()?;
         let name = self.input.text()?;
         let kind = DeviceKind::of(code);
         if kind == DeviceKind::Allocation {
-            return Err(DumpError::Value("a device type"));
+            return Err(DumpError::Invalid("device type"));
         }
         let number = self.table_of(code, name);
         let lanes = self.lanes(number)?;
@@ -185,23 +187,23 @@ impl Thawing<'_, '_> {
         for _ in 0..self.input.length()? {
             let (name, field) = (self.input.text()?, self.input.text()?);
             if !is_field_family(name) {
-                return Err(DumpError::Value("a metric name"));
+                return Err(DumpError::Invalid("metric name"));
             }
             // An older version of the program may have reserved fewer names.
             let is_kept = !is_reserved_family(name) && is_kept(name, field);
             let table = table.as_mut().filter(|_| is_kept);
-            gauges.push(table.and_then(|table| table.thaw_gauge_lane(name, field, most)));
+            gauges.push(table.and_then(|table| table.restore_gauge_lane(name, field, most)));
         }
         let mut infos = Vec::new();
         for _ in 0..self.input.length()? {
             let (key, field) = (self.input.text()?, self.input.text()?);
             let column = self.input.length()?;
             if !is_free_key(key) {
-                return Err(DumpError::Value("an info key"));
+                return Err(DumpError::Invalid("info key"));
             }
             let column = (column as usize).min(MOST_COLUMNS);
             let table = table.as_mut().filter(|_| is_kept(key, field));
-            infos.push(table.and_then(|table| table.thaw_info_lane(key, field, column, most)));
+            infos.push(table.and_then(|table| table.restore_info_lane(key, field, column, most)));
         }
         Ok(LaneNumbers { gauges, infos })
     }
@@ -209,7 +211,7 @@ impl Thawing<'_, '_> {
     fn slot(&mut self, table: Option<usize>, lanes: &LaneNumbers) -> Result<(), DumpError> {
         let id = self.input.text()?;
         if id.is_empty() {
-            return Err(DumpError::Value("an identifier"));
+            return Err(DumpError::Invalid("device ID"));
         }
         let [contents] = self.input.array()?;
         let account = self.account()?;
@@ -242,7 +244,7 @@ impl Thawing<'_, '_> {
             block.replace(slot, state, device.seen, device.seen_in_stream);
             block.deliver(slot, device.seen);
             if contents & NEW == 0 {
-                block.settle(slot);
+                block.mark_as_not_new(slot);
             }
         }
         if let Some(allocation) = allocation {
@@ -263,7 +265,7 @@ impl Thawing<'_, '_> {
         let account = self.accounts.get(number as usize - 1);
         account
             .copied()
-            .ok_or(DumpError::Value("an account's number"))
+            .ok_or(DumpError::Invalid("account number of a device"))
     }
 
     fn device(
@@ -276,15 +278,15 @@ impl Thawing<'_, '_> {
         let account = account.and_then(|id| self.fleet.accounts.get(id));
         let stream_time = account.map_or(Moment::default(), |it| it.stream_time.now());
         let seen_in_stream = self.input.moment()?.min(stream_time);
-        let place = self.place()?;
+        let location = self.location()?;
         let alerts = self.alerts()?;
         let gauges = self.gauges(&lanes.gauges)?;
         let (lanes_of_gauges, gauges) = gauges.into_iter().unzip();
         let longest = self.fleet.options.limits.text;
-        let mut changes = vec![Difference::Place(place), Difference::Alerts(alerts)];
+        let mut changes = vec![Difference::Location(location), Difference::Alerts(alerts)];
         for _ in 0..self.input.length()? {
             let lane = lanes.infos.get(self.input.length()? as usize);
-            let lane = *lane.ok_or(DumpError::Value("a text's place"))?;
+            let lane = *lane.ok_or(DumpError::Invalid("lane number of a text"))?;
             let text = self.input.text()?;
             if let Some(lane) = lane
                 && text.len() <= longest
@@ -319,14 +321,14 @@ impl Thawing<'_, '_> {
         self.room.is_some()
     }
 
-    fn place(&mut self) -> Result<Option<Place>, DumpError> {
+    fn location(&mut self) -> Result<Option<DeviceLocation>, DumpError> {
         let index = NonZeroU64::new(u64::from_le_bytes(self.input.array()?));
         let is_kept = self.fleet.options.fields.keeps(LOCATION_FIELD);
         let Some(index) = index.filter(|_| is_kept) else {
             return Ok(None);
         };
-        let centre = location::centre(index.get()).ok_or(DumpError::Value("an H3 index"))?;
-        Ok(Some(Place { index, centre }))
+        let centre = centre(index.get()).ok_or(DumpError::Invalid("H3 index"))?;
+        Ok(Some(DeviceLocation { index, centre }))
     }
 
     fn alerts(&mut self) -> Result<Alerts, DumpError> {
@@ -334,7 +336,7 @@ impl Thawing<'_, '_> {
         for _ in 0..self.input.length()? {
             let name = self.input.text()?;
             if sanitise(name) != name {
-                return Err(DumpError::Value("an alert's name"));
+                return Err(DumpError::Invalid("alert name"));
             }
             let limits = &self.fleet.options.limits;
             if names.len() < limits.alerts
@@ -356,7 +358,7 @@ impl Thawing<'_, '_> {
         for number in 0..self.input.length()? {
             let value = f64::from_le_bytes(self.input.array()?);
             let lane = lanes.get(number as usize);
-            let lane = lane.ok_or(DumpError::Value("a number's place"))?;
+            let lane = lane.ok_or(DumpError::Invalid("lane number of a gauge"))?;
             if let Some(lane) = lane.and_then(|lane| u32::try_from(lane).ok())
                 && value.is_finite()
                 && self.has_room_for(MOST_FOR_A_VALUE)
@@ -378,7 +380,7 @@ impl Thawing<'_, '_> {
         for kind in AddressKind::ALL {
             for _ in 0..self.input.length()? {
                 let address = self.address()?;
-                if kind.has(address)
+                if kind.matches(address)
                     && fields.keeps(kind.field())
                     && self.has_room_for(ADDRESS_BYTES)
                 {
@@ -391,7 +393,7 @@ impl Thawing<'_, '_> {
         for _ in 0..self.input.length()? {
             let (key, value) = (self.input.text()?, self.input.text()?);
             if !is_free_key(key) || !known.insert(key) {
-                return Err(DumpError::Value("an info key"));
+                return Err(DumpError::Invalid("info key"));
             }
             if value.len() > longest || key.len() > LONGEST_LANE {
                 continue;
@@ -419,11 +421,11 @@ impl Thawing<'_, '_> {
         let address = match self.input.array()? {
             [IPV4] => IpAddr::from(self.input.array::<4>()?),
             [IPV6] => IpAddr::from(self.input.array::<16>()?),
-            [_] => return Err(DumpError::Value("an address's kind")),
+            [_] => return Err(DumpError::Invalid("kind of an address")),
         };
         let [prefix] = self.input.array()?;
         let prefix = (prefix != NO_PREFIX).then_some(prefix);
-        Address::new(address, prefix).ok_or(DumpError::Value("an address's prefix"))
+        Address::new(address, prefix).ok_or(DumpError::Invalid("prefix length of an address"))
     }
 
     fn key(&mut self, name: &str) -> Option<Arc<str>> {
@@ -456,7 +458,7 @@ struct Input<'i> {
 
 impl<'i> Input<'i> {
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DumpError> {
-        let (array, rest) = self.rest.split_first_chunk().ok_or(DumpError::End)?;
+        let (array, rest) = self.rest.split_first_chunk().ok_or(DumpError::Truncated)?;
         self.rest = rest;
         Ok(*array)
     }
@@ -467,16 +469,19 @@ impl<'i> Input<'i> {
 
     fn text(&mut self) -> Result<&'i str, DumpError> {
         let length = self.length()? as usize;
-        let (text, rest) = self.rest.split_at_checked(length).ok_or(DumpError::End)?;
+        let (text, rest) = self
+            .rest
+            .split_at_checked(length)
+            .ok_or(DumpError::Truncated)?;
         self.rest = rest;
-        str::from_utf8(text).map_err(|_| DumpError::Value("a text"))
+        str::from_utf8(text).map_err(|_| DumpError::Invalid("UTF-8 text"))
     }
 
     fn moment(&mut self) -> Result<Moment, DumpError> {
         let moment = Moment::from_millis(u64::from_le_bytes(self.array()?));
         match moment <= LAST_MOMENT {
             true => Ok(moment),
-            false => Err(DumpError::Value("a moment")),
+            false => Err(DumpError::Invalid("time")),
         }
     }
 }

@@ -133,12 +133,12 @@ fn truncated_dumps_are_rejected() {
     let options = world().fleet.options.clone();
     for end in 0..bytes.len() {
         let error = thaw(options.clone(), NOW, &bytes[..end]).unwrap_err();
-        assert_eq!(error, DumpError::End, "up to {end}");
+        assert_eq!(error, DumpError::Truncated, "up to {end}");
     }
     let longer = [&bytes[..], &[0]].concat();
     assert_eq!(
         thaw(options.clone(), NOW, &longer).unwrap_err(),
-        DumpError::Rest
+        DumpError::Trailing
     );
 }
 
@@ -446,6 +446,6 @@ fn moments_after_the_clock_of_the_file_are_replaced_by_it() {
             &crafted.0,
         )
         .unwrap_err();
-        assert_eq!(error, DumpError::Value("the clock"));
+        assert_eq!(error, DumpError::Invalid("time of the dump"));
     }
 }

@@ -1,4 +1,4 @@
-//! Writes a dump.
+//! Writes a dump, in the order and encoding that [`super`] describes.
 
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use crate::fleet::table::{Lanes, Table};
 use crate::telemetry::ip::Address;
 use crate::time::Moment;
 
-/// The state of a fleet. It shares the blocks with the fleet, which copies those that it changes in the meantime.
+/// The state of a fleet at one moment, to be written on another thread. It shares the blocks with the fleet, which copies those that it changes in the meantime.
 #[derive(Debug)]
 pub struct Frozen {
     accounts: Vec<FrozenAccount>,
@@ -95,7 +95,7 @@ impl FrozenTable {
         for block in self.blocks {
             let account = block.account();
             let account = accounts.iter().position(|id| Some(*id) == account);
-            let account = account.map_or(Ok(NO_ACCOUNT), |place| number(place + 1))?;
+            let account = account.map_or(Ok(NO_ACCOUNT), |index| number(index + 1))?;
             for slot in 0..block.len() {
                 write_slot(out, account, &block, slot)?;
             }
@@ -143,7 +143,9 @@ fn write_device(out: &mut impl Write, block: &Block, slot: usize) -> io::Result<
     out.write_all(&block.reported(slot).to_le_bytes())?;
     moment(out, seen)?;
     moment(out, seen_in_stream)?;
-    let index = block.place(slot).map_or(0, |place| place.index.get());
+    let index = block
+        .location(slot)
+        .map_or(0, |location| location.index.get());
     out.write_all(&index.to_le_bytes())?;
     let alerts = block.alerts(slot).as_deref().map_or(&[][..], Vec::as_slice);
     length(out, alerts.len())?;

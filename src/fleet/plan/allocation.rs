@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::allocation::{ADDRESS_BYTES, Allocation, AllocationContent, INFO_BYTES};
-use super::{Candidate, PlannedAllocation, Planner, bounded};
+use super::{Candidate, PlannedAllocation, Planner, intern_bounded};
 use crate::telemetry::readings::{RawAddresses, RawInfo};
 use crate::telemetry::schema::Field;
 use crate::telemetry::{AddressKind, CellFault, Reading};
@@ -44,6 +44,7 @@ impl Planner<'_> {
         known.map_or(0, |known| known.content.bytes())
     }
 
+    /// Reads the cells of a row to `content`, and counts those that are left out.
     fn read_allocation(&mut self, candidate: &Candidate<'_>, content: &mut AllocationContent) {
         let most = self.most_bytes(candidate);
         let churn = self.tables.get_mut(candidate.table).allocation_churn();
@@ -55,18 +56,22 @@ impl Planner<'_> {
                 }
                 Reading::Info(field, raw) => {
                     let info = self.info(candidate, field, raw, content, most);
-                    self.plan.tally.cells.note(info);
+                    self.plan.tally.cells.count_error(info);
                 }
                 Reading::Fault(fault) => self.plan.tally.cells.count(fault),
                 // The columns of an allocation have no such readings.
                 Reading::Number(..)
                 | Reading::Text(..)
-                | Reading::Place(..)
+                | Reading::Location(..)
                 | Reading::Alerts(_) => {}
             }
         }
     }
 
+    /// Adds the text of a column, if it has one.
+    ///
+    /// # Errors
+    /// The cell cannot be read, or a limit is exceeded.
     fn info(
         &mut self,
         candidate: &Candidate<'_>,
@@ -81,7 +86,7 @@ impl Planner<'_> {
         if content.bytes().saturating_add(INFO_BYTES) > most {
             return Err(CellFault::Limit);
         }
-        let text = bounded(self.texts, &text, self.options.limits.text)?;
+        let text = intern_bounded(self.texts, &text, self.options.limits.text)?;
         let table = self.tables.get_mut(candidate.table);
         let (block, slot) = table.block(candidate.slot);
         let known = block
@@ -109,7 +114,7 @@ impl Planner<'_> {
                 true => Ok(()),
                 false => Err(CellFault::Limit),
             });
-            self.plan.tally.cells.note(added);
+            self.plan.tally.cells.count_error(added);
         });
     }
 }

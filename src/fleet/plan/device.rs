@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use super::super::device::{Alerts, Difference, Place};
+use super::super::device::{Alerts, DeviceLocation, Difference};
 use super::super::interner::{Interner, Text};
 use super::super::options::FleetOptions;
 use super::super::table::Table;
-use super::{Candidate, Owner, Plan, PlannedDevice, Planner, bounded, counted};
-use crate::telemetry::readings::{Alert, Judged, RawAlerts, RawPlace, RawText};
+use super::{Candidate, Owner, Plan, PlannedDevice, Planner, counted, intern_bounded};
+use crate::telemetry::location::centre;
+use crate::telemetry::readings::{Alert, Interpreted, RawAlerts, RawLocation, RawText};
 use crate::telemetry::schema::Field;
-use crate::telemetry::{CellFault, Reading, Rows, location};
+use crate::telemetry::{CellFault, Reading, Rows};
 
-/// The text of a row in an info lane.
+/// The text of a row in an info lane, compared with the device's text before.
 #[derive(Debug, Clone)]
-enum Seen {
-    /// None.
+enum LaneText {
+    /// The row has no text.
     Absent,
     /// The same text as before.
     Known,
@@ -28,19 +29,20 @@ struct Scratch {
     /// By lane, NaN where absent.
     numbers: Vec<f64>,
     /// By lane.
-    texts: Vec<Seen>,
+    texts: Vec<LaneText>,
     alerts: Vec<Arc<str>>,
-    place: Option<Place>,
+    location: Option<DeviceLocation>,
 }
 
 impl Scratch {
-    fn begin(&mut self, table: &Table) {
+    fn reset(&mut self, table: &Table) {
         self.numbers.clear();
         self.numbers.resize(table.gauges().all().len(), f64::NAN);
         self.texts.clear();
-        self.texts.resize(table.infos().all().len(), Seen::Absent);
+        self.texts
+            .resize(table.infos().all().len(), LaneText::Absent);
         self.alerts.clear();
-        self.place = None;
+        self.location = None;
     }
 }
 
@@ -62,7 +64,7 @@ impl Planner<'_> {
             let owner = self.owner(candidate.table, candidate.slot);
             let table = self.tables.get_mut(candidate.table);
             table.adopt(candidate.row.schema());
-            scratch.begin(table);
+            scratch.reset(table);
             let device = DevicePlanner {
                 table,
                 slot: candidate.slot,
@@ -98,17 +100,17 @@ impl DevicePlanner<'_> {
                 // The fast path: most cells are numbers of fields that had numbers before.
                 Reading::Number(_, number)
                     if let Some(lane) = self.table.known_gauge_lane(column)
-                        && let Some(place) = self.scratch.numbers.get_mut(lane) =>
+                        && let Some(value) = self.scratch.numbers.get_mut(lane) =>
                 {
-                    *place = number;
+                    *value = number;
                 }
                 reading => self.read(column, reading),
             }
         }
         self.table.churn().note_row();
         let changes = self.plan.changes.len();
-        self.differences();
-        let (lanes, gauges) = self.keep_numbers();
+        self.add_differences();
+        let (lanes, gauges) = self.add_numbers();
         self.plan.devices.push(PlannedDevice {
             table: counted(candidate.table),
             slot: counted(candidate.slot),
@@ -120,11 +122,12 @@ impl DevicePlanner<'_> {
         });
     }
 
+    /// Stores the value of a cell in the scratch, and counts the cell if it is left out.
     fn read(&mut self, column: usize, reading: Reading<'_>) {
         let read = match reading {
             Reading::Number(field, number) => self.number(column, field, number),
             Reading::Text(field, raw) => self.text(column, field, raw),
-            Reading::Place(field, place) => self.place(column, field, place),
+            Reading::Location(field, location) => self.location(column, field, location),
             Reading::Alerts(alerts) => {
                 self.alerts(alerts);
                 Ok(())
@@ -133,7 +136,7 @@ impl DevicePlanner<'_> {
             // The columns of a device have no such readings.
             Reading::Info(..) | Reading::Addresses(..) => Ok(()),
         };
-        self.plan.tally.cells.note(read);
+        self.plan.tally.cells.count_error(read);
     }
 
     fn number(&mut self, column: usize, field: &Field, number: f64) -> Result<(), CellFault> {
@@ -155,16 +158,16 @@ impl DevicePlanner<'_> {
         // Most texts are unchanged, so they need not be parsed as numbers or interned.
         if let RawText::Plain(text) = raw
             && let Some(lane) = self.table.known_info_lane(column)
-            && self.known(lane) == Some(text)
+            && self.known_text(lane) == Some(text)
         {
-            self.set_text(lane, Seen::Known);
+            self.set_text(lane, LaneText::Known);
             return Ok(());
         }
-        match raw.judge(&mut self.plan.numbers)? {
-            Judged::Absent => Ok(()),
-            Judged::Number(number) => self.number(column, field, number),
-            Judged::Text(text) if field.info.is_some() => self.new_text(column, field, &text),
-            Judged::Text(_) => Ok(()),
+        match raw.interpret(&mut self.plan.numbers)? {
+            Interpreted::Absent => Ok(()),
+            Interpreted::Number(number) => self.number(column, field, number),
+            Interpreted::Text(text) if field.info.is_some() => self.new_text(column, field, &text),
+            Interpreted::Text(_) => Ok(()),
         }
     }
 
@@ -173,48 +176,53 @@ impl DevicePlanner<'_> {
         let limits = &self.options.limits;
         let lane = self.table.info_lane(column, field, limits.lanes);
         let lane = lane.ok_or(CellFault::Limit)?;
-        let seen = match self.known(lane) == Some(text) {
-            true => Seen::Known,
-            false => Seen::New(bounded(self.texts, text, limits.text)?),
+        let text = match self.known_text(lane) == Some(text) {
+            true => LaneText::Known,
+            false => LaneText::New(intern_bounded(self.texts, text, limits.text)?),
         };
-        self.set_text(lane, seen);
+        self.set_text(lane, text);
         Ok(())
     }
 
-    fn set_text(&mut self, lane: usize, seen: Seen) {
+    fn set_text(&mut self, lane: usize, text: LaneText) {
         let texts = &mut self.scratch.texts;
         if lane >= texts.len() {
-            texts.resize(lane + 1, Seen::Absent);
+            texts.resize(lane + 1, LaneText::Absent);
         }
-        texts[lane] = seen;
+        texts[lane] = text;
     }
 
-    /// The known text of the device in an info lane.
-    fn known(&self, lane: usize) -> Option<&str> {
+    /// The device's text before the row in an info lane.
+    fn known_text(&self, lane: usize) -> Option<&str> {
         let (block, slot) = self.table.block(self.slot);
         block.info(lane, slot).map(|text| &**text)
     }
 
     /// The location. It is computed only if the device has moved to another cell, because that needs trigonometry.
-    fn place(&mut self, column: usize, field: &Field, place: RawPlace) -> Result<(), CellFault> {
-        if let Some(number) = place.number {
+    fn location(
+        &mut self,
+        column: usize,
+        field: &Field,
+        location: RawLocation,
+    ) -> Result<(), CellFault> {
+        if let Some(number) = location.number {
             let number = self.number(column, field, number);
-            self.plan.tally.cells.note(number);
+            self.plan.tally.cells.count_error(number);
         }
         let (block, slot) = self.table.block(self.slot);
-        self.scratch.place = match (place.index, block.place(slot)) {
+        self.scratch.location = match (location.index, block.location(slot)) {
             (Some(index), Some(known)) if known.index == index => Some(*known),
-            (Some(index), _) => location::centre(index.get()).map(|centre| Place { index, centre }),
+            (Some(index), _) => centre(index.get()).map(|centre| DeviceLocation { index, centre }),
             (None, _) => None,
         };
-        self.scratch.place.map(drop).ok_or(CellFault::Location)
+        self.scratch.location.map(drop).ok_or(CellFault::Location)
     }
 
     /// Collects the names of the active codes of one alert column.
     fn alerts(&mut self, alerts: RawAlerts<'_>) {
         alerts.each(|alert| {
             let added = alert.and_then(|alert| self.alert(alert));
-            self.plan.tally.cells.note(added);
+            self.plan.tally.cells.count_error(added);
         });
     }
 
@@ -230,7 +238,7 @@ impl DevicePlanner<'_> {
 
     /// Adds the numbers to the plan, with their lanes, unless these are the same as those of the previous row. Returns where the lanes
     /// begin, and their number.
-    fn keep_numbers(&mut self) -> (u32, u32) {
+    fn add_numbers(&mut self) -> (u32, u32) {
         let (block, slot) = self.table.block(self.slot);
         let plan = &mut *self.plan;
         let begin = plan.lanes.len();
@@ -257,41 +265,41 @@ impl DevicePlanner<'_> {
         (counted(begin), count)
     }
 
-    /// Plans the changes of texts, location and alerts. Most rows differ only in numbers.
-    fn differences(&mut self) {
-        self.different_texts();
+    /// Adds the changes of texts, location and alerts to the plan. Most rows differ only in numbers.
+    fn add_differences(&mut self) {
+        self.add_different_texts();
         let (block, slot) = self.table.block(self.slot);
-        if self.scratch.place.as_ref() != block.place(slot) {
-            let place = Difference::Place(self.scratch.place);
-            self.plan.changes.push(place);
+        if self.scratch.location.as_ref() != block.location(slot) {
+            let location = Difference::Location(self.scratch.location);
+            self.plan.changes.push(location);
         }
-        self.different_alerts();
+        self.add_different_alerts();
     }
 
-    fn different_texts(&mut self) {
-        for (lane, seen) in self.scratch.texts.iter_mut().enumerate() {
+    fn add_different_texts(&mut self) {
+        for (lane, text) in self.scratch.texts.iter_mut().enumerate() {
             let (block, slot) = self.table.block(self.slot);
             let had_text = block.info(lane, slot).is_some();
-            match std::mem::replace(seen, Seen::Absent) {
-                Seen::Known => self.table.churn().note_text(lane, false),
-                Seen::New(_) if self.is_tight && !had_text => {
+            match std::mem::replace(text, LaneText::Absent) {
+                LaneText::Known => self.table.churn().note_text(lane, false),
+                LaneText::New(_) if self.is_tight && !had_text => {
                     self.plan.tally.cells.count(CellFault::Limit);
                 }
-                Seen::New(text) => {
+                LaneText::New(text) => {
                     self.plan.changes.push(Difference::Info(lane, Some(text)));
                     if had_text {
                         self.table.churn().note_text(lane, true);
                     }
                 }
-                Seen::Absent if had_text => {
+                LaneText::Absent if had_text => {
                     self.plan.changes.push(Difference::Info(lane, None));
                 }
-                Seen::Absent => {}
+                LaneText::Absent => {}
             }
         }
     }
 
-    fn different_alerts(&mut self) {
+    fn add_different_alerts(&mut self) {
         let (block, slot) = self.table.block(self.slot);
         let names = &mut self.scratch.alerts;
         names.sort_unstable();
@@ -302,7 +310,7 @@ impl DevicePlanner<'_> {
         }
         let mut names = std::mem::take(names);
         if self.is_tight && names.len() > known.len() {
-            // Keeps the known ones.
+            // No more alerts than before: those that were active before come first, and the rest is cut off.
             names.sort_by_key(|name| known.binary_search(name).is_err());
             for _ in names.drain(known.len()..) {
                 self.plan.tally.cells.count(CellFault::Limit);

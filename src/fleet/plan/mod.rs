@@ -40,7 +40,7 @@ pub struct Plan {
     pub(super) allocations: Vec<PlannedAllocation>,
     /// Devices, and allocations of unknown terminals, that are removed to make room for new ones: table and slot.
     pub(super) evicted: Vec<(usize, usize)>,
-    /// The tables of the devices, each once.
+    /// The tables of `devices`, each once.
     pub(super) tables: Vec<usize>,
     /// Lists of ascending lanes. Devices with the same lanes share a list.
     pub(super) lanes: Vec<u32>,
@@ -50,10 +50,11 @@ pub struct Plan {
     pub(super) gauges: Vec<f64>,
     /// The other differences of all devices.
     pub(super) changes: Vec<Difference>,
-    /// Devices of the account whose rows in the batch are older than rows that another account has delivered: table and slot.
+    /// Devices of the account whose rows in the batch are too old to be used, because another account has delivered newer ones: table and
+    /// slot.
     pub(super) delivered: Vec<(usize, usize)>,
-    /// Devices of other accounts that have older rows in the batch: table and slot. Only some of them.
-    pub(super) delivered_too: Vec<(usize, usize)>,
+    /// Devices of other accounts whose rows in the batch are too old to be used: table and slot. At most 64.
+    pub(super) delivered_of_others: Vec<(usize, usize)>,
     /// Fields whose text changes in nearly every row of most devices. Each is reported once.
     pub churning: Vec<Arc<str>>,
 }
@@ -173,8 +174,8 @@ impl Planner<'_> {
         for device in devices {
             let table = self.tables.get(device.table);
             let (block, slot) = table.block(device.slot);
-            let is_paced = matches!(table.kind, DeviceKind::Terminal | DeviceKind::Router);
-            if is_paced && block.presences()[slot] != Presence::Absent {
+            let has_interval = matches!(table.kind, DeviceKind::Terminal | DeviceKind::Router);
+            if has_interval && block.presences()[slot] != Presence::Absent {
                 let span = device.reported.saturating_sub(block.reported(slot));
                 self.plan.tally.gaps.add(Gaps::before(device.reports, span));
             }
@@ -182,8 +183,15 @@ impl Planner<'_> {
     }
 }
 
-/// The shared copy of a text. An error if the text is too long, or there is no room for it.
-fn bounded(texts: &mut Interner<Text>, text: &str, longest: usize) -> Result<Text, CellFault> {
+/// The shared copy of a text.
+///
+/// # Errors
+/// The text has more than `longest` bytes, or there is no room for it.
+fn intern_bounded(
+    texts: &mut Interner<Text>,
+    text: &str,
+    longest: usize,
+) -> Result<Text, CellFault> {
     let text = (text.len() <= longest).then(|| texts.intern(text));
     text.flatten().ok_or(CellFault::Limit)
 }

@@ -12,8 +12,8 @@ use crate::telemetry::readings::{Identity, Row};
 use crate::telemetry::schema::TypeSchema;
 use crate::telemetry::{Batch, Cell, DeviceKind, Rows};
 
-/// The most devices of other accounts with older rows that are recorded in a batch.
-const MOST_NOTED: usize = 64;
+/// The most devices of other accounts that are recorded for a batch, because the batch has older rows of them.
+const MOST_RECORDED: usize = 64;
 
 /// A row that is used, unless the batch contains a newer one.
 pub(super) struct Candidate<'b> {
@@ -39,17 +39,18 @@ impl<'b> Candidates<'b> {
         }
     }
 
-    /// Whether there is a row for the subject at a slot.
-    fn has(&self, table: usize, slot: usize, known: &Table) -> bool {
-        let row = self
-            .rows
-            .get(known.slots().noted(slot, self.subject) as usize);
-        row.is_some_and(|row| (row.table, row.slot) == (table, slot))
+    /// Whether there is a row for the subject at a slot of the table with this number.
+    fn has(&self, number: usize, slot: usize, table: &Table) -> bool {
+        let index = table.slots().candidate_index(slot, self.subject);
+        let row = self.rows.get(index as usize);
+        row.is_some_and(|row| (row.table, row.slot) == (number, slot))
     }
 
-    /// Adds the row, unless a newer one of its subject is known. Returns whether it was added. A note at the slot has the index of the
-    /// subject's earlier row in the batch. A note from an earlier batch is recognised because the row at its index, if any, has another
-    /// subject.
+    /// Adds the row, or replaces an earlier one of its subject in the batch, unless that or the `known` timestamp of the fleet is newer.
+    /// Returns whether the row is used.
+    ///
+    /// The slot holds the index of the subject's row in the batch. An index from an earlier batch is recognised because the row at it, if
+    /// there is one, belongs to another slot.
     fn offer(
         &mut self,
         mut candidate: Candidate<'b>,
@@ -57,8 +58,9 @@ impl<'b> Candidates<'b> {
         known: Option<i64>,
     ) -> bool {
         let is_new = known.is_none_or(|reported| candidate.reported > reported);
-        let note = table.slots_mut().note(candidate.slot, self.subject);
-        if let Some(before) = self.rows.get_mut(*note as usize)
+        let slots = table.slots_mut();
+        let index = slots.candidate_index_mut(candidate.slot, self.subject);
+        if let Some(before) = self.rows.get_mut(*index as usize)
             && (before.table, before.slot) == (candidate.table, candidate.slot)
         {
             let newer = candidate.reported >= before.reported;
@@ -73,23 +75,23 @@ impl<'b> Candidates<'b> {
         candidate.reports = u32::from(is_new);
         let newer = known.is_none_or(|reported| candidate.reported >= reported);
         if newer {
-            *note = counted(self.rows.len());
+            *index = counted(self.rows.len());
             self.rows.push(candidate);
         }
         newer
     }
 }
 
-/// The meaning of the rows of one type. Rows of a type mostly follow each other, so it is computed once for all of them.
+/// A device type, and what its rows describe. Rows of a type mostly follow each other, so this is computed once for all of them.
 struct Type<'b> {
     code: &'b str,
     counter: RowCode,
-    meaning: Result<Meaning<'b>, NotCounted>,
+    target: Result<Target<'b>, NotUsed>,
 }
 
-/// The meaning of a row.
+/// What the rows of a type describe: devices, or allocations of terminals, of a table.
 #[derive(Clone, Copy)]
-struct Meaning<'b> {
+struct Target<'b> {
     subject: Subject,
     table: usize,
     schema: &'b Arc<TypeSchema>,
@@ -97,7 +99,7 @@ struct Meaning<'b> {
 
 /// Why a row is not used.
 #[derive(Clone, Copy)]
-enum NotCounted {
+enum NotUsed {
     Rejected(RowFault),
     Ignored(RowIgnored),
     /// The limit of devices is reached, and the device is new.
@@ -112,19 +114,19 @@ impl Planner<'_> {
         let mut last = None;
         let mut without_room = Vec::new();
         for cells in batch.rows.iter() {
-            let row = self.meaning(batch, cells, &mut last).and_then(|meaning| {
-                let candidates = match meaning.subject {
+            let row = self.target(batch, cells, &mut last).and_then(|target| {
+                let candidates = match target.subject {
                     Subject::Device => &mut devices,
                     Subject::Allocation => &mut allocations,
                 };
-                let row = self.row(&batch.rows, cells, meaning, candidates);
-                if matches!(row, Err(NotCounted::NoRoom)) {
-                    without_room.push((meaning, cells));
+                let row = self.select_row(&batch.rows, cells, target, candidates);
+                if matches!(row, Err(NotUsed::NoRoom)) {
+                    without_room.push((target, cells));
                     return Ok(());
                 }
                 row
             });
-            self.count(row);
+            self.count_unused(row);
         }
         if !without_room.is_empty() || self.devices > self.room {
             self.make_room(&batch.rows, without_room, &mut devices, &mut allocations);
@@ -132,184 +134,186 @@ impl Planner<'_> {
         (devices, allocations)
     }
 
-    /// Makes room for new devices: removes devices that have reported only once and are silent, the longest silent first, but none that has
-    /// a row in this batch.
+    /// Makes room for the rows `without_room`, which belong to new devices, and selects these rows. Plans the removal of devices that have
+    /// reported only once and are silent, the longest silent first, but of none that has a row in this batch.
     fn make_room<'b>(
         &mut self,
         rows: &'b Rows,
-        without_room: Vec<(Meaning<'b>, &'b [Cell])>,
+        without_room: Vec<(Target<'b>, &'b [Cell])>,
         devices: &mut Candidates<'b>,
         allocations: &mut Candidates<'b>,
     ) {
         let limit = self.room;
         let stale_after = self.options.retention.stale_after;
-        let mut giving_way = Vec::new();
+        let mut evictable = Vec::new();
         for (number, table) in self.tables.tables.iter().enumerate() {
-            for (slot, since) in table.giving_way(self.now, stale_after) {
+            for (slot, since) in table.evictable(self.now, stale_after) {
                 let has_row = [&*devices, &*allocations]
                     .into_iter()
                     .any(|candidates| candidates.has(number, slot, table));
                 if !has_row {
-                    giving_way.push((since, number, slot));
+                    evictable.push((since, number, slot));
                 }
             }
         }
-        self.room = limit.saturating_add(giving_way.len());
-        for (meaning, cells) in without_room {
-            let candidates = match meaning.subject {
+        self.room = limit.saturating_add(evictable.len());
+        for (target, cells) in without_room {
+            let candidates = match target.subject {
                 Subject::Device => &mut *devices,
                 Subject::Allocation => &mut *allocations,
             };
-            let row = self.row(rows, cells, meaning, candidates);
-            self.count(row);
+            let row = self.select_row(rows, cells, target, candidates);
+            self.count_unused(row);
         }
-        let needed = self.devices.saturating_sub(limit).min(giving_way.len());
-        giving_way.sort_unstable();
-        for (_, table, slot) in giving_way.into_iter().take(needed) {
+        let needed = self.devices.saturating_sub(limit).min(evictable.len());
+        evictable.sort_unstable();
+        for (_, table, slot) in evictable.into_iter().take(needed) {
             self.plan.evicted.push((table, slot));
-            self.plan.tally.give_way();
+            self.plan.tally.count_eviction();
         }
     }
 
-    fn count(&mut self, row: Result<(), NotCounted>) {
+    /// Counts a row that is not used, by the reason.
+    fn count_unused(&mut self, row: Result<(), NotUsed>) {
         match row {
             Ok(()) => {}
-            Err(NotCounted::Rejected(fault)) => self.plan.tally.reject_rows(fault, 1),
-            Err(NotCounted::Ignored(reason)) => self.plan.tally.ignore_row(reason),
-            Err(NotCounted::NoRoom) => self.plan.tally.ignore_row(RowIgnored::DeviceLimit),
+            Err(NotUsed::Rejected(fault)) => self.plan.tally.reject_rows(fault, 1),
+            Err(NotUsed::Ignored(reason)) => self.plan.tally.ignore_row(reason),
+            Err(NotUsed::NoRoom) => self.plan.tally.ignore_row(RowIgnored::DeviceLimit),
         }
     }
 
-    /// Counts a row, and returns the meaning of its type. `last` is the type of the previous row.
-    fn meaning<'b>(
+    /// Counts a row by its type, and returns what it describes. `last` is the type of the previous row.
+    fn target<'b>(
         &mut self,
         batch: &'b Batch,
         cells: &[Cell],
         last: &mut Option<Type<'b>>,
-    ) -> Result<Meaning<'b>, NotCounted> {
+    ) -> Result<Target<'b>, NotUsed> {
         let Some(code) = batch.rows.code(cells) else {
             self.plan.tally.count_rows(RowCode::Other, 1);
-            return Err(NotCounted::Rejected(RowFault::DeviceType));
+            return Err(NotUsed::Rejected(RowFault::DeviceType));
         };
         let known = match last {
             Some(known) if known.code == code => known,
             _ => last.insert(Type {
                 code,
                 counter: RowCode::of(code),
-                meaning: self.meaning_of(batch, code),
+                target: self.target_of(batch, code),
             }),
         };
         self.plan.tally.count_rows(known.counter, 1);
-        known.meaning
+        known.target
     }
 
-    fn meaning_of<'b>(&mut self, batch: &'b Batch, code: &str) -> Result<Meaning<'b>, NotCounted> {
+    fn target_of<'b>(&mut self, batch: &'b Batch, code: &str) -> Result<Target<'b>, NotUsed> {
         let kind = DeviceKind::of(code);
         if kind == DeviceKind::Router && !self.options.include_routers {
-            return Err(NotCounted::Ignored(RowIgnored::Router));
+            return Err(NotUsed::Ignored(RowIgnored::Router));
         }
         let schema = batch.schema.get(code);
-        let schema = schema.ok_or(NotCounted::Rejected(RowFault::NoColumns))?;
+        let schema = schema.ok_or(NotUsed::Rejected(RowFault::NoColumns))?;
         let (subject, code) = match kind {
             DeviceKind::Allocation => (Subject::Allocation, "u"),
             _ => (Subject::Device, code),
         };
-        Ok(Meaning {
+        Ok(Target {
             subject,
-            table: self.table(code)?,
+            table: self.find_or_add_table(code)?,
             schema,
         })
     }
 
-    fn table(&mut self, code: &str) -> Result<usize, NotCounted> {
+    /// The table of a type code, added if there is room.
+    fn find_or_add_table(&mut self, code: &str) -> Result<usize, NotUsed> {
         let limits = &self.options.limits;
         match self.tables.find(code) {
             Some(table) => Ok(table),
-            None if code.len() > limits.identifier => Err(NotCounted::Rejected(RowFault::Limit)),
+            None if code.len() > limits.identifier => Err(NotUsed::Rejected(RowFault::Limit)),
             None if self.tables.tables.len() >= limits.types => {
-                Err(NotCounted::Ignored(RowIgnored::DeviceLimit))
+                Err(NotUsed::Ignored(RowIgnored::DeviceLimit))
             }
             None => Ok(self.tables.add(code)),
         }
     }
 
     /// The slot of a device. If it has none, it gets one if there is room.
-    fn slot(&mut self, table: usize, id: &str) -> Result<usize, NotCounted> {
+    fn find_or_add_slot(&mut self, table: usize, id: &str) -> Result<usize, NotUsed> {
         if id.len() > self.options.limits.identifier {
-            return Err(NotCounted::Rejected(RowFault::Limit));
+            return Err(NotUsed::Rejected(RowFault::Limit));
         }
         let may_add = self.devices < self.room;
         let table = self.tables.get_mut(table);
         let before = table.slots().devices();
         let slot = table.slot(id, may_add, Some(self.plan.account));
         self.devices += table.slots().devices() - before;
-        slot.ok_or(NotCounted::NoRoom)
+        slot.ok_or(NotUsed::NoRoom)
     }
 
     /// Rejects rows with an impossible time, before they get a slot.
-    fn in_time(&mut self, identity: Identity<'_>) -> Result<(), NotCounted> {
+    fn check_time(&mut self, identity: Identity<'_>) -> Result<(), NotUsed> {
         let example = || Example::of(identity);
         if identity.reported < self.options.limits.earliest {
             self.plan.early.get_or_insert_with(example);
-            return Err(NotCounted::Rejected(RowFault::Timestamp));
+            return Err(NotUsed::Rejected(RowFault::Timestamp));
         }
         if identity.reported > self.latest {
             self.plan.future.get_or_insert_with(example);
-            return Err(NotCounted::Ignored(RowIgnored::Future));
+            return Err(NotUsed::Ignored(RowIgnored::Future));
         }
         Ok(())
     }
 
-    /// Finds the device of a row, and decides whether the row is used.
-    fn row<'b>(
+    /// Finds the slot of a row's subject, and adds the row to the candidates if it is used.
+    fn select_row<'b>(
         &mut self,
         rows: &'b Rows,
         cells: &'b [Cell],
-        meaning: Meaning<'b>,
+        target: Target<'b>,
         candidates: &mut Candidates<'b>,
-    ) -> Result<(), NotCounted> {
-        let row = Row::new(rows, meaning.schema, cells);
+    ) -> Result<(), NotUsed> {
+        let row = Row::new(rows, target.schema, cells);
         let identity = row.identity();
-        let identity = identity.map_err(|fault| NotCounted::Rejected(fault.into()))?;
-        self.in_time(identity)?;
-        let id = match meaning.subject {
+        let identity = identity.map_err(|fault| NotUsed::Rejected(fault.into()))?;
+        self.check_time(identity)?;
+        let id = match target.subject {
             Subject::Device => Some(identity.device_id),
             Subject::Allocation => identity.terminal(),
         };
-        let id = id.ok_or(NotCounted::Rejected(RowFault::DeviceId))?;
-        let slot = self.slot(meaning.table, id)?;
-        let table = self.tables.get(meaning.table);
-        let known = match meaning.subject {
+        let id = id.ok_or(NotUsed::Rejected(RowFault::DeviceId))?;
+        let slot = self.find_or_add_slot(target.table, id)?;
+        let table = self.tables.get(target.table);
+        let known = match target.subject {
             Subject::Device => self.newest_row(table, slot),
             Subject::Allocation => self.newest_allocation(table, slot),
         };
         let candidate = Candidate {
-            table: meaning.table,
+            table: target.table,
             slot,
             reported: identity.reported,
             reports: 0,
             row,
         };
-        let table = self.tables.get_mut(meaning.table);
+        let table = self.tables.get_mut(target.table);
         if candidates.offer(candidate, table, known) {
             return Ok(());
         }
-        if meaning.subject == Subject::Device {
-            self.note_older(meaning.table, slot);
+        if target.subject == Subject::Device {
+            self.record_delivery(target.table, slot);
         }
-        Err(NotCounted::Ignored(RowIgnored::Older))
+        Err(NotUsed::Ignored(RowIgnored::Older))
     }
 
-    /// Records which account delivers a device, although the row is too old to be used.
-    fn note_older(&mut self, table: usize, slot: usize) {
+    /// Records that the account of the batch delivers a device, although the row is too old to be used.
+    fn record_delivery(&mut self, table: usize, slot: usize) {
         let (block, at) = self.tables.get(table).block(slot);
         match self.owner(table, slot) {
             // If no other account has delivered it since, the accepted row has recorded the delivery.
             Owner::This if block.delivered(at) != block.seen(at).0 => {
                 self.plan.delivered.push((table, slot));
             }
-            Owner::Other if self.plan.delivered_too.len() < MOST_NOTED => {
-                self.plan.delivered_too.push((table, slot));
+            Owner::Other if self.plan.delivered_of_others.len() < MOST_RECORDED => {
+                self.plan.delivered_of_others.push((table, slot));
             }
             Owner::This | Owner::Other | Owner::New => {}
         }
@@ -333,8 +337,8 @@ impl Planner<'_> {
         }
     }
 
-    /// The timestamp that the next row of a device must have at least. `None` if the device is unknown or stale, so that a device whose
-    /// clock was once in the future recovers.
+    /// The timestamp of a device's last accepted row; older rows are ignored. `None` if the device is unknown or its last row arrived more
+    /// than `STALE_AFTER` ago, so that a device whose clock was once in the future recovers.
     fn newest_row(&self, table: &Table, slot: usize) -> Option<i64> {
         let (block, slot) = table.block(slot);
         let known = block.presences()[slot] != Presence::Absent;
@@ -342,6 +346,7 @@ impl Planner<'_> {
         (known && fresh).then(|| block.reported(slot))
     }
 
+    /// The same for the allocation of a terminal.
     fn newest_allocation(&self, table: &Table, slot: usize) -> Option<i64> {
         let (block, slot) = table.block(slot);
         let allocation = block.allocation(slot)?;

@@ -58,7 +58,7 @@ fn a_terminals_own_info_has_precedence() {
 }
 
 #[test]
-fn an_allocation_waits_for_its_terminal() {
+fn an_allocation_without_a_terminal_is_kept_until_the_terminal_reports() {
     let mut world = World::new();
     world.rows(r#"["i",1,"ip-a","ACC",["192.0.2.1"],[],[]]"#);
     world.shows(&[]);

@@ -50,7 +50,7 @@ fn a_consumer_that_shares_its_rows_sees_skipped_reports() {
 }
 
 #[test]
-fn the_share_ends_with_the_gaps() {
+fn the_share_is_absent_once_all_gaps_are_old() {
     let mut world = ten_minutes(|_| true);
     assert_eq!(skipped(&mut world), Some(0.0));
     assert!(world.fleet.due() < Moment::NEVER);
@@ -59,7 +59,7 @@ fn the_share_ends_with_the_gaps() {
 }
 
 #[test]
-fn each_account_has_its_own_share() {
+fn the_share_is_computed_for_each_account() {
     let mut world = World::new();
     for (account, id, seconds) in [
         ("a", 1, 15),
@@ -82,7 +82,7 @@ fn each_account_has_its_own_share() {
 }
 
 #[test]
-fn several_rows_in_one_batch_are_reports_each() {
+fn each_of_several_rows_in_a_batch_counts_as_a_report() {
     let gaps = |all, long| Gaps { all, long };
     let mut world = World::new();
     assert_eq!(world.rows(&row(1, 15)).gaps, gaps(0, 0), "the first report");
@@ -97,7 +97,7 @@ fn several_rows_in_one_batch_are_reports_each() {
 }
 
 #[test]
-fn only_types_with_a_fixed_pace_count() {
+fn only_gaps_of_types_with_a_fixed_interval_are_counted() {
     let columns = r#""d":["DeviceType","UtcTimestampNs","DeviceId"],"r":["DeviceType","UtcTimestampNs","DeviceId"]"#;
     let mut world = World::with(|options| options.include_routers = true);
     for (seconds, all) in [(15, 0), (90, 1)] {

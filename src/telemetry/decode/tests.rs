@@ -182,7 +182,7 @@ fn invalid_answers_have_messages() {
 }
 
 #[test]
-fn a_repeated_member_of_the_envelope_is_a_wrong_envelope() {
+fn an_answer_with_a_repeated_member_of_the_envelope_is_rejected() {
     let columns = r#""columnNamesByDeviceType":{"u":["A"]}"#;
     for (body, expected) in [
         (

@@ -120,7 +120,7 @@ const RECIPROCALS: [Reciprocal; 28] = {
     all
 };
 
-/// The number of bits of 64 that are not used: an `f64` has 53, and one more decides the rounding.
+/// The low bits of 64 that do not reach the result: an `f64` has 53 bits, and one more decides the rounding.
 const REST: u32 = 64 - 54;
 
 /// The product, correctly rounded; `None` if the bits that the factor lacks could change the result, which is so for about one in 300

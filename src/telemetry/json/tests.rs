@@ -53,7 +53,7 @@ fn numbers_have_their_values() {
 }
 
 #[test]
-fn broken_texts_are_refused_with_their_place() {
+fn invalid_texts_are_rejected_with_the_position_of_the_error() {
     for (text, at, expected) in [
         ("", 0, "a value"),
         ("[1,]", 3, "a value"),
@@ -109,7 +109,7 @@ fn nesting_is_unlimited_and_checked_at_every_level() {
 }
 
 #[test]
-fn escapes_are_read_and_lone_surrogates_are_not() {
+fn escapes_are_decoded_and_lone_surrogates_are_rejected() {
     for (content, expected) in [
         (r"plain", Some("plain")),
         (r#"a\"b\\c\/d"#, Some("a\"b\\c/d")),

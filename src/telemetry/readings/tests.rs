@@ -33,15 +33,15 @@ fn readings(cells: &str) -> Vec<String> {
         let mut add = |what: String| found.push(format!("{column} {what}"));
         match reading {
             Reading::Number(field, number) => add(format!("{} {number}", field.name)),
-            Reading::Text(field, raw) => add(match raw.judge(&mut LongNumbers::default()) {
-                Ok(judged) => format!("{} {judged:?}", field.name),
+            Reading::Text(field, raw) => add(match raw.interpret(&mut LongNumbers::default()) {
+                Ok(text) => format!("{} {text:?}", field.name),
                 Err(of) => fault(of),
             }),
             Reading::Info(field, raw) => add(match raw.text() {
                 Ok(text) => format!("{} {text:?}", field.name),
                 Err(of) => fault(of),
             }),
-            Reading::Place(field, RawPlace { index, number }) => {
+            Reading::Location(field, RawLocation { index, number }) => {
                 add(format!("{} {index:?} {number:?}", field.name));
             }
             Reading::Alerts(alerts) => alerts.each(|alert| {

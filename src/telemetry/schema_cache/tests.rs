@@ -43,7 +43,7 @@ fn names(schema: &TypeSchema) -> Vec<String> {
 }
 
 #[test]
-fn columns_get_their_meaning_and_names() {
+fn the_meaning_and_the_names_of_columns_are_derived_from_their_names() {
     let mut cache = SchemaCache::default();
     let columns: &[&str] = &[
         "DeviceType",

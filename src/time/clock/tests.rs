@@ -97,7 +97,7 @@ fn a_jump_is_a_suspension_only_if_a_response_confirms_it() {
 }
 
 #[actix_rt::test]
-async fn a_limit_ends_what_takes_longer() {
+async fn a_timeout_ends_a_future_that_takes_longer() {
     let (clock, time) = Clock::manual(start());
     assert_eq!(clock.timeout(HOUR, std::future::ready(1)).await, Some(1));
     let mut never = Box::pin(clock.timeout(HOUR, std::future::pending::<()>()));

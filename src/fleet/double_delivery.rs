@@ -7,15 +7,15 @@ use std::time::Duration;
 use super::accounts::AccountId;
 use crate::time::Moment;
 
-/// The most devices that are tracked. A single one shows that two accounts deliver the same fleet.
-const MOST: usize = 64;
+/// The most devices that are tracked. One would be enough to show that two accounts deliver the same fleet.
+const MOST_DEVICES: usize = 64;
 
 /// Identifies a device by table and slot.
 type DeviceSlot = (usize, usize);
 
 /// A device that two accounts keep delivering.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rivalry {
+pub struct DoubleDelivery {
     /// `DeviceId`, as Starlink spells it.
     pub device_id: Box<str>,
     /// The names of the device's own account and of the other one.
@@ -24,17 +24,20 @@ pub struct Rivalry {
 
 /// The delivery of a device by an account other than its own.
 #[derive(Debug, Clone, Copy)]
-struct Rival {
+struct OtherDelivery {
+    /// The other account.
     account: AccountId,
+    /// When it first delivered the device.
     since: Moment,
+    /// When it last delivered the device.
     last: Moment,
 }
 
 /// The devices that were recently delivered by an account other than their own.
 #[derive(Debug, Default)]
-pub(super) struct Rivals(BTreeMap<DeviceSlot, Rival>);
+pub(super) struct DoubleDeliveries(BTreeMap<DeviceSlot, OtherDelivery>);
 
-impl Rivals {
+impl DoubleDeliveries {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -42,21 +45,21 @@ impl Rivals {
     /// Removes devices that the other account has not delivered for `stale_after`.
     pub(super) fn prune(&mut self, now: Moment, stale_after: Duration) {
         self.0
-            .retain(|_, rival| now.since(rival.last) < stale_after);
+            .retain(|_, other| now.since(other.last) < stale_after);
     }
 
     /// Records that another account has delivered a device.
     pub(super) fn note_other(&mut self, device: DeviceSlot, account: AccountId, now: Moment) {
-        let has_room = self.0.len() < MOST;
+        let has_room = self.0.len() < MOST_DEVICES;
         match self.0.get_mut(&device) {
-            Some(rival) if rival.account == account => rival.last = now,
+            Some(other) if other.account == account => other.last = now,
             known if known.is_some() || has_room => {
-                let rival = Rival {
+                let other = OtherDelivery {
                     account,
                     since: now,
                     last: now,
                 };
-                self.0.insert(device, rival);
+                self.0.insert(device, other);
             }
             _ => {}
         }
@@ -70,8 +73,8 @@ impl Rivals {
         now: Moment,
         stale_after: Duration,
     ) -> Option<AccountId> {
-        let rival = self.0.get(&device)?;
-        (now.since(rival.since) >= stale_after).then_some(rival.account)
+        let other = self.0.get(&device)?;
+        (now.since(other.since) >= stale_after).then_some(other.account)
     }
 
     /// Called when a device has moved to another account.
