@@ -10,6 +10,14 @@
 //!                   MetadataActor
 //! ```
 //!
+//! # Terms
+//!
+//! - An *answer* is Starlink's response to one *poll*. It has *rows*: one report of one device at one time, with a cell for each column
+//!   of the device's type. The answer lists the columns itself.
+//! - A *device* is a user terminal, a router, or of another type. An *IP allocation* is a row about the addresses of a terminal.
+//! - A *batch* is a decoded answer. A *reading* is the meaning of one cell.
+//! - An *account* is a Starlink service account with its own stream.
+//!
 //! # The map
 //!
 //! | module | purpose | independent of |
@@ -44,7 +52,7 @@
 //! # Invariants
 //!
 //! - Data flows in one direction; replies are acknowledgements. Each account has at most one poll in flight. The next one starts when
-//!   each consumer has acknowledged the answer, or has lost it after two attempts.
+//!   each consumer of batches (the store) has acknowledged the answer, or has failed on it twice.
 //! - Accounts are independent: each has its own thread, token, backoff and stream time, so that a fault of one does not affect another.
 //! - The decisions of an account's actors are pure state machines, `(state, event, now) → effects`; the actors execute the effects.
 //! - The fleet has one writer. A scrape holds an immutable snapshot and never delays a poll: the store publishes snapshots, and
@@ -53,7 +61,7 @@
 //!   bodies has a limit. Older snapshots that slow clients still read take at most 64 MiB or twice the size of the fleet, whichever is
 //!   more; then the oldest are revoked. Clients that stall are disconnected.
 //! - A batch is planned before it is committed. Everything that can fail happens before the first write, so that after a panic nothing
-//!   has to be undone and the batch can be applied again.
+//!   has to be undone and the same batch can be planned again.
 //! - Rows are interpreted with the column lists of their own answer.
 //! - Time is an argument everywhere except in [`time`], the actors, the HTTP handlers, and where files and answers are received.
 //! - Names of metrics are unique in a scrape, for any columns that Starlink sends.

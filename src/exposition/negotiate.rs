@@ -87,7 +87,7 @@ pub fn negotiate(accept: Option<&str>, info_format: InfoFormat) -> Format {
     }
 }
 
-/// Wildcards are ignored. A client that accepts only formats of scrapers that are not supported here is
+/// The format by the Accept header. Wildcards are ignored. A client that accepts only formats of scrapers that are not supported here is
 /// still a scraper, and gets the text format, which all scrapers read.
 fn by_accept(accept: &str) -> Format {
     let named: Vec<(Accepted, f32)> = split(accept, ',')

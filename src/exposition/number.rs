@@ -8,12 +8,12 @@ const MAX_INTEGER: u64 = 1 << 53;
 /// Numbers with at most this many decimal places are written by a fast path. Most measurements have no more.
 const PLACES: usize = 8;
 
-/// One, in units of the last of these places.
+/// 1 in units of the last of these decimal places: 10^8.
 const ONE: u64 = 100_000_000;
 
-/// The range of the fast path. Each decimal of at most 15 digits is the shortest one of its `f64`, without trailing zeros (Goldberg,
+/// The range of the fast path, in units of 10^-8. Each decimal of at most 15 digits is the shortest one of its `f64`, without trailing zeros (Goldberg,
 /// "What every computer scientist should know about floating-point arithmetic", 1991). Below 0.00001, an exponent is shorter.
-const IS_SCALED: Range<u64> = 1_000..1_000_000_000_000_000;
+const FAST: Range<u64> = 1_000..1_000_000_000_000_000;
 
 /// Writes the shortest decimal of a finite number that parses to the same `f64`.
 #[expect(
@@ -28,7 +28,7 @@ pub fn number(out: &mut Vec<u8>, value: f64) {
     }
     let one = ONE as f64;
     let scaled = (value * one + 0.5_f64.copysign(value)) as i64;
-    if scaled as f64 / one == value && IS_SCALED.contains(&scaled.unsigned_abs()) {
+    if scaled as f64 / one == value && FAST.contains(&scaled.unsigned_abs()) {
         return decimal(out, scaled);
     }
     short(out, zmij::Buffer::new().format(value));

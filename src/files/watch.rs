@@ -14,7 +14,7 @@ use crate::time::{Clock, Moment};
 /// Contents are compared once in this many intervals, which is once a minute; else only the metadata is compared.
 const INTERVALS_BETWEEN_CONTENTS: u32 = 15;
 
-/// Asks all watchers to check their files immediately.
+/// Sends requests to all watchers to check their files immediately.
 #[derive(Debug)]
 pub struct Reloads(watch::Sender<u64>);
 
@@ -22,7 +22,7 @@ pub struct Reloads(watch::Sender<u64>);
 pub type Trigger = watch::Receiver<u64>;
 
 impl Reloads {
-    /// No request yet.
+    /// A sender that has sent no request yet.
     #[must_use]
     pub fn new() -> Self {
         Self(watch::Sender::new(0))
@@ -34,7 +34,7 @@ impl Reloads {
         self.0.subscribe()
     }
 
-    /// Asks all watchers to read their files again.
+    /// Requests a check from all watchers.
     pub fn ask(&self) {
         self.0.send_modify(|count| *count += 1);
     }
@@ -71,7 +71,7 @@ pub enum Change<T, E> {
 }
 
 /// Follows the files that `load` reads, without end. Calls `on_change` once for each change, also if the new files cannot be used.
-/// `obstacle` says what is wrong with loaded files, if anything: this text is the task's obstacle until the next change.
+/// `obstacle` returns what is wrong with the loaded files, or `None`; the text is the task's obstacle until the next change.
 ///
 /// `load` runs on a separate thread, `on_change` on the caller's.
 pub async fn watch<T, E>(
@@ -92,10 +92,10 @@ pub async fn watch<T, E>(
     } = watched;
     let mut checker = Checker {
         reader: FileReader::default(),
-        in_force: seen,
+        in_use: seen,
         candidate: None,
     };
-    let mut next_content = after(&clock, interval);
+    let mut next_by_content = next_comparison(&clock, interval);
     let mut next_request = Moment::default();
     let mut threads = ThreadFailures::default();
     let mut current_obstacle = None;
@@ -107,7 +107,7 @@ pub async fn watch<T, E>(
         let is_requested = pulse
             .during(wait_or_request(&clock, wait, next_request, &mut trigger))
             .await;
-        let by_content = is_requested || clock.now() >= next_content;
+        let by_content = is_requested || clock.now() >= next_by_content;
         let mode = match (is_requested, by_content) {
             (true, _) => Mode::Requested,
             (false, true) => Mode::ByContent,
@@ -136,7 +136,7 @@ pub async fn watch<T, E>(
                     on_change(change);
                 }
                 if by_content {
-                    next_content = after(&clock, interval);
+                    next_by_content = next_comparison(&clock, interval);
                 }
             }
             Err(error) => {
@@ -153,7 +153,7 @@ pub fn error_text<T, E: Display>(loaded: &Result<T, E>) -> Option<String> {
     loaded.as_ref().err().map(ToString::to_string)
 }
 
-/// Waits for the time or a request. Returns whether there was a request. Requests before `earliest` are one at that moment.
+/// Waits for `wait` or for a request. Returns whether there was a request. Requests before `earliest` take effect at that moment, as one.
 async fn wait_or_request(
     clock: &Clock,
     wait: Duration,
@@ -173,7 +173,8 @@ async fn wait_or_request(
     }
 }
 
-fn after(clock: &Clock, interval: Duration) -> Moment {
+/// When the contents must be compared next.
+fn next_comparison(clock: &Clock, interval: Duration) -> Moment {
     let pause = interval.saturating_mul(INTERVALS_BETWEEN_CONTENTS);
     clock.now().after(pause)
 }
@@ -219,7 +220,7 @@ enum Mode {
 struct Checker {
     reader: FileReader,
     /// The states of the value in use, or of the failure that was reported last.
-    in_force: FileStates,
+    in_use: FileStates,
     /// Changed states that must be found once more before they are used.
     candidate: Option<FileStates>,
 }
@@ -229,7 +230,7 @@ impl Checker {
     fn clone_state(&self) -> Self {
         Self {
             reader: FileReader::default(),
-            in_force: self.in_force.clone(),
+            in_use: self.in_use.clone(),
             candidate: self.candidate.clone(),
         }
     }
@@ -243,20 +244,20 @@ impl Checker {
         let by_content = mode != Mode::ByStamp;
         if mode != Mode::Requested
             && self.candidate.is_none()
-            && self.reader.is_unchanged(&mut self.in_force, by_content)
+            && self.reader.is_unchanged(&mut self.in_use, by_content)
         {
             return None;
         }
         let loaded = load(&mut self.reader);
         let seen = self.reader.seen();
-        if seen.is_same_content(&self.in_force) {
-            self.in_force = seen;
+        if seen.is_same_content(&self.in_use) {
+            self.in_use = seen;
             self.candidate = None;
             return (mode == Mode::Requested).then_some(Change::Same(loaded));
         }
         let is_second = |candidate: &FileStates| candidate.is_same_content(&seen);
         if self.candidate.as_ref().is_some_and(is_second) {
-            self.in_force = seen;
+            self.in_use = seen;
             self.candidate = None;
             return Some(Change::New(loaded));
         }
@@ -297,7 +298,7 @@ mod tests {
         let mut reader = FileReader::default();
         drop(reader.read(path, SMALL));
         Checker {
-            in_force: reader.seen(),
+            in_use: reader.seen(),
             reader,
             candidate: None,
         }

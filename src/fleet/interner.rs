@@ -48,7 +48,7 @@ impl Shared for Arc<str> {
     }
 }
 
-/// Unused texts are searched only if there are at least this many.
+/// Unused texts are removed only if there are at least this many texts, or no room.
 const SWEEP_FROM: usize = 1024;
 
 /// The memory of a text in addition to its bytes: pointers, counters, and its entry in the table.
@@ -77,8 +77,8 @@ impl<T: Shared> Interner<T> {
         }
     }
 
-    /// Call it before each batch: if there is no room, unused texts are searched once in each batch.
-    pub fn begin(&mut self) {
+    /// Call it before each batch. If there is no room, unused texts are removed at most once in each batch.
+    pub fn begin_batch(&mut self) {
         self.may_sweep = true;
     }
 
@@ -115,6 +115,7 @@ impl<T: Shared> Interner<T> {
         self.bytes + cost(text) <= self.limit
     }
 
+    /// Removes unused texts, in time proportional to the number of all texts.
     fn sweep(&mut self) {
         self.texts.retain(|text| text.holders() > 1);
         self.bytes = self.texts.iter().map(|text| cost(text.borrow())).sum();
@@ -161,7 +162,7 @@ mod tests {
             None,
             "unused texts are searched once in a batch"
         );
-        interner.begin();
+        interner.begin_batch();
         assert!(interner.intern("c").is_some());
     }
 }

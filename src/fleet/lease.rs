@@ -9,8 +9,8 @@ use super::Fleet;
 use super::block::Block;
 use super::snapshot::Snapshot;
 
-/// A snapshot that readers share. Code that serves a slow client takes it again for each step, so that the memory is freed as soon as
-/// it is revoked.
+/// A snapshot that readers share. Code that serves a slow client calls [`Lease::get`] again for each step, so that the memory of a revoked
+/// snapshot is freed soon.
 #[derive(Debug)]
 pub struct Lease {
     number: u64,

@@ -1,8 +1,12 @@
 //! The last state of every device. Pure: time is an argument, and the module depends only on `telemetry` and `time`.
 //!
-//! Devices are stored in blocks of 256, by column. A snapshot shares the blocks, and a write copies a shared block, so that a scrape
-//! never shows half of a batch and does not delay one. A batch is planned ([`plan`]) before it is committed: everything that can fail
-//! fails before the first write.
+//! - There is one *table* for each device type. It consists of *blocks* of up to 256 devices of one account. A device has a *slot* in a
+//!   block.
+//! - A *lane* is a field of a table: a metric family with numbers, or an info key with texts. In each block, a lane is stored as a column
+//!   (a value for each slot) or, if few devices have a value, as a list.
+//! - A snapshot shares the blocks with the fleet, and a write copies a shared block. So a scrape never shows half of a batch, and does not
+//!   delay one.
+//! - A batch is planned ([`plan`]) before it is committed: everything that can fail fails before the first write.
 
 pub mod accounts;
 mod ageing;
@@ -110,8 +114,8 @@ impl Fleet {
     /// future. This changes nothing that a scrape shows.
     #[must_use]
     pub fn plan(&mut self, account: AccountId, batch: &Batch, now: Moment, latest: i64) -> Plan {
-        self.texts.begin();
-        self.alert_names.begin();
+        self.texts.begin_batch();
+        self.alert_names.begin_batch();
         let most_new_bytes = most_value_bytes(&batch.rows);
         let is_tight = |tables: &Tables, limits: &Limits| {
             tables.value_bytes().saturating_add(most_new_bytes) > limits.values

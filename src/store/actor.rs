@@ -43,10 +43,10 @@ pub struct MetricsStoreActor {
     pub(super) faults: crate::supervise::faults::Armed,
 }
 
-/// The store's state of an account, in addition to its devices.
+/// What the store keeps about an account, in addition to its devices.
 #[derive(Debug, Default)]
 struct Account {
-    /// The last batch: its incarnation and number.
+    /// The incarnation and number of the last batch, by which a repeated offer is recognised.
     applied: Option<(u64, u64)>,
     rows: RowWatch,
     metrics: Arc<AccountMetrics>,
@@ -209,7 +209,7 @@ impl Actor for MetricsStoreActor {
     fn started(&mut self, context: &mut Self::Context) {
         #[cfg(feature = "fault-injection")]
         self.faults.on_start(context);
-        // The handle from before the restart would cancel another timer.
+        // A restart cancels all timers, and the old handle could cancel a new timer.
         self.alarm = None;
         self.expire();
         self.publish(context);

@@ -1,4 +1,5 @@
-//! Tracks whether answers contain rows that are used: logs a silent stream, and reports to the page that all rows are left out.
+//! Tracks whether the answers of an account contain rows, and whether any of them is stored: logs a silent stream, and publishes for the page
+//! that all rows are left out.
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ const LOGGED_AFTER: Duration = Duration::from_secs(60);
 pub(super) struct RowWatch {
     /// The beginning of the silence that was logged, as a monotonic time.
     silent_since: Option<Duration>,
+    /// Whether a row was stored since the start.
     has_stored: bool,
     /// The tally of rows since a row was last stored, and the arrival of the first of them.
     left_out: Option<(Tally, Duration)>,
@@ -47,7 +49,7 @@ impl RowWatch {
         }
     }
 
-    /// Takes the tally of an answer that arrived at `ran`. Publishes the rows that were left out since one was stored.
+    /// Takes the tally of an answer that arrived when the process had run for `ran`. Publishes the rows that were left out since one was stored.
     pub(super) fn note(&mut self, tally: &Tally, ran: Duration, metrics: &AccountMetrics) {
         if tally.received() == 0 {
             return;

@@ -127,16 +127,16 @@ impl TaskStatus {
         self.life.load(Ordering::Relaxed) != Life::Backoff as u8
     }
 
-    /// Whether the last heartbeat is older than `limit`, so that the process must be restarted. `ran` is the time that the process ran.
-    /// False in restart backoff.
+    /// Whether the task runs and its last heartbeat is older than `limit`, so that the process must be restarted. `ran` is the time that the
+    /// process ran. False in restart backoff, and after the task has finished.
     #[must_use]
     pub fn hangs(&self, ran: Duration, limit: Duration) -> bool {
         let beat = Duration::from_millis(self.beat.load(Ordering::Relaxed));
         self.life.load(Ordering::Relaxed) == Life::Runs as u8 && ran.saturating_sub(beat) > limit
     }
 
-    /// The reason why it cannot do its work, such as a file that does not respond or has a mistake. A restart of the process would not
-    /// help.
+    /// Why the task cannot do its work, if it cannot: for example a file system that does not respond, or a file with an error. A restart of
+    /// the process would not help.
     #[must_use]
     pub fn obstacle(&self) -> Option<String> {
         let obstacle = self.obstacle.lock();
@@ -212,8 +212,8 @@ impl Supervised {
         loop {
             let began = clock.now();
             status.set(Life::Runs);
-            let life = async { make(self.pulse.clone()).await };
-            let Err(panic) = AssertUnwindSafe(life).catch_unwind().await else {
+            let run = async { make(self.pulse.clone()).await };
+            let Err(panic) = AssertUnwindSafe(run).catch_unwind().await else {
                 status.set(Life::Done);
                 return;
             };

@@ -1,5 +1,5 @@
-//! A pool of threads for long work, which would delay heartbeats and requests on the threads of actors or HTTP. The threads are
-//! started once, so that accepted work is done even if no further thread can be started.
+//! A pool of threads for long jobs, which would delay heartbeats and requests if they ran on the threads of actors or HTTP. All threads
+//! are started with the pool, so that a job never fails because no thread can be started.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -49,6 +49,7 @@ impl Pool {
     }
 }
 
+/// Runs jobs until the pool is dropped and the queue is empty.
 fn work(jobs: &Mutex<Receiver<Job>>) {
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();

@@ -1,4 +1,4 @@
-//! Runs blocking work on a new thread, not in the pool that scrapes use. An error if no thread can be started.
+//! Runs blocking work on a new thread, so that it does not delay the pools that scrapes use.
 
 use std::io;
 use std::thread;

@@ -1,5 +1,5 @@
-//! The limits of an answer. They are applied while it is read, so that a hostile answer uses no more memory than an ordinary one of the
-//! same length.
+//! The limits of an answer, applied while it is decoded. With them, a hostile answer uses no more memory than an ordinary one of the same
+//! length.
 
 /// Rows of an answer: Starlink's own maximum. Further ones are rejected.
 pub const MOST_ROWS: usize = 65_000;

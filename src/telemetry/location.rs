@@ -13,8 +13,8 @@ pub struct Location {
     pub longitude: f64,
 }
 
-/// The H3 index in a cell, which is an integer or a string. It exceeds 2^53, so it must not be converted to an `f64`. It need not be the
-/// index of an H3 cell; [`centre`] checks that.
+/// The H3 index in a cell; `None` if the cell is neither an integer nor a string with one. H3 indices exceed 2^53, so they must not be
+/// converted to an `f64`. The number need not be a valid index; [`centre`] checks that.
 #[must_use]
 pub fn index(rows: &Rows, cell: Cell) -> Option<u64> {
     match cell {

@@ -18,7 +18,8 @@ pub fn escape_label(value: &str) -> Option<String> {
     Some(escaped)
 }
 
-/// Whether the condition holds for all bytes of a text. Without an early exit, so that the compiler can vectorise the loop.
+/// Whether the condition holds for all bytes of a text. Unlike [`Iterator::all`] without an early exit, so that the compiler can vectorise the
+/// loop.
 #[must_use]
 pub fn all(text: &str, holds: impl Fn(u8) -> bool) -> bool {
     let bytes = text.bytes();

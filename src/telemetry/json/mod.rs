@@ -207,7 +207,7 @@ impl<'t> Reader<'t> {
         loop {
             let plain = plain_bytes(self.window());
             if plain == WINDOW {
-                // Adding a constant does not make the processor wait for the count.
+                // A branch of its own: advancing by a constant does not depend on the result of counting.
                 self.advance(WINDOW);
                 continue;
             }
