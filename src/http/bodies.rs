@@ -11,7 +11,7 @@ use futures_util::{Stream, StreamExt, future, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::error;
 
-use super::gzip::{self, Deflater, Place, Segment};
+use super::gzip::{self, Deflater, Segment, SegmentPosition};
 use super::segments::{BodyError, Compressors, Parts, Segments};
 use crate::exposition::Cursor;
 use crate::tasks::Pool;
@@ -441,7 +441,7 @@ pub fn member(reader: Reader, last: Vec<u8>) -> impl Stream<Item = Result<Bytes,
 
 /// The last segment and the trailer.
 fn ending(mut whole: Crc, last: &[u8]) -> Result<Bytes, BodyError> {
-    let segment = Deflater::default().segment(last, Place::Last)?;
+    let segment = Deflater::default().segment(last, SegmentPosition::Last)?;
     whole.combine(&segment.crc);
     Ok([&segment.bytes[..], &gzip::trailer(&whole)].concat().into())
 }

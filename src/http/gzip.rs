@@ -15,12 +15,12 @@ pub struct Segment {
     pub crc: Crc,
 }
 
-/// What follows a segment.
+/// The position of a segment in its member, which decides how it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// More segments.
+pub enum SegmentPosition {
+    /// More segments follow.
     Inside,
-    /// The trailer.
+    /// The trailer of the member follows.
     Last,
 }
 
@@ -45,10 +45,14 @@ impl Deflater {
     ///
     /// # Errors
     /// The compressor fails, which is not expected.
-    pub fn segment(&mut self, text: &[u8], place: Place) -> Result<Segment, CompressError> {
-        let flush = match place {
-            Place::Inside => FlushCompress::Full,
-            Place::Last => FlushCompress::Finish,
+    pub fn segment(
+        &mut self,
+        text: &[u8],
+        position: SegmentPosition,
+    ) -> Result<Segment, CompressError> {
+        let flush = match position {
+            SegmentPosition::Inside => FlushCompress::Full,
+            SegmentPosition::Last => FlushCompress::Finish,
         };
         self.compress.reset();
         self.out.clear();
@@ -106,8 +110,10 @@ pub mod tests {
         let mut deflater = Deflater::default();
         let mut whole = Crc::new();
         let mut member = HEADER.to_vec();
-        let inside = stretches.iter().map(|text| (*text, Place::Inside));
-        for (text, place) in inside.chain([(last, Place::Last)]) {
+        let inside = stretches
+            .iter()
+            .map(|text| (*text, SegmentPosition::Inside));
+        for (text, place) in inside.chain([(last, SegmentPosition::Last)]) {
             let segment = deflater.segment(text, place).unwrap();
             whole.combine(&segment.crc);
             member.extend_from_slice(&segment.bytes);

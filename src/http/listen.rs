@@ -72,7 +72,7 @@ pub struct Port {
 }
 
 impl Port {
-    /// Binds to an address. `[::]` stands for all addresses of both families, whatever the system's default is (`bindv6only`); where
+    /// Binds to an address. `[::]` means all addresses of both families, regardless of the system's default (`bindv6only`); where
     /// there is no IPv6 it is 0.0.0.0. `setting` is the name of the port's setting, for the error.
     ///
     /// # Errors

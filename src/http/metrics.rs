@@ -19,7 +19,7 @@ use crate::exposition::{
     Cursor, Exposition, Format, InfoFormat, Kind, OwnFamily, Revoked, Shard, Telemetry, negotiate,
     requested, write_end,
 };
-use crate::fleet::{Lease, Snapshot};
+use crate::fleet::{AccountId, Lease, Snapshot};
 use crate::self_metrics::{self, Counter, ProcessMetrics, ScrapeRefusal};
 use crate::shares::{Limits, Rank, Share, Shares};
 use crate::supervise::{ActorStatus, Cause};
@@ -115,13 +115,7 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
     }
     let number = lease.number();
     let account = shown.account.map(|account| Arc::clone(&account.name));
-    let devices_of = account.as_deref().map(|name| snapshot.account(name));
-    let lease = match devices_of {
-        // The account has delivered no device.
-        Some(None) => Arc::new(Lease::from(Arc::default())),
-        _ => lease,
-    };
-    let devices_of = devices_of.flatten();
+    let (lease, devices_of) = restricted(lease, &snapshot, account.as_deref());
     let scrape = Scrape {
         metrics: Arc::clone(&state.sources.metrics),
         format,
@@ -151,13 +145,30 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
     }
 }
 
+/// The snapshot to write, and the account whose devices are written; `None` for all devices.
+fn restricted(
+    lease: Arc<Lease>,
+    snapshot: &Snapshot,
+    account: Option<&str>,
+) -> (Arc<Lease>, Option<AccountId>) {
+    let Some(name) = account else {
+        return (lease, None);
+    };
+    match snapshot.account(name) {
+        Some(id) => (lease, Some(id)),
+        // The account has delivered no device yet: an empty snapshot.
+        None => (Arc::new(Lease::from(Arc::default())), None),
+    }
+}
+
 fn refuse(status: StatusCode, reason: &str) -> HttpResponse {
     HttpResponse::build(status)
         .content_type("text/plain; charset=utf-8")
         .body(format!("{reason}\n"))
 }
 
-/// A text in pieces, because a connection copies what it is handed. If the snapshot is revoked, the last is an error.
+/// A text in pieces of at most [`PIECE`] bytes, because a connection copies the bytes that it gets. If the snapshot is revoked, the last
+/// item is an error.
 fn pieces(mut text: Exposition) -> impl Iterator<Item = Result<Bytes, Revoked>> {
     let mut chunk = Bytes::new();
     std::iter::from_fn(move || {

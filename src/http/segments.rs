@@ -12,7 +12,7 @@ use thiserror::Error;
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::PollSemaphore;
 
-use super::gzip::{Deflater, Place, Segment};
+use super::gzip::{Deflater, Segment, SegmentPosition};
 use crate::exposition::{Cursor, Revoked};
 use crate::tasks::Pool;
 
@@ -220,9 +220,9 @@ impl Compressor {
     ) -> Result<PlacedSegment, BodyError> {
         self.text.clear();
         let next = parts.write(first, &mut self.text, SEGMENT)?;
-        // Fails if the reader is gone.
+        // Fails if the reader has been dropped.
         rendered.send(next).ok();
-        let segment = self.deflater.segment(&self.text, Place::Inside)?;
+        let segment = self.deflater.segment(&self.text, SegmentPosition::Inside)?;
         Ok(PlacedSegment { segment, next })
     }
 }

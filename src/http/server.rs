@@ -51,8 +51,8 @@ pub struct Endpoints {
     hosts: OptionalHosts,
     workers: usize,
     connections: usize,
-    /// Whether a connection that sends nothing is closed as soon as one without a first request.
-    is_impatient: bool,
+    /// Whether an idle connection is closed after [`ClientTimeouts::first`] instead of [`ClientTimeouts::idle`].
+    has_short_idle_limit: bool,
 }
 
 impl Endpoints {
@@ -70,7 +70,7 @@ impl Endpoints {
             hosts,
             workers: cores.min(MOST_WORKERS),
             connections: open_files::connections().min(MOST_CONNECTIONS),
-            is_impatient: false,
+            has_short_idle_limit: false,
         }
     }
 
@@ -83,12 +83,12 @@ impl Endpoints {
             hosts: None,
             workers: 1,
             connections: MOST_PROBES,
-            is_impatient: true,
+            has_short_idle_limit: true,
         }
     }
 
     fn timeouts(&self, timeouts: ClientTimeouts) -> ClientTimeouts {
-        match self.is_impatient {
+        match self.has_short_idle_limit {
             true => ClientTimeouts {
                 idle: timeouts.first,
                 ..timeouts
@@ -148,7 +148,7 @@ pub fn serve(
             })
             .client_request_timeout(timeouts.first)
             .keep_alive(timeouts.idle)
-            .client_disconnect_timeout(timeouts.goodbye)
+            .client_disconnect_timeout(timeouts.close)
             .on_connect_ext(|connection: &WithSharedHeaders<_>, data| {
                 data.insert(connection.handle());
             })

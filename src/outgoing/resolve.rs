@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::time::{Clock, Moment};
 
-/// How long a result is kept if it came after the callers had stopped waiting.
+/// How long a result is kept if it arrived after the callers had stopped waiting.
 const KEPT: Duration = Duration::from_secs(60);
 
 /// The prefix of the standard library's error texts. It is removed, because [`ConnectError`](super::ConnectError) names the host.
@@ -57,7 +57,7 @@ impl Resolver {
         }
     }
 
-    /// The addresses of a host, in the order of the operating system; an address is returned as it is. A result that comes after the
+    /// The addresses of a host, in the order of the operating system; an address is returned as it is. A result that arrives after the
     /// future was dropped is kept for [`KEPT`] and used by the next call, so that a name is resolved even if that always takes longer
     /// than a caller waits.
     ///
@@ -112,7 +112,7 @@ impl Lookup {
     fn is_usable(&self, now: Moment) -> bool {
         match &*self.result.borrow() {
             Some((resolved_at, _)) => now.since(*resolved_at) < KEPT,
-            // The sender is gone if the thread panicked.
+            // The sender is dropped without a result if the thread panicked.
             None => self.result.has_changed().is_ok(),
         }
     }

@@ -61,7 +61,7 @@ impl Connections {
         registry.open.push(Arc::downgrade(&connection.0));
     }
 
-    /// Closes all, and all that come later.
+    /// Closes all connections, and each later one as soon as it is added.
     pub(super) fn close(&self) {
         let mut registry = lock(&self.0);
         registry.is_closed = true;

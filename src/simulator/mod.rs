@@ -24,12 +24,12 @@ mod connection;
 mod fleet;
 mod journal;
 mod noise;
+mod open_poll;
 mod sending;
 mod server;
 mod service;
 #[cfg(test)]
 mod tests;
-mod ticket;
 mod track;
 
 use std::{

@@ -12,7 +12,7 @@ use actix_rt::time::{Sleep, sleep};
 use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
 
-use super::{answer::Ending, connection::Connection, ticket::Ticket};
+use super::{answer::Ending, connection::Connection, open_poll::OpenPoll};
 
 /// The size of the pieces of a body. actix-web needs more than twice the time for one large buffer.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -31,7 +31,7 @@ pub(super) struct Sending {
     is_flushed: bool,
     connection: Connection,
     /// The poll; `None` for token requests.
-    ticket: Option<Ticket>,
+    open_poll: Option<OpenPoll>,
 }
 
 impl Sending {
@@ -41,7 +41,7 @@ impl Sending {
         ending: Ending,
         trickle: Option<(usize, Duration)>,
         connection: Connection,
-        mut ticket: Option<Ticket>,
+        mut open_poll: Option<OpenPoll>,
     ) -> Self {
         let whole = body.len();
         let sent = match ending {
@@ -52,7 +52,7 @@ impl Sending {
         // actix-web drops a body of size 0 without polling it.
         let is_stream = is_chunked || (whole == 0 && has_fault);
         if whole == 0 && !is_stream {
-            ticket.take().into_iter().for_each(Ticket::answered);
+            open_poll.take().into_iter().for_each(OpenPoll::answered);
         }
         Self {
             rest: body.slice(..sent),
@@ -67,7 +67,7 @@ impl Sending {
             timer: None,
             is_flushed: false,
             connection,
-            ticket,
+            open_poll,
         }
     }
 
@@ -76,7 +76,10 @@ impl Sending {
         if !self.rest.is_empty() {
             self.timer = self.pause.map(|pause| Box::pin(sleep(pause)));
         } else if self.is_complete_with_last_piece() {
-            self.ticket.take().into_iter().for_each(Ticket::answered);
+            self.open_poll
+                .take()
+                .into_iter()
+                .for_each(OpenPoll::answered);
         }
         piece
     }
@@ -112,12 +115,15 @@ impl MessageBody for Sending {
             }
             match self.ending {
                 Ending::Whole => {
-                    self.ticket.take().into_iter().for_each(Ticket::answered);
+                    self.open_poll
+                        .take()
+                        .into_iter()
+                        .for_each(OpenPoll::answered);
                     return Poll::Ready(None);
                 }
                 Ending::StallAt(_) => return Poll::Pending,
                 Ending::CutAt(_) if self.is_flushed => {
-                    self.ticket.take().into_iter().for_each(Ticket::cut);
+                    self.open_poll.take().into_iter().for_each(OpenPoll::cut);
                     self.connection.close();
                     return Poll::Ready(None);
                 }

@@ -26,8 +26,8 @@ use super::{
     fleet::Fleet,
     journal::TokenRequest,
     lock,
+    open_poll::{OpenPoll, Record},
     sending::Sending,
-    ticket::{Record, Ticket},
 };
 
 const HIGHEST_BATCH_SIZE: u32 = 65_000;
@@ -165,12 +165,12 @@ async fn stream(request: HttpRequest, body: Bytes, service: web::Data<Service>) 
     let token_serial =
         bearer(&request).and_then(|token| lock(&service.tokens).check(token, Instant::now()));
     let text = String::from_utf8_lossy(&body).into_owned();
-    let mut ticket = Ticket::begin(Arc::clone(&service.record), text, token_serial);
+    let mut open_poll = OpenPoll::begin(Arc::clone(&service.record), text, token_serial);
 
     let answer = match service.accept(token_serial, &body) {
         Ok(wanted) => {
-            ticket.asked(wanted.batch_size, wanted.max_linger_ms);
-            let Some(answer) = service.answer(&wanted, &connection, &mut ticket).await else {
+            open_poll.accepted(wanted.batch_size, wanted.max_linger_ms);
+            let Some(answer) = service.answer(&wanted, &connection, &mut open_poll).await else {
                 // The client has disconnected, so this is not sent.
                 connection.close();
                 return HttpResponse::NoContent().finish();
@@ -179,7 +179,7 @@ async fn stream(request: HttpRequest, body: Bytes, service: web::Data<Service>) 
         }
         Err((status, reason)) => Answer::error(status, &reason),
     };
-    send(answer, connection, Some(ticket), &service).await
+    send(answer, connection, Some(open_poll), &service).await
 }
 
 fn bearer(request: &HttpRequest) -> Option<&str> {
@@ -248,7 +248,7 @@ impl Service {
         &self,
         wanted: &Wanted,
         connection: &Connection,
-        ticket: &mut Ticket,
+        open_poll: &mut OpenPoll,
     ) -> Option<Answer> {
         let deadline = Instant::now() + Duration::from_millis(wanted.max_linger_ms.into());
         let batch_size = wanted.batch_size as usize;
@@ -279,7 +279,7 @@ impl Service {
         }
         let rows = lock(&self.record.read_index).take(batch_size);
         let body = AnswerBody::new().rows(rows.iter().map(|row| row.text.as_str()));
-        ticket.hold(rows);
+        open_poll.hold(rows);
         let scripted = scripted.unwrap_or_else(Answer::ordinary);
         Some(with_body(scripted, || body.into()))
     }
@@ -335,7 +335,7 @@ fn with_body(scripted: Answer, ordinary: impl FnOnce() -> Answer) -> Answer {
 async fn send(
     answer: Answer,
     connection: Connection,
-    ticket: Option<Ticket>,
+    open_poll: Option<OpenPoll>,
     service: &Service,
 ) -> HttpResponse {
     if !answer.delay.is_zero() {
@@ -350,12 +350,12 @@ async fn send(
         }
     }
     if answer.closed {
-        ticket.into_iter().for_each(Ticket::cut);
+        open_poll.into_iter().for_each(OpenPoll::cut);
         connection.close();
         return HttpResponse::NoContent().finish();
     }
-    if let Some(ticket) = &ticket {
-        ticket.answers(answer.status, answer.rows);
+    if let Some(open_poll) = &open_poll {
+        open_poll.answering(answer.status, answer.rows);
     }
     let mut response = head(&answer, service.date());
     let mut body = answer.body.unwrap_or_default();
@@ -368,7 +368,7 @@ async fn send(
         answer.ending,
         answer.trickle,
         connection,
-        ticket,
+        open_poll,
     );
     response.body(sending)
 }

@@ -41,11 +41,11 @@ struct Problem {
 pub async fn status(request: HttpRequest, state: web::Data<WebState>) -> HttpResponse {
     let compress = Compress::accepted(&request);
     let shared = state.clone();
-    let made = with_fleet(&request, &state, move |fleet| {
+    let body = with_fleet(&request, &state, move |fleet| {
         let status = Status::of(&shared, &fleet.snapshot);
         body(compress, &status)
     });
-    respond(made.await)
+    respond(body.await)
 }
 
 /// `/api/v1/devices`: a page of a list of devices.
@@ -55,10 +55,10 @@ pub async fn devices(request: HttpRequest, state: web::Data<WebState>) -> HttpRe
         Err(error) => return problem(refused(&error), &error),
     };
     let compress = Compress::accepted(&request);
-    let made = with_fleet(&request, &state, move |fleet| {
+    let body = with_fleet(&request, &state, move |fleet| {
         body(compress, &view::list(fleet, &query))
     });
-    respond(made.await)
+    respond(body.await)
 }
 
 /// `/api/v1/devices/{id}`: all values of a device. `type` distinguishes devices with the same identifier.
@@ -68,16 +68,16 @@ pub async fn device(
     state: web::Data<WebState>,
 ) -> HttpResponse {
     let device_type = device_type(&request);
-    let (wanted, named) = (id.clone(), device_type.clone());
+    let (wanted_id, wanted_type) = (id.clone(), device_type.clone());
     let compress = Compress::accepted(&request);
-    let made = with_fleet(&request, &state, move |fleet| {
-        let device = view::find(fleet, &wanted, device_type.as_deref())?;
+    let body = with_fleet(&request, &state, move |fleet| {
+        let device = view::find(fleet, &wanted_id, wanted_type.as_deref())?;
         Some(body(compress, &device))
     });
-    match made.await.transpose() {
-        Some(made) => respond(made),
+    match body.await.transpose() {
+        Some(body) => respond(body),
         None => {
-            let of_type = named.map_or(String::new(), |name| format!(" and type {name:?}"));
+            let of_type = device_type.map_or(String::new(), |name| format!(" and type {name:?}"));
             let what = format!("unknown device: ID {:?}{of_type}", &*id);
             problem(HttpResponse::NotFound(), &what)
         }
@@ -115,14 +115,15 @@ fn body(compress: Compress, value: &impl Serialize) -> Result<Body, serde_json::
     serde_json::to_vec(value).map(|json| compress.body(json))
 }
 
-fn respond(made: Result<Result<Body, serde_json::Error>, ViewError>) -> HttpResponse {
-    let made = made.and_then(|made| {
-        made.map_err(|error| {
+/// The response with a JSON body, or the error for which there is none.
+fn respond(body: Result<Result<Body, serde_json::Error>, ViewError>) -> HttpResponse {
+    let body = body.and_then(|body| {
+        body.map_err(|error| {
             debug!(%error, "cannot write JSON");
             ViewError::Failed
         })
     });
-    match made {
+    match body {
         Ok(body) => {
             let mut response = dynamic(HttpResponse::Ok());
             response.content_type("application/json");

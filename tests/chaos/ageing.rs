@@ -134,7 +134,7 @@ pub fn check(
             numbers.contains_key(&device) || !taken.is_young(sent, ages.stale),
             "device {device} is gone or stale, its row {least} was stored"
         );
-        // The devices of an account that was removed go earlier.
+        // The devices of a removed account are removed earlier.
         let kept = match model.roll.is_removed_since(sent) {
             true => ages.stale,
             false => ages.forget,
@@ -238,7 +238,7 @@ fn check_addresses(
     for &device in reports.keys() {
         if let Some(least) = model.certain_address(device, taken.from) {
             let sent = model.address_sent(least);
-            // It goes with the devices of an account that was removed.
+            // It is removed with the devices of a removed account.
             let kept = match model.roll.is_removed_since(sent) {
                 true => age.min(model.ages.stale),
                 false => age,

@@ -254,7 +254,7 @@ impl Roll {
         }
     }
 
-    /// Checks that the devices of a removed account go: `limit` is the longest time that they may stay.
+    /// Checks that the devices of a removed account are removed within `limit`.
     pub fn check_gone(&self, name: &str, from: Elapsed, limit: Duration) {
         let gone = self.retired.get(name).and_then(|retired| retired.gone);
         let is_late = gone.is_some_and(|gone| from.saturating_sub(gone) > limit);

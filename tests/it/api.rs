@@ -437,8 +437,8 @@ async fn a_store_that_hangs_is_told() {
         ("/api/v1/devices/{id}", "/api/v1/devices/ut-a"),
     ] {
         let problem = description.ask(&service, path, target, 503).await;
-        let told = problem["error"].as_str().unwrap();
-        assert!(told.contains("the store has not answered"), "{told}");
+        let error = problem["error"].as_str().unwrap();
+        assert!(error.contains("the store has not answered"), "{error}");
     }
     latch.open();
 }

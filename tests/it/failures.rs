@@ -181,22 +181,24 @@ async fn is_reported_and_recovered(case: Case) {
     assert!(!scrape.has("starlink_DownlinkThroughput{"), "{what}");
     assert_eq!(scrape.value(UP), Some(1.0));
 
-    let told: Vec<Event> = binary
+    let logged: Vec<Event> = binary
         .events()
         .into_iter()
         .filter(|event| event.text("level") != "INFO")
         .collect();
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert_eq!(told[0].text("level"), case.level, "{told:?}");
-    assert_eq!(told[0].text("reason"), case.reason, "{told:?}");
-    let status = told[0].value("status").and_then(serde_json::Value::as_u64);
-    assert_eq!(status, case.status.map(u64::from), "{told:?}");
+    assert_eq!(logged.len(), 1, "{logged:?}");
+    assert_eq!(logged[0].text("level"), case.level, "{logged:?}");
+    assert_eq!(logged[0].text("reason"), case.reason, "{logged:?}");
+    let status = logged[0]
+        .value("status")
+        .and_then(serde_json::Value::as_u64);
+    assert_eq!(status, case.status.map(u64::from), "{logged:?}");
     if !case.message.is_empty() {
-        assert!(told[0].says(&case.message), "{told:?}");
+        assert!(logged[0].says(&case.message), "{logged:?}");
     }
     if case.level == "ERROR" {
         let permission = r#""Device telemetry, View""#;
-        assert!(told[0].text("message").contains(permission), "{told:?}");
+        assert!(logged[0].text("message").contains(permission), "{logged:?}");
     }
 
     let journal = simulator.journal();
@@ -368,8 +370,8 @@ async fn a_repeated_failure_is_logged_once() {
     .await;
     simulator.set_default_answer(None);
     overcome(address, "server_error").await;
-    let told = binary.events_at("WARN");
-    assert_eq!(told.len(), 1, "{told:?}");
+    let logged = binary.events_at("WARN");
+    assert_eq!(logged.len(), 1, "{logged:?}");
 }
 
 #[actix_rt::test]
@@ -390,11 +392,11 @@ async fn a_refused_token_request_is_one_error_line_and_is_repeated() {
         // Both URLs are asked in one attempt.
         let again = |seen: &Journal| seen.token_requests.len() >= 3;
         journal(&simulator, "a second attempt", again).await;
-        let told = binary.events_at("ERROR");
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert!(told[0].text("message").contains("token refused"));
-        assert_eq!(told[0].value("status").unwrap(), status);
-        assert!(told[0].says("invalid_client"), "{told:?}");
+        let logged = binary.events_at("ERROR");
+        assert_eq!(logged.len(), 1, "{logged:?}");
+        assert!(logged[0].text("message").contains("token refused"));
+        assert_eq!(logged[0].value("status").unwrap(), status);
+        assert!(logged[0].says("invalid_client"), "{logged:?}");
         // The failed poll has the same cause and is not logged again.
         let warnings = binary.events_at("WARN");
         assert!(warnings.is_empty(), "{warnings:?}");

@@ -38,7 +38,7 @@ fn push(simulator: &Simulator, second: u64) {
 }
 
 /// The traces of it in scrapes, pages and the API.
-async fn told(address: std::net::SocketAddr) -> Vec<String> {
+async fn traces_over_http(address: std::net::SocketAddr) -> Vec<String> {
     let mut found = Vec::new();
     let mut targets: Vec<_> = FORMATS
         .iter()
@@ -108,7 +108,11 @@ async fn dropped_fields_appear_nowhere_even_if_an_earlier_process_saved_them() {
 
     let (mut first, address) = Binary::listening(&simulator, &[state]).await;
     shows(address, uptime, 12.0).await;
-    assert!(told(address).await.len() > 10, "{:?}", told(address).await);
+    assert!(
+        traces_over_http(address).await.len() > 10,
+        "{:?}",
+        traces_over_http(address).await
+    );
     first.signal("TERM");
     assert_eq!(first.ended().await, Some(0));
     assert!(kept(&path).len() > 5, "{:?}", kept(&path));
@@ -120,12 +124,12 @@ async fn dropped_fields_appear_nowhere_even_if_an_earlier_process_saved_them() {
     ];
     let (mut second, address) = Binary::listening(&simulator, &left_out).await;
     // From the state file.
-    assert_eq!(told(address).await, Vec::<String>::new());
+    assert_eq!(traces_over_http(address).await, Vec::<String>::new());
     shows(address, uptime, 12.0).await;
     // From new rows.
     push(&simulator, 27);
     shows(address, uptime, 27.0).await;
-    assert_eq!(told(address).await, Vec::<String>::new());
+    assert_eq!(traces_over_http(address).await, Vec::<String>::new());
     second.signal("TERM");
     assert_eq!(second.ended().await, Some(0));
     assert_eq!(kept(&path), Vec::<&str>::new());

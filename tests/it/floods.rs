@@ -102,7 +102,8 @@ fn push_long_texts(simulator: &Simulator) {
     simulator.push_answer(body.rows((0..1000).map(row)));
 }
 
-async fn patient(tuning: Tuning) -> (Simulator, Service) {
+/// A simulator and a service with the largest batches.
+async fn service_with(tuning: Tuning) -> (Simulator, Service) {
     let simulator = scripted_simulator();
     let service = Service::tuned(&simulator, &[("BATCH_SIZE", "65000")], tuning).await;
     (simulator, service)
@@ -185,7 +186,7 @@ async fn slow_and_silent_clients_are_disconnected() {
         client_timeouts: short_timeouts(),
         ..Tuning::default()
     };
-    let (_simulator, service) = patient(tuning).await;
+    let (_simulator, service) = service_with(tuning).await;
     let address = service.address;
     let silent = spawn_blocking(move || rest(&mut connect(address)));
     let trickle = |is_first: bool| {
@@ -216,7 +217,7 @@ async fn slow_and_silent_clients_are_disconnected() {
 
 #[actix_rt::test]
 async fn an_endless_head_is_cut() {
-    let (_simulator, service) = patient(Tuning::default()).await;
+    let (_simulator, service) = service_with(Tuning::default()).await;
     let address = service.address;
     let flood = spawn_blocking(move || {
         let mut stream = connect(address);
@@ -290,7 +291,7 @@ async fn rejected_heads_get_the_headers_of_all_responses() {
 
 #[actix_rt::test]
 async fn bodies_are_refused_unread() {
-    let (_simulator, service) = patient(Tuning::default()).await;
+    let (_simulator, service) = service_with(Tuning::default()).await;
     let long = ("Content-Length", "1000000000000");
     let chunked = ("Transfer-Encoding", "chunked");
     for path in ["/metrics", "/livez", "/", "/nowhere"] {
@@ -331,7 +332,7 @@ async fn scrapes_beyond_the_bound_wait_and_are_refused() {
         query_limit: SHORT,
         ..Tuning::default()
     };
-    let (simulator, service) = patient(tuning).await;
+    let (simulator, service) = service_with(tuning).await;
     let last = push_large_fleet(&simulator);
     service.shows(&throughput(&last), 1.0).await;
     let mut slow = ask_slowly(service.address, "/metrics", "identity");
@@ -369,7 +370,7 @@ async fn pages_beyond_the_bound_wait_and_are_refused() {
         query_limit: SHORT,
         ..Tuning::default()
     };
-    let (simulator, service) = patient(tuning).await;
+    let (simulator, service) = service_with(tuning).await;
     push_long_texts(&simulator);
     service.shows(&throughput("ut-999"), 1.0).await;
     let list = "/api/v1/devices?per_page=1000";
@@ -421,7 +422,7 @@ async fn is_cut(path: &'static str, end: &str) {
         },
         ..Tuning::default()
     };
-    let (simulator, service) = patient(tuning).await;
+    let (simulator, service) = service_with(tuning).await;
     push_long_texts(&simulator);
     service.shows(&throughput("ut-999"), 1.0).await;
     let address = service.address;

@@ -178,7 +178,7 @@ impl Pair {
         same(
             "the rejected places",
             &places,
-            &counts.places.values().sum(),
+            &counts.non_cells.values().sum(),
         )?;
         same(
             "the rows",
@@ -267,12 +267,12 @@ impl Pair {
                 _ => "gauge",
             };
             same(&family.name, &&*family.kind, &kind)?;
-            let told = self.columns.iter().any(|column| {
+            let is_field = self.columns.iter().any(|column| {
                 let gauge = format!("starlink_{}", oracle::sanitised(column));
                 family.name == gauge && family.help == format!("Starlink telemetry field {column}.")
             });
             let generic = family.help.starts_with("Starlink telemetry field ");
-            if generic != told || (family.help.is_empty() && !kind.is_empty()) {
+            if generic != is_field || (family.help.is_empty() && !kind.is_empty()) {
                 return Err(format!("HELP of {} is {:?}", family.name, family.help));
             }
         }

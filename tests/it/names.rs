@@ -215,24 +215,24 @@ async fn a_file_that_becomes_invalid_changes_nothing_and_is_logged_once() {
         binary.events_saying(warning).len() > 1
     })
     .await;
-    let told = binary.events_saying(warning);
-    assert_eq!(told.len(), 2);
-    assert_ne!(told[0].text("error"), told[1].text("error"));
+    let logged = binary.events_saying(warning);
+    assert_eq!(logged.len(), 2);
+    assert_ne!(logged[0].text("error"), logged[1].text("error"));
     let error = format!(
         "{} line 3: duplicate deviceID (first on line 2)",
         file.setting()
     );
     assert_eq!(
-        (told[0].text("error"), told[0].text("level")),
+        (logged[0].text("error"), logged[0].text("level")),
         (&*error, "WARN")
     );
     assert_eq!(name().await, old);
 
     file.write("deviceID,name\nut-1,Borealis\nut-2,Carina\n");
     binary.logs("names reloaded").await;
-    let told = binary.events_saying("names reloaded");
+    let logged = binary.events_saying("names reloaded");
     assert_eq!(
-        (told[0].value("names"), told[0].text("level")),
+        (logged[0].value("names"), logged[0].text("level")),
         (Some(&2.into()), "INFO")
     );
     assert_eq!(

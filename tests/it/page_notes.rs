@@ -111,7 +111,7 @@ async fn the_map_can_be_clicked_only_if_devices_have_locations() {
 
 #[actix_rt::test]
 async fn failures_have_a_remedy_and_the_time_of_the_next_attempt() {
-    for (answer, told) in [
+    for (answer, text) in [
         (
             Answer::html(),
             "the answer looks like a web page. A proxy or a login portal may have answered instead of Starlink",
@@ -132,11 +132,11 @@ async fn failures_have_a_remedy_and_the_time_of_the_next_attempt() {
         let simulator = scripted_simulator();
         simulator.set_default_answer(Some(answer));
         let service = Service::start(&simulator, &[]).await;
-        says(&service, "/", &[told]).await;
-        says(&service, "/readyz?verbose", &[told]).await;
+        says(&service, "/", &[text]).await;
+        says(&service, "/readyz?verbose", &[text]).await;
         let next = "<dd class=\"bad\">failed; none has succeeded yet; next attempt in ";
         says(&service, "/", &[next]).await;
-        if told.contains("rate limit") {
+        if text.contains("rate limit") {
             says(&service, "/", &["next attempt in 4 min"]).await;
         }
     }

@@ -316,8 +316,8 @@ async fn an_unknown_path_is_a_page_for_browsers_and_json_for_programs() {
         let answer = ask(service.address, "GET", path, &browser).await;
         assert_eq!(answer.status, 404, "{path}");
         let problem: Value = serde_json::from_str(&answer.body).unwrap();
-        let told = problem["error"].as_str().unwrap();
-        assert!(told.contains("/api/v1/openapi.json"), "{told}");
+        let message = problem["error"].as_str().unwrap();
+        assert!(message.contains("/api/v1/openapi.json"), "{message}");
     }
     let refused = ask(service.address, "POST", "/api/v1/devices", &browser).await;
     assert_eq!(refused.status, 405);

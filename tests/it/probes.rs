@@ -176,8 +176,8 @@ async fn an_error_in_a_followed_file_is_reported_until_it_is_corrected() {
     for (_, task, good, wrong, expected) in files {
         assert_eq!(trouble(address, task).await, None, "{task}");
         std::fs::write(path(task), wrong).unwrap();
-        let is_named = |told: Option<String>| {
-            told.is_some_and(|told| told.contains(task) && told.contains(expected))
+        let is_named = |error: Option<String>| {
+            error.is_some_and(|error| error.contains(task) && error.contains(expected))
         };
         eventually(&format!("the mistake of {task} is named"), || async {
             is_named(trouble(address, task).await)

@@ -110,10 +110,10 @@ async fn a_damaged_file_is_logged_renamed_and_replaced() {
         ("STATE_INTERVAL", "1"),
     ];
     let (binary, address) = Binary::listening(&simulator, &changes).await;
-    let told = binary.events_saying("state file is unusable, starting empty");
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0].text("level"), "ERROR");
-    assert!(told[0].says("its checksum is wrong"), "{told:?}");
+    let logged = binary.events_saying("state file is unusable, starting empty");
+    assert_eq!(logged.len(), 1);
+    assert_eq!(logged[0].text("level"), "ERROR");
+    assert!(logged[0].says("its checksum is wrong"), "{logged:?}");
     let aside = directory.path().join("state.broken");
     assert_eq!(fs::read_to_string(aside).unwrap(), DAMAGED);
     is_written(address).await;
@@ -210,13 +210,13 @@ async fn only_one_process_can_use_a_file_at_a_time() {
     is_written(address).await;
     let mut second = Binary::start(&simulator, &changes);
     assert_eq!(second.ended().await, Some(1));
-    let told = second.events_saying("cannot start");
+    let logged = second.events_saying("cannot start");
     let expected = format!(
         "cannot use STATE_FILE: STATE_FILE {shown} is in use by another process, which holds {shown}.lock: give each instance a file of its own"
     );
-    assert_eq!(told.len(), 1, "{}", second.stderr());
+    assert_eq!(logged.len(), 1, "{}", second.stderr());
     assert_eq!(
-        (told[0].text("error"), told[0].text("level")),
+        (logged[0].text("error"), logged[0].text("level")),
         (&*expected, "ERROR")
     );
     // The file is free after any end of the first process.
@@ -244,8 +244,8 @@ async fn a_file_that_cannot_be_read_is_not_overwritten_until_it_can_be() {
     shows(address, &throughput("old"), 1.0).await;
     first.signal("TERM");
     assert_eq!(first.ended().await, Some(0));
-    let told = first.events_saying("state file saved");
-    assert_eq!((told.len(), told[0].text("level")), (1, "INFO"));
+    let logged = first.events_saying("state file saved");
+    assert_eq!((logged.len(), logged[0].text("level")), (1, "INFO"));
     let before = fs::read(&path).unwrap();
 
     let forbid = |mode| fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
@@ -322,9 +322,9 @@ async fn unwritable(mut binary: Binary, simulator: &Simulator, mend: Option<&dyn
     simulator.push_rows([terminal_row("a", 1_000_000_000, 1.0)]);
     shows(address, &throughput("a"), 1.0).await;
     assert_eq!(get(address, "/livez", &[]).await.status, 200);
-    let told = binary.events_saying("cannot write the state file");
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert_eq!(told[0].text("level"), "ERROR");
+    let logged = binary.events_saying("cannot write the state file");
+    assert_eq!(logged.len(), 1, "{logged:?}");
+    assert_eq!(logged[0].text("level"), "ERROR");
     if let Some(mend) = mend {
         mend();
         binary.logs("writing the state file succeeds again").await;

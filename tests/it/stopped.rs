@@ -102,8 +102,8 @@ async fn while_the_process_is_stopped_no_device_goes_offline_and_no_actor_hangs(
     );
     assert_eq!(body.value(&throughput("b")), None);
     eventually("it is logged", || async {
-        let told = binary.events_saying("the process was stopped");
-        let seconds = told
+        let logged = binary.events_saying("the process was stopped");
+        let seconds = logged
             .iter()
             .filter_map(|event| event.value("seconds")?.as_u64());
         seconds.sum::<u64>() >= STOP.as_secs() - 1

@@ -176,11 +176,11 @@ async fn certificates_and_users_are_reloaded_and_invalid_ones_are_not_used() {
     assert_ne!(second, first);
 
     // An incomplete or empty file does not turn authentication off.
-    for (text, told) in [("", 1), (TLS, 2)] {
+    for (text, logged) in [("", 1), (TLS, 2)] {
         site.rewrite(text);
         let warning = "changes of the web configuration need a restart";
         eventually("it is logged", || async {
-            binary.events_saying(warning).len() == told
+            binary.events_saying(warning).len() == logged
         })
         .await;
         assert_eq!(status("").await.0, 401);
@@ -191,16 +191,17 @@ async fn certificates_and_users_are_reloaded_and_invalid_ones_are_not_used() {
     site.rewrite(&format!(
         "{TLS}{users}http_server_config:\n  headers:\n    X-Frame-Options: deny\n"
     ));
-    let told = || {
-        let told = binary.events_saying("changes of the web configuration need a restart");
-        told.iter()
+    let logged = || {
+        let logged = binary.events_saying("changes of the web configuration need a restart");
+        logged
+            .iter()
             .map(|event| event.text("changed").to_owned())
             .collect::<Vec<_>>()
     };
-    eventually("the headers are logged", || async { told().len() == 3 }).await;
+    eventually("the headers are logged", || async { logged().len() == 3 }).await;
     let passwords = "whether passwords are required";
     assert_eq!(
-        told(),
+        logged(),
         [
             &format!("whether TLS is used, {passwords}"),
             passwords,

@@ -40,7 +40,7 @@ pub struct ClientTimeouts {
     /// To send the next request after a response.
     pub idle: Duration,
     /// To close a connection after the last response.
-    pub goodbye: Duration,
+    pub close: Duration,
 }
 
 impl Default for ClientTimeouts {
@@ -54,7 +54,7 @@ impl Default for ClientTimeouts {
             grace: Duration::from_secs(10),
             // Longer than most scrape intervals: Prometheus keeps its connection.
             idle: Duration::from_secs(75),
-            goodbye: Duration::from_secs(1),
+            close: Duration::from_secs(1),
         }
     }
 }
@@ -111,7 +111,7 @@ impl ConnectionHandle {
         self.0.is_unwritten.set(true);
     }
 
-    /// The body of the response is complete, but possibly not written yet.
+    /// The body of the response is complete, but possibly not written to the connection yet.
     pub fn end_response(&self) {
         self.0.is_open.set(false);
     }
@@ -131,14 +131,14 @@ impl ConnectionHandle {
         self.0.is_broken.set(true);
     }
 
-    /// Time since then does not count: the server did not wait for the client.
-    fn excuse_since(&self, since: Instant) {
+    /// Excludes the time since then from the time of the response, because the server did not wait for the client.
+    fn exclude_since(&self, since: Instant) {
         let begun = self.0.response.get();
         let later = begun.map(|begun| begun + begun.max(since).elapsed());
         self.0.response.set(later);
     }
 
-    /// When the client is too slow if it has not read more until then.
+    /// The time at which the client is too slow, unless it reads more before.
     fn due(&self, timeouts: &ClientTimeouts) -> Option<Instant> {
         let millis = self.0.sent.get().saturating_mul(1000) / u64::from(timeouts.rate.max(1));
         let time = Duration::from_millis(millis).saturating_add(timeouts.grace);
@@ -240,7 +240,7 @@ impl<T: Reset> Connection<T> {
     /// Counts the time since the last call if the server waited for the client.
     fn count_time(&mut self) {
         if !self.is_stalled {
-            self.handle.excuse_since(self.counted);
+            self.handle.exclude_since(self.counted);
         }
         self.counted = Instant::now();
     }
@@ -250,7 +250,7 @@ impl<T: Reset> Connection<T> {
         self.count_time();
         self.is_stalled = false;
         self.wait_at_most(match self.handle.0.is_last.get() {
-            true => self.timeouts.goodbye,
+            true => self.timeouts.close,
             false => self.timeouts.idle,
         });
     }

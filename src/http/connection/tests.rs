@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter, DuplexStream, duplex};
 
 use super::*;
 
-const PATIENCE: ClientTimeouts = ClientTimeouts {
+const TIMEOUTS: ClientTimeouts = ClientTimeouts {
     first: Duration::from_secs(5),
     request: Duration::from_secs(20),
     stall: Duration::from_secs(5),
@@ -12,7 +12,7 @@ const PATIENCE: ClientTimeouts = ClientTimeouts {
     rate: 4,
     grace: Duration::from_secs(6),
     idle: Duration::from_secs(75),
-    goodbye: Duration::from_secs(1),
+    close: Duration::from_secs(1),
 };
 
 impl Reset for DuplexStream {
@@ -27,7 +27,7 @@ impl Reset for BufWriter<DuplexStream> {
 fn connected() -> (Connection<DuplexStream>, DuplexStream) {
     let (ours, client) = duplex(8);
     (
-        Connection::new(ours, PATIENCE, OpenConnections::default()),
+        Connection::new(ours, TIMEOUTS, OpenConnections::default()),
         client,
     )
 }
@@ -175,7 +175,7 @@ async fn a_flush_that_had_to_wait_leaves_the_connection_idle() {
     for (is_last, seconds) in [(false, 75), (true, 1)] {
         let (ours, mut client) = duplex(8);
         let ours = BufWriter::with_capacity(64, ours);
-        let mut connection = Connection::new(ours, PATIENCE, OpenConnections::default());
+        let mut connection = Connection::new(ours, TIMEOUTS, OpenConnections::default());
         connection.handle().begin_response();
         if is_last {
             connection.handle().announce_last();

@@ -42,9 +42,9 @@ struct DeviceView {
     alerts: Vec<(String, String)>,
     /// Whether the device is online: alerts and fields are current.
     is_online: bool,
-    place: Option<Place>,
+    location: Option<Location>,
     /// Why there is no location.
-    no_place: &'static str,
+    no_location: &'static str,
     /// The numbers of the last report.
     fields: Vec<Field>,
     info: Vec<(String, String)>,
@@ -96,7 +96,7 @@ impl Country {
 
 /// The location of a device.
 #[derive(Debug)]
-struct Place {
+struct Location {
     map: Map,
     text: String,
     cell: Option<String>,
@@ -134,7 +134,7 @@ pub async fn show(request: HttpRequest, state: web::Data<WebState>) -> HttpRespo
     let list_link = link(&list_link.unwrap_or_default());
     let now = unix_seconds(state.sources.clock.corrected());
     let device_type = device_type(&request);
-    let no_place = match state.options.has_locations {
+    let no_location = match state.options.has_locations {
         true => "No location reported.",
         false => NO_LOCATIONS,
     };
@@ -142,7 +142,7 @@ pub async fn show(request: HttpRequest, state: web::Data<WebState>) -> HttpRespo
     let wanted = id.clone();
     let rendered = with_fleet(&request, &state, move |fleet| {
         let device = view::find(fleet, &wanted, device_type.as_deref())?;
-        let mut view = DeviceView::of(frame, &device, now, list_link, no_place);
+        let mut view = DeviceView::of(frame, &device, now, list_link, no_location);
         if !has_several_accounts {
             view.account = None;
         }
@@ -189,7 +189,7 @@ impl DeviceView {
         detail: &DeviceDetail,
         now: f64,
         list_link: String,
-        no_place: &'static str,
+        no_location: &'static str,
     ) -> Self {
         let device = &detail.device;
         let last = detail.last_readings.as_ref();
@@ -222,8 +222,8 @@ impl DeviceView {
             country: device.country.as_deref().map(Country::new),
             alerts: alerts.iter().map(alert).collect(),
             is_online: last.is_none(),
-            place: place(detail),
-            no_place,
+            location: location(detail),
+            no_location,
             fields: numbers
                 .iter()
                 .filter_map(|(name, &value)| match (&**name, &detail.h3_cell) {
@@ -256,7 +256,7 @@ fn api_link(detail: &DeviceDetail) -> String {
     format!("./api/v1/devices/{id}?type={device_type}")
 }
 
-fn place(detail: &DeviceDetail) -> Option<Place> {
+fn location(detail: &DeviceDetail) -> Option<Location> {
     let device = &detail.device;
     let (latitude, longitude) = (device.latitude?, device.longitude?);
     let side = |value: f64, [positive, negative]: [&str; 2]| {
@@ -270,7 +270,7 @@ fn place(detail: &DeviceDetail) -> Option<Place> {
     );
     // A cell is about 10 km wide: more decimals would mean nothing.
     let round = |value: f64| (value * 100.0).round() / 100.0;
-    Some(Place {
+    Some(Location {
         map: Map::around(device.state, latitude, longitude),
         text,
         cell: detail.h3_cell.clone(),

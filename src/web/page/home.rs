@@ -72,7 +72,7 @@ struct FleetSection {
     is_asked: bool,
     /// The length of the list, and the number of all devices if that differs.
     found: String,
-    /// Leads from a page past the end to the last one.
+    /// The link to the last page, on a page past the end.
     last_page: Option<String>,
     caption: String,
     /// Whether the table has a column for accounts.
@@ -116,7 +116,7 @@ impl InvalidQuery {
             printable(&text.chars().take(MOST_TYPED).collect::<String>())
         };
         let mut query = DeviceQuery::usable(request.query_string());
-        // The form repeats them.
+        // Limited, because the page repeats them.
         for text in [&mut query.device_type, &mut query.alert, &mut query.account] {
             *text = text.take().filter(|text| text.len() <= MOST_TYPED);
         }
@@ -144,7 +144,7 @@ pub async fn show(request: HttpRequest, state: web::Data<WebState>) -> HttpRespo
     let shared = state.clone();
     let compress = Compress::accepted(&request);
     let frame = Frame::of(&request);
-    let made = with_fleet(&request, &state, move |fleet| {
+    let html = with_fleet(&request, &state, move |fleet| {
         let status = Status::of(&shared, &fleet.snapshot);
         let mut section = FleetSection::of(fleet, &status, &query);
         if let Some(invalid) = &invalid {
@@ -154,7 +154,7 @@ pub async fn show(request: HttpRequest, state: web::Data<WebState>) -> HttpRespo
         let home = Home::new(frame, &status, &query, Some(section), None);
         render(compress, &home)
     });
-    match made.await {
+    match html.await {
         Ok(html) => page(response, html),
         Err(error) => without_fleet(&request, &state, error),
     }

@@ -110,7 +110,7 @@ pub struct Token {
     pub last_failure_remedy: Option<String>,
 }
 
-/// What the state of an account is made from.
+/// The sources of the state of an account.
 pub(super) struct AccountInput<'a> {
     pub status: &'a AccountStatus,
     pub actors: Vec<Actor>,

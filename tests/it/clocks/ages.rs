@@ -92,7 +92,7 @@ async fn a_stream_without_rows_makes_a_large_fleet_offline_only_after_45_minutes
         assert!(!states(&body).contains_key("offline"), "minute {minute}");
         assert_eq!(own(&body, "stream_silent"), 1.0, "minute {minute}");
     }
-    // The delayed rows come, one device first.
+    // Delayed rows arrive, first those of one device.
     let body = world.rows(&ids[..1], MINUTE).await;
     assert_eq!(
         states(&body),

@@ -117,10 +117,10 @@ async fn polls_that_are_cut_after_equal_times_are_reported_with_that_time() {
         status.body
     );
     // The advice is logged once more when it is certain, although a line was logged less than a minute ago.
-    let told = lines();
+    let logged = lines();
     world.advance(Duration::from_secs(5)).await;
     world.fail(Answer::error(502, "later")).await;
-    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(logged.len(), 2, "{logged:?}");
     assert_eq!(lines().len(), 2);
 }
 

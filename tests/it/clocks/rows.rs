@@ -40,11 +40,11 @@ async fn a_silent_stream_is_reported_after_a_minute() {
     assert_eq!(stream["silent"], true);
     let silent = stream["no_rows_seconds"].as_f64().unwrap();
     assert!((374.0..376.0).contains(&silent), "{silent}");
-    let told = world.events(message);
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert_eq!(told[0].text("level"), "WARN");
-    assert_eq!(told[0].value("for_seconds").unwrap(), 60);
-    assert_eq!(told[0].value("devices").unwrap(), 14);
+    let logged = world.events(message);
+    assert_eq!(logged.len(), 1, "{logged:?}");
+    assert_eq!(logged[0].text("level"), "WARN");
+    assert_eq!(logged[0].value("for_seconds").unwrap(), 60);
+    assert_eq!(logged[0].value("devices").unwrap(), 14);
     assert!(world.events("rows arrive again").is_empty());
     world.rows(&ids, 7 * MINUTE).await;
     let ends = world.events("rows arrive again");

@@ -48,7 +48,7 @@ async fn a_row_with_a_future_timestamp_does_not_block_later_rows_of_its_device()
 async fn without_a_date_header_the_median_timestamp_decides_which_rows_are_in_the_future() {
     captured::start();
     let simulator = scripted_simulator();
-    // All responses come from a cache.
+    // All responses have the header of a cache, so their dates are not used.
     let aged = |answer: Answer| answer.header("Age", "1");
     simulator.set_default_token_answer(Some(aged(Answer::ordinary())));
     let stamp = |year: u64| (year - 1970) * 31_556_952 * 1_000_000_000;
@@ -172,9 +172,9 @@ async fn a_fast_clock_is_reported_and_corrected() {
             .abs()
             < 5.0
     );
-    let told = world.events("system clock is wrong");
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert_eq!(told[0].text("level"), "WARN");
+    let logged = world.events("system clock is wrong");
+    assert_eq!(logged.len(), 1, "{logged:?}");
+    assert_eq!(logged[0].text("level"), "WARN");
     // NTP corrects the clock: no device ages, and the first answer confirms it.
     world.time.set_wall(truth + Duration::from_secs(2));
     let body = world.rows(&["ut-1"], Duration::ZERO).await;
@@ -229,7 +229,7 @@ async fn a_suspension_ages_readings_but_makes_no_device_offline() {
     assert_eq!(states(&body), BTreeMap::from([("unknown", 2.0)]));
     assert!(!shown(&body, "ut-1"), "a reading of three hours ago");
     assert_eq!(body.value(UP), Some(1.0));
-    // The poll that was pending is answered for one of them: the other is not known to be silent.
+    // The answer to the poll that was pending has a row of one device. Whether the other is silent is not known.
     let body = world.rows(&["ut-1"], 3 * HOUR).await;
     assert_eq!(
         states(&body),
@@ -237,9 +237,9 @@ async fn a_suspension_ages_readings_but_makes_no_device_offline() {
     );
     assert_eq!(world.service.get("/livez").await.status, 200);
     // The thread that moves the clocks reads them first, so this test has logged it.
-    let mut told = captured::events(actix_rt::System::current().id());
-    told.retain(|event| event.text("message") == "the machine was suspended");
-    assert_eq!(told[0].value("seconds").unwrap(), 3 * 3600);
+    let mut logged = captured::events(actix_rt::System::current().id());
+    logged.retain(|event| event.text("message") == "the machine was suspended");
+    assert_eq!(logged[0].value("seconds").unwrap(), 3 * 3600);
 }
 
 #[actix_rt::test]

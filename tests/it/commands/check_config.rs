@@ -135,8 +135,8 @@ async fn doubtful_settings_are_reported() {
     );
 
     let (binary, _address) = Binary::listening(&simulator, &changes).await;
-    let told = binary.events_saying("a setting may be wrong");
-    let told: Vec<_> = told
+    let logged = binary.events_saying("a setting may be wrong");
+    let logged: Vec<_> = logged
         .iter()
         .map(|event| (event.text("setting"), event.text("level")))
         .collect();
@@ -144,7 +144,7 @@ async fn doubtful_settings_are_reported() {
         .iter()
         .map(|(setting, _)| (*setting, "WARN"))
         .collect();
-    assert_eq!(told, expected);
+    assert_eq!(logged, expected);
     assert!(!binary.stderr().contains("needle"));
 }
 
@@ -218,7 +218,7 @@ async fn a_proxy_is_found_under_its_other_names() {
             format!("NO_PROXY={exceptions}"),
         ] {
             assert!(
-                output.lines().any(|told| told == line),
+                output.lines().any(|printed| printed == line),
                 "{line} in {output}"
             );
         }
@@ -230,8 +230,8 @@ async fn a_proxy_is_found_under_its_other_names() {
     ];
     let (code, output, _) = run(&["check-config"], environment(&simulator, &changes)).await;
     assert_eq!(code, 0);
-    let told = r#"WARN NO_PROXY: "172.16.*", "<local>" not understood and left out: give "#;
-    assert!(output.contains(told), "{output}");
+    let warning = r#"WARN NO_PROXY: "172.16.*", "<local>" not understood and left out: give "#;
+    assert!(output.contains(warning), "{output}");
 }
 
 #[actix_rt::test]
@@ -260,10 +260,10 @@ async fn check_config_connects_and_prints_the_results() {
 
     let (code, output, errors) = good().await;
     assert_eq!((code, errors.as_str()), (0, ""), "{output}");
-    let told = output.lines().last().unwrap();
-    assert!(told.starts_with("OK: settings are valid, and "), "{told}");
+    let last = output.lines().last().unwrap();
+    assert!(last.starts_with("OK: settings are valid, and "), "{last}");
     let public = format!("{}/auth/connect/token", simulator.api_url());
-    assert!(told.contains(&public) && told.contains("900 s"), "{told}");
+    assert!(last.contains(&public) && last.contains("900 s"), "{last}");
 
     let bad = environment(&simulator, &needles);
     let (code, output, errors) = run(&arguments, bad).await;

@@ -70,8 +70,8 @@ pub struct Counts {
     /// Rejected cells by type and device, only of the rows that are shown after the answer: the cells of a row that a later one of the
     /// same answer replaces are not checked.
     pub cells: BTreeMap<(String, String), u64>,
-    /// Those of them that name no cell.
-    pub places: BTreeMap<(String, String), u64>,
+    /// Those of them in `H3CellId` that are readable but not the index of an H3 cell.
+    pub non_cells: BTreeMap<(String, String), u64>,
 }
 
 /// Keys and values in order.

@@ -80,7 +80,7 @@ async fn client_certificates_are_required_and_probes_have_a_separate_port() {
     assert_eq!(ask(probes, "POST", "/livez", &[]).await.status, 405);
 }
 
-/// A session that is resumed would bring its client's certificate along, whose time may be over by then.
+/// A resumed session would use the certificate of the first handshake, which may have expired meanwhile.
 #[actix_rt::test]
 async fn sessions_of_clients_with_certificates_are_not_resumed() {
     let simulator = scripted_simulator();
@@ -101,7 +101,7 @@ async fn sessions_of_clients_with_certificates_are_not_resumed() {
     }
 }
 
-/// More connections than the probes' port has room for, none of which says anything.
+/// There are more connections than the port of the probes accepts, and all of them are silent.
 #[actix_rt::test]
 async fn silent_connections_delay_probes_only_briefly() {
     let simulator = scripted_simulator();

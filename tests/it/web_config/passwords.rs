@@ -112,7 +112,7 @@ async fn a_flood_of_wrong_passwords_does_not_lock_out_users() {
         refused > 0 && busy > 0,
         "{refused} refused, {busy} sent away"
     );
-    // None of it has come to be taken for good.
+    // No wrong password is accepted afterwards.
     for (user, password) in [(USER, "0"), ("eve", "1"), (USER, "98")] {
         assert_eq!(
             get_as(address, "/metrics", user, password).await.status,

@@ -144,13 +144,13 @@ fn an_address_that_does_not_respond_is_skipped() {
     let options = at_addresses(&[local(2), local(3)], Duration::from_secs(1));
     let error = poll_at(&url, options, Duration::ZERO).0.unwrap_err();
     assert_eq!(error.reason(), PollFailure::Connect);
-    let told = crate::text::with_sources(&error);
+    let text = crate::text::with_sources(&error);
     for part in [
         "starlink.example".to_owned(),
         format!("127.0.0.2:{port}: no response within"),
         format!("127.0.0.3:{port}: Connection refused"),
     ] {
-        assert!(told.contains(&part), "{told}");
+        assert!(text.contains(&part), "{text}");
     }
 }
 
@@ -181,7 +181,7 @@ fn a_name_that_cannot_be_resolved_is_an_error() {
         };
         let error = poll_at(&url, options, Duration::ZERO).0.unwrap_err();
         assert_eq!(error.reason(), PollFailure::Connect);
-        let told = crate::text::with_sources(&error);
-        assert!(told.contains(expected), "{told}");
+        let text = crate::text::with_sources(&error);
+        assert!(text.contains(expected), "{text}");
     }
 }

@@ -75,9 +75,15 @@ impl Oracle {
                 return Ok(());
             }
             let owner = self.owner(&key);
-            let (mut rejected, mut places) = (0, 0);
-            let mut device =
-                self.device(code, timestamp, columns, cells, &mut rejected, &mut places);
+            let (mut rejected, mut non_cells) = (0, 0);
+            let mut device = self.device(
+                code,
+                timestamp,
+                columns,
+                cells,
+                &mut rejected,
+                &mut non_cells,
+            );
             device.heard = self.streams[owner].time;
             if owner != self.account {
                 device.delivered = self
@@ -86,8 +92,8 @@ impl Oracle {
                     .map_or(self.now, |known| known.delivered);
             }
             self.owners.insert(key.clone(), owner);
-            counts.cells.insert(key.clone(), rejected + places);
-            counts.places.insert(key.clone(), places);
+            counts.cells.insert(key.clone(), rejected + non_cells);
+            counts.non_cells.insert(key.clone(), non_cells);
             named.insert(code.clone());
             self.devices.insert(key, device);
         }
@@ -106,7 +112,7 @@ impl Oracle {
         columns: &[Option<String>],
         cells: &[Json],
         rejected: &mut u64,
-        places: &mut u64,
+        non_cells: &mut u64,
     ) -> Device {
         let mut device = Device {
             timestamp,
@@ -123,7 +129,7 @@ impl Oracle {
             let cell = cells.get(field.position).unwrap_or(&Json::Null);
             if field.name == "H3CellId" {
                 if field.gauge.is_some() {
-                    locate(cell, &mut device, rejected, places);
+                    locate(cell, &mut device, rejected, non_cells);
                 }
                 continue;
             }
@@ -208,7 +214,7 @@ impl Oracle {
                     allocation.addresses.push((name, address));
                 }
             } else if field.name != "H3CellId" {
-                match (told(cell), field.key) {
+                match (allocation_text(cell), field.key) {
                     (Some(text), Some(key)) if !text.is_empty() => {
                         allocation.infos.push((key, text))
                     }

@@ -92,7 +92,7 @@ pub(super) fn spelled(cell: &Json) -> Option<String> {
 
 /// A cell of an allocation as a text; `None` if it cannot be read. In a list, numbers are written as they are spelled. Outside a list, an
 /// integer has all its digits, and any other number the fewest digits that identify it, without an exponent.
-pub(super) fn told(cell: &Json) -> Option<String> {
+pub(super) fn allocation_text(cell: &Json) -> Option<String> {
     match cell {
         Json::Number(spelled) => {
             let value = spelled.parse::<f64>().unwrap();
@@ -138,7 +138,7 @@ pub(super) fn entries(cell: &Json) -> &[Json] {
     }
 }
 
-pub(super) fn locate(cell: &Json, device: &mut Device, rejected: &mut u64, places: &mut u64) {
+pub(super) fn locate(cell: &Json, device: &mut Device, rejected: &mut u64, non_cells: &mut u64) {
     let index = match cell {
         Json::Null => return,
         Json::Text(text) if text.is_empty() => return,
@@ -174,7 +174,7 @@ pub(super) fn locate(cell: &Json, device: &mut Device, rejected: &mut u64, place
             let centre = h3o::LatLng::from(cell);
             device.place = Some((centre.lat(), centre.lng()));
         }
-        None => *places += 1,
+        None => *non_cells += 1,
     }
 }
 

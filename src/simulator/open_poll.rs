@@ -18,15 +18,15 @@ pub(super) struct Record {
     pub read_index: Mutex<ReadIndex>,
 }
 
-/// A poll in progress. If it is dropped before [`Ticket::answered`] or [`Ticket::cut`], the poll counts as abandoned.
-pub(super) struct Ticket {
+/// A poll in progress. If it is dropped before [`OpenPoll::answered`] or [`OpenPoll::cut`], the poll counts as abandoned.
+pub(super) struct OpenPoll {
     record: Arc<Record>,
     place: usize,
     rows: Vec<LoggedRow>,
     outcome: Outcome,
 }
 
-impl Ticket {
+impl OpenPoll {
     /// Records the start of a poll.
     pub(super) fn begin(record: Arc<Record>, body: String, token_serial: Option<u64>) -> Self {
         let place = lock(&record.journal).begin(body, token_serial);
@@ -39,8 +39,8 @@ impl Ticket {
         }
     }
 
-    /// Records the parameters of the poll.
-    pub(super) fn asked(&self, batch_size: u32, max_linger_ms: u32) {
+    /// Records the parameters of an accepted poll.
+    pub(super) fn accepted(&self, batch_size: u32, max_linger_ms: u32) {
         let mut journal = lock(&self.record.journal);
         if let Some(poll) = journal.poll_mut(self.place) {
             poll.batch_size = Some(batch_size);
@@ -49,7 +49,7 @@ impl Ticket {
     }
 
     /// Records the answer that will be sent.
-    pub(super) fn answers(&self, status: u16, rows: usize) {
+    pub(super) fn answering(&self, status: u16, rows: usize) {
         let mut journal = lock(&self.record.journal);
         if let Some(poll) = journal.poll_mut(self.place) {
             poll.status = Some(status);
@@ -59,7 +59,7 @@ impl Ticket {
         self.record.journal_changed.notify_waiters();
     }
 
-    /// Takes generated rows. They are returned to the stream unless they are sent.
+    /// Keeps the generated rows of the answer. They are returned to the stream unless they are sent.
     pub(super) fn hold(&mut self, rows: Vec<LoggedRow>) {
         self.rows = rows;
     }
@@ -76,7 +76,7 @@ impl Ticket {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for OpenPoll {
     fn drop(&mut self) {
         lock(&self.record.read_index).put_back(std::mem::take(&mut self.rows));
         lock(&self.record.journal).end(self.place, self.outcome);
