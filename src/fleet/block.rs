@@ -116,7 +116,7 @@ impl Block {
         self.set_allocation(slot, None);
     }
 
-    /// Removes a device from its slot, which becomes free, and returns its state.
+    /// Removes a device from its slot, which becomes free, and returns its state except its numbers.
     pub fn take(&mut self, slot: usize) -> Taken {
         let infos = self.infos.row(slot).into_iter();
         let infos = infos.filter_map(|(lane, text)| Some((lane, text.clone()?)));
@@ -146,7 +146,7 @@ impl Block {
         }
     }
 
-    /// Records that the account of the block has delivered a row of a device.
+    /// Records that the account of the block has delivered a row of a device at `now`, accepted or not.
     pub fn deliver(&mut self, slot: usize, now: Moment) {
         self.last_rows[slot].delivered = now;
     }
@@ -157,7 +157,7 @@ impl Block {
         self.last_rows[slot].delivered
     }
 
-    /// Forgets the device at a slot; its identifier and allocation stay.
+    /// Removes the device at a slot; the identifier and the allocation of the slot are kept.
     pub fn clear(&mut self, slot: usize) {
         self.presences.set(slot, Presence::Absent);
         self.is_new[slot] = false;

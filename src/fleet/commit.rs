@@ -35,7 +35,7 @@ impl Fleet {
         changed |= self.commit_devices(plan, now, changes);
         changed |= self.tables.apply_orders_and_names(&plan.tables);
         self.version += u64::from(changed);
-        committed.double_delivery = self.note_double_deliveries(plan, now);
+        committed.double_delivery = self.update_double_deliveries(plan, now);
         let online = online(&self.tables, id);
         if has_rows && let Some(account) = self.accounts.get_mut(id) {
             account.stream_time.note_online(online);
@@ -43,7 +43,8 @@ impl Fleet {
         committed
     }
 
-    /// Must precede [`Fleet::commit_devices`], which moves devices to other slots.
+    /// Writes the allocations. Returns whether a scrape shows a difference. Must precede [`Fleet::commit_devices`], which moves devices to other
+    /// slots.
     fn commit_allocations(&mut self, plan: &Plan, now: Moment) -> bool {
         let mut changed = false;
         let retention = self.options.retention;
@@ -56,6 +57,7 @@ impl Fleet {
         changed
     }
 
+    /// Writes the devices, and adds their changes. Returns whether a scrape shows a difference.
     fn commit_devices(&mut self, plan: &Plan, now: Moment, changes: &mut Changes) -> bool {
         let mut changed = false;
         let retention = self.options.retention;
@@ -127,7 +129,7 @@ impl Fleet {
 
     /// Records the devices that both the account of the batch and another one deliver. Returns one that both have delivered for at least
     /// `STALE_AFTER`.
-    fn note_double_deliveries(&mut self, plan: &Plan, now: Moment) -> Option<DoubleDelivery> {
+    fn update_double_deliveries(&mut self, plan: &Plan, now: Moment) -> Option<DoubleDelivery> {
         let stale_after = self.options.retention.stale_after;
         self.double_deliveries.prune(now, stale_after);
         let device_slot = |device: &PlannedDevice| (device.table as usize, device.slot as usize);
@@ -138,7 +140,8 @@ impl Fleet {
         };
         let others = of(Owner::Other).map(device_slot);
         for device in others.chain(plan.delivered_of_others.iter().copied()) {
-            self.double_deliveries.note_other(device, plan.account, now);
+            self.double_deliveries
+                .record_other(device, plan.account, now);
         }
         if self.double_deliveries.is_empty() {
             return None;
@@ -146,7 +149,9 @@ impl Fleet {
         let own = of(Owner::This).map(device_slot);
         let mut own = own.chain(plan.delivered.iter().copied());
         let (device, other) = own.find_map(|device| {
-            let other = self.double_deliveries.note_own(device, now, stale_after)?;
+            let other = self
+                .double_deliveries
+                .long_term_other(device, now, stale_after)?;
             Some((device, other))
         })?;
         let name = |id| Some(Arc::clone(&self.accounts.get(id)?.name));

@@ -49,7 +49,7 @@ impl DoubleDeliveries {
     }
 
     /// Records that another account has delivered a device.
-    pub(super) fn note_other(&mut self, device: DeviceSlot, account: AccountId, now: Moment) {
+    pub(super) fn record_other(&mut self, device: DeviceSlot, account: AccountId, now: Moment) {
         let has_room = self.0.len() < MOST_DEVICES;
         match self.0.get_mut(&device) {
             Some(other) if other.account == account => other.last = now,
@@ -65,9 +65,9 @@ impl DoubleDeliveries {
         }
     }
 
-    /// Called when a device's own account has delivered it. Returns the other account, if that has delivered the device for at least
-    /// `stale_after`.
-    pub(super) fn note_own(
+    /// The other account that delivers a device, if it has done so for at least `stale_after`. Call it when the device's own account has
+    /// delivered the device.
+    pub(super) fn long_term_other(
         &self,
         device: DeviceSlot,
         now: Moment,
@@ -77,7 +77,7 @@ impl DoubleDeliveries {
         (now.since(other.since) >= stale_after).then_some(other.account)
     }
 
-    /// Called when a device has moved to another account.
+    /// Stops tracking a device, because it has moved to another account.
     pub(super) fn forget(&mut self, device: DeviceSlot) {
         self.0.remove(&device);
     }

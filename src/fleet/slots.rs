@@ -287,7 +287,7 @@ impl Slots {
         changed
     }
 
-    /// Clears a slot, so that another device can use it. Returns whether a scrape shows a difference.
+    /// Removes the device and the allocation of a slot, so that another device can use it. Returns whether a scrape shows a difference.
     pub(super) fn evict(&mut self, slot: usize, name: &Arc<str>, changes: &mut Changes) -> bool {
         let (block, at) = self.block(slot);
         let was_known = block.presences()[at] != Presence::Absent;

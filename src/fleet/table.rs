@@ -99,7 +99,7 @@ pub struct Table {
     /// The last column of each info lane.
     info_columns: Vec<usize>,
     slots: Slots,
-    /// Counts changes of the layout of snapshots that do not change their content.
+    /// Counts changes of lanes that change the blocks of snapshots, but not their content.
     layouts: u64,
     /// Unused lanes are searched next when there are so many lanes.
     search_at: usize,
@@ -404,7 +404,7 @@ impl Table {
             .expire(now, clocks, retention, &self.name, changes)
     }
 
-    /// Clears a slot, so that another device can use it. Returns whether a scrape shows a difference.
+    /// Removes the device and the allocation of a slot, so that another device can use it. Returns whether a scrape shows a difference.
     pub fn evict(&mut self, slot: usize, changes: &mut Changes) -> bool {
         self.slots.evict(slot, &self.name, changes)
     }

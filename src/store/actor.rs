@@ -22,7 +22,7 @@ use crate::time::Clock;
 use crate::time::Moment;
 use crate::time::Throttle;
 
-/// Applies batches, expires devices, and publishes snapshots. The fleet survives restarts of the actor.
+/// Applies batches, expires devices, and publishes snapshots. A restart of the actor keeps the fleet.
 #[derive(Debug)]
 pub struct MetricsStoreActor {
     fleet: Fleet,

@@ -74,7 +74,7 @@ pub enum Place {
 #[rtype(result = "()")]
 pub struct Inject(pub Place, pub Fault);
 
-/// The pending faults of an actor. They survive its restarts.
+/// The pending faults of an actor. They are kept when it restarts.
 #[derive(Debug, Default)]
 pub struct Armed {
     started: Option<(usize, Fault)>,

@@ -191,7 +191,7 @@ mod tests {
                 ],
             ),
             (
-                "a clock that stands or goes back",
+                "a clock that does not advance or goes back",
                 &[
                     (('a', 100), Report::First),
                     (('a', 100), Report::Silent),

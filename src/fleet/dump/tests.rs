@@ -390,13 +390,13 @@ fn addresses_are_restored_in_order_without_duplicates_and_within_the_limit() {
     .unwrap();
     let (block, slot) = fleet.tables.get(0).block(0);
     let content = &block.allocation(slot).unwrap().content;
-    let told: Vec<_> = content
+    let restored: Vec<_> = content
         .addresses
         .iter()
         .map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>())
         .collect();
     assert_eq!(
-        told,
+        restored,
         [
             vec!["192.0.2.3".to_owned(), "192.0.2.9".to_owned()],
             vec![],

@@ -289,7 +289,7 @@ fn silent_devices_that_reported_once_are_replaced() {
     world.wait(60);
     let rows = [terminal("new-1"), terminal("new-2"), terminal("old")].join(",");
     let tally = world.rows(&rows);
-    assert_eq!(ignored(&tally), 2, "each that gives way is counted");
+    assert_eq!(ignored(&tally), 2, "each evicted device is counted");
     for (id, expected) in [
         ("twice", true),
         ("old", true),

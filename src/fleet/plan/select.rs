@@ -206,6 +206,7 @@ impl Planner<'_> {
         known.target
     }
 
+    /// What the rows of a type describe; an error if rows of this type are not used.
     fn target_of<'b>(&mut self, batch: &'b Batch, code: &str) -> Result<Target<'b>, NotUsed> {
         let kind = DeviceKind::of(code);
         if kind == DeviceKind::Router && !self.options.include_routers {
