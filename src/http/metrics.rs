@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future, stream};
 
 use super::bodies::{Bodies, PIECE, member};
-use super::request::{accepts_gzip, client, parameter};
+use super::request::{accepts_gzip, client, parameter, repeated};
 use super::segments::Parts;
 use super::{Sources, budget};
 use crate::account::{self, AccountStatus};
@@ -214,9 +214,13 @@ fn refuse_for_now(state: &Scrapes, why: ScrapeRefusal) -> HttpResponse {
     response
 }
 
-/// Format and shard from the parameters; without `format`, the format that the client accepts. If a parameter is given twice, the first
-/// counts; unknown parameters are ignored.
+/// Format and shard from the parameters; without `format`, the format that the client accepts. A parameter that is given twice is
+/// refused; unknown parameters are ignored.
 fn wanted(request: &HttpRequest, state: &Scrapes) -> Result<(Format, Shard), String> {
+    // A list in `params` of Prometheus gives a parameter several times. Only a part of it would be scraped.
+    if let Some(name) = repeated(request, &["format", "account", "shard", "total_shards"]) {
+        return Err(format!("parameter {name} is given more than once"));
+    }
     let parameter = |wanted| parameter(request, wanted);
     let format = match parameter("format") {
         Some(format) => requested(&format).map_err(|unknown| unknown.to_string())?,

@@ -23,6 +23,15 @@ pub fn parameter<'r>(request: &'r HttpRequest, wanted: &str) -> Option<Cow<'r, s
     found.map(|(_, value)| value)
 }
 
+/// The first of these parameters that the query gives more than once.
+pub fn repeated<'w>(request: &HttpRequest, wanted: &[&'w str]) -> Option<&'w str> {
+    let count = |wanted: &str| {
+        let parameters = url::form_urlencoded::parse(request.query_string().as_bytes());
+        parameters.filter(|(name, _)| name == wanted).count()
+    };
+    wanted.iter().copied().find(|wanted| count(wanted) > 1)
+}
+
 /// Whether the client prefers a compressed body.
 pub fn accepts_gzip(request: &HttpRequest) -> bool {
     let supported = [Encoding::gzip(), Encoding::identity()];

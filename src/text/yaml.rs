@@ -12,6 +12,8 @@ use yaml_rust2::scanner::{Marker, ScanError, TScalarStyle};
 const MAX_DEPTH: usize = 16;
 
 const ALIAS: &str = "aliases (*) are not supported";
+const MARKED: &str =
+    "anchors (&) and tags (!) are not supported: a text that begins with & or ! must be in quotes";
 const TOO_DEEP: &str = "too many nested levels";
 const INVALID: &str = "this is not valid YAML";
 const NUL: &str = "there is a NUL character: the file is damaged, or is not saved as UTF-8";
@@ -150,12 +152,14 @@ impl Reader<'_> {
             return Err(at(mark, TOO_DEEP));
         }
         let value = match event {
-            // An unquoted secret that begins with & or ! would be lost.
-            Event::Scalar(text, TScalarStyle::Plain, anchor, tag)
-                if text.is_empty() && (anchor != 0 || tag.is_some()) =>
+            // An unquoted secret that begins with & or ! would lose its first word. A tag such as !vault would have no effect.
+            Event::Scalar(_, _, anchor, tag) if anchor != 0 || tag.is_some() => {
+                return Err(at(mark, MARKED));
+            }
+            Event::MappingStart(anchor, tag) | Event::SequenceStart(anchor, tag)
+                if anchor != 0 || tag.is_some() =>
             {
-                let what = "a value that begins with & or ! must be in quotes";
-                return Err(at(mark, what));
+                return Err(at(mark, MARKED));
             }
             Event::Scalar(text, TScalarStyle::Plain, ..)
                 if matches!(text.as_str(), "" | "~" | "null") =>
@@ -300,7 +304,13 @@ mod tests {
     fn unsupported_constructs_are_rejected_with_their_line() {
         let deep = "[".repeat(100);
         for (text, line) in [
-            ("a: &x 1\nb: *x\n", 2),
+            ("a: &x 1\nb: *x\n", 1),
+            ("a: 1\nb: *x\n", 2),
+            ("a: 1\nb: !vault secret\n", 2),
+            ("a: 1\nb: !!str secret\n", 2),
+            ("a: 1\nb: !vault 'secret'\n", 2),
+            ("a: 1\nb: !x {c: 2}\n", 2),
+            ("a: 1\nb: &x [2]\n", 2),
             ("a: 1\nb: &secret\n", 2),
             ("a: 1\nb: !secret\n", 2),
             ("a: 1\n---\nb: 2\n", 2),

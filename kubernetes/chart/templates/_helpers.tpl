@@ -79,7 +79,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if include "starlink-telemetry.isPair" . }}
 {{- $polls := int (default 100 .Values.settings.POLLS_PER_MINUTE) }}
 {{- if gt $polls 100 }}
-{{- fail (printf "settings.POLLS_PER_MINUTE (%d): at most 100 for each pod of a pair, because Starlink allows 250 requests a minute to an account" $polls) }}
+{{- fail (printf "settings.POLLS_PER_MINUTE (%d): at most 100 for each pod of a pair, because Starlink allows 250 requests a minute to a Starlink account" $polls) }}
 {{- end }}
 {{- $settings = merge (dict "POLLS_PER_MINUTE" $polls) $settings }}
 {{- end }}

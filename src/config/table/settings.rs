@@ -96,7 +96,7 @@ pub(in crate::config) const POLLS_PER_MINUTE: Setting = Setting {
         unit: "polls",
     },
     secret: false,
-    help: "Maximum number of polls in a minute, for each account. Starlink allows 250 requests a minute to an account.",
+    help: "Maximum number of polls in a minute, for each account. Starlink allows 250 requests a minute to a Starlink account.",
 };
 /// The base URL of the API.
 pub(in crate::config) const API_URL: Setting = Setting {

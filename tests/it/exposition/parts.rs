@@ -76,6 +76,23 @@ async fn a_shard_that_does_not_exist_is_refused() {
 }
 
 #[actix_rt::test]
+async fn a_repeated_parameter_is_refused() {
+    let (_simulator, service) = service(&[]).await;
+    for (name, query) in [
+        ("account", "account=default&account=other"),
+        ("account", "account=default&account=default"),
+        ("format", "format=prometheus&format=mixed"),
+        ("shard", "shard=0&total_shards=2&shard=1"),
+        ("total_shards", "total_shards=2&shard=0&total_shards=3"),
+    ] {
+        let answer = get(service.address, &format!("/metrics?{query}"), &[]).await;
+        assert_eq!(answer.status, 400, "{query}");
+        let says = format!("parameter {name} is given more than once");
+        assert!(answer.body.contains(&says), "{query}: {}", answer.body);
+    }
+}
+
+#[actix_rt::test]
 async fn an_account_is_scraped_alone() {
     let (_simulator, service) = service(&[]).await;
     for headers in [&[][..], &[("Accept-Encoding", "gzip")]] {
