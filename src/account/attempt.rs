@@ -29,7 +29,7 @@ pub(super) struct Attempt {
     pub(super) url: Url,
     pub(super) batch_size: u32,
     pub(super) max_linger: Duration,
-    pub(super) is_arriving: Arc<AtomicBool>,
+    pub(super) progress: Arc<Progress>,
     pub(super) clock: Clock,
     /// Decodes the answer.
     pub(super) decoder: Pool,
@@ -51,8 +51,9 @@ impl Attempt {
             }
         };
         let sent = self.clock.ran();
-        let is_arriving = Arc::clone(&self.is_arriving);
-        let on_head = move || is_arriving.store(true, Ordering::Relaxed);
+        self.progress.sent();
+        let progress = Arc::clone(&self.progress);
+        let on_head = move || progress.arriving();
         let poll = self.client.poll(
             &self.url,
             &bearer,
@@ -105,6 +106,34 @@ impl Attempt {
     }
 }
 
+/// How far an attempt has come.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    is_sent: AtomicBool,
+    is_arriving: AtomicBool,
+}
+
+impl Progress {
+    /// Whether the poll was sent, or is being sent.
+    pub(super) fn is_sent(&self) -> bool {
+        self.is_sent.load(Ordering::Relaxed)
+    }
+
+    /// Whether Starlink has begun to answer the poll.
+    pub(super) fn is_arriving(&self) -> bool {
+        self.is_arriving.load(Ordering::Relaxed)
+    }
+
+    /// The poll is being sent: from now on Starlink may hand out rows to it.
+    fn sent(&self) {
+        self.is_sent.store(true, Ordering::Relaxed);
+    }
+
+    /// Starlink has begun to answer the poll.
+    fn arriving(&self) {
+        self.is_arriving.store(true, Ordering::Relaxed);
+    }
+}
 /// The result of an attempt, and the token that it used.
 #[derive(Debug)]
 pub(super) struct Polled {

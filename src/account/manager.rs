@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use actix::{Arbiter, Recipient};
 use futures_util::future::join_all;
-use secrecy::ExposeSecret;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
@@ -183,10 +182,6 @@ impl Manager {
                         return Exhausted::Actor(role);
                     };
                     self.pause(&owner, component, reason);
-                    if self.are_all_paused() {
-                        error!("every account is stopped: exiting");
-                        return Exhausted::AllAccounts;
-                    }
                     Ok(())
                 }
                 Some(accounts) = lists.recv() => self.apply(accounts),
@@ -201,6 +196,10 @@ impl Manager {
                     retry_in_seconds = retry_in.as_secs_f64(),
                     "cannot start a thread for an account: retrying"
                 );
+            }
+            if self.are_all_paused() {
+                error!("every account is stopped: exiting");
+                return Exhausted::AllAccounts;
             }
         }
     }
@@ -369,9 +368,16 @@ impl Manager {
         );
     }
 
+    /// Whether each account of the list is paused, and no other account is still ending. An account that has no thread is not paused:
+    /// it is tried again soon.
     fn are_all_paused(&self) -> bool {
-        let mut running = self.running.iter();
-        !self.running.is_empty() && running.all(|running| !running.status.is_up())
+        let is_paused = |wanted: &Account| {
+            let mut running = self.running.iter();
+            running.any(|running| running.account.name == wanted.name && !running.status.is_up())
+        };
+        !self.wanted.is_empty()
+            && self.wanted.iter().all(is_paused)
+            && self.running.iter().all(|running| !running.status.is_up())
     }
 
     /// When the next account is started: one whose pause is over, or one that got no thread before.
@@ -440,8 +446,7 @@ fn startable<'a>(
     running: impl Iterator<Item = &'a Account> + Clone,
 ) -> Vec<Account> {
     let conflicts = |one: &Account, other: &Account| {
-        let (id, other_id) = (one.client_id.value(), other.client_id.value());
-        one.name == other.name || id.expose_secret() == other_id.expose_secret()
+        one.name == other.name || one.client_id.identity() == other.client_id.identity()
     };
     let is_free = |account: &&Account| running.clone().all(|other| !conflicts(account, other));
     wanted.iter().filter(is_free).cloned().collect()
@@ -481,6 +486,8 @@ mod tests {
                 vec!["d"],
             ),
             (vec![account("a", "2", "x"), account("b", "1", "x")], vec![]),
+            // White space around a client ID does not make it another one.
+            (vec![account("c", " 1 ", "x")], vec![]),
         ] {
             let found = startable(&wanted, running.iter());
             let found: Vec<_> = found.iter().map(|account| &*account.name).collect();

@@ -56,7 +56,8 @@ pub struct Resolve(pub Arc<Metadata>);
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct Drain {
-    /// Whether a poll that Starlink has not begun to answer is aborted. If not, the acknowledgement comes after its answer is stored.
+    /// Whether a poll that Starlink has not begun to answer is aborted. If not, the acknowledgement comes after its answer is stored. An
+    /// attempt that has not sent its poll is aborted in any case.
     pub cuts: bool,
 }
 

@@ -11,7 +11,7 @@ use super::offer::{Consumer, Offer, Takes};
 use super::poll_loop::Event;
 use super::{MetadataActor, TokenActor};
 use crate::tasks::Pool;
-use crate::telemetry::Metadata;
+use crate::telemetry::{Metadata, SchemaCache, SharedSchemas};
 use crate::time::Clock;
 
 /// How long an actor may take to reply: it may be in restart backoff.
@@ -24,9 +24,11 @@ pub(super) struct Peers {
     pub(super) token: Addr<TokenActor>,
     /// Explains columns.
     pub(super) metadata: Addr<MetadataActor>,
+    /// The columns that are known, to explain others without the MetadataActor.
+    pub(super) schemas: SharedSchemas,
     /// The consumers of answers and batches.
     pub(super) consumers: Vec<Consumer>,
-    /// Decodes answers.
+    /// Decodes answers, and explains their columns if the MetadataActor does not.
     pub(super) decoder: Pool,
 }
 
@@ -37,15 +39,25 @@ impl Peers {
     }
 
     /// Has columns explained. The future gives the event that reports the result.
+    ///
+    /// An answer contains all that explains it: the MetadataActor only remembers what it has explained, and logs and counts changes. So
+    /// if it failed or was given up, the columns are explained without it, and only a change of columns is neither logged nor counted.
     pub(super) fn explain(
         &self,
         metadata: Arc<Metadata>,
         clock: &Clock,
     ) -> impl Future<Output = Event> + use<> {
-        let reply = in_time(self.metadata.send(Resolve(metadata)), clock.clone());
+        let request = self.metadata.send(Resolve(Arc::clone(&metadata)));
+        let reply = in_time(request, clock.clone());
+        let (schemas, pool) = (self.schemas.clone(), self.decoder.clone());
         async move {
-            match reply.await {
+            if let Ok(schema) = reply.await {
+                return Event::Explained(schema);
+            }
+            let explain = move || SchemaCache::sharing(schemas).resolve(&metadata).schema;
+            match pool.run(explain).await {
                 Ok(schema) => Event::Explained(schema),
+                // Explaining these columns panics.
                 Err(_) => Event::NotExplained,
             }
         }

@@ -1,7 +1,6 @@
 //! The state of an account's polls, which exists as long as the account runs: when its StreamActor is given up, the answer that it held
 //! is still delivered.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::LocalBoxFuture;
@@ -9,7 +8,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::JoinHandle;
 
-use super::attempt::Polled;
+use super::attempt::{Polled, Progress};
 use super::metrics::AccountMetrics;
 use super::now::Now;
 use super::offer::Consumer;
@@ -22,8 +21,7 @@ use crate::time::Clock;
 /// An attempt in flight.
 #[derive(Debug)]
 pub(super) struct InFlight {
-    /// Whether Starlink has begun to answer.
-    pub(super) is_arriving: Arc<AtomicBool>,
+    pub(super) progress: Arc<Progress>,
     pub(super) task: JoinHandle<Polled>,
 }
 
@@ -36,10 +34,17 @@ pub(super) struct PollingState {
 }
 
 impl PollingState {
+    /// Whether the poll of the attempt in flight is sent. Before, the attempt waits for its pace and a token, and can be aborted without
+    /// loss.
+    pub(super) fn is_sent(&self) -> bool {
+        let in_flight = self.in_flight.as_ref();
+        in_flight.is_some_and(|in_flight| in_flight.progress.is_sent())
+    }
+
     /// Whether Starlink has begun to answer the attempt in flight.
     pub(super) fn is_arriving(&self) -> bool {
         let in_flight = self.in_flight.as_ref();
-        in_flight.is_some_and(|in_flight| in_flight.is_arriving.load(Ordering::Relaxed))
+        in_flight.is_some_and(|in_flight| in_flight.progress.is_arriving())
     }
 
     /// An attempt has started.

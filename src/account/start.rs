@@ -107,6 +107,7 @@ pub(super) fn start(
     let metadata = {
         let account_name = Arc::clone(&name);
         let (clock, metrics) = (clock.clone(), Arc::clone(&status.metrics));
+        let schemas = schemas.clone();
         let make = move || MetadataActor::new(account_name, schemas, clock, metrics);
         supervisor.start(metadata_status, arbiter, make)
     };
@@ -126,6 +127,7 @@ pub(super) fn start(
     let peers = Peers {
         token: token.clone(),
         metadata: metadata.clone(),
+        schemas,
         consumers,
         decoder,
     };

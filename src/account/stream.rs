@@ -8,7 +8,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinError;
 use url::Url;
 
-use super::attempt::{Attempt, Polled};
+use super::attempt::{Attempt, Polled, Progress};
 use super::messages::Drain;
 use super::offer::StreamId;
 use super::poll_loop::{AttemptPlan, Effect, Event};
@@ -115,7 +114,7 @@ impl StreamActor {
         let options = &self.options.client;
         let make = || Rc::new(Client::new(options.clone()));
         let client = Rc::clone(self.client.get_or_insert_with(make));
-        let is_arriving = Arc::new(AtomicBool::new(false));
+        let progress = Arc::new(Progress::default());
         let peers = self.polling.peers();
         let attempt = Attempt {
             pace: plan.pace,
@@ -125,14 +124,14 @@ impl StreamActor {
             url: self.options.url.clone(),
             batch_size: self.options.batch_size,
             max_linger: self.options.max_linger,
-            is_arriving: Arc::clone(&is_arriving),
+            progress: Arc::clone(&progress),
             clock: self.polling.clock().clone(),
             decoder: peers.decoder.clone(),
             #[cfg(feature = "fault-injection")]
             fault: self.faults.take_message(),
         };
         self.polling.state().attempt_started(InFlight {
-            is_arriving,
+            progress,
             task: actix_rt::spawn(attempt.make()),
         });
         Self::await_attempt(context);
@@ -225,7 +224,10 @@ impl Handler<Drain> for StreamActor {
     fn handle(&mut self, Drain { cuts }: Drain, context: &mut Self::Context) -> Self::Result {
         let (sender, receiver) = oneshot::channel();
         self.drained.push(sender);
-        let keeps_attempt = !cuts || self.polling.state().is_arriving();
+        let keeps_attempt = match cuts {
+            true => self.polling.state().is_arriving(),
+            false => self.polling.state().is_sent(),
+        };
         self.handle_event(Event::Drain { keeps_attempt }, context);
         Box::pin(async move {
             // An error means that the actor was given up: the caller finishes what it has left.

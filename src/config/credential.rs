@@ -60,6 +60,13 @@ impl Credential {
         self.value.load_full()
     }
 
+    /// Identifies a service account, if this is a client ID: the value without white space around it. Two accounts with the same one
+    /// would share one stream.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        self.value().expose_secret().trim().to_owned()
+    }
+
     /// The file that holds it, if it is not fixed.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()

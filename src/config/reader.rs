@@ -275,9 +275,10 @@ fn missing(setting: &Setting, file: Option<&Setting>) -> ConfigError {
     let accepted = setting.accepts.describe();
     let accepted = match (file, &setting.presence) {
         (Some(file), _) => format!(
-            "{accepted}, or in {} {}",
+            "{accepted}, or in {} {}; or describe one or more accounts in a file that {} names",
             file.name,
-            file.accepts.describe()
+            file.accepts.describe(),
+            table::ACCOUNTS_FILE.name
         ),
         (None, Presence::Required { example }) => format!("{accepted}, for example {example}"),
         (None, _) => accepted,

@@ -6,8 +6,6 @@ use std::hash::Hash;
 use std::path::Path;
 use std::sync::Arc;
 
-use secrecy::ExposeSecret;
-
 use super::context::Context;
 use super::defaults::Defaults;
 use super::entry::{self, ACCOUNT_KEYS, Draft, Entry};
@@ -227,8 +225,8 @@ impl First {
                 Some((line, _)) => line,
                 None => entry.line_of("client_id_file"),
             };
-            let value = client_id.value().expose_secret().trim().to_owned();
-            if let Some(first) = first_line(&mut self.client_ids, value, line) {
+            let identity = client_id.identity();
+            if let Some(first) = first_line(&mut self.client_ids, identity, line) {
                 let what = format!(
                     "duplicate client ID (first on line {first}): give each account a service account of its own"
                 );

@@ -4,8 +4,6 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use secrecy::ExposeSecret;
-
 use crate::config::account::Account;
 use crate::config::accounts_error::{AccountsFileErrors, Problems};
 use crate::config::error::Warning;
@@ -82,11 +80,12 @@ impl Loaded {
         path: &Path,
     ) -> Result<Resolved, AccountsFileErrors> {
         let mut accounts = self.accounts;
-        let taken: HashSet<String> = accounts.iter().map(client_id).collect();
+        let identity = |account: &Account| account.client_id.identity();
+        let taken: HashSet<String> = accounts.iter().map(identity).collect();
         let (mut kept, mut left_out) = (Vec::new(), Vec::new());
         for entry in self.unusable {
             let previous = in_use.iter().find(|account| account.name == entry.name);
-            match previous.filter(|account| !taken.contains(&client_id(account))) {
+            match previous.filter(|account| !taken.contains(&identity(account))) {
                 Some(previous) => {
                     accounts.push(previous.clone());
                     kept.push(entry);
@@ -120,9 +119,4 @@ fn errors(entries: Vec<UnusableEntry>, path: &Path) -> AccountsFileErrors {
     let mut problems = Problems::default();
     problems.add_all(entries.into_iter().flat_map(|entry| entry.problems));
     problems.into_errors(path)
-}
-
-/// The client ID of an account, as duplicates of it are found.
-fn client_id(account: &Account) -> String {
-    account.client_id.value().expose_secret().trim().to_owned()
 }

@@ -203,3 +203,30 @@ async fn the_process_ends_when_every_account_is_stopped() {
     let ending = service.ended().await;
     assert_eq!((ending, ending.exit_code()), (Ending::AccountsStopped, 70));
 }
+
+#[actix_rt::test]
+async fn the_process_ends_when_a_reload_leaves_only_stopped_accounts() {
+    let world = World::of(["a", "b", "c"]);
+    let tuning = Tuning {
+        reload_interval: Duration::from_millis(50),
+        ..Tuning::default()
+    };
+    let settings = [("MAX_LINGER", "200")];
+    let mut service = world.start(&settings, tuning, Clock::system()).await;
+    let case = Case {
+        role: Role::Token,
+        fault: Fault::Panic,
+    };
+    fail(&service, "a", case);
+    service.shows(&up("a"), 0.0).await;
+    // As long as an account works, the process runs.
+    world.write(&["a", "b"].map(|name| world.entry(name, name, "secret")));
+    eventually("c has ended", || async {
+        !service.scrape().await.has(&up("c"))
+    })
+    .await;
+    world.works(&service, "b", 2.0).await;
+    world.write(&[world.entry("a", "a", "secret")]);
+    let ending = service.ended().await;
+    assert_eq!((ending, ending.exit_code()), (Ending::AccountsStopped, 70));
+}

@@ -201,3 +201,23 @@ async fn a_reload_loses_and_doubles_no_row_and_cuts_no_poll() {
         assert_eq!(ledger.rows(&[account]), delivered(&world, account));
     }
 }
+
+#[actix_rt::test]
+async fn an_account_that_waits_for_its_pace_ends_at_once() {
+    let world = World::of(["a", "b"]);
+    let tuning = Tuning {
+        reload_interval: Duration::from_millis(50),
+        ..Tuning::default()
+    };
+    let (clock, time) = Clock::manual(SystemTime::now());
+    let settings = [("MAX_LINGER", "0"), ("POLLS_PER_MINUTE", "1")];
+    let service = world.start(&settings, tuning, clock).await;
+    // The second poll of each account waits for a minute.
+    world.write(&[world.entry("a", "a", "secret")]);
+    eventually("b has ended", || async {
+        time.advance(Duration::from_millis(20));
+        !service.scrape().await.has(&up("b"))
+    })
+    .await;
+    assert_eq!(world.journal("b").polls.len(), 1);
+}

@@ -39,6 +39,33 @@ async fn an_answer_that_comes_while_the_stream_actor_keeps_failing_is_stored() {
 }
 
 #[actix_rt::test]
+async fn an_answer_that_comes_while_the_metadata_actor_keeps_failing_is_stored() {
+    let world = World::of(["a", "b"]);
+    let service = world
+        .start(
+            &[("MAX_LINGER", "60000")],
+            Tuning::default(),
+            Clock::system(),
+        )
+        .await;
+    lingers(&world, "b").await;
+    inject(
+        &service,
+        "b",
+        Role::Metadata,
+        Place::Started(9),
+        Fault::Panic,
+    );
+    let metadata_up = r#"starlink_exporter_actor_up{account="b",actor="metadata"}"#;
+    service.shows(metadata_up, 0.0).await;
+    world
+        .simulator("b")
+        .push_rows([terminal_row("b", 2_000_000_000, 7.0)]);
+    service.shows(&up("b"), 0.0).await;
+    service.shows(&throughput("b"), 7.0).await;
+}
+
+#[actix_rt::test]
 async fn an_answer_that_is_arriving_when_a_stopped_account_is_removed_is_stored() {
     let world = World::of(["a", "b"]);
     let tuning = Tuning {
