@@ -19,6 +19,7 @@ use super::accounts::{AccountState, AccountStatus, Accounts};
 #[cfg(feature = "fault-injection")]
 use super::directory::Directory;
 use super::messages::{AddAccount, Drain, RemoveAccount};
+use super::pauses::Pauses;
 use super::start::{AccountActors, AccountContext, start};
 use crate::config::Account;
 use crate::supervise::{GivenUp, Owner, Role, Supervisor};
@@ -26,9 +27,6 @@ use crate::time::{Backoff, Moment};
 
 /// The time limit for the end of an account: the sum of the linger and the time limits of a token, a request and the store.
 const END_LIMIT: Duration = Duration::from_secs(300);
-
-/// An account that ran for this time after a pause has recovered, so that its next pause is as short as the first.
-const RECOVERED: Duration = Duration::from_secs(15 * 60);
 
 /// The time limit for an account that is stopped to store its last answer.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -90,35 +88,6 @@ struct Running {
     arbiter: Arbiter,
     actors: AccountActors,
     pauses: Pauses,
-}
-
-/// How long an account that fails again and again pauses: 1, 2, 4 … 15 minutes.
-#[derive(Debug)]
-struct Pauses {
-    backoff: Backoff,
-    started: Moment,
-}
-
-impl Pauses {
-    fn new(now: Moment) -> Self {
-        Self {
-            backoff: Backoff::PAUSES,
-            started: now,
-        }
-    }
-
-    /// The account is started again.
-    fn started(&mut self, now: Moment) {
-        self.started = now;
-    }
-
-    /// The account has failed. Returns the length of its pause.
-    fn next(&mut self, now: Moment) -> Duration {
-        if now.since(self.started) >= RECOVERED {
-            self.backoff.reset();
-        }
-        self.backoff.next(0.0)
-    }
 }
 
 impl Manager {
@@ -371,13 +340,12 @@ impl Manager {
     /// Whether each account of the list is paused, and no other account is still ending. An account that has no thread is not paused:
     /// it is tried again soon.
     fn are_all_paused(&self) -> bool {
-        let is_paused = |wanted: &Account| {
-            let mut running = self.running.iter();
-            running.any(|running| running.account.name == wanted.name && !running.status.is_up())
-        };
+        let is_started =
+            |wanted: &Account| self.running.iter().any(|it| it.account.name == wanted.name);
+        let is_up = |running: &Running| running.status.is_up();
         !self.wanted.is_empty()
-            && self.wanted.iter().all(is_paused)
-            && self.running.iter().all(|running| !running.status.is_up())
+            && self.wanted.iter().all(is_started)
+            && !self.running.iter().any(is_up)
     }
 
     /// When the next account is started: one whose pause is over, or one that got no thread before.
@@ -492,30 +460,6 @@ mod tests {
             let found = startable(&wanted, running.iter());
             let found: Vec<_> = found.iter().map(|account| &*account.name).collect();
             assert_eq!(found, expected);
-        }
-    }
-
-    #[test]
-    fn pauses_double_to_a_quarter_of_an_hour_and_begin_anew_after_one_without_failure() {
-        let minute = Duration::from_secs(60);
-        let mut now = Moment::default();
-        let mut pauses = Pauses::new(now);
-        // Minutes that the account runs, and then pauses.
-        for (runs, expected) in [
-            (0, 1),
-            (1, 2),
-            (0, 4),
-            (14, 8),
-            (0, 15),
-            (1, 15),
-            (15, 1),
-            (0, 2),
-        ] {
-            now = now.after(runs * minute);
-            let pause = pauses.next(now);
-            assert_eq!(pause, expected * minute, "after {runs} minutes");
-            now = now.after(pause);
-            pauses.started(now);
         }
     }
 }

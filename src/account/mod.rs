@@ -17,6 +17,7 @@ mod metadata;
 mod metrics;
 mod now;
 mod offer;
+mod pauses;
 mod peers;
 mod poll_log;
 mod poll_loop;
