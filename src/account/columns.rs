@@ -135,14 +135,6 @@ fn positive(count: u64) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn metadata(columns: &[&str]) -> Metadata {
-        let columns = columns.iter().map(|name| Some((*name).to_owned()));
-        Metadata {
-            columns: [("u".to_owned(), columns.collect())].into(),
-            ..Metadata::default()
-        }
-    }
-
     #[test]
     fn changes_and_collisions_are_reported_once_a_minute() {
         let changed = |added: Option<&str>, removed: Option<&str>, not_logged| Notice::Changed {
@@ -170,7 +162,10 @@ mod tests {
         ];
         let mut columns = Columns::new(SharedSchemas::default());
         for (now, names, types, notices) in cases {
-            let explained = columns.explain(&metadata(names), Duration::from_secs(now));
+            let explained = columns.explain(
+                &Metadata::of_columns(&[("u", names)]),
+                Duration::from_secs(now),
+            );
             assert_eq!(explained.changed_types, types, "at {now} s");
             assert_eq!(explained.notices, notices, "at {now} s");
         }
@@ -182,7 +177,7 @@ mod tests {
         let reports = [3, 4].map(|left_out| {
             let metadata = Metadata {
                 left_out,
-                ..metadata(&["A"])
+                ..Metadata::of_columns(&[("u", &["A"])])
             };
             columns.explain(&metadata, Duration::ZERO).notices
         });

@@ -14,3 +14,18 @@ pub struct Metadata {
     /// The number of names of columns, types and alerts that exceed the limits.
     pub left_out: usize,
 }
+
+#[cfg(test)]
+impl Metadata {
+    /// Columns by device type code, without names of codes.
+    pub(crate) fn of_columns(types: &[(&str, &[&str])]) -> Self {
+        let name = |column: &&str| Some((*column).to_owned());
+        let columns = types
+            .iter()
+            .map(|(code, columns)| ((*code).to_owned(), columns.iter().map(name).collect()));
+        Self {
+            columns: columns.collect(),
+            ..Self::default()
+        }
+    }
+}

@@ -84,16 +84,10 @@ mod tests {
     use super::*;
     use crate::telemetry::{Metadata, SchemaCache};
 
-    fn metadata(columns: &[&str]) -> Metadata {
-        let columns = columns.iter().map(|name| Some((*name).to_owned()));
-        Metadata {
-            columns: [("u".to_owned(), columns.collect())].into(),
-            ..Metadata::default()
-        }
-    }
-
     fn resolve(cache: &mut SchemaCache, columns: &[&str]) -> Arc<TypeSchema> {
-        let schema = cache.resolve(&metadata(columns)).schema;
+        let schema = cache
+            .resolve(&Metadata::of_columns(&[("u", columns)]))
+            .schema;
         Arc::clone(schema.get("u").unwrap())
     }
 

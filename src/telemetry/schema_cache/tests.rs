@@ -1,21 +1,11 @@
 //! Tests of schemas: from column lists and enums to meanings and names.
+
 use super::*;
 use crate::telemetry::AddressKind;
 use crate::telemetry::catalogue::RESERVED;
 use crate::telemetry::column_changes::Named;
 use crate::telemetry::columns::MOST_NAMED;
 use crate::telemetry::schema::Column;
-
-fn metadata(columns: &[(&str, &[&str])]) -> Metadata {
-    let columns = columns.iter().map(|(code, names)| {
-        let names = names.iter().map(|name| Some((*name).to_owned()));
-        ((*code).to_owned(), names.collect())
-    });
-    Metadata {
-        columns: columns.collect(),
-        ..Metadata::default()
-    }
-}
 
 fn enums(mut metadata: Metadata, names: &[(&str, &str)], alerts: &[(&str, &str)]) -> Metadata {
     let owned = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
@@ -54,7 +44,7 @@ fn the_meaning_and_the_names_of_columns_are_derived_from_their_names() {
         "ActiveAlerts",
         "Ipv4",
     ];
-    let resolved = cache.resolve(&metadata(&[
+    let resolved = cache.resolve(&Metadata::of_columns(&[
         ("u", columns),
         ("i", &["DeviceId", "Ipv4", "Ipv6Ue", "Ipv6Cpe"]),
     ]));
@@ -99,7 +89,7 @@ fn the_first_column_gets_a_name_and_reserved_names_are_kept() {
         "Device-Type",
         "DeviceID",
     ];
-    let resolved = cache.resolve(&metadata(&[("u", columns)]));
+    let resolved = cache.resolve(&Metadata::of_columns(&[("u", columns)]));
     assert_eq!(
         names(resolved.schema.get("u").unwrap()),
         [
@@ -133,7 +123,7 @@ fn the_first_column_gets_a_name_and_reserved_names_are_kept() {
         ]
     );
     let again = cache.resolve(&enums(
-        metadata(&[("u", columns)]),
+        Metadata::of_columns(&[("u", columns)]),
         &[("u", "UserTerminal")],
         &[],
     ));
@@ -141,8 +131,8 @@ fn the_first_column_gets_a_name_and_reserved_names_are_kept() {
         again.collisions.count, 0,
         "reported once for each column list"
     );
-    cache.resolve(&metadata(&[("u", &["B"])]));
-    let back = cache.resolve(&metadata(&[("u", columns)]));
+    cache.resolve(&Metadata::of_columns(&[("u", &["B"])]));
+    let back = cache.resolve(&Metadata::of_columns(&[("u", columns)]));
     assert_eq!(back.collisions.count, 0, "a list that returns is not new");
 }
 
@@ -150,7 +140,7 @@ fn the_first_column_gets_a_name_and_reserved_names_are_kept() {
 fn no_column_gets_a_reserved_name() {
     let mut cache = SchemaCache::default();
     let columns = RESERVED.map(|family| family.strip_prefix("starlink_").unwrap());
-    let resolved = cache.resolve(&metadata(&[("u", &columns)]));
+    let resolved = cache.resolve(&Metadata::of_columns(&[("u", &columns)]));
     let keys = columns.map(|column| format!("- {column}"));
     assert_eq!(names(resolved.schema.get("u").unwrap()), keys);
     let ignored: Vec<_> = resolved.collisions.named.iter().map(|c| &*c.name).collect();
@@ -161,14 +151,14 @@ fn no_column_gets_a_reserved_name() {
 #[test]
 fn the_same_answer_gives_the_same_schema() {
     let mut cache = SchemaCache::default();
-    let first = cache.resolve(&metadata(&[("u", &["A"]), ("r", &["B"])]));
-    let same = cache.resolve(&metadata(&[("u", &["A"]), ("r", &["B"])]));
+    let first = cache.resolve(&Metadata::of_columns(&[("u", &["A"]), ("r", &["B"])]));
+    let same = cache.resolve(&Metadata::of_columns(&[("u", &["A"]), ("r", &["B"])]));
     assert!(Arc::ptr_eq(&first.schema, &same.schema));
-    let fewer = cache.resolve(&metadata(&[("u", &["A"])]));
+    let fewer = cache.resolve(&Metadata::of_columns(&[("u", &["A"])]));
     assert!(fewer.changed.types.is_empty() && fewer.schema.get("r").is_none());
     let unchanged = fewer.schema.get("u").unwrap();
     assert!(Arc::ptr_eq(first.schema.get("u").unwrap(), unchanged));
-    let other = cache.resolve(&metadata(&[("u", &["A", "C"]), ("r", &["B"])]));
+    let other = cache.resolve(&Metadata::of_columns(&[("u", &["A", "C"]), ("r", &["B"])]));
     assert_eq!(other.changed.types, ["u".into()]);
 }
 
@@ -178,7 +168,9 @@ fn changes_list_added_and_removed_columns() {
     let many: Vec<_> = (0..12).map(|number| format!("N{number}")).collect();
     let many: Vec<_> = many.iter().map(String::as_str).collect();
     let mut changes = |columns: &[&str]| {
-        let Changes { added, removed, .. } = cache.resolve(&metadata(&[("u", columns)])).changed;
+        let Changes { added, removed, .. } = cache
+            .resolve(&Metadata::of_columns(&[("u", columns)]))
+            .changed;
         let listed = |named: Named| (named.names.join(" "), named.count);
         (listed(added), listed(removed))
     };
@@ -204,7 +196,7 @@ fn changes_list_added_and_removed_columns() {
 #[test]
 fn enums_that_an_answer_lacks_are_the_last_ones_seen() {
     let mut cache = SchemaCache::default();
-    let columns = || metadata(&[("u", &["A"])]);
+    let columns = || Metadata::of_columns(&[("u", &["A"])]);
     let alert =
         |resolved: &Resolved, code| resolved.schema.get("u").unwrap().alert(code).to_string();
     let name = |resolved: &Resolved| resolved.schema.get("u").unwrap().name.to_string();
