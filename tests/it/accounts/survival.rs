@@ -13,17 +13,19 @@ async fn lingers(world: &World, name: &str) {
     assert!(lingers.await, "{name}");
 }
 
-#[actix_rt::test]
-async fn an_answer_that_comes_while_the_stream_actor_keeps_failing_is_stored() {
+/// The accounts `a` and `b` in a service in which a poll of `b` lingers.
+async fn with_polls_that_linger(tuning: Tuning) -> (World, Service) {
     let world = World::of(["a", "b"]);
     let service = world
-        .start(
-            &[("MAX_LINGER", "60000")],
-            Tuning::default(),
-            Clock::system(),
-        )
+        .start(&[("MAX_LINGER", "60000")], tuning, Clock::system())
         .await;
     lingers(&world, "b").await;
+    (world, service)
+}
+
+#[actix_rt::test]
+async fn an_answer_that_comes_while_the_stream_actor_keeps_failing_is_stored() {
+    let (world, service) = with_polls_that_linger(Tuning::default()).await;
     inject(&service, "b", Role::Stream, Place::Started(9), Fault::Panic);
     let stream_up = r#"starlink_exporter_actor_up{account="b",actor="stream"}"#;
     service.shows(stream_up, 0.0).await;
@@ -40,15 +42,7 @@ async fn an_answer_that_comes_while_the_stream_actor_keeps_failing_is_stored() {
 
 #[actix_rt::test]
 async fn an_answer_that_comes_while_the_metadata_actor_keeps_failing_is_stored() {
-    let world = World::of(["a", "b"]);
-    let service = world
-        .start(
-            &[("MAX_LINGER", "60000")],
-            Tuning::default(),
-            Clock::system(),
-        )
-        .await;
-    lingers(&world, "b").await;
+    let (world, service) = with_polls_that_linger(Tuning::default()).await;
     inject(
         &service,
         "b",
@@ -67,15 +61,11 @@ async fn an_answer_that_comes_while_the_metadata_actor_keeps_failing_is_stored()
 
 #[actix_rt::test]
 async fn an_answer_that_is_arriving_when_a_stopped_account_is_removed_is_stored() {
-    let world = World::of(["a", "b"]);
     let tuning = Tuning {
         reload_interval: Duration::from_millis(50),
         ..Tuning::default()
     };
-    let service = world
-        .start(&[("MAX_LINGER", "60000")], tuning, Clock::system())
-        .await;
-    lingers(&world, "b").await;
+    let (world, service) = with_polls_that_linger(tuning).await;
     // Three seconds until the actor is given up, and five in which the answer arrives.
     inject(&service, "b", Role::Token, Place::Started(9), Fault::Panic);
     let simulator = world.simulator("b");
