@@ -134,6 +134,7 @@ impl Progress {
         self.is_arriving.store(true, Ordering::Relaxed);
     }
 }
+
 /// The result of an attempt, and the token that it used.
 #[derive(Debug)]
 pub(super) struct Polled {

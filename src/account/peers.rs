@@ -40,8 +40,8 @@ impl Peers {
 
     /// Has columns explained. The future gives the event that reports the result.
     ///
-    /// An answer contains all that explains it: the MetadataActor only remembers what it has explained, and logs and counts changes. So
-    /// if it failed or was given up, the columns are explained without it, and only a change of columns is neither logged nor counted.
+    /// The names in the answer are sufficient to explain its columns. The MetadataActor keeps explained columns for later answers, and logs
+    /// and counts changes. If it fails, the columns are explained without it, and their changes are neither logged nor counted.
     pub(super) fn explain(
         &self,
         metadata: Arc<Metadata>,

@@ -230,7 +230,7 @@ impl Handler<Drain> for StreamActor {
         };
         self.handle_event(Event::Drain { keeps_attempt }, context);
         Box::pin(async move {
-            // An error means that the actor was given up: the caller finishes what it has left.
+            // An error means that the supervisor gave the actor up. `Polling::finish`, which the caller runs next, delivers its answer.
             let _ = receiver.await;
         })
     }
