@@ -46,7 +46,8 @@ impl Ages {
                 Self {
                     stale: Duration::from_secs(stale),
                     ip_stale: Duration::from_secs(stale + 2),
-                    forget: Duration::from_secs(stale + 5),
+                    // After several 429s an account polls every 5 s. Devices are to be offline for several of its polls.
+                    forget: Duration::from_secs(stale + 20),
                     have_jumps: false,
                 }
             }

@@ -36,9 +36,6 @@ pub type Counts = BTreeMap<String, u64>;
 /// Longer than any backoff within a run.
 pub const WAIT_LIMIT: Duration = Duration::from_secs(150);
 
-/// How often a check is repeated because the machine was suspended during it.
-const MOST_SUSPENSIONS: usize = 3;
-
 /// The longest pause between two polls of an account without faults, on a busy machine.
 const CALM_PAUSE: Duration = Duration::from_secs(5);
 
@@ -202,37 +199,21 @@ fn watch(world: &Rc<World>, mut random: Rng, is_over: Rc<Cell<bool>>) -> JoinHan
     })
 }
 
-/// Checks that devices that stop reporting become offline and are forgotten, while half of the devices of each account continue. Repeated
-/// if the machine was suspended meanwhile.
+/// Checks that devices that stop reporting become offline and are forgotten, while half of the devices of each account continue.
 async fn check_silence(world: &World, lanes: &mut [Lane]) {
-    for _ in 0..MOST_SUSPENSIONS {
-        if sees_silence(world, lanes).await {
-            return;
-        }
-    }
-    panic!("the machine was suspended {MOST_SUSPENSIONS} times");
-}
-
-/// Lets all devices report, then half of them, until the others are forgotten. Returns whether all others were seen offline before. It is
-/// an error if not, unless the machine was suspended for about as long as devices are offline.
-async fn sees_silence(world: &World, lanes: &mut [Lane]) -> bool {
     let deadline = Instant::now() + WAIT_LIMIT;
     let ages = lock(&world.model).ages;
-    let (mut all, mut speaking, mut silent) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut speaking, mut silent) = (Vec::new(), Vec::new());
     for lane in 0..lanes.len() {
         let devices = lock(&world.model).devices(lane);
         let (first, second) = devices.split_at(devices.len() / 2);
         speaking.push(first.to_vec());
         silent.extend_from_slice(second);
-        all.push(devices);
     }
-    let reports = lanes.iter_mut().zip(&all);
-    join_all(reports.map(|(lane, devices)| lane.speak(devices))).await;
     let mut were_offline = BTreeSet::new();
-    let (mut scraped, mut longest_gap) = (Instant::now(), Duration::ZERO);
     loop {
-        let reports = lanes.iter_mut().zip(&speaking);
-        join_all(reports.map(|(lane, devices)| lane.speak(devices))).await;
+        let answers = lanes.iter_mut().zip(&speaking);
+        join_all(answers.map(|(lane, devices)| lane.speak(devices))).await;
         if ages.have_jumps {
             // Less than the speaking devices may be silent, until all others were offline.
             let jump = match were_offline.len() == silent.len() {
@@ -242,21 +223,13 @@ async fn sees_silence(world: &World, lanes: &mut [Lane]) -> bool {
             world.jump(jump).await;
         }
         if let Some(body) = lanes[0].scrape().await {
-            longest_gap = longest_gap.max(scraped.elapsed());
-            scraped = Instant::now();
             let online = by_device(&body, "starlink_online");
             let is_offline = |device: &&usize| online.get(device) == Some(&0.0);
             were_offline.extend(silent.iter().filter(is_offline).copied());
             let mut left = silent.iter();
             if left.all(|&device| ageing::is_forgotten(&body, device)) {
-                let were_seen = were_offline.len() == silent.len();
-                let offline_for = ages.forget - ages.stale;
-                let was_suspended = !ages.have_jumps && longest_gap >= offline_for / 2;
-                assert!(
-                    were_seen || was_suspended,
-                    "some were never offline: {silent:?}, seen: {were_offline:?}"
-                );
-                return were_seen;
+                assert_eq!(were_offline.len(), silent.len(), "some were never offline");
+                return;
             }
         }
         assert!(Instant::now() < deadline, "silent devices stay");
