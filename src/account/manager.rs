@@ -19,11 +19,12 @@ use super::accounts::{AccountState, AccountStatus, Accounts};
 #[cfg(feature = "fault-injection")]
 use super::directory::Directory;
 use super::messages::{AddAccount, Drain, RemoveAccount};
+use super::paces::Paces;
 use super::pauses::Pauses;
 use super::start::{AccountActors, AccountContext, start};
 use crate::config::Account;
 use crate::supervise::{GivenUp, Owner, Role, Supervisor};
-use crate::time::{Backoff, Moment};
+use crate::time::{Backoff, Moment, Pacer};
 
 /// The time limit for the end of an account: the sum of the linger and the time limits of a token, a request and the store.
 const END_LIMIT: Duration = Duration::from_secs(300);
@@ -66,6 +67,8 @@ pub struct Manager {
     accounts: Arc<Accounts>,
     wanted: Vec<Account>,
     running: Vec<Running>,
+    /// The paces of accounts that have ended.
+    paces: Paces,
     /// The number of starts so far, of all accounts.
     incarnations: u64,
     /// The waits before accounts that got no thread are tried again.
@@ -107,6 +110,7 @@ impl Manager {
             accounts,
             wanted: Vec::new(),
             running: Vec::new(),
+            paces: Paces::default(),
             incarnations: 0,
             thread_backoff: Backoff::REQUESTS,
             retry_at: Moment::NEVER,
@@ -230,7 +234,12 @@ impl Manager {
             });
             status
         });
-        let (incarnation, actors) = self.launch(&account, &status, &arbiter);
+        let client_id = account.client_id.identity();
+        let elapsed = self.context.clock.elapsed();
+        let pacer = self
+            .paces
+            .take(&client_id, account.polls_per_minute, elapsed);
+        let (incarnation, actors) = self.launch(&account, &status, &arbiter, pacer);
         self.running.push(Running {
             account,
             status,
@@ -247,6 +256,7 @@ impl Manager {
         account: &Account,
         status: &AccountStatus,
         arbiter: &Arbiter,
+        pacer: Pacer,
     ) -> (u64, AccountActors) {
         self.incarnations += 1;
         let context = self.context.clone();
@@ -258,6 +268,7 @@ impl Manager {
             incarnation,
             account,
             status,
+            pacer,
             context,
         );
         #[cfg(feature = "fault-injection")]
@@ -289,6 +300,9 @@ impl Manager {
         let is_ended = |running: &mut Running| running.incarnation == incarnation;
         for running in self.running.extract_if(.., is_ended) {
             running.arbiter.stop();
+            let client_id = running.account.client_id.identity();
+            let elapsed = self.context.clock.elapsed();
+            self.paces.keep(client_id, running.actors.pacer(), elapsed);
             let name = running.account.name;
             if !self.wanted.iter().any(|wanted| wanted.name == name) {
                 info!(account = &*name, "account removed");
@@ -379,7 +393,12 @@ impl Manager {
             running.pauses.started(now);
             match new_thread(&running.account) {
                 Ok(arbiter) => {
-                    let launched = self.launch(&running.account, &running.status, &arbiter);
+                    let launched = self.launch(
+                        &running.account,
+                        &running.status,
+                        &arbiter,
+                        running.actors.pacer(),
+                    );
                     (running.incarnation, running.actors) = launched;
                     running.arbiter = arbiter;
                     info!(account = &*running.account.name, "account started again");

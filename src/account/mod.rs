@@ -17,6 +17,7 @@ mod metadata;
 mod metrics;
 mod now;
 mod offer;
+mod paces;
 mod pauses;
 mod peers;
 mod poll_log;

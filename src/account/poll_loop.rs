@@ -23,8 +23,6 @@ pub(super) struct PollOptions {
     pub(super) stream: StreamId,
     /// The maximum number of rows in an answer. Behind a full answer more rows are waiting.
     pub(super) batch_size: u32,
-    /// The maximum number of polls in any minute.
-    pub(super) polls_per_minute: u32,
     /// If full batches have a greater lag, the account is catching up.
     pub(super) stale_after: Duration,
     /// What each consumer takes.
@@ -143,6 +141,8 @@ pub(super) struct PollLoop {
     options: PollOptions,
     phase: Phase,
     pacer: Pacer,
+    /// The pace before the last attempt.
+    pacer_before: Pacer,
     backoff: Backoff,
     /// The token that the next attempt must not use.
     renewal: Option<Renewal>,
@@ -167,10 +167,11 @@ enum Phase {
 }
 
 impl PollLoop {
-    /// A loop before its first poll.
-    pub(super) fn new(options: PollOptions) -> Self {
+    /// A loop before its first poll, which polls at the given pace.
+    pub(super) fn new(options: PollOptions, pacer: Pacer) -> Self {
         Self {
-            pacer: Pacer::new(options.polls_per_minute),
+            pacer_before: pacer.clone(),
+            pacer,
             options,
             phase: Phase::Waiting(Moment::default()),
             backoff: Backoff::REQUESTS,
@@ -180,6 +181,16 @@ impl PollLoop {
             batches: 0,
             is_draining: false,
         }
+    }
+
+    /// The last attempt was aborted before its poll was sent, so the poll does not count.
+    pub(super) fn attempt_was_not_sent(&mut self) {
+        self.pacer = self.pacer_before.clone();
+    }
+
+    /// The pace of the polls.
+    pub(super) fn pacer(&self) -> &Pacer {
+        &self.pacer
     }
 
     /// Handles an event. Returns the resulting actions.
@@ -224,6 +235,7 @@ impl PollLoop {
             return Vec::new();
         }
         self.phase = Phase::Polling;
+        self.pacer_before = self.pacer.clone();
         vec![Effect::Attempt(AttemptPlan {
             pace: self.pacer.reserve(now.elapsed),
             instead_of: self.renewal,

@@ -16,7 +16,7 @@ use super::peers::Peers;
 use super::poll_loop::{Effect, Event, PollLoop, PollOptions};
 use super::poll_record::PollRecord;
 use super::stream::StreamOptions;
-use crate::time::Clock;
+use crate::time::{Clock, Pacer};
 
 /// An attempt in flight.
 #[derive(Debug)]
@@ -53,10 +53,18 @@ impl PollingState {
         self.in_flight = Some(in_flight);
     }
 
+    /// The pace of the polls.
+    pub(super) fn pacer(&self) -> &Pacer {
+        self.poll_loop.pacer()
+    }
+
     /// Aborts the attempt in flight.
     pub(super) fn abort(&mut self) {
         if let Some(in_flight) = self.in_flight.take() {
             in_flight.task.abort();
+            if !in_flight.progress.is_sent() {
+                self.poll_loop.attempt_was_not_sent();
+            }
         }
     }
 }
@@ -72,20 +80,20 @@ pub(super) struct Polling {
 }
 
 impl Polling {
-    /// Nothing was polled yet.
+    /// Nothing was polled yet. Polls have the given pace.
     pub(super) fn new(
         options: &StreamOptions,
+        pacer: Pacer,
         peers: Peers,
         clock: Clock,
         metrics: Arc<AccountMetrics>,
     ) -> Self {
-        let poll_loop = PollLoop::new(PollOptions {
+        let poll_options = PollOptions {
             stream: options.stream.clone(),
             batch_size: options.batch_size,
-            polls_per_minute: options.polls_per_minute,
             stale_after: options.stale_after,
             consumers: peers.consumers.iter().map(Consumer::takes).collect(),
-        });
+        };
         let record = PollRecord::new(
             Arc::clone(&options.stream.account),
             options.origin.clone(),
@@ -94,7 +102,7 @@ impl Polling {
             metrics,
         );
         let state = PollingState {
-            poll_loop,
+            poll_loop: PollLoop::new(poll_options, pacer),
             record,
             in_flight: None,
         };

@@ -19,7 +19,7 @@ use crate::starlink::ClientOptions;
 use crate::supervise::{Owner, Supervisor};
 use crate::tasks::Pool;
 use crate::telemetry::SharedSchemas;
-use crate::time::Clock;
+use crate::time::{Clock, Pacer};
 
 /// The values that the actors of all accounts share.
 #[derive(Debug, Clone)]
@@ -60,19 +60,25 @@ impl AccountActors {
         self.polling.finish().await;
     }
 
+    /// The pace of its polls.
+    pub(super) fn pacer(&self) -> Pacer {
+        self.polling.state().pacer().clone()
+    }
+
     /// Ends the delivery of the last answer, before the thread ends. A later [`AccountActors::drain`] does nothing.
     pub(super) async fn close(&self) {
         self.polling.close().await;
     }
 }
 
-/// Starts the actors of an account on an arbiter of their own, so that a hanging thread affects no other account.
+/// Starts the actors of an account, which polls at the given pace, on an arbiter of their own, so that a hanging thread affects no other account.
 pub(super) fn start(
     supervisor: &Supervisor,
     arbiter: &ArbiterHandle,
     incarnation: u64,
     account: &Account,
     status: &AccountStatus,
+    pacer: Pacer,
     context: AccountContext,
 ) -> AccountActors {
     let AccountContext {
@@ -118,7 +124,6 @@ pub(super) fn start(
         },
         url: account.stream_url(),
         batch_size: account.batch_size,
-        polls_per_minute: account.polls_per_minute,
         max_linger: account.max_linger,
         origin: account.origin.clone(),
         stale_after,
@@ -132,7 +137,7 @@ pub(super) fn start(
         decoder,
     };
     let metrics = Arc::clone(&status.metrics);
-    let polling = Polling::new(&options, peers, clock, metrics);
+    let polling = Polling::new(&options, pacer, peers, clock, metrics);
     let make = {
         let polling = polling.clone();
         move || StreamActor::new(options, polling)

@@ -37,8 +37,6 @@ pub struct StreamOptions {
     pub url: Url,
     /// The maximum number of rows in an answer.
     pub batch_size: u32,
-    /// The maximum number of polls in any minute, 1 to 240.
-    pub polls_per_minute: u32,
     /// How long Starlink may wait for a full answer.
     pub max_linger: Duration,
     /// Which settings the values come from.

@@ -52,6 +52,27 @@ impl Pacer {
         }
     }
 
+    /// The same pace with another limit. If the limit differs, the burst is used up, so that a minute with both limits has at most as many
+    /// polls as the higher one allows.
+    #[must_use]
+    pub fn with_limit(self, polls_per_minute: u32, now: Duration) -> Self {
+        let other = Self::new(polls_per_minute);
+        if (other.interval, other.tolerance) == (self.interval, self.tolerance) {
+            return self;
+        }
+        Self {
+            full_at: self.full_at.max(now.saturating_add(other.tolerance)),
+            slowed: self.slowed,
+            ..other
+        }
+    }
+
+    /// Whether polls may start as if there had been none before `now`.
+    #[must_use]
+    pub fn is_rested(&self, now: Duration) -> bool {
+        self.full_at <= now && self.pace(now) >= 1.0
+    }
+
     /// Reserves the next poll. Returns the wait from `now` until it may start.
     pub fn reserve(&mut self, now: Duration) -> Duration {
         let start = now.max(self.full_at.saturating_sub(self.tolerance));
@@ -192,6 +213,39 @@ mod tests {
                 }
             }
             prop_assert!(densest(&starts) <= limit as usize);
+        }
+
+        #[test]
+        fn a_minute_with_several_limits_has_at_most_the_polls_of_the_highest(
+            changes in prop::collection::vec((1_u32..=240, 1_usize..300, 0_u64..20_000), 1..6),
+        ) {
+            let mut pacer = Pacer::new(changes[0].0);
+            let mut now = Duration::ZERO;
+            let mut all = Vec::new();
+            for &(limit, count, pause) in &changes {
+                pacer = pacer.with_limit(limit, now);
+                let some = starts(&mut pacer, now, count);
+                now = some.last().copied().unwrap_or(now) + Duration::from_millis(pause);
+                all.extend(some);
+            }
+            let highest = changes.iter().map(|(limit, ..)| *limit).max().unwrap_or(0);
+            prop_assert!(densest(&all) <= highest as usize);
+        }
+
+        #[test]
+        fn a_rested_pacer_is_as_fast_as_a_new_one(count in 0_usize..50, is_limited: bool, later in 0_u64..700) {
+            let mut pacer = Pacer::new(60);
+            let last = starts(&mut pacer, Duration::ZERO, count).last().copied().unwrap_or_default();
+            if is_limited {
+                pacer.slow_down(last);
+            }
+            let now = last + Duration::from_secs(later);
+            let mut new = Pacer::new(60);
+            if pacer.is_rested(now) {
+                prop_assert_eq!(starts(&mut pacer, now, 100), starts(&mut new, now, 100));
+            } else {
+                prop_assert!(later < 600, "it rests within the recovery");
+            }
         }
     }
 }

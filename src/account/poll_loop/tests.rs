@@ -19,16 +19,16 @@ const STORE: usize = 0;
 const JOURNAL: usize = 1;
 
 fn poll_loop(consumers: &[Takes]) -> PollLoop {
-    PollLoop::new(PollOptions {
+    let options = PollOptions {
         stream: StreamId {
             account: "ship".into(),
             incarnation: 7,
         },
         batch_size: BATCH_SIZE,
-        polls_per_minute: 200,
         stale_after: Duration::from_secs(120),
         consumers: consumers.to_vec(),
-    })
+    };
+    PollLoop::new(options, Pacer::new(200))
 }
 
 /// A loop, the time, and the last metadata and handovers that came out of it.

@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use starlink_telemetry::time::ManualTime;
+
 use super::*;
 
 /// The numbers of rows that scrapes have shown, by the name of the account. The counters of a name end with its account, and start from
@@ -202,8 +204,8 @@ async fn a_reload_loses_and_doubles_no_row_and_cuts_no_poll() {
     }
 }
 
-#[actix_rt::test]
-async fn an_account_that_waits_for_its_pace_ends_at_once() {
+/// The accounts `a` and `b` with one poll a minute, of which each has had its first.
+async fn with_one_poll_a_minute() -> (World, Service, ManualTime) {
     let world = World::of(["a", "b"]);
     let tuning = Tuning {
         reload_interval: Duration::from_millis(50),
@@ -212,6 +214,12 @@ async fn an_account_that_waits_for_its_pace_ends_at_once() {
     let (clock, time) = Clock::manual(SystemTime::now());
     let settings = [("MAX_LINGER", "0"), ("POLLS_PER_MINUTE", "1")];
     let service = world.start(&settings, tuning, clock).await;
+    (world, service, time)
+}
+
+#[actix_rt::test]
+async fn an_account_that_waits_for_its_pace_ends_at_once() {
+    let (world, service, time) = with_one_poll_a_minute().await;
     // The second poll of each account waits for a minute.
     world.write(&[world.entry("a", "a", "secret")]);
     eventually("b has ended", || async {
@@ -220,4 +228,25 @@ async fn an_account_that_waits_for_its_pace_ends_at_once() {
     })
     .await;
     assert_eq!(world.journal("b").polls.len(), 1);
+}
+
+#[actix_rt::test]
+async fn a_renamed_account_continues_at_its_pace() {
+    let (world, service, time) = with_one_poll_a_minute().await;
+    let renamed = world.entry("renamed", "b", "secret");
+    world.write(&[world.entry("a", "a", "secret"), renamed]);
+    eventually("the account has its new name", || async {
+        time.advance(Duration::from_millis(20));
+        service.scrape().await.has(&up("renamed"))
+    })
+    .await;
+    for _ in 0..20 {
+        service.scrape().await;
+    }
+    assert_eq!(world.journal("b").polls.len(), 1, "the minute is not over");
+    time.advance(Duration::from_secs(61));
+    eventually("the second poll", || async {
+        world.journal("b").polls.len() == 2
+    })
+    .await;
 }

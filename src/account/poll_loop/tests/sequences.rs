@@ -249,3 +249,14 @@ fn the_pace_bounds_attempts() {
     assert!(attempts[..20].iter().all(|attempt| attempt == "attempt"));
     assert_eq!(attempts[20..], ["attempt in 333", "attempt in 666"]);
 }
+
+#[test]
+fn an_attempt_that_was_not_sent_leaves_the_pace_as_it_was() {
+    let mut bench = Bench::new(&[Takes::Batches]);
+    bench.happens(Start(false));
+    let before = format!("{:?}", bench.poll_loop.pacer());
+    bench.happens(WaitIsOver);
+    assert_ne!(format!("{:?}", bench.poll_loop.pacer()), before);
+    bench.poll_loop.attempt_was_not_sent();
+    assert_eq!(format!("{:?}", bench.poll_loop.pacer()), before);
+}
