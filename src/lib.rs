@@ -84,6 +84,7 @@ pub mod files;
 pub mod fleet;
 pub mod healthcheck;
 pub mod http;
+pub mod inventory;
 pub mod logging;
 pub mod names;
 pub mod outgoing;

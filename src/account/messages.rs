@@ -7,8 +7,9 @@ use actix::Message;
 use secrecy::SecretString;
 
 use super::metrics::AccountMetrics;
+use crate::inventory::Inventory;
 use crate::starlink::TokenError;
-use crate::telemetry::{Metadata, Schema};
+use crate::telemetry::{Batch, Metadata, Schema};
 
 /// Asks the TokenActor for a token. Concurrent callers share one request.
 #[derive(Debug, Clone, Copy, Message)]
@@ -69,6 +70,26 @@ pub struct AddAccount {
     pub name: Arc<str>,
     /// Where the rows of its batches are counted.
     pub metrics: Arc<AccountMetrics>,
+}
+
+/// Gives the MetricsStoreActor what Starlink's management API says about an account.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct OfferInventory {
+    /// The account's name.
+    pub account: Arc<str>,
+    /// What is known.
+    pub inventory: Arc<Inventory>,
+}
+
+/// Gives the MetricsStoreActor the last values of an account's terminals, which are not current.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct OfferLastKnown {
+    /// The account's name.
+    pub account: Arc<str>,
+    /// The values, in the form of a batch of the stream.
+    pub batch: Arc<Batch>,
 }
 
 /// Tells the MetricsStoreActor that an account is no longer configured, after its last batch.

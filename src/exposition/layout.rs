@@ -454,7 +454,7 @@ fn online(presence: Presence) -> Option<f64> {
     match presence {
         Presence::Online => Some(1.0),
         Presence::Offline => Some(0.0),
-        Presence::Stale | Presence::Absent => None,
+        Presence::Stale | Presence::Listed | Presence::Absent => None,
     }
 }
 

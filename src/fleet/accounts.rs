@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::gaps::RecentGaps;
 use super::stream_time::StreamTime;
+use crate::inventory::Inventory;
 use crate::time::Moment;
 
 /// Identifies an account of a fleet. After [`super::Fleet::remove_account`] and `STALE_AFTER`, another account may get the identifier.
@@ -31,6 +32,8 @@ pub(super) struct Account {
     pub(super) stream_time: StreamTime,
     /// The gaps between the reports of its devices.
     pub(super) gaps: RecentGaps,
+    /// What Starlink's management API says about it; `None` if nothing is known.
+    pub(super) inventory: Option<Arc<Inventory>>,
     /// When it was removed.
     removed: Option<Moment>,
     /// Whether its devices are removed without waiting for `STALE_AFTER`, because another account needs its entry.
@@ -73,6 +76,7 @@ impl Accounts {
             name: Arc::clone(name),
             stream_time: StreamTime::default(),
             gaps: RecentGaps::default(),
+            inventory: None,
             removed: None,
             is_displaced: false,
         };

@@ -72,7 +72,7 @@ pub(super) fn review_device(
     let stale = last.seen.after(retention.stale_after);
     let silent = last.seen_in_stream.after(retention.stale_after);
     match presence {
-        Presence::Absent => ControlFlow::Continue(Due::NEVER),
+        Presence::Absent | Presence::Listed => ControlFlow::Continue(Due::NEVER),
         _ if now >= forgotten => ControlFlow::Break(Ageing::Forget),
         Presence::Online if now >= stale => ControlFlow::Break(Ageing::Presence(Presence::Stale)),
         Presence::Online => ControlFlow::Continue(Due::by_clock(stale.min(forgotten))),

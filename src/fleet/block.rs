@@ -9,7 +9,7 @@ use super::ageing::{self, Ageing, Due};
 use super::allocation::Allocation;
 use super::columns::Columns;
 use super::device::{
-    Alerts, DeviceLocation, DeviceState, Difference, LastRow, Presence, alert_bytes,
+    Alerts, DeviceLocation, DeviceState, Difference, LastRow, Listing, Presence, alert_bytes,
 };
 use super::interner::Text;
 use super::labels::Labels;
@@ -38,6 +38,7 @@ pub struct Block {
     locations: Vec<Option<DeviceLocation>>,
     alerts: Vec<Alerts>,
     allocations: Vec<Option<Arc<Allocation>>>,
+    listings: Vec<Listing>,
     gauges: Columns<f64>,
     infos: Columns<Option<Text>>,
     /// The memory of the entries of `alerts` and `allocations`. Updated with each change, because it is read before each batch.
@@ -87,6 +88,7 @@ impl Block {
             + size_of_val(self.locations.as_slice())
             + size_of_val(self.alerts.as_slice())
             + size_of_val(self.allocations.as_slice())
+            + size_of_val(self.listings.as_slice())
             + self.value_bytes()
     }
 
@@ -106,6 +108,7 @@ impl Block {
             self.locations.push(None);
             self.alerts.push(None);
             self.allocations.push(None);
+            self.listings.push(Listing::default());
         }
     }
 
@@ -288,7 +291,19 @@ impl Block {
         known.map(|(slot, _)| slot)
     }
 
-    /// `UtcTimestampNs` of the last accepted row.
+    /// What the inventory says about the device of a slot.
+    #[must_use]
+    pub fn listing(&self, slot: usize) -> Listing {
+        self.listings[slot]
+    }
+
+    /// Whether a row of the device is known. Only terminals of the inventory have none.
+    #[must_use]
+    pub fn has_reported(&self, slot: usize) -> bool {
+        self.last_rows[slot].reported != 0
+    }
+
+    /// `UtcTimestampNs` of the last accepted row; 0 without one.
     #[must_use]
     pub fn reported(&self, slot: usize) -> i64 {
         self.last_rows[slot].reported
@@ -331,6 +346,7 @@ impl Block {
                 let seen = self.allocations[slot].as_ref()?.seen;
                 (now.since(seen) >= stale_after).then_some(seen)
             }
+            Presence::Listed => None,
         }
     }
 
@@ -348,6 +364,7 @@ impl Block {
             locations: self.locations.clone(),
             alerts: self.alerts.clone(),
             allocations: self.allocations.clone(),
+            listings: self.listings.clone(),
             entry_bytes: self.entry_bytes,
         }
     }

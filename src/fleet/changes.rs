@@ -164,7 +164,7 @@ pub(super) fn of_row(
     mut add: impl FnMut(What),
 ) {
     match before.presence {
-        Presence::Absent => return,
+        Presence::Absent | Presence::Listed => return,
         Presence::Offline => add(What::CameBack),
         Presence::Online | Presence::Stale => {}
     }

@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::interner::Text;
+use crate::inventory::Activity;
 use crate::telemetry::location::Location;
 use crate::time::Moment;
 
@@ -18,6 +19,18 @@ pub enum Presence {
     Stale,
     /// No row for `STALE_AFTER` of stream time.
     Offline,
+    /// A terminal of the inventory of which no row is known, and which is not expected to report.
+    Listed,
+}
+
+/// What the inventory says about a device.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The number of the terminal or router in the [`Directory`](crate::inventory::Directory) of the same snapshot; `None` if no inventory has
+    /// the device.
+    pub entry: Option<u32>,
+    /// Whether a terminal is expected to report.
+    pub activity: Activity,
 }
 
 /// The location of a device, and the H3 index that it comes from.

@@ -24,6 +24,7 @@ pub mod interner;
 pub mod labels;
 mod lease;
 pub mod limits;
+mod listing;
 mod options;
 pub mod plan;
 mod presences;
@@ -46,12 +47,13 @@ use self::interner::{Interner, Text};
 use self::plan::{Plan, Planner};
 use self::table::Table;
 use self::tables::Tables;
+use crate::inventory::Directory;
 use crate::telemetry::{Batch, Rows};
 use crate::time::Moment;
 
 pub use self::accounts::AccountId;
 pub use self::changes::{Change, ChangeKind, Changes, What};
-pub use self::device::Presence;
+pub use self::device::{Listing, Presence};
 pub use self::double_delivery::DoubleDelivery;
 pub use self::dump::{DumpError, Form, Frozen};
 pub use self::lease::{Lease, pinned};
@@ -91,6 +93,8 @@ pub struct Fleet {
     alert_names: Interner<Arc<str>>,
     accounts: Accounts,
     double_deliveries: DoubleDeliveries,
+    /// The inventories of all accounts.
+    directory: Arc<Directory>,
     /// The number of changes that a scrape shows.
     version: u64,
 }
@@ -106,6 +110,7 @@ impl Fleet {
             options,
             accounts: Accounts::default(),
             double_deliveries: DoubleDeliveries::default(),
+            directory: Arc::default(),
             version: 0,
         }
     }
@@ -253,7 +258,12 @@ impl Fleet {
     pub fn snapshot(&self) -> Snapshot {
         let mut tables: Vec<_> = self.tables.tables.iter().collect();
         tables.sort_by(|one, other| one.code.cmp(&other.code));
-        Snapshot::of(tables.into_iter(), self.accounts.names(), self.version())
+        Snapshot::of(
+            tables.into_iter(),
+            self.accounts.names(),
+            Arc::clone(&self.directory),
+            self.version(),
+        )
     }
 }
 

@@ -25,10 +25,10 @@ impl Counts {
         self.online + self.offline + self.unknown
     }
 
-    /// The number of devices with this presence, which is not counted for free slots.
+    /// The number of devices with this presence. Free slots and terminals that are not expected to report are not counted.
     const fn of(&mut self, presence: Presence) -> Option<&mut usize> {
         match presence {
-            Presence::Absent => None,
+            Presence::Absent | Presence::Listed => None,
             Presence::Online => Some(&mut self.online),
             Presence::Offline => Some(&mut self.offline),
             Presence::Stale => Some(&mut self.unknown),
@@ -100,6 +100,7 @@ mod tests {
             Just(Presence::Online),
             Just(Presence::Stale),
             Just(Presence::Offline),
+            Just(Presence::Listed),
         ]
     }
 

@@ -7,6 +7,7 @@ use super::accounts::AccountId;
 use super::block::Block;
 use super::presences::Counts;
 use super::table::{Lanes, Table};
+use crate::inventory::Directory;
 use crate::telemetry::DeviceKind;
 
 /// All devices of one type at one moment.
@@ -58,6 +59,8 @@ pub struct Snapshot {
     pub tables: Vec<TableView>,
     /// The names of the accounts by [`AccountId::index`].
     pub accounts: Vec<Option<Arc<str>>>,
+    /// The inventories of the accounts.
+    pub directory: Arc<Directory>,
 }
 
 impl Snapshot {
@@ -94,6 +97,7 @@ impl Snapshot {
     pub(super) fn of<'t>(
         tables: impl Iterator<Item = &'t Table>,
         accounts: Vec<Option<Arc<str>>>,
+        directory: Arc<Directory>,
         version: u64,
     ) -> Self {
         let views = tables.map(TableView::of);
@@ -101,6 +105,7 @@ impl Snapshot {
             version,
             tables: views.filter(|view| view.counts.all() > 0).collect(),
             accounts,
+            directory,
         }
     }
 }

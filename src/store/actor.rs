@@ -10,7 +10,7 @@ use tracing::{debug, error, warn};
 use super::messages::Freeze;
 use super::published::{PinLimits, Published, Publisher};
 use super::row_watch::RowWatch;
-use crate::account::messages::{AddAccount, RemoveAccount};
+use crate::account::messages::{AddAccount, OfferInventory, RemoveAccount};
 use crate::account::{AccountMetrics, OfferBatch, StreamId};
 use crate::fleet::plan::Plan;
 use crate::fleet::{
@@ -314,6 +314,24 @@ impl Handler<RemoveAccount> for MetricsStoreActor {
             // Sets the timer for the removal of its devices.
             self.publish(context);
         }
+    }
+}
+
+impl Handler<OfferInventory> for MetricsStoreActor {
+    type Result = ();
+
+    fn handle(&mut self, message: OfferInventory, context: &mut Self::Context) {
+        let OfferInventory { account, inventory } = message;
+        let now = self.clock.now();
+        self.expire();
+        // An account that was removed meanwhile stays removed.
+        let known = self.fleet.accounts().find(|(_, name)| **name == account);
+        let Some(owner) = known.map(|(id, _)| id) else {
+            return;
+        };
+        self.publisher.withdraw(&self.fleet, now);
+        log_changes(&self.fleet.set_inventory(owner, inventory, now));
+        self.publish(context);
     }
 }
 

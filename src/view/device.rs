@@ -108,11 +108,11 @@ impl DeviceState {
         }
     }
 
-    /// The state of the device in a slot; `None` for an empty slot.
+    /// The state of the device in a slot; `None` for an empty slot, and for a terminal that is not expected to report.
     #[must_use]
     pub const fn of(presence: Presence) -> Option<Self> {
         match presence {
-            Presence::Absent => None,
+            Presence::Absent | Presence::Listed => None,
             Presence::Online => Some(Self::Online),
             Presence::Stale => Some(Self::Unknown),
             Presence::Offline => Some(Self::Offline),

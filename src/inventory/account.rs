@@ -1,0 +1,107 @@
+//! The account itself, and its balance.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::answer::{self, AnswerError, valid};
+use super::{Bounds, MOST_OF_FEW};
+
+/// Number, name, region and suspensions of an account.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountInfo {
+    /// Such as `ACC-511274-31364-54`; empty if Starlink leaves it out.
+    pub number: String,
+    /// The name that the customer gave it; empty if there is none.
+    pub name: String,
+    /// The code of its region; empty if Starlink leaves it out.
+    pub region: String,
+    /// The reasons of the active suspensions, sorted, each once.
+    pub suspensions: Vec<String>,
+}
+
+/// An amount due.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Balance {
+    /// The code of the currency.
+    pub currency: String,
+    /// The amount.
+    pub due: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawAccount<'a> {
+    #[serde(borrow)]
+    account_number: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    region_code: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    account_name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    active_suspensions: Option<Vec<&'a RawValue>>,
+}
+
+/// Reads the answer to `GET account`.
+///
+/// # Errors
+/// [`AnswerError`].
+pub fn parse_account(body: &[u8], bounds: &Bounds) -> Result<AccountInfo, AnswerError> {
+    let raw: RawAccount<'_> = answer::content(body)?;
+    let text = |text: Option<Cow<'_, str>>| {
+        let text = bounds.text(text.as_deref());
+        text.unwrap_or_default().to_owned()
+    };
+    let suspensions: Vec<Cow<'_, str>> = valid(&raw.active_suspensions.unwrap_or_default());
+    let suspensions = suspensions
+        .iter()
+        .filter_map(|text| bounds.text(Some(text)));
+    let mut suspensions: Vec<_> = suspensions.map(str::to_owned).collect();
+    suspensions.sort_unstable();
+    suspensions.dedup();
+    suspensions.truncate(MOST_OF_FEW);
+    Ok(AccountInfo {
+        number: text(raw.account_number),
+        name: text(raw.account_name),
+        region: text(raw.region_code),
+        suspensions,
+    })
+}
+
+#[derive(Deserialize)]
+struct RawBalances<'a> {
+    #[serde(borrow)]
+    balances: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawBalance<'a> {
+    #[serde(borrow)]
+    currency: Cow<'a, str>,
+    due_amount: f64,
+}
+
+/// Reads the answer to `GET billing/balance`: the amounts due, by currency. Of several with one currency, the last counts.
+///
+/// # Errors
+/// [`AnswerError`].
+pub fn parse_balances(body: &[u8], bounds: &Bounds) -> Result<Vec<Balance>, AnswerError> {
+    let raw: RawBalances<'_> = answer::content(body)?;
+    let balances: Vec<RawBalance<'_>> = valid(&raw.balances);
+    if balances.is_empty() && !raw.balances.is_empty() {
+        return Err(AnswerError::NoEntry(raw.balances.len()));
+    }
+    let by_currency: BTreeMap<_, _> = balances
+        .iter()
+        .filter_map(|balance| Some((bounds.text(Some(&balance.currency))?, balance.due_amount)))
+        .take(MOST_OF_FEW)
+        .collect();
+    let balance = |(currency, due): (&str, f64)| Balance {
+        currency: currency.to_owned(),
+        due,
+    };
+    Ok(by_currency.into_iter().map(balance).collect())
+}

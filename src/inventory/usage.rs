@@ -1,0 +1,457 @@
+//! The data use of the service lines and data pools of an account in the current billing cycle.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::answer::{self, AnswerError, Page, RawPage, valid};
+use super::entry::Number;
+use super::packed::{Entry, Packed};
+use super::time::seconds;
+use super::{Bounds, MOST_OF_FEW};
+
+/// The bytes of a GB in Starlink's numbers.
+const GB: f64 = 1e9;
+
+/// The use of all lines and pools of an account, or of one page.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usages {
+    /// The number of the line.
+    lines: Packed<UsageFacts, 1>,
+    /// Sorted by ID.
+    pools: Vec<Pool>,
+}
+
+/// The use of one line.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Usage<'u> {
+    /// The number of the service line.
+    pub line: &'u str,
+    /// Its use.
+    pub facts: UsageFacts,
+}
+
+/// The use of a line in the current billing cycle. What Starlink leaves out is `None`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct UsageFacts {
+    /// GB, with the opt-in part.
+    priority: Number,
+    opt_in_priority: Number,
+    standard: Number,
+    non_billable: Number,
+    /// GB; none for lines that take from a pool.
+    limit: Number,
+    overage: Number,
+    /// Seconds since 1970, here and below.
+    cycle_start: Number,
+    cycle_end: Number,
+    updated: Number,
+    subscription_end: Number,
+    is_opted_in: Option<bool>,
+}
+
+impl UsageFacts {
+    /// Priority data without its opt-in part.
+    #[must_use]
+    pub fn priority_bytes(&self) -> Option<f64> {
+        let opt_in = self.opt_in_priority.get().unwrap_or_default();
+        bytes(Some((self.priority.get()? - opt_in).max(0.0)))
+    }
+
+    /// Priority data that was used because of an opt-in.
+    #[must_use]
+    pub fn opt_in_priority_bytes(&self) -> Option<f64> {
+        bytes(self.opt_in_priority.get())
+    }
+
+    /// Standard data.
+    #[must_use]
+    pub fn standard_bytes(&self) -> Option<f64> {
+        bytes(self.standard.get())
+    }
+
+    /// Data that is not billed.
+    #[must_use]
+    pub fn non_billable_bytes(&self) -> Option<f64> {
+        bytes(self.non_billable.get())
+    }
+
+    /// The priority data of the plan; `None` for a plan without a limit and for lines that take from a pool.
+    #[must_use]
+    pub fn limit_bytes(&self) -> Option<f64> {
+        bytes(self.limit.get())
+    }
+
+    /// The overage of the cycle, of all plans that the line had in it.
+    #[must_use]
+    pub fn overage_bytes(&self) -> Option<f64> {
+        bytes(self.overage.get())
+    }
+
+    /// Whether the customer has opted into overage.
+    #[must_use]
+    pub fn is_opted_in(&self) -> Option<bool> {
+        self.is_opted_in
+    }
+
+    /// When Starlink updated these numbers, in seconds since 1970.
+    #[must_use]
+    pub fn updated(&self) -> Option<f64> {
+        self.updated.get()
+    }
+
+    /// When the billing cycle began, in seconds since 1970.
+    #[must_use]
+    pub fn cycle_start(&self) -> Option<f64> {
+        self.cycle_start.get()
+    }
+
+    /// When the billing cycle ends, in seconds since 1970.
+    #[must_use]
+    pub fn cycle_end(&self) -> Option<f64> {
+        self.cycle_end.get()
+    }
+
+    /// When the subscription ends, in seconds since 1970.
+    #[must_use]
+    pub fn subscription_end(&self) -> Option<f64> {
+        self.subscription_end.get()
+    }
+}
+
+fn bytes(gigabytes: Option<f64>) -> Option<f64> {
+    gigabytes.map(|number| number * GB)
+}
+
+/// A data pool, from which several lines take.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pool {
+    /// Its ID.
+    pub id: String,
+    /// When Starlink updated it, in seconds since 1970.
+    pub updated: Option<f64>,
+    /// Its blocks.
+    pub blocks: Vec<PoolBlock>,
+    /// Whether the last complete reading lacked it.
+    is_missing: bool,
+}
+
+/// A block of data of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PoolBlock {
+    /// When it becomes valid, in seconds since 1970; `None`: it is valid already.
+    pub start: Option<f64>,
+    /// When it expires; `None`: never.
+    pub end: Option<f64>,
+    /// GB.
+    total: Option<f64>,
+    /// GB.
+    consumed: Option<f64>,
+}
+
+impl Pool {
+    /// The data used of the blocks that are valid at `now`, in seconds since 1970. `None` without such a block.
+    #[must_use]
+    pub fn used_bytes(&self, now: f64) -> Option<f64> {
+        bytes(sum(self.valid(now).map(|block| block.consumed)))
+    }
+
+    /// The size of the blocks that are valid at `now`. `None` without such a block.
+    #[must_use]
+    pub fn limit_bytes(&self, now: f64) -> Option<f64> {
+        bytes(sum(self.valid(now).map(|block| block.total)))
+    }
+
+    fn valid(&self, now: f64) -> impl Iterator<Item = &PoolBlock> {
+        let has_begun = move |block: &&PoolBlock| block.start.is_none_or(|start| start <= now);
+        let is_valid = move |block: &&PoolBlock| block.end.is_none_or(|end| now < end);
+        self.blocks.iter().filter(has_begun).filter(is_valid)
+    }
+}
+
+/// The sum of the numbers that exist; `None` if there are none.
+fn sum(numbers: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    numbers
+        .flatten()
+        .fold(None, |sum, number| Some(sum.unwrap_or_default() + number))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawUsage<'a> {
+    #[serde(borrow)]
+    service_line_number: Cow<'a, str>,
+    #[serde(borrow)]
+    billing_cycles: Option<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    service_plan: Option<RawPlan<'a>>,
+    #[serde(borrow)]
+    last_updated: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawCycle<'a> {
+    #[serde(borrow)]
+    start_date: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    end_date: Option<Cow<'a, str>>,
+    #[serde(rename = "totalPriorityGB")]
+    priority: Option<f64>,
+    #[serde(rename = "totalStandardGB")]
+    standard: Option<f64>,
+    #[serde(rename = "totalOptInPriorityGB")]
+    opt_in_priority: Option<f64>,
+    #[serde(rename = "totalNonBillableGB")]
+    non_billable: Option<f64>,
+    #[serde(borrow)]
+    overage_lines: Option<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    data_pool_usage: Option<Vec<&'a RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct RawOverage {
+    #[serde(rename = "overageAmountGB")]
+    amount: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawPlan<'a> {
+    #[serde(rename = "usageLimitGB")]
+    limit: Option<f64>,
+    is_opted_into_overage: Option<bool>,
+    #[serde(borrow)]
+    subscription_end_date: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    data_pool_usage: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawPool<'a> {
+    #[serde(borrow)]
+    data_pool_id: Cow<'a, str>,
+    #[serde(borrow)]
+    last_updated: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    data_blocks: Option<Vec<&'a RawValue>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawBlock<'a> {
+    #[serde(borrow)]
+    start_date_utc: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    expiration_date_utc: Option<Cow<'a, str>>,
+    #[serde(rename = "totalAmountGB")]
+    total: Option<f64>,
+    #[serde(rename = "consumedAmountGB")]
+    consumed: Option<f64>,
+}
+
+impl Usages {
+    /// Reads a page of the answer to `POST data-usage/query`, which arrived at `answered`, in seconds since 1970.
+    ///
+    /// # Errors
+    /// [`AnswerError`].
+    pub fn parse(body: &[u8], answered: f64, bounds: &Bounds) -> Result<Page<Self>, AnswerError> {
+        let page: RawPage<'_> = answer::content(body)?;
+        let raw: Vec<RawUsage<'_>> = page.entries()?;
+        let has_number =
+            |usage: &&RawUsage<'_>| bounds.text(Some(&usage.service_line_number)).is_some();
+        let mut pools = Vec::new();
+        let mut entries = Vec::new();
+        for usage in raw.iter().filter(has_number) {
+            let cycle = usage.current_cycle();
+            let of_line = usage.pools(cycle.as_ref(), bounds);
+            let facts = usage.facts(cycle.as_ref(), !of_line.is_empty(), answered);
+            entries.push(Entry::new([&*usage.service_line_number], facts));
+            pools.extend(of_line);
+        }
+        let rejected = page.len() - entries.len();
+        Ok(Page {
+            entries: Self {
+                lines: Packed::of(entries, bounds.entries),
+                pools: newest(pools.into_iter()),
+            },
+            is_last: page.is_last(),
+            rejected,
+        })
+    }
+
+    /// The list after a complete reading of these pages. What the reading lacks is kept once.
+    #[must_use]
+    pub fn merged(before: Option<&Self>, pages: &[Self], bounds: &Bounds) -> Self {
+        let lines: Vec<_> = pages.iter().map(|page| &page.lines).collect();
+        let read = newest(pages.iter().flat_map(|page| &page.pools).cloned());
+        let is_read = |pool: &&Pool| read.binary_search_by(|it| it.id.cmp(&pool.id)).is_ok();
+        let kept = before.into_iter().flat_map(|before| &before.pools);
+        let kept = kept.filter(|pool| !pool.is_missing && !is_read(pool));
+        let kept: Vec<_> = kept
+            .map(|pool| Pool {
+                is_missing: true,
+                ..pool.clone()
+            })
+            .collect();
+        Self {
+            lines: Packed::merged(before.map(|before| &before.lines), &lines, bounds.entries),
+            pools: newest(read.into_iter().chain(kept)),
+        }
+    }
+
+    /// The number of lines with use.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether no use is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0 && self.pools.is_empty()
+    }
+
+    /// The use at a position of the list, which is sorted by the number of the line.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<Usage<'_>> {
+        self.lines.get(index).map(usage)
+    }
+
+    /// The position of the use of a line.
+    #[must_use]
+    pub fn find(&self, line: &str) -> Option<usize> {
+        self.lines.find(line)
+    }
+
+    /// The use of all lines, sorted by number.
+    pub fn iter(&self) -> impl Iterator<Item = Usage<'_>> {
+        self.lines.iter().map(usage)
+    }
+
+    /// The data pools, sorted by ID.
+    #[must_use]
+    pub fn pools(&self) -> &[Pool] {
+        &self.pools
+    }
+
+    /// The memory in bytes, without that of pools.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.lines.bytes()
+    }
+}
+
+fn usage(entry: Entry<'_, UsageFacts, 1>) -> Usage<'_> {
+    let [line] = entry.texts;
+    Usage {
+        line,
+        facts: entry.facts,
+    }
+}
+
+/// Each pool once, sorted by ID: of several copies, the one that was updated last, and of these the one with the most use.
+fn newest(pools: impl Iterator<Item = Pool>) -> Vec<Pool> {
+    let mut by_id: BTreeMap<String, Pool> = BTreeMap::new();
+    let rank = |pool: &Pool| {
+        let used = sum(pool.blocks.iter().map(|block| block.consumed));
+        (pool.updated, used)
+    };
+    for pool in pools {
+        let is_newer = by_id.get(&pool.id).is_none_or(|known| {
+            rank(known)
+                .partial_cmp(&rank(&pool))
+                .is_none_or(|it| it.is_lt())
+        });
+        if is_newer {
+            by_id.insert(pool.id.clone(), pool);
+        }
+    }
+    by_id.into_values().take(MOST_OF_FEW).collect()
+}
+
+impl<'a> RawUsage<'a> {
+    /// The billing cycle that began last.
+    fn current_cycle(&self) -> Option<RawCycle<'a>> {
+        let cycles: Vec<RawCycle<'a>> = valid(self.billing_cycles.as_deref().unwrap_or_default());
+        let start = |cycle: &RawCycle<'_>| seconds(cycle.start_date.as_deref());
+        // Of equal ones the last: Starlink sends the newest last.
+        cycles
+            .into_iter()
+            .reduce(|known, next| match start(&known) > start(&next) {
+                true => known,
+                false => next,
+            })
+    }
+
+    /// The pools from which the line takes, each with the newest numbers.
+    fn pools(&self, cycle: Option<&RawCycle<'a>>, bounds: &Bounds) -> Vec<Pool> {
+        let of_cycle = cycle.and_then(|cycle| cycle.data_pool_usage.as_deref());
+        let of_plan = self
+            .service_plan
+            .as_ref()
+            .and_then(|plan| plan.data_pool_usage);
+        let all: Vec<_> = of_cycle
+            .unwrap_or_default()
+            .iter()
+            .copied()
+            .chain(of_plan)
+            .collect();
+        let pools: Vec<RawPool<'a>> = valid(&all);
+        newest(pools.iter().filter_map(|pool| pool.read(bounds)))
+    }
+
+    fn facts(&self, cycle: Option<&RawCycle<'a>>, has_pool: bool, answered: f64) -> UsageFacts {
+        let plan = self.service_plan.as_ref();
+        let limit = plan.and_then(|plan| plan.limit);
+        let limit = limit.filter(|limit| *limit > 0.0 && !has_pool);
+        let number =
+            |number: fn(&RawCycle<'a>) -> Option<f64>| Number::from(cycle.and_then(number));
+        let updated = seconds(self.last_updated.as_deref()).unwrap_or(answered);
+        UsageFacts {
+            priority: number(|cycle| cycle.priority),
+            opt_in_priority: number(|cycle| cycle.opt_in_priority),
+            standard: number(|cycle| cycle.standard),
+            non_billable: number(|cycle| cycle.non_billable),
+            limit: limit.into(),
+            overage: number(RawCycle::overage),
+            cycle_start: number(|cycle| seconds(cycle.start_date.as_deref())),
+            cycle_end: number(|cycle| seconds(cycle.end_date.as_deref())),
+            updated: Some(updated).into(),
+            subscription_end: plan
+                .and_then(|plan| seconds(plan.subscription_end_date.as_deref()))
+                .into(),
+            is_opted_in: plan.and_then(|plan| plan.is_opted_into_overage),
+        }
+    }
+}
+
+impl RawCycle<'_> {
+    /// The sum over all overage lines, of which a change of plan makes several.
+    fn overage(&self) -> Option<f64> {
+        let lines: Vec<RawOverage> = valid(self.overage_lines.as_deref()?);
+        Some(sum(lines.iter().map(|line| line.amount)).unwrap_or_default())
+    }
+}
+
+impl RawPool<'_> {
+    fn read(&self, bounds: &Bounds) -> Option<Pool> {
+        let blocks: Vec<RawBlock<'_>> = valid(self.data_blocks.as_deref().unwrap_or_default());
+        let block = |block: &RawBlock<'_>| PoolBlock {
+            start: seconds(block.start_date_utc.as_deref()),
+            end: seconds(block.expiration_date_utc.as_deref()),
+            total: block.total,
+            consumed: block.consumed,
+        };
+        Some(Pool {
+            id: bounds.text(Some(&self.data_pool_id))?.to_owned(),
+            updated: seconds(self.last_updated.as_deref()),
+            blocks: blocks.iter().take(MOST_OF_FEW).map(block).collect(),
+            is_missing: false,
+        })
+    }
+}
