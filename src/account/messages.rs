@@ -78,8 +78,8 @@ pub struct AddAccount {
 pub struct OfferInventory {
     /// The account's name.
     pub account: Arc<str>,
-    /// What is known.
-    pub inventory: Arc<Inventory>,
+    /// What is known; `None` removes it.
+    pub inventory: Option<Arc<Inventory>>,
 }
 
 /// Gives the MetricsStoreActor the last values of an account's terminals, which are not current.

@@ -90,6 +90,13 @@ impl Accounts {
         Some(id)
     }
 
+    /// The account with this name.
+    pub(super) fn find(&self, name: &str) -> Option<AccountId> {
+        let mut all = self.all();
+        let found = all.find(|(_, account)| *account.name == *name);
+        found.map(|(id, _)| id)
+    }
+
     pub(super) fn get(&self, id: AccountId) -> Option<&Account> {
         self.0.get(id.index())?.as_ref()
     }
@@ -125,11 +132,22 @@ impl Accounts {
         }
     }
 
-    /// Frees the entries of removed accounts whose devices are removed.
-    pub(super) fn forget_removed(&mut self, now: Moment, stale_after: Duration) {
+    /// Frees the entries of removed accounts whose devices are removed. Returns whether there were any.
+    pub(super) fn forget_removed(&mut self, now: Moment, stale_after: Duration) -> bool {
+        let mut has_forgotten = false;
         for entry in &mut self.0 {
-            entry.take_if(|account| end_of(account, stale_after) <= now);
+            let ended = entry.take_if(|account| end_of(account, stale_after) <= now);
+            has_forgotten |= ended.is_some();
         }
+        has_forgotten
+    }
+
+    /// Removes the inventory of an account. Returns whether it had one.
+    pub(super) fn take_inventory(&mut self, id: AccountId) -> bool {
+        let account = self.get_mut(id);
+        account
+            .and_then(|account| account.inventory.take())
+            .is_some()
     }
 
     /// The first moment at which the devices of a removed account are removed, or gaps between reports become too old.

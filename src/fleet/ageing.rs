@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::allocation::Allocation;
-use super::device::{LastRow, Presence};
+use super::device::{LastRow, Listing, Presence};
 use super::options::Retention;
 use crate::time::Moment;
 
@@ -64,11 +64,16 @@ impl Due {
 pub(super) fn review_device(
     presence: Presence,
     last: &LastRow,
+    listing: Listing,
     now: Moment,
     stream: Moment,
     retention: &Retention,
 ) -> ControlFlow<Ageing, Due> {
-    let forgotten = last.seen.after(retention.forget_after);
+    // Without a row there is nothing to forget.
+    let forgotten = match last.reported {
+        0 => Moment::NEVER,
+        _ => last.seen.after(retention.forget_after),
+    };
     let stale = last.seen.after(retention.stale_after);
     let silent = last.seen_in_stream.after(retention.stale_after);
     match presence {
@@ -76,6 +81,11 @@ pub(super) fn review_device(
         _ if now >= forgotten => ControlFlow::Break(Ageing::Forget),
         Presence::Online if now >= stale => ControlFlow::Break(Ageing::Presence(Presence::Stale)),
         Presence::Online => ControlFlow::Continue(Due::by_clock(stale.min(forgotten))),
+        // Silence says nothing about a terminal that is not expected to report.
+        Presence::Stale if listing.is_inactive() => ControlFlow::Continue(Due::by_clock(forgotten)),
+        Presence::Offline if listing.is_inactive() => {
+            ControlFlow::Break(Ageing::Presence(Presence::Stale))
+        }
         Presence::Stale if stream >= silent => {
             ControlFlow::Break(Ageing::Presence(Presence::Offline))
         }
@@ -87,18 +97,17 @@ pub(super) fn review_device(
     }
 }
 
-/// Reviews the allocation of a terminal: the change at `now`, or when to review it again. The allocation of a known terminal is kept as
-/// long as the terminal.
+/// Reviews the allocation of a terminal: the change at `now`, or when to review it again. The allocation of a terminal that has reported is
+/// kept as long as its rows.
 pub(super) fn review_allocation(
-    presence: Presence,
+    has_reported: bool,
     allocation: &Allocation,
     now: Moment,
     retention: &Retention,
 ) -> ControlFlow<Ageing, Due> {
-    let is_known = presence != Presence::Absent;
     let stale = allocation.seen.after(retention.ip_stale_after);
     let forgotten = allocation.seen.after(retention.forget_after);
-    if !is_known && now >= forgotten {
+    if !has_reported && now >= forgotten {
         return ControlFlow::Break(Ageing::DropAllocation);
     }
     let has_addresses = allocation.content.has_addresses();
@@ -106,7 +115,11 @@ pub(super) fn review_allocation(
         return ControlFlow::Break(Ageing::DropAddresses);
     }
     let stale = if has_addresses { stale } else { Moment::NEVER };
-    let forgotten = if is_known { Moment::NEVER } else { forgotten };
+    let forgotten = if has_reported {
+        Moment::NEVER
+    } else {
+        forgotten
+    };
     ControlFlow::Continue(Due::by_clock(stale.min(forgotten)))
 }
 
@@ -118,6 +131,7 @@ mod tests {
 
     use super::*;
     use crate::fleet::allocation::AllocationContent;
+    use crate::inventory::Activity;
     use crate::telemetry::AddressKind;
     use crate::telemetry::ip::Address;
 
@@ -134,67 +148,81 @@ mod tests {
     #[test]
     fn a_device_ages_by_two_clocks() {
         use ControlFlow::{Break, Continue};
+        use Presence::{Absent, Listed, Offline, Online, Stale};
+        const NONE: Listing = Listing::None;
+        const ACTIVE: Listing = Listing::Terminal(0, Activity::Active);
+        const INACTIVE: Listing = Listing::Terminal(0, Activity::Inactive);
+        const UNKNOWN: Listing = Listing::Terminal(0, Activity::Unknown);
         // Its last row came at 1000 s by the clock, at 50 s of stream time.
         let last = LastRow {
+            reported: 1,
             seen: at(1000),
             seen_in_stream: at(50),
             ..LastRow::default()
         };
-        let by_stream = Due {
-            clock: at(1100),
-            stream: at(60),
+        let never = LastRow {
+            seen_in_stream: at(50),
+            ..LastRow::default()
         };
-        for (presence, now, stream, expected) in [
-            (Presence::Absent, 9999, 9999, Continue(Due::NEVER)),
-            (
-                Presence::Online,
-                1009,
-                99,
-                Continue(Due::by_clock(at(1010))),
-            ),
-            (
-                Presence::Online,
-                1010,
-                50,
-                Break(Ageing::Presence(Presence::Stale)),
-            ),
-            (Presence::Stale, 1099, 59, Continue(by_stream)),
-            (
-                Presence::Stale,
-                1010,
-                60,
-                Break(Ageing::Presence(Presence::Offline)),
-            ),
-            (Presence::Stale, 1100, 59, Break(Ageing::Forget)),
-            (
-                Presence::Offline,
-                1099,
-                99,
-                Continue(Due::by_clock(at(1100))),
-            ),
-            (Presence::Offline, 1100, 99, Break(Ageing::Forget)),
+        let due = |clock, stream| {
+            Continue(Due {
+                clock: at(clock),
+                stream: at(stream),
+            })
+        };
+        let by_clock = |clock| Continue(Due::by_clock(at(clock)));
+        let becomes = |presence| Break(Ageing::Presence(presence));
+        let by_stream = Continue(Due {
+            clock: Moment::NEVER,
+            stream: at(60),
+        });
+        for (presence, row, listing, now, stream, expected) in [
+            (Absent, &last, NONE, 9999, 9999, Continue(Due::NEVER)),
+            (Online, &last, NONE, 1009, 99, by_clock(1010)),
+            (Online, &last, NONE, 1010, 50, becomes(Stale)),
+            (Stale, &last, NONE, 1099, 59, due(1100, 60)),
+            (Stale, &last, NONE, 1010, 60, becomes(Offline)),
+            (Stale, &last, NONE, 1100, 59, Break(Ageing::Forget)),
+            (Offline, &last, NONE, 1099, 99, by_clock(1100)),
+            (Offline, &last, NONE, 1100, 99, Break(Ageing::Forget)),
+            // With an active service line, or if the lines are not known, a terminal ages like any device.
+            (Stale, &last, ACTIVE, 1010, 60, becomes(Offline)),
+            (Stale, &last, UNKNOWN, 1010, 60, becomes(Offline)),
+            (Offline, &last, ACTIVE, 1100, 99, Break(Ageing::Forget)),
+            // Without an active line it is not offline.
+            (Online, &last, INACTIVE, 1010, 99, becomes(Stale)),
+            (Stale, &last, INACTIVE, 1010, 60, by_clock(1100)),
+            (Offline, &last, INACTIVE, 1010, 60, becomes(Stale)),
+            (Stale, &last, INACTIVE, 1100, 60, Break(Ageing::Forget)),
+            // A terminal of which no row is known.
+            (Stale, &never, ACTIVE, 9999, 59, by_stream),
+            (Stale, &never, ACTIVE, 9999, 60, becomes(Offline)),
+            (Offline, &never, ACTIVE, 9999, 99, by_never()),
+            (Listed, &never, INACTIVE, 9999, 9999, Continue(Due::NEVER)),
         ] {
-            let found = review_device(presence, &last, at(now), at(stream), &RETENTION);
-            assert_eq!(found, expected, "{presence:?} at {now} s, {stream} s");
+            let found = review_device(presence, row, listing, at(now), at(stream), &RETENTION);
+            assert_eq!(
+                found, expected,
+                "{presence:?} {listing:?} at {now} s, {stream} s"
+            );
         }
     }
 
+    fn by_never() -> ControlFlow<Ageing, Due> {
+        ControlFlow::Continue(Due::NEVER)
+    }
+
     #[test]
-    fn the_allocation_of_a_known_terminal_is_kept_as_long_as_the_terminal() {
+    fn the_allocation_of_a_terminal_is_kept_as_long_as_its_rows() {
         use ControlFlow::{Break, Continue};
         let address = Address::new(IpAddr::V4(Ipv4Addr::LOCALHOST), None).unwrap();
-        for (presence, has_address, now, expected) in [
-            (Presence::Online, true, 19, Continue(Due::by_clock(at(20)))),
-            (Presence::Online, true, 20, Break(Ageing::DropAddresses)),
-            (Presence::Online, false, 9999, Continue(Due::NEVER)),
-            (Presence::Absent, true, 20, Break(Ageing::DropAddresses)),
-            (
-                Presence::Absent,
-                false,
-                99,
-                Continue(Due::by_clock(at(100))),
-            ),
-            (Presence::Absent, true, 100, Break(Ageing::DropAllocation)),
+        for (has_reported, has_address, now, expected) in [
+            (true, true, 19, Continue(Due::by_clock(at(20)))),
+            (true, true, 20, Break(Ageing::DropAddresses)),
+            (true, false, 9999, Continue(Due::NEVER)),
+            (false, true, 20, Break(Ageing::DropAddresses)),
+            (false, false, 99, Continue(Due::by_clock(at(100)))),
+            (false, true, 100, Break(Ageing::DropAllocation)),
         ] {
             let mut content = AllocationContent::default();
             if has_address {
@@ -205,8 +233,8 @@ mod tests {
                 seen: at(0),
                 content: Arc::new(content),
             };
-            let found = review_allocation(presence, &allocation, at(now), &RETENTION);
-            assert_eq!(found, expected, "{presence:?} {has_address} at {now} s");
+            let found = review_allocation(has_reported, &allocation, at(now), &RETENTION);
+            assert_eq!(found, expected, "{has_reported} {has_address} at {now} s");
         }
     }
 }

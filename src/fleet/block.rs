@@ -54,6 +54,7 @@ pub struct Taken {
     location: Option<DeviceLocation>,
     alerts: Alerts,
     allocation: Option<Arc<Allocation>>,
+    listing: Listing,
     infos: Vec<(usize, Text)>,
 }
 
@@ -117,6 +118,7 @@ impl Block {
         self.clear(slot);
         Arc::make_mut(&mut self.labels).clear(slot);
         self.set_allocation(slot, None);
+        self.listings[slot] = Listing::None;
     }
 
     /// Removes a device from its slot, which becomes free, and returns its state except its numbers.
@@ -130,6 +132,7 @@ impl Block {
             location: self.locations[slot],
             alerts: self.alerts[slot].clone(),
             allocation: self.allocations[slot].clone(),
+            listing: self.listings[slot],
             infos: infos.collect(),
         };
         self.free(slot);
@@ -144,6 +147,7 @@ impl Block {
         self.locations[slot] = taken.location;
         self.set_alerts(slot, &taken.alerts);
         self.set_allocation(slot, taken.allocation);
+        self.listings[slot] = taken.listing;
         for (lane, text) in taken.infos {
             self.infos.set(lane, slot, &Some(text));
         }
@@ -158,6 +162,37 @@ impl Block {
     #[must_use]
     pub fn delivered(&self, slot: usize) -> Moment {
         self.last_rows[slot].delivered
+    }
+
+    /// Sets what the inventory says about the device of a slot. `stream` is the stream time of the block's account: a terminal that is
+    /// expected to report has `STALE_AFTER` from then on for its first row.
+    pub fn list(&mut self, slot: usize, listing: Listing, stream: Moment) {
+        self.listings[slot] = listing;
+        if self.has_reported(slot) {
+            return;
+        }
+        let before = self.presences[slot];
+        let presence = listing.without_rows(before);
+        if presence == Presence::Stale && before != Presence::Stale {
+            self.last_rows[slot].seen_in_stream = stream;
+        }
+        self.presences.set(slot, presence);
+    }
+
+    /// Removes the rows of a device at a slot. A terminal of the inventory stays.
+    fn forget(&mut self, slot: usize) {
+        let before = self.presences[slot];
+        let silent_since = self.last_rows[slot].seen_in_stream;
+        self.clear(slot);
+        self.last_rows[slot].seen_in_stream = silent_since;
+        let presence = self.listings[slot].without_rows(before);
+        self.presences.set(slot, presence);
+    }
+
+    /// Restores a terminal of which no row is known, from a state file.
+    pub fn restore_unreported(&mut self, slot: usize, silent_since: Moment) {
+        self.last_rows[slot].seen_in_stream = silent_since;
+        self.presences.set(slot, Presence::Stale);
     }
 
     /// Removes the device at a slot; the identifier and the allocation of the slot are kept.
@@ -185,7 +220,7 @@ impl Block {
         changed |= presence != Presence::Online;
         changed |= self.last_rows[slot].reported != state.reported;
         changed |= self.gauges.replace(slot, state.lanes, state.gauges);
-        self.is_new[slot] = presence == Presence::Absent;
+        self.is_new[slot] = !self.has_reported(slot);
         self.last_rows[slot] = LastRow {
             reported: state.reported,
             seen,
@@ -200,6 +235,23 @@ impl Block {
             }
         }
         changed
+    }
+
+    /// Makes the row that a slot has just got one of the past: the device is stale, and silent since `silent_since` by stream time.
+    pub fn make_stale(
+        &mut self,
+        slot: usize,
+        before: Presence,
+        seen: Moment,
+        silent_since: Moment,
+    ) {
+        let presence = match before {
+            Presence::Offline => Presence::Offline,
+            _ => Presence::Stale,
+        };
+        self.presences.set(slot, presence);
+        self.last_rows[slot].seen = seen;
+        self.last_rows[slot].seen_in_stream = silent_since;
     }
 
     /// Marks that more than one row of a device was accepted, by an earlier process.
@@ -233,7 +285,7 @@ impl Block {
             Ageing::Presence(presence) => {
                 self.presences.set(slot, presence);
             }
-            Ageing::Forget => self.clear(slot),
+            Ageing::Forget => self.forget(slot),
             Ageing::DropAllocation => self.set_allocation(slot, None),
             Ageing::Free => self.free(slot),
             Ageing::DropAddresses => {
@@ -255,9 +307,13 @@ impl Block {
     ) -> ControlFlow<Ageing, Due> {
         let presence = self.presences[slot];
         let last = &self.last_rows[slot];
-        let device = ageing::review_device(presence, last, now, stream, retention)?;
+        let listing = self.listings[slot];
+        let device = ageing::review_device(presence, last, listing, now, stream, retention)?;
         let allocation = match &self.allocations[slot] {
-            Some(allocation) => ageing::review_allocation(presence, allocation, now, retention)?,
+            Some(allocation) => {
+                let has_reported = self.has_reported(slot);
+                ageing::review_allocation(has_reported, allocation, now, retention)?
+            }
             None if presence == Presence::Absent && !self.labels.id(slot).is_empty() => {
                 return ControlFlow::Break(Ageing::Free);
             }
@@ -329,7 +385,8 @@ impl Block {
     }
 
     /// When the last row of a slot arrived, if the slot may be evicted to make room for a new device; `None` if not. A device may be evicted if
-    /// it has reported only once and is not online; an allocation without a device, if it is at least `stale_after` old.
+    /// it has reported only once, is not online and is no terminal of the inventory; an allocation without a device, if it is at least
+    /// `stale_after` old.
     #[must_use]
     pub fn evictable_since(
         &self,
@@ -337,6 +394,9 @@ impl Block {
         now: Moment,
         stale_after: Duration,
     ) -> Option<Moment> {
+        if matches!(self.listings[slot], Listing::Terminal(..)) {
+            return None;
+        }
         match self.presences[slot] {
             Presence::Online => None,
             Presence::Stale | Presence::Offline => {

@@ -151,6 +151,8 @@ impl Changes {
 /// The state of a device before a row changes it.
 pub(super) struct Before<'b> {
     pub(super) presence: Presence,
+    /// Whether a row of it was known.
+    pub(super) has_reported: bool,
     pub(super) alerts: &'b Alerts,
     /// Its software version.
     pub(super) software: Option<&'b Text>,
@@ -163,10 +165,11 @@ pub(super) fn of_row(
     software: Option<usize>,
     mut add: impl FnMut(What),
 ) {
-    match before.presence {
-        Presence::Absent | Presence::Listed => return,
-        Presence::Offline => add(What::CameBack),
-        Presence::Online | Presence::Stale => {}
+    if !before.has_reported {
+        return;
+    }
+    if before.presence == Presence::Offline {
+        add(What::CameBack);
     }
     for difference in differences {
         match difference {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::accounts::AccountId;
 use super::changes::{self, Before, Changes, What};
-use super::device::{DeviceState, Presence};
+use super::device::{DeviceState, Listing, Presence};
 use super::double_delivery::DoubleDelivery;
-use super::plan::{Owner, Plan, PlannedDevice};
+use super::plan::{Owner, Plan, PlanKind, PlannedDevice};
 use super::table::Table;
 use super::tables::Tables;
 use super::{Committed, Coverage, Fleet};
@@ -18,7 +18,9 @@ impl Fleet {
         let now = coverage.to;
         let has_rows = plan.tally.rows.iter().any(|rows| *rows > 0);
         let id = plan.account;
-        if let Some(account) = self.accounts.get_mut(id) {
+        if plan.kind == PlanKind::Stream
+            && let Some(account) = self.accounts.get_mut(id)
+        {
             account.stream_time.advance(coverage.covers, has_rows);
             account.gaps.add(plan.tally.gaps, now);
         }
@@ -33,6 +35,10 @@ impl Fleet {
         }
         changed |= self.commit_allocations(plan, now);
         changed |= self.commit_devices(plan, now, changes);
+        if plan.kind == PlanKind::LastKnown {
+            self.version += u64::from(changed);
+            return committed;
+        }
         changed |= self.tables.apply_orders_and_names(&plan.tables);
         self.version += u64::from(changed);
         committed.double_delivery = self.update_double_deliveries(plan, now);
@@ -64,7 +70,7 @@ impl Fleet {
         let clocks = self.accounts.clocks(retention.stale_after);
         // Nothing here changes the name of a type, or adds a lane.
         let types = self.tables.tables.iter();
-        let types = types.map(|table| (Arc::clone(&table.name), table.software_lane()));
+        let types = types.map(|table| (Arc::clone(&table.name), table.software_lane(), table.kind));
         let types: Vec<_> = types.collect();
         let (mut gauges, mut differences) = (plan.gauges.as_slice(), plan.changes.as_slice());
         let due = now.after(retention.stale_after.min(retention.forget_after));
@@ -74,7 +80,7 @@ impl Fleet {
                 Owner::New => self.take_over(device, plan.account, changes),
                 Owner::This | Owner::Other => device.slot as usize,
             };
-            let (name, software) = &types[number];
+            let (name, software, kind) = &types[number];
             let slots = self.tables.get_mut(number).slots_mut();
             let (block, slot) = slots.block_mut(slot, due);
             let state = DeviceState {
@@ -83,8 +89,16 @@ impl Fleet {
                 gauges: take(&mut gauges, device.gauges),
                 changes: take(&mut differences, device.changes),
             };
+            let presence = block.presences()[slot];
+            let has_reported = block.has_reported(slot);
+            let silent_since = block.seen(slot).1;
+            if block.listing(slot) == Listing::None && !has_reported {
+                let listing = self.directory.listing_of(*kind, block.labels().id(slot));
+                block.list(slot, listing, Moment::default());
+            }
             let before = Before {
-                presence: block.presences()[slot],
+                presence,
+                has_reported,
                 alerts: block.alerts(slot),
                 software: software.and_then(|lane| block.info(lane, slot)),
             };
@@ -94,6 +108,15 @@ impl Fleet {
             let stream = clocks.of(block.account()).stream;
             changed |= device.owner == Owner::New;
             changed |= block.replace(slot, state, now, stream);
+            if plan.kind == PlanKind::LastKnown {
+                let seen = now.before(retention.stale_after);
+                let silent_since = match presence {
+                    Presence::Absent | Presence::Listed => stream,
+                    _ => silent_since,
+                };
+                block.make_stale(slot, presence, seen, silent_since);
+                continue;
+            }
             if device.owner != Owner::Other {
                 block.deliver(slot, now);
             }
@@ -118,7 +141,7 @@ impl Fleet {
         let table = self.tables.get_mut(number);
         let (block, at) = table.block(slot);
         let name_of = |id| Some(Arc::clone(&self.accounts.get(id)?.name));
-        if block.presences()[at] != Presence::Absent
+        if block.has_reported(at)
             && let Some(to) = name_of(account)
         {
             let from = block.account().and_then(name_of);

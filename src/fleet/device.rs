@@ -23,14 +23,34 @@ pub enum Presence {
     Listed,
 }
 
-/// What the inventory says about a device.
+/// What the inventory says about the device of a slot. Numbers are those of the [`Directory`](crate::inventory::Directory) of the same
+/// snapshot.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Listing {
-    /// The number of the terminal or router in the [`Directory`](crate::inventory::Directory) of the same snapshot; `None` if no inventory has
-    /// the device.
-    pub entry: Option<u32>,
-    /// Whether a terminal is expected to report.
-    pub activity: Activity,
+pub enum Listing {
+    /// No inventory has the device.
+    #[default]
+    None,
+    /// The terminal with this number, and whether it is expected to report.
+    Terminal(u32, Activity),
+    /// The router with this number.
+    Router(u32),
+}
+
+impl Listing {
+    /// The presence of a terminal of which no row is known, if it was `before`.
+    pub(super) fn without_rows(self, before: Presence) -> Presence {
+        match (self, before) {
+            (Self::None | Self::Router(_), _) => Presence::Absent,
+            (Self::Terminal(_, Activity::Active), Presence::Offline) => Presence::Offline,
+            (Self::Terminal(_, Activity::Active), _) => Presence::Stale,
+            (Self::Terminal(..), _) => Presence::Listed,
+        }
+    }
+
+    /// Whether the device is a terminal of the inventory that is not expected to report.
+    pub(super) fn is_inactive(self) -> bool {
+        matches!(self, Self::Terminal(_, Activity::Inactive))
+    }
 }
 
 /// The location of a device, and the H3 index that it comes from.

@@ -3,29 +3,169 @@
 
 use std::sync::Arc;
 
+use super::Fleet;
 use super::accounts::AccountId;
-use super::{Changes, Fleet};
-use crate::inventory::{Directory, Inventory};
+use super::device::Listing;
+use crate::inventory::{Activity, Directory, Inventory};
+use crate::telemetry::DeviceKind;
+use crate::telemetry::schema::TERMINAL_CODE;
 use crate::time::Moment;
 
+/// The value of the label `device_type` of terminals before an answer has given it.
+const TERMINAL_NAME: &str = "UserTerminal";
+
+/// Terminals that have no room in the fleet, because `MAX_DEVICES` is reached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WithoutRoom(pub usize);
+
+impl Directory {
+    /// What it says about a device with this ID.
+    pub(super) fn listing_of(&self, kind: DeviceKind, id: &str) -> Listing {
+        match kind {
+            DeviceKind::Terminal => match self.find_terminal(id) {
+                Some(entry) => Listing::Terminal(entry, self.activity(entry)),
+                None => Listing::None,
+            },
+            DeviceKind::Router => self.find_router(id).map_or(Listing::None, Listing::Router),
+            DeviceKind::Allocation | DeviceKind::Other => Listing::None,
+        }
+    }
+
+    fn activity(&self, entry: u32) -> Activity {
+        self.terminal(entry)
+            .map(|listed| listed.activity)
+            .unwrap_or_default()
+    }
+}
+
 impl Fleet {
-    /// Replaces the inventory of an account. Returns the changes of devices.
+    /// Replaces the inventory of an account; `None` removes it. Returns the terminals that have no room.
     pub fn set_inventory(
         &mut self,
         account: AccountId,
-        inventory: Arc<Inventory>,
-        _now: Moment,
-    ) -> Changes {
+        inventory: Option<Arc<Inventory>>,
+    ) -> WithoutRoom {
         let Some(known) = self.accounts.get_mut(account) else {
-            return Changes::default();
+            return WithoutRoom::default();
         };
-        known.inventory = Some(inventory);
-        let inventories = self.accounts.all().filter_map(|(_, account)| {
-            let inventory = account.inventory.as_ref()?;
-            Some((Arc::clone(&account.name), Arc::clone(inventory)))
-        });
-        self.directory = Arc::new(Directory::of(inventories.collect()));
+        known.inventory = inventory;
+        self.list_inventories()
+    }
+
+    /// The inventories of the accounts that have one, with the names of the accounts.
+    pub fn inventories(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Inventory>)> {
+        let accounts = self.accounts.all();
+        accounts.filter_map(|(_, account)| Some((&account.name, account.inventory.as_ref()?)))
+    }
+
+    /// Joins the inventories of all accounts, and sets what they say about each device. Terminals without a slot get one, as far as there is
+    /// room; those of which no row is known belong to the account that lists them.
+    pub(super) fn list_inventories(&mut self) -> WithoutRoom {
+        let inventories = self.inventories();
+        let inventories = inventories.map(|(name, known)| (Arc::clone(name), Arc::clone(known)));
+        let directory = Arc::new(Directory::of(inventories.collect()));
+        self.directory = Arc::clone(&directory);
         self.version += 1;
-        Changes::default()
+        let mut has_slot = vec![false; directory.len()];
+        // A terminal that has reported keeps its entry, also if the inventory spells its ID differently.
+        for has_reported in [true, false] {
+            self.update_listings(&directory, has_reported, &mut has_slot);
+        }
+        self.add_terminals(&directory, &has_slot)
+    }
+
+    /// Updates the listings of the devices that have reported, or of the others.
+    fn update_listings(
+        &mut self,
+        directory: &Directory,
+        has_reported: bool,
+        has_slot: &mut [bool],
+    ) {
+        let clocks = self.accounts.clocks(self.options.retention.stale_after);
+        for table in &mut self.tables.tables {
+            let kind = table.kind;
+            let slots = table.slots_mut();
+            for slot in 0..slots.len() {
+                let (block, at) = slots.block(slot);
+                let id = block.labels().id(at);
+                if id.is_empty() || block.has_reported(at) != has_reported {
+                    continue;
+                }
+                let mut listing = directory.listing_of(kind, id);
+                if let Listing::Terminal(entry, _) = listing
+                    && let Some(has_slot) = has_slot.get_mut(entry as usize)
+                    && std::mem::replace(has_slot, true)
+                {
+                    listing = Listing::None;
+                }
+                if listing != block.listing(at) {
+                    let stream = clocks.of(block.account()).stream;
+                    // The device is reviewed at once.
+                    let (block, at) = slots.block_mut(slot, Moment::default());
+                    block.list(at, listing, stream);
+                }
+            }
+        }
+    }
+
+    /// Adds a slot for each terminal without one, and moves terminals of which no row is known to the accounts that list them.
+    fn add_terminals(&mut self, directory: &Directory, has_slot: &[bool]) -> WithoutRoom {
+        let mut without_room = WithoutRoom::default();
+        if directory.is_empty() {
+            return without_room;
+        }
+        let Some(table) = self.terminal_table() else {
+            return WithoutRoom(directory.len());
+        };
+        let clocks = self.accounts.clocks(self.options.retention.stale_after);
+        let mut room = self.options.limits.devices.saturating_sub(self.devices());
+        let longest = self.options.limits.identifier;
+        for entry in directory.entries() {
+            let Some(listed) = directory.terminal(entry) else {
+                continue;
+            };
+            let owner = self.accounts.find(listed.account);
+            let id = listed.terminal.device_id();
+            let table = self.tables.get_mut(table);
+            let is_known = has_slot.get(entry as usize).copied().unwrap_or_default();
+            let may_add = !is_known && room > 0 && id.len() <= longest;
+            let before = table.slots().devices();
+            let Some(slot) = table.slot(&id, may_add, owner) else {
+                without_room.0 += usize::from(!is_known);
+                continue;
+            };
+            room -= table.slots().devices() - before;
+            let (block, at) = table.block(slot);
+            if block.has_reported(at) {
+                continue;
+            }
+            let is_elsewhere = block.account() != owner;
+            if is_known && !is_elsewhere {
+                continue;
+            }
+            let slot = match owner {
+                Some(owner) if is_elsewhere => table.relocate(slot, owner),
+                _ => slot,
+            };
+            let (block, at) = table.slots_mut().block_mut(slot, Moment::default());
+            let stream = clocks.of(owner).stream;
+            // Silence counts by the clock of the account that lists it.
+            block.list(at, Listing::None, stream);
+            block.list(at, Listing::Terminal(entry, listed.activity), stream);
+        }
+        without_room
+    }
+
+    /// The table of terminals, added if there is room for another type.
+    fn terminal_table(&mut self) -> Option<usize> {
+        if let Some(table) = self.tables.find(TERMINAL_CODE) {
+            return Some(table);
+        }
+        if self.tables.tables.len() >= self.options.limits.types {
+            return None;
+        }
+        let table = self.tables.add(TERMINAL_CODE);
+        self.tables.rename_if_free(table, TERMINAL_NAME);
+        Some(table)
     }
 }

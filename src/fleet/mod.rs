@@ -44,7 +44,7 @@ use self::block::Block;
 use self::device::alert_bytes;
 use self::double_delivery::DoubleDeliveries;
 use self::interner::{Interner, Text};
-use self::plan::{Plan, Planner};
+use self::plan::{Plan, PlanKind, Planner};
 use self::table::Table;
 use self::tables::Tables;
 use crate::inventory::Directory;
@@ -58,6 +58,7 @@ pub use self::double_delivery::DoubleDelivery;
 pub use self::dump::{DumpError, Form, Frozen};
 pub use self::lease::{Lease, pinned};
 pub use self::limits::Limits;
+pub use self::listing::WithoutRoom;
 pub use self::options::{FleetOptions, Retention};
 pub use self::plan::Example;
 pub use self::presences::Counts;
@@ -119,6 +120,29 @@ impl Fleet {
     /// future. This changes nothing that a scrape shows.
     #[must_use]
     pub fn plan(&mut self, account: AccountId, batch: &Batch, now: Moment, latest: i64) -> Plan {
+        self.plan_as(PlanKind::Stream, account, batch, now, latest)
+    }
+
+    /// Plans the effect of the last values of an account's terminals, in the form of a batch: [`Fleet::plan`] for terminals without a row.
+    #[must_use]
+    pub fn plan_last_known(
+        &mut self,
+        account: AccountId,
+        batch: &Batch,
+        now: Moment,
+        latest: i64,
+    ) -> Plan {
+        self.plan_as(PlanKind::LastKnown, account, batch, now, latest)
+    }
+
+    fn plan_as(
+        &mut self,
+        kind: PlanKind,
+        account: AccountId,
+        batch: &Batch,
+        now: Moment,
+        latest: i64,
+    ) -> Plan {
         self.texts.begin_batch();
         self.alert_names.begin_batch();
         let most_new_bytes = most_value_bytes(&batch.rows);
@@ -141,7 +165,7 @@ impl Fleet {
             accounts: &self.accounts,
             now,
             latest,
-            plan: Plan::of(account),
+            plan: Plan::of(account, kind),
         };
         planner.plan(batch)
     }
@@ -155,6 +179,9 @@ impl Fleet {
     /// Removes an account. Its devices are removed after `STALE_AFTER`, except those that another account delivers by then.
     pub fn remove_account(&mut self, account: AccountId, now: Moment) {
         self.accounts.remove(account, now);
+        if self.accounts.take_inventory(account) {
+            self.list_inventories();
+        }
     }
 
     /// Makes room for another account: the devices of the account that was removed first go with the next [`Fleet::expire`]. Returns
@@ -172,6 +199,14 @@ impl Fleet {
         for id in others {
             self.remove_account(id, now);
         }
+    }
+
+    /// The account with this name that is not removed.
+    #[must_use]
+    pub fn find_account(&self, name: &str) -> Option<AccountId> {
+        let mut accounts = self.accounts();
+        let found = accounts.find(|(_, known)| &***known == name);
+        found.map(|(id, _)| id)
     }
 
     /// The accounts that are not removed.
@@ -209,8 +244,14 @@ impl Fleet {
             let changed = table.expire(now, &clocks, retention, &mut changes);
             self.version += u64::from(changed);
         }
-        self.accounts.forget_removed(now, retention.stale_after);
+        let has_forgotten = self
+            .accounts
+            .forget_removed(now, self.options.retention.stale_after);
         self.accounts.expire_gaps(now);
+        // Another account may list a terminal that went with its account.
+        if has_forgotten && !self.directory.is_empty() {
+            self.list_inventories();
+        }
         changes
     }
 

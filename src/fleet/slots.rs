@@ -65,6 +65,12 @@ impl Slots {
         self.layouts
     }
 
+    /// The number of slots, including free ones.
+    pub(super) fn len(&self) -> usize {
+        let full = self.blocks.len().saturating_sub(1) * BLOCK_SIZE;
+        self.blocks.last().map_or(0, |last| full + last.len())
+    }
+
     /// The number of claimed slots.
     pub(super) fn devices(&self) -> usize {
         self.index.len()
@@ -268,8 +274,11 @@ impl Slots {
                     }
                     ControlFlow::Break(ageing) => {
                         let id = self.blocks[block].labels().id(slot);
+                        let has_reported = self.blocks[block].has_reported(slot);
                         match ageing {
-                            Ageing::Presence(Presence::Offline) => add(id, What::WentSilent),
+                            Ageing::Presence(Presence::Offline) if has_reported => {
+                                add(id, What::WentSilent);
+                            }
                             Ageing::Forget => add(id, What::Forgotten),
                             _ => {}
                         }
@@ -291,7 +300,7 @@ impl Slots {
     pub(super) fn evict(&mut self, slot: usize, name: &Arc<str>, changes: &mut Changes) -> bool {
         let (block, at) = self.block(slot);
         let was_known = block.presences()[at] != Presence::Absent;
-        if was_known {
+        if block.has_reported(at) {
             changes.add(name, block.labels().id(at), What::Forgotten);
         }
         self.release(slot);

@@ -32,6 +32,15 @@ pub struct TableView {
 }
 
 impl TableView {
+    /// Whether there is a device, expected to report or not.
+    fn has_devices(&self) -> bool {
+        self.counts.all() > 0
+            || self
+                .blocks
+                .iter()
+                .any(|block| block.known().next().is_some())
+    }
+
     /// The info fields of a device as keys and values: its own in column order, then those of its allocation with other keys.
     pub fn info_fields<'a>(
         &'a self,
@@ -103,7 +112,7 @@ impl Snapshot {
         let views = tables.map(TableView::of);
         Self {
             version,
-            tables: views.filter(|view| view.counts.all() > 0).collect(),
+            tables: views.filter(TableView::has_devices).collect(),
             accounts,
             directory,
         }

@@ -40,6 +40,13 @@ impl Tables {
         true
     }
 
+    /// Gives a table a name that no answer has given it, unless another table has it.
+    pub(super) fn rename_if_free(&mut self, table: usize, name: &str) {
+        if self.tables.iter().all(|known| *known.name != *name) {
+            self.tables[table].name = name.into();
+        }
+    }
+
     /// The name, with `_` and the code appended until no table has it.
     fn free_name(&self, name: &str, code: &str) -> Arc<str> {
         let mut free = name.to_owned();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, MessageResult, SpawnHandle, Supervised};
 
@@ -10,17 +11,16 @@ use tracing::{debug, error, warn};
 use super::messages::Freeze;
 use super::published::{PinLimits, Published, Publisher};
 use super::row_watch::RowWatch;
-use crate::account::messages::{AddAccount, OfferInventory, RemoveAccount};
+use crate::account::messages::{AddAccount, OfferInventory, OfferLastKnown, RemoveAccount};
 use crate::account::{AccountMetrics, OfferBatch, StreamId};
 use crate::fleet::plan::Plan;
 use crate::fleet::{
-    AccountId, ChangeKind, Changes, Committed, DoubleDelivery, Example, Fleet, RowIgnored, Tally,
+    AccountId, ChangeKind, Changes, Committed, Coverage, DoubleDelivery, Example, Fleet, Limits,
+    RowIgnored, Tally, WithoutRoom, latest,
 };
 use crate::supervise::{Heartbeat, act_at};
 use crate::text::listed;
-use crate::time::Clock;
-use crate::time::Moment;
-use crate::time::Throttle;
+use crate::time::{Clock, Moment, Throttle, unix_nanos};
 
 /// Applies batches, expires devices, and publishes snapshots. A restart of the actor keeps the fleet.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub struct MetricsStoreActor {
     early: Throttle,
     /// Limits the warnings about accounts that deliver the same devices.
     double_delivery: Throttle,
+    /// Limits the warnings about terminals of inventories that have no room.
+    unlisted: Throttle,
     #[cfg(feature = "fault-injection")]
     pub(super) faults: crate::supervise::faults::Armed,
 }
@@ -68,6 +70,7 @@ impl MetricsStoreActor {
             future: Throttle::default(),
             early: Throttle::default(),
             double_delivery: Throttle::default(),
+            unlisted: Throttle::default(),
             #[cfg(feature = "fault-injection")]
             faults: Default::default(),
         }
@@ -308,8 +311,7 @@ impl Handler<RemoveAccount> for MetricsStoreActor {
     fn handle(&mut self, message: RemoveAccount, context: &mut Self::Context) {
         let RemoveAccount { name } = message;
         self.accounts.remove(&name);
-        let known = self.fleet.accounts().find(|(_, known)| **known == name);
-        if let Some(account) = known.map(|(account, _)| account) {
+        if let Some(account) = self.fleet.find_account(&name) {
             self.fleet.remove_account(account, self.clock.now());
             // Sets the timer for the removal of its devices.
             self.publish(context);
@@ -322,15 +324,44 @@ impl Handler<OfferInventory> for MetricsStoreActor {
 
     fn handle(&mut self, message: OfferInventory, context: &mut Self::Context) {
         let OfferInventory { account, inventory } = message;
-        let now = self.clock.now();
-        self.expire();
         // An account that was removed meanwhile stays removed.
-        let known = self.fleet.accounts().find(|(_, name)| **name == account);
-        let Some(owner) = known.map(|(id, _)| id) else {
+        let Some(owner) = self.fleet.find_account(&account) else {
             return;
         };
+        let now = self.clock.now();
         self.publisher.withdraw(&self.fleet, now);
-        log_changes(&self.fleet.set_inventory(owner, inventory, now));
+        let WithoutRoom(terminals) = self.fleet.set_inventory(owner, inventory);
+        log_changes(&self.fleet.expire(now));
+        self.publish(context);
+        if terminals > 0 && self.unlisted.admit(self.clock.elapsed()).is_some() {
+            warn!(
+                %account,
+                terminals,
+                "terminals of the inventory have no room in the fleet: MAX_DEVICES is reached"
+            );
+        }
+    }
+}
+
+impl Handler<OfferLastKnown> for MetricsStoreActor {
+    type Result = ();
+
+    fn handle(&mut self, message: OfferLastKnown, context: &mut Self::Context) {
+        let OfferLastKnown { account, batch } = message;
+        let Some(owner) = self.fleet.find_account(&account) else {
+            return;
+        };
+        let now = self.clock.now();
+        log_changes(&self.fleet.expire(now));
+        let corrected = unix_nanos(self.clock.corrected());
+        let latest = latest(&batch, Some(corrected), &Limits::STANDARD);
+        let plan = self.fleet.plan_last_known(owner, &batch, now, latest);
+        self.publisher.withdraw(&self.fleet, now);
+        let coverage = Coverage {
+            to: now,
+            covers: Duration::ZERO,
+        };
+        log_changes(&self.fleet.commit(&plan, coverage).changes);
         self.publish(context);
     }
 }

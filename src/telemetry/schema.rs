@@ -28,12 +28,15 @@ pub enum DeviceKind {
     Other,
 }
 
+/// The type code of user terminals.
+pub const TERMINAL_CODE: &str = "u";
+
 impl DeviceKind {
     /// The kind of a device type code.
     #[must_use]
     pub fn of(code: &str) -> Self {
         match code {
-            "u" => Self::Terminal,
+            TERMINAL_CODE => Self::Terminal,
             "r" => Self::Router,
             "i" => Self::Allocation,
             _ => Self::Other,

@@ -34,6 +34,13 @@ impl Moment {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// The moment `duration` earlier, but not before the clock's start.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(millis))
+    }
+
     /// The moment `duration` later.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
@@ -55,6 +62,11 @@ mod tests {
         );
         assert_eq!(moment.since(Moment::NEVER), Duration::ZERO);
         assert_eq!(moment.after(Duration::MAX), Moment::NEVER);
+        assert_eq!(
+            moment.before(Duration::from_millis(1499)),
+            Moment::from_millis(1)
+        );
+        assert_eq!(moment.before(Duration::MAX), Moment::default());
         assert_eq!(Moment::at(Duration::from_millis(1500)), moment);
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use self::select::Candidate;
 use super::accounts::{AccountId, Accounts};
 use super::allocation::Allocation;
-use super::device::{Difference, Presence};
+use super::device::Difference;
 use super::gaps::Gaps;
 use super::interner::{Interner, Text};
 use super::options::FleetOptions;
@@ -32,6 +32,8 @@ pub struct Plan {
     pub tally: Tally,
     /// The account of the batch.
     pub(super) account: AccountId,
+    /// What its rows are.
+    pub(super) kind: PlanKind,
     /// The first row whose timestamp is too far ahead of the corrected clock.
     pub future: Option<Example>,
     /// The first row whose timestamp is before 2019.
@@ -60,9 +62,10 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub(super) fn of(account: AccountId) -> Self {
+    pub(super) fn of(account: AccountId, kind: PlanKind) -> Self {
         Self {
             account,
+            kind,
             ..Self::default()
         }
     }
@@ -75,6 +78,16 @@ impl Plan {
             && self.evicted.is_empty()
             && self.delivered.is_empty()
     }
+}
+
+/// What the rows of a batch are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PlanKind {
+    /// Rows of the stream.
+    #[default]
+    Stream,
+    /// The last values of terminals, which are not current. Only terminals without a row take them.
+    LastKnown,
 }
 
 /// A row to name in a log line.
@@ -175,7 +188,7 @@ impl Planner<'_> {
             let table = self.tables.get(device.table);
             let (block, slot) = table.block(device.slot);
             let has_interval = matches!(table.kind, DeviceKind::Terminal | DeviceKind::Router);
-            if has_interval && block.presences()[slot] != Presence::Absent {
+            if has_interval && block.has_reported(slot) {
                 let span = device.reported.saturating_sub(block.reported(slot));
                 self.plan.tally.gaps.add(Gaps::before(device.reports, span));
             }

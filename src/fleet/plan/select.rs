@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use super::super::RowIgnored;
-use super::super::device::Presence;
 use super::super::slots::Subject;
 use super::super::table::Table;
 use super::super::tally::{RowCode, RowFault};
-use super::{Example, Owner, Planner, counted};
+use super::{Example, Owner, PlanKind, Planner, counted};
 use crate::telemetry::readings::{Identity, Row};
-use crate::telemetry::schema::TypeSchema;
+use crate::telemetry::schema::{TERMINAL_CODE, TypeSchema};
 use crate::telemetry::{Batch, Cell, DeviceKind, Rows};
 
 /// The most devices of other accounts that are recorded for a batch, because the batch has older rows of them.
@@ -215,7 +214,7 @@ impl Planner<'_> {
         let schema = batch.schema.get(code);
         let schema = schema.ok_or(NotUsed::Rejected(RowFault::NoColumns))?;
         let (subject, code) = match kind {
-            DeviceKind::Allocation => (Subject::Allocation, "u"),
+            DeviceKind::Allocation => (Subject::Allocation, TERMINAL_CODE),
             _ => (Subject::Device, code),
         };
         Ok(Target {
@@ -283,6 +282,9 @@ impl Planner<'_> {
         };
         let id = id.ok_or(NotUsed::Rejected(RowFault::DeviceId))?;
         let slot = self.find_or_add_slot(target.table, id)?;
+        if self.plan.kind == PlanKind::LastKnown && self.is_known(target, slot) {
+            return Err(NotUsed::Ignored(RowIgnored::Older));
+        }
         let table = self.tables.get(target.table);
         let known = match target.subject {
             Subject::Device => self.newest_row(table, slot),
@@ -303,6 +305,15 @@ impl Planner<'_> {
             self.record_delivery(target.table, slot);
         }
         Err(NotUsed::Ignored(RowIgnored::Older))
+    }
+
+    /// Whether a row of the device, or its allocation, is known.
+    fn is_known(&self, target: Target<'_>, slot: usize) -> bool {
+        let (block, slot) = self.tables.get(target.table).block(slot);
+        match target.subject {
+            Subject::Device => block.has_reported(slot),
+            Subject::Allocation => block.allocation(slot).is_some(),
+        }
     }
 
     /// Records that the account of the batch delivers a device, although the row is too old to be used.
@@ -328,8 +339,7 @@ impl Planner<'_> {
             Some(account) if account == self.plan.account => Owner::This,
             Some(account) if !self.accounts.is_removed(account) => {
                 let silent = self.now.since(block.delivered(slot));
-                let is_known = block.presences()[slot] != Presence::Absent;
-                match is_known && silent < self.options.retention.stale_after {
+                match block.has_reported(slot) && silent < self.options.retention.stale_after {
                     true => Owner::Other,
                     false => Owner::New,
                 }
@@ -342,9 +352,8 @@ impl Planner<'_> {
     /// than `STALE_AFTER` ago, so that a device whose clock was once in the future recovers.
     fn newest_row(&self, table: &Table, slot: usize) -> Option<i64> {
         let (block, slot) = table.block(slot);
-        let known = block.presences()[slot] != Presence::Absent;
         let fresh = block.age(slot, self.now) < self.options.retention.stale_after;
-        (known && fresh).then(|| block.reported(slot))
+        (block.has_reported(slot) && fresh).then(|| block.reported(slot))
     }
 
     /// The same for the allocation of a terminal.
