@@ -18,6 +18,11 @@ use starlink_telemetry::web_config::Gate;
 use crate::model::reader::{Body, read};
 use crate::pipeline::Pipeline;
 
+const FORMS: [Form; 3] = [
+    Form::WithoutAccounts,
+    Form::WithAccounts,
+    Form::WithInventories,
+];
 const FORMATS: [Format; 3] = [Format::OpenMetrics, Format::Prometheus, Format::Mixed];
 
 /// Options that include everything, with short ages.
@@ -249,14 +254,14 @@ pub fn settings(data: &[u8]) {
 
 /// The service's part of [`state`]: reads a state file.
 pub fn thaw(data: &[u8]) {
-    for form in [Form::WithoutAccounts, Form::WithAccounts] {
+    for form in FORMS {
         drop(Fleet::thaw(options(), Moment::default(), form, data));
     }
 }
 
 /// Checks state files. If the bytes are a valid fleet, it can be scraped, updated and written again.
 pub fn state(data: &[u8]) {
-    for form in [Form::WithoutAccounts, Form::WithAccounts] {
+    for form in FORMS {
         if let Ok(fleet) = Fleet::thaw(options(), Moment::default(), form, data) {
             use_state(fleet);
         }
@@ -274,5 +279,5 @@ fn use_state(fleet: Fleet) {
     let mut again = Vec::new();
     let written = pipeline.fleet.freeze().write(&mut again);
     assert!(written.is_ok());
-    assert!(Fleet::thaw(options(), Moment::default(), Form::WithAccounts, &again).is_ok());
+    assert!(Fleet::thaw(options(), Moment::default(), Form::WithInventories, &again).is_ok());
 }

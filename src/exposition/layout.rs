@@ -418,7 +418,9 @@ impl Section {
             }
             Self::LastReport => {
                 for slot in shown_slots(block, shard) {
-                    sample(slot, seconds(block.reported(slot)));
+                    if block.has_reported(slot) {
+                        sample(slot, seconds(block.reported(slot)));
+                    }
                 }
             }
             Self::Online => {

@@ -85,7 +85,7 @@ impl Fleet {
         for table in &mut self.tables.tables {
             let kind = table.kind;
             let slots = table.slots_mut();
-            for slot in 0..slots.len() {
+            for slot in slots.all() {
                 let (block, at) = slots.block(slot);
                 let id = block.labels().id(at);
                 if id.is_empty() || block.has_reported(at) != has_reported {

@@ -65,10 +65,13 @@ impl Slots {
         self.layouts
     }
 
-    /// The number of slots, including free ones.
-    pub(super) fn len(&self) -> usize {
-        let full = self.blocks.len().saturating_sub(1) * BLOCK_SIZE;
-        self.blocks.last().map_or(0, |last| full + last.len())
+    /// All slots, including free ones.
+    pub(super) fn all(&self) -> Vec<usize> {
+        let blocks = (0..).zip(&self.blocks);
+        let slots = blocks.flat_map(|(number, block)| {
+            (0..block.len()).map(move |slot| number * BLOCK_SIZE + slot)
+        });
+        slots.collect()
     }
 
     /// The number of claimed slots.

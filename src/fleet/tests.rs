@@ -8,6 +8,7 @@ mod accounts;
 mod allocations;
 mod changes;
 mod gaps;
+mod inventory;
 mod names;
 mod readings;
 mod snapshots;

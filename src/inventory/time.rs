@@ -20,7 +20,14 @@ pub(super) fn nanoseconds(text: &str) -> Option<i64> {
 /// The same in seconds.
 #[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
 pub(super) fn seconds(text: Option<&str>) -> Option<f64> {
-    Some(nanoseconds(text?)? as f64 / 1e9)
+    const SECOND: i64 = 1_000_000_000;
+    let nanoseconds = nanoseconds(text?)?;
+    // Whole seconds are exact.
+    let (seconds, rest) = (
+        nanoseconds.div_euclid(SECOND),
+        nanoseconds.rem_euclid(SECOND),
+    );
+    Some(seconds as f64 + rest as f64 / SECOND as f64)
 }
 
 #[cfg(test)]

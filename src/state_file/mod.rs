@@ -30,9 +30,10 @@ pub use self::recovery::{Recovered, recover};
 const MAGIC: &[u8] = b"starlink-telemetry state\n";
 
 /// The version of the format that is written.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
-/// The version before it, which is read too.
+/// The versions before it, which are read too.
+const VERSION_WITHOUT_INVENTORIES: u32 = 2;
 const VERSION_WITHOUT_ACCOUNTS: u32 = 1;
 
 /// The longest file in bytes: far more than the largest fleet needs.
@@ -55,7 +56,7 @@ pub enum ReadError {
     Foreign,
     /// A file of another version of the service.
     #[error(
-        "its format has version {0}, and this program reads versions {VERSION_WITHOUT_ACCOUNTS} and {VERSION}"
+        "its format has version {0}, and this program reads versions {VERSION_WITHOUT_ACCOUNTS} to {VERSION}"
     )]
     Version(u32),
     /// The file was truncated or changed.
@@ -109,8 +110,8 @@ pub struct Restored {
     pub now: Moment,
     /// The time since it was written.
     pub age: Duration,
-    /// Whether an earlier version of this program wrote it, which cannot read what this one writes.
-    pub is_old: bool,
+    /// The version of its format, if that is an earlier one: the program that wrote it cannot read what this one writes.
+    pub older: Option<u32>,
 }
 
 /// The path of the state file.
@@ -227,14 +228,14 @@ impl StateFile {
         Ok(aside.into())
     }
 
-    /// Keeps a file of an earlier version under a second name, for a downgrade: this version replaces the first. Returns the second
+    /// Keeps a file with this earlier version of the format under a second name, for a downgrade: this version replaces the first. Returns the second
     /// name.
     ///
     /// # Errors
     /// The file system returned an error.
-    pub fn keep_old(&self) -> io::Result<PathBuf> {
+    pub fn keep_old(&self, version: u32) -> io::Result<PathBuf> {
         let mut kept = self.path.clone().into_os_string();
-        kept.push(format!(".v{VERSION_WITHOUT_ACCOUNTS}"));
+        kept.push(format!(".v{version}"));
         let kept = PathBuf::from(kept);
         match fs::remove_file(&kept) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -290,7 +291,8 @@ fn restore(bytes: &[u8], options: FleetOptions, wall: SystemTime) -> Result<Rest
     let (version, rest) = rest.split_first_chunk().ok_or(ReadError::Damaged)?;
     let version = u32::from_le_bytes(*version);
     let form = match version {
-        VERSION => Form::WithAccounts,
+        VERSION => Form::WithInventories,
+        VERSION_WITHOUT_INVENTORIES => Form::WithAccounts,
         VERSION_WITHOUT_ACCOUNTS => Form::WithoutAccounts,
         _ => return Err(ReadError::Version(version)),
     };
@@ -314,7 +316,7 @@ fn restore(bytes: &[u8], options: FleetOptions, wall: SystemTime) -> Result<Rest
         fleet: Fleet::thaw(options, now, form, fleet)?,
         now: now.after(age),
         age,
-        is_old: form == Form::WithoutAccounts,
+        older: (version != VERSION).then_some(version),
     })
 }
 

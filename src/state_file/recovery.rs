@@ -29,8 +29,8 @@ pub fn recover(file: &StateFile, options: FleetOptions, clock: &Clock) -> Recove
         Ok(Some(restored)) => {
             let age = restored.age;
             info!(%path, age_seconds = age.as_secs(), "state file read");
-            if restored.is_old {
-                keep_old(file);
+            if let Some(version) = restored.older {
+                keep_old(file, version);
             }
             Recovered::Fleet(Box::new(restored))
         }
@@ -55,9 +55,9 @@ pub fn recover(file: &StateFile, options: FleetOptions, clock: &Clock) -> Recove
 }
 
 /// Keeps a file of an earlier version for a downgrade.
-fn keep_old(file: &StateFile) {
+fn keep_old(file: &StateFile, version: u32) {
     let path = file.path().display();
-    match file.keep_old() {
+    match file.keep_old(version) {
         Ok(kept) => {
             let kept = kept.display();
             info!(%path, %kept, "state file of an earlier version read: it is kept for a downgrade");

@@ -130,7 +130,7 @@ impl Pair {
             .write(&mut state)
             .map_err(|error| error.to_string())?;
         let now = Moment::from_millis(self.now);
-        let thawed = Fleet::thaw(self.options.clone(), now, Form::WithAccounts, &state);
+        let thawed = Fleet::thaw(self.options.clone(), now, Form::WithInventories, &state);
         self.fleet = thawed.map_err(|error| error.to_string())?;
         self.oracle.restart();
         self.fleet.expire(Moment::from_millis(self.now));

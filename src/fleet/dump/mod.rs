@@ -5,8 +5,10 @@
 //! next process continues the clock of this one.
 //!
 //! The accounts come first, each with its name and its stream time, then the tables with their lanes and devices. A device refers to its
-//! account by the account's position in the list. The first version of the format had one stream time and no accounts.
+//! account by the account's position in the list. The inventories come last: the position of the account, and the inventory as JSON. The
+//! first version of the format had one stream time and no accounts, the second no inventories.
 
+mod inventories;
 mod read;
 mod write;
 
@@ -58,8 +60,10 @@ const NO_ACCOUNT: u32 = 0;
 pub enum Form {
     /// Without accounts: no device has one.
     WithoutAccounts,
-    /// With accounts: the version that [`Frozen::write`] writes.
+    /// With accounts, without inventories.
     WithAccounts,
+    /// With accounts and inventories: the version that [`Frozen::write`] writes.
+    WithInventories,
 }
 
 /// Why bytes are not a valid dump.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
+use super::inventories;
 use super::{
     ALLOCATION, DEVICE, DumpError, Form, IPV4, IPV6, LAST_MOMENT, LEAST_ROOM, LONGEST_ACCOUNT,
     LONGEST_LANE, LONGEST_TYPE_NAME, NEW, NO_ACCOUNT, NO_PREFIX,
@@ -51,7 +52,7 @@ impl Fleet {
                 input.moment()?;
                 Vec::new()
             }
-            Form::WithAccounts => accounts(&mut fleet, &mut input, now)?,
+            Form::WithAccounts | Form::WithInventories => accounts(&mut fleet, &mut input, now)?,
         };
         for _ in 0..input.length()? {
             TableReader {
@@ -64,6 +65,9 @@ impl Fleet {
                 keys: BTreeSet::new(),
             }
             .table()?;
+        }
+        if form == Form::WithInventories {
+            inventories(&mut fleet, &mut input, &accounts)?;
         }
         if !input.rest.is_empty() {
             return Err(DumpError::Trailing);
@@ -104,13 +108,37 @@ fn accounts(
     Ok(accounts)
 }
 
+/// Reads the inventories, and lists their terminals.
+fn inventories(
+    fleet: &mut Fleet,
+    input: &mut Input<'_>,
+    accounts: &[Option<AccountId>],
+) -> Result<(), DumpError> {
+    for _ in 0..input.length()? {
+        let number = input.length()? as usize;
+        let account = number.checked_sub(1).and_then(|at| accounts.get(at));
+        let account = account.ok_or(DumpError::Invalid("account number of an inventory"))?;
+        let length = u64::from_le_bytes(input.array()?);
+        let json = input.bytes(usize::try_from(length).map_err(|_| DumpError::Truncated)?)?;
+        let inventory = inventories::read(json)?;
+        if let Some(account) = account.and_then(|id| fleet.accounts.get_mut(id)) {
+            account.inventory = Some(Arc::new(inventory));
+        }
+    }
+    fleet.list_inventories();
+    Ok(())
+}
+
 /// The number of an account's devices that were online when its last row arrived.
 fn online_at_last(fleet: &Fleet, account: AccountId) -> usize {
     let stale_after = fleet.options.retention.stale_after;
     let seen = || {
         let blocks = fleet.blocks();
         let blocks = blocks.filter(|block| block.account() == Some(account));
-        blocks.flat_map(|block| block.known().map(|slot| block.seen(slot).0))
+        blocks.flat_map(|block| {
+            let reported = block.known().filter(|&slot| block.has_reported(slot));
+            reported.map(|slot| block.seen(slot).0)
+        })
     };
     let last = seen().max().unwrap_or_default();
     seen()
@@ -241,8 +269,13 @@ impl TableReader<'_, '_> {
                 gauges: &device.gauges,
                 changes: &device.changes,
             };
-            block.replace(slot, state, device.seen, device.seen_in_stream);
-            block.deliver(slot, device.seen);
+            match device.reported {
+                0 => block.restore_unreported(slot, device.seen_in_stream),
+                _ => {
+                    block.replace(slot, state, device.seen, device.seen_in_stream);
+                    block.deliver(slot, device.seen);
+                }
+            }
             if contents & NEW == 0 {
                 block.mark_as_not_new(slot);
             }
@@ -467,14 +500,16 @@ impl<'i> Input<'i> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
+    fn bytes(&mut self, length: usize) -> Result<&'i [u8], DumpError> {
+        let split = self.rest.split_at_checked(length);
+        let (bytes, rest) = split.ok_or(DumpError::Truncated)?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
     fn text(&mut self) -> Result<&'i str, DumpError> {
         let length = self.length()? as usize;
-        let (text, rest) = self
-            .rest
-            .split_at_checked(length)
-            .ok_or(DumpError::Truncated)?;
-        self.rest = rest;
-        str::from_utf8(text).map_err(|_| DumpError::Invalid("UTF-8 text"))
+        str::from_utf8(self.bytes(length)?).map_err(|_| DumpError::Invalid("UTF-8 text"))
     }
 
     fn moment(&mut self) -> Result<Moment, DumpError> {

@@ -24,7 +24,7 @@ fn world() -> World {
 }
 
 fn thaw(options: FleetOptions, now: Moment, bytes: &[u8]) -> Result<Fleet, DumpError> {
-    Fleet::thaw(options, now, Form::WithAccounts, bytes)
+    Fleet::thaw(options, now, Form::WithInventories, bytes)
 }
 
 fn bytes(world: &World) -> Vec<u8> {
@@ -175,11 +175,12 @@ proptest! {
 fn dumps_of_all_versions_can_be_read() {
     let path = |name: &str| format!("{}/fuzz/corpus/state/{name}", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
-        std::fs::write(path("accounts"), bytes(&world())).unwrap();
+        std::fs::write(path("inventories"), bytes(&world())).unwrap();
     }
     for (name, form) in [
         ("fleet", Form::WithoutAccounts),
         ("accounts", Form::WithAccounts),
+        ("inventories", Form::WithInventories),
     ] {
         let written = std::fs::read(path(name)).unwrap();
         let mut read = world();

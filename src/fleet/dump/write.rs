@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::inventories;
 use super::{ALLOCATION, DEVICE, IPV4, IPV6, NEW, NO_ACCOUNT, NO_PREFIX};
 use crate::fleet::Fleet;
 use crate::fleet::accounts::{Account, AccountId};
@@ -11,6 +12,7 @@ use crate::fleet::allocation::Allocation;
 use crate::fleet::block::Block;
 use crate::fleet::device::Presence;
 use crate::fleet::table::{Lanes, Table};
+use crate::inventory::Inventory;
 use crate::telemetry::ip::Address;
 use crate::time::Moment;
 
@@ -26,6 +28,7 @@ struct FrozenAccount {
     id: AccountId,
     name: Arc<str>,
     stream_time: Moment,
+    inventory: Option<Arc<Inventory>>,
 }
 
 #[derive(Debug)]
@@ -52,6 +55,7 @@ impl Frozen {
             id,
             name: Arc::clone(&account.name),
             stream_time: account.stream_time.now(),
+            inventory: account.inventory.clone(),
         };
         Self {
             accounts: fleet.accounts.all().map(account).collect(),
@@ -71,8 +75,18 @@ impl Frozen {
         }
         let ids: Vec<_> = self.accounts.iter().map(|account| account.id).collect();
         length(out, self.tables.len())?;
-        let mut tables = self.tables.into_iter();
-        tables.try_for_each(|table| table.write(&ids, out))
+        for table in self.tables {
+            table.write(&ids, out)?;
+        }
+        let inventories = self.accounts.iter().enumerate();
+        let inventories =
+            inventories.filter_map(|(at, account)| Some((at, account.inventory.as_ref()?)));
+        length(out, inventories.clone().count())?;
+        for (at, inventory) in inventories {
+            length(out, at + 1)?;
+            inventories::write(out, inventory)?;
+        }
+        Ok(())
     }
 }
 
@@ -107,7 +121,8 @@ impl FrozenTable {
 /// The flags of a slot: what it contains.
 fn contents(block: &Block, slot: usize) -> u8 {
     let device = match block.presences()[slot] {
-        Presence::Absent => 0,
+        // The inventory lists it again.
+        Presence::Absent | Presence::Listed => 0,
         _ if block.is_new(slot) => DEVICE | NEW,
         _ => DEVICE,
     };

@@ -344,7 +344,7 @@ fn a_restart_keeps_which_devices_have_reported_once() {
     world.fleet = Fleet::thaw(
         world.fleet.options.clone(),
         now,
-        crate::fleet::Form::WithAccounts,
+        crate::fleet::Form::WithInventories,
         &bytes,
     )
     .unwrap();

@@ -288,7 +288,7 @@ fn accounts_are_restored_from_a_state_file() {
     let mut state = Vec::new();
     world.fleet.freeze().write(&mut state).unwrap();
     let (options, now) = (world.fleet.options.clone(), Moment::from_millis(world.now));
-    world.fleet = Fleet::thaw(options, now, Form::WithAccounts, &state).unwrap();
+    world.fleet = Fleet::thaw(options, now, Form::WithInventories, &state).unwrap();
     assert_eq!(world.owners(), ["x a", "y b"]);
     let names: Vec<_> = world
         .fleet

@@ -82,7 +82,7 @@ fn types_with_the_same_name_in_a_state_file_have_no_duplicate_series() {
     let thawed = Fleet::thaw(
         world.fleet.options.clone(),
         Moment::default(),
-        Form::WithAccounts,
+        Form::WithInventories,
         &state,
     )
     .unwrap();
