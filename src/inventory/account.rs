@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::answer::{self, AnswerError, valid};
+use super::answer::{self, AnswerError, check_reading, valid};
 use super::{Bounds, MOST_OF_FEW};
 
 /// Number, name, region and suspensions of an account.
@@ -91,9 +91,7 @@ struct RawBalance<'a> {
 pub fn parse_balances(body: &[u8], bounds: &Bounds) -> Result<Vec<Balance>, AnswerError> {
     let raw: RawBalances<'_> = answer::content(body)?;
     let balances: Vec<RawBalance<'_>> = valid(&raw.balances);
-    if balances.is_empty() && !raw.balances.is_empty() {
-        return Err(AnswerError::NoEntry(raw.balances.len()));
-    }
+    check_reading(balances.len(), raw.balances.len() - balances.len())?;
     let by_currency: BTreeMap<_, _> = balances
         .iter()
         .filter_map(|balance| Some((bounds.text(Some(&balance.currency))?, balance.due_amount)))

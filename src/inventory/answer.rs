@@ -13,8 +13,8 @@ pub enum AnswerError {
     /// It has no content.
     #[error("the answer has no content")]
     NoContent,
-    /// Every entry is invalid.
-    #[error("all {0} entries of the answer are invalid")]
+    /// Every entry of a complete reading is invalid.
+    #[error("all {0} entries are invalid")]
     NoEntry(usize),
 }
 
@@ -40,6 +40,18 @@ pub(super) fn content<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Answe
     let envelope: Envelope<'a> = serde_json::from_slice(body)?;
     let content = envelope.content.ok_or(AnswerError::NoContent)?;
     Ok(serde_json::from_str(content.get())?)
+}
+
+/// Checks a complete reading with this number of entries, and of others that were left out: a new shape of the answers must not look like an
+/// account without entries.
+///
+/// # Errors
+/// [`AnswerError::NoEntry`]: all entries were left out.
+pub fn check_reading(entries: usize, rejected: usize) -> Result<(), AnswerError> {
+    match entries == 0 && rejected > 0 {
+        true => Err(AnswerError::NoEntry(rejected)),
+        false => Ok(()),
+    }
 }
 
 /// The page of a list as Starlink sends it.
@@ -68,13 +80,8 @@ impl<'a> RawPage<'a> {
     }
 
     /// The entries that can be read.
-    pub(super) fn entries<T: Deserialize<'a>>(&self) -> Result<Vec<T>, AnswerError> {
-        let entries = valid(&self.results);
-        match entries.is_empty() && !self.results.is_empty() {
-            // A new shape of the answer must not look like an account without entries.
-            true => Err(AnswerError::NoEntry(self.results.len())),
-            false => Ok(entries),
-        }
+    pub(super) fn entries<T: Deserialize<'a>>(&self) -> Vec<T> {
+        valid(&self.results)
     }
 }
 

@@ -75,7 +75,7 @@ impl Lines {
     /// [`AnswerError`].
     pub fn parse(body: &[u8], bounds: &Bounds) -> Result<Page<Self>, AnswerError> {
         let page: RawPage<'_> = answer::content(body)?;
-        let raw: Vec<RawLine<'_>> = page.entries()?;
+        let raw: Vec<RawLine<'_>> = page.entries();
         let entries = raw.iter().filter_map(|line| {
             let number = bounds.text(Some(&line.service_line_number))?;
             let aviation = line.aviation_metadata.as_ref();

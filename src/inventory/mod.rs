@@ -12,6 +12,8 @@ pub mod last_known;
 mod lines;
 mod packed;
 mod terminals;
+#[cfg(test)]
+mod tests;
 mod time;
 mod usage;
 
@@ -20,7 +22,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use self::account::{AccountInfo, Balance, parse_account, parse_balances};
-pub use self::answer::{AnswerError, Page};
+pub use self::answer::{AnswerError, Page, check_reading};
 pub use self::directory::{Activity, Directory, ListedTerminal};
 pub use self::lines::{Line, Lines};
 pub use self::terminals::{Router, Terminal, Terminals};

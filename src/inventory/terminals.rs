@@ -91,7 +91,7 @@ impl Terminals {
     /// [`AnswerError`].
     pub fn parse(body: &[u8], bounds: &Bounds) -> Result<Page<Self>, AnswerError> {
         let page: RawPage<'_> = answer::content(body)?;
-        let raw: Vec<RawTerminal<'_>> = page.entries()?;
+        let raw: Vec<RawTerminal<'_>> = page.entries();
         let mut terminals = Vec::with_capacity(raw.len());
         let mut routers = Vec::new();
         for terminal in &raw {

@@ -261,7 +261,7 @@ impl Usages {
     /// [`AnswerError`].
     pub fn parse(body: &[u8], answered: f64, bounds: &Bounds) -> Result<Page<Self>, AnswerError> {
         let page: RawPage<'_> = answer::content(body)?;
-        let raw: Vec<RawUsage<'_>> = page.entries()?;
+        let raw: Vec<RawUsage<'_>> = page.entries();
         let has_number =
             |usage: &&RawUsage<'_>| bounds.text(Some(&usage.service_line_number)).is_some();
         let mut pools = Vec::new();
