@@ -20,7 +20,7 @@ fi
 readonly RULES=$PWD/Docker/prometheus/rules
 [[ -d $RULES ]] || fail "there is no folder $RULES"
 
-# Two demos, because everything must work with and without names. Both have routers and a state file.
+# Two demos, because everything must work with and without names and inventory. Both have routers and a state file.
 start_demos() {
   cat >"$work/names.csv" <<'CSV'
 deviceID,name,group
@@ -29,13 +29,14 @@ ut01000000-00000000-00aa0002,"Depot ""South"", roof",Depots
 ut01000000-00000000-00aa0003,MV Cormorant,North
 CSV
   local -a settings=(INCLUDE_ROUTERS=true STATE_INTERVAL=2)
-  start_demo nameless "${settings[@]}" STATE_FILE="$work/nameless.state"
+  start_demo nameless "${settings[@]}" INVENTORY=off STATE_FILE="$work/nameless.state"
   nameless=${service#http://}
   start_demo named "${settings[@]}" STATE_FILE="$work/named.state" NAMES_FILE="$work/names.csv"
   named=${service#http://}
 }
 
-# The demo has few of the alerts that the rules use. A static target has all of them, so that the rules can be evaluated.
+# The demo has few of the alerts that the rules use, and no suspended account. A static target has all of them, so that the rules can be
+# evaluated.
 start_alerts() {
   local port
   port=$(free_port)
@@ -49,7 +50,7 @@ start_alerts() {
 
 # Two exporters with the same devices, in two jobs: one scrape of the demo with names and routers, served twice, with other names and
 # accounts in the second. They are static, so that the results for both can be compared with those for one. A third one imitates a version
-# without accounts.
+# without accounts and inventory.
 start_copies() {
   local port copy
   port=$(free_port)
@@ -61,7 +62,7 @@ start_copies() {
     cp "$work/complete" "$work/copies/$copy/metrics"
   done
   sed -i -E -e '/^starlink_device_name/s/name="([^"\\]*)/name="Other \1/' -e 's/([{,]account=")/\1Other /' "$work/copies/two/metrics"
-  sed -i -E -e '/^(# [A-Z]+ )?starlink_(device_account|exporter_account_up)/d' -e 's/\{account="[^"]*"\}//' -e 's/([{,])account="[^"]*",/\1/' \
+  sed -i -E -e '/^(# [A-Z]+ )?starlink_(device_account|exporter_account_up|terminal_info|router_terminal|service_line_|data_pool_|account_|exporter_inventory_)/d' -e 's/\{account="[^"]*"\}//' -e 's/([{,])account="[^"]*",/\1/' \
     "$work/copies/older/metrics"
   ! grep account= "$work/copies/older/metrics" || fail "the older exporter has accounts"
   python3 -m http.server --bind 127.0.0.1 --directory "$work/copies" "$port" >"$work/copies.log" 2>&1 &
@@ -69,11 +70,13 @@ start_copies() {
   wait_for 30 "the copies" answers "http://$copies/two/metrics"
 }
 
-# Saves a scrape in which the first terminal is online with an alert, and which contains names, routers, addresses and a written state file.
+# Saves a scrape in which the first terminal is online with an alert, and which contains names, routers, addresses, an inventory
+# and a written state file.
 is_complete() {
   local pattern
   scrape "$TEXT" >"$work/complete"
-  for pattern in '_device_name\{' '_alert_active_.*UserTerminal' '_Clients\{' '_Ipv4_numeric' '_WanRxBytes\{' '_exporter_state_last_write'; do
+  for pattern in '_device_name\{' '_alert_active_.*UserTerminal' '_Clients\{' '_Ipv4_numeric' '_WanRxBytes\{' '_exporter_state_last_write' \
+    '_terminal_info\{' '_service_line_info\{' '_service_line_data_used_bytes\{' '_data_pool_used_bytes\{' '_account_info\{'; do
     grep -qE "^starlink$pattern" "$work/complete" || return 1
   done
 }

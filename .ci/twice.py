@@ -16,8 +16,8 @@ from expressions import BUILT_IN, Server, options, panels_of, patiently, read_da
 
 # The prefix that .ci/dashboards.sh adds to names and accounts of the second exporter. Either one may be shown, but only one.
 PREFIX = re.compile("^Other ")
-# The dashboards about devices. The third one is about exporters and shows each exporter.
-ABOUT_DEVICES = ("fleet.json", "terminal.json")
+# The dashboards about devices and service lines. The other one is about exporters and shows each exporter.
+ABOUT_DEVICES = ("fleet.json", "terminal.json", "lines.json")
 
 
 def values_of(server, board, instances, account):
