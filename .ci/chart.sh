@@ -117,6 +117,7 @@ check_refusals() {
   refused 'BATCH_SIZE' --set demo=true,settings.BATCH_SIZE=65001
   refused 'BATCHSIZE' --set demo=true,settings.BATCHSIZE=1
   refused 'INFO_FORMAT' --set demo=true,settings.INFO_FORMAT=json
+  refused 'INVENTORY' --set demo=true,settings.INVENTORY=true
   refused 'METRICS_PORT' --set demo=true,settings.METRICS_PORT=9200
   refused 'ingressFrom' --set demo=true,networkPolicy.enabled=true
   refused 'minAvailable' --set demo=true,podDisruptionBudget.minAvailable=1
