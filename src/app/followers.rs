@@ -107,7 +107,7 @@ impl Followers {
         accounts: &Arc<Accounts>,
     ) {
         // All names are unmatched until the first comparison with devices.
-        let unmatched = names.load().match_ids([]);
+        let unmatched = names.load().match_ids([""; 0]);
         self.metrics.names_unmatched.set(unmatched.sample());
         let (path, names) = (file.path.clone(), Arc::clone(names));
         let (published, accounts) = (Arc::clone(published), Arc::clone(accounts));

@@ -9,7 +9,7 @@ use super::text::{Family, Kind, header};
 use crate::fleet::block::Block;
 use crate::fleet::snapshot::TableView;
 use crate::fleet::{AccountId, Presence, Snapshot};
-use crate::names::Names;
+use crate::names::{Names, TableNames};
 use crate::telemetry::catalogue::{FamilyType, TelemetryFamily, Unit};
 use crate::telemetry::{AddressKind, DeviceKind};
 
@@ -53,12 +53,12 @@ pub enum Section {
     LastReport,
     /// `starlink_online`
     Online,
-    /// `starlink_device_name`
+    /// `starlink_info`
+    Info,
+    /// `starlink_device_name`, with the names of the file.
     DeviceName(Arc<Names>),
     /// `starlink_device_account`
     DeviceAccount,
-    /// `starlink_info`
-    Info,
 }
 
 /// A block, and some of its slots in ascending order.
@@ -87,7 +87,7 @@ impl Layout {
         snapshot: &Snapshot,
         shard: Shard,
         account: Option<AccountId>,
-        names: Option<&Arc<Names>>,
+        names: &Arc<Names>,
     ) -> Self {
         let blocks = blocks(snapshot, account);
         let rare = Rare::collect(snapshot, shard, &blocks);
@@ -117,15 +117,15 @@ impl Layout {
             );
         }
         let sections = [
-            Some(Section::Latitude),
-            Some(Section::Longitude),
-            Some(Section::LastReport),
-            Some(Section::Online),
-            names.map(|names| Section::DeviceName(Arc::clone(names))),
-            Some(Section::DeviceAccount),
-            Some(Section::Info),
+            Section::Latitude,
+            Section::Longitude,
+            Section::LastReport,
+            Section::Online,
+            Section::Info,
+            Section::DeviceName(Arc::clone(names)),
+            Section::DeviceAccount,
         ];
-        for section in sections.into_iter().flatten() {
+        for section in sections {
             layout.add(section, &blocks, snapshot, shard);
         }
         layout
@@ -136,7 +136,7 @@ impl Layout {
         let may_have = |&&at: &&BlockRef| section.may_have_samples(at, find(snapshot, at).2);
         let has_samples = |&&at: &&BlockRef| {
             let (_, view, block) = find(snapshot, at);
-            section.has_samples(at, view, block, shard)
+            section.has_samples(snapshot, at, view, block, shard)
         };
         let mut blocks = blocks.iter().filter(may_have);
         let Some(first) = blocks.find(has_samples) else {
@@ -347,7 +347,14 @@ impl Section {
     }
 
     /// Whether a device of the block and the shard has a sample.
-    fn has_samples(&self, at: BlockRef, view: &TableView, block: &Block, shard: Shard) -> bool {
+    fn has_samples(
+        &self,
+        snapshot: &Snapshot,
+        at: BlockRef,
+        view: &TableView,
+        block: &Block,
+        shard: Shard,
+    ) -> bool {
         let mut found = false;
         match self {
             Self::Info => {
@@ -358,8 +365,8 @@ impl Section {
                 found = block.account().is_some() && shown_slots(block, shard).next().is_some();
             }
             Self::DeviceName(names) => {
-                let has = |slot| names.get(block.labels().id(slot)).is_some();
-                found = shown_slots(block, shard).any(has);
+                let names = TableNames::new(names, snapshot, view);
+                found = shown_slots(block, shard).any(|slot| names.get(block, slot).is_some());
             }
             _ => self.each(at, view, block, shard, |_, _| found = true),
         }

@@ -11,7 +11,7 @@ use super::{Format, Shard};
 use crate::fleet::block::Block;
 use crate::fleet::snapshot::TableView;
 use crate::fleet::{AccountId, Lease, Snapshot};
-use crate::names::Names;
+use crate::names::{Names, TableNames};
 use crate::telemetry::catalogue::{DEVICE_LABELS, TelemetryFamily};
 use crate::text::escape::escape_into;
 use crate::text::padded::Padded;
@@ -61,14 +61,15 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// The telemetry of all accounts, without names of devices.
+    /// The telemetry of all accounts, without a names file.
     #[must_use]
     pub fn new(format: Format, snapshot: Arc<Snapshot>, shard: Shard) -> Self {
         let lease = Arc::new(Lease::from(snapshot));
-        Self::of(format, lease, shard, None, None)
+        Self::named(format, lease, shard, None, &Arc::default())
     }
 
-    /// The telemetry of all accounts or of one, with the names of the devices. Generation 0 means that there is no names file.
+    /// The telemetry of all accounts or of one, with the names of the devices: those of the names file, which may be empty, else those of
+    /// the inventory. If the lease is revoked already, the layout is empty, and [`Telemetry::write`] fails.
     #[must_use]
     pub fn named(
         format: Format,
@@ -76,18 +77,6 @@ impl Telemetry {
         shard: Shard,
         account: Option<AccountId>,
         names: &Arc<Names>,
-    ) -> Self {
-        let names = (names.generation() > 0).then_some(names);
-        Self::of(format, lease, shard, account, names)
-    }
-
-    /// If the lease is revoked already, the layout is empty, and [`Telemetry::write`] fails.
-    fn of(
-        format: Format,
-        lease: Arc<Lease>,
-        shard: Shard,
-        account: Option<AccountId>,
-        names: Option<&Arc<Names>>,
     ) -> Self {
         let snapshot = lease.get().unwrap_or_default();
         Self {
@@ -140,7 +129,10 @@ impl Telemetry {
             };
             let next = match section {
                 Section::Info => self.infos(&mut part),
-                Section::DeviceName(names) => self.device_names(names, &mut part),
+                Section::DeviceName(names) => {
+                    let names = TableNames::new(names, &snapshot, view);
+                    self.device_names(names, &mut part)
+                }
                 Section::DeviceAccount => {
                     let account = part.block.account();
                     let name = account.and_then(|account| snapshot.account_name(account));
@@ -177,17 +169,17 @@ impl Telemetry {
         });
     }
 
-    fn device_names(&self, names: &Names, part: &mut Part<'_>) -> Option<usize> {
+    fn device_names(&self, names: TableNames<'_>, part: &mut Part<'_>) -> Option<usize> {
         let prefix = prefix(TelemetryFamily::DeviceName, part.view);
-        let labels = part.block.labels();
+        let (block, labels) = (part.block, part.block.labels());
         part.each(self.shard, |slot, out| {
-            let Some(device_name) = names.get(labels.id(slot)) else {
+            let Some(device_name) = names.get(block, slot) else {
                 return;
             };
             prefix.push(out);
             labels.push(slot, out);
             // An empty group is written too: all samples have the same labels.
-            for (key, value) in [("name", &*device_name.name), ("group", &*device_name.group)] {
+            for (key, value) in [("name", device_name.name), ("group", device_name.group)] {
                 line(out, &["\",", key, "=\""]);
                 escape_into(out, value, true);
             }

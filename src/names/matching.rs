@@ -1,14 +1,16 @@
-//! Counts the names that match no device at regular intervals, and logs the result once for each version of the file.
+//! Counts the names of the file that match no device at regular intervals, and logs the result once for each version of the file.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tracing::{info, warn};
 
-use super::Names;
+use super::{Names, ROUTER_PREFIX};
 use crate::account::Accounts;
 use crate::fleet::Snapshot;
+use crate::inventory::Directory;
 use crate::self_metrics::ProcessMetrics;
 use crate::store::Published;
 use crate::tasks::{Pulse, in_thread};
@@ -19,7 +21,7 @@ use crate::time::{Clock, Moment};
 const COMPARISONS_BEFORE_LOG: u32 = 4;
 
 /// The advice in the log.
-const HINT: &str = "deviceID is the ID that telemetry uses (ut… or Router-…, with or without the prefix), not a kit number or a serial number";
+const HINT: &str = "deviceID is the ID that telemetry uses (ut… or Router-…, with or without the prefix), or the serial number of the kit or the dish, which needs the inventory (INVENTORY=auto, and the permission \"Device management, View\")";
 
 /// The names that match no device.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,7 +66,7 @@ pub async fn match_devices(
             counted = None;
         }
         let lease = pulse.during(published.lease(Moment::default())).await;
-        let known = lease.get().map(|snapshot| snapshot.devices());
+        let known = lease.get().map(|snapshot| size(&snapshot));
         let is_due = clock.now().since(last) >= interval;
         if known == counted && !is_due {
             continue;
@@ -118,8 +120,50 @@ fn log_unmatched(names: &Names, unmatched: &Unmatched) {
     }
 }
 
-/// The IDs of the devices that a snapshot shows.
-fn ids(snapshot: &Snapshot) -> impl Iterator<Item = &str> {
+/// The numbers of devices and of terminals of the inventory. A change of one of them is a reason for a comparison.
+fn size(snapshot: &Snapshot) -> (usize, usize) {
+    (snapshot.devices(), snapshot.directory.len())
+}
+
+/// The IDs of the devices that a snapshot shows, and the IDs and serial numbers of the inventory.
+fn ids(snapshot: &Snapshot) -> impl Iterator<Item = Cow<'_, str>> {
     let blocks = snapshot.tables.iter().flat_map(|table| &table.blocks);
-    blocks.flat_map(|block| block.known().map(|slot| block.labels().id(slot)))
+    let devices = blocks.flat_map(|block| block.known().map(|slot| block.labels().id(slot)));
+    devices
+        .map(Cow::from)
+        .chain(listed_ids(&snapshot.directory))
+}
+
+fn listed_ids(directory: &Directory) -> impl Iterator<Item = Cow<'_, str>> {
+    let terminals = directory
+        .entries()
+        .filter_map(|entry| directory.terminal(entry));
+    let terminals = terminals.flat_map(|listed| {
+        let serials = [listed.terminal.kit_serial, listed.terminal.dish_serial];
+        let serials = serials.into_iter().flatten().map(Cow::from);
+        std::iter::once(listed.terminal.device_id().into()).chain(serials)
+    });
+    let routers = (0..).map_while(|entry| directory.router(entry));
+    let routers = routers.map(|router| format!("{ROUTER_PREFIX}{}", router.id).into());
+    terminals.chain(routers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::device::tests::directory;
+
+    #[test]
+    fn names_match_the_ids_and_serial_numbers_of_the_inventory() {
+        let lines = "0a,A\nut0b,B\nkit0c,C\n2dht0D,D\n0A1,Router\nrouter-0d1,Router\nKIT9,Nothing";
+        let names = Names::parse(format!("deviceID,name\n{lines}").as_bytes()).unwrap();
+        let unmatched = names.match_ids(listed_ids(&directory()));
+        assert_eq!(
+            unmatched,
+            Unmatched {
+                count: 1,
+                example: Some("kit9".into())
+            }
+        );
+    }
 }

@@ -1,5 +1,7 @@
-//! Names of devices: a CSV file with a name for each device ID, reloaded when it changes.
+//! Names of devices: those of a CSV file, which is reloaded when it changes, else those of the inventory.
 
+mod bond;
+mod device;
 mod error;
 mod file;
 mod limits;
@@ -7,18 +9,21 @@ mod matching;
 mod parse;
 mod rows;
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use self::bond::{Bonds, TerminalId};
+pub use self::device::{DeviceName, TableNames};
 pub use self::error::{Fault, NamesError, Problem};
 pub use self::file::follow;
 pub use self::matching::{Unmatched, match_devices};
 
-/// The prefixes of the identifiers of terminals and routers, in the spelling of keys. Other systems of Starlink, from which users copy
-/// identifiers, omit them.
-const PREFIXES: [&str; 2] = ["ut", "router-"];
+/// The prefix of the IDs of terminals in telemetry. The management API, from which users copy IDs, leaves it out.
+const TERMINAL_PREFIX: &str = "ut";
+
+/// The prefix of the IDs of routers, in the spelling of keys.
+const ROUTER_PREFIX: &str = "router-";
 
 /// The name and the group of a device.
 #[derive(Debug)]
@@ -55,9 +60,16 @@ impl Names {
     /// with the prefix takes precedence.
     #[must_use]
     pub fn get(&self, device_id: &str) -> Option<&Name> {
-        let key = key(device_id);
-        let found = self.by_key.get(&*key);
-        found.or_else(|| self.by_key.get(bare(&key)?))
+        with_key(device_id, |key| {
+            let found = self.by_key.get(key);
+            found.or_else(|| self.by_key.get(bare(key)?))
+        })
+    }
+
+    /// The name of a terminal by the serial number of its kit or its dish, in any case.
+    #[must_use]
+    pub fn by_serial(&self, serial: &str) -> Option<&Name> {
+        with_key(serial, |key| self.by_key.get(key))
     }
 
     /// The generation of the file: 0 without a file, 1 at first, and increased by each change.
@@ -89,10 +101,13 @@ impl Names {
         })
     }
 
-    /// Marks the names of devices with these IDs as matched, and counts the names that have matched no device so far.
-    pub fn match_ids<'i>(&self, device_ids: impl IntoIterator<Item = &'i str>) -> Unmatched {
-        for id in device_ids {
-            if let Some(name) = self.get(id) {
+    /// Marks the names of devices with these IDs and serial numbers as matched, and counts the names that have matched no device so far.
+    pub fn match_ids<I>(&self, ids_and_serials: I) -> Unmatched
+    where
+        I: IntoIterator<Item: AsRef<str>>,
+    {
+        for id in ids_and_serials {
+            if let Some(name) = self.get(id.as_ref()) {
                 name.is_matched.store(true, Ordering::Relaxed);
             }
         }
@@ -115,19 +130,28 @@ impl Names {
     }
 }
 
-/// The key of an ID: in lower case, because files may have any case.
-fn key(id: &str) -> Cow<'_, str> {
-    match id.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        true => id.to_ascii_lowercase().into(),
-        false => id.into(),
+/// Calls `find` with the key of an ID or a serial number: in lower case, because files may have any case. Does not allocate for keys of
+/// the usual length, because each scrape looks up every device.
+fn with_key<T>(id: &str, find: impl FnOnce(&str) -> T) -> T {
+    if !id.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return find(id);
+    }
+    let mut buffer = [0; 64];
+    let lower = buffer.get_mut(..id.len()).map(|lower| {
+        lower.copy_from_slice(id.as_bytes());
+        lower.make_ascii_lowercase();
+        std::str::from_utf8(lower)
+    });
+    match lower {
+        Some(Ok(lower)) => find(lower),
+        _ => find(&id.to_ascii_lowercase()),
     }
 }
 
 /// The key without the prefix of terminals or routers, if it has one and an identifier after it.
 fn bare(key: &str) -> Option<&str> {
-    let mut bare = PREFIXES
-        .iter()
-        .filter_map(|prefix| key.strip_prefix(prefix));
+    let prefixes = [TERMINAL_PREFIX, ROUTER_PREFIX].into_iter();
+    let mut bare = prefixes.filter_map(|prefix| key.strip_prefix(prefix));
     bare.find(|rest| rest.starts_with(|first: char| first.is_ascii_hexdigit()))
 }
 
@@ -186,7 +210,7 @@ mod tests {
             count,
             example: example.map(str::to_owned),
         };
-        assert_eq!(names.match_ids([]), unmatched(4, Some("0a")));
+        assert_eq!(names.match_ids([""; 0]), unmatched(4, Some("0a")));
         assert_eq!(
             names.match_ids(["ut0a", "ut99"]),
             unmatched(3, Some("kit0"))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::error::{Fault, Problem};
 use super::limits::{LONGEST_CELL, MOST_NAMES};
 use super::rows::{Rows, line};
-use super::{Name, key};
+use super::{Name, with_key};
 
 /// The accepted separators: a comma, and those of spreadsheets in other languages.
 const SEPARATORS: [u8; 3] = *b",;\t";
@@ -132,14 +132,17 @@ impl Columns {
                 new
             }
         };
-        Ok((key(id).into(), Name::new(name.into(), group)))
+        Ok((
+            with_key(id, |key| key.into()),
+            Name::new(name.into(), group),
+        ))
     }
 
     /// The line of the first record of a device, by its key. Used only for the error of a duplicate.
     fn line_of(&self, id: &str, text: &str) -> usize {
         let mut rows = Rows::of(text, self.separator);
         while rows.advance().unwrap_or(false) {
-            if key(rows.cell(self.id)) == id {
+            if with_key(rows.cell(self.id), |key| key == id) {
                 break;
             }
         }
