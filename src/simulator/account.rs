@@ -137,6 +137,7 @@ mod tests {
     fn fleet(terminals: usize) -> Fleet {
         Fleet {
             seed: 1,
+            first: 0,
             terminals,
             routers: false,
             quirks: false,

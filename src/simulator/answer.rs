@@ -1,4 +1,4 @@
-//! A scripted answer to a poll or a token request, including faults.
+//! A scripted answer to a request, including faults.
 
 use std::{io::Write, time::Duration};
 
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::body::AnswerBody;
 
-/// The answer to a poll or token request: a status, headers, a body, and faults.
+/// The answer to a request: a status, headers, a body, and faults.
 ///
 /// Constructors create a complete answer, and methods change it; faults can be combined. Offsets count the
 /// bytes of the body as sent, which are compressed after [`Answer::gzip`].
@@ -48,7 +48,7 @@ pub(super) enum Ending {
 }
 
 impl Answer {
-    /// The answer that the simulator sends without a script (generated rows after the linger, or a token), as a base
+    /// The answer that the simulator sends without a script (generated rows after the linger, a token, or a page), as a base
     /// for faults.
     pub fn ordinary() -> Self {
         Self {
@@ -87,6 +87,11 @@ impl Answer {
             "isValid": false,
         });
         Self::text(envelope.to_string()).status(status)
+    }
+
+    /// The 403 of a request for which the service account lacks the permission.
+    pub fn forbidden() -> Self {
+        Self::error(403, "user_lacks_required_permission")
     }
 
     /// A rejection of the token endpoint: 400 and, for example, `{"error":"invalid_client"}`.

@@ -1,11 +1,13 @@
 //! Records the requests that the simulator received, for the assertions of tests.
 
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
-/// The fewest polls and token requests that are kept. Older ones are dropped, so that a long-running demo does not fill the memory.
+use super::inventory::Part;
+
+/// The fewest polls, token requests and others that are kept. Older ones are dropped, so that a long-running demo does not fill the memory.
 const KEPT: usize = 20_000;
 
-/// The requests since the start; only the latest if there are more than 20,000 polls or token requests.
+/// The requests since the start; only the latest if there are more than 20,000 polls, token requests or others.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Journal {
@@ -13,6 +15,8 @@ pub struct Journal {
     pub polls: Vec<Poll>,
     /// All token requests, in the order of arrival.
     pub token_requests: Vec<TokenRequest>,
+    /// All other requests, also those with an unknown path or a wrong method, in the order of arrival.
+    pub management: Vec<ManagementRequest>,
     /// The number of polls in progress.
     pub polls_in_flight: usize,
     /// The highest number of concurrent polls.
@@ -74,7 +78,54 @@ pub struct TokenRequest {
     pub status: Option<u16>,
 }
 
+/// One request that is neither a poll nor a token request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ManagementRequest {
+    /// When it was answered, by the simulator's clock; see [`super::Simulator::set_date`].
+    pub at: SystemTime,
+    /// The part of the management API whose method and path it has.
+    pub part: Option<Part>,
+    /// The method.
+    pub method: String,
+    /// The path, without the query.
+    pub path: String,
+    /// The query, without the question mark.
+    pub query: String,
+    /// The body, with invalid UTF-8 replaced.
+    pub body: String,
+    /// The status of the answer; `None` if the connection was closed instead.
+    pub status: Option<u16>,
+}
+
 impl Journal {
+    /// The requests of a part of the management API.
+    pub fn management_of(&self, part: Part) -> impl Iterator<Item = &ManagementRequest> {
+        let requests = self.management.iter();
+        requests.filter(move |request| request.part == Some(part))
+    }
+
+    /// The highest number of management requests in any time of this length, by the simulator's clock.
+    pub fn most_management_within(&self, length: Duration) -> usize {
+        let mut times: Vec<SystemTime> = self.management.iter().map(|request| request.at).collect();
+        times.sort_unstable();
+        let mut first = 0;
+        let mut most = 0;
+        for (last, &time) in times.iter().enumerate() {
+            while times[first] + length <= time {
+                first += 1;
+            }
+            most = most.max(last + 1 - first);
+        }
+        most
+    }
+
+    /// Records a request that is neither a poll nor a token request.
+    pub(super) fn add_management_request(&mut self, request: ManagementRequest) {
+        forget(&mut self.management);
+        self.management.push(request);
+    }
+
     /// The number of polls with an outcome.
     pub fn polls_with(&self, outcome: Outcome) -> usize {
         self.polls

@@ -1,7 +1,7 @@
 //! Simulates Starlink's Enterprise telemetry API on loopback, for the demo and the tests. The behaviour of Starlink is
 //! described only here.
 //!
-//! [`Simulator::start`] serves the token and the stream endpoint on a separate thread, so that it can be used from any
+//! [`Simulator::start`] serves the endpoints for tokens, the stream and the management API on a separate thread, so that it can be used from any
 //! code, async or not. A generated fleet (terminals, routers, IP allocations) reports every 15 simulated seconds. A
 //! script of [`Answer`]s overrides the answers, and a [`Journal`] records the requests.
 //!
@@ -22,7 +22,9 @@ mod body;
 mod cells;
 mod connection;
 mod fleet;
+mod inventory;
 mod journal;
+mod management;
 mod noise;
 mod open_poll;
 mod sending;
@@ -48,10 +50,12 @@ pub use self::{
         TERMINAL_COLUMNS,
     },
     fleet::{router_id, terminal_id},
-    journal::{Journal, Outcome, Poll, TokenRequest},
+    inventory::{Fault, InventoryOptions, Part},
+    journal::{Journal, ManagementRequest, Outcome, Poll, TokenRequest},
 };
 use self::{
     fleet::{Fleet, TICK_SECONDS},
+    inventory::Inventory,
     server::Server,
     service::{Clock, Service},
 };
@@ -60,6 +64,8 @@ const API_PATH: &str = "/api/public";
 const PUBLIC_TOKEN_PATH: &str = "/api/public/auth/connect/token";
 const PLAIN_TOKEN_PATH: &str = "/api/auth/connect/token";
 const STREAM_PATH: &str = "/api/public/v2/telemetry/stream";
+/// The paths with handlers of their own.
+const PATHS: [&str; 3] = [PUBLIC_TOKEN_PATH, PLAIN_TOKEN_PATH, STREAM_PATH];
 /// The highest speed. With a higher one, ticks would be shorter than a millisecond.
 const HIGHEST_SPEED: f64 = 15_000.0;
 /// The longest tick, so that calculations with times do not overflow at low speeds.
@@ -76,6 +82,9 @@ pub struct Options {
     pub port: u16,
     /// The number of terminals. With 0, answers come only from the script, or are empty.
     pub terminals: usize,
+    /// The index of the first terminal, so that the fleets of several simulators have different IDs: its ID is
+    /// [`terminal_id`] of this.
+    pub first_terminal: usize,
     /// Whether each terminal has a router that reports too.
     pub routers: bool,
     /// Simulated seconds in a real one, above 0 and up to 15,000. Rows are stamped with the real time at any speed.
@@ -84,7 +93,7 @@ pub struct Options {
     pub seed: u64,
     /// How long a token is valid, in real time.
     pub token_lifetime: Duration,
-    /// The limit of polls in any real minute (250 for Starlink). `None`: no limit.
+    /// The limit of polls and management requests together in any real minute (250 for Starlink). `None`: no limit.
     pub polls_per_minute: Option<usize>,
     /// The simulated time of the backlog at the start; at most 8 hours are kept.
     pub backlog: Duration,
@@ -92,16 +101,19 @@ pub struct Options {
     /// minute after the start, in fleets of four and more). Without, each device has one row a tick, and each allocation
     /// one when it is due.
     pub quirks: bool,
+    /// What the management API lists besides the terminals that report; `None`: it lists nothing, these neither.
+    pub inventory: Option<InventoryOptions>,
 }
 
 impl Default for Options {
-    /// No terminals, speed 1, tokens of 15 minutes, no rate limit; the credentials are `client` and `secret`.
+    /// No terminals, nothing in the management API, speed 1, tokens of 15 minutes, no rate limit; the credentials are `client` and `secret`.
     fn default() -> Self {
         Self {
             client_id: "client".to_owned(),
             client_secret: "secret".to_owned(),
             port: 0,
             terminals: 0,
+            first_terminal: 0,
             routers: false,
             speed: 1.0,
             seed: 1,
@@ -109,6 +121,7 @@ impl Default for Options {
             polls_per_minute: None,
             backlog: Duration::ZERO,
             quirks: true,
+            inventory: None,
         }
     }
 }
@@ -308,13 +321,25 @@ impl Service {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let now_ns = now.as_nanos() as u64;
+        let origin_ns = now_ns.saturating_sub(first * tick_ns);
+        let inventory = &options.inventory;
         Ok(Self {
+            inventory: Inventory {
+                options: inventory.clone().unwrap_or_else(InventoryOptions::nameless),
+                seed: options.seed,
+                first: options.first_terminal,
+                reporting: inventory.as_ref().map_or(0, |_| options.terminals),
+                routers: options.routers,
+                origin: origin_ns as f64 / 1e9,
+                speed,
+            },
             fleet: Fleet {
                 seed: options.seed,
+                first: options.first_terminal,
                 terminals: options.terminals,
                 routers: options.routers,
                 quirks: options.quirks,
-                origin_ns: now_ns.saturating_sub(first * tick_ns),
+                origin_ns,
                 tick_ns,
             },
             clock: Clock {
@@ -326,6 +351,7 @@ impl Service {
             record: Arc::default(),
             poll_script: Mutex::default(),
             token_script: Mutex::default(),
+            management: Mutex::default(),
             script_changed: tokio::sync::Notify::new(),
             tokens: Mutex::default(),
             rate_limit: Mutex::default(),

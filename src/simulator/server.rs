@@ -7,19 +7,20 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{
-    App, HttpResponse, HttpServer, dev::ServerHandle, http::KeepAlive, rt::net::TcpStream, web,
-};
+use actix_web::{App, HttpServer, dev::ServerHandle, http::KeepAlive, rt::net::TcpStream, web};
 
 use super::{
     SimulatorError,
-    answer::Answer,
     connection::{Connection, Connections},
+    management::management,
     service::{Service, routes},
 };
 
 /// The keep-alive time: longer than any pause between polls, so that connections are closed only if a test does it.
 const IDLE_TIME: Duration = Duration::from_secs(75);
+
+/// The largest body of a request, so that requests with unusual bodies are recorded too.
+const LARGEST_BODY: usize = 64 << 20;
 
 /// A listener that serves.
 pub(super) struct Server {
@@ -92,8 +93,9 @@ fn serve(
     let app = move || {
         App::new()
             .app_data(data.clone())
+            .app_data(web::PayloadConfig::new(LARGEST_BODY))
             .configure(routes)
-            .default_service(web::to(not_found))
+            .default_service(web::to(management))
     };
     let server = HttpServer::new(app)
         .workers(1)
@@ -109,11 +111,4 @@ fn serve(
         .listen(listener)?
         .run();
     Ok(server)
-}
-
-async fn not_found() -> HttpResponse {
-    let body = Answer::error(404, "Not found").body.unwrap_or_default();
-    HttpResponse::NotFound()
-        .content_type("application/json")
-        .body(body)
 }

@@ -24,8 +24,10 @@ use super::{
     body::AnswerBody,
     connection::Connection,
     fleet::Fleet,
+    inventory::Inventory,
     journal::TokenRequest,
     lock,
+    management::{Management, management},
     open_poll::{OpenPoll, Record},
     sending::Sending,
 };
@@ -37,10 +39,12 @@ const HIGHEST_LINGER_MS: u32 = 65_000;
 pub(super) struct Service {
     pub options: Options,
     pub fleet: Fleet,
+    pub inventory: Inventory,
     pub clock: Clock,
     pub record: Arc<Record>,
     pub poll_script: Mutex<Script>,
     pub token_script: Mutex<Script>,
+    pub management: Mutex<Management>,
     pub script_changed: Notify,
     pub tokens: Mutex<Tokens>,
     pub rate_limit: Mutex<RateLimit>,
@@ -61,7 +65,7 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    fn tick_at(&self, now: Instant) -> u64 {
+    pub(super) fn tick_at(&self, now: Instant) -> u64 {
         let elapsed = now.duration_since(self.started);
         self.first + elapsed.as_nanos() as u64 / self.tick_ns
     }
@@ -79,7 +83,7 @@ pub(super) struct Script {
 }
 
 impl Script {
-    fn take(&mut self) -> Option<Answer> {
+    pub(super) fn take(&mut self) -> Option<Answer> {
         self.next.pop_front().or_else(|| self.default.clone())
     }
 }
@@ -111,18 +115,17 @@ impl Wanted {
 
 /// Adds the endpoints to an actix-web application.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    let method_not_allowed = || async { HttpResponse::MethodNotAllowed().finish() };
     for path in [super::PUBLIC_TOKEN_PATH, super::PLAIN_TOKEN_PATH] {
         config.service(
             web::resource(path)
                 .route(web::post().to(token))
-                .default_service(web::to(method_not_allowed)),
+                .default_service(web::to(management)),
         );
     }
     config.service(
         web::resource(super::STREAM_PATH)
             .route(web::post().to(stream))
-            .default_service(web::to(method_not_allowed)),
+            .default_service(web::to(management)),
     );
 }
 
@@ -182,7 +185,7 @@ async fn stream(request: HttpRequest, body: Bytes, service: web::Data<Service>) 
     send(answer, connection, Some(open_poll), &service).await
 }
 
-fn bearer(request: &HttpRequest) -> Option<&str> {
+pub(super) fn bearer(request: &HttpRequest) -> Option<&str> {
     let value = request.headers().get(header::AUTHORIZATION)?;
     value.to_str().ok()?.strip_prefix("Bearer ")
 }
@@ -209,7 +212,7 @@ impl Options {
 
 impl Service {
     /// The value of the header `Date`, if it is not the system time.
-    fn date(&self) -> Option<SystemTime> {
+    pub(super) fn date(&self) -> Option<SystemTime> {
         let now = lock(&self.clock_of_answers).clone();
         now.map(|now| now())
     }
@@ -232,6 +235,12 @@ impl Service {
 
     /// The parsed poll, or the status and the reason of its rejection.
     fn accept(&self, token_serial: Option<u64>, body: &[u8]) -> Result<Wanted, (u16, String)> {
+        self.admit(token_serial)?;
+        Wanted::parse(body).map_err(|reason| (400, reason))
+    }
+
+    /// Counts a request of the account, or rejects it with a status and a reason.
+    pub(super) fn admit(&self, token_serial: Option<u64>) -> Result<(), (u16, String)> {
         if token_serial.is_none() {
             return Err((401, "The access token is invalid or has expired".to_owned()));
         }
@@ -240,7 +249,7 @@ impl Service {
         {
             return Err((429, "API calls quota exceeded".to_owned()));
         }
-        Wanted::parse(body).map_err(|reason| (400, reason))
+        Ok(())
     }
 
     /// Waits for a scripted answer or enough rows; `None` if the client disconnects.
@@ -313,7 +322,7 @@ async fn wait(
 }
 
 /// Adds the default body if the script has none. A default rejection keeps its status.
-fn with_body(scripted: Answer, ordinary: impl FnOnce() -> Answer) -> Answer {
+pub(super) fn with_body(scripted: Answer, ordinary: impl FnOnce() -> Answer) -> Answer {
     if scripted.body.is_some() || scripted.closed {
         return scripted;
     }
@@ -332,7 +341,7 @@ fn with_body(scripted: Answer, ordinary: impl FnOnce() -> Answer) -> Answer {
 }
 
 /// Sends an answer, with its delay and faults.
-async fn send(
+pub(super) async fn send(
     answer: Answer,
     connection: Connection,
     open_poll: Option<OpenPoll>,

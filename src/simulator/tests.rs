@@ -1,10 +1,11 @@
 //! Tests of the simulator by plain clients: awc for valid HTTP, a socket for broken responses.
 
+mod management;
 mod polls;
 mod sending;
 mod tokens;
 
-use std::{future::Future, io::Read};
+use std::{collections::BTreeSet, future::Future, io::Read};
 
 use serde_json::{Value, json};
 

@@ -51,7 +51,8 @@ impl Allocation {
         }
     }
 
-    fn row(&self, site: &Site<'_>, timestamp_ns: u64) -> String {
+    /// The addresses and networks: IPv4, IPv6 of the terminal, IPv6 of its customer.
+    fn addresses(&self, site: &Site<'_>) -> Addresses {
         let random = noise::hash(site.key, 66, self.serial);
         let (ipv4_count, ipv6_count) = match (self.is_tombstone, random % 10) {
             (true, _) => (0, 0),
@@ -59,21 +60,40 @@ impl Allocation {
             (_, 1) => (0, 1),
             _ => (1, 1),
         };
+        let high = random >> 32 & 0xffff;
+        let low = site.index as u64 & 0xffff;
+        let ipv6 = |text: String| (0..ipv6_count).map(|_| text.clone()).collect();
+        Addresses {
+            ipv4: (0..ipv4_count).map(|nth| ipv4(random, nth)).collect(),
+            ipv6_ue: ipv6(format!("2001:db8:{high:x}:{low:x}::/64")),
+            ipv6_cpe: ipv6(format!("2001:db8:{low:x}:{:x}00::/56", high & 0xff)),
+        }
+    }
+
+    fn row(&self, site: &Site<'_>, timestamp_ns: u64) -> String {
+        let addresses = self.addresses(site);
         let id = format!("ip-{}", terminal_id(site.index));
         let account = ["ACC-1234567-89012-34", "ACC-7654321-21098-43"][site.index % 2];
-        let high = random >> 32 & 0xffff;
-        let low = site.index as u64;
         let mut cells = Cells::new("i", timestamp_ns, &id, None);
         cells
             .text(account)
-            .texts((0..ipv4_count).map(|nth| ipv4(random, nth)))
-            .texts((0..ipv6_count).map(|_| format!("2001:db8:{high:x}:{:x}::/64", low & 0xffff)))
-            .texts(
-                (0..ipv6_count)
-                    .map(|_| format!("2001:db8:{:x}:{:x}00::/56", low & 0xffff, high & 0xff)),
-            );
+            .texts(addresses.ipv4)
+            .texts(addresses.ipv6_ue)
+            .texts(addresses.ipv6_cpe);
         cells.finish()
     }
+}
+
+/// The addresses of a terminal at its tick.
+pub(super) fn addresses(site: &Site<'_>) -> Addresses {
+    Allocation::at(site, site.tick).addresses(site)
+}
+
+/// Addresses and networks of an allocation.
+pub(super) struct Addresses {
+    pub ipv4: Vec<String>,
+    pub ipv6_ue: Vec<String>,
+    pub ipv6_cpe: Vec<String>,
 }
 
 /// The IPv4 address number `nth`, from 0, of the allocation with this random number.

@@ -3,6 +3,7 @@
 //! No state is kept between ticks, so a fleet of any size needs no memory, and rows are computed only when a poll takes them.
 
 mod allocation;
+mod newest;
 mod router;
 mod site;
 mod terminal;
@@ -22,20 +23,25 @@ const OUTAGE_PERIOD_SECONDS: u64 = 600;
 const OUTAGE_TERMINALS: usize = 4;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
+/// The number in the IDs of the first terminal and its router.
+pub(super) const FIRST_NUMBER: usize = 0x00aa_0001;
+
 /// The DeviceId of the terminal `index`, counted from 0.
 pub fn terminal_id(index: usize) -> String {
-    format!("ut01000000-00000000-{:08x}", 0x00aa_0001 + index)
+    format!("ut01000000-00000000-{:08x}", FIRST_NUMBER + index)
 }
 
 /// The DeviceId of the router of the terminal `index`, counted from 0.
 pub fn router_id(index: usize) -> String {
-    format!("Router-0100000000000000{:08X}", 0x00aa_0001 + index)
+    format!("Router-0100000000000000{:08X}", FIRST_NUMBER + index)
 }
 
 /// A fleet, and the clock of its rows' timestamps.
 #[derive(Debug)]
 pub(super) struct Fleet {
     pub seed: u64,
+    /// The index of the first terminal for IDs and tracks.
+    pub first: usize,
     pub terminals: usize,
     pub routers: bool,
     /// Whether there are nulls, doubled rows, repeated allocations, tombstones and outages; see [`super::Options::quirks`].
@@ -54,12 +60,7 @@ impl Fleet {
         let index = (position + rotation) % self.terminals.max(1);
         let mut rows = Vec::with_capacity(2);
         if !self.is_offline(tick, index) {
-            let site = Site {
-                fleet: self,
-                index,
-                key: noise::hash(self.seed, 2, index as u64),
-                tick,
-            };
+            let site = self.site(tick, index);
             terminal::push_rows(&site, &mut rows);
             if self.routers {
                 rows.push(router::row(&site));
@@ -67,6 +68,16 @@ impl Fleet {
             allocation::push_rows(&site, &mut rows);
         }
         rows.into_iter()
+    }
+
+    /// A site at `tick`.
+    fn site(&self, tick: u64, index: usize) -> Site<'_> {
+        Site {
+            fleet: self,
+            index: self.first + index,
+            key: noise::hash(self.seed, 2, index as u64),
+            tick,
+        }
     }
 
     /// Whether the site of a terminal has an outage at `tick`: it reports no rows.

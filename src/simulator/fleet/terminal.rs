@@ -5,10 +5,11 @@ use super::terminal_id;
 use crate::simulator::{cells::Cells, noise, track::Track};
 
 /// The codes of the alerts that are active at random.
-const CHANCE_ALERTS: [u32; 9] = [50, 51, 53, 54, 56, 62, 80, 84, 97];
+const CHANCE_ALERTS: [u32; 9] = [50, 51, 53, 54, 56, ALERT_POP_CHANGE, 80, 84, 97];
+pub(super) const ALERT_POP_CHANGE: u32 = 62;
 const ALERT_OBSTRUCTED: u32 = 66;
-const ALERT_HOT: u32 = 81;
-const ALERT_REBOOT_PENDING: u32 = 82;
+pub(super) const ALERT_HOT: u32 = 81;
+pub(super) const ALERT_REBOOT_PENDING: u32 = 82;
 /// The alert of a pending reboot is active for this many simulated seconds before the reboot.
 const REBOOT_NOTICE_SECONDS: u64 = 1800;
 
@@ -25,36 +26,77 @@ pub(super) fn push_rows(site: &Site<'_>, rows: &mut Vec<String>) {
     }
 }
 
-fn row(site: &Site<'_>, timestamp_ns: u64) -> String {
-    let software = Software::of(site);
-    let demand = site.wave(20, 600.0).powi(2) * site.wave(21, 60.0);
-    let obstruction = obstruction(site);
-    let position = Track::of(site.index, site.key).position(site.key, site.seconds() as f64);
+/// The values of a terminal at a tick.
+pub(super) struct Readings {
+    pub downlink_mbps: f64,
+    pub uplink_mbps: f64,
+    pub drop_rate: f64,
+    pub latency_ms: f64,
+    pub obstruction: f64,
+    pub uptime: u64,
+    pub signal_quality: f64,
+    pub cell: Option<u64>,
+    /// -1: deferral is off.
+    pub until_reboot: Option<i64>,
+    pub version: &'static str,
+    pub country: &'static str,
+    pub in_territorial_waters: bool,
+    pub alerts: Vec<u32>,
+}
 
+impl Readings {
+    pub(super) fn of(site: &Site<'_>) -> Self {
+        let software = Software::of(site);
+        let demand = site.wave(20, 600.0).powi(2) * site.wave(21, 60.0);
+        let obstruction = obstruction(site);
+        let position = Track::of(site.index, site.key).position(site.key, site.seconds() as f64);
+        Self {
+            downlink_mbps: 0.02 + 220.0 * demand,
+            uplink_mbps: 0.01 + 25.0 * site.wave(22, 300.0) * site.wave(23, 60.0),
+            drop_rate: (site.wave(24, 120.0) - 0.85).max(0.0) * 2.0,
+            latency_ms: 21.0 + 30.0 * site.wave(25, 300.0),
+            obstruction,
+            uptime: software.uptime,
+            signal_quality: 1.0 - (site.wave(26, 240.0) - 0.8).max(0.0) - obstruction,
+            cell: position.cell(),
+            until_reboot: match site.property(27, 4) {
+                0 => Some(-1),
+                1 => None,
+                _ => Some(software.until_reboot as i64),
+            },
+            version: software.version,
+            country: position.country,
+            in_territorial_waters: position.in_territorial_waters,
+            alerts: alerts(site, &software, obstruction).collect(),
+        }
+    }
+}
+
+fn row(site: &Site<'_>, timestamp_ns: u64) -> String {
+    let readings = Readings::of(site);
     let id = terminal_id(site.index);
     let mut cells = Cells::new("u", timestamp_ns, &id, site.null_cell(12, 16));
     cells
-        .decimal(0.02 + 220.0 * demand)
-        .decimal(0.01 + 25.0 * site.wave(22, 300.0) * site.wave(23, 60.0))
-        .decimal((site.wave(24, 120.0) - 0.85).max(0.0) * 2.0)
-        .decimal(21.0 + 30.0 * site.wave(25, 300.0))
-        .decimal(obstruction)
-        .integer(software.uptime)
-        .decimal(1.0 - (site.wave(26, 240.0) - 0.8).max(0.0) - obstruction);
-    match position.cell() {
+        .decimal(readings.downlink_mbps)
+        .decimal(readings.uplink_mbps)
+        .decimal(readings.drop_rate)
+        .decimal(readings.latency_ms)
+        .decimal(readings.obstruction)
+        .integer(readings.uptime)
+        .decimal(readings.signal_quality);
+    match readings.cell {
         Some(cell) => cells.integer(cell),
         None => cells.null(),
     };
-    match site.property(27, 4) {
-        0 => cells.integer(-1),
-        1 => cells.null(),
-        _ => cells.integer(software.until_reboot),
+    match readings.until_reboot {
+        Some(seconds) => cells.integer(seconds),
+        None => cells.null(),
     };
     cells
-        .text(software.version)
-        .text(position.country)
-        .flag(position.in_territorial_waters)
-        .numbers(alerts(site, &software, obstruction));
+        .text(readings.version)
+        .text(readings.country)
+        .flag(readings.in_territorial_waters)
+        .numbers(readings.alerts);
     cells.finish()
 }
 

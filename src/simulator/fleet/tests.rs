@@ -12,6 +12,7 @@ const ORIGIN_NS: u64 = 1_756_537_212_000_000_000;
 fn fleet(terminals: usize) -> Fleet {
     Fleet {
         seed: 7,
+        first: 0,
         terminals,
         routers: true,
         quirks: true,

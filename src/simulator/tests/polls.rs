@@ -1,7 +1,5 @@
 //! Tests of polls: their form, batches, lingering, and the script.
 
-use std::collections::BTreeSet;
-
 use super::*;
 
 #[test]
