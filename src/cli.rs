@@ -36,7 +36,11 @@ pub enum Command {
     /// Poll Starlink and serve /metrics (the default)
     Run,
     /// Serve /metrics from a simulated Starlink on this machine, without credentials
-    Demo,
+    Demo {
+        /// Number of simulated accounts, 1 or 2; the second one is suspended
+        #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+        accounts: u8,
+    },
     /// Validate the settings and print them, without secrets
     CheckConfig {
         /// Also request a token from Starlink and print the result
@@ -86,10 +90,12 @@ mod tests {
     #[test]
     fn commands_are_parsed() {
         let check = |connect| Some(Command::CheckConfig { connect });
+        let demo = |accounts| Some(Command::Demo { accounts });
         for (arguments, command, config_file) in [
             (&[][..], None, None),
             (&["run"], Some(Command::Run), None),
-            (&["demo"], Some(Command::Demo), None),
+            (&["demo"], demo(1), None),
+            (&["demo", "--accounts", "2"], demo(2), None),
             (&["healthcheck"], Some(Command::Healthcheck), None),
             (
                 &["completions", "zsh"],
@@ -122,6 +128,8 @@ mod tests {
             &["serve"][..],
             &["--port", "9100"],
             &["run", "--connect"],
+            &["demo", "--accounts", "0"],
+            &["demo", "--accounts", "3"],
             &["--config-file", ""],
             &["--config-file"],
             &["completions"],

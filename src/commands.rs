@@ -1,6 +1,7 @@
 //! Runs the commands of the binary. Their errors are printed or logged here, and become the exit code.
 
 mod check_config;
+mod demo;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,6 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 use clap_complete::Shell;
-use secrecy::SecretString;
 use tokio::runtime::Runtime;
 use tracing::{error, info, warn};
 
@@ -22,7 +22,6 @@ use starlink_telemetry::config::{
 use starlink_telemetry::healthcheck::healthcheck;
 use starlink_telemetry::http::{raise_limit, reachable};
 use starlink_telemetry::logging::Logging;
-use starlink_telemetry::simulator::{self, Simulator};
 use starlink_telemetry::text::with_sources;
 use starlink_telemetry::time::Clock;
 
@@ -35,12 +34,6 @@ const EXIT_CONFIG: u8 = 2;
 
 /// How long the shutdown waits until the log is written. Together with the drain it stays below the 5 s of a shutdown.
 const LAST_LINES: Duration = Duration::from_millis(100);
-
-/// The number of terminals of the demo.
-const DEMO_TERMINALS: usize = 25;
-
-/// The speed of the demo's simulated time, relative to real time: terminals report every second instead of every 15 s.
-const DEMO_SPEED: f64 = 15.0;
 
 /// An error that ends a command.
 type Failure = Box<dyn std::error::Error>;
@@ -59,7 +52,7 @@ pub fn execute(cli: Cli) -> ExitCode {
     let outcome = system.block_on(async {
         match command {
             Command::Run => run(cli.config_file).await,
-            Command::Demo => demo(cli.config_file).await,
+            Command::Demo { accounts } => run_demo(cli.config_file, accounts).await,
             Command::CheckConfig { connect } => {
                 check_config::execute(cli.config_file, connect).await
             }
@@ -122,7 +115,7 @@ fn log_warnings(settings: &Settings) {
 
 /// Checks resources and creates the runtime of the main thread.
 fn prepare(command: Command) -> Result<Runtime, Failure> {
-    if matches!(command, Command::Run | Command::Demo) {
+    if matches!(command, Command::Run | Command::Demo { .. }) {
         // Its error is logged later, when the log has started.
         let _ = raise_limit();
         preflight::check()?;
@@ -148,29 +141,17 @@ async fn run(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
     Ok(code)
 }
 
-async fn demo(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
-    let (id, secret) = ("simulated-client-id", "simulated-client-secret");
-    let simulator = Simulator::start(simulator::Options {
-        client_id: id.to_owned(),
-        client_secret: secret.to_owned(),
-        terminals: DEMO_TERMINALS,
-        routers: true,
-        speed: DEMO_SPEED,
-        ..simulator::Options::default()
-    })?;
-    let settings = Settings::for_demo(
-        Sources::from_process(config_file),
-        simulator.api_url().parse()?,
-        SecretString::from(id),
-        SecretString::from(secret),
-    )?;
+async fn run_demo(config_file: Option<PathBuf>, accounts: u8) -> Result<ExitCode, Failure> {
+    // The simulators end when this returns.
+    let (simulators, settings) = demo::start(accounts, Sources::from_process(config_file))?;
     let tuning = Tuning {
         is_demo: true,
         ..Tuning::default()
     };
     let logging = start_logging(&settings, &tuning)?;
     info!(
-        terminals = DEMO_TERMINALS,
+        accounts = simulators.len(),
+        terminals = simulators.len() * demo::TERMINALS,
         "demo: simulated terminals, no Starlink account needed"
     );
     let announce = |application: &Application| {

@@ -17,9 +17,6 @@ use crate::redaction::Redactor;
 /// The name of the account that the variables `CLIENT_ID` … describe.
 const DEFAULT_NAME: &str = "default";
 
-/// The name of the demo's account.
-const DEMO_NAME: &str = "demo";
-
 /// The settings that hold the credentials of the one account that is not in `ACCOUNTS_FILE`.
 pub(super) const CREDENTIALS: [&Setting; 4] = [
     &table::CLIENT_ID,
@@ -180,16 +177,26 @@ pub(super) fn read(reader: &mut Reader) -> Option<Account> {
     })
 }
 
-/// The account of the demo, with small batches and a short linger, independent of the settings.
-pub(super) fn demo(
-    reader: &mut Reader,
-    api_url: Url,
-    client_id: SecretString,
-    client_secret: SecretString,
-) -> Account {
+/// A simulated account of the demo.
+#[derive(Debug)]
+pub struct DemoAccount {
+    /// The name of the account.
+    pub name: &'static str,
+    /// The base URL of its simulator.
+    pub api_url: Url,
+    /// The client ID that the simulator accepts.
+    pub client_id: SecretString,
+    /// The client secret that the simulator accepts.
+    pub client_secret: SecretString,
+}
+
+/// The accounts of the demo, with small batches and a short linger, independent of the settings. The settings of the first
+/// one are shown as the effective ones, and a line for each further one.
+pub(super) fn demo(reader: &mut Reader, accounts: Vec<DemoAccount>) -> Vec<Account> {
     const BATCH_SIZE: u32 = 1000;
     const MAX_LINGER_MS: u32 = 500;
     const POLLS_PER_MINUTE: u32 = 200;
+    let first_url = accounts.first().map_or("", |first| first.api_url.as_str());
     for (setting, shown) in [
         (&table::CLIENT_ID, "(set)"),
         (&table::CLIENT_SECRET, "(set)"),
@@ -198,23 +205,28 @@ pub(super) fn demo(
         (&table::MAX_LINGER, &MAX_LINGER_MS.to_string()),
         (&table::POLLS_PER_MINUTE, &POLLS_PER_MINUTE.to_string()),
         (&table::ALLOW_INSECURE_API, "false"),
-        (&table::API_URL, api_url.as_str()),
+        (&table::API_URL, first_url),
         (&table::TOKEN_URL, ""),
     ] {
         reader.note(setting, shown, "demo");
     }
-    Account {
-        name: DEMO_NAME.into(),
-        client_id: Credential::fixed(client_id),
-        client_secret: Credential::fixed(client_secret),
+    let of_demo = |demo: DemoAccount| Account {
+        name: demo.name.into(),
+        client_id: Credential::fixed(demo.client_id),
+        client_secret: Credential::fixed(demo.client_secret),
         batch_size: BATCH_SIZE,
         max_linger: Duration::from_millis(MAX_LINGER_MS.into()),
         polls_per_minute: POLLS_PER_MINUTE,
-        api_url,
+        api_url: demo.api_url,
         token_url: None,
         tenant: None,
         origin: Origin::variables(false, false),
+    };
+    let accounts: Vec<Account> = accounts.into_iter().map(of_demo).collect();
+    for further in accounts.iter().skip(1) {
+        reader.note_account(&further.to_string());
     }
+    accounts
 }
 
 #[cfg(test)]

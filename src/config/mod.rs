@@ -21,10 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
-use url::Url;
-
-pub use account::Account;
+pub use account::{Account, DemoAccount};
 pub use accounts::{Accounts, AccountsFile, MOST_ACCOUNTS, follow as follow_accounts};
 pub use accounts_error::{AccountsFileError, AccountsFileErrors};
 pub use credential::{Credential, CredentialError};
@@ -141,21 +138,16 @@ impl Settings {
         Self::assemble(reader, accounts, "")
     }
 
-    /// The settings of the demo: the given account replaces the configured ones; everything else is as configured.
+    /// The settings of the demo: the given accounts replace the configured ones; everything else is as configured.
     ///
     /// # Errors
     /// All errors of the other settings.
-    pub fn for_demo(
-        sources: Sources,
-        api_url: Url,
-        client_id: SecretString,
-        client_secret: SecretString,
-    ) -> Result<Self, ConfigErrors> {
+    pub fn for_demo(sources: Sources, accounts: Vec<DemoAccount>) -> Result<Self, ConfigErrors> {
         let mut reader = Reader::new(sources);
         reader.note_config_file();
-        let account = account::demo(&mut reader, api_url, client_id, client_secret);
+        let accounts = account::demo(&mut reader, accounts);
         // Demo terminals never mix with real ones.
-        Self::assemble(reader, Some(Accounts::one(account)), ".demo")
+        Self::assemble(reader, Some(Accounts::fixed(accounts)), ".demo")
     }
 
     /// The output of `check-config`: a line `NAME=value  # origin` for each setting, credentials without their value.

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use secrecy::ExposeSecret;
+use url::Url;
 
 use super::*;
 use crate::telemetry::fields::anchored;
@@ -281,21 +282,34 @@ fn listening_and_the_demo_need_no_account() {
     assert_eq!(listen.to_string(), "[::]:9200");
 
     let api_url: Url = "http://127.0.0.1:1".parse().unwrap();
-    let demo = Settings::for_demo(sources(), api_url.clone(), "id".into(), NEEDLE.into()).unwrap();
+    let account = |name| DemoAccount {
+        name,
+        api_url: api_url.clone(),
+        client_id: "id".into(),
+        client_secret: NEEDLE.into(),
+    };
+    let demo = Settings::for_demo(sources(), vec![account("a"), account("b")]).unwrap();
     assert_eq!(demo.listen, listen);
-    let account = &demo.accounts.list()[0];
-    assert_eq!(account.api_url, api_url);
-    assert_eq!(account.batch_size, 1000);
+    let first = &demo.accounts.list()[0];
+    assert_eq!(first.api_url, api_url);
+    assert_eq!(first.batch_size, 1000);
     let state = demo.state.as_ref().map(|state| state.file.clone());
     assert_eq!(state, Some("/tmp/state.demo".into()), "no real fleet's");
-    assert_eq!(account.client_secret.value().expose_secret(), NEEDLE);
+    assert_eq!(first.client_secret.value().expose_secret(), NEEDLE);
+    let names: Vec<_> = demo
+        .accounts
+        .list()
+        .iter()
+        .map(|account| &*account.name)
+        .collect();
+    assert_eq!(names, ["a", "b"]);
     assert!(!demo.effective().concat().contains(NEEDLE));
 
     let wrong = Sources {
         environment: variables(&[("METRICS_PORT", "x"), ("LOCATION", "x")]),
         ..Sources::default()
     };
-    let errors = Settings::for_demo(wrong, api_url, "id".into(), NEEDLE.into()).unwrap_err();
+    let errors = Settings::for_demo(wrong, vec![account("a")]).unwrap_err();
     assert_eq!(errors.iter().count(), 2);
 }
 

@@ -41,19 +41,16 @@ impl Accounts {
         self.file.as_ref()
     }
 
-    /// One account that does not come from a file.
-    pub(super) fn one(account: Account) -> Self {
-        Self {
-            list: vec![account],
-            file: None,
-        }
+    /// Accounts that do not come from a file; at least one.
+    pub(super) fn fixed(list: Vec<Account>) -> Self {
+        Self { list, file: None }
     }
 }
 
 /// The configured accounts; `None` if something is wrong with them.
 pub(super) fn read(reader: &mut Reader) -> Option<Accounts> {
     let Some(origin) = reader.origin(&table::ACCOUNTS_FILE) else {
-        return account::read(reader).map(Accounts::one);
+        return account::read(reader).map(|account| Accounts::fixed(vec![account]));
     };
     let path = reader.read(&table::ACCOUNTS_FILE, |text| Ok(PathBuf::from(text)))?;
     let also_set = account::CREDENTIALS.iter().filter_map(|setting| {
