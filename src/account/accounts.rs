@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::inventory::KnownInventory;
 use super::metrics::AccountMetrics;
 use crate::exposition::{Kind, OwnFamily};
+use crate::inventory::Inventory;
 use crate::supervise::{ActorStatus, Role};
 use crate::time::Moment;
 
@@ -32,8 +34,11 @@ pub struct AccountStatus {
     pub name: Arc<str>,
     /// Its metrics.
     pub metrics: Arc<AccountMetrics>,
-    /// Its actors: token, metadata, stream.
-    pub actors: [Arc<ActorStatus>; 3],
+    /// Token, metadata, stream.
+    pub(super) polling_actors: [Arc<ActorStatus>; 3],
+    /// `None` if inventories are not read.
+    pub(super) inventory_actor: Option<Arc<ActorStatus>>,
+    pub(super) inventory: Arc<KnownInventory>,
     state: ArcSwap<AccountState>,
 }
 
@@ -45,9 +50,23 @@ impl AccountStatus {
         Self {
             name,
             metrics: Arc::default(),
-            actors: roles.map(|role| Arc::new(ActorStatus::new(role, ran))),
+            polling_actors: roles.map(|role| Arc::new(ActorStatus::new(role, ran))),
+            inventory_actor: None,
+            inventory: Arc::default(),
             state: ArcSwap::default(),
         }
+    }
+
+    /// The same account, whose inventory is read. So far this is known.
+    pub(super) fn with_inventory(mut self, inventory: Inventory, ran: Duration) -> Self {
+        self.inventory_actor = Some(Arc::new(ActorStatus::new(Role::Inventory, ran)));
+        self.inventory = Arc::new(KnownInventory::restored(inventory));
+        self
+    }
+
+    /// Its actors: token, metadata, stream, and inventory if inventories are read.
+    pub fn actors(&self) -> impl Iterator<Item = &Arc<ActorStatus>> {
+        self.polling_actors.iter().chain(&self.inventory_actor)
     }
 
     /// The state.
@@ -66,11 +85,11 @@ impl AccountStatus {
         !matches!(self.state(), AccountState::Paused { .. })
     }
 
-    /// Whether one of its actors has not answered for `limit`, measured by the time that the process `ran`.
+    /// Whether one of the actors that poll has not answered for `limit`, measured by the time that the process `ran`.
     #[must_use]
     pub fn hangs(&self, ran: Duration, limit: Duration) -> bool {
         let hangs = |actor: &Arc<ActorStatus>| actor.trouble(ran, limit).is_some();
-        self.is_up() && self.actors.iter().any(hangs)
+        self.is_up() && self.polling_actors.iter().any(hangs)
     }
 }
 

@@ -19,6 +19,20 @@ use crate::time::{Clock, Moment, unix_nanos};
 /// The time limit for a token: two requests and the time between them.
 const TOKEN_LIMIT: Duration = Duration::from_secs(60);
 
+/// Asks for a token, in place of one that must not be used again.
+///
+/// # Errors
+/// The actor has not replied. The reply may be that there is no token.
+pub(super) async fn ask_for_token(
+    token: &Addr<TokenActor>,
+    instead_of: Option<Renewal>,
+    clock: &Clock,
+) -> Result<Result<IssuedToken, TokenRefused>, MailboxError> {
+    let reply = token.send(GetToken { instead_of });
+    let reply = clock.timeout(TOKEN_LIMIT, reply).await;
+    reply.unwrap_or(Err(MailboxError::Timeout))
+}
+
 /// One attempt: a token, then a poll.
 pub(super) struct Attempt {
     /// How long to wait before anything is sent.
@@ -95,12 +109,8 @@ impl Attempt {
     }
 
     async fn token(&self) -> Result<IssuedToken, AttemptError> {
-        let request = GetToken {
-            instead_of: self.instead_of,
-        };
-        let answer = self.clock.timeout(TOKEN_LIMIT, self.token.send(request));
-        let answer = answer.await.unwrap_or(Err(MailboxError::Timeout));
-        answer
+        let reply = ask_for_token(&self.token, self.instead_of, &self.clock).await;
+        reply
             .map_err(AttemptError::TokenActor)?
             .map_err(AttemptError::Token)
     }

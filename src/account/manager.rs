@@ -5,6 +5,7 @@
 //! after that, so that two polls never consume the same stream. An account whose actors fail too often is stopped alone, and started again
 //! after a pause.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +22,10 @@ use super::directory::Directory;
 use super::messages::{AddAccount, Drain, RemoveAccount};
 use super::paces::Paces;
 use super::pauses::Pauses;
-use super::start::{AccountActors, AccountContext, start};
+use super::start::{AccountActors, AccountContext, Starter};
+use super::startable::startable;
 use crate::config::Account;
+use crate::inventory::Inventory;
 use crate::supervise::{GivenUp, Owner, Role, Supervisor};
 use crate::time::{Backoff, Moment, Pacer};
 
@@ -49,6 +52,9 @@ pub struct Register {
     pub remove: Recipient<RemoveAccount>,
 }
 
+/// Inventories by the names of their accounts.
+pub type Inventories = BTreeMap<Arc<str>, Arc<Inventory>>;
+
 /// Why the process has to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exhausted {
@@ -67,6 +73,8 @@ pub struct Manager {
     accounts: Arc<Accounts>,
     wanted: Vec<Account>,
     running: Vec<Running>,
+    /// The inventories of accounts that have not been started yet.
+    inventories: Inventories,
     /// The paces of accounts that have ended.
     paces: Paces,
     /// The number of starts so far, of all accounts.
@@ -91,16 +99,26 @@ struct Running {
     arbiter: Arbiter,
     actors: AccountActors,
     pauses: Pauses,
+    inventory: InventoryPauses,
+}
+
+/// The pauses of an InventoryActor that keeps failing. Its account polls meanwhile.
+#[derive(Debug)]
+struct InventoryPauses {
+    pauses: Pauses,
+    /// When it is started again; [`Moment::NEVER`] while it runs.
+    until: Moment,
 }
 
 impl Manager {
-    /// A manager without accounts.
+    /// A manager without accounts. Accounts continue with these inventories.
     #[must_use]
     pub fn new(
         supervisor: Supervisor,
         context: AccountContext,
         register: Register,
         accounts: Arc<Accounts>,
+        inventories: Inventories,
     ) -> Self {
         let (ended, ends) = mpsc::unbounded_channel();
         Self {
@@ -110,6 +128,7 @@ impl Manager {
             accounts,
             wanted: Vec::new(),
             running: Vec::new(),
+            inventories,
             paces: Paces::default(),
             incarnations: 0,
             thread_backoff: Backoff::REQUESTS,
@@ -154,7 +173,10 @@ impl Manager {
                         error!(component, reason, "component keeps failing: exiting");
                         return Exhausted::Actor(role);
                     };
-                    self.pause(&owner, component, reason);
+                    match role {
+                        Role::Inventory => self.pause_inventory(&owner, reason),
+                        _ => self.pause(&owner, component, reason),
+                    }
                     Ok(())
                 }
                 Some(accounts) = lists.recv() => self.apply(accounts),
@@ -226,8 +248,14 @@ impl Manager {
         let name = Arc::clone(&account.name);
         let known = self.accounts.find(&name);
         let status = known.unwrap_or_else(|| {
-            let status = AccountStatus::new(Arc::clone(&name), self.context.clock.ran());
-            let status = Arc::new(status);
+            let ran = self.context.clock.ran();
+            let inventory = self.inventories.remove(&name);
+            let inventory = inventory.map_or_else(Inventory::default, Arc::unwrap_or_clone);
+            let status = AccountStatus::new(Arc::clone(&name), ran);
+            let status = Arc::new(match self.context.inventory {
+                Some(_) => status.with_inventory(inventory, ran),
+                None => status,
+            });
             self.register.add.do_send(AddAccount {
                 name,
                 metrics: Arc::clone(&status.metrics),
@@ -247,6 +275,10 @@ impl Manager {
             arbiter,
             actors,
             pauses: Pauses::new(now),
+            inventory: InventoryPauses {
+                pauses: Pauses::new(now),
+                until: Moment::NEVER,
+            },
         });
         Ok(())
     }
@@ -259,18 +291,16 @@ impl Manager {
         pacer: Pacer,
     ) -> (u64, AccountActors) {
         self.incarnations += 1;
-        let context = self.context.clone();
-        let handle = arbiter.handle();
         let incarnation = self.incarnations;
-        let actors = start(
-            &self.supervisor,
-            &handle,
+        let starter = Starter {
+            supervisor: &self.supervisor,
+            arbiter: &arbiter.handle(),
             incarnation,
             account,
             status,
-            pacer,
-            context,
-        );
+            context: &self.context,
+        };
+        let actors = starter.start(pacer);
         #[cfg(feature = "fault-injection")]
         self.directory.add(&account.name, actors.clone());
         status.set(AccountState::Running);
@@ -336,7 +366,7 @@ impl Manager {
             return;
         }
         let pause = running.pauses.next(now);
-        for actor in &running.status.actors {
+        for actor in running.status.actors() {
             actor.mark_gone();
         }
         running.status.set(AccountState::Paused {
@@ -351,6 +381,55 @@ impl Manager {
         );
     }
 
+    /// Stops the InventoryActor of an account for a pause, because it has failed too often.
+    fn pause_inventory(&mut self, owner: &Owner, reason: &str) {
+        let now = self.context.clock.now();
+        let mut running = self.running.iter_mut();
+        let Some(running) = running.find(|it| it.incarnation == owner.incarnation) else {
+            return;
+        };
+        if running.status.state() != AccountState::Running {
+            return;
+        }
+        let pause = running.inventory.pauses.next(now);
+        running.inventory.until = now.after(pause);
+        error!(
+            account = &*owner.account,
+            component = Role::Inventory.name(),
+            reason,
+            restart_in_seconds = pause.as_secs(),
+            "the inventory is not read for a while: the component keeps failing. Polls go on"
+        );
+    }
+
+    /// Starts the InventoryActors again whose pauses are over.
+    fn resume_inventories(&mut self) {
+        let now = self.context.clock.now();
+        for running in &mut self.running {
+            if running.inventory.until > now || running.status.state() != AccountState::Running {
+                continue;
+            }
+            running.inventory.until = Moment::NEVER;
+            running.inventory.pauses.started(now);
+            let starter = Starter {
+                supervisor: &self.supervisor,
+                arbiter: &running.arbiter.handle(),
+                incarnation: running.incarnation,
+                account: &running.account,
+                status: &running.status,
+                context: &self.context,
+            };
+            starter.restart_inventory(&mut running.actors);
+            #[cfg(feature = "fault-injection")]
+            self.directory
+                .add(&running.account.name, running.actors.clone());
+            info!(
+                account = &*running.account.name,
+                "the inventory is read again"
+            );
+        }
+    }
+
     /// Whether each account of the list is paused, and no other account is still ending. An account that has no thread is not paused:
     /// it is tried again soon.
     fn are_all_paused(&self) -> bool {
@@ -362,20 +441,22 @@ impl Manager {
             && !self.running.iter().any(is_up)
     }
 
-    /// When the next account is started: one whose pause is over, or one that got no thread before.
+    /// When the next account or InventoryActor is started: one whose pause is over, or an account that got no thread before.
     fn next_start(&self) -> Moment {
         let pauses = self
             .running
             .iter()
             .map(|running| match running.status.state() {
+                AccountState::Running => running.inventory.until,
                 AccountState::Paused { until } => until,
-                AccountState::Running | AccountState::Ending => Moment::NEVER,
+                AccountState::Ending => Moment::NEVER,
             });
         pauses.fold(self.retry_at, Moment::min)
     }
 
-    /// Starts the accounts whose pauses are over, and those that got no thread before.
+    /// Starts the accounts and InventoryActors whose pauses are over, and the accounts that got no thread before.
     fn start_due(&mut self) -> Result<(), NoThread> {
+        self.resume_inventories();
         let resumed = self.resume();
         match self.retry_at <= self.context.clock.now() {
             true => self.reconcile().and(resumed),
@@ -391,6 +472,7 @@ impl Manager {
         let mut result = Ok(());
         for mut running in due {
             running.pauses.started(now);
+            running.inventory.until = Moment::NEVER;
             match new_thread(&running.account) {
                 Ok(arbiter) => {
                     let launched = self.launch(
@@ -425,60 +507,4 @@ fn new_thread(account: &Account) -> Result<Arbiter, NoThread> {
         account: Arc::clone(&account.name),
         source,
     })
-}
-
-/// The accounts that are wanted, do not run, and may start: neither their name nor their client ID is in use.
-fn startable<'a>(
-    wanted: &[Account],
-    running: impl Iterator<Item = &'a Account> + Clone,
-) -> Vec<Account> {
-    let conflicts = |one: &Account, other: &Account| {
-        one.name == other.name || one.client_id.identity() == other.client_id.identity()
-    };
-    let is_free = |account: &&Account| running.clone().all(|other| !conflicts(account, other));
-    wanted.iter().filter(is_free).cloned().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{Credential, Origin};
-
-    fn account(name: &str, id: &str, secret: &str) -> Account {
-        let fixed = |text: &str| Credential::fixed(text.into());
-        Account {
-            name: name.into(),
-            client_id: fixed(id),
-            client_secret: fixed(secret),
-            batch_size: 1,
-            max_linger: Duration::ZERO,
-            polls_per_minute: 200,
-            api_url: "http://127.0.0.1:1".parse().unwrap(),
-            token_url: None,
-            tenant: None,
-            origin: Origin::variables(false, false),
-        }
-    }
-
-    #[test]
-    fn an_account_starts_when_its_name_and_its_client_id_are_free() {
-        let running = [account("a", "1", "x"), account("b", "2", "x")];
-        for (wanted, expected) in [
-            (vec![account("a", "1", "x")], vec![]),
-            (vec![account("c", "3", "x")], vec!["c"]),
-            // Another secret, another name, and exchanged names.
-            (vec![account("a", "1", "y")], vec![]),
-            (
-                vec![account("c", "1", "x"), account("d", "4", "x")],
-                vec!["d"],
-            ),
-            (vec![account("a", "2", "x"), account("b", "1", "x")], vec![]),
-            // White space around a client ID does not make it another one.
-            (vec![account("c", " 1 ", "x")], vec![]),
-        ] {
-            let found = startable(&wanted, running.iter());
-            let found: Vec<_> = found.iter().map(|account| &*account.name).collect();
-            assert_eq!(found, expected);
-        }
-    }
 }

@@ -9,7 +9,8 @@ use super::failure_report::FailureReport;
 use super::unstored::Unstored;
 use crate::exposition::OwnFamily;
 use crate::fleet::{RowCode, RowFault, RowIgnored, Tally};
-use crate::self_metrics::{Counter, Gauge, Histogram, counter, counters, gauge};
+use crate::inventory::Part;
+use crate::self_metrics::{Counter, Gauge, Histogram, counter, counters, gauge, gauges};
 use crate::starlink::{PollFailure, TokenFailure};
 use crate::telemetry::CellFault;
 
@@ -66,6 +67,18 @@ pub struct AccountMetrics {
     token_request_failures: [Counter; TokenFailure::ALL.len()],
     /// When the token expires, in seconds since 1970.
     pub token_expiry: Gauge,
+    inventory: [InventoryMetrics; Part::ALL.len()],
+}
+
+/// The metrics of one part of an account's inventory. Unknown until it is read.
+#[derive(Debug, Default)]
+pub(super) struct InventoryMetrics {
+    /// 1 after it was read, 0 after a failure; unknown while the permission is missing.
+    pub(super) up: Gauge,
+    /// 1 after Starlink has answered, 0 while the permission is missing.
+    pub(super) permitted: Gauge,
+    /// When it was last read, in seconds since 1970.
+    pub(super) last_success: Gauge,
 }
 
 impl Default for AccountMetrics {
@@ -96,6 +109,7 @@ impl Default for AccountMetrics {
             token_requests: Counter::default(),
             token_request_failures: Default::default(),
             token_expiry: Gauge::default(),
+            inventory: Default::default(),
         };
         metrics.up.set(0.0);
         metrics.catching_up.set(0.0);
@@ -195,7 +209,37 @@ impl AccountMetrics {
         self.rows_rejected[RowFault::StoreFailed as usize].add(rows);
     }
 
-    /// All families about polls, rows and tokens, in a fixed order and without the label `account`.
+    /// The metrics of a part of the inventory.
+    pub(super) fn inventory(&self, part: Part) -> &InventoryMetrics {
+        &self.inventory[part as usize]
+    }
+
+    /// Makes the metrics of the inventory unknown.
+    pub(super) fn forget_inventory(&self) {
+        for part in &self.inventory {
+            let InventoryMetrics {
+                up,
+                permitted,
+                last_success,
+            } = part;
+            for gauge in [up, permitted, last_success] {
+                gauge.clear();
+            }
+        }
+    }
+
+    fn inventory_gauges(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        gauge: fn(&InventoryMetrics) -> &Gauge,
+    ) -> OwnFamily {
+        let parts = Part::ALL.into_iter();
+        let values = parts.map(|part| (part.name(), gauge(self.inventory(part))));
+        gauges(name, help, "part", values)
+    }
+
+    /// All families about polls, rows, tokens and the inventory, in a fixed order and without the label `account`.
     #[must_use]
     pub fn families(&self) -> Vec<OwnFamily> {
         vec![
@@ -294,6 +338,21 @@ impl AccountMetrics {
                 "starlink_exporter_token_expiry_timestamp_seconds",
                 "When the access token expires, in seconds since 1970.",
                 &self.token_expiry,
+            ),
+            self.inventory_gauges(
+                "starlink_exporter_inventory_up",
+                "Whether the last reading of this part of the inventory succeeded. Absent while the permission is missing.",
+                |part| &part.up,
+            ),
+            self.inventory_gauges(
+                "starlink_exporter_inventory_permitted",
+                "Whether the service account has the permission for this part of the inventory.",
+                |part| &part.permitted,
+            ),
+            self.inventory_gauges(
+                "starlink_exporter_inventory_last_success_timestamp_seconds",
+                "When this part of the inventory was last read completely, in seconds since 1970.",
+                |part| &part.last_success,
             ),
         ]
     }

@@ -15,7 +15,7 @@ use crate::telemetry::{Metadata, SchemaCache, SharedSchemas};
 use crate::time::Clock;
 
 /// How long an actor may take to reply: it may be in restart backoff.
-const REPLY_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const REPLY_LIMIT: Duration = Duration::from_secs(30);
 
 /// The actors and threads that a StreamActor uses.
 #[derive(Debug, Clone)]

@@ -188,6 +188,20 @@ impl PollLoop {
         self.pacer = self.pacer_before.clone();
     }
 
+    /// Reserves a request other than a poll. Returns the wait until it may be sent.
+    pub(super) fn reserve(&mut self, now: Duration) -> Duration {
+        let wait = self.pacer.reserve(now);
+        // The request also counts if the poll in progress does not.
+        self.pacer_before.reserve(now.saturating_add(wait));
+        wait
+    }
+
+    /// Halves the pace after a 429 to a request other than a poll.
+    pub(super) fn slow_down(&mut self, now: Duration) {
+        self.pacer.slow_down(now);
+        self.pacer_before.slow_down(now);
+    }
+
     /// The pace of the polls.
     pub(super) fn pacer(&self) -> &Pacer {
         &self.pacer

@@ -2,6 +2,7 @@
 //! is still delivered.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -128,6 +129,16 @@ impl Polling {
     /// The account's clock.
     pub(super) fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// Reserves a request other than a poll in the account's pace. Returns the wait until it may be sent.
+    pub(super) fn reserve(&self, now: Duration) -> Duration {
+        self.state().poll_loop.reserve(now)
+    }
+
+    /// Halves the account's pace after a 429 to another request than a poll.
+    pub(super) fn slow_down(&self, now: Duration) {
+        self.state().poll_loop.slow_down(now);
     }
 
     /// Takes an event. Gives the effects that are left to carry out: outcomes are recorded here.

@@ -7,6 +7,7 @@ use actix::{Addr, ArbiterHandle};
 
 use super::MetadataActor;
 use super::accounts::AccountStatus;
+use super::inventory::{InventoryActor, InventoryOptions, InventorySettings, InventoryStart};
 use super::messages::Drain;
 use super::offer::{Consumer, StreamId};
 use super::peers::Peers;
@@ -38,6 +39,8 @@ pub struct AccountContext {
     pub schemas: SharedSchemas,
     /// If full batches have a greater lag, an account is catching up.
     pub stale_after: Duration,
+    /// How inventories are read; `None` if they are not.
+    pub inventory: Option<InventorySettings>,
 }
 
 /// The addresses of the actors of one account.
@@ -49,6 +52,8 @@ pub struct AccountActors {
     pub metadata: Addr<MetadataActor>,
     /// Polls.
     pub stream: Addr<StreamActor>,
+    /// Reads the inventory; `None` if inventories are not read.
+    pub inventory: Option<Addr<InventoryActor>>,
     polling: Polling,
 }
 
@@ -71,82 +76,122 @@ impl AccountActors {
     }
 }
 
-/// Starts the actors of an account, which polls at the given pace, on an arbiter of their own, so that a hanging thread affects no other account.
-pub(super) fn start(
-    supervisor: &Supervisor,
-    arbiter: &ArbiterHandle,
-    incarnation: u64,
-    account: &Account,
-    status: &AccountStatus,
-    pacer: Pacer,
-    context: AccountContext,
-) -> AccountActors {
-    let AccountContext {
-        clock,
-        client,
-        decoder,
-        token_budget,
-        consumers,
-        schemas,
-        stale_after,
-    } = context;
-    let name = Arc::clone(&account.name);
-    let supervisor = supervisor.of(Owner {
-        account: Arc::clone(&name),
-        incarnation,
-    });
-    let [token_status, metadata_status, stream_status] = &status.actors;
-    let token = {
+/// Starts the actors of an account, on an arbiter of their own, so that a hanging thread affects no other account.
+pub(super) struct Starter<'a> {
+    pub(super) supervisor: &'a Supervisor,
+    pub(super) arbiter: &'a ArbiterHandle,
+    pub(super) incarnation: u64,
+    pub(super) account: &'a Account,
+    pub(super) status: &'a AccountStatus,
+    pub(super) context: &'a AccountContext,
+}
+
+impl Starter<'_> {
+    /// Starts all actors. The account polls at the given pace.
+    pub(super) fn start(self, pacer: Pacer) -> AccountActors {
+        let (token, metadata) = (self.token(), self.metadata());
+        let context = self.context;
+        let options = StreamOptions {
+            stream: self.stream_id(),
+            url: self.account.stream_url(),
+            batch_size: self.account.batch_size,
+            max_linger: self.account.max_linger,
+            origin: self.account.origin.clone(),
+            stale_after: context.stale_after,
+            client: context.client.clone(),
+        };
+        let peers = Peers {
+            token: token.clone(),
+            metadata: metadata.clone(),
+            schemas: context.schemas.clone(),
+            consumers: context.consumers.clone(),
+            decoder: context.decoder.clone(),
+        };
+        let metrics = Arc::clone(&self.status.metrics);
+        let polling = Polling::new(&options, pacer, peers, context.clock.clone(), metrics);
+        let make = {
+            let polling = polling.clone();
+            move || StreamActor::new(options, polling)
+        };
+        let [_, _, status] = &self.status.polling_actors;
+        let stream = self.supervisor().start(status, self.arbiter, make);
+        AccountActors {
+            token,
+            metadata,
+            stream,
+            inventory: self.inventory(&polling),
+            polling,
+        }
+    }
+
+    /// Starts the InventoryActor alone, after a pause.
+    pub(super) fn restart_inventory(self, actors: &mut AccountActors) {
+        actors.inventory = self.inventory(&actors.polling);
+    }
+
+    fn token(&self) -> Addr<TokenActor> {
+        let (account, context) = (self.account, self.context);
         let options = TokenOptions {
-            account: Arc::clone(&name),
+            account: Arc::clone(&account.name),
             client_id: account.client_id.clone(),
             client_secret: account.client_secret.clone(),
             origin: account.origin.clone(),
             urls: account.token_urls(),
-            budget: token_budget,
-            client: client.clone(),
+            budget: context.token_budget.clone(),
+            client: context.client.clone(),
         };
-        let (clock, metrics) = (clock.clone(), Arc::clone(&status.metrics));
+        let (clock, metrics) = (context.clock.clone(), Arc::clone(&self.status.metrics));
         let make = move || TokenActor::new(options, clock, metrics);
-        supervisor.start(token_status, arbiter, make)
-    };
-    let metadata = {
-        let account_name = Arc::clone(&name);
-        let (clock, metrics) = (clock.clone(), Arc::clone(&status.metrics));
-        let schemas = schemas.clone();
-        let make = move || MetadataActor::new(account_name, schemas, clock, metrics);
-        supervisor.start(metadata_status, arbiter, make)
-    };
-    let options = StreamOptions {
-        stream: StreamId {
-            account: name,
-            incarnation,
-        },
-        url: account.stream_url(),
-        batch_size: account.batch_size,
-        max_linger: account.max_linger,
-        origin: account.origin.clone(),
-        stale_after,
-        client,
-    };
-    let peers = Peers {
-        token: token.clone(),
-        metadata: metadata.clone(),
-        schemas,
-        consumers,
-        decoder,
-    };
-    let metrics = Arc::clone(&status.metrics);
-    let polling = Polling::new(&options, pacer, peers, clock, metrics);
-    let make = {
-        let polling = polling.clone();
-        move || StreamActor::new(options, polling)
-    };
-    let stream = supervisor.start(stream_status, arbiter, make);
-    AccountActors {
-        token,
-        metadata,
-        stream,
-        polling,
+        let [status, _, _] = &self.status.polling_actors;
+        self.supervisor().start(status, self.arbiter, make)
+    }
+
+    fn metadata(&self) -> Addr<MetadataActor> {
+        let (account, context) = (Arc::clone(&self.account.name), self.context);
+        let (clock, metrics) = (context.clock.clone(), Arc::clone(&self.status.metrics));
+        let schemas = context.schemas.clone();
+        let make = move || MetadataActor::new(account, schemas, clock, metrics);
+        let [_, status, _] = &self.status.polling_actors;
+        self.supervisor().start(status, self.arbiter, make)
+    }
+
+    fn inventory(&self, polling: &Polling) -> Option<Addr<InventoryActor>> {
+        let settings = self.context.inventory.clone()?;
+        let status = self.status.inventory_actor.as_ref()?;
+        let (account, known) = (self.account, Arc::clone(&self.status.inventory));
+        let start = InventoryStart {
+            incarnation: self.incarnation,
+            client_id: account.client_id.identity(),
+            polls_per_minute: account.polls_per_minute,
+            balance: settings.balance,
+        };
+        let is_outdated = known.begin(start, self.context.clock.elapsed());
+        if is_outdated {
+            self.status.metrics.forget_inventory();
+        }
+        let options = InventoryOptions {
+            stream: self.stream_id(),
+            base: account.management_url(),
+            settings,
+            client: self.context.client.clone(),
+            is_outdated,
+        };
+        let (polling, metrics) = (polling.clone(), Arc::clone(&self.status.metrics));
+        let make = move || InventoryActor::new(options, polling, known, metrics);
+        Some(self.supervisor().start(status, self.arbiter, make))
+    }
+
+    fn supervisor(&self) -> Supervisor {
+        self.supervisor.of(Owner {
+            account: Arc::clone(&self.account.name),
+            incarnation: self.incarnation,
+        })
+    }
+
+    fn stream_id(&self) -> StreamId {
+        StreamId {
+            account: Arc::clone(&self.account.name),
+            incarnation: self.incarnation,
+        }
     }
 }

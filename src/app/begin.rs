@@ -1,5 +1,7 @@
 //! The initial fleet of the process: the fleet of the state file, or an empty one.
 
+use std::sync::Arc;
+
 use crate::config::Settings;
 use crate::fleet::{Fleet, FleetOptions, Limits, Retention};
 use crate::state_file::{Lock, LockError, Recovered, StateFile, recover};
@@ -10,6 +12,8 @@ pub(super) struct Begin {
     pub(super) fleet: Fleet,
     pub(super) clock: Clock,
     pub(super) state_lock: Option<Lock>,
+    /// Whether a state file was read.
+    pub(super) is_restored: bool,
     /// Whether the state file may contain a fleet that could not be read.
     pub(super) is_unread: bool,
 }
@@ -21,6 +25,7 @@ pub(super) fn begin(settings: &Settings, clock: Clock) -> Result<Begin, LockErro
         fleet: Fleet::new(options.clone()),
         clock,
         state_lock: None,
+        is_restored: false,
         is_unread: false,
     };
     let Some(state) = &settings.state else {
@@ -37,11 +42,25 @@ pub(super) fn begin(settings: &Settings, clock: Clock) -> Result<Begin, LockErro
             let configured = settings.accounts.list().iter();
             let configured: Vec<_> = configured.map(|account| &*account.name).collect();
             begin.fleet.keep_accounts(&configured, begin.clock.now());
+            begin.is_restored = true;
+            if settings.inventory.is_none() {
+                forget_inventories(&mut begin.fleet);
+            }
         }
         Recovered::Nothing => {}
         Recovered::Unread => begin.is_unread = true,
     }
     Ok(begin)
+}
+
+/// Removes what an earlier process read from the management API.
+fn forget_inventories(fleet: &mut Fleet) {
+    let known = fleet.inventories().map(|(name, _)| Arc::clone(name));
+    for name in known.collect::<Vec<_>>() {
+        if let Some(account) = fleet.find_account(&name) {
+            fleet.set_inventory(account, None);
+        }
+    }
 }
 
 fn fleet_options(settings: &Settings) -> FleetOptions {

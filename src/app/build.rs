@@ -18,12 +18,16 @@ use super::followers::Followers;
 use super::ports::{Ports, Servers};
 use super::saving::Saving;
 use super::tuning::Tuning;
-use crate::account::{AccountContext, Accounts, Consumer, Manager, Register, TokenBudget};
-use crate::config::{Account, Settings};
+use crate::account::{
+    AccountContext, Accounts, Consumer, Inventories, InventorySettings, Manager, Register,
+    TokenBudget,
+};
+use crate::config::{Account, InventoryScope, Settings};
 use crate::fleet::Fleet;
 use crate::http::{
     self, Endpoints, FleetReader, Health, ReadLimits, ScrapeOptions, Scrapes, Sources, own_name,
 };
+use crate::inventory::Bounds;
 use crate::names::Names;
 use crate::self_metrics::ProcessMetrics;
 use crate::starlink::ClientOptions;
@@ -71,11 +75,13 @@ impl Application {
         if let Some(file) = &settings.web_config {
             file.value.warn_of_mixed_costs(&file.path);
         }
+        note_readers(settings);
         let names = initial_names(settings);
         let Begin {
             fleet,
             clock,
             state_lock,
+            is_restored,
             is_unread,
         } = begin(settings, clock)?;
         let client = client_options(settings, tuning.timeouts, clock.clone())?;
@@ -90,8 +96,13 @@ impl Application {
             published: Arc::default(),
         };
 
+        let inventories = fleet.inventories();
+        let inventories = inventories.map(|(name, known)| (Arc::clone(name), Arc::clone(known)));
+        let inventories = inventories.collect();
         let store = Store::start(fleet, tuning.pins, &supervisor, &shared)?;
-        let manager = start_accounts(settings, client, supervisor, &store, &shared)?;
+        let inventory = inventory_settings(settings, &store, !is_restored);
+        let context = account_context(settings, client, inventory, &store, &shared)?;
+        let manager = start_accounts(settings, supervisor, context, inventories, &store, &shared)?;
         let saving = saving(settings, is_unread, &store, &shared);
         let (followers, lists) = follow_files(settings, &tuning, &shared);
 
@@ -128,6 +139,17 @@ impl Application {
     }
 }
 
+/// Logs that other machines can read the inventory without a password, if they can.
+fn note_readers(settings: &Settings) {
+    let gate = settings.web_config.as_ref();
+    let is_open = gate.is_none_or(|file| file.value.is_open());
+    if settings.inventory.is_some() && is_open && !settings.listen.ip().is_loopback() {
+        info!(
+            "names, serial numbers and data use can be read without a password: set users in WEB_CONFIG_FILE, or INVENTORY=off"
+        );
+    }
+}
+
 /// The names that were read with the settings.
 fn initial_names(settings: &Settings) -> Arc<ArcSwap<Names>> {
     let names = settings.names.as_ref().map(|file| {
@@ -157,15 +179,35 @@ impl Store {
     }
 }
 
-/// Starts the actors of all accounts.
-fn start_accounts(
+/// How inventories are read; `None` if they are not.
+fn inventory_settings(
+    settings: &Settings,
+    store: &Store,
+    wants_last_values: bool,
+) -> Option<InventorySettings> {
+    let InventoryScope { balance } = settings.inventory?;
+    Some(InventorySettings {
+        balance,
+        bounds: Bounds {
+            entries: settings.fleet.max_devices,
+            routers: settings.fleet.include_routers,
+            ..Bounds::STANDARD
+        },
+        wants_last_values,
+        store: store.address.clone().recipient(),
+        last_values: store.address.clone().recipient(),
+    })
+}
+
+/// The values that the actors of all accounts share.
+fn account_context(
     settings: &Settings,
     client: ClientOptions,
-    supervisor: Supervisor,
+    inventory: Option<InventorySettings>,
     store: &Store,
     shared: &Shared,
-) -> Result<Manager, BuildError> {
-    let context = AccountContext {
+) -> io::Result<AccountContext> {
+    Ok(AccountContext {
         clock: shared.clock.clone(),
         client,
         decoder: Pool::start("decode", decoders())?,
@@ -173,13 +215,25 @@ fn start_accounts(
         consumers: vec![Consumer::Batches(store.address.clone().recipient())],
         schemas: SharedSchemas::new(settings.fleet.fields.clone()),
         stale_after: settings.fleet.stale_after,
-    };
+        inventory,
+    })
+}
+
+/// Starts the actors of all accounts, which continue with these inventories.
+fn start_accounts(
+    settings: &Settings,
+    supervisor: Supervisor,
+    context: AccountContext,
+    inventories: Inventories,
+    store: &Store,
+    shared: &Shared,
+) -> Result<Manager, BuildError> {
     let register = Register {
         add: store.address.clone().recipient(),
         remove: store.address.clone().recipient(),
     };
     let accounts = Arc::clone(&shared.accounts);
-    let mut manager = Manager::new(supervisor, context, register, accounts);
+    let mut manager = Manager::new(supervisor, context, register, accounts, inventories);
     manager.apply(settings.accounts.list().to_vec())?;
     Ok(manager)
 }

@@ -65,6 +65,11 @@ impl Account {
         self.below_api("/v2/telemetry/stream")
     }
 
+    /// The URL below which the requests of the management API are.
+    pub fn management_url(&self) -> Url {
+        self.below_api("/v2")
+    }
+
     /// The token URLs, one or two: the second is tried if the first issues no token.
     ///
     /// Starlink's guides document `/api/public/auth/connect/token`, its OIDC discovery document `/api/auth/connect/token`.

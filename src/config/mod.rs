@@ -63,6 +63,8 @@ pub struct Settings {
     pub info_format: InfoFormat,
     /// The settings of the fleet.
     pub fleet: FleetSettings,
+    /// What is read of the management API; `None` if nothing is.
+    pub inventory: Option<InventoryScope>,
     /// The state file, if there is one.
     pub state: Option<StateSettings>,
     /// The settings of the log.
@@ -97,6 +99,13 @@ pub struct FleetSettings {
     pub forget_after: Duration,
     /// The most devices; further ones are left out.
     pub max_devices: usize,
+}
+
+/// What is read of the management API in addition to what the exporter needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InventoryScope {
+    /// Whether the amounts due are read.
+    pub balance: bool,
 }
 
 /// Where the fleet is kept over restarts.
@@ -198,6 +207,7 @@ impl Settings {
             &InfoFormat::ALL.map(|format| (format.name(), format)),
         );
         let fleet = read_fleet(reader);
+        let inventory = read_inventory(reader);
         let state = read_state(reader, suffix);
         let log = read_log(reader);
         Some(Self {
@@ -212,6 +222,7 @@ impl Settings {
             allowed_hosts,
             info_format: info_format?,
             fleet: fleet?,
+            inventory: inventory?,
             state: state?,
             log: log?,
             redactor: Redactor::default(),
@@ -356,6 +367,13 @@ fn read_fleet(reader: &mut Reader) -> Option<FleetSettings> {
         forget_after: Duration::from_secs(forget_after?),
         max_devices: max_devices?,
     })
+}
+
+fn read_inventory(reader: &mut Reader) -> Option<Option<InventoryScope>> {
+    let is_read = reader.one_of(&table::INVENTORY, &[("auto", true), ("off", false)]);
+    let balance = reader.read(&table::INVENTORY_BALANCE, parse::switch);
+    let scope = InventoryScope { balance: balance? };
+    Some(is_read?.then_some(scope))
 }
 
 /// A missing file is not an error, but a path that cannot be used is.

@@ -83,6 +83,7 @@ fn unset_settings_have_their_defaults() {
             max_devices: 1_000_000,
         }
     );
+    assert_eq!(settings.inventory, Some(InventoryScope { balance: false }));
     assert_eq!(settings.log.format, LogFormat::Text);
     assert_eq!(settings.log.filter, "info");
     let account = &settings.accounts.list()[0];
@@ -111,6 +112,7 @@ fn every_setting_has_an_effect() {
         ("STALE_AFTER", "1"),
         ("IP_STALE_AFTER", "2"),
         ("FORGET_AFTER", "315360000"),
+        ("INVENTORY_BALANCE", "true"),
         ("RUST_LOG", "warn,awc=debug"),
     ])
     .unwrap();
@@ -126,6 +128,9 @@ fn every_setting_has_an_effect() {
             max_devices: 1_000_000,
         }
     );
+    assert_eq!(settings.inventory, Some(InventoryScope { balance: true }));
+    let off = from_environment(&[("INVENTORY", "Off")]).unwrap();
+    assert_eq!(off.inventory, None);
     assert_eq!(settings.log.filter, "warn,awc=debug");
     let account = &settings.accounts.list()[0];
     assert_eq!(
@@ -378,6 +383,8 @@ STALE_AFTER=120  # default
 IP_STALE_AFTER=900  # default
 FORGET_AFTER=86400  # default
 MAX_DEVICES=1000000  # default
+INVENTORY=auto  # default
+INVENTORY_BALANCE=false  # default
 STATE_FILE=  # not set
 STATE_INTERVAL=60  # default
 LOG_FORMAT=text  # default

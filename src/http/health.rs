@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::account::{AccountState, AccountStatus, Accounts};
-use crate::supervise::ActorStatus;
+use crate::supervise::{ActorStatus, Role};
 use crate::tasks::TaskStatus;
 use crate::time::{Clock, unix_seconds};
 
@@ -163,7 +163,7 @@ impl Health {
         let store = health(None, &self.store);
         let accounts = self.accounts.all();
         let actors = accounts.iter().flat_map(|account| {
-            let actors = account.actors.iter();
+            let actors = account.actors();
             actors.map(|status| health(Some(&account.name), status))
         });
         std::iter::once(store).chain(actors).collect()
@@ -210,8 +210,9 @@ impl Health {
         let is_any_alive = self.is_any_account_alive();
         let actors = self.actors();
         let actors = actors.iter().filter_map(|actor| {
-            // One account that answers is enough.
-            let counts = actor.account.is_none() || !is_any_alive;
+            // One account that answers is enough, and an account polls also while its inventory is paused.
+            let is_paused = actor.status.role() == Role::Inventory && actor.status.is_gone();
+            let counts = !is_paused && (actor.account.is_none() || !is_any_alive);
             Some((
                 "actor",
                 actor.status.role().name(),

@@ -297,9 +297,9 @@ fn all_actor_families(
     accounts: &[Arc<AccountStatus>],
     others: &[Arc<ActorStatus>],
 ) -> [OwnFamily; 2] {
-    let mut families = actor_families(others);
+    let mut families = actor_families(others.iter());
     for account in accounts {
-        let own = actor_families(&account.actors);
+        let own = actor_families(account.actors());
         for (family, own) in families.iter_mut().zip(own) {
             family.samples.extend(own.of_account(&account.name).samples);
         }
@@ -308,11 +308,11 @@ fn all_actor_families(
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
-fn actor_families(actors: &[Arc<ActorStatus>]) -> [OwnFamily; 2] {
+fn actor_families<'a>(actors: impl Iterator<Item = &'a Arc<ActorStatus>>) -> [OwnFamily; 2] {
     let mut up = OwnFamily::new(
         Kind::Gauge,
         "starlink_exporter_actor_up",
-        "Whether the actor is running: 0 in restart backoff.",
+        "Whether the actor is running: 0 in restart backoff and while it is paused.",
     );
     let mut restarts = OwnFamily::new(
         Kind::Counter,

@@ -157,6 +157,20 @@ pub(crate) fn gauge(name: &'static str, help: &'static str, value: &Gauge) -> Ow
     }
 }
 
+/// A family of gauges with one label; without the samples whose values are unknown.
+pub(crate) fn gauges<'g>(
+    name: &'static str,
+    help: &'static str,
+    key: &'static str,
+    gauges: impl Iterator<Item = (&'static str, &'g Gauge)>,
+) -> OwnFamily {
+    let family = OwnFamily::new(Kind::Gauge, name, help);
+    gauges.fold(family, |family, (of, gauge)| match gauge.value() {
+        Some(value) => family.labelled(key, of, value),
+        None => family,
+    })
+}
+
 /// A family of counters with one label. All of them exist from the start, at 0.
 pub(crate) fn counters(
     name: &'static str,

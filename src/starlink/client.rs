@@ -1,6 +1,7 @@
 //! The HTTP client: sends one request, and returns the complete body or an error, within limits of time and size.
 
 use super::error::{BodyError, CallError, ErrorResponse, PollError, Stage, TokenError};
+use super::query::Query;
 use super::token::Token;
 use super::wire;
 use crate::outgoing::{self, ConnectorOptions, Proxy, Resolver, USER_AGENT};
@@ -12,7 +13,7 @@ use awc::{
     ClientRequest, ClientResponse, Connector,
     error::{ConnectError, PayloadError, SendRequestError},
     http::{
-        StatusCode, Version,
+        Method, StatusCode, Version,
         header::{self, HeaderMap, HeaderName, HeaderValue},
     },
 };
@@ -32,6 +33,9 @@ use url::{Position, Url};
 /// The largest batch, decompressed. 65,000 rows are 15 to 20 MB.
 const BATCH_LIMIT: usize = 64 * 1024 * 1024;
 
+/// The largest answer of the management API, decompressed. A page has at most 250 entries.
+const QUERY_LIMIT: usize = 16 * 1024 * 1024;
+
 /// The largest body of a token response or of an error, decompressed.
 const SMALL_LIMIT: usize = 64 * 1024;
 
@@ -50,6 +54,8 @@ pub struct Timeouts {
     pub token: Duration,
     /// For the head of the answer to a poll, including connecting, in addition to the linger.
     pub beyond_linger: Duration,
+    /// For the head of an answer of the management API, including connecting.
+    pub query: Duration,
     /// For a complete body.
     pub body: Duration,
     /// For the next bytes of a body, and for the complete body of an error.
@@ -62,6 +68,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(5),
             token: Duration::from_secs(15),
             beyond_linger: Duration::from_secs(15),
+            query: Duration::from_secs(30),
             body: Duration::from_secs(60),
             idle: Duration::from_secs(15),
         }
@@ -145,8 +152,8 @@ impl Client {
         }
     }
 
-    /// A POST request to `url`. With TLS, awc is given the URL as `http`, because our connector sets up TLS.
-    fn post(&self, url: &Url) -> ClientRequest {
+    /// A request to `url`. With TLS, awc is given the URL as `http`, because our connector sets up TLS.
+    fn request(&self, method: Method, url: &Url) -> ClientRequest {
         let mut plain = url.clone();
         let secure = self.tls.as_ref().filter(|_| url.scheme() == "https");
         let port = url.port_or_known_default();
@@ -156,7 +163,7 @@ impl Client {
             _ => &self.plain,
         };
         let host = &url[Position::BeforeHost..Position::AfterPort];
-        let request = http.post(plain.as_str());
+        let request = http.request(method, plain.as_str());
         request.insert_header((header::HOST, host)).no_decompress()
     }
 
@@ -173,11 +180,13 @@ impl Client {
         self.redactor
             .register_credentials([client_id, client_secret]);
         let (client_id, client_secret) = (client_id.expose_secret(), client_secret.expose_secret());
-        let sending = self.post(url).send_form(&wire::TokenRequest {
-            client_id,
-            client_secret,
-            grant_type: "client_credentials",
-        });
+        let sending = self
+            .request(Method::POST, url)
+            .send_form(&wire::TokenRequest {
+                client_id,
+                client_secret,
+                grant_type: "client_credentials",
+            });
         let whole = async {
             let response = self.head(sending, self.timeouts.token).await?;
             self.body(response, SMALL_LIMIT).await
@@ -249,7 +258,7 @@ impl Client {
         self.redactor.register_token(bearer);
         let bearer = bearer.expose_secret();
         let sending = self
-            .post(url)
+            .request(Method::POST, url)
             .insert_header((header::AUTHORIZATION, authorization(bearer)?))
             .send_json(&wire::PollRequest {
                 batch_size,
@@ -259,6 +268,36 @@ impl Client {
         let response = self.head(sending, limit).await?;
         on_head();
         Ok(self.body(response, self.batch_limit).await?)
+    }
+
+    /// Sends a request of the management API below `base`. Returns the decompressed body of a 200, not parsed.
+    ///
+    /// # Errors
+    /// [`PollError`], as for a poll. The request is not repeated; the caller decides.
+    pub async fn query(
+        &self,
+        base: &Url,
+        query: &Query,
+        bearer: &SecretString,
+    ) -> Result<Bytes, PollError> {
+        self.redactor.register_token(bearer);
+        let authorization = authorization(bearer.expose_secret())?;
+        let (url, body) = (query.url(base), query.body());
+        let method = match body {
+            Some(_) => Method::POST,
+            None => Method::GET,
+        };
+        let request = self
+            .request(method, &url)
+            .insert_header((header::AUTHORIZATION, authorization));
+        let sending = match body {
+            Some(body) => request
+                .insert_header((header::CONTENT_TYPE, "application/json"))
+                .send_body(body.into_owned()),
+            None => request.send(),
+        };
+        let response = self.head(sending, self.timeouts.query).await?;
+        Ok(self.body(response, QUERY_LIMIT).await?)
     }
 
     /// Sends a request and waits for the head of the response, whose `Date` corrects the clock.

@@ -38,16 +38,19 @@ pub enum Role {
     Stream,
     /// Resolves the columns of answers to schemas.
     Metadata,
+    /// Reads the inventory.
+    Inventory,
     /// Owns the fleet.
     MetricsStore,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Token,
         Self::Stream,
         Self::Metadata,
+        Self::Inventory,
         Self::MetricsStore,
     ];
 
@@ -58,6 +61,7 @@ impl Role {
             Self::Token => "token",
             Self::Stream => "stream",
             Self::Metadata => "metadata",
+            Self::Inventory => "inventory",
             Self::MetricsStore => "metrics_store",
         }
     }

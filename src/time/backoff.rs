@@ -36,6 +36,13 @@ impl Backoff {
         Jitter::Full,
     ));
 
+    /// For readings of a part of an inventory: 30 s to 15 minutes, doubling, without jitter.
+    pub const READINGS: Self = Self::proven(Self::new(
+        Duration::from_secs(30),
+        Duration::from_secs(15 * 60),
+        Jitter::None,
+    ));
+
     /// For restarts of an actor: 100 ms to 5 s, doubling, without jitter.
     pub const RESTARTS: Self = Self::proven(Self::new(
         Duration::from_millis(100),

@@ -177,7 +177,7 @@ impl Status {
             let devices = id.map(|id| snapshot.counts_of(id));
             Account::of(AccountInput {
                 status: account,
-                actors: account.actors.iter().map(actor).collect(),
+                actors: account.actors().map(actor).collect(),
                 devices: devices.unwrap_or_default(),
                 clock,
                 stale_after: options.stale_after,

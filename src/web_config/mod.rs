@@ -108,6 +108,12 @@ impl Gate {
         matches!(self.fixed.tls, Some((ClientAuth::Required(_), _)))
     }
 
+    /// Whether clients are admitted without a password and without a certificate.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.users.load().is_empty() && !self.demands_certificates()
+    }
+
     /// The headers that are added to every response.
     #[must_use]
     pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {

@@ -48,6 +48,11 @@ pub async fn inject(service: &Service, account: &AccountActors, role: Role, faul
         Role::Token => send(&account.token, fault).await,
         Role::Stream => send(&account.stream, fault).await,
         Role::Metadata => send(&account.metadata, fault).await,
+        Role::Inventory => {
+            if let Some(inventory) = &account.inventory {
+                send(inventory, fault).await;
+            }
+        }
         Role::MetricsStore => send(&service.store, fault).await,
     }
 }

@@ -132,6 +132,7 @@ async fn world(
             connect: Duration::from_secs(2),
             token: Duration::from_secs(2),
             beyond_linger: Duration::from_secs(3),
+            query: Duration::from_secs(3),
             body: Duration::from_secs(3),
             idle: Duration::from_secs(1),
         },
@@ -256,7 +257,7 @@ async fn give_up(mut random: Rng) -> Counts {
     .await;
     // The only account is all accounts.
     let expected = match role {
-        Role::MetricsStore => Ending::GivenUp(role),
+        Role::MetricsStore | Role::Inventory => Ending::GivenUp(role),
         Role::Token | Role::Stream | Role::Metadata => Ending::AccountsStopped,
     };
     assert_eq!(service.ended().await, expected);

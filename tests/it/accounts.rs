@@ -250,6 +250,7 @@ fn inject(service: &Service, name: &str, role: Role, place: Place, fault: Fault)
         Role::Token => send(&actors.token, message),
         Role::Stream => send(&actors.stream, message),
         Role::Metadata => send(&actors.metadata, message),
+        Role::Inventory => send(actors.inventory.as_ref().unwrap(), message),
         Role::MetricsStore => send(&service.store, message),
     }
 }

@@ -63,7 +63,8 @@ pub async fn journal(
     journal
 }
 
-/// The environment of a service that polls `simulator`; `changes` replace the defaults.
+/// The environment of a service that polls `simulator`; `changes` replace the defaults. The inventory is not read by default, so that
+/// all requests are polls and token requests.
 pub fn environment(simulator: &Simulator, changes: &[(&str, &str)]) -> Vec<(String, OsString)> {
     let Options {
         client_id,
@@ -79,6 +80,7 @@ pub fn environment(simulator: &Simulator, changes: &[(&str, &str)]) -> Vec<(Stri
         ("MAX_LINGER", "200"),
         ("METRICS_ADDRESS", "127.0.0.1"),
         ("METRICS_PORT", "0"),
+        ("INVENTORY", "off"),
     ];
     let kept = defaults
         .iter()

@@ -34,6 +34,10 @@ macro_rules! with_actor {
                 let $address = &$service.account.metadata;
                 $body
             }
+            Role::Inventory => {
+                let $address = $service.account.inventory.as_ref().unwrap();
+                $body
+            }
             Role::MetricsStore => {
                 let $address = &$service.store;
                 $body
@@ -69,13 +73,23 @@ fn labels(role: Role) -> String {
     let actor = format!(r#"actor="{}""#, role.name());
     match role {
         Role::MetricsStore => actor,
-        Role::Token | Role::Stream | Role::Metadata => format!(r#"account="default",{actor}"#),
+        Role::Token | Role::Stream | Role::Metadata | Role::Inventory => {
+            format!(r#"account="default",{actor}"#)
+        }
     }
 }
 
-/// A service that has stored one row.
+/// The actors without which an account does not poll, and the store.
+const ESSENTIAL: [Role; 4] = [
+    Role::Token,
+    Role::Stream,
+    Role::Metadata,
+    Role::MetricsStore,
+];
+
+/// A service that reads the inventory and has stored one row.
 async fn running_service(tuning: Tuning) -> (Simulator, Service) {
-    service_with(tuning, &[]).await
+    service_with(tuning, &[("INVENTORY", "auto")]).await
 }
 
 /// The same with a long linger, so that the next batch is the one that the test pushes.
@@ -161,6 +175,10 @@ survives! {
     stream_dies_in_a_future: Stream Place::Future;
     stream_dies_in_an_interval: Stream Place::Interval;
     stream_dies_in_started: Stream Place::Started(1);
+    inventory_dies_in_a_handler: Inventory Place::Handler;
+    inventory_dies_in_a_future: Inventory Place::Future;
+    inventory_dies_in_an_interval: Inventory Place::Interval;
+    inventory_dies_in_started: Inventory Place::Started(1);
     metadata_dies_in_a_handler: Metadata Place::Handler;
     metadata_dies_in_a_future: Metadata Place::Future;
     metadata_dies_in_an_interval: Metadata Place::Interval;
@@ -424,12 +442,12 @@ async fn an_actor_that_dies_too_often_ends_the_process() {
         let ending = service.ended().await;
         // The only account is all accounts.
         let expected = match role {
-            Role::MetricsStore => Ending::GivenUp(role),
+            Role::MetricsStore | Role::Inventory => Ending::GivenUp(role),
             Role::Token | Role::Stream | Role::Metadata => Ending::AccountsStopped,
         };
         assert_eq!((ending, ending.exit_code()), (expected, 70));
     };
-    futures_util::future::join_all(Role::ALL.map(dies)).await;
+    futures_util::future::join_all(ESSENTIAL.map(dies)).await;
 }
 
 #[actix_rt::test]

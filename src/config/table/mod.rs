@@ -9,7 +9,7 @@ pub(in crate::config) use self::settings::*;
 use crate::text::nearest;
 
 /// All settings, in the order of help and documentation.
-pub(in crate::config) const SETTINGS: [&Setting; 33] = [
+pub(in crate::config) const SETTINGS: [&Setting; 35] = [
     &CONFIG_FILE,
     &CLIENT_ID,
     &CLIENT_ID_FILE,
@@ -39,6 +39,8 @@ pub(in crate::config) const SETTINGS: [&Setting; 33] = [
     &IP_STALE_AFTER,
     &FORGET_AFTER,
     &MAX_DEVICES,
+    &INVENTORY,
+    &INVENTORY_BALANCE,
     &STATE_FILE,
     &STATE_INTERVAL,
     &LOG_FORMAT,
@@ -46,13 +48,14 @@ pub(in crate::config) const SETTINGS: [&Setting; 33] = [
 ];
 
 /// The headings of `--help`, each with the first setting of its group, in the order of [`SETTINGS`].
-const GROUPS: [(&str, &Setting); 8] = [
+const GROUPS: [(&str, &Setting); 9] = [
     ("Configuration file", &CONFIG_FILE),
     ("Service accounts and polling", &CLIENT_ID),
     ("Connection to Starlink", &ALLOW_INSECURE_API),
     ("Listening", &METRICS_ADDRESS),
     ("Exported data", &NAMES_FILE),
     ("Ages and limits", &STALE_AFTER),
+    ("Inventory", &INVENTORY),
     ("Keeping state across restarts", &STATE_FILE),
     ("Logging", &LOG_FORMAT),
 ];

@@ -278,6 +278,22 @@ pub(in crate::config) const MAX_DEVICES: Setting = Setting {
     secret: false,
     help: "Maximum number of devices, of all types together. Further ones are counted and left out.",
 };
+/// Whether the management API is read.
+pub(in crate::config) const INVENTORY: Setting = Setting {
+    name: "INVENTORY",
+    presence: Presence::Default("auto"),
+    accepts: Accepts::OneOf(&["auto", "off"]),
+    secret: false,
+    help: "Whether names, terminals, service lines and data use are read from Starlink's management API, as far as permissions allow.",
+};
+/// Whether the balance is read.
+pub(in crate::config) const INVENTORY_BALANCE: Setting = Setting {
+    name: "INVENTORY_BALANCE",
+    presence: Presence::Default("false"),
+    accepts: Accepts::Switch,
+    secret: false,
+    help: "Whether the amounts due are read too, for starlink_account_balance_due. Not read with INVENTORY=off.",
+};
 /// The state file.
 pub(in crate::config) const STATE_FILE: Setting = Setting {
     name: "STATE_FILE",

@@ -1,0 +1,142 @@
+//! The answers of a reading that is not complete, and the inventory that they make.
+
+use std::sync::Arc;
+
+use crate::inventory::{
+    AccountInfo, AnswerError, Balance, Bounds, Inventory, Known, Lines, Page, Part, Terminals,
+    Usages, parse_account, parse_balances,
+};
+
+/// An answer to a request.
+#[derive(Debug)]
+pub(super) enum Parsed {
+    Account(AccountInfo),
+    Terminals(Page<Terminals>),
+    Lines(Page<Lines>),
+    Usage(Page<Usages>),
+    Balance(Vec<Balance>),
+    /// The last values of terminals, which the store has taken.
+    LastValues,
+}
+
+impl Parsed {
+    /// Reads the answer to a request for a part, which arrived at this time in seconds since 1970.
+    pub(super) fn parse(
+        part: Part,
+        body: &[u8],
+        at: f64,
+        bounds: &Bounds,
+    ) -> Result<Self, AnswerError> {
+        Ok(match part {
+            Part::Account => Self::Account(parse_account(body, bounds)?),
+            Part::Terminals => Self::Terminals(Terminals::parse(body, bounds)?),
+            Part::ServiceLines => Self::Lines(Lines::parse(body, bounds)?),
+            Part::DataUsage => Self::Usage(Usages::parse(body, at, bounds)?),
+            Part::Balance => Self::Balance(parse_balances(body, bounds)?),
+        })
+    }
+
+    /// Whether no page follows.
+    pub(super) fn is_last(&self) -> bool {
+        match self {
+            Self::Terminals(page) => page.is_last,
+            Self::Lines(page) => page.is_last,
+            Self::Usage(page) => page.is_last,
+            Self::Account(_) | Self::Balance(_) | Self::LastValues => true,
+        }
+    }
+
+    /// The number of entries that were left out because they are invalid.
+    pub(super) fn rejected(&self) -> usize {
+        match self {
+            Self::Terminals(page) => page.rejected,
+            Self::Lines(page) => page.rejected,
+            Self::Usage(page) => page.rejected,
+            Self::Account(_) | Self::Balance(_) | Self::LastValues => 0,
+        }
+    }
+}
+
+/// The answers of the readings in progress. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pages {
+    account: Option<AccountInfo>,
+    terminals: Arc<Vec<Terminals>>,
+    lines: Arc<Vec<Lines>>,
+    usage: Arc<Vec<Usages>>,
+    balance: Option<Vec<Balance>>,
+    /// When the last answer arrived, in seconds since 1970.
+    at: f64,
+}
+
+impl Pages {
+    /// Adds an answer that arrived at this time in seconds since 1970.
+    pub(super) fn add(&mut self, parsed: Parsed, at: f64) {
+        self.at = at;
+        match parsed {
+            Parsed::Account(account) => self.account = Some(account),
+            Parsed::Terminals(page) => Arc::make_mut(&mut self.terminals).push(page.entries),
+            Parsed::Lines(page) => Arc::make_mut(&mut self.lines).push(page.entries),
+            Parsed::Usage(page) => Arc::make_mut(&mut self.usage).push(page.entries),
+            Parsed::Balance(balance) => self.balance = Some(balance),
+            Parsed::LastValues => {}
+        }
+    }
+
+    /// Drops the answers about a part.
+    pub(super) fn drop_part(&mut self, part: Part) {
+        match part {
+            Part::Account => self.account = None,
+            Part::Terminals => self.terminals = Arc::default(),
+            Part::ServiceLines => self.lines = Arc::default(),
+            Part::DataUsage => self.usage = Arc::default(),
+            Part::Balance => self.balance = None,
+        }
+    }
+
+    /// The inventory after a complete reading of a part. A value that has not changed is shared with the inventory before.
+    pub(super) fn merge(self, part: Part, before: Inventory, bounds: &Bounds) -> Inventory {
+        let at = self.at;
+        let mut inventory = before;
+        match part {
+            Part::Account => {
+                let value = self.account.unwrap_or_default();
+                inventory.account = Some(known(inventory.account, value, at));
+            }
+            Part::Terminals => {
+                let before = inventory.terminals;
+                let value = Terminals::merged(value(before.as_ref()), &self.terminals, bounds);
+                inventory.terminals = Some(known(before, value, at));
+            }
+            Part::ServiceLines => {
+                let before = inventory.lines;
+                let value = Lines::merged(value(before.as_ref()), &self.lines, bounds);
+                inventory.lines = Some(known(before, value, at));
+            }
+            Part::DataUsage => {
+                let before = inventory.usage;
+                let value = Usages::merged(value(before.as_ref()), &self.usage, bounds);
+                inventory.usage = Some(known(before, value, at));
+            }
+            Part::Balance => {
+                let value = self.balance.unwrap_or_default();
+                inventory.balance = Some(known(inventory.balance, value, at));
+            }
+        }
+        inventory
+    }
+}
+
+fn value<T>(known: Option<&Known<T>>) -> Option<&T> {
+    known.map(|known| &*known.value)
+}
+
+/// The value with its time. If it equals the one before, it is shared.
+fn known<T: PartialEq>(before: Option<Known<T>>, value: T, at: f64) -> Known<T> {
+    let same = before.map(|before| before.value);
+    let same = same.filter(|before| **before == value);
+    Known {
+        at,
+        value: same.unwrap_or_else(|| Arc::new(value)),
+    }
+}

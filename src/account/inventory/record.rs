@@ -1,0 +1,235 @@
+//! Records the outcomes of the requests for an inventory, in the exporter's own metrics and in the log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{debug, info, warn};
+
+use super::request::RequestError;
+use super::schedule::Outcome;
+use crate::account::metrics::AccountMetrics;
+use crate::inventory::{Inventory, Part};
+use crate::starlink::PollFailure;
+use crate::text::with_sources;
+use crate::time::{Clock, FailureLog, Moment, Report, unix_seconds};
+
+/// The permission for last values, in the words of Starlink's settings page.
+const TELEMETRY: &str = "Device telemetry, View";
+
+/// Counts and logs the outcomes of an account.
+#[derive(Debug)]
+pub(super) struct InventoryRecord {
+    account: Arc<str>,
+    parts: [PartRecord; Part::ALL.len()],
+    clock: Clock,
+    metrics: Arc<AccountMetrics>,
+}
+
+/// What was logged about a part.
+#[derive(Debug, Default)]
+struct PartRecord {
+    /// By reason and status.
+    failures: FailureLog<(PollFailure, Option<u16>)>,
+    /// Whether the last reading was cut.
+    is_cut: bool,
+    /// The invalid entries of the reading in progress.
+    rejected: usize,
+    /// Whether the last reading had invalid entries.
+    had_rejected: bool,
+}
+
+impl InventoryRecord {
+    /// A record of the requests for an account, whose inventory so far is given.
+    pub(super) fn new(
+        account: Arc<str>,
+        known: &Inventory,
+        clock: Clock,
+        metrics: Arc<AccountMetrics>,
+    ) -> Self {
+        for part in Part::ALL {
+            if let Some(at) = known.read_at(part) {
+                metrics.inventory(part).last_success.set(at);
+            }
+        }
+        Self {
+            account,
+            parts: Default::default(),
+            clock,
+            metrics,
+        }
+    }
+
+    /// Counts entries of a page that were left out because they are invalid.
+    pub(super) fn rejected(&mut self, part: Part, entries: usize) {
+        self.parts[part as usize].rejected += entries;
+    }
+
+    /// Counts and logs an outcome.
+    pub(super) fn record(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Permitted(part) => self.permitted(part),
+            Outcome::Read(part) => self.read(part),
+            Outcome::Cut { part, pages } => self.cut(part, pages),
+            Outcome::Forbidden(part) => self.forbidden(part),
+            Outcome::Failed { part, error, wait } => self.failed(part, &error, wait),
+            Outcome::LastValuesRead => {
+                info!(account = &*self.account, "last values of terminals read");
+            }
+            Outcome::LastValuesFailed(error) => self.last_values_failed(&error),
+        }
+    }
+
+    fn permitted(&self, part: Part) {
+        let permitted = &self.metrics.inventory(part).permitted;
+        if permitted.value() == Some(0.0) {
+            info!(
+                account = &*self.account,
+                part = part.name(),
+                "the permission for a part of the inventory was granted"
+            );
+        }
+        permitted.set(1.0);
+    }
+
+    fn read(&mut self, part: Part) {
+        let now = unix_seconds(self.clock.corrected());
+        let metrics = self.metrics.inventory(part);
+        metrics.up.set(1.0);
+        metrics.last_success.set(now);
+        let account = &*self.account;
+        let record = &mut self.parts[part as usize];
+        let rejected = std::mem::take(&mut record.rejected);
+        debug!(account, part = part.name(), rejected, "inventory read");
+        let had_rejected = std::mem::replace(&mut record.had_rejected, rejected > 0);
+        if rejected > 0 && !had_rejected {
+            warn!(
+                account,
+                part = part.name(),
+                entries = rejected,
+                "entries of the inventory are ignored: they are invalid"
+            );
+        }
+        self.log_recoveries([part]);
+    }
+
+    fn cut(&mut self, part: Part, pages: u32) {
+        let record = &mut self.parts[part as usize];
+        if !std::mem::replace(&mut record.is_cut, true) {
+            warn!(
+                account = &*self.account,
+                part = part.name(),
+                pages,
+                "further pages of the inventory are ignored: there are more than MAX_DEVICES allows"
+            );
+        }
+    }
+
+    fn forbidden(&mut self, part: Part) {
+        let metrics = self.metrics.inventory(part);
+        let was_forbidden = metrics.permitted.value() == Some(0.0);
+        metrics.permitted.set(0.0);
+        metrics.up.clear();
+        metrics.last_success.clear();
+        self.parts[part as usize] = PartRecord::default();
+        let (account, part, permission) = (&*self.account, part.name(), part.permission());
+        if was_forbidden {
+            debug!(
+                account,
+                part, permission, "a permission for the inventory is still missing"
+            );
+        } else {
+            info!(
+                account,
+                part,
+                permission,
+                "a part of the inventory is left out: the service account lacks the permission"
+            );
+        }
+    }
+
+    fn failed(&mut self, part: Part, error: &RequestError, wait: Duration) {
+        self.metrics.inventory(part).up.set(0.0);
+        let now = self.clock.elapsed();
+        let failures = &mut self.parts[part as usize].failures;
+        let (account, part) = (&*self.account, part.name());
+        // Without the message, which may differ each time.
+        let key = (error.reason(), error.status());
+        let reason = error.reason().name();
+        let status = error.status();
+        let retry_in_seconds = wait.as_secs_f64();
+        // The token actor logs this.
+        let is_logged = matches!(error, RequestError::Token(_));
+        let error = with_sources(error);
+        if is_logged {
+            debug!(
+                account,
+                part, reason, error, retry_in_seconds, "inventory request failed"
+            );
+            return failures.failed_elsewhere(now);
+        }
+        match failures.failed(key, now) {
+            Report::Silent => debug!(
+                account,
+                part, reason, status, error, retry_in_seconds, "inventory request failed again"
+            ),
+            Report::First => warn!(
+                account,
+                part, reason, status, error, retry_in_seconds, "inventory request failed: retrying"
+            ),
+            Report::Repeated { count, since } => warn!(
+                account,
+                part,
+                reason,
+                status,
+                error,
+                count,
+                for_seconds = since.as_secs(),
+                retry_in_seconds,
+                "inventory requests still fail"
+            ),
+        }
+    }
+
+    fn last_values_failed(&self, error: &RequestError) {
+        let permission = (error.reason() == PollFailure::Forbidden).then_some(TELEMETRY);
+        let account = &*self.account;
+        let (reason, error) = (error.reason().name(), with_sources(error));
+        warn!(
+            account,
+            reason,
+            error,
+            permission,
+            "the last values of terminals cannot be read: they appear with the next rows of the stream"
+        );
+    }
+
+    /// When the next outage ends, if no request fails before: [`InventoryRecord::log_recovery`] is due then.
+    pub(super) fn outage_over_at(&self) -> Option<Moment> {
+        let ends = self.parts.iter();
+        let over_at = ends.filter_map(|part| part.failures.over_at()).min()?;
+        // Moments are whole milliseconds, rounded down.
+        Some(Moment::at(over_at).after(Duration::from_millis(1)))
+    }
+
+    /// Logs the ends of outages, if there are any.
+    pub(super) fn log_recovery(&mut self) {
+        let has_recovered = |part: &Part| self.parts[*part as usize].failures.over_at().is_some();
+        let recovered: Vec<_> = Part::ALL.into_iter().filter(has_recovered).collect();
+        self.log_recoveries(recovered);
+    }
+
+    fn log_recoveries(&mut self, parts: impl IntoIterator<Item = Part>) {
+        for part in parts {
+            let failures = &mut self.parts[part as usize].failures;
+            if let Some(recovered) = failures.recovered(self.clock.elapsed()) {
+                info!(
+                    account = &*self.account,
+                    part = part.name(),
+                    failures = recovered.failures,
+                    for_seconds = recovered.lasted.as_secs(),
+                    "inventory requests succeed again"
+                );
+            }
+        }
+    }
+}

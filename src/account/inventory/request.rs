@@ -1,0 +1,166 @@
+//! One request of the management API: waits for its turn, gets a token, sends the request, and has the answer read on another thread.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::MailboxError;
+use bytes::Bytes;
+use tracing::debug;
+use url::Url;
+
+use super::known::KnownInventory;
+use super::pages::Parsed;
+use super::schedule::Step;
+use crate::account::InventorySettings;
+use crate::account::attempt::{WorkPanicked, ask_for_token};
+use crate::account::messages::{OfferLastKnown, Renewal, TokenRefused};
+use crate::account::peers::REPLY_LIMIT;
+use crate::account::polling::Polling;
+use crate::inventory::{AnswerError, Part, last_known};
+use crate::starlink::{Client, PollError, PollFailure, Query};
+use crate::telemetry::{Batch, DecodeError, SchemaCache, decode};
+use crate::time::unix_seconds;
+
+/// A request for a part or for last values.
+pub(super) struct Request {
+    pub(super) account: Arc<str>,
+    pub(super) step: Step,
+    pub(super) query: Query,
+    pub(super) instead_of: Option<Renewal>,
+    pub(super) client: Rc<Client>,
+    /// The URL below which the requests are.
+    pub(super) base: Url,
+    pub(super) polling: Polling,
+    pub(super) known: Arc<KnownInventory>,
+    pub(super) settings: InventorySettings,
+}
+
+/// The result of a request.
+pub(super) struct Answered {
+    pub(super) result: Result<Parsed, RequestError>,
+    /// The number of the token that was used, if one was.
+    pub(super) token_serial: Option<u64>,
+    /// When the answer was complete, in seconds since 1970.
+    pub(super) at: f64,
+}
+
+impl Request {
+    pub(super) async fn make(self) -> Answered {
+        let mut token_serial = None;
+        let body = self.body(&mut token_serial).await;
+        let at = unix_seconds(self.polling.clock().corrected());
+        let result = match (body, self.step) {
+            (Ok(body), Step::Page { part, .. }) => self.parse(part, body, at).await,
+            (Ok(body), Step::LastValues { .. }) => self.offer_last_values(body).await,
+            (Err(error), _) => Err(error),
+        };
+        Answered {
+            result,
+            token_serial,
+            at,
+        }
+    }
+
+    async fn body(&self, token_serial: &mut Option<u64>) -> Result<Bytes, RequestError> {
+        let clock = self.polling.clock();
+        let token = ask_for_token(&self.polling.peers().token, self.instead_of, clock).await;
+        let token = token.map_err(RequestError::TokenActor)?;
+        let token = token.map_err(RequestError::Token)?;
+        *token_serial = Some(token.serial);
+        self.turn().await;
+        let account = &*self.account;
+        match self.step {
+            Step::Page { part, page } => {
+                debug!(account, part = part.name(), page, "inventory request");
+            }
+            Step::LastValues { chunk } => debug!(account, chunk, "request for last values"),
+        }
+        let answer = self.client.query(&self.base, &self.query, &token.bearer);
+        Ok(answer.await?)
+    }
+
+    /// Waits until neither the pace of the inventory nor that of the account is exceeded. Both count the request at the time at which it
+    /// is sent.
+    async fn turn(&self) {
+        let clock = self.polling.clock();
+        clock.sleep(self.known.wait(clock.elapsed())).await;
+        let now = clock.elapsed();
+        let wait = self.polling.reserve(now);
+        self.known.count_request(now + wait);
+        clock.sleep(wait).await;
+    }
+
+    async fn parse(&self, part: Part, body: Bytes, at: f64) -> Result<Parsed, RequestError> {
+        let bounds = self.settings.bounds;
+        let parse = move || Parsed::parse(part, &body, at, &bounds);
+        let parsed = self.polling.peers().decoder.run(parse).await;
+        Ok(parsed.map_err(|_| WorkPanicked)??)
+    }
+
+    async fn offer_last_values(&self, body: Bytes) -> Result<Parsed, RequestError> {
+        let peers = self.polling.peers();
+        let schemas = peers.schemas.clone();
+        let decode = move || {
+            let (rows, metadata) = decode(last_known::stream_answer(&body)?)?;
+            let schema = SchemaCache::sharing(schemas).resolve(&metadata).schema;
+            Ok::<_, RequestError>(Batch { rows, schema })
+        };
+        let batch = peers.decoder.run(decode).await;
+        let offer = OfferLastKnown {
+            account: Arc::clone(&self.account),
+            batch: Arc::new(batch.map_err(|_| WorkPanicked)??),
+        };
+        let reply = self.settings.last_values.send(offer);
+        let reply = self.polling.clock().timeout(REPLY_LIMIT, reply).await;
+        let reply = reply.unwrap_or(Err(MailboxError::Timeout));
+        reply.map_err(RequestError::Store)?;
+        Ok(Parsed::LastValues)
+    }
+}
+
+/// Why a request failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RequestError {
+    #[error(transparent)]
+    Token(TokenRefused),
+    #[error("the token actor did not respond")]
+    TokenActor(#[source] MailboxError),
+    #[error("the request failed")]
+    Call(#[from] PollError),
+    #[error(transparent)]
+    Answer(#[from] AnswerError),
+    #[error("the last values cannot be decoded")]
+    Decode(#[from] DecodeError),
+    #[error("reading the answer failed")]
+    Panicked(#[from] WorkPanicked),
+    #[error("the store did not take the last values")]
+    Store(#[source] MailboxError),
+}
+
+impl RequestError {
+    pub(super) fn reason(&self) -> PollFailure {
+        match self {
+            Self::Token(_) | Self::TokenActor(_) => PollFailure::Token,
+            Self::Call(error) => error.reason(),
+            Self::Answer(_) | Self::Decode(_) | Self::Panicked(_) => PollFailure::Decode,
+            Self::Store(_) => PollFailure::StoreFailed,
+        }
+    }
+
+    /// The HTTP status, if Starlink answered with anything but 200.
+    pub(super) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Call(error) => error.answer().map(|answer| answer.status),
+            _ => None,
+        }
+    }
+
+    /// The wait that Starlink requests (`Retry-After`), if any.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Call(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+}

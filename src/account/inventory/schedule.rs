@@ -1,0 +1,487 @@
+//! When the parts of an account's inventory are read, as a state machine: `(state, event, now) → effects`, without actors, sockets and
+//! answers.
+//!
+//! One request is in flight at a time. A part is read page by page to its end before the next one. Only while a part waits after a failed
+//! page, others are read. If several parts are due, the one that waits longest is next.
+
+use std::time::Duration;
+
+use super::request::RequestError;
+use crate::account::messages::Renewal;
+use crate::account::now::Now;
+use crate::inventory::{Bounds, Part};
+use crate::starlink::{PollFailure, Query};
+use crate::time::{Backoff, Moment};
+
+/// The time between the starts of two readings of a part; data use changes less often.
+const OFTEN: Duration = Duration::from_secs(15 * 60);
+const SELDOM: Duration = Duration::from_secs(30 * 60);
+
+/// How long a part whose permission is missing is not requested.
+const FORBIDDEN: Duration = Duration::from_secs(60 * 60);
+
+/// Waits are made longer or shorter by at most this part, so that accounts do not stay in step.
+const JITTER: f64 = 0.1;
+
+/// After so many failures of one page, the part is read from its first page again.
+const MOST_FAILURES: u32 = 5;
+
+/// A reading that finds entries twice may have so many pages more than the list.
+const MORE_PAGES: usize = 10;
+
+/// A request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A page of a part. A part that is no list has one.
+    Page {
+        /// The part.
+        part: Part,
+        /// The page, from 0.
+        page: u32,
+    },
+    /// The last values of some terminals.
+    LastValues {
+        /// Which [`Query::PAGE_SIZE`] terminals of the inventory, from 0.
+        chunk: u32,
+    },
+}
+
+/// An event for the schedule. It has no effect in a phase to which it does not belong.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// The actor has started or restarted. A request or a merge in progress is lost.
+    Started,
+    /// The moment of [`Effect::Wait`] is reached.
+    WaitIsOver,
+    /// The request has succeeded.
+    Answered {
+        /// Whether no page follows.
+        is_last: bool,
+    },
+    /// The request has failed.
+    Failed {
+        /// The reason.
+        error: RequestError,
+        /// The number of the token that was used, if one was.
+        token_serial: Option<u64>,
+    },
+    /// The pages are the part's new value.
+    Merged {
+        /// The number of terminals that are known now.
+        terminals: usize,
+    },
+    /// Merging has panicked.
+    MergePanicked(RequestError),
+}
+
+/// An action for the actor. Actions are carried out in their order.
+#[derive(Debug)]
+pub(super) enum Effect {
+    /// Report [`Event::WaitIsOver`] at this moment.
+    Wait(Moment),
+    /// Make a request, and report its result. The pages of a part are kept.
+    Request {
+        /// The request.
+        step: Step,
+        /// The token that must not be used again.
+        instead_of: Option<Renewal>,
+    },
+    /// Make the part's value of its pages, and report the result.
+    Merge(Part),
+    /// Drop the pages of a part.
+    DropPages(Part),
+    /// Remove a part from the inventory.
+    Forget(Part),
+    /// Send the inventory to the store.
+    Offer,
+    /// Starlink asks for fewer requests.
+    SlowDown,
+    /// Log and count an outcome.
+    Record(Outcome),
+}
+
+/// An outcome that is logged and counted.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// Starlink has answered with a page of a part.
+    Permitted(Part),
+    /// A part was read to its end.
+    Read(Part),
+    /// Starlink has more pages of a part than the inventory can hold. They are left out.
+    Cut {
+        /// The part.
+        part: Part,
+        /// The number of pages that were read.
+        pages: u32,
+    },
+    /// The permission for a part is missing.
+    Forbidden(Part),
+    /// A request for a part has failed.
+    Failed {
+        /// The part.
+        part: Part,
+        /// The reason.
+        error: RequestError,
+        /// The request is repeated after this time.
+        wait: Duration,
+    },
+    /// The last values of all terminals were read.
+    LastValuesRead,
+    /// The request for the last values of terminals has failed. It is not repeated.
+    LastValuesFailed(RequestError),
+}
+
+/// The schedule of one account.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    bounds: Bounds,
+    parts: Vec<Reading>,
+    phase: Phase,
+    /// The part that is read to its end before another one.
+    current: Option<Part>,
+    /// Nothing is requested before: Starlink refuses all requests, or there is no token.
+    held_until: Moment,
+    /// The token that the next request must not use.
+    renewal: Option<Renewal>,
+    /// Whether the one retry after a 401 was made.
+    has_retried: bool,
+    last_values: LastValues,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Nothing is due until this moment.
+    Waiting(Moment),
+    Requesting(Step),
+    Merging(Part),
+}
+
+/// The last values of terminals, which are requested at most once.
+#[derive(Debug, Clone, Copy)]
+enum LastValues {
+    /// They are requested when the terminals are known.
+    Wanted,
+    Reading {
+        chunk: u32,
+        chunks: u32,
+    },
+    /// They were read, or are not wanted.
+    Done,
+}
+
+/// One part's reading, in progress or planned.
+#[derive(Debug)]
+struct Reading {
+    part: Part,
+    /// The earliest time of the next request.
+    due: Moment,
+    /// When its first page was requested.
+    began: Moment,
+    page: u32,
+    /// How often the page has failed in a row.
+    failures: u32,
+    backoff: Backoff,
+}
+
+impl Reading {
+    fn interval(&self) -> Duration {
+        match self.part {
+            Part::Account | Part::Terminals | Part::ServiceLines | Part::Balance => OFTEN,
+            Part::DataUsage => SELDOM,
+        }
+    }
+
+    /// Begins again with the first page, at the earliest at this moment.
+    fn restart(&mut self, due: Moment) {
+        self.page = 0;
+        self.failures = 0;
+        self.due = due;
+    }
+}
+
+impl Schedule {
+    /// A schedule before its first request. `wants_last_values`: whether the last values of terminals are requested once.
+    pub(super) fn new(
+        parts: impl IntoIterator<Item = Part>,
+        bounds: Bounds,
+        wants_last_values: bool,
+    ) -> Self {
+        let reading = |part| Reading {
+            part,
+            due: Moment::default(),
+            began: Moment::default(),
+            page: 0,
+            failures: 0,
+            backoff: Backoff::READINGS,
+        };
+        Self {
+            bounds,
+            parts: parts.into_iter().map(reading).collect(),
+            phase: Phase::Waiting(Moment::default()),
+            current: None,
+            held_until: Moment::default(),
+            renewal: None,
+            has_retried: false,
+            last_values: match wants_last_values {
+                true => LastValues::Wanted,
+                false => LastValues::Done,
+            },
+        }
+    }
+
+    /// Handles an event. Returns the resulting actions.
+    pub(super) fn on(&mut self, event: Event, now: Now) -> Vec<Effect> {
+        match (event, &self.phase) {
+            (Event::Started, Phase::Waiting(until)) => vec![Effect::Wait(*until)],
+            (Event::Started, Phase::Requesting(step)) => vec![self.request(*step)],
+            (Event::Started, Phase::Merging(part)) => vec![Effect::Merge(*part)],
+            (Event::WaitIsOver, Phase::Waiting(_)) => self.next(now),
+            (Event::Answered { is_last }, Phase::Requesting(step)) => {
+                self.answered(*step, is_last, now)
+            }
+            (
+                Event::Failed {
+                    error,
+                    token_serial,
+                },
+                Phase::Requesting(step),
+            ) => self.failed(*step, error, token_serial, now),
+            (Event::Merged { terminals }, Phase::Merging(part)) => {
+                self.merged(*part, terminals, now)
+            }
+            (Event::MergePanicked(error), Phase::Merging(part)) => {
+                self.page_failed(*part, error, now)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn request(&self, step: Step) -> Effect {
+        Effect::Request {
+            step,
+            instead_of: self.renewal,
+        }
+    }
+
+    /// Makes the next request, or waits until one is due.
+    fn next(&mut self, now: Now) -> Vec<Effect> {
+        let moment = now.moment();
+        let Some(step) = self.due(moment) else {
+            let due = self.parts.iter().map(|reading| reading.due);
+            let until = due.fold(Moment::NEVER, Moment::min).max(self.held_until);
+            self.phase = Phase::Waiting(until);
+            return vec![Effect::Wait(until)];
+        };
+        if let Step::Page { part, page } = step {
+            self.current = Some(part);
+            if page == 0 {
+                self.change(part, |reading| reading.began = moment);
+            }
+        }
+        self.phase = Phase::Requesting(step);
+        vec![self.request(step)]
+    }
+
+    fn due(&self, now: Moment) -> Option<Step> {
+        if now < self.held_until {
+            return None;
+        }
+        if let LastValues::Reading { chunk, .. } = self.last_values {
+            return Some(Step::LastValues { chunk });
+        }
+        let mut due = self.parts.iter().filter(|reading| reading.due <= now);
+        let current = due
+            .clone()
+            .find(|reading| Some(reading.part) == self.current);
+        let reading = match current {
+            Some(reading) => reading,
+            // Of those that wait equally long, the first.
+            None => due.by_ref().min_by_key(|reading| reading.due)?,
+        };
+        Some(Step::Page {
+            part: reading.part,
+            page: reading.page,
+        })
+    }
+
+    fn change(&mut self, part: Part, change: impl FnOnce(&mut Reading)) {
+        let mut parts = self.parts.iter_mut();
+        if let Some(reading) = parts.find(|reading| reading.part == part) {
+            change(reading);
+        }
+    }
+
+    fn answered(&mut self, step: Step, is_last: bool, now: Now) -> Vec<Effect> {
+        self.renewal = None;
+        self.has_retried = false;
+        match step {
+            Step::Page { part, page } => self.page_read(part, page + 1, is_last, now),
+            Step::LastValues { chunk } => {
+                let LastValues::Reading { chunks, .. } = self.last_values else {
+                    return self.next(now);
+                };
+                let mut effects = Vec::new();
+                let chunk = chunk + 1;
+                self.last_values = match chunk < chunks {
+                    true => LastValues::Reading { chunk, chunks },
+                    false => {
+                        effects.push(Effect::Record(Outcome::LastValuesRead));
+                        LastValues::Done
+                    }
+                };
+                effects.extend(self.next(now));
+                effects
+            }
+        }
+    }
+
+    /// `pages` of the part were read.
+    fn page_read(&mut self, part: Part, pages: u32, is_last: bool, now: Now) -> Vec<Effect> {
+        self.change(part, |reading| {
+            reading.page = pages;
+            reading.failures = 0;
+            reading.backoff.reset();
+        });
+        let mut effects = vec![Effect::Record(Outcome::Permitted(part))];
+        let is_cut = !is_last && pages as usize >= self.most_pages(part);
+        if is_cut {
+            effects.push(Effect::Record(Outcome::Cut { part, pages }));
+        }
+        if is_last || is_cut {
+            self.phase = Phase::Merging(part);
+            effects.push(Effect::Merge(part));
+        } else {
+            effects.extend(self.next(now));
+        }
+        effects
+    }
+
+    /// The most pages of a reading: twice as many as a list of the greatest length has, and some more.
+    fn most_pages(&self, part: Part) -> usize {
+        let size = match part {
+            Part::DataUsage => Query::USAGE_PAGE_SIZE,
+            _ => Query::PAGE_SIZE,
+        };
+        let pages = self.bounds.entries.saturating_mul(2) / size as usize;
+        pages.saturating_add(MORE_PAGES)
+    }
+
+    /// The part has a new value.
+    fn merged(&mut self, part: Part, terminals: usize, now: Now) -> Vec<Effect> {
+        self.current = None;
+        self.change(part, |reading| {
+            let interval = jittered(reading.interval(), now);
+            reading.restart(reading.began.after(interval));
+        });
+        if part == Part::Terminals && matches!(self.last_values, LastValues::Wanted) {
+            let chunks = terminals.div_ceil(Query::PAGE_SIZE as usize);
+            self.last_values = match u32::try_from(chunks) {
+                Ok(chunks @ 1..) => LastValues::Reading { chunk: 0, chunks },
+                // An account without terminals.
+                _ => LastValues::Done,
+            };
+        }
+        let mut effects = vec![
+            Effect::DropPages(part),
+            Effect::Record(Outcome::Read(part)),
+            Effect::Offer,
+        ];
+        effects.extend(self.next(now));
+        effects
+    }
+
+    fn failed(
+        &mut self,
+        step: Step,
+        error: RequestError,
+        token_serial: Option<u64>,
+        now: Now,
+    ) -> Vec<Effect> {
+        let reason = error.reason();
+        if reason == PollFailure::Unauthorized {
+            self.renewal = token_serial.map(|serial| Renewal {
+                serial,
+                discard: true,
+            });
+            if !std::mem::replace(&mut self.has_retried, true) {
+                return vec![self.request(step)];
+            }
+        }
+        let mut effects = Vec::new();
+        if reason == PollFailure::RateLimited {
+            effects.push(Effect::SlowDown);
+        }
+        effects.extend(match step {
+            Step::Page { part, .. } if reason == PollFailure::Forbidden => {
+                self.forbidden(part, now)
+            }
+            Step::Page { part, .. } => self.page_failed(part, error, now),
+            Step::LastValues { .. } => {
+                self.last_values = LastValues::Done;
+                let failed = Outcome::LastValuesFailed(error);
+                let mut effects = vec![Effect::Record(failed)];
+                effects.extend(self.next(now));
+                effects
+            }
+        });
+        effects
+    }
+
+    fn forbidden(&mut self, part: Part, now: Now) -> Vec<Effect> {
+        self.current = None;
+        // The token was accepted.
+        self.renewal = None;
+        self.has_retried = false;
+        let due = now.moment().after(jittered(FORBIDDEN, now));
+        self.change(part, |reading| {
+            reading.restart(due);
+            reading.backoff.reset();
+        });
+        let mut effects = vec![
+            Effect::DropPages(part),
+            Effect::Forget(part),
+            Effect::Record(Outcome::Forbidden(part)),
+        ];
+        effects.extend(self.next(now));
+        effects
+    }
+
+    /// The page is requested again after a wait. If it has failed too often, its part begins again with the first page.
+    fn page_failed(&mut self, part: Part, error: RequestError, now: Now) -> Vec<Effect> {
+        self.current = None;
+        let mut wait = error.retry_after().unwrap_or_default();
+        let (mut due, mut begins_again) = (Moment::default(), false);
+        let has_panicked = matches!(self.phase, Phase::Merging(_));
+        self.change(part, |reading| {
+            wait = wait.max(reading.backoff.next(0.0));
+            due = now.moment().after(wait);
+            reading.due = due;
+            reading.failures += 1;
+            begins_again = has_panicked || reading.failures >= MOST_FAILURES;
+            if begins_again {
+                reading.restart(due);
+            }
+        });
+        if matches!(
+            error.reason(),
+            PollFailure::Token | PollFailure::RateLimited
+        ) {
+            self.held_until = self.held_until.max(due);
+        }
+        let mut effects = Vec::new();
+        if begins_again {
+            effects.push(Effect::DropPages(part));
+        }
+        effects.push(Effect::Record(Outcome::Failed { part, error, wait }));
+        effects.extend(self.next(now));
+        effects
+    }
+}
+
+/// A duration that is up to a tenth longer or shorter.
+fn jittered(duration: Duration, now: Now) -> Duration {
+    duration.mul_f64(1.0 - JITTER + 2.0 * JITTER * now.jitter)
+}
+
+#[cfg(test)]
+mod tests;
