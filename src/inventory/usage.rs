@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::answer::{self, AnswerError, Page, RawPage, valid};
-use super::entry::Number;
+use super::entry::{Date, Number};
 use super::packed::{Entry, Packed};
 use super::time::seconds;
 use super::{Bounds, MOST_OF_FEW};
@@ -44,11 +44,11 @@ pub struct UsageFacts {
     /// GB; none for lines that take from a pool.
     limit: Number,
     overage: Number,
-    /// Seconds since 1970, here and below.
-    cycle_start: Number,
-    cycle_end: Number,
+    /// Seconds since 1970.
     updated: Number,
-    subscription_end: Number,
+    cycle_start: Date,
+    cycle_end: Date,
+    subscription_end: Date,
     is_opted_in: Option<bool>,
 }
 
@@ -411,6 +411,7 @@ impl<'a> RawUsage<'a> {
         let limit = limit.filter(|limit| *limit > 0.0 && !has_pool);
         let number =
             |number: fn(&RawCycle<'a>) -> Option<f64>| Number::from(cycle.and_then(number));
+        let date = |date: fn(&RawCycle<'a>) -> Option<f64>| Date::from(cycle.and_then(date));
         let updated = seconds(self.last_updated.as_deref()).unwrap_or(answered);
         UsageFacts {
             priority: number(|cycle| cycle.priority),
@@ -419,9 +420,9 @@ impl<'a> RawUsage<'a> {
             non_billable: number(|cycle| cycle.non_billable),
             limit: limit.into(),
             overage: number(RawCycle::overage),
-            cycle_start: number(|cycle| seconds(cycle.start_date.as_deref())),
-            cycle_end: number(|cycle| seconds(cycle.end_date.as_deref())),
             updated: Some(updated).into(),
+            cycle_start: date(|cycle| seconds(cycle.start_date.as_deref())),
+            cycle_end: date(|cycle| seconds(cycle.end_date.as_deref())),
             subscription_end: plan
                 .and_then(|plan| seconds(plan.subscription_end_date.as_deref()))
                 .into(),

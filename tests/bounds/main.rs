@@ -14,6 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use peakmem_alloc::{INSTRUMENTED_SYSTEM, PeakMemAlloc, PeakMemAllocTrait};
 use starlink_telemetry::exposition::{Exposition, Format, Shard, Telemetry};
 use starlink_telemetry::fleet::{Fleet, FleetOptions, Form};
+use starlink_telemetry::inventory::{
+    Bounds, Directory, Inventory, Known, Lines, Terminals, Usages,
+};
 use starlink_telemetry::telemetry::decode;
 use starlink_telemetry::time::Moment;
 
@@ -230,4 +233,82 @@ fn state_files_cost_at_most_sixteen_times_their_length() {
     });
     assert!(peak <= allowed(bytes.len()), "{} MiB", peak / MIB);
     assert!(peak <= 4 * bytes.len(), "{peak} for {}", bytes.len());
+}
+
+/// The terminals of the measured inventories.
+const TERMINALS: usize = 100_000;
+
+/// The entries of an answer in pages of 100.
+fn pages(entry: impl Fn(usize) -> String) -> impl Iterator<Item = Vec<u8>> {
+    (0..TERMINALS / 100).map(move |page| {
+        let entries: Vec<_> = (page * 100..(page + 1) * 100).map(&entry).collect();
+        let results = entries.join(",");
+        format!(r#"{{"content":{{"isLastPage":false,"results":[{results}]}}}}"#).into_bytes()
+    })
+}
+
+fn known<T>(value: T) -> Option<Known<T>> {
+    Some(Known {
+        at: 0.0,
+        value: Arc::new(value),
+    })
+}
+
+/// Each terminal has a nickname, two serial numbers, a router that is not read, and a service line of its own with a nickname and data use.
+#[test]
+fn a_terminal_of_the_inventory_takes_at_most_300_bytes() {
+    let _turn = turn();
+    let bounds = Bounds::STANDARD;
+    fn per_terminal<T: Clone>(value: &T) -> usize {
+        peak(|| drop(value.clone())) / TERMINALS
+    }
+    let terminals = {
+        let read: Vec<_> = pages(|at| {
+            format!(
+                r#"{{"userTerminalId":"01000000-00000000-{at:08x}","nickname":"Vessel {at}","kitSerialNumber":"KIT{at:08}","dishSerialNumber":"2DHT{at:08}","serviceLineNumber":"AST-{at:06}-31364-54","routers":[{{"routerId":"0100000000000000{at:08X}"}}]}}"#
+            )
+        })
+        .map(|body| Terminals::parse(&body, &bounds).unwrap().entries)
+        .collect();
+        Terminals::merged(None, &read, &bounds)
+    };
+    let lines = {
+        let read: Vec<_> = pages(|at| {
+            format!(
+                r#"{{"serviceLineNumber":"AST-{at:06}-31364-54","nickname":"Line {at}","productReferenceId":"maritime-1tb-usd","active":true,"publicIp":true}}"#
+            )
+        })
+        .map(|body| Lines::parse(&body, &bounds).unwrap().entries)
+        .collect();
+        Lines::merged(None, &read, &bounds)
+    };
+    let usage = {
+        let read: Vec<_> = pages(|at| {
+            format!(
+                r#"{{"serviceLineNumber":"AST-{at:06}-31364-54","billingCycles":[{{"startDate":"2026-11-10T00:00:00+00:00","endDate":"2026-12-10T00:00:00+00:00","totalPriorityGB":{at},"totalStandardGB":1.5,"totalOptInPriorityGB":0,"totalNonBillableGB":0,"overageLines":[]}}],"servicePlan":{{"usageLimitGB":1000,"isOptedIntoOverage":false}}}}"#
+            )
+        })
+        .map(|body| Usages::parse(&body, 0.0, &bounds).unwrap().entries)
+        .collect();
+        Usages::merged(None, &read, &bounds)
+    };
+    let [terminal, line, of_usage] = [
+        per_terminal(&terminals),
+        per_terminal(&lines),
+        per_terminal(&usage),
+    ];
+    let inventory = Inventory {
+        terminals: known(terminals),
+        lines: known(lines),
+        usage: known(usage),
+        ..Inventory::default()
+    };
+    let directory = Directory::of(vec![("default".into(), Arc::new(inventory))]);
+    let index = directory.bytes() / TERMINALS;
+    println!(
+        "bytes for each terminal: {terminal}, {index} for the index, {line} for its line, {of_usage} for its data use"
+    );
+    assert_eq!(directory.len(), TERMINALS);
+    let all = terminal + index + line + of_usage;
+    assert!(all <= 300, "{all}");
 }
