@@ -212,7 +212,12 @@ async fn with_one_poll_a_minute() -> (World, Service, ManualTime) {
         ..Tuning::default()
     };
     let (clock, time) = Clock::manual(SystemTime::now());
-    let settings = [("MAX_LINGER", "0"), ("POLLS_PER_MINUTE", "1")];
+    let settings = [
+        ("MAX_LINGER", "0"),
+        ("POLLS_PER_MINUTE", "1"),
+        // Its requests have the same pace.
+        ("INVENTORY", "off"),
+    ];
     let service = world.start(&settings, tuning, clock).await;
     (world, service, time)
 }
