@@ -3,6 +3,7 @@
 mod management;
 mod polls;
 mod sending;
+mod shapes;
 mod tokens;
 
 use std::{collections::BTreeSet, future::Future, io::Read};

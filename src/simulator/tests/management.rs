@@ -3,7 +3,7 @@
 use super::*;
 
 /// An inventory of 12 terminals that report, and one of each other kind, with pages of 4 entries.
-fn options() -> Options {
+pub(super) fn options() -> Options {
     Options {
         routers: true,
         inventory: Some(InventoryOptions {
@@ -20,7 +20,12 @@ fn options() -> Options {
 }
 
 /// Sends a request with a token.
-async fn ask(simulator: &Simulator, method: &str, path: &str, body: &str) -> (u16, Value) {
+pub(super) async fn ask(
+    simulator: &Simulator,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> (u16, Value) {
     ask_as(simulator, &simulator.issue_token(), method, path, body).await
 }
 
@@ -80,8 +85,8 @@ async fn reading(simulator: &Simulator, part: Part) -> Vec<String> {
     all
 }
 
-const TELEMETRY: &str = r#"{"includeUserTerminals":true,"userTerminalIds":["01000000-00000000-00aa0001"],"includeRouters":false,"routerIds":[]}"#;
-const USAGE: &str = r#"{"previousBillingCycles":0,"activeServiceLinesOnly":true}"#;
+pub(super) const TELEMETRY: &str = r#"{"includeUserTerminals":true,"userTerminalIds":["01000000-00000000-00aa0001"],"includeRouters":false,"routerIds":[]}"#;
+pub(super) const USAGE: &str = r#"{"previousBillingCycles":0,"activeServiceLinesOnly":true}"#;
 
 #[test]
 fn only_the_known_requests_are_answered() {
