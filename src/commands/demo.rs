@@ -11,8 +11,9 @@ pub const TERMINALS: usize = 25;
 /// The speed of simulated time, relative to real time: terminals report every second instead of every 15 s.
 const SPEED: f64 = 15.0;
 
-/// The first terminal of the second account, so that its IDs differ from those of the first one.
-const SECOND_FLEET: usize = 1000;
+/// The first terminal of the second account, so that its IDs and names differ from those of the first one. A multiple of 6,
+/// so that it has the same mix of uses.
+const SECOND_FLEET: usize = 36;
 
 const CLIENT_ID: &str = "simulated-client-id";
 const CLIENT_SECRET: &str = "simulated-client-secret";

@@ -191,6 +191,12 @@ async fn the_demo_shows_a_changing_fleet_without_any_setting() {
         body.value(devices) == Some(25.0) && body.beginning("starlink_online{").len() == 25
     })
     .await;
+    eventually("names of the inventory", || async {
+        let named = scrape().await.beginning("starlink_device_name{").len();
+        // Four of the 25 terminals that report have no name, three further ones of the inventory have one.
+        named >= 21
+    })
+    .await;
     let page = get(address, "/", &[]).await.body;
     assert!(page.contains("Demo: simulated terminals."), "{page}");
     let before = scrape().await;
