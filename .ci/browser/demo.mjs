@@ -296,7 +296,7 @@ async function wrong({ browser, demo }) {
   const page = await open(browser, demo.url, { allowed: /40[04]/ });
   const answer = await page.goto(`${demo.url}/?state=lost`);
   assert.equal(answer.status(), 400);
-  assert.match(await page.getByRole("alert").innerText(), /unknown state "lost": use offline, unknown, online/);
+  assert.match(await page.getByRole("alert").innerText(), /unknown state "lost": use offline, unknown, online, never_heard/);
   await isAccessible(page, "a wrong parameter");
   for (const path of ["/device?id=unknown", "/nothing/at/all"]) {
     assert.equal((await page.goto(demo.url + path)).status(), 404);

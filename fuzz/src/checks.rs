@@ -102,6 +102,7 @@ fn fleet() -> NamedFleet {
         snapshot: Arc::new(pipeline.fleet.snapshot()),
         names: Arc::default(),
         now: pipeline.now,
+        unix_now: 0.0,
     }
 }
 

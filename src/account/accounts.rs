@@ -69,6 +69,12 @@ impl AccountStatus {
         self.polling_actors.iter().chain(&self.inventory_actor)
     }
 
+    /// Whether its inventory is read: not with `INVENTORY=off`.
+    #[must_use]
+    pub fn has_inventory(&self) -> bool {
+        self.inventory_actor.is_some()
+    }
+
     /// The state.
     #[must_use]
     pub fn state(&self) -> AccountState {

@@ -72,13 +72,13 @@ pub struct AccountMetrics {
 
 /// The metrics of one part of an account's inventory. Unknown until it is read.
 #[derive(Debug, Default)]
-pub(super) struct InventoryMetrics {
+pub struct InventoryMetrics {
     /// 1 after it was read, 0 after a failure; unknown while the permission is missing.
-    pub(super) up: Gauge,
+    pub up: Gauge,
     /// 1 after Starlink has answered, 0 while the permission is missing.
-    pub(super) permitted: Gauge,
+    pub permitted: Gauge,
     /// When it was last read, in seconds since 1970.
-    pub(super) last_success: Gauge,
+    pub last_success: Gauge,
 }
 
 impl Default for AccountMetrics {
@@ -210,7 +210,8 @@ impl AccountMetrics {
     }
 
     /// The metrics of a part of the inventory.
-    pub(super) fn inventory(&self, part: Part) -> &InventoryMetrics {
+    #[must_use]
+    pub fn inventory(&self, part: Part) -> &InventoryMetrics {
         &self.inventory[part as usize]
     }
 

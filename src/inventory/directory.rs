@@ -201,6 +201,15 @@ impl Directory {
         &self.accounts
     }
 
+    /// The inventory of the account with this name.
+    #[must_use]
+    pub fn inventory(&self, account: &str) -> Option<&Arc<Inventory>> {
+        let found = self
+            .accounts
+            .binary_search_by(|(name, _)| (**name).cmp(account));
+        Some(&self.accounts.get(found.ok()?)?.1)
+    }
+
     /// The number of terminals.
     #[must_use]
     pub fn len(&self) -> usize {

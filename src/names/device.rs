@@ -65,6 +65,17 @@ impl<'n> TableNames<'n> {
     }
 }
 
+/// The name of the terminal with this number in the directory.
+#[must_use]
+pub fn name_of_listed<'n>(
+    file: &'n Names,
+    directory: &'n Directory,
+    entry: u32,
+) -> Option<DeviceName<'n>> {
+    let id = directory.terminal(entry)?.terminal.device_id();
+    Sources { file, directory }.of_terminal(&id, Some(entry))
+}
+
 /// Where names come from.
 #[derive(Debug, Clone, Copy)]
 struct Sources<'n> {

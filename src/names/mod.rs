@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use self::bond::{Bonds, TerminalId};
-pub use self::device::{DeviceName, TableNames};
+pub use self::device::{DeviceName, TableNames, name_of_listed};
 pub use self::error::{Fault, NamesError, Problem};
 pub use self::file::follow;
 pub use self::matching::{Unmatched, match_devices};

@@ -1,19 +1,21 @@
 //! One device of a snapshot, with its values under names that do not depend on Starlink's columns.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::NamedFleet;
+use super::service_line::ServiceLine;
+use super::values::{Device, DeviceDetail, LastReadings};
 use crate::fleet::block::Block;
 use crate::fleet::snapshot::TableView;
-use crate::fleet::{AccountId, Presence};
-use crate::names::Name;
-use crate::telemetry::AddressKind;
+use crate::fleet::{AccountId, Listing, Presence};
+use crate::inventory::ListedTerminal;
+use crate::names::{Bonds, DeviceName, TableNames};
 use crate::telemetry::catalogue::field_family;
+use crate::telemetry::{AddressKind, DeviceKind};
 use crate::time::Moment;
 
 /// Numbers in lists. The value of each is that of the first of its fields that the device has.
@@ -120,19 +122,11 @@ impl DeviceState {
     }
 }
 
-impl FromStr for DeviceState {
-    type Err = ();
-
-    fn from_str(name: &str) -> Result<Self, ()> {
-        let found = Self::ALL.into_iter().find(|state| state.name() == name);
-        found.ok_or(())
-    }
-}
-
 /// All devices of one type, and the columns of their values.
 #[derive(Debug)]
 pub struct DeviceTable<'s> {
     view: &'s TableView,
+    names: Option<TableNames<'s>>,
     measures: [Vec<usize>; Measure::ALL.len()],
     info_fields: [Vec<usize>; InfoField::ALL.len()],
 }
@@ -153,8 +147,18 @@ impl<'s> DeviceTable<'s> {
         };
         Self {
             view,
+            names: None,
             measures: Measure::ALL.map(gauges),
             info_fields: InfoField::ALL.map(infos),
+        }
+    }
+
+    /// The same, with the names of the devices.
+    #[must_use]
+    pub fn with_names(view: &'s TableView, fleet: &'s NamedFleet) -> Self {
+        Self {
+            names: Some(TableNames::new(&fleet.names, &fleet.snapshot, view)),
+            ..Self::new(view)
         }
     }
 
@@ -164,8 +168,14 @@ impl<'s> DeviceTable<'s> {
         &self.view.name
     }
 
+    /// Whether its devices are terminals.
+    #[must_use]
+    pub fn is_of_terminals(&self) -> bool {
+        self.view.kind == DeviceKind::Terminal
+    }
+
     /// The devices, in no particular order.
-    pub fn devices(&'s self) -> impl Iterator<Item = DeviceRef<'s>> {
+    pub fn devices(&'s self) -> impl Iterator<Item = DeviceRef<'s>> + Clone {
         self.view.blocks.iter().flat_map(move |block| {
             let presences = block.presences().iter().enumerate();
             presences.filter_map(move |(slot, &presence)| {
@@ -218,16 +228,45 @@ impl<'s> DeviceRef<'s> {
             .map(|name| &**name)
     }
 
-    /// `UtcTimestampNs` of the last accepted row.
+    /// Its name and its group, if the table has names.
     #[must_use]
-    pub fn reported(&self) -> i64 {
-        self.block.reported(self.slot)
+    pub fn name(&self) -> Option<DeviceName<'s>> {
+        self.table.names.as_ref()?.get(self.block, self.slot)
+    }
+
+    /// The number of the terminal in the inventory.
+    #[must_use]
+    pub fn terminal_entry(&self) -> Option<u32> {
+        match self.block.listing(self.slot) {
+            Listing::Terminal(entry, _) => Some(entry),
+            Listing::Router(_) | Listing::None => None,
+        }
+    }
+
+    /// What the inventory says about a terminal.
+    #[must_use]
+    pub fn listed(&self, fleet: &'s NamedFleet) -> Option<ListedTerminal<'s>> {
+        fleet.snapshot.directory.terminal(self.terminal_entry()?)
+    }
+
+    /// The ID of the terminal to which a router is bonded.
+    fn terminal(&self, fleet: &'s NamedFleet) -> Option<String> {
+        let bonds = Bonds::new(&fleet.snapshot, self.table.view);
+        let terminal = bonds.terminal(self.block, self.slot);
+        terminal.map(|terminal| terminal.to_string())
+    }
+
+    /// `UtcTimestampNs` of the last accepted row; `None` for a terminal of the inventory that has never reported.
+    #[must_use]
+    pub fn reported(&self) -> Option<i64> {
+        let has_reported = self.block.has_reported(self.slot);
+        has_reported.then(|| self.block.reported(self.slot))
     }
 
     /// The time since that row arrived.
     #[must_use]
-    pub fn silence(&self, now: Moment) -> Duration {
-        self.block.age(self.slot, now)
+    pub fn silence(&self, now: Moment) -> Option<Duration> {
+        self.reported().map(|_| self.block.age(self.slot, now))
     }
 
     /// A number for lists, if the device is online.
@@ -273,10 +312,11 @@ impl<'s> DeviceRef<'s> {
         names_of(names)
     }
 
-    /// The values of the last row, for a device that is not online.
+    /// The values of the last row, for a device that is not online but has reported.
     fn last_readings(&self) -> Option<LastReadings> {
+        let reported = self.reported()?;
         (self.state != DeviceState::Online).then(|| LastReadings {
-            timestamp_seconds: seconds(self.reported()),
+            timestamp_seconds: seconds(reported),
             fields: self.last_fields(),
             alerts: names_of(self.block.alerts(self.slot).as_ref())
                 .map(ToOwned::to_owned)
@@ -306,7 +346,10 @@ impl<'s> DeviceRef<'s> {
     /// The values that lists show.
     #[must_use]
     pub fn device(&self, fleet: &'s NamedFleet) -> Device {
-        let name = fleet.names.get(self.id());
+        let listed = self.listed(fleet);
+        let terminal = listed.map(|listed| listed.terminal);
+        let name = self.name();
+        let owned = |text: Option<&str>| text.map(str::to_owned);
         let [latitude, longitude] = match self.location() {
             Some((latitude, longitude)) => [Some(latitude), Some(longitude)],
             None => [None; 2],
@@ -314,12 +357,13 @@ impl<'s> DeviceRef<'s> {
         Device {
             id: self.id().to_owned(),
             device_type: self.device_type().to_owned(),
-            account: self.account_name(fleet).map(ToOwned::to_owned),
-            name: name.map(|name| name.name.to_string()),
-            group: name.and_then(group),
-            state: self.state,
-            last_report_timestamp_seconds: seconds(self.reported()),
-            silent_for_seconds: self.silence(fleet.now).as_secs_f64(),
+            account: owned(self.account_name(fleet)),
+            name: owned(name.map(|name| name.name)),
+            group: owned(name.and_then(group)),
+            state: Some(self.state),
+            never_heard: self.reported().is_none(),
+            last_report_timestamp_seconds: self.reported().map(seconds),
+            silent_for_seconds: self.silence(fleet.now).map(|silence| silence.as_secs_f64()),
             downlink_mbps: self.measure(Measure::Downlink),
             uplink_mbps: self.measure(Measure::Uplink),
             latency_ms: self.measure(Measure::Latency),
@@ -329,13 +373,16 @@ impl<'s> DeviceRef<'s> {
             uptime_seconds: self.measure(Measure::Uptime),
             alerts: (self.state == DeviceState::Online)
                 .then(|| self.alerts().map(ToOwned::to_owned).collect()),
-            software: self.text(InfoField::Software).map(ToOwned::to_owned),
-            country: self.text(InfoField::Country).map(ToOwned::to_owned),
+            software: owned(self.text(InfoField::Software)),
+            country: owned(self.text(InfoField::Country)),
             latitude,
             longitude,
             ipv4: self.addresses(AddressKind::Ipv4).collect(),
             ipv6_ue: self.addresses(AddressKind::Ipv6Ue).collect(),
             ipv6_cpe: self.addresses(AddressKind::Ipv6Cpe).collect(),
+            kit_serial: owned(terminal.and_then(|terminal| terminal.kit_serial)),
+            dish_serial: owned(terminal.and_then(|terminal| terminal.dish_serial)),
+            service_line: listed.as_ref().and_then(ServiceLine::of),
         }
     }
 
@@ -346,6 +393,7 @@ impl<'s> DeviceRef<'s> {
         let cell = self.block.location(self.slot);
         DeviceDetail {
             device: self.device(fleet),
+            terminal: self.terminal(fleet),
             h3_cell: cell.map(|place| format!("{:x}", place.index)),
             fields: match self.state {
                 DeviceState::Online => self.last_fields(),
@@ -359,92 +407,15 @@ impl<'s> DeviceRef<'s> {
     }
 }
 
+/// The group, if there is one.
+pub(super) fn group(name: DeviceName<'_>) -> Option<&str> {
+    (!name.group.is_empty()).then_some(name.group)
+}
+
 /// The names of alerts, sorted.
 fn names_of(alerts: Option<&Arc<Vec<Arc<str>>>>) -> impl ExactSizeIterator<Item = &str> {
     let names = alerts.map_or(&[][..], |names| names.as_slice());
     names.iter().map(|name| &**name)
-}
-
-fn group(name: &Name) -> Option<String> {
-    (!name.group.is_empty()).then(|| name.group.to_string())
-}
-
-/// A device in a list. Absent values are `null` or an empty list.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Device {
-    /// The identifier, as Starlink spells it.
-    pub id: String,
-    /// The value of the label `device_type`.
-    pub device_type: String,
-    /// The name of the account that delivers it; unknown until one has delivered it since it was restored from an old state file.
-    pub account: Option<String>,
-    /// Its name in `NAMES_FILE`.
-    pub name: Option<String>,
-    /// Its group in `NAMES_FILE`.
-    pub group: Option<String>,
-    /// Whether it reports.
-    pub state: DeviceState,
-    /// `UtcTimestampNs` of the last accepted row, in seconds since 1970.
-    pub last_report_timestamp_seconds: f64,
-    /// The time since that row arrived, by the exporter's clock, in seconds.
-    pub silent_for_seconds: f64,
-    /// Mbit/s.
-    pub downlink_mbps: Option<f64>,
-    /// Mbit/s.
-    pub uplink_mbps: Option<f64>,
-    /// Milliseconds.
-    pub latency_ms: Option<f64>,
-    /// 0 to 1.
-    pub drop_rate: Option<f64>,
-    /// 0 to 1, in spite of the field's name.
-    pub obstruction: Option<f64>,
-    /// 0 to 1.
-    pub signal_quality: Option<f64>,
-    /// Seconds.
-    pub uptime_seconds: Option<f64>,
-    /// Names of the active alerts, sorted; `None` if the device is not online, because they are unknown.
-    pub alerts: Option<Vec<String>>,
-    /// The version of its software.
-    pub software: Option<String>,
-    /// Two letters.
-    pub country: Option<String>,
-    /// Degrees north.
-    pub latitude: Option<f64>,
-    /// Degrees east.
-    pub longitude: Option<f64>,
-    /// Public addresses.
-    pub ipv4: Vec<String>,
-    /// The networks of the terminal's own interface.
-    pub ipv6_ue: Vec<String>,
-    /// The networks that are delegated to the customer.
-    pub ipv6_cpe: Vec<String>,
-}
-
-/// All data of a device.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct DeviceDetail {
-    /// The data in lists.
-    #[serde(flatten)]
-    pub device: Device,
-    /// Its H3 cell in hexadecimal digits, because JSON numbers cannot hold the integer exactly.
-    pub h3_cell: Option<String>,
-    /// All numbers of a device that is online, by the name of the field in Starlink's spelling.
-    pub fields: BTreeMap<String, f64>,
-    /// The values of the last row, for a device that is not online.
-    pub last_readings: Option<LastReadings>,
-    /// All texts, by their label in `starlink_info`.
-    pub info: BTreeMap<String, String>,
-}
-
-/// The values in the last row of a device that is not online.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct LastReadings {
-    /// `UtcTimestampNs` of the row, in seconds since 1970.
-    pub timestamp_seconds: f64,
-    /// All numbers, by the name of the field in Starlink's spelling.
-    pub fields: BTreeMap<String, f64>,
-    /// Names of the alerts that were active at that time, sorted.
-    pub alerts: Vec<String>,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "JSON's numbers are f64s")]

@@ -1,13 +1,18 @@
 //! Lists of devices, filtered and sorted, in pages. Reads each device once; only those of the page are sorted and copied.
 
-use std::cmp::Ordering;
-
 use serde::Serialize;
 
 use super::NamedFleet;
-use super::device::{Device, DeviceDetail, DeviceRef, DeviceTable};
-use super::query::{DeviceQuery, Near, Order, SortKey};
+use super::device::{DeviceRef, DeviceTable, group};
+use super::page::Page;
+use super::parameters::Order;
+use super::query::{DeviceQuery, Near, SortKey, StateFilter};
+use super::rank::Rank;
+use super::service_line::{ServiceLine, UseRank};
+use super::values::{Device, DeviceDetail};
 use crate::fleet::AccountId;
+use crate::inventory::ListedTerminal;
+use crate::names::name_of_listed;
 use crate::telemetry::{AddressKind, DeviceKind};
 
 /// A page of a list.
@@ -23,35 +28,6 @@ pub struct DevicePage {
     pub per_page: usize,
     /// The devices; empty beyond the last page.
     pub devices: Vec<Device>,
-}
-
-/// The value by which a device is sorted.
-#[derive(Debug, Clone, Copy)]
-enum Rank<'s> {
-    Number(f64),
-    Integer(i64),
-    Text(&'s str),
-    Absent,
-}
-
-impl Rank<'_> {
-    fn compare(self, other: Self, is_descending: bool) -> Ordering {
-        let order = match (self, other) {
-            (Self::Number(one), Self::Number(other)) => one.total_cmp(&other),
-            (Self::Integer(one), Self::Integer(other)) => one.cmp(&other),
-            (Self::Text(one), Self::Text(other)) => one.cmp(other),
-            (Self::Absent, Self::Absent) => return Ordering::Equal,
-            (Self::Absent, _) => return Ordering::Greater,
-            (_, Self::Absent) => return Ordering::Less,
-            // All keys of a list have the same variant.
-            _ => Ordering::Equal,
-        };
-        if is_descending {
-            order.reverse()
-        } else {
-            order
-        }
-    }
 }
 
 /// The page that a query asks for.
@@ -72,47 +48,78 @@ pub fn list(fleet: &NamedFleet, query: &DeviceQuery) -> DevicePage {
             .then_with(|| one.id().cmp(other.id()))
             .then_with(|| one.device_type().cmp(other.device_type()))
     };
-    let total = found.len();
-    let start = (query.page - 1).saturating_mul(query.per_page).min(total);
-    let end = start.saturating_add(query.per_page).min(total);
-    if start < end {
-        if end < total {
-            found.select_nth_unstable_by(end, order);
-        }
-        found.truncate(end);
-        found.sort_unstable_by(order);
-    } else {
-        found.clear();
-    }
-    let devices = found.get(start..).unwrap_or_default();
+    let part = Page::new(query.page, query.per_page).of(&mut found, order);
     DevicePage {
-        total,
+        total: part.total,
         page: query.page,
-        pages: total.div_ceil(query.per_page).max(1),
+        pages: part.pages,
         per_page: query.per_page,
-        devices: devices
+        devices: part
+            .entries
             .iter()
             .map(|(_, device)| device.device(fleet))
             .collect(),
     }
 }
 
-/// All data of the device with this identifier and type. Without a type, the first device with the identifier.
+/// All data of the device with this identifier and type. Without a type, the first device with the identifier. Terminals of the inventory
+/// are found by their ID in any case, with and without `ut`, also those that are not expected to report.
 #[must_use]
 pub fn find(fleet: &NamedFleet, id: &str, device_type: Option<&str>) -> Option<DeviceDetail> {
     let tables = tables(fleet);
-    let mut devices = tables.iter().flat_map(DeviceTable::devices);
-    let found = devices.find(|device| {
-        device.id() == id && device_type.is_none_or(|name| name == device.device_type())
-    });
-    found.map(|device| device.detail(fleet))
+    let of_type = tables
+        .iter()
+        .filter(|table| device_type.is_none_or(|name| name == table.name()));
+    let mut devices = of_type.flat_map(DeviceTable::devices);
+    if let Some(device) = devices.clone().find(|device| device.id() == id) {
+        return Some(device.detail(fleet));
+    }
+    let entry = fleet.snapshot.directory.find_terminal(id)?;
+    if let Some(device) = devices.find(|device| device.terminal_entry() == Some(entry)) {
+        return Some(device.detail(fleet));
+    }
+    let terminals = tables.iter().find(|table| table.is_of_terminals());
+    let type_name = terminals.map_or(TERMINAL_TYPE, DeviceTable::name);
+    let is_type = device_type.is_none_or(|name| name == type_name);
+    is_type
+        .then(|| detail_of(entry, type_name, fleet))
+        .flatten()
+}
+
+/// The name of the type of terminals, before an answer of the stream gives it another one.
+const TERMINAL_TYPE: &str = "UserTerminal";
+
+/// The terminal with this number in the inventory, which is not among the devices.
+fn detail_of(entry: u32, device_type: &str, fleet: &NamedFleet) -> Option<DeviceDetail> {
+    let owned = |text: Option<&str>| text.map(str::to_owned);
+    let directory = &fleet.snapshot.directory;
+    let listed = directory.terminal(entry)?;
+    let name = name_of_listed(&fleet.names, directory, entry);
+    Some(DeviceDetail {
+        device: Device {
+            device_type: device_type.to_owned(),
+            account: Some(listed.account.to_string()),
+            name: owned(name.map(|name| name.name)),
+            group: owned(name.and_then(group)),
+            never_heard: true,
+            kit_serial: owned(listed.terminal.kit_serial),
+            dish_serial: owned(listed.terminal.dish_serial),
+            service_line: ServiceLine::of(&listed),
+            id: listed.terminal.device_id(),
+            ..Device::default()
+        },
+        ..DeviceDetail::default()
+    })
 }
 
 /// Terminals first, because operators search for their identifiers.
 fn tables(fleet: &NamedFleet) -> Vec<DeviceTable<'_>> {
     let mut tables: Vec<_> = fleet.snapshot.tables.iter().collect();
     tables.sort_by_key(|table| table.kind != DeviceKind::Terminal);
-    tables.into_iter().map(DeviceTable::new).collect()
+    let tables = tables.into_iter();
+    tables
+        .map(|table| DeviceTable::with_names(table, fleet))
+        .collect()
 }
 
 fn rank<'s>(fleet: &'s NamedFleet, query: &DeviceQuery, device: &DeviceRef<'s>) -> Rank<'s> {
@@ -122,19 +129,18 @@ fn rank<'s>(fleet: &'s NamedFleet, query: &DeviceQuery, device: &DeviceRef<'s>) 
             _ => Rank::Absent,
         };
     };
-    let named = || fleet.names.get(device.id());
     let text = |text: Option<&'s str>| match text {
         None | Some("") => Rank::Absent,
         Some(text) => Rank::Text(text),
     };
     match key {
         SortKey::Id => Rank::Text(device.id()),
-        SortKey::Name => text(named().map(|name| &*name.name)),
-        SortKey::Group => text(named().map(|name| &*name.group)),
+        SortKey::Name => text(device.name().map(|name| name.name)),
+        SortKey::Group => text(device.name().and_then(group)),
         SortKey::Type => Rank::Text(device.device_type()),
         SortKey::Account => text(device.account_name(fleet)),
         SortKey::State => Rank::Number(f64::from(device.state as u8)),
-        SortKey::LastReport => Rank::Integer(device.reported()),
+        SortKey::LastReport => device.reported().map_or(Rank::Absent, Rank::Integer),
         SortKey::Measure(measure) => device.measure(measure).map_or(Rank::Absent, Rank::Number),
         SortKey::Alerts => match device.alerts().len() {
             0 => Rank::Absent,
@@ -142,6 +148,11 @@ fn rank<'s>(fleet: &'s NamedFleet, query: &DeviceQuery, device: &DeviceRef<'s>) 
             count => Rank::Number(u32::try_from(count).unwrap_or(u32::MAX).into()),
         },
         SortKey::InfoField(kind) => text(device.text(kind)),
+        SortKey::DataUse => {
+            let usage = device.listed(fleet).and_then(|listed| listed.usage);
+            let rank = usage.and_then(|usage| UseRank::of(&usage.facts));
+            rank.map_or(Rank::Absent, Rank::Use)
+        }
     }
 }
 
@@ -184,7 +195,7 @@ impl<'q> Filter<'q> {
             near,
             ..
         } = self.query;
-        state.is_none_or(|state| state == device.state)
+        state.is_none_or(|state| is_in(device, state))
             && device_type
                 .as_ref()
                 .is_none_or(|name| name == device.device_type())
@@ -205,8 +216,12 @@ impl<'q> Filter<'q> {
         if contains(device.id(), search) {
             return true;
         }
-        let name = self.fleet.names.get(device.id());
-        name.is_some_and(|name| contains(&name.name, search) || contains(&name.group, search))
+        let name = device.name();
+        let names = [name.map(|name| name.name), name.and_then(group)];
+        let listed = device.listed(self.fleet);
+        let of_inventory = listed.into_iter().flat_map(|listed| texts(&listed));
+        let mut texts = names.into_iter().flatten().chain(of_inventory);
+        texts.any(|text| contains(text, search))
             || device.infos().any(|(_, value)| contains(value, search))
             || self.is_address
                 && AddressKind::ALL
@@ -216,8 +231,30 @@ impl<'q> Filter<'q> {
     }
 }
 
+/// Whether a filter includes a device.
+fn is_in(device: &DeviceRef<'_>, filter: StateFilter) -> bool {
+    match filter {
+        StateFilter::In(state) => device.state == state,
+        StateFilter::NeverHeard => device.reported().is_none(),
+    }
+}
+
+/// The texts of the inventory that a search finds a terminal by.
+fn texts<'d>(listed: &ListedTerminal<'d>) -> impl Iterator<Item = &'d str> + use<'d> {
+    let terminal = listed.terminal;
+    let line = listed.line;
+    let texts = [
+        terminal.nickname,
+        terminal.kit_serial,
+        terminal.dish_serial,
+        terminal.service_line,
+        line.and_then(|line| line.nickname),
+    ];
+    texts.into_iter().flatten()
+}
+
 /// Whether a text contains `search`, which is in lower case, regardless of case.
-fn contains(text: &str, search: &str) -> bool {
+pub(super) fn contains(text: &str, search: &str) -> bool {
     if !text.is_ascii() {
         return text.to_lowercase().contains(search);
     }

@@ -18,6 +18,8 @@ pub struct TypeCount {
     pub offline: usize,
     /// No row for `STALE_AFTER`, because polls failed.
     pub unknown: usize,
+    /// Of the offline and unknown ones, the terminals of the inventory that have never reported.
+    pub never_heard: usize,
 }
 
 impl TypeCount {
@@ -95,8 +97,10 @@ impl Overview {
         let tables: Vec<_> = snapshot.tables.iter().map(DeviceTable::new).collect();
         for table in &tables {
             let mut states = [0; DeviceState::ALL.len()];
+            let mut never_heard = 0;
             for device in table.devices() {
-                newest = newest.max(Some(device.reported()));
+                newest = newest.max(device.reported());
+                never_heard += usize::from(device.reported().is_none());
                 states[device.state as usize] += 1;
                 for alert in device.alerts() {
                     *alerts.entry(alert).or_default() += 1;
@@ -113,6 +117,7 @@ impl Overview {
                 online,
                 offline,
                 unknown,
+                never_heard,
             });
         }
         overview.last_report_timestamp_seconds = newest.map(seconds);

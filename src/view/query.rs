@@ -1,18 +1,9 @@
 //! The parameters of `/api/v1/devices` and of the page: which devices a list shows, in which order, and how many.
 
-use thiserror::Error;
-use url::form_urlencoded;
+use std::str::FromStr;
 
 use super::device::{DeviceState, InfoField, Measure};
-
-/// The default number of devices of a page.
-const PER_PAGE: usize = 50;
-
-/// The most devices of one page.
-const MOST_PER_PAGE: usize = 1000;
-
-/// The longest text of a parameter, in bytes: each link of a page repeats it.
-const MOST_TEXT: usize = 4096;
+use super::parameters::{self, Order, QueryError, SortBy};
 
 /// The parameters, as errors name them.
 const PARAMETERS: &str = "state, alert, type, account, search, near, sort, page, per_page";
@@ -22,7 +13,7 @@ const PARAMETERS: &str = "state, alert, type, account, search, near, sort, page,
 pub enum SortKey {
     /// The identifier.
     Id,
-    /// The name in `NAMES_FILE`.
+    /// The name.
     Name,
     /// The group in `NAMES_FILE`.
     Group,
@@ -40,11 +31,13 @@ pub enum SortKey {
     Alerts,
     /// One of the texts.
     InfoField(InfoField),
+    /// The data use of the service line: by bytes where it has no limit, then by share of the limit.
+    DataUse,
 }
 
 impl SortKey {
     /// All of them, with their names.
-    pub const ALL: [(Self, &'static str); 15] = [
+    pub const ALL: [(Self, &'static str); 16] = [
         (Self::Id, "id"),
         (Self::Name, "name"),
         (Self::Group, "group"),
@@ -60,40 +53,54 @@ impl SortKey {
         (Self::Alerts, "alerts"),
         (Self::InfoField(InfoField::Software), "software"),
         (Self::InfoField(InfoField::Country), "country"),
+        (Self::DataUse, "data_use"),
+    ];
+}
+
+impl SortBy for SortKey {
+    const KEYS: &'static [(Self, &'static str)] = &Self::ALL;
+}
+
+/// The devices that a list shows by their state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateFilter {
+    /// Those in this state.
+    In(DeviceState),
+    /// Those that are not online and have never reported.
+    NeverHeard,
+}
+
+impl StateFilter {
+    /// All filters.
+    pub const ALL: [Self; 4] = [
+        Self::In(DeviceState::Offline),
+        Self::In(DeviceState::Unknown),
+        Self::In(DeviceState::Online),
+        Self::NeverHeard,
     ];
 
-    /// The name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        let found = Self::ALL.iter().find(|(key, _)| *key == self);
-        found.map_or("", |(_, name)| name)
-    }
-}
-
-/// The order of a list. Devices without the value come last in either direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Order {
-    /// The value.
-    pub key: SortKey,
-    /// Whether the order is descending.
-    pub is_descending: bool,
-}
-
-impl Order {
     /// The value of the parameter.
     #[must_use]
-    pub fn parameter(self) -> String {
-        let sign = if self.is_descending { "-" } else { "" };
-        format!("{sign}{}", self.key.name())
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::In(state) => state.name(),
+            Self::NeverHeard => "never_heard",
+        }
     }
+}
 
-    fn parse(text: &str) -> Option<Self> {
-        let (is_descending, name) = match text.strip_prefix('-') {
-            Some(name) => (true, name),
-            None => (false, text),
-        };
-        let (key, _) = SortKey::ALL.into_iter().find(|(_, known)| *known == name)?;
-        Some(Self { key, is_descending })
+impl From<DeviceState> for StateFilter {
+    fn from(state: DeviceState) -> Self {
+        Self::In(state)
+    }
+}
+
+impl FromStr for StateFilter {
+    type Err = QueryError;
+
+    fn from_str(name: &str) -> Result<Self, QueryError> {
+        let found = Self::ALL.into_iter().find(|filter| filter.name() == name);
+        found.ok_or_else(|| QueryError::value("state", name, Self::ALL.map(Self::name).join(", ")))
     }
 }
 
@@ -104,6 +111,15 @@ pub struct Near {
     pub latitude: f64,
     /// East positive, −180 to 180.
     pub longitude: f64,
+}
+
+impl FromStr for Near {
+    type Err = QueryError;
+
+    fn from_str(text: &str) -> Result<Self, QueryError> {
+        let expected = "latitude,longitude in degrees, such as 47.5,-122.3";
+        Self::parse(text).ok_or_else(|| QueryError::form("near", text, expected))
+    }
 }
 
 impl Near {
@@ -123,20 +139,20 @@ impl Near {
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeviceQuery {
     /// Only devices in this state.
-    pub state: Option<DeviceState>,
+    pub state: Option<StateFilter>,
     /// Only devices with this alert.
     pub alert: Option<String>,
     /// Only devices of the type with this name.
     pub device_type: Option<String>,
     /// Only devices of the account with this name.
     pub account: Option<String>,
-    /// Only devices that contain this in their identifier, name, group or texts, or in an address if it contains a dot or a colon; case
-    /// is ignored.
+    /// Only devices that contain this in their identifier, name, group or texts, in a serial number, in the number or the nickname of their
+    /// service line, or in an address if it contains a dot or a colon; case is ignored.
     pub search: Option<String>,
     /// Only devices with a location, the nearest to this place first.
     pub near: Option<Near>,
     /// The order. `None`: by distance if a place is given, else by identifier.
-    pub order: Option<Order>,
+    pub order: Option<Order<SortKey>>,
     /// The page, from 1.
     pub page: usize,
     /// The most devices of a page.
@@ -154,43 +170,9 @@ impl Default for DeviceQuery {
             near: None,
             order: None,
             page: 1,
-            per_page: PER_PAGE,
+            per_page: parameters::PER_PAGE,
         }
     }
-}
-
-/// What is wrong with a parameter, and what is accepted.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum QueryError {
-    /// The parameter is unknown.
-    #[error("unknown parameter {0:?}: use {PARAMETERS}")]
-    Unknown(String),
-    /// It is given more than once.
-    #[error("parameter {0} is given more than once")]
-    Twice(&'static str),
-    /// Its value is not one of the accepted ones.
-    #[error("unknown {name} {value:?}: use {expected}")]
-    Value {
-        /// The parameter.
-        name: &'static str,
-        /// The given value.
-        value: String,
-        /// The accepted values.
-        expected: String,
-    },
-    /// Its value is malformed.
-    #[error("{name} must be {expected}, not {value:?}")]
-    Form {
-        /// The parameter.
-        name: &'static str,
-        /// What was given.
-        value: String,
-        /// What may be given.
-        expected: &'static str,
-    },
-    /// There is no such account.
-    #[error("unknown account {0:?}")]
-    Account(String),
 }
 
 impl DeviceQuery {
@@ -199,16 +181,13 @@ impl DeviceQuery {
     /// # Errors
     /// A parameter is unknown, is given more than once, or has an invalid value.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
-        let mut query = Self::default();
-        let mut seen = Vec::new();
-        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
-            let name = query.set(&name, &value)?;
-            if seen.contains(&name) {
-                return Err(QueryError::Twice(name));
-            }
-            seen.push(name);
-        }
-        Ok(query)
+        parameters::read(text, Self::default(), Self::set)
+    }
+
+    /// Parses the valid parameters of a query, and leaves out those that [`DeviceQuery::parse`] refuses.
+    #[must_use]
+    pub fn usable(text: &str) -> Self {
+        parameters::read_valid(text, Self::default(), Self::set)
     }
 
     /// The query, if it names no account or one that exists.
@@ -216,131 +195,67 @@ impl DeviceQuery {
     /// # Errors
     /// There is no such account.
     pub fn of_known_account(self, is_known: impl Fn(&str) -> bool) -> Result<Self, QueryError> {
-        match &self.account {
-            Some(name) if !is_known(name) => Err(QueryError::Account(shortened(name))),
-            _ => Ok(self),
-        }
-    }
-
-    /// Parses the valid parameters of a query, and leaves out those that [`DeviceQuery::parse`] refuses.
-    #[must_use]
-    pub fn usable(text: &str) -> Self {
-        let mut query = Self::default();
-        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
-            // A rejected parameter has changed nothing.
-            let _ = query.set(&name, &value);
-        }
-        query
+        parameters::known_account(self.account.as_deref(), is_known)?;
+        Ok(self)
     }
 
     /// Sets one parameter, and returns its name.
-    fn set(&mut self, name: &str, value: &str) -> Result<&'static str, QueryError> {
-        let text = (!value.is_empty()).then(|| value.to_owned());
-        let wrong = |name, expected: String| QueryError::Value {
-            name,
-            value: shortened(value),
-            expected,
-        };
-        let ill_formed = |name, expected| QueryError::Form {
-            name,
-            value: shortened(value),
-            expected,
-        };
-        let number = |name, most: usize, expected| {
-            let number = value.parse().ok();
-            let number = number.filter(|number| (1..=most).contains(number));
-            number.ok_or_else(|| ill_formed(name, expected))
-        };
-        for named in ["alert", "type", "account", "search"] {
-            if name == named && value.len() > MOST_TEXT {
-                return Err(ill_formed(named, "at most 4096 bytes long"));
-            }
-        }
+    fn set(&mut self, name: &str, value: Option<&str>) -> Result<&'static str, QueryError> {
         Ok(match name {
             "state" => {
-                let states = DeviceState::ALL.map(DeviceState::name).join(", ");
-                let state = text.map(|text| text.parse());
-                self.state = state.transpose().map_err(|()| wrong("state", states))?;
+                self.state = value.map(str::parse).transpose()?;
                 "state"
             }
             "alert" => {
-                self.alert = text;
+                self.alert = parameters::text("alert", value)?;
                 "alert"
             }
             "type" => {
-                self.device_type = text;
+                self.device_type = parameters::text("type", value)?;
                 "type"
             }
             "account" => {
-                self.account = text;
+                self.account = parameters::text("account", value)?;
                 "account"
             }
             "search" => {
-                let text = value.trim();
-                self.search = (!text.is_empty()).then(|| text.to_owned());
+                self.search = parameters::search(value)?;
                 "search"
             }
             "near" => {
-                let expected = "latitude,longitude in degrees, such as 47.5,-122.3";
-                let near =
-                    text.map(|text| Near::parse(&text).ok_or_else(|| ill_formed("near", expected)));
-                self.near = near.transpose()?;
+                self.near = value.map(str::parse).transpose()?;
                 "near"
             }
             "sort" => {
-                let keys = SortKey::ALL.map(|(_, name)| name).join(", ");
-                let expected = || wrong("sort", format!("{keys}; prefix with - for descending"));
-                let order = text.map(|text| Order::parse(&text).ok_or_else(expected));
-                self.order = order.transpose()?;
+                self.order = value.map(Order::parse).transpose()?;
                 "sort"
             }
             "page" => {
-                if text.is_some() {
-                    self.page = number("page", usize::MAX, "a whole number, 1 or greater")?;
-                }
+                self.page = parameters::page(value)?;
                 "page"
             }
             "per_page" => {
-                if text.is_some() {
-                    self.per_page =
-                        number("per_page", MOST_PER_PAGE, "a whole number from 1 to 1000")?;
-                }
+                self.per_page = parameters::per_page(value)?;
                 "per_page"
             }
-            _ => return Err(QueryError::Unknown(shortened(name))),
+            _ => return Err(QueryError::unknown(name, PARAMETERS)),
         })
     }
 
     /// The query of a URL from which [`DeviceQuery::parse`] makes an equal one.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        let mut add = |name, value: Option<String>| {
-            if let Some(value) = value {
-                query.append_pair(name, &value);
-            }
-        };
-        add("state", self.state.map(|state| state.name().to_owned()));
-        add("alert", self.alert.clone());
-        add("type", self.device_type.clone());
-        add("account", self.account.clone());
-        add("search", self.search.clone());
         let near = |near: Near| format!("{},{}", near.latitude, near.longitude);
-        add("near", self.near.map(near));
-        add("sort", self.order.map(Order::parameter));
-        add("page", (self.page != 1).then(|| self.page.to_string()));
-        let per_page = (self.per_page != PER_PAGE).then(|| self.per_page.to_string());
-        add("per_page", per_page);
-        query.finish()
+        parameters::to_text([
+            ("state", self.state.map(|state| state.name().to_owned())),
+            ("alert", self.alert.clone()),
+            ("type", self.device_type.clone()),
+            ("account", self.account.clone()),
+            ("search", self.search.clone()),
+            ("near", self.near.map(near)),
+            ("sort", self.order.map(Order::parameter)),
+            ("page", parameters::page_text(self.page)),
+            ("per_page", parameters::per_page_text(self.per_page)),
+        ])
     }
-}
-
-/// The beginning of a text, as errors repeat it.
-fn shortened(text: &str) -> String {
-    const MOST: usize = 100;
-    let mut start: String = text.chars().take(MOST).collect();
-    if start.len() < text.len() {
-        start.push('…');
-    }
-    start
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use tracing::debug;
 
 use super::error::ViewError;
-use super::request::{device_query, device_type, refused};
+use super::request::{device_query, device_type, line_query, pool_query, refused};
 use super::state::WebState;
 use super::status::Status;
 use super::with_fleet::with_fleet;
@@ -57,6 +57,32 @@ pub async fn devices(request: HttpRequest, state: web::Data<WebState>) -> HttpRe
     let compress = Compress::accepted(&request);
     let body = with_fleet(&request, &state, move |fleet| {
         body(compress, &view::list(fleet, &query))
+    });
+    respond(body.await)
+}
+
+/// `/api/v1/lines`: a page of a list of service lines.
+pub async fn lines(request: HttpRequest, state: web::Data<WebState>) -> HttpResponse {
+    let query = match line_query(&request, &state) {
+        Ok(query) => query,
+        Err(error) => return problem(refused(&error), &error),
+    };
+    let compress = Compress::accepted(&request);
+    let body = with_fleet(&request, &state, move |fleet| {
+        body(compress, &view::lines(fleet, &query))
+    });
+    respond(body.await)
+}
+
+/// `/api/v1/pools`: a page of a list of data pools.
+pub async fn pools(request: HttpRequest, state: web::Data<WebState>) -> HttpResponse {
+    let query = match pool_query(&request, &state) {
+        Ok(query) => query,
+        Err(error) => return problem(refused(&error), &error),
+    };
+    let compress = Compress::accepted(&request);
+    let body = with_fleet(&request, &state, move |fleet| {
+        body(compress, &view::pools(fleet, &query))
     });
     respond(body.await)
 }

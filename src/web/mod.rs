@@ -32,6 +32,7 @@ pub fn routes(config: &mut web::ServiceConfig, state: &web::Data<WebState>) {
         .app_data(web::Data::new(api::Description::new()))
         .service(limited(resource("/", page::home), page::refuse))
         .service(limited(resource("/device", page::device), page::refuse))
+        .service(limited(resource("/lines", page::lines), page::refuse))
         .service(resource("/assets/{file}", page::assets::show))
         .service(limited(
             api_resource("/api/v1/status", api::status),
@@ -43,6 +44,14 @@ pub fn routes(config: &mut web::ServiceConfig, state: &web::Data<WebState>) {
         ))
         .service(limited(
             api_resource("/api/v1/devices/{id:.+}", api::device),
+            api::refuse,
+        ))
+        .service(limited(
+            api_resource("/api/v1/lines", api::lines),
+            api::refuse,
+        ))
+        .service(limited(
+            api_resource("/api/v1/pools", api::pools),
             api::refuse,
         ))
         .service(api_resource("/api/v1/openapi.json", api::openapi))

@@ -6,8 +6,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::{api, page};
 
 /// The response to clients other than browsers.
-const PATHS: &str = "Not found. Available: /, /device, /metrics, /api/v1/status, /api/v1/devices, /api/v1/devices/{id}, \
-                     /api/v1/openapi.json, /livez, /readyz, /healthz\n";
+const PATHS: &str = "Not found. Available: /, /device, /lines, /metrics, /api/v1/status, /api/v1/devices, /api/v1/devices/{id}, \
+                     /api/v1/lines, /api/v1/pools, /api/v1/openapi.json, /livez, /readyz, /healthz\n";
 
 /// The handler of unknown paths.
 pub async fn show(request: HttpRequest) -> HttpResponse {

@@ -1,6 +1,7 @@
 //! The state of the exporter and the fleet as plain values: what `/api/v1/status` returns and the page shows first.
 
 mod account;
+mod inventory;
 
 use std::sync::Arc;
 
@@ -10,6 +11,9 @@ use self::account::AccountInput;
 #[cfg(test)]
 pub use self::account::Token;
 pub use self::account::{Account, LeftOut, Stream};
+#[cfg(test)]
+pub use self::inventory::Inventory;
+pub use self::inventory::{AccountInventory, PartState};
 
 use super::state::WebState;
 use crate::fleet::Snapshot;
@@ -43,8 +47,22 @@ pub struct Status {
 pub struct Names {
     /// How many the file has; 0 without a file.
     pub known: usize,
-    /// How many have matched no device so far. Unknown without a file, and before the first match.
+    /// How many have matched no device so far. Unknown without a file, and before the first comparison.
     pub unmatched: Option<f64>,
+    /// One of them, in lower case.
+    pub unmatched_example: Option<String>,
+}
+
+impl Names {
+    fn of(names: &crate::names::Names, unmatched: Option<f64>) -> Self {
+        let is_any = unmatched.is_some_and(|unmatched| unmatched > 0.0);
+        let example = || names.match_ids(std::iter::empty::<&str>()).example;
+        Self {
+            known: names.len(),
+            unmatched,
+            unmatched_example: is_any.then(example).flatten(),
+        }
+    }
 }
 
 /// The system's clock.
@@ -179,6 +197,7 @@ impl Status {
                 status: account,
                 actors: account.actors().map(actor).collect(),
                 devices: devices.unwrap_or_default(),
+                inventory: AccountInventory::of(account, snapshot).inventory,
                 clock,
                 stale_after: options.stale_after,
             })
@@ -202,12 +221,19 @@ impl Status {
             },
             accounts: accounts.collect(),
             actors: vec![actor(health.store())],
-            names: Names {
-                known: names.load().len(),
-                unmatched: metrics.names_unmatched.value(),
-            },
+            names: Names::of(&names.load(), metrics.names_unmatched.value()),
             fleet: Overview::of(snapshot),
         }
+    }
+
+    /// The inventories of all accounts.
+    #[must_use]
+    pub fn inventories(&self) -> Vec<AccountInventory> {
+        let accounts = self.accounts.iter().map(|account| AccountInventory {
+            name: account.name.clone(),
+            inventory: account.inventory.clone(),
+        });
+        accounts.collect()
     }
 
     /// Whether there are several accounts. With one account, nothing is shown by account.

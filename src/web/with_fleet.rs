@@ -8,6 +8,7 @@ use tracing::debug;
 use super::error::ViewError;
 use super::permits::Permit;
 use super::state::WebState;
+use crate::time::unix_seconds;
 use crate::view::NamedFleet;
 
 /// Runs `make` with the current fleet on a thread of the pool, and returns its result.
@@ -31,6 +32,7 @@ pub async fn with_fleet<T: Send + 'static>(
         snapshot: snapshot.ok_or(ViewError::Store)?,
         names: state.sources.names.load_full(),
         now: state.sources.clock.now(),
+        unix_now: unix_seconds(state.sources.clock.corrected()),
     };
     let permit = request.extensions().get::<Permit>().cloned();
     let made = state.sources.pool.run(move || {

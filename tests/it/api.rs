@@ -103,6 +103,7 @@ async fn a_device_has_all_its_values() {
         .await;
     let mut expected = json!({
         "id": "ut-a", "device_type": "UserTerminal", "account": "default", "name": null, "group": null, "state": "online",
+        "never_heard": false, "kit_serial": null, "dish_serial": null, "service_line": null,
         "last_report_timestamp_seconds": 1_700_000_001.0,
         "downlink_mbps": 100.0, "uplink_mbps": 10.0, "latency_ms": 20.0, "drop_rate": 0.5, "obstruction": 1.5,
         "signal_quality": 0.9, "uptime_seconds": 1000.0,
@@ -116,7 +117,7 @@ async fn a_device_has_all_its_values() {
             "ObstructionPercentTime": 1.5, "Uptime": 1000.0, "SignalQuality": 0.9, "H3CellId": 599_686_042_433_355_775_u64 as f64,
             "SecondsUntilSwupdateRebootPossible": -1.0, "InTerritorialWaters": 1.0,
         },
-        "last_readings": null,
+        "last_readings": null, "terminal": null,
         "info": {"runningsoftwareversion": "2025.1.mr1", "countrycode": "US", "accountnumber": "ACC-1"},
     });
     expected["silent_for_seconds"] = device["silent_for_seconds"].clone();
@@ -236,7 +237,7 @@ async fn what_cannot_be_asked_is_refused_with_what_can() {
         ),
         (
             "state=on",
-            "unknown state \"on\": use offline, unknown, online",
+            "unknown state \"on\": use offline, unknown, online, never_heard",
         ),
         (
             "page=0",
@@ -257,7 +258,7 @@ async fn what_cannot_be_asked_is_refused_with_what_can() {
         ),
         (
             "sort=--id",
-            "unknown sort \"--id\": use id, name, group, type, account, state, last_report, downlink, uplink, latency, drop_rate, obstruction, alerts, software, country; prefix with - for descending",
+            "unknown sort \"--id\": use id, name, group, type, account, state, last_report, downlink, uplink, latency, drop_rate, obstruction, alerts, software, country, data_use; prefix with - for descending",
         ),
     ] {
         let target = format!("{DEVICES}?{query}");
@@ -336,8 +337,8 @@ async fn the_status_tells_of_the_exporter_and_the_fleet() {
         status["fleet"],
         json!({
             "types": [
-                {"device_type": "Router", "online": 1, "offline": 0, "unknown": 0},
-                {"device_type": "UserTerminal", "online": 3, "offline": 0, "unknown": 0},
+                {"device_type": "Router", "online": 1, "offline": 0, "unknown": 0, "never_heard": 0},
+                {"device_type": "UserTerminal", "online": 3, "offline": 0, "unknown": 0, "never_heard": 0},
             ],
             "alerts": [
                 {"alert": "software_update_reboot_pending", "devices": 2},

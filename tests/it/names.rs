@@ -394,7 +394,7 @@ async fn names_that_match_no_device_are_counted_and_logged_with_an_example() {
     let status: serde_json::Value = serde_json::from_str(&status.body).unwrap();
     assert_eq!(
         status["names"],
-        serde_json::json!({"known": 3, "unmatched": 2.0})
+        serde_json::json!({"known": 3, "unmatched": 2.0, "unmatched_example": "kit00012345"})
     );
     simulator.push_rows([terminal_row("ut-9", 1_000_000_000, 1.5)]);
     service.shows(UNMATCHED, 1.0).await;
@@ -414,6 +414,6 @@ async fn without_a_file_no_name_is_unmatched() {
     let status: serde_json::Value = serde_json::from_str(&status.body).unwrap();
     assert_eq!(
         status["names"],
-        serde_json::json!({"known": 0, "unmatched": null})
+        serde_json::json!({"known": 0, "unmatched": null, "unmatched_example": null})
     );
 }

@@ -279,7 +279,7 @@ async fn errors_are_shown_on_a_page() {
         (
             "/?state=lost",
             400,
-            "unknown state &#34;lost&#34;: use offline, unknown, online",
+            "unknown state &#34;lost&#34;: use offline, unknown, online, never_heard",
         ),
         ("/?x=%3Cscript%3E", 400, "unknown parameter &#34;x&#34;"),
         (

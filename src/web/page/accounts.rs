@@ -129,7 +129,7 @@ fn row(status: &Status, account: &Account, query: &DeviceQuery) -> (Condition, A
             DeviceState::Unknown => account.devices.unknown,
             DeviceState::Offline => account.devices.offline,
         };
-        Link::new(state.name(), devices, list(Some(state)), query)
+        Link::new(state.name(), devices, list(Some(state.into())), query)
     });
     let note = finding.text();
     let row = AccountRow {

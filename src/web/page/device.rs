@@ -1,6 +1,7 @@
 //! `/device`: all values of one device.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use askama::Template;
@@ -8,16 +9,18 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use url::form_urlencoded;
 
 use super::format::{age, decimals, moment, number, printable};
+use super::line_section::LineSection;
 use super::map::Map;
-use super::table::{LIST, filter_link, link};
+use super::suspensions::{Suspension, suspension};
+use super::table::{LIST, device_address, filter_link, link};
 use super::{Frame, NO_LOCATIONS, page, render};
 use crate::http::{Compress, parameter};
 use crate::telemetry::catalogue::{Unit, known_field};
 use crate::telemetry::schema::LOCATION_FIELD;
-use crate::time::unix_seconds;
-use crate::view::{self, DeviceDetail, DeviceQuery, Near};
+use crate::view::{self, Device, DeviceDetail, DeviceQuery, DeviceState, Near};
 use crate::web::request::device_type;
 use crate::web::state::WebState;
+use crate::web::status::AccountInventory;
 use crate::web::with_fleet::with_fleet;
 
 /// The whole page.
@@ -25,6 +28,8 @@ use crate::web::with_fleet::with_fleet;
 #[template(path = "device.html", config = "src/web/page/askama.toml")]
 struct DeviceView {
     frame: Frame,
+    /// If Starlink has suspended its account.
+    suspension: Option<Suspension>,
     /// Its name, or its identifier.
     title: String,
     id: String,
@@ -32,11 +37,17 @@ struct DeviceView {
     /// Its account, if there are several.
     account: Option<AccountLink>,
     group: Option<String>,
-    state: &'static str,
-    /// Age of its last report.
-    age: String,
-    /// Date and time of its last report.
-    reported: String,
+    /// `None` for a terminal that is not expected to report.
+    state: Option<&'static str>,
+    /// Its last report; `None` if it has never reported.
+    report: Option<Report>,
+    /// Why a terminal that has never reported is shown.
+    never_heard: &'static str,
+    kit_serial: Option<String>,
+    dish_serial: Option<String>,
+    line: Option<LineSection>,
+    /// The terminal of a router.
+    terminal: Option<TerminalLink>,
     country: Option<Country>,
     /// The active alerts; those of the last report, if the device is not online.
     alerts: Vec<(String, String)>,
@@ -54,6 +65,21 @@ struct DeviceView {
     list_link: String,
     /// Devices of its type.
     type_link: String,
+}
+
+/// The last report of a device.
+#[derive(Debug, PartialEq, Eq)]
+struct Report {
+    age: String,
+    /// Date and time.
+    at: String,
+}
+
+/// The terminal to which a router is bonded.
+#[derive(Debug, PartialEq, Eq)]
+struct TerminalLink {
+    id: String,
+    link: String,
 }
 
 /// The account that delivers a device.
@@ -132,20 +158,26 @@ pub async fn show(request: HttpRequest, state: web::Data<WebState>) -> HttpRespo
     };
     let list_link = parameter(&request, LIST).and_then(|list| DeviceQuery::parse(&list).ok());
     let list_link = link(&list_link.unwrap_or_default());
-    let now = unix_seconds(state.sources.clock.corrected());
     let device_type = device_type(&request);
     let no_location = match state.options.has_locations {
         true => "No location reported.",
         false => NO_LOCATIONS,
     };
-    let has_several_accounts = state.sources.accounts.all().len() > 1;
     let wanted = id.clone();
+    let accounts = Arc::clone(&state.sources.accounts);
+    let has_several_accounts = accounts.all().len() > 1;
     let rendered = with_fleet(&request, &state, move |fleet| {
         let device = view::find(fleet, &wanted, device_type.as_deref())?;
-        let mut view = DeviceView::of(frame, &device, now, list_link, no_location);
+        let mut view = DeviceView::of(frame, &device, fleet.unix_now, list_link, no_location);
         if !has_several_accounts {
             view.account = None;
         }
+        let account = device.device.account.as_deref();
+        let account = account.and_then(|account| accounts.find(account));
+        view.suspension = account.and_then(|account| {
+            let inventory = AccountInventory::of(&account, &fleet.snapshot);
+            suspension(&inventory, has_several_accounts)
+        });
         Some(render(compress, &view))
     });
     match rendered.await {
@@ -166,7 +198,8 @@ pub async fn show(request: HttpRequest, state: web::Data<WebState>) -> HttpRespo
     }
 }
 
-fn message(
+/// A page with a message.
+pub(super) fn message(
     response: HttpResponseBuilder,
     request: &HttpRequest,
     title: &'static str,
@@ -211,17 +244,31 @@ impl DeviceView {
         let alert = |name: &String| (printable(name), filter_link(None, None, Some(name)));
         Self {
             frame,
+            suspension: None,
             title: printable(device.name.as_ref().unwrap_or(&device.id)),
             id: printable(&device.id),
             device_type: printable(&device.device_type),
             account: device.account.as_deref().map(AccountLink::new),
             group: shown(&device.group),
-            state: device.state.name(),
-            age: age(now - device.last_report_timestamp_seconds),
-            reported: moment(device.last_report_timestamp_seconds),
+            state: device.state.map(DeviceState::name),
+            report: device.last_report_timestamp_seconds.map(|at| Report {
+                age: age(now - at),
+                at: moment(at),
+            }),
+            never_heard: never_heard(device),
+            kit_serial: shown(&device.kit_serial),
+            dish_serial: shown(&device.dish_serial),
+            line: device
+                .service_line
+                .as_ref()
+                .map(|line| LineSection::of(line, now)),
             country: device.country.as_deref().map(Country::new),
             alerts: alerts.iter().map(alert).collect(),
-            is_online: last.is_none(),
+            terminal: detail.terminal.as_deref().map(|id| TerminalLink {
+                id: printable(id),
+                link: device_address(id, None),
+            }),
+            is_online: device.state == Some(DeviceState::Online),
             location: location(detail),
             no_location,
             fields: numbers
@@ -244,6 +291,22 @@ impl DeviceView {
             list_link,
             type_link: filter_link(Some(&device.device_type), None, None),
         }
+    }
+}
+
+/// Why the inventory lists a terminal that has never reported, and whether it is expected to report.
+fn never_heard(device: &Device) -> &'static str {
+    let line = device.service_line.as_ref();
+    match (device.state, line.map(|line| line.active)) {
+        (Some(_), _) => {
+            "Its service line is active, but it has never reported: it has not been set up yet, or it is out of order."
+        }
+        (None, None) => "It has no service line, so it is not expected to report.",
+        (None, Some(Some(false))) => {
+            "Its service line is not active, so it is not expected to report."
+        }
+        (None, Some(Some(true))) => "It is not among the devices yet: see MAX_DEVICES.",
+        (None, Some(None)) => "Whether its service line is active is not known.",
     }
 }
 
@@ -271,7 +334,7 @@ fn location(detail: &DeviceDetail) -> Option<Location> {
     // A cell is about 10 km wide: more decimals would mean nothing.
     let round = |value: f64| (value * 100.0).round() / 100.0;
     Some(Location {
-        map: Map::around(device.state, latitude, longitude),
+        map: Map::around(device.state?, latitude, longitude),
         text,
         cell: detail.h3_cell.clone(),
         link: link(&DeviceQuery {

@@ -1,6 +1,6 @@
 //! The facts behind the verdict.
 
-use super::format::{age, count, printable};
+use super::format::{age, count, number, printable};
 use super::level::Level;
 use super::verdict::are_rows_old;
 use crate::http::PollState;
@@ -28,8 +28,25 @@ pub fn facts(status: &Status) -> Vec<Fact> {
         [only] => of_account(status, only),
         accounts => of_accounts(status, accounts),
     };
+    facts.extend(names(status));
     facts.extend(clock(status));
     facts
+}
+
+/// The names that have matched no device.
+fn names(status: &Status) -> Option<Fact> {
+    let names = &status.names;
+    let unmatched = names.unmatched.filter(|unmatched| *unmatched > 0.0)?;
+    let example = names.unmatched_example.as_deref();
+    let example = example.map_or(String::new(), |example| {
+        format!(", such as {}", printable(example))
+    });
+    let value = format!(
+        "{} of {} in NAMES_FILE match no device{example}",
+        number(unmatched),
+        count(names.known)
+    );
+    Some(fact("Names", (Level::Notice, value)))
 }
 
 fn of_account(status: &Status, account: &Account) -> Vec<Fact> {

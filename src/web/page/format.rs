@@ -72,6 +72,39 @@ pub fn number(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// An amount of data as a number of Starlink's GB, of 10^9 bytes: below 100 GB with one decimal. A number that is not 0 is not shown as 0.
+#[must_use]
+pub fn amount(bytes: f64) -> String {
+    let size = bytes / 1e9;
+    let text = match size.abs() {
+        100.0.. => number(size.round()),
+        _ => decimals(size, 1),
+    };
+    text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
+}
+
+/// The same with its unit.
+#[must_use]
+pub fn gigabytes(bytes: f64) -> String {
+    format!("{} GB", amount(bytes))
+}
+
+/// A moment in seconds since 1970, as a date of UTC.
+#[must_use]
+pub fn date(seconds: f64) -> String {
+    moment(seconds).chars().take("2026-01-01".len()).collect()
+}
+
+/// A share in whole percent, rounded down, so that only a limit that is reached is shown as 100 %.
+#[must_use]
+pub fn percent(share: f64) -> String {
+    let percent = (share * 100.0).floor();
+    match share {
+        _ if percent == 0.0 && share > 0.0 => "<1 %".to_owned(),
+        _ => format!("{} %", number(percent)),
+    }
+}
+
 /// A count, its digits in groups of three.
 #[must_use]
 pub fn count(value: usize) -> String {
@@ -192,6 +225,31 @@ mod tests {
             (usize::MAX, "18,446,744,073,709,551,615"),
         ] {
             assert_eq!(count(value), expected);
+        }
+    }
+
+    #[test]
+    fn amounts_of_data_are_gigabytes_and_shares_are_whole_percent() {
+        for (bytes, expected) in [
+            (0.0, "0 GB"),
+            (1e3, "<0.1 GB"),
+            (2.34e9, "2.3 GB"),
+            (12e9, "12 GB"),
+            (742.5e9, "743 GB"),
+            (1e12, "1,000 GB"),
+            (1.5e30, "≈1.500e21 GB"),
+        ] {
+            assert_eq!(gigabytes(bytes), expected, "{bytes}");
+        }
+        for (share, expected) in [
+            (0.0, "0 %"),
+            (0.000_1, "<1 %"),
+            (0.7425, "74 %"),
+            (0.999_9, "99 %"),
+            (1.0, "100 %"),
+            (12.345, "1,234 %"),
+        ] {
+            assert_eq!(percent(share), expected, "{share}");
         }
     }
 

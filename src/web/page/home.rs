@@ -8,12 +8,14 @@ use super::components::{ComponentRow, components, shown_actors};
 use super::facts::{Fact, facts};
 use super::format::{count, printable};
 use super::map::Map;
-use super::table::{self, Choice, ColumnHead, Link, PageLink, Row, filter_link};
+use super::paging::PageLink;
+use super::suspensions::{Suspension, suspensions};
+use super::table::{self, Choice, ColumnHead, Link, OptionalColumns, Row, filter_link};
 use super::verdict::Verdict;
 use super::{Frame, NO_LOCATIONS, page, render};
 use crate::fleet::Snapshot;
 use crate::http::{Compress, parameter};
-use crate::view::{self, DeviceQuery, DeviceState, NamedFleet, Overview, QueryError};
+use crate::view::{self, DeviceQuery, DeviceState, NamedFleet, Overview, QueryError, StateFilter};
 use crate::web::error::ViewError;
 use crate::web::request::{device_query, refused};
 use crate::web::state::WebState;
@@ -27,6 +29,8 @@ struct Home {
     frame: Frame,
     /// Why the fleet cannot be shown.
     problem: Option<String>,
+    /// The accounts that Starlink has suspended.
+    suspensions: Vec<Suspension>,
     verdict: Verdict,
     facts: Vec<Fact>,
     supervisor: String,
@@ -44,6 +48,8 @@ struct Home {
 struct FleetSection {
     total: String,
     types: Vec<TypeRow>,
+    /// The terminals that have never reported, if there are any.
+    never_heard: Option<Link>,
     alerts: Vec<Link>,
     /// For how many devices alerts are unknown.
     unknown_alerts: Option<String>,
@@ -75,8 +81,7 @@ struct FleetSection {
     /// The link to the last page, on a page past the end.
     last_page: Option<String>,
     caption: String,
-    /// Whether the table has a column for accounts.
-    has_several_accounts: bool,
+    optional: OptionalColumns,
     heads: Vec<ColumnHead>,
     rows: Vec<Row>,
     /// Which page of how many, if there are several.
@@ -183,6 +188,7 @@ impl Home {
         Self {
             frame,
             problem: problem.as_deref().map(printable),
+            suspensions: suspensions(&status.inventories()),
             verdict: Verdict::of(status),
             facts: facts(status),
             supervisor: format!("{up} of {} running", actors.len()),
@@ -206,7 +212,7 @@ impl FleetSection {
         self.kinds = kinds(overview, query);
         self.accounts = account_choices(status, query);
         self.active = active(overview, query);
-        self.orders = table::orders(query, status.has_several_accounts());
+        self.orders = table::orders(query, self.optional);
         self.is_asked = true;
     }
 
@@ -223,11 +229,16 @@ impl FleetSection {
         let total: usize = STATES.map(in_state).iter().sum();
         let counts = STATES.map(|state| format!("{} {}", count(in_state(state)), state.name()));
         let near = query.near;
-        let has_several_accounts = status.has_several_accounts();
+        let optional = OptionalColumns {
+            account: status.has_several_accounts(),
+            data_use: has_data_use(fleet),
+        };
+        let paging = table::paging(&list);
         let is_standard = query.per_page == DeviceQuery::default().per_page;
         Self {
             total: count(total),
             types: type_rows(overview, query),
+            never_heard: never_heard(overview, query),
             alerts: alert_links(overview, query),
             unknown_alerts: unknown_alerts(overview.alerts_unknown, total),
             more_alerts: overview.alerts.len().saturating_sub(MOST_ALERTS),
@@ -257,7 +268,7 @@ impl FleetSection {
             kinds: kinds(overview, query),
             accounts: account_choices(status, query),
             active: active(overview, query),
-            orders: table::orders(query, has_several_accounts),
+            orders: table::orders(query, optional),
             is_filtered: *query
                 != DeviceQuery {
                     order: query.order,
@@ -270,29 +281,33 @@ impl FleetSection {
                 found if found == total => count(total),
                 found => format!("{} of {}", count(found), count(total)),
             },
-            last_page: table::is_past_the_end(&list).then(|| {
-                table::link(&DeviceQuery {
-                    page: list.pages,
-                    ..query.clone()
-                })
-            }),
+            last_page: paging
+                .is_past_the_end()
+                .then(|| table::page_link(query, list.pages)),
             caption: table::caption(&list, query),
-            has_several_accounts,
-            heads: table::heads(query, has_several_accounts),
+            optional,
+            heads: table::heads(query, optional),
             rows: list
                 .devices
                 .iter()
                 .map(|device| Row::of(device, query, status.timestamp_seconds))
                 .collect(),
-            pages: (list.pages > 1 && !table::is_past_the_end(&list))
-                .then(|| format!("Page {} of {}", count(list.page), count(list.pages))),
-            page_links: table::page_links(&list, query),
+            pages: paging.position(),
+            page_links: paging.links(|page| table::page_link(query, page)),
         }
     }
 }
 
+/// Whether the data use of service lines is known.
+fn has_data_use(fleet: &NamedFleet) -> bool {
+    let accounts = fleet.snapshot.directory.accounts();
+    accounts
+        .iter()
+        .any(|(_, inventory)| inventory.usage.is_some())
+}
+
 fn states(query: &DeviceQuery) -> Vec<Choice> {
-    let chosen = query.state.map(DeviceState::name);
+    let chosen = query.state.map(StateFilter::name);
     Choice::list(STATES.map(DeviceState::name).into_iter(), chosen)
 }
 
@@ -316,7 +331,7 @@ fn active(overview: &Overview, query: &DeviceQuery) -> Vec<Choice> {
 }
 
 fn legend(query: &DeviceQuery, state: DeviceState, devices: usize) -> Link {
-    let link = filter_link(None, Some(state), None);
+    let link = filter_link(None, Some(state.into()), None);
     Link::new(state.name(), devices, link, query)
 }
 
@@ -324,7 +339,7 @@ fn type_rows(overview: &Overview, query: &DeviceQuery) -> Vec<TypeRow> {
     let rows = overview.types.iter().map(|kind| {
         let name = kind.device_type.as_str();
         let states = STATES.map(|state| {
-            let link = filter_link(Some(name), Some(state), None);
+            let link = filter_link(Some(name), Some(state.into()), None);
             Link::new(state.name(), kind.of(state), link, query)
         });
         TypeRow {
@@ -334,6 +349,12 @@ fn type_rows(overview: &Overview, query: &DeviceQuery) -> Vec<TypeRow> {
         }
     });
     rows.collect()
+}
+
+fn never_heard(overview: &Overview, query: &DeviceQuery) -> Option<Link> {
+    let terminals: usize = overview.types.iter().map(|kind| kind.never_heard).sum();
+    let link = filter_link(None, Some(StateFilter::NeverHeard), None);
+    (terminals > 0).then(|| Link::new("never heard", terminals, link, query))
 }
 
 fn alert_links(overview: &Overview, query: &DeviceQuery) -> Vec<Link> {

@@ -1,4 +1,4 @@
-//! The status page: the exporter and the fleet at `/`, one device at `/device`. The pages show the values of the JSON API, rounded. They
+//! The status page: the exporter and the fleet at `/`, one device at `/device`, service lines at `/lines`. The pages show the values of the JSON API, rounded. They
 //! are made on the server and work without the script, which only refreshes them.
 //!
 //! All links are relative, so that a proxy can serve the page below any path.
@@ -6,12 +6,18 @@
 mod accounts;
 pub mod assets;
 mod components;
+mod data_use;
 mod device;
 mod facts;
 mod format;
 mod home;
+mod inventory_state;
 mod level;
+mod line_section;
+mod lines;
 mod map;
+mod paging;
+mod suspensions;
 mod table;
 mod verdict;
 
@@ -22,6 +28,7 @@ use tracing::debug;
 
 pub use self::device::{not_found, show as device};
 pub use self::home::{show as home, without_fleet as refuse};
+pub use self::lines::show as lines;
 use crate::http::{Body, Compress};
 use crate::web::state::WebState;
 

@@ -2,9 +2,11 @@
 
 use url::form_urlencoded;
 
+use super::data_use::UseCell;
 use super::format::{age, count, decimals, printable};
+use super::paging::{Paging, counted};
 use crate::view::device::{InfoField, Measure};
-use crate::view::{Device, DevicePage, DeviceQuery, DeviceState, Order, SortKey};
+use crate::view::{Device, DevicePage, DeviceQuery, DeviceState, Order, SortKey, StateFilter};
 
 /// The most alerts or addresses that a row lists; further ones are counted.
 const MOST_LISTED: usize = 3;
@@ -33,7 +35,7 @@ const fn column(
 }
 
 /// In the order of the table. The last column, addresses, cannot be sorted by.
-const COLUMNS: [Column; 13] = [
+const COLUMNS: [Column; 14] = [
     column(SortKey::Id, "Device", "", false),
     column(SortKey::Account, "Account", "", false),
     column(SortKey::Type, "Type", "", false),
@@ -49,6 +51,7 @@ const COLUMNS: [Column; 13] = [
         "%",
         true,
     ),
+    column(SortKey::DataUse, "Data use", "", true),
     column(SortKey::Alerts, "Alerts", "", true),
     column(
         SortKey::InfoField(InfoField::Software),
@@ -65,11 +68,22 @@ const MORE: [Column; 2] = [
     column(SortKey::Group, "Group", "", false),
 ];
 
-/// The columns of the table. It has a column for accounts only if there are several.
-fn columns(has_several_accounts: bool) -> impl Iterator<Item = &'static Column> {
-    COLUMNS
-        .iter()
-        .filter(move |column| has_several_accounts || column.key != SortKey::Account)
+/// The columns that the table has only in some cases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OptionalColumns {
+    /// Accounts, if there are several.
+    pub account: bool,
+    /// The data use of the service line, if the inventory has it.
+    pub data_use: bool,
+}
+
+/// The columns of the table.
+fn columns(optional: OptionalColumns) -> impl Iterator<Item = &'static Column> {
+    COLUMNS.iter().filter(move |column| match column.key {
+        SortKey::Account => optional.account,
+        SortKey::DataUse => optional.data_use,
+        _ => true,
+    })
 }
 
 /// The head of a column.
@@ -87,7 +101,7 @@ pub struct ColumnHead {
 
 /// The heads of the table for a query.
 #[must_use]
-pub fn heads(query: &DeviceQuery, has_several_accounts: bool) -> Vec<ColumnHead> {
+pub fn heads(query: &DeviceQuery, optional: OptionalColumns) -> Vec<ColumnHead> {
     let head = |column: &Column| {
         let current = query.order.filter(|order| order.key == column.key);
         let is_descending = current.map_or(column.is_largest_first, |order| !order.is_descending);
@@ -110,7 +124,7 @@ pub fn heads(query: &DeviceQuery, has_several_accounts: bool) -> Vec<ColumnHead>
             sorted,
         }
     };
-    columns(has_several_accounts).map(head).collect()
+    columns(optional).map(head).collect()
 }
 
 /// An entry of a list in the form.
@@ -145,8 +159,8 @@ impl Choice {
 
 /// The orders that the form offers, with the current one marked.
 #[must_use]
-pub fn orders(query: &DeviceQuery, has_several_accounts: bool) -> Vec<Choice> {
-    let all = columns(has_several_accounts).chain(&MORE);
+pub fn orders(query: &DeviceQuery, optional: OptionalColumns) -> Vec<Choice> {
+    let all = columns(optional).chain(&MORE);
     let offered = all.map(|column| (column, column.is_largest_first));
     let current = query.order;
     let title = |column: &Column, is_descending: bool| {
@@ -205,10 +219,12 @@ pub struct Row {
     pub device_type: String,
     /// Its state.
     pub state: &'static str,
-    /// Age of its last report.
-    pub age: String,
+    /// Age of its last report; `None` if it has never reported.
+    pub age: Option<String>,
     /// Throughput down and up, latency, drop rate, obstruction.
     pub numbers: Vec<NumberCell>,
+    /// The data use of its service line.
+    pub data_use: Option<UseCell>,
     /// Its alerts, or the first of them; `None` where they are unknown.
     pub alerts: Option<Vec<String>>,
     /// How many more there are.
@@ -250,8 +266,8 @@ impl Row {
             id: printable(&device.id),
             account: device.account.as_ref().map(shown),
             device_type: printable(&device.device_type),
-            state: device.state.name(),
-            age: age(now - device.last_report_timestamp_seconds),
+            state: device.state.map_or("", DeviceState::name),
+            age: device.last_report_timestamp_seconds.map(|at| age(now - at)),
             numbers: numbers
                 .map(|(column, value)| NumberCell {
                     title: column.title,
@@ -259,6 +275,7 @@ impl Row {
                     value,
                 })
                 .collect(),
+            data_use: data_use(device),
             alerts: alerts.map(|alerts| alerts.iter().take(MOST_LISTED).map(shown).collect()),
             more_alerts: alerts.map_or(0, |alerts| alerts.len().saturating_sub(MOST_LISTED)),
             software: device.software.as_ref().map(shown),
@@ -269,13 +286,27 @@ impl Row {
     }
 }
 
-/// The page of a device. The identifier is in the query: browsers shorten paths with dots in them.
+fn data_use(device: &Device) -> Option<UseCell> {
+    let line = device.service_line.as_ref()?;
+    UseCell::of(line.data_use.as_ref()?)
+}
+
+/// The page of a device. The identifier is in the query: browsers shorten paths with dots in them. Without a type, the page shows the first
+/// device with the identifier.
+#[must_use]
+pub fn device_address(id: &str, device_type: Option<&str>) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("id", id);
+    if let Some(device_type) = device_type {
+        query.append_pair("type", device_type);
+    }
+    format!("device?{}", query.finish())
+}
+
+/// The page of a device of a list.
 #[must_use]
 pub fn device_link(device: &Device) -> String {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.append_pair("id", &device.id);
-    query.append_pair("type", &device.device_type);
-    format!("device?{}", query.finish())
+    device_address(&device.id, Some(&device.device_type))
 }
 
 /// Adds the query of the list to the link of a device, so that the device's page can link back to it.
@@ -331,81 +362,53 @@ impl Link {
     }
 }
 
-/// A link to another page of the table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PageLink {
-    /// The title.
-    pub title: &'static str,
-    /// Its address; `None` where there is no such page.
-    pub link: Option<String>,
-}
-
-/// The links between pages.
-#[must_use]
-pub fn page_links(page: &DevicePage, query: &DeviceQuery) -> Vec<PageLink> {
-    let to = |number: usize| {
-        link(&DeviceQuery {
-            page: number,
-            ..query.clone()
-        })
-    };
-    // Past the end, the way back leads to the last page.
-    let before = page.page.saturating_sub(1).min(page.pages);
-    let turn = |title, is_there: bool, number| PageLink {
-        title,
-        link: is_there.then(|| to(number)),
-    };
-    vec![
-        turn("First", page.page > 1, 1),
-        turn("Previous", page.page > 1, before),
-        turn("Next", page.page < page.pages, page.page.saturating_add(1)),
-        turn("Last", page.page < page.pages, page.pages),
-    ]
-}
-
 /// A number of devices in words.
 #[must_use]
 pub fn devices(number: usize) -> String {
-    match number {
-        1 => "1 device".to_owned(),
-        number => format!("{} devices", count(number)),
-    }
+    counted(number, NOUNS)
 }
 
-/// Whether a page is past the end of a list that is not empty.
+/// What one entry of the list and several are called.
+const NOUNS: [&str; 2] = ["device", "devices"];
+
+/// The page of a list.
 #[must_use]
-pub fn is_past_the_end(page: &DevicePage) -> bool {
-    page.page > page.pages
+pub fn paging(page: &DevicePage) -> Paging {
+    Paging {
+        total: page.total,
+        page: page.page,
+        pages: page.pages,
+        per_page: page.per_page,
+        shown: page.devices.len(),
+        nouns: NOUNS,
+    }
 }
 
 /// Which part of the list the table shows.
 #[must_use]
 pub fn caption(page: &DevicePage, query: &DeviceQuery) -> String {
-    if is_past_the_end(page) {
-        let pages = match page.pages {
-            1 => "1 page".to_owned(),
-            pages => format!("{} pages", count(pages)),
-        };
-        let (page, total) = (count(page.page), devices(page.total));
-        return format!("Page {page} does not exist ({pages}, {total})");
-    }
-    let before = page.page.saturating_sub(1).saturating_mul(page.per_page);
-    let first = before.saturating_add(1);
-    let last = before.saturating_add(page.devices.len());
-    let near = query.near.is_some() && query.order.is_none();
-    let nearest = if near { ", nearest first" } else { "" };
-    if page.devices.len() == page.total {
-        return format!("{}{nearest}", devices(page.total));
-    }
-    let range = format!("{} to {}", count(first), count(last));
-    format!("{range} of {}{nearest}", devices(page.total))
+    let is_by_distance = query.near.is_some() && query.order.is_none();
+    paging(page).caption(if is_by_distance {
+        ", nearest first"
+    } else {
+        ""
+    })
+}
+
+/// The page with this number of the list of a query.
+#[must_use]
+pub fn page_link(query: &DeviceQuery, page: usize) -> String {
+    link(&DeviceQuery {
+        page,
+        ..query.clone()
+    })
 }
 
 /// The list of devices with this type, state and alert.
 #[must_use]
 pub fn filter_link(
     device_type: Option<&str>,
-    state: Option<DeviceState>,
+    state: Option<StateFilter>,
     alert: Option<&str>,
 ) -> String {
     link(&DeviceQuery {

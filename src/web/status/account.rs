@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Actor;
+use super::inventory::Inventory;
 use crate::account::{AccountMetrics, AccountStatus, Unstored};
 use crate::fleet::Counts;
 use crate::http::{PollState, restart_timestamp};
@@ -25,6 +26,8 @@ pub struct Account {
     pub stream: Stream,
     /// The access token.
     pub token: Token,
+    /// What Starlink's management API says about it.
+    pub inventory: Inventory,
     /// The actors, in the order in which they were started.
     pub actors: Vec<Actor>,
 }
@@ -115,6 +118,7 @@ pub(super) struct AccountInput<'a> {
     pub status: &'a AccountStatus,
     pub actors: Vec<Actor>,
     pub devices: Counts,
+    pub inventory: Inventory,
     pub clock: &'a Clock,
     pub stale_after: Duration,
 }
@@ -130,6 +134,7 @@ impl Account {
             devices: input.devices,
             stream,
             token: Token::of(metrics),
+            inventory: input.inventory,
             actors: input.actors,
         }
     }

@@ -1,32 +1,33 @@
 //! Tests of the table's links and texts.
 
 use super::*;
+use crate::view::{DataUse, ServiceLine};
+
+const NONE: OptionalColumns = OptionalColumns {
+    account: false,
+    data_use: false,
+};
+
+const ALL: OptionalColumns = OptionalColumns {
+    account: true,
+    data_use: true,
+};
 
 fn device(id: &str) -> Device {
     Device {
         id: id.to_owned(),
         account: Some("ship-01".to_owned()),
         device_type: "UserTerminal".to_owned(),
-        name: None,
-        group: None,
-        state: DeviceState::Online,
-        last_report_timestamp_seconds: 1000.0,
-        silent_for_seconds: 12.3,
+        state: Some(DeviceState::Online),
+        last_report_timestamp_seconds: Some(1000.0),
+        silent_for_seconds: Some(12.3),
         downlink_mbps: Some(210.44),
         uplink_mbps: Some(0.0),
         latency_ms: Some(33.6),
         drop_rate: Some(0.0004),
-        obstruction: None,
-        signal_quality: None,
-        uptime_seconds: None,
         alerts: Some(Vec::new()),
         software: Some("2026.01.01\u{1b}".to_owned()),
-        country: None,
-        latitude: None,
-        longitude: None,
-        ipv4: Vec::new(),
-        ipv6_ue: Vec::new(),
-        ipv6_cpe: Vec::new(),
+        ..Device::default()
     }
 }
 
@@ -51,7 +52,7 @@ fn a_row_is_rounded_and_printable() {
     let asked = DeviceQuery::parse("state=online&sort=-id").unwrap();
     let row = Row::of(&full, &asked, 1012.3);
     assert_eq!(row.name, some("Aurora␇"));
-    assert_eq!(row.age, "12 s");
+    assert_eq!(row.age, some("12 s"));
     assert_eq!(row.key, "device?id=ut-1&type=UserTerminal");
     let link = "device?id=ut-1&type=UserTerminal&list=state%3Donline%26sort%3D-id";
     assert_eq!(row.link, link);
@@ -80,6 +81,52 @@ fn a_row_is_rounded_and_printable() {
     assert_eq!(row.software, some("2026.01.01␛"));
     assert_eq!(row.addresses, ["192.0.2.1", "2001:db8::/56"]);
     assert_eq!(row.more_addresses, 0);
+}
+
+#[test]
+fn data_use_is_a_share_with_a_bar_or_bytes() {
+    let query = DeviceQuery::default();
+    let cell = |data_use| {
+        let line = ServiceLine {
+            number: "L1".to_owned(),
+            data_use,
+            ..ServiceLine::default()
+        };
+        let device = Device {
+            service_line: Some(line),
+            ..device("ut-1")
+        };
+        Row::of(&device, &query, 0.0).data_use
+    };
+    let of_limit = cell(Some(DataUse {
+        limit_bytes: Some(1e12),
+        limit_share: Some(0.85),
+        ..DataUse::default()
+    }));
+    let of_limit = of_limit.unwrap();
+    assert_eq!(of_limit.bar.map(|bar| bar.length), Some(85));
+    assert_eq!(
+        (&*of_limit.text, of_limit.limit.as_deref()),
+        ("85 %", Some("1,000 GB"))
+    );
+    let unlimited = cell(Some(DataUse {
+        total_bytes: Some(2.5e9),
+        ..DataUse::default()
+    }));
+    assert_eq!(
+        unlimited.map(|cell| (cell.bar, cell.text)),
+        Some((None, "2.5 GB".to_owned()))
+    );
+    assert_eq!(cell(None), None);
+    let row = Row::of(
+        &Device {
+            never_heard: true,
+            ..Device::default()
+        },
+        &query,
+        0.0,
+    );
+    assert_eq!(row.age, None);
 }
 
 #[test]
@@ -119,7 +166,7 @@ fn heads_sort_and_reverse_the_order() {
             "./?state=online&sort=-alerts&per_page=5#devices",
         ),
     ] {
-        let heads = heads(&DeviceQuery::parse(asked).unwrap(), false);
+        let heads = heads(&DeviceQuery::parse(asked).unwrap(), NONE);
         assert_eq!(
             (heads[column].sorted, &*heads[column].link),
             (sorted, link),
@@ -133,9 +180,10 @@ fn heads_sort_and_reverse_the_order() {
 #[test]
 fn accounts_have_a_column_if_there_are_several() {
     let query = DeviceQuery::parse("sort=account").unwrap();
-    let accounts = |has_several| {
-        let heads = heads(&query, has_several);
-        let orders = orders(&query, has_several);
+    let accounts = |account| {
+        let optional = OptionalColumns { account, ..NONE };
+        let heads = heads(&query, optional);
+        let orders = orders(&query, optional);
         let is_offered = orders.iter().any(|choice| choice.value == "account");
         let head = heads.into_iter().find(|head| head.title == "Account");
         (head.map(|head| (head.link, head.sorted)), is_offered)
@@ -154,7 +202,7 @@ fn the_form_offers_each_order_and_marks_the_current_one() {
         ("sort=latency", Some(("latency", "Latency, ascending"))),
         ("sort=-group", Some(("-group", "Group, descending"))),
     ] {
-        let choices = orders(&DeviceQuery::parse(asked).unwrap(), true);
+        let choices = orders(&DeviceQuery::parse(asked).unwrap(), ALL);
         // In the order that is not the natural one, both are offered.
         let both = usize::from(chosen.is_some_and(|(_, title)| title.contains(',')));
         assert_eq!(choices.len(), SortKey::ALL.len() + both, "{asked}");
@@ -206,7 +254,10 @@ fn page_links_lead_to_existing_pages() {
             page: page.page,
             ..DeviceQuery::default()
         };
-        let links = page_links(&page, &query).into_iter().map(|turn| turn.link);
+        let links = paging(&page)
+            .links(|number| page_link(&query, number))
+            .into_iter()
+            .map(|turn| turn.link);
         let address = |query: &str| match query {
             "" => "./#devices".to_owned(),
             query => format!("./?{query}#devices"),

@@ -7,7 +7,9 @@ use super::super::facts::facts;
 use super::*;
 use crate::fleet::Counts;
 use crate::view::Overview;
-use crate::web::status::{Actor, Clock, Exporter, LastError, LeftOut, Names, Stream, Token};
+use crate::web::status::{
+    Actor, Clock, Exporter, Inventory, LastError, LeftOut, Names, Stream, Token,
+};
 
 fn actor(name: &'static str) -> Actor {
     Actor {
@@ -46,6 +48,7 @@ fn account(name: &str) -> Account {
             no_rows_seconds: None,
             left_out: None,
         },
+        inventory: Inventory::default(),
         token: Token {
             expiry_timestamp_seconds: Some(1720.0),
             requests: 1,
@@ -81,6 +84,7 @@ fn healthy() -> Status {
         names: Names {
             known: 0,
             unmatched: None,
+            unmatched_example: None,
         },
         fleet: Overview::default(),
     }
