@@ -193,7 +193,7 @@ async fn the_demo_shows_a_changing_fleet_without_any_setting() {
     .await;
     eventually("names of the inventory", || async {
         let named = scrape().await.beginning("starlink_device_name{").len();
-        // Four of the 25 terminals that report have no name, three further ones of the inventory have one.
+        // Four of the 25 terminals that report have no name.
         named >= 21
     })
     .await;
