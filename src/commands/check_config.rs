@@ -1,4 +1,4 @@
-//! The command `check-config`: prints the effective settings, warnings, optionally the results of token requests, and a verdict.
+//! The command `check-config`: prints the effective settings, warnings, optionally the results of requests to Starlink, and a verdict.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use futures_util::stream::{self, StreamExt};
 use starlink_telemetry::app::client_options;
 use starlink_telemetry::config::{Account, ConfigErrors, Origin, Settings, Sources};
-use starlink_telemetry::starlink::{Client, Timeouts, TokenError, TokenFailure};
+use starlink_telemetry::starlink::{Client, Timeouts, Token, TokenError, TokenFailure};
 use starlink_telemetry::text::with_sources;
 use starlink_telemetry::time::Clock;
 use url::Url;
 
+use super::check_inventory::try_parts;
 use super::{EXIT_CONFIG, Failure, report};
 use crate::console::{complain, print};
 
@@ -54,8 +55,15 @@ const CONCURRENT: usize = 8;
 /// The most accounts that the verdict names.
 const MOST_NAMED: usize = 10;
 
-/// Requests a token for each account, which does not take rows from its stream. Returns the result as a text that continues the
-/// verdict on the settings. With an accounts file, adds a line for each account to `output`.
+/// The results of an account: of its token request, success or failure, and a line for each part of its inventory.
+struct Tried {
+    token: Result<String, String>,
+    inventory: Vec<String>,
+}
+
+/// Requests a token and the parts of the inventory for each account, which does not take rows from its stream. Returns the result of the
+/// token requests as a text that continues the verdict on the settings. Adds lines about the inventories and, with an accounts file, about
+/// each account to `output`. A part that cannot be read is not a failure.
 async fn try_accounts(
     settings: &Settings,
     output: &mut String,
@@ -65,14 +73,27 @@ async fn try_accounts(
     let attempts = accounts.iter().map(|account| {
         let client = Client::new(client.clone());
         async move {
-            let outcome = request_token(&client, account).await;
-            outcome.map_err(|refusal| settings.redactor.redact(&refusal).into_owned())
+            let redact = |text: String| settings.redactor.redact(&text).into_owned();
+            let token = request_token(&client, account).await;
+            let inventory = match (&token, settings.inventory) {
+                (Ok((token, _)), Some(scope)) => {
+                    try_parts(&client, account, &token.bearer, scope).await
+                }
+                _ => Vec::new(),
+            };
+            Tried {
+                token: token.map(|(_, issued)| issued).map_err(redact),
+                inventory: inventory.into_iter().map(redact).collect(),
+            }
         }
     });
     let outcomes: Vec<_> = stream::iter(attempts).buffered(CONCURRENT).collect().await;
     if settings.accounts.file().is_none() {
-        let only = outcomes.into_iter().next().unwrap_or(Ok(String::new()));
-        return Ok(match only {
+        let Some(only) = outcomes.into_iter().next() else {
+            return Ok(Ok(String::new()));
+        };
+        output.extend(only.inventory.iter().map(|line| format!("{line}\n")));
+        return Ok(match only.token {
             Ok(issued) => Ok(format!(", and {issued}")),
             Err(refusal) => Err(refusal),
         });
@@ -80,7 +101,7 @@ async fn try_accounts(
     let mut refused = Vec::new();
     for (account, outcome) in accounts.iter().zip(&outcomes) {
         let name = &account.name;
-        let line = match outcome {
+        let line = match &outcome.token {
             Ok(issued) => format!("OK: account {name}: {issued}"),
             Err(refusal) => {
                 refused.push(&**name);
@@ -88,6 +109,9 @@ async fn try_accounts(
             }
         };
         *output += &(line + "\n");
+        for line in &outcome.inventory {
+            *output += &format!("account {name}: {line}\n");
+        }
     }
     let count = accounts.len();
     if refused.is_empty() {
@@ -123,8 +147,8 @@ fn refused(errors: &ConfigErrors) -> String {
     }
 }
 
-/// Requests a token. Returns the result, success or failure, as a text.
-async fn request_token(client: &Client, account: &Account) -> Result<String, String> {
+/// Requests a token. Returns it with the result, success or failure, as a text.
+async fn request_token(client: &Client, account: &Account) -> Result<(Token, String), String> {
     let urls = account.token_urls();
     let (id, secret) = (account.client_id.value(), account.client_secret.value());
     let request =
@@ -132,9 +156,8 @@ async fn request_token(client: &Client, account: &Account) -> Result<String, Str
     match request.await {
         Ok((token, url)) => {
             let seconds = token.lifetime.as_secs();
-            Ok(format!(
-                "{url} issued a token, which is valid for {seconds} s"
-            ))
+            let issued = format!("{url} issued a token, which is valid for {seconds} s");
+            Ok((token, issued))
         }
         Err(error) => Err(refusal(&error, &urls, &account.origin)),
     }

@@ -101,7 +101,7 @@ pub struct FleetSettings {
     pub max_devices: usize,
 }
 
-/// What is read of the management API in addition to what the exporter needs.
+/// What is read of the management API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InventoryScope {
     /// Whether the amounts due are read.

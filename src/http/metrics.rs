@@ -312,7 +312,7 @@ fn actor_families<'a>(actors: impl Iterator<Item = &'a Arc<ActorStatus>>) -> [Ow
     let mut up = OwnFamily::new(
         Kind::Gauge,
         "starlink_exporter_actor_up",
-        "Whether the actor is running: 0 in restart backoff and while it is paused.",
+        "Whether the actor is running: 0 in restart backoff.",
     );
     let mut restarts = OwnFamily::new(
         Kind::Counter,

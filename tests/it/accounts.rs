@@ -100,6 +100,7 @@ impl World {
             ("BATCH_SIZE", "1000"),
             ("METRICS_ADDRESS", "127.0.0.1"),
             ("METRICS_PORT", "0"),
+            ("INVENTORY", "off"),
         ];
         let all = fixed.iter().chain(settings);
         all.map(|(name, value)| ((*name).to_owned(), OsString::from(value)))

@@ -19,6 +19,7 @@ mod form;
 mod golden;
 mod harness;
 mod hostile;
+mod inventory;
 mod logs;
 mod model;
 mod names;

@@ -195,12 +195,12 @@ impl InventoryActor {
             settings: options.settings.clone(),
         };
         let answered = request.make().into_actor(self);
-        context.spawn(answered.map(move |answered, actor, context| {
-            actor.answered(step, answered, context);
+        context.spawn(answered.map(|answered, actor, context| {
+            actor.answered(answered, context);
         }));
     }
 
-    fn answered(&mut self, step: Step, answered: Answered, context: &mut Context<Self>) {
+    fn answered(&mut self, answered: Answered, context: &mut Context<Self>) {
         #[cfg(feature = "fault-injection")]
         self.faults.on_answer(context);
         let Answered {
@@ -210,9 +210,6 @@ impl InventoryActor {
         } = answered;
         let event = match result {
             Ok(parsed) => {
-                if let Step::Page { part, .. } = step {
-                    self.record.rejected(part, parsed.rejected());
-                }
                 let is_last = parsed.is_last();
                 self.pages.add(parsed, at);
                 Event::Answered { is_last }
@@ -231,15 +228,17 @@ impl InventoryActor {
         let bounds = self.options.settings.bounds;
         let merge = move || pages.merge(part, before, &bounds);
         let merged = self.polling.peers().decoder.run(merge);
-        context.spawn(merged.into_actor(self).map(|merged, actor, context| {
-            let event = match merged {
+        context.spawn(merged.into_actor(self).map(move |merged, actor, context| {
+            let merged = merged.map_err(|_| RequestError::Panicked(WorkPanicked));
+            let event = match merged.and_then(|merged| Ok(merged?)) {
                 Ok(inventory) => {
                     let terminals = inventory.terminals.as_ref();
                     let terminals = terminals.map_or(0, |known| known.value.len());
                     actor.set(inventory);
+                    actor.record.rejected(part, actor.pages.rejected(part));
                     Event::Merged { terminals }
                 }
-                Err(_) => Event::MergePanicked(RequestError::Panicked(WorkPanicked)),
+                Err(error) => Event::NotMerged(error),
             };
             actor.handle_event(event, context);
         }));

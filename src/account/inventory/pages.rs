@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::inventory::{
     AccountInfo, AnswerError, Balance, Bounds, Inventory, Known, Lines, Page, Part, Terminals,
-    Usages, parse_account, parse_balances,
+    Usages, check_reading, parse_account, parse_balances,
 };
 
 /// An answer to a request.
@@ -45,16 +45,6 @@ impl Parsed {
             Self::Account(_) | Self::Balance(_) | Self::LastValues => true,
         }
     }
-
-    /// The number of entries that were left out because they are invalid.
-    pub(super) fn rejected(&self) -> usize {
-        match self {
-            Self::Terminals(page) => page.rejected,
-            Self::Lines(page) => page.rejected,
-            Self::Usage(page) => page.rejected,
-            Self::Account(_) | Self::Balance(_) | Self::LastValues => 0,
-        }
-    }
 }
 
 /// The answers of the readings in progress. Clones share them.
@@ -65,6 +55,8 @@ pub(super) struct Pages {
     lines: Arc<Vec<Lines>>,
     usage: Arc<Vec<Usages>>,
     balance: Option<Vec<Balance>>,
+    /// The entries of each part that were left out because they are invalid.
+    rejected: [usize; Part::ALL.len()],
     /// When the last answer arrived, in seconds since 1970.
     at: f64,
 }
@@ -75,16 +67,31 @@ impl Pages {
         self.at = at;
         match parsed {
             Parsed::Account(account) => self.account = Some(account),
-            Parsed::Terminals(page) => Arc::make_mut(&mut self.terminals).push(page.entries),
-            Parsed::Lines(page) => Arc::make_mut(&mut self.lines).push(page.entries),
-            Parsed::Usage(page) => Arc::make_mut(&mut self.usage).push(page.entries),
+            Parsed::Terminals(page) => {
+                self.rejected[Part::Terminals as usize] += page.rejected;
+                Arc::make_mut(&mut self.terminals).push(page.entries);
+            }
+            Parsed::Lines(page) => {
+                self.rejected[Part::ServiceLines as usize] += page.rejected;
+                Arc::make_mut(&mut self.lines).push(page.entries);
+            }
+            Parsed::Usage(page) => {
+                self.rejected[Part::DataUsage as usize] += page.rejected;
+                Arc::make_mut(&mut self.usage).push(page.entries);
+            }
             Parsed::Balance(balance) => self.balance = Some(balance),
             Parsed::LastValues => {}
         }
     }
 
+    /// The entries of a part that were left out because they are invalid.
+    pub(super) fn rejected(&self, part: Part) -> usize {
+        self.rejected[part as usize]
+    }
+
     /// Drops the answers about a part.
     pub(super) fn drop_part(&mut self, part: Part) {
+        self.rejected[part as usize] = 0;
         match part {
             Part::Account => self.account = None,
             Part::Terminals => self.terminals = Arc::default(),
@@ -95,7 +102,16 @@ impl Pages {
     }
 
     /// The inventory after a complete reading of a part. A value that has not changed is shared with the inventory before.
-    pub(super) fn merge(self, part: Part, before: Inventory, bounds: &Bounds) -> Inventory {
+    ///
+    /// # Errors
+    /// All entries of the part are invalid.
+    pub(super) fn merge(
+        self,
+        part: Part,
+        before: Inventory,
+        bounds: &Bounds,
+    ) -> Result<Inventory, AnswerError> {
+        check_reading(self.entries(part), self.rejected(part))?;
         let at = self.at;
         let mut inventory = before;
         match part {
@@ -123,7 +139,17 @@ impl Pages {
                 inventory.balance = Some(known(inventory.balance, value, at));
             }
         }
-        inventory
+        Ok(inventory)
+    }
+
+    /// The number of valid entries of a list, doubled ones included.
+    fn entries(&self, part: Part) -> usize {
+        match part {
+            Part::Terminals => self.terminals.iter().map(Terminals::len).sum(),
+            Part::ServiceLines => self.lines.iter().map(Lines::len).sum(),
+            Part::DataUsage => self.usage.iter().map(Usages::len).sum(),
+            Part::Account | Part::Balance => 0,
+        }
     }
 }
 

@@ -32,7 +32,7 @@ struct PartRecord {
     failures: FailureLog<(PollFailure, Option<u16>)>,
     /// Whether the last reading was cut.
     is_cut: bool,
-    /// The invalid entries of the reading in progress.
+    /// The invalid entries of the last reading.
     rejected: usize,
     /// Whether the last reading had invalid entries.
     had_rejected: bool,
@@ -59,9 +59,9 @@ impl InventoryRecord {
         }
     }
 
-    /// Counts entries of a page that were left out because they are invalid.
+    /// The number of entries of a complete reading that were left out because they are invalid, before its outcome.
     pub(super) fn rejected(&mut self, part: Part, entries: usize) {
-        self.parts[part as usize].rejected += entries;
+        self.parts[part as usize].rejected = entries;
     }
 
     /// Counts and logs an outcome.
@@ -98,7 +98,7 @@ impl InventoryRecord {
         metrics.last_success.set(now);
         let account = &*self.account;
         let record = &mut self.parts[part as usize];
-        let rejected = std::mem::take(&mut record.rejected);
+        let rejected = record.rejected;
         debug!(account, part = part.name(), rejected, "inventory read");
         let had_rejected = std::mem::replace(&mut record.had_rejected, rejected > 0);
         if rejected > 0 && !had_rejected {

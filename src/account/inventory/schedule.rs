@@ -70,8 +70,8 @@ pub(super) enum Event {
         /// The number of terminals that are known now.
         terminals: usize,
     },
-    /// Merging has panicked.
-    MergePanicked(RequestError),
+    /// The pages make no value: all entries are invalid, or merging has panicked.
+    NotMerged(RequestError),
 }
 
 /// An action for the actor. Actions are carried out in their order.
@@ -249,9 +249,7 @@ impl Schedule {
             (Event::Merged { terminals }, Phase::Merging(part)) => {
                 self.merged(*part, terminals, now)
             }
-            (Event::MergePanicked(error), Phase::Merging(part)) => {
-                self.page_failed(*part, error, now)
-            }
+            (Event::NotMerged(error), Phase::Merging(part)) => self.page_failed(*part, error, now),
             _ => Vec::new(),
         }
     }
@@ -451,13 +449,13 @@ impl Schedule {
         self.current = None;
         let mut wait = error.retry_after().unwrap_or_default();
         let (mut due, mut begins_again) = (Moment::default(), false);
-        let has_panicked = matches!(self.phase, Phase::Merging(_));
+        let is_complete = matches!(self.phase, Phase::Merging(_));
         self.change(part, |reading| {
             wait = wait.max(reading.backoff.next(0.0));
             due = now.moment().after(wait);
             reading.due = due;
             reading.failures += 1;
-            begins_again = has_panicked || reading.failures >= MOST_FAILURES;
+            begins_again = is_complete || reading.failures >= MOST_FAILURES;
             if begins_again {
                 reading.restart(due);
             }

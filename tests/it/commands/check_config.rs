@@ -1,5 +1,7 @@
 //! Tests of `check-config`: valid, doubtful and wrong settings, and the connection to Starlink.
 
+use starlink_telemetry::simulator::{Answer, Part};
+
 use super::*;
 
 #[actix_rt::test]
@@ -289,9 +291,50 @@ async fn check_config_connects_and_prints_the_results() {
     assert!(code == 0 && output.contains(&other), "{output}");
 
     assert!(simulator.journal().polls.is_empty(), "it takes no rows");
+    let seen = simulator.journal().management;
+    assert_eq!(seen, [], "INVENTORY is off");
     simulator.unplug();
     let (code, _, errors) = good().await;
     assert!(code == 1 && errors.contains(&public), "{errors}");
+}
+
+#[actix_rt::test]
+async fn check_config_names_the_permissions_that_are_missing() {
+    let simulator = scripted_simulator();
+    for (part, answer) in [
+        (Part::ServiceLines, Answer::forbidden()),
+        (Part::Balance, Answer::forbidden()),
+        (Part::DataUsage, Answer::error(500, "down")),
+        (Part::Terminals, Answer::html()),
+    ] {
+        simulator.set_inventory_answer(part, Some(answer));
+    }
+    let changes = [("INVENTORY", "auto"), ("INVENTORY_BALANCE", "true")];
+    let settings = environment(&simulator, &changes);
+    let (code, output, errors) = run(&["check-config", "--connect"], settings).await;
+    assert_eq!((code, errors.as_str()), (0, ""), "{output}");
+    for line in [
+        "inventory: account can be read",
+        "inventory: terminals cannot be read: the answer cannot be read: expected value at line 1 column 1",
+        "inventory: service_lines cannot be read: the service account needs the permission \"Service plan, View\"",
+        "inventory: data_usage cannot be read: answered with status 500: down",
+        "inventory: balance cannot be read: the service account needs the permission \"Financial, View\"",
+    ] {
+        assert!(
+            output.lines().any(|found| found == line),
+            "{line}\n{output}"
+        );
+    }
+    assert!(output.lines().last().unwrap().starts_with("OK: "));
+    let journal = simulator.journal();
+    let usage = journal.management_of(Part::DataUsage).next().unwrap();
+    assert_eq!(usage.query, "page=0&limit=1");
+    assert_eq!(journal.management_of(Part::Telemetry).count(), 0);
+
+    // The balance is not requested by default.
+    let settings = environment(&simulator, &[("INVENTORY", "auto")]);
+    let (_, output, _) = run(&["check-config", "--connect"], settings).await;
+    assert!(!output.contains("balance can"), "{output}");
 }
 
 #[actix_rt::test]
@@ -311,6 +354,7 @@ async fn check_config_shows_and_tries_each_account_of_a_file() {
     let mut settings = good.clone();
     settings.retain(|(name, _)| !of_one.contains(&name.as_str()));
     settings.push(("ACCOUNTS_FILE".to_owned(), path.into()));
+    settings.retain(|(name, _)| name != "INVENTORY");
     let check = |arguments: &'static [&str]| run(arguments, settings.clone());
 
     file(&format!(
@@ -323,6 +367,8 @@ async fn check_config_shows_and_tries_each_account_of_a_file() {
         "{output}"
     );
     assert!(output.contains("\nOK: account north: http://"), "{output}");
+    let part = "\naccount north: inventory: terminals can be read\n";
+    assert!(output.contains(part), "{output}");
     let verdict = output.lines().last().unwrap();
     let expected = "OK: settings are valid, and the account was issued a token";
     assert_eq!(verdict, expected);

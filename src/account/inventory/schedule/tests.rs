@@ -380,7 +380,7 @@ fn a_restart_repeats_what_was_in_progress() {
 fn a_merge_that_panics_begins_the_part_again() {
     let mut run = Run::new(false);
     let panicked = || {
-        Event::MergePanicked(RequestError::Panicked(
+        Event::NotMerged(RequestError::Panicked(
             crate::account::attempt::WorkPanicked,
         ))
     };
