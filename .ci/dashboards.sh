@@ -28,7 +28,8 @@ ut01000000-00000000-00aa0001,MV Albatross,North
 ut01000000-00000000-00aa0002,"Depot ""South"", roof",Depots
 ut01000000-00000000-00aa0003,MV Cormorant,North
 CSV
-  local -a settings=(INCLUDE_ROUTERS=true STATE_INTERVAL=2)
+  # A terminal that was never heard is offline after STALE_AFTER.
+  local -a settings=(INCLUDE_ROUTERS=true STATE_INTERVAL=2 STALE_AFTER=20)
   start_demo nameless "${settings[@]}" INVENTORY=off STATE_FILE="$work/nameless.state"
   nameless=${service#http://}
   start_demo named "${settings[@]}" STATE_FILE="$work/named.state" NAMES_FILE="$work/names.csv"
@@ -70,7 +71,7 @@ start_copies() {
   wait_for 30 "the copies" answers "http://$copies/two/metrics"
 }
 
-# Saves a scrape in which the first terminal is online with an alert, and which contains names, routers, addresses, an inventory
+# Saves a scrape in which the first terminal is online with an alert, and which contains names, routers, addresses, an inventory, a terminal that was never heard,
 # and a written state file.
 is_complete() {
   local pattern
@@ -79,6 +80,15 @@ is_complete() {
     '_terminal_info\{' '_service_line_info\{' '_service_line_data_used_bytes\{' '_data_pool_used_bytes\{' '_account_info\{'; do
     grep -qE "^starlink$pattern" "$work/complete" || return 1
   done
+  has_never_heard
+}
+
+# Whether a terminal in the saved scrape is offline without a last report.
+has_never_heard() {
+  awk '
+    /^starlink_online\{/ && / 0$/ { match($0, /deviceID="[^"]*"/); offline[substr($0, RSTART, RLENGTH)] }
+    /^starlink_last_report_timestamp_seconds\{/ { match($0, /deviceID="[^"]*"/); heard[substr($0, RSTART, RLENGTH)] }
+    END { for (id in offline) if (!(id in heard)) never++; exit !never }' "$work/complete"
 }
 
 # The shipped rules, with a short interval, so that the first evaluation is soon.
@@ -228,7 +238,7 @@ start_prometheus
 .ci/expressions.py dashboards "$server" "$nameless" nameless
 .ci/twice.py "$server" one two
 .ci/expressions.py rules "$server"
-.ci/queries.py "$server" README.md docs/ACCOUNTS.md docs/HIGH_AVAILABILITY.md docs/RUNBOOKS.md docs/METRICS.md
+.ci/queries.py "$server" README.md docs/ACCOUNTS.md docs/HIGH_AVAILABILITY.md docs/RUNBOOKS.md docs/METRICS.md docs/INVENTORY.md
 echo "VictoriaMetrics:"
 start_victoria_metrics scrape
 .ci/expressions.py series "$server" "$named"

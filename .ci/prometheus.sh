@@ -58,7 +58,7 @@ check_pipe() {
 # Checks the numbers of series and bytes of a terminal and of a router in README.md.
 check_sizes() {
   local kind series bytes
-  for kind in 'UserTerminal 18 2000' 'Router 30 3000'; do
+  for kind in 'UserTerminal 20 2300' 'Router 30 3000'; do
     read -r kind series bytes <<<"$kind"
     awk -v kind="device_type=\"$kind\"" -v series="$series" -v bytes="$bytes" '
       index($0, kind) { match($0, /deviceID="[^"]*"/); seen[substr($0, RSTART, RLENGTH)]; lines++; size += length($0) + 1 }
