@@ -15,10 +15,10 @@ use crate::wire::{ask, get};
 const DEVICES: &str = "/api/v1/devices";
 
 /// The service's description of its API.
-struct Description(Value);
+pub struct Description(Value);
 
 impl Description {
-    async fn of(service: &Service) -> Self {
+    pub async fn of(service: &Service) -> Self {
         let answer = service.get("/api/v1/openapi.json").await;
         assert_eq!(answer.status, 200);
         Self(serde_json::from_str(&answer.body).unwrap())
@@ -37,7 +37,7 @@ impl Description {
     }
 
     /// Sends a request, and validates the response.
-    async fn ask(&self, service: &Service, path: &str, target: &str, status: u16) -> Value {
+    pub async fn ask(&self, service: &Service, path: &str, target: &str, status: u16) -> Value {
         let answer = service.get(target).await;
         assert_eq!(answer.status, status, "{target}: {}", answer.body);
         assert_eq!(answer.header("content-type").unwrap(), "application/json");

@@ -20,6 +20,7 @@ mod golden;
 mod harness;
 mod hostile;
 mod inventory;
+mod inventory_views;
 mod logs;
 mod model;
 mod names;

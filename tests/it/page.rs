@@ -83,7 +83,7 @@ fn unescaped(text: &str) -> String {
 }
 
 /// The values of an attribute, in the order of the page.
-fn values(page: &str, attribute: &str) -> Vec<String> {
+pub fn values(page: &str, attribute: &str) -> Vec<String> {
     let beginning = format!(" {attribute}=\"");
     let rest = page.split(&beginning).skip(1);
     rest.map(|rest| unescaped(rest.split('"').next().unwrap()))
@@ -110,7 +110,8 @@ fn link(page: &str, text: &str) -> String {
     values(&page[start..=end], "href").remove(0)
 }
 
-async fn page(service: &Service, path: &str) -> Response {
+/// A page that fulfils what applies to each page.
+pub async fn page(service: &Service, path: &str) -> Response {
     let path = &target(path);
     let answer = service.get(path).await;
     check(path, &answer);
