@@ -20,7 +20,7 @@ async function glance({ browser, demo }) {
     assert.match(await page.locator("#verdict").innerText(), /Healthy/);
     assert.match(await page.locator("#facts").innerText(), /succeeded \d+ s ago[^]*valid for \d+ min/);
     const actors = await page.locator("#actors tbody th").allInnerTexts();
-    assert.deepEqual(actors.map((name) => name.replace(/^\W+/, "")).sort(), ["metadata", "metrics_store", "stream", "supervisor", "token"]);
+    assert.deepEqual(actors.map((name) => name.replace(/^\W+/, "")).sort(), ["inventory", "metadata", "metrics_store", "stream", "supervisor", "token"]);
     assert.match(await page.locator("#counts").innerText(), /UserTerminal/);
     const dots = await page.locator("#map .dots").evaluateAll((paths) => paths.map((path) => path.getAttribute("d").split("h0").length - 1));
     assert.ok(dots.reduce((sum, count) => sum + count, 0) >= 20, `${dots}`);
@@ -143,7 +143,11 @@ async function device({ browser, demo }) {
   const id = await rows(page).first().locator(".id").innerText();
   await rows(page).first().locator("a").click();
   await page.waitForURL(/\/device\?/);
-  assert.equal(await page.locator("h1").innerText(), id);
+  await eventually("the device has a name and a service line", async () => {
+    await page.reload();
+    return (await page.locator("h1").innerText()) !== id && (await page.locator("#line .usage").count()) > 0;
+  });
+  assert.match(await page.locator("#about").innerText(), new RegExp(`${id}[^]*Kit serial\\s+KIT`));
   const field = page.locator("#fields tr", { hasText: "DownlinkThroughput" });
   assert.match(await field.innerText(), /DownlinkThroughput\s+[\d.]+\s+Mbit\/s\s+Throughput from the satellite/);
   // The link back keeps the filter.
@@ -333,5 +337,69 @@ async function alerts({ browser, demo }) {
   await finish(page);
 }
 
+/** The list of service lines, at the widths of a phone, a tablet and a desk, with long names. */
+async function lines({ browser, demo }) {
+  const sizes = [
+    [360, 740, "light"],
+    [768, 1024, "dark"],
+    [1280, 900, "light"],
+  ];
+  for (const [width, height, colorScheme] of sizes) {
+    const page = await open(browser, demo.url, { viewport: { width, height }, colorScheme });
+    const fits = async (what) => {
+      const [wide, room] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+      assert.ok(wide <= room, `${what} at ${width}: ${wide} in ${room}`);
+    };
+    const lengthen = () =>
+      page.locator("#main bdi").evaluateAll((all) => {
+        for (const name of all) name.textContent = "Nickname-without-any-space-".repeat(8);
+      });
+    await page.goto(`${demo.url}/lines`);
+    await eventually("the lines are read", async () => {
+      await page.reload();
+      return (await page.locator("#list .bar").count()) > 0 && (await page.locator("#inventory").innerText()).includes("read");
+    });
+    await fits("the lines");
+    await isAccessible(page, `the lines in ${colorScheme} at ${width}`);
+    await refresh(page);
+    const small = await page.locator("#list a, form button, #pages a").evaluateAll((all) =>
+      all.map((one) => [one, one.getBoundingClientRect()]).filter(([, box]) => box.height > 0 && (box.height < 24 || box.width < 24)).map(([one]) => one.textContent),
+    );
+    assert.deepEqual(small, [], "targets below 24 pixels");
+    await page.getByLabel("Sort by").selectOption("number");
+    await page.getByRole("button", { name: "Show" }).click();
+    await page.waitForURL(/lines\?.*sort=number/);
+    const numbers = await page.locator("#list tbody th .id").allInnerTexts();
+    assert.deepEqual(numbers, numbers.toSorted());
+    await lengthen();
+    await fits("long names");
+    await page.goto(`${demo.url}/?sort=-data_use`);
+    await fits("the devices by data use");
+    assert.ok((await page.locator('#list td[data-label="Data use"] .bar').count()) > 0);
+    await lengthen();
+    await fits("devices with long names");
+    await rows(page).first().locator("a").click();
+    await page.waitForURL(/\/device\?/);
+    await isAccessible(page, `a device with a line in ${colorScheme} at ${width}`);
+    await lengthen();
+    await fits("a device with long texts");
+    await finish(page);
+  }
+}
+
+/** In forced colours, the filled part of a bar still differs from the rest. */
+async function forced({ browser, demo }) {
+  const page = await open(browser, demo.url, { forcedColors: "active" });
+  await page.goto(`${demo.url}/lines`);
+  await eventually("the lines are read", async () => (await page.reload()) && (await page.locator("#list .bar").count()) > 0);
+  const [part, whole] = await page.locator("#list .bar").first().evaluate((bar) => {
+    const fill = (name) => getComputedStyle(bar.querySelector(name)).fill;
+    return [fill(".part"), fill(".whole")];
+  });
+  assert.equal(whole, "none");
+  assert.notEqual(part, "none");
+  await finish(page);
+}
+
 export const slow = { alerts };
-export const quick = { glance, search, insight, sort, device, near, keeps, hidden, keyboard, plain, phone, wrong };
+export const quick = { glance, search, insight, sort, device, near, keeps, hidden, keyboard, plain, phone, wrong, lines, forced };

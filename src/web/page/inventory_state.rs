@@ -50,7 +50,7 @@ const MOST_UNFOLDED: usize = 5;
 
 /// The parts that each account has. The balance is not shown here.
 const PARTS: [(Part, &str); 4] = [
-    (Part::Account, "Account"),
+    (Part::Account, "Account details"),
     (Part::Terminals, "Terminals"),
     (Part::ServiceLines, "Service lines"),
     (Part::DataUsage, "Data use"),
