@@ -419,6 +419,8 @@ async fn without_an_inventory_nothing_is_added() {
     for absent in ["Data use", "Never heard", "suspended"] {
         assert!(!home.contains(&format!(">{absent}")), "{absent}: {home}");
     }
+    let device = page(&service, "/device?id=ut-1").await.body;
+    assert!(!device.contains("Service line</h2>"), "{device}");
     let lines = page(&service, "/lines").await.body;
     assert!(lines.contains("switched off (INVENTORY=off)"), "{lines}");
 }
