@@ -3,18 +3,14 @@
 
 use std::sync::Arc;
 
-use super::layout::{BlockRef, Layout, Section, shown_slots};
-use super::number::number;
+use super::devices::Part;
+use super::layout::{Content, Layout};
 use super::own::{self, OwnFamily};
-use super::text::{label, line, string_field, tag};
-use super::{Format, Shard};
-use crate::fleet::block::Block;
-use crate::fleet::snapshot::TableView;
-use crate::fleet::{AccountId, Lease, Snapshot};
-use crate::names::{Names, TableNames};
-use crate::telemetry::catalogue::{DEVICE_LABELS, TelemetryFamily};
-use crate::text::escape::escape_into;
-use crate::text::padded::Padded;
+use super::section::Section;
+use super::text::line;
+use super::{Format, Selection, Shard};
+use crate::fleet::{Lease, Snapshot};
+use crate::names::Names;
 
 /// A chunk is handed out when it has reached this many bytes.
 const CHUNK: usize = 64 * 1024;
@@ -30,7 +26,7 @@ const MIXED: &str = "# starlink_info is in InfluxDB line protocol here: ?format=
 #[error("the snapshot was revoked: the reader is too slow")]
 pub struct Revoked;
 
-/// A position in the text: a step, and the first device of it that is not written yet.
+/// A position in the text: a step, and the first device or service line of it that is not written yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cursor {
     step: usize,
@@ -65,24 +61,23 @@ impl Telemetry {
     #[must_use]
     pub fn new(format: Format, snapshot: Arc<Snapshot>, shard: Shard) -> Self {
         let lease = Arc::new(Lease::from(snapshot));
-        Self::named(format, lease, shard, None, &Arc::default())
+        Self::named(format, lease, shard.into(), &Arc::default())
     }
 
-    /// The telemetry of all accounts or of one, with the names of the devices: those of the names file, which may be empty, else those of
-    /// the inventory. If the lease is revoked already, the layout is empty, and [`Telemetry::write`] fails.
+    /// The telemetry and inventory of a part of the snapshot, with the names of the devices: those of the names file, which may be empty,
+    /// else those of the inventory. If the lease is revoked already, the layout is empty, and [`Telemetry::write`] fails.
     #[must_use]
     pub fn named(
         format: Format,
         lease: Arc<Lease>,
-        shard: Shard,
-        account: Option<AccountId>,
+        selection: Selection,
         names: &Arc<Names>,
     ) -> Self {
         let snapshot = lease.get().unwrap_or_default();
         Self {
-            layout: Layout::new(&snapshot, shard, account, names),
+            layout: Layout::new(&snapshot, selection, names),
             lease,
-            shard,
+            shard: selection.shard,
             format,
         }
     }
@@ -116,32 +111,33 @@ impl Telemetry {
             if out.len() >= enough {
                 return Ok(Some(at));
             }
-            let (section, is_first, block_ref, view, block) = self.layout.resolve(step, &snapshot);
+            let (section, is_first, content) = self.layout.resolve(step, &snapshot);
             if is_first && at.slot == 0 {
                 section.header(out, self.format);
             }
-            let mut part = Part {
-                view,
-                block,
-                first: at.slot,
-                enough,
-                out,
-            };
-            let next = match section {
-                Section::Info => self.infos(&mut part),
-                Section::DeviceName(names) => {
-                    let names = TableNames::new(names, &snapshot, view);
-                    self.device_names(names, &mut part)
+            let next = match (section, content) {
+                (Section::Lines(family), Content::Lines(lines, number)) => {
+                    lines.write(*family, number, at.slot, enough, out)
                 }
-                Section::DeviceAccount => {
-                    let account = part.block.account();
-                    let name = account.and_then(|account| snapshot.account_name(account));
-                    name.and_then(|name| self.device_accounts(name, &mut part))
+                (_, Content::Devices(block_ref, view, block)) => {
+                    let mut part = Part {
+                        snapshot: &snapshot,
+                        view,
+                        block,
+                        shard: self.shard,
+                        first: at.slot,
+                        enough,
+                        out,
+                    };
+                    match part.labels_only(section, self.format) {
+                        Some(next) => next,
+                        None => {
+                            part.samples(section, block_ref);
+                            None
+                        }
+                    }
                 }
-                _ => {
-                    self.samples(section, block_ref, &mut part);
-                    None
-                }
+                _ => None,
             };
             at = match next {
                 Some(slot) => Cursor { slot, ..at },
@@ -153,131 +149,6 @@ impl Telemetry {
         }
         Ok(None)
     }
-
-    fn samples(&self, section: &Section, at: BlockRef, part: &mut Part<'_>) {
-        let Part {
-            view, block, out, ..
-        } = part;
-        let prefix = prefix(section.family(), view);
-        let labels = block.labels();
-        section.each(at, view, block, self.shard, |slot, value| {
-            prefix.push(out);
-            labels.push(slot, out);
-            out.extend_from_slice(b"\"} ");
-            number(out, value);
-            out.push(b'\n');
-        });
-    }
-
-    fn device_names(&self, names: TableNames<'_>, part: &mut Part<'_>) -> Option<usize> {
-        let prefix = prefix(TelemetryFamily::DeviceName, part.view);
-        let (block, labels) = (part.block, part.block.labels());
-        part.each(self.shard, |slot, out| {
-            let Some(device_name) = names.get(block, slot) else {
-                return;
-            };
-            prefix.push(out);
-            labels.push(slot, out);
-            // An empty group is written too: all samples have the same labels.
-            for (key, value) in [("name", device_name.name), ("group", device_name.group)] {
-                line(out, &["\",", key, "=\""]);
-                escape_into(out, value, true);
-            }
-            line(out, &["\"} 1\n"]);
-        })
-    }
-
-    fn device_accounts(&self, account: &str, part: &mut Part<'_>) -> Option<usize> {
-        let prefix = prefix(TelemetryFamily::DeviceAccount, part.view);
-        let labels = part.block.labels();
-        let mut rest = b"\",account=\"".to_vec();
-        escape_into(&mut rest, account, true);
-        rest.extend_from_slice(b"\"} 1\n");
-        part.each(self.shard, |slot, out| {
-            prefix.push(out);
-            labels.push(slot, out);
-            out.extend_from_slice(&rest);
-        })
-    }
-
-    fn infos(&self, part: &mut Part<'_>) -> Option<usize> {
-        let write = match self.format {
-            Format::Mixed => line_protocol,
-            Format::Prometheus | Format::OpenMetrics => info_labels,
-        };
-        let (view, block) = (part.view, part.block);
-        let prefix = match self.format {
-            Format::Mixed => {
-                let mut prefix = TelemetryFamily::Info.name().as_bytes().to_vec();
-                tag(&mut prefix, DEVICE_LABELS[0], &view.name);
-                Padded::new(prefix)
-            }
-            Format::Prometheus | Format::OpenMetrics => prefix(TelemetryFamily::Info, view),
-        };
-        part.each(self.shard, |slot, out| {
-            if view.info_fields(block, slot).next().is_some() {
-                prefix.push(out);
-                write(view, block, slot, out);
-            }
-        })
-    }
-}
-
-/// The samples of one family and block that are being written.
-struct Part<'p> {
-    view: &'p TableView,
-    block: &'p Block,
-    /// The first slot that is not written yet.
-    first: usize,
-    enough: usize,
-    out: &'p mut Vec<u8>,
-}
-
-impl<'p> Part<'p> {
-    /// Calls `write` with the slots that a scrape shows, at least with one, until `out` has `enough` bytes. Returns the slot to continue with, or
-    /// `None` at the end of the block.
-    fn each(&mut self, shard: Shard, mut write: impl FnMut(usize, &mut Vec<u8>)) -> Option<usize> {
-        let from = self.first;
-        let mut slots = shown_slots(self.block, shard).filter(|slot| *slot >= from);
-        write(slots.next()?, self.out);
-        for slot in slots {
-            if self.out.len() >= self.enough {
-                return Some(slot);
-            }
-            write(slot, self.out);
-        }
-        None
-    }
-}
-
-/// The common beginning of all samples of a family and a table.
-fn prefix(family: TelemetryFamily<'_>, view: &TableView) -> Padded {
-    let mut prefix = Vec::with_capacity(128);
-    let [device_type, device_id] = DEVICE_LABELS;
-    line(&mut prefix, &[&family.name(), "{"]);
-    label(&mut prefix, device_type, &view.name);
-    line(&mut prefix, &[",", device_id, "=\""]);
-    Padded::new(prefix)
-}
-
-/// Writes the rest of a device's `starlink_info`, its info fields as labels.
-fn info_labels(view: &TableView, block: &Block, slot: usize, out: &mut Vec<u8>) {
-    block.labels().push(slot, out);
-    for (key, value) in view.info_fields(block, slot) {
-        line(out, &["\",", key, "=\""]);
-        escape_into(out, value, true);
-    }
-    line(out, &["\"} 1\n"]);
-}
-
-/// Writes the rest of a device's `starlink_info` in line protocol.
-fn line_protocol(view: &TableView, block: &Block, slot: usize, out: &mut Vec<u8>) {
-    tag(out, DEVICE_LABELS[1], block.labels().id(slot));
-    for (index, (key, value)) in view.info_fields(block, slot).enumerate() {
-        out.push(if index == 0 { b' ' } else { b',' });
-        string_field(out, key, value);
-    }
-    out.push(b'\n');
 }
 
 /// The body of a scrape: an iterator over its chunks.

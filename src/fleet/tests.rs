@@ -15,7 +15,7 @@ mod snapshots;
 mod times;
 
 use super::*;
-use crate::exposition::{Exposition, Format, Shard, Telemetry};
+use crate::exposition::{Exposition, Format, Selection, Shard, Telemetry};
 use crate::telemetry::{SchemaCache, decode};
 
 const TERMINAL: &str =
@@ -169,10 +169,12 @@ impl World {
         String::from_utf8(exposition.flatten().collect()).unwrap()
     }
 
-    /// The samples, without the labels that all of them share, and without the accounts.
+    /// The samples, without the labels that all of them share, and without the accounts and the families of the inventory.
     pub(crate) fn lines(&self) -> Vec<String> {
         let text = self.text(Format::Prometheus);
-        let is_shown = |line: &&str| !line.starts_with('#') && !line.contains("device_account");
+        let hidden = ["device_account", "terminal_info", "service_line"];
+        let is_hidden = |line: &str| hidden.iter().any(|hidden| line.contains(hidden));
+        let is_shown = |line: &&str| !line.starts_with('#') && !is_hidden(line);
         let samples = text.lines().filter(is_shown);
         let short = |line: &str| {
             line.replace("starlink_", "")

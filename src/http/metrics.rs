@@ -11,19 +11,19 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future, stream};
 
 use super::bodies::{Bodies, PIECE, member};
-use super::request::{accepts_gzip, client, parameter, repeated};
+use super::request::{accepts_gzip, client, parameter, parameters, repeated};
 use super::segments::Parts;
 use super::{Sources, budget};
 use crate::account::{self, AccountStatus};
 use crate::exposition::{
-    Cursor, Exposition, Format, InfoFormat, Kind, OwnFamily, Revoked, Shard, Telemetry, negotiate,
-    requested, write_end,
+    Collect, Cursor, Exposition, Format, InfoFormat, Kind, OwnFamily, Revoked, Selection, Shard,
+    Telemetry, negotiate, pool_families, requested, write_end,
 };
 use crate::fleet::{AccountId, Lease, Snapshot};
 use crate::self_metrics::{self, Counter, ProcessMetrics, ScrapeRefusal};
 use crate::shares::{Limits, Rank, Share, Shares};
 use crate::supervise::{ActorStatus, Cause};
-use crate::time::Clock;
+use crate::time::{Clock, unix_seconds};
 
 /// The path of scrapes.
 pub const PATH: &str = "/metrics";
@@ -51,7 +51,7 @@ pub struct ScrapeOptions {
 pub struct Scrapes {
     sources: Sources,
     /// Compressed bodies, for all scrapes of a snapshot with the same names.
-    bodies: Bodies<(Format, Shard, Option<Arc<str>>)>,
+    bodies: Bodies<(Format, Shard, Option<Arc<str>>, Collect)>,
     /// The memory of scrapes in progress.
     memory: Shares,
     options: ScrapeOptions,
@@ -74,7 +74,11 @@ impl Scrapes {
 /// Responds to a scrape. It never waits for Starlink.
 pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResponse {
     let started = state.sources.clock.ran();
-    let (format, shard) = match wanted(&request, &state) {
+    let Wanted {
+        format,
+        shard,
+        collect,
+    } = match wanted(&request, &state) {
         Ok(wanted) => wanted,
         Err(refusal) => return refuse(StatusCode::BAD_REQUEST, &refusal),
     };
@@ -86,13 +90,14 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
     let share = match is_head {
         // There is no body to read.
         true => None,
-        false => match admitted(&request, &state).await {
+        false => match admitted(&request, &state, collect).await {
             Ok(share) => Some(share),
             Err(refusal) => return refuse_for_now(&state, refusal),
         },
     };
     // Read before the snapshot is taken, so that a scrape that counts a batch also shows it.
-    let mut own = match shard.is_first() {
+    let is_own_shown = shard.is_first() && collect.exporter;
+    let polls = match is_own_shown {
         true => shown.families(&state),
         false => Vec::new(),
     };
@@ -110,12 +115,29 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
     if is_head {
         return response.streaming(stream::empty::<Result<Bytes, std::io::Error>>());
     }
-    if shard.is_first() {
+    let number = lease.number();
+    let account = shown
+        .account
+        .as_ref()
+        .map(|account| Arc::clone(&account.name));
+    let (lease, snapshot, devices_of) = restricted(lease, snapshot, account.as_deref());
+    let mut own = match shard.is_first() && collect.inventory {
+        true => pool_families(
+            &snapshot,
+            devices_of,
+            unix_seconds(state.sources.clock.corrected()),
+        ),
+        false => Vec::new(),
+    };
+    own.extend(polls);
+    if is_own_shown {
         own.extend(shown.families_with(&snapshot, &state));
     }
-    let number = lease.number();
-    let account = shown.account.map(|account| Arc::clone(&account.name));
-    let (lease, devices_of) = restricted(lease, &snapshot, account.as_deref());
+    let selection = Selection {
+        shard,
+        account: devices_of,
+        collect,
+    };
     let scrape = Scrape {
         metrics: Arc::clone(&state.sources.metrics),
         format,
@@ -129,18 +151,14 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
     drop(snapshot);
     if is_gzip {
         let version = (number, names.generation());
-        let telemetry =
-            LazyLock::new(move || Telemetry::named(format, lease, shard, devices_of, &names));
-        let key = (format, shard, account);
+        let telemetry = LazyLock::new(move || Telemetry::named(format, lease, selection, &names));
+        let key = (format, shard, account, collect);
         let reader = state.bodies.read(version, key, Arc::new(telemetry));
         let mut end = Vec::new();
         write_end(&mut end, format, &own);
         response.streaming(scrape.observed(member(reader, end)))
     } else {
-        let text = Exposition::new(
-            Telemetry::named(format, lease, shard, devices_of, &names),
-            own,
-        );
+        let text = Exposition::new(Telemetry::named(format, lease, selection, &names), own);
         response.streaming(scrape.observed(stream::iter(pieces(text))))
     }
 }
@@ -148,16 +166,20 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
 /// The snapshot to write, and the account whose devices are written; `None` for all devices.
 fn restricted(
     lease: Arc<Lease>,
-    snapshot: &Snapshot,
+    snapshot: Arc<Snapshot>,
     account: Option<&str>,
-) -> (Arc<Lease>, Option<AccountId>) {
+) -> (Arc<Lease>, Arc<Snapshot>, Option<AccountId>) {
     let Some(name) = account else {
-        return (lease, None);
+        return (lease, snapshot, None);
     };
     match snapshot.account(name) {
-        Some(id) => (lease, Some(id)),
-        // The account has delivered no device yet: an empty snapshot.
-        None => (Arc::new(Lease::from(Arc::default())), None),
+        Some(id) => (lease, snapshot, Some(id)),
+        // The account has delivered nothing yet: an empty snapshot.
+        None => {
+            let empty = Arc::new(Snapshot::default());
+            let lease = Arc::new(Lease::from(Arc::clone(&empty)));
+            (lease, empty, None)
+        }
     }
 }
 
@@ -183,9 +205,13 @@ fn pieces(mut text: Exposition) -> impl Iterator<Item = Result<Bytes, Revoked>> 
 }
 
 /// The memory that a scrape holds while it is being read, or why it gets none.
-async fn admitted(request: &HttpRequest, state: &Scrapes) -> Result<Share, ScrapeRefusal> {
+async fn admitted(
+    request: &HttpRequest,
+    state: &Scrapes,
+    collect: Collect,
+) -> Result<Share, ScrapeRefusal> {
     let snapshot = state.sources.fleet.newest().unwrap_or_default();
-    let bytes = budget::scrape(&snapshot);
+    let bytes = budget::scrape(&snapshot, collect);
     drop(snapshot);
     let client = client(request.peer_addr());
     let share = state.memory.take(client, bytes, Rank::First);
@@ -214,9 +240,16 @@ fn refuse_for_now(state: &Scrapes, why: ScrapeRefusal) -> HttpResponse {
     response
 }
 
-/// Format and shard from the parameters; without `format`, the format that the client accepts. A parameter that is given twice is
-/// refused; unknown parameters are ignored.
-fn wanted(request: &HttpRequest, state: &Scrapes) -> Result<(Format, Shard), String> {
+/// The parameters of a scrape, except the account.
+struct Wanted {
+    format: Format,
+    shard: Shard,
+    collect: Collect,
+}
+
+/// Reads the parameters; without `format`, the format that the client accepts. A parameter that is given twice is refused, except
+/// `collect[]`; unknown parameters are ignored.
+fn wanted(request: &HttpRequest, state: &Scrapes) -> Result<Wanted, String> {
     // A list in `params` of Prometheus gives a parameter several times. Only a part of it would be scraped.
     if let Some(name) = repeated(request, &["format", "account", "shard", "total_shards"]) {
         return Err(format!("parameter {name} is given more than once"));
@@ -228,7 +261,12 @@ fn wanted(request: &HttpRequest, state: &Scrapes) -> Result<(Format, Shard), Str
     };
     let (shard, total) = (parameter("shard"), parameter("total_shards"));
     let shard = Shard::requested(shard.as_deref(), total.as_deref());
-    Ok((format, shard.map_err(|unknown| unknown.to_string())?))
+    let collect = Collect::requested(parameters(request, "collect[]"));
+    Ok(Wanted {
+        format,
+        shard: shard.map_err(|unknown| unknown.to_string())?,
+        collect: collect.map_err(|unknown| unknown.to_string())?,
+    })
 }
 
 /// The parameter `account` names none of the accounts.

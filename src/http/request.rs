@@ -17,19 +17,24 @@ pub fn client(peer: Option<SocketAddr>) -> Client {
 }
 
 /// The first value that the query gives a parameter.
-pub fn parameter<'r>(request: &'r HttpRequest, wanted: &str) -> Option<Cow<'r, str>> {
-    let mut parameters = url::form_urlencoded::parse(request.query_string().as_bytes());
-    let found = parameters.find(|(name, _)| name == wanted);
-    found.map(|(_, value)| value)
+pub fn parameter<'r>(request: &'r HttpRequest, wanted: &'r str) -> Option<Cow<'r, str>> {
+    parameters(request, wanted).next()
+}
+
+/// The values that the query gives a parameter.
+pub fn parameters<'r>(
+    request: &'r HttpRequest,
+    wanted: &'r str,
+) -> impl Iterator<Item = Cow<'r, str>> {
+    let parameters = url::form_urlencoded::parse(request.query_string().as_bytes());
+    let wanted = parameters.filter(move |(name, _)| name == wanted);
+    wanted.map(|(_, value)| value)
 }
 
 /// The first of these parameters that the query gives more than once.
 pub fn repeated<'w>(request: &HttpRequest, wanted: &[&'w str]) -> Option<&'w str> {
-    let count = |wanted: &str| {
-        let parameters = url::form_urlencoded::parse(request.query_string().as_bytes());
-        parameters.filter(|(name, _)| name == wanted).count()
-    };
-    wanted.iter().copied().find(|wanted| count(wanted) > 1)
+    let is_repeated = |wanted: &&str| parameters(request, wanted).count() > 1;
+    wanted.iter().copied().find(is_repeated)
 }
 
 /// Whether the client prefers a compressed body.

@@ -1,10 +1,13 @@
 //! The catalogue of telemetry families: name, help, unit and type of each. All other modules take them from here.
 
+mod inventory;
+
 use std::borrow::Cow;
 
 use super::ip::Address;
 use super::values::{info_key, sanitise};
 
+pub use self::inventory::InventoryFamily;
 pub use super::known_fields::{KnownField, Unit, find as known_field};
 
 /// The prefix of all telemetry families.
@@ -20,38 +23,20 @@ const LATITUDE: &str = "starlink_latitude";
 const LONGITUDE: &str = "starlink_longitude";
 const LAST_REPORT: &str = "starlink_last_report_timestamp_seconds";
 const ONLINE: &str = "starlink_online";
-const DEVICE_NAME: &str = "starlink_device_name";
-const DEVICE_ACCOUNT: &str = "starlink_device_account";
 const INFO: &str = "starlink_info";
 
-/// Reserved names that no column can have, in addition to those of alerts, addresses and the exporter. Some are reserved for families
-/// of later versions.
-pub const RESERVED: [&str; 25] = [
+/// Reserved names that no column can have, in addition to those of alerts, addresses, the inventory and the exporter. The last three are
+/// families of type info in OpenMetrics, which leaves out the suffix `_info` there.
+pub const RESERVED: [&str; 9] = [
     LATITUDE,
     LONGITUDE,
     LAST_REPORT,
     ONLINE,
-    DEVICE_NAME,
-    DEVICE_ACCOUNT,
     INFO,
     "starlink_up",
-    "starlink_terminal_info",
-    "starlink_router_terminal",
-    "starlink_service_line_info",
-    "starlink_service_line_active",
-    "starlink_service_line_end_timestamp_seconds",
-    "starlink_service_line_data_used_bytes",
-    "starlink_service_line_data_limit_bytes",
-    "starlink_service_line_data_overage_bytes",
-    "starlink_service_line_overage_opted_in",
-    "starlink_service_line_data_updated_timestamp_seconds",
-    "starlink_service_line_billing_cycle_start_timestamp_seconds",
-    "starlink_service_line_billing_cycle_end_timestamp_seconds",
-    "starlink_data_pool_used_bytes",
-    "starlink_data_pool_limit_bytes",
-    "starlink_account_info",
-    "starlink_account_suspension",
-    "starlink_account_balance_due",
+    "starlink_terminal",
+    "starlink_service_line",
+    "starlink_account",
 ];
 
 /// The labels of every telemetry series, in order: the name of the device's type, and the device's ID in Starlink's spelling.
@@ -135,12 +120,10 @@ pub enum TelemetryFamily<'a> {
     LastReport,
     /// Whether a device reports.
     Online,
-    /// The name and the group of a device.
-    DeviceName,
-    /// The account of a device.
-    DeviceAccount,
     /// The text fields of a device.
     Info,
+    /// A family of the inventory.
+    Inventory(InventoryFamily),
 }
 
 impl<'a> TelemetryFamily<'a> {
@@ -159,9 +142,8 @@ impl<'a> TelemetryFamily<'a> {
             Self::Longitude => LONGITUDE.into(),
             Self::LastReport => LAST_REPORT.into(),
             Self::Online => ONLINE.into(),
-            Self::DeviceName => DEVICE_NAME.into(),
-            Self::DeviceAccount => DEVICE_ACCOUNT.into(),
             Self::Info => INFO.into(),
+            Self::Inventory(family) => family.name().into(),
         }
     }
 
@@ -196,9 +178,8 @@ impl<'a> TelemetryFamily<'a> {
                 "Whether the device reports: 1 online, 0 offline (no data although polls succeeded)."
                     .into()
             }
-            Self::DeviceName => "Name and group from NAMES_FILE.".into(),
-            Self::DeviceAccount => "The account that delivers the device.".into(),
             Self::Info => "What the device reports as text.".into(),
+            Self::Inventory(family) => family.help().into(),
         }
     }
 
@@ -210,9 +191,8 @@ impl<'a> TelemetryFamily<'a> {
             Self::Latitude | Self::Longitude => Unit::Degrees,
             Self::LastReport => Unit::Seconds,
             Self::Alert(_) | Self::Online => Unit::Flag,
-            Self::Address { .. } | Self::DeviceName | Self::DeviceAccount | Self::Info => {
-                Unit::None
-            }
+            Self::Address { .. } | Self::Info => Unit::None,
+            Self::Inventory(family) => family.unit(),
         }
     }
 
@@ -221,6 +201,7 @@ impl<'a> TelemetryFamily<'a> {
     pub fn family_type(&self) -> FamilyType {
         match self {
             Self::Info => FamilyType::Info,
+            Self::Inventory(family) => family.family_type(),
             _ => FamilyType::Gauge,
         }
     }
@@ -242,6 +223,9 @@ pub fn is_field_family(family: &str) -> bool {
 #[must_use]
 pub fn is_reserved_family(family: &str) -> bool {
     RESERVED.contains(&family)
+        || InventoryFamily::ALL
+            .iter()
+            .any(|known| known.name() == family)
         || family.starts_with(EXPORTER_PREFIX)
         || family.starts_with(ALERT_PREFIX)
         || AddressKind::ALL
@@ -282,11 +266,10 @@ mod tests {
             TelemetryFamily::Longitude,
             TelemetryFamily::LastReport,
             TelemetryFamily::Online,
-            TelemetryFamily::DeviceName,
-            TelemetryFamily::DeviceAccount,
             TelemetryFamily::Info,
         ];
-        addresses.chain(others).collect()
+        let listed = InventoryFamily::ALL.map(TelemetryFamily::Inventory);
+        addresses.chain(others).chain(listed).collect()
     }
 
     #[test]
@@ -296,6 +279,13 @@ mod tests {
         for name in names {
             assert!(is_field_family(&name), "{name}");
             assert!(is_reserved_family(&name), "{name}");
+        }
+        // OpenMetrics names a family of type info without the suffix.
+        let infos = families().into_iter();
+        for family in infos.filter(|family| family.family_type() == FamilyType::Info) {
+            let name = family.name();
+            let base = name.strip_suffix("_info").unwrap();
+            assert!(is_reserved_family(base) || !is_field_family(base), "{base}");
         }
         assert_eq!(
             RESERVED.iter().collect::<BTreeSet<_>>().len(),
@@ -317,6 +307,8 @@ mod tests {
             ("starlink_Ipv4_numerics", false),
             ("starlink_account_info", true),
             ("starlink_Account_Info", false),
+            ("starlink_terminal", true),
+            ("starlink_Terminal", false),
             ("starlink_Uptime", false),
         ] {
             assert_eq!(is_reserved_family(family), expected, "{family}");

@@ -265,8 +265,10 @@ fn devices_are_counted_by_account_and_exported_for_one_account() {
         let telemetry = Telemetry::named(
             Format::Prometheus,
             lease,
-            Shard::WHOLE,
-            account,
+            Selection {
+                account,
+                ..Selection::from(Shard::WHOLE)
+            },
             &Arc::default(),
         );
         let text = Exposition::new(telemetry, Vec::new()).flatten().collect();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::telemetry::AddressKind;
-use crate::telemetry::catalogue::RESERVED;
+use crate::telemetry::catalogue::{InventoryFamily, RESERVED};
 use crate::telemetry::column_changes::Named;
 use crate::telemetry::columns::MOST_NAMED;
 use crate::telemetry::schema::Column;
@@ -139,13 +139,19 @@ fn the_first_column_gets_a_name_and_reserved_names_are_kept() {
 #[test]
 fn no_column_gets_a_reserved_name() {
     let mut cache = SchemaCache::default();
-    let columns = RESERVED.map(|family| family.strip_prefix("starlink_").unwrap());
+    let listed = InventoryFamily::ALL.map(InventoryFamily::name);
+    let reserved = [&RESERVED[..], &listed].concat();
+    let columns = reserved
+        .iter()
+        .map(|family| family.strip_prefix("starlink_").unwrap());
+    let columns: Vec<_> = columns.collect();
     let resolved = cache.resolve(&Metadata::of_columns(&[("u", &columns)]));
-    let keys = columns.map(|column| format!("- {column}"));
+    let keys = columns.iter().map(|column| format!("- {column}"));
+    let keys: Vec<_> = keys.collect();
     assert_eq!(names(resolved.schema.get("u").unwrap()), keys);
     let ignored: Vec<_> = resolved.collisions.named.iter().map(|c| &*c.name).collect();
-    assert_eq!(ignored, RESERVED[..MOST_NAMED]);
-    assert_eq!(resolved.collisions.count, RESERVED.len());
+    assert_eq!(ignored, reserved[..MOST_NAMED]);
+    assert_eq!(resolved.collisions.count, reserved.len());
 }
 
 #[test]

@@ -150,11 +150,11 @@ fn document(body: &Body) -> String {
 
 /// The section of reserved names that no family of the body has.
 fn reserved(body: &Body) -> String {
-    let later = RESERVED.iter().filter(|name| body.family(name).is_none());
-    let list: Vec<_> = later.map(|name| format!("`{name}`")).collect();
+    let others = RESERVED.iter().filter(|name| body.family(name).is_none());
+    let list: Vec<_> = others.map(|name| format!("`{name}`")).collect();
     format!(
-        "\n## Reserved names\n\nA field that would get the name of a family above is ignored, with a warning in the log. Later versions \
-         add families, so these names are reserved as well: {}.\n",
+        "\n## Reserved names\n\nA field that would get the name of a family above is ignored, with a warning in the log. OpenMetrics names \
+         the family of an info without `_info`, so these names are reserved as well: {}.\n",
         list.join(", ")
     )
 }
