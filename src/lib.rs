@@ -1,13 +1,14 @@
 //! starlink-telemetry: a Prometheus exporter for the Starlink Enterprise telemetry stream.
 //!
-//! Data flow, with the token, stream and metadata actors of one account; the store is shared by all accounts:
+//! Data flow, with the token, stream, metadata and inventory actors of one account; the store is shared by all accounts:
 //!
 //! ```text
 //!             TokenActor ──token──▶┐
 //! Starlink ◀─poll── StreamActor ───┤ bytes ─decode▶ Batch ──▶ MetricsStoreActor ──Snapshot──▶ /metrics ──▶ Prometheus
 //!                       │ ▲                                        │ Fleet                   Exposition
-//!                       ▼ │ Arc<Schema>
-//!                   MetadataActor
+//!                       ▼ │ Arc<Schema>                            ▲
+//!                   MetadataActor                                  │
+//! Starlink ◀─GET── InventoryActor ───────── Arc<Inventory> ────────┘
 //! ```
 //!
 //! # Terms
@@ -23,13 +24,14 @@
 //! | module | purpose | independent of |
 //! |---|---|---|
 //! | [`telemetry`] | decodes an answer into a [`telemetry::Batch`], and its rows into readings | actors, HTTP, clocks |
+//! | [`inventory`] | parses and merges what the management API says about an account: terminals, service lines, data use | actors, HTTP, clocks |
 //! | [`fleet`] | applies batches to the last state of every device, and creates [`fleet::Snapshot`]s | actors, HTTP, clocks |
 //! | [`exposition`] | writes a snapshot and the exporter's own metrics in three text formats | actors, HTTP, clocks |
 //! | [`view`] | queries a snapshot for the page and the API: lists, single devices, an overview | actors, HTTP, clocks |
 //! | [`outgoing`] | outgoing connections: name resolution, all addresses of a host, proxies, TLS | the requests that are sent |
 //! | [`starlink`] | the client of Starlink's API; makes each call once | retries |
 //! | [`supervise`] | restarts actors that panic or stop, and detects those that hang | the actors' work |
-//! | [`account`] | service accounts: the token, the column maps and the poll loop of each; starts, stops and replaces accounts | formats |
+//! | [`account`] | service accounts: the token, the column maps, the poll loop and the inventory of each; starts, stops and replaces accounts | formats |
 //! | [`store`] | the only writer of the fleet; publishes snapshots | Starlink, formats |
 //! | [`http`] | the web server, `/metrics` (compressed once for all clients), the probes | Starlink |
 //! | [`web`] | the status page and the JSON API | Starlink |

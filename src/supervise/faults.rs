@@ -65,7 +65,7 @@ pub enum Place {
     /// In the handlers of the actor's next ordinary messages, this many times. The StreamActor has none; instead its next attempt panics
     /// while it reads an answer, whatever the fault is.
     NextMessage(usize),
-    /// In the StreamActor, when it takes the result of an attempt, this many times.
+    /// In the StreamActor or the InventoryActor, when it takes the result of an attempt or a request, this many times.
     Answer(usize),
 }
 

@@ -127,3 +127,87 @@ impl KnownInventory {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::{AccountInfo, Balance, Known};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn start(client_id: &str, polls_per_minute: u32, balance: bool) -> InventoryStart {
+        InventoryStart {
+            incarnation: 1,
+            client_id: client_id.to_owned(),
+            polls_per_minute,
+            balance,
+        }
+    }
+
+    fn inventory() -> Inventory {
+        let known = |at| Known {
+            at,
+            value: std::sync::Arc::new(vec![Balance {
+                currency: "EUR".to_owned(),
+                due: 1.0,
+            }]),
+        };
+        Inventory {
+            account: Some(Known {
+                at: 1.0,
+                value: std::sync::Arc::new(AccountInfo::default()),
+            }),
+            balance: Some(known(1.0)),
+            ..Inventory::default()
+        }
+    }
+
+    #[test]
+    fn no_minute_has_more_requests_than_allowed_also_after_other_waits() {
+        for (polls_per_minute, most) in [(240, 20), (200, 20), (40, 20), (10, 5), (2, 1), (1, 1)] {
+            let known = KnownInventory::default();
+            known.begin(start("id", polls_per_minute, false), Duration::ZERO);
+            let mut random = fastrand::Rng::with_seed(7);
+            let mut now = Duration::ZERO;
+            let mut sent = Vec::new();
+            for _ in 0..500 {
+                now += known.wait(now);
+                // The account's pace, and the time of the answer.
+                let at = now + Duration::from_millis(random.u64(..3000));
+                known.count_request(at);
+                sent.push(at);
+                now = at + Duration::from_millis(random.u64(..3000));
+            }
+            let within = |first: Duration| {
+                let after = sent.iter().filter(|at| **at >= first);
+                after.take_while(|at| **at - first <= MINUTE).count()
+            };
+            let densest = sent.iter().map(|at| within(*at)).max();
+            assert!(densest <= Some(most), "{polls_per_minute}: {densest:?}");
+        }
+    }
+
+    #[test]
+    fn another_client_id_removes_the_inventory_and_an_unwanted_balance_is_removed() {
+        let known = KnownInventory::restored(inventory());
+        assert!(!known.begin(start("a", 200, true), Duration::ZERO));
+        assert!(known.inventory().balance.is_some());
+        assert!(known.begin(start("a", 200, false), Duration::ZERO));
+        assert!(known.inventory().balance.is_none());
+        assert!(!known.begin(start("a", 200, false), Duration::ZERO));
+        known.last_values_were_requested();
+        assert!(known.begin(start("b", 200, false), Duration::ZERO));
+        assert!(known.inventory().is_empty() && !known.has_last_values());
+        assert!(!known.begin(start("c", 200, false), Duration::ZERO));
+    }
+
+    #[test]
+    fn an_earlier_start_of_the_account_changes_nothing_any_more() {
+        let known = KnownInventory::default();
+        known.begin(start("a", 200, true), Duration::ZERO);
+        known.set(0, inventory());
+        assert!(known.inventory().is_empty());
+        known.set(1, inventory());
+        assert!(!known.inventory().is_empty());
+    }
+}

@@ -3,7 +3,8 @@
 use starlink_telemetry::simulator::Answer;
 
 use super::*;
-use crate::harness::UP;
+use crate::binary::Binary;
+use crate::harness::{UP, eventually};
 
 #[actix_rt::test]
 async fn a_part_without_permission_is_absent_and_requested_again_every_hour() {
@@ -49,4 +50,25 @@ async fn what_was_known_is_removed_when_a_permission_is_withdrawn() {
     let scrape = world.scrape().await;
     assert_eq!(scrape.value(&permitted("terminals")), Some(0.0));
     assert_eq!(scrape.value(&up("service_lines")), Some(1.0));
+}
+
+#[actix_rt::test]
+async fn a_missing_permission_is_logged_with_its_name() {
+    let simulator = simulator(2, 100);
+    let terminals = Part::Terminals;
+    simulator.set_inventory_answer(terminals, Some(Answer::forbidden()));
+    let (binary, _) = Binary::listening(&simulator, &[ON]).await;
+    let message = "a part of the inventory is left out: the service account lacks the permission";
+    eventually("it is logged", || async {
+        !binary.events_saying(message).is_empty()
+    })
+    .await;
+    let events = binary.events_saying(message);
+    let [event] = events.as_slice() else {
+        panic!("{}", binary.stderr());
+    };
+    assert_eq!(event.text("level"), "INFO");
+    assert_eq!(event.text("part"), "terminals");
+    assert_eq!(event.text("permission"), "Device management, View");
+    assert!(binary.events_at("WARN").is_empty(), "{}", binary.stderr());
 }
