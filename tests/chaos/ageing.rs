@@ -162,11 +162,32 @@ pub fn check(
             assert!(!old(ages.forget), "device {device} is to be forgotten");
         }
     }
-    let unknown = |(device, _): &(&usize, &f64)| !reports.contains_key(device);
-    assert_eq!(online.iter().find(unknown), None, "it is not known");
+    for (&device, &online) in online.iter() {
+        let is_unheard = model.is_listed(device) && online == 0.0;
+        assert!(
+            reports.contains_key(&device) || is_unheard,
+            "device {device} is not known and {online}"
+        );
+    }
+    check_numbers(body);
     check_addresses(body, model, &reports, taken, may_be_late);
     check_accounts(body, model, floor, &reports, taken, may_be_late);
     model.roll.check_families(body, taken.from);
+}
+
+/// Checks the numbers of devices by state.
+fn check_numbers(body: &Body) {
+    let online = body.beginning("starlink_online{");
+    for (state, value) in [("online", 1.0), ("offline", 0.0)] {
+        let shown = online.values().filter(|online| **online == value).count();
+        let devices = body.beginning("starlink_exporter_devices{").into_iter();
+        let of_state = format!("state=\"{state}\"");
+        let counted: f64 = devices
+            .filter(|(series, _)| series.contains(&of_state))
+            .map(|(_, count)| count)
+            .sum();
+        assert_eq!(counted, shown as f64, "devices that are {state}");
+    }
 }
 
 /// The account of each device.
@@ -175,7 +196,10 @@ fn accounts(body: &Body) -> BTreeMap<usize, String> {
     for (series, _) in body.beginning("starlink_device_account{") {
         let name = series.split_once("account=\"").map(|(_, rest)| rest);
         let name = name.and_then(|rest| rest.split('"').next()).unwrap();
-        let device = scraper::device(series).unwrap();
+        let Some(device) = scraper::device(series) else {
+            // One of the generated terminals of an inventory.
+            continue;
+        };
         let other = accounts.insert(device, name.to_owned());
         assert_eq!(other, None, "device {device} has two accounts: {name}");
     }
@@ -192,19 +216,29 @@ fn check_accounts(
     may_be_late: bool,
 ) {
     let accounts = accounts(body);
-    let known: Vec<_> = accounts.keys().collect();
-    assert_eq!(known, reports.keys().collect::<Vec<_>>(), "their accounts");
+    for device in reports.keys() {
+        assert!(
+            accounts.contains_key(device),
+            "device {device} has no account"
+        );
+    }
     let ages = model.ages;
     for (&device, name) in &accounts {
         let lane = model.roll.lane(name);
         assert!(lane.is_some(), "device {device}: {name} was never listed");
-        let has_sent = model.lanes(device).any(|it| it.is_none() || it == lane);
-        assert!(has_sent, "{name} has never sent device {device}");
-        model.roll.check_owner(device, name, ages);
         if !may_be_late {
             let limit = ages.stale + REMOVED_WITHIN;
             model.roll.check_gone(name, taken.from, limit);
         }
+        if !reports.contains_key(&device) {
+            // A terminal of which no row is known.
+            let is_listed = lane.is_some_and(|lane| model.is_listed_by(device, lane));
+            assert!(is_listed, "{name} does not list device {device}");
+            continue;
+        }
+        let has_sent = model.lanes(device).any(|it| it.is_none() || it == lane);
+        assert!(has_sent, "{name} has never sent device {device}");
+        model.roll.check_owner(device, name, ages);
         // Where only one account has sent the device for long enough, it is the device's account.
         let Some(&least) = floor.get(&device) else {
             continue;
@@ -258,6 +292,9 @@ pub fn check_offline(body: &Body, model: &Model, floor: &Floor, journals: &[Jour
     let online = by_device(body, "starlink_online");
     let offline = online.iter().filter(|(_, online)| **online == 0.0);
     let offline = offline.map(|(&device, _)| device);
+    // A listed terminal is offline without a row too.
+    let reports = by_device(body, "starlink_last_report_timestamp_seconds");
+    let offline = offline.filter(|device| reports.contains_key(device));
     let mut count = 0;
     for device in offline {
         count += 1;
@@ -303,8 +340,20 @@ fn received(sent: Instant, time: &Timeline) -> Elapsed {
     latest.max(time.at(sent))
 }
 
-/// Whether a body in any format does not contain a device.
-pub fn is_forgotten(body: &Body, device: usize) -> bool {
+/// The number of terminals that are shown as offline although no row of them is known, because an inventory lists them.
+pub fn unheard(body: &Body) -> usize {
+    let reports = by_device(body, "starlink_last_report_timestamp_seconds");
+    let online = by_device(body, "starlink_online");
+    let unheard = online.keys().filter(|device| !reports.contains_key(device));
+    unheard.count()
+}
+
+/// Whether a body in any format does not contain a device; a terminal that an inventory lists may stay, without its last report.
+pub fn is_forgotten(body: &Body, model: &Model, device: usize) -> bool {
+    if model.is_listed(device) {
+        let reports = by_device(body, "starlink_last_report_timestamp_seconds");
+        return !reports.contains_key(&device);
+    }
     let id = id(device);
     let spelled = [format!("deviceID=\"{id}\""), format!("deviceID={id} ")];
     !spelled.iter().any(|spelled| body.text.contains(spelled))

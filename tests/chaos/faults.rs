@@ -11,16 +11,22 @@ use starlink_telemetry::supervise::faults::{Fault, Inject, Place};
 
 use crate::harness::Service;
 
-const ROLES: [Role; 4] = [
+const ROLES: [Role; 5] = [
     Role::Token,
     Role::Stream,
     Role::Metadata,
     Role::MetricsStore,
+    Role::Inventory,
 ];
 
 /// A random fault that must not lose data.
 pub fn draw(random: &mut Rng) -> (Role, Inject) {
     let role = ROLES[random.usize(..ROLES.len())];
+    (role, draw_of(random, role))
+}
+
+/// A random fault of this actor that must not lose data.
+pub fn draw_of(random: &mut Rng, role: Role) -> Inject {
     let fault = match random.u8(..5) {
         0 | 1 => Fault::Panic,
         2 | 3 => Fault::Stop,
@@ -33,12 +39,14 @@ pub fn draw(random: &mut Rng) -> (Role, Inject) {
         3 => Place::Started(random.usize(1..3)),
         // In the StreamActor this would lose the answer that is being read.
         _ if role == Role::Stream => Place::Handler,
+        // It has no ordinary messages.
+        _ if role == Role::Inventory => Place::Answer(1),
         _ => Place::NextMessage(1),
     };
     match (place, fault) {
         // The actor would hang repeatedly until it is restarted.
-        (Place::Interval, Fault::Hang(_)) => (role, Inject(Place::Handler, fault)),
-        _ => (role, Inject(place, fault)),
+        (Place::Interval, Fault::Hang(_)) => Inject(Place::Handler, fault),
+        _ => Inject(place, fault),
     }
 }
 

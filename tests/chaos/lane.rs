@@ -1,5 +1,6 @@
 //! An account of a run: a simulator, and the faults that are its own.
 
+mod inventories;
 mod reloads;
 
 use std::rc::Rc;
@@ -20,6 +21,7 @@ use crate::answers;
 use crate::faults::{draw, inject, name};
 use crate::form::Body;
 use crate::harness::{Service, eventually};
+use crate::inventory::Listed;
 use crate::journals::{last_requests, outcome};
 use crate::model::{Fate, Model};
 use crate::run::{Counts, WAIT_LIMIT};
@@ -33,6 +35,8 @@ pub struct World {
     pub simulators: Vec<Simulator>,
     /// Whether the store fails too, which delays all accounts.
     pub store_fails: bool,
+    /// Which terminals the inventories list.
+    pub listed: Listed,
     /// Held shared during each step of an account and each scrape, and exclusively while the clocks jump: a jump ends time limits, so
     /// no answer that counts may be in transit, no account may be ending, and no scrape may be in progress.
     pub steps: RwLock<()>,
@@ -59,7 +63,7 @@ impl World {
 pub enum Temper {
     /// Faults of all kinds.
     Faulty,
-    /// Valid answers only, while its name and its secret change.
+    /// Valid answers only, while its name and its secret change, and its inventory and the InventoryActor fail.
     Calm,
 }
 
@@ -135,7 +139,11 @@ impl Lane {
                 Some(_) => self.step().await,
                 None => self.add().await,
             }
-            self.scrape().await;
+            if let Some(body) = self.scrape().await
+                && self.temper == Temper::Calm
+            {
+                self.check_unhurt(&body);
+            }
         }
         if self.name().is_none() {
             let _no_jump = world.steps.read().await;
@@ -167,16 +175,22 @@ impl Lane {
             .counts
             .entry("offline devices seen".to_owned())
             .or_default() += offline as u64;
+        *self
+            .counts
+            .entry("terminals never heard seen".to_owned())
+            .or_default() += ageing::unheard(&body) as u64;
         Some(body)
     }
 
     async fn step(&mut self) {
         self.move_device();
+        self.change_inventory();
         if self.temper == Temper::Calm {
             // Each start of an account may poll 20 times at once.
             return match self.random.u8(..40) {
                 0 => self.change(Reload::Rename).await,
                 1 => self.change_key().await,
+                2..6 => self.hurt_inventory().await,
                 _ => self.good(LossRisk::None).await,
             };
         }
@@ -270,7 +284,7 @@ impl Lane {
             let up = body.beginning(beginning);
             up.len() == count && up.values().all(|up| *up == 1.0)
         };
-        are_up(&account, 3) && are_up(store, 1)
+        are_up(&account, 4) && are_up(store, 1)
     }
 
     async fn are_up(&mut self) {

@@ -1,5 +1,6 @@
 //! The fault campaign: runs the service with one to five accounts, a simulator for each, under random faults of all kinds, and compares
-//! scrapes with a model. Meanwhile devices move between accounts, and the list of accounts changes.
+//! scrapes with a model. Meanwhile devices move between accounts, the list of accounts changes, and the management API lists random
+//! inventories and fails, which must not affect telemetry.
 //!
 //! `cargo test --locked` repeats the runs of a fixed list of seeds, which takes a minute. `cargo test --locked --test chaos -- --minutes
 //! 30` performs runs with new seeds, `-- --seeds 17,18` and `-- --seeds 1..200` those of these seeds. The seed determines the faults
@@ -18,6 +19,7 @@ mod form;
 #[path = "../it/harness.rs"]
 #[allow(dead_code, reason = "shared with the integration tests")]
 mod harness;
+mod inventory;
 mod journals;
 mod lane;
 mod model;

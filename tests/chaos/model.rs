@@ -1,6 +1,6 @@
 //! The model: a list of the sent batches of all accounts, and from it the rows that may and must be shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ageing::Ages;
 use crate::roll::Roll;
@@ -64,6 +64,8 @@ pub struct Model {
     pub homes: Vec<usize>,
     batches: Vec<Batch>,
     allocations: Vec<Allocation>,
+    /// Each terminal that an inventory has listed, with the account.
+    listed: BTreeSet<(usize, usize)>,
     /// The last fault of the store. Only for some time after it, scrapes may fail.
     pub store_hurt: Option<Elapsed>,
     /// The last scrape that failed or showed the store as down.
@@ -84,6 +86,7 @@ impl Model {
             homes,
             batches: Vec::new(),
             allocations: Vec::new(),
+            listed: BTreeSet::new(),
             store_hurt: None,
             store_down: None,
         }
@@ -158,6 +161,25 @@ impl Model {
                 batch.settled.get_or_insert(now);
             }
         }
+    }
+
+    /// Records that the inventory of an account lists these terminals.
+    pub fn list(&mut self, lane: usize, terminals: &[usize]) {
+        self.listed
+            .extend(terminals.iter().map(|&terminal| (terminal, lane)));
+    }
+
+    /// Whether an inventory has listed the terminal.
+    pub fn is_listed(&self, device: usize) -> bool {
+        self.listed
+            .range((device, 0)..=(device, usize::MAX))
+            .next()
+            .is_some()
+    }
+
+    /// Whether the inventory of this account has listed the terminal.
+    pub fn is_listed_by(&self, device: usize, lane: usize) -> bool {
+        self.listed.contains(&(device, lane))
     }
 
     /// The devices of an account.

@@ -141,6 +141,12 @@ impl Roll {
         name
     }
 
+    /// How many names an account had.
+    pub fn names(&self, lane: usize) -> usize {
+        let retired = self.retired.values().filter(|name| name.lane == lane);
+        retired.count() + usize::from(self.lanes[lane].entry.is_some())
+    }
+
     pub fn set_key(&mut self, lane: usize, key: Key) {
         if let Some(entry) = &mut self.lanes[lane].entry {
             entry.key = key;
@@ -204,12 +210,13 @@ impl Roll {
         }
     }
 
-    /// Checks the exporter's own families of a scrape that was started at `from`: each that describes an account has its label, each
+    /// Checks the families about accounts of a scrape that was started at `from`: each that describes an account has its label, each
     /// account in the list is up, and no other account is shown.
     pub fn check_families(&self, body: &Body, from: Elapsed) {
         for family in &body.families {
-            let of_account =
-                family.name.starts_with("starlink_exporter_") || family.name == "starlink_up";
+            let of_account = OF_ACCOUNT
+                .iter()
+                .any(|beginning| family.name.starts_with(beginning));
             let base = family.name.trim_end_matches("_total");
             if !of_account || WITHOUT_ACCOUNT.contains(&base) {
                 continue;
@@ -261,6 +268,15 @@ impl Roll {
         assert!(!is_late, "devices of {name} stay");
     }
 }
+
+/// The beginnings of the names of families about accounts; the first label of their series is `account`.
+const OF_ACCOUNT: [&str; 5] = [
+    "starlink_exporter_",
+    "starlink_up",
+    "starlink_account_",
+    "starlink_service_line_",
+    "starlink_data_pool_",
+];
 
 /// The families of the process, which have no label `account`; without `_total`.
 const WITHOUT_ACCOUNT: [&str; 11] = [

@@ -12,7 +12,7 @@ use actix_rt::time::sleep;
 use fastrand::Rng;
 use futures_util::future::{join, join_all};
 use starlink_telemetry::app::{Ending, Tuning};
-use starlink_telemetry::simulator::{Options, Simulator};
+use starlink_telemetry::simulator::{Journal, Options, Simulator};
 use starlink_telemetry::starlink::Timeouts;
 use starlink_telemetry::supervise::faults::{Fault, Inject, Place};
 use starlink_telemetry::supervise::{Role, SupervisionPolicy};
@@ -22,6 +22,7 @@ use crate::ageing::{self, Ages};
 use crate::answers::DEVICES;
 use crate::faults::{draw, inject};
 use crate::harness::{Service, eventually};
+use crate::inventory::{self, Listed};
 use crate::journals::{check_calm, judge};
 use crate::lane::{Lane, Temper, World};
 use crate::model::Model;
@@ -88,9 +89,15 @@ pub async fn play(seed: u64, length: Duration) -> Counts {
     }
     is_over.set(true);
     let watched = watching.await.unwrap();
-    for (simulator, lane) in world.simulators.iter().zip(&lanes) {
-        judge(&simulator.journal(), lane.is_changed, &time);
+    let mut readings = 0;
+    for (number, (simulator, lane)) in world.simulators.iter().zip(&lanes).enumerate() {
+        let journal = simulator.journal();
+        let names = lock(&world.model).roll.names(number);
+        judge(&journal, lane.is_changed, names, &time);
+        readings += journal.management.len() as u64;
     }
+    counts.insert("inventory requests".to_owned(), readings);
+    counts.insert(format!("runs with inventories of {:?}", world.listed), 1);
     if is_calm {
         check_calm(&world.simulators[0].journal(), CALM_PAUSE);
         counts.insert("runs with a calm account".to_owned(), 1);
@@ -119,6 +126,7 @@ async fn world(
             client_id: roll::client_id(number),
             client_secret: SECRET.to_owned(),
             token_lifetime: Duration::from_secs(lifetime),
+            inventory: Some(inventory::options(random)),
             ..Options::default()
         })
         .unwrap();
@@ -168,6 +176,7 @@ async fn world(
         model: Arc::new(Mutex::new(Model::new(time.clone(), ages, roll, homes))),
         simulators,
         store_fails: !is_calm,
+        listed: Listed::draw(random),
         steps: RwLock::new(()),
     }
 }
@@ -228,7 +237,7 @@ async fn check_silence(world: &World, lanes: &mut [Lane]) {
             let is_offline = |device: &&usize| online.get(device) == Some(&0.0);
             were_offline.extend(silent.iter().filter(is_offline).copied());
             let mut left = silent.iter();
-            if left.all(|&device| ageing::is_forgotten(&body, device)) {
+            if left.all(|&device| ageing::is_forgotten(&body, &lock(&world.model), device)) {
                 assert_eq!(were_offline.len(), silent.len(), "some were never offline");
                 return;
             }
@@ -240,8 +249,11 @@ async fn check_silence(world: &World, lanes: &mut [Lane]) {
 /// Checks that an actor that keeps failing ends the service.
 async fn give_up(mut random: Rng) -> Counts {
     let simulator = Simulator::start(Options::default()).unwrap();
-    let mut service = Service::start(&simulator, &[]).await;
+    let mut service = Service::start(&simulator, &[("INVENTORY", "auto")]).await;
     let (role, _) = draw(&mut random);
+    if role == Role::Inventory {
+        return give_up_inventory(&simulator, &service).await;
+    }
     // Two faults at the same time may cause only one restart.
     eventually("the service is shutting down", || async {
         inject(
@@ -257,10 +269,28 @@ async fn give_up(mut random: Rng) -> Counts {
     .await;
     // The only account is all accounts.
     let expected = match role {
-        Role::MetricsStore | Role::Inventory => Ending::GivenUp(role),
-        Role::Token | Role::Stream | Role::Metadata => Ending::AccountsStopped,
+        Role::MetricsStore => Ending::GivenUp(role),
+        _ => Ending::AccountsStopped,
     };
     assert_eq!(service.ended().await, expected);
+    Counts::from([(format!("given up {}", role.name()), 1)])
+}
+
+/// Checks that an InventoryActor that keeps failing is paused alone: polls continue, and the service is ready.
+async fn give_up_inventory(simulator: &Simulator, service: &Service) -> Counts {
+    let role = Role::Inventory;
+    eventually("the inventory is paused", || async {
+        let fault = Inject(Place::Future, Fault::Panic);
+        inject(service, &service.account, role, fault).await;
+        let inventory = service.account.inventory.as_ref();
+        inventory.is_some_and(|inventory| !inventory.connected())
+    })
+    .await;
+    let before = simulator.journal().polls.len();
+    let polls_on = |seen: &Journal| seen.polls.len() > before + 5;
+    assert!(simulator.wait_until(WAIT_LIMIT, polls_on).await);
+    let ready = try_get(service.address, "/readyz").await;
+    assert!(ready.is_some_and(|ready| ready.status == 200));
     Counts::from([(format!("given up {}", role.name()), 1)])
 }
 
@@ -284,7 +314,7 @@ async fn hurry(mut random: Rng, length: Duration) -> Counts {
         deaths += 1;
     }
     let journal = simulator.journal();
-    judge(&journal, false, &time);
+    judge(&journal, false, 1, &time);
     let polls = journal.polls.len();
     // The first 20 polls are a burst; then three a second.
     assert!(polls > 40, "only {polls} polls");
