@@ -350,7 +350,7 @@ fn actor_families<'a>(actors: impl Iterator<Item = &'a Arc<ActorStatus>>) -> [Ow
     let mut up = OwnFamily::new(
         Kind::Gauge,
         "starlink_exporter_actor_up",
-        "Whether the actor is running: 0 in restart backoff.",
+        "Whether the actor is running: 0 in restart backoff and while it is paused.",
     );
     let mut restarts = OwnFamily::new(
         Kind::Counter,

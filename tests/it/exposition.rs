@@ -1,6 +1,7 @@
 //! Tests of `/metrics` over HTTP: formats, negotiation, compression, methods, paths.
 #![expect(clippy::expect_used, reason = "a test fails where it cannot continue")]
 
+mod collect;
 mod formats;
 mod parts;
 

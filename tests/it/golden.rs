@@ -10,9 +10,14 @@ use starlink_telemetry::simulator::Simulator;
 
 use crate::form::{FORMATS, scrape};
 use crate::harness::{Service, scripted_simulator};
+use crate::listed;
+use crate::wire::get;
 
-/// The exporter's own families whose values depend on when and where the test runs.
-const VOLATILE: [&str; 11] = [
+/// Families whose values depend on when and where the test runs.
+const VOLATILE: [&str; 13] = [
+    // The time of the answer, for lines without `lastUpdated`.
+    "starlink_service_line_data_updated_timestamp_seconds{account=\"default\",service_line=\"SL-1\"}",
+    "starlink_service_line_data_updated_timestamp_seconds{account=\"default\",service_line=\"SL-3\"}",
     "starlink_exporter_polls_total",
     "starlink_exporter_poll_duration_seconds",
     "starlink_exporter_last_poll_success_timestamp_seconds",
@@ -179,5 +184,16 @@ async fn golden_hostile_texts() {
             &format!("hostile.{format}.txt"),
             telemetry(&scrape(service.address, format).await.text),
         );
+    }
+}
+
+#[actix_rt::test]
+async fn golden_inventory() {
+    let simulator = listed::simulator();
+    let service = listed::service(&simulator).await;
+    for format in FORMATS {
+        let target = format!("/metrics?format={format}&collect[]=inventory");
+        let body = get(service.address, &target, &[]).await.body;
+        check(&format!("inventory.{format}.txt"), &masked(&body));
     }
 }

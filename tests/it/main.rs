@@ -21,6 +21,7 @@ mod harness;
 mod hostile;
 mod inventory;
 mod inventory_views;
+mod listed;
 mod logs;
 mod model;
 mod names;

@@ -1,14 +1,15 @@
-//! Checks that docs/METRICS.md lists the exporter's own metrics as the service exports them.
+//! Checks that docs/METRICS.md lists the metrics as the service exports them.
 //! `UPDATE_GOLDEN=1 cargo test --locked --test it documented` updates it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use starlink_telemetry::simulator::{ROUTER_COLUMNS, TERMINAL_COLUMNS};
+use starlink_telemetry::simulator::{Part as Listed, ROUTER_COLUMNS, TERMINAL_COLUMNS};
 use starlink_telemetry::telemetry::catalogue::RESERVED;
 
 use crate::form::{Body, Family};
-use crate::harness::{REPORTS_SKIPPED, Service, UP, eventually, scripted_simulator, throughput};
+use crate::harness::{REPORTS_SKIPPED, Service, UP, eventually, throughput};
+use crate::listed;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/METRICS.md");
 
@@ -23,9 +24,22 @@ const BEGIN: &str = "\
 What `/metrics` contains. The tables are generated from the service. Names are those of the Prometheus text format; OpenMetrics names the family of a
 counter without `_total`, and that of an info without `_info`.
 
-Every series of a device has the labels `device_type` (`UserTerminal`, `Router`, …) and `deviceID`, and no others, except for `starlink_info`,
-`starlink_device_name` and `starlink_device_account`. Samples have no timestamps. What a device does not report is absent: never 0, never an older value.
+Every series of a device has the labels `device_type` (`UserTerminal`, `Router`, …) and `deviceID`, and no others, except for `starlink_info`
+and the series of the [inventory](#inventory). Samples have no timestamps. What a device does not report is absent: never 0, never an older value.
+
+`/metrics?collect[]=telemetry` has only the fields and what is derived from them, `collect[]=inventory` only the [inventory](#inventory), and
+`collect[]=exporter` only the [exporter's own metrics](#the-exporter). The parameter can be repeated; without it, all are there.
 ";
+
+/// How the families begin that `collect[]=inventory` selects.
+const INVENTORY: [&str; 6] = [
+    "starlink_device_",
+    "starlink_terminal_info",
+    "starlink_router_terminal",
+    "starlink_service_line_",
+    "starlink_data_pool_",
+    "starlink_account_",
+];
 
 /// The text after the tables.
 const END: &str = include_str!("documented.md");
@@ -33,7 +47,7 @@ const END: &str = include_str!("documented.md");
 /// A part of the document: its title, its introduction, and the filter of its families.
 type Part = (&'static str, &'static str, fn(&Family) -> bool);
 
-const PARTS: [Part; 4] = [
+const PARTS: [Part; 5] = [
     (
         "Fields of terminals",
         "Fields that Starlink adds appear automatically, as `starlink_<Field>`.",
@@ -48,14 +62,25 @@ const PARTS: [Part; 4] = [
         "Derived from what devices report",
         "A terminal with several addresses has `starlink_Ipv4_numeric_0`, `starlink_Ipv4_numeric_1` and so on instead, and IPv6 likewise. \
          `starlink_info` has a label for each text field, its name in lower case. For when a series is absent, see [below](#when-a-series-is-absent).",
-        |family| !is_field(family) && labels(family).contains_key("deviceID"),
+        |family| !is_field(family) && !is_listed(family) && labels(family).contains_key("deviceID"),
+    ),
+    (
+        "Inventory",
+        "From Starlink's management API, except for `starlink_device_account`, names of `NAMES_FILE`, and terminals of routers that report them: see \
+         [Inventory](INVENTORY.md). `category` is a closed list. A label whose text is not known is empty.",
+        is_listed,
     ),
     (
         "The exporter",
-        "The values of `reason`, `cause`, `actor`, `code`, `format`, `state` and `task` are closed lists; all counters exist from the start, at 0.",
-        |family| !labels(family).contains_key("deviceID"),
+        "The values of `reason`, `cause`, `actor`, `code`, `format`, `part`, `state` and `task` are closed lists; all counters exist from the start, at 0.",
+        |family| !is_listed(family) && !labels(family).contains_key("deviceID"),
     ),
 ];
+
+/// Whether the family is one of the inventory.
+fn is_listed(family: &Family) -> bool {
+    INVENTORY.iter().any(|begin| family.name.starts_with(begin))
+}
 
 /// Whether the family is a field of Starlink. Names of fields begin with a capital letter.
 fn is_field(family: &Family) -> bool {
@@ -99,7 +124,10 @@ fn label_cell(family: &Family) -> String {
         .filter(|(name, _)| !(has_device && DEVICE_LABELS.contains(name)));
     let cells: Vec<_> = cells
         .map(|(name, values)| match *name {
-            "actor" | "cause" | "code" | "format" | "reason" | "state" | "task" => {
+            // Starlink's words.
+            "reason" if is_listed(family) => "`reason`".to_owned(),
+            "actor" | "category" | "cause" | "code" | "format" | "part" | "reason" | "state"
+            | "task" => {
                 let values: Vec<_> = values.iter().map(|value| format!("`{value}`")).collect();
                 format!("`{name}`: {}", values.join(", "))
             }
@@ -184,7 +212,9 @@ fn full_row(code: &str, id: &str, columns: &[&str]) -> String {
 
 /// A scrape with all families: one device of each kind with all columns, and each setting that adds a family.
 async fn full_body() -> Body {
-    let simulator = scripted_simulator();
+    let simulator = listed::simulator();
+    let suspended = listed::answer("account-suspended");
+    simulator.set_inventory_answer(Listed::Account, Some(suspended));
     simulator.push_rows([
         full_row("u", "ut-1", TERMINAL_COLUMNS),
         full_row("r", "Router-1", ROUTER_COLUMNS)
@@ -196,17 +226,18 @@ async fn full_body() -> Body {
     let names = directory.path().join("names.csv");
     fs::write(&names, "deviceID,name,group\nut-1,Aurora,north\n").unwrap();
     let changes = [
-        ("INCLUDE_ROUTERS", "true"),
         ("NAMES_FILE", names.to_str().unwrap()),
         ("STATE_FILE", state.to_str().unwrap()),
         ("STATE_INTERVAL", "1"),
     ];
+    let changes = [&listed::ON[..], &changes].concat();
     let service = Service::start(&simulator, &changes).await;
     service.shows(&throughput("ut-1"), 1.0).await;
     service.shows(UP, 1.0).await;
     let next_report = full_row("u", "ut-1", TERMINAL_COLUMNS).replace("1767225645", "1767225660");
     simulator.push_rows([next_report]);
     service.shows(REPORTS_SKIPPED, 0.0).await;
+    listed::has_read(&service).await;
     let written = "starlink_exporter_state_last_write_timestamp_seconds";
     eventually("the state is written", || async {
         service.scrape().await.has(written)
