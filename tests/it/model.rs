@@ -4,6 +4,7 @@
 
 mod answer;
 mod compare;
+mod inventories;
 mod oracle;
 pub mod reader;
 mod strategy;

@@ -1,0 +1,143 @@
+//! Compares the series of the inventory with those of a second implementation, over generated inventories of two accounts.
+
+#[path = "inventories/expected.rs"]
+mod expected;
+#[path = "inventories/world.rs"]
+mod world;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use serde_json::json;
+use starlink_telemetry::exposition::{
+    Exposition, Format, Selection, Shard, Telemetry, pool_families,
+};
+use starlink_telemetry::fleet::{
+    AccountId, Coverage, Fleet, FleetOptions, Lease, Limits, Retention, Snapshot, latest,
+};
+use starlink_telemetry::names::Names;
+use starlink_telemetry::telemetry::{Batch, FieldFilter, SchemaCache, decode};
+use starlink_telemetry::time::Moment;
+
+use self::world::{NAMES, NOW, World, world};
+use super::oracle::Series;
+use super::reader::read;
+
+/// The fleet after the rows and the inventories.
+fn fleet(world: &World) -> (Fleet, [AccountId; 2]) {
+    let options = FleetOptions {
+        include_routers: true,
+        fields: FieldFilter::new(true, Vec::new()),
+        retention: Retention {
+            stale_after: std::time::Duration::from_secs(120),
+            ip_stale_after: std::time::Duration::from_secs(900),
+            forget_after: std::time::Duration::from_secs(86_400),
+        },
+        limits: Limits::STANDARD,
+    };
+    let mut schemas = SchemaCache::new(options.fields.clone());
+    let mut fleet = Fleet::new(options);
+    let accounts = NAMES.map(|name| fleet.account(&name.into()).unwrap());
+    for (number, id) in accounts.into_iter().enumerate() {
+        let terminals = world
+            .terminals
+            .iter()
+            .filter(|(_, owner)| **owner == number);
+        let terminals = terminals
+            .map(|(id, _)| json!(["u", 1_795_766_390_000_000_000_i64, format!("ut{id}"), null]));
+        let routers = world
+            .routers
+            .iter()
+            .filter(|(_, (owner, _))| *owner == number);
+        let routers = routers.map(|(id, (_, dish))| {
+            json!([
+                "r",
+                1_795_766_390_000_000_000_i64,
+                format!("Router-{id}"),
+                dish
+            ])
+        });
+        let columns = json!(["DeviceType", "UtcTimestampNs", "DeviceId", "DishId"]);
+        let body = json!({
+            "data": {
+                "values": terminals.chain(routers).collect::<Vec<_>>(),
+                "columnNamesByDeviceType": {"u": columns, "r": columns},
+            },
+            "metadata": {"enums": {"DeviceType": {"u": "UserTerminal", "r": "Router"}, "AlertsByDeviceType": {}}},
+        });
+        let (rows, metadata) = decode(body.to_string().into_bytes()).unwrap();
+        let schema = schemas.resolve(&metadata).schema;
+        let batch = Batch { rows, schema };
+        let now = Moment::from_millis(0);
+        let latest = latest(&batch, None, &Limits::STANDARD);
+        let plan = fleet.plan(id, &batch, now, latest);
+        let covers = std::time::Duration::ZERO;
+        fleet.commit(&plan, Coverage { to: now, covers });
+    }
+    for (id, account) in accounts.into_iter().zip(&world.accounts) {
+        fleet.set_inventory(id, Some(Arc::new(account.inventory())));
+    }
+    (fleet, accounts)
+}
+
+/// The series of the inventory in a scrape.
+fn shown(
+    snapshot: &Arc<Snapshot>,
+    names: &Arc<Names>,
+    format: Format,
+    selection: Selection,
+) -> BTreeMap<Series, f64> {
+    let lease = Arc::new(Lease::from(Arc::clone(snapshot)));
+    let pools = match selection.shard.is_first() {
+        true => pool_families(snapshot, selection.account, NOW),
+        false => Vec::new(),
+    };
+    let text = Exposition::new(Telemetry::named(format, lease, selection, names), pools);
+    let text = String::from_utf8(text.flatten().collect()).unwrap();
+    let body = read(&text, format).unwrap();
+    let mut samples = BTreeMap::new();
+    for (series, value) in body.samples {
+        let is_telemetry = [
+            "starlink_online",
+            "starlink_last_report_timestamp_seconds",
+            "starlink_info",
+        ];
+        if !is_telemetry.contains(&&*series.0) {
+            assert_eq!(
+                samples.insert(series, value),
+                None,
+                "a series is there once"
+            );
+        }
+    }
+    samples
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn the_service_shows_the_inventories_that_the_model_shows(world in world()) {
+        let (fleet, accounts) = fleet(&world);
+        let snapshot = Arc::new(fleet.snapshot());
+        let entries = world.names.iter();
+        let entries: String = entries.map(|(key, (name, group))| format!("{key},\"{name}\",{group}\n")).collect();
+        let names = Arc::new(Names::parse(format!("deviceID,name,group\n{entries}").as_bytes()).unwrap());
+        for format in Format::ALL {
+            let all = shown(&snapshot, &names, format, Shard::WHOLE.into());
+            prop_assert_eq!(&all, &world.expected(None), "{:?}", format);
+            for (number, account) in accounts.into_iter().enumerate() {
+                let selection = Selection { account: Some(account), ..Selection::from(Shard::WHOLE) };
+                prop_assert_eq!(shown(&snapshot, &names, format, selection), world.expected(Some(number)));
+            }
+        }
+        let mut together = BTreeMap::new();
+        for shard in ["0", "1", "2"] {
+            let shard = Shard::requested(Some(shard), Some("3")).unwrap();
+            for (series, value) in shown(&snapshot, &names, Format::OpenMetrics, shard.into()) {
+                prop_assert_eq!(together.insert(series, value), None);
+            }
+        }
+        prop_assert_eq!(together, world.expected(None));
+    }
+}
