@@ -101,3 +101,56 @@ async fn the_inventory_of_an_account_ends_with_it_and_survives_other_settings() 
     actix_rt::time::sleep(Duration::from_secs(4)).await;
     assert_eq!(two.journal().management.len(), requests);
 }
+
+#[actix_rt::test]
+async fn the_inventories_of_the_accounts_are_together_that_of_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("accounts.yml");
+    let (one, two) = (account("id-1", 1, "of one"), account("id-2", 2, "of two"));
+    let entries = [
+        entry("one", "id-1", 1000, &one),
+        entry("two", "id-2", 1000, &two),
+    ];
+    write(&file, &entries);
+    let service = start(&file).await;
+    shows_names(&service, &["of one", "of two"]).await;
+    eventually("both accounts are read", || async {
+        let body = service.scrape().await;
+        let read = "starlink_exporter_inventory_last_success_timestamp_seconds";
+        body.beginning(read).len() == 2 * PARTS.len()
+            && body.beginning("starlink_account_info{").len() == 2
+            && body.beginning("starlink_terminal_info{").len() == 2
+    })
+    .await;
+    let scrape = async |account: &str| {
+        let target = format!("/metrics?format=prometheus&collect[]=inventory{account}");
+        let text = service.get(&target).await.body;
+        let body = form::read(&text, "prometheus");
+        let samples = body.beginning("").into_keys();
+        samples.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let of_one = scrape("&account=one").await;
+    let of_two = scrape("&account=two").await;
+    for (samples, account) in [(&of_one, "one"), (&of_two, "two")] {
+        let name = format!("name=\"of {account}\"");
+        let label = format!("account=\"{account}\"");
+        for begin in ["starlink_account_info", "starlink_terminal_info"] {
+            let is_there = samples.iter().any(|sample| sample.starts_with(begin));
+            assert!(is_there, "{begin} {samples:?}");
+        }
+        for sample in samples {
+            let is_its = sample.contains(&label) || sample.contains(&name);
+            assert!(is_its, "{account}: {sample}");
+        }
+    }
+    // The store may show a part later than the actor has read it.
+    eventually("the same series", || async {
+        let parts = [scrape("&account=one").await, scrape("&account=two").await];
+        let mut together = parts.concat();
+        together.sort_unstable();
+        let mut all = scrape("").await;
+        all.sort_unstable();
+        together == all
+    })
+    .await;
+}
