@@ -2,6 +2,8 @@
 
 #[path = "inventories/expected.rs"]
 mod expected;
+#[path = "inventories/rows.rs"]
+mod rows;
 #[path = "inventories/world.rs"]
 mod world;
 
@@ -24,9 +26,9 @@ use self::world::{NAMES, NOW, World, world};
 use super::oracle::Series;
 use super::reader::read;
 
-/// The fleet after the rows and the inventories.
-fn fleet(world: &World) -> (Fleet, [AccountId; 2]) {
-    let options = FleetOptions {
+/// Routers are included, and nothing is left out.
+fn options() -> FleetOptions {
+    FleetOptions {
         include_routers: true,
         fields: FieldFilter::new(true, Vec::new()),
         retention: Retention {
@@ -35,7 +37,12 @@ fn fleet(world: &World) -> (Fleet, [AccountId; 2]) {
             forget_after: std::time::Duration::from_secs(86_400),
         },
         limits: Limits::STANDARD,
-    };
+    }
+}
+
+/// The fleet after the rows and the inventories.
+fn fleet(world: &World) -> (Fleet, [AccountId; 2]) {
+    let options = options();
     let mut schemas = SchemaCache::new(options.fields.clone());
     let mut fleet = Fleet::new(options);
     let accounts = NAMES.map(|name| fleet.account(&name.into()).unwrap());

@@ -83,7 +83,7 @@ fn text() -> impl Strategy<Value = Text> {
     option::of(select(vec!["Aurora", "a, \"b\"\\\n", "é", " "]))
 }
 
-fn terminal() -> impl Strategy<Value = Terminal> {
+pub fn terminal() -> impl Strategy<Value = Terminal> {
     let serials = (
         option::of(select(KITS.to_vec())),
         option::of(select(DISHES.to_vec())),
@@ -143,7 +143,7 @@ fn usage() -> impl Strategy<Value = Usage> {
         )
 }
 
-fn account() -> impl Strategy<Value = Account> {
+pub fn account() -> impl Strategy<Value = Account> {
     let reasons = vec(select(vec!["PastDue", "Fraud \"x\""]), 0..3);
     let balances = btree_map(select(vec!["USD", "EUR"]), any::<i16>(), 1..3);
     (
