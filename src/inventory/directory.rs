@@ -15,12 +15,12 @@ const NOWHERE: u32 = u32::MAX;
 /// Whether a terminal is expected to report.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Activity {
-    /// The service lines of its account are not known.
+    /// The service lines of its account are not known, or Starlink has left out whether its line is active.
     #[default]
     Unknown,
     /// It has an active service line.
     Active,
-    /// It has no service line, or one that is not active.
+    /// It has no service line, or one that is not active or not listed.
     Inactive,
 }
 

@@ -9,9 +9,10 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use starlink_telemetry::exposition::{
     Exposition, Format, Selection, Shard, Telemetry, pool_families,
 };
@@ -32,60 +33,63 @@ fn options() -> FleetOptions {
         include_routers: true,
         fields: FieldFilter::new(true, Vec::new()),
         retention: Retention {
-            stale_after: std::time::Duration::from_secs(120),
-            ip_stale_after: std::time::Duration::from_secs(900),
-            forget_after: std::time::Duration::from_secs(86_400),
+            stale_after: Duration::from_secs(120),
+            ip_stale_after: Duration::from_secs(900),
+            forget_after: Duration::from_secs(86_400),
         },
         limits: Limits::STANDARD,
     }
 }
 
+/// An account's answer with these rows arrives, and covers the time since the start.
+fn answer(fleet: &mut Fleet, account: AccountId, rows: Vec<Value>, seconds: u64) {
+    let columns = json!(["DeviceType", "UtcTimestampNs", "DeviceId", "DishId"]);
+    let body = json!({
+        "data": {"values": rows, "columnNamesByDeviceType": {"u": columns, "r": columns}},
+        "metadata": {"enums": {"DeviceType": {"u": "UserTerminal", "r": "Router"}, "AlertsByDeviceType": {}}},
+    });
+    let (rows, metadata) = decode(body.to_string().into_bytes()).unwrap();
+    let schema = SchemaCache::new(options().fields).resolve(&metadata).schema;
+    let batch = Batch { rows, schema };
+    let now = Moment::from_millis(seconds * 1000);
+    let latest = latest(&batch, None, &Limits::STANDARD);
+    let plan = fleet.plan(account, &batch, now, latest);
+    let covers = Duration::from_secs(seconds);
+    fleet.commit(&plan, Coverage { to: now, covers });
+    fleet.expire(now);
+}
+
 /// The fleet after the rows and the inventories.
 fn fleet(world: &World) -> (Fleet, [AccountId; 2]) {
-    let options = options();
-    let mut schemas = SchemaCache::new(options.fields.clone());
-    let mut fleet = Fleet::new(options);
+    let mut fleet = Fleet::new(options());
     let accounts = NAMES.map(|name| fleet.account(&name.into()).unwrap());
+    let reported = 1_795_766_390_000_000_000_i64;
     for (number, id) in accounts.into_iter().enumerate() {
-        let terminals = world
-            .terminals
-            .iter()
-            .filter(|(_, owner)| **owner == number);
-        let terminals = terminals
-            .map(|(id, _)| json!(["u", 1_795_766_390_000_000_000_i64, format!("ut{id}"), null]));
-        let routers = world
-            .routers
-            .iter()
-            .filter(|(_, (owner, _))| *owner == number);
-        let routers = routers.map(|(id, (_, dish))| {
-            json!([
-                "r",
-                1_795_766_390_000_000_000_i64,
-                format!("Router-{id}"),
-                dish
-            ])
-        });
-        let columns = json!(["DeviceType", "UtcTimestampNs", "DeviceId", "DishId"]);
-        let body = json!({
-            "data": {
-                "values": terminals.chain(routers).collect::<Vec<_>>(),
-                "columnNamesByDeviceType": {"u": columns, "r": columns},
-            },
-            "metadata": {"enums": {"DeviceType": {"u": "UserTerminal", "r": "Router"}, "AlertsByDeviceType": {}}},
-        });
-        let (rows, metadata) = decode(body.to_string().into_bytes()).unwrap();
-        let schema = schemas.resolve(&metadata).schema;
-        let batch = Batch { rows, schema };
-        let now = Moment::from_millis(0);
-        let latest = latest(&batch, None, &Limits::STANDARD);
-        let plan = fleet.plan(id, &batch, now, latest);
-        let covers = std::time::Duration::ZERO;
-        fleet.commit(&plan, Coverage { to: now, covers });
+        let terminals = world.terminals.iter();
+        let terminals = terminals.filter(|(_, owner)| **owner == number);
+        let terminals = terminals.map(|(id, _)| json!(["u", reported, format!("ut{id}"), null]));
+        let routers = world.routers.iter();
+        let routers = routers.filter(|(_, (owner, _))| *owner == number);
+        let routers =
+            routers.map(|(id, (_, dish))| json!(["r", reported, format!("Router-{id}"), dish]));
+        answer(&mut fleet, id, terminals.chain(routers).collect(), 0);
     }
     for (id, account) in accounts.into_iter().zip(&world.accounts) {
         fleet.set_inventory(id, Some(Arc::new(account.inventory())));
     }
     (fleet, accounts)
+}
+
+/// The samples of `starlink_online`, by device.
+fn online(fleet: &Fleet) -> BTreeMap<String, f64> {
+    let telemetry = Telemetry::new(Format::Prometheus, Arc::new(fleet.snapshot()), Shard::WHOLE);
+    let text = Exposition::new(telemetry, Vec::new()).flatten().collect();
+    let body = read(&String::from_utf8(text).unwrap(), Format::Prometheus).unwrap();
+    let samples = body.samples.into_iter();
+    let online = samples.filter(|((name, _), _)| name == "starlink_online");
+    online
+        .map(|((_, labels), value)| (labels[1].1.clone(), value))
+        .collect()
 }
 
 /// The series of the inventory in a scrape.
@@ -146,5 +150,15 @@ proptest! {
             }
         }
         prop_assert_eq!(together, world.expected(None));
+    }
+
+    #[test]
+    fn terminals_without_an_active_line_are_never_offline(world in world()) {
+        let (mut fleet, accounts) = fleet(&world);
+        prop_assert_eq!(online(&fleet), world.online(false));
+        for account in accounts {
+            answer(&mut fleet, account, Vec::new(), 120);
+        }
+        prop_assert_eq!(online(&fleet), world.online(true));
     }
 }

@@ -86,6 +86,33 @@ impl World {
             .or_else(|| self.terminal_name(self.router_terminal(id)?.strip_prefix("ut")?))
     }
 
+    /// The samples of `starlink_online`, by device: at once, or after the silence of all devices.
+    pub fn online(&self, are_silent: bool) -> BTreeMap<String, f64> {
+        let value = if are_silent { 0.0 } else { 1.0 };
+        let routers = self.routers.keys().map(|id| format!("Router-{id}"));
+        let mut all: BTreeMap<_, _> = routers.map(|id| (id, value)).collect();
+        let listed = self.accounts.iter().flat_map(|account| &account.terminals);
+        let listed = listed.flat_map(BTreeMap::keys);
+        for id in self.terminals.keys().chain(listed) {
+            let has_reported = self.terminals.contains_key(id);
+            // `None`: not known, because the lines of its account are not known, or its line does not say it.
+            let is_active = self.listed(id).and_then(|(account, terminal)| {
+                self.accounts[account].lines.as_ref()?;
+                let line = self.line_of(account, terminal);
+                line.map_or(Some(false), |line| line.active)
+            });
+            let is_shown = match (are_silent, has_reported) {
+                (false, has_reported) => has_reported,
+                (true, true) => is_active != Some(false),
+                (true, false) => is_active == Some(true),
+            };
+            if is_shown {
+                all.insert(format!("ut{id}"), value);
+            }
+        }
+        all
+    }
+
     /// The series of the inventory, of all accounts or of one.
     pub fn expected(&self, only: Option<usize>) -> BTreeMap<Series, f64> {
         let mut all = BTreeMap::new();
