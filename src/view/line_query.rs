@@ -97,10 +97,6 @@ impl LineQuery {
     /// Sets one parameter, and returns its name.
     fn set(&mut self, name: &str, value: Option<&str>) -> Result<&'static str, QueryError> {
         Ok(match name {
-            "account" => {
-                self.account = parameters::text("account", value)?;
-                "account"
-            }
             "search" => {
                 self.search = parameters::search(value)?;
                 "search"
@@ -110,15 +106,10 @@ impl LineQuery {
                 self.order = order.unwrap_or(Self::BY_USE);
                 "sort"
             }
-            "page" => {
-                self.page = parameters::page(value)?;
-                "page"
+            _ => {
+                let part = (&mut self.account, &mut self.page, &mut self.per_page);
+                parameters::set_part(part, name, value, PARAMETERS)?
             }
-            "per_page" => {
-                self.per_page = parameters::per_page(value)?;
-                "per_page"
-            }
-            _ => return Err(QueryError::unknown(name, PARAMETERS)),
         })
     }
 

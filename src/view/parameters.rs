@@ -162,14 +162,41 @@ pub(super) fn search(value: Option<&str>) -> Result<Option<String>, QueryError> 
     Ok(found.filter(|text| !text.is_empty()))
 }
 
+/// The part of a list that a query is for: the account, the page, and the entries of a page.
+type Part<'q> = (&'q mut Option<String>, &'q mut usize, &'q mut usize);
+
+/// Sets a parameter that all lists have, and returns its name. `parameters` are those of the list, as errors name them.
+pub(super) fn set_part(
+    (account, page, per_page): Part<'_>,
+    name: &str,
+    value: Option<&str>,
+    parameters: &'static str,
+) -> Result<&'static str, QueryError> {
+    Ok(match name {
+        "account" => {
+            *account = text("account", value)?;
+            "account"
+        }
+        "page" => {
+            *page = page_number(value)?;
+            "page"
+        }
+        "per_page" => {
+            *per_page = entries(value)?;
+            "per_page"
+        }
+        _ => return Err(QueryError::unknown(name, parameters)),
+    })
+}
+
 /// The number of a page; 1 without a value.
-pub(super) fn page(value: Option<&str>) -> Result<usize, QueryError> {
+fn page_number(value: Option<&str>) -> Result<usize, QueryError> {
     let expected = "a whole number, 1 or greater";
     Ok(number("page", value, usize::MAX, expected)?.unwrap_or(1))
 }
 
 /// The number of entries of a page.
-pub(super) fn per_page(value: Option<&str>) -> Result<usize, QueryError> {
+fn entries(value: Option<&str>) -> Result<usize, QueryError> {
     let expected = "a whole number from 1 to 1000";
     Ok(number("per_page", value, MOST_PER_PAGE, expected)?.unwrap_or(PER_PAGE))
 }

@@ -50,21 +50,8 @@ impl PoolQuery {
 
     /// Sets one parameter, and returns its name.
     fn set(&mut self, name: &str, value: Option<&str>) -> Result<&'static str, QueryError> {
-        Ok(match name {
-            "account" => {
-                self.account = parameters::text("account", value)?;
-                "account"
-            }
-            "page" => {
-                self.page = parameters::page(value)?;
-                "page"
-            }
-            "per_page" => {
-                self.per_page = parameters::per_page(value)?;
-                "per_page"
-            }
-            _ => return Err(QueryError::unknown(name, PARAMETERS)),
-        })
+        let part = (&mut self.account, &mut self.page, &mut self.per_page);
+        parameters::set_part(part, name, value, PARAMETERS)
     }
 }
 

@@ -214,10 +214,6 @@ impl DeviceQuery {
                 self.device_type = parameters::text("type", value)?;
                 "type"
             }
-            "account" => {
-                self.account = parameters::text("account", value)?;
-                "account"
-            }
             "search" => {
                 self.search = parameters::search(value)?;
                 "search"
@@ -230,15 +226,10 @@ impl DeviceQuery {
                 self.order = value.map(Order::parse).transpose()?;
                 "sort"
             }
-            "page" => {
-                self.page = parameters::page(value)?;
-                "page"
+            _ => {
+                let part = (&mut self.account, &mut self.page, &mut self.per_page);
+                parameters::set_part(part, name, value, PARAMETERS)?
             }
-            "per_page" => {
-                self.per_page = parameters::per_page(value)?;
-                "per_page"
-            }
-            _ => return Err(QueryError::unknown(name, PARAMETERS)),
         })
     }
 

@@ -8,6 +8,7 @@
 //! account by the account's position in the list. The inventories come last: the position of the account, and the inventory as JSON. The
 //! first version of the format had one stream time and no accounts, the second no inventories.
 
+mod input;
 mod inventories;
 mod read;
 mod write;

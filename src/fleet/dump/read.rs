@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
+use super::input::Input;
 use super::inventories;
 use super::{
     ALLOCATION, DEVICE, DumpError, Form, IPV4, IPV6, LAST_MOMENT, LEAST_ROOM, LONGEST_ACCOUNT,
@@ -482,41 +483,4 @@ struct Device {
     lanes: Vec<u32>,
     gauges: Vec<f64>,
     changes: Vec<Difference>,
-}
-
-/// The bytes that are not read yet.
-struct Input<'i> {
-    rest: &'i [u8],
-}
-
-impl<'i> Input<'i> {
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], DumpError> {
-        let (array, rest) = self.rest.split_first_chunk().ok_or(DumpError::Truncated)?;
-        self.rest = rest;
-        Ok(*array)
-    }
-
-    fn length(&mut self) -> Result<u32, DumpError> {
-        Ok(u32::from_le_bytes(self.array()?))
-    }
-
-    fn bytes(&mut self, length: usize) -> Result<&'i [u8], DumpError> {
-        let split = self.rest.split_at_checked(length);
-        let (bytes, rest) = split.ok_or(DumpError::Truncated)?;
-        self.rest = rest;
-        Ok(bytes)
-    }
-
-    fn text(&mut self) -> Result<&'i str, DumpError> {
-        let length = self.length()? as usize;
-        str::from_utf8(self.bytes(length)?).map_err(|_| DumpError::Invalid("UTF-8 text"))
-    }
-
-    fn moment(&mut self) -> Result<Moment, DumpError> {
-        let moment = Moment::from_millis(u64::from_le_bytes(self.array()?));
-        match moment <= LAST_MOMENT {
-            true => Ok(moment),
-            false => Err(DumpError::Invalid("time")),
-        }
-    }
 }

@@ -35,7 +35,7 @@ impl Paging {
         self.page > self.pages
     }
 
-    /// Which part of the list the table shows. `order` says how it is sorted, with a comma before it, or is empty.
+    /// The text above a table: the numbers of the first and last entry, and of all. `order` is the order of the list after a comma, or empty.
     #[must_use]
     pub fn caption(&self, order: &str) -> String {
         let total = counted(self.total, self.nouns);
