@@ -77,7 +77,7 @@ fn second() -> Options {
         first_terminal: SECOND_FLEET,
         seed: 2,
         inventory: Some(InventoryOptions {
-            account_number: "ACC-511274-31364-55".to_owned(),
+            account_number: "ACC-730215-48816-22".to_owned(),
             account_name: None,
             suspensions: vec!["PastDueBalance".to_owned()],
             ..InventoryOptions::default()

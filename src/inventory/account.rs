@@ -12,7 +12,7 @@ use super::{Bounds, MOST_OF_FEW};
 /// Number, name, region and suspensions of an account.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountInfo {
-    /// Such as `ACC-511274-31364-54`; empty if Starlink leaves it out.
+    /// Such as `ACC-730215-48816-21`; empty if Starlink leaves it out.
     pub number: String,
     /// The name that the customer gave it; empty if there is none.
     pub name: String,

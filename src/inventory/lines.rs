@@ -28,7 +28,7 @@ struct Facts {
 /// A service line. What Starlink leaves out is `None`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Line<'l> {
-    /// The number, such as `AST-511274-31364-54`.
+    /// The number, such as `AST-730215-48816-21`.
     pub number: &'l str,
     /// The name that the customer gave it.
     pub nickname: Option<&'l str>,

@@ -31,7 +31,7 @@ pub struct Terminal<'t> {
     pub id: &'t str,
     /// The name that the customer gave it.
     pub nickname: Option<&'t str>,
-    /// The serial number of the kit, such as `KIT00142069`.
+    /// The serial number of the kit, such as `KIT00310500`.
     pub kit_serial: Option<&'t str>,
     /// The serial number of the dish.
     pub dish_serial: Option<&'t str>,

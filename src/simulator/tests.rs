@@ -1,5 +1,6 @@
 //! Tests of the simulator by plain clients: awc for valid HTTP, a socket for broken responses.
 
+mod inventory_faults;
 mod management;
 mod polls;
 mod sending;

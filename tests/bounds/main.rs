@@ -265,7 +265,7 @@ fn a_terminal_of_the_inventory_takes_at_most_300_bytes() {
     let terminals = {
         let read: Vec<_> = pages(|at| {
             format!(
-                r#"{{"userTerminalId":"01000000-00000000-{at:08x}","nickname":"Vessel {at}","kitSerialNumber":"KIT{at:08}","dishSerialNumber":"2DHT{at:08}","serviceLineNumber":"AST-{at:06}-31364-54","routers":[{{"routerId":"0100000000000000{at:08X}"}}]}}"#
+                r#"{{"userTerminalId":"01000000-00000000-{at:08x}","nickname":"Vessel {at}","kitSerialNumber":"KIT{at:08}","dishSerialNumber":"2DHT{at:08}","serviceLineNumber":"AST-{at:06}-48816-21","routers":[{{"routerId":"0100000000000000{at:08X}"}}]}}"#
             )
         })
         .map(|body| Terminals::parse(&body, &bounds).unwrap().entries)
@@ -275,7 +275,7 @@ fn a_terminal_of_the_inventory_takes_at_most_300_bytes() {
     let lines = {
         let read: Vec<_> = pages(|at| {
             format!(
-                r#"{{"serviceLineNumber":"AST-{at:06}-31364-54","nickname":"Line {at}","productReferenceId":"maritime-1tb-usd","active":true,"publicIp":true}}"#
+                r#"{{"serviceLineNumber":"AST-{at:06}-48816-21","nickname":"Line {at}","productReferenceId":"maritime-1000gb-usd","active":true,"publicIp":true}}"#
             )
         })
         .map(|body| Lines::parse(&body, &bounds).unwrap().entries)
@@ -285,7 +285,7 @@ fn a_terminal_of_the_inventory_takes_at_most_300_bytes() {
     let usage = {
         let read: Vec<_> = pages(|at| {
             format!(
-                r#"{{"serviceLineNumber":"AST-{at:06}-31364-54","billingCycles":[{{"startDate":"2026-11-10T00:00:00+00:00","endDate":"2026-12-10T00:00:00+00:00","totalPriorityGB":{at},"totalStandardGB":1.5,"totalOptInPriorityGB":0,"totalNonBillableGB":0,"overageLines":[]}}],"servicePlan":{{"usageLimitGB":1000,"isOptedIntoOverage":false}}}}"#
+                r#"{{"serviceLineNumber":"AST-{at:06}-48816-21","billingCycles":[{{"startDate":"2026-11-10T00:00:00+00:00","endDate":"2026-12-10T00:00:00+00:00","totalPriorityGB":{at},"totalStandardGB":1.5,"totalOptInPriorityGB":0,"totalNonBillableGB":0,"overageLines":[]}}],"servicePlan":{{"usageLimitGB":1000,"isOptedIntoOverage":false}}}}"#
             )
         })
         .map(|body| Usages::parse(&body, 0.0, &bounds).unwrap().entries)

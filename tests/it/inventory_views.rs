@@ -23,7 +23,7 @@ fn terminal(id: &str, nickname: &str, line: Option<&str>) -> String {
 
 fn line(number: &str, nickname: &str, active: bool) -> String {
     json!({
-        "serviceLineNumber": number, "nickname": nickname, "productReferenceId": "maritime-1tb-usd",
+        "serviceLineNumber": number, "nickname": nickname, "productReferenceId": "maritime-1000gb-usd",
         "active": active, "publicIp": false, "endDate": null,
     })
     .to_string()
@@ -117,7 +117,7 @@ async fn the_api_has_what_the_inventory_says() {
     let status = is_read(&service, &description).await;
     let inventory = &status["accounts"][0]["inventory"];
     assert_eq!(inventory["enabled"], true);
-    assert_eq!(inventory["account_number"], "ACC-511274-31364-54");
+    assert_eq!(inventory["account_number"], "ACC-730215-48816-21");
     assert_eq!(inventory["suspensions"], json!(["PastDueBalance"]));
     assert_eq!(inventory["service_lines"], 3);
     let balance = &inventory["parts"][4];
@@ -281,7 +281,7 @@ async fn the_description_names_the_parameters_of_lines_and_pools() {
 async fn the_pages_show_lines_data_use_suspensions_and_terminals_never_heard() {
     let (_simulator, service) = service(&[]).await;
     is_read(&service, &Description::of(&service).await).await;
-    let suspended = "Starlink has suspended account ACC-511274-31364-54: PastDueBalance.";
+    let suspended = "Starlink has suspended account ACC-730215-48816-21: PastDueBalance.";
     let contains = |what: &str, page: &str, expected: &[&str]| {
         for text in expected {
             assert!(page.contains(text), "{what} lacks {text}: {page}");
@@ -358,7 +358,7 @@ async fn the_pages_show_lines_data_use_suspensions_and_terminals_never_heard() {
             "<a href=\"device?id=ut0000-b\"><bdi>MV Borealis</bdi></a>",
             "<bdi class=\"id\">pool-1</bdi>",
             "<span>95 %</span>",
-            "<bdi class=\"quiet\">ACC-511274-31364-54, Example Shipping </bdi>",
+            "<bdi class=\"quiet\">ACC-730215-48816-21, Example Navigation </bdi>",
         ],
     );
     for link in values(&lines, "href") {

@@ -73,7 +73,7 @@ impl Allocation {
     fn row(&self, site: &Site<'_>, timestamp_ns: u64) -> String {
         let addresses = self.addresses(site);
         let id = format!("ip-{}", terminal_id(site.index));
-        let account = ["ACC-1234567-89012-34", "ACC-7654321-21098-43"][site.index % 2];
+        let account = ["ACC-730215-48816-21", "ACC-730215-48816-22"][site.index % 2];
         let mut cells = Cells::new("i", timestamp_ns, &id, None);
         cells
             .text(account)

@@ -4,11 +4,11 @@ use super::{Fleet, TICK_SECONDS};
 use crate::simulator::noise;
 
 pub(super) const SOFTWARE_VERSIONS: [&str; 5] = [
-    "2025.08.11.mr61518",
-    "2025.09.22.mr63772",
-    "2025.10.30.mr66841",
-    "2025.11.20.mr69950",
-    "2025.12.01.mr70001",
+    "2026.06.08.mr74120",
+    "2026.07.20.mr75833",
+    "2026.08.31.mr77409",
+    "2026.10.05.mr80001",
+    "2026.11.02.mr81264",
 ];
 
 /// A terminal with its router and its IP allocation, at one tick.

@@ -20,16 +20,16 @@ pub(super) struct Plan {
 impl Inventory {
     /// The number of the line of a terminal.
     pub(super) fn line_number(&self, index: usize) -> String {
-        let number = 31_364 + self.first + index;
-        format!("AST-511274-{number}-{:02}", number % 97)
+        let number = 48_816 + self.first + index;
+        format!("AST-730215-{number}-{:02}", number % 97)
     }
 
     /// The service plan of the line of a terminal.
     pub(super) fn plan(&self, index: usize) -> Plan {
         let (product, limit_gb) = match self.use_of(index) {
-            Use::Aircraft => ("aviation-2tb-usd", 2000.0),
-            Use::Ship if index % 12 < 6 => ("maritime-1tb-usd", 1000.0),
-            Use::Ship => ("maritime-5tb-usd", 5000.0),
+            Use::Aircraft => ("aviation-2000gb-usd", 2000.0),
+            Use::Ship if index % 12 < 6 => ("maritime-1000gb-usd", 1000.0),
+            Use::Ship => ("maritime-5000gb-usd", 5000.0),
             Use::Pooled => ("pooled-500gb-usd", 500.0),
             Use::Office | Use::Depot => ("local-priority-500gb-usd", 500.0),
             Use::Unlimited => ("mobile-unlimited-usd", 0.0),
@@ -41,7 +41,7 @@ impl Inventory {
     pub(super) fn line(&self, index: usize) -> Value {
         let is_active = self.kind(index) != Some(Kind::Deactivated);
         json!({
-            "addressReferenceId": format!("55ec6574-10d8-4d9c-9951-{index:012x}"),
+            "addressReferenceId": format!("c4a1b2d0-0000-4000-9000-{index:012x}"),
             "serviceLineNumber": self.line_number(index),
             "nickname": self.line_nickname(index),
             "productReferenceId": self.plan(index).product,
@@ -67,9 +67,9 @@ impl Inventory {
             "tailNumber": self.tail_number(index),
             "seatCount": 120 + 20 * self.property(index, 71, 8),
             "airlineIataCode": "EX",
-            "aircraftIataCode": "738",
-            "airlineIcaoCode": "EXA",
-            "aircraftIcaoCode": "B738",
+            "aircraftIataCode": "320",
+            "airlineIcaoCode": "XPL",
+            "aircraftIcaoCode": "A320",
             "stcNumber": null,
         })
     }

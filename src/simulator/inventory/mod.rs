@@ -57,9 +57,9 @@ impl Default for InventoryOptions {
             in_store: 0,
             page_size: 100,
             usage_page_size: 250,
-            account_number: "ACC-511274-31364-54".to_owned(),
+            account_number: "ACC-730215-48816-21".to_owned(),
             // With a blank at its end, as a real one.
-            account_name: Some("Example Shipping ".to_owned()),
+            account_name: Some("Example Navigation ".to_owned()),
             suspensions: Vec::new(),
         }
     }
@@ -187,7 +187,7 @@ impl Inventory {
     pub(super) fn balance(&self) -> Value {
         let mut balances = vec![json!({"currency": "USD", "dueAmount": 0})];
         if !self.options.suspensions.is_empty() {
-            balances.push(json!({"currency": "EUR", "dueAmount": 129.99}));
+            balances.push(json!({"currency": "EUR", "dueAmount": 84.5}));
         }
         json!({"balances": balances})
     }

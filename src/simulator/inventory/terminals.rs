@@ -51,12 +51,12 @@ impl Inventory {
             .then(|| self.router(index, &id))
             .into_iter()
             .collect();
-        let serial = 142_069 + self.first + index;
+        let serial = 310_500 + self.first + index;
         json!({
             "userTerminalId": id,
             "nickname": self.terminal_nickname(index),
             "kitSerialNumber": format!("KIT{serial:08}"),
-            "dishSerialNumber": format!("2DHT{serial:08}"),
+            "dishSerialNumber": format!("DISH{serial:08}"),
             "serviceLineNumber": has_line.then(|| self.line_number(index)),
             "l2VpnCircuits": [],
             "routers": routers,

@@ -202,5 +202,5 @@ fn an_amount_is_due_in_a_suspended_account() {
         inventory.account()["activeSuspensions"],
         json!(["PastDueBalance"])
     );
-    assert_eq!(inventory.balance()["balances"][1]["dueAmount"], 129.99);
+    assert_eq!(inventory.balance()["balances"][1]["dueAmount"], 84.5);
 }

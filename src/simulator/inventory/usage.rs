@@ -197,17 +197,17 @@ impl Inventory {
         let blocks = lines().count();
         json!({
             "accountNumber": self.options.account_number,
-            "dataPoolId": format!("1b2f3c4d-0000-4000-8000-{:012x}", self.first + self.pool_leader(index)),
+            "dataPoolId": format!("7d3c90e1-0000-4000-8000-{:012x}", self.first + self.pool_leader(index)),
             "lastUpdated": dates::text(now as i64 / 1800 * 1800),
             "dataBlocks": [{
-                "dataBlockId": "blk-1",
+                "dataBlockId": "block-1",
                 "startDateUtc": dates::text(start),
                 "expirationDateUtc": dates::text(start + CYCLE),
                 "totalAmountGB": limit,
                 "consumedAmountGB": gb(lines().map(consumed).sum::<f64>().min(limit)),
                 "perBlockAmountGB": POOL_GB_PER_LINE,
                 "dataBlockType": "RecurringPerBillingCycle",
-                "productId": "pool-500-usd",
+                "productId": "pool-block-500gb",
                 "blocksCount": blocks,
                 "perBlockPrice": 100,
                 "totalPrice": 100 * blocks,
