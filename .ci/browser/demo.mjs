@@ -360,6 +360,10 @@ async function lines({ browser, demo }) {
       return (await page.locator("#list .bar").count()) > 0 && (await page.locator("#inventory").innerText()).includes("read");
     });
     await fits("the lines");
+    if (width < 641) {
+      const wide = await page.locator("#main .scroll").evaluateAll((all) => all.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.ariaLabel ?? one.id));
+      assert.deepEqual(wide, [], "tables that are wider than a phone");
+    }
     await isAccessible(page, `the lines in ${colorScheme} at ${width}`);
     await refresh(page);
     const small = await page.locator("#list a, form button, #pages a").evaluateAll((all) =>
@@ -375,7 +379,14 @@ async function lines({ browser, demo }) {
     await fits("long names");
     await page.goto(`${demo.url}/?sort=-data_use`);
     await fits("the devices by data use");
-    assert.ok((await page.locator('#list td[data-label="Data use"] .bar').count()) > 0);
+    const uses = page.locator('#list td[data-label="Data use"]');
+    assert.ok((await uses.locator(".bar").count()) > 0);
+    // The column is in sight without scrolling to the side, and a bar has its number beside it.
+    const use = await uses.filter({ has: page.locator(".bar") }).first().evaluate((cell) => {
+      const [bar, number] = [".bar", ".bar + span"].map((name) => cell.querySelector(name).getBoundingClientRect());
+      return { right: number.right, room: cell.closest(".scroll").getBoundingClientRect().right, isBeside: bar.right <= number.left && bar.top < number.bottom && number.top < bar.bottom };
+    });
+    assert.ok(use.right <= use.room && use.isBeside, `data use at ${width}: ${JSON.stringify(use)}`);
     await lengthen();
     await fits("devices with long names");
     await rows(page).first().locator("a").click();

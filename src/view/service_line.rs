@@ -63,7 +63,7 @@ impl ServiceLine {
 /// The data use of a service line in the current billing cycle. What Starlink leaves out is `None`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct DataUse {
-    /// Priority data without its opt-in part. This counts against the limit.
+    /// Priority data without its opt-in part.
     pub priority_bytes: Option<f64>,
     /// Priority data that was used because of an opt-in.
     pub opt_in_priority_bytes: Option<f64>,
@@ -75,7 +75,7 @@ pub struct DataUse {
     pub total_bytes: Option<f64>,
     /// The priority data of the plan; `None` without a limit, and for lines that take from a data pool.
     pub limit_bytes: Option<f64>,
-    /// The share of the limit that is used: more than 1 above the limit.
+    /// Priority data, its opt-in part included, as a share of the limit: more than 1 above the limit.
     pub limit_share: Option<f64>,
     /// The overage.
     pub overage_bytes: Option<f64>,
@@ -120,8 +120,10 @@ fn total_bytes(usage: &UsageFacts) -> Option<f64> {
     known.reduce(|sum, bytes| sum + bytes)
 }
 
+/// The priority data with its opt-in part, as a share of the limit; the recording rule `starlink:line_data_used:ratio` is the same.
 fn limit_share(usage: &UsageFacts) -> Option<f64> {
-    Some(usage.priority_bytes()? / usage.limit_bytes()?)
+    let opt_in = usage.opt_in_priority_bytes().unwrap_or(0.0);
+    Some((usage.priority_bytes()? + opt_in) / usage.limit_bytes()?)
 }
 
 /// The data use by which lists are sorted: where there is no limit, it is less than any share of a limit.

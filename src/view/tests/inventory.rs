@@ -20,7 +20,7 @@ fn known<T>(value: T) -> Option<Known<T>> {
     Some(Known { at: NOW, value })
 }
 
-/// Use in GB: the number of the line, the priority data, the limit, and the ID of a pool.
+/// Use in GB: the number of the line, the priority data, of which a tenth is opt-in, the limit, and the ID of a pool.
 type UseOf = (&'static str, f64, f64, Option<&'static str>);
 
 fn usage((number, priority, limit, pool): UseOf) -> serde_json::Value {
@@ -34,7 +34,7 @@ fn usage((number, priority, limit, pool): UseOf) -> serde_json::Value {
         "serviceLineNumber": number,
         "billingCycles": [{
             "startDate": "2023-11-01T00:00:00Z", "endDate": "2023-12-01T00:00:00Z",
-            "totalPriorityGB": priority, "totalStandardGB": 1.0, "totalOptInPriorityGB": 0,
+            "totalPriorityGB": priority, "totalStandardGB": 1.0, "totalOptInPriorityGB": priority / 10.0,
             "overageLines": [{"overageAmountGB": 40}],
             "dataPoolUsage": pools.into_iter().collect::<Vec<_>>(),
         }],
@@ -167,11 +167,13 @@ fn a_terminal_is_found_with_what_the_inventory_says() {
     assert_eq!(line.nickname.as_deref(), Some("Line L1"));
     assert_eq!((line.active, line.public_ip), (Some(true), Some(true)));
     let data_use = line.data_use.unwrap();
+    // The opt-in part counts against the limit too.
     assert_eq!(data_use.limit_share, Some(0.5));
     assert_eq!(
-        (data_use.priority_bytes, data_use.total_bytes),
-        (Some(50e9), Some(51e9))
+        (data_use.priority_bytes, data_use.opt_in_priority_bytes),
+        (Some(45e9), Some(5e9))
     );
+    assert_eq!(data_use.total_bytes, Some(51e9));
     assert_eq!(data_use.overage_bytes, Some(40e9));
     // In store: its state does not exist, and lists do not have it. Bare IDs are found too.
     for id in ["ut03", "03", "UT03"] {

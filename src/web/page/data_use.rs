@@ -131,13 +131,12 @@ impl UseSection {
 fn summary(data_use: &DataUse) -> String {
     match (
         data_use.limit_share,
-        data_use.priority_bytes,
         data_use.limit_bytes,
         data_use.total_bytes,
     ) {
-        (Some(share), Some(used), Some(limit), _) => format!(
+        (Some(share), Some(limit), _) => format!(
             "{} of {} of priority data ({})",
-            gigabytes(used),
+            gigabytes(share * limit),
             gigabytes(limit),
             percent(share)
         ),

@@ -231,6 +231,7 @@ impl FleetSection {
         let near = query.near;
         let optional = OptionalColumns {
             account: status.has_several_accounts(),
+            device_type: overview.types.len() > 1,
             data_use: has_data_use(fleet),
         };
         let paging = table::paging(&list);

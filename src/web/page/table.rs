@@ -41,6 +41,7 @@ const COLUMNS: [Column; 14] = [
     column(SortKey::Type, "Type", "", false),
     column(SortKey::State, "State", "", false),
     column(SortKey::LastReport, "Last report", "", false),
+    column(SortKey::DataUse, "Data use", "", true),
     column(SortKey::Measure(Measure::Downlink), "Down", "Mbit/s", true),
     column(SortKey::Measure(Measure::Uplink), "Up", "Mbit/s", true),
     column(SortKey::Measure(Measure::Latency), "Latency", "ms", true),
@@ -51,7 +52,6 @@ const COLUMNS: [Column; 14] = [
         "%",
         true,
     ),
-    column(SortKey::DataUse, "Data use", "", true),
     column(SortKey::Alerts, "Alerts", "", true),
     column(
         SortKey::InfoField(InfoField::Software),
@@ -73,6 +73,8 @@ const MORE: [Column; 2] = [
 pub struct OptionalColumns {
     /// Accounts, if there are several.
     pub account: bool,
+    /// Types, if there are several.
+    pub device_type: bool,
     /// The data use of the service line, if the inventory has it.
     pub data_use: bool,
 }
@@ -81,6 +83,7 @@ pub struct OptionalColumns {
 fn columns(optional: OptionalColumns) -> impl Iterator<Item = &'static Column> {
     COLUMNS.iter().filter(move |column| match column.key {
         SortKey::Account => optional.account,
+        SortKey::Type => optional.device_type,
         SortKey::DataUse => optional.data_use,
         _ => true,
     })

@@ -5,11 +5,13 @@ use crate::view::{DataUse, ServiceLine};
 
 const NONE: OptionalColumns = OptionalColumns {
     account: false,
+    device_type: false,
     data_use: false,
 };
 
 const ALL: OptionalColumns = OptionalColumns {
     account: true,
+    device_type: true,
     data_use: true,
 };
 
@@ -151,17 +153,17 @@ fn the_link_of_a_device_encodes_its_identifier() {
 fn heads_sort_and_reverse_the_order() {
     for (asked, column, sorted, link) in [
         ("", 0, None, "./?sort=id#devices"),
-        ("", 4, None, "./?sort=-downlink#devices"),
+        ("", 3, None, "./?sort=-downlink#devices"),
         ("sort=id", 0, Some("ascending"), "./?sort=-id#devices"),
         (
             "sort=-latency&page=3",
-            6,
+            5,
             Some("descending"),
             "./?sort=latency#devices",
         ),
         (
             "state=online&per_page=5&page=2",
-            9,
+            8,
             None,
             "./?state=online&sort=-alerts&per_page=5#devices",
         ),
@@ -178,19 +180,24 @@ fn heads_sort_and_reverse_the_order() {
 }
 
 #[test]
-fn accounts_have_a_column_if_there_are_several() {
-    let query = DeviceQuery::parse("sort=account").unwrap();
-    let accounts = |account| {
-        let optional = OptionalColumns { account, ..NONE };
-        let heads = heads(&query, optional);
-        let orders = orders(&query, optional);
-        let is_offered = orders.iter().any(|choice| choice.value == "account");
-        let head = heads.into_iter().find(|head| head.title == "Account");
-        (head.map(|head| (head.link, head.sorted)), is_offered)
-    };
-    let head = ("./?sort=-account#devices".to_owned(), Some("ascending"));
-    assert_eq!(accounts(true), (Some(head), true));
-    assert_eq!(accounts(false), (None, false));
+fn optional_columns_are_shown_and_offered_only_if_asked_for() {
+    for (key, title) in [
+        ("account", "Account"),
+        ("type", "Type"),
+        ("data_use", "Data use"),
+    ] {
+        let query = DeviceQuery::parse(&format!("sort={key}")).unwrap();
+        let column = |optional| {
+            let heads = heads(&query, optional);
+            let orders = orders(&query, optional);
+            let is_offered = orders.iter().any(|choice| choice.value == key);
+            let head = heads.into_iter().find(|head| head.title == title);
+            (head.map(|head| (head.link, head.sorted)), is_offered)
+        };
+        let head = (format!("./?sort=-{key}#devices"), Some("ascending"));
+        assert_eq!(column(ALL), (Some(head), true));
+        assert_eq!(column(NONE), (None, false));
+    }
 }
 
 #[test]
