@@ -386,7 +386,7 @@ impl Block {
 
     /// When the last row of a slot arrived, if the slot may be evicted to make room for a new device; `None` if not. A device may be evicted if
     /// it has reported only once, is not online and is no terminal of the inventory; an allocation without a device, if it is at least
-    /// `stale_after` old.
+    /// `stale_after` old; a terminal of the inventory without any row always, and before all others.
     #[must_use]
     pub fn evictable_since(
         &self,
@@ -394,19 +394,19 @@ impl Block {
         now: Moment,
         stale_after: Duration,
     ) -> Option<Moment> {
-        if matches!(self.listings[slot], Listing::Terminal(..)) {
-            return None;
+        let is_listed = matches!(self.listings[slot], Listing::Terminal(..));
+        if self.has_reported(slot) {
+            let is_online = self.presences[slot] == Presence::Online;
+            let may_go = self.is_new[slot] && !is_online && !is_listed;
+            return may_go.then_some(self.last_rows[slot].seen);
         }
-        match self.presences[slot] {
-            Presence::Online => None,
-            Presence::Stale | Presence::Offline => {
-                self.is_new[slot].then_some(self.last_rows[slot].seen)
+        match &self.allocations[slot] {
+            Some(allocation) => {
+                let is_old = now.since(allocation.seen) >= stale_after;
+                is_old.then_some(allocation.seen)
             }
-            Presence::Absent => {
-                let seen = self.allocations[slot].as_ref()?.seen;
-                (now.since(seen) >= stale_after).then_some(seen)
-            }
-            Presence::Listed => None,
+            // The inventory must not keep out what the stream delivers.
+            None => is_listed.then(Moment::default),
         }
     }
 

@@ -133,8 +133,9 @@ impl Planner<'_> {
         (devices, allocations)
     }
 
-    /// Makes room for the rows `without_room`, which belong to new devices, and selects these rows. Plans the removal of devices that have
-    /// reported only once and are silent, the longest silent first, but of none that has a row in this batch.
+    /// Makes room for the rows `without_room`, which belong to new devices, and selects these rows. Plans the removal of terminals of the
+    /// inventory without any row, then of devices that have reported only once and are silent, the longest silent first, but of none that
+    /// has a row in this batch.
     fn make_room<'b>(
         &mut self,
         rows: &'b Rows,
@@ -168,7 +169,11 @@ impl Planner<'_> {
         evictable.sort_unstable();
         for (_, table, slot) in evictable.into_iter().take(needed) {
             self.plan.evicted.push((table, slot));
-            self.plan.tally.count_eviction();
+            let (block, at) = self.tables.get(table).block(slot);
+            // No row is lost with a terminal that only the inventory has.
+            if block.has_reported(at) || block.allocation(at).is_some() {
+                self.plan.tally.count_eviction();
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! Tests of inventories in the fleet: terminals that were never heard, those without an active line, and the last known values.
 
+mod room;
+
 use super::*;
 use crate::fleet::{Listing, Presence, WithoutRoom};
 use crate::inventory::{Bounds, Inventory, Known, Lines, Terminals, last_known};
@@ -265,18 +267,6 @@ fn an_id_in_another_case_is_the_same_terminal() {
     );
     let found: Vec<_> = world.devices().into_iter().map(|(id, ..)| id).collect();
     assert_eq!(found, ["ut0000-00AB", "utCD"]);
-}
-
-#[test]
-fn terminals_without_room_are_counted_and_listed_ones_are_not_evicted() {
-    let mut world = World::with(|options| options.limits.devices = 3);
-    let terminals = [("a", Some("L")), ("b", None), ("c", None), ("d", None)];
-    let without_room = world.list("default", inventory(&terminals, Some(&[("L", true)])));
-    assert_eq!(without_room, WithoutRoom(1));
-    world.rows_of_inventory("default", r#"["u",1,"utx",1]"#);
-    assert_eq!(world.presence("utx"), Presence::Absent);
-    world.rows_of_inventory("default", r#"["u",1,"uta",1]"#);
-    assert_eq!(world.presence("uta"), Presence::Online);
 }
 
 #[test]

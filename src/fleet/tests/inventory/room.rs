@@ -1,0 +1,123 @@
+//! Tests of terminals of an inventory at the limit of devices.
+
+use super::*;
+use crate::fleet::accounts::AccountId;
+use crate::fleet::ageing::Ageing;
+use crate::fleet::allocation::{Allocation, AllocationContent};
+use crate::fleet::device::DeviceState;
+use crate::inventory::Activity;
+
+const STALE_AFTER: Duration = Duration::from_secs(120);
+
+/// A block of one device with this listing, whose rows and whose allocation arrived so many seconds after the start.
+fn block(listing: Listing, rows: &[u64], allocation: Option<u64>) -> Block {
+    let at = |seconds: u64| Moment::from_millis(seconds * 1000);
+    let mut block = Block::of(Some(AccountId::default()));
+    block.claim(0, "uta", 0);
+    block.list(0, listing, at(0));
+    for &seen in rows {
+        let state = DeviceState {
+            reported: 1,
+            lanes: &[],
+            gauges: &[],
+            changes: &[],
+        };
+        block.replace(0, state, at(seen), at(seen));
+    }
+    if let Some(seen) = allocation {
+        block.allocate(
+            0,
+            Arc::new(Allocation {
+                reported: 1,
+                seen: at(seen),
+                content: Arc::new(AllocationContent::default()),
+            }),
+        );
+    }
+    block
+}
+
+#[test]
+fn a_terminal_without_rows_may_be_evicted_first_and_one_with_rows_never() {
+    const NONE: Listing = Listing::None;
+    const ACTIVE: Listing = Listing::Terminal(0, Activity::Active);
+    const INACTIVE: Listing = Listing::Terminal(0, Activity::Inactive);
+    const ROUTER: Listing = Listing::Router(0);
+    for (listing, rows, is_silent, allocation, expected) in [
+        // The device is known to the inventory only.
+        (ACTIVE, &[][..], false, None, Some(0)),
+        (INACTIVE, &[], false, None, Some(0)),
+        // A free slot.
+        (NONE, &[], false, None, None),
+        (ROUTER, &[], false, None, None),
+        // Only an allocation has arrived, at least `STALE_AFTER` ago or not.
+        (NONE, &[], false, Some(80), Some(80)),
+        (NONE, &[], false, Some(81), None),
+        (ACTIVE, &[], false, Some(80), Some(80)),
+        (ACTIVE, &[], false, Some(81), None),
+        // One row, or two.
+        (NONE, &[10], false, None, None),
+        (NONE, &[10], true, None, Some(10)),
+        (NONE, &[10], true, Some(20), Some(10)),
+        (NONE, &[10, 11], true, None, None),
+        (ROUTER, &[10], true, None, Some(10)),
+        (ACTIVE, &[10], true, None, None),
+        (INACTIVE, &[10], true, None, None),
+    ] {
+        let mut block = block(listing, rows, allocation);
+        if is_silent {
+            block.change(0, Ageing::Presence(Presence::Stale));
+        }
+        let since = block.evictable_since(0, Moment::from_millis(200_000), STALE_AFTER);
+        let expected = expected.map(|seconds: u64| Moment::from_millis(seconds * 1000));
+        let case = (listing, rows, is_silent, allocation);
+        assert_eq!(since, expected, "{case:?}");
+    }
+}
+
+#[test]
+fn terminals_that_were_never_heard_make_room_for_devices_that_report() {
+    let mut world = World::with(|options| options.limits.devices = 3);
+    let terminals = [("a", Some("L")), ("b", None), ("c", None), ("d", None)];
+    let listed = || inventory(&terminals, Some(&[("L", true)]));
+    let online = |world: &World| -> Vec<_> {
+        let devices = world.devices().into_iter();
+        let online = devices.filter(|(_, presence, _)| *presence == Presence::Online);
+        online.map(|(id, ..)| id).collect()
+    };
+    let rows = |world: &mut World, rows: &str| {
+        world
+            .answer_of("default", &body(rows, COLUMNS))
+            .tally
+            .evicted
+    };
+    assert_eq!(world.list("default", listed()), WithoutRoom(1));
+    assert_eq!(rows(&mut world, r#"["u",1,"uta",1]"#), 0);
+    // No row is lost with the terminals that make room.
+    let lost = rows(&mut world, r#"["u",1,"utx",1],["u",1,"uty",1]"#);
+    assert_eq!(lost, 0);
+    assert_eq!(online(&world), ["uta", "utx", "uty"]);
+    assert_eq!(world.fleet.devices(), 3);
+    assert_eq!(world.list("default", listed()), WithoutRoom(3));
+    assert_eq!(online(&world), ["uta", "utx", "uty"]);
+    // A terminal of the inventory that has reported stays, also if it did only once.
+    world.listen(1000);
+    let lost = rows(&mut world, r#"["u",1,"utz",1],["u",1,"utw",1]"#);
+    assert_eq!(lost, 2, "of utx and uty");
+    assert_eq!(world.presence("uta"), Presence::Offline);
+    assert_eq!(online(&world), ["utw", "utz"]);
+    // Nor does a row of a terminal without room take the place of another.
+    assert_eq!(rows(&mut world, r#"["u",1,"utb",1]"#), 0);
+    assert_eq!(world.presence("utb"), Presence::Absent);
+}
+
+#[test]
+fn a_terminal_that_reports_again_in_a_batch_keeps_its_place() {
+    let mut world = World::with(|options| options.limits.devices = 2);
+    let terminals = [("a", Some("L")), ("b", Some("L"))];
+    world.list("default", inventory(&terminals, Some(&[("L", true)])));
+    // Its row is after the row that needs room.
+    world.rows_of_inventory("default", r#"["u",1,"utx",1],["u",1,"uta",1]"#);
+    let found: Vec<_> = world.devices().into_iter().map(|(id, ..)| id).collect();
+    assert_eq!(found, ["uta", "utx"]);
+}
