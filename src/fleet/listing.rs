@@ -39,7 +39,9 @@ impl Directory {
 }
 
 impl Fleet {
-    /// Replaces the inventory of an account; `None` removes it. Returns the terminals that have no room.
+    /// Replaces the inventory of an account; `None` removes it. Returns the terminals that have no room, if the terminals or service lines
+    /// were read again: the other parts of an inventory say nothing about devices. An equal reading counts too, because there may be room
+    /// by then.
     pub fn set_inventory(
         &mut self,
         account: AccountId,
@@ -48,7 +50,14 @@ impl Fleet {
         let Some(known) = self.accounts.get_mut(account) else {
             return WithoutRoom::default();
         };
-        known.inventory = inventory;
+        known.inventory.clone_from(&inventory);
+        let with_same_lists =
+            inventory.and_then(|inventory| self.directory.with_same_lists(&known.name, inventory));
+        if let Some(directory) = with_same_lists {
+            self.directory = Arc::new(directory);
+            self.version += 1;
+            return WithoutRoom::default();
+        }
         self.list_inventories()
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::terminals::{ROUTER_PREFIX, TERMINAL_PREFIX, without_prefix};
-use super::{Inventory, Line, Lines, Router, Terminal, Usage};
+use super::{Inventory, Line, Lines, Router, Terminal, Usage, Usages};
 
 /// The position of something that does not exist.
 const NOWHERE: u32 = u32::MAX;
@@ -29,6 +29,12 @@ pub enum Activity {
 pub struct Directory {
     /// Sorted by name.
     accounts: Vec<(Arc<str>, Arc<Inventory>)>,
+    index: Arc<Index>,
+}
+
+/// Where the terminals, with their service lines, and the routers are. This depends on no other part of the inventories.
+#[derive(Debug, Default)]
+struct Index {
     terminals: Vec<TerminalAt>,
     terminals_by_id: HashTable<u32>,
     routers: Vec<RouterAt>,
@@ -36,14 +42,13 @@ pub struct Directory {
     hasher: DefaultHashBuilder,
 }
 
-/// Where a terminal, its line and its use are.
+/// Where a terminal and its line are.
 #[derive(Debug, Clone, Copy)]
 struct TerminalAt {
     account: u16,
     activity: Activity,
     terminal: u32,
     line: u32,
-    usage: u32,
 }
 
 /// Where a router is.
@@ -62,8 +67,8 @@ pub struct ListedTerminal<'d> {
     pub terminal: Terminal<'d>,
     /// Its service line, if that is known.
     pub line: Option<Line<'d>>,
-    /// The use of its service line, if that is known.
-    pub usage: Option<Usage<'d>>,
+    /// The use of the service lines of its account, if that is known.
+    usages: Option<&'d Usages>,
     /// Whether it is expected to report.
     pub activity: Activity,
 }
@@ -83,6 +88,13 @@ impl<'d> ListedTerminal<'d> {
             .flatten()
             .find(|name| !name.trim().is_empty())
     }
+
+    /// The use of its service line, if that is known.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage<'d>> {
+        let usages = self.usages?;
+        usages.get(usages.find(self.terminal.service_line?)?)
+    }
 }
 
 impl Directory {
@@ -90,17 +102,139 @@ impl Directory {
     #[must_use]
     pub fn of(mut accounts: Vec<(Arc<str>, Arc<Inventory>)>) -> Self {
         accounts.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let mut directory = Self::default();
+        let mut index = Index::default();
         for (number, (_, inventory)) in (0..).zip(&accounts) {
-            directory.add_terminals(&accounts, number, inventory);
-            directory.add_routers(&accounts, number, inventory);
+            index.add_terminals(&accounts, number, inventory);
+            index.add_routers(&accounts, number, inventory);
         }
-        directory.terminals.shrink_to_fit();
-        directory.routers.shrink_to_fit();
-        directory.accounts = accounts;
-        directory
+        index.terminals.shrink_to_fit();
+        index.routers.shrink_to_fit();
+        Self {
+            accounts,
+            index: Arc::new(index),
+        }
     }
 
+    /// The directory with another inventory of an account. Its entries keep their numbers. `None` if the account had no inventory, or its
+    /// terminals or service lines were read again: then the inventories must be joined again.
+    #[must_use]
+    pub fn with_same_lists(&self, account: &str, inventory: Arc<Inventory>) -> Option<Self> {
+        let mut accounts = self.accounts.clone();
+        let (_, before) = accounts.get_mut(self.position(account)?)?;
+        if !before.has_same_lists(&inventory) {
+            return None;
+        }
+        *before = inventory;
+        Some(Self {
+            accounts,
+            index: Arc::clone(&self.index),
+        })
+    }
+
+    /// The names of the accounts with their inventories, sorted by name.
+    #[must_use]
+    pub fn accounts(&self) -> &[(Arc<str>, Arc<Inventory>)] {
+        &self.accounts
+    }
+
+    /// The inventory of the account with this name.
+    #[must_use]
+    pub fn inventory(&self, account: &str) -> Option<&Arc<Inventory>> {
+        Some(&self.accounts.get(self.position(account)?)?.1)
+    }
+
+    fn position(&self, account: &str) -> Option<usize> {
+        let by_name = |(name, _): &(Arc<str>, _)| (**name).cmp(account);
+        self.accounts.binary_search_by(by_name).ok()
+    }
+
+    /// The number of terminals.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.index.terminals.len()
+    }
+
+    /// Whether there are no terminals.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.index.terminals.is_empty()
+    }
+
+    /// The terminal with this number.
+    #[must_use]
+    pub fn terminal(&self, entry: u32) -> Option<ListedTerminal<'_>> {
+        let at = self.index.terminals.get(entry as usize)?;
+        let (account, inventory) = self.accounts.get(usize::from(at.account))?;
+        let lines = inventory.lines.as_ref();
+        Some(ListedTerminal {
+            account,
+            terminal: inventory
+                .terminals
+                .as_ref()?
+                .value
+                .get(at.terminal as usize)?,
+            line: lines.and_then(|lines| lines.value.get(at.line as usize)),
+            usages: inventory.usage.as_ref().map(|known| &*known.value),
+            activity: at.activity,
+        })
+    }
+
+    /// The router with this number.
+    #[must_use]
+    pub fn router(&self, entry: u32) -> Option<Router<'_>> {
+        let at = self.index.routers.get(entry as usize)?;
+        let (_, inventory) = self.accounts.get(usize::from(at.account))?;
+        inventory
+            .terminals
+            .as_ref()?
+            .value
+            .router(at.router as usize)
+    }
+
+    /// The number of the terminal with an ID, as telemetry or the management API writes it, in any case.
+    #[must_use]
+    pub fn find_terminal(&self, id: &str) -> Option<u32> {
+        let key = key(id, TERMINAL_PREFIX);
+        let id_of = |entry: u32| self.terminal(entry).map(|listed| listed.terminal.id);
+        let is_it =
+            |&entry: &u32| id_of(entry).is_some_and(|id| self::key(id, TERMINAL_PREFIX) == key);
+        self.index
+            .terminals_by_id
+            .find(self.index.hasher.hash_one(&*key), is_it)
+            .copied()
+    }
+
+    /// The number of the router with an ID, as telemetry or the management API writes it, in any case.
+    #[must_use]
+    pub fn find_router(&self, id: &str) -> Option<u32> {
+        let key = key(id, ROUTER_PREFIX);
+        let is_it = |&entry: &u32| {
+            let router = self.router(entry);
+            router.is_some_and(|router| self::key(router.id, ROUTER_PREFIX) == key)
+        };
+        self.index
+            .routers_by_id
+            .find(self.index.hasher.hash_one(&*key), is_it)
+            .copied()
+    }
+
+    /// The numbers of all terminals.
+    #[must_use]
+    pub fn entries(&self) -> std::ops::Range<u32> {
+        0..count(self.index.terminals.len())
+    }
+
+    /// The memory in bytes, without that of the inventories.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.index.terminals.capacity() * size_of::<TerminalAt>()
+            + self.index.routers.capacity() * size_of::<RouterAt>()
+            + self.index.terminals_by_id.allocation_size()
+            + self.index.routers_by_id.allocation_size()
+    }
+}
+
+impl Index {
     fn add_terminals(
         &mut self,
         accounts: &[(Arc<str>, Arc<Inventory>)],
@@ -117,14 +251,11 @@ impl Directory {
                     .zip(terminal.service_line)
                     .and_then(|(lines, line)| lines.find(line)),
             );
-            let usages = inventory.usage.as_ref().zip(terminal.service_line);
-            let usage = position(usages.and_then(|(usages, line)| usages.value.find(line)));
             let at = TerminalAt {
                 account,
                 activity: activity(lines, line),
                 terminal: number,
                 line,
-                usage,
             };
             let key = key(terminal.id, TERMINAL_PREFIX);
             let id_of = |at: &TerminalAt| {
@@ -193,105 +324,6 @@ impl Directory {
                 |&entry: &u32| hasher.hash_one(&*self::key(id_at(all, entry), ROUTER_PREFIX));
             self.routers_by_id.insert_unique(hash, entry, hash_of);
         }
-    }
-
-    /// The names of the accounts with their inventories, sorted by name.
-    #[must_use]
-    pub fn accounts(&self) -> &[(Arc<str>, Arc<Inventory>)] {
-        &self.accounts
-    }
-
-    /// The inventory of the account with this name.
-    #[must_use]
-    pub fn inventory(&self, account: &str) -> Option<&Arc<Inventory>> {
-        let found = self
-            .accounts
-            .binary_search_by(|(name, _)| (**name).cmp(account));
-        Some(&self.accounts.get(found.ok()?)?.1)
-    }
-
-    /// The number of terminals.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.terminals.len()
-    }
-
-    /// Whether there are no terminals.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.terminals.is_empty()
-    }
-
-    /// The terminal with this number.
-    #[must_use]
-    pub fn terminal(&self, entry: u32) -> Option<ListedTerminal<'_>> {
-        let at = self.terminals.get(entry as usize)?;
-        let (account, inventory) = self.accounts.get(usize::from(at.account))?;
-        let lines = inventory.lines.as_ref();
-        let usages = inventory.usage.as_ref();
-        Some(ListedTerminal {
-            account,
-            terminal: inventory
-                .terminals
-                .as_ref()?
-                .value
-                .get(at.terminal as usize)?,
-            line: lines.and_then(|lines| lines.value.get(at.line as usize)),
-            usage: usages.and_then(|usages| usages.value.get(at.usage as usize)),
-            activity: at.activity,
-        })
-    }
-
-    /// The router with this number.
-    #[must_use]
-    pub fn router(&self, entry: u32) -> Option<Router<'_>> {
-        let at = self.routers.get(entry as usize)?;
-        let (_, inventory) = self.accounts.get(usize::from(at.account))?;
-        inventory
-            .terminals
-            .as_ref()?
-            .value
-            .router(at.router as usize)
-    }
-
-    /// The number of the terminal with an ID, as telemetry or the management API writes it, in any case.
-    #[must_use]
-    pub fn find_terminal(&self, id: &str) -> Option<u32> {
-        let key = key(id, TERMINAL_PREFIX);
-        let id_of = |entry: u32| self.terminal(entry).map(|listed| listed.terminal.id);
-        let is_it =
-            |&entry: &u32| id_of(entry).is_some_and(|id| self::key(id, TERMINAL_PREFIX) == key);
-        self.terminals_by_id
-            .find(self.hasher.hash_one(&*key), is_it)
-            .copied()
-    }
-
-    /// The number of the router with an ID, as telemetry or the management API writes it, in any case.
-    #[must_use]
-    pub fn find_router(&self, id: &str) -> Option<u32> {
-        let key = key(id, ROUTER_PREFIX);
-        let is_it = |&entry: &u32| {
-            let router = self.router(entry);
-            router.is_some_and(|router| self::key(router.id, ROUTER_PREFIX) == key)
-        };
-        self.routers_by_id
-            .find(self.hasher.hash_one(&*key), is_it)
-            .copied()
-    }
-
-    /// The numbers of all terminals.
-    #[must_use]
-    pub fn entries(&self) -> std::ops::Range<u32> {
-        0..count(self.terminals.len())
-    }
-
-    /// The memory in bytes, without that of the inventories.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.terminals.capacity() * size_of::<TerminalAt>()
-            + self.routers.capacity() * size_of::<RouterAt>()
-            + self.terminals_by_id.allocation_size()
-            + self.routers_by_id.allocation_size()
     }
 }
 

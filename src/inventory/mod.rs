@@ -150,6 +150,20 @@ impl Inventory {
         }
     }
 
+    /// Whether the terminals and the service lines are of the same readings.
+    fn has_same_lists(&self, other: &Self) -> bool {
+        fn is_same<T>(one: Option<&Known<T>>, other: Option<&Known<T>>) -> bool {
+            match (one, other) {
+                (Some(one), Some(other)) => {
+                    one.at == other.at && Arc::ptr_eq(&one.value, &other.value)
+                }
+                (one, other) => one.is_none() && other.is_none(),
+            }
+        }
+        is_same(self.terminals.as_ref(), other.terminals.as_ref())
+            && is_same(self.lines.as_ref(), other.lines.as_ref())
+    }
+
     /// Whether no part is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -149,7 +149,7 @@ fn rank<'s>(fleet: &'s NamedFleet, query: &DeviceQuery, device: &DeviceRef<'s>) 
         },
         SortKey::InfoField(kind) => text(device.text(kind)),
         SortKey::DataUse => {
-            let usage = device.listed(fleet).and_then(|listed| listed.usage);
+            let usage = device.listed(fleet).and_then(|listed| listed.usage());
             let rank = usage.and_then(|usage| UseRank::of(&usage.facts));
             rank.map_or(Rank::Absent, Rank::Use)
         }

@@ -55,7 +55,7 @@ impl ServiceLine {
     /// The service line of a terminal.
     pub(super) fn of(listed: &ListedTerminal<'_>) -> Option<Self> {
         let number = listed.terminal.service_line?;
-        let usage = listed.usage.map(|usage| usage.facts);
+        let usage = listed.usage().map(|usage| usage.facts);
         Some(Self::new(listed.account, number, listed.line, usage))
     }
 }

@@ -5,7 +5,7 @@ use crate::fleet::accounts::AccountId;
 use crate::fleet::ageing::Ageing;
 use crate::fleet::allocation::{Allocation, AllocationContent};
 use crate::fleet::device::DeviceState;
-use crate::inventory::Activity;
+use crate::inventory::{AccountInfo, Activity, Part, Usages};
 
 const STALE_AFTER: Duration = Duration::from_secs(120);
 
@@ -120,4 +120,58 @@ fn a_terminal_that_reports_again_in_a_batch_keeps_its_place() {
     world.rows_of_inventory("default", r#"["u",1,"utx",1],["u",1,"uta",1]"#);
     let found: Vec<_> = world.devices().into_iter().map(|(id, ..)| id).collect();
     assert_eq!(found, ["uta", "utx"]);
+}
+
+#[test]
+fn only_terminals_and_lines_are_compared_with_the_devices() {
+    // Each comparison finds one terminal without room.
+    let mut world = World::with(|options| options.limits.devices = 2);
+    let terminals = [("a", Some("L")), ("b", None), ("c", None)];
+    let read = || inventory(&terminals, Some(&[("L", true)]));
+    let mut known = read();
+    assert_eq!(world.list("default", known.clone()), WithoutRoom(1));
+    let parts: [fn(&mut Inventory); 3] = [
+        |known| {
+            let usage = br#"{"content":{"isLastPage":true,"results":[{"serviceLineNumber":"L",
+                "billingCycles":[{"startDate":"2026-11-01T00:00:00Z","totalStandardGB":2}]}]}}"#;
+            let usage = Usages::parse(usage, 1.0, &Bounds::STANDARD).unwrap();
+            known.usage = Some(part(usage.entries));
+        },
+        |known| known.account = Some(part(AccountInfo::default())),
+        |known| known.balance = Some(part(Vec::new())),
+    ];
+    for change in parts {
+        change(&mut known);
+        let version = world.fleet.version();
+        assert_eq!(world.list("default", known.clone()), WithoutRoom(0));
+        assert!(world.fleet.version() > version, "a scrape shows the part");
+    }
+    let snapshot = world.fleet.snapshot();
+    let shown = &snapshot.directory.accounts()[0].1;
+    assert!(shown.account.is_some() && shown.balance.is_some());
+    let listed = snapshot.directory.terminal(0).unwrap();
+    let usage = listed.usage().unwrap().facts;
+    assert_eq!(usage.standard_bytes(), Some(2e9));
+    known.forget(Part::DataUsage);
+    assert_eq!(world.list("default", known.clone()), WithoutRoom(0));
+    let snapshot = world.fleet.snapshot();
+    assert_eq!(snapshot.directory.terminal(0).unwrap().usage(), None);
+
+    known.terminals = read().terminals;
+    assert_eq!(world.list("default", known.clone()), WithoutRoom(1));
+    // A reading without a change shares its value with the one before.
+    known.terminals.as_mut().unwrap().at += 900.0;
+    assert_eq!(world.list("default", known.clone()), WithoutRoom(1));
+    known.lines = read().lines;
+    assert_eq!(world.list("default", known.clone()), WithoutRoom(1));
+    known.forget(Part::ServiceLines);
+    assert_eq!(world.list("default", known), WithoutRoom(1));
+    assert_eq!(world.presence("uta"), Presence::Listed);
+}
+
+fn part<T>(value: T) -> Known<T> {
+    Known {
+        at: 1.0,
+        value: Arc::new(value),
+    }
 }
