@@ -165,18 +165,26 @@ impl Block {
     }
 
     /// Sets what the inventory says about the device of a slot. `stream` is the stream time of the block's account: a terminal that is
-    /// expected to report has `STALE_AFTER` from then on for its first row.
+    /// expected to report from now on has `STALE_AFTER` from then on for its first row.
     pub fn list(&mut self, slot: usize, listing: Listing, stream: Moment) {
+        match self.presences[slot] {
+            Presence::Absent | Presence::Listed => self.list_anew(slot, listing, stream),
+            before => {
+                self.listings[slot] = listing;
+                if !self.has_reported(slot) {
+                    self.presences.set(slot, listing.without_rows(before));
+                }
+            }
+        }
+    }
+
+    /// [`Block::list`] for a terminal without any row that has come to the block's account: its silence begins at `stream`, also if it was
+    /// offline in another account.
+    pub fn list_anew(&mut self, slot: usize, listing: Listing, stream: Moment) {
         self.listings[slot] = listing;
-        if self.has_reported(slot) {
-            return;
-        }
-        let before = self.presences[slot];
-        let presence = listing.without_rows(before);
-        if presence == Presence::Stale && before != Presence::Stale {
-            self.last_rows[slot].seen_in_stream = stream;
-        }
-        self.presences.set(slot, presence);
+        self.last_rows[slot].seen_in_stream = stream;
+        self.presences
+            .set(slot, listing.without_rows(Presence::Absent));
     }
 
     /// Removes the rows of a device at a slot. A terminal of the inventory stays.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Fleet;
 use super::accounts::AccountId;
+use super::block::Block;
 use super::device::Listing;
 use crate::inventory::{Activity, Directory, Inventory};
 use crate::telemetry::DeviceKind;
@@ -91,27 +92,32 @@ impl Fleet {
         has_slot: &mut [bool],
     ) {
         let clocks = self.accounts.clocks(self.options.retention.stale_after);
+        let mut new_listing = |kind, block: &Block, at: usize| {
+            let id = block.labels().id(at);
+            if id.is_empty() || block.has_reported(at) != has_reported {
+                return None;
+            }
+            let mut listing = directory.listing_of(kind, id);
+            if let Listing::Terminal(entry, _) = listing
+                && let Some(has_slot) = has_slot.get_mut(entry as usize)
+                && std::mem::replace(has_slot, true)
+            {
+                listing = Listing::None;
+            }
+            (listing != block.listing(at)).then_some(listing)
+        };
         for table in &mut self.tables.tables {
             let kind = table.kind;
             let slots = table.slots_mut();
-            for slot in slots.all() {
-                let (block, at) = slots.block(slot);
-                let id = block.labels().id(at);
-                if id.is_empty() || block.has_reported(at) != has_reported {
-                    continue;
-                }
-                let mut listing = directory.listing_of(kind, id);
-                if let Listing::Terminal(entry, _) = listing
-                    && let Some(has_slot) = has_slot.get_mut(entry as usize)
-                    && std::mem::replace(has_slot, true)
-                {
-                    listing = Listing::None;
-                }
-                if listing != block.listing(at) {
-                    let stream = clocks.of(block.account()).stream;
-                    // The device is reviewed at once.
-                    let (block, at) = slots.block_mut(slot, Moment::default());
-                    block.list(at, listing, stream);
+            for number in 0..slots.blocks().len() {
+                for slot in slots.of_block(number) {
+                    let (block, at) = slots.block(slot);
+                    if let Some(listing) = new_listing(kind, block, at) {
+                        let stream = clocks.of(block.account()).stream;
+                        // The device is reviewed at once.
+                        let (block, at) = slots.block_mut(slot, Moment::default());
+                        block.list(at, listing, stream);
+                    }
                 }
             }
         }
@@ -157,10 +163,8 @@ impl Fleet {
                 _ => slot,
             };
             let (block, at) = table.slots_mut().block_mut(slot, Moment::default());
-            let stream = clocks.of(owner).stream;
-            // Silence counts by the clock of the account that lists it.
-            block.list(at, Listing::None, stream);
-            block.list(at, Listing::Terminal(entry, listed.activity), stream);
+            let listing = Listing::Terminal(entry, listed.activity);
+            block.list_anew(at, listing, clocks.of(owner).stream);
         }
         without_room
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -65,13 +65,10 @@ impl Slots {
         self.layouts
     }
 
-    /// All slots, including free ones.
-    pub(super) fn all(&self) -> Vec<usize> {
-        let blocks = (0..).zip(&self.blocks);
-        let slots = blocks.flat_map(|(number, block)| {
-            (0..block.len()).map(move |slot| number * BLOCK_SIZE + slot)
-        });
-        slots.collect()
+    /// The slots of a block, including free ones.
+    pub(super) fn of_block(&self, block: usize) -> Range<usize> {
+        let first = block * BLOCK_SIZE;
+        first..first + self.blocks[block].len()
     }
 
     /// The number of claimed slots.

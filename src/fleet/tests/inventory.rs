@@ -56,6 +56,13 @@ impl World {
         without_room
     }
 
+    /// Lets time pass, which an answer of an account without rows covers.
+    fn listen_as(&mut self, account: &'static str, seconds: u64) -> &mut Self {
+        self.now += seconds * 1000;
+        self.answer_of(account, &body("", ""));
+        self
+    }
+
     fn rows_of_inventory(&mut self, account: &'static str, rows: &str) {
         self.answer_of(account, &body(rows, COLUMNS));
     }
@@ -218,6 +225,23 @@ fn a_terminal_that_was_never_heard_belongs_to_the_account_that_lists_it_and_repo
     assert_eq!(owner(&world), "x", "the account that delivers it");
     world.list("y", listed());
     assert_eq!(owner(&world), "x");
+}
+
+#[test]
+fn silence_counts_from_the_move_of_a_terminal_that_was_never_heard() {
+    let mut world = World::new();
+    let listed = || inventory(&[("a", Some("L"))], Some(&[("L", true)]));
+    world.list("y", listed());
+    world.listen_as("y", 200).listen_as("x", 0);
+    assert_eq!(world.presence("uta"), Presence::Offline);
+    world.list("x", listed());
+    assert_eq!(world.presence("uta"), Presence::Stale);
+    world.listen_as("x", 119).list("x", listed());
+    assert_eq!(world.presence("uta"), Presence::Stale);
+    world.listen_as("x", 1);
+    assert_eq!(world.presence("uta"), Presence::Offline);
+    world.list("x", listed());
+    assert_eq!(world.presence("uta"), Presence::Offline);
 }
 
 #[test]
