@@ -5,6 +5,7 @@ mod faults;
 mod last_values;
 mod permissions;
 mod requests;
+mod restart;
 mod supervision;
 
 use std::time::{Duration, Instant};
