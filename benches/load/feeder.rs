@@ -23,6 +23,12 @@ use crate::request::read_request;
 /// How long a poll waits for a batch before it gets an empty answer.
 pub const LINGER: Duration = Duration::from_millis(1000);
 
+/// The end of the path of a poll.
+const STREAM: &str = "/telemetry/stream";
+
+/// The response to requests of the inventory: a service that has one keeps it.
+const UNAVAILABLE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+
 /// A feeder in its own process.
 #[derive(Debug)]
 pub struct Feeder {
@@ -344,6 +350,8 @@ fn answer(connection: TcpStream, accounts: &[Shared]) -> std::io::Result<()> {
         if path.contains("auth") {
             let token = br#"{"access_token":"token","expires_in":900,"token_type":"Bearer"}"#;
             send(&mut writer, token)?;
+        } else if !path.ends_with(STREAM) {
+            writer.write_all(UNAVAILABLE)?;
         } else {
             let shared = account_of(&path).and_then(|account| accounts.get(account));
             answer_poll(&mut writer, shared.ok_or(ErrorKind::NotFound)?)?;

@@ -6,6 +6,8 @@
 
 #[path = "../support/feed.rs"]
 mod feed;
+#[path = "../support/inventory.rs"]
+mod inventory;
 #[path = "../support/request.rs"]
 mod request;
 #[path = "../support/verdict.rs"]
@@ -18,6 +20,7 @@ mod cadence;
 mod cost;
 mod feeder;
 mod idle;
+mod listed;
 mod memory;
 mod process;
 mod restart;

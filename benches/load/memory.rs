@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::Failure;
 use crate::feed::MOST_ROWS;
 use crate::feeder::Feeder;
+use crate::listed;
 use crate::process::{Service, wait_for};
 use crate::scraper::{METRICS, Scraper};
 use crate::verdict::{Target, Verdict};
@@ -49,7 +50,7 @@ pub fn run(verdict: &mut Verdict) -> Result<(), Failure> {
     let each = (million - many) / (MILLION - MOST_ROWS) as f64;
     let figure = format!("memory: each terminal more, {going_on}");
     verdict.judge(&figure, &yardstick, each, " B", Target::AtMost(700.0));
-    Ok(())
+    listed::run(verdict)
 }
 
 /// The resident memory without terminals, in bytes.

@@ -143,6 +143,8 @@ impl Service {
                 // Devices do not expire during a measurement.
                 ("STALE_AFTER", "86400"),
                 ("IP_STALE_AFTER", "86400"),
+                // The benchmarks' replacements of Starlink have a stream only.
+                ("INVENTORY", "off"),
             ])
             .envs(settings.iter().copied())
             .current_dir(std::env::temp_dir())

@@ -8,13 +8,15 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use actix::Addr;
+use starlink_telemetry::account::messages::OfferInventory;
 use starlink_telemetry::account::{BatchId, Handover, OfferBatch, StreamId};
 use starlink_telemetry::app::{Application, Ending, Tuning};
 use starlink_telemetry::config::{Settings, Sources};
-pub use starlink_telemetry::exposition::Format;
-use starlink_telemetry::exposition::{Exposition, Shard, Telemetry};
+pub use starlink_telemetry::exposition::{Collect, Format};
+use starlink_telemetry::exposition::{Exposition, Selection, Shard, Telemetry};
 pub use starlink_telemetry::fleet::Snapshot;
-use starlink_telemetry::fleet::{AccountId, Coverage, Fleet, FleetOptions, Retention};
+use starlink_telemetry::fleet::{AccountId, Coverage, Fleet, FleetOptions, Lease, Retention};
+use starlink_telemetry::inventory::Inventory;
 use starlink_telemetry::simulator::AnswerBody;
 use starlink_telemetry::store::MetricsStoreActor;
 use starlink_telemetry::telemetry::{Batch, DecodeError, Rows, SchemaCache, decode};
@@ -24,6 +26,10 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::feed::{Body, MOST_ROWS, STAMP, columns, documented, stamp_of, terminal_id};
+use crate::inventory;
+
+/// The account whose batches the benchmarks apply.
+const ACCOUNT: &str = "bench";
 
 /// The ages: so long that nothing expires in a benchmark.
 const NO_EXPIRY: Duration = Duration::from_secs(86_400);
@@ -58,7 +64,7 @@ impl World {
         });
         Self {
             // A fleet without accounts has room for one.
-            account: fleet.account(&"bench".into()).unwrap_or_default(),
+            account: fleet.account(&ACCOUNT.into()).unwrap_or_default(),
             fleet,
             schemas: SchemaCache::default(),
             now: Moment::default(),
@@ -94,6 +100,12 @@ impl World {
         Ok(batch)
     }
 
+    /// Gives the fleet an inventory.
+    pub fn list(&mut self, inventory: Inventory) {
+        self.fleet
+            .set_inventory(self.account, Some(Arc::new(inventory)));
+    }
+
     /// A snapshot, as held by a scrape.
     pub fn snapshot(&mut self) -> Arc<Snapshot> {
         self.fleet.expire(self.now);
@@ -107,6 +119,17 @@ pub fn chunks(format: Format, snapshot: &Arc<Snapshot>) -> impl Iterator<Item = 
     Exposition::new(telemetry, Vec::new())
 }
 
+/// The chunks of these groups of families, in Prometheus text.
+pub fn chunks_of(snapshot: &Arc<Snapshot>, collect: Collect) -> impl Iterator<Item = Vec<u8>> {
+    let lease = Arc::new(Lease::from(Arc::clone(snapshot)));
+    let selection = Selection {
+        collect,
+        ..Selection::from(Shard::WHOLE)
+    };
+    let telemetry = Telemetry::named(Format::Prometheus, lease, selection, &Arc::default());
+    Exposition::new(telemetry, Vec::new())
+}
+
 /// The service with all its routes, on its own thread. Its polls fail; batches are passed to its store directly.
 pub struct Service {
     /// Its address.
@@ -115,6 +138,7 @@ pub struct Service {
     schemas: SchemaCache,
     clock: Clock,
     applied: u64,
+    sweeps: u64,
     runtime: Runtime,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<Ending>>,
@@ -153,6 +177,7 @@ impl Service {
             schemas: SchemaCache::default(),
             clock,
             applied: 0,
+            sweeps: 0,
             runtime: tokio::runtime::Builder::new_current_thread().build()?,
             stop: Some(stop),
             thread: Some(thread),
@@ -161,6 +186,25 @@ impl Service {
             service.apply(&body)?;
         }
         Ok(service)
+    }
+
+    /// The number of the next report of the whole fleet.
+    pub fn next_sweep(&mut self) -> u64 {
+        self.sweeps += 1;
+        self.sweeps
+    }
+
+    /// Passes an inventory of `terminals` to the store and waits until scrapes show it.
+    ///
+    /// # Errors
+    /// The inventory cannot be created, or the store has stopped.
+    pub fn list(&self, terminals: usize) -> Result<(), Box<dyn Error>> {
+        let inventory = Some(Arc::new(inventory::of(terminals)?));
+        self.runtime.block_on(self.store.send(OfferInventory {
+            account: ACCOUNT.into(),
+            inventory,
+        }))?;
+        Ok(())
     }
 
     /// Passes a batch to the store and waits until scrapes show it.
@@ -174,7 +218,7 @@ impl Service {
         // Another account than the one that the service polls, whose batches have numbers of their own.
         let id = BatchId {
             stream: StreamId {
-                account: "bench".into(),
+                account: ACCOUNT.into(),
                 incarnation: 1,
             },
             number: self.applied,
@@ -238,6 +282,8 @@ fn settings() -> Result<Settings, Box<dyn Error>> {
         ("METRICS_PORT", "0"),
         ("STALE_AFTER", "86400"),
         ("IP_STALE_AFTER", "86400"),
+        // An inventory is passed to the store directly too.
+        ("INVENTORY", "off"),
     ];
     let environment = environment
         .map(|(name, value)| (name.to_owned(), OsString::from(value)))

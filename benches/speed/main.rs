@@ -4,6 +4,8 @@
 mod bombs;
 #[path = "../support/feed.rs"]
 mod feed;
+#[path = "../support/inventory.rs"]
+mod inventory;
 #[path = "../support/verdict.rs"]
 mod verdict;
 #[path = "../support/wire.rs"]
@@ -12,6 +14,7 @@ mod wire;
 mod crate_api;
 mod decode;
 mod hostile;
+mod listed;
 mod pages;
 mod peers;
 mod ready;

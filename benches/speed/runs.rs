@@ -81,6 +81,23 @@ impl Runs {
         }
     }
 
+    /// Adds the ratio of the best times of two benchmarks for each byte of their texts, if both were run.
+    pub fn compare_per_byte(
+        &mut self,
+        (name, bytes): (&str, usize),
+        (yardstick, beside_bytes): (&str, usize),
+        target: Target,
+    ) {
+        if let (Some(best), Some(beside)) = (self.best.get(name), self.best.get(yardstick)) {
+            let each = |took: &Duration, bytes| took.as_secs_f64() * 1e9 / bytes as f64;
+            let (each, beside) = (each(best, bytes), each(beside, beside_bytes));
+            let figure = format!("{name}: {each:.3} ns a byte");
+            let yardstick = format!("{yardstick}: {beside:.3} ns a byte");
+            let ratio = each / beside;
+            self.verdict.judge(&figure, &yardstick, ratio, " ×", target);
+        }
+    }
+
     /// Adds the ratio by which a peer is slower.
     pub fn outrun(&mut self, name: &str, peer: &str, target: Target) {
         if let (Some(best), Some(beside)) = (self.best.get(name), self.best.get(peer)) {

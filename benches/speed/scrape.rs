@@ -13,18 +13,23 @@ use flate2::write::GzEncoder;
 
 use crate::crate_api::{Service, fleet_bodies};
 use crate::feed::stamp_of;
+use crate::listed;
 use crate::ready::ReadyServer;
 use crate::runs::{Runs, timed};
 use crate::verdict::Target;
 use crate::wire::{self, Sink};
 
 /// The number of terminals.
-const TERMINALS: usize = 100_000;
+pub const TERMINALS: usize = 100_000;
 
 /// The number of shards.
 const SHARDS: usize = 4;
 
-const METRICS: &str = "/metrics?format=prometheus";
+/// The path of a scrape.
+pub const METRICS: &str = "/metrics?format=prometheus";
+
+/// A scrape of a fleet without an inventory.
+pub const PLAIN: &str = "scrape/plain";
 
 /// The service and the reference server.
 struct Servers {
@@ -50,7 +55,11 @@ impl Servers {
     }
 }
 
-fn body(address: SocketAddr, path: &str, is_gzip: bool) -> std::io::Result<Vec<u8>> {
+/// The body of a response.
+///
+/// # Errors
+/// The server does not respond.
+pub fn body(address: SocketAddr, path: &str, is_gzip: bool) -> std::io::Result<Vec<u8>> {
     let mut answer = Vec::new();
     wire::request(address, path, is_gzip)?.read_to_end(&mut answer)?;
     wire::body(&answer)
@@ -78,11 +87,12 @@ pub fn run(runs: &mut Runs) -> Result<(), Box<dyn Error>> {
     );
     plain(runs, &servers);
     gzip(runs, &mut servers)?;
-    shards(runs, &servers)
+    shards(runs, &servers)?;
+    listed::run(runs, &mut servers.service, servers.text.len())
 }
 
 /// The time that a client needs to read a response completely.
-fn drained(sink: &mut Sink, address: SocketAddr, path: &str, is_gzip: bool) -> Duration {
+pub fn drained(sink: &mut Sink, address: SocketAddr, path: &str, is_gzip: bool) -> Duration {
     let mut answer = Ok(0);
     let took = timed(|| answer = sink.drain(address, path, is_gzip));
     match answer {
@@ -100,12 +110,11 @@ fn plain(runs: &mut Runs, servers: &Servers) {
             drained(&mut sink, servers.plain.address, path, false)
         });
     }
-    let name = "scrape/plain";
-    runs.time(name, work(), || {
+    runs.time(PLAIN, work(), || {
         drained(&mut sink, servers.service.address, METRICS, false)
     });
-    runs.compare(name, buffer, Target::AtMost(2.0));
-    runs.compare(name, chunks, Target::AtMost(2.0));
+    runs.compare(PLAIN, buffer, Target::AtMost(2.0));
+    runs.compare(PLAIN, chunks, Target::AtMost(2.0));
 }
 
 fn gzip(runs: &mut Runs, servers: &mut Servers) -> Result<(), Box<dyn Error>> {
@@ -120,11 +129,10 @@ fn gzip(runs: &mut Runs, servers: &mut Servers) -> Result<(), Box<dyn Error>> {
     // How much two threads gain differs between machines: two virtual processors can share one core.
     let one_thread = "scrape/gzip -1 of the text, one thread";
     let two_threads = "scrape/gzip -1 of its halves, two threads";
-    for (name, threads) in [(one_thread, 1), (two_threads, 2)] {
-        let parts: Vec<_> = servers
-            .text
-            .chunks(servers.text.len().div_ceil(threads))
-            .collect();
+    for (name, parts) in [
+        (one_thread, vec![&*servers.text]),
+        (two_threads, halves(&servers.text)),
+    ] {
         runs.time(name, work.clone(), || timed(|| gzip_each(&parts)));
     }
 
@@ -136,26 +144,42 @@ fn gzip(runs: &mut Runs, servers: &mut Servers) -> Result<(), Box<dyn Error>> {
     runs.compare(later, buffer, Target::AtMost(1.3));
     runs.compare(later, chunks, Target::AtMost(1.3));
 
-    let mut fleets = [0, 1].map(|variant| fleet_bodies(TERMINALS, variant, 1));
-    let mut number = 1;
     let first = "scrape/gzip, the first of a changed fleet";
-    runs.time(first, work, || {
-        number += 1;
-        for body in &mut fleets[number as usize % 2] {
-            body.stamp(stamp_of(number));
-            if let Err(error) = servers.service.apply(body) {
-                panic!("{error}");
-            }
-        }
-        drained(&mut sink, address, METRICS, true)
-    });
+    time_changed_fleet(runs, first, work, &mut servers.service, METRICS);
     runs.compare(first, one_thread, Target::None);
     runs.compare(first, two_threads, Target::AtMost(1.3));
     Ok(())
 }
 
+/// Measures compressed scrapes, each of which is the first one after all terminals have reported.
+pub fn time_changed_fleet(
+    runs: &mut Runs,
+    name: &str,
+    work: Throughput,
+    service: &mut Service,
+    path: &str,
+) {
+    let mut sink = Sink::default();
+    let mut fleets = [0, 1].map(|variant| fleet_bodies(TERMINALS, variant, 1));
+    runs.time(name, work, || {
+        let number = service.next_sweep();
+        for body in &mut fleets[number as usize % 2] {
+            body.stamp(stamp_of(number));
+            if let Err(error) = service.apply(body) {
+                panic!("{error}");
+            }
+        }
+        drained(&mut sink, service.address, path, true)
+    });
+}
+
+/// The two halves of a text.
+pub fn halves(text: &[u8]) -> Vec<&[u8]> {
+    text.chunks(text.len().div_ceil(2)).collect()
+}
+
 /// Compresses each part on a thread of its own.
-fn gzip_each(parts: &[&[u8]]) {
+pub fn gzip_each(parts: &[&[u8]]) {
     std::thread::scope(|scope| {
         for part in parts {
             scope.spawn(|| {
@@ -193,12 +217,11 @@ fn shards(runs: &mut Runs, servers: &Servers) -> Result<(), Box<dyn Error>> {
         Target::AtMost(0.26),
     );
 
-    let whole = "scrape/plain";
     let one = "shards/one of four";
     runs.time(one, Throughput::Bytes(sizes[0] as u64), || {
         drained(&mut sink, address, &paths[0], false)
     });
-    runs.compare(one, whole, Target::None);
+    runs.compare(one, PLAIN, Target::None);
     let four = "shards/all four, one after the other";
     runs.time(four, Throughput::Bytes(all as u64), || {
         let paths = paths.iter();
@@ -206,6 +229,6 @@ fn shards(runs: &mut Runs, servers: &Servers) -> Result<(), Box<dyn Error>> {
             .map(|path| drained(&mut sink, address, path, false))
             .sum()
     });
-    runs.compare(four, whole, Target::None);
+    runs.compare(four, PLAIN, Target::None);
     Ok(())
 }
