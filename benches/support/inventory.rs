@@ -47,13 +47,13 @@ fn terminal(number: usize) -> String {
     let id = terminal_id(number);
     let id = id.trim_start_matches("ut");
     format!(
-        r#"{{"userTerminalId":"{id}","nickname":"Vessel {number}","kitSerialNumber":"KIT{number:08}","dishSerialNumber":"2DHT{number:08}","serviceLineNumber":"AST-{number:06}-31364-54"}}"#
+        r#"{{"userTerminalId":"{id}","nickname":"Vessel {number}","kitSerialNumber":"KIT{number:08}","dishSerialNumber":"2DHT{number:08}","serviceLineNumber":"AST-{number:06}-48816-21"}}"#
     )
 }
 
 fn line(number: usize) -> String {
     format!(
-        r#"{{"serviceLineNumber":"AST-{number:06}-31364-54","nickname":"Line {number}","productReferenceId":"maritime-1tb-usd","active":true,"publicIp":true}}"#
+        r#"{{"serviceLineNumber":"AST-{number:06}-48816-21","nickname":"Line {number}","productReferenceId":"maritime-1000gb-usd","active":true,"publicIp":true}}"#
     )
 }
 
@@ -61,6 +61,6 @@ fn usage(number: usize) -> String {
     let priority = number as f64 / 100.0;
     let standard = number as f64 / 8.0;
     format!(
-        r#"{{"serviceLineNumber":"AST-{number:06}-31364-54","billingCycles":[{{"startDate":"2025-08-10T00:00:00+00:00","endDate":"2025-09-10T00:00:00+00:00","totalPriorityGB":{priority},"totalStandardGB":{standard},"totalOptInPriorityGB":0,"totalNonBillableGB":0.5,"overageLines":[]}}],"servicePlan":{{"usageLimitGB":1000,"isOptedIntoOverage":false}},"lastUpdated":"2025-08-30T06:00:00+00:00"}}"#
+        r#"{{"serviceLineNumber":"AST-{number:06}-48816-21","billingCycles":[{{"startDate":"2025-08-10T00:00:00+00:00","endDate":"2025-09-10T00:00:00+00:00","totalPriorityGB":{priority},"totalStandardGB":{standard},"totalOptInPriorityGB":0,"totalNonBillableGB":0.5,"overageLines":[]}}],"servicePlan":{{"usageLimitGB":1000,"isOptedIntoOverage":false}},"lastUpdated":"2025-08-30T06:00:00+00:00"}}"#
     )
 }

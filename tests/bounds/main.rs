@@ -238,6 +238,9 @@ fn state_files_cost_at_most_sixteen_times_their_length() {
 /// The terminals of the measured inventories.
 const TERMINALS: usize = 100_000;
 
+/// The most bytes for each entry of a part while its pages are merged, with the new list, without the pages and the list before.
+const MERGING: usize = 300;
+
 /// The entries of an answer in pages of 100.
 fn pages(entry: impl Fn(usize) -> String) -> impl Iterator<Item = Vec<u8>> {
     (0..TERMINALS / 100).map(move |page| {
@@ -262,36 +265,40 @@ fn a_terminal_of_the_inventory_takes_at_most_300_bytes() {
     fn per_terminal<T: Clone>(value: &T) -> usize {
         peak(|| drop(value.clone())) / TERMINALS
     }
-    let terminals = {
-        let read: Vec<_> = pages(|at| {
-            format!(
-                r#"{{"userTerminalId":"01000000-00000000-{at:08x}","nickname":"Vessel {at}","kitSerialNumber":"KIT{at:08}","dishSerialNumber":"2DHT{at:08}","serviceLineNumber":"AST-{at:06}-48816-21","routers":[{{"routerId":"0100000000000000{at:08X}"}}]}}"#
-            )
-        })
-        .map(|body| Terminals::parse(&body, &bounds).unwrap().entries)
-        .collect();
-        Terminals::merged(None, &read, &bounds)
-    };
-    let lines = {
-        let read: Vec<_> = pages(|at| {
-            format!(
-                r#"{{"serviceLineNumber":"AST-{at:06}-48816-21","nickname":"Line {at}","productReferenceId":"maritime-1000gb-usd","active":true,"publicIp":true}}"#
-            )
-        })
-        .map(|body| Lines::parse(&body, &bounds).unwrap().entries)
-        .collect();
-        Lines::merged(None, &read, &bounds)
-    };
-    let usage = {
-        let read: Vec<_> = pages(|at| {
-            format!(
-                r#"{{"serviceLineNumber":"AST-{at:06}-48816-21","billingCycles":[{{"startDate":"2026-11-10T00:00:00+00:00","endDate":"2026-12-10T00:00:00+00:00","totalPriorityGB":{at},"totalStandardGB":1.5,"totalOptInPriorityGB":0,"totalNonBillableGB":0,"overageLines":[]}}],"servicePlan":{{"usageLimitGB":1000,"isOptedIntoOverage":false}}}}"#
-            )
-        })
-        .map(|body| Usages::parse(&body, 0.0, &bounds).unwrap().entries)
-        .collect();
-        Usages::merged(None, &read, &bounds)
-    };
+    let read: Vec<_> = pages(|at| {
+        format!(
+            r#"{{"userTerminalId":"01000000-00000000-{at:08x}","nickname":"Vessel {at}","kitSerialNumber":"KIT{at:08}","dishSerialNumber":"2DHT{at:08}","serviceLineNumber":"AST-{at:06}-48816-21","routers":[{{"routerId":"0100000000000000{at:08X}"}}]}}"#
+        )
+    })
+    .map(|body| Terminals::parse(&body, &bounds).unwrap().entries)
+    .collect();
+    let terminals = Terminals::merged(None, &read, &bounds);
+    let again = peak(|| drop(Terminals::merged(Some(&terminals), &read, &bounds)));
+    let mut merging = vec![again / TERMINALS];
+
+    let read: Vec<_> = pages(|at| {
+        format!(
+            r#"{{"serviceLineNumber":"AST-{at:06}-48816-21","nickname":"Line {at}","productReferenceId":"maritime-1000gb-usd","active":true,"publicIp":true}}"#
+        )
+    })
+    .map(|body| Lines::parse(&body, &bounds).unwrap().entries)
+    .collect();
+    let lines = Lines::merged(None, &read, &bounds);
+    let again = peak(|| drop(Lines::merged(Some(&lines), &read, &bounds)));
+    merging.push(again / TERMINALS);
+
+    let read: Vec<_> = pages(|at| {
+        format!(
+            r#"{{"serviceLineNumber":"AST-{at:06}-48816-21","billingCycles":[{{"startDate":"2026-11-10T00:00:00+00:00","endDate":"2026-12-10T00:00:00+00:00","totalPriorityGB":{at},"totalStandardGB":1.5,"totalOptInPriorityGB":0,"totalNonBillableGB":0,"overageLines":[]}}],"servicePlan":{{"usageLimitGB":1000,"isOptedIntoOverage":false}}}}"#
+        )
+    })
+    .map(|body| Usages::parse(&body, 0.0, &bounds).unwrap().entries)
+    .collect();
+    let usage = Usages::merged(None, &read, &bounds);
+    let again = peak(|| drop(Usages::merged(Some(&usage), &read, &bounds)));
+    merging.push(again / TERMINALS);
+    drop(read);
+
     let [terminal, line, of_usage] = [
         per_terminal(&terminals),
         per_terminal(&lines),
@@ -306,9 +313,11 @@ fn a_terminal_of_the_inventory_takes_at_most_300_bytes() {
     let directory = Directory::of(vec![("default".into(), Arc::new(inventory))]);
     let index = directory.bytes() / TERMINALS;
     println!(
-        "bytes for each terminal: {terminal}, {index} for the index, {line} for its line, {of_usage} for its data use"
+        "bytes for each terminal: {terminal}, {index} for the index, {line} for its line, {of_usage} for its data use; while the pages of a part are merged: {merging:?}"
     );
     assert_eq!(directory.len(), TERMINALS);
     let all = terminal + index + line + of_usage;
     assert!(all <= 300, "{all}");
+    // The list that is made, and what making it takes; one part is read at a time.
+    assert!(merging.iter().all(|bytes| *bytes <= MERGING), "{merging:?}");
 }
