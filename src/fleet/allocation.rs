@@ -16,7 +16,7 @@ pub const INFO_BYTES: usize = size_of::<(Arc<str>, Text)>();
 /// A terminal's IP allocation.
 #[derive(Debug, Clone)]
 pub struct Allocation {
-    /// `UtcTimestampNs` of its last row.
+    /// `UtcTimestampNs` of its last row; 0 if only its last known value is known, so that any row is newer.
     pub reported: i64,
     /// When that row arrived.
     pub seen: Moment,
@@ -25,6 +25,12 @@ pub struct Allocation {
 }
 
 impl Allocation {
+    /// Whether no row of the stream has brought it.
+    #[must_use]
+    pub fn is_last_known(&self) -> bool {
+        self.reported == 0
+    }
+
     /// Removes its addresses, which are stale.
     pub fn drop_addresses(&mut self) {
         Arc::make_mut(&mut self.content).addresses = Default::default();

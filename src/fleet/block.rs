@@ -9,7 +9,7 @@ use super::ageing::{self, Ageing, Due};
 use super::allocation::Allocation;
 use super::columns::Columns;
 use super::device::{
-    Alerts, DeviceLocation, DeviceState, Difference, LastRow, Listing, Presence, alert_bytes,
+    Alerts, DeviceLocation, DeviceState, Difference, Heard, LastRow, Listing, Presence, alert_bytes,
 };
 use super::interner::Text;
 use super::labels::Labels;
@@ -32,8 +32,7 @@ pub struct Block {
     account: Option<AccountId>,
     labels: Arc<Labels>,
     presences: Presences,
-    /// Whether only one row of the device was accepted since it became known.
-    is_new: Vec<bool>,
+    heard: Vec<Heard>,
     last_rows: Vec<LastRow>,
     locations: Vec<Option<DeviceLocation>>,
     alerts: Vec<Alerts>,
@@ -49,7 +48,7 @@ pub struct Block {
 #[derive(Debug)]
 pub struct Taken {
     presence: Presence,
-    is_new: bool,
+    heard: Heard,
     last_row: LastRow,
     location: Option<DeviceLocation>,
     alerts: Alerts,
@@ -104,7 +103,7 @@ impl Block {
         Arc::make_mut(&mut self.labels).set(slot, id, hash);
         if slot == self.last_rows.len() {
             self.presences.push_absent();
-            self.is_new.push(false);
+            self.heard.push(Heard::default());
             self.last_rows.push(LastRow::default());
             self.locations.push(None);
             self.alerts.push(None);
@@ -127,7 +126,7 @@ impl Block {
         let infos = infos.filter_map(|(lane, text)| Some((lane, text.clone()?)));
         let taken = Taken {
             presence: self.presences[slot],
-            is_new: self.is_new[slot],
+            heard: self.heard[slot],
             last_row: self.last_rows[slot].clone(),
             location: self.locations[slot],
             alerts: self.alerts[slot].clone(),
@@ -142,7 +141,7 @@ impl Block {
     /// Writes the state of a removed device to a slot that has its identifier.
     pub fn put(&mut self, slot: usize, taken: Taken) {
         self.presences.set(slot, taken.presence);
-        self.is_new[slot] = taken.is_new;
+        self.heard[slot] = taken.heard;
         self.last_rows[slot] = taken.last_row;
         self.locations[slot] = taken.location;
         self.set_alerts(slot, &taken.alerts);
@@ -206,7 +205,7 @@ impl Block {
     /// Removes the device at a slot; the identifier and the allocation of the slot are kept.
     pub fn clear(&mut self, slot: usize) {
         self.presences.set(slot, Presence::Absent);
-        self.is_new[slot] = false;
+        self.heard[slot] = Heard::Never;
         self.last_rows[slot] = LastRow::default();
         self.locations[slot] = None;
         self.set_alerts(slot, &None);
@@ -228,7 +227,7 @@ impl Block {
         changed |= presence != Presence::Online;
         changed |= self.last_rows[slot].reported != state.reported;
         changed |= self.gauges.replace(slot, state.lanes, state.gauges);
-        self.is_new[slot] = !self.has_reported(slot);
+        self.heard[slot] = self.heard[slot].next();
         self.last_rows[slot] = LastRow {
             reported: state.reported,
             seen,
@@ -245,26 +244,21 @@ impl Block {
         changed
     }
 
-    /// Makes the row that a slot has just got one of the past: the device is stale, and silent since `silent_since` by stream time.
-    pub fn make_stale(
-        &mut self,
-        slot: usize,
-        before: Presence,
-        seen: Moment,
-        silent_since: Moment,
-    ) {
+    /// Makes the row that a slot has just got its last known values: they are no row of the stream, the device is stale or offline as
+    /// before, and silent since `silent_since` by stream time.
+    pub fn make_last_known(&mut self, slot: usize, before: Presence, silent_since: Moment) {
         let presence = match before {
             Presence::Offline => Presence::Offline,
             _ => Presence::Stale,
         };
         self.presences.set(slot, presence);
-        self.last_rows[slot].seen = seen;
+        self.heard[slot] = Heard::Never;
         self.last_rows[slot].seen_in_stream = silent_since;
     }
 
     /// Marks that more than one row of a device was accepted, by an earlier process.
     pub fn mark_as_not_new(&mut self, slot: usize) {
-        self.is_new[slot] = false;
+        self.heard[slot] = Heard::Repeatedly;
     }
 
     /// Sets the IP allocation of a slot. Returns whether a scrape shows a difference.
@@ -361,7 +355,7 @@ impl Block {
         self.listings[slot]
     }
 
-    /// Whether a row of the device is known. Only terminals of the inventory have none.
+    /// Whether a row or the last known values of the device are known. Only terminals of the inventory have neither.
     #[must_use]
     pub fn has_reported(&self, slot: usize) -> bool {
         self.last_rows[slot].reported != 0
@@ -386,15 +380,21 @@ impl Block {
         (last.seen, last.seen_in_stream)
     }
 
-    /// Whether only one row of the device was accepted since it became known.
+    /// The accepted rows of the stream.
     #[must_use]
-    pub fn is_new(&self, slot: usize) -> bool {
-        self.is_new[slot]
+    pub fn heard(&self, slot: usize) -> Heard {
+        self.heard[slot]
+    }
+
+    /// Whether a row of the stream was accepted. Last known values are not current at any age, and no account has delivered them.
+    #[must_use]
+    pub fn has_streamed(&self, slot: usize) -> bool {
+        self.heard[slot] != Heard::Never
     }
 
     /// When the last row of a slot arrived, if the slot may be evicted to make room for a new device; `None` if not. A device may be evicted if
     /// it has reported only once, is not online and is no terminal of the inventory; an allocation without a device, if it is at least
-    /// `stale_after` old; a terminal of the inventory without any row always, and before all others.
+    /// `stale_after` old; a terminal of the inventory without a row of the stream always, and before all others.
     #[must_use]
     pub fn evictable_since(
         &self,
@@ -403,18 +403,18 @@ impl Block {
         stale_after: Duration,
     ) -> Option<Moment> {
         let is_listed = matches!(self.listings[slot], Listing::Terminal(..));
-        if self.has_reported(slot) {
+        if self.has_streamed(slot) {
             let is_online = self.presences[slot] == Presence::Online;
-            let may_go = self.is_new[slot] && !is_online && !is_listed;
+            let may_go = self.heard[slot] == Heard::Once && !is_online && !is_listed;
             return may_go.then_some(self.last_rows[slot].seen);
         }
         match &self.allocations[slot] {
-            Some(allocation) => {
+            Some(allocation) if !allocation.is_last_known() => {
                 let is_old = now.since(allocation.seen) >= stale_after;
                 is_old.then_some(allocation.seen)
             }
             // The inventory must not keep out what the stream delivers.
-            None => is_listed.then(Moment::default),
+            Some(_) | None => (is_listed || self.has_reported(slot)).then(Moment::default),
         }
     }
 
@@ -427,7 +427,7 @@ impl Block {
             account: self.account,
             labels: Arc::clone(&self.labels),
             presences: self.presences.clone(),
-            is_new: self.is_new.clone(),
+            heard: self.heard.clone(),
             last_rows: self.last_rows.clone(),
             locations: self.locations.clone(),
             alerts: self.alerts.clone(),

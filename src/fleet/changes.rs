@@ -151,8 +151,8 @@ impl Changes {
 /// The state of a device before a row changes it.
 pub(super) struct Before<'b> {
     pub(super) presence: Presence,
-    /// Whether a row of it was known.
-    pub(super) has_reported: bool,
+    /// Whether a row of it was accepted.
+    pub(super) has_streamed: bool,
     pub(super) alerts: &'b Alerts,
     /// Its software version.
     pub(super) software: Option<&'b Text>,
@@ -165,7 +165,7 @@ pub(super) fn of_row(
     software: Option<usize>,
     mut add: impl FnMut(What),
 ) {
-    if !before.has_reported {
+    if !before.has_streamed {
         return;
     }
     if before.presence == Presence::Offline {

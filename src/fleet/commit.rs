@@ -91,6 +91,7 @@ impl Fleet {
             };
             let presence = block.presences()[slot];
             let has_reported = block.has_reported(slot);
+            let has_streamed = block.has_streamed(slot);
             let silent_since = block.seen(slot).1;
             if block.listing(slot) == Listing::None && !has_reported {
                 let listing = self.directory.listing_of(*kind, block.labels().id(slot));
@@ -98,7 +99,7 @@ impl Fleet {
             }
             let before = Before {
                 presence,
-                has_reported,
+                has_streamed,
                 alerts: block.alerts(slot),
                 software: software.and_then(|lane| block.info(lane, slot)),
             };
@@ -109,12 +110,11 @@ impl Fleet {
             changed |= device.owner == Owner::New;
             changed |= block.replace(slot, state, now, stream);
             if plan.kind == PlanKind::LastKnown {
-                let seen = now.before(retention.stale_after);
                 let silent_since = match presence {
                     Presence::Absent | Presence::Listed => stream,
                     _ => silent_since,
                 };
-                block.make_stale(slot, presence, seen, silent_since);
+                block.make_last_known(slot, presence, silent_since);
                 continue;
             }
             if device.owner != Owner::Other {
@@ -141,7 +141,7 @@ impl Fleet {
         let table = self.tables.get_mut(number);
         let (block, at) = table.block(slot);
         let name_of = |id| Some(Arc::clone(&self.accounts.get(id)?.name));
-        if block.has_reported(at)
+        if block.has_streamed(at)
             && let Some(to) = name_of(account)
         {
             let from = block.account().and_then(name_of);

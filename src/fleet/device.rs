@@ -53,6 +53,29 @@ impl Listing {
     }
 }
 
+/// The rows of the stream that were accepted of a device since it became known. Last known values are not among them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Heard {
+    /// None.
+    #[default]
+    Never,
+    /// One.
+    Once,
+    /// More than one.
+    Repeatedly,
+}
+
+impl Heard {
+    /// After another row.
+    #[must_use]
+    pub fn next(self) -> Self {
+        match self {
+            Self::Never => Self::Once,
+            Self::Once | Self::Repeatedly => Self::Repeatedly,
+        }
+    }
+}
+
 /// The location of a device, and the H3 index that it comes from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DeviceLocation {

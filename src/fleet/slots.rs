@@ -274,12 +274,12 @@ impl Slots {
                     }
                     ControlFlow::Break(ageing) => {
                         let id = self.blocks[block].labels().id(slot);
-                        let has_reported = self.blocks[block].has_reported(slot);
+                        let has_streamed = self.blocks[block].has_streamed(slot);
                         match ageing {
-                            Ageing::Presence(Presence::Offline) if has_reported => {
+                            Ageing::Presence(Presence::Offline) if has_streamed => {
                                 add(id, What::WentSilent);
                             }
-                            Ageing::Forget => add(id, What::Forgotten),
+                            Ageing::Forget if has_streamed => add(id, What::Forgotten),
                             _ => {}
                         }
                         if ageing == Ageing::Free {
@@ -300,7 +300,7 @@ impl Slots {
     pub(super) fn evict(&mut self, slot: usize, name: &Arc<str>, changes: &mut Changes) -> bool {
         let (block, at) = self.block(slot);
         let was_known = block.presences()[at] != Presence::Absent;
-        if block.has_reported(at) {
+        if block.has_streamed(at) {
             changes.add(name, block.labels().id(at), What::Forgotten);
         }
         self.release(slot);

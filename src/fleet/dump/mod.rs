@@ -44,6 +44,9 @@ const ALLOCATION: u8 = 2;
 /// A flag of a slot: only one row of the device was accepted. Earlier builds neither write nor read it.
 const NEW: u8 = 4;
 
+/// A flag of a slot: only last known values of the device are known. Earlier builds neither write nor read it.
+const LAST_KNOWN: u8 = 8;
+
 /// The kind of an address: four bytes follow.
 const IPV4: u8 = 4;
 

@@ -8,13 +8,15 @@ use std::sync::Arc;
 use super::input::Input;
 use super::inventories;
 use super::{
-    ALLOCATION, DEVICE, DumpError, Form, IPV4, IPV6, LAST_MOMENT, LEAST_ROOM, LONGEST_ACCOUNT,
-    LONGEST_LANE, LONGEST_TYPE_NAME, NEW, NO_ACCOUNT, NO_PREFIX,
+    ALLOCATION, DEVICE, DumpError, Form, IPV4, IPV6, LAST_KNOWN, LAST_MOMENT, LEAST_ROOM,
+    LONGEST_ACCOUNT, LONGEST_LANE, LONGEST_TYPE_NAME, NEW, NO_ACCOUNT, NO_PREFIX,
 };
 use crate::fleet::accounts::AccountId;
 use crate::fleet::allocation::{ADDRESS_BYTES, Allocation, AllocationContent, INFO_BYTES};
 use crate::fleet::columns::MOST_FOR_A_VALUE;
-use crate::fleet::device::{Alerts, DeviceLocation, DeviceState, Difference, alert_bytes};
+use crate::fleet::device::{
+    Alerts, DeviceLocation, DeviceState, Difference, Presence, alert_bytes,
+};
 use crate::fleet::stream_time::StreamTime;
 use crate::fleet::{Fleet, FleetOptions};
 use crate::telemetry::bounds::{LONGEST_NAME, MOST_COLUMNS};
@@ -137,7 +139,7 @@ fn online_at_last(fleet: &Fleet, account: AccountId) -> usize {
         let blocks = fleet.blocks();
         let blocks = blocks.filter(|block| block.account() == Some(account));
         blocks.flat_map(|block| {
-            let reported = block.known().filter(|&slot| block.has_reported(slot));
+            let reported = block.known().filter(|&slot| block.has_streamed(slot));
             reported.map(|slot| block.seen(slot).0)
         })
     };
@@ -274,11 +276,15 @@ impl TableReader<'_, '_> {
                 0 => block.restore_unreported(slot, device.seen_in_stream),
                 _ => {
                     block.replace(slot, state, device.seen, device.seen_in_stream);
-                    block.deliver(slot, device.seen);
+                    if contents & LAST_KNOWN != 0 {
+                        block.make_last_known(slot, Presence::Stale, device.seen_in_stream);
+                    } else {
+                        block.deliver(slot, device.seen);
+                    }
+                    if contents & (NEW | LAST_KNOWN) == 0 {
+                        block.mark_as_not_new(slot);
+                    }
                 }
-            }
-            if contents & NEW == 0 {
-                block.mark_as_not_new(slot);
             }
         }
         if let Some(allocation) = allocation {

@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::inventories;
-use super::{ALLOCATION, DEVICE, IPV4, IPV6, NEW, NO_ACCOUNT, NO_PREFIX};
+use super::{ALLOCATION, DEVICE, IPV4, IPV6, LAST_KNOWN, NEW, NO_ACCOUNT, NO_PREFIX};
 use crate::fleet::Fleet;
 use crate::fleet::accounts::{Account, AccountId};
 use crate::fleet::allocation::Allocation;
 use crate::fleet::block::Block;
-use crate::fleet::device::Presence;
+use crate::fleet::device::{Heard, Presence};
 use crate::fleet::table::{Lanes, Table};
 use crate::inventory::Inventory;
 use crate::telemetry::ip::Address;
@@ -123,8 +123,11 @@ fn contents(block: &Block, slot: usize) -> u8 {
     let device = match block.presences()[slot] {
         // The inventory lists it again.
         Presence::Absent | Presence::Listed => 0,
-        _ if block.is_new(slot) => DEVICE | NEW,
-        _ => DEVICE,
+        _ => match block.heard(slot) {
+            Heard::Never if block.has_reported(slot) => DEVICE | LAST_KNOWN,
+            Heard::Never | Heard::Repeatedly => DEVICE,
+            Heard::Once => DEVICE | NEW,
+        },
     };
     let allocation = block.allocation(slot).map(|_| ALLOCATION);
     device | allocation.unwrap_or_default()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::allocation::{ADDRESS_BYTES, Allocation, AllocationContent, INFO_BYTES};
-use super::{Candidate, PlannedAllocation, Planner, intern_bounded};
+use super::{Candidate, PlanKind, PlannedAllocation, Planner, intern_bounded};
 use crate::telemetry::readings::{RawAddresses, RawInfo};
 use crate::telemetry::schema::Field;
 use crate::telemetry::{AddressKind, CellFault, Reading};
@@ -26,7 +26,10 @@ impl Planner<'_> {
                 table: candidate.table,
                 slot: candidate.slot,
                 allocation: Arc::new(Allocation {
-                    reported: candidate.reported,
+                    reported: match self.plan.kind {
+                        PlanKind::Stream => candidate.reported,
+                        PlanKind::LastKnown => 0,
+                    },
                     seen: self.now,
                     content,
                 }),

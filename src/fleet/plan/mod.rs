@@ -188,7 +188,7 @@ impl Planner<'_> {
             let table = self.tables.get(device.table);
             let (block, slot) = table.block(device.slot);
             let has_interval = matches!(table.kind, DeviceKind::Terminal | DeviceKind::Router);
-            if has_interval && block.has_reported(slot) {
+            if has_interval && block.has_streamed(slot) {
                 let span = device.reported.saturating_sub(block.reported(slot));
                 self.plan.tally.gaps.add(Gaps::before(device.reports, span));
             }

@@ -344,7 +344,7 @@ impl Planner<'_> {
             Some(account) if account == self.plan.account => Owner::This,
             Some(account) if !self.accounts.is_removed(account) => {
                 let silent = self.now.since(block.delivered(slot));
-                match block.has_reported(slot) && silent < self.options.retention.stale_after {
+                match block.has_streamed(slot) && silent < self.options.retention.stale_after {
                     true => Owner::Other,
                     false => Owner::New,
                 }
@@ -353,12 +353,12 @@ impl Planner<'_> {
         }
     }
 
-    /// The timestamp of a device's last accepted row; older rows are ignored. `None` if the device is unknown or its last row arrived more
-    /// than `STALE_AFTER` ago, so that a device whose clock was once in the future recovers.
+    /// The timestamp of a device's last accepted row; older rows are ignored. `None` if the device is unknown, if only last known values of
+    /// it are known, or if its last row arrived more than `STALE_AFTER` ago, so that a device whose clock was once in the future recovers.
     fn newest_row(&self, table: &Table, slot: usize) -> Option<i64> {
         let (block, slot) = table.block(slot);
         let fresh = block.age(slot, self.now) < self.options.retention.stale_after;
-        (block.has_reported(slot) && fresh).then(|| block.reported(slot))
+        (block.has_streamed(slot) && fresh).then(|| block.reported(slot))
     }
 
     /// The same for the allocation of a terminal.

@@ -89,6 +89,16 @@ impl World {
         found.map_or(Presence::Absent, |(_, presence, _)| presence)
     }
 
+    /// Writes the state and reads it, as a new process does.
+    fn restart(&mut self) {
+        let mut bytes = Vec::new();
+        self.fleet.freeze().write(&mut bytes).unwrap();
+        let now = Moment::from_millis(self.now);
+        let options = self.fleet.options.clone();
+        let form = crate::fleet::Form::WithInventories;
+        self.fleet = Fleet::thaw(options, now, form, &bytes).unwrap();
+    }
+
     fn last_known(&mut self, answer: &str) {
         let body = last_known::stream_answer(answer.as_bytes()).unwrap();
         let (rows, metadata) = decode(body).unwrap();
@@ -369,6 +379,60 @@ fn last_known_values_are_stale_until_a_row_comes() {
 }
 
 #[test]
+fn any_row_replaces_last_known_values_in_a_young_process() {
+    // The values are newer than the rows, and the process is younger than STALE_AFTER.
+    let row = r#"["u",3000000000,"uta",7],["i",2000000000,"uta","ACC",["192.0.2.9"]]"#;
+    for restarts in [false, true] {
+        let mut world = World::new();
+        world.now = 5000;
+        world.list(
+            "default",
+            inventory(&[("a", Some("L"))], Some(&[("L", true)])),
+        );
+        world.last_known(LAST_KNOWN);
+        if restarts {
+            world.restart();
+        }
+        assert_eq!(world.presence("uta"), Presence::Stale);
+        world.now += 1000;
+        world.rows_of_inventory("default", row);
+        assert_eq!(world.presence("uta"), Presence::Online);
+        assert!(world.changes.is_empty(), "{:?}", world.changes);
+        let lines = world.lines();
+        for line in [
+            r#"Speed{"uta"} 7"#,
+            r#"last_report_timestamp_seconds{"uta"} 3"#,
+            r#"Ipv4_numeric{"uta"} 3221225993"#,
+        ] {
+            assert!(
+                lines.iter().any(|found| found == line),
+                "{line}: {lines:#?}"
+            );
+        }
+        let account = world.fleet.find_account("default").unwrap();
+        let gaps = world
+            .fleet
+            .reports_skipped(account, Moment::from_millis(world.now));
+        assert_eq!(gaps, None, "the values are no report");
+        // From now on, older rows are ignored.
+        world.rows_of_inventory("default", r#"["u",2999999999,"uta",8]"#);
+        assert!(world.lines().contains(&r#"Speed{"uta"} 7"#.to_owned()));
+    }
+}
+
+#[test]
+fn a_terminal_with_last_known_values_moves_to_the_account_that_delivers_it() {
+    let mut world = World::new();
+    world.now = 5000;
+    let listed = inventory(&[("a", Some("L"))], Some(&[("L", true)]));
+    world.list("default", listed);
+    world.last_known(LAST_KNOWN);
+    world.rows_of_inventory("other", r#"["u",3000000000,"uta",7]"#);
+    let device = ("uta".to_owned(), Presence::Online, "other".to_owned());
+    assert_eq!(world.devices().first(), Some(&device));
+}
+
+#[test]
 fn an_inventory_and_terminals_that_were_never_heard_are_restored() {
     let mut world = World::new();
     let terminals = [("a", Some("L")), ("b", None), ("c", Some("L"))];
@@ -391,11 +455,7 @@ fn an_inventory_and_terminals_that_were_never_heard_are_restored() {
     let before = world.devices();
     assert_eq!(world.presence("uta"), Presence::Offline);
     assert_eq!(world.presence("utd"), Presence::Stale);
-    let mut bytes = Vec::new();
-    world.fleet.freeze().write(&mut bytes).unwrap();
-    let now = Moment::from_millis(world.now);
-    let options = world.fleet.options.clone();
-    world.fleet = Fleet::thaw(options, now, crate::fleet::Form::WithInventories, &bytes).unwrap();
+    world.restart();
     assert_eq!(world.devices(), before);
     assert_eq!(world.fleet.inventories().count(), 1);
     assert_eq!(world.fleet.snapshot().directory.len(), 4);
