@@ -36,7 +36,7 @@
 //! | [`http`] | the web server, `/metrics` (compressed once for all clients), the probes | Starlink |
 //! | [`web`] | the status page and the JSON API | Starlink |
 //! | [`web_config`] | TLS, client certificates and passwords of the web server, reloaded when their files change | the pages |
-//! | [`names`] | names of devices from a file, and the count of names that match no device | HTTP |
+//! | [`names`] | names of devices, from a file or else from the inventory, and the count of names in the file that match no device | HTTP |
 //! | [`files`] | reads the files that settings name, and follows their changes | the content of files |
 //! | [`tasks`] | long-running tasks that are not actors: restarts, heartbeats, threads | the tasks' work |
 //! | [`healthcheck`] | the client of the command `healthcheck` | |
@@ -71,7 +71,7 @@
 //! # Absent on purpose
 //!
 //! No global state: everything is created in [`app::Application::build`], which can be called several times. No timestamps on samples.
-//! No `serde_json::Value` for rows. No retries below the actors. No `unsafe`. No test code in a release build: faults can be
+//! No `serde_json::Value` for rows of the stream. No retries below the actors. No `unsafe`. No test code in a release build: faults can be
 //! injected only with the feature `fault-injection`, which only the tests enable.
 #![forbid(unsafe_code)]
 // Use the log instead, which neither panics nor blocks.

@@ -1,7 +1,7 @@
 //! What Starlink's management API says about an account: its terminals, service lines, data use, suspensions and balance. Pure: bytes of
 //! answers in, values out; time is an argument.
 //!
-//! An account is read in parts ([`Part`]). Lists are read page by page, and [`merge`] makes one list of the pages and the list before.
+//! An account is read in parts ([`Part`]). Lists are read page by page; [`Terminals::merged`] and its equals make one list of the pages and the list before.
 //! The result is an [`Inventory`], which never changes; a [`Directory`] joins those of all accounts.
 
 mod account;

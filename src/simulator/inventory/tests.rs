@@ -34,13 +34,29 @@ fn number(value: &Value) -> f64 {
 
 #[test]
 fn entries_are_a_function_of_seed_index_and_time() {
-    let one = inventory();
-    let two = inventory();
-    for index in 0..one.terminals() {
-        assert_eq!(one.terminal(index), two.terminal(index));
-        assert_eq!(one.line(index), two.line(index));
-        assert_eq!(one.usage(index, NOW, 0), two.usage(index, NOW, 0));
-    }
+    let [one, same] = [inventory(), inventory()];
+    let other = Inventory {
+        seed: 8,
+        ..inventory()
+    };
+    let all = |inventory: &Inventory, now: f64| -> Vec<[Value; 3]> {
+        let entry = |index| {
+            let (terminal, line) = (inventory.terminal(index), inventory.line(index));
+            [terminal, line, inventory.usage(index, now, 0)]
+        };
+        (0..inventory.terminals()).map(entry).collect()
+    };
+    assert_eq!(all(&one, NOW), all(&same, NOW));
+    // Terminals depend on neither seed nor time, lines on the seed, and the use of lines on both.
+    let differs = |one: &[[Value; 3]], other: &[[Value; 3]]| {
+        [0, 1, 2].map(|kind| {
+            let mut pairs = one.iter().zip(other);
+            pairs.any(|(one, other)| one[kind] != other[kind])
+        })
+    };
+    let now = all(&one, NOW);
+    assert_eq!(differs(&now, &all(&other, NOW)), [false, true, true]);
+    assert_eq!(differs(&now, &all(&one, NOW + DAY)), [false, false, true]);
 }
 
 #[test]

@@ -20,13 +20,14 @@ fn known<T>(value: T) -> Option<Known<T>> {
     Some(Known { at: NOW, value })
 }
 
-/// Use in GB: the number of the line, the priority data, of which a tenth is opt-in, the limit, and the ID of a pool.
-type UseOf = (&'static str, f64, f64, Option<&'static str>);
+/// Use in GB: the number of the line, the priority data, of which a tenth is opt-in, the limit, and the ID of a pool of
+/// 100 GB with the data used of it.
+type UseOf = (&'static str, f64, f64, Option<(&'static str, f64)>);
 
 fn usage((number, priority, limit, pool): UseOf) -> serde_json::Value {
-    let pools = pool.map(|id| {
+    let pools = pool.map(|(id, consumed)| {
         json!({"dataPoolId": id, "dataBlocks": [
-            {"totalAmountGB": 100, "consumedAmountGB": 25},
+            {"totalAmountGB": 100, "consumedAmountGB": consumed},
             {"totalAmountGB": 50, "consumedAmountGB": 50, "expirationDateUtc": "2020-01-01T00:00:00Z"},
         ]})
     });
@@ -111,13 +112,13 @@ fn mixed() -> NamedFleet {
             ("L1", 50.0, 100.0, None),
             ("L2", 700.0, 0.0, None),
             ("L3", 90.0, 100.0, None),
-            ("L9", 5.0, 0.0, Some("pool-1")),
+            ("L9", 5.0, 0.0, Some(("pool-1", 75.0))),
         ],
     );
     let second = inventory(
         &[("05", "", "M1"), ("06", "", "M1")],
         &[("M1", true)],
-        &[("M1", 120.0, 100.0, Some("pool-0"))],
+        &[("M1", 120.0, 100.0, Some(("pool-0", 25.0)))],
     );
     fleet_with(&["ut01"], vec![("a", first), ("b", second)])
 }
@@ -289,8 +290,8 @@ fn pools_have_the_use_of_their_valid_blocks() {
     assert_eq!(
         found,
         [
+            ("a", "pool-1", Some(75e9), Some(0.75)),
             ("b", "pool-0", Some(25e9), Some(0.25)),
-            ("a", "pool-1", Some(25e9), Some(0.25)),
         ]
     );
     let of_b = pools(&fleet, &PoolQuery::parse("account=b&per_page=1").unwrap());
