@@ -39,7 +39,7 @@ pub use self::accounts::{AccountState, AccountStatus, Accounts, families};
 pub use self::directory::Directory;
 pub use self::failure_report::FailureReport;
 pub use self::handover::Handover;
-pub use self::inventory::{InventoryActor, InventorySettings};
+pub use self::inventory::{InventoryActor, InventorySettings, page_query};
 pub use self::manager::{Exhausted, Inventories, Manager, NoThread, Register};
 pub use self::metadata::MetadataActor;
 pub use self::metrics::AccountMetrics;

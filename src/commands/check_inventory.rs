@@ -1,10 +1,9 @@
 //! Tries the requests of the inventory for `check-config --connect`. They change nothing, and take no rows of the stream.
 
 use secrecy::SecretString;
+use starlink_telemetry::account::page_query;
 use starlink_telemetry::config::{Account, InventoryScope};
-use starlink_telemetry::inventory::{
-    AnswerError, Bounds, Lines, Part, Terminals, Usages, parse_account, parse_balances,
-};
+use starlink_telemetry::inventory::{AnswerError, Bounds, Parsed, Part};
 use starlink_telemetry::starlink::{Client, PollFailure, Query};
 use starlink_telemetry::text::with_sources;
 
@@ -34,12 +33,10 @@ async fn try_part(
     bearer: &SecretString,
     part: Part,
 ) -> Result<(), String> {
-    let query = match part {
-        Part::Account => Query::Account,
-        Part::Terminals => Query::Terminals { page: 0 },
-        Part::ServiceLines => Query::ServiceLines { page: 0 },
-        Part::DataUsage => Query::DataUsage { page: 0, limit: 1 },
-        Part::Balance => Query::Balance,
+    let query = match page_query(part, 0) {
+        // One entry is enough.
+        Query::DataUsage { page, .. } => Query::DataUsage { page, limit: 1 },
+        query => query,
     };
     let base = account.management_url();
     let body = client
@@ -52,18 +49,11 @@ async fn try_part(
             ),
             _ => with_sources(&error),
         })?;
-    parse(part, &body).map_err(|error| with_sources(&error))
+    check(part, &body).map_err(|error| with_sources(&error))
 }
 
-/// Whether the answer has the expected shape.
-fn parse(part: Part, body: &[u8]) -> Result<(), AnswerError> {
-    let bounds = Bounds::STANDARD;
-    match part {
-        Part::Account => parse_account(body, &bounds).map(drop),
-        Part::Terminals => Terminals::parse(body, &bounds).map(drop),
-        Part::ServiceLines => Lines::parse(body, &bounds).map(drop),
-        // The time of the answer does not matter here.
-        Part::DataUsage => Usages::parse(body, 0.0, &bounds).map(drop),
-        Part::Balance => parse_balances(body, &bounds).map(drop),
-    }
+/// Whether the answer has the expected shape, and the service can use its entries.
+fn check(part: Part, body: &[u8]) -> Result<(), AnswerError> {
+    // The time of the answer does not matter here.
+    Parsed::parse(part, body, 0.0, &Bounds::STANDARD)?.check_entries()
 }

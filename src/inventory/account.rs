@@ -27,7 +27,7 @@ pub struct AccountInfo {
 pub struct Balance {
     /// The code of the currency.
     pub currency: String,
-    /// The amount.
+    /// The amount, in units of the currency.
     pub due: f64,
 }
 
@@ -47,18 +47,20 @@ struct RawAccount<'a> {
 /// Reads the answer to `GET account`.
 ///
 /// # Errors
-/// [`AnswerError`].
+/// The answer is not JSON or has another shape, or all entries of a list in it are invalid.
 pub fn parse_account(body: &[u8], bounds: &Bounds) -> Result<AccountInfo, AnswerError> {
     let raw: RawAccount<'_> = answer::content(body)?;
     let text = |text: Option<Cow<'_, str>>| {
         let text = bounds.text(text.as_deref());
         text.unwrap_or_default().to_owned()
     };
-    let suspensions: Vec<Cow<'_, str>> = valid(&raw.active_suspensions.unwrap_or_default());
-    let suspensions = suspensions
-        .iter()
-        .filter_map(|text| bounds.text(Some(text)));
+    let suspensions = raw.active_suspensions.unwrap_or_default();
+    let (texts, mut rejected): (Vec<Cow<'_, str>>, _) = valid(&suspensions);
+    let suspensions = texts.iter().filter_map(|text| bounds.text(Some(text)));
     let mut suspensions: Vec<_> = suspensions.map(str::to_owned).collect();
+    rejected.add_without_key(texts.len() - suspensions.len());
+    // A new shape of suspensions must not look like an account without them.
+    check_reading(suspensions.len(), &rejected)?;
     suspensions.sort_unstable();
     suspensions.dedup();
     suspensions.truncate(MOST_OF_FEW);
@@ -87,16 +89,18 @@ struct RawBalance<'a> {
 /// Reads the answer to `GET billing/balance`: the amounts due, by currency. Of several with one currency, the last counts.
 ///
 /// # Errors
-/// [`AnswerError`].
+/// The answer is not JSON or has another shape, or all entries of a list in it are invalid.
 pub fn parse_balances(body: &[u8], bounds: &Bounds) -> Result<Vec<Balance>, AnswerError> {
     let raw: RawBalances<'_> = answer::content(body)?;
-    let balances: Vec<RawBalance<'_>> = valid(&raw.balances);
-    check_reading(balances.len(), raw.balances.len() - balances.len())?;
-    let by_currency: BTreeMap<_, _> = balances
+    let (balances, mut rejected): (Vec<RawBalance<'_>>, _) = valid(&raw.balances);
+    let with_currency: Vec<_> = balances
         .iter()
         .filter_map(|balance| Some((bounds.text(Some(&balance.currency))?, balance.due_amount)))
-        .take(MOST_OF_FEW)
         .collect();
+    rejected.add_without_key(balances.len() - with_currency.len());
+    check_reading(with_currency.len(), &rejected)?;
+    let by_currency = with_currency.into_iter().take(MOST_OF_FEW);
+    let by_currency: BTreeMap<_, _> = by_currency.collect();
     let balance = |(currency, due): (&str, f64)| Balance {
         currency: currency.to_owned(),
         due,

@@ -13,9 +13,39 @@ pub enum AnswerError {
     /// It has no content.
     #[error("the answer has no content")]
     NoContent,
-    /// Every entry of a complete reading is invalid.
-    #[error("all {0} entries are invalid")]
-    NoEntry(usize),
+    /// Every entry of a list is invalid.
+    #[error("all {} entries are invalid: {}", .0.entries, .0.example.as_deref().unwrap_or_default())]
+    NoEntry(Rejected),
+}
+
+/// Entries that were left out because they are invalid.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rejected {
+    /// Their number.
+    pub entries: usize,
+    /// Why one of them is invalid, without its values.
+    pub example: Option<String>,
+}
+
+impl Rejected {
+    /// Adds an entry.
+    pub(super) fn add(&mut self, why: impl FnOnce() -> String) {
+        self.entries += 1;
+        self.example.get_or_insert_with(why);
+    }
+
+    /// Adds entries whose key is empty or too long.
+    pub(super) fn add_without_key(&mut self, entries: usize) {
+        for _ in 0..entries {
+            self.add(|| "its key is empty or too long".to_owned());
+        }
+    }
+
+    /// Adds those of the next page.
+    pub fn append(&mut self, next: Self) {
+        self.entries += next.entries;
+        self.example = self.example.take().or(next.example);
+    }
 }
 
 /// One page of a list.
@@ -25,8 +55,8 @@ pub struct Page<T> {
     pub entries: T,
     /// Whether no other page follows.
     pub is_last: bool,
-    /// The number of entries that were left out, because they are invalid.
-    pub rejected: usize,
+    /// The entries that were left out because they are invalid.
+    pub rejected: Rejected,
 }
 
 #[derive(Deserialize)]
@@ -47,9 +77,9 @@ pub(super) fn content<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Answe
 ///
 /// # Errors
 /// [`AnswerError::NoEntry`]: all entries were left out.
-pub fn check_reading(entries: usize, rejected: usize) -> Result<(), AnswerError> {
-    match entries == 0 && rejected > 0 {
-        true => Err(AnswerError::NoEntry(rejected)),
+pub fn check_reading(entries: usize, rejected: &Rejected) -> Result<(), AnswerError> {
+    match entries == 0 && rejected.entries > 0 {
+        true => Err(AnswerError::NoEntry(rejected.clone())),
         false => Ok(()),
     }
 }
@@ -74,21 +104,79 @@ impl<'a> RawPage<'a> {
         self.results.is_empty() || self.is_last_page.unwrap_or(!is_full)
     }
 
-    /// The number of entries, valid or not.
-    pub(super) fn len(&self) -> usize {
-        self.results.len()
-    }
-
-    /// The entries that can be read.
-    pub(super) fn entries<T: Deserialize<'a>>(&self) -> Vec<T> {
+    /// The entries that can be read, and those that cannot.
+    pub(super) fn entries<T: Deserialize<'a>>(&self) -> (Vec<T>, Rejected) {
         valid(&self.results)
     }
 }
 
-/// The entries of a list that can be read.
-pub(super) fn valid<'a, T: Deserialize<'a>>(entries: &[&'a RawValue]) -> Vec<T> {
+/// The entries of a list that can be read, and those that cannot.
+pub(super) fn valid<'a, T: Deserialize<'a>>(entries: &[&'a RawValue]) -> (Vec<T>, Rejected) {
+    let mut rejected = Rejected::default();
     let read = entries
         .iter()
-        .map(|entry| serde_json::from_str(entry.get()));
-    read.filter_map(Result::ok).collect()
+        .filter_map(|&entry| read(entry, &mut rejected));
+    (read.collect(), rejected)
+}
+
+/// An entry, unless it cannot be read.
+pub(super) fn read<'a, T: Deserialize<'a>>(
+    entry: &'a RawValue,
+    rejected: &mut Rejected,
+) -> Option<T> {
+    let read = serde_json::from_str(entry.get());
+    read.map_err(|error| rejected.add(|| without_values(&error.to_string())))
+        .ok()
+}
+
+/// The message of a JSON error without its position, and without the value that it quotes, which may be a name or a serial number.
+fn without_values(message: &str) -> String {
+    let message = message
+        .rsplit_once(" at line ")
+        .map_or(message, |(start, _)| start);
+    if message.starts_with("missing field") {
+        return message.to_owned();
+    }
+    let Some((start, expected)) = message.rsplit_once(", expected ") else {
+        return "it cannot be read".to_owned();
+    };
+    let kind = start.split(['`', '"']).next().unwrap_or_default();
+    format!("{}, expected {expected}", kind.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_of_an_invalid_entry_has_none_of_its_values() {
+        #[derive(Debug, Deserialize)]
+        struct Entry<'a> {
+            #[serde(borrow)]
+            _id: &'a str,
+            _number: Option<f64>,
+        }
+
+        for (entry, expected) in [
+            (r#"{}"#, "missing field `_id`"),
+            (
+                r#"{"_id":77}"#,
+                "invalid type: integer, expected a borrowed string",
+            ),
+            (
+                r#"{"_id":"a","_number":"KIT `7`, expected \"x\""}"#,
+                "invalid type: string, expected f64",
+            ),
+            (r#""secret""#, "invalid type: string, expected struct Entry"),
+            ("null", "invalid type: null, expected struct Entry"),
+            (r#"{"_id":"a","_number":1e999}"#, "it cannot be read"),
+        ] {
+            let entry: Box<RawValue> = serde_json::from_str(entry).unwrap();
+            let mut rejected = Rejected::default();
+            assert!(read::<Entry<'_>>(&entry, &mut rejected).is_none());
+            rejected.add_without_key(1);
+            assert_eq!(rejected.entries, 2);
+            assert_eq!(rejected.example.as_deref(), Some(expected), "{entry}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ const NOWHERE: u32 = u32::MAX;
 /// Whether a terminal is expected to report.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Activity {
-    /// The service lines of its account are not known, or Starlink has left out whether its line is active.
+    /// The service lines of its account are not known or too many, or Starlink has left out whether its line is active.
     #[default]
     Unknown,
     /// It has an active service line.
@@ -253,7 +253,7 @@ impl Index {
             );
             let at = TerminalAt {
                 account,
-                activity: activity(lines, line),
+                activity: activity(lines, terminal.service_line, line),
                 terminal: number,
                 line,
             };
@@ -327,13 +327,17 @@ impl Index {
     }
 }
 
-/// The activity of a terminal of an account with these lines, whose line is at a position.
-fn activity(lines: Option<&Lines>, line: u32) -> Activity {
+/// The activity of a terminal of an account with these lines. Its line has this number, and is at this position.
+fn activity(lines: Option<&Lines>, number: Option<&str>, line: u32) -> Activity {
     let Some(lines) = lines else {
         return Activity::Unknown;
     };
     let Some(line) = lines.get(line as usize) else {
-        return Activity::Inactive;
+        // The line may be one of those for which there was no room.
+        return match number.is_some() && lines.left_out() > 0 {
+            true => Activity::Unknown,
+            false => Activity::Inactive,
+        };
     };
     match line.is_active {
         Some(true) => Activity::Active,

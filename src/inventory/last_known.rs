@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::answer::{self, AnswerError, valid};
+use super::answer::{self, AnswerError, Rejected, check_reading, read, valid};
 use super::terminals::{TERMINAL_PREFIX, without_prefix};
 use super::time::nanoseconds;
 
@@ -108,17 +108,28 @@ pub fn request<'i>(terminals: impl IntoIterator<Item = &'i str>) -> String {
     .to_string()
 }
 
-/// The newest values of terminals as an answer of the stream: a row for each terminal, and one for its addresses. Alerts are left out: they
+/// Last values in the form of an answer of the stream.
+#[derive(Debug)]
+pub struct StreamAnswer {
+    /// The answer.
+    pub body: Vec<u8>,
+    /// The terminals that were left out because their values cannot be read.
+    pub rejected: Rejected,
+}
+
+/// The last values of terminals as an answer of the stream: a row for each terminal, and one for its addresses. Alerts are left out: they
 /// have other names here, and the values are not current.
 ///
 /// # Errors
-/// [`AnswerError`].
-pub fn stream_answer(body: &[u8]) -> Result<Vec<u8>, AnswerError> {
+/// The answer is not JSON or has another shape, or the values of all terminals cannot be read.
+pub fn stream_answer(body: &[u8]) -> Result<StreamAnswer, AnswerError> {
     let content: RawContent<'_> = answer::content(body)?;
     let mut rows = Vec::new();
-    for (key, terminal) in terminals(content.user_terminals)? {
+    let (terminals, mut rejected) = terminals(content.user_terminals)?;
+    for (key, terminal) in terminals {
         let id = terminal.user_terminal_id.as_deref().or(key);
         let (Some(id), Some(at)) = (id, nanoseconds(&terminal.timestamp)) else {
+            rejected.add(|| "its ID is missing, or its timestamp is not a time".to_owned());
             continue;
         };
         let id = format!("{TERMINAL_PREFIX}{}", without_prefix(id, TERMINAL_PREFIX));
@@ -155,6 +166,7 @@ pub fn stream_answer(body: &[u8]) -> Result<Vec<u8>, AnswerError> {
             terminal.in_territorial_waters,
         ]));
     }
+    check_reading(rows.len(), &rejected)?;
     let answer = json!({
         "data": {
             "values": rows,
@@ -162,27 +174,31 @@ pub fn stream_answer(body: &[u8]) -> Result<Vec<u8>, AnswerError> {
         },
         "metadata": { "enums": { "DeviceType": {}, "AlertsByDeviceType": {} } },
     });
-    Ok(answer.to_string().into_bytes())
+    Ok(StreamAnswer {
+        body: answer.to_string().into_bytes(),
+        rejected,
+    })
 }
 
-/// The terminals of an answer, each with the ID that is its key. An object as a rule; a list was seen too.
-fn terminals<'a>(
-    raw: Option<&'a RawValue>,
-) -> Result<Vec<(Option<&'a str>, RawTerminal<'a>)>, AnswerError> {
+/// A terminal with the ID that is its key, if it has one.
+type Keyed<'a> = (Option<&'a str>, RawTerminal<'a>);
+
+/// The terminals of an answer, which are usually in an object; a list was seen too.
+fn terminals<'a>(raw: Option<&'a RawValue>) -> Result<(Vec<Keyed<'a>>, Rejected), AnswerError> {
     let Some(raw) = raw else {
-        return Ok(Vec::new());
+        return Ok(Default::default());
     };
     let text = raw.get();
     if let Ok(list) = serde_json::from_str::<Vec<&'a RawValue>>(text) {
-        return Ok(valid(&list)
-            .into_iter()
-            .map(|terminal| (None, terminal))
-            .collect());
+        let (terminals, rejected) = valid(&list);
+        let terminals = terminals.into_iter().map(|terminal| (None, terminal));
+        return Ok((terminals.collect(), rejected));
     }
     let object: Option<BTreeMap<&'a str, &'a RawValue>> = serde_json::from_str(text)?;
+    let mut rejected = Rejected::default();
     let entries = object.unwrap_or_default().into_iter();
-    let read = entries.filter_map(|(key, terminal)| {
-        Some((Some(key), serde_json::from_str(terminal.get()).ok()?))
-    });
-    Ok(read.collect())
+    let terminals = entries
+        .filter_map(|(key, terminal)| Some((Some(key), read(terminal, &mut rejected)?)))
+        .collect();
+    Ok((terminals, rejected))
 }

@@ -16,6 +16,9 @@ use super::time::seconds;
 pub struct Lines {
     /// Number, nickname, product, tail number.
     lines: Packed<Facts, 4>,
+    /// The entries of the last complete reading for which there is no room.
+    #[serde(default)]
+    left_out: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -72,10 +75,10 @@ impl Lines {
     /// Reads a page of the answer to `GET service-lines`.
     ///
     /// # Errors
-    /// [`AnswerError`].
+    /// The answer is not JSON, or not a page of a list.
     pub fn parse(body: &[u8], bounds: &Bounds) -> Result<Page<Self>, AnswerError> {
         let page: RawPage<'_> = answer::content(body)?;
-        let raw: Vec<RawLine<'_>> = page.entries();
+        let (raw, mut rejected): (Vec<RawLine<'_>>, _) = page.entries();
         let entries = raw.iter().filter_map(|line| {
             let number = bounds.text(Some(&line.service_line_number))?;
             let aviation = line.aviation_metadata.as_ref();
@@ -96,21 +99,32 @@ impl Lines {
                 },
             ))
         });
-        let lines = Packed::of(entries.clone(), bounds.entries);
+        rejected.add_without_key(raw.len() - entries.clone().count());
+        let (lines, left_out) = Packed::of(entries, bounds.entries);
         Ok(Page {
-            entries: Self { lines },
+            entries: Self { lines, left_out },
             is_last: page.is_last(),
-            rejected: page.len() - entries.count(),
+            rejected,
         })
     }
 
-    /// The list after a complete reading of these pages. What the reading lacks is kept once.
+    /// The list after a complete reading of these pages. An entry that is missing from it is kept, unless it was missing from the
+    /// previous one too.
     #[must_use]
     pub fn merged(before: Option<&Self>, pages: &[Self], bounds: &Bounds) -> Self {
-        let lines: Vec<_> = pages.iter().map(|page| &page.lines).collect();
+        let lists: Vec<_> = pages.iter().map(|page| &page.lines).collect();
+        let before = before.map(|before| &before.lines);
+        let (lines, left_out) = Packed::merged(before, &lists, bounds.entries);
         Self {
-            lines: Packed::merged(before.map(|before| &before.lines), &lines, bounds.entries),
+            lines,
+            left_out: pages.iter().fold(left_out, |sum, page| sum + page.left_out),
         }
+    }
+
+    /// The number of entries of the last complete reading that were left out, because there are more than [`Bounds::entries`].
+    #[must_use]
+    pub fn left_out(&self) -> usize {
+        self.left_out
     }
 
     /// The number of lines.

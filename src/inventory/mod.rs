@@ -11,6 +11,7 @@ mod entry;
 pub mod last_known;
 mod lines;
 mod packed;
+mod parsed;
 mod terminals;
 #[cfg(test)]
 mod tests;
@@ -22,9 +23,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use self::account::{AccountInfo, Balance, parse_account, parse_balances};
-pub use self::answer::{AnswerError, Page, check_reading};
+pub use self::answer::{AnswerError, Page, Rejected, check_reading};
 pub use self::directory::{Activity, Directory, ListedTerminal};
 pub use self::lines::{Line, Lines};
+pub use self::parsed::Parsed;
 pub use self::terminals::{Router, Terminal, Terminals};
 pub use self::usage::{Pool, PoolBlock, Usage, UsageFacts, Usages};
 
@@ -184,5 +186,17 @@ impl Inventory {
             Part::DataUsage => self.usage.as_ref().map(|known| known.at),
             Part::Balance => self.balance.as_ref().map(|known| known.at),
         }
+    }
+
+    /// The number of entries of a list that were left out, because there are more than [`Bounds::entries`].
+    #[must_use]
+    pub fn left_out(&self, part: Part) -> usize {
+        let left_out = match part {
+            Part::Terminals => self.terminals.as_ref().map(|known| known.value.left_out()),
+            Part::ServiceLines => self.lines.as_ref().map(|known| known.value.left_out()),
+            Part::DataUsage => self.usage.as_ref().map(|known| known.value.left_out()),
+            Part::Account | Part::Balance => None,
+        };
+        left_out.unwrap_or_default()
     }
 }

@@ -54,19 +54,24 @@ impl<F, const N: usize> Default for Packed<F, N> {
 
 impl<F: Copy, const N: usize> Packed<F, N> {
     /// A list of entries in any order. Of entries with the same key, the last counts; at most `most` entries are kept, in the order of
-    /// their keys. A text with more than 65,535 bytes is left out.
-    pub(super) fn of<'t>(entries: impl IntoIterator<Item = Entry<'t, F, N>>, most: usize) -> Self {
+    /// their keys. Returns also the number of those that were left out. A text with more than 65,535 bytes is removed, and an entry with
+    /// such a key too.
+    pub(super) fn of<'t>(
+        entries: impl IntoIterator<Item = Entry<'t, F, N>>,
+        most: usize,
+    ) -> (Self, usize) {
         let mut by_key: HashMap<&str, Entry<'t, F, N>> = HashMap::new();
         for entry in entries {
             let [key, ..] = entry.texts.as_slice() else {
                 continue;
             };
-            if !key.is_empty() {
+            if !key.is_empty() && key.len() <= usize::from(u16::MAX) {
                 by_key.insert(key, entry);
             }
         }
         let mut entries: Vec<_> = by_key.into_values().collect();
         entries.sort_unstable_by(|one, other| one.texts[0].cmp(other.texts[0]));
+        let all = entries.len();
         entries.truncate(most);
         let mut packed = Self::default();
         packed.rows.reserve_exact(entries.len());
@@ -75,12 +80,13 @@ impl<F: Copy, const N: usize> Packed<F, N> {
         for entry in &entries {
             packed.push(entry);
         }
-        packed
+        let left_out = all - packed.len();
+        (packed, left_out)
     }
 
     /// The list after a complete reading, of which these are the pages. An entry that the pages lack is kept if the list before had it and
-    /// the reading before that too.
-    pub(super) fn merged(before: Option<&Self>, pages: &[&Self], most: usize) -> Self {
+    /// the reading before that too. Returns also the number of entries that were left out, because there are more than `most`.
+    pub(super) fn merged(before: Option<&Self>, pages: &[&Self], most: usize) -> (Self, usize) {
         let read = pages.iter().flat_map(|page| page.iter());
         let known: HashMap<&str, ()> = read.clone().map(|entry| (entry.texts[0], ())).collect();
         let before = before.into_iter().flat_map(Self::iter);
@@ -96,8 +102,8 @@ impl<F: Copy, const N: usize> Packed<F, N> {
         Self::of(read.chain(kept), most)
     }
 
+    /// Adds an entry, if its position can be written with 32 bits.
     fn push(&mut self, entry: &Entry<'_, F, N>) {
-        // More text does not fit into a list of bounded entries.
         let Ok(start) = u32::try_from(self.text.len()) else {
             return;
         };
@@ -190,7 +196,7 @@ impl<'de, F: Copy + Deserialize<'de>, const N: usize> Deserialize<'de> for Packe
                     facts: *facts,
                     is_missing: *is_missing,
                 });
-                Ok(Packed::of(entries, usize::MAX))
+                Ok(Packed::of(entries, usize::MAX).0)
             }
         }
 

@@ -12,7 +12,7 @@ use super::packed::{Entry, Packed};
 /// The prefix of the IDs of terminals in telemetry, which the management API leaves out.
 pub(super) const TERMINAL_PREFIX: &str = "ut";
 
-/// The prefix of the IDs of routers in telemetry, which the management API leaves out as a rule.
+/// The prefix of the IDs of routers in telemetry, which the management API usually leaves out.
 pub(super) const ROUTER_PREFIX: &str = "Router-";
 
 /// The terminals and routers of an account, or of one page.
@@ -22,6 +22,9 @@ pub struct Terminals {
     terminals: Packed<(), 5>,
     /// ID, nickname, ID of the terminal.
     routers: Packed<(), 3>,
+    /// The entries of the last complete reading for which there is no room.
+    #[serde(default)]
+    left_out: usize,
 }
 
 /// A terminal. Absent texts are `None`.
@@ -88,10 +91,10 @@ impl Terminals {
     /// Reads a page of the answer to `GET user-terminals`.
     ///
     /// # Errors
-    /// [`AnswerError`].
+    /// The answer is not JSON, or not a page of a list.
     pub fn parse(body: &[u8], bounds: &Bounds) -> Result<Page<Self>, AnswerError> {
         let page: RawPage<'_> = answer::content(body)?;
-        let raw: Vec<RawTerminal<'_>> = page.entries();
+        let (raw, mut rejected): (Vec<RawTerminal<'_>>, _) = page.entries();
         let mut terminals = Vec::with_capacity(raw.len());
         let mut routers = Vec::new();
         for terminal in &raw {
@@ -110,43 +113,51 @@ impl Terminals {
             terminals.push(Entry::new([id, nickname, kit, dish, line], ()));
             if bounds.routers {
                 let bonded = terminal.routers.as_deref().unwrap_or_default();
-                let bonded: Vec<RawRouter<'_>> = valid(bonded);
+                let (bonded, _): (Vec<RawRouter<'_>>, _) = valid(bonded);
                 routers.extend(bonded.into_iter().map(|router| (router, id)));
             }
         }
-        let rejected = page.len() - terminals.len();
+        rejected.add_without_key(raw.len() - terminals.len());
         let routers = routers.iter().filter_map(|(router, terminal)| {
             let id = bounds.text(Some(without_prefix(&router.router_id, ROUTER_PREFIX)))?;
             let nickname = bounds.text(router.nickname.as_deref()).unwrap_or_default();
             Some(Entry::new([id, nickname, *terminal], ()))
         });
+        let (terminals, left_out) = Packed::of(terminals, bounds.entries);
+        let (routers, more_left_out) = Packed::of(routers, bounds.entries);
         Ok(Page {
             entries: Self {
-                terminals: Packed::of(terminals, bounds.entries),
-                routers: Packed::of(routers, bounds.entries),
+                terminals,
+                routers,
+                left_out: left_out + more_left_out,
             },
             is_last: page.is_last(),
             rejected,
         })
     }
 
-    /// The list after a complete reading of these pages. What the reading lacks is kept once.
+    /// The list after a complete reading of these pages. An entry that is missing from it is kept, unless it was missing from the
+    /// previous one too.
     #[must_use]
     pub fn merged(before: Option<&Self>, pages: &[Self], bounds: &Bounds) -> Self {
-        let terminals: Vec<_> = pages.iter().map(|page| &page.terminals).collect();
-        let routers: Vec<_> = pages.iter().map(|page| &page.routers).collect();
+        let lists: Vec<_> = pages.iter().map(|page| &page.terminals).collect();
+        let known = before.map(|before| &before.terminals);
+        let (terminals, left_out) = Packed::merged(known, &lists, bounds.entries);
+        let lists: Vec<_> = pages.iter().map(|page| &page.routers).collect();
+        let known = before.map(|before| &before.routers);
+        let (routers, more_left_out) = Packed::merged(known, &lists, bounds.entries);
+        let left_out = left_out + more_left_out;
         Self {
-            terminals: Packed::merged(
-                before.map(|before| &before.terminals),
-                &terminals,
-                bounds.entries,
-            ),
-            routers: Packed::merged(
-                before.map(|before| &before.routers),
-                &routers,
-                bounds.entries,
-            ),
+            terminals,
+            routers,
+            left_out: pages.iter().fold(left_out, |sum, page| sum + page.left_out),
         }
+    }
+
+    /// The number of entries of the last complete reading that were left out, because there are more than [`Bounds::entries`].
+    #[must_use]
+    pub fn left_out(&self) -> usize {
+        self.left_out
     }
 
     /// The number of terminals.

@@ -1,5 +1,7 @@
 //! Tests with whole answers, and of the properties of merging.
 
+mod invalid;
+
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
@@ -30,7 +32,7 @@ fn page(results: &[String]) -> Vec<u8> {
 fn terminals_are_read() {
     let page = Terminals::parse(&fixture("user-terminals"), &BOUNDS).unwrap();
     assert!(page.is_last);
-    assert_eq!(page.rejected, 0);
+    assert_eq!(page.rejected, Rejected::default());
     let terminals: Vec<_> = page.entries.iter().collect();
     let expected = [
         (
@@ -221,34 +223,6 @@ fn accounts_and_balances_are_read() {
 }
 
 #[test]
-fn a_bad_entry_costs_only_that_entry() {
-    let bad = [
-        r#"{"userTerminalId":"","nickname":"no ID"}"#,
-        r#"{"nickname":"no ID"}"#,
-        r#"{"userTerminalId":null}"#,
-        r#"{"userTerminalId":"x","nickname":7}"#,
-        r#""a text""#,
-        "null",
-        "[]",
-    ];
-    let good = r#"{"userTerminalId":"ut0a","new":{"member":[1e400]},"nickname":null}"#;
-    let mut entries: Vec<_> = bad.map(str::to_owned).to_vec();
-    entries.push(good.to_owned());
-    let page = Terminals::parse(&self::page(&entries), &BOUNDS).unwrap();
-    assert_eq!(page.rejected, bad.len());
-    assert_eq!(
-        page.entries.iter().map(|it| it.id).collect::<Vec<_>>(),
-        ["0a"]
-    );
-    // Only bad entries are a new shape, not an account without terminals.
-    let bad = bad.map(str::to_owned);
-    let page = Terminals::parse(&self::page(&bad), &BOUNDS).unwrap();
-    let error = check_reading(page.entries.len(), page.rejected).unwrap_err();
-    assert!(matches!(error, AnswerError::NoEntry(7)), "{error}");
-    assert!(check_reading(1, 7).is_ok() && check_reading(0, 0).is_ok());
-}
-
-#[test]
 fn an_answer_in_another_shape_is_an_error() {
     for body in [
         "",
@@ -304,7 +278,7 @@ fn texts_and_lists_are_bounded() {
         format!(r#"{{"userTerminalId":"{id}","nickname":"12345","kitSerialNumber":"1234","routers":[{{"routerId":"{id}"}}]}}"#)
     });
     let page = Terminals::parse(&page(&entries), &bounds).unwrap();
-    assert_eq!(page.rejected, 1);
+    assert_eq!((page.rejected.entries, page.entries.left_out()), (1, 2));
     let terminals: Vec<_> = page.entries.iter().collect();
     assert_eq!(
         terminals.iter().map(|it| it.id).collect::<Vec<_>>(),

@@ -22,6 +22,9 @@ pub struct Usages {
     lines: Packed<UsageFacts, 1>,
     /// Sorted by ID.
     pools: Vec<Pool>,
+    /// The entries of the last complete reading for which there is no room.
+    #[serde(default)]
+    left_out: usize,
 }
 
 /// The use of one line.
@@ -38,11 +41,15 @@ pub struct Usage<'u> {
 pub struct UsageFacts {
     /// GB, with the opt-in part.
     priority: Number,
+    /// GB.
     opt_in_priority: Number,
+    /// GB.
     standard: Number,
+    /// GB.
     non_billable: Number,
     /// GB; none for lines that take from a pool.
     limit: Number,
+    /// GB.
     overage: Number,
     /// Seconds since 1970.
     updated: Number,
@@ -258,10 +265,10 @@ impl Usages {
     /// Reads a page of the answer to `POST data-usage/query`, which arrived at `answered`, in seconds since 1970.
     ///
     /// # Errors
-    /// [`AnswerError`].
+    /// The answer is not JSON, or not a page of a list.
     pub fn parse(body: &[u8], answered: f64, bounds: &Bounds) -> Result<Page<Self>, AnswerError> {
         let page: RawPage<'_> = answer::content(body)?;
-        let raw: Vec<RawUsage<'_>> = page.entries();
+        let (raw, mut rejected): (Vec<RawUsage<'_>>, _) = page.entries();
         let has_number =
             |usage: &&RawUsage<'_>| bounds.text(Some(&usage.service_line_number)).is_some();
         let mut pools = Vec::new();
@@ -273,21 +280,23 @@ impl Usages {
             entries.push(Entry::new([&*usage.service_line_number], facts));
             pools.extend(of_line);
         }
-        let rejected = page.len() - entries.len();
+        rejected.add_without_key(raw.len() - entries.len());
+        let (lines, left_out) = Packed::of(entries, bounds.entries);
         Ok(Page {
             entries: Self {
-                lines: Packed::of(entries, bounds.entries),
+                lines,
                 pools: newest(pools.into_iter()),
+                left_out,
             },
             is_last: page.is_last(),
             rejected,
         })
     }
 
-    /// The list after a complete reading of these pages. What the reading lacks is kept once.
+    /// The list after a complete reading of these pages. An entry that is missing from it is kept, unless it was missing from the
+    /// previous one too.
     #[must_use]
     pub fn merged(before: Option<&Self>, pages: &[Self], bounds: &Bounds) -> Self {
-        let lines: Vec<_> = pages.iter().map(|page| &page.lines).collect();
         let read = newest(pages.iter().flat_map(|page| &page.pools).cloned());
         let is_read = |pool: &&Pool| read.binary_search_by(|it| it.id.cmp(&pool.id)).is_ok();
         let kept = before.into_iter().flat_map(|before| &before.pools);
@@ -298,10 +307,20 @@ impl Usages {
                 ..pool.clone()
             })
             .collect();
+        let lists: Vec<_> = pages.iter().map(|page| &page.lines).collect();
+        let before = before.map(|before| &before.lines);
+        let (lines, left_out) = Packed::merged(before, &lists, bounds.entries);
         Self {
-            lines: Packed::merged(before.map(|before| &before.lines), &lines, bounds.entries),
+            lines,
             pools: newest(read.into_iter().chain(kept)),
+            left_out: pages.iter().fold(left_out, |sum, page| sum + page.left_out),
         }
+    }
+
+    /// The number of entries of the last complete reading that were left out, because there are more than [`Bounds::entries`].
+    #[must_use]
+    pub fn left_out(&self) -> usize {
+        self.left_out
     }
 
     /// The number of lines with use.
@@ -377,7 +396,8 @@ fn newest(pools: impl Iterator<Item = Pool>) -> Vec<Pool> {
 impl<'a> RawUsage<'a> {
     /// The billing cycle that began last.
     fn current_cycle(&self) -> Option<RawCycle<'a>> {
-        let cycles: Vec<RawCycle<'a>> = valid(self.billing_cycles.as_deref().unwrap_or_default());
+        let cycles = self.billing_cycles.as_deref().unwrap_or_default();
+        let (cycles, _): (Vec<RawCycle<'a>>, _) = valid(cycles);
         let start = |cycle: &RawCycle<'_>| seconds(cycle.start_date.as_deref());
         // Of equal ones the last: Starlink sends the newest last.
         cycles
@@ -401,7 +421,7 @@ impl<'a> RawUsage<'a> {
             .copied()
             .chain(of_plan)
             .collect();
-        let pools: Vec<RawPool<'a>> = valid(&all);
+        let (pools, _): (Vec<RawPool<'a>>, _) = valid(&all);
         newest(pools.iter().filter_map(|pool| pool.read(bounds)))
     }
 
@@ -434,14 +454,15 @@ impl<'a> RawUsage<'a> {
 impl RawCycle<'_> {
     /// The sum over all overage lines, of which a change of plan makes several.
     fn overage(&self) -> Option<f64> {
-        let lines: Vec<RawOverage> = valid(self.overage_lines.as_deref()?);
+        let (lines, _): (Vec<RawOverage>, _) = valid(self.overage_lines.as_deref()?);
         Some(sum(lines.iter().map(|line| line.amount)).unwrap_or_default())
     }
 }
 
 impl RawPool<'_> {
     fn read(&self, bounds: &Bounds) -> Option<Pool> {
-        let blocks: Vec<RawBlock<'_>> = valid(self.data_blocks.as_deref().unwrap_or_default());
+        let blocks = self.data_blocks.as_deref().unwrap_or_default();
+        let (blocks, _): (Vec<RawBlock<'_>>, _) = valid(blocks);
         let block = |block: &RawBlock<'_>| PoolBlock {
             start: seconds(block.start_date_utc.as_deref()),
             end: seconds(block.expiration_date_utc.as_deref()),

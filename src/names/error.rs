@@ -44,7 +44,7 @@ pub enum Problem {
     #[error("this is not UTF-8: save the file as CSV in UTF-8")]
     NotText,
     /// The header lacks a column.
-    #[error("no column {0}: the first line is deviceID,name,group")]
+    #[error("no column {0}: the first line must name the columns, for example deviceID,name,group")]
     NoColumn(&'static str),
     /// The header has a column twice.
     #[error("duplicate column {0}: remove one")]

@@ -251,7 +251,7 @@ async fn an_invalid_file_is_reported_at_the_start_with_all_other_wrong_settings(
         (
             &path,
             format!(
-                "NAMES_FILE: {path} line 1: no column deviceID: the first line is deviceID,name,group\n"
+                "NAMES_FILE: {path} line 1: no column deviceID: the first line must name the columns, for example deviceID,name,group\n"
             ),
         ),
         (

@@ -19,7 +19,7 @@ use actix::{
 };
 use url::Url;
 
-use self::pages::Pages;
+use self::pages::{Content, Pages};
 use self::record::InventoryRecord;
 use self::request::{Answered, Request, RequestError};
 use self::schedule::{Effect, Event, Outcome, Schedule, Step};
@@ -34,6 +34,8 @@ use crate::inventory::{Bounds, Inventory, Part, last_known};
 use crate::starlink::{Client, ClientOptions, Query};
 use crate::supervise::{Heartbeat, act_at};
 use crate::time::{Backoff, Clock};
+
+pub use self::request::page_query;
 
 pub(super) use self::known::{InventoryStart, KnownInventory};
 
@@ -165,7 +167,7 @@ impl InventoryActor {
             Effect::Record(outcome) => {
                 if matches!(
                     outcome,
-                    Outcome::LastValuesRead | Outcome::LastValuesFailed(_)
+                    Outcome::LastValuesRead(_) | Outcome::LastValuesFailed(_)
                 ) {
                     self.known.last_values_were_requested();
                 }
@@ -209,11 +211,12 @@ impl InventoryActor {
             at,
         } = answered;
         let event = match result {
-            Ok(parsed) => {
+            Ok(Content::Part(parsed)) => {
                 let is_last = parsed.is_last();
                 self.pages.add(parsed, at);
-                Event::Answered { is_last }
+                Event::PageRead { is_last }
             }
+            Ok(Content::LastValues(rejected)) => Event::LastValuesRead(rejected),
             Err(error) => Event::Failed {
                 error,
                 token_serial,
@@ -234,9 +237,9 @@ impl InventoryActor {
                 Ok(inventory) => {
                     let terminals = inventory.terminals.as_ref();
                     let terminals = terminals.map_or(0, |known| known.value.len());
+                    let skipped = actor.pages.skipped(part, &inventory);
                     actor.set(inventory);
-                    actor.record.rejected(part, actor.pages.rejected(part));
-                    Event::Merged { terminals }
+                    Event::Merged { terminals, skipped }
                 }
                 Err(error) => Event::NotMerged(error),
             };
@@ -299,16 +302,7 @@ impl InventoryActor {
 /// The request of a step.
 fn query(step: Step, known: &KnownInventory) -> Query {
     match step {
-        Step::Page { part, page } => match part {
-            Part::Account => Query::Account,
-            Part::Terminals => Query::Terminals { page },
-            Part::ServiceLines => Query::ServiceLines { page },
-            Part::DataUsage => Query::DataUsage {
-                page,
-                limit: Query::USAGE_PAGE_SIZE,
-            },
-            Part::Balance => Query::Balance,
-        },
+        Step::Page { part, page } => page_query(part, page),
         Step::LastValues { chunk } => {
             let terminals = known.inventory().terminals;
             let size = Query::PAGE_SIZE as usize;

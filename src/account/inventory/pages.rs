@@ -3,48 +3,26 @@
 use std::sync::Arc;
 
 use crate::inventory::{
-    AccountInfo, AnswerError, Balance, Bounds, Inventory, Known, Lines, Page, Part, Terminals,
-    Usages, check_reading, parse_account, parse_balances,
+    AccountInfo, AnswerError, Balance, Bounds, Inventory, Known, Lines, Parsed, Part, Rejected,
+    Terminals, Usages, check_reading,
 };
 
-/// An answer to a request.
+/// The content of an answer.
 #[derive(Debug)]
-pub(super) enum Parsed {
-    Account(AccountInfo),
-    Terminals(Page<Terminals>),
-    Lines(Page<Lines>),
-    Usage(Page<Usages>),
-    Balance(Vec<Balance>),
-    /// The last values of terminals, which the store has taken.
-    LastValues,
+pub(super) enum Content {
+    /// That of a part.
+    Part(Parsed),
+    /// The last values of terminals, which the store has taken, and those that cannot be read.
+    LastValues(Rejected),
 }
 
-impl Parsed {
-    /// Reads the answer to a request for a part, which arrived at this time in seconds since 1970.
-    pub(super) fn parse(
-        part: Part,
-        body: &[u8],
-        at: f64,
-        bounds: &Bounds,
-    ) -> Result<Self, AnswerError> {
-        Ok(match part {
-            Part::Account => Self::Account(parse_account(body, bounds)?),
-            Part::Terminals => Self::Terminals(Terminals::parse(body, bounds)?),
-            Part::ServiceLines => Self::Lines(Lines::parse(body, bounds)?),
-            Part::DataUsage => Self::Usage(Usages::parse(body, at, bounds)?),
-            Part::Balance => Self::Balance(parse_balances(body, bounds)?),
-        })
-    }
-
-    /// Whether no page follows.
-    pub(super) fn is_last(&self) -> bool {
-        match self {
-            Self::Terminals(page) => page.is_last,
-            Self::Lines(page) => page.is_last,
-            Self::Usage(page) => page.is_last,
-            Self::Account(_) | Self::Balance(_) | Self::LastValues => true,
-        }
-    }
+/// The entries of a complete reading that were left out.
+#[derive(Debug, Default)]
+pub(super) struct Skipped {
+    /// Because they are invalid.
+    pub(super) rejected: Rejected,
+    /// Because there are more than `MAX_DEVICES`.
+    pub(super) left_out: usize,
 }
 
 /// The answers of the readings in progress. Clones share them.
@@ -56,7 +34,7 @@ pub(super) struct Pages {
     usage: Arc<Vec<Usages>>,
     balance: Option<Vec<Balance>>,
     /// The entries of each part that were left out because they are invalid.
-    rejected: [usize; Part::ALL.len()],
+    rejected: [Rejected; Part::ALL.len()],
     /// When the last answer arrived, in seconds since 1970.
     at: f64,
 }
@@ -68,30 +46,32 @@ impl Pages {
         match parsed {
             Parsed::Account(account) => self.account = Some(account),
             Parsed::Terminals(page) => {
-                self.rejected[Part::Terminals as usize] += page.rejected;
+                self.rejected[Part::Terminals as usize].append(page.rejected);
                 Arc::make_mut(&mut self.terminals).push(page.entries);
             }
             Parsed::Lines(page) => {
-                self.rejected[Part::ServiceLines as usize] += page.rejected;
+                self.rejected[Part::ServiceLines as usize].append(page.rejected);
                 Arc::make_mut(&mut self.lines).push(page.entries);
             }
             Parsed::Usage(page) => {
-                self.rejected[Part::DataUsage as usize] += page.rejected;
+                self.rejected[Part::DataUsage as usize].append(page.rejected);
                 Arc::make_mut(&mut self.usage).push(page.entries);
             }
             Parsed::Balance(balance) => self.balance = Some(balance),
-            Parsed::LastValues => {}
         }
     }
 
-    /// The entries of a part that were left out because they are invalid.
-    pub(super) fn rejected(&self, part: Part) -> usize {
-        self.rejected[part as usize]
+    /// The entries of a part that were left out, if this is the inventory that [`Pages::merge`] has made.
+    pub(super) fn skipped(&self, part: Part, merged: &Inventory) -> Skipped {
+        Skipped {
+            rejected: self.rejected[part as usize].clone(),
+            left_out: merged.left_out(part),
+        }
     }
 
     /// Drops the answers about a part.
     pub(super) fn drop_part(&mut self, part: Part) {
-        self.rejected[part as usize] = 0;
+        self.rejected[part as usize] = Rejected::default();
         match part {
             Part::Account => self.account = None,
             Part::Terminals => self.terminals = Arc::default(),
@@ -111,7 +91,7 @@ impl Pages {
         before: Inventory,
         bounds: &Bounds,
     ) -> Result<Inventory, AnswerError> {
-        check_reading(self.entries(part), self.rejected(part))?;
+        check_reading(self.entries(part), &self.rejected[part as usize])?;
         let at = self.at;
         let mut inventory = before;
         match part {

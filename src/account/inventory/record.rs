@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
+use super::pages::Skipped;
 use super::request::RequestError;
 use super::schedule::Outcome;
 use crate::account::metrics::AccountMetrics;
-use crate::inventory::{Inventory, Part};
+use crate::inventory::{Inventory, Part, Rejected};
 use crate::starlink::PollFailure;
 use crate::text::with_sources;
 use crate::time::{Clock, FailureLog, Moment, Report, unix_seconds};
 
-/// The permission for last values, in the words of Starlink's settings page.
-const TELEMETRY: &str = "Device telemetry, View";
+/// The permission for last values, as it is called on Starlink's settings page.
+const TELEMETRY_PERMISSION: &str = "Device telemetry, View";
 
 /// Counts and logs the outcomes of an account.
 #[derive(Debug)]
@@ -30,12 +31,32 @@ pub(super) struct InventoryRecord {
 struct PartRecord {
     /// By reason and status.
     failures: FailureLog<(PollFailure, Option<u16>)>,
-    /// Whether the last reading was cut.
-    is_cut: bool,
-    /// The invalid entries of the last reading.
-    rejected: usize,
-    /// Whether the last reading had invalid entries.
-    had_rejected: bool,
+    /// More pages than can be read.
+    cut: Condition,
+    /// Invalid entries.
+    rejected: Condition,
+    /// More entries than `MAX_DEVICES`.
+    left_out: Condition,
+}
+
+/// A condition of complete readings that is logged when a reading has it and the one before had not.
+#[derive(Debug, Default)]
+struct Condition {
+    occurs: bool,
+    occurred_before: bool,
+}
+
+impl Condition {
+    /// The reading in progress has the condition. Returns whether the one before had not.
+    fn occurs(&mut self) -> bool {
+        self.occurs = true;
+        !self.occurred_before
+    }
+
+    /// The reading is complete.
+    fn complete(&mut self) {
+        self.occurred_before = std::mem::take(&mut self.occurs);
+    }
 }
 
 impl InventoryRecord {
@@ -59,22 +80,15 @@ impl InventoryRecord {
         }
     }
 
-    /// The number of entries of a complete reading that were left out because they are invalid, before its outcome.
-    pub(super) fn rejected(&mut self, part: Part, entries: usize) {
-        self.parts[part as usize].rejected = entries;
-    }
-
     /// Counts and logs an outcome.
     pub(super) fn record(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Permitted(part) => self.permitted(part),
-            Outcome::Read(part) => self.read(part),
+            Outcome::Read { part, skipped } => self.read(part, &skipped),
             Outcome::Cut { part, pages } => self.cut(part, pages),
             Outcome::Forbidden(part) => self.forbidden(part),
             Outcome::Failed { part, error, wait } => self.failed(part, &error, wait),
-            Outcome::LastValuesRead => {
-                info!(account = &*self.account, "last values of terminals read");
-            }
+            Outcome::LastValuesRead(rejected) => self.last_values_read(&rejected),
             Outcome::LastValuesFailed(error) => self.last_values_failed(&error),
         }
     }
@@ -91,30 +105,48 @@ impl InventoryRecord {
         permitted.set(1.0);
     }
 
-    fn read(&mut self, part: Part) {
+    fn read(&mut self, part: Part, skipped: &Skipped) {
         let now = unix_seconds(self.clock.corrected());
         let metrics = self.metrics.inventory(part);
         metrics.up.set(1.0);
         metrics.last_success.set(now);
         let account = &*self.account;
         let record = &mut self.parts[part as usize];
-        let rejected = record.rejected;
-        debug!(account, part = part.name(), rejected, "inventory read");
-        let had_rejected = std::mem::replace(&mut record.had_rejected, rejected > 0);
-        if rejected > 0 && !had_rejected {
+        let Skipped { rejected, left_out } = skipped;
+        let (part_name, entries, left_out) = (part.name(), rejected.entries, *left_out);
+        debug!(
+            account,
+            part = part_name,
+            rejected = entries,
+            left_out,
+            "inventory read"
+        );
+        if entries > 0 && record.rejected.occurs() {
             warn!(
                 account,
-                part = part.name(),
-                entries = rejected,
+                part = part_name,
+                entries,
+                error = rejected.example.as_deref(),
                 "entries of the inventory are ignored: they are invalid"
             );
+        }
+        if left_out > 0 && record.left_out.occurs() {
+            warn!(
+                account,
+                part = part_name,
+                entries = left_out,
+                "entries of the inventory are ignored: there are more than MAX_DEVICES allows"
+            );
+        }
+        for condition in [&mut record.cut, &mut record.rejected, &mut record.left_out] {
+            condition.complete();
         }
         self.log_recoveries([part]);
     }
 
     fn cut(&mut self, part: Part, pages: u32) {
         let record = &mut self.parts[part as usize];
-        if !std::mem::replace(&mut record.is_cut, true) {
+        if record.cut.occurs() {
             warn!(
                 account = &*self.account,
                 part = part.name(),
@@ -157,10 +189,9 @@ impl InventoryRecord {
         let reason = error.reason().name();
         let status = error.status();
         let retry_in_seconds = wait.as_secs_f64();
-        // The token actor logs this.
-        let is_logged = matches!(error, RequestError::Token(_));
+        let is_logged_by_token_actor = matches!(error, RequestError::Token(_));
         let error = with_sources(error);
-        if is_logged {
+        if is_logged_by_token_actor {
             debug!(
                 account,
                 part, reason, error, retry_in_seconds, "inventory request failed"
@@ -190,8 +221,21 @@ impl InventoryRecord {
         }
     }
 
+    fn last_values_read(&self, rejected: &Rejected) {
+        let account = &*self.account;
+        info!(account, "last values of terminals read");
+        if rejected.entries > 0 {
+            warn!(
+                account,
+                terminals = rejected.entries,
+                error = rejected.example.as_deref(),
+                "last values of terminals are ignored: they are invalid"
+            );
+        }
+    }
+
     fn last_values_failed(&self, error: &RequestError) {
-        let permission = (error.reason() == PollFailure::Forbidden).then_some(TELEMETRY);
+        let permission = (error.reason() == PollFailure::Forbidden).then_some(TELEMETRY_PERMISSION);
         let account = &*self.account;
         let (reason, error) = (error.reason().name(), with_sources(error));
         warn!(
@@ -231,5 +275,21 @@ impl InventoryRecord {
                 );
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_condition_is_logged_when_a_complete_reading_has_it_and_the_one_before_had_not() {
+        let mut condition = Condition::default();
+        let logged = [true, true, false, true, false].map(|has_it| {
+            let is_logged = has_it && condition.occurs();
+            condition.complete();
+            is_logged
+        });
+        assert_eq!(logged, [true, false, false, true, false]);
     }
 }

@@ -10,14 +10,14 @@ use tracing::debug;
 use url::Url;
 
 use super::known::KnownInventory;
-use super::pages::Parsed;
+use super::pages::Content;
 use super::schedule::Step;
 use crate::account::InventorySettings;
 use crate::account::attempt::{WorkPanicked, ask_for_token};
 use crate::account::messages::{OfferLastKnown, Renewal, TokenRefused};
 use crate::account::peers::REPLY_LIMIT;
 use crate::account::polling::Polling;
-use crate::inventory::{AnswerError, Part, last_known};
+use crate::inventory::{AnswerError, Parsed, Part, last_known};
 use crate::starlink::{Client, PollError, PollFailure, Query};
 use crate::telemetry::{Batch, DecodeError, SchemaCache, decode};
 use crate::time::unix_seconds;
@@ -38,7 +38,7 @@ pub(super) struct Request {
 
 /// The result of a request.
 pub(super) struct Answered {
-    pub(super) result: Result<Parsed, RequestError>,
+    pub(super) result: Result<Content, RequestError>,
     /// The number of the token that was used, if one was.
     pub(super) token_serial: Option<u64>,
     /// When the answer was complete, in seconds since 1970.
@@ -91,31 +91,33 @@ impl Request {
         clock.sleep(wait).await;
     }
 
-    async fn parse(&self, part: Part, body: Bytes, at: f64) -> Result<Parsed, RequestError> {
+    async fn parse(&self, part: Part, body: Bytes, at: f64) -> Result<Content, RequestError> {
         let bounds = self.settings.bounds;
         let parse = move || Parsed::parse(part, &body, at, &bounds);
         let parsed = self.polling.peers().decoder.run(parse).await;
-        Ok(parsed.map_err(|_| WorkPanicked)??)
+        Ok(Content::Part(parsed.map_err(|_| WorkPanicked)??))
     }
 
-    async fn offer_last_values(&self, body: Bytes) -> Result<Parsed, RequestError> {
+    async fn offer_last_values(&self, body: Bytes) -> Result<Content, RequestError> {
         let peers = self.polling.peers();
         let schemas = peers.schemas.clone();
         let decode = move || {
-            let (rows, metadata) = decode(last_known::stream_answer(&body)?)?;
+            let answer = last_known::stream_answer(&body)?;
+            let (rows, metadata) = decode(answer.body)?;
             let schema = SchemaCache::sharing(schemas).resolve(&metadata).schema;
-            Ok::<_, RequestError>(Batch { rows, schema })
+            Ok::<_, RequestError>((Batch { rows, schema }, answer.rejected))
         };
-        let batch = peers.decoder.run(decode).await;
+        let decoded = peers.decoder.run(decode).await;
+        let (batch, rejected) = decoded.map_err(|_| WorkPanicked)??;
         let offer = OfferLastKnown {
             account: Arc::clone(&self.account),
-            batch: Arc::new(batch.map_err(|_| WorkPanicked)??),
+            batch: Arc::new(batch),
         };
         let reply = self.settings.last_values.send(offer);
         let reply = self.polling.clock().timeout(REPLY_LIMIT, reply).await;
         let reply = reply.unwrap_or(Err(MailboxError::Timeout));
         reply.map_err(RequestError::Store)?;
-        Ok(Parsed::LastValues)
+        Ok(Content::LastValues(rejected))
     }
 }
 
@@ -132,7 +134,7 @@ pub(super) enum RequestError {
     Answer(#[from] AnswerError),
     #[error("the last values cannot be decoded")]
     Decode(#[from] DecodeError),
-    #[error("reading the answer failed")]
+    #[error("the thread that parses or merges answers panicked")]
     Panicked(#[from] WorkPanicked),
     #[error("the store did not take the last values")]
     Store(#[source] MailboxError),
@@ -162,5 +164,20 @@ impl RequestError {
             Self::Call(error) => error.retry_after(),
             _ => None,
         }
+    }
+}
+
+/// The request for a page of a part.
+#[must_use]
+pub fn page_query(part: Part, page: u32) -> Query {
+    match part {
+        Part::Account => Query::Account,
+        Part::Terminals => Query::Terminals { page },
+        Part::ServiceLines => Query::ServiceLines { page },
+        Part::DataUsage => Query::DataUsage {
+            page,
+            limit: Query::USAGE_PAGE_SIZE,
+        },
+        Part::Balance => Query::Balance,
     }
 }

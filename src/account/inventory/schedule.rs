@@ -4,12 +4,16 @@
 //! One request is in flight at a time. A part is read page by page to its end before the next one. Only while a part waits after a failed
 //! page, others are read. If several parts are due, the one that waits longest is next.
 
+mod events;
+
 use std::time::Duration;
 
+pub(super) use self::events::{Effect, Event, Outcome, Step};
+use super::pages::Skipped;
 use super::request::RequestError;
 use crate::account::messages::Renewal;
 use crate::account::now::Now;
-use crate::inventory::{Bounds, Part};
+use crate::inventory::{Bounds, Part, Rejected};
 use crate::starlink::{PollFailure, Query};
 use crate::time::{Backoff, Moment};
 
@@ -23,113 +27,12 @@ const FORBIDDEN: Duration = Duration::from_secs(60 * 60);
 /// Waits are made longer or shorter by at most this part, so that accounts do not stay in step.
 const JITTER: f64 = 0.1;
 
-/// After so many failures of one page, the part is read from its first page again.
+/// After so many failures of one page, the part is read from its first page again. After so many attempts without a token, the last values
+/// are not requested.
 const MOST_FAILURES: u32 = 5;
 
 /// A reading that finds entries twice may have so many pages more than the list.
 const MORE_PAGES: usize = 10;
-
-/// A request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
-    /// A page of a part. A part that is no list has one.
-    Page {
-        /// The part.
-        part: Part,
-        /// The page, from 0.
-        page: u32,
-    },
-    /// The last values of some terminals.
-    LastValues {
-        /// Which [`Query::PAGE_SIZE`] terminals of the inventory, from 0.
-        chunk: u32,
-    },
-}
-
-/// An event for the schedule. It has no effect in a phase to which it does not belong.
-#[derive(Debug)]
-pub(super) enum Event {
-    /// The actor has started or restarted. A request or a merge in progress is lost.
-    Started,
-    /// The moment of [`Effect::Wait`] is reached.
-    WaitIsOver,
-    /// The request has succeeded.
-    Answered {
-        /// Whether no page follows.
-        is_last: bool,
-    },
-    /// The request has failed.
-    Failed {
-        /// The reason.
-        error: RequestError,
-        /// The number of the token that was used, if one was.
-        token_serial: Option<u64>,
-    },
-    /// The pages are the part's new value.
-    Merged {
-        /// The number of terminals that are known now.
-        terminals: usize,
-    },
-    /// The pages make no value: all entries are invalid, or merging has panicked.
-    NotMerged(RequestError),
-}
-
-/// An action for the actor. Actions are carried out in their order.
-#[derive(Debug)]
-pub(super) enum Effect {
-    /// Report [`Event::WaitIsOver`] at this moment.
-    Wait(Moment),
-    /// Make a request, and report its result. The pages of a part are kept.
-    Request {
-        /// The request.
-        step: Step,
-        /// The token that must not be used again.
-        instead_of: Option<Renewal>,
-    },
-    /// Make the part's value of its pages, and report the result.
-    Merge(Part),
-    /// Drop the pages of a part.
-    DropPages(Part),
-    /// Remove a part from the inventory.
-    Forget(Part),
-    /// Send the inventory to the store.
-    Offer,
-    /// Starlink asks for fewer requests.
-    SlowDown,
-    /// Log and count an outcome.
-    Record(Outcome),
-}
-
-/// An outcome that is logged and counted.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    /// Starlink has answered with a page of a part.
-    Permitted(Part),
-    /// A part was read to its end.
-    Read(Part),
-    /// Starlink has more pages of a part than the inventory can hold. They are left out.
-    Cut {
-        /// The part.
-        part: Part,
-        /// The number of pages that were read.
-        pages: u32,
-    },
-    /// The permission for a part is missing.
-    Forbidden(Part),
-    /// A request for a part has failed.
-    Failed {
-        /// The part.
-        part: Part,
-        /// The reason.
-        error: RequestError,
-        /// The request is repeated after this time.
-        wait: Duration,
-    },
-    /// The last values of all terminals were read.
-    LastValuesRead,
-    /// The request for the last values of terminals has failed. It is not repeated.
-    LastValuesFailed(RequestError),
-}
 
 /// The schedule of one account.
 #[derive(Debug)]
@@ -146,6 +49,10 @@ pub(super) struct Schedule {
     /// Whether the one retry after a 401 was made.
     has_retried: bool,
     last_values: LastValues,
+    /// The invalid last values so far.
+    rejected_last_values: Rejected,
+    /// For attempts to request last values without a token.
+    last_values_backoff: Backoff,
 }
 
 #[derive(Debug)]
@@ -164,6 +71,8 @@ enum LastValues {
     Reading {
         chunk: u32,
         chunks: u32,
+        /// How often there was no token for the chunk.
+        failures: u32,
     },
     /// They were read, or are not wanted.
     Done,
@@ -226,6 +135,8 @@ impl Schedule {
                 true => LastValues::Wanted,
                 false => LastValues::Done,
             },
+            rejected_last_values: Rejected::default(),
+            last_values_backoff: Backoff::READINGS,
         }
     }
 
@@ -236,8 +147,14 @@ impl Schedule {
             (Event::Started, Phase::Requesting(step)) => vec![self.request(*step)],
             (Event::Started, Phase::Merging(part)) => vec![Effect::Merge(*part)],
             (Event::WaitIsOver, Phase::Waiting(_)) => self.next(now),
-            (Event::Answered { is_last }, Phase::Requesting(step)) => {
-                self.answered(*step, is_last, now)
+            (Event::PageRead { is_last }, Phase::Requesting(Step::Page { part, page })) => {
+                let (part, pages) = (*part, *page + 1);
+                self.token_was_accepted();
+                self.page_read(part, pages, is_last, now)
+            }
+            (Event::LastValuesRead(rejected), Phase::Requesting(Step::LastValues { .. })) => {
+                self.token_was_accepted();
+                self.last_values_read(rejected, now)
             }
             (
                 Event::Failed {
@@ -246,8 +163,8 @@ impl Schedule {
                 },
                 Phase::Requesting(step),
             ) => self.failed(*step, error, token_serial, now),
-            (Event::Merged { terminals }, Phase::Merging(part)) => {
-                self.merged(*part, terminals, now)
+            (Event::Merged { terminals, skipped }, Phase::Merging(part)) => {
+                self.merged(*part, terminals, skipped, now)
             }
             (Event::NotMerged(error), Phase::Merging(part)) => self.page_failed(*part, error, now),
             _ => Vec::new(),
@@ -309,28 +226,32 @@ impl Schedule {
         }
     }
 
-    fn answered(&mut self, step: Step, is_last: bool, now: Now) -> Vec<Effect> {
+    fn token_was_accepted(&mut self) {
         self.renewal = None;
         self.has_retried = false;
-        match step {
-            Step::Page { part, page } => self.page_read(part, page + 1, is_last, now),
-            Step::LastValues { chunk } => {
-                let LastValues::Reading { chunks, .. } = self.last_values else {
-                    return self.next(now);
-                };
-                let mut effects = Vec::new();
-                let chunk = chunk + 1;
-                self.last_values = match chunk < chunks {
-                    true => LastValues::Reading { chunk, chunks },
-                    false => {
-                        effects.push(Effect::Record(Outcome::LastValuesRead));
-                        LastValues::Done
-                    }
-                };
-                effects.extend(self.next(now));
-                effects
-            }
+    }
+
+    fn last_values_read(&mut self, rejected: Rejected, now: Now) -> Vec<Effect> {
+        self.rejected_last_values.append(rejected);
+        self.last_values_backoff.reset();
+        let mut effects = Vec::new();
+        if let LastValues::Reading { chunk, chunks, .. } = self.last_values {
+            let chunk = chunk + 1;
+            self.last_values = match chunk < chunks {
+                true => LastValues::Reading {
+                    chunk,
+                    chunks,
+                    failures: 0,
+                },
+                false => {
+                    let rejected = std::mem::take(&mut self.rejected_last_values);
+                    effects.push(Effect::Record(Outcome::LastValuesRead(rejected)));
+                    LastValues::Done
+                }
+            };
         }
+        effects.extend(self.next(now));
+        effects
     }
 
     /// `pages` of the part were read.
@@ -365,7 +286,7 @@ impl Schedule {
     }
 
     /// The part has a new value.
-    fn merged(&mut self, part: Part, terminals: usize, now: Now) -> Vec<Effect> {
+    fn merged(&mut self, part: Part, terminals: usize, skipped: Skipped, now: Now) -> Vec<Effect> {
         self.current = None;
         self.change(part, |reading| {
             let interval = jittered(reading.interval(), now);
@@ -374,14 +295,18 @@ impl Schedule {
         if part == Part::Terminals && matches!(self.last_values, LastValues::Wanted) {
             let chunks = terminals.div_ceil(Query::PAGE_SIZE as usize);
             self.last_values = match u32::try_from(chunks) {
-                Ok(chunks @ 1..) => LastValues::Reading { chunk: 0, chunks },
+                Ok(chunks @ 1..) => LastValues::Reading {
+                    chunk: 0,
+                    chunks,
+                    failures: 0,
+                },
                 // An account without terminals.
                 _ => LastValues::Done,
             };
         }
         let mut effects = vec![
             Effect::DropPages(part),
-            Effect::Record(Outcome::Read(part)),
+            Effect::Record(Outcome::Read { part, skipped }),
             Effect::Offer,
         ];
         effects.extend(self.next(now));
@@ -414,22 +339,37 @@ impl Schedule {
                 self.forbidden(part, now)
             }
             Step::Page { part, .. } => self.page_failed(part, error, now),
-            Step::LastValues { .. } => {
-                self.last_values = LastValues::Done;
-                let failed = Outcome::LastValuesFailed(error);
-                let mut effects = vec![Effect::Record(failed)];
-                effects.extend(self.next(now));
-                effects
-            }
+            Step::LastValues { .. } => self.last_values_failed(error, now),
         });
+        effects
+    }
+
+    /// The last values are not requested again, unless nothing was requested: without a token, the chunk waits for the next one.
+    fn last_values_failed(&mut self, error: RequestError, now: Now) -> Vec<Effect> {
+        if concerns_all_requests(&error) {
+            let wait = error.retry_after().unwrap_or_default();
+            let wait = wait.max(self.last_values_backoff.next(0.0));
+            self.held_until = self.held_until.max(now.moment().after(wait));
+        }
+        let mut effects = Vec::new();
+        match &mut self.last_values {
+            LastValues::Reading { failures, .. }
+                if error.reason() == PollFailure::Token && *failures + 1 < MOST_FAILURES =>
+            {
+                *failures += 1;
+            }
+            _ => {
+                self.last_values = LastValues::Done;
+                effects.push(Effect::Record(Outcome::LastValuesFailed(error)));
+            }
+        }
+        effects.extend(self.next(now));
         effects
     }
 
     fn forbidden(&mut self, part: Part, now: Now) -> Vec<Effect> {
         self.current = None;
-        // The token was accepted.
-        self.renewal = None;
-        self.has_retried = false;
+        self.token_was_accepted();
         let due = now.moment().after(jittered(FORBIDDEN, now));
         self.change(part, |reading| {
             reading.restart(due);
@@ -460,10 +400,7 @@ impl Schedule {
                 reading.restart(due);
             }
         });
-        if matches!(
-            error.reason(),
-            PollFailure::Token | PollFailure::RateLimited
-        ) {
+        if concerns_all_requests(&error) {
             self.held_until = self.held_until.max(due);
         }
         let mut effects = Vec::new();
@@ -474,6 +411,14 @@ impl Schedule {
         effects.extend(self.next(now));
         effects
     }
+}
+
+/// Whether the other requests would fail for the same reason.
+fn concerns_all_requests(error: &RequestError) -> bool {
+    matches!(
+        error.reason(),
+        PollFailure::Token | PollFailure::RateLimited
+    )
 }
 
 /// A duration that is up to a tenth longer or shorter.

@@ -100,7 +100,7 @@ impl World {
     }
 
     fn last_known(&mut self, answer: &str) {
-        let body = last_known::stream_answer(answer.as_bytes()).unwrap();
+        let body = last_known::stream_answer(answer.as_bytes()).unwrap().body;
         let (rows, metadata) = decode(body).unwrap();
         let schema = self.schemas.resolve(&metadata).schema;
         let id = self.fleet.account(&"default".into()).unwrap();

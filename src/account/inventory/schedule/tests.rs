@@ -1,3 +1,5 @@
+mod last_values;
+
 use std::sync::Arc;
 
 use super::*;
@@ -68,13 +70,16 @@ impl Run {
             Effect::SlowDown => "slow down".to_owned(),
             Effect::Record(outcome) => match outcome {
                 Outcome::Permitted(_) => "ok".to_owned(),
-                Outcome::Read(part) => format!("read {}", part.name()),
+                Outcome::Read { part, .. } => format!("read {}", part.name()),
                 Outcome::Cut { part, pages } => format!("cut {} {pages}", part.name()),
                 Outcome::Forbidden(part) => format!("forbidden {}", part.name()),
                 Outcome::Failed { part, wait, .. } => {
                     format!("failed {} {}", part.name(), wait.as_secs())
                 }
-                Outcome::LastValuesRead => "last values read".to_owned(),
+                Outcome::LastValuesRead(rejected) => match rejected.entries {
+                    0 => "last values read".to_owned(),
+                    entries => format!("last values read but {entries}"),
+                },
                 Outcome::LastValuesFailed(_) => "last values failed".to_owned(),
             },
         }
@@ -110,11 +115,31 @@ impl Run {
 }
 
 fn page(is_last: bool) -> Event {
-    Event::Answered { is_last }
+    Event::PageRead { is_last }
 }
 
 fn merged() -> Event {
-    Event::Merged { terminals: 250 }
+    Event::Merged {
+        terminals: 250,
+        skipped: Skipped::default(),
+    }
+}
+
+fn last_values(invalid: usize) -> Event {
+    Event::LastValuesRead(Rejected {
+        entries: invalid,
+        example: None,
+    })
+}
+
+fn no_token() -> Event {
+    Event::Failed {
+        error: RequestError::Token(crate::account::messages::TokenRefused {
+            error: Arc::new(crate::starlink::TokenError::Malformed("of the test")),
+            retry_in: Duration::from_secs(1),
+        }),
+        token_serial: None,
+    }
 }
 
 fn failed_with(call: CallError) -> Event {
@@ -292,16 +317,9 @@ fn retry_after_is_kept_and_a_429_holds_all_parts() {
 #[test]
 fn without_a_token_no_part_is_requested() {
     let mut run = Run::new(false);
-    let refused = Event::Failed {
-        error: RequestError::Token(crate::account::messages::TokenRefused {
-            error: Arc::new(crate::starlink::TokenError::Malformed("of the test")),
-            retry_in: Duration::from_secs(1),
-        }),
-        token_serial: None,
-    };
     run.check([
         (Event::WaitIsOver, "account 0"),
-        (refused, "failed account 30, wait 30"),
+        (no_token(), "failed account 30, wait 30"),
     ]);
 }
 
@@ -416,58 +434,4 @@ fn the_pages_of_a_reading_are_bounded() {
     // No overflow.
     let run = Run::bounded(usize::MAX, false);
     assert!(run.schedule.most_pages(Part::Terminals) > 1_000_000);
-}
-
-#[test]
-fn last_values_are_requested_once_after_the_terminals() {
-    let mut run = Run::new(true);
-    run.check([(Event::WaitIsOver, "account 0")]);
-    run.reads("account", "terminals 0");
-    run.reads("terminals", "last values 0");
-    run.check([
-        (page(true), "last values 1"),
-        (status(401), "last values 1 instead of 7 (true)"),
-        (page(true), "last values 2"),
-        (page(true), "last values read, service_lines 0"),
-    ]);
-    run.reads("service_lines", "data_usage 0");
-    run.reads("data_usage", "wait 900");
-    run.seconds = 15 * MINUTE;
-    run.check([(Event::WaitIsOver, "account 0")]);
-    run.reads("account", "terminals 0");
-    run.reads("terminals", "service_lines 0");
-}
-
-#[test]
-fn last_values_that_fail_are_not_requested_again() {
-    for (error, expected) in [
-        (status(403), "last values failed, service_lines 0"),
-        (timeout(), "last values failed, service_lines 0"),
-        (
-            status(429),
-            "slow down, last values failed, service_lines 0",
-        ),
-    ] {
-        let mut run = Run::new(true);
-        run.check([(Event::WaitIsOver, "account 0")]);
-        run.reads("account", "terminals 0");
-        run.reads("terminals", "last values 0");
-        run.check([(page(true), "last values 1"), (error, expected)]);
-        run.reads("service_lines", "data_usage 0");
-        run.reads("data_usage", "wait 900");
-    }
-}
-
-#[test]
-fn an_account_without_terminals_has_no_last_values() {
-    let mut run = Run::new(true);
-    run.check([(Event::WaitIsOver, "account 0")]);
-    run.reads("account", "terminals 0");
-    run.check([
-        (page(true), "ok, merge terminals"),
-        (
-            Event::Merged { terminals: 0 },
-            "drop terminals, read terminals, offer, service_lines 0",
-        ),
-    ]);
 }
