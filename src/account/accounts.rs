@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use super::inventory::KnownInventory;
 use super::metrics::AccountMetrics;
 use crate::exposition::{Kind, OwnFamily};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Part};
 use crate::supervise::{ActorStatus, Role};
 use crate::time::Moment;
 
@@ -58,7 +58,8 @@ impl AccountStatus {
     }
 
     /// The same account, whose inventory is read. So far this is known.
-    pub(super) fn with_inventory(mut self, inventory: Inventory, ran: Duration) -> Self {
+    #[must_use]
+    pub fn with_inventory(mut self, inventory: Inventory, ran: Duration) -> Self {
         self.inventory_actor = Some(Arc::new(ActorStatus::new(Role::Inventory, ran)));
         self.inventory = Arc::new(KnownInventory::restored(inventory));
         self
@@ -73,6 +74,15 @@ impl AccountStatus {
     #[must_use]
     pub fn has_inventory(&self) -> bool {
         self.inventory_actor.is_some()
+    }
+
+    /// Whether its terminals were read to the end, or cannot be read: with `INVENTORY=off`, or without the permission.
+    #[must_use]
+    pub fn has_read_terminals(&self) -> bool {
+        let terminals = self.metrics.inventory(Part::Terminals);
+        !self.has_inventory()
+            || terminals.last_success.value().is_some()
+            || terminals.permitted.value() == Some(0.0)
     }
 
     /// The state.

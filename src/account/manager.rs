@@ -5,6 +5,9 @@
 //! after that, so that two polls never consume the same stream. An account whose actors fail too often is stopped alone, and started again
 //! after a pause.
 
+mod client_ids;
+mod pausing;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -16,18 +19,20 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
+use self::client_ids::StartedWith;
+use self::pausing::InventoryPauses;
 use super::accounts::{AccountState, AccountStatus, Accounts};
 #[cfg(feature = "fault-injection")]
 use super::directory::Directory;
 use super::messages::{AddAccount, Drain, RemoveAccount};
-use super::paces::Paces;
+use super::paces::{Pace, Paces};
 use super::pauses::Pauses;
 use super::start::{AccountActors, AccountContext, Starter};
 use super::startable::startable;
 use crate::config::Account;
 use crate::inventory::Inventory;
-use crate::supervise::{GivenUp, Owner, Role, Supervisor};
-use crate::time::{Backoff, Moment, Pacer};
+use crate::supervise::{GivenUp, Role, Supervisor};
+use crate::time::{Backoff, Moment};
 
 /// The time limit for the end of an account: the sum of the linger and the time limits of a token, a request and the store.
 const END_LIMIT: Duration = Duration::from_secs(300);
@@ -83,6 +88,8 @@ pub struct Manager {
     thread_backoff: Backoff,
     /// When they are tried again; [`Moment::NEVER`] if there are none.
     retry_at: Moment,
+    /// When client IDs were last compared with their files.
+    checked_at: Moment,
     ended: mpsc::UnboundedSender<u64>,
     ends: mpsc::UnboundedReceiver<u64>,
     #[cfg(feature = "fault-injection")]
@@ -93,6 +100,7 @@ pub struct Manager {
 #[derive(Debug)]
 struct Running {
     account: Account,
+    started_with: StartedWith,
     status: Arc<AccountStatus>,
     /// The number of its last start.
     incarnation: u64,
@@ -100,14 +108,6 @@ struct Running {
     actors: AccountActors,
     pauses: Pauses,
     inventory: InventoryPauses,
-}
-
-/// The pauses of an InventoryActor that keeps failing. Its account polls meanwhile.
-#[derive(Debug)]
-struct InventoryPauses {
-    pauses: Pauses,
-    /// When it is started again; [`Moment::NEVER`] while it runs.
-    until: Moment,
 }
 
 impl Manager {
@@ -133,6 +133,7 @@ impl Manager {
             incarnations: 0,
             thread_backoff: Backoff::REQUESTS,
             retry_at: Moment::NEVER,
+            checked_at: Moment::default(),
             ended,
             ends,
             #[cfg(feature = "fault-injection")]
@@ -164,7 +165,7 @@ impl Manager {
     ) -> Exhausted {
         let clock = self.context.clock.clone();
         loop {
-            let next_start = self.next_start();
+            let (next_start, next_check) = (self.next_start(), self.next_check());
             let result = tokio::select! {
                 Some(GivenUp { owner, role, cause }) = given_up.recv() => {
                     let component = role.name();
@@ -182,6 +183,7 @@ impl Manager {
                 Some(accounts) = lists.recv() => self.apply(accounts),
                 Some(incarnation) = self.ends.recv() => self.ended(incarnation),
                 () = clock.sleep_until(next_start) => self.start_due(),
+                () = clock.sleep_until(next_check) => self.check_client_ids(),
             };
             if let Err(NoThread { account, source }) = result {
                 let retry_in = self.next_start().since(clock.now());
@@ -215,7 +217,9 @@ impl Manager {
     /// Ends accounts that are no longer wanted, and starts those that are, unless their names or client IDs are in use. An account that gets
     /// no thread is tried again later.
     fn reconcile(&mut self) -> Result<(), NoThread> {
-        let unwanted = |running: &Running| !self.wanted.contains(&running.account);
+        let unwanted = |running: &Running| {
+            running.started_with.is_outdated() || !self.wanted.contains(&running.account)
+        };
         let unwanted = self.running.iter().filter(|running| unwanted(running));
         for running in unwanted {
             if running.status.state() != AccountState::Ending {
@@ -264,21 +268,19 @@ impl Manager {
         });
         let client_id = account.client_id.identity();
         let elapsed = self.context.clock.elapsed();
-        let pacer = self
+        let pace = self
             .paces
             .take(&client_id, account.polls_per_minute, elapsed);
-        let (incarnation, actors) = self.launch(&account, &status, &arbiter, pacer);
+        let (incarnation, actors) = self.launch(&account, &status, &arbiter, pace);
         self.running.push(Running {
             account,
+            started_with: StartedWith::new(client_id),
             status,
             incarnation,
             arbiter,
             actors,
             pauses: Pauses::new(now),
-            inventory: InventoryPauses {
-                pauses: Pauses::new(now),
-                until: Moment::NEVER,
-            },
+            inventory: InventoryPauses::new(now),
         });
         Ok(())
     }
@@ -288,7 +290,7 @@ impl Manager {
         account: &Account,
         status: &AccountStatus,
         arbiter: &Arbiter,
-        pacer: Pacer,
+        pace: Pace,
     ) -> (u64, AccountActors) {
         self.incarnations += 1;
         let incarnation = self.incarnations;
@@ -300,7 +302,7 @@ impl Manager {
             status,
             context: &self.context,
         };
-        let actors = starter.start(pacer);
+        let actors = starter.start(pace);
         #[cfg(feature = "fault-injection")]
         self.directory.add(&account.name, actors.clone());
         status.set(AccountState::Running);
@@ -330,9 +332,10 @@ impl Manager {
         let is_ended = |running: &mut Running| running.incarnation == incarnation;
         for running in self.running.extract_if(.., is_ended) {
             running.arbiter.stop();
-            let client_id = running.account.client_id.identity();
+            let client_id = running.started_with.client_id().to_owned();
             let elapsed = self.context.clock.elapsed();
-            self.paces.keep(client_id, running.actors.pacer(), elapsed);
+            let pace = running.actors.end_requests();
+            self.paces.keep(client_id, pace, elapsed);
             let name = running.account.name;
             if !self.wanted.iter().any(|wanted| wanted.name == name) {
                 info!(account = &*name, "account removed");
@@ -340,94 +343,6 @@ impl Manager {
             }
         }
         self.reconcile()
-    }
-
-    /// Stops an account whose actor has failed too often, for a pause.
-    fn pause(&mut self, owner: &Owner, component: &str, reason: &str) {
-        let now = self.context.clock.now();
-        let mut running = self.running.iter_mut();
-        let Some(running) = running.find(|it| it.incarnation == owner.incarnation) else {
-            return;
-        };
-        // Another of its actors was given up before.
-        if !running.status.is_up() {
-            return;
-        }
-        let arbiter = running.arbiter.handle();
-        let (clock, actors) = (self.context.clock.clone(), running.actors.clone());
-        // The thread ends only after the last answer is stored.
-        actix_rt::spawn(async move {
-            let drain = actors.drain(Drain { cuts: true });
-            let _ = clock.timeout(STOP_LIMIT, drain).await;
-            actors.close().await;
-            arbiter.stop();
-        });
-        if running.status.state() == AccountState::Ending {
-            return;
-        }
-        let pause = running.pauses.next(now);
-        for actor in running.status.actors() {
-            actor.mark_gone();
-        }
-        running.status.set(AccountState::Paused {
-            until: now.after(pause),
-        });
-        error!(
-            account = &*owner.account,
-            component,
-            reason,
-            restart_in_seconds = pause.as_secs(),
-            "account stopped: a component keeps failing"
-        );
-    }
-
-    /// Stops the InventoryActor of an account for a pause, because it has failed too often.
-    fn pause_inventory(&mut self, owner: &Owner, reason: &str) {
-        let now = self.context.clock.now();
-        let mut running = self.running.iter_mut();
-        let Some(running) = running.find(|it| it.incarnation == owner.incarnation) else {
-            return;
-        };
-        if running.status.state() != AccountState::Running {
-            return;
-        }
-        let pause = running.inventory.pauses.next(now);
-        running.inventory.until = now.after(pause);
-        error!(
-            account = &*owner.account,
-            component = Role::Inventory.name(),
-            reason,
-            restart_in_seconds = pause.as_secs(),
-            "the inventory is not read for a while: the component keeps failing. Polls go on"
-        );
-    }
-
-    /// Starts the InventoryActors again whose pauses are over.
-    fn resume_inventories(&mut self) {
-        let now = self.context.clock.now();
-        for running in &mut self.running {
-            if running.inventory.until > now || running.status.state() != AccountState::Running {
-                continue;
-            }
-            running.inventory.until = Moment::NEVER;
-            running.inventory.pauses.started(now);
-            let starter = Starter {
-                supervisor: &self.supervisor,
-                arbiter: &running.arbiter.handle(),
-                incarnation: running.incarnation,
-                account: &running.account,
-                status: &running.status,
-                context: &self.context,
-            };
-            starter.restart_inventory(&mut running.actors);
-            #[cfg(feature = "fault-injection")]
-            self.directory
-                .add(&running.account.name, running.actors.clone());
-            info!(
-                account = &*running.account.name,
-                "the inventory is read again"
-            );
-        }
     }
 
     /// Whether each account of the list is paused, and no other account is still ending. An account that has no thread is not paused:
@@ -439,61 +354,6 @@ impl Manager {
         !self.wanted.is_empty()
             && self.wanted.iter().all(is_started)
             && !self.running.iter().any(is_up)
-    }
-
-    /// When the next account or InventoryActor is started: one whose pause is over, or an account that got no thread before.
-    fn next_start(&self) -> Moment {
-        let pauses = self
-            .running
-            .iter()
-            .map(|running| match running.status.state() {
-                AccountState::Running => running.inventory.until,
-                AccountState::Paused { until } => until,
-                AccountState::Ending => Moment::NEVER,
-            });
-        pauses.fold(self.retry_at, Moment::min)
-    }
-
-    /// Starts the accounts and InventoryActors whose pauses are over, and the accounts that got no thread before.
-    fn start_due(&mut self) -> Result<(), NoThread> {
-        self.resume_inventories();
-        let resumed = self.resume();
-        match self.retry_at <= self.context.clock.now() {
-            true => self.reconcile().and(resumed),
-            false => resumed,
-        }
-    }
-
-    /// Starts the accounts again whose pauses are over. One that gets no thread pauses again.
-    fn resume(&mut self) -> Result<(), NoThread> {
-        let now = self.context.clock.now();
-        let is_due = |running: &mut Running| matches!(running.status.state(), AccountState::Paused { until } if until <= now);
-        let due: Vec<_> = self.running.extract_if(.., is_due).collect();
-        let mut result = Ok(());
-        for mut running in due {
-            running.pauses.started(now);
-            running.inventory.until = Moment::NEVER;
-            match new_thread(&running.account) {
-                Ok(arbiter) => {
-                    let launched = self.launch(
-                        &running.account,
-                        &running.status,
-                        &arbiter,
-                        running.actors.pacer(),
-                    );
-                    (running.incarnation, running.actors) = launched;
-                    running.arbiter = arbiter;
-                    info!(account = &*running.account.name, "account started again");
-                }
-                Err(error) => {
-                    let until = now.after(running.pauses.next(now));
-                    running.status.set(AccountState::Paused { until });
-                    result = Err(error);
-                }
-            }
-            self.running.push(running);
-        }
-        result
     }
 
     fn publish(&self) {

@@ -13,6 +13,7 @@ use super::attempt::{Polled, Progress};
 use super::metrics::AccountMetrics;
 use super::now::Now;
 use super::offer::Consumer;
+use super::paces::Pace;
 use super::peers::Peers;
 use super::poll_loop::{Effect, Event, PollLoop, PollOptions};
 use super::poll_record::PollRecord;
@@ -29,8 +30,13 @@ pub(super) struct InFlight {
 /// What is known about the polls of an account. Without connections and timers, which end with the actor.
 #[derive(Debug)]
 pub(super) struct PollingState {
+    /// It also has the pace of all requests.
     poll_loop: PollLoop,
     record: PollRecord,
+    /// The pace of requests for the inventory.
+    inventory_pacer: Pacer,
+    /// Whether [`Polling::end_requests`] was called.
+    has_ended: bool,
     pub(super) in_flight: Option<InFlight>,
 }
 
@@ -52,11 +58,6 @@ impl PollingState {
     pub(super) fn attempt_started(&mut self, in_flight: InFlight) {
         self.record.attempt_started();
         self.in_flight = Some(in_flight);
-    }
-
-    /// The pace of the polls.
-    pub(super) fn pacer(&self) -> &Pacer {
-        self.poll_loop.pacer()
     }
 
     /// Aborts the attempt in flight.
@@ -81,10 +82,10 @@ pub(super) struct Polling {
 }
 
 impl Polling {
-    /// Nothing was polled yet. Polls have the given pace.
+    /// Nothing was polled yet. Requests have the given paces.
     pub(super) fn new(
         options: &StreamOptions,
-        pacer: Pacer,
+        pace: Pace,
         peers: Peers,
         clock: Clock,
         metrics: Arc<AccountMetrics>,
@@ -103,8 +104,10 @@ impl Polling {
             metrics,
         );
         let state = PollingState {
-            poll_loop: PollLoop::new(poll_options, pacer),
+            poll_loop: PollLoop::new(poll_options, pace.requests),
             record,
+            inventory_pacer: pace.inventory,
+            has_ended: false,
             in_flight: None,
         };
         Self {
@@ -131,14 +134,39 @@ impl Polling {
         &self.clock
     }
 
-    /// Reserves a request other than a poll in the account's pace. Returns the wait until it may be sent.
-    pub(super) fn reserve(&self, now: Duration) -> Duration {
-        self.state().poll_loop.reserve(now)
+    /// How long the next request for the inventory has to wait at least.
+    pub(super) fn inventory_wait(&self, now: Duration) -> Duration {
+        self.state().inventory_pacer.clone().reserve(now)
     }
 
-    /// Halves the account's pace after a 429 to another request than a poll.
+    /// Reserves a request for the inventory, which has waited for [`Polling::inventory_wait`]. Returns the wait until it may be sent; `None`
+    /// if it must not be sent, because the account has ended.
+    pub(super) fn reserve_inventory_request(&self, now: Duration) -> Option<Duration> {
+        let mut state = self.state();
+        if state.has_ended {
+            return None;
+        }
+        let wait = state.poll_loop.reserve(now);
+        // At the time at which it is sent.
+        state.inventory_pacer.reserve(now + wait);
+        Some(wait)
+    }
+
+    /// Halves both paces after a 429 to a request for the inventory.
     pub(super) fn slow_down(&self, now: Duration) {
-        self.state().poll_loop.slow_down(now);
+        let mut state = self.state();
+        state.poll_loop.slow_down(now);
+        state.inventory_pacer.slow_down(now);
+    }
+
+    /// Ends the requests for the inventory, after polling has ended. Returns the paces, for the next start of the account.
+    pub(super) fn end_requests(&self) -> Pace {
+        let mut state = self.state();
+        state.has_ended = true;
+        Pace {
+            requests: state.poll_loop.pacer().clone(),
+            inventory: state.inventory_pacer.clone(),
+        }
     }
 
     /// Takes an event. Gives the effects that are left to carry out: outcomes are recorded here.

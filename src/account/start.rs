@@ -10,6 +10,7 @@ use super::accounts::AccountStatus;
 use super::inventory::{InventoryActor, InventoryOptions, InventorySettings, InventoryStart};
 use super::messages::Drain;
 use super::offer::{Consumer, StreamId};
+use super::paces::Pace;
 use super::peers::Peers;
 use super::polling::Polling;
 use super::stream::{StreamActor, StreamOptions};
@@ -20,7 +21,7 @@ use crate::starlink::ClientOptions;
 use crate::supervise::{Owner, Supervisor};
 use crate::tasks::Pool;
 use crate::telemetry::SharedSchemas;
-use crate::time::{Clock, Pacer};
+use crate::time::Clock;
 
 /// The values that the actors of all accounts share.
 #[derive(Debug, Clone)]
@@ -65,9 +66,9 @@ impl AccountActors {
         self.polling.finish().await;
     }
 
-    /// The pace of its polls.
-    pub(super) fn pacer(&self) -> Pacer {
-        self.polling.state().pacer().clone()
+    /// Ends its requests, after a drain. Returns their paces.
+    pub(super) fn end_requests(&self) -> Pace {
+        self.polling.end_requests()
     }
 
     /// Ends the delivery of the last answer, before the thread ends. A later [`AccountActors::drain`] does nothing.
@@ -87,8 +88,8 @@ pub(super) struct Starter<'a> {
 }
 
 impl Starter<'_> {
-    /// Starts all actors. The account polls at the given pace.
-    pub(super) fn start(self, pacer: Pacer) -> AccountActors {
+    /// Starts all actors. The requests have the given paces.
+    pub(super) fn start(self, pace: Pace) -> AccountActors {
         let (token, metadata) = (self.token(), self.metadata());
         let context = self.context;
         let options = StreamOptions {
@@ -108,7 +109,7 @@ impl Starter<'_> {
             decoder: context.decoder.clone(),
         };
         let metrics = Arc::clone(&self.status.metrics);
-        let polling = Polling::new(&options, pacer, peers, context.clock.clone(), metrics);
+        let polling = Polling::new(&options, pace, peers, context.clock.clone(), metrics);
         let make = {
             let polling = polling.clone();
             move || StreamActor::new(options, polling)
@@ -162,10 +163,9 @@ impl Starter<'_> {
         let start = InventoryStart {
             incarnation: self.incarnation,
             client_id: account.client_id.identity(),
-            polls_per_minute: account.polls_per_minute,
             balance: settings.balance,
         };
-        let is_outdated = known.begin(start, self.context.clock.elapsed());
+        let is_outdated = known.begin(start);
         if is_outdated {
             self.status.metrics.forget_inventory();
         }

@@ -1,6 +1,7 @@
 //! Builds the application step by step: binds the ports, starts the actors and tasks, and only then accepts clients.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -143,11 +144,17 @@ impl Application {
 fn note_readers(settings: &Settings) {
     let gate = settings.web_config.as_ref();
     let is_open = gate.is_none_or(|file| file.value.is_open());
-    if settings.inventory.is_some() && is_open && !settings.listen.ip().is_loopback() {
+    if settings.inventory.is_some() && is_open_to_others(settings.listen.ip(), is_open) {
         info!(
             "names, serial numbers and data use can be read without a password: set users in WEB_CONFIG_FILE, or INVENTORY=off"
         );
     }
+}
+
+/// Whether other machines can connect to this address without a password or a certificate.
+fn is_open_to_others(address: IpAddr, is_open: bool) -> bool {
+    // An IPv4 address may be written as an IPv6 address.
+    is_open && !address.to_canonical().is_loopback()
 }
 
 /// The names that were read with the settings.
@@ -347,4 +354,27 @@ fn endpoints(settings: &Settings, tuning: Tuning, sources: Sources) -> Endpoints
         http::routes(config, &scrapes, &health);
         web::routes(config, &views);
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_can_read_what_is_served_without_a_password_on_an_address_that_is_not_loopback() {
+        for (address, is_open, expected) in [
+            ("0.0.0.0", true, true),
+            ("::", true, true),
+            ("192.0.2.1", true, true),
+            ("::ffff:192.0.2.1", true, true),
+            ("0.0.0.0", false, false),
+            ("127.0.0.1", true, false),
+            ("127.1.2.3", true, false),
+            ("::1", true, false),
+            ("::ffff:127.0.0.1", true, false),
+        ] {
+            let found = is_open_to_others(address.parse().unwrap(), is_open);
+            assert_eq!(found, expected, "{address} {is_open}");
+        }
+    }
 }

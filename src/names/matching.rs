@@ -20,6 +20,10 @@ use crate::time::{Clock, Moment};
 /// times.
 const COMPARISONS_BEFORE_LOG: u32 = 4;
 
+/// If terminals of the inventory are still being read then, the log waits for them, at most until so many comparisons: two hours with the
+/// usual interval, in which the terminals of the largest accounts are read.
+const MOST_COMPARISONS_BEFORE_LOG: u32 = 480;
+
 /// The advice in the log.
 const HINT: &str = "deviceID is the ID that telemetry uses (ut… or Router-…, with or without the prefix), or the serial number of the kit or the dish, which needs the inventory (INVENTORY=auto, and the permission \"Device management, View\")";
 
@@ -54,6 +58,7 @@ pub async fn match_devices(
     pulse: Pulse,
 ) {
     let mut comparisons = 0;
+    let mut is_logged = false;
     let mut generation = 0;
     let mut last = clock.now();
     let mut counted = None;
@@ -63,6 +68,7 @@ pub async fn match_devices(
         if current.generation() != generation {
             generation = current.generation();
             comparisons = 0;
+            is_logged = false;
             counted = None;
         }
         let lease = pulse.during(published.lease(Moment::default())).await;
@@ -90,10 +96,26 @@ pub async fn match_devices(
         // Before the first poll no device is known.
         if is_due && accounts.has_any_polled() {
             comparisons += 1;
-            if comparisons == COMPARISONS_BEFORE_LOG {
+            if !is_logged && is_log_due(comparisons, &accounts) {
+                is_logged = true;
                 log_unmatched(&current, &unmatched);
             }
         }
+    }
+}
+
+/// Whether unmatched names are logged, if they have not been.
+fn is_log_due(comparisons: u32, accounts: &Accounts) -> bool {
+    let are_terminals_read = || {
+        accounts
+            .all()
+            .iter()
+            .all(|account| account.has_read_terminals())
+    };
+    match comparisons {
+        ..COMPARISONS_BEFORE_LOG => false,
+        COMPARISONS_BEFORE_LOG..MOST_COMPARISONS_BEFORE_LOG => are_terminals_read(),
+        _ => true,
     }
 }
 
@@ -151,7 +173,36 @@ fn listed_ids(directory: &Directory) -> impl Iterator<Item = Cow<'_, str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::AccountStatus;
+    use crate::inventory::{Inventory, Part};
     use crate::names::device::tests::directory;
+
+    #[test]
+    fn unmatched_names_are_logged_when_the_terminals_of_all_accounts_are_read() {
+        let account = |name: &str, inventory: Option<Inventory>| {
+            let status = AccountStatus::new(name.into(), Duration::ZERO);
+            Arc::new(match inventory {
+                Some(inventory) => status.with_inventory(inventory, Duration::ZERO),
+                None => status,
+            })
+        };
+        let (off, read) = (
+            account("off", None),
+            account("read", Some(Inventory::default())),
+        );
+        let accounts = Accounts::new(vec![off, Arc::clone(&read)]);
+        for comparisons in [3, 4, 479] {
+            assert!(!is_log_due(comparisons, &accounts), "{comparisons}");
+        }
+        assert!(is_log_due(480, &accounts));
+        let terminals = read.metrics.inventory(Part::Terminals);
+        terminals.permitted.set(0.0);
+        assert!(is_log_due(4, &accounts));
+        terminals.permitted.set(1.0);
+        assert!(!is_log_due(4, &accounts));
+        terminals.last_success.set(1.0);
+        assert!(is_log_due(4, &accounts) && !is_log_due(3, &accounts));
+    }
 
     #[test]
     fn names_match_the_ids_and_serial_numbers_of_the_inventory() {

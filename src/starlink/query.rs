@@ -42,17 +42,23 @@ impl Query {
     /// The most entries of a page about data use.
     pub const USAGE_PAGE_SIZE: u32 = 250;
 
-    /// The URL of the request below `base`, which is [`Account::management_url`](crate::config::Account::management_url).
+    /// The path of the request below `{API_URL}/v2`.
     #[must_use]
-    pub fn url(&self, base: &Url) -> Url {
-        let path = match self {
+    pub const fn path(&self) -> &'static str {
+        match self {
             Self::Account => "account",
             Self::Terminals { .. } => "user-terminals",
             Self::ServiceLines { .. } => "service-lines",
             Self::DataUsage { .. } => "data-usage/query",
             Self::Balance => "billing/balance",
             Self::LastKnown { .. } => "telemetry/query",
-        };
+        }
+    }
+
+    /// The URL of the request below `base`, which is [`Account::management_url`](crate::config::Account::management_url).
+    #[must_use]
+    pub fn url(&self, base: &Url) -> Url {
+        let path = self.path();
         let mut url = base.clone();
         url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
         match self {

@@ -11,15 +11,13 @@ const POLLS_A_MINUTE: usize = 250;
 const TOKENS_IN_A_QUARTER: usize = 1000;
 const INVENTORY_REQUESTS_A_MINUTE: usize = 20;
 
-/// An account with a new name may make so many requests for its inventory at once.
-const INVENTORY_BURST: usize = 2;
-
 /// Checks that at most one poll was in flight, and the rates of all requests. An account whose entry has changed requests a token at once.
-/// `names` is how many names the account had.
-pub fn judge(journal: &Journal, is_changed: bool, names: usize, time: &Timeline) {
-    let most = INVENTORY_REQUESTS_A_MINUTE + INVENTORY_BURST * names.saturating_sub(1);
+pub fn judge(journal: &Journal, is_changed: bool, time: &Timeline) {
     let requests = journal.most_management_within(Duration::from_secs(60));
-    assert!(requests <= most, "{requests} inventory requests a minute");
+    assert!(
+        requests <= INVENTORY_REQUESTS_A_MINUTE,
+        "{requests} inventory requests a minute"
+    );
     assert!(journal.most_polls_in_flight <= 1, "polls overlap");
     let polls: Vec<_> = journal
         .polls

@@ -141,12 +141,6 @@ impl Roll {
         name
     }
 
-    /// How many names an account had.
-    pub fn names(&self, lane: usize) -> usize {
-        let retired = self.retired.values().filter(|name| name.lane == lane);
-        retired.count() + usize::from(self.lanes[lane].entry.is_some())
-    }
-
     pub fn set_key(&mut self, lane: usize, key: Key) {
         if let Some(entry) = &mut self.lanes[lane].entry {
             entry.key = key;

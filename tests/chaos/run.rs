@@ -90,10 +90,9 @@ pub async fn play(seed: u64, length: Duration) -> Counts {
     is_over.set(true);
     let watched = watching.await.unwrap();
     let mut readings = 0;
-    for (number, (simulator, lane)) in world.simulators.iter().zip(&lanes).enumerate() {
+    for (simulator, lane) in world.simulators.iter().zip(&lanes) {
         let journal = simulator.journal();
-        let names = lock(&world.model).roll.names(number);
-        judge(&journal, lane.is_changed, names, &time);
+        judge(&journal, lane.is_changed, &time);
         readings += journal.management.len() as u64;
     }
     counts.insert("inventory requests".to_owned(), readings);
@@ -314,7 +313,7 @@ async fn hurry(mut random: Rng, length: Duration) -> Counts {
         deaths += 1;
     }
     let journal = simulator.journal();
-    judge(&journal, false, 1, &time);
+    judge(&journal, false, &time);
     let polls = journal.polls.len();
     // The first 20 polls are a burst; then three a second.
     assert!(polls > 40, "only {polls} polls");

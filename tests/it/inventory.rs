@@ -1,6 +1,7 @@
 //! Tests of the inventory: what is requested when, what faults of the management API do, and what the exporter's own metrics say.
 
 mod accounts;
+mod client_ids;
 mod faults;
 mod last_values;
 mod permissions;
@@ -8,6 +9,7 @@ mod requests;
 mod restart;
 mod supervision;
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -50,30 +52,60 @@ struct World {
     simulator: Simulator,
     service: Service,
     time: ManualTime,
+    /// The time that has passed.
+    passed: Cell<Duration>,
 }
 
 impl World {
     async fn start(simulator: Simulator, changes: &[(&str, &str)]) -> Self {
         let changes = [&[ON], changes].concat();
         let (service, time) = Service::with_manual_clock(&simulator, &changes).await;
+        Self::new(simulator, service, time)
+    }
+
+    fn new(simulator: Simulator, service: Service, time: ManualTime) -> Self {
         Self {
             simulator,
             service,
             time,
+            passed: Cell::default(),
         }
+    }
+
+    fn advance(&self, duration: Duration) {
+        self.time.advance(duration);
+        self.passed.set(self.passed.get() + duration);
     }
 
     /// Lets time pass, in steps that are short enough for one request each.
     async fn pass(&self, duration: Duration) {
         for _ in 0..duration.as_secs().div_ceil(3) {
-            self.time.advance(Duration::from_secs(3));
+            self.advance(Duration::from_secs(3));
             actix_rt::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Lets time pass until there were so many requests of an account that is being read without pause. Between two requests at most `gap`
+    /// passes, so that a busy machine does not delay requests by the manual clock.
+    async fn read_on(&self, requests: usize, gap: Duration) {
+        let deadline = Instant::now() + 20 * WAIT_LIMIT;
+        let mut seen = (0, self.passed.get());
+        while seen.0 < requests {
+            assert!(Instant::now() < deadline, "only {} requests", seen.0);
+            let made = self.simulator.journal().management.len();
+            if made > seen.0 {
+                seen = (made, self.passed.get());
+            }
+            if self.passed.get() - seen.1 < gap {
+                self.advance(Duration::from_secs(1));
+            }
+            actix_rt::time::sleep(Duration::from_millis(2)).await;
         }
     }
 
     /// Lets time pass at once, for when nothing is requested.
     async fn skip(&self, duration: Duration) {
-        self.time.advance(duration);
+        self.advance(duration);
         actix_rt::time::sleep(Duration::from_millis(20)).await;
     }
 

@@ -1,14 +1,9 @@
-//! What survives restarts of an account and of its InventoryActor: the inventory, and the pace of its requests.
+//! The inventory of an account, which survives restarts of the account and of its InventoryActor.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use crate::inventory::{Inventory, Part};
-use crate::time::Pacer;
-
-/// The most requests for the inventory in any minute.
-const MOST_REQUESTS: u32 = 20;
 
 /// What decides how an inventory continues at a start of its account.
 pub(in crate::account) struct InventoryStart {
@@ -16,8 +11,6 @@ pub(in crate::account) struct InventoryStart {
     pub(in crate::account) incarnation: u64,
     /// Identifies the service account. The inventory of another one is removed.
     pub(in crate::account) client_id: String,
-    /// The most requests of the account in any minute, polls included.
-    pub(in crate::account) polls_per_minute: u32,
     /// Whether the balance is read. If not, it is removed.
     pub(in crate::account) balance: bool,
 }
@@ -33,7 +26,6 @@ struct State {
     incarnation: u64,
     /// Identifies the service account that the inventory is of; `None` before its first start.
     client_id: Option<String>,
-    pacer: Option<Pacer>,
     /// Whether the last values of terminals were requested.
     has_last_values: bool,
 }
@@ -59,14 +51,9 @@ impl KnownInventory {
     }
 
     /// Begins a start of the account. What the inventory must not contain is removed; returns whether something was.
-    pub(in crate::account) fn begin(&self, start: InventoryStart, now: Duration) -> bool {
+    pub(in crate::account) fn begin(&self, start: InventoryStart) -> bool {
         let mut state = self.state();
         state.incarnation = start.incarnation;
-        let requests = (start.polls_per_minute / 2).clamp(1, MOST_REQUESTS);
-        state.pacer = Some(match state.pacer.take() {
-            Some(pacer) => pacer.with_limit(requests, now),
-            None => Pacer::new(requests),
-        });
         let before = state.client_id.replace(start.client_id);
         if before.is_some() && before != state.client_id {
             state.has_last_values = false;
@@ -103,26 +90,6 @@ impl KnownInventory {
         self.state().has_last_values = true;
     }
 
-    /// How long the next request has to wait at least.
-    pub(super) fn wait(&self, now: Duration) -> Duration {
-        let pacer = self.state().pacer.clone();
-        pacer.map_or(Duration::ZERO, |mut pacer| pacer.reserve(now))
-    }
-
-    /// A request is sent at this time.
-    pub(super) fn count_request(&self, at: Duration) {
-        if let Some(pacer) = &mut self.state().pacer {
-            pacer.reserve(at);
-        }
-    }
-
-    /// Starlink asks for fewer requests.
-    pub(super) fn slow_down(&self, now: Duration) {
-        if let Some(pacer) = &mut self.state().pacer {
-            pacer.slow_down(now);
-        }
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -133,13 +100,10 @@ mod tests {
     use super::*;
     use crate::inventory::{AccountInfo, Balance, Known};
 
-    const MINUTE: Duration = Duration::from_secs(60);
-
-    fn start(client_id: &str, polls_per_minute: u32, balance: bool) -> InventoryStart {
+    fn start(client_id: &str, balance: bool) -> InventoryStart {
         InventoryStart {
             incarnation: 1,
             client_id: client_id.to_owned(),
-            polls_per_minute,
             balance,
         }
     }
@@ -163,48 +127,23 @@ mod tests {
     }
 
     #[test]
-    fn no_minute_has_more_requests_than_allowed_also_after_other_waits() {
-        for (polls_per_minute, most) in [(240, 20), (200, 20), (40, 20), (10, 5), (2, 1), (1, 1)] {
-            let known = KnownInventory::default();
-            known.begin(start("id", polls_per_minute, false), Duration::ZERO);
-            let mut random = fastrand::Rng::with_seed(7);
-            let mut now = Duration::ZERO;
-            let mut sent = Vec::new();
-            for _ in 0..500 {
-                now += known.wait(now);
-                // The account's pace, and the time of the answer.
-                let at = now + Duration::from_millis(random.u64(..3000));
-                known.count_request(at);
-                sent.push(at);
-                now = at + Duration::from_millis(random.u64(..3000));
-            }
-            let within = |first: Duration| {
-                let after = sent.iter().filter(|at| **at >= first);
-                after.take_while(|at| **at - first <= MINUTE).count()
-            };
-            let densest = sent.iter().map(|at| within(*at)).max();
-            assert!(densest <= Some(most), "{polls_per_minute}: {densest:?}");
-        }
-    }
-
-    #[test]
     fn another_client_id_removes_the_inventory_and_an_unwanted_balance_is_removed() {
         let known = KnownInventory::restored(inventory());
-        assert!(!known.begin(start("a", 200, true), Duration::ZERO));
+        assert!(!known.begin(start("a", true)));
         assert!(known.inventory().balance.is_some());
-        assert!(known.begin(start("a", 200, false), Duration::ZERO));
+        assert!(known.begin(start("a", false)));
         assert!(known.inventory().balance.is_none());
-        assert!(!known.begin(start("a", 200, false), Duration::ZERO));
+        assert!(!known.begin(start("a", false)));
         known.last_values_were_requested();
-        assert!(known.begin(start("b", 200, false), Duration::ZERO));
+        assert!(known.begin(start("b", false)));
         assert!(known.inventory().is_empty() && !known.has_last_values());
-        assert!(!known.begin(start("c", 200, false), Duration::ZERO));
+        assert!(!known.begin(start("c", false)));
     }
 
     #[test]
     fn an_earlier_start_of_the_account_changes_nothing_any_more() {
         let known = KnownInventory::default();
-        known.begin(start("a", 200, true), Duration::ZERO);
+        known.begin(start("a", true));
         known.set(0, inventory());
         assert!(known.inventory().is_empty());
         known.set(1, inventory());

@@ -1,6 +1,6 @@
 //! The InventoryActor: reads what Starlink's management API says about one account. It carries out what the [schedule] decides.
 //!
-//! The pages of a reading survive a restart of the actor; a request that is in flight is repeated. The inventory and the pace survive also
+//! The pages of a reading survive a restart of the actor; a request that is in flight is repeated. The inventory survives also
 //! when the actor is given up and when the account is started again.
 
 mod known;
@@ -159,11 +159,7 @@ impl InventoryActor {
                 }
             }
             Effect::Offer => self.offer(context),
-            Effect::SlowDown => {
-                let now = self.clock.elapsed();
-                self.known.slow_down(now);
-                self.polling.slow_down(now);
-            }
+            Effect::SlowDown => self.polling.slow_down(self.clock.elapsed()),
             Effect::Record(outcome) => {
                 if matches!(
                     outcome,
@@ -193,7 +189,6 @@ impl InventoryActor {
             client,
             base: options.base.clone(),
             polling: self.polling.clone(),
-            known: Arc::clone(&self.known),
             settings: options.settings.clone(),
         };
         let answered = request.make().into_actor(self);
@@ -212,9 +207,12 @@ impl InventoryActor {
         } = answered;
         let event = match result {
             Ok(Content::Part(parsed)) => {
-                let is_last = parsed.is_last();
+                let event = Event::PageRead {
+                    is_last: parsed.is_last(),
+                    has_new: self.pages.lack(&parsed),
+                };
                 self.pages.add(parsed, at);
-                Event::PageRead { is_last }
+                event
             }
             Ok(Content::LastValues(rejected)) => Event::LastValuesRead(rejected),
             Err(error) => Event::Failed {

@@ -40,6 +40,16 @@ pub(super) struct Pages {
 }
 
 impl Pages {
+    /// Whether a page of a list has an entry that these pages lack. True for other answers.
+    pub(super) fn lack(&self, parsed: &Parsed) -> bool {
+        match parsed {
+            Parsed::Terminals(page) => page.entries.adds_to(&self.terminals),
+            Parsed::Lines(page) => page.entries.adds_to(&self.lines),
+            Parsed::Usage(page) => page.entries.adds_to(&self.usage),
+            Parsed::Account(_) | Parsed::Balance(_) => true,
+        }
+    }
+
     /// Adds an answer that arrived at this time in seconds since 1970.
     pub(super) fn add(&mut self, parsed: Parsed, at: f64) {
         self.at = at;

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use tracing::debug;
 use url::Url;
 
-use super::known::KnownInventory;
 use super::pages::Content;
 use super::schedule::Step;
 use crate::account::InventorySettings;
@@ -32,7 +31,6 @@ pub(super) struct Request {
     /// The URL below which the requests are.
     pub(super) base: Url,
     pub(super) polling: Polling,
-    pub(super) known: Arc<KnownInventory>,
     pub(super) settings: InventorySettings,
 }
 
@@ -80,15 +78,17 @@ impl Request {
         Ok(answer.await?)
     }
 
-    /// Waits until neither the pace of the inventory nor that of the account is exceeded. Both count the request at the time at which it
-    /// is sent.
+    /// Waits until neither the pace of the inventory nor that of the account is exceeded.
     async fn turn(&self) {
         let clock = self.polling.clock();
-        clock.sleep(self.known.wait(clock.elapsed())).await;
-        let now = clock.elapsed();
-        let wait = self.polling.reserve(now);
-        self.known.count_request(now + wait);
-        clock.sleep(wait).await;
+        clock
+            .sleep(self.polling.inventory_wait(clock.elapsed()))
+            .await;
+        match self.polling.reserve_inventory_request(clock.elapsed()) {
+            Some(wait) => clock.sleep(wait).await,
+            // The thread of the account is about to end.
+            None => std::future::pending().await,
+        }
     }
 
     async fn parse(&self, part: Part, body: Bytes, at: f64) -> Result<Content, RequestError> {
@@ -136,6 +136,15 @@ pub(super) enum RequestError {
     Decode(#[from] DecodeError),
     #[error("the thread that parses or merges answers panicked")]
     Panicked(#[from] WorkPanicked),
+    #[error(
+        "pages {first} to {last} of {request} have no new entry, and none of them is the last page"
+    )]
+    NoNewEntries {
+        /// The path of the request.
+        request: &'static str,
+        first: u32,
+        last: u32,
+    },
     #[error("the store did not take the last values")]
     Store(#[source] MailboxError),
 }
@@ -145,7 +154,9 @@ impl RequestError {
         match self {
             Self::Token(_) | Self::TokenActor(_) => PollFailure::Token,
             Self::Call(error) => error.reason(),
-            Self::Answer(_) | Self::Decode(_) | Self::Panicked(_) => PollFailure::Decode,
+            Self::Answer(_) | Self::Decode(_) | Self::Panicked(_) | Self::NoNewEntries { .. } => {
+                PollFailure::Decode
+            }
             Self::Store(_) => PollFailure::StoreFailed,
         }
     }

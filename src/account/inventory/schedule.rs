@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub(super) use self::events::{Effect, Event, Outcome, Step};
 use super::pages::Skipped;
-use super::request::RequestError;
+use super::request::{RequestError, page_query};
 use crate::account::messages::Renewal;
 use crate::account::now::Now;
 use crate::inventory::{Bounds, Part, Rejected};
@@ -33,6 +33,10 @@ const MOST_FAILURES: u32 = 5;
 
 /// A reading that finds entries twice may have so many pages more than the list.
 const MORE_PAGES: usize = 10;
+
+/// After so many pages in a row without a new entry, of which none is the last, a reading fails. While the order of a list changes, single
+/// pages may have none.
+const MOST_IDLE_PAGES: u32 = 3;
 
 /// The schedule of one account.
 #[derive(Debug)]
@@ -87,9 +91,13 @@ struct Reading {
     /// When its first page was requested.
     began: Moment,
     page: u32,
+    /// How many pages in a row had no new entry.
+    idle_pages: u32,
     /// How often the page has failed in a row.
     failures: u32,
     backoff: Backoff,
+    /// Whether a reading has failed with all its pages since the last complete one. Then a page that is read does not end the backoff.
+    starts_over: bool,
 }
 
 impl Reading {
@@ -100,9 +108,27 @@ impl Reading {
         }
     }
 
+    /// The page was read.
+    fn page_read(&mut self, has_new: bool) {
+        self.page += 1;
+        self.idle_pages = if has_new { 0 } else { self.idle_pages + 1 };
+        self.failures = 0;
+        if !self.starts_over {
+            self.backoff.reset();
+        }
+    }
+
+    /// The reading is complete, or not permitted. The next one begins at the earliest at this moment.
+    fn ended(&mut self, due: Moment) {
+        self.restart(due);
+        self.starts_over = false;
+        self.backoff.reset();
+    }
+
     /// Begins again with the first page, at the earliest at this moment.
     fn restart(&mut self, due: Moment) {
         self.page = 0;
+        self.idle_pages = 0;
         self.failures = 0;
         self.due = due;
     }
@@ -120,8 +146,10 @@ impl Schedule {
             due: Moment::default(),
             began: Moment::default(),
             page: 0,
+            idle_pages: 0,
             failures: 0,
             backoff: Backoff::READINGS,
+            starts_over: false,
         };
         Self {
             bounds,
@@ -147,10 +175,10 @@ impl Schedule {
             (Event::Started, Phase::Requesting(step)) => vec![self.request(*step)],
             (Event::Started, Phase::Merging(part)) => vec![Effect::Merge(*part)],
             (Event::WaitIsOver, Phase::Waiting(_)) => self.next(now),
-            (Event::PageRead { is_last }, Phase::Requesting(Step::Page { part, page })) => {
-                let (part, pages) = (*part, *page + 1);
+            (Event::PageRead { is_last, has_new }, Phase::Requesting(Step::Page { part, .. })) => {
+                let part = *part;
                 self.token_was_accepted();
-                self.page_read(part, pages, is_last, now)
+                self.answered(part, is_last, has_new, now)
             }
             (Event::LastValuesRead(rejected), Phase::Requesting(Step::LastValues { .. })) => {
                 self.token_was_accepted();
@@ -254,13 +282,21 @@ impl Schedule {
         effects
     }
 
+    /// A page of the part was read.
+    fn answered(&mut self, part: Part, is_last: bool, has_new: bool, now: Now) -> Vec<Effect> {
+        let (mut pages, mut idle_pages) = (0, 0);
+        self.change(part, |reading| {
+            reading.page_read(has_new);
+            (pages, idle_pages) = (reading.page, reading.idle_pages);
+        });
+        match !is_last && idle_pages >= MOST_IDLE_PAGES {
+            true => self.page_failed(part, no_new_entries(part, pages - 1), now),
+            false => self.page_read(part, pages, is_last, now),
+        }
+    }
+
     /// `pages` of the part were read.
     fn page_read(&mut self, part: Part, pages: u32, is_last: bool, now: Now) -> Vec<Effect> {
-        self.change(part, |reading| {
-            reading.page = pages;
-            reading.failures = 0;
-            reading.backoff.reset();
-        });
         let mut effects = vec![Effect::Record(Outcome::Permitted(part))];
         let is_cut = !is_last && pages as usize >= self.most_pages(part);
         if is_cut {
@@ -290,7 +326,7 @@ impl Schedule {
         self.current = None;
         self.change(part, |reading| {
             let interval = jittered(reading.interval(), now);
-            reading.restart(reading.began.after(interval));
+            reading.ended(reading.began.after(interval));
         });
         if part == Part::Terminals && matches!(self.last_values, LastValues::Wanted) {
             let chunks = terminals.div_ceil(Query::PAGE_SIZE as usize);
@@ -371,10 +407,7 @@ impl Schedule {
         self.current = None;
         self.token_was_accepted();
         let due = now.moment().after(jittered(FORBIDDEN, now));
-        self.change(part, |reading| {
-            reading.restart(due);
-            reading.backoff.reset();
-        });
+        self.change(part, |reading| reading.ended(due));
         let mut effects = vec![
             Effect::DropPages(part),
             Effect::Forget(part),
@@ -389,13 +422,15 @@ impl Schedule {
         self.current = None;
         let mut wait = error.retry_after().unwrap_or_default();
         let (mut due, mut begins_again) = (Moment::default(), false);
-        let is_complete = matches!(self.phase, Phase::Merging(_));
+        let is_complete = matches!(self.phase, Phase::Merging(_))
+            || matches!(error, RequestError::NoNewEntries { .. });
         self.change(part, |reading| {
             wait = wait.max(reading.backoff.next(0.0));
             due = now.moment().after(wait);
             reading.due = due;
             reading.failures += 1;
             begins_again = is_complete || reading.failures >= MOST_FAILURES;
+            reading.starts_over |= is_complete;
             if begins_again {
                 reading.restart(due);
             }
@@ -419,6 +454,15 @@ fn concerns_all_requests(error: &RequestError) -> bool {
         error.reason(),
         PollFailure::Token | PollFailure::RateLimited
     )
+}
+
+/// The error after the last of [`MOST_IDLE_PAGES`] pages.
+fn no_new_entries(part: Part, last: u32) -> RequestError {
+    RequestError::NoNewEntries {
+        request: page_query(part, last).path(),
+        first: (last + 1).saturating_sub(MOST_IDLE_PAGES),
+        last,
+    }
 }
 
 /// A duration that is up to a tenth longer or shorter.

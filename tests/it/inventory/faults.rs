@@ -160,14 +160,49 @@ async fn bad_entries_cost_only_themselves_and_lists_without_an_end_are_read() {
 }
 
 #[actix_rt::test]
-async fn endless_pages_are_read_up_to_the_limit() {
-    let simulator = simulator(5, 2);
-    simulator.set_inventory_faults(Part::Terminals, [Fault::EndlessPages]);
-    let world = World::start(simulator, &[("MAX_DEVICES", "100")]).await;
+async fn a_list_is_read_up_to_the_limit_of_pages() {
+    let world = World::start(simulator(30, 2), &[("MAX_DEVICES", "100")]).await;
     world.has_read().await;
     // Twice as many pages of 100 as MAX_DEVICES has, and ten more.
     assert_eq!(world.requests(Part::Terminals), 12);
-    assert_eq!(world.names().await.len(), 5);
+    assert_eq!(world.names().await.len(), 24);
+}
+
+#[actix_rt::test]
+async fn endless_pages_without_new_entries_fail_and_keep_what_is_known() {
+    let world = World::start(simulator(5, 2), &[]).await;
+    world.has_read().await;
+    let known = world.names().await;
+    assert_eq!(known.len(), 5);
+    let before = world.requests(Part::Terminals);
+    let endless = [Fault::EndlessPages];
+    world
+        .simulator
+        .set_inventory_faults(Part::Terminals, endless);
+    world.shows(&up("terminals"), Some(0.0)).await;
+    // Three pages with the entries, and three that repeat the last one.
+    let requested = pages(&world).split_off(before);
+    assert_eq!(requested[..6], ["0", "1", "2", "3", "4", "5"]);
+    assert_eq!(world.names().await, known);
+    world.simulator.set_inventory_faults(Part::Terminals, []);
+    world.shows(&up("terminals"), Some(1.0)).await;
+    assert_eq!(world.names().await, known);
+}
+
+#[actix_rt::test]
+async fn endless_pages_of_invalid_entries_fail() {
+    let world = World::start(simulator(2, 100), &[]).await;
+    world.has_read().await;
+    let known = world.names().await;
+    let before = world.requests(Part::Terminals);
+    let invalid = Answer::text(r#"{"content":{"isLastPage":false,"results":[1,2]}}"#);
+    world
+        .simulator
+        .set_inventory_answer(Part::Terminals, Some(invalid));
+    world.shows(&up("terminals"), Some(0.0)).await;
+    let requested = pages(&world).split_off(before);
+    assert_eq!(requested[..3], ["0", "1", "2"]);
+    assert_eq!(world.names().await, known);
 }
 
 #[actix_rt::test]

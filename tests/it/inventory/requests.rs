@@ -57,25 +57,76 @@ async fn parts_are_read_again_after_a_quarter_of_an_hour_and_data_use_after_half
     world.requests_again(Part::DataUsage, 1).await;
 }
 
-/// The densest minute of a reading of many pages.
-async fn densest_minute(polls_per_minute: &str) -> usize {
+/// The densest minute of a reading of many pages, between which `gap` passes at most.
+async fn densest_minute(polls_per_minute: &str, gap: Duration) -> usize {
     let world = World::start(simulator(40, 1), &[("POLLS_PER_MINUTE", polls_per_minute)]).await;
-    world
-        .until("many requests", async |world| {
-            world.simulator.journal().management.len() >= 60
-        })
-        .await;
+    world.read_on(60, gap).await;
     let journal = world.simulator.journal();
     journal.most_management_within(Duration::from_secs(60))
 }
 
 #[actix_rt::test]
 async fn there_are_at_most_20_requests_in_any_minute_and_at_most_half_of_polls_per_minute() {
-    // The exact limit is tested with the pacer: here each request arrives some seconds of the manual clock after it is sent.
-    for (polls_per_minute, expected) in [("200", 16..=21), ("10", 4..=6)] {
-        let densest = densest_minute(polls_per_minute).await;
+    for (polls_per_minute, gap, expected) in [("200", 4, 16..=20), ("10", 30, 4..=5)] {
+        let densest = densest_minute(polls_per_minute, Duration::from_secs(gap)).await;
         assert!(expected.contains(&densest), "{polls_per_minute}: {densest}");
     }
+}
+
+/// The requests of a second hour, after the first, in which the account was read for the first time.
+async fn requests_an_hour(terminals: usize, changes: &[(&str, &str)]) -> usize {
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+    let world = World::start(generated(terminals), changes).await;
+    world.has_read().await;
+    let start = world.simulator.journal().management[0].at;
+    // Beyond the last readings that began in the first hour.
+    let from = start + HOUR;
+    while world.passed.get() < 2 * HOUR + Duration::from_secs(60) {
+        world.pass(Duration::from_secs(60)).await;
+    }
+    let journal = world.simulator.journal();
+    let hour = from..from + HOUR;
+    let requests = journal.management.iter();
+    requests
+        .filter(|request| hour.contains(&request.at))
+        .count()
+}
+
+/// A simulator of an account whose terminals have never reported, each with a service line.
+fn generated(terminals: usize) -> Simulator {
+    let inventory = InventoryOptions {
+        never_heard: terminals,
+        ..InventoryOptions::default()
+    };
+    let options = Options {
+        terminals: 0,
+        inventory: Some(inventory),
+        ..Options::default()
+    };
+    Simulator::start(options).unwrap()
+}
+
+/// Waits vary by a tenth, so that an hour may have one reading more or less of each part.
+#[actix_rt::test]
+async fn a_small_account_makes_14_requests_an_hour_and_4_more_for_the_balance() {
+    let requests = requests_an_hour(10, &[]).await;
+    println!("10 terminals: {requests} requests an hour");
+    assert!((12..=18).contains(&requests), "{requests}");
+    let requests = requests_an_hour(10, &[("INVENTORY_BALANCE", "true")]).await;
+    println!("10 terminals, with balance: {requests} requests an hour");
+    assert!((16..=23).contains(&requests), "{requests}");
+}
+
+#[actix_rt::test]
+async fn an_account_of_100_000_terminals_makes_at_most_1200_requests_an_hour() {
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+    let world = World::start(generated(100_000), &[]).await;
+    world.read_on(1250, Duration::from_secs(4)).await;
+    let journal = world.simulator.journal();
+    let requests = journal.most_management_within(HOUR);
+    println!("100,000 terminals: {requests} requests an hour");
+    // 18 a minute, and a burst of 2.
+    assert!((1060..=1200).contains(&requests), "{requests}");
 }
 
 #[actix_rt::test]

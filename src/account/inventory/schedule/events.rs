@@ -36,6 +36,8 @@ pub(in crate::account::inventory) enum Event {
     PageRead {
         /// Whether no page follows.
         is_last: bool,
+        /// Whether it has an entry that the pages before it lack. True if the part is no list.
+        has_new: bool,
     },
     /// The request for last values has succeeded. Those of some terminals may be invalid.
     LastValuesRead(Rejected),

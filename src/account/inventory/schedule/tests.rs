@@ -1,4 +1,5 @@
 mod last_values;
+mod new_entries;
 
 use std::sync::Arc;
 
@@ -115,7 +116,18 @@ impl Run {
 }
 
 fn page(is_last: bool) -> Event {
-    Event::PageRead { is_last }
+    Event::PageRead {
+        is_last,
+        has_new: true,
+    }
+}
+
+/// A page without new entries.
+fn idle_page(is_last: bool) -> Event {
+    Event::PageRead {
+        is_last,
+        has_new: false,
+    }
 }
 
 fn merged() -> Event {
