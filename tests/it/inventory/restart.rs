@@ -147,11 +147,7 @@ async fn start_again(simulator: Simulator, file: &str) -> World {
     simulator.set_date(move || start + elapsed.elapsed());
     let settings = [ON, ("STATE_FILE", file), ("STALE_AFTER", "1")];
     let service = Service::timed(&simulator, &settings, Tuning::default(), clock).await;
-    World {
-        simulator,
-        service,
-        time,
-    }
+    World::new(simulator, service, time)
 }
 
 #[actix_rt::test]
