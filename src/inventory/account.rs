@@ -74,8 +74,9 @@ pub fn parse_account(body: &[u8], bounds: &Bounds) -> Result<AccountInfo, Answer
 
 #[derive(Deserialize)]
 struct RawBalances<'a> {
-    #[serde(borrow)]
-    balances: Vec<&'a RawValue>,
+    /// May be null, but not absent.
+    #[serde(borrow, deserialize_with = "Option::deserialize")]
+    balances: Option<Vec<&'a RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -92,7 +93,8 @@ struct RawBalance<'a> {
 /// The answer is not JSON or has another shape, or all entries of a list in it are invalid.
 pub fn parse_balances(body: &[u8], bounds: &Bounds) -> Result<Vec<Balance>, AnswerError> {
     let raw: RawBalances<'_> = answer::content(body)?;
-    let (balances, mut rejected): (Vec<RawBalance<'_>>, _) = valid(&raw.balances);
+    let raw = raw.balances.unwrap_or_default();
+    let (balances, mut rejected): (Vec<RawBalance<'_>>, _) = valid(&raw);
     let with_currency: Vec<_> = balances
         .iter()
         .filter_map(|balance| Some((bounds.text(Some(&balance.currency))?, balance.due_amount)))

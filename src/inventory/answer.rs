@@ -88,26 +88,33 @@ pub fn check_reading(entries: usize, rejected: &Rejected) -> Result<(), AnswerEr
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawPage<'a> {
-    limit: Option<u64>,
-    is_last_page: Option<bool>,
+    #[serde(borrow)]
+    limit: Option<&'a RawValue>,
+    #[serde(borrow)]
+    is_last_page: Option<&'a RawValue>,
     #[serde(borrow)]
     results: Vec<&'a RawValue>,
 }
 
 impl<'a> RawPage<'a> {
     /// Whether no other page follows. Without `isLastPage`, a page that is not full is the last. An empty page is the last in any case,
-    /// so that an answer with a wrong `isLastPage` ends the list.
+    /// so that an answer with a wrong `isLastPage` ends the list. A member of another type counts as absent.
     pub(super) fn is_last(&self) -> bool {
-        let is_full = self
-            .limit
-            .is_none_or(|limit| self.results.len() as u64 >= limit);
-        self.results.is_empty() || self.is_last_page.unwrap_or(!is_full)
+        #[expect(clippy::cast_precision_loss, reason = "a page is short")]
+        let length = self.results.len() as f64;
+        let is_full = member::<f64>(self.limit).is_none_or(|limit| length >= limit);
+        self.results.is_empty() || member(self.is_last_page).unwrap_or(!is_full)
     }
 
     /// The entries that can be read, and those that cannot.
     pub(super) fn entries<T: Deserialize<'a>>(&self) -> (Vec<T>, Rejected) {
         valid(&self.results)
     }
+}
+
+/// A member, if it has the expected type.
+fn member<'a, T: Deserialize<'a>>(member: Option<&'a RawValue>) -> Option<T> {
+    serde_json::from_str(member?.get()).ok()
 }
 
 /// The entries of a list that can be read, and those that cannot.

@@ -1,28 +1,37 @@
-//! Numbers and dates of entries that may be absent, in little space.
+//! Numbers of entries that may be absent, in little space.
 
-use std::num::NonZeroU32;
+use std::cmp::Ordering;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A finite number, or none.
+/// A finite number, or none: the bytes of an `f64`, so that it needs no alignment. A list may have a million entries.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Number(f64);
+pub(super) struct Number([u8; 8]);
 
 impl Number {
     pub(super) fn get(self) -> Option<f64> {
-        self.0.is_finite().then_some(self.0)
+        let number = f64::from_ne_bytes(self.0);
+        number.is_finite().then_some(number)
+    }
+
+    /// A total order, in which an absent number is the least.
+    pub(super) fn order(self, other: Self) -> Ordering {
+        match (self.get(), other.get()) {
+            (Some(one), Some(other)) => one.total_cmp(&other),
+            (one, other) => one.is_some().cmp(&other.is_some()),
+        }
     }
 }
 
 impl Default for Number {
     fn default() -> Self {
-        Self(f64::NAN)
+        Self(f64::NAN.to_ne_bytes())
     }
 }
 
 impl From<Option<f64>> for Number {
     fn from(number: Option<f64>) -> Self {
-        number.map_or_else(Self::default, Self)
+        number.map_or_else(Self::default, |number| Self(number.to_ne_bytes()))
     }
 }
 
@@ -44,47 +53,24 @@ impl<'de> Deserialize<'de> for Number {
     }
 }
 
-/// A date, in whole seconds since 1970 up to 2106, or none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Date(Option<NonZeroU32>);
-
-impl Date {
-    pub(super) fn get(self) -> Option<f64> {
-        self.0.map(|seconds| seconds.get().into())
-    }
-}
-
-impl From<Option<f64>> for Date {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the range is checked"
-    )]
-    fn from(seconds: Option<f64>) -> Self {
-        let in_range = |seconds: &f64| (1.0..=u32::MAX.into()).contains(seconds);
-        let seconds = seconds.filter(in_range).map(|seconds| seconds as u32);
-        Self(seconds.and_then(NonZeroU32::new))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_whole_seconds_of_a_range() {
-        for (seconds, expected) in [
+    fn a_number_is_finite_or_none() {
+        for (number, expected) in [
             (None, None),
             (Some(f64::NAN), None),
-            (Some(-1.0), None),
-            (Some(0.5), None),
-            (Some(1_794_268_800.0), Some(1_794_268_800.0)),
-            (Some(1_794_268_800.75), Some(1_794_268_800.0)),
-            (Some(4_294_967_295.0), Some(4_294_967_295.0)),
-            (Some(4_294_967_296.0), None),
+            (Some(f64::INFINITY), None),
+            (Some(-0.5), Some(-0.5)),
+            (Some(1_794_268_800.75), Some(1_794_268_800.75)),
         ] {
-            assert_eq!(Date::from(seconds).get(), expected, "{seconds:?}");
+            let read = Number::from(number);
+            assert_eq!(read.get(), expected, "{number:?}");
+            let text = serde_json::to_string(&read).unwrap();
+            assert_eq!(serde_json::from_str::<Number>(&text).unwrap(), read);
         }
-        assert_eq!(size_of::<Date>(), 4);
+        assert_eq!((size_of::<Number>(), align_of::<Number>()), (8, 1));
     }
 }

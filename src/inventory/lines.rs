@@ -1,13 +1,14 @@
 //! The service lines of an account.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
 use super::Bounds;
 use super::answer::{self, AnswerError, Page, RawPage};
 use super::entry::Number;
-use super::packed::{Entry, Packed};
+use super::packed::{self, Entry, Packed};
 use super::terminals::some;
 use super::time::seconds;
 
@@ -26,6 +27,14 @@ struct Facts {
     is_active: Option<bool>,
     has_public_ip: Option<bool>,
     end: Number,
+}
+
+impl packed::Facts for Facts {
+    fn order(&self, other: &Self) -> Ordering {
+        let rank = |facts: &Self| (facts.is_active, facts.has_public_ip);
+        let by_flags = rank(self).cmp(&rank(other));
+        by_flags.then_with(|| self.end.order(other.end))
+    }
 }
 
 /// A service line. What Starlink leaves out is `None`.

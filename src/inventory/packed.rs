@@ -1,6 +1,7 @@
 //! A sorted list of entries, each with some texts and some facts. All texts share one allocation, because a list may have a million
 //! entries.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -52,8 +53,28 @@ impl<F, const N: usize> Default for Packed<F, N> {
     }
 }
 
-impl<F: Copy, const N: usize> Packed<F, N> {
-    /// A list of entries in any order. Of entries with the same key, the last counts; at most `most` entries are kept, in the order of
+/// The facts of an entry.
+pub(super) trait Facts: Copy {
+    /// A total order. Of two entries with the same key and different facts, the greater one counts, so that the order of pages does not matter.
+    fn order(&self, other: &Self) -> Ordering;
+}
+
+impl Facts for () {
+    fn order(&self, (): &Self) -> Ordering {
+        Ordering::Equal
+    }
+}
+
+impl<F: Facts, const N: usize> Entry<'_, F, N> {
+    /// The order of entries with the same key: by their facts, then by their texts, of which an absent one is the least.
+    fn order(&self, other: &Self) -> Ordering {
+        let by_facts = self.facts.order(&other.facts);
+        by_facts.then_with(|| self.texts.cmp(&other.texts))
+    }
+}
+
+impl<F: Facts, const N: usize> Packed<F, N> {
+    /// A list of entries in any order. Of entries with the same key, the greatest counts ([`Facts::order`]); at most `most` entries are kept, in the order of
     /// their keys. Returns also the number of those that were left out. A text with more than 65,535 bytes is removed, and an entry with
     /// such a key too.
     pub(super) fn of<'t>(
@@ -65,7 +86,9 @@ impl<F: Copy, const N: usize> Packed<F, N> {
             let [key, ..] = entry.texts.as_slice() else {
                 continue;
             };
-            if !key.is_empty() && key.len() <= usize::from(u16::MAX) {
+            let is_greatest = |known: &Entry<'t, F, N>| known.order(&entry).is_lt();
+            let is_key = !key.is_empty() && key.len() <= usize::from(u16::MAX);
+            if is_key && by_key.get(key).is_none_or(is_greatest) {
                 by_key.insert(key, entry);
             }
         }
@@ -171,7 +194,7 @@ impl<F: Copy, const N: usize> Packed<F, N> {
     }
 }
 
-impl<F: Copy + Serialize, const N: usize> Serialize for Packed<F, N> {
+impl<F: Facts + Serialize, const N: usize> Serialize for Packed<F, N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let entries = self.iter();
         serializer
@@ -179,11 +202,11 @@ impl<F: Copy + Serialize, const N: usize> Serialize for Packed<F, N> {
     }
 }
 
-impl<'de, F: Copy + Deserialize<'de>, const N: usize> Deserialize<'de> for Packed<F, N> {
+impl<'de, F: Facts + Deserialize<'de>, const N: usize> Deserialize<'de> for Packed<F, N> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Entries<F, const N: usize>(std::marker::PhantomData<F>);
 
-        impl<'de, F: Copy + Deserialize<'de>, const N: usize> Visitor<'de> for Entries<F, N> {
+        impl<'de, F: Facts + Deserialize<'de>, const N: usize> Visitor<'de> for Entries<F, N> {
             type Value = Packed<F, N>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

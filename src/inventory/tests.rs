@@ -15,6 +15,8 @@ const BOUNDS: Bounds = Bounds {
 /// When the answers arrived, in seconds since 1970.
 const ANSWERED: f64 = 1_795_000_000.0;
 
+mod usage;
+
 fn fixture(name: &str) -> Vec<u8> {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/inventory");
     std::fs::read(format!("{directory}/{name}.json")).unwrap()
@@ -254,6 +256,10 @@ fn the_last_page_is_recognised() {
         (r#""isLastPage":null,"limit":2"#, 1, true),
         (r#""limit":null"#, 2, false),
         (r#""limit":null"#, 0, true),
+        (r#""isLastPage":false,"limit":100.0"#, 2, false),
+        (r#""limit":3.0"#, 2, true),
+        (r#""limit":"100""#, 2, false),
+        (r#""isLastPage":"true","limit":2"#, 2, false),
     ] {
         let entries: Vec<_> = (0..entries)
             .map(|number| format!(r#"{{"userTerminalId":"{number}"}}"#))
@@ -311,6 +317,18 @@ fn shown(terminals: &Terminals) -> Vec<(String, Option<String>)> {
 }
 
 proptest! {
+    /// Terminals with the same ID and different nicknames give the same list in any order of pages.
+    #[test]
+    fn doubled_terminals_do_not_depend_on_the_order(
+        entries in prop::collection::vec((select(vec!["a", "b", "c"]), 0..4_u8), 1..12),
+    ) {
+        let pages = entries.iter().map(|(id, name)| listed(&[((*id).to_owned(), *name)]));
+        let mut pages: Vec<_> = pages.collect();
+        let merged = Terminals::merged(None, &pages, &BOUNDS);
+        pages.reverse();
+        prop_assert_eq!(Terminals::merged(None, &pages, &BOUNDS), merged);
+    }
+
     /// Any order and repetition of pages, with any entry doubled, give the same list.
     #[test]
     fn the_order_of_pages_does_not_matter(

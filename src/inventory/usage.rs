@@ -1,16 +1,18 @@
 //! The data use of the service lines and data pools of an account in the current billing cycle.
 
-use std::borrow::Cow;
+mod raw;
+
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
-use super::answer::{self, AnswerError, Page, RawPage, valid};
-use super::entry::{Date, Number};
-use super::packed::{Entry, Packed};
-use super::time::seconds;
+use super::answer::{self, AnswerError, Page, RawPage};
+use super::entry::Number;
+use super::packed::{self, Entry, Packed};
 use super::{Bounds, MOST_OF_FEW};
+
+use self::raw::RawUsage;
 
 /// The bytes of a GB in Starlink's numbers.
 const GB: f64 = 1e9;
@@ -53,9 +55,10 @@ pub struct UsageFacts {
     overage: Number,
     /// Seconds since 1970.
     updated: Number,
-    cycle_start: Date,
-    cycle_end: Date,
-    subscription_end: Date,
+    /// Seconds since 1970, as are the next two.
+    cycle_start: Number,
+    cycle_end: Number,
+    subscription_end: Number,
     is_opted_in: Option<bool>,
 }
 
@@ -63,8 +66,8 @@ impl UsageFacts {
     /// Priority data without its opt-in part.
     #[must_use]
     pub fn priority_bytes(&self) -> Option<f64> {
-        let opt_in = self.opt_in_priority.get().unwrap_or_default();
-        bytes(Some((self.priority.get()? - opt_in).max(0.0)))
+        let opt_in = self.opt_in_priority_bytes().unwrap_or_default();
+        Some((bytes(self.priority.get())? - opt_in).max(0.0))
     }
 
     /// Priority data that was used because of an opt-in.
@@ -128,8 +131,33 @@ impl UsageFacts {
     }
 }
 
+impl packed::Facts for UsageFacts {
+    /// The newest numbers are the greatest.
+    fn order(&self, other: &Self) -> Ordering {
+        let numbers = |facts: &Self| {
+            [
+                facts.updated,
+                facts.cycle_start,
+                facts.priority,
+                facts.opt_in_priority,
+                facts.standard,
+                facts.non_billable,
+                facts.limit,
+                facts.overage,
+                facts.cycle_end,
+                facts.subscription_end,
+            ]
+        };
+        let pairs = numbers(self).into_iter().zip(numbers(other));
+        let mut orders = pairs.map(|(one, other)| one.order(other));
+        let by_numbers = orders.find(|order| order.is_ne());
+        by_numbers.unwrap_or_else(|| self.is_opted_in.cmp(&other.is_opted_in))
+    }
+}
+
+/// Whole bytes, so that sums and differences are exact.
 fn bytes(gigabytes: Option<f64>) -> Option<f64> {
-    gigabytes.map(|number| number * GB)
+    gigabytes.map(|number| (number * GB).round())
 }
 
 /// A data pool, from which several lines take.
@@ -162,13 +190,13 @@ impl Pool {
     /// The data used of the blocks that are valid at `now`, in seconds since 1970. `None` without such a block.
     #[must_use]
     pub fn used_bytes(&self, now: f64) -> Option<f64> {
-        bytes(sum(self.valid(now).map(|block| block.consumed)))
+        sum(self.valid(now).map(|block| bytes(block.consumed)))
     }
 
     /// The size of the blocks that are valid at `now`. `None` without such a block.
     #[must_use]
     pub fn limit_bytes(&self, now: f64) -> Option<f64> {
-        bytes(sum(self.valid(now).map(|block| block.total)))
+        sum(self.valid(now).map(|block| bytes(block.total)))
     }
 
     fn valid(&self, now: f64) -> impl Iterator<Item = &PoolBlock> {
@@ -185,82 +213,6 @@ fn sum(numbers: impl Iterator<Item = Option<f64>>) -> Option<f64> {
         .fold(None, |sum, number| Some(sum.unwrap_or_default() + number))
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawUsage<'a> {
-    #[serde(borrow)]
-    service_line_number: Cow<'a, str>,
-    #[serde(borrow)]
-    billing_cycles: Option<Vec<&'a RawValue>>,
-    #[serde(borrow)]
-    service_plan: Option<RawPlan<'a>>,
-    #[serde(borrow)]
-    last_updated: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawCycle<'a> {
-    #[serde(borrow)]
-    start_date: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    end_date: Option<Cow<'a, str>>,
-    #[serde(rename = "totalPriorityGB")]
-    priority: Option<f64>,
-    #[serde(rename = "totalStandardGB")]
-    standard: Option<f64>,
-    #[serde(rename = "totalOptInPriorityGB")]
-    opt_in_priority: Option<f64>,
-    #[serde(rename = "totalNonBillableGB")]
-    non_billable: Option<f64>,
-    #[serde(borrow)]
-    overage_lines: Option<Vec<&'a RawValue>>,
-    #[serde(borrow)]
-    data_pool_usage: Option<Vec<&'a RawValue>>,
-}
-
-#[derive(Deserialize)]
-struct RawOverage {
-    #[serde(rename = "overageAmountGB")]
-    amount: Option<f64>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawPlan<'a> {
-    #[serde(rename = "usageLimitGB")]
-    limit: Option<f64>,
-    is_opted_into_overage: Option<bool>,
-    #[serde(borrow)]
-    subscription_end_date: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    data_pool_usage: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawPool<'a> {
-    #[serde(borrow)]
-    data_pool_id: Cow<'a, str>,
-    #[serde(borrow)]
-    last_updated: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    data_blocks: Option<Vec<&'a RawValue>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawBlock<'a> {
-    #[serde(borrow)]
-    start_date_utc: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    expiration_date_utc: Option<Cow<'a, str>>,
-    #[serde(rename = "totalAmountGB")]
-    total: Option<f64>,
-    #[serde(rename = "consumedAmountGB")]
-    consumed: Option<f64>,
-}
-
 impl Usages {
     /// Reads a page of the answer to `POST data-usage/query`, which arrived at `answered`, in seconds since 1970.
     ///
@@ -274,11 +226,10 @@ impl Usages {
         let mut pools = Vec::new();
         let mut entries = Vec::new();
         for usage in raw.iter().filter(has_number) {
-            let cycle = usage.current_cycle();
-            let of_line = usage.pools(cycle.as_ref(), bounds);
-            let facts = usage.facts(cycle.as_ref(), !of_line.is_empty(), answered);
+            let cycle = usage.current_cycle(answered);
+            let facts = usage.facts(cycle.as_ref(), answered);
             entries.push(Entry::new([&*usage.service_line_number], facts));
-            pools.extend(of_line);
+            pools.extend(usage.pools(cycle.as_ref(), bounds));
         }
         rejected.add_without_key(raw.len() - entries.len());
         let (lines, left_out) = Packed::of(entries, bounds.entries);
@@ -381,105 +332,19 @@ fn usage(entry: Entry<'_, UsageFacts, 1>) -> Usage<'_> {
 
 /// Each pool once, sorted by ID: of several copies, the one that was updated last, and of these the one with the most use.
 fn newest(pools: impl Iterator<Item = Pool>) -> Vec<Pool> {
-    let mut by_id: BTreeMap<String, Pool> = BTreeMap::new();
     let rank = |pool: &Pool| {
         let used = sum(pool.blocks.iter().map(|block| block.consumed));
         (pool.updated, used)
     };
+    type Ranked = ((Option<f64>, Option<f64>), Pool);
+    let mut by_id: BTreeMap<String, Ranked> = BTreeMap::new();
     for pool in pools {
-        let is_newer = by_id.get(&pool.id).is_none_or(|known| {
-            rank(known)
-                .partial_cmp(&rank(&pool))
-                .is_none_or(|it| it.is_lt())
-        });
-        if is_newer {
-            by_id.insert(pool.id.clone(), pool);
+        let rank = rank(&pool);
+        let known = by_id.get(&pool.id);
+        if known.is_none_or(|(known, _)| known.partial_cmp(&rank).is_none_or(|it| it.is_lt())) {
+            by_id.insert(pool.id.clone(), (rank, pool));
         }
     }
-    by_id.into_values().take(MOST_OF_FEW).collect()
-}
-
-impl<'a> RawUsage<'a> {
-    /// The billing cycle that began last.
-    fn current_cycle(&self) -> Option<RawCycle<'a>> {
-        let cycles = self.billing_cycles.as_deref().unwrap_or_default();
-        let (cycles, _): (Vec<RawCycle<'a>>, _) = valid(cycles);
-        let start = |cycle: &RawCycle<'_>| seconds(cycle.start_date.as_deref());
-        // Of equal ones the last: Starlink sends the newest last.
-        cycles
-            .into_iter()
-            .reduce(|known, next| match start(&known) > start(&next) {
-                true => known,
-                false => next,
-            })
-    }
-
-    /// The pools from which the line takes, each with the newest numbers.
-    fn pools(&self, cycle: Option<&RawCycle<'a>>, bounds: &Bounds) -> Vec<Pool> {
-        let of_cycle = cycle.and_then(|cycle| cycle.data_pool_usage.as_deref());
-        let of_plan = self
-            .service_plan
-            .as_ref()
-            .and_then(|plan| plan.data_pool_usage);
-        let all: Vec<_> = of_cycle
-            .unwrap_or_default()
-            .iter()
-            .copied()
-            .chain(of_plan)
-            .collect();
-        let (pools, _): (Vec<RawPool<'a>>, _) = valid(&all);
-        newest(pools.iter().filter_map(|pool| pool.read(bounds)))
-    }
-
-    fn facts(&self, cycle: Option<&RawCycle<'a>>, has_pool: bool, answered: f64) -> UsageFacts {
-        let plan = self.service_plan.as_ref();
-        let limit = plan.and_then(|plan| plan.limit);
-        let limit = limit.filter(|limit| *limit > 0.0 && !has_pool);
-        let number =
-            |number: fn(&RawCycle<'a>) -> Option<f64>| Number::from(cycle.and_then(number));
-        let date = |date: fn(&RawCycle<'a>) -> Option<f64>| Date::from(cycle.and_then(date));
-        let updated = seconds(self.last_updated.as_deref()).unwrap_or(answered);
-        UsageFacts {
-            priority: number(|cycle| cycle.priority),
-            opt_in_priority: number(|cycle| cycle.opt_in_priority),
-            standard: number(|cycle| cycle.standard),
-            non_billable: number(|cycle| cycle.non_billable),
-            limit: limit.into(),
-            overage: number(RawCycle::overage),
-            updated: Some(updated).into(),
-            cycle_start: date(|cycle| seconds(cycle.start_date.as_deref())),
-            cycle_end: date(|cycle| seconds(cycle.end_date.as_deref())),
-            subscription_end: plan
-                .and_then(|plan| seconds(plan.subscription_end_date.as_deref()))
-                .into(),
-            is_opted_in: plan.and_then(|plan| plan.is_opted_into_overage),
-        }
-    }
-}
-
-impl RawCycle<'_> {
-    /// The sum over all overage lines, of which a change of plan makes several.
-    fn overage(&self) -> Option<f64> {
-        let (lines, _): (Vec<RawOverage>, _) = valid(self.overage_lines.as_deref()?);
-        Some(sum(lines.iter().map(|line| line.amount)).unwrap_or_default())
-    }
-}
-
-impl RawPool<'_> {
-    fn read(&self, bounds: &Bounds) -> Option<Pool> {
-        let blocks = self.data_blocks.as_deref().unwrap_or_default();
-        let (blocks, _): (Vec<RawBlock<'_>>, _) = valid(blocks);
-        let block = |block: &RawBlock<'_>| PoolBlock {
-            start: seconds(block.start_date_utc.as_deref()),
-            end: seconds(block.expiration_date_utc.as_deref()),
-            total: block.total,
-            consumed: block.consumed,
-        };
-        Some(Pool {
-            id: bounds.text(Some(&self.data_pool_id))?.to_owned(),
-            updated: seconds(self.last_updated.as_deref()),
-            blocks: blocks.iter().take(MOST_OF_FEW).map(block).collect(),
-            is_missing: false,
-        })
-    }
+    let pools = by_id.into_values().map(|(_, pool)| pool);
+    pools.take(MOST_OF_FEW).collect()
 }
