@@ -297,6 +297,43 @@ fn texts_and_lists_are_bounded() {
     assert_eq!(page.entries.router_count(), 2);
 }
 
+#[test]
+fn pools_blocks_suspensions_and_balances_are_bounded() {
+    let content = |content: String| format!(r#"{{"content":{{{content}}}}}"#).into_bytes();
+    let many = |entry: fn(usize) -> String| {
+        let entries: Vec<_> = (0..MOST_OF_FEW + 5).map(entry).collect();
+        entries.join(",")
+    };
+
+    let reasons = many(|number| format!(r#""{number}""#));
+    let account = content(format!(r#""activeSuspensions":[{reasons}]"#));
+    let account = parse_account(&account, &BOUNDS).unwrap();
+    assert_eq!(account.suspensions.len(), MOST_OF_FEW);
+
+    let amounts = many(|number| format!(r#"{{"currency":"{number}","dueAmount":1}}"#));
+    let balances = content(format!(r#""balances":[{amounts}]"#));
+    let balances = parse_balances(&balances, &BOUNDS).unwrap();
+    assert_eq!(balances.len(), MOST_OF_FEW);
+
+    let use_of = |pools: String| {
+        let line = format!(
+            r#"{{"serviceLineNumber":"a","billingCycles":[{{"dataPoolUsage":[{pools}]}}]}}"#
+        );
+        Usages::parse(&page(&[line]), ANSWERED, &BOUNDS)
+            .unwrap()
+            .entries
+    };
+    let one = use_of(many(|number| format!(r#"{{"dataPoolId":"{number}"}}"#)));
+    assert_eq!(one.pools().len(), MOST_OF_FEW);
+    let other = use_of(r#"{"dataPoolId":"other"}"#.to_owned());
+    let merged = Usages::merged(None, &[one, other], &BOUNDS);
+    assert_eq!(merged.pools().len(), MOST_OF_FEW, "of two pages");
+
+    let blocks = many(|_| r#"{"totalAmountGB":1}"#.to_owned());
+    let pools = use_of(format!(r#"{{"dataPoolId":"a","dataBlocks":[{blocks}]}}"#));
+    assert_eq!(pools.pools()[0].blocks.len(), MOST_OF_FEW);
+}
+
 /// A list of terminals with these IDs, each with a nickname.
 fn listed(entries: &[(String, u8)]) -> Terminals {
     let entries = entries.iter().map(|(id, nickname)| {

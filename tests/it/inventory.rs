@@ -4,6 +4,7 @@ mod accounts;
 mod client_ids;
 mod faults;
 mod last_values;
+mod off;
 mod permissions;
 mod requests;
 mod restart;
@@ -226,19 +227,4 @@ async fn the_balance_is_read_only_if_it_is_wanted() {
     world.has_read().await;
     world.shows(&up("balance"), Some(1.0)).await;
     world.requests_again(Part::Balance, 1).await;
-}
-
-#[actix_rt::test]
-async fn an_inventory_that_is_off_is_neither_requested_nor_shown() {
-    let simulator = simulator(3, 100);
-    let (service, time) = Service::with_manual_clock(&simulator, &[("INVENTORY", "off")]).await;
-    shows(service.address, crate::harness::UP, 1.0).await;
-    for _ in 0..100 {
-        time.advance(Duration::from_secs(60));
-        actix_rt::time::sleep(Duration::from_millis(4)).await;
-    }
-    assert_eq!(simulator.journal().management, []);
-    let scrape = service.scrape().await;
-    assert!(!scrape.text.contains("inventory"));
-    assert_eq!(names(&scrape), [""; 0]);
 }

@@ -15,7 +15,7 @@ pub const ON: [(&str, &str); 3] = [
 ];
 
 /// A terminal of the fixture.
-const TERMINAL: &str = "ut01000000-00000000-00f10001";
+pub const TERMINAL: &str = "ut01000000-00000000-00f10001";
 
 /// Its router.
 const ROUTER: &str = "Router-0100000000000000F1F10001";
@@ -63,11 +63,16 @@ pub async fn has_read(service: &Service) {
 
 /// A service that has read all parts, and rows of a terminal and of its router.
 pub async fn service(simulator: &Simulator) -> Service {
+    service_with(simulator, &[]).await
+}
+
+/// The same with further settings.
+pub async fn service_with(simulator: &Simulator, changes: &[(&str, &str)]) -> Service {
     simulator.push_rows([
         terminal_row(TERMINAL, 1_000_000_000, 1.5),
         format!(r#"["r",1700000001000000000,"{ROUTER}",5]"#),
     ]);
-    let service = Service::start(simulator, &ON).await;
+    let service = Service::start(simulator, &[&ON[..], changes].concat()).await;
     service.shows(&throughput(TERMINAL), 1.5).await;
     has_read(&service).await;
     service
