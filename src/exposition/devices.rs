@@ -138,8 +138,8 @@ impl<'p> Part<'p> {
             if let Some(terminal) = bonds.terminal(block, slot) {
                 prefix.push(out);
                 block.labels().push(slot, out);
-                line(out, &["\",terminal=\"", terminal.prefix]);
-                escape_into(out, terminal.rest, true);
+                line(out, &["\",terminal=\""]);
+                escape_into(out, &terminal, true);
                 line(out, &["\"} 1\n"]);
             }
         })

@@ -1,13 +1,14 @@
 //! A snapshot: the immutable state of the fleet at one moment.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::accounts::AccountId;
 use super::block::Block;
 use super::presences::Counts;
 use super::table::{Lanes, Table};
-use crate::inventory::Directory;
+use crate::inventory::{Directory, usual_terminal_id};
 use crate::telemetry::DeviceKind;
 
 /// All devices of one type at one moment.
@@ -70,6 +71,8 @@ pub struct Snapshot {
     pub accounts: Vec<Option<Arc<str>>>,
     /// The inventories of the accounts.
     pub directory: Arc<Directory>,
+    /// The IDs of terminals with an unusual spelling, by the usual one. Computed only if routers refer to terminals.
+    unusual_ids: OnceLock<BTreeMap<Box<str>, Box<str>>>,
 }
 
 impl Snapshot {
@@ -103,6 +106,29 @@ impl Snapshot {
         self.accounts.get(account.index())?.as_ref()
     }
 
+    /// The ID of a terminal in the spelling of the label `deviceID`, by its usual spelling; `None` if it has the usual spelling, or if there is
+    /// no such terminal.
+    #[must_use]
+    pub fn unusual_id(&self, usual: &str) -> Option<&str> {
+        let ids = self.unusual_ids.get_or_init(|| self.unusual_ids());
+        ids.get(usual).map(|id| &**id)
+    }
+
+    fn unusual_ids(&self) -> BTreeMap<Box<str>, Box<str>> {
+        let tables = self.tables.iter();
+        let tables = tables.filter(|table| table.kind == DeviceKind::Terminal);
+        let mut unusual = BTreeMap::new();
+        for block in tables.flat_map(|table| &table.blocks) {
+            for slot in block.known() {
+                let id = block.labels().id(slot);
+                if let Cow::Owned(usual) = usual_terminal_id(id) {
+                    unusual.insert(usual.into(), id.into());
+                }
+            }
+        }
+        unusual
+    }
+
     pub(super) fn of<'t>(
         tables: impl Iterator<Item = &'t Table>,
         accounts: Vec<Option<Arc<str>>>,
@@ -115,6 +141,7 @@ impl Snapshot {
             tables: views.filter(TableView::has_devices).collect(),
             accounts,
             directory,
+            unusual_ids: OnceLock::new(),
         }
     }
 }

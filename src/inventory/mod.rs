@@ -27,7 +27,7 @@ pub use self::answer::{AnswerError, Page, Rejected, check_reading};
 pub use self::directory::{Activity, Directory, ListedTerminal};
 pub use self::lines::{Line, Lines};
 pub use self::parsed::Parsed;
-pub use self::terminals::{Router, Terminal, Terminals};
+pub use self::terminals::{Router, Terminal, Terminals, usual_terminal_id};
 pub use self::usage::{Pool, PoolBlock, Usage, UsageFacts, Usages};
 
 /// A part of the inventory, which has its own requests and its own permission.

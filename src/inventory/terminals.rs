@@ -239,3 +239,16 @@ pub(super) fn without_prefix<'i>(id: &'i str, prefix: &str) -> &'i str {
         _ => id,
     }
 }
+
+/// The usual spelling of the ID of a terminal in telemetry, which equal IDs have in common: in lower case, with `ut`.
+#[must_use]
+pub fn usual_terminal_id(id: &str) -> Cow<'_, str> {
+    let is_usual = id.starts_with(TERMINAL_PREFIX) && !id.bytes().any(|it| it.is_ascii_uppercase());
+    match is_usual {
+        true => id.into(),
+        false => {
+            let bare = without_prefix(id, TERMINAL_PREFIX).to_ascii_lowercase();
+            format!("{TERMINAL_PREFIX}{bare}").into()
+        }
+    }
+}

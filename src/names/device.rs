@@ -1,6 +1,8 @@
 //! The name of a device: from the names file, else from the inventory.
 
-use super::bond::{Bonds, TerminalId, router_entry};
+use std::borrow::Cow;
+
+use super::bond::{Bonds, router_entry};
 use super::{Name, Names};
 use crate::fleet::block::Block;
 use crate::fleet::snapshot::TableView;
@@ -105,21 +107,17 @@ impl<'n> Sources<'n> {
         self,
         id: &str,
         entry: Option<u32>,
-        terminal: impl FnOnce() -> Option<TerminalId<'n>>,
+        terminal: impl FnOnce() -> Option<Cow<'n, str>>,
     ) -> Option<DeviceName<'n>> {
         let nickname = || self.directory.router(entry?)?.nickname;
         self.of_other(id)
             .or_else(|| nickname().and_then(ungrouped))
-            .or_else(|| self.of_bonded(terminal()?))
+            .or_else(|| self.of_bonded(&terminal()?))
     }
 
     /// The name of a router's terminal.
-    fn of_bonded(self, terminal: TerminalId<'_>) -> Option<DeviceName<'n>> {
-        let entry = self.directory.find_terminal(terminal.rest);
-        match terminal.prefix.is_empty() || self.file.is_empty() {
-            true => self.of_terminal(terminal.rest, entry),
-            false => self.of_terminal(&terminal.to_string(), entry),
-        }
+    fn of_bonded(self, terminal: &str) -> Option<DeviceName<'n>> {
+        self.of_terminal(terminal, self.directory.find_terminal(terminal))
     }
 
     fn by_serials(self, listed: &ListedTerminal<'_>) -> Option<DeviceName<'n>> {
@@ -295,7 +293,6 @@ pub(super) mod tests {
             ("Router-0e1", None, None),
         ] {
             let found = terminal_of(&directory, listed(id), reported);
-            let found = found.map(|found| found.to_string());
             assert_eq!(found.as_deref(), expected, "{id} {reported:?}");
         }
     }

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use self::bond::{Bonds, TerminalId};
+pub use self::bond::Bonds;
 pub use self::device::{DeviceName, TableNames, name_of_listed};
 pub use self::error::{Fault, NamesError, Problem};
 pub use self::file::follow;
@@ -56,14 +56,26 @@ pub struct Names {
 }
 
 impl Names {
-    /// The name of a device by its ID in Starlink's spelling. In the file, the ID may be in any case, and without `ut` or `Router-`; an entry
-    /// with the prefix takes precedence.
+    /// The name of a device by its ID in Starlink's spelling. The ID may be in any case, and with or without `ut` or `Router-`, in the file
+    /// as well as here; an entry that agrees with the ID in its prefix takes precedence.
     #[must_use]
     pub fn get(&self, device_id: &str) -> Option<&Name> {
         with_key(device_id, |key| {
             let found = self.by_key.get(key);
-            found.or_else(|| self.by_key.get(bare(key)?))
+            found.or_else(|| match bare(key) {
+                Some(bare) => self.by_key.get(bare),
+                None => self.with_prefix(key),
+            })
         })
+    }
+
+    /// The name of a terminal or a router by an ID without its prefix, from an entry with the prefix.
+    fn with_prefix(&self, key: &str) -> Option<&Name> {
+        if !is_identifier(key) {
+            return None;
+        }
+        let mut prefixes = [TERMINAL_PREFIX, ROUTER_PREFIX].into_iter();
+        prefixes.find_map(|prefix| self.by_key.get(&*format!("{prefix}{key}")))
     }
 
     /// The name of a terminal by the serial number of its kit or its dish, in any case.
@@ -152,7 +164,12 @@ fn with_key<T>(id: &str, find: impl FnOnce(&str) -> T) -> T {
 fn bare(key: &str) -> Option<&str> {
     let prefixes = [TERMINAL_PREFIX, ROUTER_PREFIX].into_iter();
     let mut bare = prefixes.filter_map(|prefix| key.strip_prefix(prefix));
-    bare.find(|rest| rest.starts_with(|first: char| first.is_ascii_hexdigit()))
+    bare.find(|rest| is_identifier(rest))
+}
+
+/// Whether a text looks like the ID of a terminal or a router without its prefix.
+fn is_identifier(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_hexdigit())
 }
 
 #[cfg(test)]
@@ -180,6 +197,12 @@ mod tests {
             ("router-0100000000000000000beef5", ROUTER, true),
             ("0100000000000000000BEEF5", ROUTER, true),
             ("0100000000000000000beef5", ROUTER, true),
+            // Telemetry without the prefix, the file with or without it.
+            (TERMINAL, "01000000-00000000-00c0ffee", true),
+            (TERMINAL, "01000000-00000000-00C0FFEE", true),
+            (ROUTER, "0100000000000000000BEEF5", true),
+            ("0100000000000000000beef5", "0100000000000000000BEEF5", true),
+            (ROUTER, "01000000-00000000-00c0ffee", false),
             ("01000000-00000000-00c0ffee", ROUTER, false),
             ("KIT00000001", TERMINAL, false),
             ("1", "ut-1", false),
@@ -196,6 +219,7 @@ mod tests {
             let names = names(&ids);
             assert_eq!(&*names.get("ut0a").unwrap().name, "name of ut0a");
             assert_eq!(&*names.get("Router-0A").unwrap().name, "name of 0a");
+            assert_eq!(&*names.get("0A").unwrap().name, "name of 0a");
         }
     }
 

@@ -1,5 +1,6 @@
 //! One device of a snapshot, with its values under names that do not depend on Starlink's columns.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -252,8 +253,7 @@ impl<'s> DeviceRef<'s> {
     /// The ID of the terminal to which a router is bonded.
     fn terminal(&self, fleet: &'s NamedFleet) -> Option<String> {
         let bonds = Bonds::new(&fleet.snapshot, self.table.view);
-        let terminal = bonds.terminal(self.block, self.slot);
-        terminal.map(|terminal| terminal.to_string())
+        bonds.terminal(self.block, self.slot).map(Cow::into_owned)
     }
 
     /// `UtcTimestampNs` of the last accepted row; `None` for a terminal of the inventory that has never reported.
