@@ -9,7 +9,8 @@ use super::ageing::{self, Ageing, Due};
 use super::allocation::Allocation;
 use super::columns::Columns;
 use super::device::{
-    Alerts, DeviceLocation, DeviceState, Difference, Heard, LastRow, Listing, Presence, alert_bytes,
+    Alerts, DeviceLocation, DeviceState, Difference, LastRow, Listing, Presence, Streamed,
+    alert_bytes,
 };
 use super::interner::Text;
 use super::labels::Labels;
@@ -32,7 +33,7 @@ pub struct Block {
     account: Option<AccountId>,
     labels: Arc<Labels>,
     presences: Presences,
-    heard: Vec<Heard>,
+    streamed: Vec<Streamed>,
     last_rows: Vec<LastRow>,
     locations: Vec<Option<DeviceLocation>>,
     alerts: Vec<Alerts>,
@@ -48,7 +49,7 @@ pub struct Block {
 #[derive(Debug)]
 pub struct Taken {
     presence: Presence,
-    heard: Heard,
+    streamed: Streamed,
     last_row: LastRow,
     location: Option<DeviceLocation>,
     alerts: Alerts,
@@ -103,7 +104,7 @@ impl Block {
         Arc::make_mut(&mut self.labels).set(slot, id, hash);
         if slot == self.last_rows.len() {
             self.presences.push_absent();
-            self.heard.push(Heard::default());
+            self.streamed.push(Streamed::default());
             self.last_rows.push(LastRow::default());
             self.locations.push(None);
             self.alerts.push(None);
@@ -126,7 +127,7 @@ impl Block {
         let infos = infos.filter_map(|(lane, text)| Some((lane, text.clone()?)));
         let taken = Taken {
             presence: self.presences[slot],
-            heard: self.heard[slot],
+            streamed: self.streamed[slot],
             last_row: self.last_rows[slot].clone(),
             location: self.locations[slot],
             alerts: self.alerts[slot].clone(),
@@ -141,7 +142,7 @@ impl Block {
     /// Writes the state of a removed device to a slot that has its identifier.
     pub fn put(&mut self, slot: usize, taken: Taken) {
         self.presences.set(slot, taken.presence);
-        self.heard[slot] = taken.heard;
+        self.streamed[slot] = taken.streamed;
         self.last_rows[slot] = taken.last_row;
         self.locations[slot] = taken.location;
         self.set_alerts(slot, &taken.alerts);
@@ -177,13 +178,16 @@ impl Block {
         }
     }
 
-    /// [`Block::list`] for a terminal without any row that has come to the block's account: its silence begins at `stream`, also if it was
+    /// [`Block::list`] for a terminal without a row of the stream that has come to the block's account: its silence begins at `stream`, also if it was
     /// offline in another account.
     pub fn list_anew(&mut self, slot: usize, listing: Listing, stream: Moment) {
         self.listings[slot] = listing;
         self.last_rows[slot].seen_in_stream = stream;
-        self.presences
-            .set(slot, listing.without_rows(Presence::Absent));
+        let presence = match self.has_reported(slot) {
+            true => Presence::Stale,
+            false => listing.without_rows(Presence::Absent),
+        };
+        self.presences.set(slot, presence);
     }
 
     /// Removes the rows of a device at a slot. A terminal of the inventory stays.
@@ -205,7 +209,7 @@ impl Block {
     /// Removes the device at a slot; the identifier and the allocation of the slot are kept.
     pub fn clear(&mut self, slot: usize) {
         self.presences.set(slot, Presence::Absent);
-        self.heard[slot] = Heard::Never;
+        self.streamed[slot] = Streamed::Never;
         self.last_rows[slot] = LastRow::default();
         self.locations[slot] = None;
         self.set_alerts(slot, &None);
@@ -227,7 +231,7 @@ impl Block {
         changed |= presence != Presence::Online;
         changed |= self.last_rows[slot].reported != state.reported;
         changed |= self.gauges.replace(slot, state.lanes, state.gauges);
-        self.heard[slot] = self.heard[slot].next();
+        self.streamed[slot] = self.streamed[slot].next();
         self.last_rows[slot] = LastRow {
             reported: state.reported,
             seen,
@@ -252,13 +256,13 @@ impl Block {
             _ => Presence::Stale,
         };
         self.presences.set(slot, presence);
-        self.heard[slot] = Heard::Never;
+        self.streamed[slot] = Streamed::Never;
         self.last_rows[slot].seen_in_stream = silent_since;
     }
 
     /// Marks that more than one row of a device was accepted, by an earlier process.
     pub fn mark_as_not_new(&mut self, slot: usize) {
-        self.heard[slot] = Heard::Repeatedly;
+        self.streamed[slot] = Streamed::Repeatedly;
     }
 
     /// Sets the IP allocation of a slot. Returns whether a scrape shows a difference.
@@ -382,14 +386,14 @@ impl Block {
 
     /// The accepted rows of the stream.
     #[must_use]
-    pub fn heard(&self, slot: usize) -> Heard {
-        self.heard[slot]
+    pub fn streamed(&self, slot: usize) -> Streamed {
+        self.streamed[slot]
     }
 
     /// Whether a row of the stream was accepted. Last known values are not current at any age, and no account has delivered them.
     #[must_use]
     pub fn has_streamed(&self, slot: usize) -> bool {
-        self.heard[slot] != Heard::Never
+        self.streamed[slot] != Streamed::Never
     }
 
     /// When the last row of a slot arrived, if the slot may be evicted to make room for a new device; `None` if not. A device may be evicted if
@@ -405,7 +409,7 @@ impl Block {
         let is_listed = matches!(self.listings[slot], Listing::Terminal(..));
         if self.has_streamed(slot) {
             let is_online = self.presences[slot] == Presence::Online;
-            let may_go = self.heard[slot] == Heard::Once && !is_online && !is_listed;
+            let may_go = self.streamed[slot] == Streamed::Once && !is_online && !is_listed;
             return may_go.then_some(self.last_rows[slot].seen);
         }
         match &self.allocations[slot] {
@@ -427,7 +431,7 @@ impl Block {
             account: self.account,
             labels: Arc::clone(&self.labels),
             presences: self.presences.clone(),
-            heard: self.heard.clone(),
+            streamed: self.streamed.clone(),
             last_rows: self.last_rows.clone(),
             locations: self.locations.clone(),
             alerts: self.alerts.clone(),

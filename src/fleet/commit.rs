@@ -36,10 +36,15 @@ impl Fleet {
         changed |= self.commit_allocations(plan, now);
         changed |= self.commit_devices(plan, now, changes);
         if plan.kind == PlanKind::LastKnown {
+            // The names of types are those of the stream.
+            changed |= self.tables.apply_orders_and_names(&[]);
             self.version += u64::from(changed);
             return committed;
         }
         changed |= self.tables.apply_orders_and_names(&plan.tables);
+        if let Some(name) = &plan.terminal_name {
+            changed |= self.tables.name_unheard_terminals(name);
+        }
         self.version += u64::from(changed);
         committed.double_delivery = self.update_double_deliveries(plan, now);
         let online = online(&self.tables, id);

@@ -55,7 +55,7 @@ impl Listing {
 
 /// The rows of the stream that were accepted of a device since it became known. Last known values are not among them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Heard {
+pub enum Streamed {
     /// None.
     #[default]
     Never,
@@ -65,7 +65,7 @@ pub enum Heard {
     Repeatedly,
 }
 
-impl Heard {
+impl Streamed {
     /// After another row.
     #[must_use]
     pub fn next(self) -> Self {

@@ -69,7 +69,7 @@ impl Fleet {
     }
 
     /// Joins the inventories of all accounts, and sets what they say about each device. Terminals without a slot get one, as far as there is
-    /// room; those of which no row is known belong to the account that lists them.
+    /// room; those without a row of the stream belong to the account that lists them.
     pub(super) fn list_inventories(&mut self) -> WithoutRoom {
         let inventories = self.inventories();
         let inventories = inventories.map(|(name, known)| (Arc::clone(name), Arc::clone(known)));
@@ -78,8 +78,8 @@ impl Fleet {
         self.version += 1;
         let mut has_slot = vec![false; directory.len()];
         // A terminal that has reported keeps its entry, also if the inventory spells its ID differently.
-        for has_reported in [true, false] {
-            self.update_listings(&directory, has_reported, &mut has_slot);
+        for has_streamed in [true, false] {
+            self.update_listings(&directory, has_streamed, &mut has_slot);
         }
         self.add_terminals(&directory, &has_slot)
     }
@@ -88,13 +88,13 @@ impl Fleet {
     fn update_listings(
         &mut self,
         directory: &Directory,
-        has_reported: bool,
+        has_streamed: bool,
         has_slot: &mut [bool],
     ) {
         let clocks = self.accounts.clocks(self.options.retention.stale_after);
         let mut new_listing = |kind, block: &Block, at: usize| {
             let id = block.labels().id(at);
-            if id.is_empty() || block.has_reported(at) != has_reported {
+            if id.is_empty() || block.has_streamed(at) != has_streamed {
                 return None;
             }
             let mut listing = directory.listing_of(kind, id);
@@ -123,7 +123,7 @@ impl Fleet {
         }
     }
 
-    /// Adds a slot for each terminal without one, and moves terminals of which no row is known to the accounts that list them.
+    /// Adds a slot for each terminal without one, and moves terminals without a row of the stream to the accounts that list them.
     fn add_terminals(&mut self, directory: &Directory, has_slot: &[bool]) -> WithoutRoom {
         let mut without_room = WithoutRoom::default();
         if directory.is_empty() {
@@ -151,7 +151,7 @@ impl Fleet {
             };
             room -= table.slots().devices() - before;
             let (block, at) = table.block(slot);
-            if block.has_reported(at) {
+            if block.has_streamed(at) {
                 continue;
             }
             let is_elsewhere = block.account() != owner;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::table::Table;
+use crate::telemetry::schema::TERMINAL_CODE;
 
 /// The tables, in the order in which their types were first seen. The index of a table never changes.
 #[derive(Debug, Default)]
@@ -25,7 +26,7 @@ impl Tables {
 
     /// Gives a table the name that its type has in an answer, or in a state file. Returns whether the name is new.
     ///
-    /// Only this function and [`Tables::add`] set names, so that they are unique. The types of one answer have different names; if
+    /// Only the functions here set names, so that they are unique. The types of one answer have different names; if
     /// another table has this name from an earlier answer with another enum, its code is appended to its name.
     pub(super) fn rename(&mut self, table: usize, name: &Arc<str>) -> bool {
         if self.tables[table].name == *name {
@@ -38,6 +39,23 @@ impl Tables {
         }
         self.tables[table].name = Arc::clone(name);
         true
+    }
+
+    /// Gives the table of terminals the name that the enum of an answer gives their type, unless another table has it, or a row of a terminal
+    /// was accepted: rows bring the name with them. Returns whether the name is new.
+    pub(super) fn name_unheard_terminals(&mut self, name: &Arc<str>) -> bool {
+        let Some(table) = self.find(TERMINAL_CODE) else {
+            return false;
+        };
+        if self.tables.iter().any(|known| known.name == *name) {
+            return false;
+        }
+        let mut blocks = self.tables[table].blocks().iter();
+        let is_heard = blocks.any(|block| (0..block.len()).any(|slot| block.has_streamed(slot)));
+        if !is_heard {
+            self.tables[table].name = Arc::clone(name);
+        }
+        !is_heard
     }
 
     /// Gives a table a name that no answer has given it, unless another table has it.

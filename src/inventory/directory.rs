@@ -15,7 +15,7 @@ const NOWHERE: u32 = u32::MAX;
 /// Whether a terminal is expected to report.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Activity {
-    /// The service lines of its account are not known or too many, or Starlink has left out whether its line is active.
+    /// It has a service line, but those of its account are not known or too many, or Starlink has left out whether its line is active.
     #[default]
     Unknown,
     /// It has an active service line.
@@ -327,14 +327,18 @@ impl Index {
     }
 }
 
-/// The activity of a terminal of an account with these lines. Its line has this number, and is at this position.
+/// The activity of a terminal of an account with these lines. Its line has this number, and is at this position. Without a line it is inactive,
+/// also while the lines are not known.
 fn activity(lines: Option<&Lines>, number: Option<&str>, line: u32) -> Activity {
+    if number.is_none() {
+        return Activity::Inactive;
+    }
     let Some(lines) = lines else {
         return Activity::Unknown;
     };
     let Some(line) = lines.get(line as usize) else {
         // The line may be one of those for which there was no room.
-        return match number.is_some() && lines.left_out() > 0 {
+        return match lines.left_out() > 0 {
             true => Activity::Unknown,
             false => Activity::Inactive,
         };

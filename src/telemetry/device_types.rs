@@ -1,11 +1,15 @@
 //! The values of the label `device_type`: a unique name for each type of an answer.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// The unique names of device types by code.
 #[derive(Debug)]
-pub(super) struct DeviceTypes(BTreeMap<Box<str>, Arc<str>>);
+pub(super) struct DeviceTypes {
+    by_code: BTreeMap<Box<str>, Arc<str>>,
+    /// The codes that the enum does not name.
+    unnamed: BTreeSet<Box<str>>,
+}
 
 impl DeviceTypes {
     /// The names of all types of an answer: those in the enum `names`, and the other `codes` with columns, whose names are their codes.
@@ -32,17 +36,30 @@ impl DeviceTypes {
         for (code, name) in others {
             unique.add(code, name);
         }
+        let mut unnamed = BTreeSet::new();
         for code in codes {
             if !unique.names.contains_key(code) {
                 unique.add(code, code);
+                unnamed.insert(code.into());
             }
         }
-        Self(unique.names)
+        Self {
+            by_code: unique.names,
+            unnamed,
+        }
+    }
+
+    /// The name that the enum gives to a type.
+    pub(super) fn named(&self, code: &str) -> Option<Arc<str>> {
+        let named = self.by_code.get(code);
+        named.filter(|_| !self.unnamed.contains(code)).cloned()
     }
 
     /// The name of a type; its code if the answer has no such type.
     pub(super) fn of(&self, code: &str) -> Arc<str> {
-        self.0.get(code).map_or_else(|| code.into(), Arc::clone)
+        self.by_code
+            .get(code)
+            .map_or_else(|| code.into(), Arc::clone)
     }
 }
 
@@ -123,13 +140,13 @@ mod tests {
         ) {
             let alone = DeviceTypes::new(&names, std::iter::empty());
             let types = DeviceTypes::new(&names, codes.iter().map(String::as_str));
-            let all: HashSet<_> = types.0.values().collect();
-            prop_assert_eq!(all.len(), types.0.len());
-            for (code, name) in &alone.0 {
+            let all: HashSet<_> = types.by_code.values().collect();
+            prop_assert_eq!(all.len(), types.by_code.len());
+            for (code, name) in &alone.by_code {
                 prop_assert_eq!(name, &types.of(code));
             }
             for code in &codes {
-                prop_assert!(types.0.contains_key(code.as_str()));
+                prop_assert!(types.by_code.contains_key(code.as_str()));
             }
         }
     }

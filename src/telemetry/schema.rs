@@ -138,11 +138,22 @@ impl AlertNames {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Schema {
     types: Vec<Arc<TypeSchema>>,
+    terminal_name: Option<Arc<str>>,
 }
 
 impl Schema {
-    pub(super) fn new(types: Vec<Arc<TypeSchema>>) -> Self {
-        Self { types }
+    pub(super) fn new(types: Vec<Arc<TypeSchema>>, terminal_name: Option<Arc<str>>) -> Self {
+        Self {
+            types,
+            terminal_name,
+        }
+    }
+
+    /// The value of the label `device_type` that the enum gives to terminals, also if the answer has no columns for them; `None` if it gives
+    /// none.
+    #[must_use]
+    pub fn terminal_name(&self) -> Option<&Arc<str>> {
+        self.terminal_name.as_ref()
     }
 
     /// The columns of a type, if the answer has them. Answers have a handful of types, found faster in a list than in a map.

@@ -11,7 +11,7 @@ use super::digest::{self, Digest};
 use super::fields::FieldFilter;
 use super::metadata::Metadata;
 use super::schema::{
-    AlertNames, DeviceKind, IDENTIFIER_FIELD, Schema, TIMESTAMP_FIELD, TypeSchema,
+    AlertNames, DeviceKind, IDENTIFIER_FIELD, Schema, TERMINAL_CODE, TIMESTAMP_FIELD, TypeSchema,
 };
 use super::shared_schemas::SharedSchemas;
 
@@ -94,7 +94,8 @@ impl SchemaCache {
         let types = metadata.columns.iter().map(|(code, columns)| {
             self.resolve_type(code, columns, &names, &mut changed, &mut collisions)
         });
-        let schema = Arc::new(Schema::new(types.collect()));
+        let types = types.collect();
+        let schema = Arc::new(Schema::new(types, names.named(TERMINAL_CODE)));
         self.last = Some((seen, Arc::clone(&schema)));
         self.forget_types(metadata);
         Resolved {

@@ -10,7 +10,7 @@ use crate::fleet::Fleet;
 use crate::fleet::accounts::{Account, AccountId};
 use crate::fleet::allocation::Allocation;
 use crate::fleet::block::Block;
-use crate::fleet::device::{Heard, Presence};
+use crate::fleet::device::{Presence, Streamed};
 use crate::fleet::table::{Lanes, Table};
 use crate::inventory::Inventory;
 use crate::telemetry::ip::Address;
@@ -123,10 +123,10 @@ fn contents(block: &Block, slot: usize) -> u8 {
     let device = match block.presences()[slot] {
         // The inventory lists it again.
         Presence::Absent | Presence::Listed => 0,
-        _ => match block.heard(slot) {
-            Heard::Never if block.has_reported(slot) => DEVICE | LAST_KNOWN,
-            Heard::Never | Heard::Repeatedly => DEVICE,
-            Heard::Once => DEVICE | NEW,
+        _ => match block.streamed(slot) {
+            Streamed::Never if block.has_reported(slot) => DEVICE | LAST_KNOWN,
+            Streamed::Never | Streamed::Repeatedly => DEVICE,
+            Streamed::Once => DEVICE | NEW,
         },
     };
     let allocation = block.allocation(slot).map(|_| ALLOCATION);

@@ -42,6 +42,8 @@ pub struct Plan {
     pub(super) allocations: Vec<PlannedAllocation>,
     /// Devices, and allocations of unknown terminals, that are removed to make room for new ones: table and slot.
     pub(super) evicted: Vec<(usize, usize)>,
+    /// The name that the answer's enum gives to terminals.
+    pub(super) terminal_name: Option<Arc<str>>,
     /// The tables of `devices`, each once.
     pub(super) tables: Vec<usize>,
     /// Lists of ascending lanes. Devices with the same lanes share a list.
@@ -167,6 +169,7 @@ pub(super) struct Planner<'f> {
 
 impl Planner<'_> {
     pub(super) fn plan(mut self, batch: &Batch) -> Plan {
+        self.plan.terminal_name = batch.schema.terminal_name().map(Arc::clone);
         let tally = &mut self.plan.tally;
         tally.reject_rows(RowFault::Shape, batch.rows.malformed());
         tally.count_rows(RowCode::Other, batch.rows.malformed());

@@ -119,7 +119,8 @@ impl Planner<'_> {
                     Subject::Allocation => &mut allocations,
                 };
                 let row = self.select_row(&batch.rows, cells, target, candidates);
-                if matches!(row, Err(NotUsed::NoRoom)) {
+                // Last known values displace no device.
+                if matches!(row, Err(NotUsed::NoRoom)) && self.plan.kind == PlanKind::Stream {
                     without_room.push((target, cells));
                     return Ok(());
                 }
@@ -171,7 +172,7 @@ impl Planner<'_> {
             self.plan.evicted.push((table, slot));
             let (block, at) = self.tables.get(table).block(slot);
             // No row is lost with a terminal that only the inventory has.
-            if block.has_reported(at) || block.allocation(at).is_some() {
+            if block.has_streamed(at) || block.allocation(at).is_some() {
                 self.plan.tally.count_eviction();
             }
         }
@@ -342,6 +343,12 @@ impl Planner<'_> {
         let (block, slot) = self.tables.get(table).block(slot);
         match block.account() {
             Some(account) if account == self.plan.account => Owner::This,
+            // Last known values are no delivery.
+            Some(account)
+                if !self.accounts.is_removed(account) && self.plan.kind == PlanKind::LastKnown =>
+            {
+                Owner::Other
+            }
             Some(account) if !self.accounts.is_removed(account) => {
                 let silent = self.now.since(block.delivered(slot));
                 match block.has_streamed(slot) && silent < self.options.retention.stale_after {

@@ -1,10 +1,11 @@
 //! Tests of inventories in the fleet: terminals that were never heard, those without an active line, and the last known values.
 
+mod last_known;
 mod room;
 
 use super::*;
 use crate::fleet::{Listing, Presence, WithoutRoom};
-use crate::inventory::{Bounds, Inventory, Known, Lines, Terminals, last_known};
+use crate::inventory::{self, Bounds, Inventory, Known, Lines, Terminals};
 
 const COLUMNS: &str = r#""u":["DeviceType","UtcTimestampNs","DeviceId","Speed"],"i":["DeviceType","UtcTimestampNs","DeviceId","AccountNumber","Ipv4"]"#;
 
@@ -100,10 +101,17 @@ impl World {
     }
 
     fn last_known(&mut self, answer: &str) {
-        let body = last_known::stream_answer(answer.as_bytes()).unwrap().body;
+        self.last_known_of("default", answer);
+    }
+
+    /// The last known values that the query of an account brings.
+    fn last_known_of(&mut self, account: &str, answer: &str) {
+        let body = inventory::last_known::stream_answer(answer.as_bytes())
+            .unwrap()
+            .body;
         let (rows, metadata) = decode(body).unwrap();
         let schema = self.schemas.resolve(&metadata).schema;
-        let id = self.fleet.account(&"default".into()).unwrap();
+        let id = self.fleet.account(&account.into()).unwrap();
         let batch = Batch { rows, schema };
         let now = Moment::from_millis(self.now);
         let plan = self.fleet.plan_last_known(id, &batch, now, self.latest);
@@ -167,14 +175,17 @@ fn a_terminal_with_an_active_line_that_was_never_heard_becomes_offline() {
 fn a_terminal_whose_lines_are_not_known_is_not_expected_to_report() {
     let mut world = World::new();
     world.list("default", inventory(&[("a", Some("L"))], None));
-    world.rows_of_inventory("default", r#"["u",1,"utb",1]"#);
-    world.list(
-        "default",
-        inventory(&[("a", Some("L")), ("b", Some("L"))], None),
-    );
+    world.rows_of_inventory("default", r#"["u",1,"utb",1],["u",1,"utc",1]"#);
+    let terminals = [("a", Some("L")), ("b", Some("L")), ("c", None)];
+    world.list("default", inventory(&terminals, None));
     world.listen(120).listen(1);
     assert_eq!(world.presence("uta"), Presence::Listed);
     assert_eq!(world.presence("utb"), Presence::Offline, "it has reported");
+    assert_eq!(
+        world.presence("utc"),
+        Presence::Stale,
+        "it has no service line"
+    );
 }
 
 #[test]
@@ -327,109 +338,6 @@ fn routers_have_listings_and_are_forgotten_as_usual() {
     assert_eq!(listings(&world), [Listing::Router(0), Listing::Router(1)]);
     world.wait(86_400);
     assert_eq!(listings(&world), []);
-}
-
-const LAST_KNOWN: &str = r#"{"content":{"userTerminals":{"a":{"userTerminalId":"a","timestamp":"1970-01-01T00:00:05Z",
-    "downlinkThroughputMbps":1.5,"h3CellId":"85283473fffffff","runningSoftwareVersion":"v1","countryCode":null,
-    "ipAllocations":{"ipv4":["192.0.2.1"],"ipv6Ue":[],"ipv6Cpe":[],"timestamp":"1970-01-01T00:00:04Z"}},
-    "b":{"timestamp":"1970-01-01T00:00:06+00:00"},"bad":{"timestamp":"never"}}}}"#;
-
-#[test]
-fn last_known_values_are_stale_until_a_row_comes() {
-    let mut world = World::new();
-    let terminals = [("a", Some("L")), ("b", None), ("c", Some("L"))];
-    world.list("default", inventory(&terminals, Some(&[("L", true)])));
-    world.rows_of_inventory("default", r#"["u",1000000000,"utc",1]"#);
-    world.listen(60);
-    world.last_known(LAST_KNOWN);
-    let stale = [
-        r#"Ipv4_numeric{"uta"} 3221225985"#,
-        r#"latitude{"uta"} 37.34579337536848"#,
-        r#"longitude{"uta"} -121.9763759725512"#,
-        r#"last_report_timestamp_seconds{"uta"} 5"#,
-        r#"last_report_timestamp_seconds{"utb"} 6"#,
-    ];
-    let lines = world.lines();
-    for line in stale {
-        assert!(
-            lines.iter().any(|found| found == line),
-            "{line}: {lines:#?}"
-        );
-    }
-    assert!(
-        lines
-            .iter()
-            .any(|line| line.contains(r#"runningsoftwareversion="v1""#))
-    );
-    assert_eq!(world.presence("uta"), Presence::Stale);
-    assert!(!lines.iter().any(|line| line.contains("DownlinkThroughput")));
-    // Silence counts since the terminal was listed, not since the values came.
-    world.listen(60);
-    assert_eq!(world.presence("uta"), Presence::Offline);
-    assert_eq!(
-        world.presence("utb"),
-        Presence::Stale,
-        "it has no active line"
-    );
-    // A row of the stream counts, also an older one.
-    world.rows_of_inventory("default", r#"["u",3000000000,"uta",7]"#);
-    assert!(world.lines().contains(&r#"Speed{"uta"} 7"#.to_owned()));
-    world.last_known(LAST_KNOWN);
-    assert!(world.lines().contains(&r#"Speed{"uta"} 7"#.to_owned()));
-}
-
-#[test]
-fn any_row_replaces_last_known_values_in_a_young_process() {
-    // The values are newer than the rows, and the process is younger than STALE_AFTER.
-    let row = r#"["u",3000000000,"uta",7],["i",2000000000,"uta","ACC",["192.0.2.9"]]"#;
-    for restarts in [false, true] {
-        let mut world = World::new();
-        world.now = 5000;
-        world.list(
-            "default",
-            inventory(&[("a", Some("L"))], Some(&[("L", true)])),
-        );
-        world.last_known(LAST_KNOWN);
-        if restarts {
-            world.restart();
-        }
-        assert_eq!(world.presence("uta"), Presence::Stale);
-        world.now += 1000;
-        world.rows_of_inventory("default", row);
-        assert_eq!(world.presence("uta"), Presence::Online);
-        assert!(world.changes.is_empty(), "{:?}", world.changes);
-        let lines = world.lines();
-        for line in [
-            r#"Speed{"uta"} 7"#,
-            r#"last_report_timestamp_seconds{"uta"} 3"#,
-            r#"Ipv4_numeric{"uta"} 3221225993"#,
-        ] {
-            assert!(
-                lines.iter().any(|found| found == line),
-                "{line}: {lines:#?}"
-            );
-        }
-        let account = world.fleet.find_account("default").unwrap();
-        let gaps = world
-            .fleet
-            .reports_skipped(account, Moment::from_millis(world.now));
-        assert_eq!(gaps, None, "the values are no report");
-        // From now on, older rows are ignored.
-        world.rows_of_inventory("default", r#"["u",2999999999,"uta",8]"#);
-        assert!(world.lines().contains(&r#"Speed{"uta"} 7"#.to_owned()));
-    }
-}
-
-#[test]
-fn a_terminal_with_last_known_values_moves_to_the_account_that_delivers_it() {
-    let mut world = World::new();
-    world.now = 5000;
-    let listed = inventory(&[("a", Some("L"))], Some(&[("L", true)]));
-    world.list("default", listed);
-    world.last_known(LAST_KNOWN);
-    world.rows_of_inventory("other", r#"["u",3000000000,"uta",7]"#);
-    let device = ("uta".to_owned(), Presence::Online, "other".to_owned());
-    assert_eq!(world.devices().first(), Some(&device));
 }
 
 #[test]

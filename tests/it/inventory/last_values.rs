@@ -3,7 +3,7 @@
 use starlink_telemetry::simulator::Answer;
 
 use super::*;
-use crate::harness::eventually;
+use crate::harness::{eventually, scripted_simulator};
 
 /// A simulator with terminals that have stopped reporting before its start.
 fn silent_simulator(terminals: usize) -> Simulator {
@@ -80,4 +80,57 @@ async fn a_process_that_has_a_state_file_requests_no_last_values() {
     assert_eq!(last_reports(&world.scrape().await), 2, "from the file");
     world.has_read().await;
     assert_eq!(world.requests(Part::Telemetry), 1);
+}
+
+/// The last values of a terminal, in the shape of Starlink's answer.
+const LAST_VALUES: &str = r#"{"content":{"userTerminals":{"01000000-00000000-00000007":{
+    "userTerminalId":"01000000-00000000-00000007","timestamp":"2025-03-02T10:00:00.500+00:00",
+    "downlinkThroughputMbps":0.25,"uplinkThroughputMbps":0.125,"popPingDropRateAvg":0,"popPingLatencyMsAvg":35,
+    "obstructionPercentTime":0.01,"uptimeSeconds":7200,"signalQuality":1,"h3CellId":"85283473fffffff",
+    "secondsUntilSoftwareUpdateRebootPossible":null,"runningSoftwareVersion":"2025.02.01.mr1","countryCode":"CH",
+    "inTerritorialWaters":null,"alertPopChange":false,
+    "ipAllocations":{"ipv4":["192.0.2.77"],"ipv6Ue":["2001:db8:7::/64"],"ipv6Cpe":[],"timestamp":"2025-03-02T10:00:00.500+00:00"}}},
+    "routers":{}},"errors":[],"warnings":[],"information":[],"isValid":true}"#;
+
+/// An answer of the stream with rows of this terminal that are a day older than its last values.
+const OLDER_ROWS: &str = r#"{"data":{"values":[
+    ["u",1740823200000000000,"ut01000000-00000000-00000007",88.5,null,"2025.02.02.mr2",[82]],
+    ["i",1740823201000000000,"ip-ut01000000-00000000-00000007","ACC-7",["198.51.100.7"],[],[]]],
+    "columnNamesByDeviceType":{
+    "u":["DeviceType","UtcTimestampNs","DeviceId","DownlinkThroughput","H3CellId","RunningSoftwareVersion","ActiveAlerts"],
+    "i":["DeviceType","UtcTimestampNs","DeviceId","AccountNumber","Ipv4","Ipv6Ue","Ipv6Cpe"]}},
+    "metadata":{"enums":{"DeviceType":{"u":"UserTerminal","i":"IpAllocs"},
+    "AlertsByDeviceType":{"u":{"82":"software_update_reboot_pending"}}}}}"#;
+
+#[actix_rt::test]
+async fn the_first_row_replaces_last_values_in_a_process_that_has_just_started() {
+    let simulator = scripted_simulator();
+    simulator.set_inventory_entries(Part::Terminals, Some(vec![terminal(7, "Seven")]));
+    simulator.set_inventory_answer(Part::Telemetry, Some(Answer::text(LAST_VALUES)));
+    let service = Service::start(&simulator, &[ON]).await;
+    let of = |name: &str| {
+        format!(
+            r#"starlink_{name}{{device_type="UserTerminal",deviceID="ut01000000-00000000-00000007"}}"#
+        )
+    };
+    service
+        .shows(&of("last_report_timestamp_seconds"), 1_740_909_600.5)
+        .await;
+    let before = service.scrape().await;
+    assert_eq!(before.value(&of("online")), None);
+    assert_eq!(before.value(&of("Ipv4_numeric")), Some(3_221_226_061.0));
+
+    simulator.push_body(OLDER_ROWS);
+    service.shows(&of("online"), 1.0).await;
+    let scrape = service.scrape().await;
+    for (name, value) in [
+        ("DownlinkThroughput", Some(88.5)),
+        ("last_report_timestamp_seconds", Some(1_740_823_200.0)),
+        ("Ipv4_numeric", Some(3_325_256_711.0)),
+        ("Ipv6Ue_numeric", None),
+        ("latitude", None),
+        ("alert_active_software_update_reboot_pending", Some(1.0)),
+    ] {
+        assert_eq!(scrape.value(&of(name)), value, "{name}");
+    }
 }

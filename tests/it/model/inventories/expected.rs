@@ -97,6 +97,9 @@ impl World {
             let has_reported = self.terminals.contains_key(id);
             // `None`: not known, because the lines of its account are not known, or its line does not say it.
             let is_active = self.listed(id).and_then(|(account, terminal)| {
+                if terminal.line.is_none() {
+                    return Some(false);
+                }
                 self.accounts[account].lines.as_ref()?;
                 let line = self.line_of(account, terminal);
                 line.map_or(Some(false), |line| line.active)
