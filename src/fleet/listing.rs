@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Fleet;
-use super::accounts::AccountId;
+use super::accounts::{AccountId, Clocks};
 use super::block::Block;
 use super::device::Listing;
 use crate::inventory::{Activity, Directory, Inventory};
@@ -167,6 +167,26 @@ impl Fleet {
             block.list_anew(at, listing, clocks.of(owner).stream);
         }
         without_room
+    }
+
+    /// Moves terminals whose rows were forgotten, each with its table and slot, to the accounts that list them.
+    pub(super) fn return_terminals(&mut self, terminals: Vec<(usize, usize)>, clocks: &Clocks) {
+        for (table, slot) in terminals {
+            let table = self.tables.get_mut(table);
+            let (block, at) = table.block(slot);
+            let listing = block.listing(at);
+            let Listing::Terminal(entry, _) = listing else {
+                continue;
+            };
+            let listed = self.directory.terminal(entry);
+            let owner = listed.and_then(|listed| self.accounts.find(listed.account));
+            let Some(owner) = owner.filter(|owner| block.account() != Some(*owner)) else {
+                continue;
+            };
+            let slot = table.relocate(slot, owner);
+            let (block, at) = table.slots_mut().block_mut(slot, Moment::default());
+            block.list_anew(at, listing, clocks.of(Some(owner)).stream);
+        }
     }
 
     /// The table of terminals, added if there is room for another type.

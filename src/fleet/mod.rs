@@ -240,10 +240,14 @@ impl Fleet {
         let mut changes = Changes::default();
         let retention = &self.options.retention;
         let clocks = self.accounts.clocks(retention.stale_after);
-        for table in &mut self.tables.tables {
-            let changed = table.expire(now, &clocks, retention, &mut changes);
+        let mut unheard = Vec::new();
+        for (number, table) in self.tables.tables.iter_mut().enumerate() {
+            let mut slots = Vec::new();
+            let changed = table.expire(now, &clocks, retention, &mut changes, &mut slots);
             self.version += u64::from(changed);
+            unheard.extend(slots.into_iter().map(|slot| (number, slot)));
         }
+        self.return_terminals(unheard, &clocks);
         let has_forgotten = self
             .accounts
             .forget_removed(now, self.options.retention.stale_after);

@@ -12,7 +12,7 @@ use super::ageing::{Ageing, Due};
 use super::block::Block;
 use super::changes::{Changes, What};
 use super::columns::BLOCK_SIZE;
-use super::device::Presence;
+use super::device::{Listing, Presence};
 use super::labels::stable_hash;
 use super::options::Retention;
 use crate::time::Moment;
@@ -219,8 +219,8 @@ impl Slots {
         due.min().unwrap_or(Moment::NEVER)
     }
 
-    /// Applies the passing of time to the blocks that are due, and adds the changes of devices of the type `name`. Returns whether a scrape
-    /// shows a difference.
+    /// Applies the passing of time to the blocks that are due, and adds the changes of devices of the type `name`, and the slots of terminals
+    /// that stay without rows because an inventory lists them. Returns whether a scrape shows a difference.
     pub(super) fn expire(
         &mut self,
         now: Moment,
@@ -228,6 +228,7 @@ impl Slots {
         retention: &Retention,
         name: &Arc<str>,
         changes: &mut Changes,
+        unheard: &mut Vec<usize>,
     ) -> bool {
         let mut changed = false;
         for block in 0..self.blocks.len() {
@@ -236,7 +237,8 @@ impl Slots {
                 changed |= self.end_block(block, name, changes);
             } else if self.due[block].is_reached(now, clock.stream) {
                 let mut add = |id: &str, what| changes.add(name, id, what);
-                changed |= self.expire_block(block, now, clock.stream, retention, &mut add);
+                changed |=
+                    self.expire_block(block, now, clock.stream, retention, &mut add, unheard);
             }
         }
         changed
@@ -262,6 +264,7 @@ impl Slots {
         stream: Moment,
         retention: &Retention,
         add: &mut impl FnMut(&str, What),
+        unheard: &mut Vec<usize>,
     ) -> bool {
         let mut changed = false;
         let mut due = Due::NEVER;
@@ -288,6 +291,10 @@ impl Slots {
                             changed = true;
                         }
                         Arc::make_mut(&mut self.blocks[block]).change(slot, ageing);
+                        let listing = self.blocks[block].listing(slot);
+                        if ageing == Ageing::Forget && matches!(listing, Listing::Terminal(..)) {
+                            unheard.push(block * BLOCK_SIZE + slot);
+                        }
                     }
                 }
             }

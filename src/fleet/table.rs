@@ -392,16 +392,18 @@ impl Table {
         })
     }
 
-    /// Applies the passing of time to the blocks that are due, and adds the changes of devices. Returns whether a scrape shows a difference.
+    /// Applies the passing of time to the blocks that are due, and adds the changes of devices, and the slots of terminals that stay without
+    /// rows because an inventory lists them. Returns whether a scrape shows a difference.
     pub(super) fn expire(
         &mut self,
         now: Moment,
         clocks: &Clocks,
         retention: &Retention,
         changes: &mut Changes,
+        unheard: &mut Vec<usize>,
     ) -> bool {
         self.slots
-            .expire(now, clocks, retention, &self.name, changes)
+            .expire(now, clocks, retention, &self.name, changes, unheard)
     }
 
     /// Removes the device and the allocation of a slot, so that another device can use it. Returns whether a scrape shows a difference.

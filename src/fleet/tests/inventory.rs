@@ -2,6 +2,7 @@
 
 mod last_known;
 mod room;
+mod several;
 
 use super::*;
 use crate::fleet::{Listing, Presence, WithoutRoom};
