@@ -27,11 +27,11 @@ impl World {
     /// The router in the first inventory that has it: its nickname and its terminal.
     fn bonded(&self, id: &str) -> Option<(Text, &'static str)> {
         self.accounts.iter().find_map(|account| {
-            // Of several terminals with one router, the last one of an answer counts.
-            let terminals = account.terminals.as_ref()?.iter().rev();
-            terminals
-                .into_iter()
-                .find_map(|(terminal, content)| Some((*content.routers.get(id)?, *terminal)))
+            let terminals = account.terminals.as_ref()?.iter();
+            let bonds = terminals
+                .filter_map(|(terminal, content)| Some((*content.routers.get(id)?, *terminal)));
+            // Of several terminals with one router, that with the greatest nickname of the router counts, then the greatest ID.
+            bonds.max()
         })
     }
 
