@@ -104,6 +104,7 @@ impl World {
     pub fn list(&mut self, inventory: Inventory) {
         self.fleet
             .set_inventory(self.account, Some(Arc::new(inventory)));
+        self.fleet.list_inventories();
     }
 
     /// A snapshot, as held by a scrape.

@@ -15,9 +15,14 @@ use crate::time::Moment;
 /// The value of the label `device_type` of terminals before an answer has given it.
 const TERMINAL_NAME: &str = "UserTerminal";
 
-/// Terminals that have no room in the fleet, because `MAX_DEVICES` is reached.
+/// The numbers of terminals of the inventories that are not listed, by reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct WithoutRoom(pub usize);
+pub struct NotListed {
+    /// `MAX_DEVICES` or the limit of device types is reached.
+    pub without_room: usize,
+    /// Their IDs are longer than those of devices may be.
+    pub with_long_ids: usize,
+}
 
 impl Directory {
     /// What it says about a device with this ID.
@@ -40,16 +45,12 @@ impl Directory {
 }
 
 impl Fleet {
-    /// Replaces the inventory of an account; `None` removes it. Returns the terminals that have no room, if the terminals or service lines
-    /// were read again: the other parts of an inventory say nothing about devices. An equal reading counts too, because there may be room
-    /// by then.
-    pub fn set_inventory(
-        &mut self,
-        account: AccountId,
-        inventory: Option<Arc<Inventory>>,
-    ) -> WithoutRoom {
+    /// Replaces the inventory of an account; `None` removes it. If the terminals or service lines were read again, snapshots have the
+    /// inventory after [`Fleet::list_inventories`], otherwise at once: the other parts say nothing about devices. An equal reading counts
+    /// too, because there may be room by then.
+    pub fn set_inventory(&mut self, account: AccountId, inventory: Option<Arc<Inventory>>) {
         let Some(known) = self.accounts.get_mut(account) else {
-            return WithoutRoom::default();
+            return;
         };
         known.inventory.clone_from(&inventory);
         let with_same_lists =
@@ -57,9 +58,15 @@ impl Fleet {
         if let Some(directory) = with_same_lists {
             self.directory = Arc::new(directory);
             self.version += 1;
-            return WithoutRoom::default();
+            return;
         }
-        self.list_inventories()
+        self.must_list = true;
+    }
+
+    /// Whether inventories have changed in a way that only [`Fleet::list_inventories`] shows.
+    #[must_use]
+    pub fn must_list_inventories(&self) -> bool {
+        self.must_list
     }
 
     /// The inventories of the accounts that have one, with the names of the accounts.
@@ -69,8 +76,9 @@ impl Fleet {
     }
 
     /// Joins the inventories of all accounts, and sets what they say about each device. Terminals without a slot get one, as far as there is
-    /// room; those without a row of the stream belong to the account that lists them.
-    pub(super) fn list_inventories(&mut self) -> WithoutRoom {
+    /// room; those without a row of the stream belong to the account that lists them. This takes long if the inventories are large. Call
+    /// [`Fleet::expire`] afterwards.
+    pub fn list_inventories(&mut self) -> NotListed {
         let inventories = self.inventories();
         let inventories = inventories.map(|(name, known)| (Arc::clone(name), Arc::clone(known)));
         let directory = Arc::new(Directory::of(inventories.collect()));
@@ -81,7 +89,9 @@ impl Fleet {
         for has_streamed in [true, false] {
             self.update_listings(&directory, has_streamed, &mut has_slot);
         }
-        self.add_terminals(&directory, &has_slot)
+        let not_listed = self.add_terminals(&directory, &has_slot);
+        self.must_list = false;
+        not_listed
     }
 
     /// Updates the listings of the devices that have reported, or of the others.
@@ -124,13 +134,14 @@ impl Fleet {
     }
 
     /// Adds a slot for each terminal without one, and moves terminals without a row of the stream to the accounts that list them.
-    fn add_terminals(&mut self, directory: &Directory, has_slot: &[bool]) -> WithoutRoom {
-        let mut without_room = WithoutRoom::default();
+    fn add_terminals(&mut self, directory: &Directory, has_slot: &[bool]) -> NotListed {
+        let mut not_listed = NotListed::default();
         if directory.is_empty() {
-            return without_room;
+            return not_listed;
         }
         let Some(table) = self.terminal_table() else {
-            return WithoutRoom(directory.len());
+            not_listed.without_room = directory.len();
+            return not_listed;
         };
         let clocks = self.accounts.clocks(self.options.retention.stale_after);
         let mut room = self.options.limits.devices.saturating_sub(self.devices());
@@ -143,10 +154,14 @@ impl Fleet {
             let id = listed.terminal.device_id();
             let table = self.tables.get_mut(table);
             let is_known = has_slot.get(entry as usize).copied().unwrap_or_default();
-            let may_add = !is_known && room > 0 && id.len() <= longest;
+            if !is_known && id.len() > longest {
+                not_listed.with_long_ids += 1;
+                continue;
+            }
+            let may_add = !is_known && room > 0;
             let before = table.slots().devices();
             let Some(slot) = table.slot(&id, may_add, owner) else {
-                without_room.0 += usize::from(!is_known);
+                not_listed.without_room += usize::from(!is_known);
                 continue;
             };
             room -= table.slots().devices() - before;
@@ -166,7 +181,7 @@ impl Fleet {
             let listing = Listing::Terminal(entry, listed.activity);
             block.list_anew(at, listing, clocks.of(owner).stream);
         }
-        without_room
+        not_listed
     }
 
     /// Moves terminals whose rows were forgotten, each with its table and slot, to the accounts that list them.

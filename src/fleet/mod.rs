@@ -58,7 +58,7 @@ pub use self::double_delivery::DoubleDelivery;
 pub use self::dump::{DumpError, Form, Frozen};
 pub use self::lease::{Lease, pinned};
 pub use self::limits::Limits;
-pub use self::listing::WithoutRoom;
+pub use self::listing::NotListed;
 pub use self::options::{FleetOptions, Retention};
 pub use self::plan::Example;
 pub use self::presences::Counts;
@@ -96,6 +96,8 @@ pub struct Fleet {
     double_deliveries: DoubleDeliveries,
     /// The inventories of all accounts.
     directory: Arc<Directory>,
+    /// Whether the inventories have changed since they were joined.
+    must_list: bool,
     /// The number of changes that a scrape shows.
     version: u64,
 }
@@ -112,6 +114,7 @@ impl Fleet {
             accounts: Accounts::default(),
             double_deliveries: DoubleDeliveries::default(),
             directory: Arc::default(),
+            must_list: false,
             version: 0,
         }
     }
@@ -176,12 +179,11 @@ impl Fleet {
             .find_or_add(name, self.options.limits.accounts)
     }
 
-    /// Removes an account. Its devices are removed after `STALE_AFTER`, except those that another account delivers by then.
+    /// Removes an account. Its devices are removed after `STALE_AFTER`, except those that another account delivers by then; what only its
+    /// inventory has is removed by [`Fleet::list_inventories`].
     pub fn remove_account(&mut self, account: AccountId, now: Moment) {
         self.accounts.remove(account, now);
-        if self.accounts.take_inventory(account) {
-            self.list_inventories();
-        }
+        self.must_list |= self.accounts.take_inventory(account);
     }
 
     /// Makes room for another account: the devices of the account that was removed first go with the next [`Fleet::expire`]. Returns
@@ -253,9 +255,7 @@ impl Fleet {
             .forget_removed(now, self.options.retention.stale_after);
         self.accounts.expire_gaps(now);
         // Another account may list a terminal that went with its account.
-        if has_forgotten && !self.directory.is_empty() {
-            self.list_inventories();
-        }
+        self.must_list |= has_forgotten && !self.directory.is_empty();
         changes
     }
 

@@ -91,7 +91,18 @@ impl World {
     pub(crate) fn wait(&mut self, seconds: u64) -> &mut Self {
         self.now += seconds * 1000;
         self.changes = self.fleet.expire(Moment::from_millis(self.now));
+        self.list_if_needed();
         self
+    }
+
+    /// Lists the inventories if they have changed, as the store does after a pause.
+    fn list_if_needed(&mut self) -> NotListed {
+        if !self.fleet.must_list_inventories() {
+            return NotListed::default();
+        }
+        let not_listed = self.fleet.list_inventories();
+        self.fleet.expire(Moment::from_millis(self.now));
+        not_listed
     }
 
     /// Lets time pass, which an answer without rows covers.

@@ -8,6 +8,7 @@ use actix::{Actor, AsyncContext, Context, Handler, MessageResult, SpawnHandle, S
 
 use tracing::{debug, error, warn};
 
+use super::listing_pace::ListingPace;
 use super::messages::Freeze;
 use super::published::{PinLimits, Published, Publisher};
 use super::row_watch::RowWatch;
@@ -16,7 +17,7 @@ use crate::account::{AccountMetrics, OfferBatch, StreamId};
 use crate::fleet::plan::Plan;
 use crate::fleet::{
     AccountId, ChangeKind, Changes, Committed, Coverage, DoubleDelivery, Example, Fleet, Limits,
-    RowIgnored, Tally, WithoutRoom, latest,
+    NotListed, RowIgnored, Tally, latest,
 };
 use crate::supervise::{Heartbeat, act_at};
 use crate::text::listed;
@@ -29,7 +30,7 @@ pub struct MetricsStoreActor {
     publisher: Publisher,
     clock: Clock,
     accounts: BTreeMap<Arc<str>, Account>,
-    /// The timer for the next change that needs no batch: devices become stale, or a delayed snapshot is retried.
+    /// The timer for the next change that needs no batch: devices become stale, a delayed snapshot is retried, or inventories are listed.
     alarm: Option<SpawnHandle>,
     /// Whether devices are left out for lack of room, which is logged once.
     is_full: bool,
@@ -39,8 +40,12 @@ pub struct MetricsStoreActor {
     early: Throttle,
     /// Limits the warnings about accounts that deliver the same devices.
     double_delivery: Throttle,
+    /// When the inventories may be listed again.
+    listing: ListingPace,
     /// Limits the warnings about terminals of inventories that have no room.
-    unlisted: Throttle,
+    without_room: Throttle,
+    /// Limits the warnings about terminals of inventories with long IDs.
+    with_long_ids: Throttle,
     #[cfg(feature = "fault-injection")]
     pub(super) faults: crate::supervise::faults::Armed,
 }
@@ -70,7 +75,9 @@ impl MetricsStoreActor {
             future: Throttle::default(),
             early: Throttle::default(),
             double_delivery: Throttle::default(),
-            unlisted: Throttle::default(),
+            listing: ListingPace::default(),
+            without_room: Throttle::default(),
+            with_long_ids: Throttle::default(),
             #[cfg(feature = "fault-injection")]
             faults: Default::default(),
         }
@@ -85,6 +92,10 @@ impl MetricsStoreActor {
         let next = again.into_iter().chain(next).min();
         let valid_until = next.map_or(Moment::NEVER, |next| now.after(next));
         self.publisher.set_valid_until(valid_until);
+        // Scrapes do not wait for inventories.
+        let must_list = self.fleet.must_list_inventories();
+        let listing = must_list.then(|| self.listing.wait(self.clock.ran()));
+        let next = next.into_iter().chain(listing).min();
         if let Some(alarm) = self.alarm.take() {
             context.cancel_future(alarm);
         }
@@ -96,10 +107,49 @@ impl MetricsStoreActor {
                 |store: &mut Self, context| {
                     store.alarm = None;
                     store.expire();
-                    store.publish(context);
+                    store.list_and_publish(context);
                 },
             )
         });
+    }
+
+    /// Lists the inventories if they have changed and may be listed now, and publishes the fleet. After a batch this is left to the timer.
+    fn list_and_publish(&mut self, context: &mut Context<Self>) {
+        let started = self.clock.ran();
+        let is_due = self.fleet.must_list_inventories() && self.listing.wait(started).is_zero();
+        if !is_due {
+            self.publish(context);
+            return;
+        }
+        self.listing.begin(started);
+        let now = self.clock.now();
+        self.publisher.withdraw(&self.fleet, now);
+        let not_listed = self.fleet.list_inventories();
+        log_changes(&self.fleet.expire(now));
+        self.publish(context);
+        self.listing.end(started, self.clock.ran());
+        self.warn_of_not_listed(not_listed);
+    }
+
+    /// Logs how many terminals of the inventories are not listed, at most once a minute.
+    fn warn_of_not_listed(&mut self, not_listed: NotListed) {
+        let now = self.clock.elapsed();
+        let NotListed {
+            without_room,
+            with_long_ids,
+        } = not_listed;
+        if without_room > 0 && self.without_room.admit(now).is_some() {
+            warn!(
+                terminals = without_room,
+                "terminals of the inventory have no room in the fleet: MAX_DEVICES or the limit of device types is reached"
+            );
+        }
+        if with_long_ids > 0 && self.with_long_ids.admit(now).is_some() {
+            warn!(
+                terminals = with_long_ids,
+                "terminals of the inventory are ignored: their IDs are too long"
+            );
+        }
     }
 
     /// Logs a warning when the first devices are left out; the next one only after there was room again.
@@ -215,7 +265,7 @@ impl Actor for MetricsStoreActor {
         // A restart cancels all timers, and the old handle could cancel a new timer.
         self.alarm = None;
         self.expire();
-        self.publish(context);
+        self.list_and_publish(context);
     }
 }
 
@@ -314,7 +364,7 @@ impl Handler<RemoveAccount> for MetricsStoreActor {
         if let Some(account) = self.fleet.find_account(&name) {
             self.fleet.remove_account(account, self.clock.now());
             // Sets the timer for the removal of its devices.
-            self.publish(context);
+            self.list_and_publish(context);
         }
     }
 }
@@ -328,18 +378,8 @@ impl Handler<OfferInventory> for MetricsStoreActor {
         let Some(owner) = self.fleet.find_account(&account) else {
             return;
         };
-        let now = self.clock.now();
-        self.publisher.withdraw(&self.fleet, now);
-        let WithoutRoom(terminals) = self.fleet.set_inventory(owner, inventory);
-        log_changes(&self.fleet.expire(now));
-        self.publish(context);
-        if terminals > 0 && self.unlisted.admit(self.clock.elapsed()).is_some() {
-            warn!(
-                %account,
-                terminals,
-                "terminals of the inventory have no room in the fleet: MAX_DEVICES is reached"
-            );
-        }
+        self.fleet.set_inventory(owner, inventory);
+        self.list_and_publish(context);
     }
 }
 

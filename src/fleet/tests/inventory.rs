@@ -5,7 +5,7 @@ mod room;
 mod several;
 
 use super::*;
-use crate::fleet::{Listing, Presence, WithoutRoom};
+use crate::fleet::{Listing, Presence};
 use crate::inventory::{self, Bounds, Inventory, Known, Lines, Terminals};
 
 const COLUMNS: &str = r#""u":["DeviceType","UtcTimestampNs","DeviceId","Speed"],"i":["DeviceType","UtcTimestampNs","DeviceId","AccountNumber","Ipv4"]"#;
@@ -51,11 +51,11 @@ fn inventory(terminals: &[(&str, Option<&str>)], lines: Option<&[(&str, bool)]>)
 }
 
 impl World {
-    fn list(&mut self, account: &str, inventory: Inventory) -> WithoutRoom {
+    /// Sets the inventory of an account. Returns how many terminals have no room.
+    fn list(&mut self, account: &str, inventory: Inventory) -> usize {
         let id = self.fleet.account(&account.into()).unwrap();
-        let without_room = self.fleet.set_inventory(id, Some(Arc::new(inventory)));
-        self.fleet.expire(Moment::from_millis(self.now));
-        without_room
+        self.fleet.set_inventory(id, Some(Arc::new(inventory)));
+        self.list_if_needed().without_room
     }
 
     /// Lets time pass, which an answer of an account without rows covers.

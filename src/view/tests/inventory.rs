@@ -90,6 +90,7 @@ fn fleet_with(heard: &[&str], inventories: Vec<(&'static str, Inventory)>) -> Na
         let id = world.fleet.account(&account.into()).unwrap();
         world.fleet.set_inventory(id, Some(Arc::new(inventory)));
     }
+    world.fleet.list_inventories();
     NamedFleet {
         snapshot: Arc::new(world.fleet.snapshot()),
         names: Arc::default(),

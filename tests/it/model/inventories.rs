@@ -77,6 +77,7 @@ fn fleet(world: &World) -> (Fleet, [AccountId; 2]) {
     for (id, account) in accounts.into_iter().zip(&world.accounts) {
         fleet.set_inventory(id, Some(Arc::new(account.inventory())));
     }
+    fleet.list_inventories();
     (fleet, accounts)
 }
 

@@ -1,6 +1,7 @@
 //! Tests of terminals of an inventory at the limit of devices.
 
 use super::*;
+use crate::fleet::NotListed;
 use crate::fleet::accounts::AccountId;
 use crate::fleet::ageing::Ageing;
 use crate::fleet::allocation::{Allocation, AllocationContent};
@@ -91,14 +92,14 @@ fn terminals_that_were_never_heard_make_room_for_devices_that_report() {
             .tally
             .evicted
     };
-    assert_eq!(world.list("default", listed()), WithoutRoom(1));
+    assert_eq!(world.list("default", listed()), 1);
     assert_eq!(rows(&mut world, r#"["u",1,"uta",1]"#), 0);
     // No row is lost with the terminals that make room.
     let lost = rows(&mut world, r#"["u",1,"utx",1],["u",1,"uty",1]"#);
     assert_eq!(lost, 0);
     assert_eq!(online(&world), ["uta", "utx", "uty"]);
     assert_eq!(world.fleet.devices(), 3);
-    assert_eq!(world.list("default", listed()), WithoutRoom(3));
+    assert_eq!(world.list("default", listed()), 3);
     assert_eq!(online(&world), ["uta", "utx", "uty"]);
     // A terminal of the inventory that has reported stays, also if it did only once.
     world.listen(1000);
@@ -129,7 +130,7 @@ fn only_terminals_and_lines_are_compared_with_the_devices() {
     let terminals = [("a", Some("L")), ("b", None), ("c", None)];
     let read = || inventory(&terminals, Some(&[("L", true)]));
     let mut known = read();
-    assert_eq!(world.list("default", known.clone()), WithoutRoom(1));
+    assert_eq!(world.list("default", known.clone()), 1);
     let parts: [fn(&mut Inventory); 3] = [
         |known| {
             let usage = br#"{"content":{"isLastPage":true,"results":[{"serviceLineNumber":"L",
@@ -143,7 +144,7 @@ fn only_terminals_and_lines_are_compared_with_the_devices() {
     for change in parts {
         change(&mut known);
         let version = world.fleet.version();
-        assert_eq!(world.list("default", known.clone()), WithoutRoom(0));
+        assert_eq!(world.list("default", known.clone()), 0);
         assert!(world.fleet.version() > version, "a scrape shows the part");
     }
     let snapshot = world.fleet.snapshot();
@@ -153,19 +154,19 @@ fn only_terminals_and_lines_are_compared_with_the_devices() {
     let usage = listed.usage().unwrap().facts;
     assert_eq!(usage.standard_bytes(), Some(2e9));
     known.forget(Part::DataUsage);
-    assert_eq!(world.list("default", known.clone()), WithoutRoom(0));
+    assert_eq!(world.list("default", known.clone()), 0);
     let snapshot = world.fleet.snapshot();
     assert_eq!(snapshot.directory.terminal(0).unwrap().usage(), None);
 
     known.terminals = read().terminals;
-    assert_eq!(world.list("default", known.clone()), WithoutRoom(1));
+    assert_eq!(world.list("default", known.clone()), 1);
     // A reading without a change shares its value with the one before.
     known.terminals.as_mut().unwrap().at += 900.0;
-    assert_eq!(world.list("default", known.clone()), WithoutRoom(1));
+    assert_eq!(world.list("default", known.clone()), 1);
     known.lines = read().lines;
-    assert_eq!(world.list("default", known.clone()), WithoutRoom(1));
+    assert_eq!(world.list("default", known.clone()), 1);
     known.forget(Part::ServiceLines);
-    assert_eq!(world.list("default", known), WithoutRoom(1));
+    assert_eq!(world.list("default", known), 1);
     assert_eq!(world.presence("uta"), Presence::Listed);
 }
 
@@ -174,4 +175,34 @@ fn part<T>(value: T) -> Known<T> {
         at: 1.0,
         value: Arc::new(value),
     }
+}
+
+#[test]
+fn terminals_with_long_ids_are_no_terminals_without_room() {
+    let mut world = World::with(|options| {
+        options.limits.devices = 1;
+        options.limits.identifier = 8;
+    });
+    let terminals = [("a", None), ("b", None), ("much-too-long", None)];
+    let id = world.fleet.account(&"default".into()).unwrap();
+    let read = Arc::new(inventory(&terminals, None));
+    world.fleet.set_inventory(id, Some(read));
+    let not_listed = NotListed {
+        without_room: 1,
+        with_long_ids: 1,
+    };
+    assert_eq!(world.fleet.list_inventories(), not_listed);
+}
+
+#[test]
+fn an_inventory_that_waits_to_be_listed_is_in_the_state() {
+    let mut world = World::new();
+    let id = world.fleet.account(&"default".into()).unwrap();
+    let read = inventory(&[("a", Some("L"))], Some(&[("L", true)]));
+    world.fleet.set_inventory(id, Some(Arc::new(read)));
+    assert!(world.fleet.must_list_inventories());
+    assert_eq!(world.presence("uta"), Presence::Absent);
+    world.restart();
+    assert!(!world.fleet.must_list_inventories());
+    assert_eq!(world.presence("uta"), Presence::Stale);
 }

@@ -205,6 +205,7 @@ impl Observed {
         let id = self.fleet.account(&NAMES[account].into()).unwrap();
         let inventory = inventory.map(|account| Arc::new(account.inventory()));
         self.fleet.set_inventory(id, inventory);
+        self.fleet.list_inventories();
         self.fleet.expire(self.moment());
     }
 
