@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use starlink_telemetry::fleet::{Fleet, FleetOptions};
+use starlink_telemetry::inventory::ClientDigest;
 use starlink_telemetry::state_file::{Existing, StateFile};
 use starlink_telemetry::time::Moment;
 
 use crate::Failure;
 use crate::feeder::{Feeder, LINGER};
 use crate::inventory;
-use crate::process::Service;
+use crate::process::{CLIENT_ID, Service};
 use crate::scraper::Scraper;
 use crate::verdict::{Target, Verdict};
 
@@ -66,7 +67,8 @@ fn write_state(path: &Path, terminals: usize) -> Result<(), Failure> {
     let mut fleet = Fleet::new(FleetOptions::STANDARD);
     let account = fleet.account(&"default".into()).ok_or("no account")?;
     if terminals > 0 {
-        let inventory = inventory::of(terminals)?;
+        let mut inventory = inventory::of(terminals)?;
+        inventory.client = Some(ClientDigest::of(CLIENT_ID));
         fleet.set_inventory(account, Some(Arc::new(inventory)));
     }
     let file = StateFile::new(path.to_owned());

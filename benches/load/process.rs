@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::Failure;
 
+/// The client ID of services.
+pub const CLIENT_ID: &str = "client";
+
 /// The time limit of all waits.
 const WAIT_LIMIT: Duration = Duration::from_secs(120);
 
@@ -132,7 +135,7 @@ impl Service {
         let mut process = Command::new(binary)
             .env_clear()
             .envs([
-                ("CLIENT_ID", "client"),
+                ("CLIENT_ID", CLIENT_ID),
                 ("CLIENT_SECRET", "secret"),
                 ("API_URL", api_url),
                 ("BATCH_SIZE", "65000"),

@@ -17,6 +17,7 @@ use super::stream::{StreamActor, StreamOptions};
 use super::token::{TokenActor, TokenOptions};
 use super::token_budget::TokenBudget;
 use crate::config::Account;
+use crate::inventory::ClientDigest;
 use crate::starlink::ClientOptions;
 use crate::supervise::{Owner, Supervisor};
 use crate::tasks::Pool;
@@ -162,7 +163,7 @@ impl Starter<'_> {
         let (account, known) = (self.account, Arc::clone(&self.status.inventory));
         let start = InventoryStart {
             incarnation: self.incarnation,
-            client_id: account.client_id.identity(),
+            client: ClientDigest::of(&account.client_id.identity()),
             balance: settings.balance,
         };
         let is_outdated = known.begin(start);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::config::Settings;
 use crate::fleet::{Fleet, FleetOptions, Limits, Retention};
+use crate::inventory::{ClientDigest, Inventory};
 use crate::state_file::{Lock, LockError, Recovered, StateFile, recover};
 use crate::time::Clock;
 
@@ -43,9 +44,7 @@ pub(super) fn begin(settings: &Settings, clock: Clock) -> Result<Begin, LockErro
             let configured: Vec<_> = configured.map(|account| &*account.name).collect();
             begin.fleet.keep_accounts(&configured, begin.clock.now());
             begin.is_restored = true;
-            if settings.inventory.is_none() {
-                forget_inventories(&mut begin.fleet);
-            }
+            forget_inventories(&mut begin.fleet, settings);
         }
         Recovered::Nothing => {}
         Recovered::Unread => begin.is_unread = true,
@@ -53,10 +52,21 @@ pub(super) fn begin(settings: &Settings, clock: Clock) -> Result<Begin, LockErro
     Ok(begin)
 }
 
-/// Removes what an earlier process read from the management API.
-fn forget_inventories(fleet: &mut Fleet) {
-    let known = fleet.inventories().map(|(name, _)| Arc::clone(name));
-    for name in known.collect::<Vec<_>>() {
+/// Removes what an earlier process read from the management API, if inventories are not read, or for accounts that have another client ID
+/// now. The store lists the others at its start.
+fn forget_inventories(fleet: &mut Fleet, settings: &Settings) {
+    let client_of = |name: &str| {
+        let mut accounts = settings.accounts.list().iter();
+        let account = accounts.find(|account| &*account.name == name)?;
+        Some(ClientDigest::of(&account.client_id.identity()))
+    };
+    let is_forgotten = |name: &str, inventory: &Inventory| {
+        settings.inventory.is_none() || inventory.client != client_of(name)
+    };
+    let known = fleet.inventories();
+    let forgotten = known.filter(|(name, inventory)| is_forgotten(name, inventory));
+    let forgotten: Vec<_> = forgotten.map(|(name, _)| Arc::clone(name)).collect();
+    for name in forgotten {
         if let Some(account) = fleet.find_account(&name) {
             fleet.set_inventory(account, None);
         }
@@ -125,5 +135,31 @@ mod tests {
         hands.advance(60 * second);
         let began = begin(&settings(Some(&path)), clock).unwrap();
         assert_eq!(began.clock.now(), shown.after(60 * second));
+    }
+
+    #[test]
+    fn the_inventory_of_another_client_id_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state");
+        for (client, is_kept) in [(Some("id"), true), (Some("other"), false), (None, false)] {
+            let mut fleet = Fleet::new(FleetOptions::STANDARD);
+            let account = fleet.account(&"default".into()).unwrap();
+            let inventory = Inventory {
+                client: client.map(ClientDigest::of),
+                ..Inventory::default()
+            };
+            fleet.set_inventory(account, Some(Arc::new(inventory)));
+            let clock = Clock::system();
+            let file = StateFile::new(path.clone());
+            let (now, wall) = (clock.now(), clock.wall());
+            file.write(fleet.freeze(), now, wall, Existing::Replaced)
+                .unwrap();
+            let written = std::fs::read(&path).unwrap();
+            let mut words = written.windows(7);
+            assert!(!words.any(|word| word == b"\"other\""), "only a digest");
+            let began = begin(&settings(Some(&path)), clock).unwrap();
+            let kept = began.fleet.inventories().count();
+            assert_eq!(kept, usize::from(is_kept), "{client:?}");
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 mod account;
 mod answer;
+mod client;
 mod directory;
 mod entry;
 pub mod last_known;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::account::{AccountInfo, Balance, parse_account, parse_balances};
 pub use self::answer::{AnswerError, Page, Rejected, check_reading};
+pub use self::client::ClientDigest;
 pub use self::directory::{Activity, Directory, ListedTerminal};
 pub use self::lines::{Line, Lines};
 pub use self::parsed::Parsed;
@@ -128,6 +130,8 @@ impl<T> Clone for Known<T> {
 /// What is known about an account. A part is `None` until it was read, and while its permission is missing.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Inventory {
+    /// The service account that has read it.
+    pub client: Option<ClientDigest>,
     /// The account itself.
     pub account: Option<Known<AccountInfo>>,
     /// Its terminals and their routers.

@@ -417,6 +417,7 @@ proptest! {
         let fewer = listed(&entries[..size.min(entries.len())]);
         let terminals = Terminals::merged(Some(&listed(&entries)), &[fewer], &BOUNDS);
         let inventory = Inventory {
+            client: Some(ClientDigest::of("id")),
             account: Some(Known { at: 1.5, value: Arc::new(parse_account(&fixture("account-suspended"), &BOUNDS).unwrap()) }),
             terminals: Some(Known { at: 2.0, value: Arc::new(terminals) }),
             lines: Some(Known { at: 3.0, value: Arc::new(Lines::parse(&fixture("service-lines"), &BOUNDS).unwrap().entries) }),
@@ -425,6 +426,7 @@ proptest! {
         };
         let json = serde_json::to_vec(&inventory).unwrap();
         let read: Inventory = serde_json::from_slice(&json).unwrap();
+        prop_assert_eq!(read.client, inventory.client);
         for part in Part::ALL {
             prop_assert!(inventory.read_at(part).is_some());
             prop_assert_eq!(read.read_at(part), inventory.read_at(part));

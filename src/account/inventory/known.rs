@@ -3,14 +3,14 @@
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::inventory::{Inventory, Part};
+use crate::inventory::{ClientDigest, Inventory, Part};
 
 /// What decides how an inventory continues at a start of its account.
 pub(in crate::account) struct InventoryStart {
     /// The number of the start.
     pub(in crate::account) incarnation: u64,
     /// Identifies the service account. The inventory of another one is removed.
-    pub(in crate::account) client_id: String,
+    pub(in crate::account) client: ClientDigest,
     /// Whether the balance is read. If not, it is removed.
     pub(in crate::account) balance: bool,
 }
@@ -24,14 +24,12 @@ struct State {
     inventory: Inventory,
     /// The last start of the account.
     incarnation: u64,
-    /// Identifies the service account that the inventory is of; `None` before its first start.
-    client_id: Option<String>,
     /// Whether the last values of terminals were requested.
     has_last_values: bool,
 }
 
 impl fmt::Debug for KnownInventory {
-    /// Without the client ID.
+    /// Without the content.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
         let mut debug = formatter.debug_struct("KnownInventory");
@@ -54,10 +52,12 @@ impl KnownInventory {
     pub(in crate::account) fn begin(&self, start: InventoryStart) -> bool {
         let mut state = self.state();
         state.incarnation = start.incarnation;
-        let before = state.client_id.replace(start.client_id);
-        if before.is_some() && before != state.client_id {
+        let client = Some(start.client);
+        if state.inventory.client != client {
             state.has_last_values = false;
-            return !std::mem::take(&mut state.inventory).is_empty();
+            let before = std::mem::take(&mut state.inventory);
+            state.inventory.client = client;
+            return !before.is_empty();
         }
         let has_balance = state.inventory.balance.is_some();
         if has_balance && !start.balance {
@@ -103,7 +103,7 @@ mod tests {
     fn start(client_id: &str, balance: bool) -> InventoryStart {
         InventoryStart {
             incarnation: 1,
-            client_id: client_id.to_owned(),
+            client: ClientDigest::of(client_id),
             balance,
         }
     }
@@ -117,6 +117,7 @@ mod tests {
             }]),
         };
         Inventory {
+            client: Some(ClientDigest::of("a")),
             account: Some(Known {
                 at: 1.0,
                 value: std::sync::Arc::new(AccountInfo::default()),
@@ -138,6 +139,13 @@ mod tests {
         assert!(known.begin(start("b", false)));
         assert!(known.inventory().is_empty() && !known.has_last_values());
         assert!(!known.begin(start("c", false)));
+    }
+
+    #[test]
+    fn the_inventory_of_an_earlier_process_with_another_client_id_is_removed() {
+        let known = KnownInventory::restored(inventory());
+        assert!(known.begin(start("b", true)));
+        assert!(known.inventory().is_empty());
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! next process continues the clock of this one.
 //!
 //! The accounts come first, each with its name and its stream time, then the tables with their lanes and devices. A device refers to its
-//! account by the account's position in the list. The inventories come last: the position of the account, and the inventory as JSON. The
+//! account by the account's position in the list. The inventories come last: the position of the account, and the inventory as JSON, with a
+//! digest of the client ID. The
 //! first version of the format had one stream time and no accounts, the second no inventories.
 
 mod input;

@@ -265,6 +265,7 @@ impl Account {
             lines: lines.map(|page| known(page.entries)),
             usage: usage.map(|page| known(page.entries)),
             balance: balance.map(known),
+            client: None,
         }
     }
 }
