@@ -43,7 +43,7 @@ pub enum Command {
     },
     /// Validate the settings and print them, without secrets
     CheckConfig {
-        /// Also request a token from Starlink and print the result
+        /// Also request a token from Starlink, try each part of the inventory, and print the results
         #[arg(long)]
         connect: bool,
     },

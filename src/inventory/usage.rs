@@ -91,7 +91,7 @@ impl UsageFacts {
     /// The priority data of the plan; `None` for a plan without a limit and for lines that take from a pool.
     #[must_use]
     pub fn limit_bytes(&self) -> Option<f64> {
-        bytes(self.limit.get())
+        bytes(self.limit.get()).filter(|limit| *limit > 0.0)
     }
 
     /// The overage of the cycle, of all plans that the line had in it.
@@ -155,9 +155,10 @@ impl packed::Facts for UsageFacts {
     }
 }
 
-/// Whole bytes, so that sums and differences are exact.
+/// Whole bytes, so that sums and differences are exact. `None` if an `f64` cannot hold them.
 fn bytes(gigabytes: Option<f64>) -> Option<f64> {
-    gigabytes.map(|number| (number * GB).round())
+    let bytes = gigabytes.map(|number| (number * GB).round());
+    bytes.filter(|bytes| bytes.is_finite())
 }
 
 /// A data pool, from which several lines take.
@@ -206,11 +207,11 @@ impl Pool {
     }
 }
 
-/// The sum of the numbers that exist; `None` if there are none.
+/// The sum of the numbers that exist; `None` if there are none, or if an `f64` cannot hold it.
 fn sum(numbers: impl Iterator<Item = Option<f64>>) -> Option<f64> {
-    numbers
-        .flatten()
-        .fold(None, |sum, number| Some(sum.unwrap_or_default() + number))
+    let add = |sum: Option<f64>, number| Some(sum.unwrap_or_default() + number);
+    let sum = numbers.flatten().fold(None, add);
+    sum.filter(|sum| sum.is_finite())
 }
 
 impl Usages {

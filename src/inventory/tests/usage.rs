@@ -73,6 +73,7 @@ fn amounts_are_whole_bytes_and_add_up() {
             Some(2e9),
         ),
         (r#""totalOptInPriorityGB":2"#, None, Some(2e9)),
+        (r#""totalPriorityGB":1e300"#, None, None),
     ] {
         let facts = of_cycle(members);
         assert_eq!(facts.priority_bytes(), priority, "{members}");
@@ -111,6 +112,20 @@ fn a_line_that_takes_from_a_pool_has_no_limit() {
             r#""billingCycles":[{{"dataPoolUsage":{pools}}}],"servicePlan":{{"usageLimitGB":500{plan}}}"#
         );
         assert_eq!(facts(&members).limit_bytes(), expected, "{pools} {plan}");
+    }
+}
+
+#[test]
+fn a_limit_that_rounds_to_nothing_is_none() {
+    let limit = |limit: &str| facts(&format!(r#""servicePlan":{{"usageLimitGB":{limit}}}"#));
+    for (text, expected) in [
+        ("1e-9", Some(1.0)),
+        ("1e-10", None),
+        ("0", None),
+        ("-5", None),
+        ("1e305", None),
+    ] {
+        assert_eq!(limit(text).limit_bytes(), expected, "{text}");
     }
 }
 
