@@ -10,6 +10,11 @@ use crate::time::Pacer;
 /// The most requests for the inventory in any minute.
 const MOST_INVENTORY_REQUESTS: u32 = 20;
 
+/// One of so many requests at most is for the inventory.
+const INVENTORY_PART: u32 = 4;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// The paces of an account's requests.
 #[derive(Debug, Clone)]
 pub(super) struct Pace {
@@ -20,20 +25,20 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// At most `polls_per_minute` requests. At most half of them, and at most 20 in any minute, are for the inventory.
+    /// At most `polls_per_minute` requests. At most a quarter of them, and at most 20 in any minute, are for the inventory.
     pub(super) fn new(polls_per_minute: u32) -> Self {
         Self {
             requests: Pacer::new(polls_per_minute),
-            inventory: Pacer::new(inventory_limit(polls_per_minute)),
+            inventory: inventory_pacer(polls_per_minute),
         }
     }
 
     /// The same paces with another limit.
     fn with_limit(self, polls_per_minute: u32, now: Duration) -> Self {
-        let inventory = inventory_limit(polls_per_minute);
+        let inventory = inventory_pacer(polls_per_minute);
         Self {
             requests: self.requests.with_limit(polls_per_minute, now),
-            inventory: self.inventory.with_limit(inventory, now),
+            inventory: self.inventory.with_limit_of(inventory, now),
         }
     }
 
@@ -42,8 +47,12 @@ impl Pace {
     }
 }
 
-fn inventory_limit(polls_per_minute: u32) -> u32 {
-    (polls_per_minute / 2).clamp(1, MOST_INVENTORY_REQUESTS)
+/// A quarter of the requests, so that the polls keep their rhythm.
+fn inventory_pacer(polls_per_minute: u32) -> Pacer {
+    match polls_per_minute / INVENTORY_PART {
+        0 => Pacer::every(INVENTORY_PART * MINUTE / polls_per_minute.max(1)),
+        most => Pacer::new(most.min(MOST_INVENTORY_REQUESTS)),
+    }
 }
 
 /// The paces by client ID.
@@ -112,16 +121,32 @@ mod tests {
     }
 
     #[test]
-    fn the_inventory_has_at_most_half_of_the_requests_and_at_most_20() {
-        for (polls_per_minute, most) in [(240, 20), (40, 20), (39, 19), (10, 5), (2, 1), (1, 1)] {
-            assert_eq!(inventory_limit(polls_per_minute), most);
+    fn the_inventory_has_at_most_a_quarter_of_the_requests_and_at_most_20_a_minute() {
+        // The steady time between two requests in milliseconds.
+        for (polls_per_minute, expected) in [
+            (240, 3333),
+            (80, 3333),
+            (40, 6666),
+            (10, 60_000),
+            (4, 60_000),
+            (3, 80_000),
+            (2, 120_000),
+            (1, 240_000),
+        ] {
+            let mut pacer = Pace::new(polls_per_minute).inventory;
+            let (mut now, mut wait) = (Duration::ZERO, Duration::ZERO);
+            for _ in 0..10 {
+                wait = pacer.reserve(now);
+                now += wait;
+            }
+            assert_eq!(wait.as_millis(), expected, "{polls_per_minute}");
         }
     }
 
     /// [`Polling`](super::super::polling::Polling) reads the wait from a copy, and counts a request when it is sent.
     #[test]
     fn no_minute_has_more_inventory_requests_than_allowed_also_after_other_waits() {
-        for (polls_per_minute, most) in [(240, 20), (200, 20), (40, 20), (10, 5), (2, 1), (1, 1)] {
+        for (polls_per_minute, most) in [(240, 20), (200, 20), (40, 10), (10, 2), (2, 1), (1, 1)] {
             let mut pacer = Pace::new(polls_per_minute).inventory;
             let mut random = fastrand::Rng::with_seed(7);
             let mut now = Duration::ZERO;
@@ -136,7 +161,7 @@ mod tests {
             }
             let within = |first: Duration| {
                 let after = sent.iter().filter(|at| **at >= first);
-                after.take_while(|at| **at - first <= 60 * SECOND).count()
+                after.take_while(|at| **at - first <= MINUTE).count()
             };
             let densest = sent.iter().map(|at| within(*at)).max();
             assert!(densest <= Some(most), "{polls_per_minute}: {densest:?}");

@@ -117,12 +117,6 @@ impl Lines {
         })
     }
 
-    /// Whether this page has a line that the other pages of the reading lack.
-    #[must_use]
-    pub fn adds_to(&self, pages: &[Self]) -> bool {
-        self.lines.adds_to(pages.iter().map(|page| &page.lines))
-    }
-
     /// The list after a complete reading of these pages. An entry that is missing from it is kept, unless it was missing from the
     /// previous one too.
     #[must_use]

@@ -125,15 +125,6 @@ impl<F: Facts, const N: usize> Packed<F, N> {
         Self::of(read.chain(kept), most)
     }
 
-    /// Whether a key of this list is in none of the others.
-    pub(super) fn adds_to<'o>(&self, others: impl Iterator<Item = &'o Self> + Clone) -> bool
-    where
-        F: 'o,
-    {
-        let is_in_one = |key: &str| others.clone().any(|other| other.find(key).is_some());
-        self.iter().any(|entry| !is_in_one(entry.texts[0]))
-    }
-
     /// Adds an entry, if its position can be written with 32 bits.
     fn push(&mut self, entry: &Entry<'_, F, N>) {
         let Ok(start) = u32::try_from(self.text.len()) else {

@@ -136,13 +136,6 @@ impl Terminals {
         })
     }
 
-    /// Whether this page has a terminal that the other pages of the reading lack.
-    #[must_use]
-    pub fn adds_to(&self, pages: &[Self]) -> bool {
-        self.terminals
-            .adds_to(pages.iter().map(|page| &page.terminals))
-    }
-
     /// The list after a complete reading of these pages. An entry that is missing from it is kept, unless it was missing from the
     /// previous one too.
     #[must_use]

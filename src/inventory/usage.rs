@@ -245,12 +245,6 @@ impl Usages {
         })
     }
 
-    /// Whether this page has the use of a line that the other pages of the reading lack.
-    #[must_use]
-    pub fn adds_to(&self, pages: &[Self]) -> bool {
-        self.lines.adds_to(pages.iter().map(|page| &page.lines))
-    }
-
     /// The list after a complete reading of these pages. An entry that is missing from it is kept, unless it was missing from the
     /// previous one too.
     #[must_use]
@@ -316,10 +310,13 @@ impl Usages {
         &self.pools
     }
 
-    /// The memory in bytes, without that of pools.
+    /// The memory in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.lines.bytes()
+        let of_pool = |pool: &Pool| {
+            size_of::<Pool>() + pool.id.capacity() + pool.blocks.capacity() * size_of::<PoolBlock>()
+        };
+        self.lines.bytes() + self.pools.iter().map(of_pool).sum::<usize>()
     }
 }
 

@@ -164,6 +164,13 @@ pub struct ErrorResponse {
     pub retry_after: Option<Duration>,
 }
 
+impl ErrorResponse {
+    /// Whether the body is an error of the API. A firewall or a proxy answers with something else.
+    pub const fn is_of_api(&self) -> bool {
+        !self.is_oauth && !self.message.is_empty()
+    }
+}
+
 impl fmt::Display for ErrorResponse {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "status {}", self.status)?;

@@ -52,11 +52,27 @@ impl Pacer {
         }
     }
 
+    /// One poll after each interval.
+    #[must_use]
+    pub fn every(interval: Duration) -> Self {
+        Self {
+            interval: interval.saturating_add(Duration::from_nanos(1)),
+            tolerance: Duration::ZERO,
+            full_at: Duration::ZERO,
+            slowed: None,
+        }
+    }
+
     /// The same pace with another limit. If the limit differs, the burst is used up, so that a minute with both limits has at most as many
     /// polls as the higher one allows.
     #[must_use]
     pub fn with_limit(self, polls_per_minute: u32, now: Duration) -> Self {
-        let other = Self::new(polls_per_minute);
+        self.with_limit_of(Self::new(polls_per_minute), now)
+    }
+
+    /// The same pace with the limit of another one, which has made no poll: see [`Pacer::with_limit`].
+    #[must_use]
+    pub fn with_limit_of(self, other: Self, now: Duration) -> Self {
         if (other.interval, other.tolerance) == (self.interval, self.tolerance) {
             return self;
         }

@@ -19,7 +19,7 @@ use actix::{
 };
 use url::Url;
 
-use self::pages::{Content, Pages};
+use self::pages::{Answers, Content};
 use self::record::InventoryRecord;
 use self::request::{Answered, Request, RequestError};
 use self::schedule::{Effect, Event, Outcome, Schedule, Step};
@@ -30,7 +30,7 @@ use super::now::Now;
 use super::offer::StreamId;
 use super::peers::REPLY_LIMIT;
 use super::polling::Polling;
-use crate::inventory::{Bounds, Inventory, Part, last_known};
+use crate::inventory::{Bounds, Inventory, Part, Terminals, last_known};
 use crate::starlink::{Client, ClientOptions, Query};
 use crate::supervise::{Heartbeat, act_at};
 use crate::time::{Backoff, Clock};
@@ -86,7 +86,9 @@ pub struct InventoryActor {
     clock: Clock,
     client: Option<Rc<Client>>,
     schedule: Schedule,
-    pages: Pages,
+    answers: Answers,
+    /// The terminals whose last values are requested.
+    silent: Option<Arc<Terminals>>,
     record: InventoryRecord,
     offering: Offering,
     #[cfg(feature = "fault-injection")]
@@ -116,7 +118,8 @@ impl InventoryActor {
         let wants_last_values = settings.wants_last_values && !known.has_last_values();
         Self {
             schedule: Schedule::new(settings.parts(), settings.bounds, wants_last_values),
-            pages: Pages::default(),
+            answers: Answers::default(),
+            silent: None,
             record: InventoryRecord::new(account, &known.inventory(), clock.clone(), metrics),
             offering: Offering {
                 is_due: options.is_outdated,
@@ -149,7 +152,7 @@ impl InventoryActor {
             }
             Effect::Request { step, instead_of } => self.request(step, instead_of, context),
             Effect::Merge(part) => self.merge(part, context),
-            Effect::DropPages(part) => self.pages.drop_part(part),
+            Effect::DropPages(part) => self.answers.drop_part(part),
             Effect::Forget(part) => {
                 let mut inventory = self.known.inventory();
                 if inventory.read_at(part).is_some() {
@@ -161,11 +164,9 @@ impl InventoryActor {
             Effect::Offer => self.offer(context),
             Effect::SlowDown => self.polling.slow_down(self.clock.elapsed()),
             Effect::Record(outcome) => {
-                if matches!(
-                    outcome,
-                    Outcome::LastValuesRead(_) | Outcome::LastValuesFailed(_)
-                ) {
+                if matches!(outcome, Outcome::LastValuesEnded { .. }) {
                     self.known.last_values_were_requested();
+                    self.silent = None;
                 }
                 self.record.record(outcome);
                 self.watch_outages(context);
@@ -181,10 +182,12 @@ impl InventoryActor {
         let options = &self.options;
         let make = || Rc::new(Client::new(options.client.clone()));
         let client = Rc::clone(self.client.get_or_insert_with(make));
+        let terminals = self.silent_of(step);
         let request = Request {
             account: Arc::clone(&options.stream.account),
             step,
-            query: query(step, &self.known),
+            query: query(step, &terminals),
+            terminals,
             instead_of,
             client,
             base: options.base.clone(),
@@ -197,6 +200,17 @@ impl InventoryActor {
         }));
     }
 
+    /// The IDs of the terminals whose last values a step requests.
+    fn silent_of(&self, step: Step) -> Vec<String> {
+        let Step::LastValues { chunk } = step else {
+            return Vec::new();
+        };
+        let size = Query::PAGE_SIZE as usize;
+        let all = self.silent.iter().flat_map(|terminals| terminals.iter());
+        let chunk = all.skip(chunk as usize * size).take(size);
+        chunk.map(|terminal| terminal.id.to_owned()).collect()
+    }
+
     fn answered(&mut self, answered: Answered, context: &mut Context<Self>) {
         #[cfg(feature = "fault-injection")]
         self.faults.on_answer(context);
@@ -207,12 +221,13 @@ impl InventoryActor {
         } = answered;
         let event = match result {
             Ok(Content::Part(parsed)) => {
-                let event = Event::PageRead {
-                    is_last: parsed.is_last(),
-                    has_new: self.pages.lack(&parsed),
-                };
-                self.pages.add(parsed, at);
-                event
+                let is_last = parsed.is_last();
+                let added = self.answers.add(parsed, at, &self.options.settings.bounds);
+                Event::PageRead {
+                    is_last,
+                    has_new: added.has_new,
+                    is_full: added.is_full,
+                }
             }
             Ok(Content::LastValues(rejected)) => Event::LastValuesRead(rejected),
             Err(error) => Event::Failed {
@@ -225,17 +240,20 @@ impl InventoryActor {
 
     /// Merges on another thread, because a large inventory takes long.
     fn merge(&self, part: Part, context: &mut Context<Self>) {
-        let (pages, before) = (self.pages.clone(), self.known.inventory());
+        let (answers, before) = (self.answers.clone(), self.known.inventory());
         let bounds = self.options.settings.bounds;
-        let merge = move || pages.merge(part, before, &bounds);
+        let merge = move || answers.merge(part, before, &bounds);
         let merged = self.polling.peers().decoder.run(merge);
         context.spawn(merged.into_actor(self).map(move |merged, actor, context| {
             let merged = merged.map_err(|_| RequestError::Panicked(WorkPanicked));
             let event = match merged.and_then(|merged| Ok(merged?)) {
                 Ok(inventory) => {
-                    let terminals = inventory.terminals.as_ref();
-                    let terminals = terminals.map_or(0, |known| known.value.len());
-                    let skipped = actor.pages.skipped(part, &inventory);
+                    let known = inventory.terminals.as_ref();
+                    let terminals = known.map_or(0, |known| known.value.len());
+                    if part == Part::Terminals && actor.schedule.wants_last_values() {
+                        actor.silent = known.map(|known| Arc::clone(&known.value));
+                    }
+                    let skipped = actor.answers.skipped(part, &inventory);
                     actor.set(inventory);
                     Event::Merged { terminals, skipped }
                 }
@@ -297,19 +315,13 @@ impl InventoryActor {
     }
 }
 
-/// The request of a step.
-fn query(step: Step, known: &KnownInventory) -> Query {
+/// The request of a step, for the last values of these terminals.
+fn query(step: Step, terminals: &[String]) -> Query {
     match step {
         Step::Page { part, page } => page_query(part, page),
-        Step::LastValues { chunk } => {
-            let terminals = known.inventory().terminals;
-            let size = Query::PAGE_SIZE as usize;
-            let all = terminals.iter().flat_map(|known| known.value.iter());
-            let chunk = all.skip(chunk as usize * size).take(size);
-            Query::LastKnown {
-                body: last_known::request(chunk.map(|terminal| terminal.id)),
-            }
-        }
+        Step::LastValues { .. } => Query::LastKnown {
+            body: last_known::request(terminals.iter().map(String::as_str)),
+        },
     }
 }
 

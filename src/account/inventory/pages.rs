@@ -1,10 +1,12 @@
 //! The answers of a reading that is not complete, and the inventory that they make.
 
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use crate::inventory::{
-    AccountInfo, AnswerError, Balance, Bounds, Inventory, Known, Lines, Parsed, Part, Rejected,
-    Terminals, Usages, check_reading,
+    AccountInfo, AnswerError, Balance, Bounds, Inventory, Known, Lines, Page, Parsed, Part,
+    Rejected, Terminals, Usages, check_reading,
 };
 
 /// The content of an answer.
@@ -16,77 +18,170 @@ pub(super) enum Content {
     LastValues(Rejected),
 }
 
-/// The entries of a complete reading that were left out.
+/// The end of a complete reading: its time, and the entries that were left out.
 #[derive(Debug, Default)]
 pub(super) struct Skipped {
+    /// When its last answer arrived, in seconds since 1970.
+    pub(super) at: f64,
     /// Because they are invalid.
     pub(super) rejected: Rejected,
     /// Because there are more than `MAX_DEVICES`.
     pub(super) left_out: usize,
 }
 
-/// The answers of the readings in progress. Clones share them.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Pages {
-    account: Option<AccountInfo>,
-    terminals: Arc<Vec<Terminals>>,
-    lines: Arc<Vec<Lines>>,
-    usage: Arc<Vec<Usages>>,
-    balance: Option<Vec<Balance>>,
-    /// The entries of each part that were left out because they are invalid.
-    rejected: [Rejected; Part::ALL.len()],
-    /// When the last answer arrived, in seconds since 1970.
-    at: f64,
+/// The least memory of the pages of a reading, and what each entry of `MAX_DEVICES` adds to it.
+const LEAST_BYTES: usize = 64 * 1024 * 1024;
+const BYTES_PER_ENTRY: usize = 1024;
+
+/// What an answer adds to its reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Added {
+    /// Whether it has an entry that the pages before it lack. True for what is no list.
+    pub(super) has_new: bool,
+    /// Whether the pages are as much as an inventory may have.
+    pub(super) is_full: bool,
 }
 
-impl Pages {
-    /// Whether a page of a list has an entry that these pages lack. True for other answers.
-    pub(super) fn lack(&self, parsed: &Parsed) -> bool {
-        match parsed {
-            Parsed::Terminals(page) => page.entries.adds_to(&self.terminals),
-            Parsed::Lines(page) => page.entries.adds_to(&self.lines),
-            Parsed::Usage(page) => page.entries.adds_to(&self.usage),
-            Parsed::Account(_) | Parsed::Balance(_) => true,
+/// The pages of a list. Clones share them.
+#[derive(Debug, Clone)]
+struct Pages<T> {
+    pages: Arc<Vec<T>>,
+    /// The hashes of the keys.
+    keys: Arc<HashSet<u64>>,
+    /// The memory of the pages.
+    bytes: usize,
+    /// The entries that were left out because they are invalid.
+    rejected: Rejected,
+}
+
+impl<T> Default for Pages<T> {
+    fn default() -> Self {
+        Self {
+            pages: Arc::default(),
+            keys: Arc::default(),
+            bytes: 0,
+            rejected: Rejected::default(),
+        }
+    }
+}
+
+/// A page of a list, or a list.
+trait List: Clone {
+    /// The keys of the entries.
+    fn keys(&self) -> impl Iterator<Item = &str>;
+    /// The memory in bytes.
+    fn bytes(&self) -> usize;
+}
+
+impl List for Terminals {
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.iter().map(|terminal| terminal.id)
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes()
+    }
+}
+
+impl List for Lines {
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.iter().map(|line| line.number)
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes()
+    }
+}
+
+impl List for Usages {
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.iter().map(|usage| usage.line)
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes()
+    }
+}
+
+impl<T: List> Pages<T> {
+    fn add(&mut self, page: Page<T>, hasher: &RandomState, bounds: &Bounds) -> Added {
+        let before = self.keys.len();
+        let keys = page.entries.keys().map(|key| hasher.hash_one(key));
+        Arc::make_mut(&mut self.keys).extend(keys);
+        self.bytes = self.bytes.saturating_add(page.entries.bytes());
+        self.rejected.append(page.rejected);
+        Arc::make_mut(&mut self.pages).push(page.entries);
+        let of_entries = bounds.entries.saturating_mul(BYTES_PER_ENTRY);
+        let most_bytes = of_entries.saturating_add(LEAST_BYTES);
+        Added {
+            has_new: self.keys.len() > before,
+            is_full: self.keys.len() > bounds.entries || self.bytes > most_bytes,
         }
     }
 
+    /// The number of valid entries, doubled ones included.
+    fn len(&self) -> usize {
+        self.pages.iter().map(|page| page.keys().count()).sum()
+    }
+}
+
+/// The answers of the readings in progress. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Answers {
+    account: Option<AccountInfo>,
+    terminals: Pages<Terminals>,
+    lines: Pages<Lines>,
+    usage: Pages<Usages>,
+    balance: Option<Vec<Balance>>,
+    /// When the last answer arrived, in seconds since 1970.
+    at: f64,
+    hasher: RandomState,
+}
+
+impl Answers {
     /// Adds an answer that arrived at this time in seconds since 1970.
-    pub(super) fn add(&mut self, parsed: Parsed, at: f64) {
+    pub(super) fn add(&mut self, parsed: Parsed, at: f64, bounds: &Bounds) -> Added {
         self.at = at;
+        let hasher = &self.hasher;
         match parsed {
+            Parsed::Terminals(page) => return self.terminals.add(page, hasher, bounds),
+            Parsed::Lines(page) => return self.lines.add(page, hasher, bounds),
+            Parsed::Usage(page) => return self.usage.add(page, hasher, bounds),
             Parsed::Account(account) => self.account = Some(account),
-            Parsed::Terminals(page) => {
-                self.rejected[Part::Terminals as usize].append(page.rejected);
-                Arc::make_mut(&mut self.terminals).push(page.entries);
-            }
-            Parsed::Lines(page) => {
-                self.rejected[Part::ServiceLines as usize].append(page.rejected);
-                Arc::make_mut(&mut self.lines).push(page.entries);
-            }
-            Parsed::Usage(page) => {
-                self.rejected[Part::DataUsage as usize].append(page.rejected);
-                Arc::make_mut(&mut self.usage).push(page.entries);
-            }
             Parsed::Balance(balance) => self.balance = Some(balance),
         }
+        Added {
+            has_new: true,
+            is_full: false,
+        }
     }
 
-    /// The entries of a part that were left out, if this is the inventory that [`Pages::merge`] has made.
+    /// The entries of a part that were left out because they are invalid.
+    fn rejected(&self, part: Part) -> Rejected {
+        match part {
+            Part::Terminals => self.terminals.rejected.clone(),
+            Part::ServiceLines => self.lines.rejected.clone(),
+            Part::DataUsage => self.usage.rejected.clone(),
+            Part::Account | Part::Balance => Rejected::default(),
+        }
+    }
+
+    /// The entries of a part that were left out, if this is the inventory that [`Answers::merge`] has made.
     pub(super) fn skipped(&self, part: Part, merged: &Inventory) -> Skipped {
         Skipped {
-            rejected: self.rejected[part as usize].clone(),
+            at: self.at,
+            rejected: self.rejected(part),
             left_out: merged.left_out(part),
         }
     }
 
     /// Drops the answers about a part.
     pub(super) fn drop_part(&mut self, part: Part) {
-        self.rejected[part as usize] = Rejected::default();
         match part {
             Part::Account => self.account = None,
-            Part::Terminals => self.terminals = Arc::default(),
-            Part::ServiceLines => self.lines = Arc::default(),
-            Part::DataUsage => self.usage = Arc::default(),
+            Part::Terminals => self.terminals = Pages::default(),
+            Part::ServiceLines => self.lines = Pages::default(),
+            Part::DataUsage => self.usage = Pages::default(),
             Part::Balance => self.balance = None,
         }
     }
@@ -101,7 +196,7 @@ impl Pages {
         before: Inventory,
         bounds: &Bounds,
     ) -> Result<Inventory, AnswerError> {
-        check_reading(self.entries(part), &self.rejected[part as usize])?;
+        check_reading(self.entries(part), &self.rejected(part))?;
         let at = self.at;
         let mut inventory = before;
         match part {
@@ -111,17 +206,18 @@ impl Pages {
             }
             Part::Terminals => {
                 let before = inventory.terminals;
-                let value = Terminals::merged(value(before.as_ref()), &self.terminals, bounds);
+                let value =
+                    Terminals::merged(value(before.as_ref()), &self.terminals.pages, bounds);
                 inventory.terminals = Some(known(before, value, at));
             }
             Part::ServiceLines => {
                 let before = inventory.lines;
-                let value = Lines::merged(value(before.as_ref()), &self.lines, bounds);
+                let value = Lines::merged(value(before.as_ref()), &self.lines.pages, bounds);
                 inventory.lines = Some(known(before, value, at));
             }
             Part::DataUsage => {
                 let before = inventory.usage;
-                let value = Usages::merged(value(before.as_ref()), &self.usage, bounds);
+                let value = Usages::merged(value(before.as_ref()), &self.usage.pages, bounds);
                 inventory.usage = Some(known(before, value, at));
             }
             Part::Balance => {
@@ -135,9 +231,9 @@ impl Pages {
     /// The number of valid entries of a list, doubled ones included.
     fn entries(&self, part: Part) -> usize {
         match part {
-            Part::Terminals => self.terminals.iter().map(Terminals::len).sum(),
-            Part::ServiceLines => self.lines.iter().map(Lines::len).sum(),
-            Part::DataUsage => self.usage.iter().map(Usages::len).sum(),
+            Part::Terminals => self.terminals.len(),
+            Part::ServiceLines => self.lines.len(),
+            Part::DataUsage => self.usage.len(),
             Part::Account | Part::Balance => 0,
         }
     }
@@ -154,5 +250,75 @@ fn known<T: PartialEq>(before: Option<Known<T>>, value: T, at: f64) -> Known<T> 
     Known {
         at,
         value: same.unwrap_or_else(|| Arc::new(value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(first: usize, entries: usize) -> Parsed {
+        let entry = |number| format!(r#"{{"userTerminalId":"{number}"}}"#);
+        let entries: Vec<_> = (first..first + entries).map(entry).collect();
+        let body = format!(r#"{{"content":{{"results":[{}]}}}}"#, entries.join(","));
+        Parsed::parse(Part::Terminals, body.as_bytes(), 1.0, &Bounds::STANDARD).unwrap()
+    }
+
+    fn added(has_new: bool, is_full: bool) -> Added {
+        Added { has_new, is_full }
+    }
+
+    #[test]
+    fn a_reading_is_full_with_more_entries_than_an_inventory_may_have() {
+        let bounds = Bounds {
+            entries: 200,
+            ..Bounds::STANDARD
+        };
+        let mut answers = Answers::default();
+        for (first, expected) in [
+            (0, added(true, false)),
+            (0, added(false, false)),
+            (100, added(true, false)),
+            (100, added(false, false)),
+            (101, added(true, true)),
+        ] {
+            assert_eq!(
+                answers.add(page(first, 100), 1.0, &bounds),
+                expected,
+                "{first}"
+            );
+        }
+        answers.drop_part(Part::Terminals);
+        assert_eq!(answers.add(page(0, 100), 1.0, &bounds), added(true, false));
+    }
+
+    #[test]
+    fn a_reading_is_full_with_more_memory_than_an_inventory_may_have() {
+        let bounds = Bounds {
+            entries: 1000,
+            ..Bounds::STANDARD
+        };
+        let blocks = vec![r#"{"totalAmountGB":1}"#; 10_000].join(",");
+        let pool = format!(r#"{{"dataPoolId":"pool","dataBlocks":[{blocks}]}}"#);
+        let line =
+            format!(r#"{{"serviceLineNumber":"line","servicePlan":{{"dataPoolUsage":{pool}}}}}"#);
+        let body = format!(r#"{{"content":{{"results":[{line}]}}}}"#);
+        let Ok(Parsed::Usage(page)) = Parsed::parse(Part::DataUsage, body.as_bytes(), 1.0, &bounds)
+        else {
+            panic!("not read");
+        };
+        let bytes = page.entries.clone().bytes();
+        assert!(bytes > 500_000, "{bytes}");
+        let most = (LEAST_BYTES + 1000 * BYTES_PER_ENTRY) / bytes;
+        let mut answers = Answers::default();
+        for number in 0..=most {
+            let page = Page {
+                entries: page.entries.clone(),
+                is_last: false,
+                rejected: Rejected::default(),
+            };
+            let is_full = answers.add(Parsed::Usage(page), 1.0, &bounds).is_full;
+            assert_eq!(is_full, number == most, "{number} of {most}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::account::metrics::AccountMetrics;
 use crate::inventory::{Inventory, Part, Rejected};
 use crate::starlink::PollFailure;
 use crate::text::with_sources;
-use crate::time::{Clock, FailureLog, Moment, Report, unix_seconds};
+use crate::time::{Clock, FailureLog, Moment, Report};
 
 /// The permission for last values, as it is called on Starlink's settings page.
 const TELEMETRY_PERMISSION: &str = "Device telemetry, View";
@@ -88,8 +88,15 @@ impl InventoryRecord {
             Outcome::Cut { part, pages } => self.cut(part, pages),
             Outcome::Forbidden(part) => self.forbidden(part),
             Outcome::Failed { part, error, wait } => self.failed(part, &error, wait),
-            Outcome::LastValuesRead(rejected) => self.last_values_read(&rejected),
-            Outcome::LastValuesFailed(error) => self.last_values_failed(&error),
+            Outcome::LastValuesFailed { error, wait } => self.last_values_failed(&error, wait),
+            Outcome::LastValuesMissing { error, terminals } => {
+                self.last_values_missing(&error, terminals);
+            }
+            Outcome::LastValuesEnded {
+                terminals,
+                missing,
+                rejected,
+            } => self.last_values_ended(terminals, missing, &rejected),
         }
     }
 
@@ -106,13 +113,14 @@ impl InventoryRecord {
     }
 
     fn read(&mut self, part: Part, skipped: &Skipped) {
-        let now = unix_seconds(self.clock.corrected());
         let metrics = self.metrics.inventory(part);
         metrics.up.set(1.0);
-        metrics.last_success.set(now);
+        metrics.last_success.set(skipped.at);
         let account = &*self.account;
         let record = &mut self.parts[part as usize];
-        let Skipped { rejected, left_out } = skipped;
+        let Skipped {
+            rejected, left_out, ..
+        } = skipped;
         let (part_name, entries, left_out) = (part.name(), rejected.entries, *left_out);
         debug!(
             account,
@@ -221,9 +229,35 @@ impl InventoryRecord {
         }
     }
 
-    fn last_values_read(&self, rejected: &Rejected) {
+    fn last_values_failed(&self, error: &RequestError, wait: Duration) {
+        debug!(
+            account = &*self.account,
+            reason = error.reason().name(),
+            status = error.status(),
+            error = with_sources(error),
+            retry_in_seconds = wait.as_secs_f64(),
+            "the request for last values of terminals failed"
+        );
+    }
+
+    fn last_values_missing(&self, error: &RequestError, terminals: usize) {
+        let permission = error.is_permission().then_some(TELEMETRY_PERMISSION);
+        warn!(
+            account = &*self.account,
+            terminals,
+            reason = error.reason().name(),
+            status = error.status(),
+            error = with_sources(error),
+            permission,
+            "the last values of terminals cannot be read: they appear with the next rows of the stream"
+        );
+    }
+
+    fn last_values_ended(&self, terminals: usize, missing: usize, rejected: &Rejected) {
         let account = &*self.account;
-        info!(account, "last values of terminals read");
+        if missing < terminals {
+            info!(account, terminals, missing, "last values of terminals read");
+        }
         if rejected.entries > 0 {
             warn!(
                 account,
@@ -232,19 +266,6 @@ impl InventoryRecord {
                 "last values of terminals are ignored: they are invalid"
             );
         }
-    }
-
-    fn last_values_failed(&self, error: &RequestError) {
-        let permission = (error.reason() == PollFailure::Forbidden).then_some(TELEMETRY_PERMISSION);
-        let account = &*self.account;
-        let (reason, error) = (error.reason().name(), with_sources(error));
-        warn!(
-            account,
-            reason,
-            error,
-            permission,
-            "the last values of terminals cannot be read: they appear with the next rows of the stream"
-        );
     }
 
     /// When the next outage ends, if no request fails before: [`InventoryRecord::log_recovery`] is due then.

@@ -17,7 +17,7 @@ use crate::account::messages::{OfferLastKnown, Renewal, TokenRefused};
 use crate::account::peers::REPLY_LIMIT;
 use crate::account::polling::Polling;
 use crate::inventory::{AnswerError, Parsed, Part, last_known};
-use crate::starlink::{Client, PollError, PollFailure, Query};
+use crate::starlink::{Client, ErrorResponse, PollError, PollFailure, Query};
 use crate::telemetry::{Batch, DecodeError, SchemaCache, decode};
 use crate::time::unix_seconds;
 
@@ -26,6 +26,8 @@ pub(super) struct Request {
     pub(super) account: Arc<str>,
     pub(super) step: Step,
     pub(super) query: Query,
+    /// The terminals whose last values are requested, sorted.
+    pub(super) terminals: Vec<String>,
     pub(super) instead_of: Option<Renewal>,
     pub(super) client: Rc<Client>,
     /// The URL below which the requests are.
@@ -39,7 +41,7 @@ pub(super) struct Answered {
     pub(super) result: Result<Content, RequestError>,
     /// The number of the token that was used, if one was.
     pub(super) token_serial: Option<u64>,
-    /// When the answer was complete, in seconds since 1970.
+    /// When the answer was complete, in seconds since 1970: whole milliseconds, which a file keeps exactly.
     pub(super) at: f64,
 }
 
@@ -47,7 +49,7 @@ impl Request {
     pub(super) async fn make(self) -> Answered {
         let mut token_serial = None;
         let body = self.body(&mut token_serial).await;
-        let at = unix_seconds(self.polling.clock().corrected());
+        let at = (unix_seconds(self.polling.clock().corrected()) * 1e3).round() / 1e3;
         let result = match (body, self.step) {
             (Ok(body), Step::Page { part, .. }) => self.parse(part, body, at).await,
             (Ok(body), Step::LastValues { .. }) => self.offer_last_values(body).await,
@@ -100,9 +102,13 @@ impl Request {
 
     async fn offer_last_values(&self, body: Bytes) -> Result<Content, RequestError> {
         let peers = self.polling.peers();
-        let schemas = peers.schemas.clone();
+        let (schemas, terminals) = (peers.schemas.clone(), self.terminals.clone());
         let decode = move || {
-            let answer = last_known::stream_answer(&body)?;
+            let is_requested = |id: &str| {
+                let found = terminals.binary_search_by(|other| other.as_str().cmp(id));
+                found.is_ok()
+            };
+            let answer = last_known::stream_answer(&body, is_requested)?;
             let (rows, metadata) = decode(answer.body)?;
             let schema = SchemaCache::sharing(schemas).resolve(&metadata).schema;
             Ok::<_, RequestError>((Batch { rows, schema }, answer.rejected))
@@ -159,6 +165,15 @@ impl RequestError {
             }
             Self::Store(_) => PollFailure::StoreFailed,
         }
+    }
+
+    /// Whether the service account lacks a permission. A 403 of a firewall or a proxy says nothing about permissions.
+    pub(super) fn is_permission(&self) -> bool {
+        let answer = match self {
+            Self::Call(error) => error.answer(),
+            _ => None,
+        };
+        self.reason() == PollFailure::Forbidden && answer.is_some_and(ErrorResponse::is_of_api)
     }
 
     /// The HTTP status, if Starlink answered with anything but 200.

@@ -2,18 +2,21 @@
 //! answers.
 //!
 //! One request is in flight at a time. A part is read page by page to its end before the next one. Only while a part waits after a failed
-//! page, others are read. If several parts are due, the one that waits longest is next.
+//! page, others are read. If several parts are due, the one that waits longest is next; last values come before all of them, but after the
+//! terminals and the service lines.
 
 mod events;
+mod last_values;
 
 use std::time::Duration;
 
 pub(super) use self::events::{Effect, Event, Outcome, Step};
+use self::last_values::LastValues;
 use super::pages::Skipped;
 use super::request::{RequestError, page_query};
 use crate::account::messages::Renewal;
 use crate::account::now::Now;
-use crate::inventory::{Bounds, Part, Rejected};
+use crate::inventory::{Bounds, Part};
 use crate::starlink::{PollFailure, Query};
 use crate::time::{Backoff, Moment};
 
@@ -27,8 +30,11 @@ const FORBIDDEN: Duration = Duration::from_secs(60 * 60);
 /// Waits are made longer or shorter by at most this part, so that accounts do not stay in step.
 const JITTER: f64 = 0.1;
 
-/// After so many failures of one page, the part is read from its first page again. After so many attempts without a token, the last values
-/// are not requested.
+/// The least time between two 401s that ask for another token. The management API may refuse a token that the stream accepts, and token
+/// requests are limited.
+const BETWEEN_RENEWALS: Duration = Duration::from_secs(5 * 60);
+
+/// After so many failures of one page, the part is read from its first page again.
 const MOST_FAILURES: u32 = 5;
 
 /// A reading that finds entries twice may have so many pages more than the list.
@@ -48,15 +54,22 @@ pub(super) struct Schedule {
     current: Option<Part>,
     /// Nothing is requested before: Starlink refuses all requests, or there is no token.
     held_until: Moment,
-    /// The token that the next request must not use.
+    /// The token that the request in flight must not use, unless there is no other one.
     renewal: Option<Renewal>,
-    /// Whether the one retry after a 401 was made.
-    has_retried: bool,
+    /// A 401 before does not ask for another token.
+    next_renewal: Moment,
     last_values: LastValues,
-    /// The invalid last values so far.
-    rejected_last_values: Rejected,
-    /// For attempts to request last values without a token.
-    last_values_backoff: Backoff,
+    /// Whether the service lines were read, or have failed, since the start.
+    has_tried_lines: bool,
+}
+
+/// Why a page may be the last one of its reading.
+#[derive(Debug, Clone, Copy)]
+struct PageEnd {
+    /// No page follows.
+    is_last: bool,
+    /// The pages are as much as the inventory can hold.
+    is_full: bool,
 }
 
 #[derive(Debug)]
@@ -65,21 +78,6 @@ enum Phase {
     Waiting(Moment),
     Requesting(Step),
     Merging(Part),
-}
-
-/// The last values of terminals, which are requested at most once.
-#[derive(Debug, Clone, Copy)]
-enum LastValues {
-    /// They are requested when the terminals are known.
-    Wanted,
-    Reading {
-        chunk: u32,
-        chunks: u32,
-        /// How often there was no token for the chunk.
-        failures: u32,
-    },
-    /// They were read, or are not wanted.
-    Done,
 }
 
 /// One part's reading, in progress or planned.
@@ -158,14 +156,18 @@ impl Schedule {
             current: None,
             held_until: Moment::default(),
             renewal: None,
-            has_retried: false,
+            next_renewal: Moment::default(),
             last_values: match wants_last_values {
                 true => LastValues::Wanted,
                 false => LastValues::Done,
             },
-            rejected_last_values: Rejected::default(),
-            last_values_backoff: Backoff::READINGS,
+            has_tried_lines: false,
         }
+    }
+
+    /// Whether the next complete reading of terminals gives those whose last values are requested.
+    pub(super) fn wants_last_values(&self) -> bool {
+        matches!(self.last_values, LastValues::Wanted)
     }
 
     /// Handles an event. Returns the resulting actions.
@@ -175,14 +177,22 @@ impl Schedule {
             (Event::Started, Phase::Requesting(step)) => vec![self.request(*step)],
             (Event::Started, Phase::Merging(part)) => vec![Effect::Merge(*part)],
             (Event::WaitIsOver, Phase::Waiting(_)) => self.next(now),
-            (Event::PageRead { is_last, has_new }, Phase::Requesting(Step::Page { part, .. })) => {
+            (
+                Event::PageRead {
+                    is_last,
+                    has_new,
+                    is_full,
+                },
+                Phase::Requesting(Step::Page { part, .. }),
+            ) => {
                 let part = *part;
-                self.token_was_accepted();
-                self.answered(part, is_last, has_new, now)
+                self.renewal = None;
+                self.answered(part, PageEnd { is_last, is_full }, has_new, now)
             }
             (Event::LastValuesRead(rejected), Phase::Requesting(Step::LastValues { .. })) => {
-                self.token_was_accepted();
-                self.last_values_read(rejected, now)
+                self.renewal = None;
+                let ended = self.last_values.answered(rejected).map(Effect::Record);
+                ended.into_iter().chain(self.next(now)).collect()
             }
             (
                 Event::Failed {
@@ -211,6 +221,7 @@ impl Schedule {
         let moment = now.moment();
         let Some(step) = self.due(moment) else {
             let due = self.parts.iter().map(|reading| reading.due);
+            let due = due.chain(self.last_values.due());
             let until = due.fold(Moment::NEVER, Moment::min).max(self.held_until);
             self.phase = Phase::Waiting(until);
             return vec![Effect::Wait(until)];
@@ -229,17 +240,17 @@ impl Schedule {
         if now < self.held_until {
             return None;
         }
-        if let LastValues::Reading { chunk, .. } = self.last_values {
-            return Some(Step::LastValues { chunk });
-        }
         let mut due = self.parts.iter().filter(|reading| reading.due <= now);
         let current = due
             .clone()
             .find(|reading| Some(reading.part) == self.current);
-        let reading = match current {
-            Some(reading) => reading,
+        let last_values = self.last_values.step(now);
+        let last_values = last_values.filter(|_| self.has_tried_lines);
+        let reading = match (current, last_values) {
+            (Some(reading), _) => reading,
+            (None, Some(step)) => return Some(step),
             // Of those that wait equally long, the first.
-            None => due.by_ref().min_by_key(|reading| reading.due)?,
+            (None, None) => due.by_ref().min_by_key(|reading| reading.due)?,
         };
         Some(Step::Page {
             part: reading.part,
@@ -254,55 +265,29 @@ impl Schedule {
         }
     }
 
-    fn token_was_accepted(&mut self) {
-        self.renewal = None;
-        self.has_retried = false;
-    }
-
-    fn last_values_read(&mut self, rejected: Rejected, now: Now) -> Vec<Effect> {
-        self.rejected_last_values.append(rejected);
-        self.last_values_backoff.reset();
-        let mut effects = Vec::new();
-        if let LastValues::Reading { chunk, chunks, .. } = self.last_values {
-            let chunk = chunk + 1;
-            self.last_values = match chunk < chunks {
-                true => LastValues::Reading {
-                    chunk,
-                    chunks,
-                    failures: 0,
-                },
-                false => {
-                    let rejected = std::mem::take(&mut self.rejected_last_values);
-                    effects.push(Effect::Record(Outcome::LastValuesRead(rejected)));
-                    LastValues::Done
-                }
-            };
-        }
-        effects.extend(self.next(now));
-        effects
-    }
-
     /// A page of the part was read.
-    fn answered(&mut self, part: Part, is_last: bool, has_new: bool, now: Now) -> Vec<Effect> {
+    fn answered(&mut self, part: Part, end: PageEnd, has_new: bool, now: Now) -> Vec<Effect> {
         let (mut pages, mut idle_pages) = (0, 0);
         self.change(part, |reading| {
             reading.page_read(has_new);
             (pages, idle_pages) = (reading.page, reading.idle_pages);
         });
-        match !is_last && idle_pages >= MOST_IDLE_PAGES {
+        let goes_on = !end.is_last && !end.is_full;
+        match goes_on && idle_pages >= MOST_IDLE_PAGES {
             true => self.page_failed(part, no_new_entries(part, pages - 1), now),
-            false => self.page_read(part, pages, is_last, now),
+            false => self.page_read(part, pages, end, now),
         }
     }
 
     /// `pages` of the part were read.
-    fn page_read(&mut self, part: Part, pages: u32, is_last: bool, now: Now) -> Vec<Effect> {
+    fn page_read(&mut self, part: Part, pages: u32, end: PageEnd, now: Now) -> Vec<Effect> {
         let mut effects = vec![Effect::Record(Outcome::Permitted(part))];
-        let is_cut = !is_last && pages as usize >= self.most_pages(part);
+        let has_most = pages as usize >= self.most_pages(part);
+        let is_cut = end.is_full || (!end.is_last && has_most);
         if is_cut {
             effects.push(Effect::Record(Outcome::Cut { part, pages }));
         }
-        if is_last || is_cut {
+        if end.is_last || is_cut {
             self.phase = Phase::Merging(part);
             effects.push(Effect::Merge(part));
         } else {
@@ -321,25 +306,22 @@ impl Schedule {
         pages.saturating_add(MORE_PAGES)
     }
 
+    /// A part has ended, or has failed.
+    fn tried(&mut self, part: Part) {
+        self.current = None;
+        self.has_tried_lines |= part == Part::ServiceLines;
+    }
+
     /// The part has a new value.
     fn merged(&mut self, part: Part, terminals: usize, skipped: Skipped, now: Now) -> Vec<Effect> {
-        self.current = None;
         self.change(part, |reading| {
             let interval = jittered(reading.interval(), now);
             reading.ended(reading.began.after(interval));
         });
-        if part == Part::Terminals && matches!(self.last_values, LastValues::Wanted) {
-            let chunks = terminals.div_ceil(Query::PAGE_SIZE as usize);
-            self.last_values = match u32::try_from(chunks) {
-                Ok(chunks @ 1..) => LastValues::Reading {
-                    chunk: 0,
-                    chunks,
-                    failures: 0,
-                },
-                // An account without terminals.
-                _ => LastValues::Done,
-            };
+        if part == Part::Terminals {
+            self.last_values.begin(terminals);
         }
+        self.tried(part);
         let mut effects = vec![
             Effect::DropPages(part),
             Effect::Record(Outcome::Read { part, skipped }),
@@ -358,54 +340,47 @@ impl Schedule {
     ) -> Vec<Effect> {
         let reason = error.reason();
         if reason == PollFailure::Unauthorized {
-            self.renewal = token_serial.map(|serial| Renewal {
-                serial,
-                discard: true,
-            });
-            if !std::mem::replace(&mut self.has_retried, true) {
+            self.renewal = self.renewal_of(token_serial, now.moment());
+            if self.renewal.is_some() {
                 return vec![self.request(step)];
             }
         }
+        self.renewal = None;
         let mut effects = Vec::new();
         if reason == PollFailure::RateLimited {
             effects.push(Effect::SlowDown);
         }
         effects.extend(match step {
-            Step::Page { part, .. } if reason == PollFailure::Forbidden => {
-                self.forbidden(part, now)
-            }
+            Step::Page { part, .. } if error.is_permission() => self.forbidden(part, now),
             Step::Page { part, .. } => self.page_failed(part, error, now),
             Step::LastValues { .. } => self.last_values_failed(error, now),
         });
         effects
     }
 
-    /// The last values are not requested again, unless nothing was requested: without a token, the chunk waits for the next one.
     fn last_values_failed(&mut self, error: RequestError, now: Now) -> Vec<Effect> {
-        if concerns_all_requests(&error) {
-            let wait = error.retry_after().unwrap_or_default();
-            let wait = wait.max(self.last_values_backoff.next(0.0));
+        let concerns_all = concerns_all_requests(&error);
+        let (outcomes, wait) = self.last_values.failed(error, now.moment());
+        if concerns_all {
             self.held_until = self.held_until.max(now.moment().after(wait));
         }
-        let mut effects = Vec::new();
-        match &mut self.last_values {
-            LastValues::Reading { failures, .. }
-                if error.reason() == PollFailure::Token && *failures + 1 < MOST_FAILURES =>
-            {
-                *failures += 1;
-            }
-            _ => {
-                self.last_values = LastValues::Done;
-                effects.push(Effect::Record(Outcome::LastValuesFailed(error)));
-            }
-        }
-        effects.extend(self.next(now));
-        effects
+        let outcomes = outcomes.into_iter().map(Effect::Record);
+        outcomes.chain(self.next(now)).collect()
+    }
+
+    /// Asks for another token than the one that was refused, unless a 401 did so a short time ago. The token is not discarded: the stream
+    /// uses it, and may be accepted with it.
+    fn renewal_of(&mut self, serial: Option<u64>, now: Moment) -> Option<Renewal> {
+        let serial = serial.filter(|_| self.next_renewal <= now)?;
+        self.next_renewal = now.after(BETWEEN_RENEWALS);
+        Some(Renewal {
+            serial,
+            discard: false,
+        })
     }
 
     fn forbidden(&mut self, part: Part, now: Now) -> Vec<Effect> {
-        self.current = None;
-        self.token_was_accepted();
+        self.tried(part);
         let due = now.moment().after(jittered(FORBIDDEN, now));
         self.change(part, |reading| reading.ended(due));
         let mut effects = vec![
@@ -419,7 +394,7 @@ impl Schedule {
 
     /// The page is requested again after a wait. If it has failed too often, its part begins again with the first page.
     fn page_failed(&mut self, part: Part, error: RequestError, now: Now) -> Vec<Effect> {
-        self.current = None;
+        self.tried(part);
         let mut wait = error.retry_after().unwrap_or_default();
         let (mut due, mut begins_again) = (Moment::default(), false);
         let is_complete = matches!(self.phase, Phase::Merging(_))

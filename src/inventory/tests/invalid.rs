@@ -26,7 +26,7 @@ fn suspensions_that_cannot_be_read_are_an_error() {
 fn last_values_that_cannot_be_read_are_counted() {
     let answer = |terminals: &str| {
         let body = format!(r#"{{"content":{{"userTerminals":{terminals}}}}}"#);
-        last_known::stream_answer(body.as_bytes())
+        last_known::stream_answer(body.as_bytes(), |_| true)
     };
     let good = r#"{"userTerminalId":"a","timestamp":"2026-11-10T00:00:00Z"}"#;
     let bad = r#"{"userTerminalId":"b","timestamp":"soon"},{"timestamp":"2026-11-10T00:00:00Z"},7"#;

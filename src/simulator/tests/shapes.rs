@@ -142,6 +142,6 @@ fn the_service_reads_all_generated_entries() {
     assert_eq!(account.suspensions, ["PastDueBalance"]);
     let balances = parse_balances(&text(Part::Balance), &BOUNDS).expect("balances");
     assert_eq!(balances.len(), 2);
-    let rows = last_known::stream_answer(&text(Part::Telemetry)).expect("rows");
+    let rows = last_known::stream_answer(&text(Part::Telemetry), |_| true).expect("rows");
     assert!(String::from_utf8_lossy(&rows.body).contains("ut01000000-00000000-00aa0001"));
 }

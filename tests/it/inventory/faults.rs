@@ -260,3 +260,53 @@ async fn after_a_429_nothing_is_requested_for_as_long_as_starlink_asks() {
     assert_eq!(world.simulator.journal().management.len(), before);
     world.shows(&up("account"), Some(1.0)).await;
 }
+
+/// The management API refuses each token, and the stream accepts them. With `outage`, the token endpoint issues none meanwhile.
+async fn telemetry_goes_on_during_refusals(outage: bool) {
+    let simulator = Simulator::start(Options {
+        token_lifetime: Duration::from_secs(24 * 60 * 60),
+        inventory: Some(InventoryOptions::default()),
+        ..Options::default()
+    });
+    let world = World::start(simulator.unwrap(), &[]).await;
+    world.has_read().await;
+    let (polls, tokens) = {
+        let journal = world.simulator.journal();
+        (journal.polls.len(), journal.token_requests.len())
+    };
+    for (_, part) in PARTS {
+        let refused = Answer::error(401, "Unauthorized");
+        world.simulator.set_inventory_answer(part, Some(refused));
+    }
+    if outage {
+        let broken = Answer::error(503, "broken");
+        world.simulator.set_default_token_answer(Some(broken));
+    }
+    world.shows(&up("terminals"), Some(0.0)).await;
+    let began = world.passed.get();
+    while world.passed.get() < began + Duration::from_secs(40 * 60) {
+        world.pass(Duration::from_secs(60)).await;
+        let scrape = world.scrape().await;
+        assert_eq!(scrape.value(UP), Some(1.0), "{}", scrape.text);
+    }
+    let journal = world.simulator.journal();
+    assert_eq!(journal.polls_answered_with(401), 0);
+    assert!(journal.polls.len() > polls + 10, "{}", journal.polls.len());
+    let refused = journal.management.iter();
+    let refused = refused.filter(|request| request.status == Some(401));
+    assert!(refused.count() > 8);
+    // During an outage, the token actor itself retries after at most a minute.
+    let most = if outage { 110 } else { 12 };
+    let made = journal.token_requests.len() - tokens;
+    assert!(made <= most, "{made} token requests");
+}
+
+#[actix_rt::test]
+async fn a_management_api_that_refuses_each_token_stops_no_telemetry() {
+    telemetry_goes_on_during_refusals(false).await;
+}
+
+#[actix_rt::test]
+async fn without_new_tokens_a_management_api_that_refuses_the_token_stops_no_telemetry() {
+    telemetry_goes_on_during_refusals(true).await;
+}

@@ -44,21 +44,72 @@ async fn the_last_values_of_terminals_are_requested_once_in_chunks() {
 }
 
 #[actix_rt::test]
-async fn last_values_that_fail_are_not_requested_again() {
+async fn last_values_without_permission_are_not_requested_again() {
+    let simulator = silent_simulator(2);
+    simulator.set_inventory_answer(Part::Telemetry, Some(Answer::forbidden()));
+    let world = World::start(simulator, &[]).await;
+    world.has_read().await;
+    world.requests_again(Part::Terminals, 1).await;
+    world.pass(Duration::from_secs(30)).await;
+    assert_eq!(world.requests(Part::Telemetry), 1);
+    assert_eq!(last_reports(&world.scrape().await), 0);
+}
+
+#[actix_rt::test]
+async fn a_chunk_that_fails_is_requested_again_and_then_left_out() {
+    // The first chunk is read at the second request; the second one fails as often as it is requested.
+    let simulator = silent_simulator(250);
     for answer in [
-        Answer::forbidden(),
-        Answer::error(500, "broken"),
+        Answer::error(502, "broken"),
+        Answer::ordinary(),
         Answer::html(),
+        Answer::error(500, "broken"),
+        Answer::text("{}"),
+        Answer::closed(),
     ] {
-        let simulator = silent_simulator(2);
-        simulator.set_inventory_answer(Part::Telemetry, Some(answer));
-        let world = World::start(simulator, &[]).await;
-        world.has_read().await;
-        world.requests_again(Part::Terminals, 1).await;
-        world.pass(Duration::from_secs(30)).await;
-        assert_eq!(world.requests(Part::Telemetry), 1);
-        assert_eq!(last_reports(&world.scrape().await), 0);
+        simulator.push_inventory_answer(Part::Telemetry, answer);
     }
+    let world = World::start(simulator, &[]).await;
+    world
+        .until("the others are known", async |world| {
+            last_reports(&world.scrape().await) == 150
+        })
+        .await;
+    world.requests_again(Part::Terminals, 1).await;
+    assert_eq!(world.requests(Part::Telemetry), 7);
+    assert_eq!(last_reports(&world.scrape().await), 150);
+}
+
+#[actix_rt::test]
+async fn values_that_cannot_be_read_and_terminals_that_were_not_requested_cost_only_themselves() {
+    let simulator = silent_simulator(0);
+    let ids = [0, 1, 2].map(|number| terminal(number, ""));
+    simulator.set_inventory_entries(Part::Terminals, Some(ids.to_vec()));
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    let values = |number: usize, cell: &str| {
+        let id = format!("01000000-00000000-{number:08}");
+        let at = "2026-11-24T07:13:20Z";
+        format!(
+            r#""{id}":{{"userTerminalId":"{id}","timestamp":"{at}","uptimeSeconds":7,"signalQuality":{cell}}}"#
+        )
+    };
+    let terminals = [
+        values(0, "1e999"),
+        values(1, &deep),
+        r#""01000000-00000000-00000002":{"timestamp":[]}"#.to_owned(),
+        values(3, "1"),
+    ];
+    let terminals = terminals.join(",");
+    let answer = format!(r#"{{"content":{{"userTerminals":{{{terminals}}}}}}}"#);
+    simulator.set_inventory_answer(Part::Telemetry, Some(Answer::text(answer)));
+    let world = World::start(simulator, &[]).await;
+    world.has_read().await;
+    world
+        .until("last values", async |world| {
+            last_reports(&world.scrape().await) == 2
+        })
+        .await;
+    assert_eq!(world.requests(Part::Telemetry), 1);
 }
 
 #[actix_rt::test]

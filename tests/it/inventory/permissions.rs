@@ -37,6 +37,27 @@ async fn a_part_without_permission_is_absent_and_requested_again_every_hour() {
 }
 
 #[actix_rt::test]
+async fn a_403_of_a_firewall_is_a_failure_and_keeps_what_is_known() {
+    let world = World::start(simulator(2, 100), &[]).await;
+    world.has_read().await;
+    for blocked in [
+        Answer::html(),
+        Answer::text("Forbidden"),
+        Answer::text("{}"),
+    ] {
+        let terminals = Part::Terminals;
+        let blocked = Some(blocked.status(403));
+        world.simulator.set_inventory_answer(terminals, blocked);
+        world.shows(&up("terminals"), Some(0.0)).await;
+        let scrape = world.scrape().await;
+        assert_eq!(scrape.value(&permitted("terminals")), Some(1.0));
+        assert_eq!(names(&scrape).len(), 2);
+        world.simulator.set_inventory_answer(terminals, None);
+        world.shows(&up("terminals"), Some(1.0)).await;
+    }
+}
+
+#[actix_rt::test]
 async fn what_was_known_is_removed_when_a_permission_is_withdrawn() {
     let world = World::start(simulator(2, 100), &[]).await;
     world.has_read().await;

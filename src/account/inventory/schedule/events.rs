@@ -38,6 +38,8 @@ pub(in crate::account::inventory) enum Event {
         is_last: bool,
         /// Whether it has an entry that the pages before it lack. True if the part is no list.
         has_new: bool,
+        /// Whether the pages are as much as the inventory can hold.
+        is_full: bool,
     },
     /// The request for last values has succeeded. Those of some terminals may be invalid.
     LastValuesRead(Rejected),
@@ -115,8 +117,27 @@ pub(in crate::account::inventory) enum Outcome {
         /// The request is repeated after this time.
         wait: Duration,
     },
-    /// The last values of all terminals were read, except those that are invalid.
-    LastValuesRead(Rejected),
-    /// The request for the last values of terminals has failed. It is not repeated.
-    LastValuesFailed(RequestError),
+    /// A request for last values has failed, and is repeated.
+    LastValuesFailed {
+        /// The reason.
+        error: RequestError,
+        /// The request is repeated after this time.
+        wait: Duration,
+    },
+    /// The last values of some terminals are not requested any more.
+    LastValuesMissing {
+        /// Why the last request failed.
+        error: RequestError,
+        /// The number of these terminals.
+        terminals: usize,
+    },
+    /// The last values of terminals were read, or cannot be read. They are not requested again.
+    LastValuesEnded {
+        /// The number of terminals.
+        terminals: usize,
+        /// The number of those whose values were not read.
+        missing: usize,
+        /// Those whose values are invalid.
+        rejected: Rejected,
+    },
 }

@@ -4,6 +4,7 @@ mod new_entries;
 use std::sync::Arc;
 
 use super::*;
+use crate::inventory::Rejected;
 use crate::starlink::{CallError, ErrorResponse, PollError, Stage};
 
 const MINUTE: u64 = 60;
@@ -77,11 +78,18 @@ impl Run {
                 Outcome::Failed { part, wait, .. } => {
                     format!("failed {} {}", part.name(), wait.as_secs())
                 }
-                Outcome::LastValuesRead(rejected) => match rejected.entries {
-                    0 => "last values read".to_owned(),
-                    entries => format!("last values read but {entries}"),
+                Outcome::LastValuesFailed { wait, .. } => {
+                    format!("last values failed {}", wait.as_secs())
+                }
+                Outcome::LastValuesMissing { terminals, .. } => format!("missing {terminals}"),
+                Outcome::LastValuesEnded {
+                    terminals,
+                    missing,
+                    rejected,
+                } => match rejected.entries {
+                    0 => format!("ended {missing} of {terminals}"),
+                    entries => format!("ended {missing} of {terminals} but {entries}"),
                 },
-                Outcome::LastValuesFailed(_) => "last values failed".to_owned(),
             },
         }
     }
@@ -119,6 +127,7 @@ fn page(is_last: bool) -> Event {
     Event::PageRead {
         is_last,
         has_new: true,
+        is_full: false,
     }
 }
 
@@ -127,6 +136,7 @@ fn idle_page(is_last: bool) -> Event {
     Event::PageRead {
         is_last,
         has_new: false,
+        is_full: false,
     }
 }
 
@@ -166,9 +176,18 @@ fn status(status: u16) -> Event {
 }
 
 fn waits(status: u16, retry_after: Option<u64>) -> Event {
+    answered(status, "of the API", retry_after)
+}
+
+/// A 403 of a firewall.
+fn blocked() -> Event {
+    answered(403, "", None)
+}
+
+fn answered(status: u16, message: &str, retry_after: Option<u64>) -> Event {
     failed_with(CallError::Status(ErrorResponse {
         status,
-        message: String::new(),
+        message: message.to_owned(),
         is_oauth: false,
         retry_after: retry_after.map(Duration::from_secs),
     }))
@@ -336,23 +355,44 @@ fn without_a_token_no_part_is_requested() {
 }
 
 #[test]
-fn a_401_renews_the_token_once() {
+fn a_401_renews_the_token_at_most_once_in_five_minutes_and_never_discards_it() {
     let mut run = Run::new(false);
     run.check([
         (Event::WaitIsOver, "account 0"),
-        (status(401), "account 0 instead of 7 (true)"),
+        (status(401), "account 0 instead of 7 (false)"),
         (page(true), "ok, merge account"),
         (merged(), "drop account, read account, offer, terminals 0"),
-        (status(401), "terminals 0 instead of 7 (true)"),
-        (
-            status(401),
-            "failed terminals 30, service_lines 0 instead of 7 (true)",
-        ),
-        (
-            status(401),
-            "failed service_lines 30, data_usage 0 instead of 7 (true)",
-        ),
+        (status(401), "failed terminals 30, service_lines 0"),
+        (status(401), "failed service_lines 30, data_usage 0"),
+        (status(401), "failed data_usage 30, wait 30"),
+    ]);
+    run.seconds = 299;
+    run.check([
+        (Event::WaitIsOver, "terminals 0"),
+        (status(401), "failed terminals 60, service_lines 0"),
+    ]);
+    run.seconds = 300;
+    run.check([
+        (status(401), "service_lines 0 instead of 7 (false)"),
+        // The request is repeated as it was.
+        (Event::Started, "service_lines 0 instead of 7 (false)"),
+        (status(401), "failed service_lines 60, data_usage 0"),
         (page(true), "ok, merge data_usage"),
+    ]);
+}
+
+#[test]
+fn a_401_without_another_token_fails_as_any_request() {
+    let mut run = Run::new(false);
+    run.check([
+        (Event::WaitIsOver, "account 0"),
+        (status(401), "account 0 instead of 7 (false)"),
+        (no_token(), "failed account 30, wait 30"),
+    ]);
+    run.seconds = 30;
+    run.check([
+        (Event::WaitIsOver, "terminals 0"),
+        (status(401), "failed terminals 30, service_lines 0"),
     ]);
 }
 
@@ -387,6 +427,41 @@ fn a_part_without_permission_is_asked_again_after_an_hour() {
     run.seconds = 60 * MINUTE;
     run.check([(Event::WaitIsOver, "account 0")]);
     run.reads("account", "terminals 0");
+}
+
+#[test]
+fn a_403_that_is_no_error_of_the_api_is_a_failure() {
+    let mut run = Run::new(false);
+    run.check([(Event::WaitIsOver, "account 0")]);
+    run.reads("account", "terminals 0");
+    run.check([
+        (page(false), "ok, terminals 1"),
+        (blocked(), "failed terminals 30, service_lines 0"),
+    ]);
+}
+
+#[test]
+fn a_full_reading_is_cut() {
+    let full = |is_last, has_new| Event::PageRead {
+        is_last,
+        has_new,
+        is_full: true,
+    };
+    let mut run = Run::new(false);
+    run.check([(Event::WaitIsOver, "account 0")]);
+    run.reads("account", "terminals 0");
+    run.check([
+        (page(false), "ok, terminals 1"),
+        (full(false, true), "ok, cut terminals 2, merge terminals"),
+        (
+            merged(),
+            "drop terminals, read terminals, offer, service_lines 0",
+        ),
+        (
+            full(true, true),
+            "ok, cut service_lines 1, merge service_lines",
+        ),
+    ]);
 }
 
 #[test]
