@@ -151,7 +151,7 @@ impl<'i> AccountLines<'i> {
         })
     }
 
-    /// Calls `visit` with the lines of a step from `first` on, until it returns false: for the line whose position is returned.
+    /// Calls `visit` with the lines of a step from `first` on. Stops at the first line for which it returns false, and returns its position.
     fn each(
         self,
         family: InventoryFamily,

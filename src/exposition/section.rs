@@ -56,7 +56,7 @@ pub enum Section {
     DeviceName(Arc<Names>),
     /// `starlink_device_account`
     DeviceAccount,
-    /// `starlink_terminal_info`, of terminals that the account with this name lists; of all terminals without a name.
+    /// `starlink_terminal_info`, of the terminals that this account lists, or of all terminals if `None`.
     TerminalInfo(Option<Arc<str>>),
     /// `starlink_router_terminal`
     RouterTerminal,

@@ -124,7 +124,7 @@ impl Fleet {
                     let (block, at) = slots.block(slot);
                     if let Some(listing) = new_listing(kind, block, at) {
                         let stream = clocks.of(block.account()).stream;
-                        // The device is reviewed at once.
+                        // The state of the device is due at once.
                         let (block, at) = slots.block_mut(slot, Moment::default());
                         block.list(at, listing, stream);
                     }

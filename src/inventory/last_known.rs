@@ -224,7 +224,7 @@ fn row<'a, const N: usize>(
 /// A terminal of an answer: its key, and its text.
 type Keyed<'a> = (Option<Cow<'a, str>>, &'a RawValue);
 
-/// The terminals of an answer. An object by ID as a rule; a list was seen too.
+/// The terminals of an answer. Usually an object by ID, sometimes a list.
 fn terminals<'a>(raw: Option<&'a RawValue>) -> Result<Vec<Keyed<'a>>, AnswerError> {
     let Some(raw) = raw else {
         return Ok(Vec::new());

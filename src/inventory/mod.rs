@@ -93,7 +93,7 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Those of telemetry's texts, with the default of `MAX_DEVICES`.
+    /// Texts of 16 KiB, as in telemetry; entries as the default of `MAX_DEVICES`; no routers.
     pub const STANDARD: Self = Self {
         entries: 1_000_000,
         text: 16 * 1024,

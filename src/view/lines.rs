@@ -1,5 +1,5 @@
-//! Lists of service lines with their data use and terminals, filtered and sorted, in pages. Reads each line once; only those of the page are
-//! copied, and only if there are any, the terminals are read for them.
+//! Lists of service lines with their data use and terminals, filtered and sorted, in pages. Ranks all lines, copies those of the page, then
+//! reads all terminals once to find those of these lines.
 
 use std::collections::HashMap;
 
