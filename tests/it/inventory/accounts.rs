@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use starlink_telemetry::app::Tuning;
-use starlink_telemetry::simulator::Answer;
+use starlink_telemetry::simulator::{Answer, Journal};
 use starlink_telemetry::time::Clock;
 
 use super::*;
@@ -88,6 +88,9 @@ async fn the_inventory_of_an_account_ends_with_it_and_survives_other_settings() 
     third.set_inventory_answer(Part::Terminals, Some(Answer::forbidden()));
     write(&file, &[entry("one", "id-3", 999, &third), other.clone()]);
     shows_names(&service, &["of two"]).await;
+    // Before the answer changes, the request that is refused must have come.
+    let is_refused = |seen: &Journal| seen.management_of(Part::Terminals).count() > 0;
+    assert!(third.wait_until(WAIT_LIMIT, is_refused).await);
     third.set_inventory_answer(Part::Terminals, None);
 
     write(&file, &[entry("one", "id-3", 999, &third)]);
