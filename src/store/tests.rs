@@ -99,7 +99,8 @@ async fn many_inventories_are_listed_together() {
         last = snapshot;
     }
     assert!(listings > 0, "the first is listed at once");
-    assert!(listings <= 5, "{listings} listings");
+    // Usually at most 5. On a busy machine the offers themselves may take longer than some of the pauses.
+    assert!(listings < names.len(), "{listings} listings");
     let snapshot = world.until_listed(&names).await;
     assert_eq!(snapshot.directory.len(), names.len() * TERMINALS);
     world.store.do_send(RemoveAccount {
