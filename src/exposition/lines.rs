@@ -238,11 +238,7 @@ fn values(
     mut sample: impl FnMut(Option<&'static str>, f64),
 ) {
     let flag = |flag: Option<bool>| flag.map(|flag| f64::from(u8::from(flag)));
-    // A number of GB near the largest f64 has no number of bytes.
-    let of_use = |value: fn(&UsageFacts) -> Option<f64>| {
-        let value = entry.facts.as_ref().and_then(value);
-        value.filter(|value| value.is_finite())
-    };
+    let of_use = |value: fn(&UsageFacts) -> Option<f64>| entry.facts.as_ref().and_then(value);
     let value = match family {
         InventoryFamily::LineActive => entry.line.and_then(|line| flag(line.is_active)),
         InventoryFamily::LineEnd => {

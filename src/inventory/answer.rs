@@ -36,9 +36,8 @@ impl Rejected {
 
     /// Adds entries whose key is empty or too long.
     pub(super) fn add_without_key(&mut self, entries: usize) {
-        for _ in 0..entries {
-            self.add(|| "its key is empty or too long".to_owned());
-        }
+        let example = (entries > 0).then(|| "its key is empty or too long".to_owned());
+        self.append(Self { entries, example });
     }
 
     /// Adds those of the next page.

@@ -205,9 +205,12 @@ impl InventoryActor {
         let Step::LastValues { chunk } = step else {
             return Vec::new();
         };
+        let Some(terminals) = &self.silent else {
+            return Vec::new();
+        };
         let size = Query::PAGE_SIZE as usize;
-        let all = self.silent.iter().flat_map(|terminals| terminals.iter());
-        let chunk = all.skip(chunk as usize * size).take(size);
+        let first = chunk as usize * size;
+        let chunk = (first..first + size).map_while(|index| terminals.get(index));
         chunk.map(|terminal| terminal.id.to_owned()).collect()
     }
 
