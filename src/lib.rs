@@ -29,6 +29,7 @@
 //! | [`exposition`] | writes a snapshot and the exporter's own metrics in three text formats | actors, HTTP, clocks |
 //! | [`view`] | queries a snapshot for the page and the API: lists, single devices, an overview | actors, HTTP, clocks |
 //! | [`outgoing`] | outgoing connections: name resolution, all addresses of a host, proxies, TLS | the requests that are sent |
+//! | [`remote_write`] | destinations of remote write: their settings, what requests hold, and what follows from answers | actors, HTTP, clocks |
 //! | [`starlink`] | the client of Starlink's API; makes each call once | retries |
 //! | [`supervise`] | restarts actors that panic or stop, and detects those that hang | the actors' work |
 //! | [`account`] | service accounts: the token, the column maps, the poll loop and the inventory of each; starts, stops and replaces accounts | formats |
@@ -91,6 +92,7 @@ pub mod logging;
 pub mod names;
 pub mod outgoing;
 pub mod redaction;
+pub mod remote_write;
 pub mod self_metrics;
 pub mod shares;
 pub mod simulator;

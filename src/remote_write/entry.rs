@@ -1,0 +1,623 @@
+//! One entry of `REMOTE_WRITE_FILE`: checks the value of each key.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use regex_lite::Regex;
+use secrecy::SecretString;
+use url::{Host, Url};
+
+use super::destination::{
+    Authentication, Destination, JOB, ProtocolChoice, Secret, Tenant, TlsConfig, Window,
+};
+use super::duration;
+use super::error::Problems;
+use super::foreign;
+use super::labels::is_reserved_label;
+use crate::telemetry::fields::anchored;
+use crate::text::nearest;
+use crate::text::yaml::{Node, Value};
+
+/// The keys of an entry.
+pub(super) const KEYS: [&str; 21] = [
+    "name",
+    "url",
+    "protocol",
+    "out_of_order_window",
+    "max_shards",
+    "max_samples_per_second",
+    "max_samples_per_send",
+    "keep",
+    "drop",
+    "labels",
+    "instance",
+    "own_metrics",
+    "tenant",
+    "tenant_header",
+    "tls_config",
+    "basic_auth",
+    "authorization",
+    "headers",
+    "remote_timeout",
+    "pair",
+    "allow_insecure",
+];
+
+pub(super) const TLS_KEYS: [&str; 4] = ["ca_file", "cert_file", "key_file", "server_name"];
+pub(super) const BASIC_KEYS: [&str; 3] = ["username", "password", "password_file"];
+pub(super) const AUTHORIZATION_KEYS: [&str; 3] = ["type", "credentials", "credentials_file"];
+
+const NAME: &str =
+    "name needs 1 to 63 characters of a-z, 0-9, _ and -, beginning with a letter or a digit";
+const MOST_EXPRESSIONS: usize = 100;
+const MOST_LABELS: usize = 20;
+const MOST_HEADERS: usize = 20;
+const LONGEST: usize = 1024;
+
+/// Headers that the sender sets itself.
+const OWN_HEADERS: [&str; 10] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "host",
+    "proxy-authorization",
+    "retry-attempt",
+    "transfer-encoding",
+    "user-agent",
+    "x-prometheus-remote-write-version",
+];
+
+/// A mapping with known keys, and where its problems go.
+pub(super) struct Section<'n, 'p> {
+    line: usize,
+    keys: Vec<(&'static str, &'n Node)>,
+    problems: &'p mut Problems,
+}
+
+impl<'n, 'p> Section<'n, 'p> {
+    /// The known keys of a mapping that have a value; `None` if it is not a mapping. Unknown keys are problems. They are not shown,
+    /// because they may be secrets, unless Prometheus has them.
+    pub(super) fn new(
+        node: &'n Node,
+        what: &str,
+        known: &[&'static str],
+        problems: &'p mut Problems,
+    ) -> Option<Self> {
+        let Value::Map(entries) = &node.value else {
+            let list = known.join(", ");
+            let message = format!("{what} must be a mapping: give keys with values: {list}");
+            problems.add(node.line, message);
+            return None;
+        };
+        let mut keys = Vec::new();
+        for (key, value) in entries {
+            match known.iter().find(|name| *name == key) {
+                Some(_) if matches!(value.value, Value::Null) => {}
+                Some(name) => keys.push((*name, value)),
+                None => problems.add(value.line, unknown(key, known)),
+            }
+        }
+        Some(Self {
+            line: node.line,
+            keys,
+            problems,
+        })
+    }
+
+    fn get(&self, key: &str) -> Option<&'n Node> {
+        let found = self.keys.iter().find(|(name, _)| *name == key);
+        found.map(|(_, node)| *node)
+    }
+
+    fn is_given(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// The line of the key `name`, or of the section without it.
+    pub(super) fn line_of_name(&self) -> usize {
+        self.line_of("name")
+    }
+
+    /// The line of a key, or of the section without it.
+    fn line_of(&self, key: &str) -> usize {
+        self.get(key).map_or(self.line, |node| node.line)
+    }
+
+    fn problem(&mut self, key: &str, what: impl Into<String>) {
+        self.problems.add(self.line_of(key), what);
+    }
+
+    fn text(&mut self, key: &'static str) -> Option<&'n str> {
+        let node = self.get(key)?;
+        match &node.value {
+            Value::Text(text) if text.len() > LONGEST * 64 => {
+                self.problem(key, format!("{key} is too long"));
+                None
+            }
+            Value::Text(text) => Some(text.as_str()),
+            _ => {
+                self.problem(
+                    key,
+                    format!("{key} must be a text, not a list or a mapping"),
+                );
+                None
+            }
+        }
+    }
+
+    /// The parsed text of a key; a problem if it is not accepted.
+    fn parsed<T>(
+        &mut self,
+        key: &'static str,
+        accepted: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let text = self.text(key)?;
+        let value = parse(text.trim());
+        if value.is_none() {
+            self.problem(key, format!("{key} is not accepted: give {accepted}"));
+        }
+        value
+    }
+
+    fn switch(&mut self, key: &'static str) -> Option<bool> {
+        self.parsed(key, "true or false", |text| match text {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        })
+    }
+
+    fn whole(&mut self, key: &'static str, least: u64, most: u64) -> Option<u64> {
+        let accepted = format!("a whole number from {least} to {most}");
+        self.parsed(key, &accepted, |text| {
+            let number = text.parse::<u64>().ok()?;
+            (least..=most).contains(&number).then_some(number)
+        })
+    }
+
+    fn part(&mut self, key: &'static str, known: &[&'static str]) -> Option<Section<'n, '_>> {
+        Section::new(self.get(key)?, key, known, self.problems)
+    }
+
+    /// The texts of a mapping with any keys, each with its line.
+    fn texts(&mut self, key: &'static str, most: usize) -> Vec<(usize, &'n str, &'n str)> {
+        let Some(node) = self.get(key) else {
+            return Vec::new();
+        };
+        let Value::Map(entries) = &node.value else {
+            self.problem(key, format!("{key} must be a mapping of names to texts"));
+            return Vec::new();
+        };
+        if entries.len() > most {
+            self.problem(
+                key,
+                format!("{key} has too many entries: give {most} at most"),
+            );
+        }
+        let mut texts = Vec::new();
+        for (name, value) in entries.iter().take(most) {
+            match &value.value {
+                Value::Text(text) if text.len() <= LONGEST => {
+                    texts.push((value.line, name.as_str(), text.as_str()));
+                }
+                Value::Null => texts.push((value.line, name.as_str(), "")),
+                _ => {
+                    let what =
+                        format!("a value of {key} must be a text of {LONGEST} bytes at most");
+                    self.problems.add(value.line, what);
+                }
+            }
+        }
+        texts
+    }
+
+    fn expressions(&mut self, key: &'static str) -> Vec<Regex> {
+        let Some(node) = self.get(key) else {
+            return Vec::new();
+        };
+        let Value::List(items) = &node.value else {
+            let what = format!("{key} must be a list of regular expressions on metric names");
+            self.problem(key, what);
+            return Vec::new();
+        };
+        if items.len() > MOST_EXPRESSIONS {
+            let what = format!("{key} has too many expressions: give {MOST_EXPRESSIONS} at most");
+            self.problem(key, what);
+        }
+        let mut expressions = Vec::new();
+        for item in items.iter().take(MOST_EXPRESSIONS) {
+            let expression = match &item.value {
+                Value::Text(text) if text.len() <= LONGEST => anchored(text).ok(),
+                _ => None,
+            };
+            match expression {
+                Some(expression) => expressions.push(expression),
+                None => {
+                    let what = format!("this item of {key} is not a valid regular expression");
+                    self.problems.add(item.line, what);
+                }
+            }
+        }
+        expressions
+    }
+
+    /// A secret: a value or a file, but not both.
+    fn secret(
+        &mut self,
+        value: &'static str,
+        file: &'static str,
+        directory: &Path,
+    ) -> Option<Secret> {
+        match (self.is_given(value), self.is_given(file)) {
+            (true, true) => {
+                let line = self.line_of(value).max(self.line_of(file));
+                let what = format!("{value} and {file} are both given: leave one of them out");
+                self.problems.add(line, what);
+                None
+            }
+            (false, false) => {
+                let what = format!("{value} is missing: give it, or the path of a file in {file}");
+                self.problems.add(self.line, what);
+                None
+            }
+            (true, false) => {
+                let parse = |text: &str| is_header_value(text).then(|| SecretString::from(text));
+                let accepted = "printable ASCII characters";
+                match value {
+                    // A password is encoded, so it may have any characters.
+                    "password" => self.text(value).map(SecretString::from),
+                    _ => self.parsed(value, accepted, parse),
+                }
+                .map(Secret::Value)
+            }
+            (false, true) => self.path(file, directory).map(Secret::File),
+        }
+    }
+
+    fn path(&mut self, key: &'static str, directory: &Path) -> Option<PathBuf> {
+        self.parsed(key, "the path of a file", |text| {
+            (!text.is_empty()).then(|| directory.join(text))
+        })
+    }
+
+    /// Checks all keys of an entry, so that all problems are reported together. `None` if the name or the URL is missing or not accepted.
+    pub(super) fn destination(&mut self, directory: &Path) -> Option<Destination> {
+        for key in ["name", "url"] {
+            if !self.is_given(key) {
+                self.problems.add(self.line, format!("{key} is missing"));
+            }
+        }
+        let name = self.parsed("name", "another text", |text| Some(text.to_owned()));
+        let name = name.and_then(|text| {
+            let name = accepted_name(&text);
+            if name.is_none() {
+                self.problem("name", NAME);
+            }
+            name
+        });
+        let url = self.url();
+        // The other keys are checked even if there is no destination.
+        let placeholder = || Url::parse("https://localhost/").ok();
+        let mut destination = Destination::new(
+            name.clone().unwrap_or_default(),
+            url.clone().or_else(placeholder)?,
+        );
+        self.sending(&mut destination);
+        self.selection(&mut destination);
+        self.identity(&mut destination);
+        self.access(&mut destination, directory);
+        if url.is_some() {
+            self.security(&destination);
+        }
+        (name.is_some() && url.is_some()).then_some(destination)
+    }
+
+    fn url(&mut self) -> Option<Url> {
+        let text = self.text("url")?;
+        let url = url(text.trim());
+        if let Err(reason) = url {
+            let what = format!(
+                "url is not accepted ({reason}): give the URL of the receiver, such as https://prometheus.example/api/v1/write"
+            );
+            self.problem("url", what);
+        }
+        url.ok()
+    }
+
+    fn sending(&mut self, destination: &mut Destination) {
+        let protocol = self.parsed("protocol", "auto, 1.0 or 2.0", |text| match text {
+            "auto" => Some(ProtocolChoice::Auto),
+            "1.0" => Some(ProtocolChoice::V1),
+            "2.0" => Some(ProtocolChoice::V2),
+            _ => None,
+        });
+        destination.protocol = protocol.unwrap_or(destination.protocol);
+        let window = self.parsed(
+            "out_of_order_window",
+            "a duration such as 33h (what the receiver is set to), 0 or unlimited",
+            window,
+        );
+        destination.out_of_order_window = window.unwrap_or(destination.out_of_order_window);
+        if let Some(shards) = self.whole("max_shards", 1, 64) {
+            destination.max_shards = u16::try_from(shards).unwrap_or(destination.max_shards);
+        }
+        if let Some(rate) = self.whole("max_samples_per_second", 0, 1_000_000_000) {
+            destination.max_samples_per_second = rate;
+        }
+        if let Some(most) = self.whole("max_samples_per_send", 1, 100_000) {
+            let most = u32::try_from(most).unwrap_or(destination.max_samples_per_send);
+            destination.max_samples_per_send = most;
+        }
+        let timeout = self.parsed("remote_timeout", "a duration from 1s to 10m", |text| {
+            let timeout = duration::parse(text)?;
+            (1..=600).contains(&timeout.as_secs()).then_some(timeout)
+        });
+        destination.remote_timeout = timeout.unwrap_or(destination.remote_timeout);
+        destination.pair = self.switch("pair").unwrap_or(false);
+    }
+
+    fn selection(&mut self, destination: &mut Destination) {
+        destination.keep = self.expressions("keep");
+        destination.drop = self.expressions("drop");
+        destination.own_metrics = self.switch("own_metrics").unwrap_or(true);
+    }
+
+    fn identity(&mut self, destination: &mut Destination) {
+        let mut labels = BTreeMap::from([("job".to_owned(), JOB.to_owned())]);
+        for (line, name, value) in self.texts("labels", MOST_LABELS) {
+            match label(name) {
+                Ok(()) if value.is_empty() => {
+                    labels.remove(name);
+                }
+                Ok(()) => {
+                    labels.insert(name.to_owned(), value.to_owned());
+                }
+                Err(reason) => self.problems.add(line, reason),
+            }
+        }
+        destination.labels = labels;
+        destination.instance = self.parsed("instance", "a text", |text| {
+            (!text.is_empty() && text.len() <= LONGEST).then(|| text.to_owned())
+        });
+        let tenant = self.parsed(
+            "tenant",
+            "account (each account has a tenant), or 1 to 150 printable ASCII characters without spaces",
+            |text| match text {
+                "account" => Some(Tenant::Account),
+                _ => is_tenant(text).then(|| Tenant::Fixed(text.to_owned())),
+            },
+        );
+        destination.tenant = tenant.unwrap_or_default();
+        let header = self.parsed("tenant_header", "the name of an HTTP header", |text| {
+            let is_accepted = is_header_name(text) && !is_own_header(text);
+            is_accepted.then(|| text.to_owned())
+        });
+        if let Some(header) = header {
+            if !self.is_given("tenant") {
+                let what =
+                    "tenant_header has no effect without tenant: give tenant, or leave it out";
+                self.problem("tenant_header", what);
+            }
+            destination.tenant_header = header;
+        }
+    }
+
+    fn access(&mut self, destination: &mut Destination, directory: &Path) {
+        destination.allow_insecure = self.switch("allow_insecure").unwrap_or(false);
+        if self.is_given("basic_auth") && self.is_given("authorization") {
+            let line = self
+                .line_of("basic_auth")
+                .max(self.line_of("authorization"));
+            let what = "basic_auth and authorization are both given: leave one of them out";
+            self.problems.add(line, what);
+        }
+        if let Some(mut part) = self.part("basic_auth", &BASIC_KEYS) {
+            if !part.is_given("username") {
+                part.problems.add(part.line, "username is missing");
+            }
+            let username = part.parsed("username", "a text without a colon", |text| {
+                let is_accepted = !text.contains(':') && !text.chars().any(char::is_control);
+                is_accepted.then(|| text.to_owned())
+            });
+            let password = part.secret("password", "password_file", directory);
+            if let (Some(username), Some(password)) = (username, password) {
+                destination.authentication = Authentication::Basic { username, password };
+            }
+        }
+        if let Some(mut part) = self.part("authorization", &AUTHORIZATION_KEYS) {
+            let accepted = "a scheme such as Bearer (for Basic, use basic_auth)";
+            let scheme = part.parsed("type", accepted, |text| {
+                let is_accepted = is_header_name(text) && !text.eq_ignore_ascii_case("basic");
+                is_accepted.then(|| text.to_owned())
+            });
+            let is_scheme_accepted = scheme.is_some() || !part.is_given("type");
+            let credentials = part.secret("credentials", "credentials_file", directory);
+            if let (true, Some(credentials)) = (is_scheme_accepted, credentials) {
+                let scheme = scheme.unwrap_or_else(|| "Bearer".to_owned());
+                destination.authentication = Authentication::Header {
+                    scheme,
+                    credentials,
+                };
+            }
+        }
+        self.headers(destination);
+        self.tls(destination, directory);
+    }
+
+    fn headers(&mut self, destination: &mut Destination) {
+        for (line, name, value) in self.texts("headers", MOST_HEADERS) {
+            let tenant = &destination.tenant_header;
+            let has_tenant = destination.tenant != Tenant::None;
+            let headers = &destination.headers;
+            let reason = if !is_header_name(name) {
+                "a name in headers is not that of an HTTP header"
+            } else if name.eq_ignore_ascii_case("authorization") {
+                "Authorization must not be in headers: use basic_auth or authorization"
+            } else if is_own_header(name) {
+                "a header in headers is set by the sender itself: leave it out"
+            } else if has_tenant && name.eq_ignore_ascii_case(tenant) {
+                "the header of the tenant is in headers, too: leave it out there"
+            } else if headers
+                .iter()
+                .any(|(known, _)| known.eq_ignore_ascii_case(name))
+            {
+                "a header is repeated in headers: leave one of them out"
+            } else if !is_header_value(value) {
+                "a value in headers is empty, or has other than printable ASCII characters"
+            } else {
+                let header = (name.to_owned(), SecretString::from(value));
+                destination.headers.push(header);
+                continue;
+            };
+            self.problems.add(line, reason);
+        }
+    }
+
+    fn tls(&mut self, destination: &mut Destination, directory: &Path) {
+        let Some(mut part) = self.part("tls_config", &TLS_KEYS) else {
+            return;
+        };
+        let ca_file = part.path("ca_file", directory);
+        let certificate = part.path("cert_file", directory);
+        let key = part.path("key_file", directory);
+        if part.is_given("cert_file") != part.is_given("key_file") {
+            let what = "cert_file and key_file belong together: give both, or neither";
+            part.problems.add(part.line, what);
+        }
+        let server_name = part.parsed("server_name", "the name of a host", |text| {
+            let name = Host::parse(text).ok()?;
+            (!text.is_empty()).then(|| name.to_string())
+        });
+        destination.tls = TlsConfig {
+            ca_file,
+            identity: certificate.zip(key),
+            server_name,
+        };
+    }
+
+    /// Checks that secrets do not leave the machine in plain text.
+    fn security(&mut self, destination: &Destination) {
+        if destination.url.scheme() == "https" {
+            return;
+        }
+        if self.is_given("tls_config") {
+            let what = "tls_config has no effect with plain http: use https, or leave it out";
+            self.problem("tls_config", what);
+        }
+        let key = ["basic_auth", "authorization", "headers"]
+            .into_iter()
+            .find(|key| self.is_given(key));
+        if let Some(key) = key
+            && !is_here(&destination.url)
+            && !destination.allow_insecure
+        {
+            let what = format!(
+                "with plain http, {key} can be intercepted: use https, or set allow_insecure: true"
+            );
+            self.problem("url", what);
+        }
+    }
+}
+
+/// The message about an unknown key.
+pub(super) fn unknown(key: &str, known: &[&str]) -> String {
+    if let Some(advice) = foreign::advice(key) {
+        return format!("{key} is not supported: {advice}");
+    }
+    match nearest(key, known.iter().copied()) {
+        Some(known) => format!("unknown key: did you mean {known}?"),
+        None => format!("unknown key: use {}", known.join(", ")),
+    }
+}
+
+/// The name of a destination. It is strict, because it is used in labels and as a key of cursors.
+pub(super) fn accepted_name(text: &str) -> Option<Arc<str>> {
+    let is_alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let mut bytes = text.bytes();
+    let is_accepted = text.len() <= 63
+        && bytes.next().is_some_and(is_alphanumeric)
+        && bytes.all(|byte| is_alphanumeric(byte) || b"_-".contains(&byte));
+    is_accepted.then(|| text.into())
+}
+
+/// The URL of a receiver; the error is the reason.
+pub(super) fn url(text: &str) -> Result<Url, &'static str> {
+    if text.chars().any(char::is_control) {
+        return Err("it contains a control character");
+    }
+    let url = Url::parse(text).map_err(|_| "it is not an absolute URL")?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("its scheme is not http or https");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("it contains a user name or a password: use basic_auth");
+    }
+    if url.fragment().is_some() {
+        return Err("it contains a fragment");
+    }
+    Ok(url)
+}
+
+/// Whether the host of a URL is this machine.
+pub(super) fn is_here(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// A window: a duration or `unlimited`.
+pub(super) fn window(text: &str) -> Option<Window> {
+    match text {
+        "unlimited" => Some(Window::Unlimited),
+        _ => duration::parse(text).map(Window::Limited),
+    }
+}
+
+/// Whether a text can be the value of the tenant's header.
+pub(super) fn is_tenant(text: &str) -> bool {
+    (1..=150).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Whether a destination may have a label of this name; the error is the problem. Only names that the exporter has are shown.
+fn label(name: &str) -> Result<(), String> {
+    if is_reserved_label(name) {
+        let instead = match name {
+            "instance" => "use the key instance",
+            _ => "use another name",
+        };
+        return Err(format!(
+            "the label {name} is one of the exporter's: {instead}"
+        ));
+    }
+    let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+    let is_accepted = name.len() <= 100
+        && name.bytes().next().is_some_and(is_letter)
+        && name
+            .bytes()
+            .all(|byte| is_letter(byte) || byte.is_ascii_digit());
+    if !is_accepted || name.starts_with("__") {
+        let what = "a name in labels is not accepted: give 1 to 100 letters, digits and _, beginning with a letter or one _";
+        return Err(what.to_owned());
+    }
+    Ok(())
+}
+
+fn is_own_header(name: &str) -> bool {
+    OWN_HEADERS.iter().any(|own| own.eq_ignore_ascii_case(name))
+}
+
+/// A token of RFC 9110, section 5.6.2.
+fn is_header_name(name: &str) -> bool {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    (1..=100).contains(&name.len()) && name.bytes().all(is_token)
+}
+
+fn is_header_value(text: &str) -> bool {
+    !text.trim().is_empty() && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}

@@ -1,0 +1,127 @@
+//! Reads `REMOTE_WRITE_FILE`: its list, and the constraints between entries.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::destination::Destination;
+use super::entry::{self, AUTHORIZATION_KEYS, BASIC_KEYS, KEYS, Section, TLS_KEYS};
+use super::error::{DestinationsErrors, Problems};
+use crate::text::yaml::{self, Document, Node, Value};
+
+const EXAMPLE: &str = "remote_write: and a list with a name and a url for each destination";
+
+/// The most destinations: each has a sender for each account.
+pub const MOST_DESTINATIONS: usize = 16;
+
+/// Parses the content of a file. Relative paths in it refer to `directory`. Files that it names are not read.
+///
+/// # Errors
+/// Everything that is wrong with it, in the order of the lines.
+pub fn parse(bytes: &[u8], directory: &Path) -> Result<Vec<Destination>, DestinationsErrors> {
+    let mut problems = Problems::default();
+    let document = document(bytes, &mut problems);
+    let destinations = document.map_or_else(Vec::new, |document| {
+        destinations(&document, directory, &mut problems)
+    });
+    problems.none_or(destinations)
+}
+
+fn document(bytes: &[u8], problems: &mut Problems) -> Option<Document> {
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let before = &bytes[..error.valid_up_to()];
+            let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+            problems.add(line, "this is not UTF-8: save the file as UTF-8");
+            return None;
+        }
+    };
+    match yaml::parse(text) {
+        Ok(document) => Some(document),
+        Err(yaml::Problem { line, what }) => {
+            problems.add(line, format!("{what}: give {EXAMPLE}"));
+            None
+        }
+    }
+}
+
+fn destinations(
+    document: &Document,
+    directory: &Path,
+    problems: &mut Problems,
+) -> Vec<Destination> {
+    for (line, key) in &document.repeated {
+        let known = [&["remote_write"], KEYS.as_slice(), &TLS_KEYS, &BASIC_KEYS];
+        let is_known =
+            known.concat().contains(&key.as_str()) || AUTHORIZATION_KEYS.contains(&key.as_str());
+        let name = if is_known { key } else { "a key" };
+        problems.add(*line, format!("{name} is repeated: leave one of them out"));
+    }
+    let Some(items) = items(&document.root, problems) else {
+        return Vec::new();
+    };
+    let mut lines: HashMap<Arc<str>, usize> = HashMap::new();
+    let mut destinations = Vec::new();
+    for item in items {
+        let Some(mut section) = Section::new(item, "a destination", &KEYS, problems) else {
+            continue;
+        };
+        let line = section.line_of_name();
+        let Some(destination) = section.destination(directory) else {
+            continue;
+        };
+        match lines.get(&destination.name) {
+            Some(first) => {
+                let what = format!(
+                    "duplicate name (first on line {first}): give each destination a name of its own"
+                );
+                problems.add(line, what);
+            }
+            None => {
+                lines.insert(Arc::clone(&destination.name), line);
+                destinations.push(destination);
+            }
+        }
+    }
+    destinations
+}
+
+/// The list of entries, if there is one.
+fn items<'n>(root: &'n Node, problems: &mut Problems) -> Option<&'n [Node]> {
+    let entries = match &root.value {
+        Value::Map(entries) => entries.as_slice(),
+        Value::Null => &[],
+        Value::Text(_) | Value::List(_) => {
+            let what = format!("expected the key remote_write: give {EXAMPLE}");
+            problems.add(root.line, what);
+            return None;
+        }
+    };
+    for (key, node) in entries {
+        if key != "remote_write" {
+            problems.add(node.line, entry::unknown(key, &["remote_write"]));
+        }
+    }
+    let list = entries.iter().find(|(key, _)| key == "remote_write");
+    let line = list.map_or(root.line, |(_, node)| node.line);
+    match list.map(|(_, node)| &node.value) {
+        Some(Value::List(items)) if items.len() > MOST_DESTINATIONS => {
+            let what = format!("too many destinations: give {MOST_DESTINATIONS} at most");
+            problems.add(items[MOST_DESTINATIONS].line, what);
+            Some(&items[..MOST_DESTINATIONS])
+        }
+        Some(Value::List(items)) if !items.is_empty() => Some(items),
+        Some(Value::Map(_) | Value::Text(_)) => {
+            problems.add(line, format!("remote_write is not a list: give {EXAMPLE}"));
+            None
+        }
+        Some(Value::List(_) | Value::Null) | None => {
+            problems.add(line, format!("there are no destinations: give {EXAMPLE}"));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+//! Remote write: sends the rows of the journal to Prometheus, Mimir, VictoriaMetrics or Thanos.
+//!
+//! All parts are pure: they read neither a clock nor a socket.
+//!
+//! - [`Destination`] is where samples go, read by [`file`](load) from `REMOTE_WRITE_FILE`, or made from [`Variables`];
+//! - [`Shards`] decides which rows a request holds, and how far the cursor of the journal is;
+//! - [`RequestState`] decides what follows from an answer, and [`Search`] finds the samples that a receiver refuses;
+//! - [`Pace`] limits samples per second.
+
+mod answer;
+mod destination;
+mod duration;
+mod entry;
+mod error;
+mod file;
+mod foreign;
+mod labels;
+mod pace;
+mod policy;
+mod quarantine;
+mod reasons;
+mod search;
+mod shards;
+mod variables;
+
+pub use self::answer::{Answer, Class, Hold, classify, excerpt};
+pub use self::destination::{
+    Authentication, Destination, ProtocolChoice, Secret, Tenant, TlsConfig, Window,
+};
+pub use self::error::{DestinationsError, DestinationsErrors};
+pub use self::file::{MOST_DESTINATIONS, parse};
+pub use self::labels::is_reserved_label;
+pub use self::pace::Pace;
+pub use self::policy::{Action, Moments, Protocol, RequestState, Retry, TimeStreak};
+pub use self::quarantine::Quarantine;
+pub use self::reasons::{RowReason, SampleReason, TimeReason};
+pub use self::search::{Found, Refusal, Search};
+pub use self::shards::{Lane, Limits, Position, Request, Row, Selected, Shards};
+pub use self::variables::Variables;

@@ -1,0 +1,306 @@
+//! What follows from an answer, given what happened to the request before. Table-tested, without a clock.
+
+use std::time::Duration;
+
+use super::answer::{Answer, Class, Hold, classify};
+use super::destination::ProtocolChoice;
+use super::reasons::{SampleReason, TimeReason};
+use crate::time::{Backoff, Moment};
+
+/// Requests that are held are tried again after this time.
+const HOLD: Duration = Duration::from_secs(60);
+
+/// The longest wait that a receiver may ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(10 * 60);
+
+/// A request that fails for so long, while others succeed, is searched for bad samples.
+const SUSPECT_AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// Others succeed if one of them did so within this time.
+const RECENT: Duration = Duration::from_secs(60);
+
+/// So many refusals in a row for the same reason of time end the halving …
+const STREAK: u32 = 3;
+
+/// … for this time.
+const NO_HALVING: Duration = Duration::from_secs(10 * 60);
+
+/// A version of the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// 1.0: Prometheus stores a request wholly, or not at all.
+    V1,
+    /// 2.0: receivers store what is valid in a request.
+    V2,
+}
+
+impl ProtocolChoice {
+    /// The version to begin with.
+    #[must_use]
+    pub fn first(self) -> Protocol {
+        match self {
+            Self::Auto | Self::V2 => Protocol::V2,
+            Self::V1 => Protocol::V1,
+        }
+    }
+}
+
+/// What follows from an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// The request is done.
+    Done,
+    /// The request is done; so many of its samples are counted as not stored.
+    Count {
+        /// Why.
+        reason: SampleReason,
+        /// The number.
+        samples: u64,
+    },
+    /// The request is divided (see [`super::Search`]): the refusal is the reason of the samples that turn out to be bad.
+    Halve(super::Refusal),
+    /// The same samples are sent again at once as 1.0, and all others of this process, too.
+    FallBack,
+    /// The same request is sent again.
+    Retry(Retry),
+    /// The same request is sent again after `after`; ERROR with the advice of `hold`. Nothing is dropped.
+    Hold {
+        /// Why.
+        hold: Hold,
+        /// The wait.
+        after: Duration,
+    },
+}
+
+/// When and how a request is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// The wait.
+    pub after: Duration,
+    /// The value of the header `Retry-Attempt`, from 1.
+    pub attempt: u32,
+    /// Whether the pace is to be lowered.
+    pub is_throttled: bool,
+}
+
+/// What a decision depends on, beside the answer and the request.
+#[derive(Debug, Clone, Copy)]
+pub struct Moments {
+    /// Now.
+    pub now: Moment,
+    /// When another request to the destination last succeeded, if one did.
+    pub others_succeeded: Option<Moment>,
+    /// A random number from 0 to below 1, for the jitter.
+    pub fraction: f64,
+}
+
+/// The past of a request, or of a part of one that was divided.
+#[derive(Debug, Clone)]
+pub struct RequestState {
+    choice: ProtocolChoice,
+    protocol: Protocol,
+    is_pair: bool,
+    samples: u64,
+    is_ambiguous: bool,
+    attempt: u32,
+    backoff: Backoff,
+    /// When the receiver failed on it first, without another answer since.
+    failing_since: Option<Moment>,
+    /// Whether it is a part of a request on which the receiver failed for an hour.
+    is_suspect: bool,
+}
+
+impl RequestState {
+    /// A request that was not sent by this process yet. `may_be_repeated`: an earlier process may have sent it.
+    #[must_use]
+    pub fn new(
+        choice: ProtocolChoice,
+        protocol: Protocol,
+        samples: u64,
+        is_pair: bool,
+        may_be_repeated: bool,
+    ) -> Self {
+        Self {
+            choice,
+            protocol,
+            is_pair,
+            samples,
+            is_ambiguous: may_be_repeated,
+            attempt: 0,
+            backoff: Backoff::REQUESTS,
+            failing_since: None,
+            is_suspect: false,
+        }
+    }
+
+    /// The state of a part with so many samples, after [`Action::Halve`].
+    #[must_use]
+    pub fn part(&self, samples: u64) -> Self {
+        Self {
+            samples,
+            attempt: 0,
+            backoff: Backoff::REQUESTS,
+            failing_since: None,
+            ..self.clone()
+        }
+    }
+
+    /// The version of the protocol to send it with.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// The value of the header `Retry-Attempt` of the next attempt; 0 for none.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Uses 1.0, after another request fell back.
+    pub fn fall_back(&mut self) {
+        if self.choice == ProtocolChoice::Auto {
+            self.protocol = Protocol::V1;
+        }
+    }
+
+    /// What follows from an answer. `streak` is that of the destination and the account. A whole request must be recorded there, with
+    /// [`TimeStreak::record`], before this.
+    pub fn decide(
+        &mut self,
+        answer: &Answer<'_>,
+        streak: &TimeStreak,
+        moments: &Moments,
+    ) -> Action {
+        let class = classify(answer, self.protocol);
+        let is_failure = matches!(
+            class,
+            Class::Retry {
+                is_failure: true,
+                ..
+            }
+        );
+        if !is_failure {
+            self.failing_since = None;
+        }
+        match class {
+            Class::Done => Action::Done,
+            Class::NotStored => self.count(SampleReason::NotStored, self.samples),
+            Class::Unsupported
+                if self.choice == ProtocolChoice::Auto && self.protocol == Protocol::V2 =>
+            {
+                self.protocol = Protocol::V1;
+                Action::FallBack
+            }
+            Class::Unsupported => hold(Hold::Protocol),
+            Class::Time(time) => {
+                let reason = self.time_reason(time);
+                self.refused(answer, reason, streak.is_halving(moments.now))
+            }
+            Class::Bad => self.refused(answer, SampleReason::Rejected, true),
+            Class::TooLarge if self.samples > 1 => Action::Halve(super::Refusal::TooLarge),
+            Class::TooLarge => self.count(SampleReason::Rejected, self.samples),
+            Class::Retry { .. } if is_failure && self.is_poison(moments) => {
+                self.is_suspect = true;
+                match self.samples > 1 {
+                    true => Action::Halve(super::Refusal::Bad(SampleReason::Rejected)),
+                    false => self.count(SampleReason::Rejected, self.samples),
+                }
+            }
+            Class::Retry {
+                after,
+                is_throttled,
+                is_ambiguous,
+                ..
+            } => {
+                self.is_ambiguous |= is_ambiguous;
+                self.retry(after, is_throttled, moments)
+            }
+            Class::Hold(reason) => hold(reason),
+        }
+    }
+
+    /// A permanent refusal of something in the request.
+    fn refused(&self, answer: &Answer<'_>, reason: SampleReason, may_halve: bool) -> Action {
+        let written = match answer {
+            Answer::Response { written, .. } => written.unwrap_or(0),
+            Answer::Unreachable | Answer::Ambiguous => 0,
+        };
+        match self.protocol {
+            // The valid part is stored.
+            Protocol::V2 => self.count(reason, self.samples.saturating_sub(written)),
+            // A single sample is still "halved", so that the search knows its verdict.
+            Protocol::V1 if may_halve => Action::Halve(super::Refusal::Bad(reason)),
+            Protocol::V1 => self.count(reason, self.samples),
+        }
+    }
+
+    fn time_reason(&self, time: TimeReason) -> SampleReason {
+        match self.is_ambiguous || self.is_pair {
+            true => SampleReason::AlreadyStored,
+            false => SampleReason::Time(time),
+        }
+    }
+
+    fn count(&self, reason: SampleReason, samples: u64) -> Action {
+        Action::Count { reason, samples }
+    }
+
+    /// Whether the receiver fails on this request, and on no other. Notes that it failed now.
+    fn is_poison(&mut self, moments: &Moments) -> bool {
+        let since = *self.failing_since.get_or_insert(moments.now);
+        let is_fine = moments
+            .others_succeeded
+            .is_some_and(|at| moments.now.since(at) <= RECENT);
+        is_fine && (self.is_suspect || moments.now.since(since) >= SUSPECT_AFTER)
+    }
+
+    fn retry(&mut self, after: Option<Duration>, is_throttled: bool, moments: &Moments) -> Action {
+        self.attempt = self.attempt.saturating_add(1);
+        let wait = self.backoff.next(moments.fraction);
+        Action::Retry(Retry {
+            after: after.map_or(wait, |after| after.min(LONGEST_WAIT)),
+            attempt: self.attempt,
+            is_throttled,
+        })
+    }
+}
+
+fn hold(hold: Hold) -> Action {
+    Action::Hold { hold, after: HOLD }
+}
+
+/// The refusals in a row for one reason of time, of one account and destination. A receiver that refuses everything for its time is not
+/// asked 32 times for each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TimeStreak {
+    last: Option<TimeReason>,
+    count: u32,
+    suspended_until: Option<Moment>,
+}
+
+impl TimeStreak {
+    /// Records the answer to a request that is not a part of another one.
+    pub fn record(&mut self, class: &Class, now: Moment) {
+        match *class {
+            Class::Time(reason) if self.last == Some(reason) => self.count += 1,
+            Class::Time(reason) => (self.last, self.count) = (Some(reason), 1),
+            // Neither says anything about the samples.
+            Class::Retry { .. } | Class::Hold(_) | Class::Unsupported | Class::TooLarge => return,
+            Class::Done | Class::NotStored | Class::Bad => (self.last, self.count) = (None, 0),
+        }
+        if self.count >= STREAK {
+            self.suspended_until = Some(now.after(NO_HALVING));
+            self.count = 0;
+        }
+    }
+
+    /// Whether requests that are refused for their time are halved.
+    #[must_use]
+    pub fn is_halving(&self, now: Moment) -> bool {
+        self.suspended_until.is_none_or(|until| now >= until)
+    }
+}
+
+#[cfg(test)]
+mod tests;
