@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::destination::Destination;
-use super::entry::{self, AUTHORIZATION_KEYS, BASIC_KEYS, KEYS, Section, TLS_KEYS};
+use super::entry::{AUTHORIZATION_KEYS, BASIC_KEYS, KEYS, TLS_KEYS};
 use super::error::{DestinationsErrors, Problems};
+use super::section::{self, Section};
 use crate::text::yaml::{self, Document, Node, Value};
 
 const EXAMPLE: &str = "remote_write: and a list with a name and a url for each destination";
@@ -100,7 +101,7 @@ fn items<'n>(root: &'n Node, problems: &mut Problems) -> Option<&'n [Node]> {
     };
     for (key, node) in entries {
         if key != "remote_write" {
-            problems.add(node.line, entry::unknown(key, &["remote_write"]));
+            problems.add(node.line, section::unknown(key, &["remote_write"]));
         }
     }
     let list = entries.iter().find(|(key, _)| key == "remote_write");

@@ -2,7 +2,7 @@
 //!
 //! All parts are pure: they read neither a clock nor a socket.
 //!
-//! - [`Destination`] is where samples go, read by [`file`](load) from `REMOTE_WRITE_FILE`, or made from [`Variables`];
+//! - [`Destination`] is where samples go, read by [`parse`] from `REMOTE_WRITE_FILE`, or made from [`Variables`];
 //! - [`Shards`] decides which rows a request holds, and how far the cursor of the journal is;
 //! - [`RequestState`] decides what follows from an answer, and [`Search`] finds the samples that a receiver refuses;
 //! - [`Pace`] limits samples per second.
@@ -20,6 +20,7 @@ mod policy;
 mod quarantine;
 mod reasons;
 mod search;
+mod section;
 mod shards;
 mod variables;
 
