@@ -43,8 +43,6 @@ pub(super) const TLS_KEYS: [&str; 4] = ["ca_file", "cert_file", "key_file", "ser
 pub(super) const BASIC_KEYS: [&str; 3] = ["username", "password", "password_file"];
 pub(super) const AUTHORIZATION_KEYS: [&str; 3] = ["type", "credentials", "credentials_file"];
 
-const NAME: &str =
-    "name needs 1 to 63 characters of a-z, 0-9, _ and -, beginning with a letter or a digit";
 const MOST_LABELS: usize = 20;
 const MOST_HEADERS: usize = 20;
 
@@ -63,21 +61,25 @@ const OWN_HEADERS: [&str; 10] = [
 ];
 
 impl Section<'_, '_> {
-    /// Checks all keys of an entry, so that all problems are reported together. `None` if the name or the URL is missing or not accepted.
-    pub(super) fn destination(&mut self, directory: &Path) -> Option<Destination> {
-        for key in ["name", "url"] {
-            if !self.is_given(key) {
-                self.problems.add(self.line, format!("{key} is missing"));
-            }
+    /// The name; `None` if it is missing or not accepted.
+    pub(super) fn name(&mut self) -> Option<Arc<str>> {
+        if !self.is_given("name") {
+            self.problems.add(self.line, "name is missing");
         }
-        let name = self.parsed("name", "another text", |text| Some(text.to_owned()));
-        let name = name.and_then(|text| {
-            let name = accepted_name(&text);
-            if name.is_none() {
-                self.problem("name", NAME);
-            }
-            name
-        });
+        let accepted =
+            "1 to 63 characters of a-z, 0-9, _ and -, beginning with a letter or a digit";
+        self.parsed("name", accepted, accepted_name)
+    }
+
+    /// Checks all keys of an entry but its name, so that all problems are reported together. `None` if there is no name or no URL.
+    pub(super) fn destination(
+        &mut self,
+        name: Option<Arc<str>>,
+        directory: &Path,
+    ) -> Option<Destination> {
+        if !self.is_given("url") {
+            self.problems.add(self.line, "url is missing");
+        }
         let url = self.url();
         // The other keys are checked even if there is no destination.
         let placeholder = || Url::parse("https://localhost/").ok();
@@ -363,6 +365,10 @@ fn label(name: &str) -> Result<(), String> {
         return Err(format!(
             "the label {name} is one of the exporter's: {instead}"
         ));
+    }
+    if name == "__replica__" {
+        let what = "the label __replica__ makes receivers drop the samples of one instance: leave it out, and use pair: true";
+        return Err(what.to_owned());
     }
     let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
     let is_accepted = name.len() <= 100

@@ -69,10 +69,10 @@ fn destinations(
             continue;
         };
         let line = section.line_of_name();
-        let Some(destination) = section.destination(directory) else {
-            continue;
-        };
-        match lines.get(&destination.name) {
+        let name = section.name();
+        destinations.extend(section.destination(name.clone(), directory));
+        let Some(name) = name else { continue };
+        match lines.get(&name) {
             Some(first) => {
                 let what = format!(
                     "duplicate name (first on line {first}): give each destination a name of its own"
@@ -80,8 +80,7 @@ fn destinations(
                 problems.add(line, what);
             }
             None => {
-                lines.insert(Arc::clone(&destination.name), line);
-                destinations.push(destination);
+                lines.insert(name, line);
             }
         }
     }

@@ -10,7 +10,8 @@ use crate::time::{Backoff, Moment};
 /// Requests that are held are tried again after this time.
 const HOLD: Duration = Duration::from_secs(60);
 
-/// The longest wait that a receiver may ask for.
+/// The waits that a receiver may ask for: never none, so that no loop is without a pause.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(10 * 60);
 
 /// A request that fails for so long, while others succeed, is searched for bad samples.
@@ -259,7 +260,7 @@ impl RequestState {
         self.attempt = self.attempt.saturating_add(1);
         let wait = self.backoff.next(moments.fraction);
         Action::Retry(Retry {
-            after: after.map_or(wait, |after| after.min(LONGEST_WAIT)),
+            after: after.map_or(wait, |after| after.clamp(SHORTEST_WAIT, LONGEST_WAIT)),
             attempt: self.attempt,
             is_throttled,
         })

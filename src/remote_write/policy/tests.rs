@@ -221,7 +221,7 @@ fn waits_grow_and_retry_after_counts() {
         let longest = Duration::from_secs(1 << (attempt - 1)).min(Duration::from_secs(60));
         assert!(retry.after <= longest && retry.after.as_secs_f64() > longest.as_secs_f64() * 0.99);
     }
-    for (after, expected) in [(0, 0), (7, 7), (600, 600), (1_000_000, 600)] {
+    for (after, expected) in [(0, 1), (7, 7), (600, 600), (1_000_000, 600)] {
         let answer = Answer::Response {
             status: 429,
             retry_after: Some(Duration::from_secs(after)),

@@ -210,7 +210,8 @@ impl Shards {
 
     /// Sends the records from `end` on before those below it. Without a window, or while there is already a gap, nothing changes.
     pub fn live_first(&mut self, end: u64) {
-        if !self.limits.window.is_open() || self.gap.is_some() || end <= self.live.done() {
+        let end = end.max(self.live.next());
+        if !self.limits.window.is_open() || self.gap.is_some() || end == self.live.done() {
             return;
         }
         let count = self.count();
@@ -232,14 +233,18 @@ impl Shards {
             return None;
         }
         self.drop_old(at, now);
-        let lane = self.lane(at)?;
-        let rows = self.select(at, lane, now);
-        if rows.is_empty() {
-            // All rows that waited were left out.
-            self.end_gap();
-            self.apply_size();
-            return None;
-        }
+        let (lane, rows) = loop {
+            let Some(lane) = self.lane(at) else {
+                // All rows that waited were left out.
+                self.end_gap();
+                self.apply_size();
+                return None;
+            };
+            let rows = self.select(at, lane, now);
+            if !rows.is_empty() {
+                break (lane, rows);
+            }
+        };
         let samples = rows.iter().map(|row| u64::from(row.row.samples)).sum();
         let other_waits = {
             let other = match lane {
@@ -321,6 +326,7 @@ impl Shards {
         }
     }
 
+    /// Takes the next rows out of a queue that is not empty. If there are none, the queue is empty then.
     fn select(&mut self, shard: usize, lane: Lane, now: i64) -> Vec<Selected> {
         let may_merge = |oldest: i64| match self.limits.window {
             Window::Unlimited => true,

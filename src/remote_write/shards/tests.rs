@@ -290,6 +290,46 @@ fn live_records_do_not_come_first_without_a_window_or_with_a_gap() {
 }
 
 #[test]
+fn a_record_that_is_left_out_hides_no_other_and_none_is_read_twice() {
+    let mut shards = shards(NONE, 10, 1);
+    let rows = [row(1, -3600), row(2, -3600)];
+    shards.seen(&row(1, 0));
+    shards.seen(&row(2, 0));
+    shards.add(Lane::Live, 0, &rows);
+    assert_eq!(take(&mut shards, 0), []);
+    assert!(shards.is_drained());
+
+    let position = Position {
+        next: 10,
+        gap: Some(0..=9),
+        shards: 1,
+    };
+    let limits = Limits {
+        max_samples: 10,
+        window: NONE,
+    };
+    let mut closed = Shards::new(limits, &position);
+    closed.seen(&row(1, 0));
+    closed.add(Lane::Gap, 0, &[row(1, -60)]);
+    closed.add(Lane::Live, 10, &[row(1, 15)]);
+    assert_eq!(take(&mut closed, 0), [(10, 1, 15)]);
+
+    // The caller's number is older than what was read.
+    let mut open = super::Shards::new(
+        Limits {
+            window: NINE_HOURS,
+            ..limits
+        },
+        &position,
+    );
+    open.skip(Lane::Gap, 10);
+    open.add(Lane::Live, 20, &[row(1, 0)]);
+    open.live_first(15);
+    assert_eq!(open.wants(Lane::Live), Some(21));
+    assert_eq!(open.position().gap, Some(20..=20));
+}
+
+#[test]
 fn a_position_is_where_a_new_state_begins() {
     let position = Position {
         next: 50,
