@@ -5,7 +5,7 @@
 //! - [`Destination`] is where samples go, read by [`parse`] from `REMOTE_WRITE_FILE`, or made from [`Variables`];
 //! - [`Shards`] decides which rows a request holds, and how far the cursor of the journal is;
 //! - [`RequestState`] decides what follows from an answer, and [`Search`] finds the samples that a receiver refuses;
-//! - [`Pace`] limits samples per second.
+//! - [`Pace`] limits samples per second, and [`Scale`] decides the number of shards.
 
 mod answer;
 mod destination;
@@ -19,6 +19,7 @@ mod pace;
 mod policy;
 mod quarantine;
 mod reasons;
+mod scale;
 mod search;
 mod section;
 mod shards;
@@ -35,6 +36,7 @@ pub use self::pace::Pace;
 pub use self::policy::{Action, Moments, Protocol, RequestState, Retry, TimeStreak};
 pub use self::quarantine::Quarantine;
 pub use self::reasons::{RowReason, SampleReason, TimeReason};
+pub use self::scale::{Load, Scale};
 pub use self::search::{Found, Refusal, Search};
 pub use self::shards::{Lane, Limits, Position, Request, Row, Selected, Shards};
 pub use self::variables::Variables;

@@ -315,7 +315,7 @@ fn a_record_that_is_left_out_hides_no_other_and_none_is_read_twice() {
     assert_eq!(take(&mut closed, 0), [(10, 1, 15)]);
 
     // The caller's number is older than what was read.
-    let mut open = super::Shards::new(
+    let mut open = Shards::new(
         Limits {
             window: NINE_HOURS,
             ..limits
@@ -408,8 +408,8 @@ fn check(request: &Request, limits: &Limits, count: u16) -> Result<(), TestCaseE
 }
 
 proptest! {
-    /// Whatever happens, each row is sent at least once, and exactly once without a restart; without a window, the rows of a device are sent
-    /// in the order of their times, and those that are left out are older than one that was sent.
+    /// Whatever happens, each row is sent at least once, and exactly once without a restart. Without a window, the rows of a device are sent
+    /// in the order of their times, those that are left out are older than one that was sent, and requests after a restart are those before.
     #[test]
     fn every_row_is_sent(
         steps in proptest::collection::vec(step(), 1..120),
@@ -426,6 +426,7 @@ proptest! {
         let mut done: BTreeMap<(u64, u32), u32> = BTreeMap::new();
         let mut flying: BTreeMap<u16, Request> = BTreeMap::new();
         let mut newest: BTreeMap<u64, i64> = BTreeMap::new();
+        let mut requests: BTreeMap<(u16, u64, u32), Request> = BTreeMap::new();
         let mut end = 0;
         let mut restarts = 0;
         let mut dropped = 0;
@@ -457,6 +458,10 @@ proptest! {
                     let Some(request) = state.take(shard, NOW) else { continue };
                     check(&request, &limits, state.count())?;
                     if !is_open {
+                        let first = request.rows[0];
+                        let key = (state.count(), first.sequence, first.index);
+                        let known = requests.entry(key).or_insert_with(|| request.clone());
+                        prop_assert_eq!(&*known, &request, "not the request before the restart");
                         for row in &request.rows {
                             let last = newest.insert(row.row.device, row.row.time);
                             prop_assert!(restarts > 0 || last.is_none_or(|last| last < row.row.time));
@@ -477,6 +482,9 @@ proptest! {
                     flying.clear();
                     let position = state.position();
                     state = Shards::new(limits, &position);
+                    for row in journal.range(..position.next).flat_map(|(_, rows)| rows) {
+                        state.seen(row);
+                    }
                 }
             }
             dropped += state.take_dropped().iter().map(|(_, count)| count).sum::<u64>();
