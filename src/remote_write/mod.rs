@@ -40,3 +40,6 @@ pub use self::scale::{Load, Scale};
 pub use self::search::{Found, Refusal, Search};
 pub use self::shards::{Lane, Limits, Position, Request, Row, Selected, Shards};
 pub use self::variables::Variables;
+
+#[cfg(test)]
+mod tests;

@@ -128,7 +128,7 @@ impl Lowered {
     /// The pace; `None` once it has recovered.
     fn pace(self, now: Moment) -> Option<f64> {
         let part = now.since(self.since).as_secs_f64() / RECOVERY.as_secs_f64();
-        (part < 1.0).then(|| self.from + (self.to - self.from) * part)
+        (part < 1.0).then_some(self.from + (self.to - self.from) * part)
     }
 }
 
