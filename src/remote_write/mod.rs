@@ -14,6 +14,7 @@ mod entry;
 mod error;
 mod file;
 mod foreign;
+mod headers;
 mod labels;
 mod pace;
 mod policy;
@@ -31,6 +32,7 @@ pub use self::destination::{
 };
 pub use self::error::{DestinationsError, DestinationsErrors};
 pub use self::file::{MOST_DESTINATIONS, parse};
+pub use self::headers::written;
 pub use self::labels::is_reserved_label;
 pub use self::pace::Pace;
 pub use self::policy::{Action, Moments, Protocol, RequestState, Retry, TimeStreak};
