@@ -1,0 +1,243 @@
+//! What a history remembers of each device: as little as possible, because every destination has it for every device.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::families::FamilyId;
+use super::info::Info;
+use crate::text::fnv;
+
+/// Families of a row, ascending. Most devices share one list.
+pub(super) type Shape = Arc<Box<[FamilyId]>>;
+
+/// The allocation of a terminal: its last row.
+#[derive(Debug)]
+pub(super) struct Allocation {
+    /// `UtcTimestampNs`.
+    pub(super) reported: i64,
+    /// The numbers of addresses of each kind.
+    pub(super) counts: [u16; 3],
+    /// All addresses as numbers, by kind.
+    pub(super) numbers: Box<[f64]>,
+    /// The info fields.
+    pub(super) infos: Arc<Info>,
+}
+
+/// A device.
+#[derive(Debug)]
+pub(super) struct Device {
+    /// Code and identifier.
+    key: Box<str>,
+    /// The length of the code.
+    code: u16,
+    /// Whether its fields and alerts have ended because it is silent.
+    pub(super) is_silent: bool,
+    /// When `starlink_info` was sent last, in seconds since 1970.
+    pub(super) info_sent: u32,
+    /// The hash of code and identifier.
+    pub(super) hash: u64,
+    /// The label `device_type` of its newest row.
+    pub(super) device_type: Option<Arc<str>>,
+    /// The time of its newest row in milliseconds since 1970; `i64::MIN` without one.
+    pub(super) newest: i64,
+    /// The stream time of its last row, which may be an older one, in milliseconds.
+    pub(super) seen: u64,
+    /// The series of its newest row without `starlink_info`.
+    pub(super) shape: Option<Shape>,
+    /// The labels of its `starlink_info`.
+    pub(super) info: Option<Arc<Info>>,
+    /// Its IP allocation.
+    pub(super) allocation: Option<Box<Allocation>>,
+}
+
+impl Device {
+    /// `None` if the code is too long.
+    fn new(code: &str, id: &str) -> Option<Self> {
+        Some(Self {
+            key: [code, id].concat().into(),
+            code: code.len().try_into().ok()?,
+            is_silent: false,
+            info_sent: 0,
+            hash: stable_hash(code, id),
+            device_type: None,
+            newest: i64::MIN,
+            seen: 0,
+            shape: None,
+            info: None,
+            allocation: None,
+        })
+    }
+
+    /// Code and identifier.
+    fn key(&self) -> (&str, &str) {
+        self.key.split_at(usize::from(self.code))
+    }
+
+    /// `DeviceId`, as Starlink spells it.
+    pub(super) fn id(&self) -> &str {
+        self.key().1
+    }
+
+    /// Whether its fields or alerts end if it stays silent.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.is_silent && self.shape.is_some()
+    }
+
+    /// The time of its newest row, or that of its allocation, in milliseconds since 1970.
+    pub(super) fn last(&self) -> i64 {
+        let allocation = self.allocation.as_ref();
+        let allocation = allocation.map_or(i64::MIN, |known| known.reported.div_euclid(1_000_000));
+        self.newest.max(allocation)
+    }
+}
+
+/// The devices by slot, and their slots by code and identifier.
+#[derive(Debug, Default)]
+pub(super) struct Devices {
+    slots: Vec<Option<Device>>,
+    free: Vec<u32>,
+    by_key: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Devices {
+    /// The number of devices.
+    pub(super) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// The number of slots, including free ones.
+    pub(super) fn slots(&self) -> u32 {
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn get(&self, slot: u32) -> Option<&Device> {
+        self.slots.get(slot as usize)?.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Device> {
+        self.slots.get_mut(slot as usize)?.as_mut()
+    }
+
+    /// The slot of a device.
+    pub(super) fn find(&self, code: &str, id: &str) -> Option<u32> {
+        let hash = self.hasher.hash_one((code, id));
+        let is_it = |slot: &u32| {
+            self.get(*slot)
+                .is_some_and(|device| device.key() == (code, id))
+        };
+        self.by_key.find(hash, is_it).copied()
+    }
+
+    /// The slot of a device, which is added if there are fewer than `most`. `None` if there is no room, or the code has more than 64 KiB.
+    pub(super) fn find_or_add(&mut self, code: &str, id: &str, most: usize) -> Option<u32> {
+        if let Some(slot) = self.find(code, id) {
+            return Some(slot);
+        }
+        if self.len() >= most {
+            return None;
+        }
+        let device = Device::new(code, id)?;
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => {
+                let slot = u32::try_from(self.slots.len()).ok()?;
+                if self.slots.len() == self.slots.capacity() {
+                    // Less than the usual doubling, because memory counts here.
+                    self.slots.reserve_exact(16 + self.slots.len() / 8);
+                }
+                self.slots.push(None);
+                slot
+            }
+        };
+        *self.slots.get_mut(slot as usize)? = Some(device);
+        let Self {
+            slots,
+            by_key,
+            hasher,
+            ..
+        } = self;
+        let hash_of = |slot: &u32| {
+            let device = slots.get(*slot as usize).and_then(Option::as_ref);
+            device.map_or(0, |device| hasher.hash_one(device.key()))
+        };
+        by_key.insert_unique(hasher.hash_one((code, id)), slot, hash_of);
+        Some(slot)
+    }
+
+    /// Forgets the device of a slot.
+    pub(super) fn remove(&mut self, slot: u32) {
+        let Some(device) = self.slots.get_mut(slot as usize).and_then(Option::take) else {
+            return;
+        };
+        let hash = self.hasher.hash_one(device.key());
+        if let Ok(entry) = self.by_key.find_entry(hash, |known| *known == slot) {
+            entry.remove();
+        }
+        self.free.push(slot);
+    }
+}
+
+/// The hash of a device, which determines its shard: FNV-1a in 64 bits over code, a zero byte and identifier. The same in every process.
+pub(super) fn stable_hash(code: &str, id: &str) -> u64 {
+    let parts = [code.as_bytes(), &[0], id.as_bytes()];
+    parts.into_iter().fold(fnv::EMPTY, fnv::append)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn devices_are_found_until_they_are_removed(
+            steps in prop::collection::vec(("[ur]{1,2}", "[ur]{0,2}", any::<bool>()), 0..80),
+        ) {
+            let mut devices = Devices::default();
+            let mut model: BTreeMap<(String, String), u32> = BTreeMap::new();
+            for (code, id, adds) in steps {
+                let key = (code.clone(), id.clone());
+                prop_assert_eq!(devices.find(&code, &id), model.get(&key).copied());
+                if adds {
+                    let slot = devices.find_or_add(&code, &id, 8);
+                    let is_known = model.contains_key(&key);
+                    prop_assert_eq!(slot.is_some(), is_known || model.len() < 8);
+                    if let Some(slot) = slot {
+                        prop_assert_eq!(devices.get(slot).unwrap().id(), &id);
+                        model.insert(key, slot);
+                    }
+                } else if let Some(slot) = model.remove(&key) {
+                    devices.remove(slot);
+                    prop_assert!(devices.get(slot).is_none());
+                }
+                prop_assert_eq!(devices.len(), model.len());
+                for ((code, id), slot) in &model {
+                    prop_assert_eq!(devices.find(code, id), Some(*slot));
+                }
+            }
+            prop_assert!(devices.slots() <= 8);
+        }
+    }
+
+    #[test]
+    fn the_hash_of_a_device_never_changes() {
+        // Changing these moves devices between shards.
+        for (code, id, expected) in [
+            (
+                "u",
+                "ut01000000-00000000-00aa0001",
+                9_739_950_587_806_725_773,
+            ),
+            ("r", "ut01000000-00000000-00aa0001", 277_355_746_350_795_146),
+            ("u", "é", 3_008_022_909_260_401_568),
+        ] {
+            assert_eq!(stable_hash(code, id), expected, "{code} {id}");
+        }
+    }
+}

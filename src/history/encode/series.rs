@@ -1,0 +1,201 @@
+//! Groups samples to series.
+
+use std::sync::Arc;
+
+use super::super::families::{Family, FamilyId, INFO};
+use super::super::info::Info;
+use super::super::slice::{DeviceRow, Slice};
+use crate::telemetry::catalogue::FamilyType;
+
+/// A sample of a series.
+#[derive(Debug, Clone, Copy)]
+pub struct Point {
+    /// Milliseconds since 1970.
+    pub time: i64,
+    /// The value, or [`crate::history::STALE`].
+    pub value: f64,
+}
+
+/// The type of a metric. The numbers are those of `Metadata.MetricType` in remote write 2.0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MetricType {
+    /// Not known.
+    Unspecified = 0,
+    /// A counter.
+    Counter = 1,
+    /// A gauge.
+    Gauge = 2,
+    /// A histogram.
+    Histogram = 3,
+    /// Information in labels.
+    Info = 6,
+}
+
+impl From<FamilyType> for MetricType {
+    fn from(family_type: FamilyType) -> Self {
+        match family_type {
+            FamilyType::Gauge => Self::Gauge,
+            FamilyType::Info => Self::Info,
+        }
+    }
+}
+
+/// What a message says about a metric besides its samples.
+#[derive(Debug, Clone, Copy)]
+pub struct Metadata<'m> {
+    /// The type.
+    pub metric_type: MetricType,
+    /// The text of HELP, unescaped.
+    pub help: &'m str,
+    /// The unit, or empty.
+    pub unit: &'m str,
+}
+
+impl<'f> From<&'f Family> for Metadata<'f> {
+    fn from(family: &'f Family) -> Self {
+        Self {
+            metric_type: family.family_type.into(),
+            help: &family.help,
+            unit: family.unit,
+        }
+    }
+}
+
+/// A message of a version of the protocol that is being written.
+pub trait Message {
+    /// Begins the series of a device.
+    fn device(&mut self, id: &str, device_type: &str);
+
+    /// Writes a series of the last device.
+    fn series(&mut self, id: FamilyId, family: &Family, points: &[Point]);
+
+    /// Writes a series with other labels: those of the destination are added. The labels have different names, and no empty value.
+    fn labelled(&mut self, labels: &[(&str, &str)], metadata: Metadata<'_>, points: &[Point]);
+}
+
+/// The samples of a device that has several rows, by series.
+#[derive(Debug, Default)]
+struct Collected<'s> {
+    points: Vec<(FamilyId, Point)>,
+    infos: Vec<(&'s Arc<Info>, Point)>,
+    series: Vec<Point>,
+}
+
+/// Writes rows. Returns the number of samples.
+pub(super) fn write_rows<'s, M: Message>(
+    message: &mut M,
+    rows: impl Iterator<Item = (&'s Slice, &'s DeviceRow)>,
+) -> usize {
+    let mut samples = 0;
+    let mut rows = rows.filter(|(_, row)| !row.is_empty()).peekable();
+    let mut device = Vec::new();
+    let mut collected = Collected::default();
+    while let Some((slice, row)) = rows.next() {
+        let labels @ (id, device_type) = slice.device(row);
+        message.device(id, device_type);
+        device.clear();
+        device.push((slice, row));
+        let is_same = |(slice, next): &(&'s Slice, &'s DeviceRow)| {
+            next.hash == row.hash && slice.device(next) == labels
+        };
+        while let Some(next) = rows.next_if(is_same) {
+            device.push(next);
+        }
+        samples += device.iter().map(|(_, row)| row.len()).sum::<usize>();
+        match device.as_slice() {
+            [(slice, row)] => write_row(message, slice, row, labels),
+            rows => collected.write(message, rows, labels),
+        }
+    }
+    samples
+}
+
+fn write_row<M: Message>(message: &mut M, slice: &Slice, row: &DeviceRow, device: (&str, &str)) {
+    let time = row.time;
+    for sample in slice.samples(row) {
+        let value = sample.value;
+        if let Some(family) = slice.family(sample.family) {
+            message.series(sample.family, family, &[Point { time, value }]);
+        }
+    }
+    for sample in slice.infos(row) {
+        let value = sample.value;
+        write_info(
+            message,
+            slice,
+            &sample.info,
+            device,
+            &[Point { time, value }],
+        );
+    }
+}
+
+fn write_info<M: Message>(
+    message: &mut M,
+    slice: &Slice,
+    info: &Info,
+    (id, device_type): (&str, &str),
+    points: &[Point],
+) {
+    let Some(family) = slice.family(INFO) else {
+        return;
+    };
+    let own = [
+        ("__name__", &*family.name),
+        ("deviceID", id),
+        ("device_type", device_type),
+    ];
+    let own = own.into_iter().filter(|(_, value)| !value.is_empty());
+    let labels: Vec<_> = own.chain(info.iter()).collect();
+    message.labelled(&labels, family.into(), points);
+}
+
+impl<'s> Collected<'s> {
+    /// Writes the rows of one device, which are in the order of their times.
+    fn write<M: Message>(
+        &mut self,
+        message: &mut M,
+        rows: &[(&'s Slice, &'s DeviceRow)],
+        device: (&str, &str),
+    ) {
+        self.points.clear();
+        self.infos.clear();
+        for (slice, row) in rows {
+            let point = |value| Point {
+                time: row.time,
+                value,
+            };
+            let samples = slice.samples(row).iter();
+            self.points
+                .extend(samples.map(|sample| (sample.family, point(sample.value))));
+            let infos = slice.infos(row).iter();
+            self.infos
+                .extend(infos.map(|sample| (&sample.info, point(sample.value))));
+        }
+        self.points
+            .sort_unstable_by_key(|(family, point)| (*family, point.time));
+        self.infos.sort_by(|(one, first), (other, second)| {
+            one.cmp(other).then(first.time.cmp(&second.time))
+        });
+        // The families of a later slice are those of the earlier ones and possibly more.
+        let Some((slice, _)) = rows.last() else {
+            return;
+        };
+        for points in self.points.chunk_by(|(one, _), (other, _)| one == other) {
+            self.series.clear();
+            self.series.extend(points.iter().map(|(_, point)| *point));
+            if let Some((id, _)) = points.first()
+                && let Some(family) = slice.family(*id)
+            {
+                message.series(*id, family, &self.series);
+            }
+        }
+        for points in self.infos.chunk_by(|(one, _), (other, _)| one == other) {
+            self.series.clear();
+            self.series.extend(points.iter().map(|(_, point)| *point));
+            if let Some((info, _)) = points.first() {
+                write_info(message, slice, info, device, &self.series);
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The samples of one record: rows of devices, each with samples at one time.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::families::{Family, FamilyId, FamilyTable};
+use super::info::Info;
+
+/// A sample of a family without labels of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Sample {
+    /// The family.
+    pub family: FamilyId,
+    /// The value, or [`super::STALE`].
+    pub value: f64,
+}
+
+/// A sample of `starlink_info`.
+#[derive(Debug, Clone)]
+pub struct InfoSample {
+    /// The info fields.
+    pub info: Arc<Info>,
+    /// 1, or [`super::STALE`].
+    pub value: f64,
+}
+
+/// The samples of one device at one time. A sender can send a part of them: a copy with shorter ranges.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceRow {
+    /// The number of the device in the slice.
+    pub(super) device: u32,
+    /// Depends on the device alone, and is the same in every process.
+    pub hash: u64,
+    /// Milliseconds since 1970.
+    pub time: i64,
+    /// Whether no older record has a newer row of the device.
+    pub is_newest: bool,
+    /// Its samples in the slice.
+    pub samples: Range<u32>,
+    /// Its samples of `starlink_info` in the slice.
+    pub infos: Range<u32>,
+}
+
+impl DeviceRow {
+    /// The number of samples.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.samples.len() + self.infos.len()
+    }
+
+    /// Whether it has no samples.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The labels of a device.
+#[derive(Debug, Clone)]
+pub(super) struct SliceDevice {
+    /// Where `deviceID` is in the texts.
+    pub(super) id: Range<usize>,
+    /// The label `device_type`.
+    pub(super) device_type: Arc<str>,
+}
+
+/// Rows that give no samples.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Rows of a device with the same millisecond as another one.
+    pub duplicate: u64,
+    /// Rows more than ten minutes ahead of the clock.
+    pub future: u64,
+    /// Rows without a known type, a valid identifier or a valid timestamp, and rows beyond limits.
+    pub rejected: u64,
+}
+
+/// The samples of one record. Rows of a device follow each other, in the order of their times.
+#[derive(Debug, Default)]
+pub struct Slice {
+    rows: Vec<DeviceRow>,
+    devices: Vec<SliceDevice>,
+    /// The identifiers of all devices.
+    ids: String,
+    samples: Vec<Sample>,
+    infos: Vec<InfoSample>,
+    pub(super) families: FamilyTable,
+    /// The rows that give no samples.
+    pub counts: Counts,
+}
+
+impl Slice {
+    /// The rows with samples.
+    #[must_use]
+    pub fn rows(&self) -> &[DeviceRow] {
+        &self.rows
+    }
+
+    /// The number of samples.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.samples.len() + self.infos.len()
+    }
+
+    /// Whether it has no samples.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its memory in bytes, without texts that are shared with other slices.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.rows.capacity() * size_of::<DeviceRow>()
+            + self.devices.capacity() * size_of::<SliceDevice>()
+            + self.ids.capacity()
+            + self.samples.capacity() * size_of::<Sample>()
+            + self.infos.capacity() * size_of::<InfoSample>()
+    }
+
+    /// The labels `deviceID` and `device_type` of a row of this slice.
+    #[must_use]
+    pub fn device(&self, row: &DeviceRow) -> (&str, &str) {
+        let Some(device) = self.devices.get(row.device as usize) else {
+            return ("", "");
+        };
+        let id = self.ids.get(device.id.clone()).unwrap_or_default();
+        (id, &device.device_type)
+    }
+
+    /// The samples of a row of this slice.
+    #[must_use]
+    pub fn samples(&self, row: &DeviceRow) -> &[Sample] {
+        self.samples.get(range(&row.samples)).unwrap_or_default()
+    }
+
+    /// The samples of `starlink_info` of a row of this slice.
+    #[must_use]
+    pub fn infos(&self, row: &DeviceRow) -> &[InfoSample] {
+        self.infos.get(range(&row.infos)).unwrap_or_default()
+    }
+
+    /// A family of its samples.
+    #[must_use]
+    pub fn family(&self, id: FamilyId) -> Option<&Family> {
+        self.families.get(id as usize).map(|family| &**family)
+    }
+
+    /// The device for further rows.
+    pub(super) fn begin_device(&mut self, id: &str, device_type: &Arc<str>) {
+        let start = self.ids.len();
+        self.ids.push_str(id);
+        self.devices.push(SliceDevice {
+            id: start..self.ids.len(),
+            device_type: Arc::clone(device_type),
+        });
+    }
+
+    pub(super) fn push(&mut self, sample: Sample) {
+        self.samples.push(sample);
+    }
+
+    pub(super) fn push_info(&mut self, info: &Arc<Info>, value: f64) {
+        self.infos.push(InfoSample {
+            info: Arc::clone(info),
+            value,
+        });
+    }
+
+    /// Ends a row of the last device: all samples since the row before. Does nothing if there are none.
+    pub(super) fn end_row(&mut self, hash: u64, time: i64, is_newest: bool) {
+        let last = self.rows.last();
+        let (first, first_info) = last.map_or((0, 0), |row| (row.samples.end, row.infos.end));
+        let row = DeviceRow {
+            device: number(self.devices.len().saturating_sub(1)),
+            hash,
+            time,
+            is_newest,
+            samples: first..number(self.samples.len()),
+            infos: first_info..number(self.infos.len()),
+        };
+        if !row.is_empty() {
+            self.rows.push(row);
+        }
+    }
+}
+
+fn range(range: &Range<u32>) -> Range<usize> {
+    range.start as usize..range.end as usize
+}
+
+/// A number of entries: an answer has less than 2^32 bytes, and fewer samples.
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
