@@ -31,6 +31,9 @@ pub struct DeviceRow {
     pub(super) device: u32,
     /// Depends on the device alone, and is the same in every process.
     pub hash: u64,
+    /// The number of rows of the device before it in the slice. The rows of a slice with the same number are a time slice: one row of each
+    /// device, so that every series has one sample.
+    pub turn: u32,
     /// Milliseconds since 1970.
     pub time: i64,
     /// Whether no older record has a newer row of the device.
@@ -53,6 +56,19 @@ impl DeviceRow {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// The shard of the device among this many.
+    #[must_use]
+    pub fn shard(&self, shards: u16) -> u16 {
+        // The highest bits of the hash, scaled to the number of shards, which is above the result.
+        ((u128::from(self.hash) * u128::from(shards)) >> 64) as u16
+    }
+}
+
+/// Sorts rows of consecutive slices so that those of a device follow each other, in the order of their times, as [`super::Encoder::rows`] needs
+/// them to put them into the same series.
+pub fn sort_by_device(rows: &mut [(&Slice, &DeviceRow)]) {
+    rows.sort_by_key(|(_, row)| (row.hash, row.time));
 }
 
 /// The labels of a device.
@@ -171,9 +187,13 @@ impl Slice {
     pub(super) fn end_row(&mut self, hash: u64, time: i64, is_newest: bool) {
         let last = self.rows.last();
         let (first, first_info) = last.map_or((0, 0), |row| (row.samples.end, row.infos.end));
+        let turn = last
+            .filter(|row| row.hash == hash)
+            .map_or(0, |row| row.turn + 1);
         let row = DeviceRow {
             device: number(self.devices.len().saturating_sub(1)),
             hash,
+            turn,
             time,
             is_newest,
             samples: first..number(self.samples.len()),

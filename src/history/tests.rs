@@ -129,10 +129,33 @@ fn check(slice: &Slice) {
     for (index, row) in rows.iter().enumerate() {
         let (id, _) = slice.device(row);
         let later = &rows[index + 1..];
+        let before = rows[..index]
+            .iter()
+            .filter(|before| before.hash == row.hash);
+        assert_eq!(row.turn as usize, before.count(), "{id}");
         let same = later.iter().take_while(|next| next.hash == row.hash);
         assert!(same.clone().all(|next| next.time >= row.time), "{id}");
         let others = later.iter().skip(same.count());
         assert!(others.into_iter().all(|next| next.hash != row.hash), "{id}");
+    }
+}
+
+#[test]
+fn shards_are_of_similar_size() {
+    let rows =
+        (0..3000).map(|number| format!(r#"["u",{},"ut01000000-00000000-{number:08x}",1]"#, at(0)));
+    let mut world = World::new();
+    let batch = world.batch(&rows.collect::<Vec<_>>().join(","));
+    let slice = world.slice(0, Content::Answer(&batch));
+    for shards in [1, 2, 3, 8, u16::MAX] {
+        let mut sizes = BTreeMap::<u16, usize>::new();
+        for row in slice.rows() {
+            *sizes.entry(row.shard(shards)).or_default() += 1;
+        }
+        assert!(sizes.keys().all(|shard| *shard < shards));
+        let mean = 3000 / usize::from(shards);
+        let is_similar = |size: &usize| size.abs_diff(mean) <= mean / 5;
+        assert!(shards > 8 || sizes.values().all(is_similar), "{sizes:?}");
     }
 }
 

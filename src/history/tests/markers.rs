@@ -258,21 +258,37 @@ fn rows_of_several_records_are_put_into_one_series() {
     let mut slices = Vec::new();
     for second in 0..40 {
         let alert = if second % 2 == 0 { 82 } else { 83 };
-        let row = row(second, &format!(r#"{second},null,"v",null,null,[{alert}]"#));
-        let batch = world.batch(&row);
+        let cells = format!(r#"{second},null,"v",null,null,[{alert}]"#);
+        let router = format!(r#"["r",{},"Router-1",{second}]"#, at(second));
+        let batch = world.batch(&[row(second, &cells), router].join(","));
         slices.push(world.slice(0, Content::Answer(&batch)));
     }
-    let slices: Vec<_> = slices.iter().collect();
-    let samples = world.samples(&slices);
-    // Two fields, an alert that is active and one that ends.
-    assert_eq!(samples.len(), 40 * 4 - 1 + 1);
-    for protocol in [Protocol::V1, Protocol::V2] {
-        let rows = slices.iter().flat_map(|slice| {
-            let rows = slice.rows().iter();
-            rows.map(move |row| (*slice, row))
-        });
-        let request = world.encoder.rows(protocol, rows).unwrap();
-        assert_eq!(decode_request(protocol, &request).len(), 5);
+    let all = slices.iter().flat_map(|slice| {
+        let rows = slice.rows().iter();
+        rows.map(move |row| (slice, row))
+    });
+    let mut rows: Vec<_> = all.collect();
+    // Until they are sorted, each row has series of its own.
+    for (is_sorted, expected) in [(false, 40 * 6), (true, 5 + 2)] {
+        if is_sorted {
+            sort_by_device(&mut rows);
+        }
+        for protocol in [Protocol::V1, Protocol::V2] {
+            let request = world.encoder.rows(protocol, rows.iter().copied()).unwrap();
+            let series = decode_request(protocol, &request);
+            // Of the terminal: two fields, an alert that is active and one that ends, and info in one row. Of the router: two fields.
+            assert_eq!(request.samples, 40 * 6, "{protocol:?}");
+            assert_eq!(series.len(), expected, "{protocol:?}");
+            let speeds = series.iter().filter(|series| {
+                let is_it = |(_, value): &(String, String)| value == "starlink_Speed";
+                series.labels.iter().any(is_it)
+            });
+            let speeds = speeds.flat_map(|series| &series.samples);
+            assert_eq!(speeds.clone().count(), 80);
+            for (time, value) in speeds {
+                assert_eq!(START as f64 + f64::from_bits(*value) * 1000.0, *time as f64);
+            }
+        }
     }
 }
 
