@@ -13,6 +13,7 @@ mod wire;
 
 mod crate_api;
 mod decode;
+mod history;
 mod hostile;
 mod listed;
 mod pages;
@@ -40,6 +41,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if runs.wants("scrape") || runs.wants("shards") {
         scrape::run(&mut runs)?;
+    }
+    if runs.wants("history") {
+        history::run(&mut runs)?;
     }
     if runs.wants("pages") {
         pages::run(&mut runs)?;

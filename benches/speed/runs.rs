@@ -17,7 +17,9 @@ const MEASURED: Duration = Duration::from_secs(2);
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// The groups of benchmarks, which are the prefixes of their names.
-const GROUPS: [&str; 6] = ["decode", "bombs", "render", "scrape", "shards", "pages"];
+const GROUPS: [&str; 7] = [
+    "decode", "bombs", "render", "scrape", "shards", "pages", "history",
+];
 
 /// All benchmarks of a run.
 pub struct Runs {

@@ -3,7 +3,7 @@
 //! 1. [`History::read`] turns a record into a [`Slice`]: the samples of its rows at the times of the rows, and stale markers. Names, labels
 //!    and values are those of `/metrics` in the Prometheus text format.
 //! 2. An [`Encoder`] writes rows of slices as the body of a request in remote write 1.0 or 2.0, compressed with snappy.
-//! 3. An [`OwnSeries`] follows a scrape of what the exporter itself knows, and gives the [`OwnSet`] to send.
+//! 3. An [`OwnSeries`] follows the scrapes of what the exporter itself knows, and gives the [`OwnSet`]s to send.
 //!
 //! The same records give the same samples. Each account and destination has a [`History`] of its own, which remembers at most 200 bytes
 //! of a typical device. What depends on the moment of sending is decided by the sender.
@@ -30,7 +30,7 @@ pub use self::info::Info;
 pub use self::labels::{DestinationLabels, InvalidLabel};
 pub use self::names::NameFilter;
 pub use self::options::Options;
-pub use self::own::{OwnSeries, OwnSet};
+pub use self::own::{OwnScrape, OwnSeries, OwnSet};
 pub use self::read::{Content, DeviceKey, History, Input};
 pub use self::slice::{Counts, DeviceRow, InfoSample, Sample, Slice, sort_by_device};
 

@@ -1,8 +1,18 @@
 //! Follows what the exporter itself knows, from one scrape of it to the next.
+//!
+//! The inventory of a large account has more series than its stream, so a scrape is read in chunks, and only the compressed names of
+//! its series are remembered.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{BufRead, BufReader, Write};
+use std::mem;
 use std::sync::Arc;
+
+use flate2::Compression;
+use flate2::read::ZlibDecoder;
+use flate2::write::ZlibEncoder;
 
 use super::STALE;
 use super::encode::series::{Message, Metadata, MetricType, Point};
@@ -34,8 +44,21 @@ pub struct OwnSeries {
     names: NameFilter,
     /// Whether the destination gets a metric, by name.
     kept: HashMap<Box<str>, bool>,
-    /// The series of the last set: name and labels, as in the text format.
-    last: BTreeMap<Arc<str>, Arc<Described>>,
+    hasher: RandomState,
+    /// The series of the last scrape: its text with 0 as all values, compressed.
+    last: Vec<u8>,
+}
+
+/// A scrape that is being read.
+#[derive(Debug)]
+pub struct OwnScrape<'s> {
+    series: &'s mut OwnSeries,
+    time: i64,
+    lines: Lines,
+    /// The hashes of its series. If two have the same, which is improbable, one may lack a marker.
+    found: HashSet<u64>,
+    /// The next [`OwnSeries::last`].
+    next: ZlibEncoder<Vec<u8>>,
 }
 
 /// Samples of one time, of which each is in a series of its own.
@@ -44,7 +67,7 @@ pub struct OwnSet {
     instance: Arc<str>,
     time: i64,
     /// Name and labels, as in the text format.
-    samples: Vec<(Arc<str>, Arc<Described>, f64)>,
+    samples: Vec<(Box<str>, Arc<Described>, f64)>,
 }
 
 impl OwnSeries {
@@ -55,45 +78,47 @@ impl OwnSeries {
             instance: instance.into(),
             names,
             kept: HashMap::new(),
-            last: BTreeMap::new(),
+            hasher: RandomState::new(),
+            last: Vec::new(),
         }
     }
 
-    /// The set of a scrape in the Prometheus text format, at a time in milliseconds since 1970. Series of the set before that the scrape lacks
-    /// end with a stale marker. Lines that are not valid are left out.
-    pub fn next(&mut self, text: &str, time: i64) -> OwnSet {
+    /// Begins a scrape at a time in milliseconds since 1970. If it is dropped before its end, the series of the scrape before are still the
+    /// last ones.
+    pub fn scrape(&mut self, time: i64) -> OwnScrape<'_> {
+        OwnScrape {
+            series: self,
+            time,
+            lines: Lines::default(),
+            found: HashSet::new(),
+            next: ZlibEncoder::new(Vec::new(), Compression::fast()),
+        }
+    }
+
+    /// Stale markers for all series of the last scrape.
+    pub fn end(&mut self, time: i64) -> OwnSet {
+        let set = self.ended(time, &HashSet::new());
+        self.last.clear();
+        set
+    }
+
+    /// Stale markers for the series of the last scrape that are not among these.
+    fn ended(&self, time: i64, found: &HashSet<u64>) -> OwnSet {
+        let mut lines = Lines::default();
         let mut samples = Vec::new();
-        let mut found = BTreeMap::new();
-        let mut family = Arc::new(Described::unknown());
-        let mut help: Cow<'_, str> = "".into();
-        for line in text.lines() {
-            if let Some(comment) = line.strip_prefix("# HELP ") {
-                help = unescape(comment.split_once(' ').map_or("", |(_, help)| help));
-            } else if let Some(comment) = line.strip_prefix("# TYPE ") {
-                family = Arc::new(Described::of(comment, &std::mem::take(&mut help)));
-            } else if let Some((key, value)) = sample(line)
-                && self.keeps(name_of(key))
+        let text = BufReader::new(ZlibDecoder::new(self.last.as_slice()));
+        // The text is this process's own, and complete.
+        for line in text.lines().map_while(Result::ok) {
+            if let Some((key, _)) = lines.read(&line)
+                && !found.contains(&self.hasher.hash_one(key))
             {
-                // A series keeps its text from set to set.
-                let known = self.last.remove_entry(key);
-                let key = known.map_or_else(|| key.into(), |(key, _)| key);
-                samples.push((Arc::clone(&key), Arc::clone(&family), value));
-                found.insert(key, Arc::clone(&family));
+                samples.push((key.into(), Arc::clone(&lines.family), STALE));
             }
         }
-        let ended = std::mem::replace(&mut self.last, found);
-        samples.extend(ended.into_iter().map(|(key, family)| (key, family, STALE)));
         self.set(samples, time)
     }
 
-    /// Stale markers for all series of the last set.
-    pub fn end(&mut self, time: i64) -> OwnSet {
-        let ended = std::mem::take(&mut self.last).into_iter();
-        let samples = ended.map(|(key, family)| (key, family, STALE)).collect();
-        self.set(samples, time)
-    }
-
-    fn set(&self, samples: Vec<(Arc<str>, Arc<Described>, f64)>, time: i64) -> OwnSet {
+    fn set(&self, samples: Vec<(Box<str>, Arc<Described>, f64)>, time: i64) -> OwnSet {
         OwnSet {
             instance: Arc::clone(&self.instance),
             time,
@@ -108,6 +133,65 @@ impl OwnSeries {
         let kept = self.names.keeps(name);
         self.kept.insert(name.into(), kept);
         kept
+    }
+}
+
+impl OwnScrape<'_> {
+    /// The samples of a chunk of whole lines in the Prometheus text format. Lines that are not valid are left out.
+    pub fn chunk(&mut self, text: &str) -> OwnSet {
+        let mut samples = Vec::new();
+        for line in text.lines() {
+            // Writing to a vector cannot fail.
+            if let Some((key, value)) = self.lines.read(line) {
+                if self.series.keeps(name_of(key)) {
+                    self.found.insert(self.series.hasher.hash_one(key));
+                    let _ = writeln!(self.next, "{key} 0");
+                    samples.push((key.into(), Arc::clone(&self.lines.family), value));
+                }
+            } else if line.starts_with('#') {
+                let _ = writeln!(self.next, "{line}");
+            }
+        }
+        self.series.set(samples, self.time)
+    }
+
+    /// Ends the scrape. Series of the scrape before that it lacks end with a stale marker.
+    #[must_use]
+    pub fn finish(self) -> OwnSet {
+        let set = self.series.ended(self.time, &self.found);
+        self.series.last = self.next.finish().unwrap_or_default();
+        set
+    }
+}
+
+/// Reads the lines of a scrape.
+#[derive(Debug)]
+struct Lines {
+    /// The last `# HELP`, unescaped.
+    help: String,
+    /// The family of the samples that follow.
+    family: Arc<Described>,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self {
+            help: String::new(),
+            family: Arc::new(Described::unknown()),
+        }
+    }
+}
+
+impl Lines {
+    /// The name and labels of a sample, as in the text, and its value; `None` if the line is not a sample.
+    fn read<'l>(&mut self, line: &'l str) -> Option<(&'l str, f64)> {
+        if let Some(comment) = line.strip_prefix("# HELP ") {
+            let help = comment.split_once(' ').map_or("", |(_, help)| help);
+            self.help = unescape(help).into_owned();
+        } else if let Some(comment) = line.strip_prefix("# TYPE ") {
+            self.family = Arc::new(Described::of(comment, &mem::take(&mut self.help)));
+        }
+        sample(line)
     }
 }
 
@@ -223,12 +307,12 @@ fn unescape(text: &str) -> Cow<'_, str> {
     let mut plain = String::with_capacity(text.len());
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
-        match (character, character == '\\') {
-            (_, false) => plain.push(character),
-            (_, true) => match characters.next() {
+        match character {
+            '\\' => match characters.next() {
                 Some('n') => plain.push('\n'),
                 other => plain.extend(other),
             },
+            other => plain.push(other),
         }
     }
     plain.into()
@@ -236,6 +320,8 @@ fn unescape(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -293,17 +379,32 @@ mod tests {
         };
         let text = "# HELP a Help.\n# TYPE a gauge\na{x=\"1\"} 1\na{x=\"2\"} 2\nb 3\n";
         let first = expected(&[("a{x=\"1\"}", 1.0), ("a{x=\"2\"}", 2.0), ("b", 3.0)]);
-        assert_eq!(values(&series.next(text, 1)), first);
+        let scrape = |series: &mut OwnSeries, text: &str, time| {
+            let mut scrape = series.scrape(time);
+            // In two chunks.
+            let (head, tail) = text.split_at(text.find('\n').map_or(0, |end| end + 1));
+            let mut set = scrape.chunk(head);
+            set.samples.extend(scrape.chunk(tail).samples);
+            set.samples.extend(scrape.finish().samples);
+            assert_eq!(set.time, time);
+            set
+        };
+        assert_eq!(values(&scrape(&mut series, text, 1)), first);
+        // A scrape that is not finished changes nothing.
+        series.scrape(2).chunk("c 1\n");
         let second = expected(&[("a{x=\"1\"}", 5.0), ("a{x=\"2\"}", STALE), ("b", STALE)]);
-        assert_eq!(values(&series.next("a{x=\"1\"} 5\n", 2)), second);
+        let found = scrape(&mut series, "a{x=\"1\"} 5\n", 2);
+        assert_eq!(values(&found), second);
+        let help = found
+            .samples
+            .iter()
+            .find(|(key, ..)| **key == *"a{x=\"2\"}");
+        assert_eq!(&*help.unwrap().1.help, "Help.");
         let last = expected(&[("a{x=\"1\"}", STALE)]);
         assert_eq!(values(&series.end(3)), last);
         assert!(series.end(4).is_empty());
-        let parts: Vec<_> = series
-            .next(text, 5)
-            .parts(2)
-            .map(|part| part.len())
-            .collect();
+        let set = scrape(&mut series, text, 5);
+        let parts: Vec<_> = set.parts(2).map(|part| part.len()).collect();
         assert_eq!(parts, [2, 1]);
     }
 

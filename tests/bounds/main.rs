@@ -4,6 +4,7 @@
 
 #[path = "../../benches/support/bombs.rs"]
 mod bombs;
+mod history;
 #[path = "../../fuzz/src/pipeline.rs"]
 mod pipeline;
 

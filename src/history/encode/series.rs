@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::super::families::{Family, FamilyId, INFO};
 use super::super::info::Info;
+use super::super::labels::NAME;
 use super::super::slice::{DeviceRow, Slice};
-use crate::telemetry::catalogue::FamilyType;
+use crate::telemetry::catalogue::{DEVICE_LABELS, FamilyType};
 
 /// A sample of a series.
 #[derive(Debug, Clone, Copy)]
@@ -140,10 +141,11 @@ fn write_info<M: Message>(
     let Some(family) = slice.family(INFO) else {
         return;
     };
+    let [type_name, id_name] = DEVICE_LABELS;
     let own = [
-        ("__name__", &*family.name),
-        ("deviceID", id),
-        ("device_type", device_type),
+        (NAME, &*family.name),
+        (id_name, id),
+        (type_name, device_type),
     ];
     let own = own.into_iter().filter(|(_, value)| !value.is_empty());
     let labels: Vec<_> = own.chain(info.iter()).collect();
