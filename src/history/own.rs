@@ -327,7 +327,8 @@ mod tests {
     #[test]
     fn lines_are_split_into_name_labels_and_value() {
         type Labels = &'static [(&'static str, &'static str)];
-        let cases: &[(&str, Option<(&str, Labels, f64)>)] = &[
+        type Parsed = Option<(&'static str, Labels, f64)>;
+        let cases: &[(&str, Parsed)] = &[
             ("starlink_up 1", Some(("starlink_up", &[], 1.0))),
             (
                 r#"a{b="c",d=""} -0.5"#,

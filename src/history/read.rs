@@ -291,8 +291,8 @@ pub(super) fn intern(
     shapes: &mut Interner<Box<[FamilyId]>>,
     families: &[FamilyId],
 ) -> Option<Shape> {
-    let is_equal = |known: &Box<[FamilyId]>| **known == *families;
-    (!families.is_empty()).then(|| shapes.intern(families, is_equal, || families.into()))
+    (!families.is_empty())
+        .then(|| shapes.intern(families, |known| **known == *families, || families.into()))
 }
 
 /// The code and identifier of the device that a row is about: of an allocation, its terminal.
