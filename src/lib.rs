@@ -27,6 +27,7 @@
 //! | [`inventory`] | parses and merges what the management API says about an account: terminals, service lines, data use | actors, HTTP, clocks |
 //! | [`fleet`] | applies batches to the last state of every device, and creates [`fleet::Snapshot`]s | actors, HTTP, clocks |
 //! | [`history`] | turns records of the journal into samples, and these into requests of Prometheus remote write | actors, HTTP, clocks |
+//! | [`journal`] | keeps every answer of an account on disk until all remote-write destinations have its rows | the meaning of rows, HTTP |
 //! | [`exposition`] | writes a snapshot and the exporter's own metrics in three text formats | actors, HTTP, clocks |
 //! | [`view`] | queries a snapshot for the page and the API: lists, single devices, an overview | actors, HTTP, clocks |
 //! | [`outgoing`] | outgoing connections: name resolution, all addresses of a host, proxies, TLS | the requests that are sent |
@@ -90,6 +91,7 @@ pub mod healthcheck;
 pub mod history;
 pub mod http;
 pub mod inventory;
+pub mod journal;
 pub mod logging;
 pub mod names;
 pub mod outgoing;

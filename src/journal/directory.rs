@@ -1,0 +1,350 @@
+//! `JOURNAL_DIR`: checks that it is a directory of journals in this format, locks it, and has a directory for each account.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use tracing::warn;
+
+use super::storage::{Disk, open, sync_directory};
+
+/// The lock file.
+const LOCK: &str = ".lock";
+
+/// Names the format.
+const FORMAT: &str = ".format";
+
+/// The format before it is complete.
+const UNFINISHED: &str = ".format.tmp";
+
+/// The content of the format file, for this version of the format.
+const CONTENT: &str = "starlink-telemetry journal 1\n";
+
+/// What the content begins with in each version.
+const PRODUCT: &str = "starlink-telemetry journal ";
+
+/// What an unused directory may contain: `lost+found` is in the root of a file system.
+const IGNORED: [&str; 3] = [LOCK, UNFINISHED, "lost+found"];
+
+/// Why a directory cannot be used. Nothing in it was changed.
+#[derive(Debug, Error)]
+pub enum DirectoryError {
+    /// It contains other files.
+    #[error("{} is not empty and has no journals: it contains {}. Give the journal a directory of its own", shown(.directory), .found.escape_debug())]
+    OtherProduct {
+        /// The directory.
+        directory: PathBuf,
+        /// One of the files.
+        found: String,
+    },
+    /// It was written by another version.
+    #[error("{} was written by another version: its format is {:?}, not {:?}", shown(.directory), .format, CONTENT.trim_end())]
+    OtherVersion {
+        /// The directory.
+        directory: PathBuf,
+        /// The first line of the format file, cut to 100 bytes.
+        format: String,
+    },
+    /// Another process holds the lock.
+    #[error("{} is in use by another process: give each instance a directory of its own", shown(.directory))]
+    InUse {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// It cannot be read or written.
+    #[error("cannot use {}: {source}", shown(.directory))]
+    Io {
+        /// The directory.
+        directory: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+}
+
+impl DirectoryError {
+    /// Whether the setting must be changed. Otherwise the directory may become usable.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        matches!(self, Self::OtherProduct { .. } | Self::OtherVersion { .. })
+    }
+}
+
+/// A directory of journals. While it exists, other processes cannot use the directory.
+#[derive(Debug)]
+pub struct JournalDirectory {
+    path: PathBuf,
+    /// The operating system releases the lock when the file is closed.
+    _lock: File,
+}
+
+impl JournalDirectory {
+    /// Creates the directory if it does not exist, and locks it. If the file system does not support locks, only a warning is logged.
+    ///
+    /// # Errors
+    /// [`DirectoryError`].
+    pub fn open(path: &Path) -> Result<Self, DirectoryError> {
+        let io = |source| DirectoryError::Io {
+            directory: path.to_owned(),
+            source,
+        };
+        create_private(path).map_err(io)?;
+        // Before the lock file is created, so that a directory of another product stays as it is.
+        let is_new = check(path)?;
+        let lock = lock(path)?;
+        // Another process may have used it meanwhile.
+        if is_new && check(path)? {
+            write_format(path).map_err(io)?;
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    /// The path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The storage of an account's journal, which is created if it does not exist. Names of accounts are valid file names and do not begin with a
+    /// dot.
+    ///
+    /// # Errors
+    /// The directory cannot be created.
+    pub fn account(&self, name: &str) -> io::Result<Disk> {
+        let path = self.path.join(name);
+        create_private(&path)?;
+        sync_directory(&self.path)?;
+        Ok(Disk::new(path))
+    }
+
+    /// The names of the accounts that have journals, also of those that are no longer configured. Sorted.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn accounts(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let name = entry.file_name().into_string();
+            if let (true, Ok(name)) = (entry.file_type()?.is_dir(), name)
+                && !IGNORED.contains(&name.as_str())
+            {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Deletes the journal of an account.
+    ///
+    /// # Errors
+    /// It cannot be deleted completely.
+    pub fn remove(&self, account: &str) -> io::Result<()> {
+        match fs::remove_dir_all(self.path.join(account)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => sync_directory(&self.path),
+        }
+    }
+}
+
+/// Whether the directory is unused. It is not if it has journals in this format.
+fn check(path: &Path) -> Result<bool, DirectoryError> {
+    let directory = || path.to_owned();
+    let io = |source| DirectoryError::Io {
+        directory: directory(),
+        source,
+    };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path).map_err(io)? {
+        let name = entry.map_err(io)?.file_name();
+        found.push(name.to_string_lossy().into_owned());
+    }
+    if found.iter().any(|name| name == FORMAT) {
+        let format = read_format(path).map_err(io)?;
+        let line = format.lines().next().unwrap_or_default().to_owned();
+        return match format == CONTENT {
+            true => Ok(false),
+            false if line.starts_with(PRODUCT) => Err(DirectoryError::OtherVersion {
+                directory: directory(),
+                format: line,
+            }),
+            false => Err(DirectoryError::OtherProduct {
+                directory: directory(),
+                found: FORMAT.to_owned(),
+            }),
+        };
+    }
+    found.sort_unstable();
+    let other = found
+        .into_iter()
+        .find(|name| !IGNORED.contains(&name.as_str()));
+    match other {
+        None => Ok(true),
+        Some(found) => Err(DirectoryError::OtherProduct {
+            directory: directory(),
+            found,
+        }),
+    }
+}
+
+fn read_format(path: &Path) -> io::Result<String> {
+    let file = open(&path.join(FORMAT), OpenOptions::new().read(true))?;
+    let mut bytes = Vec::new();
+    file.take(100).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Writes the format file atomically and durably.
+fn write_format(path: &Path) -> io::Result<()> {
+    let unfinished = path.join(UNFINISHED);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    let mut file = open(&unfinished, &mut options)?;
+    file.write_all(CONTENT.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(unfinished, path.join(FORMAT))?;
+    sync_directory(path)
+}
+
+fn lock(path: &Path) -> Result<File, DirectoryError> {
+    let directory = path.to_owned();
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    let file = match open(&path.join(LOCK), &mut options) {
+        Ok(file) => file,
+        Err(source) => return Err(DirectoryError::Io { directory, source }),
+    };
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(DirectoryError::InUse { directory }),
+        Err(TryLockError::Error(error)) => {
+            let directory = directory.display();
+            warn!(%directory, %error, "cannot lock the journal directory: make sure that no other instance uses it");
+        }
+    }
+    Ok(file)
+}
+
+/// Creates a directory, if it does not exist, which only this user can access.
+fn create_private(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+
+        builder.mode(0o700);
+    }
+    builder.create(path)
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string().escape_debug().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All files below a directory with their content.
+    fn content(directory: &Path) -> Vec<(String, Vec<u8>)> {
+        let entries = fs::read_dir(directory).unwrap().map(Result::unwrap);
+        let mut content: Vec<_> = entries
+            .map(|entry| {
+                let name = entry.file_name().into_string().unwrap();
+                (name, fs::read(entry.path()).unwrap_or_default())
+            })
+            .collect();
+        content.sort();
+        content
+    }
+
+    #[test]
+    fn a_directory_is_created_and_used_again_by_one_process_at_a_time() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a").join("journal");
+        let directory = JournalDirectory::open(&path).unwrap();
+        let error = JournalDirectory::open(&path).unwrap_err();
+        let expected = format!(
+            "{} is in use by another process: give each instance a directory of its own",
+            path.display()
+        );
+        assert_eq!(error.to_string(), expected);
+        assert!(!error.is_permanent());
+        for name in ["format", "b"] {
+            let storage = directory.account(name).unwrap();
+            assert_eq!(storage.directory(), path.join(name));
+        }
+        assert_eq!(directory.accounts().unwrap(), ["b", "format"]);
+        drop(directory);
+        let directory = JournalDirectory::open(&path).unwrap();
+        fs::write(path.join("b").join("file"), b"").unwrap();
+        directory.remove("b").unwrap();
+        directory.remove("b").unwrap();
+        assert_eq!(directory.accounts().unwrap(), ["format"]);
+    }
+
+    #[test]
+    fn an_unused_directory_is_used() {
+        for names in [
+            &[][..],
+            &[".lock"],
+            &[".format.tmp"],
+            &[".lock", "lost+found"],
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            for name in names {
+                fs::write(directory.path().join(name), b"starl").unwrap();
+            }
+            JournalDirectory::open(directory.path()).unwrap();
+            let format = fs::read(directory.path().join(FORMAT)).unwrap();
+            assert_eq!(format, CONTENT.as_bytes(), "{names:?}");
+        }
+    }
+
+    #[test]
+    fn a_directory_of_another_product_or_version_is_refused_and_untouched() {
+        for (name, text, expected) in [
+            (
+                "wal",
+                "",
+                "is not empty and has no journals: it contains wal. Give the journal a directory of its own",
+            ),
+            (
+                "00000000000000000001.segment",
+                "",
+                "is not empty and has no journals: it contains 00000000000000000001.segment. Give the journal a directory of its own",
+            ),
+            (
+                ".format",
+                "starlink-telemetry journal 2\n",
+                r#"was written by another version: its format is "starlink-telemetry journal 2", not "starlink-telemetry journal 1""#,
+            ),
+            (
+                ".format",
+                "other\n",
+                "is not empty and has no journals: it contains .format. Give the journal a directory of its own",
+            ),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            fs::write(directory.path().join(name), text).unwrap();
+            let before = content(directory.path());
+            let error = JournalDirectory::open(directory.path()).unwrap_err();
+            let path = directory.path().display();
+            assert_eq!(error.to_string(), format!("{path} {expected}"));
+            assert!(error.is_permanent());
+            assert_eq!(content(directory.path()), before);
+        }
+    }
+
+    #[test]
+    fn a_file_is_no_directory() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = JournalDirectory::open(file.path()).unwrap_err();
+        assert!(matches!(error, DirectoryError::Io { .. }), "{error}");
+    }
+}

@@ -1,0 +1,605 @@
+//! The records of one account on its storage: appends them, reads them from a number on, and deletes the oldest segment. Synchronous.
+
+use std::collections::VecDeque;
+use std::io;
+use std::ops::{ControlFlow, RangeInclusive};
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::record::{self, Record};
+use super::segment::{
+    self, End, HeaderError, SegmentHeader, SegmentName, Tally, encode_header, read_header,
+};
+use super::storage::Storage;
+
+/// When a segment is closed.
+#[derive(Debug, Clone, Copy)]
+pub struct SegmentLimits {
+    /// A record that would make the segment longer begins a new one. A longer record has a segment of its own.
+    pub bytes: u64,
+    /// The longest time from its first record to its last.
+    pub age: Duration,
+}
+
+impl SegmentLimits {
+    /// 64 MiB, 15 minutes.
+    pub const STANDARD: Self = Self {
+        bytes: 64 << 20,
+        age: Duration::from_secs(15 * 60),
+    };
+}
+
+/// Whether an append waits until the record is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// It does.
+    Synced,
+    /// It does not: the record becomes durable with the next one that is synced.
+    Unsynced,
+}
+
+/// Why a journal cannot be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// Its files cannot be read now.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A segment has another format.
+    #[error("{name} was written by another version (its format has version {version}, not {expected})", expected = segment::VERSION)]
+    Version {
+        /// The segment.
+        name: SegmentName,
+        /// The version of its format.
+        version: u32,
+    },
+    /// A segment was renamed, or belongs to another account.
+    #[error("{name} belongs elsewhere: it is segment {first} of account {}", .account.escape_debug())]
+    Misplaced {
+        /// The segment.
+        name: SegmentName,
+        /// The number of the first record by its header.
+        first: u64,
+        /// The account by its header.
+        account: String,
+    },
+}
+
+/// Why a record is not appended. Except after [`AppendError::Order`] and [`AppendError::TooLong`], the next append begins a new segment.
+#[derive(Debug, Error)]
+pub enum AppendError {
+    /// The number is not above those of all appended records.
+    #[error("the number of the record is in use")]
+    Order,
+    /// No segment can hold the record.
+    #[error("the record is too long")]
+    TooLong,
+    /// A segment cannot be created.
+    #[error("cannot create a segment: {0}")]
+    Create(#[source] io::Error),
+    /// The record cannot be written.
+    #[error("cannot write: {0}")]
+    Write(#[source] io::Error),
+    /// The record cannot be made durable.
+    #[error("cannot sync: {0}")]
+    Sync(#[source] io::Error),
+}
+
+/// A segment of the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// Its file.
+    pub name: SegmentName,
+    /// Its length.
+    pub bytes: u64,
+    /// The receipt of its first record, in nanoseconds since 1970; `None` without records.
+    pub began: Option<i64>,
+    /// The sums over its records; `None` if they were not read yet, see [`Log::survey`].
+    pub tally: Option<Tally>,
+}
+
+/// Numbers of which the journal has no records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// The numbers.
+    pub numbers: RangeInclusive<u64>,
+    /// Whether they precede all segments, so that they were deleted. Otherwise they were damaged, or never written.
+    pub is_deleted: bool,
+}
+
+/// What [`Log::read`] returns.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Read {
+    /// The records, in ascending order.
+    pub records: Vec<Record>,
+    /// The number from which to read on.
+    pub next: u64,
+    /// The missing numbers below `next`.
+    pub gaps: Vec<Gap>,
+    /// Whether the journal has no records from `next` on.
+    pub is_end: bool,
+}
+
+/// Where the record with a number is, or will be.
+#[derive(Debug, Clone, Copy)]
+struct Position {
+    number: u64,
+    name: SegmentName,
+    offset: u64,
+}
+
+/// The number of positions that are kept, so that a destination that reads on need not search its segment.
+const MOST_POSITIONS: usize = 64;
+
+/// The segment that is written.
+#[derive(Debug)]
+struct Writing<F> {
+    file: F,
+    began: Duration,
+    /// Whether its records are durable.
+    is_synced: bool,
+}
+
+/// The records of one account.
+#[derive(Debug)]
+pub struct Log<S: Storage> {
+    storage: S,
+    account: Arc<str>,
+    limits: SegmentLimits,
+    /// Sorted by name. While a segment is written, it is the last.
+    segments: Vec<Segment>,
+    writing: Option<Writing<S::File>>,
+    /// All appended records have lower numbers.
+    next: u64,
+    /// All durable records have lower numbers.
+    durable: u64,
+    positions: VecDeque<Position>,
+}
+
+impl<S: Storage> Log<S> {
+    /// Opens the journal of an account. Its records get numbers of at least `floor`, which is above every number in use elsewhere.
+    ///
+    /// # Errors
+    /// [`OpenError`]. Torn and damaged segments are not errors.
+    pub fn open(
+        storage: S,
+        account: Arc<str>,
+        limits: SegmentLimits,
+        floor: u64,
+    ) -> Result<Self, OpenError> {
+        let mut segments = Vec::new();
+        for entry in storage.list()? {
+            if let Some(name) = SegmentName::parse(&entry.name) {
+                segments.push(open_segment(&storage, &account, name, entry.length)?);
+            }
+        }
+        segments.sort_by_key(|segment| segment.name);
+        let mut log = Self {
+            storage,
+            account,
+            limits,
+            segments,
+            writing: None,
+            next: floor,
+            durable: 0,
+            positions: VecDeque::new(),
+        };
+        log.find_next()?;
+        log.durable = log.next;
+        Ok(log)
+    }
+
+    /// Raises the next number above those of all segments.
+    fn find_next(&mut self) -> io::Result<()> {
+        for index in (0..self.segments.len()).rev() {
+            self.next = self.next.max(self.segments[index].name.first);
+            let tally = self.survey_segment(index)?;
+            if tally.records > 0 {
+                self.next = self.next.max(tally.last.saturating_add(1));
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The lowest number that the next record may have.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Above the numbers of all durable records.
+    #[must_use]
+    pub fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    /// The segments, the oldest first.
+    #[must_use]
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// The segments that are not written any more: all, or all but the last.
+    #[must_use]
+    pub fn closed(&self) -> &[Segment] {
+        let closed = self.segments.len() - usize::from(self.writing.is_some());
+        &self.segments[..closed]
+    }
+
+    /// The number of bytes of all segments.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// The storage.
+    #[must_use]
+    pub fn storage(&self) -> &S {
+        &self.storage
+    }
+
+    /// Appends a record. `now` is a monotonic time. After an error the segment is not written any more, so that no good record follows a
+    /// torn one; the same record may be appended again.
+    ///
+    /// # Errors
+    /// [`AppendError`].
+    pub fn append(
+        &mut self,
+        record: &Record,
+        durability: Durability,
+        now: Duration,
+    ) -> Result<(), AppendError> {
+        let number = record.header.sequence;
+        if number < self.next {
+            return Err(AppendError::Order);
+        }
+        let mut bytes = Vec::new();
+        self.close_if_due(record.encoded_len() as u64, now);
+        let is_new = self.writing.is_none();
+        if is_new {
+            bytes = encode_header(number, &self.account);
+        }
+        record::encode(record, &mut bytes).map_err(|_| AppendError::TooLong)?;
+        if is_new {
+            self.create(number, now).map_err(AppendError::Create)?;
+        }
+        let written = self.write(&bytes, is_new, durability);
+        if let Err(error) = written {
+            self.abandon();
+            return Err(error);
+        }
+        self.next = number.saturating_add(1);
+        if durability == Durability::Synced {
+            self.durable = self.next;
+        }
+        if let Some(segment) = self.segments.last_mut() {
+            segment.began.get_or_insert(record.header.received);
+            segment.tally.get_or_insert_default().add(&record.header);
+        }
+        Ok(())
+    }
+
+    /// Creates a segment, to be written.
+    fn create(&mut self, first: u64, now: Duration) -> io::Result<()> {
+        let same = self.segments.iter().rev();
+        let last = same
+            .map(|segment| segment.name)
+            .find(|it| it.first == first);
+        let attempt = last.map_or(0, |last| last.attempt.saturating_add(1));
+        let name = SegmentName { first, attempt };
+        let file = self.storage.create(&name.to_string())?;
+        self.segments.push(Segment {
+            name,
+            bytes: 0,
+            began: None,
+            tally: Some(Tally::default()),
+        });
+        self.writing = Some(Writing {
+            file,
+            began: now,
+            is_synced: true,
+        });
+        Ok(())
+    }
+
+    /// Writes to the last segment.
+    fn write(
+        &mut self,
+        bytes: &[u8],
+        is_new: bool,
+        durability: Durability,
+    ) -> Result<(), AppendError> {
+        let (Some(writing), Some(segment)) = (&mut self.writing, self.segments.last_mut()) else {
+            return Ok(());
+        };
+        segment.bytes += bytes.len() as u64;
+        writing.is_synced = false;
+        let storage = &self.storage;
+        storage
+            .append(&mut writing.file, bytes)
+            .map_err(AppendError::Write)?;
+        if durability == Durability::Synced {
+            storage.sync(&mut writing.file).map_err(AppendError::Sync)?;
+            writing.is_synced = true;
+        }
+        if is_new {
+            storage.sync_directory().map_err(AppendError::Sync)?;
+        }
+        Ok(())
+    }
+
+    /// Closes the last segment after an error, and deletes it if it has no record that was appended.
+    fn abandon(&mut self) {
+        self.writing = None;
+        let is_empty = self.segments.last().is_some_and(|it| it.began.is_none());
+        if is_empty
+            && let Some(segment) = self.segments.last()
+            && self.storage.delete(&segment.name.to_string()).is_ok()
+        {
+            self.segments.pop();
+        }
+    }
+
+    /// Closes the segment that is written if it has reached its age, or if `more` bytes would make it too long.
+    fn close_if_due(&mut self, more: u64, now: Duration) {
+        let (Some(writing), Some(segment)) = (&self.writing, self.segments.last()) else {
+            return;
+        };
+        let is_full = segment.bytes.saturating_add(more) > self.limits.bytes;
+        if is_full || now.saturating_sub(writing.began) >= self.limits.age {
+            self.close();
+        }
+    }
+
+    /// Closes the segment that is written if it has reached its age.
+    pub fn close_if_old(&mut self, now: Duration) {
+        self.close_if_due(0, now);
+    }
+
+    /// Closes the segment that is written. Records that were not synced may get lost in a crash if syncing them fails now; they were not
+    /// acknowledged.
+    pub fn close(&mut self) {
+        if let Some(mut writing) = self.writing.take()
+            && !writing.is_synced
+            && self.storage.sync(&mut writing.file).is_ok()
+        {
+            self.durable = self.next;
+        }
+    }
+
+    /// Up to `most_bytes` of records with numbers from `from` on, but at least one record if there is one.
+    ///
+    /// # Errors
+    /// A segment cannot be read, and there is no record before it.
+    pub fn read(&mut self, from: u64, most_bytes: usize) -> io::Result<Read> {
+        let mut read = Read {
+            next: from,
+            ..Read::default()
+        };
+        let mut bytes = 0;
+        let (mut index, mut offset) = self.locate(from);
+        while let Some(segment) = self.segments.get(index) {
+            let name = segment.name;
+            let offset = std::mem::take(&mut offset).max(first_offset(&self.account));
+            let visited = match segment.began {
+                Some(_) => self.read_segment(name, offset, most_bytes, &mut bytes, &mut read),
+                None => Ok(End::Whole),
+            };
+            match visited {
+                Ok(End::Stopped) => return Ok(read),
+                Ok(End::Whole | End::Torn(_)) => index += 1,
+                Err(error) if read.records.is_empty() => return Err(error),
+                Err(_) => return Ok(read),
+            }
+        }
+        read.is_end = true;
+        Ok(read)
+    }
+
+    /// Where to begin reading: the index of a segment, and an offset in it.
+    fn locate(&self, from: u64) -> (usize, u64) {
+        let behind = self.segments.partition_point(|it| it.name.first <= from);
+        let index = behind.saturating_sub(1);
+        let name = self.segments.get(index).map(|segment| segment.name);
+        let mut positions = self.positions.iter();
+        let known = positions.find(|it| it.number == from && Some(it.name) == name);
+        if let Some(position) = known {
+            return (index, position.offset);
+        }
+        // Segments with the same first number follow each other, and any of them may hold the record.
+        let same = name.map_or(from, |name| name.first);
+        let first = self.segments.partition_point(|it| it.name.first < same);
+        (first.min(index), 0)
+    }
+
+    fn read_segment(
+        &mut self,
+        name: SegmentName,
+        offset: u64,
+        most_bytes: usize,
+        bytes: &mut usize,
+        read: &mut Read,
+    ) -> io::Result<End> {
+        let oldest = self.segments.first().map_or(0, |first| first.name.first);
+        let mut position = None;
+        let visitor = |record: Record, behind| {
+            let number = record.header.sequence;
+            if number < read.next {
+                return ControlFlow::Continue(());
+            }
+            let size = record.encoded_len();
+            if !read.records.is_empty() && *bytes + size > most_bytes {
+                return ControlFlow::Break(());
+            }
+            *bytes += size;
+            if number > read.next {
+                read.gaps.extend(gaps(read.next..=number - 1, oldest));
+            }
+            read.next = number.saturating_add(1);
+            read.records.push(record);
+            position = Some(Position {
+                number: read.next,
+                name,
+                offset: behind,
+            });
+            match *bytes >= most_bytes {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        };
+        let visited = segment::visit(&self.storage, &name.to_string(), offset, visitor);
+        if let Some(position) = position {
+            self.positions.retain(|it| it.number != position.number);
+            self.positions.truncate(MOST_POSITIONS - 1);
+            self.positions.push_front(position);
+        }
+        let (_, end) = visited?;
+        Ok(end)
+    }
+
+    /// Reads the next segment whose sums are unknown. Returns whether there was one.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn survey(&mut self) -> io::Result<bool> {
+        let unknown = |segment: &Segment| segment.tally.is_none();
+        match self.segments.iter().position(unknown) {
+            Some(index) => self.survey_segment(index).map(|_| true),
+            None => Ok(false),
+        }
+    }
+
+    fn survey_segment(&mut self, index: usize) -> io::Result<Tally> {
+        let offset = first_offset(&self.account);
+        let Some(segment) = self.segments.get_mut(index) else {
+            return Ok(Tally::default());
+        };
+        if let Some(tally) = segment.tally {
+            return Ok(tally);
+        }
+        let mut tally = Tally::default();
+        let name = segment.name.to_string();
+        let visitor = |record: Record, _| {
+            tally.add(&record.header);
+            ControlFlow::Continue(())
+        };
+        segment::visit(&self.storage, &name, offset, visitor)?;
+        segment.tally = Some(tally);
+        Ok(tally)
+    }
+
+    /// The sums over the records with these numbers. Reads the segments whose sums are unknown or that have other numbers, too.
+    ///
+    /// # Errors
+    /// A segment cannot be read.
+    pub fn count(&mut self, numbers: &RangeInclusive<u64>) -> io::Result<Tally> {
+        let mut sum = Tally::default();
+        let offset = first_offset(&self.account);
+        let (mut index, _) = self.locate(*numbers.start());
+        while let Some(segment) = self.segments.get(index) {
+            if segment.name.first > *numbers.end() {
+                break;
+            }
+            let (name, is_empty) = (segment.name, segment.began.is_none());
+            let tally = self.survey_segment(index)?;
+            index += 1;
+            if numbers.contains(&name.first) && numbers.contains(&tally.last) {
+                sum.append(tally);
+            } else if !is_empty {
+                let visitor = |record: Record, _| {
+                    if numbers.contains(&record.header.sequence) {
+                        sum.add(&record.header);
+                    }
+                    ControlFlow::Continue(())
+                };
+                segment::visit(&self.storage, &name.to_string(), offset, visitor)?;
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Deletes the oldest segment that is not written any more. Returns it with its sums; `None` if there is none.
+    ///
+    /// # Errors
+    /// It cannot be deleted. If it cannot be read, it is deleted without sums.
+    pub fn delete_oldest(&mut self) -> io::Result<Option<Segment>> {
+        if self.closed().is_empty() {
+            return Ok(None);
+        }
+        // Otherwise the sums stay unknown.
+        let _ = self.survey_segment(0);
+        let name = self.segments[0].name.to_string();
+        match self.storage.delete(&name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            // Deleted, perhaps by someone else.
+            _ => Ok(Some(self.segments.remove(0))),
+        }
+    }
+}
+
+/// The missing numbers, divided into those before the oldest segment and those behind its beginning.
+fn gaps(numbers: RangeInclusive<u64>, oldest: u64) -> impl Iterator<Item = Gap> {
+    let (start, end) = numbers.into_inner();
+    let deleted = (start < oldest).then(|| Gap {
+        numbers: start..=end.min(oldest - 1),
+        is_deleted: true,
+    });
+    let damaged = (end >= oldest).then(|| Gap {
+        numbers: start.max(oldest)..=end,
+        is_deleted: false,
+    });
+    deleted.into_iter().chain(damaged)
+}
+
+/// Where the first record of an account's segments begins.
+fn first_offset(account: &str) -> u64 {
+    encode_header(0, account).len() as u64
+}
+
+/// A segment of which only the beginning is read.
+fn open_segment<S: Storage>(
+    storage: &S,
+    account: &str,
+    name: SegmentName,
+    bytes: u64,
+) -> Result<Segment, OpenError> {
+    let empty = Segment {
+        name,
+        bytes,
+        began: None,
+        tally: Some(Tally::default()),
+    };
+    let file = name.to_string();
+    let header = match read_header(storage, &file)? {
+        Ok(header) => header,
+        Err(HeaderError::Damaged) => return Ok(empty),
+        Err(HeaderError::Version(version)) => return Err(OpenError::Version { name, version }),
+    };
+    let SegmentHeader {
+        first,
+        account: owner,
+        length,
+    } = header;
+    if first != name.first || owner != account {
+        return Err(OpenError::Misplaced {
+            name,
+            first,
+            account: owner,
+        });
+    }
+    let mut began = None;
+    let first_record = |record: Record, _| {
+        began = Some(record.header.received);
+        ControlFlow::Break(())
+    };
+    segment::visit(storage, &file, length as u64, first_record)?;
+    let tally = began.is_none().then(Tally::default);
+    Ok(Segment {
+        name,
+        bytes,
+        began,
+        tally,
+    })
+}

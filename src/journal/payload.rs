@@ -1,0 +1,57 @@
+//! The payload of an answer's record: the body of the answer, compressed with gzip.
+
+use std::io::{self, Read, Write};
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+
+/// The most bytes of an expanded body: the longest answer, in which each byte may have become U+FFFD.
+pub const LONGEST: u64 = 3 * (64 << 20);
+
+/// Compresses the body of an answer.
+///
+/// # Errors
+/// None in practice: memory takes all writes.
+pub fn compress(body: &str) -> io::Result<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(3));
+    encoder.write_all(body.as_bytes())?;
+    Ok(encoder.finish()?.into())
+}
+
+/// The body of an answer.
+///
+/// # Errors
+/// The payload is not complete gzip, or its content is longer than [`LONGEST`].
+pub fn expand(payload: &[u8]) -> io::Result<Vec<u8>> {
+    expand_within(LONGEST, payload)
+}
+
+fn expand_within(bound: u64, payload: &[u8]) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    let mut decoder = GzDecoder::new(payload).take(bound + 1);
+    decoder.read_to_end(&mut body)?;
+    match body.len() as u64 > bound {
+        true => Err(io::Error::other("the body is too long")),
+        false => Ok(body),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_expanded_within_a_bound() {
+        let body = r#"{"data":{"values":[]}}"#.repeat(100);
+        let payload = compress(&body).unwrap();
+        assert!(payload.len() * 10 < body.len());
+        assert_eq!(expand(&payload).unwrap(), body.as_bytes());
+        let length = body.len() as u64;
+        assert!(expand_within(length, &payload).is_ok());
+        assert!(expand_within(length - 1, &payload).is_err());
+        assert!(expand(&payload[..payload.len() - 9]).is_err(), "cut");
+        assert!(expand(body.as_bytes()).is_err(), "not gzip");
+    }
+}

@@ -1,0 +1,5 @@
+//! Tests of the journal as a whole, on a simulated storage.
+
+mod log;
+mod model;
+mod simulated;
