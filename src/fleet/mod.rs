@@ -63,6 +63,7 @@ pub use self::options::{FleetOptions, Retention};
 pub use self::plan::Example;
 pub use self::presences::Counts;
 pub use self::snapshot::Snapshot;
+pub use self::stream_time::StreamTime;
 pub use self::tally::{LeftOut, RowCode, RowFault, RowIgnored, Tally};
 
 /// The time that an answer covers: it contains all rows that were sent in this time.

@@ -15,7 +15,7 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(45 * 60);
 
 /// The clock, and the duration of the stream's silence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct StreamTime {
+pub struct StreamTime {
     now: Moment,
     /// Whether at least [`MANY_DEVICES`] devices were online when the last rows arrived.
     had_many_online: bool,
@@ -33,12 +33,13 @@ impl StreamTime {
     }
 
     /// The current stream time.
-    pub(super) fn now(&self) -> Moment {
+    #[must_use]
+    pub fn now(&self) -> Moment {
         self.now
     }
 
     /// Advances the clock by the time that an answer covers.
-    pub(super) fn advance(&mut self, covered: Duration, has_rows: bool) {
+    pub fn advance(&mut self, covered: Duration, has_rows: bool) {
         match has_rows {
             true => self.advance_with_rows(covered),
             false => self.advance_without_rows(covered),
@@ -63,7 +64,7 @@ impl StreamTime {
     }
 
     /// Records the number of online devices after rows have arrived.
-    pub(super) fn note_online(&mut self, online: usize) {
+    pub fn note_online(&mut self, online: usize) {
         self.had_many_online = online >= MANY_DEVICES;
     }
 

@@ -9,6 +9,8 @@
 
 pub mod cursors;
 pub mod directory;
+pub mod files;
+pub mod intake;
 pub mod log;
 pub mod memory;
 pub mod moved;
@@ -22,6 +24,8 @@ mod tests;
 
 pub use self::cursors::{Cursor, Cursors};
 pub use self::directory::{DirectoryError, JournalDirectory};
+pub use self::files::{JournalFiles, Start};
+pub use self::intake::{Answer, Intake, Prepared, RowSpan, Taken};
 pub use self::log::{Durability, Gap, Log, OpenError, Read};
 pub use self::memory::{Memory, MemoryBudget};
 pub use self::moved::MovedDevice;

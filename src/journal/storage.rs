@@ -5,9 +5,9 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// The directory of one account's journal. Names are file names without a path.
-pub trait Storage: Send {
+pub trait Storage: Send + std::fmt::Debug {
     /// A file that is being written.
-    type File: Send;
+    type File: Send + std::fmt::Debug;
 
     /// The regular files and their lengths, in any order.
     ///

@@ -2,4 +2,4 @@
 
 mod log;
 mod model;
-mod simulated;
+pub(super) mod simulated;

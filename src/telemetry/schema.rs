@@ -13,7 +13,7 @@ pub const LOCATION_FIELD: &str = "H3CellId";
 pub(super) const IDENTIFIER_FIELD: &str = "DeviceId";
 
 /// The field with the time of a row.
-pub(super) const TIMESTAMP_FIELD: &str = "UtcTimestampNs";
+pub const TIMESTAMP_FIELD: &str = "UtcTimestampNs";
 
 /// What a device type is to the exporter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

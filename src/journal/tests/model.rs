@@ -17,7 +17,7 @@ use crate::journal::{Cursor, Cursors, Durability, Memory, MemoryBudget, Record};
 const CRASHES: usize = 10_000;
 
 /// The number of crashes of one journal.
-const GENERATIONS: usize = 50;
+const GENERATIONS: usize = 20;
 
 const LIMITS: SegmentLimits = SegmentLimits {
     bytes: 1500,
@@ -55,9 +55,9 @@ impl Process<'_> {
         while !self.storage.has_crashed() {
             self.now += Duration::from_secs(self.rng.u64(0..4));
             match self.rng.u8(0..20) {
-                0..12 => self.append(),
-                12 | 13 => self.advance(),
-                14 => self.delete(),
+                0..10 => self.append(),
+                10 | 11 => self.advance(),
+                12..=14 => self.delete(),
                 15 => self.log.close_if_old(self.now),
                 16 => drop(self.log.survey()),
                 17 => self

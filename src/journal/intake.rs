@@ -1,0 +1,379 @@
+//! Makes records of answers: numbers them, recognises repeated ones, and adds up stream time. Without I/O and clocks.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use super::moved::{self, MovedDevice};
+use super::payload;
+use super::record::{Header, Kind, Record};
+use crate::fleet::StreamTime;
+use crate::telemetry::schema::TIMESTAMP_FIELD;
+use crate::telemetry::{Cell, DecodeError, FilledEnums, LastEnums, Metadata, Rows, decode};
+
+/// The longest time without a record while stream time advances.
+const TICK_AFTER: Duration = Duration::from_secs(30);
+
+/// The rows of an answer, as far as they must be known to count what waits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RowSpan {
+    /// The number of rows.
+    pub rows: u32,
+    /// The earliest timestamp, in nanoseconds since 1970; 0 if no row has one.
+    pub oldest: i64,
+    /// The latest timestamp; 0 if no row has one.
+    pub newest: i64,
+}
+
+/// The parts of a record that take long to compute.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// The compressed body.
+    pub payload: Bytes,
+    /// Its rows.
+    pub span: RowSpan,
+}
+
+/// Why an answer gives no record.
+#[derive(Debug, Error)]
+pub enum PrepareError {
+    /// The answer cannot be decoded, although it could before.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The body cannot be compressed.
+    #[error(transparent)]
+    Compress(#[from] std::io::Error),
+}
+
+/// An answer to be recorded.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer<'a> {
+    /// The incarnation of the stream.
+    pub incarnation: u64,
+    /// The number of the batch in its incarnation.
+    pub batch: u64,
+    /// The columns and codes.
+    pub metadata: &'a Metadata,
+    /// The time that the answer covers.
+    pub covers: Duration,
+    /// When it was received, by the corrected clock, in nanoseconds since 1970.
+    pub received: i64,
+}
+
+/// What an answer gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    /// A record.
+    Record(Record),
+    /// Nothing: it has no rows. The next record has its stream time.
+    Empty,
+    /// Nothing: it was taken before.
+    Repeated,
+}
+
+/// The state from answer to answer.
+#[derive(Debug)]
+pub struct Intake {
+    /// The number of the next record.
+    next: u64,
+    /// The incarnation and number of the last batch.
+    last: Option<(u64, u64)>,
+    enums: LastEnums,
+    stream: StreamTime,
+    /// Whether the last answer had rows, so that the next one finds the devices that were online then.
+    had_rows: bool,
+    /// The stream time that no record has yet, in milliseconds.
+    unrecorded: u64,
+    /// When the last record was made, by a monotonic clock.
+    recorded: Duration,
+}
+
+/// Compresses the body of an answer, and reads its rows. Long answers take long.
+///
+/// # Errors
+/// [`PrepareError`]
+pub fn prepare(body: &str, metadata: &Metadata) -> Result<Prepared, PrepareError> {
+    let (rows, _) = decode(body.as_bytes().to_vec())?;
+    Ok(Prepared {
+        span: span(&rows, metadata),
+        payload: payload::compress(body)?,
+    })
+}
+
+fn span(rows: &Rows, metadata: &Metadata) -> RowSpan {
+    let mut span = RowSpan {
+        rows: u32::try_from(rows.received()).unwrap_or(u32::MAX),
+        ..RowSpan::default()
+    };
+    let is_timestamp = |name: &Option<String>| name.as_deref() == Some(TIMESTAMP_FIELD);
+    let timestamp = |cells| {
+        let columns = metadata.columns.get(rows.code(cells)?)?;
+        match cells.get(columns.iter().position(is_timestamp)?) {
+            Some(&Cell::Integer(timestamp)) if timestamp > 0 => Some(timestamp),
+            _ => None,
+        }
+    };
+    for timestamp in rows.iter().filter_map(timestamp) {
+        span.newest = span.newest.max(timestamp);
+        span.oldest = match span.oldest {
+            0 => timestamp,
+            oldest => oldest.min(timestamp),
+        };
+    }
+    span
+}
+
+impl Intake {
+    /// The state before the first answer. `next` is the number of the next record, `now` a monotonic time.
+    #[must_use]
+    pub fn new(next: u64, now: Duration) -> Self {
+        Self {
+            next,
+            last: None,
+            enums: LastEnums::default(),
+            stream: StreamTime::default(),
+            had_rows: false,
+            unrecorded: 0,
+            recorded: now,
+        }
+    }
+
+    /// The number of the next record.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Takes an answer. `online` is the number of devices of the account that are online before its rows are applied.
+    pub fn answer(
+        &mut self,
+        answer: &Answer<'_>,
+        prepared: Prepared,
+        online: usize,
+        now: Duration,
+    ) -> Taken {
+        let batch = (answer.incarnation, answer.batch);
+        if self.last == Some(batch) {
+            return Taken::Repeated;
+        }
+        self.last = Some(batch);
+        let enums = self.enums.complete(answer.metadata);
+        let Prepared { payload, span } = prepared;
+        let has_rows = span.rows > 0;
+        let before = self.stream.now();
+        if std::mem::replace(&mut self.had_rows, has_rows) {
+            self.stream.note_online(online);
+        }
+        self.stream.advance(answer.covers, has_rows);
+        let added = self.stream.now().millis() - before.millis();
+        self.unrecorded = self.unrecorded.saturating_add(added);
+        if !has_rows {
+            return Taken::Empty;
+        }
+        let mut record = self.record(Kind::Answer, batch, answer.received, now);
+        record.header.rows = span.rows;
+        record.header.oldest = span.oldest;
+        record.header.newest = span.newest;
+        record.enums = enums.map_or_else(Bytes::new, |enums| FilledEnums::encode(&enums).into());
+        record.payload = payload;
+        Taken::Record(record)
+    }
+
+    /// A record of the stream time of answers without rows, if the last record is too old.
+    pub fn tick(&mut self, received: i64, now: Duration) -> Option<Record> {
+        let is_due = now.saturating_sub(self.recorded) >= TICK_AFTER;
+        let batch = self.last.filter(|_| is_due && self.unrecorded > 0)?;
+        Some(self.record(Kind::Tick, batch, received, now))
+    }
+
+    /// A record of devices that another account has taken over.
+    pub fn moved(&mut self, devices: &[MovedDevice], received: i64, now: Duration) -> Record {
+        let batch = self.last.unwrap_or_default();
+        let mut record = self.record(Kind::Moved, batch, received, now);
+        record.payload = moved::encode(devices).into();
+        record
+    }
+
+    /// The next record, without rows.
+    fn record(
+        &mut self,
+        kind: Kind,
+        (incarnation, batch): (u64, u64),
+        received: i64,
+        now: Duration,
+    ) -> Record {
+        let sequence = self.next;
+        self.next = self.next.saturating_add(1);
+        self.recorded = now;
+        let covers = u32::try_from(self.unrecorded).unwrap_or(u32::MAX);
+        // Longer times are in several records.
+        self.unrecorded -= u64::from(covers);
+        Record {
+            header: Header {
+                sequence,
+                incarnation,
+                batch,
+                received,
+                covers,
+                rows: 0,
+                oldest: 0,
+                newest: 0,
+                kind,
+            },
+            enums: Bytes::new(),
+            payload: Bytes::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    /// The text of an answer with these rows, and its columns and codes.
+    fn answer(rows: &str, enums: &str) -> (String, Metadata) {
+        let columns = r#"{"u":["DeviceType","UtcTimestampNs"],"i":["DeviceType"]}"#;
+        let body = format!(
+            r#"{{"data":{{"values":[{rows}],"columnNamesByDeviceType":{columns}}},"metadata":{{"enums":{{{enums}}}}}}}"#
+        );
+        let (_, metadata) = decode(body.clone().into()).unwrap();
+        (body, metadata)
+    }
+
+    /// Takes answer number `batch` at its second.
+    fn take(intake: &mut Intake, batch: u64, rows: &str, covers: u64, online: usize) -> Taken {
+        let (body, metadata) = answer(rows, "");
+        let prepared = prepare(&body, &metadata).unwrap();
+        let parts = Answer {
+            incarnation: 1,
+            batch,
+            metadata: &metadata,
+            covers: secs(covers),
+            received: 1_000_000_000 * batch as i64,
+        };
+        intake.answer(&parts, prepared, online, secs(batch))
+    }
+
+    fn recorded(taken: Taken) -> Record {
+        match taken {
+            Taken::Record(record) => record,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_rows_of_an_answer_are_counted_with_their_time() {
+        for (rows, expected) in [
+            ("", (0, 0, 0)),
+            (r#"["u",5]"#, (1, 5, 5)),
+            (r#"["u",5],["u",3],["u",9],["i"]"#, (4, 3, 9)),
+            (
+                r#"["i"],["x",7],7,["u",null],["u",-3],["u","4"]"#,
+                (6, 0, 0),
+            ),
+        ] {
+            let (body, metadata) = answer(rows, "");
+            let Prepared { payload, span } = prepare(&body, &metadata).unwrap();
+            assert_eq!((span.rows, span.oldest, span.newest), expected, "{rows}");
+            assert_eq!(payload::expand(&payload).unwrap(), body.as_bytes());
+        }
+    }
+
+    #[test]
+    fn an_answer_is_recorded_once_with_its_number() {
+        let mut intake = Intake::new(7, Duration::ZERO);
+        let row = r#"["u",5]"#;
+        let record = recorded(take(&mut intake, 1, row, 15, 1));
+        let expected = Header {
+            sequence: 7,
+            incarnation: 1,
+            batch: 1,
+            received: 1_000_000_000,
+            covers: 15_000,
+            rows: 1,
+            oldest: 5,
+            newest: 5,
+            kind: Kind::Answer,
+        };
+        assert_eq!(record.header, expected);
+        assert_eq!(take(&mut intake, 1, row, 15, 1), Taken::Repeated);
+        let next = recorded(take(&mut intake, 2, row, 15, 1)).header;
+        assert_eq!((next.sequence, next.covers), (8, 15_000));
+    }
+
+    #[test]
+    fn stream_time_of_answers_without_rows_is_in_the_next_record() {
+        let mut intake = Intake::new(1, Duration::ZERO);
+        let row = r#"["u",5]"#;
+        assert_eq!(take(&mut intake, 1, "", 15, 0), Taken::Empty);
+        assert_eq!(take(&mut intake, 2, "", 10, 0), Taken::Empty);
+        let header = recorded(take(&mut intake, 3, row, 5, 1)).header;
+        assert_eq!((header.sequence, header.covers), (1, 30_000));
+        // Without further stream time there is no tick.
+        assert_eq!(intake.tick(0, secs(99)), None);
+        assert_eq!(take(&mut intake, 4, "", 15, 1), Taken::Empty);
+        assert_eq!(intake.tick(5, secs(32)), None);
+        let tick = intake.tick(5, secs(33)).unwrap();
+        assert_eq!((tick.header.kind, tick.header.covers), (Kind::Tick, 15_000));
+        assert_eq!((tick.header.sequence, tick.header.rows), (2, 0));
+        assert_eq!(intake.tick(5, secs(99)), None);
+        // A silent stream: at least 10 devices were online after the last rows, and are not any more.
+        recorded(take(&mut intake, 5, row, 0, 1));
+        assert_eq!(take(&mut intake, 6, "", 60, 10), Taken::Empty);
+        assert_eq!(take(&mut intake, 7, "", 60, 0), Taken::Empty);
+        assert_eq!(intake.tick(5, secs(99)), None);
+    }
+
+    #[test]
+    fn long_stream_time_is_in_several_records() {
+        let mut intake = Intake::new(1, Duration::ZERO);
+        let days = 60 * 24 * 3600;
+        assert_eq!(take(&mut intake, 1, "", days, 0), Taken::Empty);
+        let one = intake.tick(0, secs(40)).unwrap().header.covers;
+        let other = intake.tick(0, secs(80)).unwrap().header.covers;
+        assert_eq!(u64::from(one) + u64::from(other), days * 1000);
+    }
+
+    #[test]
+    fn a_record_has_the_enums_that_its_answer_lacks() {
+        let mut intake = Intake::new(1, Duration::ZERO);
+        let mut enums = |batch, text: &str| {
+            let (body, metadata) = answer(r#"["u",5]"#, text);
+            let parts = Answer {
+                incarnation: 1,
+                batch,
+                metadata: &metadata,
+                covers: Duration::ZERO,
+                received: 0,
+            };
+            let prepared = prepare(&body, &metadata).unwrap();
+            let taken = intake.answer(&parts, prepared, 0, Duration::ZERO);
+            String::from_utf8(recorded(taken).enums.to_vec()).unwrap()
+        };
+        let named = r#""DeviceType":{"u":"UserTerminal"}"#;
+        let filled = r#"{"device_types":{"u":"UserTerminal"},"alerts":{}}"#;
+        for (batch, text, expected) in [(1, "", ""), (2, named, ""), (3, "", filled)] {
+            assert_eq!(enums(batch, text), expected, "{batch}");
+        }
+    }
+
+    #[test]
+    fn devices_that_moved_are_recorded() {
+        let mut intake = Intake::new(3, Duration::ZERO);
+        let devices = [MovedDevice {
+            code: "u".to_owned(),
+            id: "one".to_owned(),
+        }];
+        let record = intake.moved(&devices, 9, Duration::ZERO);
+        assert_eq!(
+            (record.header.kind, record.header.sequence),
+            (Kind::Moved, 3)
+        );
+        assert_eq!(moved::decode(&record.payload), Ok(devices.to_vec()));
+    }
+}
