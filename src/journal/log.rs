@@ -353,7 +353,7 @@ impl<S: Storage> Log<S> {
         let _ = self.survey_segment(0);
         let name = self.segments[0].name.to_string();
         match self.storage.delete(&name) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             // Deleted, perhaps by someone else.
             _ => Ok(Some(self.segments.remove(0))),
         }

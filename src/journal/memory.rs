@@ -93,6 +93,12 @@ impl Memory {
         self.records.values().next()
     }
 
+    /// The record with the highest number.
+    #[must_use]
+    pub fn last(&self) -> Option<&Arc<Record>> {
+        self.records.values().next_back()
+    }
+
     /// The records with numbers from `from` on, in ascending order.
     pub fn from(&self, from: u64) -> impl Iterator<Item = &Arc<Record>> {
         self.records.range(from..).map(|(_, record)| record)

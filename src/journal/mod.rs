@@ -10,6 +10,7 @@
 pub mod cursors;
 pub mod directory;
 pub mod files;
+pub mod flow;
 pub mod intake;
 pub mod log;
 pub mod memory;
@@ -25,6 +26,7 @@ mod tests;
 pub use self::cursors::{Cursor, Cursors};
 pub use self::directory::{DirectoryError, JournalDirectory};
 pub use self::files::{JournalFiles, Start};
+pub use self::flow::{Effect, Flow};
 pub use self::intake::{Answer, Intake, Prepared, RowSpan, Taken};
 pub use self::log::{Durability, Gap, Log, OpenError, Read};
 pub use self::memory::{Memory, MemoryBudget};
