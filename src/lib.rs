@@ -32,6 +32,7 @@
 //! | [`view`] | queries a snapshot for the page and the API: lists, single devices, an overview | actors, HTTP, clocks |
 //! | [`outgoing`] | outgoing connections: name resolution, all addresses of a host, proxies, TLS | the requests that are sent |
 //! | [`remote_write`] | destinations of remote write: their settings, what requests hold, and what follows from answers | actors, HTTP, clocks |
+//! | [`recording`] | the actors of journals and remote write: records the answers of all accounts, and sends their rows | the meaning of rows |
 //! | [`starlink`] | the client of Starlink's API; makes each call once | retries |
 //! | [`supervise`] | restarts actors that panic or stop, and detects those that hang | the actors' work |
 //! | [`account`] | service accounts: the token, the column maps, the poll loop and the inventory of each; starts, stops and replaces accounts | formats |
@@ -95,6 +96,7 @@ pub mod journal;
 pub mod logging;
 pub mod names;
 pub mod outgoing;
+pub mod recording;
 pub mod redaction;
 pub mod remote_write;
 pub mod self_metrics;

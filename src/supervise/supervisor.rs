@@ -40,17 +40,23 @@ pub enum Role {
     Metadata,
     /// Reads the inventory.
     Inventory,
+    /// Writes the journal of an account.
+    Journal,
+    /// Sends the rows of an account to a destination.
+    RemoteWrite,
     /// Owns the fleet.
     MetricsStore,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Token,
         Self::Stream,
         Self::Metadata,
         Self::Inventory,
+        Self::Journal,
+        Self::RemoteWrite,
         Self::MetricsStore,
     ];
 
@@ -62,6 +68,8 @@ impl Role {
             Self::Stream => "stream",
             Self::Metadata => "metadata",
             Self::Inventory => "inventory",
+            Self::Journal => "journal",
+            Self::RemoteWrite => "remote_write",
             Self::MetricsStore => "metrics_store",
         }
     }

@@ -1,0 +1,22 @@
+//! Records the answers of all accounts, and sends their rows to the destinations of remote write.
+//!
+//! The decisions are in [`crate::journal`], [`crate::history`] and [`crate::remote_write`], which are pure; this module has the actors, the
+//! threads, the sockets and the clock.
+//!
+//! - A [`JournalActor`] for each account writes its answers to its journal, and acknowledges them once they are durable.
+//! - A [`RemoteWriteActor`] for each account and destination reads the journal at a cursor and sends the rows.
+
+mod journal;
+mod messages;
+mod sender;
+pub mod status;
+
+pub use self::journal::{JournalActor, JournalOptions};
+pub use self::messages::{
+    Advance, CursorOf, DeleteOldest, Finish, ReadRecords, ReadReply, RecordMoved, SetSubscriptions,
+    Subscription, Unavailable, Usage,
+};
+pub use self::sender::{Budget, RemoteWriteActor, SenderContext, SenderOptions};
+pub use self::status::{
+    DestinationStatus, JournalStatus, RecordingStatus, SenderState, SenderStatus, Statuses,
+};
