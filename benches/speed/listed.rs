@@ -136,6 +136,7 @@ fn render(runs: &mut Runs) -> Result<(), Box<dyn Error>> {
             "inventory",
             Collect {
                 telemetry: false,
+                online: false,
                 ..Collect::ALL
             },
         ),

@@ -317,6 +317,7 @@ fn sources(
     Ok(Sources {
         clock,
         metrics,
+        dropped_lines: Arc::clone(&tuning.dropped_lines),
         accounts,
         health: Data::new(health),
         fleet: Arc::new(fleet),
@@ -333,7 +334,6 @@ fn endpoints(settings: &Settings, tuning: Tuning, sources: Sources) -> Endpoints
         read_limit,
         memory: tuning.scrape_memory,
         most_waiting: MOST_WAITING,
-        dropped_lines: tuning.dropped_lines,
     };
     let web_options = WebOptions {
         is_demo: tuning.is_demo,

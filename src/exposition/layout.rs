@@ -59,6 +59,8 @@ impl Layout {
         let blocks = blocks(snapshot, selection.account);
         if selection.collect.telemetry {
             layout.add_telemetry(snapshot, selection.shard, &blocks);
+        } else if selection.collect.online {
+            layout.add(Section::Online, &blocks, snapshot, selection.shard);
         }
         if selection.collect.inventory {
             layout.add_inventory(snapshot, selection, names, &blocks);

@@ -15,6 +15,8 @@ pub struct UnknownGroup;
 pub struct Collect {
     /// What rows give.
     pub telemetry: bool,
+    /// `starlink_online`, which is a part of the telemetry. No request names it alone.
+    pub online: bool,
     /// What the management API gives.
     pub inventory: bool,
     /// The exporter's own families.
@@ -25,12 +27,27 @@ impl Collect {
     /// All groups.
     pub const ALL: Self = Self {
         telemetry: true,
+        online: true,
         inventory: true,
         exporter: true,
     };
 
+    /// What changes often of that which the exporter itself knows: its own families and `starlink_online`.
+    pub const STATES: Self = Self {
+        online: true,
+        exporter: true,
+        ..Self::NONE
+    };
+
+    /// What changes seldom of it: the names of devices, accounts and the inventory.
+    pub const LISTS: Self = Self {
+        inventory: true,
+        ..Self::NONE
+    };
+
     const NONE: Self = Self {
         telemetry: false,
+        online: false,
         inventory: false,
         exporter: false,
     };
@@ -46,19 +63,13 @@ impl Collect {
         for value in values {
             let wanted = wanted.get_or_insert(Self::NONE);
             match value.as_ref() {
-                "telemetry" => wanted.telemetry = true,
+                "telemetry" => (wanted.telemetry, wanted.online) = (true, true),
                 "inventory" => wanted.inventory = true,
                 "exporter" => wanted.exporter = true,
                 _ => return Err(UnknownGroup),
             }
         }
         Ok(wanted.unwrap_or(Self::ALL))
-    }
-
-    /// Whether families of the snapshot belong to it.
-    #[must_use]
-    pub fn has_devices(self) -> bool {
-        self.telemetry || self.inventory
     }
 }
 
@@ -105,6 +116,7 @@ mod tests {
             (&["telemetry", "go"], None),
         ] {
             let requested = Collect::requested(values);
+            assert!(requested.is_ok_and(|all| all.online == all.telemetry) || expected.is_none());
             assert_eq!(requested.ok().map(groups), expected, "{values:?}");
         }
     }

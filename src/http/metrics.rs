@@ -13,17 +13,15 @@ use futures_util::{Stream, StreamExt, future, stream};
 use super::bodies::{Bodies, PIECE, member};
 use super::request::{accepts_gzip, client, parameter, parameters, repeated};
 use super::segments::Parts;
+use super::shown::{Content, Shown};
 use super::{Sources, budget};
-use crate::account::{self, AccountStatus};
 use crate::exposition::{
-    Collect, Cursor, Exposition, Format, InfoFormat, Kind, OwnFamily, Revoked, Selection, Shard,
-    Telemetry, negotiate, pool_families, requested, write_end,
+    Collect, Cursor, Exposition, Format, InfoFormat, Revoked, Shard, Telemetry, negotiate,
+    requested, write_end,
 };
-use crate::fleet::{AccountId, Lease, Snapshot};
-use crate::self_metrics::{self, Counter, ProcessMetrics, ScrapeRefusal};
+use crate::self_metrics::{ProcessMetrics, ScrapeRefusal};
 use crate::shares::{Limits, Rank, Share, Shares};
-use crate::supervise::{ActorStatus, Cause};
-use crate::time::{Clock, unix_seconds};
+use crate::time::Clock;
 
 /// The path of scrapes.
 pub const PATH: &str = "/metrics";
@@ -42,8 +40,6 @@ pub struct ScrapeOptions {
     pub memory: usize,
     /// The most scrapes that wait for memory.
     pub most_waiting: usize,
-    /// The log lines that were dropped.
-    pub dropped_lines: Arc<Counter>,
 }
 
 /// What the handler of scrapes reads. Shared by all workers.
@@ -82,9 +78,9 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
         Ok(wanted) => wanted,
         Err(refusal) => return refuse(StatusCode::BAD_REQUEST, &refusal),
     };
-    let shown = match Shown::requested(&request, &state) {
-        Ok(shown) => shown,
-        Err(UnknownAccount) => return refuse(StatusCode::NOT_FOUND, "Unknown account."),
+    let account = parameter(&request, "account");
+    let Some(shown) = Shown::of(&state.sources.accounts, account.as_deref()) else {
+        return refuse(StatusCode::NOT_FOUND, "Unknown account.");
     };
     let is_head = request.method() == Method::HEAD;
     let share = match is_head {
@@ -95,15 +91,7 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
             Err(refusal) => return refuse_for_now(&state, refusal),
         },
     };
-    // Read before the snapshot is taken, so that a scrape that counts a batch also shows it.
-    let is_own_shown = shard.is_first() && collect.exporter;
-    let polls = match is_own_shown {
-        true => shown.families(&state),
-        false => Vec::new(),
-    };
-    let lease = state.sources.fleet.lease().await;
-    let Some((lease, snapshot)) = lease.and_then(|lease| Some((lease.clone(), lease.get()?)))
-    else {
+    let Some(content) = shown.read(&state.sources, shard, collect).await else {
         return refuse_for_now(&state, ScrapeRefusal::Store);
     };
     let is_gzip = accepts_gzip(&request);
@@ -115,29 +103,6 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
     if is_head {
         return response.streaming(stream::empty::<Result<Bytes, std::io::Error>>());
     }
-    let number = lease.number();
-    let account = shown
-        .account
-        .as_ref()
-        .map(|account| Arc::clone(&account.name));
-    let (lease, snapshot, devices_of) = restricted(lease, snapshot, account.as_deref());
-    let mut own = match shard.is_first() && collect.inventory {
-        true => pool_families(
-            &snapshot,
-            devices_of,
-            unix_seconds(state.sources.clock.corrected()),
-        ),
-        false => Vec::new(),
-    };
-    own.extend(polls);
-    if is_own_shown {
-        own.extend(shown.families_with(&snapshot, &state));
-    }
-    let selection = Selection {
-        shard,
-        account: devices_of,
-        collect,
-    };
     let scrape = Scrape {
         metrics: Arc::clone(&state.sources.metrics),
         format,
@@ -146,40 +111,24 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
         limit: state.options.read_limit,
         share,
     };
-    let names = state.sources.names.load_full();
-    // A slow reader must not keep the snapshot: it takes it from the lease for each step.
-    drop(snapshot);
     if is_gzip {
+        let Content {
+            number,
+            lease,
+            selection,
+            names,
+            own,
+        } = content;
         let version = (number, names.generation());
         let telemetry = LazyLock::new(move || Telemetry::named(format, lease, selection, &names));
-        let key = (format, shard, account, collect);
+        let key = (format, shard, shown.into_name(), collect);
         let reader = state.bodies.read(version, key, Arc::new(telemetry));
         let mut end = Vec::new();
         write_end(&mut end, format, &own);
         response.streaming(scrape.observed(member(reader, end)))
     } else {
-        let text = Exposition::new(Telemetry::named(format, lease, selection, &names), own);
+        let text = content.text(format);
         response.streaming(scrape.observed(stream::iter(pieces(text))))
-    }
-}
-
-/// The snapshot to write, and the account whose devices are written; `None` for all devices.
-fn restricted(
-    lease: Arc<Lease>,
-    snapshot: Arc<Snapshot>,
-    account: Option<&str>,
-) -> (Arc<Lease>, Arc<Snapshot>, Option<AccountId>) {
-    let Some(name) = account else {
-        return (lease, snapshot, None);
-    };
-    match snapshot.account(name) {
-        Some(id) => (lease, snapshot, Some(id)),
-        // The account has delivered nothing yet: an empty snapshot.
-        None => {
-            let empty = Arc::new(Snapshot::default());
-            let lease = Arc::new(Lease::from(Arc::clone(&empty)));
-            (lease, empty, None)
-        }
     }
 }
 
@@ -269,103 +218,11 @@ fn wanted(request: &HttpRequest, state: &Scrapes) -> Result<Wanted, String> {
     })
 }
 
-/// The parameter `account` names none of the accounts.
-struct UnknownAccount;
-
-/// Whose families a scrape shows: those of all accounts and of the process, or of one account alone.
-struct Shown {
-    accounts: Arc<Vec<Arc<AccountStatus>>>,
-    /// The account that the request names.
-    account: Option<Arc<AccountStatus>>,
-}
-
-impl Shown {
-    fn requested(request: &HttpRequest, state: &Scrapes) -> Result<Self, UnknownAccount> {
-        let Some(name) = parameter(request, "account") else {
-            return Ok(Self {
-                accounts: state.sources.accounts.all(),
-                account: None,
-            });
-        };
-        let account = state.sources.accounts.find(&name).ok_or(UnknownAccount)?;
-        Ok(Self {
-            accounts: Arc::new(vec![Arc::clone(&account)]),
-            account: Some(account),
-        })
-    }
-
-    /// The families about polls and scrapes.
-    fn families(&self, state: &Scrapes) -> Vec<OwnFamily> {
-        let mut own = account::families(&self.accounts);
-        if self.account.is_none() {
-            own.extend(state.sources.metrics.families());
-        }
-        own
-    }
-
-    /// The families that follow them: devices, actors, build and process.
-    fn families_with(&self, snapshot: &Snapshot, state: &Scrapes) -> Vec<OwnFamily> {
-        if let Some(account) = &self.account {
-            let mut own = vec![self_metrics::devices(snapshot, Some(&account.name))];
-            own.extend(all_actor_families(&self.accounts, &[]));
-            return own;
-        }
-        let mut own = vec![
-            self_metrics::clock_offset(&state.sources.clock),
-            self_metrics::devices(snapshot, None),
-        ];
-        let store = std::slice::from_ref(state.sources.health.store());
-        own.extend(all_actor_families(&self.accounts, store));
-        own.push(self_metrics::dropped_lines(&state.options.dropped_lines));
-        own.push(self_metrics::build_info());
-        own.extend(self_metrics::process());
-        own
-    }
-}
-
 fn accepted(request: &HttpRequest, state: &Scrapes) -> Format {
     let values = request.headers().get_all(header::ACCEPT);
     let values: Option<Vec<&str>> = values.map(|value| value.to_str().ok()).collect();
     let accept = values.map(|values| values.join(", "));
     negotiate(accept.as_deref(), state.options.info_format)
-}
-
-/// The families of the actors of accounts, and of those that belong to none.
-fn all_actor_families(
-    accounts: &[Arc<AccountStatus>],
-    others: &[Arc<ActorStatus>],
-) -> [OwnFamily; 2] {
-    let mut families = actor_families(others.iter());
-    for account in accounts {
-        let own = actor_families(account.actors());
-        for (family, own) in families.iter_mut().zip(own) {
-            family.samples.extend(own.of_account(&account.name).samples);
-        }
-    }
-    families
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
-fn actor_families<'a>(actors: impl Iterator<Item = &'a Arc<ActorStatus>>) -> [OwnFamily; 2] {
-    let mut up = OwnFamily::new(
-        Kind::Gauge,
-        "starlink_exporter_actor_up",
-        "Whether the actor is running: 0 in restart backoff and while it is paused.",
-    );
-    let mut restarts = OwnFamily::new(
-        Kind::Counter,
-        "starlink_exporter_actor_restarts_total",
-        "Restarts of the actor, by cause.",
-    );
-    for status in actors {
-        let actor = status.role().name();
-        up = up.labelled("actor", actor, f64::from(u8::from(status.is_up())));
-        for cause in Cause::ALL {
-            let labels = vec![("actor", actor.into()), ("cause", cause.name().into())];
-            restarts = restarts.sample("", labels, status.restarts(cause) as f64);
-        }
-    }
-    [up, restarts]
 }
 
 /// A scrape in progress.

@@ -20,6 +20,7 @@ mod request;
 mod request_span;
 mod segments;
 mod server;
+mod shown;
 
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ use arc_swap::ArcSwap;
 
 use crate::account::Accounts;
 use crate::names::Names;
-use crate::self_metrics::ProcessMetrics;
+use crate::self_metrics::{Counter, ProcessMetrics};
 use crate::tasks::Pool;
 use crate::time::Clock;
 
@@ -43,6 +44,7 @@ pub use self::metrics::{ScrapeOptions, Scrapes};
 pub use self::open_files::{MOST_CONNECTIONS, raise_limit};
 pub use self::request::{ONLY_READING, client, method_not_allowed_builder, parameter, resource};
 pub use self::server::{Endpoints, serve};
+pub use self::shown::{Content, Shown};
 
 /// The data sources of scrapes, the page and the API. Shared by all workers.
 #[derive(Debug, Clone)]
@@ -51,6 +53,8 @@ pub struct Sources {
     pub clock: Clock,
     /// The numbers of the process.
     pub metrics: Arc<ProcessMetrics>,
+    /// The log lines that were dropped.
+    pub dropped_lines: Arc<Counter>,
     /// The accounts.
     pub accounts: Arc<Accounts>,
     /// The state of the components.
@@ -104,6 +108,7 @@ pub(crate) mod tests {
             fleet: Arc::new(FleetReader::new(clock.clone(), published, store, limits)),
             clock,
             metrics: Arc::default(),
+            dropped_lines: Arc::default(),
             accounts,
             health: web::Data::new(health),
             names: Arc::default(),
