@@ -6,8 +6,10 @@
 //! - A [`JournalActor`] for each account writes its answers to its journal, and acknowledges them once they are durable.
 //! - A [`RemoteWriteActor`] for each account and destination reads the journal at a cursor and sends the rows.
 
+#[allow(dead_code, reason = "the actor does nothing yet")]
 mod journal;
 mod messages;
+#[allow(dead_code, reason = "the actor does nothing yet")]
 mod sender;
 pub mod status;
 

@@ -61,6 +61,7 @@ pub async fn inject(service: &Service, account: &AccountActors, role: Role, faul
                 send(inventory, fault).await;
             }
         }
+        Role::Journal | Role::RemoteWrite => unreachable!("no destination is configured"),
         Role::MetricsStore => send(&service.store, fault).await,
     }
 }

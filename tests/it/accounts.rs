@@ -252,6 +252,7 @@ fn inject(service: &Service, name: &str, role: Role, place: Place, fault: Fault)
         Role::Stream => send(&actors.stream, message),
         Role::Metadata => send(&actors.metadata, message),
         Role::Inventory => send(actors.inventory.as_ref().unwrap(), message),
+        Role::Journal | Role::RemoteWrite => unreachable!("no destination is configured"),
         Role::MetricsStore => send(&service.store, message),
     }
 }
