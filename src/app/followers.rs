@@ -10,7 +10,10 @@ use futures_util::future::join;
 use tokio::sync::mpsc;
 
 use crate::account::Accounts;
-use crate::config::{Account, AccountsFile, Settings, follow_accounts};
+use crate::config::{
+    Account, AccountsFile, Configured, DestinationFiles, Settings, follow_accounts,
+    follow_destinations,
+};
 use crate::files::{FileStates, FromFile, Reloads, WatchOptions};
 use crate::names::{self, Names};
 use crate::redaction::Redactor;
@@ -87,6 +90,28 @@ impl Followers {
                 let _ = lists.send(accounts);
             };
             follow_accounts(file.clone(), redactor.clone(), watched, pulse, apply)
+        });
+    }
+
+    /// Follows the files of destinations of remote write, if there are any, and sends each new list to `lists`.
+    pub(super) fn destinations(
+        &mut self,
+        files: &DestinationFiles,
+        redactor: &Redactor,
+        lists: mpsc::UnboundedSender<Vec<Configured>>,
+    ) {
+        if files.seen().is_empty() {
+            return;
+        }
+        let (files, redactor) = (files.clone(), redactor.clone());
+        let seen = files.seen().clone();
+        self.add(Task::RemoteWrite, seen, move |watched, pulse| {
+            let lists = lists.clone();
+            let apply = move |destinations| {
+                // Sending fails only when the process ends.
+                let _ = lists.send(destinations);
+            };
+            follow_destinations(files.clone(), redactor.clone(), watched, pulse, apply)
         });
     }
 

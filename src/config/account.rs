@@ -229,7 +229,7 @@ pub(super) fn demo(reader: &mut Reader, accounts: Vec<DemoAccount>) -> Vec<Accou
     };
     let accounts: Vec<Account> = accounts.into_iter().map(of_demo).collect();
     for further in accounts.iter().skip(1) {
-        reader.note_account(&further.to_string());
+        reader.note_entry(&further.to_string());
     }
     accounts
 }

@@ -7,7 +7,9 @@ use thiserror::Error;
 
 use super::accounts_error::AccountsFileError;
 use super::credential::CredentialError;
+use super::recording::DestinationFileError;
 use crate::files::FileError;
+use crate::journal::DirectoryError;
 use crate::names::NamesError;
 use crate::outgoing::AuthoritiesError;
 use crate::state_file::Unsuitable;
@@ -139,6 +141,62 @@ pub enum ConfigError {
     ProbesShutOut {
         /// What may be given.
         accepted: String,
+    },
+    /// Destinations of remote write are configured, but no directory for the journal.
+    #[error(
+        "JOURNAL_DIR is not set, and {named} needs it to keep rows until they are sent: give {accepted}"
+    )]
+    NoJournal {
+        /// The setting with the destinations.
+        named: &'static str,
+        /// What may be given.
+        accepted: String,
+    },
+    /// The directory cannot be used for the journal.
+    #[error("JOURNAL_DIR: {source}")]
+    Journal {
+        /// The directory, and what is wrong with it.
+        source: DirectoryError,
+    },
+    /// The directory of the journal cannot be inspected.
+    #[error("JOURNAL_DIR: {} {source}", .path.display().to_string().escape_debug())]
+    JournalFile {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: FileError,
+    },
+    /// Both `REMOTE_WRITE_FILE` and the variables of a destination are set.
+    #[error(
+        "REMOTE_WRITE_FILE ({origin}) and {also_set} are both set: describe the destination in the file, or leave REMOTE_WRITE_FILE empty"
+    )]
+    DestinationsTwice {
+        /// The origin of `REMOTE_WRITE_FILE`.
+        origin: String,
+        /// The variables of the destination that are set, with their origins.
+        also_set: String,
+    },
+    /// Variables of a destination are set without its URL.
+    #[error("REMOTE_WRITE_URL is not set, without which {also_set} has no effect: give {accepted}")]
+    NoUrl {
+        /// The variables that are set, with their origins.
+        also_set: String,
+        /// What may be given.
+        accepted: String,
+    },
+    /// The variables of a destination do not fit together.
+    #[error("{what}")]
+    Destination {
+        /// The variables, and what to change.
+        what: &'static str,
+    },
+    /// The destinations cannot be used.
+    #[error("{setting}: {source}")]
+    Destinations {
+        /// The setting with the destinations.
+        setting: &'static str,
+        /// What is wrong, and where.
+        source: DestinationFileError,
     },
     /// A source of settings cannot be read.
     #[error("{file} {source}; correct the path or the permissions")]

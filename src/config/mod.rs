@@ -11,6 +11,7 @@ mod layers;
 mod origin;
 mod parse;
 mod reader;
+mod recording;
 mod sources;
 mod table;
 #[cfg(test)]
@@ -27,6 +28,10 @@ pub use accounts_error::{AccountsFileError, AccountsFileErrors};
 pub use credential::{Credential, CredentialError};
 pub use error::{ConfigError, ConfigErrors, Warning};
 pub use origin::Origin;
+pub use recording::{
+    Configured, DestinationFileError, DestinationFileErrors, DestinationFiles, RecordingSettings,
+    follow as follow_destinations,
+};
 pub use sources::{Dotenv, Sources};
 pub use table::settings_help;
 
@@ -67,6 +72,8 @@ pub struct Settings {
     pub inventory: Option<InventoryScope>,
     /// The state file, if there is one.
     pub state: Option<StateSettings>,
+    /// The journal and the destinations of remote write; `None` if nothing is sent.
+    pub recording: Option<RecordingSettings>,
     /// The settings of the log.
     pub log: Log,
     /// Holds the secrets of the settings, and later ones such as tokens. Clones of the settings share it.
@@ -169,7 +176,7 @@ impl Settings {
         &self.warnings
     }
 
-    /// `suffix` is appended to the path of the state file.
+    /// `suffix` is appended to the path of the state file; only the demo has one.
     fn assemble(
         mut reader: Reader,
         accounts: Option<Accounts>,
@@ -193,6 +200,9 @@ impl Settings {
         for secret in self.outgoing.proxy.iter().flat_map(Proxy::secrets) {
             self.redactor.register(&secret);
         }
+        if let Some(recording) = &self.recording {
+            recording::register_secrets(&recording.destinations, &self.redactor);
+        }
     }
 
     /// Reads all remaining settings before it checks for errors, so that all errors are reported together.
@@ -209,6 +219,7 @@ impl Settings {
         let fleet = read_fleet(reader);
         let inventory = read_inventory(reader);
         let state = read_state(reader, suffix);
+        let recording = recording::read(reader, !suffix.is_empty());
         let log = read_log(reader);
         Some(Self {
             accounts: accounts?,
@@ -224,6 +235,7 @@ impl Settings {
             fleet: fleet?,
             inventory: inventory?,
             state: state?,
+            recording: recording?,
             log: log?,
             redactor: Redactor::default(),
             effective: Vec::new(),

@@ -1,6 +1,7 @@
 //! Parses the texts of settings: pure functions, whose errors give a reason if it helps.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
 
 use regex_lite::Regex;
 use tracing_subscriber::EnvFilter;
@@ -9,6 +10,7 @@ use url::{Host, Url};
 
 use super::error::quoted;
 use super::table::Reason;
+use crate::remote_write::duration;
 use crate::telemetry::fields::anchored;
 
 /// A switch, in any usual spelling and case.
@@ -17,6 +19,37 @@ pub(super) fn switch(text: &str) -> Result<bool, Reason> {
         "true" | "1" | "yes" | "on" => Ok(true),
         "false" | "0" | "no" | "off" => Ok(false),
         _ => Err(""),
+    }
+}
+
+/// A number of bytes, at least 1 MiB: a whole number, with or without a binary unit.
+pub(super) fn bytes(text: &str) -> Result<u64, Reason> {
+    const UNITS: [(&str, u64); 4] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+    ];
+    let unit = UNITS.iter().find_map(|(unit, factor)| {
+        let number = text.strip_suffix(unit)?;
+        Some((number.trim_end(), *factor))
+    });
+    let (number, factor) = unit.unwrap_or((text, 1));
+    let number: u64 = number.parse().map_err(|_| "")?;
+    let bytes = number.checked_mul(factor).ok_or("")?;
+    match bytes < 1 << 20 {
+        true => Err("(it is less than 1MiB)"),
+        false => Ok(bytes),
+    }
+}
+
+/// A duration in the notation of Prometheus, from a second to ten years.
+pub(super) fn age(text: &str) -> Result<Duration, Reason> {
+    const LONGEST: u64 = 10 * 365 * 86_400;
+    let age = duration(text).ok_or("")?;
+    match (1..=LONGEST).contains(&age.as_secs()) {
+        true => Ok(age),
+        false => Err(""),
     }
 }
 
@@ -221,6 +254,44 @@ mod tests {
             ("enabled", Err("")),
         ] {
             assert_eq!(switch(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn bytes_have_binary_units() {
+        for (text, expected) in [
+            ("10GiB", Some(10 << 30)),
+            ("10 GiB", Some(10 << 30)),
+            ("1048576", Some(1 << 20)),
+            ("1TiB", Some(1 << 40)),
+            ("1024KiB", Some(1 << 20)),
+            ("1048575", None),
+            ("0", None),
+            ("10GB", None),
+            ("10gib", None),
+            ("1.5GiB", None),
+            ("-1GiB", None),
+            ("GiB", None),
+            ("99999999999TiB", None),
+        ] {
+            assert_eq!(bytes(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn ages_are_durations_of_at_least_a_second() {
+        for (text, seconds) in [
+            ("24h", Some(86_400)),
+            ("2d12h", Some(216_000)),
+            ("1s", Some(1)),
+            ("10y", Some(315_360_000)),
+            ("999ms", None),
+            ("0", None),
+            ("24", None),
+            ("11y", None),
+        ] {
+            let expected = seconds.map(Duration::from_secs);
+            assert_eq!(age(text).ok(), expected, "{text}");
         }
     }
 

@@ -153,8 +153,8 @@ impl Reader {
         self.effective.push(format!("{name}={shown}  # {origin}"));
     }
 
-    /// Adds the line of an account of the accounts file.
-    pub(super) fn note_account(&mut self, shown: &str) {
+    /// Adds the line of an entry of a file of accounts or destinations.
+    pub(super) fn note_entry(&mut self, shown: &str) {
         self.effective.push(printable(shown));
     }
 
@@ -301,7 +301,12 @@ fn invalid(setting: &Setting, text: Option<&str>, origin: &str, reason: Reason) 
 /// Name, value and origin of a setting, without secrets, including those in a URL.
 fn shown(setting: &Setting, text: Option<&str>, origin: &str) -> String {
     let text = text.filter(|_| !setting.secret);
-    let is_url = [table::API_URL.name, table::TOKEN_URL.name].contains(&setting.name);
+    let is_url = [
+        table::API_URL.name,
+        table::TOKEN_URL.name,
+        table::REMOTE_WRITE_URL.name,
+    ]
+    .contains(&setting.name);
     let value = match text {
         Some(text) if is_url => parse::shown_url(text),
         Some(text) => Some(quoted(text)),

@@ -387,6 +387,16 @@ INVENTORY=auto  # default
 INVENTORY_BALANCE=false  # default
 STATE_FILE=  # not set
 STATE_INTERVAL=60  # default
+JOURNAL_DIR=  # not set
+JOURNAL_MAX_BYTES=10GiB  # default
+JOURNAL_MAX_AGE=24h  # default
+REMOTE_WRITE_URL=  # not set
+REMOTE_WRITE_USERNAME=  # not set
+REMOTE_WRITE_PASSWORD_FILE=  # not set
+REMOTE_WRITE_BEARER_TOKEN_FILE=  # not set
+REMOTE_WRITE_TENANT=  # not set
+REMOTE_WRITE_OUT_OF_ORDER_WINDOW=  # not set
+REMOTE_WRITE_FILE=  # not set
 LOG_FORMAT=text  # default
 RUST_LOG=info  # default"
     );
@@ -454,4 +464,92 @@ fn a_variable_that_is_not_text_is_rejected() {
         "CLIENT_ID=(not shown) (environment) is not accepted (it is not UTF-8 text): \
          give the service account's client ID"
     );
+}
+
+#[test]
+fn variables_give_a_destination_with_a_journal() {
+    assert!(from_environment(&[]).unwrap().recording.is_none());
+    let directory = tempfile::tempdir().unwrap();
+    let token = directory.path().join("token");
+    fs::write(&token, "n33dle\n").unwrap();
+    let journal = directory.path().join("journal");
+    let variables = [
+        ("JOURNAL_DIR", journal.to_str().unwrap()),
+        ("JOURNAL_MAX_BYTES", "1GiB"),
+        ("JOURNAL_MAX_AGE", "2h"),
+        ("REMOTE_WRITE_URL", "https://h/write?key=k3y"),
+        ("REMOTE_WRITE_BEARER_TOKEN_FILE", token.to_str().unwrap()),
+        ("REMOTE_WRITE_TENANT", "account"),
+        ("REMOTE_WRITE_OUT_OF_ORDER_WINDOW", "33h"),
+    ];
+    let settings = from_environment(&variables).unwrap();
+    let shown = settings.effective().concat();
+    assert!(!shown.contains("k3y") && !shown.contains(NEEDLE), "{shown}");
+    let text = settings.redactor.redact("a n33dle");
+    assert_eq!(text, "a [redacted]");
+    let recording = settings.recording.unwrap();
+    assert_eq!(recording.directory, journal);
+    assert!(!journal.exists());
+    assert_eq!(recording.bounds.bytes, 1 << 30);
+    assert_eq!(recording.bounds.age, Duration::from_secs(7200));
+    assert!(!recording.files.seen().is_empty());
+    let [configured] = &recording.destinations[..] else {
+        panic!("one destination");
+    };
+    assert_eq!(&*configured.destination.name, "default");
+    assert!(configured.destination.out_of_order_window.is_open());
+}
+
+#[test]
+fn the_demo_sends_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = directory.path().join("journal");
+    let environment = variables(&[
+        ("JOURNAL_DIR", journal.to_str().unwrap()),
+        ("REMOTE_WRITE_URL", "https://h/write"),
+    ]);
+    let sources = Sources {
+        environment,
+        ..Sources::default()
+    };
+    let settings = Settings::for_demo(sources, Vec::new()).unwrap();
+    assert!(settings.recording.is_none());
+    let warnings: Vec<_> = settings.warnings().iter().map(|it| &*it.setting).collect();
+    assert_eq!(warnings, ["REMOTE_WRITE_URL"]);
+}
+
+#[test]
+fn a_file_gives_destinations_with_paths_relative_to_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("password"), "n33dle-of-a").unwrap();
+    let text = "remote_write:\n  - name: a\n    url: https://a.example/\n    basic_auth: {username: u, password_file: password}\n  - name: b\n    url: https://b.example/\n    headers: {X-Key: n33dle-of-b}\n";
+    let text = text
+        .replace(
+            "{username: u, password_file: password}",
+            "\n      username: u\n      password_file: password",
+        )
+        .replace("{X-Key: n33dle-of-b}", "\n      X-Key: n33dle-of-b");
+    fs::write(path("destinations.yaml"), text).unwrap();
+    let settings = from_environment(&[
+        ("JOURNAL_DIR", &path("journal")),
+        ("REMOTE_WRITE_FILE", &path("destinations.yaml")),
+    ])
+    .unwrap();
+    assert!(
+        settings
+            .effective()
+            .contains(&"destination a: url=https://a.example/".to_owned())
+    );
+    assert_eq!(
+        settings.redactor.redact("n33dle-of-a n33dle-of-b"),
+        "[redacted] [redacted]"
+    );
+    let recording = settings.recording.unwrap();
+    let names: Vec<_> = recording
+        .destinations
+        .iter()
+        .map(|it| &*it.destination.name)
+        .collect();
+    assert_eq!(names, ["a", "b"]);
 }

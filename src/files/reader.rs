@@ -48,6 +48,12 @@ struct Entry {
 pub struct FileStates(Vec<Entry>);
 
 impl FileStates {
+    /// Whether no file was read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether the paths and the contents are equal, or the reasons why files cannot be read.
     #[must_use]
     pub fn is_same_content(&self, other: &Self) -> bool {
@@ -132,6 +138,18 @@ impl FileReader {
         self.on_thread(path, move || {
             Opened::new(&owned, u64::MAX)?.beginning(count)
         })
+    }
+
+    /// The number of files that were read since the last call of [`FileReader::seen`].
+    #[must_use]
+    pub fn mark(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// The states of the files that were read after a mark was taken.
+    #[must_use]
+    pub fn seen_since(&self, mark: usize) -> FileStates {
+        FileStates(self.seen.get(mark..).unwrap_or_default().to_vec())
     }
 
     /// Takes the states of the files that were read since the last call.

@@ -66,7 +66,11 @@ impl DirectoryError {
     /// Whether the setting must be changed. Otherwise the directory may become usable.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
-        matches!(self, Self::OtherProduct { .. } | Self::OtherVersion { .. })
+        match self {
+            Self::OtherProduct { .. } | Self::OtherVersion { .. } => true,
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::NotADirectory,
+            Self::InUse { .. } => false,
+        }
     }
 }
 
@@ -100,6 +104,18 @@ impl JournalDirectory {
             path: path.to_owned(),
             _lock: lock,
         })
+    }
+
+    /// Checks without a change whether the setting must be changed: the path is a file, or a directory of another product or version. May
+    /// block for as long as the file system does not respond.
+    ///
+    /// # Errors
+    /// [`DirectoryError`], a permanent one.
+    pub fn inspect(path: &Path) -> Result<(), DirectoryError> {
+        match check(path) {
+            Err(error) if error.is_permanent() => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// The path.
@@ -333,6 +349,7 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             fs::write(directory.path().join(name), text).unwrap();
             let before = content(directory.path());
+            JournalDirectory::inspect(directory.path()).unwrap_err();
             let error = JournalDirectory::open(directory.path()).unwrap_err();
             let path = directory.path().display();
             assert_eq!(error.to_string(), format!("{path} {expected}"));
@@ -344,6 +361,8 @@ mod tests {
     #[test]
     fn a_file_is_no_directory() {
         let file = tempfile::NamedTempFile::new().unwrap();
+        let error = JournalDirectory::inspect(file.path()).unwrap_err();
+        assert!(error.is_permanent(), "{error}");
         let error = JournalDirectory::open(file.path()).unwrap_err();
         assert!(matches!(error, DirectoryError::Io { .. }), "{error}");
     }

@@ -14,7 +14,8 @@ const UNITS: [(&str, u64); 7] = [
 ];
 
 /// Parses a duration; `0` needs no unit. `None` if it is none, or too long for milliseconds in 64 bits.
-pub(super) fn parse(text: &str) -> Option<Duration> {
+#[must_use]
+pub fn parse(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }

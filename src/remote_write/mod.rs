@@ -30,6 +30,7 @@ pub use self::answer::{Answer, Class, Hold, classify, excerpt};
 pub use self::destination::{
     Authentication, Destination, ProtocolChoice, Secret, Tenant, TlsConfig, Window,
 };
+pub use self::duration::parse as duration;
 pub use self::error::{DestinationsError, DestinationsErrors};
 pub use self::file::{MOST_DESTINATIONS, parse};
 pub use self::headers::written;

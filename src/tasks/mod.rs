@@ -40,17 +40,20 @@ pub enum Task {
     Accounts,
     /// Follows the file of certificate authorities for connections to Starlink.
     Authorities,
+    /// Follows the destinations of remote write and the files that they name.
+    RemoteWrite,
 }
 
 impl Task {
     /// Every task.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::StateFile,
         Self::Names,
         Self::WebConfig,
         Self::Credentials,
         Self::Accounts,
         Self::Authorities,
+        Self::RemoteWrite,
     ];
 
     /// The value of the label `task`.
@@ -63,6 +66,7 @@ impl Task {
             Self::Credentials => "credentials",
             Self::Accounts => "accounts",
             Self::Authorities => "authorities",
+            Self::RemoteWrite => "remote_write",
         }
     }
 }

@@ -74,7 +74,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Accounts> {
         }
     };
     for account in &list {
-        reader.note_account(&account.to_string());
+        reader.note_entry(&account.to_string());
     }
     for Warning { setting, advice } in warnings {
         reader.warn(&setting, advice);

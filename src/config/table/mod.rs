@@ -9,7 +9,7 @@ pub(in crate::config) use self::settings::*;
 use crate::text::nearest;
 
 /// All settings, in the order of help and documentation.
-pub(in crate::config) const SETTINGS: [&Setting; 35] = [
+pub(in crate::config) const SETTINGS: [&Setting; 45] = [
     &CONFIG_FILE,
     &CLIENT_ID,
     &CLIENT_ID_FILE,
@@ -43,12 +43,22 @@ pub(in crate::config) const SETTINGS: [&Setting; 35] = [
     &INVENTORY_BALANCE,
     &STATE_FILE,
     &STATE_INTERVAL,
+    &JOURNAL_DIR,
+    &JOURNAL_MAX_BYTES,
+    &JOURNAL_MAX_AGE,
+    &REMOTE_WRITE_URL,
+    &REMOTE_WRITE_USERNAME,
+    &REMOTE_WRITE_PASSWORD_FILE,
+    &REMOTE_WRITE_BEARER_TOKEN_FILE,
+    &REMOTE_WRITE_TENANT,
+    &REMOTE_WRITE_OUT_OF_ORDER_WINDOW,
+    &REMOTE_WRITE_FILE,
     &LOG_FORMAT,
     &RUST_LOG,
 ];
 
 /// The headings of `--help`, each with the first setting of its group, in the order of [`SETTINGS`].
-const GROUPS: [(&str, &Setting); 9] = [
+const GROUPS: [(&str, &Setting); 10] = [
     ("Configuration file", &CONFIG_FILE),
     ("Service accounts and polling", &CLIENT_ID),
     ("Connection to Starlink", &ALLOW_INSECURE_API),
@@ -57,6 +67,7 @@ const GROUPS: [(&str, &Setting); 9] = [
     ("Ages and limits", &STALE_AFTER),
     ("Inventory", &INVENTORY),
     ("Keeping state across restarts", &STATE_FILE),
+    ("History: journal and remote write", &JOURNAL_DIR),
     ("Logging", &LOG_FORMAT),
 ];
 
@@ -79,7 +90,7 @@ pub fn settings_help() -> String {
             let Setting { name, help, .. } = setting;
             let accepts = setting.accepts.describe();
             format!(
-                "{heading}  {name:<20}{help}\n{:22}{state}. Accepts {accepts}.\n",
+                "{heading}  {name:<19} {help}\n{:22}{state}. Accepts {accepts}.\n",
                 ""
             )
         })

@@ -310,6 +310,94 @@ pub(in crate::config) const STATE_INTERVAL: Setting = Setting {
     secret: false,
     help: "How often STATE_FILE is written. It is also written at shutdown.",
 };
+/// The directory of the journals.
+pub(in crate::config) const JOURNAL_DIR: Setting = Setting {
+    name: "JOURNAL_DIR",
+    presence: Presence::Optional,
+    accepts: Accepts::Words(
+        "the path of a directory of its own, which is created if it does not exist",
+    ),
+    secret: false,
+    help: "Directory that keeps each row until all destinations of remote write have it. Required with REMOTE_WRITE_URL or REMOTE_WRITE_FILE.",
+};
+/// The most bytes of all journals together.
+pub(in crate::config) const JOURNAL_MAX_BYTES: Setting = Setting {
+    name: "JOURNAL_MAX_BYTES",
+    presence: Presence::Default("10GiB"),
+    accepts: Accepts::Words("bytes, at least 1MiB, with KiB, MiB, GiB or TiB, such as 10GiB"),
+    secret: false,
+    help: "Maximum size of JOURNAL_DIR. Beyond it the oldest rows are deleted and counted, even if they are not sent.",
+};
+/// The longest time that rows wait in the journal.
+pub(in crate::config) const JOURNAL_MAX_AGE: Setting = Setting {
+    name: "JOURNAL_MAX_AGE",
+    presence: Presence::Default("24h"),
+    accepts: Accepts::Words("a duration from 1s to 10y, such as 24h or 2d12h"),
+    secret: false,
+    help: "How long rows wait in JOURNAL_DIR. Older ones are deleted and counted, even if they are not sent.",
+};
+/// The file of several destinations.
+pub(in crate::config) const REMOTE_WRITE_FILE: Setting = Setting {
+    name: "REMOTE_WRITE_FILE",
+    presence: Presence::Optional,
+    accepts: Accepts::Words(
+        "the path of a YAML file with remote_write: and a list with a name and a url for each destination",
+    ),
+    secret: false,
+    help: "Instead of REMOTE_WRITE_URL: a file with up to 16 destinations of remote write, read again when it changes.",
+};
+/// The receiver of remote write.
+pub(in crate::config) const REMOTE_WRITE_URL: Setting = Setting {
+    name: "REMOTE_WRITE_URL",
+    presence: Presence::Optional,
+    accepts: Accepts::Words(
+        "the URL of a receiver, such as https://prometheus.example/api/v1/write",
+    ),
+    secret: false,
+    help: "Receiver of Prometheus remote write to which every row is sent at its own time. Unset: nothing is sent.",
+};
+/// The user name for the receiver.
+pub(in crate::config) const REMOTE_WRITE_USERNAME: Setting = Setting {
+    name: "REMOTE_WRITE_USERNAME",
+    presence: Presence::Optional,
+    accepts: Accepts::Words("a user name without a colon"),
+    secret: false,
+    help: "User name for the receiver, with REMOTE_WRITE_PASSWORD_FILE.",
+};
+/// The mounted file that holds the password for the receiver.
+pub(in crate::config) const REMOTE_WRITE_PASSWORD_FILE: Setting = Setting {
+    name: "REMOTE_WRITE_PASSWORD_FILE",
+    presence: Presence::Optional,
+    accepts: Accepts::Words(CREDENTIAL_FILE),
+    secret: false,
+    help: "File that contains the password for the receiver, read again when it changes.",
+};
+/// The mounted file that holds the bearer token for the receiver.
+pub(in crate::config) const REMOTE_WRITE_BEARER_TOKEN_FILE: Setting = Setting {
+    name: "REMOTE_WRITE_BEARER_TOKEN_FILE",
+    presence: Presence::Optional,
+    accepts: Accepts::Words(CREDENTIAL_FILE),
+    secret: false,
+    help: "File that contains a bearer token for the receiver, read again when it changes.",
+};
+/// The tenant of requests.
+pub(in crate::config) const REMOTE_WRITE_TENANT: Setting = Setting {
+    name: "REMOTE_WRITE_TENANT",
+    presence: Presence::Optional,
+    accepts: Accepts::Words(
+        "account (each account has a tenant), or 1 to 150 printable ASCII characters without spaces",
+    ),
+    secret: false,
+    help: "Tenant of requests, in the header X-Scope-OrgID, for receivers with several tenants such as Mimir.",
+};
+/// The receiver's out-of-order window.
+pub(in crate::config) const REMOTE_WRITE_OUT_OF_ORDER_WINDOW: Setting = Setting {
+    name: "REMOTE_WRITE_OUT_OF_ORDER_WINDOW",
+    presence: Presence::Optional,
+    accepts: Accepts::Words("a duration such as 33h, 0, or unlimited"),
+    secret: false,
+    help: "How old samples may be for the receiver: its out_of_order_time_window; unlimited for VictoriaMetrics. Unset: 0, in order only.",
+};
 /// Format of log lines.
 pub(in crate::config) const LOG_FORMAT: Setting = Setting {
     name: "LOG_FORMAT",
