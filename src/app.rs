@@ -8,9 +8,11 @@ mod ending;
 mod error;
 mod followers;
 mod ports;
+mod recording;
 mod saving;
 mod tuning;
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use std::time::Duration;
 use actix::{Addr, Arbiter, MailboxError};
 use actix_web::dev::Server;
 use actix_web::web::Data;
-use futures_util::future::select_all;
+use futures_util::future::{join, select_all};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tracing::{error, info};
@@ -33,6 +35,7 @@ use crate::account::{Exhausted, Manager};
 use crate::config::Account;
 use crate::files::Reloads;
 use crate::http::Health;
+use crate::recording::Recorder;
 use crate::state_file::Lock;
 use crate::store::MetricsStoreActor;
 use crate::supervise::GivenUp;
@@ -48,6 +51,8 @@ pub struct Application {
     probes_address: Option<SocketAddr>,
     is_tls: bool,
     manager: Manager,
+    /// Runs journals and senders; `None` if nothing is sent.
+    recorder: Option<Recorder>,
     store: Addr<MetricsStoreActor>,
     health: Data<Health>,
     lame_duck: Duration,
@@ -112,6 +117,7 @@ impl Application {
                 Exhausted::Actor(role) => (Ending::GivenUp(role), "a component keeps failing"),
                 Exhausted::AllAccounts => (Ending::AccountsStopped, "every account is stopped"),
             },
+            never = record(self.recorder.as_mut()) => match never {},
             (ended, ..) = &mut servers => {
                 error!(error = ?ended, "the HTTP server stopped unexpectedly");
                 (Ending::Server, "the HTTP server stopped")
@@ -129,12 +135,28 @@ impl Application {
             drain(polls, &handles, deadline - SAVING).await;
         }
         self.followers.abort();
-        if let Some(saving) = saving {
-            saving.finish(deadline).await;
-        }
+        let saving = async {
+            if let Some(saving) = saving {
+                saving.finish(deadline).await;
+            }
+        };
+        let recorder = async {
+            if let Some(recorder) = &mut self.recorder {
+                recorder.finish(deadline).await;
+            }
+        };
+        join(saving, recorder).await;
         self.manager.stop();
         self.store_arbiter.stop();
         drop(self.state_lock);
         ending
+    }
+}
+
+/// Runs journals and senders, if there are any, without end.
+async fn record(recorder: Option<&mut Recorder>) -> Infallible {
+    match recorder {
+        Some(recorder) => recorder.run().await,
+        None => std::future::pending().await,
     }
 }

@@ -26,12 +26,11 @@ use super::accounts::{AccountState, AccountStatus, Accounts};
 use super::directory::Directory;
 use super::messages::{AddAccount, Drain, RemoveAccount};
 use super::paces::{Pace, Paces};
-use super::pauses::Pauses;
 use super::start::{AccountActors, AccountContext, Starter};
 use super::startable::startable;
 use crate::config::Account;
 use crate::inventory::Inventory;
-use crate::supervise::{GivenUp, Role, Supervisor};
+use crate::supervise::{GivenUp, Pauses, Role, Supervisor};
 use crate::time::{Backoff, Moment};
 
 /// The time limit for the end of an account: the sum of the linger and the time limits of a token, a request and the store.

@@ -1,8 +1,10 @@
 //! The offers of an account to its consumers: answers as soon as they are decoded, and batches once their columns are known.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::{MailboxError, Message, Recipient};
+use arc_swap::ArcSwap;
 
 use super::handover::Handover;
 use crate::fleet::Coverage;
@@ -67,12 +69,30 @@ pub enum Takes {
     Batches,
 }
 
+/// Where the answers of accounts are recorded, by the names of the accounts. Clones share it. The address of an account changes when
+/// its recorder is started again.
+#[derive(Debug, Clone, Default)]
+pub struct AnswerRoutes(Arc<ArcSwap<BTreeMap<Arc<str>, Recipient<OfferAnswer>>>>);
+
+impl AnswerRoutes {
+    /// Replaces all addresses.
+    pub fn replace(&self, routes: BTreeMap<Arc<str>, Recipient<OfferAnswer>>) {
+        self.0.store(Arc::new(routes));
+    }
+
+    fn find(&self, account: &str) -> Option<Recipient<OfferAnswer>> {
+        self.0.load().get(account).cloned()
+    }
+}
+
 /// Receives everything that an account polls. Acknowledgements, retries and losses of consumers are independent of each other. The next
 /// poll waits until all have taken or lost the answer.
 #[derive(Debug, Clone)]
 pub enum Consumer {
     /// Takes answers.
     Answers(Recipient<OfferAnswer>),
+    /// Takes answers at the current address. While an account has none, its answers are acknowledged and not recorded.
+    Recorder(AnswerRoutes),
     /// Takes batches.
     Batches(Recipient<OfferBatch>),
 }
@@ -82,7 +102,7 @@ impl Consumer {
     #[must_use]
     pub fn takes(&self) -> Takes {
         match self {
-            Self::Answers(_) => Takes::Answers,
+            Self::Answers(_) | Self::Recorder(_) => Takes::Answers,
             Self::Batches(_) => Takes::Batches,
         }
     }
@@ -91,11 +111,16 @@ impl Consumer {
     pub(super) async fn offer(self, offer: Offer) -> Result<(), MailboxError> {
         match (self, offer) {
             (Self::Answers(consumer), Offer::Answer(answer)) => consumer.send(answer).await,
+            (Self::Recorder(routes), Offer::Answer(answer)) => {
+                match routes.find(&answer.id.stream.account) {
+                    Some(consumer) => consumer.send(answer).await,
+                    None => Ok(()),
+                }
+            }
             (Self::Batches(consumer), Offer::Batch(batch)) => consumer.send(batch).await,
             // The poll loop offers what a consumer takes.
-            (Self::Answers(_), Offer::Batch(_)) | (Self::Batches(_), Offer::Answer(_)) => {
-                Err(MailboxError::Closed)
-            }
+            (Self::Answers(_) | Self::Recorder(_), Offer::Batch(_))
+            | (Self::Batches(_), Offer::Answer(_)) => Err(MailboxError::Closed),
         }
     }
 }

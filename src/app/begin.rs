@@ -77,15 +77,23 @@ fn fleet_options(settings: &Settings) -> FleetOptions {
     FleetOptions {
         include_routers: settings.fleet.include_routers,
         fields: settings.fleet.fields.clone(),
-        retention: Retention {
-            stale_after: settings.fleet.stale_after,
-            ip_stale_after: settings.fleet.ip_stale_after,
-            forget_after: settings.fleet.forget_after,
-        },
-        limits: Limits {
-            devices: settings.fleet.max_devices,
-            ..Limits::STANDARD
-        },
+        retention: retention(settings),
+        limits: limits(settings),
+    }
+}
+
+pub(super) fn retention(settings: &Settings) -> Retention {
+    Retention {
+        stale_after: settings.fleet.stale_after,
+        ip_stale_after: settings.fleet.ip_stale_after,
+        forget_after: settings.fleet.forget_after,
+    }
+}
+
+pub(super) fn limits(settings: &Settings) -> Limits {
+    Limits {
+        devices: settings.fleet.max_devices,
+        ..Limits::STANDARD
     }
 }
 

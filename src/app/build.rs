@@ -17,6 +17,7 @@ use super::client::client_options;
 use super::error::BuildError;
 use super::followers::Followers;
 use super::ports::{Ports, Servers};
+use super::recording::{Lists, Recording, SharedParts};
 use super::saving::Saving;
 use super::tuning::Tuning;
 use crate::account::{
@@ -24,12 +25,13 @@ use crate::account::{
     TokenBudget,
 };
 use crate::config::{Account, InventoryScope, Settings};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, TakenOver};
 use crate::http::{
     self, Endpoints, FleetReader, Health, ReadLimits, ScrapeOptions, Scrapes, Sources, own_name,
 };
 use crate::inventory::Bounds;
 use crate::names::Names;
+use crate::recording::{Recorder, RecordingStatus};
 use crate::self_metrics::ProcessMetrics;
 use crate::starlink::ClientOptions;
 use crate::state_file::{Keeper, StateFile};
@@ -54,6 +56,8 @@ struct Shared {
     names: Arc<ArcSwap<Names>>,
     /// The snapshots of the fleet.
     published: Arc<Published>,
+    /// The journals and senders.
+    recording: Arc<RecordingStatus>,
 }
 
 /// The store with its own thread.
@@ -85,6 +89,8 @@ impl Application {
             is_restored,
             is_unread,
         } = begin(settings, clock)?;
+        let recording = settings.recording.as_ref().map(Recording::open);
+        let (recording, connections) = recording.transpose()?.unzip();
         let client = client_options(settings, tuning.timeouts, clock.clone())?;
         let policy = tuning.supervision.clone();
         let (supervisor, given_up) =
@@ -95,17 +101,32 @@ impl Application {
             accounts: Arc::default(),
             names,
             published: Arc::default(),
+            recording: Arc::default(),
         };
 
         let inventories = fleet.inventories();
         let inventories = inventories.map(|(name, known)| (Arc::clone(name), Arc::clone(known)));
         let inventories = inventories.collect();
-        let store = Store::start(fleet, tuning.pins, &supervisor, &shared)?;
+        let taken_over = connections.as_ref().map(|it| it.taken_over.clone());
+        let store = Store::start(fleet, tuning.pins, taken_over, &supervisor, &shared)?;
         let inventory = inventory_settings(settings, &store, !is_restored);
-        let context = account_context(settings, client, inventory, &store, &shared)?;
+        let mut context = account_context(settings, client, inventory, &store, &shared)?;
+        let routes = connections.map(|it| Consumer::Recorder(it.routes));
+        context.consumers.extend(routes);
+        let (mut followers, mut lists) = follow_files(settings, &tuning, &shared);
+        let recorder = recording.map(|recording| {
+            start_recorder(
+                recording,
+                settings,
+                &tuning,
+                &shared,
+                &mut followers,
+                &mut lists,
+            )
+        });
+        let recorder = recorder.transpose()?;
         let manager = start_accounts(settings, supervisor, context, inventories, &store, &shared)?;
         let saving = saving(settings, is_unread, &store, &shared);
-        let (followers, lists) = follow_files(settings, &tuning, &shared);
 
         let tasks = saving.iter().map(Saving::status);
         let tasks = tasks.chain(followers.statuses.iter().cloned()).collect();
@@ -126,6 +147,7 @@ impl Application {
             probes_address,
             is_tls,
             manager,
+            recorder,
             store: store.address,
             health,
             lame_duck,
@@ -171,13 +193,20 @@ impl Store {
     fn start(
         fleet: Fleet,
         pins: PinLimits,
+        taken_over: Option<mpsc::UnboundedSender<Vec<TakenOver>>>,
         supervisor: &Supervisor,
         shared: &Shared,
     ) -> io::Result<Self> {
         let arbiter = Arbiter::try_new()?;
         let status = Arc::new(ActorStatus::new(Role::MetricsStore, shared.clock.ran()));
         let (published, clock) = (Arc::clone(&shared.published), shared.clock.clone());
-        let make = move || MetricsStoreActor::new(fleet, published, pins, clock);
+        let make = move || {
+            let store = MetricsStoreActor::new(fleet, published, pins, clock);
+            match taken_over {
+                Some(taken_over) => store.reporting(taken_over),
+                None => store,
+            }
+        };
         Ok(Self {
             address: supervisor.start(&status, &arbiter.handle(), make),
             status,
@@ -245,6 +274,36 @@ fn start_accounts(
     Ok(manager)
 }
 
+/// Starts journals and senders. Each new list of accounts reaches the accounts through them.
+fn start_recorder(
+    recording: Recording,
+    settings: &Settings,
+    tuning: &Tuning,
+    shared: &Shared,
+    followers: &mut Followers,
+    lists: &mut mpsc::UnboundedReceiver<Vec<Account>>,
+) -> Result<Recorder, BuildError> {
+    let (next, of_manager) = mpsc::unbounded_channel();
+    let accounts = std::mem::replace(lists, of_manager);
+    let (new_destinations, destinations) = mpsc::unbounded_channel();
+    if let Some(recording) = &settings.recording {
+        followers.destinations(&recording.files, &settings.redactor, new_destinations);
+    }
+    let parts = SharedParts {
+        clock: &shared.clock,
+        published: &shared.published,
+        accounts: &shared.accounts,
+        status: &shared.recording,
+        policy: tuning.supervision.clone(),
+    };
+    let lists = Lists {
+        accounts,
+        next,
+        destinations,
+    };
+    recording.start(settings, parts, lists)
+}
+
 /// How many threads decode answers, for all accounts together.
 fn decoders() -> usize {
     let cores = std::thread::available_parallelism();
@@ -301,6 +360,7 @@ fn sources(
         accounts,
         names,
         published,
+        recording: _,
     } = shared;
     let limits = ReadLimits {
         wait: tuning.query_limit,

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::account::NoThread;
 use crate::http::ListenError;
+use crate::journal::DirectoryError;
 use crate::outgoing::TlsError;
 use crate::state_file::LockError;
 
@@ -24,6 +25,9 @@ pub enum BuildError {
     /// Another process holds the lock of the state file, or it cannot be locked.
     #[error("cannot use STATE_FILE")]
     StateFile(#[from] LockError),
+    /// Another process uses the directory of the journals, or it cannot be used.
+    #[error("cannot use JOURNAL_DIR")]
+    Journal(#[from] DirectoryError),
     /// A thread cannot be started.
     #[error("cannot start a thread")]
     Thread(#[from] io::Error),

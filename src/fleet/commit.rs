@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::accounts::AccountId;
-use super::changes::{self, Before, Changes, What};
+use super::changes::{self, Before, What};
 use super::device::{DeviceState, Listing, Presence};
 use super::double_delivery::DoubleDelivery;
 use super::plan::{Owner, Plan, PlanKind, PlannedDevice};
 use super::table::Table;
 use super::tables::Tables;
-use super::{Committed, Coverage, Fleet};
+use super::{Committed, Coverage, Fleet, TakenOver};
 use crate::time::Moment;
 
 impl Fleet {
@@ -28,13 +28,13 @@ impl Fleet {
             tally: plan.tally,
             ..Committed::default()
         };
-        let changes = &mut committed.changes;
         let mut changed = false;
         for &(table, slot) in &plan.evicted {
+            let changes = &mut committed.changes;
             changed |= self.tables.get_mut(table).evict(slot, changes);
         }
         changed |= self.commit_allocations(plan, now);
-        changed |= self.commit_devices(plan, now, changes);
+        changed |= self.commit_devices(plan, now, &mut committed);
         if plan.kind == PlanKind::LastKnown {
             // The names of types are those of the stream.
             changed |= self.tables.apply_orders_and_names(&[]);
@@ -69,7 +69,7 @@ impl Fleet {
     }
 
     /// Writes the devices, and adds their changes. Returns whether a scrape shows a difference.
-    fn commit_devices(&mut self, plan: &Plan, now: Moment, changes: &mut Changes) -> bool {
+    fn commit_devices(&mut self, plan: &Plan, now: Moment, committed: &mut Committed) -> bool {
         let mut changed = false;
         let retention = self.options.retention;
         let clocks = self.accounts.clocks(retention.stale_after);
@@ -82,7 +82,7 @@ impl Fleet {
         for device in &plan.devices {
             let number = device.table as usize;
             let slot = match device.owner {
-                Owner::New => self.take_over(device, plan.account, changes),
+                Owner::New => self.take_over(device, plan.account, committed),
                 Owner::This | Owner::Other => device.slot as usize,
             };
             let (name, software, kind) = &types[number];
@@ -109,7 +109,7 @@ impl Fleet {
                 software: software.and_then(|lane| block.info(lane, slot)),
             };
             changes::of_row(&before, state.changes, *software, |what| {
-                changes.add(name, block.labels().id(slot), what);
+                committed.changes.add(name, block.labels().id(slot), what);
             });
             let stream = clocks.of(block.account()).stream;
             changed |= device.owner == Owner::New;
@@ -139,7 +139,7 @@ impl Fleet {
         &mut self,
         device: &PlannedDevice,
         account: AccountId,
-        changes: &mut Changes,
+        committed: &mut Committed,
     ) -> usize {
         let (number, slot) = (device.table as usize, device.slot as usize);
         self.double_deliveries.forget((number, slot));
@@ -150,7 +150,16 @@ impl Fleet {
             && let Some(to) = name_of(account)
         {
             let from = block.account().and_then(name_of);
-            changes.add(&table.name, block.labels().id(at), What::Moved { from, to });
+            let id = block.labels().id(at);
+            committed
+                .taken_over
+                .extend(from.clone().map(|from| TakenOver {
+                    from,
+                    code: Arc::clone(&table.code),
+                    id: id.into(),
+                }));
+            let moved = What::Moved { from, to };
+            committed.changes.add(&table.name, id, moved);
         }
         table.relocate(slot, account)
     }

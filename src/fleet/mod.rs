@@ -75,6 +75,17 @@ pub struct Coverage {
     pub covers: Duration,
 }
 
+/// A device that another account has taken over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenOver {
+    /// The name of the former account.
+    pub from: Arc<str>,
+    /// The code of its type.
+    pub code: Arc<str>,
+    /// Its `DeviceId`.
+    pub id: Box<str>,
+}
+
 /// The result of a batch.
 #[derive(Debug, Clone, Default)]
 pub struct Committed {
@@ -84,6 +95,8 @@ pub struct Committed {
     pub changes: Changes,
     /// A device that both this account and another one keep delivering.
     pub double_delivery: Option<DoubleDelivery>,
+    /// The devices that now belong to the account of the batch, and belonged to another one before.
+    pub taken_over: Vec<TakenOver>,
 }
 
 /// The last state of every device.

@@ -9,6 +9,7 @@
 #[allow(dead_code, reason = "the actor does nothing yet")]
 mod journal;
 mod messages;
+mod recorder;
 #[allow(dead_code, reason = "the actor does nothing yet")]
 mod sender;
 pub mod status;
@@ -18,6 +19,7 @@ pub use self::messages::{
     Advance, CursorOf, DeleteOldest, Finish, ReadRecords, ReadReply, RecordMoved, SetSubscriptions,
     Subscription, Unavailable, Usage,
 };
+pub use self::recorder::{Recorder, RecorderOptions};
 pub use self::sender::{Budget, RemoteWriteActor, SenderContext, SenderOptions};
 pub use self::status::{
     DestinationStatus, JournalStatus, RecordingStatus, SenderState, SenderStatus, Statuses,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, MessageResult, SpawnHandle, Supervised};
 
+use tokio::sync::mpsc;
 use tracing::{debug, error, warn};
 
 use super::listing_pace::ListingPace;
@@ -17,7 +18,7 @@ use crate::account::{AccountMetrics, OfferBatch, StreamId};
 use crate::fleet::plan::Plan;
 use crate::fleet::{
     AccountId, ChangeKind, Changes, Committed, Coverage, DoubleDelivery, Example, Fleet, Limits,
-    NotListed, RowIgnored, Tally, latest,
+    NotListed, RowIgnored, TakenOver, Tally, latest,
 };
 use crate::supervise::{Heartbeat, act_at};
 use crate::text::listed;
@@ -46,6 +47,8 @@ pub struct MetricsStoreActor {
     without_room: Throttle,
     /// Limits the warnings about terminals of inventories with long IDs.
     with_long_ids: Throttle,
+    /// Receives the devices that another account has taken over.
+    taken_over: Option<mpsc::UnboundedSender<Vec<TakenOver>>>,
     #[cfg(feature = "fault-injection")]
     pub(super) faults: crate::supervise::faults::Armed,
 }
@@ -78,9 +81,17 @@ impl MetricsStoreActor {
             listing: ListingPace::default(),
             without_room: Throttle::default(),
             with_long_ids: Throttle::default(),
+            taken_over: None,
             #[cfg(feature = "fault-injection")]
             faults: Default::default(),
         }
+    }
+
+    /// The same store, which reports devices that another account has taken over.
+    #[must_use]
+    pub fn reporting(self, taken_over: mpsc::UnboundedSender<Vec<TakenOver>>) -> Self {
+        let taken_over = Some(taken_over);
+        Self { taken_over, ..self }
     }
 
     /// Publishes the fleet, and sets the timer of the next change by time.
@@ -325,8 +336,15 @@ impl Handler<OfferBatch> for MetricsStoreActor {
             tally,
             changes,
             double_delivery,
+            taken_over,
         } = self.fleet.commit(&plan, coverage);
         log_changes(&changes);
+        if let Some(listener) = &self.taken_over
+            && !taken_over.is_empty()
+        {
+            // Sending fails only when the process ends.
+            let _ = listener.send(taken_over);
+        }
         let known = self.accounts.entry(Arc::clone(&account)).or_default();
         known.applied = Some(number);
         // Stream time has also advanced.

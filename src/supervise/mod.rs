@@ -7,9 +7,11 @@
 
 #[cfg(feature = "fault-injection")]
 pub mod faults;
+mod pauses;
 mod supervisor;
 mod timer;
 
+pub use self::pauses::Pauses;
 pub use self::supervisor::{
     ActorStatus, Cause, Failure, GivenUp, Heartbeat, Owner, Role, SupervisionPolicy, Supervisor,
 };

@@ -314,6 +314,22 @@ impl Supervisor {
         A::Context: ToEnvelope<A, Heartbeat>,
         F: FnOnce() -> A + Send + 'static,
     {
+        self.start_until(status, arbiter, std::future::pending(), make)
+    }
+
+    /// The same for an actor that ends, with its mailbox, when `end` is ready.
+    pub fn start_until<A, F>(
+        &self,
+        status: &Arc<ActorStatus>,
+        arbiter: &ArbiterHandle,
+        end: impl Future<Output = ()> + Send + 'static,
+        make: F,
+    ) -> Addr<A>
+    where
+        A: Supervised + Actor<Context = Context<A>> + Handler<Heartbeat>,
+        A::Context: ToEnvelope<A, Heartbeat>,
+        F: FnOnce() -> A + Send + 'static,
+    {
         let (sender, receiver) = channel::channel(MAILBOX);
         let address = Addr::new(sender);
         status.mark_started(self.clock.ran());
@@ -329,7 +345,13 @@ impl Supervisor {
         let spawned = arbiter.spawn_fn(move || {
             let context = Context::with_receiver(receiver);
             let actor = context.into_future(make());
-            actix_rt::spawn(supervision.run(actor));
+            actix_rt::spawn(async move {
+                tokio::select! {
+                    biased;
+                    () = end => {}
+                    () = supervision.run(actor) => {}
+                }
+            });
         });
         if !spawned {
             // The arbiter has ended, so no reply will come.

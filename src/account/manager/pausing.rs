@@ -5,9 +5,8 @@ use tracing::{error, info};
 use super::{Manager, NoThread, Running, STOP_LIMIT, new_thread};
 use crate::account::accounts::AccountState;
 use crate::account::messages::Drain;
-use crate::account::pauses::Pauses;
 use crate::account::start::Starter;
-use crate::supervise::{Owner, Role};
+use crate::supervise::{Owner, Pauses, Role};
 use crate::time::Moment;
 
 /// The pauses of an InventoryActor that keeps failing. Its account polls meanwhile.

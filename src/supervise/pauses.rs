@@ -1,34 +1,36 @@
-//! How long an account pauses before it is started again.
+//! How long an account, a journal or a sender pauses before it is started again.
 
 use std::time::Duration;
 
 use crate::time::{Backoff, Moment};
 
-/// An account that ran for this time after a pause has recovered, so that its next pause is as short as the first.
+/// What ran for this time after a pause has recovered, so that its next pause is as short as the first.
 const RECOVERED: Duration = Duration::from_secs(15 * 60);
 
-/// How long an account that fails again and again pauses: 1, 2, 4 … 15 minutes.
+/// How long an account, a journal or a sender that fails again and again pauses: 1, 2, 4 … 15 minutes.
 #[derive(Debug)]
-pub(super) struct Pauses {
+pub struct Pauses {
     backoff: Backoff,
     started: Moment,
 }
 
 impl Pauses {
-    pub(super) fn new(now: Moment) -> Self {
+    /// It is started now.
+    #[must_use]
+    pub fn new(now: Moment) -> Self {
         Self {
             backoff: Backoff::PAUSES,
             started: now,
         }
     }
 
-    /// The account is started again.
-    pub(super) fn started(&mut self, now: Moment) {
+    /// It is started again.
+    pub fn started(&mut self, now: Moment) {
         self.started = now;
     }
 
-    /// The account has failed. Returns the length of its pause.
-    pub(super) fn next(&mut self, now: Moment) -> Duration {
+    /// It has failed. Returns the length of its pause.
+    pub fn next(&mut self, now: Moment) -> Duration {
         if now.since(self.started) >= RECOVERED {
             self.backoff.reset();
         }

@@ -1,0 +1,136 @@
+//! Deletes the journals of accounts that were removed, when they are sent to the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Addr;
+use tracing::{info, warn};
+
+use super::senders::SenderLife;
+use super::{Event, FINISH, Recorder};
+use crate::journal::Cursor;
+use crate::recording::journal::JournalActor;
+use crate::recording::messages::{CursorOf, Finish, ReadRecords, Usage};
+use crate::time::{Clock, Moment, unix_nanos};
+
+/// How long the replies of a journal are awaited.
+const LIMIT: Duration = Duration::from_secs(5);
+
+impl Recorder {
+    /// Checks the journals of accounts that were removed.
+    pub(super) fn check_removed(&mut self) {
+        let (clock, age) = (self.clock().clone(), self.options.bounds.age);
+        let destinations = self.destinations.iter();
+        let destinations: Vec<_> = destinations
+            .map(|(configured, _)| Arc::clone(&configured.destination.name))
+            .collect();
+        for (name, recorded) in &mut self.recorded {
+            // The last answer of an account that is ending is still recorded.
+            let is_ended = !recorded.is_configured && self.options.accounts.find(name).is_none();
+            if !is_ended || recorded.is_being_checked || recorded.is_deleting {
+                continue;
+            }
+            let Some(journal) = recorded.journal().cloned() else {
+                continue;
+            };
+            recorded.is_being_checked = true;
+            let (events, name) = (self.events.clone(), Arc::clone(name));
+            let (clock, destinations) = (clock.clone(), destinations.clone());
+            actix_rt::spawn(async move {
+                let is_done = is_sent(&journal, &destinations, &clock).await
+                    || is_old(&journal, age, &clock).await;
+                // Sending fails only when the process ends.
+                let _ = events.send(Event::Checked(name, is_done));
+            });
+        }
+    }
+
+    /// Deletes a journal if its account is not wanted again meanwhile.
+    pub(super) fn checked(&mut self, account: &Arc<str>, is_done: bool) {
+        let (clock, events) = (self.clock().clone(), self.events.clone());
+        let (directory, disk) = (Arc::clone(&self.options.directory), self.disk.clone());
+        let Some(recorded) = self.recorded.get_mut(account) else {
+            return;
+        };
+        recorded.is_being_checked = false;
+        if !is_done || recorded.is_configured {
+            return;
+        }
+        let Some((arbiter, journal)) = recorded.running.take() else {
+            return;
+        };
+        recorded.is_deleting = true;
+        recorded.until = Moment::NEVER;
+        let senders = std::mem::take(&mut recorded.senders).into_values();
+        let senders: Vec<_> = senders
+            .filter_map(|sender| match sender.state {
+                SenderLife::Running(address, hold) => Some((address, hold)),
+                SenderLife::Stopped | SenderLife::Ending => None,
+            })
+            .collect();
+        let name = Arc::clone(account);
+        actix_rt::spawn(async move {
+            for (sender, hold) in senders {
+                // Nothing waits, or what waits is deleted.
+                let _ = clock.timeout(FINISH, sender.send(Finish)).await;
+                drop(hold);
+            }
+            let _ = clock.timeout(LIMIT, journal.send(Finish)).await;
+            arbiter.stop();
+            let result = {
+                let name = Arc::clone(&name);
+                disk.run(move || directory.remove(&name)).await
+            };
+            let result = match result {
+                Ok(result) => result.map_err(|error| error.to_string()),
+                Err(_) => Err("the thread panicked".to_owned()),
+            };
+            let _ = events.send(Event::Deleted(name, result));
+        });
+        self.publish();
+    }
+
+    /// Forgets a journal that was deleted.
+    pub(super) fn deleted(&mut self, account: &Arc<str>, result: Result<(), String>) {
+        self.recorded.remove(account);
+        match result {
+            Ok(()) => info!(account = &**account, "journal of a removed account deleted"),
+            Err(error) => warn!(
+                account = &**account,
+                error, "cannot delete the journal of a removed account"
+            ),
+        }
+    }
+}
+
+/// Whether all destinations have all rows.
+async fn is_sent(journal: &Addr<JournalActor>, destinations: &[Arc<str>], clock: &Clock) -> bool {
+    for destination in destinations {
+        let cursor = journal.send(CursorOf(Arc::clone(destination)));
+        let Some(Ok(Ok(Some(Cursor {
+            next, gap: None, ..
+        })))) = clock.timeout(LIMIT, cursor).await
+        else {
+            return false;
+        };
+        let read = ReadRecords {
+            from: next,
+            most_bytes: 0,
+            may_overtake: false,
+        };
+        match clock.timeout(LIMIT, journal.send(read)).await {
+            Some(Ok(Ok(reply))) if reply.records.is_empty() && reply.next >= reply.end => {}
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Whether the last record is older than `JOURNAL_MAX_AGE`.
+async fn is_old(journal: &Addr<JournalActor>, age: Duration, clock: &Clock) -> bool {
+    let Some(Ok(Some(used))) = clock.timeout(LIMIT, journal.send(Usage)).await else {
+        return false;
+    };
+    let age = i64::try_from(age.as_nanos()).unwrap_or(i64::MAX);
+    unix_nanos(clock.corrected()).saturating_sub(used.last_received) >= age
+}
