@@ -15,6 +15,7 @@ mod crate_api;
 mod decode;
 mod history;
 mod hostile;
+mod journal;
 mod listed;
 mod pages;
 mod peers;
@@ -44,6 +45,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if runs.wants("history") {
         history::run(&mut runs)?;
+    }
+    if runs.wants("journal") {
+        journal::run(&mut runs)?;
     }
     if runs.wants("pages") {
         pages::run(&mut runs)?;

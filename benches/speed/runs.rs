@@ -17,8 +17,8 @@ const MEASURED: Duration = Duration::from_secs(2);
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// The groups of benchmarks, which are the prefixes of their names.
-const GROUPS: [&str; 7] = [
-    "decode", "bombs", "render", "scrape", "shards", "pages", "history",
+const GROUPS: [&str; 8] = [
+    "decode", "bombs", "render", "scrape", "shards", "pages", "history", "journal",
 ];
 
 /// All benchmarks of a run.
@@ -80,6 +80,17 @@ impl Runs {
             let figure = format!("{name}: {}", millis(*best));
             let yardstick = format!("{yardstick}: {}", millis(*beside));
             self.verdict.judge(&figure, &yardstick, ratio, " ×", target);
+        }
+    }
+
+    /// Adds the additional time of a benchmark beside another. It should be at most `added`, or the ratio at most `ratio`.
+    pub fn not_slower(&mut self, name: &str, yardstick: &str, ratio: f64, added: Duration) {
+        if let (Some(best), Some(beside)) = (self.best.get(name), self.best.get(yardstick)) {
+            let more = best.saturating_sub(*beside).as_secs_f64() * 1e6;
+            let most = added.max(beside.mul_f64(ratio - 1.0)).as_secs_f64() * 1e6;
+            let yardstick = format!("{yardstick}: {}", millis(*beside));
+            self.verdict
+                .judge(name, &yardstick, more, " µs more", Target::AtMost(most));
         }
     }
 

@@ -33,6 +33,26 @@ impl Cursor {
         let gap = self.gap.as_ref().filter(|gap| !gap.is_empty());
         gap.map_or(self.next, |gap| self.next.min(*gap.start()))
     }
+
+    /// The numbers that are still to be sent.
+    pub fn unsent(&self) -> impl Iterator<Item = RangeInclusive<u64>> + use<> {
+        let gap = self.gap.clone().filter(|gap| !gap.is_empty());
+        gap.into_iter().chain([self.next..=u64::MAX])
+    }
+
+    /// Leaves out the numbers below `end`.
+    pub fn skip_to(&mut self, end: u64) {
+        self.next = self.next.max(end);
+        let gap = self.gap.take();
+        let rest = gap.map(|gap| end.max(*gap.start())..=*gap.end());
+        self.gap = rest.filter(|rest| !rest.is_empty());
+    }
+
+    /// Whether the record with this number is still to be sent.
+    #[must_use]
+    pub fn lacks(&self, number: u64) -> bool {
+        self.unsent().any(|numbers| numbers.contains(&number))
+    }
 }
 
 /// The positions of all destinations.

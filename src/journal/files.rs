@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::cursors::{Cursor, Cursors, Loaded};
@@ -17,6 +16,15 @@ pub enum Start {
     Oldest,
     /// At the next record.
     Next,
+}
+
+/// A segment that was deleted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Deleted {
+    /// Above the numbers of its records.
+    pub end: u64,
+    /// The number of its rows that each destination was not sent, without the destinations that were sent everything.
+    pub lost: BTreeMap<Arc<str>, u64>,
 }
 
 /// The log and the cursors of one account.
@@ -142,12 +150,11 @@ impl<S: Storage> JournalFiles<S> {
         }
     }
 
-    /// Deletes the oldest segment. The cursors that are not past it are moved there. Returns the number of its rows that each
-    /// destination was not sent, without those that were sent everything; `None` if there is no closed segment.
+    /// Deletes the oldest segment. The cursors that are not past it are moved there. Returns `None` if there is no closed segment.
     ///
     /// # Errors
     /// It cannot be deleted.
-    pub fn delete_oldest(&mut self) -> io::Result<Option<BTreeMap<Arc<str>, u64>>> {
+    pub fn delete_oldest(&mut self) -> io::Result<Option<Deleted>> {
         let Some(first) = self.log.closed().first() else {
             return Ok(None);
         };
@@ -168,7 +175,7 @@ impl<S: Storage> JournalFiles<S> {
         for cursor in self.cursors.destinations.values_mut() {
             cursor.skip_to(end);
         }
-        Ok(Some(lost))
+        Ok(Some(Deleted { end, lost }))
     }
 
     /// The number of rows of the oldest segment that a destination was not sent.
@@ -195,24 +202,9 @@ fn end_of(segment: &Segment) -> u64 {
     last.unwrap_or_default().max(segment.name.first)
 }
 
-impl Cursor {
-    /// The numbers that are still to be sent.
-    fn unsent(&self) -> impl Iterator<Item = RangeInclusive<u64>> {
-        let gap = self.gap.clone().filter(|gap| !gap.is_empty());
-        gap.into_iter().chain([self.next..=u64::MAX])
-    }
-
-    /// Leaves out the numbers below `end`.
-    fn skip_to(&mut self, end: u64) {
-        self.next = self.next.max(end);
-        let gap = self.gap.take();
-        let rest = gap.map(|gap| end.max(*gap.start())..=*gap.end());
-        self.gap = rest.filter(|rest| !rest.is_empty());
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ops::RangeInclusive;
     use std::time::Duration;
 
     use super::super::Durability::Synced;
@@ -345,7 +337,10 @@ mod tests {
         }
         let mut delete = || {
             let deleted = files.delete_oldest().unwrap()?;
-            let deleted = deleted.iter().map(|(name, rows)| format!("{name} {rows}"));
+            let deleted = deleted
+                .lost
+                .iter()
+                .map(|(name, rows)| format!("{name} {rows}"));
             let cursors = files.cursors().values().cloned();
             Some((
                 deleted.collect::<Vec<_>>().join(", "),

@@ -1,6 +1,7 @@
 //! Decides when records are written and answers are acknowledged: after the records are durable, or at once while the storage fails.
 //! A pure state machine; times are monotonic.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,11 +21,8 @@ pub enum Effect {
     Append(Vec<Arc<Record>>),
     /// Acknowledge the answers whose records have at most this number.
     Acknowledge(u64),
-    /// This number of rows is lost for the destinations that do not have them yet: the memory is full.
-    Lost {
-        /// The number of rows.
-        rows: u64,
-    },
+    /// These records are lost for the destinations that do not have them yet: the memory is full.
+    Lost(Vec<Arc<Record>>),
     /// The journal is not durable any more.
     Failing,
     /// The journal is durable again.
@@ -35,8 +33,10 @@ pub enum Effect {
 #[derive(Debug)]
 pub struct Flow {
     memory: Memory,
-    /// Since when records are being appended.
-    appending: Option<Duration>,
+    /// Whether the storage is open, so that the records have their final numbers.
+    is_open: bool,
+    /// Whether records are being appended.
+    is_appending: bool,
     /// When the answer that waits longest was recorded.
     waiting_since: Option<Duration>,
     is_durable: bool,
@@ -45,12 +45,13 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// No records; the storage works.
+    /// No records; the storage is not open yet. Until [`Flow::opened`] records have provisional numbers.
     #[must_use]
     pub fn new(memory: Memory) -> Self {
         Self {
             memory,
-            appending: None,
+            is_open: false,
+            is_appending: false,
             waiting_since: None,
             is_durable: true,
             retry_at: Duration::ZERO,
@@ -69,14 +70,35 @@ impl Flow {
         &self.memory
     }
 
+    /// The storage is open. `shift` is added to the provisional numbers.
+    pub fn opened(&mut self, shift: u64, now: Duration) -> Vec<Effect> {
+        self.memory.shift(shift);
+        self.is_open = true;
+        self.repeat(now)
+    }
+
+    /// The storage cannot be opened, or must be opened again.
+    pub fn closed(&mut self) -> Vec<Effect> {
+        self.is_open = false;
+        self.is_appending = false;
+        self.fail()
+    }
+
+    /// Appends what is not durable now, also if it is being appended: the report may be lost.
+    pub fn repeat(&mut self, now: Duration) -> Vec<Effect> {
+        self.is_appending = false;
+        self.retry_at = now;
+        let effects = [self.recover(), self.append(now)];
+        effects.into_iter().flatten().collect()
+    }
+
     /// Takes a new record.
     pub fn record(&mut self, record: Record, now: Duration) -> Vec<Effect> {
         let (number, kind) = (record.header.sequence, record.header.kind);
         let lost = self.memory.add(Arc::new(record));
         let mut effects = Vec::new();
-        let rows = lost.iter().map(|record| u64::from(record.header.rows));
         if !lost.is_empty() {
-            effects.push(Effect::Lost { rows: rows.sum() });
+            effects.push(Effect::Lost(lost));
             effects.extend(self.fail());
         }
         match self.is_durable {
@@ -90,7 +112,7 @@ impl Flow {
 
     /// The records with numbers below `end` were appended. Without success, the one with this number was not.
     pub fn appended(&mut self, end: u64, is_success: bool, now: Duration) -> Vec<Effect> {
-        self.appending = None;
+        self.is_appending = false;
         self.memory.remove_below(end);
         let mut effects = Vec::new();
         if let Some(last) = end.checked_sub(1) {
@@ -105,10 +127,7 @@ impl Flow {
             return effects;
         }
         self.retry_at = now;
-        if !self.is_durable && self.memory.is_empty() {
-            self.is_durable = true;
-            effects.push(Effect::Recovered);
-        }
+        effects.extend(self.recover());
         effects.extend(self.append(now));
         effects
     }
@@ -132,14 +151,28 @@ impl Flow {
         let limit = self
             .waiting_since
             .map(|since| since.saturating_add(APPEND_LIMIT));
-        let can_retry = self.appending.is_none() && !self.memory.is_empty();
+        let can_retry = self.is_open && !self.is_appending && !self.memory.is_empty();
         let retry = can_retry.then_some(self.retry_at);
         limit.into_iter().chain(retry).min()
     }
 
-    /// All destinations have the records with numbers below `end`. While the storage fails, they leave the memory.
-    pub fn sent(&mut self, end: u64) {
+    /// All destinations have the records with numbers below `end`. While the storage fails, they leave the memory. Returns their numbers.
+    pub fn sent(&mut self, end: u64) -> Option<RangeInclusive<u64>> {
+        let first = self.memory.first()?.header.sequence;
+        if self.is_durable || first >= end {
+            return None;
+        }
         self.memory.remove_below(end);
+        Some(first..=end - 1)
+    }
+
+    /// All acknowledged records are durable if none waits.
+    fn recover(&mut self) -> Option<Effect> {
+        if self.is_durable || !self.is_open || !self.memory.is_empty() {
+            return None;
+        }
+        self.is_durable = true;
+        Some(Effect::Recovered)
     }
 
     /// Polls do not wait any more.
@@ -157,10 +190,11 @@ impl Flow {
 
     /// Begins to append all records, one operation at a time.
     fn append(&mut self, now: Duration) -> Option<Effect> {
-        if self.appending.is_some() || self.memory.is_empty() || now < self.retry_at {
+        let is_possible = self.is_open && !self.is_appending && now >= self.retry_at;
+        if !is_possible || self.memory.is_empty() {
             return None;
         }
-        self.appending = Some(now);
+        self.is_appending = true;
         let records = self.memory.from(0).cloned();
         Some(Effect::Append(records.collect()))
     }
@@ -185,6 +219,9 @@ mod tests {
         Failed(u64),
         Elapsed,
         Sent(u64),
+        Closed,
+        Opened(u64),
+        Repeat,
     }
 
     /// Effects as text.
@@ -197,7 +234,10 @@ mod tests {
                 format!("append {}", numbers.collect::<Vec<_>>().join("+"))
             }
             Effect::Acknowledge(last) => format!("ack {last}"),
-            Effect::Lost { rows } => format!("lost {rows}"),
+            Effect::Lost(records) => {
+                let rows = records.iter().map(|record| record.header.rows);
+                format!("lost {}", rows.sum::<u32>())
+            }
             Effect::Failing => "failing".to_owned(),
             Effect::Recovered => "recovered".to_owned(),
         });
@@ -208,9 +248,19 @@ mod tests {
     type Step = (u64, Event, &'static str, Option<u64>);
 
     fn check(name: &str, room: usize, steps: &[Step]) {
+        let mut flow = flow(room);
+        assert_eq!(flow.opened(0, Duration::ZERO), []);
+        follow(name, flow, steps);
+    }
+
+    /// A flow with room for this number of records.
+    fn flow(room: usize) -> Flow {
         let size = record(1, b"").encoded_len();
         let budget = MemoryBudget::new(room * size);
-        let mut flow = Flow::new(Memory::new(budget));
+        Flow::new(Memory::new(budget))
+    }
+
+    fn follow(name: &str, mut flow: Flow, steps: &[Step]) {
         for (at, event, expected, due) in steps {
             let now = secs(*at);
             let effects = match *event {
@@ -227,6 +277,9 @@ mod tests {
                     flow.sent(end);
                     vec![]
                 }
+                Event::Closed => flow.closed(),
+                Event::Opened(shift) => flow.opened(shift, now),
+                Event::Repeat => flow.repeat(now),
             };
             assert_eq!(shown(effects), *expected, "{name}: {event:?} at {at} s");
             assert_eq!(flow.due(), due.map(secs), "{name}: {event:?} at {at} s");
@@ -298,6 +351,47 @@ mod tests {
             "a record that is longer than the memory",
             0,
             &[(1, Record(1), "lost 3, failing, ack 1", None)],
+        );
+    }
+    #[test]
+    fn records_before_the_opening_get_their_numbers_and_are_appended_then() {
+        use Event::{Appended, Closed, Elapsed, Opened, Record, Repeat, Sent};
+        follow(
+            "an opening that fails",
+            flow(9),
+            &[
+                (1, Record(1), "", Some(6)),
+                (2, Closed, "ack 1, failing", None),
+                (3, Record(2), "ack 2", None),
+                (4, Closed, "ack 2", None),
+                (5, Opened(10), "append 11+12", None),
+                (6, Appended(13), "ack 12, recovered", None),
+                (7, Closed, "failing", None),
+                (8, Opened(0), "recovered", None),
+            ],
+        );
+        follow(
+            "an opening that hangs",
+            flow(9),
+            &[
+                (1, Record(1), "", Some(6)),
+                (6, Elapsed, "ack 1, failing", None),
+                (7, Record(2), "ack 2", None),
+                (8, Opened(4), "append 5+6", None),
+            ],
+        );
+        follow(
+            "a lost report",
+            flow(9),
+            &[
+                (0, Opened(0), "", None),
+                (1, Record(1), "append 1", Some(6)),
+                (2, Repeat, "append 1", Some(6)),
+                // What destinations have stays until it is durable, so that its answer is acknowledged.
+                (3, Sent(2), "", Some(6)),
+                (4, Appended(2), "ack 1", None),
+                (5, Repeat, "", None),
+            ],
         );
     }
 }

@@ -145,6 +145,11 @@ impl Intake {
         self.next
     }
 
+    /// Adds `by` to the number of the next record: the journal is open.
+    pub fn shift(&mut self, by: u64) {
+        self.next = self.next.saturating_add(by);
+    }
+
     /// Takes an answer. `online` is the number of devices of the account that are online before its rows are applied.
     pub fn answer(
         &mut self,

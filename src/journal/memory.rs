@@ -112,6 +112,17 @@ impl Memory {
         self.budget.give_back(bytes);
     }
 
+    /// Adds `by` to the numbers of all records.
+    pub fn shift(&mut self, by: u64) {
+        let records = std::mem::take(&mut self.records).into_values();
+        let shifted = records.map(|record| {
+            let mut record = Arc::unwrap_or_clone(record);
+            record.header.sequence = record.header.sequence.saturating_add(by);
+            (record.header.sequence, Arc::new(record))
+        });
+        self.records = shifted.collect();
+    }
+
     /// The number of records.
     #[must_use]
     pub fn len(&self) -> usize {

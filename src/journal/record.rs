@@ -230,7 +230,7 @@ impl Fields<'_> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -262,7 +262,7 @@ pub(super) mod tests {
     }
 
     /// A record with this number and payload.
-    pub(in crate::journal) fn record(sequence: u64, payload: &[u8]) -> Record {
+    pub(crate) fn record(sequence: u64, payload: &[u8]) -> Record {
         Record {
             header: Header {
                 sequence,

@@ -26,7 +26,7 @@ pub struct Subscription {
 #[rtype(result = "()")]
 pub struct SetSubscriptions(pub Vec<Subscription>);
 
-/// Why records cannot be read now. The request is to be repeated later.
+/// Why records cannot be read now: the journal is not open, the storage fails, or gives no result within 5 s. The request is to be repeated later.
 #[derive(Debug, Clone, Error)]
 #[error("the journal cannot be read: {0}")]
 pub struct Unavailable(pub Arc<str>);
@@ -55,7 +55,8 @@ pub struct ReadReply {
     pub records: Vec<Arc<Record>>,
     /// The number from which to read on. Numbers below it without a record are lost, or never existed.
     pub next: u64,
-    /// The numbers below `next` that are missing. Those at the end of the process's own numbers are not reported.
+    /// The numbers below `next` that are missing for ever. If records in memory overtook older ones, those are neither read nor missing:
+    /// they can be read later, from the same number on.
     pub gaps: Vec<Gap>,
     /// The number of the next record that will be made: `next` has reached it if no record waits.
     pub end: u64,
@@ -78,17 +79,18 @@ pub struct Advance {
 #[rtype(result = "()")]
 pub struct RecordMoved(pub Vec<MovedDevice>);
 
-/// What the bounds of the journals need to know; `None` until the journal is open.
+/// What the bounds of the journals need to know; `None` until the journal is open, while segments are deleted, and if the storage gives
+/// no result within 5 s.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Option<AccountUse>")]
 pub struct Usage;
 
-/// Deletes the oldest segments, one for each reason.
+/// Deletes the oldest segments, one for each reason, but at most 8. Does nothing while segments are being deleted.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct DeleteOldest(pub Vec<Reason>);
 
-/// Closes the segment and saves the cursors at the end of the process, or before the journal is deleted. Answered when that is done.
+/// Appends what is not durable yet, closes the segment and saves the cursors at the end of the process, or before the journal is deleted. Answered when that is done.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct Finish;

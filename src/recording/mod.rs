@@ -4,9 +4,10 @@
 //! threads, the sockets and the clock.
 //!
 //! - A [`JournalActor`] for each account writes its answers to its journal, and acknowledges them once they are durable.
+//! - [`keep_within`] deletes the oldest records of all journals beyond their bounds.
 //! - A [`RemoteWriteActor`] for each account and destination reads the journal at a cursor and sends the rows.
 
-#[allow(dead_code, reason = "the actor does nothing yet")]
+mod bounds;
 mod journal;
 mod messages;
 mod recorder;
@@ -14,6 +15,7 @@ mod recorder;
 mod sender;
 pub mod status;
 
+pub use self::bounds::{Journals, keep_within};
 pub use self::journal::{JournalActor, JournalOptions};
 pub use self::messages::{
     Advance, CursorOf, DeleteOldest, Finish, ReadRecords, ReadReply, RecordMoved, SetSubscriptions,

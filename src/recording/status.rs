@@ -78,7 +78,8 @@ pub struct JournalStatus {
     /// The time to write and sync records.
     pub append_duration: Histogram<{ APPEND_BOUNDS.len() }>,
     failures: [Counter; Operation::ALL.len()],
-    /// Rows of records that can no longer be read: missing numbers.
+    /// Rows of records that can no longer be read: missing numbers that were not deleted. An estimate: each missing record counts with the
+    /// average number of rows of the records that are left. Counted once in a process, when a destination would read them.
     pub rows_lost_in_gaps: Counter,
     /// The number of the next record. Changes when there are more records to read.
     pub end: watch::Sender<u64>,

@@ -1,0 +1,150 @@
+//! Keeps the journals of all accounts within their bounds: asks them what they use, and has the oldest segments deleted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Addr;
+use futures_util::future::join_all;
+use tokio::sync::oneshot;
+use tracing::warn;
+
+use super::journal::JournalActor;
+use super::messages::{DeleteOldest, Usage};
+use crate::journal::retention::{Bounds, Victims, victims};
+use crate::journal::storage::Space;
+use crate::journal::{Disk, JournalDirectory, Storage};
+use crate::tasks::Pool;
+use crate::time::{Clock, Throttle, unix_nanos};
+
+/// The interval of checks.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long the reply of a journal and the space of the file system are awaited.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// The journals of all accounts, by name.
+pub type Journals = Vec<(Arc<str>, Addr<JournalActor>)>;
+
+/// Deletes the oldest segments beyond the bounds every 10 s, without end. `journals` gives those of now. The pool's thread waits for the
+/// file system.
+pub async fn keep_within(
+    journals: impl Fn() -> Journals,
+    bounds: Bounds,
+    directory: Arc<JournalDirectory>,
+    pool: Pool,
+    clock: Clock,
+) {
+    let mut space = FreeSpace::new(&directory, pool);
+    loop {
+        check(&journals(), bounds, &mut space, &clock).await;
+        clock.sleep(INTERVAL).await;
+    }
+}
+
+/// Deletes the segments that are beyond the bounds now.
+async fn check(
+    journals: &[(Arc<str>, Addr<JournalActor>)],
+    bounds: Bounds,
+    space: &mut FreeSpace,
+    clock: &Clock,
+) {
+    let uses = journals.iter().map(async |(account, journal)| {
+        let used = clock.timeout(LIMIT, journal.send(Usage)).await;
+        // Journals that do not reply or are not open are left as they are.
+        Some((Arc::clone(account), used?.ok()??))
+    });
+    let uses: BTreeMap<_, _> = join_all(uses).await.into_iter().flatten().collect();
+    let space = space.read(clock).await;
+    let now = unix_nanos(clock.corrected());
+    let victims = victims(&uses, bounds, space, now);
+    delete(journals, victims, clock).await;
+}
+
+async fn delete(journals: &[(Arc<str>, Addr<JournalActor>)], mut victims: Victims, clock: &Clock) {
+    let deleted = journals.iter().filter_map(|(account, journal)| {
+        let reasons = victims.remove(account)?;
+        Some(clock.timeout(LIMIT, journal.send(DeleteOldest(reasons))))
+    });
+    // A journal that is still deleting does not say what it uses.
+    join_all(deleted).await;
+}
+
+/// The space of the file system of the journals.
+struct FreeSpace {
+    disk: Disk,
+    pool: Pool,
+    /// The result that is awaited, also since an earlier check.
+    result: Option<oneshot::Receiver<std::io::Result<Space>>>,
+    failures: Throttle,
+}
+
+impl FreeSpace {
+    fn new(directory: &JournalDirectory, pool: Pool) -> Self {
+        Self {
+            disk: Disk::new(directory.path().to_owned()),
+            pool,
+            result: None,
+            failures: Throttle::default(),
+        }
+    }
+
+    /// The space; `None` if it cannot be read in time. Then the free space is not considered.
+    async fn read(&mut self, clock: &Clock) -> Option<Space> {
+        let disk = self.disk.clone();
+        let read = || self.pool.run(move || disk.space());
+        let result = self.result.get_or_insert_with(read);
+        let space = clock.timeout(LIMIT, result).await?;
+        self.result = None;
+        match space.ok()? {
+            Ok(space) => Some(space),
+            Err(error) => {
+                if let Some(not_logged) = self.failures.admit(clock.elapsed()) {
+                    warn!(%error, not_logged, "cannot read the free space for the journals");
+                }
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix::Actor;
+
+    use super::*;
+    use crate::recording::journal::tests::{Machine, answered, dropped, subscription};
+    use crate::remote_write::RowReason;
+
+    #[actix_rt::test]
+    async fn old_segments_are_deleted_every_ten_seconds() {
+        let machine = Machine::new();
+        let status = machine.sender("d");
+        let options = machine.options(vec![subscription(&status)]);
+        let journal = JournalActor::new(options).start();
+        assert!(answered(&journal, 1, 7).await);
+        assert!(answered(&journal, 2, 8).await);
+        let bounds = Bounds {
+            bytes: u64::MAX,
+            age: Duration::from_secs(3600),
+        };
+        let journals = vec![("a".into(), journal)];
+        let keep = keep_within(
+            move || journals.clone(),
+            bounds,
+            Arc::clone(&machine.directory),
+            machine.pool.clone(),
+            machine.clock.clone(),
+        );
+        actix_rt::spawn(keep);
+        let mut waited = 0;
+        while dropped(&status, RowReason::MaxAge) < 15 {
+            machine.time.advance(Duration::from_secs(10));
+            waited += 10;
+            actix_rt::time::sleep(Duration::from_millis(1)).await;
+            assert!(waited < 1_000_000);
+        }
+        assert!(waited >= 3600, "{waited}");
+        assert_eq!(machine.files(), ["cursors"]);
+    }
+}

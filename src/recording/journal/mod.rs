@@ -1,0 +1,466 @@
+//! The JournalActor: writes the answers of one account to its journal. It carries out what [`Intake`] and [`Flow`] decide.
+//!
+//! All access to files is on the journal's own [thread]. Its results arrive as messages, so that a restart of the actor does not lose
+//! them; what was being done is requested again after a restart, and repeating it changes nothing.
+
+mod acknowledgements;
+mod deferred;
+mod handlers;
+mod portion;
+mod results;
+mod subscribers;
+#[cfg(test)]
+pub(super) mod tests;
+mod thread;
+mod worker;
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, SpawnHandle, Supervised, WrapFuture};
+use tokio::sync::oneshot;
+use tracing::{error, info};
+
+use self::acknowledgements::{Acknowledgements, Waiter, acknowledge};
+use self::results::Requested;
+use self::subscribers::Subscribers;
+use self::thread::{JournalThread, LIMIT};
+use self::worker::{OpenStorage, Worker};
+use super::messages::{Subscription, Unavailable};
+use super::status::{JournalStatus, Operation};
+use crate::account::OfferAnswer;
+use crate::journal::intake::prepare;
+use crate::journal::{
+    Answer, Cursor, Disk, Effect, Flow, Intake, JournalDirectory, Memory, MemoryBudget, Numbers,
+    Prepared, Record, SegmentLimits, Storage, Taken,
+};
+use crate::store::Published;
+use crate::supervise::act_at;
+use crate::tasks::Pool;
+use crate::time::{Backoff, Clock, unix_nanos};
+
+/// The interval of what is not caused by messages.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The interval at which a segment is closed that has no new records.
+const CLOSE: Duration = Duration::from_secs(10);
+
+/// The options of a JournalActor.
+#[derive(Debug, Clone)]
+pub struct JournalOptions {
+    /// The account.
+    pub account: Arc<str>,
+    /// Where the journals are.
+    pub directory: Arc<JournalDirectory>,
+    /// The destinations at the start.
+    pub subscriptions: Vec<Subscription>,
+    /// The memory for records while the storage fails, of all accounts together.
+    pub memory: MemoryBudget,
+    /// Compresses and reads answers.
+    pub pool: Pool,
+    /// Says how many devices of the account are online.
+    pub published: Arc<Published>,
+    /// What it reports.
+    pub status: Arc<JournalStatus>,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// Writes the answers of one account to its journal. Without destinations answers are acknowledged and not recorded.
+#[derive(Debug)]
+pub struct JournalActor<S: Storage = Disk> {
+    account: Arc<str>,
+    path: PathBuf,
+    pool: Pool,
+    published: Arc<Published>,
+    status: Arc<JournalStatus>,
+    clock: Clock,
+    thread: JournalThread<S>,
+    state: State,
+    /// Whether records have their final numbers: the journal was opened.
+    is_numbered: bool,
+    opening: Backoff,
+    intake: Intake,
+    flow: Flow,
+    acknowledgements: Acknowledgements,
+    subscribers: Subscribers,
+    /// The answers that are not recorded yet, in order. The first is being compressed.
+    answers: VecDeque<Waiting>,
+    /// The devices of the account that were online when this was last known.
+    online: usize,
+    requested: Requested,
+    /// Who waits for cursors: their destinations.
+    cursors: Vec<(Arc<str>, CursorWaiter)>,
+    /// Who waits until all destinations have cursors.
+    subscribing: Vec<oneshot::Sender<()>>,
+    /// The destinations whose cursors must be removed.
+    released: Vec<Arc<str>>,
+    /// Numbers without records that no destination lacks, or that are counted as lost.
+    known_gaps: Numbers,
+    /// Who waits until the journal is closed.
+    finishing: Vec<oneshot::Sender<()>>,
+    /// Whether cursors have changed since they were saved.
+    has_moved: bool,
+    /// When a segment is closed if it is old.
+    close_at: Duration,
+    /// Whether the sums of segments may be unknown.
+    must_survey: bool,
+    /// No segment is read to count before: it failed.
+    survey_at: Duration,
+    /// Calls [`Flow::elapsed`].
+    timer: Option<SpawnHandle>,
+    /// Why the storage fails.
+    error: Option<String>,
+    #[cfg(feature = "fault-injection")]
+    pub(super) faults: crate::supervise::faults::Armed,
+}
+
+/// Takes the cursor of a destination.
+type CursorWaiter = oneshot::Sender<Result<Option<Cursor>, Unavailable>>;
+
+/// Whether the journal can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// It is being opened, for the first time or again.
+    Opening,
+    /// It is open.
+    Open,
+    /// It must not be used: its files are of another version or account.
+    Refused,
+}
+
+/// An answer that is not recorded yet.
+#[derive(Debug)]
+struct Waiting {
+    offer: OfferAnswer,
+    /// When it arrived, by the corrected clock, in nanoseconds since 1970.
+    received: i64,
+    /// The devices that were online then.
+    online: usize,
+    waiters: Vec<Waiter>,
+}
+
+impl JournalActor {
+    /// A journal that is opened when the actor starts.
+    #[must_use]
+    pub fn new(options: JournalOptions) -> Self {
+        let (directory, account) = (Arc::clone(&options.directory), Arc::clone(&options.account));
+        let path = directory.path().join(&*account);
+        let open_storage = Box::new(move || directory.account(&account));
+        Self::on(open_storage, path, options)
+    }
+}
+
+impl<S: Storage + Unpin + 'static> JournalActor<S> {
+    /// A journal on a storage, which is opened when the actor starts. The path is for messages.
+    fn on(open_storage: OpenStorage<S>, path: PathBuf, options: JournalOptions) -> Self {
+        let JournalOptions {
+            account,
+            directory: _,
+            subscriptions,
+            memory,
+            pool,
+            published,
+            status,
+            clock,
+        } = options;
+        let (limits, now) = (SegmentLimits::STANDARD, clock.elapsed());
+        let worker = Worker::new(open_storage, limits, Arc::clone(&status), clock.clone());
+        let mut subscribers = Subscribers::default();
+        subscribers.set(subscriptions, now);
+        Self {
+            account,
+            path,
+            pool,
+            published,
+            status,
+            thread: JournalThread::new(worker, clock.clone()),
+            state: State::Opening,
+            is_numbered: false,
+            opening: Backoff::REQUESTS,
+            // Numbers are provisional until the journal is open.
+            intake: Intake::new(1, now),
+            flow: Flow::new(Memory::new(memory)),
+            acknowledgements: Acknowledgements::default(),
+            subscribers,
+            answers: VecDeque::new(),
+            online: 0,
+            requested: Requested::default(),
+            cursors: Vec::new(),
+            subscribing: Vec::new(),
+            released: Vec::new(),
+            known_gaps: Numbers::default(),
+            finishing: Vec::new(),
+            has_moved: false,
+            close_at: now,
+            must_survey: true,
+            survey_at: now,
+            timer: None,
+            error: None,
+            clock,
+            #[cfg(feature = "fault-injection")]
+            faults: Default::default(),
+        }
+    }
+
+    /// Takes an answer, and compresses it if none is being compressed.
+    fn offered(&mut self, offer: OfferAnswer, waiter: Waiter, context: &mut Context<Self>) {
+        if self.subscribers.is_empty() {
+            acknowledge(vec![waiter]);
+            return;
+        }
+        let same = self.answers.iter_mut().find(|it| it.offer.id == offer.id);
+        if let Some(same) = same {
+            same.waiters.push(waiter);
+            return;
+        }
+        let batch = (offer.id.stream.incarnation, offer.id.number);
+        let Err(waiter) = self.acknowledgements.repeated(batch, waiter) else {
+            return;
+        };
+        // Before its rows are applied. Unknown while the store writes.
+        if let Some(snapshot) = self.published.snapshot() {
+            let account = snapshot.account(&self.account);
+            self.online = account.map_or(0, |account| snapshot.counts_of(account).online);
+        }
+        self.answers.push_back(Waiting {
+            offer,
+            received: unix_nanos(self.clock.corrected()),
+            online: self.online,
+            waiters: vec![waiter],
+        });
+        if self.answers.len() == 1 {
+            self.prepare(context);
+        }
+    }
+
+    /// Compresses the first answer on a thread of the pool.
+    fn prepare(&mut self, context: &mut Context<Self>) {
+        let Some(first) = self.answers.front() else {
+            return;
+        };
+        let (body, metadata) = (
+            Arc::clone(&first.offer.body),
+            Arc::clone(&first.offer.metadata),
+        );
+        let prepared = self.pool.run(move || prepare(&body, &metadata));
+        context.spawn(prepared.into_actor(self).map(|prepared, actor, context| {
+            let prepared = match prepared {
+                Ok(Ok(prepared)) => Ok(prepared),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err("it panicked".to_owned()),
+            };
+            actor.prepared(prepared, context);
+        }));
+    }
+
+    /// Records the first answer.
+    fn prepared(&mut self, prepared: Result<Prepared, String>, context: &mut Context<Self>) {
+        let Some(first) = self.answers.pop_front() else {
+            return;
+        };
+        match prepared {
+            // Without a reply, the account counts the answer as lost.
+            Err(error) => {
+                let account = &self.account;
+                error!(%account, error, "an answer cannot be recorded: its rows are lost for all destinations");
+            }
+            Ok(prepared) if first.offer.handover.take() => self.take(first, prepared, context),
+            // It was withdrawn: it is lost already.
+            Ok(_) => {}
+        }
+        self.prepare(context);
+    }
+
+    fn take(&mut self, answer: Waiting, prepared: Prepared, context: &mut Context<Self>) {
+        let Waiting {
+            offer,
+            received,
+            online,
+            waiters,
+        } = answer;
+        if self.state == State::Refused {
+            self.subscribers.not_recorded(prepared.span.rows);
+            acknowledge(waiters);
+            return;
+        }
+        let (incarnation, batch) = (offer.id.stream.incarnation, offer.id.number);
+        let answer = Answer {
+            incarnation,
+            batch,
+            metadata: &offer.metadata,
+            covers: offer.coverage.covers,
+            received,
+        };
+        let now = self.clock.elapsed();
+        let batch = (incarnation, batch);
+        match self.intake.answer(&answer, prepared, online, now) {
+            Taken::Record(record) => {
+                let number = record.header.sequence;
+                self.acknowledgements.taken(batch, Some(number), waiters);
+                self.record(record, context);
+            }
+            Taken::Empty | Taken::Repeated => {
+                self.acknowledgements.taken(batch, None, waiters);
+            }
+        }
+    }
+
+    /// Hands a new record to the flow, and announces it.
+    fn record(&mut self, record: Record, context: &mut Context<Self>) {
+        self.subscribers.recorded(record.header.rows);
+        let effects = self.flow.record(record, self.clock.ran());
+        self.carry_out(effects, context);
+        self.announce();
+    }
+
+    /// Says that there are more records to read. They can be read before they are durable.
+    fn announce(&self) {
+        if self.state == State::Open {
+            let end = self.intake.next();
+            self.status.end.send_if_modified(|known| {
+                let is_new = *known != end;
+                *known = end;
+                is_new
+            });
+        }
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>, context: &mut Context<Self>) {
+        for effect in effects {
+            match effect {
+                Effect::Append(records) => self.append(records, context),
+                Effect::Acknowledge(last) => self.acknowledgements.up_to(last),
+                Effect::Lost(records) => {
+                    self.subscribers.lost(&records);
+                    for record in &records {
+                        let number = record.header.sequence;
+                        self.known_gaps.add(number..=number);
+                    }
+                    self.error = Some("the memory for answers is full".to_owned());
+                }
+                Effect::Failing => self.failing(),
+                Effect::Recovered => {
+                    self.status.durable.set(1.0);
+                    self.error = None;
+                    let account = &self.account;
+                    info!(%account, "the journal is durable again");
+                }
+            }
+        }
+        self.set_timer(context);
+    }
+
+    fn failing(&mut self) {
+        self.status.durable.set(0.0);
+        let (account, directory) = (&self.account, self.path.display());
+        let error = self.error.take().unwrap_or_else(|| {
+            self.status.failed(Operation::Append);
+            format!("no result within {} s", LIMIT.as_secs())
+        });
+        error!(
+            %account,
+            %directory,
+            error,
+            "the journal is not durable: answers are kept in memory until it can be written"
+        );
+    }
+
+    /// Calls [`Flow::elapsed`] when it is due.
+    fn set_timer(&mut self, context: &mut Context<Self>) {
+        if let Some(timer) = self.timer.take() {
+            context.cancel_future(timer);
+        }
+        if let Some(due) = self.flow.due() {
+            let wait = due.saturating_sub(self.clock.ran());
+            // Moments have milliseconds; not too early.
+            let until = self.clock.now().after(wait + Duration::from_millis(1));
+            let timer = act_at(&self.clock, until, context, |actor: &mut Self, context| {
+                actor.timer = None;
+                let effects = actor.flow.elapsed(actor.clock.ran());
+                actor.carry_out(effects, context);
+            });
+            self.timer = Some(timer);
+        }
+    }
+
+    /// What is not caused by messages, every second.
+    fn tick(&mut self, context: &mut Context<Self>) {
+        let until = self.clock.now().after(TICK);
+        act_at(&self.clock, until, context, Self::tick);
+        let now = self.clock.elapsed();
+        let received = unix_nanos(self.clock.corrected());
+        if self.state != State::Refused
+            && !self.subscribers.is_empty()
+            && let Some(tick) = self.intake.tick(received, now)
+        {
+            self.record(tick, context);
+        }
+        let released = self.subscribers.release(now);
+        if !released.is_empty() {
+            let (account, destinations) = (&self.account, released.join(", "));
+            info!(%account, destinations, "the cursors of destinations that are not configured are released");
+            self.released.extend(released);
+            self.has_moved = true;
+        }
+        self.look_after_files(context);
+    }
+
+    /// The lowest number that is not needed any more by destinations may have risen.
+    fn forget_sent(&mut self, context: &mut Context<Self>) {
+        let sent = self.subscribers.sent();
+        if let Some(sent) = sent.and_then(|sent| self.flow.sent(sent)) {
+            self.known_gaps.add(sent);
+            // If nothing is left to be written, the next record shows whether the storage works.
+            self.set_timer(context);
+        }
+    }
+
+    /// Answers those that wait for cursors.
+    fn answer_cursors(&mut self) {
+        let waiting = std::mem::take(&mut self.cursors);
+        for (destination, waiter) in waiting {
+            let cursor = self.subscribers.cursor(&destination).cloned();
+            if cursor.is_some() || !self.subscribers.contains(&destination) {
+                // An error means that the reply is not awaited any more.
+                let _ = waiter.send(Ok(cursor));
+            } else {
+                self.cursors.push((destination, waiter));
+            }
+        }
+        if self.subscribers.without_cursors().is_empty() {
+            acknowledge(std::mem::take(&mut self.subscribing));
+        }
+    }
+}
+
+#[cfg(feature = "fault-injection")]
+crate::supervise::faults::injectable!(JournalActor);
+
+impl<S: Storage + Unpin + 'static> Supervised for JournalActor<S> {}
+
+impl<S: Storage + Unpin + 'static> Actor for JournalActor<S> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        #[cfg(feature = "fault-injection")]
+        self.faults.on_start(context);
+        // Restarts cancel timers.
+        self.timer = None;
+        self.forget_requests();
+        self.prepare(context);
+        match self.state {
+            State::Opening => self.open(context),
+            State::Open => {
+                let effects = self.flow.repeat(self.clock.ran());
+                self.carry_out(effects, context);
+                self.close_if_finishing(context);
+            }
+            State::Refused => {}
+        }
+        self.set_timer(context);
+        self.tick(context);
+    }
+}

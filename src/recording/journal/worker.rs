@@ -1,0 +1,424 @@
+//! The blocking work of a journal: everything that accesses its files. Runs on the journal's own thread.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{error, info, warn};
+
+use super::portion::Portion;
+use super::subscribers::Uncounted;
+use crate::journal::files::Deleted;
+use crate::journal::retention::{AccountUse, Reason};
+use crate::journal::{
+    AppendError, Cursor, Durability, Gap, JournalFiles, Kind, Numbers, OpenError, Record,
+    SegmentLimits, Start, Storage,
+};
+use crate::recording::messages::{ReadRecords, ReadReply, Unavailable};
+use crate::recording::status::{JournalStatus, Operation};
+use crate::time::{Clock, FailureLog, Report, Throttle};
+
+/// The cursors of destinations.
+pub(super) type Positions = BTreeMap<Arc<str>, Cursor>;
+
+/// Opens the storage of the account.
+pub(super) type OpenStorage<S> = Box<dyn FnMut() -> io::Result<S> + Send>;
+
+/// The most segments that are deleted at a time, so that appends do not wait for long.
+const MOST_DELETED: usize = 8;
+
+/// A journal that is open.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// The number of the next record.
+    pub(super) next: u64,
+    /// The cursors of the destinations, and of those that are not configured any more.
+    pub(super) cursors: Positions,
+}
+
+/// The result of an append.
+#[derive(Debug)]
+pub(super) struct Appended {
+    /// The records with lower numbers are appended.
+    pub(super) end: u64,
+    /// Why the one with this number is not.
+    pub(super) error: Option<String>,
+}
+
+/// The files of a journal.
+pub(super) struct Worker<S: Storage> {
+    account: Arc<str>,
+    open_storage: OpenStorage<S>,
+    limits: SegmentLimits,
+    files: Option<JournalFiles<S>>,
+    /// The missing numbers that are counted or that no destination lacks.
+    known_gaps: Numbers,
+    status: Arc<JournalStatus>,
+    clock: Clock,
+    failures: FailureLog<Operation>,
+    gaps: Throttle,
+}
+
+impl<S: Storage> Worker<S> {
+    /// A journal that is not open.
+    pub(super) fn new(
+        open_storage: OpenStorage<S>,
+        limits: SegmentLimits,
+        status: Arc<JournalStatus>,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            account: Arc::clone(&status.account),
+            open_storage,
+            limits,
+            files: None,
+            known_gaps: Numbers::default(),
+            status,
+            clock,
+            failures: FailureLog::new(),
+            gaps: Throttle::default(),
+        }
+    }
+
+    /// Opens the journal, unless it is open, and saves the cursors.
+    pub(super) fn open(&mut self, wanted: &[(Arc<str>, Start)]) -> Result<Opened, OpenError> {
+        if self.files.is_none() {
+            let opened = (self.open_storage)()
+                .map_err(OpenError::Io)
+                .and_then(|storage| {
+                    JournalFiles::open(storage, Arc::clone(&self.account), self.limits)
+                });
+            let files = opened.inspect_err(|_| self.status.failed(Operation::Open))?;
+            let (account, next) = (&self.account, files.log().next());
+            match files.has_lost_cursors() {
+                true => {
+                    warn!(%account, "the cursors of the journal are lost: all destinations are sent its records again")
+                }
+                false => info!(%account, bytes = files.log().bytes(), next, "journal opened"),
+            }
+            self.files = Some(files);
+        }
+        let cursors = self.subscribe(wanted, 0);
+        let next = self.files.as_ref().map_or(1, |files| files.log().next());
+        self.save_files();
+        self.report();
+        Ok(Opened { next, cursors })
+    }
+
+    /// Opens the journal again with the next [`Worker::open`]: after a panic its state is not known.
+    pub(super) fn forget(&mut self) {
+        self.files = None;
+    }
+
+    /// The cursors of all destinations, also of these, which are added if they are new. `next` is the number of the next record, if it is
+    /// higher than those on disk.
+    pub(super) fn subscribe(&mut self, wanted: &[(Arc<str>, Start)], next: u64) -> Positions {
+        let Some(files) = &mut self.files else {
+            return Positions::new();
+        };
+        let next = next.max(files.log().next());
+        for (destination, start) in wanted {
+            files.subscribe(destination, *start, next);
+        }
+        files.cursors().clone()
+    }
+
+    /// Appends records. Those that are appended already are not repeated.
+    pub(super) fn append(&mut self, records: &[Arc<Record>], cursors: Positions) -> Appended {
+        let end = records.first().map_or(0, |record| record.header.sequence);
+        let mut appended = Appended { end, error: None };
+        let now = self.clock.elapsed();
+        let Some(files) = &mut self.files else {
+            appended.error = Some(not_open().to_string());
+            return appended;
+        };
+        advance(files, cursors);
+        let closed = files.log().closed().len();
+        for record in records {
+            let durability = match record.header.kind {
+                Kind::Tick => Durability::Unsynced,
+                Kind::Answer | Kind::Moved => Durability::Synced,
+            };
+            let began = self.clock.ran();
+            match files.log_mut().append(record, durability, now) {
+                Ok(()) => {
+                    let took = self.clock.ran().saturating_sub(began);
+                    self.status.append_duration.observe(took);
+                }
+                Err(AppendError::Order) => {}
+                Err(AppendError::TooLong) => {
+                    let (account, rows) = (&self.account, record.header.rows);
+                    error!(%account, rows, "a record is too long for the journal: its rows are lost");
+                    self.status.failed(Operation::Append);
+                }
+                Err(error) => {
+                    self.status.failed(Operation::Append);
+                    appended.error = Some(error.to_string());
+                    break;
+                }
+            }
+            appended.end = record.header.sequence.saturating_add(1);
+        }
+        if files.log().closed().len() > closed {
+            self.save_files();
+        }
+        self.report();
+        appended
+    }
+
+    /// Reads records from the disk, then from `memory`. `end` is the number of the next record, `known` are missing numbers that
+    /// are counted already or that no destination lacks.
+    pub(super) fn read(
+        &mut self,
+        wanted: ReadRecords,
+        memory: &[Arc<Record>],
+        end: u64,
+        known: &Numbers,
+    ) -> Result<ReadReply, Unavailable> {
+        for numbers in known.ranges() {
+            self.known_gaps.add(numbers);
+        }
+        let ReadRecords {
+            from,
+            most_bytes,
+            may_overtake,
+        } = wanted;
+        let Some(files) = &mut self.files else {
+            return Err(not_open());
+        };
+        match files.log_mut().read(from, most_bytes) {
+            Ok(read) => {
+                self.succeeded();
+                self.count_gaps(&read.gaps);
+                let is_end = read.is_end;
+                let mut portion = Portion::of_disk(read, most_bytes);
+                if is_end {
+                    let disk = portion.gaps().len();
+                    portion.add(memory);
+                    self.count_gaps(&portion.gaps()[disk..]);
+                }
+                Ok(portion.reply(end))
+            }
+            Err(error) => {
+                let reason = Unavailable(error.to_string().into());
+                self.failed(Operation::Read, &error);
+                let mut portion = Portion::new(from, most_bytes);
+                if may_overtake {
+                    portion.overtake(memory);
+                }
+                match portion.is_empty() {
+                    true => Err(reason),
+                    false => Ok(portion.reply(end)),
+                }
+            }
+        }
+    }
+
+    /// Counts the rows of missing numbers that were not deleted, each once. How many rows they had is not known: each counts as many as
+    /// the records of the journal have on average.
+    fn count_gaps(&mut self, gaps: &[Gap]) {
+        let damaged = gaps.iter().filter(|gap| !gap.is_deleted);
+        let known = &mut self.known_gaps;
+        let new: Vec<_> = damaged
+            .flat_map(|gap| known.add(gap.numbers.clone()))
+            .collect();
+        if new.is_empty() {
+            return;
+        }
+        let records: u64 = new
+            .iter()
+            .map(|it| (it.end() - it.start()).saturating_add(1))
+            .sum();
+        let segments = self.files.iter().flat_map(|files| files.log().segments());
+        let tallies = segments.filter_map(|segment| segment.tally);
+        let (mut kept, mut rows) = (0, 0);
+        for tally in tallies {
+            kept += tally.records;
+            rows += tally.rows;
+        }
+        let lost = records.saturating_mul(rows) / kept.max(1);
+        self.status.rows_lost_in_gaps.add(lost);
+        if let Some(not_logged) = self.gaps.admit(self.clock.elapsed()) {
+            let account = &self.account;
+            let numbers = new.iter().take(5);
+            let numbers: Vec<_> = numbers
+                .map(|it| format!("{}-{}", it.start(), it.end()))
+                .collect();
+            warn!(
+                %account,
+                numbers = numbers.join(", "),
+                records,
+                rows_estimated = lost,
+                not_logged,
+                "records of the journal cannot be read: their rows are lost"
+            );
+        }
+    }
+
+    /// Reads the sums of one segment. Returns whether further ones are unknown.
+    pub(super) fn survey(&mut self) -> io::Result<bool> {
+        let Some(files) = &mut self.files else {
+            return Err(io::Error::other(not_open()));
+        };
+        let surveyed = files.log_mut().survey();
+        self.note(Operation::Read, surveyed.as_ref().err());
+        self.report();
+        surveyed
+    }
+
+    /// The rows that destinations were not sent, of the records with numbers below `end`, on disk or in `memory`.
+    pub(super) fn count(
+        &mut self,
+        wanted: &[Uncounted],
+        end: u64,
+        memory: &[(u64, u32)],
+    ) -> io::Result<Vec<u64>> {
+        let Some(files) = &mut self.files else {
+            return Err(io::Error::other(not_open()));
+        };
+        let next = files.log().next();
+        let mut count = |cursor: &Cursor| {
+            let waiting = memory.iter().filter(|(number, _)| *number >= next);
+            let waiting = waiting.filter(|(number, _)| cursor.lacks(*number));
+            let mut rows: u64 = waiting.map(|(_, rows)| u64::from(*rows)).sum();
+            for numbers in cursor.unsent() {
+                let numbers = *numbers.start()..=end.saturating_sub(1).min(*numbers.end());
+                if !numbers.is_empty() {
+                    rows += files.log_mut().count(&numbers)?.rows;
+                }
+            }
+            Ok(rows)
+        };
+        let counted: io::Result<_> = wanted.iter().map(|wanted| count(&wanted.cursor)).collect();
+        self.note(Operation::Read, counted.as_ref().err());
+        counted
+    }
+
+    /// Removes the cursors of destinations.
+    pub(super) fn release(&mut self, destinations: &[Arc<str>]) {
+        if let Some(files) = &mut self.files {
+            for destination in destinations {
+                files.release(destination);
+            }
+        }
+    }
+
+    /// Saves the cursors, and closes the segment that is written if it is old.
+    pub(super) fn save(&mut self, cursors: Positions) -> bool {
+        let now = self.clock.elapsed();
+        if let Some(files) = &mut self.files {
+            advance(files, cursors);
+            files.log_mut().close_if_old(now);
+        }
+        self.save_files()
+    }
+
+    /// Closes the segment that is written, and saves the cursors.
+    pub(super) fn close(&mut self, cursors: Positions) {
+        if let Some(files) = &mut self.files {
+            advance(files, cursors);
+            files.log_mut().close();
+        }
+        self.save_files();
+        self.report();
+    }
+
+    /// What the bounds of the journals need to know.
+    pub(super) fn usage(&self) -> Option<AccountUse> {
+        self.files.as_ref().map(JournalFiles::usage)
+    }
+
+    /// Deletes the oldest segments. Returns those that were deleted.
+    pub(super) fn delete(
+        &mut self,
+        reasons: &[Reason],
+        cursors: Positions,
+    ) -> Vec<(Reason, Deleted)> {
+        let mut deleted = Vec::new();
+        let Some(files) = &mut self.files else {
+            return deleted;
+        };
+        advance(files, cursors);
+        let mut error = None;
+        for reason in reasons.iter().take(MOST_DELETED) {
+            match files.delete_oldest() {
+                Ok(Some(segment)) => deleted.push((*reason, segment)),
+                Ok(None) => break,
+                Err(failure) => {
+                    error = Some(failure);
+                    break;
+                }
+            }
+        }
+        self.note(Operation::Delete, error.as_ref());
+        self.report();
+        deleted
+    }
+
+    /// Saves the cursors if they have changed. Returns whether it succeeds.
+    fn save_files(&mut self) -> bool {
+        let saved = self.files.as_mut().map_or(Ok(()), JournalFiles::save);
+        self.note(Operation::Cursors, saved.as_ref().err());
+        saved.is_ok()
+    }
+
+    fn note(&mut self, operation: Operation, error: Option<&io::Error>) {
+        match error {
+            Some(error) => self.failed(operation, error),
+            None => self.succeeded(),
+        }
+    }
+
+    /// Counts and logs a failure. Failed appends and openings are logged by the actor.
+    fn failed(&mut self, operation: Operation, error: &io::Error) {
+        self.status.failed(operation);
+        let (account, operation_name) = (&self.account, operation.name());
+        let (count, since) = match self.failures.failed(operation, self.clock.elapsed()) {
+            Report::First => (1, Duration::ZERO),
+            Report::Repeated { count, since } => (count, since),
+            Report::Silent => return,
+        };
+        warn!(
+            %account,
+            operation = operation_name,
+            %error,
+            count,
+            since_seconds = since.as_secs(),
+            "an operation of the journal failed: it is repeated"
+        );
+    }
+
+    fn succeeded(&mut self) {
+        if let Some(recovered) = self.failures.recovered(self.clock.elapsed()) {
+            let (account, count) = (&self.account, recovered.failures);
+            info!(%account, count, "the operations of the journal succeed again");
+        }
+    }
+
+    /// Reports the size of the journal.
+    #[expect(clippy::cast_precision_loss, reason = "sizes and seconds are exact")]
+    fn report(&self) {
+        let Some(files) = &self.files else { return };
+        let log = files.log();
+        self.status.bytes.set(log.bytes() as f64);
+        let records = log.segments().iter().map(|segment| segment.tally);
+        let records: Option<u64> = records.map(|tally| Some(tally?.records)).sum();
+        let records = records.map(|records| records as f64);
+        self.status.records.set_or_clear(records);
+        let oldest = log.segments().iter().find_map(|segment| segment.began);
+        let oldest = oldest.map(|oldest| oldest as f64 / 1e9);
+        self.status.oldest_record.set_or_clear(oldest);
+    }
+}
+
+/// Why an operation is not possible before the journal is open.
+pub(super) fn not_open() -> Unavailable {
+    Unavailable("it is not open".into())
+}
+
+fn advance<S: Storage>(files: &mut JournalFiles<S>, cursors: Positions) {
+    for (destination, cursor) in cursors {
+        files.advance(&destination, cursor);
+    }
+}
