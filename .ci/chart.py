@@ -28,6 +28,7 @@ OPERATOR = "monitoring.coreos.com/v1"
 # The URL of the runbooks in kubernetes/chart/ci/full-values.yaml.
 RUNBOOKS = "https://runbooks.example/starlink/"
 ACCOUNTS = "accounts: [{name: north, client_id: id-1, client_secret: a-secret}]\n"
+DESTINATIONS = "remote_write: [{name: prometheus, url: 'http://prometheus:9090/api/v1/write', out_of_order_window: 33h}]\n"
 # A bcrypt hash of a random password for a web configuration.
 WEB_CONFIG = "basic_auth_users:\n  prometheus: $2b$10$M4wieFmDLcDJENtO6VDGs.AUVS9kRwe35UvckDOlwcqN9qEnR1IgO\n"
 
@@ -106,7 +107,11 @@ def check_stateful_set(document):
     mounts = {mount["name"] for mount in container.get("volumeMounts", [])}
     must(volumes == mounts, f"volumes {sorted(volumes)}, mounts {sorted(mounts)}")
     writable = {mount["mountPath"] for mount in container.get("volumeMounts", []) if not mount.get("readOnly")}
-    must(writable == ({"/var/lib/starlink-telemetry"} if "STATE_FILE" in environment else set()), f"can write to {writable}")
+    wanted = {"/var/lib/starlink-telemetry"} if "STATE_FILE" in environment else set()
+    wanted |= {environment["JOURNAL_DIR"]} if "JOURNAL_DIR" in environment else set()
+    must(writable == wanted, f"can write to {writable}, not to {wanted}")
+    must(("JOURNAL_DIR" in environment) == bool({"REMOTE_WRITE_URL", "REMOTE_WRITE_FILE"} & set(environment)), "a journal without destinations, or destinations without a journal")
+    must("REMOTE_WRITE_FILE" not in environment or environment["REMOTE_WRITE_FILE"].rsplit("/", 1)[0] in {mount["mountPath"] for mount in container["volumeMounts"]}, "the destinations are not mounted")
     must(not any(mount.get("subPath") for mount in container.get("volumeMounts", [])), "a subPath never sees a change")
 
 
@@ -219,6 +224,9 @@ def check_together(file, found):
         if kind == "NetworkPolicy":
             must(spec["podSelector"]["matchLabels"].items() <= labels.items(), "the NetworkPolicy misses the pod")
             must(all(rule.get("from") for rule in spec["ingress"]), "a rule without peers allows everyone")
+            must(all(rule.get("ports") for rule in spec["egress"]), "a rule without ports allows all of them")
+            anywhere = {port["port"] for rule in spec["egress"] if not rule.get("to") for port in rule["ports"]}
+            must(anywhere <= {53, 443, 3128}, f"the ports {sorted(anywhere)} may be reached anywhere")
         if kind == "PodDisruptionBudget":
             must(spec["selector"]["matchLabels"].items() <= labels.items(), "the PodDisruptionBudget misses the pod")
             must(spec["maxUnavailable"] == 1 and "minAvailable" not in spec, "a drain would be blocked")
@@ -258,7 +266,7 @@ def check(files):
 # Settings that the chart sets from other values than `settings`.
 OWN_SETTINGS = {
     "CLIENT_ID", "CLIENT_ID_FILE", "CLIENT_SECRET", "CLIENT_SECRET_FILE", "ACCOUNTS_FILE",
-    "METRICS_PORT", "PROBES_PORT", "WEB_CONFIG_FILE", "STATE_FILE", "NAMES_FILE",
+    "METRICS_PORT", "PROBES_PORT", "WEB_CONFIG_FILE", "STATE_FILE", "NAMES_FILE", "REMOTE_WRITE_FILE", "JOURNAL_DIR",
 }
 
 
@@ -316,7 +324,9 @@ def environment_of(container, pod_name, found, root):
         "ACCOUNTS_FILE": next((next(iter(document["stringData"].values())) for document in found if document["metadata"]["name"].endswith("-accounts")), ACCOUNTS),
         "WEB_CONFIG_FILE": WEB_CONFIG,
         "NAMES_FILE": next((next(iter(document["data"].values())) for document in found if document["metadata"]["name"].endswith("-names")), "deviceID,name,group\n"),
+        "REMOTE_WRITE_FILE": next((next(iter(document["stringData"].values())) for document in found if document["metadata"]["name"].endswith("-remote-write")), DESTINATIONS),
         "STATE_FILE": None,
+        "JOURNAL_DIR": None,
     }
     environment = {entry["name"]: entry["value"].replace("$(POD_NAME)", pod_name) for entry in container["env"] if "value" in entry}
     for name, content in mounted.items():

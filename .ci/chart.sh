@@ -114,6 +114,17 @@ check_refusals() {
   refused 'cannot share a volume' --set 'credentials.existingSecrets={a,b},replicas=2,persistence.enabled=true,persistence.existingClaim=c'
   refused 'remove the values of credentials' --set accounts.existingSecret=a,credentials.existingSecret=b
   refused 'existingSecrets only' --set 'accounts.file=a,credentials.existingSecrets={a,b},replicas=2'
+  refused 'remoteWrite: set existingSecret or file' --set demo=true,remoteWrite.existingSecret=a,remoteWrite.file=b
+  refused 'must be in one place' --set demo=true,remoteWrite.existingSecret=a,settings.REMOTE_WRITE_URL=https://a.example/
+  refused 'must be in one place' --set 'demo=true,remoteWrite.file=a,extraEnv[0].name=REMOTE_WRITE_URL'
+  refused 'journal.existingClaim: .*cannot share a volume' \
+    --set 'credentials.existingSecrets={a,b},replicas=2,remoteWrite.existingSecret=c,journal.existingClaim=d'
+  refused 'not at port 443' --set 'demo=true,networkPolicy.enabled=true,networkPolicy.ingressFrom[0].podSelector.matchLabels.a=b' \
+    --set settings.REMOTE_WRITE_URL=https://a.example:9090/
+  refused 'receivers' --set 'demo=true,networkPolicy.receivers[0].ports[0].port=9090'
+  refused 'collect' --set 'demo=true,podMonitor.enabled=true,podMonitor.collect={rows}'
+  refused 'REMOTE_WRITE_FILE' --set demo=true,settings.REMOTE_WRITE_FILE=/a
+  refused 'JOURNAL_DIR' --set demo=true,settings.JOURNAL_DIR=/a
   refused 'BATCH_SIZE' --set demo=true,settings.BATCH_SIZE=65001
   refused 'BATCHSIZE' --set demo=true,settings.BATCHSIZE=1
   refused 'INFO_FORMAT' --set demo=true,settings.INFO_FORMAT=json
@@ -188,17 +199,22 @@ check_package() {
   echo "packed: the chart, $(wc -l <"$work/package-helm4.txt") files"
 }
 
-# The command of README.md, kubectl apply -k kubernetes, and the other files in that directory.
+# The command of README.md, kubectl apply -k kubernetes, and the other files in that directory; also with the component for remote write.
 check_plain() {
   local file version
+  cp -r kubernetes "$work/component"
+  sed -i 's/^# components:/components:/' "$work/component/kustomization.yaml"
+  "$tools/helm4/kubectl/kubectl" kustomize "$work/component" >"$work/plain-history.yaml"
+  grep -q 'name: REMOTE_WRITE_FILE' "$work/plain-history.yaml" || fail "the component history is not in kubernetes/kustomization.yaml"
   "$tools/helm4/kubectl/kubectl" kustomize kubernetes >"$work/plain.yaml"
   for file in secret servicemonitor prometheusrule; do
     echo --- && cat "kubernetes/$file.yaml"
   done >>"$work/plain.yaml"
   for version in "${KUBERNETES[@]}"; do
     validate "$version" "$work/plain.yaml"
+    validate "$version" "$work/plain-history.yaml"
   done
-  "$tools/python/bin/python" .ci/chart.py check "$work/plain.yaml"
+  "$tools/python/bin/python" .ci/chart.py check "$work/plain.yaml" "$work/plain-history.yaml"
 }
 
 if ! install_tools; then
@@ -218,7 +234,7 @@ check_sizes
 check_package
 check_plain
 if [[ -n $binary ]]; then
-  "$tools/python/bin/python" .ci/chart.py run "$binary" "$work"/helm4/*.yaml "$work/plain.yaml"
+  "$tools/python/bin/python" .ci/chart.py run "$binary" "$work"/helm4/*.yaml "$work/plain.yaml" "$work/plain-history.yaml"
 else
   echo "skipped: the check that the service accepts the chart's settings, because no binary was given"
 fi

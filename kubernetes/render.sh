@@ -40,5 +40,7 @@ render service.yaml service.yaml "${SECRET[@]}"
 render statefulset.yaml statefulset.yaml "${SECRET[@]}"
 render servicemonitor.yaml servicemonitor.yaml "${SECRET[@]}" --set serviceMonitor.enabled=true
 render prometheusrule.yaml prometheusrule.yaml "${SECRET[@]}" --set prometheusRule.enabled=true
+# The component with remote write: the same StatefulSet with a journal.
+render history/statefulset.yaml statefulset.yaml "${SECRET[@]}" --set remoteWrite.existingSecret=starlink-destinations
 render secret.yaml secret.yaml \
   --set credentials.clientId=CLIENT_ID_OF_THE_SERVICE_ACCOUNT --set credentials.clientSecret=CLIENT_SECRET_OF_THE_SERVICE_ACCOUNT

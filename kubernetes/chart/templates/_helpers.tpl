@@ -137,6 +137,36 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/* The Secret with the file of the destinations of remote write; nothing if there is none. */}}
+{{- define "starlink-telemetry.remoteWrite" -}}
+{{- if .Values.remoteWrite.existingSecret }}
+{{- if .Values.remoteWrite.file }}
+{{- fail "remoteWrite: set existingSecret or file, not both" }}
+{{- end }}
+{{- .Values.remoteWrite.existingSecret }}
+{{- else if .Values.remoteWrite.file }}
+{{- printf "%s-remote-write" (include "starlink-telemetry.fullname" .) }}
+{{- end }}
+{{- end }}
+
+{{/* "true" if there is a destination of remote write, and so a journal; else nothing. */}}
+{{- define "starlink-telemetry.hasJournal" -}}
+{{- $file := include "starlink-telemetry.remoteWrite" . }}
+{{- $elsewhere := .Values.settings.REMOTE_WRITE_URL }}
+{{- range .Values.extraEnv }}
+{{- if regexMatch "^REMOTE_WRITE_(URL|FILE)$" .name }}{{ $elsewhere = .name }}{{ end }}
+{{- end }}
+{{- if and $file $elsewhere }}
+{{- fail "remoteWrite: there is also REMOTE_WRITE_URL or REMOTE_WRITE_FILE in settings or extraEnv: the destinations must be in one place" }}
+{{- end }}
+{{- if or $file $elsewhere }}
+{{- if and .Values.journal.existingClaim (include "starlink-telemetry.isPair" .) }}
+{{- fail "journal.existingClaim: the pods of a pair cannot share a volume: leave it unset, and the StatefulSet creates a claim for each" }}
+{{- end }}
+{{- true }}
+{{- end }}
+{{- end }}
+
 {{- define "starlink-telemetry.names" -}}
 {{- if .Values.names.existingConfigMap }}
 {{- .Values.names.existingConfigMap }}
@@ -185,10 +215,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- range $shard := until $shards }}
 - port: metrics
   path: /metrics
-  {{- if gt $shards 1 }}
+  {{- if or $monitor.collect (gt $shards 1) }}
   params:
+    {{- with $monitor.collect }}
+    "collect[]": {{ toJson . }}
+    {{- end }}
+    {{- if gt $shards 1 }}
     shard: [{{ $shard | quote }}]
     total_shards: [{{ $shards | quote }}]
+    {{- end }}
   {{- end }}
   {{- with $monitor.scheme }}
   scheme: {{ . }}
