@@ -54,8 +54,21 @@ check_compose() {
     echo "compose with $account: ${profiles[*]}"
   done
   # Docker would create an empty directory for a missing mount.
-  "${compose[@]}" --profile '*' config --format json | python3 -c 'import json, os, sys
-for name, service in json.load(sys.stdin)["services"].items():
+  "${compose[@]}" --profile '*' config --format json | python3 -c 'import json, os, re, sys
+services = json.load(sys.stdin)["services"]
+# With an account, the profiles of the demos begin with "not-".
+profiles = lambda service: {name.removeprefix("not-") for name in service.get("profiles", [])}
+for name, service in services.items():
+    if "build" not in service and not re.search(r":v?[0-9]+[.][0-9]+[.][0-9]+$", service["image"]):
+        sys.exit("failed: " + name + " has an image without a version")
+    # The services that others are configured to use, in the same profile.
+    texts = list(service.get("environment", {}).values())
+    for volume in service.get("volumes", []):
+        if volume["type"] == "bind" and "datasources" in volume["source"]:
+            texts += [open(entry.path).read() for entry in os.scandir(volume["source"])]
+    for host in re.findall(r"http://([a-z-]+):[0-9]+", "\n".join(texts)):
+        if host not in services or not profiles(services[host]) & profiles(service):
+            sys.exit("failed: " + name + " uses " + host + ", which its profiles do not start")
     for volume in service.get("volumes", []):
         if volume["type"] == "bind" and volume["source"].startswith(os.getcwd()) and not os.path.exists(volume["source"]):
             sys.exit("failed: " + name + " mounts " + volume["source"] + ", which is not there")
