@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks the rules for Prometheus: their syntax, their unit tests, that every alert has tests and a runbook, and that README.md's command
-# makes the links to the runbooks absolute.
+# makes the links to the runbooks absolute. Also checks the results of the queries in docs/HISTORY.md.
 # Needs promtool (Debian's package prometheus), and a python that has PyYAML: CI_PYTHON names it, else it is python3.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -23,6 +23,18 @@ found=$(promtool check config "$home/prometheus.yml") || fail "$home/prometheus.
 promtool check rules "${rules[@]}"
 promtool test rules "${tests[@]}"
 "${CI_PYTHON:-python3}" .ci/rules.py "$home" docs/RUNBOOKS.md
+
+promtool test rules .ci/history_test.yml
+PYTHONPATH=.ci "${CI_PYTHON:-python3}" -c 'import sys
+from pathlib import Path
+from queries import queries
+squeeze = lambda text: "".join(text.split())
+tests = squeeze(Path(".ci/history_test.yml").read_text("utf-8"))
+found = [query for query, is_block in queries(Path("docs/HISTORY.md").read_text("utf-8")) if is_block]
+missing = [query for query in found if squeeze(query) not in tests]
+if missing or not found:
+    sys.exit("failed: .ci/history_test.yml lacks these queries of docs/HISTORY.md:\n" + "\n\n".join(missing))
+print(f"queries: {len(found)} of docs/HISTORY.md have the expected results")'
 
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
