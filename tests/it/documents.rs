@@ -1,8 +1,10 @@
-//! Checks that the tests that docs/ cites exist.
+//! Checks that the tests that docs/ cites exist, and that the destinations of remote write in docs/ are accepted.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+
+use starlink_telemetry::remote_write::parse;
 
 /// The texts of all files in a directory and its subdirectories with this extension, with their paths.
 fn texts(directory: &Path, extension: &str) -> Vec<(String, String)> {
@@ -62,4 +64,40 @@ fn the_tests_that_documents_cite_exist() {
         }
     }
     assert!(count > 50, "{count} citations");
+}
+
+/// The blocks of YAML in a document.
+fn yaml(document: &str) -> impl Iterator<Item = &str> {
+    let blocks = document.split("```yaml\n").skip(1);
+    blocks.filter_map(|rest| rest.split("```").next())
+}
+
+#[test]
+fn the_destinations_in_documents_are_accepted() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut count = 0;
+    for (path, document) in texts(&root.join("docs"), "md") {
+        for block in yaml(&document).filter(|block| block.starts_with("remote_write:")) {
+            let parsed = parse(block.as_bytes(), root);
+            assert!(parsed.is_ok(), "{path}: {parsed:?}:\n{block}");
+            count += 1;
+        }
+    }
+    assert!(count > 5, "{count} examples");
+}
+
+#[test]
+fn every_key_of_a_destination_is_documented() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = fs::read_to_string(root.join("docs/HISTORY.md")).unwrap();
+    // The message about an unknown key has all that are known.
+    let message = parse(b"remote_write: [{zzzzzzzz: 1}]", root)
+        .unwrap_err()
+        .to_string();
+    let keys = message.split("unknown key: use ").nth(1).unwrap();
+    let keys: Vec<_> = keys.split(';').next().unwrap().split(", ").collect();
+    assert!(keys.len() > 10, "{message}");
+    for key in keys {
+        assert!(document.contains(&format!("| `{key}` |")), "{key}");
+    }
 }
