@@ -108,7 +108,7 @@ def check_stateful_set(document):
     must(volumes == mounts, f"volumes {sorted(volumes)}, mounts {sorted(mounts)}")
     writable = {mount["mountPath"] for mount in container.get("volumeMounts", []) if not mount.get("readOnly")}
     wanted = {"/var/lib/starlink-telemetry"} if "STATE_FILE" in environment else set()
-    wanted |= {environment["JOURNAL_DIR"]} if "JOURNAL_DIR" in environment else set()
+    wanted |= {environment["JOURNAL_DIR"].rsplit("/", 1)[0]} if "JOURNAL_DIR" in environment else set()
     must(writable == wanted, f"can write to {writable}, not to {wanted}")
     must(("JOURNAL_DIR" in environment) == bool({"REMOTE_WRITE_URL", "REMOTE_WRITE_FILE"} & set(environment)), "a journal without destinations, or destinations without a journal")
     must("REMOTE_WRITE_FILE" not in environment or environment["REMOTE_WRITE_FILE"].rsplit("/", 1)[0] in {mount["mountPath"] for mount in container["volumeMounts"]}, "the destinations are not mounted")
@@ -356,7 +356,7 @@ def run_service(arguments):
             with tempfile.TemporaryDirectory() as directory:
                 root = pathlib.Path(directory)
                 environment = environment_of(container, pod_name, found, root)
-                if container.get("args") == ["demo"]:
+                if container.get("args", [])[:1] == ["demo"]:
                     run_demo(binary, container, environment, directory, found)
                     demos += 1
                     continue

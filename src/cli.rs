@@ -40,6 +40,9 @@ pub enum Command {
         /// Number of simulated accounts, 1 or 2; the second one is suspended
         #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
         accounts: u8,
+        /// Also send every row to the destinations of REMOTE_WRITE_URL or REMOTE_WRITE_FILE
+        #[arg(long)]
+        remote_write: bool,
     },
     /// Validate the settings and print them, without secrets
     CheckConfig {
@@ -90,12 +93,18 @@ mod tests {
     #[test]
     fn commands_are_parsed() {
         let check = |connect| Some(Command::CheckConfig { connect });
-        let demo = |accounts| Some(Command::Demo { accounts });
+        let demo = |accounts, remote_write| {
+            Some(Command::Demo {
+                accounts,
+                remote_write,
+            })
+        };
         for (arguments, command, config_file) in [
             (&[][..], None, None),
             (&["run"], Some(Command::Run), None),
-            (&["demo"], demo(1), None),
-            (&["demo", "--accounts", "2"], demo(2), None),
+            (&["demo"], demo(1, false), None),
+            (&["demo", "--accounts", "2"], demo(2, false), None),
+            (&["demo", "--remote-write"], demo(1, true), None),
             (&["healthcheck"], Some(Command::Healthcheck), None),
             (
                 &["completions", "zsh"],

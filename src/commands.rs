@@ -53,7 +53,10 @@ pub fn execute(cli: Cli) -> ExitCode {
     let outcome = system.block_on(async {
         match command {
             Command::Run => run(cli.config_file).await,
-            Command::Demo { accounts } => run_demo(cli.config_file, accounts).await,
+            Command::Demo {
+                accounts,
+                remote_write,
+            } => run_demo(cli.config_file, accounts, remote_write).await,
             Command::CheckConfig { connect } => {
                 check_config::execute(cli.config_file, connect).await
             }
@@ -142,9 +145,14 @@ async fn run(config_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
     Ok(code)
 }
 
-async fn run_demo(config_file: Option<PathBuf>, accounts: u8) -> Result<ExitCode, Failure> {
+async fn run_demo(
+    config_file: Option<PathBuf>,
+    accounts: u8,
+    remote_write: bool,
+) -> Result<ExitCode, Failure> {
+    let sources = Sources::from_process(config_file);
     // The simulators end when this returns.
-    let (simulators, settings) = demo::start(accounts, Sources::from_process(config_file))?;
+    let (simulators, settings) = demo::start(accounts, sources, remote_write)?;
     let tuning = Tuning {
         is_demo: true,
         ..Tuning::default()

@@ -18,13 +18,15 @@ const SECOND_FLEET: usize = 36;
 const CLIENT_ID: &str = "simulated-client-id";
 const CLIENT_SECRET: &str = "simulated-client-secret";
 
-/// Starts one simulator for each account, 1 or 2, and reads the settings. The simulators end when they are dropped.
+/// Starts one simulator for each account, 1 or 2, and reads the settings. The simulators end when they are dropped. `remote_write`: rows are
+/// sent to the destinations of the settings.
 ///
 /// # Errors
 /// A simulator cannot start, or a setting is wrong.
 pub fn start(
     accounts: u8,
     sources: Sources,
+    remote_write: bool,
 ) -> Result<(Vec<Simulator>, Settings), Box<dyn std::error::Error>> {
     let mut simulators = vec![Simulator::start(first())?];
     if accounts > 1 {
@@ -39,7 +41,7 @@ pub fn start(
             client_secret: SecretString::from(CLIENT_SECRET),
         });
     }
-    let settings = Settings::for_demo(sources, demo_accounts)?;
+    let settings = Settings::for_demo(sources, demo_accounts, remote_write)?;
     Ok((simulators, settings))
 }
 

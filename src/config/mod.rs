@@ -151,19 +151,25 @@ impl Settings {
         let mut reader = Reader::new(sources);
         reader.note_config_file();
         let accounts = accounts::read(&mut reader);
-        Self::assemble(reader, accounts, "")
+        Self::assemble(reader, accounts, "", true)
     }
 
-    /// The settings of the demo: the given accounts replace the configured ones; everything else is as configured.
+    /// The settings of the demo: the given accounts replace the configured ones; everything else is as configured. Rows are sent only with
+    /// `remote_write`, so that a destination in the settings of a real service does not get simulated terminals by accident.
     ///
     /// # Errors
     /// All errors of the other settings.
-    pub fn for_demo(sources: Sources, accounts: Vec<DemoAccount>) -> Result<Self, ConfigErrors> {
+    pub fn for_demo(
+        sources: Sources,
+        accounts: Vec<DemoAccount>,
+        remote_write: bool,
+    ) -> Result<Self, ConfigErrors> {
         let mut reader = Reader::new(sources);
         reader.note_config_file();
         let accounts = account::demo(&mut reader, accounts);
         // Demo terminals never mix with real ones.
-        Self::assemble(reader, Some(Accounts::fixed(accounts)), ".demo")
+        let accounts = Accounts::fixed(accounts);
+        Self::assemble(reader, Some(accounts), ".demo", remote_write)
     }
 
     /// The output of `check-config`: a line `NAME=value  # origin` for each setting, credentials without their value.
@@ -176,13 +182,14 @@ impl Settings {
         &self.warnings
     }
 
-    /// `suffix` is appended to the path of the state file; only the demo has one.
+    /// `suffix` is appended to the paths of the state file and of the journal; only the demo has one.
     fn assemble(
         mut reader: Reader,
         accounts: Option<Accounts>,
         suffix: &str,
+        remote_write: bool,
     ) -> Result<Self, ConfigErrors> {
-        let settings = Self::read(&mut reader, accounts, suffix);
+        let settings = Self::read(&mut reader, accounts, suffix, remote_write);
         if let Some(settings) = &settings {
             hints::give(&mut reader, settings);
         }
@@ -206,7 +213,12 @@ impl Settings {
     }
 
     /// Reads all remaining settings before it checks for errors, so that all errors are reported together.
-    fn read(reader: &mut Reader, accounts: Option<Accounts>, suffix: &str) -> Option<Self> {
+    fn read(
+        reader: &mut Reader,
+        accounts: Option<Accounts>,
+        suffix: &str,
+        remote_write: bool,
+    ) -> Option<Self> {
         let outgoing = read_outgoing(reader);
         let listen = read_listen(reader);
         let (web_config, probes_port) = read_web(reader);
@@ -219,7 +231,7 @@ impl Settings {
         let fleet = read_fleet(reader);
         let inventory = read_inventory(reader);
         let state = read_state(reader, suffix);
-        let recording = recording::read(reader, !suffix.is_empty());
+        let recording = recording::read(reader, suffix, remote_write);
         let log = read_log(reader);
         Some(Self {
             accounts: accounts?,

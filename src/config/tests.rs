@@ -293,7 +293,7 @@ fn listening_and_the_demo_need_no_account() {
         client_id: "id".into(),
         client_secret: NEEDLE.into(),
     };
-    let demo = Settings::for_demo(sources(), vec![account("a"), account("b")]).unwrap();
+    let demo = Settings::for_demo(sources(), vec![account("a"), account("b")], false).unwrap();
     assert_eq!(demo.listen, listen);
     let first = &demo.accounts.list()[0];
     assert_eq!(first.api_url, api_url);
@@ -314,7 +314,7 @@ fn listening_and_the_demo_need_no_account() {
         environment: variables(&[("METRICS_PORT", "x"), ("LOCATION", "x")]),
         ..Sources::default()
     };
-    let errors = Settings::for_demo(wrong, vec![account("a")]).unwrap_err();
+    let errors = Settings::for_demo(wrong, vec![account("a")], true).unwrap_err();
     assert_eq!(errors.iter().count(), 2);
 }
 
@@ -501,18 +501,20 @@ fn variables_give_a_destination_with_a_journal() {
 }
 
 #[test]
-fn the_demo_sends_nothing() {
+fn the_demo_sends_rows_only_if_asked_and_from_its_own_journal() {
     let directory = tempfile::tempdir().unwrap();
-    let journal = directory.path().join("journal");
-    let environment = variables(&[
-        ("JOURNAL_DIR", journal.to_str().unwrap()),
-        ("REMOTE_WRITE_URL", "https://h/write"),
-    ]);
-    let sources = Sources {
-        environment,
+    let journal = directory.path().join("journal/");
+    let sources = || Sources {
+        environment: variables(&[
+            ("JOURNAL_DIR", journal.to_str().unwrap()),
+            ("REMOTE_WRITE_URL", "https://h/write"),
+        ]),
         ..Sources::default()
     };
-    let settings = Settings::for_demo(sources, Vec::new()).unwrap();
+    let settings = Settings::for_demo(sources(), Vec::new(), true).unwrap();
+    let used = settings.recording.map(|recording| recording.directory);
+    assert_eq!(used, Some(directory.path().join("journal.demo")));
+    let settings = Settings::for_demo(sources(), Vec::new(), false).unwrap();
     assert!(settings.recording.is_none());
     let warnings: Vec<_> = settings.warnings().iter().map(|it| &*it.setting).collect();
     assert_eq!(warnings, ["REMOTE_WRITE_URL"]);

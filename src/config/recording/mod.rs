@@ -4,7 +4,7 @@ mod error;
 mod follow;
 mod load;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use url::Url;
 
@@ -44,10 +44,14 @@ pub struct RecordingSettings {
     pub files: DestinationFiles,
 }
 
-/// Reads the settings; the inner `None` if nothing is sent. The demo checks them, but sends nothing: simulated terminals never mix with
-/// real ones.
-pub(super) fn read(reader: &mut Reader, is_demo: bool) -> Option<Option<RecordingSettings>> {
-    let directory = read_directory(reader);
+/// Reads the settings; the inner `None` if nothing is sent. Without `remote_write` they are only checked. `suffix` is appended to the path of
+/// the journal.
+pub(super) fn read(
+    reader: &mut Reader,
+    suffix: &str,
+    remote_write: bool,
+) -> Option<Option<RecordingSettings>> {
+    let directory = read_directory(reader, suffix);
     let bytes = reader.read(&table::JOURNAL_MAX_BYTES, parse::bytes);
     let age = reader.read(&table::JOURNAL_MAX_AGE, parse::age);
     let is_directory_set = reader.origin(&table::JOURNAL_DIR).is_some();
@@ -64,11 +68,9 @@ pub(super) fn read(reader: &mut Reader, is_demo: bool) -> Option<Option<Recordin
         reader.refuse(ConfigError::NoJournal { named, accepted });
     }
     let (files, destinations) = files?;
-    if is_demo {
-        reader.warn(
-            named_by(reader),
-            "it has no effect in the demo, which sends nothing",
-        );
+    if !remote_write {
+        let advice = "it has no effect in the demo without --remote-write";
+        reader.warn(named_by(reader), advice);
         return Some(None);
     }
     Some(Some(RecordingSettings {
@@ -82,8 +84,11 @@ pub(super) fn read(reader: &mut Reader, is_demo: bool) -> Option<Option<Recordin
     }))
 }
 
-fn read_directory(reader: &mut Reader) -> Option<PathBuf> {
-    let directory = reader.read(&table::JOURNAL_DIR, |text| Ok(PathBuf::from(text)))?;
+fn read_directory(reader: &mut Reader, suffix: &str) -> Option<PathBuf> {
+    // Without a separator at the end, after which the suffix would be a file in the directory.
+    let path = |text: &str| Ok(PathBuf::from_iter(Path::new(text).components()));
+    let mut directory = reader.read(&table::JOURNAL_DIR, path)?;
+    directory.as_mut_os_string().push(suffix);
     let inspected = {
         let path = directory.clone();
         let inspect = move || Ok(JournalDirectory::inspect(&path));
