@@ -156,19 +156,7 @@ impl Accounts {
 /// The families of these accounts, in a fixed order, with the label `account` first.
 #[must_use]
 pub fn families(accounts: &[Arc<AccountStatus>]) -> Vec<OwnFamily> {
-    let mut families: Vec<OwnFamily> = Vec::new();
-    for account in accounts {
-        let own = own_families(account);
-        if families.is_empty() {
-            families = own;
-            continue;
-        }
-        // Each account has the same families in the same order.
-        for (family, own) in families.iter_mut().zip(own) {
-            family.samples.extend(own.samples);
-        }
-    }
-    families
+    OwnFamily::merged(accounts.iter().map(|account| own_families(account)))
 }
 
 fn own_families(account: &AccountStatus) -> Vec<OwnFamily> {

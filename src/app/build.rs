@@ -379,6 +379,7 @@ fn sources(
         metrics,
         dropped_lines: Arc::clone(&tuning.dropped_lines),
         accounts,
+        recording: Arc::default(),
         health: Data::new(health),
         fleet: Arc::new(fleet),
         names,

@@ -15,7 +15,7 @@ mod telemetry;
 mod text;
 
 pub use self::negotiate::{Format, InfoFormat, UnknownFormat, negotiate, requested};
-pub use self::own::OwnFamily;
+pub use self::own::{OwnFamily, OwnSample};
 pub use self::pools::families as pool_families;
 pub use self::selection::{Collect, Selection, UnknownGroup};
 pub use self::shard::{Shard, UnknownShard};

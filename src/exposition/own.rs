@@ -71,6 +71,28 @@ impl OwnFamily {
         self
     }
 
+    /// Gives all samples the label `destination`, before their other labels except `account`.
+    #[must_use]
+    pub fn of_destination(mut self, destination: &str) -> Self {
+        for sample in &mut self.samples {
+            let value = destination.to_owned().into();
+            sample.labels.insert(0, ("destination", value));
+        }
+        self
+    }
+
+    /// Combines the families of several objects, which all have the same ones in the same order. Empty without objects.
+    #[must_use]
+    pub fn merged(mut objects: impl Iterator<Item = Vec<Self>>) -> Vec<Self> {
+        let mut families = objects.next().unwrap_or_default();
+        for own in objects {
+            for (family, own) in families.iter_mut().zip(own) {
+                family.samples.extend(own.samples);
+            }
+        }
+        families
+    }
+
     /// Adds a sample with this suffix and these labels.
     #[must_use]
     pub fn sample(mut self, suffix: &'static str, labels: Labels, value: f64) -> Self {

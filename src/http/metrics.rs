@@ -79,7 +79,7 @@ pub async fn scrape(request: HttpRequest, state: web::Data<Scrapes>) -> HttpResp
         Err(refusal) => return refuse(StatusCode::BAD_REQUEST, &refusal),
     };
     let account = parameter(&request, "account");
-    let Some(shown) = Shown::of(&state.sources.accounts, account.as_deref()) else {
+    let Some(shown) = Shown::of(&state.sources, account.as_deref()) else {
         return refuse(StatusCode::NOT_FOUND, "Unknown account.");
     };
     let is_head = request.method() == Method::HEAD;

@@ -1,5 +1,6 @@
 //! The web server, `/metrics` and the probes.
 
+mod actor_families;
 mod admission;
 mod bodies;
 mod budget;
@@ -29,6 +30,7 @@ use arc_swap::ArcSwap;
 
 use crate::account::Accounts;
 use crate::names::Names;
+use crate::recording::RecordingStatus;
 use crate::self_metrics::{Counter, ProcessMetrics};
 use crate::tasks::Pool;
 use crate::time::Clock;
@@ -57,6 +59,8 @@ pub struct Sources {
     pub dropped_lines: Arc<Counter>,
     /// The accounts.
     pub accounts: Arc<Accounts>,
+    /// The journals and senders.
+    pub recording: Arc<RecordingStatus>,
     /// The state of the components.
     pub health: web::Data<Health>,
     /// The fleet.
@@ -110,6 +114,7 @@ pub(crate) mod tests {
             metrics: Arc::default(),
             dropped_lines: Arc::default(),
             accounts,
+            recording: Arc::default(),
             health: web::Data::new(health),
             names: Arc::default(),
             pool: Pool::start("test", 2).unwrap(),

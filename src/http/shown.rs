@@ -4,14 +4,15 @@
 use std::sync::Arc;
 
 use super::Sources;
-use crate::account::{self, AccountStatus, Accounts};
+use super::actor_families::actor_families;
+use crate::account::{self, AccountStatus};
 use crate::exposition::{
-    Collect, Exposition, Format, Kind, OwnFamily, Selection, Shard, Telemetry, pool_families,
+    Collect, Exposition, Format, OwnFamily, Selection, Shard, Telemetry, pool_families,
 };
 use crate::fleet::{AccountId, Lease, Snapshot};
 use crate::names::Names;
+use crate::recording::Statuses;
 use crate::self_metrics;
-use crate::supervise::{ActorStatus, Cause};
 use crate::time::unix_seconds;
 
 /// The accounts whose families are shown.
@@ -20,6 +21,7 @@ pub struct Shown {
     accounts: Arc<Vec<Arc<AccountStatus>>>,
     /// `None` for all accounts and the process.
     account: Option<Arc<AccountStatus>>,
+    recording: Arc<Statuses>,
 }
 
 /// What a scrape is made of.
@@ -49,16 +51,19 @@ impl Content {
 impl Shown {
     /// All accounts and the process, or the account with this name; `None` if there is no such account.
     #[must_use]
-    pub fn of(accounts: &Accounts, name: Option<&str>) -> Option<Self> {
+    pub fn of(sources: &Sources, name: Option<&str>) -> Option<Self> {
+        let recording = sources.recording.all();
         let Some(name) = name else {
             return Some(Self {
-                accounts: accounts.all(),
+                accounts: sources.accounts.all(),
                 account: None,
+                recording,
             });
         };
-        let account = accounts.find(name)?;
+        let account = sources.accounts.find(name)?;
         Some(Self {
             accounts: Arc::new(vec![Arc::clone(&account)]),
+            recording: Arc::new(recording.of_account(&account.name)),
             account: Some(account),
         })
     }
@@ -103,9 +108,10 @@ impl Shown {
         })
     }
 
-    /// The families about polls and scrapes.
+    /// The families about polls, what is recorded, and scrapes.
     fn families(&self, sources: &Sources) -> Vec<OwnFamily> {
         let mut own = account::families(&self.accounts);
+        own.extend(self.recording.families());
         if self.account.is_none() {
             own.extend(sources.metrics.families());
         }
@@ -116,7 +122,7 @@ impl Shown {
     fn families_with(&self, snapshot: &Snapshot, sources: &Sources) -> Vec<OwnFamily> {
         if let Some(account) = &self.account {
             let mut own = vec![self_metrics::devices(snapshot, Some(&account.name))];
-            own.extend(all_actor_families(&self.accounts, &[]));
+            own.extend(actor_families(&[], &self.accounts, &self.recording));
             return own;
         }
         let mut own = vec![
@@ -124,7 +130,7 @@ impl Shown {
             self_metrics::devices(snapshot, None),
         ];
         let store = std::slice::from_ref(sources.health.store());
-        own.extend(all_actor_families(&self.accounts, store));
+        own.extend(actor_families(store, &self.accounts, &self.recording));
         own.push(self_metrics::dropped_lines(&sources.dropped_lines));
         own.push(self_metrics::build_info());
         own.extend(self_metrics::process());
@@ -150,42 +156,4 @@ fn restricted(
             (lease, empty, None)
         }
     }
-}
-
-/// The families of the actors of accounts, and of those that belong to none.
-fn all_actor_families(
-    accounts: &[Arc<AccountStatus>],
-    others: &[Arc<ActorStatus>],
-) -> [OwnFamily; 2] {
-    let mut families = actor_families(others.iter());
-    for account in accounts {
-        let own = actor_families(account.actors());
-        for (family, own) in families.iter_mut().zip(own) {
-            family.samples.extend(own.of_account(&account.name).samples);
-        }
-    }
-    families
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
-fn actor_families<'a>(actors: impl Iterator<Item = &'a Arc<ActorStatus>>) -> [OwnFamily; 2] {
-    let mut up = OwnFamily::new(
-        Kind::Gauge,
-        "starlink_exporter_actor_up",
-        "Whether the actor is running: 0 in restart backoff and while it is paused.",
-    );
-    let mut restarts = OwnFamily::new(
-        Kind::Counter,
-        "starlink_exporter_actor_restarts_total",
-        "Restarts of the actor, by cause.",
-    );
-    for status in actors {
-        let actor = status.role().name();
-        up = up.labelled("actor", actor, f64::from(u8::from(status.is_up())));
-        for cause in Cause::ALL {
-            let labels = vec![("actor", actor.into()), ("cause", cause.name().into())];
-            restarts = restarts.sample("", labels, status.restarts(cause) as f64);
-        }
-    }
-    [up, restarts]
 }

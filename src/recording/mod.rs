@@ -8,6 +8,7 @@
 //! - A [`RemoteWriteActor`] for each account and destination reads the journal at a cursor and sends the rows.
 
 mod bounds;
+mod families;
 mod journal;
 mod messages;
 mod recorder;
