@@ -1,6 +1,7 @@
 //! The state of the exporter and the fleet as plain values: what `/api/v1/status` returns and the page shows first.
 
 mod account;
+mod history;
 mod inventory;
 
 use std::sync::Arc;
@@ -11,6 +12,9 @@ use self::account::AccountInput;
 #[cfg(test)]
 pub use self::account::Token;
 pub use self::account::{Account, LeftOut, Stream};
+pub use self::history::{Destination, History, SendState, Sender};
+#[cfg(test)]
+pub use self::history::{Journal, SendError};
 #[cfg(test)]
 pub use self::inventory::Inventory;
 pub use self::inventory::{AccountInventory, PartState};
@@ -36,6 +40,8 @@ pub struct Status {
     pub accounts: Vec<Account>,
     /// The actors that belong to no account, in the order in which they were started.
     pub actors: Vec<Actor>,
+    /// The journals and the destinations of remote write.
+    pub history: History,
     /// The names file.
     pub names: Names,
     /// The devices.
@@ -180,6 +186,7 @@ impl Status {
             clock,
             metrics,
             accounts,
+            recording,
             health,
             names,
             ..
@@ -202,8 +209,9 @@ impl Status {
                 stale_after: options.stale_after,
             })
         });
+        let timestamp_seconds = unix_seconds(clock.corrected());
         Self {
-            timestamp_seconds: unix_seconds(clock.corrected()),
+            timestamp_seconds,
             clock: Clock {
                 offset_seconds: clock.offset(),
                 wrong: clock.is_wrong(),
@@ -221,6 +229,7 @@ impl Status {
             },
             accounts: accounts.collect(),
             actors: vec![actor(health.store())],
+            history: History::of(&recording.all(), timestamp_seconds, &actor),
             names: Names::of(&names.load(), metrics.names_unmatched.value()),
             fleet: Overview::of(snapshot),
         }

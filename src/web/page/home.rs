@@ -7,6 +7,7 @@ use super::accounts::{self, AccountGroup, STATES};
 use super::components::{ComponentRow, components, shown_actors};
 use super::facts::{Fact, facts};
 use super::format::{count, printable};
+use super::history::{DestinationRow, destinations};
 use super::map::Map;
 use super::paging::PageLink;
 use super::suspensions::{Suspension, suspensions};
@@ -39,6 +40,8 @@ struct Home {
     accounts: Vec<AccountGroup>,
     /// How many accounts there are.
     accounts_total: String,
+    /// None if nothing is sent.
+    destinations: Vec<DestinationRow>,
     /// `None` while the store does not answer.
     fleet: Option<FleetSection>,
 }
@@ -195,6 +198,7 @@ impl Home {
             components: components(&actors),
             accounts: accounts::groups(status, query),
             accounts_total: count(status.accounts.len()),
+            destinations: destinations(status),
             fleet,
         }
     }

@@ -10,6 +10,7 @@ mod data_use;
 mod device;
 mod facts;
 mod format;
+mod history;
 mod home;
 mod inventory_state;
 mod level;

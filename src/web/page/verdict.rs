@@ -1,6 +1,7 @@
 //! The state of the exporter in words: one verdict, from the conditions of its accounts.
 
 use super::format::{count, minutes, moment, printable};
+use super::history;
 use super::level::Level;
 use crate::http::PollState;
 use crate::web::status::{Account, ActorState, LeftOut, Status, Stream};
@@ -23,6 +24,10 @@ pub enum Condition {
     Stopped,
     /// The last poll failed.
     Failing,
+    /// A journal cannot be written.
+    NotDurable,
+    /// A destination of remote write refuses all requests.
+    Refused,
     /// No poll has ended yet.
     Starting,
     /// An actor is being restarted.
@@ -33,6 +38,8 @@ pub enum Condition {
     RowsLeftOut,
     /// Answers contain no rows although many devices were online.
     NoRows,
+    /// Requests to a destination of remote write have failed for long.
+    HistoryDelayed,
     /// The host's clock is wrong.
     ClockWrong,
     /// A backlog is being worked through.
@@ -50,7 +57,7 @@ impl Condition {
     #[must_use]
     pub const fn level(self) -> Level {
         match self {
-            Self::Stopped | Self::Failing => Level::Bad,
+            Self::Stopped | Self::Failing | Self::NotDurable | Self::Refused => Level::Bad,
             Self::Healthy => Level::Good,
             _ => Level::Notice,
         }
@@ -62,11 +69,14 @@ impl Condition {
         match self {
             Self::Stopped => "Stopped",
             Self::Failing => "Failing",
+            Self::NotDurable => "Not durable",
+            Self::Refused => "Refused",
             Self::Starting => "Starting",
             Self::Recovering => "Recovering",
             Self::TokenExpired => "Token expired",
             Self::RowsLeftOut => "Rows left out",
             Self::NoRows => "No rows",
+            Self::HistoryDelayed => "History delayed",
             Self::ClockWrong => "Clock wrong",
             Self::CatchingUp => "Catching up",
             Self::Delayed => "Delayed",
@@ -88,7 +98,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(condition: Condition, because: impl Into<String>) -> Self {
+    pub(super) fn new(condition: Condition, because: impl Into<String>) -> Self {
         Self {
             condition,
             because: because.into(),
@@ -143,16 +153,19 @@ impl Verdict {
     }
 }
 
-/// What is wrong with the process or with an actor of any account.
+/// The worst of what is wrong with the process, with an actor of any account, or with the history.
 fn of_process(status: &Status) -> Option<Finding> {
     let down = actors_down(status);
-    if !down.is_empty() {
+    let restarting = (!down.is_empty()).then(|| {
         let because = format!("Restarting: {}.", listed(&down));
-        return Some(Finding::new(Condition::Recovering, because));
-    }
+        Finding::new(Condition::Recovering, because)
+    });
     let because = "The clock of this host is wrong. Ages below are corrected by Starlink's clock. Synchronise this host's clock (NTP).";
     let clock = Finding::new(Condition::ClockWrong, because);
-    status.clock.wrong.then_some(clock)
+    let clock = status.clock.wrong.then_some(clock);
+    let findings = history::findings(status).into_iter();
+    let findings = findings.chain(restarting).chain(clock);
+    findings.min_by_key(|finding| finding.condition)
 }
 
 /// The names of the actors that are being restarted; of several accounts with the account's name.
@@ -165,13 +178,24 @@ fn actors_down(status: &Status) -> Vec<String> {
         |account: &&Account| !matches!(account.state, PollState::Paused | PollState::Ending);
     let accounts = status.accounts.iter().filter(is_started);
     let accounts = accounts.flat_map(|account| {
-        let down = account.actors.iter().filter(|actor| is_down(actor.state));
-        down.map(move |actor| match is_only {
-            true => actor.name.to_owned(),
-            false => format!("{} of {}", actor.name, account.name),
-        })
+        let actors = account.actors.iter();
+        actors.map(move |actor| (&account.name, actor))
     });
-    process.chain(accounts).collect()
+    let journals = status.history.journals.iter();
+    let journals = journals.map(|journal| (&journal.account, &journal.actor));
+    let destinations = status.history.destinations.iter();
+    let senders = destinations.flat_map(|destination| &destination.accounts);
+    let senders = senders.map(|sender| (&sender.account, &sender.actor));
+    let of_accounts = accounts.chain(journals).chain(senders);
+    let down = of_accounts.filter(|(_, actor)| is_down(actor.state));
+    let down = down.map(|(account, actor)| match is_only {
+        true => actor.name.to_owned(),
+        false => format!("{} of {account}", actor.name),
+    });
+    let mut names: Vec<String> = process.chain(down).collect();
+    // An account has a sender for each destination.
+    names.dedup();
+    names
 }
 
 /// The worst condition of the accounts.
@@ -316,7 +340,7 @@ fn stopped(account: &Account) -> String {
 }
 
 /// The first of some names, and how many more there are.
-fn listed(names: &[String]) -> String {
+pub(super) fn listed(names: &[String]) -> String {
     let first = names[..names.len().min(MOST_NAMED)].join(", ");
     match names.len().saturating_sub(MOST_NAMED) {
         0 => first,

@@ -8,7 +8,7 @@ use super::*;
 use crate::fleet::Counts;
 use crate::view::Overview;
 use crate::web::status::{
-    Actor, Clock, Exporter, Inventory, LastError, LeftOut, Names, Stream, Token,
+    Actor, Clock, Exporter, History, Inventory, LastError, LeftOut, Names, Stream, Token,
 };
 
 fn actor(name: &'static str) -> Actor {
@@ -81,6 +81,7 @@ fn healthy() -> Status {
         },
         accounts: vec![account("default")],
         actors: vec![actor("metrics_store")],
+        history: History::default(),
         names: Names {
             known: 0,
             unmatched: None,

@@ -1,0 +1,174 @@
+//! The journals, and the destinations of remote write.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::Actor;
+use crate::recording::{JournalStatus, SenderState, SenderStatus, Statuses};
+use crate::supervise::ActorStatus;
+
+/// What is recorded and sent. Empty without destinations.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct History {
+    /// The journals, by account.
+    pub journals: Vec<Journal>,
+    /// The destinations, in the order of the configuration.
+    pub destinations: Vec<Destination>,
+}
+
+/// The journal of an account.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Journal {
+    /// The name of the account.
+    pub account: String,
+    /// Whether acknowledged answers are on disk.
+    pub durable: bool,
+    /// Its size.
+    pub bytes: Option<f64>,
+    /// The number of its records.
+    pub records: Option<f64>,
+    /// When its oldest record was received, in seconds since 1970.
+    pub oldest_record_timestamp_seconds: Option<f64>,
+    /// Its actor.
+    pub actor: Actor,
+}
+
+/// A destination.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Destination {
+    /// The name.
+    pub name: String,
+    /// What it gets of each account.
+    pub accounts: Vec<Sender>,
+}
+
+/// The sender of an account to a destination.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Sender {
+    /// The name of the account.
+    pub account: String,
+    /// What it does now.
+    pub state: SendState,
+    /// What to change while it is held.
+    pub remedy: Option<&'static str>,
+    /// The rows that wait.
+    pub pending_rows: u64,
+    /// The age of the oldest row that waits; 0 if none waits.
+    pub delay_seconds: f64,
+    /// The highest number of requests in flight.
+    pub shards: Option<f64>,
+    /// The version of the protocol, 1 or 2; unknown before the first response.
+    pub protocol_version: Option<f64>,
+    /// The last failed request.
+    pub last_error: Option<SendError>,
+    /// Its actor.
+    pub actor: Actor,
+}
+
+/// A failed request.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SendError {
+    /// When it failed, in seconds since 1970.
+    pub timestamp_seconds: f64,
+    /// What happened.
+    pub message: String,
+}
+
+/// What a sender does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SendState {
+    /// It has not finished a request yet.
+    Starting,
+    /// Its last request was stored, or no row waits.
+    Sending,
+    /// The last request failed and is repeated.
+    Retrying,
+    /// The destination refuses all requests until its settings are corrected.
+    Held,
+    /// It failed too often, and is started again later.
+    Paused,
+}
+
+impl SendState {
+    /// The name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Sending => "sending",
+            Self::Retrying => "retrying",
+            Self::Held => "held",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+impl History {
+    /// The state at a time in seconds since 1970.
+    pub(super) fn of(
+        statuses: &Statuses,
+        now: f64,
+        actor: &dyn Fn(&Arc<ActorStatus>) -> Actor,
+    ) -> Self {
+        let destinations = statuses.destinations.iter().map(|status| {
+            let name = &status.destination.name;
+            let senders = statuses.senders.iter();
+            let senders = senders.filter(|sender| sender.destination == *name);
+            Destination {
+                name: name.to_string(),
+                accounts: senders
+                    .map(|sender| Sender::of(sender, now, actor(&sender.actor)))
+                    .collect(),
+            }
+        });
+        let journals = statuses.journals.iter();
+        Self {
+            journals: journals
+                .map(|journal| Journal::of(journal, actor(&journal.actor)))
+                .collect(),
+            destinations: destinations.collect(),
+        }
+    }
+}
+
+impl Journal {
+    fn of(status: &JournalStatus, actor: Actor) -> Self {
+        Self {
+            account: status.account.to_string(),
+            durable: status.durable.value() != Some(0.0),
+            bytes: status.bytes.value(),
+            records: status.records.value(),
+            oldest_record_timestamp_seconds: status.oldest_record.value(),
+            actor,
+        }
+    }
+}
+
+impl Sender {
+    fn of(status: &SenderStatus, now: f64, actor: Actor) -> Self {
+        let (state, remedy) = match status.state() {
+            SenderState::Starting => (SendState::Starting, None),
+            SenderState::Sending => (SendState::Sending, None),
+            SenderState::Retrying => (SendState::Retrying, None),
+            SenderState::Held(hold) => (SendState::Held, Some(hold.advice())),
+            SenderState::Paused => (SendState::Paused, None),
+        };
+        let oldest = status.oldest_pending.value();
+        Self {
+            account: status.account.to_string(),
+            state,
+            remedy,
+            pending_rows: status.pending_rows(),
+            delay_seconds: oldest.map_or(0.0, |oldest| (now - oldest).max(0.0)),
+            shards: status.shards.value(),
+            protocol_version: status.protocol_version.value(),
+            last_error: status.last_error().map(|error| SendError {
+                timestamp_seconds: error.at,
+                message: error.text,
+            }),
+            actor,
+        }
+    }
+}
