@@ -172,3 +172,92 @@ impl Sender {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::recording::DestinationStatus;
+    use crate::recording::status::LastError;
+    use crate::remote_write::{Hold, parse};
+
+    /// Two destinations; the first one refuses the requests of the account north.
+    fn statuses() -> Statuses {
+        let file = "remote_write: [{name: one, url: 'http://127.0.0.1/a'}, {name: two, url: 'http://127.0.0.1/b'}]";
+        let destinations = parse(file.as_bytes(), Path::new("/")).unwrap();
+        let senders = ["one", "two"].map(|destination| {
+            Arc::new(SenderStatus::new(
+                "north".into(),
+                destination.into(),
+                Duration::ZERO,
+            ))
+        });
+        senders[0].set_state(SenderState::Held(Hold::Unauthorized));
+        senders[0].set_pending_rows(12);
+        senders[0].oldest_pending.set(900.0);
+        senders[0].set_last_error(LastError {
+            at: 990.0,
+            text: "401".to_owned(),
+        });
+        let journal = JournalStatus::new("north".into(), Duration::ZERO);
+        journal.bytes.set(2048.0);
+        journal.durable.set(0.0);
+        Statuses {
+            journals: vec![Arc::new(journal)],
+            destinations: destinations
+                .into_iter()
+                .map(|one| Arc::new(DestinationStatus::new(Arc::new(one))))
+                .collect(),
+            senders: senders.into(),
+        }
+    }
+
+    fn history(statuses: &Statuses) -> Value {
+        let (clock, _) = crate::time::Clock::manual(std::time::UNIX_EPOCH);
+        let actor = |status: &Arc<ActorStatus>| Actor::of(status, None, clock.now());
+        serde_json::to_value(History::of(statuses, 1000.0, &actor)).unwrap()
+    }
+
+    #[test]
+    fn destinations_have_the_senders_of_each_account() {
+        let history = history(&statuses());
+        let journal = &history["journals"][0];
+        assert_eq!(
+            (&journal["durable"], &journal["bytes"]),
+            (&json!(false), &json!(2048.0))
+        );
+        let [one, two] = [0, 1].map(|at| &history["destinations"][at]);
+        assert_eq!((&one["name"], &two["name"]), (&json!("one"), &json!("two")));
+        let held = &one["accounts"][0];
+        assert_eq!(held["state"], "held");
+        assert_eq!(held["remedy"], Hold::Unauthorized.advice());
+        assert_eq!(
+            (&held["pending_rows"], &held["delay_seconds"]),
+            (&json!(12), &json!(100.0))
+        );
+        assert_eq!(held["last_error"]["message"], "401");
+        assert_eq!(two["accounts"][0]["state"], "starting");
+        assert_eq!(two["accounts"][0]["delay_seconds"], 0.0);
+    }
+
+    #[test]
+    fn the_form_is_that_of_the_description() {
+        let description = include_str!("../api.openapi.json");
+        let mut schema: Value = serde_json::from_str(description).unwrap();
+        schema["$ref"] = "#/components/schemas/History".into();
+        let validator = jsonschema::draft202012::new(&schema).unwrap();
+        for statuses in [Statuses::default(), statuses()] {
+            let history = history(&statuses);
+            let faults: Vec<_> = validator
+                .iter_errors(&history)
+                .map(|fault| fault.to_string())
+                .collect();
+            assert!(faults.is_empty(), "{faults:?} in {history:#}");
+        }
+        assert!(!validator.is_valid(&json!({"journals": [], "destinations": [{}]})));
+    }
+}

@@ -3,11 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
+use starlink_telemetry::exposition::{Format, write_end};
+use starlink_telemetry::recording::{DestinationStatus, JournalStatus, SenderStatus, Statuses};
+use starlink_telemetry::remote_write::parse;
 use starlink_telemetry::simulator::{Part as Listed, ROUTER_COLUMNS, TERMINAL_COLUMNS};
 use starlink_telemetry::telemetry::catalogue::RESERVED;
 
-use crate::form::{Body, Family};
+use crate::form::{Body, Family, read};
 use crate::harness::{REPORTS_SKIPPED, Service, UP, eventually, throughput};
 use crate::listed;
 
@@ -47,7 +53,7 @@ const END: &str = include_str!("documented.md");
 /// A part of the document: its title, its introduction, and the filter of its families.
 type Part = (&'static str, &'static str, fn(&Family) -> bool);
 
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     (
         "Fields of terminals",
         "Fields that Starlink adds appear automatically, as `starlink_<Field>`.",
@@ -73,13 +79,29 @@ const PARTS: [Part; 5] = [
     (
         "The exporter",
         "The values of `reason`, `cause`, `actor`, `code`, `format`, `part`, `state` and `task` are closed lists; all counters exist from the start, at 0.",
-        |family| !is_listed(family) && !labels(family).contains_key("deviceID"),
+        |family| {
+            !is_listed(family) && !is_recorded(family) && !labels(family).contains_key("deviceID")
+        },
+    ),
+    (
+        "Journal and remote write",
+        "Only if rows are sent to destinations of remote write (`REMOTE_WRITE_URL` or `REMOTE_WRITE_FILE`). `reason` and `operation` are closed lists, whose counters exist from \
+         the start, at 0. `code` is a status, `error` or `timeout`, and exists from the first such response on.",
+        is_recorded,
     ),
 ];
 
 /// Whether the family is one of the inventory.
 fn is_listed(family: &Family) -> bool {
     INVENTORY.iter().any(|begin| family.name.starts_with(begin))
+}
+
+/// Whether the family is about a journal or a destination.
+fn is_recorded(family: &Family) -> bool {
+    ["journal", "remote_write"].iter().any(|part| {
+        let begin = format!("starlink_exporter_{part}_");
+        family.name.starts_with(&begin)
+    })
 }
 
 /// Whether the family is a field of Starlink. Names of fields begin with a capital letter.
@@ -126,8 +148,9 @@ fn label_cell(family: &Family) -> String {
         .map(|(name, values)| match *name {
             // Starlink's words.
             "reason" if is_listed(family) => "`reason`".to_owned(),
-            "actor" | "category" | "cause" | "code" | "format" | "part" | "reason" | "state"
-            | "task" => {
+            "code" if is_recorded(family) => "`code`".to_owned(),
+            "actor" | "category" | "cause" | "code" | "format" | "operation" | "part"
+            | "reason" | "state" | "task" => {
                 let values: Vec<_> = values.iter().map(|value| format!("`{value}`")).collect();
                 format!("`{name}`: {}", values.join(", "))
             }
@@ -246,9 +269,43 @@ async fn full_body() -> Body {
     service.scrape().await
 }
 
+/// The families of one account and one destination.
+fn recorded() -> Vec<Family> {
+    let file = "remote_write: [{name: central, url: 'http://127.0.0.1/write'}]";
+    let mut destinations = parse(file.as_bytes(), Path::new("/")).unwrap();
+    let destination = Arc::new(destinations.remove(0));
+    let journal = JournalStatus::new("default".into(), Duration::ZERO);
+    let sender = SenderStatus::new(
+        "default".into(),
+        Arc::clone(&destination.name),
+        Duration::ZERO,
+    );
+    let unknown = [
+        &journal.bytes,
+        &journal.records,
+        &journal.oldest_record,
+        &sender.oldest_pending,
+        &sender.shards,
+        &sender.protocol_version,
+    ];
+    for gauge in unknown {
+        gauge.set(1.0);
+    }
+    sender.count_request("200");
+    let statuses = Statuses {
+        journals: vec![Arc::new(journal)],
+        destinations: vec![Arc::new(DestinationStatus::new(destination))],
+        senders: vec![Arc::new(sender)],
+    };
+    let mut text = Vec::new();
+    write_end(&mut text, Format::Prometheus, &statuses.families());
+    read(std::str::from_utf8(&text).unwrap(), "prometheus").families
+}
+
 #[actix_rt::test]
 async fn the_documented_metrics_are_those_that_exist() {
-    let body = full_body().await;
+    let mut body = full_body().await;
+    body.families.extend(recorded());
     let mut found = document(&body);
     if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
         fs::write(FILE, &found).unwrap();
