@@ -360,7 +360,7 @@ fn sources(
         accounts,
         names,
         published,
-        recording: _,
+        recording,
     } = shared;
     let limits = ReadLimits {
         wait: tuning.query_limit,
@@ -379,7 +379,7 @@ fn sources(
         metrics,
         dropped_lines: Arc::clone(&tuning.dropped_lines),
         accounts,
-        recording: Arc::default(),
+        recording,
         health: Data::new(health),
         fleet: Arc::new(fleet),
         names,

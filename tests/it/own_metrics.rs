@@ -3,6 +3,7 @@
 mod documented;
 mod failures;
 mod measured;
+mod recorded;
 mod start;
 
 use crate::form::Body;
