@@ -95,7 +95,7 @@ impl Recording {
             pool: Pool::start("history", threads())?,
             budget: Budget::default(),
             redactor,
-            fields: settings.fleet.fields.clone(),
+            schemas: SharedSchemas::new(settings.fleet.fields.clone()),
             include_routers: settings.fleet.include_routers,
             retention: retention(settings),
             limits: limits(settings),

@@ -35,7 +35,7 @@ pub enum AuthoritiesError {
     Empty,
 }
 
-type Certificates = Vec<CertificateDer<'static>>;
+pub(super) type Certificates = Vec<CertificateDer<'static>>;
 
 /// The authorities of a file, as last loaded. Clones share them.
 #[derive(Debug, Clone)]
@@ -89,7 +89,8 @@ impl Authorities {
     }
 }
 
-fn read(path: &Path, reader: &mut FileReader) -> Result<Certificates, AuthoritiesError> {
+/// The certificates of a file, all of which can be used.
+pub(super) fn read(path: &Path, reader: &mut FileReader) -> Result<Certificates, AuthoritiesError> {
     let text = reader.read(path, SMALL)?;
     let certificates: Result<Certificates, _> = CertificateDer::pem_slice_iter(&text).collect();
     let certificates = certificates.map_err(|_| AuthoritiesError::NotPem)?;

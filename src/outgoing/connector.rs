@@ -38,8 +38,18 @@ pub struct ConnectorOptions {
 #[derive(Clone)]
 pub(crate) struct Connector {
     options: Arc<ConnectorOptions>,
-    /// With TLS settings, every connection uses TLS, through the proxy if there is one and `NO_PROXY` does not exclude the host.
-    tls: Option<(Arc<ClientConfig>, Option<Arc<Proxy>>)>,
+    /// With TLS settings, every connection uses TLS.
+    tls: Option<Arc<TlsOptions>>,
+}
+
+/// How connections with TLS are made.
+pub(crate) struct TlsOptions {
+    /// Verifies certificates.
+    pub(crate) config: Arc<ClientConfig>,
+    /// The proxy, which is used unless `NO_PROXY` excludes the host.
+    pub(crate) proxy: Option<Proxy>,
+    /// The name in the certificates of servers, if it is not the host.
+    pub(crate) server_name: Option<String>,
 }
 
 impl Connector {
@@ -52,19 +62,15 @@ impl Connector {
     }
 
     /// A connector with TLS.
-    pub(crate) fn tls(
-        options: ConnectorOptions,
-        tls: Arc<ClientConfig>,
-        proxy: Option<Proxy>,
-    ) -> Self {
+    pub(crate) fn tls(options: ConnectorOptions, tls: TlsOptions) -> Self {
         Self {
             options: Arc::new(options),
-            tls: Some((tls, proxy.map(Arc::new))),
+            tls: Some(Arc::new(tls)),
         }
     }
 
     async fn connect(&self, host: &str, port: u16) -> Result<Stream, ConnectError> {
-        let Some((tls, proxy)) = &self.tls else {
+        let Some(tls) = &self.tls else {
             let peer = Peer {
                 host: host.to_owned(),
                 is_proxy: false,
@@ -72,7 +78,8 @@ impl Connector {
             let stream = self.reach(peer, port).await?;
             return Ok(Stream::new(Transport::Plain(stream)));
         };
-        let proxy = proxy.as_ref().filter(|proxy| proxy.is_for(host, port));
+        let proxy = tls.proxy.as_ref();
+        let proxy = proxy.filter(|proxy| proxy.is_for(host, port));
         let peer = Peer {
             host: proxy.map_or(host, |proxy| proxy.host()).to_owned(),
             is_proxy: proxy.is_some(),
@@ -130,11 +137,12 @@ impl Connector {
 
     async fn handshake(
         &self,
-        tls: &Arc<ClientConfig>,
+        tls: &TlsOptions,
         host: &str,
         stream: TcpStream,
         is_tunnel: bool,
     ) -> Result<Stream, ConnectError> {
+        let host = tls.server_name.as_deref().unwrap_or(host);
         let failed = |route, source| ConnectError::Tls {
             host: host.to_owned(),
             route,
@@ -153,7 +161,7 @@ impl Connector {
             Ok(name) => name,
             Err(error) => return Err(failed(route, io::Error::other(error))),
         };
-        let connecting = TlsConnector::from(Arc::clone(tls)).connect(name, stream);
+        let connecting = TlsConnector::from(Arc::clone(&tls.config)).connect(name, stream);
         let limit = self.options.limit;
         match within(&self.options.clock, limit, connecting).await {
             Some(Ok(stream)) => {

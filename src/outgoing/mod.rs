@@ -12,18 +12,24 @@ mod no_proxy;
 mod proxy;
 mod race;
 mod resolve;
+mod retry_after;
 mod roots;
 mod stream;
+mod target;
 mod tls;
+mod tls_files;
 
 pub use authorities::{Authorities, AuthoritiesError};
-pub(crate) use connector::Connector;
 pub use connector::ConnectorOptions;
+pub(crate) use connector::{Connector, TlsOptions};
 pub use error::{ConnectError, FailedAttempts, Peer, Route};
 pub use no_proxy::NoProxy;
 pub use proxy::{Proxy, ProxyError};
 pub use resolve::Resolver;
+pub(crate) use retry_after::retry_after;
+pub(crate) use target::Target;
 pub use tls::{TlsError, tls_config};
+pub use tls_files::{TlsFiles, TlsFilesError};
 
 /// The value of the header User-Agent.
 pub(crate) const USER_AGENT: &str = concat!("starlink-telemetry/", env!("CARGO_PKG_VERSION"));

@@ -23,7 +23,10 @@ pub use self::messages::{
     Subscription, Unavailable, Usage,
 };
 pub use self::recorder::{Recorder, RecorderOptions};
-pub use self::sender::{Budget, RemoteWriteActor, SenderContext, SenderOptions};
+pub use self::sender::{
+    AccessError, Budget, Client, ClientContext, Link, Message, Outcome, RemoteWriteActor,
+    SenderContext, SenderOptions,
+};
 pub use self::status::{
     DestinationStatus, JournalStatus, RecordingStatus, SenderState, SenderStatus, Statuses,
 };

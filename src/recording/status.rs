@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use super::sender::Link;
 use crate::remote_write::{Destination, Hold, RowReason, SampleReason};
 use crate::self_metrics::{Counter, Gauge, Histogram};
 use crate::supervise::{ActorStatus, Role};
@@ -280,6 +281,8 @@ pub struct DestinationStatus {
     pub request_duration: Histogram<{ REQUEST_BOUNDS.len() }>,
     /// Sets of the exporter's own metrics that were not sent in time.
     pub own_sets_dropped: Counter,
+    /// What its senders share.
+    pub link: Link,
 }
 
 impl DestinationStatus {
@@ -287,6 +290,7 @@ impl DestinationStatus {
     #[must_use]
     pub fn new(destination: Arc<Destination>) -> Self {
         Self {
+            link: Link::new(&destination),
             destination,
             request_duration: Histogram::new(REQUEST_BOUNDS),
             own_sets_dropped: Counter::default(),

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::policy::Protocol;
 use super::reasons::TimeReason;
+use crate::history::Protocol;
 
 /// The longest excerpt of an answer, in characters.
 const EXCERPT: usize = 200;

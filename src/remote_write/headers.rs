@@ -5,7 +5,6 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretString;
 
 use super::destination::{Authentication, Destination, Tenant};
-use super::policy::Protocol;
 
 /// The headers in which a receiver of 2.0 says what it stored. One that is missing says 0; without any, 2.0 is not understood.
 const WRITTEN: [&str; 3] = [
@@ -13,26 +12,6 @@ const WRITTEN: [&str; 3] = [
     "x-prometheus-remote-write-histograms-written",
     "x-prometheus-remote-write-exemplars-written",
 ];
-
-impl Protocol {
-    /// The value of `Content-Type`. It must be exactly this: with a space in it, Prometheus 3.5 answers 204 and stores nothing.
-    #[must_use]
-    pub const fn content_type(self) -> &'static str {
-        match self {
-            Self::V1 => "application/x-protobuf",
-            Self::V2 => "application/x-protobuf;proto=io.prometheus.write.v2.Request",
-        }
-    }
-
-    /// The value of `X-Prometheus-Remote-Write-Version`.
-    #[must_use]
-    pub const fn version(self) -> &'static str {
-        match self {
-            Self::V1 => "0.1.0",
-            Self::V2 => "2.0.0",
-        }
-    }
-}
 
 /// The number of samples that were stored, from the names (in any case) and values of an answer's headers; `None` if it says nothing
 /// about what was stored.

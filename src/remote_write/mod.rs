@@ -36,7 +36,7 @@ pub use self::file::{MOST_DESTINATIONS, parse};
 pub use self::headers::written;
 pub use self::labels::is_reserved_label;
 pub use self::pace::Pace;
-pub use self::policy::{Action, Moments, Protocol, RequestState, Retry, TimeStreak};
+pub use self::policy::{Action, Moments, RequestState, Retry, TimeStreak};
 pub use self::quarantine::Quarantine;
 pub use self::reasons::{RowReason, SampleReason, TimeReason};
 pub use self::scale::{Load, Scale};

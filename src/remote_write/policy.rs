@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::answer::{Answer, Class, Hold, classify};
 use super::destination::ProtocolChoice;
 use super::reasons::{SampleReason, TimeReason};
+use crate::history::Protocol;
 use crate::time::{Backoff, Moment};
 
 /// Requests that are held are tried again after this time.
@@ -25,15 +26,6 @@ const STREAK: u32 = 3;
 
 /// … for this time.
 const NO_HALVING: Duration = Duration::from_secs(10 * 60);
-
-/// A version of the protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Protocol {
-    /// 1.0: Prometheus stores a request wholly, or not at all.
-    V1,
-    /// 2.0: receivers store what is valid in a request.
-    V2,
-}
 
 impl ProtocolChoice {
     /// The version to begin with.
@@ -221,7 +213,8 @@ impl RequestState {
         }
     }
 
-    /// A permanent refusal of something in the request.
+    /// A permanent refusal of something in the request. In 2.0, receivers store what is valid in a request; in 1.0, Prometheus stores it wholly
+    /// or not at all.
     fn refused(&self, answer: &Answer<'_>, reason: SampleReason, may_halve: bool) -> Action {
         let written = match answer {
             Answer::Response { written, .. } => written.unwrap_or(0),

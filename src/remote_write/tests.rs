@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
+use crate::history::Protocol;
 use crate::time::Moment;
 
 /// Series of a device.

@@ -4,7 +4,7 @@ use super::error::{BodyError, CallError, ErrorResponse, PollError, Stage, TokenE
 use super::query::Query;
 use super::token::Token;
 use super::wire;
-use crate::outgoing::{self, ConnectorOptions, Proxy, Resolver, USER_AGENT};
+use crate::outgoing::{self, ConnectorOptions, Proxy, Resolver, Target, TlsOptions, USER_AGENT};
 use crate::redaction::Redactor;
 use crate::time::Clock;
 // awc returns this error, but does not export it.
@@ -28,7 +28,7 @@ use std::{
 };
 // Time limits of single requests use tokio's timers, not the clock.
 use tokio::time::timeout;
-use url::{Position, Url};
+use url::Url;
 
 /// The largest batch, decompressed. 65,000 rows are 15 to 20 MB.
 const BATCH_LIMIT: usize = 64 * 1024 * 1024;
@@ -141,7 +141,14 @@ impl Client {
             clock: clock.clone(),
             limit: timeouts.connect,
         };
-        let tls = tls.map(|tls| outgoing::Connector::tls(options.clone(), tls, proxy));
+        let tls = tls.map(|config| {
+            let tls = TlsOptions {
+                config,
+                proxy,
+                server_name: None,
+            };
+            outgoing::Connector::tls(options.clone(), tls)
+        });
         Self {
             plain: http_client(outgoing::Connector::plain(options), timeouts),
             tls: tls.map(|connector| http_client(connector, timeouts)),
@@ -152,19 +159,16 @@ impl Client {
         }
     }
 
-    /// A request to `url`. With TLS, awc is given the URL as `http`, because our connector sets up TLS.
+    /// A request to `url`.
     fn request(&self, method: Method, url: &Url) -> ClientRequest {
-        let mut plain = url.clone();
-        let secure = self.tls.as_ref().filter(|_| url.scheme() == "https");
-        let port = url.port_or_known_default();
-        // The scheme is changed first, because `Url` drops a port that is the default of the scheme.
-        let http = match secure {
-            Some(tls) if plain.set_scheme("http").is_ok() && plain.set_port(port).is_ok() => tls,
-            _ => &self.plain,
-        };
-        let host = &url[Position::BeforeHost..Position::AfterPort];
-        let request = http.request(method, plain.as_str());
-        request.insert_header((header::HOST, host)).no_decompress()
+        let target = Target::new(url, self.tls.is_some());
+        let http = self.tls.as_ref().filter(|_| target.is_tls);
+        let request = http
+            .unwrap_or(&self.plain)
+            .request(method, target.url.as_str());
+        request
+            .insert_header((header::HOST, target.host))
+            .no_decompress()
     }
 
     /// Asks the token endpoint at `url` for a token.

@@ -2,6 +2,7 @@
 
 use super::error::{BodyError, TokenError};
 use super::token::Token;
+use crate::outgoing;
 use crate::redaction::Redactor;
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
@@ -139,17 +140,9 @@ fn as_spelled<'t>(host: &'t str, location: &'t str) -> &'t str {
     spelled.unwrap_or(host)
 }
 
-/// Parses `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date, which is relative to `now` and zero if
-/// it is past. `None` if it is neither.
+/// The wait in `Retry-After`, which is limited.
 pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
-    let value = value.trim();
-    let wait = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // Digits alone can only fail to parse if the number exceeds u64.
-        value.parse().map_or(MAX_RETRY_AFTER, Duration::from_secs)
-    } else {
-        let date = httpdate::parse_http_date(value).ok()?;
-        date.duration_since(now).unwrap_or_default()
-    };
+    let wait = outgoing::retry_after(value, now)?;
     Some(wait.min(MAX_RETRY_AFTER))
 }
 

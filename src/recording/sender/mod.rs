@@ -1,23 +1,29 @@
 //! The RemoteWriteActor: sends the rows of one account to one destination.
 
+mod access;
+mod budget;
+mod client;
+mod link;
+
 use std::sync::Arc;
 
 use actix::{Actor, Addr, Context, Handler, Supervised};
 
-use super::journal::JournalActor;
-use super::messages::Finish;
-use super::status::{DestinationStatus, JournalStatus, SenderStatus};
 use crate::fleet::{Limits, Retention};
 use crate::outgoing::{Authorities, Proxy, Resolver};
+use crate::recording::journal::JournalActor;
+use crate::recording::messages::Finish;
+use crate::recording::status::{DestinationStatus, JournalStatus, SenderStatus};
 use crate::redaction::Redactor;
 use crate::supervise::Heartbeat;
 use crate::tasks::Pool;
-use crate::telemetry::FieldFilter;
+use crate::telemetry::SharedSchemas;
 use crate::time::Clock;
 
-/// The bytes of decoded records that all senders together may hold. Clones share it.
-#[derive(Debug, Clone, Default)]
-pub struct Budget;
+pub use self::access::AccessError;
+pub use self::budget::Budget;
+pub use self::client::{Client, ClientContext, Message, Outcome};
+pub use self::link::Link;
 
 /// What the senders of all accounts and destinations share.
 #[derive(Debug, Clone)]
@@ -36,8 +42,8 @@ pub struct SenderContext {
     pub budget: Budget,
     /// Removes secrets from errors.
     pub redactor: Redactor,
-    /// The fields that are left out: `DROP_FIELDS` and `LOCATION`.
-    pub fields: FieldFilter,
+    /// Shares the columns of answers with the accounts; without the fields that `DROP_FIELDS` and `LOCATION` leave out.
+    pub schemas: SharedSchemas,
     /// Whether rows of routers are sent.
     pub include_routers: bool,
     /// When devices are silent.
@@ -94,3 +100,6 @@ impl Handler<Finish> for RemoteWriteActor {
 
     fn handle(&mut self, _: Finish, _: &mut Self::Context) {}
 }
+
+#[cfg(test)]
+mod tests;

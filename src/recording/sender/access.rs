@@ -1,0 +1,265 @@
+//! The credentials and TLS settings of a destination. Files with them are read again when they change.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use awc::http::header::HeaderValue;
+use rustls::ClientConfig;
+use secrecy::{ExposeSecret, SecretString};
+use thiserror::Error;
+use tokio::sync::Mutex;
+use tracing::{info, warn};
+
+use super::client::ClientContext;
+use crate::files::{FileError, FileReader, FileStates};
+use crate::outgoing::{Authorities, TlsFiles, TlsFilesError};
+use crate::remote_write::{Authentication, Destination, Secret};
+use crate::tasks::{ThreadError, in_thread};
+use crate::time::Moment;
+
+/// Files are checked before a request, but not more often than this.
+const CHECK_AFTER: Duration = Duration::from_secs(5);
+
+/// The largest file with a secret, in bytes.
+const LARGEST_SECRET: u64 = 64 << 10;
+
+/// Why no request can be sent. The texts name the setting and the path.
+#[derive(Debug, Error)]
+pub enum AccessError {
+    /// The file of a secret cannot be read.
+    #[error("{setting} {path:?} {source}")]
+    File {
+        /// The key of the destination.
+        setting: &'static str,
+        /// The path.
+        path: PathBuf,
+        /// The reason.
+        source: FileError,
+    },
+    /// The file of a secret has nothing that can be sent in a header.
+    #[error("{setting} {path:?} is empty, or not printable text of one line")]
+    Secret {
+        /// The key of the destination.
+        setting: &'static str,
+        /// The path.
+        path: PathBuf,
+    },
+    /// The credentials cannot be the value of a header.
+    #[error("the credentials cannot be sent in a header")]
+    Header,
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsFilesError),
+    /// Files cannot be read now.
+    #[error(transparent)]
+    Thread(#[from] ThreadError),
+}
+
+/// What a connection and a request need.
+#[derive(Debug)]
+pub(super) struct Material {
+    /// The value of `Authorization`.
+    pub(super) authorization: Option<HeaderValue>,
+    /// The TLS settings, for `https`.
+    pub(super) tls: Option<Arc<ClientConfig>>,
+}
+
+/// The credentials and TLS settings of a destination, shared by all its senders.
+#[derive(Debug, Default)]
+pub struct Access(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    reader: FileReader,
+    /// What was loaded last without an error.
+    material: Option<Arc<Material>>,
+    /// The files when they were read last.
+    seen: Option<FileStates>,
+    checked: Option<Moment>,
+    /// Why the files cannot be used now.
+    error: Option<Arc<AccessError>>,
+}
+
+impl Access {
+    /// What a request needs now. While changed files cannot be used, the previous ones stay in use.
+    ///
+    /// # Errors
+    /// The files could not be used yet.
+    pub(super) async fn get(
+        &self,
+        destination: &Arc<Destination>,
+        context: &ClientContext,
+    ) -> Result<Arc<Material>, Arc<AccessError>> {
+        let mut state = self.0.lock().await;
+        let now = context.clock.now();
+        let is_recent = |checked| now.since(checked) < CHECK_AFTER;
+        let is_fixed = state.material.is_some() && !has_files(destination);
+        if !is_fixed && !state.checked.is_some_and(is_recent) {
+            state.check(destination, context).await;
+            state.checked = Some(context.clock.now());
+        }
+        match (&state.material, &state.error) {
+            (Some(material), _) => Ok(Arc::clone(material)),
+            (None, Some(error)) => Err(Arc::clone(error)),
+            (None, None) => Err(Arc::new(AccessError::Thread(ThreadError::Panicked))),
+        }
+    }
+}
+
+impl State {
+    async fn check(&mut self, destination: &Arc<Destination>, context: &ClientContext) {
+        let job = Job {
+            destination: Arc::clone(destination),
+            authorities: context.authorities.clone(),
+            reader: std::mem::take(&mut self.reader),
+            seen: self.seen.clone(),
+        };
+        let loaded = match job.needs_thread() {
+            true => in_thread("destination", move || job.run()).await,
+            false => Ok(job.run()),
+        };
+        let result = match loaded {
+            Ok(loaded) => {
+                self.reader = loaded.reader;
+                self.seen = Some(loaded.seen);
+                match loaded.result {
+                    None => return,
+                    Some(result) => result,
+                }
+            }
+            Err(error) => Err(error.into()),
+        };
+        let destination = &*destination.name;
+        match result {
+            Ok((material, secret)) => {
+                if let Some(secret) = &secret {
+                    context.redactor.register_credentials([secret]);
+                }
+                if self.material.is_some() {
+                    info!(destination, "files of a destination reloaded");
+                }
+                self.material = Some(Arc::new(material));
+                self.error = None;
+            }
+            Err(error) => {
+                if self.material.is_some() {
+                    let error = error.to_string();
+                    warn!(
+                        destination,
+                        error,
+                        "cannot use the changed files of a destination: the previous ones stay in use"
+                    );
+                }
+                self.error = Some(Arc::new(error));
+            }
+        }
+    }
+}
+
+/// Reads files on another thread.
+struct Job {
+    destination: Arc<Destination>,
+    authorities: Option<Authorities>,
+    reader: FileReader,
+    seen: Option<FileStates>,
+}
+
+/// The result of a [`Job`].
+struct Loaded {
+    reader: FileReader,
+    seen: FileStates,
+    /// What was loaded, with a secret for the redactor; `None` if the files are unchanged.
+    result: Option<Result<(Material, Option<SecretString>), AccessError>>,
+}
+
+impl Job {
+    fn needs_thread(&self) -> bool {
+        self.destination.url.scheme() == "https" || has_files(&self.destination)
+    }
+
+    fn run(mut self) -> Loaded {
+        if let Some(mut seen) = self.seen.take()
+            && self.reader.is_unchanged(&mut seen, false)
+        {
+            return Loaded {
+                reader: self.reader,
+                seen,
+                result: None,
+            };
+        }
+        let result = self.load();
+        Loaded {
+            seen: self.reader.seen(),
+            reader: self.reader,
+            result: Some(result),
+        }
+    }
+
+    fn load(&mut self) -> Result<(Material, Option<SecretString>), AccessError> {
+        let (destination, reader) = (&*self.destination, &mut self.reader);
+        let (authorization, secret) = authorization(&destination.authentication, reader)?;
+        let identity = destination.tls.identity.as_ref();
+        let files = TlsFiles {
+            ca_file: destination.tls.ca_file.as_deref(),
+            identity: identity.map(|(certificate, key)| (certificate.as_path(), key.as_path())),
+        };
+        let tls = match destination.url.scheme() {
+            "https" => Some(files.load(self.authorities.as_ref(), reader)?),
+            _ => None,
+        };
+        Ok((Material { authorization, tls }, secret))
+    }
+}
+
+fn has_files(destination: &Destination) -> bool {
+    let is_tls = destination.url.scheme() == "https";
+    let tls = &destination.tls;
+    destination.secret_files().next().is_some()
+        || is_tls && (tls.ca_file.is_some() || tls.identity.is_some())
+}
+
+/// The value of `Authorization`, and the secret in it.
+fn authorization(
+    authentication: &Authentication,
+    reader: &mut FileReader,
+) -> Result<(Option<HeaderValue>, Option<SecretString>), AccessError> {
+    let (setting, secret) = match authentication {
+        Authentication::None => return Ok((None, None)),
+        Authentication::Basic { password, .. } => ("password_file", password),
+        Authentication::Header { credentials, .. } => ("credentials_file", credentials),
+    };
+    let secret = match secret {
+        Secret::Value(value) => value.clone(),
+        Secret::File(path) => secret_file(setting, path, reader)?,
+    };
+    let value = authentication.header(secret.expose_secret());
+    let value = value.ok_or(AccessError::Header)?;
+    let header = HeaderValue::from_str(value.expose_secret());
+    let mut header = header.map_err(|_| AccessError::Header)?;
+    header.set_sensitive(true);
+    Ok((Some(header), Some(secret)))
+}
+
+/// The text of a file without blanks and line ends at its ends, as Prometheus reads it.
+fn secret_file(
+    setting: &'static str,
+    path: &Path,
+    reader: &mut FileReader,
+) -> Result<SecretString, AccessError> {
+    let bytes = reader.read(path, LARGEST_SECRET);
+    let bytes = bytes.map_err(|source| AccessError::File {
+        setting,
+        path: path.to_owned(),
+        source,
+    })?;
+    let text = String::from_utf8(bytes).ok();
+    let text = text.as_deref().map(str::trim);
+    match text.filter(|text| !text.is_empty() && !text.chars().any(char::is_control)) {
+        Some(text) => Ok(SecretString::from(text)),
+        None => Err(AccessError::Secret {
+            setting,
+            path: path.to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,81 @@
+//! What all senders of a destination share in this process.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::access::Access;
+use crate::history::Protocol;
+use crate::remote_write::{Destination, Pace};
+use crate::time::Moment;
+
+/// What all senders of a destination share in this process.
+#[derive(Debug)]
+pub struct Link {
+    /// Credentials and TLS settings.
+    pub(super) access: Access,
+    first: Protocol,
+    fell_back: AtomicBool,
+    pace: Mutex<Pace>,
+    /// When a request last succeeded, in milliseconds of the clock; `u64::MAX` if none did.
+    succeeded: AtomicU64,
+}
+
+impl Link {
+    /// The state before the first request.
+    #[must_use]
+    pub fn new(destination: &Destination) -> Self {
+        Self {
+            access: Access::default(),
+            first: destination.protocol.first(),
+            fell_back: AtomicBool::default(),
+            pace: Mutex::new(Pace::new(
+                destination.max_samples_per_second,
+                Moment::default(),
+            )),
+            succeeded: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// The version of the protocol for new requests.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        match self.fell_back.load(Ordering::Relaxed) {
+            true => Protocol::V1,
+            false => self.first,
+        }
+    }
+
+    /// New requests use 1.0 from now on, because the receiver does not understand 2.0. Returns whether that is new.
+    pub fn fall_back(&self) -> bool {
+        !self.fell_back.swap(true, Ordering::Relaxed)
+    }
+
+    /// How long the next request must wait for the pace. If it need not, its samples are counted.
+    pub fn spend(&self, samples: u64, now: Moment) -> Duration {
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = pace.wait(now);
+        if wait.is_zero() {
+            pace.spend(samples, now);
+        }
+        wait
+    }
+
+    /// The receiver refused a request because samples come too fast.
+    pub fn lower_pace(&self, now: Moment) {
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        pace.lower(now);
+    }
+
+    /// When a request last succeeded.
+    #[must_use]
+    pub fn succeeded(&self) -> Option<Moment> {
+        let millis = self.succeeded.load(Ordering::Relaxed);
+        (millis != u64::MAX).then(|| Moment::from_millis(millis))
+    }
+
+    /// A request succeeded now.
+    pub fn succeed(&self, now: Moment) {
+        self.succeeded.store(now.millis(), Ordering::Relaxed);
+    }
+}
