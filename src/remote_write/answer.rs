@@ -71,6 +71,8 @@ pub enum Hold {
     Redirect,
     /// The receiver does not understand the only version of the protocol that may be spoken.
     Protocol,
+    /// A file with credentials or certificates cannot be used, so no request is sent.
+    Files,
     /// Another status that concerns neither the samples nor the moment.
     Other,
 }
@@ -94,6 +96,9 @@ impl Hold {
             }
             Self::Protocol => {
                 "the receiver does not understand this version of remote write: set protocol to auto, or to the other version"
+            }
+            Self::Files => {
+                "a file of the destination cannot be used: correct its path, its permissions or its content"
             }
             Self::Other => {
                 "the receiver refuses every request: see its message, and correct the settings of the destination"

@@ -150,6 +150,11 @@ impl RequestState {
         self.attempt
     }
 
+    /// An attempt ended without a result, so the receiver may have stored the samples.
+    pub fn interrupt(&mut self) {
+        self.is_ambiguous = true;
+    }
+
     /// Uses 1.0, after another request fell back.
     pub fn fall_back(&mut self) {
         if self.choice == ProtocolChoice::Auto {

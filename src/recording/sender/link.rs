@@ -1,11 +1,12 @@
 //! What all senders of a destination share in this process.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::access::Access;
-use crate::history::Protocol;
+use super::decoder::labels;
+use crate::history::{Encoder, Protocol};
 use crate::remote_write::{Destination, Pace};
 use crate::time::Moment;
 
@@ -19,7 +20,12 @@ pub struct Link {
     pace: Mutex<Pace>,
     /// When a request last succeeded, in milliseconds of the clock; `u64::MAX` if none did.
     succeeded: AtomicU64,
+    /// Encoders that are not in use, with their buffers.
+    encoders: Mutex<Vec<Encoder>>,
 }
+
+/// The most encoders that are kept: as many as threads of the pool may need.
+const MOST_ENCODERS: usize = 4;
 
 impl Link {
     /// The state before the first request.
@@ -34,6 +40,7 @@ impl Link {
                 Moment::default(),
             )),
             succeeded: AtomicU64::new(u64::MAX),
+            encoders: Mutex::default(),
         }
     }
 
@@ -77,5 +84,23 @@ impl Link {
     /// A request succeeded now.
     pub fn succeed(&self, now: Moment) {
         self.succeeded.store(now.millis(), Ordering::Relaxed);
+    }
+
+    /// An encoder, which is to be returned.
+    pub(super) fn take_encoder(&self, destination: &Destination) -> Encoder {
+        let encoder = self.encoders().pop();
+        encoder.unwrap_or_else(|| Encoder::new(&labels(destination)))
+    }
+
+    /// Keeps an encoder for later.
+    pub(super) fn return_encoder(&self, encoder: Encoder) {
+        let mut encoders = self.encoders();
+        if encoders.len() < MOST_ENCODERS {
+            encoders.push(encoder);
+        }
+    }
+
+    fn encoders(&self) -> MutexGuard<'_, Vec<Encoder>> {
+        self.encoders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,26 +1,31 @@
 //! The RemoteWriteActor: sends the rows of one account to one destination.
+//!
+//! - [`progress`] decides what is read, [`decoder`] turns records into samples, [`rewind`] finds the records from which the state is rebuilt;
+//! - [`flight`] follows a request until its samples are stored or counted, and [`attempt`] sends it once;
+//! - [`client`] is the HTTP client, [`access`] has the credentials, and [`link`] is what all senders of a destination share.
 
 mod access;
+mod actor;
+mod attempt;
 mod budget;
 mod client;
+mod decoder;
+mod flight;
 mod link;
-
-use std::sync::Arc;
-
-use actix::{Actor, Addr, Context, Handler, Supervised};
+mod load;
+mod log;
+mod progress;
+mod rewind;
 
 use crate::fleet::{Limits, Retention};
 use crate::outgoing::{Authorities, Proxy, Resolver};
-use crate::recording::journal::JournalActor;
-use crate::recording::messages::Finish;
-use crate::recording::status::{DestinationStatus, JournalStatus, SenderStatus};
 use crate::redaction::Redactor;
-use crate::supervise::Heartbeat;
 use crate::tasks::Pool;
 use crate::telemetry::SharedSchemas;
 use crate::time::Clock;
 
 pub use self::access::AccessError;
+pub use self::actor::{RemoteWriteActor, SenderOptions};
 pub use self::budget::Budget;
 pub use self::client::{Client, ClientContext, Message, Outcome};
 pub use self::link::Link;
@@ -50,55 +55,6 @@ pub struct SenderContext {
     pub retention: Retention,
     /// The limits of the fleet.
     pub limits: Limits,
-}
-
-/// The options of a RemoteWriteActor.
-#[derive(Debug, Clone)]
-pub struct SenderOptions {
-    /// The tenant of the account, for destinations with the tenant `account`.
-    pub tenant: Arc<str>,
-    /// The journal of the account.
-    pub journal: Addr<JournalActor>,
-    /// Its status, which announces new records.
-    pub journal_status: Arc<JournalStatus>,
-    /// The destination, with its settings.
-    pub destination: Arc<DestinationStatus>,
-    /// What it reports.
-    pub status: Arc<SenderStatus>,
-    /// What all senders share.
-    pub context: SenderContext,
-}
-
-/// Sends the rows of one account to one destination.
-#[derive(Debug)]
-pub struct RemoteWriteActor {
-    options: SenderOptions,
-}
-
-impl RemoteWriteActor {
-    /// A sender that begins at the cursor of its destination when the actor starts.
-    #[must_use]
-    pub fn new(options: SenderOptions) -> Self {
-        Self { options }
-    }
-}
-
-impl Supervised for RemoteWriteActor {}
-
-impl Actor for RemoteWriteActor {
-    type Context = Context<Self>;
-}
-
-impl Handler<Heartbeat> for RemoteWriteActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Heartbeat, _: &mut Self::Context) {}
-}
-
-impl Handler<Finish> for RemoteWriteActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Finish, _: &mut Self::Context) {}
 }
 
 #[cfg(test)]

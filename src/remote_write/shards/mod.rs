@@ -192,6 +192,12 @@ impl Shards {
         (!is_full && !records.is_read() && self.wanted == self.count()).then(|| records.next())
     }
 
+    /// The number behind the last record that was read of a range; `None` without a gap.
+    #[must_use]
+    pub fn next(&self, lane: Lane) -> Option<u64> {
+        self.records(lane).map(Records::next)
+    }
+
     /// A record that was read, in the order of the numbers. Records below [`Self::wants`] are ignored: they were read before.
     pub fn add(&mut self, lane: Lane, sequence: u64, rows: &[Row]) {
         if let Some(records) = self.records_mut(lane) {

@@ -1,0 +1,288 @@
+//! The part of the RemoteWriteActor that sends requests, one for each shard.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+
+use super::super::attempt::{Attempt, Attempted, Content, Made};
+use super::super::client::{Client, Outcome};
+use super::super::flight::{Flight, Next, Settings, Tally};
+use super::{OUTAGE, RemoteWriteActor};
+use crate::history::Protocol;
+use crate::recording::status::{LastError, SenderState};
+use crate::remote_write::{Answer, Hold, Moments, RowReason, SampleReason, excerpt};
+use crate::time::{unix_nanos, unix_seconds};
+
+/// Files of a destination that cannot be used are tried again after this time.
+const ACCESS_AGAIN: Duration = Duration::from_secs(10);
+
+impl RemoteWriteActor {
+    /// Begins a request for each shard that has none.
+    pub(super) fn take_requests(&mut self, context: &mut Context<Self>) {
+        let now = self.clock.now();
+        let unix = unix_nanos(self.clock.corrected()) / 1_000_000;
+        let Some(progress) = &mut self.progress else {
+            return;
+        };
+        let settings = Settings {
+            choice: self.options.destination.destination.protocol,
+            protocol: self.options.destination.link.protocol(),
+            is_pair: self.options.destination.destination.pair,
+        };
+        self.quarantine.release(now);
+        let mut started = Vec::new();
+        let mut tally = Tally::default();
+        let shards = progress.shards.count();
+        self.flights.resize_with(usize::from(shards), || None);
+        if self.finishing.is_none() {
+            for (shard, place) in (0..shards).zip(&mut self.flights) {
+                while place.is_none()
+                    && let Some(request) = progress.shards.take(shard, unix)
+                {
+                    let mut sequences = request.rows.iter().map(|row| row.sequence);
+                    let may_be_repeated = sequences.any(|one| progress.may_be_repeated(one));
+                    *place = Flight::new(
+                        &request,
+                        |sequence| progress.slice(sequence),
+                        &self.quarantine,
+                        settings,
+                        may_be_repeated,
+                        now,
+                        &mut tally,
+                    );
+                    match place {
+                        Some(_) => started.push(shard),
+                        None => progress.shards.finish(shard),
+                    }
+                }
+            }
+        }
+        self.count(&tally);
+        for shard in started {
+            self.send(shard, context);
+        }
+    }
+
+    /// Makes the next attempt of the request of a shard, when it is due.
+    pub(super) fn send(&mut self, shard: u16, context: &mut Context<Self>) {
+        let status = &self.options.destination;
+        let client = self.client.get_or_insert_with(|| {
+            Rc::new(Client::new(
+                Arc::clone(status),
+                (&self.options.context).into(),
+            ))
+        });
+        let Some(Some(flight)) = self.flights.get_mut(usize::from(shard)) else {
+            return;
+        };
+        if status.link.protocol() == Protocol::V1 {
+            flight.fall_back();
+        }
+        let attempt = Attempt {
+            client: Rc::clone(client),
+            clock: self.clock.clone(),
+            pool: self.options.context.pool.clone(),
+            destination: Arc::clone(status),
+            tenant: Arc::clone(&self.options.tenant),
+            not_before: flight.not_before,
+            protocol: flight.protocol(),
+            attempt: flight.attempt(),
+            samples: flight.samples(),
+            content: match flight.body() {
+                Some(body) => Content::Encoded(body),
+                None => Content::Rows(flight.part()),
+            },
+        };
+        flight.is_sending = true;
+        let now = self.clock.now();
+        self.load.began(now);
+        context.spawn(
+            attempt
+                .make()
+                .into_actor(self)
+                .map(move |made, actor, context| actor.attempted(shard, made, context)),
+        );
+    }
+
+    fn attempted(&mut self, shard: u16, made: Made, context: &mut Context<Self>) {
+        #[cfg(feature = "fault-injection")]
+        self.faults.on_answer(context);
+        let now = self.clock.now();
+        self.load.ended(now);
+        if made.is_limited {
+            self.load.limited();
+        }
+        let Some(Some(flight)) = self.flights.get_mut(usize::from(shard)) else {
+            return;
+        };
+        flight.is_sending = false;
+        if let Some(body) = made.body {
+            flight.set_body(body);
+        }
+        let is_finished = match made.attempted {
+            Attempted::Ended(outcome) => self.answered(shard, &outcome),
+            Attempted::TooLarge => self.too_large(shard),
+            Attempted::NoAccess(error) => {
+                flight.not_before = now.after(ACCESS_AGAIN);
+                let error = error.to_string();
+                let error = excerpt(&self.options.context.redactor.redact(&error));
+                self.hold(Hold::Files, &error);
+                false
+            }
+            Attempted::Panicked => {
+                flight.panics += 1;
+                flight.not_before = now.after(Duration::from_secs(1));
+                let (is_lost, rows) = (flight.panics >= 2, flight.rows());
+                if is_lost {
+                    self.options
+                        .status
+                        .count_dropped(RowReason::Unreadable, rows);
+                    let elapsed = self.clock.elapsed();
+                    self.log
+                        .unreadable(0, rows, "encoding failed twice", elapsed);
+                }
+                is_lost
+            }
+        };
+        match is_finished {
+            true => {
+                if let Some(flight) = self.flights.get_mut(usize::from(shard)) {
+                    *flight = None;
+                }
+                if let Some(progress) = &mut self.progress {
+                    progress.shards.finish(shard);
+                }
+            }
+            false if self.finishing.is_none() => self.send(shard, context),
+            false => {}
+        }
+        self.pump(context);
+    }
+
+    /// Handles an answer. Returns whether the request is finished.
+    fn answered(&mut self, shard: u16, outcome: &Outcome) -> bool {
+        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
+        let status = Arc::clone(&self.options.status);
+        let link = &self.options.destination.link;
+        let Some(Some(flight)) = self.flights.get_mut(usize::from(shard)) else {
+            return false;
+        };
+        status.count_request(&outcome.code());
+        if let Some(body) = flight.body() {
+            status.bytes.add(body.bytes.len() as u64);
+        }
+        if flight.attempt() > 0 {
+            status.retries.increment();
+        }
+        let moments = Moments {
+            now,
+            others_succeeded: link.succeeded(),
+            fraction: fastrand::f64(),
+        };
+        let protocol = flight.protocol();
+        let mut tally = Tally::default();
+        let answer = outcome.answer();
+        let (streak, quarantine) = (&mut self.streak, &mut self.quarantine);
+        let next = flight.answered(&answer, streak, quarantine, &moments, &mut tally);
+        match next {
+            Next::FallBack => {
+                if link.fall_back() {
+                    self.log.fell_back();
+                }
+                return false;
+            }
+            Next::Retry(retry) => {
+                if retry.is_throttled {
+                    link.lower_pace(now);
+                }
+                self.load.limited();
+                self.failing_since.get_or_insert(now);
+                self.set_error(SenderState::Retrying, &outcome.text);
+                self.log
+                    .retried(outcome.code(), &outcome.text, &retry, elapsed);
+                return false;
+            }
+            Next::Hold(hold) => {
+                self.hold(hold, &outcome.text);
+                return false;
+            }
+            Next::Finished | Next::Continue => {}
+        }
+        if tally.stored > 0 {
+            link.succeed(now);
+        }
+        let version = match protocol {
+            Protocol::V1 => 1.0,
+            Protocol::V2 => 2.0,
+        };
+        status.protocol_version.set(version);
+        status.set_state(SenderState::Sending);
+        if let Some(since) = self.failing_since.take() {
+            self.wants_live_first |= now.since(since) > OUTAGE;
+        }
+        self.log.answered(elapsed);
+        for (reason, samples) in &tally.failed {
+            match reason {
+                SampleReason::NotStored => self.log.not_stored(&outcome.text),
+                reason => self
+                    .log
+                    .refused(reason.label(), *samples, &outcome.text, elapsed),
+            }
+        }
+        if !tally.failed.is_empty() {
+            self.set_error(SenderState::Sending, &outcome.text);
+        }
+        self.count(&tally);
+        next == Next::Finished
+    }
+
+    /// Divides a request that cannot be encoded. Returns whether it is finished.
+    fn too_large(&mut self, shard: u16) -> bool {
+        let moments = Moments {
+            now: self.clock.now(),
+            others_succeeded: None,
+            fraction: 0.0,
+        };
+        let answer = Answer::Response {
+            status: 413,
+            retry_after: None,
+            written: None,
+            body: "",
+        };
+        let mut tally = Tally::default();
+        let Some(Some(flight)) = self.flights.get_mut(usize::from(shard)) else {
+            return false;
+        };
+        let (streak, quarantine) = (&mut self.streak, &mut self.quarantine);
+        let next = flight.answered(&answer, streak, quarantine, &moments, &mut tally);
+        self.count(&tally);
+        next == Next::Finished
+    }
+
+    fn hold(&mut self, hold: Hold, error: &str) {
+        let now = self.clock.now();
+        self.load.limited();
+        self.failing_since.get_or_insert(now);
+        self.set_error(SenderState::Held(hold), error);
+        self.log.held(hold, error, self.clock.elapsed());
+    }
+
+    fn set_error(&self, state: SenderState, error: &str) {
+        let status = &self.options.status;
+        status.set_state(state);
+        status.set_last_error(LastError {
+            at: unix_seconds(self.clock.corrected()),
+            text: error.to_owned(),
+        });
+    }
+
+    fn count(&self, tally: &Tally) {
+        let status = &self.options.status;
+        status.samples.add(tally.stored);
+        for (reason, samples) in &tally.failed {
+            status.count_failed(*reason, *samples);
+        }
+    }
+}

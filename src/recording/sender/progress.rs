@@ -1,0 +1,360 @@
+//! What is read and not sent yet, and what is to be read next. Pure.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::budget::Share;
+use super::decoder::{Decoder, rows};
+use super::rewind::{self, Rewind};
+use crate::history::Slice;
+use crate::journal::{Cursor, Header, Record};
+use crate::remote_write::{Lane, Limits, Position, RowReason, Shards};
+
+/// The bytes of records that are read at once, if one is not longer.
+const READ: usize = 64 << 10;
+
+/// So many records from the position on may have been sent by an earlier process.
+const REPEATED: u64 = 64;
+
+/// The records of a sender.
+#[derive(Debug)]
+pub(super) struct Progress {
+    pub(super) shards: Shards,
+    entries: BTreeMap<u64, Entry>,
+    live: Range,
+    gap: Option<Range>,
+    /// What the journal was told last.
+    reported: Position,
+    /// The numbers of records that an earlier process may have sent.
+    repeated: Vec<std::ops::Range<u64>>,
+    dropped: Vec<(RowReason, u64)>,
+}
+
+/// A record that is read and not done.
+#[derive(Debug)]
+struct Entry {
+    rows: u64,
+    /// The earliest time of a row, in nanoseconds; 0 without rows.
+    oldest: i64,
+    /// When it was received, in nanoseconds.
+    received: i64,
+    slice: Option<Arc<Slice>>,
+    /// Its part of the budget.
+    _share: Option<Share>,
+}
+
+/// The reading of one range of records.
+#[derive(Debug)]
+struct Range {
+    /// The state before the next record.
+    decoder: Holder,
+    /// How the state is rebuilt, until it is.
+    rewind: Option<Rewind>,
+    /// Records that are read and not decoded.
+    queue: VecDeque<Arc<Record>>,
+}
+
+/// The state of a range.
+#[derive(Debug)]
+enum Holder {
+    /// It is made when the first record is read.
+    New,
+    Here(Box<Decoder>),
+    /// It is used. When no record is being decoded, it is lost.
+    Taken,
+}
+
+/// What is to be done next to read on.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Read records, and report them with [`Progress::read`].
+    Read {
+        lane: Lane,
+        from: u64,
+        most_bytes: usize,
+    },
+    /// Decode a record, and report it with [`Progress::decoded`].
+    Decode { lane: Lane, record: Arc<Record> },
+    /// Nothing until a request is done, or there are more records.
+    Wait,
+}
+
+impl Range {
+    /// A range whose state is rebuilt first.
+    fn at(next: u64) -> Self {
+        Self {
+            decoder: Holder::New,
+            rewind: Some(Rewind::new(next)),
+            queue: VecDeque::new(),
+        }
+    }
+}
+
+impl Progress {
+    /// The state at a cursor. `end` is the number of the next record of the journal.
+    pub(super) fn new(limits: Limits, cursor: Cursor, end: u64) -> Self {
+        let Cursor { next, gap, shards } = cursor;
+        let gap = gap.filter(|gap| !gap.is_empty());
+        let first = gap.iter().map(|gap| *gap.start());
+        let repeated = first.chain([next]).map(|first| {
+            let last = first.saturating_add(REPEATED);
+            first..last.min(end)
+        });
+        let repeated = repeated.collect();
+        let position = Position { next, gap, shards };
+        Self {
+            shards: Shards::new(limits, &position),
+            entries: BTreeMap::new(),
+            live: Range::at(next),
+            gap: position.gap.as_ref().map(|gap| Range::at(*gap.start())),
+            reported: position,
+            repeated,
+            dropped: Vec::new(),
+        }
+    }
+
+    fn range(&mut self, lane: Lane) -> Option<&mut Range> {
+        match lane {
+            Lane::Live => Some(&mut self.live),
+            Lane::Gap => self.gap.as_mut(),
+        }
+    }
+
+    /// What to do next. `end` is the number of the next record of the journal.
+    pub(super) fn step(&mut self, end: u64) -> Step {
+        for lane in [Lane::Live, Lane::Gap] {
+            if let Some(step) = self.step_of(lane, end) {
+                return step;
+            }
+        }
+        Step::Wait
+    }
+
+    fn step_of(&mut self, lane: Lane, end: u64) -> Option<Step> {
+        let wanted = self.shards.wants(lane)?;
+        let is_drained = self.shards.is_drained();
+        let range = self.range(lane)?;
+        if matches!(range.decoder, Holder::Taken) {
+            // Slices of another history must not be in the same request.
+            if !is_drained {
+                return None;
+            }
+            *range = Range::at(wanted);
+        }
+        if let Some(record) = range.queue.pop_front() {
+            return Some(Step::Decode { lane, record });
+        }
+        if let Some(rewind) = &range.rewind {
+            match rewind.step() {
+                rewind::Step::Find(from) => {
+                    let most_bytes = 1;
+                    return Some(Step::Read {
+                        lane,
+                        from,
+                        most_bytes,
+                    });
+                }
+                rewind::Step::Read(from) => {
+                    let most_bytes = READ;
+                    return Some(Step::Read {
+                        lane,
+                        from,
+                        most_bytes,
+                    });
+                }
+                rewind::Step::Done => range.rewind = None,
+            }
+        }
+        (wanted < end).then_some(Step::Read {
+            lane,
+            from: wanted,
+            most_bytes: READ,
+        })
+    }
+
+    /// Records were read, and none below `next` is missing here that exists.
+    pub(super) fn read(&mut self, lane: Lane, records: Vec<Arc<Record>>, next: u64) {
+        let Some(range) = self.range(lane) else {
+            return;
+        };
+        if let Some(rewind) = &mut range.rewind {
+            match rewind.step() {
+                rewind::Step::Find(_) => {
+                    let first = records.first().map(|record| &record.header);
+                    rewind.found(first.map(|header| (header.sequence, header.received)));
+                }
+                rewind::Step::Read(from) => {
+                    let needed = |record: &Arc<Record>| {
+                        rewind.needs(record.header.sequence, record.header.received)
+                    };
+                    range.queue = records.into_iter().filter(needed).collect();
+                    match next > from {
+                        true => rewind.read(next),
+                        // There is nothing more to read.
+                        false => rewind.give_up(),
+                    }
+                }
+                rewind::Step::Done => {}
+            }
+            return;
+        }
+        let mut records = VecDeque::from(records);
+        if lane == Lane::Gap {
+            // What follows is read in the other range.
+            let last = self.shards.position().gap.map(|gap| *gap.end());
+            records.retain(|record| last.is_some_and(|last| record.header.sequence <= last));
+        }
+        match (records.is_empty(), self.range(lane)) {
+            (false, Some(range)) => range.queue = records,
+            _ => self.shards.skip(lane, next),
+        }
+    }
+
+    /// The state of a range is not rebuilt, because its records cannot be read.
+    pub(super) fn give_up_rewind(&mut self, lane: Lane) -> bool {
+        let rewind = self.range(lane).and_then(|range| range.rewind.as_mut());
+        rewind.map(Rewind::give_up).is_some()
+    }
+
+    /// The state for the next record of a range, which must be returned with [`Self::decoded`].
+    pub(super) fn take_decoder(
+        &mut self,
+        lane: Lane,
+        make: impl FnOnce() -> Decoder,
+    ) -> Box<Decoder> {
+        let holder = self.range(lane).map(|range| &mut range.decoder);
+        let holder = holder.map(|holder| std::mem::replace(holder, Holder::Taken));
+        match holder {
+            Some(Holder::Here(decoder)) => decoder,
+            _ => Box::new(make()),
+        }
+    }
+
+    /// Whether a record only rebuilds the state.
+    pub(super) fn is_replay(&self, lane: Lane, header: &Header) -> bool {
+        let next = self.shards.next(lane);
+        next.is_none_or(|next| header.sequence < next)
+    }
+
+    /// A record was decoded: its samples, or `None` if it is left out.
+    pub(super) fn decoded(
+        &mut self,
+        lane: Lane,
+        header: &Header,
+        decoder: Box<Decoder>,
+        slice: Option<Slice>,
+        share: Option<Share>,
+    ) {
+        let is_replay = self.is_replay(lane, header);
+        if let Some(range) = self.range(lane) {
+            range.decoder = Holder::Here(decoder);
+        }
+        if is_replay {
+            for row in slice.iter().flat_map(rows) {
+                self.shards.seen(&row);
+            }
+            return;
+        }
+        self.add(lane, header, slice, share);
+    }
+
+    /// A record is left out without its state.
+    pub(super) fn skip(&mut self, lane: Lane, header: &Header) {
+        if !self.is_replay(lane, header) {
+            self.add(lane, header, None, None);
+        }
+    }
+
+    fn add(&mut self, lane: Lane, header: &Header, slice: Option<Slice>, share: Option<Share>) {
+        let sequence = header.sequence;
+        match &slice {
+            Some(slice) => self.shards.add(lane, sequence, &rows(slice)),
+            None => self.shards.skip(lane, sequence.saturating_add(1)),
+        }
+        if let Some(counts) = slice.as_ref().map(|slice| slice.counts) {
+            let counts = [
+                (RowReason::Duplicate, counts.duplicate),
+                (RowReason::Future, counts.future),
+            ];
+            self.dropped
+                .extend(counts.into_iter().filter(|(_, rows)| *rows > 0));
+        }
+        let entry = Entry {
+            rows: header.rows.into(),
+            oldest: header.oldest,
+            received: header.received,
+            slice: slice.map(Arc::new),
+            _share: share,
+        };
+        self.entries.insert(sequence, entry);
+    }
+
+    /// The slice of a record.
+    pub(super) fn slice(&self, sequence: u64) -> Option<Arc<Slice>> {
+        self.entries.get(&sequence)?.slice.clone()
+    }
+
+    /// Whether no samples are in memory.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.values().all(|entry| entry.slice.is_none())
+    }
+
+    /// Whether an earlier process may have sent a record.
+    pub(super) fn may_be_repeated(&self, sequence: u64) -> bool {
+        self.repeated.iter().any(|range| range.contains(&sequence))
+    }
+
+    /// Sends the records from `end` on before those below it, if the receiver has a window. Not while a record is being read.
+    pub(super) fn live_first(&mut self, end: u64) {
+        if self.gap.is_some() || self.shards.position().gap.is_some() {
+            return;
+        }
+        self.shards.live_first(end);
+        if let Some(gap) = self.shards.position().gap {
+            let live = Range::at(gap.end().saturating_add(1));
+            self.gap = Some(std::mem::replace(&mut self.live, live));
+        }
+    }
+
+    /// The new cursor and the number of rows that are done, if the position has changed. Frees what is done.
+    pub(super) fn advance(&mut self) -> Option<(Cursor, u64)> {
+        let position = self.shards.position();
+        if position == self.reported {
+            return None;
+        }
+        let mut done = 0;
+        let gap = &position.gap;
+        self.entries.retain(|sequence, entry| {
+            let is_open = *sequence >= position.next
+                || gap.as_ref().is_some_and(|gap| gap.contains(sequence));
+            if !is_open {
+                done += entry.rows;
+            }
+            is_open
+        });
+        if gap.is_none() {
+            self.gap = None;
+        }
+        self.reported = position.clone();
+        let Position { next, gap, shards } = position;
+        Some((Cursor { next, gap, shards }, done))
+    }
+
+    /// The rows that were left out since the last call.
+    pub(super) fn take_dropped(&mut self) -> Vec<(RowReason, u64)> {
+        let mut dropped = std::mem::take(&mut self.dropped);
+        dropped.extend(self.shards.take_dropped());
+        dropped
+    }
+
+    /// The earliest time of a row that is read and not done, in nanoseconds.
+    pub(super) fn oldest(&self) -> Option<i64> {
+        let rows = self.entries.values().filter(|entry| entry.rows > 0);
+        rows.map(|entry| entry.oldest).min()
+    }
+
+    /// When the oldest record was received that is read and not done, in nanoseconds.
+    pub(super) fn received(&self) -> Option<i64> {
+        self.entries.values().map(|entry| entry.received).min()
+    }
+}
