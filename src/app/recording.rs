@@ -15,6 +15,7 @@ use crate::recording::{Budget, Recorder, RecorderOptions, RecordingStatus, Sende
 use crate::store::Published;
 use crate::supervise::{SupervisionPolicy, Supervisor};
 use crate::tasks::Pool;
+use crate::telemetry::SharedSchemas;
 use crate::time::Clock;
 
 /// The journals before they are started. While it exists, no other process uses their directory.

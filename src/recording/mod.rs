@@ -12,7 +12,6 @@ mod families;
 mod journal;
 mod messages;
 mod recorder;
-#[allow(dead_code, reason = "the actor does nothing yet")]
 mod sender;
 pub mod status;
 

@@ -169,4 +169,4 @@ fn compress(
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -77,23 +77,36 @@ mod v2_messages {
 
 /// A decoded series.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::history) struct Series {
-    pub(in crate::history) labels: Vec<(String, String)>,
+pub(crate) struct Series {
+    pub(crate) labels: Vec<(String, String)>,
     /// Times, and the bits of values.
-    pub(in crate::history) samples: Vec<(i64, u64)>,
+    pub(crate) samples: Vec<(i64, u64)>,
     /// Type, help and unit; `None` in 1.0.
-    pub(in crate::history) metadata: Option<(i32, String, String)>,
+    pub(crate) metadata: Option<(i32, String, String)>,
 }
 
 /// Decodes a request, and checks what the specifications demand.
-pub(in crate::history) fn decode(protocol: Protocol, request: &Request) -> Vec<Series> {
+pub(crate) fn decode(protocol: Protocol, request: &Request) -> Vec<Series> {
     let message = snap::raw::Decoder::new()
         .decompress_vec(&request.body)
         .unwrap();
     assert_eq!(message.len(), request.decoded_bytes);
+    let series = decode_message(protocol, &message);
+    let samples: usize = series.iter().map(|series| series.samples.len()).sum();
+    assert_eq!(samples, request.samples);
+    series
+}
+
+/// Decodes the body of a request, and checks what the specifications demand.
+pub(crate) fn decode_body(protocol: Protocol, body: &[u8]) -> Vec<Series> {
+    let message = snap::raw::Decoder::new().decompress_vec(body).unwrap();
+    decode_message(protocol, &message)
+}
+
+fn decode_message(protocol: Protocol, message: &[u8]) -> Vec<Series> {
     let series = match protocol {
-        Protocol::V1 => decode_v1(&message),
-        Protocol::V2 => decode_v2(&message),
+        Protocol::V1 => decode_v1(message),
+        Protocol::V2 => decode_v2(message),
     };
     for series in &series {
         let labels = &series.labels;
@@ -116,8 +129,6 @@ pub(in crate::history) fn decode(protocol: Protocol, request: &Request) -> Vec<S
         );
         assert!(!samples.is_empty(), "{labels:?}");
     }
-    let samples: usize = series.iter().map(|series| series.samples.len()).sum();
-    assert_eq!(samples, request.samples);
     series
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Progress {
     /// The numbers of records that an earlier process may have sent.
     repeated: Vec<std::ops::Range<u64>>,
     dropped: Vec<(RowReason, u64)>,
+    /// Whether new records can only be read behind the gap: there would be a second one.
+    waits_for_gap: bool,
 }
 
 /// A record that is read and not done.
@@ -110,6 +112,7 @@ impl Progress {
             reported: position,
             repeated,
             dropped: Vec::new(),
+            waits_for_gap: false,
         }
     }
 
@@ -131,6 +134,12 @@ impl Progress {
     }
 
     fn step_of(&mut self, lane: Lane, end: u64) -> Option<Step> {
+        if lane == Lane::Live && self.waits_for_gap {
+            if self.gap.is_some() {
+                return None;
+            }
+            self.waits_for_gap = false;
+        }
         let wanted = self.shards.wants(lane)?;
         let is_drained = self.shards.is_drained();
         let range = self.range(lane)?;
@@ -170,6 +179,23 @@ impl Progress {
             from: wanted,
             most_bytes: READ,
         })
+    }
+
+    /// The records from this number on are read before those below it, which cannot be read now. Returns whether that is possible: if not, the
+    /// records must not be reported.
+    pub(super) fn overtaken(&mut self, first: u64) -> bool {
+        if self.live.rewind.is_some() {
+            return true;
+        }
+        self.live_first(first);
+        let next = self.shards.next(Lane::Live);
+        let is_possible = next.is_none_or(|next| next >= first);
+        self.waits_for_gap = !is_possible;
+        if is_possible {
+            // Its state would be rebuilt from the records that cannot be read.
+            self.live.rewind = None;
+        }
+        is_possible
     }
 
     /// Records were read, and none below `next` is missing here that exists.
@@ -214,6 +240,11 @@ impl Progress {
     pub(super) fn give_up_rewind(&mut self, lane: Lane) -> bool {
         let rewind = self.range(lane).and_then(|range| range.rewind.as_mut());
         rewind.map(Rewind::give_up).is_some()
+    }
+
+    /// Whether the state of a range is being rebuilt.
+    pub(super) fn is_rewinding(&mut self, lane: Lane) -> bool {
+        self.range(lane).is_some_and(|range| range.rewind.is_some())
     }
 
     /// The state for the next record of a range, which must be returned with [`Self::decoded`].

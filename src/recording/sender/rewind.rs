@@ -129,7 +129,8 @@ mod tests {
             ("inside", every(15, 0..5000), 3000, 2939..3000),
             ("fast", every(1, 0..5000), 5000, 4099..5000),
             ("deleted", every(15, 990..1000), 1000, 990..1000),
-            ("a lost end", every(15, 0..900), 1000, 839..900),
+            // The last record that was found is not the last one.
+            ("a lost end", every(15, 0..900), 1000, 684..900),
             ("rare", every(3600, 0..100), 100, 99..100),
         ] {
             let (state, finds) = play(&journal, target);

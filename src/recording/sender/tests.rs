@@ -1,4 +1,4 @@
-//! Tests of the sender against real sockets.
+//! Tests of the sender: its pure parts with models, and the actor with a journal on disk and real sockets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,5 +9,9 @@ use super::*;
 use crate::recording::status::DestinationStatus;
 use crate::remote_write::Destination;
 
+mod actor;
 mod client;
+mod flight;
+mod progress;
 mod receiver;
+mod world;

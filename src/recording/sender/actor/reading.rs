@@ -110,7 +110,7 @@ impl RemoteWriteActor {
         let reply = in_time(self.clock.clone(), reply);
         context.spawn(reply.into_actor(self).map(move |reply, actor, context| {
             let error = match reply {
-                Ok(Ok(reply)) => return actor.was_read(lane, reply, context),
+                Ok(Ok(reply)) => return actor.was_read(lane, from, reply, context),
                 Ok(Err(error)) => error.to_string(),
                 Err(error) => error.to_string(),
             };
@@ -126,7 +126,7 @@ impl RemoteWriteActor {
         }));
     }
 
-    fn was_read(&mut self, lane: Lane, reply: ReadReply, context: &mut Context<Self>) {
+    fn was_read(&mut self, lane: Lane, from: u64, reply: ReadReply, context: &mut Context<Self>) {
         self.reading = Reading::Idle;
         self.backoff.reset();
         let now = unix_nanos(self.clock.corrected());
@@ -141,7 +141,18 @@ impl RemoteWriteActor {
             let outage = i64::try_from(OUTAGE.as_nanos()).unwrap_or(i64::MAX);
             self.wants_live_first = now.saturating_sub(first.header.received) > outage;
         }
-        progress.read(lane, reply.records, reply.next);
+        let first = reply.records.first().map(|record| record.header.sequence);
+        match first.filter(|_| lane == Lane::Live && is_overtaken(from, &reply)) {
+            Some(first) if !progress.overtaken(first) => {}
+            None if reply.records.is_empty()
+                && reply.next <= from
+                && !progress.is_rewinding(lane) =>
+            {
+                self.read_later("it has no record where one is expected", context);
+                return;
+            }
+            _ => progress.read(lane, reply.records, reply.next),
+        }
         self.pump(context);
     }
 
@@ -278,6 +289,13 @@ impl RemoteWriteActor {
             };
         }
     }
+}
+
+/// Whether the first record is in memory, and those before it are on a disk that cannot be read now.
+fn is_overtaken(from: u64, reply: &ReadReply) -> bool {
+    let first = reply.records.first();
+    let is_missing = reply.gaps.iter().any(|gap| gap.numbers.contains(&from));
+    first.is_some_and(|first| first.header.sequence > from) && !is_missing
 }
 
 async fn in_time<T>(

@@ -39,20 +39,33 @@ impl Received {
     }
 }
 
+/// Decides what is done after a request.
+type Script = Box<dyn FnMut(&Received) -> Vec<Step> + Send>;
+
 /// A receiver that listens until the process ends.
 pub(in crate::recording) struct Receiver {
     pub(in crate::recording) url: Url,
     received: Arc<Mutex<Vec<Received>>>,
-    script: Arc<Mutex<Vec<Vec<Step>>>>,
+    script: Arc<Mutex<Script>>,
 }
 
 impl Receiver {
     /// The first request is answered by the first steps of the script, and so on; the last ones repeat.
-    pub(in crate::recording) fn start(script: Vec<Vec<Step>>) -> Self {
+    pub(in crate::recording) fn start(mut script: Vec<Vec<Step>>) -> Self {
+        Self::answering(move |_| match script.len() {
+            1 => script[0].clone(),
+            _ => script.remove(0),
+        })
+    }
+
+    /// Each request is answered by these steps.
+    pub(in crate::recording) fn answering(
+        script: impl FnMut(&Received) -> Vec<Step> + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/write?x=1", listener.local_addr().unwrap());
         let received = Arc::<Mutex<Vec<Received>>>::default();
-        let script = Arc::new(Mutex::new(script));
+        let script: Arc<Mutex<Script>> = Arc::new(Mutex::new(Box::new(script)));
         let (all, steps) = (Arc::clone(&received), Arc::clone(&script));
         thread::spawn(move || {
             for (connection, stream) in listener.incoming().enumerate() {
@@ -78,7 +91,7 @@ impl Receiver {
 
     /// Answers all further requests with these steps.
     pub(in crate::recording) fn now(&self, steps: Vec<Step>) {
-        *self.script.lock().unwrap() = vec![steps];
+        *self.script.lock().unwrap() = Box::new(move |_| steps.clone());
     }
 }
 
@@ -86,17 +99,15 @@ fn serve(
     stream: &TcpStream,
     connection: usize,
     all: &Mutex<Vec<Received>>,
-    script: &Mutex<Vec<Vec<Step>>>,
+    script: &Mutex<Script>,
 ) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     while let Some(request) = read(&mut reader, connection)? {
         let steps = {
             let mut script = script.lock().unwrap();
+            let steps = script(&request);
             all.lock().unwrap().push(request);
-            match script.len() {
-                1 => script[0].clone(),
-                _ => script.remove(0),
-            }
+            steps
         };
         for step in steps {
             let mut stream = stream;
