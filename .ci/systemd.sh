@@ -57,8 +57,9 @@ install_unit() {
   install -m 644 "systemd/$UNIT" "$root/etc/systemd/system/$UNIT"
   install -d -m 755 "$root/etc/starlink-telemetry"
   install -m 600 .env.example "$root/etc/starlink-telemetry/settings"
-  # A URL without Starlink: the service runs and logs the failures.
+  # URLs without Starlink and without a receiver: the service runs and logs the failures.
   printf '%s\n' CLIENT_ID=nobody API_URL=http://127.0.0.1:9 METRICS_ADDRESS=127.0.0.1 "METRICS_PORT=$port" \
+    JOURNAL_DIR=/var/lib/starlink-telemetry/journal REMOTE_WRITE_URL=http://127.0.0.1:9/api/v1/write \
     >>"$root/etc/starlink-telemetry/settings"
   (umask 077 && echo a-secret >"$root/etc/starlink-telemetry/client-secret")
   systemctl --root="$root" enable --quiet "$UNIT"
@@ -148,6 +149,7 @@ run_unit() {
   inside systemctl stop "$UNIT"
   expect "the result of a stop" "$(property Result)" success
   expect "the state file's mode" "$(inside stat --format %a /var/lib/private/starlink-telemetry/state)" 600
+  expect "the mode of the journals' directory" "$(inside stat --format %a /var/lib/private/starlink-telemetry/journal/default)" 700
 
   # The demo, which has telemetry, with the same hardening.
   inside mkdir -p "/run/systemd/system/$UNIT.d"
