@@ -136,7 +136,7 @@ impl<S: Storage + Unpin + 'static> Handler<SetSubscriptions> for JournalActor<S>
             State::Refused => self.refuse(),
             State::Opening | State::Open => self.answer_cursors(),
         }
-        self.look_after_files(context);
+        self.request_due(context);
         done
     }
 }

@@ -91,15 +91,15 @@ pub struct JournalActor<S: Storage = Disk> {
     /// The devices of the account that were online when this was last known.
     online: usize,
     requested: Requested,
-    /// Who waits for cursors: their destinations.
+    /// The replies that need the cursor of a destination.
     cursors: Vec<(Arc<str>, CursorWaiter)>,
-    /// Who waits until all destinations have cursors.
+    /// The replies that need the cursors of all destinations.
     subscribing: Vec<oneshot::Sender<()>>,
     /// The destinations whose cursors must be removed.
     released: Vec<Arc<str>>,
     /// Numbers without records that no destination lacks, or that are counted as lost.
     known_gaps: Numbers,
-    /// Who waits until the journal is closed.
+    /// The replies for when the journal is closed.
     finishing: Vec<oneshot::Sender<()>>,
     /// Whether cursors have changed since they were saved.
     has_moved: bool,
@@ -405,10 +405,10 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
             self.released.extend(released);
             self.has_moved = true;
         }
-        self.look_after_files(context);
+        self.request_due(context);
     }
 
-    /// The lowest number that is not needed any more by destinations may have risen.
+    /// Removes from memory what all destinations have, while the storage fails.
     fn forget_sent(&mut self, context: &mut Context<Self>) {
         let sent = self.subscribers.sent();
         if let Some(sent) = sent.and_then(|sent| self.flow.sent(sent)) {
@@ -418,7 +418,7 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
         }
     }
 
-    /// Answers those that wait for cursors.
+    /// Sends the replies for which the cursors are known now.
     fn answer_cursors(&mut self) {
         let waiting = std::mem::take(&mut self.cursors);
         for (destination, waiter) in waiting {

@@ -104,7 +104,7 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
                 self.must_survey = true;
                 self.announce();
                 self.answer_cursors();
-                self.look_after_files(context);
+                self.request_due(context);
                 self.close_if_finishing(context);
                 return;
             }
@@ -158,7 +158,7 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
     }
 
     /// Requests what is due: cursors of new destinations, the sums of segments, the rows that destinations lack, and saving cursors.
-    pub(super) fn look_after_files(&mut self, context: &mut Context<Self>) {
+    pub(super) fn request_due(&mut self, context: &mut Context<Self>) {
         if self.state != State::Open {
             return;
         }
@@ -305,7 +305,7 @@ impl<S: Storage + Unpin + 'static> Handler<Done> for JournalActor<S> {
                 self.subscribers.subscribed(cursors);
                 self.has_moved = true;
                 self.answer_cursors();
-                self.look_after_files(context);
+                self.request_due(context);
             }
             Event::Surveyed(surveyed) => {
                 self.requested.is_surveying = false;
@@ -313,7 +313,7 @@ impl<S: Storage + Unpin + 'static> Handler<Done> for JournalActor<S> {
                 if surveyed.is_none() {
                     self.survey_at = self.clock.elapsed().saturating_add(CLOSE);
                 }
-                self.look_after_files(context);
+                self.request_due(context);
             }
             Event::Counted(wanted, rows) => {
                 self.requested.is_counting = false;
@@ -321,7 +321,7 @@ impl<S: Storage + Unpin + 'static> Handler<Done> for JournalActor<S> {
                     self.survey_at = self.clock.elapsed().saturating_add(CLOSE);
                 }
                 self.subscribers.counted(&wanted, rows);
-                self.look_after_files(context);
+                self.request_due(context);
             }
             Event::Saved(is_success) => {
                 self.requested.is_saving = false;
@@ -331,7 +331,7 @@ impl<S: Storage + Unpin + 'static> Handler<Done> for JournalActor<S> {
                 self.requested.is_deleting = false;
                 self.deleted(&deleted);
                 acknowledge(vec![reply]);
-                self.look_after_files(context);
+                self.request_due(context);
             }
             Event::Closed => acknowledge(std::mem::take(&mut self.finishing)),
             Event::Panicked => self.panicked(context),

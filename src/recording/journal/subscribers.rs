@@ -33,6 +33,8 @@ struct Subscriber {
     /// Since when it is not configured.
     gone_since: Option<Duration>,
     pending: Pending,
+    /// Whether records were deleted that it may have read and be done with later. Their rows are not in `pending` any more.
+    has_lost: bool,
 }
 
 /// The rows that a destination was not sent.
@@ -81,6 +83,7 @@ impl Subscribers {
                 cursor,
                 gone_since: None,
                 pending,
+                has_lost: false,
             };
             self.all.insert(destination, subscriber);
         }
@@ -100,6 +103,7 @@ impl Subscribers {
                 cursor: None,
                 gone_since: Some(now),
                 pending: Pending::Unknown,
+                has_lost: false,
             });
             subscriber.cursor.get_or_insert(cursor);
         }
@@ -179,7 +183,10 @@ impl Subscribers {
         };
         if subscriber.cursor.is_some() {
             subscriber.cursor = Some(cursor);
-            subscriber.change(-i128::from(rows));
+            match std::mem::take(&mut subscriber.has_lost) {
+                true => subscriber.pending = Pending::Unknown,
+                false => subscriber.change(-i128::from(rows)),
+            }
         }
     }
 
@@ -223,6 +230,7 @@ impl Subscribers {
                 subscriber.drop_rows(reason, *rows);
             }
             subscriber.pending = Pending::Unknown;
+            subscriber.has_lost = true;
         }
     }
 
@@ -362,6 +370,11 @@ mod tests {
         let again = subscribers.uncounted();
         subscribers.counted(&again, Some(vec![6]));
         assert_eq!(status.pending_rows(), 6);
+        // It had read a record that was deleted.
+        subscribers.advance("d", cursor(6), 5);
+        let again = subscribers.uncounted();
+        subscribers.counted(&again, Some(vec![4]));
+        assert_eq!(status.pending_rows(), 4);
         subscribers.advance("d", cursor(9), 7);
         assert_eq!(status.pending_rows(), 0);
         let dropped = status.rows_dropped().filter(|(_, count)| count.count() > 0);

@@ -211,6 +211,8 @@ async fn the_rows_of_deleted_segments_are_counted_for_each_destination_and_reaso
     assert_eq!(journal.cursor("one").await, Some(cursor(3)));
     journal.advance("none", 4, 30).await;
     journal.advance("one", 4, 30).await;
+    journal.pass(1).await;
+    journal.pending(0, 0).await;
     journal
         .actor
         .send(DeleteOldest(vec![Reason::Sent]))
