@@ -20,7 +20,7 @@ fi
 readonly RULES=$PWD/Docker/prometheus/rules
 [[ -d $RULES ]] || fail "there is no folder $RULES"
 
-# Two demos, because everything must work with and without names and inventory. Both have routers and a state file.
+# Two demos, because everything must work with and without names, inventory and remote write. Both have routers and a state file.
 start_demos() {
   cat >"$work/names.csv" <<'CSV'
 deviceID,name,group
@@ -32,8 +32,21 @@ CSV
   local -a settings=(INCLUDE_ROUTERS=true STATE_INTERVAL=2 STALE_AFTER=20)
   start_demo nameless "${settings[@]}" INVENTORY=off STATE_FILE="$work/nameless.state"
   nameless=${service#http://}
-  start_demo named "${settings[@]}" STATE_FILE="$work/named.state" NAMES_FILE="$work/names.csv"
+  start_receiver
+  demo_options=(--remote-write)
+  start_demo named "${settings[@]}" STATE_FILE="$work/named.state" NAMES_FILE="$work/names.csv" \
+    REMOTE_WRITE_URL="$receiver/api/v1/write" REMOTE_WRITE_OUT_OF_ORDER_WINDOW=unlimited
   named=${service#http://}
+}
+
+# Receives what the demo with names sends.
+start_receiver() {
+  local port
+  port=$(free_port)
+  receiver=http://127.0.0.1:$port
+  victoria-metrics -storageDataPath="$work/received" -httpListenAddr="127.0.0.1:$port" -memory.allowedBytes=128MB >"$work/receiver.log" 2>&1 &
+  pids+=($!)
+  wait_for 30 "the receiver" answers "$receiver/health"
 }
 
 # The demo has few of the alerts that the rules use, and no suspended account. A static target has all of them, so that the rules can be
@@ -63,7 +76,7 @@ start_copies() {
     cp "$work/complete" "$work/copies/$copy/metrics"
   done
   sed -i -E -e '/^starlink_device_name/s/name="([^"\\]*)/name="Other \1/' -e 's/([{,]account=")/\1Other /' "$work/copies/two/metrics"
-  sed -i -E -e '/^(# [A-Z]+ )?starlink_(device_account|exporter_account_up|terminal_info|router_terminal|service_line_|data_pool_|account_|exporter_inventory_)/d' -e 's/\{account="[^"]*"\}//' -e 's/([{,])account="[^"]*",/\1/' \
+  sed -i -E -e '/^(# [A-Z]+ )?starlink_(device_account|exporter_account_up|terminal_info|router_terminal|service_line_|data_pool_|account_|exporter_inventory_|exporter_journal_|exporter_remote_write_)/d' -e 's/\{account="[^"]*"\}//' -e 's/([{,])account="[^"]*",/\1/' \
     "$work/copies/older/metrics"
   ! grep account= "$work/copies/older/metrics" || fail "the older exporter has accounts"
   python3 -m http.server --bind 127.0.0.1 --directory "$work/copies" "$port" >"$work/copies.log" 2>&1 &

@@ -21,7 +21,7 @@ its comparisons made to filter nothing, so that the labels of its alerts can be 
 series asks for every series that the exporter INSTANCE has, each with its labels.
 
 alerts writes a metric for each of Starlink's alerts that the rule files name, for one terminal, and a suspended account with a service
-line that ends. The demo has few of these alerts, and no such account.
+line that ends and a destination that refuses its rows. The demo has few of these alerts, and no such account.
 """
 
 import itertools
@@ -553,6 +553,10 @@ def write_alerts(paths):
     print('starlink_account_info{account="suspended",account_number="ACC-0",account_name="",region="US"} 1')
     print('starlink_account_suspension{account="suspended",reason="PastDueBalance"} 1')
     print('starlink_service_line_end_timestamp_seconds{account="suspended",service_line="AST-0"} 1')
+    sender = 'account="suspended",destination="refusing"'
+    print(f'starlink_exporter_remote_write_oldest_pending_timestamp_seconds{{{sender}}} 1')
+    print(f'starlink_exporter_remote_write_requests_total{{{sender},code="401"}} 1')
+    print('starlink_exporter_journal_bytes{account="suspended"} 1')
 
 
 def main():

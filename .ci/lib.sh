@@ -57,14 +57,15 @@ scrape() {
   curl --silent --show-error --fail --max-time 10 --header "Accept: $1" "$service/metrics"
 }
 
-# start_demo NAME [SETTING=VALUE]...: starts a demo on a free port and sets `service` to its address.
+# start_demo NAME [SETTING=VALUE]...: starts a demo on a free port, with the options in `demo_options`, and sets `service` to its address.
+demo_options=()
 start_demo() {
   local name=$1 port
   shift
   port=$(free_port)
   service=http://127.0.0.1:$port
   # In an empty directory, so that a .env of the work tree is not read.
-  (cd "$work" && exec env METRICS_ADDRESS=127.0.0.1 METRICS_PORT="$port" "$@" "$binary" demo) >"$work/$name.log" 2>&1 &
+  (cd "$work" && exec env METRICS_ADDRESS=127.0.0.1 METRICS_PORT="$port" "$@" "$binary" demo "${demo_options[@]}") >"$work/$name.log" 2>&1 &
   pids+=($!)
   wait_for 30 "the /readyz of $name" answers "$service/readyz"
   wait_for 30 "telemetry in $name" has_telemetry

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks the rules for Prometheus: their syntax, their unit tests, that every alert has tests and a runbook, and that README.md's command
-# makes the links to the runbooks absolute. Also checks the results of the queries in docs/HISTORY.md.
+# Checks the rules for Prometheus: their syntax, their unit tests, also with series that are written remotely, that every alert has tests and a
+# runbook, and that README.md's command makes the links to the runbooks absolute. Also checks the results of the queries in docs/HISTORY.md.
 # Needs promtool (Debian's package prometheus), and a python that has PyYAML: CI_PYTHON names it, else it is python3.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -38,6 +38,12 @@ print(f"queries: {len(found)} of docs/HISTORY.md have the expected results")'
 
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
+
+# The same tests with the series that the exporter writes remotely, beside those of a scrape and without them.
+mkdir "$copy/written"
+"${CI_PYTHON:-python3}" .ci/written.py "$home" "$copy/written"
+promtool test rules "$copy"/written/*_test.yml >"$copy/log" 2>&1 || fail "$(grep -v -e '^$' -e '^Unit Testing' -e 'SUCCESS' "$copy/log")"
+
 cp "$home/rules/starlink.alerts.yml" "$copy"
 command=$(grep -m 1 "^sed -i 's|runbook_url: " README.md) || fail "README.md has no command for the links to the runbooks"
 (cd "$copy" && bash -euo pipefail -c "$command")

@@ -34,6 +34,8 @@ DIFFERENT = {
         "starlink:fleet_software:count",
         "starlink:fleet_country:count",
     ],
+    # When the line is active again, the terminal has been silent for hours, and only scrapes still have its last report.
+    ("an offline terminal whose line is deactivated", "written"): ["StarlinkTerminalOffline", "StarlinkTerminalNeverHeard"],
 }
 # Labels of targets.
 TARGET = ("job", "instance", "cluster", "namespace")
