@@ -148,7 +148,7 @@ pub enum Authentication {
 /// The settings of TLS. Certificates of receivers are always verified.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TlsConfig {
-    /// Certificate authorities that are trusted in addition to the machine's.
+    /// The only certificate authorities that are trusted; `None` for those of the machine.
     pub ca_file: Option<PathBuf>,
     /// The certificate and the key of this client.
     pub identity: Option<(PathBuf, PathBuf)>,

@@ -38,13 +38,15 @@ impl Budget {
         let permit = Arc::clone(&self.0).try_acquire_many_owned(units(bytes));
         permit.ok().map(Share)
     }
-}
 
-impl Share {
-    /// Gives back what exceeds so many bytes.
-    pub fn shrink(&mut self, bytes: usize) {
-        let excess = self.0.num_permits().saturating_sub(units(bytes) as usize);
-        drop(self.0.split(excess));
+    /// Changes a share to so many bytes. More is taken only if it is available without waiting.
+    pub fn resize(&self, share: &mut Share, bytes: usize) {
+        let (held, wanted) = (share.0.num_permits(), units(bytes) as usize);
+        drop(share.0.split(held.saturating_sub(wanted)));
+        let more = u32::try_from(wanted.saturating_sub(held)).unwrap_or(0);
+        if let Ok(more) = Arc::clone(&self.0).try_acquire_many_owned(more) {
+            share.0.merge(more);
+        }
     }
 }
 
@@ -68,7 +70,7 @@ mod tests {
         let mut small = Box::pin(budget.take(1));
         // It would fit, but the large one came first.
         assert!((&mut small).now_or_never().is_none());
-        first.shrink(1 << 20);
+        budget.resize(&mut first, 1 << 20);
         assert!((&mut large).now_or_never().is_none());
         drop(first);
         let large = large.await;

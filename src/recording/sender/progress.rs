@@ -150,7 +150,9 @@ impl Progress {
             }
             *range = Range::at(wanted);
         }
-        if let Some(record) = range.queue.pop_front() {
+        if let Some(record) = range.queue.front() {
+            // It stays there until its decoding begins.
+            let record = Arc::clone(record);
             return Some(Step::Decode { lane, record });
         }
         if let Some(rewind) = &range.rewind {
@@ -247,14 +249,17 @@ impl Progress {
         self.range(lane).is_some_and(|range| range.rewind.is_some())
     }
 
-    /// The state for the next record of a range, which must be returned with [`Self::decoded`].
+    /// Begins to decode the next record of a range: its state, which must be returned with [`Self::decoded`].
     pub(super) fn take_decoder(
         &mut self,
         lane: Lane,
         make: impl FnOnce() -> Decoder,
     ) -> Box<Decoder> {
-        let holder = self.range(lane).map(|range| &mut range.decoder);
-        let holder = holder.map(|holder| std::mem::replace(holder, Holder::Taken));
+        let range = self.range(lane);
+        let holder = range.map(|range| {
+            range.queue.pop_front();
+            std::mem::replace(&mut range.decoder, Holder::Taken)
+        });
         match holder {
             Some(Holder::Here(decoder)) => decoder,
             _ => Box::new(make()),
@@ -289,8 +294,11 @@ impl Progress {
         self.add(lane, header, slice, share);
     }
 
-    /// A record is left out without its state.
+    /// The next record of a range is left out without its state.
     pub(super) fn skip(&mut self, lane: Lane, header: &Header) {
+        if let Some(range) = self.range(lane) {
+            range.queue.pop_front();
+        }
         if !self.is_replay(lane, header) {
             self.add(lane, header, None, None);
         }

@@ -140,6 +140,7 @@ impl RemoteWriteActor {
     fn pump(&mut self, context: &mut Context<Self>) {
         if self.progress.is_none() {
             self.ask_for_cursor(context);
+            self.end_if_finished();
             return;
         }
         self.take_requests(context);

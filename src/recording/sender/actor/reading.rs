@@ -240,11 +240,11 @@ impl RemoteWriteActor {
         let Some(progress) = &mut self.progress else {
             return;
         };
-        let header = &record.header;
+        let (header, budget) = (&record.header, &self.options.context.budget);
         match slice {
             Ok(slice) => {
                 let share = share.map(|mut share| {
-                    share.shrink(slice.bytes());
+                    budget.resize(&mut share, slice.bytes());
                     share
                 });
                 progress.decoded(lane, header, decoder, Some(slice), share);
@@ -264,8 +264,9 @@ impl RemoteWriteActor {
         let Some(progress) = &mut self.progress else {
             return;
         };
-        if !progress.is_replay(lane, header) {
-            progress.skip(lane, header);
+        let is_replay = progress.is_replay(lane, header);
+        progress.skip(lane, header);
+        if !is_replay {
             self.count_unreadable(header, error);
         }
     }

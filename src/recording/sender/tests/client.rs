@@ -286,3 +286,83 @@ async fn files_of_secrets_are_read_again_when_they_change() {
         assert_eq!(found, Some(expected), "{content:?}");
     }
 }
+
+/// A certificate for a name, and its key, in PEM form.
+fn certificate(name: &str) -> (String, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let parameters = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    let certificate = parameters.self_signed(&key).unwrap();
+    (certificate.pem(), key.serialize_pem())
+}
+
+/// A server with a certificate for this name, which demands the certificate of a client.
+fn server(certificate: &(String, String), client: &str) -> rustls::ServerConfig {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use rustls::server::WebPkiClientVerifier;
+
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(der(client)).unwrap();
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let builder = rustls::ServerConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().unwrap();
+    let builder = builder.with_client_cert_verifier(verifier.build().unwrap());
+    let key = PrivateKeyDer::from_pem_slice(certificate.1.as_bytes()).unwrap();
+    builder
+        .with_single_cert(vec![der(&certificate.0)], key)
+        .unwrap()
+}
+
+#[actix_rt::test]
+async fn certificates_are_verified_with_the_files_of_the_destination() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let (receiver, own, other) = (
+        certificate("receiver.example"),
+        certificate("client.example"),
+        certificate("receiver.example"),
+    );
+    let config = server(&receiver, &own.0);
+    let receiver_ca = write("ca", &receiver.0);
+    let other_ca = write("other-ca", &other.0);
+    let identity = Some((write("cert", &own.0), write("key", &own.1)));
+    let receiver = Receiver::tls(config, vec![stored()]);
+    let client_of = |ca_file: &std::path::Path, name: &str, identity| {
+        let mut destination = destination(&receiver);
+        destination.remote_timeout = Duration::from_secs(20);
+        destination.tls.ca_file = Some(ca_file.to_owned());
+        destination.tls.server_name = Some(name.to_owned());
+        destination.tls.identity = identity;
+        client(destination)
+    };
+    let name = "receiver.example";
+    let good = client_of(&receiver_ca, name, identity.clone());
+    assert_eq!(send(&good).await.code(), "204");
+    for (ca_file, name, identity) in [
+        (&other_ca, name, identity.clone()),
+        (&receiver_ca, "another.example", identity.clone()),
+        (&receiver_ca, name, None),
+    ] {
+        let outcome = send(&client_of(ca_file, name, identity)).await;
+        assert_eq!(outcome.code(), "error", "{}", outcome.text);
+    }
+    assert_eq!(receiver.received().len(), 1);
+    // Files that do not fit.
+    let wrong = client_of(&write("empty", ""), name, identity);
+    let message = Message {
+        protocol: Protocol::V2,
+        body: &Bytes::from_static(b"body"),
+        attempt: 0,
+        tenant: "",
+    };
+    let error = wrong.send(&message).await.unwrap_err().to_string();
+    assert!(error.starts_with("ca_file \"/"), "{error}");
+    assert!(error.ends_with("contains no certificate"), "{error}");
+}

@@ -1,11 +1,12 @@
 //! A receiver for tests: answers requests over TCP as a script says, and remembers them.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use url::Url;
 
 /// What is done with a connection after a request was read.
@@ -62,18 +63,38 @@ impl Receiver {
     pub(in crate::recording) fn answering(
         script: impl FnMut(&Received) -> Vec<Step> + Send + 'static,
     ) -> Self {
+        Self::listening(script, None)
+    }
+
+    /// Each request with TLS is answered by these steps.
+    pub(in crate::recording) fn tls(config: ServerConfig, steps: Vec<Step>) -> Self {
+        Self::listening(move |_| steps.clone(), Some(Arc::new(config)))
+    }
+
+    fn listening(
+        script: impl FnMut(&Received) -> Vec<Step> + Send + 'static,
+        tls: Option<Arc<ServerConfig>>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/write?x=1", listener.local_addr().unwrap());
+        let scheme = tls.as_ref().map_or("http", |_| "https");
+        let address = listener.local_addr().unwrap();
+        let url = format!("{scheme}://{address}/write?x=1");
         let received = Arc::<Mutex<Vec<Received>>>::default();
         let script: Arc<Mutex<Script>> = Arc::new(Mutex::new(Box::new(script)));
         let (all, steps) = (Arc::clone(&received), Arc::clone(&script));
         thread::spawn(move || {
             for (connection, stream) in listener.incoming().enumerate() {
-                let (all, steps) = (Arc::clone(&all), Arc::clone(&steps));
+                let (all, steps, tls) = (Arc::clone(&all), Arc::clone(&steps), tls.clone());
                 thread::spawn(move || {
                     let stream = stream.unwrap();
                     // The client may disconnect at any time, which some tests provoke.
-                    let _ = serve(&stream, connection, &all, &steps);
+                    let _ = match tls {
+                        None => serve(stream, connection, &all, &steps),
+                        Some(tls) => {
+                            let tls = ServerConnection::new(tls).unwrap();
+                            serve(StreamOwned::new(tls, stream), connection, &all, &steps)
+                        }
+                    };
                 });
             }
         });
@@ -96,7 +117,7 @@ impl Receiver {
 }
 
 fn serve(
-    stream: &TcpStream,
+    stream: impl Read + Write,
     connection: usize,
     all: &Mutex<Vec<Received>>,
     script: &Mutex<Script>,
@@ -110,7 +131,7 @@ fn serve(
             steps
         };
         for step in steps {
-            let mut stream = stream;
+            let stream = reader.get_mut();
             match step {
                 Step::Send(bytes) => stream.write_all(&bytes)?,
                 Step::Trickle => {
@@ -130,7 +151,7 @@ fn serve(
     Ok(())
 }
 
-fn read(reader: &mut BufReader<&TcpStream>, connection: usize) -> io::Result<Option<Received>> {
+fn read(reader: &mut BufReader<impl Read>, connection: usize) -> io::Result<Option<Received>> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if reader.read_line(&mut head)? == 0 {

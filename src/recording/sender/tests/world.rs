@@ -50,7 +50,7 @@ impl World {
     /// A sender to this receiver, which begins at the oldest record.
     pub(super) fn new(receiver: &Receiver, change: impl FnOnce(&mut Destination)) -> Self {
         let mut destination = Destination::new("one", receiver.url.clone());
-        destination.remote_timeout = Duration::from_millis(400);
+        destination.remote_timeout = Duration::from_secs(20);
         change(&mut destination);
         let files = tempfile::tempdir().unwrap();
         let directory = Arc::new(JournalDirectory::open(files.path()).unwrap());
@@ -214,7 +214,7 @@ pub(super) fn samples(request: &Received) -> Vec<Sample> {
             let found = series.labels.iter().find(|(known, _)| known == name);
             found.map(|(_, value)| value.clone()).unwrap_or_default()
         };
-        if label("__name__").ends_with("_speed") {
+        if label("__name__") == "starlink_Speed" {
             let device = label("deviceID");
             samples.extend(
                 series
