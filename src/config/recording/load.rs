@@ -112,3 +112,15 @@ fn named(destination: &Destination, path: &Path, source: NamedFileError) -> Dest
         source,
     }
 }
+
+#[cfg(test)]
+impl From<Destination> for Configured {
+    /// A destination that names no files.
+    fn from(destination: Destination) -> Self {
+        Self {
+            destination: Arc::new(destination),
+            files: FileStates::default(),
+            secrets: Vec::new(),
+        }
+    }
+}

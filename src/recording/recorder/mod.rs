@@ -8,6 +8,8 @@ mod accounts;
 mod pausing;
 mod removal;
 mod senders;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
