@@ -14,15 +14,17 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use actix_rt::task::JoinHandle;
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use self::accounts::Recorded;
+use super::bounds::{Journals, keep_within};
 use super::messages::{Finish, RecordMoved};
 use super::sender::SenderContext;
 use super::status::{DestinationStatus, RecordingStatus, Statuses};
@@ -81,10 +83,13 @@ pub struct RecorderOptions {
 pub struct Recorder {
     options: RecorderOptions,
     memory: MemoryBudget,
-    /// Deletes directories.
+    /// Deletes directories and reads the free space.
     disk: Pool,
     destinations: Vec<(Configured, Arc<DestinationStatus>)>,
     recorded: BTreeMap<Arc<str>, Recorded>,
+    /// The journals that run, for the bounds.
+    journals: Arc<Mutex<Journals>>,
+    bounds: JoinHandle<()>,
     /// The number of starts so far, of journals and senders.
     incarnations: u64,
     /// The last list of accounts, if it waits for the deletion of a journal.
@@ -115,6 +120,23 @@ impl Recorder {
         destinations: Vec<Configured>,
     ) -> io::Result<Self> {
         let disk = Pool::start("journals", 1)?;
+        let journals: Arc<Mutex<Journals>> = Arc::default();
+        let bounds = {
+            let journals = Arc::clone(&journals);
+            let journals = move || {
+                let journals = journals.lock().unwrap_or_else(PoisonError::into_inner);
+                journals.clone()
+            };
+            let (directory, pool) = (Arc::clone(&options.directory), disk.clone());
+            let clock = options.context.clock.clone();
+            actix_rt::spawn(keep_within(
+                journals,
+                options.bounds,
+                directory,
+                pool,
+                clock,
+            ))
+        };
         let (events, event_receiver) = mpsc::unbounded_channel();
         let found = options.directory.accounts()?;
         let mut recorder = Self {
@@ -123,6 +145,8 @@ impl Recorder {
             disk,
             destinations: Vec::new(),
             recorded: BTreeMap::new(),
+            journals,
+            bounds,
             incarnations: 0,
             waiting: None,
             events,
@@ -159,6 +183,7 @@ impl Recorder {
 
     /// Lets senders finish their requests, and journals save their cursors, until `deadline`.
     pub async fn finish(&mut self, deadline: Instant) {
+        self.bounds.abort();
         let limit = (Instant::now() + FINISH).min(deadline - SAVE_CURSORS);
         let senders = self.recorded.values().flat_map(Recorded::running_senders);
         let senders = senders.map(|sender| sender.send(Finish));
@@ -291,6 +316,11 @@ impl Recorder {
             Some((Arc::clone(name), journal.recipient()))
         });
         self.options.routes.replace(routes.collect());
+        let journals = recorded().filter_map(|(name, recorded)| {
+            let journal = recorded.journal()?.clone();
+            Some((Arc::clone(name), journal))
+        });
+        *self.journals.lock().unwrap_or_else(PoisonError::into_inner) = journals.collect();
         let destinations = self.destinations.iter();
         self.options.status.replace(Statuses {
             journals: recorded().map(|(_, it)| it.status()).collect(),
