@@ -1,6 +1,7 @@
 //! Runs the commands of the binary. Their errors are printed or logged here, and become the exit code.
 
 mod check_config;
+mod check_destinations;
 mod check_inventory;
 mod demo;
 

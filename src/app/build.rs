@@ -120,6 +120,7 @@ impl Application {
                 settings,
                 &tuning,
                 &shared,
+                context.schemas.clone(),
                 &mut followers,
                 &mut lists,
             )
@@ -280,6 +281,7 @@ fn start_recorder(
     settings: &Settings,
     tuning: &Tuning,
     shared: &Shared,
+    schemas: SharedSchemas,
     followers: &mut Followers,
     lists: &mut mpsc::UnboundedReceiver<Vec<Account>>,
 ) -> Result<Recorder, BuildError> {
@@ -295,6 +297,7 @@ fn start_recorder(
         accounts: &shared.accounts,
         status: &shared.recording,
         policy: tuning.supervision.clone(),
+        schemas,
     };
     let lists = Lists {
         accounts,

@@ -41,6 +41,7 @@ pub(super) struct SharedParts<'s> {
     pub(super) accounts: &'s Arc<Accounts>,
     pub(super) status: &'s Arc<RecordingStatus>,
     pub(super) policy: SupervisionPolicy,
+    pub(super) schemas: SharedSchemas,
 }
 
 /// The lists that change while the Recorder runs.
@@ -85,6 +86,7 @@ impl Recording {
             accounts,
             status,
             policy,
+            schemas,
         } = shared;
         let redactor = settings.redactor.clone();
         let (supervisor, given_up) = Supervisor::new(policy, clock.clone(), redactor.clone());
@@ -96,7 +98,7 @@ impl Recording {
             pool: Pool::start("history", threads())?,
             budget: Budget::default(),
             redactor,
-            schemas: SharedSchemas::new(settings.fleet.fields.clone()),
+            schemas,
             include_routers: settings.fleet.include_routers,
             retention: retention(settings),
             limits: limits(settings),

@@ -8,6 +8,7 @@
 //! - [`Pace`] limits samples per second, and [`Scale`] decides the number of shards.
 
 mod answer;
+mod cost;
 mod destination;
 mod duration;
 mod entry;
@@ -27,6 +28,7 @@ mod shards;
 mod variables;
 
 pub use self::answer::{Answer, Class, Hold, classify, excerpt};
+pub use self::cost::Cost;
 pub use self::destination::{
     Authentication, Destination, ProtocolChoice, Secret, Tenant, TlsConfig, Window,
 };

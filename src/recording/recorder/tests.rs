@@ -13,7 +13,7 @@ use crate::recording::Budget;
 use crate::redaction::Redactor;
 use crate::remote_write::{Destination, Tenant};
 use crate::supervise::{Cause, Owner, Role, SupervisionPolicy};
-use crate::telemetry::FieldFilter;
+use crate::telemetry::{FieldFilter, SharedSchemas};
 
 fn account(name: &str) -> Account {
     let fixed = |text: &str| Credential::fixed(SecretString::from(text));
@@ -79,7 +79,7 @@ impl Rig {
                 pool: Pool::start("test", 1).unwrap(),
                 budget: Budget::default(),
                 redactor,
-                fields: FieldFilter::EVERYTHING,
+                schemas: SharedSchemas::new(FieldFilter::EVERYTHING),
                 include_routers: false,
                 retention: FleetOptions::STANDARD.retention,
                 limits: Limits::STANDARD,

@@ -1,0 +1,145 @@
+//! What a fleet costs a destination, estimated from what terminals report as a rule.
+
+use std::time::Duration;
+
+use super::destination::{Destination, ProtocolChoice, Tenant, Window};
+
+/// The families with a sample in each row of a terminal, every 15 s.
+const OF_ROWS: [&str; 16] = [
+    "starlink_Uptime",
+    "starlink_UplinkThroughput",
+    "starlink_DownlinkThroughput",
+    "starlink_SignalQuality",
+    "starlink_PingLatencyMsAvg",
+    "starlink_PingDropRateAvg",
+    "starlink_ObstructionPercentTime",
+    "starlink_SecondsUntilSwupdateRebootPossible",
+    "starlink_InTerritorialWaters",
+    "starlink_last_report_timestamp_seconds",
+    "starlink_latitude",
+    "starlink_longitude",
+    "starlink_Ipv4_numeric",
+    "starlink_Ipv4_numeric_0",
+    "starlink_Ipv6Ue_numeric",
+    "starlink_Ipv6Cpe_numeric",
+];
+
+/// The families with a sample of each terminal every minute.
+const OF_MINUTES: [&str; 1] = ["starlink_info"];
+
+/// The families of the exporter's own sets with a sample of each terminal, every 15 s and every minute.
+const OWN_STATES: [&str; 1] = ["starlink_online"];
+const OWN_LISTS: [&str; 2] = ["starlink_device_account", "starlink_device_name"];
+
+/// The number of series of the exporter itself, which have a sample every 15 s.
+const OWN_SERIES: f64 = 300.0;
+
+/// How long rows wait at Starlink at most, and an hour for what arrives late.
+const AT_STARLINK: Duration = Duration::from_secs(9 * 3600);
+
+/// What a fleet costs a destination.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cost {
+    /// Samples per second.
+    pub samples: f64,
+    /// Series.
+    pub series: f64,
+    /// Bytes per second of compressed requests.
+    pub bytes: f64,
+}
+
+impl Destination {
+    /// What so many terminals cost. The size of samples is that of live rows in the protocol of the destination.
+    #[must_use]
+    pub fn cost(&self, terminals: usize) -> Cost {
+        let terminals = terminals as f64;
+        let count = |families: &[&str]| {
+            let sent = families.iter().filter(|family| self.sends(family));
+            sent.count() as f64
+        };
+        let (rows, minutes) = (count(&OF_ROWS), count(&OF_MINUTES));
+        let (states, lists, process) = match self.own_metrics {
+            true => {
+                let takes_process = self.tenant != Tenant::Account;
+                let is_sent = takes_process && self.sends("starlink_exporter_polls_total");
+                let process = if is_sent { OWN_SERIES } else { 0.0 };
+                (count(&OWN_STATES), count(&OWN_LISTS), process)
+            }
+            false => (0.0, 0.0, 0.0),
+        };
+        let often = terminals * (rows + states) + process;
+        let seldom = terminals * (minutes + lists);
+        let samples = often / 15.0 + seldom / 60.0;
+        let size = match self.protocol {
+            ProtocolChoice::V1 => 19.0,
+            ProtocolChoice::Auto | ProtocolChoice::V2 => 13.9,
+        };
+        Cost {
+            samples,
+            series: often + seldom,
+            bytes: samples * size,
+        }
+    }
+
+    /// What is left out after an outage, if the journal keeps rows for this time; `None` if nothing is.
+    #[must_use]
+    pub fn left_out(&self, journal: Duration) -> Option<String> {
+        let oldest = journal.saturating_add(AT_STARLINK);
+        let hours = |duration: Duration| duration.as_secs_f64() / 3600.0;
+        match self.out_of_order_window {
+            Window::Limited(Duration::ZERO) => Some(
+                "out_of_order_window is 0: rows that are older than the newest row of their device are left out".to_owned(),
+            ),
+            Window::Limited(window) if window < oldest => Some(format!(
+                "out_of_order_window is {:.1} h, but rows can be {:.1} h old (JOURNAL_MAX_AGE and 9 h at Starlink): older ones are left out",
+                hours(window),
+                hours(oldest)
+            )),
+            Window::Limited(_) | Window::Unlimited => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::fields::anchored;
+
+    fn destination() -> Destination {
+        Destination::new("a", "http://127.0.0.1:1/".parse().unwrap())
+    }
+
+    #[test]
+    fn the_cost_follows_terminals_selection_and_protocol() {
+        let mut a = destination();
+        let cost = a.cost(1000);
+        assert!((cost.series - 20_300.0).abs() < 1e-6, "{cost:?}");
+        assert!((cost.samples - (17_300.0 / 15.0 + 50.0)).abs() < 1e-6);
+        assert!((cost.bytes / cost.samples - 13.9).abs() < 1e-6);
+        a.own_metrics = false;
+        a.protocol = ProtocolChoice::V1;
+        a.keep = vec![anchored("starlink_Uptime").unwrap()];
+        let cost = a.cost(15);
+        assert!((cost.series - 15.0).abs() < 1e-6);
+        assert!((cost.bytes - 19.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_window_should_cover_what_can_wait() {
+        let day = Duration::from_secs(86_400);
+        for (window, expected) in [
+            (Window::Limited(Duration::ZERO), Some("is 0")),
+            (Window::Limited(day), Some("33.0 h old")),
+            (Window::Limited(Duration::from_secs(33 * 3600)), None),
+            (Window::Unlimited, None),
+        ] {
+            let mut a = destination();
+            a.out_of_order_window = window;
+            let text = a.left_out(day);
+            match expected {
+                Some(part) => assert!(text.unwrap().contains(part)),
+                None => assert_eq!(text, None),
+            }
+        }
+    }
+}
