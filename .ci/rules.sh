@@ -25,7 +25,7 @@ promtool test rules "${tests[@]}"
 "${CI_PYTHON:-python3}" .ci/rules.py "$home" docs/RUNBOOKS.md
 
 promtool test rules .ci/history_test.yml
-PYTHONPATH=.ci "${CI_PYTHON:-python3}" -c 'import sys
+PYTHONPATH=.ci "${CI_PYTHON:-python3}" -B -c 'import sys
 from pathlib import Path
 from queries import queries
 squeeze = lambda text: "".join(text.split())
