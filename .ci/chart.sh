@@ -125,6 +125,9 @@ check_refusals() {
   refused 'collect' --set 'demo=true,podMonitor.enabled=true,podMonitor.collect={rows}'
   refused 'REMOTE_WRITE_FILE' --set demo=true,settings.REMOTE_WRITE_FILE=/a
   refused 'JOURNAL_DIR' --set demo=true,settings.JOURNAL_DIR=/a
+  refused 'JOURNAL_MAX_AGE' --set demo=true,settings.JOURNAL_MAX_AGE=24
+  refused 'JOURNAL_MAX_BYTES' --set demo=true,settings.JOURNAL_MAX_BYTES=10GB
+  refused 'REMOTE_WRITE_OUT_OF_ORDER_WINDOW' --set demo=true,settings.REMOTE_WRITE_OUT_OF_ORDER_WINDOW=33
   refused 'BATCH_SIZE' --set demo=true,settings.BATCH_SIZE=65001
   refused 'BATCHSIZE' --set demo=true,settings.BATCHSIZE=1
   refused 'INFO_FORMAT' --set demo=true,settings.INFO_FORMAT=json
