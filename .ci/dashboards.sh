@@ -35,7 +35,7 @@ CSV
   start_receiver
   demo_options=(--remote-write)
   start_demo named "${settings[@]}" STATE_FILE="$work/named.state" NAMES_FILE="$work/names.csv" \
-    REMOTE_WRITE_URL="$receiver/api/v1/write" REMOTE_WRITE_OUT_OF_ORDER_WINDOW=unlimited
+    JOURNAL_DIR="$work/journal" REMOTE_WRITE_URL="$receiver/api/v1/write" REMOTE_WRITE_OUT_OF_ORDER_WINDOW=unlimited
   named=${service#http://}
 }
 
