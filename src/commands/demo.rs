@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn each_account_has_its_own_simulator_and_credentials() {
         for accounts in [1, 2] {
-            let (simulators, settings) = start(accounts, Sources::default()).unwrap();
+            let (simulators, settings) = start(accounts, Sources::default(), false).unwrap();
             let list = settings.accounts.list();
             assert_eq!(simulators.len(), usize::from(accounts));
             let urls: Vec<_> = list
