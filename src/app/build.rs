@@ -125,7 +125,7 @@ impl Application {
                 &mut lists,
             )
         });
-        let recorder = recorder.transpose()?;
+        let mut recorder = recorder.transpose()?;
         let manager = start_accounts(settings, supervisor, context, inventories, &store, &shared)?;
         let saving = saving(settings, is_unread, &store, &shared);
 
@@ -134,6 +134,9 @@ impl Application {
         let lame_duck = tuning.lame_duck;
         let client_timeouts = tuning.client_timeouts;
         let sources = sources(shared, &store.status, tasks, &tuning)?;
+        if let Some(recorder) = &mut recorder {
+            recorder.send_own(&sources)?;
+        }
         let health = sources.health.clone();
         let endpoints = endpoints(settings, tuning, sources);
         let gate = settings.web_config.as_ref();

@@ -30,7 +30,7 @@ pub use self::info::Info;
 pub use self::labels::{DestinationLabels, InvalidLabel};
 pub use self::names::NameFilter;
 pub use self::options::Options;
-pub use self::own::{OwnScrape, OwnSeries, OwnSet};
+pub use self::own::{OwnMarkers, OwnScrape, OwnSeries, OwnSet};
 pub use self::read::{Content, DeviceKey, History, Input};
 pub use self::slice::{Counts, DeviceRow, InfoSample, Sample, Slice, sort_by_device};
 

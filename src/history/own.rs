@@ -6,10 +6,11 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Cursor, Write};
 use std::mem;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
@@ -37,28 +38,39 @@ impl Described {
     }
 }
 
-/// The series of the scrapes of a destination.
-#[derive(Debug)]
+/// The series of the last scrape of a destination. Clones are cheap.
+#[derive(Debug, Clone)]
 pub struct OwnSeries {
     instance: Arc<str>,
-    names: NameFilter,
-    /// Whether the destination gets a metric, by name.
-    kept: HashMap<Box<str>, bool>,
+    names: Arc<NameFilter>,
     hasher: RandomState,
-    /// The series of the last scrape: its text with 0 as all values, compressed.
-    last: Vec<u8>,
+    /// The text of the scrape with 0 as all values, compressed.
+    last: Bytes,
 }
 
 /// A scrape that is being read.
 #[derive(Debug)]
-pub struct OwnScrape<'s> {
-    series: &'s mut OwnSeries,
+pub struct OwnScrape {
+    before: OwnSeries,
     time: i64,
     lines: Lines,
+    /// Whether the destination gets a metric, by name.
+    kept: HashMap<Box<str>, bool>,
     /// The hashes of its series. If two have the same, which is improbable, one may lack a marker.
     found: HashSet<u64>,
     /// The next [`OwnSeries::last`].
-    next: ZlibEncoder<Vec<u8>>,
+    last: ZlibEncoder<Vec<u8>>,
+}
+
+/// The stale markers of series that ended.
+#[derive(Debug)]
+pub struct OwnMarkers {
+    before: OwnSeries,
+    time: i64,
+    lines: Lines,
+    /// The hashes of the series that have not ended.
+    found: HashSet<u64>,
+    text: BufReader<ZlibDecoder<Cursor<Bytes>>>,
 }
 
 /// Samples of one time, of which each is in a series of its own.
@@ -71,96 +83,122 @@ pub struct OwnSet {
 }
 
 impl OwnSeries {
-    /// Series that bear the label `instance` with this value, unless it is empty.
+    /// Series that bear the label `instance` with this value, unless it is empty. Nothing was scraped yet.
     #[must_use]
-    pub fn new(instance: &str, names: NameFilter) -> Self {
+    pub fn new(instance: Arc<str>, names: Arc<NameFilter>) -> Self {
         Self {
-            instance: instance.into(),
+            instance,
             names,
-            kept: HashMap::new(),
             hasher: RandomState::new(),
-            last: Vec::new(),
+            last: Bytes::new(),
         }
     }
 
-    /// Begins a scrape at a time in milliseconds since 1970. If it is dropped before its end, the series of the scrape before are still the
-    /// last ones.
-    pub fn scrape(&mut self, time: i64) -> OwnScrape<'_> {
+    /// Begins the next scrape, at a time in milliseconds since 1970.
+    #[must_use]
+    pub fn scrape(&self, time: i64) -> OwnScrape {
         OwnScrape {
-            series: self,
+            before: self.clone(),
             time,
             lines: Lines::default(),
+            kept: HashMap::new(),
             found: HashSet::new(),
-            next: ZlibEncoder::new(Vec::new(), Compression::fast()),
+            last: ZlibEncoder::new(Vec::new(), Compression::fast()),
         }
     }
 
-    /// Stale markers for all series of the last scrape.
-    pub fn end(&mut self, time: i64) -> OwnSet {
-        let set = self.ended(time, &HashSet::new());
-        self.last.clear();
-        set
+    /// Stale markers for all series.
+    #[must_use]
+    pub fn end(self, time: i64) -> OwnMarkers {
+        self.ended(time, HashSet::new())
     }
 
-    /// Stale markers for the series of the last scrape that are not among these.
-    fn ended(&self, time: i64, found: &HashSet<u64>) -> OwnSet {
-        let mut lines = Lines::default();
-        let mut samples = Vec::new();
-        let text = BufReader::new(ZlibDecoder::new(self.last.as_slice()));
-        // The text is this process's own, and complete.
-        for line in text.lines().map_while(Result::ok) {
-            if let Some((key, _)) = lines.read(&line)
-                && !found.contains(&self.hasher.hash_one(key))
-            {
-                samples.push((key.into(), Arc::clone(&lines.family), STALE));
-            }
+    /// Stale markers for the series that are not among these.
+    fn ended(self, time: i64, found: HashSet<u64>) -> OwnMarkers {
+        let text = Cursor::new(self.last.clone());
+        OwnMarkers {
+            before: self,
+            time,
+            lines: Lines::default(),
+            found,
+            text: BufReader::new(ZlibDecoder::new(text)),
         }
-        self.set(samples, time)
     }
 
-    fn set(&self, samples: Vec<(Box<str>, Arc<Described>, f64)>, time: i64) -> OwnSet {
+    /// A set without samples.
+    #[must_use]
+    pub fn empty_set(&self, time: i64) -> OwnSet {
         OwnSet {
             instance: Arc::clone(&self.instance),
             time,
-            samples,
+            samples: Vec::new(),
         }
-    }
-
-    fn keeps(&mut self, name: &str) -> bool {
-        if let Some(kept) = self.kept.get(name) {
-            return *kept;
-        }
-        let kept = self.names.keeps(name);
-        self.kept.insert(name.into(), kept);
-        kept
     }
 }
 
-impl OwnScrape<'_> {
-    /// The samples of a chunk of whole lines in the Prometheus text format. Lines that are not valid are left out.
-    pub fn chunk(&mut self, text: &str) -> OwnSet {
-        let mut samples = Vec::new();
+impl OwnScrape {
+    /// Appends the samples of a chunk of whole lines in the Prometheus text format. Lines that are not valid are left out.
+    pub fn chunk(&mut self, text: &str, set: &mut OwnSet) {
         for line in text.lines() {
             // Writing to a vector cannot fail.
             if let Some((key, value)) = self.lines.read(line) {
-                if self.series.keeps(name_of(key)) {
-                    self.found.insert(self.series.hasher.hash_one(key));
-                    let _ = writeln!(self.next, "{key} 0");
-                    samples.push((key.into(), Arc::clone(&self.lines.family), value));
+                if keeps(&mut self.kept, &self.before.names, name_of(key)) {
+                    self.found.insert(self.before.hasher.hash_one(key));
+                    let _ = writeln!(self.last, "{key} 0");
+                    let family = Arc::clone(&self.lines.family);
+                    set.samples.push((key.into(), family, value));
                 }
             } else if line.starts_with('#') {
-                let _ = writeln!(self.next, "{line}");
+                let _ = writeln!(self.last, "{line}");
             }
         }
-        self.series.set(samples, self.time)
     }
 
-    /// Ends the scrape. Series of the scrape before that it lacks end with a stale marker.
+    /// Ends the scrape: its series, and the markers of those of the scrape before that it lacks.
     #[must_use]
-    pub fn finish(self) -> OwnSet {
-        let set = self.series.ended(self.time, &self.found);
-        self.series.last = self.next.finish().unwrap_or_default();
-        set
+    pub fn finish(self) -> (OwnSeries, OwnMarkers) {
+        let series = OwnSeries {
+            last: self.last.finish().unwrap_or_default().into(),
+            ..self.before.clone()
+        };
+        (series, self.before.ended(self.time, self.found))
+    }
+}
+
+/// Whether a metric is sent. The filter is asked once for each name.
+fn keeps(kept: &mut HashMap<Box<str>, bool>, names: &NameFilter, name: &str) -> bool {
+    if let Some(kept) = kept.get(name) {
+        return *kept;
+    }
+    let keeps = names.keeps(name);
+    kept.insert(name.into(), keeps);
+    keeps
+}
+
+impl OwnMarkers {
+    /// Appends markers until the set has `most` samples. Returns whether there may be more.
+    pub fn read(&mut self, most: usize, set: &mut OwnSet) -> bool {
+        let mut line = String::new();
+        while set.len() < most {
+            line.clear();
+            // The text is this process's own, and complete.
+            if !matches!(self.text.read_line(&mut line), Ok(1..)) {
+                return false;
+            }
+            if let Some((key, _)) = self.lines.read(line.trim_end_matches('\n'))
+                && !self.found.contains(&self.before.hasher.hash_one(key))
+            {
+                let family = Arc::clone(&self.lines.family);
+                set.samples.push((key.into(), family, STALE));
+            }
+        }
+        true
+    }
+
+    /// A set of this time without samples.
+    #[must_use]
+    pub fn empty_set(&self) -> OwnSet {
+        self.before.empty_set(self.time)
     }
 }
 
@@ -208,14 +246,15 @@ impl OwnSet {
         self.samples.is_empty()
     }
 
-    /// Parts of at most `most` samples, for several requests.
-    pub fn parts(&self, most: usize) -> impl Iterator<Item = Self> {
-        let parts = self.samples.chunks(most.max(1));
-        parts.map(|samples| Self {
-            samples: samples.to_vec(),
+    /// Takes the first samples out, at most so many.
+    #[must_use]
+    pub fn take(&mut self, most: usize) -> Self {
+        let end = most.min(self.len());
+        Self {
+            samples: self.samples.drain(..end).collect(),
             instance: Arc::clone(&self.instance),
             time: self.time,
-        })
+        }
     }
 
     /// Writes all samples.
@@ -366,7 +405,7 @@ mod tests {
 
     #[test]
     fn series_that_vanish_end() {
-        let mut series = OwnSeries::new("host", NameFilter::default());
+        let new = OwnSeries::new("host".into(), Arc::default());
         let values = |set: &OwnSet| {
             let values = set.samples.iter();
             let values = values.map(|(key, _, value)| (key.to_string(), value.to_bits()));
@@ -380,33 +419,36 @@ mod tests {
         };
         let text = "# HELP a Help.\n# TYPE a gauge\na{x=\"1\"} 1\na{x=\"2\"} 2\nb 3\n";
         let first = expected(&[("a{x=\"1\"}", 1.0), ("a{x=\"2\"}", 2.0), ("b", 3.0)]);
-        let scrape = |series: &mut OwnSeries, text: &str, time| {
+        let scrape = |series: &OwnSeries, text: &str, time| {
             let mut scrape = series.scrape(time);
+            let mut set = series.empty_set(time);
             // In two chunks.
             let (head, tail) = text.split_at(text.find('\n').map_or(0, |end| end + 1));
-            let mut set = scrape.chunk(head);
-            set.samples.extend(scrape.chunk(tail).samples);
-            set.samples.extend(scrape.finish().samples);
-            assert_eq!(set.time, time);
-            set
+            scrape.chunk(head, &mut set);
+            scrape.chunk(tail, &mut set);
+            let (series, mut markers) = scrape.finish();
+            // One marker at a time.
+            while markers.read(set.len() + 1, &mut set) {}
+            (series, set)
         };
-        assert_eq!(values(&scrape(&mut series, text, 1)), first);
-        // A scrape that is not finished changes nothing.
-        series.scrape(2).chunk("c 1\n");
+        let (series, set) = scrape(&new, text, 1);
+        assert_eq!(values(&set), first);
         let second = expected(&[("a{x=\"1\"}", 5.0), ("a{x=\"2\"}", STALE), ("b", STALE)]);
-        let found = scrape(&mut series, "a{x=\"1\"} 5\n", 2);
+        let (series, found) = scrape(&series, "a{x=\"1\"} 5\n", 2);
         assert_eq!(values(&found), second);
-        let help = found
-            .samples
-            .iter()
-            .find(|(key, ..)| **key == *"a{x=\"2\"}");
+        let mut samples = found.samples.iter();
+        let help = samples.find(|(key, ..)| **key == *"a{x=\"2\"}");
         assert_eq!(&*help.unwrap().1.help, "Help.");
-        let last = expected(&[("a{x=\"1\"}", STALE)]);
-        assert_eq!(values(&series.end(3)), last);
-        assert!(series.end(4).is_empty());
-        let set = scrape(&mut series, text, 5);
-        let parts: Vec<_> = set.parts(2).map(|part| part.len()).collect();
-        assert_eq!(parts, [2, 1]);
+        let mut markers = series.end(3);
+        let mut last = markers.empty_set();
+        assert!(!markers.read(usize::MAX, &mut last));
+        assert_eq!(values(&last), expected(&[("a{x=\"1\"}", STALE)]));
+        assert_eq!(last.time, 3);
+        assert!(!new.end(4).read(usize::MAX, &mut last));
+        assert_eq!(last.len(), 1);
+        let mut set = set;
+        let parts: Vec<_> = [2, 2, 2].map(|most| set.take(most).len()).into();
+        assert_eq!(parts, [2, 1, 0]);
     }
 
     #[test]

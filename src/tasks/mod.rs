@@ -42,11 +42,13 @@ pub enum Task {
     Authorities,
     /// Follows the destinations of remote write and the files that they name.
     RemoteWrite,
+    /// Sends the exporter's own series to a destination of remote write.
+    OwnMetrics,
 }
 
 impl Task {
     /// Every task.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::StateFile,
         Self::Names,
         Self::WebConfig,
@@ -54,6 +56,7 @@ impl Task {
         Self::Accounts,
         Self::Authorities,
         Self::RemoteWrite,
+        Self::OwnMetrics,
     ];
 
     /// The value of the label `task`.
@@ -67,6 +70,7 @@ impl Task {
             Self::Accounts => "accounts",
             Self::Authorities => "authorities",
             Self::RemoteWrite => "remote_write",
+            Self::OwnMetrics => "own_metrics",
         }
     }
 }

@@ -24,9 +24,9 @@ fn scraped(batch: &Batch, times: &BTreeMap<String, i64>) -> Samples {
     let telemetry = Telemetry::new(Format::Prometheus, snapshot, Shard::WHOLE);
     let text = Exposition::new(telemetry, Vec::new()).flatten();
     let text = String::from_utf8(text.collect()).unwrap();
-    let set = OwnSeries::new("", NameFilter::default())
-        .scrape(0)
-        .chunk(&text);
+    let series = OwnSeries::new("".into(), Arc::default());
+    let mut set = series.empty_set(0);
+    series.scrape(0).chunk(&text, &mut set);
     let request = Encoder::new(&DestinationLabels::none()).own(Protocol::V1, &set);
     let mut samples = Samples::new();
     for series in decode_request(Protocol::V1, &request.unwrap()) {

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_rt::task::JoinHandle;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
@@ -26,11 +26,13 @@ use tracing::warn;
 use self::accounts::Recorded;
 use super::bounds::{Journals, keep_within};
 use super::messages::{Finish, RecordMoved};
+use super::own::OwnSenders;
 use super::sender::SenderContext;
 use super::status::{DestinationStatus, RecordingStatus, Statuses};
 use crate::account::{Accounts, AnswerRoutes};
 use crate::config::{Account, Configured};
 use crate::fleet::TakenOver;
+use crate::http::Sources;
 use crate::journal::retention::Bounds;
 use crate::journal::{JournalDirectory, MemoryBudget, MovedDevice};
 use crate::store::Published;
@@ -90,6 +92,8 @@ pub struct Recorder {
     /// The journals that run, for the bounds.
     journals: Arc<Mutex<Journals>>,
     bounds: JoinHandle<()>,
+    /// Sends what the exporter itself knows.
+    own: Option<OwnSenders>,
     /// The number of starts so far, of journals and senders.
     incarnations: u64,
     /// The last list of accounts, if it waits for the deletion of a journal.
@@ -147,6 +151,7 @@ impl Recorder {
             recorded: BTreeMap::new(),
             journals,
             bounds,
+            own: None,
             incarnations: 0,
             waiting: None,
             events,
@@ -158,6 +163,16 @@ impl Recorder {
         }
         recorder.set_accounts(accounts);
         Ok(recorder)
+    }
+
+    /// Sends what the exporter itself knows, too: what scrapes of these sources show.
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    pub fn send_own(&mut self, sources: &Sources) -> io::Result<()> {
+        self.own = Some(OwnSenders::start(sources.clone(), &self.options.context)?);
+        self.publish();
+        Ok(())
     }
 
     /// Follows the lists, without end.
@@ -186,9 +201,15 @@ impl Recorder {
         self.bounds.abort();
         let limit = (Instant::now() + FINISH).min(deadline - SAVE_CURSORS);
         let senders = self.recorded.values().flat_map(Recorded::running_senders);
-        let senders = senders.map(|sender| sender.send(Finish));
+        let senders = join_all(senders.map(|sender| sender.send(Finish)));
+        let own = self.own.take();
+        let own = async {
+            if let Some(own) = own {
+                own.finish().await;
+            }
+        };
         // What is not sent waits in the journal.
-        let _ = timeout_at(limit, join_all(senders)).await;
+        let _ = timeout_at(limit, join(senders, own)).await;
         let journals = self.recorded.values().filter_map(Recorded::journal);
         let journals = journals.map(|journal| journal.send(Finish));
         if timeout_at(deadline, join_all(journals)).await.is_err() {
@@ -305,7 +326,7 @@ impl Recorder {
     }
 
     /// Publishes what runs now.
-    fn publish(&self) {
+    fn publish(&mut self) {
         let recorded = || {
             self.recorded
                 .iter()
@@ -329,6 +350,12 @@ impl Recorder {
                 .flat_map(|(_, it)| it.sender_statuses())
                 .collect(),
         });
+        let tenants = self.recorded.iter();
+        let tenants = tenants.map(|(name, it)| (Arc::clone(name), Arc::clone(&it.tenant)));
+        if let Some(own) = &mut self.own {
+            own.set_tenants(tenants.collect());
+            own.follow(&self.options.status.all().destinations);
+        }
     }
 
     /// When the next journal or sender is started whose pause ends.

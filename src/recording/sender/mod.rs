@@ -58,4 +58,4 @@ pub struct SenderContext {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -13,5 +13,5 @@ mod actor;
 mod client;
 mod flight;
 mod progress;
-mod receiver;
+pub(in crate::recording) mod receiver;
 mod world;

@@ -160,6 +160,8 @@ const FROM_THE_START: [(&str, &str, &[&str]); 18] = [
             r#"task="credentials""#,
             r#"task="accounts""#,
             r#"task="authorities""#,
+            r#"task="remote_write""#,
+            r#"task="own_metrics""#,
         ],
     ),
     (
