@@ -372,8 +372,9 @@ fn labels_of_the_destination_are_sorted_in() {
 fn a_set_bears_the_instance_and_its_metadata() {
     let text = "# HELP starlink_up Is it \\\\ up?\\n\n# TYPE starlink_up gauge\nstarlink_up{account=\"a\\\"b\",empty=\"\"} 1\n\
                 # HELP h_seconds Durations.\n# TYPE h_seconds histogram\nh_seconds_bucket{le=\"+Inf\"} 3\nh_seconds_sum NaN\n";
-    let mut series = OwnSeries::new("host", NameFilter::default());
-    let set = series.scrape(7).chunk(text);
+    let series = OwnSeries::new("host".into(), Arc::default());
+    let mut set = series.empty_set(7);
+    series.scrape(7).chunk(text, &mut set);
     let mut encoder = Encoder::new(&labels(&[("job", "j")]));
     let histogram = (3, "Durations.".to_owned(), "seconds".to_owned());
     let up = (2, "Is it \\ up?\n".to_owned(), String::new());
