@@ -302,6 +302,11 @@ def options(server, variable, values):
     return list(dict.fromkeys(texts))
 
 
+def escaped(value):
+    """A value in a regular expression within a string of PromQL, in which a backslash is two."""
+    return re.escape(value).replace("\\", "\\\\")
+
+
 def choices(server, board, instance, is_older=False):
     """Values for all variables: one dictionary for each value of the single-value variable."""
     values, several = {}, None
@@ -319,7 +324,7 @@ def choices(server, board, instance, is_older=False):
                 raise ValueError(f"the variable instance does not offer {instance}")
             values["instance"] = instance
         elif variable["multi"]:
-            values[variable["name"]] = "(" + "|".join(map(re.escape, found)) + ")"
+            values[variable["name"]] = "(" + "|".join(map(escaped, found)) + ")"
         else:
             several = (variable["name"], found)
     return [{**values, several[0]: one} for one in several[1]] if several else [values]
