@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
+
 use super::inventory::Part;
 
 /// The fewest polls, token requests and others that are kept. Older ones are dropped, so that a long-running demo does not fill the memory.
@@ -47,6 +49,8 @@ pub struct Poll {
     pub status: Option<u16>,
     /// The number of rows of the answer.
     pub rows: usize,
+    /// The uncompressed body of the answer, with [`super::Options::keeps_answers`].
+    pub answer: Option<Bytes>,
     /// Its outcome.
     pub outcome: Outcome,
 }
@@ -156,6 +160,7 @@ impl Journal {
             token_serial,
             status: None,
             rows: 0,
+            answer: None,
             outcome: Outcome::Open,
         });
         self.forgotten_polls + self.polls.len() - 1

@@ -103,6 +103,8 @@ pub struct Options {
     pub quirks: bool,
     /// What the management API lists besides the terminals that report; `None`: it lists nothing, these neither.
     pub inventory: Option<InventoryOptions>,
+    /// Whether the journal keeps the bodies of the answers to polls. They fill the memory of a long run.
+    pub keeps_answers: bool,
 }
 
 impl Default for Options {
@@ -122,6 +124,7 @@ impl Default for Options {
             backlog: Duration::ZERO,
             quirks: true,
             inventory: None,
+            keeps_answers: false,
         }
     }
 }

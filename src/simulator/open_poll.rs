@@ -2,10 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::{
     account::{LoggedRow, ReadIndex},
+    answer::Answer,
     journal::{Journal, Outcome},
     lock,
 };
@@ -48,12 +50,13 @@ impl OpenPoll {
         }
     }
 
-    /// Records the answer that will be sent.
-    pub(super) fn answering(&self, status: u16, rows: usize) {
+    /// Records the answer that will be sent. `kept` is its body, if the journal keeps bodies.
+    pub(super) fn answering(&self, answer: &Answer, kept: Option<Bytes>) {
         let mut journal = lock(&self.record.journal);
         if let Some(poll) = journal.poll_mut(self.place) {
-            poll.status = Some(status);
-            poll.rows = rows;
+            poll.status = Some(answer.status);
+            poll.rows = answer.rows;
+            poll.answer = kept;
         }
         drop(journal);
         self.record.journal_changed.notify_waiters();

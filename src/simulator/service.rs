@@ -364,7 +364,8 @@ pub(super) async fn send(
         return HttpResponse::NoContent().finish();
     }
     if let Some(open_poll) = &open_poll {
-        open_poll.answering(answer.status, answer.rows);
+        let kept = answer.body.clone();
+        open_poll.answering(&answer, kept.filter(|_| service.options.keeps_answers));
     }
     let mut response = head(&answer, service.date());
     let mut body = answer.body.unwrap_or_default();

@@ -143,6 +143,11 @@ impl Binary {
         .await;
     }
 
+    /// Its process ID.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills it.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
@@ -150,7 +155,7 @@ impl Binary {
 
     /// Sends a signal: `TERM` or `INT`.
     pub fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
+        let pid = self.id().to_string();
         let status = Command::new("sh")
             .args(["-c", r#"kill -s "$0" "$1""#, name, &pid])
             .status();
@@ -187,6 +192,12 @@ where
 
 impl Drop for Binary {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.stderr();
+            let lines: Vec<_> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(20)..];
+            eprintln!("the end of the log:\n{}", last.join("\n"));
+        }
         // An error means that it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod answer;
+pub mod answer;
 mod compare;
 mod inventories;
-mod oracle;
+pub mod oracle;
 pub mod reader;
 mod strategy;
 

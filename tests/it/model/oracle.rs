@@ -29,6 +29,8 @@
 
 #[path = "oracle/rows.rs"]
 mod rows;
+#[path = "oracle/sent.rs"]
+mod sent;
 #[path = "oracle/shown.rs"]
 mod shown;
 #[path = "oracle/values.rs"]
@@ -37,6 +39,7 @@ mod values;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+pub use self::sent::{SentAllocation, SentRow};
 pub use self::values::sanitised;
 use self::values::*;
 use super::answer::{Answer, Columns, Json, Names};

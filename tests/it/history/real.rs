@@ -1,0 +1,74 @@
+//! Tests with real receivers: Prometheus and VictoriaMetrics servers, and vmagent as a relay. They run if the variable `RECEIVERS` names a
+//! directory with their programs, which `.ci/receivers.sh` installs.
+
+mod compared;
+mod programs;
+
+use super::*;
+
+use self::programs::{Kind, Programs, Server};
+
+/// Runs the service against a server. Both are restarted, and the service is killed once.
+async fn runs_against(programs: &Programs, version: &str, kind: Kind, window: &'static str) {
+    let has_window = window != "0";
+    // The hand-written receiver has no part in this.
+    let mut world = World::new(fleet(has_window), Model::victoria_metrics(), window);
+    let mut server = Server::start(programs, version, kind, window).await;
+    let url = server.write_url();
+    let changes = [("REMOTE_WRITE_URL", url.as_str())];
+    let (mut first, _) = world.start(&changes).await;
+    world.hands_out(30).await;
+
+    server.stop().await;
+    world.hands_out(20).await;
+    server.start_again().await;
+    world.hands_out(20).await;
+
+    world.stop(&mut first).await;
+    let (mut second, _) = world.start(&changes).await;
+    world.hands_out(20).await;
+    world.kill(&mut second).await;
+    let (mut third, address) = world.start(&changes).await;
+    world.hands_out(20).await;
+    ends(&world.simulator).await;
+
+    let destination = Destination {
+        has_window,
+        ..Destination::default()
+    };
+    let expected = world.expected(destination).with_tolerance(1e-12);
+    let problems = server.settle(&expected).await;
+    let name = format!("{kind:?} {version}, window {window}");
+    assert!(problems.is_empty(), "{name}: {problems:#?}");
+    let markers = expected.markers();
+    assert!(!markers.is_empty(), "{name}: series end");
+    server.has_ended(&markers).await;
+    let body = form::scrape(address, "prometheus").await;
+    println!(
+        "{name}: {} rows, {} samples and {} ends of series are there; 2.0 or 1.0: {:?}",
+        expected.rows(),
+        expected.required(),
+        markers.len(),
+        of_sender(&body, "protocol_version", "default", ""),
+    );
+    world.stop(&mut third).await;
+}
+
+/// One after another: each needs a core.
+#[actix_rt::test]
+async fn real_receivers_have_every_sample_of_every_row() {
+    let Some(programs) = Programs::found() else {
+        return;
+    };
+    for (version, kind, window) in [
+        ("old", Kind::Prometheus, "33h"),
+        ("old", Kind::Prometheus, "0"),
+        ("new", Kind::Prometheus, "0"),
+        ("new", Kind::Prometheus, "33h"),
+        ("old", Kind::VictoriaMetrics, "unlimited"),
+        ("new", Kind::VictoriaMetrics, "unlimited"),
+        ("new", Kind::Relay, "unlimited"),
+    ] {
+        runs_against(&programs, version, kind, window).await;
+    }
+}
