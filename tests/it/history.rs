@@ -7,6 +7,7 @@ mod disk;
 mod expected;
 mod kills;
 mod markers;
+mod pairs;
 mod protocols;
 mod pure;
 mod real;

@@ -193,8 +193,9 @@ impl Expected {
         overtaking.next().is_some()
     }
 
-    /// The number of certain rows whose last report was never stored, at any time.
-    pub fn missing_rows(&self, stored: &Samples) -> usize {
+    /// Of the certain rows from a time on, in milliseconds: how many there are, and how many of their last reports were never stored, at any
+    /// time.
+    pub fn missing_rows(&self, stored: &Samples, since: i64) -> (usize, usize) {
         let mut reports = BTreeSet::new();
         for (series, samples) in stored {
             if series.starts_with("starlink_last_report_timestamp_seconds{") {
@@ -204,14 +205,17 @@ impl Expected {
                 reports.extend(values.map(|value| (id, (value * 1000.0).round() as i64)));
             }
         }
-        let mut missing = 0;
+        let (mut count, mut missing) = (0, 0);
         for (device, rows) in &self.rows {
-            for rows in rows.values().filter(|rows| is_required(rows)) {
+            let rows = rows.range(since..).map(|(_, rows)| rows);
+            for rows in rows.filter(|rows| is_required(rows)) {
                 let reported = (rows[0].sent.timestamp as f64 / 1e6).round() as i64;
-                missing += usize::from(!reports.contains(&(device.1.as_str(), reported)));
+                let near = (device.1.as_str(), reported - 1)..=(device.1.as_str(), reported + 1);
+                count += 1;
+                missing += usize::from(reports.range(near).next().is_none());
             }
         }
-        missing
+        (count, missing)
     }
 
     /// The number of rows at different times.
@@ -421,11 +425,12 @@ impl OfDevice<'_> {
 
     /// Whether a stored value is the expected one. Seconds with nanoseconds may be rounded twice.
     fn is_same(&self, name: &str, bits: u64, value: f64) -> bool {
-        let stored = f64::from_bits(bits);
-        match name {
-            "starlink_last_report_timestamp_seconds" => (stored - value).abs() < 1e-6,
-            _ => bits == value.to_bits() || (stored - value).abs() <= self.tolerance * value.abs(),
-        }
+        let rounding = match name {
+            "starlink_last_report_timestamp_seconds" => 1e-6,
+            _ => 0.0,
+        };
+        let difference = (f64::from_bits(bits) - value).abs();
+        bits == value.to_bits() || difference <= rounding + self.tolerance * value.abs()
     }
 }
 

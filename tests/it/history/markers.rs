@@ -4,7 +4,7 @@ use super::*;
 use crate::receiver::{Samples, milliseconds};
 
 /// A terminal's row in the simulator's columns: throughput up and down, the version of the software, and the codes of alerts.
-fn row(time: i64, down: &str, up: &str, version: &str, alerts: &str) -> String {
+pub(super) fn row(time: i64, down: &str, up: &str, version: &str, alerts: &str) -> String {
     let time = time * 1_000_000;
     format!(
         r#"["u",{time},"ut-a",{down},{up},null,null,null,null,null,null,null,"{version}",null,null,[{alerts}]]"#

@@ -7,6 +7,7 @@ mod programs;
 use super::*;
 
 use self::programs::{Kind, Programs, Server};
+use crate::receiver::milliseconds;
 
 /// Runs the service against a server. Both are restarted, and the service is killed once.
 async fn runs_against(programs: &Programs, version: &str, kind: Kind, window: &'static str) {
@@ -30,6 +31,13 @@ async fn runs_against(programs: &Programs, version: &str, kind: Kind, window: &'
     world.kill(&mut second).await;
     let (mut third, address) = world.start(&changes).await;
     world.hands_out(20).await;
+    // A series that ends for certain.
+    let time = milliseconds(SystemTime::now());
+    for (up, age) in [("2", 2000), ("null", 1000)] {
+        let row = markers::row(time - age, "1", up, "a", "");
+        world.simulator.push_rows([row]);
+        world.hands_out(1).await;
+    }
     ends(&world.simulator).await;
 
     let destination = Destination {
