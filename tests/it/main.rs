@@ -37,6 +37,7 @@ mod polling;
 mod probes;
 mod process;
 mod receiver;
+mod recording_settings;
 mod secrets;
 mod shared_account;
 mod slow_readers;
