@@ -89,10 +89,8 @@ impl AnswerRoutes {
 /// poll waits until all have taken or lost the answer.
 #[derive(Debug, Clone)]
 pub enum Consumer {
-    /// Takes answers.
-    Answers(Recipient<OfferAnswer>),
     /// Takes answers at the current address. While an account has none, its answers are acknowledged and not recorded.
-    Recorder(AnswerRoutes),
+    Answers(AnswerRoutes),
     /// Takes batches.
     Batches(Recipient<OfferBatch>),
 }
@@ -102,7 +100,7 @@ impl Consumer {
     #[must_use]
     pub fn takes(&self) -> Takes {
         match self {
-            Self::Answers(_) | Self::Recorder(_) => Takes::Answers,
+            Self::Answers(_) => Takes::Answers,
             Self::Batches(_) => Takes::Batches,
         }
     }
@@ -110,8 +108,7 @@ impl Consumer {
     /// Sends an offer and waits for its acknowledgement, without a time limit.
     pub(super) async fn offer(self, offer: Offer) -> Result<(), MailboxError> {
         match (self, offer) {
-            (Self::Answers(consumer), Offer::Answer(answer)) => consumer.send(answer).await,
-            (Self::Recorder(routes), Offer::Answer(answer)) => {
+            (Self::Answers(routes), Offer::Answer(answer)) => {
                 match routes.find(&answer.id.stream.account) {
                     Some(consumer) => consumer.send(answer).await,
                     None => Ok(()),
@@ -119,8 +116,9 @@ impl Consumer {
             }
             (Self::Batches(consumer), Offer::Batch(batch)) => consumer.send(batch).await,
             // The poll loop offers what a consumer takes.
-            (Self::Answers(_) | Self::Recorder(_), Offer::Batch(_))
-            | (Self::Batches(_), Offer::Answer(_)) => Err(MailboxError::Closed),
+            (Self::Answers(_), Offer::Batch(_)) | (Self::Batches(_), Offer::Answer(_)) => {
+                Err(MailboxError::Closed)
+            }
         }
     }
 }

@@ -111,7 +111,7 @@ impl Application {
         let store = Store::start(fleet, tuning.pins, taken_over, &supervisor, &shared)?;
         let inventory = inventory_settings(settings, &store, !is_restored);
         let mut context = account_context(settings, client, inventory, &store, &shared)?;
-        let routes = connections.map(|it| Consumer::Recorder(it.routes));
+        let routes = connections.map(|it| Consumer::Answers(it.routes));
         context.consumers.extend(routes);
         let (mut followers, mut lists) = follow_files(settings, &tuning, &shared);
         let recorder = recording.map(|recording| {
