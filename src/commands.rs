@@ -107,8 +107,18 @@ fn log_settings(settings: &Settings) {
         names_file = path(settings.names.as_ref().map(|file| &*file.path)),
         web_config_file = path(settings.web_config.as_ref().map(|file| &*file.path)),
         include_routers = settings.fleet.include_routers,
+        journal_dir = path(settings.recording.as_ref().map(|it| it.directory.as_path())),
         "settings"
     );
+    let recordings = settings.recording.iter();
+    for configured in recordings.flat_map(|recording| &recording.destinations) {
+        let destination = &configured.destination;
+        info!(
+            destination = &*destination.name,
+            url = destination.shown_url(),
+            "destination"
+        );
+    }
 }
 
 /// Logs the warnings about the settings.
