@@ -1,4 +1,4 @@
-//! The command `check-config`: prints the effective settings, warnings, optionally the results of requests to Starlink, and a verdict.
+//! The command `check-config`: prints the effective settings, warnings, optionally the results of requests to Starlink and to destinations, and a verdict.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,7 +35,11 @@ pub(super) async fn execute(
     let mut output: String = lines.map(|line| line + "\n").collect();
     let valid = valid(settings.warnings().len());
     let outcome = match connect {
-        true => try_accounts(&settings, &mut output).await?,
+        true => {
+            let accounts = try_accounts(&settings, &mut output).await?;
+            let destinations = check_destinations::try_all(&settings, &mut output).await;
+            both(accounts, destinations)
+        }
         false => Ok(String::new()),
     };
     if let Ok(issued) = &outcome {
@@ -51,11 +55,33 @@ pub(super) async fn execute(
     }
 }
 
-/// The most concurrent token requests.
-const CONCURRENT: usize = 8;
+/// The most concurrent token requests, and the most concurrent requests to destinations.
+pub(super) const CONCURRENT: usize = 8;
 
-/// The most accounts that the verdict names.
+/// The most accounts, and the most destinations, that the verdict names.
 const MOST_NAMED: usize = 10;
+
+/// Whether both results are good, as a text that continues the verdict on the settings.
+fn both(
+    accounts: Result<String, String>,
+    destinations: Result<String, String>,
+) -> Result<String, String> {
+    match (accounts, destinations) {
+        (Ok(accounts), Ok(destinations)) => Ok(accounts + &destinations),
+        (Err(accounts), Err(destinations)) => Err(format!("{accounts}, and {destinations}")),
+        (Err(refusal), Ok(_)) | (Ok(_), Err(refusal)) => Err(refusal),
+    }
+}
+
+/// The first names, and how many there are besides.
+pub(super) fn named(names: &[&str]) -> String {
+    let first = names.iter().take(MOST_NAMED).copied();
+    let first = first.collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MOST_NAMED) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}
 
 /// The results of an account: of its token request, success or failure, and a line for each part of its inventory.
 struct Tried {
@@ -122,15 +148,10 @@ async fn try_accounts(
             _ => format!(", and all {count} accounts were issued a token"),
         }));
     }
-    let named = refused.iter().take(MOST_NAMED).copied();
-    let named = named.collect::<Vec<_>>().join(", ");
-    let more = match refused.len().saturating_sub(MOST_NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let refused = refused.len();
     Ok(Err(format!(
-        "no token was issued to {refused} of {count} accounts: {named}{more}"
+        "no token was issued to {} of {count} accounts: {}",
+        refused.len(),
+        named(&refused)
     )))
 }
 

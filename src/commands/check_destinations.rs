@@ -1,9 +1,18 @@
-//! What `check-config` says about the destinations of remote write: their cost, and what they would not get after an outage.
+//! What `check-config` says about the destinations of remote write: their cost, what they would not get after an outage, and optionally what
+//! they answer.
 
+use std::collections::BTreeSet;
+
+use futures_util::stream::{self, StreamExt};
 use starlink_telemetry::config::{RecordingSettings, Settings};
 use starlink_telemetry::fleet::FleetOptions;
+use starlink_telemetry::outgoing::Resolver;
+use starlink_telemetry::recording::{ClientContext, inquire};
+use starlink_telemetry::remote_write::Tenant;
 use starlink_telemetry::state_file::StateFile;
 use starlink_telemetry::time::Clock;
+
+use super::check_config::{CONCURRENT, named};
 
 /// The number of terminals without a state file.
 const TERMINALS: usize = 1000;
@@ -14,10 +23,10 @@ pub(super) fn lines(settings: &Settings) -> Vec<String> {
         return Vec::new();
     };
     let known = known_devices(settings);
-    of(recording, known)
+    of(recording, known, settings.accounts.list().len())
 }
 
-fn of(recording: &RecordingSettings, known: Option<usize>) -> Vec<String> {
+fn of(recording: &RecordingSettings, known: Option<usize>, accounts: usize) -> Vec<String> {
     let (devices, whose) = match known {
         Some(devices) => (devices, format!("for the {devices} devices of STATE_FILE")),
         None => (TERMINALS, format!("per {TERMINALS} terminals")),
@@ -26,7 +35,7 @@ fn of(recording: &RecordingSettings, known: Option<usize>) -> Vec<String> {
     for configured in &recording.destinations {
         let destination = &configured.destination;
         let name = &destination.name;
-        let cost = destination.cost(devices);
+        let cost = destination.cost(devices, accounts);
         lines.push(format!(
             "destination {name}: about {:.0} samples/s, {:.0} series, {:.1} kB/s {whose}",
             cost.samples,
@@ -50,4 +59,71 @@ fn known_devices(settings: &Settings) -> Option<usize> {
     // A file that cannot be read is reported by the service.
     let restored = file.read(options, Clock::system().wall()).ok()??;
     Some(restored.fleet.devices()).filter(|devices| *devices > 0)
+}
+
+/// Sends an empty request to each destination; with the tenant `account`, one for each tenant. Adds a line about each answer to `output`.
+/// Returns the result as a text that continues the verdict on the settings.
+pub(super) async fn try_all(settings: &Settings, output: &mut String) -> Result<String, String> {
+    let Some(recording) = &settings.recording else {
+        return Ok(String::new());
+    };
+    let context = ClientContext {
+        clock: Clock::system(),
+        resolver: Resolver::system(),
+        proxy: settings.outgoing.proxy.clone(),
+        authorities: settings.outgoing.authorities.clone(),
+        redactor: settings.redactor.clone(),
+    };
+    let tenants = tenants(settings);
+    let destinations = recording.destinations.iter();
+    let destinations = destinations.map(|configured| &configured.destination);
+    let inquiries = destinations
+        .flat_map(|destination| match destination.tenant {
+            Tenant::Account => tenants.iter().map(|it| (destination, Some(*it))).collect(),
+            Tenant::None | Tenant::Fixed(_) => vec![(destination, None)],
+        })
+        .map(|(destination, tenant)| {
+            let context = context.clone();
+            async move {
+                let answer = inquire(destination, tenant.unwrap_or_default(), context).await;
+                (destination, tenant, answer)
+            }
+        });
+    let answers: Vec<_> = stream::iter(inquiries).buffered(CONCURRENT).collect().await;
+    let mut failed = Vec::new();
+    for (destination, tenant, answer) in &answers {
+        let name = &*destination.name;
+        let whose = match tenant {
+            Some(tenant) => format!("destination {name}, tenant {tenant}"),
+            None => format!("destination {name}"),
+        };
+        *output += &match answer {
+            Ok(text) => format!("OK: {whose}: {text}\n"),
+            Err(text) => {
+                failed.push(name);
+                format!("FAILED: {whose}: {text}\n")
+            }
+        };
+    }
+    failed.dedup();
+    summary(recording.destinations.len(), &failed)
+}
+
+fn summary(destinations: usize, failed: &[&str]) -> Result<String, String> {
+    match (failed.len(), destinations) {
+        (0, 1) => Ok(", and the destination can be written to".to_owned()),
+        (0, all) => Ok(format!(", and all {all} destinations can be written to")),
+        (count, all) => Err(format!(
+            "{count} of {all} destinations cannot be written to: {}",
+            named(failed)
+        )),
+    }
+}
+
+/// The tenants of all accounts, each once.
+fn tenants(settings: &Settings) -> BTreeSet<&str> {
+    let accounts = settings.accounts.list().iter();
+    accounts
+        .map(|account| account.tenant.as_deref().map_or(&*account.name, |it| it))
+        .collect()
 }

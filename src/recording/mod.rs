@@ -27,7 +27,7 @@ pub use self::own::{OwnOptions, OwnSender, OwnSenders, Tenants};
 pub use self::recorder::{Recorder, RecorderOptions};
 pub use self::sender::{
     AccessError, Budget, Client, ClientContext, Link, Message, Outcome, RemoteWriteActor,
-    SenderContext, SenderOptions,
+    SenderContext, SenderOptions, inquire,
 };
 pub use self::status::{
     DestinationStatus, JournalStatus, RecordingStatus, SenderState, SenderStatus, Statuses,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::destination::{Destination, ProtocolChoice, Tenant, Window};
+use super::destination::{Destination, ProtocolChoice, Window};
 
 /// The families with a sample in each row of a terminal, every 15 s.
 const OF_ROWS: [&str; 16] = [
@@ -18,8 +18,8 @@ const OF_ROWS: [&str; 16] = [
     "starlink_last_report_timestamp_seconds",
     "starlink_latitude",
     "starlink_longitude",
+    "starlink_H3CellId",
     "starlink_Ipv4_numeric",
-    "starlink_Ipv4_numeric_0",
     "starlink_Ipv6Ue_numeric",
     "starlink_Ipv6Cpe_numeric",
 ];
@@ -31,8 +31,9 @@ const OF_MINUTES: [&str; 1] = ["starlink_info"];
 const OWN_STATES: [&str; 1] = ["starlink_online"];
 const OWN_LISTS: [&str; 2] = ["starlink_device_account", "starlink_device_name"];
 
-/// The number of series of the exporter itself, which have a sample every 15 s.
-const OWN_SERIES: f64 = 300.0;
+/// About how many series the exporter has of itself, and of each account with one destination; with a sample every 15 s.
+const OF_PROCESS: f64 = 60.0;
+const OF_ACCOUNT: f64 = 150.0;
 
 /// How long rows wait at Starlink at most, and an hour for what arrives late.
 const AT_STARLINK: Duration = Duration::from_secs(9 * 3600);
@@ -49,25 +50,31 @@ pub struct Cost {
 }
 
 impl Destination {
-    /// What so many terminals cost. The size of samples is that of live rows in the protocol of the destination.
+    /// What so many terminals of so many accounts cost, without their inventory. The size of samples is that of live rows in the protocol of
+    /// the destination.
     #[must_use]
-    pub fn cost(&self, terminals: usize) -> Cost {
-        let terminals = terminals as f64;
+    pub fn cost(&self, terminals: usize, accounts: usize) -> Cost {
+        let (terminals, accounts) = (terminals as f64, accounts as f64);
         let count = |families: &[&str]| {
             let sent = families.iter().filter(|family| self.sends(family));
             sent.count() as f64
         };
         let (rows, minutes) = (count(&OF_ROWS), count(&OF_MINUTES));
-        let (states, lists, process) = match self.own_metrics {
+        let (states, lists, exporter) = match self.own_metrics {
             true => {
-                let takes_process = self.tenant != Tenant::Account;
-                let is_sent = takes_process && self.sends("starlink_exporter_polls_total");
-                let process = if is_sent { OWN_SERIES } else { 0.0 };
-                (count(&OWN_STATES), count(&OWN_LISTS), process)
+                let process = match self.takes_process_metrics() {
+                    true => OF_PROCESS,
+                    false => 0.0,
+                };
+                let exporter = match self.sends("starlink_exporter_polls_total") {
+                    true => process + accounts * OF_ACCOUNT,
+                    false => 0.0,
+                };
+                (count(&OWN_STATES), count(&OWN_LISTS), exporter)
             }
             false => (0.0, 0.0, 0.0),
         };
-        let often = terminals * (rows + states) + process;
+        let often = terminals * (rows + states) + exporter;
         let seldom = terminals * (minutes + lists);
         let samples = often / 15.0 + seldom / 60.0;
         let size = match self.protocol {
@@ -112,14 +119,14 @@ mod tests {
     #[test]
     fn the_cost_follows_terminals_selection_and_protocol() {
         let mut a = destination();
-        let cost = a.cost(1000);
-        assert!((cost.series - 20_300.0).abs() < 1e-6, "{cost:?}");
-        assert!((cost.samples - (17_300.0 / 15.0 + 50.0)).abs() < 1e-6);
+        let cost = a.cost(1000, 2);
+        assert!((cost.series - 20_360.0).abs() < 1e-6, "{cost:?}");
+        assert!((cost.samples - (17_360.0 / 15.0 + 50.0)).abs() < 1e-6);
         assert!((cost.bytes / cost.samples - 13.9).abs() < 1e-6);
         a.own_metrics = false;
         a.protocol = ProtocolChoice::V1;
         a.keep = vec![anchored("starlink_Uptime").unwrap()];
-        let cost = a.cost(15);
+        let cost = a.cost(15, 1);
         assert!((cost.series - 15.0).abs() < 1e-6);
         assert!((cost.bytes - 19.0).abs() < 1e-6);
     }

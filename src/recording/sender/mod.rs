@@ -2,7 +2,8 @@
 //!
 //! - [`progress`] decides what is read, [`decoder`] turns records into samples, [`rewind`] finds the records from which the state is rebuilt;
 //! - [`flight`] follows a request until its samples are stored or counted, and [`attempt`] sends it once;
-//! - [`client`] is the HTTP client, [`access`] has the credentials, and [`link`] is what all senders of a destination share.
+//! - [`client`] is the HTTP client, [`access`] has the credentials, and [`link`] is what all senders of a destination share;
+//! - [`inquiry`] asks a receiver what it answers, for `check-config`.
 
 mod access;
 mod actor;
@@ -11,6 +12,7 @@ mod budget;
 mod client;
 mod decoder;
 mod flight;
+mod inquiry;
 mod link;
 mod load;
 mod log;
@@ -28,6 +30,7 @@ pub use self::access::AccessError;
 pub use self::actor::{RemoteWriteActor, SenderOptions};
 pub use self::budget::Budget;
 pub use self::client::{Client, ClientContext, Message, Outcome};
+pub use self::inquiry::inquire;
 pub use self::link::Link;
 
 /// What the senders of all accounts and destinations share.
