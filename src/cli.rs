@@ -46,7 +46,7 @@ pub enum Command {
     },
     /// Validate the settings and print them, without secrets
     CheckConfig {
-        /// Also request a token from Starlink, try each part of the inventory, and print the results
+        /// Also request a token from Starlink, try each part of the inventory, send an empty request to each destination, and print the results
         #[arg(long)]
         connect: bool,
     },
