@@ -1,10 +1,12 @@
-//! Tests of the settings of the journal and of remote write with the real binary: exit codes, the lock, the estimate of `check-config`,
-//! and destinations that come and go.
+//! Tests of the settings of the journal and of remote write with the real binary: exit codes, the lock, what `check-config` says of
+//! destinations, and destinations that come and go.
 
 use std::fs;
+use std::time::Duration;
 
 use crate::binary::{Binary, run};
 use crate::harness::{environment, scripted_simulator};
+use crate::receiver::{Model, Receiver, Reply};
 
 #[actix_rt::test]
 async fn a_directory_of_another_product_or_version_is_refused() {
@@ -81,9 +83,9 @@ async fn check_config_estimates_the_cost_of_each_destination() {
         [
             "destination a: url=https://a.example/write",
             "destination b: url=https://b.example/write",
-            "destination a: about 1203 samples/s, 20300 series, 16.7 kB/s per 1000 terminals",
+            "destination a: about 1197 samples/s, 20210 series, 16.6 kB/s per 1000 terminals",
             "destination a: out_of_order_window is 0: rows that are older than the newest row of their device are left out",
-            "destination b: about 1203 samples/s, 20300 series, 22.9 kB/s per 1000 terminals",
+            "destination b: about 1197 samples/s, 20210 series, 22.7 kB/s per 1000 terminals",
         ]
     );
     assert!(!directory.path().join("journal").exists());
@@ -117,4 +119,111 @@ async fn destinations_are_reloaded_and_a_wrong_file_changes_nothing() {
     )
     .unwrap();
     binary.logs("destinations reloaded").await;
+}
+
+#[actix_rt::test]
+async fn check_config_asks_each_destination() {
+    let newer = Receiver::start(Model::prometheus(Duration::ZERO));
+    let older = Receiver::start(Model::victoria_metrics());
+    let closed = Receiver::start(Model::victoria_metrics());
+    let refusing = Receiver::start(Model::victoria_metrics());
+    closed.unplug();
+    let answer = format!("n33dle is wrong\n{}", "x".repeat(10_000));
+    refusing.set_default(Some(Reply::status(401, &answer)));
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (journal, file) = (path("journal"), path("destinations.yaml"));
+    let good = format!(
+        "remote_write:\n  - name: newer\n    url: {}\n    tenant: account\n    headers: {{X-Key: n33dle}}\n  - name: older\n    url: {}\n",
+        newer.url(),
+        older.url()
+    );
+    let changes = [("JOURNAL_DIR", &*journal), ("REMOTE_WRITE_FILE", &*file)];
+    let simulator = scripted_simulator();
+    let answers = async |content: String| {
+        fs::write(&file, content).unwrap();
+        let settings = environment(&simulator, &changes);
+        let (code, output, errors) = run(&["check-config", "--connect"], settings).await;
+        assert!(!(output.clone() + &errors).contains("n33dle"), "{output}");
+        let lines = output.lines().filter(|line| {
+            line.starts_with("OK: destination") || line.starts_with("FAILED: destination")
+        });
+        let lines: Vec<_> = lines.map(str::to_owned).collect();
+        (code, lines, output, errors)
+    };
+    let (code, lines, output, errors) = answers(good.clone()).await;
+    assert_eq!((code, errors.as_str()), (0, ""), "{output}");
+    let spoken = [
+        "OK: destination newer, tenant default: answers status 204, and speaks remote write 2.0",
+        "OK: destination older: answers status 204, and speaks remote write 1.0",
+    ];
+    assert_eq!(lines, spoken);
+    assert!(
+        output.ends_with(", and all 2 destinations can be written to\n"),
+        "{output}"
+    );
+    let request = &newer.requests()[0];
+    assert_eq!(request.header("x-key"), Some("n33dle"));
+    assert_eq!(request.header("x-scope-orgid"), Some("default"));
+    assert_eq!(older.requests().len(), 2);
+    for receiver in [&newer, &older] {
+        assert_eq!(receiver.violations(), Vec::<String>::new());
+        assert!(
+            receiver
+                .requests()
+                .iter()
+                .all(|request| request.samples() == 0)
+        );
+    }
+
+    let bad = format!(
+        "{good}  - name: refusing\n    url: {}\n    authorization: {{credentials: n33dle}}\n  - name: closed\n    url: {}\n  - name: forced\n    url: {}\n    protocol: \"2.0\"\n",
+        refusing.url(),
+        closed.url(),
+        older.url()
+    );
+    let (code, lines, _, errors) = answers(bad).await;
+    assert_eq!(code, 1);
+    assert_eq!(lines[..2], spoken);
+    for (line, (beginning, end)) in lines[2..].iter().zip([
+        (
+            "FAILED: destination refusing: status 401: ",
+            "correct basic_auth or authorization",
+        ),
+        (
+            "FAILED: destination closed: ",
+            "until the receiver takes them",
+        ),
+        (
+            "FAILED: destination forced: status 204",
+            "or to the other version",
+        ),
+    ]) {
+        assert!(line.starts_with(beginning) && line.ends_with(end), "{line}");
+        assert!(line.len() < 600, "{line}");
+    }
+    let expected = "3 of 5 destinations cannot be written to: refusing, closed, forced";
+    assert!(errors.contains(expected), "{errors}");
+    assert!(!directory.path().join("journal").exists());
+}
+
+#[actix_rt::test]
+async fn the_start_logs_the_destinations_without_secrets() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = directory.path().join("journal");
+    let shown = journal.to_str().unwrap();
+    let changes = [
+        ("JOURNAL_DIR", shown),
+        ("REMOTE_WRITE_URL", "http://127.0.0.1:1/write?key=n33dle"),
+    ];
+    let (binary, _) = Binary::listening(&scripted_simulator(), &changes).await;
+    binary.logs("destination").await;
+    assert_eq!(
+        binary.events_saying("settings")[0].text("journal_dir"),
+        shown
+    );
+    let destination = &binary.events_saying("destination")[0];
+    assert_eq!(destination.text("destination"), "default");
+    assert_eq!(destination.text("url"), "http://127.0.0.1:1/write");
+    assert!(!binary.stderr().contains("n33dle"));
 }
