@@ -264,7 +264,8 @@ impl OwnSet {
             let labels = labels.iter().map(|(name, value)| (*name, &**value));
             let own = [(NAME, name_of(key)), (INSTANCE, &*self.instance)];
             let labels = own.into_iter().chain(labels);
-            let labels: Vec<_> = labels.filter(|(_, value)| !value.is_empty()).collect();
+            let mut labels: Vec<_> = labels.filter(|(_, value)| !value.is_empty()).collect();
+            labels.sort_unstable();
             let point = Point {
                 time: self.time,
                 value: *value,

@@ -9,7 +9,7 @@ use starlink_telemetry::history::{
 use starlink_telemetry::telemetry::{Batch, SchemaCache, decode};
 
 use super::bombs::BOMBS;
-use super::{MIB, allowed, peak, turn};
+use super::{MIB, allocations, allowed, peak, turn};
 
 /// The terminals of the fleet.
 const TERMINALS: usize = 20_000;
@@ -20,18 +20,39 @@ const START: i64 = 1_700_000_000_000_000_000;
 /// One row of each terminal with its documented columns, and one of its allocation.
 fn batch(schemas: &mut SchemaCache, step: i64) -> Batch {
     let time = START + step * 15_000_000_000;
-    let rows = (0..TERMINALS).flat_map(|number| {
+    let allocations = (0..TERMINALS).map(|number| {
         let (high, low) = (number / 256, number % 256);
-        let id = format!("ut01000000-00000000-{number:08x}");
-        let terminal = format!(
-            r#"["u",{time},"{id}",{number}.5,2,0.1,30,0.01,1000,0.9,599686042433355775,-1,"2025.08.11.mr{}","US",true,[]]"#,
-            number % 7
-        );
-        let allocation = format!(
-            r#"["i",{time},"ip-{id}","ACC-1",["10.0.{high}.{low}"],["2001:db8:{high:x}:{low:x}::/64"],["2001:db9:{high:x}:{low:x}::/56"]]"#
-        );
-        [terminal, allocation]
+        format!(
+            r#"["i",{time},"ip-{}","ACC-1",["10.0.{high}.{low}"],["2001:db8:{high:x}:{low:x}::/64"],["2001:db9:{high:x}:{low:x}::/56"]]"#,
+            id(number)
+        )
     });
+    answer(
+        schemas,
+        allocations.chain((0..TERMINALS).map(|number| row(time, number))),
+    )
+}
+
+/// One row of each terminal.
+fn rows(schemas: &mut SchemaCache, step: i64) -> Batch {
+    let time = START + step * 15_000_000_000;
+    answer(schemas, (0..TERMINALS).map(|number| row(time, number)))
+}
+
+fn id(number: usize) -> String {
+    format!("ut01000000-00000000-{number:08x}")
+}
+
+/// A row of a terminal with its documented columns.
+fn row(time: i64, number: usize) -> String {
+    format!(
+        r#"["u",{time},"{}",{number}.5,2,0.1,30,0.01,1000,0.9,599686042433355775,-1,"2025.08.11.mr{}","US",true,[]]"#,
+        id(number),
+        number % 7
+    )
+}
+
+fn answer(schemas: &mut SchemaCache, rows: impl Iterator<Item = String>) -> Batch {
     let rows: Vec<_> = rows.collect();
     let body = format!(
         r#"{{"data":{{"values":[{}],"columnNamesByDeviceType":{{
@@ -87,26 +108,37 @@ fn a_history_remembers_at_most_200_bytes_of_a_terminal() {
 fn samples_cost_no_allocation_of_their_own() {
     let _turn = turn();
     let mut schemas = SchemaCache::default();
-    let [first, second] = [0, 1].map(|step| batch(&mut schemas, step));
     let mut history = empty_history();
-    read(&mut history, &first, 0);
-    let mut slice = Slice::default();
-    let reading = peak(|| slice = read(&mut history, &second, 1));
-    let samples = slice.len();
-    // Vectors that grow have up to three times the size of their content for a moment.
-    assert!(
-        reading < 64 * samples,
-        "{reading} bytes for {samples} samples"
-    );
     let mut encoder = Encoder::new(&DestinationLabels::default());
-    for protocol in [Protocol::V1, Protocol::V2] {
-        let mut encode = || {
-            let rows = slice.rows().iter().map(|row| (&slice, row));
-            encoder.rows(protocol, rows).unwrap()
-        };
-        let body = encode().body.len();
-        let again = peak(|| drop(encode()));
-        assert!(again < body + MIB, "{again} bytes for a body of {body}");
+    read(&mut history, &batch(&mut schemas, 0), 0);
+    // Only the third row is as old as to send `starlink_info` again.
+    for step in 1..=3 {
+        let batch = rows(&mut schemas, step);
+        let mut slice = Slice::default();
+        let mut reading = 0;
+        let count = allocations(|| reading = peak(|| slice = read(&mut history, &batch, step)));
+        let samples = slice.len();
+        assert!(samples > 12 * TERMINALS, "{samples} samples");
+        // Vectors that grow have up to three times the size of their content for a moment.
+        assert!(
+            reading < 64 * samples,
+            "{reading} bytes for {samples} samples"
+        );
+        assert!(count < 150, "{count} allocations to read {samples} samples");
+        for protocol in [Protocol::V1, Protocol::V2] {
+            let mut encode = || {
+                let rows = slice.rows().iter().map(|row| (&slice, row));
+                encoder.rows(protocol, rows).unwrap()
+            };
+            let body = encode().body.len();
+            let mut again = 0;
+            let count = allocations(|| again = peak(|| drop(encode())));
+            assert!(again < body + MIB, "{again} bytes for a body of {body}");
+            assert!(
+                count < 20,
+                "{count} allocations to encode {samples} samples"
+            );
+        }
     }
 }
 

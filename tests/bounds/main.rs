@@ -12,7 +12,7 @@ use std::alloc::System;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use peakmem_alloc::{INSTRUMENTED_SYSTEM, PeakMemAlloc, PeakMemAllocTrait};
+use peakmem_alloc::{PeakMemAlloc, PeakMemAllocTrait};
 use starlink_telemetry::exposition::{Exposition, Format, Shard, Telemetry};
 use starlink_telemetry::fleet::{Fleet, FleetOptions, Form};
 use starlink_telemetry::inventory::{
@@ -20,12 +20,16 @@ use starlink_telemetry::inventory::{
 };
 use starlink_telemetry::telemetry::decode;
 use starlink_telemetry::time::Moment;
+use stats_alloc::StatsAlloc;
 
 use self::bombs::BOMBS;
 use self::pipeline::Pipeline;
 
 #[global_allocator]
-static MEMORY: &PeakMemAlloc<System> = &INSTRUMENTED_SYSTEM;
+static MEMORY: PeakMemAlloc<&StatsAlloc<System>> = PeakMemAlloc::new(COUNTS);
+
+/// Counts allocations.
+static COUNTS: &StatsAlloc<System> = &stats_alloc::INSTRUMENTED_SYSTEM;
 
 /// Serialises the tests, because the allocator counts for the whole process.
 static TURN: Mutex<()> = Mutex::new(());
@@ -41,6 +45,14 @@ fn peak(work: impl FnOnce()) -> usize {
     MEMORY.reset_peak_memory();
     work();
     MEMORY.get_peak_memory()
+}
+
+/// The number of allocations during `work`. A reallocation is one too.
+fn allocations(work: impl FnOnce()) -> usize {
+    let before = COUNTS.stats();
+    work();
+    let during = COUNTS.stats() - before;
+    during.allocations + during.reallocations
 }
 
 fn options() -> FleetOptions {

@@ -70,7 +70,7 @@ pub trait Message {
     /// Writes a series of the last device.
     fn series(&mut self, id: FamilyId, family: &Family, points: &[Point]);
 
-    /// Writes a series with other labels: those of the destination are added. The labels have different names, and no empty value.
+    /// Writes a series with other labels: those of the destination are added. The labels are sorted by name, and have no empty value.
     fn labelled(&mut self, labels: &[(&str, &str)], metadata: Metadata<'_>, points: &[Point]);
 }
 
@@ -80,6 +80,23 @@ struct Collected<'s> {
     points: Vec<(FamilyId, Point)>,
     infos: Vec<(&'s Arc<Info>, Point)>,
     series: Vec<Point>,
+    labels: Vec<(&'s str, &'s str)>,
+}
+
+/// The labels of a series and those of its destination, both sorted by name, in the order of their names.
+pub(super) fn merged<'l>(
+    own: &'l [(&'l str, &'l str)],
+    destination: &'l [(Box<str>, Box<str>)],
+) -> impl Iterator<Item = (&'l str, &'l str)> {
+    let destination = destination.iter().map(|(name, value)| (&**name, &**value));
+    let mut destination = destination.peekable();
+    let mut own = own.iter().copied().peekable();
+    std::iter::from_fn(move || match own.peek() {
+        Some(next) => destination
+            .next_if(|before| before < next)
+            .or_else(|| own.next()),
+        None => destination.next(),
+    })
 }
 
 /// Writes rows. Returns the number of samples.
@@ -104,14 +121,20 @@ pub(super) fn write_rows<'s, M: Message>(
         }
         samples += device.iter().map(|(_, row)| row.len()).sum::<usize>();
         match device.as_slice() {
-            [(slice, row)] => write_row(message, slice, row, labels),
+            [(slice, row)] => write_row(message, slice, row, labels, &mut collected.labels),
             rows => collected.write(message, rows, labels),
         }
     }
     samples
 }
 
-fn write_row<M: Message>(message: &mut M, slice: &Slice, row: &DeviceRow, device: (&str, &str)) {
+fn write_row<'s, M: Message>(
+    message: &mut M,
+    slice: &'s Slice,
+    row: &DeviceRow,
+    device: (&'s str, &'s str),
+    labels: &mut Vec<(&'s str, &'s str)>,
+) {
     let time = row.time;
     for sample in slice.samples(row) {
         let value = sample.value;
@@ -126,16 +149,19 @@ fn write_row<M: Message>(message: &mut M, slice: &Slice, row: &DeviceRow, device
             slice,
             &sample.info,
             device,
+            labels,
             &[Point { time, value }],
         );
     }
 }
 
-fn write_info<M: Message>(
+/// Writes a series of `starlink_info`. `labels` is a buffer.
+fn write_info<'s, M: Message>(
     message: &mut M,
-    slice: &Slice,
-    info: &Info,
-    (id, device_type): (&str, &str),
+    slice: &'s Slice,
+    info: &'s Info,
+    (id, device_type): (&'s str, &'s str),
+    labels: &mut Vec<(&'s str, &'s str)>,
     points: &[Point],
 ) {
     let Some(family) = slice.family(INFO) else {
@@ -148,8 +174,10 @@ fn write_info<M: Message>(
         (type_name, device_type),
     ];
     let own = own.into_iter().filter(|(_, value)| !value.is_empty());
-    let labels: Vec<_> = own.chain(info.iter()).collect();
-    message.labelled(&labels, family.into(), points);
+    labels.clear();
+    labels.extend(own.chain(info.iter()));
+    labels.sort_unstable();
+    message.labelled(labels, family.into(), points);
 }
 
 impl<'s> Collected<'s> {
@@ -158,7 +186,7 @@ impl<'s> Collected<'s> {
         &mut self,
         message: &mut M,
         rows: &[(&'s Slice, &'s DeviceRow)],
-        device: (&str, &str),
+        device: (&'s str, &'s str),
     ) {
         self.points.clear();
         self.infos.clear();
@@ -176,9 +204,10 @@ impl<'s> Collected<'s> {
         }
         self.points
             .sort_unstable_by_key(|(family, point)| (*family, point.time));
-        self.infos.sort_by(|(one, first), (other, second)| {
-            one.cmp(other).then(first.time.cmp(&second.time))
-        });
+        self.infos
+            .sort_unstable_by(|(one, first), (other, second)| {
+                one.cmp(other).then(first.time.cmp(&second.time))
+            });
         // The families of a later slice are those of the earlier ones and possibly more.
         let Some((slice, _)) = rows.last() else {
             return;
@@ -196,7 +225,8 @@ impl<'s> Collected<'s> {
             self.series.clear();
             self.series.extend(points.iter().map(|(_, point)| *point));
             if let Some((info, _)) = points.first() {
-                write_info(message, slice, info, device, &self.series);
+                let labels = &mut self.labels;
+                write_info(message, slice, info, device, labels, &self.series);
             }
         }
     }

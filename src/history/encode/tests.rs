@@ -307,7 +307,7 @@ fn labels_of_the_destination_are_sorted_in() {
             help: "H",
             unit: "seconds",
         };
-        let own = [("b", "x"), ("__name__", "n"), ("A", "y")];
+        let own = [("A", "y"), ("__name__", "n"), ("b", "x")];
         message.labelled(&own, metadata, &[point]);
     };
     let rest = [("_a", "2"), ("a", "3")];

@@ -3,7 +3,7 @@
 use super::super::families::{Family, FamilyId};
 use super::super::labels::{DestinationLabels, NAME};
 use super::samples::{samples, samples_length};
-use super::series::{Message, Metadata, Point};
+use super::series::{Message, Metadata, Point, merged};
 use super::varint;
 use crate::telemetry::catalogue::DEVICE_LABELS;
 
@@ -82,15 +82,8 @@ impl Message for V1 {
     }
 
     fn labelled(&mut self, labels: &[(&str, &str)], _: Metadata<'_>, points: &[Point]) {
-        let mut labels = labels.to_vec();
-        labels.extend(
-            self.destination
-                .iter()
-                .map(|(name, value)| (&**name, &**value)),
-        );
-        labels.sort_unstable();
         self.fields.clear();
-        for (name, value) in labels {
+        for (name, value) in merged(labels, &self.destination) {
             label_field(&mut self.fields, name, value);
         }
         series(&mut self.out, &[&self.fields], points);

@@ -8,7 +8,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use super::super::families::{Family, FamilyId};
 use super::super::labels::{DestinationLabels, NAME};
 use super::samples::{samples, samples_length};
-use super::series::{Message, Metadata, MetricType, Point};
+use super::series::{Message, Metadata, MetricType, Point, merged};
 use super::varint;
 use crate::telemetry::catalogue::DEVICE_LABELS;
 
@@ -213,15 +213,8 @@ impl Message for V2 {
 
     fn labelled(&mut self, labels: &[(&str, &str)], metadata: Metadata<'_>, points: &[Point]) {
         let metadata = self.metadata(metadata);
-        let mut labels = labels.to_vec();
-        labels.extend(
-            self.destination
-                .iter()
-                .map(|(name, value)| (&**name, &**value)),
-        );
-        labels.sort_unstable();
         self.references.clear();
-        for (name, value) in labels {
+        for (name, value) in merged(labels, &self.destination) {
             reference(&mut self.symbols, &mut self.references, name, value);
         }
         series(&mut self.series, &self.references, metadata, points);
