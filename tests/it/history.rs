@@ -12,6 +12,7 @@ mod protocols;
 mod pure;
 mod real;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
@@ -50,8 +51,8 @@ struct World {
     simulator: Simulator,
     receiver: Receiver,
     directory: TempDir,
-    /// The number of polls at each kill.
-    kills: Vec<usize>,
+    /// The number of polls at each end of a process.
+    ends: RefCell<Vec<usize>>,
     /// The value of REMOTE_WRITE_OUT_OF_ORDER_WINDOW.
     window: &'static str,
 }
@@ -62,7 +63,7 @@ impl World {
             simulator: Simulator::start(options).unwrap(),
             receiver: Receiver::start(model),
             directory: tempfile::tempdir().unwrap(),
-            kills: Vec::new(),
+            ends: RefCell::default(),
             window,
         }
     }
@@ -144,26 +145,36 @@ impl World {
         crate::harness::journal(&self.simulator, "rows are handed out", handed_out).await;
     }
 
-    /// Kills a process, and notes which answer it may have lost.
-    async fn kill(&mut self, binary: &mut Binary) {
+    /// Kills a process.
+    async fn kill(&self, binary: &mut Binary) {
         binary.kill();
         assert_eq!(binary.ended().await, None);
-        // The poll of the killed process ends before the next one begins.
-        crate::harness::journal(&self.simulator, "no poll is in flight", |seen| {
-            seen.polls_in_flight == 0
-        })
-        .await;
-        self.kills.push(self.simulator.journal().polls.len());
+        self.has_ended().await;
     }
 
     /// Ends a process by a signal.
     async fn stop(&self, binary: &mut Binary) {
         binary.signal("TERM");
         assert_eq!(binary.ended().await, Some(0));
+        self.has_ended().await;
+    }
+
+    /// Notes which answer a process may have lost that has ended: a shutdown, too, cuts a poll whose answer may be on its way.
+    async fn has_ended(&self) {
+        // The poll of the process ends before the next one begins.
+        crate::harness::journal(&self.simulator, "no poll is in flight", |seen| {
+            seen.polls_in_flight == 0
+        })
+        .await;
+        let polls = self.simulator.journal().polls.len();
+        self.ends.borrow_mut().push(polls);
     }
 
     fn expected(&self, destination: Destination<'_>) -> Expected {
-        Expected::of(&delivered(&self.simulator, &self.kills), destination)
+        Expected::of(
+            &delivered(&self.simulator, &self.ends.borrow()),
+            destination,
+        )
     }
 
     /// Waits until the receiver has all that it must have, and checks that it has nothing else. No further rows are handed out.
@@ -210,14 +221,11 @@ fn polls_of(journal: &starlink_telemetry::simulator::Journal) -> usize {
 
 /// Waits until a receiver has what is expected.
 async fn is_complete(receiver: &Receiver, expected: &Expected) {
-    let mut problems = Vec::new();
+    let mut problems = expected.problems(&receiver.store().samples);
     let deadline = std::time::Instant::now() + crate::harness::WAIT_LIMIT;
-    while std::time::Instant::now() < deadline {
-        problems = expected.problems(&receiver.store().samples);
-        if problems.is_empty() {
-            break;
-        }
+    while !problems.is_empty() && std::time::Instant::now() < deadline {
         actix_rt::time::sleep(Duration::from_millis(100)).await;
+        problems = expected.problems(&receiver.store().samples);
     }
     let count = problems.len();
     problems.truncate(10);

@@ -5,7 +5,7 @@
 //!   of a terminal were the same all the time.
 //! - `starlink_info` with the labels of a row is required within the minute before the row.
 //! - Stale markers are allowed at the time of a row that lacks the series, and a millisecond after a row.
-//! - Rows of an answer that a process may have lost when it was killed are allowed, and not required.
+//! - Rows of an answer that a process may have lost when it ended are allowed, and not required.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,9 +23,9 @@ pub struct Delivered {
     pub is_certain: bool,
 }
 
-/// The answers with rows that a simulator handed out completely. The last poll before each of `kills`, which are numbers of polls, may be
-/// lost.
-pub fn delivered(simulator: &Simulator, kills: &[usize]) -> Vec<Delivered> {
+/// The answers with rows that a simulator handed out completely. The last one before each of `ends` of processes, which are numbers of polls,
+/// may be lost.
+pub fn delivered(simulator: &Simulator, ends: &[usize]) -> Vec<Delivered> {
     let journal = simulator.journal();
     let polls = journal.polls.iter().enumerate();
     let answered = polls.filter(|(_, poll)| {
@@ -36,7 +36,7 @@ pub fn delivered(simulator: &Simulator, kills: &[usize]) -> Vec<Delivered> {
             let body = poll.answer.as_ref().unwrap();
             Delivered {
                 answer: Answer::parse(std::str::from_utf8(body).unwrap()),
-                is_certain: !kills.contains(&(number + 1)),
+                is_certain: !ends.contains(&(number + 1)),
             }
         })
         .collect()
@@ -236,7 +236,7 @@ impl Expected {
         let mut problems = Vec::new();
         let mut explained: BTreeMap<&str, BTreeSet<i64>> = BTreeMap::new();
         let by_device = self.by_device(stored);
-        let (none, no_allocations) = (Vec::new(), Vec::new());
+        let (none, no_allocations, no_fields) = (Vec::new(), Vec::new(), BTreeMap::new());
         for (device, rows) in &self.rows {
             let series = by_device.get(device).unwrap_or(&none);
             let allocations = self.allocations.get(&device.1).unwrap_or(&no_allocations);
@@ -245,6 +245,11 @@ impl Expected {
                 tolerance: self.tolerance,
                 rows,
                 allocations,
+                allocated: allocations
+                    .iter()
+                    .map(|known| &known.sent.infos)
+                    .chain([&no_fields])
+                    .collect(),
             };
             history.missing(stored, &mut problems);
             for &(text, samples) in series {
@@ -313,6 +318,8 @@ struct OfDevice<'e> {
     tolerance: f64,
     rows: &'e BTreeMap<i64, Vec<Row>>,
     allocations: &'e [Allocation],
+    /// The different info fields of the allocations, and none.
+    allocated: BTreeSet<&'e BTreeMap<String, String>>,
 }
 
 /// Whether a row is certain, or all that may be there are equal.
@@ -399,10 +406,8 @@ impl OfDevice<'_> {
     /// The series of `starlink_info` that a row may have: with the fields of one of the allocations, or without.
     fn infos_of(&self, row: &SentRow) -> Vec<String> {
         let mut infos = BTreeSet::new();
-        let none = BTreeMap::new();
-        let allocations = self.allocations.iter().map(|known| &known.sent.infos);
-        for allocation in allocations.chain([&none]) {
-            let mut fields = allocation.clone();
+        for allocation in &self.allocated {
+            let mut fields = (*allocation).clone();
             fields.extend(row.infos.clone());
             if fields.is_empty() {
                 return Vec::new();

@@ -54,7 +54,7 @@ async fn no_row_is_lost_by_kills_at_random_moments() {
     println!("{kills} kills, seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     // Few rows, so that many kills meet a receiver that is about to have all.
-    let mut world = World::new(fleet(true), Model::prometheus(WINDOW), "33h");
+    let world = World::new(fleet(true), Model::prometheus(WINDOW), "33h");
     let other = Receiver::start(Model::victoria_metrics());
     let list = [
         entry("window", &world.receiver, &["out_of_order_window: 33h"]),

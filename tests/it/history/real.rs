@@ -13,7 +13,7 @@ use crate::receiver::milliseconds;
 async fn runs_against(programs: &Programs, version: &str, kind: Kind, window: &'static str) {
     let has_window = window != "0";
     // The hand-written receiver has no part in this.
-    let mut world = World::new(fleet(has_window), Model::victoria_metrics(), window);
+    let world = World::new(fleet(has_window), Model::victoria_metrics(), window);
     let mut server = Server::start(programs, version, kind, window).await;
     let url = server.write_url();
     let changes = [("REMOTE_WRITE_URL", url.as_str())];

@@ -12,7 +12,7 @@ async fn an_outage_of_an_hour_costs_no_row() {
     let Some(programs) = Programs::found() else {
         return;
     };
-    let mut world = World::new(fleet(true), Model::victoria_metrics(), "unlimited");
+    let world = World::new(fleet(true), Model::victoria_metrics(), "unlimited");
     let mut server = Server::start(&programs, "new", Kind::VictoriaMetrics, "unlimited").await;
     let url = server.write_url();
     let port = super::programs::free_address().port().to_string();
