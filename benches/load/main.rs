@@ -1,5 +1,5 @@
 //! Measures the service's binary under load: `cargo bench --bench load`, or only one part with `-- cadence`, `memory`, `cost`,
-//! `accounts`, `idle`, `restart` or `soak`.
+//! `accounts`, `idle`, `restart`, `soak` or `history`.
 //!
 //! The program starts the service's binary, and itself in the roles of its peers: Starlink with a fleet of any size (`feeder`), the
 //! simulator, scrapers. All processes use loopback and end with the program.
@@ -19,6 +19,7 @@ mod accounts;
 mod cadence;
 mod cost;
 mod feeder;
+mod history;
 mod idle;
 mod listed;
 mod memory;
@@ -38,7 +39,7 @@ type Failure = Box<dyn Error>;
 type Part = (&'static str, fn(&mut Verdict) -> Result<(), Failure>);
 
 /// The parts in order.
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     ("cadence", cadence::run),
     ("memory", memory::run),
     ("cost", cost::run),
@@ -46,6 +47,7 @@ const PARTS: [Part; 7] = [
     ("idle", idle::run),
     ("restart", restart::run),
     ("soak", soak::run),
+    ("history", history::run),
 ];
 
 fn main() -> Result<(), Failure> {
