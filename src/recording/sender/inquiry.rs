@@ -47,7 +47,7 @@ async fn ask(
         tenant,
     };
     let sent = client.send(&message).await;
-    sent.map_err(|error| format!("{error}. {}", Hold::Files.advice()))
+    sent.map_err(|error| format!("{error}; {}", Hold::Files.advice()))
 }
 
 /// What an answer to an empty request means.
@@ -69,5 +69,5 @@ fn verdict(outcome: &Outcome, class: Class, protocol: Protocol) -> Result<String
             "the service would repeat its requests until the receiver takes them"
         }
     };
-    Err(format!("{text}. {advice}"))
+    Err(format!("{text}; {advice}"))
 }
