@@ -13,6 +13,9 @@ const ONCE_IN: Duration = Duration::from_secs(10);
 /// The pace is never lowered below this, in samples per second.
 const LEAST: f64 = 10.0;
 
+/// … nor below this part of the pace to which it recovers: the receiver's `Retry-After` holds for each request anyway.
+const LEAST_PART: f64 = 1.0 / 16.0;
+
 /// The time over which the rate is measured.
 const MEASURED: Duration = Duration::from_secs(10);
 
@@ -91,8 +94,11 @@ impl Pace {
             return;
         }
         let current = self.refill(now).unwrap_or_else(|| self.rate.value(now));
-        let to = self.limit.unwrap_or(current).max(LEAST);
-        let from = (current / 2.0).max(LEAST.min(to));
+        // Refused again while the pace is lowered: it still recovers to what it was before.
+        let before = self.lowered.map_or(current, |lowered| lowered.to);
+        let to = self.limit.unwrap_or(before).max(LEAST);
+        let least = (to * LEAST_PART).max(LEAST);
+        let from = (current / 2.0).max(least.min(to));
         self.lowered = Some(Lowered {
             from,
             to,
@@ -232,6 +238,21 @@ mod tests {
         let mut pace = Pace::new(0, at(0));
         pace.lower(at(0));
         assert_eq!(pace.current(at(0)), Some(LEAST));
+    }
+
+    #[test]
+    fn without_a_limit_repeated_refusals_do_not_lower_what_it_recovers_to() {
+        let mut pace = Pace::new(0, at(0));
+        for second in 0..20 {
+            pace.spend(3200, at(second * 1000));
+        }
+        for refusal in 0..10 {
+            pace.lower(at(20_000 + refusal * 10_000));
+        }
+        let last = 110_000;
+        assert_eq!(pace.current(at(last)), Some(200.0));
+        assert_eq!(pace.current(at(last + 300_000)), Some(1700.0));
+        assert_eq!(pace.current(at(last + 600_000)), None);
     }
 
     #[test]

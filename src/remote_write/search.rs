@@ -57,15 +57,17 @@ struct BadSearch {
 }
 
 impl Search {
-    /// A request with so many samples.
+    /// So many samples, in requests of at most `most`.
     #[must_use]
-    pub fn new(samples: u32) -> Self {
-        let part = Part {
-            samples: 0..samples,
+    pub fn new(samples: u32, most: u32) -> Self {
+        let most = most.max(1);
+        let starts = (0..samples).step_by(most as usize);
+        let parts = starts.map(|start| Part {
+            samples: start..start.saturating_add(most).min(samples),
             is_surely_bad: false,
-        };
+        });
         Self {
-            parts: vec![part],
+            parts: parts.rev().collect(),
             bad: None,
             found: Vec::new(),
         }
@@ -77,10 +79,10 @@ impl Search {
         self.parts.last().map(|part| part.samples.clone())
     }
 
-    /// Whether the request was divided.
+    /// Whether the next request is a part of one that the receiver refused for its samples.
     #[must_use]
     pub fn is_divided(&self) -> bool {
-        self.parts.len() > 1 || self.bad.is_some() || !self.found.is_empty()
+        self.bad.is_some()
     }
 
     /// The samples that are not stored, as far as they are known; each is returned once.
@@ -212,7 +214,7 @@ mod tests {
     /// Plays a receiver that refuses requests with a bad sample, or with more samples than `most`. Returns the number of requests, the
     /// stored samples, and what was found.
     fn play(samples: u32, bad: &BTreeSet<u32>, most: u32) -> (usize, BTreeSet<u32>, Vec<Found>) {
-        let mut search = Search::new(samples);
+        let mut search = Search::new(samples, u32::MAX);
         let (mut requests, mut stored, mut found) = (0, BTreeSet::new(), Vec::new());
         while let Some(part) = search.next() {
             requests += 1;
@@ -285,6 +287,25 @@ mod tests {
         // A single sample that is too large.
         let (_, stored, found) = play(2, &BTreeSet::new(), 0);
         assert_eq!((stored.len(), found.len()), (0, 2));
+    }
+
+    #[test]
+    fn a_request_with_too_many_samples_begins_in_parts() {
+        for (samples, most, expected) in [
+            (5, 2, &[0..2, 2..4, 4..5][..]),
+            (4, 2, &[0..2, 2..4]),
+            (2, 2, &[0..2]),
+            (2, 0, &[0..1, 1..2]),
+        ] {
+            let mut search = Search::new(samples, most);
+            let mut parts = Vec::new();
+            while let Some(part) = search.next() {
+                parts.push(part);
+                assert!(!search.is_divided());
+                search.stored();
+            }
+            assert_eq!(parts, expected, "{samples} {most}");
+        }
     }
 
     proptest! {

@@ -87,7 +87,7 @@ impl Sender {
         }
         let choice = ProtocolChoice::Auto;
         let count = |samples: &[Sample]| samples.len() as u64;
-        let mut search = Search::new(samples.len() as u32);
+        let mut search = Search::new(samples.len() as u32, u32::MAX);
         let mut state = RequestState::new(choice, self.protocol, count(&samples), false, false);
         while let Some(part) = search.next() {
             let part = &samples[part.start as usize..part.end as usize];

@@ -208,8 +208,10 @@ impl<'s> Collected<'s> {
             .sort_unstable_by(|(one, first), (other, second)| {
                 one.cmp(other).then(first.time.cmp(&second.time))
             });
-        // The families of a later slice are those of the earlier ones and possibly more.
-        let Some((slice, _)) = rows.last() else {
+        // The families of a later record are those of the earlier ones and possibly more. The last row can be of an earlier record, because
+        // rows are sorted by time.
+        let slices = rows.iter().map(|(slice, _)| slice);
+        let Some(slice) = slices.max_by_key(|slice| slice.families.len()) else {
             return;
         };
         for points in self.points.chunk_by(|(one, _), (other, _)| one == other) {

@@ -293,6 +293,27 @@ fn rows_of_several_records_are_put_into_one_series() {
 }
 
 #[test]
+fn families_of_a_late_row_are_put_into_the_request() {
+    let mut world = World::new();
+    let batch = world.batch(&row(30, r#"1,null,"v""#));
+    let newer = world.slice(0, Content::Answer(&batch));
+    // The alert occurs first in a later record with an older row.
+    let batch = world.batch(&row(15, r#"2,null,"v",null,null,[82]"#));
+    let late = world.slice(0, Content::Answer(&batch));
+    let slices = [&newer, &late].into_iter();
+    let mut rows: Vec<_> = slices
+        .flat_map(|slice| slice.rows().iter().map(move |row| (slice, row)))
+        .collect();
+    sort_by_device(&mut rows);
+    for protocol in [Protocol::V1, Protocol::V2] {
+        let request = world.encoder.rows(protocol, rows.iter().copied()).unwrap();
+        let series = decode_request(protocol, &request);
+        let written: usize = series.iter().map(|series| series.samples.len()).sum();
+        assert_eq!(written, request.samples, "{protocol:?}");
+    }
+}
+
+#[test]
 fn a_part_of_a_row_can_be_sent() {
     let mut world = World::new();
     let batch = world.batch(&row(0, r#"1,2,"v""#));

@@ -47,6 +47,8 @@ pub(super) struct Settings {
     pub(super) choice: ProtocolChoice,
     pub(super) protocol: Protocol,
     pub(super) is_pair: bool,
+    /// The most samples of a request.
+    pub(super) most: u32,
 }
 
 /// What follows from an answer.
@@ -111,11 +113,15 @@ impl Flight {
             choice,
             protocol,
             is_pair,
+            most,
         } = settings;
+        // A single row can have more samples than a request.
+        let search = Search::new(u32::try_from(samples).unwrap_or(u32::MAX), most);
+        let first = search.next().map_or(0, |part| part.len() as u64);
         (samples > 0).then(|| Self {
             rows,
-            search: Search::new(u32::try_from(samples).unwrap_or(u32::MAX)),
-            state: RequestState::new(choice, protocol, samples, is_pair, may_be_repeated),
+            search,
+            state: RequestState::new(choice, protocol, first, is_pair, may_be_repeated),
             body: None,
             count: request.rows.len() as u64,
             not_before: now,

@@ -66,7 +66,7 @@ pub struct Request {
 /// The limits of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The most samples; a row with more is sent alone.
+    /// The most samples; a row with more is alone in its request, which the caller divides.
     pub max_samples: u32,
     /// The receiver's out-of-order window.
     pub window: Window,
@@ -100,8 +100,8 @@ pub struct Shards {
     live: Records,
     gap: Option<Records>,
     shards: Vec<Shard>,
-    /// The time of the newest row of each device that was put into a request. Only without a window.
-    newest: HashMap<u64, i64>,
+    /// The newest row of each device that was put into a request: its time, and its record if this process read it. Only without a window.
+    newest: HashMap<u64, (i64, Option<u64>)>,
     dropped: Vec<(RowReason, u64)>,
 }
 
@@ -179,14 +179,19 @@ impl Shards {
     /// A row of a record before the position: after a restart, so that older rows of its device are recognised.
     pub fn seen(&mut self, row: &Row) {
         if !self.limits.window.is_open() {
-            let newest = self.newest.entry(row.device).or_insert(row.time);
-            *newest = row.time.max(*newest);
+            let seen = (row.time, None);
+            let newest = self.newest.entry(row.device).or_insert(seen);
+            *newest = seen.max(*newest);
         }
     }
 
     /// The number from which the next record of a range is to be read; `None` if enough are read, or the range has no more.
     #[must_use]
     pub fn wants(&self, lane: Lane) -> Option<u64> {
+        if lane == Lane::Live && self.gap.is_some() && !self.limits.window.is_open() {
+            // A gap from before the window was closed: newer rows would have its rows left out.
+            return None;
+        }
         let records = self.records(lane)?;
         let is_full = records.open() >= self.most_open();
         (!is_full && !records.is_read() && self.wanted == self.count()).then(|| records.next())
@@ -326,8 +331,6 @@ impl Shards {
             (false, false) => None,
             (true, false) => Some(Lane::Live),
             (false, true) => Some(Lane::Gap),
-            // A gap from before the window was closed: in order.
-            (true, true) if !self.limits.window.is_open() => Some(Lane::Gap),
             (true, true) => Some(self.shards.get(shard)?.share.turn()),
         }
     }
@@ -355,29 +358,41 @@ impl Shards {
         };
         if is_open {
             if queue.records() > 1 && queue.oldest().is_some_and(may_merge) {
-                queue.merge();
+                let dropped = queue.merge();
+                count(&mut self.dropped, records, dropped);
             }
-            if let Some(rows) = queue.take_merged(max_samples) {
+            if let Some(queue) = records.queue_mut(shard)
+                && let Some(rows) = queue.take_merged(max_samples)
+            {
                 return rows;
             }
         }
+        let Some(queue) = records.queue_mut(shard) else {
+            return Vec::new();
+        };
         let newest = &self.newest;
         let mut devices = HashSet::new();
-        let (rows, dropped) = queue.take_slice(max_samples, |row| {
-            if devices.contains(&row.device) {
-                return Verdict::Stop;
-            }
-            match newest.get(&row.device) {
-                Some(newest) if row.time < *newest => Verdict::Drop(RowReason::OutOfOrder),
-                Some(newest) if row.time == *newest => Verdict::Drop(RowReason::Duplicate),
-                _ => {
-                    devices.insert(row.device);
-                    Verdict::Take
+        let (rows, dropped) =
+            queue.take_slice(max_samples, |Selected { sequence, row, .. }| {
+                if devices.contains(&row.device) {
+                    return Verdict::Stop;
                 }
-            }
-        });
+                match newest.get(&row.device) {
+                    Some((newest, _)) if row.time < *newest => Verdict::Drop(RowReason::OutOfOrder),
+                    // Rows of a record with the same time have different series: those that end, and the new ones.
+                    Some((newest, record)) if row.time == *newest && *record != Some(*sequence) => {
+                        Verdict::Drop(RowReason::Duplicate)
+                    }
+                    _ => {
+                        devices.insert(row.device);
+                        Verdict::Take
+                    }
+                }
+            });
         if !is_open {
-            let newest = rows.iter().map(|row| (row.row.device, row.row.time));
+            let newest = rows
+                .iter()
+                .map(|row| (row.row.device, (row.row.time, Some(row.sequence))));
             self.newest.extend(newest);
         }
         count(&mut self.dropped, records, dropped);

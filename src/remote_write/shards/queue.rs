@@ -49,13 +49,27 @@ impl Queue {
         self.rows.iter().map(|row| row.row.time).min()
     }
 
-    /// Merges the records that wait, unless some are merged already.
-    pub(super) fn merge(&mut self) {
+    /// Merges the records that wait, unless some are merged already. Returns the rows that are left out: a series must not have two samples
+    /// of the same time, so the row of the earlier record wins.
+    pub(super) fn merge(&mut self) -> Vec<(RowReason, Selected)> {
+        let mut dropped = Vec::new();
         if !self.merged.is_empty() {
-            return;
+            return dropped;
         }
         let mut rows: Vec<Selected> = self.rows.drain(..).collect();
         rows.sort_by_key(|row| (row.row.device, row.row.time, row.sequence));
+        let mut kept: Option<Selected> = None;
+        rows.retain(|row| {
+            let is_repeated = kept.is_some_and(|kept| {
+                let is_same = (kept.row.device, kept.row.time) == (row.row.device, row.row.time);
+                is_same && kept.sequence != row.sequence
+            });
+            match is_repeated {
+                true => dropped.push((RowReason::Duplicate, *row)),
+                false => kept = Some(*row),
+            }
+            !is_repeated
+        });
         // The first 40 rows of all devices, then the next ones.
         let mut counts: HashMap<u64, usize> = HashMap::new();
         let mut ranked: Vec<(usize, Selected)> = rows
@@ -68,6 +82,7 @@ impl Queue {
             .collect();
         ranked.sort_by_key(|(rank, _)| *rank);
         self.merged = ranked.into_iter().map(|(_, row)| row).collect();
+        dropped
     }
 
     /// The next rows of merged records; `None` if there are none.
@@ -99,7 +114,7 @@ impl Queue {
     pub(super) fn take_slice(
         &mut self,
         max_samples: u64,
-        mut judge: impl FnMut(&Row) -> Verdict,
+        mut judge: impl FnMut(&Selected) -> Verdict,
     ) -> (Vec<Selected>, Vec<(RowReason, Selected)>) {
         let (mut rows, mut dropped): (Vec<Selected>, Vec<_>) = (Vec::new(), Vec::new());
         let mut samples = 0_u64;
@@ -111,7 +126,7 @@ impl Queue {
             if is_full {
                 break;
             }
-            match judge(&next.row) {
+            match judge(&next) {
                 Verdict::Take => {
                     samples = with_next;
                     rows.push(next);

@@ -30,6 +30,7 @@ impl RemoteWriteActor {
             choice: self.options.destination.destination.protocol,
             protocol: self.options.destination.link.protocol(),
             is_pair: self.options.destination.destination.pair,
+            most: self.options.destination.destination.max_samples_per_send,
         };
         self.quarantine.release(now);
         let mut started = Vec::new();

@@ -80,7 +80,51 @@ const SETTINGS: Settings = Settings {
     choice: ProtocolChoice::V1,
     protocol: Protocol::V1,
     is_pair: false,
+    most: u32::MAX,
 };
+
+#[test]
+fn a_row_with_too_many_samples_is_sent_in_parts() {
+    let slice = slice(1);
+    let (mut quarantine, mut streak) = (Quarantine::default(), TimeStreak::default());
+    let (now, mut tally) = (Moment::from_millis(1), Tally::default());
+    let settings = Settings {
+        most: 2,
+        ..SETTINGS
+    };
+    let slice_of = |_| Some(Arc::clone(&slice));
+    let request = request(&slice);
+    let flight = Flight::new(
+        &request,
+        slice_of,
+        &quarantine,
+        settings,
+        false,
+        now,
+        &mut tally,
+    );
+    let (mut flight, mut parts) = (flight.unwrap(), Vec::new());
+    let answer = Answer::Response {
+        status: 204,
+        retry_after: None,
+        written: None,
+        body: "",
+    };
+    let moments = Moments {
+        now,
+        others_succeeded: None,
+        fraction: 0.0,
+    };
+    loop {
+        parts.push(series(&flight.part()).len());
+        let next = flight.answered(&answer, &mut streak, &mut quarantine, &moments, &mut tally);
+        if next == Next::Finished {
+            break;
+        }
+    }
+    // Two fields, the time of the report, and info.
+    assert_eq!((parts, tally.stored), (vec![2, 2], 4));
+}
 
 proptest! {
     /// Each sample is stored once or counted, and what is in quarantine is not sent again.
