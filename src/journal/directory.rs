@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use tracing::warn;
 
-use super::storage::{Disk, open, sync_directory};
+use super::cursors;
+use super::segment::SegmentName;
+use super::storage::{Disk, Storage, open, sync_directory};
 
 /// The lock file.
 const LOCK: &str = ".lock";
@@ -53,12 +55,12 @@ pub enum DirectoryError {
         directory: PathBuf,
     },
     /// It cannot be read or written.
-    #[error("cannot use {}: {source}", shown(.directory))]
+    #[error("cannot use {}: {error}", shown(.directory))]
     Io {
         /// The directory.
         directory: PathBuf,
         /// The error of the operating system.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
@@ -68,7 +70,7 @@ impl DirectoryError {
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::OtherProduct { .. } | Self::OtherVersion { .. } => true,
-            Self::Io { source, .. } => source.kind() == io::ErrorKind::NotADirectory,
+            Self::Io { error, .. } => error.kind() == io::ErrorKind::NotADirectory,
             Self::InUse { .. } => false,
         }
     }
@@ -88,9 +90,9 @@ impl JournalDirectory {
     /// # Errors
     /// [`DirectoryError`].
     pub fn open(path: &Path) -> Result<Self, DirectoryError> {
-        let io = |source| DirectoryError::Io {
+        let io = |error| DirectoryError::Io {
             directory: path.to_owned(),
-            source,
+            error,
         };
         create_private(path).map_err(io)?;
         // Before the lock file is created, so that a directory of another product stays as it is.
@@ -136,7 +138,8 @@ impl JournalDirectory {
         Ok(Disk::new(path))
     }
 
-    /// The names of the accounts that have journals, also of those that are no longer configured. Sorted.
+    /// The names of the accounts that have journals, also of those that are no longer configured. Sorted. Directories without files of a
+    /// journal are those of others, for example snapshots of the file system.
     ///
     /// # Errors
     /// The directory cannot be read.
@@ -147,6 +150,7 @@ impl JournalDirectory {
             let name = entry.file_name().into_string();
             if let (true, Ok(name)) = (entry.file_type()?.is_dir(), name)
                 && !IGNORED.contains(&name.as_str())
+                && has_journal(entry.path())
             {
                 names.push(name);
             }
@@ -155,24 +159,45 @@ impl JournalDirectory {
         Ok(names)
     }
 
-    /// Deletes the journal of an account.
+    /// Deletes the journal of an account: its files, and the directory.
     ///
     /// # Errors
-    /// It cannot be deleted completely.
+    /// It cannot be deleted completely, or the directory has other files, which are left.
     pub fn remove(&self, account: &str) -> io::Result<()> {
-        match fs::remove_dir_all(self.path.join(account)) {
+        let path = self.path.join(account);
+        match remove_files(&path).and_then(|()| fs::remove_dir(&path)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => sync_directory(&self.path),
         }
     }
 }
 
+/// Whether a directory has files of a journal. Not if it cannot be read.
+fn has_journal(directory: PathBuf) -> bool {
+    let entries = Disk::new(directory).list().unwrap_or_default();
+    entries.iter().any(|entry| is_of_journal(&entry.name))
+}
+
+fn is_of_journal(name: &str) -> bool {
+    let stem = name.strip_suffix(".tmp").unwrap_or(name);
+    SegmentName::parse(name).is_some() || stem == cursors::FILE
+}
+
+/// Deletes the files of a journal, the cursors last, so that an incomplete deletion does not send again.
+fn remove_files(directory: &Path) -> io::Result<()> {
+    let storage = Disk::new(directory.to_owned());
+    let entries = storage.list()?.into_iter().map(|entry| entry.name);
+    let mut names: Vec<_> = entries.filter(|name| is_of_journal(name)).collect();
+    names.sort_unstable();
+    names.iter().try_for_each(|name| storage.delete(name))
+}
+
 /// Whether the directory is unused. It is not if it has journals in this format.
 fn check(path: &Path) -> Result<bool, DirectoryError> {
     let directory = || path.to_owned();
-    let io = |source| DirectoryError::Io {
+    let io = |error| DirectoryError::Io {
         directory: directory(),
-        source,
+        error,
     };
     let mut found = Vec::new();
     for entry in fs::read_dir(path).map_err(io)? {
@@ -230,9 +255,17 @@ fn lock(path: &Path) -> Result<File, DirectoryError> {
     let directory = path.to_owned();
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
-    let file = match open(&path.join(LOCK), &mut options) {
+    let lock = path.join(LOCK);
+    let opened = match open(&lock, &mut options) {
+        // A journal that was used before is still read, and polls go on.
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+            open(&lock, OpenOptions::new().read(true))
+        }
+        opened => opened,
+    };
+    let file = match opened {
         Ok(file) => file,
-        Err(source) => return Err(DirectoryError::Io { directory, source }),
+        Err(error) => return Err(DirectoryError::Io { directory, error }),
     };
     match file.try_lock() {
         Ok(()) => {}
@@ -294,14 +327,34 @@ mod tests {
         for name in ["format", "b"] {
             let storage = directory.account(name).unwrap();
             assert_eq!(storage.directory(), path.join(name));
+            storage.replace(cursors::FILE, b"").unwrap();
         }
         assert_eq!(directory.accounts().unwrap(), ["b", "format"]);
         drop(directory);
         let directory = JournalDirectory::open(&path).unwrap();
-        fs::write(path.join("b").join("file"), b"").unwrap();
         directory.remove("b").unwrap();
         directory.remove("b").unwrap();
         assert_eq!(directory.accounts().unwrap(), ["format"]);
+    }
+
+    #[test]
+    fn files_and_directories_of_others_are_neither_journals_nor_deleted() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = JournalDirectory::open(parent.path()).unwrap();
+        let others = parent.path().join(".snapshot");
+        fs::create_dir(&others).unwrap();
+        fs::write(others.join("file"), b"precious").unwrap();
+        let storage = directory.account("a").unwrap();
+        storage.create("00000000000000000001.segment").unwrap();
+        assert_eq!(directory.accounts().unwrap(), ["a"]);
+        let own = ["cursors", "cursors.tmp", "00000000000000000001-1.segment"];
+        for name in own.into_iter().chain(["copy.segment"]) {
+            fs::write(parent.path().join("a").join(name), b"precious").unwrap();
+        }
+        directory.remove("a").unwrap_err();
+        let left = content(&parent.path().join("a"));
+        assert_eq!(left, [("copy.segment".to_owned(), b"precious".to_vec())]);
+        assert_eq!(directory.accounts().unwrap(), [""; 0]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use self::reading::Position;
 use super::record::{self, Record};
+use super::retention::Bounds;
 use super::segment::{
     self, HeaderError, SegmentHeader, SegmentName, Tally, encode_header, read_header,
 };
@@ -34,6 +35,20 @@ impl SegmentLimits {
         bytes: 64 << 20,
         age: Duration::from_secs(15 * 60),
     };
+
+    /// Limits with which journals within narrow bounds consist of several segments: only whole segments are deleted, and the one that is
+    /// written is not.
+    #[must_use]
+    pub fn within(bounds: Bounds) -> Self {
+        /// The share of a bound.
+        const PART: u32 = 8;
+        /// Shorter segments would be many files.
+        const SHORTEST: Duration = Duration::from_secs(10);
+        Self {
+            bytes: Self::STANDARD.bytes.min(bounds.bytes / u64::from(PART)),
+            age: (bounds.age / PART).clamp(SHORTEST, Self::STANDARD.age),
+        }
+    }
 }
 
 /// Whether an append waits until the record is durable.
@@ -338,6 +353,19 @@ impl<S: Storage> Log<S> {
             && self.storage.sync(&mut writing.file).is_ok()
         {
             self.durable = self.next;
+        }
+    }
+
+    /// A segment was deleted by others: its records are lost. It stays in the list without records, so that they are counted.
+    fn lose(&mut self, index: usize) {
+        let is_last = index + 1 == self.segments.len();
+        if let Some(segment) = self.segments.get_mut(index) {
+            segment.bytes = 0;
+            segment.began = None;
+            segment.tally = Some(Tally::default());
+        }
+        if is_last {
+            self.writing = None;
         }
     }
 

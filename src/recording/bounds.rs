@@ -15,13 +15,19 @@ use crate::journal::retention::{Bounds, Victims, victims};
 use crate::journal::storage::Space;
 use crate::journal::{Disk, JournalDirectory, Storage};
 use crate::tasks::Pool;
-use crate::time::{Clock, Throttle, unix_nanos};
+use crate::time::{Clock, Moment, Throttle, unix_nanos};
 
 /// The interval of checks.
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// How long the reply of a journal and the space of the file system are awaited.
 const LIMIT: Duration = Duration::from_secs(5);
+
+/// The clock jumped if it moved by this much more or less than the time that passed, in nanoseconds.
+const JUMP: u64 = 60_000_000_000;
+
+/// How long after a jump the age of records is not considered: meanwhile Starlink's clock corrects a wrong one.
+const SETTLED: Duration = Duration::from_secs(120);
 
 /// The journals of all accounts, by name.
 pub type Journals = Vec<(Arc<str>, Addr<JournalActor>)>;
@@ -36,8 +42,9 @@ pub async fn keep_within(
     clock: Clock,
 ) {
     let mut space = FreeSpace::new(&directory, pool);
+    let mut steady = SteadyClock::default();
     loop {
-        check(&journals(), bounds, &mut space, &clock).await;
+        check(&journals(), bounds, &mut space, &mut steady, &clock).await;
         clock.sleep(INTERVAL).await;
     }
 }
@@ -47,6 +54,7 @@ async fn check(
     journals: &[(Arc<str>, Addr<JournalActor>)],
     bounds: Bounds,
     space: &mut FreeSpace,
+    steady: &mut SteadyClock,
     clock: &Clock,
 ) {
     let uses = journals.iter().map(async |(account, journal)| {
@@ -56,7 +64,8 @@ async fn check(
     });
     let uses: BTreeMap<_, _> = join_all(uses).await.into_iter().flatten().collect();
     let space = space.read(clock).await;
-    let now = unix_nanos(clock.corrected());
+    // At the earliest time no record is too old.
+    let now = steady.read(clock).unwrap_or(i64::MIN);
     let victims = victims(&uses, bounds, space, now);
     delete(journals, victims, clock).await;
 }
@@ -68,6 +77,30 @@ async fn delete(journals: &[(Arc<str>, Addr<JournalActor>)], mut victims: Victim
     });
     // A journal that is still deleting does not say what it uses.
     join_all(deleted).await;
+}
+
+/// The corrected clock, while it can be trusted with the deletion of records. The system clock may be wrong before Starlink's first response,
+/// and between a jump and the next response.
+#[derive(Debug, Default)]
+struct SteadyClock {
+    /// The corrected clock minus the monotonic one, in nanoseconds, and since when.
+    offset: Option<(i64, Moment)>,
+}
+
+impl SteadyClock {
+    /// The time in nanoseconds since 1970; `None` if it cannot be trusted.
+    fn read(&mut self, clock: &Clock) -> Option<i64> {
+        clock.offset()?;
+        let (corrected, now) = (unix_nanos(clock.corrected()), clock.now());
+        let passed = i64::try_from(now.millis()).unwrap_or(i64::MAX);
+        let offset = corrected.saturating_sub(passed.saturating_mul(1_000_000));
+        let same = self
+            .offset
+            .filter(|(known, _)| known.abs_diff(offset) < JUMP);
+        let since = same.map_or(now, |(_, since)| since);
+        self.offset = Some((offset, since));
+        (now.since(since) >= SETTLED).then_some(corrected)
+    }
 }
 
 /// The space of the file system of the journals.
@@ -116,6 +149,22 @@ mod tests {
     use crate::recording::journal::tests::{Machine, answered, dropped, subscription};
     use crate::remote_write::RowReason;
 
+    #[test]
+    fn a_clock_that_jumps_is_not_trusted_before_it_settles() {
+        let machine = Machine::new();
+        let (clock, time) = (&machine.clock, &machine.time);
+        let mut steady = SteadyClock::default();
+        let mut trusted = |seconds| {
+            time.advance(Duration::from_secs(seconds));
+            steady.read(clock).is_some()
+        };
+        assert!(!trusted(3600), "before the first response");
+        clock.observe_date(clock.wall(), clock.now());
+        assert!(!trusted(0) && !trusted(119) && trusted(1) && trusted(3600));
+        time.set_wall(clock.wall() + Duration::from_secs(86_400));
+        assert!(!trusted(10) && !trusted(110) && trusted(10));
+    }
+
     #[actix_rt::test]
     async fn old_segments_are_deleted_every_ten_seconds() {
         let machine = Machine::new();
@@ -137,6 +186,9 @@ mod tests {
             machine.clock.clone(),
         );
         actix_rt::spawn(keep);
+        machine
+            .clock
+            .observe_date(machine.clock.wall(), machine.clock.now());
         let mut waited = 0;
         while dropped(&status, RowReason::MaxAge) < 15 {
             machine.time.advance(Duration::from_secs(10));

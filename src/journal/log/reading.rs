@@ -57,7 +57,9 @@ impl<S: Storage> Log<S> {
             let name = segment.name;
             let offset = std::mem::take(&mut offset).max(first_offset(&self.account));
             let visited = match segment.began {
-                Some(_) => self.read_segment(name, offset, most_bytes, &mut bytes, &mut read),
+                Some(_) => {
+                    self.read_segment(index, name, offset, most_bytes, &mut bytes, &mut read)
+                }
                 None => Ok(End::Whole),
             };
             match visited {
@@ -87,6 +89,7 @@ impl<S: Storage> Log<S> {
 
     fn read_segment(
         &mut self,
+        index: usize,
         name: SegmentName,
         offset: u64,
         most_bytes: usize,
@@ -120,14 +123,32 @@ impl<S: Storage> Log<S> {
                 false => ControlFlow::Continue(()),
             }
         };
-        let visited = segment::visit(&self.storage, &name.to_string(), offset, visitor);
+        let visited = self.visit(index, offset, visitor);
         if let Some(position) = position {
             self.positions.retain(|it| it.number != position.number);
             self.positions.truncate(MOST_POSITIONS - 1);
             self.positions.push_front(position);
         }
-        let (_, end) = visited?;
-        Ok(end)
+        visited
+    }
+
+    /// Visits the records of a segment, none if it was deleted by others.
+    fn visit(
+        &mut self,
+        index: usize,
+        offset: u64,
+        visitor: impl FnMut(Record, u64) -> ControlFlow<()>,
+    ) -> io::Result<End> {
+        let Some(segment) = self.segments.get(index) else {
+            return Ok(End::Whole);
+        };
+        match segment::visit(&self.storage, &segment.name.to_string(), offset, visitor) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.lose(index);
+                Ok(End::Whole)
+            }
+            visited => visited.map(|(_, end)| end),
+        }
     }
 
     /// Reads the next segment whose sums are unknown. Returns whether there was one.
@@ -152,20 +173,21 @@ impl<S: Storage> Log<S> {
 
     pub(super) fn survey_segment(&mut self, index: usize) -> io::Result<Tally> {
         let offset = first_offset(&self.account);
-        let Some(segment) = self.segments.get_mut(index) else {
+        let Some(segment) = self.segments.get(index) else {
             return Ok(Tally::default());
         };
         if let Some(tally) = segment.tally {
             return Ok(tally);
         }
         let mut tally = Tally::default();
-        let name = segment.name.to_string();
         let visitor = |record: Record, _| {
             tally.add(&record.header);
             ControlFlow::Continue(())
         };
-        segment::visit(&self.storage, &name, offset, visitor)?;
-        segment.tally = Some(tally);
+        self.visit(index, offset, visitor)?;
+        if let Some(segment) = self.segments.get_mut(index) {
+            segment.tally = Some(tally);
+        }
         Ok(tally)
     }
 
@@ -183,6 +205,7 @@ impl<S: Storage> Log<S> {
             }
             let (name, is_empty) = (segment.name, segment.began.is_none());
             let tally = self.survey_segment(index)?;
+            let current = index;
             index += 1;
             if numbers.contains(&name.first) && numbers.contains(&tally.last) {
                 sum.append(tally);
@@ -193,7 +216,7 @@ impl<S: Storage> Log<S> {
                     }
                     ControlFlow::Continue(())
                 };
-                segment::visit(&self.storage, &name.to_string(), offset, visitor)?;
+                self.visit(current, offset, visitor)?;
             }
         }
         Ok(sum)

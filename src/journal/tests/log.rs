@@ -7,6 +7,7 @@ use super::simulated::{Crash, Simulated};
 use crate::journal::Durability::{Synced, Unsynced};
 use crate::journal::log::{AppendError, Gap, Log, OpenError, Read, SegmentLimits};
 use crate::journal::record::tests::record;
+use crate::journal::retention::Bounds;
 use crate::journal::segment::{SegmentName, Tally, encode_header};
 use crate::journal::storage::Storage;
 
@@ -377,4 +378,36 @@ fn a_storage_that_cannot_be_read_is_an_error_and_not_an_end() {
     assert!(matches!(open(&storage), Err(OpenError::Io(_))));
     storage.fail(0.0);
     assert_eq!(numbers(&log.read(1, usize::MAX).unwrap()), [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_segment_that_others_delete_is_a_gap_and_not_written_any_more() {
+    let storage = Simulated::new(1);
+    let mut log = open(&storage).unwrap();
+    append(&mut log, 1..=8);
+    assert_eq!(short(&log), ["1", "4", "7"]);
+    for name in [4, 7].map(|first| SegmentName { first, attempt: 0 }) {
+        storage.delete(&name.to_string()).unwrap();
+    }
+    assert_eq!(numbers(&log.read(1, usize::MAX).unwrap()), [1, 2, 3]);
+    append(&mut log, [9]);
+    let read = log.read(1, usize::MAX).unwrap();
+    assert_eq!(numbers(&read), [1, 2, 3, 9]);
+    assert_eq!(read.gaps, [gap(4, 8, false)]);
+    assert_eq!(log.count(&(1..=9)).unwrap().records, 4);
+}
+
+#[test]
+fn narrow_bounds_have_short_segments() {
+    let mib = 1 << 20;
+    for (bytes, hours, expected) in [
+        (10 << 30, 24, (64 * mib, 900)),
+        (mib, 24, (mib / 8, 900)),
+        (512 * mib, 1, (64 * mib, 450)),
+        (u64::MAX, 0, (64 * mib, 10)),
+    ] {
+        let age = Duration::from_secs(hours * 3600);
+        let limits = SegmentLimits::within(Bounds { bytes, age });
+        assert_eq!((limits.bytes, limits.age.as_secs()), expected);
+    }
 }

@@ -64,6 +64,8 @@ pub struct JournalOptions {
     pub published: Arc<Published>,
     /// What it reports.
     pub status: Arc<JournalStatus>,
+    /// When segments are closed.
+    pub segments: SegmentLimits,
     /// The clock.
     pub clock: Clock,
 }
@@ -164,10 +166,11 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
             pool,
             published,
             status,
+            segments,
             clock,
         } = options;
-        let (limits, now) = (SegmentLimits::STANDARD, clock.elapsed());
-        let worker = Worker::new(open_storage, limits, Arc::clone(&status), clock.clone());
+        let now = clock.elapsed();
+        let worker = Worker::new(open_storage, segments, Arc::clone(&status), clock.clone());
         let mut subscribers = Subscribers::default();
         subscribers.set(subscriptions, now);
         Self {
@@ -355,6 +358,10 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
 
     fn failing(&mut self) {
         self.status.durable.set(0.0);
+        if self.state == State::Refused {
+            // That is logged.
+            return;
+        }
         let (account, directory) = (&self.account, self.path.display());
         let error = self.error.take().unwrap_or_else(|| {
             self.status.failed(Operation::Append);

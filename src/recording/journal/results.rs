@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use actix::{AsyncContext, Context, Handler, Message};
 use tokio::sync::oneshot;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::acknowledgements::acknowledge;
 use super::subscribers::Uncounted;
@@ -110,6 +110,16 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
             }
             Err(error) => error,
         };
+        if !matches!(error, OpenError::Io(_)) {
+            let (account, directory) = (&self.account, self.path.display());
+            error!(
+                %account,
+                %directory,
+                %error,
+                "the journal has files of another version or account: it is not changed, and rows of the account are lost until its directory is moved away and the service restarted"
+            );
+            self.state = State::Refused;
+        }
         self.error = Some(error.to_string());
         let effects = self.flow.closed();
         self.carry_out(effects, context);

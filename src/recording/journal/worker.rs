@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 
 use super::portion::Portion;
 use super::subscribers::Uncounted;
+use super::thread::LIMIT;
 use crate::journal::files::Deleted;
 use crate::journal::retention::{AccountUse, Reason};
 use crate::journal::{
@@ -145,6 +146,10 @@ impl<S: Storage> Worker<S> {
                 Ok(()) => {
                     let took = self.clock.ran().saturating_sub(began);
                     self.status.append_duration.observe(took);
+                    if took >= LIMIT {
+                        // A storage that hung is not trusted with further records of this segment.
+                        files.log_mut().close();
+                    }
                 }
                 Err(AppendError::Order) => {}
                 Err(AppendError::TooLong) => {
@@ -154,6 +159,12 @@ impl<S: Storage> Worker<S> {
                 }
                 Err(error) => {
                     self.status.failed(Operation::Append);
+                    if let AppendError::Create(source) = &error
+                        && source.kind() == io::ErrorKind::NotFound
+                    {
+                        // The directory was deleted. The next attempt shows whether it exists again.
+                        let _ = (self.open_storage)();
+                    }
                     appended.error = Some(error.to_string());
                     break;
                 }
@@ -216,13 +227,14 @@ impl<S: Storage> Worker<S> {
     }
 
     /// Counts the rows of missing numbers that were not deleted, each once. How many rows they had is not known: each counts as many as
-    /// the records of the journal have on average.
+    /// the records of the journal have on average. What all destinations were sent is not lost; they read it to restore their state.
     fn count_gaps(&mut self, gaps: &[Gap]) {
+        let cursors = self.files.iter().flat_map(|files| files.cursors().values());
+        let needed = cursors.map(Cursor::oldest).min().unwrap_or_default();
         let damaged = gaps.iter().filter(|gap| !gap.is_deleted);
+        let damaged = damaged.map(|gap| needed.max(*gap.numbers.start())..=*gap.numbers.end());
         let known = &mut self.known_gaps;
-        let new: Vec<_> = damaged
-            .flat_map(|gap| known.add(gap.numbers.clone()))
-            .collect();
+        let new: Vec<_> = damaged.flat_map(|numbers| known.add(numbers)).collect();
         if new.is_empty() {
             return;
         }

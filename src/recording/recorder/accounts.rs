@@ -8,7 +8,7 @@ use tracing::error;
 
 use super::Recorder;
 use super::senders::Sender;
-use crate::journal::Start;
+use crate::journal::{SegmentLimits, Start};
 use crate::recording::journal::{JournalActor, JournalOptions};
 use crate::recording::messages::Subscription;
 use crate::recording::sender::RemoteWriteActor;
@@ -154,6 +154,7 @@ impl Recorder {
             pool: self.options.context.pool.clone(),
             published: Arc::clone(&self.options.published),
             status: recorded.status(),
+            segments: SegmentLimits::within(self.options.bounds),
             clock: self.clock().clone(),
         };
         let supervisor = self.options.supervisor.of(Owner {

@@ -107,7 +107,7 @@ pub struct Recorder {
 enum Event {
     /// A sender has ended: account and destination.
     SenderEnded(Arc<str>, Arc<str>),
-    /// The account, and whether all destinations have all its rows, or the rows are too old.
+    /// The account, and whether all destinations have all its rows.
     Checked(Arc<str>, bool),
     /// The journal of an account was deleted, or could not be.
     Deleted(Arc<str>, Result<(), String>),

@@ -11,7 +11,7 @@ use super::{Event, FINISH, Recorder};
 use crate::journal::Cursor;
 use crate::recording::journal::JournalActor;
 use crate::recording::messages::{CursorOf, Finish, ReadRecords, Usage};
-use crate::time::{Clock, Moment, unix_nanos};
+use crate::time::{Clock, Moment};
 
 /// How long the replies of a journal are awaited.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 impl Recorder {
     /// Checks the journals of accounts that were removed.
     pub(super) fn check_removed(&mut self) {
-        let (clock, age) = (self.clock().clone(), self.options.bounds.age);
+        let clock = self.clock().clone();
         let destinations = self.destinations.iter();
         let destinations: Vec<_> = destinations
             .map(|(configured, _)| Arc::clone(&configured.destination.name))
@@ -37,8 +37,7 @@ impl Recorder {
             let (events, name) = (self.events.clone(), Arc::clone(name));
             let (clock, destinations) = (clock.clone(), destinations.clone());
             actix_rt::spawn(async move {
-                let is_done = is_sent(&journal, &destinations, &clock).await
-                    || is_old(&journal, age, &clock).await;
+                let is_done = is_sent(&journal, &destinations, &clock).await;
                 // Sending fails only when the process ends.
                 let _ = events.send(Event::Checked(name, is_done));
             });
@@ -103,7 +102,8 @@ impl Recorder {
     }
 }
 
-/// Whether all destinations have all rows.
+/// Whether all destinations have all rows, also those that were removed and may return. Rows that are older than `JOURNAL_MAX_AGE` are
+/// deleted and counted before.
 async fn is_sent(journal: &Addr<JournalActor>, destinations: &[Arc<str>], clock: &Clock) -> bool {
     for destination in destinations {
         let cursor = journal.send(CursorOf(Arc::clone(destination)));
@@ -113,24 +113,29 @@ async fn is_sent(journal: &Addr<JournalActor>, destinations: &[Arc<str>], clock:
         else {
             return false;
         };
-        let read = ReadRecords {
-            from: next,
-            most_bytes: 0,
-            may_overtake: false,
-        };
-        match clock.timeout(LIMIT, journal.send(read)).await {
-            Some(Ok(Ok(reply))) if reply.records.is_empty() && reply.next >= reply.end => {}
-            _ => return false,
+        if !is_end(journal, next, clock).await {
+            return false;
         }
     }
-    true
-}
-
-/// Whether the last record is older than `JOURNAL_MAX_AGE`.
-async fn is_old(journal: &Addr<JournalActor>, age: Duration, clock: &Clock) -> bool {
     let Some(Ok(Some(used))) = clock.timeout(LIMIT, journal.send(Usage)).await else {
         return false;
     };
-    let age = i64::try_from(age.as_nanos()).unwrap_or(i64::MAX);
-    unix_nanos(clock.corrected()).saturating_sub(used.last_received) >= age
+    match used.oldest_needed {
+        Some(needed) => is_end(journal, needed, clock).await,
+        // Cursors are not saved, or there are none.
+        None => used.segments.is_empty(),
+    }
+}
+
+/// Whether there are no records from this number on.
+async fn is_end(journal: &Addr<JournalActor>, from: u64, clock: &Clock) -> bool {
+    let read = ReadRecords {
+        from,
+        most_bytes: 0,
+        may_overtake: false,
+    };
+    match clock.timeout(LIMIT, journal.send(read)).await {
+        Some(Ok(Ok(reply))) => reply.records.is_empty() && reply.next >= reply.end,
+        _ => false,
+    }
 }

@@ -266,10 +266,29 @@ async fn a_removed_account_is_sent_to_the_end_and_deleted_unless_it_returns() {
 }
 
 #[actix_rt::test]
+async fn the_journal_of_a_removed_account_waits_for_destinations_that_may_return() {
+    let mut rig = Rig::new(&["a"], &["x"]);
+    let journal = rig.recorder.recorded["a"].journal().unwrap().clone();
+    let moved = MovedDevice {
+        code: "u".to_owned(),
+        id: "one".to_owned(),
+    };
+    rig.recorder.apply_destinations(Vec::new());
+    rig.event().await;
+    journal.send(RecordMoved(vec![moved])).await.unwrap();
+    rig.recorder.apply_accounts(Vec::new());
+    rig.recorder.check_removed();
+    let checked = rig.recorder.event_receiver.recv().await.unwrap();
+    assert!(matches!(checked, Event::Checked(_, false)), "{checked:?}");
+}
+
+#[actix_rt::test]
 async fn a_journal_that_is_found_is_sent_without_an_account() {
     let directory = tempfile::tempdir().unwrap();
     drop(JournalDirectory::open(directory.path()).unwrap());
-    std::fs::create_dir(directory.path().join("former")).unwrap();
+    let former = directory.path().join("former");
+    std::fs::create_dir(&former).unwrap();
+    std::fs::write(former.join("00000000000000000001.segment"), b"").unwrap();
     let rig = Rig::start(directory, Clock::system(), &["a"], &["x"]);
     assert_eq!(rig.senders(), ["a>x", "former>x"]);
     assert!(!rig.recorder.recorded["former"].is_configured);

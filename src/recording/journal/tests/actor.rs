@@ -251,6 +251,48 @@ async fn damaged_records_are_counted_once() {
 }
 
 #[actix_rt::test]
+async fn damaged_records_that_all_destinations_have_are_not_lost() {
+    let machine = Machine::new();
+    let journal = machine.journal(&["d", "e"]);
+    for number in 1..=3 {
+        assert!(journal.offer(number, 8).await.unwrap());
+        if number == 2 {
+            journal.open().await;
+            journal.pass(905).await;
+        }
+    }
+    journal.advance("d", 3, 16).await;
+    journal.advance("e", 4, 24).await;
+    journal.actor.send(Finish).await.unwrap();
+    journal.stop().await;
+    let path = machine.path().join("00000000000000000001.segment");
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(path, &bytes[..bytes.len() - 1]).unwrap();
+    let journal = machine.journal(&["d", "e"]);
+    journal.open().await;
+    assert_eq!(journal.numbers(1).await, [1, 3]);
+    assert_eq!(journal.status.rows_lost_in_gaps.count(), 0);
+}
+
+#[actix_rt::test]
+async fn a_directory_that_is_deleted_is_created_again() {
+    let machine = Machine::new();
+    let journal = machine.journal(&["d"]);
+    journal.open().await;
+    assert!(journal.offer(1, 8).await.unwrap());
+    std::fs::remove_dir_all(machine.path()).unwrap();
+    assert_eq!(journal.numbers(1).await, [0; 0]);
+    assert!(journal.offer(2, 8).await.unwrap());
+    assert_eq!(journal.status.durable.value(), Some(0.0));
+    journal.pass(6).await;
+    assert!(journal.offer(3, 8).await.unwrap());
+    assert_eq!(on_disk(&machine.path()), [2, 3]);
+    assert_eq!(journal.numbers(1).await, [2, 3]);
+    assert_eq!(journal.status.durable.value(), Some(1.0));
+    assert_eq!(journal.status.rows_lost_in_gaps.count(), 8);
+}
+
+#[actix_rt::test]
 async fn the_end_of_a_process_loses_nothing() {
     let machine = Machine::new();
     let journal = machine.journal(&["d"]);

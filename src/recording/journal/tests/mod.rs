@@ -16,7 +16,7 @@ use self::storage::{Faults, Faulty};
 use super::{JournalActor, JournalOptions};
 use crate::account::{BatchId, Handover, OfferAnswer, StreamId};
 use crate::fleet::Coverage;
-use crate::journal::{Cursor, Disk, JournalDirectory, MemoryBudget, Start};
+use crate::journal::{Cursor, Disk, JournalDirectory, MemoryBudget, SegmentLimits, Start};
 use crate::recording::messages::{
     Advance, CursorOf, ReadRecords, ReadReply, SetSubscriptions, Subscription, Unavailable, Usage,
 };
@@ -81,6 +81,7 @@ impl Machine {
             pool: self.pool.clone(),
             published: Arc::new(Published::default()),
             status: Arc::new(JournalStatus::new("a".into(), self.clock.ran())),
+            segments: SegmentLimits::STANDARD,
             clock: self.clock.clone(),
         }
     }

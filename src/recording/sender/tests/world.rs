@@ -85,6 +85,7 @@ impl World {
             pool: pool.clone(),
             published: Arc::new(Published::default()),
             status: Arc::clone(&journal_status),
+            segments: crate::journal::SegmentLimits::STANDARD,
             clock: clock.clone(),
         });
         let journal = journal.start();
