@@ -292,15 +292,15 @@ mod tests {
     #[test]
     fn a_request_with_too_many_samples_begins_in_parts() {
         for (samples, most, expected) in [
-            (5, 2, &[0..2, 2..4, 4..5][..]),
-            (4, 2, &[0..2, 2..4]),
-            (2, 2, &[0..2]),
-            (2, 0, &[0..1, 1..2]),
+            (5, 2, &[(0, 2), (2, 4), (4, 5)][..]),
+            (4, 2, &[(0, 2), (2, 4)]),
+            (2, 2, &[(0, 2)]),
+            (2, 0, &[(0, 1), (1, 2)]),
         ] {
             let mut search = Search::new(samples, most);
             let mut parts = Vec::new();
             while let Some(part) = search.next() {
-                parts.push(part);
+                parts.push((part.start, part.end));
                 assert!(!search.is_divided());
                 search.stored();
             }
