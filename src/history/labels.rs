@@ -13,7 +13,7 @@ pub const INSTANCE: &str = "instance";
 /// The label with the name of the metric.
 pub const NAME: &str = "__name__";
 
-/// The labels of the metrics about the exporter and of the inventory.
+/// The labels of the metrics about the exporter and of the inventory, and the key that an info field named as a device would have.
 const RESERVED: [&str; 33] = [
     "account",
     "account_name",
@@ -25,6 +25,7 @@ const RESERVED: [&str; 33] = [
     "currency",
     "data_pool",
     "destination",
+    "deviceid",
     "dish_serial",
     "format",
     "group",
@@ -37,7 +38,6 @@ const RESERVED: [&str; 33] = [
     "part",
     "product",
     "public_ip",
-    "quantile",
     "reason",
     "region",
     "revision",
@@ -49,6 +49,13 @@ const RESERVED: [&str; 33] = [
     "terminal",
     "version",
 ];
+
+/// Whether a metric of the exporter may have a label of this name, other than the keys of info fields, which come from Starlink. An info key
+/// that equals a label of a destination gets the prefix `field_`.
+#[must_use]
+pub fn is_reserved_label(name: &str) -> bool {
+    RESERVED.contains(&name) || DEVICE_LABELS.contains(&name)
+}
 
 /// Why a label cannot be added.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -98,7 +105,7 @@ impl DestinationLabels {
         if name.is_empty() || !is_word(name) || starts_with_digit || name.starts_with("__") {
             return Err(InvalidLabel::Name);
         }
-        if RESERVED.contains(&name) || DEVICE_LABELS.contains(&name) {
+        if is_reserved_label(name) {
             return Err(InvalidLabel::Reserved);
         }
         if value.is_empty() {
@@ -160,6 +167,43 @@ mod tests {
         labels.set("field_job", "x").unwrap();
         for (key, expected) in [("job", "field_field_job"), ("site", "site")] {
             assert_eq!(&*labels.free_key(&key.into()), expected);
+        }
+    }
+
+    /// The names of the labels in a line of the Prometheus text format.
+    fn names(line: &str) -> Vec<&str> {
+        let Some((_, labels)) = line.split_once('{') else {
+            return Vec::new();
+        };
+        let parts = labels.split("=\"");
+        let ends = parts.map(|part| part.rsplit(['{', ',']).next().unwrap_or(part));
+        let is_name = |name: &&str| {
+            !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        };
+        ends.filter(is_name).collect()
+    }
+
+    #[test]
+    fn labels_of_scrapes_are_reserved() {
+        assert_eq!(names("a{b=\"c\",d=\"e,f\"} 1"), ["b", "d"]);
+        for text in [
+            include_str!("../../tests/golden/fleet.prometheus.txt"),
+            include_str!("../../tests/golden/inventory.prometheus.txt"),
+        ] {
+            let lines = text.lines().filter(|line| !line.starts_with('#'));
+            // The other labels of this family are fields of Starlink.
+            let lines = lines.filter(|line| !line.starts_with("starlink_info{"));
+            let mut count = 0;
+            for line in lines {
+                for name in names(line) {
+                    assert!(is_reserved_label(name), "{name} of {line}");
+                    count += 1;
+                }
+            }
+            assert!(count > 100);
         }
     }
 }

@@ -11,8 +11,8 @@ use super::destination::{
     Authentication, Destination, JOB, ProtocolChoice, Tenant, TlsConfig, Window,
 };
 use super::duration;
-use super::labels::is_reserved_label;
 use super::section::{LONGEST, Section, is_header_value};
+use crate::history::is_reserved_label;
 
 /// The keys of an entry.
 pub(super) const KEYS: [&str; 21] = [
