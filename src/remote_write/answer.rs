@@ -203,8 +203,15 @@ fn old_time_reason(body: &str) -> Option<TimeReason> {
 /// The beginning of an answer for the log, on one line and without control characters.
 #[must_use]
 pub fn excerpt(body: &str) -> String {
-    let characters = body.trim().chars().take(EXCERPT);
-    characters.flat_map(char::escape_debug).collect()
+    let mut excerpt = String::new();
+    for character in body.trim().chars().take(EXCERPT) {
+        match character {
+            // Harmless, and frequent in JSON.
+            '"' | '\'' | '\\' => excerpt.push(character),
+            _ => excerpt.extend(character.escape_debug()),
+        }
+    }
+    excerpt
 }
 
 #[cfg(test)]
@@ -353,6 +360,7 @@ mod tests {
     #[test]
     fn excerpts_are_short_and_printable() {
         assert_eq!(excerpt(" a\nb\u{1b}[1m \n"), "a\\nb\\u{1b}[1m");
+        assert_eq!(excerpt(r#"{"a":"b\n'"}"#), r#"{"a":"b\n'"}"#);
         let longest = excerpt(&"\u{e000}".repeat(1000));
         assert_eq!(longest.len(), EXCERPT * "\\u{e000}".len());
         assert_eq!(excerpt(""), "");
