@@ -47,7 +47,8 @@ async fn an_inventory_actor_that_keeps_failing_pauses_alone() {
 
 #[actix_rt::test]
 async fn a_reading_continues_after_a_panic_with_the_pages_that_it_has() {
-    let world = World::start(simulator(8, 2), &[]).await;
+    let world = World::start(simulator(40, 2), &[]).await;
+    // Far from the last page.
     world
         .until("a page", async |world| world.requests(Part::Terminals) >= 2)
         .await;
@@ -55,6 +56,6 @@ async fn a_reading_continues_after_a_panic_with_the_pages_that_it_has() {
     inject(&actor, Place::Answer(1), Fault::Panic).await;
     world.has_read().await;
     // One page is requested twice: the one whose answer was lost.
-    assert_eq!(world.requests(Part::Terminals), 5);
-    assert_eq!(world.names().await.len(), 8);
+    assert_eq!(world.requests(Part::Terminals), 21);
+    assert_eq!(world.names().await.len(), 40);
 }
