@@ -87,17 +87,21 @@ impl World {
     }
 
     /// Lets time pass until there were so many requests of an account that is being read without pause. Between two requests at most `gap`
-    /// passes, so that a busy machine does not delay requests by the manual clock.
+    /// passes, so that a busy machine does not delay requests by the manual clock. More passes only if nothing is requested for 10 real
+    /// seconds: after a request that failed, the next one waits longer.
     async fn read_on(&self, requests: usize, gap: Duration) {
         let deadline = Instant::now() + 20 * WAIT_LIMIT;
         let mut seen = (0, self.passed.get());
+        let mut seen_at = Instant::now();
         while seen.0 < requests {
             assert!(Instant::now() < deadline, "only {} requests", seen.0);
             let made = self.simulator.journal().management.len();
             if made > seen.0 {
                 seen = (made, self.passed.get());
+                seen_at = Instant::now();
             }
-            if self.passed.get() - seen.1 < gap {
+            let is_quiet = seen_at.elapsed() > Duration::from_secs(10);
+            if self.passed.get() - seen.1 < gap || is_quiet {
                 self.advance(Duration::from_secs(1));
             }
             actix_rt::time::sleep(Duration::from_millis(2)).await;
