@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::files::FileError;
+use crate::text::Problems;
 
 /// A problem of the file.
 #[derive(Debug, Error)]
@@ -57,43 +58,20 @@ impl AccountsFileErrors {
         let path = path.to_owned();
         Self(vec![AccountsFileError::File { path, source }])
     }
-}
-
-/// Collects problems in any order. The first ones in the order of the lines are reported one by one, the rest as a number.
-#[derive(Debug, Default)]
-pub(super) struct Problems(Vec<(usize, String)>);
-
-impl Problems {
-    /// The most problems that are reported one by one.
-    const MOST_REPORTED: usize = 30;
-
-    pub(super) fn add(&mut self, line: usize, what: impl Into<String>) {
-        self.0.push((line, what.into()));
-    }
-
-    pub(super) fn add_all(&mut self, problems: impl IntoIterator<Item = (usize, String)>) {
-        self.0.extend(problems);
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 
     /// The errors of the file at `path`. There must be a problem.
-    pub(super) fn into_errors(mut self, path: &Path) -> AccountsFileErrors {
-        self.0.sort_by_key(|(line, _)| *line);
-        let count = self.0.len().saturating_sub(Self::MOST_REPORTED);
-        self.0.truncate(Self::MOST_REPORTED);
+    pub(super) fn of(problems: Problems, path: &Path) -> Self {
+        let (reported, count) = problems.into_reported();
         let wrong = |(line, what)| AccountsFileError::Wrong {
             path: path.to_owned(),
             line,
             what,
         };
-        let mut errors: Vec<_> = self.0.into_iter().map(wrong).collect();
+        let mut errors: Vec<_> = reported.into_iter().map(wrong).collect();
         if count > 0 {
             let path = path.to_owned();
             errors.push(AccountsFileError::More { path, count });
         }
-        AccountsFileErrors(errors)
+        Self(errors)
     }
 }

@@ -56,13 +56,6 @@ impl DeviceRow {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-
-    /// The shard of the device among this many.
-    #[must_use]
-    pub fn shard(&self, shards: u16) -> u16 {
-        // The highest bits of the hash, scaled to the number of shards, which is above the result.
-        ((u128::from(self.hash) * u128::from(shards)) >> 64) as u16
-    }
 }
 
 /// Sorts rows of consecutive slices so that those of a device follow each other, in the order of their times, as [`super::Encoder::rows`] needs

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::status::{DestinationStatus, JournalStatus, Operation, SenderStatus, Statuses};
 use crate::exposition::{Kind, OwnFamily};
-use crate::self_metrics::{counter, gauge};
+use crate::remote_write::{RowReason, SampleReason};
+use crate::self_metrics::{counter, counters, gauge};
 use crate::supervise::ActorStatus;
 
 impl Statuses {
@@ -53,17 +54,6 @@ impl Statuses {
 }
 
 fn journal(status: &JournalStatus) -> Vec<OwnFamily> {
-    let failures = Operation::ALL.iter().fold(
-        OwnFamily::new(
-            Kind::Counter,
-            "starlink_exporter_journal_failures_total",
-            "Operations of the journal that failed, by operation.",
-        ),
-        |family, operation| {
-            let count = status.failures(*operation).value();
-            family.labelled("operation", operation.name(), count)
-        },
-    );
     let lost = OwnFamily::new(
         Kind::Counter,
         "starlink_exporter_journal_rows_lost_total",
@@ -94,7 +84,13 @@ fn journal(status: &JournalStatus) -> Vec<OwnFamily> {
             "starlink_exporter_journal_append_duration_seconds",
             "Time to write an answer to the journal and to sync it.",
         ),
-        failures,
+        counters(
+            "starlink_exporter_journal_failures_total",
+            "Operations of the journal that failed, by operation.",
+            "operation",
+            Operation::ALL.iter().map(|operation| operation.name()),
+            Operation::ALL.map(|operation| status.failures(operation)),
+        ),
         lost.labelled("reason", "gap", status.rows_lost_in_gaps.value()),
     ];
     let families = families.into_iter();
@@ -105,16 +101,6 @@ fn journal(status: &JournalStatus) -> Vec<OwnFamily> {
 
 #[expect(clippy::cast_precision_loss, reason = "a sample is an f64")]
 fn sender(status: &SenderStatus) -> Vec<OwnFamily> {
-    let failed = OwnFamily::new(
-        Kind::Counter,
-        "starlink_exporter_remote_write_samples_failed_total",
-        "Samples that the destination has not stored and that are not sent again, by reason.",
-    );
-    let dropped = OwnFamily::new(
-        Kind::Counter,
-        "starlink_exporter_remote_write_rows_dropped_total",
-        "Rows that are not sent to the destination, by reason.",
-    );
     let requests = OwnFamily::new(
         Kind::Counter,
         "starlink_exporter_remote_write_requests_total",
@@ -137,16 +123,20 @@ fn sender(status: &SenderStatus) -> Vec<OwnFamily> {
             "Samples that the destination has accepted.",
             &status.samples,
         ),
-        status
-            .samples_failed()
-            .fold(failed, |family, (reason, count)| {
-                family.labelled("reason", reason.label(), count.value())
-            }),
-        status
-            .rows_dropped()
-            .fold(dropped, |family, (reason, count)| {
-                family.labelled("reason", reason.label(), count.value())
-            }),
+        counters(
+            "starlink_exporter_remote_write_samples_failed_total",
+            "Samples that the destination has not stored and that are not sent again, by reason.",
+            "reason",
+            SampleReason::ALL.iter().map(|reason| reason.label()),
+            status.samples_failed().map(|(_, count)| count),
+        ),
+        counters(
+            "starlink_exporter_remote_write_rows_dropped_total",
+            "Rows that are not sent to the destination, by reason.",
+            "reason",
+            RowReason::ALL.iter().map(|reason| reason.label()),
+            status.rows_dropped().map(|(_, count)| count),
+        ),
         requests,
         counter(
             "starlink_exporter_remote_write_bytes_total",
@@ -207,7 +197,7 @@ mod tests {
 
     use super::*;
     use crate::exposition::{Format, write_end};
-    use crate::remote_write::{RowReason, SampleReason, parse};
+    use crate::remote_write::parse;
 
     /// Two accounts that are sent to one destination.
     fn statuses() -> Statuses {

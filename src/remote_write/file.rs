@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::destination::Destination;
 use super::entry::{AUTHORIZATION_KEYS, BASIC_KEYS, KEYS, TLS_KEYS};
-use super::error::{DestinationsErrors, Problems};
+use super::error::DestinationsErrors;
 use super::section::{self, Section};
-use crate::text::yaml::{self, Document, Node, Value};
+use crate::text::Problems;
+use crate::text::yaml::{Document, Node, Value};
 
 const EXAMPLE: &str = "remote_write: and a list with a name and a url for each destination";
 
@@ -21,30 +22,11 @@ pub const MOST_DESTINATIONS: usize = 16;
 /// Everything that is wrong with it, in the order of the lines.
 pub fn parse(bytes: &[u8], directory: &Path) -> Result<Vec<Destination>, DestinationsErrors> {
     let mut problems = Problems::default();
-    let document = document(bytes, &mut problems);
+    let document = problems.document(bytes, EXAMPLE);
     let destinations = document.map_or_else(Vec::new, |document| {
         destinations(&document, directory, &mut problems)
     });
-    problems.none_or(destinations)
-}
-
-fn document(bytes: &[u8], problems: &mut Problems) -> Option<Document> {
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            let before = &bytes[..error.valid_up_to()];
-            let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-            problems.add(line, "this is not UTF-8: save the file as UTF-8");
-            return None;
-        }
-    };
-    match yaml::parse(text) {
-        Ok(document) => Some(document),
-        Err(yaml::Problem { line, what }) => {
-            problems.add(line, format!("{what}: give {EXAMPLE}"));
-            None
-        }
-    }
+    DestinationsErrors::none_or(problems, destinations)
 }
 
 fn destinations(

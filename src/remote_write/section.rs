@@ -6,11 +6,10 @@ use regex_lite::Regex;
 use secrecy::SecretString;
 
 use super::destination::Secret;
-use super::error::Problems;
 use super::foreign;
 use crate::telemetry::fields::anchored;
-use crate::text::nearest;
 use crate::text::yaml::{Node, Value};
+use crate::text::{Problems, nearest};
 
 /// The longest text of a list or a mapping, in bytes.
 pub(super) const LONGEST: usize = 1024;

@@ -172,12 +172,12 @@ pub(crate) fn gauges<'g>(
 }
 
 /// A family of counters with one label. All of them exist from the start, at 0.
-pub(crate) fn counters(
+pub(crate) fn counters<'c>(
     name: &'static str,
     help: &'static str,
     key: &'static str,
     values: impl Iterator<Item = &'static str>,
-    counters: &[Counter],
+    counters: impl IntoIterator<Item = &'c Counter>,
 ) -> OwnFamily {
     values.zip(counters).fold(
         OwnFamily::new(Kind::Counter, name, help),

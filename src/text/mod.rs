@@ -4,9 +4,11 @@ pub mod escape;
 pub mod fnv;
 mod nearest;
 pub mod padded;
+mod problems;
 pub mod yaml;
 
 pub use self::nearest::nearest;
+pub use self::problems::Problems;
 
 use std::io;
 

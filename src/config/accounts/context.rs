@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::defaults::Defaults;
 use super::loaded::UnusableEntry;
-use crate::config::accounts_error::Problems;
 use crate::config::error::Warning;
 use crate::files::FileReader;
+use crate::text::Problems;
 
 /// The inputs, and what was found so far.
 pub(super) struct Context<'c> {

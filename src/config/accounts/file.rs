@@ -11,10 +11,10 @@ use super::defaults::Defaults;
 use super::entry::{self, ACCOUNT_KEYS, Draft, Entry};
 use super::loaded::{Loaded, UnusableEntry};
 use crate::config::account::Account;
-use crate::config::accounts_error::{AccountsFileErrors, Problems};
+use crate::config::accounts_error::AccountsFileErrors;
 use crate::files;
-use crate::text::nearest;
-use crate::text::yaml::{self, Document, Node, Value};
+use crate::text::yaml::{Document, Node, Value};
+use crate::text::{Problems, nearest};
 
 const EXAMPLE: &str = "a list with a name, a client_id and a client_secret for each account";
 
@@ -49,7 +49,7 @@ pub(super) fn load(
     if !problems.is_empty() {
         // A file that is refused has all its problems reported.
         problems.add_all(unusable.into_iter().flat_map(|entry| entry.problems));
-        return Err(problems.into_errors(path));
+        return Err(AccountsFileErrors::of(problems, path));
     }
     Ok(Loaded {
         accounts,
@@ -58,29 +58,11 @@ pub(super) fn load(
     })
 }
 
-fn parse(bytes: &[u8], problems: &mut Problems) -> Option<Document> {
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            let before = &bytes[..error.valid_up_to()];
-            let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-            problems.add(line, "this is not UTF-8: save the file as UTF-8");
-            return None;
-        }
-    };
-    match yaml::parse(text) {
-        Ok(document) => Some(document),
-        Err(yaml::Problem { line, what }) => {
-            problems.add(line, format!("{what}: give accounts: and {EXAMPLE}"));
-            None
-        }
-    }
-}
-
 /// Reads the accounts, and collects everything that is wrong with them.
 impl Context<'_> {
     fn read(&mut self, bytes: &[u8]) -> Vec<Account> {
-        match parse(bytes, &mut self.problems) {
+        let expected = format!("accounts: and {EXAMPLE}");
+        match self.problems.document(bytes, &expected) {
             Some(document) => self.accounts(&document),
             None => Vec::new(),
         }

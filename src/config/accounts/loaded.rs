@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::account::Account;
-use crate::config::accounts_error::{AccountsFileErrors, Problems};
+use crate::config::accounts_error::AccountsFileErrors;
 use crate::config::error::Warning;
+use crate::text::Problems;
 
 /// What a file says. It has at least one entry, and all settings of all entries are accepted, except for the contents of credential
 /// files.
@@ -118,5 +119,5 @@ impl Loaded {
 fn errors(entries: Vec<UnusableEntry>, path: &Path) -> AccountsFileErrors {
     let mut problems = Problems::default();
     problems.add_all(entries.into_iter().flat_map(|entry| entry.problems));
-    problems.into_errors(path)
+    AccountsFileErrors::of(problems, path)
 }

@@ -11,7 +11,7 @@ const MOST: u64 = 1 << 16;
 pub(super) enum Step {
     /// Read the first record from this number on, and report it with [`Rewind::found`].
     Find(u64),
-    /// Read the records from this number on, and report each with [`Rewind::passes`].
+    /// Read the records from this number on, and report how far with [`Rewind::read`].
     Read(u64),
     /// The state is that at the position.
     Done,

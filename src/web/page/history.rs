@@ -193,19 +193,9 @@ fn affected(status: &Status, is_meant: impl Fn(&Sender) -> bool) -> (Vec<String>
 #[cfg(test)]
 mod tests {
     use super::super::verdict::Verdict;
-    use super::super::verdict::tests::with_accounts;
+    use super::super::verdict::tests::{actor, with_accounts};
     use super::*;
-    use crate::web::status::{Actor, ActorState, History, Journal, SendError};
-
-    fn actor(name: &'static str) -> Actor {
-        Actor {
-            name,
-            state: ActorState::Up,
-            panics: 0,
-            stops: 0,
-            last_error: None,
-        }
-    }
+    use crate::web::status::{History, Journal, SendError};
 
     fn sender(account: &str, state: SendState, delay_seconds: f64) -> Sender {
         Sender {

@@ -11,7 +11,7 @@ use crate::web::status::{
     Actor, Clock, Exporter, History, Inventory, LastError, LeftOut, Names, Stream, Token,
 };
 
-fn actor(name: &'static str) -> Actor {
+pub(crate) fn actor(name: &'static str) -> Actor {
     Actor {
         name,
         state: ActorState::Up,
