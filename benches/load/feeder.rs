@@ -82,6 +82,21 @@ impl Feeder {
         })
     }
 
+    /// Starts a feeder for one account whose batches have `reports` rows of each of its `terminals`, as after an outage.
+    ///
+    /// # Errors
+    /// The process does not start.
+    pub fn start_backlog(terminals: usize, reports: usize) -> Result<Self, Failure> {
+        let helper = Helper::start("feeder", &["backlog", &format!("{terminals} {reports}")])?;
+        let origin = helper.hear()?;
+        Ok(Self {
+            helper,
+            sweep: 1,
+            allocations: 0,
+            api_urls: vec![api_url(&origin, 0)],
+        })
+    }
+
     /// The value of `API_URL` of the first account.
     pub fn api_url(&self) -> &str {
         &self.api_urls[0]
@@ -107,8 +122,13 @@ impl Feeder {
     /// # Errors
     /// The service does not accept a batch.
     pub fn fill(&mut self) -> Result<(), Failure> {
-        self.feed(self.allocations + self.sweep, Duration::ZERO)?;
+        self.feed(self.filled(), Duration::ZERO)?;
         Ok(())
+    }
+
+    /// The number of batches of each account after [`Feeder::fill`], which is the number of the next batch.
+    pub fn filled(&self) -> usize {
+        self.allocations + self.sweep
     }
 
     /// Sends `batches` batches to each account, at least `interval` apart, and waits until the service has stored them. Returns how long
@@ -159,6 +179,8 @@ enum Terminals {
         /// The terminals, whose batches are sent in rotation.
         rounds: Vec<Body>,
     },
+    /// A constant fleet, with several rows of each terminal in each batch.
+    Backlog { reports: usize, body: Body },
     /// Terminals that come and go.
     Passing {
         newcomers: usize,
@@ -169,6 +191,14 @@ enum Terminals {
 }
 
 impl Terminals {
+    /// The number of reports of each terminal in a batch.
+    fn reports(&self) -> usize {
+        match self {
+            Self::Backlog { reports, .. } => *reports,
+            Self::Staying { .. } | Self::Passing { .. } => 1,
+        }
+    }
+
     /// The batch with this number.
     fn batch(&mut self, number: usize) -> &mut Body {
         match self {
@@ -179,6 +209,7 @@ impl Terminals {
                     &mut rounds[number % rounds_count]
                 }
             },
+            Self::Backlog { body, .. } => body,
             Self::Passing {
                 newcomers,
                 stay,
@@ -263,8 +294,9 @@ impl Stream {
         self.due = now.max(self.due + self.interval);
         let number = self.handed_out;
         self.handed_out += 1;
+        let report = number * self.terminals.reports();
         let body = self.terminals.batch(number);
-        body.stamp(stamp_of(number as u64));
+        body.stamp(stamp_of(report as u64));
         Some(body.json())
     }
 }
@@ -285,10 +317,11 @@ impl Shared {
 }
 
 /// The arguments of the process.
-const USAGE: &str = "feeder staying \"ACCOUNTS TERMINALS\", or feeder passing \"NEWCOMERS STAY\"";
+const USAGE: &str = "feeder staying \"ACCOUNTS TERMINALS\", feeder backlog \"TERMINALS REPORTS\", or feeder passing \"NEWCOMERS STAY\"";
 
-/// The main function of the process. Its arguments are `staying ACCOUNTS TERMINALS`, the terminals of each account, or `passing NEWCOMERS STAY`,
-/// the new terminals in each batch and the number of batches in which each reports. Each line of its input is `batches milliseconds`, for
+/// The main function of the process. Its arguments are `staying ACCOUNTS TERMINALS`, the terminals of each account, `backlog TERMINALS REPORTS`,
+/// the rows of each terminal in each batch, or `passing NEWCOMERS STAY`, the new terminals in each batch and the number of batches in which
+/// each reports. Each line of its input is `batches milliseconds`, for
 /// every account.
 ///
 /// # Errors
@@ -302,6 +335,10 @@ pub fn serve(arguments: &[String]) -> Result<(), Failure> {
         ("staying", &[accounts, terminals]) => (0..accounts)
             .map(|account| Stream::of(account * terminals..(account + 1) * terminals))
             .collect(),
+        ("backlog", &[terminals, reports]) => vec![Stream::with(Terminals::Backlog {
+            reports,
+            body: Body::backlog(&columns(), terminals, reports as u64, documented),
+        })],
         ("passing", &[newcomers, stay]) => vec![Stream::with(Terminals::Passing {
             newcomers,
             stay,

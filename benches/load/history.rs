@@ -98,7 +98,10 @@ fn destinations(addresses: [SocketAddr; 2]) -> String {
 }
 
 /// The rows that wait for any destination.
-fn pending(service: &Service) -> Result<f64, Failure> {
+///
+/// # Errors
+/// The service does not answer.
+pub fn pending(service: &Service) -> Result<f64, Failure> {
     let mut answer = Vec::new();
     wire::request(service.address, EXPORTER, false)?.read_to_end(&mut answer)?;
     let text = String::from_utf8(wire::body(&answer)?)?;

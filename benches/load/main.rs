@@ -1,5 +1,5 @@
 //! Measures the service's binary under load: `cargo bench --bench load`, or only one part with `-- cadence`, `memory`, `cost`,
-//! `accounts`, `idle`, `restart`, `soak` or `history`.
+//! `accounts`, `idle`, `restart`, `soak`, `history`, `soon` or `backlog`. The last two need real receivers, see `receivers`.
 //!
 //! The program starts the service's binary, and itself in the roles of its peers: Starlink with a fleet of any size (`feeder`), the
 //! simulator, scrapers. All processes use loopback and end with the program.
@@ -18,12 +18,14 @@ mod wire;
 mod accounts;
 mod cadence;
 mod cost;
+mod delivery;
 mod feeder;
 mod history;
 mod idle;
 mod listed;
 mod memory;
 mod process;
+mod receivers;
 mod restart;
 mod scraper;
 mod soak;
@@ -39,7 +41,7 @@ type Failure = Box<dyn Error>;
 type Part = (&'static str, fn(&mut Verdict) -> Result<(), Failure>);
 
 /// The parts in order.
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 10] = [
     ("cadence", cadence::run),
     ("memory", memory::run),
     ("cost", cost::run),
@@ -48,6 +50,8 @@ const PARTS: [Part; 8] = [
     ("restart", restart::run),
     ("soak", soak::run),
     ("history", history::run),
+    ("soon", delivery::soon),
+    ("backlog", delivery::backlog),
 ];
 
 fn main() -> Result<(), Failure> {

@@ -18,7 +18,7 @@ const WAIT_LIMIT: Duration = Duration::from_secs(120);
 
 /// A process that is killed when this is dropped.
 #[derive(Debug)]
-struct Guard(Child);
+pub struct Guard(pub Child);
 
 impl Drop for Guard {
     fn drop(&mut self) {
@@ -196,15 +196,7 @@ impl Service {
     /// # Errors
     /// The process has ended, or the CPU time cannot be read.
     pub fn cpu(&self) -> Result<Duration, Failure> {
-        let mut total = 0;
-        for task in fs::read_dir(self.path("task"))? {
-            let Ok(spent) = fs::read_to_string(task?.path().join("schedstat")) else {
-                continue;
-            };
-            let nanoseconds = spent.split(' ').next().unwrap_or_default();
-            total += nanoseconds.parse::<u64>()?;
-        }
-        Ok(Duration::from_nanos(total))
+        cpu_of(&self.process)
     }
 
     /// Resident memory now (`VmRSS`) or at its highest (`VmHWM`), in bytes.
@@ -238,6 +230,22 @@ impl Service {
     fn path(&self, file: &str) -> String {
         format!("/proc/{}/{file}", self.process.0.id())
     }
+}
+
+/// The CPU time of a process's running threads. Threads that have ended are not included.
+///
+/// # Errors
+/// The process has ended, or the CPU time cannot be read.
+pub fn cpu_of(process: &Guard) -> Result<Duration, Failure> {
+    let mut total = 0;
+    for task in fs::read_dir(format!("/proc/{}/task", process.0.id()))? {
+        let Ok(spent) = fs::read_to_string(task?.path().join("schedstat")) else {
+            continue;
+        };
+        let nanoseconds = spent.split(' ').next().unwrap_or_default();
+        total += nanoseconds.parse::<u64>()?;
+    }
+    Ok(Duration::from_nanos(total))
 }
 
 /// Polls a condition until it holds. Returns how long that took, or `None` after `limit`.

@@ -15,7 +15,10 @@ const MORE_COLUMNS: [&str; 3] = ["PowerIn", "SnrDb", "HardwareVersion"];
 /// a body can be overwritten in place.
 pub const STAMP: u64 = 1_756_537_212_000_000_000;
 
-/// The number of its digits.
+/// The interval between reports in nanoseconds.
+const INTERVAL: u64 = 1_000_000_000;
+
+/// The number of digits of a timestamp.
 const STAMP_LENGTH: usize = 19;
 
 /// Formats a fraction.
@@ -26,11 +29,13 @@ pub fn documented(value: f64) -> String {
     (value as f32).to_string()
 }
 
-/// The body of an answer in which all rows have the same timestamp.
+/// The body of an answer in which all rows of a report have the same timestamp.
 #[derive(Debug, Clone)]
 pub struct Body {
     json: Vec<u8>,
     stamps: Vec<usize>,
+    /// The number of rows of a report.
+    of_report: usize,
 }
 
 impl Body {
@@ -49,6 +54,18 @@ impl Body {
         Self::of(AnswerBody::new().columns("u", columns).rows(rows))
     }
 
+    /// `reports` rows of each of the first `terminals` terminals, as in a backlog. Reports are one second apart.
+    pub fn backlog(columns: &[&str], terminals: usize, reports: u64, digits: Digits) -> Self {
+        let rows = (0..reports).flat_map(|report| {
+            let rows = shuffled(0..terminals).into_iter();
+            rows.map(move |terminal| terminal_row(terminal, report % 2, true, digits))
+        });
+        Self {
+            of_report: terminals,
+            ..Self::of(AnswerBody::new().columns("u", columns).rows(rows))
+        }
+    }
+
     /// The IP allocations of a range of terminals. One in ten terminals has one.
     pub fn allocations(terminals: impl Iterator<Item = usize>) -> Self {
         let holders = terminals.filter(|terminal| terminal % 10 == 0);
@@ -59,18 +76,21 @@ impl Body {
     pub fn of(answer: AnswerBody) -> Self {
         let json = answer.to_json();
         let stamp = STAMP.to_string();
-        let stamps = json.match_indices(&stamp).map(|(at, _)| at).collect();
+        let stamps: Vec<_> = json.match_indices(&stamp).map(|(at, _)| at).collect();
         Self {
             json: json.into_bytes(),
+            of_report: stamps.len().max(1),
             stamps,
         }
     }
 
-    /// Sets the timestamp of all rows, in nanoseconds since 1970.
+    /// Sets the timestamp of the rows of the first report, in nanoseconds since 1970, and those of others after it.
     pub fn stamp(&mut self, timestamp: u64) {
-        let digits = timestamp.to_string();
-        for &at in &self.stamps {
-            self.json[at..at + STAMP_LENGTH].copy_from_slice(digits.as_bytes());
+        for (report, stamps) in self.stamps.chunks(self.of_report).enumerate() {
+            let digits = (timestamp + report as u64 * INTERVAL).to_string();
+            for &at in stamps {
+                self.json[at..at + STAMP_LENGTH].copy_from_slice(digits.as_bytes());
+            }
         }
     }
 
@@ -85,9 +105,9 @@ pub fn columns() -> Vec<&'static str> {
     [TERMINAL_COLUMNS, &MORE_COLUMNS].concat()
 }
 
-/// The timestamp of the batch with this number. Batches are one second apart.
+/// The timestamp of the report with this number. Reports are one second apart.
 pub fn stamp_of(number: u64) -> u64 {
-    STAMP + number * 1_000_000_000
+    STAMP + number * INTERVAL
 }
 
 /// The identifier of a terminal.

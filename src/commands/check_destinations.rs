@@ -8,7 +8,7 @@ use starlink_telemetry::config::{RecordingSettings, Settings};
 use starlink_telemetry::fleet::FleetOptions;
 use starlink_telemetry::outgoing::Resolver;
 use starlink_telemetry::recording::{ClientContext, inquire};
-use starlink_telemetry::remote_write::Tenant;
+use starlink_telemetry::remote_write::{FleetSize, Tenant};
 use starlink_telemetry::state_file::StateFile;
 use starlink_telemetry::time::Clock;
 
@@ -22,20 +22,24 @@ pub(super) fn lines(settings: &Settings) -> Vec<String> {
     let Some(recording) = &settings.recording else {
         return Vec::new();
     };
-    let known = known_devices(settings);
-    of(recording, known, settings.accounts.list().len())
-}
-
-fn of(recording: &RecordingSettings, known: Option<usize>, accounts: usize) -> Vec<String> {
-    let (devices, whose) = match known {
+    let (terminals, whose) = match known_devices(settings) {
         Some(devices) => (devices, format!("for the {devices} devices of STATE_FILE")),
         None => (TERMINALS, format!("per {TERMINALS} terminals")),
     };
+    let fleet = FleetSize {
+        terminals,
+        accounts: settings.accounts.list().len(),
+        has_inventory: settings.inventory.is_some(),
+    };
+    of(recording, fleet, &whose)
+}
+
+fn of(recording: &RecordingSettings, fleet: FleetSize, whose: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for configured in &recording.destinations {
         let destination = &configured.destination;
         let name = &destination.name;
-        let cost = destination.cost(devices, accounts);
+        let cost = destination.cost(fleet);
         lines.push(format!(
             "destination {name}: about {:.0} samples/s, {:.0} series, {:.1} kB/s {whose}",
             cost.samples,

@@ -31,12 +31,43 @@ const OF_MINUTES: [&str; 1] = ["starlink_info"];
 const OWN_STATES: [&str; 1] = ["starlink_online"];
 const OWN_LISTS: [&str; 2] = ["starlink_device_account", "starlink_device_name"];
 
+/// The families of the inventory with a sample of each terminal, or of its service line, every minute, and how many.
+const OF_INVENTORY: [(&str, f64); 10] = [
+    ("starlink_terminal_info", 1.0),
+    ("starlink_service_line_info", 1.0),
+    ("starlink_service_line_active", 1.0),
+    ("starlink_service_line_data_used_bytes", 4.0),
+    ("starlink_service_line_data_limit_bytes", 1.0),
+    ("starlink_service_line_data_overage_bytes", 1.0),
+    ("starlink_service_line_overage_opted_in", 1.0),
+    ("starlink_service_line_data_updated_timestamp_seconds", 1.0),
+    (
+        "starlink_service_line_billing_cycle_start_timestamp_seconds",
+        1.0,
+    ),
+    (
+        "starlink_service_line_billing_cycle_end_timestamp_seconds",
+        1.0,
+    ),
+];
+
 /// About how many series the exporter has of itself, and of each account with one destination; with a sample every 15 s.
 const OF_PROCESS: f64 = 60.0;
 const OF_ACCOUNT: f64 = 150.0;
 
 /// How long rows wait at Starlink at most, and an hour for what arrives late.
 const AT_STARLINK: Duration = Duration::from_secs(9 * 3600);
+
+/// The fleet of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FleetSize {
+    /// The number of terminals, each with a service line.
+    pub terminals: usize,
+    /// The number of accounts.
+    pub accounts: usize,
+    /// Whether the inventory is read.
+    pub has_inventory: bool,
+}
 
 /// What a fleet costs a destination.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,16 +81,23 @@ pub struct Cost {
 }
 
 impl Destination {
-    /// What so many terminals of so many accounts cost, without their inventory. The size of samples is that of live rows in the protocol of
-    /// the destination.
+    /// What a fleet costs. The size of samples is that of live rows in the protocol of the destination.
     #[must_use]
-    pub fn cost(&self, terminals: usize, accounts: usize) -> Cost {
-        let (terminals, accounts) = (terminals as f64, accounts as f64);
+    pub fn cost(&self, fleet: FleetSize) -> Cost {
+        let (terminals, accounts) = (fleet.terminals as f64, fleet.accounts as f64);
         let count = |families: &[&str]| {
             let sent = families.iter().filter(|family| self.sends(family));
             sent.count() as f64
         };
         let (rows, minutes) = (count(&OF_ROWS), count(&OF_MINUTES));
+        let inventory = match fleet.has_inventory {
+            true => OF_INVENTORY
+                .iter()
+                .filter(|(family, _)| self.sends(family))
+                .map(|(_, series)| series)
+                .sum(),
+            false => 0.0,
+        };
         let (states, lists, exporter) = match self.own_metrics {
             true => {
                 let process = match self.takes_process_metrics() {
@@ -70,7 +108,7 @@ impl Destination {
                     true => process + accounts * OF_ACCOUNT,
                     false => 0.0,
                 };
-                (count(&OWN_STATES), count(&OWN_LISTS), exporter)
+                (count(&OWN_STATES), count(&OWN_LISTS) + inventory, exporter)
             }
             false => (0.0, 0.0, 0.0),
         };
@@ -119,14 +157,25 @@ mod tests {
     #[test]
     fn the_cost_follows_terminals_selection_and_protocol() {
         let mut a = destination();
-        let cost = a.cost(1000, 2);
+        let mut fleet = FleetSize {
+            terminals: 1000,
+            accounts: 2,
+            has_inventory: true,
+        };
+        assert!((a.cost(fleet).series - 33_360.0).abs() < 1e-6);
+        fleet.has_inventory = false;
+        let cost = a.cost(fleet);
         assert!((cost.series - 20_360.0).abs() < 1e-6, "{cost:?}");
         assert!((cost.samples - (17_360.0 / 15.0 + 50.0)).abs() < 1e-6);
         assert!((cost.bytes / cost.samples - 13.9).abs() < 1e-6);
         a.own_metrics = false;
         a.protocol = ProtocolChoice::V1;
         a.keep = vec![anchored("starlink_Uptime").unwrap()];
-        let cost = a.cost(15, 1);
+        let cost = a.cost(FleetSize {
+            terminals: 15,
+            accounts: 1,
+            has_inventory: true,
+        });
         assert!((cost.series - 15.0).abs() < 1e-6);
         assert!((cost.bytes - 19.0).abs() < 1e-6);
     }

@@ -27,7 +27,7 @@ mod shards;
 mod variables;
 
 pub use self::answer::{Answer, Class, Hold, classify, excerpt};
-pub use self::cost::Cost;
+pub use self::cost::{Cost, FleetSize};
 pub use self::destination::{
     Authentication, Destination, ProtocolChoice, Secret, Tenant, TlsConfig, Window,
 };
