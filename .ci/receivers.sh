@@ -64,4 +64,4 @@ link_programs
 for program in "$receivers"/programs/*/prometheus; do
   "$program" --version 2>&1 | head -n 1
 done
-RECEIVERS=$receivers/programs cargo test --locked --test it history::real -- --nocapture --test-threads 1
+RECEIVERS=$receivers/programs cargo test --locked --test it history::real -- --nocapture

@@ -4,15 +4,19 @@
 use super::programs::{Kind, Process, Programs, Server};
 use super::*;
 
-/// The simulated time is so much faster: an hour takes a minute, and rows come every 250 ms.
-const SPEED: u32 = 60;
+/// The simulated time is so much faster: an hour takes three minutes, and a terminal reports every 750 ms.
+const SPEED: u32 = 20;
 
 #[actix_rt::test]
 async fn an_outage_of_an_hour_costs_no_row() {
     let Some(programs) = Programs::found() else {
         return;
     };
-    let world = World::new(fleet(true), Model::victoria_metrics(), "unlimited");
+    let options = Options {
+        speed: f64::from(SPEED),
+        ..fleet(true)
+    };
+    let world = World::new(options, Model::victoria_metrics(), "unlimited");
     let mut server = Server::start(&programs, "new", Kind::VictoriaMetrics, "unlimited").await;
     let url = server.write_url();
     let port = super::programs::free_address().port().to_string();
