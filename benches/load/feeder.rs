@@ -337,7 +337,7 @@ pub fn serve(arguments: &[String]) -> Result<(), Failure> {
             .collect(),
         ("backlog", &[terminals, reports]) => vec![Stream::with(Terminals::Backlog {
             reports,
-            body: Body::backlog(&columns(), terminals, reports as u64, documented),
+            body: Body::reports(&columns(), 0..terminals, 0..reports as u64, documented),
         })],
         ("passing", &[newcomers, stay]) => vec![Stream::with(Terminals::Passing {
             newcomers,

@@ -1,6 +1,7 @@
 //! Generates answers of large fleets: realistic, reproducible rows in a shuffled order.
 
 use std::fmt::Write;
+use std::ops::Range;
 
 use starlink_telemetry::simulator::{AnswerBody, TERMINAL_COLUMNS};
 
@@ -47,21 +48,26 @@ impl Body {
         variant: u64,
         digits: Digits,
     ) -> Self {
-        let extended = columns.len() > TERMINAL_COLUMNS.len();
-        let rows = shuffled(terminals)
-            .into_iter()
-            .map(|terminal| terminal_row(terminal, variant, extended, digits));
-        Self::of(AnswerBody::new().columns("u", columns).rows(rows))
+        Self::reports(columns, terminals, variant..variant + 1, digits)
     }
 
-    /// `reports` rows of each of the first `terminals` terminals, as in a backlog. Reports are one second apart.
-    pub fn backlog(columns: &[&str], terminals: usize, reports: u64, digits: Digits) -> Self {
-        let rows = (0..reports).flat_map(|report| {
-            let rows = shuffled(0..terminals).into_iter();
-            rows.map(move |terminal| terminal_row(terminal, report % 2, true, digits))
+    /// Several rows of each terminal, as in a backlog: one of each variant. Reports are one second apart.
+    pub fn reports(
+        columns: &[&str],
+        terminals: impl Iterator<Item = usize>,
+        variants: Range<u64>,
+        digits: Digits,
+    ) -> Self {
+        let extended = columns.len() > TERMINAL_COLUMNS.len();
+        let terminals = &shuffled(terminals);
+        let row = |terminal, variant| terminal_row(terminal, variant, extended, digits);
+        let rows = variants.flat_map(|variant| {
+            terminals
+                .iter()
+                .map(move |&terminal| row(terminal, variant))
         });
         Self {
-            of_report: terminals,
+            of_report: terminals.len().max(1),
             ..Self::of(AnswerBody::new().columns("u", columns).rows(rows))
         }
     }
