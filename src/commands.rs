@@ -3,6 +3,7 @@
 mod check_config;
 mod check_destinations;
 mod check_inventory;
+mod check_journal;
 mod demo;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -124,6 +125,10 @@ fn log_settings(settings: &Settings) {
 /// Logs the warnings about the settings.
 fn log_warnings(settings: &Settings) {
     for Warning { setting, advice } in settings.warnings() {
+        warn!(setting, advice, "a setting may be wrong");
+    }
+    for advice in check_destinations::rates(settings) {
+        let setting = "REMOTE_WRITE_FILE";
         warn!(setting, advice, "a setting may be wrong");
     }
 }

@@ -13,6 +13,7 @@ use url::Url;
 
 use super::check_destinations;
 use super::check_inventory::try_parts;
+use super::check_journal;
 use super::{EXIT_CONFIG, Failure, report};
 use crate::console::{complain, print};
 
@@ -31,6 +32,7 @@ pub(super) async fn execute(
     let warnings = settings.warnings().iter();
     let lines = settings.effective().iter().cloned();
     let lines = lines.chain(check_destinations::lines(&settings));
+    let lines = lines.chain(check_journal::lines(&settings));
     let lines = lines.chain(warnings.map(|warning| format!("WARN {warning}")));
     let mut output: String = lines.map(|line| line + "\n").collect();
     let valid = valid(settings.warnings().len());

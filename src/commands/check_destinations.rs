@@ -22,16 +22,52 @@ pub(super) fn lines(settings: &Settings) -> Vec<String> {
     let Some(recording) = &settings.recording else {
         return Vec::new();
     };
-    let (terminals, whose) = match known_devices(settings) {
+    let known = known_devices(settings);
+    let (terminals, whose) = match known {
         Some(devices) => (devices, format!("for the {devices} devices of STATE_FILE")),
         None => (TERMINALS, format!("per {TERMINALS} terminals")),
     };
-    let fleet = FleetSize {
+    let mut lines = of(recording, fleet_of(settings, terminals), &whose);
+    if let Some(devices) = known {
+        lines.extend(slow(recording, fleet_of(settings, devices)));
+    }
+    lines
+}
+
+/// A line about each destination whose rate is too low for the devices in the state file, if there is one.
+pub(super) fn rates(settings: &Settings) -> Vec<String> {
+    let Some(recording) = &settings.recording else {
+        return Vec::new();
+    };
+    let mut destinations = recording.destinations.iter();
+    // The state file may be large.
+    if destinations.all(|it| it.destination.max_samples_per_second == 0) {
+        return Vec::new();
+    }
+    let known = known_devices(settings);
+    known.map_or_else(Vec::new, |devices| {
+        slow(recording, fleet_of(settings, devices))
+    })
+}
+
+fn fleet_of(settings: &Settings, terminals: usize) -> FleetSize {
+    FleetSize {
         terminals,
         accounts: settings.accounts.list().len(),
         has_inventory: settings.inventory.is_some(),
-    };
-    of(recording, fleet, &whose)
+    }
+}
+
+fn slow(recording: &RecordingSettings, fleet: FleetSize) -> Vec<String> {
+    let destinations = recording.destinations.iter();
+    let slow = destinations.filter_map(|configured| {
+        let what = configured.destination.too_slow(fleet)?;
+        Some(format!(
+            "destination {}: {what}",
+            configured.destination.name
+        ))
+    });
+    slow.collect()
 }
 
 fn of(recording: &RecordingSettings, fleet: FleetSize, whose: &str) -> Vec<String> {

@@ -140,18 +140,6 @@ impl FileReader {
         })
     }
 
-    /// The number of files that were read since the last call of [`FileReader::seen`].
-    #[must_use]
-    pub fn mark(&self) -> usize {
-        self.seen.len()
-    }
-
-    /// The states of the files that were read after a mark was taken.
-    #[must_use]
-    pub fn seen_since(&self, mark: usize) -> FileStates {
-        FileStates(self.seen.get(mark..).unwrap_or_default().to_vec())
-    }
-
     /// Takes the states of the files that were read since the last call.
     pub fn seen(&mut self) -> FileStates {
         FileStates(std::mem::take(&mut self.seen))

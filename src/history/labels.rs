@@ -10,6 +10,9 @@ use crate::telemetry::catalogue::DEVICE_LABELS;
 /// The label that [`crate::history::OwnSeries`] sets, so that the series of two instances differ.
 pub const INSTANCE: &str = "instance";
 
+/// The label that a destination has by default, and its value.
+pub const JOB: (&str, &str) = ("job", "starlink-telemetry");
+
 /// The label with the name of the metric.
 pub const NAME: &str = "__name__";
 
@@ -52,8 +55,7 @@ const RESERVED: [&str; 33] = [
 
 /// Whether a metric of the exporter may have a label of this name, other than the keys of info fields, which come from Starlink. An info key
 /// that equals a label of a destination gets the prefix `field_`.
-#[must_use]
-pub fn is_reserved_label(name: &str) -> bool {
+fn is_reserved_label(name: &str) -> bool {
     RESERVED.contains(&name) || DEVICE_LABELS.contains(&name)
 }
 
@@ -71,6 +73,25 @@ pub enum InvalidLabel {
     Empty,
 }
 
+/// Checks that a destination may add a label of this name.
+///
+/// # Errors
+/// [`InvalidLabel::Name`] or [`InvalidLabel::Reserved`]
+pub fn check_label(name: &str) -> Result<(), InvalidLabel> {
+    let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+    let is_word = name
+        .bytes()
+        .all(|byte| is_letter(byte) || byte.is_ascii_digit());
+    let begins_with_letter = name.bytes().next().is_some_and(is_letter);
+    if !is_word || !begins_with_letter || name.starts_with("__") {
+        return Err(InvalidLabel::Name);
+    }
+    match is_reserved_label(name) {
+        true => Err(InvalidLabel::Reserved),
+        false => Ok(()),
+    }
+}
+
 /// Labels that a destination adds to all series, sorted by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DestinationLabels(BTreeMap<Arc<str>, Arc<str>>);
@@ -78,10 +99,8 @@ pub struct DestinationLabels(BTreeMap<Arc<str>, Arc<str>>);
 impl Default for DestinationLabels {
     /// `job="starlink-telemetry"`
     fn default() -> Self {
-        Self(BTreeMap::from([(
-            "job".into(),
-            "starlink-telemetry".into(),
-        )]))
+        let (name, value) = JOB;
+        Self(BTreeMap::from([(name.into(), value.into())]))
     }
 }
 
@@ -97,17 +116,7 @@ impl DestinationLabels {
     /// # Errors
     /// The name or the value is not allowed.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), InvalidLabel> {
-        let is_word = |text: &str| {
-            text.bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        };
-        let starts_with_digit = name.starts_with(|first: char| first.is_ascii_digit());
-        if name.is_empty() || !is_word(name) || starts_with_digit || name.starts_with("__") {
-            return Err(InvalidLabel::Name);
-        }
-        if is_reserved_label(name) {
-            return Err(InvalidLabel::Reserved);
-        }
+        check_label(name)?;
         if value.is_empty() {
             return Err(InvalidLabel::Empty);
         }

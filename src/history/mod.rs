@@ -27,7 +27,7 @@ mod slice;
 pub use self::encode::{Encoder, Protocol, Request, TooLarge};
 pub use self::families::{Family, FamilyId};
 pub use self::info::Info;
-pub use self::labels::{DestinationLabels, InvalidLabel, is_reserved_label};
+pub use self::labels::{DestinationLabels, InvalidLabel, JOB, check_label};
 pub use self::names::NameFilter;
 pub use self::options::Options;
 pub use self::own::{OwnMarkers, OwnScrape, OwnSeries, OwnSet};

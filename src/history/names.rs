@@ -16,6 +16,12 @@ impl NameFilter {
         Self { keep, drop }
     }
 
+    /// The expressions of `keep`.
+    #[must_use]
+    pub fn keep(&self) -> &[Regex] {
+        &self.keep
+    }
+
     /// Whether a metric is sent.
     #[must_use]
     pub fn keeps(&self, name: &str) -> bool {
@@ -23,6 +29,17 @@ impl NameFilter {
         (self.keep.is_empty() || matches(&self.keep)) && !matches(&self.drop)
     }
 }
+
+/// Two are equal if the texts of their expressions are.
+impl PartialEq for NameFilter {
+    fn eq(&self, other: &Self) -> bool {
+        let texts =
+            |list: &[Regex]| -> Vec<String> { list.iter().map(ToString::to_string).collect() };
+        texts(&self.keep) == texts(&other.keep) && texts(&self.drop) == texts(&other.drop)
+    }
+}
+
+impl Eq for NameFilter {}
 
 #[cfg(test)]
 mod tests {

@@ -13,6 +13,12 @@ const KEPT: Duration = Duration::from_secs(15 * 60);
 /// The free space that the journals leave at least, unless 5 % of the file system are less.
 const MOST_FREE: u64 = 1 << 30;
 
+/// How many bytes of a file system the journals leave free.
+#[must_use]
+pub fn left_free(space: Space) -> u64 {
+    MOST_FREE.min(space.total / 20)
+}
+
 /// The bounds of the journals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
@@ -142,7 +148,7 @@ fn deleted_bytes(accounts: &BTreeMap<Arc<str>, AccountUse>, victims: &Victims) -
 
 /// How many bytes must become free.
 fn missing(space: Space) -> u64 {
-    MOST_FREE.min(space.total / 20).saturating_sub(space.free)
+    left_free(space).saturating_sub(space.free)
 }
 
 impl AccountUse {

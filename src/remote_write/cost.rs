@@ -126,6 +126,17 @@ impl Destination {
         }
     }
 
+    /// That the rate is too low for a fleet; `None` if it is not.
+    #[must_use]
+    pub fn too_slow(&self, fleet: FleetSize) -> Option<String> {
+        let (rate, needed) = (self.max_samples_per_second, self.cost(fleet).samples);
+        (rate > 0 && (rate as f64) < needed).then(|| {
+            format!(
+                "max_samples_per_second is {rate}, but the fleet has about {needed:.0} samples/s: rows arrive later and later, until the journal drops the oldest ones"
+            )
+        })
+    }
+
     /// What is left out after an outage, if the journal keeps rows for this time; `None` if nothing is.
     #[must_use]
     pub fn left_out(&self, journal: Duration) -> Option<String> {
@@ -148,6 +159,7 @@ impl Destination {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::NameFilter;
     use crate::telemetry::fields::anchored;
 
     fn destination() -> Destination {
@@ -170,7 +182,7 @@ mod tests {
         assert!((cost.bytes / cost.samples - 13.9).abs() < 1e-6);
         a.own_metrics = false;
         a.protocol = ProtocolChoice::V1;
-        a.keep = vec![anchored("starlink_Uptime").unwrap()];
+        a.names = NameFilter::new(vec![anchored("starlink_Uptime").unwrap()], Vec::new());
         let cost = a.cost(FleetSize {
             terminals: 15,
             accounts: 1,
@@ -178,6 +190,22 @@ mod tests {
         });
         assert!((cost.series - 15.0).abs() < 1e-6);
         assert!((cost.bytes - 19.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_rate_should_be_that_of_the_fleet() {
+        let fleet = FleetSize {
+            terminals: 1000,
+            accounts: 2,
+            has_inventory: false,
+        };
+        for (rate, expected) in [(0, false), (1207, true), (1208, false)] {
+            let mut a = destination();
+            a.max_samples_per_second = rate;
+            let text = a.too_slow(fleet);
+            assert_eq!(text.is_some(), expected, "{rate}: {text:?}");
+            assert!(text.is_none_or(|text| text.contains("about 1207 samples/s")));
+        }
     }
 
     #[test]

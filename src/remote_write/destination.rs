@@ -2,27 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use regex_lite::Regex;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-/// The value of the label `job`, unless the destination's labels have another one.
-pub(super) const JOB: &str = "starlink-telemetry";
+use super::receiver_url::ReceiverUrl;
+use crate::history::{JOB, NameFilter};
 
 /// The header of a tenant, unless the destination names another one.
 const TENANT_HEADER: &str = "X-Scope-OrgID";
 
-/// Where samples are sent, and how. Two are equal if all their settings and fixed secrets are.
+/// Where samples are sent, and how. Two are equal if all their settings and fixed secrets are; lines are not compared.
 #[derive(Debug, Clone)]
 pub struct Destination {
     /// The unique name: 1 to 63 of `a-z`, `0-9`, `_` and `-`, the first a letter or a digit.
     pub name: Arc<str>,
     /// The URL of the receiver, without user name and fragment.
-    pub url: Url,
+    pub url: ReceiverUrl,
     /// Which version of the protocol is spoken.
     pub protocol: ProtocolChoice,
     /// The receiver's out-of-order window.
@@ -33,10 +32,8 @@ pub struct Destination {
     pub max_samples_per_second: u64,
     /// The most samples in a request, 1 to 100,000.
     pub max_samples_per_send: u32,
-    /// If there are any, only families whose name one of these expressions matches are sent.
-    pub keep: Vec<Regex>,
-    /// Families whose name one of these expressions matches are not sent.
-    pub drop: Vec<Regex>,
+    /// Which families are sent.
+    pub names: NameFilter,
     /// The labels of each series, in addition to its own; no name that a metric of the exporter has.
     pub labels: BTreeMap<String, String>,
     /// The label `instance` of the exporter's own metrics; `None` for the name of the host.
@@ -59,6 +56,8 @@ pub struct Destination {
     pub pair: bool,
     /// Whether credentials may be sent in plain http to another machine.
     pub allow_insecure: bool,
+    /// The keys that name files, with their lines in `REMOTE_WRITE_FILE`, for errors.
+    pub file_lines: Vec<(&'static str, usize)>,
 }
 
 /// Which version of the protocol a destination speaks.
@@ -162,15 +161,14 @@ impl Destination {
     pub fn new(name: impl Into<Arc<str>>, url: Url) -> Self {
         Self {
             name: name.into(),
-            url,
+            url: url.into(),
             protocol: ProtocolChoice::Auto,
             out_of_order_window: Window::Limited(Duration::ZERO),
             max_shards: 8,
             max_samples_per_second: 0,
             max_samples_per_send: 10_000,
-            keep: Vec::new(),
-            drop: Vec::new(),
-            labels: BTreeMap::from([("job".to_owned(), JOB.to_owned())]),
+            names: NameFilter::default(),
+            labels: BTreeMap::from([(JOB.0.to_owned(), JOB.1.to_owned())]),
             instance: None,
             own_metrics: true,
             tenant: Tenant::None,
@@ -181,31 +179,33 @@ impl Destination {
             remote_timeout: Duration::from_secs(30),
             pair: false,
             allow_insecure: false,
+            file_lines: Vec::new(),
         }
     }
 
     /// Whether a family is sent. Meant to be called once for each name.
     #[must_use]
     pub fn sends(&self, family: &str) -> bool {
-        let any = |expressions: &[Regex]| expressions.iter().any(|one| one.is_match(family));
-        (self.keep.is_empty() || any(&self.keep)) && !any(&self.drop)
+        self.names.keeps(family)
     }
 
-    /// The files with secrets, whose changes must be followed.
-    pub fn secret_files(&self) -> impl Iterator<Item = &PathBuf> {
-        let secret = match &self.authentication {
-            Authentication::None => None,
-            Authentication::Basic { password, .. } => Some(password),
-            Authentication::Header { credentials, .. } => Some(credentials),
+    /// The file with the secret, and the key that names it.
+    #[must_use]
+    pub fn secret_file(&self) -> Option<(&'static str, &Path)> {
+        let (key, secret) = match &self.authentication {
+            Authentication::None => return None,
+            Authentication::Basic { password, .. } => ("password_file", password),
+            Authentication::Header { credentials, .. } => ("credentials_file", credentials),
         };
-        secret.into_iter().filter_map(|secret| match secret {
-            Secret::File(path) => Some(path),
+        match secret {
+            Secret::File(path) => Some((key, path)),
             Secret::Value(_) => None,
-        })
+        }
     }
 
-    /// The secrets that are given as values, for the redactor.
-    pub fn secret_values(&self) -> impl Iterator<Item = &SecretString> {
+    /// The secrets that are given as values, for the redactor: also those that the query of the URL may contain.
+    #[must_use]
+    pub fn secret_values(&self) -> Vec<SecretString> {
         let secret = match &self.authentication {
             Authentication::Basic {
                 password: Secret::Value(value),
@@ -217,25 +217,20 @@ impl Destination {
             } => Some(value),
             _ => None,
         };
-        secret
-            .into_iter()
-            .chain(self.headers.iter().map(|(_, value)| value))
+        let headers = self.headers.iter().map(|(_, value)| value);
+        let given = secret.into_iter().chain(headers).cloned();
+        given.chain(self.url.secrets()).collect()
     }
 
     /// The URL for logs and pages: without its query, which may contain secrets.
     #[must_use]
     pub fn shown_url(&self) -> String {
-        let mut url = self.url.clone();
-        url.set_query(None);
-        url.into()
+        self.url.shown()
     }
 }
 
 impl PartialEq for Destination {
     fn eq(&self, other: &Self) -> bool {
-        let texts = |expressions: &[Regex]| -> Vec<String> {
-            expressions.iter().map(ToString::to_string).collect()
-        };
         let headers = |destination: &Self| -> Vec<(String, String)> {
             let headers = destination.headers.iter();
             headers
@@ -249,8 +244,7 @@ impl PartialEq for Destination {
             && self.max_shards == other.max_shards
             && self.max_samples_per_second == other.max_samples_per_second
             && self.max_samples_per_send == other.max_samples_per_send
-            && texts(&self.keep) == texts(&other.keep)
-            && texts(&self.drop) == texts(&other.drop)
+            && self.names == other.names
             && self.labels == other.labels
             && self.instance == other.instance
             && self.own_metrics == other.own_metrics
@@ -277,38 +271,12 @@ impl fmt::Display for Destination {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::fields::anchored;
-
-    #[test]
-    fn keep_and_drop_select_families() {
-        let url: Url = "http://127.0.0.1:1/write".parse().unwrap();
-        let expressions = |texts: &[&str]| -> Vec<Regex> {
-            texts.iter().map(|text| anchored(text).unwrap()).collect()
-        };
-        for (keep, drop, family, is_sent) in [
-            (&[][..], &[][..], "starlink_up", true),
-            (&["starlink_.*"], &[], "starlink_up", true),
-            (&["starlink"], &[], "starlink_up", false),
-            (&["a", "starlink_up"], &[], "starlink_up", true),
-            (&[], &["starlink_up"], "starlink_up", false),
-            (&["starlink_.*"], &["starlink_up"], "starlink_up", false),
-            (&[], &["up"], "starlink_up", true),
-        ] {
-            let mut destination = Destination::new("a", url.clone());
-            destination.keep = expressions(keep);
-            destination.drop = expressions(drop);
-            assert_eq!(
-                destination.sends(family),
-                is_sent,
-                "{keep:?} {drop:?} {family}"
-            );
-        }
-    }
 
     #[test]
     fn shown_texts_have_no_secret() {
         let url: Url = "http://127.0.0.1:1/write?key=needle".parse().unwrap();
         let mut destination = Destination::new("a", url);
+        assert_eq!(destination.secret_values().len(), 2);
         let needle = || SecretString::from("needle");
         destination.headers = vec![("X-Key".to_owned(), needle())];
         destination.authentication = Authentication::Header {
@@ -319,8 +287,7 @@ mod tests {
             destination.to_string(),
             "destination a: url=http://127.0.0.1:1/write"
         );
-        assert!(!format!("{:?}", destination.headers).contains("needle"));
-        assert!(!format!("{:?}", destination.authentication).contains("needle"));
-        assert_eq!(destination.secret_values().count(), 2);
+        assert!(!format!("{destination:?}").contains("needle"));
+        assert_eq!(destination.secret_values().len(), 4);
     }
 }

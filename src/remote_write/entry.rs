@@ -1,18 +1,16 @@
 //! One entry of `REMOTE_WRITE_FILE`: checks the value of each key.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use secrecy::SecretString;
 use url::{Host, Url};
 
-use super::destination::{
-    Authentication, Destination, JOB, ProtocolChoice, Tenant, TlsConfig, Window,
-};
+use super::destination::{Authentication, Destination, ProtocolChoice, Tenant, TlsConfig, Window};
 use super::duration;
-use super::section::{LONGEST, Section, is_header_value};
-use crate::history::is_reserved_label;
+use super::secret_text::{is_header_value, is_username};
+use super::section::{LONGEST, Section};
+use crate::history::{InvalidLabel, NameFilter, check_label};
 
 /// The keys of an entry.
 pub(super) const KEYS: [&str; 21] = [
@@ -43,19 +41,33 @@ pub(super) const TLS_KEYS: [&str; 4] = ["ca_file", "cert_file", "key_file", "ser
 pub(super) const BASIC_KEYS: [&str; 3] = ["username", "password", "password_file"];
 pub(super) const AUTHORIZATION_KEYS: [&str; 3] = ["type", "credentials", "credentials_file"];
 
+/// The keys that name files.
+const FILE_KEYS: [(&str, &str); 5] = [
+    ("tls_config", "ca_file"),
+    ("tls_config", "cert_file"),
+    ("tls_config", "key_file"),
+    ("basic_auth", "password_file"),
+    ("authorization", "credentials_file"),
+];
+
 const MOST_LABELS: usize = 20;
+const LONGEST_LABEL: usize = 100;
 const MOST_HEADERS: usize = 20;
 
-/// Headers that the sender sets itself.
-const OWN_HEADERS: [&str; 10] = [
+/// Headers that the sender sets itself, or that would break requests. So do those that begin with `proxy-`.
+const OWN_HEADERS: [&str; 14] = [
     "connection",
     "content-encoding",
     "content-length",
     "content-type",
+    "expect",
     "host",
-    "proxy-authorization",
+    "keep-alive",
     "retry-attempt",
+    "te",
+    "trailer",
     "transfer-encoding",
+    "upgrade",
     "user-agent",
     "x-prometheus-remote-write-version",
 ];
@@ -142,13 +154,13 @@ impl Section<'_, '_> {
     }
 
     fn selection(&mut self, destination: &mut Destination) {
-        destination.keep = self.expressions("keep");
-        destination.drop = self.expressions("drop");
+        let (keep, drop) = (self.expressions("keep"), self.expressions("drop"));
+        destination.names = NameFilter::new(keep, drop);
         destination.own_metrics = self.switch("own_metrics").unwrap_or(true);
     }
 
     fn identity(&mut self, destination: &mut Destination) {
-        let mut labels = BTreeMap::from([("job".to_owned(), JOB.to_owned())]);
+        let labels = &mut destination.labels;
         for (line, name, value) in self.texts("labels", MOST_LABELS) {
             match label(name) {
                 Ok(()) if value.is_empty() => {
@@ -160,7 +172,6 @@ impl Section<'_, '_> {
                 Err(reason) => self.problems.add(line, reason),
             }
         }
-        destination.labels = labels;
         destination.instance = self.parsed("instance", "a text", |text| {
             (!text.is_empty() && text.len() <= LONGEST).then(|| text.to_owned())
         });
@@ -173,8 +184,11 @@ impl Section<'_, '_> {
             },
         );
         destination.tenant = tenant.unwrap_or_default();
-        let header = self.parsed("tenant_header", "the name of an HTTP header", |text| {
-            let is_accepted = is_header_name(text) && !is_own_header(text);
+        let accepted = "the name of an HTTP header that requests do not have anyway";
+        let header = self.parsed("tenant_header", accepted, |text| {
+            let is_accepted = is_header_name(text)
+                && !is_own_header(text)
+                && !text.eq_ignore_ascii_case("authorization");
             is_accepted.then(|| text.to_owned())
         });
         if let Some(header) = header {
@@ -201,8 +215,7 @@ impl Section<'_, '_> {
                 part.problems.add(part.line, "username is missing");
             }
             let username = part.parsed("username", "a text without a colon", |text| {
-                let is_accepted = !text.contains(':') && !text.chars().any(char::is_control);
-                is_accepted.then(|| text.to_owned())
+                is_username(text).then(|| text.to_owned())
             });
             let password = part.secret("password", "password_file", directory);
             if let (Some(username), Some(password)) = (username, password) {
@@ -227,6 +240,7 @@ impl Section<'_, '_> {
         }
         self.headers(destination);
         self.tls(destination, directory);
+        destination.file_lines = self.lines_in_parts(&FILE_KEYS);
     }
 
     fn headers(&mut self, destination: &mut Destination) {
@@ -239,7 +253,7 @@ impl Section<'_, '_> {
             } else if name.eq_ignore_ascii_case("authorization") {
                 "Authorization must not be in headers: use basic_auth or authorization"
             } else if is_own_header(name) {
-                "a header in headers is set by the sender itself: leave it out"
+                "a header in headers is set by the sender itself, or would break requests: leave it out"
             } else if has_tenant && name.eq_ignore_ascii_case(tenant) {
                 "the header of the tenant is in headers, too: leave it out there"
             } else if headers
@@ -357,34 +371,31 @@ pub(super) fn is_tenant(text: &str) -> bool {
 
 /// Whether a destination may have a label of this name; the error is the problem. Only names that the exporter has are shown.
 fn label(name: &str) -> Result<(), String> {
-    if is_reserved_label(name) {
-        let instead = match name {
-            "instance" => "use the key instance",
-            _ => "use another name",
-        };
-        return Err(format!(
-            "the label {name} is one of the exporter's: {instead}"
-        ));
-    }
     if name == "__replica__" {
         let what = "the label __replica__ makes receivers drop the samples of one instance: leave it out, and use pair: true";
         return Err(what.to_owned());
     }
-    let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
-    let is_accepted = name.len() <= 100
-        && name.bytes().next().is_some_and(is_letter)
-        && name
-            .bytes()
-            .all(|byte| is_letter(byte) || byte.is_ascii_digit());
-    if !is_accepted || name.starts_with("__") {
-        let what = "a name in labels is not accepted: give 1 to 100 letters, digits and _, beginning with a letter or one _";
-        return Err(what.to_owned());
+    match check_label(name) {
+        Ok(()) if name.len() <= LONGEST_LABEL => Ok(()),
+        Err(InvalidLabel::Reserved) => {
+            let instead = match name {
+                "instance" => "use the key instance",
+                _ => "use another name",
+            };
+            Err(format!(
+                "the label {name} is one of the exporter's: {instead}"
+            ))
+        }
+        _ => {
+            let what = "a name in labels is not accepted: give 1 to 100 letters, digits and _, beginning with a letter or one _";
+            Err(what.to_owned())
+        }
     }
-    Ok(())
 }
 
 fn is_own_header(name: &str) -> bool {
-    OWN_HEADERS.iter().any(|own| own.eq_ignore_ascii_case(name))
+    let name = name.to_ascii_lowercase();
+    OWN_HEADERS.contains(&&*name) || name.starts_with("proxy-")
 }
 
 /// A token of RFC 9110, section 5.6.2.

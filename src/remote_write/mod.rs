@@ -10,6 +10,7 @@
 mod answer;
 mod cost;
 mod destination;
+mod doubts;
 mod duration;
 mod entry;
 mod error;
@@ -20,8 +21,10 @@ mod pace;
 mod policy;
 mod quarantine;
 mod reasons;
+mod receiver_url;
 mod scale;
 mod search;
+mod secret_text;
 mod section;
 mod shards;
 mod variables;
@@ -31,6 +34,7 @@ pub use self::cost::{Cost, FleetSize};
 pub use self::destination::{
     Authentication, Destination, ProtocolChoice, Secret, Tenant, TlsConfig, Window,
 };
+pub use self::doubts::doubts;
 pub use self::duration::parse as duration;
 pub use self::error::{DestinationsError, DestinationsErrors};
 pub use self::file::{MOST_DESTINATIONS, parse};
@@ -39,8 +43,10 @@ pub use self::pace::Pace;
 pub use self::policy::{Action, Moments, RequestState, Retry, TimeStreak};
 pub use self::quarantine::Quarantine;
 pub use self::reasons::{RowReason, SampleReason, TimeReason};
+pub use self::receiver_url::ReceiverUrl;
 pub use self::scale::{Load, Scale};
 pub use self::search::{Found, Refusal, Search};
+pub use self::secret_text::{LARGEST_SECRET, SecretError};
 pub use self::shards::{Lane, Limits, Position, Request, Row, Selected, Shards};
 pub use self::variables::Variables;
 

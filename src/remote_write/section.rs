@@ -7,6 +7,7 @@ use secrecy::SecretString;
 
 use super::destination::Secret;
 use super::foreign;
+use super::secret_text::{is_header_value, is_password};
 use crate::telemetry::fields::anchored;
 use crate::text::yaml::{Node, Value};
 use crate::text::{Problems, nearest};
@@ -73,6 +74,21 @@ impl<'n, 'p> Section<'n, 'p> {
     /// The line of a key, or of the section without it.
     pub(super) fn line_of(&self, key: &str) -> usize {
         self.get(key).map_or(self.line, |node| node.line)
+    }
+
+    /// The lines of those keys of parts that are given.
+    pub(super) fn lines_in_parts(
+        &self,
+        keys: &[(&'static str, &'static str)],
+    ) -> Vec<(&'static str, usize)> {
+        let line = |(part, key): &(&'static str, &'static str)| {
+            let Value::Map(entries) = &self.get(part)?.value else {
+                return None;
+            };
+            let (_, node) = entries.iter().find(|(name, _)| name == key)?;
+            Some((*key, node.line))
+        };
+        keys.iter().filter_map(line).collect()
     }
 
     pub(super) fn problem(&mut self, key: &str, what: impl Into<String>) {
@@ -222,17 +238,27 @@ impl<'n, 'p> Section<'n, 'p> {
                 None
             }
             (true, false) => {
-                let parse = |text: &str| is_header_value(text).then(|| SecretString::from(text));
-                let accepted = "printable ASCII characters";
-                match value {
-                    // A password is encoded, so it may have any characters.
-                    "password" => self.text(value).map(SecretString::from),
-                    _ => self.parsed(value, accepted, parse),
-                }
-                .map(Secret::Value)
+                let secret = match value {
+                    // White space around it may belong to it.
+                    "password" => self.password(),
+                    _ => self.parsed(value, "printable ASCII characters", |text| {
+                        is_header_value(text).then(|| text.into())
+                    }),
+                };
+                secret.map(Secret::Value)
             }
             (false, true) => self.path(file, directory).map(Secret::File),
         }
+    }
+
+    fn password(&mut self) -> Option<SecretString> {
+        let text = self.text("password")?;
+        if !is_password(text) {
+            let what = "password is not accepted: give at least one character, and no line break or other control character";
+            self.problem("password", what);
+            return None;
+        }
+        Some(text.into())
     }
 
     pub(super) fn path(&mut self, key: &'static str, directory: &Path) -> Option<PathBuf> {
@@ -251,9 +277,4 @@ pub(super) fn unknown(key: &str, known: &[&str]) -> String {
         Some(known) => format!("unknown key: did you mean {known}?"),
         None => format!("unknown key: use {}", known.join(", ")),
     }
-}
-
-/// Whether a text can be the value of a header.
-pub(super) fn is_header_value(text: &str) -> bool {
-    !text.trim().is_empty() && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }

@@ -6,6 +6,7 @@ use url::Url;
 
 use super::destination::{Authentication, Destination, Secret, Tenant, Window};
 use super::entry::{is_here, is_tenant, url, window};
+use super::secret_text::is_username;
 
 /// The name of the destination.
 const NAME: &str = "default";
@@ -32,6 +33,12 @@ impl Variables {
     /// Why it is not accepted.
     pub fn url(text: &str) -> Result<Url, &'static str> {
         url(text)
+    }
+
+    /// Parses `REMOTE_WRITE_USERNAME`: a text without a colon and control characters.
+    #[must_use]
+    pub fn username(text: &str) -> Option<String> {
+        is_username(text).then(|| text.to_owned())
     }
 
     /// Parses `REMOTE_WRITE_TENANT`: `account`, or a name that can be the value of a header.

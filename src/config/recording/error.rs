@@ -1,13 +1,14 @@
 //! Errors of the destinations of remote write. No message quotes a value, because the files contain secrets.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::config::credential::CredentialError;
 use crate::files::FileError;
-use crate::remote_write::DestinationsError;
+use crate::outgoing::TlsFilesError;
+use crate::remote_write::{DestinationsError, SecretError};
 
 /// A problem of `REMOTE_WRITE_FILE`, or of a file that a destination names.
 #[derive(Debug, Error)]
@@ -29,29 +30,59 @@ pub enum DestinationFileError {
         source: DestinationsError,
     },
     /// A file that a destination names cannot be used.
-    #[error("destination {destination}: {} {source}", .path.display().to_string().escape_debug())]
+    #[error("{place}destination {destination}: {source}")]
     Named {
+        /// Where it is named.
+        place: Place,
         /// The name of the destination.
         destination: Arc<str>,
-        /// The file.
-        path: PathBuf,
         /// What is wrong with it.
         source: NamedFileError,
     },
 }
 
-/// Why a file that a destination names cannot be used. The texts are meant to follow the path.
+/// A line of `REMOTE_WRITE_FILE`; `None` for a variable, whose name is in the error. The text is meant to precede others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place(pub(super) Option<(PathBuf, usize)>);
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some((path, line)) => {
+                let path = path.display().to_string();
+                write!(f, "{} line {line}: ", path.escape_debug())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why a file that a destination names cannot be used. The texts begin with the key, or the variable, and the path.
 #[derive(Debug, Error)]
 pub enum NamedFileError {
-    /// It has no credential.
+    /// The file of a secret cannot be read.
+    #[error("{key} {path:?} {source}")]
+    File {
+        /// The key or the variable.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: FileError,
+    },
+    /// The file of a secret has no usable one.
+    #[error("{key} {path:?} {source}")]
+    Secret {
+        /// The key or the variable.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: SecretError,
+    },
+    /// A certificate or a key cannot be used.
     #[error(transparent)]
-    Credential(#[from] CredentialError),
-    /// The credential cannot be the value of a header.
-    #[error("has characters that are not printable ASCII")]
-    NotPrintable,
-    /// It is a certificate or a key that cannot be read.
-    #[error(transparent)]
-    File(#[from] FileError),
+    Tls(#[from] TlsFilesError),
 }
 
 /// All problems; at least one.

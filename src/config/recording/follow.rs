@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tracing::{info, warn};
 
+use super::doubts_of;
 use super::error::DestinationFileErrors;
 use super::load::{Configured, check_all, load_file};
 use crate::files::{Change, FileReader, FileStates, WatchOptions, error_text, watch};
@@ -73,7 +74,9 @@ impl DestinationFiles {
     fn load(&self, reader: &mut FileReader) -> Result<Vec<Configured>, DestinationFileErrors> {
         match &self.source {
             Source::File(path) => load_file(path, reader),
-            Source::Variables(destination) => check_all(vec![(**destination).clone()], reader),
+            Source::Variables(destination) => {
+                check_all(vec![(**destination).clone()], None, reader)
+            }
         }
     }
 }
@@ -97,6 +100,9 @@ pub async fn follow(
             let count = destinations.len();
             info!(file, destinations = count, "destinations reloaded");
             register_secrets(&destinations, &redactor);
+            for advice in doubts_of(&destinations) {
+                warn!(file, advice, "a setting may be wrong");
+            }
             apply(destinations);
         }
         Change::Same(Ok(_)) => info!(file, "destinations are unchanged"),

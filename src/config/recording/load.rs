@@ -1,29 +1,28 @@
 //! Loads destinations, and checks the files that they name.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
-use super::error::{DestinationFileError, DestinationFileErrors, NamedFileError};
-use crate::config::credential;
-use crate::files::{FileReader, FileStates, SMALL};
-use crate::remote_write::{Authentication, Destination, parse};
+use super::super::table;
+use super::error::{DestinationFileError, DestinationFileErrors, NamedFileError, Place};
+use crate::files::{FileReader, SMALL};
+use crate::outgoing::TlsFiles;
+use crate::remote_write::{Destination, LARGEST_SECRET, parse};
 
-/// A destination, and the state of the files that it names. Two are equal if the settings and the contents of the files are.
+/// A destination with its secrets. Two are equal if the settings are: a sender reads files that change by itself.
 #[derive(Debug, Clone)]
 pub struct Configured {
     /// The settings.
     pub destination: Arc<Destination>,
-    /// The states of its files.
-    files: FileStates,
     /// Its secrets, also those in files.
     pub(super) secrets: Vec<SecretString>,
 }
 
 impl PartialEq for Configured {
     fn eq(&self, other: &Self) -> bool {
-        self.destination == other.destination && self.files.is_same_content(&other.files)
+        self.destination == other.destination
     }
 }
 
@@ -46,32 +45,27 @@ pub(super) fn load_file(
         };
         DestinationFileErrors(errors.iter().map(of).collect())
     })?;
-    check_all(destinations, reader)
+    check_all(destinations, Some(path), reader)
 }
 
-/// Reads the files that destinations name.
+/// Reads the files that destinations of `file` name, or that variables do.
 pub(super) fn check_all(
     destinations: Vec<Destination>,
+    file: Option<&Path>,
     reader: &mut FileReader,
 ) -> Result<Vec<Configured>, DestinationFileErrors> {
     let mut problems = Vec::new();
     let configured = destinations.into_iter().map(|destination| {
-        let mark = reader.mark();
-        let mut secrets: Vec<_> = destination.secret_values().cloned().collect();
-        for path in destination.secret_files() {
-            match secret(&destination, path, reader) {
-                Ok(secret) => secrets.push(secret),
-                Err(source) => problems.push(named(&destination, path, source)),
-            }
+        let mut secrets = destination.secret_values();
+        match secret_in_file(&destination, file, reader) {
+            Ok(secret) => secrets.extend(secret),
+            Err((key, source)) => problems.push(named(&destination, file, Some(key), source)),
         }
-        for path in tls_files(&destination) {
-            if let Err(source) = reader.read(path, SMALL) {
-                problems.push(named(&destination, path, source.into()));
-            }
+        for error in tls_files(&destination).check(reader) {
+            problems.push(named(&destination, file, error.key(), error.into()));
         }
         Configured {
             destination: Arc::new(destination),
-            files: reader.seen_since(mark),
             secrets,
         }
     });
@@ -82,33 +76,59 @@ pub(super) fn check_all(
     }
 }
 
-/// The secret in a file.
-fn secret(
+/// The secret in a file, if the destination names one; or what is wrong with the file of this key.
+fn secret_in_file(
     destination: &Destination,
-    path: &Path,
+    file: Option<&Path>,
     reader: &mut FileReader,
-) -> Result<SecretString, NamedFileError> {
-    let secret = credential::read(path, reader)?;
-    // A password is encoded, so it may have any characters.
-    let is_header = matches!(destination.authentication, Authentication::Header { .. });
-    let is_printable = |secret: &str| secret.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    match is_header && !is_printable(secret.expose_secret()) {
-        true => Err(NamedFileError::NotPrintable),
-        false => Ok(secret),
+) -> Result<Option<SecretString>, (&'static str, NamedFileError)> {
+    let Some((key, path)) = destination.secret_file() else {
+        return Ok(None);
+    };
+    let named_by = match (file, key) {
+        (Some(_), _) => key,
+        (None, "password_file") => table::REMOTE_WRITE_PASSWORD_FILE.name,
+        (None, _) => table::REMOTE_WRITE_BEARER_TOKEN_FILE.name,
+    };
+    let path_of = || path.to_owned();
+    let content = reader.read(path, LARGEST_SECRET).map_err(|source| {
+        let (key, path) = (named_by, path_of());
+        NamedFileError::File { key, path, source }
+    });
+    let secret = content.and_then(|content| {
+        let secret = destination.authentication.secret_in(&content);
+        secret.map_err(|source| {
+            let (key, path) = (named_by, path_of());
+            NamedFileError::Secret { key, path, source }
+        })
+    });
+    secret.map(Some).map_err(|source| (key, source))
+}
+
+/// The certificates and the key that a destination names.
+fn tls_files(destination: &Destination) -> TlsFiles<'_> {
+    let tls = &destination.tls;
+    let identity = tls.identity.as_ref();
+    TlsFiles {
+        ca_file: tls.ca_file.as_deref(),
+        identity: identity.map(|(certificate, key)| (certificate.as_path(), key.as_path())),
     }
 }
 
-/// The certificates and keys that a destination names.
-fn tls_files(destination: &Destination) -> impl Iterator<Item = &PathBuf> {
-    let identity = destination.tls.identity.iter();
-    let identity = identity.flat_map(|(certificate, key)| [certificate, key]);
-    destination.tls.ca_file.iter().chain(identity)
-}
-
-fn named(destination: &Destination, path: &Path, source: NamedFileError) -> DestinationFileError {
+fn named(
+    destination: &Destination,
+    file: Option<&Path>,
+    key: Option<&'static str>,
+    source: NamedFileError,
+) -> DestinationFileError {
+    let mut lines = destination.file_lines.iter();
+    let line = lines.find(|(known, _)| Some(*known) == key);
+    let place = file
+        .zip(line)
+        .map(|(path, (_, line))| (path.to_owned(), *line));
     DestinationFileError::Named {
+        place: Place(place),
         destination: Arc::clone(&destination.name),
-        path: path.to_owned(),
         source,
     }
 }
@@ -119,7 +139,6 @@ impl From<Destination> for Configured {
     fn from(destination: Destination) -> Self {
         Self {
             destination: Arc::new(destination),
-            files: FileStates::default(),
             secrets: Vec::new(),
         }
     }

@@ -3,6 +3,8 @@
 mod error;
 mod follow;
 mod load;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +22,7 @@ use super::table::{self, Setting};
 use crate::files::FileReader;
 use crate::journal::JournalDirectory;
 use crate::journal::retention::Bounds;
-use crate::remote_write::{Destination, Variables};
+use crate::remote_write::{Destination, Variables, doubts};
 
 /// The settings of `REMOTE_WRITE_URL`, all of which are useless without it.
 const SECONDARY: [&Setting; 5] = [
@@ -29,6 +31,13 @@ const SECONDARY: [&Setting; 5] = [
     &table::REMOTE_WRITE_BEARER_TOKEN_FILE,
     &table::REMOTE_WRITE_TENANT,
     &table::REMOTE_WRITE_OUT_OF_ORDER_WINDOW,
+];
+
+/// The settings of the journal, all of which are useless without a destination.
+const OF_JOURNAL: [&Setting; 3] = [
+    &table::JOURNAL_DIR,
+    &table::JOURNAL_MAX_BYTES,
+    &table::JOURNAL_MAX_AGE,
 ];
 
 /// Where rows are recorded, and the receivers that they are sent to.
@@ -56,9 +65,13 @@ pub(super) fn read(
     let age = reader.read(&table::JOURNAL_MAX_AGE, parse::age);
     let is_directory_set = reader.origin(&table::JOURNAL_DIR).is_some();
     let Some(files) = read_destinations(reader) else {
-        if is_directory_set {
-            let advice = "it has no effect: neither REMOTE_WRITE_URL nor REMOTE_WRITE_FILE is set";
-            reader.warn(table::JOURNAL_DIR.name, advice);
+        for setting in OF_JOURNAL {
+            // A default has this origin.
+            if reader.origin(setting).is_some_and(|it| it != "default") {
+                let advice =
+                    "it has no effect: neither REMOTE_WRITE_URL nor REMOTE_WRITE_FILE is set";
+                reader.warn(setting.name, advice);
+            }
         }
         return Some(None);
     };
@@ -144,6 +157,9 @@ fn load(
                     reader.note_entry(&destination.to_string());
                 }
             }
+            for doubt in doubts_of(&destinations) {
+                reader.warn(named_by(reader), doubt);
+            }
             Some((files, destinations))
         }
         Err(errors) => {
@@ -154,6 +170,13 @@ fn load(
             None
         }
     }
+}
+
+/// What may be wrong with destinations.
+fn doubts_of(destinations: &[Configured]) -> Vec<String> {
+    let destinations = destinations.iter();
+    let destinations: Vec<_> = destinations.map(|it| &*it.destination).collect();
+    doubts(&destinations)
 }
 
 fn read_variables(reader: &mut Reader) -> Option<Destination> {
@@ -168,7 +191,9 @@ fn read_variables(reader: &mut Reader) -> Option<Destination> {
     );
     let path = |text: &str| Ok(PathBuf::from(text));
     let variables = Variables {
-        username: reader.read(&table::REMOTE_WRITE_USERNAME, |text| Ok(text.to_owned())),
+        username: reader.read(&table::REMOTE_WRITE_USERNAME, |text| {
+            Variables::username(text).ok_or("")
+        }),
         password_file: reader.read(&table::REMOTE_WRITE_PASSWORD_FILE, path),
         bearer_token_file: reader.read(&table::REMOTE_WRITE_BEARER_TOKEN_FILE, path),
         tenant: reader.read(&table::REMOTE_WRITE_TENANT, |text| {
@@ -178,6 +203,10 @@ fn read_variables(reader: &mut Reader) -> Option<Destination> {
             Variables::window(text).ok_or("")
         }),
     };
+    if variables.username.is_none() && reader.origin(&table::REMOTE_WRITE_USERNAME).is_some() {
+        // It is refused already, and not missing beside the password.
+        return None;
+    }
     match variables.destination(url?) {
         Ok(destination) => Some(destination),
         Err(what) => {

@@ -10,9 +10,7 @@ use super::OwnOptions;
 use super::making::Making;
 use super::rounds::Scope;
 use crate::exposition::{Collect, Format, Revoked, Shard};
-use crate::history::{
-    DestinationLabels, Encoder, NameFilter, OwnSeries, OwnSet, Protocol, Request, TooLarge,
-};
+use crate::history::{DestinationLabels, Encoder, OwnSeries, OwnSet, Protocol, Request, TooLarge};
 use crate::http::{Shown, own_name};
 use crate::recording::sender::{AccessError, Client, Message};
 use crate::remote_write::{Class, ProtocolChoice, classify};
@@ -74,7 +72,7 @@ impl Sending {
             // They were checked when the destination was parsed.
             let _ = labels.set(name, value);
         }
-        let names = NameFilter::new(destination.keep.clone(), destination.drop.clone());
+        let names = destination.names.clone();
         let instance = destination.instance.clone().unwrap_or_else(own_name);
         let most = usize::try_from(destination.max_samples_per_send).unwrap_or(usize::MAX);
         Self {

@@ -355,7 +355,8 @@ async fn requests_follow_the_protocol_that_the_receiver_understands() {
 async fn requests_have_at_most_so_many_samples() {
     let world = World::new(vec![vec![stored()]], |destination| {
         destination.max_samples_per_send = 50;
-        destination.drop = vec![crate::telemetry::fields::anchored("process_.*").unwrap()];
+        let drop = crate::telemetry::fields::anchored("process_.*").unwrap();
+        destination.names = crate::history::NameFilter::new(Vec::new(), vec![drop]);
     });
     world.requests(4).await;
     let all = world.settled().await;

@@ -1,6 +1,6 @@
 //! The credentials and TLS settings of a destination. Files with them are read again when they change.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,15 +14,12 @@ use tracing::{info, warn};
 use super::client::ClientContext;
 use crate::files::{FileError, FileReader, FileStates};
 use crate::outgoing::{Authorities, TlsFiles, TlsFilesError};
-use crate::remote_write::{Authentication, Destination, Secret};
+use crate::remote_write::{Authentication, Destination, LARGEST_SECRET, Secret, SecretError};
 use crate::tasks::{ThreadError, in_thread};
 use crate::time::Moment;
 
 /// Files are checked before a request, but not more often than this.
 const CHECK_AFTER: Duration = Duration::from_secs(5);
-
-/// The largest file with a secret, in bytes.
-const LARGEST_SECRET: u64 = 64 << 10;
 
 /// Why no request can be sent. The texts name the setting and the path.
 #[derive(Debug, Error)]
@@ -37,13 +34,15 @@ pub enum AccessError {
         /// The reason.
         source: FileError,
     },
-    /// The file of a secret has nothing that can be sent in a header.
-    #[error("{setting} {path:?} is empty, or not printable text of one line")]
+    /// The file of a secret has no usable one.
+    #[error("{setting} {path:?} {source}")]
     Secret {
         /// The key of the destination.
         setting: &'static str,
         /// The path.
         path: PathBuf,
+        /// The reason.
+        source: SecretError,
     },
     /// The credentials cannot be the value of a header.
     #[error("the credentials cannot be sent in a header")]
@@ -215,7 +214,7 @@ impl Job {
 fn has_files(destination: &Destination) -> bool {
     let is_tls = destination.url.scheme() == "https";
     let tls = &destination.tls;
-    destination.secret_files().next().is_some()
+    destination.secret_file().is_some()
         || is_tls && (tls.ca_file.is_some() || tls.identity.is_some())
 }
 
@@ -231,7 +230,21 @@ fn authorization(
     };
     let secret = match secret {
         Secret::Value(value) => value.clone(),
-        Secret::File(path) => secret_file(setting, path, reader)?,
+        Secret::File(path) => {
+            let path_of = || path.to_owned();
+            let content = reader.read(path, LARGEST_SECRET);
+            let content = content.map_err(|source| AccessError::File {
+                setting,
+                path: path_of(),
+                source,
+            })?;
+            let secret = authentication.secret_in(&content);
+            secret.map_err(|source| AccessError::Secret {
+                setting,
+                path: path_of(),
+                source,
+            })?
+        }
     };
     let value = authentication.header(secret.expose_secret());
     let value = value.ok_or(AccessError::Header)?;
@@ -239,27 +252,4 @@ fn authorization(
     let mut header = header.map_err(|_| AccessError::Header)?;
     header.set_sensitive(true);
     Ok((Some(header), Some(secret)))
-}
-
-/// The text of a file without blanks and line ends at its ends, as Prometheus reads it.
-fn secret_file(
-    setting: &'static str,
-    path: &Path,
-    reader: &mut FileReader,
-) -> Result<SecretString, AccessError> {
-    let bytes = reader.read(path, LARGEST_SECRET);
-    let bytes = bytes.map_err(|source| AccessError::File {
-        setting,
-        path: path.to_owned(),
-        source,
-    })?;
-    let text = String::from_utf8(bytes).ok();
-    let text = text.as_deref().map(str::trim);
-    match text.filter(|text| !text.is_empty() && !text.chars().any(char::is_control)) {
-        Some(text) => Ok(SecretString::from(text)),
-        None => Err(AccessError::Secret {
-            setting,
-            path: path.to_owned(),
-        }),
-    }
 }

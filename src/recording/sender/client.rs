@@ -157,7 +157,7 @@ impl Client {
     #[must_use]
     pub fn new(status: Arc<DestinationStatus>, context: ClientContext) -> Self {
         let secrets = status.destination.secret_values();
-        context.redactor.register_credentials(secrets);
+        context.redactor.register_credentials(&secrets);
         Self {
             context,
             status,

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::history::{
-    Content, DestinationLabels, DeviceKey, History, Input, NameFilter, Options, Slice,
-};
+use crate::history::{Content, DestinationLabels, DeviceKey, History, Input, Options, Slice};
 use crate::journal::moved::{self, InvalidDevices};
 use crate::journal::{Kind, Record, payload};
 use crate::remote_write::{Destination, Row};
@@ -82,7 +80,7 @@ pub(super) fn options(destination: &Destination, context: &SenderContext) -> Opt
         include_routers: context.include_routers,
         retention: context.retention,
         limits: context.limits,
-        names: NameFilter::new(destination.keep.clone(), destination.drop.clone()),
+        names: destination.names.clone(),
         labels: labels(destination),
     }
 }

@@ -89,17 +89,24 @@ fn a_file_gives_destinations() {
         password: Secret::File("/etc/starlink/password".into()),
     };
     assert_eq!(mimir.authentication, authentication);
-    let files: Vec<_> = mimir.secret_files().collect();
-    assert_eq!(files, [Path::new("/etc/starlink/password")]);
+    let file = Path::new("/etc/starlink/password");
+    assert_eq!(mimir.secret_file(), Some(("password_file", file)));
+    let lines = [
+        ("ca_file", 22),
+        ("cert_file", 23),
+        ("key_file", 24),
+        ("password_file", 28),
+    ];
+    assert_eq!(mimir.file_lines, lines);
     assert_eq!(mimir.headers[0].1.expose_secret(), NEEDLE);
     assert_eq!(mimir.remote_timeout, Duration::from_secs(60));
 
     assert_eq!(local.out_of_order_window, Window::Unlimited);
     assert_eq!(local.tenant, Tenant::Fixed("fleet".to_owned()));
     assert!(local.labels.is_empty());
-    assert_eq!(local.secret_values().count(), 1);
+    assert_eq!(local.secret_values().len(), 1);
 
-    assert_eq!(*relay, Destination::new("relay", relay.url.clone()));
+    assert_eq!(*relay, Destination::new("relay", (*relay.url).clone()));
     assert_eq!(relay.labels["job"], "starlink-telemetry");
 
     let authentication = Authentication::Header {

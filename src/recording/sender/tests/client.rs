@@ -216,7 +216,8 @@ async fn without_a_connection_nothing_was_sent() {
         outcome.text
     );
     // A resolver that never answers.
-    destination.url = "http://receiver.example/".parse().unwrap();
+    let url: url::Url = "http://receiver.example/".parse().unwrap();
+    destination.url = url.into();
     destination.remote_timeout = Duration::from_millis(50);
     let status = Arc::new(DestinationStatus::new(Arc::new(destination)));
     let mut context = context(Clock::system());
