@@ -15,6 +15,7 @@ use crate::form::scrape;
 use crate::harness::{
     UP, environment, eventually, scripted_simulator, shows, terminal_row, throughput,
 };
+use crate::receiver::{Model, Receiver};
 use crate::tls::{Authority, Identity, TlsProxy};
 
 /// The simulator behind TLS.
@@ -257,6 +258,42 @@ async fn hosts_of_no_proxy_are_reached_directly() {
     let (_binary, address) = starlink.binary(&changes).await;
     shows(address, &throughput("shown"), 1.0).await;
     assert_eq!(proxy.targets(), Vec::<String>::new());
+}
+
+/// Requests to a receiver with https use the proxy and the additional authority, as those to Starlink do.
+#[actix_rt::test]
+async fn receivers_are_reached_through_the_proxy_unless_they_are_exempt() {
+    for (no_proxy, is_used) in [("starlink.example", true), ("localhost", false)] {
+        let simulator = scripted_simulator();
+        simulator.push_rows([terminal_row("shown", 1_000_000_000, 1.0)]);
+        let receiver = Receiver::start(Model::victoria_metrics());
+        let authority = Authority::new();
+        let identity = authority.issue(&["localhost"]);
+        let tls = TlsProxy::before(receiver.address(), &identity).await;
+        let proxy = ProxyServer::start(Behaviour::Asks).await;
+        let target = format!("localhost:{}", tls.address.port());
+        let (url, ca_file) = (format!("https://{target}/write"), authority.file());
+        let journal = authority.path("journal");
+        let changes = [
+            ("HTTPS_PROXY", proxy.url(CREDENTIALS)),
+            ("NO_PROXY", no_proxy.to_owned()),
+            ("API_CA_FILE", ca_file.to_str().unwrap().to_owned()),
+            ("JOURNAL_DIR", journal.to_str().unwrap().to_owned()),
+            ("REMOTE_WRITE_URL", url),
+            ("REMOTE_WRITE_OUT_OF_ORDER_WINDOW", "unlimited".to_owned()),
+        ];
+        let changes = changes
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        let (_binary, _) = Binary::listening(&simulator, &changes).await;
+        receiver
+            .gets("rows", |requests| requests.iter().any(|it| it.has_rows()))
+            .await;
+        let targets = proxy.targets();
+        assert_eq!(!targets.is_empty(), is_used, "{no_proxy}");
+        assert!(targets.iter().all(|seen| *seen == target), "{targets:?}");
+        assert!(tls.connections() > 0);
+    }
 }
 
 #[actix_rt::test]

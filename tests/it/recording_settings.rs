@@ -70,7 +70,11 @@ async fn check_config_estimates_the_cost_of_each_destination() {
     let file = "remote_write:\n  - name: a\n    url: https://a.example/write\n  - name: b\n    url: https://b.example/write?key=n33dle\n    out_of_order_window: 33h\n    protocol: \"1.0\"\n";
     fs::write(path("destinations.yaml"), file).unwrap();
     let (journal, file) = (path("journal"), path("destinations.yaml"));
-    let changes = [("JOURNAL_DIR", &*journal), ("REMOTE_WRITE_FILE", &*file)];
+    let mut changes = vec![
+        ("JOURNAL_DIR", &*journal),
+        ("REMOTE_WRITE_FILE", &*file),
+        ("INVENTORY", "auto"),
+    ];
     let settings = environment(&scripted_simulator(), &changes);
     let (code, output, errors) = run(&["check-config"], settings).await;
     assert_eq!((code, errors.as_str()), (0, ""));
@@ -88,6 +92,12 @@ async fn check_config_estimates_the_cost_of_each_destination() {
             "destination b: about 1414 samples/s, 33210 series, 26.9 kB/s per 1000 terminals",
         ]
     );
+    let of_alert = "alert StarlinkHistoryAtRisk: ";
+    assert!(!output.contains(of_alert), "{output}");
+    changes.push(("JOURNAL_MAX_BYTES", "1GiB"));
+    let settings = environment(&scripted_simulator(), &changes);
+    let (_, output, _) = run(&["check-config"], settings).await;
+    assert!(output.contains(of_alert), "{output}");
     assert!(!directory.path().join("journal").exists());
 }
 
@@ -226,4 +236,28 @@ async fn the_start_logs_the_destinations_without_secrets() {
     assert_eq!(destination.text("destination"), "default");
     assert_eq!(destination.text("url"), "http://127.0.0.1:1/write");
     assert!(!binary.stderr().contains("n33dle"));
+}
+
+#[actix_rt::test]
+async fn a_user_name_and_a_password_file_are_sent() {
+    let receiver = Receiver::start(Model::prometheus(Duration::ZERO));
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (journal, password, url) = (path("journal"), path("password"), receiver.url());
+    fs::write(&password, "open sesame\n").unwrap();
+    let changes = [
+        ("JOURNAL_DIR", journal.as_str()),
+        ("REMOTE_WRITE_URL", url.as_str()),
+        ("REMOTE_WRITE_USERNAME", "Aladdin"),
+        ("REMOTE_WRITE_PASSWORD_FILE", password.as_str()),
+    ];
+    let (_binary, _) = Binary::listening(&scripted_simulator(), &changes).await;
+    receiver
+        .gets("a request", |requests| !requests.is_empty())
+        .await;
+    // The example of RFC 7617, section 2.
+    let expected = Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+    for request in receiver.requests() {
+        assert_eq!(request.header("authorization"), expected);
+    }
 }

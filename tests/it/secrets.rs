@@ -1,6 +1,8 @@
 //! Tests that no secret appears in any output. Each setting with a secret contains a needle, which is searched in logs, pages,
 //! metrics and errors: with TLS, a proxy, the log level `trace`, and failures of token requests and polls.
 
+mod receivers;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 

@@ -131,13 +131,9 @@ async fn requests_name_the_tenant_of_their_account() {
     assert_eq!(names, ["fleet-2", "north"]);
 }
 
-#[actix_rt::test]
-async fn destinations_come_and_go_with_the_file() {
-    let world = World::new(fleet(true), Model::prometheus(WINDOW), "33h");
-    let other = Receiver::start(Model::victoria_metrics());
-    let first = entry("first", &world.receiver, &["out_of_order_window: 33h"]);
-    let second = entry("second", &other, &["out_of_order_window: unlimited"]);
-    let file = world.write_destinations(&first);
+/// A service in this process that checks the file of destinations often.
+async fn reloading(world: &World, destinations: &str) -> Service {
+    let file = world.write_destinations(destinations);
     let journal = world.journal();
     fs::create_dir_all(&journal).unwrap();
     let changes = [
@@ -149,7 +145,16 @@ async fn destinations_come_and_go_with_the_file() {
         ..Tuning::default()
     };
     let variables: Vec<(String, OsString)> = environment(&world.simulator, &changes);
-    let service = Service::set(variables, tuning, Clock::system()).await;
+    Service::set(variables, tuning, Clock::system()).await
+}
+
+#[actix_rt::test]
+async fn destinations_come_and_go_with_the_file() {
+    let world = World::new(fleet(true), Model::prometheus(WINDOW), "33h");
+    let other = Receiver::start(Model::victoria_metrics());
+    let first = entry("first", &world.receiver, &["out_of_order_window: 33h"]);
+    let second = entry("second", &other, &["out_of_order_window: unlimited"]);
+    let service = reloading(&world, &first).await;
     world.hands_out(30).await;
 
     // A new destination with a window begins with the oldest record.
@@ -187,4 +192,100 @@ async fn destinations_come_and_go_with_the_file() {
     ends(&world.simulator).await;
     is_complete(&other, &world.expected(Destination::default())).await;
     assert_eq!(world.receiver.requests().len(), before);
+}
+
+/// Rows that it has are not sent again, but for those of the records that were being sent when it left.
+#[actix_rt::test]
+async fn a_destination_that_returns_continues_where_it_was() {
+    let world = World::new(fleet(false), Model::prometheus(WINDOW), "33h");
+    let other = Receiver::start(Model::victoria_metrics());
+    let stays = entry("stays", &world.receiver, &["out_of_order_window: 33h"]);
+    let leaves = entry(
+        "leaves",
+        &other,
+        &["out_of_order_window: unlimited", "own_metrics: false"],
+    );
+    let both = [stays.clone(), leaves].concat();
+    let service = reloading(&world, &both).await;
+    world.hands_out(100).await;
+    let expected = world.expected(Destination::default());
+    other
+        .stores("the rows so far", |store| {
+            let problems = expected.problems(&store.samples);
+            problems.iter().all(|it| it.contains("no row gives"))
+        })
+        .await;
+    world.write_destinations(&stays);
+    eventually("its metrics are gone", || async {
+        let body = service.scrape().await;
+        of_sender(&body, "pending_rows", "leaves", "").is_none()
+    })
+    .await;
+    let (stored, first) = (other.store().samples, other.requests().len());
+    world.hands_out(30).await;
+    world.write_destinations(&both);
+    world.hands_out(30).await;
+    ends(&world.simulator).await;
+    is_complete(&other, &world.expected(Destination::default())).await;
+    let known: usize = stored.values().map(|samples| samples.len()).sum();
+    let requests = other.requests().split_off(first);
+    let all = requests.iter().flat_map(|request| request.series());
+    let is_known = |series: &crate::receiver::Series, time: &i64| {
+        let samples = stored.get(&series.text);
+        samples.is_some_and(|samples| samples.contains_key(time))
+    };
+    let again = all.map(|series| {
+        let times = series.samples.iter().map(|(time, _)| time);
+        times.filter(|time| is_known(series, time)).count()
+    });
+    let again: usize = again.sum();
+    assert!(again * 4 < known, "{again} of {known} are sent again");
+}
+
+/// A new secret is used by the same sender: it still knows which version of the protocol the receiver speaks.
+#[actix_rt::test]
+async fn a_rotated_secret_keeps_its_sender() {
+    let world = World::new(fleet(true), Model::victoria_metrics(), "unlimited");
+    let token = world.directory.path().join("token");
+    fs::write(&token, "first-token\n").unwrap();
+    let more = [
+        "out_of_order_window: unlimited",
+        "authorization:",
+        "  credentials_file: token",
+    ];
+    let list = entry("default", &world.receiver, &more);
+    let service = reloading(&world, &list).await;
+    world.hands_out(10).await;
+    reports(service.address, "protocol_version", "", |it| it == 1.0).await;
+    let has = |requests: &[crate::receiver::Request], token: &str, protocol| {
+        let mut requests = requests.iter();
+        requests.any(|request| {
+            request.header("authorization") == Some(token) && request.protocol() == Some(protocol)
+        })
+    };
+    world
+        .receiver
+        .gets("requests of 1.0", |requests| {
+            has(requests, "Bearer first-token", Protocol::V1)
+        })
+        .await;
+    let before = service.scrape().await;
+    fs::write(&token, "second-token\n").unwrap();
+    world
+        .receiver
+        .gets("the new token", |requests| {
+            has(requests, "Bearer second-token", Protocol::V1)
+        })
+        .await;
+    let requests = world.receiver.requests();
+    assert!(!has(&requests, "Bearer second-token", Protocol::V2));
+    let after = service.scrape().await;
+    let samples = |body: &Body| of_sender(body, "samples_total", "default", "");
+    assert!(samples(&after) >= samples(&before));
+    let has_marker = |store: &crate::receiver::Store| {
+        let samples = store.samples.iter();
+        let mut up = samples.filter(|(series, _)| series.starts_with("starlink_up{"));
+        up.any(|(_, samples)| samples.values().any(|bits| *bits == STALE))
+    };
+    assert!(!world.receiver.with_store(has_marker), "no series ends");
 }
