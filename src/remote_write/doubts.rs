@@ -100,6 +100,8 @@ mod tests {
     use crate::remote_write::Tenant;
     use crate::telemetry::fields::anchored;
 
+    type Change = fn(&mut Destination);
+
     fn destination(name: &str) -> Destination {
         Destination::new(name, "https://a.example/write".parse().unwrap())
     }
@@ -152,17 +154,17 @@ mod tests {
 
     #[test]
     fn two_destinations_for_the_same_series_are_doubted() {
-        let changes: [(&dyn Fn(&mut Destination), bool); 6] = [
-            (&|_| {}, true),
-            (&|other| other.max_shards = 1, true),
-            (&|other| other.tenant = Tenant::Fixed("t".to_owned()), false),
-            (&|other| other.labels.clear(), false),
+        let changes: [(Change, bool); 6] = [
+            (|_| {}, true),
+            (|other| other.max_shards = 1, true),
+            (|other| other.tenant = Tenant::Fixed("t".to_owned()), false),
+            (|other| other.labels.clear(), false),
             (
-                &|other| other.headers.push(("X-Key".to_owned(), "x".into())),
+                |other| other.headers.push(("X-Key".to_owned(), "x".into())),
                 false,
             ),
             (
-                &|other| {
+                |other| {
                     let keep = expressions(&["starlink_exporter_.*"]);
                     other.names = NameFilter::new(keep, Vec::new());
                 },

@@ -37,7 +37,7 @@ pub enum DestinationFileError {
         /// The name of the destination.
         destination: Arc<str>,
         /// What is wrong with it.
-        source: NamedFileError,
+        source: Box<NamedFileError>,
     },
 }
 

@@ -129,7 +129,7 @@ fn named(
     DestinationFileError::Named {
         place: Place(place),
         destination: Arc::clone(&destination.name),
-        source,
+        source: Box::new(source),
     }
 }
 
