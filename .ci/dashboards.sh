@@ -258,5 +258,6 @@ start_victoria_metrics scrape
 .ci/expressions.py dashboards "$server" "$named"
 .ci/expressions.py dashboards "$server" older older
 .ci/twice.py "$server" one two
+.ci/expressions.py silent "$receiver"
 check_line_protocol
 check_scrape_size

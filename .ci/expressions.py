@@ -5,6 +5,7 @@ Usage: expressions.py lint
        expressions.py dashboards SERVER INSTANCE [nameless|older]
        expressions.py rules SERVER
        expressions.py series SERVER INSTANCE
+       expressions.py silent SERVER
        expressions.py alerts FILE...
 
 lint reads the files alone: nothing is fixed to one installation, every panel says what it shows and in what unit, none lies on
@@ -19,6 +20,9 @@ rules does so for the rules that SERVER has loaded. A recording rule must have d
 its comparisons made to filter nothing, so that the labels of its alerts can be seen.
 
 series asks for every series that the exporter INSTANCE has, each with its labels.
+
+silent asks SERVER, which has rows that were written remotely, as if the last one were ten minutes old: what is known of terminals that
+are offline must still be shown.
 
 alerts writes a metric for each of Starlink's alerts that the rule files name, for one terminal, and a suspended account with a service
 line that ends and a destination that refuses its rows. The demo has few of these alerts, and no such account.
@@ -468,6 +472,50 @@ def check_series(server, instance):
 
 
 # ---------------------------------------------------------------------------------------------------------------------------
+# written rows
+
+# What the dashboards show of silent terminals: by file and panel, the references of the expressions that need no metric but those of rows.
+OF_SILENT = {
+    ("fleet.json", "Terminals by state"): "ABC",
+    ("fleet.json", "All terminals"): "AD",
+    ("terminal.json", "State"): "A",
+    ("terminal.json", "Last report"): "A",
+    ("terminal.json", "Details"): "A",
+}
+# Longer than the lookback of 5 minutes.
+SILENT_SECONDS = 600
+
+
+def check_silent(server):
+    report = "starlink_last_report_timestamp_seconds"
+    if patiently(lambda: not server.series(report, False)):
+        sys.exit("failed: the server has no rows")
+    terminal = server.series(f'{report}{{device_type="UserTerminal"}}', False)[0]["deviceID"]
+    values = {"instance": ".*", "account": ".*", "terminal": terminal, "__range": "1d"}
+    at = time.time() + SILENT_SECONDS
+
+    def ask(expression):
+        # Without nocache, VictoriaMetrics shifts times that are close to now.
+        return server.get("query", query=expression, time=at, nocache=1)["result"]
+
+    boards = read_dashboards()
+    targets = [
+        (f"{name}: {title}: {target['refId']}", target["expr"])
+        for (name, title), references in OF_SILENT.items()
+        for panel in panels_of(boards[name])
+        if panel["title"] == title
+        for target in panel["targets"]
+        if target["refId"] in references
+    ]
+    objections = [f"{place} has no data of silent terminals" for place, expression in targets if not ask(substitute(expression, values))]
+    if ask(report):
+        objections.append("the terminals are not silent")
+    if objections or len(targets) != sum(map(len, OF_SILENT.values())):
+        sys.exit("failed:\n  " + "\n  ".join(objections))
+    print(f"dashboards: {len(targets)} expressions have data of silent terminals whose rows were written remotely")
+
+
+# ---------------------------------------------------------------------------------------------------------------------------
 # rules
 
 TOKEN = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`|\{|\}|\(|\)|==|!=|<=|>=|<|>|\w+|\s+|.)""", re.DOTALL)
@@ -576,6 +624,8 @@ def main():
             check_rules(Server(url))
         case ["series", url, instance]:
             check_series(Server(url), instance)
+        case ["silent", url]:
+            check_silent(Server(url))
         case ["alerts", _, *_]:
             write_alerts(sys.argv[2:])
         case _:
