@@ -128,6 +128,8 @@ pub enum SenderState {
     Sending,
     /// The receiver cannot be reached, or cannot take requests now: they are repeated.
     Retrying,
+    /// The receiver refused all samples of the last request for good: they are counted and not sent again.
+    Rejecting,
     /// The receiver refuses all requests until a person changes something.
     Held(Hold),
     /// It failed too often, and is started again later.
@@ -166,6 +168,8 @@ pub struct SenderStatus {
     pending_rows: AtomicU64,
     /// The oldest row of the records that are not done, in seconds since 1970; unknown if none waits.
     pub oldest_pending: Gauge,
+    /// When the oldest record was received that is not done, in seconds since 1970; unknown if none waits. Its rows can be much older.
+    pub waiting_since: Gauge,
     /// The number of shards.
     pub shards: Gauge,
     /// 1 or 2; unknown before the first answer.
@@ -190,6 +194,7 @@ impl SenderStatus {
             retries: Counter::default(),
             pending_rows: AtomicU64::new(0),
             oldest_pending: Gauge::default(),
+            waiting_since: Gauge::default(),
             shards: Gauge::default(),
             protocol_version: Gauge::default(),
             state: ArcSwap::default(),

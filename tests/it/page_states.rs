@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use starlink_telemetry::simulator::{Answer, AnswerBody, Simulator};
 
 use crate::harness::{Service, WAIT_LIMIT, eventually, scripted_simulator, throughput};
+use crate::receiver::{Model, Receiver, Reply};
 use crate::wire::ask;
 
 const COLUMNS: [&str; 8] = [
@@ -241,6 +242,33 @@ async fn a_failed_connection_is_shown_in_words() {
     says(&service, "/", &["Cannot reach Starlink", "efused"]).await;
     let home = service.get("/").await.body;
     assert!(!home.contains("none: connect"), "{home}");
+}
+
+#[actix_rt::test]
+async fn a_destination_that_refuses_all_samples_is_shown_with_its_message() {
+    let receiver = Receiver::start(Model::prometheus(Duration::ZERO));
+    receiver.set_default(Some(Reply::status(
+        400,
+        "unsupported path requested: /write",
+    )));
+    let journal = tempfile::tempdir().unwrap();
+    let url = receiver.url();
+    let settings = [
+        ("JOURNAL_DIR", journal.path().to_str().unwrap()),
+        ("REMOTE_WRITE_URL", url.as_str()),
+    ];
+    let (_simulator, service) = service(&["ut-1"], 0, &settings).await;
+    let texts = [
+        "Samples rejected",
+        "Rows for default are lost",
+        "rejecting",
+        "unsupported path requested",
+    ];
+    says(&service, "/", &texts).await;
+    let status = json_of(&service, "/api/v1/status").await;
+    let sender = &status["history"]["destinations"][0]["accounts"][0];
+    assert_eq!(sender["state"], "rejecting");
+    assert!(sender["remedy"].as_str().unwrap().contains("correct url"));
 }
 
 #[actix_rt::test]

@@ -30,6 +30,8 @@ pub(super) struct Flight {
     pub(super) not_before: Moment,
     /// Whether an attempt is being made.
     pub(super) is_sending: bool,
+    /// Whether the receiver has any of the samples.
+    pub(super) is_stored: bool,
     /// The number of times that encoding it failed.
     pub(super) panics: u32,
 }
@@ -74,6 +76,11 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    fn has_stored(&self) -> bool {
+        let is_stored = |(reason, _): &(SampleReason, u64)| *reason == SampleReason::AlreadyStored;
+        self.stored > 0 || self.failed.iter().any(is_stored)
+    }
+
     fn fail(&mut self, reason: SampleReason, samples: u64) {
         if samples > 0 {
             self.failed.push((reason, samples));
@@ -126,6 +133,7 @@ impl Flight {
             count: request.rows.len() as u64,
             not_before: now,
             is_sending: false,
+            is_stored: false,
             panics: 0,
         })
     }
@@ -241,6 +249,7 @@ impl Flight {
                 quarantine.add(series, moments.now);
             }
         }
+        self.is_stored |= tally.has_stored();
         self.body = None;
         self.not_before = moments.now;
         match self.search.next() {

@@ -22,7 +22,7 @@ pub struct DestinationRow {
     pub delay: Option<String>,
     /// The number of rows that wait.
     pub pending: String,
-    /// What to change, while all requests are refused.
+    /// What to change, while all requests or samples are refused.
     pub remedy: Option<&'static str>,
     /// The last failed request, with its age.
     pub last_error: Option<String>,
@@ -101,13 +101,20 @@ fn row(senders: &[&Sender], now: f64) -> DestinationRow {
 /// How bad the state of a sender is: the higher, the worse.
 fn rank(sender: &Sender) -> u8 {
     match sender.state {
+        SendState::Rejecting => 6,
         SendState::Held => 5,
         SendState::Paused => 4,
         SendState::Retrying => 3,
-        SendState::Starting | SendState::Sending if sender.delay_seconds >= BEHIND => 2,
+        SendState::Starting | SendState::Sending if is_slow(sender) => 2,
         SendState::Starting => 1,
         SendState::Sending => 0,
     }
+}
+
+/// Whether rows wait although requests do not fail. Rows can be old when they arrive, so their age does not count.
+fn is_slow(sender: &Sender) -> bool {
+    matches!(sender.state, SendState::Starting | SendState::Sending)
+        && sender.waiting_seconds >= BEHIND
 }
 
 fn level(sender: &Sender) -> Level {
@@ -121,10 +128,26 @@ fn level(sender: &Sender) -> Level {
 /// What is wrong with journals and destinations.
 #[must_use]
 pub fn findings(status: &Status) -> Vec<Finding> {
-    [not_durable(status), refused(status), delayed(status)]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        rejected(status),
+        not_durable(status),
+        refused(status),
+        delayed(status),
+        slow(status),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn rejected(status: &Status) -> Option<Finding> {
+    let (names, senders) = affected(status, |sender| sender.state == SendState::Rejecting);
+    let remedy = senders.iter().find_map(|sender| sender.remedy)?;
+    let because = format!(
+        "Rows for {} are lost: {remedy}. The message is below, at Destinations.",
+        listed(&names)
+    );
+    Some(Finding::new(Condition::Rejected, because))
 }
 
 fn not_durable(status: &Status) -> Option<Finding> {
@@ -171,6 +194,18 @@ fn delayed(status: &Status) -> Option<Finding> {
     Some(Finding::new(Condition::HistoryDelayed, because))
 }
 
+fn slow(status: &Status) -> Option<Finding> {
+    let (names, senders) = affected(status, is_slow);
+    let waits = senders.iter().map(|sender| sender.waiting_seconds);
+    let wait = waits.max_by(f64::total_cmp)?;
+    let because = format!(
+        "Requests to {} do not fail, but rows of the last {} wait in the journal. If that does not shrink, the receiver or max_samples_per_second is too slow.",
+        listed(&names),
+        minutes(wait)
+    );
+    Some(Finding::new(Condition::HistoryDelayed, because))
+}
+
 /// The names of the destinations with such senders, and these senders.
 fn affected(status: &Status, is_meant: impl Fn(&Sender) -> bool) -> (Vec<String>, Vec<&Sender>) {
     let mut names = Vec::new();
@@ -201,9 +236,12 @@ mod tests {
         Sender {
             account: account.to_owned(),
             state,
-            remedy: (state == SendState::Held).then_some("correct basic_auth"),
+            remedy: matches!(state, SendState::Held | SendState::Rejecting)
+                .then_some("correct basic_auth"),
             pending_rows: if delay_seconds > 0.0 { 1200 } else { 0 },
             delay_seconds,
+            // Rows are older than their arrival.
+            waiting_seconds: (delay_seconds - 100.0).max(0.0),
             shards: Some(1.0),
             protocol_version: Some(2.0),
             last_error: None,
@@ -237,7 +275,7 @@ mod tests {
 
     #[test]
     fn the_worst_of_journals_and_destinations_is_in_the_verdict() {
-        use SendState::{Held, Retrying, Sending};
+        use SendState::{Held, Rejecting, Retrying, Sending, Starting};
         let both = |state, delay| [sender("north", Sending, 3.0), sender("south", state, delay)];
         for (durable, senders, word, level, because) in [
             (
@@ -253,6 +291,34 @@ mod tests {
                 "History delayed",
                 Level::Notice,
                 "Requests to central fail and are repeated. Rows of the last 62 min wait in the journal.",
+            ),
+            (
+                [true, true],
+                both(Sending, 699.0),
+                "Healthy",
+                Level::Good,
+                "Polls of all 2 accounts succeed. All components are running.",
+            ),
+            (
+                [true, true],
+                both(Sending, 3700.0),
+                "History delayed",
+                Level::Notice,
+                "Requests to central do not fail, but rows of the last 60 min wait in the journal. If that does not shrink, the receiver or max_samples_per_second is too slow.",
+            ),
+            (
+                [true, true],
+                both(Starting, 700.0),
+                "History delayed",
+                Level::Notice,
+                "Requests to central do not fail, but rows of the last 10 min wait in the journal. If that does not shrink, the receiver or max_samples_per_second is too slow.",
+            ),
+            (
+                [true, false],
+                both(Rejecting, 0.0),
+                "Samples rejected",
+                Level::Bad,
+                "Rows for central are lost: correct basic_auth. The message is below, at Destinations.",
             ),
             (
                 [true, true],
@@ -312,6 +378,7 @@ mod tests {
             (SendState::Sending, Level::Good),
             (SendState::Starting, Level::Good),
             (SendState::Retrying, Level::Notice),
+            (SendState::Rejecting, Level::Bad),
             (SendState::Held, Level::Bad),
             (SendState::Paused, Level::Bad),
         ] {

@@ -24,6 +24,8 @@ pub enum Condition {
     Stopped,
     /// The last poll failed.
     Failing,
+    /// A destination of remote write refuses all samples, so they are lost.
+    Rejected,
     /// A journal cannot be written.
     NotDurable,
     /// A destination of remote write refuses all requests.
@@ -38,7 +40,7 @@ pub enum Condition {
     RowsLeftOut,
     /// Answers contain no rows although many devices were online.
     NoRows,
-    /// Requests to a destination of remote write have failed for long.
+    /// A destination of remote write is far behind.
     HistoryDelayed,
     /// The host's clock is wrong.
     ClockWrong,
@@ -57,7 +59,9 @@ impl Condition {
     #[must_use]
     pub const fn level(self) -> Level {
         match self {
-            Self::Stopped | Self::Failing | Self::NotDurable | Self::Refused => Level::Bad,
+            Self::Stopped | Self::Failing | Self::Rejected | Self::NotDurable | Self::Refused => {
+                Level::Bad
+            }
             Self::Healthy => Level::Good,
             _ => Level::Notice,
         }
@@ -69,6 +73,7 @@ impl Condition {
         match self {
             Self::Stopped => "Stopped",
             Self::Failing => "Failing",
+            Self::Rejected => "Samples rejected",
             Self::NotDurable => "Not durable",
             Self::Refused => "Refused",
             Self::Starting => "Starting",

@@ -50,12 +50,14 @@ pub struct Sender {
     pub account: String,
     /// What it does now.
     pub state: SendState,
-    /// What to change while it is held.
+    /// What to change while it is held or rejecting.
     pub remedy: Option<&'static str>,
     /// The rows that wait.
     pub pending_rows: u64,
     /// The age of the oldest row that waits; 0 if none waits.
     pub delay_seconds: f64,
+    /// The time that the oldest record waits; 0 if none waits.
+    pub waiting_seconds: f64,
     /// The highest number of requests in flight.
     pub shards: Option<f64>,
     /// The version of the protocol, 1 or 2; unknown before the first response.
@@ -85,11 +87,16 @@ pub enum SendState {
     Sending,
     /// The last request failed and is repeated.
     Retrying,
+    /// The destination refused all samples of the last request for good: they are lost.
+    Rejecting,
     /// The destination refuses all requests until its settings are corrected.
     Held,
     /// It failed too often, and is started again later.
     Paused,
 }
+
+/// What to change while samples are refused for good.
+const REJECTED: &str = "the receiver answers, but stores none of the samples: see its message, and correct url (its path), the labels or the settings of the receiver";
 
 impl SendState {
     /// The name.
@@ -99,6 +106,7 @@ impl SendState {
             Self::Starting => "starting",
             Self::Sending => "sending",
             Self::Retrying => "retrying",
+            Self::Rejecting => "rejecting",
             Self::Held => "held",
             Self::Paused => "paused",
         }
@@ -152,16 +160,18 @@ impl Sender {
             SenderState::Starting => (SendState::Starting, None),
             SenderState::Sending => (SendState::Sending, None),
             SenderState::Retrying => (SendState::Retrying, None),
+            SenderState::Rejecting => (SendState::Rejecting, Some(REJECTED)),
             SenderState::Held(hold) => (SendState::Held, Some(hold.advice())),
             SenderState::Paused => (SendState::Paused, None),
         };
-        let oldest = status.oldest_pending.value();
+        let age = |of: Option<f64>| of.map_or(0.0, |at| (now - at).max(0.0));
         Self {
             account: status.account.to_string(),
             state,
             remedy,
             pending_rows: status.pending_rows(),
-            delay_seconds: oldest.map_or(0.0, |oldest| (now - oldest).max(0.0)),
+            delay_seconds: age(status.oldest_pending.value()),
+            waiting_seconds: age(status.waiting_since.value()),
             shards: status.shards.value(),
             protocol_version: status.protocol_version.value(),
             last_error: status.last_error().map(|error| SendError {
@@ -185,7 +195,7 @@ mod tests {
     use crate::recording::status::LastError;
     use crate::remote_write::{Hold, parse};
 
-    /// Two destinations; the first one refuses the requests of the account north.
+    /// Two destinations; the first one refuses the requests of the account north, the second one its samples.
     fn statuses() -> Statuses {
         let file = "remote_write: [{name: one, url: 'http://127.0.0.1/a'}, {name: two, url: 'http://127.0.0.1/b'}]";
         let destinations = parse(file.as_bytes(), Path::new("/")).unwrap();
@@ -199,10 +209,12 @@ mod tests {
         senders[0].set_state(SenderState::Held(Hold::Unauthorized));
         senders[0].set_pending_rows(12);
         senders[0].oldest_pending.set(900.0);
+        senders[0].waiting_since.set(940.0);
         senders[0].set_last_error(LastError {
             at: 990.0,
             text: "401".to_owned(),
         });
+        senders[1].set_state(SenderState::Rejecting);
         let journal = JournalStatus::new("north".into(), Duration::ZERO);
         journal.bytes.set(2048.0);
         journal.durable.set(0.0);
@@ -239,9 +251,12 @@ mod tests {
             (&held["pending_rows"], &held["delay_seconds"]),
             (&json!(12), &json!(100.0))
         );
+        assert_eq!(held["waiting_seconds"], 60.0);
         assert_eq!(held["last_error"]["message"], "401");
-        assert_eq!(two["accounts"][0]["state"], "starting");
-        assert_eq!(two["accounts"][0]["delay_seconds"], 0.0);
+        let rejecting = &two["accounts"][0];
+        assert_eq!(rejecting["state"], "rejecting");
+        assert_eq!(rejecting["remedy"], REJECTED);
+        assert_eq!(rejecting["delay_seconds"], 0.0);
     }
 
     #[test]

@@ -167,7 +167,8 @@ impl RemoteWriteActor {
                 rows,
             });
         }
-        let behind = progress.received().map_or(Duration::ZERO, |received| {
+        let received = progress.received();
+        let behind = received.map_or(Duration::ZERO, |received| {
             let behind = unix.saturating_sub(received);
             Duration::from_nanos(u64::try_from(behind).unwrap_or(0))
         });
@@ -179,9 +180,9 @@ impl RemoteWriteActor {
         status.shards.set(progress.shards.count().into());
         let oldest = progress.oldest();
         #[expect(clippy::cast_precision_loss, reason = "a time in seconds")]
-        status
-            .oldest_pending
-            .set_or_clear(oldest.map(|oldest| oldest as f64 / 1e9));
+        let seconds = |nanos: i64| nanos as f64 / 1e9;
+        status.oldest_pending.set_or_clear(oldest.map(seconds));
+        status.waiting_since.set_or_clear(received.map(seconds));
         if oldest.is_none() && status.state() == SenderState::Starting {
             status.set_state(SenderState::Sending);
         }

@@ -187,6 +187,7 @@ impl RemoteWriteActor {
         let answer = outcome.answer();
         let (streak, quarantine) = (&mut self.streak, &mut self.quarantine);
         let next = flight.answered(&answer, streak, quarantine, &moments, &mut tally);
+        let is_stored = flight.is_stored;
         match next {
             Next::FallBack => {
                 if link.fall_back() {
@@ -219,7 +220,12 @@ impl RemoteWriteActor {
             Protocol::V2 => 2.0,
         };
         status.protocol_version.set(version);
-        status.set_state(SenderState::Sending);
+        match is_stored {
+            true => status.set_state(SenderState::Sending),
+            false if next == Next::Finished => status.set_state(SenderState::Rejecting),
+            // Other parts of the request can be stored.
+            false => {}
+        }
         if let Some(since) = self.failing_since.take() {
             self.wants_live_first |= now.since(since) > OUTAGE;
         }
@@ -233,7 +239,7 @@ impl RemoteWriteActor {
             }
         }
         if !tally.failed.is_empty() {
-            self.set_error(SenderState::Sending, &outcome.text);
+            self.set_error(status.state(), &outcome.text);
         }
         self.count(&tally);
         next == Next::Finished

@@ -193,6 +193,43 @@ async fn what_a_person_must_change_holds_everything() {
 }
 
 #[actix_rt::test]
+async fn a_receiver_that_refuses_all_samples_is_rejecting() {
+    let receiver = Receiver::start(vec![vec![answer(400, "", "unsupported path: /write")]]);
+    let mut world = World::new(&receiver, |_| {});
+    world.offer(0..3, 0).await;
+    let is_rejecting = |world: &World| world.status.state() == SenderState::Rejecting;
+    world.until("it is rejecting", is_rejecting).await;
+    world.sent().await;
+    assert_eq!(world.status.samples.count(), 0);
+    let error = world.status.last_error().unwrap();
+    assert!(error.text.contains("unsupported path"), "{}", error.text);
+    assert_eq!(world.status.waiting_since.value(), None);
+    // The series of other devices are not in quarantine.
+    receiver.now(vec![stored()]);
+    world.offer(3..6, 0).await;
+    let is_sending = |world: &World| world.status.state() == SenderState::Sending;
+    world.until("it is sending", is_sending).await;
+    world.sent().await;
+}
+
+#[actix_rt::test]
+async fn samples_that_the_other_of_a_pair_has_sent_are_not_rejected() {
+    let receiver = Receiver::start(vec![vec![answer(
+        400,
+        "",
+        "duplicate sample for timestamp",
+    )]]);
+    let mut world = World::new(&receiver, |destination| destination.pair = true);
+    world.offer(0..3, 0).await;
+    world
+        .until("it is refused", |world| world.status.last_error().is_some())
+        .await;
+    world.sent().await;
+    assert_eq!(world.status.samples.count(), 0);
+    assert_eq!(world.status.state(), SenderState::Sending);
+}
+
+#[actix_rt::test]
 async fn a_sender_that_dies_repeats_its_requests() {
     let receiver = Receiver::start(vec![vec![Step::Hang], vec![stored()]]);
     let mut world = World::new(&receiver, |_| {});
