@@ -1,6 +1,9 @@
 //! Tests of the metrics, the page and the API of a service with a destination of remote write.
 
+use regex_lite::Regex;
 use serde_json::json;
+use starlink_telemetry::history::Protocol;
+use starlink_telemetry::remote_write::{Answer, Class, classify};
 
 use crate::api::Description;
 use crate::form::FORMATS;
@@ -8,7 +11,10 @@ use crate::form::scrape;
 use crate::harness::{Service, UP, eventually, scripted_simulator};
 
 /// Nothing listens there.
-const NOWHERE: &str = "http://127.0.0.1:9/api/v1/write";
+pub const NOWHERE: &str = "http://127.0.0.1:9/api/v1/write";
+
+/// The sender runs.
+pub const SENDER_UP: &str = r#"starlink_exporter_actor_up{account="default",actor="remote_write"}"#;
 
 /// Series that exist as soon as a destination is configured.
 const FROM_THE_START: [&str; 9] = [
@@ -20,7 +26,7 @@ const FROM_THE_START: [&str; 9] = [
     r#"starlink_exporter_remote_write_rows_dropped_total{account="default",destination="default",reason="max_age"}"#,
     r#"starlink_exporter_remote_write_pending_rows{account="default",destination="default"}"#,
     r#"starlink_exporter_actor_up{account="default",actor="journal"}"#,
-    r#"starlink_exporter_actor_up{account="default",actor="remote_write"}"#,
+    SENDER_UP,
 ];
 
 /// The series of the destination, which is that of all accounts.
@@ -89,4 +95,28 @@ async fn without_destinations_there_is_none() {
     }
     let page = service.get("/").await.body;
     assert!(!page.contains("history-title"));
+}
+
+/// The rules about alerts.
+const ALERTS: &str = include_str!("../../../Docker/prometheus/rules/starlink.alerts.yml");
+
+#[test]
+fn the_alert_about_refused_requests_has_every_status_that_is_held() {
+    let (_, alert) = ALERTS
+        .split_once("- alert: StarlinkHistoryRefused\n")
+        .unwrap();
+    let codes = alert.split('"').nth(1).unwrap();
+    let codes = Regex::new(&format!("^(?:{codes})$")).unwrap();
+    for status in 200..600 {
+        let answer = Answer::Response {
+            status,
+            retry_after: None,
+            written: Some(1),
+            body: "",
+        };
+        let is_held = matches!(classify(&answer, Protocol::V1), Class::Hold(_));
+        // 415 is held if only one version of the protocol may be spoken.
+        let is_expected = is_held || status == 415;
+        assert_eq!(codes.is_match(&status.to_string()), is_expected, "{status}");
+    }
 }
