@@ -1,4 +1,4 @@
-//! The positions of the destinations in a journal, in a small file with a checksum.
+//! The positions of the destinations in a journal, and the tenant of its account, in a small file with a checksum.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -63,6 +63,9 @@ pub struct Cursors {
     pub end: u64,
     /// By name.
     pub destinations: BTreeMap<Arc<str>, Cursor>,
+    /// The tenant of the account, which is needed when the account is not configured any more. Earlier versions did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Arc<str>>,
 }
 
 /// What the file of a journal contains.
@@ -156,6 +159,7 @@ mod tests {
         Cursors {
             end,
             destinations: destinations.collect(),
+            tenant: None,
         }
     }
 
@@ -163,9 +167,16 @@ mod tests {
     fn the_format_does_not_change() {
         let cursors = cursors(12, &[("a", cursor(7, Some(2..=4))), ("b", cursor(9, None))]);
         let json = r#"{"end":12,"destinations":{"a":{"next":7,"gap":{"start":2,"end":4},"shards":2},"b":{"next":9,"gap":null,"shards":2}}}"#;
-        let text = String::from_utf8(cursors.encode()).unwrap();
-        assert_eq!(text.split_once('\n').unwrap().1, json);
-        assert_eq!(Cursors::decode(text.as_bytes()), Some(cursors));
+        let with_tenant = Cursors {
+            tenant: Some("t".into()),
+            ..cursors.clone()
+        };
+        let longer = format!(r#"{},"tenant":"t"}}"#, json.strip_suffix('}').unwrap());
+        for (cursors, json) in [(cursors, json), (with_tenant, &longer)] {
+            let text = String::from_utf8(cursors.encode()).unwrap();
+            assert_eq!(text.split_once('\n').unwrap().1, json);
+            assert_eq!(Cursors::decode(text.as_bytes()), Some(cursors));
+        }
     }
 
     #[test]
@@ -216,7 +227,7 @@ mod tests {
             let all = numbers.into_iter().map(|(name, (next, shards))| {
                 (name.into(), Cursor { next, gap: None, shards })
             });
-            let cursors = Cursors { end: 1, destinations: all.collect() };
+            let cursors = Cursors { end: 1, destinations: all.collect(), tenant: None };
             let good = cursors.encode();
             prop_assert_eq!(Cursors::decode(&good), Some(cursors));
             for at in 0..good.len() {

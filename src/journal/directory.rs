@@ -3,11 +3,12 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use thiserror::Error;
 use tracing::warn;
 
-use super::cursors;
+use super::cursors::{self, Cursors, Loaded};
 use super::segment::SegmentName;
 use super::storage::{Disk, Storage, open, sync_directory};
 
@@ -157,6 +158,15 @@ impl JournalDirectory {
         }
         names.sort_unstable();
         Ok(names)
+    }
+
+    /// The tenant that the journal of an account was written for; `None` if its file of cursors does not have it, or cannot be read.
+    #[must_use]
+    pub fn tenant(&self, account: &str) -> Option<Arc<str>> {
+        match Cursors::load(&Disk::new(self.path.join(account))) {
+            Ok(Loaded::Cursors(cursors)) => cursors.tenant,
+            Ok(Loaded::Absent | Loaded::Damaged) | Err(_) => None,
+        }
     }
 
     /// Deletes the journal of an account: its files, and the directory.
@@ -335,6 +345,29 @@ mod tests {
         directory.remove("b").unwrap();
         directory.remove("b").unwrap();
         assert_eq!(directory.accounts().unwrap(), ["format"]);
+    }
+
+    #[test]
+    fn the_tenant_of_an_account_is_in_its_file_of_cursors() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = JournalDirectory::open(parent.path()).unwrap();
+        assert_eq!(directory.tenant("a"), None);
+        let storage = directory.account("a").unwrap();
+        let saved = |tenant: Option<&str>| Cursors {
+            tenant: tenant.map(Arc::from),
+            ..Cursors::default()
+        };
+        let mut damaged = saved(Some("t")).encode();
+        damaged[12] ^= 1;
+        for (file, expected) in [
+            (saved(Some("t")).encode(), Some("t")),
+            // As an earlier version wrote it.
+            (saved(None).encode(), None),
+            (damaged, None),
+        ] {
+            storage.replace(cursors::FILE, &file).unwrap();
+            assert_eq!(directory.tenant("a").as_deref(), expected);
+        }
     }
 
     #[test]

@@ -103,6 +103,11 @@ impl<S: Storage> JournalFiles<S> {
         cursor.clone()
     }
 
+    /// Sets the tenant of the account, which is saved with the cursors.
+    pub fn set_tenant(&mut self, tenant: Arc<str>) {
+        self.cursors.tenant = Some(tenant);
+    }
+
     /// Sets the cursor of a destination, unless it was released.
     pub fn advance(&mut self, destination: &str, cursor: Cursor) {
         if let Some(current) = self.cursors.destinations.get_mut(destination) {

@@ -26,6 +26,11 @@ pub struct Subscription {
 #[rtype(result = "()")]
 pub struct SetSubscriptions(pub Vec<Subscription>);
 
+/// Sets the tenant of the account. It is saved like a cursor.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct SetTenant(pub Arc<str>);
+
 /// Why records cannot be read now: the journal is not open, the storage fails, or gives no result within 5 s. The request is to be repeated later.
 #[derive(Debug, Clone, Error)]
 #[error("the journal cannot be read: {0}")]

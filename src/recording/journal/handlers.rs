@@ -16,7 +16,7 @@ use crate::journal::retention::AccountUse;
 use crate::journal::{Cursor, Record, Storage};
 use crate::recording::messages::{
     Advance, CursorOf, DeleteOldest, Finish, ReadRecords, ReadReply, RecordMoved, SetSubscriptions,
-    Unavailable, Usage,
+    SetTenant, Unavailable, Usage,
 };
 use crate::supervise::Heartbeat;
 use crate::time::unix_nanos;
@@ -138,6 +138,16 @@ impl<S: Storage + Unpin + 'static> Handler<SetSubscriptions> for JournalActor<S>
         }
         self.request_due(context);
         done
+    }
+}
+
+impl<S: Storage + Unpin + 'static> Handler<SetTenant> for JournalActor<S> {
+    type Result = ();
+
+    fn handle(&mut self, SetTenant(tenant): SetTenant, context: &mut Self::Context) {
+        self.tenant = Some(tenant);
+        self.has_moved = true;
+        self.request_due(context);
     }
 }
 

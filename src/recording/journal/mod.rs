@@ -52,6 +52,8 @@ const CLOSE: Duration = Duration::from_secs(10);
 pub struct JournalOptions {
     /// The account.
     pub account: Arc<str>,
+    /// Its tenant, which is saved. `None` leaves the saved one as it is.
+    pub tenant: Option<Arc<str>>,
     /// Where the journals are.
     pub directory: Arc<JournalDirectory>,
     /// The destinations at the start.
@@ -74,6 +76,8 @@ pub struct JournalOptions {
 #[derive(Debug)]
 pub struct JournalActor<S: Storage = Disk> {
     account: Arc<str>,
+    /// The tenant that is saved with the cursors.
+    tenant: Option<Arc<str>>,
     path: PathBuf,
     pool: Pool,
     published: Arc<Published>,
@@ -160,6 +164,7 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
     fn on(open_storage: OpenStorage<S>, path: PathBuf, options: JournalOptions) -> Self {
         let JournalOptions {
             account,
+            tenant,
             directory: _,
             subscriptions,
             memory,
@@ -175,6 +180,7 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
         subscribers.set(subscriptions, now);
         Self {
             account,
+            tenant,
             path,
             pool,
             published,

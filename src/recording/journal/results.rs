@@ -85,8 +85,10 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
             return;
         }
         // Also those with cursors, which may not be in the file yet.
-        let wanted = self.subscribers.configured();
-        self.request(context, move |worker| Event::Opened(worker.open(&wanted)));
+        let (wanted, tenant) = (self.subscribers.configured(), self.tenant.clone());
+        self.request(context, move |worker| {
+            Event::Opened(worker.open(&wanted, tenant))
+        });
     }
 
     fn opened(&mut self, opened: Result<Opened, OpenError>, context: &mut Context<Self>) {
@@ -187,10 +189,11 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
         if (self.has_moved || is_due) && !std::mem::replace(&mut self.requested.is_saving, true) {
             self.has_moved = false;
             self.close_at = now.saturating_add(CLOSE);
-            let cursors = self.subscribers.cursors();
+            let (cursors, tenant) = (self.subscribers.cursors(), self.tenant.clone());
             let released = std::mem::take(&mut self.released);
             self.request(context, move |worker| {
                 worker.release(&released);
+                worker.set_tenant(tenant);
                 Event::Saved(worker.save(cursors))
             });
         }
@@ -235,8 +238,9 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
         }
         let effects = self.flow.repeat(self.clock.ran());
         self.carry_out(effects, context);
-        let cursors = self.subscribers.cursors();
+        let (cursors, tenant) = (self.subscribers.cursors(), self.tenant.clone());
         self.request(context, move |worker| {
+            worker.set_tenant(tenant);
             worker.close(cursors);
             Event::Closed
         });

@@ -82,8 +82,12 @@ impl<S: Storage> Worker<S> {
         }
     }
 
-    /// Opens the journal, unless it is open, and saves the cursors.
-    pub(super) fn open(&mut self, wanted: &[(Arc<str>, Start)]) -> Result<Opened, OpenError> {
+    /// Opens the journal, unless it is open, and saves the cursors and the tenant of the account if it is known.
+    pub(super) fn open(
+        &mut self,
+        wanted: &[(Arc<str>, Start)],
+        tenant: Option<Arc<str>>,
+    ) -> Result<Opened, OpenError> {
         if self.files.is_none() {
             let opened = (self.open_storage)()
                 .map_err(OpenError::Io)
@@ -100,6 +104,7 @@ impl<S: Storage> Worker<S> {
             }
             self.files = Some(files);
         }
+        self.set_tenant(tenant);
         let cursors = self.subscribe(wanted, 0);
         let next = self.files.as_ref().map_or(1, |files| files.log().next());
         self.save_files();
@@ -305,6 +310,13 @@ impl<S: Storage> Worker<S> {
         let counted: io::Result<_> = wanted.iter().map(|wanted| count(&wanted.cursor)).collect();
         self.note(Operation::Read, counted.as_ref().err());
         counted
+    }
+
+    /// Sets the tenant of the account, if it is known. It is saved with the cursors.
+    pub(super) fn set_tenant(&mut self, tenant: Option<Arc<str>>) {
+        if let (Some(files), Some(tenant)) = (&mut self.files, tenant) {
+            files.set_tenant(tenant);
+        }
     }
 
     /// Removes the cursors of destinations.

@@ -10,7 +10,7 @@ use super::Recorder;
 use super::senders::Sender;
 use crate::journal::{SegmentLimits, Start};
 use crate::recording::journal::{JournalActor, JournalOptions};
-use crate::recording::messages::Subscription;
+use crate::recording::messages::{SetTenant, Subscription};
 use crate::recording::sender::RemoteWriteActor;
 use crate::recording::status::{DestinationStatus, JournalStatus, SenderStatus};
 use crate::supervise::{Owner, Pauses};
@@ -86,9 +86,11 @@ impl Recorder {
         match self.recorded.get_mut(name) {
             Some(recorded) => {
                 recorded.is_configured = true;
-                let is_other_tenant = recorded.tenant != tenant;
-                recorded.tenant = tenant;
-                if is_other_tenant {
+                if recorded.tenant != tenant {
+                    recorded.tenant = Arc::clone(&tenant);
+                    if let Some(journal) = recorded.journal() {
+                        journal.do_send(SetTenant(tenant));
+                    }
                     self.replace_tenant(name);
                 }
             }
@@ -99,9 +101,11 @@ impl Recorder {
         }
     }
 
-    /// Adds an account whose journal was found. Its tenant is not known.
+    /// Adds an account that is not in the list, whose journal was found. If its tenant is not known, its name is used.
     pub(super) fn add_found(&mut self, name: Arc<str>) {
-        self.add(&name, Arc::clone(&name), false);
+        let tenant = self.options.directory.tenant(&name);
+        let tenant = tenant.unwrap_or_else(|| Arc::clone(&name));
+        self.add(&name, tenant, false);
         self.start_journal(&name);
     }
 
@@ -148,6 +152,8 @@ impl Recorder {
         };
         let options = JournalOptions {
             account: Arc::clone(name),
+            // A saved one is not replaced by the name of an account whose tenant could not be read.
+            tenant: recorded.is_configured.then(|| Arc::clone(&recorded.tenant)),
             directory: Arc::clone(&self.options.directory),
             subscriptions: self.subscriptions(recorded),
             memory: self.memory.clone(),

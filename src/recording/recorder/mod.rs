@@ -158,7 +158,8 @@ impl Recorder {
             event_receiver,
         };
         recorder.destinations = with_status(destinations);
-        for name in found {
+        let is_configured = |name: &String| accounts.iter().any(|it| *it.name == **name);
+        for name in found.into_iter().filter(|name| !is_configured(name)) {
             recorder.add_found(name.into());
         }
         recorder.set_accounts(accounts);

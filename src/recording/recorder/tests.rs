@@ -31,6 +31,13 @@ fn account(name: &str) -> Account {
     }
 }
 
+fn with_tenant(name: &str, tenant: &str) -> Account {
+    Account {
+        tenant: Some(tenant.to_owned()),
+        ..account(name)
+    }
+}
+
 fn accounts(names: &[&str]) -> Vec<Account> {
     names.iter().map(|name| account(name)).collect()
 }
@@ -38,6 +45,13 @@ fn accounts(names: &[&str]) -> Vec<Account> {
 /// A destination that nothing listens at.
 fn destination(name: &str) -> Destination {
     Destination::new(name, Url::parse("http://127.0.0.1:1/").unwrap())
+}
+
+/// A destination to which requests name the tenant of the account.
+fn by_account(name: &str) -> Configured {
+    let mut destination = destination(name);
+    destination.tenant = Tenant::Account;
+    destination.into()
 }
 
 fn destinations(names: &[&str]) -> Vec<Configured> {
@@ -54,6 +68,15 @@ struct Rig {
 
 impl Rig {
     fn start(directory: tempfile::TempDir, clock: Clock, names: &[&str], to: &[&str]) -> Self {
+        Self::with(directory, clock, &accounts(names), destinations(to))
+    }
+
+    fn with(
+        directory: tempfile::TempDir,
+        clock: Clock,
+        accounts: &[Account],
+        destinations: Vec<Configured>,
+    ) -> Self {
         let redactor = Redactor::default();
         let policy = SupervisionPolicy::default();
         let (supervisor, given_up) = Supervisor::new(policy, clock.clone(), redactor.clone());
@@ -89,7 +112,7 @@ impl Rig {
             destination_lists: mpsc::unbounded_channel().1,
             taken_over: mpsc::unbounded_channel().1,
         };
-        let recorder = Recorder::start(options, &accounts(names), destinations(to)).unwrap();
+        let recorder = Recorder::start(options, accounts, destinations).unwrap();
         Self {
             recorder,
             next: of_manager,
@@ -101,6 +124,23 @@ impl Rig {
     fn new(names: &[&str], to: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         Self::start(directory, Clock::system(), names, to)
+    }
+
+    /// Ends the process, and starts the next one with these accounts.
+    async fn restart(mut self, accounts: &[Account], destinations: Vec<Configured>) -> Self {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        self.recorder.finish(deadline).await;
+        let Self {
+            recorder,
+            directory,
+            ..
+        } = self;
+        let path = recorder.options.directory.path().to_owned();
+        drop(recorder);
+        while JournalDirectory::open(&path).is_err() {
+            actix_rt::time::sleep(Duration::from_millis(1)).await;
+        }
+        Self::with(directory, Clock::system(), accounts, destinations)
     }
 
     /// Handles the next event.
@@ -221,17 +261,11 @@ async fn a_sender_that_is_given_up_pauses_alone_and_is_started_again() {
 #[actix_rt::test]
 async fn another_tenant_replaces_the_senders_that_name_it() {
     let mut rig = Rig::new(&["a"], &["x"]);
-    let mut by_account = destination("by-account");
-    by_account.tenant = Tenant::Account;
     let mut list = destinations(&["x"]);
-    list.push(by_account.into());
+    list.push(by_account("by-account"));
     rig.recorder.apply_destinations(list);
     let before = ["x", "by-account"].map(|name| rig.incarnation("a", name));
-    let renamed = Account {
-        tenant: Some("t".to_owned()),
-        ..account("a")
-    };
-    rig.recorder.apply_accounts(vec![renamed]);
+    rig.recorder.apply_accounts(vec![with_tenant("a", "t")]);
     rig.event().await;
     let after = ["x", "by-account"].map(|name| rig.incarnation("a", name));
     assert_eq!(after[0], before[0]);
@@ -292,4 +326,24 @@ async fn a_journal_that_is_found_is_sent_without_an_account() {
     let rig = Rig::start(directory, Clock::system(), &["a"], &["x"]);
     assert_eq!(rig.senders(), ["a>x", "former>x"]);
     assert!(!rig.recorder.recorded["former"].is_configured);
+}
+
+#[actix_rt::test]
+async fn the_tenant_of_an_account_is_known_at_each_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let list = || vec![by_account("x")];
+    let rig = Rig::with(directory, Clock::system(), &[with_tenant("a", "t")], list());
+    let accounts = [with_tenant("a", "u"), with_tenant("b", "u")];
+    let mut rig = rig.restart(&accounts, list()).await;
+    // A sender with another tenant would be ending now.
+    assert!(rig.is_running("a", "x") && rig.is_running("b", "x"));
+    assert_eq!(&*rig.recorder.recorded["a"].tenant, "u");
+    rig.recorder.apply_accounts(vec![with_tenant("a", "v")]);
+    let rig = rig.restart(&[with_tenant("c", "w")], list()).await;
+    assert_eq!(rig.senders(), ["a>x", "b>x", "c>x"]);
+    for (account, tenant) in [("a", "v"), ("b", "u"), ("c", "w")] {
+        let recorded = &rig.recorder.recorded[account];
+        assert_eq!(&*recorded.tenant, tenant, "{account}");
+        assert_eq!(recorded.is_configured, account == "c", "{account}");
+    }
 }

@@ -75,6 +75,7 @@ impl Machine {
     pub(in crate::recording) fn options(&self, subscriptions: Vec<Subscription>) -> JournalOptions {
         JournalOptions {
             account: "a".into(),
+            tenant: None,
             directory: Arc::clone(&self.directory),
             subscriptions,
             memory: self.memory.clone(),

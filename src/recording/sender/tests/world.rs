@@ -75,6 +75,7 @@ impl World {
         let journal_status = Arc::new(JournalStatus::new("a".into(), clock.ran()));
         let journal = JournalActor::new(JournalOptions {
             account: "a".into(),
+            tenant: None,
             directory: Arc::clone(&directory),
             subscriptions: vec![Subscription {
                 destination: Arc::clone(name),
