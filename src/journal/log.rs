@@ -276,13 +276,18 @@ impl<S: Storage> Log<S> {
             .find(|it| it.first == first);
         let attempt = last.map_or(0, |last| last.attempt.saturating_add(1));
         let name = SegmentName { first, attempt };
-        let file = self.storage.create(&name.to_string())?;
-        self.segments.push(Segment {
-            name,
-            bytes: 0,
-            began: None,
-            tally: Some(Tally::default()),
-        });
+        let created = self.storage.create(&name.to_string());
+        let exists = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
+        if created.is_ok() || created.as_ref().is_err_and(exists) {
+            // A file may exist although creating it failed. Its name is in use, so that the next attempt has another one.
+            self.segments.push(Segment {
+                name,
+                bytes: 0,
+                began: None,
+                tally: Some(Tally::default()),
+            });
+        }
+        let file = created?;
         self.writing = Some(Writing {
             file,
             began: now,

@@ -212,6 +212,35 @@ fn a_segment_that_was_not_written_does_not_stop_its_successor() {
 }
 
 #[test]
+fn a_file_that_exists_although_creating_it_failed_does_not_stop_its_successor() {
+    let mut has_unknown = false;
+    for seed in 0..50 {
+        let storage = Simulated::new(seed);
+        let mut log = open(&storage).unwrap();
+        append(&mut log, 1..=3);
+        storage.fail(0.5);
+        // Begins a segment.
+        let _ = log.append(&sized(4), Synced, Duration::ZERO);
+        storage.fail(0.0);
+        let files = storage.list().unwrap().len();
+        if files > log.segments().len() {
+            has_unknown = true;
+            let again = log.append(&sized(4), Synced, Duration::ZERO);
+            assert!(matches!(again, Err(AppendError::Create(_))), "{again:?}");
+        }
+        if log.next() == 4 {
+            append(&mut log, [4]);
+        }
+        for log in [&mut log, &mut open(&storage).unwrap()] {
+            let read = log.read(1, usize::MAX).unwrap();
+            assert_eq!((numbers(&read), read.gaps), (vec![1, 2, 3, 4], vec![]));
+            assert_eq!(log.segments().len(), storage.list().unwrap().len());
+        }
+    }
+    assert!(has_unknown);
+}
+
+#[test]
 fn damage_ends_its_segment_and_is_reported_as_a_gap() {
     let storage = Simulated::new(1);
     let mut log = open(&storage).unwrap();
