@@ -73,9 +73,13 @@ impl Subscribers {
             let known = before.remove(&destination);
             let same = known.as_ref().and_then(|known| known.status.as_ref());
             let is_same = same.is_some_and(|same| Arc::ptr_eq(same, &status));
-            let (cursor, pending) = match known {
-                Some(known) if is_same => (known.cursor, known.pending),
-                known => (known.and_then(|known| known.cursor), Pending::Unknown),
+            let (cursor, pending, has_lost) = match known {
+                Some(known) if is_same => (known.cursor, known.pending, known.has_lost),
+                known => (
+                    known.and_then(|known| known.cursor),
+                    Pending::Unknown,
+                    false,
+                ),
             };
             let subscriber = Subscriber {
                 start,
@@ -83,7 +87,7 @@ impl Subscribers {
                 cursor,
                 gone_since: None,
                 pending,
-                has_lost: false,
+                has_lost,
             };
             self.all.insert(destination, subscriber);
         }
@@ -349,7 +353,7 @@ mod tests {
         let subscription = subscription("d");
         let status = Arc::clone(&subscription.status);
         let mut subscribers = Subscribers::default();
-        subscribers.set(vec![subscription], Duration::ZERO);
+        subscribers.set(vec![subscription.clone()], Duration::ZERO);
         subscribers.recorded(7);
         assert!(subscribers.uncounted().is_empty(), "without a cursor");
         subscribers.opened(Positions::from([("d".into(), cursor(2))]), Duration::ZERO);
@@ -370,7 +374,8 @@ mod tests {
         let again = subscribers.uncounted();
         subscribers.counted(&again, Some(vec![6]));
         assert_eq!(status.pending_rows(), 6);
-        // It had read a record that was deleted.
+        // It had read a record that was deleted. The list of destinations is replaced meanwhile.
+        subscribers.set(vec![subscription], Duration::ZERO);
         subscribers.advance("d", cursor(6), 5);
         let again = subscribers.uncounted();
         subscribers.counted(&again, Some(vec![4]));
