@@ -95,7 +95,8 @@ pub struct Usage;
 #[rtype(result = "()")]
 pub struct DeleteOldest(pub Vec<Reason>);
 
-/// Appends what is not durable yet, closes the segment and saves the cursors at the end of the process, or before the journal is deleted. Answered when that is done.
+/// Appends what is not durable yet, closes the segment and saves the cursors at the end of the process, or before the journal is deleted.
+/// Answered when that is done, at once if the journal must not be used. While the journal cannot be opened, there is no reply.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct Finish;

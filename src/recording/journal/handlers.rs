@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix::{AsyncContext, Context, Handler, MessageResult};
 use tokio::sync::oneshot;
 
+use super::acknowledgements::acknowledge;
 use super::deferred::Deferred;
 use super::portion::Portion;
 use super::results::{Done, Event};
@@ -251,12 +252,13 @@ impl<S: Storage + Unpin + 'static> Handler<Finish> for JournalActor<S> {
     fn handle(&mut self, _: Finish, context: &mut Self::Context) -> Self::Result {
         let (waiter, finished) = Deferred::new();
         match self.state {
-            State::Open => {
+            // What is in memory is written when the journal is open, if that is before the caller's deadline.
+            State::Opening | State::Open => {
                 self.finishing.push(waiter);
                 self.close_if_finishing(context);
             }
             // Nothing is written.
-            State::Opening | State::Refused => drop(waiter.send(())),
+            State::Refused => acknowledge(vec![waiter]),
         }
         finished
     }

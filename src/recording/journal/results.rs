@@ -157,6 +157,7 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
             let _ = waiter.send(Err(not_open()));
         }
         acknowledge(std::mem::take(&mut self.subscribing));
+        acknowledge(std::mem::take(&mut self.finishing));
     }
 
     pub(super) fn append(&mut self, records: Vec<Arc<Record>>, context: &mut Context<Self>) {

@@ -173,6 +173,25 @@ async fn a_journal_that_cannot_be_opened_numbers_its_records_later() {
 }
 
 #[actix_rt::test]
+async fn the_end_of_a_process_awaits_the_opening_for_what_is_in_memory() {
+    let machine = Machine::new();
+    machine.faults.fail(&["list"]);
+    let journal = machine.journal(&["d"]);
+    assert!(journal.offer(1, 1).await.unwrap());
+    let finished = journal.actor.send(Finish);
+    let mut finished = std::pin::pin!(finished);
+    journal.actor.send(Heartbeat).await.unwrap();
+    let reply = futures_util::FutureExt::now_or_never(finished.as_mut());
+    assert!(reply.is_none(), "nothing is written yet");
+    machine.faults.fail(&[]);
+    while futures_util::FutureExt::now_or_never(finished.as_mut()).is_none() {
+        machine.time.advance(Duration::from_secs(1));
+        journal.settle().await;
+    }
+    assert_eq!(on_disk(&machine.path()), [1]);
+}
+
+#[actix_rt::test]
 async fn files_of_another_account_are_not_touched() {
     let machine = Machine::new();
     let disk = machine.directory.account("a").unwrap();
