@@ -21,6 +21,8 @@ use crate::supervise::act_at;
 /// The operations whose results are awaited.
 #[derive(Debug, Default)]
 pub(super) struct Requested {
+    /// The number of the last opening.
+    open: u64,
     /// The number of the last append.
     append: u64,
     is_subscribing: bool,
@@ -33,7 +35,10 @@ pub(super) struct Requested {
 /// The result of an operation.
 #[derive(Debug)]
 pub(super) enum Event {
-    Opened(Result<Opened, OpenError>),
+    Opened {
+        request: u64,
+        opened: Result<Opened, OpenError>,
+    },
     Appended {
         request: u64,
         appended: Appended,
@@ -80,6 +85,8 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
 
     pub(super) fn open(&mut self, context: &mut Context<Self>) {
         self.state = State::Opening;
+        self.requested.open += 1;
+        let request = self.requested.open;
         if let Err(error) = self.thread.start() {
             self.opened(Err(OpenError::Io(error)), context);
             return;
@@ -87,7 +94,8 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
         // Also those with cursors, which may not be in the file yet.
         let (wanted, tenant) = (self.subscribers.configured(), self.tenant.clone());
         self.request(context, move |worker| {
-            Event::Opened(worker.open(&wanted, tenant))
+            let opened = worker.open(&wanted, tenant);
+            Event::Opened { request, opened }
         });
     }
 
@@ -128,7 +136,18 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
         if let OpenError::Io(_) = error {
             let wait = self.opening.next(fastrand::f64());
             let until = self.clock.now().after(wait);
-            act_at(&self.clock, until, context, Self::open);
+            let request = self.requested.open;
+            act_at(
+                &self.clock,
+                until,
+                context,
+                move |actor: &mut Self, context| {
+                    // Otherwise it was opened again meanwhile.
+                    if actor.state == State::Opening && actor.requested.open == request {
+                        actor.open(context);
+                    }
+                },
+            );
         } else {
             self.refuse();
         }
@@ -297,6 +316,7 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
     /// What was requested may have no result.
     pub(super) fn forget_requests(&mut self) {
         self.requested = Requested {
+            open: self.requested.open,
             append: self.requested.append,
             ..Requested::default()
         };
@@ -309,7 +329,11 @@ impl<S: Storage + Unpin + 'static> Handler<Done> for JournalActor<S> {
 
     fn handle(&mut self, Done(event): Done, context: &mut Context<Self>) {
         match event {
-            Event::Opened(opened) => self.opened(opened, context),
+            Event::Opened { request, opened } if request == self.requested.open => {
+                self.opened(opened, context);
+            }
+            // It was requested again.
+            Event::Opened { .. } => {}
             Event::Appended { request, appended } if request == self.requested.append => {
                 self.appended(appended, context);
             }

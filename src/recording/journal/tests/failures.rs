@@ -1,7 +1,8 @@
 //! Storages that fail, are full or hang, and actors that panic.
 
+use super::super::results::{Done, Event};
 use super::*;
-use crate::journal::{JournalFiles, SegmentLimits};
+use crate::journal::{JournalFiles, OpenError, SegmentLimits};
 use crate::recording::messages::Finish;
 use crate::recording::status::Operation;
 use crate::redaction::Redactor;
@@ -170,6 +171,25 @@ async fn a_journal_that_cannot_be_opened_numbers_its_records_later() {
     .await;
     assert_eq!(on_disk(&machine.path()), [1, 2, 3]);
     journal.pending(0, 3).await;
+}
+
+#[actix_rt::test]
+async fn an_opening_is_retried_once_at_a_time() {
+    let machine = Machine::new();
+    machine.faults.fail(&["list"]);
+    let journal = machine.journal(&["d"]);
+    let failures = || journal.status.failures(Operation::Open).count();
+    until("it has failed", || failures() == 1).await;
+    // Results of openings before restarts of the actor.
+    for _ in 0..9 {
+        let opened = Err(OpenError::Io(std::io::ErrorKind::StorageFull.into()));
+        let opened = Event::Opened { request: 0, opened };
+        journal.actor.send(Done::new(opened)).await.unwrap();
+    }
+    machine.time.advance(Duration::from_secs(60));
+    until("it is retried", || failures() > 1).await;
+    journal.settle().await;
+    assert_eq!(failures(), 2);
 }
 
 #[actix_rt::test]
