@@ -80,7 +80,8 @@ impl AnswerRoutes {
         self.0.store(Arc::new(routes));
     }
 
-    fn find(&self, account: &str) -> Option<Recipient<OfferAnswer>> {
+    /// The address of an account.
+    pub(crate) fn find(&self, account: &str) -> Option<Recipient<OfferAnswer>> {
         self.0.load().get(account).cloned()
     }
 }

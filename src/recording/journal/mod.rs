@@ -449,6 +449,15 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
     }
 }
 
+impl<S: Storage> Drop for JournalActor<S> {
+    /// Counts what is only in memory, and lost with an actor that failed too often. A record that is being written now counts as lost, too.
+    fn drop(&mut self) {
+        let appended = self.thread.end();
+        let lost: Vec<_> = self.flow.memory().from(appended).cloned().collect();
+        self.subscribers.lost(&lost);
+    }
+}
+
 #[cfg(feature = "fault-injection")]
 crate::supervise::faults::injectable!(JournalActor);
 

@@ -111,6 +111,9 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
                 self.subscribers.opened(cursors, self.clock.elapsed());
                 let effects = self.flow.opened(shift, self.clock.ran());
                 self.carry_out(effects, context);
+                // Not 1 after an earlier start of the journal that failed.
+                let is_durable = self.flow.is_durable();
+                self.status.durable.set(f64::from(u8::from(is_durable)));
                 self.must_survey = true;
                 self.announce();
                 self.answer_cursors();
@@ -153,15 +156,21 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
         }
     }
 
-    /// Numbers what was recorded before the first opening. Returns what is added to provisional numbers.
+    /// Numbers what was recorded before the first opening. `next` is above the numbers on disk. Returns what is added to provisional numbers.
     fn number(&mut self, next: u64) -> u64 {
         if std::mem::replace(&mut self.is_numbered, true) {
             return 0;
         }
-        let shift = next.saturating_sub(1);
+        // An append of the journal's earlier start in this process may hang, and write its record later. So its numbers are not used again.
+        let earlier = *self.status.end.borrow();
+        let shift = next.max(earlier).saturating_sub(1);
         self.intake.shift(shift);
         self.acknowledgements.shift(shift);
         self.known_gaps.shift(shift);
+        if next < earlier {
+            // These records were counted as lost then.
+            self.known_gaps.add(next..=earlier - 1);
+        }
         shift
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +25,27 @@ pub(super) struct JournalThread<S: Storage> {
     worker: Arc<Mutex<Worker<S>>>,
     /// When the current operation began, in milliseconds that the process ran, plus 1; 0 if there is none.
     began: Arc<AtomicU64>,
+    shared: Arc<Shared>,
     clock: Clock,
+}
+
+/// What a journal and its worker share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    has_ended: AtomicBool,
+    appended: AtomicU64,
+}
+
+impl Shared {
+    /// Whether the journal has ended. Then the worker changes no file any more, because another journal may write the same directory.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Relaxed)
+    }
+
+    /// The worker has appended the records with numbers below `end`.
+    pub(super) fn set_appended(&self, end: u64) {
+        self.appended.store(end, Ordering::Relaxed);
+    }
 }
 
 impl<S: Storage> fmt::Debug for JournalThread<S> {
@@ -36,11 +56,20 @@ impl<S: Storage> fmt::Debug for JournalThread<S> {
     }
 }
 
+impl<S: Storage> JournalThread<S> {
+    /// Begins no further operation, and changes no further file. Returns the number below which records are appended.
+    pub(super) fn end(&self) -> u64 {
+        self.shared.has_ended.store(true, Ordering::Relaxed);
+        self.shared.appended.load(Ordering::Relaxed)
+    }
+}
+
 impl<S: Storage + 'static> JournalThread<S> {
     /// A thread that is not started.
     pub(super) fn new(worker: Worker<S>, clock: Clock) -> Self {
         Self {
             pool: None,
+            shared: worker.shared(),
             worker: Arc::new(Mutex::new(worker)),
             began: Arc::default(),
             clock,
@@ -67,7 +96,11 @@ impl<S: Storage + 'static> JournalThread<S> {
         let Some(pool) = &self.pool else { return };
         let worker = Arc::clone(&self.worker);
         let (began, clock) = (Arc::clone(&self.began), self.clock.clone());
+        let shared = Arc::clone(&self.shared);
         let job = move || {
+            if shared.has_ended() {
+                return;
+            }
             began.store(millis(clock.ran()) + 1, Ordering::Relaxed);
             let mut worker = worker.lock().unwrap_or_else(PoisonError::into_inner);
             let result = catch_unwind(AssertUnwindSafe(|| operation(&mut worker)));

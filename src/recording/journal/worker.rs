@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 
 use super::portion::Portion;
 use super::subscribers::Uncounted;
-use super::thread::LIMIT;
+use super::thread::{LIMIT, Shared};
 use crate::journal::files::Deleted;
 use crate::journal::retention::{AccountUse, Reason};
 use crate::journal::{
@@ -59,6 +59,7 @@ pub(super) struct Worker<S: Storage> {
     clock: Clock,
     failures: FailureLog<Operation>,
     gaps: Throttle,
+    shared: Arc<Shared>,
 }
 
 impl<S: Storage> Worker<S> {
@@ -79,7 +80,13 @@ impl<S: Storage> Worker<S> {
             clock,
             failures: FailureLog::new(),
             gaps: Throttle::default(),
+            shared: Arc::default(),
         }
+    }
+
+    /// What its journal shares with it.
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 
     /// Opens the journal, unless it is open, and saves the cursors and the tenant of the account if it is known.
@@ -142,6 +149,9 @@ impl<S: Storage> Worker<S> {
         advance(files, cursors);
         let closed = files.log().closed().len();
         for record in records {
+            if self.shared.has_ended() {
+                break;
+            }
             let durability = match record.header.kind {
                 Kind::Tick => Durability::Unsynced,
                 Kind::Answer | Kind::Moved => Durability::Synced,
@@ -175,6 +185,7 @@ impl<S: Storage> Worker<S> {
                 }
             }
             appended.end = record.header.sequence.saturating_add(1);
+            self.shared.set_appended(appended.end);
         }
         if files.log().closed().len() > closed {
             self.save_files();
@@ -366,6 +377,9 @@ impl<S: Storage> Worker<S> {
         advance(files, cursors);
         let mut error = None;
         for reason in reasons.iter().take(MOST_DELETED) {
+            if self.shared.has_ended() {
+                break;
+            }
             match files.delete_oldest() {
                 Ok(Some(segment)) => deleted.push((*reason, segment)),
                 Ok(None) => break,
@@ -382,6 +396,9 @@ impl<S: Storage> Worker<S> {
 
     /// Saves the cursors if they have changed. Returns whether it succeeds.
     fn save_files(&mut self) -> bool {
+        if self.shared.has_ended() {
+            return false;
+        }
         let saved = self.files.as_mut().map_or(Ok(()), JournalFiles::save);
         self.note(Operation::Cursors, saved.as_ref().err());
         saved.is_ok()

@@ -10,6 +10,7 @@ mod removal;
 mod senders;
 #[cfg(test)]
 mod tests;
+mod unrecorded;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -17,6 +18,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use actix::Actor;
 use actix_rt::task::JoinHandle;
 use futures_util::future::{join, join_all};
 use tokio::sync::mpsc;
@@ -24,6 +26,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use self::accounts::Recorded;
+use self::unrecorded::Unrecorded;
 use super::bounds::{Journals, keep_within};
 use super::messages::{Finish, RecordMoved};
 use super::own::OwnSenders;
@@ -333,9 +336,15 @@ impl Recorder {
                 .iter()
                 .filter(|(_, it)| !it.is_being_deleted())
         };
-        let routes = recorded().filter_map(|(name, recorded)| {
-            let journal = recorded.journal()?.clone();
-            Some((Arc::clone(name), journal.recipient()))
+        let routes = recorded().map(|(name, recorded)| {
+            let route = match recorded.journal() {
+                Some(journal) => journal.clone().recipient(),
+                None => {
+                    let pool = self.options.context.pool.clone();
+                    Unrecorded::new(recorded, pool).start().recipient()
+                }
+            };
+            (Arc::clone(name), route)
         });
         self.options.routes.replace(routes.collect());
         let journals = recorded().filter_map(|(name, recorded)| {

@@ -10,8 +10,9 @@ use crate::config::{Credential, Origin};
 use crate::fleet::{FleetOptions, Limits};
 use crate::outgoing::Resolver;
 use crate::recording::Budget;
+use crate::recording::journal::tests::{dropped, offer};
 use crate::redaction::Redactor;
-use crate::remote_write::{Destination, Tenant};
+use crate::remote_write::{Destination, RowReason, Tenant};
 use crate::supervise::{Cause, Owner, Role, SupervisionPolicy};
 use crate::telemetry::{FieldFilter, SharedSchemas};
 
@@ -252,6 +253,16 @@ async fn a_sender_that_is_given_up_pauses_alone_and_is_started_again() {
     rig.recorder.pause(&given_up(journal, Role::Journal));
     assert!(rig.recorder.recorded["a"].journal().is_none());
     assert!(!rig.is_running("a", "x") && rig.is_running("b", "x"));
+    // The rows of its answers are dropped, and counted for each destination.
+    let route = rig.recorder.options.routes.find("a").unwrap();
+    route.send(offer(1, 3)).await.unwrap();
+    let withdrawn = offer(2, 5);
+    assert!(withdrawn.handover.withdraw());
+    route.send(withdrawn).await.unwrap();
+    for sender in &rig.status.all().senders {
+        let expected = if &*sender.account == "a" { 3 } else { 0 };
+        assert_eq!(dropped(sender, RowReason::Memory), expected);
+    }
     time.advance(Duration::from_secs(60));
     rig.recorder.start_due();
     assert!(rig.recorder.recorded["a"].journal().is_some());

@@ -261,6 +261,36 @@ async fn after_a_panic_of_an_operation_the_journal_is_opened_again() {
 }
 
 #[actix_rt::test]
+async fn what_is_lost_with_the_actor_is_counted_and_not_written_later() {
+    let machine = Machine::new();
+    let journal = machine.journal(&["d", "e"]);
+    journal.open().await;
+    machine.faults.fail(&["append"]);
+    for number in 1..=3 {
+        assert!(journal.offer(number, number).await.unwrap());
+    }
+    journal.advance("e", 2, 1).await;
+    machine.faults.fail(&[]);
+    machine.faults.hang(true);
+    // The retry hangs.
+    machine.time.advance(Duration::from_secs(6));
+    until("it is being synced", || machine.faults.is_waiting()).await;
+    let (statuses, status) = (journal.statuses.clone(), Arc::clone(&journal.status));
+    journal.stop().await;
+    let lost = |index: usize| dropped(&statuses[index], RowReason::Memory);
+    until("the rows are counted", || lost(0) == 6 && lost(1) == 5).await;
+    // The same journal is started again before the hang ends.
+    let again = machine.journal_with(&["d", "e"], Arc::clone(&status));
+    let second = again.offer(4, 1);
+    machine.faults.hang(false);
+    assert!(second.await.unwrap());
+    assert_eq!(on_disk(&machine.path()), [1, 4]);
+    assert_eq!(again.numbers(2).await, [4]);
+    assert_eq!(status.rows_lost_in_gaps.count(), 0, "counted once");
+    assert_eq!(status.durable.value(), Some(1.0));
+}
+
+#[actix_rt::test]
 async fn a_panic_of_the_actor_loses_nothing() {
     let machine = Machine::new();
     let status = machine.sender("d");

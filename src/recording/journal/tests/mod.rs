@@ -89,9 +89,17 @@ impl Machine {
 
     /// A journal with these destinations, which start at the oldest record.
     fn journal(&self, destinations: &[&str]) -> Journal {
+        let status = JournalStatus::new("a".into(), self.clock.ran());
+        self.journal_with(destinations, Arc::new(status))
+    }
+
+    /// The same with the status of an earlier start in this process.
+    fn journal_with(&self, destinations: &[&str], status: Arc<JournalStatus>) -> Journal {
         let statuses: Vec<_> = destinations.iter().map(|it| self.sender(it)).collect();
-        let options = self.options(statuses.iter().map(subscription).collect());
-        let status = Arc::clone(&options.status);
+        let options = JournalOptions {
+            status: Arc::clone(&status),
+            ..self.options(statuses.iter().map(subscription).collect())
+        };
         let (directory, faults) = (Arc::clone(&self.directory), self.faults.clone());
         let open = Box::new(move || {
             let disk = directory.account("a")?;
@@ -147,7 +155,7 @@ fn cursor(next: u64) -> Cursor {
 }
 
 /// An offer of an answer with this number of rows.
-fn offer(number: u64, rows: u64) -> OfferAnswer {
+pub(in crate::recording) fn offer(number: u64, rows: u64) -> OfferAnswer {
     let rows: Vec<_> = (0..rows)
         .map(|row| format!(r#"["u",{}]"#, row + 1))
         .collect();
