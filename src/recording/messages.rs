@@ -20,8 +20,7 @@ pub struct Subscription {
     pub status: Arc<SenderStatus>,
 }
 
-/// Replaces the destinations. The cursor of a destination that is missing is released after an hour, unless it returns. Answered when the
-/// cursors of new ones exist.
+/// Replaces the destinations. The cursor of a destination that is missing is released after an hour, unless it returns.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct SetSubscriptions(pub Vec<Subscription>);

@@ -127,18 +127,12 @@ impl<S: Storage + Unpin + 'static> Handler<OfferAnswer> for JournalActor<S> {
 }
 
 impl<S: Storage + Unpin + 'static> Handler<SetSubscriptions> for JournalActor<S> {
-    type Result = Deferred<()>;
+    type Result = ();
 
-    fn handle(&mut self, message: SetSubscriptions, context: &mut Self::Context) -> Self::Result {
-        let (waiter, done) = Deferred::new();
+    fn handle(&mut self, message: SetSubscriptions, context: &mut Self::Context) {
         self.subscribers.set(message.0, self.clock.elapsed());
-        self.subscribing.push(waiter);
-        match self.state {
-            State::Refused => self.refuse(),
-            State::Opening | State::Open => self.answer_cursors(),
-        }
+        self.cursor_replies.answer(&self.subscribers);
         self.request_due(context);
-        done
     }
 }
 
@@ -156,11 +150,11 @@ impl<S: Storage + Unpin + 'static> Handler<CursorOf> for JournalActor<S> {
     type Result = Deferred<Result<Option<Cursor>, Unavailable>>;
 
     fn handle(&mut self, CursorOf(destination): CursorOf, _: &mut Self::Context) -> Self::Result {
-        let (waiter, cursor) = Deferred::new();
-        self.cursors.push((destination, waiter));
+        let (reply, cursor) = Deferred::new();
+        self.cursor_replies.push(destination, reply);
         match self.state {
-            State::Refused => self.refuse(),
-            State::Opening | State::Open => self.answer_cursors(),
+            State::Refused => self.cursor_replies.refuse(),
+            State::Opening | State::Open => self.cursor_replies.answer(&self.subscribers),
         }
         cursor
     }

@@ -4,6 +4,7 @@
 //! them; what was being done is requested again after a restart, and repeating it changes nothing.
 
 mod acknowledgements;
+mod cursor_replies;
 mod deferred;
 mod handlers;
 mod portion;
@@ -24,17 +25,18 @@ use tokio::sync::oneshot;
 use tracing::{error, info};
 
 use self::acknowledgements::{Acknowledgements, Waiter, acknowledge};
+use self::cursor_replies::CursorReplies;
 use self::results::Requested;
 use self::subscribers::Subscribers;
 use self::thread::{JournalThread, LIMIT};
 use self::worker::{OpenStorage, Worker};
-use super::messages::{Subscription, Unavailable};
+use super::messages::Subscription;
 use super::status::{JournalStatus, Operation};
 use crate::account::OfferAnswer;
 use crate::journal::intake::prepare;
 use crate::journal::{
-    Answer, Cursor, Disk, Effect, Flow, Intake, JournalDirectory, Memory, MemoryBudget, Numbers,
-    Prepared, Record, SegmentLimits, Storage, Taken,
+    Answer, Disk, Effect, Flow, Intake, JournalDirectory, Memory, MemoryBudget, Numbers, Prepared,
+    Record, SegmentLimits, Storage, Taken,
 };
 use crate::store::Published;
 use crate::supervise::act_at;
@@ -97,10 +99,7 @@ pub struct JournalActor<S: Storage = Disk> {
     /// The devices of the account that were online when this was last known.
     online: usize,
     requested: Requested,
-    /// The replies that need the cursor of a destination.
-    cursors: Vec<(Arc<str>, CursorWaiter)>,
-    /// The replies that need the cursors of all destinations.
-    subscribing: Vec<oneshot::Sender<()>>,
+    cursor_replies: CursorReplies,
     /// The destinations whose cursors must be removed.
     released: Vec<Arc<str>>,
     /// Numbers without records that no destination lacks, or that are counted as lost.
@@ -122,9 +121,6 @@ pub struct JournalActor<S: Storage = Disk> {
     #[cfg(feature = "fault-injection")]
     pub(super) faults: crate::supervise::faults::Armed,
 }
-
-/// Takes the cursor of a destination.
-type CursorWaiter = oneshot::Sender<Result<Option<Cursor>, Unavailable>>;
 
 /// Whether the journal can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,8 +193,7 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
             answers: VecDeque::new(),
             online: 0,
             requested: Requested::default(),
-            cursors: Vec::new(),
-            subscribing: Vec::new(),
+            cursor_replies: CursorReplies::default(),
             released: Vec::new(),
             known_gaps: Numbers::default(),
             finishing: Vec::new(),
@@ -234,6 +229,12 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
             let account = snapshot.account(&self.account);
             self.online = account.map_or(0, |account| snapshot.counts_of(account).online);
         }
+        // What the account has given up is not needed. The first is being compressed.
+        let mut index = 0;
+        self.answers.retain(|waiting| {
+            index += 1;
+            index == 1 || waiting.waiters.iter().any(|waiter| !waiter.is_closed())
+        });
         self.answers.push_back(Waiting {
             offer,
             received: unix_nanos(self.clock.corrected()),
@@ -428,23 +429,6 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
             self.known_gaps.add(sent);
             // If nothing is left to be written, the next record shows whether the storage works.
             self.set_timer(context);
-        }
-    }
-
-    /// Sends the replies for which the cursors are known now.
-    fn answer_cursors(&mut self) {
-        let waiting = std::mem::take(&mut self.cursors);
-        for (destination, waiter) in waiting {
-            let cursor = self.subscribers.cursor(&destination).cloned();
-            if cursor.is_some() || !self.subscribers.contains(&destination) {
-                // An error means that the reply is not awaited any more.
-                let _ = waiter.send(Ok(cursor));
-            } else {
-                self.cursors.push((destination, waiter));
-            }
-        }
-        if self.subscribers.without_cursors().is_empty() {
-            acknowledge(std::mem::take(&mut self.subscribing));
         }
     }
 }

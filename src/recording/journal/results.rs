@@ -11,7 +11,7 @@ use tracing::{error, warn};
 use super::acknowledgements::acknowledge;
 use super::subscribers::Uncounted;
 use super::thread::Panicked;
-use super::worker::{Appended, Opened, Positions, Worker, not_open};
+use super::worker::{Appended, Opened, Positions, Worker};
 use super::{CLOSE, JournalActor, State};
 use crate::journal::files::Deleted;
 use crate::journal::retention::Reason;
@@ -116,7 +116,7 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
                 self.status.durable.set(f64::from(u8::from(is_durable)));
                 self.must_survey = true;
                 self.announce();
-                self.answer_cursors();
+                self.cursor_replies.answer(&self.subscribers);
                 self.request_due(context);
                 self.close_if_finishing(context);
                 return;
@@ -175,16 +175,12 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
     }
 
     /// The files belong to another version or account: nothing is recorded.
-    pub(super) fn refuse(&mut self) {
+    fn refuse(&mut self) {
         self.state = State::Refused;
         let records: Vec<_> = self.flow.memory().from(0).cloned().collect();
         self.subscribers.lost(&records);
         self.flow.sent(u64::MAX);
-        for (_, waiter) in std::mem::take(&mut self.cursors) {
-            // An error means that the reply is not awaited any more.
-            let _ = waiter.send(Err(not_open()));
-        }
-        acknowledge(std::mem::take(&mut self.subscribing));
+        self.cursor_replies.refuse();
         acknowledge(std::mem::take(&mut self.finishing));
     }
 
@@ -352,7 +348,7 @@ impl<S: Storage + Unpin + 'static> Handler<Done> for JournalActor<S> {
                 self.requested.is_subscribing = false;
                 self.subscribers.subscribed(cursors);
                 self.has_moved = true;
-                self.answer_cursors();
+                self.cursor_replies.answer(&self.subscribers);
                 self.request_due(context);
             }
             Event::Surveyed(surveyed) => {

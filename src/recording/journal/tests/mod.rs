@@ -289,6 +289,9 @@ impl Journal {
     async fn subscribe(&self, statuses: &[Arc<SenderStatus>]) {
         let all = statuses.iter().map(subscription).collect();
         self.actor.send(SetSubscriptions(all)).await.unwrap();
+        for status in statuses {
+            self.cursor(&status.destination).await;
+        }
     }
 
     /// Waits until a destination has this number of pending rows.
