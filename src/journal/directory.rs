@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use thiserror::Error;
 use tracing::warn;
@@ -169,13 +170,13 @@ impl JournalDirectory {
         }
     }
 
-    /// Deletes the journal of an account: its files, and the directory.
+    /// Deletes the journal of an account: its files, and the directory. Once `is_cancelled` is set, nothing more is deleted.
     ///
     /// # Errors
-    /// It cannot be deleted completely, or the directory has other files, which are left.
-    pub fn remove(&self, account: &str) -> io::Result<()> {
+    /// It cannot be deleted completely. [`io::ErrorKind::DirectoryNotEmpty`] if the directory has only other files now, which are left.
+    pub fn remove(&self, account: &str, is_cancelled: &AtomicBool) -> io::Result<()> {
         let path = self.path.join(account);
-        match remove_files(&path).and_then(|()| fs::remove_dir(&path)) {
+        match remove_files(&path, is_cancelled).and_then(|()| fs::remove_dir(&path)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => sync_directory(&self.path),
         }
@@ -194,12 +195,17 @@ fn is_of_journal(name: &str) -> bool {
 }
 
 /// Deletes the files of a journal, the cursors last, so that an incomplete deletion does not send again.
-fn remove_files(directory: &Path) -> io::Result<()> {
+fn remove_files(directory: &Path, is_cancelled: &AtomicBool) -> io::Result<()> {
     let storage = Disk::new(directory.to_owned());
     let entries = storage.list()?.into_iter().map(|entry| entry.name);
     let mut names: Vec<_> = entries.filter(|name| is_of_journal(name)).collect();
     names.sort_unstable();
-    names.iter().try_for_each(|name| storage.delete(name))
+    names
+        .iter()
+        .try_for_each(|name| match is_cancelled.load(Ordering::Relaxed) {
+            true => Err(io::Error::other("it was cancelled")),
+            false => storage.delete(name),
+        })
 }
 
 /// Whether the directory is unused. It is not if it has journals in this format.
@@ -342,8 +348,12 @@ mod tests {
         assert_eq!(directory.accounts().unwrap(), ["b", "format"]);
         drop(directory);
         let directory = JournalDirectory::open(&path).unwrap();
-        directory.remove("b").unwrap();
-        directory.remove("b").unwrap();
+        let is_cancelled = AtomicBool::new(true);
+        directory.remove("b", &is_cancelled).unwrap_err();
+        assert_eq!(directory.accounts().unwrap(), ["b", "format"]);
+        is_cancelled.store(false, Ordering::Relaxed);
+        directory.remove("b", &is_cancelled).unwrap();
+        directory.remove("b", &is_cancelled).unwrap();
         assert_eq!(directory.accounts().unwrap(), ["format"]);
     }
 
@@ -384,7 +394,8 @@ mod tests {
         for name in own.into_iter().chain(["copy.segment"]) {
             fs::write(parent.path().join("a").join(name), b"precious").unwrap();
         }
-        directory.remove("a").unwrap_err();
+        let error = directory.remove("a", &AtomicBool::default()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::DirectoryNotEmpty);
         let left = content(&parent.path().join("a"));
         assert_eq!(left, [("copy.segment".to_owned(), b"precious".to_vec())]);
         assert_eq!(directory.accounts().unwrap(), [""; 0]);

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::journal::JournalActor;
-use super::messages::{DeleteOldest, Usage};
+use super::messages::{DeleteOldest, LIMIT, Usage};
 use crate::journal::retention::{Bounds, Victims, victims};
 use crate::journal::storage::Space;
 use crate::journal::{Disk, JournalDirectory, Storage};
@@ -19,9 +19,6 @@ use crate::time::{Clock, Moment, Throttle, unix_nanos};
 
 /// The interval of checks.
 const INTERVAL: Duration = Duration::from_secs(10);
-
-/// How long the reply of a journal and the space of the file system are awaited.
-const LIMIT: Duration = Duration::from_secs(5);
 
 /// The clock jumped if it moved by this much more or less than the time that passed, in nanoseconds.
 const JUMP: u64 = 60_000_000_000;

@@ -1,6 +1,7 @@
 //! The messages of a journal. Answers arrive as [`crate::account::OfferAnswer`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::Message;
 use thiserror::Error;
@@ -8,6 +9,9 @@ use thiserror::Error;
 use super::status::SenderStatus;
 use crate::journal::retention::{AccountUse, Reason};
 use crate::journal::{Cursor, Gap, MovedDevice, Record, Start};
+
+/// How long a reply of a journal, and an operation on its storage, are awaited. An operation that takes longer hangs.
+pub(super) const LIMIT: Duration = Duration::from_secs(5);
 
 /// A destination that the journal keeps records for.
 #[derive(Debug, Clone)]

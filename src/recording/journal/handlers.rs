@@ -9,15 +9,15 @@ use super::acknowledgements::acknowledge;
 use super::deferred::Deferred;
 use super::portion::Portion;
 use super::results::{Done, Event};
-use super::thread::{LIMIT, Panicked};
+use super::thread::Panicked;
 use super::worker::{Worker, not_open};
 use super::{JournalActor, State};
 use crate::account::OfferAnswer;
 use crate::journal::retention::AccountUse;
 use crate::journal::{Cursor, Record, Storage};
 use crate::recording::messages::{
-    Advance, CursorOf, DeleteOldest, Finish, ReadRecords, ReadReply, RecordMoved, SetSubscriptions,
-    SetTenant, Unavailable, Usage,
+    Advance, CursorOf, DeleteOldest, Finish, LIMIT, ReadRecords, ReadReply, RecordMoved,
+    SetSubscriptions, SetTenant, Unavailable, Usage,
 };
 use crate::supervise::Heartbeat;
 use crate::time::unix_nanos;

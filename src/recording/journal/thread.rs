@@ -9,11 +9,9 @@ use std::time::Duration;
 
 use super::worker::Worker;
 use crate::journal::Storage;
+use crate::recording::messages::LIMIT;
 use crate::tasks::Pool;
 use crate::time::Clock;
-
-/// An operation that takes longer hangs.
-pub(super) const LIMIT: Duration = Duration::from_secs(5);
 
 /// An operation panicked. The files must be opened again.
 #[derive(Debug)]

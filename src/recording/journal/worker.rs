@@ -9,14 +9,14 @@ use tracing::{error, info, warn};
 
 use super::portion::Portion;
 use super::subscribers::Uncounted;
-use super::thread::{LIMIT, Shared};
+use super::thread::Shared;
 use crate::journal::files::Deleted;
 use crate::journal::retention::{AccountUse, Reason};
 use crate::journal::{
     AppendError, Cursor, Durability, Gap, JournalFiles, Kind, Numbers, OpenError, Record,
     SegmentLimits, Start, Storage,
 };
-use crate::recording::messages::{ReadRecords, ReadReply, Unavailable};
+use crate::recording::messages::{LIMIT, ReadRecords, ReadReply, Unavailable};
 use crate::recording::status::{JournalStatus, Operation};
 use crate::time::{Clock, FailureLog, Report, Throttle};
 

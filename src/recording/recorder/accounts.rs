@@ -85,7 +85,13 @@ impl Recorder {
     pub(super) fn add_configured(&mut self, name: &Arc<str>, tenant: Arc<str>) {
         match self.recorded.get_mut(name) {
             Some(recorded) => {
-                recorded.is_configured = true;
+                let is_back = !std::mem::replace(&mut recorded.is_configured, true);
+                if is_back && recorded.running.is_none() {
+                    // Its journal pauses, because it could not be deleted. Its answers are recorded at once.
+                    recorded.tenant = tenant;
+                    self.start_journal(name);
+                    return;
+                }
                 if recorded.tenant != tenant {
                     recorded.tenant = Arc::clone(&tenant);
                     if let Some(journal) = recorded.journal() {

@@ -26,6 +26,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use self::accounts::Recorded;
+use self::removal::DeletionError;
 use self::unrecorded::Unrecorded;
 use super::bounds::{Journals, keep_within};
 use super::messages::{Finish, RecordMoved};
@@ -88,8 +89,6 @@ pub struct RecorderOptions {
 pub struct Recorder {
     options: RecorderOptions,
     memory: MemoryBudget,
-    /// Deletes directories and reads the free space.
-    disk: Pool,
     destinations: Vec<(Configured, Arc<DestinationStatus>)>,
     recorded: BTreeMap<Arc<str>, Recorded>,
     /// The journals that run, for the bounds.
@@ -113,7 +112,7 @@ enum Event {
     /// The account, and whether all destinations have all its rows.
     Checked(Arc<str>, bool),
     /// The journal of an account was deleted, or could not be.
-    Deleted(Arc<str>, Result<(), String>),
+    Deleted(Arc<str>, Result<(), DeletionError>),
 }
 
 impl Recorder {
@@ -126,6 +125,7 @@ impl Recorder {
         accounts: &[Account],
         destinations: Vec<Configured>,
     ) -> io::Result<Self> {
+        // Reads the free space.
         let disk = Pool::start("journals", 1)?;
         let journals: Arc<Mutex<Journals>> = Arc::default();
         let bounds = {
@@ -134,13 +134,13 @@ impl Recorder {
                 let journals = journals.lock().unwrap_or_else(PoisonError::into_inner);
                 journals.clone()
             };
-            let (directory, pool) = (Arc::clone(&options.directory), disk.clone());
+            let directory = Arc::clone(&options.directory);
             let clock = options.context.clock.clone();
             actix_rt::spawn(keep_within(
                 journals,
                 options.bounds,
                 directory,
-                pool,
+                disk,
                 clock,
             ))
         };
@@ -149,7 +149,6 @@ impl Recorder {
         let mut recorder = Self {
             options,
             memory: MemoryBudget::new(MemoryBudget::STANDARD),
-            disk,
             destinations: Vec::new(),
             recorded: BTreeMap::new(),
             journals,
@@ -280,13 +279,7 @@ impl Recorder {
         }
         self.destinations = kept;
         self.destinations.extend(with_status(added));
-        let names = self.destinations.iter();
-        self.destinations = {
-            let mut sorted: Vec<_> = names.cloned().collect();
-            sorted
-                .sort_by(|(one, _), (other, _)| one.destination.name.cmp(&other.destination.name));
-            sorted
-        };
+        sort(&mut self.destinations);
         let accounts: Vec<_> = self.recorded.keys().cloned().collect();
         for account in accounts {
             self.replace_senders(&account);
@@ -381,6 +374,10 @@ fn with_status(list: Vec<Configured>) -> Vec<(Configured, Arc<DestinationStatus>
         (configured, Arc::new(status))
     });
     let mut list: Vec<_> = list.collect();
-    list.sort_by(|(one, _), (other, _)| one.destination.name.cmp(&other.destination.name));
+    sort(&mut list);
     list
+}
+
+fn sort(destinations: &mut [(Configured, Arc<DestinationStatus>)]) {
+    destinations.sort_by(|(one, _), (other, _)| one.destination.name.cmp(&other.destination.name));
 }

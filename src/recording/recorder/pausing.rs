@@ -98,11 +98,13 @@ impl Recorder {
                     for sender in recorded.senders.values_mut() {
                         sender.until = Moment::NEVER;
                     }
+                    if recorded.is_configured {
+                        info!(
+                            account = &*name,
+                            "answers of the account are recorded again"
+                        );
+                    }
                     self.start_journal(&name);
-                    info!(
-                        account = &*name,
-                        "answers of the account are recorded again"
-                    );
                 }
                 Some(_) => {
                     let senders = recorded.senders.values_mut();

@@ -1,20 +1,45 @@
 //! Deletes the journals of accounts that were removed, when they are sent to the end.
 
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::Addr;
+use thiserror::Error;
 use tracing::{info, warn};
 
 use super::senders::SenderLife;
 use super::{Event, FINISH, Recorder};
-use crate::journal::Cursor;
+use crate::journal::{Cursor, JournalDirectory};
 use crate::recording::journal::JournalActor;
-use crate::recording::messages::{CursorOf, Finish, ReadRecords, Usage};
+use crate::recording::messages::{CursorOf, Finish, LIMIT, ReadRecords, Usage};
+use crate::tasks::{ThreadError, in_thread};
 use crate::time::{Clock, Moment};
 
-/// How long the replies of a journal are awaited.
-const LIMIT: Duration = Duration::from_secs(5);
+/// The time limit for the deletion of a journal's files.
+const DELETE: Duration = Duration::from_secs(30);
+
+/// Why a journal is not deleted.
+#[derive(Debug, Error)]
+pub(super) enum DeletionError {
+    /// A file or the directory cannot be deleted.
+    #[error(transparent)]
+    Io(io::Error),
+    /// There is no thread for the deletion, or it panicked.
+    #[error(transparent)]
+    Thread(ThreadError),
+    /// A deletion hangs.
+    #[error("no result within {} s", DELETE.as_secs())]
+    Hangs,
+}
+
+impl DeletionError {
+    /// Whether only files of others are left.
+    fn is_final(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty)
+    }
+}
 
 impl Recorder {
     /// Checks the journals of accounts that were removed.
@@ -47,7 +72,7 @@ impl Recorder {
     /// Deletes a journal if its account is not wanted again meanwhile.
     pub(super) fn checked(&mut self, account: &Arc<str>, is_done: bool) {
         let (clock, events) = (self.clock().clone(), self.events.clone());
-        let (directory, disk) = (Arc::clone(&self.options.directory), self.disk.clone());
+        let directory = Arc::clone(&self.options.directory);
         let Some(recorded) = self.recorded.get_mut(account) else {
             return;
         };
@@ -76,28 +101,63 @@ impl Recorder {
             }
             let _ = clock.timeout(LIMIT, journal.send(Finish)).await;
             arbiter.stop();
-            let result = {
-                let name = Arc::clone(&name);
-                disk.run(move || directory.remove(&name)).await
-            };
-            let result = match result {
-                Ok(result) => result.map_err(|error| error.to_string()),
-                Err(_) => Err("the thread panicked".to_owned()),
-            };
+            let result = delete(directory, &name, &clock).await;
             let _ = events.send(Event::Deleted(name, result));
         });
         self.publish();
     }
 
-    /// Forgets a journal that was deleted.
-    pub(super) fn deleted(&mut self, account: &Arc<str>, result: Result<(), String>) {
-        self.recorded.remove(account);
-        match result {
-            Ok(()) => info!(account = &**account, "journal of a removed account deleted"),
-            Err(error) => warn!(
-                account = &**account,
-                error, "cannot delete the journal of a removed account"
-            ),
+    /// Forgets a journal that was deleted. One that could not be deleted is started again after a pause, so that it counts within the
+    /// bounds, and is deleted again.
+    pub(super) fn deleted(&mut self, account: &Arc<str>, result: Result<(), DeletionError>) {
+        let now = self.clock().now();
+        let Some(recorded) = self.recorded.get_mut(account) else {
+            return;
+        };
+        let pause = match &result {
+            Ok(()) => {
+                info!(account = &**account, "journal of a removed account deleted");
+                None
+            }
+            Err(error) => {
+                let pause = (!error.is_final()).then(|| recorded.pauses.next(now));
+                warn!(
+                    account = &**account,
+                    %error,
+                    retry_in_seconds = pause.map(|pause| pause.as_secs()),
+                    "cannot delete the journal of a removed account"
+                );
+                pause
+            }
+        };
+        recorded.is_deleting = false;
+        match pause {
+            Some(pause) => recorded.until = now.after(pause),
+            None => drop(self.recorded.remove(account)),
+        }
+    }
+}
+
+/// Deletes a journal on a thread of its own, because a deletion that hangs must not delay others.
+async fn delete(
+    directory: Arc<JournalDirectory>,
+    account: &Arc<str>,
+    clock: &Clock,
+) -> Result<(), DeletionError> {
+    let is_cancelled = Arc::<AtomicBool>::default();
+    let deletion = {
+        let (account, is_cancelled) = (Arc::clone(account), Arc::clone(&is_cancelled));
+        in_thread("deletion", move || {
+            directory.remove(&account, &is_cancelled)
+        })
+    };
+    match clock.timeout(DELETE, deletion).await {
+        Some(Ok(result)) => result.map_err(DeletionError::Io),
+        Some(Err(error)) => Err(DeletionError::Thread(error)),
+        None => {
+            // The account may return meanwhile.
+            is_cancelled.store(true, Ordering::Relaxed);
+            Err(DeletionError::Hangs)
         }
     }
 }

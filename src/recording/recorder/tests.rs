@@ -311,6 +311,38 @@ async fn a_removed_account_is_sent_to_the_end_and_deleted_unless_it_returns() {
 }
 
 #[actix_rt::test]
+async fn a_journal_that_cannot_be_deleted_is_deleted_again_unless_its_account_returns() {
+    let (clock, time) = Clock::manual(std::time::SystemTime::UNIX_EPOCH);
+    let directory = tempfile::tempdir().unwrap();
+    let mut rig = Rig::start(directory, clock, &["a", "b"], &["x"]);
+    rig.recorder.apply_accounts(accounts(&["a"]));
+    for is_back in [false, true] {
+        rig.recorder.checked(&"b".into(), true);
+        assert_eq!(rig.senders(), ["a>x"]);
+        let deleted = rig.recorder.event_receiver.recv().await.unwrap();
+        assert!(matches!(deleted, Event::Deleted(_, Ok(()))), "{deleted:?}");
+        if is_back {
+            rig.recorder.apply_accounts(accounts(&["a", "b"]));
+            assert_eq!(rig.senders(), ["a>x"], "the list waits");
+        }
+        let failed = Event::Deleted("b".into(), Err(DeletionError::Hangs));
+        rig.recorder.on_event(failed);
+        if !is_back {
+            assert!(rig.recorder.recorded["b"].journal().is_none());
+            time.advance(Duration::from_secs(60));
+            rig.recorder.start_due();
+        }
+        assert!(rig.is_running("b", "x"));
+        assert_eq!(rig.recorder.recorded["b"].is_configured, is_back);
+        assert_eq!(rig.recorder.next_start(), Moment::NEVER);
+    }
+    let other_files = std::io::ErrorKind::DirectoryNotEmpty.into();
+    let final_error = Event::Deleted("b".into(), Err(DeletionError::Io(other_files)));
+    rig.recorder.on_event(final_error);
+    assert!(!rig.recorder.recorded.contains_key("b"));
+}
+
+#[actix_rt::test]
 async fn the_journal_of_a_removed_account_waits_for_destinations_that_may_return() {
     let mut rig = Rig::new(&["a"], &["x"]);
     let journal = rig.recorder.recorded["a"].journal().unwrap().clone();

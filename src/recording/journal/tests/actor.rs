@@ -54,6 +54,27 @@ async fn a_repeated_answer_is_recorded_once_and_an_empty_one_not_at_all() {
 }
 
 #[actix_rt::test]
+async fn answers_that_the_account_has_given_up_do_not_pile_up() {
+    let machine = Machine::new();
+    let journal = machine.journal(&["d"]);
+    journal.open().await;
+    // Compressing waits.
+    let (go_on, waits) = std::sync::mpsc::channel::<()>();
+    drop(machine.pool.run(move || waits.recv()));
+    for number in 1..=5 {
+        let mut given_up = std::pin::pin!(journal.actor.send(offer(number, 1)));
+        let reply = futures_util::FutureExt::now_or_never(given_up.as_mut());
+        assert!(reply.is_none());
+        journal.actor.send(Heartbeat).await.unwrap();
+    }
+    let last = journal.offer(6, 1);
+    journal.actor.send(Heartbeat).await.unwrap();
+    go_on.send(()).unwrap();
+    assert!(last.await.unwrap());
+    assert_eq!(on_disk(&machine.path()), [1, 2]);
+}
+
+#[actix_rt::test]
 async fn destinations_continue_at_their_cursors_after_a_restart() {
     let machine = Machine::new();
     let journal = machine.journal(&["all", "some"]);
