@@ -9,9 +9,7 @@ use std::time::Duration;
 use criterion::Throughput;
 use starlink_telemetry::journal::intake::prepare;
 use starlink_telemetry::journal::record;
-use starlink_telemetry::journal::{
-    Answer, Disk, Durability, Intake, Log, Record, SegmentLimits, Taken,
-};
+use starlink_telemetry::journal::{Answer, Disk, Durability, Intake, Log, Record, SegmentLimits};
 use starlink_telemetry::simulator::TERMINAL_COLUMNS;
 use starlink_telemetry::telemetry::{Metadata, decode};
 
@@ -75,8 +73,6 @@ fn recorded(text: &str, metadata: &Metadata) -> Result<Record, Box<dyn Error>> {
         received: 1,
     };
     let prepared = prepare(text, metadata)?;
-    match Intake::new(1, Duration::ZERO).answer(&answer, prepared, 0, Duration::ZERO) {
-        Taken::Record(record) => Ok(record),
-        Taken::Empty | Taken::Repeated => Err("the answer has no rows".into()),
-    }
+    let record = Intake::new(1, Duration::ZERO).answer(&answer, prepared, 0, Duration::ZERO);
+    Ok(record.ok_or("the answer has no rows")?)
 }

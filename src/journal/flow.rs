@@ -134,11 +134,8 @@ impl Flow {
 
     /// The time has passed, see [`Flow::due`].
     pub fn elapsed(&mut self, now: Duration) -> Vec<Effect> {
-        let limit = self
-            .waiting_since
-            .map(|since| since.saturating_add(APPEND_LIMIT));
         let mut effects = Vec::new();
-        if limit.is_some_and(|limit| limit <= now) {
+        if self.limit().is_some_and(|limit| limit <= now) {
             effects.extend(self.fail());
         }
         effects.extend(self.append(now));
@@ -148,12 +145,15 @@ impl Flow {
     /// When [`Flow::elapsed`] must be called.
     #[must_use]
     pub fn due(&self) -> Option<Duration> {
-        let limit = self
-            .waiting_since
-            .map(|since| since.saturating_add(APPEND_LIMIT));
         let can_retry = self.is_open && !self.is_appending && !self.memory.is_empty();
         let retry = can_retry.then_some(self.retry_at);
-        limit.into_iter().chain(retry).min()
+        self.limit().into_iter().chain(retry).min()
+    }
+
+    /// When the storage counts as failing, unless an append ends before.
+    fn limit(&self) -> Option<Duration> {
+        let since = self.waiting_since?;
+        Some(since.saturating_add(APPEND_LIMIT))
     }
 
     /// All destinations have the records with numbers below `end`. While the storage fails, they leave the memory. Returns their numbers.

@@ -1,4 +1,4 @@
-//! Makes records of answers: numbers them, recognises repeated ones, and adds up stream time. Without I/O and clocks.
+//! Makes records of answers: numbers them, and adds up stream time. Without I/O and clocks.
 
 use std::time::Duration;
 
@@ -8,19 +8,22 @@ use thiserror::Error;
 use super::moved::{self, MovedDevice};
 use super::payload;
 use super::record::{Header, Kind, Record};
-use crate::fleet::StreamTime;
+use crate::fleet::{Limits, StreamTime};
 use crate::telemetry::schema::TIMESTAMP_FIELD;
 use crate::telemetry::{Cell, DecodeError, FilledEnums, LastEnums, Metadata, Rows, decode};
 
 /// The longest time without a record while stream time advances.
 const TICK_AFTER: Duration = Duration::from_secs(30);
 
+/// Earlier timestamps are not in nanoseconds, or no times. Rows with them are rejected.
+const EARLIEST: i64 = Limits::STANDARD.earliest;
+
 /// The rows of an answer, as far as they must be known to count what waits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RowSpan {
     /// The number of rows.
     pub rows: u32,
-    /// The earliest timestamp, in nanoseconds since 1970; 0 if no row has one.
+    /// The earliest timestamp that is a time, in nanoseconds since 1970; 0 if no row has one. See [`Limits::earliest`].
     pub oldest: i64,
     /// The latest timestamp; 0 if no row has one.
     pub newest: i64,
@@ -61,17 +64,6 @@ pub struct Answer<'a> {
     pub received: i64,
 }
 
-/// What an answer gives.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Taken {
-    /// A record.
-    Record(Record),
-    /// Nothing: it has no rows. The next record has its stream time.
-    Empty,
-    /// Nothing: it was taken before.
-    Repeated,
-}
-
 /// The state from answer to answer.
 #[derive(Debug)]
 pub struct Intake {
@@ -110,7 +102,7 @@ fn span(rows: &Rows, metadata: &Metadata) -> RowSpan {
     let timestamp = |cells| {
         let columns = metadata.columns.get(rows.code(cells)?)?;
         match cells.get(columns.iter().position(is_timestamp)?) {
-            Some(&Cell::Integer(timestamp)) if timestamp > 0 => Some(timestamp),
+            Some(&Cell::Integer(timestamp)) if timestamp >= EARLIEST => Some(timestamp),
             _ => None,
         }
     };
@@ -150,18 +142,16 @@ impl Intake {
         self.next = self.next.saturating_add(by);
     }
 
-    /// Takes an answer. `online` is the number of devices of the account that are online before its rows are applied.
+    /// Takes an answer, each once. `None` if it has no rows: the next record has its stream time. `online` is the number of devices of the
+    /// account that are online before its rows are applied.
     pub fn answer(
         &mut self,
         answer: &Answer<'_>,
         prepared: Prepared,
         online: usize,
         now: Duration,
-    ) -> Taken {
+    ) -> Option<Record> {
         let batch = (answer.incarnation, answer.batch);
-        if self.last == Some(batch) {
-            return Taken::Repeated;
-        }
         self.last = Some(batch);
         let enums = self.enums.complete(answer.metadata);
         let Prepared { payload, span } = prepared;
@@ -174,7 +164,7 @@ impl Intake {
         let added = self.stream.now().millis() - before.millis();
         self.unrecorded = self.unrecorded.saturating_add(added);
         if !has_rows {
-            return Taken::Empty;
+            return None;
         }
         let mut record = self.record(Kind::Answer, batch, answer.received, now);
         record.header.rows = span.rows;
@@ -182,7 +172,7 @@ impl Intake {
         record.header.newest = span.newest;
         record.enums = enums.map_or_else(Bytes::new, |enums| FilledEnums::encode(&enums).into());
         record.payload = payload;
-        Taken::Record(record)
+        Some(record)
     }
 
     /// A record of the stream time of answers without rows, if the last record is too old.
@@ -251,7 +241,13 @@ mod tests {
     }
 
     /// Takes answer number `batch` at its second.
-    fn take(intake: &mut Intake, batch: u64, rows: &str, covers: u64, online: usize) -> Taken {
+    fn take(
+        intake: &mut Intake,
+        batch: u64,
+        rows: &str,
+        covers: u64,
+        online: usize,
+    ) -> Option<Record> {
         let (body, metadata) = answer(rows, "");
         let prepared = prepare(&body, &metadata).unwrap();
         let parts = Answer {
@@ -264,36 +260,44 @@ mod tests {
         intake.answer(&parts, prepared, online, secs(batch))
     }
 
-    fn recorded(taken: Taken) -> Record {
-        match taken {
-            Taken::Record(record) => record,
-            other => panic!("{other:?}"),
-        }
-    }
-
     #[test]
     fn the_rows_of_an_answer_are_counted_with_their_time() {
-        for (rows, expected) in [
-            ("", (0, 0, 0)),
-            (r#"["u",5]"#, (1, 5, 5)),
-            (r#"["u",5],["u",3],["u",9],["i"]"#, (4, 3, 9)),
+        let at = |nanos| match nanos {
+            0 => 0,
+            nanos => EARLIEST + nanos,
+        };
+        let [three, five, nine] = [3, 5, 9].map(at);
+        for (rows, (count, oldest, newest)) in [
+            (String::new(), (0, 0, 0)),
+            (format!(r#"["u",{five}]"#), (1, 5, 5)),
             (
-                r#"["i"],["x",7],7,["u",null],["u",-3],["u","4"]"#,
+                format!(r#"["u",{five}],["u",{three}],["u",{nine}],["i"]"#),
+                (4, 3, 9),
+            ),
+            (
+                r#"["i"],["x",7],7,["u",null],["u",-3],["u","4"]"#.to_owned(),
                 (6, 0, 0),
             ),
+            // In seconds, or of a clock that was never set.
+            (
+                format!(r#"["u",1700000000],["u",{five}],["u",1]"#),
+                (3, 5, 5),
+            ),
         ] {
-            let (body, metadata) = answer(rows, "");
+            let (body, metadata) = answer(&rows, "");
             let Prepared { payload, span } = prepare(&body, &metadata).unwrap();
+            let expected = (count, at(oldest), at(newest));
             assert_eq!((span.rows, span.oldest, span.newest), expected, "{rows}");
             assert_eq!(payload::expand(&payload).unwrap(), body.as_bytes());
         }
     }
 
     #[test]
-    fn an_answer_is_recorded_once_with_its_number() {
+    fn an_answer_is_recorded_with_its_number() {
         let mut intake = Intake::new(7, Duration::ZERO);
-        let row = r#"["u",5]"#;
-        let record = recorded(take(&mut intake, 1, row, 15, 1));
+        let time = EARLIEST + 5;
+        let row = &format!(r#"["u",{time}]"#);
+        let record = take(&mut intake, 1, row, 15, 1).unwrap();
         let expected = Header {
             sequence: 7,
             incarnation: 1,
@@ -301,13 +305,12 @@ mod tests {
             received: 1_000_000_000,
             covers: 15_000,
             rows: 1,
-            oldest: 5,
-            newest: 5,
+            oldest: time,
+            newest: time,
             kind: Kind::Answer,
         };
         assert_eq!(record.header, expected);
-        assert_eq!(take(&mut intake, 1, row, 15, 1), Taken::Repeated);
-        let next = recorded(take(&mut intake, 2, row, 15, 1)).header;
+        let next = take(&mut intake, 2, row, 15, 1).unwrap().header;
         assert_eq!((next.sequence, next.covers), (8, 15_000));
     }
 
@@ -315,22 +318,22 @@ mod tests {
     fn stream_time_of_answers_without_rows_is_in_the_next_record() {
         let mut intake = Intake::new(1, Duration::ZERO);
         let row = r#"["u",5]"#;
-        assert_eq!(take(&mut intake, 1, "", 15, 0), Taken::Empty);
-        assert_eq!(take(&mut intake, 2, "", 10, 0), Taken::Empty);
-        let header = recorded(take(&mut intake, 3, row, 5, 1)).header;
+        assert_eq!(take(&mut intake, 1, "", 15, 0), None);
+        assert_eq!(take(&mut intake, 2, "", 10, 0), None);
+        let header = take(&mut intake, 3, row, 5, 1).unwrap().header;
         assert_eq!((header.sequence, header.covers), (1, 30_000));
         // Without further stream time there is no tick.
         assert_eq!(intake.tick(0, secs(99)), None);
-        assert_eq!(take(&mut intake, 4, "", 15, 1), Taken::Empty);
+        assert_eq!(take(&mut intake, 4, "", 15, 1), None);
         assert_eq!(intake.tick(5, secs(32)), None);
         let tick = intake.tick(5, secs(33)).unwrap();
         assert_eq!((tick.header.kind, tick.header.covers), (Kind::Tick, 15_000));
         assert_eq!((tick.header.sequence, tick.header.rows), (2, 0));
         assert_eq!(intake.tick(5, secs(99)), None);
         // A silent stream: at least 10 devices were online after the last rows, and are not any more.
-        recorded(take(&mut intake, 5, row, 0, 1));
-        assert_eq!(take(&mut intake, 6, "", 60, 10), Taken::Empty);
-        assert_eq!(take(&mut intake, 7, "", 60, 0), Taken::Empty);
+        take(&mut intake, 5, row, 0, 1).unwrap();
+        assert_eq!(take(&mut intake, 6, "", 60, 10), None);
+        assert_eq!(take(&mut intake, 7, "", 60, 0), None);
         assert_eq!(intake.tick(5, secs(99)), None);
     }
 
@@ -338,7 +341,7 @@ mod tests {
     fn long_stream_time_is_in_several_records() {
         let mut intake = Intake::new(1, Duration::ZERO);
         let days = 60 * 24 * 3600;
-        assert_eq!(take(&mut intake, 1, "", days, 0), Taken::Empty);
+        assert_eq!(take(&mut intake, 1, "", days, 0), None);
         let one = intake.tick(0, secs(40)).unwrap().header.covers;
         let other = intake.tick(0, secs(80)).unwrap().header.covers;
         assert_eq!(u64::from(one) + u64::from(other), days * 1000);
@@ -358,7 +361,7 @@ mod tests {
             };
             let prepared = prepare(&body, &metadata).unwrap();
             let taken = intake.answer(&parts, prepared, 0, Duration::ZERO);
-            String::from_utf8(recorded(taken).enums.to_vec()).unwrap()
+            String::from_utf8(taken.unwrap().enums.to_vec()).unwrap()
         };
         let named = r#""DeviceType":{"u":"UserTerminal"}"#;
         let filled = r#"{"device_types":{"u":"UserTerminal"},"alerts":{}}"#;

@@ -36,9 +36,9 @@ pub struct Header {
     pub covers: u32,
     /// The number of rows.
     pub rows: u32,
-    /// The earliest timestamp of the rows, in nanoseconds since 1970; 0 without rows.
+    /// The earliest timestamp of the rows that is a time, in nanoseconds since 1970; 0 if no row has one.
     pub oldest: i64,
-    /// The latest timestamp of the rows; 0 without rows.
+    /// The latest timestamp of the rows; 0 if no row has one.
     pub newest: i64,
     /// What the payload is.
     pub kind: Kind,

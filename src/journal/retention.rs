@@ -41,19 +41,6 @@ pub enum Reason {
     DiskSpace,
 }
 
-impl Reason {
-    /// The value of the label `reason`; `None` if nothing is lost.
-    #[must_use]
-    pub const fn name(self) -> Option<&'static str> {
-        match self {
-            Self::Sent => None,
-            Self::MaxAge => Some("max_age"),
-            Self::MaxBytes => Some("max_bytes"),
-            Self::DiskSpace => Some("disk_space"),
-        }
-    }
-}
-
 /// A segment of one account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentUse {

@@ -158,7 +158,7 @@ pub struct SenderStatus {
     pub samples: Counter,
     samples_failed: [Counter; SampleReason::ALL.len()],
     rows_dropped: [Counter; RowReason::ALL.len()],
-    /// Requests by status, or by `error` or `timeout`. Few different ones: at most 600.
+    /// Requests by status, or by `error` or `timeout`. Statuses that do not exist count as one, so that there are at most 503.
     requests: Mutex<BTreeMap<String, u64>>,
     /// The bytes of the bodies of requests.
     pub bytes: Counter,
@@ -225,8 +225,12 @@ impl SenderStatus {
         RowReason::ALL.into_iter().zip(&self.rows_dropped)
     }
 
-    /// Counts a request by its status, or by `error` or `timeout`.
+    /// Counts a request by its status, or by `error` or `timeout`. Statuses from 600 on are `other`.
     pub fn count_request(&self, code: &str) {
+        let code = match code.parse::<u16>() {
+            Ok(600..) => "other",
+            _ => code,
+        };
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         match requests.get_mut(code) {
             Some(count) => *count += 1,

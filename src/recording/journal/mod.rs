@@ -36,7 +36,7 @@ use crate::account::OfferAnswer;
 use crate::journal::intake::prepare;
 use crate::journal::{
     Answer, Disk, Effect, Flow, Intake, JournalDirectory, Memory, MemoryBudget, Numbers, Prepared,
-    Record, SegmentLimits, Storage, Taken,
+    Record, SegmentLimits, Storage,
 };
 use crate::store::Published;
 use crate::supervise::act_at;
@@ -307,14 +307,12 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
         let now = self.clock.elapsed();
         let batch = (incarnation, batch);
         match self.intake.answer(&answer, prepared, online, now) {
-            Taken::Record(record) => {
+            Some(record) => {
                 let number = record.header.sequence;
                 self.acknowledgements.taken(batch, Some(number), waiters);
                 self.record(record, context);
             }
-            Taken::Empty | Taken::Repeated => {
-                self.acknowledgements.taken(batch, None, waiters);
-            }
+            None => self.acknowledgements.taken(batch, None, waiters),
         }
     }
 

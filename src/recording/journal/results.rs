@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 use super::acknowledgements::acknowledge;
-use super::subscribers::Uncounted;
+use super::subscribers::{Uncounted, row_reason};
 use super::thread::Panicked;
 use super::worker::{Appended, Opened, Positions, Worker};
 use super::{CLOSE, JournalActor, State};
@@ -283,7 +283,7 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
         let mut lost = BTreeMap::<_, BTreeMap<_, u64>>::new();
         for (reason, segment) in deleted {
             self.subscribers.deleted(*reason, segment);
-            if let Some(reason) = reason.name() {
+            if let Some(reason) = row_reason(*reason) {
                 let lost = lost.entry(reason).or_default();
                 for (destination, rows) in &segment.lost {
                     *lost.entry(Arc::clone(destination)).or_default() += rows;
@@ -296,7 +296,7 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
             let lost = lost.iter().map(|(name, rows)| format!("{name}: {rows}"));
             warn!(
                 account = %self.account,
-                reason,
+                reason = reason.label(),
                 rows,
                 rows_of_destinations = lost.collect::<Vec<_>>().join(", "),
                 "the oldest records of the journal are deleted before their rows were sent"

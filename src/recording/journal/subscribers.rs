@@ -315,7 +315,7 @@ fn sum(rows: u64, change: i128) -> u64 {
 }
 
 /// The reason of a deleted segment's rows; `None` if all destinations have them.
-fn row_reason(reason: Reason) -> Option<RowReason> {
+pub(super) fn row_reason(reason: Reason) -> Option<RowReason> {
     match reason {
         Reason::Sent => None,
         Reason::MaxAge => Some(RowReason::MaxAge),

@@ -154,10 +154,13 @@ fn cursor(next: u64) -> Cursor {
     }
 }
 
+/// The times of rows begin behind this one, in nanoseconds since 1970.
+const ROWS: u64 = 1_700_000_000_000_000_000;
+
 /// An offer of an answer with this number of rows.
 pub(in crate::recording) fn offer(number: u64, rows: u64) -> OfferAnswer {
-    let rows: Vec<_> = (0..rows)
-        .map(|row| format!(r#"["u",{}]"#, row + 1))
+    let rows: Vec<_> = (1..=rows)
+        .map(|row| format!(r#"["u",{}]"#, ROWS + row))
         .collect();
     let text = format!(
         r#"{{"data":{{"columnNamesByDeviceType":{{"u":["DeviceType","UtcTimestampNs"]}},"values":[{}]}},"metadata":{{"enums":{{"DeviceType":{{"u":"UserTerminal"}},"AlertsByDeviceType":{{}}}}}}}}"#,
