@@ -19,7 +19,7 @@ pub enum RowReason {
     MaxAge,
     /// The file system of the journal was nearly full.
     DiskSpace,
-    /// The journal could not be written, and the memory for answers was full.
+    /// The journal could not be written, and the memory for answers was full or the journal failed too often.
     Memory,
 }
 
