@@ -140,8 +140,7 @@ impl<S: Storage + Unpin + 'static> Handler<SetTenant> for JournalActor<S> {
     type Result = ();
 
     fn handle(&mut self, SetTenant(tenant): SetTenant, context: &mut Self::Context) {
-        self.tenant = Some(tenant);
-        self.has_moved = true;
+        self.subscribers.set_tenant(tenant);
         self.request_due(context);
     }
 }
@@ -180,7 +179,6 @@ impl<S: Storage + Unpin + 'static> Handler<Advance> for JournalActor<S> {
             rows,
         } = message;
         self.subscribers.advance(&destination, cursor, rows);
-        self.has_moved = true;
         self.forget_sent(context);
         MessageResult(())
     }

@@ -78,8 +78,6 @@ pub struct JournalOptions {
 #[derive(Debug)]
 pub struct JournalActor<S: Storage = Disk> {
     account: Arc<str>,
-    /// The tenant that is saved with the cursors.
-    tenant: Option<Arc<str>>,
     path: PathBuf,
     pool: Pool,
     published: Arc<Published>,
@@ -100,20 +98,10 @@ pub struct JournalActor<S: Storage = Disk> {
     online: usize,
     requested: Requested,
     cursor_replies: CursorReplies,
-    /// The destinations whose cursors must be removed.
-    released: Vec<Arc<str>>,
     /// Numbers without records that no destination lacks, or that are counted as lost.
     known_gaps: Numbers,
     /// The replies for when the journal is closed.
     finishing: Vec<oneshot::Sender<()>>,
-    /// Whether cursors have changed since they were saved.
-    has_moved: bool,
-    /// When a segment is closed if it is old.
-    close_at: Duration,
-    /// Whether the sums of segments may be unknown.
-    must_survey: bool,
-    /// No segment is read to count before: it failed.
-    survey_at: Duration,
     /// Calls [`Flow::elapsed`].
     timer: Option<SpawnHandle>,
     /// Why the storage fails.
@@ -174,9 +162,11 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
         let worker = Worker::new(open_storage, segments, Arc::clone(&status), clock.clone());
         let mut subscribers = Subscribers::default();
         subscribers.set(subscriptions, now);
+        if let Some(tenant) = tenant {
+            subscribers.set_tenant(tenant);
+        }
         Self {
             account,
-            tenant,
             path,
             pool,
             published,
@@ -192,15 +182,10 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
             subscribers,
             answers: VecDeque::new(),
             online: 0,
-            requested: Requested::default(),
+            requested: Requested::new(now),
             cursor_replies: CursorReplies::default(),
-            released: Vec::new(),
             known_gaps: Numbers::default(),
             finishing: Vec::new(),
-            has_moved: false,
-            close_at: now,
-            must_survey: true,
-            survey_at: now,
             timer: None,
             error: None,
             clock,
@@ -414,8 +399,6 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
         if !released.is_empty() {
             let (account, destinations) = (&self.account, released.join(", "));
             info!(%account, destinations, "the cursors of destinations that are not configured are released");
-            self.released.extend(released);
-            self.has_moved = true;
         }
         self.request_due(context);
     }

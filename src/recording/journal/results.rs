@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{AsyncContext, Context, Handler, Message};
 use tokio::sync::oneshot;
@@ -18,8 +19,8 @@ use crate::journal::retention::Reason;
 use crate::journal::{OpenError, Record, Storage};
 use crate::supervise::act_at;
 
-/// The operations whose results are awaited.
-#[derive(Debug, Default)]
+/// The operations whose results are awaited, and those that are due.
+#[derive(Debug)]
 pub(super) struct Requested {
     /// The number of the last opening.
     open: u64,
@@ -30,6 +31,41 @@ pub(super) struct Requested {
     is_surveying: bool,
     is_counting: bool,
     pub(super) is_deleting: bool,
+    /// When a segment is closed if it is old.
+    close_at: Duration,
+    /// Whether the sums of segments may be unknown.
+    must_survey: bool,
+    /// No segment is read to count before: it failed.
+    survey_at: Duration,
+}
+
+impl Requested {
+    /// Nothing is awaited. `now` is a monotonic time.
+    pub(super) fn new(now: Duration) -> Self {
+        Self {
+            open: 0,
+            append: 0,
+            is_subscribing: false,
+            is_saving: false,
+            is_surveying: false,
+            is_counting: false,
+            is_deleting: false,
+            close_at: now,
+            must_survey: true,
+            survey_at: now,
+        }
+    }
+
+    /// Nothing is awaited any more: it may have no result.
+    fn forget(&mut self) {
+        *self = Self {
+            open: self.open,
+            append: self.append,
+            must_survey: self.must_survey,
+            survey_at: self.survey_at,
+            ..Self::new(self.close_at)
+        };
+    }
 }
 
 /// The result of an operation.
@@ -92,7 +128,7 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
             return;
         }
         // Also those with cursors, which may not be in the file yet.
-        let (wanted, tenant) = (self.subscribers.configured(), self.tenant.clone());
+        let (wanted, tenant) = (self.subscribers.configured(), self.subscribers.tenant());
         self.request(context, move |worker| {
             let opened = worker.open(&wanted, tenant);
             Event::Opened { request, opened }
@@ -114,7 +150,7 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
                 // Not 1 after an earlier start of the journal that failed.
                 let is_durable = self.flow.is_durable();
                 self.status.durable.set(f64::from(u8::from(is_durable)));
-                self.must_survey = true;
+                self.requested.must_survey = true;
                 self.announce();
                 self.cursor_replies.answer(&self.subscribers);
                 self.request_due(context);
@@ -202,27 +238,18 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
         let wanted = self.subscribers.without_cursors();
         if !wanted.is_empty() && !std::mem::replace(&mut self.requested.is_subscribing, true) {
             let next = self.intake.next();
-            // A destination that was released and is back is a new one.
-            let released = std::mem::take(&mut self.released);
             self.request(context, move |worker| {
-                worker.release(&released);
                 Event::Subscribed(worker.subscribe(&wanted, next))
             });
         }
         let now = self.clock.elapsed();
-        let is_due = self.close_at <= now;
-        if (self.has_moved || is_due) && !std::mem::replace(&mut self.requested.is_saving, true) {
-            self.has_moved = false;
-            self.close_at = now.saturating_add(CLOSE);
-            let (cursors, tenant) = (self.subscribers.cursors(), self.tenant.clone());
-            let released = std::mem::take(&mut self.released);
-            self.request(context, move |worker| {
-                worker.release(&released);
-                worker.set_tenant(tenant);
-                Event::Saved(worker.save(cursors))
-            });
+        let is_due = self.requested.close_at <= now || self.subscribers.has_changed();
+        if is_due && !std::mem::replace(&mut self.requested.is_saving, true) {
+            self.requested.close_at = now.saturating_add(CLOSE);
+            let unsaved = self.subscribers.take_unsaved();
+            self.request(context, move |worker| Event::Saved(worker.save(unsaved)));
         }
-        match self.must_survey {
+        match self.requested.must_survey {
             true => self.survey(context),
             false => self.count(context),
         }
@@ -231,13 +258,15 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
     /// Reads the sums of one segment, so that appends need not wait for all.
     fn survey(&mut self, context: &mut Context<Self>) {
         let now = self.clock.elapsed();
-        if self.survey_at <= now && !std::mem::replace(&mut self.requested.is_surveying, true) {
+        if self.requested.survey_at <= now
+            && !std::mem::replace(&mut self.requested.is_surveying, true)
+        {
             self.request(context, |worker| Event::Surveyed(worker.survey().ok()));
         }
     }
 
     fn count(&mut self, context: &mut Context<Self>) {
-        if self.requested.is_counting || self.survey_at > self.clock.elapsed() {
+        if self.requested.is_counting || self.requested.survey_at > self.clock.elapsed() {
             return;
         }
         let wanted = self.subscribers.uncounted();
@@ -263,10 +292,9 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
         }
         let effects = self.flow.repeat(self.clock.ran());
         self.carry_out(effects, context);
-        let (cursors, tenant) = (self.subscribers.cursors(), self.tenant.clone());
+        let unsaved = self.subscribers.take_unsaved();
         self.request(context, move |worker| {
-            worker.set_tenant(tenant);
-            worker.close(cursors);
+            worker.close(unsaved);
             Event::Closed
         });
     }
@@ -302,7 +330,6 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
                 "the oldest records of the journal are deleted before their rows were sent"
             );
         }
-        self.has_moved |= !deleted.is_empty();
     }
 
     /// The files must be opened again.
@@ -320,11 +347,7 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
 
     /// What was requested may have no result.
     pub(super) fn forget_requests(&mut self) {
-        self.requested = Requested {
-            open: self.requested.open,
-            append: self.requested.append,
-            ..Requested::default()
-        };
+        self.requested.forget();
         self.subscribers.count_again();
     }
 }
@@ -347,29 +370,30 @@ impl<S: Storage + Unpin + 'static> Handler<Done> for JournalActor<S> {
             Event::Subscribed(cursors) => {
                 self.requested.is_subscribing = false;
                 self.subscribers.subscribed(cursors);
-                self.has_moved = true;
                 self.cursor_replies.answer(&self.subscribers);
                 self.request_due(context);
             }
             Event::Surveyed(surveyed) => {
                 self.requested.is_surveying = false;
-                self.must_survey = surveyed != Some(false);
+                self.requested.must_survey = surveyed != Some(false);
                 if surveyed.is_none() {
-                    self.survey_at = self.clock.elapsed().saturating_add(CLOSE);
+                    self.requested.survey_at = self.clock.elapsed().saturating_add(CLOSE);
                 }
                 self.request_due(context);
             }
             Event::Counted(wanted, rows) => {
                 self.requested.is_counting = false;
                 if rows.is_none() {
-                    self.survey_at = self.clock.elapsed().saturating_add(CLOSE);
+                    self.requested.survey_at = self.clock.elapsed().saturating_add(CLOSE);
                 }
                 self.subscribers.counted(&wanted, rows);
                 self.request_due(context);
             }
             Event::Saved(is_success) => {
                 self.requested.is_saving = false;
-                self.has_moved |= !is_success;
+                if !is_success {
+                    self.subscribers.save_failed();
+                }
             }
             Event::Deleted(deleted, reply) => {
                 self.requested.is_deleting = false;

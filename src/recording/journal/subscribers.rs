@@ -21,6 +21,23 @@ pub(super) struct Subscribers {
     all: BTreeMap<Arc<str>, Subscriber>,
     /// Numbers the counts that are requested.
     counts: u64,
+    /// The tenant of the account, which is saved with the cursors. `None` leaves the saved one as it is.
+    tenant: Option<Arc<str>>,
+    /// The destinations whose cursors must be removed from the file.
+    released: Vec<Arc<str>>,
+    /// Whether something has changed since it was saved.
+    has_changed: bool,
+}
+
+/// What is to be saved.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Unsaved {
+    /// The cursors of destinations.
+    pub(super) cursors: Positions,
+    /// The destinations whose cursors are removed.
+    pub(super) released: Vec<Arc<str>>,
+    /// The tenant of the account, if it is known.
+    pub(super) tenant: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -70,6 +87,7 @@ impl Subscribers {
                 start,
                 status,
             } = subscription;
+            self.released.retain(|released| *released != destination);
             let known = before.remove(&destination);
             let same = known.as_ref().and_then(|known| known.status.as_ref());
             let is_same = same.is_some_and(|same| Arc::ptr_eq(same, &status));
@@ -118,17 +136,52 @@ impl Subscribers {
         for (destination, subscriber) in &mut self.all {
             if let (None, Some(cursor)) = (&subscriber.cursor, cursors.remove(destination)) {
                 subscriber.cursor = Some(cursor);
+                self.has_changed = true;
             }
         }
     }
 
-    /// Removes the destinations that have not been configured for an hour.
+    /// Sets the tenant of the account.
+    pub(super) fn set_tenant(&mut self, tenant: Arc<str>) {
+        self.tenant = Some(tenant);
+        self.has_changed = true;
+    }
+
+    /// The tenant of the account, if it is known.
+    pub(super) fn tenant(&self) -> Option<Arc<str>> {
+        self.tenant.clone()
+    }
+
+    /// Whether something has changed since it was saved.
+    pub(super) fn has_changed(&self) -> bool {
+        self.has_changed
+    }
+
+    /// What is to be saved now.
+    pub(super) fn take_unsaved(&mut self) -> Unsaved {
+        self.has_changed = false;
+        Unsaved {
+            cursors: self.cursors(),
+            released: std::mem::take(&mut self.released),
+            tenant: self.tenant(),
+        }
+    }
+
+    /// What was taken last is to be saved again. Cursors that are removed stay so.
+    pub(super) fn save_failed(&mut self) {
+        self.has_changed = true;
+    }
+
+    /// Removes the destinations that have not been configured for an hour. Returns their names.
     pub(super) fn release(&mut self, now: Duration) -> Vec<Arc<str>> {
         let is_over = |since: Duration| now.saturating_sub(since) >= KEPT;
         let released = self
             .all
             .extract_if(.., |_, it| it.gone_since.is_some_and(is_over));
-        released.map(|(destination, _)| destination).collect()
+        let released: Vec<_> = released.map(|(destination, _)| destination).collect();
+        self.has_changed |= !released.is_empty();
+        self.released.extend_from_slice(&released);
+        released
     }
 
     /// Whether there are none, so that nothing need be recorded.
@@ -187,6 +240,7 @@ impl Subscribers {
         };
         if subscriber.cursor.is_some() {
             subscriber.cursor = Some(cursor);
+            self.has_changed = true;
             match std::mem::take(&mut subscriber.has_lost) {
                 true => subscriber.pending = Pending::Unknown,
                 false => subscriber.change(-i128::from(rows)),
@@ -223,6 +277,7 @@ impl Subscribers {
 
     /// Counts the rows of a deleted segment for the destinations that do not have them. Their rows are counted again.
     pub(super) fn deleted(&mut self, reason: Reason, deleted: &Deleted) {
+        self.has_changed = true;
         for (destination, subscriber) in &mut self.all {
             if let Some(cursor) = &mut subscriber.cursor {
                 cursor.skip_to(deleted.end);

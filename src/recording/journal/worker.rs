@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 use super::portion::Portion;
-use super::subscribers::Uncounted;
+use super::subscribers::{Uncounted, Unsaved};
 use super::thread::Shared;
 use crate::journal::files::Deleted;
 use crate::journal::retention::{AccountUse, Reason};
@@ -324,35 +324,37 @@ impl<S: Storage> Worker<S> {
     }
 
     /// Sets the tenant of the account, if it is known. It is saved with the cursors.
-    pub(super) fn set_tenant(&mut self, tenant: Option<Arc<str>>) {
+    fn set_tenant(&mut self, tenant: Option<Arc<str>>) {
         if let (Some(files), Some(tenant)) = (&mut self.files, tenant) {
             files.set_tenant(tenant);
         }
     }
 
-    /// Removes the cursors of destinations.
-    pub(super) fn release(&mut self, destinations: &[Arc<str>]) {
+    /// Changes what is saved next.
+    fn change(&mut self, unsaved: Unsaved) {
+        self.set_tenant(unsaved.tenant);
         if let Some(files) = &mut self.files {
-            for destination in destinations {
+            for destination in &unsaved.released {
                 files.release(destination);
             }
+            advance(files, unsaved.cursors);
         }
     }
 
     /// Saves the cursors, and closes the segment that is written if it is old.
-    pub(super) fn save(&mut self, cursors: Positions) -> bool {
+    pub(super) fn save(&mut self, unsaved: Unsaved) -> bool {
         let now = self.clock.elapsed();
+        self.change(unsaved);
         if let Some(files) = &mut self.files {
-            advance(files, cursors);
             files.log_mut().close_if_old(now);
         }
         self.save_files()
     }
 
     /// Closes the segment that is written, and saves the cursors.
-    pub(super) fn close(&mut self, cursors: Positions) {
+    pub(super) fn close(&mut self, unsaved: Unsaved) {
+        self.change(unsaved);
         if let Some(files) = &mut self.files {
-            advance(files, cursors);
             files.log_mut().close();
         }
         self.save_files();
