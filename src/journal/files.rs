@@ -134,7 +134,7 @@ impl<S: Storage> JournalFiles<S> {
         Ok(())
     }
 
-    /// What [`super::retention::victims`] needs to know.
+    /// What [`super::retention::deletions`] needs to know.
     #[must_use]
     pub fn usage(&self) -> AccountUse {
         let closed = self.log.closed().len();

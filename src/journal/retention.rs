@@ -66,40 +66,40 @@ pub struct AccountUse {
 }
 
 /// The segments to be deleted: for each account, the reasons for its oldest ones in order.
-pub type Victims = BTreeMap<Arc<str>, Vec<Reason>>;
+pub type Deletions = BTreeMap<Arc<str>, Vec<Reason>>;
 
 /// The segments to be deleted. `now` is the corrected clock in nanoseconds since 1970. Without `space` the free space is not considered.
 #[must_use]
-pub fn victims(
+pub fn deletions(
     accounts: &BTreeMap<Arc<str>, AccountUse>,
     bounds: Bounds,
     space: Option<Space>,
     now: i64,
-) -> Victims {
-    let mut victims = Victims::new();
+) -> Deletions {
+    let mut deletions = Deletions::new();
     let mut rests = BTreeMap::new();
     for (name, account) in accounts {
         let reasons = account.sent_or_old(bounds.age, now);
         rests.insert(name, &account.segments[reasons.len()..]);
         if !reasons.is_empty() {
-            victims.insert(Arc::clone(name), reasons);
+            deletions.insert(Arc::clone(name), reasons);
         }
     }
-    let deleted = deleted_bytes(accounts, &victims);
+    let deleted = deleted_bytes(accounts, &deletions);
     let missing = space.map_or(0, |space| missing(space).saturating_sub(deleted));
-    shrink(&mut rests, Reason::DiskSpace, &mut victims, |freed, _| {
+    shrink(&mut rests, Reason::DiskSpace, &mut deletions, |freed, _| {
         freed >= missing
     });
     let is_within = |_, bytes| bytes <= bounds.bytes;
-    shrink(&mut rests, Reason::MaxBytes, &mut victims, is_within);
-    victims
+    shrink(&mut rests, Reason::MaxBytes, &mut deletions, is_within);
+    deletions
 }
 
 /// Deletes the oldest segment of the largest account until `is_enough`, given the number of freed and of remaining bytes.
 fn shrink(
     rests: &mut BTreeMap<&Arc<str>, &[SegmentUse]>,
     reason: Reason,
-    victims: &mut Victims,
+    deletions: &mut Deletions,
     is_enough: impl Fn(u64, u64) -> bool,
 ) {
     let bytes = |rest: &[SegmentUse]| rest.iter().map(|it| it.bytes).sum::<u64>();
@@ -119,18 +119,18 @@ fn shrink(
         *rest = others;
         freed += oldest.bytes;
         total -= oldest.bytes;
-        victims.entry(Arc::clone(name)).or_default().push(reason);
+        deletions.entry(Arc::clone(name)).or_default().push(reason);
     }
 }
 
 /// The number of bytes of the segments that are deleted.
-fn deleted_bytes(accounts: &BTreeMap<Arc<str>, AccountUse>, victims: &Victims) -> u64 {
+fn deleted_bytes(accounts: &BTreeMap<Arc<str>, AccountUse>, deletions: &Deletions) -> u64 {
     let of = |(name, reasons): (&Arc<str>, &Vec<Reason>)| {
         let segments = accounts.get(name).map(|account| account.segments.iter());
         let deleted = segments.into_iter().flatten().take(reasons.len());
         deleted.map(|segment| segment.bytes).sum::<u64>()
     };
-    victims.iter().map(of).sum()
+    deletions.iter().map(of).sum()
 }
 
 /// How many bytes must become free.
@@ -226,8 +226,8 @@ mod tests {
         let names = ["a", "b", "c"];
         let named = names.iter().map(|name| Arc::from(*name));
         let accounts: BTreeMap<_, _> = named.zip(accounts).collect();
-        let mut victims = victims(&accounts, bounds, space, now);
-        let reasons = accounts.keys().map(|name| victims.remove(name));
+        let mut deletions = deletions(&accounts, bounds, space, now);
+        let reasons = accounts.keys().map(|name| deletions.remove(name));
         reasons.map(Option::unwrap_or_default).collect()
     }
 

@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::journal::JournalActor;
 use super::messages::{DeleteOldest, LIMIT, Usage};
-use crate::journal::retention::{Bounds, Victims, victims};
+use crate::journal::retention::{Bounds, Deletions, deletions};
 use crate::journal::storage::Space;
 use crate::journal::{Disk, JournalDirectory, Storage};
 use crate::tasks::Pool;
@@ -63,13 +63,17 @@ async fn check(
     let space = space.read(clock).await;
     // At the earliest time no record is too old.
     let now = steady.read(clock).unwrap_or(i64::MIN);
-    let victims = victims(&uses, bounds, space, now);
-    delete(journals, victims, clock).await;
+    let deletions = deletions(&uses, bounds, space, now);
+    delete(journals, deletions, clock).await;
 }
 
-async fn delete(journals: &[(Arc<str>, Addr<JournalActor>)], mut victims: Victims, clock: &Clock) {
+async fn delete(
+    journals: &[(Arc<str>, Addr<JournalActor>)],
+    mut deletions: Deletions,
+    clock: &Clock,
+) {
     let deleted = journals.iter().filter_map(|(account, journal)| {
-        let reasons = victims.remove(account)?;
+        let reasons = deletions.remove(account)?;
         Some(clock.timeout(LIMIT, journal.send(DeleteOldest(reasons))))
     });
     // A journal that is still deleting does not say what it uses.
