@@ -11,7 +11,7 @@ use prost::Message;
 use starlink_telemetry::fleet::FleetOptions;
 use starlink_telemetry::history::{
     Content, DestinationLabels, DeviceRow, Encoder, History, Input, NameFilter, Options, Protocol,
-    Request, Slice, sort_by_device,
+    Request, Slice,
 };
 use starlink_telemetry::simulator::TERMINAL_COLUMNS;
 use starlink_telemetry::telemetry::{Batch, SchemaCache, decode};
@@ -232,7 +232,8 @@ fn backlog(
         runs.time(&name, Throughput::Elements(samples as u64), || {
             timed(|| {
                 let mut rows = rows_of(&slices);
-                sort_by_device(&mut rows);
+                // As the sender orders the rows of a backlog.
+                rows.sort_by_key(|(_, row)| (row.hash, row.time));
                 bodies = requests(encoder, protocol, &rows);
             })
         });

@@ -1,5 +1,6 @@
 //! What a history remembers of each device: as little as possible, because every destination has it for every device.
 
+use std::collections::BinaryHeap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -34,8 +35,6 @@ pub(super) struct Device {
     code: u16,
     /// Whether its fields and alerts have ended because it is silent.
     pub(super) is_silent: bool,
-    /// When `starlink_info` was sent last, in seconds since 1970.
-    pub(super) info_sent: u32,
     /// The hash of code and identifier.
     pub(super) hash: u64,
     /// The label `device_type` of its newest row.
@@ -59,7 +58,6 @@ impl Device {
             key: [code, id].concat().into(),
             code: code.len().try_into().ok()?,
             is_silent: false,
-            info_sent: 0,
             hash: stable_hash(code, id),
             device_type: None,
             newest: i64::MIN,
@@ -131,13 +129,10 @@ impl Devices {
         self.by_key.find(hash, is_it).copied()
     }
 
-    /// The slot of a device, which is added if there are fewer than `most`. `None` if there is no room, or the code has more than 64 KiB.
-    pub(super) fn find_or_add(&mut self, code: &str, id: &str, most: usize) -> Option<u32> {
+    /// The slot of a device, which is added if it is new. `None` if the code has more than 64 KiB.
+    pub(super) fn find_or_add(&mut self, code: &str, id: &str) -> Option<u32> {
         if let Some(slot) = self.find(code, id) {
             return Some(slot);
-        }
-        if self.len() >= most {
-            return None;
         }
         let device = Device::new(code, id)?;
         let slot = match self.free.pop() {
@@ -178,6 +173,27 @@ impl Devices {
         }
         self.free.push(slot);
     }
+
+    /// Forgets the devices beyond a number: those without rows first, then those that have been silent for longest.
+    pub(super) fn forget_beyond(&mut self, most: usize) {
+        let excess = self.len().saturating_sub(most);
+        if excess == 0 {
+            return;
+        }
+        let mut silent = BinaryHeap::with_capacity(excess + 1);
+        for (slot, device) in (0_u32..).zip(&self.slots) {
+            let Some(device) = device else {
+                continue;
+            };
+            silent.push((device.seen, device.last(), device.hash, slot));
+            if silent.len() > excess {
+                silent.pop();
+            }
+        }
+        for (.., slot) in silent {
+            self.remove(slot);
+        }
+    }
 }
 
 /// The hash of a device, which determines its shard: FNV-1a in 64 bits over code, a zero byte and identifier, then the finalizer of
@@ -206,17 +222,14 @@ mod tests {
         ) {
             let mut devices = Devices::default();
             let mut model: BTreeMap<(String, String), u32> = BTreeMap::new();
+            let mut most = 0;
             for (code, id, adds) in steps {
                 let key = (code.clone(), id.clone());
                 prop_assert_eq!(devices.find(&code, &id), model.get(&key).copied());
                 if adds {
-                    let slot = devices.find_or_add(&code, &id, 8);
-                    let is_known = model.contains_key(&key);
-                    prop_assert_eq!(slot.is_some(), is_known || model.len() < 8);
-                    if let Some(slot) = slot {
-                        prop_assert_eq!(devices.get(slot).unwrap().id(), &id);
-                        model.insert(key, slot);
-                    }
+                    let slot = devices.find_or_add(&code, &id).unwrap();
+                    prop_assert_eq!(devices.get(slot).unwrap().id(), &id);
+                    model.insert(key, slot);
                 } else if let Some(slot) = model.remove(&key) {
                     devices.remove(slot);
                     prop_assert!(devices.get(slot).is_none());
@@ -225,8 +238,35 @@ mod tests {
                 for ((code, id), slot) in &model {
                     prop_assert_eq!(devices.find(code, id), Some(*slot));
                 }
+                most = most.max(model.len());
             }
-            prop_assert!(devices.slots() <= 8);
+            prop_assert_eq!(devices.slots() as usize, most);
+        }
+    }
+
+    #[test]
+    fn the_devices_that_are_silent_for_longest_are_forgotten() {
+        // Identifier, stream time of the last row, and time of the newest one.
+        let known = [
+            ("only an allocation", 0, i64::MIN),
+            ("oldest", 1, 700),
+            ("old", 2, 300),
+            ("as old, newer row", 2, 400),
+            ("new", 9, 100),
+        ];
+        for most in 0..=known.len() + 1 {
+            let mut devices = Devices::default();
+            for (id, seen, newest) in known {
+                let slot = devices.find_or_add("u", id).unwrap();
+                let device = devices.get_mut(slot).unwrap();
+                (device.seen, device.newest) = (seen, newest);
+            }
+            devices.forget_beyond(most);
+            let forgotten = known.len().saturating_sub(most);
+            for (index, (id, ..)) in known.iter().enumerate() {
+                let is_known = devices.find("u", id).is_some();
+                assert_eq!(is_known, index >= forgotten, "{id} of {most}");
+            }
         }
     }
 

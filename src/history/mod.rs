@@ -32,7 +32,7 @@ pub use self::names::NameFilter;
 pub use self::options::Options;
 pub use self::own::{OwnMarkers, OwnScrape, OwnSeries, OwnSet};
 pub use self::read::{Content, DeviceKey, History, Input};
-pub use self::slice::{Counts, DeviceRow, InfoSample, Sample, Slice, sort_by_device};
+pub use self::slice::{Counts, DeviceRow, InfoSample, Sample, Slice};
 
 /// The value that ends a series: the NaN with these bits, which Prometheus calls a stale marker.
 pub const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);

@@ -133,6 +133,7 @@ impl History {
         if self.stream >= self.due {
             self.end_silent(input.received, &mut slice);
         }
+        slice.order();
         slice.families = Arc::clone(self.families.table());
         slice
     }
@@ -159,6 +160,8 @@ impl History {
         for device in entries.chunk_by(|one, other| one.slot == other.slot) {
             reader.device(device);
         }
+        // Only now, so that each row gives samples, however many devices are new.
+        self.devices.forget_beyond(self.options.limits.devices);
     }
 
     /// The rows that may give samples, and those of allocations. Counts the others.
@@ -208,7 +211,7 @@ impl History {
         if code.len().max(id.len()) > limits.identifier {
             return Err(NotUsed::Rejected);
         }
-        let slot = self.devices.find_or_add(code, id, limits.devices);
+        let slot = self.devices.find_or_add(code, id);
         Ok(Entry {
             slot: slot.ok_or(NotUsed::Rejected)?,
             reported: identity.reported,

@@ -14,8 +14,14 @@ use super::slice::{Sample, Slice};
 use crate::fleet::allocation::AllocationContent;
 use crate::telemetry::{AddressKind, Reading};
 
-/// `starlink_info` is sent again with the first row after this many seconds. Rows come every 15 seconds, so it is sent at least once a minute.
-const INFO_INTERVAL: u32 = 45;
+/// `starlink_info` is sent with the first row of a device in each interval of this many milliseconds, and when its labels change.
+///
+/// The intervals are fixed in time, so which rows have it depends on the row and on the newest one before it, and not on the record with
+/// which a process began. They begin at a different time for each device, so that all records have about as many of these samples.
+///
+/// Each row has one of these samples less than an interval before it. Between two of them are less than an interval and the distance of two
+/// rows: with rows every 15 s less than a minute, also if a row is missing. Rows that are 30 s or more apart all have one.
+const INFO_INTERVAL: u32 = 30_000;
 
 /// Reads the rows of a batch.
 pub(super) struct BatchReader<'h, 'b> {
@@ -109,7 +115,7 @@ impl<'b> BatchReader<'_, 'b> {
         // A device whose rows come late is not silent.
         device.seen = *stream;
         *due = (*due).min(stream.saturating_add(millis(options.retention.stale_after)));
-        slice.end_row(device.hash, time, is_newest);
+        slice.end_row(device.hash, time, false);
     }
 
     /// Stores the row of an allocation, unless a newer one is known.
@@ -236,11 +242,9 @@ fn add_info(
     known: &mut Interner<Info>,
     slice: &mut Slice,
 ) {
-    let seconds = u32::try_from(time / 1000).unwrap_or_default();
     if let Some(info) = unchanged_info(device, row) {
-        if seconds.abs_diff(device.info_sent) >= INFO_INTERVAL {
+        if is_info_due(device, time) {
             slice.push_info(info, 1.0);
-            device.info_sent = seconds;
         }
         return;
     }
@@ -250,8 +254,15 @@ fn add_info(
     }
     if let Some(info) = &device.info {
         slice.push_info(info, 1.0);
-        device.info_sent = seconds;
     }
+}
+
+/// Whether a row at this time is the first of its device in an interval.
+fn is_info_due(device: &Device, time: i64) -> bool {
+    let interval = i64::from(INFO_INTERVAL);
+    let offset = device.hash % u64::from(INFO_INTERVAL);
+    let number = |time: i64| time.saturating_add_unsigned(offset).div_euclid(interval);
+    number(device.newest) != number(time)
 }
 
 /// Adds `starlink_info` of a row that is not the newest.

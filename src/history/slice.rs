@@ -31,13 +31,12 @@ pub struct DeviceRow {
     pub(super) device: u32,
     /// Depends on the device alone, and is the same in every process.
     pub hash: u64,
-    /// The number of rows of the device before it in the slice. The rows of a slice with the same number are a time slice: one row of each
-    /// device, so that every series has one sample.
-    pub turn: u32,
+    /// The number of rows of the device before it in the slice.
+    pub(super) turn: u32,
     /// Milliseconds since 1970.
     pub time: i64,
-    /// Whether no older record has a newer row of the device.
-    pub is_newest: bool,
+    /// Whether it only ends series, in addition to the rows of the record.
+    pub is_marker: bool,
     /// Its samples in the slice.
     pub samples: Range<u32>,
     /// Its samples of `starlink_info` in the slice.
@@ -56,12 +55,6 @@ impl DeviceRow {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-}
-
-/// Sorts rows of consecutive slices so that those of a device follow each other, in the order of their times, as [`super::Encoder::rows`] needs
-/// them to put them into the same series.
-pub fn sort_by_device(rows: &mut [(&Slice, &DeviceRow)]) {
-    rows.sort_by_key(|(_, row)| (row.hash, row.time));
 }
 
 /// The labels of a device.
@@ -84,7 +77,9 @@ pub struct Counts {
     pub rejected: u64,
 }
 
-/// The samples of one record. Rows of a device follow each other, in the order of their times.
+/// The samples of one record, in time slices: first one row of each device, then the second row of each device that has several, and so
+/// on. The rows of a device are in the order of their times, and those of a time slice in the order of their hashes. So the order does not
+/// depend on the records before.
 #[derive(Debug, Default)]
 pub struct Slice {
     rows: Vec<DeviceRow>,
@@ -176,8 +171,9 @@ impl Slice {
         });
     }
 
-    /// Ends a row of the last device: all samples since the row before. Does nothing if there are none.
-    pub(super) fn end_row(&mut self, hash: u64, time: i64, is_newest: bool) {
+    /// Ends a row of the last device: all samples since the row before. Does nothing if there are none. The rows of a device must follow
+    /// each other, until [`Self::order`] is called at the end.
+    pub(super) fn end_row(&mut self, hash: u64, time: i64, is_marker: bool) {
         let last = self.rows.last();
         let (first, first_info) = last.map_or((0, 0), |row| (row.samples.end, row.infos.end));
         let turn = last
@@ -188,13 +184,20 @@ impl Slice {
             hash,
             turn,
             time,
-            is_newest,
+            is_marker,
             samples: first..number(self.samples.len()),
             infos: first_info..number(self.infos.len()),
         };
         if !row.is_empty() {
             self.rows.push(row);
         }
+    }
+
+    /// Orders the rows by time slice.
+    pub(super) fn order(&mut self) {
+        // Devices with the same hash are in the order in which they were read.
+        let key = |row: &DeviceRow| (row.turn, row.hash, row.device);
+        self.rows.sort_unstable_by_key(key);
     }
 }
 

@@ -1,7 +1,9 @@
 //! Tests from answers to decoded requests.
 
+mod info;
 mod markers;
 mod model;
+mod replay;
 mod scrape;
 
 use std::collections::BTreeMap;
@@ -120,23 +122,26 @@ impl World {
     }
 }
 
-/// Rows of a device follow each other in the order of their times, and all samples belong to a row.
+/// Orders rows of several slices as the sender does for a backlog.
+fn by_device(rows: &mut [(&Slice, &DeviceRow)]) {
+    rows.sort_by_key(|(_, row)| (row.hash, row.time));
+}
+
+/// Rows are in time slices, those of a device in the order of their times, and all samples belong to a row.
 fn check(slice: &Slice) {
     let rows = slice.rows();
     let samples: usize = rows.iter().map(DeviceRow::len).sum();
     assert_eq!(samples, slice.len());
     assert!(rows.iter().all(|row| !row.is_empty()));
-    for (index, row) in rows.iter().enumerate() {
+    assert!(rows.is_sorted_by_key(|row| (row.turn, row.hash)));
+    let mut last = BTreeMap::new();
+    for row in rows {
         let (id, _) = slice.device(row);
-        let later = &rows[index + 1..];
-        let before = rows[..index]
-            .iter()
-            .filter(|before| before.hash == row.hash);
-        assert_eq!(row.turn as usize, before.count(), "{id}");
-        let same = later.iter().take_while(|next| next.hash == row.hash);
-        assert!(same.clone().all(|next| next.time >= row.time), "{id}");
-        let others = later.iter().skip(same.count());
-        assert!(others.into_iter().all(|next| next.hash != row.hash), "{id}");
+        let (turn, time) = last
+            .insert(row.hash, (row.turn, row.time))
+            .map_or((0, i64::MIN), |(turn, time)| (turn + 1, time));
+        assert_eq!(row.turn, turn, "{id}");
+        assert!(row.time >= time, "{id}");
     }
 }
 

@@ -111,7 +111,7 @@ fn samples_cost_no_allocation_of_their_own() {
     let mut history = empty_history();
     let mut encoder = Encoder::new(&DestinationLabels::default());
     read(&mut history, &batch(&mut schemas, 0), 0);
-    // Only the third row is as old as to send `starlink_info` again.
+    // In the second and third row, half of the devices send `starlink_info` again.
     for step in 1..=3 {
         let batch = rows(&mut schemas, step);
         let mut slice = Slice::default();

@@ -55,8 +55,6 @@ impl Protocol {
 pub struct Request {
     /// Compressed.
     pub body: Bytes,
-    /// The bytes before the compression. Receivers limit them, often to 32 MiB.
-    pub decoded_bytes: usize,
     /// The number of samples.
     pub samples: usize,
 }
@@ -163,7 +161,6 @@ fn compress(
     let length = snappy.compress(message, buffer).map_err(|_| TooLarge)?;
     Ok(Request {
         body: Bytes::copy_from_slice(buffer.get(..length).ok_or(TooLarge)?),
-        decoded_bytes: message.len(),
         samples,
     })
 }

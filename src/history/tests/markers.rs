@@ -5,7 +5,7 @@ use super::*;
 const LAST: &str = "starlink_last_report_timestamp_seconds";
 
 /// The samples of the terminal `ut1` at a time, without those of every row.
-fn others(samples: &Samples) -> Vec<(&str, i64, f64)> {
+pub(super) fn others(samples: &Samples) -> Vec<(&str, i64, f64)> {
     let others = samples
         .iter()
         .filter(|((name, _), _)| !name.starts_with(LAST));
@@ -25,7 +25,7 @@ fn others(samples: &Samples) -> Vec<(&str, i64, f64)> {
         .collect()
 }
 
-fn row(seconds: i64, rest: &str) -> String {
+pub(super) fn row(seconds: i64, rest: &str) -> String {
     format!(r#"["u",{},"ut1",{rest}]"#, at(seconds))
 }
 
@@ -144,38 +144,6 @@ fn moved_devices_do_not_end() {
 }
 
 #[test]
-fn info_is_repeated_and_ends_when_its_labels_change() {
-    let mut world = World::new();
-    let info = |version: &str| {
-        format!(r#"info{{deviceID="ut1",device_type="UserTerminal",version="{version}"}}"#)
-    };
-    let [a, b] = ["a", "b"].map(info);
-    let text = |version: &str| format!(r#"null,null,"{version}""#);
-    for (seconds, version, expected) in [
-        (0, "a", vec![(&a, 1.0)]),
-        (15, "a", vec![]),
-        (30, "a", vec![]),
-        (45, "a", vec![(&a, 1.0)]),
-        (60, "a", vec![]),
-        (75, "b", vec![(&a, -1.0), (&b, 1.0)]),
-        (90, "b", vec![]),
-        (105, "", vec![(&b, -1.0)]),
-        (120, "a", vec![(&a, 1.0)]),
-        // An older row always has it.
-        (100, "b", vec![(&b, 1.0)]),
-        (110, "a", vec![(&a, 1.0)]),
-        (111, "", vec![]),
-    ] {
-        let samples = world.answer(15, &row(seconds, &text(version)));
-        let expected: Vec<_> = expected
-            .into_iter()
-            .map(|(name, value)| (&**name, seconds * 1000, value))
-            .collect();
-        assert_eq!(others(&samples), expected, "{seconds}");
-    }
-}
-
-#[test]
 fn addresses_come_with_the_rows_of_the_terminal_while_they_are_valid() {
     let mut world = World::new();
     let allocation = |seconds: i64, v4: &str| {
@@ -269,15 +237,15 @@ fn rows_of_several_records_are_put_into_one_series() {
     });
     let mut rows: Vec<_> = all.collect();
     // Until they are sorted, each row has series of its own.
-    for (is_sorted, expected) in [(false, 40 * 6), (true, 5 + 2)] {
+    for (is_sorted, expected) in [(false, 40 * 6 + 1), (true, 5 + 2)] {
         if is_sorted {
-            sort_by_device(&mut rows);
+            by_device(&mut rows);
         }
         for protocol in [Protocol::V1, Protocol::V2] {
             let request = world.encoder.rows(protocol, rows.iter().copied()).unwrap();
             let series = decode_request(protocol, &request);
-            // Of the terminal: two fields, an alert that is active and one that ends, and info in one row. Of the router: two fields.
-            assert_eq!(request.samples, 40 * 6, "{protocol:?}");
+            // Of the terminal: two fields, an alert that is active and one that ends, and info in two rows. Of the router: two fields.
+            assert_eq!(request.samples, 40 * 6 + 1, "{protocol:?}");
             assert_eq!(series.len(), expected, "{protocol:?}");
             let speeds = series.iter().filter(|series| {
                 let is_it = |(_, value): &(String, String)| value == "starlink_Speed";
@@ -304,7 +272,7 @@ fn families_of_a_late_row_are_put_into_the_request() {
     let mut rows: Vec<_> = slices
         .flat_map(|slice| slice.rows().iter().map(move |row| (slice, row)))
         .collect();
-    sort_by_device(&mut rows);
+    by_device(&mut rows);
     for protocol in [Protocol::V1, Protocol::V2] {
         let request = world.encoder.rows(protocol, rows.iter().copied()).unwrap();
         let series = decode_request(protocol, &request);
@@ -352,10 +320,32 @@ fn silent_devices_are_forgotten() {
 }
 
 #[test]
-fn new_devices_beyond_the_limit_are_rejected() {
-    let mut world = World::with(|options| options.limits.devices = 1);
-    let rows = format!(r#"{},["u",{},"ut2",1]"#, row(0, "1"), at(0));
-    let batch = world.batch(&rows);
-    let slice = world.slice(0, Content::Answer(&batch));
-    assert_eq!((slice.counts.rejected, slice.rows().len()), (1, 1));
+fn rows_of_more_devices_than_the_limit_give_samples() {
+    let mut world = World::with(|options| options.limits.devices = 2);
+    // The devices of each record, and those that are known after it.
+    for (seconds, devices, known) in [
+        (0, &["a", "b"][..], ["a", "b"]),
+        (15, &["b", "c"], ["b", "c"]),
+        (30, &["a", "b"], ["a", "b"]),
+        // Both others are as silent, so the hash decides.
+        (45, &["c"], ["b", "c"]),
+    ] {
+        let rows = devices
+            .iter()
+            .map(|id| format!(r#"["u",{},"{id}",1]"#, at(seconds)));
+        let batch = world.batch(&rows.collect::<Vec<_>>().join(","));
+        let slice = world.slice(15_000, Content::Answer(&batch));
+        assert_eq!(slice.counts, Counts::default());
+        assert_eq!(slice.rows().len(), devices.len(), "{seconds}");
+        for id in ["a", "b", "c"] {
+            let is_known = world.history.devices.find("u", id).is_some();
+            assert_eq!(is_known, known.contains(&id), "{id} {seconds}");
+        }
+    }
+    // Also if there are too many in one record.
+    let rows = (0..50).map(|id| format!(r#"["u",{},"{id}",1]"#, at(60)));
+    let batch = world.batch(&rows.collect::<Vec<_>>().join(","));
+    let slice = world.slice(15_000, Content::Answer(&batch));
+    assert_eq!((slice.rows().len(), slice.counts), (50, Counts::default()));
+    assert_eq!(world.history.devices.len(), 2);
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::history::devices::stable_hash;
 use crate::telemetry::location::centre;
 
 const STALE_AFTER: i64 = 120;
@@ -95,7 +96,6 @@ struct ModelDevice {
     /// The series of the newest row.
     series: BTreeSet<String>,
     info: Option<String>,
-    info_sent: i64,
     seen: i64,
     is_silent: bool,
     /// Nanoseconds, addresses and account.
@@ -257,19 +257,21 @@ impl ModelDevice {
             push(samples, terminal, name, time, STALE);
         }
         self.series = values.into_keys().collect();
-        if self.info != info {
-            if let Some(before) = &self.info {
-                push_info(samples, terminal, before, time, STALE);
-            }
-            self.info_sent = i64::MIN / 2;
+        if let Some(before) = &self.info
+            && self.info != info
+        {
+            push_info(samples, terminal, before, time, STALE);
+        }
+        // In the first row of each half minute, which begins for each device at another time.
+        let hash = stable_hash("u", &format!("ut{terminal}"));
+        let half_minute = |time: i64| (time + (hash % 30_000) as i64).div_euclid(30_000);
+        let is_due = self.newest.map(half_minute) != Some(half_minute(time));
+        if let Some(known) = &info
+            && (is_due || self.info != info)
+        {
+            push_info(samples, terminal, known, time, 1.0);
         }
         self.info = info;
-        if let Some(info) = &self.info
-            && time / 1000 - self.info_sent >= 45
-        {
-            push_info(samples, terminal, info, time, 1.0);
-            self.info_sent = time / 1000;
-        }
         self.newest = Some(time);
         self.is_silent = false;
     }

@@ -95,7 +95,7 @@ pub(super) fn labels(destination: &Destination) -> DestinationLabels {
     labels
 }
 
-/// The rows of a slice, as shards need them.
+/// The rows of a slice, as shards need them, in the order of the slice.
 pub(super) fn rows(slice: &Slice) -> Vec<Row> {
     let rows = slice.rows().iter();
     rows.map(|row| Row {
@@ -109,4 +109,109 @@ pub(super) fn rows(slice: &Slice) -> Vec<Row> {
 /// About how many bytes the slice of a record with so many rows has.
 pub(super) fn estimate(rows: u32) -> usize {
     rows as usize * 400
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::fleet::FleetOptions;
+    use crate::history::NameFilter;
+    use crate::journal::Header;
+    use crate::remote_write::{Lane, Limits, Position, Shards, Window};
+
+    const NOW: i64 = 1_700_000_000_000;
+
+    fn decoder() -> Decoder {
+        let options = Options {
+            include_routers: true,
+            retention: FleetOptions::STANDARD.retention,
+            limits: FleetOptions::STANDARD.limits,
+            names: NameFilter::default(),
+            labels: DestinationLabels::default(),
+        };
+        Decoder::new(SharedSchemas::default(), Arc::new(options))
+    }
+
+    /// An answer with so many rows of each of so many terminals, 15 s apart, those of a terminal one after the other or not.
+    fn record(terminals: u32, each: u32, is_by_terminal: bool) -> Record {
+        let mut rows = Vec::new();
+        for number in 0..terminals * each {
+            let (terminal, turn) = match is_by_terminal {
+                true => (number / each, number % each),
+                false => (number % terminals, number / terminals),
+            };
+            let time = (NOW - 15_000 * i64::from(each - 1 - turn)) * 1_000_000;
+            rows.push(format!(r#"["u",{time},"ut{terminal}",1,"v"]"#));
+        }
+        let body = format!(
+            r#"{{"data":{{"values":[{}],"columnNamesByDeviceType":{{"u":["DeviceType","UtcTimestampNs","DeviceId","Speed","Version"]}}}},"metadata":{{"enums":{{"DeviceType":{{"u":"UserTerminal"}},"AlertsByDeviceType":{{}}}}}}}}"#,
+            rows.join(",")
+        );
+        Record {
+            header: Header {
+                sequence: 0,
+                incarnation: 1,
+                batch: 0,
+                received: NOW * 1_000_000,
+                covers: 15_000,
+                rows: terminals * each,
+                oldest: 0,
+                newest: NOW * 1_000_000,
+                kind: Kind::Answer,
+            },
+            enums: Bytes::new(),
+            payload: payload::compress(&body).unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_record_with_several_rows_of_each_device_is_sent_in_as_many_requests() {
+        let none = Window::Limited(Duration::ZERO);
+        let hours = Window::Limited(Duration::from_secs(9 * 3600));
+        for window in [none, hours, Window::Unlimited] {
+            for (terminals, each, shards) in [(1000, 1, 1), (1000, 2, 1), (100, 5, 3), (1, 40, 1)] {
+                for is_by_terminal in [true, false] {
+                    let record = record(terminals, each, is_by_terminal);
+                    let slice = decoder().read(&record).unwrap();
+                    let limits = Limits {
+                        max_samples: 10_000,
+                        window,
+                    };
+                    let position = Position {
+                        next: 0,
+                        gap: None,
+                        shards,
+                    };
+                    let mut state = Shards::new(limits, &position);
+                    state.add(Lane::Live, 0, &rows(&slice));
+                    let mut requests = 0;
+                    let mut sent: BTreeMap<u64, Vec<i64>> = BTreeMap::new();
+                    for shard in 0..shards {
+                        while let Some(request) = state.take(shard, NOW) {
+                            requests += 1;
+                            let time = request.rows.first().unwrap().row.time;
+                            for row in request.rows {
+                                assert_eq!(row.row.time, time, "not one time slice");
+                                sent.entry(row.row.device).or_default().push(time);
+                            }
+                            state.finish(shard);
+                        }
+                    }
+                    let what = format!("{terminals} × {each} in {shards} shards, {window:?}");
+                    assert_eq!(requests, each * u32::from(shards), "{what}");
+                    assert_eq!(sent.len(), terminals as usize, "{what}");
+                    for times in sent.values() {
+                        assert_eq!(times.len(), each as usize, "{what}");
+                        assert!(times.is_sorted(), "{what}");
+                    }
+                    assert!(state.is_drained());
+                }
+            }
+        }
+    }
 }

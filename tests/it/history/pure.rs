@@ -1,6 +1,7 @@
 //! From answers to requests without a journal and a sender: the samples are those that the tests of the whole expect, and differences are
 //! found.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use starlink_telemetry::fleet::FleetOptions;
@@ -30,7 +31,7 @@ async fn answers(include_routers: &str) -> Vec<Delivered> {
     delivered(&simulator, &[])
 }
 
-/// The samples of a sender that sends each answer in one request.
+/// The samples of a sender that sends each time slice of an answer in one request.
 fn sent(answers: &[Delivered], protocol: Version, include_routers: bool) -> Samples {
     let options = HistoryOptions {
         include_routers,
@@ -53,8 +54,6 @@ fn sent(answers: &[Delivered], protocol: Version, include_routers: bool) -> Samp
             covers: 100,
             content: Content::Answer(&batch),
         });
-        let rows = slice.rows().iter().map(|row| (&slice, row));
-        let body = encoder.rows(protocol, rows).unwrap().body;
         let header = |name: &str| {
             let value = match name {
                 "content-type" => protocol.content_type(),
@@ -64,11 +63,18 @@ fn sent(answers: &[Delivered], protocol: Version, include_routers: bool) -> Samp
             };
             Some(value.to_owned())
         };
-        let message = Message::read(&header, &body).unwrap();
-        assert_eq!(message.violations, [""; 0]);
-        for series in message.series {
-            let known = samples.entry(series.text).or_default();
-            known.extend(series.samples);
+        // In a time slice, rows are in the order of their hashes.
+        for rows in slice.rows().chunk_by(|one, other| one.hash < other.hash) {
+            let rows = rows.iter().map(|row| (&slice, row));
+            let body = encoder.rows(protocol, rows).unwrap().body;
+            let message = Message::read(&header, &body).unwrap();
+            assert_eq!(message.violations, [""; 0]);
+            let names: BTreeSet<_> = message.series.iter().map(|series| &series.text).collect();
+            assert_eq!(names.len(), message.series.len(), "a series occurs twice");
+            for series in message.series {
+                let known = samples.entry(series.text).or_default();
+                known.extend(series.samples);
+            }
         }
     }
     samples
