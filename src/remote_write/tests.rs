@@ -167,7 +167,7 @@ proptest! {
         for (sequence, devices) in (0_u64..).zip(&records) {
             prop_assert_eq!(sender.shards.wants(Lane::Live), Some(sequence));
             let time = 15_000 * sequence as i64;
-            let rows = devices.iter().map(|device| Row { device: *device, time, samples: SERIES as u32 });
+            let rows = devices.iter().map(|device| Row { device: *device, time, samples: SERIES as u32, is_marker: false });
             let rows: Vec<Row> = rows.collect();
             sender.shards.add(Lane::Live, sequence, &rows);
             all.extend(devices.iter().flat_map(|device| (0..SERIES).map(move |series| (device * SERIES + series, time))));

@@ -102,6 +102,7 @@ pub(super) fn rows(slice: &Slice) -> Vec<Row> {
         device: row.hash,
         time: row.time,
         samples: u32::try_from(row.len()).unwrap_or(u32::MAX),
+        is_marker: row.is_marker,
     })
     .collect()
 }
@@ -213,5 +214,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn markers_are_no_rows() {
+        let mut decoder = decoder();
+        let mut read = |record: &Record| rows(&decoder.read(record).unwrap());
+        let first = read(&record(2, 1, true));
+        assert!(first.len() == 2 && first.iter().all(|row| !row.is_marker));
+        let mut silence = record(0, 0, true);
+        silence.header.kind = Kind::Tick;
+        silence.header.covers = 120_000;
+        let markers = read(&silence);
+        assert!(markers.len() == 2 && markers.iter().all(|row| row.is_marker));
     }
 }

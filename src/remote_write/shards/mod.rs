@@ -9,14 +9,18 @@
 //!
 //! After an outage, new records can be sent before the older ones ([`Shards::live_first`]), which are then a second range, the gap.
 
+mod newest;
 mod queue;
 mod range;
+mod share;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
+use self::newest::{Newest, Sent};
 use self::queue::Verdict;
 use self::range::Records;
+use self::share::Share;
 use super::destination::Window;
 use super::reasons::RowReason;
 
@@ -39,6 +43,8 @@ pub struct Row {
     pub time: i64,
     /// The number of its samples.
     pub samples: u32,
+    /// Whether it only ends series, so that it is no row that Starlink sent: it is not counted.
+    pub is_marker: bool,
 }
 
 /// A row of a request.
@@ -100,8 +106,8 @@ pub struct Shards {
     live: Records,
     gap: Option<Records>,
     shards: Vec<Shard>,
-    /// The newest row of each device that was put into a request: its time, and its record if this process read it. Only without a window.
-    newest: HashMap<u64, (i64, Option<u64>)>,
+    /// The newest row of each device that was put into a request. Only without a window.
+    newest: Newest,
     dropped: Vec<(RowReason, u64)>,
 }
 
@@ -115,13 +121,6 @@ struct Shard {
 struct InFlight {
     lane: Lane,
     sequences: Vec<u64>,
-}
-
-/// How many samples of each range were sent since both have some.
-#[derive(Debug, Default)]
-struct Share {
-    live: u64,
-    gap: u64,
 }
 
 impl Shards {
@@ -139,7 +138,7 @@ impl Shards {
             live: Records::new(position.next, None, count),
             gap,
             shards: (0..count).map(|_| Shard::default()).collect(),
-            newest: HashMap::new(),
+            newest: Newest::default(),
             dropped: Vec::new(),
         }
     }
@@ -179,9 +178,7 @@ impl Shards {
     /// A row of a record before the position: after a restart, so that older rows of its device are recognised.
     pub fn seen(&mut self, row: &Row) {
         if !self.limits.window.is_open() {
-            let seen = (row.time, None);
-            let newest = self.newest.entry(row.device).or_insert(seen);
-            *newest = seen.max(*newest);
+            self.newest.add(row, None);
         }
     }
 
@@ -203,7 +200,8 @@ impl Shards {
         self.records(lane).map(Records::next)
     }
 
-    /// A record that was read, in the order of the numbers. Records below [`Self::wants`] are ignored: they were read before.
+    /// A record that was read, in the order of the numbers, with its rows in time slices: first one row of each device, then the second row
+    /// of each device that has several, and so on. Records below [`Self::wants`] are ignored: they were read before.
     pub fn add(&mut self, lane: Lane, sequence: u64, rows: &[Row]) {
         if let Some(records) = self.records_mut(lane) {
             records.add(sequence, rows);
@@ -377,10 +375,14 @@ impl Shards {
                 if devices.contains(&row.device) {
                     return Verdict::Stop;
                 }
-                match newest.get(&row.device) {
-                    Some((newest, _)) if row.time < *newest => Verdict::Drop(RowReason::OutOfOrder),
+                match newest.get(row.device) {
+                    Some(Sent { time, .. }) if row.time < time => {
+                        Verdict::Drop(RowReason::OutOfOrder)
+                    }
                     // Rows of a record with the same time have different series: those that end, and the new ones.
-                    Some((newest, record)) if row.time == *newest && *record != Some(*sequence) => {
+                    Some(Sent { time, record })
+                        if row.time == time && record != Some(*sequence) =>
+                    {
                         Verdict::Drop(RowReason::Duplicate)
                     }
                     _ => {
@@ -390,10 +392,9 @@ impl Shards {
                 }
             });
         if !is_open {
-            let newest = rows
-                .iter()
-                .map(|row| (row.row.device, (row.row.time, Some(row.sequence))));
-            self.newest.extend(newest);
+            for Selected { sequence, row, .. } in &rows {
+                self.newest.add(row, Some(*sequence));
+            }
         }
         count(&mut self.dropped, records, dropped);
         rows
@@ -443,7 +444,7 @@ impl Shards {
     }
 }
 
-/// Counts rows that are left out, and marks them as done.
+/// Counts rows that are left out, without markers, and marks all of them as done.
 fn count(
     total: &mut Vec<(RowReason, u64)>,
     records: &mut Records,
@@ -451,6 +452,9 @@ fn count(
 ) {
     for (reason, row) in dropped {
         records.row_done(row.sequence);
+        if row.row.is_marker {
+            continue;
+        }
         match total.iter_mut().find(|(known, _)| *known == reason) {
             Some((_, count)) => *count += 1,
             None => total.push((reason, 1)),
@@ -460,24 +464,6 @@ fn count(
 
 fn millis(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-impl Share {
-    /// The live range first, but at least a third for the gap.
-    fn turn(&self) -> Lane {
-        match self.gap.saturating_mul(2) < self.live {
-            true => Lane::Gap,
-            false => Lane::Live,
-        }
-    }
-
-    fn add(&mut self, lane: Lane, samples: u64, other_waits: bool) {
-        match lane {
-            _ if !other_waits => *self = Self::default(),
-            Lane::Live => self.live = self.live.saturating_add(samples),
-            Lane::Gap => self.gap = self.gap.saturating_add(samples),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+//! Tests of requests by examples, and of their whole by a model.
 
-use proptest::prelude::*;
+mod model;
+
+use std::time::Duration;
 
 use super::*;
 
@@ -28,6 +29,7 @@ fn row(device: u64, seconds: i64) -> Row {
         device,
         time: NOW + seconds * 1000,
         samples: 10,
+        is_marker: false,
     }
 }
 
@@ -117,6 +119,42 @@ fn with_a_window_rows_beyond_it_are_left_out() {
     assert_eq!(shards.take_dropped(), [(RowReason::TooOld, 2)]);
     shards.finish(0);
     assert_eq!(shards.position().next, 2);
+}
+
+#[test]
+fn markers_that_are_left_out_are_not_counted() {
+    let marker = |device, seconds| Row {
+        is_marker: true,
+        ..row(device, seconds)
+    };
+    let minute = Window::Limited(Duration::from_secs(60));
+    for (window, rows, expected) in [
+        (minute, [marker(1, -120), marker(2, -61)], vec![]),
+        (
+            minute,
+            [row(1, -120), marker(2, -61)],
+            vec![(RowReason::TooOld, 1)],
+        ),
+        (
+            NONE,
+            [marker(1, -1), row(2, -1)],
+            vec![(RowReason::OutOfOrder, 1)],
+        ),
+        (
+            NONE,
+            [marker(1, 0), row(2, 0)],
+            vec![(RowReason::Duplicate, 1)],
+        ),
+    ] {
+        let mut shards = shards(window, 1000, 1);
+        shards.seen(&row(1, 0));
+        shards.seen(&row(2, 0));
+        shards.add(Lane::Live, 0, &rows);
+        assert_eq!(take(&mut shards, 0), []);
+        assert_eq!(shards.take_dropped(), expected, "{rows:?}");
+        // They are done all the same.
+        assert_eq!(shards.position().next, 1);
+    }
 }
 
 #[test]
@@ -385,188 +423,4 @@ fn a_position_is_where_a_new_state_begins() {
     assert_eq!(state.position(), position);
     assert_eq!(state.wants(Lane::Gap), Some(3));
     assert_eq!(state.wants(Lane::Live), Some(50));
-}
-
-/// A step of the model test.
-#[derive(Debug, Clone)]
-enum Step {
-    /// Read a record, if one is wanted: the devices and times of its rows.
-    Read(Lane, Vec<(u64, i64)>),
-    Take(u16),
-    Finish(u16),
-    LiveFirst,
-    Resize(u16),
-    /// The process ends, and a new one begins at the position.
-    Restart,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let rows = proptest::collection::vec((0_u64..8, 0_i64..6), 0..12);
-    let lane = prop_oneof![Just(Lane::Live), Just(Lane::Gap)];
-    prop_oneof![
-        6 => (lane, rows).prop_map(|(lane, rows)| Step::Read(lane, rows)),
-        6 => (0_u16..4).prop_map(Step::Take),
-        6 => (0_u16..4).prop_map(Step::Finish),
-        1 => Just(Step::LiveFirst),
-        1 => (1_u16..4).prop_map(Step::Resize),
-        1 => Just(Step::Restart),
-    ]
-}
-
-/// Checks a request, and returns its rows.
-fn check(request: &Request, limits: &Limits, count: u16) -> Result<(), TestCaseError> {
-    prop_assert!(!request.rows.is_empty());
-    let samples: u64 = request
-        .rows
-        .iter()
-        .map(|row| u64::from(row.row.samples))
-        .sum();
-    prop_assert_eq!(samples, request.samples);
-    prop_assert!(request.rows.len() == 1 || samples <= u64::from(limits.max_samples));
-    let mut devices: Vec<u64> = request.rows.iter().map(|row| row.row.device).collect();
-    prop_assert!(
-        devices
-            .iter()
-            .all(|device| device % u64::from(count) == u64::from(request.shard))
-    );
-    devices.dedup();
-    let different: BTreeSet<u64> = devices.iter().copied().collect();
-    prop_assert_eq!(
-        different.len(),
-        devices.len(),
-        "rows of a device are not adjacent"
-    );
-    let is_ascending = request.rows.windows(2).all(|pair| {
-        pair[0].row.device != pair[1].row.device || pair[0].row.time <= pair[1].row.time
-    });
-    prop_assert!(is_ascending);
-    if !limits.window.is_open() {
-        prop_assert_eq!(different.len(), request.rows.len());
-        let first = request.rows[0].sequence;
-        prop_assert!(request.rows.iter().all(|row| row.sequence == first));
-    }
-    Ok(())
-}
-
-/// Whether an earlier record has a row of the device at the same time.
-fn is_repeated(journal: &BTreeMap<u64, Vec<Row>>, sequence: u64, row: &Row) -> bool {
-    let mut earlier = journal.range(..sequence).flat_map(|(_, rows)| rows);
-    earlier.any(|known| (known.device, known.time) == (row.device, row.time))
-}
-
-proptest! {
-    /// Whatever happens, each row is sent at least once, and exactly once without a restart. Without a window, the rows of a device are sent
-    /// in the order of their times, those that are left out are older than one that was sent, and requests after a restart are those before.
-    #[test]
-    fn every_row_is_sent(
-        steps in proptest::collection::vec(step(), 1..120),
-        is_open in any::<bool>(),
-        max_samples in 10_u32..80,
-    ) {
-        let limits = Limits {
-            max_samples,
-            window: if is_open { Window::Unlimited } else { NONE },
-        };
-        let first = Position { next: 0, gap: None, shards: 1 };
-        let mut state = Shards::new(limits, &first);
-        let mut journal: BTreeMap<u64, Vec<Row>> = BTreeMap::new();
-        let mut done: BTreeMap<(u64, u32), u32> = BTreeMap::new();
-        let mut flying: BTreeMap<u16, Request> = BTreeMap::new();
-        let mut newest: BTreeMap<u64, (i64, u64)> = BTreeMap::new();
-        let mut requests: BTreeMap<(u16, u64, u32), Request> = BTreeMap::new();
-        let mut end = 0;
-        let mut restarts = 0;
-        let mut dropped = 0;
-        // At the end, everything is read and sent.
-        let rest = [0_u16, 1, 2, 3].map(|shard| [Step::Finish(shard), Step::Take(shard)]);
-        let read = [Lane::Gap, Lane::Live].map(|lane| Step::Read(lane, Vec::new()));
-        let round = rest.into_iter().flatten().chain(read);
-        let finale = std::iter::repeat_n(round.collect::<Vec<_>>(), 800).flatten();
-        let count = steps.len();
-        for (number, step) in steps.into_iter().chain(finale).enumerate() {
-            let is_all_read = state.wants(Lane::Live) == Some(end) && state.wants(Lane::Gap).is_none();
-            if number >= count && state.is_drained() && is_all_read {
-                break;
-            }
-            match step {
-                Step::Read(lane, rows) => {
-                    let Some(from) = state.wants(lane) else { continue };
-                    let rows: Vec<Row> = match journal.get(&from) {
-                        Some(known) => known.clone(),
-                        None if lane == Lane::Gap => Vec::new(),
-                        None => {
-                            let rows = rows.into_iter();
-                            rows.map(|(device, time)| Row { device, time: 10 * from as i64 + time, samples: 10 }).collect()
-                        }
-                    };
-                    if number >= count && from >= end {
-                        continue;
-                    }
-                    state.add(lane, from, &rows);
-                    journal.insert(from, rows);
-                    end = end.max(from + 1);
-                }
-                Step::Take(shard) => {
-                    let Some(request) = state.take(shard, NOW) else { continue };
-                    check(&request, &limits, state.count())?;
-                    if !is_open {
-                        let first = request.rows[0];
-                        let key = (state.count(), first.sequence, first.index);
-                        let known = requests.entry(key).or_insert_with(|| request.clone());
-                        prop_assert_eq!(&*known, &request, "not the request before the restart");
-                        for row in &request.rows {
-                            let last = newest.insert(row.row.device, (row.row.time, row.sequence));
-                            let this = (row.row.time, row.sequence);
-                            prop_assert!(restarts > 0 || last.is_none_or(|last| last.0 < this.0 || last == this));
-                        }
-                    }
-                    prop_assert!(flying.insert(shard, request).is_none());
-                }
-                Step::Finish(shard) => {
-                    state.finish(shard);
-                    for row in flying.remove(&shard).into_iter().flat_map(|request| request.rows) {
-                        *done.entry((row.sequence, row.index)).or_default() += 1;
-                    }
-                }
-                Step::LiveFirst => state.live_first(end),
-                Step::Resize(count) => state.resize(count),
-                Step::Restart => {
-                    restarts += 1;
-                    flying.clear();
-                    let position = state.position();
-                    state = Shards::new(limits, &position);
-                    for row in journal.range(..position.next).flat_map(|(_, rows)| rows) {
-                        state.seen(row);
-                    }
-                }
-            }
-            dropped += state.take_dropped().iter().map(|(_, count)| count).sum::<u64>();
-            // The cursor passes no row that is not done, and no record is open beyond the limit.
-            let position = state.position();
-            if is_open {
-                for (sequence, rows) in journal.range(..position.next) {
-                    let is_gap = position.gap.as_ref().is_some_and(|gap| gap.contains(sequence));
-                    let all = (0..).zip(rows).all(|(index, row)| {
-                        done.contains_key(&(*sequence, index)) || is_repeated(&journal, *sequence, row)
-                    });
-                    prop_assert!(is_gap || all, "record {sequence} at {position:?}");
-                }
-            }
-        }
-        dropped += state.take_dropped().iter().map(|(_, count)| count).sum::<u64>();
-        prop_assert!(state.is_drained());
-        prop_assert_eq!(state.position().gap, None);
-        let total: usize = journal.values().map(Vec::len).sum();
-        let sent: u64 = done.values().map(|count| u64::from(*count)).sum();
-        if is_open {
-            for (sequence, rows) in &journal {
-                for (index, row) in (0..).zip(rows) {
-                    prop_assert!(done.contains_key(&(*sequence, index)) || is_repeated(&journal, *sequence, row));
-                }
-            }
-        }
-        if restarts == 0 {
-            prop_assert_eq!(sent + dropped, total as u64);
-        }
-    }
 }

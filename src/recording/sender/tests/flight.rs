@@ -66,6 +66,7 @@ fn request(slice: &Slice) -> Request {
                 device: row.hash,
                 time: row.time,
                 samples: row.len() as u32,
+                is_marker: row.is_marker,
             },
         })
         .collect();
