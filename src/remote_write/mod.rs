@@ -40,7 +40,7 @@ pub use self::error::{DestinationsError, DestinationsErrors};
 pub use self::file::{MOST_DESTINATIONS, parse};
 pub use self::headers::written;
 pub use self::pace::Pace;
-pub use self::policy::{Action, Moments, RequestState, Retry, TimeStreak};
+pub use self::policy::{Action, HOLD, Moments, RequestState, Retry, TimeStreak, wait_to_retry};
 pub use self::quarantine::Quarantine;
 pub use self::reasons::{RowReason, SampleReason, TimeReason};
 pub use self::receiver_url::ReceiverUrl;

@@ -10,7 +10,7 @@ const RECOVERY: Duration = Duration::from_secs(10 * 60);
 /// Several shards are refused at the same moment: they lower the pace once.
 const ONCE_IN: Duration = Duration::from_secs(10);
 
-/// The pace is never lowered below this, in samples per second.
+/// The pace is never lowered below this, in samples per second, unless its limit is lower.
 const LEAST: f64 = 10.0;
 
 /// … nor below this part of the pace to which it recovers: the receiver's `Retry-After` holds for each request anyway.
@@ -96,20 +96,15 @@ impl Pace {
         let current = self.refill(now).unwrap_or_else(|| self.rate.value(now));
         // Refused again while the pace is lowered: it still recovers to what it was before.
         let before = self.lowered.map_or(current, |lowered| lowered.to);
-        let to = self.limit.unwrap_or(before).max(LEAST);
+        let to = self.limit.unwrap_or(before.max(LEAST));
         let least = (to * LEAST_PART).max(LEAST);
-        let from = (current / 2.0).max(least.min(to));
+        let from = (current / 2.0).max(least).min(to);
         self.lowered = Some(Lowered {
             from,
             to,
             since: now,
         });
         self.tokens = self.tokens.min(0.0);
-    }
-
-    /// The current pace in samples per second; `None` is no limit.
-    pub fn current(&mut self, now: Moment) -> Option<f64> {
-        self.refill(now)
     }
 
     /// Adds the tokens since the last time, and returns the pace.
@@ -208,7 +203,7 @@ mod tests {
             assert_eq!(pace.wait(at(now)), Duration::ZERO);
             pace.spend(1_000_000, at(now));
         }
-        assert_eq!(pace.current(at(100)), None);
+        assert_eq!(pace.refill(at(100)), None);
     }
 
     #[test]
@@ -218,11 +213,11 @@ mod tests {
         // The other shards.
         pace.lower(at(1));
         pace.lower(at(9_999));
-        assert_eq!(pace.current(at(0)), Some(500.0));
-        assert_eq!(pace.current(at(300_000)), Some(750.0));
+        assert_eq!(pace.refill(at(0)), Some(500.0));
+        assert_eq!(pace.refill(at(300_000)), Some(750.0));
         pace.lower(at(300_000));
-        assert_eq!(pace.current(at(300_000)), Some(375.0));
-        assert_eq!(pace.current(at(900_000)), Some(1000.0));
+        assert_eq!(pace.refill(at(300_000)), Some(375.0));
+        assert_eq!(pace.refill(at(900_000)), Some(1000.0));
     }
 
     #[test]
@@ -232,12 +227,12 @@ mod tests {
             pace.spend(2000, at(second * 1000));
         }
         pace.lower(at(20_000));
-        assert_eq!(pace.current(at(20_000)), Some(1000.0));
-        assert_eq!(pace.current(at(620_000)), None);
+        assert_eq!(pace.refill(at(20_000)), Some(1000.0));
+        assert_eq!(pace.refill(at(620_000)), None);
         // Nothing was sent before: the least pace.
         let mut pace = Pace::new(0, at(0));
         pace.lower(at(0));
-        assert_eq!(pace.current(at(0)), Some(LEAST));
+        assert_eq!(pace.refill(at(0)), Some(LEAST));
     }
 
     #[test]
@@ -250,9 +245,21 @@ mod tests {
             pace.lower(at(20_000 + refusal * 10_000));
         }
         let last = 110_000;
-        assert_eq!(pace.current(at(last)), Some(200.0));
-        assert_eq!(pace.current(at(last + 300_000)), Some(1700.0));
-        assert_eq!(pace.current(at(last + 600_000)), None);
+        assert_eq!(pace.refill(at(last)), Some(200.0));
+        assert_eq!(pace.refill(at(last + 300_000)), Some(1700.0));
+        assert_eq!(pace.refill(at(last + 600_000)), None);
+    }
+
+    #[test]
+    fn a_refusal_never_raises_the_pace() {
+        for limit in [1, 5, 9, 10, 11, 1000] {
+            let mut pace = Pace::new(limit, at(0));
+            for n in 0..50 {
+                let now = at(n * 10_000);
+                pace.lower(now);
+                assert!(pace.refill(now).unwrap() <= limit as f64, "{limit}");
+            }
+        }
     }
 
     #[test]
@@ -260,7 +267,7 @@ mod tests {
         let mut pace = Pace::new(100, at(0));
         for n in 0..50 {
             pace.lower(at(n * 10_000));
-            assert!(pace.current(at(n * 10_000)).unwrap() >= LEAST);
+            assert!(pace.refill(at(n * 10_000)).unwrap() >= LEAST);
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::history::Protocol;
 use crate::time::{Backoff, Moment};
 
 /// Requests that are held are tried again after this time.
-const HOLD: Duration = Duration::from_secs(60);
+pub const HOLD: Duration = Duration::from_secs(60);
 
 /// The waits that a receiver may ask for: never none, so that no loop is without a pause.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
@@ -200,10 +200,8 @@ impl RequestState {
             Class::TooLarge => self.count(SampleReason::Rejected, self.samples),
             Class::Retry { .. } if is_failure && self.is_poison(moments) => {
                 self.is_suspect = true;
-                match self.samples > 1 {
-                    true => Action::Halve(super::Refusal::Bad(SampleReason::Rejected)),
-                    false => self.count(SampleReason::Rejected, self.samples),
-                }
+                // As a refusal: the search learns the verdict about a single sample, too.
+                Action::Halve(super::Refusal::Bad(SampleReason::Rejected))
             }
             Class::Retry {
                 after,
@@ -256,9 +254,8 @@ impl RequestState {
 
     fn retry(&mut self, after: Option<Duration>, is_throttled: bool, moments: &Moments) -> Action {
         self.attempt = self.attempt.saturating_add(1);
-        let wait = self.backoff.next(moments.fraction);
         Action::Retry(Retry {
-            after: after.map_or(wait, |after| after.clamp(SHORTEST_WAIT, LONGEST_WAIT)),
+            after: wait_to_retry(after, &mut self.backoff, moments.fraction),
             attempt: self.attempt,
             is_throttled,
         })
@@ -267,6 +264,14 @@ impl RequestState {
 
 fn hold(hold: Hold) -> Action {
     Action::Hold { hold, after: HOLD }
+}
+
+/// How long a request waits that is sent again: what the receiver asks for, within limits, or else the next wait of the backoff. `fraction`
+/// is a random number from 0 to below 1.
+#[must_use]
+pub fn wait_to_retry(asked: Option<Duration>, backoff: &mut Backoff, fraction: f64) -> Duration {
+    let wait = backoff.next(fraction);
+    asked.map_or(wait, |asked| asked.clamp(SHORTEST_WAIT, LONGEST_WAIT))
 }
 
 /// The refusals in a row for one reason of time, of one account and destination. A receiver that refuses everything for its time is not

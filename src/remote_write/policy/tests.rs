@@ -375,7 +375,7 @@ fn a_request_that_alone_fails_for_an_hour_is_halved() {
         let end = at(*minutes.last().unwrap());
         let mut part = state.part(1);
         for (others_succeeded, expected) in [
-            (Some(end), counted(SampleReason::Rejected, 1)),
+            (Some(end), halve(SampleReason::Rejected)),
             (None, again(1, 1, false)),
         ] {
             let moments = Moments {

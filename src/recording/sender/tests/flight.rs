@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -125,6 +126,64 @@ fn a_row_with_too_many_samples_is_sent_in_parts() {
     }
     // Two fields, the time of the report, and info.
     assert_eq!((parts, tally.stored), (vec![2, 2], 4));
+}
+
+#[test]
+fn a_series_on_which_the_receiver_fails_is_found_and_left_out() {
+    let slice = slice(4);
+    let whole = slice.rows().iter();
+    let whole = series(&whole.map(|row| (Arc::clone(&slice), row.clone())).collect());
+    let (mut quarantine, mut streak) = (Quarantine::default(), TimeStreak::default());
+    let begin = Moment::from_millis(1);
+    let hour = Duration::from_secs(3600);
+    for (protocol, poison) in [(Protocol::V1, 5), (Protocol::V2, 9)] {
+        let settings = Settings {
+            protocol,
+            choice: ProtocolChoice::Auto,
+            ..SETTINGS
+        };
+        let (request, slice_of) = (request(&slice), |_| Some(Arc::clone(&slice)));
+        let mut tally = Tally::default();
+        let fly = |now, quarantine: &Quarantine, tally: &mut Tally| {
+            Flight::new(&request, slice_of, quarantine, settings, false, now, tally)
+        };
+        let mut flight = fly(begin, &quarantine, &mut tally).unwrap();
+        let (mut now, mut requests) = (begin, 0);
+        loop {
+            requests += 1;
+            let fails = series(&flight.part()).contains(&whole[poison]);
+            let answer = Answer::Response {
+                status: if fails { 500 } else { 204 },
+                retry_after: None,
+                written: Some(1),
+                body: "",
+            };
+            let moments = Moments {
+                now,
+                others_succeeded: Some(now),
+                fraction: 0.0,
+            };
+            let next = flight.answered(&answer, &mut streak, &mut quarantine, &moments, &mut tally);
+            match next {
+                Next::Finished => break,
+                Next::Continue => {}
+                Next::Retry(_) => now = begin.after(hour),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(requests <= 33, "{requests}");
+        assert_eq!(tally.failed.last(), Some(&(SampleReason::Rejected, 1)));
+        let mut tally = Tally::default();
+        let again = fly(now, &quarantine, &mut tally).unwrap();
+        assert!(
+            !series(&again.part()).contains(&whole[poison]),
+            "{protocol:?}"
+        );
+        assert!(matches!(
+            tally.failed[..],
+            [(SampleReason::Quarantined, 1..)]
+        ));
+    }
 }
 
 proptest! {
