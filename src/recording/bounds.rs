@@ -23,7 +23,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// The clock jumped if it moved by this much more or less than the time that passed, in nanoseconds.
 const JUMP: u64 = 60_000_000_000;
 
-/// How long after a jump the age of records is not considered: meanwhile Starlink's clock corrects a wrong one.
+/// How long after a jump the age of records and rows is not considered: meanwhile Starlink's clock corrects a wrong one.
 const SETTLED: Duration = Duration::from_secs(120);
 
 /// The journals of all accounts, by name.
@@ -80,17 +80,17 @@ async fn delete(
     join_all(deleted).await;
 }
 
-/// The corrected clock, while it can be trusted with the deletion of records. The system clock may be wrong before Starlink's first response,
-/// and between a jump and the next response.
+/// The corrected clock, while it can be trusted to decide that records are deleted, or that rows are too old to be sent. The system clock may
+/// be wrong before Starlink's first response, and between a jump and the next response.
 #[derive(Debug, Default)]
-struct SteadyClock {
+pub(super) struct SteadyClock {
     /// The corrected clock minus the monotonic one, in nanoseconds, and since when.
     offset: Option<(i64, Moment)>,
 }
 
 impl SteadyClock {
     /// The time in nanoseconds since 1970; `None` if it cannot be trusted.
-    fn read(&mut self, clock: &Clock) -> Option<i64> {
+    pub(super) fn read(&mut self, clock: &Clock) -> Option<i64> {
         clock.offset()?;
         let (corrected, now) = (unix_nanos(clock.corrected()), clock.now());
         let passed = i64::try_from(now.millis()).unwrap_or(i64::MAX);

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use super::budget::Share;
 use super::decoder::{Decoder, rows};
 use super::rewind::{self, Rewind};
+use crate::fleet;
 use crate::history::Slice;
 use crate::journal::{Cursor, Header, Record};
+use crate::recording::messages::ReadReply;
 use crate::remote_write::{Lane, Limits, Position, RowReason, Shards};
 
 /// The bytes of records that are read at once, if one is not longer.
@@ -20,6 +22,8 @@ const REPEATED: u64 = 64;
 #[derive(Debug)]
 pub(super) struct Progress {
     pub(super) shards: Shards,
+    /// Whether new records can be sent before older ones: the destination has a window.
+    may_overtake: bool,
     entries: BTreeMap<u64, Entry>,
     live: Range,
     gap: Option<Range>,
@@ -36,7 +40,7 @@ pub(super) struct Progress {
 #[derive(Debug)]
 struct Entry {
     rows: u64,
-    /// The earliest time of a row, in nanoseconds; 0 without rows.
+    /// The earliest time of a row, in nanoseconds. That of its receipt if the record's rows have none, or one that is not a time.
     oldest: i64,
     /// When it was received, in nanoseconds.
     received: i64,
@@ -69,11 +73,13 @@ enum Holder {
 /// What is to be done next to read on.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Read records, and report them with [`Progress::read`].
+    /// Read records, and report them with [`Progress::was_read`].
     Read {
         lane: Lane,
         from: u64,
         most_bytes: usize,
+        /// Whether records in memory may be read although older ones cannot be read.
+        may_overtake: bool,
     },
     /// Decode a record, and report it with [`Progress::decoded`].
     Decode { lane: Lane, record: Arc<Record> },
@@ -95,19 +101,18 @@ impl Range {
 impl Progress {
     /// The state at a cursor. `end` is the number of the next record of the journal.
     pub(super) fn new(limits: Limits, cursor: Cursor, end: u64) -> Self {
-        let Cursor { next, gap, shards } = cursor;
-        let gap = gap.filter(|gap| !gap.is_empty());
-        let first = gap.iter().map(|gap| *gap.start());
-        let repeated = first.chain([next]).map(|first| {
+        let position = Position::from(cursor);
+        let first = position.gap.iter().map(|gap| *gap.start());
+        let repeated = first.chain([position.next]).map(|first| {
             let last = first.saturating_add(REPEATED);
             first..last.min(end)
         });
         let repeated = repeated.collect();
-        let position = Position { next, gap, shards };
         Self {
             shards: Shards::new(limits, &position),
+            may_overtake: limits.window.is_open(),
             entries: BTreeMap::new(),
-            live: Range::at(next),
+            live: Range::at(position.next),
             gap: position.gap.as_ref().map(|gap| Range::at(*gap.start())),
             reported: position,
             repeated,
@@ -141,6 +146,16 @@ impl Progress {
             self.waits_for_gap = false;
         }
         let wanted = self.shards.wants(lane)?;
+        // What lies behind the gap is read in the other range.
+        let may_overtake = self.may_overtake && lane == Lane::Live;
+        let read = |from, most_bytes| {
+            Some(Step::Read {
+                lane,
+                from,
+                most_bytes,
+                may_overtake,
+            })
+        };
         let is_drained = self.shards.is_drained();
         let range = self.range(lane)?;
         if matches!(range.decoder, Holder::Taken) {
@@ -157,35 +172,33 @@ impl Progress {
         }
         if let Some(rewind) = &range.rewind {
             match rewind.step() {
-                rewind::Step::Find(from) => {
-                    let most_bytes = 1;
-                    return Some(Step::Read {
-                        lane,
-                        from,
-                        most_bytes,
-                    });
-                }
-                rewind::Step::Read(from) => {
-                    let most_bytes = READ;
-                    return Some(Step::Read {
-                        lane,
-                        from,
-                        most_bytes,
-                    });
-                }
+                rewind::Step::Find(from) => return read(from, 1),
+                rewind::Step::Read(from) => return read(from, READ),
                 rewind::Step::Done => range.rewind = None,
             }
         }
-        (wanted < end).then_some(Step::Read {
-            lane,
-            from: wanted,
-            most_bytes: READ,
-        })
+        match wanted < end {
+            true => read(wanted, READ),
+            false => None,
+        }
+    }
+
+    /// The reply to a [`Step::Read`] from this number on. Returns whether it was one: false if there is no record where one is expected.
+    pub(super) fn was_read(&mut self, lane: Lane, from: u64, reply: ReadReply) -> bool {
+        let first = reply.records.first().map(|record| record.header.sequence);
+        match first.filter(|_| lane == Lane::Live && is_overtaken(from, &reply)) {
+            Some(first) if !self.overtaken(first) => {}
+            None if first.is_none() && reply.next <= from && !self.is_rewinding(lane) => {
+                return false;
+            }
+            _ => self.read(lane, reply.records, reply.next),
+        }
+        true
     }
 
     /// The records from this number on are read before those below it, which cannot be read now. Returns whether that is possible: if not, the
     /// records must not be reported.
-    pub(super) fn overtaken(&mut self, first: u64) -> bool {
+    fn overtaken(&mut self, first: u64) -> bool {
         if self.live.rewind.is_some() {
             return true;
         }
@@ -201,7 +214,7 @@ impl Progress {
     }
 
     /// Records were read, and none below `next` is missing here that exists.
-    pub(super) fn read(&mut self, lane: Lane, records: Vec<Arc<Record>>, next: u64) {
+    fn read(&mut self, lane: Lane, records: Vec<Arc<Record>>, next: u64) {
         let Some(range) = self.range(lane) else {
             return;
         };
@@ -245,7 +258,7 @@ impl Progress {
     }
 
     /// Whether the state of a range is being rebuilt.
-    pub(super) fn is_rewinding(&mut self, lane: Lane) -> bool {
+    fn is_rewinding(&mut self, lane: Lane) -> bool {
         self.range(lane).is_some_and(|range| range.rewind.is_some())
     }
 
@@ -320,7 +333,10 @@ impl Progress {
         }
         let entry = Entry {
             rows: header.rows.into(),
-            oldest: header.oldest,
+            oldest: match header.oldest < fleet::Limits::STANDARD.earliest {
+                true => header.received,
+                false => header.oldest,
+            },
             received: header.received,
             slice: slice.map(Arc::new),
             _share: share,
@@ -375,8 +391,7 @@ impl Progress {
             self.gap = None;
         }
         self.reported = position.clone();
-        let Position { next, gap, shards } = position;
-        Some((Cursor { next, gap, shards }, done))
+        Some((position.into(), done))
     }
 
     /// The rows that were left out since the last call.
@@ -386,14 +401,50 @@ impl Progress {
         dropped
     }
 
-    /// The earliest time of a row that is read and not done, in nanoseconds.
-    pub(super) fn oldest(&self) -> Option<i64> {
+    /// Whether all records of the journal are done. `end` is the number of its next record.
+    pub(super) fn is_done(&self, end: u64) -> bool {
+        self.reported.gap.is_none() && self.reported.next >= end
+    }
+
+    /// The earliest time of a row that is not done, in nanoseconds, for a journal with rows that wait. While the first record that is not done
+    /// is not read, because the state is being rebuilt or the disk cannot be read, this is when the record before it was received, if that is
+    /// known. If not, it is `known`, the result of the last call, or else `began`, when the journal's oldest record was received.
+    pub(super) fn oldest(&self, known: Option<i64>, began: Option<i64>) -> Option<i64> {
         let rows = self.entries.values().filter(|entry| entry.rows > 0);
-        rows.map(|entry| entry.oldest).min()
+        let read = rows.map(|entry| entry.oldest).min();
+        let Position { next, gap, .. } = &self.reported;
+        let first = gap.as_ref().map_or(*next, |gap| *gap.start());
+        if self.entries.contains_key(&first) {
+            return read;
+        }
+        let range = self.gap.as_ref().unwrap_or(&self.live);
+        let before = range.rewind.as_ref().and_then(Rewind::last);
+        let unread = before.or(known).or(began);
+        read.into_iter().chain(unread).min()
     }
 
     /// When the oldest record was received that is read and not done, in nanoseconds.
     pub(super) fn received(&self) -> Option<i64> {
         self.entries.values().map(|entry| entry.received).min()
+    }
+}
+
+/// Whether the first record is in memory, and those before it are on a disk that cannot be read now.
+fn is_overtaken(from: u64, reply: &ReadReply) -> bool {
+    let first = reply.records.first();
+    let is_missing = reply.gaps.iter().any(|gap| gap.numbers.contains(&from));
+    first.is_some_and(|first| first.header.sequence > from) && !is_missing
+}
+
+impl From<Cursor> for Position {
+    fn from(Cursor { next, gap, shards }: Cursor) -> Self {
+        let gap = gap.filter(|gap| !gap.is_empty());
+        Self { next, gap, shards }
+    }
+}
+
+impl From<Position> for Cursor {
+    fn from(Position { next, gap, shards }: Position) -> Self {
+        Self { next, gap, shards }
     }
 }

@@ -62,6 +62,11 @@ impl Rewind {
         }
     }
 
+    /// When the last record before the position was received, once one was found.
+    pub(super) fn last(&self) -> Option<i64> {
+        self.last
+    }
+
     /// All records below this number were read.
     pub(super) fn read(&mut self, next: u64) {
         self.from = Some(next);

@@ -20,10 +20,12 @@ use super::load::LoadMeter;
 use super::log::SenderLog;
 use super::progress::Progress;
 use crate::journal::Record;
+use crate::recording::bounds::SteadyClock;
 use crate::recording::journal::JournalActor;
 use crate::recording::messages::{Advance, Finish};
 use crate::recording::status::{DestinationStatus, JournalStatus, SenderState, SenderStatus};
 use crate::remote_write::{Destination, Lane, Quarantine, TimeStreak};
+use crate::self_metrics::Gauge;
 use crate::supervise::{Heartbeat, act_at};
 use crate::time::{Backoff, Clock, Moment, unix_nanos};
 
@@ -56,6 +58,8 @@ pub struct SenderOptions {
 pub struct RemoteWriteActor {
     options: SenderOptions,
     clock: Clock,
+    /// Decides whether rows are too old.
+    steady: SteadyClock,
     client: Option<Rc<Client>>,
     /// `None` until the cursor is known.
     progress: Option<Progress>,
@@ -108,6 +112,7 @@ impl RemoteWriteActor {
             load: LoadMeter::new(most, clock.now()),
             options,
             clock,
+            steady: SteadyClock::default(),
             client: None,
             progress: None,
             reading: Reading::Idle,
@@ -151,7 +156,7 @@ impl RemoteWriteActor {
 
     /// Reports the position to the journal, and the rest to the status.
     fn report(&mut self) {
-        let now = self.clock.now();
+        let (now, end) = (self.clock.now(), self.end());
         let unix = unix_nanos(self.clock.corrected());
         let Some(progress) = &mut self.progress else {
             return;
@@ -178,12 +183,19 @@ impl RemoteWriteActor {
             progress.shards.resize(next);
         }
         status.shards.set(progress.shards.count().into());
-        let oldest = progress.oldest();
+        let is_done = progress.is_done(end);
+        let oldest = match is_done || status.pending_rows() == 0 {
+            true => None,
+            false => {
+                let began = &self.options.journal_status.oldest_record;
+                progress.oldest(nanos(&status.oldest_pending), nanos(began))
+            }
+        };
         #[expect(clippy::cast_precision_loss, reason = "a time in seconds")]
         let seconds = |nanos: i64| nanos as f64 / 1e9;
         status.oldest_pending.set_or_clear(oldest.map(seconds));
         status.waiting_since.set_or_clear(received.map(seconds));
-        if oldest.is_none() && status.state() == SenderState::Starting {
+        if is_done && status.state() == SenderState::Starting {
             status.set_state(SenderState::Sending);
         }
     }
@@ -215,6 +227,15 @@ impl RemoteWriteActor {
             }
         }));
     }
+}
+
+/// The nanoseconds of a gauge in seconds.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a cast of a float saturates"
+)]
+fn nanos(seconds: &Gauge) -> Option<i64> {
+    seconds.value().map(|seconds| (seconds * 1e9) as i64)
 }
 
 #[cfg(feature = "fault-injection")]

@@ -95,18 +95,23 @@ impl RemoteWriteActor {
                 lane,
                 from,
                 most_bytes,
-            } => self.read(lane, from, most_bytes, context),
+                may_overtake,
+            } => {
+                let wanted = ReadRecords {
+                    from,
+                    most_bytes,
+                    may_overtake,
+                };
+                self.read(lane, wanted, context);
+            }
             Step::Decode { lane, record } => self.admit(lane, record, context),
         }
     }
 
-    fn read(&mut self, lane: Lane, from: u64, most_bytes: usize, context: &mut Context<Self>) {
+    fn read(&mut self, lane: Lane, wanted: ReadRecords, context: &mut Context<Self>) {
         self.reading = Reading::Busy;
-        let reply = self.options.journal.send(ReadRecords {
-            from,
-            most_bytes,
-            may_overtake: self.destination().out_of_order_window.is_open(),
-        });
+        let from = wanted.from;
+        let reply = self.options.journal.send(wanted);
         let reply = in_time(self.clock.clone(), reply);
         context.spawn(reply.into_actor(self).map(move |reply, actor, context| {
             let error = match reply {
@@ -141,19 +146,10 @@ impl RemoteWriteActor {
             let outage = i64::try_from(OUTAGE.as_nanos()).unwrap_or(i64::MAX);
             self.wants_live_first = now.saturating_sub(first.header.received) > outage;
         }
-        let first = reply.records.first().map(|record| record.header.sequence);
-        match first.filter(|_| lane == Lane::Live && is_overtaken(from, &reply)) {
-            Some(first) if !progress.overtaken(first) => {}
-            None if reply.records.is_empty()
-                && reply.next <= from
-                && !progress.is_rewinding(lane) =>
-            {
-                self.read_later("it has no record where one is expected", context);
-                return;
-            }
-            _ => progress.read(lane, reply.records, reply.next),
+        match progress.was_read(lane, from, reply) {
+            true => self.pump(context),
+            false => self.read_later("it has no record where one is expected", context),
         }
-        self.pump(context);
     }
 
     /// Decodes a record as soon as the budget has room for its samples.
@@ -290,13 +286,6 @@ impl RemoteWriteActor {
             };
         }
     }
-}
-
-/// Whether the first record is in memory, and those before it are on a disk that cannot be read now.
-fn is_overtaken(from: u64, reply: &ReadReply) -> bool {
-    let first = reply.records.first();
-    let is_missing = reply.gaps.iter().any(|gap| gap.numbers.contains(&from));
-    first.is_some_and(|first| first.header.sequence > from) && !is_missing
 }
 
 async fn in_time<T>(

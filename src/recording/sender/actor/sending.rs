@@ -13,7 +13,7 @@ use super::{OUTAGE, RemoteWriteActor};
 use crate::history::Protocol;
 use crate::recording::status::{LastError, SenderState};
 use crate::remote_write::{Answer, Hold, Moments, RowReason, SampleReason, excerpt};
-use crate::time::{unix_nanos, unix_seconds};
+use crate::time::unix_seconds;
 
 /// Files of a destination that cannot be used are tried again after this time.
 const ACCESS_AGAIN: Duration = Duration::from_secs(10);
@@ -22,7 +22,9 @@ impl RemoteWriteActor {
     /// Begins a request for each shard that has none.
     pub(super) fn take_requests(&mut self, context: &mut Context<Self>) {
         let now = self.clock.now();
-        let unix = unix_nanos(self.clock.corrected()) / 1_000_000;
+        // At the earliest time no row is too old.
+        let unix = self.steady.read(&self.clock);
+        let unix = unix.map_or(i64::MIN, |unix| unix / 1_000_000);
         let Some(progress) = &mut self.progress else {
             return;
         };

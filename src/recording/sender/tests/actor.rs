@@ -8,7 +8,7 @@ use super::world::{Sample, World, all, samples, version};
 use crate::history::Protocol;
 use crate::recording::messages::Finish;
 use crate::recording::status::SenderState;
-use crate::remote_write::{Hold, SampleReason, Window};
+use crate::remote_write::{Hold, RowReason, SampleReason, Window};
 use crate::supervise::faults::{Fault, Inject, Place};
 
 fn set(samples: Vec<Sample>) -> BTreeSet<Sample> {
@@ -293,6 +293,96 @@ async fn after_an_outage_new_rows_come_first() {
         "{first} of {}",
         received.len()
     );
+}
+
+fn too_old(world: &World) -> u64 {
+    let mut dropped = world.status.rows_dropped();
+    let dropped = dropped.find(|(reason, _)| *reason == RowReason::TooOld);
+    dropped.unwrap().1.count()
+}
+
+#[actix_rt::test]
+async fn a_clock_that_jumps_leaves_no_rows_out() {
+    let receiver = Receiver::start(vec![vec![stored()]]);
+    let mut world = World::new(&receiver, |destination| {
+        destination.out_of_order_window = Window::Limited(Duration::from_secs(3600));
+    });
+    let old = 2 * 3_600_000;
+    // Before Starlink's first response the clock may be wrong.
+    world.offer(0..3, old).await;
+    world
+        .until("it is sent", |_| !receiver.received().is_empty())
+        .await;
+    world.sent().await;
+    world
+        .clock
+        .observe_date(world.clock.wall(), world.clock.now());
+    world.offer(0..3, 0).await;
+    world
+        .until("it is sent", |_| all(&receiver.received()).len() >= 6)
+        .await;
+    world.sent().await;
+    assert_eq!(too_old(&world), 0);
+    world.time.advance(Duration::from_secs(120));
+    world.offer(0..3, old).await;
+    world
+        .until("they are left out", |world| too_old(world) == 3)
+        .await;
+    world.sent().await;
+    receiver.now(vec![answer(503, "Retry-After: 5\r\n", "")]);
+    for _ in 0..5 {
+        world.offer(0..3, 0).await;
+        world.time.advance(Duration::from_secs(1));
+    }
+    let failing = SenderState::Retrying;
+    world
+        .until("it fails", |world| world.status.state() == failing)
+        .await;
+    let wrong = world.clock.wall() + Duration::from_secs(40 * 3600);
+    world.time.set_wall(wrong);
+    receiver.now(vec![stored()]);
+    world.sent().await;
+    assert_eq!(too_old(&world), 3);
+    assert_eq!(
+        set(all(&receiver.received())).len(),
+        world.offered.len() - 3
+    );
+}
+
+#[actix_rt::test]
+async fn a_sender_is_starting_until_a_request_ends_or_nothing_waits() {
+    let receiver = Receiver::start(vec![vec![answer(503, "Retry-After: 600\r\n", "")]]);
+    let mut world = World::new(&receiver, |destination| {
+        destination.remote_timeout = Duration::from_secs(2);
+    });
+    world.offer(0..3, 0).await;
+    world
+        .until("it fails", |world| {
+            world.status.state() == SenderState::Retrying
+        })
+        .await;
+    receiver.now(vec![Step::Hang]);
+    let world = world.restart().await;
+    world
+        .until("it is being sent", |_| receiver.received().len() == 2)
+        .await;
+    assert_eq!(world.status.state(), SenderState::Starting);
+    let times = world.offered.iter().map(|(_, time, _)| *time as f64 / 1e3);
+    assert_eq!(
+        world.status.oldest_pending.value(),
+        times.min_by(f64::total_cmp)
+    );
+    receiver.now(vec![stored()]);
+    world.sent().await;
+    assert_eq!(world.status.state(), SenderState::Sending);
+    let world = world.restart().await;
+    world
+        .until("nothing waits", |world| {
+            world.status.state() == SenderState::Sending
+        })
+        .await;
+    assert_eq!(world.status.oldest_pending.value(), None);
+    assert_eq!(receiver.received().len(), 3);
 }
 
 #[actix_rt::test]

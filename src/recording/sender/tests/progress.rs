@@ -10,8 +10,9 @@ use super::super::decoder::Decoder;
 use super::super::progress::{Progress, Step};
 use crate::fleet::FleetOptions;
 use crate::history::{DestinationLabels, NameFilter, Options};
-use crate::journal::{Cursor, Header, Kind, Record, payload};
-use crate::remote_write::{Lane, Limits, Window};
+use crate::journal::{Cursor, Gap, Header, Kind, Record, payload};
+use crate::recording::messages::ReadReply;
+use crate::remote_write::{Limits, Window};
 use crate::telemetry::SharedSchemas;
 
 /// A row: the hash of its device, and its time.
@@ -31,6 +32,10 @@ enum Op {
     Resize(u16),
     /// Decoding panics, so the state is lost.
     LoseState,
+    /// The disk cannot be read from now on: only later records, which are in memory.
+    Hang,
+    /// The disk can be read again.
+    Recover,
     /// The process ends, and another one continues at the cursor.
     Restart,
 }
@@ -44,6 +49,8 @@ fn any_op() -> impl Strategy<Value = Op> {
         1 => Just(Op::LiveFirst),
         1 => (1_u16..4).prop_map(Op::Resize),
         1 => Just(Op::LoseState),
+        2 => Just(Op::Hang),
+        1 => Just(Op::Recover),
         1 => Just(Op::Restart),
     ]
 }
@@ -51,6 +58,8 @@ fn any_op() -> impl Strategy<Value = Op> {
 struct Model {
     journal: Vec<Arc<Record>>,
     end: u64,
+    /// The number from which records can be read, while the disk hangs.
+    readable: Option<u64>,
     progress: Progress,
     limits: Limits,
     cursor: Cursor,
@@ -117,6 +126,7 @@ impl Model {
         Self {
             journal: Vec::new(),
             end: 0,
+            readable: None,
             progress: Progress::new(limits, cursor.clone(), 0),
             limits,
             cursor,
@@ -139,7 +149,10 @@ impl Model {
             Op::LiveFirst => self.progress.live_first(self.end),
             Op::Resize(count) => self.progress.shards.resize(*count),
             Op::LoseState => drop(self.read(true)),
+            Op::Hang => drop(self.readable.get_or_insert(self.end)),
+            Op::Recover => self.readable = None,
             Op::Restart => {
+                self.readable = None;
                 self.progress = Progress::new(self.limits, self.cursor.clone(), self.end);
                 self.in_flight.clear();
                 self.is_restarted = true;
@@ -155,13 +168,15 @@ impl Model {
     fn read(&mut self, loses_state: bool) -> bool {
         match self.progress.step(self.end) {
             Step::Wait => return false,
-            Step::Read { lane, from, .. } => {
-                let records = self.journal.iter();
-                let records = records.filter(|record| record.header.sequence >= from);
-                let records: Vec<_> = records.take(2).cloned().collect();
-                let last = records.last().map(|record| record.header.sequence + 1);
-                self.progress.read(lane, records, last.unwrap_or(self.end));
-            }
+            Step::Read {
+                lane,
+                from,
+                may_overtake,
+                ..
+            } => match self.reply(from, may_overtake) {
+                Some(reply) => return self.progress.was_read(lane, from, reply),
+                None => return self.progress.give_up_rewind(lane),
+            },
             Step::Decode { lane, record } => {
                 let mut decoder = self.progress.take_decoder(lane, decoder);
                 if loses_state {
@@ -174,6 +189,29 @@ impl Model {
             }
         }
         true
+    }
+
+    /// What the journal replies; `None` if it cannot be read now.
+    fn reply(&self, from: u64, may_overtake: bool) -> Option<ReadReply> {
+        let readable = self.readable.unwrap_or(0);
+        let records = self.journal.iter();
+        let records = records.filter(|record| record.header.sequence >= from.max(readable));
+        let records: Vec<_> = records.take(2).cloned().collect();
+        if from < readable && (!may_overtake || records.is_empty()) {
+            return None;
+        }
+        let first = records.first().map(|record| record.header.sequence);
+        let missing = first.filter(|first| from >= readable && *first > from);
+        let last = records.last().map(|record| record.header.sequence + 1);
+        Some(ReadReply {
+            records,
+            next: last.unwrap_or(self.end),
+            gaps: Vec::from_iter(missing.map(|first| Gap {
+                numbers: from..=first - 1,
+                is_deleted: false,
+            })),
+            end: self.end,
+        })
     }
 
     /// Takes or finishes the request of a shard. Returns whether there was one.
@@ -203,6 +241,12 @@ impl Model {
     }
 
     fn finish(&mut self) {
+        self.readable = None;
+        self.send_all();
+    }
+
+    /// Sends all that can be read.
+    fn send_all(&mut self) {
         for _ in 0..10_000 {
             let mut is_busy = self.read(false);
             for shard in 0..4 {
@@ -251,7 +295,7 @@ proptest! {
         prop_assert_eq!(model.cursor.next, model.end);
         prop_assert_eq!(&model.cursor.gap, &None);
         prop_assert!(model.progress.is_empty());
-        prop_assert_eq!(model.progress.oldest(), None);
+        prop_assert!(model.progress.is_done(model.end));
         let rows: u64 = model.journal.iter().map(|record| u64::from(record.header.rows)).sum();
         // Rows of records that were done before a restart are counted once.
         prop_assert_eq!(model.done, rows);
@@ -266,17 +310,78 @@ fn records_in_memory_that_overtake_others_leave_a_gap() {
         model.play(&Op::Append([1, 2].into()));
     }
     // The first two cannot be read now.
-    let memory: Vec<_> = model.journal[2..].to_vec();
-    assert!(matches!(
-        model.progress.step(model.end),
-        Step::Read {
-            lane: Lane::Live,
-            from: 0,
-            ..
-        }
-    ));
-    model.progress.overtaken(2);
-    model.progress.read(Lane::Live, memory, 4);
+    model.readable = Some(2);
+    model.send_all();
+    assert_eq!(model.sent, expected(&model.journal[2..]));
+    assert_eq!(
+        (model.cursor.gap.clone(), model.cursor.next),
+        (Some(0..=1), 4)
+    );
     model.finish();
     assert_eq!(model.sent, expected(&model.journal));
+}
+
+#[test]
+fn a_gap_that_cannot_be_read_is_read_later() {
+    let mut model = Model::new(Window::Unlimited);
+    for _ in 0..4 {
+        model.play(&Op::Append([1, 2].into()));
+    }
+    model.play(&Op::LiveFirst);
+    model.play(&Op::Hang);
+    model.play(&Op::Append([1].into()));
+    model.send_all();
+    assert_eq!(
+        (model.cursor.gap.clone(), model.cursor.next),
+        (Some(0..=3), 5)
+    );
+    assert_eq!(model.done, 1);
+    model.finish();
+    assert_eq!(model.sent, expected(&model.journal));
+    assert_eq!(model.done, 9);
+}
+
+#[test]
+fn the_oldest_row_is_known_while_nothing_can_be_read() {
+    let mut model = Model::new(Window::Unlimited);
+    for _ in 0..3 {
+        model.play(&Op::Append([1, 2].into()));
+    }
+    // The second record has no valid time, the third one that of another unit.
+    let at: Vec<_> = model
+        .journal
+        .iter()
+        .map(|one| one.header.received)
+        .collect();
+    for (number, oldest) in [(1, 0), (2, 1_700_000_000)] {
+        let mut changed = Record::clone(&model.journal[number]);
+        changed.header.oldest = oldest;
+        model.journal[number] = Arc::new(changed);
+    }
+    let progress = &mut model.progress;
+    assert_eq!(progress.oldest(None, None), None);
+    assert_eq!(progress.oldest(None, Some(7)), Some(7));
+    assert_eq!(progress.oldest(Some(5), Some(7)), Some(5));
+    // Each record is read, decoded, sent and done.
+    for (number, expected) in at.iter().enumerate() {
+        while model.progress.slice(number as u64).is_none() {
+            assert!(model.read(false));
+        }
+        let known = [Some(5), Some(i64::MAX)];
+        assert_eq!(
+            known.map(|known| model.progress.oldest(known, None)),
+            [Some(*expected); 2]
+        );
+        while model.send(0) {}
+        model.play(&Op::Send(0));
+    }
+    assert!(model.progress.is_done(3));
+    // The next process looks for the record before the cursor first.
+    let mut next = Progress::new(model.limits, model.cursor.clone(), 4);
+    assert_eq!(next.oldest(Some(5), Some(7)), Some(5));
+    let Step::Read { lane, from: 2, .. } = next.step(4) else {
+        panic!("{next:?}");
+    };
+    assert!(next.was_read(lane, 2, model.reply(2, false).unwrap()));
+    assert_eq!(next.oldest(Some(5), Some(7)), Some(at[2]));
 }
