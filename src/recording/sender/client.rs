@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 // awc returns this error, but does not export it.
 use actix_http::body::SizedStream;
 use actix_web::error::ParseError;
-use awc::error::{ConnectError, SendRequestError};
+use awc::error::{ConnectError, PayloadError, SendRequestError};
 use awc::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use awc::{ClientRequest, ClientResponse};
 use bytes::{Bytes, BytesMut};
@@ -36,7 +36,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// The bytes of an answer that are read, at least, for its reason. A connection whose answer is longer is closed.
 const MOST_BODY: usize = 4 << 10;
 
-/// The rest of an answer is waited for this long: its status is known.
+/// The rest of an answer is waited for this long at most, whatever the time limit of requests: its status is known.
 const BODY_LIMIT: Duration = Duration::from_secs(5);
 
 /// The longest text of an error, in characters.
@@ -175,9 +175,14 @@ impl Client {
         let began = self.context.clock.ran();
         let is_sent = Rc::new(Cell::new(false));
         let request = self.request(&http, message);
-        let exchange = self.exchange(request, message.body.clone(), Rc::clone(&is_sent));
-        let outcome = match timeout(limit, exchange).await {
-            Ok(outcome) => outcome,
+        let head = head(request, message.body.clone(), Rc::clone(&is_sent));
+        let outcome = match timeout(limit, head).await {
+            // The status decides, so a body that does not come in time is not a time-out.
+            Ok(Ok(response)) => self.answered(response, BODY_LIMIT.min(limit)).await,
+            Ok(Err(error)) => {
+                let (is_timeout, text) = no_head(&error);
+                self.failed(is_sent.get(), is_timeout, &text)
+            }
             Err(_) => self.failed(
                 is_sent.get(),
                 true,
@@ -270,28 +275,12 @@ impl Client {
         }
     }
 
-    /// Sends the body, and reads the answer. Sets `is_sent` when the body begins to be sent.
-    async fn exchange(
-        &self,
-        request: ClientRequest,
-        body: Bytes,
-        is_sent: Rc<Cell<bool>>,
-    ) -> Outcome {
-        let length = body.len() as u64;
-        let flag = Rc::clone(&is_sent);
-        let body = stream::once(async move {
-            flag.set(true);
-            Ok::<_, Infallible>(body)
-        });
-        let sending = request.send_body(SizedStream::new(length, Box::pin(body)));
-        let mut response = match sending.await {
-            Ok(response) => response,
-            Err(error) => {
-                let (is_timeout, text) = no_head(&error);
-                return self.failed(is_sent.get(), is_timeout, &text);
-            }
-        };
-        let body = body_of(&mut response).await;
+    /// Reads the body of an answer, as far as it comes in time.
+    async fn answered<S>(&self, mut response: ClientResponse<S>, limit: Duration) -> Outcome
+    where
+        S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
+    {
+        let body = body_of(&mut response, limit).await;
         let status = response.status().as_u16();
         let headers = response.headers();
         let reason = excerpt(&self.context.redactor.redact(&body));
@@ -338,10 +327,27 @@ fn shortened(text: &str) -> String {
     text.chars().take(LONGEST_TEXT).collect()
 }
 
-/// The beginning of the body. If there is more, or it ends with an error, the connection is closed when the response is dropped.
-async fn body_of<S>(response: &mut ClientResponse<S>) -> String
+/// Sends the body, and waits for the head of the answer. Sets `is_sent` when the body begins to be sent.
+async fn head(
+    request: ClientRequest,
+    body: Bytes,
+    is_sent: Rc<Cell<bool>>,
+) -> Result<ClientResponse<impl Stream<Item = Result<Bytes, PayloadError>> + Unpin>, SendRequestError>
+{
+    let length = body.len() as u64;
+    let body = stream::once(async move {
+        is_sent.set(true);
+        Ok::<_, Infallible>(body)
+    });
+    let body = SizedStream::new(length, Box::pin(body));
+    request.send_body(body).await
+}
+
+/// The beginning of the body. If there is more, or it ends with an error, or not in time, the connection is closed when the response is
+/// dropped.
+async fn body_of<S>(response: &mut ClientResponse<S>, limit: Duration) -> String
 where
-    S: Stream<Item = Result<Bytes, awc::error::PayloadError>> + Unpin,
+    S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
 {
     let mut body = BytesMut::new();
     let reading = async {
@@ -354,7 +360,7 @@ where
         }
     };
     // What was read until then is enough to know the reason.
-    let _ = timeout(BODY_LIMIT, reading).await;
+    let _ = timeout(limit, reading).await;
     String::from_utf8_lossy(&body).into_owned()
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::SystemTime;
 
+use futures_util::future::join_all;
 use secrecy::SecretString;
 
 use super::receiver::{Receiver, Step, answer, stored};
@@ -190,16 +191,33 @@ async fn answers_are_read_within_limits() {
 
 #[actix_rt::test]
 async fn a_status_is_known_although_its_body_hangs() {
-    let head = Step::Send(b"HTTP/1.1 400 X\r\nContent-Length: 99\r\n\r\nbecause".to_vec());
-    let receiver = Receiver::start(vec![vec![head, Step::Hang], vec![stored()]]);
-    let mut destination = destination(&receiver);
-    destination.remote_timeout = Duration::from_secs(20);
-    let client = client(destination);
-    let outcome = send(&client).await;
-    assert_eq!(outcome.text, "status 400: because");
-    send(&client).await;
-    let received = receiver.received();
-    assert_ne!(received[0].connection, received[1].connection);
+    // The limit of requests, which may be shorter than that of bodies; the beginning of the answer, and the text of the outcome.
+    let each = [
+        (
+            1,
+            "400 X\r\nContent-Length: 99\r\n\r\nbecause",
+            "status 400: because",
+        ),
+        (1, "200 OK\r\nContent-Length: 10\r\n\r\n", "status 200"),
+        (
+            20,
+            "400 X\r\nContent-Length: 99\r\n\r\nbecause",
+            "status 400: because",
+        ),
+    ];
+    let each = each.map(|(seconds, head, expected)| async move {
+        let head = Step::Send(format!("HTTP/1.1 {head}").into_bytes());
+        let receiver = Receiver::start(vec![vec![head, Step::Hang], vec![stored()]]);
+        let mut destination = destination(&receiver);
+        destination.remote_timeout = Duration::from_secs(seconds);
+        let client = client(destination);
+        let outcome = send(&client).await;
+        assert_eq!(outcome.text, expected, "{seconds}");
+        send(&client).await;
+        let received = receiver.received();
+        assert_ne!(received[0].connection, received[1].connection, "{seconds}");
+    });
+    join_all(each).await;
 }
 
 #[actix_rt::test]
