@@ -107,6 +107,35 @@ impl OwnSeries {
         }
     }
 
+    /// The series of both.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        let mut last = ZlibEncoder::new(Vec::new(), Compression::fast());
+        let mut found = HashSet::new();
+        for text in [&self.last, &other.last] {
+            let text = ZlibDecoder::new(Cursor::new(text.clone()));
+            // The comments of the family, until they are written.
+            let mut comments = String::new();
+            for line in BufReader::new(text).lines().map_while(Result::ok) {
+                if line.starts_with("# HELP ") {
+                    comments.clear();
+                }
+                match sample(&line) {
+                    None => comments += &format!("{line}\n"),
+                    Some((key, _)) if found.insert(self.hasher.hash_one(key)) => {
+                        // Writing to a vector cannot fail.
+                        let _ = writeln!(last, "{}{line}", mem::take(&mut comments));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        Self {
+            last: last.finish().unwrap_or_default().into(),
+            ..self.clone()
+        }
+    }
+
     /// Stale markers for all series.
     #[must_use]
     pub fn end(self, time: i64) -> OwnMarkers {
@@ -151,6 +180,17 @@ impl OwnScrape {
             } else if line.starts_with('#') {
                 let _ = writeln!(self.last, "{line}");
             }
+        }
+    }
+
+    /// The series of the chunks so far.
+    #[must_use]
+    pub fn so_far(&mut self) -> OwnSeries {
+        // Writing to a vector cannot fail.
+        let _ = self.last.flush();
+        OwnSeries {
+            last: self.last.get_ref().clone().into(),
+            ..self.before.clone()
         }
     }
 
@@ -244,6 +284,17 @@ impl OwnSet {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.samples.is_empty()
+    }
+
+    /// The series of a sample: its name and labels, as in the text format.
+    #[must_use]
+    pub fn series(&self, at: usize) -> Option<&str> {
+        self.samples.get(at).map(|(key, ..)| &**key)
+    }
+
+    /// Keeps the samples of these series, by name and labels.
+    pub fn retain(&mut self, keeps: impl Fn(&str) -> bool) {
+        self.samples.retain(|(key, ..)| keeps(key));
     }
 
     /// Takes the first samples out, at most so many.
@@ -450,6 +501,33 @@ mod tests {
         let mut set = set;
         let parts: Vec<_> = [2, 2, 2].map(|most| set.take(most).len()).into();
         assert_eq!(parts, [2, 1, 0]);
+    }
+
+    #[test]
+    fn the_series_of_two_scrapes_are_those_of_both_once_each() {
+        let new = OwnSeries::new("host".into(), Arc::default());
+        let scrape = |text: &str| {
+            let mut scrape = new.scrape(1);
+            scrape.chunk(text, &mut new.empty_set(1));
+            (scrape.so_far(), scrape.finish().0)
+        };
+        let (part, _) = scrape("# HELP a Help.\n# TYPE a gauge\na{x=\"1\"} 1\na{x=\"2\"} 2\n");
+        let (_, other) =
+            scrape("# HELP a Help.\n# TYPE a gauge\na{x=\"2\"} 1\na{x=\"3\"} 2\nb 1\n");
+        let both = part.with(&other);
+        for both in [&both, &both.with(&part)] {
+            let mut markers = both.clone().end(3);
+            let mut set = markers.empty_set();
+            while markers.read(usize::MAX, &mut set) {}
+            let keys: Vec<_> = set.samples.iter().map(|(key, ..)| &**key).collect();
+            assert_eq!(keys, ["a{x=\"1\"}", "a{x=\"2\"}", "a{x=\"3\"}", "b"]);
+            assert!(
+                set.samples[..3]
+                    .iter()
+                    .all(|(_, family, _)| &*family.help == "Help.")
+            );
+        }
+        assert_eq!(new.with(&new).end(1).read(1, &mut new.empty_set(1)), false);
     }
 
     #[test]

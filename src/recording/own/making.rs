@@ -78,6 +78,15 @@ impl Making {
         Ok(())
     }
 
+    /// The series of the part that was read; `None` if the set has only markers.
+    #[must_use]
+    pub fn series_so_far(&mut self) -> Option<OwnSeries> {
+        match &mut self.stage {
+            Stage::Text(_, scrape) => Some(scrape.so_far()),
+            Stage::Markers(_) | Stage::Done => self.series.clone(),
+        }
+    }
+
     /// The series of the whole set; `None` if its text was not read to the end, or if the set has only markers.
     #[must_use]
     pub fn into_series(self) -> Option<OwnSeries> {

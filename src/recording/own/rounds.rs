@@ -9,10 +9,19 @@ use std::time::Duration;
 use futures_util::future::{join_all, select};
 use tracing::{info, warn};
 
-use super::sending::{NotSent, Sending};
+use super::sending::{NotSent, PartlySent, Sending};
 use crate::exposition::Collect;
 use crate::history::OwnSeries;
-use crate::time::{Moment, unix_nanos};
+use crate::time::{Clock, Moment, unix_nanos};
+
+/// The first set waits this long at most for Starlink's first response, which corrects a wrong clock.
+const CLOCK_LIMIT: Duration = Duration::from_secs(30);
+
+/// How often a response is checked for.
+const CLOCK_CHECK: Duration = Duration::from_secs(1);
+
+/// If the clock is behind the last set by more than this, in milliseconds, the last set's time was wrong.
+const AHEAD: i64 = 60_000;
 
 /// Sets that are sent regularly.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +58,7 @@ pub struct Scope {
 pub struct Rounds<'s> {
     kind: Kind,
     sending: &'s Sending,
-    /// The series that the receiver has.
+    /// The series that the receiver has, or may have.
     series: BTreeMap<Scope, OwnSeries>,
     /// The time of the last set, in milliseconds since 1970.
     last: i64,
@@ -76,6 +85,9 @@ impl<'s> Rounds<'s> {
     }
 
     async fn send_all(&mut self) {
+        // A set with a wrong time would be newer than all after it.
+        let clock = self.sending.clock();
+        clock.timeout(CLOCK_LIMIT, clock_is_known(clock)).await;
         loop {
             let due = self.sending.clock().now().after(self.kind.interval);
             self.send(due).await;
@@ -97,27 +109,34 @@ impl<'s> Rounds<'s> {
         let sent = scopes.into_iter().map(|scope| self.sent(scope, time, due));
         let (sent, _) = futures_util::future::join(join_all(sent), join_all(ended)).await;
         let mut failure = None;
-        for (scope, result) in sent {
-            match result {
-                Ok(series) => drop(self.series.insert(scope, series)),
-                Err(error) => failure = Some(error),
-            }
+        for (scope, series, error) in sent {
+            self.series.insert(scope, series);
+            failure = error.or(failure);
         }
         self.report(failure);
     }
 
-    /// The series of a set of a scope, once it is sent.
+    /// Sends a set of a scope. Returns the series that the receiver has then, or may have, and why not all of the set are sent.
     async fn sent(
         &self,
         scope: Scope,
         time: i64,
         due: Moment,
-    ) -> (Scope, Result<OwnSeries, NotSent>) {
+    ) -> (Scope, OwnSeries, Option<NotSent>) {
+        let sending = self.sending;
         let before = self.series.get(&scope).cloned();
-        let before = before.unwrap_or_else(|| self.sending.no_series());
-        let sent = self.sending.scrape(&scope, self.kind.collect, before, time);
-        let sent = self.in_time(due, sent).await;
-        (scope, sent)
+        let before = before.unwrap_or_else(|| sending.no_series());
+        let partly = PartlySent::default();
+        let sent = sending.scrape(&scope, self.kind.collect, before.clone(), time, &partly);
+        let error = match self.in_time(due, sent).await {
+            Ok((series, refused)) => return (scope, series, refused),
+            Err(error) => error,
+        };
+        let series = match partly.into_inner() {
+            Some(partly) => sending.both(before, partly).await,
+            None => before,
+        };
+        (scope, series, Some(error))
     }
 
     /// Ends the series of a scope that is no more.
@@ -151,13 +170,15 @@ impl<'s> Rounds<'s> {
     /// The time of a set: that of the clock, but later than the set before.
     fn time(&mut self) -> i64 {
         let now = unix_nanos(self.sending.clock().corrected()) / 1_000_000;
-        self.last = now.max(self.last.saturating_add(1));
+        self.last = next_time(self.last, now);
         self.last
     }
 
     fn report(&mut self, failure: Option<NotSent>) {
         let destination = self.sending.destination();
         match failure {
+            // It was logged, with what to change.
+            Some(NotSent::Held) => self.sending.count_dropped(),
             Some(error) => {
                 self.sending.count_dropped();
                 if !std::mem::replace(&mut self.is_failing, true) {
@@ -169,6 +190,40 @@ impl<'s> Rounds<'s> {
                     info!(destination, "own metrics are sent again");
                 }
             }
+        }
+    }
+}
+
+/// The time of the set after one at the time `last`, in milliseconds since 1970.
+fn next_time(last: i64, now: i64) -> i64 {
+    match last.saturating_sub(now) > AHEAD {
+        true => now,
+        false => now.max(last.saturating_add(1)),
+    }
+}
+
+/// Waits for Starlink's first response.
+async fn clock_is_known(clock: &Clock) {
+    while clock.offset().is_none() {
+        clock.sleep(CLOCK_CHECK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_increase_unless_the_clock_was_ahead() {
+        for (last, now, expected) in [
+            (i64::MIN, 5, 5),
+            (100_000, 115_000, 115_000),
+            (100_000, 100_000, 100_001),
+            (100_000, 40_000, 100_001),
+            (100_000, 39_999, 39_999),
+            (144_000_000, 15_000, 15_000),
+        ] {
+            assert_eq!(next_time(last, now), expected, "{last} {now}");
         }
     }
 }

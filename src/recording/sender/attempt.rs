@@ -76,15 +76,8 @@ impl Attempt {
                 }
             }
         };
-        let mut is_limited = false;
-        loop {
-            let wait = self.destination.link.spend(self.samples, self.clock.now());
-            if wait.is_zero() {
-                break;
-            }
-            is_limited = true;
-            self.clock.sleep(wait).await;
-        }
+        let link = &self.destination.link;
+        let is_limited = link.wait_for_pace(self.samples, &self.clock).await;
         let message = Message {
             protocol: body.protocol,
             body: &body.bytes,

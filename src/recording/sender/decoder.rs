@@ -86,7 +86,7 @@ pub(super) fn options(destination: &Destination, context: &SenderContext) -> Opt
 }
 
 /// The labels that a destination adds to all series.
-pub(super) fn labels(destination: &Destination) -> DestinationLabels {
+pub(in crate::recording) fn labels(destination: &Destination) -> DestinationLabels {
     let mut labels = DestinationLabels::none();
     for (name, value) in &destination.labels {
         // They were checked when the destination was parsed.

@@ -8,7 +8,7 @@ use super::access::Access;
 use super::decoder::labels;
 use crate::history::{Encoder, Protocol};
 use crate::remote_write::{Destination, Pace};
-use crate::time::Moment;
+use crate::time::{Clock, Moment};
 
 /// What all senders of a destination share in this process.
 #[derive(Debug)]
@@ -58,8 +58,21 @@ impl Link {
         !self.fell_back.swap(true, Ordering::Relaxed)
     }
 
+    /// Waits until the pace permits a request with so many samples, and counts them. Returns whether it had to wait.
+    pub async fn wait_for_pace(&self, samples: u64, clock: &Clock) -> bool {
+        let mut has_waited = false;
+        loop {
+            let wait = self.spend(samples, clock.now());
+            if wait.is_zero() {
+                return has_waited;
+            }
+            has_waited = true;
+            clock.sleep(wait).await;
+        }
+    }
+
     /// How long the next request must wait for the pace. If it need not, its samples are counted.
-    pub fn spend(&self, samples: u64, now: Moment) -> Duration {
+    fn spend(&self, samples: u64, now: Moment) -> Duration {
         let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
         let wait = pace.wait(now);
         if wait.is_zero() {

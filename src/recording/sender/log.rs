@@ -17,7 +17,7 @@ pub(super) struct SenderLog {
     account: Arc<str>,
     destination: Arc<str>,
     failures: FailureLog<String>,
-    held: Option<(Hold, Duration)>,
+    holds: HoldLog,
     refused: Throttle,
     unreadable: Throttle,
     journal: Throttle,
@@ -30,7 +30,7 @@ impl SenderLog {
             account,
             destination,
             failures: FailureLog::new(),
-            held: None,
+            holds: HoldLog::default(),
             refused: Throttle::default(),
             unreadable: Throttle::default(),
             journal: Throttle::default(),
@@ -62,29 +62,14 @@ impl SenderLog {
 
     /// Requests are held until a person changes something.
     pub(super) fn held(&mut self, hold: Hold, error: &str, now: Duration) {
-        let is_recent =
-            |(known, at): (Hold, Duration)| known == hold && now.saturating_sub(at) < MINUTE;
-        if self.held.is_some_and(is_recent) {
-            return;
-        }
-        self.held = Some((hold, now));
-        let (account, destination) = (&*self.account, &*self.destination);
-        let advice = hold.advice();
-        error!(
-            account,
-            destination,
-            error,
-            advice,
-            "remote write is held: nothing is sent until this is changed"
-        );
+        let (account, destination) = (Some(&*self.account), &*self.destination);
+        self.holds.held(account, destination, hold, error, now);
     }
 
     /// A request was answered otherwise.
     pub(super) fn answered(&mut self, now: Duration) {
         let (account, destination) = (&*self.account, &*self.destination);
-        if self.held.take().is_some() {
-            info!(account, destination, "remote write is not held any more");
-        }
+        self.holds.ended(Some(account), destination);
         if let Some(recovered) = self.failures.recovered(now) {
             info!(
                 account,
@@ -154,5 +139,43 @@ impl SenderLog {
             destination,
             "the receiver does not understand remote write 2.0: using 1.0"
         );
+    }
+}
+
+/// Logs that requests are held until a person changes something, and the end of that.
+#[derive(Debug, Default)]
+pub(in crate::recording) struct HoldLog(Option<(Hold, Duration)>);
+
+impl HoldLog {
+    /// Requests are held: logged once, and then once a minute. `account` is `None` for own series, `now` a time of the monotonic clock.
+    pub(in crate::recording) fn held(
+        &mut self,
+        account: Option<&str>,
+        destination: &str,
+        hold: Hold,
+        error: &str,
+        now: Duration,
+    ) {
+        let is_recent =
+            |(known, at): (Hold, Duration)| known == hold && now.saturating_sub(at) < MINUTE;
+        if self.0.is_some_and(is_recent) {
+            return;
+        }
+        self.0 = Some((hold, now));
+        let advice = hold.advice();
+        error!(
+            account,
+            destination,
+            error,
+            advice,
+            "remote write is held: nothing is sent until this is changed"
+        );
+    }
+
+    /// A request was answered otherwise.
+    pub(in crate::recording) fn ended(&mut self, account: Option<&str>, destination: &str) {
+        if self.0.take().is_some() {
+            info!(account, destination, "remote write is not held any more");
+        }
     }
 }

@@ -30,8 +30,10 @@ pub use self::access::AccessError;
 pub use self::actor::{RemoteWriteActor, SenderOptions};
 pub use self::budget::Budget;
 pub use self::client::{Client, ClientContext, Message, Outcome};
+pub(super) use self::decoder::labels;
 pub use self::inquiry::inquire;
 pub use self::link::Link;
+pub(super) use self::log::HoldLog;
 
 /// What the senders of all accounts and destinations share.
 #[derive(Debug, Clone)]

@@ -1,0 +1,171 @@
+//! What follows from refusals of a receiver, and from a clock that is not known yet.
+
+use super::*;
+
+/// A metric behind most others in a set.
+const LATE: &str = "starlink_online";
+
+/// A receiver that takes at most so many samples in a request.
+fn taking(most: usize) -> Receiver {
+    Receiver::answering(move |request| match series(request).len() > most {
+        true => vec![answer(413, "", "too large")],
+        false => vec![stored()],
+    })
+}
+
+#[actix_rt::test]
+async fn a_set_that_is_too_large_is_sent_in_parts() {
+    let world = World::without_time(taking(30), |destination| {
+        destination.max_samples_per_send = 100;
+    });
+    world.gets_time();
+    world.requests(4).await;
+    world.time.advance(Duration::from_secs(1));
+    let first = world.settled().await;
+    let is_taken = |request: &&Received| series(request).len() <= 30;
+    let keys = |requests: &[Received]| -> Vec<_> {
+        let taken = requests.iter().filter(is_taken).flat_map(series);
+        let keys = taken.map(|series| (series.labels.clone(), series.samples.clone()));
+        keys.collect()
+    };
+    let stored = keys(&first);
+    let distinct: BTreeSet<_> = stored.iter().map(|key| format!("{key:?}")).collect();
+    assert_eq!(distinct.len(), stored.len(), "each sample is stored once");
+    let large = first.iter().find(|request| !is_taken(request)).unwrap();
+    for series in series(large) {
+        let key = (series.labels, series.samples);
+        assert!(stored.contains(&key), "{key:?}");
+    }
+    assert!(world.destination.own_sets_dropped.value() < 1.0);
+    // Later requests are smaller, and grow with each set that is complete.
+    for _ in 0..3 {
+        let seen = world.settled().await.len();
+        world.time.advance(Duration::from_secs(15));
+        world.requests(seen + 2).await;
+        let next = world.settled().await.split_off(seen);
+        let refused = next.iter().filter(|request| !is_taken(request)).count();
+        assert!((1..=2).contains(&refused), "{refused} of {}", next.len());
+    }
+    assert!(world.destination.own_sets_dropped.value() < 1.0);
+}
+
+#[actix_rt::test]
+async fn the_first_set_waits_for_the_clock_but_not_for_long() {
+    for has_response in [true, false] {
+        let world = World::without_time(Receiver::start(vec![vec![stored()]]), |_| {});
+        for _ in 0..29 {
+            assert_eq!(world.settled().await.len(), 0);
+            world.time.advance(Duration::from_secs(1));
+        }
+        assert_eq!(world.settled().await.len(), 0);
+        if has_response {
+            world.gets_time();
+        }
+        assert_eq!(world.settled().await.len(), 0);
+        world.time.advance(Duration::from_secs(1));
+        world.requests(2).await;
+    }
+}
+
+#[actix_rt::test]
+async fn a_receiver_that_asks_for_no_wait_is_not_asked_in_a_loop() {
+    let now = answer(503, "Retry-After: 0\r\n", "");
+    let world = World::new(vec![vec![now]], |_| {});
+    for many in [2, 4] {
+        world.requests(many).await;
+        assert_eq!(world.settled().await.len(), many);
+        world.time.advance(Duration::from_secs(1));
+    }
+    world.requests(6).await;
+}
+
+#[actix_rt::test]
+async fn nothing_is_sent_for_a_minute_while_a_person_must_change_something() {
+    for refusal in [401, 403, 404, 307] {
+        let world = World::new(vec![vec![answer(refusal, "", "")]], |_| {});
+        world.has_dropped(2.0).await;
+        let many = world.settled().await.len();
+        assert!((1..=2).contains(&many), "{many}");
+        for dropped in [3.0, 4.0, 5.0] {
+            world.time.advance(Duration::from_secs(15));
+            world.has_dropped(dropped).await;
+        }
+        assert_eq!(world.settled().await.len(), many);
+        world.receiver.now(vec![stored()]);
+        world.time.advance(Duration::from_secs(15));
+        world.requests(many + 2).await;
+        world.settled().await;
+        assert_eq!(world.destination.own_sets_dropped.value(), 5.0);
+    }
+}
+
+#[actix_rt::test]
+async fn a_bad_series_is_left_out_and_all_others_are_stored() {
+    for (protocol, later_sets_dropped) in [(ProtocolChoice::V1, 0.0), (ProtocolChoice::V2, 1.0)] {
+        let is_bad = |series: &Series| label(series, "__name__") == "starlink_exporter_build_info";
+        let receiver =
+            Receiver::answering(move |request| match series(request).iter().any(is_bad) {
+                true => vec![answer(400, "", "bad label")],
+                false => vec![stored()],
+            });
+        let world = World::without_time(receiver, |destination| destination.protocol = protocol);
+        world.gets_time();
+        world.has_dropped(1.0).await;
+        let first = world.settled().await;
+        assert!(first.len() <= 33, "{}", first.len());
+        world.time.advance(Duration::from_secs(15));
+        world.requests(first.len() + 1).await;
+        let next = world.settled().await.split_off(first.len());
+        let all_at = |requests: &[Received], time| -> BTreeSet<String> {
+            let stored = requests.iter().filter(|request| {
+                protocol == ProtocolChoice::V2 || !series(request).iter().any(is_bad)
+            });
+            let stored = stored.filter(|request| times(request) == [time].into());
+            stored
+                .flat_map(series)
+                .map(|series| format!("{:?}", series.labels))
+                .collect()
+        };
+        // Both sets were sent at first.
+        assert!(all_at(&first, START).is_superset(&all_at(&next, START + 15_000)));
+        assert_eq!(next.len(), 1);
+        let dropped = world.destination.own_sets_dropped.value();
+        assert_eq!(dropped, 1.0 + later_sets_dropped, "{protocol:?}");
+    }
+}
+
+#[actix_rt::test]
+async fn series_that_vanish_after_a_set_that_was_sent_in_part_get_markers() {
+    let refused = |request: &Received| names(std::slice::from_ref(request)).contains(LATE);
+    let receiver = Receiver::answering(move |request| match refused(request) {
+        true => vec![answer(400, "", "bad label")],
+        false => vec![stored()],
+    });
+    let world = World::without_time(receiver, |destination| {
+        destination.max_samples_per_send = 10;
+    });
+    world.gets_time();
+    world.has_dropped(1.0).await;
+    let first = world.settled().await;
+    let taken = first.iter().filter(|request| !refused(request));
+    let is_gone = |series: &Series| {
+        label(series, "account") == "b" && label(series, "device_type").is_empty()
+    };
+    let gone: Vec<_> = taken.flat_map(series).filter(is_gone).collect();
+    assert!(!gone.is_empty());
+    let accounts = world.accounts.all();
+    let rest = accounts.iter().take(1).cloned().collect();
+    world.accounts.replace(rest);
+    world.receiver.now(vec![stored()]);
+    world.time.advance(Duration::from_secs(15));
+    world.requests(first.len() + 2).await;
+    let next = world.settled().await.split_off(first.len());
+    let ended: Vec<_> = next.iter().flat_map(series).filter(is_stale).collect();
+    for series in gone {
+        let mut ended = ended.iter();
+        assert!(
+            ended.any(|ended| ended.labels == series.labels),
+            "{series:?}"
+        );
+    }
+}
