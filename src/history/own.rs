@@ -527,7 +527,7 @@ mod tests {
                     .all(|(_, family, _)| &*family.help == "Help.")
             );
         }
-        assert_eq!(new.with(&new).end(1).read(1, &mut new.empty_set(1)), false);
+        assert!(!new.with(&new).end(1).read(1, &mut new.empty_set(1)));
     }
 
     #[test]

@@ -408,7 +408,7 @@ impl Progress {
 
     /// The earliest time of a row that is not done, in nanoseconds, for a journal with rows that wait. While the first record that is not done
     /// is not read, because the state is being rebuilt or the disk cannot be read, this is when the record before it was received, if that is
-    /// known. If not, it is `known`, the result of the last call, or else `began`, when the journal's oldest record was received.
+    /// known. If not, it is `known`, the result of the last call, or else `began`, a time before that of all records.
     pub(super) fn oldest(&self, known: Option<i64>, began: Option<i64>) -> Option<i64> {
         let rows = self.entries.values().filter(|entry| entry.rows > 0);
         let read = rows.map(|entry| entry.oldest).min();

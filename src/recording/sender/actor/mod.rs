@@ -66,6 +66,8 @@ pub struct RemoteWriteActor {
     reading: Reading,
     /// Waits between failed readings.
     backoff: Backoff,
+    /// Whether the last reading failed.
+    cannot_read: bool,
     /// The record that is being decoded.
     at_risk: Option<u64>,
     /// The record that made decoding panic last, and how often.
@@ -117,6 +119,7 @@ impl RemoteWriteActor {
             progress: None,
             reading: Reading::Idle,
             backoff: Backoff::REQUESTS,
+            cannot_read: false,
             at_risk: None,
             kills: (0, 0),
             flights: Vec::new(),
@@ -187,8 +190,9 @@ impl RemoteWriteActor {
         let oldest = match is_done || status.pending_rows() == 0 {
             true => None,
             false => {
-                let began = &self.options.journal_status.oldest_record;
-                progress.oldest(nanos(&status.oldest_pending), nanos(began))
+                let began = nanos(&self.options.journal_status.oldest_record);
+                let began = began.filter(|_| self.cannot_read);
+                progress.oldest(nanos(&status.oldest_pending), began)
             }
         };
         #[expect(clippy::cast_precision_loss, reason = "a time in seconds")]

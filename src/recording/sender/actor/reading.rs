@@ -47,12 +47,14 @@ impl RemoteWriteActor {
         };
         self.reading = Reading::Idle;
         self.backoff.reset();
+        self.cannot_read = false;
         self.progress = Some(Progress::new(limits, cursor, self.end()));
         self.pump(context);
     }
 
     /// Reads again after a wait.
     fn read_later(&mut self, error: &str, context: &mut Context<Self>) {
+        self.cannot_read = true;
         self.log.no_records(error, self.clock.elapsed());
         let until = self.clock.now().after(self.backoff.next(fastrand::f64()));
         act_at(&self.clock, until, context, |actor: &mut Self, context| {
@@ -134,6 +136,7 @@ impl RemoteWriteActor {
     fn was_read(&mut self, lane: Lane, from: u64, reply: ReadReply, context: &mut Context<Self>) {
         self.reading = Reading::Idle;
         self.backoff.reset();
+        self.cannot_read = false;
         let now = unix_nanos(self.clock.corrected());
         let Some(progress) = &mut self.progress else {
             return;
