@@ -18,7 +18,7 @@ use crate::time::{Clock, Moment, unix_nanos};
 const CLOCK_LIMIT: Duration = Duration::from_secs(30);
 
 /// How often a response is checked for.
-const CLOCK_CHECK: Duration = Duration::from_secs(1);
+const CLOCK_CHECK: Duration = Duration::from_millis(250);
 
 /// If the clock is behind the last set by more than this, in milliseconds, the last set's time was wrong.
 const AHEAD: i64 = 60_000;

@@ -13,39 +13,37 @@ fn taking(most: usize) -> Receiver {
     })
 }
 
+/// The name and labels of all series.
+fn keys<'r>(requests: impl IntoIterator<Item = &'r Received>) -> Vec<String> {
+    let all = requests.into_iter().flat_map(series);
+    all.map(|series| format!("{:?}", series.labels)).collect()
+}
+
 #[actix_rt::test]
 async fn a_set_that_is_too_large_is_sent_in_parts() {
+    let whole = World::new(vec![vec![stored()]], |_| {});
+    let whole: BTreeSet<_> = keys(&whole.requests(2).await).into_iter().collect();
     let world = World::without_time(taking(30), |destination| {
         destination.max_samples_per_send = 100;
     });
     world.gets_time();
-    world.requests(4).await;
-    world.time.advance(Duration::from_secs(1));
-    let first = world.settled().await;
     let is_taken = |request: &&Received| series(request).len() <= 30;
-    let keys = |requests: &[Received]| -> Vec<_> {
-        let taken = requests.iter().filter(is_taken).flat_map(series);
-        let keys = taken.map(|series| (series.labels.clone(), series.samples.clone()));
-        keys.collect()
+    let of_set = |time: i64| {
+        let mut all = world.receiver.received();
+        all.retain(|request| times(request) == [time].into());
+        all
     };
-    let stored = keys(&first);
-    let distinct: BTreeSet<_> = stored.iter().map(|key| format!("{key:?}")).collect();
-    assert_eq!(distinct.len(), stored.len(), "each sample is stored once");
-    let large = first.iter().find(|request| !is_taken(request)).unwrap();
-    for series in series(large) {
-        let key = (series.labels, series.samples);
-        assert!(stored.contains(&key), "{key:?}");
-    }
-    assert!(world.destination.own_sets_dropped.value() < 1.0);
-    // Later requests are smaller, and grow with each set that is complete.
-    for _ in 0..3 {
-        let seen = world.settled().await.len();
-        world.time.advance(Duration::from_secs(15));
-        world.requests(seen + 2).await;
-        let next = world.settled().await.split_off(seen);
-        let refused = next.iter().filter(|request| !is_taken(request)).count();
-        assert!((1..=2).contains(&refused), "{refused} of {}", next.len());
-    }
+    let taken = || keys(of_set(START).iter().filter(is_taken));
+    eventually(|| taken().len() >= whole.len()).await;
+    world.settled().await;
+    let taken = taken();
+    assert_eq!(taken.len(), whole.len(), "each sample is stored once");
+    assert_eq!(taken.into_iter().collect::<BTreeSet<_>>(), whole);
+    // The requests of the next set are larger again.
+    world.time.advance(Duration::from_secs(15));
+    let next = START + 15_000;
+    eventually(|| of_set(next).iter().filter(is_taken).count() >= 2).await;
+    assert!(!of_set(next).iter().all(|request| is_taken(&request)));
     assert!(world.destination.own_sets_dropped.value() < 1.0);
 }
 
@@ -115,6 +113,7 @@ async fn a_bad_series_is_left_out_and_all_others_are_stored() {
         assert!(first.len() <= 33, "{}", first.len());
         world.time.advance(Duration::from_secs(15));
         world.requests(first.len() + 1).await;
+        world.has_dropped(1.0 + later_sets_dropped).await;
         let next = world.settled().await.split_off(first.len());
         let all_at = |requests: &[Received], time| -> BTreeSet<String> {
             let stored = requests.iter().filter(|request| {
@@ -158,14 +157,11 @@ async fn series_that_vanish_after_a_set_that_was_sent_in_part_get_markers() {
     world.accounts.replace(rest);
     world.receiver.now(vec![stored()]);
     world.time.advance(Duration::from_secs(15));
-    world.requests(first.len() + 2).await;
-    let next = world.settled().await.split_off(first.len());
-    let ended: Vec<_> = next.iter().flat_map(series).filter(is_stale).collect();
-    for series in gone {
-        let mut ended = ended.iter();
-        assert!(
-            ended.any(|ended| ended.labels == series.labels),
-            "{series:?}"
-        );
-    }
+    let have_ended = || {
+        let next = world.receiver.received().split_off(first.len());
+        let ended: Vec<_> = next.iter().flat_map(series).filter(is_stale).collect();
+        gone.iter()
+            .all(|gone| ended.iter().any(|ended| ended.labels == gone.labels))
+    };
+    eventually(have_ended).await;
 }
