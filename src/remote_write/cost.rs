@@ -24,8 +24,8 @@ const OF_ROWS: [&str; 16] = [
     "starlink_Ipv6Cpe_numeric",
 ];
 
-/// The families with a sample of each terminal every minute.
-const OF_MINUTES: [&str; 1] = ["starlink_info"];
+/// The families with a sample of each terminal every 30 s.
+const OF_HALF_MINUTES: [&str; 1] = ["starlink_info"];
 
 /// The families of the exporter's own sets with a sample of each terminal, every 15 s and every minute.
 const OWN_STATES: [&str; 1] = ["starlink_online"];
@@ -89,7 +89,7 @@ impl Destination {
             let sent = families.iter().filter(|family| self.sends(family));
             sent.count() as f64
         };
-        let (rows, minutes) = (count(&OF_ROWS), count(&OF_MINUTES));
+        let (rows, infos) = (count(&OF_ROWS), count(&OF_HALF_MINUTES));
         let inventory = match fleet.has_inventory {
             true => OF_INVENTORY
                 .iter()
@@ -113,15 +113,15 @@ impl Destination {
             false => (0.0, 0.0, 0.0),
         };
         let often = terminals * (rows + states) + exporter;
-        let seldom = terminals * (minutes + lists);
-        let samples = often / 15.0 + seldom / 60.0;
+        let (infos, lists) = (terminals * infos, terminals * lists);
+        let samples = often / 15.0 + infos / 30.0 + lists / 60.0;
         let size = match self.protocol {
             ProtocolChoice::V1 => 19.0,
             ProtocolChoice::Auto | ProtocolChoice::V2 => 13.9,
         };
         Cost {
             samples,
-            series: often + seldom,
+            series: often + infos + lists,
             bytes: samples * size,
         }
     }
@@ -178,7 +178,7 @@ mod tests {
         fleet.has_inventory = false;
         let cost = a.cost(fleet);
         assert!((cost.series - 20_360.0).abs() < 1e-6, "{cost:?}");
-        assert!((cost.samples - (17_360.0 / 15.0 + 50.0)).abs() < 1e-6);
+        assert!((cost.samples - (17_360.0 / 15.0 + 1000.0 / 30.0 + 2000.0 / 60.0)).abs() < 1e-6);
         assert!((cost.bytes / cost.samples - 13.9).abs() < 1e-6);
         a.own_metrics = false;
         a.protocol = ProtocolChoice::V1;
@@ -199,12 +199,12 @@ mod tests {
             accounts: 2,
             has_inventory: false,
         };
-        for (rate, expected) in [(0, false), (1207, true), (1208, false)] {
+        for (rate, expected) in [(0, false), (1223, true), (1225, false)] {
             let mut a = destination();
             a.max_samples_per_second = rate;
             let text = a.too_slow(fleet);
             assert_eq!(text.is_some(), expected, "{rate}: {text:?}");
-            assert!(text.is_none_or(|text| text.contains("about 1207 samples/s")));
+            assert!(text.is_none_or(|text| text.contains("about 1224 samples/s")));
         }
     }
 

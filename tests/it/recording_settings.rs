@@ -87,9 +87,9 @@ async fn check_config_estimates_the_cost_of_each_destination() {
         [
             "destination a: url=https://a.example/write",
             "destination b: url=https://b.example/write",
-            "destination a: about 1414 samples/s, 33210 series, 19.7 kB/s per 1000 terminals",
+            "destination a: about 1431 samples/s, 33210 series, 19.9 kB/s per 1000 terminals",
             "destination a: out_of_order_window is 0: rows that are older than the newest row of their device are left out",
-            "destination b: about 1414 samples/s, 33210 series, 26.9 kB/s per 1000 terminals",
+            "destination b: about 1431 samples/s, 33210 series, 27.2 kB/s per 1000 terminals",
         ]
     );
     let of_alert = "alert StarlinkHistoryAtRisk: ";
