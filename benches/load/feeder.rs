@@ -50,17 +50,30 @@ impl Feeder {
         Self::start_accounts(1, terminals)
     }
 
+    /// Starts a feeder for one account whose batches have at most `rows` rows.
+    ///
+    /// # Errors
+    /// The process does not start.
+    pub fn start_small(terminals: usize, rows: usize) -> Result<Self, Failure> {
+        Self::start_staying(1, terminals, rows)
+    }
+
     /// Starts a feeder for `accounts` accounts with a fleet of `terminals` each. All terminals are different.
     ///
     /// # Errors
     /// The process does not start.
     pub fn start_accounts(accounts: usize, terminals: usize) -> Result<Self, Failure> {
-        let helper = Helper::start("feeder", &["staying", &format!("{accounts} {terminals}")])?;
+        Self::start_staying(accounts, terminals, MOST_ROWS)
+    }
+
+    fn start_staying(accounts: usize, terminals: usize, rows: usize) -> Result<Self, Failure> {
+        let numbers = format!("{accounts} {terminals} {rows}");
+        let helper = Helper::start("feeder", &["staying", &numbers])?;
         let origin = helper.hear()?;
         Ok(Self {
             helper,
-            sweep: terminals.div_ceil(MOST_ROWS).max(1),
-            allocations: terminals.div_ceil(10).div_ceil(MOST_ROWS),
+            sweep: terminals.div_ceil(rows).max(1),
+            allocations: terminals.div_ceil(10).div_ceil(rows),
             api_urls: (0..accounts)
                 .map(|account| api_url(&origin, account))
                 .collect(),
@@ -255,19 +268,19 @@ struct Stream {
 }
 
 impl Stream {
-    fn of(terminals: Range<usize>) -> Self {
+    fn of(terminals: Range<usize>, most: usize) -> Self {
         let chunk = |first: usize, most: usize| first..terminals.end.min(first + most);
         let mut once = Vec::new();
-        for first in terminals.clone().step_by(10 * MOST_ROWS) {
-            once.push(Body::allocations(chunk(first, 10 * MOST_ROWS)));
+        for first in terminals.clone().step_by(10 * most) {
+            once.push(Body::allocations(chunk(first, 10 * most)));
         }
         let columns = columns();
         let mut rounds = Vec::new();
         for variant in 0..2 {
             // Without terminals there is one empty batch.
             let end = terminals.end.max(terminals.start + 1);
-            for first in (terminals.start..end).step_by(MOST_ROWS) {
-                let rows = chunk(first, MOST_ROWS);
+            for first in (terminals.start..end).step_by(most) {
+                let rows = chunk(first, most);
                 rounds.push(Body::terminals(&columns, rows, variant, documented));
             }
         }
@@ -317,9 +330,9 @@ impl Shared {
 }
 
 /// The arguments of the process.
-const USAGE: &str = "feeder staying \"ACCOUNTS TERMINALS\", feeder backlog \"TERMINALS REPORTS\", or feeder passing \"NEWCOMERS STAY\"";
+const USAGE: &str = "feeder staying \"ACCOUNTS TERMINALS ROWS\", feeder backlog \"TERMINALS REPORTS\", or feeder passing \"NEWCOMERS STAY\"";
 
-/// The main function of the process. Its arguments are `staying ACCOUNTS TERMINALS`, the terminals of each account, `backlog TERMINALS REPORTS`,
+/// The main function of the process. Its arguments are `staying ACCOUNTS TERMINALS ROWS`, the terminals of each account and the most rows of a batch, `backlog TERMINALS REPORTS`,
 /// the rows of each terminal in each batch, or `passing NEWCOMERS STAY`, the new terminals in each batch and the number of batches in which
 /// each reports. Each line of its input is `batches milliseconds`, for
 /// every account.
@@ -332,8 +345,8 @@ pub fn serve(arguments: &[String]) -> Result<(), Failure> {
     };
     let numbers: Result<Vec<usize>, _> = numbers.split(' ').map(str::parse).collect();
     let streams: Vec<Stream> = match (kind.as_str(), &*numbers?) {
-        ("staying", &[accounts, terminals]) => (0..accounts)
-            .map(|account| Stream::of(account * terminals..(account + 1) * terminals))
+        ("staying", &[accounts, terminals, rows]) => (0..accounts)
+            .map(|account| Stream::of(account * terminals..(account + 1) * terminals, rows))
             .collect(),
         ("backlog", &[terminals, reports]) => vec![Stream::with(Terminals::Backlog {
             reports,

@@ -14,14 +14,17 @@ use crate::request::read_request;
 use crate::verdict::{Target, Verdict};
 use crate::wire;
 
-/// The sizes of the fleets.
-const FLEETS: [usize; 2] = [10_000, 100_000];
+/// The sizes of the fleets, and the most rows of a batch: those that README.md recommends, and the largest.
+const FLEETS: [(usize, usize); 3] = [(10_000, 1_000), (100_000, 4_000), (100_000, 65_000)];
 
 /// How often each terminal reports.
-const REPORTS: usize = 30;
+const REPORTS: usize = 8;
 
-/// The interval between batches.
-const EVERY: Duration = Duration::from_millis(500);
+/// The interval between batches: the service polls 200 times a minute.
+const EVERY: Duration = Duration::from_millis(300);
+
+/// As in the image and the systemd unit: glibc returns freed memory.
+const TRIMMED: (&str, &str) = ("MALLOC_TRIM_THRESHOLD_", "131072");
 
 /// How long the destination that was down may need.
 const DRAIN: Duration = Duration::from_secs(300);
@@ -43,8 +46,8 @@ const PENDING: &str = "starlink_exporter_remote_write_pending_rows{";
 /// # Errors
 /// A process does not start, or ends.
 pub fn run(verdict: &mut Verdict) -> Result<(), Failure> {
-    for terminals in FLEETS {
-        let without = measure(terminals, &[], |_| Ok(()))?;
+    for (terminals, rows) in FLEETS {
+        let without = measure(terminals, rows, &[TRIMMED], |_| Ok(()))?;
         let directory = tempfile::tempdir()?;
         let down = Arc::new(AtomicBool::new(true));
         let addresses = [receiver(Arc::default())?, receiver(Arc::clone(&down))?];
@@ -53,8 +56,12 @@ pub fn run(verdict: &mut Verdict) -> Result<(), Failure> {
         let journal = directory.path().join("journal");
         fs::create_dir(&journal)?;
         let (file, journal) = (file.to_string_lossy(), journal.to_string_lossy());
-        let settings = [("REMOTE_WRITE_FILE", &*file), ("JOURNAL_DIR", &*journal)];
-        let with = measure(terminals, &settings, |service| {
+        let settings = [
+            ("REMOTE_WRITE_FILE", &*file),
+            ("JOURNAL_DIR", &*journal),
+            TRIMMED,
+        ];
+        let with = measure(terminals, rows, &settings, |service| {
             let waiting = pending(service)?;
             down.store(false, Ordering::Relaxed);
             let took = wait_for(DRAIN, || Ok(pending(service)? == 0.0))?;
@@ -63,7 +70,9 @@ pub fn run(verdict: &mut Verdict) -> Result<(), Failure> {
             Ok(())
         })?;
         let most = (ADDED + EACH * terminals as f64) / MIB;
-        let figure = format!("history: a journal and two destinations add, {terminals} terminals");
+        let figure = format!(
+            "history: a journal and two destinations add, {terminals} terminals, batches of {rows} rows"
+        );
         let yardstick = format!("peak without: {:.0} MiB", without / MIB);
         let added = (with - without) / MIB;
         verdict.judge(&figure, &yardstick, added, " MiB", Target::AtMost(most));
@@ -74,10 +83,11 @@ pub fn run(verdict: &mut Verdict) -> Result<(), Failure> {
 /// The peak of the resident memory in bytes. `after` is called when all terminals have reported.
 fn measure(
     terminals: usize,
+    rows: usize,
     settings: &[(&str, &str)],
     after: impl FnOnce(&Service) -> Result<(), Failure>,
 ) -> Result<f64, Failure> {
-    let mut feeder = Feeder::start(terminals)?;
+    let mut feeder = Feeder::start_small(terminals, rows)?;
     let linger = LINGER.as_millis() as u32;
     let service = Service::start_with(feeder.api_url(), linger, settings)?;
     feeder.fill()?;

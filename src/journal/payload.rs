@@ -29,13 +29,23 @@ pub fn expand(payload: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 fn expand_within(bound: u64, payload: &[u8]) -> io::Result<Vec<u8>> {
-    let mut body = Vec::new();
+    let stated = usize::try_from(stated_length(payload).min(bound)).unwrap_or(0);
+    let mut body = Vec::with_capacity(stated);
     let mut decoder = GzDecoder::new(payload).take(bound + 1);
     decoder.read_to_end(&mut body)?;
     match body.len() as u64 > bound {
         true => Err(io::Error::other("the body is too long")),
         false => Ok(body),
     }
+}
+
+/// The length of the body that the end of the payload states (RFC 1952, ISIZE), so that the text is not copied while it grows. What is
+/// there may be damaged: no payload expands by more than 1,032 times (DEFLATE).
+fn stated_length(payload: &[u8]) -> u64 {
+    let stated = payload
+        .last_chunk()
+        .map_or(0, |end| u32::from_le_bytes(*end));
+    u64::from(stated).min(payload.len() as u64 * 1032)
 }
 
 #[cfg(test)]
@@ -48,6 +58,9 @@ mod tests {
         let payload = compress(&body).unwrap();
         assert!(payload.len() * 10 < body.len());
         assert_eq!(expand(&payload).unwrap(), body.as_bytes());
+        assert_eq!(stated_length(&payload), body.len() as u64);
+        assert_eq!(stated_length(&[255; 10]), 10_320);
+        assert_eq!(stated_length(&[]), 0);
         let length = body.len() as u64;
         assert!(expand_within(length, &payload).is_ok());
         assert!(expand_within(length - 1, &payload).is_err());

@@ -11,8 +11,9 @@ const BEHIND: Duration = Duration::from_secs(15);
 const BUSY: f64 = 0.8;
 const IDLE: f64 = 0.3;
 
-/// The least time between two changes: a change is effective only when all shards are drained.
-const UP_AFTER: Duration = Duration::from_secs(30);
+/// The least time between two changes: a change is effective only when all shards are drained. A backlog of hours should not be sent before
+/// there are enough shards.
+const UP_AFTER: Duration = Duration::from_secs(5);
 const DOWN_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// What the shards did since the last decision.
@@ -71,14 +72,14 @@ mod tests {
     fn the_number_follows_the_load() {
         // Seconds since the last change, the current number, how far behind, how busy, whether limited, and the next number.
         for (seconds, current, behind, busy, is_limited, expected) in [
-            (30, 1, 16, 0.9, false, 2),
-            (29, 1, 16, 0.9, false, 1),
-            (30, 3, 16, 0.9, false, 6),
-            (30, 4, 16, 0.9, false, 6),
-            (30, 6, 16, 0.9, false, 6),
-            (30, 1, 15, 0.9, false, 1),
-            (30, 1, 16, 0.8, false, 1),
-            (30, 1, 16, 0.9, true, 1),
+            (5, 1, 16, 0.9, false, 2),
+            (4, 1, 16, 0.9, false, 1),
+            (5, 3, 16, 0.9, false, 6),
+            (5, 4, 16, 0.9, false, 6),
+            (5, 6, 16, 0.9, false, 6),
+            (5, 1, 15, 0.9, false, 1),
+            (5, 1, 16, 0.8, false, 1),
+            (5, 1, 16, 0.9, true, 1),
             (600, 4, 0, 0.2, false, 2),
             (600, 4, 0, 0.2, true, 2),
             (599, 4, 0, 0.2, false, 4),

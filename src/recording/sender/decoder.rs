@@ -107,6 +107,11 @@ pub(super) fn rows(slice: &Slice) -> Vec<Row> {
     .collect()
 }
 
+/// About how many bytes decoding a record with so many rows takes: its text, cells and samples.
+pub(super) fn estimate_decoding(rows: u32) -> usize {
+    rows as usize * 1024
+}
+
 /// About how many bytes the slice of a record with so many rows has.
 pub(super) fn estimate(rows: u32) -> usize {
     rows as usize * 400

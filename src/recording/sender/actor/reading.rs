@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix::{ActorFutureExt, AsyncContext, Context, MailboxError, WrapFuture};
 
 use super::super::budget::Share;
-use super::super::decoder::{self, Decoder, Unreadable, estimate};
+use super::super::decoder::{self, Decoder, Unreadable, estimate, estimate_decoding};
 use super::super::progress::{Progress, Step};
 use super::{OUTAGE, Reading, RemoteWriteActor};
 use crate::history::Slice;
@@ -207,10 +207,15 @@ impl RemoteWriteActor {
             Decoder::new(shared.schemas.clone(), Arc::new(options))
         });
         let read = Arc::clone(&record);
-        let decoded = shared.pool.run(move || {
-            let slice = decoder.read(&read);
-            (decoder, slice)
-        });
+        let (budget, pool) = (shared.budget.clone(), shared.pool.clone());
+        let decoded = async move {
+            let _decoding = budget.decode(estimate_decoding(read.header.rows)).await;
+            let decode = move || {
+                let slice = decoder.read(&read);
+                (decoder, slice)
+            };
+            pool.run(decode).await
+        };
         context.spawn(
             decoded
                 .into_actor(self)
