@@ -161,8 +161,8 @@ pub(super) fn expressions(text: &str) -> Result<Vec<Regex>, Reason> {
         if expression.is_empty() {
             continue;
         }
-        let expression =
-            anchored(expression).map_err(|_| "(one of them is not a valid regular expression)")?;
+        let expression = anchored(expression)
+            .map_err(|_| "(one of them is not a valid regular expression, or is too large)")?;
         expressions.push(expression);
     }
     Ok(expressions)
@@ -220,9 +220,12 @@ mod tests {
             (r"a\[,b", Ok(vec![r"^(?:a\[)$", "^(?:b)$"])),
             (
                 "A,(",
-                Err("(one of them is not a valid regular expression)"),
+                Err("(one of them is not a valid regular expression, or is too large)"),
             ),
-            ("*", Err("(one of them is not a valid regular expression)")),
+            (
+                "*",
+                Err("(one of them is not a valid regular expression, or is too large)"),
+            ),
         ] {
             let read = expressions(text);
             let read = read
@@ -230,10 +233,9 @@ mod tests {
                 .map(|all| all.iter().map(Regex::as_str).collect());
             assert_eq!(
                 read,
-                expected
-                    .as_ref()
-                    .cloned()
-                    .map_err(|_| &"(one of them is not a valid regular expression)"),
+                expected.as_ref().cloned().map_err(
+                    |_| &"(one of them is not a valid regular expression, or is too large)"
+                ),
                 "{text}"
             );
         }

@@ -8,6 +8,9 @@ use crate::history::Protocol;
 /// The longest excerpt of an answer, in characters.
 const EXCERPT: usize = 200;
 
+/// The bytes of a body from which the excerpt is taken, half of those that are read.
+const SHOWN: usize = 2048;
+
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer<'a> {
@@ -69,8 +72,12 @@ pub enum Hold {
     NoReceiver,
     /// A redirect, which is never followed.
     Redirect,
-    /// The receiver does not understand the only version of the protocol that may be spoken.
+    /// The receiver does not support the only version of the protocol that may be used.
     Protocol,
+    /// The receiver supports neither version of the protocol, or seems to.
+    NoVersion,
+    /// Even a request with one sample is too large (413).
+    TooLarge,
     /// A file with credentials or certificates cannot be used, so no request is sent.
     Files,
     /// Another status that concerns neither the samples nor the moment.
@@ -95,7 +102,13 @@ impl Hold {
                 "the receiver redirects, which is not followed: give the final URL as url"
             }
             Self::Protocol => {
-                "the receiver does not understand this version of remote write: set protocol to auto, or to the other version"
+                "the receiver does not support this version of remote write: set protocol to auto, or to the other version"
+            }
+            Self::NoVersion => {
+                "the receiver supports neither version of remote write at this URL: correct url"
+            }
+            Self::TooLarge => {
+                "the receiver, or a proxy before it, refuses requests with one sample as too large: raise its limit"
             }
             Self::Files => {
                 "a file of the destination cannot be used: correct its path, its permissions or its content"
@@ -125,9 +138,7 @@ pub fn classify(answer: &Answer<'_>, protocol: Protocol) -> Class {
         // 2.0 requires the header, so its absence shows that the body was not understood, as by VictoriaMetrics.
         200..=299 if protocol == Protocol::V2 && written.is_none() => Class::Unsupported,
         200..=299 => Class::Done,
-        400 if protocol == Protocol::V2 && normalised(body).contains("unsupported") => {
-            Class::Unsupported
-        }
+        400 if protocol == Protocol::V2 && is_unsupported(body) => Class::Unsupported,
         400 | 409 | 422 => time_reason(body).map_or(Class::Bad, Class::Time),
         413 => Class::TooLarge,
         415 => Class::Unsupported,
@@ -163,6 +174,11 @@ fn retry(after: Option<Duration>, is_ambiguous: bool) -> Class {
         is_failure: false,
         is_ambiguous,
     }
+}
+
+/// Whether a refusal is about the version of the protocol.
+pub(super) fn is_unsupported(body: &str) -> bool {
+    normalised(body).contains("unsupported")
 }
 
 /// Lower case, with a blank for `-` and `_`: Mimir's error codes are spelled `out-of-order`.
@@ -203,8 +219,11 @@ fn old_time_reason(body: &str) -> Option<TimeReason> {
 /// The beginning of an answer for the log, on one line and without control characters.
 #[must_use]
 pub fn excerpt(body: &str) -> String {
+    // Bodies are cut where a part of a secret may be left, which is not recognised as one. Only what is far from there is shown.
+    let begin = body.char_indices().take_while(|(at, _)| *at < SHOWN);
+    let begin: String = begin.map(|(_, character)| character).collect();
     let mut excerpt = String::new();
-    for character in body.trim().chars().take(EXCERPT) {
+    for character in begin.trim().chars().take(EXCERPT) {
         match character {
             // Harmless, and frequent in JSON.
             '"' | '\'' | '\\' => excerpt.push(character),
@@ -364,5 +383,7 @@ mod tests {
         let longest = excerpt(&"\u{e000}".repeat(1000));
         assert_eq!(longest.len(), EXCERPT * "\\u{e000}".len());
         assert_eq!(excerpt(""), "");
+        let late = format!("{}secret", " ".repeat(SHOWN));
+        assert_eq!(excerpt(&late), "");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::answer::{Answer, Class, Hold, classify};
+use super::answer::{Answer, Class, Hold, classify, is_unsupported};
 use super::destination::ProtocolChoice;
 use super::reasons::{SampleReason, TimeReason};
 use crate::history::Protocol;
@@ -190,14 +190,23 @@ impl RequestState {
                 self.protocol = Protocol::V1;
                 Action::FallBack
             }
+            Class::Unsupported if self.choice == ProtocolChoice::Auto => self.begin_again(),
             Class::Unsupported => hold(Hold::Protocol),
+            Class::Bad
+                if self.choice == ProtocolChoice::Auto
+                    && self.protocol == Protocol::V1
+                    && matches!(answer, Answer::Response { body, .. } if is_unsupported(body)) =>
+            {
+                self.begin_again()
+            }
             Class::Time(time) => {
                 let reason = self.time_reason(time);
                 self.refused(answer, reason, streak.is_halving(moments.now))
             }
             Class::Bad => self.refused(answer, SampleReason::Rejected, true),
             Class::TooLarge if self.samples > 1 => Action::Halve(super::Refusal::TooLarge),
-            Class::TooLarge => self.count(SampleReason::Rejected, self.samples),
+            // No sample is this large: the limit is too low for all of them.
+            Class::TooLarge => hold(Hold::TooLarge),
             Class::Retry { .. } if is_failure && self.is_poison(moments) => {
                 self.is_suspect = true;
                 // As a refusal: the search learns the verdict about a single sample, too.
@@ -220,7 +229,10 @@ impl RequestState {
     /// or not at all.
     fn refused(&self, answer: &Answer<'_>, reason: SampleReason, may_halve: bool) -> Action {
         let written = match answer {
-            Answer::Response { written, .. } => written.unwrap_or(0),
+            // A number above those that were sent says nothing.
+            Answer::Response { written, .. } => written
+                .filter(|written| *written <= self.samples)
+                .unwrap_or(0),
             Answer::Unreachable | Answer::Ambiguous => 0,
         };
         match self.protocol {
@@ -230,6 +242,12 @@ impl RequestState {
             Protocol::V1 if may_halve => Action::Halve(super::Refusal::Bad(reason)),
             Protocol::V1 => self.count(reason, self.samples),
         }
+    }
+
+    /// The receiver supports neither version, or a success of something else at its address led to 1.0: 2.0 is tried again, after a wait.
+    fn begin_again(&mut self) -> Action {
+        self.protocol = Protocol::V2;
+        hold(Hold::NoVersion)
     }
 
     fn time_reason(&self, time: TimeReason) -> SampleReason {

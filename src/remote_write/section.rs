@@ -210,7 +210,9 @@ impl<'n, 'p> Section<'n, 'p> {
             match expression {
                 Some(expression) => expressions.push(expression),
                 None => {
-                    let what = format!("this item of {key} is not a valid regular expression");
+                    let what = format!(
+                        "this item of {key} is not a valid regular expression, or is too large"
+                    );
                     self.problems.add(item.line, what);
                 }
             }

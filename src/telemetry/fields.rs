@@ -118,14 +118,18 @@ fn is_location(name: &str) -> bool {
     LOCATION_WORDS.iter().any(|word| name.contains(word))
 }
 
+/// The most bytes of an expression. Those for names need hundreds.
+const LARGEST: usize = 64 << 10;
+
 /// The expression that matches only whole names.
 ///
 /// # Errors
-/// The text is not a valid regular expression.
+/// The text is not a valid regular expression, or needs more than 64 KiB.
 pub fn anchored(text: &str) -> Result<Regex, regex_lite::Error> {
+    let regex = |text: &str| RegexBuilder::new(text).size_limit(LARGEST).build();
     // First checked without the brackets, which would make `a)(b` valid.
-    Regex::new(text)?;
-    Regex::new(&format!("^(?:{text})$"))
+    regex(text)?;
+    regex(&format!("^(?:{text})$"))
 }
 
 #[cfg(test)]

@@ -164,8 +164,8 @@ async fn check_config_asks_each_destination() {
     let (code, lines, output, errors) = answers(good.clone()).await;
     assert_eq!((code, errors.as_str()), (0, ""), "{output}");
     let spoken = [
-        "OK: destination newer, tenant default: answers status 204, and speaks remote write 2.0",
-        "OK: destination older: answers status 204, and speaks remote write 1.0",
+        "OK: destination newer, tenant default: answers status 204, and supports remote write 2.0",
+        "OK: destination older: answers status 204, and supports remote write 1.0",
     ];
     assert_eq!(lines, spoken);
     assert!(

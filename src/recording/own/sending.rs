@@ -279,6 +279,7 @@ impl Sending {
     /// Sends a request until the receiver has stored it, or refuses it.
     async fn send(&self, scope: &Scope, set: &Arc<OwnSet>) -> Result<Sent, NotSent> {
         let link = &self.options.destination.link;
+        let choice = self.options.destination.destination.protocol;
         let mut protocol = link.protocol();
         let mut request = self.encoded(set, protocol).await?;
         let mut backoff = Backoff::REQUESTS;
@@ -322,6 +323,10 @@ impl Sending {
                         link.lower_pace(self.clock().now());
                     }
                     wait_to_retry(after, &mut backoff, fastrand::f64())
+                }
+                Class::Unsupported if choice == ProtocolChoice::Auto => {
+                    link.begin_again();
+                    return Err(self.hold(Hold::NoVersion, &outcome.text));
                 }
                 Class::Unsupported => return Err(self.hold(Hold::Protocol, &outcome.text)),
                 Class::Hold(hold) => return Err(self.hold(hold, &outcome.text)),

@@ -27,9 +27,9 @@ pub async fn inquire(
     if class == Class::Unsupported && destination.protocol == ProtocolChoice::Auto {
         let outcome = ask(&client, destination, tenant, Protocol::V1).await?;
         let class = classify(&outcome.answer(), Protocol::V1);
-        return verdict(&outcome, class, Protocol::V1);
+        return verdict(&outcome, class, Protocol::V1, destination.protocol);
     }
-    verdict(&outcome, class, first)
+    verdict(&outcome, class, first, destination.protocol)
 }
 
 async fn ask(
@@ -51,7 +51,12 @@ async fn ask(
 }
 
 /// What an answer to an empty request means.
-fn verdict(outcome: &Outcome, class: Class, protocol: Protocol) -> Result<String, String> {
+fn verdict(
+    outcome: &Outcome,
+    class: Class,
+    protocol: Protocol,
+    choice: ProtocolChoice,
+) -> Result<String, String> {
     let text = &outcome.text;
     let advice = match class {
         Class::Done => {
@@ -59,9 +64,12 @@ fn verdict(outcome: &Outcome, class: Class, protocol: Protocol) -> Result<String
                 Protocol::V1 => "1.0",
                 Protocol::V2 => "2.0",
             };
-            return Ok(format!("answers {text}, and speaks remote write {version}"));
+            return Ok(format!(
+                "answers {text}, and supports remote write {version}"
+            ));
         }
         Class::Hold(hold) => hold.advice(),
+        Class::Unsupported if choice == ProtocolChoice::Auto => Hold::NoVersion.advice(),
         Class::Unsupported => Hold::Protocol.advice(),
         Class::NotStored => "the receiver accepts samples and drops them: correct its HA settings",
         Class::TooLarge | Class::Bad | Class::Time(_) => "the receiver refuses an empty request",

@@ -53,9 +53,14 @@ impl Link {
         }
     }
 
-    /// New requests use 1.0 from now on, because the receiver does not understand 2.0. Returns whether that is new.
+    /// New requests use 1.0 from now on, because the receiver does not support 2.0. Returns whether that is new.
     pub fn fall_back(&self) -> bool {
         !self.fell_back.swap(true, Ordering::Relaxed)
+    }
+
+    /// New requests use the first version again.
+    pub fn begin_again(&self) {
+        self.fell_back.store(false, Ordering::Relaxed);
     }
 
     /// Waits until the pace permits a request with so many samples, and counts them. Returns whether it had to wait.

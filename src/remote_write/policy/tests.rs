@@ -190,9 +190,13 @@ fn after_a_fall_back_the_same_samples_are_sent_as_1_0() {
     assert_eq!(state.attempt(), 0);
     let action = state.decide(&response(204, ""), &streak, &moments());
     assert_eq!(action, Action::Done);
-    // Nothing is left to fall back to.
-    let action = state.decide(&response(415, ""), &streak, &moments());
-    assert_eq!(action, held(Hold::Protocol));
+    // The success was not one of the receiver.
+    for answer in [response(415, ""), response(400, "unsupported content type")] {
+        state.fall_back();
+        let action = state.decide(&answer, &streak, &moments());
+        assert_eq!(action, held(Hold::NoVersion));
+        assert_eq!(state.protocol(), Protocol::V2);
+    }
     // Another request of the process fell back.
     for (choice, expected) in [
         (ProtocolChoice::Auto, Protocol::V1),

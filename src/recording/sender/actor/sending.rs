@@ -209,6 +209,9 @@ impl RemoteWriteActor {
                 return false;
             }
             Next::Hold(hold) => {
+                if hold == Hold::NoVersion {
+                    link.begin_again();
+                }
                 self.hold(hold, &outcome.text);
                 return false;
             }
