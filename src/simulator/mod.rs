@@ -42,6 +42,7 @@ use std::{
 };
 
 use actix_rt::time::timeout;
+use socket2::{Domain, Socket, Type};
 
 pub use self::{
     answer::Answer,
@@ -154,6 +155,16 @@ pub struct Simulator {
     service: Arc<Service>,
     address: SocketAddr,
     server: Mutex<Option<Server>>,
+    /// Holds the port while there is no server, so that no other program gets it. Connections are refused.
+    reserved: Mutex<Option<Socket>>,
+}
+
+/// Binds an address without listening.
+fn reserve(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
 }
 
 impl Simulator {
@@ -169,6 +180,7 @@ impl Simulator {
             service,
             address: server.address(),
             server: Mutex::new(Some(server)),
+            reserved: Mutex::default(),
         })
     }
 
@@ -193,6 +205,8 @@ impl Simulator {
         let server = lock(&self.server).take();
         if let Some(server) = server {
             server.stop();
+            // Without it, the port is only free for a while.
+            *lock(&self.reserved) = reserve(self.address).ok();
         }
     }
 
@@ -203,6 +217,7 @@ impl Simulator {
     pub fn plug(&self) -> Result<(), SimulatorError> {
         let mut server = lock(&self.server);
         if server.is_none() {
+            lock(&self.reserved).take();
             *server = Some(Server::start(
                 self.address.port(),
                 Arc::clone(&self.service),

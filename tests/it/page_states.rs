@@ -247,10 +247,7 @@ async fn a_failed_connection_is_shown_in_words() {
 #[actix_rt::test]
 async fn a_destination_that_refuses_all_samples_is_shown_with_its_message() {
     let receiver = Receiver::start(Model::prometheus(Duration::ZERO));
-    receiver.set_default(Some(Reply::status(
-        400,
-        "unsupported path requested: /write",
-    )));
+    receiver.set_default(Some(Reply::status(400, "no such path: /write")));
     let journal = tempfile::tempdir().unwrap();
     let url = receiver.url();
     let settings = [
@@ -262,7 +259,7 @@ async fn a_destination_that_refuses_all_samples_is_shown_with_its_message() {
         "Samples rejected",
         "Rows for default are lost",
         "rejecting",
-        "unsupported path requested",
+        "no such path",
     ];
     says(&service, "/", &texts).await;
     let status = json_of(&service, "/api/v1/status").await;

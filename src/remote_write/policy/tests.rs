@@ -114,7 +114,7 @@ fn each_answer_has_an_action() {
         (
             V2,
             written(400, "out of order", Some(500)),
-            counted(order, 0),
+            counted(order, 100),
         ),
         (
             Auto,
@@ -286,7 +286,7 @@ fn a_single_sample_is_decided() {
     let streak = TimeStreak::default();
     let mut state = request(ProtocolChoice::V1).part(1);
     let action = state.decide(&response(413, ""), &streak, &moments());
-    assert_eq!(action, counted(SampleReason::Rejected, 1));
+    assert_eq!(action, held(Hold::TooLarge));
     // The search learns that it is bad.
     let action = state.decide(&response(400, "bad label"), &streak, &moments());
     assert_eq!(action, halve(SampleReason::Rejected));

@@ -194,7 +194,7 @@ async fn what_a_person_must_change_holds_everything() {
 
 #[actix_rt::test]
 async fn a_receiver_that_refuses_all_samples_is_rejecting() {
-    let receiver = Receiver::start(vec![vec![answer(400, "", "unsupported path: /write")]]);
+    let receiver = Receiver::start(vec![vec![answer(400, "", "no such path: /write")]]);
     let mut world = World::new(&receiver, |_| {});
     world.offer(0..3, 0).await;
     let is_rejecting = |world: &World| world.status.state() == SenderState::Rejecting;
@@ -202,7 +202,7 @@ async fn a_receiver_that_refuses_all_samples_is_rejecting() {
     world.sent().await;
     assert_eq!(world.status.samples.count(), 0);
     let error = world.status.last_error().unwrap();
-    assert!(error.text.contains("unsupported path"), "{}", error.text);
+    assert!(error.text.contains("no such path"), "{}", error.text);
     assert_eq!(world.status.waiting_since.value(), None);
     // The series of other devices are not in quarantine.
     receiver.now(vec![stored()]);
