@@ -3,8 +3,8 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use thiserror::Error;
 use tracing::warn;
@@ -78,12 +78,21 @@ impl DirectoryError {
     }
 }
 
+impl From<DirectoryError> for io::Error {
+    fn from(error: DirectoryError) -> Self {
+        match error {
+            DirectoryError::Io { error, .. } => error,
+            error => Self::other(error),
+        }
+    }
+}
+
 /// A directory of journals. While it exists, other processes cannot use the directory.
 #[derive(Debug)]
 pub struct JournalDirectory {
     path: PathBuf,
     /// The operating system releases the lock when the file is closed.
-    _lock: File,
+    lock: Mutex<File>,
 }
 
 impl JournalDirectory {
@@ -96,7 +105,7 @@ impl JournalDirectory {
             directory: path.to_owned(),
             error,
         };
-        create_private(path).map_err(io)?;
+        private(true).create(path).map_err(io)?;
         // Before the lock file is created, so that a directory of another product stays as it is.
         let is_new = check(path)?;
         let lock = lock(path)?;
@@ -106,7 +115,7 @@ impl JournalDirectory {
         }
         Ok(Self {
             path: path.to_owned(),
-            _lock: lock,
+            lock: Mutex::new(lock),
         })
     }
 
@@ -132,12 +141,32 @@ impl JournalDirectory {
     /// dot.
     ///
     /// # Errors
-    /// The directory cannot be created.
+    /// The directory cannot be created. [`io::ErrorKind::NotFound`] if the directory of journals was deleted: it is created only at the start,
+    /// because an absent one may be a volume that is not mounted.
     pub fn account(&self, name: &str) -> io::Result<Disk> {
+        self.make_usable()?;
         let path = self.path.join(name);
-        create_private(&path)?;
+        match private(false).create(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+            created => created?,
+        }
         sync_directory(&self.path)?;
         Ok(Disk::new(path))
+    }
+
+    /// If the directory was emptied or replaced since the start, locks it again and writes its format again, so that the next start finds
+    /// a directory of journals.
+    fn make_usable(&self) -> io::Result<()> {
+        let is_new = check(&self.path)?;
+        let mut held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_at(&held, &self.path.join(LOCK))? {
+            *held = lock(&self.path)?;
+        }
+        // Another process may have used it meanwhile.
+        if is_new && check(&self.path)? {
+            write_format(&self.path)?;
+        }
+        Ok(())
     }
 
     /// The names of the accounts that have journals, also of those that are no longer configured. Sorted. Directories without files of a
@@ -294,17 +323,36 @@ fn lock(path: &Path) -> Result<File, DirectoryError> {
     Ok(file)
 }
 
-/// Creates a directory, if it does not exist, which only this user can access.
-fn create_private(path: &Path) -> io::Result<()> {
+/// Whether an open file still has this path.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+
+    let opened = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino()) == (opened.dev(), opened.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Other systems do not delete open files.
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> io::Result<bool> {
+    path.try_exists()
+}
+
+/// Creates directories that only this user can access, those that a path goes through, too, if `recursive`.
+fn private(recursive: bool) -> fs::DirBuilder {
     let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
+    builder.recursive(recursive);
     #[cfg(unix)]
     {
         use std::os::unix::fs::DirBuilderExt;
 
         builder.mode(0o700);
     }
-    builder.create(path)
+    builder
 }
 
 fn shown(path: &Path) -> String {
@@ -355,6 +403,36 @@ mod tests {
         directory.remove("b", &is_cancelled).unwrap();
         directory.remove("b", &is_cancelled).unwrap();
         assert_eq!(directory.accounts().unwrap(), ["format"]);
+    }
+
+    #[test]
+    fn a_directory_that_is_deleted_while_it_is_used_is_not_created_again_without_its_format() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("journal");
+        let directory = JournalDirectory::open(&path).unwrap();
+        directory.account("a").unwrap();
+        fs::remove_dir_all(&path).unwrap();
+        let error = directory.account("a").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert!(!path.exists());
+        // Another process uses the name meanwhile.
+        let other = JournalDirectory::open(&path).unwrap();
+        let error = directory.account("a").unwrap_err().to_string();
+        assert!(error.contains("in use by another process"), "{error}");
+        drop(other);
+        fs::remove_dir_all(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        directory.account("a").unwrap();
+        let error = JournalDirectory::open(&path).unwrap_err();
+        assert!(matches!(error, DirectoryError::InUse { .. }), "{error}");
+        drop(directory);
+        JournalDirectory::open(&path).unwrap();
+        let names: Vec<_> = content(&path).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, [FORMAT, LOCK, "a"]);
+        // Files of others are not taken for journals.
+        let directory = JournalDirectory::open(&path).unwrap();
+        fs::remove_file(path.join(FORMAT)).unwrap();
+        directory.account("b").unwrap_err();
     }
 
     #[test]
