@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::cursors::{Cursor, Cursors, Loaded};
@@ -134,6 +135,15 @@ impl<S: Storage> JournalFiles<S> {
         Ok(())
     }
 
+    /// Finds the files that others deleted, see [`Log::lose_deleted`]. The cursors are saved again.
+    ///
+    /// # Errors
+    /// It is not known which files exist.
+    pub fn lose_deleted(&mut self) -> io::Result<Vec<RangeInclusive<u64>>> {
+        self.saved = None;
+        self.log.lose_deleted()
+    }
+
     /// What [`super::retention::deletions`] needs to know.
     #[must_use]
     pub fn usage(&self) -> AccountUse {
@@ -209,7 +219,6 @@ fn end_of(segment: &Segment) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::ops::RangeInclusive;
     use std::time::Duration;
 
     use super::super::Durability::Synced;

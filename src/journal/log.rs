@@ -2,9 +2,9 @@
 
 mod reading;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -372,6 +372,46 @@ impl<S: Storage> Log<S> {
         if is_last {
             self.writing = None;
         }
+    }
+
+    /// Whether the file of the segment that is written was deleted by others: what is written to it is lost.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        let Some(segment) = self.segments.last().filter(|_| self.writing.is_some()) else {
+            return false;
+        };
+        let read = self.storage.read(&segment.name.to_string(), 0, 1);
+        read.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Finds the segments that others deleted, perhaps with the directory, which are not written any more. Returns the numbers of their
+    /// records, those that are known.
+    ///
+    /// # Errors
+    /// It is not known which segments exist.
+    pub fn lose_deleted(&mut self) -> io::Result<Vec<RangeInclusive<u64>>> {
+        let found = match self.storage.list() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            found => found?,
+        };
+        let found: BTreeSet<_> = found.into_iter().map(|entry| entry.name).collect();
+        let mut lost = Vec::new();
+        for index in 0..self.segments.len() {
+            let segment = &self.segments[index];
+            if segment.began.is_none() || found.contains(&segment.name.to_string()) {
+                continue;
+            }
+            let following = self.segments.get(index + 1);
+            let following = following.map_or(self.next, |following| following.name.first);
+            let end = segment
+                .tally
+                .map_or(following, |tally| tally.last.saturating_add(1));
+            if segment.name.first < end {
+                lost.push(segment.name.first..=end - 1);
+            }
+            self.lose(index);
+        }
+        Ok(lost)
     }
 
     /// Deletes the oldest segment that is not written any more. Returns it with its sums; `None` if there is none.

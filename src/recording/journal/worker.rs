@@ -59,6 +59,8 @@ pub(super) struct Worker<S: Storage> {
     clock: Clock,
     failures: FailureLog<Operation>,
     gaps: Throttle,
+    /// The numbers of records and of their rows when the journal last had records whose sums are known.
+    sizes: (u64, u64),
     shared: Arc<Shared>,
 }
 
@@ -80,6 +82,7 @@ impl<S: Storage> Worker<S> {
             clock,
             failures: FailureLog::new(),
             gaps: Throttle::default(),
+            sizes: (0, 0),
             shared: Arc::default(),
         }
     }
@@ -258,14 +261,7 @@ impl<S: Storage> Worker<S> {
             .iter()
             .map(|it| (it.end() - it.start()).saturating_add(1))
             .sum();
-        let segments = self.files.iter().flat_map(|files| files.log().segments());
-        let tallies = segments.filter_map(|segment| segment.tally);
-        let (mut kept, mut rows) = (0, 0);
-        for tally in tallies {
-            kept += tally.records;
-            rows += tally.rows;
-        }
-        let lost = records.saturating_mul(rows) / kept.max(1);
+        let lost = self.estimated_rows(records);
         self.status.rows_lost_in_gaps.add(lost);
         if let Some(not_logged) = self.gaps.admit(self.clock.elapsed()) {
             let account = &self.account;
@@ -282,6 +278,53 @@ impl<S: Storage> Worker<S> {
                 "records of the journal cannot be read: their rows are lost"
             );
         }
+    }
+
+    /// How many rows lost records had: as many as the records of the journal have on average, or had before they were lost, but at least
+    /// one each, so that no loss counts as none.
+    fn estimated_rows(&mut self, records: u64) -> u64 {
+        self.measure();
+        let (kept, rows) = self.sizes;
+        let rows = u128::from(records) * u128::from(rows) / u128::from(kept.max(1));
+        u64::try_from(rows).unwrap_or(u64::MAX).max(records)
+    }
+
+    /// Sums up the records of the journal, if it has any.
+    fn measure(&mut self) {
+        let segments = self.files.iter().flat_map(|files| files.log().segments());
+        let (mut records, mut rows) = (0, 0);
+        for tally in segments.filter_map(|segment| segment.tally) {
+            records += tally.records;
+            rows += tally.rows;
+        }
+        if records > 0 {
+            self.sizes = (records, rows);
+        }
+    }
+
+    /// Counts the records of files that others deleted, perhaps with the directory. What is written now is not in them any more.
+    fn lose_deleted(&mut self) {
+        self.measure();
+        let Some(files) = &mut self.files else { return };
+        let Ok(lost) = files.lose_deleted() else {
+            // It is tried again when the cursors are saved.
+            return;
+        };
+        if lost.is_empty() {
+            return;
+        }
+        let account = &self.account;
+        error!(%account, segments = lost.len(), "files of the journal were deleted while it is in use: it is begun anew");
+        self.status.failed(Operation::Append);
+        if !files.cursors().is_empty() {
+            let gap = |numbers| Gap {
+                numbers,
+                is_deleted: false,
+            };
+            let gaps: Vec<_> = lost.into_iter().map(gap).collect();
+            self.count_gaps(&gaps);
+        }
+        self.report();
     }
 
     /// Reads the sums of one segment. Returns whether further ones are unknown.
@@ -348,6 +391,10 @@ impl<S: Storage> Worker<S> {
         if let Some(files) = &mut self.files {
             files.log_mut().close_if_old(now);
         }
+        let mut files = self.files.iter();
+        if files.any(|files| files.log().is_deleted()) {
+            self.lose_deleted();
+        }
         self.save_files()
     }
 
@@ -403,6 +450,12 @@ impl<S: Storage> Worker<S> {
         }
         let saved = self.files.as_mut().map_or(Ok(()), JournalFiles::save);
         self.note(Operation::Cursors, saved.as_ref().err());
+        if let Err(error) = &saved
+            && error.kind() == io::ErrorKind::NotFound
+        {
+            // The directory is gone.
+            self.lose_deleted();
+        }
         saved.is_ok()
     }
 

@@ -290,6 +290,66 @@ async fn what_is_lost_with_the_actor_is_counted_and_not_written_later() {
     assert_eq!(status.durable.value(), Some(1.0));
 }
 
+/// The directory of the account, that of all journals, or the files alone are deleted. The destination has not got its rows.
+#[actix_rt::test]
+async fn what_is_deleted_while_it_is_in_use_is_counted_and_the_journal_begins_anew() {
+    let remove = |path: &Path| std::fs::remove_dir_all(path).unwrap();
+    for part in ["files", "account", "root"] {
+        let machine = Machine::new();
+        let journal = machine.journal(&["d"]);
+        journal.open().await;
+        for number in 1..=3 {
+            assert!(journal.offer(number, 5).await.unwrap());
+        }
+        match part {
+            "files" => std::fs::read_dir(machine.path())
+                .unwrap()
+                .for_each(|file| std::fs::remove_file(file.unwrap().path()).unwrap()),
+            "account" => remove(&machine.path()),
+            _ => remove(machine.directory.path()),
+        }
+        journal.pass(11).await;
+        assert_eq!(journal.status.rows_lost_in_gaps.count(), 15, "{part}");
+        assert!(journal.offer(4, 1).await.unwrap());
+        assert!(journal.offer(5, 1).await.unwrap());
+        if part == "root" {
+            journal.pass(6).await;
+            assert_eq!(journal.status.durable.value(), Some(0.0));
+            assert!(!machine.directory.path().exists());
+            std::fs::create_dir(machine.directory.path()).unwrap();
+        }
+        journal.pass(20).await;
+        assert_eq!(journal.status.durable.value(), Some(1.0), "{part}");
+        assert_eq!(journal.numbers(1).await, [4, 5], "{part}");
+        assert_eq!(on_disk(&machine.path()), [4, 5], "{part}");
+        assert_eq!(journal.status.rows_lost_in_gaps.count(), 15, "counted once");
+        let files = machine.files();
+        assert!(files.contains(&"cursors".to_owned()), "{files:?}");
+        assert!(machine.directory.path().join(".format").exists());
+    }
+}
+
+/// The only record of a journal is damaged, so that nothing says how many rows it had.
+#[actix_rt::test]
+async fn a_loss_without_an_estimate_counts_one_row_for_each_record() {
+    let machine = Machine::new();
+    let journal = machine.journal(&["d"]);
+    journal.open().await;
+    assert!(journal.offer(1, 4).await.unwrap());
+    journal.actor.send(Finish).await.unwrap();
+    journal.stop().await;
+    let files = machine.files();
+    let segment = files.iter().find(|name| name.ends_with(".segment"));
+    let segment = format!("{:0>28}", segment.unwrap());
+    std::fs::write(machine.path().join(segment), b"damaged").unwrap();
+    let journal = machine.journal(&["d"]);
+    journal.open().await;
+    machine.faults.fail(&["append"]);
+    assert!(journal.offer(2, 1).await.unwrap());
+    assert_eq!(journal.numbers(1).await, [2]);
+    assert_eq!(journal.status.rows_lost_in_gaps.count(), 1);
+}
+
 #[actix_rt::test]
 async fn a_panic_of_the_actor_loses_nothing() {
     let machine = Machine::new();
