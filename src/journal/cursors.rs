@@ -7,13 +7,17 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::storage::Storage;
+use super::segment::HIGHEST;
+use super::storage::{Storage, is_not_regular};
 
 /// The name of the file.
 pub const FILE: &str = "cursors";
 
 /// The longest file: room for thousands of destinations.
 const LONGEST: usize = 1 << 20;
+
+/// How far the numbers may be beyond the readable records of the journal. That are more records than a damaged segment has.
+const MOST_BEYOND: u64 = 100_000;
 
 /// The position of a destination in a journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +79,7 @@ pub enum Loaded {
     Cursors(Cursors),
     /// There is no file.
     Absent,
-    /// The file is damaged.
+    /// The file is damaged, or the name is that of a directory, a link or a pipe.
     Damaged,
 }
 
@@ -99,6 +103,14 @@ impl Cursors {
         serde_json::from_slice(json).ok()
     }
 
+    /// Whether the file can be that of a journal, whose readable records end below `end` if it has any. The numbers of unsynced or damaged
+    /// records, and of those that were sent through memory, may be higher, but not by many.
+    #[must_use]
+    pub fn fits(&self, end: Option<u64>) -> bool {
+        let most = end.map_or(HIGHEST, |end| end.saturating_add(MOST_BEYOND));
+        self.floor() <= most.min(HIGHEST)
+    }
+
     /// Reads the file.
     ///
     /// # Errors
@@ -107,6 +119,7 @@ impl Cursors {
         match storage.read(FILE, 0, LONGEST) {
             Ok(bytes) => Ok(Self::decode(&bytes).map_or(Loaded::Damaged, Loaded::Cursors)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Loaded::Absent),
+            Err(error) if is_not_regular(&error) => Ok(Loaded::Damaged),
             Err(error) => Err(error),
         }
     }
@@ -203,6 +216,38 @@ mod tests {
     }
 
     #[test]
+    fn numbers_that_cannot_be_right_do_not_fit() {
+        for (cursors, end, expected) in [
+            (cursors(HIGHEST, &[]), None, true),
+            (cursors(HIGHEST + 1, &[]), None, false),
+            (cursors(u64::MAX, &[("a", cursor(1, None))]), None, false),
+            (
+                cursors(9, &[("a", cursor(u64::MAX - 1, None))]),
+                None,
+                false,
+            ),
+            (cursors(9, &[("a", cursor(9, None))]), Some(4), true),
+            (
+                cursors(9, &[("a", cursor(1_000_000_000, None))]),
+                Some(9),
+                false,
+            ),
+            (
+                cursors(9, &[("a", cursor(9, Some(2..=1_000_000_000)))]),
+                Some(9),
+                false,
+            ),
+            (
+                cursors(9, &[("a", cursor(1_000_000_000, None))]),
+                None,
+                true,
+            ),
+        ] {
+            assert_eq!(cursors.fits(end), expected, "{cursors:?}");
+        }
+    }
+
+    #[test]
     fn a_file_is_loaded_absent_or_damaged() {
         let directory = tempfile::tempdir().unwrap();
         let disk = Disk::new(directory.path().to_owned());
@@ -214,8 +259,19 @@ mod tests {
             disk.replace(FILE, damaged).unwrap();
             assert_eq!(Cursors::load(&disk).unwrap(), Loaded::Damaged);
         }
-        let directory = Disk::new(directory.path().join(FILE));
-        assert!(Cursors::load(&directory).is_err(), "not a directory");
+        let below = Disk::new(directory.path().join(FILE));
+        assert!(Cursors::load(&below).is_err(), "not a directory");
+        disk.delete(FILE).unwrap();
+        std::fs::create_dir(directory.path().join(FILE)).unwrap();
+        assert_eq!(Cursors::load(&disk).unwrap(), Loaded::Damaged);
+        #[cfg(unix)]
+        {
+            std::fs::remove_dir(directory.path().join(FILE)).unwrap();
+            std::os::unix::fs::symlink("elsewhere", directory.path().join(FILE)).unwrap();
+            assert_eq!(Cursors::load(&disk).unwrap(), Loaded::Damaged);
+            cursors(4, &[]).save(&disk).unwrap();
+            assert!(matches!(Cursors::load(&disk).unwrap(), Loaded::Cursors(_)));
+        }
     }
 
     proptest! {

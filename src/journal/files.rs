@@ -5,7 +5,7 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::cursors::{Cursor, Cursors, Loaded};
+use super::cursors::{Cursor, Cursors, FILE, Loaded};
 use super::log::{Log, OpenError, Segment, SegmentLimits};
 use super::retention::{AccountUse, SegmentUse};
 use super::storage::Storage;
@@ -46,15 +46,27 @@ impl<S: Storage> JournalFiles<S> {
     /// # Errors
     /// [`OpenError`]. Lost cursors are not an error, see [`JournalFiles::has_lost_cursors`].
     pub fn open(storage: S, account: Arc<str>, limits: SegmentLimits) -> Result<Self, OpenError> {
-        let loaded = Cursors::load(&storage)?;
-        let (cursors, is_damaged) = match loaded {
+        let loaded = Cursors::load(&storage).map_err(|error| OpenError::File {
+            name: FILE.to_owned(),
+            error,
+        })?;
+        let (mut cursors, mut is_damaged) = match loaded {
             Loaded::Cursors(cursors) => (Some(cursors), false),
             Loaded::Absent => (None, false),
             Loaded::Damaged => (None, true),
         };
-        // Without cursors, a first record has number 1.
-        let floor = cursors.as_ref().map_or(1, Cursors::floor);
-        let log = Log::open(storage, account, limits, floor)?;
+        let log = Log::open_above(storage, account, limits, |end| {
+            if let Some(loaded) = cursors.take_if(|cursors| !cursors.fits(end)) {
+                is_damaged = true;
+                let tenant = loaded.tenant;
+                cursors = Some(Cursors {
+                    tenant,
+                    ..Cursors::default()
+                });
+            }
+            // Without cursors, a first record has number 1.
+            cursors.as_ref().map_or(1, Cursors::floor).max(1)
+        })?;
         let is_lost = is_damaged || (cursors.is_none() && !log.segments().is_empty());
         Ok(Self {
             log,
@@ -222,7 +234,6 @@ mod tests {
     use std::time::Duration;
 
     use super::super::Durability::Synced;
-    use super::super::cursors::FILE;
     use super::super::record::tests::record;
     use super::super::tests::simulated::{Crash, Simulated};
     use super::*;
@@ -379,5 +390,30 @@ mod tests {
         assert_eq!(cursors, [cursor(6, None), five.clone(), five.clone(), five]);
         assert!(delete().is_some());
         assert!(delete().is_none());
+    }
+
+    #[test]
+    fn cursors_beyond_the_records_are_damaged_and_never_skip() {
+        for (end, next) in [
+            (4, 1_000_000_000),
+            (1_000_000_000, 1_000_000_000),
+            (u64::MAX, u64::MAX),
+        ] {
+            let storage = Simulated::new(1);
+            let mut files = open(&storage);
+            append(&mut files, 1..=4);
+            drop(files);
+            let saved = Cursors {
+                end,
+                destinations: BTreeMap::from([("d".into(), cursor(next, None))]),
+                tenant: Some("t".into()),
+            };
+            saved.save(&storage).unwrap();
+            let mut files = open(&storage);
+            assert!(files.has_lost_cursors());
+            assert_eq!(files.log().next(), 5);
+            assert_eq!(subscribe(&mut files, "d", Start::Next), 1);
+            assert_eq!(files.cursors.tenant.as_deref(), Some("t"));
+        }
     }
 }

@@ -29,6 +29,12 @@ const LONGEST_HEADER: usize = 4096;
 /// The bytes of a single read, unless a record is longer.
 const CHUNK: usize = 1 << 20;
 
+/// The highest number of a record that can be right. It leaves room for arithmetic.
+pub const HIGHEST: u64 = 1 << 62;
+
+/// The highest attempt that can be right.
+const MOST_ATTEMPTS: u32 = 1 << 20;
+
 /// The name of a segment file: `<first sequence number>.segment`, with 20 digits so that names sort by number. If that is in use by a
 /// segment that could not be written, `<first sequence number>-<attempt>.segment`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +57,12 @@ impl SegmentName {
         };
         // Other spellings of the same numbers, for example with a sign, are other files.
         (parsed.to_string() == name).then_some(parsed)
+    }
+
+    /// Whether a journal can have written a segment with this name.
+    #[must_use]
+    pub fn is_possible(&self) -> bool {
+        self.first <= HIGHEST && self.attempt <= MOST_ATTEMPTS
     }
 }
 

@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use thiserror::Error;
+
 /// The directory of one account's journal. Names are file names without a path.
 pub trait Storage: Send + std::fmt::Debug {
     /// A file that is being written.
@@ -187,7 +189,14 @@ pub(super) fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY;
     // All flags are low bits, so the cast does not change the sign.
     let options = options.mode(0o600).custom_flags(flags.bits() as i32);
-    regular(options.open(path)?)
+    match options.open(path) {
+        Ok(file) => regular(file),
+        Err(error) => Err(match fs::symlink_metadata(path) {
+            // The error of a link that is not followed is not portable.
+            Ok(found) if !found.is_file() => io::Error::other(NotRegular),
+            _ => error,
+        }),
+    }
 }
 
 #[cfg(not(unix))]
@@ -198,8 +207,20 @@ pub(super) fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
 fn regular(file: File) -> io::Result<File> {
     match file.metadata()?.is_file() {
         true => Ok(file),
-        false => Err(io::Error::other("it is not a regular file")),
+        false => Err(io::Error::other(NotRegular)),
     }
+}
+
+/// A name is that of a directory, a link, a pipe or a device.
+#[derive(Debug, Error)]
+#[error("it is not a regular file")]
+struct NotRegular;
+
+/// Whether an operation failed because its name is not that of a regular file.
+pub(super) fn is_not_regular(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|error| error.is::<NotRegular>())
 }
 
 /// Makes the names in a directory durable.

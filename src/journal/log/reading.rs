@@ -96,7 +96,7 @@ impl<S: Storage> Log<S> {
         bytes: &mut usize,
         read: &mut Read,
     ) -> io::Result<End> {
-        let oldest = self.segments.first().map_or(0, |first| first.name.first);
+        let oldest = self.oldest();
         let mut position = None;
         let visitor = |record: Record, behind| {
             let number = record.header.sequence;

@@ -159,7 +159,7 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
             }
             Err(error) => error,
         };
-        if !matches!(error, OpenError::Io(_)) {
+        if !error.is_temporary() {
             let (account, directory) = (&self.account, self.path.display());
             error!(
                 %account,
@@ -172,7 +172,7 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
         self.error = Some(error.to_string());
         let effects = self.flow.closed();
         self.carry_out(effects, context);
-        if let OpenError::Io(_) = error {
+        if error.is_temporary() {
             let wait = self.opening.next(fastrand::f64());
             let until = self.clock.now().after(wait);
             let request = self.requested.open;

@@ -13,8 +13,8 @@ use super::thread::Shared;
 use crate::journal::files::Deleted;
 use crate::journal::retention::{AccountUse, Reason};
 use crate::journal::{
-    AppendError, Cursor, Durability, Gap, JournalFiles, Kind, Numbers, OpenError, Record,
-    SegmentLimits, Start, Storage,
+    AppendError, Cursor, Durability, Gap, JournalFiles, Kind, LeftAside, Numbers, OpenError,
+    Record, SegmentLimits, Start, Storage,
 };
 use crate::recording::messages::{LIMIT, ReadRecords, ReadReply, Unavailable};
 use crate::recording::status::{JournalStatus, Operation};
@@ -106,6 +106,9 @@ impl<S: Storage> Worker<S> {
                 });
             let files = opened.inspect_err(|_| self.status.failed(Operation::Open))?;
             let (account, next) = (&self.account, files.log().next());
+            for LeftAside { name, reason } in files.log().aside() {
+                error!(%account, file = %name, %reason, "a file in the directory of the journal is not read: move it away, or back to where it belongs while the service is stopped");
+            }
             match files.has_lost_cursors() {
                 true => {
                     warn!(%account, "the cursors of the journal are lost: all destinations are sent its records again")
