@@ -416,4 +416,13 @@ mod tests {
             assert_eq!(files.cursors.tenant.as_deref(), Some("t"));
         }
     }
+
+    #[test]
+    fn an_error_names_the_file_that_cannot_be_read() {
+        let storage = Simulated::new(1);
+        storage.fail(1.0);
+        let error = JournalFiles::open(storage, "a".into(), LIMITS).unwrap_err();
+        let error = error.to_string();
+        assert!(error.starts_with("cannot read cursors: "), "{error}");
+    }
 }

@@ -1,10 +1,11 @@
 //! The records of one account on its storage: appends them, reads them from a number on, and deletes the oldest segment. Synchronous.
 
+mod opening;
 mod reading;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
-use std::ops::{ControlFlow, RangeInclusive};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +14,10 @@ use thiserror::Error;
 use self::reading::Position;
 use super::record::{self, Record};
 use super::retention::Bounds;
-use super::segment::{
-    self, HeaderError, SegmentHeader, SegmentName, Tally, encode_header, read_header,
-};
+use super::segment::{SegmentName, Tally, encode_header};
 use super::storage::Storage;
 
+pub use self::opening::{AsideReason, LeftAside, OpenError};
 pub use self::reading::{Gap, Read};
 
 /// When a segment is closed.
@@ -60,49 +60,6 @@ pub enum Durability {
     Unsynced,
 }
 
-/// Why a journal cannot be opened.
-#[derive(Debug, Error)]
-pub enum OpenError {
-    /// Its files cannot be read now.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// One of its files cannot be read now.
-    #[error("cannot read {name}: {error}")]
-    File {
-        /// The file.
-        name: String,
-        /// Why.
-        error: io::Error,
-    },
-    /// A segment has another format.
-    #[error("{name} was written by another version (its format has version {version}, not {expected})", expected = segment::VERSION)]
-    Version {
-        /// The segment.
-        name: SegmentName,
-        /// The version of its format.
-        version: u32,
-    },
-    /// A segment belongs to another account.
-    #[error("{name} belongs elsewhere: it is a segment of account {}", .account.escape_debug())]
-    Misplaced {
-        /// The segment.
-        name: SegmentName,
-        /// The account by its header.
-        account: String,
-    },
-}
-
-impl OpenError {
-    /// Whether another attempt may succeed. Otherwise the journal has files of another version or account.
-    #[must_use]
-    pub fn is_temporary(&self) -> bool {
-        match self {
-            Self::Io(_) | Self::File { .. } => true,
-            Self::Version { .. } | Self::Misplaced { .. } => false,
-        }
-    }
-}
-
 /// Why a record is not appended. Except after [`AppendError::Order`] and [`AppendError::TooLong`], the next append begins a new segment.
 #[derive(Debug, Error)]
 pub enum AppendError {
@@ -136,26 +93,6 @@ pub struct Segment {
     pub tally: Option<Tally>,
 }
 
-/// A segment file that is neither read nor changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LeftAside {
-    /// Its name.
-    pub name: SegmentName,
-    /// Why it is not read.
-    pub reason: AsideReason,
-}
-
-/// Why a segment file is not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum AsideReason {
-    /// It was renamed or copied.
-    #[error("it was renamed or copied: it is the segment with first number {0}")]
-    Renamed(u64),
-    /// No record of it can be read, and its number does not follow from other files.
-    #[error("it has no record that can be read, and its number cannot be right")]
-    Number,
-}
-
 /// The segment that is written.
 #[derive(Debug)]
 struct Writing<F> {
@@ -184,108 +121,6 @@ pub struct Log<S: Storage> {
 }
 
 impl<S: Storage> Log<S> {
-    /// Opens the journal of an account. Its records get numbers of at least `floor`, which is above every number in use elsewhere.
-    ///
-    /// # Errors
-    /// [`OpenError`]. Torn and damaged segments are not errors.
-    pub fn open(
-        storage: S,
-        account: Arc<str>,
-        limits: SegmentLimits,
-        floor: u64,
-    ) -> Result<Self, OpenError> {
-        Self::open_above(storage, account, limits, |_| floor)
-    }
-
-    /// The same with a floor that depends on the end of the records that can be read: above the number of the last one, if there is any.
-    ///
-    /// # Errors
-    /// [`OpenError`].
-    pub fn open_above(
-        storage: S,
-        account: Arc<str>,
-        limits: SegmentLimits,
-        floor: impl FnOnce(Option<u64>) -> u64,
-    ) -> Result<Self, OpenError> {
-        let (mut segments, mut aside, mut unproven) = (Vec::new(), Vec::new(), Vec::new());
-        for entry in storage.list()? {
-            let Some(name) = SegmentName::parse(&entry.name) else {
-                continue;
-            };
-            let mut leave = |reason| aside.push(LeftAside { name, reason });
-            if !name.is_possible() {
-                leave(AsideReason::Number);
-                continue;
-            }
-            match open_segment(&storage, &account, name, entry.length)? {
-                Found::Segment(segment) => segments.push(segment),
-                Found::Unproven(segment) => {
-                    unproven.push(name);
-                    segments.push(segment);
-                }
-                Found::Renamed(first) => leave(AsideReason::Renamed(first)),
-            }
-        }
-        segments.sort_by_key(|segment| segment.name);
-        let mut log = Self {
-            storage,
-            account,
-            limits,
-            segments,
-            aside,
-            writing: None,
-            next: 0,
-            durable: 0,
-            positions: VecDeque::new(),
-        };
-        log.find_next(floor, &unproven)?;
-        log.durable = log.next;
-        Ok(log)
-    }
-
-    /// Raises the next number above those of all segments, and leaves those aside whose number only their name says if it is higher.
-    fn find_next(
-        &mut self,
-        floor: impl FnOnce(Option<u64>) -> u64,
-        unproven: &[SegmentName],
-    ) -> io::Result<()> {
-        let mut end = None;
-        for index in (0..self.segments.len()).rev() {
-            let tally = self.survey_segment(index)?;
-            if tally.records > 0 {
-                end = Some(tally.last.saturating_add(1));
-                break;
-            }
-        }
-        let proven = self.segments.iter().map(|segment| segment.name);
-        let proven = proven.filter(|name| !unproven.contains(name)).max();
-        let proven = proven.map_or(0, |last| last.first);
-        self.next = floor(end).max(end.unwrap_or_default()).max(proven);
-        let next = self.next;
-        let beyond = self.segments.partition_point(|it| it.name.first <= next);
-        let beyond = self.segments.split_off(beyond).into_iter();
-        self.aside.extend(beyond.map(|segment| LeftAside {
-            name: segment.name,
-            reason: AsideReason::Number,
-        }));
-        Ok(())
-    }
-
-    /// The files with names of segments that are not read.
-    #[must_use]
-    pub fn aside(&self) -> &[LeftAside] {
-        &self.aside
-    }
-
-    /// The lowest number of which the journal has, or had, a file that was not deleted as the oldest.
-    fn oldest(&self) -> u64 {
-        let renamed = self.aside.iter();
-        let renamed = renamed.filter(|it| matches!(it.reason, AsideReason::Renamed(_)));
-        let segments = self.segments.iter().map(|segment| segment.name);
-        let names = segments.chain(renamed.map(|it| it.name));
-        names.map(|name| name.first).min().unwrap_or_default()
-    }
-
     /// The lowest number that the next record may have.
     #[must_use]
     pub fn next(&self) -> u64 {
@@ -539,65 +374,4 @@ impl<S: Storage> Log<S> {
 /// Where the first record of an account's segments begins.
 fn first_offset(account: &str) -> u64 {
     encode_header(0, account).len() as u64
-}
-
-/// A file with the name of a segment.
-enum Found {
-    /// Its header says that it has its number.
-    Segment(Segment),
-    /// It has no header that can be read: only its name says its number.
-    Unproven(Segment),
-    /// Its header has this number, and not that of the name.
-    Renamed(u64),
-}
-
-/// A segment of which only the beginning is read.
-fn open_segment<S: Storage>(
-    storage: &S,
-    account: &str,
-    name: SegmentName,
-    bytes: u64,
-) -> Result<Found, OpenError> {
-    let file = name.to_string();
-    let failed = |error| OpenError::File {
-        name: file.clone(),
-        error,
-    };
-    let header = match read_header(storage, &file).map_err(failed)? {
-        Ok(header) => header,
-        Err(HeaderError::Damaged) => {
-            return Ok(Found::Unproven(Segment {
-                name,
-                bytes,
-                began: None,
-                tally: Some(Tally::default()),
-            }));
-        }
-        Err(HeaderError::Version(version)) => return Err(OpenError::Version { name, version }),
-    };
-    let SegmentHeader {
-        first,
-        account: owner,
-        length,
-    } = header;
-    if owner != account {
-        let account = owner;
-        return Err(OpenError::Misplaced { name, account });
-    }
-    if first != name.first {
-        return Ok(Found::Renamed(first));
-    }
-    let mut began = None;
-    let first_record = |record: Record, _| {
-        began = Some(record.header.received);
-        ControlFlow::Break(())
-    };
-    segment::visit(storage, &file, length as u64, first_record).map_err(failed)?;
-    let tally = began.is_none().then(Tally::default);
-    Ok(Found::Segment(Segment {
-        name,
-        bytes,
-        began,
-        tally,
-    }))
 }

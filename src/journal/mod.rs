@@ -29,7 +29,9 @@ pub use self::directory::{DirectoryError, JournalDirectory};
 pub use self::files::{Deleted, JournalFiles, Start};
 pub use self::flow::{Effect, Flow};
 pub use self::intake::{Answer, Intake, Prepared, RowSpan};
-pub use self::log::{AppendError, Durability, Gap, LeftAside, Log, OpenError, Read, SegmentLimits};
+pub use self::log::{
+    AppendError, AsideReason, Durability, Gap, LeftAside, Log, OpenError, Read, SegmentLimits,
+};
 pub use self::memory::{Memory, MemoryBudget};
 pub use self::moved::MovedDevice;
 pub use self::numbers::Numbers;

@@ -412,6 +412,8 @@ fn files_whose_names_cannot_be_right_do_not_move_the_end() {
         (9, 0, b"damaged", true),
         (9, 0, &copy, true),
         (500_000, 0, &copy, true),
+        (5, 0, b"", true),
+        (4, 1, b"damaged", true),
         (8, 0, b"", false),
         (8, u32::MAX, b"", true),
     ] {
