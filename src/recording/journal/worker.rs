@@ -322,7 +322,7 @@ impl<S: Storage> Worker<S> {
             files.log_mut().close_if_old(now);
         }
         let mut files = self.files.iter();
-        if files.any(|files| files.log().is_deleted()) {
+        if !self.shared.has_ended() && files.any(|files| files.log().is_deleted()) {
             self.lose_deleted();
         }
         self.save_files()

@@ -41,6 +41,32 @@ async fn a_directory_of_another_product_is_refused_untouched() {
     assert_eq!(left, 1);
 }
 
+/// The directory is deleted while the service runs: that is said, rows go through memory, and the next start succeeds.
+#[actix_rt::test]
+async fn a_directory_that_is_deleted_does_not_stop_the_next_start() {
+    let world = World::new(fleet(true), Model::prometheus(WINDOW), "33h");
+    let (mut binary, address) = world.start(&[]).await;
+    world.hands_out(5).await;
+    shows(address, DURABLE, 1.0).await;
+    fs::remove_dir_all(world.journal()).unwrap();
+    shows(address, DURABLE, 0.0).await;
+    world.hands_out(5).await;
+    assert!(!world.journal().exists());
+    binary.kill();
+    binary.ended().await;
+    let (mut binary, address) = world.start(&[]).await;
+    world.hands_out(5).await;
+    shows(address, DURABLE, 1.0).await;
+    assert!(world.journal().join(".format").exists());
+    // Emptied while it runs.
+    fs::remove_dir_all(world.journal()).unwrap();
+    shows(address, DURABLE, 0.0).await;
+    fs::create_dir(world.journal()).unwrap();
+    shows(address, DURABLE, 1.0).await;
+    assert!(world.journal().join(".format").exists());
+    world.stop(&mut binary).await;
+}
+
 /// Sets the limit of the size of files of a running process, beyond which writes fail.
 fn limit_files(binary: &Binary, limit: &str) {
     let status = Command::new("prlimit")
