@@ -184,6 +184,27 @@ impl<S: Storage> Log<S> {
         Ok(())
     }
 
+    /// Reads the segments again that were deleted and exist again, for example because their volume is mounted again.
+    ///
+    /// # Errors
+    /// It is not known which segments exist. Those that cannot be read stay deleted.
+    pub fn find_again(&mut self) -> io::Result<()> {
+        let entries = self.storage.list()?;
+        let closed = self.segments.len() - usize::from(self.writing.is_some());
+        for segment in &mut self.segments[..closed] {
+            let name = segment.name;
+            let mut entries = entries.iter();
+            if segment.began.is_none()
+                && let Some(entry) = entries.find(|it| it.name == name.to_string())
+                && let Ok(Found::Segment(again)) =
+                    open_segment(&self.storage, &self.account, name, entry.length)
+            {
+                *segment = again;
+            }
+        }
+        Ok(())
+    }
+
     /// The files with names of segments that are not read.
     #[must_use]
     pub fn aside(&self) -> &[LeftAside] {

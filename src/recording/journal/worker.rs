@@ -63,6 +63,8 @@ pub(super) struct Worker<S: Storage> {
     gaps: Throttle,
     /// The numbers of records and of their rows when the journal last had records whose sums are known.
     sizes: (u64, u64),
+    /// Whether files were deleted, and may exist again when the next record is appended.
+    has_lost: bool,
     shared: Arc<Shared>,
 }
 
@@ -85,6 +87,7 @@ impl<S: Storage> Worker<S> {
             failures: FailureLog::new(),
             gaps: Throttle::default(),
             sizes: (0, 0),
+            has_lost: false,
             shared: Arc::default(),
         }
     }
@@ -201,6 +204,10 @@ impl<S: Storage> Worker<S> {
             }
             appended.end = record.header.sequence.saturating_add(1);
             self.shared.set_appended(appended.end);
+        }
+        if self.has_lost && appended.error.is_none() {
+            // Those that are not found now are lost.
+            self.has_lost = files.log_mut().find_again().is_err();
         }
         if files.log().closed().len() > closed {
             self.save_files();

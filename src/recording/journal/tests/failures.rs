@@ -329,6 +329,29 @@ async fn what_is_deleted_while_it_is_in_use_is_counted_and_the_journal_begins_an
     }
 }
 
+/// A volume that is unmounted and mounted again still has its records.
+#[actix_rt::test]
+async fn a_directory_that_returns_is_read_again() {
+    let machine = Machine::new();
+    let journal = machine.journal(&["d"]);
+    journal.open().await;
+    for number in 1..=3 {
+        assert!(journal.offer(number, 5).await.unwrap());
+    }
+    let root = machine.directory.path();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let moved = elsewhere.path().join("journal");
+    std::fs::rename(root, &moved).unwrap();
+    journal.pass(11).await;
+    assert!(journal.offer(4, 1).await.unwrap());
+    assert_eq!(journal.status.durable.value(), Some(0.0));
+    std::fs::rename(&moved, root).unwrap();
+    journal.pass(20).await;
+    assert_eq!(journal.status.durable.value(), Some(1.0));
+    assert_eq!(journal.numbers(1).await, [1, 2, 3, 4]);
+    assert_eq!(on_disk(&machine.path()), [1, 2, 3, 4]);
+}
+
 /// The only record of a journal is damaged, so that nothing says how many rows it had.
 #[actix_rt::test]
 async fn a_loss_without_an_estimate_counts_one_row_for_each_record() {

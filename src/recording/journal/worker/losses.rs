@@ -75,6 +75,7 @@ impl<S: Storage> Worker<S> {
         if lost.is_empty() {
             return;
         }
+        self.has_lost = true;
         let account = &self.account;
         error!(%account, segments = lost.len(), "files of the journal were deleted while it is in use: it is begun anew");
         self.status.failed(Operation::Append);
