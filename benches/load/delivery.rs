@@ -232,8 +232,12 @@ fn pass_on(mut from: TcpStream, to: SocketAddr, answered: &Answered) -> Result<(
     Ok(())
 }
 
-/// Reads a request or an answer: its head and its body. `None` at the end of the connection.
-fn read(reader: &mut BufReader<TcpStream>) -> Result<Option<(Vec<u8>, Vec<u8>)>, Failure> {
+/// The bytes of a head, and of the content behind it.
+type Head = Vec<u8>;
+type Content = Vec<u8>;
+
+/// Reads a request or an answer: its head and its content. `None` at the end of the connection.
+fn read(reader: &mut BufReader<TcpStream>) -> Result<Option<(Head, Content)>, Failure> {
     let mut head = Vec::new();
     let mut length = 0;
     loop {
