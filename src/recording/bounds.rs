@@ -84,23 +84,36 @@ async fn delete(
 /// be wrong before Starlink's first response, and between a jump and the next response.
 #[derive(Debug, Default)]
 pub(super) struct SteadyClock {
-    /// The corrected clock minus the monotonic one, in nanoseconds, and since when.
-    offset: Option<(i64, Moment)>,
+    /// The corrected clock minus the monotonic one when it was read last, in nanoseconds.
+    offset: Option<i64>,
+    /// From when on it can be trusted.
+    settled: Moment,
+    trusts_first: bool,
 }
 
 impl SteadyClock {
+    /// A clock that can be trusted from Starlink's first response on, for decisions that should not wait after a start.
+    pub(super) fn at_once() -> Self {
+        Self {
+            trusts_first: true,
+            ..Self::default()
+        }
+    }
+
     /// The time in nanoseconds since 1970; `None` if it cannot be trusted.
     pub(super) fn read(&mut self, clock: &Clock) -> Option<i64> {
         clock.offset()?;
         let (corrected, now) = (unix_nanos(clock.corrected()), clock.now());
         let passed = i64::try_from(now.millis()).unwrap_or(i64::MAX);
         let offset = corrected.saturating_sub(passed.saturating_mul(1_000_000));
-        let same = self
-            .offset
-            .filter(|(known, _)| known.abs_diff(offset) < JUMP);
-        let since = same.map_or(now, |(_, since)| since);
-        self.offset = Some((offset, since));
-        (now.since(since) >= SETTLED).then_some(corrected)
+        let has_jumped = match self.offset.replace(offset) {
+            Some(known) => known.abs_diff(offset) >= JUMP,
+            None => !self.trusts_first,
+        };
+        if has_jumped {
+            self.settled = now.after(SETTLED);
+        }
+        (now >= self.settled).then_some(corrected)
     }
 }
 
@@ -154,16 +167,22 @@ mod tests {
     fn a_clock_that_jumps_is_not_trusted_before_it_settles() {
         let machine = Machine::new();
         let (clock, time) = (&machine.clock, &machine.time);
-        let mut steady = SteadyClock::default();
+        let (mut steady, mut at_once) = (SteadyClock::default(), SteadyClock::at_once());
         let mut trusted = |seconds| {
             time.advance(Duration::from_secs(seconds));
-            steady.read(clock).is_some()
+            (steady.read(clock).is_some(), at_once.read(clock).is_some())
         };
-        assert!(!trusted(3600), "before the first response");
+        assert_eq!(trusted(3600), (false, false), "before the first response");
         clock.observe_date(clock.wall(), clock.now());
-        assert!(!trusted(0) && !trusted(119) && trusted(1) && trusted(3600));
+        let expected = [(0, (false, true)), (119, (false, true)), (1, (true, true))];
+        for (seconds, expected) in expected {
+            assert_eq!(trusted(seconds), expected, "{seconds}");
+        }
+        assert_eq!(trusted(3600), (true, true));
         time.set_wall(clock.wall() + Duration::from_secs(86_400));
-        assert!(!trusted(10) && !trusted(110) && trusted(10));
+        for (seconds, is_trusted) in [(10, false), (110, false), (10, true)] {
+            assert_eq!(trusted(seconds), (is_trusted, is_trusted), "{seconds}");
+        }
     }
 
     #[actix_rt::test]

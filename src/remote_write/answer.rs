@@ -38,7 +38,7 @@ pub enum Class {
     Done,
     /// They were taken and dropped.
     NotStored,
-    /// The receiver does not understand this version of the protocol; nothing is stored.
+    /// The receiver does not support this version of the protocol; nothing is stored.
     Unsupported,
     /// The receiver refuses the time of some samples.
     Time(TimeReason),

@@ -306,7 +306,7 @@ impl Sending {
                         let destination = self.destination();
                         info!(
                             destination,
-                            "the receiver does not understand remote write 2.0: sending 1.0"
+                            "the receiver does not support remote write 2.0: sending 1.0"
                         );
                     }
                     protocol = Protocol::V1;

@@ -9,7 +9,7 @@ use crate::recording::status::DestinationStatus;
 use crate::remote_write::{Class, Destination, Hold, ProtocolChoice, classify};
 
 /// Sends an empty request, with the destination's own TLS settings, credentials, headers, tenant and time limit: in version 2.0, and then in
-/// 1.0 if the receiver does not understand that and the destination permits it. `tenant` is the tenant of the account, for destinations with
+/// 1.0 if the receiver does not support that and the destination permits it. `tenant` is the tenant of the account, for destinations with
 /// the tenant `account`. Returns a text that says what the receiver answered and which version it speaks.
 ///
 /// # Errors

@@ -132,12 +132,12 @@ impl SenderLog {
         }
     }
 
-    /// The receiver does not understand 2.0.
+    /// The receiver does not support 2.0.
     pub(super) fn fell_back(&self) {
         let destination = &*self.destination;
         info!(
             destination,
-            "the receiver does not understand remote write 2.0: using 1.0"
+            "the receiver does not support remote write 2.0: using 1.0"
         );
     }
 }

@@ -60,6 +60,10 @@ pub struct RemoteWriteActor {
     clock: Clock,
     /// Decides whether rows are too old.
     steady: SteadyClock,
+    /// When the first request could have been made.
+    began: Option<Moment>,
+    /// Whether requests will be made when the clock can be trusted, or after a while.
+    awaits_clock: bool,
     client: Option<Rc<Client>>,
     /// `None` until the cursor is known.
     progress: Option<Progress>,
@@ -114,7 +118,9 @@ impl RemoteWriteActor {
             load: LoadMeter::new(most, clock.now()),
             options,
             clock,
-            steady: SteadyClock::default(),
+            steady: SteadyClock::at_once(),
+            began: None,
+            awaits_clock: false,
             client: None,
             progress: None,
             reading: Reading::Idle,
@@ -248,6 +254,7 @@ crate::supervise::faults::injectable!(RemoteWriteActor);
 impl Supervised for RemoteWriteActor {
     fn restarting(&mut self, _: &mut Self::Context) {
         self.was_killed();
+        self.awaits_clock = false;
         self.reading = Reading::Idle;
         self.load.reset(self.clock.now());
         for flight in self.flights.iter_mut().flatten() {

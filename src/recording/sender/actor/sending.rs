@@ -12,8 +12,13 @@ use super::super::flight::{Flight, Next, Settings, Tally};
 use super::{OUTAGE, RemoteWriteActor};
 use crate::history::Protocol;
 use crate::recording::status::{LastError, SenderState};
-use crate::remote_write::{Answer, Hold, Moments, RowReason, SampleReason, excerpt};
+use crate::remote_write::{Answer, Hold, Moments, RowReason, SampleReason, Window, excerpt};
+use crate::supervise::act_at;
 use crate::time::unix_seconds;
+
+/// How long requests wait for Starlink's first response, which corrects the clock, and how often it is looked for.
+const CLOCK_LIMIT: Duration = Duration::from_secs(10);
+const CLOCK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Files of a destination that cannot be used are tried again after this time.
 const ACCESS_AGAIN: Duration = Duration::from_secs(10);
@@ -22,9 +27,9 @@ impl RemoteWriteActor {
     /// Begins a request for each shard that has none.
     pub(super) fn take_requests(&mut self, context: &mut Context<Self>) {
         let now = self.clock.now();
-        // At the earliest time no row is too old.
-        let unix = self.steady.read(&self.clock);
-        let unix = unix.map_or(i64::MIN, |unix| unix / 1_000_000);
+        let Some(unix) = self.age_clock(context) else {
+            return;
+        };
         let Some(progress) = &mut self.progress else {
             return;
         };
@@ -66,6 +71,29 @@ impl RemoteWriteActor {
         for shard in started {
             self.send(shard, context);
         }
+    }
+
+    /// The time in Unix milliseconds that decides which rows are older than the window; the earliest one, at which no row is, while the clock
+    /// cannot be trusted. `None` for a while after the start, until Starlink's first response: then requests are made later.
+    fn age_clock(&mut self, context: &mut Context<Self>) -> Option<i64> {
+        if let Some(unix) = self.steady.read(&self.clock) {
+            return Some(unix / 1_000_000);
+        }
+        let window = self.destination().out_of_order_window;
+        let has_limit = matches!(window, Window::Limited(_)) && window.is_open();
+        let now = self.clock.now();
+        let is_early = now.since(*self.began.get_or_insert(now)) < CLOCK_LIMIT;
+        if !has_limit || !is_early || self.clock.offset().is_some() {
+            return Some(i64::MIN);
+        }
+        if !std::mem::replace(&mut self.awaits_clock, true) {
+            let again = now.after(CLOCK_AGAIN);
+            act_at(&self.clock, again, context, |actor: &mut Self, context| {
+                actor.awaits_clock = false;
+                actor.pump(context);
+            });
+        }
+        None
     }
 
     /// Makes the next attempt of the request of a shard, when it is due.
