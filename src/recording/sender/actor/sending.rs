@@ -17,7 +17,7 @@ use crate::supervise::act_at;
 use crate::time::unix_seconds;
 
 /// How long requests wait for Starlink's first response, which corrects the clock, and how often it is looked for.
-const CLOCK_LIMIT: Duration = Duration::from_secs(10);
+const CLOCK_LIMIT: Duration = Duration::from_secs(3);
 const CLOCK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Files of a destination that cannot be used are tried again after this time.
