@@ -157,9 +157,13 @@ fn nonsense() -> Vec<Case> {
 
 /// Waits until a poll that failed for this reason is followed by one that succeeds.
 async fn overcome(address: SocketAddr, reason: &str) {
-    eventually("the failure is overcome", || async {
+    let is_over = async || {
         let body = scrape(address, "prometheus").await;
         body.value(&poll_failures(reason)) >= Some(1.0) && body.value(UP) == Some(1.0)
+    };
+    // A scrape can come between the two changes of the failure itself: then the next one shows it.
+    eventually("the failure is overcome", || async {
+        is_over().await && is_over().await
     })
     .await;
 }
