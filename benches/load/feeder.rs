@@ -85,14 +85,7 @@ impl Feeder {
     /// # Errors
     /// The process does not start.
     pub fn start_passing(newcomers: usize, stay: usize) -> Result<Self, Failure> {
-        let helper = Helper::start("feeder", &["passing", &format!("{newcomers} {stay}")])?;
-        let origin = helper.hear()?;
-        Ok(Self {
-            helper,
-            sweep: 1,
-            allocations: 0,
-            api_urls: vec![api_url(&origin, 0)],
-        })
+        Self::start_one("passing", newcomers, stay)
     }
 
     /// Starts a feeder for one account whose batches have `reports` rows of each of its `terminals`, as after an outage.
@@ -100,7 +93,12 @@ impl Feeder {
     /// # Errors
     /// The process does not start.
     pub fn start_backlog(terminals: usize, reports: usize) -> Result<Self, Failure> {
-        let helper = Helper::start("feeder", &["backlog", &format!("{terminals} {reports}")])?;
+        Self::start_one("backlog", terminals, reports)
+    }
+
+    /// Starts a feeder for one account whose every batch is of the same kind.
+    fn start_one(kind: &str, first: usize, second: usize) -> Result<Self, Failure> {
+        let helper = Helper::start("feeder", &[kind, &format!("{first} {second}")])?;
         let origin = helper.hear()?;
         Ok(Self {
             helper,

@@ -26,6 +26,9 @@ const JUMP: u64 = 60_000_000_000;
 /// How long after a jump the age of records and rows is not considered: meanwhile Starlink's clock corrects a wrong one.
 const SETTLED: Duration = Duration::from_secs(120);
 
+/// How often Starlink's first response is looked for.
+const CLOCK_CHECK: Duration = Duration::from_millis(100);
+
 /// The journals of all accounts, by name.
 pub type Journals = Vec<(Arc<str>, Addr<JournalActor>)>;
 
@@ -114,6 +117,13 @@ impl SteadyClock {
             self.settled = now.after(SETTLED);
         }
         (now >= self.settled).then_some(corrected)
+    }
+}
+
+/// Waits for Starlink's first response, which corrects a wrong clock.
+pub(super) async fn clock_is_known(clock: &Clock) {
+    while clock.offset().is_none() {
+        clock.sleep(CLOCK_CHECK).await;
     }
 }
 

@@ -12,13 +12,11 @@ use tracing::{info, warn};
 use super::sending::{NotSent, PartlySent, Sending};
 use crate::exposition::Collect;
 use crate::history::OwnSeries;
-use crate::time::{Clock, Moment, unix_nanos};
+use crate::recording::bounds::clock_is_known;
+use crate::time::{Moment, unix_nanos};
 
 /// The first set waits this long at most for Starlink's first response, which corrects a wrong clock.
 const CLOCK_LIMIT: Duration = Duration::from_secs(30);
-
-/// How often a response is checked for.
-const CLOCK_CHECK: Duration = Duration::from_millis(250);
 
 /// If the clock is behind the last set by more than this, in milliseconds, the last set's time was wrong.
 const AHEAD: i64 = 60_000;
@@ -199,13 +197,6 @@ fn next_time(last: i64, now: i64) -> i64 {
     match last.saturating_sub(now) > AHEAD {
         true => now,
         false => now.max(last.saturating_add(1)),
-    }
-}
-
-/// Waits for Starlink's first response.
-async fn clock_is_known(clock: &Clock) {
-    while clock.offset().is_none() {
-        clock.sleep(CLOCK_CHECK).await;
     }
 }
 

@@ -118,7 +118,7 @@ pub(super) fn estimate(rows: u32) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
     use std::time::Duration;
 
@@ -132,7 +132,8 @@ mod tests {
 
     const NOW: i64 = 1_700_000_000_000;
 
-    fn decoder() -> Decoder {
+    /// A decoder with the options of tests.
+    pub(in crate::recording::sender) fn decoder() -> Decoder {
         let options = Options {
             include_routers: true,
             retention: FleetOptions::STANDARD.retention,

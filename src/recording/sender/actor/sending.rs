@@ -11,14 +11,13 @@ use super::super::client::{Client, Outcome};
 use super::super::flight::{Flight, Next, Settings, Tally};
 use super::{OUTAGE, RemoteWriteActor};
 use crate::history::Protocol;
+use crate::recording::bounds::clock_is_known;
 use crate::recording::status::{LastError, SenderState};
 use crate::remote_write::{Answer, Hold, Moments, RowReason, SampleReason, Window, excerpt};
-use crate::supervise::act_at;
 use crate::time::unix_seconds;
 
-/// How long requests wait for Starlink's first response, which corrects the clock, and how often it is looked for.
+/// How long requests wait for Starlink's first response, which corrects the clock.
 const CLOCK_LIMIT: Duration = Duration::from_secs(3);
-const CLOCK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Files of a destination that cannot be used are tried again after this time.
 const ACCESS_AGAIN: Duration = Duration::from_secs(10);
@@ -82,16 +81,18 @@ impl RemoteWriteActor {
         let window = self.destination().out_of_order_window;
         let has_limit = matches!(window, Window::Limited(_)) && window.is_open();
         let now = self.clock.now();
-        let is_early = now.since(*self.began.get_or_insert(now)) < CLOCK_LIMIT;
-        if !has_limit || !is_early || self.clock.offset().is_some() {
+        let passed = now.since(*self.began.get_or_insert(now));
+        let left = CLOCK_LIMIT.saturating_sub(passed);
+        if !has_limit || left.is_zero() || self.clock.offset().is_some() {
             return Some(i64::MIN);
         }
         if !std::mem::replace(&mut self.awaits_clock, true) {
-            let again = now.after(CLOCK_AGAIN);
-            act_at(&self.clock, again, context, |actor: &mut Self, context| {
+            let clock = self.clock.clone();
+            let known = async move { clock.timeout(left, clock_is_known(&clock)).await };
+            context.spawn(known.into_actor(self).map(|_, actor, context| {
                 actor.awaits_clock = false;
                 actor.pump(context);
-            });
+            }));
         }
         None
     }

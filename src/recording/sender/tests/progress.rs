@@ -6,14 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::super::decoder::Decoder;
+use super::super::decoder::tests::decoder;
 use super::super::progress::{Progress, Step};
-use crate::fleet::FleetOptions;
-use crate::history::{DestinationLabels, NameFilter, Options};
 use crate::journal::{Cursor, Gap, Header, Kind, Record, payload};
 use crate::recording::messages::ReadReply;
 use crate::remote_write::{Limits, Window};
-use crate::telemetry::SharedSchemas;
 
 /// A row: the hash of its device, and its time.
 type Row = (u64, i64);
@@ -99,17 +96,6 @@ fn record(sequence: u64, devices: &BTreeSet<u8>) -> Record {
         enums: Bytes::new(),
         payload: payload::compress(&body).unwrap(),
     }
-}
-
-fn decoder() -> Decoder {
-    let options = Options {
-        include_routers: true,
-        retention: FleetOptions::STANDARD.retention,
-        limits: FleetOptions::STANDARD.limits,
-        names: NameFilter::default(),
-        labels: DestinationLabels::default(),
-    };
-    Decoder::new(SharedSchemas::default(), Arc::new(options))
 }
 
 impl Model {
