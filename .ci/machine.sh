@@ -2,6 +2,13 @@
 # .ci/run and by checks.
 # shellcheck shell=bash
 
+# locked COMMAND...: runs a command of apt while no other one runs. Checks can run at the same time, and apt fails if its lists or archives are locked.
+locked() (
+  exec {lock}>/run/lock/starlink-telemetry-ci
+  flock "$lock"
+  "$@"
+)
+
 # Runs a command with a policy-rc.d that prevents packages from starting their daemons.
 install_without_starting() (
   policy=/usr/sbin/policy-rc.d
@@ -25,9 +32,9 @@ install_programs() {
   hash "${programs[@]}" 2>/dev/null && return
   export DEBIAN_FRONTEND=noninteractive
   local -a install=(apt-get install --quiet --yes --no-install-recommends "$@")
-  apt-get update --quiet || true
-  "${install[@]}" --download-only || return 1
-  install_without_starting "${install[@]}" || exit 1
+  locked apt-get update --quiet || true
+  locked "${install[@]}" --download-only || return 1
+  locked install_without_starting "${install[@]}" || exit 1
 }
 
 # The release and the mirror of Debian that apt uses.
