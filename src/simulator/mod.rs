@@ -98,6 +98,9 @@ pub struct Options {
     pub polls_per_minute: Option<usize>,
     /// The simulated time of the backlog at the start; at most 8 hours are kept.
     pub backlog: Duration,
+    /// When the simulation began; `None`: when the simulator starts. Simulators with the same time here and the same fleet hand out the same
+    /// rows, as Starlink does to each service account of an account.
+    pub begun: Option<SystemTime>,
     /// Whether there are nulls, doubled rows, repeated allocations, tombstones, and outages of single terminals (from a
     /// minute after the start, in fleets of four and more). Without, each device has one row a tick, and each allocation
     /// one when it is due.
@@ -123,6 +126,7 @@ impl Default for Options {
             token_lifetime: Duration::from_secs(900),
             polls_per_minute: None,
             backlog: Duration::ZERO,
+            begun: None,
             quirks: true,
             inventory: None,
             keeps_answers: false,
@@ -335,11 +339,14 @@ impl Service {
         let tick_seconds = (TICK_SECONDS as f64 / speed).min(MAX_TICK_SECONDS);
         let tick_ns = (tick_seconds * 1e9) as u64;
         let first = options.backlog.as_secs() / TICK_SECONDS;
-        let now = SystemTime::now()
+        let (now, started) = (SystemTime::now(), Instant::now());
+        let begun = options.begun.unwrap_or(now);
+        let age = now.duration_since(begun).unwrap_or_default();
+        let begun_ns = begun
             .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let now_ns = now.as_nanos() as u64;
-        let origin_ns = now_ns.saturating_sub(first * tick_ns);
+            .unwrap_or_default()
+            .as_nanos() as u64;
+        let origin_ns = begun_ns.saturating_sub(first * tick_ns);
         let inventory = &options.inventory;
         Ok(Self {
             inventory: Inventory {
@@ -361,7 +368,7 @@ impl Service {
                 tick_ns,
             },
             clock: Clock {
-                started: Instant::now(),
+                started: started.checked_sub(age).unwrap_or(started),
                 first,
                 tick_ns,
             },

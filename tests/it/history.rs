@@ -188,7 +188,12 @@ impl World {
 
 /// An entry of the file of destinations. `more` are further keys, each on a line of its own.
 fn entry(name: &str, receiver: &Receiver, more: &[&str]) -> String {
-    let mut entry = format!("  - name: {name}\n    url: {}\n", receiver.url());
+    entry_at(name, &receiver.url(), more)
+}
+
+/// The same of a receiver at this URL.
+fn entry_at(name: &str, url: &str, more: &[&str]) -> String {
+    let mut entry = format!("  - name: {name}\n    url: {url}\n");
     for line in more {
         entry.push_str(&format!("    {line}\n"));
     }

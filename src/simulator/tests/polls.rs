@@ -90,6 +90,28 @@ fn an_empty_answer_is_sent_after_the_linger() {
 }
 
 #[test]
+fn simulators_that_began_together_hand_out_the_same_rows() {
+    let begun = Some(SystemTime::now() - Duration::from_secs(2));
+    let both = [(); 2].map(|()| {
+        start(Options {
+            begun,
+            speed: 30.0,
+            ..plain(3)
+        })
+    });
+    let seen = both.each_ref().map(|simulator| {
+        run(async {
+            let token = token(simulator).await;
+            // Of ticks that are over.
+            let (_, body) = poll(simulator, &token, (15, 65_000)).await;
+            rows(&body)
+        })
+    });
+    assert_eq!(seen[0], seen[1]);
+    assert_eq!(seen[0].len(), 15);
+}
+
+#[test]
 fn a_full_batch_is_sent_at_once_and_clients_share_the_rows() {
     let simulator = start(plain(50));
     run(async {

@@ -2,6 +2,7 @@
 //! directory with their programs, which `.ci/receivers.sh` installs.
 
 mod compared;
+mod pairs;
 mod programs;
 
 use super::*;

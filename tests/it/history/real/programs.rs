@@ -220,7 +220,7 @@ impl Server {
         }
     }
 
-    /// All raw samples of the series with these labels, without stale markers.
+    /// All raw samples of the series with these labels, without stale markers. Each is there once, or else this panics.
     pub async fn samples(&self, matcher: &str) -> Samples {
         let selector = format!(r#"{{__name__=~"starlink_.+",{matcher}}}"#);
         match self.kind {
@@ -235,13 +235,14 @@ impl Server {
         let result = self.query(&format!("{selector}[1h]"), time).await;
         let series = result.as_array().unwrap().iter();
         let series = series.map(|series| {
-            let points = series["values"].as_array().unwrap().iter();
-            let points = points.map(|point| {
+            let series_text = text(&series["metric"]);
+            let mut samples = BTreeMap::new();
+            for point in series["values"].as_array().unwrap() {
                 let time = (point[0].as_f64().unwrap() * 1000.0).round() as i64;
                 let value: f64 = point[1].as_str().unwrap().parse().unwrap();
-                (time, value.to_bits())
-            });
-            (text(&series["metric"]), points.collect())
+                insert(&mut samples, &series_text, time, value);
+            }
+            (series_text, samples)
         });
         series.collect()
     }
@@ -254,13 +255,14 @@ impl Server {
         let mut samples = Samples::new();
         for line in answer.body.lines() {
             let series: Value = serde_json::from_str(line).unwrap();
-            let known = samples.entry(text(&series["metric"])).or_default();
+            let series_text = text(&series["metric"]);
+            let known = samples.entry(series_text.clone()).or_default();
             let times = series["timestamps"].as_array().unwrap();
             let values = series["values"].as_array().unwrap();
             for (time, value) in times.iter().zip(values) {
                 // Stale markers are null.
                 if let Some(value) = value.as_f64() {
-                    known.insert(time.as_i64().unwrap(), value.to_bits());
+                    insert(known, &series_text, time.as_i64().unwrap(), value);
                 }
             }
         }
@@ -290,6 +292,12 @@ impl Server {
             }
         }
     }
+}
+
+/// Adds a sample, of which there must be one at its time.
+fn insert(samples: &mut BTreeMap<i64, u64>, series: &str, time: i64, value: f64) {
+    let other = samples.insert(time, value.to_bits());
+    assert_eq!(other, None, "{series} has two samples at {time}");
 }
 
 /// A series of an answer of a server, as the receiver writes it.
