@@ -110,6 +110,7 @@ async fn a_pair_writes_to(programs: &Programs, version: &str, kind: Kind, window
     let (second, second_address) = pair.second.start_with(&two, &[]).await;
     pair.first.hands_out(60).await;
     pair.second.hands_out(20).await;
+    reports(address, "samples_total", "", |it| it > 0.0).await;
     let before = Counts::of(address).await;
 
     pair.first.kill(&mut killed).await;
