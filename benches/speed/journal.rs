@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::Throughput;
-use starlink_telemetry::journal::intake::prepare;
-use starlink_telemetry::journal::record;
+use starlink_telemetry::fleet::RowSpan;
 use starlink_telemetry::journal::{Answer, Disk, Durability, Intake, Log, Record, SegmentLimits};
+use starlink_telemetry::journal::{payload, record};
 use starlink_telemetry::simulator::TERMINAL_COLUMNS;
 use starlink_telemetry::telemetry::{Metadata, decode};
 
@@ -34,9 +34,10 @@ pub fn run(runs: &mut Runs) -> Result<(), Box<dyn Error>> {
     let text = rows.body();
     let work = Throughput::Elements(ROWS as u64);
     runs.time("journal/compress an answer", work.clone(), || {
-        timed(|| prepare(&text, &metadata))
+        timed(|| payload::compress(&text))
     });
-    let first = recorded(&text, &metadata)?;
+    let span = RowSpan::of(&rows, &metadata);
+    let first = recorded(&text, span, &metadata)?;
     let mut bytes = Vec::new();
     record::encode(&first, &mut bytes)?;
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
@@ -64,15 +65,16 @@ pub fn run(runs: &mut Runs) -> Result<(), Box<dyn Error>> {
 }
 
 /// The record of an answer.
-fn recorded(text: &str, metadata: &Metadata) -> Result<Record, Box<dyn Error>> {
+fn recorded(text: &str, span: RowSpan, metadata: &Metadata) -> Result<Record, Box<dyn Error>> {
     let answer = Answer {
         incarnation: 1,
         batch: 1,
         metadata,
         covers: Duration::from_secs(15),
         received: 1,
+        span,
     };
-    let prepared = prepare(text, metadata)?;
-    let record = Intake::new(1, Duration::ZERO).answer(&answer, prepared, 0, Duration::ZERO);
+    let payload = payload::compress(text)?;
+    let record = Intake::new(1, Duration::ZERO).answer(&answer, payload, 0, Duration::ZERO);
     Ok(record.ok_or("the answer has no rows")?)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::attempt::Receipt;
 use super::handover::Handover;
 use super::offer::{BatchId, Offer, OfferAnswer, OfferBatch, Takes};
-use crate::fleet::Coverage;
+use crate::fleet::{Coverage, RowSpan};
 use crate::telemetry::{Batch, Metadata, Rows, Schema};
 
 /// The number of attempts to make an offer to one consumer, and to have the columns explained.
@@ -221,6 +221,7 @@ impl Delivery {
             (Takes::Answers, content) => Offer::Answer(OfferAnswer {
                 id,
                 body: content.rows().body(),
+                span: RowSpan::of(content.rows(), &self.metadata),
                 metadata: Arc::clone(&self.metadata),
                 coverage: self.coverage,
                 handover,

@@ -7,7 +7,7 @@ use actix::{MailboxError, Message, Recipient};
 use arc_swap::ArcSwap;
 
 use super::handover::Handover;
-use crate::fleet::Coverage;
+use crate::fleet::{Coverage, RowSpan};
 use crate::telemetry::{Batch, Metadata};
 
 /// The stream of one account between a start of its actors and the next one.
@@ -38,6 +38,8 @@ pub struct OfferAnswer {
     pub body: Arc<String>,
     /// Its columns and codes.
     pub metadata: Arc<Metadata>,
+    /// Its rows.
+    pub span: RowSpan,
     /// The time that the answer covers; it ends with the answer's arrival.
     pub coverage: Coverage,
     /// Whether the offer was withdrawn.

@@ -3,51 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use thiserror::Error;
 
 use super::moved::{self, MovedDevice};
-use super::payload;
 use super::record::{Header, Kind, Record};
-use crate::fleet::{Limits, StreamTime};
-use crate::telemetry::schema::TIMESTAMP_FIELD;
-use crate::telemetry::{Cell, DecodeError, FilledEnums, LastEnums, Metadata, Rows, decode};
+use crate::fleet::{RowSpan, StreamTime};
+use crate::telemetry::{FilledEnums, LastEnums, Metadata};
 
 /// The longest time without a record while stream time advances.
 const TICK_AFTER: Duration = Duration::from_secs(30);
-
-/// Earlier timestamps are not in nanoseconds, or no times. Rows with them are rejected.
-const EARLIEST: i64 = Limits::STANDARD.earliest;
-
-/// The rows of an answer, as far as they must be known to count what waits.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RowSpan {
-    /// The number of rows.
-    pub rows: u32,
-    /// The earliest timestamp that is a time, in nanoseconds since 1970; 0 if no row has one. See [`Limits::earliest`].
-    pub oldest: i64,
-    /// The latest timestamp; 0 if no row has one.
-    pub newest: i64,
-}
-
-/// The parts of a record that take long to compute.
-#[derive(Debug, Clone)]
-pub struct Prepared {
-    /// The compressed body.
-    pub payload: Bytes,
-    /// Its rows.
-    pub span: RowSpan,
-}
-
-/// Why an answer gives no record.
-#[derive(Debug, Error)]
-pub enum PrepareError {
-    /// The answer cannot be decoded, although it could before.
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
-    /// The body cannot be compressed.
-    #[error(transparent)]
-    Compress(#[from] std::io::Error),
-}
 
 /// An answer to be recorded.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +25,8 @@ pub struct Answer<'a> {
     pub covers: Duration,
     /// When it was received, by the corrected clock, in nanoseconds since 1970.
     pub received: i64,
+    /// Its rows.
+    pub span: RowSpan,
 }
 
 /// The state from answer to answer.
@@ -79,41 +44,6 @@ pub struct Intake {
     unrecorded: u64,
     /// When the last record was made, by a monotonic clock.
     recorded: Duration,
-}
-
-/// Compresses the body of an answer, and reads its rows. Long answers take long.
-///
-/// # Errors
-/// [`PrepareError`]
-pub fn prepare(body: &str, metadata: &Metadata) -> Result<Prepared, PrepareError> {
-    let (rows, _) = decode(body.as_bytes().to_vec())?;
-    Ok(Prepared {
-        span: span(&rows, metadata),
-        payload: payload::compress(body)?,
-    })
-}
-
-fn span(rows: &Rows, metadata: &Metadata) -> RowSpan {
-    let mut span = RowSpan {
-        rows: u32::try_from(rows.received()).unwrap_or(u32::MAX),
-        ..RowSpan::default()
-    };
-    let is_timestamp = |name: &Option<String>| name.as_deref() == Some(TIMESTAMP_FIELD);
-    let timestamp = |cells| {
-        let columns = metadata.columns.get(rows.code(cells)?)?;
-        match cells.get(columns.iter().position(is_timestamp)?) {
-            Some(&Cell::Integer(timestamp)) if timestamp >= EARLIEST => Some(timestamp),
-            _ => None,
-        }
-    };
-    for timestamp in rows.iter().filter_map(timestamp) {
-        span.newest = span.newest.max(timestamp);
-        span.oldest = match span.oldest {
-            0 => timestamp,
-            oldest => oldest.min(timestamp),
-        };
-    }
-    span
 }
 
 impl Intake {
@@ -142,19 +72,19 @@ impl Intake {
         self.next = self.next.saturating_add(by);
     }
 
-    /// Takes an answer, each once. `None` if it has no rows: the next record has its stream time. `online` is the number of devices of the
-    /// account that are online before its rows are applied.
+    /// Takes an answer and its compressed body, each once. `None` if it has no rows: the next record has its stream time. `online` is the
+    /// number of devices of the account that are online before its rows are applied.
     pub fn answer(
         &mut self,
         answer: &Answer<'_>,
-        prepared: Prepared,
+        payload: Bytes,
         online: usize,
         now: Duration,
     ) -> Option<Record> {
         let batch = (answer.incarnation, answer.batch);
         self.last = Some(batch);
         let enums = self.enums.complete(answer.metadata);
-        let Prepared { payload, span } = prepared;
+        let span = answer.span;
         let has_rows = span.rows > 0;
         let before = self.stream.now();
         if std::mem::replace(&mut self.had_rows, has_rows) {
@@ -225,19 +155,26 @@ impl Intake {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::decode;
+
+    /// It is not read here.
+    const PAYLOAD: Bytes = Bytes::from_static(b"compressed");
+
+    /// The earliest time.
+    const EARLIEST: i64 = crate::fleet::Limits::STANDARD.earliest;
 
     const fn secs(secs: u64) -> Duration {
         Duration::from_secs(secs)
     }
 
-    /// The text of an answer with these rows, and its columns and codes.
-    fn answer(rows: &str, enums: &str) -> (String, Metadata) {
+    /// An answer's rows, columns and codes.
+    fn answer(rows: &str, enums: &str) -> (RowSpan, Metadata) {
         let columns = r#"{"u":["DeviceType","UtcTimestampNs"],"i":["DeviceType"]}"#;
         let body = format!(
             r#"{{"data":{{"values":[{rows}],"columnNamesByDeviceType":{columns}}},"metadata":{{"enums":{{{enums}}}}}}}"#
         );
-        let (_, metadata) = decode(body.clone().into()).unwrap();
-        (body, metadata)
+        let (rows, metadata) = decode(body.into()).unwrap();
+        (RowSpan::of(&rows, &metadata), metadata)
     }
 
     /// Takes answer number `batch` at its second.
@@ -248,48 +185,16 @@ mod tests {
         covers: u64,
         online: usize,
     ) -> Option<Record> {
-        let (body, metadata) = answer(rows, "");
-        let prepared = prepare(&body, &metadata).unwrap();
+        let (span, metadata) = answer(rows, "");
         let parts = Answer {
             incarnation: 1,
             batch,
             metadata: &metadata,
             covers: secs(covers),
             received: 1_000_000_000 * batch as i64,
+            span,
         };
-        intake.answer(&parts, prepared, online, secs(batch))
-    }
-
-    #[test]
-    fn the_rows_of_an_answer_are_counted_with_their_time() {
-        let at = |nanos| match nanos {
-            0 => 0,
-            nanos => EARLIEST + nanos,
-        };
-        let [three, five, nine] = [3, 5, 9].map(at);
-        for (rows, (count, oldest, newest)) in [
-            (String::new(), (0, 0, 0)),
-            (format!(r#"["u",{five}]"#), (1, 5, 5)),
-            (
-                format!(r#"["u",{five}],["u",{three}],["u",{nine}],["i"]"#),
-                (4, 3, 9),
-            ),
-            (
-                r#"["i"],["x",7],7,["u",null],["u",-3],["u","4"]"#.to_owned(),
-                (6, 0, 0),
-            ),
-            // In seconds, or of a clock that was never set.
-            (
-                format!(r#"["u",1700000000],["u",{five}],["u",1]"#),
-                (3, 5, 5),
-            ),
-        ] {
-            let (body, metadata) = answer(&rows, "");
-            let Prepared { payload, span } = prepare(&body, &metadata).unwrap();
-            let expected = (count, at(oldest), at(newest));
-            assert_eq!((span.rows, span.oldest, span.newest), expected, "{rows}");
-            assert_eq!(payload::expand(&payload).unwrap(), body.as_bytes());
-        }
+        intake.answer(&parts, PAYLOAD, online, secs(batch))
     }
 
     #[test]
@@ -298,6 +203,7 @@ mod tests {
         let time = EARLIEST + 5;
         let row = &format!(r#"["u",{time}]"#);
         let record = take(&mut intake, 1, row, 15, 1).unwrap();
+        assert_eq!(record.payload, PAYLOAD);
         let expected = Header {
             sequence: 7,
             incarnation: 1,
@@ -351,16 +257,16 @@ mod tests {
     fn a_record_has_the_enums_that_its_answer_lacks() {
         let mut intake = Intake::new(1, Duration::ZERO);
         let mut enums = |batch, text: &str| {
-            let (body, metadata) = answer(r#"["u",5]"#, text);
+            let (span, metadata) = answer(r#"["u",5]"#, text);
             let parts = Answer {
                 incarnation: 1,
                 batch,
                 metadata: &metadata,
                 covers: Duration::ZERO,
                 received: 0,
+                span,
             };
-            let prepared = prepare(&body, &metadata).unwrap();
-            let taken = intake.answer(&parts, prepared, 0, Duration::ZERO);
+            let taken = intake.answer(&parts, PAYLOAD, 0, Duration::ZERO);
             String::from_utf8(taken.unwrap().enums.to_vec()).unwrap()
         };
         let named = r#""DeviceType":{"u":"UserTerminal"}"#;

@@ -28,7 +28,7 @@ pub use self::cursors::{Cursor, Cursors};
 pub use self::directory::{DirectoryError, JournalDirectory};
 pub use self::files::{Deleted, JournalFiles, Start};
 pub use self::flow::{Effect, Flow};
-pub use self::intake::{Answer, Intake, Prepared, RowSpan};
+pub use self::intake::{Answer, Intake};
 pub use self::log::{
     AppendError, AsideReason, Durability, Gap, LeftAside, Log, OpenError, Read, SegmentLimits,
 };

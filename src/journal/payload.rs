@@ -15,9 +15,13 @@ pub const LONGEST: u64 = 3 * (64 << 20);
 /// # Errors
 /// None in practice: memory takes all writes.
 pub fn compress(body: &str) -> io::Result<Bytes> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(3));
+    // About what answers need, so that it seldom grows.
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 3), Compression::new(3));
     encoder.write_all(body.as_bytes())?;
-    Ok(encoder.finish()?.into())
+    let mut payload = encoder.finish()?;
+    // It can be in memory for long.
+    payload.shrink_to_fit();
+    Ok(payload.into())
 }
 
 /// The body of an answer.

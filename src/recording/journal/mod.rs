@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, SpawnHandle, Supervised, WrapFuture};
+use bytes::Bytes;
 use tokio::sync::oneshot;
 use tracing::{error, info};
 
@@ -33,10 +34,9 @@ use self::worker::{OpenStorage, Worker};
 use super::messages::{LIMIT, Subscription};
 use super::status::{JournalStatus, Operation};
 use crate::account::OfferAnswer;
-use crate::journal::intake::prepare;
 use crate::journal::{
-    Answer, Disk, Effect, Flow, Intake, JournalDirectory, Memory, MemoryBudget, Numbers, Prepared,
-    Record, SegmentLimits, Storage,
+    Answer, Disk, Effect, Flow, Intake, JournalDirectory, Memory, MemoryBudget, Numbers, Record,
+    SegmentLimits, Storage, payload,
 };
 use crate::store::Published;
 use crate::supervise::act_at;
@@ -236,40 +236,37 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
         let Some(first) = self.answers.front() else {
             return;
         };
-        let (body, metadata) = (
-            Arc::clone(&first.offer.body),
-            Arc::clone(&first.offer.metadata),
-        );
-        let prepared = self.pool.run(move || prepare(&body, &metadata));
-        context.spawn(prepared.into_actor(self).map(|prepared, actor, context| {
-            let prepared = match prepared {
-                Ok(Ok(prepared)) => Ok(prepared),
+        let body = Arc::clone(&first.offer.body);
+        let payload = self.pool.run(move || payload::compress(&body));
+        context.spawn(payload.into_actor(self).map(|payload, actor, context| {
+            let payload = match payload {
+                Ok(Ok(payload)) => Ok(payload),
                 Ok(Err(error)) => Err(error.to_string()),
                 Err(_) => Err("it panicked".to_owned()),
             };
-            actor.prepared(prepared, context);
+            actor.prepared(payload, context);
         }));
     }
 
-    /// Records the first answer.
-    fn prepared(&mut self, prepared: Result<Prepared, String>, context: &mut Context<Self>) {
+    /// Records the first answer, whose compressed body this is.
+    fn prepared(&mut self, payload: Result<Bytes, String>, context: &mut Context<Self>) {
         let Some(first) = self.answers.pop_front() else {
             return;
         };
-        match prepared {
+        match payload {
             // Without a reply, the account counts the answer as lost.
             Err(error) => {
                 let account = &self.account;
                 error!(%account, error, "an answer cannot be recorded: its rows are lost for all destinations");
             }
-            Ok(prepared) if first.offer.handover.take() => self.take(first, prepared, context),
+            Ok(payload) if first.offer.handover.take() => self.take(first, payload, context),
             // It was withdrawn: it is lost already.
             Ok(_) => {}
         }
         self.prepare(context);
     }
 
-    fn take(&mut self, answer: Waiting, prepared: Prepared, context: &mut Context<Self>) {
+    fn take(&mut self, answer: Waiting, payload: Bytes, context: &mut Context<Self>) {
         let Waiting {
             offer,
             received,
@@ -277,7 +274,7 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
             waiters,
         } = answer;
         if self.state == State::Refused {
-            self.subscribers.not_recorded(prepared.span.rows);
+            self.subscribers.not_recorded(offer.span.rows);
             acknowledge(waiters);
             return;
         }
@@ -288,10 +285,11 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
             metadata: &offer.metadata,
             covers: offer.coverage.covers,
             received,
+            span: offer.span,
         };
         let now = self.clock.elapsed();
         let batch = (incarnation, batch);
-        match self.intake.answer(&answer, prepared, online, now) {
+        match self.intake.answer(&answer, payload, online, now) {
             Some(record) => {
                 let number = record.header.sequence;
                 self.acknowledgements.taken(batch, Some(number), waiters);

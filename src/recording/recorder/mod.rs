@@ -332,10 +332,7 @@ impl Recorder {
         let routes = recorded().map(|(name, recorded)| {
             let route = match recorded.journal() {
                 Some(journal) => journal.clone().recipient(),
-                None => {
-                    let pool = self.options.context.pool.clone();
-                    Unrecorded::new(recorded, pool).start().recipient()
-                }
+                None => Unrecorded::new(recorded).start().recipient(),
             };
             (Arc::clone(name), route)
         });

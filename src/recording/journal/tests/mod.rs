@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use self::storage::{Faults, Faulty};
 use super::{JournalActor, JournalOptions};
 use crate::account::{BatchId, Handover, OfferAnswer, StreamId};
-use crate::fleet::Coverage;
+use crate::fleet::{Coverage, RowSpan};
 use crate::journal::{Cursor, Disk, JournalDirectory, MemoryBudget, SegmentLimits, Start};
 use crate::recording::messages::{
     Advance, CursorOf, ReadRecords, ReadReply, SetSubscriptions, Subscription, Unavailable, Usage,
@@ -176,6 +176,7 @@ pub(in crate::recording) fn offer(number: u64, rows: u64) -> OfferAnswer {
             number,
         },
         body: rows.body(),
+        span: RowSpan::of(&rows, &metadata),
         metadata: Arc::new(metadata),
         coverage: Coverage {
             to: crate::time::Moment::default(),

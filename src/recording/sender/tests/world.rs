@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::super::*;
 use super::receiver::{Received, Receiver};
 use crate::account::{BatchId, Handover, OfferAnswer, StreamId};
-use crate::fleet::{Coverage, FleetOptions};
+use crate::fleet::{Coverage, FleetOptions, RowSpan};
 use crate::history::Protocol;
 use crate::history::encode::tests::decode_body;
 use crate::journal::{JournalDirectory, MemoryBudget, Start};
@@ -36,6 +36,7 @@ pub(super) struct World {
     pub(super) clock: Clock,
     pub(super) time: ManualTime,
     pool: Pool,
+    pub(super) budget: Budget,
     pub(super) destination: Arc<DestinationStatus>,
     pub(super) status: Arc<SenderStatus>,
     journal: Addr<JournalActor>,
@@ -90,6 +91,7 @@ impl World {
             clock: clock.clone(),
         });
         let journal = journal.start();
+        let budget = Budget::default();
         let options = SenderOptions {
             tenant: "tenant".into(),
             journal: journal.clone(),
@@ -102,7 +104,7 @@ impl World {
                 proxy: None,
                 authorities: None,
                 pool: pool.clone(),
-                budget: Budget::default(),
+                budget: budget.clone(),
                 redactor: Redactor::default(),
                 schemas: SharedSchemas::default(),
                 include_routers: true,
@@ -121,6 +123,7 @@ impl World {
             clock,
             time,
             pool,
+            budget,
             destination,
             status,
             journal,
@@ -173,6 +176,7 @@ impl World {
                 number: self.batch,
             },
             body: rows.body(),
+            span: RowSpan::of(&rows, &metadata),
             metadata: Arc::new(metadata),
             coverage: Coverage {
                 to: self.clock.now(),
