@@ -7,13 +7,16 @@ use crate::time::Moment;
 /// A destination is behind if its oldest record waits for longer.
 const BEHIND: Duration = Duration::from_secs(15);
 
+/// With more than this, it has as many shards as it may have.
+const FAR_BEHIND: Duration = Duration::from_secs(10 * 60);
+
 /// Shards are busy if they have a request in flight for this part of the time, and idle below the other one.
 const BUSY: f64 = 0.8;
 const IDLE: f64 = 0.3;
 
-/// The least time between two changes: a change is effective only when all shards are drained. A backlog of hours should not be sent before
-/// there are enough shards.
-const UP_AFTER: Duration = Duration::from_secs(5);
+/// The least time between two changes: a change is effective only when all shards are drained, which takes as long as a few requests. A
+/// backlog of hours takes some seconds; it should not be sent before there are enough shards.
+const UP_AFTER: Duration = Duration::from_secs(1);
 const DOWN_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// What the shards did since the last decision.
@@ -44,11 +47,14 @@ impl Scale {
         }
     }
 
-    /// The number that follows `current`: twice as many while busy shards are behind, half as many once they are idle.
+    /// The number that follows `current`: twice as many while busy shards are behind, or all if they are far behind; half as many once they are
+    /// idle.
     pub fn next(&mut self, current: u16, load: &Load, now: Moment) -> u16 {
         let unchanged_for = now.since(self.changed);
         let is_busy = load.behind > BEHIND && load.busy > BUSY && !load.is_limited;
         let next = if current > self.most {
+            self.most
+        } else if is_busy && load.behind > FAR_BEHIND {
             self.most
         } else if is_busy && unchanged_for >= UP_AFTER {
             current.saturating_mul(2).clamp(1, self.most)
@@ -72,14 +78,18 @@ mod tests {
     fn the_number_follows_the_load() {
         // Seconds since the last change, the current number, how far behind, how busy, whether limited, and the next number.
         for (seconds, current, behind, busy, is_limited, expected) in [
-            (5, 1, 16, 0.9, false, 2),
-            (4, 1, 16, 0.9, false, 1),
-            (5, 3, 16, 0.9, false, 6),
-            (5, 4, 16, 0.9, false, 6),
-            (5, 6, 16, 0.9, false, 6),
-            (5, 1, 15, 0.9, false, 1),
-            (5, 1, 16, 0.8, false, 1),
-            (5, 1, 16, 0.9, true, 1),
+            (1, 1, 16, 0.9, false, 2),
+            (0, 1, 16, 0.9, false, 1),
+            (1, 3, 16, 0.9, false, 6),
+            (1, 4, 16, 0.9, false, 6),
+            (1, 6, 16, 0.9, false, 6),
+            (0, 1, 600, 0.9, false, 1),
+            (0, 1, 601, 0.9, false, 6),
+            (0, 2, 601, 0.8, false, 2),
+            (0, 2, 601, 0.9, true, 2),
+            (1, 1, 15, 0.9, false, 1),
+            (1, 1, 16, 0.8, false, 1),
+            (1, 1, 16, 0.9, true, 1),
             (600, 4, 0, 0.2, false, 2),
             (600, 4, 0, 0.2, true, 2),
             (599, 4, 0, 0.2, false, 4),

@@ -6,7 +6,7 @@ use crate::remote_write::{Load, Scale};
 use crate::time::Moment;
 
 /// The time over which the load is measured.
-const MEASURED: Duration = Duration::from_secs(2);
+const MEASURED: Duration = Duration::from_millis(500);
 
 /// The load of the shards of a sender.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ mod tests {
         let mut meter = LoadMeter::new(8, at(0));
         let behind = Duration::from_secs(60);
         meter.began(at(0));
-        assert_eq!(meter.next(1, behind, at(1_999)), 1, "not long enough");
+        assert_eq!(meter.next(1, behind, at(499)), 1, "not long enough");
         assert_eq!(meter.next(1, behind, at(40_000)), 2);
         // One of two is busy.
         assert_eq!(meter.next(2, behind, at(80_000)), 2);
