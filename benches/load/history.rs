@@ -1,4 +1,5 @@
 //! Measures the memory that a journal and two destinations of remote write add, while one of them is down and then receives all that waits.
+//! Both services are scraped alike, as a fleet is that writes its rows remotely.
 
 use std::fs;
 use std::io::{BufReader, Read, Write};
@@ -80,7 +81,8 @@ pub fn run(verdict: &mut Verdict) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The peak of the resident memory in bytes. `after` is called when all terminals have reported.
+/// The peak of the resident memory in bytes, while the exporter's own metrics are scraped after each report of the fleet. `after` is called
+/// when all terminals have reported.
 fn measure(
     terminals: usize,
     rows: usize,
@@ -91,7 +93,10 @@ fn measure(
     let linger = LINGER.as_millis() as u32;
     let service = Service::start_with(feeder.api_url(), linger, settings)?;
     feeder.fill()?;
-    feeder.feed(REPORTS * feeder.sweep, EVERY)?;
+    for _ in 0..REPORTS {
+        feeder.feed(feeder.sweep, EVERY)?;
+        exporter(&service)?;
+    }
     after(&service)?;
     service.memory("VmHWM")
 }
@@ -112,15 +117,20 @@ fn destinations(addresses: [SocketAddr; 2]) -> String {
 /// # Errors
 /// The service does not answer.
 pub fn pending(service: &Service) -> Result<f64, Failure> {
-    let mut answer = Vec::new();
-    wire::request(service.address, EXPORTER, false)?.read_to_end(&mut answer)?;
-    let text = String::from_utf8(wire::body(&answer)?)?;
+    let text = exporter(service)?;
     let lines = text.lines().filter(|line| line.starts_with(PENDING));
     let mut total = 0.0;
     for value in lines.filter_map(|line| line.split(' ').nth(1)) {
         total += value.parse::<f64>()?;
     }
     Ok(total)
+}
+
+/// The exporter's own metrics.
+fn exporter(service: &Service) -> Result<String, Failure> {
+    let mut answer = Vec::new();
+    wire::request(service.address, EXPORTER, false)?.read_to_end(&mut answer)?;
+    Ok(String::from_utf8(wire::body(&answer)?)?)
 }
 
 /// Starts a receiver that takes everything unless it is down. Its threads end with the program.

@@ -26,13 +26,68 @@ pub(super) struct Allocation {
     pub(super) infos: Arc<Info>,
 }
 
+/// Code and identifier of a device. Those of all devices that Starlink has are short; an allocation for each would take more memory.
+#[derive(Debug)]
+enum Key {
+    Short {
+        /// The lengths of the code, and of both.
+        code: u8,
+        length: u8,
+        /// The code, the identifier, and zeros.
+        bytes: [u8; SHORT],
+    },
+    Long {
+        /// The length of the code.
+        code: u16,
+        text: Box<str>,
+    },
+}
+
+/// The most bytes of a short key: with its lengths and the kind of key, 40 bytes.
+const SHORT: usize = 37;
+
+impl Key {
+    /// `None` if the code is too long.
+    fn new(code: &str, id: &str) -> Option<Self> {
+        let text = [code, id].concat();
+        let mut bytes = [0; SHORT];
+        Some(match bytes.get_mut(..text.len()) {
+            Some(start) => {
+                start.copy_from_slice(text.as_bytes());
+                Self::Short {
+                    code: code.len().try_into().ok()?,
+                    length: text.len().try_into().ok()?,
+                    bytes,
+                }
+            }
+            None => Self::Long {
+                code: code.len().try_into().ok()?,
+                text: text.into(),
+            },
+        })
+    }
+
+    /// The code and the identifier.
+    fn parts(&self) -> (&[u8], &[u8]) {
+        let (code, text) = match self {
+            Self::Short {
+                code,
+                length,
+                bytes,
+            } => {
+                let text = bytes.get(..usize::from(*length)).unwrap_or_default();
+                (usize::from(*code), text)
+            }
+            Self::Long { code, text } => (usize::from(*code), text.as_bytes()),
+        };
+        text.split_at_checked(code).unwrap_or_default()
+    }
+}
+
 /// A device.
 #[derive(Debug)]
 pub(super) struct Device {
-    /// Code and identifier.
-    key: Box<str>,
-    /// The length of the code.
-    code: u16,
+    key: Key,
     /// Whether its fields and alerts have ended because it is silent.
     pub(super) is_silent: bool,
     /// The hash of code and identifier.
@@ -55,8 +110,7 @@ impl Device {
     /// `None` if the code is too long.
     fn new(code: &str, id: &str) -> Option<Self> {
         Some(Self {
-            key: [code, id].concat().into(),
-            code: code.len().try_into().ok()?,
+            key: Key::new(code, id)?,
             is_silent: false,
             hash: stable_hash(code, id),
             device_type: None,
@@ -68,14 +122,10 @@ impl Device {
         })
     }
 
-    /// Code and identifier.
-    fn key(&self) -> (&str, &str) {
-        self.key.split_at(usize::from(self.code))
-    }
-
     /// `DeviceId`, as Starlink spells it.
     pub(super) fn id(&self) -> &str {
-        self.key().1
+        // It was a text.
+        str::from_utf8(self.key.parts().1).unwrap_or_default()
     }
 
     /// Whether its fields or alerts end if it stays silent.
@@ -121,10 +171,11 @@ impl Devices {
 
     /// The slot of a device.
     pub(super) fn find(&self, code: &str, id: &str) -> Option<u32> {
-        let hash = self.hasher.hash_one((code, id));
+        let key = (code.as_bytes(), id.as_bytes());
+        let hash = self.hasher.hash_one(key);
         let is_it = |slot: &u32| {
             self.get(*slot)
-                .is_some_and(|device| device.key() == (code, id))
+                .is_some_and(|device| device.key.parts() == key)
         };
         self.by_key.find(hash, is_it).copied()
     }
@@ -156,9 +207,10 @@ impl Devices {
         } = self;
         let hash_of = |slot: &u32| {
             let device = slots.get(*slot as usize).and_then(Option::as_ref);
-            device.map_or(0, |device| hasher.hash_one(device.key()))
+            device.map_or(0, |device| hasher.hash_one(device.key.parts()))
         };
-        by_key.insert_unique(hasher.hash_one((code, id)), slot, hash_of);
+        let hash = hasher.hash_one((code.as_bytes(), id.as_bytes()));
+        by_key.insert_unique(hash, slot, hash_of);
         Some(slot)
     }
 
@@ -167,7 +219,7 @@ impl Devices {
         let Some(device) = self.slots.get_mut(slot as usize).and_then(Option::take) else {
             return;
         };
-        let hash = self.hasher.hash_one(device.key());
+        let hash = self.hasher.hash_one(device.key.parts());
         if let Ok(entry) = self.by_key.find_entry(hash, |known| *known == slot) {
             entry.remove();
         }
@@ -218,7 +270,8 @@ mod tests {
     proptest! {
         #[test]
         fn devices_are_found_until_they_are_removed(
-            steps in prop::collection::vec(("[ur]{1,2}", "[ur]{0,2}", any::<bool>()), 0..80),
+            // Short keys, and others.
+            steps in prop::collection::vec(("[ur]{1,2}", "[ur]{0,2}|é{17,19}", any::<bool>()), 0..80),
         ) {
             let mut devices = Devices::default();
             let mut model: BTreeMap<(String, String), u32> = BTreeMap::new();

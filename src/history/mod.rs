@@ -16,6 +16,7 @@ mod families;
 mod info;
 mod interner;
 mod labels;
+mod lists;
 mod names;
 mod options;
 mod own;

@@ -133,8 +133,7 @@ impl History {
         if self.stream >= self.due {
             self.end_silent(input.received, &mut slice);
         }
-        slice.order();
-        slice.families = Arc::clone(self.families.table());
+        slice.finish(Arc::clone(self.families.table()));
         slice
     }
 

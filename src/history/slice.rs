@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::families::{Family, FamilyId, FamilyTable};
 use super::info::Info;
+use super::lists::Lists;
 
 /// A sample of a family without labels of its own.
 #[derive(Debug, Clone, Copy)]
@@ -37,17 +38,34 @@ pub struct DeviceRow {
     pub time: i64,
     /// Whether it only ends series, in addition to the rows of the record.
     pub is_marker: bool,
-    /// Its samples in the slice.
-    pub samples: Range<u32>,
+    /// The values of its samples in the slice.
+    pub(super) values: Range<u32>,
+    /// Where the families of its samples begin in the lists of the slice.
+    pub(super) families: u32,
     /// Its samples of `starlink_info` in the slice.
-    pub infos: Range<u32>,
+    pub(super) infos: Range<u32>,
 }
 
 impl DeviceRow {
     /// The number of samples.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.samples.len() + self.infos.len()
+        self.values.len() + self.infos.len()
+    }
+
+    /// A row with a part of the samples: those without labels of their own come first, then those of `starlink_info`.
+    #[must_use]
+    pub fn part(&self, range: Range<u32>) -> Self {
+        let values = number(self.values.len());
+        let (start, end) = (range.start.min(values), range.end.min(values));
+        let first_info = self.infos.start;
+        Self {
+            values: self.values.start + start..self.values.start + end,
+            families: self.families + start,
+            infos: first_info + range.start.saturating_sub(values)
+                ..first_info + range.end.saturating_sub(values),
+            ..self.clone()
+        }
     }
 
     /// Whether it has no samples.
@@ -86,7 +104,12 @@ pub struct Slice {
     devices: Vec<SliceDevice>,
     /// The identifiers of all devices.
     ids: String,
-    samples: Vec<Sample>,
+    /// The values of all samples.
+    values: Vec<f64>,
+    /// The families of all samples: rows mostly have the same ones.
+    lists: Lists,
+    /// The families of the samples since the last row.
+    begun: Vec<FamilyId>,
     infos: Vec<InfoSample>,
     pub(super) families: FamilyTable,
     /// The rows that give no samples.
@@ -103,7 +126,7 @@ impl Slice {
     /// The number of samples.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.samples.len() + self.infos.len()
+        self.values.len() + self.infos.len()
     }
 
     /// Whether it has no samples.
@@ -118,7 +141,8 @@ impl Slice {
         self.rows.capacity() * size_of::<DeviceRow>()
             + self.devices.capacity() * size_of::<SliceDevice>()
             + self.ids.capacity()
-            + self.samples.capacity() * size_of::<Sample>()
+            + self.values.capacity() * size_of::<f64>()
+            + self.lists.bytes()
             + self.infos.capacity() * size_of::<InfoSample>()
     }
 
@@ -133,9 +157,21 @@ impl Slice {
     }
 
     /// The samples of a row of this slice.
+    pub fn samples(&self, row: &DeviceRow) -> impl Iterator<Item = Sample> {
+        let families = self.families_of(row).iter().zip(self.values(row));
+        families.map(|(&family, &value)| Sample { family, value })
+    }
+
+    /// The families of the samples of a row of this slice.
     #[must_use]
-    pub fn samples(&self, row: &DeviceRow) -> &[Sample] {
-        self.samples.get(range(&row.samples)).unwrap_or_default()
+    pub fn families_of(&self, row: &DeviceRow) -> &[FamilyId] {
+        self.lists.get(row.families, row.values.len())
+    }
+
+    /// The values of the samples of a row of this slice.
+    #[must_use]
+    pub fn values(&self, row: &DeviceRow) -> &[f64] {
+        self.values.get(range(&row.values)).unwrap_or_default()
     }
 
     /// The samples of `starlink_info` of a row of this slice.
@@ -161,7 +197,8 @@ impl Slice {
     }
 
     pub(super) fn push(&mut self, sample: Sample) {
-        self.samples.push(sample);
+        self.values.push(sample.value);
+        self.begun.push(sample.family);
     }
 
     pub(super) fn push_info(&mut self, info: &Arc<Info>, value: f64) {
@@ -172,10 +209,10 @@ impl Slice {
     }
 
     /// Ends a row of the last device: all samples since the row before. Does nothing if there are none. The rows of a device must follow
-    /// each other, until [`Self::order`] is called at the end.
+    /// each other, until [`Self::finish`] is called.
     pub(super) fn end_row(&mut self, hash: u64, time: i64, is_marker: bool) {
         let last = self.rows.last();
-        let (first, first_info) = last.map_or((0, 0), |row| (row.samples.end, row.infos.end));
+        let (first, first_info) = last.map_or((0, 0), |row| (row.values.end, row.infos.end));
         let turn = last
             .filter(|row| row.hash == hash)
             .map_or(0, |row| row.turn + 1);
@@ -185,16 +222,26 @@ impl Slice {
             turn,
             time,
             is_marker,
-            samples: first..number(self.samples.len()),
+            values: first..number(self.values.len()),
+            families: self.lists.intern(&self.begun),
             infos: first_info..number(self.infos.len()),
         };
+        self.begun.clear();
         if !row.is_empty() {
             self.rows.push(row);
         }
     }
 
-    /// Orders the rows by time slice.
-    pub(super) fn order(&mut self) {
+    /// Ends the slice: orders the rows by time slice, and frees what only adding rows needs.
+    pub(super) fn finish(&mut self, families: FamilyTable) {
+        self.families = families;
+        self.begun = Vec::new();
+        self.lists.finish();
+        self.rows.shrink_to_fit();
+        self.devices.shrink_to_fit();
+        self.ids.shrink_to_fit();
+        self.values.shrink_to_fit();
+        self.infos.shrink_to_fit();
         // Devices with the same hash are in the order in which they were read.
         let key = |row: &DeviceRow| (row.turn, row.hash, row.device);
         self.rows.sort_unstable_by_key(key);

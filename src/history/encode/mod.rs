@@ -70,7 +70,6 @@ pub struct Encoder {
     v1: V1,
     v2: V2,
     snappy: snap::raw::Encoder,
-    compressed: Vec<u8>,
 }
 
 impl Encoder {
@@ -81,7 +80,6 @@ impl Encoder {
             v1: V1::new(labels),
             v2: V2::new(labels),
             snappy: snap::raw::Encoder::new(),
-            compressed: Vec::new(),
         }
     }
 
@@ -130,37 +128,26 @@ impl Encoder {
     }
 
     fn finish_v1(&mut self, samples: usize) -> Result<Request, TooLarge> {
-        compress(
-            &mut self.snappy,
-            &mut self.compressed,
-            self.v1.finish(),
-            samples,
-        )
+        compress(&mut self.snappy, self.v1.finish(), samples)
     }
 
     fn finish_v2(&mut self, samples: usize) -> Result<Request, TooLarge> {
-        compress(
-            &mut self.snappy,
-            &mut self.compressed,
-            self.v2.finish(),
-            samples,
-        )
+        compress(&mut self.snappy, self.v2.finish(), samples)
     }
 }
 
 fn compress(
     snappy: &mut snap::raw::Encoder,
-    buffer: &mut Vec<u8>,
     message: &[u8],
     samples: usize,
 ) -> Result<Request, TooLarge> {
-    let most = snap::raw::max_compress_len(message.len());
-    if buffer.len() < most {
-        buffer.resize(most, 0);
-    }
-    let length = snappy.compress(message, buffer).map_err(|_| TooLarge)?;
+    // Memory that is never written to is not taken from the operating system, so a large buffer costs no more than what is compressed.
+    let mut body = vec![0; snap::raw::max_compress_len(message.len())];
+    let length = snappy.compress(message, &mut body).map_err(|_| TooLarge)?;
+    body.truncate(length);
+    body.shrink_to_fit();
     Ok(Request {
-        body: Bytes::copy_from_slice(buffer.get(..length).ok_or(TooLarge)?),
+        body: body.into(),
         samples,
     })
 }

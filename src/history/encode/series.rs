@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::families::{Family, FamilyId, INFO};
 use super::super::info::Info;
 use super::super::labels::NAME;
-use super::super::slice::{DeviceRow, Slice};
+use super::super::slice::{DeviceRow, InfoSample, Sample, Slice};
 use crate::telemetry::catalogue::{DEVICE_LABELS, FamilyType};
 
 /// A sample of a series.
@@ -77,6 +77,9 @@ pub trait Message {
 /// The samples of a device that has several rows, by series.
 #[derive(Debug, Default)]
 struct Collected<'s> {
+    /// The rows, if all have the same families: their times and values.
+    rows: Vec<(i64, &'s [f64])>,
+    /// The samples, if not.
     points: Vec<(FamilyId, Point)>,
     infos: Vec<(&'s Arc<Info>, Point)>,
     series: Vec<Point>,
@@ -136,10 +139,9 @@ fn write_row<'s, M: Message>(
     labels: &mut Vec<(&'s str, &'s str)>,
 ) {
     let time = row.time;
-    for sample in slice.samples(row) {
-        let value = sample.value;
-        if let Some(family) = slice.family(sample.family) {
-            message.series(sample.family, family, &[Point { time, value }]);
+    for Sample { family: id, value } in slice.samples(row) {
+        if let Some(family) = slice.family(id) {
+            message.series(id, family, &[Point { time, value }]);
         }
     }
     for sample in slice.infos(row) {
@@ -188,32 +190,64 @@ impl<'s> Collected<'s> {
         rows: &[(&'s Slice, &'s DeviceRow)],
         device: (&'s str, &'s str),
     ) {
-        self.points.clear();
-        self.infos.clear();
-        for (slice, row) in rows {
-            let point = |value| Point {
-                time: row.time,
-                value,
-            };
-            let samples = slice.samples(row).iter();
-            self.points
-                .extend(samples.map(|sample| (sample.family, point(sample.value))));
-            let infos = slice.infos(row).iter();
-            self.infos
-                .extend(infos.map(|sample| (&sample.info, point(sample.value))));
-        }
-        self.points
-            .sort_unstable_by_key(|(family, point)| (*family, point.time));
-        self.infos
-            .sort_unstable_by(|(one, first), (other, second)| {
-                one.cmp(other).then(first.time.cmp(&second.time))
-            });
         // The families of a later record are those of the earlier ones and possibly more. The last row can be of an earlier record, because
         // rows are sorted by time.
         let slices = rows.iter().map(|(slice, _)| slice);
         let Some(slice) = slices.max_by_key(|slice| slice.families.len()) else {
             return;
         };
+        let families = rows.first().map(|(slice, row)| slice.families_of(row));
+        let families = families.unwrap_or_default();
+        let has_same = |(slice, row): &(&Slice, &DeviceRow)| slice.families_of(row) == families;
+        match rows.iter().all(has_same) {
+            true => self.write_columns(message, slice, rows, families),
+            false => self.write_points(message, slice, rows),
+        }
+        self.write_infos(message, slice, rows, device);
+    }
+
+    /// Writes the samples of rows that all have these families.
+    fn write_columns<M: Message>(
+        &mut self,
+        message: &mut M,
+        slice: &Slice,
+        rows: &[(&'s Slice, &'s DeviceRow)],
+        families: &[FamilyId],
+    ) {
+        self.rows.clear();
+        let values = rows
+            .iter()
+            .map(|(slice, row)| (row.time, slice.values(row)));
+        self.rows.extend(values);
+        for (column, id) in families.iter().enumerate() {
+            self.series.clear();
+            let points = self.rows.iter().filter_map(|&(time, values)| {
+                let value = *values.get(column)?;
+                Some(Point { time, value })
+            });
+            self.series.extend(points);
+            if let Some(family) = slice.family(*id) {
+                message.series(*id, family, &self.series);
+            }
+        }
+    }
+
+    /// Writes the samples of rows with different families.
+    fn write_points<M: Message>(
+        &mut self,
+        message: &mut M,
+        slice: &Slice,
+        rows: &[(&'s Slice, &'s DeviceRow)],
+    ) {
+        self.points.clear();
+        for (slice, row) in rows {
+            let time = row.time;
+            let samples = slice.samples(row);
+            self.points
+                .extend(samples.map(|Sample { family, value }| (family, Point { time, value })));
+        }
+        self.points
+            .sort_unstable_by_key(|(family, point)| (*family, point.time));
         for points in self.points.chunk_by(|(one, _), (other, _)| one == other) {
             self.series.clear();
             self.series.extend(points.iter().map(|(_, point)| *point));
@@ -223,6 +257,29 @@ impl<'s> Collected<'s> {
                 message.series(*id, family, &self.series);
             }
         }
+    }
+
+    /// Writes the samples of `starlink_info`.
+    fn write_infos<M: Message>(
+        &mut self,
+        message: &mut M,
+        slice: &'s Slice,
+        rows: &[(&'s Slice, &'s DeviceRow)],
+        device: (&'s str, &'s str),
+    ) {
+        self.infos.clear();
+        for (slice, row) in rows {
+            let time = row.time;
+            let point = |sample: &'s InfoSample| {
+                let value = sample.value;
+                (&sample.info, Point { time, value })
+            };
+            self.infos.extend(slice.infos(row).iter().map(point));
+        }
+        self.infos
+            .sort_unstable_by(|(one, first), (other, second)| {
+                one.cmp(other).then(first.time.cmp(&second.time))
+            });
         for points in self.infos.chunk_by(|(one, _), (other, _)| one == other) {
             self.series.clear();
             self.series.extend(points.iter().map(|(_, point)| *point));

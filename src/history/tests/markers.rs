@@ -290,12 +290,8 @@ fn a_part_of_a_row_can_be_sent() {
         panic!("one row");
     };
     let mut count = 0;
-    for index in whole.samples.clone() {
-        let part = DeviceRow {
-            samples: index..index + 1,
-            infos: 0..0,
-            ..whole.clone()
-        };
+    for index in 0..3 {
+        let part = whole.part(index..index + 1);
         let request = world.encoder.rows(Protocol::V1, [(&slice, &part)]).unwrap();
         assert_eq!(decode_request(Protocol::V1, &request).len(), 1);
         count += request.samples;

@@ -79,7 +79,7 @@ impl Report {
 /// The rows of a slice in its order, with their samples by name.
 fn lines(slice: &Slice) -> Vec<String> {
     let line = |row: &DeviceRow| {
-        let samples = slice.samples(row).iter();
+        let samples = slice.samples(row);
         let samples: BTreeMap<_, _> = samples
             .map(|sample| {
                 let family = slice.family(sample.family).unwrap();

@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::history::{Content, DestinationLabels, DeviceKey, History, Input, Options, Slice};
 use crate::journal::moved::{self, InvalidDevices};
 use crate::journal::{Kind, Record, payload};
-use crate::remote_write::{Destination, Row};
+use crate::remote_write::{Destination, Row, Selected};
 use crate::telemetry::{
     Batch, DecodeError, FilledEnums, InvalidEnums, SchemaCache, SharedSchemas, decode,
 };
@@ -112,9 +112,14 @@ pub(super) fn estimate_decoding(rows: u32) -> usize {
     rows as usize * 1024
 }
 
-/// About how many bytes the slice of a record with so many rows has.
+/// About how many bytes the slice of a record with so many rows has, and its rows that wait.
 pub(super) fn estimate(rows: u32) -> usize {
-    rows as usize * 400
+    rows as usize * 320
+}
+
+/// How many bytes a slice and its rows that wait have.
+pub(super) fn bytes(slice: &Slice) -> usize {
+    slice.bytes() + slice.rows().len() * size_of::<Selected>()
 }
 
 #[cfg(test)]

@@ -195,7 +195,7 @@ impl Flight {
             let length = row.len() as u32;
             let wanted = range.start.max(start)..range.end.min(start + length);
             if !wanted.is_empty() {
-                let cut = cut(row, wanted.start - start..wanted.end - start);
+                let cut = row.part(wanted.start - start..wanted.end - start);
                 part.push((Arc::clone(slice), cut));
             }
             start += length;
@@ -288,33 +288,15 @@ fn keep_free(
     let (mut from, mut left_out) = (0, 0);
     for at in (0..length).filter(|at| is_held(*at)) {
         if from < at {
-            rows.push((Arc::clone(slice), cut(row, from..at)));
+            rows.push((Arc::clone(slice), row.part(from..at)));
         }
         from = at + 1;
         left_out += 1;
     }
     if from < length {
-        rows.push((Arc::clone(slice), cut(row, from..length)));
+        rows.push((Arc::clone(slice), row.part(from..length)));
     }
     left_out
-}
-
-/// A part of a row: the samples, then those of `starlink_info`.
-fn cut(row: &DeviceRow, range: Range<u32>) -> DeviceRow {
-    let samples = row.samples.len() as u32;
-    let part = |whole: &Range<u32>, from: u32, to: u32| whole.start + from..whole.start + to;
-    let mut cut = row.clone();
-    cut.samples = part(
-        &row.samples,
-        range.start.min(samples),
-        range.end.min(samples),
-    );
-    cut.infos = part(
-        &row.infos,
-        range.start.saturating_sub(samples),
-        range.end.saturating_sub(samples),
-    );
-    cut
 }
 
 /// The hash of the series of a sample of a row: of the device, its type, the name, and the info fields.
@@ -322,11 +304,12 @@ fn series(slice: &Slice, row: &DeviceRow, at: u32) -> Option<u64> {
     let (_, device_type) = slice.device(row);
     let device = fnv::append(row.hash, device_type.as_bytes());
     let at = at as usize;
-    if let Some(sample) = slice.samples(row).get(at) {
-        let family = slice.family(sample.family)?;
+    let families = slice.families_of(row);
+    if let Some(id) = families.get(at) {
+        let family = slice.family(*id)?;
         return Some(fnv::append(device, family.name.as_bytes()));
     }
-    let info = slice.infos(row).get(at - row.samples.len())?;
+    let info = slice.infos(row).get(at - families.len())?;
     let texts = info.info.iter().flat_map(|(key, value)| [key, value]);
     Some(
         texts.fold(fnv::append(device, b"starlink_info"), |hash, text| {

@@ -26,6 +26,11 @@ pub(super) struct Queue {
 }
 
 impl Queue {
+    /// Makes room for so many rows. Less than the usual doubling, because memory counts here.
+    pub(super) fn reserve(&mut self, rows: usize) {
+        self.rows.reserve_exact(rows);
+    }
+
     pub(super) fn push(&mut self, row: Selected) {
         self.rows.push_back(row);
     }

@@ -166,6 +166,10 @@ impl RemoteWriteActor {
         let Some(progress) = &mut self.progress else {
             return;
         };
+        if self.failing_since.is_some() && !progress.is_empty() {
+            // While requests fail, reading on would only take memory from other senders.
+            return;
+        }
         let budget = self.options.context.budget.clone();
         let bytes = estimate(record.header.rows);
         let is_free = bytes == 0 || progress.is_replay(lane, &record.header);
@@ -248,7 +252,7 @@ impl RemoteWriteActor {
         match slice {
             Ok(slice) => {
                 let share = share.map(|mut share| {
-                    budget.resize(&mut share, slice.bytes());
+                    budget.resize(&mut share, decoder::bytes(&slice));
                     share
                 });
                 progress.decoded(lane, header, decoder, Some(slice), share);

@@ -295,6 +295,34 @@ async fn after_an_outage_new_rows_come_first() {
     );
 }
 
+#[actix_rt::test]
+async fn while_requests_fail_one_record_is_in_memory() {
+    let receiver = Receiver::start(vec![vec![answer(503, "Retry-After: 5\r\n", "")]]);
+    let mut world = World::new(&receiver, |destination| {
+        destination.out_of_order_window = Window::Unlimited;
+    });
+    world.offer(0..5, 0).await;
+    let failing = SenderState::Retrying;
+    world
+        .until("it fails", |world| world.status.state() == failing)
+        .await;
+    // Each takes more than a KiB.
+    for _ in 0..40 {
+        world.time.advance(Duration::from_millis(500));
+        world.offer(0..5, 0).await;
+    }
+    let before = receiver.received().len();
+    world
+        .until("it is tried again", |_| {
+            receiver.received().len() > before + 1
+        })
+        .await;
+    assert!(world.budget.try_take((32 << 20) - (20 << 10)).is_some());
+    receiver.now(vec![stored()]);
+    world.sent().await;
+    assert!(set(all(&receiver.received())) == world.offered);
+}
+
 fn too_old(world: &World) -> u64 {
     let mut dropped = world.status.rows_dropped();
     let dropped = dropped.find(|(reason, _)| *reason == RowReason::TooOld);
@@ -330,8 +358,9 @@ async fn a_clock_that_jumps_leaves_no_rows_out() {
     world.sent().await;
     receiver.now(vec![answer(503, "Retry-After: 5\r\n", "")]);
     for _ in 0..5 {
-        world.offer(0..3, 0).await;
+        // A row must not have the time of one before it.
         world.time.advance(Duration::from_secs(1));
+        world.offer(0..3, 0).await;
     }
     let failing = SenderState::Retrying;
     world
