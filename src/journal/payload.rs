@@ -15,8 +15,8 @@ pub const LONGEST: u64 = 3 * (64 << 20);
 /// # Errors
 /// None in practice: memory takes all writes.
 pub fn compress(body: &str) -> io::Result<Bytes> {
-    // About what answers need, so that it seldom grows.
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 3), Compression::new(3));
+    // More than answers need, so that it seldom grows.
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 2), Compression::new(3));
     encoder.write_all(body.as_bytes())?;
     let mut payload = encoder.finish()?;
     // It can be in memory for long.

@@ -70,6 +70,7 @@ pub struct Encoder {
     v1: V1,
     v2: V2,
     snappy: snap::raw::Encoder,
+    compressed: Vec<u8>,
 }
 
 impl Encoder {
@@ -80,6 +81,7 @@ impl Encoder {
             v1: V1::new(labels),
             v2: V2::new(labels),
             snappy: snap::raw::Encoder::new(),
+            compressed: Vec::new(),
         }
     }
 
@@ -128,26 +130,30 @@ impl Encoder {
     }
 
     fn finish_v1(&mut self, samples: usize) -> Result<Request, TooLarge> {
-        compress(&mut self.snappy, self.v1.finish(), samples)
+        let (snappy, buffer) = (&mut self.snappy, &mut self.compressed);
+        compress(snappy, buffer, self.v1.finish(), samples)
     }
 
     fn finish_v2(&mut self, samples: usize) -> Result<Request, TooLarge> {
-        compress(&mut self.snappy, self.v2.finish(), samples)
+        let (snappy, buffer) = (&mut self.snappy, &mut self.compressed);
+        compress(snappy, buffer, self.v2.finish(), samples)
     }
 }
 
 fn compress(
     snappy: &mut snap::raw::Encoder,
+    buffer: &mut Vec<u8>,
     message: &[u8],
     samples: usize,
 ) -> Result<Request, TooLarge> {
-    // Memory that is never written to is not taken from the operating system, so a large buffer costs no more than what is compressed.
-    let mut body = vec![0; snap::raw::max_compress_len(message.len())];
-    let length = snappy.compress(message, &mut body).map_err(|_| TooLarge)?;
-    body.truncate(length);
-    body.shrink_to_fit();
+    let most = snap::raw::max_compress_len(message.len());
+    if buffer.len() < most {
+        // Zeros that were never written to take no memory of the machine, unlike those of a vector that grows.
+        *buffer = vec![0; most];
+    }
+    let length = snappy.compress(message, buffer).map_err(|_| TooLarge)?;
     Ok(Request {
-        body: body.into(),
+        body: Bytes::copy_from_slice(buffer.get(..length).ok_or(TooLarge)?),
         samples,
     })
 }

@@ -61,7 +61,7 @@ impl Queue {
         if !self.merged.is_empty() {
             return dropped;
         }
-        let mut rows: Vec<Selected> = self.rows.drain(..).collect();
+        let mut rows = Vec::from(std::mem::take(&mut self.rows));
         rows.sort_by_key(|row| (row.row.device, row.row.time, row.sequence));
         let mut kept: Option<Selected> = None;
         rows.retain(|row| {

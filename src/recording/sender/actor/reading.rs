@@ -88,6 +88,10 @@ impl RemoteWriteActor {
             }
             Reading::Idle => {}
         }
+        if self.failing_since.is_some() && !progress.is_empty() {
+            // While requests fail, reading on would only take memory from other senders.
+            return;
+        }
         if std::mem::take(&mut self.wants_live_first) {
             progress.live_first(end);
         }
@@ -166,10 +170,6 @@ impl RemoteWriteActor {
         let Some(progress) = &mut self.progress else {
             return;
         };
-        if self.failing_since.is_some() && !progress.is_empty() {
-            // While requests fail, reading on would only take memory from other senders.
-            return;
-        }
         let budget = self.options.context.budget.clone();
         let bytes = estimate(record.header.rows);
         let is_free = bytes == 0 || progress.is_replay(lane, &record.header);
