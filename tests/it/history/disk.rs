@@ -1,5 +1,6 @@
 //! Tests of the journal's directory: one that another process uses, one of another product, and a disk that refuses writes for a while.
 
+use std::path::Path;
 use std::process::Command;
 
 use super::*;
@@ -48,7 +49,7 @@ async fn a_directory_that_is_deleted_does_not_stop_the_next_start() {
     let (mut binary, address) = world.start(&[]).await;
     world.hands_out(5).await;
     shows(address, DURABLE, 1.0).await;
-    fs::remove_dir_all(world.journal()).unwrap();
+    delete(&world.journal());
     shows(address, DURABLE, 0.0).await;
     world.hands_out(5).await;
     assert!(!world.journal().exists());
@@ -59,12 +60,19 @@ async fn a_directory_that_is_deleted_does_not_stop_the_next_start() {
     shows(address, DURABLE, 1.0).await;
     assert!(world.journal().join(".format").exists());
     // Emptied while it runs.
-    fs::remove_dir_all(world.journal()).unwrap();
+    delete(&world.journal());
     shows(address, DURABLE, 0.0).await;
     fs::create_dir(world.journal()).unwrap();
     shows(address, DURABLE, 1.0).await;
     assert!(world.journal().join(".format").exists());
     world.stop(&mut binary).await;
+}
+
+/// Deletes a directory in which files are being made: it disappears at once.
+fn delete(directory: &Path) {
+    let moved = directory.with_extension("deleted");
+    fs::rename(directory, &moved).unwrap();
+    fs::remove_dir_all(moved).unwrap();
 }
 
 /// Sets the limit of the size of files of a running process, beyond which writes fail.

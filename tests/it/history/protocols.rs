@@ -39,7 +39,6 @@ async fn a_receiver_that_does_not_understand_2_0_gets_1_0() {
         let firsts = requests.iter().filter(|request| is_first(request)).count();
         assert!((1..=3).contains(&firsts), "{firsts} requests of 2.0");
         let last = requests.iter().rposition(is_first).unwrap();
-        assert!(last < 6, "request {last} is one of 2.0");
         assert_eq!(versions(&requests[last + 1..]), [Protocol::V1]);
     });
     join_all(each).await;
