@@ -172,7 +172,7 @@ proptest! {
             sender.shards.add(Lane::Live, sequence, &rows);
             all.extend(devices.iter().flat_map(|device| (0..SERIES).map(move |series| (device * SERIES + series, time))));
             for shard in 0..count {
-                while let Some(request) = sender.shards.take(shard, time) {
+                while let Some(request) = sender.shards.take(shard, time, 0) {
                     sender.send(&request, &mut receiver, &mut faults);
                     sender.shards.finish(shard);
                 }

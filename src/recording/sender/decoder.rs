@@ -204,7 +204,7 @@ pub(super) mod tests {
                     let mut requests = 0;
                     let mut sent: BTreeMap<u64, Vec<i64>> = BTreeMap::new();
                     for shard in 0..shards {
-                        while let Some(request) = state.take(shard, NOW) {
+                        while let Some(request) = state.take(shard, NOW, 0) {
                             requests += 1;
                             let time = request.rows.first().unwrap().row.time;
                             for row in request.rows {

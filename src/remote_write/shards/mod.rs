@@ -235,8 +235,9 @@ impl Shards {
         self.end_gap();
     }
 
-    /// The next request of a shard, at a time in Unix milliseconds; `None` if one is in flight, or no row waits.
-    pub fn take(&mut self, shard: u16, now: i64) -> Option<Request> {
+    /// The next request of a shard, at a time in Unix milliseconds; `None` if one is in flight, or no row waits. `end` is the number of the
+    /// next record of the journal: if records before it are not read yet, more than one waits.
+    pub fn take(&mut self, shard: u16, now: i64, end: u64) -> Option<Request> {
         let at = usize::from(shard);
         if self.shards.get(at)?.in_flight.is_some() {
             return None;
@@ -249,7 +250,7 @@ impl Shards {
                 self.apply_size();
                 return None;
             };
-            let rows = self.select(at, lane, now);
+            let rows = self.select(at, lane, now, end);
             if !rows.is_empty() {
                 break (lane, rows);
             }
@@ -334,7 +335,7 @@ impl Shards {
     }
 
     /// Takes the next rows out of a queue that is not empty. If there are none, the queue is empty then.
-    fn select(&mut self, shard: usize, lane: Lane, now: i64) -> Vec<Selected> {
+    fn select(&mut self, shard: usize, lane: Lane, now: i64, end: u64) -> Vec<Selected> {
         let may_merge = |oldest: i64| match self.limits.window {
             Window::Unlimited => true,
             Window::Limited(window) => {
@@ -351,11 +352,13 @@ impl Shards {
         let Some(records) = records else {
             return Vec::new();
         };
+        let is_read = records.is_read_to(end);
         let Some(queue) = records.queue_mut(shard) else {
             return Vec::new();
         };
         if is_open {
-            if queue.records() > 1 && queue.oldest().is_some_and(may_merge) {
+            let wait_several = queue.records() > 1 || queue.records() == 1 && !is_read;
+            if wait_several && queue.oldest().is_some_and(may_merge) {
                 let dropped = queue.merge();
                 count(&mut self.dropped, records, dropped);
             }

@@ -61,9 +61,14 @@ impl Records {
         self.open.is_empty()
     }
 
-    /// Whether the range has no more records to read.
+    /// Whether the range has an end, and no more records to read.
     pub(super) fn is_read(&self) -> bool {
         self.end.is_some_and(|end| self.next >= end)
+    }
+
+    /// Whether the range has no more records to read before this number.
+    pub(super) fn is_read_to(&self, end: u64) -> bool {
+        self.next >= self.end.unwrap_or(end)
     }
 
     pub(super) fn add(&mut self, sequence: u64, rows: &[Row]) {

@@ -35,7 +35,7 @@ fn row(device: u64, seconds: i64) -> Row {
 
 /// Record, device and seconds of each row of the next request.
 fn take(shards: &mut Shards, shard: u16) -> Vec<(u64, u64, i64)> {
-    let Some(request) = shards.take(shard, NOW) else {
+    let Some(request) = shards.take(shard, NOW, 0) else {
         return Vec::new();
     };
     let rows = request.rows.iter();
@@ -68,6 +68,24 @@ fn without_a_window_a_request_is_a_time_slice_of_one_record() {
     }
     assert_eq!(shards.position().next, 2);
     assert!(shards.is_drained());
+}
+
+#[test]
+fn rows_of_one_record_are_put_together_while_others_wait_in_the_journal() {
+    for (window, end, expected) in [
+        (NINE_HOURS, 2, &[(0, 1, 0), (0, 1, 15)][..]),
+        (NINE_HOURS, 1, &[(0, 1, 0)]),
+        (NONE, 2, &[(0, 1, 0)]),
+    ] {
+        let mut shards = shards(window, 40, 1);
+        shards.add(Lane::Live, 0, &[row(1, 0), row(1, 15)]);
+        let request = shards.take(0, NOW, end).unwrap();
+        let rows = request.rows.iter();
+        let rows: Vec<_> = rows
+            .map(|row| (row.sequence, row.row.device, (row.row.time - NOW) / 1000))
+            .collect();
+        assert_eq!(rows, expected, "{window:?} {end}");
+    }
 }
 
 #[test]

@@ -25,7 +25,7 @@ const ACCESS_AGAIN: Duration = Duration::from_secs(10);
 impl RemoteWriteActor {
     /// Begins a request for each shard that has none.
     pub(super) fn take_requests(&mut self, context: &mut Context<Self>) {
-        let now = self.clock.now();
+        let (now, end) = (self.clock.now(), self.end());
         let Some(unix) = self.age_clock(context) else {
             return;
         };
@@ -46,7 +46,7 @@ impl RemoteWriteActor {
         if self.finishing.is_none() {
             for (shard, place) in (0..shards).zip(&mut self.flights) {
                 while place.is_none()
-                    && let Some(request) = progress.shards.take(shard, unix)
+                    && let Some(request) = progress.shards.take(shard, unix, end)
                 {
                     let mut sequences = request.rows.iter().map(|row| row.sequence);
                     let may_be_repeated = sequences.any(|one| progress.may_be_repeated(one));

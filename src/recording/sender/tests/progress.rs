@@ -210,7 +210,7 @@ impl Model {
             self.progress.shards.finish(shard);
             return true;
         }
-        let Some(request) = self.progress.shards.take(shard, 0) else {
+        let Some(request) = self.progress.shards.take(shard, 0, 0) else {
             return false;
         };
         let rows = request.rows.iter().map(|selected| {

@@ -112,7 +112,9 @@ impl Model {
     }
 
     fn take(&mut self, shard: u16) -> Result<(), TestCaseError> {
-        let Some(request) = self.state.take(shard, NOW) else {
+        // Half of the shards are told that another record waits.
+        let end = self.end + u64::from(shard % 2);
+        let Some(request) = self.state.take(shard, NOW, end) else {
             return Ok(());
         };
         check(&request, &self.limits, self.state.count())?;
