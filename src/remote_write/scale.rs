@@ -52,9 +52,7 @@ impl Scale {
     pub fn next(&mut self, current: u16, load: &Load, now: Moment) -> u16 {
         let unchanged_for = now.since(self.changed);
         let is_busy = load.behind > BEHIND && load.busy > BUSY && !load.is_limited;
-        let next = if current > self.most {
-            self.most
-        } else if is_busy && load.behind > FAR_BEHIND {
+        let next = if current > self.most || is_busy && load.behind > FAR_BEHIND {
             self.most
         } else if is_busy && unchanged_for >= UP_AFTER {
             current.saturating_mul(2).clamp(1, self.most)
