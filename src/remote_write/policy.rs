@@ -229,9 +229,10 @@ impl RequestState {
     /// or not at all.
     fn refused(&self, answer: &Answer<'_>, reason: SampleReason, may_halve: bool) -> Action {
         let written = match answer {
-            // A number above those that were sent says nothing.
+            // Something was refused, so a number that is not below those that were sent says nothing: Mimir counts what it received, Thanos what
+            // was sent, and Prometheus has counted too many.
             Answer::Response { written, .. } => written
-                .filter(|written| *written <= self.samples)
+                .filter(|written| *written < self.samples)
                 .unwrap_or(0),
             Answer::Unreachable | Answer::Ambiguous => 0,
         };

@@ -117,6 +117,11 @@ fn each_answer_has_an_action() {
             counted(order, 100),
         ),
         (
+            V2,
+            written(400, "out of order", Some(100)),
+            counted(order, 100),
+        ),
+        (
             Auto,
             written(409, "too old", Some(0)),
             counted(time(TimeReason::TooOld), 100),
@@ -134,6 +139,11 @@ fn each_answer_has_an_action() {
             Auto,
             written(422, "invalid label", Some(90)),
             counted(bad, 10),
+        ),
+        (
+            V2,
+            written(400, "invalid label", Some(100)),
+            counted(bad, 100),
         ),
         // The size.
         (V1, response(413, ""), Action::Halve(Refusal::TooLarge)),
