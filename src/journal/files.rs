@@ -26,6 +26,8 @@ pub struct Deleted {
     pub end: u64,
     /// The number of its rows that each destination was not sent, without the destinations that were sent everything.
     pub lost: BTreeMap<Arc<str>, u64>,
+    /// Numbers that a destination was not sent, of records that could not be read: those behind damage, or all if the disk could not be read.
+    pub unread: Option<RangeInclusive<u64>>,
 }
 
 /// The log and the cursors of one account.
@@ -187,9 +189,10 @@ impl<S: Storage> JournalFiles<S> {
         };
         let first = first.name.first;
         let cursors = self.cursors.destinations.clone();
+        let needed = self.cursors.oldest();
         let mut lost = BTreeMap::new();
         for (destination, cursor) in &cursors {
-            // A segment that cannot be read has no rows that could be sent.
+            // The rows of a segment that cannot be read are not known.
             let rows = self.unsent_rows(first, cursor).unwrap_or_default();
             if rows > 0 {
                 lost.insert(Arc::clone(destination), rows);
@@ -202,7 +205,13 @@ impl<S: Storage> JournalFiles<S> {
         for cursor in self.cursors.destinations.values_mut() {
             cursor.skip_to(end);
         }
-        Ok(Some(Deleted { end, lost }))
+        let following = self.log.segments().first();
+        let following = following.map_or(self.log.next(), |segment| segment.name.first);
+        let unread = needed.and_then(|needed| {
+            let (first, last) = (needed.max(end), following.checked_sub(1)?);
+            (first <= last).then_some(first..=last)
+        });
+        Ok(Some(Deleted { end, lost, unread }))
     }
 
     /// The number of rows of the oldest segment that a destination was not sent.
@@ -390,6 +399,33 @@ mod tests {
         assert_eq!(cursors, [cursor(6, None), five.clone(), five.clone(), five]);
         assert!(delete().is_some());
         assert!(delete().is_none());
+    }
+
+    #[test]
+    fn the_numbers_of_records_that_cannot_be_read_are_known_after_their_deletion() {
+        // The damaged byte of the first segment, which has the records 1 and 2; the cursor; and the numbers that are unread.
+        for (damaged, next, expected) in [
+            (None, 1, None),
+            (Some(220), 1, Some(2..=2)),
+            (Some(100), 1, Some(1..=2)),
+            (Some(100), 2, Some(2..=2)),
+            (Some(100), 3, None),
+        ] {
+            let storage = Simulated::new(1);
+            let mut files = open(&storage);
+            append(&mut files, 1..=5);
+            subscribe(&mut files, "d", Start::Oldest);
+            files.advance("d", cursor(next, None));
+            files.save().unwrap();
+            let name = files.log().segments()[0].name.to_string();
+            drop(files);
+            if let Some(at) = damaged {
+                storage.damage(&name, at);
+            }
+            let mut files = open(&storage);
+            let deleted = files.delete_oldest().unwrap().unwrap();
+            assert_eq!(deleted.unread, expected, "{damaged:?} {next}");
+        }
     }
 
     #[test]

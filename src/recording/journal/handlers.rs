@@ -230,8 +230,9 @@ impl<S: Storage + Unpin + 'static> Handler<DeleteOldest> for JournalActor<S> {
         } else {
             self.requested.is_deleting = true;
             let cursors = self.subscribers.cursors();
+            let known = std::mem::take(&mut self.known_gaps);
             self.request(context, move |worker| {
-                Event::Deleted(worker.delete(&reasons, cursors), reply)
+                Event::Deleted(worker.delete(&reasons, cursors, &known), reply)
             });
         }
         done

@@ -420,7 +420,14 @@ mod tests {
         subscribers.lost(&[2, 3].map(|number| Arc::new(record(number, b""))));
         assert_eq!(status.pending_rows(), 10, "number 2 was sent");
         let lost = BTreeMap::from([("d".into(), 4)]);
-        subscribers.deleted(Reason::MaxAge, &Deleted { end: 5, lost });
+        subscribers.deleted(
+            Reason::MaxAge,
+            &Deleted {
+                end: 5,
+                lost,
+                unread: None,
+            },
+        );
         assert_eq!(subscribers.cursor("d"), Some(&cursor(5)));
         let again = subscribers.uncounted();
         subscribers.counted(&first, Some(vec![99]));

@@ -225,9 +225,7 @@ impl<S: Storage> Worker<S> {
         end: u64,
         known: &Numbers,
     ) -> Result<ReadReply, Unavailable> {
-        for numbers in known.ranges() {
-            self.known_gaps.add(numbers);
-        }
+        self.know(known);
         let ReadRecords {
             from,
             most_bytes,
@@ -345,29 +343,42 @@ impl<S: Storage> Worker<S> {
         self.report();
     }
 
+    fn know(&mut self, gaps: &Numbers) {
+        for numbers in gaps.ranges() {
+            self.known_gaps.add(numbers);
+        }
+    }
+
     /// What the bounds of the journals need to know.
     pub(super) fn usage(&self) -> Option<AccountUse> {
         self.files.as_ref().map(JournalFiles::usage)
     }
 
-    /// Deletes the oldest segments. Returns those that were deleted.
+    /// Deletes the oldest segments. Returns those that were deleted. `known` are missing numbers that are counted already or that no
+    /// destination lacks.
     pub(super) fn delete(
         &mut self,
         reasons: &[Reason],
         cursors: Positions,
+        known: &Numbers,
     ) -> Vec<(Reason, Deleted)> {
+        self.know(known);
         let mut deleted = Vec::new();
         let Some(files) = &mut self.files else {
             return deleted;
         };
         advance(files, cursors);
         let mut error = None;
+        let mut unread = Vec::new();
         for reason in reasons.iter().take(MOST_DELETED) {
             if self.shared.has_ended() {
                 break;
             }
             match files.delete_oldest() {
-                Ok(Some(segment)) => deleted.push((*reason, segment)),
+                Ok(Some(segment)) => {
+                    unread.extend(segment.unread.clone());
+                    deleted.push((*reason, segment));
+                }
                 Ok(None) => break,
                 Err(failure) => {
                     error = Some(failure);
@@ -376,6 +387,7 @@ impl<S: Storage> Worker<S> {
             }
         }
         self.note(Operation::Delete, error.as_ref());
+        self.count_lost(unread);
         self.report();
         deleted
     }

@@ -1,5 +1,7 @@
 //! Counts the rows of records that cannot be read any more.
 
+use std::ops::RangeInclusive;
+
 use tracing::{error, warn};
 
 use super::Worker;
@@ -14,8 +16,16 @@ impl<S: Storage> Worker<S> {
         let needed = cursors.map(Cursor::oldest).min().unwrap_or_default();
         let damaged = gaps.iter().filter(|gap| !gap.is_deleted);
         let damaged = damaged.map(|gap| needed.max(*gap.numbers.start())..=*gap.numbers.end());
+        self.count_lost(damaged.collect());
+    }
+
+    /// Counts the rows of numbers that are lost, each once.
+    pub(super) fn count_lost(&mut self, lost: Vec<RangeInclusive<u64>>) {
         let known = &mut self.known_gaps;
-        let new: Vec<_> = damaged.flat_map(|numbers| known.add(numbers)).collect();
+        let new: Vec<_> = lost
+            .into_iter()
+            .flat_map(|numbers| known.add(numbers))
+            .collect();
         if new.is_empty() {
             return;
         }
