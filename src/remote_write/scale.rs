@@ -7,7 +7,7 @@ use crate::time::Moment;
 /// A destination is behind if its oldest record waits for longer.
 const BEHIND: Duration = Duration::from_secs(15);
 
-/// With more than this, it has as many shards as it may have.
+/// Busy shards that are further behind than this are increased to the maximum at once.
 const FAR_BEHIND: Duration = Duration::from_secs(10 * 60);
 
 /// Shards are busy if they have a request in flight for this part of the time, and idle below the other one.

@@ -19,6 +19,8 @@ pub(super) struct LoadMeter {
     /// The time of all attempts together.
     busy: Duration,
     is_limited: bool,
+    /// Whether an attempt has ended since `begin`. Before that it is not known whether it waits for the pace.
+    has_ended: bool,
 }
 
 impl LoadMeter {
@@ -30,6 +32,7 @@ impl LoadMeter {
             since: now,
             busy: Duration::ZERO,
             is_limited: false,
+            has_ended: false,
         }
     }
 
@@ -49,6 +52,7 @@ impl LoadMeter {
     pub(super) fn ended(&mut self, now: Moment) {
         self.add_up(now);
         self.sending = self.sending.saturating_sub(1);
+        self.has_ended = true;
     }
 
     /// An attempt waited for the pace, or failed: more shards would not help.
@@ -60,7 +64,7 @@ impl LoadMeter {
     pub(super) fn next(&mut self, current: u16, behind: Duration, now: Moment) -> u16 {
         self.add_up(now);
         let measured = now.since(self.begin);
-        if measured < MEASURED {
+        if measured < MEASURED || !self.has_ended {
             return current;
         }
         let load = Load {
@@ -71,6 +75,7 @@ impl LoadMeter {
         self.begin = now;
         self.busy = Duration::ZERO;
         self.is_limited = false;
+        self.has_ended = false;
         self.scale.next(current, &load, now)
     }
 
@@ -89,14 +94,23 @@ mod tests {
         let at = Moment::from_millis;
         let mut meter = LoadMeter::new(8, at(0));
         let behind = Duration::from_secs(60);
+        let ended = |meter: &mut LoadMeter, now| {
+            meter.ended(now);
+            meter.began(now);
+        };
         meter.began(at(0));
+        ended(&mut meter, at(400));
         assert_eq!(meter.next(1, behind, at(499)), 1, "not long enough");
         assert_eq!(meter.next(1, behind, at(40_000)), 2);
+        assert_eq!(meter.next(2, behind, at(60_000)), 2, "none has ended");
         // One of two is busy.
+        ended(&mut meter, at(70_000));
         assert_eq!(meter.next(2, behind, at(80_000)), 2);
         meter.began(at(80_000));
+        ended(&mut meter, at(90_000));
         meter.limited();
         assert_eq!(meter.next(2, behind, at(120_000)), 2, "limited");
+        ended(&mut meter, at(130_000));
         assert_eq!(meter.next(2, behind, at(160_000)), 4);
         meter.ended(at(160_000));
         meter.ended(at(160_000));

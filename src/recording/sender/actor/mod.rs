@@ -187,6 +187,9 @@ impl RemoteWriteActor {
             Duration::from_nanos(u64::try_from(behind).unwrap_or(0))
         });
         let current = progress.shards.count();
+        if self.failing_since.is_some() {
+            self.load.limited();
+        }
         let next = self.load.next(current, behind, now);
         if next != current {
             progress.shards.resize(next);

@@ -72,6 +72,10 @@ impl RemoteWriteActor {
         let Some(progress) = &mut self.progress else {
             return;
         };
+        let is_empty = progress.is_empty();
+        // While requests of all shards fail, reading on would only take memory from other senders.
+        let is_stopped =
+            self.failing_since.is_some() && !is_empty && self.flights.iter().all(Option::is_some);
         match &self.reading {
             Reading::Busy => return,
             Reading::Waiting {
@@ -79,18 +83,19 @@ impl RemoteWriteActor {
                 lane,
                 record,
             } => {
-                if progress.is_empty() {
-                    let (lane, record) = (*lane, Arc::clone(record));
-                    context.cancel_future(*handle);
+                let (handle, lane, record) = (*handle, *lane, Arc::clone(record));
+                if is_empty {
+                    context.cancel_future(handle);
                     self.decode(lane, record, None, context);
+                } else if is_stopped {
+                    // Its place in the queue for the budget, too.
+                    context.cancel_future(handle);
+                    self.reading = Reading::Idle;
                 }
                 return;
             }
+            Reading::Idle if is_stopped => return,
             Reading::Idle => {}
-        }
-        if self.failing_since.is_some() && !progress.is_empty() {
-            // While requests fail, reading on would only take memory from other senders.
-            return;
         }
         if std::mem::take(&mut self.wants_live_first) {
             progress.live_first(end);
@@ -184,7 +189,11 @@ impl RemoteWriteActor {
         let waiting = Arc::clone(&record);
         let taken = async move { budget.take(bytes).await };
         let taken = taken.into_actor(self).map(move |share, actor, context| {
-            actor.decode(lane, record, share, context);
+            // A wait that was cancelled can still end: actix removes it only after the next future that is not ready.
+            if let Reading::Waiting { handle, .. } = actor.reading {
+                context.cancel_future(handle);
+                actor.decode(lane, record, share, context);
+            }
         });
         self.reading = Reading::Waiting {
             handle: context.spawn(taken),
