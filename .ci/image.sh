@@ -182,7 +182,7 @@ run_image() {
   for ((tries = 0; ; tries++)); do
     kill -0 "$running" 2>/dev/null || fail "the demo ended"
     healthcheck >"$work/healthcheck.log" 2>&1 && break
-    ((tries < 100)) || fail "the health check does not pass"
+    ((tries < 300)) || fail "the health check does not pass"
     sleep 0.2
   done
   if healthcheck 127.0.0.1 "$(free_port)" >"$work/healthcheck.log" 2>&1; then
@@ -190,7 +190,7 @@ run_image() {
   fi
   for ((tries = 0; ; tries++)); do
     has_telemetry && break
-    ((tries < 100)) || fail "the demo shows no telemetry"
+    ((tries < 300)) || fail "the demo shows no telemetry"
     sleep 0.2
   done
   grep -qF "revision=\"$revision\"" "$work/metrics.txt" || fail "starlink_exporter_build_info does not name the revision $revision"

@@ -6,7 +6,8 @@
 locked() (
   exec {lock}>/run/lock/starlink-telemetry-ci
   flock "$lock"
-  "$@"
+  # Processes that packages leave running must not keep the lock.
+  "$@" {lock}>&-
 )
 
 # Runs a command with a policy-rc.d that prevents packages from starting their daemons.

@@ -1,5 +1,5 @@
 //! Measures the memory that a journal and two destinations of remote write add, while one of them is down and then receives all that waits.
-//! Both services are scraped alike, as a fleet is that writes its rows remotely.
+//! Both services are scraped for the exporter's own metrics only, as is usual with remote write.
 
 use std::fs;
 use std::io::{BufReader, Read, Write};

@@ -124,7 +124,7 @@ impl Device {
 
     /// `DeviceId`, as Starlink spells it.
     pub(super) fn id(&self) -> &str {
-        // It was a text.
+        // The bytes are those of a `str`.
         str::from_utf8(self.key.parts().1).unwrap_or_default()
     }
 
