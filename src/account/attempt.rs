@@ -10,7 +10,7 @@ use url::Url;
 
 use super::TokenActor;
 use super::messages::{GetToken, IssuedToken, Renewal, TokenRefused};
-use crate::fleet::{Limits, latest};
+use crate::fleet::{Limits, RowSpan, latest};
 use crate::starlink::{Client, PollError, PollFailure};
 use crate::tasks::Pool;
 use crate::telemetry::{Batch, DecodeError, Metadata, Rows, decode};
@@ -98,14 +98,18 @@ impl Attempt {
     async fn decode(&self, body: Vec<u8>, receipt: Receipt) -> Result<Answer, AttemptError> {
         #[cfg(feature = "fault-injection")]
         assert!(self.fault.is_none(), "injected panic");
-        let decoded = self.decoder.run(move || decode(body)).await;
-        let decoded = decoded.map_err(|_| AttemptError::Panicked(WorkPanicked))?;
-        let (rows, metadata) = decoded?;
-        Ok(Answer {
-            rows,
-            metadata,
-            receipt,
-        })
+        let decode = move || {
+            let (rows, metadata) = decode(body)?;
+            let span = RowSpan::of(&rows, &metadata);
+            Ok(Answer {
+                rows,
+                span,
+                metadata,
+                receipt,
+            })
+        };
+        let decoded = self.decoder.run(decode).await;
+        decoded.map_err(|_| AttemptError::Panicked(WorkPanicked))?
     }
 
     async fn token(&self) -> Result<IssuedToken, AttemptError> {
@@ -158,6 +162,7 @@ pub(super) struct Polled {
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) rows: Rows,
+    pub(super) span: RowSpan,
     pub(super) metadata: Metadata,
     pub(super) receipt: Receipt,
 }

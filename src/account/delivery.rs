@@ -18,6 +18,7 @@ pub(super) struct Delivery {
     id: BatchId,
     receipt: Receipt,
     coverage: Coverage,
+    span: RowSpan,
     metadata: Arc<Metadata>,
     content: Content,
     /// The number of failed attempts to have the columns explained.
@@ -77,6 +78,7 @@ impl Delivery {
     pub(super) fn new(
         id: BatchId,
         rows: Rows,
+        span: RowSpan,
         metadata: Metadata,
         receipt: Receipt,
         coverage: Coverage,
@@ -92,6 +94,7 @@ impl Delivery {
             id,
             receipt,
             coverage,
+            span,
             metadata: Arc::new(metadata),
             content: Content::Rows(rows),
             unexplained: 0,
@@ -221,7 +224,7 @@ impl Delivery {
             (Takes::Answers, content) => Offer::Answer(OfferAnswer {
                 id,
                 body: content.rows().body(),
-                span: RowSpan::of(content.rows(), &self.metadata),
+                span: self.span,
                 metadata: Arc::clone(&self.metadata),
                 coverage: self.coverage,
                 handover,

@@ -281,6 +281,7 @@ impl PollLoop {
     fn received(&mut self, answer: Answer, now: Now) -> Vec<Effect> {
         let Answer {
             rows,
+            span,
             metadata,
             receipt,
         } = answer;
@@ -295,7 +296,7 @@ impl PollLoop {
             covers: self.heard.covered(receipt.sent, receipt.answered, is_full),
         };
         let consumers = &self.options.consumers;
-        let delivery = Delivery::new(id, rows, metadata, receipt, coverage, consumers);
+        let delivery = Delivery::new(id, rows, span, metadata, receipt, coverage, consumers);
         self.phase = Phase::Delivering(Box::new(delivery));
         self.deliver(now, |delivery| delivery.resume())
     }

@@ -1,4 +1,4 @@
-//! The number of rows of an answer, and the time that they span: what must be known of them to count those that wait or are lost.
+//! The number of rows of an answer, and the time that they span.
 
 use super::Limits;
 use crate::telemetry::schema::TIMESTAMP_FIELD;
@@ -7,7 +7,7 @@ use crate::telemetry::{Cell, Metadata, Rows};
 /// Earlier timestamps are not in nanoseconds, or no times. Rows with them are rejected.
 const EARLIEST: i64 = Limits::STANDARD.earliest;
 
-/// The rows of an answer, as far as they must be known to count what waits.
+/// The rows of an answer, as far as they must be known to count those that wait or are lost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RowSpan {
     /// The number of rows.

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::account::messages::TokenRefused;
+use crate::fleet::RowSpan;
 use crate::starlink::{CallError, ErrorResponse, PollError, Stage, TokenError};
 use crate::telemetry::{FieldFilter, SchemaCache, decode};
 
@@ -191,6 +192,7 @@ impl Bench {
         let took = Duration::from_secs(10);
         Polled {
             result: Ok(Answer {
+                span: RowSpan::of(&rows, &metadata),
                 rows,
                 metadata,
                 receipt: Receipt {

@@ -227,12 +227,12 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
             waiters: vec![waiter],
         });
         if self.answers.len() == 1 {
-            self.prepare(context);
+            self.compress(context);
         }
     }
 
     /// Compresses the first answer on a thread of the pool.
-    fn prepare(&mut self, context: &mut Context<Self>) {
+    fn compress(&mut self, context: &mut Context<Self>) {
         let Some(first) = self.answers.front() else {
             return;
         };
@@ -244,12 +244,12 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
                 Ok(Err(error)) => Err(error.to_string()),
                 Err(_) => Err("it panicked".to_owned()),
             };
-            actor.prepared(payload, context);
+            actor.compressed(payload, context);
         }));
     }
 
     /// Records the first answer, whose compressed body this is.
-    fn prepared(&mut self, payload: Result<Bytes, String>, context: &mut Context<Self>) {
+    fn compressed(&mut self, payload: Result<Bytes, String>, context: &mut Context<Self>) {
         let Some(first) = self.answers.pop_front() else {
             return;
         };
@@ -263,7 +263,7 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
             // It was withdrawn: it is lost already.
             Ok(_) => {}
         }
-        self.prepare(context);
+        self.compress(context);
     }
 
     fn take(&mut self, answer: Waiting, payload: Bytes, context: &mut Context<Self>) {
@@ -435,7 +435,7 @@ impl<S: Storage + Unpin + 'static> Actor for JournalActor<S> {
         // Restarts cancel timers.
         self.timer = None;
         self.forget_requests();
-        self.prepare(context);
+        self.compress(context);
         match self.state {
             State::Opening => self.open(context),
             State::Open => {

@@ -55,7 +55,7 @@ impl LoadMeter {
         self.has_ended = true;
     }
 
-    /// An attempt waited for the pace, or failed: more shards would not help.
+    /// An attempt waited for the pace, or requests fail: more shards would not help.
     pub(super) fn limited(&mut self) {
         self.is_limited = true;
     }

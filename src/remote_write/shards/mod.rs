@@ -357,7 +357,11 @@ impl Shards {
             return Vec::new();
         };
         if is_open {
-            let wait_several = queue.records() > 1 || queue.records() == 1 && !is_read;
+            let wait_several = match queue.records() {
+                0 => false,
+                1 => !is_read,
+                _ => true,
+            };
             if wait_several && queue.oldest().is_some_and(may_merge) {
                 let dropped = queue.merge();
                 count(&mut self.dropped, records, dropped);

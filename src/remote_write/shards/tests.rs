@@ -35,7 +35,12 @@ fn row(device: u64, seconds: i64) -> Row {
 
 /// Record, device and seconds of each row of the next request.
 fn take(shards: &mut Shards, shard: u16) -> Vec<(u64, u64, i64)> {
-    let Some(request) = shards.take(shard, NOW, 0) else {
+    take_before(shards, shard, 0)
+}
+
+/// The same, with records before `end` in the journal.
+fn take_before(shards: &mut Shards, shard: u16, end: u64) -> Vec<(u64, u64, i64)> {
+    let Some(request) = shards.take(shard, NOW, end) else {
         return Vec::new();
     };
     let rows = request.rows.iter();
@@ -79,11 +84,7 @@ fn rows_of_one_record_are_put_together_while_others_wait_in_the_journal() {
     ] {
         let mut shards = shards(window, 40, 1);
         shards.add(Lane::Live, 0, &[row(1, 0), row(1, 15)]);
-        let request = shards.take(0, NOW, end).unwrap();
-        let rows = request.rows.iter();
-        let rows: Vec<_> = rows
-            .map(|row| (row.sequence, row.row.device, (row.row.time - NOW) / 1000))
-            .collect();
+        let rows = take_before(&mut shards, 0, end);
         assert_eq!(rows, expected, "{window:?} {end}");
     }
 }

@@ -188,6 +188,7 @@ impl RemoteWriteActor {
         });
         let current = progress.shards.count();
         if self.failing_since.is_some() {
+            // More shards would not help.
             self.load.limited();
         }
         let next = self.load.next(current, behind, now);

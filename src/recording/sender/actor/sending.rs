@@ -230,7 +230,6 @@ impl RemoteWriteActor {
                 if retry.is_throttled {
                     link.lower_pace(now);
                 }
-                self.load.limited();
                 self.failing_since.get_or_insert(now);
                 self.set_error(SenderState::Retrying, &outcome.text);
                 self.log
@@ -304,7 +303,6 @@ impl RemoteWriteActor {
 
     fn hold(&mut self, hold: Hold, error: &str) {
         let now = self.clock.now();
-        self.load.limited();
         self.failing_since.get_or_insert(now);
         self.set_error(SenderState::Held(hold), error);
         self.log.held(hold, error, self.clock.elapsed());
