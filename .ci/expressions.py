@@ -457,9 +457,13 @@ def series_of(instance):
 
 
 def check_series(server, instance):
-    wanted = series_of(instance)
+    count = 0
 
     def check():
+        nonlocal count
+        # Read anew each time: what existed for less than a second, between two scrapes of the server, is never stored.
+        wanted = series_of(instance)
+        count = len(wanted)
         stored = set()
         for labels in server.get("series", **{"match[]": f'{{instance="{instance}"}}'}):
             name = labels.pop("__name__")
@@ -467,8 +471,8 @@ def check_series(server, instance):
         return sorted(f"{name} {sorted(labels)}" for name, labels in wanted - stored)
 
     if missing := patiently(check):
-        sys.exit(f"failed: of {len(wanted)} series {len(missing)} are missing, the first: {missing[0]}")
-    print(f"series: all {len(wanted)} of {instance} are there")
+        sys.exit(f"failed: of {count} series {len(missing)} are missing, the first: {missing[0]}")
+    print(f"series: all {count} of {instance} are there")
 
 
 # ---------------------------------------------------------------------------------------------------------------------------
