@@ -113,6 +113,8 @@ impl Recording {
             routes: self.routes,
             status: Arc::clone(status),
             context,
+            // One thread compresses what hundreds of thousands of terminals report, and most answers are compressed already.
+            compression: Pool::start("compression", 1)?,
             account_lists: lists.accounts,
             next: lists.next,
             destination_lists: lists.destinations,

@@ -90,10 +90,8 @@ pub(super) struct Device {
     key: Key,
     /// Whether its fields and alerts have ended because it is silent.
     pub(super) is_silent: bool,
-    /// The hash of code and identifier.
-    pub(super) hash: u64,
-    /// The label `device_type` of its newest row.
-    pub(super) device_type: Option<Arc<str>>,
+    /// The label `device_type` of its newest row. A pointer to a pointer, because it takes half the space.
+    pub(super) device_type: Option<Arc<Arc<str>>>,
     /// The time of its newest row in milliseconds since 1970; `i64::MIN` without one.
     pub(super) newest: i64,
     /// The stream time of its last row, which may be an older one, in milliseconds.
@@ -112,7 +110,6 @@ impl Device {
         Some(Self {
             key: Key::new(code, id)?,
             is_silent: false,
-            hash: stable_hash(code, id),
             device_type: None,
             newest: i64::MIN,
             seen: 0,
@@ -126,6 +123,12 @@ impl Device {
     pub(super) fn id(&self) -> &str {
         // The bytes are those of a `str`.
         str::from_utf8(self.key.parts().1).unwrap_or_default()
+    }
+
+    /// Determines its shard. Computed when it is needed, because it would take memory.
+    pub(super) fn hash(&self) -> u64 {
+        let (code, id) = self.key.parts();
+        stable_hash(code, id)
     }
 
     /// Whether its fields or alerts end if it stays silent.
@@ -237,7 +240,7 @@ impl Devices {
             let Some(device) = device else {
                 continue;
             };
-            silent.push((device.seen, device.last(), device.hash, slot));
+            silent.push((device.seen, device.last(), device.hash(), slot));
             if silent.len() > excess {
                 silent.pop();
             }
@@ -250,8 +253,8 @@ impl Devices {
 
 /// The hash of a device, which determines its shard: FNV-1a in 64 bits over code, a zero byte and identifier, then the finalizer of
 /// MurmurHash3, because the highest bits of FNV hardly depend on the last bytes. The same in every process.
-pub(super) fn stable_hash(code: &str, id: &str) -> u64 {
-    let parts = [code.as_bytes(), &[0], id.as_bytes()];
+pub(super) fn stable_hash(code: &[u8], id: &[u8]) -> u64 {
+    let parts = [code, &[0], id];
     let mut hash = parts.into_iter().fold(fnv::EMPTY, fnv::append);
     for factor in [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53] {
         hash = (hash ^ (hash >> 33)).wrapping_mul(factor);
@@ -339,7 +342,11 @@ mod tests {
             ),
             ("u", "é", 4_712_003_639_134_559_619),
         ] {
-            assert_eq!(stable_hash(code, id), expected, "{code} {id}");
+            assert_eq!(
+                stable_hash(code.as_bytes(), id.as_bytes()),
+                expected,
+                "{code} {id}"
+            );
         }
     }
 }

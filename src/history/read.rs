@@ -57,6 +57,7 @@ pub struct History {
     pub(super) families: Families,
     pub(super) types: PreparedTypes,
     pub(super) devices: Devices,
+    pub(super) device_types: Interner<Arc<str>>,
     pub(super) shapes: Interner<Box<[FamilyId]>>,
     pub(super) infos: Interner<Info>,
     pub(super) centres: Centres,
@@ -106,6 +107,7 @@ impl History {
             options,
             types: PreparedTypes::default(),
             devices: Devices::default(),
+            device_types: Interner::default(),
             shapes: Interner::default(),
             infos: Interner::default(),
             centres: Centres::default(),
@@ -284,7 +286,7 @@ fn end_readings(
             _ => rest.push(family),
         }
     }
-    slice.end_row(device.hash, device.newest.saturating_add(1), true);
+    slice.end_row(device.hash(), device.newest.saturating_add(1), true);
     device.shape = intern(shapes, &rest);
 }
 

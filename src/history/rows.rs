@@ -66,6 +66,7 @@ impl<'b> BatchReader<'_, 'b> {
             families,
             types,
             devices,
+            device_types,
             shapes,
             infos,
             centres,
@@ -97,16 +98,17 @@ impl<'b> BatchReader<'_, 'b> {
         row.read(entry.cells, allocation, tools);
         let device_type = &entry.cells.schema().name;
         if is_newest {
-            rename(device, device_type, time, slice, begun);
+            rename(device, device_type, time, device_types, slice, begun);
         }
         if begun.as_ref() != Some(device_type) {
             slice.begin_device(device.id(), device_type);
             *begun = Some(Arc::clone(device_type));
         }
+        let hash = device.hash();
         row.samples.iter().for_each(|sample| slice.push(*sample));
         if is_newest {
             end_missing(device, row, shapes, slice);
-            add_info(device, row, time, infos, slice);
+            add_info(device, row, infos, is_info_due(device, hash, time), slice);
             device.newest = time;
             device.is_silent = false;
         } else {
@@ -115,7 +117,7 @@ impl<'b> BatchReader<'_, 'b> {
         // A device whose rows come late is not silent.
         device.seen = *stream;
         *due = (*due).min(stream.saturating_add(millis(options.retention.stale_after)));
-        slice.end_row(device.hash, time, false);
+        slice.end_row(hash, time, false);
     }
 
     /// Stores the row of an allocation, unless a newer one is known.
@@ -187,14 +189,26 @@ fn rename(
     device: &mut Device,
     device_type: &Arc<str>,
     time: i64,
+    known: &mut Interner<Arc<str>>,
     slice: &mut Slice,
     begun: &mut Option<Arc<str>>,
 ) {
-    let Some(before) = device.device_type.replace(Arc::clone(device_type)) else {
+    if device
+        .device_type
+        .as_ref()
+        .is_some_and(|before| **before == *device_type)
+    {
+        return;
+    }
+    let shared = known.intern(
+        device_type,
+        |known| known == device_type,
+        || Arc::clone(device_type),
+    );
+    let Some(before) = device.device_type.replace(shared) else {
         return;
     };
-    let shape = device.shape.take_if(|_| before != *device_type);
-    let info = device.info.take_if(|_| before != *device_type);
+    let (shape, info) = (device.shape.take(), device.info.take());
     if shape.is_none() && info.is_none() {
         return;
     }
@@ -206,8 +220,8 @@ fn rename(
     if let Some(info) = info {
         slice.push_info(&info, STALE);
     }
-    slice.end_row(device.hash, time, true);
-    *begun = Some(before);
+    slice.end_row(device.hash(), time, true);
+    *begun = Some(Arc::clone(&before));
 }
 
 /// Ends the series of the row before that the newest row lacks.
@@ -234,16 +248,16 @@ fn end_missing(
     device.shape = intern(shapes, &families().collect::<Vec<_>>());
 }
 
-/// Adds `starlink_info` of the newest row if its labels changed or it is due, and ends the one before.
+/// Adds `starlink_info` of the newest row if its labels changed or `is_due`, and ends the one before.
 fn add_info(
     device: &mut Device,
     row: &RowSamples<'_>,
-    time: i64,
     known: &mut Interner<Info>,
+    is_due: bool,
     slice: &mut Slice,
 ) {
     if let Some(info) = unchanged_info(device, row) {
-        if is_info_due(device, time) {
+        if is_due {
             slice.push_info(info, 1.0);
         }
         return;
@@ -258,9 +272,9 @@ fn add_info(
 }
 
 /// Whether a row at this time is the first of its device in an interval.
-fn is_info_due(device: &Device, time: i64) -> bool {
+fn is_info_due(device: &Device, hash: u64, time: i64) -> bool {
     let interval = i64::from(INFO_INTERVAL);
-    let offset = device.hash % u64::from(INFO_INTERVAL);
+    let offset = hash % u64::from(INFO_INTERVAL);
     let number = |time: i64| time.saturating_add_unsigned(offset).div_euclid(interval);
     number(device.newest) != number(time)
 }

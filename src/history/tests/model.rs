@@ -263,7 +263,7 @@ impl ModelDevice {
             push_info(samples, terminal, before, time, STALE);
         }
         // In the first row of each half minute, which begins for each device at another time.
-        let hash = stable_hash("u", &format!("ut{terminal}"));
+        let hash = stable_hash(b"u", format!("ut{terminal}").as_bytes());
         let half_minute = |time: i64| (time + (hash % 30_000) as i64).div_euclid(30_000);
         let is_due = self.newest.map(half_minute) != Some(half_minute(time));
         if let Some(known) = &info

@@ -163,7 +163,7 @@ impl Recorder {
             directory: Arc::clone(&self.options.directory),
             subscriptions: self.subscriptions(recorded),
             memory: self.memory.clone(),
-            pool: self.options.context.pool.clone(),
+            pool: self.options.compression.clone(),
             published: Arc::clone(&self.options.published),
             status: recorded.status(),
             segments: SegmentLimits::within(self.options.bounds),

@@ -74,6 +74,9 @@ pub struct RecorderOptions {
     pub status: Arc<RecordingStatus>,
     /// What all senders share.
     pub context: SenderContext,
+    /// Compresses answers for the journals. Not the pool of the senders: a poll waits until its answer is stored, and must not wait for the
+    /// jobs of a backlog.
+    pub compression: Pool,
     /// New lists of accounts.
     pub account_lists: mpsc::UnboundedReceiver<Vec<Account>>,
     /// Receives each list of accounts when their journals are started.

@@ -108,6 +108,7 @@ impl Rig {
                 retention: FleetOptions::STANDARD.retention,
                 limits: Limits::STANDARD,
             },
+            compression: Pool::start("test", 1).unwrap(),
             account_lists: mpsc::unbounded_channel().1,
             next,
             destination_lists: mpsc::unbounded_channel().1,
