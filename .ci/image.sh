@@ -65,7 +65,8 @@ debian() {
   rm -rf "$root"/usr/share/{doc,info,locale,man}/* "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/var/log/*
 }
 
-# The build image: like rust:slim, but the local Rust is mounted instead of copying 500 MB.
+# The build image: like rust:slim, but the local Rust is mounted instead of copying 500 MB. Its variables let the unmodified Dockerfile build
+# with few optimisations, which takes a third of the time: the program as it is shipped is tested outside of the image.
 make_build_image() {
   local root
   debian build gcc,libc6-dev,ca-certificates
@@ -74,7 +75,8 @@ make_build_image() {
   # The machine's certificates, because the registry may be reached through a private authority.
   cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
   builder config --env PATH=/usr/local/rust/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-    --env CARGO_HOME=/usr/local/cargo --env CARGO_NET_OFFLINE=true build
+    --env CARGO_HOME=/usr/local/cargo --env CARGO_NET_OFFLINE=true \
+    --env CARGO_PROFILE_RELEASE_LTO=off --env CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 --env CARGO_PROFILE_RELEASE_OPT_LEVEL=1 build
   logged commit-build builder commit --rm --disable-compression build localhost/build
 }
 
@@ -210,12 +212,12 @@ run_image() {
   echo "ran: $(grep -vc '^#' "$work/metrics.txt") samples as user 65532, on a read-only root file system, without capabilities"
 }
 
-# Uncompressed sizes on disk.
+# Uncompressed sizes on disk, with a program that is larger than the shipped one.
 report_size() {
   local whole base
   whole=$(builder images --json "localhost/$IMAGE" | jq -r '.[0].size')
   base=$(builder images --json localhost/runtime | jq -r '.[0].size')
-  echo "size: $whole, of which the base has $base; the program: $(numfmt --to=si --suffix=B "$(stat -c %s "$(builder mount "$(builder containers --quiet | head -n 1)")"/usr/local/bin/starlink-telemetry)")"
+  echo "size: $whole, of which the base has $base"
 }
 
 if ((EUID != 0)); then
