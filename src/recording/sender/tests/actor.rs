@@ -323,6 +323,37 @@ async fn while_requests_fail_one_record_is_in_memory() {
     assert!(set(all(&receiver.received())) == world.offered);
 }
 
+/// The end of the first request gives the second record its part of the budget, and makes it the only one, which needs none: actix can still
+/// end the wait after it was cancelled.
+#[actix_rt::test]
+async fn a_record_that_waited_for_the_budget_is_decoded_once() {
+    let receiver = Receiver::start(vec![vec![answer(503, "Retry-After: 600\r\n", "")]]);
+    let mut world = World::new(&receiver, |_| {});
+    for _ in 0..6 {
+        world.offer(0..3, 0).await;
+        world.time.advance(Duration::from_secs(1));
+    }
+    world
+        .until("it fails", |world| {
+            world.status.state() == SenderState::Retrying
+        })
+        .await;
+    receiver.now(vec![stored()]);
+    // The next process reads all records at once.
+    let world = world.restart().await;
+    let before = receiver.received().len();
+    // One record fits.
+    let held = world.budget.try_take((32 << 20) - (1 << 10));
+    assert!(held.is_some());
+    world
+        .until("it sends", |_| receiver.received().len() > before)
+        .await;
+    world.sent().await;
+    let sent = all(&receiver.received()[before..]);
+    assert_eq!(sent.len(), world.offered.len());
+    assert!(set(sent) == world.offered);
+}
+
 fn too_old(world: &World) -> u64 {
     let mut dropped = world.status.rows_dropped();
     let dropped = dropped.find(|(reason, _)| *reason == RowReason::TooOld);
