@@ -11,6 +11,7 @@ mod pairs;
 mod protocols;
 mod pure;
 mod real;
+mod refusals;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
