@@ -12,6 +12,7 @@ mod protocols;
 mod pure;
 mod real;
 mod refusals;
+mod slow;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
