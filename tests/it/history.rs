@@ -4,6 +4,7 @@
 mod answers;
 mod destinations;
 mod disk;
+mod dropped;
 mod expected;
 mod kills;
 mod markers;

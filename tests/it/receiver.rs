@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub use self::message::{Message, Protocol, STALE, Series, text};
+pub use self::message::{Message, Metadata, Protocol, STALE, Series, text};
 use self::reply::Fault;
 pub use self::reply::{Reply, Response};
 use self::server::{Pace, Server};
