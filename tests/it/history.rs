@@ -4,6 +4,7 @@
 mod answers;
 mod destinations;
 mod disk;
+mod dropped;
 mod expected;
 mod kills;
 mod markers;
@@ -11,6 +12,8 @@ mod pairs;
 mod protocols;
 mod pure;
 mod real;
+mod refusals;
+mod slow;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -9,12 +9,14 @@ mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-pub use self::message::{Message, Protocol, STALE, Series, text};
+pub use self::message::{Message, Metadata, Protocol, STALE, Series, text};
 use self::reply::Fault;
 pub use self::reply::{Reply, Response};
-use self::server::Server;
+use self::server::{Pace, Server};
 pub use self::store::{Model, Samples, Store, Version2, milliseconds};
 use crate::harness::eventually;
 
@@ -42,6 +44,7 @@ pub struct Request {
 /// What the connections share.
 struct Shared {
     state: Mutex<State>,
+    pace: Pace,
 }
 
 struct State {
@@ -112,6 +115,20 @@ pub fn is_own(series: &str) -> bool {
 }
 
 impl Shared {
+    fn new(model: Model) -> Arc<Self> {
+        let state = State {
+            store: Store::new(model),
+            requests: Vec::new(),
+            script: VecDeque::new(),
+            default: None,
+            rule: None,
+        };
+        Arc::new(Self {
+            state: Mutex::new(state),
+            pace: Pace::default(),
+        })
+    }
+
     /// Handles a request: what is to be sent.
     fn receive(&self, mut request: Request) -> Outgoing {
         let mut state = lock(&self.state);
@@ -144,22 +161,36 @@ impl Shared {
 impl Receiver {
     /// Listens on a free port of 127.0.0.1.
     pub fn start(model: Model) -> Self {
-        let state = State {
-            store: Store::new(model),
-            requests: Vec::new(),
-            script: VecDeque::new(),
-            default: None,
-            rule: None,
-        };
-        let shared = Arc::new(Shared {
-            state: Mutex::new(state),
-        });
+        let shared = Shared::new(model);
         let server = Server::start(0, Arc::clone(&shared)).unwrap();
+        Self::serving(server, shared)
+    }
+
+    /// Reads requests a byte at a time, with this pause before each, until [`Self::hasten`]. Senders wait for that, because the buffers of
+    /// connections are small.
+    pub fn slow(model: Model, pause: Duration) -> Self {
+        let shared = Shared::new(model);
+        *lock(&shared.pace.pause) = Some(pause);
+        let server = Server::start_narrow(Arc::clone(&shared)).unwrap();
+        Self::serving(server, shared)
+    }
+
+    fn serving(server: Server, shared: Arc<Shared>) -> Self {
         Self {
             address: server.address(),
             server: Mutex::new(Some(server)),
             shared,
         }
+    }
+
+    /// Reads requests at once from now on.
+    pub fn hasten(&self) {
+        *lock(&self.shared.pace.pause) = None;
+    }
+
+    /// Whether any byte of a request was read.
+    pub fn is_reading(&self) -> bool {
+        self.shared.pace.has_read.load(Ordering::SeqCst)
     }
 
     /// Its address.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::*;
 use crate::receiver::Request;
 
-const IDS: [&str; 4] = ["ut-a", "ut-b", "ut-c", "ut-d"];
+pub(super) const IDS: [&str; 4] = ["ut-a", "ut-b", "ut-c", "ut-d"];
 
 /// Gives these replies to requests with rows, and the model's to all others.
 fn play(receiver: &Receiver, replies: impl IntoIterator<Item = Reply>) {
@@ -33,7 +33,8 @@ fn passing() -> Vec<(&'static str, Reply)> {
         |status, seconds: &str| Reply::status(status, "later").header("Retry-After", seconds);
     vec![
         ("429", late(429, "1")),
-        ("503", late(503, "1")),
+        // Longer than the first wait without it.
+        ("503", late(503, "3")),
         ("529", late(529, "1")),
         ("500", Reply::status(500, "internal error")),
         ("502", Reply::status(502, "<html>bad gateway</html>")),
@@ -94,7 +95,8 @@ async fn a_request_is_repeated_until_it_is_answered() {
             world.receiver.gets(name, is_repeated).await;
             world.is_up_to_date().await;
             let requests = world.receiver.requests_with_rows().split_off(before);
-            assert!(begun.elapsed() >= Duration::from_secs(1), "{name}");
+            let least = if name == "503" { 3 } else { 1 };
+            assert!(begun.elapsed() >= Duration::from_secs(least), "{name}");
             assert_eq!(content(&requests[0]), content(&requests[1]), "{name}");
             let attempts = [0, 1].map(|number| requests[number].header("retry-attempt"));
             assert_eq!(attempts, [None, Some("1")], "{name}");
@@ -107,7 +109,7 @@ async fn a_request_is_repeated_until_it_is_answered() {
 }
 
 /// The samples that were not stored, by reason, without zeros.
-async fn failed(address: SocketAddr) -> Vec<(String, f64)> {
+pub(super) async fn failed(address: SocketAddr) -> Vec<(String, f64)> {
     let body = form::scrape(address, "prometheus").await;
     let moved = body.moved("starlink_exporter_remote_write_samples_failed_total");
     moved.into_iter().collect()
@@ -121,7 +123,7 @@ struct Refusal {
 }
 
 /// The texts of Prometheus, Mimir and Thanos.
-const REFUSALS: [Refusal; 8] = [
+const REFUSALS: [Refusal; 9] = [
     Refusal {
         status: 400,
         text: "out of order sample",
@@ -151,6 +153,11 @@ const REFUSALS: [Refusal; 8] = [
         status: 500,
         text: "too old sample",
         counted: "too_old",
+    },
+    Refusal {
+        status: 500,
+        text: "label name \"x\" is not unique: invalid sample",
+        counted: "duplicate",
     },
     Refusal {
         status: 422,
@@ -222,10 +229,7 @@ async fn a_bad_series_is_found_in_1_0_and_all_others_are_stored() {
     let model = Model::prometheus_2_42(WINDOW);
     let world = World::scripted(model, "33h");
     world.receiver.set_rule(|request| {
-        let mut series = request.series().iter();
-        let is_bad = series.any(|series| is_bad(&series.text));
-        let is_1_0 = request.protocol() == Some(Protocol::V1);
-        (is_bad && is_1_0).then(|| Reply::status(400, "label value too long"))
+        has_bad_series(request).then(|| Reply::status(400, "label value too long"))
     });
     let (_binary, address) = world.start(&[]).await;
     for number in 0..3 {
@@ -249,7 +253,13 @@ async fn a_bad_series_is_found_in_1_0_and_all_others_are_stored() {
     assert!(requests.len() <= 3 * 32, "{} requests", requests.len());
 }
 
-fn is_bad(series: &str) -> bool {
+/// Whether a request of 1.0 has samples of the series that the receiver refuses.
+pub(super) fn has_bad_series(request: &Request) -> bool {
+    let mut series = request.series().iter();
+    request.protocol() == Some(Protocol::V1) && series.any(|series| is_bad(&series.text))
+}
+
+pub(super) fn is_bad(series: &str) -> bool {
     series.starts_with("starlink_DownlinkThroughput{") && series.contains("ut-c")
 }
 
@@ -298,6 +308,11 @@ async fn requests_that_a_person_must_enable_are_held() {
             "--web.enable-remote-write-receiver",
         ),
         (Reply::status(405, "Method Not Allowed"), "url"),
+        // For a single sample, too: that is no matter of the request.
+        (
+            Reply::status(413, "Request Entity Too Large"),
+            "raise its limit",
+        ),
         (Reply::status(501, "Not Implemented"), "url"),
         (Reply::redirect(301, &elsewhere.url()), "redirect"),
         (Reply::redirect(307, &elsewhere.url()), "redirect"),

@@ -6,6 +6,9 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 use super::reply::Fault;
 use super::{Request, Shared};
@@ -23,10 +26,60 @@ struct State {
     connections: Mutex<Vec<TcpStream>>,
 }
 
+/// Reads a byte at a time, with a pause before each, unless there is none.
+struct Paced<'p> {
+    connection: &'p TcpStream,
+    pace: &'p Pace,
+}
+
+/// How fast requests are read.
+#[derive(Default)]
+pub(super) struct Pace {
+    /// The time before each byte.
+    pub(super) pause: Mutex<Option<Duration>>,
+    /// Whether any byte was read.
+    pub(super) has_read: AtomicBool,
+}
+
+impl Read for Paced<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let pause = *lock(&self.pace.pause);
+        let most = match pause {
+            None => buffer.len(),
+            Some(pause) => {
+                std::thread::sleep(pause);
+                1.min(buffer.len())
+            }
+        };
+        let read = self.connection.read(&mut buffer[..most])?;
+        self.pace.has_read.store(true, Ordering::SeqCst);
+        Ok(read)
+    }
+}
+
+/// A listener whose connections have small buffers on both sides, so that a client waits for the bytes to be read: its own buffer follows the
+/// size of segments.
+fn narrow() -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_recv_buffer_size(4096)?;
+    socket.set_tcp_mss(536)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+    socket.listen(128)?;
+    Ok(socket.into())
+}
+
 impl Server {
     /// Listens on a port of 127.0.0.1; 0 takes a free one.
     pub(super) fn start(port: u16, shared: Arc<Shared>) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+        Self::serve(TcpListener::bind((Ipv4Addr::LOCALHOST, port))?, shared)
+    }
+
+    /// Listens on a free port of 127.0.0.1, with small buffers.
+    pub(super) fn start_narrow(shared: Arc<Shared>) -> io::Result<Self> {
+        Self::serve(narrow()?, shared)
+    }
+
+    fn serve(listener: TcpListener, shared: Arc<Shared>) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let state = Arc::<State>::default();
         let of_thread = Arc::clone(&state);
@@ -83,7 +136,8 @@ impl State {
 /// Serves the requests of a connection until its end.
 fn serve(connection: &TcpStream, shared: &Shared) -> io::Result<()> {
     connection.set_nodelay(true)?;
-    let mut reader = BufReader::new(connection);
+    let pace = &shared.pace;
+    let mut reader = BufReader::new(Paced { connection, pace });
     while let Some(request) = read(&mut reader)? {
         let outgoing = shared.receive(request);
         if !send(connection, &outgoing.bytes, outgoing.fault)? {

@@ -1,6 +1,6 @@
 //! Tests of the receiver itself: what the models accept, and how replies are sent. The answers are those of real receivers, which were tried.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -362,4 +362,25 @@ fn an_unplugged_receiver_refuses_connections_and_keeps_its_samples() {
         204
     );
     assert_eq!(receiver.with_store(Store::len), 2);
+}
+
+#[test]
+fn a_slow_receiver_lets_its_clients_wait() {
+    let receiver = Receiver::slow(Model::victoria_metrics(), Duration::from_millis(20));
+    let mut connection = TcpStream::connect(receiver.address()).unwrap();
+    let limit = Duration::from_millis(100);
+    connection.set_write_timeout(Some(limit)).unwrap();
+    // As much as a request that a test sends.
+    let error = connection.write_all(&[b'a'; 100_000]).unwrap_err();
+    assert!(
+        [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()),
+        "{error}"
+    );
+    assert!(receiver.is_reading());
+    receiver.hasten();
+    let now = now();
+    assert_eq!(
+        send(&receiver, Protocol::V1, &[("a", &[(now, 1.0)])]).0,
+        204
+    );
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::receiver::{Receiver, Step, answer, stored};
+use super::receiver::{Received, Receiver, Step, answer, stored};
 use super::world::{Sample, World, all, samples, version};
 use crate::history::Protocol;
 use crate::recording::messages::Finish;
@@ -13,6 +13,17 @@ use crate::supervise::faults::{Fault, Inject, Place};
 
 fn set(samples: Vec<Sample>) -> BTreeSet<Sample> {
     samples.into_iter().collect()
+}
+
+/// The number of samples that were not stored for a reason.
+fn failed(world: &World, reason: SampleReason) -> u64 {
+    let mut failed = world.status.samples_failed();
+    let failed = failed.find(|(known, _)| *known == reason);
+    failed.unwrap().1.count()
+}
+
+fn has_ut5(request: &Received) -> bool {
+    samples(request).iter().any(|(device, ..)| device == "ut5")
 }
 
 #[actix_rt::test]
@@ -122,12 +133,9 @@ async fn a_request_is_repeated_identically_until_it_is_stored() {
 
 #[actix_rt::test]
 async fn a_bad_series_is_found_and_left_out() {
-    let receiver = Receiver::answering(|request| {
-        let is_bad = samples(request).iter().any(|(device, ..)| device == "ut5");
-        match is_bad {
-            true => vec![answer(400, "", "bad label")],
-            false => vec![answer(204, "", "")],
-        }
+    let receiver = Receiver::answering(|request| match has_ut5(request) {
+        true => vec![answer(400, "", "bad label")],
+        false => vec![answer(204, "", "")],
     });
     let mut world = World::new(&receiver, |destination| {
         destination.protocol = crate::remote_write::ProtocolChoice::V1;
@@ -137,14 +145,6 @@ async fn a_bad_series_is_found_and_left_out() {
         .until("it is sent", |world| world.status.samples.count() > 0)
         .await;
     world.sent().await;
-    let failed = |world: &World, reason| {
-        let mut failed = world.status.samples_failed();
-        failed
-            .find(|(known, _)| *known == reason)
-            .unwrap()
-            .1
-            .count()
-    };
     assert_eq!(failed(&world, SampleReason::Rejected), 1);
     let count = receiver.received().len();
     assert!(count <= 33, "{count}");
@@ -165,6 +165,44 @@ async fn a_bad_series_is_found_and_left_out() {
         })
         .await;
     world.sent().await;
+}
+
+#[actix_rt::test]
+async fn a_request_on_which_alone_the_receiver_fails_for_an_hour_is_divided() {
+    let receiver = Receiver::answering(|request| match has_ut5(request) {
+        true => vec![answer(500, "", "panic")],
+        false => vec![stored()],
+    });
+    let mut world = World::new(&receiver, |_| {});
+    world.offer(0..20, 0).await;
+    let failing = SenderState::Retrying;
+    world
+        .until("it fails", |world| world.status.state() == failing)
+        .await;
+    // Nothing else succeeds either.
+    world.time.advance(Duration::from_secs(7200));
+    let count = receiver.received().len();
+    world
+        .until("it is tried again", |_| {
+            receiver.received().len() > count + 1
+        })
+        .await;
+    let first = receiver.received()[0].body.clone();
+    let is_repeated = |request: &Received| request.body == first;
+    assert!(receiver.received().iter().all(is_repeated));
+    // The requests of other senders do.
+    world
+        .until("the series is found", |world| {
+            world.destination.link.succeed(world.clock.now());
+            failed(world, SampleReason::Rejected) > 0
+        })
+        .await;
+    world.sent().await;
+    assert_eq!(failed(&world, SampleReason::Rejected), 1);
+    let mut received = receiver.received();
+    received.retain(|request| !has_ut5(request));
+    let others = world.offered.iter().filter(|(device, ..)| device != "ut5");
+    assert!(set(all(&received)) == others.cloned().collect());
 }
 
 #[actix_rt::test]
@@ -321,6 +359,37 @@ async fn while_requests_fail_one_record_is_in_memory() {
     receiver.now(vec![stored()]);
     world.sent().await;
     assert!(set(all(&receiver.received())) == world.offered);
+}
+
+/// The end of the first request gives the second record its part of the budget, and makes it the only one, which needs none: actix can still
+/// end the wait after it was cancelled.
+#[actix_rt::test]
+async fn a_record_that_waited_for_the_budget_is_decoded_once() {
+    let receiver = Receiver::start(vec![vec![answer(503, "Retry-After: 600\r\n", "")]]);
+    let mut world = World::new(&receiver, |_| {});
+    for _ in 0..6 {
+        world.offer(0..3, 0).await;
+        world.time.advance(Duration::from_secs(1));
+    }
+    world
+        .until("it fails", |world| {
+            world.status.state() == SenderState::Retrying
+        })
+        .await;
+    receiver.now(vec![stored()]);
+    // The next process reads all records at once.
+    let world = world.restart().await;
+    let before = receiver.received().len();
+    // One record fits.
+    let held = world.budget.try_take((32 << 20) - (1 << 10));
+    assert!(held.is_some());
+    world
+        .until("it sends", |_| receiver.received().len() > before)
+        .await;
+    world.sent().await;
+    let sent = all(&receiver.received()[before..]);
+    assert_eq!(sent.len(), world.offered.len());
+    assert!(set(sent) == world.offered);
 }
 
 fn too_old(world: &World) -> u64 {
