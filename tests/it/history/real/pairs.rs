@@ -119,9 +119,9 @@ async fn a_pair_writes_to(programs: &Programs, version: &str, kind: Kind, window
     pair.second.hands_out(80).await;
     let so_far = pair.second.expected(destination);
     eventually("the rows of one, while the other is dead", || async {
-        let (rows, missing) = so_far.missing_rows(&server.samples(ROWS).await, since);
-        assert!(rows >= 40, "{rows} rows while one is dead");
-        missing == 0
+        let missing = so_far.missing(&server.samples(ROWS).await, since);
+        assert!(missing.rows >= 40, "{missing:?} while one is dead");
+        missing.missing_samples == 0
     })
     .await;
 
