@@ -53,13 +53,19 @@ async fn runs_against(programs: &Programs, version: &str, kind: Kind, window: &'
     assert!(!markers.is_empty(), "{name}: series end");
     server.has_ended(&markers).await;
     let body = form::scrape(address, "prometheus").await;
+    let protocol = of_sender(&body, "protocol_version", "default", "");
     println!(
-        "{name}: {} rows, {} samples and {} ends of series are there; 2.0 or 1.0: {:?}",
+        "{name}: {} rows, {} samples and {} ends of series are there, sent as version {protocol:?}",
         expected.rows(),
         expected.required(),
         markers.len(),
-        of_sender(&body, "protocol_version", "default", ""),
     );
+    let newest = match (version, kind) {
+        // Since 2.54.
+        ("new", Kind::Prometheus) => 2.0,
+        _ => 1.0,
+    };
+    assert_eq!(protocol, Some(newest), "{name}");
     world.stop(&mut third).await;
 }
 
