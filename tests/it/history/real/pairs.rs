@@ -117,7 +117,7 @@ async fn a_pair_writes_to(programs: &Programs, version: &str, kind: Kind, window
     let since = milliseconds(SystemTime::now());
     let of_the_killed = delivered(&pair.first.simulator, &[]).len();
     pair.second.hands_out(80).await;
-    let so_far = pair.second.expected(destination);
+    let so_far = pair.second.expected(destination).with_tolerance(1e-12);
     eventually("the rows of one, while the other is dead", || async {
         let missing = so_far.missing(&server.samples(ROWS).await, since);
         assert!(missing.rows >= 40, "{missing:?} while one is dead");
