@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks remote write with real receivers: Prometheus and VictoriaMetrics servers and vmagent, of this release of Debian and of a newer one.
-# Each must have every sample of every row after restarts and a kill, and of a pair each once; and remote write is compared with a vmagent
-# that scrapes.
+# Each is configured as docs/HISTORY.md says, and must have every sample of every row after restarts and a kill, and of a pair each once; a
+# Prometheus that scrapes and gets rows has nothing twice; and remote write is compared with a vmagent that scrapes.
 # Usage: .ci/receivers.sh; needs cargo, installs Debian's prometheus and victoria-metrics, and downloads newer ones to target/.
 set -euo pipefail
 cd "$(dirname "$0")/.."

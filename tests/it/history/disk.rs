@@ -6,7 +6,7 @@ use std::process::Command;
 use super::*;
 use crate::harness::{environment, shows};
 
-const DURABLE: &str = r#"starlink_exporter_journal_durable{account="default"}"#;
+pub const DURABLE: &str = r#"starlink_exporter_journal_durable{account="default"}"#;
 const FAILED_APPENDS: &str =
     r#"starlink_exporter_journal_failures_total{account="default",operation="append"}"#;
 
@@ -76,7 +76,7 @@ fn delete(directory: &Path) {
 }
 
 /// Sets the limit of the size of files of a running process, beyond which writes fail.
-fn limit_files(binary: &Binary, limit: &str) {
+pub fn limit_files(binary: &Binary, limit: &str) {
     let status = Command::new("prlimit")
         .args(["--pid", &binary.id().to_string()])
         .arg(format!("--fsize={limit}:"))
@@ -174,7 +174,7 @@ impl World {
     }
 
     /// The same after a command of the shell.
-    fn start_after(&self, prelude: &str, destinations: &str) -> Binary {
+    pub(super) fn start_after(&self, prelude: &str, destinations: &str) -> Binary {
         let (journal, file) = (self.journal(), self.write_destinations(destinations));
         fs::create_dir_all(&journal).unwrap();
         let settings = [

@@ -42,6 +42,9 @@ pub fn delivered(simulator: &Simulator, ends: &[usize]) -> Vec<Delivered> {
         .collect()
 }
 
+/// The metric with the time of a row.
+const LAST_REPORT: &str = "starlink_last_report_timestamp_seconds";
+
 /// What the destination adds and can take.
 #[derive(Debug, Clone, Copy)]
 pub struct Destination<'d> {
@@ -193,29 +196,17 @@ impl Expected {
         overtaking.next().is_some()
     }
 
-    /// Of the certain rows from a time on, in milliseconds: how many there are, and how many of their last reports were never stored, at any
-    /// time.
-    pub fn missing_rows(&self, stored: &Samples, since: i64) -> (usize, usize) {
-        let mut reports = BTreeSet::new();
-        for (series, samples) in stored {
-            if series.starts_with("starlink_last_report_timestamp_seconds{") {
-                let id = series.split("deviceID=\"").nth(1);
-                let id = id.and_then(|rest| rest.split('"').next()).unwrap_or("");
-                let values = samples.values().map(|bits| f64::from_bits(*bits));
-                reports.extend(values.map(|value| (id, (value * 1000.0).round() as i64)));
-            }
-        }
-        let (mut count, mut missing) = (0, 0);
+    /// What is missing of the certain rows from a time on, in milliseconds, wherever it should be: scraped samples have the times of scrapes.
+    pub fn missing(&self, stored: &Samples, since: i64) -> Missing {
+        let stored = by_name(stored);
+        let mut missing = Missing::default();
         for (device, rows) in &self.rows {
-            let rows = rows.range(since..).map(|(_, rows)| rows);
-            for rows in rows.filter(|rows| is_required(rows)) {
-                let reported = (rows[0].sent.timestamp as f64 / 1e6).round() as i64;
-                let near = (device.1.as_str(), reported - 1)..=(device.1.as_str(), reported + 1);
-                count += 1;
-                missing += usize::from(reports.range(near).next().is_none());
+            let named = stored.get(&(device.0.as_str(), device.1.as_str()));
+            for (time, rows) in rows.range(since..).filter(|(_, rows)| is_required(rows)) {
+                missing.add(&rows[0].sent, *time, named, self.tolerance);
             }
         }
-        (count, missing)
+        missing
     }
 
     /// The number of rows at different times.
@@ -304,6 +295,76 @@ impl Expected {
     }
 }
 
+/// Rows and samples that should be stored, and how many of them are not.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Missing {
+    pub rows: usize,
+    /// Rows whose last report is nowhere.
+    pub missing_rows: usize,
+    /// The gauges, alerts, place and last report of all rows.
+    pub samples: usize,
+    pub missing_samples: usize,
+}
+
+impl Missing {
+    /// Counts a row, which is stored at its own time, or at the times of scrapes that have its last report.
+    fn add(&mut self, row: &SentRow, time: i64, named: Option<&Named<'_>>, tolerance: f64) {
+        let reports = named.and_then(|named| named.get(LAST_REPORT));
+        let reported = row.timestamp as f64 / 1e9;
+        let is_of_row = |bits: u64| (f64::from_bits(bits) - reported).abs() <= 0.001;
+        let scraped = reports.into_iter().flatten();
+        let times: BTreeSet<i64> = scraped
+            .filter(|(_, bits)| is_of_row(*bits))
+            .map(|(time, _)| *time)
+            .collect();
+        self.rows += 1;
+        self.missing_rows += usize::from(times.is_empty());
+        for (name, value) in &row.values {
+            let points = named.and_then(|named| named.get(name.as_str()));
+            let mut found = points.into_iter().flatten().filter(|(at, bits)| {
+                let is_at = *at == time || times.contains(at);
+                is_at && is_same(name, *bits, *value, tolerance)
+            });
+            self.samples += 1;
+            self.missing_samples += usize::from(found.next().is_none());
+        }
+    }
+}
+
+/// The samples of a device, whatever else its series have as labels: the name of each metric with times and values.
+type Named<'s> = BTreeMap<&'s str, Vec<(i64, u64)>>;
+
+/// The stored samples of each type and identifier of devices.
+fn by_name(stored: &Samples) -> BTreeMap<(&str, &str), Named<'_>> {
+    let mut devices: BTreeMap<_, Named<'_>> = BTreeMap::new();
+    for (series, samples) in stored {
+        let label = |name: &str| {
+            let value = series
+                .split_once(&format!("{name}=\""))
+                .map(|(_, rest)| rest);
+            value.and_then(|rest| rest.split('"').next())
+        };
+        let (Some(device_type), Some(id)) = (label("device_type"), label("deviceID")) else {
+            continue;
+        };
+        let name = series.split('{').next().unwrap_or_default();
+        let named = devices.entry((device_type, id)).or_default();
+        let points = samples.iter().map(|(time, bits)| (*time, *bits));
+        named.entry(name).or_default().extend(points);
+    }
+    devices
+}
+
+/// Whether a stored value is the expected one. Seconds with nanoseconds may be rounded twice.
+fn is_same(name: &str, bits: u64, value: f64, tolerance: f64) -> bool {
+    let rounding = match name {
+        LAST_REPORT => 1e-6,
+        _ => 0.0,
+    };
+    let difference = (f64::from_bits(bits) - value).abs();
+    bits == value.to_bits() || difference <= rounding + tolerance * value.abs()
+}
+
 /// The stored series of devices.
 type ByDevice<'s> = BTreeMap<Device, Vec<(&'s str, &'s BTreeMap<i64, u64>)>>;
 
@@ -336,7 +397,7 @@ impl OfDevice<'_> {
             for (name, value) in row.values.iter().chain(addresses) {
                 let text = format!("{name}{{{}}}", self.labels);
                 let found = stored.get(&text).and_then(|samples| samples.get(&time));
-                if found.is_none_or(|found| !self.is_same(name, *found, *value)) {
+                if found.is_none_or(|found| !is_same(name, *found, *value, self.tolerance)) {
                     let found = found.map(|bits| f64::from_bits(*bits));
                     let problem = format!("{text} has {found:?} at {time} instead of {value}");
                     problems.push(problem);
@@ -381,7 +442,7 @@ impl OfDevice<'_> {
             let given = row.sent.values.get(name);
             let addresses = self.allocations.iter();
             let mut addresses = addresses.filter_map(|known| known.sent.addresses.get(name));
-            let is_given = |value: &f64| self.is_same(name, bits, *value);
+            let is_given = |value: &f64| is_same(name, bits, *value, self.tolerance);
             given.is_some_and(is_given) || addresses.any(is_given)
         })
     }
@@ -426,16 +487,6 @@ impl OfDevice<'_> {
 
     fn has_info(&self, row: &SentRow, text: &str) -> bool {
         self.infos_of(row).iter().any(|info| info == text)
-    }
-
-    /// Whether a stored value is the expected one. Seconds with nanoseconds may be rounded twice.
-    fn is_same(&self, name: &str, bits: u64, value: f64) -> bool {
-        let rounding = match name {
-            "starlink_last_report_timestamp_seconds" => 1e-6,
-            _ => 0.0,
-        };
-        let difference = (f64::from_bits(bits) - value).abs();
-        bits == value.to_bits() || difference <= rounding + self.tolerance * value.abs()
     }
 }
 

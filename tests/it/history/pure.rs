@@ -11,7 +11,7 @@ use starlink_telemetry::history::{
 };
 use starlink_telemetry::telemetry::{Batch, SchemaCache, decode};
 
-use super::expected::Delivered;
+use super::expected::{Delivered, Missing};
 use super::*;
 use crate::harness::Service;
 use crate::receiver::{Message, Samples};
@@ -93,7 +93,13 @@ async fn the_samples_of_a_fleet_are_those_of_the_specification() {
             let mut samples = sent(&answers, protocol, include_routers);
             assert!(expected.rows() > 100 && expected.required() > 1000);
             assert_eq!(expected.problems(&samples), [""; 0]);
-            assert_eq!(expected.missing_rows(&samples, 0), (expected.rows(), 0));
+            let missing = expected.missing(&samples, 0);
+            let all = Missing {
+                rows: expected.rows(),
+                samples: expected.required(),
+                ..Missing::default()
+            };
+            assert_eq!(missing, all);
             let has = |name: &str| samples.keys().any(|series| series.starts_with(name));
             assert_eq!(has("starlink_WifiUptimeS"), include_routers);
             assert!(has("starlink_Ipv4_numeric{") && has("starlink_info{"));
@@ -104,6 +110,59 @@ async fn the_samples_of_a_fleet_are_those_of_the_specification() {
             differences_are_found(&expected, &mut samples);
         }
     }
+}
+
+/// A scrape has the newest row of a device at its own time, and labels of its own: the samples that are left out there are missing.
+#[actix_rt::test]
+async fn samples_that_no_scrape_has_are_missing() {
+    let answers = answers("false").await;
+    let expected = Expected::of(&answers, Destination::default());
+    let samples = sent(&answers, Version::V1, false);
+    let scraped: Samples = samples
+        .into_iter()
+        .filter(|(series, _)| !series.starts_with("starlink_latitude{"))
+        .map(|(series, points)| {
+            let series = series.replace("job=", "instance=\"localhost:9100\",job=");
+            let points = points.into_iter().map(|(time, bits)| (time + 3, bits));
+            (series, points.collect())
+        })
+        .collect();
+    let all = expected.missing(&scraped, 0);
+    assert_eq!(all.missing_rows, 0);
+    // Some rows lack the place.
+    assert!(
+        (all.rows / 2..=all.rows).contains(&all.missing_samples),
+        "{all:?}"
+    );
+    // Without some of the last reports, their rows are missing with all samples.
+    let reports: Vec<_> = scraped
+        .keys()
+        .filter(|series| series.starts_with("starlink_last_report"))
+        .collect();
+    let mut fewer = scraped.clone();
+    let lost: usize = reports
+        .into_iter()
+        .map(|series| {
+            let points = fewer.get_mut(series).unwrap();
+            let lost = points.len() / 2;
+            points.retain({
+                let mut number = 0;
+                move |_, _| {
+                    number += 1;
+                    number > lost
+                }
+            });
+            lost
+        })
+        .sum();
+    let less = expected.missing(&fewer, 0);
+    assert!(lost > 50);
+    assert_eq!(less.missing_rows, lost);
+    assert!(
+        less.missing_samples > all.missing_samples + 5 * lost,
+        "{less:?}"
+    );
+    assert!(less.missing_samples < less.samples, "{less:?}");
 }
 
 /// Changes the samples in each way, and changes them back.

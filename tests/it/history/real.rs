@@ -1,9 +1,11 @@
 //! Tests with real receivers: Prometheus and VictoriaMetrics servers, and vmagent as a relay. They run if the variable `RECEIVERS` names a
-//! directory with their programs, which `.ci/receivers.sh` installs.
+//! directory with their programs, which `.ci/receivers.sh` installs. Servers and destinations are configured as docs/HISTORY.md says.
 
 mod compared;
 mod pairs;
 mod programs;
+mod recipes;
+mod scraped;
 
 use super::*;
 
@@ -16,9 +18,8 @@ async fn runs_against(programs: &Programs, version: &str, kind: Kind, window: &'
     // The hand-written receiver has no part in this.
     let world = World::new(fleet(has_window), Model::victoria_metrics(), window);
     let mut server = Server::start(programs, version, kind, window).await;
-    let url = server.write_url();
-    let changes = [("REMOTE_WRITE_URL", url.as_str())];
-    let (mut first, _) = world.start(&changes).await;
+    let list = server.destinations(window);
+    let (mut first, _) = world.start_with(&list, &[]).await;
     world.hands_out(30).await;
 
     server.stop().await;
@@ -27,10 +28,10 @@ async fn runs_against(programs: &Programs, version: &str, kind: Kind, window: &'
     world.hands_out(20).await;
 
     world.stop(&mut first).await;
-    let (mut second, _) = world.start(&changes).await;
+    let (mut second, _) = world.start_with(&list, &[]).await;
     world.hands_out(20).await;
     world.kill(&mut second).await;
-    let (mut third, address) = world.start(&changes).await;
+    let (mut third, address) = world.start_with(&list, &[]).await;
     world.hands_out(20).await;
     // A series that ends for certain.
     let time = milliseconds(SystemTime::now());
@@ -53,13 +54,19 @@ async fn runs_against(programs: &Programs, version: &str, kind: Kind, window: &'
     assert!(!markers.is_empty(), "{name}: series end");
     server.has_ended(&markers).await;
     let body = form::scrape(address, "prometheus").await;
+    let protocol = of_sender(&body, "protocol_version", recipes::name(&list), "");
     println!(
-        "{name}: {} rows, {} samples and {} ends of series are there; 2.0 or 1.0: {:?}",
+        "{name}: {} rows, {} samples and {} ends of series are there, sent as version {protocol:?}",
         expected.rows(),
         expected.required(),
         markers.len(),
-        of_sender(&body, "protocol_version", "default", ""),
     );
+    let newest = match (version, kind) {
+        // Since 2.54.
+        ("new", Kind::Prometheus) => 2.0,
+        _ => 1.0,
+    };
+    assert_eq!(protocol, Some(newest), "{name}");
     world.stop(&mut third).await;
 }
 

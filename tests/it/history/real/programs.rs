@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 
 use super::super::expected::Marker;
+use super::recipes::Recipe;
 use super::*;
 use crate::receiver::{Samples, milliseconds};
 use crate::wire;
@@ -36,6 +37,16 @@ pub enum Kind {
     VictoriaMetrics,
     /// vmagent, which writes to VictoriaMetrics.
     Relay,
+}
+
+impl Kind {
+    fn recipe(self) -> Recipe {
+        Recipe::of(match self {
+            Self::Prometheus => "Prometheus",
+            Self::VictoriaMetrics => "VictoriaMetrics",
+            Self::Relay => "vmagent as a relay",
+        })
+    }
 }
 
 /// A process that is killed when this is dropped.
@@ -112,8 +123,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server and waits until it is ready.
+    /// Starts a server as its recipe says, and waits until it is ready.
     pub async fn start(programs: &Programs, version: &str, kind: Kind, window: &str) -> Self {
+        Self::scraping(programs, version, kind, window, "").await
+    }
+
+    /// The same with more in `prometheus.yml`.
+    pub async fn scraping(
+        programs: &Programs,
+        version: &str,
+        kind: Kind,
+        window: &str,
+        scrapes: &str,
+    ) -> Self {
         let behind = match kind {
             Kind::Relay => {
                 let storage = Self::start(programs, version, Kind::VictoriaMetrics, window);
@@ -123,42 +145,35 @@ impl Server {
         };
         let (directory, address) = (tempfile::tempdir().unwrap(), free_address());
         let at = |name: &str| directory.path().join(name).display().to_string();
+        let recipe = kind.recipe();
         let (program, arguments) = match kind {
             Kind::Prometheus => {
                 let window = match window {
                     "0" => String::new(),
-                    window => {
-                        format!("storage: {{tsdb: {{out_of_order_time_window: {window}}}}}\n")
-                    }
+                    _ => recipe.yaml("storage"),
                 };
-                fs::write(at("prometheus.yml"), window).unwrap();
+                fs::write(at("prometheus.yml"), window + scrapes).unwrap();
                 let arguments = vec![
                     format!("--config.file={}", at("prometheus.yml")),
                     format!("--storage.tsdb.path={}", at("data")),
                     format!("--web.listen-address={address}"),
-                    "--web.enable-remote-write-receiver".to_owned(),
+                    recipe.named_flag(),
                 ];
                 ("prometheus", arguments)
             }
             Kind::VictoriaMetrics => {
-                let arguments = vec![
-                    format!("-storageDataPath={}", at("data")),
-                    format!("-httpListenAddr={address}"),
-                    "-search.latencyOffset=0s".to_owned(),
-                    "-memory.allowedBytes=256MB".to_owned(),
-                    "-dedup.minScrapeInterval=1ms".to_owned(),
-                ];
-                ("victoria-metrics", arguments)
+                let values = [("-storageDataPath", at("data"))];
+                let more = ["-search.latencyOffset=0s".to_owned()];
+                let arguments = recipe.flags("victoria-metrics", &values, address);
+                ("victoria-metrics", [arguments, more.into()].concat())
             }
             Kind::Relay => {
                 let url = behind.as_ref().map(|storage| storage.write_url()).unwrap();
-                let arguments = vec![
-                    format!("-remoteWrite.url={url}"),
-                    format!("-remoteWrite.tmpDataPath={}", at("data")),
-                    format!("-httpListenAddr={address}"),
-                    "-memory.allowedBytes=256MB".to_owned(),
+                let values = [
+                    ("-remoteWrite.url", url),
+                    ("-remoteWrite.tmpDataPath", at("data")),
                 ];
-                ("vmagent", arguments)
+                ("vmagent", recipe.flags("vmagent", &values, address))
             }
         };
         let mut server = Self {
@@ -189,6 +204,23 @@ impl Server {
     pub async fn stop(&mut self) {
         if let Some(process) = self.process.take() {
             process.end("TERM").await;
+        }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The destinations of its recipe; without a window, which is no recipe, one of its own.
+    pub fn destinations(&self, window: &str) -> String {
+        match window {
+            "0" => entry_at("default", &self.write_url(), &[]),
+            _ => {
+                let list = self.kind.recipe().destinations(self.address);
+                let key = format!("out_of_order_window: {window}\n");
+                assert!(list.contains(&key), "{list}");
+                list
+            }
         }
     }
 
@@ -267,6 +299,14 @@ impl Server {
             }
         }
         samples
+    }
+
+    /// The series of a selector in the last hour.
+    pub async fn series(&self, selector: &str) -> Vec<String> {
+        let time = milliseconds(SystemTime::now()) as f64 / 1000.0 + 60.0;
+        let result = self.query(&format!("{selector}[1h]"), time).await;
+        let series = result.as_array().unwrap().iter();
+        series.map(|series| text(&series["metric"])).collect()
     }
 
     /// The result of an instant query at a time in seconds.
