@@ -306,12 +306,18 @@ impl Section<'_, '_> {
         let key = ["basic_auth", "authorization", "headers"]
             .into_iter()
             .find(|key| self.is_given(key));
-        if let Some(key) = key
+        let secret = match key {
+            None if destination.url.has_secret() => {
+                Some("the query of url, which may have a secret,")
+            }
+            key => key,
+        };
+        if let Some(secret) = secret
             && !is_here(&destination.url)
             && !destination.allow_insecure
         {
             let what = format!(
-                "with plain http, {key} can be intercepted: use https, or set allow_insecure: true"
+                "with plain http, {secret} can be intercepted: use https, or set allow_insecure: true"
             );
             self.problem("url", what);
         }

@@ -54,23 +54,39 @@ impl ReceiverUrl {
         url.into()
     }
 
-    /// The query, and the values in it, as they are written and decoded.
+    /// The query, and the values in it that may be secrets, as they are written and decoded.
     pub(super) fn secrets(&self) -> Vec<SecretString> {
         let query = self.0.query().unwrap_or_default();
-        let mut secrets = vec![query.to_owned()];
-        for pair in query.split('&') {
-            // A pair has one value.
-            for (name, decoded) in form_urlencoded::parse(pair.as_bytes()) {
-                if !NOT_SECRET.contains(&&*name) {
-                    let written = pair.split_once('=').map_or(pair, |(_, value)| value);
-                    secrets.extend([written.to_owned(), decoded.into_owned()]);
-                }
-            }
-        }
-        secrets.retain(|secret| secret.len() >= SHORTEST_SECRET);
+        let query = is_long(query).then(|| query.to_owned());
+        let mut secrets: Vec<_> = query.into_iter().chain(self.secret_values()).collect();
         secrets.dedup();
         secrets.into_iter().map(SecretString::from).collect()
     }
+
+    /// Whether the query may have a secret: the value of a parameter that is not known to be none.
+    pub(super) fn has_secret(&self) -> bool {
+        self.secret_values().next().is_some()
+    }
+
+    /// The values in the query that may be secrets, as they are written and decoded.
+    fn secret_values(&self) -> impl Iterator<Item = String> {
+        let query = self.0.query().unwrap_or_default();
+        let values = query.split('&').flat_map(|pair| {
+            // A pair has one value.
+            let parameters = form_urlencoded::parse(pair.as_bytes());
+            let secret = parameters.filter(|(name, _)| !NOT_SECRET.contains(&&**name));
+            secret.flat_map(move |(_, decoded)| {
+                let written = pair.split_once('=').map_or(pair, |(_, value)| value);
+                [written.to_owned(), decoded.into_owned()]
+            })
+        });
+        values.filter(|value| is_long(value))
+    }
+}
+
+/// Whether a text of a query is long enough to be a secret.
+fn is_long(text: &str) -> bool {
+    text.len() >= SHORTEST_SECRET
 }
 
 #[cfg(test)]
@@ -106,6 +122,23 @@ mod tests {
             let values = ReceiverUrl::from(url).secrets();
             let values: Vec<_> = values.iter().map(ExposeSecret::expose_secret).collect();
             assert_eq!(values, expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_query_has_a_secret_unless_its_parameters_are_known_to_have_none() {
+        for (query, expected) in [
+            ("", false),
+            ("?a=12345", false),
+            ("?db=starlink&rp=", false),
+            ("?extra_label=cluster=north", false),
+            ("?needle", true),
+            ("?token=needle", true),
+            ("?db=starlink&api_key=needle", true),
+            ("?key=ab%63def", true),
+        ] {
+            let url: Url = format!("http://127.0.0.1:1/write{query}").parse().unwrap();
+            assert_eq!(ReceiverUrl::from(url).has_secret(), expected, "{query}");
         }
     }
 

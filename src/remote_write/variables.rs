@@ -87,10 +87,15 @@ impl Variables {
                 );
             }
         };
-        let is_secret = destination.authentication != Authentication::None;
-        if is_secret && destination.url.scheme() == "http" && !is_here(&destination.url) {
+        let is_plain = destination.url.scheme() == "http" && !is_here(&destination.url);
+        if is_plain && destination.authentication != Authentication::None {
             return Err(
                 "with plain http the credentials can be intercepted: use https in REMOTE_WRITE_URL, or REMOTE_WRITE_FILE with allow_insecure: true",
+            );
+        }
+        if is_plain && destination.url.has_secret() {
+            return Err(
+                "with plain http the query of REMOTE_WRITE_URL, which may have a secret, can be intercepted: use https, or REMOTE_WRITE_FILE with allow_insecure: true",
             );
         }
         destination.tenant = self.tenant.unwrap_or_default();
@@ -117,7 +122,17 @@ mod tests {
                 None,
                 None,
                 Some("t"),
-                Err("plain http"),
+                Err("plain http the credentials"),
+            ),
+            ("http://a.example/?db=fleet-a", None, None, None, Ok(())),
+            ("http://127.0.0.1/?key=needle", None, None, None, Ok(())),
+            ("https://a.example/?key=needle", None, None, None, Ok(())),
+            (
+                "http://a.example/?key=needle",
+                None,
+                None,
+                None,
+                Err("plain http the query of REMOTE_WRITE_URL"),
             ),
             (
                 "https://a.example/",

@@ -4,8 +4,11 @@
 use std::fs;
 use std::time::Duration;
 
+use starlink_telemetry::simulator::{InventoryOptions, Options, Simulator};
+
 use crate::binary::{Binary, run};
-use crate::harness::{environment, scripted_simulator};
+use crate::form::{self, Body};
+use crate::harness::{environment, eventually, scripted_simulator};
 use crate::receiver::{Model, Receiver, Reply};
 
 #[actix_rt::test]
@@ -87,11 +90,23 @@ async fn check_config_estimates_the_cost_of_each_destination() {
         [
             "destination a: url=https://a.example/write",
             "destination b: url=https://b.example/write",
-            "destination a: about 1431 samples/s, 33210 series, 19.9 kB/s per 1000 terminals",
+            "destination a: about 1433 samples/s, 33250 series, 27.2 kB/s per 1000 terminals (19.9 kB/s if the receiver supports remote write 2.0)",
             "destination a: out_of_order_window is 0: rows that are older than the newest row of their device are left out",
-            "destination b: about 1431 samples/s, 33210 series, 27.2 kB/s per 1000 terminals",
+            "destination b: about 1433 samples/s, 33250 series, 27.2 kB/s per 1000 terminals",
         ]
     );
+    let [with_routers, without_locations] =
+        [("INCLUDE_ROUTERS", "true"), ("LOCATION", "off")].map(|change| {
+            let changes = [&changes[..], &[change]].concat();
+            environment(&scripted_simulator(), &changes)
+        });
+    let (_, output, _) = run(&["check-config"], with_routers).await;
+    let expected = "destination b: about 3583 samples/s, 68250 series, 68.1 kB/s per 1000 terminals with a router each\n";
+    assert!(output.contains(expected), "{output}");
+    let (_, output, _) = run(&["check-config"], without_locations).await;
+    let expected =
+        "destination b: about 1233 samples/s, 30250 series, 23.4 kB/s per 1000 terminals\n";
+    assert!(output.contains(expected), "{output}");
     let of_alert = "alert StarlinkHistoryAtRisk: ";
     assert!(!output.contains(of_alert), "{output}");
     changes.push(("JOURNAL_MAX_BYTES", "1GiB"));
@@ -99,6 +114,66 @@ async fn check_config_estimates_the_cost_of_each_destination() {
     let (_, output, _) = run(&["check-config"], settings).await;
     assert!(output.contains(of_alert), "{output}");
     assert!(!directory.path().join("journal").exists());
+}
+
+/// The number in the text that precedes ` series`.
+fn estimated_series(output: &str) -> f64 {
+    let (before, _) = output.split_once(" series, ").unwrap();
+    before.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// What is written has the series of a scrape, so a scrape shows how many there are. Alerts are not estimated.
+#[actix_rt::test]
+async fn the_estimated_series_are_those_that_there_are() {
+    for (routers, location, dropped, devices) in [
+        ("true", "on", "-", "40 terminals and 40 routers"),
+        ("false", "off", "Uptime|Ipv4", "40 terminals"),
+    ] {
+        // Allocations are sent every five minutes, so each service has its own simulator.
+        let simulator = Simulator::start(Options {
+            terminals: 40,
+            routers: true,
+            quirks: false,
+            inventory: Some(InventoryOptions::default()),
+            ..Options::default()
+        })
+        .unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+        let (journal, state) = (path("journal"), path("state"));
+        let changes = [
+            ("JOURNAL_DIR", &*journal),
+            ("STATE_FILE", &*state),
+            ("REMOTE_WRITE_URL", "http://127.0.0.1:1/"),
+            ("INVENTORY", "auto"),
+            ("INCLUDE_ROUTERS", routers),
+            ("LOCATION", location),
+            ("DROP_FIELDS", dropped),
+        ];
+        let (mut binary, address) = Binary::listening(&simulator, &changes).await;
+        let counts = |body: &Body, name: &str| body.family(name).map_or(0, |it| it.samples.len());
+        eventually("the fleet and its inventory are shown", || async {
+            let body = form::scrape(address, "prometheus").await;
+            counts(&body, "starlink_Ipv6Cpe_numeric") == 40
+                && counts(&body, "starlink_service_line_data_overage_bytes") == 40
+        })
+        .await;
+        let body = form::scrape(address, "prometheus").await;
+        let series = body
+            .families
+            .iter()
+            .filter(|family| !family.name.starts_with("starlink_alert_active_"));
+        let series = series.map(|family| family.samples.len()).sum::<usize>() as f64;
+        binary.signal("TERM");
+        assert_eq!(binary.ended().await, Some(0));
+        let (_, output, _) = run(&["check-config"], environment(&simulator, &changes)).await;
+        assert!(
+            output.contains(&format!("for the {devices} of STATE_FILE")),
+            "{output}"
+        );
+        let share = estimated_series(&output) / series;
+        assert!((0.95..1.1).contains(&share), "{series}: {output}");
+    }
 }
 
 #[actix_rt::test]
