@@ -19,7 +19,7 @@ const LOCK: &str = ".lock";
 /// Names the format.
 const FORMAT: &str = ".format";
 
-/// The format before it is complete.
+/// The format before it is complete. Where it is, the directory was unused when it was created.
 const UNFINISHED: &str = ".format.tmp";
 
 /// The content of the format file, for this version of the format.
@@ -29,7 +29,7 @@ const CONTENT: &str = "starlink-telemetry journal 1\n";
 const PRODUCT: &str = "starlink-telemetry journal ";
 
 /// What an unused directory may contain: `lost+found` is in the root of a file system.
-const IGNORED: [&str; 3] = [LOCK, UNFINISHED, "lost+found"];
+const IGNORED: [&str; 2] = [LOCK, "lost+found"];
 
 /// Why a directory cannot be used. Nothing in it was changed.
 #[derive(Debug, Error)]
@@ -96,7 +96,8 @@ pub struct JournalDirectory {
 }
 
 impl JournalDirectory {
-    /// Creates the directory if it does not exist, and locks it. If the file system does not support locks, only a warning is logged.
+    /// Creates the directory if it does not exist, and locks it. If the file system does not support locks, only a warning is logged. A full
+    /// disk is no error.
     ///
     /// # Errors
     /// [`DirectoryError`].
@@ -111,7 +112,7 @@ impl JournalDirectory {
         let lock = lock(path)?;
         // Another process may have used it meanwhile.
         if is_new && check(path)? {
-            write_format(path).map_err(io)?;
+            mark(path).map_err(io)?;
         }
         Ok(Self {
             path: path.to_owned(),
@@ -164,7 +165,7 @@ impl JournalDirectory {
         }
         // Another process may have used it meanwhile.
         if is_new && check(&self.path)? {
-            write_format(&self.path)?;
+            mark(&self.path)?;
         }
         Ok(())
     }
@@ -237,7 +238,7 @@ fn remove_files(directory: &Path, is_cancelled: &AtomicBool) -> io::Result<()> {
         })
 }
 
-/// Whether the directory is unused. It is not if it has journals in this format.
+/// Whether the directory has no format yet. It has one if it has journals in this format.
 fn check(path: &Path) -> Result<bool, DirectoryError> {
     let directory = || path.to_owned();
     let io = |error| DirectoryError::Io {
@@ -263,6 +264,9 @@ fn check(path: &Path) -> Result<bool, DirectoryError> {
                 found: FORMAT.to_owned(),
             }),
         };
+    }
+    if found.iter().any(|name| name == UNFINISHED) {
+        return Ok(true);
     }
     found.sort_unstable();
     let other = found
@@ -294,6 +298,21 @@ fn write_format(path: &Path) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(unfinished, path.join(FORMAT))?;
     sync_directory(path)
+}
+
+/// Marks an unused directory as one of journals. On a full disk the mark has no content yet: the next start writes it.
+fn mark(path: &Path) -> io::Result<()> {
+    match write_format(path) {
+        Err(error) if is_full(&error) && path.join(UNFINISHED).try_exists()? => Ok(()),
+        written => written,
+    }
+}
+
+/// Whether there is no space for what was to be written.
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 fn lock(path: &Path) -> Result<File, DirectoryError> {

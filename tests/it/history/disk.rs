@@ -117,6 +117,29 @@ async fn rows_reach_the_receiver_through_memory_while_the_disk_refuses_writes() 
     world.stop(&mut binary).await;
 }
 
+/// A process whose first start finds a full disk: it polls and sends rows, and uses its journal when there is space.
+#[actix_rt::test]
+async fn the_first_start_succeeds_on_a_full_disk() {
+    let world = World::new(fleet(true), Model::prometheus(WINDOW), "33h");
+    let list = entry("default", &world.receiver, &["out_of_order_window: 33h"]);
+    let mut binary = world.start_after("trap '' XFSZ && ulimit -S -f 0", &list);
+    let address = binary.address().await;
+    shows(address, DURABLE, 0.0).await;
+    world.hands_out(20).await;
+    world.is_up_to_date_but_last().await;
+    limit_files(&binary, "unlimited");
+    shows(address, DURABLE, 1.0).await;
+    world.hands_out(20).await;
+    let errors = binary.events_at("ERROR");
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    // The next start continues there.
+    world.kill(&mut binary).await;
+    let (mut binary, _) = world.start(&[]).await;
+    assert!(world.journal().join(".format").exists());
+    world.is_complete(Destination::default()).await;
+    world.stop(&mut binary).await;
+}
+
 /// A real full disk: a small file system in memory, which only root can mount.
 #[actix_rt::test]
 async fn a_full_disk_delays_nothing_and_is_survived() {
