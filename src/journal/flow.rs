@@ -156,14 +156,21 @@ impl Flow {
         Some(since.saturating_add(APPEND_LIMIT))
     }
 
-    /// All destinations have the records with numbers below `end`. While the storage fails, they leave the memory. Returns their numbers.
+    /// All destinations have the records with numbers below `end`. While the storage fails, they leave the memory if it is more than half
+    /// full. Until then they stay, and are written later, because what follows them gives other samples without them, such as those of an
+    /// IP allocation. Returns the numbers of those that leave.
     pub fn sent(&mut self, end: u64) -> Option<RangeInclusive<u64>> {
         let first = self.memory.first()?.header.sequence;
-        if self.is_durable || first >= end {
+        if self.is_durable || first >= end || !self.memory.is_more_than_half_full() {
             return None;
         }
         self.memory.remove_below(end);
         Some(first..=end - 1)
+    }
+
+    /// Forgets all records: nothing is written any more.
+    pub fn clear(&mut self) {
+        self.memory.remove_below(u64::MAX);
     }
 
     /// All acknowledged records are durable if none waits.
@@ -345,6 +352,22 @@ mod tests {
                 (5, Sent(4), "", None),
                 (6, Record(4), "ack 4", Some(7)),
                 (7, Elapsed, "append 4", None),
+            ],
+        );
+        check(
+            "what destinations have is written, too, unless the memory is more than half full",
+            4,
+            &[
+                (1, Record(1), "append 1", Some(6)),
+                (2, Failed(1), "ack 0, ack 1, failing", Some(7)),
+                (3, Record(2), "ack 2", Some(7)),
+                (4, Sent(2), "", Some(7)),
+                (7, Elapsed, "append 1+2", None),
+                (8, Failed(1), "ack 0, ack 2", Some(13)),
+                (9, Record(3), "ack 3", Some(13)),
+                (10, Sent(3), "", Some(13)),
+                (13, Elapsed, "append 3", None),
+                (14, Appended(4), "ack 3, recovered", None),
             ],
         );
         check(

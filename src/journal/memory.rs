@@ -112,6 +112,12 @@ impl Memory {
         self.budget.give_back(bytes);
     }
 
+    /// Whether all accounts together use more than half of the bytes that they may hold.
+    #[must_use]
+    pub fn is_more_than_half_full(&self) -> bool {
+        self.budget.used() > self.budget.bytes / 2
+    }
+
     /// Adds `by` to the numbers of all records.
     pub fn shift(&mut self, by: u64) {
         let records = std::mem::take(&mut self.records).into_values();

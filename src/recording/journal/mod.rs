@@ -401,7 +401,7 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
         self.request_due(context);
     }
 
-    /// Removes from memory what all destinations have, while the storage fails.
+    /// Removes from memory what all destinations have, while the storage fails, if there is little room.
     fn forget_sent(&mut self, context: &mut Context<Self>) {
         let sent = self.subscribers.sent();
         if let Some(sent) = sent.and_then(|sent| self.flow.sent(sent)) {

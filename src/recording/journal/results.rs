@@ -215,7 +215,7 @@ impl<S: Storage + Unpin + 'static> JournalActor<S> {
         self.state = State::Refused;
         let records: Vec<_> = self.flow.memory().from(0).cloned().collect();
         self.subscribers.lost(&records);
-        self.flow.sent(u64::MAX);
+        self.flow.clear();
         self.cursor_replies.refuse();
         acknowledge(std::mem::take(&mut self.finishing));
     }

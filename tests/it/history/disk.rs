@@ -5,6 +5,7 @@ use std::process::Command;
 
 use super::*;
 use crate::harness::{environment, shows};
+use crate::receiver::milliseconds;
 
 pub const DURABLE: &str = r#"starlink_exporter_journal_durable{account="default"}"#;
 const FAILED_APPENDS: &str =
@@ -137,6 +138,49 @@ async fn the_first_start_succeeds_on_a_full_disk() {
     let (mut binary, _) = world.start(&[]).await;
     assert!(world.journal().join(".format").exists());
     world.is_complete(Destination::default()).await;
+    world.stop(&mut binary).await;
+}
+
+/// An allocation that arrives while the disk is full is written when there is space: a row that is sent after a restart has its addresses.
+#[actix_rt::test]
+async fn what_is_sent_while_the_disk_is_full_is_known_after_a_restart() {
+    let world = World::scripted(Model::prometheus(WINDOW), "33h");
+    let list = entry("default", &world.receiver, &["out_of_order_window: 33h"]);
+    let mut binary = world.start_after("trap '' XFSZ", &list);
+    let address = binary.address().await;
+    let time = milliseconds(SystemTime::now());
+    let allocation = |time: i64, address: &str| {
+        format!(r#"["i",{}000000,"ip-ut-a",null,["{address}"],[],[]]"#, time)
+    };
+    let hand_out = async |row: String| {
+        let before = rows_of(&world.simulator.journal());
+        world.simulator.push_rows([row]);
+        let handed_out = |seen: &_| rows_of(seen) > before;
+        crate::harness::journal(&world.simulator, "a row is handed out", handed_out).await;
+    };
+    hand_out(allocation(time - 9000, "192.0.2.1")).await;
+    hand_out(markers::row(time - 8000, "1", "2", "a", "")).await;
+    world.is_up_to_date().await;
+    limit_files(&binary, "1");
+    hand_out(allocation(time - 7000, "192.0.2.2")).await;
+    shows(address, DURABLE, 0.0).await;
+    reports(address, "pending_rows", "", |rows| rows == 0.0).await;
+    world.receiver.unplug();
+    hand_out(markers::row(time - 6000, "2", "3", "a", "")).await;
+    reports(address, "pending_rows", "", |rows| rows == 1.0).await;
+    limit_files(&binary, "unlimited");
+    shows(address, DURABLE, 1.0).await;
+    world.kill(&mut binary).await;
+    world.receiver.plug();
+    let (mut binary, _) = world.start_with(&list, &[]).await;
+    world.is_complete(Destination::default()).await;
+    let sent = world.receiver.store();
+    let series = r#"starlink_Ipv4_numeric{deviceID="ut-a",device_type="UserTerminal",job="starlink-telemetry"}"#;
+    let [one, two] = [8000, 6000].map(|age| sent.value(series, time - age));
+    assert!(
+        one.is_some() && two == one.map(|one| one + 1.0),
+        "{one:?} {two:?}"
+    );
     world.stop(&mut binary).await;
 }
 
