@@ -59,24 +59,37 @@ async fn what_the_memory_cannot_hold_is_counted_for_those_that_lack_it() {
     journal.pending(0, number - 2).await;
 }
 
-#[actix_rt::test]
-async fn what_all_destinations_have_leaves_the_memory() {
-    let machine = Machine::new();
+/// The bytes of memory that three answers take which all destinations have, while the storage fails, if there is room for this many bytes,
+/// before and after they were sent; and the records that are there when it works again.
+async fn sent_while_the_storage_fails(room: usize) -> ([usize; 2], Vec<u64>) {
+    let mut machine = Machine::new();
+    machine.memory = MemoryBudget::new(room);
     let journal = machine.journal(&["d"]);
     journal.open().await;
     machine.faults.fail(&["append", "create"]);
     for number in 1..=3 {
         assert!(journal.offer(number, 1).await.unwrap());
     }
-    assert!(machine.memory.used() > 0);
+    let before = machine.memory.used();
     journal.advance("d", 4, 3).await;
-    assert_eq!(machine.memory.used(), 0);
+    let after = machine.memory.used();
     machine.faults.fail(&[]);
     assert!(journal.offer(4, 1).await.unwrap());
     journal.pass(6).await;
-    assert_eq!(journal.numbers(1).await, [4]);
     assert_eq!(journal.status.rows_lost_in_gaps.count(), 0);
     assert_eq!(journal.status.durable.value(), Some(1.0));
+    ([before, after], journal.numbers(1).await)
+}
+
+#[actix_rt::test]
+async fn what_all_destinations_have_leaves_the_memory_if_it_is_more_than_half_full() {
+    let ([bytes, kept], records) = sent_while_the_storage_fails(MemoryBudget::STANDARD).await;
+    assert!(bytes > 0);
+    assert_eq!((kept, records), (bytes, vec![1, 2, 3, 4]));
+    let ([_, kept], records) = sent_while_the_storage_fails(2 * bytes).await;
+    assert_eq!((kept, records), (bytes, vec![1, 2, 3, 4]));
+    let ([_, kept], records) = sent_while_the_storage_fails(2 * bytes - 1).await;
+    assert_eq!((kept, records), (0, vec![4]));
 }
 
 #[actix_rt::test]
