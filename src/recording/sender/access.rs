@@ -1,6 +1,7 @@
 //! The credentials and TLS settings of a destination. Files with them are read again when they change.
 
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 use tokio::sync::Mutex;
+// Time limits of single requests use tokio's timers, not the clock.
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::client::ClientContext;
@@ -20,6 +23,9 @@ use crate::time::Moment;
 
 /// Files are checked before a request, but not more often than this.
 const CHECK_AFTER: Duration = Duration::from_secs(5);
+
+/// A reading of the files is waited for this long, and then continues in the background.
+const READ_LIMIT: Duration = Duration::from_secs(2);
 
 /// Why no request can be sent. The texts name the setting and the path.
 #[derive(Debug, Error)]
@@ -53,6 +59,9 @@ pub enum AccessError {
     /// Files cannot be read now.
     #[error(transparent)]
     Thread(#[from] ThreadError),
+    /// Reading the files hangs.
+    #[error("the files of the destination cannot be read within {} s", READ_LIMIT.as_secs())]
+    Hangs,
 }
 
 /// What a connection and a request need.
@@ -68,9 +77,14 @@ pub(super) struct Material {
 #[derive(Debug, Default)]
 pub struct Access(Mutex<State>);
 
-#[derive(Debug, Default)]
+/// The result of a [`Job`] on another thread.
+type Loading = Pin<Box<dyn Future<Output = Result<Loaded, ThreadError>> + Send>>;
+
+#[derive(Default)]
 struct State {
     reader: FileReader,
+    /// The reading that has not ended. There is one at a time, also if requests that wait for it are given up: each takes a thread.
+    loading: Option<Loading>,
     /// What was loaded last without an error.
     material: Option<Arc<Material>>,
     /// The files when they were read last.
@@ -106,28 +120,55 @@ impl Access {
     }
 }
 
+impl std::fmt::Debug for State {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("State").finish_non_exhaustive()
+    }
+}
+
 impl State {
+    /// The result of the reading that has not ended, or else of a new one.
+    async fn loaded(
+        &mut self,
+        destination: &Arc<Destination>,
+        context: &ClientContext,
+    ) -> Result<Loaded, AccessError> {
+        let loading = match self.loading.take() {
+            Some(loading) => loading,
+            None => {
+                let job = Job {
+                    destination: Arc::clone(destination),
+                    authorities: context.authorities.clone(),
+                    reader: std::mem::take(&mut self.reader),
+                    seen: self.seen.clone(),
+                };
+                if !job.needs_thread() {
+                    return Ok(job.run());
+                }
+                Box::pin(in_thread("destination", move || job.run()))
+            }
+        };
+        // It stays there when this is given up.
+        let loading = self.loading.insert(loading);
+        let loaded = timeout(READ_LIMIT, loading.as_mut()).await;
+        let loaded = loaded.map_err(|_| AccessError::Hangs)?;
+        self.loading = None;
+        Ok(loaded?)
+    }
+
     async fn check(&mut self, destination: &Arc<Destination>, context: &ClientContext) {
-        let job = Job {
-            destination: Arc::clone(destination),
-            authorities: context.authorities.clone(),
-            reader: std::mem::take(&mut self.reader),
-            seen: self.seen.clone(),
-        };
-        let loaded = match job.needs_thread() {
-            true => in_thread("destination", move || job.run()).await,
-            false => Ok(job.run()),
-        };
-        let result = match loaded {
+        let hung = matches!(self.error.as_deref(), Some(AccessError::Hangs));
+        let result = match self.loaded(destination, context).await {
             Ok(loaded) => {
                 self.reader = loaded.reader;
-                self.seen = Some(loaded.seen);
+                // The error of a reading that hung is replaced by the next one, also if the files are unchanged.
+                self.seen = Some(loaded.seen).filter(|_| !hung);
                 match loaded.result {
                     None => return,
                     Some(result) => result,
                 }
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         };
         let destination = &*destination.name;
         match result {
@@ -142,7 +183,8 @@ impl State {
                 self.error = None;
             }
             Err(error) => {
-                if self.material.is_some() {
+                let hangs_still = hung && matches!(error, AccessError::Hangs);
+                if self.material.is_some() && !hangs_still {
                     let error = error.to_string();
                     warn!(
                         destination,
@@ -252,4 +294,48 @@ fn authorization(
     let mut header = header.map_err(|_| AccessError::Header)?;
     header.set_sensitive(true);
     Ok((Some(header), Some(secret)))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::recording::sender::tests::client::context;
+    use crate::time::Clock;
+
+    #[actix_rt::test]
+    async fn files_are_read_by_one_thread_at_a_time_also_when_that_hangs() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("password");
+        std::fs::write(&path, "secret").unwrap();
+        let mut destination = Destination::new("d", "http://localhost/".parse().unwrap());
+        destination.authentication = Authentication::Basic {
+            username: "u".to_owned(),
+            password: Secret::File(path),
+        };
+        let (destination, context) = (Arc::new(destination), context(Clock::system()));
+        let access = Access::default();
+        assert!(access.get(&destination, &context).now_or_never().is_none());
+        assert!(
+            access.0.lock().await.loading.is_some(),
+            "it is not begun again"
+        );
+        access.get(&destination, &context).await.unwrap();
+        {
+            let mut state = access.0.lock().await;
+            assert!(state.loading.is_none());
+            state.loading = Some(Box::pin(std::future::pending()));
+            state.checked = None;
+        }
+        // What was read before stays in use.
+        access.get(&destination, &context).await.unwrap();
+        let mut state = access.0.lock().await;
+        assert!(state.loading.is_some());
+        assert!(matches!(state.error.as_deref(), Some(AccessError::Hangs)));
+        state.material = None;
+        drop(state);
+        let error = access.get(&destination, &context).await.unwrap_err();
+        assert!(matches!(*error, AccessError::Hangs));
+    }
 }

@@ -10,7 +10,7 @@ use crate::recording::status::DestinationStatus;
 use crate::remote_write::Destination;
 
 mod actor;
-mod client;
+pub(super) mod client;
 mod flight;
 mod progress;
 pub(in crate::recording) mod receiver;

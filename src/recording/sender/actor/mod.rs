@@ -1,5 +1,6 @@
 //! The RemoteWriteActor: sends the rows of one account to one destination. It carries out what [`Progress`] and [`Flight`] decide.
 
+mod kills;
 mod reading;
 mod sending;
 
@@ -13,6 +14,7 @@ use actix::{
 };
 use tokio::sync::oneshot;
 
+use self::kills::Kills;
 use super::SenderContext;
 use super::client::Client;
 use super::flight::Flight;
@@ -74,8 +76,8 @@ pub struct RemoteWriteActor {
     cannot_read: bool,
     /// The record that is being decoded.
     at_risk: Option<u64>,
-    /// The record that made decoding panic last, and how often.
-    kills: (u64, u32),
+    /// The records that made decoding panic.
+    kills: Kills,
     /// By shard.
     flights: Vec<Option<Flight>>,
     streak: TimeStreak,
@@ -127,7 +129,7 @@ impl RemoteWriteActor {
             backoff: Backoff::REQUESTS,
             cannot_read: false,
             at_risk: None,
-            kills: (0, 0),
+            kills: Kills::default(),
             flights: Vec::new(),
             streak: TimeStreak::default(),
             quarantine: Quarantine::default(),

@@ -167,7 +167,7 @@ impl RemoteWriteActor {
     /// Decodes a record as soon as the budget has room for its samples.
     fn admit(&mut self, lane: Lane, record: Arc<Record>, context: &mut Context<Self>) {
         let sequence = record.header.sequence;
-        if self.kills.0 == sequence && self.kills.1 >= 2 {
+        if self.kills.is_skipped(sequence) {
             self.leave_out(lane, &record.header, "reading it failed twice");
             self.pump(context);
             return;
@@ -301,10 +301,7 @@ impl RemoteWriteActor {
     /// Decoding a record panicked, or the actor did meanwhile.
     pub(super) fn was_killed(&mut self) {
         if let Some(sequence) = self.at_risk.take() {
-            self.kills = match self.kills {
-                (known, count) if known == sequence => (sequence, count + 1),
-                _ => (sequence, 1),
-            };
+            self.kills.add(sequence);
         }
     }
 }

@@ -20,7 +20,7 @@ fn destination(receiver: &Receiver) -> Destination {
     destination
 }
 
-fn context(clock: Clock) -> ClientContext {
+pub(in crate::recording::sender) fn context(clock: Clock) -> ClientContext {
     ClientContext {
         clock,
         resolver: Resolver::system(),
