@@ -101,8 +101,10 @@ const OF_INVENTORY: [(InventoryFamily, f64); 10] = [
     (InventoryFamily::LineCycleEnd, 1.0),
 ];
 
-/// About how many series the exporter has of itself, of each account, and of each destination of an account; with a sample every 15 s.
-const OF_PROCESS: f64 = 60.0;
+/// About how many series the exporter has of itself, of each destination, of each account, and of each destination of an account; with a
+/// sample every 15 s.
+const OF_PROCESS: f64 = 45.0;
+const OF_SENDERS: f64 = 15.0;
 const OF_ACCOUNT: f64 = 140.0;
 const OF_DESTINATION: f64 = 25.0;
 
@@ -276,7 +278,7 @@ impl Destination {
             return Series::default();
         }
         let process = match self.takes_process_metrics() {
-            true => OF_PROCESS,
+            true => OF_PROCESS + fleet.destinations as f64 * OF_SENDERS,
             false => 0.0,
         };
         let of_account = OF_ACCOUNT + fleet.destinations as f64 * OF_DESTINATION;

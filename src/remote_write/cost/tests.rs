@@ -43,7 +43,7 @@ fn the_cost_follows_the_selection_and_the_protocol() {
         destinations: 2,
         ..fleet(1000, 2)
     };
-    assert_eq!(a.cost(&twice).series, cost.series + 2.0 * 25.0);
+    assert_eq!(a.cost(&twice).series, cost.series + 15.0 + 2.0 * 25.0);
     a.tenant = Tenant::Account;
     assert_eq!(a.cost(&twice).series, cost.series + 2.0 * 25.0 - 60.0);
     a.own_metrics = false;
@@ -95,7 +95,7 @@ fn the_series_of_a_device_follow_the_settings() {
                 fields: fields.clone(),
                 ..fleet
             };
-            destination().cost(&fleet).series - OF_PROCESS
+            destination().cost(&fleet).series - OF_PROCESS - OF_SENDERS
         };
         let found = (series(of_one(1, 0)), series(of_one(0, 1)));
         let expected = (f64::from(of_terminal), f64::from(of_router));
