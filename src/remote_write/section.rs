@@ -202,17 +202,20 @@ impl<'n, 'p> Section<'n, 'p> {
             self.problem(key, what);
         }
         let mut expressions = Vec::new();
-        for item in items.iter().take(MOST_EXPRESSIONS) {
+        for (item, number) in items.iter().take(MOST_EXPRESSIONS).zip(1..) {
             let expression = match &item.value {
-                Value::Text(text) if text.len() <= LONGEST => anchored(text).ok(),
-                _ => None,
+                Value::Text(text) if text.len() <= LONGEST => {
+                    // The reason does not quote the expression.
+                    anchored(text).map_err(|error| error.to_string())
+                }
+                Value::Text(_) => Err(format!("it has more than {LONGEST} bytes")),
+                _ => Err("it is no text".to_owned()),
             };
             match expression {
-                Some(expression) => expressions.push(expression),
-                None => {
-                    let what = format!(
-                        "this item of {key} is not a valid regular expression, or is too large"
-                    );
+                Ok(expression) => expressions.push(expression),
+                Err(why) => {
+                    let what =
+                        format!("item {number} of {key} is not a valid regular expression: {why}");
                     self.problems.add(item.line, what);
                 }
             }
