@@ -25,7 +25,7 @@ use crate::time::{Backoff, Clock, Moment};
 #[derive(Debug, Clone, Error)]
 pub enum NotSent {
     /// The next one was due.
-    #[error("the receiver does not take them in time")]
+    #[error("the receiver has not stored them before the next ones are due")]
     Late,
     /// There is no account with this name any more.
     #[error("the account was removed")]
