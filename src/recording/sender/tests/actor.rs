@@ -295,6 +295,26 @@ async fn a_sender_that_dies_repeats_its_requests() {
 }
 
 #[actix_rt::test]
+async fn records_that_cannot_be_decoded_are_skipped_and_counted() {
+    let receiver = Receiver::start(vec![vec![stored()]]);
+    let mut world = World::new(&receiver, |_| {});
+    for _ in 0..2 {
+        world.offer(0..3, 0).await;
+        world.offer_unreadable().await;
+        world.time.advance(Duration::from_secs(1));
+    }
+    world.offer(0..3, 0).await;
+    world.sent().await;
+    assert!(set(all(&receiver.received())) == world.offered);
+    let dropped = world.status.rows_dropped();
+    let dropped: Vec<_> = dropped
+        .filter(|(_, rows)| rows.count() > 0)
+        .map(|(reason, rows)| (reason, rows.count()))
+        .collect();
+    assert_eq!(dropped, [(RowReason::Unreadable, 4)]);
+}
+
+#[actix_rt::test]
 async fn after_an_outage_new_rows_come_first() {
     let receiver = Receiver::start(vec![vec![answer(503, "Retry-After: 5\r\n", "")]]);
     let mut world = World::new(&receiver, |destination| {

@@ -166,6 +166,19 @@ impl World {
             r#"{{"data":{{"values":[{}],"columnNamesByDeviceType":{{"u":["DeviceType","UtcTimestampNs","DeviceId","Speed","Load"]}}}},"metadata":{{"enums":{{"DeviceType":{{"u":"UserTerminal"}},"AlertsByDeviceType":{{}}}}}}}}"#,
             rows.join(",")
         );
+        self.record(text, |body| body).await;
+    }
+
+    /// An answer with two rows, whose text is damaged when it is recorded.
+    pub(super) async fn offer_unreadable(&mut self) {
+        self.batch += 1;
+        let text = r#"{"data":{"values":[["u",1,"ut1"],["u",2,"ut1"]],"columnNamesByDeviceType":{"u":["DeviceType","UtcTimestampNs","DeviceId"]}},"metadata":{"enums":{"DeviceType":{"u":"UserTerminal"},"AlertsByDeviceType":{}}}}"#;
+        let cut = |body: Arc<String>| Arc::new(body[..body.len() / 2].to_owned());
+        self.record(text.to_owned(), cut).await;
+    }
+
+    /// Offers an answer with this text, of which the journal gets what `change` returns.
+    async fn record(&mut self, text: String, change: impl FnOnce(Arc<String>) -> Arc<String>) {
         let (rows, metadata) = decode(text.into_bytes()).unwrap();
         let offer = OfferAnswer {
             id: BatchId {
@@ -175,7 +188,7 @@ impl World {
                 },
                 number: self.batch,
             },
-            body: rows.body(),
+            body: change(rows.body()),
             span: RowSpan::of(&rows, &metadata),
             metadata: Arc::new(metadata),
             coverage: Coverage {
