@@ -90,9 +90,9 @@ async fn check_config_estimates_the_cost_of_each_destination() {
         [
             "destination a: url=https://a.example/write",
             "destination b: url=https://b.example/write",
-            "destination a: about 1433 samples/s, 33250 series, 27.2 kB/s per 1000 terminals (19.9 kB/s if the receiver supports remote write 2.0)",
+            "destination a: about 1434 samples/s, 33265 series, 27.3 kB/s per 1000 terminals (19.9 kB/s if the receiver supports remote write 2.0)",
             "destination a: out_of_order_window is 0: rows that are older than the newest row of their device are left out",
-            "destination b: about 1433 samples/s, 33250 series, 27.2 kB/s per 1000 terminals",
+            "destination b: about 1434 samples/s, 33265 series, 27.3 kB/s per 1000 terminals",
         ]
     );
     let [with_routers, without_locations] =
