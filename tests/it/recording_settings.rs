@@ -101,11 +101,11 @@ async fn check_config_estimates_the_cost_of_each_destination() {
             environment(&scripted_simulator(), &changes)
         });
     let (_, output, _) = run(&["check-config"], with_routers).await;
-    let expected = "destination b: about 3583 samples/s, 68250 series, 68.1 kB/s per 1000 terminals with a router each\n";
+    let expected = "destination b: about 3584 samples/s, 68265 series, 68.1 kB/s per 1000 terminals with a router each\n";
     assert!(output.contains(expected), "{output}");
     let (_, output, _) = run(&["check-config"], without_locations).await;
     let expected =
-        "destination b: about 1233 samples/s, 30250 series, 23.4 kB/s per 1000 terminals\n";
+        "destination b: about 1234 samples/s, 30265 series, 23.5 kB/s per 1000 terminals\n";
     assert!(output.contains(expected), "{output}");
     let of_alert = "alert StarlinkHistoryAtRisk: ";
     assert!(!output.contains(of_alert), "{output}");
