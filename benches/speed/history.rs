@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use criterion::Throughput;
 use prost::Message;
-use starlink_telemetry::fleet::FleetOptions;
 use starlink_telemetry::history::{
-    Content, DestinationLabels, DeviceRow, Encoder, History, Input, NameFilter, Options, Protocol,
-    Request, Slice,
+    Content, DestinationLabels, DeviceRow, Encoder, History, Input, Options, Protocol, Request,
+    Slice,
 };
 use starlink_telemetry::simulator::TERMINAL_COLUMNS;
 use starlink_telemetry::telemetry::{Batch, SchemaCache, decode};
@@ -70,17 +69,8 @@ struct Reader {
 
 impl Reader {
     fn new() -> Self {
-        let FleetOptions {
-            retention, limits, ..
-        } = FleetOptions::STANDARD;
         Self {
-            history: History::new(Arc::new(Options {
-                include_routers: false,
-                retention,
-                limits,
-                names: NameFilter::default(),
-                labels: DestinationLabels::default(),
-            })),
+            history: History::new(Arc::new(Options::standard(false))),
             schemas: SchemaCache::default(),
             body: Body::terminals(TERMINAL_COLUMNS, 0..TERMINALS, 0, documented),
             number: 0,

@@ -2,7 +2,7 @@
 
 use super::labels::DestinationLabels;
 use super::names::NameFilter;
-use crate::fleet::{Limits, Retention};
+use crate::fleet::{FleetOptions, Limits, Retention};
 
 /// The options of a history. Fields that `DROP_FIELDS` and `LOCATION` leave out are missing in the batches already.
 #[derive(Debug, Clone)]
@@ -17,4 +17,21 @@ pub struct Options {
     pub names: NameFilter,
     /// The labels of all series. Their values are added by the [`super::Encoder`].
     pub labels: DestinationLabels,
+}
+
+impl Options {
+    /// Those of a service and a destination without settings.
+    #[must_use]
+    pub fn standard(include_routers: bool) -> Self {
+        let FleetOptions {
+            retention, limits, ..
+        } = FleetOptions::STANDARD;
+        Self {
+            include_routers,
+            retention,
+            limits,
+            names: NameFilter::default(),
+            labels: DestinationLabels::default(),
+        }
+    }
 }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use super::encode::tests::decode as decode_request;
 use super::*;
-use crate::fleet::FleetOptions;
 use crate::telemetry::{Batch, SchemaCache, decode};
 
 /// A time of the tests in milliseconds.
@@ -38,13 +37,7 @@ struct World {
 }
 
 fn options() -> Options {
-    Options {
-        include_routers: true,
-        retention: FleetOptions::STANDARD.retention,
-        limits: FleetOptions::STANDARD.limits,
-        names: NameFilter::default(),
-        labels: DestinationLabels::default(),
-    }
+    Options::standard(true)
 }
 
 impl World {

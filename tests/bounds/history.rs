@@ -1,12 +1,10 @@
 //! The memory of a history, and of writing requests.
 
-use std::sync::Arc;
-
-use starlink_telemetry::fleet::FleetOptions;
 use starlink_telemetry::history::{
-    Content, DestinationLabels, Encoder, History, Input, NameFilter, Options, Protocol, Slice,
+    Content, DestinationLabels, Encoder, History, Input, Options, Protocol, Slice,
 };
 use starlink_telemetry::telemetry::{Batch, SchemaCache, decode};
+use std::sync::Arc;
 
 use super::bombs::BOMBS;
 use super::{MIB, allocations, allowed, peak, turn};
@@ -66,16 +64,7 @@ fn answer(schemas: &mut SchemaCache, rows: impl Iterator<Item = String>) -> Batc
 }
 
 fn empty_history() -> History {
-    let FleetOptions {
-        retention, limits, ..
-    } = FleetOptions::STANDARD;
-    History::new(Arc::new(Options {
-        include_routers: false,
-        retention,
-        limits,
-        names: NameFilter::default(),
-        labels: DestinationLabels::default(),
-    }))
+    History::new(Arc::new(Options::standard(false)))
 }
 
 fn read(history: &mut History, batch: &Batch, step: i64) -> Slice {

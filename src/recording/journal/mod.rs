@@ -62,7 +62,7 @@ pub struct JournalOptions {
     pub subscriptions: Vec<Subscription>,
     /// The memory for records while the storage fails, of all accounts together.
     pub memory: MemoryBudget,
-    /// Compresses and reads answers.
+    /// Compresses answers.
     pub pool: Pool,
     /// Says how many devices of the account are online.
     pub published: Arc<Published>,

@@ -130,8 +130,6 @@ pub(super) mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::fleet::FleetOptions;
-    use crate::history::NameFilter;
     use crate::journal::Header;
     use crate::remote_write::{Lane, Limits, Position, Shards, Window};
 
@@ -139,13 +137,7 @@ pub(super) mod tests {
 
     /// A decoder with the options of tests.
     pub(in crate::recording::sender) fn decoder() -> Decoder {
-        let options = Options {
-            include_routers: true,
-            retention: FleetOptions::STANDARD.retention,
-            limits: FleetOptions::STANDARD.limits,
-            names: NameFilter::default(),
-            labels: DestinationLabels::default(),
-        };
+        let options = Options::standard(true);
         Decoder::new(SharedSchemas::default(), Arc::new(options))
     }
 

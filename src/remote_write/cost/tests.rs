@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::*;
-use crate::fleet::FleetOptions;
-use crate::history::{Content, DestinationLabels, History, Input, NameFilter, Options};
+use crate::history::{Content, History, Input, NameFilter, Options};
 use crate::remote_write::Tenant;
 use crate::simulator::{AnswerBody, IP_COLUMNS, ROUTER_COLUMNS, TERMINAL_COLUMNS};
 use crate::telemetry::fields::anchored;
@@ -163,13 +162,7 @@ fn families_of_rows(fields: &FieldFilter) -> BTreeMap<String, BTreeSet<String>> 
     let answer = AnswerBody::new().rows(rows).to_json();
     let (rows, metadata) = decode(answer.into()).unwrap();
     let schema = SchemaCache::new(fields.clone()).resolve(&metadata).schema;
-    let mut history = History::new(Arc::new(Options {
-        include_routers: true,
-        retention: FleetOptions::STANDARD.retention,
-        limits: FleetOptions::STANDARD.limits,
-        names: NameFilter::default(),
-        labels: DestinationLabels::default(),
-    }));
+    let mut history = History::new(Arc::new(Options::standard(true)));
     let slice = history.read(&Input {
         received: 1_700_000_000_000_000_000,
         covers: 15_000,

@@ -1,15 +1,12 @@
 //! From answers to requests without a journal and a sender: the samples are those that the tests of the whole expect, and differences are
 //! found.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
-use starlink_telemetry::fleet::FleetOptions;
 use starlink_telemetry::history::{
-    Content, DestinationLabels, Encoder, History, Input, NameFilter, Options as HistoryOptions,
-    Protocol as Version,
+    Content, Encoder, History, Input, Options as HistoryOptions, Protocol as Version,
 };
 use starlink_telemetry::telemetry::{Batch, SchemaCache, decode};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::expected::{Delivered, Missing};
 use super::*;
@@ -33,13 +30,7 @@ async fn answers(include_routers: &str) -> Vec<Delivered> {
 
 /// The samples of a sender that sends each time slice of an answer in one request.
 fn sent(answers: &[Delivered], protocol: Version, include_routers: bool) -> Samples {
-    let options = HistoryOptions {
-        include_routers,
-        retention: FleetOptions::STANDARD.retention,
-        limits: FleetOptions::STANDARD.limits,
-        names: NameFilter::default(),
-        labels: DestinationLabels::default(),
-    };
+    let options = HistoryOptions::standard(include_routers);
     let mut encoder = Encoder::new(&options.labels);
     let mut history = History::new(Arc::new(options));
     let mut schemas = SchemaCache::default();

@@ -7,9 +7,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::super::flight::{Flight, Next, Rows, Settings, Tally};
-use crate::fleet::FleetOptions;
 use crate::history::Content;
-use crate::history::{DestinationLabels, History, Input, NameFilter, Options, Protocol, Slice};
+use crate::history::{History, Input, Options, Protocol, Slice};
 use crate::remote_write::{
     Answer, Moments, ProtocolChoice, Quarantine, Request, Row, SampleReason, Selected, TimeStreak,
 };
@@ -27,13 +26,7 @@ fn slice(devices: u64) -> Arc<Slice> {
     );
     let (rows, metadata) = decode(text.into_bytes()).unwrap();
     let schema = SchemaCache::default().resolve(&metadata).schema;
-    let mut history = History::new(Arc::new(Options {
-        include_routers: true,
-        retention: FleetOptions::STANDARD.retention,
-        limits: FleetOptions::STANDARD.limits,
-        names: NameFilter::default(),
-        labels: DestinationLabels::default(),
-    }));
+    let mut history = History::new(Arc::new(Options::standard(true)));
     Arc::new(history.read(&Input {
         received: time,
         covers: 0,
